@@ -26,13 +26,7 @@ import {
   withoutSecrets,
 } from "../internal/inputs";
 import { withoutStackTraces } from "../internal/stackTraces";
-import {
-  certainFindings,
-  logInTwoSteps,
-  throwErrors,
-  withoutDeferred,
-  withoutSecretValues,
-} from "../internal/validate";
+import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
 import { REPORT_KEYS } from "../../runtime/cnpg/names";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
@@ -62,6 +56,7 @@ import type {
 } from "./cnpgArgs";
 import { NO_RUNTIME, type RuntimeInputs } from "./clusterRuntime";
 import { given } from "../plan/model/given";
+import { view } from "../plan/model/late";
 import { isUnknown } from "../plan/model/unknown";
 
 /** The keys of one repository, as Secrets of the namespace name them; late values are outputs. */
@@ -110,21 +105,14 @@ const CALCULATED = new RegExp(
   ].join("|"),
 );
 
-/** Values that rules know as late, and those without which nothing can be resolved; others of these are left out. */
+/** Values without which nothing can be resolved; others of these are left out. */
 const MARKED = /(^|\.)(at|cron)$|^(acknowledge\.mode|drillChecks\..+|sizing\.(databaseGiB|walGiBPerDay))$/;
-/** Late values of which no rule knows, so that each finding is tried without them. */
-const TRIED =
-  /^(bootstrap|extensions|imageCatalog\.kind|instances|poolers|replica|resources|roles|sidecar|spec|superuserAccess|tablespaces)(\.|$)/;
 
 /** What {@link openSettings} has made of the arguments. */
 const OPENED: CheckOptions = { skipped: ["RepositoryTarget"], others: { CnpgBackupArgs: ["walStorage"] } };
 
 function isLeftOut(path: string): boolean {
   return CALCULATED.test(path) && !MARKED.test(path);
-}
-
-function isTried(path: string): boolean {
-  return isLeftOut(path) || TRIED.test(path);
 }
 
 /**
@@ -142,13 +130,8 @@ export function checkedCluster(title: string, name: string, settings: object, at
     resolve(paths.some(isLeftOut) ? leaveOut(values, isLeftOut) : values);
   const known = resolveKnown(part.value);
   const awaited = paths.filter((path) => AWAITED.test(path) || CALCULATED.test(path));
-  const tried = paths.filter(isTried);
-  const checkKnown = (plan: ClusterPlan): readonly Finding[] =>
-    withoutDeferred(checkClusterPlan(plan, attached), [...awaited, ...tried]);
-  const findings =
-    tried.length === 0
-      ? checkKnown(known)
-      : certainFindings(part.value, isLeftOut, isTried, (values) => checkKnown(resolve(values)));
+  const viewed = (values: unknown): ClusterPlan => planCluster(name, view(values) as DeclaredCluster);
+  const findings = checkClusterPlan(paths.length === 0 ? known : viewed(part.value), attached);
   throwErrors(title, findings);
   // An output may turn out to have no value.
   const check = (values: unknown, resolved: ClusterPlan): Finding[] => [
@@ -157,8 +140,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
   ];
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
     const resolved = resolve(values);
-    const hidden = leaveOut(open, isLeftOut);
-    const final = withoutSecretValues(check(values, resolved), () => check(hidden, resolve(hidden)));
+    const final = withoutSecretValues(check(values, resolved), () => check(open, viewed(open)));
     throwErrors(title, final);
     return { resolved, final };
   });

@@ -23,20 +23,15 @@ import {
 } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { withoutStackTraces } from "../internal/stackTraces";
-import {
-  requireArguments,
-  certainFindings,
-  logInTwoSteps,
-  throwErrors,
-  withoutDeferred,
-  withoutSecretValues,
-} from "../internal/validate";
+import { requireArguments, logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import type { HostPlan } from "../plan/model/plan";
 import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
 import type { Finding } from "../plan/findings/findings";
 import { given } from "../plan/model/given";
+import { attempt, LateRead, merged, view } from "../plan/model/late";
 import { checkHost } from "../plan/rules";
+import { abstaining } from "../plan/rules/abstain";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath, type RenderedFile } from "../render/host/renderedFile";
 import { hostEngine } from "../render/engines/engineTable";
@@ -63,7 +58,7 @@ import {
 const INSERTED =
   /^(connection\..+|dataDirectory|databaseUser|port|socketDirectory|options\..+|repositories\.[^.]+\.(keep(Days|DiffCount|FullCount)|options\..+|at\.(path|s3\.(bucket|caFile|endpoint|existingSecret\..+|port|region)|sftp\..+)))$/;
 
-/** Values that rules know as late, and those without which nothing can be resolved. Any other late one is left out. */
+/** Values without which nothing can be resolved. Any other late one is left out. */
 const MARKED =
   /^(port|stanza|objectives\..+|monitoring\.listen|node\.(url|sha256)|drillChecks\..+|repositories\.[^.]+\.at|.+\.cron|acknowledge\.mode|notify\.targets\.\d+\.type|postgres\.version|sizing\.(databaseGiB|walGiBPerDay))$/;
 
@@ -273,19 +268,22 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
   const isLeftOut = (path: string): boolean => isAwaited(path) && !MARKED.test(path);
   const reach = connectionFindings(args.connection);
   const look = (values: unknown): LookedHost => {
-    const node = nodeFor(args, values);
-    const plan = resolveHost(name, values as HostSettings, node.path);
-    return { input: node.input ?? null, plan, findings: () => [...node.findings, ...checkHost(plan, reach)] };
+    const node = attempt(() => nodeFor(args, values));
+    const isLate = node instanceof LateRead;
+    const withPath = merged(values as HostSettings, isLate ? view({ nodePath: node.marker }) : {});
+    const plan = resolveHost(name, withPath, isLate ? "" : node.path);
+    const about = abstaining(() => {
+      if (isLate) throw node;
+      return node.findings;
+    });
+    return { input: isLate ? null : (node.input ?? null), plan, findings: () => checkHost(plan, [...about, ...reach]) };
   };
   const now = look(awaited.some(isLeftOut) ? leaveOut(part.value, isLeftOut) : part.value);
-  const checkKnown = (host: LookedHost): readonly Finding[] => withoutDeferred(host.findings(), awaited);
-  const findings = awaited.some(isLeftOut)
-    ? certainFindings(part.value, isLeftOut, isLeftOut, (values) => checkKnown(look(values)))
-    : checkKnown(now);
+  const findings = (part.deferred.size === 0 ? now : look(view(part.value))).findings();
   throwErrors(title, findings);
   const check = (values: unknown, open: unknown): LookedHost & { readonly final: Finding[] } => {
     const all = look(values);
-    const hidden = (): Finding[] => look(leaveOut(open, isLeftOut)).findings();
+    const hidden = (): Finding[] => look(view(open)).findings();
     const final = withoutSecretValues(all.findings(), hidden);
     throwErrors(title, final);
     return { ...all, final };

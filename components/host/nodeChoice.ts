@@ -2,7 +2,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Finding, finding } from "../plan/findings/findings";
-import { isUnknown } from "../plan/model/unknown";
 import { NODE_RELEASE_NAME, type NodeDownload, nodeReleases } from "./nodeRelease";
 
 /** The arguments about Node.js. */
@@ -73,10 +72,8 @@ export function chooseNode({ node, nodePath }: NodeSettings, lib: string): NodeC
   if (upload !== undefined && url === undefined && sha256 === undefined) return chooseUpload(upload, lib);
   if (upload === undefined && url !== undefined && sha256 !== undefined) {
     const findings = [
-      ...(isUnknown(url) || /^https?:\/\/\S+$/.test(url)
-        ? []
-        : [wrong("node.url", `"${url}" is not an address`, "https://…")]),
-      ...(isUnknown(sha256) || /^[0-9a-f]{64}$/.test(sha256)
+      ...(/^https?:\/\/\S+$/.test(url) ? [] : [wrong("node.url", `"${url}" is not an address`, "https://…")]),
+      ...(/^[0-9a-f]{64}$/.test(sha256)
         ? []
         : [
             wrong(

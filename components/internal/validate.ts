@@ -4,11 +4,6 @@ import type { ArgumentType } from "../plan/arguments/argumentTypes";
 import { type CheckOptions, checkArguments } from "../plan/arguments/checkArguments";
 import { type Finding, findingText, reasonText } from "../plan/findings/findings";
 import { findRule } from "../plan/findings/ruleTable";
-import { isUnknown } from "../plan/model/unknown";
-import { replaceDeferred, leaveOut } from "./inputs";
-
-/** A silenced finding that does not appear. */
-const SILENCE_UNUSED = "PB025";
 
 /**
  * Throws all errors at once.
@@ -39,62 +34,6 @@ export function requireArguments(
   options: CheckOptions = {},
 ): void {
   throwErrors(`${component} ${name}`, checkArguments(`${component}Args` as ArgumentType, args, options));
-}
-
-/** Arguments that are lists of texts. */
-const LISTS =
-  /(^|\.)(binPath|controlPath|databases|inRoles|ldLibraryPath|libraryPath|pg(Dump|Restore)ExtraOptions|postImportSql|postInit\w*Sql|repositories|restartCommand|sharedPreloadLibraries)$|\.import\.roles$|\.recovery\.from$|\.targets\.\d+\.(events|units)$/;
-/** Stand for a late value, besides its marker and none: a finding that all of them give does not depend on it. */
-const TRIED: readonly unknown[] = [true, false, 999_999_999];
-
-/**
- * Findings that hold whatever the late values at some paths turn out to be.
- * @param known with markers
- * @param isLeftOut paths that are left out where no other value is tried
- * @param check of such a value
- */
-export function certainFindings(
-  known: unknown,
-  isLeftOut: (path: string) => boolean,
-  isTried: (path: string) => boolean,
-  check: (values: unknown) => readonly Finding[],
-): readonly Finding[] {
-  const tried = (value: unknown) => (path: string, marker: string) => {
-    if (!isTried(path)) return marker;
-    return LISTS.test(path) ? [value ?? marker] : (value ?? marker);
-  };
-  const others = [undefined, ...TRIED].flatMap((value) => {
-    try {
-      return [new Set(check(replaceDeferred(known, tried(value))).map(findingText))];
-    } catch (error) {
-      // Not a value of this argument.
-      if (error instanceof TypeError || error instanceof RangeError) return [];
-      throw error;
-    }
-  });
-  return check(leaveOut(known, isLeftOut)).filter((finding) =>
-    others.every((texts) => texts.has(findingText(finding))),
-  );
-}
-
-/**
- * Findings of a preview that do not depend on values at `paths`, which it does not know: those about them come when the
- * values arrive. A silenced finding may be among them.
- */
-export function withoutDeferred(findings: readonly Finding[], paths: readonly string[]): readonly Finding[] {
-  if (paths.length === 0) return findings;
-  // PostgreSQL's timeout follows from the objective.
-  const about = paths.includes("objectives.rpoSeconds") ? [...paths, "archiveTimeoutSeconds"] : paths;
-  const isAbout = (path: string): boolean => {
-    const dotted = path.replace(/\[(\d+)\]/g, ".$1");
-    return about.some((each) => dotted === each || dotted.startsWith(`${each}.`));
-  };
-  return findings.filter(
-    (finding) =>
-      finding.code !== SILENCE_UNUSED &&
-      !isAbout(finding.path) &&
-      ![finding.message, finding.hint].some((text) => isUnknown(text) || /\bNaN\b/.test(text)),
-  );
 }
 
 /** Logs warnings and notes on their component. */

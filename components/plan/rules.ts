@@ -1,9 +1,10 @@
 /**
- * Checks a plan and returns all findings at once. Pure. Unknown values are skipped: the check runs again when they are
- * known. The rules lie in rules/, one file for each subject.
+ * Checks a plan and returns all findings at once. Pure. Rules abstain from values that come later (rules/abstain.ts): the
+ * check runs again when they are known. The rules lie in rules/, one file for each subject.
  */
 import type { Finding } from "./findings/findings";
 import type { ClusterDatabasePlan, DatabasePlan, HostPlan } from "./model/plan";
+import { abstaining, judged } from "./rules/abstain";
 import { checkAcknowledge, checkAcknowledgeWeaker } from "./rules/acknowledge";
 import { checkCopies, checkMounts } from "./rules/copies";
 import { checkClusterEngine, checkEngine } from "./rules/engines";
@@ -13,11 +14,11 @@ import { checkHostArguments } from "./rules/host";
 import { checkOptions } from "./rules/options";
 import { checkObjectives } from "./rules/objectives";
 import { checkProviders } from "./rules/providers";
-import { checkRepositories } from "./rules/repositories";
+import { checkRepositories, type DataDirectory } from "./rules/repositories";
 import { checkReadOnly, checkRestoreOnly, checkWithoutBackups } from "./rules/restoreOnly";
 import { checkRetention } from "./rules/retention";
 import { checkSchedules } from "./rules/schedules";
-import { checkSilence, withoutSilenced } from "./rules/silence";
+import { checkSilence, SILENCE_UNUSED, withoutSilenced } from "./rules/silence";
 import { checkSnapshots } from "./rules/snapshots";
 import { checkSynchronous } from "./rules/synchronous";
 
@@ -26,62 +27,64 @@ const ABOUT_WRITING: readonly string[] = ["PB006", "PB007", "PB078"];
 
 /** @param others found earlier, which `silence` covers too */
 export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Finding[] {
-  if (plan.restoreOnly) {
-    const reach = checkReach(plan, plan.dataDirectory).filter(({ code }) => !ABOUT_WRITING.includes(code));
-    return finish(plan, [
-      ...checkHostArguments(plan),
-      ...reach,
-      ...checkDrills(plan),
-      ...checkRestoreOnly(plan),
-      ...checkOptions(plan),
-      ...others,
-    ]);
-  }
-  const own = [
-    ...checkHostArguments(plan),
-    ...checkDatabase(plan, plan.dataDirectory),
-    ...checkMounts(plan),
-    ...checkSnapshots(plan),
-    ...checkSynchronous(plan),
-    ...checkOptions(plan),
-  ];
-  return finish(plan, [...own, ...checkAcknowledgeWeaker(plan), ...others]);
+  const dataDirectory = (): string => plan.dataDirectory;
+  const own = plan.restoreOnly
+    ? abstaining(
+        () => checkHostArguments(plan),
+        () => checkReach(plan, dataDirectory).filter(({ code }) => !ABOUT_WRITING.includes(code)),
+        () => checkDrills(plan),
+        () => checkRestoreOnly(plan),
+        () => checkOptions(plan),
+      )
+    : abstaining(
+        () => checkHostArguments(plan),
+        () => checkDatabase(plan, dataDirectory),
+        () => checkMounts(plan),
+        () => checkSnapshots(plan),
+        () => checkSynchronous(plan),
+        () => checkOptions(plan),
+        () => checkAcknowledgeWeaker(plan),
+      );
+  return finish(plan, [...own, ...others]);
 }
 
 /** @param others found earlier, which `silence` covers too */
 export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding[] = []): Finding[] {
-  return finish(plan, [
-    ...(plan.withoutBackups === true ? checkWithoutBackups() : checkDatabase(plan, undefined)),
-    ...checkClusterEngine(plan),
-    ...checkOptions(plan),
-    ...checkAcknowledgeWeaker(plan),
-    ...others,
-  ]);
+  const own = abstaining(
+    () => (plan.withoutBackups === true ? checkWithoutBackups() : checkDatabase(plan, () => undefined)),
+    () => checkClusterEngine(plan),
+    () => checkOptions(plan),
+    () => checkAcknowledgeWeaker(plan),
+  );
+  return finish(plan, [...own, ...others]);
 }
 
 /** For every database. */
-function checkDatabase(plan: DatabasePlan, dataDirectory: string | undefined): Finding[] {
-  return [
-    ...checkReach(plan, dataDirectory),
-    ...checkReadOnly(plan),
-    ...checkCopies(plan),
-    ...checkRetention(plan),
-    ...checkAcknowledge(plan),
-    ...checkSchedules(plan),
-    ...checkObjectives(plan),
-  ];
+function checkDatabase(plan: DatabasePlan, dataDirectory: DataDirectory): Finding[] {
+  return abstaining(
+    () => checkReach(plan, dataDirectory),
+    () => checkReadOnly(plan),
+    () => checkCopies(plan),
+    () => checkRetention(plan),
+    () => checkAcknowledge(plan),
+    () => checkSchedules(plan),
+    () => checkObjectives(plan),
+  );
 }
 
 /** For writing and for reading. */
-function checkReach(plan: DatabasePlan, dataDirectory: string | undefined): Finding[] {
-  return [
-    ...checkEngine(plan),
-    ...checkRepositories(plan, dataDirectory),
-    ...checkProviders(plan),
-    ...checkCredentials(plan),
-  ];
+function checkReach(plan: DatabasePlan, dataDirectory: DataDirectory): Finding[] {
+  return abstaining(
+    () => checkEngine(plan),
+    () => checkRepositories(plan, dataDirectory),
+    () => checkProviders(plan),
+    () => checkCredentials(plan),
+  );
 }
 
-function finish(plan: DatabasePlan, findings: readonly Finding[]): Finding[] {
-  return [...withoutSilenced(plan, findings), ...checkSilence(plan, findings)];
+/** Whether a silence applies shows once every rule has judged. */
+function finish(plan: DatabasePlan, all: readonly Finding[]): Finding[] {
+  const { findings, isWhole } = judged(all);
+  const silence = checkSilence(plan, findings).filter(({ code }) => isWhole || code !== SILENCE_UNUSED);
+  return [...withoutSilenced(plan, findings), ...silence];
 }

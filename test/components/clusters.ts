@@ -1,4 +1,5 @@
 /** Complete CloudNativePG clusters for tests of pure functions. Each test overrides what it needs. */
+import { view } from "../../components/plan/model/late";
 import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";
 import { planCluster } from "../../components/plan/cluster/planCluster";
 import type { RepositorySecrets, ClusterPlan } from "../../components/plan/cluster/clusterPlan";
@@ -33,7 +34,7 @@ export function declaredCluster(over: Partial<DeclaredCluster> = {}): DeclaredCl
 }
 
 export function resolved(over: Partial<DeclaredCluster> = {}): ClusterPlan {
-  return planCluster("orders", declaredCluster(over));
+  return planCluster("orders", view(declaredCluster(over)));
 }
 
 export function context(over: Partial<DeclaredCluster> = {}, secrets: RepositorySecrets = SECRETS): EngineContext {

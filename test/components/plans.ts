@@ -1,4 +1,5 @@
 /** Complete settings and plans for tests of pure functions. Each test overrides what it needs. */
+import { view } from "../../components/plan/model/late";
 import type { ClusterDatabasePlan, HostPlan } from "../../components/plan/model/plan";
 import { resolveClusterDatabase, resolveHost } from "../../components/plan/model/resolveDatabase";
 import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";
@@ -56,9 +57,15 @@ export function declaredDatabase(over: Partial<DeclaredCluster> = {}): DeclaredC
 }
 
 export function clusterPlan(over: Partial<DeclaredCluster> = {}): ClusterDatabasePlan {
-  return resolveClusterDatabase("orders", declaredDatabase(over));
+  return resolveClusterDatabase("orders", view(declaredDatabase(over)));
 }
 
+/** Values that come later end the rules that read them. */
 export function plan(over: Partial<HostSettings> = {}): HostPlan {
+  return resolveHost("ledger", view(settings(over)), "/usr/bin/node");
+}
+
+/** The same with markers, as it is rendered. */
+export function markedPlan(over: Partial<HostSettings> = {}): HostPlan {
   return resolveHost("ledger", settings(over), "/usr/bin/node");
 }

@@ -25,6 +25,7 @@ import { type Contradiction, isReplica } from "./overrides";
 import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
 import { overSpec } from "./specArgument";
 import { DEFAULTS } from "../model/defaults";
+import { fields, merged, readOr } from "../model/late";
 import { isUnknown } from "../model/unknown";
 import type { ClusterDatabasePlan } from "../model/plan";
 import type { RunTime } from "../schedule/schedule";
@@ -144,69 +145,77 @@ export function resolveDefinition(
   settings: DeclaredCluster,
   contradictions: readonly Contradiction[],
 ): ClusterDefinition {
-  const postgresVersion = database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
-  const { imageCatalog, monitoring = {}, processMax = PROCESS_MAX, sidecar = {} } = settings;
-  return {
+  const postgresVersion = (): number => database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
+  const processMax = (): number => settings.processMax ?? PROCESS_MAX;
+  const { imageCatalog, monitoring = {}, replica, sidecar = {}, staleCheck } = settings;
+  return fields({
     postgresVersion,
-    isDefaultImage: settings.image === undefined && imageCatalog === undefined,
-    image: settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion)?.image : undefined),
-    imageCatalog:
+    isDefaultImage: () => readOr(() => settings.image === undefined, false) && imageCatalog === undefined,
+    image: () =>
+      settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion())?.image : undefined),
+    imageCatalog: () =>
       imageCatalog === undefined
         ? undefined
-        : { name: imageCatalog.name, kind: imageCatalog.kind ?? "ClusterImageCatalog" },
-    storage:
-      database.storageGiB === undefined
+        : fields({ name: () => imageCatalog.name, kind: () => imageCatalog.kind ?? "ClusterImageCatalog" }),
+    storage: () =>
+      readOr(() => database.storageGiB === undefined, false)
         ? undefined
-        : { sizeGiB: database.storageGiB, storageClass: settings.storageClass },
-    walStorage: settings.walStorage,
-    tablespaces: settings.tablespaces ?? {},
-    parameters: settings.parameters ?? {},
-    sharedPreloadLibraries: settings.sharedPreloadLibraries ?? [],
-    extensions: settings.extensions ?? {},
-    roles: settings.roles ?? {},
-    bootstrap: settings.bootstrap ?? {},
-    replica:
-      settings.replica === undefined ? undefined : { ...settings.replica, enabled: settings.replica.enabled ?? true },
-    poolers: Object.entries(settings.poolers ?? {}).map(([name, pooler]) =>
-      resolvePooler(name, pooler, settings.overrides?.poolers?.[name]),
-    ),
-    monitors: resolveMonitors(monitoring),
-    customQueries: monitoring.customQueries ?? [],
-    disableDefaultQueries: monitoring.disableDefaultQueries ?? false,
-    resources: settings.resources ?? {},
-    affinity: settings.affinity,
-    primaryUpdateStrategy: settings.primaryUpdateStrategy,
-    primaryUpdateMethod: settings.primaryUpdateMethod,
-    sidecar: {
-      image: NODE_IMAGE,
-      memory: sidecar.memory ?? sidecarMemory(processMax),
-      cpu: sidecar.cpu ?? SIDECAR_CPU,
-    },
-    sidecarResources: sidecar,
+        : fields<StorageSettings>({
+            sizeGiB: () => database.storageGiB as number,
+            storageClass: () => settings.storageClass,
+          }),
+    walStorage: () => settings.walStorage,
+    tablespaces: () => settings.tablespaces ?? {},
+    parameters: () => settings.parameters ?? {},
+    sharedPreloadLibraries: () => settings.sharedPreloadLibraries ?? [],
+    extensions: () => settings.extensions ?? {},
+    roles: () => settings.roles ?? {},
+    bootstrap: () => settings.bootstrap ?? {},
+    replica: () =>
+      replica === undefined ? undefined : merged(replica, fields({ enabled: () => replica.enabled ?? true })),
+    poolers: () =>
+      Object.entries(settings.poolers ?? {}).map(([name, pooler]) =>
+        resolvePooler(name, pooler, () => settings.overrides?.poolers?.[name]),
+      ),
+    monitors: () => resolveMonitors(monitoring),
+    customQueries: () => monitoring.customQueries ?? [],
+    disableDefaultQueries: () => monitoring.disableDefaultQueries ?? false,
+    resources: () => settings.resources ?? {},
+    affinity: () => settings.affinity,
+    primaryUpdateStrategy: () => settings.primaryUpdateStrategy,
+    primaryUpdateMethod: () => settings.primaryUpdateMethod,
+    sidecar: () =>
+      fields({
+        image: () => NODE_IMAGE,
+        memory: () => sidecar.memory ?? sidecarMemory(processMax()),
+        cpu: () => sidecar.cpu ?? SIDECAR_CPU,
+      }),
+    sidecarResources: () => sidecar,
     processMax,
-    superuserAccess: settings.superuserAccess ?? false,
-    labels: settings.labels ?? {},
-    annotations: settings.annotations ?? {},
-    snapshots: settings.snapshots,
-    asksBackupTarget: settings.backupTarget !== undefined || findEngine(database.engine)?.fromStandby === false,
-    drills: settings.drills ?? {},
-    drillPolicy: settings.drillPolicy ?? true,
-    notifySecret: settings.notifySecret,
-    firstBackupTimeoutMinutes:
+    superuserAccess: () => settings.superuserAccess ?? false,
+    labels: () => settings.labels ?? {},
+    annotations: () => settings.annotations ?? {},
+    snapshots: () => settings.snapshots,
+    asksBackupTarget: () =>
+      readOr(() => settings.backupTarget !== undefined, true) || findEngine(database.engine)?.fromStandby === false,
+    drills: () => settings.drills ?? {},
+    drillPolicy: () => settings.drillPolicy ?? true,
+    notifySecret: () => settings.notifySecret,
+    firstBackupTimeoutMinutes: () =>
       settings.firstBackupTimeoutMinutes ?? (takesFirst(database, settings) ? FIRST_BACKUP_MINUTES : 0),
-    podPlacement: settings.podPlacement,
-    replacesBarmanObjectStore: settings.replaceBarmanObjectStore ?? false,
-    staleCheck:
-      settings.staleCheck === undefined
+    podPlacement: () => settings.podPlacement,
+    replacesBarmanObjectStore: () => settings.replaceBarmanObjectStore ?? false,
+    staleCheck: () =>
+      staleCheck === undefined
         ? undefined
-        : {
-            cron: settings.staleCheck.cron ?? DEFAULTS.maintenance.stale.cron,
-            timeZone: settings.staleCheck.timeZone ?? DEFAULTS.timeZone,
-          },
-    stanzaKind: settings.stanzaKind ?? "Stanza",
-    overrides: settings.overrides ?? {},
-    contradictions,
-  };
+        : fields({
+            cron: () => staleCheck.cron ?? DEFAULTS.maintenance.stale.cron,
+            timeZone: () => staleCheck.timeZone ?? DEFAULTS.timeZone,
+          }),
+    stanzaKind: () => settings.stanzaKind ?? "Stanza",
+    overrides: () => settings.overrides ?? {},
+    contradictions: () => contradictions,
+  });
 }
 
 /**
@@ -228,23 +237,23 @@ export type ScheduleOptions = Readonly<Partial<Record<string, ClusterScheduleSet
 export type RepositorySecrets = Readonly<Partial<Record<string, SecretKeysSettings>>>;
 
 function resolveMonitors(monitoring: NonNullable<DeclaredCluster["monitoring"]>): MonitorPlan {
-  return {
-    podMonitor: monitoring.podMonitor ?? false,
-    prometheusRule: monitoring.prometheusRule ?? false,
-    tls: monitoring.tls,
-    labels: monitoring.labels ?? {},
-    alertLabels: monitoring.alertLabels ?? {},
-    runbookUrl: monitoring.runbookUrl,
-  };
+  return fields({
+    podMonitor: () => monitoring.podMonitor ?? false,
+    prometheusRule: () => monitoring.prometheusRule ?? false,
+    tls: () => monitoring.tls,
+    labels: () => monitoring.labels ?? {},
+    alertLabels: () => monitoring.alertLabels ?? {},
+    runbookUrl: () => monitoring.runbookUrl,
+  });
 }
 
-function resolvePooler(name: string, settings: PoolerSettings, overrides: object = {}): PoolerPlan {
-  return {
-    name,
-    type: settings.type ?? "rw",
-    instances: settings.instances ?? 1,
-    poolMode: settings.poolMode ?? "session",
-    parameters: settings.parameters ?? {},
-    overrides: overSpec(settings.spec, overrides),
-  };
+function resolvePooler(name: string, settings: PoolerSettings, overrides: () => object | undefined): PoolerPlan {
+  return fields({
+    name: () => name,
+    type: () => settings.type ?? "rw",
+    instances: () => settings.instances ?? 1,
+    poolMode: () => settings.poolMode ?? "session",
+    parameters: () => settings.parameters ?? {},
+    overrides: () => overSpec(settings.spec, overrides() ?? {}),
+  });
 }

@@ -2,6 +2,7 @@
  * Fields of a Cluster that arguments decide and overrides can change. What an override says counts as the argument's
  * value, so that rules, topology and copies judge the Cluster that will exist. Pure.
  */
+import { attempt, fields, LateRead, merged, readOr } from "../model/late";
 import { isUnknown } from "../model/unknown";
 import { type Fields, isFields, isOutput, valueAt } from "../model/anyValue";
 
@@ -43,37 +44,47 @@ export interface SettledOverrides<T> {
   readonly contradictions: readonly Contradiction[];
 }
 
-/** Late values stay where they are: they are settled when they arrive. */
+/** An argument whose override comes later is late too. */
 export function settleOverrides<
   T extends { readonly overrides?: { readonly cluster?: object | undefined } | undefined },
 >(declared: T): SettledOverrides<T> {
-  const { metadata, spec } = (declared.overrides?.cluster ?? {}) as Fields;
+  const cluster = (...path: readonly string[]): unknown => valueAt(declared, "overrides", "cluster", ...path);
   const contradictions: Contradiction[] = ["name", "namespace"].flatMap((name) =>
-    valueAt(metadata, name) === undefined
+    readOr(() => cluster("metadata", name) === undefined, true)
       ? []
       : [{ path: `overrides.cluster.metadata.${name}`, fact: "other objects would name another Cluster" }],
   );
   let settings: Fields = declared;
-  const settle = (path: string, argument: readonly string[], value: unknown): void => {
+  const settle = (field: readonly string[], argument: readonly string[], read: (value: unknown) => unknown): void => {
+    const value = attempt(() => cluster("spec", ...field));
     if (value === undefined || isUnknown(value)) return;
-    const given = valueAt(declared, ...argument);
-    const name = argument.join(".");
-    if (value === null) {
-      if (given !== undefined) contradictions.push({ path, fact: `null removes what ${name} decides` });
-      return;
-    }
-    if (given !== undefined && isPlain(given) && isPlain(value) && JSON.stringify(given) !== JSON.stringify(value))
-      contradictions.push({ path, fact: `it is ${JSON.stringify(value)}, and ${name} is ${JSON.stringify(given)}` });
-    settings = withValue(settings, argument, value);
+    const fact = attempt(() => (value instanceof LateRead ? null : contradictionOf(declared, argument, value, read)));
+    if (typeof fact === "string") contradictions.push({ path: `${SPEC}.${field.join(".")}`, fact });
+    if (value === null) return;
+    const isRead = value instanceof LateRead || read(value) !== undefined;
+    if (isRead) settings = withValue(settings, argument, () => read(cluster("spec", ...field)));
   };
-  for (const { argument, field, read = (value: unknown): unknown => value } of ROWS) {
-    const value = valueAt(spec, ...field);
-    settle(`${SPEC}.${field.join(".")}`, argument, value === null || isUnknown(value) ? value : read(value));
-  }
-  const parameters = valueAt(spec, ...PARAMETERS);
-  for (const [name, value] of Object.entries(isFields(parameters) && !isOutput(parameters) ? parameters : {}))
-    settle(`${SPEC}.${PARAMETERS.join(".")}.${name}`, ["parameters", name], value);
+  for (const { argument, field, read = (value: unknown): unknown => value } of ROWS) settle(field, argument, read);
+  const parameters = attempt(() => cluster("spec", ...PARAMETERS));
+  if (parameters instanceof LateRead) settle(PARAMETERS, ["parameters"], (value) => value);
+  else if (isFields(parameters) && !isOutput(parameters))
+    for (const name of Object.keys(parameters)) settle([...PARAMETERS, name], ["parameters", name], (value) => value);
   return { settings: settings as T, contradictions };
+}
+
+/** Null if argument and override do not contradict each other. */
+function contradictionOf(
+  declared: object,
+  argument: readonly string[],
+  value: unknown,
+  read: (value: unknown) => unknown,
+): string | null {
+  const given = valueAt(declared, ...argument);
+  const name = argument.join(".");
+  if (given === undefined) return null;
+  if (value === null) return `null removes what ${name} decides`;
+  const [own, other] = [JSON.stringify(given), JSON.stringify(read(value))];
+  return isPlain(given) && isPlain(read(value)) && own !== other ? `it is ${other}, and ${name} is ${own}` : null;
 }
 
 /** True if the Cluster follows another one. */
@@ -84,7 +95,7 @@ export function isReplica(declared: {
   const own = valueAt(declared.overrides?.cluster, "spec", "replica");
   if (own === null) return false;
   if (declared.replica === undefined && own === undefined) return false;
-  const { enabled, primary, self } = { ...declared.replica, ...own } as Fields;
+  const { enabled, primary, self } = merged(declared.replica ?? {}, (own ?? {}) as object) as Fields;
   // In a distributed topology, the cluster that is named as primary follows no other.
   return typeof enabled === "boolean" ? enabled : primary === undefined || primary !== (self ?? primary);
 }
@@ -104,9 +115,12 @@ function sizeGiB(value: unknown): number | undefined {
   return match === null ? undefined : Number(match[1]) * (GIB[match[2] ?? ""] ?? Number.NaN);
 }
 
-function withValue(fields: Fields, [name = "", ...rest]: readonly string[], value: unknown): Fields {
-  const own = valueAt(fields, name);
-  return { ...fields, [name]: rest.length === 0 ? value : withValue(isFields(own) ? own : {}, rest, value) };
+function withValue(values: Fields, [name = "", ...rest]: readonly string[], read: () => unknown): Fields {
+  const inner = (): unknown => {
+    const own = valueAt(values, name);
+    return rest.length === 0 ? read() : withValue(isFields(own) ? own : {}, rest, read);
+  };
+  return merged(values, fields({ [name]: inner }));
 }
 
 /** Texts, numbers, booleans and lists of them, of which none is late. */

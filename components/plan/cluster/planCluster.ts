@@ -6,6 +6,8 @@ import type { ClusterScheduleSettings, DeclaredCluster, RecoverySettings } from 
 import { type ClusterPlan, type SourcePlan, resolveDefinition } from "./clusterPlan";
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
+import { given } from "../model/given";
+import { fields, merged } from "../model/late";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
@@ -16,24 +18,26 @@ import { asWritten, withSpec } from "./specArgument";
 import { snapshotPlanOf } from "./snapshotPlan";
 
 /** @param name of the component */
-export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
-  const { contradictions, settings } = settleOverrides(withSpec(given));
+export function planCluster(name: string, settled: DeclaredCluster): ClusterPlan {
+  const { contradictions, settings } = settleOverrides(withSpec(settled));
   const usual = withDefaultBackups(name, settings);
   const declared = usual?.settings ?? settings;
   const { schedules = {}, snapshots } = declared;
-  const base = resolveClusterDatabase(name, {
-    ...declared,
-    backupTarget: declared.backupTarget ?? targetOf(declared.engine),
-  });
+  const backupTarget = (): string | undefined => declared.backupTarget ?? targetOf(declared.engine);
+  const base = resolveClusterDatabase(name, merged(declared, given(fields({ backupTarget }))));
   const volumeSnapshots = snapshotPlanOf(base.engine, snapshots);
   const recovery = declared.bootstrap?.recovery;
-  const database = {
-    ...base,
-    ...(usual === null ? {} : { chosen: usual.chosen }),
-    ...(volumeSnapshots === null ? {} : { volumeSnapshots }),
-    ...(isReplica(declared) ? { isReplica: true } : {}),
-    ...(recovery !== undefined && isUnbacked(base) ? { withoutBackups: true } : {}),
-  };
+  const database = merged(
+    base,
+    usual === null ? {} : fields({ chosen: usual.chosen }),
+    volumeSnapshots === null ? {} : { volumeSnapshots },
+    given(
+      fields({
+        isReplica: () => (isReplica(declared) ? true : undefined),
+        withoutBackups: () => (recovery !== undefined && isUnbacked(base) ? true : undefined),
+      }),
+    ),
+  );
   return {
     database,
     definition: resolveDefinition(database, declared, contradictions),
@@ -50,7 +54,7 @@ function ownOptions(
   return Object.fromEntries(
     database.schedules
       .filter(({ name, type }) => name !== type)
-      .map(({ name, type }) => [name, { ...common[type], immediate: undefined }]),
+      .map(({ name, type }) => [name, merged(common[type] ?? {}, { immediate: undefined })]),
   );
 }
 
@@ -60,22 +64,19 @@ export function checkClusterPlan(resolved: ClusterPlan, attached: boolean): Find
   return findings.map((each) => asWritten(resolved.definition.overrides, each));
 }
 
-function resolveSource(
-  database: ClusterDatabasePlan,
-  { engine, from, repositories, repositoryTargetTime, stanza }: RecoverySettings,
-): SourcePlan {
-  const source = resolveClusterDatabase(database.name, {
-    namespace: database.namespace,
-    clusterName: `${database.cluster}-source`,
-    stanza,
-    engine: engine ?? database.engine,
-    repositories,
+function resolveSource(database: ClusterDatabasePlan, recovery: RecoverySettings): SourcePlan {
+  const settings = fields<DeclaredCluster>({
+    namespace: () => database.namespace,
+    clusterName: () => `${database.cluster}-source`,
+    stanza: () => recovery.stanza,
+    engine: () => recovery.engine ?? database.engine,
+    repositories: () => recovery.repositories,
   });
-  return {
-    database: source,
-    from: from ?? [],
-    ...(repositoryTargetTime === undefined ? {} : { repositoryTargetTime }),
-  };
+  const source = resolveClusterDatabase(database.name, settings);
+  return merged(
+    fields({ database: () => source, from: () => recovery.from ?? [] }),
+    given(fields({ repositoryTargetTime: () => recovery.repositoryTargetTime })),
+  );
 }
 
 /** Nothing about backups is declared, so that nothing is forgotten. */

@@ -1,5 +1,6 @@
 /** Volume snapshots of a cluster: the schedules that take them, and their retention. Pure. */
 import { engineOf } from "../engines/engines";
+import { fields } from "../model/late";
 import type { SnapshotSettings } from "./declaredCluster";
 
 export interface SnapshotPlan {
@@ -21,8 +22,12 @@ interface Snapshooter {
 
 export function snapshotPlanOf(engine: string, settings: SnapshotSettings | undefined): SnapshotPlan | null {
   if (settings === undefined && !engineOf(engine).snapshots) return null;
-  const { cron, keepCount, keepDays, online = true } = settings ?? {};
-  return { online, cron, keepDays, keepCount };
+  return fields({
+    online: () => settings?.online ?? true,
+    cron: () => settings?.cron,
+    keepDays: () => settings?.keepDays,
+    keepCount: () => settings?.keepCount,
+  });
 }
 
 /** Names of the ScheduledBackups that take snapshots. */
@@ -34,8 +39,16 @@ export function snapshotScheduleNames(
   return settings?.cron === undefined ? [] : [`${cluster}-${SNAPSHOT_SCHEDULE}`];
 }
 
+/** True if a schedule takes them. */
+export function takesSnapshots(
+  { engine, schedules }: Omit<Snapshooter, "cluster">,
+  settings: SnapshotSettings | undefined,
+): boolean {
+  return engineOf(engine).snapshots ? schedules.length > 0 : settings?.cron !== undefined;
+}
+
 /** True if something removes them. */
 export function expiresSnapshots(plan: Snapshooter, settings: SnapshotSettings | undefined): boolean {
   const hasRetention = settings?.keepDays !== undefined || settings?.keepCount !== undefined;
-  return hasRetention && snapshotScheduleNames(plan, settings).length > 0;
+  return hasRetention && takesSnapshots(plan, settings);
 }

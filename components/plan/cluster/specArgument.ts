@@ -2,6 +2,8 @@
 
 import type { Finding } from "../findings/findings";
 import { type Fields, isFields, isOutput } from "../model/anyValue";
+import { given } from "../model/given";
+import { fields, merged, readOr, without } from "../model/late";
 import { isUnknown } from "../model/unknown";
 
 interface Settings {
@@ -17,11 +19,10 @@ interface Overrides {
 
 /** `spec` as part of the overrides, so that whatever reads these sees both. */
 export function withSpec<T extends Settings>(settings: T): T {
-  const { spec, ...rest } = settings;
+  const { overrides = {}, spec } = settings;
   if (spec === undefined) return settings;
-  const { overrides } = settings;
-  const cluster = overSpec(spec, overrides?.cluster ?? {});
-  return { ...rest, overrides: { ...overrides, cluster, bySpec: spec } } as T;
+  const both = fields({ cluster: () => overSpec(spec, overrides.cluster ?? {}), bySpec: () => spec });
+  return merged(without(settings, "spec"), { overrides: merged(overrides, both) }) as object as T;
 }
 
 const OVERRIDDEN = "overrides.cluster.spec.";
@@ -30,14 +31,14 @@ const OVERRIDDEN = "overrides.cluster.spec.";
 export function asWritten({ bySpec }: Overrides, finding: Finding): Finding {
   if (!finding.path.startsWith(OVERRIDDEN)) return finding;
   const path = finding.path.slice(OVERRIDDEN.length);
-  return hasPath(bySpec, path) ? { ...finding, path: `spec.${path}` } : finding;
+  return readOr(() => hasPath(bySpec, path), false) ? { ...finding, path: `spec.${path}` } : finding;
 }
 
 /** Names may have dots. */
 function hasPath(value: unknown, path: string): boolean {
   if (!isKnown(value)) return false;
-  return Object.entries(value).some(
-    ([key, item]) => path === key || (path.startsWith(`${key}.`) && hasPath(item, path.slice(key.length + 1))),
+  return Object.keys(value).some(
+    (key) => path === key || (path.startsWith(`${key}.`) && hasPath(value[key], path.slice(key.length + 1))),
   );
 }
 
@@ -51,9 +52,11 @@ function inTurn(first: unknown, second: unknown): unknown {
   if (typeof second === "string" && isUnknown(second) && typeof first === "object")
     return { ...(isKnown(first) ? first : {}), [second]: second };
   if (isKnown(first) && isKnown(second)) {
-    const given = Object.entries(second).filter(([, value]) => value !== undefined);
-    const merged = given.map(([key, value]) => [key, key in first ? inTurn(first[key], value) : value]);
-    return { ...first, ...(Object.fromEntries(merged) as Fields) };
+    const makers = Object.keys(second).map((key) => [
+      key,
+      () => (key in first && second[key] !== undefined ? inTurn(first[key], second[key]) : second[key]),
+    ]);
+    return merged(first, given(fields(Object.fromEntries(makers))));
   }
   if (!isNamed(first) || !isNamed(second) || second.some(({ $patch }) => $patch === "replace")) return second;
   const isIn = (items: readonly Fields[], { name }: Fields): boolean => items.some((item) => item["name"] === name);

@@ -8,7 +8,7 @@
  * not well by another.
  */
 import { SYNCHRONOUS_NAME } from "../../../runtime/cnpg/names";
-import { isUnknown } from "../model/unknown";
+import { attempt, LateRead } from "../model/late";
 import type { ClusterPlan } from "./clusterPlan";
 
 /** The field's content, and how many standbys must answer; or why one setting cannot say it. */
@@ -49,25 +49,28 @@ export function specOverrides({ definition }: Pick<ClusterPlan, "definition">): 
 
 /** Of a plan with `synchronous`. */
 export function synchronousField(plan: Pick<ClusterPlan, "database" | "definition">): SynchronousField {
-  const { instances, synchronous } = plan.database;
-  const { maxSyncReplicas, minSyncReplicas, postgresql } = specOverrides(plan);
-  const own = postgresql?.synchronous ?? undefined;
-  const standbys = synchronous?.standbys;
-  const parents = [plan.definition.overrides.cluster, specOverrides(plan), postgresql, own];
-  if (parents.some(isUnknown)) return unknownField();
+  const written = attempt(() => {
+    const { maxSyncReplicas, minSyncReplicas, postgresql } = specOverrides(plan);
+    return { maxSyncReplicas, minSyncReplicas, own: { ...postgresql?.synchronous } };
+  });
+  if (written instanceof LateRead) return unknownField();
+  const { maxSyncReplicas, minSyncReplicas } = written;
+  const own = specOverrides(plan).postgresql?.synchronous ?? undefined;
+  const standbys = plan.database.synchronous?.standbys;
   if (minSyncReplicas !== undefined || maxSyncReplicas !== undefined) {
     const fact = "the operator refuses minSyncReplicas and maxSyncReplicas beside postgresql.synchronous";
     return refused("overrides.cluster.spec", fact, `remove them, and set ${STANDBYS}`);
   }
   if (own === undefined) {
     if (standbys === undefined) return fieldOf({}, 0, []);
+    const { instances } = plan.database;
     return isBelow(standbys, instances)
       ? fieldOf({}, standbys, [])
       : refused(STANDBYS, `${standbys} of ${instances} instances cannot be standbys`, "set less, or more instances");
   }
   if (standbys !== undefined)
     return refused(STANDBYS, `${OWN} says which standbys must answer`, "leave one of the two out");
-  return composed(own, instances);
+  return composed(own, plan.database.instances);
 }
 
 /** Each name that the user's setting lists is required, and the receiver. */

@@ -1,8 +1,10 @@
 /** Objects without undefined fields: Kubernetes, files and states do not have them. Pure. */
 
-/** The values without undefined ones, in their order. */
+/** The values without undefined ones, in their order. A late one (late.ts) stays late. */
 export function given<T extends object>(values: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [Key in keyof T]?: Exclude<T[Key], undefined>;
-  };
+  const fields = Object.entries(Object.getOwnPropertyDescriptors(values));
+  return Object.defineProperties(
+    {},
+    Object.fromEntries(fields.filter(([, { get, value }]) => get !== undefined || value !== undefined)),
+  );
 }

@@ -1,6 +1,7 @@
 /** Arguments of a host that a plan takes over unchanged or by default. Pure. */
 import type { HostSettings } from "./databaseSettings";
 import { DEFAULTS } from "./defaults";
+import { fields } from "./late";
 
 export const HOST_DEFAULTS = {
   port: DEFAULTS.port,
@@ -16,9 +17,9 @@ export const HOST_DEFAULTS = {
 export type HostDefaults = { readonly [Key in keyof typeof HOST_DEFAULTS]: Exclude<HostSettings[Key], undefined> };
 
 export function withDefaults(settings: HostSettings): HostDefaults {
-  const given = Object.entries(HOST_DEFAULTS).map(([name, value]) => [
+  const makers = Object.entries(HOST_DEFAULTS).map(([name, value]) => [
     name,
-    settings[name as keyof HostDefaults] ?? value,
+    () => settings[name as keyof HostDefaults] ?? value,
   ]);
-  return Object.fromEntries(given) as HostDefaults;
+  return fields(Object.fromEntries(makers));
 }

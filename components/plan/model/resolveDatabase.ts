@@ -6,8 +6,9 @@
 import type { DeclaredCluster } from "../cluster/declaredCluster";
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
-import { given as givenOnly } from "./given";
-import { withDefaults } from "./hostDefaults";
+import { given } from "./given";
+import { attempt, fields, items, LateRead, merged, view } from "./late";
+import { type HostDefaults, withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { withDefaultBackups } from "../schedule/defaultBackups";
 import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
@@ -18,10 +19,17 @@ import type {
   Directories,
   HostPlan,
   Sizing,
+  SynchronousPlan,
   TaskPlan,
 } from "./plan";
 import { ENV_FILE, OPTIONS_FILE } from "../repositories/repositoryType";
-import { kindOf, type RepositoryPlan, SECRET_FILE_OPTIONS, typeOf } from "../repositories/repositoryTypes";
+import {
+  kindOf,
+  type RepositoryPlan,
+  SECRET_FILE_OPTIONS,
+  type TargetSettings,
+  typeOf,
+} from "../repositories/repositoryTypes";
 import { unknownTarget } from "../repositories/unknownType";
 import { BACKUP_TYPES, type BackupType, ownScheduleName, type Schedule } from "../schedule/schedule";
 import type {
@@ -41,155 +49,176 @@ import { DEFAULT_EVENTS, EVENTS, TARGET_TYPES } from "../../../runtime/notify/ev
 export function resolveHost(name: string, declared: HostSettings, defaultNodePath: string): HostPlan {
   const usual = withDefaultBackups(name, declared);
   const settings = usual?.settings ?? declared;
-  const database = resolveDatabase(name, settings, settings.stanza ?? DEFAULTS.stanza, undefined);
+  const database = resolveDatabase(name, settings, () => settings.stanza ?? DEFAULTS.stanza, undefined);
   const directories = resolveDirectories(settings.directories ?? {}, engineOf(database.engine).stock);
-  const given = withDefaults(settings);
-  const { drillsOnly, restoreOnly } = given;
+  const taken = withDefaults(settings);
+  const { drillsOnly, restoreOnly } = taken;
   // A restore that is kept needs the keys for PostgreSQL's own account, which fetches WAL.
   const lends = !restoreOnly || drillsOnly;
-  const agent =
+  const hasAgent = (): boolean =>
     settings.agent ?? (engineOf(database.engine).own && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
   // The agent serves these already; a file would count them twice.
   const tasks = (["expire", "verify", "heal", "metrics"] as const).filter(
-    (task) => task !== "metrics" || settings.monitoring?.listen === undefined,
+    (task) => task !== "metrics" || !("listen" in (settings.monitoring ?? {})),
   );
   // Beside stock the runtime only reads. Stock expires its own backups, after each backup.
-  const reads = engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
-  return {
-    ...database,
-    ...given,
-    ...(usual === null ? {} : { chosen: usual.chosen }),
-    ...resolveStreaming(settings, database.archiveTimeoutSeconds),
+  const reads = (): boolean =>
+    engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
+  const own = fields<Omit<HostPlan, keyof DatabasePlan | keyof HostDefaults>>({
+    dataDirectory: () => settings.dataDirectory,
+    socketDirectory: () => settings.socketDirectory,
+    databaseUser: () => settings.databaseUser,
+    connections: () => namesOf(settings.connection),
+    directories: () => directories,
+    maintenance: () =>
+      resolveMaintenance(settings.maintenance ?? {}, () =>
+        drillsOnly ? ["metrics"] : hasAgent() ? tasks : reads() ? ["verify", "metrics"] : [],
+      ),
+    notifies: () => settings.notify !== undefined,
+    notices: () => resolveNotices(settings.notify ?? {}),
+    metricsListen: () => settings.monitoring?.listen,
+    notifyFile: () => settings.notify?.existingFile,
+    agent: hasAgent,
+    nodePath: () => settings.nodePath ?? defaultNodePath,
+    postgres: () => {
+      const { postgres } = settings;
+      if (postgres === undefined) return undefined;
+      return fields({ version: () => postgres.version, install: () => postgres.install ?? false });
+    },
+    firstBackup: () => settings.firstBackup ?? (DEFAULTS.firstBackup && !restoreOnly),
+    snapshots: () => namesOf(settings.snapshots ?? {}),
+  });
+  return merged(
+    merged(database, taken, usual === null ? {} : fields({ chosen: usual.chosen })),
+    resolveStreaming(settings, database),
     // A drill measures the objectives, and nothing is archived.
-    ...(restoreOnly ? { archiveTimeoutSeconds: settings.archiveTimeoutSeconds } : {}),
-    kind: "host",
-    dataDirectory: settings.dataDirectory,
-    socketDirectory: settings.socketDirectory,
-    databaseUser: settings.databaseUser,
-    connections: namesOf(settings.connection),
-    directories,
-    maintenance: resolveMaintenance(
-      settings.maintenance ?? {},
-      drillsOnly ? ["metrics"] : agent ? tasks : reads ? ["verify", "metrics"] : [],
-    ),
-    notifies: settings.notify !== undefined,
-    notices: resolveNotices(settings.notify ?? {}),
-    metricsListen: settings.monitoring?.listen,
-    notifyFile: settings.notify?.existingFile,
-    agent,
-    nodePath: settings.nodePath ?? defaultNodePath,
-    postgres:
-      settings.postgres === undefined
-        ? undefined
-        : { version: settings.postgres.version, install: settings.postgres.install ?? false },
-    firstBackup: settings.firstBackup ?? (DEFAULTS.firstBackup && !restoreOnly),
-    snapshots: namesOf(settings.snapshots ?? {}),
-  };
+    restoreOnly ? fields({ archiveTimeoutSeconds: () => settings.archiveTimeoutSeconds }) : {},
+    merged({ kind: "host" as const }, own),
+  );
 }
 
 /** Stanza and Cluster default to the component's name. */
 export function resolveClusterDatabase(name: string, settings: DeclaredCluster): ClusterDatabasePlan {
-  const cluster = settings.clusterName ?? name;
-  const stanza = settings.stanza ?? cluster;
+  const cluster = (): string => settings.clusterName ?? name;
+  const stanza = (): string => settings.stanza ?? cluster();
   const database = resolveDatabase(name, settings, stanza, DEFAULTS.clusterArchiveTimeoutSeconds);
-  return {
-    ...database,
-    ...resolveStreaming(settings, database.archiveTimeoutSeconds),
-    kind: "cnpg",
-    namespace: settings.namespace,
+  const own = fields<Omit<ClusterDatabasePlan, keyof DatabasePlan>>({
+    namespace: () => settings.namespace,
     cluster,
-    instances: settings.instances ?? DEFAULTS.instances,
-    postgresVersion: settings.postgresVersion,
-    storageGiB: settings.storageGiB,
-    operatorVersion: settings.operatorVersion,
-    backupTarget: settings.backupTarget ?? DEFAULTS.backupTarget,
-    serviceNames: settings.serviceNames ?? [],
-  };
+    instances: () => settings.instances ?? DEFAULTS.instances,
+    postgresVersion: () => settings.postgresVersion,
+    storageGiB: () => settings.storageGiB,
+    operatorVersion: () => settings.operatorVersion,
+    backupTarget: () => settings.backupTarget ?? DEFAULTS.backupTarget,
+    serviceNames: () => settings.serviceNames ?? [],
+  });
+  return merged(database, resolveStreaming(settings, database), { kind: "cnpg" as const }, own);
 }
 
 /** @param engineTimeoutSeconds the environment's own `archive_timeout` */
 function resolveDatabase(
   name: string,
   settings: DatabaseSettings,
-  stanza: string,
+  stanza: () => string,
   engineTimeoutSeconds: number | undefined,
 ): Omit<DatabasePlan, "kind"> {
-  const repositories = Object.entries(settings.repositories)
-    .map(([repositoryName, repository]) => resolveRepository(repositoryName, repository))
+  const repositories = Object.keys(settings.repositories)
+    .map((repositoryName) => resolveRepository(repositoryName, settings.repositories))
     .sort((left, right) => left.key - right.key || (left.name < right.name ? -1 : 1));
-  const { maxRepositoryGB, pitrDays, pitrRtoMinutes, rpoSeconds, rtoMinutes } = settings.objectives ?? {};
-  return {
-    name,
+  const { objectives = {} } = settings;
+  return fields({
+    name: () => name,
     stanza,
-    engine: settings.engine ?? DEFAULTS.engine,
-    engineVersion: settings.engineVersion,
-    repositories,
-    schedules: resolveSchedules(settings, repositories),
-    acknowledge: resolveAcknowledge(settings.acknowledge),
-    archiveTimeoutSeconds: settings.archiveTimeoutSeconds ?? archiveTimeoutFor(rpoSeconds) ?? engineTimeoutSeconds,
-    objectives: { rpoSeconds, rtoMinutes, pitrDays, maxRepositoryGB, ...givenOnly({ pitrRtoMinutes }) },
-    drills: Object.entries(settings.drills ?? {}).map(([drillName, drill]) => resolveDrill(drillName, drill)),
-    drillChecks: resolveDrillChecks(settings.drillChecks ?? {}),
-    sizing: resolveSizing(settings.sizing),
-    silence: settings.silence ?? {},
-    acknowledgeWeaker: settings.acknowledgeWeaker ?? {},
-    options: settings.options ?? {},
-  };
+    engine: () => settings.engine ?? DEFAULTS.engine,
+    engineVersion: () => settings.engineVersion,
+    repositories: () => repositories,
+    schedules: () => resolveSchedules(settings, repositories),
+    acknowledge: () => resolveAcknowledge(settings.acknowledge),
+    archiveTimeoutSeconds: () =>
+      settings.archiveTimeoutSeconds ?? archiveTimeoutFor(objectives.rpoSeconds) ?? engineTimeoutSeconds,
+    objectives: () =>
+      merged(
+        fields({
+          rpoSeconds: () => objectives.rpoSeconds,
+          rtoMinutes: () => objectives.rtoMinutes,
+          pitrDays: () => objectives.pitrDays,
+          maxRepositoryGB: () => objectives.maxRepositoryGB,
+        }),
+        given(fields({ pitrRtoMinutes: () => objectives.pitrRtoMinutes })),
+      ),
+    drills: () => Object.entries(settings.drills ?? {}).map(([drillName, drill]) => resolveDrill(drillName, drill)),
+    drillChecks: () => resolveDrillChecks(settings.drillChecks ?? {}),
+    sizing: () => resolveSizing(settings.sizing),
+    silence: () => settings.silence ?? {},
+    acknowledgeWeaker: () => settings.acknowledgeWeaker ?? {},
+    options: () => settings.options ?? {},
+  });
 }
 
-/** @param archiveTimeoutSeconds that follows from the objective */
 function resolveStreaming(
-  { archiveTimeoutSeconds: given, streaming }: Pick<DeclaredCluster, "archiveTimeoutSeconds" | "streaming">,
-  archiveTimeoutSeconds: number | undefined,
+  settings: Pick<DeclaredCluster, "archiveTimeoutSeconds" | "streaming">,
+  database: Pick<DatabasePlan, "archiveTimeoutSeconds">,
 ): Partial<Pick<DatabasePlan, "archiveTimeoutSeconds" | "streamIntervalSeconds" | "synchronous">> {
+  const { streaming } = settings;
   if (streaming === undefined) return {};
-  return {
-    streamIntervalSeconds: streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds,
-    archiveTimeoutSeconds: given ?? streamedTimeout(archiveTimeoutSeconds),
-    ...resolveSynchronous(streaming),
-  };
+  const synchronous = fields({ synchronous: () => resolveSynchronous(streaming) });
+  return merged(
+    fields({
+      streamIntervalSeconds: () => streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds,
+      archiveTimeoutSeconds: () => settings.archiveTimeoutSeconds ?? streamedTimeout(database.archiveTimeoutSeconds),
+    }),
+    given(synchronous),
+  );
 }
 
 /** Credentials named like options replace those (runtime/config/secretFiles.ts). */
 function secretFilesOf(name: string, files: SecretFilesSettings): Record<string, string> {
-  const { encrypted: _encrypted, ...paths } = files;
   const options = { options: OPTIONS_FILE, env: ENV_FILE, ...SECRET_FILE_OPTIONS, passphrase: "cipher-pass" };
-  return Object.fromEntries(
-    Object.entries(options).flatMap(([field, option]): [string, string][] => {
-      const path = paths[field as keyof typeof paths];
-      return path === undefined ? [] : [[`${name}-${option}`, path]];
-    }),
-  );
+  const paths = Object.entries(options).map(([field, option]) => [
+    `${name}-${option}`,
+    () => files[field as keyof typeof options],
+  ]);
+  return given(fields<Record<string, string | undefined>>(Object.fromEntries(paths))) as Record<string, string>;
 }
 
-function resolveRepository(name: string, settings: RepositorySettings): RepositoryPlan {
+/** {@link NO_TARGET} and markers have a form of their own. */
+function targetOf(at: TargetSettings): TargetSettings {
+  return kindOf(at) === "unknown" ? unknownTarget(at) : at;
+}
+
+function resolveRepository(name: string, all: DatabaseSettings["repositories"]): RepositoryPlan {
+  const settings = all[name] as RepositorySettings;
   const { secretFiles } = settings;
-  const compressType = settings.compress?.type ?? DEFAULTS.compressType;
-  const kind = kindOf(settings.at);
-  const at = kind === "unknown" ? unknownTarget(settings.at) : settings.at;
-  const type = typeOf({ kind });
-  return {
-    key: findRepoIndex(name) ?? 0,
-    name,
-    kind,
-    path: at.path ?? DEFAULTS.repositoryPath,
-    requireMount: at.requireMount ?? false,
-    ...type.resolve(at),
-    site: type.site(at),
-    encrypted: at.encrypted || secretFiles?.passphrase !== undefined || secretFiles?.encrypted === true,
-    writesSecrets: at.encrypted || type.bringsKeys(at),
-    ...(secretFiles === undefined ? {} : { secretFiles: secretFilesOf(name, secretFiles) }),
-    readOnly: at.readOnly ?? false,
-    keepFullCount: settings.keepFullCount,
-    keepDays: settings.keepDays,
-    keepDiffCount: settings.keepDiffCount,
+  const compressType = (): string => settings.compress?.type ?? DEFAULTS.compressType;
+  const located = attempt(() => settings.at);
+  const at = (): TargetSettings => targetOf(settings.at);
+  const type = (): ReturnType<typeof typeOf> => typeOf({ kind: kindOf(settings.at) });
+  const own = fields<Omit<RepositoryPlan, "secretFiles" | "s3" | "sftp">>({
+    key: () => findRepoIndex(name) ?? 0,
+    name: () => name,
+    kind: () => kindOf(settings.at),
+    path: () => at().path ?? DEFAULTS.repositoryPath,
+    requireMount: () => at().requireMount ?? false,
+    site: () => type().site(at()),
+    encrypted: () => at().encrypted || secretFiles?.passphrase !== undefined || secretFiles?.encrypted === true,
+    writesSecrets: () => at().encrypted || type().bringsKeys(at()),
+    readOnly: () => at().readOnly ?? false,
+    keepFullCount: () => settings.keepFullCount,
+    keepDays: () => settings.keepDays,
+    keepDiffCount: () => settings.keepDiffCount,
     compressType,
-    compressLevel: settings.compress?.level ?? defaultLevel(compressType),
-    bundle: settings.bundle ?? type.bundles,
-    options: settings.options ?? {},
+    compressLevel: () => settings.compress?.level ?? defaultLevel(compressType()),
+    bundle: () => settings.bundle ?? type().bundles,
+    options: () => settings.options ?? {},
     // Whether an unknown repository has bundles is unknown too.
-    blockIncremental: kind === "unknown" ? false : (settings.blockIncremental ?? false),
-  };
+    blockIncremental: () => kindOf(settings.at) !== "unknown" && (settings.blockIncremental ?? false),
+  });
+  return merged(
+    own,
+    given(fields({ secretFiles: () => (secretFiles === undefined ? undefined : secretFilesOf(name, secretFiles)) })),
+    // A target that comes later may have either.
+    located instanceof LateRead ? view({ s3: located.marker, sftp: located.marker }) : type().resolve(at()),
+  );
 }
 
 /** By kind: the common schedule, then those of single repositories, which the common one leaves out. */
@@ -202,8 +231,8 @@ function resolveSchedules(settings: DatabaseSettings, repositories: readonly Rep
     const others = repositories.map(({ name }) => name).filter((name) => !own.some((each) => each.name === name));
     const common = settings.schedules?.[type];
     return [
-      ...(common === undefined ? [] : [resolveSchedule(type, type, common, common.repositories ?? others)]),
-      ...own.map(({ name, schedule }) => resolveSchedule(ownScheduleName(type, name), type, schedule, [name])),
+      ...(common === undefined ? [] : [resolveSchedule(type, type, common, () => common.repositories ?? others)]),
+      ...own.map(({ name, schedule }) => resolveSchedule(ownScheduleName(type, name), type, schedule, () => [name])),
     ];
   });
 }
@@ -212,37 +241,38 @@ function resolveSchedule(
   name: string,
   type: BackupType,
   schedule: ScheduleSettings,
-  repositories: readonly string[],
+  repositories: () => readonly string[],
 ): Schedule {
-  return {
-    name,
-    cron: schedule.cron,
-    timeZone: schedule.timeZone ?? DEFAULTS.timeZone,
-    type,
-    repoKeys: repositories.map((each) => findRepoIndex(each) ?? 0),
+  return fields({
+    name: () => name,
+    cron: () => schedule.cron,
+    timeZone: () => schedule.timeZone ?? DEFAULTS.timeZone,
+    type: () => type,
+    repoKeys: () => repositories().map((each) => findRepoIndex(each) ?? 0),
     repositories,
-    jitterSeconds: schedule.jitterSeconds ?? DEFAULTS.jitterSeconds,
-    deadlineSeconds: schedule.deadlineSeconds ?? DEFAULTS.deadlineSeconds,
-  };
+    jitterSeconds: () => schedule.jitterSeconds ?? DEFAULTS.jitterSeconds,
+    deadlineSeconds: () => schedule.deadlineSeconds ?? DEFAULTS.deadlineSeconds,
+  });
 }
 
-/** By default tasks run only if systemd runs them: the user starts units that were written to another folder. */
-/** @param usual default of a task */
-function resolveMaintenance(settings: MaintenanceSettings, usual: readonly TaskPlan["name"][]): TaskPlan[] {
-  return (["expire", "verify", "heal", "metrics", "stale"] as const).flatMap((name): TaskPlan[] => {
+/**
+ * By default tasks run only if systemd runs them: the user starts units that were written to another folder.
+ * @param usual default of a task
+ */
+function resolveMaintenance(settings: MaintenanceSettings, usual: () => readonly TaskPlan["name"][]): TaskPlan[] {
+  return items(["expire", "verify", "heal", "metrics", "stale"] as const, (name): TaskPlan[] => {
     const task = settings[name];
-    if (!(task?.enabled ?? (task !== undefined || usual.includes(name)))) return [];
+    if (!(task?.enabled ?? (task !== undefined || usual().includes(name)))) return [];
     const row = DEFAULTS.maintenance[name];
-    return [
-      {
-        name,
-        cron: task?.cron ?? row.cron,
-        timeZone: task?.timeZone ?? DEFAULTS.timeZone,
-        jitterSeconds: task?.jitterSeconds ?? row.jitterSeconds,
-        deadlineSeconds: task?.deadlineSeconds ?? row.deadlineSeconds,
-        ...(name === "verify" ? { samplePercent: task?.samplePercent ?? DEFAULTS.verifySamplePercent } : {}),
-      },
-    ];
+    const made: Omit<TaskPlan, "samplePercent"> = fields({
+      name: () => name,
+      cron: () => task?.cron ?? row.cron,
+      timeZone: () => task?.timeZone ?? DEFAULTS.timeZone,
+      jitterSeconds: () => task?.jitterSeconds ?? row.jitterSeconds,
+      deadlineSeconds: () => task?.deadlineSeconds ?? row.deadlineSeconds,
+    });
+    if (name !== "verify") return [made];
+    return [merged(made, fields({ samplePercent: () => task?.samplePercent ?? DEFAULTS.verifySamplePercent }))];
   });
 }
 
@@ -251,59 +281,65 @@ function resolveMaintenance(settings: MaintenanceSettings, usual: readonly TaskP
  * want it.
  */
 function resolveNotices({ existingFile, targets = [] }: NotifySettings): HostPlan["notices"] {
-  const given = targets.map(({ events, type, units = [] }) => {
+  const declared = targets.map(({ events, type, units = [] }) => {
     const usual = TARGET_TYPES.find((known) => known === type);
     return { events: events ?? (usual === undefined ? [] : DEFAULT_EVENTS[usual]), units };
   });
-  return existingFile === undefined ? given : [...given, { events: EVENTS, units: [] }];
+  return existingFile === undefined ? declared : [...declared, { events: EVENTS, units: [] }];
 }
 
-function resolveSynchronous({
-  repositories,
-  synchronous,
-  ...streaming
-}: NonNullable<DeclaredCluster["streaming"]>): Pick<DatabasePlan, "synchronous"> {
-  const { degradeAfterSeconds, groupMilliseconds, standbys } = streaming;
-  const others = givenOnly({ degradeAfterSeconds, groupMilliseconds, standbys });
+function resolveSynchronous(streaming: NonNullable<DeclaredCluster["streaming"]>): SynchronousPlan | undefined {
+  const { intervalSeconds: _interval, ...policy } = Object.getOwnPropertyDescriptors(streaming);
   // Settings without an effect are an error of the rules, so they must reach them.
-  if (synchronous === undefined && repositories === undefined && Object.keys(others).length === 0) return {};
-  const policy = resolveAcknowledge({ mode: synchronous ?? "nothing", ...givenOnly({ repositories }) });
-  return { synchronous: { ...policy, ...others } };
+  if (Object.values(policy).every(({ get, value }) => get === undefined && value === undefined)) return undefined;
+  const acknowledge = fields({
+    mode: () => streaming.synchronous ?? "nothing",
+    repositories: () => streaming.repositories,
+  });
+  return merged(
+    resolveAcknowledge(acknowledge),
+    given(
+      fields({
+        degradeAfterSeconds: () => streaming.degradeAfterSeconds,
+        groupMilliseconds: () => streaming.groupMilliseconds,
+        standbys: () => streaming.standbys,
+      }),
+    ),
+  );
 }
 
 function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): AcknowledgePlan {
-  const repositories = settings?.repositories ?? [];
-  return {
-    mode: settings?.mode ?? DEFAULTS.acknowledge,
+  const repositories = (): readonly string[] => settings?.repositories ?? [];
+  return fields({
+    mode: () => settings?.mode ?? DEFAULTS.acknowledge,
     repositories,
-    repoIndexes: repositories.map((name) => findRepoIndex(name) ?? 0),
-  };
+    repoIndexes: () => repositories().map((name) => findRepoIndex(name) ?? 0),
+  });
 }
 
 function resolveSizing(sizing: SizingSettings | undefined): Sizing | undefined {
   if (sizing === undefined) return undefined;
-  const { databaseGiB, walGiBPerDay } = sizing;
-  return {
-    databaseGiB,
-    walGiBPerDay,
-    changedGiBPerDay: sizing.changedGiBPerDay ?? databaseGiB * DEFAULTS.changedShare,
-    compressedTo: sizing.compressedTo ?? DEFAULTS.compressedTo,
-  };
+  return fields({
+    databaseGiB: () => sizing.databaseGiB,
+    walGiBPerDay: () => sizing.walGiBPerDay,
+    changedGiBPerDay: () => sizing.changedGiBPerDay ?? sizing.databaseGiB * DEFAULTS.changedShare,
+    compressedTo: () => sizing.compressedTo ?? DEFAULTS.compressedTo,
+  });
 }
 
 function resolveDirectories(settings: DirectorySettings, isStock: boolean): Directories {
-  const spool = settings.spool ?? DEFAULTS.directories.spool;
-  return {
-    config: settings.config ?? (isStock ? DEFAULTS.stockConfig : DEFAULTS.directories.config),
-    lib: settings.lib ?? DEFAULTS.directories.lib,
-    units: settings.units ?? DEFAULTS.directories.units,
-    bin: settings.bin ?? DEFAULTS.directories.bin,
-    metrics: settings.metrics ?? DEFAULTS.directories.metrics,
+  const spool = (): string => settings.spool ?? DEFAULTS.directories.spool;
+  return fields({
+    config: () => settings.config ?? (isStock ? DEFAULTS.stockConfig : DEFAULTS.directories.config),
+    lib: () => settings.lib ?? DEFAULTS.directories.lib,
+    units: () => settings.units ?? DEFAULTS.directories.units,
+    bin: () => settings.bin ?? DEFAULTS.directories.bin,
+    metrics: () => settings.metrics ?? DEFAULTS.directories.metrics,
     // Not in /tmp, stock's default: after a boot any account could create the directory first and block backups.
-    lock: settings.lock ?? `${spool}/lock`,
+    lock: () => settings.lock ?? `${spool()}/lock`,
     spool,
-    log: settings.log ?? DEFAULTS.directories.log,
-  };
+    log: () => settings.log ?? DEFAULTS.directories.log,
+  });
 }
 
 function namesOf(alternatives: object): string[] {

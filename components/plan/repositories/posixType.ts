@@ -1,6 +1,7 @@
 /** Repositories in directories: another disk, a NAS or any other mount. Pure. */
 import { PATHS } from "../../../runtime/cnpg/names";
 import { finding } from "../findings/findings";
+import { fields } from "../model/late";
 import { isUnknown } from "../model/unknown";
 import { isBelow } from "../rules/values";
 import type { RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
@@ -19,11 +20,14 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
 
   resolve: () => ({}),
   /** A directory is on the host, or with `requireMount` on the machine behind the mount. */
-  site({ offSite = false, path = "", requireMount }) {
-    const site = { provider: "filesystem", offSite, thirdParty: false };
-    if (requireMount !== true) return { ...site, title: "file system", failureDomain: OF_THE_HOST };
-    return { ...site, title: "mounted file system", failureDomain: `the mount of ${mountOf(path)}` };
-  },
+  site: (target) =>
+    fields({
+      provider: () => "filesystem",
+      title: () => (target.requireMount === true ? "mounted file system" : "file system"),
+      failureDomain: () => (target.requireMount === true ? `the mount of ${mountOf(target.path ?? "")}` : OF_THE_HOST),
+      offSite: () => target.offSite ?? false,
+      thirdParty: () => false,
+    }),
   bringsKeys: () => false,
 
   location: ({ path }) => path,
@@ -33,20 +37,15 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
   keyFile: () => null,
 
   checkAddress(repository, path, dataDirectory) {
-    if (
-      isUnknown(repository.path) ||
-      dataDirectory === undefined ||
-      isUnknown(dataDirectory) ||
-      !isBelow(repository.path, dataDirectory)
-    )
-      return [];
-    const fact = `"${repository.path}" lies in the data directory "${dataDirectory}": it would be lost with it`;
+    const database = dataDirectory();
+    if (database === undefined || !isBelow(repository.path, database)) return [];
+    const fact = `"${repository.path}" lies in the data directory "${database}": it would be lost with it`;
     return [finding("PB019", `${path}.at.path`, fact, "choose another disk or host")];
   },
   checkKeys: () => [],
   checkSecretFiles: () => [],
   checkPod(repository, path) {
-    if (isUnknown(repository.path) || repository.path.startsWith(`${PATHS.claims}/`)) return [];
+    if (repository.path.startsWith(`${PATHS.claims}/`)) return [];
     const fact = `"${repository.path}" is a directory in a container and is lost with it`;
     const hint = `choose a path below ${PATHS.claims}/<name of a PersistentVolumeClaim>`;
     return [finding("PB044", `${path}.at.path`, fact, hint)];

@@ -125,9 +125,9 @@ export interface RepositoryType<Target extends TargetBase, Repository extends Re
   /**
    * Checks the address.
    * @param path `repositories.repo1`
-   * @param dataDirectory PostgreSQL's, if it is on the same machine
+   * @param dataDirectory reads PostgreSQL's, if it is on the same machine
    */
-  checkAddress(repository: Repository, path: string, dataDirectory: string | undefined): Finding[];
+  checkAddress(repository: Repository, path: string, dataDirectory: () => string | undefined): Finding[];
   checkKeys(repository: Repository, path: string, database: "host" | "cnpg"): Finding[];
   /** Checks secrets that are already on the host. @param options that have files, without `repoN-` */
   checkSecretFiles(repository: Repository, path: string, options: readonly string[]): Finding[];

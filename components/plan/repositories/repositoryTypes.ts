@@ -3,7 +3,6 @@
  */
 import type { RepoConfig } from "../../../runtime/config/types";
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
-import { isUnknown } from "../model/unknown";
 import { posix } from "./posixType";
 import type { RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 import { s3, type S3Plan, type S3Settings } from "./s3Type";
@@ -46,7 +45,7 @@ export function typeOf(repository: Pick<RepositoryPlan, "kind">): RepositoryType
 
 /** Why a repository cannot be read as it was; null if it can, or if that is unknown. */
 export function withoutVersions({ kind, name, s3: bucket, site }: RepositoryPlan): string | null {
-  if (kind === "unknown" || isUnknown(site.provider)) return null;
+  if (kind === "unknown") return null;
   const versioning = findQuirks(site.provider, "")?.versioning ?? "none";
   if (versioning === "none") return `${name} is on ${site.title}, which keeps no versions`;
   return versioning === "optional" && bucket?.facts.versioning === false

@@ -4,7 +4,9 @@ import type { BucketFacts as LocationFacts, S3Location } from "../../repositorie
 import { type Finding, finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
+import { fields, readOr } from "../model/late";
 import { isUnknown } from "../model/unknown";
+import { abstaining } from "../rules/abstain";
 import { isWithin } from "../rules/values";
 import type { SitePlan, RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 
@@ -68,21 +70,21 @@ export const s3: RepositoryType<Target, Repository> = {
   secretText: () => null,
 
   resolve: ({ s3: bucket }): Pick<Repository, "s3"> => ({
-    s3: {
-      bucket: bucket.bucket,
-      endpoint: bucket.endpoint,
-      region: bucket.region,
-      port: bucket.port ?? DEFAULTS.s3Port,
-      uriStyle: bucket.uriStyle ?? findQuirks(bucket.quirks ?? "auto", bucket.endpoint)?.uriStyle ?? "path",
-      caFile: bucket.caFile,
-      quirks: bucket.quirks,
-      keyType: bucket.keyType ?? DEFAULTS.keyType,
-      hasKeys: bucket.hasKeys,
-      hasExistingSecret: bucket.hasExistingSecret ?? false,
-      facts: resolveFacts(bucket.facts ?? {}),
-    },
+    s3: fields({
+      bucket: () => bucket.bucket,
+      endpoint: () => bucket.endpoint,
+      region: () => bucket.region,
+      port: () => bucket.port ?? DEFAULTS.s3Port,
+      uriStyle: () => bucket.uriStyle ?? findQuirks(bucket.quirks ?? "auto", bucket.endpoint)?.uriStyle ?? "path",
+      caFile: () => bucket.caFile,
+      quirks: () => bucket.quirks,
+      keyType: () => bucket.keyType ?? DEFAULTS.keyType,
+      hasKeys: () => bucket.hasKeys,
+      hasExistingSecret: () => bucket.hasExistingSecret ?? false,
+      facts: () => resolveFacts(bucket.facts ?? {}),
+    }),
   }),
-  site: ({ offSite, s3: bucket }) => bucketSite(bucket, offSite),
+  site: (target) => bucketSite(target),
   bringsKeys: (target) => target.s3.hasKeys === true,
 
   location: ({ path, s3: { bucket } }) => `s3://${bucket}${path}`,
@@ -101,30 +103,41 @@ export const s3: RepositoryType<Target, Repository> = {
   ],
   keyFile: () => null,
 
-  checkAddress({ path: prefix, s3: { bucket, endpoint, port } }, path) {
-    const findings: Finding[] = [];
-    const wrong = (field: string, fact: string, hint = ""): void =>
-      void findings.push(finding("PB020", `${path}.at.${field}`, fact, hint));
-    if (!isUnknown(endpoint) && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(endpoint))
-      wrong(
-        "s3.endpoint",
-        `"${endpoint}" is not a host name`,
-        'leave out "https://", the port (an argument of its own) and any path',
-      );
-    if (!isUnknown(bucket) && !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
-      wrong("s3.bucket", `"${bucket}" is not a bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens`);
-    if (!isUnknown(port) && !isWithin(port, 1, 65535)) wrong("s3.port", `${port} is not a port: 1 to 65535`);
-    if (prefix === "/")
-      wrong(
-        "path",
-        "the prefix covers the whole bucket, including objects of others",
-        'set a prefix such as "/pgbackrest"',
-      );
-    return findings;
+  checkAddress(repository, path) {
+    const { s3: bucket } = repository;
+    const wrong = (field: string, fact: string, hint = ""): Finding[] => [
+      finding("PB020", `${path}.at.${field}`, fact, hint),
+    ];
+    return abstaining(
+      () =>
+        /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(bucket.endpoint)
+          ? []
+          : wrong(
+              "s3.endpoint",
+              `"${bucket.endpoint}" is not a host name`,
+              'leave out "https://", the port (an argument of its own) and any path',
+            ),
+      () =>
+        /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket.bucket)
+          ? []
+          : wrong(
+              "s3.bucket",
+              `"${bucket.bucket}" is not a bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens`,
+            ),
+      () => (isWithin(bucket.port, 1, 65535) ? [] : wrong("s3.port", `${bucket.port} is not a port: 1 to 65535`)),
+      () => {
+        const fact = "the prefix covers the whole bucket, including objects of others";
+        return repository.path === "/" ? wrong("path", fact, 'set a prefix such as "/pgbackrest"') : [];
+      },
+    );
   },
-  checkKeys({ s3: bucket, secretFiles }, path, database) {
-    const own = secretFiles === undefined ? checkGivenKeys(bucket, `${path}.at.s3`) : [];
-    return [...own, ...checkRole(bucket, `${path}.at.s3`, database), ...checkSecret(bucket, `${path}.at.s3`, database)];
+  checkKeys(repository, path, database) {
+    const { s3: bucket } = repository;
+    return abstaining(
+      () => (repository.secretFiles === undefined ? checkGivenKeys(bucket, `${path}.at.s3`) : []),
+      () => checkRole(bucket, `${path}.at.s3`, database),
+      () => checkSecret(bucket, `${path}.at.s3`, database),
+    );
   },
   checkSecretFiles({ s3: { hasKeys } }, path) {
     if (hasKeys !== true) return [];
@@ -135,31 +148,35 @@ export const s3: RepositoryType<Target, Repository> = {
 };
 
 /** A vendor's buckets are off-site and fail together: one account, one outage, one unpaid bill. */
-function bucketSite({ endpoint, quirks = "auto" }: S3Settings, offSite: boolean | undefined): SitePlan {
-  // An unknown endpoint leaves the failure domain unknown instead of guessed.
-  if (quirks === "auto" && isUnknown(endpoint)) {
-    return { provider: endpoint, title: endpoint, failureDomain: endpoint, offSite, thirdParty: true };
-  }
-  const row = findQuirks(quirks, endpoint);
-  const hosted = row?.hosted ?? false;
-  return {
-    provider: row?.id ?? "generic",
-    title: row?.title ?? endpoint,
-    failureDomain: hosted && row !== null ? row.title : endpoint,
-    offSite: offSite ?? (hosted ? true : undefined),
-    thirdParty: hosted,
-  };
+function bucketSite(target: Target): SitePlan {
+  const { s3: bucket } = target;
+  // An inserted endpoint leaves the failure domain unknown instead of guessed.
+  const inserted = readOr(
+    () => ((bucket.quirks ?? "auto") === "auto" && isUnknown(bucket.endpoint) ? bucket.endpoint : ""),
+    "",
+  );
+  if (inserted !== "")
+    return { provider: inserted, title: inserted, failureDomain: inserted, offSite: target.offSite, thirdParty: true };
+  const row = (): ReturnType<typeof findQuirks> => findQuirks(bucket.quirks ?? "auto", bucket.endpoint);
+  const isHosted = (): boolean => row()?.hosted ?? false;
+  return fields({
+    provider: () => row()?.id ?? "generic",
+    title: () => row()?.title ?? bucket.endpoint,
+    failureDomain: () => (isHosted() ? (row()?.title ?? bucket.endpoint) : bucket.endpoint),
+    offSite: () => target.offSite ?? (isHosted() ? true : undefined),
+    thirdParty: isHosted,
+  });
 }
 
 function resolveFacts(facts: NonNullable<S3Settings["facts"]>): BucketFacts {
-  return {
-    versioning: facts.versioning,
-    immutableDays: facts.immutableDays,
-    lockMode: facts.lockMode,
-    undeleteDays: facts.undeleteDays,
-    storageClass: facts.storageClass,
-    expireLiveDays: facts.expireLiveDays,
-  };
+  return fields({
+    versioning: () => facts.versioning,
+    immutableDays: () => facts.immutableDays,
+    lockMode: () => facts.lockMode,
+    undeleteDays: () => facts.undeleteDays,
+    storageClass: () => facts.storageClass,
+    expireLiveDays: () => facts.expireLiveDays,
+  });
 }
 
 function checkGivenKeys({ keyType, hasKeys, hasExistingSecret }: S3Plan, path: string): Finding[] {
@@ -176,13 +193,15 @@ function checkGivenKeys({ keyType, hasKeys, hasExistingSecret }: S3Plan, path: s
   return [finding("PB064", `${path}.${field}`, fact, `remove ${field}, or leave keyType out`)];
 }
 
-function checkRole({ endpoint, keyType, quirks }: S3Plan, path: string, database: "host" | "cnpg"): Finding[] {
+function checkRole(bucket: S3Plan, path: string, database: "host" | "cnpg"): Finding[] {
+  const { keyType } = bucket;
   if (database === "host" && POD_KEY_TYPES.includes(keyType)) {
     const fact = `key type "${keyType}" is for pods in EKS only, not for hosts`;
     const hint = 'set keyType: "auto" for the role of an EC2 instance, or credentials';
     return [finding("PB065", `${path}.keyType`, fact, hint)];
   }
-  if (keyType === "shared" || isUnknown(endpoint)) return [];
+  if (keyType === "shared") return [];
+  const { endpoint, quirks } = bucket;
   const row = findQuirks(quirks ?? "auto", endpoint);
   if (row === null || row.id === "aws") return [];
   const fact = `key type "${keyType}" gets its keys from Amazon, and ${row.title} at ${endpoint} does not accept them`;

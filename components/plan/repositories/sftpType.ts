@@ -4,7 +4,8 @@ import { type Finding, finding } from "../findings/findings";
 import { fingerprintFor } from "../host/hostKeyFingerprint";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
-import { isUnknown } from "../model/unknown";
+import { fields, readOr } from "../model/late";
+import { abstaining } from "../rules/abstain";
 import { isWithin } from "../rules/values";
 import { OPTIONS_FILE, type RepositoryBase, type RepositoryType, type TargetBase } from "./repositoryType";
 
@@ -55,24 +56,26 @@ export const sftp: RepositoryType<Target, Repository> = {
     location?.privateKey === undefined ? null : { fileName: KEY_FILE, text: location.privateKey },
 
   resolve: ({ sftp: server }): Pick<Repository, "sftp"> => ({
-    sftp: {
-      host: server.host,
-      port: server.port ?? DEFAULTS.sftpPort,
-      user: server.user,
-      hasKey: server.hasKey,
-      hasKeyPassphrase: server.hasKeyPassphrase ?? false,
-      hostKeyFields: (["hostKey", "hostFingerprint"] as const).filter((field) => server[field] !== undefined),
-      fingerprint: fingerprintFor(server),
-    },
+    sftp: fields({
+      host: () => server.host,
+      port: () => server.port ?? DEFAULTS.sftpPort,
+      user: () => server.user,
+      hasKey: () => server.hasKey,
+      hasKeyPassphrase: () => server.hasKeyPassphrase ?? false,
+      hostKeyFields: () =>
+        (["hostKey", "hostFingerprint"] as const).filter((field) => readOr(() => server[field] !== undefined, true)),
+      fingerprint: () => fingerprintFor(server),
+    }),
   }),
   /** Own servers fail one by one, and only the user knows their site. */
-  site: ({ offSite, sftp: { host } }) => ({
-    provider: "sftp",
-    title: "SFTP server",
-    failureDomain: host,
-    offSite,
-    thirdParty: true,
-  }),
+  site: (target) =>
+    fields({
+      provider: () => "sftp",
+      title: () => "SFTP server",
+      failureDomain: () => target.sftp.host,
+      offSite: () => target.offSite,
+      thirdParty: () => true,
+    }),
   bringsKeys: (target) => target.sftp.hasKeyPassphrase === true,
 
   location: ({ path, sftp: { host, user } }) => `sftp://${user}@${host}${path}`,
@@ -94,30 +97,29 @@ export const sftp: RepositoryType<Target, Repository> = {
   keyFile,
 
   checkAddress({ sftp: server }, path) {
-    const findings: Finding[] = [];
-    const wrong = (field: string, fact: string, hint = ""): void =>
-      void findings.push(finding("PB020", `${path}.at.${field}`, fact, hint));
-    if (!isUnknown(server.host) && !/^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(server.host))
-      wrong(
-        "host",
-        `"${server.host}" is not a host name`,
-        "leave out the user and the port (arguments of their own) and any path",
-      );
-    if (!isUnknown(server.user) && !/^[^\s@:/]+$/.test(server.user))
-      wrong("user", `"${server.user}" is not an account name`);
-    if (!isUnknown(server.port) && !isWithin(server.port, 1, 65535))
-      wrong("port", `${server.port} is not a port: 1 to 65535`);
-    return [...findings, ...checkHostKey(server, path)];
+    const wrong = (field: string, fact: string, why = ""): Finding[] => [
+      finding("PB020", `${path}.at.${field}`, fact, why),
+    ];
+    const hint = "leave out the user and the port (arguments of their own) and any path";
+    return abstaining(
+      () =>
+        /^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(server.host)
+          ? []
+          : wrong("host", `"${server.host}" is not a host name`, hint),
+      () => (/^[^\s@:/]+$/.test(server.user) ? [] : wrong("user", `"${server.user}" is not an account name`)),
+      () => (isWithin(server.port, 1, 65535) ? [] : wrong("port", `${server.port} is not a port: 1 to 65535`)),
+      () => checkHostKey(server, path),
+    );
   },
   /** A file of options may name the key, and nothing here reads it. */
-  checkKeys({ name, secretFiles = {}, sftp: { hasKey, host, user } }, path, database) {
+  checkKeys({ name, secretFiles = {}, sftp: server }, path, database) {
     if (
       database !== "host" ||
-      hasKey !== false ||
+      server.hasKey !== false ||
       [KEY_OPTION, OPTIONS_FILE].some((each) => `${name}-${each}` in secretFiles)
     )
       return [];
-    const fact = `${user} signs in to ${host} with a private key, and none is given`;
+    const fact = `${server.user} signs in to ${server.host} with a private key, and none is given`;
     const hint = "set privateKey, or secretFiles.privateKey if the host already has it";
     return [finding("PB104", `${path}.at.sftp.privateKey`, fact, hint)];
   },
@@ -143,7 +145,8 @@ function keyFile(
   return path === null ? null : { option: KEY_OPTION, path };
 }
 
-function checkHostKey({ fingerprint, hostKeyFields }: SftpPlan, path: string): Finding[] {
+function checkHostKey(server: SftpPlan, path: string): Finding[] {
+  const { hostKeyFields } = server;
   if (hostKeyFields.length !== 1) {
     const given =
       hostKeyFields.length === 0
@@ -152,7 +155,7 @@ function checkHostKey({ fingerprint, hostKeyFields }: SftpPlan, path: string): F
     const hint = "set hostKey to the line of ssh_host_ecdsa_key.pub on the server";
     return [finding("PB020", `${path}.at.hostKey`, `${given}: one of them must identify the server`, hint)];
   }
-  if (isUnknown(fingerprint) || /^[0-9a-f]{64}$/.test(fingerprint)) return [];
+  if (/^[0-9a-f]{64}$/.test(server.fingerprint)) return [];
   const [field = ""] = hostKeyFields;
   const form =
     field === "hostKey"

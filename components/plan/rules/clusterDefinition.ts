@@ -16,8 +16,9 @@ import { majorOf, SUPPORTED_MAJORS } from "../cluster/images";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf, withoutVersions } from "../repositories/repositoryTypes";
 import { parseCron, schedulePath } from "../schedule/schedule";
-import { isUnknown } from "../model/unknown";
+import { merged, readOr } from "../model/late";
 import { isOlder } from "../model/compareVersions";
+import { abstaining, eachOf } from "./abstain";
 import { checkPlacement } from "./placement";
 import { checkTime } from "./schedules";
 import { checkClusterSynchronous } from "./synchronous";
@@ -48,62 +49,62 @@ const ATTACH_VERSION = "1.29.2";
 
 /** @param attached to a Cluster that others made */
 export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean): Finding[] {
-  return [
-    ...checkNames(resolved),
-    ...checkStanza("stanza", resolved.database.stanza),
-    ...resolved.definition.contradictions.map(({ fact, path }) =>
-      finding("PB200", path, fact, "leave one of the two out"),
-    ),
-    ...(attached ? checkAttachment(resolved) : checkImage(resolved)),
-    ...checkParameters(resolved),
-    ...checkPlacement(resolved),
-    ...checkBootstrap(resolved),
-    ...checkRepositories(resolved),
-    ...checkOldOptions(resolved),
-    ...checkSchedules(resolved),
-    ...checkWorkers(resolved),
-    ...checkSidecar(resolved),
-    ...checkSnapshots(resolved),
-    ...checkVolumeSnapshots(resolved),
-    ...checkClusterSynchronous(resolved, attached),
-    ...checkMonitors(resolved),
-    ...checkDrillPolicy(resolved),
-    ...checkFirstBackup(resolved),
-    ...checkStale(resolved),
-  ];
+  return abstaining(
+    () => checkNames(resolved),
+    () => checkStanza("stanza", resolved.database.stanza),
+    () =>
+      resolved.definition.contradictions.map(({ fact, path }) =>
+        finding("PB200", path, fact, "leave one of the two out"),
+      ),
+    ...(attached ? [() => checkAttachment(resolved)] : imageRules(resolved)),
+    () => checkParameters(resolved),
+    () => checkPlacement(resolved),
+    () => checkBootstrap(resolved),
+    () => checkRepositories(resolved),
+    () => checkOldOptions(resolved),
+    () => checkSchedules(resolved),
+    () => checkWorkers(resolved),
+    () => checkSidecar(resolved),
+    () => checkSnapshots(resolved),
+    () => checkVolumeSnapshots(resolved),
+    () => checkClusterSynchronous(resolved, attached),
+    () => checkMonitors(resolved),
+    () => checkDrillPolicy(resolved),
+    () => checkFirstBackup(resolved),
+    () => checkStale(resolved),
+  );
 }
 
 function checkNames({ database, definition }: ClusterPlan): Finding[] {
-  const findings: Finding[] = [];
-  const wrong = (path: string, fact: string, hint: string): void =>
-    void findings.push(finding("PB110", path, fact, hint));
-  const { cluster, namespace } = database;
-  // Services are named after it, and such a name begins with a letter.
-  if (
-    !isUnknown(cluster) &&
-    !(/^[a-z]/.test(cluster) && NAME.test(cluster) && cluster.length <= CLUSTER_NAME_LENGTH_MAX)
-  )
-    wrong(
-      "clusterName",
-      `"${cluster}" is not a name for a Cluster: use lower-case letters, digits and hyphens, with a letter first, at most ${CLUSTER_NAME_LENGTH_MAX}`,
-      "set clusterName",
-    );
-  if (!isUnknown(namespace) && !(NAME.test(namespace) && namespace.length <= LABEL_LENGTH_MAX))
-    wrong("namespace", `"${namespace}" is not a namespace name`, "write it as kubectl get namespaces prints it");
-  for (const { name } of definition.poolers) {
-    const path = `poolers.${name}`;
-    const whole = `${cluster}-${name}`;
-    if (!NAME.test(name)) wrong(path, `"${name}" cannot be part of an object's name`, NAME_HINT);
-    else if (!isUnknown(cluster) && whole.length > LABEL_LENGTH_MAX)
-      wrong(path, `"${whole}" is too long for a Service: at most ${LABEL_LENGTH_MAX} characters`, "use a shorter name");
-  }
-  return [
-    ...findings,
-    ...checkTablespaceNames(definition),
-    ...checkRoles(definition),
-    ...checkOverriddenPoolers(definition),
-    ...checkExtensionNames(definition),
-  ];
+  return abstaining(
+    () => {
+      const { cluster } = database;
+      // Services are named after it, and such a name begins with a letter.
+      if (/^[a-z]/.test(cluster) && NAME.test(cluster) && cluster.length <= CLUSTER_NAME_LENGTH_MAX) return [];
+      const fact = `"${cluster}" is not a name for a Cluster: use lower-case letters, digits and hyphens, with a letter first, at most ${CLUSTER_NAME_LENGTH_MAX}`;
+      return [finding("PB110", "clusterName", fact, "set clusterName")];
+    },
+    () => {
+      const { namespace } = database;
+      if (NAME.test(namespace) && namespace.length <= LABEL_LENGTH_MAX) return [];
+      const hint = "write it as kubectl get namespaces prints it";
+      return [finding("PB110", "namespace", `"${namespace}" is not a namespace name`, hint)];
+    },
+    () => eachOf(definition.poolers, ({ name }) => checkPoolerName(name, database)),
+    () => checkTablespaceNames(definition),
+    () => checkRoles(definition),
+    () => checkOverriddenPoolers(definition),
+    () => checkExtensionNames(definition),
+  );
+}
+
+function checkPoolerName(name: string, database: ClusterDatabasePlan): Finding[] {
+  const path = `poolers.${name}`;
+  if (!NAME.test(name)) return [finding("PB110", path, `"${name}" cannot be part of an object's name`, NAME_HINT)];
+  const whole = `${database.cluster}-${name}`;
+  if (whole.length <= LABEL_LENGTH_MAX) return [];
+  const fact = `"${whole}" is too long for a Service: at most ${LABEL_LENGTH_MAX} characters`;
+  return [finding("PB110", path, fact, "use a shorter name")];
 }
 
 /** The operator's webhook refuses others. */
@@ -142,12 +143,12 @@ function checkExtensionNames({ extensions }: ClusterDefinition): Finding[] {
 
 /** The operator's webhook refuses these. */
 function checkRoles({ roles }: ClusterDefinition): Finding[] {
-  return Object.entries(roles).flatMap(([name, { disablePassword, passwordSecret }]) => {
+  return eachOf(Object.keys(roles), (name) => {
     if (/^(postgres|streaming_replica|(pg|cnpg)_.*)$/s.test(name)) {
       const fact = `the role "${name}" belongs to PostgreSQL or the operator`;
       return [finding("PB110", `roles.${name}`, fact, "use another name")];
     }
-    if (disablePassword !== true || passwordSecret === undefined) return [];
+    if (roles[name]?.disablePassword !== true || roles[name].passwordSecret === undefined) return [];
     const fact = "passwordSecret sets a password, and this removes it";
     return [finding("PB210", `roles.${name}.disablePassword`, fact, "leave one of the two out")];
   });
@@ -161,8 +162,8 @@ function checkOverriddenPoolers({ overrides, poolers }: ClusterDefinition): Find
 }
 
 function checkDrillPolicy({ database, definition }: ClusterPlan): Finding[] {
-  const isDrilledHere = engineOf(database.engine).own && database.drills.some(({ elsewhere }) => elsewhere !== true);
-  if (definition.drillPolicy || !isDrilledHere) return [];
+  if (definition.drillPolicy || !engineOf(database.engine).own) return [];
+  if (!database.drills.some(({ elsewhere }) => elsewhere !== true)) return [];
   const fact = `the account ${database.cluster}-drill may create any Cluster in its namespace, with any image and any Secret of it`;
   return [finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace")];
 }
@@ -180,15 +181,21 @@ function checkFirstBackup({ database, definition }: ClusterPlan): Finding[] {
   return [finding("PB014", "firstBackupTimeoutMinutes", fact, "leave it out")];
 }
 
-function checkStale({ database, definition: { notifySecret, staleCheck } }: ClusterPlan): Finding[] {
+function checkStale({ database, definition }: ClusterPlan): Finding[] {
+  const { staleCheck } = definition;
   if (staleCheck === undefined) return [];
   if (!engineOf(database.engine).own) {
     const fact = `engine ${database.engine} has no verb that reads the repositories`;
     return [finding("PB044", "staleCheck", fact, 'leave it out, or use engine "runtime"')];
   }
-  const time = { name: "stale", ...staleCheck, jitterSeconds: 0, deadlineSeconds: DEFAULTS.deadlineSeconds };
-  const silent = finding("PB180", "staleCheck", "it only logs what is too old, in its Job", "set notifySecret");
-  return [...checkTime(time, "staleCheck"), ...(notifySecret === undefined ? [silent] : [])];
+  const limits = { name: "stale", jitterSeconds: 0, deadlineSeconds: DEFAULTS.deadlineSeconds };
+  return abstaining(
+    () => checkTime(merged(staleCheck, limits), "staleCheck"),
+    () => {
+      if (definition.notifySecret !== undefined) return [];
+      return [finding("PB180", "staleCheck", "it only logs what is too old, in its Job", "set notifySecret")];
+    },
+  );
 }
 
 function checkMonitors({ database, definition }: ClusterPlan): Finding[] {
@@ -198,46 +205,49 @@ function checkMonitors({ database, definition }: ClusterPlan): Finding[] {
   return [finding("PB131", "monitoring.prometheusRule", fact, hint)];
 }
 
-function checkImage({ database, definition }: ClusterPlan): Finding[] {
-  const findings: Finding[] = [];
-  const { postgresVersion } = definition;
-  if (definition.image !== undefined && definition.imageCatalog !== undefined) {
-    const fact = "image and imageCatalog are both given: the API server refuses the Cluster";
-    findings.push(finding("PB111", "imageCatalog", fact, "leave one of them out"));
-  }
-  if (!SUPPORTED_MAJORS.includes(postgresVersion)) {
-    const fact = `the runtime does not support version ${postgresVersion}`;
-    findings.push(finding("PB111", "postgresVersion", fact, `use one of ${SUPPORTED_MAJORS.join(", ")}`));
-  } else if (definition.image === undefined && definition.imageCatalog === undefined) {
-    const fact = `this package has no image of version ${postgresVersion}`;
-    const hint = `set image or imageCatalog to one whose tag begins with ${postgresVersion}`;
-    findings.push(finding("PB111", "postgresVersion", fact, hint));
-  }
-  if (definition.image !== undefined && !isUnknown(definition.image)) {
-    const major = majorOf(definition.image);
-    if (major === null) {
-      const fact = `the tag of "${definition.image}" does not begin with a major version: the operator refuses it`;
-      const hint = "use a tag such as 18.6-standard-trixie, followed by its digest";
-      findings.push(finding("PB111", "image", fact, hint));
-    } else if (database.postgresVersion !== undefined && major !== database.postgresVersion) {
+function imageRules({ database, definition }: ClusterPlan): (() => Finding[])[] {
+  const wrong = (path: string, fact: string, hint: string): Finding[] => [finding("PB111", path, fact, hint)];
+  return [
+    () => {
+      if (definition.imageCatalog === undefined || definition.image === undefined) return [];
+      const fact = "image and imageCatalog are both given: the API server refuses the Cluster";
+      return wrong("imageCatalog", fact, "leave one of them out");
+    },
+    () => {
+      const { postgresVersion } = definition;
+      if (!SUPPORTED_MAJORS.includes(postgresVersion)) {
+        const fact = `the runtime does not support version ${postgresVersion}`;
+        return wrong("postgresVersion", fact, `use one of ${SUPPORTED_MAJORS.join(", ")}`);
+      }
+      if (definition.imageCatalog !== undefined || definition.image !== undefined) return [];
+      const hint = `set image or imageCatalog to one whose tag begins with ${postgresVersion}`;
+      return wrong("postgresVersion", `this package has no image of version ${postgresVersion}`, hint);
+    },
+    () => {
+      const { image } = definition;
+      if (image === undefined) return [];
+      const major = majorOf(image);
+      if (major === null) {
+        const fact = `the tag of "${image}" does not begin with a major version: the operator refuses it`;
+        return wrong("image", fact, "use a tag such as 18.6-standard-trixie, followed by its digest");
+      }
+      if (database.postgresVersion === undefined || major === database.postgresVersion) return [];
       const fact = `the image has version ${major}, but postgresVersion is ${database.postgresVersion}`;
-      findings.push(finding("PB111", "image", fact, "leave one of them out"));
-    }
-  }
-  return findings;
+      return wrong("image", fact, "leave one of them out");
+    },
+  ];
 }
 
 /** Older operators start a switchover to an instance that cannot have the archiver's sidecar yet, and wait forever. */
 function checkAttachment({ database, definition }: ClusterPlan): Finding[] {
-  const { operatorVersion } = database;
   const engine = engineOf(database.engine);
   if (definition.replacesBarmanObjectStore && !engine.own) {
     const fact = `the runtime makes that change, and ${engine.title} does not bring it`;
     const hint = 'use engine "runtime", or change the Cluster by hand (docs/kubernetes.md, From barmanObjectStore)';
     return [finding("PB044", "replaceBarmanObjectStore", fact, hint)];
   }
-  if (operatorVersion === undefined || isUnknown(operatorVersion) || !isOlder(operatorVersion, ATTACH_VERSION))
-    return [];
+  const { operatorVersion } = database;
+  if (operatorVersion === undefined || !isOlder(operatorVersion, ATTACH_VERSION)) return [];
   const fact = `operator ${operatorVersion} cannot add an archiver to a running cluster: its switchover waits forever for WAL to be archived (cloudnative-pg#10981)`;
   return [finding("PB112", "operatorVersion", fact, `update the operator to ${ATTACH_VERSION} or newer first`)];
 }
@@ -260,52 +270,62 @@ function checkBootstrap(resolved: ClusterPlan): Finding[] {
   const { database, definition, source } = resolved;
   const { bootstrap } = definition;
   const { initdb, recovery } = bootstrap;
-  const findings: Finding[] = [];
-  if (recovery !== undefined && (initdb !== undefined || bootstrap.import !== undefined)) {
-    const fact = "recovery and initdb are both set: a cluster is either restored or new";
-    findings.push(finding("PB114", "bootstrap", fact, "leave one of them out"));
-  }
-  findings.push(...checkImport(bootstrap), ...checkReplica(definition));
-  if (recovery === undefined) return findings;
-  findings.push(...checkTarget(recovery.target ?? {}, recovery.snapshot !== undefined));
+  const others = abstaining(
+    () => checkImport(bootstrap),
+    () => checkReplica(definition),
+  );
+  if (recovery === undefined) return others;
   const repositories = source?.database.repositories ?? [];
-  if (source !== null) findings.push(...checkStanza("bootstrap.recovery.stanza", source.database.stanza));
-  for (const { name, path } of repositories)
-    findings.push(...checkPath(`bootstrap.recovery.repositories.${name}.at.path`, path));
-  findings.push(...checkVersion(resolved));
   const names = repositories.map(({ name }) => name);
-  for (const name of recovery.from ?? []) {
-    if (names.includes(name)) continue;
-    const fact = `${name} is not one of its repositories`;
-    findings.push(finding("PB114", "bootstrap.recovery.from", fact, `use one of ${names.join(", ")}`));
-  }
-  findings.push(...checkPast(definition, recovery, source));
-  findings.push(...checkOverwrite(database, source, recovery.continueArchive ?? false));
-  if (names.length === 0 && recovery.snapshot === undefined) {
-    const fact = "it names nothing to restore from";
-    findings.push(finding("PB114", "bootstrap.recovery.repositories", fact, "name a repository, or a snapshot"));
-  }
-  return findings;
+  const wrong = (path: string, fact: string, hint: string): Finding[] => [finding("PB114", path, fact, hint)];
+  const own = abstaining(
+    () => {
+      if (initdb === undefined && bootstrap.import === undefined) return [];
+      const fact = "recovery and initdb are both set: a cluster is either restored or new";
+      return wrong("bootstrap", fact, "leave one of them out");
+    },
+    () => checkTarget(recovery.target ?? {}, recovery.snapshot !== undefined),
+    () => (source === null ? [] : checkStanza("bootstrap.recovery.stanza", source.database.stanza)),
+    () =>
+      eachOf(repositories, (repository) =>
+        checkPath(`bootstrap.recovery.repositories.${repository.name}.at.path`, repository.path),
+      ),
+    () => checkVersion(resolved),
+    () =>
+      eachOf(recovery.from ?? [], (name) => {
+        if (names.includes(name)) return [];
+        const fact = `${name} is not one of its repositories`;
+        return wrong("bootstrap.recovery.from", fact, `use one of ${names.join(", ")}`);
+      }),
+    () => checkPast(definition, recovery, source),
+    () => checkOverwrite(database, source, recovery),
+    () => {
+      if (names.length > 0 || recovery.snapshot !== undefined) return [];
+      const fact = "it names nothing to restore from";
+      return wrong("bootstrap.recovery.repositories", fact, "name a repository, or a snapshot");
+    },
+  );
+  return [...own, ...others];
 }
 
 /** A version of PostgreSQL starts with files of its own version only. */
 function checkVersion({ database, definition }: ClusterPlan): Finding[] {
   const theirs = definition.bootstrap.recovery?.postgresVersion;
-  const own = majorOfCluster(definition);
   if (theirs === undefined) {
     if (database.postgresVersion !== undefined || !definition.isDefaultImage) return [];
     const fact = `nothing says which version the source has, and this cluster gets ${definition.postgresVersion}`;
     return [finding("PB119", "postgresVersion", fact, LIKE_HINT)];
   }
-  if (isUnknown(theirs) || own === null || theirs === own) return [];
+  const own = majorOfCluster(definition);
+  if (own === null || theirs === own) return [];
   const fact = `the source has version ${theirs}, and this cluster gets ${own}: it cannot start with those files`;
   return [finding("PB114", "postgresVersion", fact, LIKE_HINT)];
 }
 
 /** A repository as it was at a time: only where something keeps old content. */
 function checkPast({ replica }: ClusterDefinition, recovery: RecoverySettings, source: SourcePlan | null): Finding[] {
-  const { repositoryTargetTime: time, from } = recovery;
-  if (time === undefined || source === null) return [];
+  if (source === null || readOr(() => recovery.repositoryTargetTime === undefined, false)) return [];
+  const { from } = recovery;
   const path = "bootstrap.recovery.repositoryTargetTime";
   const wrong = (fact: string, hint: string): Finding[] => [finding("PB114", path, fact, hint)];
   const { engine, repositories } = source.database;
@@ -321,7 +341,7 @@ function checkPast({ replica }: ClusterDefinition, recovery: RecoverySettings, s
   }
   const refusal = withoutVersions(only);
   if (refusal !== null) return wrong(refusal, "restore from another repository");
-  if (isUnknown(time)) return [];
+  const time = recovery.repositoryTargetTime ?? "";
   if (!/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$/.test(time))
     return wrong(`"${time}" is not a time with a zone`, 'write for instance "2026-11-20T06:40:59Z"');
   return [];
@@ -331,30 +351,23 @@ function checkPast({ replica }: ClusterDefinition, recovery: RecoverySettings, s
  * A restored cluster starts a new timeline. In the archive of a cluster that still runs, both would be lost. Only a
  * replacement may continue that archive.
  */
-function checkOverwrite(plan: ClusterDatabasePlan, source: SourcePlan | null, isContinued: boolean): Finding[] {
-  const stanzas = [plan.stanza, source?.database.stanza];
-  if (stanzas.some(isUnknown) && stanzas[0] !== stanzas[1]) return [];
-  const shared =
-    source === null || source.database.stanza !== plan.stanza
-      ? []
-      : plan.repositories.filter((repository) => isAmong(repository, source.database));
-  if (!isContinued) {
-    return shared.map((repository) => {
+function checkOverwrite(plan: ClusterDatabasePlan, source: SourcePlan | null, recovery: RecoverySettings): Finding[] {
+  const sources = source?.database.stanza === plan.stanza ? source.database.repositories : [];
+  const isShared = (repository: RepositoryPlan): boolean =>
+    sources.some((other) => addressOf(other) === addressOf(repository));
+  if (recovery.continueArchive !== true) {
+    return eachOf(plan.repositories, (repository) => {
+      if (!isShared(repository)) return [];
       const fact = `${typeOf(repository).location(repository)} with stanza "${plan.stanza}" is the archive that the cluster is restored from`;
       const hint =
         "choose another path or stanza to keep the old cluster's backups; set continueArchive only if that cluster is gone for good";
-      return finding("PB114", `repositories.${repository.name}`, fact, hint);
+      return [finding("PB114", `repositories.${repository.name}`, fact, hint)];
     });
   }
-  if (shared.length > 0 || plan.repositories.some((repository) => isUnknown(addressOf(repository)))) return [];
+  if (plan.repositories.some(isShared)) return [];
   const fact = `the cluster is not restored from any repository with stanza "${plan.stanza}"`;
   const hint = "set stanza and repositories to those of the old cluster, or leave it out";
   return [finding("PB114", "bootstrap.recovery.continueArchive", fact, hint)];
-}
-
-function isAmong(repository: RepositoryPlan, { repositories }: ClusterDatabasePlan): boolean {
-  const address = addressOf(repository);
-  return !isUnknown(address) && repositories.some((other) => addressOf(other) === address);
 }
 
 function addressOf(repository: RepositoryPlan): string {
@@ -382,90 +395,103 @@ function checkReplica({ bootstrap: { recovery }, replica }: ClusterDefinition): 
 
 function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[] {
   if (imported === undefined) return [];
-  const { databases, postImportSql, type } = imported;
+  const { type } = imported;
   const path = "bootstrap.import";
   if (type !== "microservice" && type !== "monolith") {
     const hint = "use microservice for one database, monolith for several";
     return [finding("PB114", `${path}.type`, `"${type}" is neither microservice nor monolith`, hint)];
   }
-  const findings: Finding[] = [];
-  if (type === "microservice" && (databases.length !== 1 || databases[0] === "*")) {
-    const fact = "type microservice takes exactly one database by its name";
-    findings.push(finding("PB114", `${path}.databases`, fact, "use type monolith for several"));
-  }
-  if (type === "microservice" && (imported.roles ?? []).length > 0) {
-    const hint = "leave roles out, or use type monolith";
-    findings.push(finding("PB114", `${path}.roles`, "type microservice takes no roles", hint));
-  }
-  if (
-    type === "monolith" &&
-    (databases.length === 0 || postImportSql !== undefined || initdb?.database !== undefined)
-  ) {
+  if (type === "monolith") {
+    const { databases } = imported;
+    if (databases.length > 0 && imported.postImportSql === undefined && initdb?.database === undefined) return [];
     const fact = databases.length === 0 ? "no database is named" : "type monolith has no application database";
     const hint = 'name databases, or ["*"], and leave initdb.database and postImportSql out';
-    findings.push(finding("PB114", path, fact, hint));
+    return [finding("PB114", path, fact, hint)];
   }
-  return findings;
+  return abstaining(
+    () => {
+      const { databases } = imported;
+      if (databases.length === 1 && databases[0] !== "*") return [];
+      const fact = "type microservice takes exactly one database by its name";
+      return [finding("PB114", `${path}.databases`, fact, "use type monolith for several")];
+    },
+    () => {
+      if ((imported.roles ?? []).length === 0) return [];
+      const hint = "leave roles out, or use type monolith";
+      return [finding("PB114", `${path}.roles`, "type microservice takes no roles", hint)];
+    },
+  );
 }
 
+const TARGETS = ["immediate", "lsn", "restorePoint", "time", "xid"] as const;
+
 function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Finding[] {
-  const { immediate, lsn, restorePoint, time, xid } = target;
-  const given = Object.entries({ immediate, lsn, restorePoint, time, xid }).flatMap(([name, value]) =>
-    value === undefined ? [] : [name],
-  );
+  const given = TARGETS.filter((name) => readOr(() => target[name] !== undefined, true));
   const path = "bootstrap.recovery.target";
   if (given.length > 1) {
+    // A late one may turn out to have no value.
+    if (given.some((name) => target[name] === undefined)) return [];
     const fact = `${given.join(" and ")} are given: recovery stops at one target`;
     return [finding("PB114", path, fact, "keep one of them")];
   }
   const [only = ""] = given;
-  if (fromSnapshot && target.backup !== undefined) {
-    const fact = "recovery starts from the snapshot: the operator refuses another backup beside it";
-    return [finding("PB114", `${path}.backup`, fact, "leave it out")];
-  }
-  if (!fromSnapshot && ["immediate", "restorePoint", "xid"].includes(only) && target.backup === undefined) {
-    const fact = "the operator cannot find the backup before this target";
-    return [finding("PB114", `${path}.${only}`, fact, "set target.backup to the label of a backup")];
-  }
-  if (time !== undefined && !isUnknown(time) && !/(Z|[+-]\d{2}(:?\d{2})?)$/.test(time)) {
-    return [finding("PB114", `${path}.time`, `"${time}" names no time zone`, `write "${time}Z" if it is UTC`)];
-  }
-  return [];
+  return abstaining(
+    () => {
+      if (!fromSnapshot || target.backup === undefined) return [];
+      const fact = "recovery starts from the snapshot: the operator refuses another backup beside it";
+      return [finding("PB114", `${path}.backup`, fact, "leave it out")];
+    },
+    () => {
+      if (fromSnapshot || !["immediate", "restorePoint", "xid"].includes(only)) return [];
+      if (target[only as "xid"] === undefined || target.backup !== undefined) return [];
+      const fact = "the operator cannot find the backup before this target";
+      return [finding("PB114", `${path}.${only}`, fact, "set target.backup to the label of a backup")];
+    },
+    () => {
+      const { time } = target;
+      if (time === undefined || /(Z|[+-]\d{2}(:?\d{2})?)$/.test(time)) return [];
+      return [finding("PB114", `${path}.time`, `"${time}" names no time zone`, `write "${time}Z" if it is UTC`)];
+    },
+  );
 }
 
 /** Repositories that a pod can reach and the engine has a field for. */
 function checkRepositories({ database, definition }: ClusterPlan): Finding[] {
+  return eachOf(database.repositories, (repository) => checkReachable(repository, database, definition));
+}
+
+function checkReachable(
+  repository: RepositoryPlan,
+  database: ClusterDatabasePlan,
+  definition: ClusterDefinition,
+): Finding[] {
   const engine = engineOf(database.engine);
-  return database.repositories.flatMap((repository): Finding[] => {
-    const path = `repositories.${repository.name}`;
-    if (!engine.own && repository.kind !== "s3" && repository.kind !== "unknown") {
-      return engine.kinds.includes(repository.kind)
-        ? [
-            finding(
-              "PB044",
-              `${path}.at`,
-              `${database.engine} on CloudNativePG writes to buckets only`,
-              'use engine "runtime"',
-            ),
-          ]
-        : [];
-    }
-    const findings = typeOf(repository).checkPod(repository, path);
-    if (findings.length > 0) return findings;
-    if (engine.stock && definition.stanzaKind === "Repository" && repository.encrypted) {
+  const path = `repositories.${repository.name}`;
+  const { kind } = repository;
+  if (!engine.own && kind !== "s3" && kind !== "unknown") {
+    if (!engine.kinds.includes(kind)) return [];
+    const fact = `${database.engine} on CloudNativePG writes to buckets only`;
+    return [finding("PB044", `${path}.at`, fact, 'use engine "runtime"')];
+  }
+  const findings = typeOf(repository).checkPod(repository, path);
+  if (findings.length > 0) return findings;
+  return abstaining(
+    () => {
+      if (!engine.stock || definition.stanzaKind !== "Repository" || !repository.encrypted) return [];
       const fact = "objects of kind Repository have no field for a passphrase: backups would be stored unencrypted";
       const hint = "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out";
       return [finding("PB045", `${path}.at`, fact, hint)];
-    }
-    if (!engine.keepsByCount && repository.keepFullCount !== undefined) {
+    },
+    () => {
+      if (engine.keepsByCount || repository.keepFullCount === undefined) return [];
       return [finding("PB044", `${path}.keepFullCount`, `${engine.title} keeps by days only`, "set keepDays")];
-    }
-    if (!engine.keepsByCount && repository.keepDiffCount !== undefined) {
+    },
+    () => {
+      if (engine.keepsByCount || repository.keepDiffCount === undefined) return [];
       const fact = `${engine.title} takes no differential backups`;
       return [finding("PB044", `${path}.keepDiffCount`, fact, "leave it out")];
-    }
-    return [];
-  });
+    },
+  );
 }
 
 /** The old kind of Dalibo's object has no field for variables. */
@@ -477,29 +503,32 @@ function checkOldOptions({ database, definition }: ClusterPlan): Finding[] {
 }
 
 function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {
-  return database.schedules.flatMap((schedule): Finding[] => {
+  return eachOf(database.schedules, (schedule) => {
     const path = schedulePath(schedule);
-    const findings: Finding[] = [];
-    if (schedule.jitterSeconds !== DEFAULTS.jitterSeconds) {
-      const fact = "CloudNativePG starts each backup exactly on time";
-      findings.push(finding("PB044", `${path}.jitterSeconds`, fact, "leave it out, and spread the schedules' minutes"));
-    }
-    if (schedule.deadlineSeconds !== DEFAULTS.deadlineSeconds) {
-      findings.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG never stops a backup", "leave it out"));
-    }
-    if (schedules[schedule.name]?.suspend === true) {
-      const fact = "the schedule is suspended: no backup is taken";
-      findings.push(finding("PB092", `${path}.suspend`, fact, "remove suspend, or the schedule"));
-    }
-    return findings;
+    return abstaining(
+      () => {
+        if (schedule.jitterSeconds === DEFAULTS.jitterSeconds) return [];
+        const hint = "leave it out, and spread the schedules' minutes";
+        return [finding("PB044", `${path}.jitterSeconds`, "CloudNativePG starts each backup exactly on time", hint)];
+      },
+      () => {
+        if (schedule.deadlineSeconds === DEFAULTS.deadlineSeconds) return [];
+        return [finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG never stops a backup", "leave it out")];
+      },
+      () => {
+        if (schedules[schedule.name]?.suspend !== true) return [];
+        const fact = "the schedule is suspended: no backup is taken";
+        return [finding("PB092", `${path}.suspend`, fact, "remove suspend, or the schedule")];
+      },
+    );
   });
 }
 
 /** Quantities that nothing would read are refused. */
 function checkSidecar({ database: { engine }, definition }: ClusterPlan): Finding[] {
-  if (Object.values(definition.sidecarResources).every((quantity) => quantity === undefined)) return [];
   const { plugin, stock } = engineOf(engine);
   if (plugin !== null && !(stock && definition.stanzaKind === "Repository")) return [];
+  if (Object.values(definition.sidecarResources).every((quantity) => quantity === undefined)) return [];
   const fact = stock
     ? "Dalibo's plugin before 0.0.1 has no setting for its sidecars"
     : `engine ${engine} runs no sidecar`;
@@ -507,12 +536,9 @@ function checkSidecar({ database: { engine }, definition }: ClusterPlan): Findin
 }
 
 function checkWorkers(resolved: ClusterPlan): Finding[] {
-  const {
-    database: { engine },
-    definition: { processMax },
-  } = resolved;
+  const { processMax } = resolved.definition;
   if (processMax !== 1 && !runsInPods(resolved)) {
-    const fact = `engine ${engine} has no setting for workers`;
+    const fact = `engine ${resolved.database.engine} has no setting for workers`;
     return [finding("PB044", "processMax", fact, 'leave it out, or use engine "runtime"')];
   }
   return isWithin(processMax, 1, 999) ? [] : [finding("PB014", "processMax", `${processMax} is outside 1 to 999`, "")];
@@ -521,34 +547,36 @@ function checkWorkers(resolved: ClusterPlan): Finding[] {
 /** Cold snapshots shut the instance down, and losing the cluster's storage loses them. */
 function checkSnapshots({ database, schedules, definition }: ClusterPlan): Finding[] {
   const { snapshots } = definition;
-  const findings: Finding[] = [];
   const isEngine = engineOf(database.engine).snapshots;
-  if (isEngine) {
-    const fact =
-      "volume snapshots without a WAL archive: only the times of the snapshots can be restored, later changes are lost";
-    findings.push(finding("PB095", "engine", fact, 'use engine "runtime" with snapshots beside it'));
-  }
-  if (snapshots === undefined) return findings;
-  const { cron, online } = snapshots;
-  if (!isEngine && cron !== undefined) {
-    const parsed = parseCron(cron);
-    if (!parsed.ok) findings.push(finding("PB011", "snapshots.cron", parsed.reason, 'write for instance "0 5 * * *"'));
-  }
-  if (isEngine && cron !== undefined) {
-    findings.push(
-      finding("PB115", "snapshots.cron", "engine volumeSnapshot takes snapshots by schedules", "use schedules.full"),
-    );
-  }
-  const isOfPrimary =
-    database.backupTarget === "primary" ||
-    (isEngine && Object.values(schedules).some((schedule) => schedule?.target === "primary"));
-  const stopsDatabase = online === false && (isOfPrimary || (!isUnknown(database.instances) && database.instances < 2));
-  if (!stopsDatabase) return findings;
-  const fact = `a cold snapshot of ${database.instances < 2 ? "the only instance" : "the primary"} shuts the database down until it ends`;
-  if (snapshots.acceptDowntime === true) findings.push(finding("PB093", "snapshots.online", fact, ""));
-  else {
-    const hint = "leave online out, add a standby, or set acceptDowntime: true";
-    findings.push(finding("PB115", "snapshots.online", fact, hint));
-  }
-  return findings;
+  return abstaining(
+    () => {
+      if (!isEngine) return [];
+      const fact =
+        "volume snapshots without a WAL archive: only the times of the snapshots can be restored, later changes are lost";
+      return [finding("PB095", "engine", fact, 'use engine "runtime" with snapshots beside it')];
+    },
+    () => {
+      const cron = snapshots?.cron;
+      if (cron === undefined) return [];
+      if (isEngine) {
+        const fact = "engine volumeSnapshot takes snapshots by schedules";
+        return [finding("PB115", "snapshots.cron", fact, "use schedules.full")];
+      }
+      const parsed = parseCron(cron);
+      if (parsed.ok) return [];
+      return [finding("PB011", "snapshots.cron", parsed.reason, 'write for instance "0 5 * * *"')];
+    },
+    () => {
+      if (snapshots?.online !== false) return [];
+      const isOfPrimary =
+        database.backupTarget === "primary" ||
+        (isEngine && Object.values(schedules).some((schedule) => schedule?.target === "primary"));
+      const { instances } = database;
+      if (!isOfPrimary && instances >= 2) return [];
+      const fact = `a cold snapshot of ${instances < 2 ? "the only instance" : "the primary"} shuts the database down until it ends`;
+      if (snapshots.acceptDowntime === true) return [finding("PB093", "snapshots.online", fact, "")];
+      const hint = "leave online out, add a standby, or set acceptDowntime: true";
+      return [finding("PB115", "snapshots.online", fact, hint)];
+    },
+  );
 }

@@ -4,20 +4,23 @@
  */
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
+import { abstaining, eachOf } from "./abstain";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 
 export function checkCredentials(plan: DatabasePlan): Finding[] {
-  return plan.repositories.flatMap((repository) => [
-    ...checkSecretFiles(repository, "agent" in plan && plan.agent === true),
-    ...typeOf(repository).checkKeys(repository, `repositories.${repository.name}`, plan.kind),
-  ]);
+  return eachOf(plan.repositories, (repository) =>
+    abstaining(
+      () => checkSecretFiles(repository, plan),
+      () => typeOf(repository).checkKeys(repository, `repositories.${repository.name}`, plan.kind),
+    ),
+  );
 }
 
-function checkSecretFiles(repository: RepositoryPlan, hasAgent: boolean): Finding[] {
-  const { name, secretFiles, writesSecrets } = repository;
+function checkSecretFiles(repository: RepositoryPlan, plan: DatabasePlan): Finding[] {
+  const { name, secretFiles } = repository;
   if (secretFiles === undefined) return [];
   const path = `repositories.${name}.secretFiles`;
-  if (!hasAgent) {
+  if (!("agent" in plan && plan.agent === true)) {
     const fact = "systemd passes files on the host to an agent or to units, and this host has neither";
     return [finding("PB103", path, fact, "leave agent out on a host with systemd, or give credentials and cipher")];
   }
@@ -26,7 +29,7 @@ function checkSecretFiles(repository: RepositoryPlan, hasAgent: boolean): Findin
     return [finding("PB103", path, "it names no file", "name options, or accessKeyId and secretAccessKey")];
   const findings = typeOf(repository).checkSecretFiles(repository, path, options);
   if (findings.length > 0) return findings;
-  if (writesSecrets && options.includes("cipher-pass")) {
+  if (options.includes("cipher-pass") && repository.writesSecrets) {
     const fact = "the repository has a cipher too: it is unclear which of them encrypts";
     return [finding("PB103", `${path}.passphrase`, fact, "remove one of them")];
   }

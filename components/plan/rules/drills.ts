@@ -1,10 +1,10 @@
 /** Fire drills: each must be able to run as declared and to tell whether the objective is met. Pure. */
 import { ATTACK, DRILL_LEVELS, DRILL_PICKS, drilledRepositories, isDrillName } from "../schedule/declaredDrills";
 import { type Finding, finding } from "../findings/findings";
-import { given } from "../model/given";
-import type { DatabasePlan, DrillPlan } from "../model/plan";
+import type { DatabasePlan, DrillPlan, DrillStatement } from "../model/plan";
 import { withoutVersions } from "../repositories/repositoryTypes";
 import { isTimeZone, parseCron } from "../schedule/schedule";
+import { abstaining, eachOf } from "./abstain";
 import { isWithin } from "./values";
 
 const MINUTES_MAX = 7 * 1440;
@@ -12,18 +12,21 @@ const HOURS_MAX = 100 * 366 * 24;
 const GIB_MAX = 1024 * 1024;
 
 export function checkDrills(plan: DatabasePlan): Finding[] {
-  return [...plan.drills.flatMap((drill) => checkDrill(drill, plan)), ...checkAsked(plan)];
+  return abstaining(
+    () => eachOf(plan.drills, (drill) => checkDrill(drill, plan)),
+    () => checkAsked(plan),
+  );
 }
 
 function checkDrill(drill: DrillPlan, plan: DatabasePlan): Finding[] {
   const path = `drills.${drill.name}`;
-  return [
-    ...checkTime(drill, path),
-    ...checkSource(drill, plan, path),
-    ...checkChoice(drill, path),
-    ...checkBounds(drill, plan, path),
-    ...checkAttack(drill, plan, path),
-  ];
+  return abstaining(
+    () => checkTime(drill, path),
+    () => checkSource(drill, plan, path),
+    () => checkChoice(drill, path),
+    () => checkBounds(drill, plan, path),
+    () => checkAttack(drill, plan, path),
+  );
 }
 
 /** An attack needs the key that a thief of this host or cluster would have, and versions that undo it. */
@@ -45,26 +48,25 @@ function checkAttack(drill: DrillPlan, { repositories }: DatabasePlan, path: str
   return wrong(drill.from === undefined ? "repositories" : "from", refused.join("; "), hint);
 }
 
-function checkTime({ cron, name, timeZone }: DrillPlan, path: string): Finding[] {
-  const parsed = parseCron(cron);
-  return [
-    ...(isDrillName(name)
-      ? []
-      : [
-          finding(
-            "PB040",
-            path,
-            `"${name}" cannot be part of a unit's name`,
-            "use up to 40 lower-case letters, digits and hyphens",
-          ),
-        ]),
-    ...(parsed.ok
-      ? []
-      : [finding("PB011", `${path}.cron`, parsed.reason, 'write for instance "0 5 * * 6" for Saturdays at 05:00')]),
-    ...(isTimeZone(timeZone)
-      ? []
-      : [finding("PB011", `${path}.timeZone`, `"${timeZone}" is not a time zone name`, "use UTC")]),
-  ];
+function checkTime(drill: DrillPlan, path: string): Finding[] {
+  return abstaining(
+    () => {
+      if (isDrillName(drill.name)) return [];
+      const fact = `"${drill.name}" cannot be part of a unit's name`;
+      return [finding("PB040", path, fact, "use up to 40 lower-case letters, digits and hyphens")];
+    },
+    () => {
+      const parsed = parseCron(drill.cron);
+      if (parsed.ok) return [];
+      const hint = 'write for instance "0 5 * * 6" for Saturdays at 05:00';
+      return [finding("PB011", `${path}.cron`, parsed.reason, hint)];
+    },
+    () => {
+      const { timeZone } = drill;
+      if (isTimeZone(timeZone)) return [];
+      return [finding("PB011", `${path}.timeZone`, `"${timeZone}" is not a time zone name`, "use UTC")];
+    },
+  );
 }
 
 function checkSource({ from, repositories: some }: DrillPlan, { repositories }: DatabasePlan, path: string): Finding[] {
@@ -88,77 +90,89 @@ function checkSource({ from, repositories: some }: DrillPlan, { repositories }: 
   return from === undefined ? missing("repositories", some ?? []) : missing("from", [from]);
 }
 
-function checkChoice({ level, pick }: DrillPlan, path: string): Finding[] {
-  const check = (name: string, value: string | undefined, allowed: readonly string[]): Finding[] =>
-    value === undefined || allowed.includes(value)
-      ? []
-      : [
-          finding(
-            "PB040",
-            `${path}.${name}`,
-            `"${value}" is not a ${name} of a drill`,
-            `use one of ${allowed.join(", ")}`,
-          ),
-        ];
-  return [...check("pick", pick, DRILL_PICKS), ...check("level", level, DRILL_LEVELS)];
+function checkChoice(drill: DrillPlan, path: string): Finding[] {
+  return eachOf(["pick", "level"] as const, (name) => {
+    const value = drill[name];
+    const allowed = name === "pick" ? DRILL_PICKS : DRILL_LEVELS;
+    if (value === undefined || allowed.includes(value)) return [];
+    const fact = `"${value}" is not a ${name} of a drill`;
+    return [finding("PB040", `${path}.${name}`, fact, `use one of ${allowed.join(", ")}`)];
+  });
 }
 
-function checkBounds(
-  { maxGiB, maxMinutes, pick }: DrillPlan,
-  { objectives: { pitrRtoMinutes, rtoMinutes } }: DatabasePlan,
+function checkBounds(drill: DrillPlan, { objectives }: DatabasePlan, path: string): Finding[] {
+  return abstaining(
+    () => {
+      const { maxMinutes } = drill;
+      if (maxMinutes === undefined || (Number.isInteger(maxMinutes) && isWithin(maxMinutes, 1, MINUTES_MAX))) return [];
+      return [finding("PB037", `${path}.maxMinutes`, `${maxMinutes} is outside 1 to ${MINUTES_MAX}`, "")];
+    },
+    () => {
+      const { maxGiB } = drill;
+      if (maxGiB === undefined || (maxGiB > 0 && maxGiB <= GIB_MAX)) return [];
+      return [finding("PB037", `${path}.maxGiB`, `${maxGiB} is outside 0 to ${GIB_MAX}`, "")];
+    },
+    () => eachOf(["rtoMinutes", "pitrRtoMinutes"] as const, (name) => checkPromise(drill, objectives, name, path)),
+  );
+}
+
+/** A drill fails if its time to the first connection is too long. Its checks run after that. */
+function checkPromise(
+  { maxMinutes, pick }: DrillPlan,
+  objectives: DatabasePlan["objectives"],
+  name: "rtoMinutes" | "pitrRtoMinutes",
   path: string,
 ): Finding[] {
-  const promised = {
-    ...(pick === "moment" && pitrRtoMinutes !== undefined ? {} : given({ rtoMinutes })),
-    ...(pick === undefined || pick === "moment" ? given({ pitrRtoMinutes }) : {}),
-  };
-  const findings: Finding[] = [];
-  if (maxMinutes !== undefined && !(Number.isInteger(maxMinutes) && isWithin(maxMinutes, 1, MINUTES_MAX)))
-    findings.push(finding("PB037", `${path}.maxMinutes`, `${maxMinutes} is outside 1 to ${MINUTES_MAX}`, ""));
-  if (maxGiB !== undefined && !(maxGiB > 0 && maxGiB <= GIB_MAX))
-    findings.push(finding("PB037", `${path}.maxGiB`, `${maxGiB} is outside 0 to ${GIB_MAX}`, ""));
-  // A drill fails if its time to the first connection is too long. Its checks run after that.
-  for (const [name, minutes] of Object.entries(promised)) {
-    if (maxMinutes === undefined || maxMinutes >= minutes) continue;
-    const fact = `a drill is stopped after ${maxMinutes} minutes, but objectives.${name} is ${minutes}: it fails although the objective is met`;
-    const hint = `set maxMinutes well above ${minutes}: checks run after the restore`;
-    findings.push(finding("PB041", `${path}.maxMinutes`, fact, hint));
-  }
-  return findings;
+  const isMeasured =
+    name === "rtoMinutes"
+      ? pick !== "moment" || objectives.pitrRtoMinutes === undefined
+      : pick === undefined || pick === "moment";
+  const minutes = isMeasured ? objectives[name] : undefined;
+  if (minutes === undefined || maxMinutes === undefined || maxMinutes >= minutes) return [];
+  const fact = `a drill is stopped after ${maxMinutes} minutes, but objectives.${name} is ${minutes}: it fails although the objective is met`;
+  const hint = `set maxMinutes well above ${minutes}: checks run after the restore`;
+  return [finding("PB041", `${path}.maxMinutes`, fact, hint)];
 }
 
-function checkAsked({ drillChecks: { assertions, backupAgeHours, heartbeat } }: DatabasePlan): Finding[] {
-  const asked = [
-    ...(heartbeat === undefined ? [] : [{ path: "drillChecks.heartbeat", name: "heartbeat", ...heartbeat }]),
-    ...assertions.map((each, index) => ({ path: `drillChecks.assertions[${index}]`, ...each })),
-  ];
-  const twice = assertions.filter(({ name }, index) => assertions.findIndex((each) => each.name === name) !== index);
-  return [
-    ...(backupAgeHours === undefined || (backupAgeHours > 0 && backupAgeHours <= HOURS_MAX)
-      ? []
-      : [finding("PB037", "drillChecks.backupAgeHours", `${backupAgeHours} is outside 0 to ${HOURS_MAX}`, "")]),
-    ...asked.flatMap(({ database, name, path, sql }) => [
-      ...(isLine(name)
+function checkAsked({ drillChecks }: DatabasePlan): Finding[] {
+  const { assertions } = drillChecks;
+  return abstaining(
+    () => {
+      const { backupAgeHours: hours } = drillChecks;
+      if (hours === undefined || (hours > 0 && hours <= HOURS_MAX)) return [];
+      return [finding("PB037", "drillChecks.backupAgeHours", `${hours} is outside 0 to ${HOURS_MAX}`, "")];
+    },
+    () => (drillChecks.heartbeat === undefined ? [] : checkStatement(drillChecks.heartbeat, "drillChecks.heartbeat")),
+    () =>
+      eachOf(assertions, (asked, index) => {
+        const path = `drillChecks.assertions[${index}]`;
+        const hint = "describe in one line what must be true";
+        return abstaining(
+          () => (isLine(asked.name) ? [] : [finding("PB040", `${path}.name`, "it is not a text of one line", hint)]),
+          () => checkStatement(asked, path),
+        );
+      }),
+    () =>
+      eachOf(assertions, ({ name }, index) =>
+        assertions.findIndex((other) => other.name === name) === index
+          ? []
+          : [finding("PB040", "drillChecks.assertions", `"${name}" is declared twice`, "give each its own name")],
+      ),
+  );
+}
+
+function checkStatement(asked: DrillStatement, path: string): Finding[] {
+  return abstaining(
+    () =>
+      asked.database === undefined || isLine(asked.database)
         ? []
-        : [finding("PB040", `${path}.name`, "it is not a text of one line", "describe in one line what must be true")]),
-      ...(database === undefined || isLine(database)
-        ? []
-        : [finding("PB040", `${path}.database`, "it is not a database name", "")]),
-      ...(sql.trim() === ""
-        ? [
-            finding(
-              "PB040",
-              `${path}.sql`,
-              "there is no statement",
-              'write for instance "SELECT count(*) > 0 FROM orders"',
-            ),
-          ]
-        : []),
-    ]),
-    ...twice.map(({ name }) =>
-      finding("PB040", "drillChecks.assertions", `"${name}" is declared twice`, "give each its own name"),
-    ),
-  ];
+        : [finding("PB040", `${path}.database`, "it is not a database name", "")],
+    () => {
+      if (asked.sql.trim() !== "") return [];
+      const hint = 'write for instance "SELECT count(*) > 0 FROM orders"';
+      return [finding("PB040", `${path}.sql`, "there is no statement", hint)];
+    },
+  );
 }
 
 /** @param names of drills that are declared as made elsewhere but that nothing in the program makes */

@@ -1,12 +1,12 @@
 /** What an engine cannot do, checked before anything changes. Pure; the facts are rows of engines.ts. */
 import { ENGINES, engineOf, findEngine, type EngineRow } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
-import type { ClusterDatabasePlan, DatabasePlan } from "../model/plan";
+import type { ClusterDatabasePlan, DatabasePlan, DrillPlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { firstMeeting, parseCron, schedulePath, shiftCron } from "../schedule/schedule";
-import { isUnknown } from "../model/unknown";
 import { isInRange, stockLimits } from "../engines/stockVersions";
 import { compareVersions } from "../model/compareVersions";
+import { abstaining, eachOf } from "./abstain";
 import { checkStreamInterval } from "./values";
 
 /** Between a schedule's runs, for engines that need one run for each repository. */
@@ -20,62 +20,72 @@ export function checkEngine(plan: DatabasePlan): Finding[] {
     const hint = `set engine ${possible.join(" or ")}, or leave it out`;
     return [finding("PB010", "engine", `engine "${plan.engine}" cannot be installed ${where} by this version`, hint)];
   }
-  return [
-    ...checkDestinations(plan, row),
-    ...plan.repositories.flatMap((repository) => checkFeatures(repository, row)),
-    ...checkTypes(plan, row),
+  return abstaining(
+    () => checkDestinations(plan, row),
+    () => eachOf(plan.repositories, (repository) => checkFeatures(repository, row)),
+    () => checkTypes(plan, row),
     // On a host one unit runs them in sequence.
-    ...(plan.kind === "cnpg" ? checkRunsPerRepository(plan, row) : []),
-    ...checkAcknowledgement(plan, row),
-    ...(row.stock ? [...checkStockVersion(plan), ...(plan.kind === "host" ? checkStockOnHost(plan) : [])] : []),
-  ];
+    () => (plan.kind === "cnpg" ? checkRunsPerRepository(plan, row) : []),
+    () => checkAcknowledgement(plan, row),
+    () => (row.stock ? checkStockVersion(plan) : []),
+    () => (row.stock && plan.kind === "host" ? checkStockOnHost(plan) : []),
+  );
 }
 
 /** For clusters of CloudNativePG only. */
 export function checkClusterEngine(plan: ClusterDatabasePlan): Finding[] {
   const row = findEngine(plan.engine);
-  const findings: Finding[] = [];
-  if (row !== null && !row.fromStandby && plan.backupTarget !== "primary") {
-    const fact = `${row.title} cannot take a backup from a standby there: it cannot reach the primary and fails with [056] "unable to find primary cluster"`;
-    findings.push(finding("PB050", "backupTarget", fact, 'set backupTarget: "primary", or use engine "runtime"'));
-  }
-  if (!isUnknown(plan.instances) && !(Number.isInteger(plan.instances) && plan.instances >= 1)) {
-    const fact = `${plan.instances} instances: CloudNativePG requires at least 1`;
-    const hint = 'to stop a cluster, set the annotation cnpg.io/hibernation: "on"';
-    findings.push(finding("PB096", "instances", fact, hint));
-  }
-  if (row !== null && !row.own) {
-    const drilled = plan.drills.filter(({ elsewhere }) => elsewhere !== true);
-    const fact = `a drill restores one chosen backup of one repository and bounds its WAL: ${row.title} cannot do that`;
-    const hint = 'use engine "runtime", or leave it out and restore regularly into a separate Cluster (CnpgRestore)';
-    findings.push(...drilled.map(({ name }) => finding("PB044", `drills.${name}`, fact, hint)));
-  }
-  findings.push(...checkStreaming(plan));
-  for (const schedule of plan.schedules) {
-    if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") continue;
-    const fact = `CloudNativePG runs schedules in its operator's zone (UTC) only: hours of ${schedule.timeZone} would be shifted`;
-    const hint = "write the hours in UTC and leave timeZone out";
-    findings.push(finding("PB051", `${schedulePath(schedule)}.timeZone`, fact, hint));
-  }
-  for (const name of plan.serviceNames) {
-    if (!/^pgbackrest(-|$)/i.test(name)) continue;
-    const fact = `a Service named "${name}" becomes environment variables ${name.toUpperCase().replaceAll("-", "_")}_… in every pod in ${plan.namespace}, and pgBackRest reads every PGBACKREST_* variable as an option`;
-    findings.push(finding("PB052", "serviceNames", fact, `rename it, for instance to "cnpg-${name}"`));
-  }
-  return findings;
+  return abstaining(
+    () => {
+      if (row === null || row.fromStandby || plan.backupTarget === "primary") return [];
+      const fact = `${row.title} cannot take a backup from a standby there: it cannot reach the primary and fails with [056] "unable to find primary cluster"`;
+      return [finding("PB050", "backupTarget", fact, 'set backupTarget: "primary", or use engine "runtime"')];
+    },
+    () => {
+      if (Number.isInteger(plan.instances) && plan.instances >= 1) return [];
+      const fact = `${plan.instances} instances: CloudNativePG requires at least 1`;
+      const hint = 'to stop a cluster, set the annotation cnpg.io/hibernation: "on"';
+      return [finding("PB096", "instances", fact, hint)];
+    },
+    () => (row === null || row.own ? [] : eachOf(plan.drills, (drill) => checkForeignDrill(drill, row))),
+    () => checkStreaming(plan),
+    () =>
+      eachOf(plan.schedules, (schedule) => {
+        if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") return [];
+        const fact = `CloudNativePG runs schedules in its operator's zone (UTC) only: hours of ${schedule.timeZone} would be shifted`;
+        const hint = "write the hours in UTC and leave timeZone out";
+        return [finding("PB051", `${schedulePath(schedule)}.timeZone`, fact, hint)];
+      }),
+    () =>
+      eachOf(plan.serviceNames, (name) => {
+        if (!/^pgbackrest(-|$)/i.test(name)) return [];
+        const fact = `a Service named "${name}" becomes environment variables ${name.toUpperCase().replaceAll("-", "_")}_… in every pod in ${plan.namespace}, and pgBackRest reads every PGBACKREST_* variable as an option`;
+        return [finding("PB052", "serviceNames", fact, `rename it, for instance to "cnpg-${name}"`)];
+      }),
+  );
 }
 
-function checkStreaming({ engine, streamIntervalSeconds, withoutBackups }: ClusterDatabasePlan): Finding[] {
-  if (streamIntervalSeconds === undefined) return [];
-  const findings = checkStreamInterval(streamIntervalSeconds);
-  if (withoutBackups === true) {
-    const hint = "set repositories, or leave streaming out";
-    findings.push(finding("PB150", "streaming", "the cluster archives nowhere, so it streams nowhere", hint));
-  } else if (!engineOf(engine).own) {
-    const fact = `engine "${engine}" ships complete segments only`;
-    findings.push(finding("PB150", "streaming", fact, 'leave streaming out, or use engine "runtime"'));
-  }
-  return findings;
+function checkForeignDrill({ elsewhere, name }: DrillPlan, row: EngineRow): Finding[] {
+  if (elsewhere === true) return [];
+  const fact = `a drill restores one chosen backup of one repository and bounds its WAL: ${row.title} cannot do that`;
+  const hint = 'use engine "runtime", or leave it out and restore regularly into a separate Cluster (CnpgRestore)';
+  return [finding("PB044", `drills.${name}`, fact, hint)];
+}
+
+function checkStreaming(plan: ClusterDatabasePlan): Finding[] {
+  if (!("streamIntervalSeconds" in plan)) return [];
+  return abstaining(
+    () => checkStreamInterval(plan),
+    () => {
+      if (plan.withoutBackups === true) {
+        const hint = "set repositories, or leave streaming out";
+        return [finding("PB150", "streaming", "the cluster archives nowhere, so it streams nowhere", hint)];
+      }
+      if (engineOf(plan.engine).own) return [];
+      const fact = `engine "${plan.engine}" ships complete segments only`;
+      return [finding("PB150", "streaming", fact, 'leave streaming out, or use engine "runtime"')];
+    },
+  );
 }
 
 function checkDestinations({ engine, repositories }: DatabasePlan, row: EngineRow): Finding[] {
@@ -92,25 +102,29 @@ function checkDestinations({ engine, repositories }: DatabasePlan, row: EngineRo
 
 function checkFeatures(repository: RepositoryPlan, row: EngineRow): Finding[] {
   const path = `repositories.${repository.name}`;
-  const findings: Finding[] = [];
-  if (repository.kind !== "unknown" && !row.kinds.includes(repository.kind)) {
-    const fact = `${row.title} cannot write to a repository of kind ${repository.kind}`;
-    findings.push(finding("PB044", `${path}.at`, fact, 'use engine "runtime"'));
-  }
-  if (repository.encrypted && !row.encrypts) {
-    const fact = `${row.title} does not encrypt: it would ignore the passphrase, and the bucket would hold readable backups`;
-    const hint = 'use engine "runtime" or "pgbackrest", or leave cipher out on purpose';
-    findings.push(finding("PB045", `${path}.at.cipher`, fact, hint));
-  }
-  if (repository.blockIncremental && !row.blockIncremental) {
-    const fact = `${row.title} does not support block increments`;
-    findings.push(finding("PB044", `${path}.blockIncremental`, fact, 'use engine "runtime"'));
-  }
-  if (repository.blockIncremental && !repository.bundle) {
-    const fact = "pgBackRest stores block increments in bundles only";
-    findings.push(finding("PB046", `${path}.blockIncremental`, fact, "set bundle: true"));
-  }
-  return findings;
+  return abstaining(
+    () => {
+      if (repository.kind === "unknown" || row.kinds.includes(repository.kind)) return [];
+      const fact = `${row.title} cannot write to a repository of kind ${repository.kind}`;
+      return [finding("PB044", `${path}.at`, fact, 'use engine "runtime"')];
+    },
+    () => {
+      if (row.encrypts || !repository.encrypted) return [];
+      const fact = `${row.title} does not encrypt: it would ignore the passphrase, and the bucket would hold readable backups`;
+      const hint = 'use engine "runtime" or "pgbackrest", or leave cipher out on purpose';
+      return [finding("PB045", `${path}.at.cipher`, fact, hint)];
+    },
+    () => {
+      if (row.blockIncremental || !repository.blockIncremental) return [];
+      const fact = `${row.title} does not support block increments`;
+      return [finding("PB044", `${path}.blockIncremental`, fact, 'use engine "runtime"')];
+    },
+    () => {
+      if (!repository.blockIncremental || repository.bundle) return [];
+      const fact = "pgBackRest stores block increments in bundles only";
+      return [finding("PB046", `${path}.blockIncremental`, fact, "set bundle: true")];
+    },
+  );
 }
 
 function checkTypes({ schedules }: DatabasePlan, row: EngineRow): Finding[] {
@@ -127,7 +141,7 @@ function checkTypes({ schedules }: DatabasePlan, row: EngineRow): Finding[] {
  */
 function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Finding[] {
   if (row.onePass) return [];
-  return schedules.flatMap((schedule) => {
+  return eachOf(schedules, (schedule) => {
     if (!parseCron(schedule.cron).ok) return [];
     return schedule.repoKeys.slice(1).flatMap((key, index) => {
       const minutes = (index + 1) * OFFSET_MINUTES;
@@ -140,7 +154,8 @@ function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Fi
         return [finding("PB047", path, fact, hint)];
       }
       const other = schedules.find(
-        (candidate) => candidate.name !== schedule.name && firstMeeting({ ...schedule, cron }, candidate) !== null,
+        (candidate) =>
+          candidate.name !== schedule.name && firstMeeting({ cron, timeZone: schedule.timeZone }, candidate) !== null,
       );
       if (other === undefined) return [];
       const fact = `the run for repo${key}, ${minutes} minutes later ("${cron}"), coincides with ${schedulePath(other)}: one of them fails`;
@@ -161,26 +176,32 @@ function checkStockVersion({ engineVersion, repositories }: DatabasePlan): Findi
     const fact = `"${engineVersion}" is not a version of pgBackRest`;
     return [finding("PB048", "engineVersion", fact, 'write for instance "2.60.0"')];
   }
-  return stockLimits(repositories)
-    .filter((limit) => isInRange(limit, engineVersion))
-    .map(({ code, path, fact, hint }) => finding(code, path, `with pgBackRest ${engineVersion} ${fact}`, hint));
+  return eachOf(repositories, (repository) =>
+    stockLimits([repository])
+      .filter((limit) => isInRange(limit, engineVersion))
+      .map(({ code, path, fact, hint }) => finding(code, path, `with pgBackRest ${engineVersion} ${fact}`, hint)),
+  );
 }
 
 /** Settings that stock has once for all repositories. */
 function checkStockOnHost({ repositories }: DatabasePlan): Finding[] {
   const [first, ...others] = repositories;
   if (first === undefined || others.length === 0) return [];
-  const different = others.find(
-    ({ compressType, compressLevel }) => compressType !== first.compressType || compressLevel !== first.compressLevel,
+  return abstaining(
+    () => {
+      const { compressLevel, compressType } = first;
+      const different = others.find(
+        (other) => other.compressType !== compressType || other.compressLevel !== compressLevel,
+      );
+      if (different === undefined) return [];
+      const fact = `stock pgBackRest uses one compression for all repositories: ${different.name} would get ${compressType} at level ${compressLevel}`;
+      const hint = `write the same as in ${first.name}, or use engine "runtime"`;
+      return [finding("PB044", `repositories.${different.name}.compress`, fact, hint)];
+    },
+    () => {
+      const fact = `stock pgBackRest archives a segment to all of ${repositories.length} repositories or to none: while one of them is down, WAL piles up in pg_wal, and backups to the others fail with [082]`;
+      const hint = 'watch pg_wal, or use engine "runtime", which keeps archiving to the others';
+      return [finding("PB121", "engine", fact, hint)];
+    },
   );
-  const findings: Finding[] = [];
-  if (different !== undefined) {
-    const fact = `stock pgBackRest uses one compression for all repositories: ${different.name} would get ${first.compressType} at level ${first.compressLevel}`;
-    const hint = `write the same as in ${first.name}, or use engine "runtime"`;
-    findings.push(finding("PB044", `repositories.${different.name}.compress`, fact, hint));
-  }
-  const fact = `stock pgBackRest archives a segment to all of ${repositories.length} repositories or to none: while one of them is down, WAL piles up in pg_wal, and backups to the others fail with [082]`;
-  const hint = 'watch pg_wal, or use engine "runtime", which keeps archiving to the others';
-  findings.push(finding("PB121", "engine", fact, hint));
-  return findings;
 }

@@ -3,13 +3,20 @@ import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { SYSTEMD_DIRECTORIES } from "../model/defaults";
 import type { HostPlan, TaskPlan } from "../model/plan";
-import { isUnknown } from "../model/unknown";
+import { abstaining, eachOf } from "./abstain";
 import { checkTime } from "./schedules";
 import { checkPath, checkStanza, checkStreamInterval, isWithin } from "./values";
 
 export function checkHostArguments(plan: HostPlan): Finding[] {
-  const parts = [checkIdentity(plan), checkPaths(plan), checkAgent(plan), checkListen(plan), checkStreaming(plan)];
-  return [...parts.flat(), ...plan.maintenance.flatMap(checkTask), ...checkStale(plan)];
+  return abstaining(
+    () => checkIdentity(plan),
+    () => checkPaths(plan),
+    () => checkAgent(plan),
+    () => checkListen(plan),
+    () => checkStreaming(plan),
+    () => eachOf(plan.maintenance, checkTask),
+    () => checkStale(plan),
+  );
 }
 
 function checkStale({ maintenance, notifies }: HostPlan): Finding[] {
@@ -18,8 +25,9 @@ function checkStale({ maintenance, notifies }: HostPlan): Finding[] {
   return [finding("PB180", "maintenance.stale", fact, 'set notify, for instance { targets: [{ type: "ntfy", … }] }')];
 }
 
-function checkAgent({ agent, directories, drillsOnly, engine, restoreOnly }: HostPlan): Finding[] {
-  if (!agent) return [];
+function checkAgent(plan: HostPlan): Finding[] {
+  if (!plan.agent) return [];
+  const { directories, drillsOnly, engine, restoreOnly } = plan;
   const fact = !engineOf(engine).own
     ? `engine "${engine}" has no agent`
     : restoreOnly && !drillsOnly
@@ -33,79 +41,90 @@ function checkAgent({ agent, directories, drillsOnly, engine, restoreOnly }: Hos
 }
 
 /** The form is that of the option `metrics-listen` (runtime/agent/metricsServer.ts). */
-function checkListen({ agent, metricsListen }: HostPlan): Finding[] {
-  if (metricsListen === undefined || isUnknown(metricsListen)) return [];
+function checkListen(plan: HostPlan): Finding[] {
+  const { metricsListen } = plan;
+  if (metricsListen === undefined) return [];
   const path = "monitoring.listen";
   const port = Number(/^(?:\[[0-9A-Fa-f:]+\]|[^\s:[\]]+):(\d{1,5})$/.exec(metricsListen)?.[1]);
   if (!(port >= 1 && port <= 65_535))
     return [finding("PB130", path, `"${metricsListen}" is not an address with a port`, 'write "127.0.0.1:9854"')];
-  if (agent) return [];
+  if (plan.agent) return [];
   const hint = "leave it out: maintenance.metrics writes them as a file";
   return [finding("PB130", path, "there is no agent to serve metrics", hint)];
 }
 
 function checkStreaming(plan: HostPlan): Finding[] {
-  if (plan.streamIntervalSeconds === undefined) return [];
-  const findings = checkStreamInterval(plan.streamIntervalSeconds);
-  if (!plan.agent) {
-    const hint = 'leave streaming out, or use engine "runtime" with units in /etc/systemd/system';
-    const fact = "only an agent can stream, and there is none";
-    findings.push(finding("PB150", "streaming", fact, hint));
-  }
-  return findings;
+  if (!("streamIntervalSeconds" in plan)) return [];
+  return abstaining(
+    () => checkStreamInterval(plan),
+    () => {
+      if (plan.agent) return [];
+      const hint = 'leave streaming out, or use engine "runtime" with units in /etc/systemd/system';
+      return [finding("PB150", "streaming", "only an agent can stream, and there is none", hint)];
+    },
+  );
 }
 
 function checkTask(task: TaskPlan): Finding[] {
   const path = `maintenance.${task.name}`;
-  const { samplePercent = 100 } = task;
-  const sample = isWithin(samplePercent, 1, 100)
-    ? []
-    : [finding("PB014", `${path}.samplePercent`, `${samplePercent} is outside 1 to 100`, "")];
-  return [...checkTime(task, path), ...sample];
+  return abstaining(
+    () => checkTime(task, path),
+    () => {
+      const { samplePercent = 100 } = task;
+      if (isWithin(samplePercent, 1, 100)) return [];
+      return [finding("PB014", `${path}.samplePercent`, `${samplePercent} is outside 1 to 100`, "")];
+    },
+  );
 }
 
 function checkIdentity(plan: HostPlan): Finding[] {
-  const findings: Finding[] = [];
-  if (plan.connections.length !== 1) {
-    const given = plan.connections.length === 0 ? "none" : plan.connections.join(" and ");
-    const fact = `exactly one kind of connection to the host is needed, given: ${given}`;
-    findings.push(finding("PB016", "connection", fact, "set connection: { local: {} }"));
-  }
-  findings.push(...checkStanza("stanza", plan.stanza));
-  if (!/^[a-z_][a-z0-9_-]*$/.test(plan.user) || plan.user === "root") {
-    const fact = `"${plan.user}" cannot be PostgreSQL's account: the server refuses to run as root`;
-    findings.push(finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"'));
-  }
-  if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535))
-    findings.push(finding("PB014", "port", `${plan.port} is not a port: 1 to 65535`, ""));
-  if (!isWithin(plan.processMax, 1, 999))
-    findings.push(finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, ""));
-  if (
-    plan.postgres !== undefined &&
-    !(Number.isInteger(plan.postgres.version) && isWithin(plan.postgres.version, 10, 99))
-  ) {
-    const fact = `${plan.postgres.version} is not a major version of PostgreSQL`;
-    findings.push(finding("PB014", "postgres.version", fact, "write a whole number, such as 17"));
-  }
-  return findings;
+  return abstaining(
+    () => {
+      if (plan.connections.length === 1) return [];
+      const given = plan.connections.length === 0 ? "none" : plan.connections.join(" and ");
+      const fact = `exactly one kind of connection to the host is needed, given: ${given}`;
+      return [finding("PB016", "connection", fact, "set connection: { local: {} }")];
+    },
+    () => checkStanza("stanza", plan.stanza),
+    () => {
+      if (/^[a-z_][a-z0-9_-]*$/.test(plan.user) && plan.user !== "root") return [];
+      const fact = `"${plan.user}" cannot be PostgreSQL's account: the server refuses to run as root`;
+      return [finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"')];
+    },
+    () =>
+      isWithin(plan.port, 1, 65535) ? [] : [finding("PB014", "port", `${plan.port} is not a port: 1 to 65535`, "")],
+    () =>
+      isWithin(plan.processMax, 1, 999)
+        ? []
+        : [finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, "")],
+    () => {
+      if (plan.postgres === undefined || isWithin(plan.postgres.version, 10, 99)) return [];
+      const fact = `${plan.postgres.version} is not a major version of PostgreSQL`;
+      return [finding("PB014", "postgres.version", fact, "write a whole number, such as 17")];
+    },
+  );
 }
 
 function checkPaths(plan: HostPlan): Finding[] {
-  const paths: [argument: string, path: string | undefined][] = [
-    ["dataDirectory", plan.dataDirectory],
-    ["socketDirectory", plan.socketDirectory],
-    ["nodePath", plan.nodePath],
-    ["pgbackrestPath", plan.pgbackrestPath],
-    ["notify.existingFile", plan.notifyFile],
-    ...plan.drills.map(({ name, path }): [string, string | undefined] => [`drills.${name}.path`, path]),
-    ...Object.entries(plan.directories).map(([name, path]): [string, string] => [`directories.${name}`, path]),
-    ...plan.repositories.flatMap((repository): [string, string | undefined][] => [
-      [`repositories.${repository.name}.at.s3.caFile`, repository.s3?.caFile],
-      ...Object.entries(repository.secretFiles ?? {}).map(([, file]): [string, string] => [
-        `repositories.${repository.name}.secretFiles`,
-        file,
-      ]),
+  const paths: [argument: string, read: () => string | undefined][] = [
+    ["dataDirectory", () => plan.dataDirectory],
+    ["socketDirectory", () => plan.socketDirectory],
+    ["nodePath", () => plan.nodePath],
+    ["pgbackrestPath", () => plan.pgbackrestPath],
+    ["notify.existingFile", () => plan.notifyFile],
+    ...plan.drills.map((drill): [string, () => string | undefined] => [`drills.${drill.name}.path`, () => drill.path]),
+    ...readersOf(plan.directories, (name) => `directories.${name}`),
+    ...plan.repositories.flatMap((repository): [string, () => string | undefined][] => [
+      [`repositories.${repository.name}.at.s3.caFile`, () => repository.s3?.caFile],
+      ...readersOf(repository.secretFiles ?? {}, () => `repositories.${repository.name}.secretFiles`),
     ]),
   ];
-  return paths.flatMap(([argument, path]) => checkPath(argument, path));
+  return eachOf(paths, ([argument, read]) => checkPath(argument, read()));
+}
+
+function readersOf(
+  paths: object,
+  argumentOf: (name: string) => string,
+): [argument: string, read: () => string | undefined][] {
+  return Object.keys(paths).map((name) => [argumentOf(name), () => (paths as Record<string, string>)[name]]);
 }

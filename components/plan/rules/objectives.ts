@@ -2,35 +2,52 @@
 import { type Finding, finding } from "../findings/findings";
 import { ATTACK } from "../schedule/declaredDrills";
 import { worstCaseRpo } from "../schedule/objectives";
+import { valueAt } from "../model/anyValue";
 import type { DatabasePlan } from "../model/plan";
 import { checkDrills } from "./drills";
+import { abstaining, eachOf } from "./abstain";
 import { isWithin } from "./values";
 
 export function checkObjectives(plan: DatabasePlan): Finding[] {
-  return [...checkValues(plan), ...checkRpo(plan), ...checkDrills(plan), ...checkNoDrill(plan)];
+  return abstaining(
+    () => checkValues(plan),
+    () => checkRpo(plan),
+    () => checkDrills(plan),
+    () => checkNoDrill(plan),
+  );
 }
 
-function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan): Finding[] {
-  const findings: Finding[] = [];
-  const { maxRepositoryGB, pitrDays, pitrRtoMinutes, rpoSeconds, rtoMinutes } = objectives;
-  const check = (name: string, value: number | undefined, max: number): void => {
-    if (value !== undefined && !isWithin(value, 1, max))
-      findings.push(finding("PB037", name, `${value} is outside 1 to ${max}`, ""));
-  };
-  check("objectives.rpoSeconds", rpoSeconds, 7 * 86400);
-  check("objectives.rtoMinutes", rtoMinutes, 30 * 1440);
-  check("objectives.pitrRtoMinutes", pitrRtoMinutes, 30 * 1440);
-  check("objectives.pitrDays", pitrDays, 36500);
-  check("objectives.maxRepositoryGB", maxRepositoryGB, 1e9);
-  if (archiveTimeoutSeconds !== undefined && !isWithin(archiveTimeoutSeconds, 0, 1073741823)) {
-    const fact = `${archiveTimeoutSeconds} is outside 0 to 1073741823`;
-    findings.push(finding("PB037", "archiveTimeoutSeconds", fact, "set whole seconds, for instance 60"));
-  }
-  for (const [name, value] of Object.entries(sizing ?? {})) {
-    if (!(typeof value === "number" && value >= 0 && value < 1e9))
-      findings.push(finding("PB037", `sizing.${name}`, `${value} is not an amount`, ""));
-  }
-  return findings;
+const OBJECTIVES_MAX = {
+  rpoSeconds: 7 * 86400,
+  rtoMinutes: 30 * 1440,
+  pitrRtoMinutes: 30 * 1440,
+  pitrDays: 36500,
+  maxRepositoryGB: 1e9,
+} as const;
+
+function checkValues(plan: DatabasePlan): Finding[] {
+  const { objectives, sizing = {} } = plan;
+  return abstaining(
+    () =>
+      eachOf(Object.keys(OBJECTIVES_MAX) as (keyof typeof OBJECTIVES_MAX)[], (name) => {
+        const value = objectives[name];
+        const max = OBJECTIVES_MAX[name];
+        if (value === undefined || isWithin(value, 1, max)) return [];
+        return [finding("PB037", `objectives.${name}`, `${value} is outside 1 to ${max}`, "")];
+      }),
+    () => {
+      const { archiveTimeoutSeconds: seconds } = plan;
+      if (seconds === undefined || isWithin(seconds, 0, 1073741823)) return [];
+      const fact = `${seconds} is outside 0 to 1073741823`;
+      return [finding("PB037", "archiveTimeoutSeconds", fact, "set whole seconds, for instance 60")];
+    },
+    () =>
+      eachOf(Object.keys(sizing), (name) => {
+        const value: unknown = valueAt(sizing, name);
+        if (typeof value === "number" && value >= 0 && value < 1e9) return [];
+        return [finding("PB037", `sizing.${name}`, `${String(value)} is not an amount`, "")];
+      }),
+  );
 }
 
 function checkRpo(plan: DatabasePlan): Finding[] {

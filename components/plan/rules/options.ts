@@ -8,7 +8,7 @@ import { renderConf } from "../../../runtime/config/render";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { ClusterDatabasePlan, DatabasePlan, HostPlan } from "../model/plan";
-import { isUnknown } from "../model/unknown";
+import { abstaining, eachOf } from "./abstain";
 import { commandOf, nameOf, optionValue } from "../model/confOptions";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 
@@ -67,15 +67,16 @@ export function checkOptions(plan: HostPlan | ClusterDatabasePlan): Finding[] {
     const fact = `${engine.title} does not use pgBackRest`;
     return all.map((path) => wrong(path, fact, 'leave it out, or use engine "runtime" or "pgbackrest"'));
   }
-  return [
-    ...Object.entries(plan.options).flatMap(([key, value]) => checkDatabaseOption(plan, key, value)),
-    ...plan.repositories.flatMap((repository) =>
-      Object.entries(repository.options).flatMap(([key, value]) => checkRepositoryOption(plan, repository, key, value)),
-    ),
-  ];
+  return abstaining(
+    () => eachOf(Object.keys(plan.options), (key) => checkDatabaseOption(plan, key)),
+    () =>
+      eachOf(plan.repositories, (repository) =>
+        eachOf(Object.keys(repository.options), (key) => checkRepositoryOption(plan, repository, key)),
+      ),
+  );
 }
 
-function checkDatabaseOption(plan: HostPlan | ClusterDatabasePlan, key: string, value: string): Finding[] {
+function checkDatabaseOption(plan: HostPlan | ClusterDatabasePlan, key: string): Finding[] {
   const path = `options.${key}`;
   const name = nameOf(key);
   const command = commandOf(key);
@@ -94,15 +95,15 @@ function checkDatabaseOption(plan: HostPlan | ClusterDatabasePlan, key: string, 
   if (command !== null && row.commands.length > 0 && !row.commands.some((each) => each === command)) {
     return [wrong(path, `${command} does not take ${name}`, `use one of ${row.commands.join(", ")}, or no command`)];
   }
-  return [...checkRow(row, path, name), ...checkValue(row, name, value, path), ...checkEffect(plan, row, path, name)];
+  return abstaining(
+    () => checkRow(row, path, name),
+    () => checkValue(row, name, plan.options[key], path),
+    () => checkEffect(plan, row, path, name),
+  );
 }
 
-function checkRepositoryOption(
-  plan: DatabasePlan,
-  { kind, name: repository }: RepositoryPlan,
-  key: string,
-  value: string,
-): Finding[] {
+function checkRepositoryOption(plan: DatabasePlan, given: RepositoryPlan, key: string): Finding[] {
+  const { name: repository } = given;
   const path = `repositories.${repository}.options.${key}`;
   if (key.includes(":")) {
     const fact = "an option of a repository applies to every command";
@@ -120,11 +121,15 @@ function checkRepositoryOption(
   const argument = OF_REPOSITORY[key];
   if (argument !== undefined) return [decided(path, key, argument)];
   const types = row.depend?.option === "repo-type" ? row.depend.values : undefined;
-  if (kind !== "unknown" && types !== undefined && !types.includes(kind)) {
-    const fact = `${key} is for repositories of type ${types.join(", ")}, and ${repository} is of type ${kind}`;
+  if (types !== undefined && given.kind !== "unknown" && !types.includes(given.kind)) {
+    const fact = `${key} is for repositories of type ${types.join(", ")}, and ${repository} is of type ${given.kind}`;
     return [wrong(path, fact, "leave it out")];
   }
-  return [...checkRow(row, path, key), ...checkValue(row, own, value, path), ...checkEffect(plan, row, path, key)];
+  return abstaining(
+    () => checkRow(row, path, key),
+    () => checkValue(row, own, given.options[key], path),
+    () => checkEffect(plan, row, path, key),
+  );
 }
 
 function similarRow(name: string): OptionRow | null {
@@ -163,8 +168,8 @@ function checkRow(row: OptionRow, path: string, name: string): Finding[] {
   return [];
 }
 
-function checkValue(row: OptionRow, name: string, value: string, path: string): Finding[] {
-  if (isUnknown(value) || row.secret === true || row.section === "command-line") return [];
+function checkValue(row: OptionRow, name: string, value: string | undefined, path: string): Finding[] {
+  if (row.secret === true || row.section === "command-line") return [];
   if (typeof value !== "string")
     return [wrong(path, "the value is not a text", 'write for instance "4", "y" or "30s"')];
   try {

@@ -3,7 +3,7 @@ import type { PodAntiAffinity, PrimaryUpdateMethod, PrimaryUpdateStrategy } from
 import type { ClusterPlan } from "../cluster/clusterPlan";
 import { specOverrides } from "../cluster/synchronousStandbys";
 import { type Finding, finding } from "../findings/findings";
-import { isUnknown } from "../model/unknown";
+import { abstaining } from "./abstain";
 
 /** The values of the operator's choices. */
 const CHOICES = {
@@ -13,18 +13,18 @@ const CHOICES = {
 };
 
 export function checkPlacement(plan: ClusterPlan): Finding[] {
-  const { affinity, primaryUpdateMethod, primaryUpdateStrategy } = plan.definition;
-  return [
-    ...checkChoice("affinity.podAntiAffinityType", affinity?.podAntiAffinityType),
-    ...checkChoice("primaryUpdateStrategy", primaryUpdateStrategy),
-    ...checkChoice("primaryUpdateMethod", primaryUpdateMethod),
-    ...checkSupervised(plan),
-  ];
+  const { definition } = plan;
+  return abstaining(
+    () => checkChoice("affinity.podAntiAffinityType", definition.affinity?.podAntiAffinityType),
+    () => checkChoice("primaryUpdateStrategy", definition.primaryUpdateStrategy),
+    () => checkChoice("primaryUpdateMethod", definition.primaryUpdateMethod),
+    () => checkSupervised(plan),
+  );
 }
 
 function checkChoice(path: keyof typeof CHOICES, value: string | undefined): Finding[] {
   const values: readonly string[] = CHOICES[path];
-  if (value === undefined || isUnknown(value) || values.includes(value)) return [];
+  if (value === undefined || values.includes(value)) return [];
   return [finding("PB210", path, `"${value}" is not one of its values`, `use ${values.join(" or ")}`)];
 }
 
@@ -32,8 +32,8 @@ function checkChoice(path: keyof typeof CHOICES, value: string | undefined): Fin
 function checkSupervised(plan: ClusterPlan): Finding[] {
   const { primaryUpdateStrategy: own } = specOverrides(plan);
   const path = "primaryUpdateStrategy";
+  if ((own ?? plan.definition.primaryUpdateStrategy) !== "supervised") return [];
   const { instances } = plan.database;
-  if ((own ?? plan.definition.primaryUpdateStrategy) !== "supervised" || isUnknown(instances)) return [];
   if (instances < 2) {
     const fact = `there is no standby to promote, with ${instances} instance`;
     return [finding("PB210", path, fact, "set unsupervised, or more instances")];

@@ -8,7 +8,7 @@ import type { DatabasePlan } from "../model/plan";
 import type { S3Plan } from "../repositories/s3Type";
 import { R2_LOCK_REASON } from "../storage/r2";
 import { findClassFault } from "../storage/storageClasses";
-import { isUnknown } from "../model/unknown";
+import { abstaining, eachOf } from "./abstain";
 import { KEEP_HINT } from "./buckets";
 
 /** Endpoints of services that lack S3, and the alternatives. */
@@ -26,16 +26,17 @@ const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string
 ];
 
 export function checkProviders({ engine, repositories }: DatabasePlan): Finding[] {
-  return repositories.flatMap((repository) => {
+  return eachOf(repositories, (repository) => {
     const { s3 } = repository;
-    if (s3 === undefined || isUnknown(s3.endpoint)) return [];
+    if (s3 === undefined) return [];
     const path = `repositories.${repository.name}.at`;
-    return [
-      ...checkService(s3, path),
-      ...checkAddress(s3, path),
-      ...checkStyle(s3, path, engine),
-      ...checkBucket(s3, path),
-    ];
+    return abstaining(
+      () => checkService(s3, path),
+      () => checkRegion(s3, path),
+      () => checkQuirks(s3, path),
+      () => checkStyle(s3, path, engine),
+      () => checkBucket(s3, path),
+    );
   });
 }
 
@@ -46,21 +47,20 @@ function checkService({ endpoint }: S3Plan, path: string): Finding[] {
     : [finding("PB053", `${path}.s3.endpoint`, `${service.name} is not supported`, service.hint)];
 }
 
-function checkAddress(s3: S3Plan, path: string): Finding[] {
+function checkRegion(s3: S3Plan, path: string): Finding[] {
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
-  if (row === null) return [];
-  const findings: Finding[] = [];
-  const expected = isUnknown(s3.region) ? null : findOtherRegion(row, s3.endpoint, s3.region);
-  if (expected !== null) {
-    const fact = `region "${s3.region}" does not match ${row.title} at ${s3.endpoint}, which signs for "${expected}": it refuses the requests`;
-    findings.push(finding("PB054", `${path}.s3.region`, fact, `set region: "${expected}"`));
-  }
+  const expected = row === null ? null : findOtherRegion(row, s3.endpoint, s3.region);
+  if (row === null || expected === null) return [];
+  const fact = `region "${s3.region}" does not match ${row.title} at ${s3.endpoint}, which signs for "${expected}": it refuses the requests`;
+  return [finding("PB054", `${path}.s3.region`, fact, `set region: "${expected}"`)];
+}
+
+function checkQuirks(s3: S3Plan, path: string): Finding[] {
+  const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
   const hostedBy = findQuirks("auto", s3.endpoint);
-  if (s3.quirks !== undefined && hostedBy !== null && hostedBy.id !== "generic" && hostedBy.id !== row.id) {
-    const fact = `${s3.endpoint} belongs to ${hostedBy.title}, but quirks say ${row.title}`;
-    findings.push(finding("PB055", `${path}.s3.quirks`, fact, "leave quirks out: the endpoint decides"));
-  }
-  return findings;
+  if (row === null || hostedBy === null || hostedBy.id === "generic" || hostedBy.id === row.id) return [];
+  const fact = `${s3.endpoint} belongs to ${hostedBy.title}, but quirks say ${row.title}`;
+  return [finding("PB055", `${path}.s3.quirks`, fact, "leave quirks out: the endpoint decides")];
 }
 
 function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
@@ -79,7 +79,7 @@ function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
     const fact = `${row.title} is addressed with the bucket in the path: with uriStyle "host", ${s3.bucket}.${s3.endpoint} must resolve and match its certificate`;
     findings.push(finding("PB056", `${path}.s3.uriStyle`, fact, "leave uriStyle out"));
   }
-  if (!isUnknown(s3.bucket) && s3.bucket.includes(".")) {
+  if (s3.bucket.includes(".")) {
     const fact = `the dots of bucket "${s3.bucket}" are levels of a host name that no wildcard certificate covers`;
     const hint = 'set uriStyle: "path", or choose a bucket without dots';
     findings.push(finding("PB057", `${path}.s3.uriStyle`, fact, hint));
@@ -89,26 +89,31 @@ function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
 
 function checkBucket(s3: S3Plan, path: string): Finding[] {
   const { facts } = s3;
-  const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
-  const findings: Finding[] = [];
-  if (facts.expireLiveDays !== undefined) {
-    const fact = `a rule of the bucket removes objects ${facts.expireLiveDays} days after they were written: increments and WAL need older ones, so restores fail although backups report success`;
-    findings.push(finding("PB058", path, fact, KEEP_HINT));
-  }
-  if ((facts.immutableDays ?? 0) > 0 && row !== null && !row.objectLock) {
-    const reason = row.id === "r2" ? R2_LOCK_REASON : "it has no object lock";
-    const fact = `immutableDays is not possible on ${row.title}: ${reason}`;
-    const hint = "use B2 or S3 for the immutable copy and this one as second repository";
-    findings.push(finding("PB059", `${path}.immutableDays`, fact, hint));
-  }
-  const { storageClass = "" } = facts;
-  const fault = findClassFault(storageClass);
-  if (fault === "frozen") {
-    const fact = `reading from class ${storageClass} takes hours of thawing first: restores and every incremental backup would fail`;
-    findings.push(finding("PB060", `${path}.storageClass`, fact, "use the standard class"));
-  } else if (fault === "infrequent") {
-    const fact = `class ${storageClass} bills at least 30 days of each object and every read: WAL that expires earlier costs more than in the standard class`;
-    findings.push(finding("PB061", `${path}.storageClass`, fact, "use the standard class"));
-  }
-  return findings;
+  return abstaining(
+    () => {
+      if (facts.expireLiveDays === undefined) return [];
+      const fact = `a rule of the bucket removes objects ${facts.expireLiveDays} days after they were written: increments and WAL need older ones, so restores fail although backups report success`;
+      return [finding("PB058", path, fact, KEEP_HINT)];
+    },
+    () => {
+      const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
+      if (row === null || row.objectLock || (facts.immutableDays ?? 0) <= 0) return [];
+      const reason = row.id === "r2" ? R2_LOCK_REASON : "it has no object lock";
+      const fact = `immutableDays is not possible on ${row.title}: ${reason}`;
+      const hint = "use B2 or S3 for the immutable copy and this one as second repository";
+      return [finding("PB059", `${path}.immutableDays`, fact, hint)];
+    },
+    () => {
+      const { storageClass = "" } = facts;
+      const fault = findClassFault(storageClass);
+      const hint = "use the standard class";
+      if (fault === "frozen") {
+        const fact = `reading from class ${storageClass} takes hours of thawing first: restores and every incremental backup would fail`;
+        return [finding("PB060", `${path}.storageClass`, fact, hint)];
+      }
+      if (fault !== "infrequent") return [];
+      const fact = `class ${storageClass} bills at least 30 days of each object and every read: WAL that expires earlier costs more than in the standard class`;
+      return [finding("PB061", `${path}.storageClass`, fact, hint)];
+    },
+  );
 }

@@ -5,25 +5,28 @@ import { type EngineRow, findEngine } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
-import { isUnknown } from "../model/unknown";
+import { readOr } from "../model/late";
+import { abstaining, eachOf } from "./abstain";
 import { checkPath, isBelow, isWithin } from "./values";
 
 const RETENTION_MAX = 9999999;
 
-/** @param dataDirectory PostgreSQL's, if it is on the same machine */
-export function checkRepositories(
-  { engine, repositories }: DatabasePlan,
-  dataDirectory: string | undefined,
-): Finding[] {
+/** Reads PostgreSQL's, if it is on the same machine. */
+export type DataDirectory = () => string | undefined;
+
+export function checkRepositories({ engine, repositories }: DatabasePlan, dataDirectory: DataDirectory): Finding[] {
   const row = findEngine(engine);
-  return [
-    ...checkRepositoryCount(repositories, row),
-    ...repositories.flatMap((repository) => [
-      ...checkRepository(repository, dataDirectory),
-      ...checkEncryption(repository, row),
-    ]),
-    ...checkSharedLocations(repositories),
-  ];
+  return abstaining(
+    () => checkRepositoryCount(repositories, row),
+    () =>
+      eachOf(repositories, (repository) =>
+        abstaining(
+          () => checkRepository(repository, dataDirectory),
+          () => checkEncryption(repository, row),
+        ),
+      ),
+    () => checkSharedLocations(repositories),
+  );
 }
 
 function checkRepositoryCount(repositories: readonly RepositoryPlan[], row: EngineRow | null): Finding[] {
@@ -32,26 +35,28 @@ function checkRepositoryCount(repositories: readonly RepositoryPlan[], row: Engi
   return [finding("PB002", "repositories", "no repository is declared", hint)];
 }
 
-function checkRepository(repository: RepositoryPlan, dataDirectory: string | undefined): Finding[] {
+function checkRepository(repository: RepositoryPlan, dataDirectory: DataDirectory): Finding[] {
   const path = `repositories.${repository.name}`;
-  const findings: Finding[] = [];
-  if (repository.key === 0) {
-    const fact = `"${repository.name}" is not a repository key: use repo1 to repo${REPO_INDEX_MAX}`;
-    findings.push(finding("PB001", path, fact, "rename it; the number is part of every option name"));
-  }
-  findings.push(...checkRetention(repository, path));
-  findings.push(...checkCompression(repository, `${path}.compress`));
-  findings.push(...checkPath(`${path}.at.path`, repository.path));
-  findings.push(...typeOf(repository).checkAddress(repository, path, dataDirectory));
-  return findings;
+  return abstaining(
+    () => {
+      if (repository.key !== 0) return [];
+      const fact = `"${repository.name}" is not a repository key: use repo1 to repo${REPO_INDEX_MAX}`;
+      return [finding("PB001", path, fact, "rename it; the number is part of every option name")];
+    },
+    () => checkRetention(repository, path),
+    () => checkCompression(repository, `${path}.compress`),
+    () => checkPath(`${path}.at.path`, repository.path),
+    () => typeOf(repository).checkAddress(repository, path, dataDirectory),
+  );
 }
 
 /** An engine without encryption is a choice; a forgotten passphrase is a mistake. */
-function checkEncryption({ encrypted, kind, name, site }: RepositoryPlan, row: EngineRow | null): Finding[] {
-  const { exposed } = typeOf({ kind });
-  if (exposed === null || encrypted) return [];
-  const path = `repositories.${name}.at`;
+function checkEncryption(repository: RepositoryPlan, row: EngineRow | null): Finding[] {
+  const { exposed } = typeOf(repository);
+  if (exposed === null || repository.encrypted) return [];
+  const path = `repositories.${repository.name}.at`;
   if (row?.encrypts === false) {
+    const { site } = repository;
     if (!site.thirdParty) return [];
     const fact = `${row.title} does not encrypt: anyone who can read the bucket at ${site.title} can read the database`;
     const hint = 'use engine "runtime" with a cipher, or silence this with the reason why it is acceptable';
@@ -73,33 +78,35 @@ function checkCompression({ compressType, compressLevel }: RepositoryPlan, path:
     : [finding("PB015", `${path}.level`, `${compressLevel} is outside ${least} to ${most} of ${type}`, "")];
 }
 
-function checkRetention({ keepDiffCount, keepFullCount, keepDays }: RepositoryPlan, path: string): Finding[] {
-  if (keepFullCount !== undefined && keepDays !== undefined) {
-    const fact = "keepFullCount and keepDays are both set: pgBackRest applies only one of them";
-    return [finding("PB004", path, fact, "remove one")];
-  }
-  if (keepFullCount === undefined && keepDays === undefined) {
+function checkRetention(repository: RepositoryPlan, path: string): Finding[] {
+  const given = (["keepFullCount", "keepDays"] as const).filter((name) =>
+    readOr(() => repository[name] !== undefined, true),
+  );
+  if (given.length === 0) {
     const fact = "neither keepFullCount nor keepDays is set: backups are kept until the repository is full";
     return [finding("PB006", path, fact, "set one of them")];
   }
-  return Object.entries({ keepFullCount, keepDays, keepDiffCount }).flatMap(([name, value]) => {
-    if (value === undefined || isUnknown(value) || isWithin(value, 1, RETENTION_MAX)) return [];
-    const fact = `${value} is outside 1 to ${RETENTION_MAX}`;
-    return [finding("PB005", `${path}.${name}`, fact, "set at least 1, or leave it out to keep everything")];
-  });
+  return abstaining(
+    () => {
+      if (repository.keepFullCount === undefined || repository.keepDays === undefined) return [];
+      const fact = "keepFullCount and keepDays are both set: pgBackRest applies only one of them";
+      return [finding("PB004", path, fact, "remove one")];
+    },
+    () =>
+      eachOf([...given, "keepDiffCount"] as const, (name) => {
+        const value = repository[name];
+        if (value === undefined || isWithin(value, 1, RETENTION_MAX)) return [];
+        const fact = `${value} is outside 1 to ${RETENTION_MAX}`;
+        return [finding("PB005", `${path}.${name}`, fact, "set at least 1, or leave it out to keep everything")];
+      }),
+  );
 }
 
 /** Two repositories at one location, or one inside the other, destroy each other. */
 function checkSharedLocations(repositories: readonly RepositoryPlan[]): Finding[] {
-  return repositories.flatMap((repository, index) =>
-    repositories.slice(0, index).flatMap((other) => {
-      if (
-        addressOf(repository) !== addressOf(other) ||
-        isUnknown(addressOf(repository)) ||
-        isUnknown(repository.path) ||
-        isUnknown(other.path)
-      )
-        return [];
+  return eachOf(repositories, (repository, index) =>
+    eachOf(repositories.slice(0, index), (other) => {
+      if (addressOf(repository) !== addressOf(other)) return [];
       if (!isBelow(repository.path, other.path) && !isBelow(other.path, repository.path)) return [];
       const location = typeOf(repository).location(repository);
       const fact =

@@ -1,32 +1,32 @@
 /** What restores and writes no backups: hosts and their keys that only read, and copies of clusters. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, HostPlan } from "../model/plan";
+import { abstaining, eachOf } from "./abstain";
 
 /** Backup settings make no sense on a host that takes no backups. */
 export function checkRestoreOnly(plan: HostPlan): Finding[] {
-  const { acknowledge, allowRestart, archiveTimeoutSeconds, firstBackup, schedules } = plan;
-  const given = Object.entries({
-    schedules: schedules.length > 0,
-    acknowledge: acknowledge.mode !== "all",
-    archiveTimeoutSeconds: archiveTimeoutSeconds !== undefined,
-    firstBackup,
-    allowRestart,
-  });
-  const wrong = given
-    .filter(([, isGiven]) => isGiven)
-    .map(([name]) => {
-      const fact = `${name} configures backups, and a host with restoreOnly takes none`;
-      return finding("PB100", name, fact, `remove ${name} or restoreOnly`);
-    });
-  const writing = plan.repositories.filter(({ kind, readOnly }) => kind === "s3" && !readOnly);
-  return [
-    ...wrong,
-    ...writing.map(({ name }) => {
-      const fact = "this host only restores, but its keys can write: an intruder could overwrite and delete backups";
-      const hint = "use readerTarget of the repository (credentials.create.reader: true)";
-      return finding("PB101", `repositories.${name}.at`, fact, hint);
-    }),
+  const given: [name: string, isGiven: () => boolean][] = [
+    ["schedules", () => plan.schedules.length > 0],
+    ["acknowledge", () => plan.acknowledge.mode !== "all"],
+    ["archiveTimeoutSeconds", () => plan.archiveTimeoutSeconds !== undefined],
+    ["firstBackup", () => plan.firstBackup],
+    ["allowRestart", () => plan.allowRestart],
   ];
+  return abstaining(
+    () =>
+      eachOf(given, ([name, isGiven]) => {
+        if (!isGiven()) return [];
+        const fact = `${name} configures backups, and a host with restoreOnly takes none`;
+        return [finding("PB100", name, fact, `remove ${name} or restoreOnly`)];
+      }),
+    () =>
+      eachOf(plan.repositories, ({ kind, name, readOnly }) => {
+        if (kind !== "s3" || readOnly) return [];
+        const fact = "this host only restores, but its keys can write: an intruder could overwrite and delete backups";
+        const hint = "use readerTarget of the repository (credentials.create.reader: true)";
+        return [finding("PB101", `repositories.${name}.at`, fact, hint)];
+      }),
+  );
 }
 
 export function checkWithoutBackups(): Finding[] {
@@ -36,10 +36,9 @@ export function checkWithoutBackups(): Finding[] {
 
 /** @param plan of a database that is backed up */
 export function checkReadOnly({ repositories }: DatabasePlan): Finding[] {
-  return repositories
-    .filter(({ readOnly }) => readOnly)
-    .map(({ name }) => {
-      const hint = "use target of the repository, or set restoreOnly on a host that only restores";
-      return finding("PB099", `repositories.${name}.at`, "its keys can only read, and backups must write", hint);
-    });
+  return eachOf(repositories, ({ name, readOnly }) => {
+    if (!readOnly) return [];
+    const hint = "use target of the repository, or set restoreOnly on a host that only restores";
+    return [finding("PB099", `repositories.${name}.at`, "its keys can only read, and backups must write", hint)];
+  });
 }

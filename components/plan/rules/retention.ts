@@ -3,27 +3,28 @@ import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { type Schedule, textRunsPerDay } from "../schedule/schedule";
-import { isUnknown } from "../model/unknown";
+import { abstaining, eachOf } from "./abstain";
 
 const UNDELETE_DAYS_MIN = 7;
 
 export function checkRetention(plan: DatabasePlan): Finding[] {
-  return plan.repositories.flatMap((repository) => [
-    ...checkWindow(repository, plan),
-    ...checkSingleFull(repository),
-    ...checkLocks(repository),
-    ...checkVersions(repository),
-  ]);
+  return eachOf(plan.repositories, (repository) =>
+    abstaining(
+      () => checkWindow(repository, plan),
+      () => checkSingleFull(repository),
+      () => checkLocks(repository),
+      () => checkVersions(repository),
+    ),
+  );
 }
 
 /**
  * Days back to which any point in time can be restored in the worst case, just after the oldest set expired. Null
- * without a limit or with unknown values. By days, pgBackRest also keeps the newest full backup older than them, so the
+ * without a limit. By days, pgBackRest also keeps the newest full backup older than them, so the
  * window is whole. By count, the window is the age of the oldest kept full when a new one has just ended.
  */
 export function recoveryWindowDays(repository: RepositoryPlan, schedules: readonly Schedule[]): number | null {
   const { keepDays, keepFullCount } = repository;
-  if (isUnknown(keepDays) || isUnknown(keepFullCount)) return null;
   if (keepDays !== undefined) return keepDays;
   if (keepFullCount === undefined) return null;
   const perDay = schedules
@@ -57,14 +58,7 @@ function checkSingleFull({ keepFullCount, name }: RepositoryPlan): Finding[] {
 function checkLocks(repository: RepositoryPlan): Finding[] {
   const lockedDays = repository.s3?.facts.immutableDays;
   const { keepDays, name } = repository;
-  if (
-    lockedDays === undefined ||
-    lockedDays <= 0 ||
-    isUnknown(lockedDays) ||
-    keepDays === undefined ||
-    isUnknown(keepDays)
-  )
-    return [];
+  if (lockedDays === undefined || lockedDays <= 0 || keepDays === undefined) return [];
   const path = `repositories.${name}`;
   if (keepDays > lockedDays) {
     const fact = `backups are kept for ${keepDays} days but locked for ${lockedDays}: anyone who may remove versions can remove the older ones`;
@@ -81,8 +75,7 @@ function checkLocks(repository: RepositoryPlan): Finding[] {
 /** On a versioned bucket, only the undelete window protects against a stolen writer key. */
 function checkVersions({ name, s3 }: RepositoryPlan): Finding[] {
   const { immutableDays, undeleteDays, versioning } = s3?.facts ?? {};
-  if (versioning !== true || undeleteDays === undefined || isUnknown(undeleteDays) || undeleteDays >= UNDELETE_DAYS_MIN)
-    return [];
+  if (versioning !== true || undeleteDays === undefined || undeleteDays >= UNDELETE_DAYS_MIN) return [];
   if (immutableDays !== undefined && immutableDays >= UNDELETE_DAYS_MIN) return [];
   const fact = `deleted or overwritten objects are gone after ${undeleteDays} days: an attack must be noticed sooner`;
   return [finding("PB036", `repositories.${name}.at`, fact, `set undeleteDays: 14 (at least ${UNDELETE_DAYS_MIN})`)];

@@ -12,6 +12,7 @@ import {
   type Schedule,
   schedulePath,
 } from "../schedule/schedule";
+import { abstaining, eachOf } from "./abstain";
 import { isWithin } from "./values";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -21,10 +22,13 @@ export function checkSchedules(plan: DatabasePlan): Finding[] {
     const fact = "no backup is scheduled: WAL grows without limit, and restores take ever longer";
     return [finding("PB012", "schedules", fact, 'set schedules.full, for instance { cron: "0 3 * * 0" }')];
   }
-  const chosen = checkChosen(plan);
-  const alone = plan.schedules.flatMap((schedule) => checkSchedule(schedule, plan));
+  const alone = eachOf(plan.schedules, (schedule) => checkSchedule(schedule, plan));
   if (alone.some(({ severity }) => severity === "error")) return alone;
-  return [...chosen, ...alone, ...checkMeetings(plan.schedules), ...checkCoverage(plan)];
+  const together = abstaining(
+    () => checkMeetings(plan.schedules),
+    () => checkCoverage(plan),
+  );
+  return [...abstaining(() => checkChosen(plan)), ...alone, ...together];
 }
 
 function checkChosen({ chosen }: DatabasePlan): Finding[] {
@@ -34,38 +38,52 @@ function checkChosen({ chosen }: DatabasePlan): Finding[] {
 
 /** For anything that runs on a schedule. @param path of the argument */
 export function checkTime(schedule: RunTime, path: string): Finding[] {
-  const findings: Finding[] = [];
-  const parsed = parseCron(schedule.cron);
-  if (!parsed.ok) findings.push(finding("PB011", `${path}.cron`, parsed.reason, cronHint(schedule.cron)));
-  if (!isTimeZone(schedule.timeZone)) {
-    const fact = `"${schedule.timeZone}" is not a time zone name`;
-    findings.push(finding("PB011", `${path}.timeZone`, fact, 'use UTC or a name such as "Europe/Berlin"'));
-  }
-  if (!isWithin(schedule.jitterSeconds, 0, 86400))
-    findings.push(finding("PB023", `${path}.jitterSeconds`, `${schedule.jitterSeconds} is outside 0 to 86400`, ""));
-  if (!isWithin(schedule.deadlineSeconds, 60, 604800)) {
-    const fact = `${schedule.deadlineSeconds} is outside 60 to 604800`;
-    findings.push(finding("PB023", `${path}.deadlineSeconds`, fact, ""));
-  }
-  return findings;
+  return abstaining(
+    () => {
+      const parsed = parseCron(schedule.cron);
+      return parsed.ok ? [] : [finding("PB011", `${path}.cron`, parsed.reason, cronHint(schedule.cron))];
+    },
+    () => {
+      if (isTimeZone(schedule.timeZone)) return [];
+      const fact = `"${schedule.timeZone}" is not a time zone name`;
+      return [finding("PB011", `${path}.timeZone`, fact, 'use UTC or a name such as "Europe/Berlin"')];
+    },
+    () => {
+      if (isWithin(schedule.jitterSeconds, 0, 86400)) return [];
+      return [finding("PB023", `${path}.jitterSeconds`, `${schedule.jitterSeconds} is outside 0 to 86400`, "")];
+    },
+    () => {
+      if (isWithin(schedule.deadlineSeconds, 60, 604800)) return [];
+      return [finding("PB023", `${path}.deadlineSeconds`, `${schedule.deadlineSeconds} is outside 60 to 604800`, "")];
+    },
+  );
 }
 
 function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   const path = schedulePath(schedule);
-  const findings = checkTime(schedule, path);
+  return abstaining(
+    () => checkTime(schedule, path),
+    () => checkNamed(schedule, plan, path),
+    () => checkAgain(schedule, plan, path),
+  );
+}
+
+function checkNamed(schedule: Schedule, plan: DatabasePlan, path: string): Finding[] {
   const names = plan.repositories.map((repository) => repository.name);
   const strangers = schedule.repositories.filter(
     (name) => !names.includes(name) && (findRepoIndex(name) === null || !names.includes(name)),
   );
-  if (names.length > 0 && (strangers.length > 0 || schedule.repoKeys.length === 0)) {
-    const fact =
-      strangers.length > 0
-        ? `${strangers.join(", ")} is not a repository of this database`
-        : "the list of repositories is empty";
-    const hint = `use names from ${names.join(", ")}, or leave it out for all`;
-    findings.push(finding("PB026", `${path}.repositories`, fact, hint));
-  }
-  // It leaves out the repositories with a schedule of their own, unless it names them.
+  if (names.length === 0 || (strangers.length === 0 && schedule.repoKeys.length > 0)) return [];
+  const fact =
+    strangers.length > 0
+      ? `${strangers.join(", ")} is not a repository of this database`
+      : "the list of repositories is empty";
+  const hint = `use names from ${names.join(", ")}, or leave it out for all`;
+  return [finding("PB026", `${path}.repositories`, fact, hint)];
+}
+
+/** It leaves out the repositories with a schedule of their own, unless it names them. */
+function checkAgain(schedule: Schedule, plan: DatabasePlan, path: string): Finding[] {
   const again = plan.schedules.find(
     (other) =>
       other.name !== other.type &&
@@ -73,11 +91,9 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
       schedule.name === schedule.type &&
       other.repositories.some((name) => schedule.repositories.includes(name)),
   );
-  if (again !== undefined) {
-    const fact = `it names ${again.repositories.join()}, whose own ${schedule.type} backups have another time`;
-    findings.push(finding("PB026", `${path}.repositories`, fact, `remove it here, or ${schedulePath(again)}`));
-  }
-  return findings;
+  if (again === undefined) return [];
+  const fact = `it names ${again.repositories.join()}, whose own ${schedule.type} backups have another time`;
+  return [finding("PB026", `${path}.repositories`, fact, `remove it here, or ${schedulePath(again)}`)];
 }
 
 /**
@@ -94,8 +110,8 @@ function cronHint(cron: string): string {
 
 /** A stanza takes one backup at a time: of two that start in the same minute, either may fail. */
 function checkMeetings(schedules: readonly Schedule[]): Finding[] {
-  return schedules.flatMap((schedule, index) =>
-    schedules.slice(0, index).flatMap((earlier) => {
+  return eachOf(schedules, (schedule, index) =>
+    eachOf(schedules.slice(0, index), (earlier) => {
       const meeting = firstMeeting(earlier, schedule);
       if (meeting === null) return [];
       const fact = `starts in the same minute as ${schedulePath(earlier)}, for instance on ${minuteText(meeting)}: a stanza takes one backup at a time, so one of them fails`;

@@ -5,6 +5,8 @@ import type { DatabasePlan } from "../model/plan";
 
 /** Found in comparison with the rest of the program, so a silence for them may match nothing here. */
 const DEFERRED_CODES: readonly string[] = ["PB140", "PB199"];
+/** A silenced finding that does not appear. */
+export const SILENCE_UNUSED = "PB025";
 
 export function withoutSilenced({ silence }: Pick<DatabasePlan, "silence">, findings: readonly Finding[]): Finding[] {
   return findings.filter(({ code, severity }) => severity === "error" || !isReason(silence[code]));
@@ -25,7 +27,7 @@ export function checkSilence({ silence }: DatabasePlan, findings: readonly Findi
       return [finding("PB024", path, `${code} is silenced without a reason`, "write why it is acceptable here")];
     if (DEFERRED_CODES.includes(code) || findings.some((other) => other.code === code)) return [];
     const hint = "remove it, so that the finding shows when the problem returns";
-    return [finding("PB025", path, `${code} is silenced but does not apply`, hint)];
+    return [finding(SILENCE_UNUSED, path, `${code} is silenced but does not apply`, hint)];
   });
 }
 

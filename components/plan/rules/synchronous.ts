@@ -6,7 +6,7 @@ import { specOverrides, type SynchronousField, synchronousField } from "../clust
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, SynchronousPlan } from "../model/plan";
-import { isUnknown } from "../model/unknown";
+import { abstaining, eachOf } from "./abstain";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { findPrice } from "../storage/cost";
 import { isWithin } from "./values";
@@ -20,7 +20,10 @@ const UPLOADS = 2;
 /** Of a host. */
 export function checkSynchronous({ repositories, synchronous }: DatabasePlan): Finding[] {
   if (synchronous === undefined) return [];
-  const findings = [...checkPolicy(synchronous, repositories), ...checkNumbers(synchronous)];
+  const findings = abstaining(
+    () => checkPolicy(synchronous, repositories),
+    () => checkNumbers(synchronous),
+  );
   if (findings.length > 0) return findings;
   const setter = `the agent adds ${SYNCHRONOUS_NAME} to synchronous_standby_names, and needs the right to`;
   return [effectOf(synchronous, repositories, setter, "agent")];
@@ -30,17 +33,21 @@ export function checkSynchronous({ repositories, synchronous }: DatabasePlan): F
 export function checkClusterSynchronous(plan: ClusterPlan, attached: boolean): Finding[] {
   const { engine, repositories, synchronous, withoutBackups } = plan.database;
   if (synchronous === undefined || withoutBackups === true || !engineOf(engine).own) return [];
+  const findings = abstaining(
+    () => checkPolicy(synchronous, repositories),
+    () => checkNumbers(synchronous),
+    () => {
+      const field = synchronousField(plan);
+      return field.isSayable ? [] : [finding("PB150", field.path, field.fact, field.hint)];
+    },
+    () => checkLimit(synchronous),
+    () => checkCommitSetting(plan),
+  );
+  if (findings.length > 0) return findings;
   const field = synchronousField(plan);
-  const findings = [
-    ...checkPolicy(synchronous, repositories),
-    ...checkNumbers(synchronous),
-    ...(field.isSayable ? [] : [finding("PB150", field.path, field.fact, field.hint)]),
-    ...checkLimit(synchronous),
-    ...checkCommitSetting(plan),
-  ];
-  if (findings.length > 0 || !field.isSayable) return findings;
+  if (!field.isSayable) return [];
   const effect = effectOf(synchronous, repositories, setterText(field, attached), "primary's sidecar");
-  return [effect, ...checkFailover(plan, field.standbys)];
+  return [effect, ...abstaining(() => checkFailover(plan, field.standbys))];
 }
 
 function setterText({ standbys }: SynchronousField & { readonly isSayable: true }, attached: boolean): string {
@@ -64,7 +71,7 @@ const LOCAL = ["off", "local", "false", "no", "0"];
 function checkCommitSetting(plan: ClusterPlan): Finding[] {
   const name = "synchronous_commit";
   const given = specOverrides(plan).postgresql?.parameters?.[name] ?? plan.definition.parameters[name];
-  const value = typeof given === "string" && !isUnknown(given) ? given.trim().toLowerCase() : "";
+  const value = typeof given === "string" ? given.trim().toLowerCase() : "";
   const path = `parameters.${name}`;
   if (value === "remote_apply") {
     const fact = "a repository applies no WAL, so each commit would wait forever for remote_apply";
@@ -77,7 +84,7 @@ function checkCommitSetting(plan: ClusterPlan): Finding[] {
 
 /** The most advanced standby may lack what the repositories hold. */
 function checkFailover({ database: { instances } }: ClusterPlan, standbys: number): Finding[] {
-  if (standbys > 0 || isUnknown(instances) || instances < 2) return [];
+  if (standbys > 0 || instances < 2) return [];
   const fact =
     "a failover may promote a standby that lacks the last acknowledged commits: repositories hold them, the new primary does not";
   return [finding("PB152", "streaming.standbys", fact, "set streaming.standbys: 1")];
@@ -99,15 +106,13 @@ function checkPolicy(
   return [finding("PB017", "streaming.repositories", `${missing.join(", ")} is not a repository here`, hint)];
 }
 
-function checkNumbers({ degradeAfterSeconds, groupMilliseconds }: SynchronousPlan): Finding[] {
-  const check = (name: string, value: number | undefined, max: number): Finding[] =>
-    value === undefined || (Number.isInteger(value) && isWithin(value, 1, max))
-      ? []
-      : [finding("PB014", `streaming.${name}`, `${value} is not a whole number from 1 to ${max}`, "")];
-  return [
-    ...check("degradeAfterSeconds", degradeAfterSeconds, DEGRADE_S_MAX),
-    ...check("groupMilliseconds", groupMilliseconds, GROUP_MS_MAX),
-  ];
+function checkNumbers(plan: SynchronousPlan): Finding[] {
+  return eachOf(["degradeAfterSeconds", "groupMilliseconds"] as const, (name) => {
+    const value = plan[name];
+    const max = name === "degradeAfterSeconds" ? DEGRADE_S_MAX : GROUP_MS_MAX;
+    if (value === undefined || isWithin(value, 1, max)) return [];
+    return [finding("PB014", `streaming.${name}`, `${value} is not a whole number from 1 to ${max}`, "")];
+  });
 }
 
 function effectOf(

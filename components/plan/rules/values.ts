@@ -1,7 +1,7 @@
 /** Checks of values that several rules share. Pure. */
 import { STREAM_INTERVAL_S_MAX } from "../../../runtime/config/settings";
 import { type Finding, finding } from "../findings/findings";
-import { isUnknown } from "../model/unknown";
+import type { DatabasePlan } from "../model/plan";
 
 /** Paths go into ini files, unit files, and the shell words of archive_command, where `%` begins a placeholder. */
 const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
@@ -20,14 +20,14 @@ export function isUsablePath(path: string): boolean {
 
 /** Of hosts and clusters, for directories and for prefixes of keys. @param argument its path */
 export function checkPath(argument: string, path: string | undefined): Finding[] {
-  if (path === undefined || isUnknown(path) || isUsablePath(path)) return [];
+  if (path === undefined || isUsablePath(path)) return [];
   const fact = `"${path}" is not usable as a path: it must be absolute, without empty, "." or ".." parts or a trailing slash, and consist of letters, digits, blanks and _ . , : @ + = ~ -`;
   return [finding("PB014", argument, fact, "move the directory, or link to it under another name")];
 }
 
 /** Of hosts and clusters: it names a directory of the repository and a section of its configuration. */
 export function checkStanza(argument: string, stanza: string): Finding[] {
-  if (isUnknown(stanza) || /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(stanza)) return [];
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(stanza)) return [];
   const fact = `"${stanza}" is not a stanza name: letters, digits, underscore, dot and hyphen are allowed`;
   return [finding("PB013", argument, fact, 'set a name such as "main"')];
 }
@@ -43,8 +43,8 @@ export function isBelow(path: string, parent: string): boolean {
 }
 
 /** Of hosts and clusters. */
-export function checkStreamInterval(intervalSeconds: number): Finding[] {
-  if (isWithin(intervalSeconds, 1, STREAM_INTERVAL_S_MAX)) return [];
-  const fact = `${intervalSeconds} is not a whole number from 1 to ${STREAM_INTERVAL_S_MAX}`;
+export function checkStreamInterval({ streamIntervalSeconds: seconds }: DatabasePlan): Finding[] {
+  if (seconds === undefined || isWithin(seconds, 1, STREAM_INTERVAL_S_MAX)) return [];
+  const fact = `${seconds} is not a whole number from 1 to ${STREAM_INTERVAL_S_MAX}`;
   return [finding("PB014", "streaming.intervalSeconds", fact, "")];
 }

@@ -3,8 +3,8 @@ import { engineOf } from "../engines/engines";
 import type { ClusterPlan } from "../cluster/clusterPlan";
 import type { SnapshotSettings } from "../cluster/declaredCluster";
 import { type Finding, finding } from "../findings/findings";
-import { snapshotScheduleNames } from "../cluster/snapshotPlan";
-import { isUnknown } from "../model/unknown";
+import { snapshotScheduleNames, takesSnapshots } from "../cluster/snapshotPlan";
+import { abstaining, eachOf } from "./abstain";
 
 const RETENTION_MAX = 9_999_999;
 /** The operator writes the names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */
@@ -14,13 +14,12 @@ const TIME_LENGTH = "-20261120064059".length;
 export function checkVolumeSnapshots(resolved: ClusterPlan): Finding[] {
   const { database, definition } = resolved;
   const snapshots = definition.snapshots ?? {};
-  const schedules = snapshotScheduleNames(database, definition.snapshots);
-  return [
-    ...checkNames(database.cluster, schedules),
-    ...checkRecovery(resolved),
-    ...checkValues(snapshots),
-    ...checkPresence(snapshots, schedules.length > 0),
-  ];
+  return abstaining(
+    () => checkNames(database.cluster, snapshotScheduleNames(database, definition.snapshots)),
+    () => checkRecovery(resolved),
+    () => checkValues(snapshots),
+    () => checkPresence(snapshots, takesSnapshots(database, definition.snapshots)),
+  );
 }
 
 function checkRecovery({ definition, source }: ClusterPlan): Finding[] {
@@ -42,14 +41,15 @@ function checkRecovery({ definition, source }: ClusterPlan): Finding[] {
 
 function checkNames(cluster: string, schedules: readonly string[]): Finding[] {
   const longest = Math.max(0, ...schedules.map((name) => name.length)) + TIME_LENGTH;
-  if (isUnknown(cluster) || schedules.length === 0 || longest <= LABEL_LENGTH_MAX) return [];
+  if (schedules.length === 0 || longest <= LABEL_LENGTH_MAX) return [];
   const fact = `with "${cluster}" the names of snapshot backups have ${longest} characters: they become labels, which allow ${LABEL_LENGTH_MAX}`;
   const hint = `set a clusterName of at most ${cluster.length - (longest - LABEL_LENGTH_MAX)} characters`;
   return [finding("PB110", "clusterName", fact, hint)];
 }
 
-function checkValues({ keepCount, keepDays }: SnapshotSettings): Finding[] {
-  return Object.entries({ keepDays, keepCount }).flatMap(([name, value]) => {
+function checkValues(snapshots: SnapshotSettings): Finding[] {
+  return eachOf(["keepDays", "keepCount"] as const, (name) => {
+    const value = snapshots[name];
     if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= RETENTION_MAX)) return [];
     const fact = `${value} is outside 1 to ${RETENTION_MAX}`;
     return [finding("PB005", `snapshots.${name}`, fact, "set at least 1, or leave it out")];

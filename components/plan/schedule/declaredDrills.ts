@@ -4,6 +4,7 @@ import { DEFAULTS } from "../model/defaults";
 import type { DrillChecksPlan, DrillPlan, DrillStatement, HostPlan } from "../model/plan";
 import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "../model/databaseSettings";
 import { given } from "../model/given";
+import { fields, merged } from "../model/late";
 
 /** Settings of the runtime's `drill` (`--pick`, `--level`). */
 export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment", "attack"];
@@ -22,32 +23,38 @@ export function isDrillName(name: string): boolean {
 }
 
 export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
-  const { cron, elsewhere, from, level, maxGiB, maxMinutes, path, pick, repositories, timeZone } = drill;
-  return {
-    name,
-    cron,
-    timeZone: timeZone ?? DEFAULTS.timeZone,
-    from,
-    maxMinutes,
-    ...given({ repositories, pick, level, maxGiB, path }),
-    ...(elsewhere === true ? { elsewhere } : {}),
-  };
+  return merged(
+    fields({
+      name: () => name,
+      cron: () => drill.cron,
+      timeZone: () => drill.timeZone ?? DEFAULTS.timeZone,
+      from: () => drill.from,
+      maxMinutes: () => drill.maxMinutes,
+    }),
+    given(
+      fields({
+        repositories: () => drill.repositories,
+        pick: () => drill.pick,
+        level: () => drill.level,
+        maxGiB: () => drill.maxGiB,
+        path: () => drill.path,
+        elsewhere: () => (drill.elsewhere === true ? true : undefined),
+      }),
+    ),
+  );
 }
 
-export function resolveDrillChecks({
-  assertions = [],
-  backupAgeHours,
-  heartbeat,
-}: DrillChecksSettings): DrillChecksPlan {
-  return {
-    heartbeat: heartbeat === undefined ? undefined : statement(heartbeat),
-    assertions: assertions.map(({ name, ...asked }) => ({ name, ...statement(asked) })),
-    backupAgeHours,
-  };
+export function resolveDrillChecks(asked: DrillChecksSettings): DrillChecksPlan {
+  const { assertions = [], heartbeat } = asked;
+  return fields({
+    heartbeat: () => (heartbeat === undefined ? undefined : statement(heartbeat)),
+    assertions: () => assertions.map((each) => merged(fields({ name: () => each.name }), statement(each))),
+    backupAgeHours: () => asked.backupAgeHours,
+  });
 }
 
-function statement({ database, sql }: DrillStatementSettings): DrillStatement {
-  return { ...given({ database }), sql };
+function statement(asked: DrillStatementSettings): DrillStatement {
+  return merged(given(fields({ database: () => asked.database })), fields({ sql: () => asked.sql }));
 }
 
 /** The declared repositories that a drill restores from: one, or several in turn. */

@@ -5,7 +5,7 @@
 import { findEngine } from "../engines/engines";
 import { DEFAULTS } from "../model/defaults";
 import type { DatabaseSettings, RepositorySettings, SchedulesSettings } from "../model/databaseSettings";
-import { isUnknown } from "../model/unknown";
+import { fields, merged, readOr } from "../model/late";
 
 /** Of repositories without object lock. */
 const KEEP_DAYS = 30;
@@ -18,7 +18,7 @@ type Settings = DatabaseSettings & { readonly restoreOnly?: boolean | undefined 
 export function withDefaultBackups<T extends Settings>(
   name: string,
   settings: T,
-): { readonly settings: T; readonly chosen: string } | null {
+): { readonly settings: T; chosen(): string } | null {
   const { engine = DEFAULTS.engine, repositories, restoreOnly, schedules, silence } = settings;
   const entries = Object.entries(repositories);
   const isWanted = silence?.["PB012"] !== undefined;
@@ -27,22 +27,22 @@ export function withDefaultBackups<T extends Settings>(
   const made: SchedulesSettings = findEngine(engine)?.backupTypes.includes("incr")
     ? { full: { cron: `${minute} ${HOUR} * * 0` }, incr: { cron: `${minute} ${HOUR} * * 1-6` } }
     : { full: { cron: `${minute} ${HOUR} * * *` } };
-  const kept = entries.map(([key, repository]): [string, RepositorySettings] => [
+  const unkept = entries.filter(([, repository]) => !isKept(repository));
+  const kept = unkept.map(([key, repository]): [string, RepositorySettings] => [
     key,
-    isKept(repository) ? repository : { ...repository, keepDays: keepDaysOf(repository, settings) },
+    merged(repository, fields({ keepDays: () => keepDaysOf(repository, settings) })),
   ]);
   const times = `at ${HOUR}:${String(minute).padStart(2, "0")} UTC`;
   const backups =
     made.incr === undefined
       ? `a full backup each day ${times}`
       : `a full backup on Sundays and an incremental one on other days ${times}`;
-  const days = kept.flatMap(([key, { keepDays }], index) => {
-    const [, given] = entries[index] ?? [];
-    return given === undefined || isKept(given) ? [] : [`${key} ${keepDays} days`];
-  });
   return {
-    settings: { ...settings, schedules: made, repositories: Object.fromEntries(kept) },
-    chosen: days.length === 0 ? backups : `${backups}; kept: ${days.join(", ")}`,
+    settings: merged(settings, { schedules: made, repositories: { ...repositories, ...Object.fromEntries(kept) } }),
+    chosen: () => {
+      const days = kept.map(([key, { keepDays }]) => `${key} ${keepDays} days`);
+      return days.length === 0 ? backups : `${backups}; kept: ${days.join(", ")}`;
+    },
   };
 }
 
@@ -51,14 +51,13 @@ export function minuteOf(name: string): number {
   return [...name].reduce((sum, letter) => sum * 31 + (letter.codePointAt(0) ?? 0), 0) % 60;
 }
 
-function isKept({ keepDays, keepFullCount }: RepositorySettings): boolean {
-  return keepDays !== undefined || keepFullCount !== undefined;
+function isKept(repository: RepositorySettings): boolean {
+  return readOr(() => repository.keepDays !== undefined || repository.keepFullCount !== undefined, true);
 }
 
 /** As long as the bucket locks them (PB034, PB035), else at least as long as the objective asks. */
 function keepDaysOf({ at }: RepositorySettings, { objectives }: Settings): number {
   const locked = at.s3?.facts?.immutableDays;
-  if (locked !== undefined && !isUnknown(locked) && locked > 0) return locked;
-  const wanted = objectives?.pitrDays;
-  return wanted === undefined || isUnknown(wanted) ? KEEP_DAYS : Math.max(KEEP_DAYS, wanted);
+  if (locked !== undefined && locked > 0) return locked;
+  return Math.max(KEEP_DAYS, objectives?.pitrDays ?? KEEP_DAYS);
 }

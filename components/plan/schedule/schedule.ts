@@ -155,7 +155,10 @@ export function nextRun(cron: Cron, from: CalendarMinute): CalendarMinute | null
  * days of an ordinary year, or a schedule is invalid. Zones are compared by their hours of that year, daylight saving
  * included.
  */
-export function firstMeeting(left: Schedule, right: Schedule): CalendarMinute | null {
+export function firstMeeting(
+  left: Pick<Schedule, "cron" | "timeZone">,
+  right: Pick<Schedule, "cron" | "timeZone">,
+): CalendarMinute | null {
   const [a, b] = [parseCron(left.cron), parseCron(right.cron)];
   if (!a.ok || !b.ok) return null;
   const hourMinutes = (cron: Cron): number[] =>

@@ -23,6 +23,7 @@ import { canonical, type Manifest } from "./objects";
 import { type SecretNames, secretKeysOf } from "./secrets";
 import { recoverySource } from "./source";
 import { given } from "../../plan/model/given";
+import { view } from "../../plan/model/late";
 
 /** A repository as in a file: keys by the Secret that contains them. */
 export interface FileRepository extends Omit<RepositorySettings, "at"> {
@@ -217,7 +218,7 @@ function clusterOf(
 
 function planOf(name: string, { runtimeImage: _image, ...file }: FileCluster): ClusterPlan {
   const recovery = file.bootstrap?.recovery;
-  return planCluster(name, {
+  const settings: DeclaredCluster = {
     ...file,
     repositories: settingsOf(file.repositories ?? {}),
     // No update waits here.
@@ -230,7 +231,8 @@ function planOf(name: string, { runtimeImage: _image, ...file }: FileCluster): C
             recovery: { ...recovery, repositories: settingsOf(recovery.repositories as Repositories) },
           },
         }),
-  });
+  };
+  return planCluster(name, view(settings));
 }
 
 type Repositories = Readonly<Record<string, FileRepository>>;

@@ -2,8 +2,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { splitKnown, withoutSecrets } from "../../../components/internal/inputs";
-import { certainFindings, withoutDeferred, withoutSecretValues } from "../../../components/internal/validate";
+import { withoutSecretValues } from "../../../components/internal/validate";
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
+import { view } from "../../../components/plan/model/late";
 import { checkHost } from "../../../components/plan/rules";
 import { resolveHost } from "../../../components/plan/model/resolveDatabase";
 import { BUCKET, NAS, R2, settings } from "../plans";
@@ -17,7 +18,7 @@ function valueOf(output: pulumi.Output<unknown>): Promise<unknown> {
 async function reported(over: object): Promise<string[]> {
   const args = { ...settings(), ...over };
   const check = (values: unknown): ReturnType<typeof checkHost> =>
-    checkHost(resolveHost("ledger", values as HostSettings, "/usr/bin/node"));
+    checkHost(resolveHost("ledger", view(values as HostSettings), "/usr/bin/node"));
   const [real, hidden] = await Promise.all([valueOf(pulumi.output(args)), valueOf(withoutSecrets(splitKnown(args)))]);
   return withoutSecretValues(check(real), () => check(hidden)).map(
     ({ code, hint, message, path }) => `${code} ${path}: ${message}; ${hint}`,
@@ -73,33 +74,4 @@ test.each([
 test("findings about values that are not secret are complete, even beside a secret", async () => {
   const texts = await reported({ ...withBucket(pulumi.secret("ledger-backups")), port: pulumi.output(0) });
   expect(texts).toEqual([expect.stringContaining("PB014 port: 0 is not a port")]);
-});
-
-/** Codes of a preview that does not know some values. */
-function certainIn(over: object, isDeferred: RegExp): string[] {
-  const args = { ...settings(), ...over };
-  const isTried = (path: string): boolean => isDeferred.test(path);
-  const findings = certainFindings(splitKnown(args).value, isTried, isTried, (values) =>
-    checkHost(resolveHost("ledger", values as HostSettings, "/usr/bin/node")),
-  );
-  return findings.map(({ code, path }) => `${code} ${path}`);
-}
-
-test("a preview reports what holds whatever a late value turns out to be, and nothing else", () => {
-  const deferred = pulumi.output(true);
-  // Streaming needs an agent.
-  const streaming = { streaming: {}, directories: { units: "/opt/units" } };
-  expect(certainIn(streaming, /^none$/)).toContain("PB150 streaming");
-  expect(certainIn({ ...streaming, agent: deferred }, /^agent$/)).not.toContain("PB150 streaming");
-  expect(certainIn({ ...streaming, agent: deferred, port: 0 }, /^agent$/)).toContain("PB014 port");
-  expect(certainIn({ restartCommand: pulumi.output(["true"]), port: 0 }, /^restartCommand$/)).toContain("PB014 port");
-});
-
-test("a finding about an item of a list waits for that item", () => {
-  const { value } = splitKnown({ ...settings(), drillChecks: { assertions: [{ name: pulumi.output("x"), sql: "" }] } });
-  const all = checkHost(resolveHost("ledger", value, "/usr/bin/node"));
-  const paths = all.map(({ path }) => path).filter((path) => path.startsWith("drillChecks"));
-  expect(paths).toEqual(["drillChecks.assertions[0].name", "drillChecks.assertions[0].sql"]);
-  const left = withoutDeferred(all, ["drillChecks.assertions.0.name"]).map(({ path }) => path);
-  expect(left.filter((path) => path.startsWith("drillChecks"))).toEqual(["drillChecks.assertions[0].sql"]);
 });

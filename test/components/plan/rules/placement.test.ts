@@ -1,6 +1,7 @@
 /** Where instances run, and how their primary is updated. */
 import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
+import { judged } from "../../../../components/plan/rules/abstain";
 import { checkPlacement } from "../../../../components/plan/rules/placement";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
@@ -31,7 +32,7 @@ test.each<[string, Partial<DeclaredCluster>, readonly string[]]>([
     ["PB210 primaryUpdateStrategy"],
   ],
 ])("%s", (_what, over, expected) => {
-  expect(checkPlacement(resolved(over)).map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
+  expect(judged(checkPlacement(resolved(over))).findings.map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
 });
 
 test("the Cluster has them", () => {

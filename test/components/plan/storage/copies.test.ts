@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { copiesOf, copiesText } from "../../../../components/plan/storage/copies";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
-import { BUCKET, NAS, plan } from "../../plans";
+import { BUCKET, markedPlan, NAS, plan } from "../../plans";
 
 const text = (over: Parameters<typeof plan>[0]): string => copiesText(copiesOf(plan(over)));
 const FULL = { cron: "0 3 * * 0" };
@@ -29,7 +29,7 @@ test("unknown locations are not counted", () => {
   const { s3 } = BUCKET.at;
   if (s3 === undefined) throw new Error("no bucket");
   const next = { ...BUCKET, at: { ...BUCKET.at, s3: { ...s3, endpoint: unknownMarker(0) } } };
-  expect(copiesOf(plan({ repositories: { repo1: NAS, repo2: next } }))).toEqual({
+  expect(copiesOf(markedPlan({ repositories: { repo1: NAS, repo2: next } }))).toEqual({
     copies: 3,
     providers: 1,
     offSite: 0,

@@ -2,7 +2,7 @@ import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { estimateRepository } from "../../../../components/plan/storage/cost";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
-import { BUCKET, plan } from "../../plans";
+import { BUCKET, markedPlan, plan } from "../../plans";
 
 const SIZING = { databaseGiB: 100, walGiBPerDay: 10, changedGiBPerDay: 2, compressedTo: 0.5 };
 const WEEKLY = { full: { cron: "0 3 * * 0" } };
@@ -24,7 +24,7 @@ function costOf(over: {
     ...(over.keepFullCount === undefined ? {} : { keepFullCount: over.keepFullCount }),
     at: { ...BUCKET.at, s3: { ...s3, quirks: over.provider ?? "b2", facts: over.facts ?? {} } },
   };
-  const made = plan({
+  const made = markedPlan({
     repositories: { repo1: repository },
     schedules: over.schedules ?? WEEKLY,
     sizing: over.sizing ?? SIZING,

@@ -1,0 +1,102 @@
+/**
+ * Values that come later end whatever reads them. So a rule that depends on one says nothing by itself, and a field of a
+ * plan that follows from one is late too. Nothing lists which values may be late, and none is tried in their place. Pure.
+ *
+ * JavaScript lets nothing intercept a comparison, but it lets the reading of a field be intercepted: in a {@link view},
+ * each late value is a getter that throws {@link LateRead}. Spreading an object and Object.entries read all of its
+ * fields; {@link merged} and `given` copy them unread.
+ */
+import { isUnknown, unknownMarkers } from "./unknown";
+
+/** Thrown by reading a value that comes later. */
+export class LateRead extends Error {
+  /** Stands for the value (unknown.ts). */
+  public readonly marker: string;
+
+  constructor(marker: string) {
+    super(`a value that comes later was read: ${JSON.stringify(marker)}`);
+    this.name = "LateRead";
+    this.marker = marker;
+  }
+}
+
+/** The values with a getter that throws for each one that has a marker. Without any they are the same object. */
+export function view<T>(values: T): T {
+  if (typeof values !== "object" || values === null) return values;
+  const made = Array.isArray(values) ? [] : {};
+  let isSame = true;
+  for (const [key, value] of Object.entries(values)) {
+    const seen = view(value as unknown);
+    isSame &&= seen === value && !isUnknown(value);
+    if (isUnknown(value)) defineLate(made, key, new LateRead(unknownMarkers(value as string)[0] ?? ""));
+    else Object.assign(made, { [key]: seen });
+  }
+  return isSame ? values : (made as T);
+}
+
+/**
+ * An object of fields that are made at once. One whose making reads a late value is late itself, and spoils no other.
+ * Undefined fields stay.
+ */
+export function fields<T extends object>(makers: { readonly [Key in keyof T]: () => T[Key] }): T {
+  const made = {};
+  for (const [key, make] of Object.entries<() => unknown>(makers)) {
+    const value = attempt(make);
+    if (value instanceof LateRead) defineLate(made, key, value);
+    else Object.assign(made, { [key]: value });
+  }
+  return made as T;
+}
+
+/** The items that `make` makes of each one. Where that reads a late value, the list has one late item. */
+export function items<From, To>(list: readonly From[], make: (item: From) => readonly To[]): To[] {
+  const made: To[] = [];
+  for (const index of list.keys()) {
+    const some = attempt(() => make(list[index] as From));
+    if (some instanceof LateRead) defineLate(made, String(made.length), some);
+    else made.push(...some);
+  }
+  return made;
+}
+
+/** What `make` makes, or the late value that ends it. */
+export function attempt<T>(make: () => T): T | LateRead {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof LateRead) return error;
+    throw error;
+  }
+}
+
+/** What `read` reads; `instead` if that comes later. */
+export function readOr<T>(read: () => T, instead: T): T {
+  const value = attempt(read);
+  return value instanceof LateRead ? instead : value;
+}
+
+/** The fields of all objects, each over those before it. Late ones stay late. */
+export function merged<A extends object, B extends object, C extends object = object, D extends object = object>(
+  ...parts: readonly [A, B, C?, D?]
+): A & B & C & D {
+  const made = {};
+  for (const part of parts) Object.defineProperties(made, Object.getOwnPropertyDescriptors(part ?? {}));
+  return made as A & B & C & D;
+}
+
+/** The object without some of its fields. */
+export function without<T extends object, Key extends keyof T>(values: T, ...names: readonly Key[]): Omit<T, Key> {
+  const made = merged(values, {});
+  for (const name of names) delete made[name];
+  return made;
+}
+
+function defineLate(made: object, key: string, late: LateRead): void {
+  Object.defineProperty(made, key, {
+    enumerable: true,
+    configurable: true,
+    get: (): never => {
+      throw late;
+    },
+  });
+}
