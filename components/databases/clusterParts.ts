@@ -16,6 +16,7 @@ import {
 } from "../internal/kubernetesObjects";
 import {
   deferredPaths,
+  derived,
   fillKnown,
   type KnownPart,
   type MakeAgain,
@@ -32,11 +33,11 @@ import { REPORT_KEYS } from "../../runtime/cnpg/names";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
+import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
 import { type CheckOptions, checkArguments, withDeferredMaps } from "../plan/arguments/checkArguments";
 import { checkTransformedCluster } from "../plan/rules/finalCluster";
-import { topologyOf } from "../plan/topology/topology";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { type BackupSpec, oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
@@ -82,6 +83,8 @@ export interface CheckedCluster {
   readonly awaitsTarget: boolean;
   /** True while values are late that others are calculated from. */
   readonly awaitsValues: boolean;
+  /** Something of the database: immediate if it reads no late value. */
+  readonly derive: <T>(make: (database: ClusterDatabasePlan) => T) => pulumi.Input<T>;
   /** Fails if a late value is wrong. */
   readonly resolved: pulumi.Output<ClusterPlan>;
   /** Logs warnings, including those of late values. */
@@ -131,7 +134,8 @@ export function checkedCluster(title: string, name: string, settings: object, at
   const known = resolveKnown(part.value);
   const awaited = paths.filter((path) => AWAITED.test(path) || CALCULATED.test(path));
   const viewed = (values: unknown): ClusterPlan => planCluster(name, view(values) as DeclaredCluster);
-  const findings = checkClusterPlan(paths.length === 0 ? known : viewed(part.value), attached);
+  const judged = paths.length === 0 ? known : viewed(part.value);
+  const findings = checkClusterPlan(judged, attached);
   throwErrors(title, findings);
   // An output may turn out to have no value.
   const check = (values: unknown, resolved: ClusterPlan): Finding[] => [
@@ -152,6 +156,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
     deferred: part.deferred,
     awaitsTarget: awaited.some((path) => path.endsWith(".at")),
     awaitsValues: hasDeferredClaim(known) || awaited.some((path) => !/\.at$|^clusterName$/.test(path)),
+    derive: (make) => derived(judged.database, () => checked.apply(({ resolved }) => resolved.database), make) as never,
     resolved: checked.apply(({ resolved }) => resolved),
     warn: (resource) => logInTwoSteps(findings, final, resource),
   };
@@ -161,15 +166,6 @@ export function checkedCluster(title: string, name: string, settings: object, at
 function hasDeferredClaim({ database, source }: ClusterPlan): boolean {
   const repositories = [...database.repositories, ...(source?.database.repositories ?? [])];
   return repositories.some(({ kind, path }) => kind === "posix" && isUnknown(path));
-}
-
-/** The topology as previews show it: markers cannot stand for a target. */
-export function topologyInput(
-  { awaitsTarget, awaitsValues, deferred, known, resolved }: CheckedCluster,
-  isAttached = false,
-): unknown {
-  if (!awaitsTarget && !awaitsValues) return fillKnown(topologyOf(known.database, isAttached), deferred);
-  return resolved.apply(({ database }) => topologyOf(database, isAttached));
 }
 
 /** The arguments without secrets, as {@link planCluster} takes them. */

@@ -15,7 +15,6 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
-import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { renderAttachment } from "../render/kubernetes/clusterObjects";
 import { FULL_BACKUP_ROLE, renderFullBackupGate } from "../render/kubernetes/fullBackupGate";
@@ -32,7 +31,6 @@ import {
   outlineOf,
   scheduleNamesOf,
   sourceOf,
-  topologyInput,
 } from "./clusterParts";
 import { runtimeOf } from "./clusterRuntime";
 import type { ClusterAccess, ClusterBackupArgs, ClusterLikeArgs, RecoveryArgs, VolumeArgs } from "./cnpgArgs";
@@ -126,7 +124,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const title = `CnpgBackup ${name}`;
     const checked = checkedCluster(title, name, settings, true);
     const { known, deferred } = checked;
-    super(typeToken("CnpgBackup"), name, { topology: topologyInput(checked, true) }, opts);
+    super(typeToken("CnpgBackup"), name, { topology: checked.derive((database) => topologyOf(database, true)) }, opts);
     checked.warn(this);
 
     const cluster = fillText(known.database.cluster, deferred);
@@ -157,11 +155,10 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const attached = objects.get("attachment");
     this.clusterName =
       attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => pulumi.output(cluster));
-    const resolved = (): pulumi.Output<ClusterDatabasePlan> => checked.resolved.apply(({ database }) => database);
-    this.drilled = drilledDatabase(known.database, args, deferred, resolved, checked.awaitsValues);
+    this.drilled = drilledDatabase(name, args, checked.derive);
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = clusterAccess(checked, inputs, args.namespace, this.clusterName);
-    const stanza = fillText(known.database.stanza, deferred);
+    const stanza = checked.derive((plan) => plan.stanza);
     this.source = sourceOf(stanza, args);
     this.like = liveLike(attached, hasWalStorage ?? false);
     const services = clusterHosts(this.clusterName, args.namespace);

@@ -19,7 +19,6 @@ import { withDeferredMaps } from "../plan/arguments/checkArguments";
 import { settleOverrides } from "../plan/cluster/overrides";
 import { withSpec } from "../plan/cluster/specArgument";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
-import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
 import { checkOverrides, renderCluster } from "../render/kubernetes/clusterObjects";
@@ -41,7 +40,6 @@ import {
   scheduleNamesOf,
   serviceHost,
   sourceOf,
-  topologyInput,
 } from "./clusterParts";
 import type { BootstrapArgs, ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 import { runtimeOf } from "./clusterRuntime";
@@ -112,7 +110,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     requireArguments("CnpgCluster", name, args);
     const checked = checkedCluster(`CnpgCluster ${name}`, name, declaredCluster(args), false);
     const { known, deferred } = checked;
-    super(typeToken("CnpgCluster"), name, { topology: topologyInput(checked) }, opts);
+    super(typeToken("CnpgCluster"), name, { topology: checked.derive((database) => topologyOf(database)) }, opts);
     checked.warn(this);
     const recovery = args.bootstrap?.recovery;
     const cluster = fillText(known.database.cluster, deferred);
@@ -142,14 +140,13 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const made = objects.get("cluster");
     const settings = settledArgs(args, checked);
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => pulumi.output(cluster));
-    const resolved = (): pulumi.Output<ClusterDatabasePlan> => checked.resolved.apply(({ database }) => database);
-    this.drilled = drilledDatabase(known.database, args, deferred, resolved, checked.awaitsValues);
+    this.drilled = drilledDatabase(name, args, checked.derive);
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = {
       ...clusterAccess(checked, inputs, args.namespace, this.clusterName),
       superuserAccess: settings.superuserAccess ?? false,
     };
-    const stanza = fillText(known.database.stanza, deferred);
+    const stanza = checked.derive((plan) => plan.stanza);
     this.source = sourceOf(stanza, args, versionOf(checked, settings));
     this.like = likeOf(settings);
     this.stanza = pulumi.output(stanza);

@@ -16,20 +16,10 @@ import { stockArgv } from "../render/host/stockCommand";
 import { engineOf } from "../plan/engines/engines";
 import { stockLimits } from "../plan/engines/stockVersions";
 import { hostEngine } from "../render/engines/engineTable";
-import { hostFilesOf, hostParts } from "../render/host/hostParts";
+import { hostParts } from "../render/host/hostParts";
 import { type RenderedFile } from "../render/host/renderedFile";
 import type { Unit } from "../render/units/unit";
 import { given } from "../plan/model/given";
-
-/** Files from plain arguments only: known in every preview. */
-export function renderPlainFiles(plan: HostPlan): RenderedFile[] {
-  return hostFilesOf(plan).filter(({ deferred }) => !deferred);
-}
-
-/** Files that need other resources' values; paths, modes and owners are known even without the texts. */
-export function renderDeferredFiles(plan: HostPlan): RenderedFile[] {
-  return hostFilesOf(plan).filter(({ deferred }) => deferred);
-}
 
 /** Permanent location of a repository's backups, which a passphrase belongs to. */
 export function cipherLocation(plan: HostPlan, repositoryName: string): string {

@@ -11,16 +11,7 @@ import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
-import {
-  deferredPaths,
-  fillKnown,
-  fillText,
-  type KnownPart,
-  splitKnown,
-  leaveOut,
-  secretText,
-  withoutSecrets,
-} from "../internal/inputs";
+import { derived, secretText, splitKnown, withoutSecrets } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { withoutStackTraces } from "../internal/stackTraces";
 import { requireArguments, logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
@@ -29,12 +20,13 @@ import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
 import type { Finding } from "../plan/findings/findings";
 import { given } from "../plan/model/given";
-import { attempt, LateRead, merged, view } from "../plan/model/late";
+import { attempt, fields, LateRead, merged, view } from "../plan/model/late";
 import { checkHost } from "../plan/rules";
 import { abstaining } from "../plan/rules/abstain";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath, type RenderedFile } from "../render/host/renderedFile";
 import { hostEngine } from "../render/engines/engineTable";
+import { hostFilesOf } from "../render/host/hostParts";
 import { isDeferredTarget, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
 import type { RepositoryTarget } from "../repositories/target";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
@@ -42,25 +34,7 @@ import type { DrilledDatabase } from "../drills/drillArgs";
 import { ClusterEngine, type RecoveryArgs } from "./cnpgArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionFindings, connectionInputs, connectionKinds, isRemote, secretConnection } from "./hostConnection";
-import {
-  cipherLocation,
-  hostDesired,
-  hostSettings,
-  loadFile,
-  renderDeferredFiles,
-  renderPlainFiles,
-} from "./hostFiles";
-
-/**
- * Values that are inserted where they belong, so that a preview without them still shows the rest. Any other late value
- * may decide which files and units a host has: all of it waits for that.
- */
-const INSERTED =
-  /^(connection\..+|dataDirectory|databaseUser|port|socketDirectory|options\..+|repositories\.[^.]+\.(keep(Days|DiffCount|FullCount)|options\..+|at\.(path|s3\.(bucket|caFile|endpoint|existingSecret\..+|port|region)|sftp\..+)))$/;
-
-/** Values without which nothing can be resolved. Any other late one is left out. */
-const MARKED =
-  /^(port|stanza|objectives\..+|monitoring\.listen|node\.(url|sha256)|drillChecks\..+|repositories\.[^.]+\.at|.+\.cron|acknowledge\.mode|notify\.targets\.\d+\.type|postgres\.version|sizing\.(databaseGiB|walGiBPerDay))$/;
+import { cipherLocation, hostDesired, hostSettings, loadFile } from "./hostFiles";
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -114,51 +88,42 @@ export class PostgresHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
     requireArguments("PostgresHost", name, args, { others: { PostgresHostArgs: ["drillsOnly"] } });
-    const { awaits, deferred, derive, input, known, settle, settledInput, warn } = checkedHost(name, args);
+    const { derive, known, warn } = checkedHost(name, args);
     const { restoreOnly } = known;
-    const topology = awaits ? derive((plan) => topologyOf(plan)) : fillKnown(topologyOf(known), deferred);
     // It holds no copies: it is in no topology.
-    super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology }, opts);
+    const shown = restoreOnly ? { restoreOnly } : { topology: derive(({ plan }) => topologyOf(plan)) };
+    super(typeToken("PostgresHost"), name, shown, opts);
     warn(this);
+    const stanza = derive(({ plan }) => plan.stanza);
     claimHost(
       { resource: this, title: `PostgresHost ${name}`, silence: known.silence },
       args.repositories,
       connectionInputs(args.connection).connection,
-      derive((plan) => plan),
+      derive((host) => whole(host).plan),
       {
-        stanza: fillText(known.stanza, deferred),
+        stanza,
         hasOwnCluster: args.postgres !== undefined,
         restoreOnly,
         drillsOnly: known.drillsOnly,
       },
     );
 
-    const host = withoutStackTraces(() =>
-      awaits
-        ? this.createDeferredHost(name, args, derive, settledInput)
-        : this.createHost(name, args, known, derive, input),
-    );
+    const host = withoutStackTraces(() => this.createHost(name, args, known, derive));
 
-    this.stanza = pulumi.output(settle((plan) => plan.stanza));
-    this.topology = pulumi.output(derive((plan) => (plan.restoreOnly ? "" : renderTopology(topologyOf(plan)))));
+    this.stanza = pulumi.output(stanza);
+    this.topology = pulumi.output(derive(({ plan }) => (restoreOnly ? "" : renderTopology(topologyOf(plan)))));
     this.repositoryNames = pulumi.output(known.repositories.map((repository) => repository.name));
     this.restoreCommand = pulumi.output(
-      settle((plan) => hostEngine(plan).restoreArgv(plan).map(shellArgument).join(" ")),
+      derive(({ plan }) => hostEngine(plan).restoreArgv(plan).map(shellArgument).join(" ")),
     );
     this.pendingRestart = host.status.pendingRestart;
     this.timersEnabled = host.status.timersEnabled;
     this.firstBackup = host.status.firstBackup;
     this.destinations = host.status.destinations;
-    this.drilled = drilledDatabase(
-      known,
-      args,
-      deferred,
-      () => pulumi.output(derive((plan) => plan)) as pulumi.Output<HostPlan>,
-      awaits,
-    );
+    this.drilled = drilledDatabase(name, args, (make) => derive(({ plan }) => make(plan)));
     warnUndrilled(this, this.drilled, known.silence);
     this.source = {
-      stanza: fillText(known.stanza, deferred),
+      stanza,
       engine: ClusterEngine.Runtime,
       repositories: args.repositories,
       ...given({ postgresVersion: args.postgres?.version }),
@@ -166,9 +131,9 @@ export class PostgresHost extends pulumi.ComponentResource {
     // Known in every preview, and available only once the host is as declared.
     this.access = {
       connection: secretConnection(args.connection),
-      user: settle(({ agent, user }) => (agent ? "root" : user)),
-      ...(engineOf(known.engine).stock ? {} : { databaseUser: settle(({ user }) => user) }),
-      runtimeArgv: host.urn.apply(() => pulumi.output(settle((plan) => hostEngine(plan).verbArgv(plan)))),
+      user: derive(({ plan }) => (plan.agent ? "root" : plan.user)),
+      ...(engineOf(known.engine).stock ? {} : { databaseUser: derive(({ plan }) => plan.user) }),
+      runtimeArgv: host.urn.apply(() => pulumi.output(derive(({ plan }) => hostEngine(plan).verbArgv(plan)))),
     };
     // The state has the topology among the inputs.
     this.registerOutputs({
@@ -182,55 +147,28 @@ export class PostgresHost extends pulumi.ComponentResource {
     });
   }
 
-  private createHost(
-    name: string,
-    args: PostgresHostArgs,
-    known: HostPlan,
-    derive: Derive,
-    node: BroughtNode,
-  ): HostState {
+  private createHost(name: string, args: PostgresHostArgs, known: HostPlan, derive: Derive): HostState {
     return new HostState(
       childName(name, "host"),
       {
-        settings: hostSettings(known),
+        settings: derive(({ plan }) => hostSettings(plan)),
         ...connectionInputs(args.connection),
-        dataDirectory: derive((plan) => plan.dataDirectory),
-        desired: derive((plan) => desiredText(plan, node)),
+        dataDirectory: derive(({ plan }) => plan.dataDirectory),
+        desired: derive(({ input, plan }) =>
+          JSON.stringify(hostDesired(plan, runtimeBundleSha256(), input ?? undefined)),
+        ),
         ...hostFiles(args, known, derive),
-        ciphers: ciphersOf(plainTargets(args), known, derive),
+        ciphers: withTargets(args, known, derive, ciphersOf),
       },
       { parent: this },
     );
   }
+}
 
-  /** The same once every value is known: until then not even the files' names are. */
-  private createDeferredHost(
-    name: string,
-    args: PostgresHostArgs,
-    derive: Derive,
-    node: pulumi.Output<BroughtNode>,
-  ): HostState {
-    const targets = knownTargets(args);
-    const closed = pulumi
-      .all([derive((plan) => plan), targets])
-      .apply(([plan, known]) => pulumi.output(closedFiles(args, plan as HostPlan, known)));
-    const ciphers = pulumi
-      .all([derive((plan) => plan), targets])
-      .apply(([plan, known]) => pulumi.output(ciphersOf(known, plan as HostPlan, (make) => make(plan as HostPlan))));
-    return new HostState(
-      childName(name, "host"),
-      {
-        settings: pulumi.output(derive(hostSettings)),
-        ...connectionInputs(args.connection),
-        dataDirectory: pulumi.output(derive(({ dataDirectory }) => dataDirectory)),
-        desired: node.apply((brought) => pulumi.output(derive((plan) => desiredText(plan, brought)))),
-        files: pulumi.output(derive(openFiles)),
-        closedFiles: pulumi.secret(closed),
-        ciphers: pulumi.secret(ciphers),
-      },
-      { parent: this },
-    );
-  }
+/** The host once all of its plan is known. */
+function whole(host: LookedHost): LookedHost {
+  JSON.stringify(host.plan);
+  return host;
 }
 
 /** Node.js to bring; null to bring none. */
@@ -238,15 +176,9 @@ type BroughtNode = NodeInput | null;
 
 /** A host that is checked at once, and again when all values are known. */
 interface CheckedHost {
+  /** Reading a value that comes later ends what reads it. */
   readonly known: HostPlan;
-  readonly deferred: KnownPart<object>["deferred"];
-  /** True if late values may decide which files and units the host has. */
-  readonly awaits: boolean;
   readonly derive: Derive;
-  /** For what only such values decide: immediate without them. */
-  readonly settle: Derive;
-  readonly input: BroughtNode;
-  readonly settledInput: pulumi.Output<BroughtNode>;
   warn(resource: pulumi.Resource): void;
 }
 
@@ -257,51 +189,49 @@ interface LookedHost {
   findings(): Finding[];
 }
 
+/**
+ * Something of the host: immediate if it reads no late value, since every output costs a preview a millisecond;
+ * otherwise late.
+ */
+type Derive = <T>(make: (host: LookedHost) => T) => T | pulumi.Output<T>;
+
 /** @throws InputPropertiesError */
 function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
   const title = `PostgresHost ${name}`;
   const settings = openSettings(args);
   const part = splitKnown(settings);
-  // A cluster is made with its port.
-  const isAwaited = (path: string): boolean => !INSERTED.test(path) || (path === "port" && args.postgres !== undefined);
-  const awaited = deferredPaths(part.value).filter(isAwaited);
-  const isLeftOut = (path: string): boolean => isAwaited(path) && !MARKED.test(path);
   const reach = connectionFindings(args.connection);
   const look = (values: unknown): LookedHost => {
     const node = attempt(() => nodeFor(args, values));
-    const isLate = node instanceof LateRead;
-    const withPath = merged(values as HostSettings, isLate ? view({ nodePath: node.marker }) : {});
-    const plan = resolveHost(name, withPath, isLate ? "" : node.path);
-    const about = abstaining(() => {
-      if (isLate) throw node;
-      return node.findings;
-    });
-    return { input: isLate ? null : (node.input ?? null), plan, findings: () => checkHost(plan, [...about, ...reach]) };
+    const read = (): NodeChoice => {
+      if (node instanceof LateRead) throw node;
+      return node;
+    };
+    const path = fields({ nodePath: () => read().path });
+    const plan = resolveHost(name, merged(values as HostSettings, path), "");
+    const findings = (): Finding[] => checkHost(plan, [...abstaining(() => read().findings), ...reach]);
+    return merged(fields({ input: () => read().input ?? null, plan: () => plan }), { findings });
   };
-  const now = look(awaited.some(isLeftOut) ? leaveOut(part.value, isLeftOut) : part.value);
-  const findings = (part.deferred.size === 0 ? now : look(view(part.value))).findings();
+  const now = look(view(part.value));
+  const findings = now.findings();
   throwErrors(title, findings);
   const check = (values: unknown, open: unknown): LookedHost & { readonly final: Finding[] } => {
-    const all = look(values);
-    const hidden = (): Finding[] => look(view(open)).findings();
-    const final = withoutSecretValues(all.findings(), hidden);
+    const host = look(values);
+    const final = withoutSecretValues(host.findings(), () => look(view(open)).findings());
     throwErrors(title, final);
-    return { ...all, final };
+    return { ...host, final };
   };
   const checked =
     part.deferred.size === 0
       ? null
       : pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply((parts) => check(...parts));
-  const derive: Derive = (make) => (checked === null ? make(now.plan) : checked.apply(({ plan }) => make(plan)));
-  const awaits = awaited.length > 0;
+  const resolved = (): pulumi.Output<LookedHost> => {
+    if (checked === null) throw new Error(`${title}: a value is late, and none is deferred`);
+    return checked as pulumi.Output<object> as pulumi.Output<LookedHost>;
+  };
   return {
     known: now.plan,
-    deferred: part.deferred,
-    awaits,
-    derive,
-    settle: (make) => (awaits ? derive(make) : make(now.plan)),
-    input: now.input,
-    settledInput: pulumi.output(checked === null ? now.input : checked.apply(({ input }) => input)),
+    derive: (make) => derived(now, resolved, make),
     warn: (resource) => logInTwoSteps(findings, checked?.apply(({ final }) => final) ?? null, resource),
   };
 }
@@ -314,67 +244,70 @@ function nodeFor(args: PostgresHostArgs, values: unknown): NodeChoice {
   return chooseNode(values as NodeSettings, directories?.lib ?? DEFAULTS.directories.lib);
 }
 
-/**
- * Values from the plan: immediate if all of it is known, since every output costs a preview a millisecond; otherwise
- * late.
- */
-type Derive = <T>(make: (plan: HostPlan) => T) => T | pulumi.Output<T>;
-
 /** Targets by the repositories' names; null for none. */
 type Targets = Readonly<Record<string, RepositoryTarget | KnownTarget | null>>;
-
-/** Those that are no output as a whole. */
-function plainTargets({ repositories }: PostgresHostArgs): Targets {
-  return Object.fromEntries(
-    Object.entries(repositories).flatMap(([name, { at }]) => (isDeferredTarget(at) ? [] : [[name, at]])),
-  );
-}
 
 function knownTargets({ repositories }: PostgresHostArgs): pulumi.Output<Readonly<Record<string, KnownTarget | null>>> {
   return pulumi.all(Object.fromEntries(Object.entries(repositories).map(([name, { at }]) => [name, knownTarget(at)])));
 }
 
+/** What follows from plan and targets: as a whole when the values arrive, if a target or what it needs is late. */
+function withTargets<T extends object>(
+  args: PostgresHostArgs,
+  known: HostPlan,
+  derive: Derive,
+  make: (plan: HostPlan, targets: Targets, derive: Derive) => T,
+): T | pulumi.Output<pulumi.Unwrap<T>> {
+  const targets = Object.entries(args.repositories).map(([name, { at }]) => [name, at]);
+  const isLate = Object.values(args.repositories).some(({ at }) => isDeferredTarget(at));
+  const made = isLate ? null : attempt(() => make(known, Object.fromEntries(targets) as Targets, derive));
+  if (made !== null && !(made instanceof LateRead)) return made;
+  return pulumi.secret(
+    pulumi.all([derive(whole), knownTargets(args)]).apply(([host, all]) => {
+      const final = host as LookedHost;
+      return pulumi.output(make(final.plan, all, (derivation) => derivation(final)) as object);
+    }),
+  ) as pulumi.Output<object> as pulumi.Output<pulumi.Unwrap<T>>;
+}
+
 /** The passphrase of each location; empty for a repository without encryption. None for those in a file of the host. */
-function ciphersOf(targets: Targets, known: HostPlan, derive: Derive): Record<string, CipherArgs> {
+function ciphersOf(known: HostPlan, targets: Targets, derive: Derive): Record<string, CipherArgs> {
   const rows = known.repositories.flatMap(({ encrypted, name }): [string, CipherArgs][] => {
     const cipher = targets[name]?.cipher;
     // The passphrase is in a file of the host and unknown here; the earlier record of the location stays valid.
     if (cipher === undefined && encrypted) return [];
-    const location = derive((plan) => cipherLocation(plan, name));
+    const location = derive(({ plan }) => cipherLocation(plan, name));
     return [[name, { location, passphrase: cipher === undefined ? "" : secretText(cipher.passphrase) }]];
   });
   return Object.fromEntries(rows);
 }
 
-function desiredText(plan: HostPlan, node: BroughtNode): string {
-  return JSON.stringify(hostDesired(plan, runtimeBundleSha256(), node ?? undefined));
-}
-
-/** Paths, modes and owners are known at once; only texts may be late, and only texts are secret. */
+/** A file whose text is late is late alone. If the list of files is, all of them are. */
 function hostFiles(
   args: PostgresHostArgs,
   known: HostPlan,
   derive: Derive,
 ): Pick<HostStateArgs, "files" | "closedFiles"> {
-  // Their texts are rendered when they are read, which only a plan of final values allows.
-  const deferred = renderDeferredFiles(known).map(({ path, mode, owner }) => {
-    const text = derive((plan) => loadFile(renderDeferredFiles(plan), path).text);
-    return { path, mode, owner, text };
+  const secret = withTargets(args, known, derive, (plan, targets) => closedFiles(args, plan, targets));
+  const isLate = (file: RenderedFile): boolean => attempt(() => file.text) instanceof LateRead;
+  const split = attempt(() => {
+    const rendered = hostFilesOf(known);
+    const open = filesText(
+      known,
+      rendered.filter((file) => !isLate(file)),
+    );
+    return { open, late: rendered.filter(isLate) };
   });
-  const closed = deferred.filter(({ text }) => typeof text !== "string");
-  const open = deferred.flatMap(({ text, ...file }) => (typeof text === "string" ? [{ ...file, text }] : []));
-  return {
-    files: filesText(known, [...renderPlainFiles(known), ...open]),
-    closedFiles: {
-      ...Object.fromEntries(closed.map(({ path, ...file }) => [path, briefFile({ ...file, secret: false })])),
-      ...closedFiles(args, known, plainTargets(args)),
-    },
-  };
-}
-
-/** Those without secrets, of a plan whose values are all known. */
-function openFiles(plan: HostPlan): string {
-  return filesText(plan, [...renderPlainFiles(plan), ...renderDeferredFiles(plan)]);
+  if (split instanceof LateRead || pulumi.Output.isInstance(secret))
+    return {
+      files: derive(({ plan }) => filesText(plan, hostFilesOf(plan))),
+      closedFiles: secret,
+    };
+  const late = split.late.map(({ mode, owner, path }) => {
+    const text = derive(({ plan }) => loadFile(hostFilesOf(plan), path).text);
+    return [path, briefFile({ mode, owner, text, secret: false })];
+  });
+  return { files: split.open, closedFiles: { ...(Object.fromEntries(late) as Record<string, FileArgs>), ...secret } };
 }
 
 function filesText(plan: HostPlan, rendered: readonly RenderedFile[]): string {

@@ -1,8 +1,7 @@
 /** Drills on another machine: the facts that it gets about the database, and a warning if nobody makes them. */
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { afterProgram } from "../internal/afterProgram";
-import { fillText, type KnownPart } from "../internal/inputs";
 import { logWarnings } from "../internal/validate";
 import { expectBackupWithin } from "../plan/schedule/expectFull";
 import type { DatabasePlan } from "../plan/model/plan";
@@ -10,7 +9,6 @@ import { checkUndrilled } from "../plan/rules/drills";
 import { withoutSilenced } from "../plan/rules/silence";
 import type { DrillArgs, DrillChecksArgs, DrilledDatabase } from "./drillArgs";
 import { given } from "../plan/model/given";
-import { isUnknown } from "../plan/model/unknown";
 
 interface DrilledArgs {
   readonly drills?: { readonly [name: string]: DrillArgs };
@@ -27,35 +25,27 @@ const LONGEST_HOURS = 87_600;
 const MADE = new WeakSet<DrillArgs>();
 
 /**
- * @param plan of the database; every preview knows the deciding parts
- * @param deferred the outputs behind the plan's markers
- * @param resolved the plan once all values are known
- * @param awaits whether schedules may depend on values that come later
+ * @param name of the database
+ * @param derive something from its plan; late values make it late
  */
 export function drilledDatabase(
-  plan: Pick<DatabasePlan, "name" | "stanza" | "repositories" | "schedules">,
+  name: string,
   args: DrilledArgs,
-  deferred: KnownPart<object>["deferred"] = new Map(),
-  resolved: () => pulumi.Output<Pick<DatabasePlan, "repositories" | "schedules">> = notDeferred,
-  awaits = false,
+  derive: <T>(make: (plan: Pick<DatabasePlan, "stanza" | "repositories" | "schedules">) => T) => pulumi.Input<T>,
 ): DrilledDatabase {
   const { drillChecks = {}, drills = {}, objectives = {} } = args;
   const elsewhere = Object.entries(drills).filter(([, drill]) => drill.elsewhere === true);
-  const isDeferred = plan.schedules.some(({ cron }) => isUnknown(cron)) || (awaits && plan.schedules.length > 0);
+  const ages = derive(agesHours);
   const backupAgeHours =
     drillChecks.backupAgeHours ??
-    (isDeferred ? resolved().apply((known) => agesHours(known) ?? LONGEST_HOURS) : agesHours(plan));
+    (pulumi.Output.isInstance(ages) ? ages.apply((hours) => hours ?? LONGEST_HOURS) : ages);
   return {
-    database: plan.name,
-    stanza: fillText(plan.stanza, deferred),
+    database: name,
+    stanza: derive(({ stanza }) => stanza),
     drills: Object.fromEntries(elsewhere),
-    drillChecks: { ...drillChecks, ...given({ backupAgeHours }) },
+    drillChecks: { ...drillChecks, ...given({ backupAgeHours: backupAgeHours as pulumi.Input<number> | undefined }) },
     objectives,
   };
-}
-
-function notDeferred(): never {
-  throw new Error("every value is known");
 }
 
 /** One limit for all repositories there: none exceeds it under normal conditions. */

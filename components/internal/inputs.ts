@@ -7,6 +7,8 @@
  * alone, and a value that is unknown in a preview hides nothing else.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { valueAt } from "../plan/model/anyValue";
+import { attempt, LateRead } from "../plan/model/late";
 import { isUnknown, unknownMarker, unknownMarkers } from "../plan/model/unknown";
 
 export interface KnownPart<T> {
@@ -54,6 +56,38 @@ export function fillKnown(
   if (makeAgain !== undefined) return makeAgain(path, markers);
   const parts = entries.map(([key, item]) => (isUnknown(key) ? item : { [key]: item }));
   return pulumi.all(parts).apply((maps) => Object.assign({}, ...maps) as object);
+}
+
+/**
+ * What `make` makes of a plan with late values (late.ts): at once, with an output for each late field; as a whole when
+ * the values have arrived, if it reads one itself.
+ * @param final the plan when they have
+ */
+export function derived<Plan, T>(
+  plan: Plan,
+  final: () => pulumi.Output<Plan>,
+  make: (plan: Plan) => T,
+): T | pulumi.Output<T> {
+  const outputAt = (path: readonly string[]): pulumi.Output<unknown> =>
+    final().apply((known) => valueAt(make(known), ...path));
+  const made = attempt(() => fillLate(make(plan), outputAt));
+  return made instanceof LateRead ? final().apply((known) => make(known) as object as T) : (made as T);
+}
+
+/** The value with an output for each late field; the same object without any. */
+function fillLate(
+  value: unknown,
+  outputAt: (path: readonly string[]) => unknown,
+  path: readonly string[] = [],
+): unknown {
+  if (typeof value !== "object" || value === null || pulumi.Output.isInstance(value)) return value;
+  const fields = Object.entries(Object.getOwnPropertyDescriptors(value)).filter(([, { enumerable }]) => enumerable);
+  const entries = fields.map(([key, field]): [string, unknown] => {
+    const own = [...path, key];
+    return [key, field.get === undefined ? fillLate(field.value, outputAt, own) : outputAt(own)];
+  });
+  if (entries.every(([, item], index) => item === fields[index]?.[1].value)) return value;
+  return Array.isArray(value) ? entries.map(([, item]) => item) : Object.fromEntries(entries);
 }
 
 /** The texts of all maps, each over those before it. */

@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { desiredOf } from "../../components/dynamic/host";
-import { hostDesired, hostSettings, renderDeferredFiles, renderPlainFiles } from "../../components/databases/hostFiles";
+import { hostDesired, hostSettings } from "../../components/databases/hostFiles";
 import type { Connection } from "../../components/host/connection";
 import {
   convergeHost,
@@ -18,6 +18,7 @@ import {
   readHost,
   removeHost,
 } from "../../components/host/converge";
+import { hostFilesOf } from "../../components/render/host/hostParts";
 import { chooseNode } from "../../components/host/nodeChoice";
 import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { loadArchiveClient, runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
@@ -97,10 +98,7 @@ describe("a host behind SSH", async () => {
       ...over,
     };
     const plan = resolveHost("db", settings, node.path);
-    const files = [...renderPlainFiles(plan), ...renderDeferredFiles(plan)].map(({ path, mode, owner, text }) => [
-      path,
-      { mode, owner, text, secret: false },
-    ]);
+    const files = hostFilesOf(plan).map(({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }]);
     const client = [
       hostPaths(plan.directories).client,
       { mode: "0755", owner: "admin", text: loadArchiveClient(), secret: false },

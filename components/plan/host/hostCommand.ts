@@ -66,13 +66,9 @@ export function bareArgv(plan: Pick<Placed, "directories" | "nodePath">): string
  * somebody is in a hurry. False for a demonstration, whose units lie in a folder that nothing reads and which leaves
  * the system's directories alone.
  */
-export function hasLauncher({
-  agent,
-  directories,
-  engine,
-  restoreOnly,
-}: Pick<HostPlan, "agent" | "directories" | "engine" | "restoreOnly">): boolean {
-  return agent || engineOf(engine).stock || (restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units));
+export function hasLauncher(plan: Pick<HostPlan, "agent" | "directories" | "engine" | "restoreOnly">): boolean {
+  if (engineOf(plan.engine).stock || plan.agent) return true;
+  return plan.restoreOnly && SYSTEMD_DIRECTORIES.includes(plan.directories.units);
 }
 
 /** Passes the secrets to a verb while it runs. */

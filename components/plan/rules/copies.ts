@@ -13,13 +13,14 @@ export function checkCopies(plan: DatabasePlan): Finding[] {
     const fact = "there is one repository only: losing it loses every backup (aim for 3-2-1)";
     return [finding("PB003", "repositories", fact, "add a second one at another location")];
   }
+  // The numbers follow from every site.
+  const sites = repositoriesWithFulls(plan).map(({ site }) => ({ ...site }));
   const text = copiesText(copiesOf(plan));
   const domains = new Set(repositories.map((repository) => repository.site.failureDomain));
   if (domains.size === 1) {
     const fact = `all ${repositories.length} repositories depend on ${first.site.failureDomain}: they can be lost together (this is ${text}; aim for 3-2-1)`;
     return [finding("PB009", "repositories", fact, "move one of them elsewhere")];
   }
-  const sites = repositoriesWithFulls(plan).map((repository) => repository.site);
   if (sites.length === 0 || sites.some((site) => site.offSite === true)) return [];
   const sure = sites.every((site) => site.offSite === false);
   const fact = `${sure ? "no full backup leaves the site" : "no repository with full backups is known to be off-site"}: a fire destroys the database and its backups (this is ${text}; aim for 3-2-1)`;

@@ -4,6 +4,7 @@
  */
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
+import { readOr } from "../model/late";
 import { isUnknown } from "../model/unknown";
 
 export interface Copies {
@@ -19,13 +20,14 @@ export interface Copies {
 
 export function copiesOf(plan: Pick<DatabasePlan, "repositories" | "schedules">): Copies {
   const full = repositoriesWithFulls(plan);
-  const domains = full.map((repository) => repository.site.failureDomain);
-  const knownDomains = domains.filter((domain) => !isUnknown(domain));
+  const domains = full.map(({ site }) => readOr(() => site.failureDomain, null));
+  const knownDomains = domains.filter((domain) => domain !== null && !isUnknown(domain));
+  const offSite = full.map(({ site }) => readOr(() => site.offSite, undefined));
   return {
     copies: 1 + full.length,
     providers: new Set(knownDomains).size + (knownDomains.length === 0 && domains.length > 0 ? 1 : 0),
-    offSite: full.filter((repository) => repository.site.offSite === true).length,
-    known: knownDomains.length === domains.length && full.every((repository) => repository.site.offSite !== undefined),
+    offSite: offSite.filter((isOff) => isOff === true).length,
+    known: knownDomains.length === domains.length && offSite.every((isOff) => isOff !== undefined),
   };
 }
 

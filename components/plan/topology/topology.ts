@@ -12,6 +12,7 @@ import type { BucketFacts } from "../repositories/s3Type";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
+import { fields, merged } from "../model/late";
 import { isUnknown } from "../model/unknown";
 import { given } from "../model/given";
 import { sortedJson } from "../model/anyValue";
@@ -130,7 +131,10 @@ export interface Topology {
   readonly acknowledged?: readonly { readonly change: string; readonly reason: string }[];
 }
 
-/** @param isAttached to a Cluster that others made */
+/**
+ * A field whose value comes later is late (late.ts); times and what decides the topology's form must be known.
+ * @param isAttached to a Cluster that others made
+ */
 export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = false): Topology {
   const toRepoKeys = plan.repositories.map((repository) => repository.key);
   const { mode, repoIndexes } = plan.acknowledge;
@@ -139,7 +143,7 @@ export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = fa
   const acknowledged = Object.entries(plan.acknowledgeWeaker).map(([change, reason]) => ({ change, reason }));
   return {
     version: 1,
-    databases: [{ ...databaseNode(plan), ...(isAttached ? { attached: true } : {}) }],
+    databases: [merged(databaseNode(plan), isAttached ? { attached: true } : {})],
     repositories: plan.repositories.map((repository) => repositoryNode(repository, plan)),
     flows: [
       { kind: "wal", from: plan.name, toRepoKeys, acknowledge },
@@ -152,9 +156,9 @@ export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = fa
         }),
       ),
     ],
-    schedules: plan.schedules,
+    schedules: plan.schedules.map((schedule) => ({ ...schedule })),
     objectives: given({ ...plan.objectives, worstCaseRpoSeconds: worst?.totalSeconds }),
-    drills: plan.drills,
+    drills: plan.drills.map((drill) => ({ ...drill })),
     ...drillChecksNode(plan),
     copies: copiesOf(plan),
     silenced: Object.entries(plan.silence).map(([code, reason]) => ({ code, reason })),
@@ -173,34 +177,38 @@ export function renderTopology(topology: Topology): string {
 }
 
 function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
-  const common = {
-    name: plan.name,
-    kind: plan.kind,
-    engine: plan.engine,
-    ...given({ engineVersion: plan.engineVersion }),
-    stanza: plan.stanza,
-  };
+  const common = merged(
+    { name: plan.name, kind: plan.kind, engine: plan.engine },
+    given({ engineVersion: plan.engineVersion }),
+    fields({ stanza: () => plan.stanza }),
+  );
   if (plan.kind === "cnpg") {
-    const { cluster, instances, isReplica, namespace, streamIntervalSeconds, volumeSnapshots } = plan;
-    return {
-      ...common,
-      namespace,
-      cluster,
-      instances,
-      ...(isReplica === true ? {} : given({ streamIntervalSeconds, synchronous: synchronousOf(plan) })),
-      ...(volumeSnapshots === undefined ? {} : { volumeSnapshots: given(volumeSnapshots) }),
-    };
+    const { isReplica, volumeSnapshots } = plan;
+    return merged(
+      common,
+      fields({ namespace: () => plan.namespace, cluster: () => plan.cluster, instances: () => plan.instances }),
+      isReplica === true ? {} : streamsOf(plan),
+      volumeSnapshots === undefined ? {} : { volumeSnapshots: given(volumeSnapshots) },
+    );
   }
-  const command = operatorCommand(plan);
-  return {
-    ...common,
-    reachedBy: plan.connections[0] ?? "nothing",
-    dataDirectory: plan.dataDirectory,
-    ...given({ streamIntervalSeconds: plan.streamIntervalSeconds, synchronous: synchronousOf(plan) }),
-    ...(command === OPERATOR_COMMAND ? {} : { command }),
-    ...(plan.repositories.some(({ writesSecrets }) => writesSecrets) ? { keysIn: secretsDirectory(plan) } : {}),
-    ...(plan.snapshots.length === 0 ? {} : { snapshots: plan.snapshots }),
-  };
+  const command = (): string => operatorCommand(plan);
+  return merged(
+    merged(common, { reachedBy: plan.connections[0] ?? "nothing" }),
+    fields({ dataDirectory: () => plan.dataDirectory }),
+    streamsOf(plan),
+    given(
+      fields({
+        command: () => (command() === OPERATOR_COMMAND ? undefined : command()),
+        keysIn: () =>
+          plan.repositories.some(({ writesSecrets }) => writesSecrets) ? secretsDirectory(plan) : undefined,
+        snapshots: () => (plan.snapshots.length === 0 ? undefined : plan.snapshots),
+      }),
+    ),
+  );
+}
+
+function streamsOf(plan: DatabasePlan): Pick<DatabaseNode, "streamIntervalSeconds" | "synchronous"> {
+  return given({ streamIntervalSeconds: plan.streamIntervalSeconds, synchronous: synchronousOf(plan) });
 }
 
 function synchronousOf({ synchronous }: DatabasePlan): SynchronousNode | undefined {
@@ -210,26 +218,34 @@ function synchronousOf({ synchronous }: DatabasePlan): SynchronousNode | undefin
 }
 
 function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): RepositoryNode {
-  const { site } = repository;
-  const facts = given(repository.s3?.facts ?? {});
-  const cost = estimateRepository(repository, plan);
-  return {
-    key: repository.key,
-    name: repository.name,
-    kind: repository.kind,
-    location: typeOf(repository).location(repository),
-    provider: site.provider,
-    failureDomain: site.failureDomain,
-    ...given({ offSite: site.offSite }),
-    ...(repository.kind === "posix" ? { requireMount: repository.requireMount } : {}),
-    encrypted: repository.encrypted,
-    ...(repository.secretFiles === undefined ? {} : { keyFiles: Object.values(repository.secretFiles) }),
-    compressType: repository.compressType,
-    compressLevel: repository.compressLevel,
-    ...given({ keepFullCount: repository.keepFullCount, keepDays: repository.keepDays }),
-    ...(Object.keys(facts).length === 0 ? {} : { bucket: facts }),
-    ...(cost === null ? {} : { cost }),
-  };
+  const { compressLevel, compressType, encrypted, key, kind, name, requireMount, site } = repository;
+  const facts = given({ ...repository.s3?.facts });
+  return merged(
+    merged(
+      { key, name, kind },
+      fields({
+        location: () => typeOf(repository).location(repository),
+        provider: () => site.provider,
+        failureDomain: () => site.failureDomain,
+      }),
+    ),
+    merged(
+      given(fields({ offSite: () => site.offSite })),
+      kind === "posix" ? { requireMount } : {},
+      { encrypted },
+      given(
+        fields({
+          keyFiles: () => (repository.secretFiles === undefined ? undefined : Object.values(repository.secretFiles)),
+        }),
+      ),
+    ),
+    { compressType, compressLevel },
+    merged(
+      given(fields({ keepFullCount: () => repository.keepFullCount, keepDays: () => repository.keepDays })),
+      Object.keys(facts).length === 0 ? {} : { bucket: facts },
+      given(fields({ cost: () => estimateRepository(repository, plan) ?? undefined })),
+    ),
+  );
 }
 
 export function hasUnknown(value: unknown): boolean {

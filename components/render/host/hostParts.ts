@@ -1,7 +1,8 @@
 /** Files, settings and units of a host, by its engine. Pure. */
 import type { HostPlan } from "../../plan/model/plan";
 import { hostEngine } from "../engines/engineTable";
-import type { HostFile, HostParts } from "../hostEngines/engine";
+import type { RenderedFile } from "./renderedFile";
+import type { HostParts } from "../hostEngines/engine";
 import { type Unit, unitFile } from "../units/unit";
 
 /** Every file and property of a host asks, so each plan is rendered once. */
@@ -20,7 +21,7 @@ export function unitsOf(plan: HostPlan): readonly Unit[] {
 }
 
 /** Every file without secrets, including units. */
-export function hostFilesOf(plan: HostPlan): readonly HostFile[] {
+export function hostFilesOf(plan: HostPlan): readonly RenderedFile[] {
   const { files, units } = hostParts(plan);
   return [...files, ...units.map((unit) => unitFile(plan.directories.units, unit))];
 }

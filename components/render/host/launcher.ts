@@ -9,22 +9,19 @@ import { DEFAULTS } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
 import { FIND_VERB } from "./commandLine";
 import { hostCredentials } from "./systemdCredentials";
-import type { HostFile } from "../hostEngines/engine";
+import { madeFile, type RenderedFile } from "./renderedFile";
 import { UNIT_HEAD } from "../units/unit";
 
 const VERBS_OF_ROOT = commandsWith((row) => row.root === true).join(" | ");
 
 /** Null without a launcher: then PostgreSQL's account runs every verb with its own command line. */
-export function launcherFile(plan: HostPlan): HostFile | null {
+export function launcherFile(plan: HostPlan): RenderedFile | null {
   if (!hasLauncher(plan)) return null;
-  const file = { path: launcherPath(plan), mode: "0755", owner: "admin" } as const;
-  if (plan.agent) return { ...file, text: launcherText(plan), deferred: true };
-  const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account. This host only restores.`;
-  return {
-    ...file,
-    text: accountLauncherText(plan, what, `set -- ${runtimeArgv(plan).map(shellArgument).join(" ")} "$@"`),
-    deferred: false,
-  };
+  return madeFile(launcherPath(plan), ["0755", "admin"], () => {
+    if (plan.agent) return launcherText(plan);
+    const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account. This host only restores.`;
+    return accountLauncherText(plan, what, `set -- ${runtimeArgv(plan).map(shellArgument).join(" ")} "$@"`);
+  });
 }
 
 /**

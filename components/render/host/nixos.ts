@@ -11,11 +11,11 @@ import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
 import { type Finding, finding } from "../../plan/findings/findings";
 import type { HostPlan } from "../../plan/model/plan";
 import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./systemdCredentials";
-import type { HostFile } from "../hostEngines/engine";
+import type { RenderedFile } from "./renderedFile";
 import { hostParts } from "./hostParts";
 import { hostPaths, ownDirectories } from "../../plan/host/hostCommand";
 import { hardening } from "../units/hardening";
-import { type Unit, UNIT_HEAD, unitName, unitText } from "../units/unit";
+import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "../units/unit";
 
 export interface NixosOptions {
   /** Directory of the secrets on the host, by their LoadCredential= names. */
@@ -110,7 +110,7 @@ function stanzaUnit(plan: HostPlan): Unit {
     "[Install]",
     "WantedBy=multi-user.target",
   ]);
-  return { name: `${unitName(plan.stanza, "stanza")}.service`, text, deferred: false, enabled: true, restarted: false };
+  return madeUnit(`${unitName(plan.stanza, "stanza")}.service`, () => text, { enabled: true });
 }
 
 function filePaths(plan: HostPlan): string[] {
@@ -127,7 +127,7 @@ function clientFile({ directories }: HostPlan): string[] {
   ];
 }
 
-function etcFile({ user }: HostPlan, { mode, owner, path, text }: HostFile): string[] {
+function etcFile({ user }: HostPlan, { mode, owner, path, text }: RenderedFile): string[] {
   return [
     `    ${nixString(relative(path))} = {`,
     `      mode = ${nixString(mode)};`,

@@ -1,3 +1,4 @@
+import { fields } from "../../plan/model/late";
 import { secretsDirectory, type SecretLayout } from "../../plan/host/hostCommand";
 
 /**
@@ -16,6 +17,13 @@ export interface RenderedFile {
   readonly owner: FileOwner;
   readonly text: string;
 }
+
+/** A file whose text is late if it reads a value that comes later. */
+export function madeFile(path: string, [mode, owner]: Rights, text: () => string): RenderedFile {
+  return fields({ path: () => path, mode: () => mode, owner: () => owner, text });
+}
+
+type Rights = readonly [mode: string, owner: FileOwner];
 
 export type FileOwner = "admin" | "database" | "shared";
 

@@ -13,7 +13,10 @@ export function stockArgv(plan: Placed): string[] {
   const isAtHome = plan.directories.config === DEFAULTS.stockConfig;
   const configArgs = isAtHome
     ? []
-    : [`--config=${paths.conf}`, `--config-include-path=${secretsDirectory({ ...plan, agent: false })}`];
+    : [
+        `--config=${paths.conf}`,
+        `--config-include-path=${secretsDirectory({ directories: plan.directories, agent: false })}`,
+      ];
   return [plan.pgbackrestPath, ...configArgs, `--stanza=${plan.stanza}`];
 }
 

@@ -3,18 +3,12 @@ import type { HostPlan } from "../../plan/model/plan";
 import type { RenderedFile } from "../host/renderedFile";
 import type { Unit } from "../units/unit";
 
-/** A file without secrets; path, mode and owner follow from plain arguments alone. */
-export interface HostFile extends RenderedFile {
-  /** True if the text may need late values: a getter creates it, so that nothing reads it before. */
-  readonly deferred: boolean;
-}
-
 /** An engine's parts of a host, besides the secrets and the runtime, which all engines have. */
 export interface HostParts {
-  /** Without the units. */
-  readonly files: readonly HostFile[];
+  /** Without secrets, and without the units. */
+  readonly files: readonly RenderedFile[];
   readonly units: readonly Unit[];
-  /** PostgreSQL's settings by name, in the server's own form. They follow from plain arguments alone. */
+  /** PostgreSQL's settings by name, in the server's own form. */
   readonly settings: Readonly<Record<string, string>>;
 }
 

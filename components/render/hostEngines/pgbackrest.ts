@@ -6,11 +6,13 @@
  * archive_command runs in PostgreSQL's own unit, which gets no systemd credentials: configuration and secrets belong to
  * root, and the group of PostgreSQL's account may read them.
  */
+import { fields, merged } from "../../plan/model/late";
 import type { HostPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { hostPaths, launcherPath } from "../../plan/host/hostCommand";
 import { postgresSettings } from "../host/archiveSettings";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
+import { madeFile } from "../host/renderedFile";
 import { renderSettingsFile } from "../host/settingsFile";
 import {
   stockArchiveCommand,
@@ -68,36 +70,22 @@ export const pgbackrest: HostEngine = {
 /** @throws Error for a plan that rules refuse */
 export function stockParts(plan: HostPlan): HostParts {
   const paths = hostPaths(plan.directories);
-  return {
-    files: [
-      {
-        path: paths.settings,
-        mode: "0644",
-        owner: "admin",
-        text: renderSettingsFile({ ...plan, drilled: plan }),
-        deferred: false,
-      },
-      { path: stockEachPath(plan), mode: "0755", owner: "admin", text: EACH, deferred: false },
-      { path: launcherPath(plan), mode: "0755", owner: "admin", text: stockLauncherText(plan), deferred: false },
-      {
-        path: paths.conf,
-        mode: "0640",
-        owner: "shared",
-        get text() {
-          return renderPgbackrestConf(plan);
-        },
-        deferred: true,
-      },
+  return fields({
+    files: () => [
+      madeFile(paths.settings, ["0644", "admin"], () => renderSettingsFile(merged(plan, { drilled: plan }))),
+      madeFile(stockEachPath(plan), ["0755", "admin"], () => EACH),
+      madeFile(launcherPath(plan), ["0755", "admin"], () => stockLauncherText(plan)),
+      madeFile(paths.conf, ["0640", "shared"], () => renderPgbackrestConf(plan)),
     ],
-    units: [
+    units: () => [
       ...backupUnits(plan, (schedule) => backupArgs(plan, schedule)),
       ...maintenanceUnits(plan),
       ...drillUnits(plan),
       ...failedUnits(plan),
       ...eventUnits(plan),
     ],
-    settings: { ...postgresSettings(plan), archive_command: stockArchiveCommand(plan) },
-  };
+    settings: () => ({ ...postgresSettings(plan), archive_command: stockArchiveCommand(plan) }),
+  });
 }
 
 function backupArgs(plan: HostPlan, { repoKeys, type }: Schedule): string[] {

@@ -1,10 +1,12 @@
 /** The engine `runtime` on a host: its configuration, PostgreSQL's settings, and the units that start it. */
+import { fields, merged } from "../../plan/model/late";
 import type { HostPlan } from "../../plan/model/plan";
 import { verbArgv } from "../host/commandLine";
 import { launcherFile } from "../host/launcher";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { postgresSettings } from "../host/archiveSettings";
 import { hostPaths } from "../../plan/host/hostCommand";
+import { madeFile, type RenderedFile } from "../host/renderedFile";
 import { renderSettingsFile } from "../host/settingsFile";
 import { agentUnits } from "../units/agentUnits";
 import { backupUnits } from "../units/backupUnits";
@@ -28,29 +30,14 @@ export const runtime: HostEngine = {
 
 function runtimeParts(plan: HostPlan): HostParts {
   const paths = hostPaths(plan.directories);
-  const more = [launcherFile(plan), degradeFile(plan)].filter((file) => file !== null);
-  return {
-    files: [
-      {
-        path: paths.settings,
-        mode: "0644",
-        owner: "admin",
-        text: renderSettingsFile({ ...plan, drilled: plan }),
-        deferred: false,
-      },
-      {
-        path: paths.conf,
-        mode: "0644",
-        owner: "admin",
-        deferred: true,
-        // Evaluated on demand: while a value is unknown, this file cannot be rendered.
-        get text() {
-          return renderPgbackrestConf(plan);
-        },
-      },
-      ...more,
+  const more = (): (RenderedFile | null)[] => [launcherFile(plan), degradeFile(plan)];
+  return fields({
+    files: () => [
+      madeFile(paths.settings, ["0644", "admin"], () => renderSettingsFile(merged(plan, { drilled: plan }))),
+      madeFile(paths.conf, ["0644", "admin"], () => renderPgbackrestConf(plan)),
+      ...more().filter((file) => file !== null),
     ],
-    units: [
+    units: () => [
       ...agentUnits(plan),
       ...degradeUnits(plan),
       ...backupUnits(plan),
@@ -59,6 +46,6 @@ function runtimeParts(plan: HostPlan): HostParts {
       ...failedUnits(plan),
       ...eventUnits(plan),
     ],
-    settings: postgresSettings(plan),
-  };
+    settings: () => postgresSettings(plan),
+  });
 }

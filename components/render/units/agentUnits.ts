@@ -4,24 +4,25 @@
  * intervened. PostgreSQL's first request starts the agent, and the boot does if it streams: until then commits would be
  * without their stream, or wait for it and so never fill the segment that PostgreSQL requests.
  */
+import { readOr } from "../../plan/model/late";
 import type { HostPlan } from "../../plan/model/plan";
 import { agentSocket } from "../host/commandLine";
 import { credentialLines, unitCommand } from "../host/systemdCredentials";
 import { hardening } from "./hardening";
-import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
+import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
 /** Empty without an agent, or if only drills get the keys. */
 export function agentUnits(plan: HostPlan): Unit[] {
   if (!plan.agent || plan.drillsOnly) return [];
   const name = unitName(plan.stanza, "agent");
   return [
-    { name: `${name}.service`, text: renderService(plan), deferred: true, enabled: streams(plan), restarted: true },
-    { name: `${name}.socket`, text: renderSocket(plan), deferred: false, enabled: true, restarted: false },
+    madeUnit(`${name}.service`, () => renderService(plan), { enabled: streams(plan), restarted: true }),
+    madeUnit(`${name}.socket`, () => renderSocket(plan), { enabled: true }),
   ];
 }
 
-function streams({ streamIntervalSeconds }: HostPlan): boolean {
-  return streamIntervalSeconds !== undefined;
+function streams(plan: HostPlan): boolean {
+  return readOr(() => plan.streamIntervalSeconds !== undefined, true);
 }
 
 function renderService(plan: HostPlan): string {

@@ -12,11 +12,15 @@ import type { Unit } from "./unit";
  * @throws Error for a schedule that rules refuse
  */
 export function backupUnits(plan: HostPlan, argsOf?: (schedule: Schedule) => readonly string[]): Unit[] {
-  return plan.schedules.flatMap((time) => {
-    const command =
-      argsOf === undefined ? unitCommand(plan, runtimeArgs(plan, time)) : argsOf(time).map(systemdArgument).join(" ");
-    return jobUnits(plan, { command, title: `${time.type} backup`, time });
-  });
+  const commandOf = (time: Schedule): string =>
+    argsOf === undefined ? unitCommand(plan, runtimeArgs(plan, time)) : argsOf(time).map(systemdArgument).join(" ");
+  return plan.schedules.flatMap((time) =>
+    jobUnits(plan, {
+      title: `${time.type} backup`,
+      time,
+      settings: () => ({ command: commandOf(time) }),
+    }),
+  );
 }
 
 /** All repositories are the default. */

@@ -12,10 +12,10 @@
  */
 import type { HostPlan } from "../../plan/model/plan";
 import { shellArgument } from "../../plan/host/hostCommand";
-import type { HostFile } from "../hostEngines/engine";
 import { systemdArgument } from "../host/commandLine";
+import { madeFile, type RenderedFile } from "../host/renderedFile";
 import { hardening } from "./hardening";
-import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
+import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
 const TICK_SECONDS = 2;
 const EXTRA_SECONDS = 10;
@@ -47,36 +47,35 @@ select pg_reload_conf() \\g /dev/null
 \\endif`;
 
 /** Null if commits never stop waiting. */
-export function degradeFile(plan: HostPlan): HostFile | null {
+export function degradeFile(plan: HostPlan): RenderedFile | null {
   const seconds = limitOf(plan);
   if (seconds === null) return null;
-  return { path: pathOf(plan), mode: "0755", owner: "admin", text: scriptOf(plan, seconds), deferred: true };
+  return madeFile(pathOf(plan), ["0755", "admin"], () => scriptOf(plan, seconds));
 }
 
 /** Empty if commits never stop waiting. */
 export function degradeUnits(plan: HostPlan): Unit[] {
   if (limitOf(plan) === null) return [];
-  const text = unitText([
-    UNIT_HEAD,
-    "[Unit]",
-    `Description=pgbackstop: commits of stanza ${plan.stanza} stop waiting when no agent answers`,
-    "After=postgresql.service",
-    "StartLimitIntervalSec=0",
-    "",
-    "[Service]",
-    "Type=exec",
-    `User=${plan.user}`,
-    `ExecStart=${systemdArgument(pathOf(plan))}`,
-    "Restart=always",
-    "RestartSec=10",
-    ...hardening(plan, { staysUp: true }),
-    "",
-    "[Install]",
-    "WantedBy=multi-user.target",
-  ]);
-  return [
-    { name: `${unitName(plan.stanza, "degrade")}.service`, text, deferred: true, enabled: true, restarted: true },
-  ];
+  const text = (): string =>
+    unitText([
+      UNIT_HEAD,
+      "[Unit]",
+      `Description=pgbackstop: commits of stanza ${plan.stanza} stop waiting when no agent answers`,
+      "After=postgresql.service",
+      "StartLimitIntervalSec=0",
+      "",
+      "[Service]",
+      "Type=exec",
+      `User=${plan.user}`,
+      `ExecStart=${systemdArgument(pathOf(plan))}`,
+      "Restart=always",
+      "RestartSec=10",
+      ...hardening(plan, { staysUp: true }),
+      "",
+      "[Install]",
+      "WantedBy=multi-user.target",
+    ]);
+  return [madeUnit(`${unitName(plan.stanza, "degrade")}.service`, text, { enabled: true, restarted: true })];
 }
 
 function limitOf({ agent, drillsOnly, synchronous }: HostPlan): number | null {

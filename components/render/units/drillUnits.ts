@@ -6,7 +6,9 @@
  * production in CPU and disk time, and is killed first when memory runs out. So its measured times are upper bounds.
  */
 import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
+import { fields } from "../../plan/model/late";
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
+import type { RunTime } from "../../plan/schedule/schedule";
 import { unitCommand } from "../host/systemdCredentials";
 import { jobUnits } from "./jobUnits";
 import { type Unit, unitName } from "./unit";
@@ -23,31 +25,35 @@ export function drillUnits(plan: HostPlan): Unit[] {
 }
 
 function unitsOf(plan: HostPlan, drill: DrillPlan): Unit[] {
-  const path = drillPath(drill, plan);
-  const minutes = drill.maxMinutes ?? DAY_MINUTES;
-  return jobUnits(plan, {
-    command: unitCommand(plan, ["drill", `--name=${drill.name}`, `--drill-path=${path}`]),
-    title: `fire drill ${drill.name}`,
+  const time = fields<RunTime>({
+    name: () => `drill-${drill.name}`,
+    cron: () => drill.cron,
+    timeZone: () => drill.timeZone,
+    jitterSeconds: () => JITTER_S,
     // The drill ends itself in time, with a record of it.
-    time: {
-      name: `drill-${drill.name}`,
-      cron: drill.cron,
-      timeZone: drill.timeZone,
-      jitterSeconds: JITTER_S,
-      deadlineSeconds: minutes * 60 + REMOVAL_S,
+    deadlineSeconds: () => (drill.maxMinutes ?? DAY_MINUTES) * 60 + REMOVAL_S,
+  });
+  return jobUnits(plan, {
+    title: `fire drill ${drill.name}`,
+    time,
+    settings: () => {
+      const path = drillPath(drill, plan);
+      return {
+        command: unitCommand(plan, ["drill", `--name=${drill.name}`, `--drill-path=${path}`]),
+        writes: [path],
+        isDrill: true,
+        afterwards: plan.maintenance.some(({ name }) => name === "metrics")
+          ? [`${unitName(plan.stanza, "metrics")}.service`]
+          : [],
+        lines: [
+          `TimeoutStopSec=${REMOVAL_S}`,
+          // The drill itself stops its server, and removes it.
+          "KillMode=mixed",
+          "CPUWeight=20",
+          "IOWeight=20",
+          "OOMScoreAdjust=800",
+        ],
+      };
     },
-    writes: [path],
-    isDrill: true,
-    afterwards: plan.maintenance.some(({ name }) => name === "metrics")
-      ? [`${unitName(plan.stanza, "metrics")}.service`]
-      : [],
-    lines: [
-      `TimeoutStopSec=${REMOVAL_S}`,
-      // The drill itself stops its server, and removes it.
-      "KillMode=mixed",
-      "CPUWeight=20",
-      "IOWeight=20",
-      "OOMScoreAdjust=800",
-    ],
   });
 }

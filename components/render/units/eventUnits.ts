@@ -48,7 +48,7 @@ export function eventUnits(plan: HostPlan): Unit[] {
     return noticeUnit(plan, unitName(plan.stanza, name), {
       title,
       after: event === "start" ? [] : afterStart(plan),
-      lines: noticeLines(plan, event, "ExecStart=-"),
+      lines: () => noticeLines(plan, event, "ExecStart=-"),
       timeoutSeconds: TIMEOUT_SECONDS,
     });
   });

@@ -25,7 +25,10 @@ export function failedUnits(plan: HostPlan): Unit[] {
     noticeUnit(plan, unitName(plan.stanza, "failed"), {
       title: "%i failed",
       after: afterStart(plan),
-      lines: [`ExecStart=/bin/echo ${message}`, ...(plan.notifies ? noticeLines(plan, "failure", "ExecStart=") : [])],
+      lines: () => [
+        `ExecStart=/bin/echo ${message}`,
+        ...(plan.notifies ? noticeLines(plan, "failure", "ExecStart=") : []),
+      ],
       timeoutSeconds: 300,
     }),
   ];

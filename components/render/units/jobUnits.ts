@@ -5,14 +5,19 @@ import { credentialLines } from "../host/systemdCredentials";
 import { onFailureLines } from "./failedUnits";
 import { hardening } from "./hardening";
 import { eventLines } from "./eventUnits";
-import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
+import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
 interface Job {
-  /** Value of `ExecStart=`. */
-  readonly command: string;
   /** `full backup`. */
   readonly title: string;
   readonly time: RunTime;
+  /** Of its service. */
+  readonly settings: () => JobSettings;
+}
+
+export interface JobSettings {
+  /** Value of `ExecStart=`. */
+  readonly command: string;
   readonly writesData?: boolean;
   /** Written paths besides the repositories. */
   readonly writes?: readonly string[];
@@ -35,12 +40,12 @@ const LOCK_TAKEN = 50;
 export function jobUnits(plan: HostPlan, job: Job): Unit[] {
   const name = unitName(plan.stanza, job.time.name);
   return [
-    { name: `${name}.service`, text: renderService(plan, job), deferred: true, enabled: false, restarted: false },
-    { name: `${name}.timer`, text: renderTimer(plan, job), deferred: false, enabled: true, restarted: false },
+    madeUnit(`${name}.service`, () => renderService(plan, job)),
+    madeUnit(`${name}.timer`, () => renderTimer(plan, job), { enabled: true }),
   ];
 }
 
-function renderService(plan: HostPlan, job: Job): string {
+function renderService(plan: HostPlan, { settings, time, title }: Job): string {
   const {
     afterwards = [],
     command,
@@ -48,11 +53,9 @@ function renderService(plan: HostPlan, job: Job): string {
     isQuiet = false,
     lines = [],
     mayYield = false,
-    time,
-    title,
     writes = [],
     writesData = false,
-  } = job;
+  } = settings();
   return unitText([
     UNIT_HEAD,
     "[Unit]",

@@ -1,13 +1,13 @@
 /** A host's units: pure data, which converging installs. */
-import type { RenderedFile } from "../host/renderedFile";
+import { fields } from "../../plan/model/late";
+import { madeFile, type RenderedFile } from "../host/renderedFile";
 
-/** One unit of systemd. Everything but its text follows from plain arguments alone. */
+/** One unit of systemd. */
 export interface Unit {
   /** With its ending: `pgbackstop-main-full.timer`. */
   readonly name: string;
+  /** Late if it reads a value that comes later. */
   readonly text: string;
-  /** True if the text may need late values. */
-  readonly deferred: boolean;
   /**
    * An update enables, starts and monitors it: timers and sockets, which start the services, and services that a boot
    * starts.
@@ -25,9 +25,18 @@ export function unitName(stanza: string, purpose: string): string {
   return `pgbackstop-${stanza}-${purpose}`;
 }
 
+/** @param name with its ending */
+export function madeUnit(
+  name: string,
+  text: () => string,
+  { enabled = false, restarted = false }: Partial<Pick<Unit, "enabled" | "restarted">> = {},
+): Unit {
+  return fields({ name: () => name, text, enabled: () => enabled, restarted: () => restarted });
+}
+
 /** A unit's file. */
-export function unitFile(directory: string, unit: Unit): RenderedFile & { readonly deferred: boolean } {
-  return { path: `${directory}/${unit.name}`, mode: "0644", owner: "admin", text: unit.text, deferred: unit.deferred };
+export function unitFile(directory: string, unit: Unit): RenderedFile {
+  return madeFile(`${directory}/${unit.name}`, ["0644", "admin"], () => unit.text);
 }
 
 /** First line of every unit. */

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
-import { hostDesired, renderDeferredFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
+import { hostDesired } from "../../../components/databases/hostFiles";
+import { attempt, LateRead } from "../../../components/plan/model/late";
 import type { HostPlan } from "../../../components/plan/model/plan";
 import { unknownMarker } from "../../../components/plan/model/unknown";
+import { hostFilesOf } from "../../../components/render/host/hostParts";
 import { BUCKET, plan } from "../plans";
 
 test("files are listed before their values are known: those of a bucket or a host key about to be created", () => {
@@ -19,8 +21,9 @@ test("files are listed before their values are known: those of a bucket or a hos
     },
   };
   const made = plan({ repositories: { repo1: bucket, repo2: vault } });
-  expect(renderPlainFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackstop.json");
-  expect(renderDeferredFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackrest.conf");
+  const late = hostFilesOf(made).flatMap((file) => (attempt(() => file.text) instanceof LateRead ? [file.path] : []));
+  expect(late).toEqual(["/etc/pgbackstop/pgbackrest.conf"]);
+  expect(hostFilesOf(made).length).toBeGreaterThan(5);
 });
 
 test("locks are in a directory of PostgreSQL's account, which an update creates; elsewhere the runtime creates it", () => {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { FireDrill, type FireDrillArgs } from "../../../components/drills/fireDrill";
 import type { DrillArgs, DrilledDatabase } from "../../../components/drills/drillArgs";
 import { drilledDatabase } from "../../../components/drills/drilled";
-import { renderDeferredFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
+import { hostFilesOf } from "../../../components/render/host/hostParts";
 import { checkHost } from "../../../components/plan/rules";
 import type { HostPlan } from "../../../components/plan/model/plan";
 import { unitsOf } from "../../../components/render/host/hostParts";
@@ -14,7 +14,7 @@ const NOTHING = { schedules: {}, archiveTimeoutSeconds: undefined, acknowledge: 
 
 const drilled = (
   drills: { readonly [name: string]: DrillArgs } = { away: AWAY, here: { cron: "0 6 1 * *" } },
-): DrilledDatabase => drilledDatabase(plan(), { drills, objectives: { rtoMinutes: 30 } });
+): DrilledDatabase => drilledDatabase("ledger", { drills, objectives: { rtoMinutes: 30 } }, (make) => make(plan()));
 const reasonOf = (args: Partial<FireDrillArgs>): string => {
   try {
     new FireDrill("drills", { connection: { local: {} }, repositories: {}, ...args });
@@ -44,7 +44,11 @@ test("the database passes on its drills elsewhere, and its schedules' limit for 
     drillChecks: { backupAgeHours: 7 * 24 + 2 },
     objectives: { rtoMinutes: 30 },
   });
-  const printed = drilledDatabase(plan(), { drills: {}, drillChecks: { backupAgeHours: 5, assertions: [] } });
+  const printed = drilledDatabase(
+    "ledger",
+    { drills: {}, drillChecks: { backupAgeHours: 5, assertions: [] } },
+    (make) => make(plan()),
+  );
   expect(printed.drillChecks).toEqual({ backupAgeHours: 5, assertions: [] });
 });
 
@@ -75,7 +79,7 @@ test("the drilling host gets the keys from systemd, and has no agent", () => {
   ]);
   const text = units.find(({ name }) => name === "pgbackstop-main-drill-away.service")?.text;
   expect(text).toContain("LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf");
-  const files = [...renderPlainFiles(far), ...renderDeferredFiles(far)];
+  const files = hostFilesOf(far);
   const conf = files.find(({ path }) => path.endsWith("pgbackrest.conf"))?.text;
   // No agent listens there.
   expect(conf).not.toContain("restore_command");

@@ -7,9 +7,9 @@ const text = (ending: string, over: Parameters<typeof plan>[0] = {}): string =>
 
 test("the agent gets the secrets from systemd, and its socket starts it", () => {
   const units = agentUnits(plan());
-  expect(units.map(({ name, deferred, enabled, restarted }) => [name, deferred, enabled, restarted])).toEqual([
-    ["pgbackstop-main-agent.service", true, false, true],
-    ["pgbackstop-main-agent.socket", false, true, false],
+  expect(units.map(({ name, enabled, restarted }) => [name, enabled, restarted])).toEqual([
+    ["pgbackstop-main-agent.service", false, true],
+    ["pgbackstop-main-agent.socket", true, false],
   ]);
   const service = text(".service").split("\n");
   expect(service).toContain(

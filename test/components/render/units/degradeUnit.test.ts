@@ -25,7 +25,7 @@ test("the unit needs neither Node nor configuration nor keys, and never gives up
   expect(`${unit?.text}${degradeFile(plan({ streaming: STREAMING }))?.text}`).not.toMatch(
     /node|LoadCredential|\/etc\/pgbackstop|pgbackrest\.conf/,
   );
-  expect(unit).toMatchObject({ enabled: true, restarted: true, deferred: true });
+  expect(unit).toMatchObject({ enabled: true, restarted: true });
 });
 
 test("it waits ten seconds longer than an agent, and connects as the agent does", () => {
