@@ -5,7 +5,7 @@ import type { DesiredRepositoryHost } from "../host/convergeRepositoryHost";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { requireArguments, logWarnings } from "../internal/validate";
-import { isUnknown } from "../plan/model/unknown";
+import { readOr, view } from "../plan/model/late";
 import {
   REPOSITORY_HOST_PATHS,
   REPOSITORY_INSIDE,
@@ -108,7 +108,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
     requireArguments("RepositoryHost", name, args);
     const layout = layoutOf(args);
     const { deferred, value: planned } = splitKnown(layout);
-    checkArguments(name, args, planned);
+    checkArguments(name, args, view(planned));
     const directory = args.directory ?? DIRECTORY;
     const clients = clientsOf(planned.directory, args.clients);
     super(typeToken("RepositoryHost"), name, { directory, clients: clients.map(({ client }) => client) }, opts);
@@ -256,11 +256,7 @@ function desiredOf(
   };
 }
 
-function checkArguments(
-  name: string,
-  { address, clients, connection }: RepositoryHostArgs,
-  { directory, immutableDays: daysOf }: KnownLayout,
-): void {
+function checkArguments(name: string, { address, clients, connection }: RepositoryHostArgs, layout: KnownLayout): void {
   const wrong: { readonly propertyPath: string; readonly reason: string }[] = [];
   const add = (propertyPath: string, reason: string): void => void wrong.push({ propertyPath, reason });
   if (Object.keys(connectionKinds(connection)).length !== 1) add("connection", "set either ssh or local");
@@ -268,10 +264,10 @@ function checkArguments(
     if (severity === "error") add(path, `${message}; ${hint}`);
   if (!isRemote(connection) && address === undefined)
     add("address", "it is empty, and databases need it to connect: set the host's name or address");
-  if (!isUnknown(directory) && !/^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(directory)) {
+  if (readOr(() => !/^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(layout.directory), false)) {
     add(
       "directory",
-      `"${directory}" is not usable: sshd's configuration contains it, so it must be an absolute path of letters, digits and _ . -`,
+      `"${layout.directory}" is not usable: sshd's configuration contains it, so it must be an absolute path of letters, digits and _ . -`,
     );
   }
   if (Object.keys(clients).length === 0) add("clients", "the list is empty: name at least one client");
@@ -288,10 +284,9 @@ function checkArguments(
         `"${user}" is not a name for an account: use lower-case letters, digits and hyphens`,
       );
     }
-    const immutableDays = daysOf[client];
+    const immutableDays = readOr(() => layout.immutableDays[client], undefined);
     if (
       immutableDays !== undefined &&
-      !isUnknown(immutableDays) &&
       (!Number.isInteger(immutableDays) || immutableDays < 1 || immutableDays > IMMUTABLE_DAYS_MAX)
     ) {
       add(

@@ -6,8 +6,10 @@ import * as pulumi from "@pulumi/pulumi";
 import { isUnknown, unknown } from "@pulumi/pulumi/output";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { type GivenInputs, readInputs } from "../../components/dynamic/host";
+import { fc } from "../harness/properties";
 import { wholeFiles } from "../../components/host/briefFiles";
 import { publicTypes } from "../../tools/docs/componentsPage";
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { UNKNOWN } from "../harness/doubles/providerValues";
 
 /** One input of a component's arguments. */
@@ -206,6 +208,19 @@ export function describeDeferred(forms: readonly DeferredForm[]): void {
 
     let known: Registered;
     beforeAll(async () => void (known = await register(run([], deferred), true)));
+
+    test("any part of them may be late", async () => {
+      const plain = await register(run([], deferred), false);
+      const subsets = fc.sample(fc.subarray([...paths], { minLength: 1 }), NIGHTLY ? 40 : 1);
+      for (const some of subsets) {
+        const made = await register(run(some, deferred), false);
+        expect(guesses(plain, made)).toEqual([]);
+        const preview = await register(run(some, notKnown), true);
+        expect(guesses(known.resources, preview.resources)).toEqual([]);
+        expect(guesses(known.outputs, preview.outputs)).toEqual([]);
+        expect(preview.messages.filter((text) => !known.messages.includes(text))).toEqual([]);
+      }
+    });
 
     test.each([paths, ...own.map((path) => [path])])("a preview without %s guesses nothing", async (...unknowns) => {
       const made = await register(run(unknowns, notKnown), true);

@@ -39,11 +39,11 @@ export function view<T>(values: T): T {
  * Undefined fields stay.
  */
 export function fields<T extends object>(makers: { readonly [Key in keyof T]: () => T[Key] }): T {
-  const made = {};
+  const made: Record<string, unknown> = {};
   for (const [key, make] of Object.entries<() => unknown>(makers)) {
     const value = attempt(make);
     if (value instanceof LateRead) defineLate(made, key, value);
-    else Object.assign(made, { [key]: value });
+    else made[key] = value;
   }
   return made as T;
 }
@@ -79,9 +79,17 @@ export function readOr<T>(read: () => T, instead: T): T {
 export function merged<A extends object, B extends object, C extends object = object, D extends object = object>(
   ...parts: readonly [A, B, C?, D?]
 ): A & B & C & D {
-  const made = {};
-  for (const part of parts) Object.defineProperties(made, Object.getOwnPropertyDescriptors(part ?? {}));
+  const made: Record<string, unknown> = {};
+  for (const part of parts) copyFields(part ?? {}, made);
   return made as A & B & C & D;
+}
+
+function copyFields(from: object, to: Record<string, unknown>): void {
+  for (const key of Object.keys(from)) {
+    const field = Object.getOwnPropertyDescriptor(from, key) ?? {};
+    if (field.get !== undefined || Object.hasOwn(to, key)) Object.defineProperty(to, key, field);
+    else to[key] = field.value;
+  }
 }
 
 /** The object without some of its fields. */

@@ -22,13 +22,15 @@ export function checkSchedules(plan: DatabasePlan): Finding[] {
     const fact = "no backup is scheduled: WAL grows without limit, and restores take ever longer";
     return [finding("PB012", "schedules", fact, 'set schedules.full, for instance { cron: "0 3 * * 0" }')];
   }
-  const alone = eachOf(plan.schedules, (schedule) => checkSchedule(schedule, plan));
-  if (alone.some(({ severity }) => severity === "error")) return alone;
-  const together = abstaining(
+  const named = eachOf(plan.schedules, (schedule) => checkNamed(schedule, plan));
+  const others = abstaining(
+    () => checkChosen(plan),
+    () => eachOf(plan.schedules, (schedule) => checkSchedule(schedule, plan)),
     () => checkMeetings(plan.schedules),
-    () => checkCoverage(plan),
+    // Which repositories get what follows from the names.
+    () => (named.length > 0 ? [] : checkCoverage(plan)),
   );
-  return [...abstaining(() => checkChosen(plan)), ...alone, ...together];
+  return [...named, ...others];
 }
 
 function checkChosen({ chosen }: DatabasePlan): Finding[] {
@@ -63,12 +65,11 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   const path = schedulePath(schedule);
   return abstaining(
     () => checkTime(schedule, path),
-    () => checkNamed(schedule, plan, path),
     () => checkAgain(schedule, plan, path),
   );
 }
 
-function checkNamed(schedule: Schedule, plan: DatabasePlan, path: string): Finding[] {
+function checkNamed(schedule: Schedule, plan: DatabasePlan): Finding[] {
   const names = plan.repositories.map((repository) => repository.name);
   const strangers = schedule.repositories.filter(
     (name) => !names.includes(name) && (findRepoIndex(name) === null || !names.includes(name)),
@@ -79,7 +80,7 @@ function checkNamed(schedule: Schedule, plan: DatabasePlan, path: string): Findi
       ? `${strangers.join(", ")} is not a repository of this database`
       : "the list of repositories is empty";
   const hint = `use names from ${names.join(", ")}, or leave it out for all`;
-  return [finding("PB026", `${path}.repositories`, fact, hint)];
+  return [finding("PB026", `${schedulePath(schedule)}.repositories`, fact, hint)];
 }
 
 /** It leaves out the repositories with a schedule of their own, unless it names them. */

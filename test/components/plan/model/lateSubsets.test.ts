@@ -1,0 +1,221 @@
+/**
+ * Random programs with a random part of their values late: a preview says a part of what it says when all values are
+ * known, in the same words, and what it shows of files and topology is the same.
+ */
+import { describe, expect, test } from "vitest";
+import { NIGHTLY } from "../../../../tools/parts/nightly";
+import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
+import { checkClusterPlan, planCluster } from "../../../../components/plan/cluster/planCluster";
+import { type Finding, findingText } from "../../../../components/plan/findings/findings";
+import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
+import { attempt, LateRead, readOr, view } from "../../../../components/plan/model/late";
+import type { ClusterDatabasePlan, HostPlan } from "../../../../components/plan/model/plan";
+import { resolveHost } from "../../../../components/plan/model/resolveDatabase";
+import { unknownMarker } from "../../../../components/plan/model/unknown";
+import { checkHost } from "../../../../components/plan/rules";
+import { topologyOf } from "../../../../components/plan/topology/topology";
+import { hostFilesOf } from "../../../../components/render/host/hostParts";
+import { fc } from "../../../harness/properties";
+import { declaredCluster } from "../../clusters";
+import { inputsOf, withInputs } from "../../deferredInputs";
+import { BUCKET, NAS, R2, settings } from "../../plans";
+
+const SHARED = {
+  archiveTimeoutSeconds: 45,
+  acknowledge: { mode: "named", repositories: ["repo1"] },
+  objectives: { rpoSeconds: 300, rtoMinutes: 90, pitrRtoMinutes: 95, pitrDays: 7, maxRepositoryGB: 100 },
+  drillChecks: {
+    heartbeat: { sql: "SELECT now()", database: "shop" },
+    assertions: [
+      { name: "orders", sql: "SELECT true" },
+      { name: "users", sql: "SELECT true" },
+    ],
+    backupAgeHours: 200,
+  },
+  drills: {
+    weekly: { cron: "0 5 * * 6", timeZone: "UTC", from: "repo2", pick: "newest", level: "quick", maxMinutes: 200 },
+    turns: { cron: "0 5 15 * *", repositories: ["repo1", "repo2"], elsewhere: true },
+  },
+  sizing: { databaseGiB: 10, walGiBPerDay: 2, changedGiBPerDay: 1, compressedTo: 0.4 },
+  streaming: { intervalSeconds: 9, synchronous: "named", repositories: ["repo1"], groupMilliseconds: 20 },
+  options: { "protocol-timeout": "3700" },
+};
+const COMMON = {
+  port: 8443,
+  uriStyle: "path",
+  quirks: "minio",
+  keyType: "shared",
+  facts: { versioning: true, immutableDays: 3, lockMode: "governance", undeleteDays: 8, storageClass: "STANDARD" },
+};
+const RICH = {
+  ...BUCKET,
+  at: { ...BUCKET.at, s3: { ...BUCKET.at.s3, ...COMMON } },
+  compress: { type: "gz", level: 4 },
+  bundle: true,
+  blockIncremental: true,
+  options: { "retention-archive": "3" },
+  schedules: { diff: { cron: "0 4 * * 3", timeZone: "Europe/Paris", jitterSeconds: 12, deadlineSeconds: 7200 } },
+};
+
+const HOST = {
+  ...settings(),
+  ...SHARED,
+  agent: true,
+  port: 5433,
+  user: "pg",
+  processMax: 3,
+  repositories: { repo1: NAS, repo2: RICH },
+  directories: { lib: "/opt/own/lib", units: "/etc/systemd/system", metrics: "/var/own/metrics" },
+  maintenance: { verify: { cron: "5 5 * * 5", enabled: true, samplePercent: 35 }, stale: {}, heal: { enabled: true } },
+  monitoring: { listen: "127.0.0.1:9854" },
+  postgres: { version: 17, install: true },
+} as unknown as HostSettings;
+
+const CLUSTER = {
+  ...declaredCluster(),
+  ...SHARED,
+  clusterName: "orders",
+  repositories: { repo1: RICH, repo2: R2 },
+  image: "registry.example.net/postgresql:18.2",
+  parameters: { shared_buffers: "1GB" },
+  sharedPreloadLibraries: ["pg_stat_statements"],
+  roles: { reader: { passwordSecret: "reader", disablePassword: false, comment: "reads" } },
+  poolers: { web: { type: "ro", instances: 3, poolMode: "transaction" } },
+  snapshots: { online: false, cron: "0 7 * * *", keepDays: 5, acceptDowntime: true },
+  sidecar: { cpu: "150m", memory: "500Mi" },
+  processMax: 3,
+  bootstrap: {
+    recovery: {
+      stanza: "ledger",
+      repositories: { repo1: RICH, repo2: R2 },
+      from: ["repo2"],
+      continueArchive: false,
+      target: { time: "2026-11-20T06:40:59Z" },
+    },
+  },
+  primaryUpdateStrategy: "supervised",
+  spec: { instances: 3, primaryUpdateMethod: "switchover", postgresql: { parameters: { work_mem: "8MB" } } },
+  staleCheck: { cron: "21 * * * *", timeZone: "Europe/Rome" },
+} as unknown as DeclaredCluster;
+
+/** Other values of the same type, most of them mistakes. */
+const OTHERS: Readonly<Record<string, readonly unknown[]>> = {
+  number: [0, -1, 1, 2, 1e6],
+  string: ["", "a b", "x", "primary", "any", "/p", "* * * * *", "repo9"],
+  boolean: [true, false],
+};
+
+interface Program {
+  readonly changed: readonly (readonly [path: string, index: number])[];
+  readonly left: readonly string[];
+  readonly late: readonly string[];
+}
+
+function programs(paths: readonly string[], sections: readonly string[]): fc.Arbitrary<Program> {
+  return fc.record({
+    changed: fc.array(fc.tuple(fc.constantFrom(...paths), fc.nat(20)), { maxLength: 4 }),
+    left: fc.subarray([...sections], { maxLength: 3 }),
+    late: fc.subarray([...paths], { minLength: 1, maxLength: 6 }),
+  });
+}
+
+function made<T extends object>(base: T, { changed, late, left }: Program): { readonly known: T; readonly late: T } {
+  const rest = Object.fromEntries(Object.entries(base).filter(([name]) => !left.includes(name))) as T;
+  const known = changed.reduce(
+    (values, [path, index]) =>
+      withInputs(values, [path], (value) => {
+        const others = OTHERS[typeof value];
+        return others === undefined ? value : others[index % others.length];
+      }),
+    rest,
+  );
+  let next = 0;
+  return { known, late: withInputs(known, late, () => unknownMarker(next++)) };
+}
+
+/** What is known of it, beside the same part of the other one. */
+function knownParts(late: unknown, known: unknown): [shown: unknown, expected: unknown][] {
+  if (typeof late !== "object" || late === null) return [[late, known]];
+  return Object.keys(late).flatMap((key) => {
+    const value = attempt(() => (late as Record<string, unknown>)[key]);
+    return value instanceof LateRead ? [] : knownParts(value, (known as Record<string, unknown> | undefined)?.[key]);
+  });
+}
+
+function expectSame(late: () => unknown, known: () => unknown): void {
+  const shown = attempt(late);
+  if (shown instanceof LateRead) return;
+  const parts = knownParts(shown, known());
+  expect(parts.map(([value]) => value)).toEqual(parts.map(([, value]) => value));
+}
+
+function expectPart(late: readonly Finding[], known: readonly Finding[]): void {
+  const all = known.map(findingText);
+  expect(late.map(findingText).filter((text) => !all.includes(text))).toEqual([]);
+}
+
+/** Copies say themselves that they are minimums. */
+function shownTopology(plan: HostPlan | ClusterDatabasePlan): object {
+  const { copies: _copies, ...others } = topologyOf(plan);
+  return others;
+}
+
+/** False for a value that no rule refuses, and that the runtime's own files cannot have. */
+function canRender(plan: HostPlan): boolean {
+  try {
+    hostFilesOf(plan);
+    return true;
+  } catch (error) {
+    if (error instanceof LateRead) throw error;
+    return false;
+  }
+}
+
+const RUNS = NIGHTLY ? 5000 : 50;
+const SECTIONS = ["drills", "drillChecks", "objectives", "sizing", "streaming", "schedules", "options", "acknowledge"];
+const pathsOf = (type: string, values: object): string[] => inputsOf(type, values).paths.map(({ path }) => path);
+
+describe("a part of what is known, and nothing else", () => {
+  test("of a host", () => {
+    const paths = pathsOf("PostgresHostArgs", HOST);
+    const property = fc.property(programs(paths, [...SECTIONS, "maintenance", "monitoring", "postgres"]), (program) => {
+      const { known, late } = made(HOST, program);
+      const plan = resolveHost("ledger", known, "/usr/bin/node");
+      const part = resolveHost("ledger", view(late), "/usr/bin/node");
+      const findings = checkHost(plan);
+      expectPart(checkHost(part), findings);
+      if (findings.some(({ severity }) => severity === "error") || !canRender(plan)) return;
+      expectSame(
+        () => shownTopology(part),
+        () => shownTopology(plan),
+      );
+      expectSame(
+        () => hostFilesOf(part).map(({ path }) => path),
+        () => hostFilesOf(plan).map(({ path }) => path),
+      );
+      for (const file of readOr(() => hostFilesOf(part), []))
+        expectSame(
+          () => file.text,
+          () => hostFilesOf(plan).find(({ path }) => path === file.path)?.text,
+        );
+    });
+    fc.assert(property, { numRuns: RUNS });
+  });
+
+  test("of a cluster", () => {
+    const paths = pathsOf("CnpgClusterArgs", CLUSTER);
+    const property = fc.property(programs(paths, [...SECTIONS, "bootstrap", "snapshots", "spec"]), (program) => {
+      const { known, late } = made(CLUSTER, program);
+      const plan = planCluster("orders", known);
+      const part = planCluster("orders", view(late));
+      const findings = checkClusterPlan(plan, false);
+      expectPart(checkClusterPlan(part, false), findings);
+      if (findings.some(({ severity }) => severity === "error")) return;
+      expectSame(
+        () => shownTopology(part.database),
+        () => shownTopology(plan.database),
+      );
+    });
+    fc.assert(property, { numRuns: RUNS });
+  });
+});
