@@ -8,9 +8,10 @@ import { type BackupError, fail, isError, nullOn, toBackupError } from "../../ba
 import { isSameDirectory } from "../../local/sameDirectory";
 import { openSeenWal } from "../../local/seenWal";
 import { stockSpool } from "../../local/spool";
-import { archivePush, UNKNOWN_CLUSTER } from "../../operations/archivePush/archivePush";
+import { archivePush } from "../../operations/archivePush/archivePush";
 import { dropWhenFull } from "../../operations/archivePush/dropWal";
 import { settleInherited } from "../../operations/heal/inheritedWal";
+import { UNKNOWN_CLUSTER } from "../../operations/shared/identity";
 import { openLocalWal } from "../../operations/shared/localWal";
 import { PushQueue } from "../../operations/archivePush/pushQueue";
 import { listReady } from "../../postgres/archiveStatus";

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../base/clock";
 import type { Repository } from "../../repository/repository";
-import { findBeside, type StoredWal } from "../../repository/walStore";
+import { findBeside, listWal, type StoredWal } from "../../repository/walStore";
 
 /**
  * How long a listing answers before a push. It misses another host's segment that arrives meanwhile; the listing after
@@ -13,6 +13,8 @@ import { findBeside, type StoredWal } from "../../repository/walStore";
 const LISTED_MS = 500;
 /** Hexadecimal digits of a segment's name less one: sixteen segments share them. */
 const NEIGHBOURS_LENGTH = 23;
+/** The directory of a segment or backup label. */
+const SEGMENT_DIRECTORY = /^[0-9A-F]{16}(?=[0-9A-F]{8})/;
 
 interface Listing {
   readonly location: string;
@@ -77,6 +79,30 @@ export class Neighbours {
       if (this.#latest === listing) this.#latest = undefined;
     });
     return stored;
+  }
+}
+
+/** Names in an archive as first listed. One listing covers a directory of up to 256 segments. */
+export class ListedNames {
+  readonly #repo: Repository;
+  readonly #names = new Map<string, Set<string>>();
+
+  constructor(repo: Repository) {
+    this.#repo = repo;
+  }
+
+  /** Always false for histories, which are in no such directory. */
+  async has(name: string, { archiveId }: { readonly archiveId: string }): Promise<boolean> {
+    const directory = SEGMENT_DIRECTORY.exec(name)?.[0];
+    if (directory === undefined) return false;
+    const key = `${archiveId}/${directory}`;
+    let names = this.#names.get(key);
+    if (names === undefined) {
+      names = new Set();
+      for await (const stored of listWal(this.#repo, archiveId, directory)) names.add(stored.name);
+      this.#names.set(key, names);
+    }
+    return names.has(name);
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * Pushes all files that wait in pg_wal into every repository, as long as the process lives.
  *
- * The agent and the background process of `archive-async` share it: a list of ready files, and `process-max` workers
- * per repository. A worker takes the oldest file that its repository lacks; a requested file comes first. A repository
+ * The agent, the background process of `archive-async` and the command without both share it: a list of ready files,
+ * and `process-max` workers per repository. A worker takes the oldest file that its repository lacks; a requested file comes first. A repository
  * that fails pauses, longer each time, and is tried at once when PostgreSQL asks; the others never wait for it. The
  * policy decides about a request as soon as it can. What a repository then still lacks is recorded as missing before
  * the answer, and its workers continue. A conflict (45) pauses its repository for everything but requested files:
@@ -22,8 +22,9 @@ import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
 import type { WalClaims } from "../heal/heal";
-import type { ClusterIdentity } from "../shared/identity";
+import { type ClusterIdentity, UNKNOWN_CLUSTER } from "../shared/identity";
 import { recordingConflict } from "./conflicts";
+import { ListedNames } from "./neighbours";
 import { WalPreparer } from "./prepareWal";
 import type { OpenArchive } from "../shared/knownWal";
 import { PushTarget } from "./pushWal";
@@ -32,7 +33,8 @@ import { identifyWal, type PackedWal, type PackWalJob } from "./walFile";
 
 export interface PushQueueOptions {
   readonly walDirectory: string;
-  readonly cluster: ClusterIdentity;
+  /** Null without a pg_control or header to compare with: then each repository's own identity counts. */
+  readonly cluster: ClusterIdentity | null;
   readonly headerCheck: boolean;
   /** Size of the cluster's segments, from pg_control; absent: as the segment's header says. */
   readonly segmentSizeBytes?: number | undefined;
@@ -47,7 +49,21 @@ export interface PushQueueOptions {
   /** Reads and compresses segments in other threads; absent: in this one. */
   readonly pack?: (job: PackWalJob) => Promise<PackedWal>;
   /** Called for each file that a repository's archive now has. */
-  readonly onStored?: (repoIndex: number, walName: string) => void;
+  readonly onStored?: (repoIndex: number, walName: string, stored: "pushed" | "present") => void;
+  /** Absent: the queue outlives its requests. */
+  readonly single?: SingleRequest;
+}
+
+/**
+ * For a process that ends after one request. Its workers do not continue, so a repository that answers gets the whole
+ * grace even if it is behind: it would never catch up if every call cut it off. A file ahead whose name is stored is
+ * not read, or each call would hash all waiting files; its content is checked when PostgreSQL requests it.
+ */
+interface SingleRequest {
+  /** Holds the requested file. */
+  readonly preparer: WalPreparer;
+  /** Asked before a file is pushed ahead. */
+  mayPushAhead(): boolean;
 }
 
 /** A lock to hold during every write. `enter` is called for each file and throws when the lock is not available. */
@@ -74,6 +90,8 @@ export interface WorkerStatus {
 
 interface FileState {
   stored: "pushed" | "present" | null;
+  /** Nobody has requested it, and this process need not push it. */
+  left: boolean;
   /** Where and when it was stored or last seen; meaningless while `stored` is null. */
   seenAtMs: number;
   seenEpoch: number;
@@ -102,6 +120,7 @@ interface RepositoryWorker {
   readonly repo: Repository;
   readonly target: PushTarget;
   readonly seen: SeenWal;
+  readonly names: ListedNames;
   openedAtMs: number;
   pauseMs: number;
   pausedUntilMs: number;
@@ -131,6 +150,8 @@ const SAVE_SEEN_MS = 30_000;
 const UNSEEN_FACTOR = 3;
 /** Prepared files held in addition to those in transfer. */
 const HELD_MORE = 2;
+/** Grace of a {@link SingleRequest} for repositories that are behind and silent: they are probably down. */
+const BEHIND_GRACE_MS = 500;
 
 export class PushQueue implements WalClaims {
   readonly #options: PushQueueOptions;
@@ -142,7 +163,8 @@ export class PushQueue implements WalClaims {
   readonly #files = new Map<string, QueuedFile>();
   #order: readonly QueuedFile[] = [];
   readonly #waiters = new Set<() => void>();
-  readonly #loops: readonly Promise<void>[];
+  /** By repository. */
+  readonly #loops: ReadonlyMap<number, Promise<unknown>>;
   #closed = false;
   #seenSavedAtMs: number;
 
@@ -159,19 +181,21 @@ export class PushQueue implements WalClaims {
     this.#lock = lock;
     this.#ctx = ctx;
     const specs = [...new Map(repos.map(({ compress }) => [`${compress.type}:${compress.level}`, compress])).values()];
-    const { walDirectory, headerCheck, segmentSizeBytes, processMax, cluster, pack } = options;
+    const { walDirectory, headerCheck, segmentSizeBytes, processMax, cluster, pack, single } = options;
     const held = {
       heldMax: processMax + HELD_MORE,
       kindCount: specs.length,
       ...(pack === undefined ? {} : { pack: { specs, run: pack } }),
     };
-    this.#preparer = new WalPreparer({ walDirectory, headerCheck, segmentSizeBytes, ...held }, cluster);
+    this.#preparer =
+      single?.preparer ?? new WalPreparer({ walDirectory, headerCheck, segmentSizeBytes, ...held }, cluster);
     this.#workers = repos.map((repo) => {
       const seen = options.seen?.load(repo.key) ?? new Map();
       return {
         repo,
         target: new PushTarget(repo, ctx, seen),
         seen,
+        names: new ListedNames(repo),
         openedAtMs: Number.NEGATIVE_INFINITY,
         pauseMs: 0,
         pausedUntilMs: 0,
@@ -183,7 +207,21 @@ export class PushQueue implements WalClaims {
       };
     });
     this.#seenSavedAtMs = ctx.clock.monotonicMs();
-    this.#loops = this.#workers.flatMap((worker) => Array.from({ length: processMax }, () => this.#work(worker)));
+    this.#loops = new Map(
+      this.#workers.map((worker) => [
+        worker.repo.key,
+        Promise.all(Array.from({ length: processMax }, () => this.#work(worker))),
+      ]),
+    );
+  }
+
+  /** Of the records of missing WAL. */
+  get #cluster(): ClusterIdentity {
+    return this.#options.cluster ?? UNKNOWN_CLUSTER;
+  }
+
+  get #repoIndexes(): readonly number[] {
+    return this.#workers.map(({ repo }) => repo.key);
   }
 
   /** Lists the files that are ready now and may be pushed before a request. Reads one directory. */
@@ -231,7 +269,7 @@ export class PushQueue implements WalClaims {
         const graceEndMs = satisfiedAtMs === null ? Number.POSITIVE_INFINITY : satisfiedAtMs + this.#graceMs(settled);
         if (settled.size === this.#workers.length || nowMs >= Math.min(deadlineMs, graceEndMs))
           return this.#answer(file, policy, settled, timeoutMs);
-        if (this.#closed && !this.#isBusy(file))
+        if (this.#closed && (this.#ctx.signal.aborted || !this.#isBusy(file)))
           throw fail("term", `terminated while pushing ${name}`, { retryable: true });
         await this.#change(Math.min(deadlineMs, graceEndMs) - nowMs);
       }
@@ -240,12 +278,15 @@ export class PushQueue implements WalClaims {
     }
   }
 
-  /** Waits until every healthy repository holds all ready files, `limitMs` at most. */
-  async drain(limitMs: number): Promise<void> {
+  /** Waits until every healthy repository, or of those named, holds all ready files, `limitMs` at most. */
+  async drain(limitMs: number, repoIndexes = this.#repoIndexes): Promise<void> {
     const endMs = this.#ctx.clock.monotonicMs() + limitMs;
-    const isDone = (worker: RepositoryWorker): boolean =>
-      worker.error !== null ||
-      this.#order.every((file) => file.fatal !== null || file.states.get(worker.repo.key)?.stored !== null);
+    const isOver = (file: QueuedFile, state: FileState | undefined): boolean =>
+      file.fatal !== null || state?.stored !== null || state.left;
+    const isDone = ({ error, repo }: RepositoryWorker): boolean =>
+      error !== null ||
+      !repoIndexes.includes(repo.key) ||
+      this.#order.every((file) => isOver(file, file.states.get(repo.key)));
     while (!this.#closed && !this.#workers.every(isDone)) {
       const leftMs = endMs - this.#ctx.clock.monotonicMs();
       if (leftMs <= 0) return;
@@ -274,11 +315,11 @@ export class PushQueue implements WalClaims {
     this.#notify();
   }
 
-  /** Starts nothing new; waits until transfers have finished or `signal` aborts. */
-  async close(signal: AbortSignal): Promise<void> {
+  /** Starts nothing new; waits until transfers, or those into `repoIndexes`, have finished or `signal` aborts. */
+  async close(signal: AbortSignal, repoIndexes = this.#repoIndexes): Promise<void> {
     this.#closed = true;
     this.#notify();
-    await Promise.race([Promise.all(this.#loops), untilAborted(signal)]);
+    await Promise.race([Promise.all(repoIndexes.map((key) => this.#loops.get(key))), untilAborted(signal)]);
     this.#saveSeen();
   }
 
@@ -322,7 +363,7 @@ export class PushQueue implements WalClaims {
       const state = file.states.get(worker.repo.key);
       if (state === undefined || state.stored !== null || state.busy || worker.inHand.has(file.name)) continue;
       if (state.urgent && file.requests > 0) return { file, state };
-      if (!file.ready) continue;
+      if (!file.ready || state.left) continue;
       if (state.failures === 0) fresh ??= { file, state };
       else if (nowMs >= state.retryAtMs) retry ??= { file, state };
     }
@@ -405,26 +446,37 @@ export class PushQueue implements WalClaims {
   }
 
   async #pushThrough(worker: RepositoryWorker, file: QueuedFile, state: FileState, onSent: () => void): Promise<void> {
-    const { cluster } = this.#options;
+    const { single } = this.#options;
+    if (single !== undefined && file.requests === 0) {
+      const isStored = (): Promise<boolean> => this.#isNameStored(worker, file.name);
+      state.left = (await this.#blaming(worker, file, isStored)) || !single.mayPushAhead();
+      if (state.left) return;
+    }
     // A read error is not the repository's: it does not pause.
     const wal = await this.#preparer.prepare(file.name);
-    try {
+    await this.#blaming(worker, file, async () => {
       const archive = await this.#openArchive(worker);
       const push = (): Promise<"pushed" | "present"> => worker.target.push(wal, archive, onSent);
-      const stored = await recordingConflict(this.#missingWal, worker.repo.key, wal, cluster, push);
+      const stored = await recordingConflict(this.#missingWal, worker.repo.key, wal, this.#cluster, push);
       this.#setStored(worker, state, stored);
       file.fileId = wal.fileId;
       file.sha1 = wal.sha1;
       file.sizeBytes = wal.sizeBytes;
-      this.#missingWal.remove(worker.repo.key, file.name, cluster);
-      this.#options.onStored?.(worker.repo.key, file.name);
-      this.#ctx.log.detail(`${worker.repo.name}: ${state.stored} ${file.name}`);
-      if (!this.#isInConflict(worker)) {
-        if (worker.error !== null) this.#ctx.log.info(`${worker.repo.name} accepts WAL again`);
-        worker.error = null;
-      }
-      worker.pauseMs = 0;
-      worker.pausedUntilMs = 0;
+      this.#missingWal.remove(worker.repo.key, file.name, this.#cluster);
+      this.#options.onStored?.(worker.repo.key, file.name, stored);
+      this.#ctx.log.detail(`${worker.repo.name}: ${stored} ${file.name}`);
+      this.#resume(worker);
+    });
+  }
+
+  async #isNameStored(worker: RepositoryWorker, name: string): Promise<boolean> {
+    return worker.names.has(name, await this.#openArchive(worker));
+  }
+
+  /** Runs requests to a repository, which pauses if they fail. */
+  async #blaming<T>(worker: RepositoryWorker, file: QueuedFile, requests: () => Promise<T>): Promise<T> {
+    try {
+      return await requests();
     } catch (thrown) {
       const error = toBackupError(thrown);
       worker.target.forget();
@@ -436,11 +488,18 @@ export class PushQueue implements WalClaims {
     }
   }
 
+  #resume(worker: RepositoryWorker): void {
+    if (!this.#isInConflict(worker)) {
+      if (worker.error !== null) this.#ctx.log.info(`${worker.repo.name} accepts WAL again`);
+      worker.error = null;
+    }
+    worker.pauseMs = 0;
+    worker.pausedUntilMs = 0;
+  }
+
   /** True as long as a conflict that paused the worker lasts. */
   #isInConflict({ error, repo }: RepositoryWorker): boolean {
-    return (
-      isError(error, "archiveDuplicate") && this.#missingWal.listConflicts(repo.key, this.#options.cluster).length > 0
-    );
+    return isError(error, "archiveDuplicate") && this.#missingWal.listConflicts(repo.key, this.#cluster).length > 0;
   }
 
   /** A large segment is read while it is sent: if it changed meanwhile, the repository is not to blame. */
@@ -454,6 +513,8 @@ export class PushQueue implements WalClaims {
     if (isError(error, "fileInvalid") && this.#isOfSource(error, file)) file.fatal = error;
     state.failures++;
     state.error = error;
+    // PostgreSQL will request it by name; then its error counts.
+    state.left = this.#options.single !== undefined && file.requests === 0;
     // A conflict ends when somebody removes a file.
     const pauseMs = isError(error, "archiveDuplicate") ? PAUSE_MS_MAX : PAUSE_FIRST_MS;
     state.retryAtMs = this.#ctx.clock.monotonicMs() + pauseMs;
@@ -462,7 +523,8 @@ export class PushQueue implements WalClaims {
 
   #pause(worker: RepositoryWorker, error: BackupError): void {
     const nowMs = this.#ctx.clock.monotonicMs();
-    if (worker.error === null)
+    // A single request reports it with its answer.
+    if (worker.error === null && this.#options.single === undefined)
       this.#ctx.log.warn(`${repoErrorLine(worker.repo.key, error)}\nretrying; the other repositories are not affected`);
     worker.error = error;
     if (nowMs < worker.pausedUntilMs) return;
@@ -486,11 +548,7 @@ export class PushQueue implements WalClaims {
 
   #isSatisfied(policy: AcknowledgePolicy, settled: ReadonlyMap<number, RepoResult<unknown>>): boolean {
     const holding = [...settled.values()].filter((result) => result.ok).map((result) => result.repoIndex);
-    return isSatisfied(
-      policy,
-      this.#workers.map((worker) => worker.repo.key),
-      new Set(holding),
-    );
+    return isSatisfied(policy, this.#repoIndexes, new Set(holding));
   }
 
   /**
@@ -498,16 +556,19 @@ export class PushQueue implements WalClaims {
    * archiving.
    */
   #graceMs(settled: ReadonlyMap<number, unknown>): number {
+    const { graceMs, single } = this.#options;
     const open = this.#workers.filter(({ repo }) => !settled.has(repo.key));
-    return open.every((worker) => this.#isBehind(worker)) ? 0 : this.#options.graceMs;
+    const isCut = (worker: RepositoryWorker): boolean =>
+      this.#isBehind(worker) && (single === undefined || worker.archive === null);
+    if (!open.every(isCut)) return graceMs;
+    return single === undefined ? 0 : Math.min(graceMs, BEHIND_GRACE_MS);
   }
 
   /** A conflict alone delays no other file. */
   #isBehind({ error, repo }: RepositoryWorker): boolean {
     if (error !== null && !isError(error, "archiveDuplicate")) return true;
-    const { cluster } = this.#options;
-    const conflicts = new Set(this.#missingWal.listConflicts(repo.key, cluster));
-    return this.#missingWal.list(repo.key, cluster).some((name) => !conflicts.has(name));
+    const conflicts = new Set(this.#missingWal.listConflicts(repo.key, this.#cluster));
+    return this.#missingWal.list(repo.key, this.#cluster).some((name) => !conflicts.has(name));
   }
 
   #answer(
@@ -530,10 +591,9 @@ export class PushQueue implements WalClaims {
     });
     const { accepted, reposBehind } = decide(policy, results);
     for (const repoIndex of reposBehind) {
-      this.#missingWal.add(repoIndex, file.name, this.#options.cluster, file.sha1 ?? undefined);
+      this.#missingWal.add(repoIndex, file.name, this.#cluster, file.sha1 ?? undefined);
       // It may have arrived while the record was written.
-      if (file.states.get(repoIndex)?.stored !== null)
-        this.#missingWal.remove(repoIndex, file.name, this.#options.cluster);
+      if (file.states.get(repoIndex)?.stored !== null) this.#missingWal.remove(repoIndex, file.name, this.#cluster);
     }
     return { results, accepted, reposBehind, error: accepted ? null : pushError(results) };
   }
@@ -554,6 +614,7 @@ export class PushQueue implements WalClaims {
     if (known !== undefined) return known;
     const fresh = (): FileState => ({
       stored: null,
+      left: false,
       seenAtMs: 0,
       seenEpoch: 0,
       busy: false,

@@ -14,6 +14,9 @@ export interface ClusterIdentity {
   readonly systemId: bigint;
 }
 
+/** Records missing WAL of a cluster that neither pg_control nor a WAL header names. */
+export const UNKNOWN_CLUSTER: ClusterIdentity = { version: "0", systemId: 0n };
+
 /** The archive id for the cluster's new WAL. @throws archiveMismatch (44) when the archive is another cluster's */
 export function checkArchive(repo: Repository, info: ArchiveInfo, cluster: ClusterIdentity): string {
   const current = currentHistory(info);

@@ -16,7 +16,7 @@ import {
   walBytes,
   walName,
 } from "../repository/support";
-import { readable } from "./archive";
+import { readable, store } from "./archive";
 
 it("files in transfer ahead arrive, although the requested segment is already acknowledged", async () => {
   const folder = temporaryFolder();
@@ -82,4 +82,7 @@ it("nothing is pushed ahead while another process archives, which is checked onc
   expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 0 });
   expect(asked).toBe(1);
   for (const repo of repos) expect(await readable(repo)).toEqual([walName(1)]);
+  for (const repo of repos) await store(repo, 2, 3);
+  expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 0 });
+  expect(asked).toBe(1);
 });

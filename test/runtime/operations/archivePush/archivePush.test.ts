@@ -233,6 +233,20 @@ describe("archive-push with a repository that fails", () => {
     });
   });
 
+  it("is named once, by the answer: this process does not retry", async () => {
+    second.breakDown(away);
+    await push(1);
+    expect(ctx.lines.filter(({ level }) => level === "warn")).toEqual([]);
+  });
+
+  it("with an unreadable file ahead: ends as soon as the other one has what can be read", async () => {
+    second.breakDown(away);
+    for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
+    rmSync(join(walDirectory, walName(2)));
+    expect(await push(1)).toMatchObject({ accepted: false, aheadCount: 1 });
+    expect(await held(repos[0] as Repository, [1, 3])).toEqual([1, 3]);
+  });
+
   it("ahead of a request: its worker stops looking ahead, and the call succeeds", async () => {
     for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
     second.plan("putStream", { kind: "error", error: away }, { path: new RegExp(walName(2)) });
@@ -277,6 +291,18 @@ describe("archive-push with a repository that hangs", () => {
     await ctx.clock.until(run);
     expect(ctx.clock.monotonicMs() - beganMs).toBeLessThan(4000);
     expect(missingWal.list(2)).toEqual([walName(0), walName(1)]);
+  });
+
+  it("after it has answered, and is already behind: waits as long as for any other one", async () => {
+    missingWal.add(2, walName(0), CLUSTER);
+    second.plan("putStream", { kind: "hang", signal: forever }, { path: WRITES });
+    const run = push(1, { acknowledge: { mode: "any", repoIndexes: [] } });
+    await eventually("the transfer is begun", async () => second.calls("putStream").length === 1);
+    await eventually("repo1 holds the segment", async () => (await held(repos[0] as Repository, [1])).length === 1);
+    await ctx.clock.advance(4900);
+    await pause(10);
+    expect(missingWal.list(2)).toEqual([walName(0)]);
+    expect(await ctx.clock.until(run)).toMatchObject({ accepted: true, reposBehind: [2] });
   });
 
   it("and policy all: 104 that names it after the timeout; meanwhile the other one keeps up", async () => {
