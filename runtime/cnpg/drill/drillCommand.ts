@@ -1,18 +1,12 @@
 /**
  * `cnpg-drill`: a fire drill of a CloudNativePG cluster. The operator and the plugin restore one repository and one
- * backup into a throw-away Cluster beside production, as in a real restore. The drill checks and times the result, then
- * removes all of it. It only queries production and never changes it.
- *
- * Only the drilled repository supplies files and WAL. The drill's own errors end in its record. It throws only errors
- * that keep a drill from starting (another one runs, missing rights).
+ * backup into a throw-away Cluster beside production, as in a real restore.
  */
-import { withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
-import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { fail, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
 import { silentLog } from "../../base/log";
-import type { Command, CommandHost, Invocation, MachineAccess, ProgramAccess } from "../../commands/host";
-import type { Config } from "../../config/types";
+import type { Command, CommandHost, Invocation, MachineAccess } from "../../commands/host";
 import {
   checkAssertion,
   checkCollations,
@@ -22,19 +16,18 @@ import {
   type Outcome,
   timedCheck,
 } from "../../operations/drill/checks";
-import { choose, type Chosen } from "../../operations/drill/chooseBackup";
-import { askedDrill, type AskedDrill, objectivesOf } from "../../operations/drill/askedDrill";
+import type { Chosen } from "../../operations/drill/chooseBackup";
+import { askedDrill, type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
 import { attackDrill } from "../../operations/drill/attackDrill";
+import { comparable, drill, type DrillRun, type DrillVenue, recordRpo } from "../../operations/drill/drill";
 import { saveDrill } from "../../operations/drill/history";
-import { DrillJournal } from "../../operations/drill/drillJournal";
-import { measureRpo, type Replayed } from "../../operations/drill/measure";
-import { askProduction, type ProductionFacts } from "../../operations/drill/production";
+import type { Replayed } from "../../operations/drill/measure";
+import type { ProductionFacts } from "../../operations/drill/production";
 import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { prepareRoot } from "../../operations/drill/scratch";
 import { drillText } from "../../operations/drill/drillReport";
 import { surveyStream } from "../../operations/stream/survey";
 import { Session } from "../../postgres/session";
-import type { Repository } from "../../repository/repository";
 import { throwAwayCluster } from "./drillCluster";
 import {
   awaitConnection,
@@ -80,14 +73,8 @@ async function makeDrill(host: CommandHost, asked: AskedRestore, ctx: Context): 
   // Its own signal: the Cluster is removed even after the signal to end.
   const api = await openKubernetes(kubernetes, new AbortController().signal);
   await clearName(api, name, cluster, jobUid, ctx);
-  const drill = new ClusterDrill(
-    { api, repos: host.repositories(), openProduction: (database) => openProduction(host, api, database) },
-    asked,
-    host,
-    ctx,
-  );
-  await withTimeTo(asked.maxMinutes * MINUTE_MS, ctx.clock, (enough) => drill.make(enough));
-  return drill.record();
+  const venue = new ClusterVenue(api, host, ctx);
+  return drill(venue, host.repositories(), drillOptions(host.config, asked, host.process.beganMs), ctx);
 }
 
 /** Needs neither Kubernetes nor a Cluster. */
@@ -130,77 +117,37 @@ async function openProduction(
 
 type AskedRestore = AskedDrill & { readonly pick: DrillPick | undefined };
 
-interface ClusterDrillDeps {
-  readonly api: KubernetesApi;
-  readonly repos: readonly Repository[];
-  /** A session with production that the caller closes. */
-  openProduction(database?: string): Promise<Session>;
-}
-
-class ClusterDrill {
-  readonly #deps: ClusterDrillDeps;
-  readonly #asked: AskedRestore;
-  readonly #config: Config;
+class ClusterVenue implements DrillVenue {
+  readonly #api: KubernetesApi;
+  readonly #host: Invocation & MachineAccess;
+  /** Without the signal to end. */
   readonly #ctx: Context;
-  readonly #journal: DrillJournal;
+  #made: MadeCluster | null = null;
+  #server: ThrowAway | null = null;
 
-  constructor(
-    deps: ClusterDrillDeps,
-    asked: AskedRestore,
-    { config, process }: Invocation & ProgramAccess,
-    ctx: Context,
-  ) {
-    this.#deps = deps;
-    this.#asked = asked;
-    this.#config = config;
+  constructor(api: KubernetesApi, host: Invocation & MachineAccess, ctx: Context) {
+    this.#api = api;
+    this.#host = host;
     this.#ctx = ctx;
-    const { settings, stanza = "" } = config;
-    const { beganMs } = process;
-    this.#journal = new DrillJournal(
-      { stanza, level: asked.level, objectivesOf: (turn) => objectivesOf(settings, turn), beganMs },
-      ctx,
-    );
   }
 
-  record(): DrillRecord {
-    return this.#journal.record();
+  openProduction(database?: string): Promise<Session> {
+    return openProduction(this.#host, this.#api, database);
   }
 
-  /** Never throws: failures are in the record. */
-  async make(enough: AbortSignal): Promise<void> {
-    const ctx = { ...this.#ctx, signal: AbortSignal.any([this.#ctx.signal, enough]) };
-    const journal = this.#journal;
-    let made: MadeCluster | null = null;
-    try {
-      const { repoIndex, set } = this.#config;
-      const { maxBytes, pick, repoIndexes } = this.#asked;
-      const chosen = await choose(this.#deps.repos, { repoIndex, repoIndexes, set, pick, maxBytes }, journal, ctx);
-      const asked = this.#askProduction(chosen, ctx).catch(() => null);
-      journal.next("create");
-      made = await this.#create(chosen, await lastWal(chosen, ctx));
-      const server = await awaitConnection(this.#deps.api, made, journal, ctx);
-      journal.connected();
-      journal.restoredBytes = chosen.picked.backup.sizeBytes;
-      journal.next("checks");
-      await awaitReady(this.#deps.api, made, ctx);
-      await this.#check(chosen, server, await asked, ctx);
-    } catch (error) {
-      const state = made === null || !enough.aborted ? "" : await stateOf(this.#deps.api, made);
-      journal.fail(
-        journal.phase,
-        enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong(state) : toBackupError(error),
-      );
-    }
-    journal.next("delete");
-    await this.#remove(made);
-    journal.next("end");
-    journal.judge();
+  async restore(run: DrillRun): Promise<void> {
+    const { chosen, ctx, journal } = run;
+    journal.next("create");
+    this.#made = await this.#create(run, await lastWal(chosen, ctx));
+    this.#server = await awaitConnection(this.#api, this.#made, journal, ctx);
+    journal.restoredBytes = chosen.picked.backup.sizeBytes;
   }
 
   /** Derived from production's current Cluster. */
-  async #create({ info, picked, repo }: Chosen, newestWal: string | null): Promise<MadeCluster> {
-    const { api } = this.#deps;
-    const { cluster = "", job, jobUid, name = "", resources } = this.#config.clusterDrill;
+  async #create({ chosen, journal, options }: DrillRun, newestWal: string | null): Promise<MadeCluster> {
+    const { info, picked, repo } = chosen;
+    const api = this.#api;
+    const { cluster = "", job, jobUid, name = "", resources } = this.#host.config.clusterDrill;
     const production = await api.find(CLUSTERS, cluster);
     if (production === null)
       throw fail("optionInvalidValue", `there is no Cluster '${cluster}' in namespace '${api.namespace}'`);
@@ -208,9 +155,9 @@ class ClusterDrill {
     const request = {
       name,
       resources,
-      drillId: this.#journal.id,
+      drillId: journal.id,
       job: job === undefined || jobUid === undefined ? null : { name: job, uid: jobUid },
-      untilMs: this.#journal.beganAtMs + this.#asked.maxMinutes * MINUTE_MS + END_MS,
+      untilMs: journal.beganAtMs + options.maxMinutes * MINUTE_MS + END_MS,
       repoIndex: repo.key,
       picked,
       newestWal,
@@ -219,14 +166,11 @@ class ClusterDrill {
     return makeCluster(api, throwAwayCluster(production, request));
   }
 
-  /** Only a cluster with the same identity is the source of the backup. */
-  async #askProduction({ info, picked }: Chosen, ctx: Context): Promise<ProductionFacts | null> {
-    const facts = await askProduction((database) => this.#deps.openProduction(database), ctx);
-    const own = info.history.find(({ id }) => id === picked.backup.dbId);
-    return facts !== null && facts.systemId === own?.systemId ? facts : null;
-  }
-
-  async #check(chosen: Chosen, server: ThrowAway, production: ProductionFacts | null, ctx: Context): Promise<void> {
+  async check(run: DrillRun, production: ProductionFacts | null): Promise<void> {
+    const [made, server] = [this.#made, this.#server];
+    if (made === null || server === null) return;
+    const { ctx, journal } = run;
+    await awaitReady(this.#api, made, ctx);
     // A running query fails at once when the time is over.
     const stop = (): void => void server.close();
     ctx.signal.addEventListener("abort", stop, { once: true });
@@ -234,54 +178,31 @@ class ClusterDrill {
     try {
       const major = Math.floor(Number((await session.facts()).version));
       const replayed = await findReplayed(session, major, ctx);
-      await this.#measureRpo(chosen, server, production, replayed, ctx);
-      this.#journal.keep(await this.#checksOf(chosen, server, session, production, replayed, ctx));
+      await recordRpo(
+        run,
+        production,
+        async () => replayed,
+        (database) => server.connect(database),
+      );
+      journal.keep(await this.#checksOf(run, server, session, production, replayed));
     } finally {
       ctx.signal.removeEventListener("abort", stop);
       await server.close();
     }
   }
 
-  async #measureRpo(
-    { picked }: Chosen,
-    server: ThrowAway,
-    production: ProductionFacts | null,
-    replayed: Replayed,
-    ctx: Context,
-  ): Promise<void> {
-    if (picked.type !== "default") return;
-    const heartbeat = this.#config.settings.drill?.heartbeat;
-    const faultAtS = this.#journal.beganAtMs / 1000;
-    const connect = (database?: string): Promise<Session> => server.connect(database);
-    try {
-      this.#journal.rpo = await measureRpo({
-        faultAtS,
-        backupStoppedAtS: picked.backup.stoppedAtS,
-        production,
-        heartbeat,
-        replayed,
-        connect,
-      });
-    } catch (error) {
-      // The heartbeat's statement: the other checks are still worth making.
-      ctx.signal.throwIfAborted();
-      this.#journal.fail("rpo", toBackupError(error));
-    }
-  }
-
   async #checksOf(
-    { newestWal, picked, walSegmentSizeBytes }: Chosen,
+    run: DrillRun,
     server: ThrowAway,
     session: Session,
     production: ProductionFacts | null,
     { lsn }: Replayed,
-    ctx: Context,
   ): Promise<CheckResult[]> {
-    const { settings } = this.#config;
-    const { level } = this.#asked;
+    const { chosen, ctx, journal } = run;
+    const { assertions, level } = run.options;
+    const { newestWal, picked, walSegmentSizeBytes } = chosen;
     const { version } = await session.facts();
-    const isWhole = picked.type === "default";
-    const lostWalBytes = this.#journal.rpo?.lostWalBytes ?? null;
+    const lostWalBytes = journal.rpo?.lostWalBytes ?? null;
     const ofRecovery = (): Outcome => {
       if (lsn === null) return { verdict: "ok", text: "nothing to recover: the server was stopped during the backup" };
       return judgeRecoveryEnd(lsn, picked, newestWal, walSegmentSizeBytes);
@@ -289,12 +210,8 @@ class ClusterDrill {
     const looks: [string, () => Promise<Outcome>][] = [
       ["recovery", async () => ofRecovery()],
       ["collations", () => checkCollations({ control: { pgVersion: version }, session })],
-      [
-        "production",
-        () =>
-          checkProduction({ lostWalBytes, production: isWhole ? (production?.counts ?? null) : null, server, session }),
-      ],
-      ...(settings.drill?.assertions ?? []).map((assertion): [string, () => Promise<Outcome>] => [
+      ["production", () => checkProduction({ lostWalBytes, production: comparable(run, production), server, session })],
+      ...assertions.map((assertion): [string, () => Promise<Outcome>] => [
         `assertion:${assertion.name}`,
         () => checkAssertion(assertion, { server }),
       ]),
@@ -309,23 +226,15 @@ class ClusterDrill {
     return results;
   }
 
-  /** Runs after every outcome, even after the signal to end. */
-  async #remove(made: MadeCluster | null): Promise<void> {
-    if (made === null) return;
+  async remove(): Promise<void> {
+    if (this.#made === null) return;
     const waitMs = this.#ctx.signal.aborted ? REMOVE_HURRIED_MS : REMOVE_MS;
-    const own = { ...this.#ctx, signal: new AbortController().signal };
-    try {
-      await removeCluster(this.#deps.api, made, waitMs, own);
-    } catch (error) {
-      this.#journal.fail("delete", toBackupError(error, "pathRemove"));
-    }
+    await removeCluster(this.#api, this.#made, waitMs, { ...this.#ctx, signal: new AbortController().signal });
   }
 
-  #tooLong(state: string): BackupError {
-    const last = state === "" ? "" : `; the throw-away Cluster: ${state}`;
-    return fail("runtime", `the drill took longer than ${this.#asked.maxMinutes} minutes${last}`, {
-      hint: "Allow more with --max-minutes.",
-    });
+  async state(): Promise<string> {
+    const state = this.#made === null ? "" : await stateOf(this.#api, this.#made);
+    return state === "" ? "" : `the throw-away Cluster: ${state}`;
   }
 }
 

@@ -3,9 +3,10 @@ import type { Context } from "../../base/context";
 import { silentLog } from "../../base/log";
 import { fail } from "../../base/errors";
 import { acquireLock } from "../../local/lockFile";
-import { askedDrill, type AskedDrill, objectivesOf } from "../../operations/drill/askedDrill";
+import { askedDrill, type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
 import { attackDrill } from "../../operations/drill/attackDrill";
 import { drill } from "../../operations/drill/drill";
+import { type HostParts, HostVenue } from "../../operations/drill/hostVenue";
 import { saveDrill } from "../../operations/drill/history";
 import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { drillText } from "../../operations/drill/drillReport";
@@ -65,40 +66,23 @@ function makeDrill(
   ctx: Context,
 ): Promise<DrillRecord> {
   const { config } = host;
-  const { repoIndex, settings, stanza = "" } = config;
   const [pg] = config.pgs;
   const pool = host.pool();
   // Threads start while the backup is chosen.
   pool.warm?.();
-  return drill(
-    {
-      repos: host.repositories(),
-      pool,
-      users: host.users,
-      self: host.self,
-      restoreCommand: (key, dataDirectory) => restoreCommandLine(host, key, dataDirectory),
-      openProduction: (database) => host.newSession(database),
-    },
-    {
-      binPath: config.binPath,
-      pick: asked.pick,
-      level: asked.level,
-      maxMinutes: asked.maxMinutes,
-      maxBytes: asked.maxBytes,
-      stanza,
-      path,
-      repoIndex,
-      repoIndexes: asked.repoIndexes,
-      set: config.set,
-      objectivesOf: (turn) => objectivesOf(settings, turn),
-      heartbeat: settings.drill?.heartbeat,
-      assertions: settings.drill?.assertions ?? [],
-      user: pg?.user ?? host.users.userName(host.self.uid) ?? "postgres",
-      database: pg?.database ?? "postgres",
-      beganMs: host.process.beganMs,
-    },
-    ctx,
-  );
+  const parts: HostParts = {
+    pool,
+    path,
+    users: host.users,
+    self: host.self,
+    binPath: config.binPath,
+    user: pg?.user ?? host.users.userName(host.self.uid) ?? "postgres",
+    database: pg?.database ?? "postgres",
+    restoreCommand: (key, dataDirectory) => restoreCommandLine(host, key, dataDirectory),
+    openProduction: (database) => host.newSession(database),
+  };
+  const options = drillOptions(config, asked, host.process.beganMs);
+  return drill(new HostVenue(parts, ctx), host.repositories(), options, ctx);
 }
 
 /** The file system of the data directory most likely has space for a copy. */

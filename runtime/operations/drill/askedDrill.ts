@@ -1,7 +1,8 @@
-/** Reads drills from the settings file. Pure. */
+/** Reads drills from the command line and the settings file. Pure. */
 import { fail } from "../../base/errors";
 import type { Config, DeclaredDrill, Settings } from "../../config/types";
-import type { DrillObjectives, DrillRecord } from "./record";
+import type { DrillOptions } from "./drill";
+import type { DrillObjectives, DrillPick, DrillRecord } from "./record";
 
 /** A drill as requested by the command line and the settings file. */
 export type AskedDrill = Pick<Config["drill"], "pick" | "level" | "maxMinutes" | "maxBytes"> &
@@ -38,6 +39,19 @@ function declaredDrill(settings: Settings, name: string | undefined, now: boolea
   throw fail("optionInvalidValue", `'${wanted}' is not valid for 'name' option: no such drill is declared`, {
     hint: names.length === 0 ? "The settings file declares none." : `declared are ${names.join(", ")}.`,
   });
+}
+
+/** For a drill that restores. `beganMs`: {@link Context.clock}'s monotonic time at the program's start. */
+export function drillOptions(
+  { repoIndex, set, settings, stanza = "" }: Config,
+  { level, maxBytes, maxMinutes, pick, repoIndexes }: AskedDrill & { readonly pick: DrillPick | undefined },
+  beganMs: number,
+): DrillOptions {
+  const { assertions = [], heartbeat } = settings.drill ?? {};
+  return {
+    ...{ stanza, level, pick, maxBytes, maxMinutes, repoIndex, repoIndexes, set, heartbeat, assertions, beganMs },
+    objectivesOf: (turn) => objectivesOf(settings, turn),
+  };
 }
 
 /** The backup age that schedules allow differs per repository, the RTO by the end of the restore. */

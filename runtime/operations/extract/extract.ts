@@ -15,7 +15,7 @@ import type { Session } from "../../postgres/session";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { makeScratch, removeScratch } from "../drill/scratch";
-import type { DrillDeps } from "../drill/drill";
+import type { HostParts } from "../drill/hostVenue";
 import { type PreparedServer, prepareServer, restoreScratch } from "../drill/drillServer";
 import { openSources } from "../restore/openSources";
 import type { RecoveryRequest } from "../restore/recovery";
@@ -71,7 +71,8 @@ export interface ExtractOptions {
   readonly archiveTimeoutMs: number;
 }
 
-export interface ExtractDeps extends Omit<DrillDeps, "restoreCommand"> {
+export interface ExtractDeps extends Pick<HostParts, "openProduction" | "pool" | "self" | "users"> {
+  readonly repos: readonly Repository[];
   restoreCommand(dataDirectory: string): string;
   print(text: string): void;
   /** True when the user confirms the swap after seeing the differences. */
