@@ -31,10 +31,10 @@ import { KnownWal, type OpenArchive } from "../shared/knownWal";
 import { Neighbours } from "./neighbours";
 import type { PreparedWal } from "./prepareWal";
 
-/** What identifies content: enough to find or to compare it in an archive. */
+/** What identifies content: enough to find or to compare it in an archive. The size is the largest to read. */
 type WalFacts = Pick<PreparedWal, "name" | "sha1" | "sizeBytes">;
 /** What a push sends. */
-type WalContent = WalFacts & Pick<PreparedWal, "packed">;
+export type WalContent = WalFacts & Pick<PreparedWal, "packed">;
 
 export class PushTarget {
   readonly repo: Repository;

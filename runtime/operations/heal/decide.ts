@@ -4,21 +4,12 @@
  * are a conflict: the one of most repositories counts if its segment is valid from the first page to the last record,
  * else none does until the user decides (`heal --segment`).
  */
-import { type ByteStream, collect, streamOf } from "../../base/bytes";
+import { collect } from "../../base/bytes";
 import { type BackupError, isError, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { WalReader } from "../../format/wal/walReader";
 import { isSegment } from "../../repository/walStore";
-import { carriedContent, type WalCopy } from "../shared/carriedWal";
-import type { ClusterIdentity } from "../shared/identity";
-import { readNamed } from "../shared/namedWal";
-
-/** A stored file and its content's SHA-1: of a segment the one in its name, which {@link Copy.open} compares. */
-export interface Copy extends WalCopy {
-  readonly sha1: string;
-  /** Throws at its end as {@link carriedContent}. */
-  open(): ByteStream;
-}
+import type { Copy } from "../shared/carriedWal";
 
 export interface Verdict {
   /** Null when no content may be copied. */
@@ -30,15 +21,6 @@ export interface Verdict {
 /** Begins the text of a conflict. */
 export const CONFLICT = "its contents differ";
 const DIGITS_SHOWN = 12;
-
-/** Reads a history or backup label, whose name has no checksum. @throws checksum when it does not fit its name */
-export async function openCopy(copy: WalCopy, cluster: ClusterIdentity | null): Promise<Copy> {
-  const { archiveId, pass, repo, stored } = copy;
-  if (stored.sha1 !== null) return { ...copy, sha1: stored.sha1, open: () => carriedContent(copy, cluster) };
-  const { bytes, problem, sha1 } = await readNamed(repo, archiveId, stored, pass);
-  if (problem !== null) throw toBackupError(new Error(problem), "checksum");
-  return { ...copy, sha1, open: () => streamOf(bytes) };
-}
 
 /** The server's own content: read from pg_wal, or only remembered by the record of missing WAL. */
 export interface ServerContent {

@@ -20,10 +20,10 @@ import { isSegment, listWal, makeDurable, type StoredWal } from "../../repositor
 import { newestStart } from "../archivePush/dropWal";
 import { PushTarget } from "../archivePush/pushWal";
 import type { PreparedWal } from "../archivePush/prepareWal";
-import { type Archive, openArchive, storeAbsent } from "./openArchive";
-import { type Copy, decide, findDamage, openCopy, type ServerContent } from "./decide";
+import { type Archive, openArchive } from "./openArchive";
+import { decide, findDamage, type ServerContent } from "./decide";
 import { healNamed } from "./healNamed";
-import { isAhead, type NewestWal, positionOf } from "../shared/carriedWal";
+import { type Copy, isAhead, type NewestWal, openCopy, positionOf } from "../shared/carriedWal";
 import { checkArchive, type ClusterIdentity } from "../shared/identity";
 import { type LocalWal, withoutFiles } from "../shared/localWal";
 
@@ -386,7 +386,8 @@ async function healFile(
   const good = copies.filter((copy) => copy.sha1 === sha1);
   for (const source of server === null ? good : [server, ...good]) {
     try {
-      await storeAbsent(target, name, source, ctx);
+      // archive-push may have stored it meanwhile.
+      await new PushTarget(target.repo, ctx).push(source, target);
       return { outcome: "copied", problem: conflict };
     } catch (error) {
       note("repo" in source ? source.repo.name : "pg_wal", error);

@@ -10,11 +10,12 @@ import { parseWalName } from "../../format/wal/walSegment";
 import { walPath } from "../../format/repository/repoPath";
 import type { MissingWalStore } from "../../local/missingWal";
 import type { Repository } from "../../repository/repository";
-import type { PreparedWal } from "../archivePush/prepareWal";
+import type { WalContent } from "../archivePush/pushWal";
+import { openCopy } from "../shared/carriedWal";
 import type { ClusterIdentity } from "../shared/identity";
 import type { LocalWal } from "../shared/localWal";
 import { openArchive, store } from "./openArchive";
-import { type Copy, findDamage, openCopy } from "./decide";
+import { findDamage } from "./decide";
 
 export interface Choice {
   readonly name: string;
@@ -47,7 +48,7 @@ export async function healSegment(
       if (kept === null && copy?.sha1 === source.sha1 && (await findDamage([copy])) === null) kept = stored.fileName;
     }
     const isStored = kept !== null;
-    kept ??= await store(archive, name, source, ctx);
+    kept ??= await store(archive, source, ctx);
     // Only now: a reader finds two contents meanwhile, and refuses both, but never none.
     const wrong = copies.filter(({ fileName }) => fileName !== kept);
     for (const { fileName } of wrong) {
@@ -65,7 +66,7 @@ async function chosenContent(
   cluster: ClusterIdentity,
   local: LocalWal,
   { name, trustIndex }: Choice,
-): Promise<Copy | PreparedWal> {
+): Promise<WalContent> {
   const server = await local.prepare(name);
   if (trustIndex === undefined) {
     if (server !== null) return server;

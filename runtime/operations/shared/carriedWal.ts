@@ -3,14 +3,18 @@
  * bytes under any name. So a carried segment must be the cluster's own by its header, at the position and timeline of
  * its name, and no later than the server.
  */
-import { concatBytes, type ByteStream } from "../../base/bytes";
-import { fail } from "../../base/errors";
+import { type ByteStream, concatBytes, streamOf } from "../../base/bytes";
+import { fail, toBackupError } from "../../base/errors";
 import { Measured } from "../../base/hash";
+import { LIMITS } from "../../base/limits";
+import { compress } from "../../format/codec/compress";
 import { parseWalHeader, requireNamed, WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
 import { parseWalName } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { isSegment, openWal, type StoredWal } from "../../repository/walStore";
+import type { WalContent } from "../archivePush/pushWal";
 import type { ClusterIdentity } from "./identity";
+import { readNamed } from "./namedWal";
 
 export interface WalPosition {
   readonly timeline: number;
@@ -49,6 +53,27 @@ export interface WalCopy {
   readonly archiveId: string;
   readonly pass: string | null;
   readonly stored: StoredWal;
+}
+
+/** A stored file as {@link PushTarget.push} takes it, packed with the target's own compression and key. */
+export interface Copy extends WalCopy, WalContent {
+  /** The plain content, read again with each call. Throws at its end as {@link carriedContent}. */
+  open(): ByteStream;
+}
+
+/** Reads a history or backup label, whose name has no checksum. @throws checksum when it does not fit its name */
+export async function openCopy(copy: WalCopy, cluster: ClusterIdentity | null): Promise<Copy> {
+  const { archiveId, pass, repo, stored } = copy;
+  if (stored.sha1 !== null) return made(copy, stored.sha1, () => carriedContent(copy, cluster));
+  const { bytes, problem, sha1 } = await readNamed(repo, archiveId, stored, pass);
+  if (problem !== null) throw toBackupError(new Error(problem), "checksum");
+  return made(copy, sha1, () => streamOf(bytes));
+}
+
+function made(copy: WalCopy, sha1: string, open: () => ByteStream): Copy {
+  const { name } = copy.stored;
+  const packed: Copy["packed"] = async (spec) => () => compress(open(), spec);
+  return { ...copy, name, sizeBytes: LIMITS.walSegmentSizeBytesMax, sha1, open, packed };
 }
 
 /**
