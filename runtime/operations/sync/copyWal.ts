@@ -4,6 +4,7 @@ import { toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
+import { KnownWal } from "../shared/knownWal";
 import { listWal, type StoredWal, canBeWhole } from "../../repository/walStore";
 import { type ClusterIdentity } from "../shared/identity";
 import type { WalRepository } from "./copyWalFile";
@@ -21,6 +22,9 @@ export interface WalCopy {
   readonly from: string;
 }
 
+/** Files that are read at the same time: hides an object store's latency. */
+const READS_AT_ONCE = 4;
+
 export interface WalGap {
   /** Names that the target lacks, ascending. */
   readonly missing: readonly StoredWal[];
@@ -28,18 +32,30 @@ export interface WalGap {
   readonly conflicts: readonly string[];
 }
 
-export async function findMissingWal(source: WalSide, target: WalSide, { archiveId, from }: WalCopy): Promise<WalGap> {
+/** By names and sizes. What `isNeeded`, as a backup does that will be listed, must count by its bytes: it is read once. */
+export async function findMissingWal(
+  source: WalSide,
+  target: WalSide,
+  { archiveId, from }: WalCopy,
+  isNeeded: (name: string) => boolean,
+): Promise<WalGap> {
+  const known = new KnownWal(target.repo);
   const held = new Map<string, StoredWal[]>();
   for await (const stored of listWal(target.repo, archiveId))
     held.set(stored.name, [...(held.get(stored.name) ?? []), stored]);
   const missing: StoredWal[] = [];
   const conflicts: string[] = [];
+  const toRead: { readonly stored: StoredWal; readonly own: StoredWal }[] = [];
   for await (const stored of listWal(source.repo, archiveId)) {
     if (stored.name < from && !stored.name.endsWith(".history")) continue;
     const own = held.get(stored.name) ?? [];
     if (own.some(({ sha1 }) => sha1 !== stored.sha1)) conflicts.push(stored.name);
-    else if (!own.some(canBeWhole)) missing.push(stored);
+    else if (own[0] === undefined || !own.some(canBeWhole)) missing.push(stored);
+    else if (isNeeded(stored.name)) toRead.push({ stored, own: own[0] });
   }
+  await mapParallel(toRead, READS_AT_ONCE, async ({ own, stored }) => {
+    if (!(await known.isGood(own, { archiveId, pass: target.pass }))) missing.push(stored);
+  });
   missing.sort((left, right) => (left.name < right.name ? -1 : 1));
   return { missing, conflicts: conflicts.sort() };
 }

@@ -77,7 +77,9 @@ export async function sync(
       { repo: from, pass: source.archiveInfo.cipherPass ?? null },
       { repo: to, pass: target.archiveInfo.cipherPass ?? null },
     ] as const;
-    const { missing, conflicts } = await findMissingWal(...sides, copy);
+    const isNeeded = (name: string): boolean =>
+      entries.some((entry) => neededOf([{ archiveId: copy.archiveId, name }], entry, source.archiveInfo).length > 0);
+    const { missing, conflicts } = await findMissingWal(...sides, copy, isNeeded);
     problems.push(
       ...conflicts.map((name) => `WAL ${copy.archiveId}/${name} has different content in ${from.name} and ${to.name}`),
     );

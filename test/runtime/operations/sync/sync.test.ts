@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import type { Context } from "../../../../runtime/base/context";
+import { sha1Hex } from "../../../../runtime/base/hash";
 import { fail } from "../../../../runtime/base/errors";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { sync as syncWith, type SyncOptions, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
@@ -17,7 +18,7 @@ import { FaultyStorage } from "../../../harness/network/faults";
 import { KEEP_ALL, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, walBytes, walName } from "../../repository/support";
-import { store } from "../archive";
+import { readable, store } from "../archive";
 
 const ALL: SyncOptions = {
   scope: { kind: "all", retention: KEEP_ALL },
@@ -294,6 +295,29 @@ it.each([
   expect({ labels, walCount }).toEqual({ labels: [FULL], walCount: 3 });
   const again = await sync(from, to, ALL, testContext());
   expect(again.problems[0]).toBe(`WAL 15-1/${other} has different content in repo1 and repo2`);
+});
+
+it("replaces damaged WAL that a copied backup needs, and reads no other", async () => {
+  const [from, memory] = [await source(), new MemoryStorage()];
+  const storage = new FaultyStorage(memory);
+  const to = repository(3, { storage });
+  await makeStanza(to, { ...STANZA, backups: [] });
+  const pathTo = (no: number): string =>
+    `archive/demo/15-1/${walName(no).slice(0, 16)}/${walName(no)}-${sha1Hex(Buffer.alloc(64))}`;
+  for (const no of [3, 5]) await memory.put(pathTo(no), Buffer.alloc(64, 1));
+  const before = storage.calls("read").length;
+  expect(await sync(from, to, ALL, testContext())).toMatchObject({ labels: [FULL, DIFF], walCount: 1, problems: [] });
+  const read = storage.calls("read").slice(before);
+  expect(read.filter((path) => path.includes("/15-1/")).sort()).toEqual([3, 3, 4].map(pathTo));
+  expect(await readable(to)).toEqual([1, 2, 3, 4].map((no) => walName(no)).concat("00000002.history"));
+});
+
+it("copies no history that does not fit its name", async () => {
+  const from = repository(1);
+  await makeStanza(from, { ...STANZA, wal: { "15-1": [...(STANZA.wal["15-1"] ?? []), "00000002.history"] } });
+  await from.storage.put("archive/demo/15-1/00000002.history", Buffer.from("4\t0/5000000\tno target\n"));
+  const { problems } = await sync(from, target(), ALL, testContext());
+  expect(problems).toEqual(["WAL 15-1/00000002.history: it names timeline 4 as an ancestor of 2"]);
 });
 
 it("lists no backup whose WAL did not arrive", async () => {
