@@ -123,14 +123,14 @@ async function push(wal: WalService, path: string): Promise<Answer> {
   return { exitCode: 0, lines: [...warnings, ...lacking].map((line) => `WARN: ${line}`) };
 }
 
-/** `repo2 waiting=3 debt=0 error=049 unable to connect …` */
+/** `repo2 waiting=3 missing=0 error=049 unable to connect …` */
 function statusLine({
   repoIndex,
   waitingCount,
   missingWalCount,
   error,
 }: ReturnType<WalService["status"]>[number]): string {
-  const well = `repo${repoIndex} waiting=${waitingCount} debt=${missingWalCount}`;
+  const well = `repo${repoIndex} waiting=${waitingCount} missing=${missingWalCount}`;
   return error === null
     ? well
     : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;

@@ -135,16 +135,8 @@ export class WalService {
     const local = openLocalWal(this.walDirectory, cluster, this.#host.config.archive.headerCheck);
     this.#bothLocks.enter();
     try {
-      const bounds = { claims: queue, copiesMax };
-      return await heal(
-        this.#host.repositories(),
-        this.#missingWal,
-        cluster,
-        local,
-        { ...this.#ctx, signal },
-        true,
-        bounds,
-      );
+      const request = { missingWal: this.#missingWal, cluster, local, bounds: { claims: queue, copiesMax } };
+      return await heal(this.#host.repositories(), request, { ...this.#ctx, signal });
     } finally {
       this.#bothLocks.leave();
     }

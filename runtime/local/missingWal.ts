@@ -3,7 +3,7 @@
  * under a file's name), and deliberately dropped files.
  *
  * One file per repository, cluster and WAL file,
- * `<spool-path>/pgbackstop/<stanza>/debt/repo<N>/<version>-<system id>/<wal file name>`. It is durable before the
+ * `<spool-path>/pgbackstop/<stanza>/missing/repo<N>/<version>-<system id>/<wal file name>`. It is durable before the
  * acknowledgement and removed once the repository holds the file. Its content is the SHA-1 of this server's bytes, so
  * that they stay known after PostgreSQL has removed them; it is empty where nobody had read them. The path contains the
  * cluster, because WAL file names start over after an upgrade. `conflict/` and `dropped/` have the same layout. Stock's
@@ -65,7 +65,7 @@ const CLUSTER_NAME = /^(\d+(?:\.\d+)?)-(\d+)$/;
 
 export function openMissingWal(spoolPath: string, stanza: string): MissingWalStore {
   const base = `${spoolPath}/pgbackstop/${stanza}`;
-  const missingWal = openNames(`${base}/debt`);
+  const missingWal = openNames(`${base}/missing`);
   const conflicts = openNames(`${base}/conflict`);
   const dropped = openNames(`${base}/dropped`);
   return {
@@ -73,7 +73,7 @@ export function openMissingWal(spoolPath: string, stanza: string): MissingWalSto
     list: missingWal.list,
     clusters: missingWal.clusters,
     repoIndexes: () =>
-      readEntries(`${base}/debt`)
+      readEntries(`${base}/missing`)
         .filter((entry) => /^repo\d+$/.test(entry.name))
         .map((entry) => Number(entry.name.slice("repo".length)))
         .filter((repoIndex) => missingWal.list(repoIndex).length > 0)

@@ -33,7 +33,7 @@ describe("a repository on an SFTP server", async () => {
   let local: string;
 
   const missingCounts = async (): Promise<unknown[]> =>
-    parseInfo((await bed.oursOk(["info", "--output=json"])).stdout).repo.map((repo) => repo["wal-debt"] ?? 0);
+    parseInfo((await bed.oursOk(["info", "--output=json"])).stdout).repo.map((repo) => repo["wal-missing"] ?? 0);
   const archived = async (): Promise<number> =>
     Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
 

@@ -154,9 +154,7 @@ class World {
   async heal(): Promise<void> {
     const results = await heal(
       this.repos,
-      this.missingWal,
-      CLUSTER,
-      emptyWal({ listReady: async () => this.ready() }),
+      { missingWal: this.missingWal, cluster: CLUSTER, local: emptyWal({ listReady: async () => this.ready() }) },
       this.ctx,
     );
     if (this.troubled.size > 0) return;

@@ -352,7 +352,11 @@ export class FaultWorld {
     const local = openLocalWal(this.cluster.walDirectory, CLUSTER, true);
     try {
       const results = await this.#until(
-        heal(this.#repos(mortal), mortal.missingWal(this.#missingWal), CLUSTER, local, this.ctx),
+        heal(
+          this.#repos(mortal),
+          { missingWal: mortal.missingWal(this.#missingWal), cluster: CLUSTER, local },
+          this.ctx,
+        ),
       );
       this.count(mortal.dead ? "heals killed" : "heals");
       if (mortal.dead || this.troubled.size > 0) return;
@@ -652,7 +656,7 @@ export class FaultWorld {
     await this.heal(null);
     const missing = new Map(KEYS.map((key) => [key as number, new Set(this.#missingWal.list(key))]));
     for (const [key, names] of missing)
-      for (const name of names) expect(await this.#isGivenUpElsewhere(name, key), `repo${key} owes ${name}`).toBe(true);
+      for (const name of names) expect(await this.#isGivenUpElsewhere(name, key), `repo${key} lacks ${name}`).toBe(true);
     await this.checkWal(true);
     await this.checkAgreement(true);
     const now = Object.fromEntries(this.cluster.snapshot());
@@ -696,13 +700,13 @@ export class FaultWorld {
   async #isLetGo(name: string, repo: Repository): Promise<boolean> {
     const { backups } = await loadBackupInfo(repo);
     if (!backups.some(({ archiveStart }) => archiveStart !== null && archiveStart > name)) return false;
-    this.count("debts let go");
+    this.count("records let go");
     for (const other of this.bare()) if ((await this.#heldBy(other)).has(name)) return false;
     return true;
   }
 
   async #isGivenUpElsewhere(name: string, repoIndex: number): Promise<boolean> {
-    this.count("debts that retention made unpayable");
+    this.count("records that retention kept from ending");
     const others = this.bare().filter((repo) => repo.key !== repoIndex);
     const from = await Promise.all(others.map((repo) => this.neededFrom(repo)));
     return from.every((oldest) => oldest !== null && name < oldest);

@@ -33,7 +33,7 @@ export interface Death {
   readonly powerLost: boolean;
 }
 
-const HEART = /\.(info|manifest|history)(\.copy|\.gz)?$|^debt\.|^remove/;
+const HEART = /\.(info|manifest|history)(\.copy|\.gz)?$|^missing\.|^remove/;
 
 export class Mortal {
   readonly death: Death | null;
@@ -115,10 +115,10 @@ export class Mortal {
       };
     return {
       ...inner,
-      add: write("debt.add", inner.add),
-      remove: write("debt.remove", inner.remove),
-      addConflict: write("debt.addConflict", inner.addConflict),
-      addDropped: write("debt.addDropped", inner.addDropped),
+      add: write("missing.add", inner.add),
+      remove: write("missing.remove", inner.remove),
+      addConflict: write("missing.addConflict", inner.addConflict),
+      addDropped: write("missing.addDropped", inner.addDropped),
     };
   }
 }

@@ -454,7 +454,7 @@ async function healAll(stage: Stage, repos: readonly Repository[]): Promise<stri
   };
   const sendsPending = !host.isStandby;
   const blame = progressOf(stage, repos);
-  const results = await heal(repos, recordsOf(stage), FACTS.cluster, local, ctx, true, null, sendsPending);
+  const results = await heal(repos, { missingWal: recordsOf(stage), cluster: FACTS.cluster, local, sendsPending }, ctx);
   blame("heal", results, LONG_MS);
   throwFirst(results);
   return results.map((result) => (result.ok ? result.value.copied : "")).join(" ");

@@ -39,7 +39,7 @@ interface InfoJson {
   readonly repo: readonly {
     readonly key: number;
     readonly status: { readonly code: number };
-    readonly "wal-debt"?: number;
+    readonly "wal-missing"?: number;
   }[];
 }
 
@@ -92,7 +92,7 @@ export class Runtime {
       return {
         key: repo.key,
         statusCode: repo.status.code,
-        missingWalCount: repo["wal-debt"] ?? 0,
+        missingWalCount: repo["wal-missing"] ?? 0,
         walMin: archive?.min ?? null,
         walMax: archive?.max ?? null,
         backups: info.backup

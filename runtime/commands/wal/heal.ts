@@ -38,7 +38,8 @@ export const healCommand: Command = async (host) => {
   }
   const isEvery = repos.length === host.config.repos.length;
   const isArchiver = await archives(host);
-  const results = await heal(repos, host.missingWal(), cluster, local, ctx, isEvery, null, isArchiver);
+  const request = { missingWal: host.missingWal(), cluster, local, isEvery, sendsPending: isArchiver };
+  const results = await heal(repos, request, ctx);
   for (const result of results) {
     if (!result.ok) continue;
     const { copied, settled, unhealed } = result.value;

@@ -58,24 +58,28 @@ export interface HealBounds {
   readonly copiesMax: number;
 }
 
+export interface HealRequest {
+  readonly missingWal: MissingWalStore;
+  readonly cluster: ClusterIdentity;
+  readonly local: LocalWal;
+  /** False when the repositories are only some of the configured ones: another one may hold what these lack. */
+  readonly isEvery?: boolean;
+  /**
+   * With bounds, files without a checksum in their name are copied if missing but not compared, which takes a request
+   * each.
+   */
+  readonly bounds?: HealBounds;
+  /** True when this server archives to these repositories: also sends the files that wait for that. */
+  readonly sendsPending?: boolean;
+}
+
 /** Concurrent copies into one repository: hides an object store's latency. */
 const COPIES_AT_ONCE = 4;
 
 export async function heal(
   repos: readonly Repository[],
-  missingWal: MissingWalStore,
-  cluster: ClusterIdentity,
-  local: LocalWal,
+  { missingWal, cluster, local, bounds, isEvery = true, sendsPending = false }: HealRequest,
   ctx: Context,
-  /** False when `repos` are only some of the configured ones: another one may hold what these lack. */
-  isEvery = true,
-  /**
-   * With bounds, files without a checksum in their name are copied if missing but not compared, which takes a request
-   * each.
-   */
-  bounds: HealBounds | null = null,
-  /** True when this server archives to these repositories: also sends the files that wait for that. */
-  sendsPending = false,
 ): Promise<RepoResult<Healed>[]> {
   const opened = await perRepo(repos, (repo) => listArchive(repo, cluster));
   // Listed after the repositories: a file seen in a repository is then either still here or acknowledged.
@@ -83,7 +87,7 @@ export async function heal(
   const newest = await local.newest();
   const done = await local.listDone();
   const archives = opened.flatMap((result) => (result.ok ? [result.value] : []));
-  const named = bounds === null ? await healNamed(archives, local, pending, ctx) : new Map<number, Healed>();
+  const named = bounds === undefined ? await healNamed(archives, local, pending, ctx) : new Map<number, Healed>();
   const conflicts = await findConflicts(archives, pending, local, ctx);
   return perRepo(repos, async (repo) => {
     const answer = opened.find((result) => result.repoIndex === repo.key);

@@ -215,7 +215,7 @@ export function progressOf({ repos }: LockState): { readonly sizeBytes: number; 
 }
 
 /**
- * One element of stock's array: keys ascending, backups by stop time. It adds `wal-debt`, `wal-dropped` and
+ * One element of stock's array: keys ascending, backups by stop time. It adds `wal-missing`, `wal-dropped` and
  * `wal-stream` to a repository that has some.
  */
 export function infoJson(report: InfoReport): JsonValue {
@@ -246,7 +246,7 @@ export function infoJson(report: InfoReport): JsonValue {
       cipher: repo.cipherType,
       key: repo.key,
       status: { code: repo.status.code, message: repo.status.message },
-      ...(repo.missingWalCount === 0 ? {} : { "wal-debt": repo.missingWalCount }),
+      ...(repo.missingWalCount === 0 ? {} : { "wal-missing": repo.missingWalCount }),
       ...(repo.droppedCount === 0 ? {} : { "wal-dropped": repo.droppedCount }),
       ...(repo.stream === null
         ? {}

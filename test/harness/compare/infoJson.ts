@@ -14,7 +14,7 @@ export interface InfoStanza {
   readonly repo: readonly {
     readonly key: number;
     readonly status: { readonly code: number; readonly message: string };
-    readonly "wal-debt"?: number;
+    readonly "wal-missing"?: number;
     readonly "wal-dropped"?: number;
   }[];
   readonly status: { readonly code: number; readonly message: string };

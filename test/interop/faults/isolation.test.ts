@@ -103,7 +103,7 @@ describe.concurrent("a repository that is down", async () => {
       expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
       // While the server is down, info knows repo2's missing WAL but not its state.
       const away = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
-      expect(away.repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, SEGMENTS]);
+      expect(away.repo.map((repo) => repo["wal-missing"] ?? 0)).toEqual([0, SEGMENTS]);
       expect(away.repo[1]?.status.code).toBe(99);
       expect((await bed.oursOk(["info"])).stdout).toContain(`repo2 wal missing: ${SEGMENTS} segment(s)`);
 
@@ -137,7 +137,7 @@ describe.concurrent("a repository that is down", async () => {
     expect(names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)))).toEqual(names);
     const reported = await bed.ours(["info", "--output=json"]);
     expect(reported.exitCode).toBe(104);
-    expect(parseInfo(reported.stdout).repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, 0]);
+    expect(parseInfo(reported.stdout).repo.map((repo) => repo["wal-missing"] ?? 0)).toEqual([0, 0]);
 
     await STOPPED.end(server);
     await bed.archiveAll(180_000);
@@ -191,7 +191,7 @@ async function expectEqual({ bed, server, stock }: Setting, names: readonly stri
   expect([...(first?.keys() ?? [])].filter((name) => names.includes(name))).toEqual([...names]);
   expect(second).toEqual(first);
   const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
-  expect(info.repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, 0]);
+  expect(info.repo.map((repo) => repo["wal-missing"] ?? 0)).toEqual([0, 0]);
   expect(info.status).toMatchObject({ code: 0 });
   for (const key of [1, 2]) {
     const verified = await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);

@@ -51,7 +51,7 @@ describe("a directory on a mount", async () => {
     expect(readdirSync(path)).toEqual([]);
     const away = parseInfo((await bed.ours(["info", "--output=json"])).stdout);
     expect(away.repo[1]?.status.code).toBe(0);
-    expect(Number(away.repo[0]?.["wal-debt"])).toBeGreaterThan(0);
+    expect(Number(away.repo[0]?.["wal-missing"])).toBeGreaterThan(0);
 
     await run("mount", ["--bind", nas, path]);
     expect((await bed.oursOk(["heal"])).stdout).toMatch(/repo1: [1-9]\d* missing WAL file\(s\) copied/);

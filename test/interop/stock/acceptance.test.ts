@@ -194,7 +194,7 @@ describe("the promises beside stock", async () => {
       bed.cluster.value(`SELECT ${column} FROM pg_stat_archiver`);
     const reported = async (): Promise<InfoStanza["repo"]> =>
       parseInfo((await run("info", "--output=json")).stdout).repo;
-    const missingWal = async (): Promise<number[]> => (await reported()).map((repo) => repo["wal-debt"] ?? 0);
+    const missingWal = async (): Promise<number[]> => (await reported()).map((repo) => repo["wal-missing"] ?? 0);
 
     beforeAll(() => {
       bed = bedAt(1);
@@ -367,7 +367,7 @@ describe("the promises beside stock", async () => {
         500,
       );
       expect(storedIn(bed, 1, names)).toEqual(names);
-      expect((await reported())[1]).toMatchObject({ "wal-debt": expect.any(Number) });
+      expect((await reported())[1]).toMatchObject({ "wal-missing": expect.any(Number) });
       expect(await reported()).not.toContainEqual(expect.objectContaining({ "wal-dropped": expect.any(Number) }));
       bringBack(bed.repoPath(2));
       await nudge(bed);

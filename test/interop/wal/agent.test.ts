@@ -40,7 +40,7 @@ describe("the agent", async () => {
     Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
   const missingCounts = async (): Promise<number[]> => {
     const result = await bed.ours(["info", "--output=json"]);
-    return parseInfo(result.stdout).repo.map((repo) => repo["wal-debt"] ?? 0);
+    return parseInfo(result.stdout).repo.map((repo) => repo["wal-missing"] ?? 0);
   };
 
   beforeAll(async () => {
@@ -79,7 +79,7 @@ describe("the agent", async () => {
     expect(statSync(paths.socket).mode & 0o777).toBe(0o600);
     expect(await failed()).toBe(0);
     const asked = await agent.ask(bed.cluster.dataPath, ["status"]);
-    expect(asked).toMatchObject({ exitCode: 0, stderr: "repo1 waiting=0 debt=0\nrepo2 waiting=0 debt=0\n" });
+    expect(asked).toMatchObject({ exitCode: 0, stderr: "repo1 waiting=0 missing=0\nrepo2 waiting=0 missing=0\n" });
   });
 
   test("after a clean restart archive_timeout holds at once, although the checkpointer sleeps through the start", async () => {
@@ -110,7 +110,7 @@ describe("the agent", async () => {
 
     await server.start();
     await waitFor(
-      "the debt to be paid",
+      "the missing WAL to be copied",
       120_000,
       async () => ((await missingCounts()).every((count) => count === 0) ? true : null),
       500,
@@ -211,7 +211,7 @@ describe("the agent", async () => {
     expect(await failed()).toBe(base);
     // An agent may end when only one repository has a segment. The next agent copies it to the other one.
     await waitFor(
-      "the debt to be paid",
+      "the missing WAL to be copied",
       120_000,
       async () => ((await missingCounts()).every((count) => count === 0) ? true : null),
       500,

@@ -168,7 +168,7 @@ describe("archive-async", async () => {
     back(1);
     back(2);
     const info = parseInfo((await bed.ours(["info", "--output=json"])).stdout);
-    expect(info.repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, 1]);
+    expect(info.repo.map((repo) => repo["wal-missing"] ?? 0)).toEqual([0, 1]);
     expect(info.repo.map((repo) => repo["wal-dropped"] ?? 0)).toEqual([1, 1]);
     await archiveBy("ours");
     await bed.archiveAll();

@@ -36,6 +36,6 @@ it("keeps a conflict for the next process until the repository holds the server'
 it("stays readable for versions that know empty records only", () => {
   const spool = temporaryFolder();
   openMissingWal(spool, "demo").add(1, walName(1), CLUSTER);
-  const record = join(spool, `pgbackstop/demo/debt/repo1/${CLUSTER.version}-${CLUSTER.systemId}`, walName(1));
+  const record = join(spool, `pgbackstop/demo/missing/repo1/${CLUSTER.version}-${CLUSTER.systemId}`, walName(1));
   expect(readFileSync(record, "utf8")).toBe("");
 });

@@ -69,7 +69,11 @@ describe("the sidecar of a primary", () => {
       isBusy: () => state.isBusy,
       heal: async (copiesMax, signal) => {
         runs.push(ctx.clock.nowMs());
-        return heal([...repos], missingWal, CLUSTER, local, { ...ctx, signal }, true, { claims: FREE, copiesMax });
+        return heal(
+          [...repos],
+          { missingWal, cluster: CLUSTER, local, bounds: { claims: FREE, copiesMax } },
+          { ...ctx, signal },
+        );
       },
       walSegmentSizeBytes: async () => WAL_SIZE_BYTES,
       ...over,
@@ -191,7 +195,11 @@ describe("a bounded heal", () => {
   const run = (bounds: { copiesMax: number; claims?: WalClaims }) => {
     const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
     const local = emptyWal();
-    return heal([...repos], missingWal, CLUSTER, local, testContext(), true, { claims: FREE, ...bounds });
+    return heal(
+      [...repos],
+      { missingWal, cluster: CLUSTER, local, bounds: { claims: FREE, ...bounds } },
+      testContext(),
+    );
   };
 
   test("copies the oldest files first, up to its limit", async () => {

@@ -154,7 +154,7 @@ describe("a push queue", () => {
     expect(await request(1, ANY)).toMatchObject({ accepted: true });
     await queue.look();
     await ctx.clock.advance(3000);
-    await eventually("the debt is paid", () => missingWal.list(2).length === 0);
+    await eventually("the missing WAL is copied", () => missingWal.list(2).length === 0);
     expect(await readable(repos[1])).toContain(walName(1));
   });
 
@@ -166,7 +166,7 @@ describe("a push queue", () => {
     rmSync(join(walDirectory, walName(1)));
     queue.setReady([]);
     await ctx.clock.advance(25_000);
-    await eventually("the debt is paid", () => missingWal.list(2).length === 0);
+    await eventually("the missing WAL is copied", () => missingWal.list(2).length === 0);
     expect(await readable(repos[1])).toEqual(names(1));
   });
 

@@ -42,7 +42,7 @@ beforeEach(async () => {
 });
 
 const run = (count = 2): ReturnType<typeof heal> =>
-  heal(repos.slice(0, count), missingWal, CLUSTER, openLocalWal(walDirectory, CLUSTER, true), ctx);
+  heal(repos.slice(0, count), { missingWal, cluster: CLUSTER, local: openLocalWal(walDirectory, CLUSTER, true) }, ctx);
 
 const forged = (no: number, text = "forged rows"): Uint8Array => {
   const bytes = Buffer.from(walBytes(no));

@@ -46,22 +46,22 @@ beforeEach(async () => {
 const run = (sendsPending = false): ReturnType<typeof heal> =>
   heal(
     repos,
-    missingWal,
-    CLUSTER,
-    emptyWal({
-      prepare: async (name) => {
-        const bytes = local.get(name);
-        if (bytes === undefined) return null;
-        writeFileSync(join(walDirectory, name), bytes);
-        return openLocalWal(walDirectory, CLUSTER, true).prepare(name);
-      },
-      listReady: async () => ready,
-      listDone: async () => [...local.keys()].filter((name) => !ready.includes(name)),
-    }),
+    {
+      missingWal,
+      cluster: CLUSTER,
+      sendsPending,
+      local: emptyWal({
+        prepare: async (name) => {
+          const bytes = local.get(name);
+          if (bytes === undefined) return null;
+          writeFileSync(join(walDirectory, name), bytes);
+          return openLocalWal(walDirectory, CLUSTER, true).prepare(name);
+        },
+        listReady: async () => ready,
+        listDone: async () => [...local.keys()].filter((name) => !ready.includes(name)),
+      }),
+    },
     ctx,
-    true,
-    null,
-    sendsPending,
   );
 
 /** Adds a backup that needs WAL from segment `no` on. */
@@ -295,7 +295,7 @@ describe("heal", () => {
       value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] },
     });
     storages[0].repair();
-    const some = await heal([repos[1]], missingWal, CLUSTER, emptyWal(), ctx, false);
+    const some = await heal([repos[1]], { missingWal, cluster: CLUSTER, local: emptyWal(), isEvery: false }, ctx);
     expect(some[0]).toMatchObject({ ok: true, value: { settled: 0 } });
     expect((await run())[1]).toMatchObject({
       ok: true,
@@ -411,7 +411,7 @@ describe("heal", () => {
     const runs = hosts.map(async (both) => {
       const own = openMissingWal(join(temporaryFolder(), "spool"), "demo");
       for (const no of numbers) own.add(2, walName(no), CLUSTER);
-      const results = await heal(both, own, CLUSTER, emptyWal(), ctx);
+      const results = await heal(both, { missingWal: own, cluster: CLUSTER, local: emptyWal() }, ctx);
       expect(own.repoIndexes()).toEqual([]);
       return results.map((result) => result.ok && result.value.unhealed);
     });
@@ -447,12 +447,12 @@ describe("heal", () => {
       await needFrom(base, 1);
       missingWal.add(2, walName(2), CLUSTER);
       const cut = { ...base, storage: new FaultyStorage(memory).crashAfter(writes) };
-      await heal([repos[0], cut], missingWal, CLUSTER, emptyWal(), ctx);
+      await heal([repos[0], cut], { missingWal, cluster: CLUSTER, local: emptyWal() }, ctx);
       const held = await readable(base);
       // Transfers run concurrently. All allowed ones arrive, and missing WAL stays recorded.
       expect(held.length).toBeGreaterThanOrEqual(writes);
       expect([...held, ...missingWal.list(2)]).toContain(walName(2));
-      await heal([repos[0], base], missingWal, CLUSTER, emptyWal(), ctx);
+      await heal([repos[0], base], { missingWal, cluster: CLUSTER, local: emptyWal() }, ctx);
       expect(await readable(base)).toEqual([1, 2, 3].map((no) => walName(no)));
       expect(missingWal.list(2)).toEqual([]);
     }

@@ -201,7 +201,7 @@ describe("the state of a stanza", () => {
     const result = await collectInfo(repos, missingWal, OPTIONS, ctx);
     expect(infoText(result)).toContain("    repo2 wal missing: 1 segment(s) acknowledged but not stored here\n");
     expect(renderJson(infoJson(result))).toContain(
-      '{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-debt":1}',
+      '{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-missing":1}',
     );
   });
 
