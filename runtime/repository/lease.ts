@@ -92,10 +92,10 @@ export interface LeaseRequest {
 export type LeaseRepository = Pick<Repository, "key" | "name" | "stanza" | "storage">;
 
 export const LEASE_TIMES = {
-  /** Between two beats of a holder. */
-  beatMs: 20_000,
-  /** After a failed beat. */
-  beatRetryMs: 5000,
+  /** Between two renewals by a holder. */
+  renewMs: 20_000,
+  /** After a failed renewal. */
+  renewRetryMs: 5000,
   /** A holder whose file has not changed for this long is dead. */
   deadMs: 120_000,
   /** Age at which {@link Lease.keep} checks again: shorter than another process' wait before it takes over. */
@@ -268,7 +268,7 @@ class Acquisition {
       );
     const token = Buffer.from(random.bytes(16)).toString("hex");
     const { domain, holder } = this.#request;
-    const mine: LeaseTerm = { term, token, domain: domain?.text ?? token, holder, beat: 0, state: "held" };
+    const mine: LeaseTerm = { term, token, domain: domain?.text ?? token, holder, renewals: 0, state: "held" };
     const { storage, stanza } = this.#repo;
     const path = leaseTermPath(stanza, { term, token: storage.create === undefined ? token : null });
     if (!(await this.#write(path, mine))) {
@@ -387,9 +387,9 @@ class HeldLease implements Lease {
   readonly #request: LeaseRequest;
   readonly #ctx: Context;
   readonly #ended = new AbortController();
-  /** One request about our own file at a time: a check must not overlap a beat. */
+  /** One request about our own file at a time: a check must not overlap a renewal. */
   #queue: Promise<unknown> = Promise.resolve();
-  #beat = 0;
+  #renewals = 0;
   /** When the last successful check began. */
   #provenAt: Moment;
   #keeping: Promise<void> | null = null;
@@ -402,7 +402,7 @@ class HeldLease implements Lease {
     this.#request = request;
     this.#ctx = ctx;
     this.#provenAt = claimed.provenAt;
-    void this.#beatForever();
+    void this.#renewForever();
   }
 
   get term(): number {
@@ -466,16 +466,16 @@ class HeldLease implements Lease {
     done.abort();
   }
 
-  async #beatForever(): Promise<void> {
+  async #renewForever(): Promise<void> {
     const { clock, log } = this.#ctx;
     const signal = AbortSignal.any([this.#ctx.signal, this.#ended.signal]);
     let isReported = false;
-    for (let pauseMs: number = LEASE_TIMES.beatMs; ; ) {
+    for (let pauseMs: number = LEASE_TIMES.renewMs; ; ) {
       await clock.sleep(pauseMs, signal).catch(() => {});
       if (signal.aborted) return;
       try {
-        await this.#inTurn(() => this.#writeBeat(signal));
-        pauseMs = LEASE_TIMES.beatMs;
+        await this.#inTurn(() => this.#renew(signal));
+        pauseMs = LEASE_TIMES.renewMs;
         isReported = false;
       } catch (error) {
         if (signal.aborted) return;
@@ -483,17 +483,17 @@ class HeldLease implements Lease {
         if (this.#lost !== undefined) return log.warn(`${this.#repo.name}: ${message}`);
         if (!isReported) log.warn(`${this.#repo.name}: unable to renew the lease, retrying: ${message}`);
         isReported = true;
-        pauseMs = LEASE_TIMES.beatRetryMs;
+        pauseMs = LEASE_TIMES.renewRetryMs;
       }
     }
   }
 
-  async #writeBeat(signal: AbortSignal): Promise<void> {
+  async #renew(signal: AbortSignal): Promise<void> {
     const { storage } = this.#repo;
     if (signal.aborted) return;
     // Read first: a process that slept must not overwrite a file that is no longer its own.
     await this.#requireOwn(storage);
-    await storage.put(this.#claimed.path, utf8(renderLeaseTerm({ ...this.#claimed.mine, beat: ++this.#beat })));
+    await storage.put(this.#claimed.path, utf8(renderLeaseTerm({ ...this.#claimed.mine, renewals: ++this.#renewals })));
   }
 
   /** @throws lockAcquire when this term's file is not what its owner wrote */
@@ -526,7 +526,7 @@ class HeldLease implements Lease {
       if (!signal.aborted) await this.#removeOld();
       await storage.put(
         this.#claimed.path,
-        utf8(renderLeaseTerm({ ...this.#claimed.mine, beat: ++this.#beat, state: "released" })),
+        utf8(renderLeaseTerm({ ...this.#claimed.mine, renewals: ++this.#renewals, state: "released" })),
       );
     } catch (error) {
       const { message } = toBackupError(error);

@@ -373,7 +373,7 @@ const term = {
   token: "a".repeat(32),
   domain: "h",
   holder: { host: "h", pid: 1, verb: "backup" },
-  beat: 2,
+  renewals: 2,
   state: "held",
 } as const;
 

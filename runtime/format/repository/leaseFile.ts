@@ -26,8 +26,8 @@ export interface LeaseTerm {
   /** Processes of one domain share lock files: a process that holds those knows that the former holder is dead. */
   readonly domain: string;
   readonly holder: LeaseHolder;
-  /** Increases while the holder lives. */
-  readonly beat: number;
+  /** Increases while the holder lives. Readers compare whole files: {@link leaseMark}. */
+  readonly renewals: number;
   readonly state: "held" | "released";
 }
 
@@ -69,19 +69,19 @@ export function leaseTermOf(name: string): number | null {
   return digits === undefined ? null : Number(digits);
 }
 
-export function renderLeaseTerm({ term, token, domain, holder, beat, state }: LeaseTerm): string {
+export function renderLeaseTerm({ term, token, domain, holder, renewals, state }: LeaseTerm): string {
   const { host, pid, verb } = holder;
-  return `${renderJson({ version: VERSION, term, token, domain, holder: { host, pid, verb }, beat, state })}\n`;
+  return `${renderJson({ version: VERSION, term, token, domain, holder: { host, pid, verb }, renewals, state })}\n`;
 }
 
 /** Null for an unreadable file: truncated, or of a later version. */
 export function parseLeaseTerm(text: string): LeaseTerm | null {
   const value = tryParseJson(text.trimEnd());
   if (!isObject(value) || value["version"] !== VERSION) return null;
-  const { term, token, domain, holder, beat, state } = value;
-  if (!isCount(term) || typeof token !== "string" || typeof domain !== "string" || !isCount(beat)) return null;
+  const { term, token, domain, holder, renewals, state } = value;
+  if (!isCount(term) || typeof token !== "string" || typeof domain !== "string") return null;
   if (state !== "held" && state !== "released") return null;
-  return { term, token, domain, holder: holderOf(holder), beat, state };
+  return { term, token, domain, holder: holderOf(holder), renewals: isCount(renewals) ? renewals : 0, state };
 }
 
 export function renderLeaseFloor(floor: number): string {

