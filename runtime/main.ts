@@ -16,7 +16,7 @@ import { BackupError, ERRORS, fail, toBackupError } from "./base/errors";
 import { NOT_IN_ARCHIVE } from "./base/recoveryExit";
 import { createLog, type Log, type LogSink, silentLog } from "./base/log";
 import { systemRandom } from "./base/random";
-import type { Command, OtherConfiguration } from "./commands/host";
+import type { Command, OtherConfiguration } from "./process/commandProcess";
 import { loadCommand } from "./commands/table";
 import { COMMAND_TABLE } from "./config/commands";
 import { helpText } from "./config/help";
@@ -31,7 +31,7 @@ import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
 import { exactArguments, exactDirectory, exactEnvironment } from "./local/ownProcess";
 import { openToAppend } from "./local/trust";
-import { openRepositories, ProcessHost } from "./processHost";
+import { openRepositories, RealProcess } from "./process/realProcess";
 import { openServed, type StorageProcesses } from "./storage/open";
 import { serveStorage } from "./storage/process/serve";
 import { VERSION } from "./version";
@@ -130,7 +130,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   const beganAtMs = systemClock.monotonicMs();
   const abort = listenForSignals(log, graceOf(config));
   stirThreads();
-  const host = new ProcessHost(
+  const host = new RealProcess(
     config,
     { clock: systemClock, random: systemRandom, log, signal: abort.signal },
     processFacts(),
@@ -281,7 +281,7 @@ function readSize(path: string): number {
   }
 }
 
-function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
+function processFacts(): ConstructorParameters<typeof RealProcess>[2] {
   const programFile = process.argv[1] ?? __filename;
   return {
     pid: process.pid,

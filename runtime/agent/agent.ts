@@ -14,7 +14,7 @@ import { untilAborted, withTimeTo } from "../base/clock";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { RECOVERY_ABORTED } from "../base/recoveryExit";
 import { hintLines } from "../base/troubleshooting";
-import type { Command, CommandHost } from "../commands/host";
+import type { Command, CommandProcess } from "../process/commandProcess";
 import { isSameDirectory } from "../local/sameDirectory";
 import { formatLsn } from "../format/wal/walSegment";
 import { endOfRecovery } from "../operations/archiveGet/endOfRecovery";
@@ -29,7 +29,7 @@ const DRAIN_MS = 8000;
 const EXIT_CODE_MAX = 125;
 
 interface Services {
-  readonly host: CommandHost;
+  readonly host: CommandProcess;
   readonly wal: WalService;
   /** Null when only complete segments are shipped. */
   readonly stream: StreamService | null;

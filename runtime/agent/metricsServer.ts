@@ -7,7 +7,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
-import type { CommandHost } from "../commands/host";
+import type { CommandProcess } from "../process/commandProcess";
 import { DEFINITIONS, type Sample } from "../metrics/definitions";
 import { gatherSamples, WalSurveys } from "../metrics/gather";
 import { type WorkerFacts, workerSamples } from "../metrics/samples";
@@ -31,7 +31,7 @@ const HEADER_BYTES_MAX = 8 * 1024;
  */
 export async function serveMetrics(
   listen: string,
-  host: CommandHost,
+  host: CommandProcess,
   workers: () => readonly WorkerFacts[],
   ctx: Context,
 ): Promise<MetricsServer> {
@@ -80,7 +80,7 @@ export async function serveMetrics(
 }
 
 async function refreshForever(
-  host: CommandHost,
+  host: CommandProcess,
   signal: AbortSignal,
   ctx: Context,
   onSamples: (samples: readonly Sample[]) => void,

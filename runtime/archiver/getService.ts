@@ -4,7 +4,7 @@
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
-import type { CommandHost } from "../commands/host";
+import type { CommandProcess } from "../process/commandProcess";
 import { agentSpool, type Spool } from "../local/spool";
 import { archiveGetInTime, type Candidate, type FetchWalJob } from "../operations/archiveGet/archiveGet";
 import type { ClusterIdentity } from "../operations/shared/identity";
@@ -23,13 +23,13 @@ export interface GetOptions {
 }
 
 export class GetService {
-  readonly #host: CommandHost;
+  readonly #host: CommandProcess;
   readonly #ctx: Context;
   readonly #spool: Spool;
   #prefetcher: Prefetcher | null = null;
   #cluster: (ClusterIdentity & { readonly segmentSizeBytes: number }) | null = null;
 
-  constructor(host: CommandHost, ctx: Context) {
+  constructor(host: CommandProcess, ctx: Context) {
     this.#host = host;
     this.#ctx = ctx;
     this.#spool = agentSpool(host.config.spoolPath, host.config.stanza ?? "");

@@ -6,7 +6,7 @@ import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { hintLines } from "../base/troubleshooting";
-import type { CommandHost } from "../commands/host";
+import type { CommandProcess } from "../process/commandProcess";
 import {
   loadStreamState,
   loadSynchronousReport,
@@ -44,7 +44,7 @@ export interface StreamConditions extends Pick<StreamParts, "isStandby" | "prepa
 }
 
 export class StreamService {
-  readonly #host: CommandHost;
+  readonly #host: CommandProcess;
   readonly #ctx: Context;
   readonly #intervalMs: number;
   readonly #conditions: StreamConditions;
@@ -60,7 +60,7 @@ export class StreamService {
   /** Why it does not stream, since when, and whether that was reported. */
   #trouble: { readonly error: BackupError; readonly sinceMs: number; isReported: boolean } | null = null;
 
-  constructor(host: CommandHost, ctx: Context, intervalMs: number, conditions: StreamConditions = {}) {
+  constructor(host: CommandProcess, ctx: Context, intervalMs: number, conditions: StreamConditions = {}) {
     this.#host = host;
     this.#ctx = ctx;
     this.#intervalMs = intervalMs;
@@ -231,7 +231,7 @@ export class StreamService {
  * this host; tries until the server answers.
  */
 export async function stopRequiring(
-  host: Pick<CommandHost, "config" | "newSession">,
+  host: Pick<CommandProcess, "config" | "newSession">,
   ctx: Context,
   signal: AbortSignal,
 ): Promise<void> {

@@ -8,7 +8,7 @@
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
-import type { CommandHost } from "../commands/host";
+import type { CommandProcess } from "../process/commandProcess";
 import type { MissingWalStore } from "../local/missingWal";
 import { openSeenWal } from "../local/seenWal";
 import type { RepoResult } from "../base/parallel";
@@ -43,7 +43,7 @@ interface Present {
 }
 
 export class WalService {
-  readonly #host: CommandHost;
+  readonly #host: CommandProcess;
   readonly #ctx: Context;
   readonly #mayGoAhead: (walName: string) => boolean;
   readonly #onStored: (repoIndex: number, walName: string) => void;
@@ -64,7 +64,7 @@ export class WalService {
    * for each file that a repository has stored.
    */
   constructor(
-    host: CommandHost,
+    host: CommandProcess,
     ctx: Context,
     mayGoAhead: (walName: string) => boolean = () => true,
     onStored: (repoIndex: number, walName: string) => void = () => {},

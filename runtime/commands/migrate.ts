@@ -18,7 +18,7 @@ import { type Servers, withSession } from "../operations/migrate/serverSessions"
 import { verifyMigration } from "../operations/migrate/verifyMigration";
 import { type Connection, findPassword, parseConnection } from "../postgres/connectionString";
 import { findClientPrograms } from "../postgres/programs";
-import type { Command, CommandHost, Invocation, MachineAccess, Terminal } from "./host";
+import type { Command, CommandProcess, Invocation, MachineAccess, Terminal } from "../process/commandProcess";
 
 const STEPS = { copy, finish, plan, release, verify } as const;
 
@@ -79,7 +79,7 @@ async function release(host: Invocation & MachineAccess & Terminal, ctx: Context
   return show(host, { version: 1, released: names }, text, 0);
 }
 
-async function finish(host: CommandHost, ctx: Context): Promise<number> {
+async function finish(host: CommandProcess, ctx: Context): Promise<number> {
   if (host.config.stanza === undefined)
     throw fail("optionRequired", "migrate finish requires option: stanza", {
       hint: "Set the target's stanza, because its repositories must have a backup.",

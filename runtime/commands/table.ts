@@ -1,6 +1,6 @@
 /** The file that runs each command of `runtime/config/commands.ts`, loaded on demand. */
 import type { WorkingCommand } from "../config/commands";
-import type { Command } from "./host";
+import type { Command } from "../process/commandProcess";
 
 const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   agent: async () => (await import("../agent/agent.js")).agentCommand,

@@ -2,7 +2,7 @@
 import { WAL_SEGMENT_SIZE_BYTES } from "../base/limits";
 import { createHash } from "node:crypto";
 import { toBackupError } from "../base/errors";
-import type { CommandHost, Invocation } from "../commands/host";
+import type { CommandProcess, Invocation } from "../process/commandProcess";
 import type { Config } from "../config/types";
 import { BACKREST_VERSION } from "../format/repository/infoFile";
 import { loadRuns } from "../local/runRecords";
@@ -19,7 +19,7 @@ import type { Sample } from "./definitions";
 import { exporterSamples } from "./exporter";
 import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } from "./samples";
 
-export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
+export async function gatherSamples(host: CommandProcess, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
   const { config, ctx } = host;
   const stanza = config.stanza ?? "";
   const [pg] = config.pgs;

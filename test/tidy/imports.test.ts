@@ -112,7 +112,7 @@ describe("entries of the table", () => {
   test("are used, and those for types by types", () => {
     const imported = ["base/x", "operations/x", "repository/x", "local/x", "postgres/postmasterPid"];
     const text = imported.map((path) => `import "../${path}";\n`).join("");
-    const host = "../commands/host";
+    const host = "../process/commandProcess";
     expect(
       stale({ "runtime/archiver/x.ts": `${text}import type { Y } from "${host}";`, "runtime/metrics/x.ts": "" }),
     ).toEqual([
@@ -123,7 +123,7 @@ describe("entries of the table", () => {
     ]);
     expect(stale({ "runtime/archiver/x.ts": `${text}import { y } from "${host}";` })).toEqual([
       "runtime/metrics: the room is empty",
-      "runtime/archiver: nothing there imports runtime/commands/host",
+      "runtime/archiver: nothing there imports runtime/process/commandProcess",
     ]);
   });
 });

@@ -122,6 +122,36 @@ export const ROOMS: readonly Room[] = [
     mayImportTypes: ["runtime/config/types"],
   },
   {
+    prefix: "runtime/process",
+    about:
+      "what a command gets from its process: files, sockets, signals, environment, opened repositories and servers",
+    mayImport: [],
+    mayImportTypes: [
+      "runtime/base",
+      "runtime/config",
+      "runtime/format",
+      "runtime/local",
+      "runtime/operations",
+      "runtime/postgres",
+      "runtime/repository",
+    ],
+  },
+  {
+    prefix: "runtime/process/realProcess",
+    mayImport: [
+      "runtime/base",
+      "runtime/config",
+      "runtime/format",
+      "runtime/local",
+      "runtime/operations",
+      "runtime/postgres",
+      "runtime/repository",
+      "runtime/storage",
+      "runtime/workers",
+    ],
+    mayImportTypes: ["runtime/process/commandProcess"],
+  },
+  {
     prefix: "runtime/metrics",
     about: "metrics for Prometheus",
     mayImport: ["runtime/base", "runtime/operations"],
@@ -138,7 +168,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/format/repository/infoFile",
       "runtime/version",
     ],
-    mayImportTypes: ["runtime/commands/host", "runtime/config/types"],
+    mayImportTypes: ["runtime/process/commandProcess", "runtime/config/types"],
   },
   // No repository code: a notice must not contain a secret of a repository.
   {
@@ -151,12 +181,13 @@ export const ROOMS: readonly Room[] = [
     prefix: "runtime/commands",
     about: "one file for each verb: turns options into an operation, and its result into text or JSON",
     mayImport: [...COMMAND_ROOMS, "runtime/format/repository/json"],
-    mayImportTypes: ["runtime/format"],
+    mayImportTypes: ["runtime/process/commandProcess"],
   },
   // Imports the file of each command.
   {
     prefix: "runtime/commands/table",
     mayImport: ["runtime/agent", "runtime/cnpg", "runtime/commands", "runtime/config/commands"],
+    mayImportTypes: ["runtime/process/commandProcess"],
   },
   {
     prefix: "runtime/archiver",
@@ -168,7 +199,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/local",
       "runtime/postgres/postmasterPid",
     ],
-    mayImportTypes: ["runtime/commands/host"],
+    mayImportTypes: ["runtime/process/commandProcess"],
   },
   {
     prefix: "runtime/agent",
@@ -182,13 +213,13 @@ export const ROOMS: readonly Room[] = [
       "runtime/format/wal/walSegment",
       "runtime/local/sameDirectory",
     ],
-    mayImportTypes: ["runtime/commands/host"],
+    mayImportTypes: ["runtime/process/commandProcess"],
   },
   {
     prefix: "runtime/cnpg",
     about: "the plugin for CloudNativePG: operator, sidecar, restore, drills, migration",
     mayImport: ["runtime/archiver", ...COMMAND_ROOMS, "runtime/version", "runtime/format", "runtime/web"],
-    mayImportTypes: ["runtime/commands/host"],
+    mayImportTypes: ["runtime/process/commandProcess"],
     packages: ["@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"],
   },
   {
@@ -203,22 +234,6 @@ export const ROOMS: readonly Room[] = [
     mayImportTypes: ["runtime/config/types", "runtime/repository"],
   },
   { prefix: "runtime/version", about: "the version of the package", mayImport: [] },
-  {
-    prefix: "runtime/processHost",
-    about: "connects commands to the real process: files, sockets, signals, environment",
-    mayImport: [
-      "runtime/base",
-      "runtime/config",
-      "runtime/format",
-      "runtime/local",
-      "runtime/operations",
-      "runtime/postgres",
-      "runtime/repository",
-      "runtime/storage",
-      "runtime/workers",
-    ],
-    mayImportTypes: ["runtime/commands/host"],
-  },
   {
     prefix: "runtime/main",
     about: "the bundle's program, which `runtime/start` loads: finds and runs the command",

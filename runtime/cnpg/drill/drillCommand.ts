@@ -6,7 +6,7 @@ import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
 import { silentLog } from "../../base/log";
-import type { Command, CommandHost, Invocation, MachineAccess } from "../../commands/host";
+import type { Command, CommandProcess, Invocation, MachineAccess } from "../../process/commandProcess";
 import {
   checkAssertion,
   checkCollations,
@@ -67,7 +67,7 @@ export const clusterDrillCommand: Command = async (host) => {
   });
 };
 
-async function makeDrill(host: CommandHost, asked: AskedRestore, ctx: Context): Promise<DrillRecord> {
+async function makeDrill(host: CommandProcess, asked: AskedRestore, ctx: Context): Promise<DrillRecord> {
   const { clusterDrill, kubernetes } = host.config;
   const { cluster = "", jobUid, name = "" } = clusterDrill;
   // Its own signal: the Cluster is removed even after the signal to end.
@@ -78,7 +78,7 @@ async function makeDrill(host: CommandHost, asked: AskedRestore, ctx: Context): 
 }
 
 /** Needs neither Kubernetes nor a Cluster. */
-async function makeAttack(host: CommandHost, asked: Omit<AskedDrill, "pick">, ctx: Context): Promise<DrillRecord> {
+async function makeAttack(host: CommandProcess, asked: Omit<AskedDrill, "pick">, ctx: Context): Promise<DrillRecord> {
   const { repoIndex, spoolPath, stanza = "" } = host.config;
   // A directory of this pod.
   const path = `${spoolPath}/drill`;

@@ -5,7 +5,7 @@
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import type { Command } from "../../commands/host";
+import type { Command } from "../../process/commandProcess";
 import { at, isObject, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/clusterObject";
 import { CLUSTERS, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 

@@ -5,7 +5,7 @@
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import type { Invocation, MachineAccess } from "../../commands/host";
+import type { Invocation, MachineAccess } from "../../process/commandProcess";
 import { deliver } from "../../notify/deliver";
 import type { NotifyEvent } from "../../notify/events";
 import { notificationOf } from "../../notify/message";

@@ -7,7 +7,7 @@
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import type { Command, Invocation, MachineAccess } from "../../commands/host";
+import type { Command, Invocation, MachineAccess } from "../../process/commandProcess";
 import { at, type Json, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 import {

@@ -4,7 +4,7 @@
  */
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
-import type { Command } from "../../commands/host";
+import type { Command } from "../../process/commandProcess";
 import { openCredentials } from "../grpc/tlsCredentials";
 import { identityService } from "../grpc/identityService";
 import { lifecycleService } from "./lifecycle";

@@ -4,7 +4,7 @@
  */
 import { GetService } from "../../archiver/getService";
 import { untilAborted } from "../../base/clock";
-import type { Command, CommandHost } from "../../commands/host";
+import type { Command, CommandProcess } from "../../process/commandProcess";
 import { parseLsn } from "../../format/wal/walSegment";
 import { createRestoreEvent } from "./clusterEvents";
 import { identityService } from "../grpc/identityService";
@@ -16,7 +16,7 @@ import { walService } from "../sidecar/wal";
 
 export const restoreJobCommand: Command = (host) => serveSidecar(host, openRestore);
 
-function openRestore(host: CommandHost): Sidecar {
+function openRestore(host: CommandProcess): Sidecar {
   const { config, ctx, dataDirectory } = host;
   const isJob = config.plugin.instance === undefined;
   const own = { ...ctx, signal: new AbortController().signal };

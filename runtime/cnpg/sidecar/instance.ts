@@ -9,7 +9,7 @@ import { WalService } from "../../archiver/walService";
 import { untilAborted } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import type { Command, CommandHost } from "../../commands/host";
+import type { Command, CommandProcess } from "../../process/commandProcess";
 import type { Config } from "../../config/types";
 import { backupService } from "./backupService";
 import { parseObject } from "../kubernetes/clusterObject";
@@ -31,7 +31,7 @@ import { walService } from "./wal";
 
 export const instanceCommand: Command = (host) => serveSidecar(host, openInstance);
 
-function openInstance(host: CommandHost): Sidecar {
+function openInstance(host: CommandProcess): Sidecar {
   const { config, ctx } = host;
   const own = { ...ctx, signal: new AbortController().signal };
   const repos = host.repositories();
@@ -104,7 +104,7 @@ interface GetServices {
 }
 
 /** Requests go to this cluster's archive; those of a replica cluster's primary to its source's archive. */
-function openGetServices(host: CommandHost, own: Context): GetServices {
+function openGetServices(host: CommandProcess, own: Context): GetServices {
   const gets = new GetService(host, own);
   const { instance = "", sourceStanza } = host.config.plugin;
   if (sourceStanza === undefined) return { all: [gets], forRequest: () => gets };
@@ -125,7 +125,7 @@ interface Backups {
 
 /** Requested backups and the sidecar's own first ones: each must know when the other runs. */
 function openBackups(
-  host: CommandHost,
+  host: CommandProcess,
   run: ReturnType<typeof runOwn>,
   { isStandby, prepare }: Pick<FirstBackupParts, "isStandby" | "prepare">,
 ): Backups {
@@ -161,7 +161,7 @@ function hasRetention({ repos }: Config): boolean {
 
 /** What precedes each push: the stanza exists, and the timeline is this cluster's own. */
 function archivePreparer(
-  host: CommandHost,
+  host: CommandProcess,
   walDirectory: string,
   timelines: Timelines,
   stanzas: StanzaKeeper,

@@ -3,7 +3,7 @@
  * read this cluster's own archive. The source's configuration lies beside this one's, in the form that a recovery job
  * uses.
  */
-import type { ClusterAccess, CommandHost, Invocation, ProgramAccess } from "../../commands/host";
+import type { ClusterAccess, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { isReplica, type JsonObject, textAt } from "../kubernetes/clusterObject";
 import { PATHS, SOURCE_PATHS } from "../names";
 
@@ -13,7 +13,7 @@ export function followsSource(cluster: JsonObject, instance: string): boolean {
 }
 
 /** This process with the repositories of the source. @throws the errors of reading a configuration */
-export function openSource(host: Invocation & ClusterAccess & ProgramAccess, stanza: string): CommandHost {
+export function openSource(host: Invocation & ClusterAccess & ProgramAccess, stanza: string): CommandProcess {
   const { dataDirectory, config } = host;
   return host.other({
     args: [

@@ -8,7 +8,7 @@
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
-import type { CommandHost } from "../../commands/host";
+import type { CommandProcess } from "../../process/commandProcess";
 import type { FullBackupReport } from "../../config/types";
 import { renderJson } from "../../format/repository/json";
 import { type AcknowledgePolicy, decide } from "../../operations/archivePush/acknowledge";
@@ -38,7 +38,7 @@ export interface FullBackupParts {
 }
 
 /** The parts of an instance's sidecar; null if no update waits. */
-export function fullBackupParts(host: CommandHost, isStandby: () => Promise<boolean>): FullBackupParts | null {
+export function fullBackupParts(host: CommandProcess, isStandby: () => Promise<boolean>): FullBackupParts | null {
   const { config, ctx } = host;
   const { acknowledge, fullBackups } = config.settings;
   if (fullBackups === undefined) return null;

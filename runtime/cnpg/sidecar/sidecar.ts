@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import type { CommandHost, Invocation, ProgramAccess } from "../../commands/host";
+import type { CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { beatForever } from "./heartbeat";
 import { launcherText, writeLauncher } from "./sidecarLauncher";
 import { LAUNCHER_FILE } from "../names";
@@ -21,7 +21,7 @@ const DRAIN_MS = 9 * 60_000;
 const RELOAD_MS = 30_000;
 
 /** Serves until the signal to end. @param open makes the sidecar of a configuration; again for a changed one */
-export async function serveSidecar(host: CommandHost, open: (host: CommandHost) => Sidecar): Promise<0> {
+export async function serveSidecar(host: CommandProcess, open: (host: CommandProcess) => Sidecar): Promise<0> {
   const { ctx, config } = host;
   const { socket, heartbeatFile, watchPaths } = config.plugin;
   // Running work does not see the pod's signal, so that it can finish.
@@ -45,9 +45,9 @@ export async function serveSidecar(host: CommandHost, open: (host: CommandHost) 
 
 interface ReloadParts {
   /** Of the present configuration: each reload replaces it. */
-  host: CommandHost;
+  host: CommandProcess;
   readonly current: CurrentSidecar;
-  open(host: CommandHost): Sidecar;
+  open(host: CommandProcess): Sidecar;
   readonly watchPaths: readonly string[];
 }
 
@@ -55,7 +55,7 @@ interface ReloadParts {
 async function reloadForever(parts: ReloadParts, own: Context, signal: AbortSignal): Promise<never> {
   const { current, open, watchPaths } = parts;
   const reload = async (): Promise<boolean> => {
-    let next: CommandHost;
+    let next: CommandProcess;
     try {
       next = parts.host.reloaded();
     } catch (error) {
@@ -84,7 +84,7 @@ async function reloadForever(parts: ReloadParts, own: Context, signal: AbortSign
 }
 
 /** The sidecar itself does not need it. */
-async function leaveLauncher({ config, ctx, ownCommand }: CommandHost): Promise<void> {
+async function leaveLauncher({ config, ctx, ownCommand }: CommandProcess): Promise<void> {
   const { heartbeatFile } = config.plugin;
   if (heartbeatFile === undefined) return;
   const file = join(dirname(heartbeatFile), LAUNCHER_FILE);

@@ -11,7 +11,7 @@
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
-import type { CommandHost } from "../../commands/host";
+import type { CommandProcess } from "../../process/commandProcess";
 import type { PgControl } from "../../format/page/pgControl";
 import { currentHistory } from "../../format/repository/archiveInfo";
 import { segmentOfLsn } from "../../format/wal/walSegment";
@@ -28,8 +28,8 @@ const FIRST_WAIT_MS = 5000;
 const PAUSE_MS = 10_000;
 
 /** The sidecar's process. */
-export type KeeperHost = Pick<CommandHost, "loadControl" | "repositories" | "unlockedLeases"> & {
-  readonly config: Pick<CommandHost["config"], "spoolPath" | "stanza">;
+export type KeeperHost = Pick<CommandProcess, "loadControl" | "repositories" | "unlockedLeases"> & {
+  readonly config: Pick<CommandProcess["config"], "spoolPath" | "stanza">;
 };
 
 export class StanzaKeeper {

@@ -5,7 +5,7 @@
 import { StreamService } from "../../archiver/streamService";
 import type { Context } from "../../base/context";
 import { isError } from "../../base/errors";
-import type { CommandHost } from "../../commands/host";
+import type { CommandProcess } from "../../process/commandProcess";
 import type { Repository } from "../../repository/repository";
 import { requireArchivedTimeline } from "./emptyArchive";
 import type { StanzaKeeper } from "./stanzaKeeper";
@@ -18,7 +18,7 @@ const SETTING = "postgresql.synchronous of the Cluster";
 
 /** Null when only complete segments are shipped. */
 export function openStreaming(
-  host: CommandHost,
+  host: CommandProcess,
   stanzas: StanzaKeeper,
   isStandby: () => Promise<boolean>,
   ctx: Context,

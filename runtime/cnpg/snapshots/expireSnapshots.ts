@@ -6,7 +6,7 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
-import type { Command } from "../../commands/host";
+import type { Command } from "../../process/commandProcess";
 import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 import { type ObjectGroup, groupSnapshots, type ObjectRef, readBackup, readSnapshot } from "./snapshotGroups";
 import { judgeSnapshots, type SnapshotKeep } from "./snapshotRetention";

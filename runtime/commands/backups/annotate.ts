@@ -6,7 +6,7 @@ import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { annotate } from "../../operations/shared/annotate";
 import { requireLabel } from "../../operations/shared/requireLabel";
 import { loadBackupInfo } from "../../repository/infoStore";
-import type { Command } from "../host";
+import type { Command } from "../../process/commandProcess";
 
 export const annotateCommand: Command = async (host) => {
   const { config, ctx } = host;

@@ -7,7 +7,7 @@ import { backup } from "../../operations/backup/backup";
 import { inlinePool } from "../../operations/shared/jobs";
 import { combinedError } from "../../operations/shared/results";
 import { expireAfterBackup } from "./expire";
-import type { Command } from "../host";
+import type { Command } from "../../process/commandProcess";
 
 export const backupCommand: Command = async (host) => {
   const { config, ctx } = host;

@@ -6,7 +6,7 @@ import { checkRequest, type ExpireRequest, type Retention } from "../../operatio
 import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
-import type { Command, Invocation, RepositoryAccess } from "../host";
+import type { Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
 export const expireCommand: Command = async (host) => {
   const { config, ctx } = host;

@@ -5,7 +5,7 @@ import { requireLabel } from "../../operations/shared/requireLabel";
 import { manifestJson, manifestText, reportManifest } from "../../operations/info/manifestReport";
 import { loadManifest } from "../../repository/backupStore";
 import { loadBackupInfo } from "../../repository/infoStore";
-import type { Command } from "../host";
+import type { Command } from "../../process/commandProcess";
 
 export const manifestCommand: Command = async (host) => {
   const { config } = host;

@@ -3,7 +3,7 @@ import { fail, isError } from "../../base/errors";
 import { type JsonValue, renderJson } from "../../format/repository/json";
 import { listFiles, type ListedFile, openRepoFile, repoPathOf } from "../../operations/shared/repoFiles";
 import type { Repository } from "../../repository/repository";
-import type { Command, Invocation, RepositoryAccess } from "../host";
+import type { Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
 export const repoLsCommand: Command = async (host) => {
   const { config } = host;

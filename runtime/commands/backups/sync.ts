@@ -6,7 +6,7 @@ import type { SyncScope } from "../../operations/sync/syncPlan";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
-import type { Command, RepositoryAccess } from "../host";
+import type { Command, RepositoryAccess } from "../../process/commandProcess";
 import { retentionOf } from "./expire";
 
 export const syncCommand: Command = async (host) => {

@@ -16,7 +16,7 @@ import type { MissingWalStore } from "../../local/missingWal";
 import { conflictError } from "../../operations/archivePush/conflicts";
 import type { Repository } from "../../repository/repository";
 import { saveRun } from "../../local/runRecords";
-import type { Command, Invocation } from "../host";
+import type { Command, Invocation } from "../../process/commandProcess";
 
 export const verifyCommand: Command = async (host) => {
   const { config, ctx } = host;

@@ -1,6 +1,6 @@
 /** Asks the user before a step that changes or replaces data. */
 import { fail } from "../../base/errors";
-import type { Invocation, Terminal } from "../host";
+import type { Invocation, Terminal } from "../../process/commandProcess";
 
 /** `--yes` answers it. */
 export async function agreed(host: Invocation & Terminal, question: string): Promise<boolean> {

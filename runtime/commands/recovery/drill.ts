@@ -11,7 +11,7 @@ import { saveDrill } from "../../operations/drill/history";
 import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { drillText } from "../../operations/drill/drillReport";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
-import type { Command, CommandHost, Invocation, ProgramAccess } from "../host";
+import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { archiveGetWith } from "./restore";
 
 const EXIT_CODE_MAX = 125;
@@ -49,7 +49,7 @@ export const drillCommand: Command = async (host) => {
 
 /** Needs no PostgreSQL, and a few megabytes. */
 function makeAttack(
-  host: CommandHost,
+  host: CommandProcess,
   asked: Omit<AskedDrill, "pick">,
   path: string,
   ctx: Context,
@@ -60,7 +60,7 @@ function makeAttack(
 }
 
 function makeDrill(
-  host: CommandHost,
+  host: CommandProcess,
   asked: AskedDrill & { readonly pick: DrillPick | undefined },
   path: string,
   ctx: Context,

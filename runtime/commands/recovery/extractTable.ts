@@ -10,7 +10,7 @@ import { extract, type ExtractDeps, type ExtractOptions } from "../../operations
 import { parseTableName } from "../../operations/extract/tableObjects";
 import { agreed } from "./agree";
 import { drillPathOf, restoreCommandLine } from "./drill";
-import type { Command, CommandHost, Invocation, MachineAccess } from "../host";
+import type { Command, CommandProcess, Invocation, MachineAccess } from "../../process/commandProcess";
 
 export const extractTableCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -42,7 +42,7 @@ export const extractTableCommand: Command = async (host) => {
   }
 };
 
-function depsOf(host: CommandHost): ExtractDeps {
+function depsOf(host: CommandProcess): ExtractDeps {
   const pool = host.pool();
   pool.warm?.();
   return {

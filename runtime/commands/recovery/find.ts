@@ -6,7 +6,7 @@ import { find } from "../../operations/find/find";
 import type { FindOptions } from "../../operations/find/search";
 import { parseTimeOrAge } from "../../operations/find/timeOrAge";
 import { findJson, findText } from "../../operations/find/findReport";
-import type { Command, Invocation } from "../host";
+import type { Command, Invocation } from "../../process/commandProcess";
 
 const HOUR_US = 3_600_000_000n;
 

@@ -29,7 +29,14 @@ import {
 import { type Begun, goOn, requireOk, type RecoverTools, undo } from "../../operations/recover/recover";
 import type { RecoverSource } from "../../operations/recover/recoverSource";
 import { agreed, refused } from "./agree";
-import type { Command, CommandHost, Invocation, MachineAccess, ProgramAccess, Terminal } from "../host";
+import type {
+  Command,
+  CommandProcess,
+  Invocation,
+  MachineAccess,
+  ProgramAccess,
+  Terminal,
+} from "../../process/commandProcess";
 import { toolsOf } from "./recoverTools";
 
 export const recoverCommand: Command = async (host) => {
@@ -60,7 +67,7 @@ function controlOf(host: Invocation, facts: HostFacts): ServerControl {
   return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(facts.dataDirectory));
 }
 
-async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Promise<number> {
+async function begin(host: CommandProcess, facts: HostFacts, file: JournalFile): Promise<number> {
   const { config, ctx } = host;
   const account = accountOf(facts, host.users.findUid, host.users.findGid);
   const tools = toolsOf(host, account);
@@ -131,7 +138,7 @@ function oldWalOf(facts: HostFacts, source: RecoverSource, moved: string | undef
   return { directory, last, segmentSizeBytes: control.walSegmentSizeBytes };
 }
 
-async function goOnWith(host: CommandHost, begun: Begun): Promise<number> {
+async function goOnWith(host: CommandProcess, begun: Begun): Promise<number> {
   const { config } = host;
   const { file, journal } = begun;
   const began = `a recovery from backup ${journal.label} was started ${formatLocalSeconds(journal.startedAtS * 1000)} and is not finished (${file.path})`;
@@ -184,7 +191,7 @@ function nothingToUndo(file: JournalFile): never {
   });
 }
 
-async function undoRecovery(host: CommandHost, begun: Begun): Promise<number> {
+async function undoRecovery(host: CommandProcess, begun: Begun): Promise<number> {
   const { control, journal } = begun;
   if (journal.moves.length === 0) {
     throw fail("fileMissing", "there is nothing to undo: there were no old data", {

@@ -5,7 +5,7 @@
 import { fail } from "../../base/errors";
 import { findRecoverSource } from "../../operations/recover/recoverSource";
 import { findLiveServer, finishWal, waitUntilOpen } from "../../operations/recover/steps";
-import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../host";
+import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
 export const recoverStepCommand: Command = async (host) => {
   const { config, ctx } = host;

@@ -3,7 +3,7 @@ import { type BackupError, type ErrorKind, ERRORS, fail } from "../../base/error
 import { actAs } from "../../local/actAs";
 import type { Owner } from "../../operations/recover/hostFacts";
 import type { RecoverTools } from "../../operations/recover/recover";
-import type { ClusterAccess, CommandHost, Invocation, ProgramAccess } from "../host";
+import type { ClusterAccess, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { archiveGetLine } from "./restore";
 
 /** Arguments that a launcher adds. */
@@ -14,7 +14,7 @@ const LAUNCHER = "/usr/local/bin/pgbackstop";
 const LOG_ARGS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
 
 /** As root, steps of the account go through the launcher, which has the keys, or run as the account directly. */
-export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
+export function toolsOf(host: CommandProcess, account: Owner): RecoverTools {
   const { config, ctx, ownCommand, self } = host;
   const isRoot = self.uid === 0;
   const asAccount = isRoot

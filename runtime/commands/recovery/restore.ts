@@ -4,7 +4,7 @@
 import { guardedArchiveGet } from "../../base/recoveryExit";
 import { shellQuote } from "../../operations/restore/recovery";
 import { restore } from "../../operations/restore/restore";
-import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../host";
+import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../../process/commandProcess";
 
 export const restoreCommand: Command = async (host) => {
   const { config, ctx } = host;

@@ -18,7 +18,7 @@ import {
 } from "../../operations/rollback/rollback";
 import { Zfs } from "../../operations/rollback/zfs";
 import { agreed, refused } from "./agree";
-import type { ClusterAccess, Command, CommandHost, Invocation } from "../host";
+import type { ClusterAccess, Command, CommandProcess, Invocation } from "../../process/commandProcess";
 import { toolsOf } from "./recoverTools";
 
 export const rollbackCommand: Command = async (host) => {
@@ -93,7 +93,7 @@ function controlOf(host: Invocation, facts: HostFacts, mountPoint: string): Serv
   return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(mountPoint));
 }
 
-async function plan(host: CommandHost, snapshot: string, name: string, zfs: Zfs): Promise<BegunRollback> {
+async function plan(host: CommandProcess, snapshot: string, name: string, zfs: Zfs): Promise<BegunRollback> {
   const { config, ctx } = host;
   const dataset = await zfs.dataset(name);
   const facts = await loadHostFacts(host.dataDirectory, ctx);

@@ -15,7 +15,7 @@ import { fullText } from "../../operations/info/destinations";
 import { combinedError, policyError, repoErrorLine } from "../../operations/shared/results";
 import { checkStreaming, requireError } from "../../operations/stream/preflight";
 import { notifyStale } from "../watch/notify";
-import type { ClusterAccess, Command, CommandHost, Invocation } from "../host";
+import type { ClusterAccess, Command, CommandProcess, Invocation } from "../../process/commandProcess";
 
 export const checkCommand: Command = async (host) => {
   const { archive, check: asked } = host.config;
@@ -40,7 +40,7 @@ export const checkCommand: Command = async (host) => {
 };
 
 /** @param requiresFull whether a repository without a recent full backup fails */
-async function checkServer(host: CommandHost, requiresFull: boolean): Promise<number> {
+async function checkServer(host: CommandProcess, requiresFull: boolean): Promise<number> {
   const { config, ctx } = host;
   host.requireStarted();
   const missingWal = host.missingWal();

@@ -6,7 +6,7 @@ import type { RepoResult } from "../../base/parallel";
 import { type JsonValue, renderJson } from "../../format/repository/json";
 import { type Diagnosis, diagnose } from "../../operations/check/doctor";
 import { combinedError } from "../../operations/shared/results";
-import type { Command, Invocation } from "../host";
+import type { Command, Invocation } from "../../process/commandProcess";
 
 /** For storages without multipart upload. */
 const LARGE_SIZE_BYTES = 1024 * 1024;

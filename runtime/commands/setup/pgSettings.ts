@@ -7,7 +7,7 @@
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Session } from "../../postgres/session";
-import type { Command } from "../host";
+import type { Command } from "../../process/commandProcess";
 
 const SETTINGS = [
   "archive_command",

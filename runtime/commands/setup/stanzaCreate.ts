@@ -3,7 +3,7 @@ import type { RepoResult } from "../../base/parallel";
 import { combinedError } from "../../operations/shared/results";
 import { checkStanzas, stanzaCreate } from "../../operations/stanza/stanzaCreate";
 import { withLeases } from "../../repository/leases";
-import type { Command } from "../host";
+import type { Command } from "../../process/commandProcess";
 
 export const stanzaCreateCommand: Command = async (host) => {
   host.requireStarted();

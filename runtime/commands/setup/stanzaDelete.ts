@@ -2,7 +2,7 @@
 import { fail } from "../../base/errors";
 import { hasStopFile, removeStopFile } from "../../local/stopFile";
 import { hasStanza, removeLease, stanzaDelete } from "../../operations/stanza/stanzaDelete";
-import type { Command } from "../host";
+import type { Command } from "../../process/commandProcess";
 
 export const stanzaDeleteCommand: Command = async (host) => {
   const { config, ctx } = host;

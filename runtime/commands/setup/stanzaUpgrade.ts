@@ -7,7 +7,7 @@ import { proveUpgrade } from "../../operations/stanza/upgradeProof";
 import { isUpgraded, stanzaUpgrade } from "../../operations/stanza/stanzaUpgrade";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import { withLeases } from "../../repository/leases";
-import type { Command } from "../host";
+import type { Command } from "../../process/commandProcess";
 
 export const stanzaUpgradeCommand: Command = async (host) => {
   host.requireStarted();

@@ -4,7 +4,7 @@
  */
 import { listHeldLocks } from "../../local/lockState";
 import { removeStopFile, writeStopFile } from "../../local/stopFile";
-import type { Command } from "../host";
+import type { Command } from "../../process/commandProcess";
 
 export const stopCommand: Command = async (host) => {
   const { config, ctx } = host;

@@ -13,7 +13,14 @@ import { endOfRecovery, type Recovery } from "../../operations/archiveGet/endOfR
 import { Prefetcher } from "../../operations/archiveGet/prefetch";
 import { getLast, type Recovery as LastRecovery } from "../../operations/stream/partial";
 import { getSpool, getThroughSpool, type SpoolGetOptions } from "../../operations/archiveGet/spoolGet";
-import type { Command, CommandHost, Invocation, LockAccess, MachineAccess, RepositoryAccess } from "../host";
+import type {
+  Command,
+  CommandProcess,
+  Invocation,
+  LockAccess,
+  MachineAccess,
+  RepositoryAccess,
+} from "../../process/commandProcess";
 
 const SEGMENT = /^[0-9A-F]{24}$/;
 
@@ -32,7 +39,7 @@ export const archiveGetCommand: Command = async (host) => {
 };
 
 /** The recovery that this command serves, for the decision about its end. */
-function recoveryOf(host: CommandHost): Recovery & LastRecovery {
+function recoveryOf(host: CommandProcess): Recovery & LastRecovery {
   return {
     dataDirectory: host.dataDirectory,
     repoIndexes: host.repositories().map((repo) => repo.key),
@@ -41,7 +48,7 @@ function recoveryOf(host: CommandHost): Recovery & LastRecovery {
   };
 }
 
-async function get(host: CommandHost): Promise<number> {
+async function get(host: CommandProcess): Promise<number> {
   const { config, ctx } = host;
   const { absolute, walName } = paramsOf(host);
   const control = await host.loadControl();
@@ -103,7 +110,7 @@ function paramsOf(host: Invocation & MachineAccess): {
 }
 
 /** Streamed WAL of a segment that no repository has. */
-async function last(host: CommandHost, getWhole: () => Promise<boolean>): Promise<boolean> {
+async function last(host: CommandProcess, getWhole: () => Promise<boolean>): Promise<boolean> {
   const { absolute: destination, walName } = paramsOf(host);
   const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await host.loadControl();
   const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };

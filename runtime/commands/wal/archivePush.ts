@@ -20,13 +20,13 @@ import { pushSpool, pushThroughSpool } from "../../operations/archivePush/spoolP
 import type {
   ClusterAccess,
   Command,
-  CommandHost,
+  CommandProcess,
   Invocation,
   LockAccess,
   MachineAccess,
   ProgramAccess,
   RepositoryAccess,
-} from "../host";
+} from "../../process/commandProcess";
 
 /** How long a slow repository may continue once the policy is satisfied, before it counts as behind. */
 const GRACE_MS = 5000;
@@ -51,7 +51,7 @@ export const archivePushCommand: Command = async (host) => {
   return pushNow(host, wal);
 };
 
-async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): Promise<number> {
+async function pushNow(host: CommandProcess, { walDirectory, walName }: WalPath): Promise<number> {
   const { config, ctx } = host;
   const control = await nullOn(host.loadControl(), "fileMissing");
   const cluster = control === null ? null : { version: control.pgVersion, systemId: control.systemId };
@@ -132,7 +132,7 @@ async function pushAsync(host: Invocation & LockAccess & ProgramAccess, { walNam
 }
 
 /** Succeeds at once when another process holds the lock. */
-async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): Promise<number> {
+async function pushInBackground(host: CommandProcess, { walDirectory }: WalPath): Promise<number> {
   const { config, ctx } = host;
   const repos = host.repositories();
   if (!lockArchive(host, ctx)) return 0;

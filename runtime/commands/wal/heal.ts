@@ -9,7 +9,7 @@ import { CONFLICT } from "../../operations/heal/decide";
 import { healSegment } from "../../operations/heal/healSegment";
 import { openLocalWal } from "../../operations/shared/localWal";
 import { combinedError } from "../../operations/shared/results";
-import type { ClusterAccess, Command, Invocation, LockAccess, MachineAccess } from "../host";
+import type { ClusterAccess, Command, Invocation, LockAccess, MachineAccess } from "../../process/commandProcess";
 
 /** The agent holds the lock while it copies missing WAL: seconds, unless much is missing. */
 const LOCK_WAIT_MS = 60_000;

@@ -24,7 +24,7 @@ import {
 } from "../../operations/info/info";
 import { infoText, progressText } from "../../operations/info/infoText";
 import { policyError } from "../../operations/shared/results";
-import type { Command, Invocation, LockAccess, RepositoryAccess, Terminal } from "../host";
+import type { Command, Invocation, LockAccess, RepositoryAccess, Terminal } from "../../process/commandProcess";
 
 export const infoCommand: Command = async (host) => {
   const { config } = host;

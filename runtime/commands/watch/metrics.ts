@@ -9,7 +9,7 @@ import { atomicWrite } from "../../local/atomicWrite";
 import { DEFINITIONS } from "../../metrics/definitions";
 import { gatherSamples } from "../../metrics/gather";
 import { renderMetrics } from "../../metrics/text";
-import type { Command } from "../host";
+import type { Command } from "../../process/commandProcess";
 
 /** The collector runs as another account. */
 const FILE_MODE = 0o644;

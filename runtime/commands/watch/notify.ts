@@ -13,7 +13,7 @@ import { type NotifyTarget, parseTargets } from "../../notify/targets";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { DRILL_KINDS } from "../../operations/drill/record";
 import { drillNotice } from "../../operations/drill/drillReport";
-import type { Command, Invocation, MachineAccess } from "../host";
+import type { Command, Invocation, MachineAccess } from "../../process/commandProcess";
 
 export const notifyCommand: Command = async (host) => {
   const { config, ctx } = host;

@@ -11,7 +11,7 @@ import { waitingWal } from "../../postgres/archiveStatus";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
-import type { Command, Invocation, ProgramAccess } from "../host";
+import type { Command, Invocation, ProgramAccess } from "../../process/commandProcess";
 
 export const statusCommand: Command = async (host) => {
   const { config, ctx } = host;

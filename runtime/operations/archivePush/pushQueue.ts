@@ -2,11 +2,11 @@
  * Pushes all files that wait in pg_wal into every repository, as long as the process lives.
  *
  * The agent, the background process of `archive-async` and the command without both share it: a list of ready files,
- * and `process-max` workers per repository. A worker takes the oldest file that its repository lacks; a requested file comes first. A repository
- * that fails pauses, longer each time, and is tried at once when PostgreSQL asks; the others never wait for it. The
- * policy decides about a request as soon as it can. What a repository then still lacks is recorded as missing before
- * the answer, and its workers continue. A conflict (45) pauses its repository for everything but requested files:
- * another host may write there.
+ * and `process-max` workers per repository. A worker takes the oldest file that its repository lacks; a requested file
+ * comes first. A repository that fails pauses, longer each time, and is tried at once when PostgreSQL asks; the others
+ * never wait for it. The policy decides about a request as soon as it can. What a repository then still lacks is
+ * recorded as missing before the answer, and its workers continue. A conflict (45) pauses its repository for everything
+ * but requested files: another host may write there.
  *
  * A request trusts what was stored seconds ago. A file that was stored earlier, before the repository failed, or into
  * another archive, is first looked up in the repository: the archive may have been recreated meanwhile.

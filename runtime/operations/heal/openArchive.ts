@@ -26,7 +26,8 @@ export async function openArchive(repo: Repository, cluster: ClusterIdentity): P
 }
 
 /**
- * Stores a file beside other contents, and returns its name. The answer of a storage alone is no proof: the file is looked at.
+ * Stores a file beside other contents, and returns its name. The answer of a storage alone is no proof: the file is
+ * looked at.
  * @throws fileMissing, what the source's content throws, and the storage's errors
  */
 export async function store({ archiveId, pass, repo }: Archive, source: WalContent, ctx: Context): Promise<string> {

@@ -32,7 +32,7 @@ export interface WalGap {
   readonly conflicts: readonly string[];
 }
 
-/** By names and sizes. What `isNeeded`, as a backup does that will be listed, must count by its bytes: it is read once. */
+/** By names and sizes. A segment that `isNeeded`, for a backup that will be listed, is read once: its bytes count. */
 export async function findMissingWal(
   source: WalSide,
   target: WalSide,

@@ -1,7 +1,7 @@
 /** A host for commands, with repositories in memory. Tests override the configuration and read the recorded output. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { CommandHost } from "../../../runtime/commands/host";
+import type { CommandProcess } from "../../../runtime/process/commandProcess";
 import { loadConfig } from "../../../runtime/config/load";
 import type { Config } from "../../../runtime/config/types";
 import { openMissingWal } from "../../../runtime/local/missingWal";
@@ -25,7 +25,7 @@ export interface HostParts {
   readonly workingDirectory?: string;
 }
 
-export interface TestHost extends CommandHost {
+export interface TestHost extends CommandProcess {
   readonly printed: string[];
   readonly locked: string[];
 }

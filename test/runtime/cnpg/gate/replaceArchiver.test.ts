@@ -3,7 +3,7 @@ import { beforeEach, expect, test } from "vitest";
 import { replaceArchiver, replaceArchiverCommand } from "../../../../runtime/cnpg/gate/replaceArchiver";
 import type { Json, JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import type { KubernetesApi } from "../../../../runtime/cnpg/kubernetes/kubernetesApi";
-import type { CommandHost } from "../../../../runtime/commands/host";
+import type { CommandProcess } from "../../../../runtime/process/commandProcess";
 import { type TestContext, testContext } from "../../../harness/context";
 
 const SPEC = { plugins: [{ name: "pgbackstop", isWALArchiver: true }], backup: { target: "prefer-standby" } };
@@ -91,6 +91,6 @@ test("other plugins, a missing Cluster and endless changes are errors, and nothi
 });
 
 test("the command needs both options", async () => {
-  const host = { config: { replaceArchiver: { cluster: undefined, spec: undefined } }, ctx } as never as CommandHost;
+  const host = { config: { replaceArchiver: { cluster: undefined, spec: undefined } }, ctx } as never as CommandProcess;
   await expect(replaceArchiverCommand(host)).rejects.toThrow("requires option: archiver-cluster");
 });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../../../runtime/base/clock";
 import { fail } from "../../../../runtime/base/errors";
 import { type JobEnd, notifyOfJob } from "../../../../runtime/cnpg/kubernetes/jobNotice";
-import type { CommandHost } from "../../../../runtime/commands/host";
+import type { CommandProcess } from "../../../../runtime/process/commandProcess";
 import { testContext } from "../../../harness/context";
 import { startWebServer, type WebServer } from "../../../harness/doubles/messageServers";
 import { host } from "../../commands/support";
@@ -40,7 +40,7 @@ afterEach(() => web.close());
 
 const run = (work: () => Promise<JobEnd>, file = "notify.json"): Promise<number> => {
   const argv = [`--notify-file=${join(folder, file)}`, "--unit=orders-drill-weekly", "cnpg-drill"];
-  const base: CommandHost = {
+  const base: CommandProcess = {
     ...host({ argv, repos: [], ctx, folder }),
     machine: { hostName: "a-pod-of-one-run", environment: JOB, showUnit: async () => null },
     readFile: (path) => readFile(path).catch(() => null),

@@ -16,7 +16,7 @@ import {
   selectorOf,
 } from "../../../../runtime/cnpg/migrate/migrationFile";
 import { migrationStepCommand } from "../../../../runtime/cnpg/migrate/migrateStep";
-import type { CommandHost } from "../../../../runtime/commands/host";
+import type { CommandProcess } from "../../../../runtime/process/commandProcess";
 import type { Config } from "../../../../runtime/config/types";
 import { testContext } from "../../../harness/context";
 
@@ -161,12 +161,12 @@ async function run(params: readonly string[], files: Readonly<Record<string, str
     migrate: { file: "/steps.json" },
     kubernetes: { host: "localhost", port, accountPath: folder },
   };
-  const host: Partial<CommandHost> = {
+  const host: Partial<CommandProcess> = {
     config: config as Config,
     ctx: testContext(),
     readFile: async (path) => (given[path] === undefined ? null : Buffer.from(given[path])),
   };
-  return migrationStepCommand(host as CommandHost);
+  return migrationStepCommand(host as CommandProcess);
 }
 
 const replicas = (): unknown[] =>

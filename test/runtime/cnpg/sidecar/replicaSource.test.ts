@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { followsSource, openSource } from "../../../../runtime/cnpg/sidecar/replicaSource";
-import type { OtherConfiguration } from "../../../../runtime/commands/host";
+import type { OtherConfiguration } from "../../../../runtime/process/commandProcess";
 import { testContext } from "../../../harness/context";
 import { host } from "../../commands/support";
 import { temporaryFolder } from "../../repository/support";

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
-import type { CommandHost } from "../../../../runtime/commands/host";
+import type { CommandProcess } from "../../../../runtime/process/commandProcess";
 import { openStreaming } from "../../../../runtime/cnpg/sidecar/streaming";
 import { StanzaKeeper } from "../../../../runtime/cnpg/sidecar/stanzaKeeper";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
@@ -51,7 +51,7 @@ function open(source: Partial<StreamSource>, intervalSeconds: number | null = 2,
   const base = host({ argv: ["cnpg-instance"], repos: [repository(1, { storage })], ctx, folder });
   const stream = intervalSeconds === null ? {} : { stream: { intervalSeconds } };
   const settings = { ...base.config.settings, ...stream };
-  const own: CommandHost = {
+  const own: CommandProcess = {
     ...base,
     config: { ...base.config, settings },
     walStream: async () => connection as WalStream,

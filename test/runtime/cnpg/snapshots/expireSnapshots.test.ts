@@ -11,7 +11,7 @@ import {
   type SnapshotPolicy,
 } from "../../../../runtime/cnpg/snapshots/expireSnapshots";
 import type { KubernetesApi } from "../../../../runtime/cnpg/kubernetes/kubernetesApi";
-import type { CommandHost } from "../../../../runtime/commands/host";
+import type { CommandProcess } from "../../../../runtime/process/commandProcess";
 import type { Json } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
 import type { KubernetesObject } from "../../../harness/kubernetes/kubectl";
@@ -248,7 +248,7 @@ test.each([
 ])("without %s nothing is done", async (option, over) => {
   const snapshots = { host: "", port: 0, accountPath: "/nowhere", ...POLICY, ...over };
   const host: object = { config: { snapshots, dryRun: false }, ctx: testContext() };
-  await expect(expireSnapshotsCommand(host as CommandHost)).rejects.toMatchObject({
+  await expect(expireSnapshotsCommand(host as CommandProcess)).rejects.toMatchObject({
     kind: "optionRequired",
     message: `cnpg-expire command requires option: ${option}`,
   });

@@ -5,7 +5,7 @@ import { archivePushCommand } from "../../../../runtime/commands/wal/archivePush
 import { checkCommand } from "../../../../runtime/commands/setup/check";
 import { verifyCommand } from "../../../../runtime/commands/backups/verify";
 import { statusCommand } from "../../../../runtime/commands/watch/status";
-import type { Command } from "../../../../runtime/commands/host";
+import type { Command } from "../../../../runtime/process/commandProcess";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { MemoryStorage } from "../../../harness/doubles/storages";

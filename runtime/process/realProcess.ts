@@ -1,35 +1,35 @@
-/** The {@link CommandHost} of a real process: opens each resource on first use and closes all of them at the end. */
+/** The {@link CommandProcess} of a real process: opens each resource on first use and closes all of them at the end. */
 import { spawn } from "node:child_process";
-import { readFile, readFileSync, statSync } from "./local/nodeFiles";
-import type { Context } from "./base/context";
-import { printable } from "./base/printable";
-import type { Log } from "./base/log";
-import { assert, ERRORS, fail } from "./base/errors";
-import type { CommandHost, OtherConfiguration } from "./commands/host";
-import { COMMAND_TABLE } from "./config/commands";
-import type { Config, PgConfig, RepoConfig } from "./config/types";
-import { BLOCK_DEFAULTS } from "./format/repository/blockSize";
-import { type MissingWalStore, openMissingWal } from "./local/missingWal";
-import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
-import { lockDomain } from "./local/lockDomain";
-import { isLocked, type LockState, readLockState } from "./local/lockState";
-import { checkStopFile } from "./local/stopFile";
-import { nullIfMissing } from "./local/systemError";
-import { type Environment, showUnit } from "./local/systemdUnit";
-import { type ProgramEnd, runProgram } from "./local/program";
-import { loadUserNames, type UserNames } from "./local/users";
-import type { ServerCandidate } from "./operations/backup/chooseServers";
-import { inlinePool, type Job, type JobPool, runJob } from "./operations/shared/jobs";
-import { loadControlFile } from "./postgres/controlFile";
-import { parsePostmasterPid } from "./postgres/postmasterPid";
-import { Session, type SessionTarget } from "./postgres/session";
-import { WalStream } from "./postgres/walStream";
-import { LEASE_TIMES } from "./repository/lease";
-import { type LeaseParts, Leases } from "./repository/leases";
-import type { Repository } from "./repository/repository";
-import { findMountedOwner, mayHang, openStorage, type StorageProcesses } from "./storage/open";
-import { unusableStorage } from "./storage/unusable";
-import { workerPool } from "./workers/pool";
+import { readFile, readFileSync, statSync } from "../local/nodeFiles";
+import type { Context } from "../base/context";
+import { printable } from "../base/printable";
+import type { Log } from "../base/log";
+import { assert, ERRORS, fail } from "../base/errors";
+import type { CommandProcess, OtherConfiguration } from "./commandProcess";
+import { COMMAND_TABLE } from "../config/commands";
+import type { Config, PgConfig, RepoConfig } from "../config/types";
+import { BLOCK_DEFAULTS } from "../format/repository/blockSize";
+import { type MissingWalStore, openMissingWal } from "../local/missingWal";
+import { acquireLock, type LockFile, type LockKind } from "../local/lockFile";
+import { lockDomain } from "../local/lockDomain";
+import { isLocked, type LockState, readLockState } from "../local/lockState";
+import { checkStopFile } from "../local/stopFile";
+import { nullIfMissing } from "../local/systemError";
+import { type Environment, showUnit } from "../local/systemdUnit";
+import { type ProgramEnd, runProgram } from "../local/program";
+import { loadUserNames, type UserNames } from "../local/users";
+import type { ServerCandidate } from "../operations/backup/chooseServers";
+import { inlinePool, type Job, type JobPool, runJob } from "../operations/shared/jobs";
+import { loadControlFile } from "../postgres/controlFile";
+import { parsePostmasterPid } from "../postgres/postmasterPid";
+import { Session, type SessionTarget } from "../postgres/session";
+import { WalStream } from "../postgres/walStream";
+import { LEASE_TIMES } from "../repository/lease";
+import { type LeaseParts, Leases } from "../repository/leases";
+import type { Repository } from "../repository/repository";
+import { findMountedOwner, mayHang, openStorage, type StorageProcesses } from "../storage/open";
+import { unusableStorage } from "../storage/unusable";
+import { workerPool } from "../workers/pool";
 
 export interface ProcessFacts {
   readonly pid: number;
@@ -104,7 +104,7 @@ export function openRepositories(
   }));
 }
 
-export class ProcessHost implements CommandHost {
+export class RealProcess implements CommandProcess {
   readonly config: Config;
   readonly ctx: Context;
   readonly users: UserNames = loadUserNames();
@@ -119,7 +119,7 @@ export class ProcessHost implements CommandHost {
   #pool: JobPool | undefined;
   /** Opened again to release leases after an abort. */
   readonly #again: Repository[] = [];
-  readonly #others: ProcessHost[] = [];
+  readonly #others: RealProcess[] = [];
   readonly #sessions = new Map<number, Session>();
   #closed: Promise<void> | undefined;
 
@@ -149,7 +149,7 @@ export class ProcessHost implements CommandHost {
     return this.#facts.listenFd;
   }
 
-  get machine(): CommandHost["machine"] {
+  get machine(): CommandProcess["machine"] {
     return { hostName: this.#facts.hostName, environment: this.#facts.managerEnvironment, showUnit };
   }
 
@@ -185,7 +185,7 @@ export class ProcessHost implements CommandHost {
 
   program(
     args: readonly string[],
-    { isOwn = false, ...run }: Parameters<CommandHost["program"]>[1],
+    { isOwn = false, ...run }: Parameters<CommandProcess["program"]>[1],
   ): Promise<ProgramEnd> {
     return runProgram(args, {
       ...run,
@@ -203,15 +203,15 @@ export class ProcessHost implements CommandHost {
     return this.isInteractive ? this.#facts.ask(question, this.ctx.signal) : Promise.resolve(null);
   }
 
-  other(configuration: OtherConfiguration): CommandHost {
+  other(configuration: OtherConfiguration): CommandProcess {
     const config = this.#facts.loadOther(configuration, this.ctx.log);
-    const host = new ProcessHost(config, this.ctx, this.#facts, this.#mountedOwners);
+    const host = new RealProcess(config, this.ctx, this.#facts, this.#mountedOwners);
     this.#others.push(host);
     return host;
   }
 
-  reloaded(): CommandHost {
-    return new ProcessHost(this.#facts.loadAgain(this.ctx.log), this.ctx, this.#facts, this.#mountedOwners);
+  reloaded(): CommandProcess {
+    return new RealProcess(this.#facts.loadAgain(this.ctx.log), this.ctx, this.#facts, this.#mountedOwners);
   }
 
   get ownCommand(): readonly string[] {
@@ -309,7 +309,7 @@ export class ProcessHost implements CommandHost {
     return openMissingWal(this.config.spoolPath, stanza);
   }
 
-  async loadControl(): ReturnType<CommandHost["loadControl"]> {
+  async loadControl(): ReturnType<CommandProcess["loadControl"]> {
     return (await loadControlFile(this.dataDirectory, this.ctx)).control;
   }
 
@@ -426,7 +426,7 @@ export class ProcessHost implements CommandHost {
     return this.#facts.printBytes(bytes);
   }
 
-  get process(): CommandHost["process"] {
+  get process(): CommandProcess["process"] {
     const { pid, execId, beganMs, terminate } = this.#facts;
     return { pid, execId, beganMs, terminate };
   }

@@ -82,13 +82,13 @@ export interface ProgramAccess {
    * one.
    * @throws what reading a configuration throws
    */
-  other(configuration: OtherConfiguration): CommandHost;
+  other(configuration: OtherConfiguration): CommandProcess;
   /**
    * This process with its own configuration read again: files and secrets may have changed. The caller closes it.
    * @throws what reading a configuration throws
    */
-  reloaded(): CommandHost;
-  /** Closes what this host has opened; main does that at the end. It may be called again. */
+  reloaded(): CommandProcess;
+  /** Closes what this process has opened; main does that at the end. It may be called again. */
   close(): Promise<void>;
   /**
    * Runs another program to its end, in the root directory. Its environment has none of our configuration, unless it is
@@ -124,7 +124,7 @@ export interface Terminal {
   printBytes(bytes: Uint8Array): Promise<void>;
 }
 
-export interface CommandHost
+export interface CommandProcess
   extends Invocation,
     RepositoryAccess,
     ClusterAccess,
@@ -154,4 +154,4 @@ export interface OtherConfiguration {
 }
 
 /** Resolves to the exit code. */
-export type Command = (host: CommandHost) => Promise<number>;
+export type Command = (host: CommandProcess) => Promise<number>;
