@@ -72,7 +72,7 @@ test("the package installs one copy of everything, and no more than it states", 
   expect(
     files.filter(
       (file) =>
-        !/^package\/(dist\/|plugin\/|actions\/|templates\/|package\.json$|Dockerfile$|LICENSE$|README\.md$|CHANGELOG\.md$|docs\/troubleshooting\.md$)/.test(
+        !/^package\/(dist\/|plugin\/|actions\/|templates\/|package\.json$|Dockerfile$|LICENSE$|README\.md$|CHANGELOG\.md$|SECURITY\.md$|docs\/troubleshooting\.md$)/.test(
           file,
         ),
     ),

@@ -1,0 +1,148 @@
+/**
+ * What npm and GitHub read. The owner stands in package.json, and other files must not name one. Workflows are judged
+ * by GitHub's advice for a safe use of actions; actionlint judges their syntax in CI.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { NODE_IMAGE } from "../../components/plan/cluster/images";
+import { projectFolder } from "../../tools/parts/cache";
+import { TIERS } from "../../tools/parts/tiers";
+import { parseYaml } from "../harness/ciJobs";
+
+interface Manifest {
+  readonly version: string;
+  readonly repository: { readonly url: string };
+  readonly homepage: string;
+  readonly bugs: { readonly url: string };
+  readonly engines: { readonly node: string };
+  readonly dependencies: Readonly<Record<string, string>>;
+}
+
+const read = (path: string): string => readFileSync(join(projectFolder(), path), "utf8");
+const MANIFEST = JSON.parse(read("package.json")) as Manifest;
+const [, OWNER = "", NAME = ""] =
+  /^git\+https:\/\/github\.com\/([^/]+)\/([^/]+)\.git$/.exec(MANIFEST.repository.url) ?? [];
+const TEXT = /\.(md|ts|mjs|json|yml|yaml)$|^(Dockerfile|\.github\/CODEOWNERS)$/;
+const listed = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+  cwd: projectFolder(),
+  encoding: "utf8",
+});
+const PATHS = listed
+  .split("\n")
+  .filter((path) => TEXT.test(path) && !path.startsWith("test/vectors/") && existsSync(join(projectFolder(), path)));
+
+/** Where a text names an owner of this repository or of its image. */
+function ownersIn(text: string): string[] {
+  return [...text.matchAll(/\b(?:github\.com|ghcr\.io)[/:]([\w.-]+)\/pgbackstop\b/g)].map(([, owner = ""]) => owner);
+}
+
+describe("the owner and the repository", () => {
+  test("are in package.json", () => {
+    expect([OWNER, NAME]).toEqual([expect.stringMatching(/./), "pgbackstop"]);
+    expect(MANIFEST.homepage).toBe(`https://github.com/${OWNER}/${NAME}#readme`);
+    expect(MANIFEST.bugs.url).toBe(`https://github.com/${OWNER}/${NAME}/issues`);
+  });
+
+  test("are named by no other file", () => {
+    const text = "see https://github.com/acme/pgbackstop/issues and ghcr.io/umbrella/pgbackstop";
+    expect(ownersIn(text)).toEqual(["acme", "umbrella"]);
+    const others = PATHS.filter((path) => !["package.json", "test/tools/projectFiles.test.ts"].includes(path));
+    expect(others.flatMap((path) => ownersIn(read(path)).map((owner) => `${path}: ${owner}`))).toEqual([]);
+  });
+
+  test("are those of CODEOWNERS, which GitHub reads as it is", () => {
+    expect(read(".github/CODEOWNERS").match(/@[\w./-]+/g)).toEqual([`@${OWNER}`]);
+  });
+});
+
+describe("the version of Node.js", () => {
+  const [, range = ""] = /const MINOR_MIN[^=]*= \{ ([^}]+) \}/.exec(read("runtime/start.ts")) ?? [];
+  const minors = range.split(", ").map((pair) => pair.split(": "));
+
+  test("in package.json is what the runtime accepts", () => {
+    const versions = minors.map(([major, minor]) => `${major}.${minor}.0`);
+    expect(MANIFEST.engines.node).toBe(
+      versions.map((version, at) => `${at === 0 ? "^" : ">="}${version}`).join(" || "),
+    );
+  });
+
+  test("is the same on every page and in every message", () => {
+    const [oldest = []] = minors;
+    const said = PATHS.flatMap((path) =>
+      [...read(path).matchAll(/\bNode(?:\.js)? (\d[\d.]*) or newer/g)].map(([, version]) => ({ path, version })),
+    );
+    expect(said.length).toBeGreaterThan(5);
+    expect(said.filter(({ version }) => version !== oldest.join("."))).toEqual([]);
+  });
+});
+
+test("Pulumi's packages are ranges, so that npm installs one SDK for a program and its components", () => {
+  for (const name of ["@pulumi/pulumi", "@pulumi/command"])
+    expect(MANIFEST.dependencies[name], name).toMatch(/^\^\d+\.\d+\.\d+$/);
+});
+
+interface Step {
+  readonly uses?: string;
+  readonly run?: string;
+  readonly with?: Readonly<Record<string, unknown>>;
+}
+interface Job {
+  readonly permissions?: Readonly<Record<string, string>>;
+  readonly uses?: string;
+  readonly steps?: readonly Step[];
+  readonly "timeout-minutes"?: unknown;
+  readonly strategy?: { readonly matrix: { readonly tier: readonly string[] } };
+  readonly container?: { readonly image: string };
+}
+interface Workflow {
+  readonly permissions?: Readonly<Record<string, string>>;
+  readonly jobs: Readonly<Record<string, Job>>;
+}
+
+const WORKFLOWS = ".github/workflows";
+const workflow = (name: string): Workflow => parseYaml(read(`${WORKFLOWS}/${name}`)) as Workflow;
+/** The jobs that may write, and what. */
+const WRITERS = {
+  "release.yml image": { packages: "write", "id-token": "write" },
+  "release.yml npm": { "id-token": "write" },
+  "release.yml notes": { contents: "write" },
+};
+
+describe.each(readdirSync(join(projectFolder(), WORKFLOWS)))("the workflow %s", (name) => {
+  const { jobs, permissions } = workflow(name);
+  const steps = Object.values(jobs).flatMap((job) => job.steps ?? []);
+
+  test("pins every action by commit, with its version beside it", () => {
+    for (const line of read(`${WORKFLOWS}/${name}`)
+      .split("\n")
+      .filter((text) => /\buses:/.test(text)))
+      expect(line).toMatch(/uses: (\.\/\S+|[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)$/);
+  });
+
+  test("has the least permissions", () => {
+    expect([{}, { contents: "read" }]).toContainEqual(permissions);
+    const writers = Object.entries(jobs)
+      .filter(([, job]) => Object.values(job.permissions ?? {}).includes("write"))
+      .map(([job, { permissions: given }]) => [`${name} ${job}`, given]);
+    const known = Object.entries(WRITERS).filter(([job]) => job.startsWith(`${name} `));
+    expect(writers).toEqual(known);
+  });
+
+  test("puts no value into the text of a script, keeps no token, and ends", () => {
+    for (const { run = "", uses = "", with: given } of steps) {
+      expect(run).not.toContain("${{");
+      execFileSync("bash", ["-n", "-c", run]);
+      if (uses.startsWith("actions/checkout@")) expect(given?.["persist-credentials"]).toBe(false);
+    }
+    for (const [job, { uses, "timeout-minutes": timeout }] of Object.entries(jobs))
+      expect(uses ?? timeout, job).toBeDefined();
+  });
+});
+
+test("the workflow of the tests runs every tier, on the image of the pods", () => {
+  const { strategy, container } = workflow("tests.yml").jobs["tier"] ?? {};
+  expect(strategy?.matrix.tier.toSorted()).toEqual(TIERS.map(({ name }) => name).toSorted());
+  expect(container?.image).toBe(NODE_IMAGE);
+});
