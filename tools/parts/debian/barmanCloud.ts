@@ -84,7 +84,6 @@ export async function buildBarmanPlugin(note: (text: string) => void = () => {})
       // Its go.mod and go.sum pin its dependencies, and the module's sum pins those files.
       moduleFolder: await moduleFolder("barman-cloud"),
       command: "./cmd/manager",
-      packageCount: 640,
       linkFlags: "-s -w",
       target: target(),
       // Pods have another Debian's files, so it must not need this one's libraries.

@@ -15,8 +15,6 @@ interface GoProgram {
   readonly command: string;
   /** Linker flags besides `-s -w`. */
   readonly linkFlags: (version: string) => string;
-  /** Packages that a cold build compiles, for the progress text. */
-  readonly packageCount: number;
 }
 
 const PULUMI: GoProgram = {
@@ -24,14 +22,12 @@ const PULUMI: GoProgram = {
   module: "github.com/pulumi/pulumi/pkg/v3",
   command: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
   linkFlags: (version) => `-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=${version}`,
-  packageCount: 1230,
 };
 const VERSITYGW: GoProgram = {
   name: "versitygw",
   module: "github.com/versity/versitygw",
   command: "github.com/versity/versitygw/cmd/versitygw",
   linkFlags: () => "",
-  packageCount: 600,
 };
 
 /** The program `versitygw` on PATH or in the cache, or null. */
@@ -94,10 +90,10 @@ function folderOf(program: GoProgram): string {
 
 function build(program: GoProgram, note: (text: string) => void): Promise<string> {
   const version = pinnedVersion(program.module);
-  const { name, command, packageCount } = program;
+  const { name, command } = program;
   const linkFlags = `-s -w ${program.linkFlags(version)}`.trim();
   return buildGoProgram(
-    { name, command, packageCount, linkFlags, moduleFolder: join(projectFolder(), "tools"), target: folderOf(program) },
+    { name, command, linkFlags, moduleFolder: join(projectFolder(), "tools"), target: folderOf(program) },
     note,
   );
 }
@@ -109,8 +105,6 @@ export interface GoBuild {
   /** Import path of the program. */
   readonly command: string;
   readonly linkFlags: string;
-  /** Packages that a cold build compiles, for the progress text. */
-  readonly packageCount: number;
   /** Cache entry that holds only the program. */
   readonly target: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -123,7 +117,6 @@ export interface GoBuild {
 export async function buildGoProgram(wanted: GoBuild, note: (text: string) => void = () => {}): Promise<string> {
   if ((await goVersion()) === null) throw new Error(`unable to build ${wanted.name}: there is no go on PATH`);
   const folder = await cached(wanted.target, async (scratch) => {
-    let compiled = 0;
     const file = join(scratch, wanted.name);
     const args = [
       "build",
@@ -143,19 +136,36 @@ export async function buildGoProgram(wanted: GoBuild, note: (text: string) => vo
     // for it.
     const nice = await findOnPath("nice");
     const command = nice === null ? ["go", ...args] : [nice, "-n", "5", "go", ...args];
-    await runOk(command[0] ?? "go", command.slice(1), {
-      cwd: wanted.moduleFolder,
-      // The compiler's processes are short: collecting their garbage is a fifth of their work.
-      env: { GOFLAGS: "-mod=readonly", GOWORK: "off", GOGC: "400", ...wanted.env },
-      timeoutMs: 75 * 60_000,
-      onLine: (line) => {
-        if (/^(go: downloading|[\w./-]+$)/.test(line)) compiled += line.startsWith("go:") ? 0 : 1;
-        note(
-          line.startsWith("go: downloading") ? line.slice(4) : `${compiled} of about ${wanted.packageCount} packages`,
-        );
-      },
-    });
+    await runCounted(wanted, command, note);
     chmodSync(file, 0o755);
   });
   return join(folder, wanted.name);
+}
+
+/** Runs the build, and notes how many of the program's packages it has compiled. */
+async function runCounted(
+  wanted: GoBuild,
+  [program = "", ...args]: readonly string[],
+  note: (text: string) => void,
+): Promise<void> {
+  const options = {
+    cwd: wanted.moduleFolder,
+    // The compiler's processes are short: collecting their garbage is a fifth of their work.
+    env: { GOFLAGS: "-mod=readonly", GOWORK: "off", GOGC: "400", ...wanted.env },
+    timeoutMs: 75 * 60_000,
+  };
+  const noteDownload = (line: string): void => {
+    if (line.startsWith("go: downloading")) note(line.slice(4));
+  };
+  const packages = await runOk("go", ["list", "-deps", wanted.command], { ...options, onLine: noteDownload });
+  // Go's own cache may have some of them already.
+  const limit = packages.trim().split("\n").length;
+  let compiled = 0;
+  await runOk(program, args, {
+    ...options,
+    onLine: (line) => {
+      if (/^[\w./-]+$/.test(line)) note(`${(compiled += 1)} of at most ${limit} packages`);
+      noteDownload(line);
+    },
+  });
 }

@@ -42,10 +42,10 @@ export const POD_POSTGRES_MAJOR = 18;
 const MODULE_FOLDER = "tools/kubernetes";
 const KUBERNETES = "k8s.io/kubernetes";
 const CLOUDNATIVE_PG = "github.com/cloudnative-pg/cloudnative-pg";
-const COMMANDS: Readonly<Record<KubernetesProgram, { readonly command: string; readonly packageCount: number }>> = {
-  "kube-apiserver": { command: `${KUBERNETES}/cmd/kube-apiserver`, packageCount: 2050 },
-  manager: { command: `${CLOUDNATIVE_PG}/cmd/manager`, packageCount: 400 },
-  "kube-controller-manager": { command: `${KUBERNETES}/cmd/kube-controller-manager`, packageCount: 850 },
+const COMMANDS: Readonly<Record<KubernetesProgram, string>> = {
+  "kube-apiserver": `${KUBERNETES}/cmd/kube-apiserver`,
+  manager: `${CLOUDNATIVE_PG}/cmd/manager`,
+  "kube-controller-manager": `${KUBERNETES}/cmd/kube-controller-manager`,
 };
 /** Packages whose files the pods see, with their libraries. */
 const POD_PACKAGES = [
@@ -197,7 +197,7 @@ function buildOf(name: KubernetesProgram): GoBuild {
   return {
     name,
     moduleFolder,
-    ...COMMANDS[name],
+    command: COMMANDS[name],
     linkFlags: `-s -w ${Object.entries(settings)
       .map(([variable, value]) => `-X ${variable}=${value}`)
       .join(" ")}`,
