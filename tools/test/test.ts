@@ -14,6 +14,7 @@ import { cleanUp, isEnding, runInherited } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";
 import { EXCLUDED_VARIABLE, projectsOf, TIERS, type Tier } from "../parts/tiers";
 import { makeMemoryFolder } from "./memoryFolder";
+import { describeRun, lookAtMachine } from "./outlook";
 import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type TestRequest } from "./plan";
 import { makeReady, startParts } from "./ready";
 import {
@@ -55,6 +56,7 @@ async function main(): Promise<number> {
     serial: serial || totalmem() < QUEUES_MEMORY_BYTES,
   };
   const plan = planRuns(request, TIERS);
+  await announce(plan, request);
   const isBuilt = await tryBuild(progress);
   const unbuilt: TierResult = { ...NOTHING, name: "build", failed: 1, seconds: seconds(startedAtMs), about: "dist/" };
   const tiers = plan.queues.flat().map(({ tier }) => tier);
@@ -67,6 +69,13 @@ async function main(): Promise<number> {
   process.stdout.write(formatReport(rows, seconds(startedAtMs)));
   if (plan.quick) process.stdout.write("a few files of most tiers: npm test -- --all runs every kind of test\n");
   return rows.some(({ failed }) => failed > 0) ? 1 : 0;
+}
+
+/** Who names files knows what runs. */
+async function announce({ queues, quick }: Plan, { form, tierNames, paths }: TestRequest): Promise<void> {
+  if (paths.length > 0) return;
+  const tiers = queues.flat().map((run) => ({ tier: run.tier, files: countFiles(run) }));
+  process.stdout.write(describeRun(tiers, { form, quick, whole: tierNames.length === 0 }, await lookAtMachine()));
 }
 
 async function tryBuild(progress: Progress): Promise<boolean> {
