@@ -13,6 +13,7 @@ import {
 import { findingText } from "../plan/findings/findings";
 import { type GitopsFile, renderGitops } from "../render/kubernetes/gitops";
 import { type NixosFile, renderNixosHost } from "../render/host/nixosFile";
+import { isFields } from "../plan/model/anyValue";
 import { nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
 
 const HELP = `pgbackstop render: CloudNativePG clusters with their backups as YAML; a host as a NixOS module
@@ -38,8 +39,10 @@ Warnings and notes go to stderr. Exit codes: 0; 1 for errors in the file's argum
 `;
 
 interface Yaml {
-  load(text: string): unknown;
+  load(text: string, options: object): unknown;
   dump(value: unknown, options: object): string;
+  readonly CORE_SCHEMA: { extend(types: object): object };
+  readonly types: { readonly merge: object };
 }
 
 interface Order {
@@ -63,7 +66,10 @@ export function renderMain(argv: readonly string[]): number {
 
 function renderObjects(order: Order): number {
   const bundle = { gzipBase64: order.withRuntime ? runtimeBundleGzip() : "", sha256: runtimeBundleSha256() };
-  const { findings, manifests } = renderGitops(readFile(order.file), bundle, order.withRuntime);
+  const file = readFile(order.file);
+  if (Object.keys(file).join() === "hosts")
+    throw new UsageError(`${nameOf(order.file)} has hosts only: render them by --format=nixos`);
+  const { findings, manifests } = renderGitops(file, bundle, order.withRuntime);
   for (const finding of findings) process.stderr.write(`${finding.severity}: ${findingText(finding)}\n`);
   if (findings.some(({ severity }) => severity === "error")) return 1;
   writeOutput(
@@ -77,14 +83,8 @@ function renderObjects(order: Order): number {
 
 /** One host of the file as a module, with the program beside it. */
 function renderHost(order: Order): number {
-  const hosts = (readFile(order.file) as NixosFile).hosts ?? {};
-  const names = Object.keys(hosts);
-  const name = order.host ?? (names.length === 1 ? names[0] : undefined);
-  const host = name === undefined ? undefined : hosts[name];
-  if (name === undefined || host === undefined) {
-    throw new UsageError(`--host=NAME takes one of the file's hosts: ${names.join(", ") || "it has none"}`);
-  }
-  const { findings, text } = renderNixosHost(name, host);
+  const file = readFile(order.file);
+  const { findings, text } = renderNixosHost(hostNameOf(order, file), file);
   for (const finding of findings) process.stderr.write(`${finding.severity}: ${findingText(finding)}\n`);
   if (text === null) return 1;
   writeOutput(order.output, text);
@@ -94,6 +94,16 @@ function renderHost(order: Order): number {
     writeOutput(join(folder, "pgbackrest-client"), loadArchiveClient());
   }
   return 0;
+}
+
+/** @throws UsageError */
+function hostNameOf({ host }: Order, { hosts }: NixosFile): string {
+  // Whatever else it is, the check of the file says.
+  if (hosts !== undefined && !isFields(hosts)) return "";
+  const names = Object.keys(hosts ?? {});
+  const name = host ?? (names.length === 1 ? names[0] : undefined);
+  if (name !== undefined && names.includes(name)) return name;
+  throw new UsageError(`--host=NAME takes one of the file's hosts: ${names.join(", ") || "it has none"}`);
 }
 
 /** Does not fold long lines, and repeats equal parts, so that readers see the real values. */
@@ -108,23 +118,37 @@ function listText(items: readonly object[]): string {
   return `${JSON.stringify({ apiVersion: "v1", kind: "List", items }, undefined, 2)}\n`;
 }
 
+/** The sections of a file. @throws UsageError */
 function readFile(file: string): GitopsFile & NixosFile {
   const name = nameOf(file);
-  const text = readText(file);
-  let value: unknown;
-  try {
-    value = yaml().load(text);
-  } catch (error) {
-    throw new UsageError(`unable to read ${name}: ${error instanceof Error ? error.message : String(error)}`);
+  const value = parseYaml(name, readText(file));
+  if (!isFields(value)) {
+    const fact = value === undefined || value === null ? "is empty" : "has no sections";
+    throw new UsageError(`${name} ${fact}: write clusters, attach, plugin or hosts (pgbackstop render --help)`);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new UsageError(`${name} does not declare clusters or hosts`);
-  const unknown = Object.keys(value).filter(
-    (field) => !["plugin", "clusters", "attach", "flux", "hosts"].includes(field),
-  );
-  if (unknown.length > 0)
-    throw new UsageError(`${name} has ${unknown.join(", ")}: only plugin, clusters, attach, flux and hosts are known`);
+  const { apiVersion, kind } = value;
+  if (typeof apiVersion === "string" && typeof kind === "string")
+    throw new UsageError(
+      `${name} is a ${kind} of Kubernetes: render makes such objects from arguments (pgbackstop render --help)`,
+    );
   return value;
+}
+
+/** YAML 1.2, in which a date is text, and merge keys. @throws UsageError */
+function parseYaml(name: string, text: string): unknown {
+  const { CORE_SCHEMA, load, types } = yaml();
+  try {
+    const value = load(text, { schema: CORE_SCHEMA.extend({ implicit: [types.merge] }) });
+    // Fails for an alias of what it is in.
+    JSON.stringify(value);
+    return value;
+  } catch (error) {
+    const isLoop = error instanceof RangeError || (error instanceof TypeError && error.message.includes("circular"));
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(
+      `unable to read ${name}: ${isLoop ? "a section contains itself by an alias, or nests too deeply" : reason}`,
+    );
+  }
 }
 
 function readOrder(argv: readonly string[]): Order {

@@ -112,7 +112,7 @@ const CALCULATED = new RegExp(
 const MARKED = /(^|\.)(at|cron)$|^(acknowledge\.mode|drillChecks\..+|sizing\.(databaseGiB|walGiBPerDay))$/;
 
 /** What {@link openSettings} has made of the arguments. */
-const OPENED: CheckOptions = { skipped: ["RepositoryTarget"], others: { CnpgBackupArgs: ["walStorage"] } };
+const OPENED: CheckOptions = { skipped: ["RepositoryTarget"], changes: { CnpgBackupArgs: { "walStorage?": "any" } } };
 
 function isLeftOut(path: string): boolean {
   return CALCULATED.test(path) && !MARKED.test(path);

@@ -87,7 +87,7 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("PostgresHost", name, args, { others: { PostgresHostArgs: ["drillsOnly"] } });
+    requireArguments("PostgresHost", name, args, { changes: { PostgresHostArgs: { "drillsOnly?": "boolean" } } });
     const { derive, known, warn } = checkedHost(name, args);
     const { restoreOnly } = known;
     // It holds no copies: it is in no topology.

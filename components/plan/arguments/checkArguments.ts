@@ -7,14 +7,14 @@
 import { nearNames } from "../../../runtime/config/nearNames";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
-import { ARGUMENT_TYPES, type ArgumentType } from "./argumentTypes";
+import { ARGUMENT_TYPES } from "./argumentTypes";
 import { isFields, isOutput } from "../model/anyValue";
 
 /** A type as the declarations have it: `Input<string>`, `KeyRef[]`, `{ [name: string]: PoolerArgs }`. */
 type Shape =
-  | { readonly kind: ScalarKind | "any" }
+  | { readonly kind: ScalarKind | "any" | "never" }
   | { readonly kind: "list" | "map"; readonly of: Shape }
-  | { readonly kind: "fields"; readonly name: ArgumentType };
+  | { readonly kind: "fields"; readonly name: string };
 
 type ScalarKind = "text" | "number" | "boolean" | "numberOrText";
 
@@ -27,14 +27,20 @@ interface FieldShape {
 /** Names of arguments whose values no message repeats. */
 const SECRET = /pass(word|phrase)|secret|token|privateKey|accessKey|url$/i;
 
+/** By type: fields that are added to the declared ones or replace them, as declarations have them; `never` removes. */
+export type TypeChanges = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
 export interface CheckOptions {
-  /** Fields that the checked road has besides those of a type. */
-  readonly others?: Readonly<Partial<Record<ArgumentType, readonly string[]>>>;
+  /** What of the types the checked road has differently. */
+  readonly changes?: TypeChanges;
+  /** What has the arguments, in messages. */
+  readonly owner?: string;
   /** Types whose values have another form by now. */
-  readonly skipped?: readonly ArgumentType[];
+  readonly skipped?: readonly string[];
 }
 
-export function checkArguments(name: ArgumentType, args: unknown, options: CheckOptions = {}): Finding[] {
+/** @param name a type of the arguments, or one that only `changes` have */
+export function checkArguments(name: string, args: unknown, options: CheckOptions = {}): Finding[] {
   return checkFields(name, args ?? {}, "", options);
 }
 
@@ -42,7 +48,7 @@ export function checkArguments(name: ArgumentType, args: unknown, options: Check
  * The values with each late map of texts as one entry, its marker under its marker: so it can be merged with others,
  * and whatever it becomes part of shows it.
  */
-export function withDeferredMaps(name: ArgumentType, values: unknown): unknown {
+export function withDeferredMaps(name: string, values: unknown): unknown {
   return withMaps({ kind: "fields", name }, values);
 }
 
@@ -55,14 +61,14 @@ function withMaps(shape: Shape, value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMaps(shapeOfField(key), item)]));
 }
 
-function checkFields(name: ArgumentType, value: unknown, path: string, options: CheckOptions): Finding[] {
+function checkFields(name: string, value: unknown, path: string, options: CheckOptions): Finding[] {
   if (options.skipped?.includes(name) === true) return [];
   if (!isFields(value)) return checkSection(value, path);
-  const fields = fieldsOf(name);
-  const names = [...fields.map((field) => field.name), ...(options.others?.[name] ?? [])];
+  const fields = fieldsOf(name, options.changes);
   const values = new Map<string, unknown>(Object.entries(value));
+  const owner = path === "" ? (options.owner ?? name.replace(/Args$/, "")) : path;
   return [
-    ...checkNames(value, names, path === "" ? name.replace(/Args$/, "") : path, path, NEWER_FIELDS[name]),
+    ...checkNames(value, fields, owner, path, NEWER_FIELDS[name]),
     ...fields.flatMap((field) => {
       const given = values.get(field.name);
       const isMissing = field.isRequired && (given === undefined || given === null);
@@ -72,16 +78,10 @@ function checkFields(name: ArgumentType, value: unknown, path: string, options: 
 }
 
 /** Finds a value that is not a section. Undefined is fine: nothing was given. */
-export function checkSection(value: unknown, path: string): Finding[] {
+function checkSection(value: unknown, path: string): Finding[] {
   if (value === undefined || isFields(value)) return [];
-  return [value === null ? empty(path) : wrong(path, value, "a section with names", "")];
-}
-
-/** The same of a section of sections. */
-export function checkSections(value: unknown, path: string): Finding[] {
-  return isFields(value)
-    ? Object.entries(value).flatMap(([key, item]) => checkSection(item, at(path, key)))
-    : checkSection(value, path);
+  if (value === null) return [empty(path)];
+  return [wrong(path, value, "a section with names", Array.isArray(value) ? "write a name instead of each dash" : "")];
 }
 
 /**
@@ -89,34 +89,38 @@ export function checkSections(value: unknown, path: string): Finding[] {
  * @param owner what has the names
  * @param otherwise what to do with a name that is near to none
  */
-export function checkNames(
+function checkNames(
   section: object,
-  names: readonly string[],
+  fields: readonly FieldShape[],
   owner: string,
   path: string,
-  otherwise = `it takes ${[...names].sort().join(", ")}`,
+  otherwise?: string,
 ): Finding[] {
+  const known = new Set(fields.map(({ name }) => name));
+  const names = fields.flatMap(({ name, shape }) => (shape.kind === "never" ? [] : [name]));
   return Object.entries(section).flatMap(([key, value]) => {
-    if (value === undefined || names.includes(key)) return [];
+    if (value === undefined || known.has(key)) return [];
     const letters = key.replaceAll(/[-_]/g, "").toLowerCase();
     const same = names.filter((name) => name.toLowerCase() === letters);
     const meant = same.length > 0 ? same : nearNames(key, names);
-    const hint = meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : otherwise;
+    const all = otherwise ?? `it takes ${names.toSorted().join(", ")}`;
+    const hint = meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : all;
     return [finding("PB190", at(path, key), `${owner} has no field '${key}'`, hint)];
   });
 }
 
-function missing(name: ArgumentType, path: string): Finding {
+function missing(name: string, path: string): Finding {
   return finding("PB118", path, "it is required, and not given", REMEDIES[`${name}.${path}`] ?? `set ${path}`);
 }
 
 function checkField({ name, shape }: FieldShape, value: unknown, path: string, options: CheckOptions): Finding[] {
   if (value === undefined) return [];
+  if (shape.kind === "never") return [finding("PB190", at(path, name), "only a program has it", "leave it out")];
   return value === null ? [empty(at(path, name))] : checkShape(shape, value, at(path, name), options);
 }
 
 function checkShape(shape: Shape, value: unknown, path: string, options: CheckOptions): Finding[] {
-  if (shape.kind === "any" || isDeferred(value)) return [];
+  if (shape.kind === "any" || shape.kind === "never" || isDeferred(value)) return [];
   if (value === null) return [empty(path)];
   switch (shape.kind) {
     case "fields":
@@ -146,7 +150,8 @@ const KINDS: Readonly<Record<ScalarKind, readonly [expected: string, ...types: s
 
 function checkScalar(kind: ScalarKind, value: unknown, path: string): Finding[] {
   const [expected, ...types] = KINDS[kind];
-  return types.includes(typeof value) ? [] : [wrong(path, value, expected, remedyOf(kind, value, path))];
+  const fits = types.includes(typeof value) && (typeof value !== "number" || Number.isFinite(value));
+  return fits ? [] : [wrong(path, value, expected, remedyOf(kind, value, path))];
 }
 
 function remedyOf(kind: ScalarKind, value: unknown, path: string): string {
@@ -155,8 +160,12 @@ function remedyOf(kind: ScalarKind, value: unknown, path: string): string {
     return SECRET.test(path) ? "write it in quotes" : `write it in quotes: "${value}"`;
   }
   if (typeof value !== "string") return "";
-  if (kind === "boolean") return /^(true|false)$/.test(value) ? `write ${value} without quotes` : "";
-  if (/^-?\d+(\.\d+)?$/.test(value)) return `write ${value} without quotes`;
+  if (kind === "boolean") {
+    const meant = [/^(true|yes|on)$/i, /^(false|no|off)$/i].findIndex((pattern) => pattern.test(value));
+    return meant < 0 ? "" : `write ${meant === 0} without quotes`;
+  }
+  const digits = value.replaceAll(/[_ ]/g, "");
+  if (/^-?\d+(\.\d+)?$/.test(digits)) return `write ${digits} without quotes`;
   const unit = /(GiB|MiB|GB|Seconds|Minutes|Milliseconds|Hours|Days|Percent|USD)\w*$/.exec(path)?.[1];
   if (unit !== undefined) return `write the number alone: its unit is in the name, ${unit}`;
   return "write the number alone";
@@ -174,6 +183,7 @@ function described(value: unknown, path: string): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a section";
   if (typeof value === "function") return "a function";
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
   const isText = typeof value === "string";
   if (SECRET.test(path)) return isText ? "text" : `a ${typeof value}`;
   const shown = isText && value.length > 40 ? `${value.slice(0, 40)}…` : value;
@@ -190,10 +200,10 @@ function isDeferred(value: unknown): boolean {
 }
 
 /** Rules judge which of their fields are given. */
-const JUDGED: readonly ArgumentType[] = ["RepositoryTarget"];
+const JUDGED: readonly string[] = ["RepositoryTarget"];
 
 /** Of types that the operator's versions add fields to. */
-const NEWER_FIELDS: Readonly<Partial<Record<ArgumentType, string>>> = {
+const NEWER_FIELDS: Readonly<Record<string, string>> = {
   ClusterSpec: "a field of a newer operator belongs into overrides.cluster.spec",
   PoolerSpec: "a field of a newer operator belongs into overrides.poolers",
 };
@@ -203,22 +213,25 @@ const REMEDIES: Readonly<Record<string, string>> = {
   "CnpgRestoreArgs.storageGiB": "set it, or take it from the source cluster: ...orders.like",
 };
 
-const known = new Map<string, readonly FieldShape[]>();
+const NO_CHANGES: TypeChanges = {};
+const known = new WeakMap<TypeChanges, Map<string, readonly FieldShape[]>>();
 
-function fieldsOf(name: ArgumentType): readonly FieldShape[] {
-  const before = known.get(name);
+function fieldsOf(name: string, changes: TypeChanges = NO_CHANGES): readonly FieldShape[] {
+  const types = known.get(changes) ?? new Map<string, readonly FieldShape[]>();
+  known.set(changes, types);
+  const before = types.get(name);
   if (before !== undefined) return before;
-  const rows: Readonly<Record<string, string>> = ARGUMENT_TYPES[name];
+  const rows: Readonly<Record<string, string>> = { ...(isType(name) ? ARGUMENT_TYPES[name] : {}), ...changes[name] };
   const fields = new Map<string, FieldShape>();
   for (const other of rows["..."]?.split(", ") ?? [])
-    for (const field of fieldsOf(other as ArgumentType)) fields.set(field.name, field);
+    for (const field of fieldsOf(other, changes)) fields.set(field.name, field);
   for (const [key, text] of Object.entries(rows)) {
     if (key === "...") continue;
     const own = { name: key.replace(/\?$/, ""), isRequired: !key.endsWith("?") && !JUDGED.includes(name) };
-    fields.set(own.name, { ...own, shape: shapeOf(text) });
+    fields.set(own.name, { ...own, shape: shapeOf(text, changes) });
   }
   const all = [...fields.values()];
-  known.set(name, all);
+  types.set(name, all);
   return all;
 }
 
@@ -227,15 +240,16 @@ const SCALARS: Readonly<Record<string, Shape>> = {
   number: { kind: "number" },
   boolean: { kind: "boolean" },
   IntOrString: { kind: "numberOrText" },
+  never: { kind: "never" },
 };
 
 /** Types of packages, and what the declarations leave open, may be anything. */
-function shapeOf(text: string): Shape {
+function shapeOf(text: string, changes: TypeChanges): Shape {
   const type = parseType(text);
-  if (type.kind !== "name") return { kind: type.kind, of: shapeOf(type.of) };
-  const [, owner = "", field = ""] = /^(\w+)\["(\w+)"\]$/.exec(type.name) ?? [];
-  if (isType(owner)) return fieldsOf(owner).find(({ name }) => name === field)?.shape ?? { kind: "any" };
-  if (isType(type.name)) return { kind: "fields", name: type.name };
+  if (type.kind !== "name") return { kind: type.kind, of: shapeOf(type.of, changes) };
+  const [, owner, field = ""] = /^(\w+)\["(\w+)"\]$/.exec(type.name) ?? [];
+  if (owner !== undefined) return fieldsOf(owner, changes).find(({ name }) => name === field)?.shape ?? { kind: "any" };
+  if (isType(type.name) || Object.hasOwn(changes, type.name)) return { kind: "fields", name: type.name };
   return SCALARS[type.name] ?? { kind: "any" };
 }
 
@@ -251,6 +265,6 @@ export function parseType(
   return item === undefined ? { kind: "name", name: type } : { kind: "map", of: item };
 }
 
-function isType(name: string): name is ArgumentType {
+function isType(name: string): name is keyof typeof ARGUMENT_TYPES {
   return Object.hasOwn(ARGUMENT_TYPES, name);
 }

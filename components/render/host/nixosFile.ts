@@ -1,5 +1,6 @@
 /** Hosts from a file, as NixOS modules. Pure; refuses a file with a secret in it. */
 import { checkArguments } from "../../plan/arguments/checkArguments";
+import { FILE } from "../../plan/arguments/fileTypes";
 import { type Finding, findingsBelow } from "../../plan/findings/findings";
 import { resolveHost } from "../../plan/model/resolveDatabase";
 import { checkHost } from "../../plan/rules";
@@ -28,20 +29,17 @@ export interface NixosFile {
 
 const REMEDY = "keep it on the host, in secretsDirectory (sops-nix, agenix); for encryption write encrypted: true";
 
-/** What a file has besides the arguments of PostgresHost. */
-const FILE_FIELDS = {
-  others: { PostgresHostArgs: ["nodePath", "secretsDirectory"], RepositoryTarget: ["encrypted"] },
-} as const;
-
-/** Null instead of a text on errors. */
+/** One of the file's hosts; null instead of a text on errors. @throws Error if the file lacks it */
 export function renderNixosHost(
   name: string,
-  host: FileHost,
+  file: NixosFile,
 ): { readonly text: string | null; readonly findings: readonly Finding[] } {
-  const secrets = secretsIn(host, `hosts.${name}`, REMEDY);
+  const secrets = secretsIn(file.hosts, "hosts", REMEDY);
   if (secrets.length > 0) return { text: null, findings: secrets };
-  const wrong = checkArguments("PostgresHostArgs", { repositories: {}, ...host }, FILE_FIELDS);
-  if (wrong.length > 0) return { text: null, findings: findingsBelow(`hosts.${name}`, wrong) };
+  const wrong = checkArguments("RenderFile", file, FILE);
+  if (wrong.length > 0) return { text: null, findings: wrong };
+  const host = file.hosts?.[name];
+  if (host === undefined) throw new Error(`the file has no host ${name}`);
   const { nodePath, repositories = {}, secretsDirectory = NIXOS_SECRETS, ...others } = host;
   const settings: HostSettings = {
     ...others,

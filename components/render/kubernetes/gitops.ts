@@ -6,7 +6,8 @@
 import type { KeyRefSettings, PodPlacement, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { DeclaredCluster } from "../../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../../plan/cluster/planCluster";
-import { checkArguments, checkNames, checkSection, checkSections } from "../../plan/arguments/checkArguments";
+import { checkArguments } from "../../plan/arguments/checkArguments";
+import { FILE } from "../../plan/arguments/fileTypes";
 import { type ClusterPlan, type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
 import { type Finding, finding, findingsBelow } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
@@ -65,16 +66,6 @@ export interface GitopsResult {
   readonly findings: readonly Finding[];
 }
 
-const PLUGIN_FIELDS = [
-  "operatorNamespace",
-  "serviceName",
-  "replicas",
-  "image",
-  "runtimeImage",
-  "podPlacement",
-  "certManager",
-] as const satisfies readonly (keyof NonNullable<GitopsFile["plugin"]>)[];
-
 /** Field names of secrets, anywhere in the file. */
 export const SECRET_FIELDS = [
   "credentials",
@@ -92,7 +83,7 @@ export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntim
   const secrets = secretsIn(file, "");
   if (secrets.length > 0) return { manifests: [], findings: secrets };
   const { flux } = file;
-  const shapes = checkFile(file);
+  const shapes = checkArguments("RenderFile", file, FILE);
   const wrong = shapes.length > 0 || flux === undefined ? shapes : checkFlux(flux);
   if (wrong.length > 0) return { manifests: [], findings: wrong };
   const checked = withoutVariables(file, flux ?? {});
@@ -112,32 +103,6 @@ export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntim
   return flux === undefined
     ? { manifests, findings: [...findings, ...findVariables(manifests)] }
     : { manifests: escapedForFlux(manifests, flux), findings };
-}
-
-/** Names and types outside the clusters. */
-function checkFile(file: GitopsFile): Finding[] {
-  const { attach, clusters, flux, plugin } = file;
-  const inFile = checkNames(file, ["plugin", "clusters", "attach", "flux", "hosts"], "the file", "");
-  const unnamed = [
-    ...checkSection(plugin, "plugin"),
-    ...checkSection(flux, "flux"),
-    ...checkSections(clusters, "clusters"),
-    ...checkSections(attach, "attach"),
-  ];
-  if (unnamed.length > 0) return [...inFile, ...unnamed];
-  const { certManager, ...args } = plugin ?? {};
-  return [
-    ...inFile,
-    ...checkNames(flux ?? {}, ["variables"], "flux", "flux"),
-    ...checkNames(plugin ?? {}, PLUGIN_FIELDS, "plugin", "plugin"),
-    ...findingsBelow(
-      "plugin",
-      checkArguments("CnpgPluginArgs", args).filter(({ code }) => code === "PB191"),
-    ),
-    ...(certManager === undefined || typeof certManager === "boolean"
-      ? []
-      : [finding("PB191", "plugin.certManager", "it must be true or false", "")]),
-  ];
 }
 
 function pluginOf(
@@ -177,12 +142,6 @@ function clusterOf(
   bundle: RuntimeBundle,
   withRuntime: boolean,
 ): GitopsResult {
-  const wrong = checkArguments(attached ? "CnpgBackupArgs" : "CnpgClusterArgs", {
-    clusterName: name,
-    repositories: {},
-    ...file,
-  });
-  if (wrong.length > 0) return { manifests: [], findings: findingsBelow(path, wrong) };
   const findings = findingsBelow(path, checkClusterPlan(planOf(name, checked), attached));
   if (findings.some(({ severity }) => severity === "error")) return { manifests: [], findings };
   const { runtimeImage } = file;

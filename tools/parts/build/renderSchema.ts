@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseType } from "../../../components/plan/arguments/checkArguments";
+import { FILE_TYPES } from "../../../components/plan/arguments/fileTypes";
 import { SECRET_FIELDS } from "../../../components/render/kubernetes/gitops";
 import { type Field, type PublicType, readPublicTypes } from "../../docs/componentTypes";
 import { projectFolder } from "../cache";
@@ -12,23 +13,7 @@ import { projectFolder } from "../cache";
 type Schema = Readonly<Record<string, unknown>>;
 
 const TEXT = { type: "string" };
-/** What belongs to a program and has no effect in a file. */
-const NOT_IN_FILES: Readonly<Record<string, readonly string[]>> = {
-  CnpgClusterArgs: ["plugin", "followRuntime", "runtimeDelivery"],
-  CnpgBackupArgs: ["clusterName", "plugin", "followRuntime", "runtimeDelivery"],
-  PostgresHostArgs: ["connection"],
-  RepositoryTarget: ["name"],
-};
-/** What a file has besides the arguments. */
-const ONLY_IN_FILES: Readonly<Record<string, Readonly<Record<string, Schema>>>> = {
-  PostgresHostArgs: {
-    nodePath: { ...TEXT, description: "Node.js on the host." },
-    secretsDirectory: { ...TEXT, description: "Directory of the secrets, by the credentials' names." },
-  },
-  RepositoryTarget: { encrypted: { type: "boolean", description: "On hosts: the passphrase is in secretsDirectory." } },
-};
-/** Files give them by the names of the clusters, or leave them out. */
-const OPTIONAL = ["repositories", "path"];
+const NO_FIELD = { doc: "", fallback: null, examples: [], plain: null };
 
 export function writeRenderSchema(): void {
   writeFileSync(
@@ -41,20 +26,11 @@ export function renderSchema(): Schema {
   const root = projectFolder();
   const { name, version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, string>;
   const writer = new Writer(readPublicTypes(root));
-  const named = (type: string): Schema => ({ type: "object", additionalProperties: writer.schemaOf(type) });
-  const plugin = ["operatorNamespace", "serviceName", "replicas", "image", "runtimeImage", "podPlacement"];
-  const properties = {
-    plugin: sectionOf({ ...writer.fields("CnpgPluginArgs", plugin), certManager: { type: "boolean" } }, []),
-    clusters: { ...named("CnpgClusterArgs"), description: "New Clusters, by name." },
-    attach: { ...named("CnpgBackupArgs"), description: "Existing Clusters, by name." },
-    hosts: { ...named("PostgresHostArgs"), description: "Hosts, by name, for --format=nixos." },
-    flux: sectionOf({ variables: { type: "array", items: TEXT } }, []),
-  };
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
     $id: `https://cdn.jsdelivr.net/npm/${name}@${version}/dist/render.schema.json`,
     title: "Files of pgbackstop render",
-    ...sectionOf(properties, []),
+    ...writer.section("RenderFile"),
     definitions: writer.definitions,
   };
 }
@@ -81,39 +57,48 @@ class Writer {
     if (name === "IntOrString") return { type: ["number", "string"] };
     const named = this.#types.get(name);
     if (named?.kind === "choice") return { enum: named.values.map(({ value }) => value) };
-    return named?.kind === "fields" ? this.#definition(name) : {};
+    return named?.kind === "fields" || name in FILE_TYPES ? this.#definition(name) : {};
   }
 
   #definition(name: string): Schema {
     if (this.definitions[name] === undefined) {
       // Stands for it in a type that refers to itself.
       this.definitions[name] = {};
-      const required = this.#fields(name).filter(({ optional }) => !optional);
-      this.definitions[name] = sectionOf(
-        { ...this.fields(name), ...ONLY_IN_FILES[name] },
-        required.map((field) => field.name).filter((field) => !OPTIONAL.includes(field)),
-      );
+      this.definitions[name] = this.section(name);
     }
     return { $ref: `#/definitions/${name}` };
   }
 
-  /** @param only the fields to include; default all */
-  fields(name: string, only?: readonly string[]): Record<string, Schema> {
-    const taken = this.#fields(name).filter((field) => only?.includes(field.name) ?? true);
-    return Object.fromEntries(taken.map((field) => [field.name, described(this.schemaOf(field.type), field)]));
+  section(name: string): Schema {
+    const fields = this.#fields(name);
+    return {
+      type: "object",
+      properties: Object.fromEntries(fields.map((field) => [field.name, described(this.schemaOf(field.type), field)])),
+      required: fields.flatMap((field) => (field.optional ? [] : [field.name])),
+      additionalProperties: false,
+    };
   }
 
+  /** As declared, with what a file has differently. */
   #fields(name: string): readonly Field[] {
     const type = this.#types.get(name);
-    if (type?.kind !== "fields") return [];
+    const { "...": [base] = [""], ...changes } = FILE_TYPES[name] ?? {};
+    const fields = new Map(this.#baseFields(base, type).map((field) => [field.name, field]));
+    for (const [key, [text, doc]] of Object.entries(changes)) {
+      const own = key.replace("?", "");
+      const before = fields.get(own) ?? NO_FIELD;
+      fields.set(own, { ...before, name: own, type: text, doc: doc ?? before.doc, optional: own !== key });
+    }
     // The operator's fields of these names refer to Secrets.
-    const left = [...(type.isOperators ? [] : SECRET_FIELDS), ...(NOT_IN_FILES[name] ?? [])];
-    return type.fields.filter((field) => !left.includes(field.name));
+    const isOperators = type?.kind === "fields" && type.isOperators;
+    return [...fields.values()].filter(
+      (field) => field.type !== "never" && (isOperators || !SECRET_FIELDS.includes(field.name)),
+    );
   }
-}
 
-function sectionOf(properties: Readonly<Record<string, Schema>>, required: readonly string[]): Schema {
-  return { type: "object", properties, required, additionalProperties: false };
+  #baseFields(base: string, type: PublicType | undefined): readonly Field[] {
+    return type?.kind === "fields" ? type.fields : base === "" ? [] : this.#fields(base);
+  }
 }
 
 /** Draft 7 ignores what is beside a reference. */

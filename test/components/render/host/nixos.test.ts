@@ -22,7 +22,7 @@ const HOST: FileHost = {
 };
 
 test("has every file, unit and setting of an update over SSH", () => {
-  const { findings, text } = renderNixosHost("ledger", HOST);
+  const { findings, text } = renderNixosHost("ledger", { hosts: { ledger: HOST } });
   expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
   const lines = (text ?? "").split("\n").map((line) => line.trim());
   for (const line of [
@@ -53,22 +53,20 @@ test("includes all units of the plan", () => {
 test("a file with a secret, or with a path that NixOS does not write, is refused", () => {
   const at: object = { path: "/b", cipher: { passphrase: "marker" } };
   const withKey: FileHost = { ...HOST, repositories: { repo1: { at, keepDays: 1 } } };
-  const secret = renderNixosHost("ledger", withKey);
+  const secret = renderNixosHost("ledger", { hosts: { ledger: withKey } });
   expect(secret.text).toBeNull();
   expect(secret.findings.map(({ code, path }) => `${code} ${path}`)).toEqual([
     "PB116 hosts.ledger.repositories.repo1.at.cipher",
   ]);
   expect(JSON.stringify(secret)).not.toContain("marker");
-  const elsewhere = renderNixosHost("ledger", { ...HOST, directories: { lib: "/usr/local/lib/pgbackstop" } });
+  const ledger = { ...HOST, directories: { lib: "/usr/local/lib/pgbackstop" } };
+  const elsewhere = renderNixosHost("ledger", { hosts: { ledger } });
   expect(elsewhere.text).toBeNull();
   expect(elsewhere.findings.find(({ severity }) => severity === "error")?.message).toContain(
     "/usr/local/lib/pgbackstop/runtime.cjs is not below /etc",
   );
-  const stock = renderNixosHost("ledger", {
-    ...HOST,
-    engine: "pgbackrest",
-    directories: { lib: "/etc/pgbackstop/lib" },
-  });
+  const onStock: FileHost = { ...HOST, engine: "pgbackrest", directories: { lib: "/etc/pgbackstop/lib" } };
+  const stock = renderNixosHost("ledger", { hosts: { ledger: onStock } });
   expect(stock.text).toBeNull();
   expect(stock.findings.map(({ code }) => code)).toContain("PB010");
 });
