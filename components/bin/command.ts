@@ -30,8 +30,9 @@ export function runCommand(
   try {
     return command();
   } catch (error) {
-    if (!(error instanceof Error && expected.some((kind) => error instanceof kind))) throw error;
-    process.stderr.write(`pgbackstop ${name}: ${error.message}\n`);
+    const isDeep = error instanceof RangeError && error.message.includes("call stack");
+    if (!(error instanceof Error && (isDeep || expected.some((kind) => error instanceof kind)))) throw error;
+    process.stderr.write(`pgbackstop ${name}: ${isDeep ? "the file's values nest too deeply" : error.message}\n`);
     return 2;
   }
 }

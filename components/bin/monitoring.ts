@@ -4,11 +4,12 @@
  */
 import { alertGroupOf } from "../plan/alerts";
 import type { AlertOptions } from "../plan/alerts/rule";
-import { parseStackFile, StackFileError } from "../plan/topology/stackFiles";
+import { StackFileError } from "../plan/topology/stackFiles";
 import type { Topology } from "../plan/topology/topology";
 import { renderAlertFile, renderPrometheusRule } from "../render/monitoring/prometheusRule";
 import { renderDashboard } from "../render/monitoring/dashboard";
-import { type Arguments, nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
+import { readFile } from "./topologyDiff";
+import { type Arguments, nameOf, readArguments, runCommand, UsageError, writeOutput } from "./command";
 import { given } from "../plan/model/given";
 
 const HELP = `pgbackstop alerts FILE      Prometheus rules with thresholds from the declared schedules and objectives
@@ -105,7 +106,7 @@ function alertOptionsOf(options: Options): AlertOptions {
 
 /** By name; leaves out unknown ones. */
 function readTopologies(file: string): readonly Topology[] {
-  const { after } = parseStackFile(readText(file));
+  const { after } = readFile(file);
   const known = [...after]
     .sort(([left], [right]) => (left < right ? -1 : 1))
     .flatMap(([, topology]) => (topology === null ? [] : [topology]));

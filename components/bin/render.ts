@@ -143,11 +143,10 @@ function parseYaml(name: string, text: string): unknown {
     JSON.stringify(value);
     return value;
   } catch (error) {
-    const isLoop = error instanceof RangeError || (error instanceof TypeError && error.message.includes("circular"));
+    if (error instanceof RangeError) throw error;
+    const isLoop = error instanceof TypeError && error.message.includes("circular");
     const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(
-      `unable to read ${name}: ${isLoop ? "a section contains itself by an alias, or nests too deeply" : reason}`,
-    );
+    throw new UsageError(`unable to read ${name}: ${isLoop ? "a section contains itself by an alias" : reason}`);
   }
 }
 

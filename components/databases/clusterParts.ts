@@ -36,7 +36,7 @@ import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/cluste
 import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
-import { type CheckOptions, checkArguments, withDeferredMaps } from "../plan/arguments/checkArguments";
+import { changedTypes, type CheckOptions, checkArguments, withDeferredMaps } from "../plan/arguments/checkArguments";
 import { checkTransformedCluster } from "../plan/rules/finalCluster";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { type BackupSpec, oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
@@ -112,7 +112,10 @@ const CALCULATED = new RegExp(
 const MARKED = /(^|\.)(at|cron)$|^(acknowledge\.mode|drillChecks\..+|sizing\.(databaseGiB|walGiBPerDay))$/;
 
 /** What {@link openSettings} has made of the arguments. */
-const OPENED: CheckOptions = { skipped: ["RepositoryTarget"], changes: { CnpgBackupArgs: { "walStorage?": "any" } } };
+const OPENED: CheckOptions = {
+  skipped: ["RepositoryTarget"],
+  types: changedTypes({ CnpgBackupArgs: { "walStorage?": "any" } }),
+};
 
 function isLeftOut(path: string): boolean {
   return CALCULATED.test(path) && !MARKED.test(path);

@@ -8,6 +8,7 @@ import { secretFiles } from "../credentials/repositorySecretFiles";
 import { type CipherArgs, type FileArgs, HostState, type HostStateArgs } from "../dynamic/hostState";
 import { type BriefFile, briefFile, briefTexts } from "../host/briefFiles";
 import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "../host/nodeChoice";
+import { changedTypes } from "../plan/arguments/checkArguments";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
@@ -35,6 +36,9 @@ import { ClusterEngine, type RecoveryArgs } from "./cnpgArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionFindings, connectionInputs, connectionKinds, isRemote, secretConnection } from "./hostConnection";
 import { cipherLocation, hostDesired, hostSettings, loadFile } from "./hostFiles";
+
+/** With what a host for drills alone has. */
+const TYPES = changedTypes({ PostgresHostArgs: { "drillsOnly?": "boolean" } });
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -87,7 +91,7 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("PostgresHost", name, args, { changes: { PostgresHostArgs: { "drillsOnly?": "boolean" } } });
+    requireArguments("PostgresHost", name, args, { types: TYPES });
     const { derive, known, warn } = checkedHost(name, args);
     const { restoreOnly } = known;
     // It holds no copies: it is in no topology.

@@ -5,6 +5,7 @@ import { renderComponents, renderTypes } from "./componentsPage";
 import { renderMetrics } from "./metricsPage";
 import { renderOptions } from "./optionsPage";
 import { renderRules } from "./rulesPage";
+import { renderTopologyTypes } from "./topologyTypes";
 
 export const PAGES: Readonly<Record<string, () => string>> = {
   "commands.md": renderCommands,
@@ -18,4 +19,5 @@ export const PAGES: Readonly<Record<string, () => string>> = {
 /** Files outside docs/reference, by path. */
 export const MADE_FILES: Readonly<Record<string, () => string>> = {
   "components/plan/arguments/argumentTypes.ts": renderArgumentTypes,
+  "components/plan/topology/topologyTypes.ts": renderTopologyTypes,
 };

@@ -14,7 +14,8 @@ import { isFields, isOutput } from "../model/anyValue";
 type Shape =
   | { readonly kind: ScalarKind | "any" | "never" }
   | { readonly kind: "list" | "map"; readonly of: Shape }
-  | { readonly kind: "fields"; readonly name: string };
+  | { readonly kind: "fields"; readonly name: string }
+  | { readonly kind: "choice"; readonly values: readonly string[] };
 
 type ScalarKind = "text" | "number" | "boolean" | "numberOrText";
 
@@ -27,19 +28,31 @@ interface FieldShape {
 /** Names of arguments whose values no message repeats. */
 const SECRET = /pass(word|phrase)|secret|token|privateKey|accessKey|url$/i;
 
-/** By type: fields that are added to the declared ones or replace them, as declarations have them; `never` removes. */
-export type TypeChanges = Readonly<Record<string, Readonly<Record<string, string>>>>;
+/**
+ * Types by name: their fields as declarations have them, under `...` the types whose fields they have too. `never` is a
+ * field that the checked road does not have.
+ */
+export type TypeTable = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 export interface CheckOptions {
-  /** What of the types the checked road has differently. */
-  readonly changes?: TypeChanges;
+  /** Default: those of the components' arguments. */
+  readonly types?: TypeTable;
   /** What has the arguments, in messages. */
   readonly owner?: string;
   /** Types whose values have another form by now. */
   readonly skipped?: readonly string[];
+  /** True for values of other versions, which may have other fields too. */
+  readonly ignoresUnknown?: boolean;
 }
 
-/** @param name a type of the arguments, or one that only `changes` have */
+/** The arguments' types with these fields added, replaced, or removed by `never`. */
+export function changedTypes(changes: TypeTable): TypeTable {
+  const declared: TypeTable = ARGUMENT_TYPES;
+  const changed = Object.entries(changes).map(([name, fields]) => [name, { ...declared[name], ...fields }]);
+  return { ...declared, ...(Object.fromEntries(changed) as TypeTable) };
+}
+
+/** @param name of a type */
 export function checkArguments(name: string, args: unknown, options: CheckOptions = {}): Finding[] {
   return checkFields(name, args ?? {}, "", options);
 }
@@ -64,11 +77,11 @@ function withMaps(shape: Shape, value: unknown): unknown {
 function checkFields(name: string, value: unknown, path: string, options: CheckOptions): Finding[] {
   if (options.skipped?.includes(name) === true) return [];
   if (!isFields(value)) return checkSection(value, path);
-  const fields = fieldsOf(name, options.changes);
+  const fields = fieldsOf(name, options.types);
   const values = new Map<string, unknown>(Object.entries(value));
   const owner = path === "" ? (options.owner ?? name.replace(/Args$/, "")) : path;
   return [
-    ...checkNames(value, fields, owner, path, NEWER_FIELDS[name]),
+    ...(options.ignoresUnknown === true ? [] : checkNames(value, fields, owner, path, NEWER_FIELDS[name])),
     ...fields.flatMap((field) => {
       const given = values.get(field.name);
       const isMissing = field.isRequired && (given === undefined || given === null);
@@ -135,6 +148,9 @@ function checkShape(shape: Shape, value: unknown, path: string, options: CheckOp
       return Object.entries(value).flatMap(([key, item]) =>
         item === undefined ? [] : checkShape(shape.of, item, at(path, key), options),
       );
+    case "choice":
+      if (shape.values.includes(value as string)) return [];
+      return [wrong(path, value, `one of ${shape.values.join(", ")}`, "")];
     default:
       return checkScalar(shape.kind, value, path);
   }
@@ -213,25 +229,23 @@ const REMEDIES: Readonly<Record<string, string>> = {
   "CnpgRestoreArgs.storageGiB": "set it, or take it from the source cluster: ...orders.like",
 };
 
-const NO_CHANGES: TypeChanges = {};
-const known = new WeakMap<TypeChanges, Map<string, readonly FieldShape[]>>();
+const known = new WeakMap<TypeTable, Map<string, readonly FieldShape[]>>();
 
-function fieldsOf(name: string, changes: TypeChanges = NO_CHANGES): readonly FieldShape[] {
-  const types = known.get(changes) ?? new Map<string, readonly FieldShape[]>();
-  known.set(changes, types);
-  const before = types.get(name);
+function fieldsOf(name: string, types: TypeTable = ARGUMENT_TYPES): readonly FieldShape[] {
+  const read = known.get(types) ?? new Map<string, readonly FieldShape[]>();
+  known.set(types, read);
+  const before = read.get(name);
   if (before !== undefined) return before;
-  const rows: Readonly<Record<string, string>> = { ...(isType(name) ? ARGUMENT_TYPES[name] : {}), ...changes[name] };
+  const { "...": others, ...rows } = types[name] ?? {};
   const fields = new Map<string, FieldShape>();
-  for (const other of rows["..."]?.split(", ") ?? [])
-    for (const field of fieldsOf(other, changes)) fields.set(field.name, field);
+  for (const other of others?.split(", ") ?? [])
+    for (const field of fieldsOf(other, types)) fields.set(field.name, field);
   for (const [key, text] of Object.entries(rows)) {
-    if (key === "...") continue;
     const own = { name: key.replace(/\?$/, ""), isRequired: !key.endsWith("?") && !JUDGED.includes(name) };
-    fields.set(own.name, { ...own, shape: shapeOf(text, changes) });
+    fields.set(own.name, { ...own, shape: shapeOf(text, types) });
   }
   const all = [...fields.values()];
-  types.set(name, all);
+  read.set(name, all);
   return all;
 }
 
@@ -244,12 +258,13 @@ const SCALARS: Readonly<Record<string, Shape>> = {
 };
 
 /** Types of packages, and what the declarations leave open, may be anything. */
-function shapeOf(text: string, changes: TypeChanges): Shape {
+function shapeOf(text: string, types: TypeTable): Shape {
   const type = parseType(text);
-  if (type.kind !== "name") return { kind: type.kind, of: shapeOf(type.of, changes) };
+  if (type.kind !== "name") return { kind: type.kind, of: shapeOf(type.of, types) };
   const [, owner, field = ""] = /^(\w+)\["(\w+)"\]$/.exec(type.name) ?? [];
-  if (owner !== undefined) return fieldsOf(owner, changes).find(({ name }) => name === field)?.shape ?? { kind: "any" };
-  if (isType(type.name) || Object.hasOwn(changes, type.name)) return { kind: "fields", name: type.name };
+  if (owner !== undefined) return fieldsOf(owner, types).find(({ name }) => name === field)?.shape ?? { kind: "any" };
+  if (Object.hasOwn(types, type.name)) return { kind: "fields", name: type.name };
+  if (type.name.startsWith('"')) return { kind: "choice", values: JSON.parse(`[${type.name.replaceAll("|", ",")}]`) };
   return SCALARS[type.name] ?? { kind: "any" };
 }
 
@@ -263,8 +278,4 @@ export function parseType(
   if (type.endsWith("[]")) return { kind: "list", of: type.slice(0, -2) };
   const item = /^\{ \[\w+: string\]: (.*) \}$/.exec(type)?.[1];
   return item === undefined ? { kind: "name", name: type } : { kind: "map", of: item };
-}
-
-function isType(name: string): name is keyof typeof ARGUMENT_TYPES {
-  return Object.hasOwn(ARGUMENT_TYPES, name);
 }

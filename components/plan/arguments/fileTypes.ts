@@ -2,7 +2,7 @@
  * The types of the files that `pgbackstop render` takes: the components' arguments, with what only a program has left
  * out, and what only a file has added. Checks, the schema for editors and its texts come from here. Pure.
  */
-import type { CheckOptions } from "./checkArguments";
+import { changedTypes, type CheckOptions } from "./checkArguments";
 
 /** Its type, as declarations have it, and its description; `never` removes a field that only a program has. */
 export type FileField = readonly [type: string, doc?: string];
@@ -65,10 +65,12 @@ export const FILE_TYPES: Readonly<Record<string, Readonly<Record<string, FileFie
 /** For checkArguments. */
 export const FILE: CheckOptions = {
   owner: "the file",
-  changes: Object.fromEntries(
-    Object.entries(FILE_TYPES).map(([name, fields]) => [
-      name,
-      Object.fromEntries(Object.entries(fields).map(([field, [type]]) => [field, type])),
-    ]),
+  types: changedTypes(
+    Object.fromEntries(
+      Object.entries(FILE_TYPES).map(([name, fields]) => [
+        name,
+        Object.fromEntries(Object.entries(fields).map(([field, [type]]) => [field, type])),
+      ]),
+    ),
   ),
 };

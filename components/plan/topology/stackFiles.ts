@@ -16,7 +16,9 @@ import {
 } from "../findings/loggedFindings";
 import { findRepoIndex } from "../model/defaults";
 import type { TopologySet } from "../diff";
-import type { RepositoryNode, Topology } from "./topology";
+import { checkArguments } from "../arguments/checkArguments";
+import type { Topology } from "./topology";
+import { TOPOLOGY_TYPES } from "./topologyTypes";
 import { SECRET_MARKER, unknownMarker } from "../model/unknown";
 import { isFields } from "../model/anyValue";
 
@@ -74,7 +76,10 @@ export function parseStackFile(text: string): StackFile {
     const time = isFields(manifest) ? manifest["time"] : undefined;
     const madeAt =
       typeof time === "string" && Number.isFinite(Date.parse(time)) ? { madeAt: new Date(time).toISOString() } : {};
-    return { ...fromResources(Array.isArray(deployment["resources"]) ? deployment["resources"] : []), ...madeAt };
+    const { resources = [] } = deployment;
+    // A new stack has none.
+    if (!Array.isArray(resources)) throw new StackFileError("the stack export's resources are not a list");
+    return { ...fromResources(resources), ...madeAt };
   }
   if (isFields(document["topologies"])) {
     checkVersion(document["version"], "the document");
@@ -186,44 +191,20 @@ function readTopology(value: unknown, name: string): Topology | null {
   checkVersion(marked["version"], name);
   // An unknown list hides too much for any comparison.
   if (LISTS.some((list) => typeof marked[list] === "string")) return null;
-  const missing = LISTS.find((list) => !Array.isArray(marked[list]) || !marked[list].every(isFields));
-  if (missing !== undefined)
-    throw new StackFileError(`${name}: "${missing}" is not a list of objects, so this is not a topology`);
-  const topology = marked as object as Topology;
-  if (topology.databases.length !== 1)
-    throw new StackFileError(`${name}: a topology has one database, this one has ${topology.databases.length}`);
+  const topology = { ...marked, objectives: marked["objectives"] ?? {} } as object as Topology;
   const wrong = problemOf(topology);
-  if (wrong !== null) throw new StackFileError(`${name}: ${wrong}, so this is not a topology`);
-  return { ...topology, objectives: isFields(topology.objectives) ? topology.objectives : {} };
+  if (wrong !== null) throw new StackFileError(`${name}: ${wrong}: save it again as pulumi or pgbackstop prints it`);
+  return topology;
 }
 
-/** Checks what would break a comparison; unknown fields are ignored. */
-function problemOf({ acknowledged, drills, flows, repositories, schedules, silenced }: Topology): string | null {
-  const keysOf = (keys: unknown): boolean => Array.isArray(keys) && keys.every(Number.isInteger);
-  const isNode = ({ key, location, name }: RepositoryNode): boolean =>
-    findRepoIndex(name) === key && typeof location === "string";
-  if (!repositories.every(isNode)) return "a repository has no name such as repo1 with its key, or no location";
-  if (!schedules.every(({ cron, name, repoKeys, type }) => [cron, name, type].every(isText) && keysOf(repoKeys)))
-    return "a schedule has no name, cron, type or keys";
-  if (!flows.every(({ kind, toRepoKeys }) => isText(kind) && keysOf(toRepoKeys))) return "a flow has no kind or keys";
-  if (!drills.every(({ cron, name }) => isText(cron) && isText(name))) return "a drill has no name or cron";
-  if (!drills.every(({ from, repositories: some }) => isSource(from, some))) return "a drill has an invalid repository";
-  const entries = acknowledged ?? [];
-  if (!Array.isArray(entries) || ![...entries, ...silenced].every((entry) => isFields(entry) && isText(entry.reason)))
-    return "a reason is missing";
-  return null;
-}
-
-/** One, several, or neither, which means all in turn. */
-function isSource(from: unknown, repositories: unknown): boolean {
-  return (
-    (from === undefined || isText(from)) &&
-    (repositories === undefined || (Array.isArray(repositories) && repositories.every(isText)))
-  );
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === "string";
+/** Unknown fields are of newer versions. */
+function problemOf(topology: Topology): string | null {
+  const [first] = checkArguments("Topology", topology, { types: TOPOLOGY_TYPES, ignoresUnknown: true });
+  if (first !== undefined) return `${first.path}: ${first.message}`;
+  const { databases, repositories } = topology;
+  if (databases.length !== 1) return `a topology has one database, this one has ${databases.length}`;
+  const other = repositories.find(({ key, name }) => findRepoIndex(name) !== key);
+  return other === undefined ? null : `repository ${other.name} has the key ${other.key}`;
 }
 
 function checkVersion(version: unknown, name: string): void {

@@ -40,6 +40,7 @@ test.each([
     "clusters:\n  a: &a\n    spec: *a\n",
     "2 pgbackstop render: unable to read FILE: a section contains itself by an alias",
   ],
+  ["a thousand lists in each other", "[".repeat(20_000), "2 pgbackstop render: "],
   ["hosts for the other format", "hosts: { a: {} }", "2 pgbackstop render: FILE has hosts only: render them by"],
   [
     "a typo in a section's name",

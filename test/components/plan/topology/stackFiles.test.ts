@@ -5,6 +5,9 @@
 import { describe, expect, test } from "vitest";
 import { parseStackFile } from "../../../../components/plan/topology/stackFiles";
 import { isSecret, isUnknown } from "../../../../components/plan/model/unknown";
+import { diffTopologies } from "../../../../components/plan/diff";
+import { renderShown } from "../../../../components/render/topology/show";
+import { renderMarkdown } from "../../../../components/render/topology/topologyMarkdown";
 import { topology } from "../../topologies";
 
 const TYPE = "pgbackstop:index:PostgresHost";
@@ -171,23 +174,73 @@ test.each([
   ],
   [
     JSON.stringify({ version: 1, topologies: { a: { version: 1 } } }),
-    'a: "databases" is not a list of objects, so this is not a topology',
+    "a: databases: it is required, and not given: save it again as pulumi or pgbackstop prints it",
   ],
   [
     JSON.stringify({ version: 1, topologies: { a: { ...topology(), databases: [] } } }),
-    "a: a topology has one database, this one has 0",
+    "a: a topology has one database, this one has 0: save it again as pulumi or pgbackstop prints it",
   ],
   [
     JSON.stringify({ version: 1, topologies: { a: { ...topology(), schedules: [{ name: "full" }] } } }),
-    "a: a schedule has no name, cron, type or keys, so this is not a topology",
+    "a: schedules[0].type: it is required, and not given: save it again as pulumi or pgbackstop prints it",
   ],
   [
     JSON.stringify({
       version: 1,
-      topologies: { a: { ...topology(), repositories: [{ name: "repo1", key: 2, location: "/" }] } },
+      topologies: { a: { ...topology(), repositories: [{ ...topology().repositories[0], key: 2 }] } },
     }),
-    "a: a repository has no name such as repo1 with its key, or no location, so this is not a topology",
+    "a: repository repo1 has the key 2: save it again as pulumi or pgbackstop prints it",
   ],
+  ['{"version":3,"deployment":{"resources":{}}}', "the stack export's resources are not a list"],
 ])("%.40s is refused: %s", (text, message) => {
   expect(failureOf(text)).toBe(message);
 });
+
+describe("a topology with any value", () => {
+  const full = topology({
+    drills: { weekly: { cron: "0 5 * * 6" } },
+    objectives: { rpoSeconds: 300 },
+    silence: { PB042: "a test" },
+    acknowledgeWeaker: { "repositories.repo1.keepDays=7": "a test" },
+    drillChecks: { heartbeat: { sql: "select 1" }, assertions: [{ name: "a", sql: "select 1" }] },
+  });
+  const before = parseStackFile(JSON.stringify(full)).after;
+
+  test.each(pathsOf(full))("at %s is refused by its path, or compared", (path) => {
+    for (const value of [undefined, null, "", "50Gi", 0, 1e300, true, [], [null], {}, { x: 1 }]) {
+      const text = JSON.stringify({ version: 1, topologies: { a: withValue(full, path.split("."), value) } });
+      const failure = failureOf(text);
+      if (failure !== "no error") {
+        expect(failure).toMatch(/^a: .+: (save it again|use the pgbackstop)|^a: the topology is missing$/);
+        continue;
+      }
+      const { after } = parseStackFile(text);
+      expect(renderMarkdown(diffTopologies(before, after), [], [], {})).toContain("\n");
+      expect(renderShown(after)).toContain("\n");
+    }
+  });
+
+  test("a number with a unit is not compared as a number", () => {
+    const [first] = full.repositories;
+    const repositories = [{ ...first, keepDays: "50d" }];
+    expect(failureOf(JSON.stringify({ version: 1, topologies: { a: { ...full, repositories } } }))).toContain(
+      'a: repositories[0].keepDays: it is the text "50d", and must be a number',
+    );
+  });
+});
+
+/** Of every value in it. */
+function pathsOf(value: unknown, path = ""): string[] {
+  const below = typeof value === "object" && value !== null ? Object.entries(value) : [];
+  return below.flatMap(([key, item]) => {
+    const own = path === "" ? key : `${path}.${key}`;
+    return [own, ...pathsOf(item, own)];
+  });
+}
+
+function withValue(whole: unknown, [key = "", ...rest]: readonly string[], value: unknown): unknown {
+  const part = Object.entries(whole as object).find(([name]) => name === key)?.[1] as unknown;
+  const changed = rest.length === 0 ? value : withValue(part, rest, value);
+  if (Array.isArray(whole)) return whole.with(Number(key), changed);
+  return { ...(whole as object), [key]: changed };
+}
