@@ -5,6 +5,8 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import * as exported from "../index";
+import { throwErrors } from "../internal/validate";
+import { checkArguments } from "../plan/arguments/checkArguments";
 import { type ObjectSpecs, type Settled, settleInputs, type TypeSpec } from "./settleInputs";
 
 /** The part of the package's schema that is used here. */
@@ -17,7 +19,6 @@ export interface PackageSchema {
 
 interface ComponentSpec {
   readonly inputProperties: Readonly<Record<string, TypeSpec>>;
-  readonly requiredInputs?: readonly string[];
   readonly properties: Readonly<Record<string, TypeSpec>>;
 }
 
@@ -40,7 +41,7 @@ export class ComponentPlugin implements pulumi.provider.Provider {
     this.schema = JSON.stringify(schema, (key, value: unknown) => (key === "plain" ? undefined : value));
   }
 
-  /** @throws InputPropertiesError of the component, or for an unknown argument */
+  /** @throws InputPropertiesError of the component */
   async construct(
     name: string,
     type: string,
@@ -49,12 +50,13 @@ export class ComponentPlugin implements pulumi.provider.Provider {
   ): Promise<pulumi.provider.ConstructResult> {
     const spec = this.#schema.resources[type];
     if (spec === undefined) throw new Error(`${type} is not a component of ${this.#schema.name} ${this.version}`);
-    const object = { properties: spec.inputProperties, required: spec.requiredInputs ?? [] };
-    const settled = await settleInputs(inputs, object, this.#schema.types);
-    refuseNames(name, settled.unknownNames, "an unknown name", (path) => `there is no argument ${path}`);
-    refuseNames(name, settled.absent, "no value", (path) => `${path} is required, and not given`);
+    const settled = await settleInputs(inputs, { properties: spec.inputProperties }, this.#schema.types);
     const outputNames = Object.keys(spec.properties);
-    if (settled.missing.length > 0) return announce(name, type, settled.missing, outputNames, opts);
+    if (settled.missing.length > 0) {
+      const component = type.split(":").at(-1) ?? "";
+      throwErrors(`${component} ${name}`, checkArguments(`${component}Args`, settled.value));
+      return announce(name, type, settled.missing, outputNames, opts);
+    }
     const made = new (componentClass(type))(name, settled.value as never, opts);
     return { urn: made.urn, state: Object.fromEntries(outputNames.map((key) => [key, fieldOf(made, key)])) };
   }
@@ -95,12 +97,4 @@ function componentClass(type: string): ComponentClass {
 
 function fieldOf(component: pulumi.ComponentResource, key: string): unknown {
   return Object.entries(component).find(([name]) => name === key)?.[1];
-}
-
-function refuseNames(name: string, paths: readonly string[], what: string, reasonOf: (path: string) => string): void {
-  if (paths.length === 0) return;
-  throw new pulumi.InputPropertiesError({
-    message: `${name}: ${paths.length === 1 ? "an argument has" : "arguments have"} ${what}`,
-    errors: paths.map((propertyPath) => ({ propertyPath, reason: reasonOf(propertyPath) })),
-  });
 }

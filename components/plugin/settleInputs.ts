@@ -18,10 +18,9 @@ export interface TypeSpec {
   readonly additionalProperties?: TypeSpec;
 }
 
-/** Named parts of an object, and those that must be given. */
+/** Named parts of an object. */
 export interface ObjectSpec {
   readonly properties: Readonly<Record<string, TypeSpec>>;
-  readonly required?: readonly string[];
 }
 
 /** Types of the schema by their token; those without properties are enumerations. */
@@ -37,50 +36,35 @@ export interface Settled {
   readonly value: Readonly<Record<string, unknown>>;
   /** Not empty only in previews. */
   readonly missing: readonly Missing[];
-  /** Paths of unknown arguments. */
-  readonly unknownNames: readonly string[];
-  /** Paths of required arguments that are not given. */
-  readonly absent: readonly string[];
 }
 
 /** Turns a part of an output's value back into an output. */
 type Lift = (part: unknown) => unknown;
 
-/** Settles the arguments of one component. */
+/**
+ * Settles the arguments of one component. Those that it does not have, or that have another type, stay: its constructor
+ * refuses them.
+ */
 export async function settleInputs(inputs: pulumi.Inputs, spec: ObjectSpec, types: ObjectSpecs): Promise<Settled> {
   const settler = new Settler(types);
   const value = await settler.object(inputs, spec, "", (part) => part);
-  const { absent, missing, unknownNames } = settler;
-  return { value, missing, unknownNames, absent };
+  return { value, missing: settler.missing };
 }
 
 class Settler {
   readonly missing: Missing[] = [];
-  readonly unknownNames: string[] = [];
-  readonly absent: string[] = [];
   readonly #types: ObjectSpecs;
 
   constructor(types: ObjectSpecs) {
     this.#types = types;
   }
 
-  async object(
-    value: object,
-    { properties, required = [] }: ObjectSpec,
-    path: string,
-    lift: Lift,
-  ): Promise<Record<string, unknown>> {
+  async object(value: object, { properties }: ObjectSpec, path: string, lift: Lift): Promise<Record<string, unknown>> {
     const settled: Record<string, unknown> = {};
-    const pathOf = (name: string): string => (path === "" ? name : `${path}.${name}`);
     for (const [name, part] of Object.entries(value)) {
-      const type = properties[name];
-      if (type === undefined) this.unknownNames.push(pathOf(name));
-      else if (part !== undefined && part !== null) settled[name] = await this.#part(part, type, pathOf(name), lift);
+      if (part === undefined || part === null) continue;
+      settled[name] = await this.#part(part, properties[name] ?? {}, path === "" ? name : `${path}.${name}`, lift);
     }
-    // What a preview does not know yet is given.
-    const unknown = this.missing.map((each) => each.path);
-    const isAbsent = (name: string): boolean => settled[name] === undefined && !unknown.includes(pathOf(name));
-    this.absent.push(...required.filter(isAbsent).map(pathOf));
     return settled;
   }
 
@@ -91,8 +75,8 @@ class Settler {
       return Promise.all(value.map((item: unknown, index) => this.#part(item, items, `${path}[${index}]`, lift)));
     }
     if (isFields(value)) {
-      const { properties, required = [] } = this.#types[type.$ref?.replace("#/types/", "") ?? ""] ?? {};
-      if (properties !== undefined) return this.object(value, { properties, required }, path, lift);
+      const { properties } = this.#types[type.$ref?.replace("#/types/", "") ?? ""] ?? {};
+      if (properties !== undefined) return this.object(value, { properties }, path, lift);
       const { additionalProperties } = type;
       if (additionalProperties !== undefined) {
         const parts = Object.entries(value).map(
@@ -109,7 +93,7 @@ class Settler {
     const known = await findValue(output);
     if (known === null) {
       this.missing.push({ path, output });
-      return undefined;
+      return output;
     }
     if (known.value === undefined || known.value === null) return undefined;
     return this.#part(known.value, type, path, (part) => output.apply(() => part));

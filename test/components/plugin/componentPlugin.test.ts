@@ -1,0 +1,75 @@
+/** Components of programs in other languages: a mistake in their arguments is refused as in TypeScript. */
+import * as pulumi from "@pulumi/pulumi";
+import { unknown } from "@pulumi/pulumi/output";
+import { expect, test } from "vitest";
+import { ComponentPlugin, type PackageSchema } from "../../../components/plugin/componentPlugin";
+
+const TYPE = "pgbackstop:index:CnpgCluster";
+const number = { type: "number" };
+const SCHEMA: PackageSchema = {
+  name: "pgbackstop",
+  version: "1.0.0",
+  resources: {
+    [TYPE]: {
+      inputProperties: {
+        namespace: { type: "string" },
+        instances: number,
+        storageGiB: number,
+        superuserAccess: { type: "boolean", plain: true },
+        walStorage: { $ref: "#/types/pgbackstop:index:VolumeArgs" },
+        repositories: { type: "object", additionalProperties: { $ref: "#/types/pgbackstop:index:Repository" } },
+      },
+      properties: {},
+    },
+  },
+  types: {
+    "pgbackstop:index:VolumeArgs": { properties: { sizeGiB: number } },
+    "pgbackstop:index:Repository": { properties: { keepDays: number } },
+  },
+};
+const GIVEN = { namespace: "db", storageGiB: 1, repositories: {} };
+
+async function refusalOf(inputs: pulumi.Inputs, isPreview = false): Promise<string> {
+  await pulumi.runtime.setMocks(
+    { call: () => ({}), newResource: ({ name }) => ({ id: name, state: {} }) },
+    "p",
+    "s",
+    isPreview,
+  );
+  try {
+    await new ComponentPlugin(SCHEMA).construct("orders", TYPE, inputs, {});
+    return "none";
+  } catch (error) {
+    if (!pulumi.InputPropertiesError.isInstance(error)) throw error;
+    return error.message;
+  }
+}
+
+test.each([
+  ["a typo", { storageGib: 5 }, "PB190 storageGib: CnpgCluster has no field 'storageGib'; did you mean storageGiB?"],
+  [
+    "a typo in a section of an output",
+    { walStorage: pulumi.output({ sizeGib: 5 }) },
+    "PB190 walStorage.sizeGib: walStorage has no field 'sizeGib'; did you mean sizeGiB?",
+  ],
+  [
+    "text for a number",
+    { instances: "3" },
+    'PB191 instances: it is the text "3", and must be a number; write 3 without',
+  ],
+  ["a unit", { storageGiB: "5Gi" }, 'PB191 storageGiB: it is the text "5Gi", and must be a number'],
+  [
+    "a number in a list's place",
+    { repositories: { repo1: { keepDays: [7] } } },
+    "PB191 repositories.repo1.keepDays: it is a list",
+  ],
+  ["null for a required one", { namespace: null }, "PB118 namespace: it is required, and not given; set namespace"],
+])("%s is refused with path, fact and way out", async (_what, inputs, expected) => {
+  expect(await refusalOf({ ...GIVEN, ...inputs })).toContain(expected);
+});
+
+test("a preview that does not know a plain part refuses the others' mistakes", async () => {
+  const superuserAccess = pulumi.output<unknown>(unknown);
+  expect(await refusalOf({ ...GIVEN, superuserAccess, instances: "3" }, true)).toContain("PB191 instances");
+  expect(await refusalOf({ ...GIVEN, superuserAccess }, true)).toBe("none");
+});
