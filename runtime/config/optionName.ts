@@ -3,7 +3,7 @@
  * (`db-path`, `repo1-s3-host`), abbreviated on the command line, or wrong. Rules and wording of pgBackRest 2.60
  * "config/parse".
  */
-import { nearNames } from "./nearNames";
+import { nearNames } from "../base/nearNames";
 import { fail } from "../base/errors";
 import { OPTION_KEY_MAX, OPTIONS, type OptionRow } from "./options";
 

@@ -8,6 +8,7 @@
  * allowed values. Pure, without file access: the components render the file too.
  */
 import { type BackupError, fail } from "../base/errors";
+import { meantHint } from "../base/nearNames";
 import { rowOf } from "./optionName";
 import { OPTION_KEY_MAX } from "./options";
 import { COMPRESS_TYPES, type CompressType } from "./options";
@@ -150,8 +151,8 @@ class Reader {
     this.#fileName = fileName;
   }
 
-  fail(what: string): BackupError {
-    return fail("config", `settings file '${this.#fileName}' ${what}`, { path: this.#fileName });
+  fail(what: string, hint: string | readonly string[] = []): BackupError {
+    return fail("config", `settings file '${this.#fileName}' ${what}`, { path: this.#fileName, hint });
   }
 
   settings(value: unknown): Settings {
@@ -405,6 +406,7 @@ class Reader {
       if (allowed === null || allowed.includes(name)) continue;
       throw this.fail(
         `has an unknown field '${field === "" ? name : `${field}.${name}`}'; allowed are ${oneOf(allowed)}`,
+        meantHint(name, allowed),
       );
     }
     return fields;

@@ -15,6 +15,7 @@
  */
 import { type BackupError, fail } from "../base/errors";
 import { Secret } from "../base/secret";
+import { meantHint } from "../base/nearNames";
 import { DEFAULT_EVENTS, EVENTS, type NotifyEvent, TARGET_TYPES } from "./events";
 
 interface CommonTarget {
@@ -204,7 +205,10 @@ class Reader {
     for (const name of Object.keys(value)) {
       // A misplaced value may stand where a name belongs.
       if (!allowed.includes(name))
-        throw this.#fail(`has an unknown field${path === "" ? "" : ` in ${path}`}; allowed are ${allowed.join(", ")}`);
+        throw this.#fail(
+          `has an unknown field${path === "" ? "" : ` in ${path}`}; allowed are ${allowed.join(", ")}`,
+          meantHint(name, allowed),
+        );
     }
     return { ...value };
   }
@@ -213,10 +217,7 @@ class Reader {
     return this.#fail(`${field === "" ? "" : `field '${field}' `}must be ${allowed}`);
   }
 
-  #fail(what: string): BackupError {
-    return fail("config", `notify file '${this.#fileName}' ${what}`, {
-      path: this.#fileName,
-      hint: "docs/monitoring.md has an example of each target.",
-    });
+  #fail(what: string, hint = "docs/monitoring.md has an example of each target."): BackupError {
+    return fail("config", `notify file '${this.#fileName}' ${what}`, { path: this.#fileName, hint });
   }
 }

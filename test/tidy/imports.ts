@@ -245,6 +245,7 @@ export const ROOMS: readonly Room[] = [
     prefix: "components/plan",
     about: "pure functions from arguments to plans, findings, topologies and runbooks",
     mayImport: [
+      "runtime/base/nearNames",
       "runtime/cnpg/names",
       "runtime/config",
       "runtime/notify/events",

@@ -4,7 +4,7 @@
  *
  * A value from another resource is skipped. It is given, and its type is compared when it arrives.
  */
-import { nearNames } from "../../../runtime/config/nearNames";
+import { nearNames } from "../../../runtime/base/nearNames";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
 import { ARGUMENT_TYPES } from "./argumentTypes";

@@ -88,13 +88,21 @@ describe("the settings file", () => {
   });
 
   test.each([
+    ['{"acknowlege":"all"}', "Did you mean 'acknowledge'?"],
+    ['{"repos":{"repo1":{"compresType":"gz"}}}', "Did you mean 'compressType'?"],
+    ['{"drill":{"objectives":{"rtoSecond":1}}}', "Did you mean 'rtoSeconds'?"],
+  ])("%s: %s", (text, hint) => {
+    expect(() => parseSettings(text, FILE)).toThrow(expect.objectContaining({ hints: [hint] }));
+  });
+
+  test.each([
     ["", "is not valid JSON"],
     ['{"a"', "is not valid JSON at position 4"],
     ["[]", "must be an object, not []"],
     ["null", "must be an object, not null"],
     [
       '{"acknowlege":"all"}',
-      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "fullBackups", "postgres", "stream", "repos"',
+      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "fullBackups", "postgres", "stream", "repos"\nHINT: Did you mean \'acknowledge\'?',
     ],
     [
       '{"drill":{"rto":1}}',

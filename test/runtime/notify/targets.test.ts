@@ -49,6 +49,12 @@ describe("targets", () => {
     expect(text).not.toContain("geheim");
   });
 
+  test("an unknown field is not shown, but the known one that it may mean", () => {
+    expect(() => parse({ type: "ntfy", url: "https://ntfy.sh", topik: "t" })).toThrow(
+      expect.objectContaining({ hints: ["Did you mean 'topic'?"] }),
+    );
+  });
+
   test("a file that is not JSON is not quoted", () => {
     expect(() => parseTargets("https://hooks.slack.com/geheim", "notify.json")).toThrow(
       "notify file 'notify.json' is not valid JSON",
