@@ -202,12 +202,12 @@ export interface SnapshotArgs {
   cron?: pulumi.Input<string>;
   /**
    * Days to keep every snapshot, whole numbers from 1. With neither of these two all are kept (PB120). @example 7
-   * @plain whether a CronJob removes snapshots
+   * @plain whether a CronJob removes snapshots @minimum 1 @maximum 9999999
    */
   keepDays?: number;
   /**
    * Number of newest complete snapshots to keep, whatever their age. @default 1 with `keepDays` @example 3
-   * @plain whether a CronJob removes snapshots
+   * @plain whether a CronJob removes snapshots @minimum 1 @maximum 9999999
    */
   keepCount?: number;
   /** Allows cold snapshots (`online: false`) that stop the primary, or the only instance. @default false */
@@ -276,7 +276,7 @@ export interface ClusterBackupArgs {
    * change. 0: the update does not wait, and `destinations` is empty. Only with engine "runtime". Left out: 60 if a
    * schedule takes its first backup at once, else 0; 0 for a replica cluster.
    * @example 240
-   * @plain whether there is a ConfigMap for the report
+   * @plain whether there is a ConfigMap for the report @minimum 0 @maximum 10080
    */
   firstBackupTimeoutMinutes?: number;
   /** @default "prefer-standby", with engine "pgbackrest" "primary" */
@@ -287,6 +287,7 @@ export interface ClusterBackupArgs {
   /**
    * PostgreSQL's `archive_timeout`. Left out, it follows from `objectives.rpoSeconds`, else CloudNativePG's 300
    * seconds.
+   * @minimum 0 @maximum 1073741823
    */
   archiveTimeoutSeconds?: pulumi.Input<number>;
   /**
@@ -347,7 +348,7 @@ export interface ClusterBackupArgs {
   /**
    * Number of files that a sidecar of engine "runtime" processes at once: each additional one adds 160Mi to its memory,
    * unless `sidecar` sets it.
-   * @default 1
+   * @default 1 @minimum 1 @maximum 999
    */
   processMax?: pulumi.Input<number>;
   /**
@@ -561,7 +562,7 @@ export interface ClusterLikeArgs {
 export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   /** Name of the Cluster. Left out, the name of this component. */
   clusterName?: pulumi.Input<string>;
-  /** Number of instances: one primary, the others standbys. @default 1 */
+  /** Number of instances: one primary, the others standbys. @default 1 @minimum 1 */
   instances?: pulumi.Input<number>;
   /** Roles by name. */
   roles?: { [name: string]: RoleArgs };

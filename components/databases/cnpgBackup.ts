@@ -38,7 +38,7 @@ import type { ClusterAccess, ClusterBackupArgs, ClusterLikeArgs, RecoveryArgs, V
 export interface CnpgBackupArgs extends ClusterBackupArgs {
   /** Name of the Cluster, which may come from the resource that creates it. */
   clusterName: pulumi.Input<string>;
-  /** Its number of instances, for the topology of copies. @default 1 */
+  /** Its number of instances, for the topology of copies. @default 1 @minimum 1 */
   instances?: pulumi.Input<number>;
   /**
    * True if the Cluster has `walStorage`: the record of missing WAL is kept there.

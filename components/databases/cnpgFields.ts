@@ -187,7 +187,7 @@ export interface ImportArgs {
   type: pulumi.Input<string>;
   /** Name or address of the running server. */
   host: pulumi.Input<string>;
-  /** Port of the running server. @default 5432 */
+  /** Port of the running server. @default 5432 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Role to sign in as. @default "postgres" */
   user?: pulumi.Input<string>;

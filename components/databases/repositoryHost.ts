@@ -75,7 +75,7 @@ export interface RepositoryHostArgs {
   requireMount?: pulumi.Input<boolean>;
   /** Address by which the databases reach the host, if it is not that of `connection`. */
   address?: pulumi.Input<string>;
-  /** Port of sshd for the databases; left out, that of `connection`. */
+  /** Port of sshd for the databases; left out, that of `connection`. @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** True if the host survives the loss of the databases' site. Left out, unknown. */
   offSite?: pulumi.Input<boolean>;

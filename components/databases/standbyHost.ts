@@ -11,7 +11,7 @@ import { PostgresHost } from "./postgresHost";
 export interface PrimaryArgs {
   /** Name or address. */
   host: pulumi.Input<string>;
-  /** Port of PostgreSQL there. @default 5432 */
+  /** Port of PostgreSQL there. @default 5432 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Role with REPLICATION. @example "replicator" */
   user: pulumi.Input<string>;

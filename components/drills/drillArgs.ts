@@ -48,9 +48,15 @@ export interface DrillArgs {
   pick?: pulumi.Input<DrillPick>;
   /** @default "thorough" */
   level?: pulumi.Input<DrillLevel>;
-  /** Limit of a drill, after which it ends and fails; its checks come after the restore. @default 1440 */
+  /**
+   * Limit of a drill, after which it ends and fails; its checks come after the restore.
+   * @default 1440 @minimum 1 @maximum 10080
+   */
   maxMinutes?: pulumi.Input<number>;
-  /** Limit of restored and fetched data; a larger drill does not start, and fails. */
+  /**
+   * Limit of restored and fetched data; a larger drill does not start, and fails.
+   * @exclusiveMinimum 0 @maximum 1048576
+   */
   maxGiB?: pulumi.Input<number>;
   /**
    * True if a FireDrill makes it on another machine: declared here for the topology and its alerts, and not started.
@@ -95,7 +101,10 @@ export interface DrillChecksArgs {
    */
   heartbeat?: DrillStatementArgs;
   assertions?: DrillAssertionArgs[];
-  /** A drill fails if the newest backup in its repository is older. Left out, it follows from the schedules. */
+  /**
+   * A drill fails if the newest backup in its repository is older. Left out, it follows from the schedules.
+   * @exclusiveMinimum 0 @maximum 878400
+   */
   backupAgeHours?: pulumi.Input<number>;
 }
 

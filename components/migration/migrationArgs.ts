@@ -49,7 +49,7 @@ export interface MigrationServerArgs {
    * runs on, its own socket; for a cluster, its service for writes.
    */
   address?: pulumi.Input<string>;
-  /** Port of the server. @default 5432 */
+  /** Port of the server. @default 5432 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Superuser to sign in as. @default "postgres" */
   user?: pulumi.Input<string>;

@@ -50,7 +50,7 @@ export interface S3CompatibleRepositoryArgs {
   endpoint: pulumi.Input<string>;
   /** Region that requests are signed for. @example "us-east-1" */
   region: pulumi.Input<string>;
-  /** Port of the store. @default 443 */
+  /** Port of the store. @default 443 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Bucket in the host name or in the path of the address. Left out, the usual style of the provider (`quirks`). */
   uriStyle?: pulumi.Input<UriStyle>;

@@ -115,7 +115,7 @@ export interface S3Location {
   endpoint: pulumi.Input<string>;
   /** Region that requests are signed for. */
   region: pulumi.Input<string>;
-  /** Port of the store. Left out, 443. */
+  /** Port of the store. Left out, 443. @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   uriStyle?: pulumi.Input<UriStyle>;
   /** File with the certificate of a private authority. */
@@ -134,7 +134,7 @@ export interface S3Location {
 export interface SftpLocation {
   /** Name or address of the server. */
   host: pulumi.Input<string>;
-  /** Port of the server. Left out, 22. */
+  /** Port of the server. Left out, 22. @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Account on the server. */
   user: pulumi.Input<string>;

@@ -20,6 +20,11 @@ export function renderArgumentTypes(): string {
     "",
     "export type ArgumentType = keyof typeof ARGUMENT_TYPES;",
     "",
+    "/** Ranges of numbers by type and field, of the type that declares it: `@minimum`, `@exclusiveMinimum`, `@maximum`. */",
+    "export const ARGUMENT_RANGES = {",
+    ...rangeLines(types),
+    "} as const;",
+    "",
   ].join("\n");
 }
 
@@ -28,6 +33,17 @@ function withoutChoices(type: FieldsType): FieldsType {
   const choices = publicTypes().flatMap((other) => (other.kind === "choice" ? [other.name] : []));
   const names = new RegExp(`\\b(${choices.join("|")})\\b`, "g");
   return { ...type, fields: type.fields.map((field) => ({ ...field, type: field.type.replaceAll(names, "string") })) };
+}
+
+/** Types that take fields from another have them under that one's name. */
+function rangeLines(types: readonly FieldsType[]): readonly string[] {
+  return types.flatMap((type) =>
+    type.fields.flatMap(({ isInherited, name, range }) => {
+      if (range === null || isInherited) return [];
+      const bounds = Object.entries(range).map(([bound, value]) => `${bound}: ${value}`);
+      return [`  "${type.name}.${name}": { ${bounds.join(", ")} },`];
+    }),
+  );
 }
 
 /** A type whose fields another one has too, most of them unchanged, is named there; what differs is repeated. */

@@ -6,6 +6,7 @@
  */
 import { join } from "node:path";
 import ts from "typescript";
+import type { NumberRange } from "../../components/plan/arguments/ranges";
 
 export interface Field {
   readonly name: string;
@@ -17,6 +18,10 @@ export interface Field {
   readonly examples: readonly string[];
   /** Why it must be plain: what it decides. */
   readonly plain: string | null;
+  /** Of a number: by `@minimum` and `@maximum` it is whole, by `@exclusiveMinimum` it need not be. */
+  readonly range: NumberRange | null;
+  /** Declared by a type that this one extends. */
+  readonly isInherited: boolean;
 }
 
 export interface ComponentType {
@@ -122,7 +127,9 @@ function describe(symbol: ts.Symbol, checker: ts.TypeChecker, folder: string): r
   const properties = checker.getDeclaredTypeOfSymbol(symbol).getProperties();
   const fields = properties
     .flatMap((property) => property.declarations?.slice(0, 1) ?? [])
-    .flatMap((member) => fieldOf(member, checker));
+    .flatMap((member) =>
+      fieldOf(member, checker).map((field) => ({ ...field, isInherited: member.parent !== declaration })),
+    );
   const isOperators = declaration.getSourceFile().fileName.endsWith("/cnpgSpec.ts");
   return [{ kind: "fields", name, isOperators, doc, fields }];
 }
@@ -158,8 +165,19 @@ function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Fiel
       fallback: textsOf("default")[0] ?? null,
       examples: textsOf("example"),
       plain: textsOf("plain")[0] ?? null,
+      range: rangeOf(textsOf),
+      isInherited: false,
     },
   ];
+}
+
+function rangeOf(textsOf: (tag: string) => string[]): NumberRange | null {
+  const [min, above, max] = ["minimum", "exclusiveMinimum", "maximum"].map((tag) => textsOf(tag)[0]);
+  if (min === undefined && above === undefined) return null;
+  return {
+    ...(min === undefined ? { above: Number(above) } : { min: Number(min) }),
+    ...(max === undefined ? {} : { max: Number(max) }),
+  };
 }
 
 function docOf(symbol: ts.Symbol, checker: ts.TypeChecker): string {

@@ -1,4 +1,5 @@
 /** docs/reference/components.md and types.md: arguments, outputs and their types, from the docstrings. */
+import { rangeText } from "../../components/plan/arguments/ranges";
 import { projectFolder } from "../parts/cache";
 import {
   type ChoiceType,
@@ -174,7 +175,8 @@ function textOf(field: Field, types: readonly PublicType[]): string {
   const ofType = /^(?:Left out|$)/.test(field.doc) ? (named?.doc.match(/^[^]*?\.(?=\s|$)/)?.[0] ?? "") : "";
   const doc = `${ofType} ${field.doc}`.trim();
   if (doc === "") throw new Error(`${field.name}: ${field.type} has no docstring`);
-  return [doc, ...field.examples.map((example) => `Example: \`${example}\`.`)].join(" ");
+  const range = field.range === null ? [] : [`Range: ${rangeText(field.range)}.`];
+  return [doc, ...range, ...field.examples.map((example) => `Example: \`${example}\`.`)].join(" ");
 }
 
 /** The type as code, linked to the first public type in it. */

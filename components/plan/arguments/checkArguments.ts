@@ -8,6 +8,7 @@ import { nearNames } from "../../../runtime/base/nearNames";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
 import { ARGUMENT_TYPES } from "./argumentTypes";
+import { checkUnruled } from "./ranges";
 import { isFields, isOutput } from "../model/anyValue";
 
 /** A type as the declarations have it: `Input<string>`, `KeyRef[]`, `{ [name: string]: PoolerArgs }`. */
@@ -21,6 +22,8 @@ type ScalarKind = "text" | "number" | "boolean" | "numberOrText";
 
 interface FieldShape {
   readonly name: string;
+  /** Type that declares it. */
+  readonly owner: string;
   readonly isRequired: boolean;
   readonly shape: Shape;
 }
@@ -126,10 +129,17 @@ function missing(name: string, path: string): Finding {
   return finding("PB118", path, "it is required, and not given", REMEDIES[`${name}.${path}`] ?? `set ${path}`);
 }
 
-function checkField({ name, shape }: FieldShape, value: unknown, path: string, options: CheckOptions): Finding[] {
+function checkField(
+  { name, owner, shape }: FieldShape,
+  value: unknown,
+  path: string,
+  options: CheckOptions,
+): Finding[] {
   if (value === undefined) return [];
   if (shape.kind === "never") return [finding("PB190", at(path, name), "only a program has it", "leave it out")];
-  return value === null ? [empty(at(path, name))] : checkShape(shape, value, at(path, name), options);
+  if (value === null) return [empty(at(path, name))];
+  const findings = checkShape(shape, value, at(path, name), options);
+  return findings.length > 0 ? findings : checkUnruled(`${owner}.${name}`, at(path, name), value);
 }
 
 function checkShape(shape: Shape, value: unknown, path: string, options: CheckOptions): Finding[] {
@@ -241,7 +251,7 @@ function fieldsOf(name: string, types: TypeTable = ARGUMENT_TYPES): readonly Fie
   for (const other of others?.split(", ") ?? [])
     for (const field of fieldsOf(other, types)) fields.set(field.name, field);
   for (const [key, text] of Object.entries(rows)) {
-    const own = { name: key.replace(/\?$/, ""), isRequired: !key.endsWith("?") && !JUDGED.includes(name) };
+    const own = { owner: name, name: key.replace(/\?$/, ""), isRequired: !key.endsWith("?") && !JUDGED.includes(name) };
     fields.set(own.name, { ...own, shape: shapeOf(text, types) });
   }
   const all = [...fields.values()];

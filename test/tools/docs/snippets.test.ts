@@ -68,6 +68,8 @@ export class Store {}
     doc: "",
     fallback: null,
     plain: null,
+    range: null,
+    isInherited: false,
     examples: ["30"],
   };
   const type = { kind: "fields", name: "BackupScheduleArgs", isOperators: false, doc: "", fields: [field] } as const;

@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseType } from "../../../components/plan/arguments/checkArguments";
+import type { NumberRange } from "../../../components/plan/arguments/ranges";
 import { FILE_TYPES } from "../../../components/plan/arguments/fileTypes";
 import { SECRET_FIELDS } from "../../../components/render/kubernetes/gitops";
 import { type Field, type PublicType, readPublicTypes } from "../../docs/componentTypes";
@@ -13,7 +14,7 @@ import { projectFolder } from "../cache";
 type Schema = Readonly<Record<string, unknown>>;
 
 const TEXT = { type: "string" };
-const NO_FIELD = { doc: "", fallback: null, examples: [], plain: null };
+const NO_FIELD = { doc: "", fallback: null, examples: [], plain: null, range: null, isInherited: false };
 
 export function writeRenderSchema(): void {
   writeFileSync(
@@ -102,13 +103,30 @@ class Writer {
 }
 
 /** Draft 7 ignores what is beside a reference. */
-function described(schema: Schema, { doc, examples, fallback }: Field): Schema {
+function described(schema: Schema, { doc, examples, fallback, range }: Field): Schema {
   const lines = [
     doc,
     ...(fallback === null ? [] : [`Default: ${fallback}.`]),
     ...examples.map((text) => `Example: ${text}`),
   ];
   const description = lines.filter((line) => line !== "").join("\n");
-  if (description === "") return schema;
-  return "$ref" in schema ? { allOf: [schema], description } : { ...schema, description };
+  const more = { ...boundsOf(range), ...defaultOf(schema, fallback), ...(description === "" ? {} : { description }) };
+  if (Object.keys(more).length === 0) return schema;
+  return "$ref" in schema ? { allOf: [schema], ...more } : { ...schema, ...more };
+}
+
+function boundsOf(range: NumberRange | null): Schema {
+  if (range === null) return {};
+  const { above, max, min } = range;
+  return {
+    ...(min === undefined ? { exclusiveMinimum: above } : { type: "integer", minimum: min }),
+    ...(max === undefined ? {} : { maximum: max }),
+  };
+}
+
+/** A default that is a value of the type, and no sentence. */
+function defaultOf({ type }: Schema, fallback: string | null): Schema {
+  if (fallback === null || !/^("[^"]*"|\d+(\.\d+)?|true|false)$/.test(fallback)) return {};
+  const value: unknown = JSON.parse(fallback);
+  return type === undefined || type === typeof value ? { default: value } : {};
 }

@@ -1,0 +1,81 @@
+/** The ranges of numbers, which their declarations state, and the rules that have a code of their own for them. Pure. */
+import { type Finding, finding } from "../findings/findings";
+import type { RuleCode } from "../findings/ruleTable";
+import { isUnknown } from "../model/unknown";
+import { ARGUMENT_RANGES } from "./argumentTypes";
+
+/** A whole number from `min`, or any number above `above`; at most `max`. */
+export interface NumberRange {
+  readonly min?: number;
+  readonly above?: number;
+  readonly max?: number;
+}
+
+/** `HostBaseArgs.processMax` */
+export type RangedArgument = keyof typeof ARGUMENT_RANGES;
+
+/** Arguments whose rules see them with their defaults, or when they arrive: the rule's code, and the way out. */
+const RULED: Readonly<Partial<Record<RangedArgument, readonly [code: RuleCode, hint?: string]>>> = {
+  "ClusterBackupArgs.archiveTimeoutSeconds": ["PB037", "set whole seconds, for instance 60"],
+  "ClusterBackupArgs.firstBackupTimeoutMinutes": ["PB014"],
+  "ClusterBackupArgs.processMax": ["PB014"],
+  "CnpgBackupArgs.instances": ["PB096"],
+  "CnpgClusterArgs.instances": ["PB096"],
+  "DrillArgs.maxGiB": ["PB037"],
+  "DrillArgs.maxMinutes": ["PB037"],
+  "DrillChecksArgs.backupAgeHours": ["PB037"],
+  "HostBaseArgs.processMax": ["PB014"],
+  "HostPostgresArgs.version": ["PB014"],
+  "HostRepositoryArgs.keepDays": ["PB005", "set at least 1, or leave it out to keep everything"],
+  "HostRepositoryArgs.keepDiffCount": ["PB005", "set at least 1, or leave it out to keep everything"],
+  "HostRepositoryArgs.keepFullCount": ["PB005", "set at least 1, or leave it out to keep everything"],
+  "MigrationServerArgs.port": ["PB014"],
+  "ObjectivesArgs.maxRepositoryGB": ["PB037"],
+  "ObjectivesArgs.pitrDays": ["PB037"],
+  "ObjectivesArgs.pitrRtoMinutes": ["PB037"],
+  "ObjectivesArgs.rpoSeconds": ["PB037"],
+  "ObjectivesArgs.rtoMinutes": ["PB037"],
+  "PostgresHostArgs.archiveTimeoutSeconds": ["PB037", "set whole seconds, for instance 60"],
+  "PostgresHostArgs.port": ["PB014"],
+  "RepositoryScheduleArgs.deadlineSeconds": ["PB023"],
+  "RepositoryScheduleArgs.jitterSeconds": ["PB023"],
+  "S3Location.port": ["PB014"],
+  "SftpLocation.port": ["PB014"],
+  "SnapshotArgs.keepCount": ["PB005", "set at least 1, or leave it out"],
+  "SnapshotArgs.keepDays": ["PB005", "set at least 1, or leave it out"],
+  "StreamingArgs.degradeAfterSeconds": ["PB014"],
+  "StreamingArgs.groupMilliseconds": ["PB014"],
+  "StreamingArgs.intervalSeconds": ["PB014"],
+  "VerifyTaskArgs.samplePercent": ["PB014"],
+};
+
+/** True also for a value that is not known yet. */
+export function isInRange(argument: RangedArgument, value: unknown): boolean {
+  const { above, max = Number.POSITIVE_INFINITY, min }: NumberRange = ARGUMENT_RANGES[argument];
+  if (isUnknown(value)) return true;
+  if (typeof value !== "number" || !(value <= max)) return false;
+  return min === undefined ? value > (above ?? Number.NEGATIVE_INFINITY) : Number.isInteger(value) && value >= min;
+}
+
+/**
+ * The finding of an argument's rule about a value outside its range; undefined is fine.
+ * @param path of the argument in its component
+ * @param fact what the value is, before the range
+ */
+export function checkRange(argument: RangedArgument, path: string, value: unknown, fact = "outside"): Finding[] {
+  if (value === undefined || isInRange(argument, value)) return [];
+  const [code, hint = ""] = RULED[argument] ?? ["PB191" as const];
+  return [finding(code, path, `${String(value)} is ${fact} ${rangeText(ARGUMENT_RANGES[argument])}`, hint)];
+}
+
+/** For the check of types: the same of an argument that has no rule. @param argument of any type and field */
+export function checkUnruled(argument: string, path: string, value: unknown): Finding[] {
+  if (!Object.hasOwn(ARGUMENT_RANGES, argument) || argument in RULED || typeof value !== "number") return [];
+  return checkRange(argument as RangedArgument, path, value);
+}
+
+/** `1 to 999` */
+export function rangeText({ above, max, min }: NumberRange): string {
+  const least = String(min ?? above);
+  return max === undefined ? `${least} or more` : `${least} to ${max}`;
+}

@@ -1,0 +1,139 @@
+/** Ranges of numbers: the declarations' tags, the checks, the schema for editors and the runtime's limits agree. */
+import Ajv from "ajv";
+import { describe, expect, test } from "vitest";
+import { ARGUMENT_RANGES, ARGUMENT_TYPES } from "../../../../components/plan/arguments/argumentTypes";
+import { checkArguments } from "../../../../components/plan/arguments/checkArguments";
+import {
+  checkRange,
+  isInRange,
+  type NumberRange,
+  type RangedArgument,
+} from "../../../../components/plan/arguments/ranges";
+import { unknownMarker } from "../../../../components/plan/model/unknown";
+import { DEGRADE_S_MAX, GROUP_MS_MAX, STREAM_INTERVAL_S_MAX } from "../../../../runtime/config/settings";
+import { publicTypes } from "../../../../tools/docs/componentsPage";
+import { renderSchema } from "../../../../tools/parts/build/renderSchema";
+
+const ranges = Object.entries<NumberRange>(ARGUMENT_RANGES) as [RangedArgument, NumberRange][];
+const { definitions } = renderSchema() as { definitions: Record<string, { properties?: Record<string, object> }> };
+/** Sections of a file that have a type's fields under another name. */
+const IN_FILES: Readonly<Record<string, string>> = {
+  ClusterBackupArgs: "FileCluster",
+  CnpgBackupArgs: "FileAttachment",
+  CnpgClusterArgs: "FileCluster",
+  HostBaseArgs: "FileHost",
+  PostgresHostArgs: "FileHost",
+};
+
+describe.each(ranges)("%s", (argument, { above, max, min }) => {
+  const values: readonly (readonly [value: number, fits: boolean])[] = [
+    [min ?? (above ?? 0) + 0.5, true],
+    [(min ?? above ?? 0) - 1, false],
+    [(min ?? above ?? 0) + 0.5, min === undefined],
+    ...(max === undefined
+      ? []
+      : ([
+          [max, true],
+          [max + 1, false],
+        ] as const)),
+  ];
+
+  test("takes its smallest and largest value, and no other", () => {
+    for (const [value, fits] of values) expect(isInRange(argument, value), String(value)).toBe(fits);
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY * -1, "5", null])
+      expect(isInRange(argument, value), String(value)).toBe(false);
+    expect(isInRange(argument, unknownMarker(0))).toBe(true);
+    expect(checkRange(argument, "a", undefined)).toEqual([]);
+    expect(checkRange(argument, "a", -1)).toMatchObject([{ path: "a", severity: "error" }]);
+  });
+
+  test("has the same range in the schema for editors", () => {
+    const [type = "", field = ""] = argument.split(".");
+    const schema = definitions[IN_FILES[type] ?? type]?.properties?.[field];
+    if (schema === undefined) return;
+    const validate = new Ajv({ strict: false }).compile(schema);
+    for (const [value, fits] of values) expect(validate(value), String(value)).toBe(fits);
+  });
+});
+
+test("the schema has the defaults that are values", () => {
+  expect(definitions["FileHost"]?.properties).toMatchObject({
+    port: { type: "integer", minimum: 1, maximum: 65535, default: 5432 },
+    processMax: { default: 2 },
+  });
+});
+
+test("a number without a rule of its own is judged by the check of types", () => {
+  expect(checkArguments("SshConnection", { host: "db1", port: 0 })).toMatchObject([
+    { code: "PB191", path: "port", message: "0 is outside 1 to 65535" },
+  ]);
+  expect(checkArguments("SshConnection", { host: "db1", port: unknownMarker(0) })).toEqual([]);
+});
+
+test("what the runtime refuses in pgbackstop.json is outside the range", () => {
+  const runtime = {
+    intervalSeconds: STREAM_INTERVAL_S_MAX,
+    degradeAfterSeconds: DEGRADE_S_MAX,
+    groupMilliseconds: GROUP_MS_MAX,
+  };
+  for (const [field, max] of Object.entries(runtime))
+    expect(ARGUMENT_RANGES[`StreamingArgs.${field}` as RangedArgument]).toEqual({ min: 1, max });
+});
+
+/** CloudNativePG judges its own. */
+const OPERATORS = new Set(
+  publicTypes().flatMap((type) => (type.kind === "fields" && type.isOperators ? [type.name] : [])),
+);
+/** Numbers without a range: rules judge sizes and times together with others, and some have no largest value. */
+const WITHOUT = [
+  "BackupNowArgs.timeoutMinutes",
+  "CheckNowArgs.timeoutMinutes",
+  "DrillNowArgs.maxMinutes",
+  "ExternalStore.refreshIntervalSeconds",
+  "ClusterLikeArgs.postgresVersion",
+  "ClusterLikeArgs.storageGiB",
+  "ClusterStreamingArgs.standbys",
+  "InitdbArgs.walSegmentSizeMiB",
+  "PoolerArgs.instances",
+  "RecoveryArgs.postgresVersion",
+  "RoleArgs.connectionLimit",
+  "TablespaceArgs.sizeGiB",
+  "VolumeArgs.sizeGiB",
+  "CnpgPluginArgs.replicas",
+  "CommandLogin.port",
+  "CommandLogin.dialErrorLimit",
+  "CommandLogin.perDialTimeout",
+  "CompressArgs.level",
+  "HostConnection.waitSeconds",
+  "SizingArgs.databaseGiB",
+  "SizingArgs.walGiBPerDay",
+  "SizingArgs.changedGiBPerDay",
+  "SizingArgs.compressedTo",
+  "RepositoryClientArgs.immutableDays",
+  "B2ApplicationKeyArgs.validDurationSeconds",
+  "B2LifecycleRule.deleteHiddenAfterDays",
+  "B2LifecycleRule.cancelUnfinishedAfterDays",
+  "B2Retention.days",
+  "B2RepositoryArgs.immutableDays",
+  "B2RepositoryArgs.undeleteDays",
+  "B2RepositoryArgs.expectedStoredGiB",
+  "MigrationArgs.processMax",
+  "MigrationArgs.timeoutMinutes",
+  "RunbookArgs.internalMinutes",
+  "RunbookArgs.externalMinutes",
+  "R2RepositoryArgs.immutableDays",
+  "R2RepositoryArgs.expectedStoredGiB",
+  "S3CompatibleRepositoryArgs.expectedStoredGiB",
+  "BucketFacts.immutableDays",
+  "BucketFacts.undeleteDays",
+  "BucketFacts.expireLiveDays",
+];
+
+test("every number of an argument has a range, or is listed", () => {
+  const numbers = Object.entries<Readonly<Record<string, string>>>(ARGUMENT_TYPES).flatMap(([type, rows]) =>
+    Object.entries(rows).flatMap(([key, text]) =>
+      /^(Input<)?number>?$/.test(text) && !OPERATORS.has(type) ? [`${type}.${key.replace("?", "")}`] : [],
+    ),
+  );
+  expect(numbers.filter((argument) => !Object.hasOwn(ARGUMENT_RANGES, argument))).toEqual(WITHOUT);
+});
