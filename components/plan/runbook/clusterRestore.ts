@@ -1,275 +1,226 @@
 /** How to make a new cluster from backups. A cluster is never restored in place. Pure. */
 import { DEFAULTS } from "../model/defaults";
-import type { RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { RepositoryNode } from "../topology/topology";
-import { type ClusterTarget, inPostgres, isOurs, look, restoredTarget, verb, waitReady } from "./clusterTarget";
+import { type ClusterTarget, inPostgres, look, restoredTarget, verb, waitReady } from "./clusterTarget";
 import { attacked } from "./attacked";
+import { type Markdown, markdown, marked, only } from "./markdown";
 import { repositoryText } from "./order";
 
-export function latest(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookScenario {
-  return {
-    id: "latest",
-    title: "A new cluster from the newest state",
-    when: `The cluster is lost, its namespace is not. Restores from ${repositories.map(repositoryText).join(", then ")}.`,
-    steps: [...made(target, ""), lead(target), farewell(target)],
-  };
+export function latest(target: ClusterTarget, repositories: readonly RepositoryNode[]): Markdown {
+  return markdown`
+    ### A new cluster from the newest state {#latest}
+
+    The cluster is lost, its namespace is not. Restores from ${repositories.map(repositoryText).join(", then ")}.
+
+    ${moved(target, "")}
+  `;
 }
 
-export function pointInTime(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookScenario {
-  return {
-    id: "time",
-    title: "A new cluster from a point in time",
-    when: `Data are wrong, and everything after the chosen time may be lost. Choose the time just before the first wrong transaction, in UTC. Restores from ${repositories.map(({ name }) => name).join(", then ")}.`,
-    steps: [
-      look(target),
-      ...seek(target, ""),
-      STOP_WRITING,
-      ...made(target, ', target: { time: "<TIME>" }'),
-      lead(target),
-      farewell(target),
-    ],
-  };
+export function pointInTime(target: ClusterTarget, repositories: readonly RepositoryNode[]): Markdown {
+  return markdown`
+    ### A new cluster from a point in time {#time}
+
+    Data are wrong, and everything after the chosen time may be lost. Choose the time just before the first wrong
+    transaction, in UTC. Restores from ${repositories.map(({ name }) => name).join(", then ")}.
+
+    ${look(target)}
+    ${target.isOurs && seek(target, "")}
+    1. Stop all writers: the new cluster will lack every transaction after the chosen time.
+    ${moved(target, ', target: { time: "<TIME>" }')}
+  `;
 }
 
-export function fromRepository(target: ClusterTarget, repository: RepositoryNode): RunbookScenario {
-  return {
-    id: `repository-${repository.key}`,
-    title: `A new cluster from ${repository.name}`,
-    when: `The repositories before it are unreadable or not trusted. ${repositoryText(repository)} alone is enough.`,
-    steps: [...made(target, `, from: ["${repository.name}"]`), lead(target), farewell(target)],
-  };
+export function fromRepository(target: ClusterTarget, repository: RepositoryNode): Markdown {
+  const { key, name } = repository;
+  return markdown`
+    ### A new cluster from ${name} {#repository-${key}}
+
+    The repositories before it are unreadable or not trusted. ${repositoryText(repository)} alone is enough.
+
+    ${moved(target, `, from: ["${name}"]`)}
+  `;
 }
 
 /** A bucket as it was before somebody overwrote or deleted backups in it. */
-export function fromPast(target: ClusterTarget, repository: RepositoryNode): RunbookScenario {
-  const [create, ...others] = made(target, `, from: ["${repository.name}"], repositoryTargetTime: "<BEFORE>"`);
-  return attacked(repository, (args) => verb(target, args), [
-    ...(create === undefined
-      ? []
-      : [{ ...create, text: `If the database is lost or not trusted either. ${create.text}`, isOptional: true }]),
-    ...others.map((step) => ({ ...step, isOptional: true })),
-  ]);
+export function fromPast(target: ClusterTarget, repository: RepositoryNode): Markdown {
+  const source = `, from: ["${repository.name}"], repositoryTargetTime: "<BEFORE>"`;
+  const lost = made(target, source, { situation: "If the database is lost or not trusted either. " });
+  return attacked(repository, (args) => verb(target, args), marked("not always", lost));
 }
 
-export function snapshot(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookScenario {
-  return {
-    id: "snapshot",
-    title: "A new cluster from a snapshot of the volumes",
-    when:
-      repositories.length === 0
-        ? "There is no archive: only the state of a snapshot can be restored, and nothing after it."
-        : "Copying from a repository would take too long, and the storage of the cluster is well. WAL after the snapshot comes from the repositories.",
-    steps: [
-      {
-        text: "Choose the snapshot.",
-        commands: [`kubectl get -n ${target.namespace} volumesnapshot -l cnpg.io/cluster=${target.cluster}`],
-      },
-      ...made(target, ', snapshot: { storage: "<SNAPSHOT>" }', repositories.length > 0),
-      lead(target),
-      farewell(target),
-    ],
-  };
+export function snapshot(target: ClusterTarget, repositories: readonly RepositoryNode[]): Markdown {
+  const hasArchive = repositories.length > 0;
+  const when = hasArchive
+    ? "Copying from a repository would take too long, and the storage of the cluster is well. WAL after the snapshot comes from the repositories."
+    : "There is no archive: only the state of a snapshot can be restored, and nothing after it.";
+  return markdown`
+    ### A new cluster from a snapshot of the volumes {#snapshot}
+
+    ${when}
+
+    1. Choose the snapshot.
+           kubectl get -n ${target.namespace} volumesnapshot -l cnpg.io/cluster=${target.cluster}
+    ${moved(target, ', snapshot: { storage: "<SNAPSHOT>" }', { hasArchive })}
+  `;
 }
 
 /** The old cluster stays in use; only a table comes from the new one. */
-export function table(target: ClusterTarget): RunbookScenario {
+export function table(target: ClusterTarget): Markdown {
   const restored = restoredTarget(target);
-  const psql = (args: string): string => `psql -X -v ON_ERROR_STOP=1 -d "<DATABASE>" ${args}`;
-  const compare = psql('-Atc "select count(*), sum(hashtextextended(t::text, 0)) from recovered.<TABLE> t"');
-  return {
-    id: "table",
-    title: "Restore a table or its rows",
-    when: "A table was dropped, or rows of it were deleted or changed, and everything else written since must stay. Production continues meanwhile.",
-    steps: [
-      look(target),
-      ...seek(target, ' --database="<DATABASE>" --table="<SCHEMA>.<TABLE>"'),
-      ...made(target, ', target: { time: "<TIME>" }'),
-      {
-        text: "In the new cluster, move the table into a separate schema: indexes, constraints and sequences move with it.",
-        commands: [
-          inPostgres(
-            restored,
-            psql(`-c "create schema recovered" -c "alter table <SCHEMA>.<TABLE> set schema recovered"`),
-          ),
-        ],
-      },
-      {
-        text: "Copy the schema through a file, so that an incomplete copy is never used. It does not touch production's own tables.",
-        commands: [
-          `${inPostgres(restored, 'pg_dump -d "<DATABASE>" -n recovered')} > recovered.sql`,
-          `${inPostgres(target, psql("-q --single-transaction"), "-i ")} < recovered.sql`,
-        ],
-      },
-      {
-        text: "Compare: the same two numbers on both sides.",
-        commands: [inPostgres(restored, compare), inPostgres(target, compare)],
-      },
-      {
-        text: "If production has lost the table, move it into its schema.",
-        isOptional: true,
-        commands: [inPostgres(target, psql('-c "alter table recovered.<TABLE> set schema <SCHEMA>"'))],
-      },
-      {
-        text: "If the table exists and lacks rows, add them. Compare changed rows yourself, by their key.",
-        isOptional: true,
-        commands: [
-          inPostgres(
-            target,
-            psql(
-              '-c "insert into <SCHEMA>.<TABLE> overriding system value select * from recovered.<TABLE> on conflict do nothing"',
-            ),
-          ),
-        ],
-      },
-      {
-        text: `Clean up: the schema in production, then CnpgRestore ${restored.cluster} in the program (it is protected: the first command allows it).`,
-        isOptional: true,
-        commands: [
-          inPostgres(target, psql('-c "drop schema recovered cascade"')),
-          "pulumi state unprotect <URN>",
-          "pulumi up",
-        ],
-      },
-    ],
-  };
+  const psql = `psql -X -v ON_ERROR_STOP=1 -d "<DATABASE>"`;
+  const old = (args: string, flags?: string): string => inPostgres(target, `${psql} ${args}`, flags);
+  const young = (args: string): string => inPostgres(restored, `${psql} ${args}`);
+  const sums = '-Atc "select count(*), sum(hashtextextended(t::text, 0)) from recovered.<TABLE> t"';
+  const all = "overriding system value select * from recovered.<TABLE> on conflict do nothing";
+  return markdown`
+    ### Restore a table or its rows {#table}
+
+    A table was dropped, or rows of it were deleted or changed, and everything else written since must stay. Production
+    continues meanwhile.
+
+    ${look(target)}
+    ${target.isOurs && seek(target, ' --database="<DATABASE>" --table="<SCHEMA>.<TABLE>"')}
+    ${made(target, ', target: { time: "<TIME>" }')}
+    1. In the new cluster, move the table into a separate schema: indexes, constraints and sequences move with it.
+           ${young('-c "create schema recovered" -c "alter table <SCHEMA>.<TABLE> set schema recovered"')}
+    1. Copy the schema through a file, so that an incomplete copy is never used. It does not touch production's own
+       tables.
+           ${inPostgres(restored, 'pg_dump -d "<DATABASE>" -n recovered')} > recovered.sql
+           ${old("-q --single-transaction", "-i ")} < recovered.sql
+    1. Compare: the same two numbers on both sides.
+           ${young(sums)}
+           ${old(sums)}
+    1. *not always:* If production has lost the table, move it into its schema.
+           ${old('-c "alter table recovered.<TABLE> set schema <SCHEMA>"')}
+    1. *not always:* If the table exists and lacks rows, add them. Compare changed rows yourself, by their key.
+           ${old(`-c "insert into <SCHEMA>.<TABLE> ${all}"`)}
+    1. *not always:* Clean up: the schema in production, then CnpgRestore ${restored.cluster} in the program (it is
+       protected: the first command allows it).
+           ${old('-c "drop schema recovered cascade"')}
+           pulumi state unprotect <URN>
+           pulumi up
+  `;
 }
 
 /** Everything of the old cluster is lost: Secrets, configuration, perhaps Kubernetes. */
-export function namespaceLost(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookScenario {
+export function namespaceLost(target: ClusterTarget, repositories: readonly RepositoryNode[]): Markdown {
   const { cluster, isAttached, namespace, stanza } = target;
-  const old = isAttached ? `new CnpgBackup("${cluster}", …)` : `new CnpgCluster("${cluster}", …)`;
   const args = `${variable(cluster)}Args`;
-  return {
-    id: "namespace-lost",
-    title: "The namespace, or all of Kubernetes, is lost",
-    when: `Cluster, volumes, Secrets and configuration are gone. You need what is stored elsewhere: the program, the state of the stack with its keys, and ${repositories.map(repositoryText).join(" or ")}.`,
-    steps: [
-      {
-        text: "Only if Kubernetes itself is new: point the stack to it (kubectl config use-context, pulumi config set kubernetes:context), and install CloudNativePG's operator.",
-        isOptional: true,
-        commands: ["kubectl get deployment -A -l app.kubernetes.io/name=cloudnative-pg"],
-      },
-      {
-        text: "Create the namespace again, if the stack does not.",
-        commands: [`kubectl create namespace ${namespace}`],
-      },
-      { text: "The state of the stack still lists the lost resources: refresh it.", commands: ["pulumi refresh"] },
-      {
-        text:
-          `In the program, replace ${old} by this: otherwise ${isAttached ? "the update would look for a cluster that is gone" : "the update would create an empty cluster"}. ${args} are its ` +
-          `arguments${isAttached ? ", without clusterName and with storageGiB, image, libraries and parameters of the old manifest" : ""}, ` +
-          `kept in a constant. ${OTHER(cluster)}` +
-          (repositories.length > 1
-            ? ` If one of the repositories is lost too, name the others in source: from: ["${repositories[1]?.name}"].`
-            : ""),
-        language: "ts",
-        commands: [
-          `new CnpgRestore("${cluster}-restored", {`,
-          `  ...${args},`,
-          "  repositories: { repo1: { at: other.target, keepDays: 14 } },",
-          `  source: { ${engineText(target)}stanza: "${stanza}", repositories: ${args}.repositories },`,
-          "});",
-        ],
-      },
-      ...awaited(target, true),
-      lead(
-        target,
-        " The passwords are new, because backups do not contain CloudNativePG's Secrets. Restart the applications that used the old ones.",
-      ),
-    ],
-  };
+  const [kind, otherwise, but] = isAttached
+    ? [
+        "CnpgBackup",
+        "look for a cluster that is gone",
+        ", without clusterName and with storageGiB, image, libraries and parameters of the old manifest",
+      ]
+    : ["CnpgCluster", "create an empty cluster", ""];
+  const [, second] = repositories;
+  const others =
+    second !== undefined &&
+    ` If one of the repositories is lost too, name the others in source: from: ["${second.name}"].`;
+  return markdown`
+    ### The namespace, or all of Kubernetes, is lost {#namespace-lost}
+
+    Cluster, volumes, Secrets and configuration are gone. You need what is stored elsewhere: the program, the state of
+    the stack with its keys, and ${repositories.map(repositoryText).join(" or ")}.
+
+    1. *not always:* Only if Kubernetes itself is new: point the stack to it (kubectl config use-context, pulumi config
+       set kubernetes:context), and install CloudNativePG's operator.
+           kubectl get deployment -A -l app.kubernetes.io/name=cloudnative-pg
+    1. Create the namespace again, if the stack does not.
+           kubectl create namespace ${namespace}
+    1. The state of the stack still lists the lost resources: refresh it.
+           pulumi refresh
+    1. In the program, replace new ${kind}("${cluster}", …) by this: otherwise the update would ${otherwise}. ${args}
+       are its arguments${but}, kept in a constant. ${elsewhere(cluster)}${others}
+       ~~~ts
+       new CnpgRestore("${cluster}-restored", {
+         ...${args},
+         repositories: { repo1: { at: other.target, keepDays: 14 } },
+         source: { ${engineText(target)}stanza: "${stanza}", repositories: ${args}.repositories },
+       });
+       ~~~
+    ${awaited(target, true)}
+    ${lead(target, " The passwords are new, because backups do not contain CloudNativePG's Secrets. Restart the applications that used the old ones.")}
+  `;
 }
 
 /** Only our own sidecar can read the archive. */
-function seek(target: ClusterTarget, args: string): RunbookStep[] {
-  if (!isOurs(target)) return [];
-  return [
-    {
-      text:
-        "If nobody knows the time: the first command archives pending WAL, the second lists the destructive transactions of the last hour (--from and --to for " +
-        'another span), with the target just before each. Its target: { … } can replace target: { time: "<TIME>" }.',
-      isOptional: true,
-      commands: [verb(target, "check"), verb(target, `find${args}`)],
-    },
-  ];
+function seek(target: ClusterTarget, args: string): Markdown {
+  return markdown`
+    1. *not always:* If nobody knows the time: the first command archives pending WAL, the second lists the destructive
+       transactions of the last hour (--from and --to for another span), with the target just before each. Its
+       target: { … } can replace target: { time: "<TIME>" }.
+           ${verb(target, "check")}
+           ${verb(target, `find${args}`)}
+  `;
 }
 
-const STOP_WRITING: RunbookStep = {
-  text: "Stop all writers: the new cluster will lack every transaction after the chosen time.",
-  commands: [],
-};
+/** A new cluster, for good. Hibernation prevents accidental writes to the old one and keeps its data. */
+function moved(target: ClusterTarget, source: string, options?: { readonly hasArchive: boolean }): Markdown {
+  const { cluster, namespace } = target;
+  return markdown`
+    ${made(target, source, options)}
+    ${lead(target)}
+    1. *not always:* If the old cluster still runs, hibernate it. Remove it from the program once you trust the new one.
+           kubectl annotate -n ${namespace} cluster ${cluster} --overwrite cnpg.io/hibernation=on
+  `;
+}
 
 /** From the program to a new cluster with backups. */
-function made(target: ClusterTarget, source: string, hasArchive = true): RunbookStep[] {
-  const { cluster, fullCron, isAttached, namespace, stanza } = target;
+function made(target: ClusterTarget, source: string, { hasArchive = true, situation = "" } = {}): Markdown {
+  const { cluster, fullCron, isAttached, isOurs, namespace, stanza } = target;
   const old = variable(cluster);
-  const plugin = isOurs(target) ? "plugin: plugin.ref, " : "";
-  const schedules = fullCron === undefined ? [] : [`  schedules: { full: { cron: "${fullCron}" } },`];
-  const [like, from] = isAttached
-    ? ["storageGiB: <GIB>,", `stanza: "${stanza}", repositories: ${old}Repositories`]
-    : [`${engineText(target)}...${old}.like,`, `...${old}.source`];
-  return [
-    {
-      text:
-        `In the program, create a new cluster from the backups of ${cluster}, which stays declared. ${OTHER(cluster)} ` +
-        `${isOurs(target) ? "plugin is the CnpgPlugin of the program. " : ""}${isAttached ? ATTACHED(old, cluster) : "If the old cluster is gone, do not refresh the stack: the update would create an empty one."}`,
-      language: "ts",
-      commands: [
-        `new CnpgRestore("${cluster}-restored", {`,
-        `  namespace: "${namespace}", ${plugin}${isAttached ? engineText(target) : ""}${like}`,
-        `  source: { ${from}${source} },`,
-        hasArchive ? "  repositories: { repo1: { at: other.target, keepDays: 14 } }," : "  repositories: {},",
-        ...schedules,
-        "});",
-      ],
-    },
-    ...awaited(target, hasArchive),
-  ];
+  const plugin = isOurs ? "plugin: plugin.ref, " : "";
+  const [like, from, care] = isAttached
+    ? [
+        "storageGiB: <GIB>,",
+        `stanza: "${stanza}", repositories: ${old}Repositories`,
+        `${old}Repositories are those of CnpgBackup ${cluster}, kept in a constant. The new cluster needs the image, the libraries and the parameters of the old one (image or postgresVersion, sharedPreloadLibraries, parameters), as its manifest has them.`,
+      ]
+    : [
+        `...${old}.like,`,
+        `...${old}.source`,
+        "If the old cluster is gone, do not refresh the stack: the update would create an empty one.",
+      ];
+  return markdown`
+    1. ${situation}In the program, create a new cluster from the backups of ${cluster}, which stays declared.
+       ${elsewhere(cluster)}${isOurs && " plugin is the CnpgPlugin of the program."} ${care}
+       ~~~ts
+       new CnpgRestore("${cluster}-restored", {
+         namespace: "${namespace}", ${plugin}${engineText(target)}${like}
+         source: { ${from}${source} },
+         ${hasArchive ? "repositories: { repo1: { at: other.target, keepDays: 14 } }," : "repositories: {},"}
+         ${fullCron !== undefined && `schedules: { full: { cron: "${fullCron}" } },`}
+       });
+       ~~~
+    ${awaited(target, hasArchive)}
+  `;
 }
 
 /** It must not write to the repository that it reads. */
-const OTHER = (cluster: string): string =>
-  `It writes its own backups elsewhere: other is a second declaration of an existing repository, under another name, with path: "/${cluster}-restored".`;
+function elsewhere(cluster: string): string {
+  return `It writes its own backups elsewhere: other is a second declaration of an existing repository, under another name, with path: "/${cluster}-restored".`;
+}
 
-const ATTACHED = (old: string, cluster: string): string =>
-  `${old}Repositories are those of CnpgBackup ${cluster}, kept in a constant. The new cluster needs the image, the libraries and the parameters of the old one ` +
-  "(image or postgresVersion, sharedPreloadLibraries, parameters), as its manifest has them.";
-
-function awaited(target: ClusterTarget, hasArchive: boolean): RunbookStep[] {
+function awaited(target: ClusterTarget, hasArchive: boolean): Markdown {
   const restored = restoredTarget(target);
-  return [
-    { text: "The preview names the locations of backups and refuses impossible settings.", commands: ["pulumi up"] },
-    {
-      text: "Wait until it is ready, and look at the data: t means that it has not opened yet.",
-      commands: [waitReady(restored), inPostgres(restored, 'psql -XAtc "select pg_is_in_recovery(), now()"')],
-    },
-    ...(isOurs(target) && hasArchive
-      ? [
-          {
-            text: "Its first full backup starts automatically within minutes. Repeat this until nothing needs attention.",
-            isRepeated: true,
-            commands: [verb(restored, "status")],
-          },
-          { text: "Verify everything that was stored.", commands: [verb(restored, "verify")] },
-        ]
-      : []),
-  ];
+  const archives = target.isOurs && hasArchive;
+  return markdown`
+    1. The preview names the locations of backups and refuses impossible settings.
+           pulumi up
+    1. Wait until it is ready, and look at the data: t means that it has not opened yet.
+           ${waitReady(restored)}
+           ${inPostgres(restored, 'psql -XAtc "select pg_is_in_recovery(), now()"')}
+    ${only(archives)}1. *repeat:* Its first full backup starts automatically within minutes. Repeat this until nothing
+       needs attention.
+           ${verb(restored, "status")}
+    ${only(archives)}1. Verify everything that was stored.
+           ${verb(restored, "verify")}
+  `;
 }
 
-function lead(target: ClusterTarget, more = ""): RunbookStep {
-  return {
-    text: `Point the applications to ${restoredTarget(target).cluster}-rw.${target.namespace}.svc.${more}`,
-    commands: [],
-  };
-}
-
-/** Hibernation prevents accidental writes and keeps the data. */
-function farewell({ cluster, namespace }: ClusterTarget): RunbookStep {
-  return {
-    text: "If the old cluster still runs, hibernate it. Remove it from the program once you trust the new one.",
-    isOptional: true,
-    commands: [`kubectl annotate -n ${namespace} cluster ${cluster} --overwrite cnpg.io/hibernation=on`],
-  };
+function lead({ cluster, namespace }: ClusterTarget, more = ""): Markdown {
+  return markdown`1. Point the applications to ${cluster}-restored-rw.${namespace}.svc.${more}`;
 }
 
 /** `like` has no engine; the default is the runtime. */

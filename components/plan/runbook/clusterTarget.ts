@@ -1,14 +1,16 @@
 /** One CloudNativePG cluster, and the parts of its commands. Pure. */
 import { engineOf } from "../engines/engines";
-import type { RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, Topology } from "../topology/topology";
 import { given } from "../model/given";
+import { type Markdown, markdown } from "./markdown";
 
 export interface ClusterTarget {
   readonly namespace: string;
   readonly cluster: string;
   readonly stanza: string;
   readonly engine: string;
+  /** Only the runtime has a command line in pods. */
+  readonly isOurs: boolean;
   readonly instances: number;
   /** Made by others: the program declares its backups only. */
   readonly isAttached: boolean;
@@ -21,17 +23,13 @@ export function targetOf(database: DatabaseNode, { schedules }: Pick<Topology, "
   return {
     cluster,
     engine,
+    isOurs: engineOf(engine).own,
     instances,
     isAttached: attached,
     namespace,
     stanza,
     fullCron: schedules.find(({ type }) => type === "full")?.cron,
   };
-}
-
-/** Only the runtime has a command line in pods. */
-export function isOurs({ engine }: ClusterTarget): boolean {
-  return engineOf(engine).own;
 }
 
 /** `orders-restored`, for `orders`. */
@@ -53,17 +51,14 @@ export function waitReady({ cluster, namespace }: ClusterTarget): string {
 }
 
 /** The state in Kubernetes and in the repositories. */
-export function look(target: ClusterTarget): RunbookStep {
-  const { cluster, namespace } = target;
-  return {
-    text: isOurs(target)
-      ? "See the state: instances, backups, the recovery window of each repository, and what needs attention."
-      : "See the state: instances and backups.",
-    commands: [
-      `kubectl get -n ${namespace} cluster,backup,pod -l cnpg.io/cluster=${cluster}`,
-      ...(isOurs(target) ? [verb(target, "status")] : []),
-    ],
-  };
+export function look(target: ClusterTarget): Markdown {
+  const { cluster, isOurs, namespace } = target;
+  const more = isOurs ? ", backups, the recovery window of each repository, and what needs attention" : " and backups";
+  return markdown`
+    1. See the state: instances${more}.
+           kubectl get -n ${namespace} cluster,backup,pod -l cnpg.io/cluster=${cluster}
+           ${isOurs && verb(target, "status")}
+  `;
 }
 
 /** An immediate full backup, as a Backup object. */
@@ -85,11 +80,11 @@ export function backupNow({ cluster, engine, namespace }: ClusterTarget): string
   return `echo '${JSON.stringify(backup)}' | kubectl create -f -`;
 }
 
-/** The last step of every change to a cluster. */
-export function proof(target: ClusterTarget): RunbookStep {
-  if (isOurs(target))
-    return { text: "Prove that it archives into every repository.", commands: [verb(target, "check")] };
-  return { text: "Prove that it archives.", commands: [condition(target, "ContinuousArchiving")] };
+/** Proves that it archives: the last step of every change to a cluster. */
+export function proof(target: ClusterTarget): { readonly text: string; readonly command: string } {
+  return target.isOurs
+    ? { text: "Prove that it archives into every repository.", command: verb(target, "check") }
+    : { text: "Prove that it archives.", command: condition(target, "ContinuousArchiving") };
 }
 
 export function condition({ cluster, namespace }: ClusterTarget, type: string): string {

@@ -7,13 +7,15 @@
 import { createHash } from "node:crypto";
 import { drillName, drillSourceText, isDrillName } from "../schedule/declaredDrills";
 import { OPERATOR_COMMAND, shellArgument } from "../host/hostCommand";
-import { clusterScenarios } from "./clusterRunbook";
-import { hostScenarios } from "./hostRunbook";
+import { clusterPage } from "./clusterPage";
+import { targetOf, verb } from "./clusterTarget";
+import { commandOf, hostPage } from "./hostPage";
+import { type Page, readPage } from "./page";
 import type { DatabaseRunbook } from "./runbookDocument";
 import { type Measured, measuredRows } from "./measured";
 import { byReach } from "./order";
 import { placeholdersOf } from "./placeholders";
-import { type DatabaseNode, renderTopology, type Topology } from "../topology/topology";
+import { type DatabaseNode, renderTopology, type RepositoryNode, type Topology } from "../topology/topology";
 import { isUnknown } from "../model/unknown";
 
 /**
@@ -26,9 +28,7 @@ export function runbookOf(topology: Topology, measured: Measured | null = null):
     return null;
   const repositories = byReach(topology);
   const own =
-    database.kind === "host"
-      ? hostScenarios(database, repositories)
-      : clusterScenarios(database, repositories, topology);
+    database.kind === "host" ? hostPart(database, repositories) : clusterPart(database, repositories, topology);
   return {
     name: database.name,
     state: createHash("sha256")
@@ -45,13 +45,24 @@ export function runbookOf(topology: Topology, measured: Measured | null = null):
   };
 }
 
+type OwnPart = Page & Pick<DatabaseRunbook, "measuredBy">;
+
+function hostPart(database: DatabaseNode, repositories: readonly RepositoryNode[]): OwnPart {
+  return { ...readPage(hostPage(database, repositories)), measuredBy: `${commandOf(database.command)} status` };
+}
+
+function clusterPart(database: DatabaseNode, repositories: readonly RepositoryNode[], topology: Topology): OwnPart {
+  const target = targetOf(database, topology);
+  const measuredBy = target.isOurs ? verb(target, "status") : null;
+  return { ...readPage(clusterPage(target, database, repositories)), measuredBy };
+}
+
 function drillCommand(
   { elsewhere, name }: Topology["drills"][number],
   { cluster, command, kind, namespace }: DatabaseNode,
 ): string {
   if (elsewhere === true) return `${OPERATOR_COMMAND} drill --name=${name}   # on the host that its FireDrill declares`;
-  if (kind === "host")
-    return `${command === undefined || isUnknown(command) ? OPERATOR_COMMAND : command} drill --name=${name}`;
+  if (kind === "host") return `${commandOf(command)} drill --name=${name}`;
   const job = shellArgument(drillName(String(cluster), name));
   return `kubectl create job -n ${shellArgument(String(namespace))} --from=cronjob/${job} ${job}-now`;
 }

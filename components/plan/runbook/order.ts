@@ -1,6 +1,6 @@
 /** The order in which to try repositories, and the name of each in a sentence. Pure. */
 import { repositoriesWithFulls } from "../diff/copyCounts";
-import type { RunbookQuestion } from "./runbookDocument";
+import { type Markdown, markdown } from "./markdown";
 import type { RepositoryNode, Topology } from "../topology/topology";
 
 /** Those with full backups, on-site ones first: they are faster, and the others survive the site. */
@@ -18,7 +18,14 @@ export function repositoryText({ location, name, offSite }: RepositoryNode): str
   return `${name} (${location}${offSite === true ? ", off-site" : ""})`;
 }
 
-/** Scenario for a lost repository while the database is well. */
-export function lostAnswer({ key, name }: RepositoryNode): RunbookQuestion["answers"][number] {
-  return { answer: `yes, ${name}`, scenario: `repository-${key}-lost` };
+/** Lost repositories while the database is well. */
+export function lostAnswers(repositories: readonly RepositoryNode[]): Markdown[] {
+  return repositories.map(({ key, name }) => markdown`- yes, ${name} → #repository-${key}-lost`);
+}
+
+/** What can restore meanwhile. */
+export function leftText(others: readonly RepositoryNode[]): string {
+  return others.length === 0
+    ? "No other repository has its backups."
+    : `Until then ${others.map(({ name }) => name).join(" and ")} alone can restore.`;
 }

@@ -1,4 +1,5 @@
 /** Runbooks: links have targets, each repository has commands, topology values stay text, no secret is needed. */
+import { createHash } from "node:crypto";
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook/databaseRunbook";
@@ -17,6 +18,7 @@ import { anyTopology, topology } from "../../topologies";
 const HOSTILE = "</title><script>alert(1)</script> | [x](https://evil.example) `code` \u202eabc\u0000";
 const ORIGIN = "Made of a test.";
 const bookOf = (of: Topology) => runbookOf(of) ?? expect.fail("there is no runbook");
+const hashOf = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 12);
 const cluster = (): Topology => JSON.parse(JSON.stringify(topologyOf(resolved().database))) as Topology;
 
 describe("an existing runbook", () => {
@@ -49,6 +51,30 @@ describe("an existing runbook", () => {
 });
 
 describe("a runbook", () => {
+  /** A changed word makes the runbooks of every stack stale: the change belongs into the changelog. */
+  test("keeps its words", () => {
+    const attached = cluster();
+    const books = [
+      topology({ streaming: { synchronous: "any", degradeAfterSeconds: 30 }, snapshots: { zfs: {} } }),
+      topology({ agent: false, repositories: { repo1: NAS } }),
+      { ...attached, databases: attached.databases.map((one) => ({ ...one, attached: true })) },
+      topologyOf(resolved({ instances: 1, streaming: { synchronous: "any" } }).database),
+      topologyOf(resolved({ engine: "pgbackrest", repositories: { repo1: BUCKET }, drills: {} }).database),
+      topologyOf(resolved({ engine: "volumeSnapshot", repositories: {}, drills: {} }).database),
+    ].map(bookOf);
+    const texts = books.map((book) => renderRunbook([{ ...book, state: "" }], DEFAULT_PEOPLE, ORIGIN));
+    expect(texts.map(hashOf)).toMatchInlineSnapshot(`
+      [
+        "edabee956c36",
+        "3beb6d863338",
+        "d6db9ec18057",
+        "94729308ac39",
+        "daa385895671",
+        "3b220e24a1b6",
+      ]
+    `);
+  });
+
   test("of a host whose commits wait says how to end the wait", () => {
     const waiting = bookOf(topology({ streaming: { synchronous: "any", degradeAfterSeconds: 30 } }));
     const scenario = waiting.scenarios.find(({ id }) => id === "commits");
