@@ -26,13 +26,13 @@ const HELP = `pgbackstop render: CloudNativePG clusters with their backups as YA
   --without-runtime                  leaves out and names the ConfigMaps with the program, a megabyte each; or the files that a module needs
   --help                             this text
 
-The file holds the components' arguments, by name (docs/kubernetes.md):
+The file holds the components' arguments, by name (docs/kubernetes/yaml.md):
   plugin: { operatorNamespace: cnpg-system, certManager: true }
   clusters: { orders: { namespace: orders, storageGiB: 50, repositories: { repo1: { at: { s3: … } } } } }
   attach: { legacy: { namespace: db, repositories: … } }
   flux: { variables: [CLOUDFLARE_ACCOUNT_ID] }   # "\${CLOUDFLARE_ACCOUNT_ID}" stays in texts, any other "\${" is escaped
 It refers to Secrets and never contains them: existingSecret with the names of its keys.
-For NixOS it holds the arguments of PostgresHost, by name (docs/hosts.md):
+For NixOS it holds the arguments of PostgresHost, by name (docs/hosts/nixos.md):
   hosts: { ledger: { dataDirectory: /var/lib/postgresql/17, repositories: { repo1: { at: { path: /mnt/nas/pg, encrypted: true }, keepDays: 7 } } } }
 
 Warnings and notes go to stderr. Exit codes: 0; 1 for errors in the file's arguments; 2 for invalid options or unreadable files.

@@ -441,7 +441,7 @@ export interface RecoveryArgs {
   repositoryTargetTime?: pulumi.Input<string>;
   /**
    * True continues the archive of the restored cluster under another name: only if the former cluster is permanently
-   * gone (docs/kubernetes.md, "Renaming a cluster").
+   * gone (docs/kubernetes/rename.md).
    * @default false
    */
   continueArchive?: pulumi.Input<boolean>;
@@ -536,7 +536,7 @@ export interface ClusterOverrides {
 /** What a copy of a cluster needs to start: the same programs and libraries, and volumes of the same kinds. */
 export interface ClusterLikeArgs {
   /**
-   * Major version, 14 to 18; its image by digest is this package's (docs/kubernetes.md). 19 needs `image`.
+   * Major version, 14 to 18; its image by digest is this package's (docs/kubernetes/restarts.md). 19 needs `image`.
    * @default 18
    */
   postgresVersion?: pulumi.Input<number>;

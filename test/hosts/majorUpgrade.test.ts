@@ -1,5 +1,5 @@
 /**
- * Major upgrades of a streaming host as docs/hosts.md says, 17 to 18 (to 19), on a booted Debian: Debian's own
+ * Major upgrades of a streaming host as docs/hosts/upgrade.md says, 17 to 18 (to 19), on a booted Debian: Debian's own
  * pg_upgradecluster, then one update. Nothing else is done to the stanza, the agent or its timers.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -187,7 +187,7 @@ describe(TITLE, async () => {
     await waitForCommitsThatWait();
   });
 
-  /** The rows of a time before the upgrade, by the former version's programs: the commands of docs/hosts.md. */
+  /** The rows of a time before the upgrade, by the former version's programs: the commands of docs/hosts/upgrade.md. */
   async function restorePast(version: number, time: string): Promise<string> {
     const past = `/var/lib/postgresql/${version}/past`;
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0700", past]);

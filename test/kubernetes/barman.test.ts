@@ -1,7 +1,7 @@
 /**
- * Engine "barman-cloud" with the real plugin, and the move to this package's engine as in docs/kubernetes.md, "Moving
- * to another engine". The cluster has two instances and takes writes all the time. The tests read the WAL of Barman's
- * store and of ours as files.
+ * Engine "barman-cloud" with the real plugin, and the move to this package's engine as in docs/kubernetes/engines.md,
+ * "Moving to another engine". The cluster has two instances and takes writes all the time. The tests read the WAL of
+ * Barman's store and of ours as files.
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -11,6 +11,6 @@ export function checkSnapshots({ snapshots }: HostPlan): Finding[] {
   const fact =
     "after a rollback to a snapshot PostgreSQL reuses WAL names of the same timeline: the archive refuses them with error 45, and archiving stalls until the disk is full";
   const hint =
-    "return to one by pgbackstop rollback, which keeps archiving alive (docs/hosts.md#snapshots-of-zfs), never by zfs rollback alone; then silence this";
+    "return to one by pgbackstop rollback, which keeps archiving alive (docs/hosts/recover.md#snapshots-of-zfs), never by zfs rollback alone; then silence this";
   return [finding("PB062", "snapshots.zfs", fact, hint)];
 }

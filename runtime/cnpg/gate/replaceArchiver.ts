@@ -78,7 +78,7 @@ function requireNoPlugin(present: JsonObject, cluster: string): void {
   const names = listAt(present, "spec", "plugins").map((plugin) => textAt(plugin, "name") ?? "");
   if (names.length === 0) return;
   throw fail("service", `Cluster ${cluster} has other plugins: ${names.join(", ")}`, {
-    hint: "Change the Cluster by hand, with all of its plugins (docs/kubernetes.md, From barmanObjectStore).",
+    hint: "Change the Cluster by hand, with all of its plugins (docs/kubernetes/engines.md, From barmanObjectStore).",
   });
 }
 

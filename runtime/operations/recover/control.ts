@@ -31,7 +31,7 @@ export function serverControl(facts: HostFacts, commands: ServerCommands, logFil
       `the server is managed by '${unit}', which would restart it or fail over during the recovery`,
       {
         hint: [
-          "Recover a managed cluster through its manager: patronictl pause, then see docs/hosts.md.",
+          "Recover a managed cluster through its manager: patronictl pause, then see docs/hosts/recover.md.",
           'Or set commands in the settings file that bypass the manager: "postgres":{"stop":["…"],"start":["…"]}.',
         ],
       },

@@ -72,7 +72,7 @@ function checkInTree(object: KubeObject): Finding[] {
     const fact =
       "backup.barmanObjectStore is deprecated since CloudNativePG 1.26, and 1.31 removes it: that operator would archive nothing";
     const hint =
-      "move it to a plugin before that update, in one change of the Cluster (docs/kubernetes.md, From barmanObjectStore)";
+      "move it to a plugin before that update, in one change of the Cluster (docs/kubernetes/engines.md, From barmanObjectStore)";
     findings.push(finding("PB071", pathOf(object, "spec.backup.barmanObjectStore"), fact, hint));
   }
   if (hasField(object.json, "spec", "backup", "retentionPolicy")) {
