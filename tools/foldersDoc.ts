@@ -13,7 +13,7 @@ export function renderFolders(folders: readonly DocumentedFolder[]): string {
   const drawn = folders.filter(({ prefix }) => DRAWN.test(prefix));
   return [
     "An arrow leads from a room to one that it may import.",
-    "Arrows that others imply are left out.",
+    "Arrows that follow from others are omitted.",
     "A dotted arrow opens single files.",
     "`tools/foldersDoc.ts` makes this section from the table in `test/tidy/imports.ts` (`npx vitest run test/tidy -u` writes it).",
     "`npm run check` compares both with the code.",
