@@ -17,7 +17,7 @@ export const BackupKind = {
   Full: "full",
   Diff: "diff",
   Incr: "incr",
-  /** Of the volumes of a cluster with `snapshots` beside its engine. Retention never removes it. */
+  /** A snapshot of the volumes, for clusters with `snapshots` beside the engine. Retention never removes it. */
   Snapshot: "snapshot",
 } as const;
 export type BackupKind = (typeof BackupKind)[keyof typeof BackupKind];
@@ -35,21 +35,21 @@ export interface BackupNowArgs {
   /** Kind of the backup. @default "full" @plain how many backups there are */
   type?: BackupKind;
   /**
-   * Keys of the repositories, one backup after the other. Left out, all of them; in one pass with engine runtime.
+   * Keys of the repositories, one backup after the other. If omitted, all of them; in one pass with engine runtime.
    * @example ["repo2"]
    * @plain how many backups there are
    */
   repositories?: string[];
-  /** For a cluster: the instance that the backup reads. Left out, the cluster's `backupTarget`. */
+  /** For a cluster: the instance that the backup reads. If omitted, the cluster's `backupTarget`. */
   target?: pulumi.Input<BackupTarget>;
   /**
-   * A changed value takes another backup: a version, a digest, the output of another resource. Left out, there is one
-   * backup.
+   * Values that take another backup when they change: a version, a digest, the output of another resource. If omitted,
+   * there is one backup.
    * @example [schemaVersion]
    */
   triggers?: pulumi.Input<string>[];
   /**
-   * How long the update waits for each backup. A failed one ends the update at once, with its own error. Left out, 60
+   * How long the update waits for each backup. A failed one ends the update at once, with its own error. If omitted, 60
    * for a cluster and 1440 for a host.
    * @plain how long the engine waits for a resource
    */

@@ -11,11 +11,12 @@ export interface CheckNowArgs {
   /** `access` of a PostgresHost. */
   host: HostAccess;
   /**
-   * A changed value checks again: a version, a digest, the output of another resource. Left out, there is one check.
+   * Values that check again when they change: a version, a digest, the output of another resource. If omitted, there is
+   * one check.
    * @example [schemaVersion]
    */
   triggers?: pulumi.Input<string>[];
-  /** Limit of the check, after which it fails. @default 15 */
+  /** Time limit: a longer check fails. @default 15 */
   timeoutMinutes?: pulumi.Input<number>;
 }
 

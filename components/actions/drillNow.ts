@@ -21,18 +21,19 @@ export interface DrillNowArgs {
   host: HostAccess;
   /** Name of a drill that the host declares: its repositories, path and limits count. @example "monthly" */
   drill?: pulumi.Input<string>;
-  /** Repository to restore from. Left out, that of `drill`, or the next in turn. @example "repo2" */
+  /** Repository to restore from. If omitted, that of `drill`, or the next in turn. @example "repo2" */
   from?: pulumi.Input<string>;
   /** Which backup is restored. @default "newest" */
   pick?: pulumi.Input<DrillPick>;
-  /** How much is checked. Left out, that of `drill`, else "thorough". */
+  /** How much is checked. If omitted, that of `drill`, else "thorough". */
   level?: pulumi.Input<DrillLevel>;
   /** Directory of PostgreSQL's programs on the host, if it is not where its version installs them. */
   binDirectory?: pulumi.Input<string>;
-  /** Limit of the drill, after which it ends and fails. @default 1440 */
+  /** Time limit: a longer drill ends and fails. @default 1440 */
   maxMinutes?: pulumi.Input<number>;
   /**
-   * A changed value makes another drill: a version, a digest, the label of a backup. Left out, there is one drill.
+   * Values that run another drill when they change: a version, a digest, the label of a backup. If omitted, there is
+   * one drill.
    * @example [schemaVersion]
    */
   triggers?: pulumi.Input<string>[];

@@ -15,8 +15,8 @@ const SIZE_BYTES = 48;
 
 export interface CipherPassphraseArgs {
   /**
-   * An existing passphrase, for repositories created elsewhere. Left out, a random one is generated. Changing it later
-   * is refused.
+   * An existing passphrase, for repositories created elsewhere. If omitted, a random one is generated. Changing it
+   * later is refused.
    */
   existing?: pulumi.Input<string>;
 }
@@ -35,7 +35,7 @@ export interface CipherPassphraseArgs {
  * `const key = new CipherPassphrase("orders-key");` then `cipher: key.ref` of a repository.
  */
 export class CipherPassphrase extends pulumi.ComponentResource {
-  /** Give this to a repository: `cipher: key.ref`. */
+  /** Pass this to a repository: `cipher: key.ref`. */
   public readonly ref: CipherRef;
   /** Secret. The passphrase itself, for a copy in a safe place. */
   public readonly passphrase: pulumi.Output<string>;

@@ -39,7 +39,7 @@ export interface ExternalSecretArgs {
 export interface RepositorySecretArgs {
   /** Namespace of the cluster that reads it. */
   namespace: pulumi.Input<string>;
-  /** Name of the Secret. Left out, the name of this component. */
+  /** Name of the Secret. If omitted, the name of this component. */
   secretName?: pulumi.Input<string>;
   create?: NewSecret;
   /** An existing one, with keys of any names. Nothing is created. */

@@ -18,7 +18,7 @@ import { nameWhenMade } from "./repositorySecret";
 export interface SharedExternalSecretArgs {
   /** Namespace of the Secret. */
   namespace: pulumi.Input<string>;
-  /** Name of the Secret. Left out, the name of this component. */
+  /** Name of the Secret. If omitted, the name of this component. */
   secretName?: pulumi.Input<string>;
   store: ExternalStore;
   /**

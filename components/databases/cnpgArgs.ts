@@ -1,6 +1,6 @@
 /**
  * Arguments of the components for CloudNativePG. Values may come from other resources, except where `@plain` says which
- * objects they decide. CloudNativePG decides a field that you leave out, unless a default is named here.
+ * objects they decide. CloudNativePG decides fields that you omit, unless a default is named here.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
@@ -59,9 +59,9 @@ export type StanzaKind = (typeof StanzaKind)[keyof typeof StanzaKind];
 
 /** The plugin that `CnpgPlugin` has installed. */
 export interface PluginRef {
-  /** Name of the plugin. Waits for it. */
+  /** Name of the plugin. Resolves when it is ready. */
   name: pulumi.Input<string>;
-  /** The runtime that it serves to pods of clusters; no value if it serves none. */
+  /** Runtime that it serves to pods of clusters; absent if it serves none. */
   runtime?: pulumi.Input<PluginRuntime | undefined>;
 }
 
@@ -96,7 +96,7 @@ export type RuntimeDelivery = (typeof RuntimeDelivery)[keyof typeof RuntimeDeliv
 /** The inputs of one-shot actions on a cluster: `access` of a CnpgCluster or CnpgBackup. No secret. */
 export interface ClusterAccess {
   namespace: pulumi.Input<string>;
-  /** Name of the Cluster. Waits for it. */
+  /** Name of the Cluster. Resolves when it is ready. */
   clusterName: pulumi.Input<string>;
   /**
    * Specs of `Backup` objects by kind: as many as one backup of that kind takes to reach every repository. `snapshot`
@@ -105,7 +105,7 @@ export interface ClusterAccess {
   backups: { [type: string]: pulumi.Inputs[] };
   /** The same into one repository, by its key. */
   repositoryBackups?: { [key: string]: { [type: string]: pulumi.Inputs[] } };
-  /** Whether a Secret exists to sign in as `postgres`; left out if another program decides that. */
+  /** Whether a Secret exists to sign in as `postgres`; absent if another program decides that. */
   superuserAccess?: pulumi.Input<boolean>;
   /** How Jobs run verbs; only with engine runtime. */
   verbs?: ClusterVerbs;
@@ -139,19 +139,19 @@ export interface ClusterScheduleArgs extends BackupScheduleArgs {
    * @plain whether an update waits with a Job
    */
   immediate?: boolean;
-  /** @default `backupTarget` of the cluster */
+  /** Instance that the backup reads. @default `backupTarget` of the cluster */
   target?: pulumi.Input<BackupTarget>;
-  /** What the Backup objects of this schedule are removed with. @default "self" */
+  /** Owner whose deletion removes the schedule's Backup objects. @default "self" */
   ownerReference?: pulumi.Input<OwnerReference>;
 }
 
 /** Backups by kind; all repositories get each one. */
 export interface ClusterSchedules {
-  /** Everything. */
+  /** Full backups: everything. */
   full?: ClusterScheduleArgs;
-  /** What changed since the last full backup. */
+  /** Differential backups: what changed since the last full backup. */
   diff?: ClusterScheduleArgs;
-  /** What changed since the last backup of any kind. */
+  /** Incremental backups: what changed since the last backup of any kind. */
   incr?: ClusterScheduleArgs;
 }
 
@@ -167,17 +167,17 @@ export interface ResourcesArgs {
   memoryLimit?: pulumi.Input<string>;
 }
 
-/** Fields of pods that this package makes; not of PostgreSQL's, which are CloudNativePG's. */
+/** Placement of this package's own pods. PostgreSQL's pods follow the Cluster. */
 export interface PodPlacementArgs {
-  /** Labels of the nodes. */
+  /** Labels that nodes must have. */
   nodeSelector?: pulumi.Input<{ [label: string]: pulumi.Input<string> }>;
-  /** Taints of nodes that they tolerate, in Kubernetes' form. */
+  /** Node taints that the pods tolerate, in Kubernetes' form. */
   tolerations?: pulumi.Inputs[];
-  /** In Kubernetes' form; merged into that of the package, if it has one. */
+  /** Affinity in Kubernetes' form, merged into the package's own. */
   affinity?: pulumi.Inputs;
-  /** Names of Secrets with the keys of registries, in the namespace of the pods. */
+  /** Names of Secrets with registry credentials, in the pods' namespace. */
   imagePullSecrets?: pulumi.Input<string>[];
-  /** A PriorityClass. */
+  /** Name of a PriorityClass. */
   priorityClassName?: pulumi.Input<string>;
   /** Annotations of the pods. @example { "sidecar.istio.io/inject": "false" } */
   annotations?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
@@ -188,20 +188,20 @@ export interface PodPlacementArgs {
  * CloudNativePG removes none: a daily CronJob with its own account does, by `keepDays` and `keepCount`.
  */
 export interface SnapshotArgs {
-  /** A VolumeSnapshotClass. */
+  /** VolumeSnapshotClass of the data volumes. */
   className?: pulumi.Input<string>;
-  /** VolumeSnapshotClass of the WAL volumes. Left out, `className`. */
+  /** VolumeSnapshotClass of the WAL volumes. If omitted, `className`. */
   walClassName?: pulumi.Input<string>;
-  /** By tablespace. */
+  /** VolumeSnapshotClass by tablespace. */
   tablespaceClassNames?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** False stops the instance during the snapshot. @default true */
   online?: pulumi.Input<boolean>;
-  /** @default "none" */
+  /** Owner whose deletion removes the VolumeSnapshots. @default "none" */
   ownerReference?: pulumi.Input<SnapshotOwner>;
-  /** Five fields, UTC; only beside another engine. */
+  /** Cron expression with five fields, in UTC; only beside another engine. */
   cron?: pulumi.Input<string>;
   /**
-   * Days to keep every snapshot, whole numbers from 1. With neither of these two all are kept (PB120). @example 7
+   * Days to keep every snapshot, whole numbers from 1. If you set neither limit, all are kept (PB120). @example 7
    * @plain whether a CronJob removes snapshots @minimum 1 @maximum 9999999
    */
   keepDays?: number;
@@ -219,15 +219,15 @@ export interface SnapshotArgs {
  * and removes it again. Engine "runtime".
  */
 export interface ClusterDrillArgs extends DrillArgs {
-  /** CPU and memory of the throw-away instance. Left out, production's. */
+  /** CPU and memory of the throw-away instance. If omitted, production's. */
   resources?: ResourcesArgs;
 }
 
 /** Times of a stale check. */
 export interface StaleCheckArgs {
-  /** Five fields. @default "20 * * * *" */
+  /** Cron expression with five fields. @default "20 * * * *" */
   cron?: pulumi.Input<string>;
-  /** IANA name of the zone that the hours are meant in. @default "UTC" */
+  /** IANA time zone of the hours. @default "UTC" */
   timeZone?: pulumi.Input<string>;
 }
 
@@ -237,8 +237,8 @@ export interface StaleCheckArgs {
  */
 export interface ClusterStreamingArgs extends StreamingArgs {
   /**
-   * With `synchronous`: so many standbys must hold each commit too, so that a failover loses none either. Left out,
-   * those of `postgresql.synchronous` in `overrides`, else none (PB152).
+   * With `synchronous`: how many standbys must also hold each commit, so that a failover loses none. If omitted, those
+   * of `postgresql.synchronous` in `overrides`, else none (PB152).
    * @example 1
    */
   standbys?: pulumi.Input<number>;
@@ -248,44 +248,45 @@ export interface ClusterStreamingArgs extends StreamingArgs {
 export interface ClusterBackupArgs {
   /** Namespace of the cluster. */
   namespace: pulumi.Input<string>;
-  /** @default "runtime" @plain the objects of the engine */
+  /** Program that archives and backs up. @default "runtime" @plain the objects of the engine */
   engine?: ClusterEngine;
   /** Version of pgBackRest, with engine "pgbackrest": the preview reports its known faults. @example "2.58.0" */
   engineVersion?: pulumi.Input<string>;
-  /** `ref` of the CnpgPlugin, for which the cluster then waits. Left out, the plugin must exist. */
+  /** `ref` of the CnpgPlugin, for which the cluster then waits. If omitted, the plugin must exist. */
   plugin?: PluginRef;
   /** Version of CloudNativePG's operator. @example "1.30.0" */
   operatorVersion?: pulumi.Input<string>;
-  /** Name of the cluster in the repositories. Left out, the name of the Cluster. */
+  /** Name of the cluster in the repositories. If omitted, the name of the Cluster. */
   stanza?: pulumi.Input<string>;
   /**
-   * By key: `repo1`, `repo2`, and so on. A key is part of every option name: keep it when other repositories are added
-   * or removed.
+   * Repositories by key: `repo1`, `repo2`, and so on. A key is part of every option name: keep it when other
+   * repositories are added or removed.
    * @example { repo1: { at: b2.target, keepDays: 14 }, repo2: { at: r2.target, keepDays: 90 } }
    */
   repositories: { [key: string]: ClusterRepositoryArgs };
   /**
-   * Left out: a full backup on Sundays and incremental ones on other days (where the engine has no incremental ones, a
-   * full one each day), at a time that depends on the component's name, and 30 days of retention (as long as the
-   * bucket's object lock) for repositories without any. The preview states them (PB143). `{}`: none.
+   * Backup schedules. If omitted, a full backup on Sundays and incremental ones on other days (where the engine has no
+   * incremental ones, a full one each day), at a time that depends on the component's name, and 30 days of retention
+   * (as long as the bucket's object lock) for repositories without any. The preview states them (PB143). `{}`: none.
    */
   schedules?: ClusterSchedules;
   /**
-   * How long an update waits until every repository has a full backup: it fails afterwards, and names the others. The
-   * primary's sidecar reports to a ConfigMap what they hold (`destinations`). An update waits again when repositories
-   * change. 0: the update does not wait, and `destinations` is empty. Only with engine "runtime". Left out: 60 if a
-   * schedule takes its first backup at once, else 0; 0 for a replica cluster.
+   * How long an update waits for a full backup in every repository, before it fails and names those without one. The
+   * primary's sidecar reports what they hold to a ConfigMap (`destinations`). An update waits again when repositories
+   * change. 0: it does not wait, and `destinations` is empty. Only with engine "runtime". If omitted, 60 if a schedule
+   * takes its first backup at once, else 0; 0 for a replica cluster.
    * @example 240
    * @plain whether there is a ConfigMap for the report @minimum 0 @maximum 10080
    */
   firstBackupTimeoutMinutes?: number;
-  /** @default "prefer-standby", with engine "pgbackrest" "primary" */
+  /** Instance that backups read. @default "prefer-standby", with engine "pgbackrest" "primary" */
   backupTarget?: pulumi.Input<BackupTarget>;
-  /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
+  /** When PostgreSQL may remove a WAL segment. If omitted, once all repositories have it. */
   acknowledge?: AcknowledgeArgs;
+  /** Recovery objectives. */
   objectives?: ObjectivesArgs;
   /**
-   * PostgreSQL's `archive_timeout`. Left out, it follows from `objectives.rpoSeconds`, else CloudNativePG's 300
+   * PostgreSQL's `archive_timeout`. If omitted, it follows from `objectives.rpoSeconds`, else CloudNativePG's 300
    * seconds.
    * @minimum 0 @maximum 1073741823
    */
@@ -294,8 +295,8 @@ export interface ClusterBackupArgs {
    * The primary's sidecar receives WAL over the replication protocol and ships the segment that PostgreSQL is writing,
    * so that a cluster lost with its volumes costs seconds of commits. A restore by the runtime replays it; stock's ends
    * at the last complete segment. Switching it on or off restarts nothing. Engine "runtime". A replica cluster streams
-   * once it is promoted. With `synchronous` no acknowledged commit is lost; the operator sets what commits wait for.
-   * Left out, only complete segments are shipped.
+   * once it is promoted. With `synchronous` no acknowledged commit is lost; the operator then manages
+   * `synchronous_standby_names`. If omitted, only complete segments are shipped.
    * @example { intervalSeconds: 5 }
    */
   streaming?: ClusterStreamingArgs;
@@ -316,28 +317,31 @@ export interface ClusterBackupArgs {
   /**
    * A Secret in the namespace whose key `notify.json` has the notification targets of scheduled Jobs, in the form of
    * the verb `notify`. They receive the result of each drill, and the start, success or failure of drills and of
-   * snapshot removal. Mounted as a file. Left out, there are no notifications.
+   * snapshot removal. Mounted as a file. If omitted, there are no notifications.
    * @example "backup-notify"
    */
   notifySecret?: pulumi.Input<string>;
   /**
-   * Where the pods of drills, of snapshot removal and of the wait for full backups run, and what policies of the
-   * Kubernetes cluster ask of them.
+   * Placement, pull secrets and annotations of this package's pods: drills, snapshot removal, and the wait for full
+   * backups.
    * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
    */
   podPlacement?: PodPlacementArgs;
   /**
    * A CronJob compares the newest backup and WAL of each repository with `schedules` and `objectives.rpoSeconds` (at
-   * least 15 minutes), and sends what is too old to `notifySecret` as event `stale`, in each run. It needs neither
+   * least 15 minutes), and each run reports what is too old to `notifySecret` as event `stale`. It needs neither
    * Prometheus nor PostgreSQL; so a database without any writes counts as stale where rpoSeconds is given. Engine
-   * "runtime". Left out, nothing compares them.
+   * "runtime". If omitted, nothing compares them.
    * @example {}
    */
   staleCheck?: StaleCheckArgs;
+  /** Expected amounts, for cost estimates. */
   sizing?: SizingArgs;
+  /** Volume snapshots, beside the engine or as the engine. */
   snapshots?: SnapshotArgs;
+  /** Objects of the Prometheus operator. */
   monitoring?: BackupMonitoringArgs;
-  /** @default "Stanza" @plain the kind of an object */
+  /** Kind of the configuration object of Dalibo's plugin. @default "Stanza" @plain the kind of an object */
   stanzaKind?: StanzaKind;
   /**
    * CPU and memory of the sidecar. Engine "runtime" takes `cpu` and `memory` (by default 100m and 384Mi); the others
@@ -391,11 +395,13 @@ export interface ClusterBackupArgs {
   acknowledgeWeaker?: { [change: string]: string };
 }
 
-/** End of the recovery. Left out, the end of the archive; at most one of time, lsn, xid, restorePoint and immediate. */
+/**
+ * End of the recovery. If omitted, the end of the archive; at most one of time, lsn, xid, restorePoint and immediate.
+ */
 export interface RecoveryTargetArgs {
   /** Label of the backup to restore. */
   backup?: pulumi.Input<string>;
-  /** RFC 3339. @example "2026-11-20T06:40:59Z" */
+  /** Time in RFC 3339. @example "2026-11-20T06:40:59Z" */
   time?: pulumi.Input<string>;
   /** Log sequence number. */
   lsn?: pulumi.Input<string>;
@@ -427,15 +433,18 @@ export interface RecoveryArgs {
   stanza: pulumi.Input<string>;
   /** Engine that wrote the backups. @default the engine of the cluster @plain the objects of the source */
   engine?: ClusterEngine;
-  /** Its major version, if known: a cluster of another version cannot start with its files, and is refused. */
+  /**
+   * Major version of the backed-up cluster, if known: a cluster of another version cannot start with its files, and is
+   * refused.
+   */
   postgresVersion?: pulumi.Input<number>;
-  /** Location of its backups, by its repositories' keys. */
+  /** Repositories with its backups, by key. */
   repositories: { [key: string]: ClusterRepositoryArgs };
-  /** Keys of the repositories to restore from; no others are read. Left out, all. @example ["repo2"] */
+  /** Keys of the repositories to restore from; no others are read. If omitted, all. @example ["repo2"] */
   from?: pulumi.Input<pulumi.Input<string>[]>;
   /**
-   * Reads the repository as it was at this time, before somebody overwrote or deleted backups in it: a bucket that
-   * keeps versions, with a key that may list and read them (`readerTarget`). Needs one repository in `from`, and engine
+   * Reads the repository as of this time, before somebody overwrote or deleted backups. The bucket must keep versions,
+   * and the key must be able to list and read them (`readerTarget`). Needs one repository in `from`, and engine
    * "runtime". RFC 3339. @default as it is now @example "2026-11-20T06:40:59Z"
    */
   repositoryTargetTime?: pulumi.Input<string>;
@@ -445,13 +454,15 @@ export interface RecoveryArgs {
    * @default false
    */
   continueArchive?: pulumi.Input<boolean>;
+  /** End of the recovery. */
   target?: RecoveryTargetArgs;
   /** Application's database, for which CloudNativePG writes a Secret. */
   database?: pulumi.Input<string>;
   /** Role that owns that database. */
   owner?: pulumi.Input<string>;
-  /** Secret of type `kubernetes.io/basic-auth` for that role. Left out, CloudNativePG makes one. */
+  /** Secret of type `kubernetes.io/basic-auth` for that role. If omitted, CloudNativePG makes one. */
   ownerSecret?: pulumi.Input<string>;
+  /** VolumeSnapshots to start from. */
   snapshot?: SnapshotSourceArgs;
 }
 
@@ -510,7 +521,7 @@ export interface BackupMonitoringArgs {
   labels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** Labels of every alert, for the routes of Alertmanager. @example { team: "databases" } */
   alertLabels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
-  /** Address of your own text about the alerts; the name of an alert in lower case is added after `#`. */
+  /** URL of your own page about the alerts; each alert's name is appended after `#` in lower case. */
   runbookUrl?: pulumi.Input<string>;
 }
 
@@ -518,7 +529,7 @@ export interface BackupMonitoringArgs {
 export interface ClusterMonitoringArgs extends BackupMonitoringArgs {
   /** ConfigMaps with queries. */
   customQueries?: KeyRef[];
-  /** True leaves out CloudNativePG's own queries. */
+  /** True omits CloudNativePG's own queries. */
   disableDefaultQueries?: pulumi.Input<boolean>;
 }
 
@@ -542,6 +553,7 @@ export interface ClusterLikeArgs {
   postgresVersion?: pulumi.Input<number>;
   /** Another image, preferably by digest; its tag starts with the major version. */
   image?: pulumi.Input<string>;
+  /** Catalog that names the image, instead of `image`. */
   imageCatalog?: ImageCatalogArgs;
   /** Size of each instance's data volume. */
   storageGiB: pulumi.Input<number>;
@@ -560,21 +572,23 @@ export interface ClusterLikeArgs {
 }
 
 export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
-  /** Name of the Cluster. Left out, the name of this component. */
+  /** Name of the Cluster. If omitted, the name of this component. */
   clusterName?: pulumi.Input<string>;
   /** Number of instances: one primary, the others standbys. @default 1 @minimum 1 */
   instances?: pulumi.Input<number>;
   /** Roles by name. */
   roles?: { [name: string]: RoleArgs };
-  /** Left out: an empty cluster with database and owner `app`. */
+  /** Source of the data. If omitted, an empty cluster with database and owner `app`. */
   bootstrap?: BootstrapArgs;
   /** Makes it a replica cluster of its source. */
   replica?: ReplicaArgs;
   /** PgBouncer poolers, by names of your own. */
   poolers?: { [name: string]: PoolerArgs };
+  /** Objects of the Prometheus operator, and queries of the exporter. */
   monitoring?: ClusterMonitoringArgs;
   /** CPU and memory of each instance. */
   resources?: ResourcesArgs;
+  /** Placement of the instances. */
   affinity?: AffinityArgs;
   /** How the primary is updated, once its standbys are. @default "unsupervised" */
   primaryUpdateStrategy?: pulumi.Input<PrimaryUpdateStrategy>;

@@ -1,6 +1,6 @@
 /**
  * What a Cluster of CloudNativePG consists of, apart from its backups: volumes, roles, extensions, poolers.
- * CloudNativePG decides a field that you leave out, unless a default is named here.
+ * CloudNativePG decides fields that you omit, unless a default is named here.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type {
@@ -45,7 +45,7 @@ export interface AffinityArgs {
   /** @default "preferred" */
   podAntiAffinityType?: pulumi.Input<PodAntiAffinity>;
   /**
-   * Label of nodes: instances are apart if it differs.
+   * Node label that separates instances: nodes with different values count as apart.
    * @default "kubernetes.io/hostname" @example "topology.kubernetes.io/zone"
    */
   topologyKey?: pulumi.Input<string>;
@@ -85,7 +85,7 @@ export interface TablespaceArgs extends VolumeArgs {
   temporary?: pulumi.Input<boolean>;
 }
 
-/** A catalog of images by major version, in the place of `image`. */
+/** A catalog of images by major version, instead of `image`. */
 export interface ImageCatalogArgs {
   /** Name of the catalog. */
   name: pulumi.Input<string>;
@@ -127,7 +127,7 @@ export interface RoleArgs {
   inherit?: pulumi.Input<boolean>;
   /** Attribute BYPASSRLS. */
   bypassrls?: pulumi.Input<boolean>;
-  /** Most connections at a time. */
+  /** Maximum number of concurrent connections. */
   connectionLimit?: pulumi.Input<number>;
   /** RFC 3339. */
   validUntil?: pulumi.Input<string>;
@@ -159,9 +159,9 @@ export interface InitdbArgs {
   icuRules?: pulumi.Input<string>;
   /** Built-in locale, with provider `builtin`. */
   builtinLocale?: pulumi.Input<string>;
-  /** Order of texts, where it differs from `locale`. */
+  /** Collation, if it differs from `locale`. */
   localeCollate?: pulumi.Input<string>;
-  /** Kinds of characters, where they differ from `locale`. */
+  /** Character classes, if they differ from `locale`. */
   localeCType?: pulumi.Input<string>;
   /** Whether data pages have checksums. */
   dataChecksums?: pulumi.Input<boolean>;
@@ -203,7 +203,7 @@ export interface ImportArgs {
   sslCert?: KeyRef;
   /** Private key of that certificate. */
   sslKey?: KeyRef;
-  /** `["*"]` for all, with type monolith. */
+  /** Databases to copy; `["*"]` for all, with type monolith. */
   databases: pulumi.Input<pulumi.Input<string>[]>;
   /** Roles to copy, only with type monolith. `["*"]` for all. */
   roles?: pulumi.Input<pulumi.Input<string>[]>;

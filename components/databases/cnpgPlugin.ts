@@ -67,7 +67,7 @@ export interface CnpgPluginArgs {
    */
   serviceName?: pulumi.Input<string>;
   /**
-   * While none answers, no cluster is reconciled and none fails over.
+   * Number of replicas. While none answers, no cluster is reconciled and none fails over.
    * @default 2
    * @plain whether the disruption budget exists
    */
@@ -91,7 +91,7 @@ export interface CnpgPluginArgs {
    */
   servesRuntime?: boolean;
   /**
-   * Where the replicas run, and what policies of the Kubernetes cluster ask of them.
+   * Placement, pull secrets and annotations of the replicas.
    * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
    */
   podPlacement?: PodPlacementArgs;
@@ -99,9 +99,9 @@ export interface CnpgPluginArgs {
   sidecarImage?: pulumi.Input<string>;
   /** With engine "pgbackrest": the image of the sidecars' exporter. */
   exporterImage?: pulumi.Input<string>;
-  /** For each replica. @default "192Mi", with engine "pgbackrest" no request */
+  /** Memory of each replica. @default "192Mi", with engine "pgbackrest" no request */
   memory?: pulumi.Input<string>;
-  /** For each replica. @default "50m", with engine "pgbackrest" no request */
+  /** CPU of each replica. @default "50m", with engine "pgbackrest" no request */
   cpu?: pulumi.Input<string>;
   /**
    * True updates to the installed package's runtime with the next update; false keeps the installed one. Clusters
@@ -110,7 +110,10 @@ export interface CnpgPluginArgs {
    * @plain whether changes of the runtime are ignored
    */
   followRuntime?: boolean;
-  /** A new text creates new certificates with the next update. An update renews them three years before they expire. */
+  /**
+   * Any text. A new text creates new certificates in the next update. An update renews them three years before they
+   * expire.
+   */
   rotationTrigger?: pulumi.Input<string>;
 }
 
@@ -126,7 +129,7 @@ export interface CnpgPluginArgs {
  * `const plugin = new CnpgPlugin("pgbackstop", {});` then `plugin: plugin.ref` of a cluster.
  */
 export class CnpgPlugin extends pulumi.ComponentResource {
-  /** Pass this to clusters. Waits for the Deployment and the Service. */
+  /** Pass this to clusters. Resolves when Deployment and Service are ready. */
   public readonly ref: PluginRef;
   /** Earliest expiry of the certificates: RFC 3339. */
   public readonly certificatesEnd: pulumi.Output<string>;

@@ -11,8 +11,8 @@ export interface CnpgRestoreArgs extends Omit<CnpgClusterArgs, "repositories"> {
   /** Backups to restore, and the recovery target. */
   source: RecoveryArgs;
   /**
-   * The new cluster's own repositories, by key. Left out, with schedules and drills: it archives nowhere and has no
-   * backups (PB142).
+   * The new cluster's own repositories, by key. If you omit them, with schedules and drills, it archives nowhere and
+   * has no backups (PB142).
    */
   repositories?: CnpgClusterArgs["repositories"];
 }

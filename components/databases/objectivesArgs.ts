@@ -3,7 +3,7 @@ import type * as pulumi from "@pulumi/pulumi";
 /** Objectives of the backups: previews compare them with the declaration. */
 export interface ObjectivesArgs {
   /**
-   * Recovery point objective: the most seconds of commits that may be lost with the machine. Sets PostgreSQL's
+   * Recovery point objective: how many seconds of commits may be lost with the machine. Sets PostgreSQL's
    * `archive_timeout` to the time left after one push and one retry.
    * @example 300 @minimum 1 @maximum 604800
    */
@@ -12,18 +12,18 @@ export interface ObjectivesArgs {
   rtoMinutes?: pulumi.Input<number>;
   /**
    * Recovery time objective for a point in time, which replays WAL on top of an older backup. Drills of pick `moment`
-   * are measured against it. Left out, rtoMinutes counts for both.
+   * are measured against it. If omitted, rtoMinutes counts for both.
    * @example 60 @minimum 1 @maximum 43200
    */
   pitrRtoMinutes?: pulumi.Input<number>;
   /**
-   * Every repository must be able to restore any time of the last so many days.
+   * Number of days in which every repository must be able to restore any point in time.
    * @example 14 @minimum 1 @maximum 36500
    */
   pitrDays?: pulumi.Input<number>;
   /**
    * Limit of one repository in gigabytes (10⁹ bytes, as providers bill them), backups and WAL: the alert of
-   * `Monitoring`. Left out: one and a half times the estimate, if there is `sizing`.
+   * `Monitoring`. If omitted, one and a half times the estimate, if there is `sizing`.
    * @example 100 @minimum 1 @maximum 1000000000
    */
   maxRepositoryGB?: pulumi.Input<number>;

@@ -28,8 +28,8 @@ const IMMUTABLE_DAYS_MAX = 3650;
 /** A database that stores its backups there. */
 export interface RepositoryClientArgs {
   /**
-   * Secret. The database's private key, as ssh-keygen writes it. Left out, one is generated and kept as a secret of the
-   * stack.
+   * Secret. The database's private key, as ssh-keygen writes it. If omitted, one is generated and kept as a secret of
+   * the stack.
    */
   privateKey?: pulumi.Input<string>;
   /** Secret. Passphrase of an encrypted `privateKey`. */
@@ -54,7 +54,7 @@ export interface RepositoryClientArgs {
    * @example 14
    */
   immutableDays?: pulumi.Input<number>;
-  /** Client-side encryption: the backup host sees neither contents nor keys. Leaving it out is a warning. */
+  /** Client-side encryption: the backup host sees neither contents nor keys. Omitting it is a warning. */
   cipher?: CipherRef;
 }
 
@@ -75,9 +75,9 @@ export interface RepositoryHostArgs {
   requireMount?: pulumi.Input<boolean>;
   /** Address by which the databases reach the host, if it is not that of `connection`. */
   address?: pulumi.Input<string>;
-  /** Port of sshd for the databases; left out, that of `connection`. @minimum 1 @maximum 65535 */
+  /** Port of sshd for the databases; if omitted, that of `connection`. @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
-  /** True if the host survives the loss of the databases' site. Left out, unknown. */
+  /** True if the host survives the loss of the databases' site. If omitted, unknown. */
   offSite?: pulumi.Input<boolean>;
 }
 

@@ -16,11 +16,11 @@ export interface PrimaryArgs {
   /** Role with REPLICATION. @example "replicator" */
   user: pulumi.Input<string>;
   /**
-   * File with the password on the standby, in the form of libpq's `passfile`; left out, `~/.pgpass` of PostgreSQL's
+   * File with the password on the standby, in the form of libpq's `passfile`; if omitted, `~/.pgpass` of PostgreSQL's
    * account.
    */
   passfile?: pulumi.Input<string>;
-  /** How TLS is demanded. @example "verify-full" */
+  /** libpq's `sslmode`. @example "verify-full" */
   sslmode?: pulumi.Input<string>;
   /** The standby's replication slot on the primary. */
   slot?: pulumi.Input<string>;
@@ -37,7 +37,10 @@ export interface StandbyHostArgs extends HostBaseArgs {
    * of a RepositoryHost.
    */
   repositories: { [key: string]: HostRepositoryArgs };
-  /** For a standby without Patroni. Left out, `restoreCommand` makes one that reads only the archive. */
+  /**
+   * Server to stream from, for a standby without Patroni. If omitted, `restoreCommand` makes one that reads only the
+   * archive.
+   */
   primary?: PrimaryArgs;
 }
 

@@ -4,17 +4,17 @@ import type { ObjectivesArgs } from "../databases/objectivesArgs";
 
 /** Which backup a drill restores, and how far. */
 export const DrillPick = {
-  /** The newest, to the end of the archive: the only pick that measures the data loss. */
+  /** The newest backup, to the end of the archive: the only pick that measures data loss. */
   Newest: "newest",
-  /** The oldest in the repository, until it is consistent. */
+  /** The oldest backup in the repository, until it is consistent. */
   Oldest: "oldest",
-  /** Any, until it is consistent. */
+  /** Any backup, until it is consistent. */
   Random: "random",
   /** The last backup before a random position in the WAL, to that position. */
   Moment: "moment",
   /**
-   * Restores no backup of the database: does to a scratch stanza of its own in the bucket what a thief with the same
-   * key would do, and restores it as it was before. Only for buckets that keep versions.
+   * Restores no backup of the database. It attacks a scratch stanza of its own in the bucket, as a thief with the same
+   * key would, and restores the state before the attack. Only for buckets that keep versions.
    */
   Attack: "attack",
 } as const;
@@ -36,30 +36,28 @@ export type DrillLevel = (typeof DrillLevel)[keyof typeof DrillLevel];
  * production.
  */
 export interface DrillArgs {
-  /** Five fields. @example "0 5 1 * *" */
+  /** Cron expression with five fields. @example "0 5 1 * *" */
   cron: pulumi.Input<string>;
-  /** IANA name of the zone that the hours are meant in. @default "UTC" */
+  /** IANA time zone of the hours. @default "UTC" */
   timeZone?: pulumi.Input<string>;
-  /** The only repository to restore from. Left out, all in turn. @example "repo2" */
+  /** Repository to restore from, always this one. If omitted, all in turn. @example "repo2" */
   from?: pulumi.Input<string>;
-  /** Repositories that take turns; not together with `from`. Left out, all. */
+  /** Repositories that take turns; not together with `from`. If omitted, all. */
   repositories?: pulumi.Input<pulumi.Input<string>[]>;
-  /** Which backup is restored, or `attack`, which restores a scratch stanza of its own. Left out, each in turn. */
+  /** Which backup is restored, or `attack`, which restores a scratch stanza of its own. If omitted, each in turn. */
   pick?: pulumi.Input<DrillPick>;
   /** @default "thorough" */
   level?: pulumi.Input<DrillLevel>;
   /**
-   * Limit of a drill, after which it ends and fails; its checks come after the restore.
+   * Time limit of a drill: a longer one ends and fails. Its checks come after the restore.
    * @default 1440 @minimum 1 @maximum 10080
    */
   maxMinutes?: pulumi.Input<number>;
-  /**
-   * Limit of restored and fetched data; a larger drill does not start, and fails.
-   * @exclusiveMinimum 0 @maximum 1048576
-   */
+  /** Limit of restored and fetched data. A larger drill fails before it starts. @exclusiveMinimum 0 @maximum 1048576 */
   maxGiB?: pulumi.Input<number>;
   /**
-   * True if a FireDrill makes it on another machine: declared here for the topology and its alerts, and not started.
+   * True if a FireDrill runs it on another machine. It is declared here for the topology and its alerts, and not
+   * started.
    * @default false
    * @plain whether the drill runs here or on another host
    */
@@ -69,7 +67,7 @@ export interface DrillArgs {
 /** A drill on a host. */
 export interface HostDrillArgs extends DrillArgs {
   /**
-   * Parent directory of the restore; it needs the size of the data directory, a tenth more, and 512 MiB. Left out,
+   * Parent directory of the restore; it needs the size of the data directory, a tenth more, and 512 MiB. If omitted,
    * `dataDirectory` with the suffix `-drill`: that disk is fast and large enough for a database of this size.
    */
   path?: pulumi.Input<string>;
@@ -77,7 +75,7 @@ export interface HostDrillArgs extends DrillArgs {
 
 /** A query of a restored database. */
 export interface DrillStatementArgs {
-  /** Database to ask. Left out, `postgres`. */
+  /** Database to ask. If omitted, `postgres`. */
   database?: pulumi.Input<string>;
   /** The statement. */
   sql: pulumi.Input<string>;
@@ -87,7 +85,7 @@ export interface DrillStatementArgs {
 export interface DrillAssertionArgs {
   /** The condition, on one line. @example "there are orders" */
   name: pulumi.Input<string>;
-  /** Database to ask. Left out, `postgres`. */
+  /** Database to ask. If omitted, `postgres`. */
   database?: pulumi.Input<string>;
   /** Statement whose every value must be true. @example "SELECT count(*) > 1000 FROM orders" */
   sql: pulumi.Input<string>;
@@ -96,13 +94,14 @@ export interface DrillAssertionArgs {
 /** Checks of every drill of a database, besides the objectives. Do not put secrets here. */
 export interface DrillChecksArgs {
   /**
-   * Returns the time of production's newest heartbeat, which makes the data loss exact. Left out, the last commit
+   * Query for the time of production's newest heartbeat, which makes the data loss exact. If omitted, the last commit
    * counts.
    */
   heartbeat?: DrillStatementArgs;
   assertions?: DrillAssertionArgs[];
   /**
-   * A drill fails if the newest backup in its repository is older. Left out, it follows from the schedules.
+   * Maximum age of the newest backup in a drill's repository; an older one fails the drill. If omitted, it follows from
+   * the schedules.
    * @exclusiveMinimum 0 @maximum 878400
    */
   backupAgeHours?: pulumi.Input<number>;
@@ -116,9 +115,9 @@ export interface DrilledDatabase {
   database: string;
   /** Name of the cluster in the repositories. */
   stanza: pulumi.Input<string>;
-  /** Drills that it declares as made `elsewhere`. */
+  /** Drills that it declares with `elsewhere`. */
   drills: { [name: string]: DrillArgs };
-  /** Its checks, with the age of backups that its schedules allow. */
+  /** Its checks, with the backup age that its schedules allow. */
   drillChecks: DrillChecksArgs;
   objectives: ObjectivesArgs;
 }

@@ -22,8 +22,8 @@ import { claimDrills } from "./drilled";
 /** Either `of`, or `drills` with their related arguments. */
 export interface FireDrillArgs extends HostBaseArgs {
   /**
-   * The database: `drilled` of a PostgresHost, CnpgCluster or CnpgBackup. Makes its drills declared as `elsewhere`,
-   * with its stanza, its objectives and its checks, which are then no arguments here.
+   * The database: `drilled` of a PostgresHost, CnpgCluster or CnpgBackup. Runs the drills that it declares with
+   * `elsewhere`, with its stanza, objectives and checks; do not set those here.
    */
   of?: DrilledDatabase;
   /**
@@ -32,7 +32,7 @@ export interface FireDrillArgs extends HostBaseArgs {
    */
   repositories: { [key: string]: HostRepositoryArgs };
   /**
-   * For a database that another program declares, by the names of its drills declared as `elsewhere`.
+   * Drills of a database that another program declares, by their names there.
    * @example { monthly: { cron: "0 5 1 * *" } }
    */
   drills?: { [name: string]: HostDrillArgs };
@@ -46,22 +46,22 @@ export interface FireDrillArgs extends HostBaseArgs {
    */
   path?: pulumi.Input<string>;
   /**
-   * PostgreSQL's programs, of the database's major version; `install` installs them, without a cluster. Left out, those
-   * on the host.
+   * PostgreSQL's programs, of the database's major version; `install` installs them, without a cluster. If omitted,
+   * those on the host.
    */
   postgres?: HostPostgresArgs;
-  /** Who receives the result of each drill, and failures. */
+  /** Notification targets for each drill's result, and for failures. */
   notify?: HostNotifyArgs;
 }
 
 /**
- * Fire drills of a database on a host that is not production's: it shows that backups can be restored without anything
- * of the machine that was lost. Configuration, runtime, a timer for each drill, metrics after each, and nothing that
- * writes into a repository: with keys that only read, the history of drills stays on that host. Where systemd starts
- * the drills it hands them the keys, and root alone can read those.
+ * Fire drills of a database on a host other than production's: they show that backups restore without anything from
+ * the lost machine. It gets configuration, runtime, a timer for each drill, metrics after each, and nothing that writes
+ * into a repository: the keys only read, and the history of drills stays on that host. If systemd starts the drills, it
+ * passes them the keys, which only root can read.
  *
- * Production is not asked there: checks that compare with it are left out, and the heartbeat or the last commit
- * measures RPO. Destroying it removes what it laid down.
+ * It does not query production: checks that compare with production are skipped, and the heartbeat or the last commit
+ * measures RPO. Destroying it removes its files.
  *
  * ```ts
  * const db = new PostgresHost("orders", { ...args, drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } } });

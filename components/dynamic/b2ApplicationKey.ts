@@ -22,7 +22,7 @@ export interface B2ApplicationKeyArgs {
    * repository.
    */
   namePrefix?: pulumi.Input<string>;
-  /** The key ends after so many seconds, below 1000 days. Left out, it does not end. */
+  /** The key ends after so many seconds, below 1000 days. If omitted, it does not end. */
   validDurationSeconds?: pulumi.Input<number>;
   /**
    * Any text; another one makes a new key, and deletes the old one when everything that uses it has the new one.

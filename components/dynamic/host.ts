@@ -53,7 +53,7 @@ export interface DirectoriesInput {
 export interface ServerInput {
   /** Account of PostgreSQL. */
   readonly user: string;
-  /** The required PostgreSQL; left out, any. */
+  /** The required PostgreSQL; if omitted, any. */
   readonly postgres?: PostgresInput;
   readonly mayRestart: boolean;
   readonly restartCommand: readonly string[];

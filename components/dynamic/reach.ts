@@ -32,7 +32,7 @@ interface Patience {
 
 /**
  * One connection for all of `work`.
- * @param patience waits for a machine that is booting; left out, the first failure counts
+ * @param patience waits for a machine that is booting; if omitted, the first failure counts
  * @throws Error without a connection, with fact and remedy
  */
 export async function withConnection<T>(

@@ -140,7 +140,7 @@ function chooseKey(keys: readonly string[]): string {
 }
 
 export interface KeyInputs {
-  /** Left out, a pair is generated. Secret. */
+  /** If omitted, a pair is generated. Secret. */
   readonly existing?: string;
   /** For `existing`. Secret. */
   readonly passphrase?: string;

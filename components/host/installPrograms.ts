@@ -16,7 +16,7 @@ export interface ProgramsWanted {
   readonly directories: { readonly config: string };
   /** How Node.js gets there; left out if the host's own is used. */
   readonly bringsNode?: NodeInput;
-  /** The required PostgreSQL; left out, any. */
+  /** The required PostgreSQL; if omitted, any. */
   readonly postgres?: PostgresInput;
   /** We create them and, once empty, remove them. */
   readonly directoriesToMake: readonly DesiredDirectory[];

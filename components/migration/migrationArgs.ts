@@ -45,7 +45,7 @@ export interface MigrationServerArgs {
   /** `access` of a CnpgCluster or a CnpgBackup; with `enableSuperuserAccess`, or other credentials here. */
   cluster?: ClusterAccess;
   /**
-   * Name, address, or socket directory by which the other side reaches it. Left out: for the host that the migration
+   * Name, address, or socket directory by which the other side reaches it. If omitted, for the host that the migration
    * runs on, its own socket; for a cluster, its service for writes.
    */
   address?: pulumi.Input<string>;
@@ -55,15 +55,15 @@ export interface MigrationServerArgs {
   user?: pulumi.Input<string>;
   /** Database for server-wide queries. @default "postgres" */
   database?: pulumi.Input<string>;
-  /** How the connection is encrypted. Left out, `verify-full` with a certificate of the authority, else `require`. */
+  /** How the connection is encrypted. If omitted, `verify-full` with a certificate of the authority, else `require`. */
   sslMode?: pulumi.Input<MigrationSslMode>;
   /** Goes into a file that is removed with the step, or into a Secret; never into a command line. */
   password?: pulumi.Input<string>;
-  /** Instead, for a Job, a Secret in its namespace. Left out, `<cluster>-superuser` of a cluster. */
+  /** Instead, for a Job, a Secret in its namespace. If omitted, `<cluster>-superuser` of a cluster. */
   passwordSecret?: KeyRef;
   /** PEM text: certificate of the authority. */
   ca?: pulumi.Input<string>;
-  /** Instead, for a Job, a Secret in its namespace. Left out, `<cluster>-ca` of a cluster. */
+  /** Instead, for a Job, a Secret in its namespace. If omitted, `<cluster>-ca` of a cluster. */
   caSecret?: KeyRef;
 }
 
@@ -76,7 +76,7 @@ export interface MigrationWorkloadArgs {
   kind: WorkloadKind;
   /** Name of the object. */
   name: pulumi.Input<string>;
-  /** Its namespace. Left out, that of the Jobs. @plain which Roles exist */
+  /** Its namespace. If omitted, that of the Jobs. @plain which Roles exist */
   namespace?: string;
 }
 
@@ -84,7 +84,7 @@ export interface MigrationWorkloadArgs {
 export interface MigrationSecretArgs {
   /** Name of the Secret. */
   name: pulumi.Input<string>;
-  /** Its namespace. Left out, that of the Jobs. @plain which Roles exist */
+  /** Its namespace. If omitted, that of the Jobs. @plain which Roles exist */
   namespace?: string;
   /** Their new values; other keys stay. @example { host: "orders-rw.db" } */
   values: { [key: string]: pulumi.Input<string> };
@@ -112,9 +112,9 @@ export interface MigrationArgs {
   workloads?: MigrationWorkloadArgs[];
   secrets?: MigrationSecretArgs[];
   units?: MigrationUnitsArgs[];
-  /** Namespace of the Jobs. Left out, that of the cluster that is the target, else the source. */
+  /** Namespace of the Jobs. If omitted, that of the cluster that is the target, else the source. */
   namespace?: pulumi.Input<string>;
-  /** Databases to move. Left out, all. */
+  /** Databases to move. If omitted, all. */
   databases?: pulumi.Input<pulumi.Input<string>[]>;
   /** Databases that stay behind. */
   excludedDatabases?: pulumi.Input<pulumi.Input<string>[]>;
@@ -135,22 +135,22 @@ export interface MigrationArgs {
   /** Databases at a time. @default 2 */
   processMax?: pulumi.Input<number>;
   /**
-   * Drill that a target cluster declares: made now, with the newest backup. For a host, left out.
+   * Drill that a target cluster declares: run now, with the newest backup. Not for a host.
    * @plain which of the target's drills is made
    */
   drill?: string;
   /**
-   * On a host: the directory of `pg_dump`, `psql` and the target's server. Left out, the packages' usual directories.
+   * On a host: the directory of `pg_dump`, `psql` and the target's server. If omitted, the packages' usual directories.
    */
   binDirectory?: pulumi.Input<string>;
   /**
-   * Image with `pg_dump` and `psql`, of the target's version or newer, for Jobs; with glibc. Left out, CloudNativePG's
+   * Image with `pg_dump` and `psql`, of the target's version or newer, for Jobs; with glibc. If omitted, CloudNativePG's
    * newest that this package knows. A new one repeats plan, copy and comparison in stages `plan` and `copy`, and
    * nothing later.
    */
   image?: pulumi.Input<string>;
   /**
-   * The plugin whose runtime the Jobs run. Left out, a ConfigMap carries the installed package's, which adds 3 MB to
+   * The plugin whose runtime the Jobs run. If omitted, a ConfigMap carries the installed package's, which adds 3 MB to
    * the stack's state.
    * @example plugin.ref
    */

@@ -24,7 +24,7 @@ import { given } from "../plan/model/given";
 export interface MonitoringObjectsArgs {
   /** Namespace of the objects. */
   namespace: pulumi.Input<string>;
-  /** Name of the objects. Left out, the name of the component. */
+  /** Name of the objects. If omitted, the name of the component. */
   name?: pulumi.Input<string>;
   /**
    * Creates a PrometheusRule; the Prometheus operator's definition must exist. @default true
@@ -35,7 +35,7 @@ export interface MonitoringObjectsArgs {
   ruleLabels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** Creates a ConfigMap that Grafana's sidecar reads. @default true @plain whether the ConfigMap exists */
   dashboard?: boolean;
-  /** Labels that the sidecar requires. @default { grafana_dashboard: "1" } */
+  /** Labels by which Grafana's sidecar finds the ConfigMap. @default { grafana_dashboard: "1" } */
   dashboardLabels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /**
    * Annotations of the ConfigMap: the folder that Grafana's sidecar puts the dashboard in.
@@ -50,7 +50,7 @@ export interface MonitoringArgs {
    * @example [ledger.topology, orders.topology]
    */
   topologies: pulumi.Input<string>[];
-  /** Creates Kubernetes objects. Left out, there are only the outputs. */
+  /** Creates Kubernetes objects. If omitted, there are only the outputs. */
   kubernetes?: MonitoringObjectsArgs;
   /**
    * Additional matchers for a database's series, by its name: for two hosts with equal stanza names.
@@ -59,7 +59,7 @@ export interface MonitoringArgs {
   selectors?: { [database: string]: pulumi.Input<string> };
   /** Labels of every alert, for the routes of Alertmanager. @example { team: "databases" } */
   alertLabels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
-  /** Address of your own text about the alerts; the name of an alert in lower case is added after `#`. */
+  /** URL of your own page about the alerts; each alert's name is appended after `#` in lower case. */
   runbookUrl?: pulumi.Input<string>;
   /** Title of the dashboard. @default "PostgreSQL backups" */
   title?: pulumi.Input<string>;

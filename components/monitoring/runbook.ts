@@ -17,7 +17,7 @@ export interface RunbookArgs {
   /** Output `topology` of each database. @example [ledger.topology, orders.topology] */
   topologies: pulumi.Input<string>[];
   /**
-   * Role to its holder and contact. Incident Lead, Restore Operator and Comms Lead exist without a name; you may add
+   * Holder and contact of each role. Incident Lead, Restore Operator and Comms Lead exist without a name; you may add
    * others.
    * @example { "Incident Lead": "Ada, +49 30 1234" }
    */
@@ -27,9 +27,8 @@ export interface RunbookArgs {
   /** Interval of external status messages. @default 30 */
   externalMinutes?: pulumi.Input<number>;
   /**
-   * Drills' measurements, by database name: the text of `pgbackstop status --output=json`, or of
-   * `pgbackstop drill --output=json`. Each figure is shown with its time. Left out, the runbook names the command that
-   * prints it.
+   * Drills' measurements, by database name: the text of `pgbackstop status --output=json`, or of `pgbackstop drill
+   * --output=json`. The runbook shows each figure with its time. If omitted, it names the command that prints them.
    * @example { ledger: readFileSync("ledger.json", "utf8") }
    */
   measured?: { [database: string]: pulumi.Input<string> };

@@ -28,13 +28,13 @@ import { given } from "../plan/model/given";
 /** A bucket to make. */
 export interface B2NewBucket {
   /**
-   * 6 to 63 lower-case letters, digits, dots and hyphens; no other customer of Backblaze has the same.
+   * Name of the bucket: 6 to 63 lower-case letters, digits, dots and hyphens, unique at Backblaze.
    * @example "acme-orders-pg"
    */
   name: pulumi.Input<string>;
   /**
-   * True deletes every backup with the bucket, once it is neither protected nor retained. It must be set by an update
-   * before that one.
+   * True deletes every backup with the bucket, once it is neither protected nor retained. Set it in an earlier update
+   * than the destroy.
    * @default false
    */
   forceDestroy?: pulumi.Input<boolean>;
@@ -80,7 +80,7 @@ export interface B2NewKeys {
    */
   recovery?: boolean;
   /**
-   * Any text; a new one creates new keys, and deletes the old ones once all users have the new ones.
+   * Any text. A new text creates new keys, and deletes the old ones once every database has the new ones.
    * @example "2026-11"
    */
   rotationTrigger?: pulumi.Input<string>;
@@ -88,7 +88,7 @@ export interface B2NewKeys {
 
 /** Existing keys. The master key does not work: B2's S3 interface refuses it. */
 export interface B2ExistingKeys {
-  /** Needs listBuckets, listFiles, readFiles and writeFiles on this bucket, and nothing else. */
+  /** Id of the key. It needs listBuckets, listFiles, readFiles and writeFiles on this bucket, and nothing else. */
   applicationKeyId: pulumi.Input<string>;
   /** Secret. */
   applicationKey: pulumi.Input<string>;
@@ -113,7 +113,7 @@ export interface B2RepositoryArgs {
   path?: pulumi.Input<string>;
   /** The databases' keys. @default a separate key of this repository, created here */
   credentials?: B2CredentialsChoice;
-  /** Client-side encryption: Backblaze sees neither contents nor names of tables. Leaving it out is a warning. */
+  /** Client-side encryption: Backblaze sees neither contents nor names of tables. Omitting it is a warning. */
   cipher?: CipherRef;
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
@@ -145,7 +145,7 @@ export interface B2RepositoryArgs {
    * @plain whether the preview refuses a lock that nobody can end
    */
   acceptIrreversible?: boolean;
-  /** Average stored amount, for `monthlyCostUsd`. Versions that can be restored count too. */
+  /** Expected average size in the bucket, for `monthlyCostUsd`. Versions that can be restored count too. */
   expectedStoredGiB?: pulumi.Input<number>;
 }
 
@@ -185,7 +185,7 @@ export class B2Repository extends pulumi.ComponentResource {
   public readonly location: pulumi.Output<string>;
   /** Host name of the S3 interface, for restores: `s3.eu-central-003.backblazeb2.com`. */
   public readonly endpoint: pulumi.Output<string>;
-  /** Address for a restore elsewhere. */
+  /** Endpoint URL for a restore elsewhere. */
   public readonly restoreEndpoint: pulumi.Output<string>;
   /** `eu-central-003` */
   public readonly region: pulumi.Output<string>;
@@ -195,7 +195,7 @@ export class B2Repository extends pulumi.ComponentResource {
   public readonly readerTarget?: RepositoryTarget;
   /** Secret. Can delete versions that are not locked; no target has it. Set with `credentials.create.recovery`. */
   public readonly recoveryCredentials?: S3Credentials;
-  /** US dollars a month for keeping `expectedStoredGiB`. */
+  /** Price in US dollars a month of keeping `expectedStoredGiB`. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
   /** Day of that price. */
   public readonly pricesAsOf?: pulumi.Output<string>;

@@ -38,7 +38,7 @@ import { given } from "../plan/model/given";
 export const R2Jurisdiction = { Default: "default", Eu: "eu", FedRamp: "fedramp", Us: "us" } as const;
 export type R2Jurisdiction = (typeof R2Jurisdiction)[keyof typeof R2Jurisdiction];
 
-/** A wish, not a guarantee, and effective only when a name is first used. */
+/** A hint, not a guarantee; it only counts when a bucket name is first used. */
 export const R2Location = {
   AsiaPacific: "apac",
   EasternEurope: "eeur",
@@ -89,7 +89,7 @@ export interface R2NewTokens {
    */
   reader?: boolean;
   /**
-   * Any text; a new one creates new tokens, and deletes the old ones once all users have the new ones.
+   * Any text. A new text creates new tokens, and deletes the old ones once every database has the new ones.
    * @example "2026-11"
    */
   rotationTrigger?: pulumi.Input<string>;
@@ -133,7 +133,7 @@ export interface R2RepositoryArgs {
   path?: pulumi.Input<string>;
   /** The databases' keys. @default a separate token of this repository, created here */
   credentials?: R2CredentialsChoice;
-  /** Client-side encryption: Cloudflare sees neither contents nor names of tables. Leaving it out is a warning. */
+  /** Client-side encryption: Cloudflare sees neither contents nor names of tables. Omitting it is a warning. */
   cipher?: CipherRef;
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
@@ -144,11 +144,11 @@ export interface R2RepositoryArgs {
    */
   encrypt?: boolean;
   /**
-   * Not possible on R2, and refused with the reason: give another repository the locks.
+   * R2 cannot lock objects, so this is refused: lock another repository.
    * @plain whether the preview refuses the repository
    */
   immutableDays?: number;
-  /** Average stored amount, for `monthlyCostUsd`. */
+  /** Expected average size in the bucket, for `monthlyCostUsd`. */
   expectedStoredGiB?: pulumi.Input<number>;
 }
 
@@ -193,13 +193,13 @@ export class R2Repository extends pulumi.ComponentResource {
   public readonly location: pulumi.Output<string>;
   /** Host name of the S3 interface, which includes the jurisdiction. */
   public readonly endpoint: pulumi.Output<string>;
-  /** Address for a restore elsewhere; region `auto`. */
+  /** Endpoint URL for a restore elsewhere; the region is `auto`. */
   public readonly restoreEndpoint: pulumi.Output<string>;
   /** Secret. Read-only; set with `credentials.create.reader`. */
   public readonly readerCredentials?: S3Credentials;
   /** The repository with the reader's token, for a host with `restoreOnly`; set with `credentials.create.reader`. */
   public readonly readerTarget?: RepositoryTarget;
-  /** US dollars a month for keeping `expectedStoredGiB`, without calls. */
+  /** Price in US dollars a month of keeping `expectedStoredGiB`, without calls. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
   /** Day of that price. */
   public readonly pricesAsOf?: pulumi.Output<string>;

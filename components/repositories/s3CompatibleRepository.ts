@@ -48,22 +48,22 @@ export interface S3CompatibleRepositoryArgs {
   bucket: S3BucketArgs;
   /** Host name, without `https://` and port. @example "s3.example.net" */
   endpoint: pulumi.Input<string>;
-  /** Region that requests are signed for. @example "us-east-1" */
+  /** Region for which requests are signed. @example "us-east-1" */
   region: pulumi.Input<string>;
   /** Port of the store. @default 443 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
-  /** Bucket in the host name or in the path of the address. Left out, the usual style of the provider (`quirks`). */
+  /** Bucket in the host name or in the path of the address. If omitted, the usual style of the provider (`quirks`). */
   uriStyle?: pulumi.Input<UriStyle>;
   /**
    * File on the database's host with the trusted certificates, for a private authority.
    * @example "/etc/ssl/private-ca.pem"
    */
   caFile?: pulumi.Input<string>;
-  /** The provider's differences; left out, guessed from the endpoint. */
+  /** The provider's differences; if omitted, guessed from the endpoint. */
   quirks?: pulumi.Input<S3Quirks>;
   /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
   path?: pulumi.Input<string>;
-  /** Client-side encryption: the provider sees neither contents nor keys. Leaving it out is a warning. */
+  /** Client-side encryption: the provider sees neither contents nor keys. Omitting it is a warning. */
   cipher?: CipherRef;
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
@@ -78,7 +78,7 @@ export interface S3CompatibleRepositoryArgs {
    * @default true for providers with their own data centres, else unknown
    */
   offSite?: pulumi.Input<boolean>;
-  /** Average stored amount, for `monthlyCostUsd`. */
+  /** Expected average size in the bucket, for `monthlyCostUsd`. */
   expectedStoredGiB?: pulumi.Input<number>;
 }
 
@@ -115,9 +115,9 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
   public readonly readerTarget?: RepositoryTarget;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
-  /** Address for a restore elsewhere. */
+  /** Endpoint URL for a restore elsewhere. */
   public readonly restoreEndpoint: pulumi.Output<string>;
-  /** US dollars a month for keeping `expectedStoredGiB`; set for providers with a known price. */
+  /** Price in US dollars a month of keeping `expectedStoredGiB`; set for providers with a known price. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
   /** Day of that price. */
   public readonly pricesAsOf?: pulumi.Output<string>;

@@ -70,7 +70,7 @@ export class S3Repository extends pulumi.ComponentResource {
   public readonly location: pulumi.Output<string>;
   /** Host name of the S3 interface: `s3.eu-central-1.amazonaws.com`. */
   public readonly endpoint: pulumi.Output<string>;
-  /** Address for a restore elsewhere. */
+  /** Endpoint URL for a restore elsewhere. */
   public readonly restoreEndpoint: pulumi.Output<string>;
   /** Rights of the writer of backups, as JSON text of a policy. */
   public readonly writerPolicy: pulumi.Output<string>;
@@ -86,7 +86,7 @@ export class S3Repository extends pulumi.ComponentResource {
   public readonly readerTarget?: RepositoryTarget;
   /** Secret. Can delete versions that are not locked; no target has it. Set with `credentials.create.recovery`. */
   public readonly recoveryCredentials?: S3Credentials;
-  /** US dollars a month for keeping `expectedStoredGiB`, without calls and restores. */
+  /** Price in US dollars a month of keeping `expectedStoredGiB`, without calls and restores. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
   /** Day of that price. */
   public readonly pricesAsOf?: pulumi.Output<string>;

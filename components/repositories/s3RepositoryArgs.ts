@@ -4,14 +4,11 @@ import type { BucketFacts, CipherRef, LockMode, SecretRef } from "./target";
 
 /** A bucket to make. */
 export interface S3NewBucket {
-  /**
-   * 3 to 63 lower-case letters, digits and hyphens; no other customer of Amazon has the same.
-   * @example "acme-orders-pg"
-   */
+  /** Name of the bucket: 3 to 63 lower-case letters, digits and hyphens, unique at Amazon. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
   /**
-   * True deletes every backup with the bucket, once it is neither protected nor retained. It must be set by an update
-   * before that one.
+   * True deletes every backup with the bucket, once it is neither protected nor retained. Set it in an earlier update
+   * than the destroy.
    * @default false
    */
   forceDestroy?: pulumi.Input<boolean>;
@@ -59,7 +56,7 @@ export interface S3NewKeys {
    */
   recovery?: boolean;
   /**
-   * Any text; a new one creates new keys, and deletes the old ones once all users have the new ones.
+   * Any text. A new text creates new keys, and deletes the old ones once every database has the new ones.
    * @example "2026-11"
    */
   rotationTrigger?: pulumi.Input<string>;
@@ -100,7 +97,7 @@ export interface S3Role {
 /** The role of the machine (EC2). */
 export interface S3InstanceRole {
   /**
-   * Name of an existing role, which gets the writer's policy. Left out, nothing is created: attach `writerPolicy`
+   * Name of an existing role, which gets the writer's policy. If omitted, nothing is created: attach `writerPolicy`
    * yourself.
    */
   roleName?: pulumi.Input<string>;
@@ -137,7 +134,7 @@ export interface S3RepositoryArgs {
   path?: pulumi.Input<string>;
   /** How databases sign in. @default a separate user of this repository with a key, created here */
   credentials?: S3CredentialsChoice;
-  /** Client-side encryption: Amazon sees neither contents nor names of tables. Leaving it out is a warning. */
+  /** Client-side encryption: Amazon sees neither contents nor names of tables. Omitting it is a warning. */
   cipher?: CipherRef;
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
@@ -176,6 +173,6 @@ export interface S3RepositoryArgs {
    * @default Amazon's own key (SSE-S3)
    */
   kmsKeyArn?: pulumi.Input<string>;
-  /** Average stored amount, for `monthlyCostUsd`. Versions that can be restored count too. */
+  /** Expected average size in the bucket, for `monthlyCostUsd`. Versions that can be restored count too. */
   expectedStoredGiB?: pulumi.Input<number>;
 }

@@ -36,9 +36,9 @@ export interface SftpRepositoryArgs {
   privateKey?: pulumi.Input<string>;
   /** Secret. Only for an encrypted private key. */
   privateKeyPassphrase?: pulumi.Input<string>;
-  /** True if the server survives the loss of the database's site. Left out, unknown. */
+  /** True if the server survives the loss of the database's site. If omitted, unknown. */
   offSite?: pulumi.Input<boolean>;
-  /** Client-side encryption: the server sees neither contents nor keys. Leaving it out is a warning. */
+  /** Client-side encryption: the server sees neither contents nor keys. Omitting it is a warning. */
   cipher?: CipherRef;
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in

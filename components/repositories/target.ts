@@ -1,5 +1,5 @@
 /**
- * A repository's location from a database's view: output of the repository components, and `at` of a database's
+ * The location of a repository, as databases see it: output of the repository components, and `at` of a database's
  * repository.
  */
 import type * as pulumi from "@pulumi/pulumi";
@@ -46,7 +46,7 @@ export interface S3Credentials {
 }
 
 /**
- * An existing Kubernetes Secret, or one from `RepositorySecret`, and the names of its keys. In the cluster's namespace.
+ * An existing Kubernetes Secret in the cluster's namespace, or one from `RepositorySecret`, and the names of its keys.
  */
 export interface SecretRef {
   /** Name of the Secret. */
@@ -57,9 +57,9 @@ export interface SecretRef {
   secretAccessKeyKey?: pulumi.Input<string>;
   /** Key that holds the session token; only for temporary credentials. */
   sessionTokenKey?: pulumi.Input<string>;
-  /** Key that holds the passphrase of client-side encryption, if it does. */
+  /** Key that holds the passphrase of client-side encryption, if there is one. */
   passphraseKey?: pulumi.Input<string>;
-  /** Key that holds the region, if it does; for Barman. */
+  /** Key that holds the region, if there is one; for Barman. */
   regionKey?: pulumi.Input<string>;
 }
 
@@ -93,7 +93,7 @@ export type S3KeyType = (typeof S3KeyType)[keyof typeof S3KeyType];
  * existing bucket omitted ones count as unknown.
  */
 export interface BucketFacts {
-  /** Overwritten or deleted objects survive as versions. */
+  /** True if overwritten or deleted objects survive as versions. */
   versioning?: pulumi.Input<boolean>;
   /** Days for which nobody can remove stored objects (object lock). */
   immutableDays?: pulumi.Input<number>;
@@ -101,7 +101,7 @@ export interface BucketFacts {
   lockMode?: pulumi.Input<string>;
   /** Days for which overwritten or deleted versions are kept. */
   undeleteDays?: pulumi.Input<number>;
-  /** Storage class. Left out: the provider's standard class. */
+  /** Storage class. If omitted, the provider's standard class. */
   storageClass?: pulumi.Input<string>;
   /** Age in days at which the bucket's rules remove current objects. Destroys backups: refused. */
   expireLiveDays?: pulumi.Input<number>;
@@ -113,9 +113,9 @@ export interface S3Location {
   bucket: pulumi.Input<string>;
   /** Host name, without scheme and port. */
   endpoint: pulumi.Input<string>;
-  /** Region that requests are signed for. */
+  /** Region for which requests are signed. */
   region: pulumi.Input<string>;
-  /** Port of the store. Left out, 443. @minimum 1 @maximum 65535 */
+  /** Port of the store. If omitted, 443. @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   uriStyle?: pulumi.Input<UriStyle>;
   /** File with the certificate of a private authority. */
@@ -134,7 +134,7 @@ export interface S3Location {
 export interface SftpLocation {
   /** Name or address of the server. */
   host: pulumi.Input<string>;
-  /** Port of the server. Left out, 22. @minimum 1 @maximum 65535 */
+  /** Port of the server. If omitted, 22. @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Account on the server. */
   user: pulumi.Input<string>;
@@ -142,7 +142,7 @@ export interface SftpLocation {
   hostKey?: pulumi.Input<string>;
   /** Instead, the SHA-256 fingerprint of that key. */
   hostFingerprint?: pulumi.Input<string>;
-  /** Secret. Left out if the host already has it (`secretFiles` of the database). */
+  /** Private key. Secret. Absent if the host already has it (`secretFiles` of the database). */
   privateKey?: pulumi.Input<string>;
   /** Secret. */
   privateKeyPassphrase?: pulumi.Input<string>;
@@ -154,11 +154,11 @@ export interface RepositoryTarget {
   name: string;
   /** Directory, or key prefix in the bucket. */
   path: pulumi.Input<string>;
-  /** For directories: true refuses to write when nothing is mounted there. */
+  /** For directories: true refuses writes while nothing is mounted there. */
   requireMount?: pulumi.Input<boolean>;
   /**
-   * True if the copies survive the loss of the database's site. Left out, vendors' buckets are off-site and directories
-   * are not.
+   * True if the copies survive the loss of the database's site. If omitted, vendors' buckets are off-site and
+   * directories are not.
    */
   offSite?: pulumi.Input<boolean>;
   /** The bucket, for object stores. */
@@ -167,10 +167,7 @@ export interface RepositoryTarget {
   sftp?: SftpLocation;
   /** Client-side encryption. */
   cipher?: CipherRef;
-  /**
-   * True for read-only keys: for hosts that restore and write nothing. Comes from `readerTarget` of a repository
-   * component.
-   */
+  /** True for read-only keys, which hosts that only restore use. `readerTarget` of a repository component sets it. */
   readOnly?: pulumi.Input<boolean>;
   /**
    * False if nothing of the location itself is secret, only keys and passphrase. The repository components set it. A

@@ -243,7 +243,8 @@ function checkAttachment({ database, definition }: ClusterPlan): Finding[] {
   const engine = engineOf(database.engine);
   if (definition.replacesBarmanObjectStore && !engine.own) {
     const fact = `the runtime makes that change, and ${engine.title} does not bring it`;
-    const hint = 'use engine "runtime", or change the Cluster by hand (docs/kubernetes/engines.md, From barmanObjectStore)';
+    const hint =
+      'use engine "runtime", or change the Cluster by hand (docs/kubernetes/engines.md, From barmanObjectStore)';
     return [finding("PB044", "replaceBarmanObjectStore", fact, hint)];
   }
   const { operatorVersion } = database;

@@ -20,7 +20,7 @@ export interface EngineContext {
   readonly secrets: RepositorySecrets;
   readonly schedules: ScheduleOptions;
   readonly runtime: DeployedRuntime;
-  /** The plugin's name from its installation; left out, the engine's own. */
+  /** The plugin's name from its installation; if omitted, the engine's own. */
   readonly pluginName?: string | undefined;
   /** Only which objects exist, and their plain fields: texts are left out, because values may be markers. */
   readonly isOutline: boolean;

@@ -14,7 +14,7 @@ const NOTIFY_FILE = "notify.json";
 
 export interface ScheduledJob {
   readonly name: string;
-  /** ServiceAccount in the namespace; left out, the Job does not call Kubernetes. */
+  /** ServiceAccount in the namespace; if omitted, the Job does not call Kubernetes. */
   readonly account?: string;
   /** Five fields. */
   readonly cron: string;

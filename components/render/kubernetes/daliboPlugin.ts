@@ -16,9 +16,9 @@ const WATCH = ["get", "list", "watch"];
 const USER = 10001;
 
 export interface DaliboPlan extends Pick<PluginPlan, "namespace" | "placement" | "serviceName" | "replicas"> {
-  /** Left out, those of its own manifest. */
+  /** If omitted, those of its own manifest. */
   readonly images: { readonly controller?: string; readonly sidecar?: string; readonly exporter?: string };
-  /** Of the controller; left out, none is requested. */
+  /** Of the controller; if omitted, none is requested. */
   readonly cpu?: string | undefined;
   readonly memory?: string | undefined;
 }

@@ -49,7 +49,7 @@ export interface GitopsFile {
     readonly image?: string;
     readonly runtimeImage?: string;
     readonly podPlacement?: PodPlacement;
-    /** Certificates by cert-manager; left out, you create the two Secrets. */
+    /** Certificates by cert-manager; if omitted, you create the two Secrets. */
     readonly certManager?: boolean;
   };
   /** By name. */
