@@ -144,7 +144,7 @@ export interface MigrationArgs {
    */
   binDirectory?: pulumi.Input<string>;
   /**
-   * Image with `pg_dump` and `psql`, of the target's version or newer, for Jobs; with glibc. If omitted, CloudNativePG's
+   * Image with glibc, `pg_dump` and `psql` of the target's version or newer, for Jobs. If omitted, CloudNativePG's
    * newest that this package knows. A new one repeats plan, copy and comparison in stages `plan` and `copy`, and
    * nothing later.
    */

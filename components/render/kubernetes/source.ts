@@ -20,7 +20,7 @@ export function recoverySource(context: EngineContext, source: SourcePlan): Reco
   return { plugin: inThePast(plugin, source, database.repositories), objects: objects.map(asSource) };
 }
 
-/** The parameters of the plugin's recovery (docs/kubernetes/plugin.md); rules make sure that it reads one repository. */
+/** Parameters of the plugin's recovery (docs/kubernetes/plugin.md). Rules make sure that it reads one repository. */
 function inThePast(
   plugin: PluginEntry,
   { repositoryTargetTime }: SourcePlan,
