@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { configDefaults, defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { protoModule } from "./tools/parts/build/proto";
+import { NIGHTLY } from "./tools/parts/nightly";
 import { EXCLUDED_VARIABLE, projectsOf, TIERS, type Tier } from "./tools/parts/tiers";
 
 const EXCLUDED = (process.env[EXCLUDED_VARIABLE] ?? "").split(",").filter((file) => file !== "");
@@ -26,6 +27,9 @@ function projectsOfTier(tier: Tier, position: number): TestProjectInlineConfigur
     projects.push({ name: isolatedName, include: [...isolated], exclude: [], isolate: true });
   return projects.map((project) => configOf(project, tier, position));
 }
+
+/** The nightly form does more in one test, and often beside other work. */
+const NIGHTLY_FACTOR = 4;
 
 /** As the build does it. */
 const protoFiles = {
@@ -53,7 +57,7 @@ function configOf(
       setupFiles: "test/harness/endOfFile.ts",
       maxWorkers: filesAtOnce,
       sequence: { groupOrder: position },
-      testTimeout: testTimeoutMs,
+      testTimeout: NIGHTLY ? NIGHTLY_FACTOR * testTimeoutMs : testTimeoutMs,
       hookTimeout: testTimeoutMs,
       teardownTimeout: 60_000,
       // Where a test names none: vitest's second is less than a busy machine may need.
