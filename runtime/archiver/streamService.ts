@@ -39,7 +39,7 @@ const STANDBY_MS = 5000;
 
 /** Further conditions of a cluster's sidecar. */
 export interface StreamConditions extends Pick<StreamParts, "isStandby" | "prepare" | "requireOwn"> {
-  /** Who sets what commits wait for; absent where this process does. */
+  /** What manages `synchronous_standby_names`; absent if this process does. */
   readonly setBy?: string;
 }
 

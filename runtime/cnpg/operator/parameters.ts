@@ -12,7 +12,7 @@ export interface PluginParameters {
   readonly configMap: string;
   /** ConfigMap with the runtime; undefined if the image contains it, or the plugin serves it. */
   readonly bundle: string | undefined;
-  /** The runtime that runs, and the plugin's URL, empty with `bundle`; undefined for what `bundle` or the image has. */
+  /** SHA-256 and URL of the runtime; the URL is empty with `bundle`. Undefined if `bundle` or the image carries it. */
   readonly runtime: { readonly sha256: string; readonly url: string } | undefined;
   /** Image of Node, with the runtime or without. */
   readonly image: string;
@@ -27,7 +27,7 @@ export interface PluginParameters {
   /** For a recovery: the repository to read, and the newest segment to use, as {@link NEWEST_WAL}. */
   readonly repoIndex: number | undefined;
   readonly newestWal: string | undefined;
-  /** The time that shows it as it was. */
+  /** Read the repository as of this time. */
   readonly repositoryTargetTime: string | undefined;
   /** Names and quantities of `resources`, unchanged. */
   readonly requests: Readonly<Record<string, string>>;

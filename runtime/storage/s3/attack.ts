@@ -1,7 +1,7 @@
 /**
- * Does to every file of one prefix of a bucket what a thief with this key would do, then reads the prefix as it was
- * before. Only the prefix is changed: every object is below it, and what concerns the whole bucket is asked with a text
- * that no service can carry out, so that only the right to ask shows.
+ * Attacks every file of one prefix of a bucket as a thief with this key would, then reads the prefix as it was before.
+ * Only the prefix changes: every object is below it, and bucket-wide calls send an invalid body, so only authorisation
+ * is tested.
  */
 import type { Clock } from "../../base/clock";
 import { assert, isError, toBackupError } from "../../base/errors";
