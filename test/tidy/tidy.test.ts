@@ -34,6 +34,7 @@ const root = projectFolder();
 const files = readTextFiles(root).filter((file) => !GENERATED.has(file.path));
 const sources = readSources(root);
 const paths = sources.map((source) => source.path);
+const linesOf = (text: string): number => text.split("\n").length - 1;
 const isThere = (path: string): boolean => existsSync(join(root, path));
 const imports = sources.flatMap((source) => importsOf(source, root));
 
@@ -139,6 +140,11 @@ describe("every document", () => {
 
   test("has one title and links that lead somewhere", () => {
     expect(documents.flatMap((file) => checkDocument(file, read))).toEqual([]);
+  });
+
+  test("answers one question on each page about hosts and clusters", () => {
+    const long = documents.filter(({ path, text }) => /^docs\/(hosts|kubernetes)\b/.test(path) && linesOf(text) > 200);
+    expect(long.map(({ path, text }) => `${path}: ${linesOf(text)} lines, the limit is 200`)).toEqual([]);
   });
 
   test("places functions in files that have them", () => {
