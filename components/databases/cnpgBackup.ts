@@ -38,17 +38,17 @@ import type { ClusterAccess, ClusterBackupArgs, ClusterLikeArgs, RecoveryArgs, V
 export interface CnpgBackupArgs extends ClusterBackupArgs {
   /** Name of the Cluster, which may come from the resource that creates it. */
   clusterName: pulumi.Input<string>;
-  /** Its number of instances, for the topology of copies. @default 1 @minimum 1 */
+  /** Number of instances, for the topology. @default 1 @minimum 1 */
   instances?: pulumi.Input<number>;
   /**
-   * True if the Cluster has `walStorage`: the record of missing WAL is kept there.
+   * True if the Cluster has `walStorage`: the sidecar keeps the record of missing WAL there.
    * @default false
    * @plain whether copies have a volume for WAL
    */
   hasWalStorage?: boolean;
   /**
-   * Takes the fields that this component sets over from their present managers. Of `spec.plugins` that removes other
-   * plugins of the Cluster. False fails the update, and the preview where it can tell, if somebody else has set them.
+   * Takes over the fields that this component sets from their present managers. For `spec.plugins` that removes the
+   * Cluster's other plugins. False fails the update, and if possible the preview, if another manager has set them.
    * @default false
    */
   takeOverPlugins?: pulumi.Input<boolean>;
@@ -87,17 +87,19 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
  * ```
  */
 export class CnpgBackup extends pulumi.ComponentResource {
-  /** Name of the Cluster. Waits for its archiver. */
+  /** Name of the Cluster. Resolves when its archiver is set. */
   public readonly clusterName: pulumi.Output<string>;
-  /** For `BackupNow`. Waits for the cluster. */
+  /** Pass this to `BackupNow`. Resolves when the cluster exists. */
   public readonly access: ClusterAccess;
-  /** For a host that makes the drills declared as `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
+  /**
+   * For a host that runs the drills declared with `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`.
+   */
   public readonly drilled: DrilledDatabase;
   /** Location of its backups, for a `CnpgRestore`: `{ ...legacy.like, source: { ...legacy.source, target } }`. */
   public readonly source: RecoveryArgs;
   /**
-   * For copies too: image and volumes, as the existing Cluster has them. Parameters, libraries, extensions and
-   * tablespaces are yours to repeat.
+   * What a copy needs to start: image and volumes of the existing Cluster. Repeat its parameters, libraries, extensions
+   * and tablespaces yourself.
    */
   public readonly like: ClusterLikeArgs;
   /** Host name for reading and writing, inside Kubernetes: the primary. */

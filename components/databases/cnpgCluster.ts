@@ -64,18 +64,20 @@ import { given } from "../plan/model/given";
  * ```
  */
 export class CnpgCluster extends pulumi.ComponentResource {
-  /** Name of the Cluster. Waits for it. */
+  /** Name of the Cluster. Resolves when it exists. */
   public readonly clusterName: pulumi.Output<string>;
-  /** For `BackupNow`. Waits for the cluster. */
+  /** Pass this to `BackupNow`. Resolves when the cluster exists. */
   public readonly access: ClusterAccess;
-  /** For a host that makes the drills declared as `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
+  /**
+   * For a host that runs the drills declared with `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`.
+   */
   public readonly drilled: DrilledDatabase;
   /**
    * Location of its backups, for copies (`CnpgRestore`, replica clusters):
    * `{ ...orders.like, source: { ...orders.source, target } }`.
    */
   public readonly source: RecoveryArgs;
-  /** For copies too: image, extensions, libraries, parameters and volumes, which the data need to start. */
+  /** What a copy needs to start: image, extensions, libraries, parameters and volumes. */
   public readonly like: ClusterLikeArgs;
   /** Name of the cluster in the repositories. */
   public readonly stanza: pulumi.Output<string>;

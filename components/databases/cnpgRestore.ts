@@ -34,15 +34,15 @@ export interface CnpgRestoreArgs extends Omit<CnpgClusterArgs, "repositories"> {
  * ```
  */
 export class CnpgRestore extends pulumi.ComponentResource {
-  /** Name of the Cluster. Waits for it. */
+  /** Name of the Cluster. Resolves when it exists. */
   public readonly clusterName: pulumi.Output<string>;
-  /** For `BackupNow`. Waits for the cluster. */
+  /** Pass this to `BackupNow`. Resolves when the cluster exists. */
   public readonly access: ClusterAccess;
-  /** For a host that makes the drills declared as `elsewhere`; see CnpgCluster. */
+  /** For a host that runs the drills declared with `elsewhere`; see CnpgCluster. */
   public readonly drilled: DrilledDatabase;
   /** Location of its own backups, for copies of it; see CnpgCluster. */
   public readonly source: RecoveryArgs;
-  /** For copies too; see CnpgCluster. */
+  /** What a copy needs to start; see CnpgCluster. */
   public readonly like: ClusterLikeArgs;
   /** Name of the cluster in its own repositories. */
   public readonly stanza: pulumi.Output<string>;

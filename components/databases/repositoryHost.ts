@@ -28,8 +28,8 @@ const IMMUTABLE_DAYS_MAX = 3650;
 /** A database that stores its backups there. */
 export interface RepositoryClientArgs {
   /**
-   * Secret. The database's private key, as ssh-keygen writes it. If omitted, one is generated and kept as a secret of
-   * the stack.
+   * Private key of the database, as ssh-keygen writes it. Secret. If omitted, the component generates one and keeps it
+   * as a stack secret.
    */
   privateKey?: pulumi.Input<string>;
   /** Secret. Passphrase of an encrypted `privateKey`. */
@@ -49,8 +49,9 @@ export interface RepositoryClientArgs {
    */
   reader?: boolean;
   /**
-   * For this many days the client's own account cannot change or remove stored files, even with a stolen key: every ten
-   * minutes a timer of the backup host gives complete files to root. A shorter retention cannot remove backups in time.
+   * Number of days in which the client's account cannot change or remove stored files, even with a stolen key: every
+   * ten minutes a timer on the backup host makes root the owner of complete files. A shorter retention cannot remove
+   * backups in time.
    * @example 14
    */
   immutableDays?: pulumi.Input<number>;
@@ -59,10 +60,10 @@ export interface RepositoryClientArgs {
 }
 
 export interface RepositoryHostArgs {
-  /** The login is root, or becomes root by sudo without a password. */
+  /** Connection to the backup host. The login is root, or becomes root by sudo without a password. */
   connection: pulumi.Input<HostConnection>;
   /**
-   * By name: letters, digits and hyphens. Each has its own account and directory, and cannot see the others.
+   * Clients by name: letters, digits and hyphens. Each has its own account and directory, and cannot see the others.
    * @example { orders: {}, ledger: { immutableDays: 14 } }
    */
   clients: { [client: string]: RepositoryClientArgs };
@@ -71,7 +72,7 @@ export interface RepositoryHostArgs {
    * @default "/srv/pgbackstop"
    */
   directory?: pulumi.Input<string>;
-  /** True refuses to write while nothing is mounted at or above `directory`. @default false */
+  /** True refuses writes while nothing is mounted at or above `directory`. @default false */
   requireMount?: pulumi.Input<boolean>;
   /** Address by which the databases reach the host, if it is not that of `connection`. */
   address?: pulumi.Input<string>;
@@ -97,9 +98,9 @@ export interface RepositoryHostArgs {
  * ```
  */
 export class RepositoryHost extends pulumi.ComponentResource {
-  /** By client, for a database: `repositories: { repo1: { at: vault.targets["orders"] } }`. */
+  /** Targets by client, for a database: `repositories: { repo1: { at: vault.targets["orders"] } }`. */
   public readonly targets: { [client: string]: RepositoryTarget };
-  /** The same with read-only accounts, for the clients with `reader`. */
+  /** Targets with read-only accounts, for the clients with `reader`. */
   public readonly readerTargets: { [client: string]: RepositoryTarget };
   /** The host's public key for the databases, read over the verified connection. */
   public readonly hostKey: pulumi.Output<string>;

@@ -118,7 +118,7 @@ export interface B2RepositoryArgs {
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide it before the first backup.
+   * can read the backups. Decide before the first backup.
    * @default false
    * @plain whether a passphrase is made
    */
@@ -137,7 +137,7 @@ export interface B2RepositoryArgs {
    * @default 14
    */
   undeleteDays?: pulumi.Input<number>;
-  /** @default "governance" @plain whether the preview refuses a lock that nobody can end */
+  /** Mode of the object lock. @default "governance" @plain whether the preview refuses a lock that nobody can end */
   lockMode?: LockMode;
   /**
    * Must be true for mode "compliance": nobody can delete locked files, and you pay for them, until the days are over.

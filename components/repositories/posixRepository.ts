@@ -11,7 +11,7 @@ export interface PosixRepositoryArgs {
   /** Absolute path on the database's host. Created if missing; never removed. @example "/mnt/nas/pgbackrest" */
   path: pulumi.Input<string>;
   /**
-   * True refuses to write while nothing is mounted at or above the path, so that a missing NAS does not fill the root
+   * True refuses writes while nothing is mounted at or above the path, so that a missing NAS does not fill the root
    * file system. An update fails before it creates or changes anything, and backups after a boot wait for network
    * mounts. While the NAS is missing only its repository fails (its info files are missing), and the others get their
    * backups and WAL. No `RequiresMountsFor=` is written, because systemd would then block the backup of all of them.
@@ -25,7 +25,7 @@ export interface PosixRepositoryArgs {
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide it before the first backup.
+   * can read the backups. Decide before the first backup.
    * @default false
    * @plain whether a passphrase is made
    */

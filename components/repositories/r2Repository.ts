@@ -57,7 +57,7 @@ export interface R2NewBucket {
   location?: pulumi.Input<R2Location>;
 }
 
-/** An existing bucket. Tokens are created for it, and it stays unchanged, unless it is taken over. */
+/** An existing bucket. The component creates tokens for it and does not change it, unless you take it over. */
 export interface R2ExistingBucket {
   /** Name of the bucket. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
@@ -138,7 +138,7 @@ export interface R2RepositoryArgs {
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide it before the first backup.
+   * can read the backups. Decide before the first backup.
    * @default false
    * @plain whether a passphrase is made
    */

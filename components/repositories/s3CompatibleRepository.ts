@@ -17,8 +17,8 @@ export interface ExistingBucket {
   /** Name of the bucket. */
   name: pulumi.Input<string>;
   /**
-   * Must be able to list, read, write and delete objects of this bucket, and nothing else. Exactly one of `credentials`
-   * and `existingSecret`.
+   * Keys of the bucket. They must be able to list, read, write and delete its objects, and nothing else. Exactly one of
+   * `credentials` and `existingSecret`.
    */
   credentials?: S3Credentials;
   /**
@@ -32,7 +32,8 @@ export interface ExistingBucket {
    */
   existingSecret?: SecretRef;
   /**
-   * Must be able to list and read objects of this bucket, and nothing else: for restores elsewhere, by `readerTarget`.
+   * Read-only keys for restores elsewhere (`readerTarget`). They must be able to list and read objects of this bucket,
+   * and nothing else.
    */
   readerCredentials?: S3Credentials;
   /** The bucket's own features (versions, locks, rules); omitted ones count as unknown. Databases' rules check them. */
@@ -68,7 +69,7 @@ export interface S3CompatibleRepositoryArgs {
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide it before the first backup.
+   * can read the backups. Decide before the first backup.
    * @default false
    * @plain whether a passphrase is made
    */

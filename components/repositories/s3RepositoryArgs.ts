@@ -14,7 +14,7 @@ export interface S3NewBucket {
   forceDestroy?: pulumi.Input<boolean>;
 }
 
-/** An existing bucket. Keys are created for it, and it stays unchanged, unless it is taken over. */
+/** An existing bucket. The component creates keys for it and does not change it, unless you take it over. */
 export interface S3ExistingBucket {
   /** Name of the bucket. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
@@ -74,17 +74,17 @@ export interface S3Irsa {
   oidcProviderArn: pulumi.Input<string>;
   /** Namespace of the service account. */
   namespace: pulumi.Input<string>;
-  /** CloudNativePG names it like the cluster. */
+  /** Name of the service account. CloudNativePG names it like the cluster. */
   serviceAccount: pulumi.Input<string>;
 }
 
-/** The agent of EKS Pod Identity gives pods the role. */
+/** Gives pods the role through the agent of EKS Pod Identity. */
 export interface S3PodIdentity {
   /** Name of the cluster in EKS. */
   clusterName: pulumi.Input<string>;
   /** Namespace of the service account. */
   namespace: pulumi.Input<string>;
-  /** CloudNativePG names it like the cluster. */
+  /** Name of the service account. CloudNativePG names it like the cluster. */
   serviceAccount: pulumi.Input<string>;
 }
 
@@ -96,14 +96,11 @@ export interface S3Role {
 
 /** The role of the machine (EC2). */
 export interface S3InstanceRole {
-  /**
-   * Name of an existing role, which gets the writer's policy. If omitted, nothing is created: attach `writerPolicy`
-   * yourself.
-   */
+  /** Name of an existing role, which gets the writer's policy. If omitted, attach `writerPolicy` yourself. */
   roleName?: pulumi.Input<string>;
 }
 
-/** Keys that exist already. */
+/** Existing keys. */
 export interface S3ExistingKeys {
   /** Id of the access key. */
   accessKeyId: pulumi.Input<string>;
@@ -139,7 +136,7 @@ export interface S3RepositoryArgs {
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide it before the first backup.
+   * can read the backups. Decide before the first backup.
    * @default false
    * @plain whether a passphrase is made
    */
@@ -158,7 +155,7 @@ export interface S3RepositoryArgs {
    * @default 14
    */
   undeleteDays?: pulumi.Input<number>;
-  /** @default "governance" @plain whether the preview refuses a lock that nobody can end */
+  /** Mode of the object lock. @default "governance" @plain whether the preview refuses a lock that nobody can end */
   lockMode?: LockMode;
   /**
    * Must be true for mode "compliance": nobody can delete locked objects, and you pay for them, until the days are

@@ -19,22 +19,22 @@ export interface SftpRepositoryArgs {
   path: pulumi.Input<string>;
   /**
    * The server's public key: the line of `/etc/ssh/ssh_host_ecdsa_key.pub`, or of another of its keys. Stock pgBackRest
-   * requests the ECDSA key if the server has one. Either this or `hostFingerprint`.
+   * requests the ECDSA key if the server has one. Set this or `hostFingerprint`.
    * @example "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAI…"
    */
   hostKey?: pulumi.Input<string>;
   /**
-   * The SHA-256 of that key, as `ssh-keygen -l` prints it or in hexadecimal digits. Either this or `hostKey`.
+   * The SHA-256 of that key, as `ssh-keygen -l` prints it or in hexadecimal digits. Set this or `hostKey`.
    * @example "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8"
    */
   hostFingerprint?: pulumi.Input<string>;
   /**
-   * Secret. The private key that the account accepts, as ssh-keygen writes it; a separate file on the database's host,
-   * mode 0600. Left out if the host already has it: `secretFiles: { privateKey: "/run/secrets/box" }` beside `at` of
-   * the database's repository.
+   * Private key that the account accepts, as ssh-keygen writes it. Secret; a separate file on the database's host, mode
+   * 0600. Omit it if the host already has it: `secretFiles: { privateKey: "/run/secrets/box" }` beside `at` of the
+   * database's repository.
    */
   privateKey?: pulumi.Input<string>;
-  /** Secret. Only for an encrypted private key. */
+  /** Passphrase of an encrypted private key. Secret. */
   privateKeyPassphrase?: pulumi.Input<string>;
   /** True if the server survives the loss of the database's site. If omitted, unknown. */
   offSite?: pulumi.Input<boolean>;
@@ -43,7 +43,7 @@ export interface SftpRepositoryArgs {
   /**
    * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide it before the first backup.
+   * can read the backups. Decide before the first backup.
    * @default false
    * @plain whether a passphrase is made
    */
