@@ -656,7 +656,8 @@ export class FaultWorld {
     await this.heal(null);
     const missing = new Map(KEYS.map((key) => [key as number, new Set(this.#missingWal.list(key))]));
     for (const [key, names] of missing)
-      for (const name of names) expect(await this.#isGivenUpElsewhere(name, key), `repo${key} lacks ${name}`).toBe(true);
+      for (const name of names)
+        expect(await this.#isGivenUpElsewhere(name, key), `repo${key} lacks ${name}`).toBe(true);
     await this.checkWal(true);
     await this.checkAgreement(true);
     const now = Object.fromEntries(this.cluster.snapshot());

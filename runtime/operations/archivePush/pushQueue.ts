@@ -319,7 +319,7 @@ export class PushQueue implements WalClaims {
   async close(signal: AbortSignal, repoIndexes = this.#repoIndexes): Promise<void> {
     this.#closed = true;
     this.#notify();
-    await Promise.race([Promise.all(repoIndexes.map((key) => this.#loops.get(key))), untilAborted(signal)]);
+    await Promise.race([Promise.all(repoIndexes.map(async (key) => this.#loops.get(key))), untilAborted(signal)]);
     this.#saveSeen();
   }
 

@@ -49,7 +49,17 @@ export function drillOptions(
 ): DrillOptions {
   const { assertions = [], heartbeat } = settings.drill ?? {};
   return {
-    ...{ stanza, level, pick, maxBytes, maxMinutes, repoIndex, repoIndexes, set, heartbeat, assertions, beganMs },
+    stanza,
+    level,
+    pick,
+    maxBytes,
+    maxMinutes,
+    repoIndex,
+    repoIndexes,
+    set,
+    heartbeat,
+    assertions,
+    beganMs,
     objectivesOf: (turn) => objectivesOf(settings, turn),
   };
 }

@@ -22,14 +22,24 @@ beforeEach(async () => {
 
 function run(venue: Partial<DrillVenue> = {}): Promise<DrillRecord> {
   const options: DrillOptions = {
-    ...{ stanza: "demo", level: "quick", pick: "newest", repoIndex: 1, repoIndexes: undefined, set: undefined },
-    ...{ maxBytes: undefined, maxMinutes: 5, heartbeat: undefined, assertions: [], beganMs: ctx.clock.monotonicMs() },
+    stanza: "demo",
+    level: "quick",
+    pick: "newest",
+    repoIndex: 1,
+    repoIndexes: undefined,
+    set: undefined,
+    maxBytes: undefined,
+    maxMinutes: 5,
+    heartbeat: undefined,
+    assertions: [],
+    beganMs: ctx.clock.monotonicMs(),
     objectivesOf: () => ({}),
   };
   const standIn: DrillVenue = {
     openProduction: () => Promise.reject(fail("dbConnect", "no server")),
     restore: async ({ journal }) => journal.next("restore"),
-    check: async ({ chosen }, production) => void calls.push(`check ${chosen.picked.backup.label} ${production}`),
+    check: async ({ chosen }, production) =>
+      void calls.push(`check ${chosen.picked.backup.label} ${production === null}`),
     remove: async () => void calls.push("remove"),
     state: async () => "its state",
     ...venue,
@@ -39,7 +49,7 @@ function run(venue: Partial<DrillVenue> = {}): Promise<DrillRecord> {
 
 it("chooses, restores, checks and removes", async () => {
   const record = await run();
-  expect(calls).toEqual(["check 20261119-010000F null", "remove"]);
+  expect(calls).toEqual(["check 20261119-010000F true", "remove"]);
   expect(record).toMatchObject({ ok: true, rtoMs: 0, failures: [], backup: { label: "20261119-010000F" } });
   expect(record.phases.map(({ name }) => name)).toEqual(["choose", "restore", "checks", "delete"]);
 });
