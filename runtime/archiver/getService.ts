@@ -2,6 +2,7 @@
  * Provides WAL to a recovering PostgreSQL: segments from a prefetched queue, everything else from all repositories.
  * Files that an earlier process left in the queue are not trusted: a crash of the machine may have truncated them.
  */
+import { SEGMENT_NAME } from "../format/wal/walSegment";
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { CommandProcess } from "../process/commandProcess";
@@ -10,8 +11,6 @@ import { archiveGetInTime, type Candidate, type FetchWalJob } from "../operation
 import type { ClusterIdentity } from "../operations/shared/identity";
 import { getLast } from "../operations/stream/partial";
 import { Prefetcher } from "../operations/archiveGet/prefetch";
-
-const SEGMENT = /^[0-9A-F]{24}$/;
 
 export interface GetOptions {
   /** False fetches this file alone, without prefetching. */
@@ -40,7 +39,7 @@ export class GetService {
     const { config } = this.#host;
     const control = await this.#host.loadControl();
     const cluster = { version: control.pgVersion, systemId: control.systemId };
-    if (options.ahead !== false && SEGMENT.test(walName) && config.archive.getQueueSizeBytesMax > 0) {
+    if (options.ahead !== false && SEGMENT_NAME.test(walName) && config.archive.getQueueSizeBytesMax > 0) {
       const prefetcher = await this.#open({ ...cluster, segmentSizeBytes: control.walSegmentSizeBytes });
       if ((await prefetcher?.take(walName, destination)) === true) {
         this.#ctx.log.detail(`found ${walName} in the queue`);

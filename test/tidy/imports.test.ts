@@ -110,7 +110,14 @@ describe("entries of the table", () => {
   };
 
   test("are used, and those for types by types", () => {
-    const imported = ["base/x", "operations/x", "repository/x", "local/x", "postgres/postmasterPid"];
+    const imported = [
+      "base/x",
+      "operations/x",
+      "repository/x",
+      "local/x",
+      "format/wal/walSegment",
+      "postgres/postmasterPid",
+    ];
     const text = imported.map((path) => `import "../${path}";\n`).join("");
     const host = "../process/commandProcess";
     expect(

@@ -180,7 +180,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/commands",
     about: "one file for each verb: turns options into an operation, and its result into text or JSON",
-    mayImport: [...COMMAND_ROOMS, "runtime/format/repository/json"],
+    mayImport: [...COMMAND_ROOMS, "runtime/format/repository/json", "runtime/format/wal/walSegment"],
     mayImportTypes: ["runtime/process/commandProcess"],
   },
   // Imports the file of each command.
@@ -197,6 +197,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/operations",
       "runtime/repository",
       "runtime/local",
+      "runtime/format/wal/walSegment",
       "runtime/postgres/postmasterPid",
     ],
     mayImportTypes: ["runtime/process/commandProcess"],

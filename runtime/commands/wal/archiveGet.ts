@@ -4,6 +4,7 @@
  * recovery may end when the unreadable repositories could not have acknowledged the file alone: under policy `all` the
  * others hold every acknowledged file. Standbys, which retry, and calls beside a running server get the plain code.
  */
+import { SEGMENT_NAME } from "../../format/wal/walSegment";
 import { isAbsolute } from "node:path";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { RECOVERY_ABORTED } from "../../base/recoveryExit";
@@ -21,8 +22,6 @@ import type {
   MachineAccess,
   RepositoryAccess,
 } from "../../process/commandProcess";
-
-const SEGMENT = /^[0-9A-F]{24}$/;
 
 export const archiveGetCommand: Command = async (host) => {
   try {
@@ -63,7 +62,7 @@ async function get(host: CommandProcess): Promise<number> {
       ctx,
     );
   // Histories and partial segments are single files: nothing follows them.
-  if (config.archive.async && SEGMENT.test(walName)) {
+  if (config.archive.async && SEGMENT_NAME.test(walName)) {
     const options: SpoolGetOptions = {
       walName,
       destination: absolute,

@@ -29,6 +29,12 @@ export interface ArchivedName {
 /** The most segments that {@link segmentRange} lists: 16 TiB of the usual size. */
 const RANGE_SEGMENTS_MAX = 1_048_576;
 const MIB = 1024 * 1024;
+/** Characters of a WAL file's name that are its timeline. */
+export const TIMELINE_LENGTH = 8;
+/** Characters of a segment's name, with which names of partial segments and backup labels begin. */
+export const SEGMENT_LENGTH = 24;
+/** A whole segment's name. */
+export const SEGMENT_NAME = /^[0-9A-F]{24}$/;
 const WAL_NAME = /^([0-9A-F]{8})(?:([0-9A-F]{8})([0-9A-F]{8})(\.partial|\.[0-9A-F]{8}\.backup)?|(\.history))$/;
 const LSN = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/;
 const ARCHIVED_NAME = /^([0-9A-F]{24}(?:\.partial)?)-([0-9a-f]{40})(\.[a-z0-9]+)?$/;
@@ -46,6 +52,11 @@ export function parseWalName(name: string): WalName | null {
     logNo: Number.parseInt(match[2] as string, 16),
     segmentNo: Number.parseInt(match[3] as string, 16),
   };
+}
+
+/** Of a name that is known to begin with one. */
+export function timelineOf(name: string): number {
+  return Number.parseInt(name.slice(0, TIMELINE_LENGTH), 16);
 }
 
 /** The name of a segment in the archive, `<24 digits>[.partial]-<sha1>[extension]`; null for anything else. */
@@ -163,7 +174,7 @@ export function segmentSizeOf(
       : [],
   );
   const fitting = SEGMENT_SIZES.filter((size) =>
-    known.every(({ lsn, name }) => segmentOfLsn(Number.parseInt(name.slice(0, 8), 16), lsn, size) === name),
+    known.every(({ lsn, name }) => segmentOfLsn(timelineOf(name), lsn, size) === name),
   );
   return known.length > 0 && fitting.length === 1 ? (fitting[0] ?? null) : null;
 }

@@ -5,6 +5,7 @@
  * An empty `.ok` file is stock's sign for "not in the archive". PostgreSQL would end the recovery on it, so the command
  * asks every repository before it answers.
  */
+import { SEGMENT_LENGTH } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import type { Spool } from "../../local/spool";
@@ -77,7 +78,7 @@ async function clearQueue(spool: Spool, options: SpoolGetOptions): Promise<Set<s
   const wanted = new Set([options.walName, ...queueOf(options.walName, options)]);
   const present = new Set<string>();
   for (const entry of await spool.list()) {
-    const name = entry.slice(0, 24);
+    const name = entry.slice(0, SEGMENT_LENGTH);
     if (!wanted.has(name) && entry !== "global.error") await spool.remove(entry);
     else if (entry === name) present.add(name);
   }

@@ -7,6 +7,7 @@
  * a timeline switch, when times went back or lie in the future, when a size changed without its time. (pgBackRest 2.60
  * "info/manifest".)
  */
+import { TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
@@ -122,16 +123,14 @@ export interface DeltaInput {
   readonly times: "primary" | "primary with standby" | "standby alone";
 }
 
-const TIMELINE_DIGITS = 8;
-
 /** Why the prior's times cannot be trusted; null when they can. */
 export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInput): string | null {
   // Servers write the same change at different times by different clocks, so equal times may hide different contents.
   if (times === "standby alone" || (prior.options.backupStandby ?? false) !== (times !== "primary")) {
     return `file times may come from another server than those of the ${prior.label} backup`;
   }
-  const timeline = prior.archiveStop?.slice(0, TIMELINE_DIGITS);
-  if (archiveStart !== undefined && timeline !== undefined && archiveStart.slice(0, TIMELINE_DIGITS) !== timeline) {
+  const timeline = prior.archiveStop?.slice(0, TIMELINE_LENGTH);
+  if (archiveStart !== undefined && timeline !== undefined && archiveStart.slice(0, TIMELINE_LENGTH) !== timeline) {
     return `a timeline switch has occurred since the ${prior.label} backup`;
   }
   if ((archiveStart !== undefined) !== prior.options.online)

@@ -12,7 +12,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { DrillLevelName, DrillSettings } from "../../config/types";
 import type { PgControl } from "../../format/page/pgControl";
-import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../format/wal/walSegment";
+import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn, timelineOf } from "../../format/wal/walSegment";
 import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import type { SideServer } from "../../postgres/sideServer";
@@ -129,7 +129,7 @@ export function judgeRecoveryEnd(
     picked.type === "lsn" ? parseLsn(picked.target ?? "0/0") : endOf(picked, newestWal, walSegmentSizeBytes);
   if (wanted === null || reached >= wanted)
     return ok(`reached ${lsn}${picked.type === "default" ? ", the end of the archive" : ""}`);
-  const timeline = Number.parseInt(newestWal?.slice(0, 8) ?? "1", 16);
+  const timeline = newestWal === null ? 1 : timelineOf(newestWal);
   const missing = segmentOfLsn(timeline, reached, walSegmentSizeBytes);
   throw fail(
     "archiveTimeout",

@@ -5,6 +5,7 @@
  * For each history id, gapless WAL begins at one backup. Older backups keep only the WAL that makes them consistent.
  * Everything is compared as text, as in stock: segments by 24 characters, directories by 16.
  */
+import { SEGMENT_LENGTH, TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { fail } from "../../base/errors";
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -36,8 +37,6 @@ export interface ArchiveRule {
 }
 
 const DIRECTORY_LENGTH = 16;
-const SEGMENT_LENGTH = 24;
-const TIMELINE_LENGTH = 8;
 
 /**
  * What expires per archive id with a directory; ids that lose nothing are omitted.

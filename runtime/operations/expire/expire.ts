@@ -4,6 +4,7 @@
  * Each repository is separate; a failed one is an error in its own result. Messages are stock's, because scripts search
  * for them. `dryRun` reports the same plan and writes nothing.
  */
+import { SEGMENT_LENGTH } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { formatLabel } from "../../format/repository/label";
@@ -423,7 +424,7 @@ async function trimDirectory(
   for (const name of await listWalDirectory(repo, plan.archiveId, directory)) {
     if (isFileExpired(plan, name)) {
       expired.push(name);
-      removed.add(name.slice(0, 24));
+      removed.add(name.slice(0, SEGMENT_LENGTH));
     } else {
       removed.end();
     }

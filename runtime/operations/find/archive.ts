@@ -12,7 +12,7 @@ import { mapParallel, perRepo } from "../../base/parallel";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalHeader, type WalHeader } from "../../format/wal/walHeader";
-import { lsnOfSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
+import { lsnOfSegment, parseWalName, segmentOfLsn, timelineDigits, timelineOf } from "../../format/wal/walSegment";
 import { isMissing } from "../../local/systemError";
 import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
@@ -214,7 +214,7 @@ export class WalArchive {
   }
 
   #isOnPath(directory: string): boolean {
-    const timeline = Number.parseInt(directory.slice(0, 8), 16);
+    const timeline = timelineOf(directory);
     if (timeline === this.timeline) return true;
     return this.#ancestors.some(
       (ancestor) => ancestor.timeline === timeline && BigInt(`0x${directory.slice(8)}`) <= ancestor.lsn >> 32n,
@@ -265,8 +265,7 @@ async function findTimelinePath(
   let highest = 1;
   for (const { archiveId, directories, repo } of holders) {
     const { histories } = await listArchive(repo, archiveId);
-    for (const name of [...directories, ...histories])
-      highest = Math.max(highest, Number.parseInt(name.slice(0, 8), 16));
+    for (const name of [...directories, ...histories]) highest = Math.max(highest, timelineOf(name));
   }
   const timeline = wanted ?? highest;
   if (timeline === 1) return { timeline, ancestors: [] };
@@ -290,7 +289,7 @@ async function findHeader(holders: readonly Holder[], { ancestors, timeline }: T
   for (const holder of holders) {
     const { archiveId, directories, pass, repo } = holder;
     const names = [...directories]
-      .filter((name) => own.has(Number.parseInt(name.slice(0, 8), 16)))
+      .filter((name) => own.has(timelineOf(name)))
       .sort()
       .reverse();
     for (const directory of names) {

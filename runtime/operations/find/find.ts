@@ -9,7 +9,7 @@
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
-import { parseLsn } from "../../format/wal/walSegment";
+import { parseLsn, timelineOf } from "../../format/wal/walSegment";
 import type { Session } from "../../postgres/session";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -91,7 +91,7 @@ async function listBackupEnds(repos: readonly Repository[], archive: WalArchive)
     !info.ok
       ? []
       : info.value.backups.flatMap(({ archiveStart, dbId, label, lsnStop }): BackupEnd[] => {
-          const timeline = archiveStart === null ? null : Number.parseInt(archiveStart.slice(0, 8), 16);
+          const timeline = archiveStart === null ? null : timelineOf(archiveStart);
           const isOwn = info.value.history.some(({ id, systemId }) => id === dbId && systemId === archive.systemId);
           // On another timeline only backups that ended before the path left it.
           const isOnPath = timeline !== null && lsnStop !== undefined && archive.isOnPath(timeline, parseLsn(lsnStop));

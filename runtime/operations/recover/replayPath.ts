@@ -4,7 +4,7 @@
  * database there. Pure.
  */
 import type { TimelineAncestor } from "../../format/wal/timeline";
-import { nextSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
+import { nextSegment, parseWalName, segmentOfLsn, timelineDigits, timelineOf } from "../../format/wal/walSegment";
 
 export interface ReplayPath {
   /** The first segment that the backup needs. */
@@ -56,7 +56,7 @@ export function replayPath(
  */
 function onPath(name: string, followed: FollowedTimeline | null, walSegmentSizeBytes: number): string {
   if (followed === null) return name;
-  const own = Number.parseInt(name.slice(0, 8), 16);
+  const own = timelineOf(name);
   const first = followed.ancestors.findIndex(({ timeline }) => timeline === own);
   if (first === -1) return name;
   let timeline = own;

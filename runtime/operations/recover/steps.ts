@@ -1,4 +1,5 @@
 /** The steps of a recovery that need the server's own account: query it, finish its WAL, wait until it is open. */
+import { SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import type { Session } from "../../postgres/session";
@@ -36,7 +37,7 @@ export async function finishWal(session: Session, timeoutMs: number, ctx: Contex
       "select last_archived_wal as archived, last_failed_wal as failed from pg_catalog.pg_stat_archiver",
     );
     const archived = String(rows[0]?.archived ?? "").slice(0, name.length);
-    if (archived >= name && /^[0-9A-F]{24}$/.test(archived)) return;
+    if (archived >= name && SEGMENT_NAME.test(archived)) return;
     if (ctx.clock.monotonicMs() >= deadlineMs) {
       const failed = rows[0]?.failed === null ? "" : `, ${String(rows[0]?.failed)} failed`;
       throw fail(
@@ -91,7 +92,7 @@ async function lookAt(open: () => Promise<Session>): Promise<Opened | string> {
       const { rows: names } = await session.query(
         "select pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())::text as wal",
       );
-      return { paused: false, timeline: Number.parseInt(String(names[0]?.wal).slice(0, 8), 16) };
+      return { paused: false, timeline: timelineOf(String(names[0]?.wal)) };
     }
     const paused =
       (await session.query("select pg_catalog.pg_is_wal_replay_paused() as paused")).rows[0]?.paused === true;

@@ -13,7 +13,7 @@ import { type BackupError, fail } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { TimelineAncestor } from "../../format/wal/timeline";
-import { formatLsn, parseLsn } from "../../format/wal/walSegment";
+import { formatLsn, parseLsn, timelineOf } from "../../format/wal/walSegment";
 
 export interface SelectRequest {
   /** `--set`; undefined or `latest` chooses. */
@@ -120,7 +120,7 @@ function refusal(entry: BackupInfoEntry, info: BackupInfo, request: SelectReques
 /** Recovery must pass the end of the backup before it leaves the backup's timeline, or it never becomes consistent. */
 function timelineRefusal(entry: BackupInfoEntry, target: TargetTimeline): string | null {
   if (entry.archiveStart === null) return null;
-  const own = Number.parseInt(entry.archiveStart.slice(0, 8), 16);
+  const own = timelineOf(entry.archiveStart);
   if (own === target.timeline || (!target.isNamed && own > target.timeline)) return null;
   if (target.ancestors === null) return `target timeline ${hex(target.timeline)} has no history file in the archive`;
   const left = target.ancestors.find((ancestor) => ancestor.timeline === own);

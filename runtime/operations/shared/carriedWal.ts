@@ -9,7 +9,7 @@ import { Measured } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import { compress } from "../../format/codec/compress";
 import { parseWalHeader, requireNamed, WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
-import { parseWalName } from "../../format/wal/walSegment";
+import { parseWalName, SEGMENT_LENGTH, TIMELINE_LENGTH, timelineOf } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { isSegment, openWal, type StoredWal } from "../../repository/walStore";
 import type { WalContent } from "../archivePush/pushWal";
@@ -28,13 +28,10 @@ export interface NewestWal extends WalPosition {
   readonly isFinished: boolean;
 }
 
-const TIMELINE_LENGTH = 8;
-const SEGMENT_LENGTH = 24;
-
 /** Where a segment, partial segment or backup label begins; a history has only a timeline. */
 export function positionOf(name: string): WalPosition {
   return {
-    timeline: Number.parseInt(name.slice(0, TIMELINE_LENGTH), 16),
+    timeline: timelineOf(name),
     segment: parseWalName(name)?.kind === "history" ? "" : name.slice(TIMELINE_LENGTH, SEGMENT_LENGTH),
   };
 }

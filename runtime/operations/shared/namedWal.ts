@@ -2,6 +2,7 @@
  * Timeline histories and backup labels: WAL files without a checksum in their names. Damage shows only in their content
  * ("pgbackrest-format" 8.2), or against another repository's copy.
  */
+import { SEGMENT_LENGTH } from "../../format/wal/walSegment";
 import { collect, textOf } from "../../base/bytes";
 import { isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
@@ -66,7 +67,7 @@ function labelProblem(name: string, text: string): string | null {
   if (strange !== -1) return `line ${strange + 1} is not a field of a backup label`;
   const missing = LABEL_FIELDS.find((field) => !lines.some((line) => line.startsWith(`${field}: `)));
   if (missing !== undefined) return `it has no field '${missing}'`;
-  const segment = name.slice(0, 24);
+  const segment = name.slice(0, SEGMENT_LENGTH);
   return lines.some((line) => line.startsWith("START WAL LOCATION: ") && line.endsWith(`(file ${segment})`))
     ? null
     : `it does not begin in segment ${segment}`;

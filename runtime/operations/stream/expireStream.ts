@@ -2,6 +2,7 @@
  * Expires streamed WAL: chunks of segments that are archived by their bytes, chunks before the first segment that a
  * kept backup needs, chunks of removed archives, and interrupted writes. A living agent removes the first kind.
  */
+import { TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { type BackupError, isError } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -9,8 +10,6 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { KnownWal } from "../shared/knownWal";
 import { listStream } from "./survey";
-
-const TIMELINE_LENGTH = 8;
 
 export interface StreamExpired {
   /** With `dryRun`, paths to remove. Ascending. */

@@ -2,13 +2,12 @@
  * WAL files without which a recovery cannot reach the streamed WAL after them: complete segments, and timeline
  * histories.
  */
-import { parseWalName } from "../../format/wal/walSegment";
+import { lsnOfSegment, parseWalName, SEGMENT_NAME } from "../../format/wal/walSegment";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { listWal, type StoredWal } from "../../repository/walStore";
 import type { KnownWal, OpenArchive } from "../shared/knownWal";
 
-export const SEGMENT = /^[0-9A-F]{24}$/;
 const DIRECTORY_LENGTH = 16;
 /** Each holds the segments of 4 GiB. */
 const DIRECTORIES_MAX = 8;
@@ -26,10 +25,18 @@ export async function listMissingWal(
   return [...waiting, ...missingWal()];
 }
 
+/** Where the first missing file begins; null without one, or when a missing history blocks the whole timeline. */
+export function leastLsn(missing: ReadonlySet<string>, segmentSizeBytes: number): bigint | null {
+  const names = [...missing];
+  if (!names.every((name) => SEGMENT_NAME.test(name))) return null;
+  const starts = names.map((name) => lsnOfSegment(name, segmentSizeBytes));
+  return starts.reduce<bigint | null>((least, start) => (least === null || start < least ? start : least), null);
+}
+
 /** True for files before a stream that begins with the segment `first`, on any timeline. */
 export function isNeeded(walName: string, first: string): boolean {
   if (parseWalName(walName)?.kind === "history") return true;
-  return SEGMENT.test(walName) && walName < first;
+  return SEGMENT_NAME.test(walName) && walName < first;
 }
 
 /** The archived ones of `names` by their bytes, as far as a bounded search shows, earliest first. */
@@ -40,10 +47,10 @@ export async function* archivedOf(
   names: readonly string[],
 ): AsyncIterable<string> {
   const wanted = new Set(names);
-  for (const name of names.filter((each) => !SEGMENT.test(each)).slice(0, HISTORIES_MAX))
+  for (const name of names.filter((each) => !SEGMENT_NAME.test(each)).slice(0, HISTORIES_MAX))
     if (await known.holds(name, archive)) yield name;
   const directories = [
-    ...new Set(names.filter((name) => SEGMENT.test(name)).map((name) => name.slice(0, DIRECTORY_LENGTH))),
+    ...new Set(names.filter((name) => SEGMENT_NAME.test(name)).map((name) => name.slice(0, DIRECTORY_LENGTH))),
   ].sort();
   for (const directory of directories.slice(0, DIRECTORIES_MAX)) {
     const files: StoredWal[] = [];

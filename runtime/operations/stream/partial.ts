@@ -12,7 +12,7 @@ import { fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { bySession } from "../../format/wal/streamChunk";
-import { formatLsn, lsnOfSegment } from "../../format/wal/walSegment";
+import { formatLsn, lsnOfSegment, SEGMENT_NAME } from "../../format/wal/walSegment";
 import { isSpecialFile } from "../../local/atomicWrite";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -21,8 +21,6 @@ import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { repoErrorLine } from "../shared/results";
 import { archivesAlways } from "./archiveMode";
 import { type Joined, type JoinTarget, joinPieces, type PieceSource } from "./join";
-
-const SEGMENT = /^[0-9A-F]{24}$/;
 
 export interface PartialOptions {
   readonly walName: string;
@@ -51,7 +49,7 @@ export async function getLast(
   ctx: Context,
 ): Promise<boolean> {
   if (
-    !SEGMENT.test(options.walName) ||
+    !SEGMENT_NAME.test(options.walName) ||
     !(await recovery.exists("recovery.signal")) ||
     (await recovery.exists("standby.signal"))
   )

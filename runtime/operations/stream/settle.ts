@@ -6,6 +6,7 @@
  * stock's restores, standbys and older backups cannot pass. The chunks are the server's own bytes. If the old server
  * still lives and archives the segment, both files are equal: a stored file with other content is a conflict.
  */
+import { timelineOf } from "../../format/wal/walSegment";
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { type BackupError, isError, toBackupError } from "../../base/errors";
@@ -26,8 +27,6 @@ export interface SettleOptions {
   readonly segmentSizeBytes: number;
 }
 
-const TIMELINE_LENGTH = 8;
-
 /** Errors of one segment and its chunks: other segments can continue. */
 const OF_SEGMENT = ["archiveDuplicate", ...PIECE_FAULTS] as const;
 
@@ -46,8 +45,7 @@ export async function* settle(
 ): AsyncIterable<string> {
   const { repo } = target;
   const origin = { systemId: cluster.systemId, segmentSizeBytes };
-  const isLeft = ({ segment }: StreamChunk): boolean =>
-    Number.parseInt(segment.slice(0, TIMELINE_LENGTH), 16) < timeline;
+  const isLeft = ({ segment }: StreamChunk): boolean => timelineOf(segment) < timeline;
   for (const name of [...new Set(pieces.filter(isLeft).map(({ segment }) => segment))].sort()) {
     if (unusable.has(name)) continue;
     const sessions = bySession(pieces.filter(({ segment }) => segment === name)).map(coverOf);

@@ -12,7 +12,14 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
-import { formatLsn, lsnOfSegment, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
+import {
+  formatLsn,
+  lsnOfSegment,
+  SEGMENT_NAME,
+  segmentOfLsn,
+  timelineDigits,
+  timelineOf,
+} from "../../format/wal/walSegment";
 import { bySession, coverOf, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
 import type { StreamState } from "../../local/streamState";
 import { requirePresent } from "../../repository/infoStore";
@@ -23,7 +30,7 @@ import { PushTarget } from "../archivePush/pushWal";
 import type { OpenArchive } from "../shared/knownWal";
 import { repoErrorLine } from "../shared/results";
 import { Leftovers } from "./streamLeftovers";
-import { archivedOf, isNeeded, SEGMENT } from "./needed";
+import { archivedOf, isNeeded, leastLsn } from "./needed";
 import { findLost } from "./proof";
 import { settle } from "./settle";
 import type { WalWindow } from "./walWindow";
@@ -187,7 +194,8 @@ export class StreamWorker {
   status(): StreamStatus {
     const common = { repoIndex: this.#repo.key, error: this.#error, lostCount: this.#lostCount };
     if (this.#reachedAtMs === null) return { ...common, lsn: null, atMs: null };
-    if (this.#missingWal.size > 0) return { ...common, lsn: this.#missingLsn(), atMs: this.#safeAtMs };
+    if (this.#missingWal.size > 0)
+      return { ...common, lsn: leastLsn(this.#missingWal, this.#options.segmentSizeBytes), atMs: this.#safeAtMs };
     const lsn = this.#confirmed;
     const isShown = this.#options.prompt !== undefined || this.#provenAgeMs() <= SHOWN_MS;
     const isLevel = isShown && !this.#window.closed && lsn >= this.#window.end;
@@ -197,9 +205,9 @@ export class StreamWorker {
   /** Called when a file has reached the repository's archive. */
   archived(walName: string): void {
     this.#archived.add(walName);
-    if (SEGMENT.test(walName) && walName >= this.#first && walName > (this.#newestArchived ?? ""))
+    if (SEGMENT_NAME.test(walName) && walName >= this.#first && walName > (this.#newestArchived ?? ""))
       this.#newestArchived = walName;
-    const isHistory = !SEGMENT.test(walName) && this.#missingWal.has(walName);
+    const isHistory = !SEGMENT_NAME.test(walName) && this.#missingWal.has(walName);
     if (isHistory && this.#options.listMissingWal !== undefined) this.#histories.add(walName);
     else this.#missingWal.delete(walName);
     this.#window.notify();
@@ -588,17 +596,6 @@ export class StreamWorker {
     return segmentOfLsn(this.#options.timeline, this.#position, this.#options.segmentSizeBytes);
   }
 
-  /** Null when a missing history blocks the whole timeline. */
-  #missingLsn(): bigint | null {
-    const starts = [...this.#missingWal].map((name) =>
-      SEGMENT.test(name) ? lsnOfSegment(name, this.#options.segmentSizeBytes) : null,
-    );
-    return starts.reduce(
-      (least, start) => (least === null || start === null || start < least ? start : least),
-      starts[0] ?? null,
-    );
-  }
-
   async #listOlder(archiveId: string): Promise<StreamChunk[]> {
     const { flushLsn, segmentSizeBytes, timeline } = this.#options;
     const older = await listChunks(this.#repo, archiveId);
@@ -673,7 +670,7 @@ export class StreamWorker {
       this.#lookedAtMs = nowMs;
       this.#options.requireStarted();
       // Chunks of other timelines may stay forever: expire checks them.
-      const ours = [...names].filter((name) => name.slice(0, 8) === current.slice(0, 8));
+      const ours = [...names].filter((name) => timelineOf(name) === timelineOf(current));
       const wanted = [...ours, ...this.#missingWal].filter((name) => !this.#archived.has(name));
       for await (const name of archivedOf(this.#repo, archive, this.#target.known, wanted)) this.archived(name);
       for await (const name of settle(

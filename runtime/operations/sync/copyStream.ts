@@ -2,6 +2,7 @@
  * Copies streamed WAL: the chunks of segments that the target's archive lacks. A chunk is written once under its own
  * name, and joined only where its bytes agree with others', so agents and sidecars may stream there at the same time.
  */
+import { TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { nullOn, toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
@@ -21,7 +22,6 @@ export interface StreamCopied {
   readonly problems: readonly string[];
 }
 
-const TIMELINE_LENGTH = 8;
 /** Each may be as large as a segment. */
 const CHUNKS_AT_ONCE = 2;
 
