@@ -57,7 +57,7 @@ import type {
 } from "./cnpgArgs";
 import { NO_RUNTIME, type RuntimeInputs } from "./clusterRuntime";
 import { given } from "../plan/model/given";
-import { view } from "../plan/model/late";
+import { view } from "../plan/model/deferred";
 import { isUnknown } from "../plan/model/unknown";
 
 /** The keys of one repository, as Secrets of the namespace name them; late values are outputs. */

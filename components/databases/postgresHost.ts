@@ -21,7 +21,7 @@ import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
 import type { Finding } from "../plan/findings/findings";
 import { given } from "../plan/model/given";
-import { attempt, fields, LateRead, merged, view } from "../plan/model/late";
+import { attempt, fields, DeferredRead, merged, view } from "../plan/model/deferred";
 import { checkHost } from "../plan/rules";
 import { abstaining } from "../plan/rules/abstain";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
@@ -208,7 +208,7 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
   const look = (values: unknown): LookedHost => {
     const node = attempt(() => nodeFor(args, values));
     const read = (): NodeChoice => {
-      if (node instanceof LateRead) throw node;
+      if (node instanceof DeferredRead) throw node;
       return node;
     };
     const path = fields({ nodePath: () => read().path });
@@ -263,15 +263,14 @@ function withTargets<T extends object>(
   make: (plan: HostPlan, targets: Targets, derive: Derive) => T,
 ): T | pulumi.Output<pulumi.Unwrap<T>> {
   const targets = Object.entries(args.repositories).map(([name, { at }]) => [name, at]);
-  const isLate = Object.values(args.repositories).some(({ at }) => isDeferredTarget(at));
-  const made = isLate ? null : attempt(() => make(known, Object.fromEntries(targets) as Targets, derive));
-  if (made !== null && !(made instanceof LateRead)) return made;
-  return pulumi.secret(
-    pulumi.all([derive(whole), knownTargets(args)]).apply(([host, all]) => {
-      const final = host as LookedHost;
-      return pulumi.output(make(final.plan, all, (derivation) => derivation(final)) as object);
-    }),
-  ) as pulumi.Output<object> as pulumi.Output<pulumi.Unwrap<T>>;
+  const isDeferred = Object.values(args.repositories).some(({ at }) => isDeferredTarget(at));
+  const made = isDeferred ? null : attempt(() => make(known, Object.fromEntries(targets) as Targets, derive));
+  if (made !== null && !(made instanceof DeferredRead)) return made;
+  const final = pulumi.all([derive(whole), knownTargets(args)]).apply(([host, all]) => {
+    const { plan } = host as LookedHost;
+    return pulumi.output(make(plan, all, (derivation) => derivation(host as LookedHost)));
+  });
+  return pulumi.secret<object>(final) as pulumi.Output<pulumi.Unwrap<T>>;
 }
 
 /** The passphrase of each location; empty for a repository without encryption. None for those in a file of the host. */
@@ -293,25 +292,28 @@ function hostFiles(
   derive: Derive,
 ): Pick<HostStateArgs, "files" | "closedFiles"> {
   const secret = withTargets(args, known, derive, (plan, targets) => closedFiles(args, plan, targets));
-  const isLate = (file: RenderedFile): boolean => attempt(() => file.text) instanceof LateRead;
+  const isDeferred = (file: RenderedFile): boolean => attempt(() => file.text) instanceof DeferredRead;
   const split = attempt(() => {
     const rendered = hostFilesOf(known);
     const open = filesText(
       known,
-      rendered.filter((file) => !isLate(file)),
+      rendered.filter((file) => !isDeferred(file)),
     );
-    return { open, late: rendered.filter(isLate) };
+    return { open, closed: rendered.filter(isDeferred) };
   });
-  if (split instanceof LateRead || pulumi.Output.isInstance(secret))
+  if (split instanceof DeferredRead || pulumi.Output.isInstance(secret))
     return {
       files: derive(({ plan }) => filesText(plan, hostFilesOf(plan))),
       closedFiles: secret,
     };
-  const late = split.late.map(({ mode, owner, path }) => {
+  const deferred = split.closed.map(({ mode, owner, path }) => {
     const text = derive(({ plan }) => loadFile(hostFilesOf(plan), path).text);
     return [path, briefFile({ mode, owner, text, secret: false })];
   });
-  return { files: split.open, closedFiles: { ...(Object.fromEntries(late) as Record<string, FileArgs>), ...secret } };
+  return {
+    files: split.open,
+    closedFiles: { ...(Object.fromEntries(deferred) as Record<string, FileArgs>), ...secret },
+  };
 }
 
 function filesText(plan: HostPlan, rendered: readonly RenderedFile[]): string {

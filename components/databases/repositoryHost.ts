@@ -5,7 +5,7 @@ import type { DesiredRepositoryHost } from "../host/convergeRepositoryHost";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { requireArguments, logWarnings } from "../internal/validate";
-import { readOr, view } from "../plan/model/late";
+import { readOr, view } from "../plan/model/deferred";
 import {
   REPOSITORY_HOST_PATHS,
   REPOSITORY_INSIDE,

@@ -8,7 +8,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { valueAt } from "../plan/model/anyValue";
-import { attempt, LateRead } from "../plan/model/late";
+import { attempt, DeferredRead } from "../plan/model/deferred";
 import { isUnknown, unknownMarker, unknownMarkers } from "../plan/model/unknown";
 
 export interface KnownPart<T> {
@@ -59,7 +59,7 @@ export function fillKnown(
 }
 
 /**
- * What `make` makes of a plan with late values (late.ts): at once, with an output for each late field; as a whole when
+ * What `make` makes of a plan with late values (deferred.ts): at once, with an output for each late field; as a whole when
  * the values have arrived, if it reads one itself.
  * @param final the plan when they have
  */
@@ -70,12 +70,12 @@ export function derived<Plan, T>(
 ): T | pulumi.Output<T> {
   const outputAt = (path: readonly string[]): pulumi.Output<unknown> =>
     final().apply((known) => valueAt(make(known), ...path));
-  const made = attempt(() => fillLate(make(plan), outputAt));
-  return made instanceof LateRead ? final().apply((known) => make(known) as object as T) : (made as T);
+  const made = attempt(() => fillDeferred(make(plan), outputAt));
+  return made instanceof DeferredRead ? final().apply<T>((known) => make(known) as never) : (made as T);
 }
 
 /** The value with an output for each late field; the same object without any. */
-function fillLate(
+function fillDeferred(
   value: unknown,
   outputAt: (path: readonly string[]) => unknown,
   path: readonly string[] = [],
@@ -84,7 +84,7 @@ function fillLate(
   const fields = Object.entries(Object.getOwnPropertyDescriptors(value)).filter(([, { enumerable }]) => enumerable);
   const entries = fields.map(([key, field]): [string, unknown] => {
     const own = [...path, key];
-    return [key, field.get === undefined ? fillLate(field.value, outputAt, own) : outputAt(own)];
+    return [key, field.get === undefined ? fillDeferred(field.value, outputAt, own) : outputAt(own)];
   });
   if (entries.every(([, item], index) => item === fields[index]?.[1].value)) return value;
   return Array.isArray(value) ? entries.map(([, item]) => item) : Object.fromEntries(entries);

@@ -1,6 +1,6 @@
 /**
- * Checks a plan and returns all findings at once. Pure. Rules abstain from values that come later (rules/abstain.ts): the
- * check runs again when they are known. The rules lie in rules/, one file for each subject.
+ * Checks a plan and returns all findings at once. Pure. Rules abstain from values that come later (rules/abstain.ts):
+ * the check runs again when they are known. The rules lie in rules/, one file for each subject.
  */
 import type { Finding } from "./findings/findings";
 import type { ClusterDatabasePlan, DatabasePlan, HostPlan } from "./model/plan";

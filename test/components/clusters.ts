@@ -1,5 +1,5 @@
 /** Complete CloudNativePG clusters for tests of pure functions. Each test overrides what it needs. */
-import { view } from "../../components/plan/model/late";
+import { view } from "../../components/plan/model/deferred";
 import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";
 import { planCluster } from "../../components/plan/cluster/planCluster";
 import type { RepositorySecrets, ClusterPlan } from "../../components/plan/cluster/clusterPlan";

@@ -1,5 +1,5 @@
 /** Complete settings and plans for tests of pure functions. Each test overrides what it needs. */
-import { view } from "../../components/plan/model/late";
+import { view } from "../../components/plan/model/deferred";
 import type { ClusterDatabasePlan, HostPlan } from "../../components/plan/model/plan";
 import { resolveClusterDatabase, resolveHost } from "../../components/plan/model/resolveDatabase";
 import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";

@@ -25,7 +25,7 @@ import { type Contradiction, isReplica } from "./overrides";
 import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
 import { overSpec } from "./specArgument";
 import { DEFAULTS } from "../model/defaults";
-import { fields, merged, readOr } from "../model/late";
+import { fields, merged, readOr } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import type { ClusterDatabasePlan } from "../model/plan";
 import type { RunTime } from "../schedule/schedule";
@@ -153,17 +153,8 @@ export function resolveDefinition(
     isDefaultImage: () => readOr(() => settings.image === undefined, false) && imageCatalog === undefined,
     image: () =>
       settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion())?.image : undefined),
-    imageCatalog: () =>
-      imageCatalog === undefined
-        ? undefined
-        : fields({ name: () => imageCatalog.name, kind: () => imageCatalog.kind ?? "ClusterImageCatalog" }),
-    storage: () =>
-      readOr(() => database.storageGiB === undefined, false)
-        ? undefined
-        : fields<StorageSettings>({
-            sizeGiB: () => database.storageGiB as number,
-            storageClass: () => settings.storageClass,
-          }),
+    imageCatalog: () => resolveCatalog(imageCatalog),
+    storage: () => resolveStorage(database, settings),
     walStorage: () => settings.walStorage,
     tablespaces: () => settings.tablespaces ?? {},
     parameters: () => settings.parameters ?? {},
@@ -215,6 +206,19 @@ export function resolveDefinition(
     stanzaKind: () => settings.stanzaKind ?? "Stanza",
     overrides: () => settings.overrides ?? {},
     contradictions: () => contradictions,
+  });
+}
+
+function resolveCatalog(catalog: DeclaredCluster["imageCatalog"]): ClusterDefinition["imageCatalog"] {
+  if (catalog === undefined) return undefined;
+  return fields({ name: () => catalog.name, kind: () => catalog.kind ?? "ClusterImageCatalog" });
+}
+
+function resolveStorage(database: ClusterDatabasePlan, settings: DeclaredCluster): StorageSettings | undefined {
+  if (readOr(() => database.storageGiB === undefined, false)) return undefined;
+  return fields<StorageSettings>({
+    sizeGiB: () => database.storageGiB as number,
+    storageClass: () => settings.storageClass,
   });
 }
 

@@ -2,7 +2,7 @@
  * Fields of a Cluster that arguments decide and overrides can change. What an override says counts as the argument's
  * value, so that rules, topology and copies judge the Cluster that will exist. Pure.
  */
-import { attempt, fields, LateRead, merged, readOr } from "../model/late";
+import { attempt, fields, DeferredRead, merged, readOr } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import { type Fields, isFields, isOutput, valueAt } from "../model/anyValue";
 
@@ -58,15 +58,17 @@ export function settleOverrides<
   const settle = (field: readonly string[], argument: readonly string[], read: (value: unknown) => unknown): void => {
     const value = attempt(() => cluster("spec", ...field));
     if (value === undefined || isUnknown(value)) return;
-    const fact = attempt(() => (value instanceof LateRead ? null : contradictionOf(declared, argument, value, read)));
+    const fact = attempt(() =>
+      value instanceof DeferredRead ? null : contradictionOf(declared, argument, value, read),
+    );
     if (typeof fact === "string") contradictions.push({ path: `${SPEC}.${field.join(".")}`, fact });
     if (value === null) return;
-    const isRead = value instanceof LateRead || read(value) !== undefined;
+    const isRead = value instanceof DeferredRead || read(value) !== undefined;
     if (isRead) settings = withValue(settings, argument, () => read(cluster("spec", ...field)));
   };
   for (const { argument, field, read = (value: unknown): unknown => value } of ROWS) settle(field, argument, read);
   const parameters = attempt(() => cluster("spec", ...PARAMETERS));
-  if (parameters instanceof LateRead) settle(PARAMETERS, ["parameters"], (value) => value);
+  if (parameters instanceof DeferredRead) settle(PARAMETERS, ["parameters"], (value) => value);
   else if (isFields(parameters) && !isOutput(parameters))
     for (const name of Object.keys(parameters)) settle([...PARAMETERS, name], ["parameters", name], (value) => value);
   return { settings: settings as T, contradictions };
@@ -95,7 +97,7 @@ export function isReplica(declared: {
   const own = valueAt(declared.overrides?.cluster, "spec", "replica");
   if (own === null) return false;
   if (declared.replica === undefined && own === undefined) return false;
-  const { enabled, primary, self } = merged(declared.replica ?? {}, (own ?? {}) as object) as Fields;
+  const { enabled, primary, self } = merged(declared.replica ?? {}, own ?? {}) as Fields;
   // In a distributed topology, the cluster that is named as primary follows no other.
   return typeof enabled === "boolean" ? enabled : primary === undefined || primary !== (self ?? primary);
 }

@@ -7,7 +7,7 @@ import { type ClusterPlan, type SourcePlan, resolveDefinition } from "./clusterP
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
 import { given } from "../model/given";
-import { fields, merged } from "../model/late";
+import { fields, merged } from "../model/deferred";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";

@@ -1,6 +1,6 @@
 /** Volume snapshots of a cluster: the schedules that take them, and their retention. Pure. */
 import { engineOf } from "../engines/engines";
-import { fields } from "../model/late";
+import { fields } from "../model/deferred";
 import type { SnapshotSettings } from "./declaredCluster";
 
 export interface SnapshotPlan {

@@ -3,7 +3,7 @@
 import type { Finding } from "../findings/findings";
 import { type Fields, isFields, isOutput } from "../model/anyValue";
 import { given } from "../model/given";
-import { fields, merged, readOr, without } from "../model/late";
+import { fields, merged, readOr, without } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 
 interface Settings {

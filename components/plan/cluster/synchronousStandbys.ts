@@ -8,7 +8,7 @@
  * not well by another.
  */
 import { SYNCHRONOUS_NAME } from "../../../runtime/cnpg/names";
-import { attempt, LateRead } from "../model/late";
+import { attempt, DeferredRead } from "../model/deferred";
 import type { ClusterPlan } from "./clusterPlan";
 
 /** The field's content, and how many standbys must answer; or why one setting cannot say it. */
@@ -53,7 +53,7 @@ export function synchronousField(plan: Pick<ClusterPlan, "database" | "definitio
     const { maxSyncReplicas, minSyncReplicas, postgresql } = specOverrides(plan);
     return { maxSyncReplicas, minSyncReplicas, own: { ...postgresql?.synchronous } };
   });
-  if (written instanceof LateRead) return unknownField();
+  if (written instanceof DeferredRead) return unknownField();
   const { maxSyncReplicas, minSyncReplicas } = written;
   const own = specOverrides(plan).postgresql?.synchronous ?? undefined;
   const standbys = plan.database.synchronous?.standbys;

@@ -1,7 +1,7 @@
 /** Arguments of a host that a plan takes over unchanged or by default. Pure. */
 import type { HostSettings } from "./databaseSettings";
 import { DEFAULTS } from "./defaults";
-import { fields } from "./late";
+import { fields } from "./deferred";
 
 export const HOST_DEFAULTS = {
   port: DEFAULTS.port,

@@ -7,7 +7,7 @@ import type { DeclaredCluster } from "../cluster/declaredCluster";
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
 import { given } from "./given";
-import { attempt, fields, items, LateRead, merged, view } from "./late";
+import { attempt, fields, items, DeferredRead, merged, view } from "./deferred";
 import { type HostDefaults, withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { withDefaultBackups } from "../schedule/defaultBackups";
@@ -217,7 +217,7 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
     own,
     given(fields({ secretFiles: () => (secretFiles === undefined ? undefined : secretFilesOf(name, secretFiles)) })),
     // A target that comes later may have either.
-    located instanceof LateRead ? view({ s3: located.marker, sftp: located.marker }) : type().resolve(at()),
+    located instanceof DeferredRead ? view({ s3: located.marker, sftp: located.marker }) : type().resolve(at()),
   );
 }
 

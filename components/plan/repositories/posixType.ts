@@ -1,7 +1,7 @@
 /** Repositories in directories: another disk, a NAS or any other mount. Pure. */
 import { PATHS } from "../../../runtime/cnpg/names";
 import { finding } from "../findings/findings";
-import { fields } from "../model/late";
+import { fields } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import { isBelow } from "../rules/values";
 import type { RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";

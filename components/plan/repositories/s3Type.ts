@@ -4,7 +4,7 @@ import type { BucketFacts as LocationFacts, S3Location } from "../../repositorie
 import { type Finding, finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
-import { fields, readOr } from "../model/late";
+import { fields, readOr } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import { abstaining } from "../rules/abstain";
 import { isWithin } from "../rules/values";

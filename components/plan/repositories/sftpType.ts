@@ -4,7 +4,7 @@ import { type Finding, finding } from "../findings/findings";
 import { fingerprintFor } from "../host/hostKeyFingerprint";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
-import { fields, readOr } from "../model/late";
+import { fields, readOr } from "../model/deferred";
 import { abstaining } from "../rules/abstain";
 import { isWithin } from "../rules/values";
 import { OPTIONS_FILE, type RepositoryBase, type RepositoryType, type TargetBase } from "./repositoryType";

@@ -4,7 +4,7 @@
  * {@link eachOf}. No rule asks whether a value is late. Pure.
  */
 import type { Finding } from "../findings/findings";
-import { attempt, LateRead } from "../model/late";
+import { attempt, DeferredRead } from "../model/deferred";
 
 /** Stands for what a rule could not judge yet, until {@link judged} takes it out. */
 const ABSTAINED: Finding = { code: "", severity: "note", path: "", message: "", hint: "" };
@@ -14,8 +14,8 @@ type Rule = () => readonly Finding[];
 /** What all rules say. One that reads a late value says nothing. */
 export function abstaining(...rules: readonly Rule[]): Finding[] {
   return rules.flatMap((rule) => {
-    const found = attempt(rule);
-    return found instanceof LateRead ? [ABSTAINED] : found;
+    const said = attempt(rule);
+    return said instanceof DeferredRead ? [ABSTAINED] : said;
   });
 }
 

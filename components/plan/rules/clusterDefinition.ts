@@ -16,7 +16,7 @@ import { majorOf, SUPPORTED_MAJORS } from "../cluster/images";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf, withoutVersions } from "../repositories/repositoryTypes";
 import { parseCron, schedulePath } from "../schedule/schedule";
-import { merged, readOr } from "../model/late";
+import { merged, readOr } from "../model/deferred";
 import { isOlder } from "../model/compareVersions";
 import { abstaining, eachOf } from "./abstain";
 import { checkPlacement } from "./placement";

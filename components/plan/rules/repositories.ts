@@ -5,7 +5,7 @@ import { type EngineRow, findEngine } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
-import { readOr } from "../model/late";
+import { readOr } from "../model/deferred";
 import { abstaining, eachOf } from "./abstain";
 import { checkPath, isBelow, isWithin } from "./values";
 

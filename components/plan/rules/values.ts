@@ -1,7 +1,6 @@
 /** Checks of values that several rules share. Pure. */
 import { STREAM_INTERVAL_S_MAX } from "../../../runtime/config/settings";
 import { type Finding, finding } from "../findings/findings";
-import type { DatabasePlan } from "../model/plan";
 
 /** Paths go into ini files, unit files, and the shell words of archive_command, where `%` begins a placeholder. */
 const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
@@ -43,7 +42,11 @@ export function isBelow(path: string, parent: string): boolean {
 }
 
 /** Of hosts and clusters. */
-export function checkStreamInterval({ streamIntervalSeconds: seconds }: DatabasePlan): Finding[] {
+export function checkStreamInterval({
+  streamIntervalSeconds: seconds,
+}: {
+  readonly streamIntervalSeconds?: number;
+}): Finding[] {
   if (seconds === undefined || isWithin(seconds, 1, STREAM_INTERVAL_S_MAX)) return [];
   const fact = `${seconds} is not a whole number from 1 to ${STREAM_INTERVAL_S_MAX}`;
   return [finding("PB014", "streaming.intervalSeconds", fact, "")];

@@ -4,7 +4,7 @@ import { DEFAULTS } from "../model/defaults";
 import type { DrillChecksPlan, DrillPlan, DrillStatement, HostPlan } from "../model/plan";
 import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "../model/databaseSettings";
 import { given } from "../model/given";
-import { fields, merged } from "../model/late";
+import { fields, merged } from "../model/deferred";
 
 /** Settings of the runtime's `drill` (`--pick`, `--level`). */
 export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment", "attack"];

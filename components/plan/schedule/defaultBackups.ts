@@ -5,7 +5,7 @@
 import { findEngine } from "../engines/engines";
 import { DEFAULTS } from "../model/defaults";
 import type { DatabaseSettings, RepositorySettings, SchedulesSettings } from "../model/databaseSettings";
-import { fields, merged, readOr } from "../model/late";
+import { fields, merged, readOr } from "../model/deferred";
 
 /** Of repositories without object lock. */
 const KEEP_DAYS = 30;

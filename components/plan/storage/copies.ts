@@ -4,7 +4,7 @@
  */
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
-import { readOr } from "../model/late";
+import { readOr } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 
 export interface Copies {

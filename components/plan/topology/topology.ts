@@ -12,7 +12,7 @@ import type { BucketFacts } from "../repositories/s3Type";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
-import { fields, merged } from "../model/late";
+import { fields, merged } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import { given } from "../model/given";
 import { sortedJson } from "../model/anyValue";
@@ -132,7 +132,7 @@ export interface Topology {
 }
 
 /**
- * A field whose value comes later is late (late.ts); times and what decides the topology's form must be known.
+ * A field whose value comes later is late (deferred.ts); times and what decides the topology's form must be known.
  * @param isAttached to a Cluster that others made
  */
 export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = false): Topology {

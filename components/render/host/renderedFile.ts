@@ -1,4 +1,4 @@
-import { fields } from "../../plan/model/late";
+import { fields } from "../../plan/model/deferred";
 import { secretsDirectory, type SecretLayout } from "../../plan/host/hostCommand";
 
 /**

@@ -6,7 +6,7 @@
  * archive_command runs in PostgreSQL's own unit, which gets no systemd credentials: configuration and secrets belong to
  * root, and the group of PostgreSQL's account may read them.
  */
-import { fields, merged } from "../../plan/model/late";
+import { fields, merged } from "../../plan/model/deferred";
 import type { HostPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { hostPaths, launcherPath } from "../../plan/host/hostCommand";

@@ -1,5 +1,5 @@
 /** The engine `runtime` on a host: its configuration, PostgreSQL's settings, and the units that start it. */
-import { fields, merged } from "../../plan/model/late";
+import { fields, merged } from "../../plan/model/deferred";
 import type { HostPlan } from "../../plan/model/plan";
 import { verbArgv } from "../host/commandLine";
 import { launcherFile } from "../host/launcher";

@@ -24,7 +24,7 @@ import { canonical, type Manifest } from "./objects";
 import { type SecretNames, secretKeysOf } from "./secrets";
 import { recoverySource } from "./source";
 import { given } from "../../plan/model/given";
-import { view } from "../../plan/model/late";
+import { view } from "../../plan/model/deferred";
 
 /** A repository as in a file: keys by the Secret that contains them. */
 export interface FileRepository extends Omit<RepositorySettings, "at"> {

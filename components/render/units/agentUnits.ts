@@ -4,7 +4,7 @@
  * intervened. PostgreSQL's first request starts the agent, and the boot does if it streams: until then commits would be
  * without their stream, or wait for it and so never fill the segment that PostgreSQL requests.
  */
-import { readOr } from "../../plan/model/late";
+import { readOr } from "../../plan/model/deferred";
 import type { HostPlan } from "../../plan/model/plan";
 import { agentSocket } from "../host/commandLine";
 import { credentialLines, unitCommand } from "../host/systemdCredentials";

@@ -6,7 +6,7 @@
  * production in CPU and disk time, and is killed first when memory runs out. So its measured times are upper bounds.
  */
 import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
-import { fields } from "../../plan/model/late";
+import { fields } from "../../plan/model/deferred";
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
 import type { RunTime } from "../../plan/schedule/schedule";
 import { unitCommand } from "../host/systemdCredentials";

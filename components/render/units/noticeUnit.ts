@@ -2,7 +2,7 @@
  * A unit that reports another one, `…@UNIT.service`: with the file of notification targets, and without the
  * repositories' keys.
  */
-import { merged } from "../../plan/model/late";
+import { merged } from "../../plan/model/deferred";
 import type { HostPlan } from "../../plan/model/plan";
 import { notifyLines, notifyArgs, unitCommand } from "../host/systemdCredentials";
 import { hardening } from "./hardening";

@@ -1,5 +1,5 @@
 /** A host's units: pure data, which converging installs. */
-import { fields } from "../../plan/model/late";
+import { fields } from "../../plan/model/deferred";
 import { madeFile, type RenderedFile } from "../host/renderedFile";
 
 /** One unit of systemd. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { hostDesired } from "../../../components/databases/hostFiles";
-import { attempt, LateRead } from "../../../components/plan/model/late";
+import { attempt, DeferredRead } from "../../../components/plan/model/deferred";
 import type { HostPlan } from "../../../components/plan/model/plan";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import { hostFilesOf } from "../../../components/render/host/hostParts";
@@ -21,8 +21,10 @@ test("files are listed before their values are known: those of a bucket or a hos
     },
   };
   const made = plan({ repositories: { repo1: bucket, repo2: vault } });
-  const late = hostFilesOf(made).flatMap((file) => (attempt(() => file.text) instanceof LateRead ? [file.path] : []));
-  expect(late).toEqual(["/etc/pgbackstop/pgbackrest.conf"]);
+  const deferred = hostFilesOf(made).flatMap((file) =>
+    attempt(() => file.text) instanceof DeferredRead ? [file.path] : [],
+  );
+  expect(deferred).toEqual(["/etc/pgbackstop/pgbackrest.conf"]);
   expect(hostFilesOf(made).length).toBeGreaterThan(5);
 });
 

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { splitKnown, withoutSecrets } from "../../../components/internal/inputs";
 import { withoutSecretValues } from "../../../components/internal/validate";
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
-import { view } from "../../../components/plan/model/late";
+import { view } from "../../../components/plan/model/deferred";
 import { checkHost } from "../../../components/plan/rules";
 import { resolveHost } from "../../../components/plan/model/resolveDatabase";
 import { BUCKET, NAS, R2, settings } from "../plans";

@@ -1,9 +1,9 @@
-/** Rules abstain from values that come later: what does not depend on them is found in the preview. */
+/** Rules abstain from values that come later: what does not depend on them is detected in the preview. */
 import { describe, expect, test } from "vitest";
 import { checkClusterPlan } from "../../../../components/plan/cluster/planCluster";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
 import { findingText } from "../../../../components/plan/findings/findings";
-import { view } from "../../../../components/plan/model/late";
+import { view } from "../../../../components/plan/model/deferred";
 import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { checkHost } from "../../../../components/plan/rules";
@@ -11,7 +11,7 @@ import { abstaining, eachOf, judged } from "../../../../components/plan/rules/ab
 import { resolved } from "../../clusters";
 import { BUCKET, NAS, plan } from "../../plans";
 
-const LATE = unknownMarker(0) as never;
+const DEFERRED = unknownMarker(0) as never;
 
 function onHost(over: Partial<HostSettings>): string[] {
   return checkHost(plan(over)).map(({ code, path }) => `${code} ${path}`);
@@ -22,41 +22,41 @@ function inCluster(over: Partial<DeclaredCluster>): string[] {
 }
 
 test("a rule that reads a late value says nothing, and others go on", () => {
-  const values = view({ late: LATE, list: [LATE, "known"] });
+  const values = view({ deferred: DEFERRED, list: [DEFERRED, "known"] });
   const [known] = checkHost(plan({ port: 0 }));
   if (known === undefined) throw new Error("no finding");
-  const found = abstaining(
+  const detected = abstaining(
     () => [known],
-    () => [{ ...known, message: values.late }],
+    () => [{ ...known, message: values.deferred }],
     () => eachOf(values.list, (item) => [{ ...known, message: item }]),
   );
-  expect(judged(found)).toEqual({ findings: [known, { ...known, message: "known" }], isWhole: false });
+  expect(judged(detected)).toEqual({ findings: [known, { ...known, message: "known" }], isWhole: false });
 });
 
 describe("a late value hides only what follows from it", () => {
-  test.each<[what: string, over: Partial<HostSettings>, hidden: string, found: string]>([
-    ["of an agent", { streaming: {}, agent: LATE, port: 0 }, "PB150 streaming", "PB014 port"],
+  test.each<[what: string, over: Partial<HostSettings>, hidden: string, detected: string]>([
+    ["of an agent", { streaming: {}, agent: DEFERRED, port: 0 }, "PB150 streaming", "PB014 port"],
     [
       "of an item",
-      { drillChecks: { assertions: [{ name: LATE, sql: "" }] } },
+      { drillChecks: { assertions: [{ name: DEFERRED, sql: "" }] } },
       "PB040 drillChecks.assertions[0].name",
       "PB040 drillChecks.assertions[0].sql",
     ],
     [
       "of a task",
-      { maintenance: { verify: { enabled: LATE }, heal: { cron: "x" } } },
+      { maintenance: { verify: { enabled: DEFERRED }, heal: { cron: "x" } } },
       "PB011 maintenance.verify.cron",
       "PB011 maintenance.heal.cron",
     ],
     [
       "of one repository",
-      { repositories: { repo1: { ...NAS, keepDays: LATE }, repo2: { ...BUCKET, keepFullCount: 0 } } },
+      { repositories: { repo1: { ...NAS, keepDays: DEFERRED }, repo2: { ...BUCKET, keepFullCount: 0 } } },
       "PB005 repositories.repo1.keepDays",
       "PB005 repositories.repo2.keepFullCount",
     ],
     [
       "of a target",
-      { repositories: { repo1: { at: LATE, keepDays: 0 }, repo2: BUCKET } },
+      { repositories: { repo1: { at: DEFERRED, keepDays: 0 }, repo2: BUCKET } },
       "PB020 repositories.repo1.at",
       "PB005 repositories.repo1.keepDays",
     ],
@@ -64,7 +64,7 @@ describe("a late value hides only what follows from it", () => {
       "of a bucket",
       {
         repositories: {
-          repo1: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: LATE, endpoint: "a/b", region: "eu" } } },
+          repo1: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: DEFERRED, endpoint: "a/b", region: "eu" } } },
         },
       },
       "PB020 repositories.repo1.at.s3.bucket",
@@ -72,34 +72,38 @@ describe("a late value hides only what follows from it", () => {
     ],
     [
       "of a schedule",
-      { schedules: { full: { cron: LATE, timeZone: "Nowhere" } } },
+      { schedules: { full: { cron: DEFERRED, timeZone: "Nowhere" } } },
       "PB011 schedules.full.cron",
       "PB011 schedules.full.timeZone",
     ],
     [
       "of a directory",
-      { dataDirectory: LATE, directories: { lib: "lib" } },
+      { dataDirectory: DEFERRED, directories: { lib: "lib" } },
       "PB014 dataDirectory",
       "PB014 directories.lib",
     ],
-  ])("%s on a host", (_what, over, hidden, found) => {
+  ])("%s on a host", (_what, over, hidden, detected) => {
     const findings = onHost(over);
-    expect(findings).toContain(found);
+    expect(findings).toContain(detected);
     expect(findings).not.toContain(hidden);
   });
 
-  test.each<[what: string, over: Partial<DeclaredCluster>, found: string]>([
-    ["of its name", { clusterName: LATE, namespace: "No" }, "PB110 namespace"],
-    ["of an override", { overrides: { cluster: { spec: { instances: LATE } } }, processMax: 0 }, "PB014 processMax"],
-    ["of a role", { roles: { reader: { comment: LATE }, pg_x: {} } }, "PB110 roles.pg_x"],
+  test.each<[what: string, over: Partial<DeclaredCluster>, detected: string]>([
+    ["of its name", { clusterName: DEFERRED, namespace: "No" }, "PB110 namespace"],
+    [
+      "of an override",
+      { overrides: { cluster: { spec: { instances: DEFERRED } } }, processMax: 0 },
+      "PB014 processMax",
+    ],
+    ["of a role", { roles: { reader: { comment: DEFERRED }, pg_x: {} } }, "PB110 roles.pg_x"],
     [
       "of its restore",
-      { bootstrap: { recovery: { stanza: LATE, repositories: {} } } },
+      { bootstrap: { recovery: { stanza: DEFERRED, repositories: {} } } },
       "PB114 bootstrap.recovery.repositories",
     ],
-    ["of its labels", { labels: LATE, tablespaces: { pg_own: { sizeGiB: 1 } } }, "PB110 tablespaces.pg_own"],
-  ])("%s in a cluster", (_what, over, found) => {
-    expect(inCluster(over)).toContain(found);
+    ["of its labels", { labels: DEFERRED, tablespaces: { pg_own: { sizeGiB: 1 } } }, "PB110 tablespaces.pg_own"],
+  ])("%s in a cluster", (_what, over, detected) => {
+    expect(inCluster(over)).toContain(detected);
   });
 });
 
@@ -107,20 +111,20 @@ test("whether an override changes an argument is not guessed while the override 
   const instances = (value: unknown): string[] =>
     inCluster({ instances: 0, overrides: { cluster: { spec: { instances: value } } } });
   expect(instances(3)).not.toContain("PB096 instances");
-  expect(instances(LATE)).not.toContain("PB096 instances");
+  expect(instances(DEFERRED)).not.toContain("PB096 instances");
   expect(inCluster({ instances: 0 })).toContain("PB096 instances");
 });
 
 test("one repository is one, wherever it is", () => {
-  const s3 = { ...BUCKET.at.s3, endpoint: LATE } as never;
+  const s3 = { ...BUCKET.at.s3, endpoint: DEFERRED } as never;
   const repositories = { repo1: { ...BUCKET, at: { ...BUCKET.at, s3 } } };
   const textOf = (over: Partial<HostSettings>): string[] =>
-    checkHost(plan(over)).flatMap((found) => (found.code === "PB003" ? [findingText(found)] : []));
+    checkHost(plan(over)).flatMap((detected) => (detected.code === "PB003" ? [findingText(detected)] : []));
   expect(textOf({ repositories })).toEqual(textOf({ repositories: { repo1: BUCKET } }));
 });
 
 test("a silence counts as unused only when every rule has judged", () => {
   const silence = { PB009: "one provider is enough here" };
   expect(onHost({ silence })).toContain("PB025 silence.PB009");
-  expect(onHost({ silence, port: LATE })).not.toContain("PB025 silence.PB009");
+  expect(onHost({ silence, port: DEFERRED })).not.toContain("PB025 silence.PB009");
 });

@@ -1,7 +1,7 @@
 /** A value that comes later ends whatever reads it, and nothing else. */
 import { expect, test } from "vitest";
 import { given } from "../../../../components/plan/model/given";
-import { fields, items, LateRead, merged, readOr, view, without } from "../../../../components/plan/model/late";
+import { fields, items, DeferredRead, merged, readOr, view, without } from "../../../../components/plan/model/deferred";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 
 const MARKER = unknownMarker(7);
@@ -9,50 +9,50 @@ const MARKER = unknownMarker(7);
 test("values without markers are the same object, so that a known program pays nothing", () => {
   const values = { list: [{ name: "a" }], none: undefined };
   expect(view(values)).toBe(values);
-  const mixed = view({ known: values, late: MARKER });
+  const mixed = view({ known: values, deferred: MARKER });
   expect(mixed.known).toBe(values);
 });
 
 test("reading a late value throws, whether in an object, in a list or inside a text", () => {
-  const values = view({ late: MARKER, list: ["a", MARKER], text: `s3://${MARKER}/x`, known: 1 });
-  for (const read of [() => values.late, () => values.list[1], () => values.text, () => ({ ...values })])
-    expect(read).toThrow(LateRead);
+  const values = view({ deferred: MARKER, list: ["a", MARKER], text: `s3://${MARKER}/x`, known: 1 });
+  for (const read of [() => values.deferred, () => values.list[1], () => values.text, () => ({ ...values })])
+    expect(read).toThrow(DeferredRead);
   expect([values.known, values.list[0], values.list.length, Object.keys(values)]).toEqual([
     1,
     "a",
     2,
-    ["late", "list", "text", "known"],
+    ["deferred", "list", "text", "known"],
   ]);
 });
 
 test("a field that follows from a late value is late, and its neighbours are not", () => {
-  const settings = view({ agent: MARKER as unknown as boolean, port: 5432 });
+  const settings = view({ agent: MARKER as never as boolean, port: 5432 });
   const plan = fields({
     port: () => settings.port,
     units: () => (settings.agent ? ["agent"] : []),
     socket: () => `/run/${settings.port}`,
   });
   expect([plan.port, plan.socket]).toEqual([5432, "/run/5432"]);
-  expect(() => plan.units).toThrow(LateRead);
+  expect(() => plan.units).toThrow(DeferredRead);
   expect(readOr(() => plan.units, ["none"])).toEqual(["none"]);
 });
 
 test("merged, given and without copy late fields unread", () => {
-  const first = view({ a: MARKER as string | undefined, b: "b", c: undefined });
+  const first = view({ a: MARKER, b: "b", c: undefined });
   const made = merged({ z: 1 }, given(first));
   expect(Object.keys(made)).toEqual(["z", "a", "b"]);
-  expect(() => made.a).toThrow(LateRead);
+  expect(() => made.a).toThrow(DeferredRead);
   expect(without(made, "a")).toEqual({ z: 1, b: "b" });
   expect(merged(first, { a: "known" }).a).toBe("known");
 });
 
 test("where an item reads a late value, the list has one late item", () => {
-  const settings = view({ verify: { enabled: MARKER as unknown as boolean }, heal: { enabled: false } });
+  const settings = view({ verify: { enabled: MARKER as never as boolean }, heal: { enabled: false } });
   const made = items(["verify", "heal", "expire"] as const, (name) =>
     name === "expire" || settings[name].enabled ? [name] : [],
   );
   expect(made).toHaveLength(2);
-  expect(() => made[0]).toThrow(LateRead);
+  expect(() => made[0]).toThrow(DeferredRead);
   expect(made[1]).toBe("expire");
 });
 

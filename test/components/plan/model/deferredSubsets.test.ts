@@ -8,7 +8,7 @@ import type { DeclaredCluster } from "../../../../components/plan/cluster/declar
 import { checkClusterPlan, planCluster } from "../../../../components/plan/cluster/planCluster";
 import { type Finding, findingText } from "../../../../components/plan/findings/findings";
 import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
-import { attempt, LateRead, readOr, view } from "../../../../components/plan/model/late";
+import { attempt, DeferredRead, readOr, view } from "../../../../components/plan/model/deferred";
 import type { ClusterDatabasePlan, HostPlan } from "../../../../components/plan/model/plan";
 import { resolveHost } from "../../../../components/plan/model/resolveDatabase";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
@@ -69,7 +69,7 @@ const HOST = {
   maintenance: { verify: { cron: "5 5 * * 5", enabled: true, samplePercent: 35 }, stale: {}, heal: { enabled: true } },
   monitoring: { listen: "127.0.0.1:9854" },
   postgres: { version: 17, install: true },
-} as unknown as HostSettings;
+} as object as HostSettings;
 
 const CLUSTER = {
   ...declaredCluster(),
@@ -96,7 +96,7 @@ const CLUSTER = {
   primaryUpdateStrategy: "supervised",
   spec: { instances: 3, primaryUpdateMethod: "switchover", postgresql: { parameters: { work_mem: "8MB" } } },
   staleCheck: { cron: "21 * * * *", timeZone: "Europe/Rome" },
-} as unknown as DeclaredCluster;
+} as object as DeclaredCluster;
 
 /** Other values of the same type, most of them mistakes. */
 const OTHERS: Readonly<Record<string, readonly unknown[]>> = {
@@ -108,18 +108,21 @@ const OTHERS: Readonly<Record<string, readonly unknown[]>> = {
 interface Program {
   readonly changed: readonly (readonly [path: string, index: number])[];
   readonly left: readonly string[];
-  readonly late: readonly string[];
+  readonly deferred: readonly string[];
 }
 
 function programs(paths: readonly string[], sections: readonly string[]): fc.Arbitrary<Program> {
   return fc.record({
     changed: fc.array(fc.tuple(fc.constantFrom(...paths), fc.nat(20)), { maxLength: 4 }),
     left: fc.subarray([...sections], { maxLength: 3 }),
-    late: fc.subarray([...paths], { minLength: 1, maxLength: 6 }),
+    deferred: fc.subarray([...paths], { minLength: 1, maxLength: 6 }),
   });
 }
 
-function made<T extends object>(base: T, { changed, late, left }: Program): { readonly known: T; readonly late: T } {
+function made<T extends object>(
+  base: T,
+  { changed, deferred, left }: Program,
+): { readonly known: T; readonly deferred: T } {
   const rest = Object.fromEntries(Object.entries(base).filter(([name]) => !left.includes(name))) as T;
   const known = changed.reduce(
     (values, [path, index]) =>
@@ -130,28 +133,30 @@ function made<T extends object>(base: T, { changed, late, left }: Program): { re
     rest,
   );
   let next = 0;
-  return { known, late: withInputs(known, late, () => unknownMarker(next++)) };
+  return { known, deferred: withInputs(known, deferred, () => unknownMarker(next++)) };
 }
 
 /** What is known of it, beside the same part of the other one. */
-function knownParts(late: unknown, known: unknown): [shown: unknown, expected: unknown][] {
-  if (typeof late !== "object" || late === null) return [[late, known]];
-  return Object.keys(late).flatMap((key) => {
-    const value = attempt(() => (late as Record<string, unknown>)[key]);
-    return value instanceof LateRead ? [] : knownParts(value, (known as Record<string, unknown> | undefined)?.[key]);
+function knownParts(deferred: unknown, known: unknown): [shown: unknown, expected: unknown][] {
+  if (typeof deferred !== "object" || deferred === null) return [[deferred, known]];
+  return Object.keys(deferred).flatMap((key) => {
+    const value = attempt(() => (deferred as Record<string, unknown>)[key]);
+    return value instanceof DeferredRead
+      ? []
+      : knownParts(value, (known as Record<string, unknown> | undefined)?.[key]);
   });
 }
 
-function expectSame(late: () => unknown, known: () => unknown): void {
-  const shown = attempt(late);
-  if (shown instanceof LateRead) return;
+function expectSame(deferred: () => unknown, known: () => unknown): void {
+  const shown = attempt(deferred);
+  if (shown instanceof DeferredRead) return;
   const parts = knownParts(shown, known());
   expect(parts.map(([value]) => value)).toEqual(parts.map(([, value]) => value));
 }
 
-function expectPart(late: readonly Finding[], known: readonly Finding[]): void {
+function expectPart(deferred: readonly Finding[], known: readonly Finding[]): void {
   const all = known.map(findingText);
-  expect(late.map(findingText).filter((text) => !all.includes(text))).toEqual([]);
+  expect(deferred.map(findingText).filter((text) => !all.includes(text))).toEqual([]);
 }
 
 /** Copies say themselves that they are minimums. */
@@ -166,7 +171,7 @@ function canRender(plan: HostPlan): boolean {
     hostFilesOf(plan);
     return true;
   } catch (error) {
-    if (error instanceof LateRead) throw error;
+    if (error instanceof DeferredRead) throw error;
     return false;
   }
 }
@@ -179,9 +184,9 @@ describe("a part of what is known, and nothing else", () => {
   test("of a host", () => {
     const paths = pathsOf("PostgresHostArgs", HOST);
     const property = fc.property(programs(paths, [...SECTIONS, "maintenance", "monitoring", "postgres"]), (program) => {
-      const { known, late } = made(HOST, program);
+      const { known, deferred } = made(HOST, program);
       const plan = resolveHost("ledger", known, "/usr/bin/node");
-      const part = resolveHost("ledger", view(late), "/usr/bin/node");
+      const part = resolveHost("ledger", view(deferred), "/usr/bin/node");
       const findings = checkHost(plan);
       expectPart(checkHost(part), findings);
       if (findings.some(({ severity }) => severity === "error") || !canRender(plan)) return;
@@ -205,9 +210,9 @@ describe("a part of what is known, and nothing else", () => {
   test("of a cluster", () => {
     const paths = pathsOf("CnpgClusterArgs", CLUSTER);
     const property = fc.property(programs(paths, [...SECTIONS, "bootstrap", "snapshots", "spec"]), (program) => {
-      const { known, late } = made(CLUSTER, program);
+      const { known, deferred } = made(CLUSTER, program);
       const plan = planCluster("orders", known);
-      const part = planCluster("orders", view(late));
+      const part = planCluster("orders", view(deferred));
       const findings = checkClusterPlan(plan, false);
       expectPart(checkClusterPlan(part, false), findings);
       if (findings.some(({ severity }) => severity === "error")) return;

@@ -1,21 +1,22 @@
 /**
- * Values that come later end whatever reads them. So a rule that depends on one says nothing by itself, and a field of a
- * plan that follows from one is late too. Nothing lists which values may be late, and none is tried in their place. Pure.
+ * Values that come later end whatever reads them. So a rule that depends on one says nothing by itself, and a field of
+ * a plan that follows from one is late too. Nothing lists which values may be late, and none is tried in their place.
+ * Pure.
  *
  * JavaScript lets nothing intercept a comparison, but it lets the reading of a field be intercepted: in a {@link view},
- * each late value is a getter that throws {@link LateRead}. Spreading an object and Object.entries read all of its
+ * each late value is a getter that throws {@link DeferredRead}. Spreading an object and Object.entries read all of its
  * fields; {@link merged} and `given` copy them unread.
  */
 import { isUnknown, unknownMarkers } from "./unknown";
 
 /** Thrown by reading a value that comes later. */
-export class LateRead extends Error {
+export class DeferredRead extends Error {
   /** Stands for the value (unknown.ts). */
   public readonly marker: string;
 
   constructor(marker: string) {
     super(`a value that comes later was read: ${JSON.stringify(marker)}`);
-    this.name = "LateRead";
+    this.name = "DeferredRead";
     this.marker = marker;
   }
 }
@@ -28,7 +29,7 @@ export function view<T>(values: T): T {
   for (const [key, value] of Object.entries(values)) {
     const seen = view(value as unknown);
     isSame &&= seen === value && !isUnknown(value);
-    if (isUnknown(value)) defineLate(made, key, new LateRead(unknownMarkers(value as string)[0] ?? ""));
+    if (isUnknown(value)) defineDeferred(made, key, new DeferredRead(unknownMarkers(value as string)[0] ?? ""));
     else Object.assign(made, { [key]: seen });
   }
   return isSame ? values : (made as T);
@@ -42,7 +43,7 @@ export function fields<T extends object>(makers: { readonly [Key in keyof T]: ()
   const made: Record<string, unknown> = {};
   for (const [key, make] of Object.entries<() => unknown>(makers)) {
     const value = attempt(make);
-    if (value instanceof LateRead) defineLate(made, key, value);
+    if (value instanceof DeferredRead) defineDeferred(made, key, value);
     else made[key] = value;
   }
   return made as T;
@@ -53,18 +54,18 @@ export function items<From, To>(list: readonly From[], make: (item: From) => rea
   const made: To[] = [];
   for (const index of list.keys()) {
     const some = attempt(() => make(list[index] as From));
-    if (some instanceof LateRead) defineLate(made, String(made.length), some);
+    if (some instanceof DeferredRead) defineDeferred(made, String(made.length), some);
     else made.push(...some);
   }
   return made;
 }
 
 /** What `make` makes, or the late value that ends it. */
-export function attempt<T>(make: () => T): T | LateRead {
+export function attempt<T>(make: () => T): T | DeferredRead {
   try {
     return make();
   } catch (error) {
-    if (error instanceof LateRead) return error;
+    if (error instanceof DeferredRead) return error;
     throw error;
   }
 }
@@ -72,7 +73,7 @@ export function attempt<T>(make: () => T): T | LateRead {
 /** What `read` reads; `instead` if that comes later. */
 export function readOr<T>(read: () => T, instead: T): T {
   const value = attempt(read);
-  return value instanceof LateRead ? instead : value;
+  return value instanceof DeferredRead ? instead : value;
 }
 
 /** The fields of all objects, each over those before it. Late ones stay late. */
@@ -99,12 +100,12 @@ export function without<T extends object, Key extends keyof T>(values: T, ...nam
   return made;
 }
 
-function defineLate(made: object, key: string, late: LateRead): void {
+function defineDeferred(made: object, key: string, error: DeferredRead): void {
   Object.defineProperty(made, key, {
     enumerable: true,
     configurable: true,
     get: (): never => {
-      throw late;
+      throw error;
     },
   });
 }
