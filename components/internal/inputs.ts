@@ -59,8 +59,8 @@ export function fillKnown(
 }
 
 /**
- * What `make` makes of a plan with late values (deferred.ts): at once, with an output for each late field; as a whole when
- * the values have arrived, if it reads one itself.
+ * What `make` makes of a plan with late values (deferred.ts): at once, with an output for each late field; as a whole
+ * when the values have arrived, if it reads one itself.
  * @param final the plan when they have
  */
 export function derived<Plan, T>(

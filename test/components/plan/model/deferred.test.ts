@@ -26,7 +26,7 @@ test("reading a late value throws, whether in an object, in a list or inside a t
 });
 
 test("a field that follows from a late value is late, and its neighbours are not", () => {
-  const settings = view({ agent: MARKER as never as boolean, port: 5432 });
+  const settings = view({ agent: MARKER, port: 5432 });
   const plan = fields({
     port: () => settings.port,
     units: () => (settings.agent ? ["agent"] : []),
@@ -47,7 +47,7 @@ test("merged, given and without copy late fields unread", () => {
 });
 
 test("where an item reads a late value, the list has one late item", () => {
-  const settings = view({ verify: { enabled: MARKER as never as boolean }, heal: { enabled: false } });
+  const settings = view({ verify: { enabled: MARKER }, heal: { enabled: false } });
   const made = items(["verify", "heal", "expire"] as const, (name) =>
     name === "expire" || settings[name].enabled ? [name] : [],
   );
