@@ -1,5 +1,5 @@
 /**
- * The project's commands from a bare clone on any Node from 20 on: `node tools/run.mjs demo|test|build|check|docs|bench|package|live [arguments]`.
+ * The project's commands from a bare clone on any Node from 20 on: `node tools/run.mjs demo|test|build|check|docs|bench|package|release|live [arguments]`.
  *
  * Makes sure of the packages (npm ci, when node_modules does not fit package-lock.json) and of a Node that the runtime can run on, bundles
  * the command's TypeScript with esbuild and runs it under that Node with it first on PATH. No imports but node's own until the packages are there.
@@ -23,7 +23,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_VERSION = "24.21.0";
-const COMMANDS = ["demo", "test", "build", "check", "docs", "bench", "package", "live"];
+const COMMANDS = ["demo", "test", "build", "check", "docs", "bench", "package", "release", "live"];
 
 const [command, ...args] = process.argv.slice(2);
 if (!COMMANDS.includes(command)) end(`usage: node tools/run.mjs ${COMMANDS.join("|")} [arguments]`, 2);
