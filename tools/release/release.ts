@@ -1,7 +1,7 @@
 /**
  * `npm run release -- --dry-run [--output=FOLDER] [--tag=vX.Y.Z --repository=OWNER/NAME]`: makes the files of a release
- * in FOLDER (`release`), installs the tarball in a bare environment and runs it. It publishes nothing: the workflow
- * `release` does, with these files. With a tag, what stands against publishing is an error.
+ * in FOLDER (default: in node_modules/.cache), installs the tarball in a bare environment and runs it. It publishes
+ * nothing: the workflow `release` does, with these files. With a tag, what stands against publishing is an error.
  */
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { packTarball } from "../parts/build/packTarball";
-import { projectFolder } from "../parts/cache";
+import { cloneCacheFolder, projectFolder } from "../parts/cache";
 import { cleanUp, findOnPath, run, runOk } from "../parts/process";
 import { createProgress, formatBytes, type Progress } from "../parts/progress";
 import { findObstacles, type Manifest, sectionOf } from "./notes";
@@ -18,7 +18,7 @@ import { makeSbom } from "./sbom";
 const { values: options } = parseArgs({
   options: {
     "dry-run": { type: "boolean", default: false },
-    output: { type: "string", default: "release" },
+    output: { type: "string" },
     tag: { type: "string" },
     repository: { type: "string" },
   },
@@ -34,7 +34,7 @@ async function release(): Promise<void> {
   const { state, text } = sectionOf(read("CHANGELOG.md"), manifest.version);
   const obstacles = findObstacles(manifest, state, options);
   if (options.tag !== undefined && obstacles.length > 0) throw new Error(obstacles.join("\n"));
-  const folder = resolve(root, options.output);
+  const folder = options.output === undefined ? join(cloneCacheFolder(), "release") : resolve(root, options.output);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
 
@@ -58,6 +58,7 @@ async function release(): Promise<void> {
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+  progress.line(`  ${folder}`);
   for (const name of readdirSync(folder))
     progress.line(`    ${name}  ${formatBytes(statSync(join(folder, name)).size)}`);
   for (const obstacle of obstacles) progress.loud(`before it is published: ${obstacle}`);
@@ -79,8 +80,8 @@ async function tryTarball(progress: Progress, tarball: string, folder: string, v
     `npm_config_userconfig=${await setting("userconfig")}`,
     `npm_config_cache=${await setting("cache")}`,
   ];
-  const bare = (...words: readonly string[]): Promise<string> =>
-    runOk("env", ["-i", ...variables, ...words], { cwd: folder });
+  const bare = (...command: readonly string[]): Promise<string> =>
+    runOk("env", ["-i", ...variables, ...command], { cwd: folder });
   await progress.step("install the tarball", () =>
     bare("npm", "install", "--prefer-offline", "--no-audit", "--no-fund", tarball),
   );
