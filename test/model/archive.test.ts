@@ -200,22 +200,26 @@ class World {
 const FULL: BackupError = fail("fileWrite", "no space left");
 
 describe("the archive under faults", () => {
-  it(`keeps its promises in ${RUNS} runs`, async () => {
-    await fc.assert(
-      fc.asyncProperty(policy, fc.array(step, { minLength: 5, maxLength: 30 }), async (acknowledge, steps) => {
-        const world = new World(acknowledge);
-        try {
-          await world.start();
-          for (const one of steps) {
-            await world.take(one);
-            await world.check();
+  it(
+    `keeps its promises in ${RUNS} runs`,
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(policy, fc.array(step, { minLength: 5, maxLength: 30 }), async (acknowledge, steps) => {
+          const world = new World(acknowledge);
+          try {
+            await world.start();
+            for (const one of steps) {
+              await world.take(one);
+              await world.check();
+            }
+            await world.end();
+          } finally {
+            rmSync(world.folder, { recursive: true, force: true });
           }
-          await world.end();
-        } finally {
-          rmSync(world.folder, { recursive: true, force: true });
-        }
-      }),
-      { numRuns: RUNS },
-    );
-  }, TIMEOUT_MS);
+        }),
+        { numRuns: RUNS },
+      );
+    },
+    TIMEOUT_MS,
+  );
 });

@@ -73,8 +73,7 @@ test("a user's facts about a bucket and its location reach the target, and a kno
   expect([lab.target.offSite, await valueOf(lab.monthlyCostUsd)]).toEqual([false, undefined]);
   expect(new PosixRepository("nas", { path: "/mnt/nas", offSite: true }).target.offSite).toBe(true);
   expect(
-    () =>
-      new S3CompatibleRepository("wrong", { bucket, endpoint: "s3.lab", region: "lab", expectedStoredGiB: -1 }),
+    () => new S3CompatibleRepository("wrong", { bucket, endpoint: "s3.lab", region: "lab", expectedStoredGiB: -1 }),
   ).toThrow("PB014 expectedStoredGiB");
 });
 
