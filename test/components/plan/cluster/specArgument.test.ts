@@ -137,7 +137,12 @@ test.each([
     "it is a section, and must be a number or text",
     "",
   ],
-  [{ enablePDB: "no" }, "spec.enablePDB", 'it is the text "no", and must be true or false', ""],
+  [
+    { enablePDB: "no" },
+    "spec.enablePDB",
+    'it is the text "no", and must be true or false',
+    "write false without quotes",
+  ],
   [{ affinity: null }, "spec.affinity", "it is empty", "give it a value, or leave it out"],
 ])("%j is refused", (own, path, message, hint) => {
   expect(checkArguments("CnpgClusterArgs", { ...GIVEN, spec: own })).toMatchObject([{ path, message, hint }]);
