@@ -1,9 +1,10 @@
 /** Checks the arguments of a migration: each error as a fact, the rule that it breaks and the remedy. Pure. */
+import { ARGUMENT_RANGES } from "../arguments/argumentTypes";
+import { isInRange, rangeText } from "../arguments/ranges";
 import { WORKLOAD_KINDS } from "../../../runtime/cnpg/names";
 import { type MigrationFinding, type MigrationSettings, runnerOf, STAGES, type ServerSettings } from "./migrationSteps";
 
 const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"];
-const PORT_MAX = 65_535;
 const PROCESS_MAX = 999;
 /** Passed to `systemctl`, so no options or patterns. */
 const UNIT = /^[A-Za-z0-9@_:.\\][A-Za-z0-9@_:.\\-]*$/;
@@ -95,8 +96,13 @@ function checkRoute(
 }
 
 function checkParameters(side: "source" | "target", server: ServerSettings, report: Report): void {
-  if (server.port !== undefined && !(Number.isInteger(server.port) && server.port > 0 && server.port <= PORT_MAX))
-    report(`${side}.port`, `${server.port} is not a port`, `ports are 1 to ${PORT_MAX}`, "leave it out for 5432");
+  if (server.port !== undefined && !isInRange("MigrationServerArgs.port", server.port))
+    report(
+      `${side}.port`,
+      `${server.port} is not a port`,
+      `ports are ${rangeText(ARGUMENT_RANGES["MigrationServerArgs.port"])}`,
+      "leave it out for 5432",
+    );
   if (server.sslMode !== undefined && !SSL_MODES.includes(server.sslMode))
     report(
       `${side}.sslMode`,

@@ -7,7 +7,7 @@ import type { Plain } from "../model/plainArguments";
 import { fields, readOr } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import { abstaining } from "../rules/abstain";
-import { isWithin } from "../rules/values";
+import { isInRange } from "../arguments/ranges";
 import type { SitePlan, RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 
 /** A bucket; its keys never come here. */
@@ -124,7 +124,8 @@ export const s3: RepositoryType<Target, Repository> = {
               "s3.bucket",
               `"${bucket.bucket}" is not a bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens`,
             ),
-      () => (isWithin(bucket.port, 1, 65535) ? [] : wrong("s3.port", `${bucket.port} is not a port: 1 to 65535`)),
+      () =>
+        isInRange("S3Location.port", bucket.port) ? [] : wrong("s3.port", `${bucket.port} is not a port: 1 to 65535`),
       () => {
         const fact = "the prefix covers the whole bucket, including objects of others";
         return repository.path === "/" ? wrong("path", fact, 'set a prefix such as "/pgbackrest"') : [];

@@ -6,7 +6,7 @@ import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
 import { fields, readOr } from "../model/deferred";
 import { abstaining } from "../rules/abstain";
-import { isWithin } from "../rules/values";
+import { isInRange } from "../arguments/ranges";
 import { OPTIONS_FILE, type RepositoryBase, type RepositoryType, type TargetBase } from "./repositoryType";
 
 /** The account's private key never comes here. */
@@ -107,7 +107,8 @@ export const sftp: RepositoryType<Target, Repository> = {
           ? []
           : wrong("host", `"${server.host}" is not a host name`, hint),
       () => (/^[^\s@:/]+$/.test(server.user) ? [] : wrong("user", `"${server.user}" is not an account name`)),
-      () => (isWithin(server.port, 1, 65535) ? [] : wrong("port", `${server.port} is not a port: 1 to 65535`)),
+      () =>
+        isInRange("SftpLocation.port", server.port) ? [] : wrong("port", `${server.port} is not a port: 1 to 65535`),
       () => checkHostKey(server, path),
     );
   },

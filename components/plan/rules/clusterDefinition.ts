@@ -1,6 +1,7 @@
 /**
  * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
  */
+import { checkRange } from "../arguments/ranges";
 import type { BootstrapSettings, RecoverySettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
 import {
   type ClusterDefinition,
@@ -22,7 +23,7 @@ import { abstaining, eachOf } from "./abstain";
 import { checkPlacement } from "./placement";
 import { checkTime } from "./schedules";
 import { checkClusterSynchronous } from "./synchronous";
-import { checkPath, checkStanza, isWithin } from "./values";
+import { checkPath, checkStanza } from "./values";
 import { checkVolumeSnapshots } from "./volumeSnapshots";
 
 /** CloudNativePG's limit: names of pods and Services derive from it. */
@@ -168,14 +169,10 @@ function checkDrillPolicy({ database, definition }: ClusterPlan): Finding[] {
   return [finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace")];
 }
 
-const FIRST_BACKUP_MINUTES_MAX = 10080;
-
 function checkFirstBackup({ database, definition }: ClusterPlan): Finding[] {
   const minutes = definition.firstBackupTimeoutMinutes;
-  if (!isWithin(minutes, 0, FIRST_BACKUP_MINUTES_MAX)) {
-    const fact = `${minutes} is outside 0 to ${FIRST_BACKUP_MINUTES_MAX}`;
-    return [finding("PB014", "firstBackupTimeoutMinutes", fact, "")];
-  }
+  const outside = checkRange("ClusterBackupArgs.firstBackupTimeoutMinutes", "firstBackupTimeoutMinutes", minutes);
+  if (outside.length > 0) return outside;
   if (minutes === 0 || engineOf(database.engine).own) return [];
   const fact = `an update cannot wait for the backups of engine "${database.engine}"`;
   return [finding("PB014", "firstBackupTimeoutMinutes", fact, "leave it out")];
@@ -542,7 +539,7 @@ function checkWorkers(resolved: ClusterPlan): Finding[] {
     const fact = `engine ${resolved.database.engine} has no setting for workers`;
     return [finding("PB044", "processMax", fact, 'leave it out, or use engine "runtime"')];
   }
-  return isWithin(processMax, 1, 999) ? [] : [finding("PB014", "processMax", `${processMax} is outside 1 to 999`, "")];
+  return checkRange("ClusterBackupArgs.processMax", "processMax", processMax);
 }
 
 /** Cold snapshots shut the instance down, and losing the cluster's storage loses them. */

@@ -1,15 +1,11 @@
 /** Fire drills: each must be able to run as declared and to tell whether the objective is met. Pure. */
+import { checkRange } from "../arguments/ranges";
 import { ATTACK, DRILL_LEVELS, DRILL_PICKS, drilledRepositories, isDrillName } from "../schedule/declaredDrills";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, DrillPlan, DrillStatement } from "../model/plan";
 import { withoutVersions } from "../repositories/repositoryTypes";
 import { isTimeZone, parseCron } from "../schedule/schedule";
 import { abstaining, eachOf } from "./abstain";
-import { isWithin } from "./values";
-
-const MINUTES_MAX = 7 * 1440;
-const HOURS_MAX = 100 * 366 * 24;
-const GIB_MAX = 1024 * 1024;
 
 export function checkDrills(plan: DatabasePlan): Finding[] {
   return abstaining(
@@ -102,16 +98,8 @@ function checkChoice(drill: DrillPlan, path: string): Finding[] {
 
 function checkBounds(drill: DrillPlan, { objectives }: DatabasePlan, path: string): Finding[] {
   return abstaining(
-    () => {
-      const { maxMinutes } = drill;
-      if (maxMinutes === undefined || (Number.isInteger(maxMinutes) && isWithin(maxMinutes, 1, MINUTES_MAX))) return [];
-      return [finding("PB037", `${path}.maxMinutes`, `${maxMinutes} is outside 1 to ${MINUTES_MAX}`, "")];
-    },
-    () => {
-      const { maxGiB } = drill;
-      if (maxGiB === undefined || (maxGiB > 0 && maxGiB <= GIB_MAX)) return [];
-      return [finding("PB037", `${path}.maxGiB`, `${maxGiB} is outside 0 to ${GIB_MAX}`, "")];
-    },
+    () => checkRange("DrillArgs.maxMinutes", `${path}.maxMinutes`, drill.maxMinutes),
+    () => checkRange("DrillArgs.maxGiB", `${path}.maxGiB`, drill.maxGiB),
     () => eachOf(["rtoMinutes", "pitrRtoMinutes"] as const, (name) => checkPromise(drill, objectives, name, path)),
   );
 }
@@ -137,11 +125,7 @@ function checkPromise(
 function checkAsked({ drillChecks }: DatabasePlan): Finding[] {
   const { assertions } = drillChecks;
   return abstaining(
-    () => {
-      const { backupAgeHours: hours } = drillChecks;
-      if (hours === undefined || (hours > 0 && hours <= HOURS_MAX)) return [];
-      return [finding("PB037", "drillChecks.backupAgeHours", `${hours} is outside 0 to ${HOURS_MAX}`, "")];
-    },
+    () => checkRange("DrillChecksArgs.backupAgeHours", "drillChecks.backupAgeHours", drillChecks.backupAgeHours),
     () => (drillChecks.heartbeat === undefined ? [] : checkStatement(drillChecks.heartbeat, "drillChecks.heartbeat")),
     () =>
       eachOf(assertions, (asked, index) => {

@@ -1,11 +1,12 @@
 /** Arguments of a host: names, accounts, paths, ports. Pure. */
+import { checkRange, isInRange } from "../arguments/ranges";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { SYSTEMD_DIRECTORIES } from "../model/defaults";
 import type { HostPlan, TaskPlan } from "../model/plan";
 import { abstaining, eachOf } from "./abstain";
 import { checkTime } from "./schedules";
-import { checkPath, checkStanza, checkStreamInterval, isWithin } from "./values";
+import { checkPath, checkStanza, checkStreamInterval } from "./values";
 
 export function checkHostArguments(plan: HostPlan): Finding[] {
   return abstaining(
@@ -69,11 +70,7 @@ function checkTask(task: TaskPlan): Finding[] {
   const path = `maintenance.${task.name}`;
   return abstaining(
     () => checkTime(task, path),
-    () => {
-      const { samplePercent = 100 } = task;
-      if (isWithin(samplePercent, 1, 100)) return [];
-      return [finding("PB014", `${path}.samplePercent`, `${samplePercent} is outside 1 to 100`, "")];
-    },
+    () => checkRange("VerifyTaskArgs.samplePercent", `${path}.samplePercent`, task.samplePercent),
   );
 }
 
@@ -91,14 +88,10 @@ function checkIdentity(plan: HostPlan): Finding[] {
       const fact = `"${plan.user}" cannot be PostgreSQL's account: the server refuses to run as root`;
       return [finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"')];
     },
-    () =>
-      isWithin(plan.port, 1, 65535) ? [] : [finding("PB014", "port", `${plan.port} is not a port: 1 to 65535`, "")],
-    () =>
-      isWithin(plan.processMax, 1, 999)
-        ? []
-        : [finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, "")],
+    () => checkRange("PostgresHostArgs.port", "port", plan.port, "not a port:"),
+    () => checkRange("HostBaseArgs.processMax", "processMax", plan.processMax),
     () => {
-      if (plan.postgres === undefined || isWithin(plan.postgres.version, 10, 99)) return [];
+      if (plan.postgres === undefined || isInRange("HostPostgresArgs.version", plan.postgres.version)) return [];
       const fact = `${plan.postgres.version} is not a major version of PostgreSQL`;
       return [finding("PB014", "postgres.version", fact, "write a whole number, such as 17")];
     },

@@ -1,4 +1,5 @@
 /** Whether the declared set-up can meet its objectives. Pure. */
+import { checkRange } from "../arguments/ranges";
 import { type Finding, finding } from "../findings/findings";
 import { ATTACK } from "../schedule/declaredDrills";
 import { worstCaseRpo } from "../schedule/objectives";
@@ -6,7 +7,6 @@ import { valueAt } from "../model/anyValue";
 import type { DatabasePlan } from "../model/plan";
 import { checkDrills } from "./drills";
 import { abstaining, eachOf } from "./abstain";
-import { isWithin } from "./values";
 
 export function checkObjectives(plan: DatabasePlan): Finding[] {
   return abstaining(
@@ -17,30 +17,13 @@ export function checkObjectives(plan: DatabasePlan): Finding[] {
   );
 }
 
-const OBJECTIVES_MAX = {
-  rpoSeconds: 7 * 86400,
-  rtoMinutes: 30 * 1440,
-  pitrRtoMinutes: 30 * 1440,
-  pitrDays: 36500,
-  maxRepositoryGB: 1e9,
-} as const;
+const OBJECTIVES = ["rpoSeconds", "rtoMinutes", "pitrRtoMinutes", "pitrDays", "maxRepositoryGB"] as const;
 
 function checkValues(plan: DatabasePlan): Finding[] {
   const { objectives, sizing = {} } = plan;
   return abstaining(
-    () =>
-      eachOf(Object.keys(OBJECTIVES_MAX) as (keyof typeof OBJECTIVES_MAX)[], (name) => {
-        const value = objectives[name];
-        const max = OBJECTIVES_MAX[name];
-        if (value === undefined || isWithin(value, 1, max)) return [];
-        return [finding("PB037", `objectives.${name}`, `${value} is outside 1 to ${max}`, "")];
-      }),
-    () => {
-      const { archiveTimeoutSeconds: seconds } = plan;
-      if (seconds === undefined || isWithin(seconds, 0, 1073741823)) return [];
-      const fact = `${seconds} is outside 0 to 1073741823`;
-      return [finding("PB037", "archiveTimeoutSeconds", fact, "set whole seconds, for instance 60")];
-    },
+    () => eachOf(OBJECTIVES, (name) => checkRange(`ObjectivesArgs.${name}`, `objectives.${name}`, objectives[name])),
+    () => checkRange("PostgresHostArgs.archiveTimeoutSeconds", "archiveTimeoutSeconds", plan.archiveTimeoutSeconds),
     () =>
       eachOf(Object.keys(sizing), (name) => {
         const value: unknown = valueAt(sizing, name);

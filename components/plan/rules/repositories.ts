@@ -1,4 +1,5 @@
 /** Each repository alone, and no two at one location. Pure. */
+import { checkRange } from "../arguments/ranges";
 import { levelRangeOf } from "../../../runtime/config/settings";
 import { COMPRESS_TYPES, findCompressType, REPO_INDEX_MAX } from "../model/defaults";
 import { type EngineRow, findEngine } from "../engines/engines";
@@ -8,8 +9,6 @@ import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import { readOr } from "../model/deferred";
 import { abstaining, eachOf } from "./abstain";
 import { checkPath, isBelow, isWithin } from "./values";
-
-const RETENTION_MAX = 9999999;
 
 /** Reads PostgreSQL's, if it is on the same machine. */
 export type DataDirectory = () => string | undefined;
@@ -93,12 +92,9 @@ function checkRetention(repository: RepositoryPlan, path: string): Finding[] {
       return [finding("PB004", path, fact, "remove one")];
     },
     () =>
-      eachOf([...given, "keepDiffCount"] as const, (name) => {
-        const value = repository[name];
-        if (value === undefined || isWithin(value, 1, RETENTION_MAX)) return [];
-        const fact = `${value} is outside 1 to ${RETENTION_MAX}`;
-        return [finding("PB005", `${path}.${name}`, fact, "set at least 1, or leave it out to keep everything")];
-      }),
+      eachOf([...given, "keepDiffCount"] as const, (name) =>
+        checkRange(`HostRepositoryArgs.${name}`, `${path}.${name}`, repository[name]),
+      ),
   );
 }
 

@@ -1,4 +1,5 @@
 /** Backup schedules: each one alone, then conflicts between them, then each repository's share. Pure. */
+import { checkRange } from "../arguments/ranges";
 import { repositoriesWithFulls } from "../storage/copies";
 import { findRepoIndex } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
@@ -13,7 +14,6 @@ import {
   schedulePath,
 } from "../schedule/schedule";
 import { abstaining, eachOf } from "./abstain";
-import { isWithin } from "./values";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
@@ -50,14 +50,8 @@ export function checkTime(schedule: RunTime, path: string): Finding[] {
       const fact = `"${schedule.timeZone}" is not a time zone name`;
       return [finding("PB011", `${path}.timeZone`, fact, 'use UTC or a name such as "Europe/Berlin"')];
     },
-    () => {
-      if (isWithin(schedule.jitterSeconds, 0, 86400)) return [];
-      return [finding("PB023", `${path}.jitterSeconds`, `${schedule.jitterSeconds} is outside 0 to 86400`, "")];
-    },
-    () => {
-      if (isWithin(schedule.deadlineSeconds, 60, 604800)) return [];
-      return [finding("PB023", `${path}.deadlineSeconds`, `${schedule.deadlineSeconds} is outside 60 to 604800`, "")];
-    },
+    () => checkRange("RepositoryScheduleArgs.jitterSeconds", `${path}.jitterSeconds`, schedule.jitterSeconds),
+    () => checkRange("RepositoryScheduleArgs.deadlineSeconds", `${path}.deadlineSeconds`, schedule.deadlineSeconds),
   );
 }
 

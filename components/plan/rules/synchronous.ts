@@ -1,6 +1,6 @@
 /** Commits that wait for repositories: invalid arguments, and what they wait for and cost. Pure. */
+import { checkRange } from "../arguments/ranges";
 import { SYNCHRONOUS_NAME } from "../../../runtime/cnpg/names";
-import { DEGRADE_S_MAX, GROUP_MS_MAX } from "../../../runtime/config/settings";
 import type { ClusterPlan } from "../cluster/clusterPlan";
 import { specOverrides, type SynchronousField, synchronousField } from "../cluster/synchronousStandbys";
 import { engineOf } from "../engines/engines";
@@ -9,7 +9,6 @@ import type { DatabasePlan, SynchronousPlan } from "../model/plan";
 import { abstaining, eachOf } from "./abstain";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { findPrice } from "../storage/cost";
-import { isWithin } from "./values";
 
 const MODES = ["any", "all", "named"];
 const SECONDS_PER_MONTH = 30 * 86_400;
@@ -107,12 +106,9 @@ function checkPolicy(
 }
 
 function checkNumbers(plan: SynchronousPlan): Finding[] {
-  return eachOf(["degradeAfterSeconds", "groupMilliseconds"] as const, (name) => {
-    const value = plan[name];
-    const max = name === "degradeAfterSeconds" ? DEGRADE_S_MAX : GROUP_MS_MAX;
-    if (value === undefined || isWithin(value, 1, max)) return [];
-    return [finding("PB014", `streaming.${name}`, `${value} is not a whole number from 1 to ${max}`, "")];
-  });
+  return eachOf(["degradeAfterSeconds", "groupMilliseconds"] as const, (name) =>
+    checkRange(`StreamingArgs.${name}`, `streaming.${name}`, plan[name], "not a whole number from"),
+  );
 }
 
 function effectOf(

@@ -1,5 +1,5 @@
 /** Checks of values that several rules share. Pure. */
-import { STREAM_INTERVAL_S_MAX } from "../../../runtime/config/settings";
+import { checkRange } from "../arguments/ranges";
 import { type Finding, finding } from "../findings/findings";
 
 /** Paths go into ini files, unit files, and the shell words of archive_command, where `%` begins a placeholder. */
@@ -47,7 +47,6 @@ export function checkStreamInterval({
 }: {
   readonly streamIntervalSeconds?: number;
 }): Finding[] {
-  if (seconds === undefined || isWithin(seconds, 1, STREAM_INTERVAL_S_MAX)) return [];
-  const fact = `${seconds} is not a whole number from 1 to ${STREAM_INTERVAL_S_MAX}`;
-  return [finding("PB014", "streaming.intervalSeconds", fact, "")];
+  const path = "streaming.intervalSeconds";
+  return checkRange("StreamingArgs.intervalSeconds", path, seconds, "not a whole number from");
 }

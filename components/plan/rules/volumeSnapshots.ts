@@ -1,4 +1,5 @@
 /** Volume snapshots of a cluster: their retention (only this package removes them), and recovery from one. Pure. */
+import { checkRange } from "../arguments/ranges";
 import { engineOf } from "../engines/engines";
 import type { ClusterPlan } from "../cluster/clusterPlan";
 import type { SnapshotSettings } from "../cluster/declaredCluster";
@@ -6,7 +7,6 @@ import { type Finding, finding } from "../findings/findings";
 import { snapshotScheduleNames, takesSnapshots } from "../cluster/snapshotPlan";
 import { abstaining, eachOf } from "./abstain";
 
-const RETENTION_MAX = 9_999_999;
 /** The operator writes the names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */
 const LABEL_LENGTH_MAX = 63;
 const TIME_LENGTH = "-20261120064059".length;
@@ -48,12 +48,9 @@ function checkNames(cluster: string, schedules: readonly string[]): Finding[] {
 }
 
 function checkValues(snapshots: SnapshotSettings): Finding[] {
-  return eachOf(["keepDays", "keepCount"] as const, (name) => {
-    const value = snapshots[name];
-    if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= RETENTION_MAX)) return [];
-    const fact = `${value} is outside 1 to ${RETENTION_MAX}`;
-    return [finding("PB005", `snapshots.${name}`, fact, "set at least 1, or leave it out")];
-  });
+  return eachOf(["keepDays", "keepCount"] as const, (name) =>
+    checkRange(`SnapshotArgs.${name}`, `snapshots.${name}`, snapshots[name]),
+  );
 }
 
 function checkPresence({ keepCount, keepDays }: SnapshotSettings, areTaken: boolean): Finding[] {
