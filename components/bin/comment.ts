@@ -5,6 +5,7 @@
  * author is never changed, even with the same first line.
  */
 import { readFileSync } from "node:fs";
+import { type Fields, isFields } from "../plan/model/anyValue";
 import { UsageError } from "./command";
 
 export const FORGES = ["github", "gitlab"] as const;
@@ -28,8 +29,6 @@ export interface Forge {
   /** The token's own comments. `self` is null if the token belongs to an app. */
   isOwn(comment: Fields, self: Fields | null): boolean;
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 
 const TIMEOUT_MS = 30_000;
 const PAGE_SIZE = 100;
@@ -218,5 +217,5 @@ function variable(env: Environment, name: string, what: string): string {
 }
 
 function fieldsIn(value: unknown): Fields {
-  return typeof value === "object" && value !== null ? (value as Fields) : {};
+  return isFields(value) ? value : {};
 }

@@ -14,6 +14,8 @@ import { checkCloudResource } from "../plan/rules/buckets";
 import { checkManifest, checkManifestsTogether } from "../plan/rules/manifests";
 import type { Severity } from "../plan/findings/ruleRow";
 import { RULE_CODES, type RuleCode, RULES } from "../plan/findings/ruleTable";
+import { isFields, valueAt } from "../plan/model/anyValue";
+import { textAt } from "../plan/rules/manifests/objects";
 import { unknownMarker } from "../plan/model/unknown";
 
 export interface BackupPolicyOptions {
@@ -75,18 +77,18 @@ export function checkResource({ name, props, type }: StackResource, bucketNames:
   const properties = plainOf(props);
   if (type.startsWith("kubernetes:")) return checkManifest(manifestOf(type, name, properties));
   if (OWN_HOSTS.some((own) => type.endsWith(own))) return checkLogin(properties);
-  const texts = [name, ...["bucket", "bucketName"].map((field) => textOf(properties, field))];
+  const texts = [name, ...["bucket", "bucketName"].map((field) => textAt(properties, field) ?? "")];
   if (!bucketNames.some((part) => texts.some((text) => text.toLowerCase().includes(part.toLowerCase())))) return [];
   return checkCloudResource({ type, name, properties });
 }
 
 /** Logins by password, of the host or of a jump host, are in the connection. */
 function checkLogin(properties: unknown): Finding[] {
-  const connection = fieldOf(properties, "connection");
+  const connection = valueAt(properties, "connection");
   const findings: Finding[] = [];
   let path = "connection";
-  for (let route = fieldOf(connection, "ssh"); route !== undefined; route = fieldOf(route, "jump")) {
-    if (fieldOf(route, "passwordLogin") === true)
+  for (let route = valueAt(connection, "ssh"); route !== undefined; route = valueAt(route, "jump")) {
+    if (valueAt(route, "passwordLogin") === true)
       findings.push(finding("PB161", `${path}.password`, "a password signs in", "set privateKey"));
     path = "connection.proxy";
   }
@@ -106,13 +108,13 @@ function reportAll(code: string, findings: readonly Finding[], report: ReportVio
 /** The object behind a resource: the type's token or the resource's name supply omitted fields. */
 function manifestOf(type: string, name: string, properties: unknown): object {
   const [, group = "", kind = ""] = type.split(":");
-  const given = typeof properties === "object" && properties !== null ? properties : {};
-  const metadata: unknown = Object.entries(given).find(([key]) => key === "metadata")?.[1];
+  const given = isFields(properties) ? properties : {};
+  const { metadata } = given;
   return {
     apiVersion: group.replace(/^core\//, ""),
     kind,
     ...given,
-    metadata: { name, ...(typeof metadata === "object" && metadata !== null ? metadata : {}) },
+    metadata: { name, ...(isFields(metadata) ? metadata : {}) },
   };
 }
 
@@ -128,15 +130,4 @@ function plainOf(value: unknown): unknown {
   };
   const keys = Object.keys(value);
   return Array.isArray(value) ? keys.map(read) : Object.fromEntries(keys.map((key) => [key, read(key)]));
-}
-
-function textOf(properties: unknown, field: string): string {
-  const value = fieldOf(properties, field);
-  return typeof value === "string" ? value : "";
-}
-
-function fieldOf(properties: unknown, field: string): unknown {
-  return typeof properties === "object" && properties !== null
-    ? Object.entries(properties).find(([key]) => key === field)?.[1]
-    : undefined;
 }

@@ -1,7 +1,7 @@
 /** The arguments `spec`, which are merged over the rendered objects before `overrides` are. Pure. */
 
 import type { Finding } from "../findings/findings";
-import { type Fields, isFields, isOutput } from "../model/anyValue";
+import { type Fields, isFields, isNamedList, isOutput } from "../model/anyValue";
 import { given } from "../model/given";
 import { fields, merged, readOr, without } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
@@ -58,7 +58,7 @@ function inTurn(first: unknown, second: unknown): unknown {
     ]);
     return merged(first, given(fields(Object.fromEntries(makers))));
   }
-  if (!isNamed(first) || !isNamed(second) || second.some(({ $patch }) => $patch === "replace")) return second;
+  if (!isNamedList(first) || !isNamedList(second) || second.some(({ $patch }) => $patch === "replace")) return second;
   const isIn = (items: readonly Fields[], { name }: Fields): boolean => items.some((item) => item["name"] === name);
   return [
     ...first.map((item) => inTurn(item, second.find(({ name }) => name === item["name"]) ?? {})),
@@ -69,9 +69,4 @@ function inTurn(first: unknown, second: unknown): unknown {
 /** False for a value that comes later, which is one value. */
 function isKnown(value: unknown): value is Fields {
   return isFields(value) && !isOutput(value);
-}
-
-/** A list whose items have names, which is merged by them. */
-function isNamed(value: unknown): value is readonly Fields[] {
-  return Array.isArray(value) && value.every((item) => isKnown(item) && ("name" in item || "$patch" in item));
 }

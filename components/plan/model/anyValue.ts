@@ -18,6 +18,13 @@ export function isFields(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** A list whose items have different names, by which two of them are merged; an item may replace all. */
+export function isNamedList(value: unknown): value is readonly Fields[] {
+  if (!Array.isArray(value) || !value.every(isFields)) return false;
+  const names = value.filter((item) => item["$patch"] !== "replace").map((item) => item["name"]);
+  return names.every((name) => typeof name === "string") && new Set(names).size === names.length;
+}
+
 /** True for an output or a promise. */
 export function isOutput(value: unknown): boolean {
   return typeof value === "object" && value !== null && ("apply" in value || "then" in value);

@@ -14,6 +14,7 @@ import { NODE_IMAGE } from "../../plan/cluster/images";
 import { checkPlugin } from "../../plan/rules/plugin";
 import { expiresSnapshots } from "../../plan/cluster/snapshotPlan";
 import type { RepositorySettings } from "../../plan/model/databaseSettings";
+import { isFields } from "../../plan/model/anyValue";
 import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import type { EngineContext } from "../engines/engine";
 import { bundleConfigMap, type RuntimeBundle } from "./bundle";
@@ -236,5 +237,5 @@ export function secretsIn(value: unknown, path: string, remedy = KUBERNETES_SECR
 
 /** The operator's fields of these names refer to a key of a Secret. */
 function isKeyRef(value: unknown): boolean {
-  return typeof value === "object" && value !== null && Object.keys(value).toSorted().join() === "key,name";
+  return isFields(value) && Object.keys(value).toSorted().join() === "key,name";
 }

@@ -1,7 +1,7 @@
 /** Kubernetes objects as plain data, and small helpers of render/kubernetes/ and render/engines/. Pure. */
 import type { ResourcesSettings } from "../../plan/cluster/declaredCluster";
 import { given } from "../../plan/model/given";
-import { isFields } from "../../plan/model/anyValue";
+import { type Fields, isFields, isNamedList } from "../../plan/model/anyValue";
 import { isUnknown } from "../../plan/model/unknown";
 
 export interface Metadata {
@@ -74,22 +74,11 @@ export function mergeOver(base: unknown, over: unknown): unknown {
   return merged;
 }
 
-interface Item extends Record<string, unknown> {
-  readonly $patch?: unknown;
-}
-
-/** Items without a name are no list of this kind: it is one value. */
-function isNamedList(value: unknown): value is readonly Item[] {
-  if (!Array.isArray(value) || !value.every(isFields)) return false;
-  const names = value.filter((item) => item["$patch"] !== "replace").map((item) => item["name"]);
-  return names.every((name) => typeof name === "string") && new Set(names).size === names.length;
-}
-
-function mergeItems(base: readonly Item[], over: readonly Item[]): readonly unknown[] {
+function mergeItems(base: readonly Fields[], over: readonly Fields[]): readonly unknown[] {
   const isReplaced = over.some(({ $patch }) => $patch === "replace");
   const items = over.filter(({ $patch }) => $patch !== "replace");
   const kept = isReplaced ? [] : base;
-  const merged = kept.map((item) => mergeOver(item, items.find(({ name }) => name === item["name"]) ?? {}) as Item);
+  const merged = kept.map((item) => mergeOver(item, items.find(({ name }) => name === item["name"]) ?? {}) as Fields);
   const added = items.filter(({ name }) => !kept.some((item) => item["name"] === name));
   return [...merged, ...added].filter(({ $patch }) => $patch !== "delete");
 }
