@@ -1,4 +1,4 @@
-/** The ranges of numbers as declared, and the rules that have a code of their own for them. Pure. */
+/** Ranges of numbers, which their declarations state, and the rules that have a code of their own for them. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import type { RuleCode } from "../findings/ruleTable";
 import { isUnknown } from "../model/unknown";
