@@ -62,10 +62,15 @@ export function isInRange(argument: RangedArgument, value: unknown): boolean {
  * @param path of the argument in its component
  * @param fact what the value is, before the range
  */
-export function checkRange(argument: RangedArgument, path: string, value: unknown, fact = "outside"): Finding[] {
+export function checkRange(
+  argument: RangedArgument,
+  path: string,
+  value: number | undefined,
+  fact = "outside",
+): Finding[] {
   if (value === undefined || isInRange(argument, value)) return [];
   const [code, hint = ""] = RULED[argument] ?? ["PB191" as const];
-  return [finding(code, path, `${String(value)} is ${fact} ${rangeText(ARGUMENT_RANGES[argument])}`, hint)];
+  return [finding(code, path, `${value} is ${fact} ${rangeText(ARGUMENT_RANGES[argument])}`, hint)];
 }
 
 /** For the check of types: the same of an argument that has no rule. @param argument of any type and field */
