@@ -333,7 +333,7 @@ describe("a backup host", async () => {
     },
   );
 
-  test("is not needed by a running standby: it continues when its component is destroyed", async () => {
+  test.runIf(NIGHTLY)("is not needed by a running standby: it continues when its component is destroyed", async () => {
     const begun = await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`]);
     const { changes, text } = await up(await open("v1"));
     expect(Object.keys(changes).sort()).toEqual(["delete", "same"]);
