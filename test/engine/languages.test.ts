@@ -110,7 +110,9 @@ test("mistakes are reported as in TypeScript, and so are an unknown argument and
   const misspelt = (): Record<string, unknown> => ({
     nas: new Foreign("PosixRepository", "nas", { pth: "/mnt" }, []).urn,
   });
-  expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain("there is no argument pth");
+  expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain(
+    "PosixRepository has no field 'pth'",
+  );
   const incomplete = (): Record<string, unknown> => ({
     db: new Foreign("CnpgRestore", "db", { namespace: "db", repositories: {}, source: { repositories: {} } }, []).urn,
   });

@@ -132,43 +132,57 @@ export interface Topology {
 }
 
 /**
- * A field whose value comes later is late (deferred.ts); times and what decides the topology's form must be known.
+ * A field whose value comes later is late (deferred.ts); what decides the topology's form must be known.
  * @param isAttached to a Cluster that others made
  */
 export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = false): Topology {
   const toRepoKeys = plan.repositories.map((repository) => repository.key);
-  const { mode, repoIndexes } = plan.acknowledge;
-  const acknowledge = mode === "named" ? repoIndexes.map((key) => `repo${key}`).join(",") : mode;
-  const worst = worstCaseRpo(plan);
-  const acknowledged = Object.entries(plan.acknowledgeWeaker).map(([change, reason]) => ({ change, reason }));
-  return {
-    version: 1,
-    databases: [merged(databaseNode(plan), isAttached ? { attached: true } : {})],
-    repositories: plan.repositories.map((repository) => repositoryNode(repository, plan)),
-    flows: [
-      { kind: "wal", from: plan.name, toRepoKeys, acknowledge },
-      ...plan.schedules.map(
-        (schedule): Flow => ({
-          kind: "backup",
-          from: plan.name,
-          toRepoKeys: schedule.repoKeys,
-          schedule: schedule.name,
-        }),
-      ),
-    ],
-    schedules: plan.schedules.map((schedule) => ({ ...schedule })),
-    objectives: given({ ...plan.objectives, worstCaseRpoSeconds: worst?.totalSeconds }),
-    drills: plan.drills.map((drill) => ({ ...drill })),
-    ...drillChecksNode(plan),
-    copies: copiesOf(plan),
-    silenced: Object.entries(plan.silence).map(([code, reason]) => ({ code, reason })),
-    ...(acknowledged.length === 0 ? {} : { acknowledged }),
-  };
+  return merged(
+    { version: 1 as const },
+    fields<Omit<Topology, "version" | "drillChecks" | "acknowledged">>({
+      databases: () => [merged(databaseNode(plan), isAttached ? { attached: true } : {})],
+      repositories: () => plan.repositories.map((repository) => repositoryNode(repository, plan)),
+      flows: () => [
+        merged(
+          { kind: "wal" as const, from: plan.name, toRepoKeys },
+          fields({ acknowledge: () => acknowledgeText(plan) }),
+        ),
+        ...plan.schedules.map(
+          (schedule): Flow => ({
+            kind: "backup",
+            from: plan.name,
+            toRepoKeys: schedule.repoKeys,
+            schedule: schedule.name,
+          }),
+        ),
+      ],
+      schedules: () => plan.schedules.map((schedule) => ({ ...schedule })),
+      objectives: () => given({ ...plan.objectives, worstCaseRpoSeconds: worstCaseRpo(plan)?.totalSeconds }),
+      drills: () => plan.drills.map((drill) => ({ ...drill })),
+      copies: () => copiesOf(plan),
+      silenced: () => Object.entries(plan.silence).map(([code, reason]) => ({ code, reason })),
+    }),
+    given(
+      fields<Partial<Pick<Topology, "drillChecks" | "acknowledged">>>({
+        drillChecks: () => drillChecksNode(plan),
+        acknowledged: () => acknowledgedOf(plan),
+      }),
+    ),
+  );
 }
 
-function drillChecksNode({ drillChecks: { assertions, heartbeat } }: DatabasePlan): Pick<Topology, "drillChecks"> {
-  if (heartbeat === undefined && assertions.length === 0) return {};
-  return { drillChecks: { heartbeat: heartbeat !== undefined, assertions: assertions.map(({ name }) => name) } };
+function acknowledgeText({ acknowledge: { mode, repoIndexes } }: DatabasePlan): string {
+  return mode === "named" ? repoIndexes.map((key) => `repo${key}`).join(",") : mode;
+}
+
+function acknowledgedOf({ acknowledgeWeaker }: DatabasePlan): Topology["acknowledged"] {
+  const acknowledged = Object.entries(acknowledgeWeaker).map(([change, reason]) => ({ change, reason }));
+  return acknowledged.length === 0 ? undefined : acknowledged;
+}
+
+function drillChecksNode({ drillChecks: { assertions, heartbeat } }: DatabasePlan): DrillChecksNode | undefined {
+  if (heartbeat === undefined && assertions.length === 0) return undefined;
+  return { heartbeat: heartbeat !== undefined, assertions: assertions.map(({ name }) => name) };
 }
 
 /** Keys have a fixed order, so equal topologies have equal texts. */
