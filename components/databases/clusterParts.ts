@@ -16,15 +16,15 @@ import {
 } from "../internal/kubernetesObjects";
 import {
   deferredPaths,
-  derived,
+  derivedApart,
   fillKnown,
   type KnownPart,
   type MakeAgain,
-  replaceDeferred,
   splitKnown,
   suffixed,
   leaveOut,
   withoutSecrets,
+  withValues,
 } from "../internal/inputs";
 import { withoutStackTraces } from "../internal/stackTraces";
 import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
@@ -154,12 +154,12 @@ export function checkedCluster(title: string, name: string, settings: object, at
   const final = checked.apply((each): readonly Finding[] => each.final);
   return {
     known,
-    knowing: (values) =>
-      resolveKnown(replaceDeferred(part.value, (_path, marker) => (values.has(marker) ? values.get(marker) : marker))),
+    knowing: (values) => resolveKnown(withValues(part.value, values)),
     deferred: part.deferred,
     awaitsTarget: awaited.some((path) => path.endsWith(".at")),
     awaitsValues: hasDeferredClaim(known) || awaited.some((path) => !/\.at$|^clusterName$/.test(path)),
-    derive: (make) => derived(judged.database, () => checked.apply(({ resolved }) => resolved.database), make) as never,
+    derive: (make) =>
+      derivedApart((values) => viewed(withValues(part.value, values)).database, part.deferred, make) as never,
     resolved: checked.apply(({ resolved }) => resolved),
     warn: (resource) => logInTwoSteps(findings, final, resource),
   };

@@ -12,7 +12,7 @@ import { changedTypes } from "../plan/arguments/checkArguments";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
-import { derived, secretText, splitKnown, withoutSecrets } from "../internal/inputs";
+import { derived, derivedApart, secretText, splitKnown, withoutSecrets, withValues } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { withoutStackTraces } from "../internal/stackTraces";
 import { requireArguments, logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
@@ -92,13 +92,13 @@ export class PostgresHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
     requireArguments("PostgresHost", name, args, { types: TYPES });
-    const { derive, known, warn } = checkedHost(name, args);
+    const { derive, deriveApart, known, warn } = checkedHost(name, args);
     const { restoreOnly } = known;
     // It holds no copies: it is in no topology.
-    const shown = restoreOnly ? { restoreOnly } : { topology: derive(({ plan }) => topologyOf(plan)) };
+    const shown = restoreOnly ? { restoreOnly } : { topology: deriveApart((plan) => topologyOf(plan)) };
     super(typeToken("PostgresHost"), name, shown, opts);
     warn(this);
-    const stanza = derive(({ plan }) => plan.stanza);
+    const stanza = deriveApart((plan) => plan.stanza);
     claimHost(
       { resource: this, title: `PostgresHost ${name}`, silence: known.silence },
       args.repositories,
@@ -183,6 +183,8 @@ interface CheckedHost {
   /** Reading a value that comes later ends what reads it. */
   readonly known: HostPlan;
   readonly derive: Derive;
+  /** For what is only shown: each field waits for its own values alone. */
+  readonly deriveApart: <T>(make: (plan: HostPlan) => T) => T | pulumi.Output<T>;
   warn(resource: pulumi.Resource): void;
 }
 
@@ -236,6 +238,8 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
   return {
     known: now.plan,
     derive: (make) => derived(now, resolved, make),
+    deriveApart: (make) =>
+      derivedApart((values) => look(view(withValues(part.value, values))).plan, part.deferred, make),
     warn: (resource) => logInTwoSteps(findings, checked?.apply(({ final }) => final) ?? null, resource),
   };
 }

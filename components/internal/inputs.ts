@@ -74,6 +74,30 @@ export function derived<Plan, T>(
   return made instanceof DeferredRead ? final().apply<T>((known) => make(known) as never) : (made as T);
 }
 
+/** A plan with the values of some markers; the others are late. */
+type PlanOf<Plan> = (values: ReadonlyMap<string, unknown>) => Plan;
+
+/**
+ * The same for what is only shown: each field waits for the values that it is made of, and for no other. So a value
+ * that a preview does not know hides nothing else.
+ * @param deferred the output behind each marker
+ */
+export function derivedApart<Plan, T>(
+  planOf: PlanOf<Plan>,
+  deferred: ReadonlyMap<string, pulumi.Output<unknown>>,
+  make: (plan: Plan) => T,
+): T | pulumi.Output<T> {
+  const partAt = (values: ReadonlyMap<string, unknown>, path: readonly string[]): unknown => {
+    const made = attempt(() => valueAt(make(planOf(values)), ...path));
+    if (!(made instanceof DeferredRead))
+      return fillDeferred(made, (inner) => partAt(values, [...path, ...inner]) as pulumi.Output<unknown>);
+    const { marker } = made;
+    const value = deferred.get(marker) as pulumi.Output<unknown>;
+    return value.apply((known) => pulumi.output(partAt(new Map([...values, [marker, known]]), path)));
+  };
+  return partAt(new Map(), []) as T;
+}
+
 /** The value with an output for each late field; the same object without any. */
 function fillDeferred(
   value: unknown,
@@ -140,6 +164,14 @@ export function replaceDeferred(
       return replaced === undefined && item !== undefined ? [] : [[key, replaced]];
     }),
   );
+}
+
+/** `known` with the values of some markers. */
+export function withValues(known: unknown, values: ReadonlyMap<string, unknown>): unknown {
+  if (typeof known === "string") return values.has(known) ? values.get(known) : known;
+  if (typeof known !== "object" || known === null) return known;
+  if (Array.isArray(known)) return known.map((item) => withValues(item, values));
+  return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, withValues(item, values)]));
 }
 
 /** Leaves out late values at some paths. */

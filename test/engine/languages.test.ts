@@ -117,5 +117,6 @@ test("mistakes are reported as in TypeScript, and so are an unknown argument and
     db: new Foreign("CnpgRestore", "db", { namespace: "db", repositories: {}, source: { repositories: {} } }, []).urn,
   });
   const failure = await failureOf(open(incomplete).then((stack) => stack.preview()));
-  for (const path of ["storageGiB", "source.stanza"]) expect(failure).toContain(`${path} is required, and not given`);
+  for (const path of ["storageGiB", "source.stanza"])
+    expect(failure).toContain(`PB118 ${path}: it is required, and not given`);
 });
