@@ -176,7 +176,12 @@ test("a preview guesses nothing about a target that the same update makes", asyn
   printed.push(stdout, stderr);
   const text = `${stdout}\n${stderr}`;
   expect(text).not.toMatch(/PB\d{3} repositories/);
-  expect(text).not.toContain("repo2");
+  // Its name and key are known, and nothing else.
+  expect(stdout).toMatch(/\[1\]: "repo2"/);
+  expect(stdout).toMatch(
+    /repositories: \[\s+\[0\]: \{[^{}]*name\s*: "repo1"[^{}]*\}\s+\[1\]: (output<string>|\[?unknown)/,
+  );
+  expect(text.replace(/"repo2"/g, "")).not.toContain("repo2");
   expect(text).not.toContain("undefined");
 });
 

@@ -12,7 +12,7 @@ import type { BucketFacts } from "../repositories/s3Type";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
-import { fields, merged } from "../model/deferred";
+import { fields, items, merged } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import { given } from "../model/given";
 import { sortedJson } from "../model/anyValue";
@@ -141,7 +141,7 @@ export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = fa
     { version: 1 as const },
     fields<Omit<Topology, "version" | "drillChecks" | "acknowledged">>({
       databases: () => [merged(databaseNode(plan), isAttached ? { attached: true } : {})],
-      repositories: () => plan.repositories.map((repository) => repositoryNode(repository, plan)),
+      repositories: () => items(plan.repositories, (repository) => [repositoryNode(repository, plan)]),
       flows: () => [
         merged(
           { kind: "wal" as const, from: plan.name, toRepoKeys },
