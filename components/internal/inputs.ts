@@ -89,8 +89,7 @@ export function derivedApart<Plan, T>(
 ): T | pulumi.Output<T> {
   const partAt = (values: ReadonlyMap<string, unknown>, path: readonly string[]): unknown => {
     const made = attempt(() => valueAt(make(planOf(values)), ...path));
-    if (!(made instanceof DeferredRead))
-      return fillDeferred(made, (inner) => partAt(values, [...path, ...inner]) as pulumi.Output<unknown>);
+    if (!(made instanceof DeferredRead)) return fillDeferred(made, (inner) => partAt(values, [...path, ...inner]));
     const { marker } = made;
     const value = deferred.get(marker) as pulumi.Output<unknown>;
     return value.apply((known) => pulumi.output(partAt(new Map([...values, [marker, known]]), path)));
