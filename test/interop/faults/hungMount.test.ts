@@ -24,8 +24,11 @@ import { TestBed } from "../../harness/real/testBed";
 import { NIGHTLY } from "../../../tools/parts/nightly";
 
 const IO_TIMEOUT_S = 5;
-/** For a verb on two busy cores: a few waits for repo2, and its own work. */
-const VERB_MS_MAX = 60_000;
+/**
+ * For a verb on two busy cores: a few waits for repo2, and its own work. `check` also waits for its segment in a
+ * repository that answers all but writes, for `archive-timeout`.
+ */
+const VERB_MS_MAX = 120_000;
 const KINDS: readonly HangingCall[] = [
   "lookup",
   "open",
