@@ -108,7 +108,7 @@ const CALCULATED = new RegExp(
   ].join("|"),
 );
 
-/** Values without which nothing can be resolved; others of these are left out. */
+/** Nothing can be resolved without these values. The plan omits other late ones. */
 const MARKED = /(^|\.)(at|cron)$|^(acknowledge\.mode|drillChecks\..+|sizing\.(databaseGiB|walGiBPerDay))$/;
 
 /** What {@link openSettings} has made of the arguments. */
@@ -159,7 +159,12 @@ export function checkedCluster(title: string, name: string, settings: object, at
     awaitsTarget: awaited.some((path) => path.endsWith(".at")),
     awaitsValues: hasDeferredClaim(known) || awaited.some((path) => !/\.at$|^clusterName$/.test(path)),
     derive: (make) =>
-      derivedApart((values) => viewed(withValues(part.value, values)).database, part.deferred, make) as never,
+      derivedApart(
+        judged.database,
+        (values) => viewed(withValues(part.value, values)).database,
+        part.deferred,
+        make,
+      ) as never,
     resolved: checked.apply(({ resolved }) => resolved),
     warn: (resource) => logInTwoSteps(findings, final, resource),
   };

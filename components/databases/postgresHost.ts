@@ -239,7 +239,7 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
     known: now.plan,
     derive: (make) => derived(now, resolved, make),
     deriveApart: (make) =>
-      derivedApart((values) => look(view(withValues(part.value, values))).plan, part.deferred, make),
+      derivedApart(now.plan, (values) => look(view(withValues(part.value, values))).plan, part.deferred, make),
     warn: (resource) => logInTwoSteps(findings, checked?.apply(({ final }) => final) ?? null, resource),
   };
 }

@@ -74,27 +74,32 @@ export function derived<Plan, T>(
   return made instanceof DeferredRead ? final().apply<T>((known) => make(known) as never) : (made as T);
 }
 
-/** A plan with the values of some markers; the others are late. */
+/** A plan with the values of some markers. */
 type PlanOf<Plan> = (values: ReadonlyMap<string, unknown>) => Plan;
 
 /**
  * The same for what is only shown: each field waits for the values that it is made of, and for no other. So a value
  * that a preview does not know hides nothing else.
+ * @param plan with every marked value late; @param planOf makes it again with some of them
  * @param deferred the output behind each marker
  */
 export function derivedApart<Plan, T>(
+  plan: Plan,
   planOf: PlanOf<Plan>,
   deferred: ReadonlyMap<string, pulumi.Output<unknown>>,
   make: (plan: Plan) => T,
 ): T | pulumi.Output<T> {
-  const partAt = (values: ReadonlyMap<string, unknown>, path: readonly string[]): unknown => {
-    const made = attempt(() => valueAt(make(planOf(values)), ...path));
-    if (!(made instanceof DeferredRead)) return fillDeferred(made, (inner) => partAt(values, [...path, ...inner]));
+  const partAt = (known: Plan, values: ReadonlyMap<string, unknown>, path: readonly string[]): unknown => {
+    const made = attempt(() => valueAt(make(known), ...path));
+    if (!(made instanceof DeferredRead))
+      return fillDeferred(made, (inner) => partAt(known, values, [...path, ...inner]));
     const { marker } = made;
-    const value = deferred.get(marker) as pulumi.Output<unknown>;
-    return value.apply((known) => pulumi.output(partAt(new Map([...values, [marker, known]]), path)));
+    return (deferred.get(marker) as pulumi.Output<unknown>).apply((value) => {
+      const more = new Map([...values, [marker, value]]);
+      return pulumi.output(partAt(planOf(more), more, path));
+    });
   };
-  return partAt(new Map(), []) as T;
+  return partAt(plan, new Map(), []) as T;
 }
 
 /** The value with an output for each late field; the same object without any. */

@@ -1,27 +1,13 @@
 /** components/plan/topology/topologyTypes.ts: the types of a topology as data, for topologies from files. */
-import { join } from "node:path";
 import ts from "typescript";
-import { projectFolder } from "../parts/cache";
+import { exportedTypes } from "../parts/build/topologySchema";
 
 const SOURCE = "components/plan/topology/topology.ts";
 
 export function renderTopologyTypes(): string {
-  const path = join(projectFolder(), SOURCE);
-  const program = ts.createProgram([path], {
-    strict: true,
-    target: ts.ScriptTarget.ES2023,
-    lib: ["lib.es2023.d.ts"],
-    module: ts.ModuleKind.Node16,
-    moduleResolution: ts.ModuleResolutionKind.Node16,
-    types: ["node"],
-  });
-  const checker = program.getTypeChecker();
-  const source = program.getSourceFile(path);
-  const module = source === undefined ? undefined : checker.getSymbolAtLocation(source);
-  const root = module && checker.getExportsOfModule(module).find(({ name }) => name === "Topology");
-  if (root === undefined) throw new Error(`${SOURCE} has no type Topology`);
+  const { checker, typeOf } = exportedTypes(SOURCE);
   const writer = new Writer(checker);
-  writer.textOf(checker.getDeclaredTypeOfSymbol(root), "Topology");
+  writer.textOf(typeOf("Topology"), "Topology");
   return [
     "/**",
     " * The types of a topology, for topologies from files. `npm run docs` makes this file from the declarations in",

@@ -27,7 +27,7 @@ export const FILE_TYPES: Readonly<Record<string, Readonly<Record<string, FileFie
     "cpu?": NEVER,
     "followRuntime?": NEVER,
     "rotationTrigger?": NEVER,
-    "certManager?": ["boolean", "Certificates by cert-manager; left out, you create the two Secrets."],
+    "certManager?": ["boolean", "Certificates by cert-manager. If you omit it, create the two Secrets yourself."],
   },
   FileCluster: {
     "...": ["CnpgClusterArgs"],

@@ -33,11 +33,12 @@ export function writeTopologySchemas(): void {
     writeFileSync(join(projectFolder(), "dist", file), `${JSON.stringify(schema, undefined, 2)}\n`);
 }
 
-/** By the file's name. @throws Error for a type that JSON cannot have */
-export function topologySchemas(): Map<string, Schema> {
-  const root = projectFolder();
-  const { name, version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, string>;
-  const path = join(root, SOURCE);
+/** The types that a file of the project exports, by name. @throws Error for a name that it does not export */
+export function exportedTypes(file: string): {
+  readonly checker: ts.TypeChecker;
+  typeOf(name: string): ts.Type;
+} {
+  const path = join(projectFolder(), file);
   const program = ts.createProgram([path], {
     strict: true,
     exactOptionalPropertyTypes: true,
@@ -51,14 +52,25 @@ export function topologySchemas(): Map<string, Schema> {
   const source = program.getSourceFile(path);
   const module = source === undefined ? undefined : checker.getSymbolAtLocation(source);
   const exported = module === undefined ? [] : checker.getExportsOfModule(module);
+  return {
+    checker,
+    typeOf: (name) => {
+      const symbol = exported.find((candidate) => candidate.name === name);
+      if (symbol === undefined) throw new Error(`${file} has no type ${name}`);
+      return checker.getDeclaredTypeOfSymbol(symbol);
+    },
+  };
+}
+
+/** By the file's name. @throws Error for a type that JSON cannot have */
+export function topologySchemas(): Map<string, Schema> {
+  const root = projectFolder();
+  const { name, version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, string>;
+  const { checker, typeOf } = exportedTypes(SOURCE);
   return new Map(
     SCHEMAS.map(({ file, title, types }) => {
       const writer = new Writer(checker);
-      const documents = types.map((each) => {
-        const symbol = exported.find((candidate) => candidate.name === each);
-        if (symbol === undefined) throw new Error(`${SOURCE} has no type ${each}`);
-        return writer.schemaOf(checker.getDeclaredTypeOfSymbol(symbol), each);
-      });
+      const documents = types.map((each) => writer.schemaOf(typeOf(each), each));
       const schema = {
         $schema: "http://json-schema.org/draft-07/schema#",
         $id: `https://cdn.jsdelivr.net/npm/${name}@${version}/dist/${file}`,
