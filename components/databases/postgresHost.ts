@@ -23,7 +23,7 @@ import type { Finding } from "../plan/findings/findings";
 import { given } from "../plan/model/given";
 import { attempt, fields, DeferredRead, merged, view } from "../plan/model/deferred";
 import { checkHost } from "../plan/rules";
-import { abstaining } from "../plan/rules/abstain";
+import { abstaining } from "../plan/findings/abstain";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath, type RenderedFile } from "../render/host/renderedFile";
 import { hostEngine } from "../render/engines/engineTable";

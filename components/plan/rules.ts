@@ -1,10 +1,10 @@
 /**
- * Checks a plan and returns all findings at once. Pure. Rules abstain from values that come later (rules/abstain.ts):
- * the check runs again when they are known. The rules lie in rules/, one file for each subject.
+ * Checks a plan and returns all findings at once. Pure. Rules abstain from values that come later
+ * (findings/abstain.ts): the check runs again when they are known. The rules lie in rules/, one file for each subject.
  */
 import type { Finding } from "./findings/findings";
 import type { ClusterDatabasePlan, DatabasePlan, HostPlan } from "./model/plan";
-import { abstaining, judged } from "./rules/abstain";
+import { abstaining, judged } from "./findings/abstain";
 import { checkAcknowledge, checkAcknowledgeWeaker } from "./rules/acknowledge";
 import { checkCopies, checkMounts } from "./rules/copies";
 import { checkClusterEngine, checkEngine } from "./rules/engines";

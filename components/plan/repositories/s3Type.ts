@@ -6,7 +6,7 @@ import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
 import { fields, readOr } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
-import { abstaining } from "../rules/abstain";
+import { abstaining } from "../findings/abstain";
 import { isInRange } from "../arguments/ranges";
 import type { SitePlan, RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 

@@ -5,7 +5,7 @@ import { fingerprintFor } from "../host/hostKeyFingerprint";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
 import { fields, readOr } from "../model/deferred";
-import { abstaining } from "../rules/abstain";
+import { abstaining } from "../findings/abstain";
 import { isInRange } from "../arguments/ranges";
 import { OPTIONS_FILE, type RepositoryBase, type RepositoryType, type TargetBase } from "./repositoryType";
 

@@ -19,7 +19,7 @@ import { type RepositoryPlan, typeOf, withoutVersions } from "../repositories/re
 import { parseCron, schedulePath } from "../schedule/schedule";
 import { merged, readOr } from "../model/deferred";
 import { isOlder } from "../model/compareVersions";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 import { checkPlacement } from "./placement";
 import { checkTime } from "./schedules";
 import { checkClusterSynchronous } from "./synchronous";

@@ -2,7 +2,7 @@
 import { copiesOf, copiesText, repositoriesWithFulls } from "../storage/copies";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
-import { eachOf } from "./abstain";
+import { eachOf } from "../findings/abstain";
 
 /** 3-2-1: three copies, two failure domains, one off-site. */
 export function checkCopies(plan: DatabasePlan): Finding[] {

@@ -4,7 +4,7 @@
  */
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 
 export function checkCredentials(plan: DatabasePlan): Finding[] {

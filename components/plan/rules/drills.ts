@@ -5,7 +5,7 @@ import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, DrillPlan, DrillStatement } from "../model/plan";
 import { withoutVersions } from "../repositories/repositoryTypes";
 import { isTimeZone, parseCron } from "../schedule/schedule";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 
 export function checkDrills(plan: DatabasePlan): Finding[] {
   return abstaining(

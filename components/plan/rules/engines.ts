@@ -6,7 +6,7 @@ import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { firstMeeting, parseCron, schedulePath, shiftCron } from "../schedule/schedule";
 import { isInRange, stockLimits } from "../engines/stockVersions";
 import { compareVersions } from "../model/compareVersions";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 import { checkStreamInterval } from "./values";
 
 /** Between a schedule's runs, for engines that need one run for each repository. */

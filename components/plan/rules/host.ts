@@ -4,7 +4,7 @@ import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { SYSTEMD_DIRECTORIES } from "../model/defaults";
 import type { HostPlan, TaskPlan } from "../model/plan";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 import { checkTime } from "./schedules";
 import { checkPath, checkStanza, checkStreamInterval } from "./values";
 

@@ -6,7 +6,7 @@ import { worstCaseRpo } from "../schedule/objectives";
 import { valueAt } from "../model/anyValue";
 import type { DatabasePlan } from "../model/plan";
 import { checkDrills } from "./drills";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 
 export function checkObjectives(plan: DatabasePlan): Finding[] {
   return abstaining(

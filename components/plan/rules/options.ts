@@ -8,7 +8,7 @@ import { renderConf } from "../../../runtime/config/render";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { ClusterDatabasePlan, DatabasePlan, HostPlan } from "../model/plan";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 import { commandOf, nameOf, optionValue } from "../model/confOptions";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 

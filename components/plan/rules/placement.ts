@@ -3,7 +3,7 @@ import type { PodAntiAffinity, PrimaryUpdateMethod, PrimaryUpdateStrategy } from
 import type { ClusterPlan } from "../cluster/clusterPlan";
 import { specOverrides } from "../cluster/synchronousStandbys";
 import { type Finding, finding } from "../findings/findings";
-import { abstaining } from "./abstain";
+import { abstaining } from "../findings/abstain";
 
 /** The values of the operator's choices. */
 const CHOICES = {

@@ -8,7 +8,7 @@ import type { DatabasePlan } from "../model/plan";
 import type { S3Plan } from "../repositories/s3Type";
 import { R2_LOCK_REASON } from "../storage/r2";
 import { findClassFault } from "../storage/storageClasses";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 import { KEEP_HINT } from "./buckets";
 
 /** Endpoints of services that lack S3, and the alternatives. */

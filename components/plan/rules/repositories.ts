@@ -7,7 +7,7 @@ import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import { readOr } from "../model/deferred";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 import { checkPath, isBelow, isWithin } from "./values";
 
 /** Reads PostgreSQL's, if it is on the same machine. */

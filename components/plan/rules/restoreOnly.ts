@@ -1,7 +1,7 @@
 /** What restores and writes no backups: hosts and their keys that only read, and copies of clusters. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, HostPlan } from "../model/plan";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 
 /** Backup settings make no sense on a host that takes no backups. */
 export function checkRestoreOnly(plan: HostPlan): Finding[] {

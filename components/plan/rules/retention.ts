@@ -3,7 +3,7 @@ import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { type Schedule, textRunsPerDay } from "../schedule/schedule";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 
 const UNDELETE_DAYS_MIN = 7;
 

@@ -13,7 +13,7 @@ import {
   type Schedule,
   schedulePath,
 } from "../schedule/schedule";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 

@@ -6,7 +6,7 @@ import { specOverrides, type SynchronousField, synchronousField } from "../clust
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, SynchronousPlan } from "../model/plan";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { findPrice } from "../storage/cost";
 

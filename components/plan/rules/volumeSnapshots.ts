@@ -5,7 +5,7 @@ import type { ClusterPlan } from "../cluster/clusterPlan";
 import type { SnapshotSettings } from "../cluster/declaredCluster";
 import { type Finding, finding } from "../findings/findings";
 import { snapshotScheduleNames, takesSnapshots } from "../cluster/snapshotPlan";
-import { abstaining, eachOf } from "./abstain";
+import { abstaining, eachOf } from "../findings/abstain";
 
 /** The operator writes the names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */
 const LABEL_LENGTH_MAX = 63;

@@ -1,7 +1,7 @@
 /** Where instances run, and how their primary is updated. */
 import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
-import { judged } from "../../../../components/plan/rules/abstain";
+import { judged } from "../../../../components/plan/findings/abstain";
 import { checkPlacement } from "../../../../components/plan/rules/placement";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";

@@ -7,7 +7,7 @@ import { view } from "../../../../components/plan/model/deferred";
 import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { checkHost } from "../../../../components/plan/rules";
-import { abstaining, eachOf, judged } from "../../../../components/plan/rules/abstain";
+import { abstaining, eachOf, judged } from "../../../../components/plan/findings/abstain";
 import { resolved } from "../../clusters";
 import { BUCKET, NAS, plan } from "../../plans";
 

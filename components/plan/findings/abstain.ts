@@ -3,7 +3,7 @@
  * arrives. Only what depends on that value is missing: rules go through {@link abstaining}, and their loops through
  * {@link eachOf}. No rule asks whether a value is late. Pure.
  */
-import type { Finding } from "../findings/findings";
+import type { Finding } from "./findings";
 import { attempt, DeferredRead } from "../model/deferred";
 
 /** Stands for what a rule could not judge yet, until {@link judged} takes it out. */
