@@ -67,7 +67,7 @@ export class TimedHeal {
 
   /** True when nothing is left to copy. */
   async #run(ctx: Context, signal: AbortSignal): Promise<boolean> {
-    const isWhole = this.#parts.repos.length < 2 || (await this.#heal(ctx, signal));
+    const isWhole = await this.#heal(ctx, signal);
     if (!signal.aborted) await this.#count(ctx);
     return isWhole;
   }
@@ -79,8 +79,7 @@ export class TimedHeal {
         if (!result.ok) ctx.log.warn(`unable to compare WAL: ${repoErrorLine(result.repoIndex, result.error)}`);
       return results.every((result) => result.ok && result.value.copied < COPIES_MAX);
     } catch (error) {
-      if (!signal.aborted)
-        ctx.log.warn(`unable to compare the WAL of the repositories: ${toBackupError(error).message}`);
+      if (!signal.aborted) ctx.log.warn(`unable to compare WAL: ${toBackupError(error).message}`);
       return false;
     }
   }

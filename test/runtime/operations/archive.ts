@@ -3,11 +3,12 @@ import { collect, streamOf } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { compressBytes } from "../../../runtime/format/codec/compress";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
+import type { PreparedWal } from "../../../runtime/operations/archivePush/prepareWal";
 import type { LocalWal } from "../../../runtime/operations/shared/localWal";
 import type { Repository } from "../../../runtime/repository/repository";
 import { findWal, isSegment, listWal, openWal, putWal } from "../../../runtime/repository/walStore";
 import { testContext } from "../../harness/context";
-import { walBytes, walName } from "../repository/support";
+import { CLUSTER, walBytes, walName } from "../repository/support";
 
 /** A server without files in pg_wal that has written as far as any name goes. */
 export function emptyWal(over: Partial<LocalWal> = {}): LocalWal {
@@ -19,6 +20,18 @@ export function emptyWal(over: Partial<LocalWal> = {}): LocalWal {
     listDone: async () => [],
     newest: async () => ({ timeline: 99, segment: "F".repeat(16), isFinished: true }),
     ...over,
+  };
+}
+
+/** A file of pg_wal, as {@link LocalWal.prepare} reads it. */
+export function preparedWal(name: string, bytes: Uint8Array): PreparedWal {
+  return {
+    name,
+    sizeBytes: bytes.length,
+    sha1: sha1Hex(bytes),
+    cluster: CLUSTER,
+    fileId: name,
+    packed: async (spec) => () => streamOf(compressBytes(bytes, spec)),
   };
 }
 

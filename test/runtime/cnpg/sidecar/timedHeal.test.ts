@@ -12,6 +12,7 @@ import { parseBackupInfo } from "../../../../runtime/format/repository/backupInf
 import { openMissingWal } from "../../../../runtime/local/missingWal";
 import type { LockFile } from "../../../../runtime/local/lockFile";
 import { heal, type WalClaims } from "../../../../runtime/operations/heal/heal";
+import type { LocalWal } from "../../../../runtime/operations/shared/localWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -19,7 +20,7 @@ import { eventually, HeldClock, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { vectorText } from "../../format/vectors";
-import { emptyWal, labelText, readable, store } from "../../operations/archive";
+import { emptyWal, labelText, preparedWal, readable, store } from "../../operations/archive";
 import {
   CLUSTER,
   CONTROL,
@@ -56,27 +57,30 @@ beforeEach(async () => {
 });
 
 describe("the sidecar of a primary", () => {
-  const begin = (over: Partial<TimedHealParts> = {}, state = { isPrimary: true, isBusy: false }) => {
+  const begin = (
+    over: Partial<TimedHealParts> = {},
+    state = { isPrimary: true, isBusy: false },
+    local: LocalWal = emptyWal(),
+  ) => {
     const ctx = testContext({ clock: new HeldClock() });
     const ending = new AbortController();
     // A new volume has no records of missing WAL.
     const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
-    const local = emptyWal();
     const runs: number[] = [];
+    const parts = { repos, ...over };
     const healing = new TimedHeal({
-      repos,
       mayHeal: async () => state.isPrimary,
       isBusy: () => state.isBusy,
       heal: async (copiesMax, signal) => {
         runs.push(ctx.clock.nowMs());
         return heal(
-          [...repos],
+          parts.repos,
           { missingWal, cluster: CLUSTER, local, bounds: { claims: FREE, copiesMax } },
           { ...ctx, signal },
         );
       },
       walSegmentSizeBytes: async () => WAL_SIZE_BYTES,
-      ...over,
+      ...parts,
     });
     const ended = healing.runForever(ctx, ending.signal);
     const end = async (): Promise<void> => {
@@ -108,13 +112,25 @@ describe("the sidecar of a primary", () => {
     const alone = begin({ repos: [repos[0]] });
     await alone.ctx.clock.advance(7 * MINUTE_MS);
     await eventually("a count", () => alone.healing.gaps().get(1) === 2);
-    expect(alone.runs).toEqual([]);
     await alone.end();
     const both = begin();
     await both.ctx.clock.advance(7 * MINUTE_MS);
     await eventually("a count", () => both.healing.gaps().size === 2);
     expect([...both.healing.gaps().values()]).toEqual([1, 1]);
     await both.end();
+  });
+
+  test("brings back from pg_wal what a single repository lost", async () => {
+    await store(repos[0], 1, 2, 5);
+    const local = emptyWal({
+      listDone: async () => [walName(3), walName(4)],
+      prepare: async (name) => (name === walName(3) ? preparedWal(name, walBytes(3)) : null),
+    });
+    const { ctx, end, healing } = begin({ repos: [repos[0]] }, undefined, local);
+    await ctx.clock.advance(7 * MINUTE_MS);
+    await eventually("a count", () => healing.gaps().get(1) === 1);
+    expect(await readable(repos[0])).toEqual([1, 2, 3, 5].map((no) => walName(no)));
+    await end();
   });
 
   test("leaves it to the primary, and starts again when it is promoted", async () => {

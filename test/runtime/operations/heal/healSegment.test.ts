@@ -2,15 +2,12 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { openMissingWal, type MissingWalStore } from "../../../../runtime/local/missingWal";
 import { healSegment } from "../../../../runtime/operations/heal/healSegment";
-import type { PreparedWal } from "../../../../runtime/operations/archivePush/prepareWal";
-import { compressBytes } from "../../../../runtime/format/codec/compress";
-import { streamOf } from "../../../../runtime/base/bytes";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { findWal } from "../../../../runtime/repository/walStore";
 import { type TestContext, testContext } from "../../../harness/context";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
-import { emptyWal, pathOf, readable, store } from "../archive";
+import { emptyWal, pathOf, preparedWal, readable, store } from "../archive";
 
 let ctx: TestContext;
 let missingWal: MissingWalStore;
@@ -29,17 +26,8 @@ beforeEach(async () => {
   await stanzaCreate(repos, CONTROL, ctx);
 });
 
-const prepared = (name: string, bytes: Uint8Array): PreparedWal => ({
-  name,
-  sizeBytes: bytes.length,
-  sha1: sha1Hex(bytes),
-  cluster: CLUSTER,
-  fileId: name,
-  packed: async (spec) => () => streamOf(compressBytes(bytes, spec)),
-});
-
 const run = (name: string, trustIndex?: number, wal: Uint8Array | null = null): ReturnType<typeof healSegment> => {
-  const local = emptyWal({ prepare: async () => (wal === null ? null : prepared(name, wal)) });
+  const local = emptyWal({ prepare: async () => (wal === null ? null : preparedWal(name, wal)) });
   return healSegment(repos, missingWal, CLUSTER, local, { name, trustIndex }, ctx);
 };
 
