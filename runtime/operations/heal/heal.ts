@@ -325,11 +325,21 @@ async function copyAll(
     if (claims?.claim(target.repo.key, name) === false) return;
     try {
       const acknowledged = missingWal.sha1Of(target.repo.key, name, cluster);
-      const { outcome, problem } = await healFile(target, sources, name, { local, cluster, acknowledged }, ctx);
+      const { lacking, outcome, problem } = await healFile(
+        target,
+        sources,
+        name,
+        { local, cluster, acknowledged },
+        ctx,
+      );
       if (problem !== null) problems.set(name, problem);
       if (outcome === "open") return;
       if (outcome === "copied") copied++;
-      else settled++;
+      else {
+        settled++;
+        // The record may be of a repository that had this key before: the one that lacks the file has another key now.
+        for (const key of lacking) missingWal.add(key, name, cluster, acknowledged ?? undefined);
+      }
       missingWal.remove(target.repo.key, name, cluster);
     } finally {
       claims?.release(target.repo.key, name);
@@ -357,6 +367,8 @@ interface FileHealed {
   readonly outcome: "copied" | "settled" | "open";
   /** Why the file is still missing, or which repositories hold different contents of it. */
   readonly problem: string | null;
+  /** Keys of other repositories that do not hold the file. Unreachable ones are not among them. */
+  readonly lacking: readonly number[];
 }
 
 async function healFile(
@@ -376,29 +388,30 @@ async function healFile(
   const own = await target.find(name);
   const header = local?.headerCheck === false ? null : cluster;
   const holders = [{ ...target, find: async () => own, open: async () => target }, ...sources];
-  const copies = await copiesIn(holders, name, header, note);
+  const { copies, lacking } = await copiesIn(holders, name, header, note);
+  const open = (problem: string): FileHealed => ({ outcome: "open", problem, lacking });
   const { conflict, sha1 } = await decide(name, copies, serverContent(server, acknowledged));
   if (own.length > 0) {
     const mine = copies.filter((copy) => copy.repo === target.repo && copy.sha1 === sha1);
-    if (mine.length < own.length) return { outcome: "open", problem: conflict ?? problems.join("; ") };
+    if (mine.length < own.length) return open(conflict ?? problems.join("; "));
     // A name alone, or a damaged file, does not settle what is missing.
     const damage = await findDamage(mine);
-    if (damage !== null) return { outcome: "open", problem: `${target.repo.name}: ${damage.message}` };
+    if (damage !== null) return open(`${target.repo.name}: ${damage.message}`);
     for (const { fileName } of own) await makeDurable(target.repo, target.archiveId, fileName);
-    return { outcome: "settled", problem: conflict };
+    return { outcome: "settled", problem: conflict, lacking };
   }
   const good = copies.filter((copy) => copy.sha1 === sha1);
   for (const source of server === null ? good : [server, ...good]) {
     try {
       // archive-push may have stored it meanwhile.
       await new PushTarget(target.repo, ctx).push(source, target);
-      return { outcome: "copied", problem: conflict };
+      return { outcome: "copied", problem: conflict, lacking };
     } catch (error) {
       note("repo" in source ? source.repo.name : "pg_wal", error);
     }
   }
   if (conflict !== null) problems.push(conflict);
-  return { outcome: "open", problem: problems.join("; ") || NOWHERE };
+  return open(problems.join("; ") || NOWHERE);
 }
 
 async function copiesIn(
@@ -406,17 +419,19 @@ async function copiesIn(
   name: string,
   header: ClusterIdentity | null,
   note: (where: string, error: unknown) => void,
-): Promise<Copy[]> {
+): Promise<{ readonly copies: readonly Copy[]; readonly lacking: readonly number[] }> {
   const copies: Copy[] = [];
+  const lacking: number[] = [];
   for (const holder of holders) {
     try {
-      for (const stored of await holder.find(name))
-        copies.push(await openCopy({ ...(await holder.open()), stored }, header));
+      const held = await holder.find(name);
+      if (held.length === 0) lacking.push(holder.repo.key);
+      for (const stored of held) copies.push(await openCopy({ ...(await holder.open()), stored }, header));
     } catch (error) {
       note(holder.repo.name, error);
     }
   }
-  return copies;
+  return { copies, lacking };
 }
 
 function serverContent(wal: PreparedWal | null, acknowledged: string | null): ServerContent | null {

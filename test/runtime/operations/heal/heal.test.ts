@@ -498,6 +498,19 @@ describe("copyMissingWal", () => {
     expect(storages[0].calls("list").length - before).toBe(2);
   });
 
+  it("follows two repositories that changed their keys: the one that lacks the file gets it", async () => {
+    const [first, second] = repos;
+    await store(second, 1);
+    // Until now `second` was repo1, and what is repo2 now had the file.
+    missingWal.add(2, walName(1), CLUSTER, sha1Hex(walBytes(1)));
+    const parts = { missingWal, local: null, claims: null };
+    expect(await copyMissingWal(second, repos, CLUSTER, parts, ctx)).toMatchObject({ copied: 0, settled: 1 });
+    expect([missingWal.list(1), missingWal.list(2)]).toEqual([[walName(1)], []]);
+    expect(await copyMissingWal(first, repos, CLUSTER, parts, ctx)).toMatchObject({ copied: 1, unhealed: [] });
+    expect(await readable(first)).toEqual([walName(1)]);
+    expect(missingWal.repoIndexes()).toEqual([]);
+  });
+
   it("names the repository that did not answer", async () => {
     missingWal.add(2, walName(1), CLUSTER);
     storages[0].breakDown(fail("hostConnect", "unreachable", { retryable: true }));
