@@ -1,8 +1,8 @@
-/** `npm run docs`: writes docs/reference, the operator's types, and the arguments' types as data. */
+/** `npm run docs [-- --all]`: writes generated files that `npm run check` compares; --all: also those of a release. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CNPG_SPEC, renderCnpgSpec } from "./docs/cnpgSpec";
-import { MADE_FILES, PAGES } from "./docs/pages";
+import { AT_RELEASE, COMPARED } from "./docs/pages";
 import { projectFolder } from "./parts/cache";
 import { findManifests } from "./parts/kubernetes/kubernetesManifests";
 
@@ -12,8 +12,8 @@ async function main(): Promise<void> {
   // The others are made from it.
   if ("missing" in manifests) process.stdout.write(`${CNPG_SPEC} stays as it is: ${manifests.missing}\n`);
   else write(CNPG_SPEC, renderCnpgSpec(manifests.definitions.cnpg));
-  for (const [name, render] of Object.entries(PAGES)) write(join("docs", "reference", name), render());
-  for (const [path, render] of Object.entries(MADE_FILES)) write(path, render());
+  const isAll = process.argv.includes("--all");
+  for (const [path, render] of Object.entries({ ...COMPARED, ...(isAll ? AT_RELEASE : {}) })) write(path, render());
 }
 
 void main();

@@ -1,4 +1,5 @@
 /** Every input of the other components: late values give what plain ones give, and a preview guesses nothing. */
+// claim: docs/reference/components.md: "Plain arguments": every other…
 import { expect, test, vi } from "vitest";
 import * as all from "../../components/index";
 import { describeDeferred, inputsOf, type DeferredForm, withInputs } from "./deferredInputs";

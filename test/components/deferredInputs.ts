@@ -200,6 +200,8 @@ export interface DeferredForm {
 /** Late values give what plain ones give, and a preview without them guesses nothing. */
 export function describeDeferred(forms: readonly DeferredForm[]): void {
   describe.each(forms)("$name", ({ own, paths, run }) => {
+    // claim: docs/reference/components.md: "Plain arguments": every other value may come from another resource: a late
+    //   one gives what a plain one gives, and a preview without it guesses nothing (no engine)
     test("late values give what plain ones give", async () => {
       const plain = await register(run([], deferred), false);
       const made = await register(run(paths, deferred), false);
@@ -209,6 +211,7 @@ export function describeDeferred(forms: readonly DeferredForm[]): void {
     let known: Registered;
     beforeAll(async () => void (known = await register(run([], deferred), true)));
 
+    // claim: docs/reference/components.md: "Plain arguments": every other…
     test("any part of them may be late", async () => {
       const plain = await register(run([], deferred), false);
       const subsets = fc.sample(fc.subarray([...paths], { minLength: 1 }), NIGHTLY ? 40 : 1);
@@ -222,6 +225,7 @@ export function describeDeferred(forms: readonly DeferredForm[]): void {
       }
     });
 
+    // claim: docs/reference/components.md: "Plain arguments": every other…
     test.each([paths, ...own.map((path) => [path])])("a preview without %s guesses nothing", async (...unknowns) => {
       const made = await register(run(unknowns, notKnown), true);
       expect(guesses(known.resources, made.resources)).toEqual([]);

@@ -25,6 +25,7 @@ const COMPONENTS = [
   "StandbyHost",
 ];
 
+// claim: docs/languages.md: every component can be described for other languages
 test("the SDK's analyzer can describe every component, so that other languages can use them", () => {
   const schema = analyzeComponents();
   expect(Object.keys(schema.components)).toEqual(expect.arrayContaining(COMPONENTS));

@@ -227,11 +227,15 @@ describe("updating a stack of 0.1.0", () => {
     expect(Object.values(recorded.objects).flat().length).toBeGreaterThan(25);
   });
 
+  // claim: docs/kubernetes/runtime.md: no object of a stack of an earlier version changes before `followRuntime`
+  // claim: docs/kubernetes/restarts.md: a newer package changes no object and no pod by default, for any engine (the
+  //   newer package is simulated, what 0.1.0 made is recorded)
   test.each(Object.keys(PROGRAMS))("a newer package changes no object of %s by default", async (name) => {
     const objects = await declared(NEW, () => PROGRAMS[name]?.({}), OLD);
     expect(textOf(objects)).toBe(textOf(recordedOf(name)));
   });
 
+  // claim: docs/kubernetes/restarts.md: a newer package changes…
   test("a newer plugin makes the same pod of the same Cluster", () => {
     Object.assign(now, NEW);
     expect(patchOf(recorded.objects["runtime"])).toBe(stableJson(recorded.patch));

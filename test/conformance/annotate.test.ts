@@ -45,6 +45,7 @@ const head = (file: string): string =>
     .toString("latin1");
 
 describe("annotate without --repo", () => {
+  // claim: docs/internals/versus-pgbackrest.md: stock's `annotate` over a plain and an encrypted repository
   test.for([
     { version: "2.45", more: [] },
     { version: "2.60", more: ["--allow-root"] },

@@ -47,6 +47,8 @@ describe("a directory", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+  // claim: README.md: `doctor` reports what a directory, an SFTP account and a bucket's key can and cannot do, and what
+  //   is dangerous
   test("reports owner, mount and free space", async () => {
     const result = await doctor(openStorage(posixRepo(folder), deps));
     expect(verdicts(result).slice(0, GOOD.length)).toEqual(GOOD.map((name) => `ok ${name}`));

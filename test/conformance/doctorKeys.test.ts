@@ -58,6 +58,7 @@ describe("a bucket", async () => {
     await storage.close();
   });
 
+  // claim: README.md: `doctor` reports what a…
   test("a writer's key writes, replaces and removes, and cannot delete versions", async () => {
     const actions = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
     const storage = open(await keysOf("writer", actions));

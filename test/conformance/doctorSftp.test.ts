@@ -38,6 +38,7 @@ describe("an SFTP account", async () => {
   }
   const textOf = ({ facts }: Diagnosis, name: string): string => facts.find((fact) => fact.name === name)?.text ?? "";
 
+  // claim: README.md: `doctor` reports what a…
   test("on a server with every extension reports the directory's owner, the free space, and that it can delete", async () => {
     const folder = whole.makeFolder("repo");
     const result = await ask(whole, folder);
@@ -71,6 +72,7 @@ describe("an SFTP account", async () => {
     expect(result.error).toBeNull();
   });
 
+  // claim: README.md: `doctor` reports what a…
   test("that can only add files is reported as append-only, with the reason why that is not enough", async () => {
     const server = await start(["remove", "rmdir"]);
     const result = await ask(server, server.makeFolder("repo"));

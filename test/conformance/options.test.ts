@@ -1,4 +1,5 @@
 /** Each command accepts the options of the same command in stock, except those listed in docs/reference/options.md. */
+// claim: README.md: every option of stock's commands is accepted, except those that `docs/reference/options.md` names
 import { expect, test } from "vitest";
 import { OPTIONS } from "../../runtime/config/options";
 import { COMMAND_TABLE, COMMANDS } from "../../runtime/config/commands";

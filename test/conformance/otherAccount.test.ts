@@ -2,6 +2,8 @@
  * What another account on the same host can do to this program: files that root would act on, links in place of locks
  * and logs, and stop files. Every account is real: root, PostgreSQL's account, and an unrelated one.
  */
+// claim: README.md: another account of a host cannot get root's or PostgreSQL's rights through journals, links, lock
+//   paths or stop files (docs/security.md) (as root, with real accounts)
 import {
   chmodSync,
   chownSync,
@@ -167,6 +169,8 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       expect(lstatSync(home).uid).toBe(postgres.uid);
     });
 
+    // claim: docs/security.md: no other account of the host becomes root or PostgreSQL's account through locks,
+    //   journals, logs, links or stop files; the page names the test of each line
     test("a planted rollback journal runs nothing as root", async () => {
       const data = directory("home/data", postgres, 0o700);
       chownSync(join(folder, "home"), postgres.uid, postgres.gid);

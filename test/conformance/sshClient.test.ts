@@ -70,6 +70,7 @@ describe("the route to a host", async () => {
     await open(targetOf({ hostKeys: [], knownHostsFiles: [file] }));
   });
 
+  // claim: README.md: a host behind SSH…
   test("an unknown host is refused with the key that it showed, a changed one with both keys", async () => {
     const nowhere = knownHosts("");
     await expect(open(targetOf({ hostKeys: [], knownHostsFiles: [nowhere] }))).rejects.toThrow(
@@ -120,6 +121,7 @@ describe("the route to a host", async () => {
     );
   });
 
+  // claim: README.md: a host behind SSH…
   test("a jump host proves its own key, and cannot vouch for the target", async () => {
     await open(targetOf({ jump: targetOf({}, other) }));
     await expect(open(targetOf({ jump: targetOf({ hostKeys: [server.hostKey()] }, other) }))).rejects.toThrow(

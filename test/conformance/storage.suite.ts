@@ -83,6 +83,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       }
     });
 
+    // claim: docs/agent.md: two writers of one file never interfere, in directories, over SFTP, in buckets
     test("two concurrent writers of one file do not interfere: its name always leads to the complete content of one of them", async () => {
       const path = `${folder()}/f`;
       const other = await get().open();

@@ -2,6 +2,7 @@
  * Every driver under the same suite. The table below lists each driver's capabilities. A missing one is an entry, never
  * a gap.
  */
+// claim: README.md: S3-compatible buckets (s3rver and versitygw; real providers only with `npm run test:live`)
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -243,6 +243,8 @@ test("an existing bucket is refused unless it is adopted, and a destroy leaves i
   expect(bucket.bucketInfo).toEqual({ team: "shop" });
 });
 
+// claim: docs/keys.md: a rename of a stack or a repository changes no key, token or passphrase; without an alias it is
+//   refused with the alias to write, and the way back is free
 test("a rename changes no key and no passphrase; without an alias it is refused, and the way back is free", async () => {
   const named = (name: string, opts: ComponentResourceOptions = {}): Promise<Stack> =>
     open({ bucket: { create: { name: "acme-sales-pg" } }, encrypt: true }, opts, "renamed", name);

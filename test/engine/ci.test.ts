@@ -144,6 +144,8 @@ async function github(inputs: Readonly<Record<string, string>> = {}): Promise<Jo
 
 const bodies = (): string[] => forge.comments.map(({ body }) => body);
 
+// claim: docs/ci.md: the action and the component, from a pull request to its comment; a failed preview leaves no
+//   all-clear; another stack's comment stays
 test("GitHub: a weaker change, its failed preview and its repair are one comment; another stack has its own", async () => {
   forge = await ForgeDouble.start({ kind: "github", token: TOKEN });
   push("change", program(7));
@@ -187,6 +189,7 @@ test.runIf(NIGHTLY)(
   },
 );
 
+// claim: docs/ci.md: the action and the component, from…
 test.runIf(NIGHTLY)("GitLab: a weaker change and its failed preview are one note", async () => {
   forge = await ForgeDouble.start({ kind: "gitlab", token: TOKEN });
   const play = async (): Promise<JobResult> => {
@@ -232,6 +235,7 @@ new dynamic.Resource({
 }, "drifting", { state: "declared" });
 `;
 
+// claim: docs/ci.md: the nightly job: a newer backup is no drift
 test("the nightly job fails for drift and for backups that need attention, not for new backups", async () => {
   forge = await ForgeDouble.start({ kind: "github", token: TOKEN });
   const { folder } = programFolder;

@@ -251,6 +251,8 @@ test("S3: an update creates bucket, settings and users; a second one changes not
   expect((await up(await openS3())).changes).toEqual({ same: 18 });
 });
 
+// claim: docs/keys.md: a reader cannot write, a writer cannot delete a version, recovery reads and deletes them; a
+//   refused destroy leaves the keys (versitygw; the providers are simulated)
 test("S3: the writer's key works, and cannot lose or change a version", async () => {
   const writer = keysOf(made, "writer");
   const key = "pgbackrest/backup/main/backup.info";
@@ -279,6 +281,7 @@ test("S3: the writer's key works, and cannot lose or change a version", async ()
   expect((await askS3(server, { method: "GET", bucket: NAME, key, query: { versionId: first } })).text).toBe("first");
 });
 
+// claim: docs/keys.md: a reader cannot write…
 test("S3: the reader's key reads, including old versions, and writes nothing; the recovery key removes delete markers", async () => {
   const key = "pgbackrest/backup/main/backup.info";
   const reader = keysOf(made, "reader");
@@ -370,6 +373,7 @@ test("S3: new keys are created before the old ones are deleted", async () => {
   expect(await statusOf(old, { method: "GET", key })).toBe(403);
 });
 
+// claim: docs/keys.md: a reader cannot write…
 test("S3: a destroy is refused while the bucket is protected, and otherwise keeps the bucket with its backups and settings, without keys", async () => {
   const args: S3RepositoryArgs = { ...UNLOCKED, credentials: { create: {} } };
   const keys = aws.all(KEY).map(({ id }) => id);
@@ -560,6 +564,7 @@ test("no finding contains a secret name or prefix, even if it is the fault", asy
   expect(prefix).toContain("PB020 path: the value is secret, so this shows only the rule");
 });
 
+// claim: docs/keys.md: a rename of a…
 test("a rename changes no user, token or key; without an alias it is refused with the alias to write", async () => {
   const aliases = (name: string): pulumi.ComponentResourceOptions => ({ aliases: [{ name }] });
   const s3 = { region: S3.region, bucket: { create: { name: "acme-sales-pg" } }, cipher: { passphrase: CIPHER } };
@@ -587,6 +592,7 @@ test("a rename changes no user, token or key; without an alias it is refused wit
   expect([changesOf(cloudflare, from), kept.outputs["writerKey"]]).toEqual([[], tokens.outputs["writerKey"]]);
 });
 
+// claim: docs/keys.md: a rename of a…
 test("a renamed passphrase is refused before it exists, and the way back is free", async () => {
   const open = (keyName: string, path = "/orders", opts: pulumi.ComponentResourceOptions = {}): Promise<Stack> =>
     openStack(programFolder, "renamed-key", async () => {

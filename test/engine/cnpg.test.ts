@@ -231,6 +231,8 @@ test("an update creates the cluster, and a second one changes nothing", async ()
   expect(Object.keys(again.summary.resourceChanges ?? {})).toEqual(["same"]);
 });
 
+// claim: docs/kubernetes/restarts.md: another retention restarts nothing; a newer runtime arrives on request (the
+//   provider is a double)
 test("a changed retention changes one ConfigMap in place, and no part of a pod", async () => {
   const before = kubernetes.calls.length;
   await (await openOrders({}, 21)).up();
@@ -242,6 +244,7 @@ test("a changed retention changes one ConfigMap in place, and no part of a pod",
   );
 });
 
+// claim: README.md: the update of a…
 test("an update fails without a full backup in a new repository, until there is one", async () => {
   const before = kubernetes.calls.length;
   const three = async (): Promise<Stack> => {
@@ -261,6 +264,7 @@ test("an update fails without a full backup in a new repository, until there is 
   await (await openOrders({}, 21)).up();
 });
 
+// claim: docs/kubernetes/restarts.md: another retention restarts nothing…
 test("another runtime of the plugin is taken only on request", async () => {
   const note = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-served-"));
   if (note === undefined) throw new Error("no runtime");
@@ -423,6 +427,8 @@ function rulesOf(spec: Values): Map<string, string> {
   );
 }
 
+// claim: docs/monitoring.md: `Monitoring` in a real update: objects, a second update that changes nothing, an objective
+//   that changes only its own rule; Kubernetes' provider is a double
 test("one update creates its monitoring: scrape targets, rules, a dashboard; a second one changes nothing", async () => {
   const { outputs } = await (await openWatched(100)).up();
   expect(specOf("kubernetes:monitoring.coreos.com/v1:PodMonitor", "ledger/ledger")).toMatchObject({
@@ -449,6 +455,7 @@ test("one update creates its monitoring: scrape targets, rules, a dashboard; a s
   expect(Object.keys(again.summary.resourceChanges ?? {})).toEqual(["same"]);
 });
 
+// claim: docs/monitoring.md: `Monitoring` in a real…
 test.runIf(NIGHTLY)(
   "the preview shows a changed objective as the change of its own rule, and of no other",
   async () => {
@@ -476,6 +483,8 @@ function openMove(image: string, until: MigrationStage): Promise<Stack> {
   });
 }
 
+// claim: docs/migration.md: another image repeats the steps of the copy before the switch, and none afterwards (the
+//   provider is a double)
 test("a migration accepts a corrected image until its applications use the target, and none afterwards", async () => {
   const jobs = (): string[] =>
     kubernetes
@@ -511,6 +520,7 @@ test("a migration accepts a corrected image until its applications use the targe
   });
 });
 
+// claim: docs/reference/components.md: a refused destroy of a protected CnpgCluster deletes none of its objects
 test("a refused destroy of a protected cluster deletes none of its objects", async () => {
   const declare = (protect?: false): Promise<Stack> =>
     openStack(programFolder, "guarded", async () => {
@@ -577,6 +587,8 @@ test("overrides count as arguments; a transform of the archiver, or of what was 
   );
 });
 
+// claim: docs/reference/rules.md: PB195 to PB199: databases and plugins of one program are judged together, each
+//   program for itself
 test("what two databases of one program share is an error; two programs in one process do not see each other", async () => {
   const declare = (stackName: string, isTwice: boolean): Promise<Stack> =>
     openStack(programFolder, stackName, async () => {
@@ -610,6 +622,7 @@ test("what two databases of one program share is an error; two programs in one p
   for (const { stderr, stdout } of previews) expect(stdout + stderr).not.toMatch(/PB19\d/);
 });
 
+// claim: docs/kubernetes/keys.md: no key in a preview or a state
 test("neither output nor state contains a key or a passphrase", () => {
   const texts = { printed: printed.join("\n"), state: stateTexts(programFolder.folder).join("\n") };
   for (const [where, text] of Object.entries(texts)) {

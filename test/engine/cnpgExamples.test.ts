@@ -229,6 +229,8 @@ const MINIO_CORRECTIONS: readonly Correction[] = [
   [[`${APP} spec.enableSuperuserAccess`], undefined, false, "CloudNativePG's default, said"],
 ];
 
+// claim: examples/README.md: cnpg-b2-r2 and cnpg-barman-minio: the objects are the published ones, apart from named
+//   corrections
 test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes", async () => {
   const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(
     programFolder,
@@ -316,6 +318,7 @@ test("B2 and R2 with our plugin: one schedule, both buckets, and no finding", as
     expect(stdout).toContain(text);
 });
 
+// claim: examples/README.md: cnpg-b2-r2 and cnpg-barman-minio: the…
 test("Barman over MinIO: the published set-up without its mistakes", async () => {
   const { program } = await loadExample<{ program: (settings: MinioSettings) => MinioOutputs }>(
     programFolder,
@@ -363,6 +366,8 @@ test("Barman over MinIO: the published set-up without its mistakes", async () =>
   expect(checkManifests([...objects.values()]).filter(({ severity }) => severity === "error")).toEqual([]);
 });
 
+// claim: docs/kubernetes/running-cluster.md: an archiver comes after its mounts, schedules after the archiver; a
+//   restore uses the named repositories only
 test("an existing cluster gets its archiver last, and a copy starts at a point in time", async () => {
   const { program } = await loadExample<{ program: (settings: AttachSettings) => AttachOutputs }>(
     programFolder,

@@ -109,6 +109,8 @@ function base64(text: string): string {
   return Buffer.from(text).toString("base64");
 }
 
+// claim: docs/keys.md: keys reach Kubernetes as `Secret` and `ExternalSecret`, never as plain text in a state, preview
+//   or log (the provider is a double)
 test("Secrets and ExternalSecrets are created once, changed in place, and the preview knows their references", async () => {
   const first = await openSecrets();
   const shown = await first.preview({ diff: true });

@@ -141,6 +141,7 @@ test("an update reports what it read from each repository, and warns about a new
   ]);
 });
 
+// claim: README.md: a repository without a full backup cannot be overlooked: output, update and `check` name it
 test("a second repository with WAL and no full backup is reported loudly, and fails the check on the host", async () => {
   const { rows, text } = await up({ firstBackup: false });
   expect(text).toContain("WARN: repo2: NO FULL BACKUP, newest WAL 0");
@@ -195,6 +196,7 @@ test("a refresh shows a bucket that was emptied, and the next update fills it", 
   expect(rows[1]?.newestFull).not.toBeNull();
 });
 
+// claim: docs/keys.md: another passphrase is refused before any write
 test("another passphrase is refused: in the preview if it is known, otherwise before any write", async () => {
   const before = host.fingerprint();
   const changed = await failureOf((await open({ passphrase: OTHER })).preview(), printedTexts);

@@ -4,6 +4,7 @@
  *
  *     npx vitest run --project=engine test/engine/exampleProjects.test.ts -u
  */
+// claim: examples/README.md: READMEs: their commands work, and the preview that they show is the real one
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";

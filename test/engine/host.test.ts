@@ -2,6 +2,9 @@
  * `PostgresHost` on the real engine: PostgreSQL 18, a directory and a bucket as repositories, and this package's
  * runtime.
  */
+// claim: README.md: preview shows each file's change; a second `up` changes nothing; `refresh` detects manual changes;
+//   `destroy` restores settings and leaves repositories
+// claim: README.md: no secret in command lines, logs, state, rendered files or topology
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -291,6 +294,7 @@ async function pgCtl(...args: readonly string[]): Promise<void> {
   );
 }
 
+// claim: docs/topology.md: the runbook of hosts…
 test.runIf(NIGHTLY)(
   "the runbook of this machine, command by command, ends with every row and fully readable repositories",
   async () => {

@@ -96,6 +96,7 @@ describe(TITLE, async () => {
   const backup = (db: PostgresHost, connection: HostConnection, over: Partial<BackupNowArgs> = {}): BackupNow =>
     new BackupNow("now", { host: { ...db.access, connection }, type: "incr", ...over });
 
+  // claim: docs/hosts/backup-now.md: `BackupNow` on a host…
   test("a backup runs once, again when a trigger changes, and not when only the command's spelling changes", async () => {
     const runtime = join(host.programFolder.folder, "runtime.sh");
     const count = `${runtime}.count`;
@@ -163,6 +164,8 @@ describe(TITLE, async () => {
     expect(summary.resourceChanges).toMatchObject({ delete: 1 });
   });
 
+  // claim: docs/hosts/backup-now.md: `CheckNow` and `DrillNow`; a rotated key takes no backup, the next one uses it; a
+  //   wrong host key is refused
   test("on this machine, a check, a backup and a drill run with the host's own runtime, and show their lines", async () => {
     const actions = (db: PostgresHost): Record<string, unknown> => {
       const now = new BackupNow("here", { host: db.access, type: "full", triggers: ["v1"] });
@@ -190,6 +193,7 @@ describe(TITLE, async () => {
     expect(backups()).toHaveLength(count);
   });
 
+  // claim: docs/hosts/backup-now.md: `CheckNow` and `DrillNow`; a…
   test("over SSH another host key is refused before anything runs", async () => {
     const wrong = `${await sshd.makeKey("other", "ed25519")}.pub`;
     const count = backups().length;
@@ -200,6 +204,7 @@ describe(TITLE, async () => {
     expect(backups()).toHaveLength(count);
   });
 
+  // claim: docs/hosts/backup-now.md: a host that accepts…
   test("over SSH a host that accepts connections and says nothing fails a command that must run, and no other", async () => {
     const taken = await up(await open((db) => ({ label: backup(db, overSsh(), { triggers: ["silent"] }).label })));
     const silent = createServer(() => {});
@@ -224,6 +229,7 @@ describe(TITLE, async () => {
     }
   });
 
+  // claim: docs/hosts/backup-now.md: `CheckNow` and `DrillNow`; a…
   test("over SSH a backup is taken once, and again only when a trigger changes", async () => {
     const taken = await up(await open((db) => ({ label: backup(db, overSsh(), { triggers: ["v1"] }).label })));
     expect(taken.outputs["label"]).toMatch(/^\d{8}-\d{6}F_\d{8}-\d{6}I$/);

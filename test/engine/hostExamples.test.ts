@@ -155,6 +155,8 @@ const NAS_R2_SCHEDULES = [
   ["Differential", "Every 6 hours", "diff", "*-*-* 08,14,20:15:00 UTC", "PB027: at 2 there is a full one"],
 ] as const;
 
+// claim: examples/README.md: vps-nas-r2 and vps-b2: with stock as engine they equal the published configurations, apart
+//   from named corrections (B2's API is a double)
 test("a NAS and R2: every difference from the published configuration, option by option", async () => {
   const { host, printed } = await nasR2();
   expect(confDifferences("vps-nas-r2.conf", host, "main")).toEqual(asDifferences(NAS_R2));
@@ -232,6 +234,7 @@ const B2_CRONTAB = [
   ["0 * * * *", "incr", "*-*-* 00..01,03..23:30:00 UTC", "PB027: 02:00 is one of the hours"],
 ] as const;
 
+// claim: examples/README.md: vps-nas-r2 and vps-b2: with…
 test("an encrypted bucket at B2: every difference from the published configuration, option by option", async () => {
   const { host, printed } = await b2();
   expect(confDifferences("vps-b2.conf", host, "pg-cluster")).toEqual(asDifferences(B2));

@@ -79,6 +79,8 @@ function program(keepDays: unknown = 7): Record<string, unknown> {
   };
 }
 
+// claim: docs/languages.md: components used from another language's process, by tokens and outputs alone (where
+//   Pulumi's own host for Node.js is missing a double starts the plugin)
 test("a first preview shows the known values, and says which ones the update decides", async () => {
   const { stdout, changeSummary } = await (await open(program)).preview();
   expect(stdout).toContain("db: this preview does not know repositories.repo1.at yet");
@@ -86,6 +88,7 @@ test("a first preview shows the known values, and says which ones the update dec
   expect(changeSummary).toEqual({ create: 5 });
 });
 
+// claim: docs/languages.md: components used from another…
 test("an update creates the same as in TypeScript, and a second one changes nothing", async () => {
   const stack = await open(program);
   const { outputs, summary } = await stack.up();
@@ -103,6 +106,7 @@ test("an update creates the same as in TypeScript, and a second one changes noth
   expect((await stack.up()).summary.resourceChanges).toEqual({ same: 6 });
 });
 
+// claim: docs/languages.md: components used from another…
 test("mistakes are reported as in TypeScript, and so are an unknown argument and a missing one", async () => {
   expect(await failureOf(open(() => program(0)).then((stack) => stack.preview()))).toContain(
     "repositories.repo1.keepDays",

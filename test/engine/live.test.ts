@@ -3,6 +3,7 @@
  * destroys buckets and keys, and leaves nothing. versitygw provides Amazon's bucket and users, and the backup goes
  * there with the created key.
  */
+// claim: README.md: `npm run test:live` runs…
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runLive } from "../../tools/live/run";
 import { S3Server } from "../../tools/parts/servers/s3Server";

@@ -59,6 +59,8 @@ describe(TITLE, async () => {
     await host?.remove();
   });
 
+  // claim: docs/hosts/upgrade.md: after `pg_upgrade` the next update lets the stanza follow the new cluster and takes a
+  //   full backup; an empty directory and another cluster are refused
   test("the update after pg_upgrade upgrades the stanza and takes a full backup; nothing else may do so", async () => {
     const first = await (await open(host.cluster, 17)).up();
     expect(first.outputs["firstBackup"]?.value).toBe("taken");

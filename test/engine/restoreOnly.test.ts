@@ -100,6 +100,7 @@ async function versions(): Promise<string[]> {
   return [...text.matchAll(/<VersionId>([^<]+)</g)].map((match) => match[1] ?? "");
 }
 
+// claim: docs/keys.md: a host with `restoreOnly` restores with a read-only key, and writes nothing
 test("restores another host's backups with the reader's key, and writes nothing", async () => {
   mkdirSync(host.path("restoring"));
   giveTo(host.path("restoring"), host.cluster.user);

@@ -18,6 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => host?.remove());
 
+// claim: docs/kubernetes/runtime.md: the state of fifty…
 test("a host adds little to the state", async () => {
   const { folder } = host.programFolder;
   const { program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(

@@ -151,6 +151,7 @@ test("two exports, or a saved document, show the same as the preview", async () 
   expect((await topology("show", "before.json")).stdout).toContain("copies-places-off-site: **3-2-1**");
 });
 
+// claim: docs/topology.md: comparable files, exit codes…
 test("a failed preview has its findings and exit code 3, a missing file and wrong arguments have 2", async () => {
   const failed = await pulumi(WRONG, "preview", "--json");
   writeFileSync(file("failed.json"), failed.stdout);
@@ -175,6 +176,7 @@ test("a failed preview has its findings and exit code 3, a missing file and wron
   expect((await topology("--help")).stdout).toContain("pgbackstop topology diff BEFORE AFTER");
 });
 
+// claim: docs/topology.md: comparable files, exit codes…
 test("neither output nor files contain a secret", async () => {
   for (const format of ["markdown", "json", "html", "svg"]) {
     await topology("diff", "preview.json", `--format=${format}`);

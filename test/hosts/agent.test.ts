@@ -2,6 +2,10 @@
  * What `PostgresHost` installs on a booted Debian 12: units, secrets, the agent and the launcher. One repository is a
  * directory of the host. The other is an S3 server that the tests can disconnect.
  */
+// claim: README.md: only root can read a host's secrets, and neither `ps`, environments, units, logs nor the state
+//   contain one (a booted Debian 12, planted secrets)
+// claim: README.md: an agent on a host loses no WAL when it is killed under load, restarted by an update, rebooted or
+//   cut off from its bucket (judged by `verify`, ours and stock's)
 import { createHmac, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -220,6 +224,7 @@ describe("files and units on a host", async () => {
     await sql("CREATE TABLE ledger (id bigserial PRIMARY KEY, at timestamptz DEFAULT now())");
   });
 
+  // claim: docs/monitoring.md: targets get starts, ends…
   test("the agent serves the metrics of both repositories at the configured address, and no file repeats them", async () => {
     const asked = `exec 3<>/dev/tcp/${METRICS.replace(":", "/")}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`;
     const text = await waitFor("the metrics of both", 180_000, async () => {
@@ -397,6 +402,8 @@ describe("files and units on a host", async () => {
     requests.map(({ body }) => (JSON.parse(body) as { event: string }).event);
   const failures = (): RecordedRequest[] => reported().filter((request) => eventsOf([request])[0] === "failure");
 
+  // claim: docs/monitoring.md: targets get starts, ends and failures of a host's units on request, in order, with the
+  //   run's id, from units that nothing waits for; the agent serves the metrics of both repositories
   test("start and end of a run are notified, in this order and with one run id", async () => {
     const before = reported().length;
     await shell(`systemctl start ${VERIFY}`);
@@ -413,6 +420,9 @@ describe("files and units on a host", async () => {
     expect(runs[0]).toBe((await shell(`systemctl show -p InvocationID --value ${VERIFY}`)).trim());
   });
 
+  // claim: README.md: a failed unit notifies the targets of `notify`, signed, and a missing receiver does not affect it
+  //   (through systemd's `OnFailure=`)
+  // claim: docs/monitoring.md: targets get starts, ends…
   test("a failed unit is notified, with a signature; a missing receiver does not affect the unit", async () => {
     const failuresBefore = failures().length;
     const failed = await failVerify();
@@ -477,6 +487,7 @@ describe("files and units on a host", async () => {
     await shell(`ln -sfn ${folder} ${SECRETS}`);
   };
 
+  // claim: docs/streaming.md: with a limit, commits…
   test.runIf(NIGHTLY)(
     "commits wait for the bucket, also after a boot, and with a limit no longer when the agent cannot start",
     async () => {
@@ -515,6 +526,8 @@ describe("files and units on a host", async () => {
     },
   );
 
+  // claim: README.md: existing secrets of a host are used in place, also after renewal, and reach no file, state or
+  //   output (secrets as sops-nix leaves them; sops-nix itself does not run)
   test("existing secrets of the host are used in place, and copied nowhere", async () => {
     await expect(up(9, true)).rejects.toThrow(`${SECRETS}/r2.conf, ${SECRETS}/r2-passphrase: missing on 127.0.0.1`);
     expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\nrepo2.conf\n");
@@ -539,6 +552,7 @@ describe("files and units on a host", async () => {
     expect(await backupsInBucket()).toBe(before + 1);
   });
 
+  // claim: README.md: existing secrets of a…
   test("new secrets take effect when the agent starts again; without any, the unit says so", async () => {
     await bringSecrets(2, "of-nobody");
     await host.runOk(["systemctl", "restart", `${AGENT}.service`]);
@@ -614,6 +628,8 @@ describe("files and units on a host", async () => {
     await waitForArchive();
   });
 
+  // claim: docs/streaming.md: streaming enabled by `PostgresHost` restores commits from seconds before the server died
+  //   with its disk
   test.runIf(NIGHTLY)(
     "streaming, enabled here, restores transactions committed seconds before the server died with its disk",
     async () => {
@@ -695,6 +711,7 @@ describe("files and units on a host", async () => {
     }
   };
 
+  // claim: docs/topology.md: the runbook of hosts, command by command
   test.each(RECOVERIES)("the runbook's scenario %s, command by command, ends with the promised data", async (id) => {
     await waitForArchive();
     const rows = await rowCount();
@@ -710,6 +727,7 @@ describe("files and units on a host", async () => {
     expect(await shell(`ls -d ${DATA}.before-recover-*`)).toContain(DATA);
   });
 
+  // claim: docs/topology.md: the runbook of hosts…
   test.runIf(NIGHTLY)(
     "the runbook's scenario of a table: the commands that find prints restore it in place, and nothing else changes",
     async () => {
@@ -728,6 +746,7 @@ describe("files and units on a host", async () => {
     },
   );
 
+  // claim: docs/topology.md: the runbook of hosts…
   test.runIf(NIGHTLY)(
     "the runbook's scenarios of a lost repository and of a failing archive end with fully readable repositories",
     async () => {
@@ -744,6 +763,7 @@ describe("files and units on a host", async () => {
     },
   );
 
+  // claim: docs/topology.md: a lost host is rebuilt on a new machine by its runbook's commands, with backups
   test.runIf(NIGHTLY)(
     "the runbook's scenario of a lost host, command by command, ends with every row on a new machine that has backups",
     async () => {

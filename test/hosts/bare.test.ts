@@ -85,6 +85,9 @@ describe.runIf(NIGHTLY)("a bare Debian 12", async () => {
   const real = await engineHostParts("a bare Debian 12", ["bookworm-bare"]);
   if (real === null) return;
   const { parts, cli } = real;
+  // claim: docs/hosts/updates.md: a bare host gets PostgreSQL, Node.js and two backups by one update, the next one does
+  //   nothing, and PostgreSQL survives a destroy (Debian 12 and 13 with Debian's own packages; apt.postgresql.org,
+  //   nodejs.org and Ubuntu cannot be reached here, and a download is from a server of the test's)
   test("has backups in both repositories after one update, and the next one has nothing to do", async () => {
     const folder = mkdtempSync(join(tmpdir(), "pgb-bare-"));
     const host = await startDebianHost(parts, { suite: "bookworm-bare", name: "bare12", node: false });
@@ -208,6 +211,8 @@ describe("a bare host", async () => {
       bringNode(connection, input, "x86_64", connection.login, report);
     const left = (): Promise<string> => host.runOk(["ls", "-A", LIB]);
 
+    // claim: docs/hosts/updates.md: Node.js arrives completely or not at all, is the intended release, and is restored
+    //   after a manual change
     test("with its own programs, and only the intended release", async () => {
       const tarball = pack("v24.16.0");
       served.set("/node.tar.gz", tarball);
@@ -246,6 +251,7 @@ describe("a bare host", async () => {
       await host.runOk(["rm", "/usr/bin/node", "/usr/local/bin/node", `${LIB}/node`]);
     });
 
+    // claim: docs/hosts/updates.md: Node.js arrives completely or…
     test("over the connection, completely or not at all, for its own architecture", async () => {
       const input = chosen({ upload: process.execPath });
       await expect(bringNode(connection, input, "aarch64", connection.login, report)).rejects.toThrow(
@@ -260,6 +266,7 @@ describe("a bare host", async () => {
     });
   });
 
+  // claim: docs/hosts/updates.md: obstacles are reported…
   test("with an unknown distribution is shown the known ones, and nothing is installed", async () => {
     const facts = await readState(connection, {
       user: "postgres",
@@ -312,6 +319,7 @@ describe("a bare host", async () => {
     }
   });
 
+  // claim: docs/hosts/updates.md: obstacles are reported…
   test("rejects a major version other than its own", async () => {
     const stack = await open({ postgres: { version: 18, install: true } });
     await expect(stack.up()).rejects.toThrow(
@@ -319,6 +327,7 @@ describe("a bare host", async () => {
     );
   });
 
+  // claim: docs/hosts/updates.md: Node.js arrives completely or…
   test("with a modified Node.js gets the right one back", async () => {
     const path = (await host.runOk(["sh", "-c", `echo ${LIB}/node-*`])).trim();
     // Replaces the file instead of changing it: the agent is running the old one.
@@ -334,6 +343,7 @@ describe("a bare host", async () => {
     expect(await host.runOk([path, "-p", "1 + 1"])).toBe("2\n");
   });
 
+  // claim: docs/hosts/updates.md: a bare host gets…
   test("keeps its PostgreSQL and the repositories when it is destroyed, and continues after a reboot", async () => {
     const stack = await open();
     await stack.destroy();

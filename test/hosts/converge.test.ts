@@ -149,6 +149,7 @@ describe("a host behind SSH", async () => {
     );
 
   describe("that differs from the declaration", () => {
+    // claim: docs/hosts/updates.md: obstacles are reported
     test.each<[string, () => Desired, string | null, string | null, RegExp]>([
       [
         "NAS not mounted",
@@ -256,6 +257,9 @@ describe("a host behind SSH", async () => {
       return failure;
     };
 
+    // claim: docs/hosts/updates.md: interrupted at any step, the next update continues, and the one after it writes
+    //   nothing; two concurrent updates (every second step, each going on from the one before; every fourth step of a
+    //   fresh host in the nightly form)
     test("after any step: the update reports it, and the next ones continue until all is done", async () => {
       const desired = declared();
       let before: HostOutcome | null = null;
@@ -309,6 +313,7 @@ describe("a host behind SSH", async () => {
     };
   });
 
+  // claim: docs/hosts/updates.md: interrupted at any step…
   test.runIf(NIGHTLY)(
     "during two concurrent updates: one does the work, the other waits or says so, and both agree",
     async () => {
@@ -321,6 +326,7 @@ describe("a host behind SSH", async () => {
     },
   );
 
+  // claim: docs/hosts/updates.md: a refresh, and an…
   test("returns control within seconds after an abort, ten hosts at a time too", async () => {
     const desired = declared();
     const outcome = await converge(desired);

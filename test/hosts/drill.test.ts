@@ -251,6 +251,7 @@ describe("fire drills on a host", async () => {
     }
   };
 
+  // claim: docs/drills.md: one declaration for both…
   test("one update installs drills on both hosts, and the topology lists all of them", async () => {
     const alone = await (await open(false)).preview();
     expect(alone.stdout).toContain("PB140 drills.away.elsewhere");
@@ -305,6 +306,8 @@ describe("fire drills on a host", async () => {
     }
   });
 
+  // claim: docs/drills.md, docs/commands.md: timers run drills beside production, RTO and RPO agree with an external
+  //   stopwatch, and the agent continues; the unit's run reports each fault: exit code, notice, metrics, history
   test("a timer runs a thorough drill, whose RTO and RPO agree with an external stopwatch, while the agent continues", async () => {
     const unit = unitOf("weekly");
     const beatS = Number(await sql("INSERT INTO beat VALUES (clock_timestamp()) RETURNING extract(epoch FROM at)"));
@@ -401,6 +404,7 @@ describe("fire drills on a host", async () => {
     expect(await leftOvers(BESIDE)).toBe("");
   });
 
+  // claim: docs/drills.md: a drill can be run at once by hand or in CI, and its failure is an exit code
   test("root's command runs the declared drill at once, also from the encrypted bucket", async () => {
     const printed = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
     expect([printed.exitCode, /^main: drill \S+ of repo2: passed$/m.test(printed.stdout)]).toEqual([0, true]);
@@ -411,6 +415,8 @@ describe("fire drills on a host", async () => {
     expect((await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=away"])).exitCode).toBe(32);
   });
 
+  // claim: docs/drills.md: `FireDrill` runs them on a host without any of production's files, with keys that only root
+  //   reads; a stopped drill leaves nothing
   test("a host without production's files runs a drill with only the keys, and reports it", async () => {
     const { code, record, messages } = await drill("away", far);
     expect([code, record.failures, record.repo]).toEqual([0, [], 2]);
@@ -434,6 +440,7 @@ describe("fire drills on a host", async () => {
     await expectNowhere(far);
   });
 
+  // claim: docs/drills.md: `FireDrill` runs them on…
   test("a stopped drill removes everything and counts as failed", async () => {
     const unit = unitOf("weekly");
     await host.runOk(["systemctl", "start", "--no-block", unit]);
@@ -455,6 +462,7 @@ describe("fire drills on a host", async () => {
     }
   };
 
+  // claim: docs/drills.md: timers run drills beside…
   test("a corrupted block in a file of the repository", async () => {
     const result = `find ${FIRST}/backup/main -name '*.zst' -path '*pg_data/base*' -printf '%s %p\\n' | sort -n | tail -n 1 | cut -d ' ' -f 2`;
     const file = (await shell(result)).trim();
@@ -464,6 +472,7 @@ describe("fire drills on a host", async () => {
     });
   });
 
+  // claim: docs/drills.md: timers run drills beside…
   test("a missing WAL segment", async () => {
     const segment = (await shell(`find ${FIRST}/archive/main -name '*-*.zst' | sort | tail -n 2 | head -n 1`)).trim();
     await withFault(`mv ${segment} /root/segment`, `mv /root/segment ${segment}`, async () => {
@@ -472,6 +481,7 @@ describe("fire drills on a host", async () => {
     });
   });
 
+  // claim: docs/drills.md: timers run drills beside…
   test("a wrong passphrase", async () => {
     const file = "/etc/pgbackstop/credentials/repo2.conf";
     const change = `sed -i 's/^repo2-cipher-pass=.*/repo2-cipher-pass=not this one/' ${file}`;
@@ -480,6 +490,7 @@ describe("fire drills on a host", async () => {
     });
   });
 
+  // claim: docs/drills.md: timers run drills beside…
   test("backups that are older than the schedule allows", async () => {
     const file = "/etc/pgbackstop/pgbackstop.json";
     const change = `sed -i 's/"expectBackupWithinS": [0-9]*/"expectBackupWithinS": 1/' ${file}`;
@@ -488,6 +499,7 @@ describe("fire drills on a host", async () => {
     });
   });
 
+  // claim: docs/drills.md: timers run drills beside…
   test("an index that lacks rows", async () => {
     const index = "indexrelid = 'ledger_pkey'::regclass";
     await sql(`UPDATE pg_index SET indisready = false, indisvalid = false WHERE ${index}`);
@@ -499,6 +511,7 @@ describe("fire drills on a host", async () => {
     await sql("REINDEX INDEX ledger_pkey");
   });
 
+  // claim: docs/drills.md: timers run drills beside…
   test("a repository that is readable and empty", async () => {
     await archived();
     const plant = `mv ${FIRST} ${FIRST}.full; install -d -o postgres -m 0750 ${FIRST}; 
@@ -513,6 +526,8 @@ describe("fire drills on a host", async () => {
     );
   });
 
+  // claim: docs/migration.md: with systemd, units are stopped and started, and journal, state and temporary files
+  //   contain no password
   test("a migration moves a database into it with its own launcher, and stops and starts the units that use it", async ({
     skip,
   }) => {

@@ -126,6 +126,12 @@ describe(TITLE, async () => {
     await waitForCommitsThatWait();
   });
 
+  // claim: docs/hosts/upgrade.md, docs/streaming.md: a booted Debian whose commits wait for a repository, 17 to 18 (to
+  //   19) by `pg_upgradecluster` and one update: before the update the agent neither streams nor confirms WAL of the
+  //   new cluster; the update takes a full backup into each repository; no segment is missing, timers continue, a lost
+  //   disk costs no acknowledged commit, and the documented commands restore a time before the upgrade with the former
+  //   version (18 to 19 in the nightly form; programs of 18 and 19 unpacked from Debian's packages, not installed by
+  //   dpkg)
   test.each(UPGRADES)("from $from to $to by pg_upgradecluster and one update", async (upgrade) => {
     const { archiveId, from, fulls, method, to } = upgrade;
     const kept = await sql(NOTES);

@@ -76,6 +76,7 @@ describe("a machine made in the same update", async () => {
     expect(Date.now() - beganMs).toBeLessThan(60_000);
   });
 
+  // claim: docs/hosts/connection.md: connections of `@pulumi/command`, and…
   test("an update waits for the boot and for cloud-init, and shows what it waits for", async () => {
     const lines: string[] = [];
     let boot: Promise<void> | undefined;

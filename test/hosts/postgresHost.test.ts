@@ -98,6 +98,8 @@ describe("a host behind SSH", async () => {
     await stack.destroy();
   });
 
+  // claim: README.md: a host behind SSH: its key must be known, the login's key is stored nowhere in plain text, one
+  //   update brings two backups, a second one writes nothing
   test("gets configuration, timers and a first backup in both repositories by one update", async () => {
     const { outputs } = await up(await open(reach()));
     expect(outputs).toMatchObject({ firstBackup: "taken", pendingRestart: false, timersEnabled: true });
@@ -108,6 +110,7 @@ describe("a host behind SSH", async () => {
     expect(await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", "show archive_mode"])).toBe("on\n");
   });
 
+  // claim: README.md: a host behind SSH…
   test("is unchanged by a second update", async () => {
     const before = await files();
     const { changes } = await up(await open(reach()));
@@ -145,6 +148,8 @@ describe("a host behind SSH", async () => {
     expect(changes).not.toHaveProperty("replace");
   });
 
+  // claim: docs/hosts/backup-now.md: `BackupNow` on a host behind SSH and on this machine: once, again by a trigger,
+  //   with the reason when it fails (the real provider of `@pulumi/command`, needed on PATH)
   test("gets a backup when an update requests one, with its progress, and with the reason if it fails", async ({
     skip,
   }) => {
@@ -182,6 +187,7 @@ describe("a host behind SSH", async () => {
     expect(await files()).toBe("");
   });
 
+  // claim: README.md: a host behind SSH…
   test("has no trace of its login's key in output, state or files", async () => {
     const line = host.keys.deploy.split("\n")[2] ?? "";
     expect(line.length).toBeGreaterThan(30);

@@ -3,6 +3,10 @@
  * over its own sshd. The tests try with its key what its account can and cannot do. `StandbyHost` builds a standby from
  * this repository with the reader's key, as a second cluster on that Debian 13.
  */
+// claim: docs/hosts/repository-host.md: a backup host: its account has no shell, no ports and only its directory; a
+//   second update writes nothing; a configuration that sshd rejects is never installed; a destroy keeps the backups
+//   (Debian 12 for a database on Debian 13)
+// claim: README.md: a backup server over SFTP, standbys from a repository, a NixOS module
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -188,12 +192,14 @@ describe("a backup host", async () => {
     expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toMatch(/\d{8}-\d{6}F/);
   });
 
+  // claim: docs/hosts/repository-host.md: a backup host: its…
   test("is unchanged by a second update", async () => {
     const before = await state();
     expect(Object.keys((await up(await open())).changes)).toEqual(["same"]);
     expect(await state()).toBe(before);
   });
 
+  // claim: docs/hosts/repository-host.md: a backup host: its…
   test("gives its account no shell, no terminal, no ports, and nothing outside its directory", async () => {
     expect(await signIn((client) => runIn(client, "id"))).not.toContain("uid=");
     expect(await signIn((client) => refusal((done) => client.shell((error) => done(error))))).toMatch(
@@ -235,6 +241,8 @@ describe("a backup host", async () => {
     );
   });
 
+  // claim: docs/hosts/repository-host.md: `immutableDays`: files are protected from the account's own key, and released
+  //   again (nobody waits until the days have passed)
   test("protects stored files from the account's own key for the given days, and accepts new backups meanwhile", async () => {
     const label = (await vault.runOk(["sh", "-c", `ls ${KEPT}/backup/main | grep 'F$'`])).trim();
     const manifest = `/repository/backup/main/${label}/backup.manifest`;
@@ -263,6 +271,7 @@ describe("a backup host", async () => {
     );
   });
 
+  // claim: docs/hosts/repository-host.md: a database is restored from such a host
   test("serves a database's restore", async () => {
     // A clean shutdown archives all WAL.
     await sql("SELECT pg_switch_wal()");
@@ -275,6 +284,9 @@ describe("a backup host", async () => {
     expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
   });
 
+  // claim: docs/hosts/standby.md: `StandbyHost` brings configuration and program by one update, a second one writes
+  //   nothing; its command makes a standby that catches up with a reader's key over SFTP, and streams; the standby
+  //   survives a destroy (a second cluster of the primary's own Debian 13)
   test.runIf(NIGHTLY)(
     "serves a standby: configuration and program by one update, its command, and then it streams",
     async () => {
@@ -333,6 +345,7 @@ describe("a backup host", async () => {
     },
   );
 
+  // claim: docs/hosts/standby.md: `StandbyHost` brings configuration and…
   test.runIf(NIGHTLY)("is not needed by a running standby: it continues when its component is destroyed", async () => {
     const begun = await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`]);
     const { changes, text } = await up(await open("v1"));
@@ -349,12 +362,14 @@ describe("a backup host", async () => {
     expect(await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`])).toBe(begun);
   });
 
+  // claim: docs/hosts/repository-host.md: `immutableDays`: files are protected…
   test("releases the protected files when no days are configured any more", async () => {
     const { text } = await up(await open("v1", 0));
     expect(text).toContain("returning protected files to pgbackstop-orders");
     expect(await vault.runOk(["find", KEPT, "-user", "root"])).toBe("");
   });
 
+  // claim: docs/hosts/repository-host.md: a backup host: its…
   test("is repaired after a manual change, and refuses a configuration that sshd rejects", async () => {
     const config = "/etc/ssh/sshd_config.d/60-pgbackstop.conf";
     await vault.runOk(["sed", "-i", "s/DisableForwarding yes/DisableForwarding no/", config]);
@@ -369,6 +384,7 @@ describe("a backup host", async () => {
     expect(await vault.runOk(["cat", config])).not.toContain("DisableForwarding no");
   });
 
+  // claim: docs/hosts/repository-host.md: a backup host: its…
   test("keeps every backup when it is destroyed, and admits only its administrator", async () => {
     await (await open("v1")).destroy();
     expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toMatch(/\d{8}-\d{6}F/);

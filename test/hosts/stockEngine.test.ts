@@ -123,6 +123,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     return [...new Set(paths.match(/[0-9A-F]{24}(?=-)/g) ?? [])].sort();
   };
 
+  // claim: docs/hosts/stock.md: a version that does not support the declaration is refused before any write
   test("a version that does not support the declaration is refused before anything is created", async () => {
     const blocks = { at: { name: "first", path: FOLDERS[0] }, keepDays: 7, bundle: true, blockIncremental: true };
     const stack = await open("pgbackrest", { repositories: { repo1: blocks } });
@@ -133,6 +134,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await stack.destroy();
   });
 
+  // claim: README.md, docs/hosts/stock.md: stock pgBackRest as a host's engine: one update to a backup in each
+  //   repository, a second one writes nothing, a failing repository does not keep the other from its backup (Debian 12,
+  //   2.45; its program, not installed by dpkg)
   test("one update brings configuration, archiving, timers and a first backup into each repository", async () => {
     const { outputs, text } = await up(await open("pgbackrest"));
     expect(outputs).toMatchObject({ firstBackup: "taken", restoreCommand: "pgbackrest --stanza=main --delta restore" });
@@ -169,6 +173,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     ).toBe("");
   });
 
+  // claim: README.md: stock pgBackRest as a…
   test("a second update writes nothing", async () => {
     const before = await files();
     const { changes } = await up(await open("pgbackrest"));
@@ -202,6 +207,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect([(await labels(1)).at(-1), (await labels(2)).at(-1)].map((label) => label?.at(-1))).toEqual(["I", "I"]);
   });
 
+  // claim: README.md: stock pgBackRest as a…
   test("a failing repository does not keep the other from its backup, and the unit reports it", async () => {
     await shell(`chmod 000 ${FOLDERS[0]}/backup/main`);
     const before = await labels(2);
@@ -239,6 +245,8 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect([(await labels(1)).length, (await labels(2)).length]).toEqual(before.map(({ length }) => length + 1));
   });
 
+  // claim: README.md, docs/hosts/stock.md: from stock to the runtime and back under load: each segment in both
+  //   repositories, every committed row restored from either, increments on the other's backups, no failed call
   test.runIf(NIGHTLY)(
     "moves to the runtime and back under writes: no segment and no row is lost, and each program continues the other's backups",
     async () => {

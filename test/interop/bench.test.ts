@@ -2,6 +2,9 @@
  * Runs the benchmarks with little data, to keep them working. Their figures mean nothing here. The nightly form runs
  * all of them.
  */
+// claim: docs/internals/benchmarks.md, docs/internals/benchmarks-blocks.md, docs/internals/benchmarks-files.md,
+//   docs/internals/benchmarks-memory.md, docs/internals/benchmarks-topology.md, docs/internals/benchmarks-wal.md: one
+//   machine's figures (measured by `npm run bench`; the test shows that it runs)
 import { describe, expect, test } from "vitest";
 import { blocksBench } from "../../tools/bench/blocks";
 import type { Report } from "../../tools/bench/document";

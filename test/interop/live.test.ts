@@ -15,6 +15,7 @@ async function live(variables: Record<string, string>): Promise<{ code: number; 
   return { code, lines, text: lines.join("\n") };
 }
 
+// claim: README.md: `npm run test:live` runs…
 test("without an account nothing is tested, and the output explains how to create throw-away ones", async () => {
   const { code, lines, text } = await live({});
   expect(code).toBe(0);
@@ -49,6 +50,9 @@ describe("an account's bucket", async () => {
     return Object.fromEntries(Object.entries(args).map(([arg, value]) => [`${prefix}_${arg}`, value]));
   }
 
+  // claim: README.md: `npm run test:live` runs all of it, removes what it created, and names what it does not run (this
+  //   machine's servers; Backblaze's API and Amazon's provider are doubles, Amazon's bucket and users real at
+  //   versitygw)
   test("doctor, backups, WAL, verify, an equal restore, and nothing left; another account's wrong key fails alone", async () => {
     const { code, lines, text } = await live({
       ...environment("R2"),

@@ -110,6 +110,8 @@ describe(TITLE, async () => {
     rmSync(paths.folder, { recursive: true, force: true });
   });
 
+  // claim: docs/hosts/upgrade.md: 17 to 18 to 19: no WAL of the new cluster is lost, the stanza follows no other
+  //   cluster, restores to before and after the upgrade work, stock finds both valid
   test.each(versions.map((binaries, index) => [binaries.major, binaries, index] as const))(
     "to PostgreSQL %i",
     async (major, binaries, index) => {

@@ -4,6 +4,7 @@
  * below 300 MiB, and so does a restore. Memory grows only with the number of files, also with two repositories: 20,000
  * small ones, 200,000 in the nightly form.
  */
+// claim: README.md: memory stays below 300 MiB for any size of data
 import { randomBytes } from "node:crypto";
 import {
   closeSync,

@@ -217,6 +217,9 @@ describe("promtool", () => {
     expect(exitCode).toBe(0);
   });
 
+  // claim: docs/monitoring.md: each failure fires its alert and nothing else: a stale second repository beside a fresh
+  //   first one, a dead agent, a dead timer, a gap, no backup, a missed drill (recorded metrics of real failures,
+  //   series made by hand, Prometheus' own promtool)
   test("fires the alerts of each failure, and no others", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const folder = temporaryFolder();
@@ -232,6 +235,7 @@ describe("promtool", () => {
     expect(exitCode).toBe(0);
   });
 
+  // claim: docs/monitoring.md: each failure fires its…
   test("fires when no drill has passed for nine days", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const folder = temporaryFolder();
@@ -253,6 +257,7 @@ describe("promtool", () => {
     expect(`${stdout}${stderr}`).toContain("SUCCESS");
   });
 
+  // claim: docs/monitoring.md: a stalled stream and a missing one fire alerts; late scrapes do not
   test("fires for a stalled stream and a missing one, but not for old metrics", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { name, rules } = groupOf(STREAMED);
@@ -449,6 +454,7 @@ describe("metrics of real repositories", async () => {
     expect(checked.exitCode).toBe(0);
   });
 
+  // claim: docs/monitoring.md: each failure fires its…
   test("fire no alert on a healthy host, and fire for each missed objective", async (context) => {
     const promtool = await promtoolOrSkip(context);
     await bed.archiveAll();
@@ -469,6 +475,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, well, { afterS: 10 * 24 * HOUR_S })).toContain("PgbackstopDrillTooOld 1");
   });
 
+  // claim: docs/monitoring.md: each failure fires its…
   test("fire when they stop, or never change", async (context) => {
     const promtool = await promtoolOrSkip(context);
     expect(await firingIn(promtool, well, { isStill: true })).toEqual(["PgbackstopMetricsStale"]);
@@ -477,6 +484,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, { ...well, text: "" })).toEqual([...gone, "PgbackstopMetricsMissing", ...untold]);
   });
 
+  // claim: docs/monitoring.md: each failure fires its…
   test("fire for a damaged repository, by verify and by a drill", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { config, path } = await copyOf(1, "damaged");
@@ -496,6 +504,7 @@ describe("metrics of real repositories", async () => {
     ]);
   });
 
+  // claim: docs/monitoring.md: each failure fires its…
   test("fire for a gap in the WAL, for a wrong passphrase, for an empty and for a lost repository", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { config, path } = await copyOf(1, "gap");
@@ -515,6 +524,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, await scrape(lost))).toEqual(unreadable);
   });
 
+  // claim: docs/monitoring.md: each failure fires its…
   test("fire while WAL is missing, waits, or reaches only one repository", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { config, path } = await copyOf(2, "behind");
@@ -541,6 +551,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, missing)).toContain("PgbackstopWalOwed 2");
   });
 
+  // claim: docs/monitoring.md: each failure fires its…
   test("fire for the second repository when only the first has had a backup in the last day", async (context) => {
     const promtool = await promtoolOrSkip(context);
     await bed.oursOk(["backup", "--type=full", "--repo=1"]);
@@ -554,6 +565,7 @@ describe("metrics of real repositories", async () => {
     ]);
   });
 
+  // claim: docs/monitoring.md: the dashboard queries existing…
   test("give every panel of the dashboard data to draw", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { panels } = dashboardOf([DECLARED]) as {

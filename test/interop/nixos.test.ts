@@ -1,6 +1,7 @@
 /**
  * Nix itself reads the module that `pgbackstop render --format=nixos` writes. Every text must equal that of the plan.
  */
+// claim: README.md: a backup server over…
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,6 +32,8 @@ function withSecrets(text: string): string {
   return text.replaceAll("/etc/pgbackstop/credentials/", "/run/secrets/pg/");
 }
 
+// claim: docs/hosts/nixos.md: a NixOS module has the texts that an update over SSH writes, and no secret (Nix itself
+//   reads it; no NixOS was booted)
 test("every text of a module equals what an update over SSH writes", async (context) => {
   const nix = await findNix();
   if ("missing" in nix) {

@@ -87,6 +87,8 @@ describe("PostgreSQL 19", async () => {
     rmSync(paths.folder, { recursive: true, force: true });
   });
 
+  // claim: docs/find.md, CHANGELOG.md, docs/internals/repository-format.md: PostgreSQL 19~rc1: backups of ours and
+  //   stock in turn, WAL, stream, `find`, recovery by both, `extract-table` and a drill
   test("backups of ours and of stock build on each other, and both find every page and segment valid", async () => {
     await bed.oursOk(["backup", "--type=full"]);
     expect(existsSync(join(bed.repoPath(1), "archive/main/19-1"))).toBe(true);
@@ -115,6 +117,7 @@ describe("PostgreSQL 19", async () => {
     ]);
   });
 
+  // claim: docs/find.md: PostgreSQL 19~rc1: backups of…
   test("find names a mistake, and ours and stock recover to just before it", async () => {
     content = await shop(CONTENT);
     const xid = Number(await shop("WITH gone AS (DELETE FROM orders WHERE id > 10) SELECT pg_current_xact_id()"));

@@ -41,6 +41,7 @@ describe("the page in a browser", async () => {
     return readFileSync(out);
   };
 
+  // claim: docs/topology.md: the page works without a network, in light and dark mode
   test("follows the reader's light or dark mode, and so does the standalone picture", async () => {
     const sets = [
       new Map([["ledger", topology()]]),

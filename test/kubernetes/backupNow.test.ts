@@ -88,6 +88,7 @@ describe("a cluster's backup as part of an update", async () => {
     });
   }
 
+  // claim: docs/kubernetes/commands.md: `BackupNow` for every engine…
   test("the update ends at once with the error of a failed Backup, and again without a change", async () => {
     outcome = { phase: "failed", error: "unable to find a primary to back up" };
     const stack = await openBackup("v1");

@@ -95,6 +95,8 @@ describe("a cluster with Barman's plugin", async () => {
       .sort();
   const sum = "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods";
 
+  // claim: docs/kubernetes/engines.md: engine `barman-cloud` with Barman's own plugin: archives, takes scheduled
+  //   backups, restores row for row
   test("comes up, archives and takes its first backup by its schedule", async () => {
     await apply(() => orders());
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
@@ -137,6 +139,7 @@ describe("a cluster with Barman's plugin", async () => {
     }
   };
 
+  // claim: docs/kubernetes/engines.md: engine `barman-cloud` with Barman's…
   test("is restored row for row by its runbook's commands", async () => {
     await sql("orders-1", "create table goods (id int primary key, name text)");
     await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
@@ -204,6 +207,8 @@ describe("a cluster with Barman's plugin", async () => {
       await moreAcknowledged(10);
     });
 
+    // claim: docs/kubernetes/engines.md: from `barman-cloud` to `runtime` under load and back: each segment in one of
+    //   the archives, every acknowledged commit recovered, also in between
     test("to two repositories, without losing a segment between the two archives", async () => {
       await installPlugin(lab, OPERATOR_NAMESPACE);
       const before = (await renderedObjects(() => orders())) as KubernetesObject[];
@@ -242,6 +247,7 @@ describe("a cluster with Barman's plugin", async () => {
           .toEqual([]);
     });
 
+    // claim: docs/kubernetes/engines.md: from `barman-cloud` to `runtime`…
     test("and recovers every commit between the switch and the first full backup: from the old backup, with the WAL of both", async () => {
       const pod = await primary();
       await expect.poll(() => segmentsHeld(first), { timeout: 180_000 }).toContain(window.end);
@@ -284,6 +290,7 @@ describe("a cluster with Barman's plugin", async () => {
       expect(ids.at(-1)).toBeLessThan(acknowledged.at(-1) ?? 0);
     });
 
+    // claim: docs/kubernetes/engines.md: from `barman-cloud` to `runtime`…
     test("and takes the first full backups without help", async () => {
       for (const server of [first, second])
         await expect.poll(() => fullBackupsOf(server), { timeout: 240_000, interval: 500 }).toHaveLength(1);
@@ -292,6 +299,7 @@ describe("a cluster with Barman's plugin", async () => {
       expect(barmanSegments()).toContain(oldBackup);
     });
 
+    // claim: docs/kubernetes/engines.md: from `barman-cloud` to `runtime`…
     test("and recovers every acknowledged commit from either of them", async () => {
       await stopLoad();
       const pod = await primary();
@@ -312,6 +320,7 @@ describe("a cluster with Barman's plugin", async () => {
       expect(acknowledged.filter((id) => !ids.includes(id))).toEqual([]);
     });
 
+    // claim: docs/kubernetes/engines.md: from `barman-cloud` to `runtime`…
     test("and moves back, with a full backup by Barman at once", async () => {
       const held = new Set(segmentsHeld(first));
       await apply(() => orders());

@@ -2,6 +2,7 @@
  * A real API server with the real definitions accepts, with strict validation, every object that the components for
  * CloudNativePG declare, for each engine. Dalibo's definitions are doubles.
  */
+// claim: docs/monitoring.md: `Monitoring` declares the content…
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgBackup } from "../../components/databases/cnpgBackup";
@@ -226,6 +227,8 @@ describe("a real API server", async () => {
   });
   afterAll(() => server?.stop());
 
+  // claim: docs/kubernetes/new-cluster.md: a real API server accepts every object, in strict mode (Dalibo's definitions
+  //   are doubles)
   test.each(Object.keys(PROGRAMS))("accepts the objects of %s", async (what) => {
     const objects = await renderedObjects(PROGRAMS[what] ?? (() => undefined));
     expect(objects.length).toBeGreaterThan(0);
@@ -233,6 +236,7 @@ describe("a real API server", async () => {
     await server.kubectl.apply(objects);
   });
 
+  // claim: docs/kubernetes/new-cluster.md: a real API server…
   test("accepts patches of existing Clusters, and no unknown field", async () => {
     const objects = await renderedObjects(
       () =>

@@ -129,6 +129,8 @@ describe("a changed configuration", async () => {
     });
   }
 
+  // claim: docs/kubernetes/new-cluster.md: another retention changes one ConfigMap in place; a stack of an earlier
+  //   build keeps its objects (the real provider, skipped without it)
   test("another retention changes one patch, and the ConfigMap stays the same object", async () => {
     const stack = await openOrders(14);
     await stack.up();
@@ -217,6 +219,7 @@ describe("a changed configuration", async () => {
     return stateBytes(programFolder.folder, name);
   }
 
+  // claim: docs/kubernetes/runtime.md: the state of fifty clusters and fifty hosts
   test("a cluster adds little to the state, and ten are created as usual", async () => {
     const count = 10;
     const { cluster, host, plugin, whole } = STATE_BUDGET;
@@ -282,6 +285,8 @@ describe("a changed configuration", async () => {
       labels: { "app.kubernetes.io/managed-by": "pgbackstop" },
     });
 
+    // claim: docs/kubernetes/runtime.md: back to an earlier runtime, the plugin takes over the ConfigMap that is still
+    //   there; none with a runtime is ever deleted on the way (the real provider)
     test("goes back to an earlier runtime, whose ConfigMap is still there", async () => {
       await server.kubectl.runOk(["-n", "cnpg-system", "delete", "configmaps", "--all"]);
       await (await openEarlierPlugin(first)).up();
@@ -309,6 +314,8 @@ describe("a changed configuration", async () => {
     });
   });
 
+  // claim: docs/kubernetes/running-cluster.md: objects that exist are imported by a transform, and none is replaced (no
+  //   operator runs there)
   test("objects that exist are imported, and none of them is replaced", async () => {
     const importAll: pulumi.ResourceTransform = ({ opts, props, type }) => {
       const { name, namespace } = (props as { metadata?: { name?: string; namespace?: string } }).metadata ?? {};
@@ -347,6 +354,7 @@ describe("a changed configuration", async () => {
     await (await open("importing", false)).destroy();
   });
 
+  // claim: docs/kubernetes/running-cluster.md: objects that exist are…
   test("a preview does not ask about an attachment before the Job has made way for it", async () => {
     await makeCluster("intree", {
       backup: { barmanObjectStore: { destinationPath: "s3://a/b", s3Credentials: { inheritFromIAMRole: true } } },
@@ -383,6 +391,7 @@ describe("a changed configuration", async () => {
     return cluster?.spec ?? {};
   }
 
+  // claim: docs/kubernetes/running-cluster.md: an attachment sets what…
   test("an attachment leaves a field of another manager alone, and a preview says whose a field is that it would take", async () => {
     await makeCluster("targeted", { backup: { target: "primary" } });
     const attached = await attachTo("targeted");
@@ -400,6 +409,7 @@ describe("a changed configuration", async () => {
     await attached.destroy();
   });
 
+  // claim: docs/kubernetes/running-cluster.md: an attachment sets what…
   test("a preview refuses to attach over plugins of another manager, and nothing is made", async () => {
     const others = [{ name: "barman-cloud.cloudnative-pg.io", isWALArchiver: true }];
     await makeCluster("owned", { plugins: others });
@@ -449,6 +459,7 @@ describe("a changed configuration", async () => {
     });
   }
 
+  // claim: docs/kubernetes/new-cluster.md: another retention changes one…
   test("a stack of an earlier version keeps its object, and its content at every moment", async () => {
     await (await openEarlier({ ACCESS_KEY_ID: "id", ACCESS_SECRET_KEY: "first", ACCESS_REGION: "eu" })).up();
     const before = await contentOf("secret", "keys");

@@ -3,6 +3,8 @@
  * drill restores, checks, times and removes a throw-away Cluster. An external stopwatch confirms the times of a healthy
  * drill, and planted faults are detected.
  */
+// claim: docs/security.md: a bucket with versions…
+// claim: docs/drills.md: an attack drill writes…
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -226,6 +228,10 @@ describe("drills of a cluster", async () => {
       /^accepted (\S+)$/m.exec(readFileSync(join(lab.logFolder, "pods", "default_stopwatch_main.log"), "utf8"))?.[1],
     ) * 1000;
 
+  // claim: docs/monitoring.md, docs/kubernetes/drills.md: scheduled Jobs of clusters report start, end, failure and
+  //   drill to the targets of a mounted Secret, and never fail because of it
+  // claim: docs/drills.md, docs/kubernetes/drills.md: on CloudNativePG a drill's RTO and RPO agree with an external
+  //   stopwatch; it ignores later WAL, archives nowhere and leaves nothing (the kubelet is a double)
   test("a healthy one measures the same RTO and RPO as an external stopwatch, and leaves nothing", async () => {
     expect((await stack.firstBackup("orders")).error).toBeUndefined();
     const lastBeatS = await beat();
@@ -331,6 +337,7 @@ describe("drills of a cluster", async () => {
     ).toEqual(["drill", "start", "success"]);
   });
 
+  // claim: docs/kubernetes/drills.md: rights of a drill's account, by object name if Kubernetes supports that
   test("its account has the rights that a drill needs, by object name if Kubernetes supports that", async () => {
     const may = async (...args: readonly string[]): Promise<boolean> =>
       (
@@ -364,6 +371,9 @@ describe("drills of a cluster", async () => {
       expect([args, await may(...args)]).toEqual([args, false]);
   });
 
+  // claim: docs/monitoring.md: scheduled Jobs of clusters…
+  // claim: docs/drills.md: a drill can be…
+  // claim: docs/drills.md: the same faults are…
   test("one that costs more than allowed does not start", async () => {
     const lines = documentedLines("small", "small-1");
     const output = await lab.shell(lines.join("\n"), { timeoutMs: JOB_MS });
@@ -389,6 +399,7 @@ describe("drills of a cluster", async () => {
     expect(pings).toEqual([]);
   });
 
+  // claim: docs/drills.md, docs/kubernetes/drills.md: a drill that is stopped or killed removes its throw-away Cluster
   test("one that is stopped removes its throw-away Cluster", async () => {
     await startJob("turns", "turns-1");
     await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
@@ -396,6 +407,7 @@ describe("drills of a cluster", async () => {
     await expect.poll(() => leftOf("orders-drill-turns"), { timeout: 120_000 }).toEqual([]);
   });
 
+  // claim: docs/drills.md: a drill that is stopped or…
   test.runIf(NIGHTLY)("one that is killed starts again, after removing the leftovers", async () => {
     await startJob("turns", "turns-2");
     const left = await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
@@ -409,6 +421,7 @@ describe("drills of a cluster", async () => {
     expect(await leftOf("orders-drill-turns")).toEqual([]);
   });
 
+  // claim: docs/drills.md: the same faults are detected there
   test.runIf(NIGHTLY)(
     "a missing segment, an index that lacks rows, a failing assertion and an old backup are detected in one",
     async () => {
@@ -437,6 +450,7 @@ describe("drills of a cluster", async () => {
     },
   );
 
+  // claim: docs/drills.md: the same faults are…
   test.runIf(NIGHTLY)("a corrupted block in a file of the repository ends the restore", async () => {
     const folder = join(stack.second.bucketPath, "orders", "backup");
     const large = readdirSync(folder, { recursive: true, encoding: "utf8" })
@@ -456,6 +470,7 @@ describe("drills of a cluster", async () => {
     expect(await leftOf(HEALTHY)).toEqual([]);
   });
 
+  // claim: docs/kubernetes/plugin.md: metrics of drills on CloudNativePG's own endpoint
   test("its metrics are those of the cluster, on CloudNativePG's own endpoint", async () => {
     // A restarted sidecar reads the history at once.
     await lab.signal("orders-1", "plugin-pgbackstop", "SIGKILL");
@@ -497,6 +512,7 @@ describe("drills of a cluster", async () => {
     },
   );
 
+  // claim: docs/drills.md: the same faults are…
   test.runIf(NIGHTLY)("a wrong passphrase, and a repository that is readable and empty", async () => {
     const secret = (await lab.kubectl.list("secrets", "default")).find(
       (each) => atob((each as { data?: Record<string, string> }).data?.["ENCRYPTION_PASS"] ?? "") === PASSPHRASE,

@@ -254,17 +254,20 @@ describe("the account of a cluster's drills", async () => {
   });
   afterAll(() => server?.stop());
 
+  // claim: docs/kubernetes/drills.md: what a drill's account may create (a real API server)
   test("creates a drill's Cluster, as sent and as the operator's webhook completes it", async () => {
     expect(await refusal(own({}))).toBe("");
     expect(await refusal(own(FILLED_IN))).toBe("");
   });
 
+  // claim: docs/kubernetes/drills.md: what a drill's account…
   test.each(REFUSED)("is refused %s", async (_what, over, pattern) => {
     const printed = await refusal(own(over));
     expect(printed).toMatch(/ValidatingAdmissionPolicy 'pgbackstop-drill(-scope)?\.orders\.orders'/);
     expect(printed).toMatch(pattern);
   });
 
+  // claim: docs/kubernetes/drills.md: what a drill's account…
   test("follows another image of production, and does not restrict other accounts", async () => {
     const image = "ghcr.io/cloudnative-pg/postgresql:18.7-standard-trixie";
     await server.kubectl.runOk([

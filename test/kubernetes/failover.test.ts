@@ -147,6 +147,8 @@ describe("a failover under write load", async () => {
     expect(stack.segmentsOf(stack.second, "ledger").filter((segment) => lacked.includes(segment))).toEqual([]);
   });
 
+  // claim: docs/kubernetes/failover.md: an acknowledged commit is in every repository after `archive_timeout` and a
+  //   push
   test("a commit is in both repositories after archive_timeout and a push", async () => {
     await stack.declare(() => cluster(false));
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
@@ -162,6 +164,8 @@ describe("a failover under write load", async () => {
     expect(tookS).toBeLessThan(RPO_S);
   });
 
+  // claim: docs/kubernetes/failover.md: a failover loses the last unreplicated commits, with synchronous replication
+  //   none; the rest is recovered from one repository alone
   test("a primary that dies with its disk, while no repository is reachable, loses only unreplicated data", async () => {
     await stack.first.stop();
     await stack.second.stop();
@@ -194,10 +198,12 @@ describe("a failover under write load", async () => {
     await stack.awaitSegment("orders", await segmentNow(primary));
   });
 
+  // claim: docs/kubernetes/plugin.md: a promoted server archives…
   test("the promoted server archives the dead primary's missing WAL", async () => {
     await verifyBoth();
   });
 
+  // claim: docs/kubernetes/failover.md: a failover loses the…
   test("with synchronous replication no acknowledged transaction is lost", async () => {
     await stack.declare(() => cluster(true));
     await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders" }, (object) => {
@@ -219,6 +225,7 @@ describe("a failover under write load", async () => {
     await moreAcks(20);
   });
 
+  // claim: docs/kubernetes/failover.md: a failover loses the…
   test("a new cluster from repo2 alone has every commit that was archived when it began, under load", async () => {
     const marker = acks();
     await stack.awaitSegment("orders", await segmentNow(primary));
@@ -286,6 +293,7 @@ describe("a failover under write load", async () => {
     }
   });
 
+  // claim: docs/kubernetes/plugin.md: a clean shutdown archives the last segment; a hanging sidecar is restarted
   test("a pod that is deleted properly ends when both repositories have its last segment", async () => {
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "restored", "ContinuousArchiving");
     expect((await stack.firstBackup("restored")).error).toBeUndefined();
@@ -314,6 +322,7 @@ describe("a failover under write load", async () => {
       .toBe("1");
   });
 
+  // claim: docs/kubernetes/plugin.md: a clean shutdown archives…
   test("a hanging sidecar is restarted, and waiting WAL is archived", async () => {
     const restarts = async (): Promise<number> => {
       const pod = await stack.lab.kubectl.find<{
@@ -334,6 +343,7 @@ describe("a failover under write load", async () => {
     expect(await stack.verb("restored-1", "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
   });
 
+  // claim: docs/kubernetes/plugin.md: the primary's sidecar copies…
   test("with policy any, the promoted server copies the missing WAL from the other repository", async () => {
     // The copy starts five minutes after the first archived file: the tests between used most of that time.
     await expect

@@ -2,6 +2,7 @@
  * The report for which an update waits, by the primary's sidecar with the instances' account. `realProvider.test.ts`
  * shows an update that waits for it, and one that fails.
  */
+// claim: README.md: the update of a…
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";

@@ -58,6 +58,8 @@ describe("a stack of the components", async () => {
   };
   const sum = "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods";
 
+  // claim: docs/kubernetes/new-cluster.md: the components' cluster starts as declared: WAL and backups in both
+  //   repositories, restored to a time from the named one
   test("comes up, archives into both repositories and takes its first backup at once", async () => {
     await stack.declare(() => orders());
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
@@ -70,6 +72,9 @@ describe("a stack of the components", async () => {
     expect(await sql("orders-1", "show archive_timeout")).toBe("5s");
   });
 
+  // claim: docs/kubernetes/commands.md: the sidecar's command line; `check` before hibernation leaves the last WAL in
+  //   every repository
+  // claim: docs/commands.md: `status` shows on one…
   test("answers on its sidecar's command line", async () => {
     const command = (...args: string[]): Promise<RunResult> => stack.verb("orders-1", ...args);
     const info = await command("info");
@@ -108,6 +113,7 @@ describe("a stack of the components", async () => {
     expect(await podsOf("orders")).toEqual(before);
   });
 
+  // claim: docs/kubernetes/commands.md: `BackupNow` for every engine (the real provider is needed on PATH)
   test("takes a backup when an update requests one", async () => {
     const program = (): BackupNow =>
       new BackupNow("before-v2", { cluster: orders().access, type: "incr", triggers: ["v2"] });
@@ -123,6 +129,7 @@ describe("a stack of the components", async () => {
     expect(status.pluginMetadata?.["type"]).toBe("incr");
   });
 
+  // claim: README.md: two hosts that share…
   test.runIf(NIGHTLY)(
     "keeps a Backup on a standby waiting while the primary's pod backs up, and both are complete",
     async () => {
@@ -196,6 +203,7 @@ describe("a stack of the components", async () => {
       .toEqual([expect.not.stringContaining(before[0] ?? "")]);
   });
 
+  // claim: docs/kubernetes/plugin.md: retention by time; the…
   test("reports each repository's recovery window on CloudNativePG's own endpoint", async () => {
     const scrape =
       "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
@@ -217,6 +225,8 @@ describe("a stack of the components", async () => {
     }
   });
 
+  // claim: docs/kubernetes/new-cluster.md: the components' cluster starts…
+  // claim: docs/kubernetes/restore.md: `like` and `source` contain what a copy needs
   test("is restored to a time from the named repository, with tablespace and WAL on their own volumes", async () => {
     await sql("orders-1", "create table goods (id int primary key, name text) tablespace hot");
     await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
@@ -252,6 +262,8 @@ describe("a stack of the components", async () => {
     expect(status.pluginMetadata?.["type"]).toBe("full");
   });
 
+  // claim: docs/kubernetes/replica.md: a replica cluster follows the archive alone, is backed up, and is promoted
+  //   without a new pod
   test.runIf(NIGHTLY)(
     "is followed by a replica cluster through the archive alone, which is backed up and promoted without a new pod",
     async () => {
@@ -295,6 +307,7 @@ describe("a stack of the components", async () => {
     },
   );
 
+  // claim: docs/kubernetes/running-cluster.md: an existing Cluster gets its archive, and a first backup by the sidecar
   test("gives an existing running Cluster its archive and a first backup", async () => {
     const info = async (): Promise<string> => (await stack.verb("legacy-1", "info")).stdout;
     // The sidecar takes one in each repository, a minute after it starts.
@@ -312,6 +325,7 @@ describe("a stack of the components", async () => {
     expect(segmentsOf(stack.second, "legacy").length).toBeGreaterThan(0);
   });
 
+  // claim: docs/kubernetes/commands.md: the sidecar's command line…
   test.runIf(NIGHTLY)("hibernates with its last WAL in every repository, and wakes", async () => {
     await sql("legacy-1", "insert into goods values (1000000, 'the last one')");
     const last = await sql("legacy-1", "select pg_walfile_name(pg_current_wal_lsn())");

@@ -3,6 +3,9 @@
  * image's major version rises, and clones the standby again. Nobody runs a command of ours: the stanza follows, the
  * archive goes on, and both versions can be restored.
  */
+// claim: docs/kubernetes/upgrade.md: after a major upgrade in place (17 to 18, two instances) the stanza follows by
+//   itself, the archive goes on, a full backup is taken, the standby is cloned again, and times before and after are
+//   restored
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -2,6 +2,8 @@
  * Measures a sidecar's memory during a backup: the proportional memory of its own process and of the backup's, ten
  * times a second. It backs up 2 GB, with one worker, with two, and with one beside a stream under load.
  */
+// claim: docs/kubernetes/restarts.md: a sidecar's memory while it takes a backup, also while it streams what is written
+//   meanwhile
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";

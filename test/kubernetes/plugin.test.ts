@@ -3,6 +3,8 @@
  * two S3 servers, one of them encrypted. One server dies and comes back, certificates change, and a new cluster
  * recovers to a time from the second repository alone.
  */
+// claim: README.md: CloudNativePG: the real operator adds our sidecar to pods, WAL and backups reach two S3 servers, a
+//   new cluster recovers to a time from one of them; the kubelet is a double
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -128,6 +130,7 @@ describe("the plugin of CloudNativePG", async () => {
   const fill = (from: number, to: number): string =>
     `insert into goods select g, md5(g::text) from generate_series(${from}, ${to}) g`;
 
+  // claim: docs/kubernetes/plugin.md: the sidecar's patch is…
   test("archives a cluster's WAL into both repositories, with one sidecar a pod", async () => {
     await lab.kubectl.apply([
       configMap("both", [...repo(1, first, "first"), ...repo(2, second, "second"), encrypted]),
@@ -160,6 +163,8 @@ describe("the plugin of CloudNativePG", async () => {
     await expect.poll(() => segmentsOf(first), { timeout: 60_000 }).toEqual(expect.arrayContaining(atOnce));
   });
 
+  // claim: docs/kubernetes/plugin.md: a Backup is one pass, from the primary or a standby, once for each object, and
+  //   ends when nobody waits
   test("takes backups from the primary and from a standby into both repositories", async () => {
     const full = await backup("full", {
       target: "primary",
@@ -188,6 +193,7 @@ describe("the plugin of CloudNativePG", async () => {
     expect(wrong.error).toContain("backup parameter 'typ' is unknown");
   });
 
+  // claim: docs/kubernetes/runtime.md: an image that contains the runtime needs no ConfigMap (the image is a double)
   test("runs the runtime of an image that contains it, without a ConfigMap", async () => {
     const { bundle: _bundle, ...parameters } = plugin(both).parameters;
     const own = { ...plugin(both), parameters: { ...parameters, runtimeImage: "registry.test/pgbackstop:test" } };
@@ -199,6 +205,7 @@ describe("the plugin of CloudNativePG", async () => {
     await lab.kubectl.runOk(["delete", CLUSTERS, "imaged"]);
   });
 
+  // claim: docs/kubernetes/plugin.md: while one repository is down archiving continues, and its missing WAL follows
   test("continues while a repository is down, and completes it afterwards", async () => {
     await first.stop();
     for (let turn = 1; turn <= 4; turn++) {
@@ -226,6 +233,8 @@ describe("the plugin of CloudNativePG", async () => {
     return pod?.status.initContainerStatuses.find(({ name: each }) => each === "plugin-pgbackstop")?.restartCount ?? 0;
   };
 
+  // claim: docs/kubernetes/plugin.md: a sidecar reads a changed configuration under load: no restart, no failed
+  //   segment; an unreadable one leaves the former in force
   test.runIf(NIGHTLY)(
     "reads a changed configuration under load: no container restarts, and no segment fails",
     async () => {
@@ -265,6 +274,7 @@ describe("the plugin of CloudNativePG", async () => {
     },
   );
 
+  // claim: docs/kubernetes/plugin.md: the liveness probe detects…
   test("has a sidecar that is restarted when its socket is gone", async () => {
     const restarts = (): Promise<number> => restartsOf("orders-2");
     const before = await restarts();
@@ -275,6 +285,8 @@ describe("the plugin of CloudNativePG", async () => {
     await expect.poll(back, { timeout: 180_000 }).toBe(0);
   });
 
+  // claim: docs/kubernetes/failover.md: the new primary continues to archive after a failover, and its WAL can be
+  //   recovered
   test("continues to archive after a failover under load, without a gap", async () => {
     let acknowledged = 0;
     let ended = false;
@@ -310,6 +322,8 @@ describe("the plugin of CloudNativePG", async () => {
       .toBe(true);
   });
 
+  // claim: docs/kubernetes/failover.md: the new primary continues…
+  // claim: docs/kubernetes/restore.md: the recovery target chooses…
   test.runIf(NIGHTLY)(
     "recovers a new cluster to a time from the second repository alone, under new certificates",
     async () => {
@@ -346,6 +360,7 @@ describe("the plugin of CloudNativePG", async () => {
     },
   );
 
+  // claim: docs/kubernetes/plugin.md: a missing stanza is…
   test("refuses the archive of another cluster", async () => {
     await lab.kubectl.apply([
       cluster("wrong", { plugins: [{ ...plugin({ ...both, stanza: "orders" }), isWALArchiver: true }] }),

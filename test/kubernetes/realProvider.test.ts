@@ -167,6 +167,8 @@ describe("the real Kubernetes provider", async () => {
     );
   });
 
+  // claim: docs/kubernetes/engines.md: `replaceBarmanObjectStore`: one update takes over from the operator's own
+  //   archiver in one request; a run that is killed between its two requests is completed by the next one
   test("CnpgBackup takes over from the operator's own archiver in one update, and a destroy takes ours away", async () => {
     const barmanObjectStore = { destinationPath: "s3://a/b", s3Credentials: { inheritFromIAMRole: true } };
     const spec = {
@@ -204,6 +206,7 @@ describe("the real Kubernetes provider", async () => {
     await lab.kubectl.runOk(["delete", CLUSTERS, "intree", "-n", "default", "--wait=true"]);
   });
 
+  // claim: README.md: the update of a…
   test("an update fails with the names of the repositories that lack a full backup, and succeeds once they have one", async () => {
     const { error } = await pulumi("up", {}, "unbacked");
     expect(error).toMatch(/unbacked-full.*fullBackups:repo1 and repo2 have no full backup: nothing can be restored/);

@@ -71,6 +71,8 @@ describe("refusals", async () => {
   const remove = (name: string): Promise<unknown> =>
     stack.lab.kubectl.runOk(["delete", CLUSTERS, name, "-n", "default", "--wait=false"]);
 
+  // claim: docs/kubernetes/new-cluster.md: mistakes are reported early: plugin in another namespace, two archivers,
+  //   five fields, a wrong key
   test("the Cluster reports a plugin in another namespace than the operator's, and continues once it is moved", async () => {
     await stack.declare(() => one("orders"));
     const unknown = "Cluster cannot proceed to reconciliation due to an unknown plugin being required";
@@ -85,6 +87,7 @@ describe("refusals", async () => {
     await isArchiving("orders");
   });
 
+  // claim: docs/kubernetes/new-cluster.md: mistakes are reported early…
   test("two archivers are refused by the API server", async () => {
     const { cluster } = await objectsOf("two");
     expect(await refusalOf(cluster, { plugins: [...cluster.spec.plugins, OTHER_ARCHIVER] })).toBe(
@@ -141,6 +144,7 @@ describe("refusals", async () => {
     await remove("intree");
   });
 
+  // claim: docs/kubernetes/new-cluster.md: mistakes are reported early…
   test("schedules with the wrong number of fields are reported: five here, six in CloudNativePG", async () => {
     const { schedule } = await objectsOf("two");
     expect(await refusalOf(schedule, {})).toBe("");
@@ -158,6 +162,7 @@ describe("refusals", async () => {
     );
   });
 
+  // claim: docs/kubernetes/new-cluster.md: mistakes are reported early…
   test("the Cluster's condition reports a wrong key, with the option to check", async () => {
     const { accessKey } = stack.first;
     await stack.declare(() =>
@@ -177,6 +182,8 @@ describe("refusals", async () => {
     await remove("wrongkey");
   });
 
+  // claim: docs/kubernetes/keys.md: a missing Secret is that repository's error, and is used as soon as it exists; a
+  //   recovery waits for it
   test("the Cluster's condition reports a missing Secret, which keeps no database from starting", async () => {
     const existingSecret = { name: "nobody", accessKeyIdKey: "id", secretAccessKeyKey: "key" };
     await stack.declare(() => one("nosecret", { repositories: withFirst("nosecret", { existingSecret }) }));
@@ -207,6 +214,8 @@ describe("refusals", async () => {
         },
       });
 
+    // claim: docs/kubernetes/plugin.md: another recovery's archive is refused before anything is sent, at each
+    //   promotion
     test.runIf(NIGHTLY)(
       "of two recovered from one archive, the second is refused in a repository where the first took the timeline",
       async () => {
@@ -238,6 +247,7 @@ describe("refusals", async () => {
       },
     );
 
+    // claim: docs/kubernetes/rename.md: a renamed cluster keeps…
     test("the preview refuses a restore into its own source archive", async () => {
       const again = renderedObjects(() => void copy("again", { ...stack.common("/orders"), stanza: "orders" }));
       await expect(again).rejects.toThrow(
@@ -246,6 +256,7 @@ describe("refusals", async () => {
     });
   });
 
+  // claim: docs/kubernetes/keys.md: a missing Secret is…
   test.runIf(NIGHTLY)("a missing Secret is used as soon as it exists", async () => {
     await isArchiving("nosecret");
     await expect
@@ -254,6 +265,7 @@ describe("refusals", async () => {
     await remove("nosecret");
   });
 
+  // claim: docs/kubernetes/rename.md: a renamed cluster keeps its archive; without `continueArchive` that is refused
   test.runIf(NIGHTLY)("a renamed cluster continues its archive on a new timeline", async () => {
     const annotate = (arg: string): Promise<string> =>
       stack.lab.kubectl.runOk([

@@ -122,6 +122,7 @@ describe("the Job that replaces an archiver", async () => {
     expect(await cluster()).toEqual(before);
   });
 
+  // claim: docs/kubernetes/engines.md: `replaceBarmanObjectStore`: one update takes…
   test("leaves its fields to the attachment, which takes, changes and removes them without force", async () => {
     const { generation } = (await cluster()).metadata;
     await apply({ plugins: attachment.spec.plugins, backup: attachment.spec.backup });
@@ -133,6 +134,7 @@ describe("the Job that replaces an archiver", async () => {
     expect((await cluster()).spec.plugins).toBeUndefined();
   });
 
+  // claim: docs/kubernetes/engines.md: `replaceBarmanObjectStore`: one update takes…
   test("its account may read and change this Cluster, and nothing else", async () => {
     const may = async (...what: readonly string[]): Promise<boolean> => {
       const as = "--as=system:serviceaccount:default:legacy-archiver";

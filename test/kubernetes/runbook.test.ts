@@ -6,6 +6,8 @@
  *
  * Without the nightly form: a failover, a dropped table and a lost cluster.
  */
+// claim: docs/topology.md: the runbook of a cluster, command by command; `pulumi` is a double that applies what the
+//   components declare (a failover, a dropped table and a lost cluster; the other scenarios in the nightly form)
 import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -327,6 +329,7 @@ describe("the runbook of a cluster", async () => {
     },
   );
 
+  // claim: docs/find.md: in a sidecar it shows the target of a CnpgRestore, also after a failover
   test.runIf(NIGHTLY)("a dropped table: it is restored, and later changes are kept", async () => {
     const before = await sql("orders", SUM);
     await sql("orders", "drop table goods");
@@ -402,6 +405,7 @@ describe("the runbook of a cluster", async () => {
     await archived();
   });
 
+  // claim: docs/topology.md: the runbook of a…
   test.runIf(NIGHTLY)(
     "a lost passphrase: a new repository replaces that one, has a full backup, and is fully readable",
     async () => {

@@ -99,6 +99,7 @@ describe("a runtime that the plugin serves", async () => {
     }
   });
 
+  // claim: docs/kubernetes/runtime.md: without the plugin a…
   test("starts from the copy on its volume while the plugin is down, and waits for the plugin without one", async () => {
     await scalePlugin(0);
     await expect.poll(isPluginGone, { timeout: 120_000 }).toBe(true);
@@ -117,6 +118,7 @@ describe("a runtime that the plugin serves", async () => {
     await own.awaitSegment("/orders", waiting);
   });
 
+  // claim: docs/kubernetes/runtime.md: a pod runs only…
   test("refuses another program under its digest, and says so", async () => {
     const port = (server.address() as AddressInfo).port;
     await declare("wrong", { url: `http://liar.default.svc:${port}` });
@@ -132,6 +134,8 @@ describe("a runtime that the plugin serves", async () => {
     await own.lab.kubectl.runOk(["delete", CLUSTERS, "wrong", "--wait=false"]);
   });
 
+  // claim: docs/kubernetes/runtime.md: a newer runtime rolls instances one after the other; the plugin still serves the
+  //   older ones
   test("becomes a newer one instance by instance, and the plugin still serves the older one", async () => {
     const map = packedConfigMap(SERVICE, OPERATOR_NAMESPACE, newest, brotliCompressSync(newer).toString("base64"));
     const plan = {

@@ -181,6 +181,8 @@ describe("a real API server", async () => {
     }
   });
 
+  // claim: README.md: the account that removes them has no other rights, and the job runs (a real API server; the
+  //   objects are made as the operator makes them, the kubelet is a double)
   test("lets its account list and delete these two kinds in this namespace, and nothing else", async () => {
     for (const kind of [BACKUPS, SNAPSHOTS]) {
       expect([kind, await may("list", kind), await may("delete", kind)]).toEqual([kind, true, true]);
@@ -351,6 +353,8 @@ describe.runIf(NIGHTLY)("a Job of the CronJob", async () => {
     await hooks?.close();
   });
 
+  // claim: README.md: the account that removes…
+  // claim: docs/monitoring.md: scheduled Jobs of clusters…
   test("runs the program from its ConfigMap in Node's stock image, and the garbage collector removes what Backups own", async () => {
     const { kubectl } = lab;
     const port = Number(new URL(hooks.origin).port);

@@ -111,6 +111,7 @@ describe("streamed WAL of a cluster", async () => {
     expect(`${checked.stdout}${checked.stderr}`).toContain("WAL is received from this server");
   });
 
+  // claim: docs/streaming.md: a cluster lost with…
   test("a changed interval restarts nothing, and the stream goes on", async () => {
     const restarts = async (): Promise<string> =>
       (
@@ -126,6 +127,7 @@ describe("streamed WAL of a cluster", async () => {
     expect(await restarts()).toBe(before);
   });
 
+  // claim: docs/streaming.md: a cluster lost with…
   test("a promoted standby streams its own timeline", async () => {
     // Only the stream then has the time that the next test restores to.
     const idleS = "select extract(epoch from now() - last_archived_time) from pg_stat_archiver";
@@ -176,6 +178,7 @@ describe("streamed WAL of a cluster", async () => {
     await stack.lab.kubectl.runOk(["delete", CLUSTERS, "dead", "-n", "default", "--wait=false"]);
   });
 
+  // claim: docs/streaming.md: a cluster lost with…
   test("a drill of the newest state replays the stream", async () => {
     const last = await stack.endSegment(primary);
     await stack.awaitSegment("/orders", last);
@@ -192,6 +195,9 @@ describe("streamed WAL of a cluster", async () => {
     expect(reached).toBeGreaterThan(lsnOfSegment(last, SEGMENT_BYTES) + BigInt(SEGMENT_BYTES));
   });
 
+  // claim: docs/streaming.md: a cluster lost with its volumes comes back with every commit older than the interval and
+  //   an upload; a reload and a failover keep streaming; a drill replays the stream; a replica cluster streams once it
+  //   is promoted
   test("a lost cluster comes back with every commit older than the interval and an upload", async () => {
     const last = await stack.endSegment(primary);
     await stack.awaitSegment("/orders", last);
@@ -257,6 +263,7 @@ describe("streamed WAL of a cluster", async () => {
     expect(await stack.verb(primary, "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
   });
 
+  // claim: docs/streaming.md: a cluster lost with…
   test("a replica cluster is not streamed before its promotion, and its commits wait from then on", async () => {
     expect((await stack.firstBackup("restored")).error).toBeUndefined();
     const follower = (enabled: boolean): Promise<unknown> =>

@@ -15,6 +15,10 @@
  * from `PGBACKSTOP_SEED` on, four times as long at most until each kind of step and fault has happened, and prints its
  * counts meanwhile. It fails for one that never did.
  */
+// claim: README.md: acknowledged WAL is restorable after any failure (random failures, crashes between any two writes,
+//   random restores)
+// claim: README.md: acknowledged WAL stays restorable and listed backups stay complete after any sequence of failures
+//   (PostgreSQL simulated, then real)
 import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { fc } from "../harness/properties";

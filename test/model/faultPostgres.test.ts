@@ -6,6 +6,7 @@
  *
  * The nightly form runs for `PGBACKSTOP_MODEL_MINUTES` (default 5). `PGBACKSTOP_SEED` repeats a run.
  */
+// claim: README.md: acknowledged WAL stays restorable…
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

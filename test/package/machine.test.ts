@@ -53,6 +53,8 @@ describe("a server and its backups in one update", async () => {
     expect(existsSync(settings().asked)).toBe(false);
   });
 
+  // claim: docs/hosts/connection.md: a server and its backups in one update of a user's own project; a preview refuses
+  //   a connection without a host key and an unknown option; a policy refuses a login by password
   test("the update waits for the boot, and ends with the first backup", async () => {
     const boot = async (): Promise<void> => {
       while (!existsSync(settings().asked) && !isOver) await sleep(POLL_MS);

@@ -2,6 +2,7 @@
  * The packed archive in a separate project: installed by npm, compiled against its declarations, run on the real
  * engine. Here dynamic providers really load by the package's name. `foreign` has the programs of users.
  */
+// claim: README.md: the package works in a foreign project
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
@@ -61,6 +62,7 @@ function pulumi(action: string, protect: boolean | null): Promise<Result> {
   });
 }
 
+// claim: docs/ci.md: the action and the component come…
 test("the package installs one copy of everything, and no more than it states", async () => {
   const files = (await runOk("tar", ["-tzf", project.tarball])).trim().split("\n");
   expect(files).toContain("package/dist/runtime.cjs");
@@ -102,6 +104,8 @@ test("without the optional package of Kubernetes, its objects name the command t
   );
 });
 
+// claim: examples/README.md: projects: each project compiles under its own strict settings with the packed package, and
+//   its package.json names what it needs
 test("each example compiles with the package, under its own strict settings, and names what it needs", async () => {
   const source = join(projectFolder(), "examples");
   const names = readdirSync(source).filter((name) => existsSync(join(source, name, "package.json")));
@@ -163,6 +167,9 @@ test("up and destroy work there; the passphrase is protected until the program s
   expect(dirname(host.nasPath)).toBe(host.folder);
 });
 
+// claim: docs/kubernetes/fields.md, docs/hosts/repositories.md: components in a user's own project: transforms and
+//   providers reach their children, backups attach to a Cluster that the provider names, a database uses another
+//   stack's repository
 test.runIf(NIGHTLY)(
   "transforms reach a component's children, and a provider given to it makes all of them",
   async () => {
@@ -199,6 +206,7 @@ test.runIf(NIGHTLY)(
 
 const providerOf = (name: string): string => (name.startsWith("orders") ? "::east::" : "::west::");
 
+// claim: docs/kubernetes/fields.md: components in a user's…
 test.runIf(NIGHTLY)(
   "backups attach to a Cluster that the same program makes, with a name of the provider",
   async () => {
@@ -216,6 +224,7 @@ test.runIf(NIGHTLY)(
   },
 );
 
+// claim: docs/kubernetes/fields.md: components in a user's…
 test.runIf(NIGHTLY)(
   "a database takes its repository out of another stack, and nothing of one that does not exist",
   async () => {
@@ -246,6 +255,7 @@ test.runIf(NIGHTLY)(
   },
 );
 
+// claim: docs/languages.md: a program in Python, with the packed package
 test.runIf(NIGHTLY)("a program in Python makes the same with the plugin, and sees its errors", async (context) => {
   const isPython = ["python3", "-c", "import ensurepip, venv"];
   if ((await findOnPath("python3")) === null || (await run("env", isPython)).exitCode !== 0)
@@ -290,6 +300,7 @@ test.each([
   expect((await project.runProgram("mistakes", "preview", { mistake })).error).toMatch(message);
 });
 
+// claim: docs/hosts/connection.md: a server and its…
 test.runIf(NIGHTLY)("a company's policy refuses a login by password", async () => {
   await project.install(`@pulumi/policy@${OWN.devDependencies["@pulumi/policy"] ?? ""}`);
   const statement = 'require("pgbackstop/policy").backupPolicyPack({ enforcement: { warning: "mandatory" } });';
@@ -311,6 +322,9 @@ const SHORTEST: Readonly<Record<string, readonly number[]>> = {
   "kubernetes/restore.md": [5],
 };
 
+// claim: docs/hosts/new-host.md, docs/kubernetes/new-cluster.md, docs/kubernetes/running-cluster.md,
+//   docs/kubernetes/restore.md: the shortest programs, of at most 8 lines for a host or a cluster and 5 for an
+//   attachment or a restore to a time
 test.runIf(NIGHTLY)(
   "the documents' shortest programs are short, compile, and their previews show what was chosen",
   async () => {

@@ -1,6 +1,7 @@
 /**
  * Errors that several writers once caused. The simulation detects each of them when its guard is switched off.
  */
+// claim: docs/agent.md: `heal` sends at once…
 import type { FaultKind } from "./engine";
 import type { Guard } from "./weak";
 import type { Scenario } from "./host";

@@ -149,6 +149,7 @@ describe("without its guard, the simulation detects that", () => {
   });
 });
 
+// claim: docs/agent.md: `heal` sends at once…
 describe("every promise holds", () => {
   it.runIf(NIGHTLY).each([...SCENARIOS, ...PAUSED, ...HARMED])(
     "in '$name' with a disturbance at every point",

@@ -131,6 +131,8 @@ function yamlOf(path: string): Use[] {
   return (path.endsWith(".md") ? blocks : [read(path)]).flatMap((text) => objectsIn(parseYaml(text ?? "")));
 }
 
+// claim: docs/ci.md: the action and the component come with the npm package, in its version (that a runner finds an
+//   action below node_modules is GitHub's documentation; no runner is here)
 test.each(["README.md", "docs/ci.md", "examples/ci/github-actions.yml", "examples/ci/gitlab-ci.yml"])(
   "%s takes the files of the npm package, in this version, with their inputs",
   (path) => {

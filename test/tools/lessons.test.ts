@@ -1,4 +1,5 @@
 /** docs/internals/lessons.md: every row names an answer, and every code, file and test title in it exists. */
+// claim: docs/internals/lessons.md: lessons of published set-ups, with our answers (codes, files and titles exist)
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

@@ -61,6 +61,8 @@ describe("the version of Node.js", () => {
   const [, range = ""] = /const MINOR_MIN[^=]*= \{ ([^}]+) \}/.exec(read("runtime/start.ts")) ?? [];
   const minors = range.split(", ").map((pair) => pair.split(": "));
 
+  // claim: docs/versioning.md: one version of Node.js in `engines`, pages and messages; Pulumi's SDK as a range
+  //   (promises about later versions need later versions; provenance and signature need npm and a registry)
   test("in package.json is what the runtime accepts", () => {
     const versions = minors.map(([major, minor]) => `${major}.${minor}.0`);
     expect(MANIFEST.engines.node).toBe(
@@ -68,6 +70,7 @@ describe("the version of Node.js", () => {
     );
   });
 
+  // claim: docs/versioning.md: one version of Node.js…
   test("is the same on every page and in every message", () => {
     const [oldest = []] = minors;
     const said = PATHS.flatMap((path) =>

@@ -61,6 +61,7 @@ function knows(printed: string, fragment: string): boolean {
   return printed.includes(fragment.replace(/^['.:\s]+|['.:\s]+$/g, ""));
 }
 
+// claim: docs/troubleshooting.md: every entry quotes the…
 test("every entry is complete, and its tests exist", () => {
   expect(GUIDE.length).toBeGreaterThan(45);
   expect(GUIDE.flatMap(missingOf)).toEqual([]);
@@ -68,6 +69,7 @@ test("every entry is complete, and its tests exist", () => {
   expect(GUIDE.filter(({ anchor }) => !/^[a-z][a-z-]+$/.test(anchor))).toEqual([]);
 });
 
+// claim: docs/troubleshooting.md: every entry quotes the…
 test("every pointer leads to an entry, and every entry is reachable", () => {
   const anchors = GUIDE.map(({ anchor }) => anchor);
   expect(TROUBLESHOOTING_ANCHORS.filter((anchor) => !anchors.includes(anchor))).toEqual([]);

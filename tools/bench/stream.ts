@@ -2,6 +2,8 @@
  * `npm run bench -- stream [--seconds=120 --latency=30 --rate=100]`: requests and bytes that streaming sends to a
  * bucket in an hour, idle and under load, and what synchronous streaming adds. The bucket's own log is counted.
  */
+// claim: docs/streaming.md: time of a commit, requests and bytes of streaming, idle and loaded (measured by `npm run
+//   bench -- commits` and `npm run bench -- stream`)
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { SettingsFileStream } from "../../runtime/config/settings";

@@ -4,6 +4,7 @@
  * is compared row by row. Options: `--rows=N` scales the data (default 1,000,000, a little over 300 MB), `--keep` keeps
  * everything and says how to look around.
  */
+// claim: README.md: `npm run demo` from nothing (PostgreSQL 18, s3rver over TLS and Pulumi's engine are real)
 import { chmodSync, cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";

@@ -48,7 +48,7 @@ export function renderComponents(): string {
     "",
     "Arguments and outputs of every component. [types.md](types.md) has the types that a cell links to.",
     "`Input<T>` takes a plain value or an output of another resource. [Plain arguments](#plain-arguments) lists what must be known when the program runs, with the reason.",
-    "`npm run docs` makes this page from the docstrings of `components/`.",
+    "`npm run docs -- --all` makes this page from the docstrings of `components/`.",
     "",
     ...GROUPS.map(([folderName, title]) => {
       const names = components
@@ -94,7 +94,7 @@ export function renderTypes(): string {
   return document(
     "# Types of arguments and outputs",
     "",
-    "The types that [components.md](components.md) names, in the order of the alphabet. `npm run docs` makes this page from the docstrings of `components/`.",
+    "The types that [components.md](components.md) names, in the order of the alphabet. `npm run docs -- --all` makes this page from the docstrings of `components/`.",
     ...sorted.flatMap((type) => {
       if (type.kind === "component") return [];
       if (type.doc === "") throw new Error(`${type.name} has no docstring`);

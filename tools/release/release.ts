@@ -8,6 +8,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, stat
 import { tmpdir } from "node:os";
 import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { AT_RELEASE } from "../docs/pages";
 import { packTarball } from "../parts/build/packTarball";
 import { cloneCacheFolder, projectFolder } from "../parts/cache";
 import { cleanUp, findOnPath, run, runOk } from "../parts/process";
@@ -32,7 +33,11 @@ async function release(): Promise<void> {
   const progress = createProgress();
   const manifest = JSON.parse(read("package.json")) as Manifest;
   const { state, text } = sectionOf(read("CHANGELOG.md"), manifest.version);
-  const obstacles = findObstacles(manifest, state, options);
+  const stale = Object.entries(AT_RELEASE).filter(([path, render]) => read(path) !== render());
+  const obstacles = [
+    ...findObstacles(manifest, state, options),
+    ...stale.map(([path]) => `${path} is stale: run npm run docs -- --all`),
+  ];
   if (options.tag !== undefined && obstacles.length > 0) throw new Error(obstacles.join("\n"));
   const folder = options.output === undefined ? join(cloneCacheFolder(), "release") : resolve(root, options.output);
   rmSync(folder, { recursive: true, force: true });

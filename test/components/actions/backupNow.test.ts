@@ -119,6 +119,7 @@ test("each of several backups waits for the previous one's outcome", async () =>
   expect(names).toEqual(["before-backup-1", "before-backup-1-end", "before-backup-2", "before-backup-2-end"]);
 });
 
+// claim: docs/kubernetes/commands.md: `BackupNow` for every engine…
 test("the update fails with the Backup's own error, and names the remedy", async () => {
   expect(await backupEndCreate(END)).toEqual({ id: "db/orders-before", outs: { label: "20261120-065300F", uid: "1" } });
   for (const phase of ["failed", "invalid backup definition"])

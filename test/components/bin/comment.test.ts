@@ -1,4 +1,5 @@
 /** Comments of pull requests and merge requests, at a double of the forges' APIs. */
+// claim: docs/ci.md: what each kind of…
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";

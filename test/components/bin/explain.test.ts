@@ -11,6 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
+// claim: docs/troubleshooting.md: entries are printed without a network
 test("an entry is printed alone, from its name to its symptom", () => {
   expect(explainMain(["lock-held"])).toBe(0);
   expect(printed.join("")).toMatch(/^lock-held\n\n\*\*Symptom\.\*\*[^]*\*\*Shown by\*\* .*\n$/);

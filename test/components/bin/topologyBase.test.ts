@@ -1,4 +1,5 @@
 /** `pgbackstop topology base` in real repositories of git; `pulumi` is a double that prints a file of the project. */
+// claim: docs/ci.md: the merge base: its own packages, a merge commit, a new project
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,5 @@
 /** `pgbackstop topology diff` in CI: failed previews, unknown parts, another base, and comments. */
+// claim: docs/ci.md: what each kind of failed preview leaves; text only; the limit; the token
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";

@@ -161,6 +161,8 @@ async function attachedSpecs(
 
 const DALIBO = { engine: ClusterEngine.Pgbackrest, silence: { PB097: "a test", PB030: "a test" } } as const;
 
+// claim: docs/kubernetes/running-cluster.md: an attachment sets what is asked for; a preview names a field of another
+//   manager, and nothing is made (the real provider, skipped without it)
 test.each<[string, Partial<BackupArgs>, object]>([
   ["nothing but its archiver", {}, {}],
   ["a target that is asked for", { backupTarget: "primary" }, { backup: { target: "primary" } }],
@@ -228,6 +230,7 @@ async function previewOf(
   return { errors: await errorsOf(() => attach(over, opts), monitor, isPreview), read };
 }
 
+// claim: docs/kubernetes/running-cluster.md: an attachment sets what…
 test("a preview refuses to attach over fields of others, with the field, its manager and the way out", async () => {
   const { errors, read } = await previewOf({ backupTarget: "prefer-standby" });
   expect(read).toEqual(["kubernetes:postgresql.cnpg.io/v1:Cluster db/orders"]);

@@ -1,4 +1,5 @@
 /** Every input of a cluster: late values give what plain ones give, and a preview without them guesses nothing. */
+// claim: docs/reference/components.md: "Plain arguments": every other…
 import { expect, test, vi } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup, type CnpgBackupArgs } from "../../../components/databases/cnpgBackup";

@@ -40,6 +40,7 @@ async function inputs(connection: pulumi.Input<HostConnection>): Promise<{ route
   return { route: route.value, signIn: signIn.value };
 }
 
+// claim: docs/hosts/connection.md: connections of `@pulumi/command`, and the wait for a machine made in the same update
 test("an object of Command is taken as it is, plain and as an output", async () => {
   const wanted = {
     route: { ssh: ROUTE },

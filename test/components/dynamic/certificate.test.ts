@@ -96,6 +96,7 @@ test("a certificate says who it is for, for how long, and nothing more", async (
   );
 });
 
+// claim: docs/kubernetes/plugin.md: certificates, with the former one valid during renewal
 test("each side trusts the other's certificate and no other", async () => {
   const [server, client, stranger] = [await made(INPUTS), await made(CLIENT), await made(CLIENT)];
   const known = { server: server.certificatePem, client: client.certificatePem };
@@ -104,6 +105,7 @@ test("each side trusts the other's certificate and no other", async () => {
   expect(await handshake(await made(INPUTS), client, known)).toContain("refused");
 });
 
+// claim: docs/kubernetes/plugin.md: certificates, with the former…
 test("a certificate is renewed when due or requested, and the previous one stays trusted until it expires", async () => {
   const state = await made(INPUTS);
   const at = (days: number): number => NOW + days * DAY_MS;

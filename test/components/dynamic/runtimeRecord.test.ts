@@ -1,3 +1,4 @@
+// claim: docs/kubernetes/runtime.md: a newer runtime rolls…
 import { expect, test } from "vitest";
 import { recordProvider } from "../../../components/dynamic/runtimeRecord";
 

@@ -1,3 +1,4 @@
+// claim: README.md: another account of a…
 import {
   chmodSync,
   chownSync,

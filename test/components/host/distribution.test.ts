@@ -1,3 +1,4 @@
+// claim: docs/hosts/updates.md: a bare host gets…
 import { expect, test } from "vitest";
 import { distributionOf, sourceOf } from "../../../components/host/distribution";
 

@@ -37,6 +37,7 @@ const query = (over: Partial<StateQuery> = {}): StateQuery => ({
   ...over,
 });
 
+// claim: docs/hosts/updates.md: a refresh, and an update without changes, is one command
 test("one command reads everything, whatever names and answers contain", async () => {
   writeFileSync(join(folder, "a 'b"), "text", { mode: 0o640 });
   writeFileSync(join(folder, "PG_VERSION"), "17\n");

@@ -1,4 +1,5 @@
 /** Two components of one program that use the same; the engine's tests show that programs do not see each other. */
+// claim: docs/reference/rules.md: PB195 to PB199: databases…
 import { expect, test } from "vitest";
 import { claim, type Claims, claimsOfProgram, type Use } from "../../../components/internal/programClaims";
 import { findingText } from "../../../components/plan/findings/findings";

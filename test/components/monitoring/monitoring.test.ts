@@ -61,6 +61,8 @@ describe("Monitoring", () => {
     expect(JSON.parse(dashboard)).toMatchObject({ title: "PostgreSQL backups" });
   });
 
+  // claim: docs/monitoring.md: `Monitoring` declares the content of its files; a real API server with the operator's
+  //   definitions accepts its objects, and those of clusters' `monitoring`
   test("declares the same as objects, with the required labels", async () => {
     const { dashboard, objects, rules } = await monitoring({
       topologies: [FORGE],

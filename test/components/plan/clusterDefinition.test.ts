@@ -1,4 +1,5 @@
 /** Findings about a cluster's definition, and about limits of CloudNativePG and its engines, each with its path. */
+// claim: docs/kubernetes/rename.md: a renamed cluster keeps…
 import { describe, expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import { checkClusterPlan } from "../../../components/plan/cluster/planCluster";

@@ -343,6 +343,7 @@ describe("a repository under another key is the same repository", () => {
 describe("unknown values", () => {
   const known = topology();
 
+  // claim: docs/topology.md: marks, acknowledgements, unknown values…
   test("is shown as unknown, never guessed", () => {
     const next = withUnknown(known, (path) =>
       ["keepFullCount", "location", "provider", "failureDomain"].some((field) =>
@@ -378,6 +379,7 @@ describe("acknowledgement", () => {
     topology({ repositories: { repo1: { ...NAS, keepDays }, repo2: BUCKET }, acknowledgeWeaker });
   const entry = { "repositories.repo1.keepDays=3": "the NAS is full" };
 
+  // claim: docs/topology.md: marks, acknowledgements, unknown values…
   test("by path and value, with a reason", () => {
     const result = diff(shorter(7), shorter(3, entry));
     expect(result.changes).toMatchObject([
@@ -423,6 +425,7 @@ describe("over any two topologies", () => {
     );
   });
 
+  // claim: docs/topology.md: marks, acknowledgements, unknown values
   test("a change that weakens one way strengthens the other", () => {
     fc.assert(
       fc.property(anyTopology, anyTopology, (one, other) => {

@@ -704,6 +704,7 @@ test("a drill that no FireDrill declares is reported when the program ends, and 
   expect(checkHost(silent).filter(({ code }) => code === "PB025" || code === "PB140")).toEqual([]);
 });
 
+// claim: docs/reference/rules.md: what each finding means…
 test("the components' tests have a case for every code", () => {
   const folder = dirname(dirname(__filename));
   const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".test.ts"));

@@ -1,4 +1,5 @@
 /** Arguments from other languages: plain ones are unwrapped, all others stay outputs and keep their secrecy. */
+// claim: docs/languages.md: components used from another…
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { type ObjectSpecs, settleInputs, type TypeSpec } from "../../../components/plugin/settleInputs";

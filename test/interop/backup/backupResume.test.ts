@@ -2,6 +2,7 @@
  * Full backups that are killed and resumed: ours by ours, ours by stock, stock's by ours. Resuming reuses the stored
  * files, and the result is complete. Every version of stock ignores our attempt files.
  */
+// claim: README.md: a killed backup resumes, ours by stock and stock's by ours
 import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -115,6 +116,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     await expectWhole(label, [1]);
   });
 
+  // claim: README.md: stock 2.45, 2.55 and 2.60 ignore a backup's attempt file
   test.runIf(NIGHTLY)("stock ignores attempt files anywhere, and removes them with their backup", async () => {
     const quick = ["backup", "--type=full", "--repo=1", "--compress-level=1", "--no-expire-auto"];
     const [, whole = ""] = /new backup label = (\S+)/.exec((await bed.oursOk(quick)).stdout) ?? [];

@@ -5,6 +5,10 @@
  *
  * The nightly form runs every case with both versions, and restores every repository in each instead of one.
  */
+// claim: README.md: increments: each repository builds on its own prior backup, ours or stock's in turn (PostgreSQL 18
+//   with 2.60, 15 with 2.45)
+// claim: README.md: bundles and block incrementals, in one chain with stock's
+// claim: docs/kubernetes/engines.md: from `pgbackrest` to `runtime`…
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

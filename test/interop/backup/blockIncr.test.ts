@@ -3,6 +3,7 @@
  * them. Either program restores chains that both wrote in turn. Files are bundled or separate, plain or encrypted.
  * The nightly form adds gz and PostgreSQL 15, and restores each repository with both programs.
  */
+// claim: README.md: bundles and block incrementals…
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -3,6 +3,8 @@
  * outputs. The cases cover a table of retention settings, and random repositories and settings. No server is needed:
  * see harness/madeRepository.
  */
+// claim: README.md: `expire` does what stock's does, in two runs when a backup is gone (the same files left by both,
+//   over made repositories)
 import {
   existsSync,
   mkdirSync,

@@ -2,6 +2,7 @@
  * `repo-hardlink` beside stock: each backup's directory has links to unchanged files, the manifests agree, and either
  * program restores, verifies and expires what the other one linked.
  */
+// claim: README.md: `repo-hardlink` works like stock's
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -2,6 +2,7 @@
  * Stock and ours take backups in turn while the cluster's server is down (`--no-online`): what they refuse, what their
  * manifests contain, and that either program restores either chain without any WAL from the archive.
  */
+// claim: README.md: `backup --no-online`, full, diff and incr, in one chain with stock's
 import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -140,6 +141,7 @@ function offline({ binaries, stock }: InteropParts): void {
     expect(await run("/bin/sh", args, { user: bed.cluster.user, cwd: bed.folder })).toMatchObject({ exitCode: 0 });
   });
 
+  // claim: docs/hosts/new-host.md: a repository with times…
   test("go into the repositories of --repos in one pass, and into no other", async () => {
     await bed.cluster.stop();
     const global = { "repo3-path": join(dirname(bed.repoPath(1)), "third") };

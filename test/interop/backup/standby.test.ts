@@ -2,6 +2,7 @@
  * Backups that copy from a standby while the primary is written to: with the primary available, and from the standby
  * alone, as beside a CloudNativePG instance. Stock and ours restore them with every committed row.
  */
+// claim: README.md: a backup from a standby, beside its primary or alone
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findParts } from "../../harness/real/interopParts";
 import { findStoredSegment } from "../../harness/real/segments";
@@ -143,6 +144,7 @@ describe.each(atNight(18, 17, 15))("a standby of PostgreSQL %i", async (major) =
   });
 
   // Must run last: it removes the primary.
+  // claim: docs/kubernetes/plugin.md: a promoted server archives…
   test("that replaces a dead primary archives the primary's missing WAL, with the plain command", async () => {
     const config = host("promoted", [standby]);
     await bed.oursOk(["backup", "--type=full"]);

@@ -145,6 +145,8 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     expect(bed.findLeaks()).toEqual([]);
   });
 
+  // claim: README.md: `sync` copies complete backups between repositories with other keys and compression, blocks as
+  //   blocks if the target stores blocks
   test.runIf(row.whole !== undefined)(
     "blocks stay blocks if the target stores blocks, and become whole files otherwise",
     async () => {

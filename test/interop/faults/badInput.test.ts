@@ -1,6 +1,7 @@
 /**
  * Faults and user errors through the command line: the exact message and exit code of each, and what must still work.
  */
+// claim: README.md: `verify` detects gaps in…
 import {
   chmodSync,
   closeSync,
@@ -134,6 +135,7 @@ describe("bad input", async () => {
       expect(half.stdout).toMatch(/repo1: new backup label = /);
     });
 
+    // claim: docs/internals/contracts.md: what two environments have…
     test("a missing passphrase: only that repository is unusable", async () => {
       const config = bed.variant("no-passphrase", { global: { "repo2-cipher-pass": null } });
       const because =

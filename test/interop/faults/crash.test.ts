@@ -6,6 +6,8 @@
  * begins them. The nightly form kills with more data, and completes a backup after every kill.
  * `PGBACKSTOP_SEED=<number>` repeats the times of an earlier run, which printed its seed.
  */
+// claim: README.md: a kill at any point leaves valid repositories
+// claim: README.md: stock and ours exclude each other
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

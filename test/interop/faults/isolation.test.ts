@@ -6,6 +6,9 @@
  * and counts the missing WAL. With `all` PostgreSQL keeps retrying one segment, and archiving ahead of it keeps repo1
  * current. Afterwards `heal` makes both repositories equal, from pg_wal or from repo1.
  */
+// claim: README.md: a repository that is down never delays the others
+// claim: README.md: missing WAL is durably recorded, counted and healed
+// claim: README.md: acknowledgement by all, any…
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -146,6 +149,7 @@ describe.concurrent("a repository that is down", async () => {
     await expectEqual(setting, names);
   });
 
+  // claim: docs/agent.md: the server's own bytes…
   test("heal takes PostgreSQL's own bytes, and names a repository with others until the user decides", async (context) => {
     const bed = await TestBed.create({
       binaries: parts.binaries,

@@ -194,6 +194,8 @@ describe("many writers", async () => {
     }
   }
 
+  // claim: README.md, docs/internals/concurrency.md: hosts that know nothing of each other leave only backups that
+  //   verify and restore, whatever is killed, stopped or disconnected
   test(
     "leave repositories whose every backup verifies and restores",
     async () => {

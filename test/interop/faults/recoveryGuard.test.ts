@@ -2,6 +2,8 @@
  * Fails every step in the life of `archive-get` in a data directory that recovers. PostgreSQL takes the codes from 1 to
  * 125, and 0 without a file, for the end of the archive, and opens without the later transactions.
  */
+// claim: README.md: no fault in the life of `archive-get`, from Node's start to the last line of output, is the end of
+//   the archive (each option, file and call of the file system fails; cut bundles and clients; signals at any time)
 import {
   copyFileSync,
   existsSync,

@@ -290,6 +290,8 @@ describe("the troubleshooting guide", async () => {
     expect(Object.keys(REPRODUCTIONS).sort()).toEqual(ENTRIES.map(({ anchor }) => anchor).sort());
   });
 
+  // claim: docs/troubleshooting.md, docs/commands.md: every entry quotes the program's message, its commands repair the
+  //   fault, and errors point at it (17 entries on real parts, the others by the tests that they name)
   test.each(ENTRIES.map((entry) => [entry.anchor, entry] as const))("each entry: %s", async (anchor, entry) => {
     const reproduction = REPRODUCTIONS[anchor];
     if (reproduction === undefined) throw new Error(`nothing reproduces ${anchor}`);

@@ -2,6 +2,8 @@
  * Two hosts share repositories and nothing else: each has its own lock files, and no server connects them. They back up
  * the same cluster, whose server is down, so that only the lease keeps them apart.
  */
+// claim: README.md: two hosts that share nothing but a repository take turns; both backups restore (a directory, s3rver
+//   and pods; holders that sleep, lost answers, hidden listings)
 import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -87,6 +87,8 @@ describe("fire drills", async () => {
     await bed?.remove();
   });
 
+  // claim: docs/drills.md, README.md: a drill's RTO and RPO agree with an external stopwatch, and it leaves nothing
+  //   behind
   test("a healthy one measures the same RTO and RPO as an external stopwatch, and leaves nothing behind", async () => {
     const spooled = join(bed.folder, "spool/archive/main/in/000000010000000000000001");
     mkdirSync(join(spooled, ".."), { recursive: true });
@@ -148,6 +150,7 @@ describe("fire drills", async () => {
     expect(time.record.target).toMatch(/^lsn 0\/[0-9A-F]+$/);
   }, 300_000);
 
+  // claim: docs/drills.md: a drill detects a…
   test("a failed assertion and every missed objective are failures, in the report and by the exit code", async () => {
     const drillSettings = {
       objectives: { rtoSeconds: 1, rpoSeconds: 1, backupAgeSeconds: 1 },
@@ -164,6 +167,8 @@ describe("fire drills", async () => {
     expect(stdout).toContain("assertion 'all there' does not hold");
   }, 300_000);
 
+  // claim: docs/drills.md: a drill detects a damaged file, a missing segment, a wrong passphrase, an index that lacks
+  //   rows, an empty repository, and a missed objective
   test("a corrupted block in a file of the repository, which another repository must not hide", async () => {
     const { config, path } = await copyOfRepo1("corrupt");
     const files = (await runOk("find", [join(path, "backup"), "-name", "*.lz4", "-size", "+40k"])).trim().split("\n");
@@ -179,6 +184,7 @@ describe("fire drills", async () => {
     expect(leftOvers()).toEqual([]);
   }, 300_000);
 
+  // claim: docs/drills.md: a drill detects a…
   test("a missing WAL segment, at which recovery ends silently", async () => {
     const { config, path } = await copyOfRepo1("gap");
     const segments = (await runOk("find", [join(path, "archive/main"), "-regex", ".*/[0-9A-F]*-[0-9a-f]*\\.lz4"]))
@@ -193,6 +199,7 @@ describe("fire drills", async () => {
     expect(record.failures[0]?.message).toContain(/\/([0-9A-F]{24})-/.exec(missing)?.[1]);
   }, 300_000);
 
+  // claim: docs/drills.md: a drill detects a…
   test("a wrong passphrase", async () => {
     const config = bed.variant("wrong", { global: { "repo2-cipher-pass": "not this one" } });
     const { code, record } = await drill(["--repo=2", "--level=quick"], config);
@@ -200,6 +207,7 @@ describe("fire drills", async () => {
     expect(record.failures).toEqual([expect.objectContaining({ where: "choose", error: "CryptoError" })]);
   });
 
+  // claim: docs/drills.md: a drill detects a…
   test("a repository that is readable and empty", async () => {
     const path = join(bed.folder, "empty");
     mkdirSync(path);
@@ -216,6 +224,7 @@ describe("fire drills", async () => {
     expect([large.code, large.record.failures[0]?.message]).toEqual([122, expect.stringContaining("allowed are 1MB")]);
   });
 
+  // claim: docs/drills.md: a killed drill's remains are removed, and nothing else
   test("the next drill ends and removes a killed drill's remains, and nothing else", async () => {
     const foreign = ["main-deadbeef", "main-0badcafe", "mine"].map((name) => join(drillPath(), name));
     for (const path of foreign) {
@@ -253,6 +262,7 @@ describe("fire drills", async () => {
     for (const path of foreign) rmSync(path, { recursive: true });
   }, 300_000);
 
+  // claim: docs/drills.md: stock ignores the history
   test.each(["2.45", "2.60"] as const)("stock %s ignores the history", async (version) => {
     const stock = await findStockPgbackrest(version);
     if ("missing" in stock) return void loud(`the history of drills beside stock ${version}`, stock.missing);
@@ -272,6 +282,7 @@ describe("fire drills", async () => {
     expect([history(1), history(2)]).toEqual(before);
   });
 
+  // claim: docs/drills.md: a drill detects a…
   test("an index that lacks rows", async () => {
     const index = "indexrelid = 'orders_pkey'::regclass";
     await bed.cluster.sql(`UPDATE pg_index SET indisready = false, indisvalid = false WHERE ${index}`, [], "shop");
@@ -385,6 +396,8 @@ describe.each(atNight(18, 17))("fire drills of PostgreSQL %i, from an encrypted 
     300_000,
   );
 
+  // claim: docs/drills.md: a drill that is stopped, by its time or a signal, cancels running queries and removes
+  //   everything
   test.runIf(major === 18)(
     "one that is stopped removes everything, reports it by its exit code, and keeps a record",
     async () => {
@@ -405,6 +418,7 @@ describe.each(atNight(18, 17))("fire drills of PostgreSQL %i, from an encrypted 
     300_000,
   );
 
+  // claim: docs/drills.md: a drill that is stopped, by…
   test.runIf(major === 18 && NIGHTLY)(
     "one that exceeds its time is stopped and removed",
     async () => {

@@ -98,6 +98,9 @@ describe("extract-table", async () => {
     await bed?.remove();
   });
 
+  // claim: docs/extract-table.md: partitions, whole schemas and…
+  // claim: docs/extract-table.md: missing programs are detected and the last segment is archived before the restore;
+  //   the printed SQL adds the missing rows
   test("a dry run shows the plan and changes nothing", async () => {
     const kept = await schemas();
     const { stdout } = await bed.oursOk(
@@ -122,6 +125,9 @@ describe("extract-table", async () => {
     expect(without.stdout).not.toContain("restoring the backup");
   });
 
+  // claim: docs/extract-table.md, README.md: a restored table is equal, and production is unchanged at whatever step a
+  //   run is killed
+  // claim: docs/extract-table.md: missing programs are detected…
   test("a run killed at each step leaves production unchanged, and the next run restores an equal table", async () => {
     const kept = await schemas();
     const args = argv(["--table=orders", ...(targets.get("public.orders") ?? [])]);
@@ -164,6 +170,8 @@ describe("extract-table", async () => {
     await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
   }, 300_000);
 
+  // claim: docs/extract-table.md: the swap includes indexes, constraints, identities, owners, grants and foreign keys,
+  //   and keeps the old table
   test("the swap puts it in place, with its dependent objects, and keeps the old one", async () => {
     const refused = await bed.ours(argv(["--table=orders", "--swap", ...(targets.get("public.orders") ?? [])]));
     expect([refused.exitCode, refused.stdout + refused.stderr]).toEqual([
@@ -197,6 +205,7 @@ describe("extract-table", async () => {
     expect(leftOvers()).toEqual([]);
   }, 300_000);
 
+  // claim: docs/extract-table.md: partitions, whole schemas and files; a plan; a wrong target is reported
   test("a dropped table with partitions, a whole schema, and a file for pg_restore", async () => {
     const args = targets.get("sales.events") ?? [];
     await bed.oursOk(argv(["--table=sales.events", "--as=back", "--swap", "--yes", ...args]));
@@ -212,6 +221,7 @@ describe("extract-table", async () => {
     expect(leftOvers()).toEqual([]);
   }, 300_000);
 
+  // claim: docs/extract-table.md: a dropped database is restored into a file, or schema by schema into a recreated one
   test.runIf(NIGHTLY)(
     "a dropped database: a schema into a recreated one, or all of it into a file",
     async () => {
@@ -247,6 +257,7 @@ describe("extract-table", async () => {
     300_000,
   );
 
+  // claim: docs/extract-table.md: partitions, whole schemas and…
   test.runIf(NIGHTLY)(
     "a target before the table existed, or one that is never reached",
     async () => {

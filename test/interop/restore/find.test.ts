@@ -185,6 +185,8 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     await bed?.remove();
   });
 
+  // claim: docs/find.md, README.md: `find` names the exact transaction, table and time of each loss, and nothing else
+  //   (50 generated incidents of PostgreSQL 15, 12 of 18)
   test("each one is detected: the exact transaction, table and time", () => {
     expect(document.unknown).toEqual([]);
     expect(document.committed).toBeGreaterThan(INCIDENTS * 3);
@@ -204,6 +206,7 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     }
   });
 
+  // claim: docs/find.md: `find` names the exact…
   test("rewritten and temporary tables, rolled back mistakes and catalogs are no incidents", () => {
     const reported = document.transactions.flatMap(({ markers }) =>
       markers.filter(({ kind }) => kind === "drop" || kind === "truncate"),
@@ -230,6 +233,7 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     expect(stdout).toMatch(/^ {2}just before it: --type=(xid|lsn) --target=\S+ --target-exclusive/m);
   });
 
+  // claim: docs/find.md: a recovery to its target has the table with its rows
   test("a recovery to the target has the table with its rows", async () => {
     const routes = ["dropPrepared", "dropDatabase", "dropSchema"];
     const proven = NIGHTLY
@@ -262,6 +266,7 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
       );
   }, 3_000_000);
 
+  // claim: docs/find.md: a missing or damaged…
   test("unarchived WAL is read from pg_wal", async () => {
     await makeTable(bed.cluster, "late", 10);
     const client = await bed.cluster.connect();
@@ -277,6 +282,8 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     expect((await find(["--table=public.late"])).transactions[0]?.archived).toBe(true);
   });
 
+  // claim: docs/find.md: a missing or damaged segment comes from another repository, and is reported if none has it;
+  //   pg_wal is read after the archive
   test.runIf(NIGHTLY)(
     "a missing or damaged segment comes from the other repository, and is reported if no repository has it",
     async () => {
@@ -309,6 +316,7 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     },
   );
 
+  // claim: docs/find.md: our WAL reader reads the same as `pg_waldump`
   test("records equal those that pg_waldump reads", async () => {
     const program = [join(postgres.binaries.folder, "pg_waldump")].find((path) => existsSync(path));
     if (program === undefined) throw new Error("pg_waldump comes with these binaries");

@@ -106,6 +106,7 @@ describe("migrate", async () => {
     await bed?.remove();
   });
 
+  // claim: docs/migration.md: the plan names connected clients and obstacles
   test("the plan lists databases, connected clients, and obstacles with their remedies", async () => {
     const client = new Client({
       host: source.socketPath,
@@ -144,6 +145,7 @@ describe("migrate", async () => {
     }
   });
 
+  // claim: docs/migration.md: an incomplete dump never counts as complete, and a failed copy restores the source
   test.each([
     [
       "exits with 0 in the middle",
@@ -173,6 +175,7 @@ describe("migrate", async () => {
     },
   );
 
+  // claim: docs/migration.md: the source may go after a backup in every repository and a drill
   test("the old cluster may go when each repository has a later backup, and a drill has passed with one", async () => {
     // An earlier test left one of these unfinished, and finish requires it too.
     const only = ["--db-include=small", "--db-include=app_05"];
@@ -198,6 +201,7 @@ describe("migrate", async () => {
     expect([after.code, after.report.mayRetireSource, after.report.missing]).toEqual([0, true, []]);
   });
 
+  // claim: docs/migration.md: a copy that is stopped restores the source, and the next one keeps complete parts
   test("a copy that is stopped lets the source accept writes again, and the next one keeps complete parts", async () => {
     const only = ["app_30", "app_31", "app_32"].map((name) => `--db-include=${name}`);
     const before = await guarded();
@@ -229,6 +233,8 @@ describe("migrate", async () => {
     expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
   }, 600_000);
 
+  // claim: docs/migration.md: a killed copy resumes, and its guard still protects the source
+  // claim: docs/migration.md: only one step at a time works on a server
   test("a copy that is killed resumes, with the source still guarded", async () => {
     const [pids, began] = [join(bed.folder, "pids"), join(bed.folder, "began-to-be-killed")];
     const slow = programs(
@@ -268,6 +274,8 @@ describe("migrate", async () => {
     expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
   }, 600_000);
 
+  // claim: docs/migration.md, docs/commands.md: 46 databases of PostgreSQL 15, in four encodings and with odd names,
+  //   move to 17, compared row by row
   test("a complete copy verifies", async () => {
     const { code, report } = await asked("verify");
     expect(report.differences).toEqual([]);
@@ -295,6 +303,7 @@ describe("migrate", async () => {
     ]);
   });
 
+  // claim: docs/migration.md: tampering in between is reported by name (27 kinds)
   test("each tampering is reported by the object's name", async () => {
     const tampered: readonly (readonly [database: string, sql: string, kind: string, name: string | RegExp])[] = [
       ["app_01", "DELETE FROM things WHERE id = 7", "table", "public.things"],
@@ -374,6 +383,7 @@ describe("migrate", async () => {
     ]);
   });
 
+  // claim: docs/migration.md: `release` restores the source as it was
   test("release restores the source as it was", async () => {
     const { exitCode, stdout } = await migrate("release");
     expect([exitCode, stdout]).toEqual([0, expect.stringContaining("the source accepts connections and writes again")]);
@@ -387,6 +397,8 @@ describe("migrate", async () => {
     await source.sql("CREATE TABLE late (x int)", [], "app_01");
   });
 
+  // claim: docs/migration.md: a target that verified once is recreated only on request, and a comparison with a
+  //   writable source does not count
   test("a target that verified once is recreated only on request, and a comparison with a writable source does not count", async () => {
     const only = ["--db-include=app_01"];
     await onTarget("ALTER ROLE auditor NOINHERIT");
@@ -409,6 +421,7 @@ describe("migrate", async () => {
     expect((await asked("finish")).report.missing[0]).toContain("'app_01'");
   });
 
+  // claim: docs/migration.md: PostgreSQL 18 is a target too (six of the databases)
   test.runIf(NIGHTLY)(
     "PostgreSQL 18 is supported too",
     async () => {

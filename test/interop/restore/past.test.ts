@@ -4,6 +4,11 @@
  * that into another repository, which stock restores. Stock's own `repo-target-time` cannot be compared here: versitygw
  * dates old versions by their replacement, and only its version ids have the time that Amazon would show.
  */
+// claim: docs/security.md: a bucket with versions is read as it was before everything in it was overwritten and deleted
+//   with the writer's key: `info`, `verify` and `restore` with the reader's key, streamed WAL included; a clean copy by
+//   `sync`, streamed WAL included, which stock restores; `recover` and a `CnpgRestore` bring a lost database back from
+//   it (versitygw, where stock's own option finds nothing because old versions have the time of their replacement;
+//   Amazon and Backblaze do not run here)
 import { NIGHTLY } from "../../../tools/parts/nightly";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -112,6 +117,7 @@ describe(TITLE, async () => {
     rmSync(paths.folder, { recursive: true, force: true });
   });
 
+  // claim: docs/security.md: a bucket that keeps no versions, and a directory, are refused
   test("a bucket or directory without versions is refused", async () => {
     const administrator = bed.variant("administrator", {
       global: { "repo1-s3-key": server.accessKey, "repo1-s3-key-secret": server.secretKey },
@@ -215,6 +221,7 @@ describe(TITLE, async () => {
     expect((await bed.oursOk(["metrics"])).stdout).toMatch(/^pgbackstop_attack_drill_ok\{.*\} 1$/m);
   });
 
+  // claim: docs/drills.md: the runbook's scenario of a stolen key, command by command
   test.runIf(NIGHTLY)(
     "the runbook's scenario, command by command, recovers a lost database and ends with a clean copy",
     async () => {

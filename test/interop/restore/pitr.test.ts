@@ -8,6 +8,7 @@
  * first timeline beyond the fork. The nightly form draws 50 of them with each version of PostgreSQL.
  * `PGBACKSTOP_SEED` repeats a run.
  */
+// claim: README.md: every kind of restore…
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

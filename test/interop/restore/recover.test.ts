@@ -64,6 +64,8 @@ describe("recover", async () => {
   const kept = (): string[] =>
     readdirSync(dirname(bed.cluster.dataPath)).filter((name) => name.startsWith(`${basename(bed.cluster.dataPath)}.`));
 
+  // claim: docs/hosts/recover.md: `recover` refuses in its plan, before it stops anything; after a kill it continues or
+  //   undoes; undo gives the old data a new timeline
   test("refuses unreachable targets, and unconfirmed plans, before anything is stopped", async () => {
     const pid = readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8");
     const cases: [string[], number, RegExp][] = [
@@ -90,6 +92,8 @@ describe("recover", async () => {
     expect(kept()).toEqual([]);
   });
 
+  // claim: docs/hosts/recover.md: `recover`: to the end, to a time, from the second repository, a named set, row for
+  //   row; the old data are kept
   test("the end of the WAL: no row is missing, and the old data are kept", async () => {
     const before = await bed.cluster.tableChecksums();
     await sql("INSERT INTO kept VALUES (2003)");
@@ -101,6 +105,7 @@ describe("recover", async () => {
     expect(existsSync(join(bed.folder, "tablespace"))).toBe(true);
   });
 
+  // claim: docs/hosts/recover.md: `recover`: to the end…
   test("a point in time, even if only discarded writes follow it", async () => {
     const { stdout } = await bed.oursOk(["recover", "--yes", "--type=time", `--target=${goodTime}`], AS_ROOT);
     expect(stdout).toMatch(/is open, on timeline 3\./);
@@ -108,6 +113,7 @@ describe("recover", async () => {
     await bed.archiveAll();
   });
 
+  // claim: docs/hosts/recover.md: `recover` refuses in its…
   test("undo returns the old data, on a new timeline", async () => {
     const { stdout } = await bed.oursOk(["recover", "--undo", "--yes"], AS_ROOT);
     expect(stdout).toMatch(/is open with the old data, on timeline 4\./);
@@ -118,6 +124,7 @@ describe("recover", async () => {
     expect(readFileSync(join(bed.cluster.dataPath, "postgresql.auto.conf"), "utf8")).not.toContain("a new timeline");
   });
 
+  // claim: docs/hosts/recover.md: `recover`: to the end…
   test("from the second repository alone, without the first one, and from a named backup", async () => {
     const aside = `${bed.repoPath(1)}.away`;
     renameSync(bed.repoPath(1), aside);
@@ -141,6 +148,7 @@ describe("recover", async () => {
     await bed.oursOk(["check"]);
   });
 
+  // claim: docs/hosts/recover.md: `recover` refuses in its…
   test.each([
     ["renaming the old data", 0, ["--yes"]],
     ["restoring", 400, ["--yes"]],

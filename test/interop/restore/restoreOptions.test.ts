@@ -4,6 +4,7 @@
  * restore, and the configuration files that Debian keeps outside the data directory. Where possible, the result is
  * compared with stock's restore of the same backup, file by file.
  */
+// claim: README.md: every kind of restore target ends at the right position
 import { NIGHTLY } from "../../../tools/parts/nightly";
 import { createHash } from "node:crypto";
 import {
@@ -365,6 +366,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     });
   });
 
+  // claim: README.md: Debian's configuration files outside the data directory are restored
   test("a new machine gets its configuration files back too, and stock ignores them", async () => {
     await bed.stockOk(stock, ["verify", "--repo=2", "--output=text"]);
     await bed.stockOk(stock, ["expire", "--repo=2", "--repo2-retention-full=1"]);

@@ -78,6 +78,8 @@ describe("rollback", async () => {
     expect(readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8")).toBe(pid);
   });
 
+  // claim: docs/hosts/recover.md: `rollback` keeps every snapshot and the archive alive (ZFS is simulated by copies,
+  //   PostgreSQL and the archive are real)
   test("goes back, on a new timeline, and continues to archive; nothing is destroyed", async () => {
     requireOk("rollback", await rollback("--snapshot=tank/pg@before", "--yes"));
     expect(await bed.cluster.value("SELECT count(*) || ' ' || min(id) FROM kept")).toBe("100 1");
@@ -95,6 +97,7 @@ describe("rollback", async () => {
     expect(datasets["tank/pg"]).not.toHaveProperty("origin");
   });
 
+  // claim: docs/hosts/recover.md: `rollback` keeps every snapshot…
   test("a second one takes an unused timeline, and a restore follows it", async () => {
     requireOk("rollback", await rollback("--snapshot=tank/pg@before", "--yes"));
     await bed.cluster.sql("INSERT INTO kept VALUES (2000)");

@@ -6,6 +6,9 @@
  * outage of an hour is scaled down to tens of segments of 1 MiB: what counts is how many segments wait, not how long.
  * The tests of one host run in sequence and depend on each other.
  */
+// claim: README.md: `archive-get` never mistakes a fault for the end of the archive, and a recovery does not end there
+// claim: README.md: what differs from stock when a repository fails
+// claim: docs/internals/versus-pgbackrest.md: the table of failures, both columns
 import { chmodSync, existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -376,6 +379,7 @@ describe("the promises beside stock", async () => {
       expect(storedIn(bed, 2, names)).toEqual(names);
     });
 
+    // claim: docs/agent.md: `archive-push-queue-max` drops only segments…
     test("(d) with every repository down, each drop is recorded for each, and info and check report it until a later backup begins", async () => {
       for (const key of [1, 2]) takeAway(bed.repoPath(key), "blocked", bed.cluster.user);
       names = await writeSegments(bed, SEGMENTS / 2);

@@ -3,6 +3,12 @@
  * repositories in one run. Stock reads, verifies, restores, extends and expires it. A few rows cover all dimensions
  * (PostgreSQL, stock's version, compression, encryption, storage).
  */
+// claim: README.md: one pass into N repositories
+// claim: README.md: each repository has its own compression and encryption
+// claim: README.md: stock reads what we write (info, verify, restore, archive-get, backup, expire; 2.45, 2.55 and 2.60)
+// claim: README.md: no secret in command…
+// claim: docs/kubernetes/engines.md: from `pgbackrest` to `runtime`…
+// claim: docs/internals/repository-format.md: stock's files and behaviour…
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -3,6 +3,11 @@
  * plain and encrypted, bundled or not, on disk and in S3. Then ours continues in stock's repositories, and stock
  * verifies the result.
  */
+// claim: README.md: we read what stock wrote (info, verify, restore, archive-get)
+// claim: docs/kubernetes/engines.md: from `pgbackrest` to `runtime` on the same repositories, and back (the format both
+//   ways, without Dalibo's plugin)
+// claim: docs/internals/repository-format.md: stock's files and behaviour (both ways with stock 2.45 and 2.60, and
+//   golden bytes in `test/runtime/format`)
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

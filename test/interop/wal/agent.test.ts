@@ -6,6 +6,7 @@
  * behind a permanent socket, and a recovery with prefetch. No WAL is lost, PostgreSQL sees only the failures that the
  * policy requires, and stock finds nothing wrong.
  */
+// claim: README.md: `agent`: a kill loses nothing, missing WAL is copied without help, no call fails behind a socket
 import { NIGHTLY } from "../../../tools/parts/nightly";
 import { existsSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -82,6 +83,7 @@ describe("the agent", async () => {
     expect(asked).toMatchObject({ exitCode: 0, stderr: "repo1 waiting=0 missing=0\nrepo2 waiting=0 missing=0\n" });
   });
 
+  // claim: docs/kubernetes/failover.md, docs/agent.md: after a clean restart `archive_timeout` holds at once
   test("after a clean restart archive_timeout holds at once, although the checkpointer sleeps through the start", async () => {
     // checkpoint_timeout is five minutes: without a wake-up the commit waits that long.
     await bed.cluster.restart({ archive_timeout: "2s" });
@@ -91,6 +93,7 @@ describe("the agent", async () => {
     await bed.cluster.restart();
   });
 
+  // claim: docs/agent.md: SIGKILL loses nothing; missing WAL is copied without help
   test("after an outage of repo2 and a SIGKILL under load, all WAL is acknowledged and repo2 heals automatically", async () => {
     await server.stop();
     const before = await archived();
@@ -189,6 +192,7 @@ describe("the agent", async () => {
     },
   );
 
+  // claim: docs/agent.md: calls queue while the agent restarts behind a socket; 49 without an answer
   test("behind a permanent socket, restarts under load fail no archive call; without an agent the client exits with 49", async () => {
     // No segment may wait for an agent while none runs.
     await bed.archiveAll();
@@ -218,6 +222,7 @@ describe("the agent", async () => {
     );
   });
 
+  // claim: docs/agent.md: segments are fetched ahead; "not found" only when every repository said so
   test("recovery gets WAL through the agent, which prefetches it from any repository that answers", async () => {
     await writeSegments(bed, SEGMENTS);
     await bed.archiveAll();
@@ -266,6 +271,7 @@ describe("the agent with WAL segments of 64 MiB", async () => {
     return;
   }
 
+  // claim: docs/agent.md: large segments in bounded memory
   test.runIf(NIGHTLY)("pushes them in bounded memory, and they are restored intact", async (context) => {
     const paths = agentPaths();
     context.onTestFinished(() => rmSync(paths.folder, { recursive: true, force: true }));

@@ -2,6 +2,8 @@
  * `archive-async` on stock's spool. A host moves from stock to ours and back while PostgreSQL writes, WAL segments of
  * 64 MiB pass in bounded memory, and a full queue drops only WAL that no repository accepts.
  */
+// claim: README.md: a host moves from stock's `archive-async` to ours and back
+// claim: docs/agent.md: `archive-push` pushes ahead; both…
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -144,6 +146,8 @@ describe("archive-async", async () => {
     }
   });
 
+  // claim: docs/agent.md: `archive-push-queue-max` drops only segments that no repository accepts, recorded until a
+  //   later backup begins
   test("archive-push-queue-max: nothing is lost while one repository accepts WAL, and other drops are recorded", async () => {
     const config = bed.variant("full", {
       global: { "archive-push-queue-max": "2MiB", "archive-async": "n", "archive-timeout": "5" },

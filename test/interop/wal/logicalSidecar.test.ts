@@ -82,6 +82,8 @@ describe("a sidecar", async () => {
     await arrives("2 quinces, 3 plums");
   });
 
+  // claim: docs/sidecar.md: rows arrive; rows that the source deleted or dropped stay in the copy and can be restored;
+  //   the traps; the slot holds back no more than its limit, and its alerts fire (CloudNativePG's objects do not run)
   test("keeps rows deleted and dropped at the source, and can give them back", async () => {
     await execute(source, ["TRUNCATE orders", "INSERT INTO orders VALUES (4, 'figs')"]);
     // The row inserted after the TRUNCATE has arrived, so the TRUNCATE was skipped.
@@ -99,6 +101,7 @@ describe("a sidecar", async () => {
     await arrives("2 quinces, 3 plums, 4 figs, 5 dates");
   });
 
+  // claim: docs/sidecar.md: rows arrive; rows that…
   test("stops at a column that it lacks, and continues once it has it", async () => {
     await execute(source, ["ALTER TABLE orders ADD COLUMN price int", "INSERT INTO orders VALUES (6, 'limes', 7)"]);
     await copy.waitForValue("SELECT apply_error_count > 0 FROM pg_stat_subscription_stats", "true", 120_000);
@@ -107,6 +110,7 @@ describe("a sidecar", async () => {
     await arrives("2 quinces, 3 plums, 4 figs, 5 dates, 6 limes");
   });
 
+  // claim: docs/sidecar.md: rows arrive; rows that…
   test("makes updates of a table without a key fail at the source", async () => {
     await execute(source, [
       "CREATE TABLE notes (text text)",
@@ -119,6 +123,7 @@ describe("a sidecar", async () => {
     await source.sql("ALTER PUBLICATION precious DROP TABLE notes");
   });
 
+  // claim: docs/sidecar.md: rows arrive; rows that…
   test("that is down holds back WAL only up to its limit; metrics show it, and it is copied again", async (context) => {
     expect(await numbers()).toEqual([
       expect.stringMatching(/^logical_sidecar_lag_bytes\{slot="precious"\} \d+$/),

@@ -3,6 +3,10 @@
  * after it lost its data, and a plain standby. Each catches up from the archive, because its primary no longer has the
  * WAL, and then streams.
  */
+// claim: docs/hosts/standby.md: a standby from a repository catches up from the archive and streams: as a member of
+//   Patroni, again after losing its data, and alone (Patroni 4.1, etcd and PostgreSQL 15 on one machine;
+//   `patroniBootstrap` is rendered, not run)
+// claim: README.md: a backup server over…
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";

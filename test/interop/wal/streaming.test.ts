@@ -80,6 +80,8 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     rmSync(paths.folder, { recursive: true, force: true });
   });
 
+  // claim: docs/streaming.md: a primary that dies with its disk loses no commit older than the interval and the upload
+  //   time (20 times in the nightly form)
   test(`${kills} primaries die with their disks: the lost time never exceeds the interval and the upload`, {
     timeout: 1_200_000,
   }, async () => {
@@ -128,6 +130,9 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     process.stdout.write(`streaming: the oldest lost commit of all was ${Math.round(worstMs)} ms old\n`);
   });
 
+  // claim: docs/find.md: a lost host's stream…
+  // claim: docs/streaming.md: stock's verify, check, info and expire ignore the stream, and its restore ends at the
+  //   last complete segment
   test.runIf(isWhole)(
     "the restored server is consistent, continues to archive, and stock ignores the stream but stops at the last complete segment",
     async () => {
@@ -168,6 +173,8 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     },
   );
 
+  // claim: docs/streaming.md: info, status and metrics report its progress, verify detects a damaged chunk, check names
+  //   obstacles while archiving continues
   test.runIf(isWhole)("info, status, metrics and verify report it, and verify detects a damaged chunk", async () => {
     await bed.cluster.sql("INSERT INTO commits SELECT 1500000 + n FROM generate_series(1, 10) n");
     await untilStreamed();
@@ -209,6 +216,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     agent = await startAgent();
   });
 
+  // claim: docs/streaming.md: info, status and metrics…
   test.runIf(isWhole && NIGHTLY)(
     "check names obstacles and remedies; the agent reports them too, and continues to archive",
     { timeout: 600_000 },
@@ -259,6 +267,8 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     },
   );
 
+  // claim: docs/streaming.md: a repository that is down delays nothing; SIGTERM ships the received bytes; a standby is
+  //   streamed from only once it is promoted
   test.runIf(isWhole)("a repository that is down delays nothing, and has everything when it is back", async () => {
     await server.stop();
     await bed.cluster.sql("INSERT INTO commits SELECT 2000000 + n FROM generate_series(1, 10) n");
@@ -269,6 +279,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     await waitFor("repo2", 90_000, async () => (((await streamed())[1] ?? 0n) >= lsn ? true : null));
   });
 
+  // claim: docs/streaming.md: a repository that is…
   test.runIf(isWhole)(
     "SIGTERM ships the received bytes, and a restart of the server starts a new session",
     async () => {
@@ -297,6 +308,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
   );
 
   // Must run last: it removes the primary.
+  // claim: docs/streaming.md: a repository that is…
   test.runIf(isWhole)("a standby is streamed only after its promotion, and then immediately", async () => {
     const standby = await bed.cluster.createStandby({ archive_command: "false" });
     const second = agentPaths();

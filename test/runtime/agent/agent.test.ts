@@ -2,6 +2,8 @@
  * The agent over repositories in memory: its answers, and the files in pg_wal when a fetch takes longer than the caller
  * waits.
  */
+// claim: README.md: a stopping agent gives a recovery no answer that would end it, and an aborted recovery cannot
+//   damage the next one's files (over its socket, with the repository in memory)
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync, symlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { basename, join } from "node:path";
@@ -90,6 +92,7 @@ it("gives no answer to a restore_command when it ends before it has the file: Po
   expect(readdirSync(join(data, "pg_wal"))).toEqual(["archive_status"]);
 });
 
+// claim: docs/agent.md: a recovery in another directory than the agent's stops, instead of opening without its WAL
 it("leaves the exit code to the client of a server in another directory, with the reason: a code would end its recovery", async () => {
   const answer = await askFrom(join(folder, "beside"), "archive-get", walName(1), "pg_wal/RECOVERYXLOG").answer;
   expect(answer).toContain("is not in the data directory");

@@ -1,3 +1,5 @@
+// claim: README.md: a stopping agent gives…
+// claim: docs/agent.md: a recovery in another…
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -35,6 +37,7 @@ it("tells a guarded caller that no repository has the file by a code that no fau
 describe("the client without an agent", async () => {
   const perl = await findOnPath("perl");
 
+  // claim: docs/agent.md: 255 for a recovery that must not end there
   it.skipIf(perl === null)(
     "exits 49, but stops an archive recovery, which would take that for the end of the archive",
     async () => {

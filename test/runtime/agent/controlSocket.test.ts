@@ -39,6 +39,7 @@ const echo: Handler = async (workingDirectory, args): Promise<Answer> => ({
 });
 
 describe("the agent's socket", () => {
+  // claim: docs/agent.md: the socket is closed to others; a second agent is refused
   it("is closed to others, answers in lines and ends with the code", async () => {
     const path = await serve(echo);
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -53,6 +54,7 @@ describe("the agent's socket", () => {
     expect(await ask(path, "/\0y\0\n")).toBe("");
   });
 
+  // claim: docs/agent.md: the socket is closed…
   it("refuses a second agent at the same path, replaces a dead one, and leaves nothing behind", async () => {
     const path = await serve(echo);
     await expect(serveControlSocket({ path }, echo, testContext())).rejects.toMatchObject({

@@ -59,6 +59,7 @@ describe("the agent's metrics", () => {
     expect(text).toContain('pgbackrest_stanza_status{stanza="demo"} 0\n');
   });
 
+  // claim: docs/monitoring.md: the agent serves figures of the last minute, and a scrape reads no repository
   test("a scrape reads no repository, and a minute later they are read again", async () => {
     const origin = await serve();
     await scrape(origin);
@@ -78,6 +79,7 @@ describe("the agent's metrics", () => {
     expect(await (await fetch(`${origin}/metrics`, { method: "HEAD" })).text()).toBe("");
   });
 
+  // claim: docs/monitoring.md: the agent serves figures…
   test("takes no more than sixteen connections at a time", async () => {
     const origin = await serve();
     const sockets = Array.from({ length: 20 }, () =>

@@ -1,4 +1,5 @@
 /** A real server is in test/interop/wal/agent.test.ts. */
+// claim: docs/kubernetes/failover.md: after a clean restart…
 import { beforeEach, expect, test } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { type CheckpointerParts, wakeCheckpointers } from "../../../runtime/archiver/checkpointer";

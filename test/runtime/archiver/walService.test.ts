@@ -37,6 +37,7 @@ beforeEach(async () => {
 });
 afterEach(() => service.close(AbortSignal.abort()));
 
+// claim: docs/agent.md: `heal` and the agent's…
 test("copies no missing WAL while heal is run by hand, and copies it afterwards", async () => {
   await store(repos[0], 1);
   own.missingWal().add(2, walName(1), CLUSTER);

@@ -92,6 +92,8 @@ test("a newer program replaces the copy of an older one, and other files stay", 
   expect(readdirSync(kept).sort()).toEqual(["missing.json", `runtime-${SHA256}`]);
 });
 
+// claim: docs/kubernetes/runtime.md: a pod runs only the runtime whose digest its cluster names, and its log says what
+//   it refused
 test("refuses another program, waits, and starts as soon as the right one is served", async () => {
   const other = 'process.stdout.write("another program")';
   answer = (response) => void response.end(brotliCompressSync(other));
@@ -156,6 +158,8 @@ test("ends at once when its pod ends while it waits", async () => {
   expect((await started.end).code).toBe(143);
 });
 
+// claim: docs/kubernetes/runtime.md: without the plugin a pod starts from its volume's copy, else it waits; what
+//   PostgreSQL's account puts there is not run
 test("what PostgreSQL's account puts in the place of the copy is neither run nor waited for", async () => {
   const kept = join(folder, "kept");
   mkdirSync(kept);

@@ -1,3 +1,5 @@
+// claim: docs/internals/contracts.md: what two environments have taught (seen in runs by hand; the tests are of what
+//   was mended)
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { failure, load, type Machine, MAIN_FILE } from "./support";

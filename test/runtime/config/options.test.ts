@@ -1,4 +1,5 @@
 /** The option table, and the effect of each row through loadConfig. */
+// claim: docs/reference/options.md: what each option does…
 import { describe, expect, test } from "vitest";
 import { COMMAND_TABLE, COMMANDS, type CommandName } from "../../../runtime/config/commands";
 import { optionName, rowOf } from "../../../runtime/config/optionName";

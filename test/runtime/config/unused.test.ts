@@ -1,4 +1,6 @@
 /** A mistake in each option of the table, for the commands that must work in a disaster. */
+// claim: README.md: a mistake in an option that `restore` or `archive-get` does not use never stops them (each option
+//   of the table)
 import { expect, test } from "vitest";
 import type { CommandName } from "../../../runtime/config/commands";
 import { optionName } from "../../../runtime/config/optionName";

@@ -163,6 +163,7 @@ test("writers with their own temporary names both succeed, and the last one's co
   expect(readdirSync(root)).toEqual(["f"]);
 });
 
+// claim: README.md: a device or pipe is never replaced by a file, and a file with other names is never written into
 describe("an existing entry", () => {
   test("loses its name: other names of the file keep the old content", async () => {
     writeFileSync(join(root, "f"), "old");

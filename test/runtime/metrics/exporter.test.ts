@@ -29,6 +29,8 @@ const CASES = [
   { version: "2.60", make: () => [golden(4, "v2.60/block-lz4", "18-1")] },
 ] as const;
 
+// claim: docs/monitoring.md: names, labels and values of the compatible metrics are the exporter's (recorded info of
+//   stock 2.45 and 2.60; the exporter itself does not run, its mapping is written down again in the test)
 test.each(CASES)(
   "report for every backup what the exporter reports from the info of stock $version",
   async ({ make, version }) => {

@@ -141,6 +141,7 @@ describe("each service gets its documented format", () => {
 });
 
 describe("faults", () => {
+  // claim: docs/commands.md: `notify` serves each target…
   test("are retried three times, with pauses, and reported without the address", async () => {
     web.planned.push({ status: 500 }, { status: 429 }, { status: 503, body: "cannot route /services/T/B/geheim" });
     const [delivery] = await report({ type: "slack", url: `${web.origin}/services/T/B/geheim` });
@@ -174,6 +175,8 @@ describe("faults", () => {
     expect(web.requests).toHaveLength(3);
   });
 
+  // claim: docs/commands.md: `notify` serves each target separately, and no address or password reaches a log (the
+  //   services are doubles with the documented behaviour; HTTP, TLS and SMTP are real)
   test("one target does not affect the others", async () => {
     const targets = parseTargets(
       JSON.stringify({
@@ -286,6 +289,7 @@ describe("email", () => {
     expect(text).toContain("datenbänke-im-östlichen-rechenzentrum-hinter-den-sieben-bergen");
   });
 
+  // claim: docs/monitoring.md: a password is never sent unencrypted, even with an attacker on the route
   test("a server without STARTTLS never sees the password", async () => {
     const server = await startSmtpServer({ security: "none", auth: "PLAIN" });
     const target = { type: "email", host: "127.0.0.1", port: server.port, from: "a@b", to: ["c@d"], ...LOGIN };
@@ -295,6 +299,7 @@ describe("email", () => {
     expect(server.commands).toEqual(["EHLO"]);
   });
 
+  // claim: docs/monitoring.md: a password is never…
   test("bytes after the reply to STARTTLS end the connection", async () => {
     const { error, letters } = await mail(
       { security: "starttls", behindStartTls: "250-injected\r\n250 AUTH PLAIN\r\n" },
@@ -304,6 +309,7 @@ describe("email", () => {
     expect(letters).toHaveLength(0);
   });
 
+  // claim: docs/monitoring.md: a password is never…
   test("another authority's certificate is refused before the password is sent", async () => {
     const { commands, error } = await mail(
       { security: "starttls", auth: "PLAIN" },
@@ -315,6 +321,7 @@ describe("email", () => {
     expect(commands).not.toContain("AUTH");
   });
 
+  // claim: docs/commands.md: `notify` serves each target…
   test("a wrong password is reported by its code, without the password, and not retried", async () => {
     const { commands, error } = await mail({ security: "tls", auth: "PLAIN", password: "another" }, LOGIN);
     expect(error).toMatchObject({ kind: "access" });

@@ -176,6 +176,7 @@ describe("repo-ls and repo-get", () => {
     expect(await names("backup/demo/backup.info")).toEqual(["."]);
   });
 
+  // claim: README.md: `repo-ls` never mistakes an error for an empty listing
   it("fail when the storage does, at any depth: never an empty or a short listing", async () => {
     const repo = await made();
     for (const path of ["", "backup", "backup/demo", `backup/demo/${LABEL}`]) {

@@ -1,4 +1,5 @@
 /** The lease on storages in memory, with held clocks. Tests set the time of each pause, lost answer and listing. */
+// claim: README.md: two hosts that share…
 import { describe, expect, test, vi } from "vitest";
 import { utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";

@@ -1,3 +1,4 @@
+// claim: README.md: a backup that another…
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";

@@ -1,6 +1,7 @@
 /**
  * Arguments are inputs. One that takes plain values only says what it decides (`@plain`).
  */
+// claim: docs/reference/components.md: "Plain arguments": every other…
 import { expect, test } from "vitest";
 import { publicTypes } from "../../../tools/docs/componentsPage";
 

@@ -1,3 +1,4 @@
+// claim: docs/reference/rules.md: what each finding means…
 import { expect, test } from "vitest";
 import { RULES } from "../../../components/plan/findings/ruleTable";
 

@@ -26,6 +26,7 @@ const inDocuments = (): readonly Snippet[] => [
   ...read("examples", ".md", snippetsOf),
 ];
 
+// claim: README.md: each block of TypeScript compiles in a strict project against the built package, in every document
 test("each block of a document, each block and statement of a docstring, and each @example compiles", () => {
   const [documents, docstrings] = [inDocuments(), read("components", ".ts", docstringSnippets)];
   const examples = exampleSnippets(readPublicTypes(ROOT));

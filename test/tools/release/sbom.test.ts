@@ -34,6 +34,7 @@ test("a package that npm does not list is an error", () => {
   );
 });
 
+// claim: docs/versioning.md: the list of components has what users get
 test("the runtime's file contains packages that npm calls tools", async () => {
   const names = (await bundledPackages(projectFolder())).map((ref) => ref.replace(/@[^@]+$/, ""));
   expect(names).toEqual(expect.arrayContaining(["@smithy/signature-v4", "pg", "ssh2", "undici"]));

@@ -1,3 +1,5 @@
+// claim: docs/hosts/backup-now.md: a host that accepts connections and says nothing fails a command that must run,
+//   within `waitSeconds`, and no other
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { findSilence } from "../../../../components/host/ssh/silentHost";

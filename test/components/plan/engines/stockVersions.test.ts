@@ -1,3 +1,4 @@
+// claim: docs/hosts/stock.md: a version that does…
 import { expect, test } from "vitest";
 import { isInRange, postgresLimit, stockLimits } from "../../../../components/plan/engines/stockVersions";
 import { BUCKET, NAS, plan } from "../../plans";

@@ -2,6 +2,7 @@
  * Random programs with a random part of their values late: a preview says a part of what it says when all values are
  * known, in the same words, and what it shows of files and topology is the same.
  */
+// claim: docs/reference/components.md: "Plain arguments": every other…
 import { describe, expect, test } from "vitest";
 import { NIGHTLY } from "../../../../tools/parts/nightly";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";

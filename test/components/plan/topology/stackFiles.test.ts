@@ -2,6 +2,7 @@
  * Topologies from files that Pulumi writes: shapes, hidden values, clear errors. test/engine/topology.test.ts reads
  * files of the real engine.
  */
+// claim: docs/topology.md: comparable files, exit codes, secrets
 import { describe, expect, test } from "vitest";
 import { parseStackFile } from "../../../../components/plan/topology/stackFiles";
 import { isSecret, isUnknown } from "../../../../components/plan/model/unknown";

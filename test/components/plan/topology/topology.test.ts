@@ -137,6 +137,7 @@ test("a cluster whose commits wait loses nothing; a replica cluster does not wai
   expect(of({ bootstrap: { recovery }, replica: { enabled: true } })).toEqual([undefined, 370]);
 });
 
+// claim: docs/streaming.md: switching streaming on changes…
 test("a cluster that streams loses seconds; a replica cluster does once it is promoted", () => {
   const recovery = { stanza: "orders-old", repositories: { repo1: BUCKET } };
   const of = (enabled?: boolean): readonly unknown[] => {

@@ -95,6 +95,7 @@ test("Dalibo's plugin: a Stanza with both repositories, and a schedule for each 
   });
 });
 
+// claim: docs/kubernetes/engines.md: from `pgbackrest` to `runtime`…
 test("Dalibo's plugin and the engine of this package write to the same locations under the same names", () => {
   const schedules = { full: { cron: "0 3 * * 0" } };
   const stanza = objectOf(renderCluster(context({ engine: "pgbackrest", schedules }), null), "stanza")["spec"] as {
@@ -230,6 +231,7 @@ test.each([
   });
 });
 
+// claim: docs/kubernetes/running-cluster.md: an archiver comes after…
 test("a restore from a named repository uses no other", () => {
   const over = {
     bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 }, from: ["repo2"] } },
@@ -395,6 +397,7 @@ test("single backups into one repository, and snapshots beside an engine", () =>
   expect(oneShotBackups(context())).not.toHaveProperty("snapshot");
 });
 
+// claim: docs/kubernetes/commands.md: `BackupNow` for every engine…
 test("single backups reach every repository, with any schedules", () => {
   const own = oneShotBackups(context());
   expect(Object.keys(own)).toEqual(["full", "diff", "incr"]);

@@ -1,4 +1,5 @@
 /** `pgbackstop render --format=nixos`: a host's plan as a module. test/interop/nixos.test.ts evaluates it with Nix. */
+// claim: docs/hosts/nixos.md: a NixOS module has…
 import { expect, test } from "vitest";
 import { hostParts } from "../../../../components/render/host/hostParts";
 import { renderNixos } from "../../../../components/render/host/nixos";

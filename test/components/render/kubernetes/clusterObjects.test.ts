@@ -235,6 +235,7 @@ function shuffled(value: unknown, order: () => number): unknown {
   return Object.fromEntries(entries.sort((left, right) => left.rank - right.rank).map(({ item, key }) => [key, item]));
 }
 
+// claim: docs/kubernetes/new-cluster.md: equal arguments give equal bytes; six fields run like the five
 test("1,000 renders with shuffled arguments are the same bytes", () => {
   const file = declaredCluster(WIDE);
   const expected = JSON.stringify(renderCluster(context(file), null));
@@ -247,6 +248,8 @@ test("1,000 renders with shuffled arguments are the same bytes", () => {
   );
 });
 
+// claim: docs/streaming.md: switching streaming on changes one ConfigMap of a cluster; a replica cluster promises no
+//   seconds
 test("streaming changes the configuration alone, which restarts nothing", () => {
   const objectives = { rpoSeconds: 30 };
   const plain = renderCluster(context(), null);

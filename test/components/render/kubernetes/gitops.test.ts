@@ -178,6 +178,7 @@ test.each([
   ]);
 });
 
+// claim: docs/kubernetes/yaml.md: the same objects for GitOps, secrets refused
 test("the objects equal those of the components", () => {
   const { manifests } = renderGitops(file(), BUNDLE, false);
   const like = context({ repositories: {}, schedules: { full: { cron: "0 3 * * 0" } } });
@@ -202,6 +203,7 @@ test("fields of an existing Cluster are rendered without Pulumi's own", () => {
   expect(JSON.stringify(manifests)).not.toContain("pulumi");
 });
 
+// claim: docs/kubernetes/yaml.md: the same objects for…
 test("a secret in the file is refused by its position, and not repeated", () => {
   const credentials = { accessKeyId: "id", secretAccessKey: "marker-secret" };
   const wrong: object = {

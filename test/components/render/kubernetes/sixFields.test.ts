@@ -68,6 +68,7 @@ function fieldOf(min: number, max: number): fc.Arbitrary<string> {
 
 const DAYS = Array.from({ length: 400 }, (_item, day) => new Date(Date.UTC(2027, 0, 1) + day * 86_400_000));
 
+// claim: docs/kubernetes/new-cluster.md: equal arguments give equal…
 test("schedules keep their days and minutes", () => {
   const schedules = fc
     .tuple(fieldOf(0, 59), fieldOf(0, 23), fieldOf(1, 31), fieldOf(1, 12), fieldOf(0, 7))

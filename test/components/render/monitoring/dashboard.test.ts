@@ -31,6 +31,8 @@ test("panels neither overlap nor lie outside the grid", () => {
   expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
 });
 
+// claim: docs/monitoring.md: the dashboard queries existing metrics (Grafana itself does not run; a page was drawn once
+//   from such data by a real Prometheus)
 test("every query uses existing metrics and labels, from the variable's source", () => {
   const labelsOf = new Map(DEFINITIONS.map(({ labels, name }) => [name, labels]));
   const targets = panels.flatMap((panel) => panel.targets ?? []);
@@ -47,6 +49,7 @@ test("every query uses existing metrics and labels, from the variable's source",
   }
 });
 
+// claim: docs/monitoring.md: the dashboard queries existing…
 test("schedules and objectives set the colour thresholds", () => {
   const stepsOf = (title: string, of: readonly Drawn[]): (number | null)[] =>
     of.find((panel) => panel.title === title)?.fieldConfig?.defaults.thresholds.steps.map(({ value }) => value) ?? [];

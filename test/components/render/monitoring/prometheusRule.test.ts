@@ -30,6 +30,8 @@ const exprs = (group: AlertGroup, alert: string): string[] =>
   group.rules.filter((rule) => rule.alert === alert).map(({ expr }) => expr);
 
 describe("thresholds", () => {
+  // claim: docs/monitoring.md: thresholds follow from the declaration and equal the hand-written ones; missing figures
+  //   have alerts of their own
   test("of the published set-up are the reference ones: 25 hours, 2 hours, 100 GB", () => {
     const group = groupOf(SEED);
     const ages = exprs(group, "PgbackstopBackupTooOld").filter((expr) => expr.includes('repo_key="1"'));
@@ -63,6 +65,7 @@ describe("thresholds", () => {
     expect(names).toEqual(["pgbackstop-forge", "pgbackstop-forge-2", "pgbackstop-ledger"]);
   });
 
+  // claim: docs/monitoring.md: thresholds follow from the…
   test("follow the schedules: only a repository's own ones count, jitter and clock changes are added", () => {
     const schedules: NonNullable<HostSettings["schedules"]> = {
       full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin", repositories: ["repo1"], jitterSeconds: 7200 },
@@ -157,6 +160,7 @@ test("every metric of the rules is one of ours, with existing labels", () => {
   }
 });
 
+// claim: docs/monitoring.md: thresholds follow from the…
 test("every metric has a twin for its absence", () => {
   const group = groupOf(DRILLED);
   const absent = new Set(

@@ -81,6 +81,7 @@ test("SARIF and annotations of a failed preview point at the program's line", ()
   );
 });
 
+// claim: docs/ci.md: what each kind of…
 test("no value starts a workflow command, adds a property, or ends a comment", () => {
   const hostile = { database: HOSTILE, code: "PB003", path: "x", message: HOSTILE, file: "a,b:c\n.ts" };
   const lines = renderAnnotations(checkResults(WEAKER, [hostile], []), "p")

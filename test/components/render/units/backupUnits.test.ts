@@ -1,3 +1,4 @@
+// claim: README.md: `systemd-analyze` accepts every unit and timer
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,6 +25,7 @@ test("a schedule for one repository names it, one for all names none", () => {
   ]);
 });
 
+// claim: docs/hosts/new-host.md: a repository with times of its own, beside two others that share a run
 test("a schedule for some of three repositories names them in one run", () => {
   const own = { ...R2, schedules: { full: { cron: "0 4 1 * *" } } };
   const units = backupUnits(

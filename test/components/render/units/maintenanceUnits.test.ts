@@ -1,3 +1,4 @@
+// claim: docs/monitoring.md: targets get starts, ends…
 import { describe, expect, test } from "vitest";
 import { unitsOf } from "../../../../components/render/host/hostParts";
 import { failedUnits } from "../../../../components/render/units/failedUnits";

@@ -38,6 +38,7 @@ beforeEach(() => {
 
 const run = (name = "legacy"): Promise<void> => replaceArchiver(api, { cluster: name, spec: SPEC }, ctx);
 
+// claim: docs/kubernetes/engines.md: `replaceBarmanObjectStore`: one update takes…
 test("one request removes the old archiver and its retention, and sets the new one, unless the Cluster has changed", async () => {
   others = 2;
   await run();
@@ -56,6 +57,7 @@ test("one request removes the old archiver and its retention, and sets the new o
   expect(ctx.lines.filter(({ level }) => level === "warn")).toEqual([]);
 });
 
+// claim: docs/kubernetes/engines.md: `replaceBarmanObjectStore`: one update takes…
 test("a run that ended between its two requests is completed by the next one", async () => {
   const metadata = { resourceVersion: "8", managedFields: [{ manager: "pgbackstop-archiver" }, { manager: "others" }] };
   cluster = { metadata, spec: SPEC };

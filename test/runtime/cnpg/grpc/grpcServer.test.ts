@@ -158,6 +158,7 @@ describe("a caller that disconnects", () => {
 });
 
 describe("the heartbeat", () => {
+  // claim: docs/kubernetes/plugin.md: the liveness probe detects a lost socket
   test("continues while the socket answers, and stops when its file is removed", async () => {
     const folder = temporaryFolder();
     const [path, file] = [join(folder, "pgbackstop"), join(folder, "alive")];
@@ -239,6 +240,7 @@ describe("the port for the operator", () => {
     return { folder, paths, ctx, credentials, address, operator, probe };
   };
 
+  // claim: docs/kubernetes/plugin.md: mutual TLS 1.3, certificates renewed without a restart
   test("answers the operator's certificate only", async () => {
     const { folder, paths, operator, probe } = await setUp();
     expect((await probe(operator())).code).toBe(grpc.status.OK);
@@ -301,6 +303,7 @@ describe("the port for the operator", () => {
     expect((await probe(operator(before))).code).toBe(grpc.status.OK);
   });
 
+  // claim: docs/kubernetes/plugin.md: mutual TLS 1.3, certificates…
   test("speaks TLS 1.3 and nothing older", async () => {
     const { address, paths } = await setUp();
     const port = Number(address.split(":")[1]);
@@ -318,6 +321,7 @@ describe("the port for the operator", () => {
     expect(error?.message).toMatch(/protocol version/);
   });
 
+  // claim: docs/kubernetes/plugin.md: mutual TLS 1.3, certificates…
   test("uses renewed certificates without a restart, and keeps the old ones while a pair does not match", async () => {
     const { paths, ctx, credentials, operator, probe } = await setUp();
     const ending = new AbortController();

@@ -112,6 +112,7 @@ test("keys of several Secrets become files of one directory, in any order of the
   });
 });
 
+// claim: docs/kubernetes/keys.md: a missing Secret is…
 test("a missing Secret makes a recovery wait, and does not stop an instance from starting", () => {
   const volumeOf = (mode: "instance" | "restore"): unknown =>
     sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", {

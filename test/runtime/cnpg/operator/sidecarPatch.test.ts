@@ -96,6 +96,8 @@ describe("the patch of a pod", () => {
     expect(JSON.stringify(probes)).not.toContain("node");
   });
 
+  // claim: docs/kubernetes/plugin.md: the sidecar's patch is empty the second time and has the same bytes for shuffled
+  //   input
   test("is empty for a complete pod, even after the operator's types converted it", () => {
     expect(patchOf(applyPatch(pod(), patchOf()))).toEqual([]);
   });
@@ -105,6 +107,7 @@ describe("the patch of a pod", () => {
     expect(newer.map(({ op, path }) => `${op} ${path}`)).toEqual(["replace /spec/initContainers/1"]);
   });
 
+  // claim: docs/kubernetes/plugin.md: the sidecar's patch is…
   test("has the same bytes over 1,000 renders of shuffled input", () => {
     const random = seededRandom(7);
     const next = (): number => random.bytes(1)[0] ?? 0;
@@ -193,6 +196,7 @@ describe("the patch of a pod", () => {
     });
   });
 
+  // claim: docs/kubernetes/plugin.md: unknown parameters are refused
   test("refuses invalid parameters", () => {
     const refused = (parameters: Record<string, string>): string => {
       try {

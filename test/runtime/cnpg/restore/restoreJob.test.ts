@@ -83,6 +83,7 @@ describe("a restore for a job", () => {
     return { dataDirectory, restore, reports };
   }
 
+  // claim: docs/kubernetes/restore.md: the recovery target chooses the backup; no setting of an earlier recovery stays
   test("removes an earlier recovery's settings, and returns the operator's own command under its guard", async () => {
     const { dataDirectory, restore } = setUp();
     expect(await restore(withTarget())).toEqual({

@@ -156,6 +156,7 @@ describe("a Backup", () => {
     expect(runs).toHaveLength(1);
   });
 
+  // claim: docs/kubernetes/plugin.md: a Backup is one…
   test("is not repeated for a stored uid", async () => {
     await store(UID);
     expect((await service()()).backup_id).toBe(LABEL);
@@ -173,6 +174,7 @@ describe("a Backup", () => {
     expect(runs.length).toBe(1);
   });
 
+  // claim: docs/kubernetes/plugin.md: a Backup is one…
   test("requested twice while it runs is taken once, and ends when no request waits", async () => {
     let signalOf: AbortSignal | null = null;
     const run: BackupParts["run"] = (args, signal) => {
@@ -233,6 +235,7 @@ describe("a Backup", () => {
     ]);
   });
 
+  // claim: docs/kubernetes/plugin.md: unknown parameters are refused…
   test("refuses unknown parameters", async () => {
     await expect(service()({ typ: "full" })).rejects.toThrow("backup parameter 'typ' is unknown");
     await expect(service()({ type: "weekly" })).rejects.toThrow("'weekly' is not allowed for plugin parameter 'type'");

@@ -50,6 +50,7 @@ describe("the archive's owner", () => {
     await check();
   });
 
+  // claim: docs/kubernetes/plugin.md: a missing stanza is…
   test("is another cluster if that one took its timeline", async () => {
     recover();
     await store(1, OTHER);
@@ -105,6 +106,7 @@ describe("streaming on a timeline", () => {
   });
 });
 
+// claim: docs/kubernetes/plugin.md: another recovery's archive is…
 test("nothing precedes the first requested file of a timeline, and a history never does", () => {
   const timelines = new Timelines();
   expect(timelines.isAllowed("000000020000000000000005")).toBe(false);

@@ -69,6 +69,7 @@ test("is taken into all repositories in one pass, a minute after the start, and 
   expect(ctx.clock.sleeps).toEqual([60_000, 60_000]);
 });
 
+// claim: docs/kubernetes/running-cluster.md: an existing Cluster gets…
 test("a schedule's own backup goes first, and leaves nothing to do", async () => {
   let looks = 0;
   const isBusy = (): boolean => ++looks < 3;
@@ -83,6 +84,7 @@ test("a schedule's own backup goes first, and leaves nothing to do", async () =>
   expect(taken).toEqual([]);
 });
 
+// claim: docs/kubernetes/running-cluster.md: an existing Cluster gets…
 test("only a repository without one gets one", async () => {
   await store([1]);
   await firstBackups().takeThem(ctx, signal);

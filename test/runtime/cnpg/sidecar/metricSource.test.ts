@@ -74,6 +74,7 @@ test("report the last drill, from the histories", async () => {
   await refreshing;
 });
 
+// claim: docs/kubernetes/plugin.md: retention by time; the…
 test("report for each repository how far back and how far forward it can recover", async () => {
   const ctx = testContext({ clock: new HeldClock() });
   const storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));

@@ -38,6 +38,7 @@ describe("the reader of the source's archive", () => {
   });
 });
 
+// claim: docs/kubernetes/replica.md: a replica cluster follows…
 test("the source is read with its own configuration, keys and queue, none of them this cluster's", () => {
   const folder = temporaryFolder();
   const own = host({ folder, repos: [], ctx: testContext(), argv: ["cnpg-instance"] });

@@ -1,4 +1,5 @@
 /** The report of full backups, on repositories in memory and a ConfigMap in memory. */
+// claim: README.md: the update of a cluster waits for a full backup in every repository, and fails without one
 import { beforeEach, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { type FullBackupParts, reportFullBackups } from "../../../../runtime/cnpg/sidecar/reportFull";

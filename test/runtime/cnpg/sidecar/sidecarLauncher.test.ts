@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { launcherText, writeLauncher } from "../../../../runtime/cnpg/sidecar/sidecarLauncher";
 import { temporaryFolder } from "../../repository/support";
 
+// claim: docs/kubernetes/commands.md: the sidecar's command line…
 test("a verb finds the sidecar's options in its environment, and its own arguments after the program", async () => {
   const file = join(temporaryFolder(), "pgbackstop");
   const own = 'Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("PGBACKREST_")))';

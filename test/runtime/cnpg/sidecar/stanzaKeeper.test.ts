@@ -45,6 +45,7 @@ const systemIdIn = async (index: number): Promise<bigint | undefined> =>
   (await loadArchiveInfo(repos[index] as Repository)).history.at(-1)?.systemId;
 
 describe("the stanza of a cluster without preparation", () => {
+  // claim: docs/kubernetes/plugin.md: a missing stanza is created; another cluster's archive is refused
   test("is created in every repository, once", async () => {
     const stanzas = keeper();
     await stanzas.prepare();
@@ -102,6 +103,7 @@ describe("a major upgrade in place", () => {
     return archive.history.map(({ id, pgVersion }) => `${pgVersion}-${id}`);
   };
 
+  // claim: docs/kubernetes/upgrade.md: a stanza follows only the upgrade of the volume's own cluster
   test("upgrades the stanza of the volume's former cluster in every repository, once", async () => {
     await keeper().prepare();
     const stanzas = keeper(UPGRADED);
@@ -137,6 +139,7 @@ describe("a major upgrade in place", () => {
     expect(await historyOf(0)).toEqual(["15-1", "18-2"]);
   });
 
+  // claim: docs/kubernetes/upgrade.md: a stanza follows only…
   test("leaves the stanza alone without the volume's record: a new cluster of the same name", async () => {
     await keeper().prepare();
     spoolPath = temporaryFolder();

@@ -1,4 +1,6 @@
 /** Streaming of a sidecar, with a connection that sends what the test says: a double of PostgreSQL's walsender. */
+// claim: docs/streaming.md: a sidecar streams a promoted server once the archive has its timeline's history, never
+//   another cluster's timeline, and no standby
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";

@@ -16,6 +16,7 @@ describe("retention by time", () => {
     return { ctx, ending, ended, runs, state };
   };
 
+  // claim: docs/kubernetes/plugin.md: retention by time; the recovery window of each repository
   test("runs an hour after the start and every six hours on the primary, until it ends", async () => {
     const { ctx, ended, ending, runs } = begin();
     await ctx.clock.advance(HOUR_MS - 1);

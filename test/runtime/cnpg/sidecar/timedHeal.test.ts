@@ -90,6 +90,8 @@ describe("the sidecar of a primary", () => {
     return { ctx, end, healing, runs, state };
   };
 
+  // claim: docs/kubernetes/plugin.md: the primary's sidecar copies each repository's missing WAL, even if the volume
+  //   with its record is lost, and counts what no repository has
   test("copies another repository's missing WAL although the volume that recorded it is lost", async () => {
     await store(repos[0], 1, 2, 3, 4, 5, 6);
     await store(repos[1], 1, 2, 6);
@@ -106,6 +108,7 @@ describe("the sidecar of a primary", () => {
     await end();
   });
 
+  // claim: docs/kubernetes/plugin.md: the primary's sidecar copies…
   test("counts WAL that no repository holds, even for a single repository", async () => {
     await store(repos[0], 1, 2, 5);
     await store(repos[1], 1, 2, 3, 5);

@@ -88,6 +88,8 @@ describe("a restore", () => {
     expect(standby?.timeoutMs).toBeLessThan(10_000);
   });
 
+  // claim: docs/streaming.md: only a recovery job gets streamed WAL, never an instance or pg_rewind; a drill's ends
+  //   where it was when the drill began
   test("of a job gets a streamed part; a standby and a rewind only complete files", async () => {
     const none: Get = async () => false;
     const last: Get = async (_name, path) => {
@@ -100,6 +102,7 @@ describe("a restore", () => {
     await expect(restore(none, { job: true, last, mode: "MODE_REWIND" })).rejects.toBeInstanceOf(NotFound);
   });
 
+  // claim: docs/streaming.md: only a recovery job…
   test("of a drill ends where the stream ended when it began", async () => {
     const newestWal = walName(3);
     const size = 1024 * 1024;
@@ -131,6 +134,7 @@ describe("a restore", () => {
     expect(await restore(fetched, { job: true, newestWal: second, name: "00000002.history" })).toEqual({});
   });
 
+  // claim: docs/kubernetes/plugin.md: a restore beside a…
   test("reports not found only when every repository said so", async () => {
     await expect(restore(async () => false)).rejects.toBeInstanceOf(NotFound);
     await expect(
@@ -151,6 +155,8 @@ describe("a restore", () => {
     expect(files()).toEqual([]);
   });
 
+  // claim: docs/kubernetes/plugin.md: a restore beside a standby is answered soon; "missing" only when every repository
+  //   said so
   test("that takes too long beside a standby ends, and a late file is not put in place", async () => {
     let arrive = (): void => {};
     const overdue: Get = async (_name, path) => {

@@ -44,6 +44,8 @@ async function watch(isBusy: () => boolean, reload = async (): Promise<boolean> 
 }
 
 describe("the watch over a sidecar's configuration", () => {
+  // claim: docs/kubernetes/plugin.md: a changed Secret ends the sidecar between two backups
+  // claim: docs/kubernetes/plugin.md: a changed Secret is read between two backups
   test("reports each new content once, after it has stayed", async () => {
     const { look, end } = await watch(() => false);
     expect(await look()).toBe(0);
@@ -56,6 +58,8 @@ describe("the watch over a sidecar's configuration", () => {
     await end();
   });
 
+  // claim: docs/kubernetes/plugin.md: a changed Secret ends…
+  // claim: docs/kubernetes/plugin.md: a changed Secret is…
   test("waits for the end of a backup, ignores unchanged content, and repeats what was refused", async () => {
     let busy = true;
     let accepts = false;

@@ -214,6 +214,7 @@ describe("killed between any two deletions", () => {
   ]);
   const all = [daily("2026-11-20"), daily("2026-11-19", { phase: "failed" }), ...taken];
 
+  // claim: docs/kubernetes/snapshots.md: a cluster's old volume…
   test("it leaves no Backup without its volumes, and the next run ends as if nothing had happened", async () => {
     const whole = MemoryApi.of(...all);
     await run(whole);

@@ -95,6 +95,8 @@ describe("any groups", () => {
     ];
   };
 
+  // claim: docs/kubernetes/snapshots.md: a cluster's old volume snapshots are removed, all volumes of a backup
+  //   together, never the newest restorable one, even after a kill
   test("no young, running or newest group is removed, and one complete group always stays", () => {
     fc.assert(
       fc.property(groups, keeps, (all, keep) => {

@@ -47,6 +47,7 @@ async function run(command: Command, argv: readonly string[], mode: "all" | "any
 const push = (no: number, mode: "all" | "any" = "any") =>
   run(archivePushCommand, ["archive-push", join(walDirectory, walName(no))], mode);
 
+// claim: docs/agent.md: a conflict stays in `status`, `check` and `verify` until it is resolved
 it("keeps a conflict in view of status, check and verify until it is resolved, and archives on", async () => {
   await store(repos[1] as Repository, [walName(1), walBytes(77)]);
   expect((await push(1, "all")).exitCode).toBe(45);

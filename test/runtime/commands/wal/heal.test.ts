@@ -36,6 +36,7 @@ beforeEach(async () => {
   own.missingWal().add(2, walName(1), CLUSTER);
 });
 
+// claim: docs/agent.md: `heal` and the agent's healing exclude each other; several hosts may heal at once
 test("heal waits until the agent has finished healing", async () => {
   busyTimes = 3;
   expect(await healCommand(own)).toBe(0);
@@ -55,6 +56,7 @@ test("heal gives up after a minute, and has written nothing", async () => {
   expect(own.missingWal().list(2)).toEqual([walName(1)]);
 });
 
+// claim: docs/agent.md: `heal` sends at once…
 test("heal sends what waits for the archive at once, and on a standby or during a recovery nothing", async () => {
   const wal = join(folder, "data/pg_wal");
   writeFileSync(join(wal, walName(2)), walBytes(2));

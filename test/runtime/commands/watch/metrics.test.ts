@@ -69,6 +69,8 @@ const of = (name: string, repoIndex: number, type?: string): string =>
   `pgbackstop_${name}{stanza="demo",repo_key="${repoIndex}"${type === undefined ? "" : `,backup_type="${type}"`}}`;
 
 describe("each repository", () => {
+  // claim: docs/commands.md: `metrics` reports each repository separately, and an unreadable one hides nothing of the
+  //   others
   test("reports its backups, how far recovery reaches, and its missing WAL", async () => {
     const { values } = await scrape();
     expect(values).toMatchObject({
@@ -91,6 +93,7 @@ describe("each repository", () => {
     expect(values[of("recovery_window_end_timestamp_seconds", 1)]).toBeGreaterThan(0);
   });
 
+  // claim: docs/commands.md: `metrics` reports each repository…
   test("that is unreadable is a sample, and hides nothing of the other", async () => {
     second.breakDown(fail("access", "refused"));
     const { values } = await scrape();
@@ -203,6 +206,7 @@ describe("the host", () => {
 });
 
 describe("the file for the textfile collector", () => {
+  // claim: docs/commands.md: `metrics` reports each repository…
   test("is replaced in one step, readable by all, and leaves no other file", async () => {
     const path = join(folder, "pgbackstop.prom");
     const { text } = await scrape([`--output-file=${path}`, "metrics"]);

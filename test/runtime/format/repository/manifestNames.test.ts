@@ -1,3 +1,4 @@
+// claim: README.md: every name that stock can write is read, every other one is refused
 import { describe, expect, it } from "vitest";
 import { type BackupError, isError } from "../../../../runtime/base/errors";
 import { parseArchiveInfo } from "../../../../runtime/format/repository/archiveInfo";

@@ -164,6 +164,7 @@ describe("WAL as records", () => {
     ]);
   });
 
+  // claim: docs/find.md: damaged WAL never yields a record that was not written
   it("a changed byte ends it with a reason, and never yields a record that was not written", () => {
     const writer = new WalWriter();
     const expected = write(writer, [10, 9000, 0, 255, 256, 20_000, 33]);
@@ -181,6 +182,7 @@ describe("WAL as records", () => {
     );
   });
 
+  // claim: docs/find.md: damaged WAL never yields…
   it("truncated anywhere it has a reason, and only complete records before it", async () => {
     const writer = new WalWriter();
     for (let page = 0; page < SEGMENT_BYTES / PAGE_BYTES; page++) writer.fillPage();

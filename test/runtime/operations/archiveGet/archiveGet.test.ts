@@ -1,3 +1,4 @@
+// claim: README.md: `archive-get` never mistakes a…
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -104,6 +105,7 @@ describe("archive-get", () => {
     expect(texts().at(-1)).toBe(`found ${walName(1)} in the repo1: 15-1 archive`);
   });
 
+  // claim: docs/agent.md: segments are fetched ahead…
   it("answers not found only when every repository said so", async () => {
     expect(await get(walName(1))).toBe(false);
     expect(texts().at(-1)).toBe(`unable to find ${walName(1)} in the archive`);

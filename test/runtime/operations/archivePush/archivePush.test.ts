@@ -1,3 +1,4 @@
+// claim: README.md: acknowledgement by all, any or named repositories
 import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -134,6 +135,7 @@ describe("archive-push", () => {
     expect(ctx.lines.filter((line) => /unable to push \w+ ahead/.test(line.text))).toEqual([]);
   });
 
+  // claim: docs/agent.md: `archive-push` pushes ahead; both programs understand stock's spool
   it("looks ahead for a limited number of segments", async () => {
     for (let no = 2; no <= 80; no++) addWal(walDirectory, walName(no), walBytes(no));
     repos = [repository(1, { storage: first })];

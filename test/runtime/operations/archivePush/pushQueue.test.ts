@@ -114,6 +114,7 @@ describe("a push queue", () => {
     ]);
   });
 
+  // claim: docs/agent.md: no repository waits for another; a failing one pauses, longer each time
   it("keeps the healthy repository current while the other one is down, and tries that one on request", async () => {
     storages[1].breakDown(away);
     await queue.look();
@@ -131,6 +132,7 @@ describe("a push queue", () => {
     expect(queue.status()[1]).toMatchObject({ waitingCount: 0, error: null });
   });
 
+  // claim: docs/agent.md: no repository waits for…
   it("pauses longer each time, and recovers without a request", async () => {
     storages[1].breakDown(away);
     await queue.look();
@@ -146,6 +148,7 @@ describe("a push queue", () => {
     expect(ctx.lines).toContainEqual({ level: "info", text: "repo2 accepts WAL again" });
   });
 
+  // claim: docs/agent.md: missing WAL is recorded before PostgreSQL gets its answer
   it("with policy any records the missing file before the answer, without the grace period for a failing repository", async () => {
     storages[1].breakDown(away);
     expect(await request(1, ANY)).toMatchObject({ accepted: true, reposBehind: [2] });
@@ -186,6 +189,8 @@ describe("a push queue", () => {
   describe("with other content under a segment's name in one repository (45)", () => {
     beforeEach(() => store(repos[1], [walName(1), walBytes(77)]));
 
+    // claim: docs/agent.md: other content under a segment's name stops pushing ahead into its repository (45) and no
+    //   other one
     it("pushes nothing ahead into that one for a while, everything into the others, and tells PostgreSQL 45", async () => {
       expect(await request(1)).toMatchObject({ accepted: false, error: { exitCode: 45, repoIndex: 2 } });
       await queue.look();
@@ -252,6 +257,8 @@ describe("a push queue", () => {
       await stanzaCreate(repos, CONTROL, ctx);
     };
 
+    // claim: docs/agent.md: a segment stored earlier, before an error, or into another archive is looked up before it
+    //   is acknowledged
     it("after some seconds: a repository that was recreated meanwhile gets the segment", async () => {
       await storeAll();
       await recreate();
@@ -270,6 +277,7 @@ describe("a push queue", () => {
       expect(await request(1)).toMatchObject({ accepted: true });
     });
 
+    // claim: docs/agent.md: a segment stored earlier…
     it("before the repository failed", async () => {
       await storeAll();
       storages[0].plan("putStream", { kind: "error", error: away });
@@ -280,6 +288,7 @@ describe("a push queue", () => {
       expect(await readable(repos[0])).toContain(walName(1));
     });
 
+    // claim: docs/agent.md: a segment stored earlier…
     it("under another key of its archive", async () => {
       await storeAll();
       await ctx.clock.advance(AGE_MS / 2);
@@ -296,6 +305,7 @@ describe("a push queue", () => {
       expect(await readable(repos[1])).toEqual(names(5, 6));
     });
 
+    // claim: docs/agent.md: a segment stored earlier…
     it("with one listing for neighbours, without another read or transfer", async () => {
       await storeAll();
       await ctx.clock.advance(AGE_MS + 1);
@@ -309,6 +319,7 @@ describe("a push queue", () => {
     });
   });
 
+  // claim: docs/agent.md: it holds stock's archive lock while it writes
   it("keeps other writers off a file in transfer, and its workers off claimed files", async () => {
     expect(queue.claim(2, walName(1))).toBe(true);
     expect(queue.claim(2, walName(1))).toBe(false);
@@ -348,6 +359,7 @@ describe("a push queue", () => {
     expect(await readable(repos[0])).toEqual(names(1, 2, 3, 4));
   });
 
+  // claim: docs/agent.md: SIGTERM lets running transfers finish
   it("finishes transfers when it is closed, and starts nothing", async () => {
     storages[0].plan("putStream", { kind: "delay", durationMs: 3000 }, { times: 4 });
     const running = queue.request(walName(1), { mode: "named", repoIndexes: [1] }, 30_000);

@@ -121,6 +121,7 @@ describe("the archive that segments are pushed to", () => {
       target = new PushTarget(repo, ctx);
     });
 
+    // claim: docs/agent.md: an existing segment is made durable before it is acknowledged
     it("makes existing files durable: their writer may have been killed first", async () => {
       await store(repo, 16);
       expect(await push(16)).toBe("present");
@@ -129,6 +130,7 @@ describe("the archive that segments are pushed to", () => {
       expect(directories).toEqual([segment.slice(0, -1), "archive/demo/15-1", "archive/demo"]);
     });
 
+    // claim: docs/agent.md: an existing segment is…
     it("lacks a file that cannot be made durable", async () => {
       await store(repo, 16);
       const broken = fail("pathSync", "unable to sync path", { retryable: true });
@@ -155,6 +157,7 @@ describe("the archive that segments are pushed to", () => {
   });
 });
 
+// claim: docs/internals/concurrency.md: an emptied, cut or garbled segment does not count as stored
 describe("a stored segment whose name alone is right", () => {
   const TYPES = [
     { type: "none", level: 0 },
@@ -284,6 +287,8 @@ describe("two hosts that push different segments under one name", () => {
     ];
   }
 
+  // claim: docs/internals/concurrency.md: two hosts that push different segments under one name are never both
+  //   acknowledged
   it("are never both acknowledged, in any order of their requests", async () => {
     const wals = [await prepare(16)];
     addWal(walDirectory, walName(16), walBytes(99));

@@ -99,6 +99,7 @@ async function requireWhole(...some: readonly Repository[]): Promise<void> {
 }
 
 describe("an increment", () => {
+  // claim: README.md: the data directory is read once (one read of a file for all targets)
   it("reads only files that may have changed, once for all repositories, and refers to the rest", async () => {
     const [full] = (await run("full")).manifests;
     writeFileSync(join(data, "base/5/small"), sampleBytes(4000));

@@ -1,4 +1,5 @@
 /** Other writers change a running backup or its base. The program must never list a backup that cannot be restored. */
+// claim: README.md: a backup that another process damaged, or whose base it removed, is not listed
 import { copyFileSync, readdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -103,6 +104,7 @@ describe("a backup while another process writes", () => {
   });
 });
 
+// claim: README.md: a backup never mixes the bytes of two servers
 describe("a full backup that was interrupted", () => {
   const LARGE = "pg_data/base/5/large";
 

@@ -1,3 +1,4 @@
+// claim: README.md: `backup --no-online`, full, diff…
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";

@@ -1,3 +1,4 @@
+// claim: docs/internals/contracts.md: what two environments have…
 import { expect, it } from "vitest";
 import { requireArchiving } from "../../../../runtime/operations/check/archiving";
 

@@ -1,3 +1,4 @@
+// claim: docs/drills.md: an attack drill writes…
 import { readdirSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { utf8 } from "../../../../runtime/base/bytes";

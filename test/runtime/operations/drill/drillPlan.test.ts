@@ -20,6 +20,7 @@ function turns(count: number, repoIndexes: readonly number[], history: readonly 
 }
 
 describe("whose turn it is", () => {
+  // claim: docs/drills.md: every repository and every kind of pick takes its turn
   test("goes through every repository with every kind of pick before any repeats", () => {
     const keys = fc.uniqueArray(fc.integer({ min: 1, max: 256 }), { minLength: 1, maxLength: 5 });
     fc.assert(

@@ -183,6 +183,7 @@ class HidingStorage extends MemoryStorage {
   }
 }
 
+// claim: README.md: an incomplete listing removes no backup
 describe("a name that a listing lacked", () => {
   const LABELS = STANZA.backups.map((backup) => backup.label);
 

@@ -23,6 +23,7 @@ function manifest(files: Readonly<Record<string, number>>): Manifest {
 }
 
 describe("space for a restored table", () => {
+  // claim: docs/extract-table.md: space is checked first
   it("other databases are holes and need none, shared files and the database's own do", () => {
     const made = manifest({
       "pg_data/global/1262": 10 * MIB,

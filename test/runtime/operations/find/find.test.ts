@@ -189,6 +189,7 @@ describe("WAL after the archive's end", () => {
     return story;
   }
 
+  // claim: docs/find.md: a lost host's stream is read up to the last complete record; gaps are reported as unknown
   it("of a lost host is read from the stream, up to the last complete record", async () => {
     const story = await lostHost();
     const seen = offset(story.wal.lsn);
@@ -248,6 +249,7 @@ describe("WAL after the archive's end", () => {
     expect(xids(await look()).at(-1)).toEqual([702, "stream"]);
   });
 
+  // claim: docs/find.md: a lost host's stream…
   it("chunks without a segment's start are useless, and the span before them is reported as unknown", async () => {
     const story = await lostHost();
     await stream(repos[0], walName(4), story.segment(4), 64, 4096);
@@ -331,6 +333,7 @@ describe("after a stanza-upgrade", () => {
     for (const repo of repos) await storeUnder("15-2", repo, [walName(6), present.segment(6)]);
   }
 
+  // claim: docs/find.md: `find` reads the WAL of the cluster before a `stanza-upgrade`
   it("a time range before it is searched in the former cluster's WAL, with its backups as targets", async () => {
     await writePresent();
     const result = await look({ toUs: minutes(5) });
@@ -342,6 +345,7 @@ describe("after a stanza-upgrade", () => {
     expect(result.notes.join()).not.toMatch(/--to=|is not on this machine/);
   });
 
+  // claim: docs/find.md: `find` reads the WAL…
   it("a time range across it is searched in the present cluster's WAL, and a note names the rest", async () => {
     await writePresent();
     const result = await look();
@@ -395,6 +399,8 @@ describe("timelines", () => {
   const reported = ({ transactions }: SearchResult): unknown[] =>
     transactions.map(({ atUs, targets, xid }) => [xid, Number((atUs - FROM_US) / SECOND_US), targets[0]?.set]);
 
+  // claim: docs/find.md: timelines are followed through their history, with backups of earlier ones; an abandoned one
+  //   can be named
   it("the latest is followed through its history, and a backup of an earlier one leads to it", async () => {
     const result = await look();
     expect(result.timeline).toBe(2);
@@ -411,6 +417,7 @@ describe("timelines", () => {
     expect(result.unknown).toEqual([]);
   });
 
+  // claim: docs/find.md: timelines are followed through…
   it("the user can name another one, and the recovery follows it", async () => {
     const result = await look({ timeline: 1 });
     expect(reported(result)).toEqual([
@@ -457,6 +464,7 @@ describe("timelines", () => {
 });
 
 describe("transactions that began before the WAL that is read", () => {
+  // claim: docs/find.md: incomplete row counts are marked, and unknown parts are named
   it("are marked, because their rows are counted only from there on", async () => {
     const story = new Story().checkpoint(690, -900);
     story.delete(695, 50).commit(691, -800);
@@ -484,6 +492,7 @@ describe("transactions that began before the WAL that is read", () => {
     expect(findJson(result)).toMatchObject({ cut: 1, transactions: [{ cut: true }, { cut: false }, { cut: false }] });
   });
 
+  // claim: docs/find.md: incomplete row counts are…
   it("are marked after a missing span too, until WAL shows the running ones", async () => {
     const story = new Story().checkpoint(700, -60);
     story.incident(700, 10);
@@ -523,6 +532,7 @@ describe("transactions that began before the WAL that is read", () => {
 });
 
 describe("unknowns", () => {
+  // claim: docs/find.md: incomplete row counts are…
   it("unknown names are reported with the reason, also if they hide an incident", async () => {
     const story = new Story().checkpoint(700, -60);
     story.incident(700, 10);

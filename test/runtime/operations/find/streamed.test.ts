@@ -108,6 +108,7 @@ async function put(
   if (isDamaged) await repo.storage.put(`pgbackstop/demo/stream/15-1/${chunkFileName(chunk)}`, Buffer.from("damaged"));
 }
 
+// claim: docs/find.md: a lost host's stream…
 it("reads exactly the bytes that a recovery gets", async () => {
   const folder = temporaryFolder();
   await fc.assert(

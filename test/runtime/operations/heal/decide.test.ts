@@ -1,3 +1,6 @@
+// claim: docs/agent.md, docs/internals/concurrency.md: the server's own bytes decide what heals; repositories with
+//   different content are named and healed in neither direction until the server, a majority with valid records or the
+//   user decides; nothing is carried that the server cannot have written
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";

@@ -92,6 +92,7 @@ async function verifyNames(repo: Repository): Promise<(string | null)[]> {
 }
 
 describe("heal", () => {
+  // claim: docs/agent.md: missing WAL comes from pg_wal, else from another repository
   it("copies a missing segment from pg_wal", async () => {
     missingWal.add(2, walName(1), CLUSTER);
     local.set(walName(1), walBytes(1));
@@ -104,6 +105,7 @@ describe("heal", () => {
     expect(missingWal.repoIndexes()).toEqual([]);
   });
 
+  // claim: docs/agent.md: missing WAL comes from…
   it("copies a missing segment from another repository, with its own compression and encryption, when pg_wal lacks it", async () => {
     await store(repos[0], 1, 2);
     for (const no of [1, 2]) missingWal.add(2, walName(no), CLUSTER);
@@ -209,6 +211,8 @@ describe("heal", () => {
     for (const repo of repos) expect(await verifyNames(repo)).toEqual([]);
   });
 
+  // claim: docs/agent.md: `heal` sends at once what waits for the archive, by the archive's rules; not on a standby or
+  //   during a recovery
   it("sends files that wait for the archive to each repository that lacks them", async () => {
     await store(repos[0], 1, ["00000002.history", Buffer.from("1\t0/1\tx\n")]);
     ready = ["00000002.history", walName(1), walName(2), walName(3)];
@@ -231,6 +235,7 @@ describe("heal", () => {
     ]);
   });
 
+  // claim: docs/agent.md: `heal` sends at once…
   it("sends no waiting file of other content than the archive's, and another cluster's nowhere", async () => {
     await store(repos[0], 1);
     ready = [walName(1), walName(2)];
@@ -391,6 +396,7 @@ describe("heal", () => {
     expect(missingWal.list(2)).toEqual([]);
   });
 
+  // claim: docs/agent.md: `heal` and the agent's…
   it("ends with one complete copy of each segment when two hosts heal at once, in directories that both have mounted", async () => {
     const root = temporaryFolder();
     /** The repositories, as one host mounts them. */

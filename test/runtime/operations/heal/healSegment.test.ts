@@ -1,3 +1,4 @@
+// claim: docs/agent.md: the server's own bytes…
 import { beforeEach, describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { openMissingWal, type MissingWalStore } from "../../../../runtime/local/missingWal";

@@ -75,6 +75,8 @@ function promote(...names: readonly string[]): Promise<void> {
 const missing = (repoIndex: number): string[] => missingWal.list(repoIndex, CLUSTER);
 
 describe("what a promoted server inherits", () => {
+  // claim: docs/kubernetes/plugin.md, docs/agent.md: a promoted server archives the old primary's missing WAL, as far
+  //   as it has it
   it("is recorded as missing if a repository lacks it and a backup needs it, on every earlier timeline", async () => {
     for (const repo of repos) await store(repo, 3, 4);
     await store(repos[1] as Repository, 5);

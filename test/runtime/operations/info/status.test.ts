@@ -128,6 +128,7 @@ describe("the screen", () => {
     });
   });
 
+  // claim: docs/commands.md, docs/kubernetes/commands.md: `status` shows on one screen what needs attention
   test("says what needs attention in which repository, and what runs", async () => {
     const [first, second] = repos;
     if (first === undefined || second === undefined) throw new Error("no repositories");
@@ -185,6 +186,7 @@ describe("the screen", () => {
     expect(statusJson(two)).toMatchObject({ repos: [{ conflicts: [] }, { conflicts: names }] });
   });
 
+  // claim: docs/commands.md: `status` shows on one…
   test("is not well while WAL waits for longer than the objective", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const waiting = { count: 2, oldestAtS: NOW_S - 200 };
@@ -224,6 +226,7 @@ describe("the screen", () => {
     expect(await textOf(overdue)).toMatch(/^demo: 1 of 2 repositories needs attention, WAL waits for too long\n/);
   });
 
+  // claim: docs/topology.md: `status` shows other machines' drills
   test("knows other machines' drills, and the last measured RPO", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const drill = (no: number, more: object): DrillRecord => ({
@@ -260,6 +263,7 @@ describe("the screen", () => {
     ]);
   });
 
+  // claim: docs/hosts/status.md: `status` shows next runs and drills
   test("shows the next runs and the result of each repository's newest drill", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const drill = (repo: number, ok: boolean, agoS: number) => ({
@@ -303,6 +307,7 @@ describe("the screen", () => {
     expect(text).toMatch(/repo2 {2}memory2\n {4}! \[/);
   });
 
+  // claim: docs/commands.md: `status` shows on one…
   test("shows a repository that falls behind the other one, although it has the backups", async () => {
     const [first, second] = repos;
     if (first === undefined || second === undefined) throw new Error("no repositories");

@@ -1,3 +1,4 @@
+// claim: docs/migration.md: the plan names connected…
 import { describe, expect, test } from "vitest";
 import { planMigration } from "../../../../runtime/operations/migrate/migrationPlan";
 import { cluster, database, type PlanChanges, planInput, role } from "./support";

@@ -1,3 +1,4 @@
+// claim: docs/security.md: no other account of…
 import {
   chmodSync,
   chownSync,

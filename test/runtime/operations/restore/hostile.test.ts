@@ -2,6 +2,8 @@
  * Restores hostile manifests. Anyone who can write to an unencrypted repository can choose rows, owners and checksums.
  * A tree of sentinels stands beside the target. No restore may change a byte, mode, owner or name in it.
  */
+// claim: README.md: whatever a manifest says, a restore touches only its target and the cluster's own tablespaces
+//   (random manifests, as root, beside a tree of sentinels)
 import { chmodSync, chownSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";

@@ -1,3 +1,4 @@
+// claim: README.md: exit 104 and a line for each repository that failed
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { RepoResult } from "../../../../runtime/base/parallel";

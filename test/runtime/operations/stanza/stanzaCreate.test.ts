@@ -1,3 +1,4 @@
+// claim: docs/internals/contracts.md: what two environments have…
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";

@@ -78,6 +78,7 @@ test("pg_control may be renamed, as --link and --swap do", async () => {
   await errorOf("fileMissing", prove);
 });
 
+// claim: docs/hosts/upgrade.md: 17 to 18 to…
 test.each<[string, () => void, string]>([
   ["the same version", () => writeControl(present, 18, PRESENT), "it has version 18, and the other one 18"],
   [

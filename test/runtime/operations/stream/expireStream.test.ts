@@ -1,3 +1,4 @@
+// claim: docs/streaming.md: `expire` removes leftovers, and nothing else
 import { beforeEach, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";

@@ -1,3 +1,4 @@
+// claim: docs/streaming.md: commits wait for the…
 import { describe, expect, it, test } from "vitest";
 import {
   isReceiverRequired,

@@ -88,6 +88,7 @@ async function settled(isDone: () => boolean): Promise<void> {
 
 const lsnOf = (index: number): bigint | null => workers[index]?.status().lsn ?? null;
 
+// claim: docs/streaming.md: a repository that is…
 test("a repository that hangs when a connection ends does not delay the others' next connection, and then continues", async () => {
   const repaired = new AbortController();
   const first = new ScriptedServer();

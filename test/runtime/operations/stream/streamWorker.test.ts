@@ -1,4 +1,6 @@
 /** A stream worker on a storage in memory. Recovery always gets a prefix of the WAL that the server wrote. */
+// claim: docs/streaming.md: a recovery gets an unbroken start of a streamed segment after any crash; a standby gets
+//   none
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
@@ -378,6 +380,7 @@ describe("a repository worker", () => {
     expect(shipping.status().atMs).not.toBeNull();
   });
 
+  // claim: docs/streaming.md: a position counts as…
   it("keeps an earlier session's chunks until the new one has reached as far, and a recovery gets the longer one", async () => {
     await session(new WalWindow(START), [5000]);
     const window = new WalWindow(START);
@@ -395,6 +398,7 @@ describe("a repository worker", () => {
     expect(ctx.lines.filter(({ level }) => level === "warn")).toEqual([]);
   });
 
+  // claim: docs/streaming.md: a position counts as…
   it("reports when the server has less than was streamed, and a recovery gets the newest session and nothing of the others", async () => {
     await session(new WalWindow(START), [5000]);
     const window = new WalWindow(START);
@@ -412,6 +416,7 @@ describe("a repository worker", () => {
     expect(result?.[1499]).toBe(255);
   });
 
+  // claim: docs/streaming.md: a position counts as…
   it("joins one session from two repositories: the valid chunks of each", async () => {
     const other = repository(2);
     await stanzaCreate([other], CONTROL, ctx);
@@ -451,6 +456,8 @@ describe("a repository worker", () => {
     expect(beginningOf(await recovered(NAME), START)).toBe(2000);
   });
 
+  // claim: docs/streaming.md: a position counts as safe when a recovery can reach it; an earlier connection's chunks
+  //   stay until the new one has more; repositories and connections are joined only where they agree
   it("reports nothing as safe while earlier WAL is only on the server", async () => {
     const before = segmentOfLsn(1, START - SIZE, WAL_SIZE_BYTES);
     const window = new WalWindow(START);
@@ -484,6 +491,7 @@ describe("a repository worker", () => {
     expect(shipped.status()).toMatchObject({ lsn: START + SIZE + 20n });
   });
 
+  // claim: docs/streaming.md: a segment that was streamed completely on an earlier timeline is archived
   it("archives segments that were streamed completely on an earlier timeline, once, and none of the current one", async () => {
     await session(new WalWindow(START), [WAL_SIZE_BYTES - 5000, 5000, 7]);
     await session(new WalWindow(START + SIZE), [20]);

@@ -1,3 +1,4 @@
+// claim: docs/streaming.md: info, status and metrics…
 import { beforeEach, expect, it } from "vitest";
 import { renderJson } from "../../../../runtime/format/repository/json";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";

@@ -2,6 +2,8 @@
  * Copies a hostile repository into a local one. `sync` writes only below the target's archive and backup paths of the
  * stanza, whatever names the source's listings, info files and manifests contain.
  */
+// claim: README.md: whatever a repository's listings, info files and manifests contain, `sync` writes only into the
+//   target's stanza (random keys and rows, into a directory beside sentinels)
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";

@@ -1,3 +1,4 @@
+// claim: docs/security.md: a bucket with versions…
 import { expect, it } from "vitest";
 import type { Context } from "../../../../runtime/base/context";
 import { sha1Hex } from "../../../../runtime/base/hash";
@@ -159,6 +160,7 @@ it("copies one backup with its dependencies", async () => {
   await expect(unknown).rejects.toMatchObject({ kind: "backupSetInvalid" });
 });
 
+// claim: README.md: `sync` copies no backup that the next `expire` of the target would remove, except by its label
 it("copies everything that the target's retention keeps, and other backups only by their label", async () => {
   const [from, to] = [repository(1), target()];
   const newest = "20260201-000000F";
@@ -226,6 +228,7 @@ it("keeps the passphrase of a copy that another host began: that host may wake a
   expect((await loadManifestFile(to, path, infoPass)).cipherPass).toBe(begun.cipherPass);
 });
 
+// claim: README.md: an interrupted `sync` leaves only complete backups
 it("leaves after a crash anywhere only complete backups with their WAL, and the next run finishes", async () => {
   const from = await source();
   let crashes = 0;

@@ -1,3 +1,4 @@
+// claim: README.md: `verify` detects gaps in…
 import { describe, expect, it } from "vitest";
 import { findGaps } from "../../../../runtime/operations/verify/verify";
 import type { WalRange } from "../../../../runtime/operations/verify/path";

@@ -590,6 +590,7 @@ describe("replacing an unchanged object", () => {
   });
 });
 
+// claim: README.md: an S3 service that implements conditional uploads as AWS documents them (simulated services)
 describe("exclusive creation", () => {
   const creating = (): S3Storage => open({ quirks: quirks("aws") });
   const CONFLICT = { status: 409, body: errorBody("ConditionalRequestConflict") };

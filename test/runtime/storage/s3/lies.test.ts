@@ -122,6 +122,8 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   },
 };
 
+// claim: README.md: what an S3 service, or something before it, answers counts only with proof: no false answer makes
+//   the driver report what is not so (simulated services)
 test.each(["generic", "aws"])("no lie makes an operation report what is not so: %s", async (id) => {
   const storage = open(id);
   const wrong: string[] = [];

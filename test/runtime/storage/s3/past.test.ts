@@ -1,3 +1,4 @@
+// claim: docs/security.md: a bucket with versions…
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { collect, compareBytes } from "../../../../runtime/base/bytes";
 import { systemClock } from "../../../../runtime/base/clock";
@@ -158,6 +159,7 @@ test("nothing can be written", async () => {
   expect(double.requests).toEqual([]);
 });
 
+// claim: docs/security.md: a bucket that keeps…
 describe("a bucket that keeps no versions is refused", () => {
   const refused = (quirks?: string): Promise<string> =>
     withPast(START_MS, (past) => textOf(past, "f"), quirks === undefined ? {} : { quirks }).catch(

@@ -137,6 +137,7 @@ test("another program in its place runs at once, and its own code replaces the o
   expect(identity()).not.toBe(before);
 });
 
+// claim: docs/commands.md: `runtime.cjs.compiled` may be deleted…
 test.each([
   ["a flipped byte", (bytes: Buffer) => bytes.fill((bytes[200] ?? 0) ^ 0xff, 200, 201)],
   ["a truncated file", (bytes: Buffer) => bytes.subarray(0, 150)],
@@ -151,6 +152,7 @@ test.each([
   expect(identity()).not.toBe(before);
 });
 
+// claim: docs/commands.md: `runtime.cjs.compiled` may be deleted, and is used only if it can be trusted
 test("code that others could have written is not trusted", async () => {
   await makeProgram();
   run();
