@@ -13,11 +13,12 @@ import type { S3Config } from "../../runtime/config/types";
 import { openServed, openStorage } from "../../runtime/storage/open";
 import { ProcessStorage } from "../../runtime/storage/process/processStorage";
 import type { Storage } from "../../runtime/storage/storage";
-import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { StorageProcesses } from "../harness/doubles/storageProcesses";
 import { FaultyStorage } from "../harness/network/faults";
+import { s3Kind } from "../harness/real/interopParts";
 import { posixRepo, s3Repo, sftpRepo } from "../harness/repositories";
 import { MemoryStorage } from "../harness/doubles/storages";
 import { storageSuite } from "./storage.suite";
@@ -102,11 +103,12 @@ const SERVERS = {
   versitygw: { manyCount: 2300, hostStyleEndpoint: "localhost" },
 } as const;
 
-describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
-  if (kind === "versitygw" && (await findVersitygw()) === null) {
-    test.skip("versitygw is not built: npm test -- --all builds it", () => undefined);
-    return;
-  }
+describe("s3", async () => {
+  const best = await s3Kind();
+  describe.each(NIGHTLY ? [...new Set(["s3rver" as const, best])] : [best])("on %s", onServer);
+});
+
+function onServer(kind: keyof typeof SERVERS): void {
   const { manyCount, hostStyleEndpoint } = SERVERS[kind];
   let server: S3Server;
   const opened: Storage[] = [];
@@ -151,7 +153,7 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
     createsExclusively: false,
     manyCount: 100,
   }));
-});
+}
 
 /** OpenSSH extensions that other servers lack. Without them the driver uses another method. */
 const EXTENSIONS = [

@@ -27,7 +27,7 @@ import { emptyWal, readable } from "../runtime/operations/archive";
 import { addWal, CLUSTER, CONTROL, repository, walBytes, walName } from "../runtime/repository/support";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
-const RUNS = NIGHTLY ? 400 : 12;
+const RUNS = NIGHTLY ? 400 : 6;
 /** 400 runs take 4 minutes on an idle machine. */
 const TIMEOUT_MS = NIGHTLY ? 3_600_000 : 300_000;
 const KEYS = [1, 2, 3] as const;

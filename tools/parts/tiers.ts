@@ -96,6 +96,8 @@ export const TIERS: readonly Tier[] = [
         "`test/interop/wal/synchronous.test.ts`: an agent beside a promoted server; `test/interop/backup/standby.test.ts`",
       "test/interop/backup/hardlink.test.ts":
         "`test/interop/backup/backupTypes.test.ts`: chains of both programs; `test/runtime/operations/backup/fileChoices.test.ts`: which files a backup links",
+      "test/interop/majorUpgrade.test.ts":
+        "`test/engine/majorUpgrade.test.ts`: the stanza follows a real pg_upgrade; `test/interop/backup/keeping.test.ts`: WAL and backups separate from the old ones",
       "test/interop/postgres19.test.ts":
         "the other files of `test/interop` with PostgreSQL 18; `test/runtime/format` with golden files of 19",
     },
@@ -124,8 +126,7 @@ export const TIERS: readonly Tier[] = [
     nightly: {
       "test/hosts/bare.test.ts":
         "`test/package/machine.test.ts`: a machine without Node.js gets it, and backups, by one update",
-      "test/hosts/majorUpgrade.test.ts":
-        "`test/interop/majorUpgrade.test.ts`: the stanza follows pg_upgrade; `test/engine/majorUpgrade.test.ts`: the update after it",
+      "test/hosts/majorUpgrade.test.ts": "`test/engine/majorUpgrade.test.ts`: the update after pg_upgrade",
       "test/hosts/newMachine.test.ts": "`test/package/machine.test.ts`: the update waits for the boot",
     },
     testTimeoutMs: 600_000,
@@ -155,7 +156,7 @@ export const TIERS: readonly Tier[] = [
         "`test/kubernetes/plugin.test.ts`: a runtime from an image; `test/runtime/cnpg`: the served program and its digest",
       "test/kubernetes/backlog.test.ts": "a measurement; `test/kubernetes/plugin.test.ts`: WAL that waited arrives",
       "test/kubernetes/majorUpgrade.test.ts":
-        "`test/interop/majorUpgrade.test.ts`: the stanza follows pg_upgrade; `test/runtime/cnpg/sidecar/stanzaKeeper.test.ts`",
+        "`test/engine/majorUpgrade.test.ts`: the stanza follows pg_upgrade; `test/runtime/cnpg/sidecar/stanzaKeeper.test.ts`",
       "test/kubernetes/memory.test.ts": "`test/interop/memory.test.ts`: the peak of a backup",
       "test/kubernetes/migration.test.ts":
         "`test/engine/migration.test.ts`: the same steps by the real engine; `test/runtime/cnpg/migrate`: each Job",
@@ -178,6 +179,8 @@ export const TIERS: readonly Tier[] = [
         "`test/package/package.test.ts`: each example compiles with the package; `test/engine/cnpgExamples.test.ts`: examples by the engine",
       "test/engine/live.test.ts":
         "`test/engine/cloudRepositories.test.ts` and `test/engine/b2.test.ts`: buckets and keys; `test/interop/live.test.ts`: backups with them",
+      "test/engine/providerDouble.test.ts":
+        "the other files of `test/engine` that use the double; `test/engine/cloudRepositories.test.ts`: its buckets",
       "test/engine/sftp.test.ts": "`test/hosts/repositoryHost.test.ts`: an SFTP repository of a host, by the engine",
       "test/engine/stateSize.test.ts":
         "a measurement; `test/kubernetes/content.test.ts`: what an object's state contains",

@@ -12,7 +12,7 @@ import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJ
 import { findParts, type InteropParts } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
-import { atNight } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 const ROWS = atNight<{ readonly postgres: number; readonly stock: StockVersion }>(
   { postgres: 18, stock: "2.60" },
@@ -127,7 +127,7 @@ function keeps({ binaries, stock }: InteropParts): void {
     expect(existsSync(join(bed.folder, "lock", "main.stop"))).toBe(false);
   });
 
-  test("stop --force ends a running backup, of either program", async () => {
+  test.runIf(NIGHTLY)("stop --force ends a running backup, of either program", async () => {
     // Nothing is archived, so the backup waits for its first segment.
     await bed.cluster.sql("ALTER SYSTEM SET archive_command = 'false # pgbackrest'");
     await bed.cluster.sql("SELECT pg_reload_conf()");

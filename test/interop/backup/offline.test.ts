@@ -159,7 +159,7 @@ function offline({ binaries, stock }: InteropParts): void {
     await bed.cluster.start();
   });
 
-  test("can be the base of online backups, which compare every file", async () => {
+  test.runIf(NIGHTLY)("can be the base of online backups, which compare every file", async () => {
     const { stdout } = await bed.oursOk(["backup", "--type=incr", "--no-expire-auto"]);
     expect(stdout).toContain("the online option has changed since the");
     await writeMore(bed);

@@ -14,7 +14,7 @@ import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJ
 import { findParts, type InteropParts, s3Kind } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { type BedRepo, requireOk, TestBed } from "../../harness/real/testBed";
-import { atNight } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 interface Row {
   readonly postgres: number;
@@ -214,7 +214,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
   });
 
-  test("a killed run leaves only complete backups, and the next one continues", async () => {
+  test.runIf(NIGHTLY)("a killed run leaves only complete backups, and the next one continues", async () => {
     await stockBackup("full");
     const label = (await labels(1)).at(-1) ?? "";
     const before = await labels(2);

@@ -160,34 +160,37 @@ describe("interrupted backups", async () => {
     await bed.oursOk(["backup", "--type=full"]);
   });
 
-  test("our backup beside a stock one is refused, and stock's frees its lock when it is killed", async () => {
-    await makeDirty(bed);
-    const args = [
-      `--config-path=${bed.configPath}`,
-      "--stanza=main",
-      "--repo=1",
-      "--type=full",
-      "--no-start-fast",
-      "backup",
-    ];
-    const held = await start(stock.path, args, {
-      user: bed.cluster.user,
-      cwd: bed.folder,
-      logFile: join(bed.folder, "log", "started-stock.log"),
-    });
-    await lockTaken(bed, 1);
-    const refused = await bed.ours(["backup", "--type=full"]);
-    expect(refused.exitCode).toBe(50);
-    expect(refused.stdout).toContain(
-      `unable to acquire lock on file '${join(bed.folder, "lock", "main-backup-1.lock")}': Resource temporarily unavailable`,
-    );
-    await held.stop("SIGKILL");
-    // Stock's session does not notice the kill while it waits for the checkpoint. This ends the wait.
-    await bed.cluster.sql("CHECKPOINT");
-    await waitFor("the end of stock's session", 120_000, () => sessionsGone(bed));
-    const { stdout } = await bed.oursOk(["backup", "--type=full"]);
-    expect(stdout.match(/new backup label = /g)).toHaveLength(2);
-  });
+  test.runIf(NIGHTLY)(
+    "our backup beside a stock one is refused, and stock's frees its lock when it is killed",
+    async () => {
+      await makeDirty(bed);
+      const args = [
+        `--config-path=${bed.configPath}`,
+        "--stanza=main",
+        "--repo=1",
+        "--type=full",
+        "--no-start-fast",
+        "backup",
+      ];
+      const held = await start(stock.path, args, {
+        user: bed.cluster.user,
+        cwd: bed.folder,
+        logFile: join(bed.folder, "log", "started-stock.log"),
+      });
+      await lockTaken(bed, 1);
+      const refused = await bed.ours(["backup", "--type=full"]);
+      expect(refused.exitCode).toBe(50);
+      expect(refused.stdout).toContain(
+        `unable to acquire lock on file '${join(bed.folder, "lock", "main-backup-1.lock")}': Resource temporarily unavailable`,
+      );
+      await held.stop("SIGKILL");
+      // Stock's session does not notice the kill while it waits for the checkpoint. This ends the wait.
+      await bed.cluster.sql("CHECKPOINT");
+      await waitFor("the end of stock's session", 120_000, () => sessionsGone(bed));
+      const { stdout } = await bed.oursOk(["backup", "--type=full"]);
+      expect(stdout.match(/new backup label = /g)).toHaveLength(2);
+    },
+  );
 });
 
 /** Both repositories are valid and have a backup. The interrupted backup is not part of them. */

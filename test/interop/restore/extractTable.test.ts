@@ -206,20 +206,24 @@ describe("extract-table", async () => {
   }, 300_000);
 
   // claim: docs/extract-table.md: partitions, whole schemas and files; a plan; a wrong target is reported
-  test("a dropped table with partitions, a whole schema, and a file for pg_restore", async () => {
-    const args = targets.get("sales.events") ?? [];
-    await bed.oursOk(argv(["--table=sales.events", "--as=back", "--swap", "--yes", ...args]));
-    expect(await shop(CONTENT("sales.events"))).toBe(before.get("sales.events"));
-    expect(await shop("SELECT count(*) FROM sales.events_2")).not.toBe("0");
-    await bed.oursOk(argv(["--schema=sales", ...args]));
-    expect(await shop(CONTENT("sales_restored.events"))).toBe(before.get("sales.events"));
-    const file = join(bed.folder, "side", "events.dump");
-    await bed.oursOk(argv(["--table=sales.events", `--to-file=${file}`, ...args]));
-    expect(statSync(file).mode & 0o777).toBe(0o600);
-    const listed = await runOk(join(result.binaries.folder, "pg_restore"), ["--list", file]);
-    for (const name of ["events", "events_1", "events_2"]) expect(listed).toMatch(new RegExp(`TABLE sales ${name} `));
-    expect(leftOvers()).toEqual([]);
-  }, 300_000);
+  test.runIf(NIGHTLY)(
+    "a dropped table with partitions, a whole schema, and a file for pg_restore",
+    async () => {
+      const args = targets.get("sales.events") ?? [];
+      await bed.oursOk(argv(["--table=sales.events", "--as=back", "--swap", "--yes", ...args]));
+      expect(await shop(CONTENT("sales.events"))).toBe(before.get("sales.events"));
+      expect(await shop("SELECT count(*) FROM sales.events_2")).not.toBe("0");
+      await bed.oursOk(argv(["--schema=sales", ...args]));
+      expect(await shop(CONTENT("sales_restored.events"))).toBe(before.get("sales.events"));
+      const file = join(bed.folder, "side", "events.dump");
+      await bed.oursOk(argv(["--table=sales.events", `--to-file=${file}`, ...args]));
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+      const listed = await runOk(join(result.binaries.folder, "pg_restore"), ["--list", file]);
+      for (const name of ["events", "events_1", "events_2"]) expect(listed).toMatch(new RegExp(`TABLE sales ${name} `));
+      expect(leftOvers()).toEqual([]);
+    },
+    300_000,
+  );
 
   // claim: docs/extract-table.md: a dropped database is restored into a file, or schema by schema into a recreated one
   test.runIf(NIGHTLY)(

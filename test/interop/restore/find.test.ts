@@ -267,7 +267,7 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
   }, 3_000_000);
 
   // claim: docs/find.md: a missing or damaged…
-  test("unarchived WAL is read from pg_wal", async () => {
+  test.runIf(NIGHTLY)("unarchived WAL is read from pg_wal", async () => {
     await makeTable(bed.cluster, "late", 10);
     const client = await bed.cluster.connect();
     await client.query("BEGIN");

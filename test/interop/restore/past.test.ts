@@ -209,7 +209,7 @@ describe(TITLE, async () => {
     expect(await bed.restoreAndCompare({ by: null, repo: 1, args, config })).toEqual([]);
   }, 300_000);
 
-  test("the attack drill with the writer's key passes, and leaves nothing", async () => {
+  test.runIf(NIGHTLY)("the attack drill with the writer's key passes, and leaves nothing", async () => {
     const drill = ["drill", "--pick=attack", "--repo=1", `--drill-path=${bed.folder}/drill`];
     const made = await bed.ours([...drill, "--output=json"]);
     const record = JSON.parse(made.stdout) as DrillRecord;

@@ -13,6 +13,7 @@ import { giveTo } from "../../../tools/parts/users";
 import { parseInfo } from "../../harness/compare/infoJson";
 import { findParts } from "../../harness/real/interopParts";
 import { TestBed } from "../../harness/real/testBed";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
 describe("archive-async", async () => {
   const parts = await findParts("archive-async", 18, "2.60");
@@ -148,36 +149,41 @@ describe("archive-async", async () => {
 
   // claim: docs/agent.md: `archive-push-queue-max` drops only segments that no repository accepts, recorded until a
   //   later backup begins
-  test("archive-push-queue-max: nothing is lost while one repository accepts WAL, and other drops are recorded", async () => {
-    const config = bed.variant("full", {
-      global: { "archive-push-queue-max": "2MiB", "archive-async": "n", "archive-timeout": "5" },
-    });
-    await bed.stopArchiving();
-    const names = await writeSegments(bed, 5);
-    const push = (name = "") => bed.ours(["archive-push", bed.walFile(name)], { config });
-    const hide = (key: number) => renameSync(bed.repoPath(key), `${bed.repoPath(key)}.away`);
-    const back = (key: number) => renameSync(`${bed.repoPath(key)}.away`, bed.repoPath(key));
-    hide(2);
-    const half = await push(names[0]);
-    expect(half).toMatchObject({
-      exitCode: 0,
-      stdout: expect.stringMatching(new RegExp(`acknowledged WAL file '${names[0]}' because [^\\n]*; repo2 lacks it`)),
-    });
-    hide(1);
-    const none = await push(names[4]);
-    expect(none).toMatchObject({
-      exitCode: 0,
-      stdout: expect.stringContaining(`dropped WAL file '${names[4]}' because archive queue exceeded 2MB`),
-    });
-    back(1);
-    back(2);
-    const info = parseInfo((await bed.ours(["info", "--output=json"])).stdout);
-    expect(info.repo.map((repo) => repo["wal-missing"] ?? 0)).toEqual([0, 1]);
-    expect(info.repo.map((repo) => repo["wal-dropped"] ?? 0)).toEqual([1, 1]);
-    await archiveBy("ours");
-    await bed.archiveAll();
-    await bed.oursOk(["heal"]);
-  });
+  test.runIf(NIGHTLY)(
+    "archive-push-queue-max: nothing is lost while one repository accepts WAL, and other drops are recorded",
+    async () => {
+      const config = bed.variant("full", {
+        global: { "archive-push-queue-max": "2MiB", "archive-async": "n", "archive-timeout": "5" },
+      });
+      await bed.stopArchiving();
+      const names = await writeSegments(bed, 5);
+      const push = (name = "") => bed.ours(["archive-push", bed.walFile(name)], { config });
+      const hide = (key: number) => renameSync(bed.repoPath(key), `${bed.repoPath(key)}.away`);
+      const back = (key: number) => renameSync(`${bed.repoPath(key)}.away`, bed.repoPath(key));
+      hide(2);
+      const half = await push(names[0]);
+      expect(half).toMatchObject({
+        exitCode: 0,
+        stdout: expect.stringMatching(
+          new RegExp(`acknowledged WAL file '${names[0]}' because [^\\n]*; repo2 lacks it`),
+        ),
+      });
+      hide(1);
+      const none = await push(names[4]);
+      expect(none).toMatchObject({
+        exitCode: 0,
+        stdout: expect.stringContaining(`dropped WAL file '${names[4]}' because archive queue exceeded 2MB`),
+      });
+      back(1);
+      back(2);
+      const info = parseInfo((await bed.ours(["info", "--output=json"])).stdout);
+      expect(info.repo.map((repo) => repo["wal-missing"] ?? 0)).toEqual([0, 1]);
+      expect(info.repo.map((repo) => repo["wal-dropped"] ?? 0)).toEqual([1, 1]);
+      await archiveBy("ours");
+      await bed.archiveAll();
+      await bed.oursOk(["heal"]);
+    },
+  );
 });
 
 /** True while a process of either program pushes WAL of this bed. */

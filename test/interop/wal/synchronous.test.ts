@@ -109,17 +109,21 @@ describe("synchronous streaming", async () => {
     expect(await missingCommits(own.cluster, [{ client: 100, no: 1, ackMs: 0 }])).toEqual([]);
   });
 
-  test("a killed agent leaves commits waiting, and the next one goes on", { timeout: 300_000 }, async () => {
-    const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" }, repos: ["posix"] });
-    await own.untilStreaming();
-    await own.stopAgent("SIGKILL");
-    const writers = new Writers(own.cluster, 2, new Map());
-    await sleep(2000);
-    expect(writers.commits).toEqual([]);
-    await own.startAgent();
-    await waitFor("a commit", 60_000, async () => (writers.commits.length > 0 ? true : null));
-    await writers.ended();
-  });
+  test.runIf(NIGHTLY)(
+    "a killed agent leaves commits waiting, and the next one goes on",
+    { timeout: 300_000 },
+    async () => {
+      const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" }, repos: ["posix"] });
+      await own.untilStreaming();
+      await own.stopAgent("SIGKILL");
+      const writers = new Writers(own.cluster, 2, new Map());
+      await sleep(2000);
+      expect(writers.commits).toEqual([]);
+      await own.startAgent();
+      await waitFor("a commit", 60_000, async () => (writers.commits.length > 0 ? true : null));
+      await writers.ended();
+    },
+  );
 
   // claim: docs/streaming.md: streamed WAL that vanishes from a repository is noticed before a later commit is
   //   confirmed, and sent again
@@ -290,37 +294,41 @@ describe("synchronous streaming", async () => {
     },
   );
 
-  test("a server's own synchronous standby stays required, and others' values stay", { timeout: 300_000 }, async () => {
-    const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" }, repos: ["posix"] });
-    await own.untilStreaming();
-    await own.stopAgent();
-    const standby = await own.cluster.createStandby();
-    try {
-      await own.cluster.alterSystem({ synchronous_standby_names: "standby" });
-      await own.startAgent();
+  test.runIf(NIGHTLY)(
+    "a server's own synchronous standby stays required, and others' values stay",
+    { timeout: 300_000 },
+    async () => {
+      const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" }, repos: ["posix"] });
       await own.untilStreaming();
-      expect(await names(own)).toBe("FIRST 2 (pgbackstop, standby)");
-      await own.cluster.sql("INSERT INTO commits VALUES (100, 1)");
-      await standby.stop("immediate");
-      let isDone = false;
-      const commit = own.cluster.sql("INSERT INTO commits VALUES (100, 2)").then(() => {
-        isDone = true;
-      });
-      await sleep(1500);
-      expect(isDone).toBe(false);
-      await standby.start();
-      await commit;
       await own.stopAgent();
-      await own.cluster.alterSystem({ synchronous_standby_names: "ANY 1 (standby, other)" });
-      await own.startAgent();
-      await waitFor("the refusal", 60_000, async () =>
-        own.agentLog().includes("does not require every listed standby") ? true : null,
-      );
-      expect(await names(own)).toBe("ANY 1 (standby, other)");
-    } finally {
-      await standby.remove();
-    }
-  });
+      const standby = await own.cluster.createStandby();
+      try {
+        await own.cluster.alterSystem({ synchronous_standby_names: "standby" });
+        await own.startAgent();
+        await own.untilStreaming();
+        expect(await names(own)).toBe("FIRST 2 (pgbackstop, standby)");
+        await own.cluster.sql("INSERT INTO commits VALUES (100, 1)");
+        await standby.stop("immediate");
+        let isDone = false;
+        const commit = own.cluster.sql("INSERT INTO commits VALUES (100, 2)").then(() => {
+          isDone = true;
+        });
+        await sleep(1500);
+        expect(isDone).toBe(false);
+        await standby.start();
+        await commit;
+        await own.stopAgent();
+        await own.cluster.alterSystem({ synchronous_standby_names: "ANY 1 (standby, other)" });
+        await own.startAgent();
+        await waitFor("the refusal", 60_000, async () =>
+          own.agentLog().includes("does not require every listed standby") ? true : null,
+        );
+        expect(await names(own)).toBe("ANY 1 (standby, other)");
+      } finally {
+        await standby.remove();
+      }
+    },
+  );
 
   test.runIf(NIGHTLY)(
     "remote_apply is refused, remote_write waits for the bucket too",

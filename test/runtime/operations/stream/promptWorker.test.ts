@@ -19,6 +19,7 @@ import { MemoryStorage } from "../../../harness/doubles/storages";
 import { fc } from "../../../harness/properties";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
 import { store } from "../archive";
+import { NIGHTLY } from "../../../../tools/parts/nightly";
 
 const SIZE = BigInt(WAL_SIZE_BYTES);
 const START = 5n * SIZE;
@@ -537,7 +538,7 @@ it("in any order of answers, failures and crashes a recovery gets every reported
       if (!isArchived(segmentOfLsn(1, last, WAL_SIZE_BYTES)))
         expect(await recoveredLength(last)).toBeGreaterThanOrEqual(Number(acknowledged - last));
     }),
-    { numRuns: 80 },
+    { numRuns: NIGHTLY ? 2000 : 40 },
   );
   expect(meaningful).toBeGreaterThan(25);
 });

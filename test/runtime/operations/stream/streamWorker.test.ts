@@ -23,6 +23,7 @@ import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
 import { store } from "../archive";
+import { NIGHTLY } from "../../../../tools/parts/nightly";
 
 const SIZE = BigInt(WAL_SIZE_BYTES);
 /** Start of the sixth segment. */
@@ -634,7 +635,7 @@ describe("a repository worker", () => {
           expect(beginningOf(await recovered(last), begin) ?? 0).toBeGreaterThanOrEqual(Number(acknowledged - begin));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: NIGHTLY ? 2000 : 30 },
     );
     expect(meaningful).toBeGreaterThan(20);
   });
