@@ -43,6 +43,7 @@ function configOf(
   { filesAtOnce, testTimeoutMs, pollPauseMs }: Tier,
   position: number,
 ): TestProjectInlineConfiguration {
+  const factor = NIGHTLY ? NIGHTLY_FACTOR : 1;
   return {
     plugins: [protoFiles],
     // Examples name the package; here its sources stand for it.
@@ -57,8 +58,8 @@ function configOf(
       setupFiles: "test/harness/endOfFile.ts",
       maxWorkers: filesAtOnce,
       sequence: { groupOrder: position },
-      testTimeout: NIGHTLY ? NIGHTLY_FACTOR * testTimeoutMs : testTimeoutMs,
-      hookTimeout: testTimeoutMs,
+      testTimeout: factor * testTimeoutMs,
+      hookTimeout: factor * testTimeoutMs,
       teardownTimeout: 60_000,
       // Where a test names none: vitest's second is less than a busy machine may need.
       expect: { poll: { timeout: 10_000, ...(pollPauseMs === undefined ? {} : { interval: pollPauseMs }) } },
