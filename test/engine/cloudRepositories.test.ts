@@ -18,6 +18,7 @@ import { S3CompatibleRepository } from "../../components/repositories/s3Compatib
 import { S3Repository } from "../../components/repositories/s3Repository";
 import type { S3RepositoryArgs } from "../../components/repositories/s3RepositoryArgs";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { failureOf } from "../harness/compare/engineTexts";
@@ -500,21 +501,24 @@ test("R2: an update creates bucket, rules and tokens for that bucket alone; a se
   expect((await up(await openR2())).changes).toEqual({ same: 7 });
 });
 
-test("R2: a refresh shows a rule that deletes, and an update removes it; new tokens come before the old ones go", async () => {
-  cloudflare.changeByHand(cloudflare.only(R2_LIFECYCLE), {
-    rules: [{ id: "tidy", enabled: true, deleteObjectsTransition: {} }],
-  });
-  const stack = await openR2();
-  const refreshed = await stack.refresh();
-  printed.push(refreshed.stdout);
-  expect(refreshed.summary.resourceChanges).toEqual({ same: 6, update: 1 });
-  expect((await up(stack)).changes).toEqual({ same: 6, update: 1 });
-  expect(textOf(cloudflare.only(R2_LIFECYCLE).inputs["rules"])).not.toContain("tidy");
-  const count = cloudflare.calls.length;
-  await up(await openR2({ ...R2, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }));
-  const order = [`create ${TOKEN}`, `create ${TOKEN}`, `delete ${TOKEN}`, `delete ${TOKEN}`];
-  expect(changesOf(cloudflare, count)).toEqual(order);
-});
+test.runIf(NIGHTLY)(
+  "R2: a refresh shows a rule that deletes, and an update removes it; new tokens come before the old ones go",
+  async () => {
+    cloudflare.changeByHand(cloudflare.only(R2_LIFECYCLE), {
+      rules: [{ id: "tidy", enabled: true, deleteObjectsTransition: {} }],
+    });
+    const stack = await openR2();
+    const refreshed = await stack.refresh();
+    printed.push(refreshed.stdout);
+    expect(refreshed.summary.resourceChanges).toEqual({ same: 6, update: 1 });
+    expect((await up(stack)).changes).toEqual({ same: 6, update: 1 });
+    expect(textOf(cloudflare.only(R2_LIFECYCLE).inputs["rules"])).not.toContain("tidy");
+    const count = cloudflare.calls.length;
+    await up(await openR2({ ...R2, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }));
+    const order = [`create ${TOKEN}`, `create ${TOKEN}`, `delete ${TOKEN}`, `delete ${TOKEN}`];
+    expect(changesOf(cloudflare, count)).toEqual(order);
+  },
+);
 
 test("R2: no permission id is guessed", async () => {
   cloudflare.plan("invoke", { type: GROUPS, message: "403 Forbidden: 9109 Unauthorized to access requested resource" });
@@ -524,7 +528,7 @@ test("R2: no permission id is guessed", async () => {
   expect(changesOf(cloudflare, 0).filter((call) => call === `create ${TOKEN}`)).toHaveLength(4);
 });
 
-test("R2: the bucket stays when everything else goes, and is adopted by import", async () => {
+test.runIf(NIGHTLY)("R2: the bucket stays when everything else goes, and is adopted by import", async () => {
   const args: R2RepositoryArgs = { ...R2, credentials: { create: {} } };
   const stack = await openR2(args, { protect: false });
   await up(stack);
@@ -593,7 +597,7 @@ test("a rename changes no user, token or key; without an alias it is refused wit
 });
 
 // claim: docs/keys.md: a rename of a…
-test("a renamed passphrase is refused before it exists, and the way back is free", async () => {
+test.runIf(NIGHTLY)("a renamed passphrase is refused before it exists, and the way back is free", async () => {
   const open = (keyName: string, path = "/orders", opts: pulumi.ComponentResourceOptions = {}): Promise<Stack> =>
     openStack(programFolder, "renamed-key", async () => {
       const key = new CipherPassphrase(keyName, {}, opts);

@@ -173,6 +173,7 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/engine"],
     queue: "wait",
     filesAtOnce: 3,
+    first: ["test/engine/cloudRepositories.test.ts", "test/engine/cnpg.test.ts"],
     quick: ["test/engine/root.test.ts"],
     nightly: {
       "test/engine/exampleProjects.test.ts":
