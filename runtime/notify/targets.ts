@@ -217,7 +217,7 @@ class Reader {
     return this.#fail(`${field === "" ? "" : `field '${field}' `}must be ${allowed}`);
   }
 
-  #fail(what: string, hint = "docs/monitoring.md has an example of each target."): BackupError {
+  #fail(what: string, hint = "docs/notifications.md has an example of each target."): BackupError {
     return fail("config", `notify file '${this.#fileName}' ${what}`, { path: this.#fileName, hint });
   }
 }

@@ -1,6 +1,6 @@
 /** The attack drill with keys of different rights, on buckets with and without versions and locks (versitygw). */
-// claim: docs/drills.md: an attack drill writes a whole stanza of its own, attacks every file and restores it as of
-//   before: a writer's attack is undone, a key that deletes versions fails it, locks and missing versions are told
+// claim: docs/drills-attack.md: an attack drill writes a whole stanza of its own, attacks every file and restores it as
+//   of before: a writer's attack is undone, a key that deletes versions fails it, locks and missing versions are told
 //   apart, and nothing outside its directory changes, also with two at once or killed at any write (versitygw, which
 //   has no lifecycle and no key rules of Backblaze)
 import { mkdtempSync, rmSync } from "node:fs";

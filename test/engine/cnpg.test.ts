@@ -483,8 +483,8 @@ function openMove(image: string, until: MigrationStage): Promise<Stack> {
   });
 }
 
-// claim: docs/migration.md: another image repeats the steps of the copy before the switch, and none afterwards (the
-//   provider is a double)
+// claim: docs/migration-program.md: another image repeats the steps of the copy before the switch, and none afterwards
+//   (the provider is a double)
 test("a migration accepts a corrected image until its applications use the target, and none afterwards", async () => {
   const jobs = (): string[] =>
     kubernetes

@@ -294,7 +294,7 @@ async function pgCtl(...args: readonly string[]): Promise<void> {
   );
 }
 
-// claim: docs/topology.md: the runbook of hosts…
+// claim: docs/runbook.md: the runbook of hosts…
 test.runIf(NIGHTLY)(
   "the runbook of this machine, command by command, ends with every row and fully readable repositories",
   async () => {

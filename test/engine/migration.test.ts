@@ -2,9 +2,9 @@
  * `Migration` on the real engine: updates move two databases from one PostgreSQL into that of a `PostgresHost`, stage
  * by stage. An obstacle, a tampered target and a drill that cannot run each fail the update. No step runs twice.
  */
-// claim: docs/migration.md: updates of the real engine move databases into a host: a preview shows each step, obstacles
-//   and differences fail the update, nothing runs twice, `mayRetireSource` requires a backup in each repository and a
-//   drill
+// claim: docs/migration-program.md: updates of the real engine move databases into a host: a preview shows each step,
+//   obstacles and differences fail the update, nothing runs twice, `mayRetireSource` requires a backup in each
+//   repository and a drill
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";

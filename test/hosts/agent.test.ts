@@ -224,7 +224,7 @@ describe("files and units on a host", async () => {
     await sql("CREATE TABLE ledger (id bigserial PRIMARY KEY, at timestamptz DEFAULT now())");
   });
 
-  // claim: docs/monitoring.md: targets get starts, ends…
+  // claim: docs/notifications.md: targets get starts, ends…
   test("the agent serves the metrics of both repositories at the configured address, and no file repeats them", async () => {
     const asked = `exec 3<>/dev/tcp/${METRICS.replace(":", "/")}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`;
     const text = await waitFor("the metrics of both", 180_000, async () => {
@@ -402,8 +402,8 @@ describe("files and units on a host", async () => {
     requests.map(({ body }) => (JSON.parse(body) as { event: string }).event);
   const failures = (): RecordedRequest[] => reported().filter((request) => eventsOf([request])[0] === "failure");
 
-  // claim: docs/monitoring.md: targets get starts, ends and failures of a host's units on request, in order, with the
-  //   run's id, from units that nothing waits for; the agent serves the metrics of both repositories
+  // claim: docs/notifications.md: targets get starts, ends and failures of a host's units on request, in order, with
+  //   the run's id, from units that nothing waits for; the agent serves the metrics of both repositories
   test("start and end of a run are notified, in this order and with one run id", async () => {
     const before = reported().length;
     await shell(`systemctl start ${VERIFY}`);
@@ -422,7 +422,7 @@ describe("files and units on a host", async () => {
 
   // claim: README.md: a failed unit notifies the targets of `notify`, signed, and a missing receiver does not affect it
   //   (through systemd's `OnFailure=`)
-  // claim: docs/monitoring.md: targets get starts, ends…
+  // claim: docs/notifications.md: targets get starts, ends…
   test("a failed unit is notified, with a signature; a missing receiver does not affect the unit", async () => {
     const failuresBefore = failures().length;
     const failed = await failVerify();
@@ -487,7 +487,7 @@ describe("files and units on a host", async () => {
     await shell(`ln -sfn ${folder} ${SECRETS}`);
   };
 
-  // claim: docs/streaming.md: with a limit, commits…
+  // claim: docs/synchronous.md: with a limit, commits…
   test.runIf(NIGHTLY)(
     "commits wait for the bucket, also after a boot, and with a limit no longer when the agent cannot start",
     async () => {
@@ -711,7 +711,7 @@ describe("files and units on a host", async () => {
     }
   };
 
-  // claim: docs/topology.md: the runbook of hosts, command by command
+  // claim: docs/runbook.md: the runbook of hosts, command by command
   test.each(RECOVERIES)("the runbook's scenario %s, command by command, ends with the promised data", async (id) => {
     await waitForArchive();
     const rows = await rowCount();
@@ -727,7 +727,7 @@ describe("files and units on a host", async () => {
     expect(await shell(`ls -d ${DATA}.before-recover-*`)).toContain(DATA);
   });
 
-  // claim: docs/topology.md: the runbook of hosts…
+  // claim: docs/runbook.md: the runbook of hosts…
   test.runIf(NIGHTLY)(
     "the runbook's scenario of a table: the commands that find prints restore it in place, and nothing else changes",
     async () => {
@@ -746,7 +746,7 @@ describe("files and units on a host", async () => {
     },
   );
 
-  // claim: docs/topology.md: the runbook of hosts…
+  // claim: docs/runbook.md: the runbook of hosts…
   test.runIf(NIGHTLY)(
     "the runbook's scenarios of a lost repository and of a failing archive end with fully readable repositories",
     async () => {
@@ -763,7 +763,7 @@ describe("files and units on a host", async () => {
     },
   );
 
-  // claim: docs/topology.md: a lost host is rebuilt on a new machine by its runbook's commands, with backups
+  // claim: docs/runbook.md: a lost host is rebuilt on a new machine by its runbook's commands, with backups
   test.runIf(NIGHTLY)(
     "the runbook's scenario of a lost host, command by command, ends with every row on a new machine that has backups",
     async () => {

@@ -251,7 +251,7 @@ describe("fire drills on a host", async () => {
     }
   };
 
-  // claim: docs/drills.md: one declaration for both…
+  // claim: docs/drills-elsewhere.md: one declaration for both…
   test("one update installs drills on both hosts, and the topology lists all of them", async () => {
     const alone = await (await open(false)).preview();
     expect(alone.stdout).toContain("PB140 drills.away.elsewhere");
@@ -415,8 +415,8 @@ describe("fire drills on a host", async () => {
     expect((await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=away"])).exitCode).toBe(32);
   });
 
-  // claim: docs/drills.md: `FireDrill` runs them on a host without any of production's files, with keys that only root
-  //   reads; a stopped drill leaves nothing
+  // claim: docs/drills-elsewhere.md: `FireDrill` runs them on a host without any of production's files, with keys that
+  //   only root reads; a stopped drill leaves nothing
   test("a host without production's files runs a drill with only the keys, and reports it", async () => {
     const { code, record, messages } = await drill("away", far);
     expect([code, record.failures, record.repo]).toEqual([0, [], 2]);
@@ -440,7 +440,7 @@ describe("fire drills on a host", async () => {
     await expectNowhere(far);
   });
 
-  // claim: docs/drills.md: `FireDrill` runs them on…
+  // claim: docs/drills-elsewhere.md: `FireDrill` runs them on…
   test("a stopped drill removes everything and counts as failed", async () => {
     const unit = unitOf("weekly");
     await host.runOk(["systemctl", "start", "--no-block", unit]);
@@ -526,8 +526,8 @@ describe("fire drills on a host", async () => {
     );
   });
 
-  // claim: docs/migration.md: with systemd, units are stopped and started, and journal, state and temporary files
-  //   contain no password
+  // claim: docs/migration-program.md: with systemd, units are stopped and started, and journal, state and temporary
+  //   files contain no password
   test("a migration moves a database into it with its own launcher, and stops and starts the units that use it", async ({
     skip,
   }) => {

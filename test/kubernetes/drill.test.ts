@@ -4,7 +4,7 @@
  * drill, and planted faults are detected.
  */
 // claim: docs/security.md: a bucket with versions…
-// claim: docs/drills.md: an attack drill writes…
+// claim: docs/drills-attack.md: an attack drill writes…
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -228,10 +228,10 @@ describe("drills of a cluster", async () => {
       /^accepted (\S+)$/m.exec(readFileSync(join(lab.logFolder, "pods", "default_stopwatch_main.log"), "utf8"))?.[1],
     ) * 1000;
 
-  // claim: docs/monitoring.md, docs/kubernetes/drills.md: scheduled Jobs of clusters report start, end, failure and
+  // claim: docs/notifications.md, docs/kubernetes/drills.md: scheduled Jobs of clusters report start, end, failure and
   //   drill to the targets of a mounted Secret, and never fail because of it
-  // claim: docs/drills.md, docs/kubernetes/drills.md: on CloudNativePG a drill's RTO and RPO agree with an external
-  //   stopwatch; it ignores later WAL, archives nowhere and leaves nothing (the kubelet is a double)
+  // claim: docs/kubernetes/drills.md: on CloudNativePG a drill's RTO and RPO agree with an external stopwatch; it
+  //   ignores later WAL, archives nowhere and leaves nothing (the kubelet is a double)
   test("a healthy one measures the same RTO and RPO as an external stopwatch, and leaves nothing", async () => {
     expect((await stack.firstBackup("orders")).error).toBeUndefined();
     const lastBeatS = await beat();
@@ -371,9 +371,9 @@ describe("drills of a cluster", async () => {
       expect([args, await may(...args)]).toEqual([args, false]);
   });
 
-  // claim: docs/monitoring.md: scheduled Jobs of clusters…
+  // claim: docs/notifications.md: scheduled Jobs of clusters…
   // claim: docs/drills.md: a drill can be…
-  // claim: docs/drills.md: the same faults are…
+  // claim: docs/kubernetes/drills.md: the same faults are…
   test("one that costs more than allowed does not start", async () => {
     const lines = documentedLines("small", "small-1");
     const output = await lab.shell(lines.join("\n"), { timeoutMs: JOB_MS });
@@ -399,7 +399,7 @@ describe("drills of a cluster", async () => {
     expect(pings).toEqual([]);
   });
 
-  // claim: docs/drills.md, docs/kubernetes/drills.md: a drill that is stopped or killed removes its throw-away Cluster
+  // claim: docs/kubernetes/drills.md: a drill that is stopped or killed removes its throw-away Cluster
   test("one that is stopped removes its throw-away Cluster", async () => {
     await startJob("turns", "turns-1");
     await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
@@ -407,7 +407,7 @@ describe("drills of a cluster", async () => {
     await expect.poll(() => leftOf("orders-drill-turns"), { timeout: 120_000 }).toEqual([]);
   });
 
-  // claim: docs/drills.md: a drill that is stopped or…
+  // claim: docs/kubernetes/drills.md: a drill that is stopped or…
   test.runIf(NIGHTLY)("one that is killed starts again, after removing the leftovers", async () => {
     await startJob("turns", "turns-2");
     const left = await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
@@ -421,7 +421,7 @@ describe("drills of a cluster", async () => {
     expect(await leftOf("orders-drill-turns")).toEqual([]);
   });
 
-  // claim: docs/drills.md: the same faults are detected there
+  // claim: docs/kubernetes/drills.md: the same faults are detected there
   test.runIf(NIGHTLY)(
     "a missing segment, an index that lacks rows, a failing assertion and an old backup are detected in one",
     async () => {
@@ -450,7 +450,7 @@ describe("drills of a cluster", async () => {
     },
   );
 
-  // claim: docs/drills.md: the same faults are…
+  // claim: docs/kubernetes/drills.md: the same faults are…
   test.runIf(NIGHTLY)("a corrupted block in a file of the repository ends the restore", async () => {
     const folder = join(stack.second.bucketPath, "orders", "backup");
     const large = readdirSync(folder, { recursive: true, encoding: "utf8" })
@@ -512,7 +512,7 @@ describe("drills of a cluster", async () => {
     },
   );
 
-  // claim: docs/drills.md: the same faults are…
+  // claim: docs/kubernetes/drills.md: the same faults are…
   test.runIf(NIGHTLY)("a wrong passphrase, and a repository that is readable and empty", async () => {
     const secret = (await lab.kubectl.list("secrets", "default")).find(
       (each) => atob((each as { data?: Record<string, string> }).data?.["ENCRYPTION_PASS"] ?? "") === PASSPHRASE,

@@ -6,9 +6,9 @@
  * The engine is a **double**: it applies the declared objects one after the other, and recreates a failed Job as the
  * Kubernetes provider does with `pulumi.com/replaceUnready`. test/engine/migration.test.ts runs the real engine.
  */
-// claim: docs/migration.md: Jobs move databases into a cluster; a Deployment is stopped, redirected by its Secret and
-//   started; a difference fails its step; the return (the operator, PostgreSQL and the API server are real; the
-//   engine's order of steps is simulated)
+// claim: docs/migration-program.md: Jobs move databases into a cluster; a Deployment is stopped, redirected by its
+//   Secret and started; a difference fails its step; the return (the operator, PostgreSQL and the API server are real;
+//   the engine's order of steps is simulated)
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { Migration } from "../../components/migration/migration";
@@ -229,7 +229,7 @@ describe("a migration into a cluster", async () => {
     expect(await web()).toEqual({ replicas: 2, pods: 2 });
   });
 
-  // claim: docs/migration.md: CronJobs are suspended, running…
+  // claim: docs/migration-program.md: CronJobs are suspended, running…
   test("the application is stopped, databases are copied, and tampering fails the comparison until it is repaired", async () => {
     expect(await up("copy", "move-copy")).toEqual(["move-stop-workloads", "move-copy"]);
     expect([await web(), await isSuspended()]).toEqual([{ replicas: 0, pods: 0 }, true]);

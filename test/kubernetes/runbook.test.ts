@@ -6,7 +6,7 @@
  *
  * Without the nightly form: a failover, a dropped table and a lost cluster.
  */
-// claim: docs/topology.md: the runbook of a cluster, command by command; `pulumi` is a double that applies what the
+// claim: docs/runbook.md: the runbook of a cluster, command by command; `pulumi` is a double that applies what the
 //   components declare (a failover, a dropped table and a lost cluster; the other scenarios in the nightly form)
 import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -405,7 +405,7 @@ describe("the runbook of a cluster", async () => {
     await archived();
   });
 
-  // claim: docs/topology.md: the runbook of a…
+  // claim: docs/runbook.md: the runbook of a…
   test.runIf(NIGHTLY)(
     "a lost passphrase: a new repository replaces that one, has a full backup, and is fully readable",
     async () => {

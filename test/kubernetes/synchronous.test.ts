@@ -5,7 +5,7 @@
  * and no change of primary waits for itself. `archive_timeout` is an hour and the interval a minute, so what a restore
  * has of the last minute was waited for.
  */
-// claim: docs/streaming.md: a cluster with `synchronous`, lost with its volumes, comes back with every acknowledged
+// claim: docs/synchronous.md: a cluster with `synchronous`, lost with its volumes, comes back with every acknowledged
 //   commit; a new and a restored one start with it; a repository that is down makes commits wait, a failover loses
 //   none, a switchover ends
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

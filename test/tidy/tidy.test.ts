@@ -29,6 +29,13 @@ import { checkPhrases, checkRetiredNames, checkWidth, retiredWords } from "./wor
 
 /** Longer functions with their length. No entry may grow; each should go. */
 const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
+/** Longer pages, each with the reason. */
+const LONG_PAGES: Readonly<Record<string, string>> = {
+  "docs/architecture.md": "one map of the house, searched by the name of a part",
+  "docs/internals/concurrency.md": "one set of rules, which refer to each other",
+  "docs/internals/repository-format.md": "a specification, which the code cites by section",
+  "docs/troubleshooting.md": "`pgbackstop explain` prints one entry of it",
+};
 /** Generated lists of modules and versions, and of tests, which only a release updates. */
 const GENERATED = new Set(["package-lock.json", "tools/go.mod", "tools/go.sum", "docs/internals/claims.md"]);
 
@@ -145,9 +152,13 @@ describe("every document", () => {
     expect(documents.flatMap((file) => checkDocument(file, read))).toEqual([]);
   });
 
-  test("answers one question on each page about hosts and clusters", () => {
-    const long = documents.filter(({ path, text }) => /^docs\/(hosts|kubernetes)\b/.test(path) && linesOf(text) > 200);
+  test("answers one question on each page", () => {
+    const long = documents.filter(
+      ({ path, text }) => /^docs\/(?!reference\/)/.test(path) && linesOf(text) > 200 && !(path in LONG_PAGES),
+    );
     expect(long.map(({ path, text }) => `${path}: ${linesOf(text)} lines, the limit is 200`)).toEqual([]);
+    const short = documents.filter(({ path, text }) => path in LONG_PAGES && linesOf(text) <= 200);
+    expect(short.map(({ path }) => path)).toEqual([]);
   });
 
   test("places functions in files that have them", () => {

@@ -6,9 +6,10 @@ import { parseTargets } from "../../runtime/notify/targets";
 import { projectFolder } from "../../tools/parts/cache";
 
 const text = readFileSync(join(projectFolder(), "docs", "monitoring.md"), "utf8");
+const notifications = readFileSync(join(projectFolder(), "docs", "notifications.md"), "utf8");
 const reference = readFileSync(join(projectFolder(), "docs", "reference", "metrics.md"), "utf8");
 
-// claim: docs/monitoring.md: the metrics, their labels and the file of targets are those of the program
+// claim: docs/monitoring.md: the metrics and their labels are those of the program
 test("describes every metric of ours, and no other", () => {
   const own = DEFINITIONS.map(({ name }) => name).filter((name) => name.startsWith("pgbackstop_"));
   const reported = (page: string): Set<string> =>
@@ -17,7 +18,7 @@ test("describes every metric of ours, and no other", () => {
   expect([...reported(text)].filter((name) => !own.includes(name))).toEqual([]);
 });
 
-// claim: docs/monitoring.md: the metrics, their labels…
+// claim: docs/monitoring.md: the metrics and their…
 test("the labels of its table are those of the metrics", () => {
   const rows = reference.split("\n").filter((line) => line.startsWith("| `pgbackstop_"));
   for (const row of rows) {
@@ -33,9 +34,9 @@ test("the labels of its table are those of the metrics", () => {
   expect(rows.length).toBeGreaterThan(20);
 });
 
-// claim: docs/monitoring.md: the metrics, their labels…
+// claim: docs/notifications.md: the file of targets is the program's
 test("its targets file is valid", () => {
-  const json = /```json\n([\s\S]*?)```/.exec(text)?.[1] ?? "";
+  const json = /```json\n([\s\S]*?)```/.exec(notifications)?.[1] ?? "";
   expect(parseTargets(json, "notify.json").map(({ type }) => type)).toEqual([
     "healthchecks",
     "slack",

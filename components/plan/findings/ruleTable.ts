@@ -655,7 +655,7 @@ export const RULES = {
     "note",
     "commits that wait for repositories",
     "no acknowledged commit is lost with the host or cluster; each one takes an upload longer",
-    "see docs/streaming.md for what to expect; leave `synchronous` out to lose seconds instead",
+    "see docs/synchronous.md for what to expect; omit `synchronous` to lose seconds instead",
   ),
   PB152: rule("warning", "no synchronous standby", "a failover can lose commits", "set `streaming.standbys`"),
   PB160: rule(

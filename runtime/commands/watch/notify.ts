@@ -104,7 +104,7 @@ async function loadTargets(host: Invocation & MachineAccess): Promise<readonly N
   }
   const targets = await findTargets(host);
   if (targets === null)
-    throw fail("fileMissing", `missing notify file '${path}'`, { path, hint: "docs/monitoring.md has an example." });
+    throw fail("fileMissing", `missing notify file '${path}'`, { path, hint: "docs/notifications.md has an example." });
   return targets;
 }
 

@@ -52,7 +52,7 @@ test("the database passes on its drills elsewhere, and its schedules' limit for 
   expect(printed.drillChecks).toEqual({ backupAgeHours: 5, assertions: [] });
 });
 
-// claim: docs/drills.md: one declaration for both hosts, and a warning if no host runs the drill
+// claim: docs/drills-elsewhere.md: one declaration for both hosts, and a warning if no host runs the drill
 test("a duplicate or missing declaration is refused by its name", () => {
   expect(reasonOf({})).toMatch(/FireDrill drills: it drills nothing: give a database's drilled in of/);
   expect(reasonOf({ drills: {} })).toMatch(/it drills nothing/);

@@ -33,7 +33,7 @@ function ran(text: string, more: Partial<Reported> = {}): { code: number | null;
   return { code: status, stdout, stderr };
 }
 
-// claim: docs/migration.md: a step on a host reads passwords from private temporary files, and fails with the
+// claim: docs/migration-program.md: a step on a host reads passwords from private temporary files, and fails with the
 //   differences
 test("files belong to their account alone, have the given content, and are removed afterwards", () => {
   const script = `printf '%s|%s|%s %s|' "$1" "$2" "$(stat -c %a "$2")" "$(stat -c %a "$2/from-password")"; cat "$2/from-password"`;
@@ -49,7 +49,7 @@ test("files belong to their account alone, have the given content, and are remov
   expect(existsSync(directory)).toBe(false);
 });
 
-// claim: docs/migration.md: a step on a…
+// claim: docs/migration-program.md: a step on a…
 test("a failing step shows what it said beside the report, keeps the report back, and leaves no file either", () => {
   const ended = ran(`echo "$2" > ${folder}/where; echo 'shop: table t: 2 rows, 1 row' >&2; echo '{}'; exit 58`);
   expect(ended).toEqual({

@@ -102,8 +102,8 @@ describe("into a cluster", () => {
     expect(mayGo).toBe(false);
   });
 
-  // claim: docs/migration.md: `Migration` declares each stage as ordered steps, with rights to named objects only, and
-  //   secrets only in Secrets and files
+  // claim: docs/migration-program.md: `Migration` declares each stage as ordered steps, with rights to named objects
+  //   only, and secrets only in Secrets and files
   test("all stages are Jobs and a Backup in order, and outputs have the answers", async () => {
     const { mayGo, report } = await declare(args({ until: MigrationStage.Retire }));
     const order = [
@@ -122,7 +122,7 @@ describe("into a cluster", () => {
     expect(report).toBe(REPORTS["verify"]);
   });
 
-  // claim: docs/migration.md: `Migration` declares each stage…
+  // claim: docs/migration-program.md: `Migration` declares each stage…
   test("a secret is in Secrets, and nowhere else", async () => {
     await declare(args({ until: MigrationStage.Retire }));
     const others = declared.filter(({ inputs }) => inputs["kind"] !== "Secret");
@@ -132,7 +132,7 @@ describe("into a cluster", () => {
     expect(JSON.stringify(secrets)).toContain(SECRET);
   });
 
-  // claim: docs/migration.md: `Migration` declares each stage…
+  // claim: docs/migration-program.md: `Migration` declares each stage…
   test("rights are limited to named objects", async () => {
     await declare(args({ until: MigrationStage.Copy }));
     const rules = Object.fromEntries(ofKind("Role").map(({ inputs }) => [inputs.metadata?.namespace, inputs["rules"]]));

@@ -221,7 +221,7 @@ describe(TITLE, async () => {
     expect((await bed.oursOk(["metrics"])).stdout).toMatch(/^pgbackstop_attack_drill_ok\{.*\} 1$/m);
   });
 
-  // claim: docs/drills.md: the runbook's scenario of a stolen key, command by command
+  // claim: docs/drills-attack.md: the runbook's scenario of a stolen key, command by command
   test.runIf(NIGHTLY)(
     "the runbook's scenario, command by command, recovers a lost database and ends with a clean copy",
     async () => {

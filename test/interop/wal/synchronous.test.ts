@@ -3,7 +3,7 @@
  *
  * `npm run bench -- rpo` kills hundreds of times with the same parts. `PGBACKSTOP_SEED` repeats a run.
  */
-// claim: docs/streaming.md: commits wait for the bucket; with a limit they wait no longer, and again when it is back;
+// claim: docs/synchronous.md: commits wait for the bucket; with a limit they wait no longer, and again when it is back;
 //   others' standbys stay required; `remote_apply` is refused
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -64,8 +64,8 @@ describe("synchronous streaming", async () => {
     lab = null;
   });
 
-  // claim: docs/streaming.md: with `synchronous` no acknowledged commit is missing from a restore, whatever is killed:
-  //   host, agent, server, bucket, network (300 kills and none lost: `npm run bench -- rpo`)
+  // claim: docs/synchronous.md: with `synchronous` no acknowledged commit is missing from a restore, whatever is
+  //   killed: host, agent, server, bucket, network (300 kills and none lost: `npm run bench -- rpo`)
   test.each(atNight("any", "all"))(
     `hosts, receivers, servers, buckets and networks die ${KILLS} times: no acknowledged commit is lost ("%s")`,
     { timeout: 900_000 },
@@ -125,7 +125,7 @@ describe("synchronous streaming", async () => {
     },
   );
 
-  // claim: docs/streaming.md: streamed WAL that vanishes from a repository is noticed before a later commit is
+  // claim: docs/synchronous.md: streamed WAL that vanishes from a repository is noticed before a later commit is
   //   confirmed, and sent again
   test("streamed WAL that vanishes is sent again before a later commit is confirmed", {
     timeout: 300_000,
@@ -165,9 +165,9 @@ describe("synchronous streaming", async () => {
     },
   );
 
-  // claim: docs/streaming.md: with a limit, commits stop waiting when no agent can start, the next agent lets them wait
-  //   again, and a living one decides itself (on a booted host without its keys, after a boot, and with two processes
-  //   at once)
+  // claim: docs/synchronous.md: with a limit, commits stop waiting when no agent can start, the next agent lets them
+  //   wait again, and a living one decides itself (on a booted host without its keys, after a boot, and with two
+  //   processes at once)
   test.runIf(NIGHTLY)(
     "with a limit, the host's unit ends the wait when no agent runs, and the next agent begins it again",
     {
@@ -208,7 +208,7 @@ describe("synchronous streaming", async () => {
     },
   );
 
-  // claim: docs/streaming.md: two agents of one server, killed and asleep in turn, confirm nothing that a restore
+  // claim: docs/synchronous.md: two agents of one server, killed and asleep in turn, confirm nothing that a restore
   //   lacks; a replaced primary that still runs loses nothing along its own timeline
   test.runIf(NIGHTLY)(
     "two agents of one server, killed and asleep in turn, confirm nothing that a restore lacks",
@@ -255,7 +255,7 @@ describe("synchronous streaming", async () => {
     },
   );
 
-  // claim: docs/streaming.md: two agents of one…
+  // claim: docs/synchronous.md: two agents of one…
   test.runIf(NIGHTLY)(
     "an old primary that still runs beside the promoted one: each timeline has every commit that was acknowledged on it",
     {

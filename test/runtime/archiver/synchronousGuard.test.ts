@@ -1,5 +1,5 @@
 /** The guard on a clock that is advanced by hand, with a server that has nothing but settings. */
-// claim: docs/streaming.md: commits wait for the…
+// claim: docs/synchronous.md: commits wait for the…
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { type GuardOptions, SynchronousGuard } from "../../../runtime/archiver/synchronousGuard";
@@ -231,7 +231,7 @@ it("somebody's change of the setting is reported, and never undone", async () =>
 });
 
 describe("beside the unit that degrades while no agent answers", () => {
-  // claim: docs/streaming.md: with a limit, commits…
+  // claim: docs/synchronous.md: with a limit, commits…
   it("an agent that slept sets the name again, as after a start", async () => {
     const guard = guarded(5000);
     guard.moved(100n, 100n);
@@ -243,7 +243,7 @@ describe("beside the unit that degrades while no agent answers", () => {
     expect(guard.error).toBeNull();
   });
 
-  // claim: docs/streaming.md: with a limit, commits…
+  // claim: docs/synchronous.md: with a limit, commits…
   it("a starting agent whose first write met the unit's sets the name again", async () => {
     server.altered = "pgbackstop";
     const guard = guarded(5000);
@@ -282,7 +282,7 @@ describe("a guard of a setting that others own", () => {
     return guard;
   };
 
-  // claim: docs/streaming.md: a sidecar changes no setting, and reports whether commits wait and for how long
+  // claim: docs/synchronous.md: a sidecar changes no setting, and reports whether commits wait and for how long
   it("reports whether commits wait, and changes nothing, whatever happens", async () => {
     const guard = observing();
     await clock.advance(60_000);

@@ -289,7 +289,7 @@ describe("email", () => {
     expect(text).toContain("datenbänke-im-östlichen-rechenzentrum-hinter-den-sieben-bergen");
   });
 
-  // claim: docs/monitoring.md: a password is never sent unencrypted, even with an attacker on the route
+  // claim: docs/notifications.md: a password is never sent unencrypted, even with an attacker on the route
   test("a server without STARTTLS never sees the password", async () => {
     const server = await startSmtpServer({ security: "none", auth: "PLAIN" });
     const target = { type: "email", host: "127.0.0.1", port: server.port, from: "a@b", to: ["c@d"], ...LOGIN };
@@ -299,7 +299,7 @@ describe("email", () => {
     expect(server.commands).toEqual(["EHLO"]);
   });
 
-  // claim: docs/monitoring.md: a password is never…
+  // claim: docs/notifications.md: a password is never…
   test("bytes after the reply to STARTTLS end the connection", async () => {
     const { error, letters } = await mail(
       { security: "starttls", behindStartTls: "250-injected\r\n250 AUTH PLAIN\r\n" },
@@ -309,7 +309,7 @@ describe("email", () => {
     expect(letters).toHaveLength(0);
   });
 
-  // claim: docs/monitoring.md: a password is never…
+  // claim: docs/notifications.md: a password is never…
   test("another authority's certificate is refused before the password is sent", async () => {
     const { commands, error } = await mail(
       { security: "starttls", auth: "PLAIN" },

@@ -2,8 +2,8 @@
  * `postgresql.synchronous` of a cluster whose commits wait for repositories, judged by what PostgreSQL then waits for:
  * the operator's list of names and PostgreSQL's rule are written down here again.
  */
-// claim: docs/streaming.md: no matter who is connected, a cluster's commit waits for the receiver and for every standby
-//   that the user's setting requires; what one setting cannot say is refused
+// claim: docs/synchronous.md: no matter who is connected, a cluster's commit waits for the receiver and for every
+//   standby that the user's setting requires; what one setting cannot say is refused
 import { expect, test } from "vitest";
 import { synchronousField } from "../../../../components/plan/cluster/synchronousStandbys";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";

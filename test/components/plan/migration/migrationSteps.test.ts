@@ -1,5 +1,5 @@
 /** The steps of a migration: each stage's steps, their command lines, and refusals before any server is contacted. */
-// claim: docs/migration.md: `Migration` declares each stage…
+// claim: docs/migration-program.md: `Migration` declares each stage…
 import { describe, expect, test } from "vitest";
 import {
   type MigrationSettings,

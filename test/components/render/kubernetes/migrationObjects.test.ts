@@ -63,7 +63,7 @@ const read = (argv: readonly string[]) =>
     listDirectory: () => [],
   });
 
-// claim: docs/migration.md: in Kubernetes `node` and…
+// claim: docs/migration-program.md: in Kubernetes `node` and…
 test("the program reads the arguments of every container", () => {
   const [, step] = copyPod().initContainers ?? [];
   const { config, warnings } = read(["--bin-path=/usr/lib/postgresql/18/bin", ...(step?.args ?? []), ...COPY_ARGS]);
@@ -136,7 +136,8 @@ test("every container mounts existing volumes, and every volume is mounted", () 
   ).not.toContain("servers");
 });
 
-// claim: docs/migration.md: in Kubernetes `node` and `pg_dump` are combined, and the program reads its arguments
+// claim: docs/migration-program.md: in Kubernetes `node` and `pg_dump` are combined, and the program reads its
+//   arguments
 test("the containers' shells combine program and node, keep answer and exit code, and forward termination", async () => {
   const folder = mkdtempSync(join(tmpdir(), "pgbk-"));
   try {

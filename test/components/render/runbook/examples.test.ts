@@ -4,7 +4,7 @@
  * (test/kubernetes/runbook.test.ts, test/kubernetes/barman.test.ts). This file proves that the commands are the same. A
  * shell and the compiler parse the remaining ones.
  */
-// claim: docs/topology.md: the runbook of each example: parsed by a shell and the compiler, with the same commands as
+// claim: docs/runbook.md: the runbook of each example: parsed by a shell and the compiler, with the same commands as
 //   the ones that tests run
 import { spawnSync } from "node:child_process";
 import * as pulumi from "@pulumi/pulumi";

@@ -1,5 +1,5 @@
 /** Runbooks: links have targets, each repository has commands, topology values stay text, no secret is needed. */
-// claim: docs/topology.md: the runbook: scenarios, commands, links, roles, no markup from names
+// claim: docs/runbook.md: the runbook: scenarios, commands, links, roles, no markup from names
 import { createHash } from "node:crypto";
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
@@ -27,7 +27,7 @@ describe("an existing runbook", () => {
   const other = bookOf(topology({ dataDirectory: "/srv/another" }));
   const orders = bookOf(topology({}, "orders"));
 
-  // claim: docs/topology.md: `--check` detects a stale runbook
+  // claim: docs/runbook.md: `--check` detects a stale runbook
   test.each([
     ["Markdown", renderRunbook],
     ["HTML", renderRunbookPage],
@@ -296,7 +296,7 @@ describe("a runbook", () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  // claim: docs/topology.md: the runbook: measurements have…
+  // claim: docs/runbook.md: the runbook: measurements have…
   test("has another state after any change of the topology", () => {
     expect(bookOf(topology()).state).toMatch(/^[0-9a-f]{12}$/);
     expect(bookOf(topology()).state).toBe(bookOf(topology()).state);
@@ -349,7 +349,7 @@ describe("drills' measurements", () => {
     expect(rtoOf("moment")).toBe("45 min (declared: 1 h)");
   });
 
-  // claim: docs/topology.md: the runbook: measurements have their time, and are never made up; its state changes with
+  // claim: docs/runbook.md: the runbook: measurements have their time, and are never made up; its state changes with
   //   the topology
   test("are shown with their time, beside the objectives; with the location of the newest figures", () => {
     const drill = {
@@ -376,7 +376,7 @@ describe("drills' measurements", () => {
     expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)).toContain("passed 2026-11-18 05:04 UTC");
   });
 
-  // claim: docs/topology.md: the runbook: measurements have…
+  // claim: docs/runbook.md: the runbook: measurements have…
   test("are not made up without data", () => {
     const text = renderRunbook([bookOf(topology())], DEFAULT_PEOPLE, ORIGIN);
     expect(text).toContain("No figures were given.");

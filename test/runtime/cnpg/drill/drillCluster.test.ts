@@ -102,7 +102,8 @@ describe("the throw-away Cluster of a drill", () => {
     expect(at(spec, "postgresql", "extensions")).toEqual([{ name: "vector" }]);
   });
 
-  // claim: docs/drills.md: the throw-away Cluster starts no background work (the manifest; no such extension ran)
+  // claim: docs/kubernetes/drills.md: the throw-away Cluster starts no background work (the manifest; no such extension
+  //   ran)
   test("starts no worker, no scheduler and no replication", () => {
     const postgresql = {
       shared_preload_libraries: ["pg_stat_statements", "pg_cron", "$libdir/pg_net", "timescaledb"],

@@ -96,7 +96,7 @@ test("an error is reported and thrown again", async () => {
   expect(hooks().map(({ event }) => event)).toEqual(["start", "failure"]);
 });
 
-// claim: docs/monitoring.md: scheduled Jobs of clusters…
+// claim: docs/notifications.md: scheduled Jobs of clusters…
 test("an unreachable target, and a missing or invalid Secret, make nothing fail", async () => {
   web.planned.push(...Array.from({ length: 8 }, () => ({ status: 403 })));
   expect(await run(async () => ({ code: 0 }))).toBe(0);

@@ -192,8 +192,8 @@ describe("workloads", () => {
     expect(replicas()).toEqual([3, 0]);
   });
 
-  // claim: docs/migration.md: replicas and old values are recorded before a change, and restored even after a kill
-  //   (simulated: an HTTPS server that keeps objects as the API server does)
+  // claim: docs/migration-program.md: replicas and old values are recorded before a change, and restored even after a
+  //   kill (simulated: an HTTPS server that keeps objects as the API server does)
   test("a stop that is killed anywhere and run again remembers the first state", async () => {
     for (const location of [
       "PATCH /apis/apps/v1/namespaces/shop/deployments/web/scale",
@@ -237,8 +237,8 @@ describe("CronJobs", () => {
     status: ended ? { conditions: [{ type: "Complete", status: "True" }] } : { active: 1 },
   });
 
-  // claim: docs/migration.md: CronJobs are suspended, running Jobs finish first, and the CronJobs resume as before (a
-  //   real CronJob)
+  // claim: docs/migration-program.md: CronJobs are suspended, running Jobs finish first, and the CronJobs resume as
+  //   before (a real CronJob)
   test("are suspended, and resumed as before", async () => {
     await run(["stop"]);
     expect(suspended()).toEqual([true, true]);
@@ -247,7 +247,7 @@ describe("CronJobs", () => {
     expect(suspended()).toEqual([false, true]);
   });
 
-  // claim: docs/migration.md: CronJobs are suspended, running…
+  // claim: docs/migration-program.md: CronJobs are suspended, running…
   test("are awaited until their runs have ended, including a new one; other runs are ignored", async () => {
     const other = runOf("another one", false);
     runs = [[other], [runOf("nightly", false), other], [runOf("nightly", true), other]];
@@ -270,7 +270,7 @@ describe("Secrets", () => {
     expect(database()).toEqual({ host: "old", other: "stays" });
   });
 
-  // claim: docs/migration.md: replicas and old values…
+  // claim: docs/migration-program.md: replicas and old values…
   test("the old value is recorded before the new one is written", async () => {
     dies = "PATCH /api/v1/namespaces/shop/secrets/database";
     await expect(run(["repoint"])).rejects.toThrow(/killed/);

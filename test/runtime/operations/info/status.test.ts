@@ -226,7 +226,7 @@ describe("the screen", () => {
     expect(await textOf(overdue)).toMatch(/^demo: 1 of 2 repositories needs attention, WAL waits for too long\n/);
   });
 
-  // claim: docs/topology.md: `status` shows other machines' drills
+  // claim: docs/runbook.md: `status` shows other machines' drills
   test("knows other machines' drills, and the last measured RPO", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const drill = (no: number, more: object): DrillRecord => ({

@@ -267,7 +267,7 @@ describe("a prompt repository", () => {
     await sailing.crash();
   });
 
-  // claim: docs/streaming.md: a promoted server's positions count once what its former primary left behind is stored
+  // claim: docs/synchronous.md: a promoted server's positions count once what its former primary left behind is stored
   it("reports nothing as stored before the former primary's WAL is, which a promoted server's history reveals", async () => {
     const history = "00000001.history";
     const before = segmentOfLsn(1, START - SIZE, WAL_SIZE_BYTES);
@@ -364,7 +364,7 @@ describe("what vanishes from the repository", () => {
   /** Longer than a proof lasts. */
   const afterProof = async (): Promise<void> => held.advance(11_000);
 
-  // claim: docs/streaming.md: streamed WAL that vanishes…
+  // claim: docs/synchronous.md: streamed WAL that vanishes…
   it.each([[[0]], [[1, 2]], [[3]], [[0, 1, 2, 3]]])(
     "chunks %j are sent again before a later commit is confirmed",
     async (lost) => {
@@ -411,7 +411,7 @@ describe("what vanishes from the repository", () => {
     await sailing.crash();
   });
 
-  // claim: docs/streaming.md: streamed WAL that vanishes…
+  // claim: docs/synchronous.md: streamed WAL that vanishes…
   it("an archived segment lets no later commit be confirmed until it is there again", async () => {
     const recorded: string[] = [];
     const sailing = await sailConfirmed({ recordLost: (walName) => void recorded.push(walName) });
@@ -468,7 +468,7 @@ describe("what vanishes from the repository", () => {
     await sailing.crash();
   });
 
-  // claim: docs/streaming.md: streamed WAL that vanishes…
+  // claim: docs/synchronous.md: streamed WAL that vanishes…
   it("costs at most one listing in five seconds, and none while nothing is written", async () => {
     let listings = 0;
     const list = storage.list.bind(storage);
@@ -490,8 +490,8 @@ describe("what vanishes from the repository", () => {
   });
 });
 
-// claim: docs/streaming.md: a position is confirmed only when a recovery reaches it, in any order of answers, failures
-//   and crashes
+// claim: docs/synchronous.md: a position is confirmed only when a recovery reaches it, in any order of answers,
+//   failures and crashes
 it("in any order of answers, failures and crashes a recovery gets every reported byte", {
   timeout: 120_000,
 }, async () => {

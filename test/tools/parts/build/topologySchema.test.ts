@@ -30,7 +30,7 @@ const compared = validator("topology-diff.schema.json");
 const errorsOf = (validate: ValidateFunction, text: string): unknown =>
   validate(JSON.parse(text)) ? [] : validate.errors;
 
-// claim: docs/topology.md: the JSON schemas fit every document
+// claim: docs/topology-document.md: the JSON schemas fit every document
 test("any topology fits, with unknown parts too", () => {
   fc.assert(
     fc.property(anyTopology, fc.constantFrom("location", "keepDays", "cron", "perMonth"), (one, leaf) => {
@@ -47,7 +47,7 @@ test("any topology fits, with unknown parts too", () => {
   );
 });
 
-// claim: docs/topology.md: the JSON schemas fit…
+// claim: docs/topology-document.md: the JSON schemas fit…
 test("any comparison fits, and so does a failed one", () => {
   fc.assert(
     fc.property(anyTopology, anyTopology, (before, after) => {
