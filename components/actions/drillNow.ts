@@ -25,7 +25,7 @@ export interface DrillNowArgs {
   from?: pulumi.Input<string>;
   /** Which backup is restored. @default "newest" */
   pick?: pulumi.Input<DrillPick>;
-  /** How much is checked. If omitted, that of `drill`, else "thorough". */
+  /** Checks of the drill. If omitted, those of `drill`, else "thorough". */
   level?: pulumi.Input<DrillLevel>;
   /** Directory of PostgreSQL's programs on the host, if it is not where its version installs them. */
   binDirectory?: pulumi.Input<string>;

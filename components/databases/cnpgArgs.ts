@@ -308,8 +308,8 @@ export interface ClusterBackupArgs {
   /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;
   /**
-   * Two ValidatingAdmissionPolicies that limit what the account of drills creates. They belong to no namespace; false
-   * is for programs without rights to such objects (PB141).
+   * Creates two ValidatingAdmissionPolicies, which limit what the drills' account can create. They are cluster-wide:
+   * set false if the program may not create them (PB141).
    * @default true
    * @plain whether the policies of drills exist
    */
@@ -329,9 +329,9 @@ export interface ClusterBackupArgs {
   podPlacement?: PodPlacementArgs;
   /**
    * A CronJob compares the newest backup and WAL of each repository with `schedules` and `objectives.rpoSeconds` (at
-   * least 15 minutes), and each run reports what is too old to `notifySecret` as event `stale`. It needs neither
-   * Prometheus nor PostgreSQL; so a database without any writes counts as stale where rpoSeconds is given. Engine
-   * "runtime". If omitted, nothing compares them.
+   * least 15 minutes), and each run reports stale ones to `notifySecret` as event `stale`. It needs neither
+   * Prometheus nor PostgreSQL; so with `rpoSeconds` a database without writes counts as stale. Engine
+   * "runtime". If omitted, nothing checks for stale backups.
    * @example {}
    */
   staleCheck?: StaleCheckArgs;
@@ -363,8 +363,8 @@ export interface ClusterBackupArgs {
    */
   followRuntime?: boolean;
   /**
-   * How the runtime gets into the pods: `configMap` for a namespace whose pods may not connect to the plugin's. A
-   * cluster that exists keeps its way until it follows another runtime.
+   * How pods get the runtime. Use `configMap` in a namespace whose pods may not connect to the plugin. An existing
+   * cluster keeps its delivery until it follows another runtime.
    * @default "plugin" if the plugin serves its runtime, else "configMap"
    * @plain the content of a ConfigMap
    */
@@ -601,9 +601,9 @@ export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   /** Annotations of the Cluster object. */
   annotations?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /**
-   * Any field of the Cluster's `spec` in CloudNativePG 1.28 to 1.30, by its own name there. It is merged over what the
-   * other arguments make: objects by their fields, lists by the names of their items. `overrides` is merged last: it
-   * also removes fields, and takes those of newer operators.
+   * Any field of the Cluster's `spec` in CloudNativePG 1.28 to 1.30, by its own name there. It is merged over the
+   * fields that other arguments set: objects by their fields, lists by the names of their items. `overrides` is merged
+   * last, can also remove fields, and accepts those of newer operators.
    * @example { postgresql: { pg_hba: ["hostssl shop shop 10.0.0.0/8 cert"] }, enablePDB: false }
    */
   spec?: ClusterSpec;

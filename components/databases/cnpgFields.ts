@@ -227,7 +227,8 @@ export interface PoolerArgs {
   poolMode?: pulumi.Input<string>;
   /**
    * Any field of the Pooler's `spec` in CloudNativePG 1.28 to 1.30, by its own name there: the pods' `template`, the
-   * `serviceTemplate`, `pgbouncer.pg_hba`. It is merged over what the other arguments make, as the cluster's `spec`.
+   * `serviceTemplate`, `pgbouncer.pg_hba`. It is merged over the fields that other arguments set, like the cluster's
+   * `spec`.
    */
   spec?: PoolerSpec;
   /** Settings of PgBouncer. @example { max_client_conn: "500" } */

@@ -51,7 +51,7 @@ const DALIBO_NAME = "cnpg-pgbackrest";
 export const PluginEngine = {
   /** This package's. */
   Runtime: "runtime",
-  /** Dalibo's; its custom resource definitions must be there. */
+  /** Dalibo's plugin; its custom resource definitions must exist. */
   Pgbackrest: "pgbackrest",
 } as const;
 export type PluginEngine = (typeof PluginEngine)[keyof typeof PluginEngine];

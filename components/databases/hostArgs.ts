@@ -310,8 +310,8 @@ export interface MaintenanceArgs {
   metrics?: MaintenanceTaskArgs;
   /**
    * Checks that WAL arrives, and compares the newest backup and WAL of each repository with `schedules` and
-   * `objectives.rpoSeconds` (at least 15 minutes): each run reports what is too old to `notify` as event `stale`. Needs
-   * no Prometheus. Hourly, only if given.
+   * `objectives.rpoSeconds` (at least 15 minutes): each run reports stale ones to `notify` as event `stale`. Needs
+   * no Prometheus. Hourly, if you set it.
    * @example {}
    */
   stale?: MaintenanceTaskArgs;
@@ -452,7 +452,7 @@ export interface StreamingArgs {
 
 /** When PostgreSQL may remove a WAL segment. */
 export interface AcknowledgeArgs {
-  /** Which repositories must have the segment. */
+  /** Which repositories must hold the segment. */
   mode: pulumi.Input<Acknowledge>;
   /** Only with mode "named": keys such as `repo1`. */
   repositories?: pulumi.Input<pulumi.Input<string>[]>;

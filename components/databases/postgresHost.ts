@@ -79,7 +79,7 @@ export class PostgresHost extends pulumi.ComponentResource {
    * time) and its newest WAL segment (name, storage time), or why it is unreadable.
    */
   public readonly destinations: pulumi.Output<string>;
-  /** For the host that makes the drills declared as `elsewhere`: `new FireDrill("drills", { of: db.drilled, … })`. */
+  /** For the host that runs the drills declared with `elsewhere`: `new FireDrill("drills", { of: db.drilled, … })`. */
   public readonly drilled: DrilledDatabase;
   /**
    * Location of its backups, for a copy in Kubernetes:

@@ -74,7 +74,7 @@ export interface RepositoryHostArgs {
   directory?: pulumi.Input<string>;
   /** True refuses writes while nothing is mounted at or above `directory`. @default false */
   requireMount?: pulumi.Input<boolean>;
-  /** Address by which the databases reach the host, if it is not that of `connection`. */
+  /** Address at which databases reach the host, if it differs from that of `connection`. */
   address?: pulumi.Input<string>;
   /** Port of sshd for the databases; if omitted, that of `connection`. @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;

@@ -72,7 +72,7 @@ export interface FireDrillArgs extends HostBaseArgs {
  * ```
  */
 export class FireDrill extends pulumi.ComponentResource {
-  /** A command line that makes the first declared drill now: as root if systemd starts the drills, else as `user`. */
+  /** A command line that runs the first declared drill now: as root if systemd starts the drills, else as `user`. */
   public readonly drillCommand: pulumi.Output<string>;
   /** Content of the repositories, as JSON text; see PostgresHost. */
   public readonly destinations: pulumi.Output<string>;

@@ -8,24 +8,24 @@ import { DynamicResource, methodsOf } from "./dynamicResource";
 
 export interface B2ApplicationKeyArgs {
   /**
-   * Beginning of the key's name in the console; what makes it unique is added. Letters, digits and hyphens, at most 80.
-   * Another one is for the next key: an existing key keeps its name.
+   * Prefix of the key's name in the console; a unique suffix is added. Letters, digits and hyphens, at most 80.
+   * A new prefix applies to the next key: an existing key keeps its name.
    * @example "orders-writer"
    */
   keyName: pulumi.Input<string>;
-  /** What the key may do, in Backblaze's words. @example ["listBuckets", "listFiles", "readFiles"] */
+  /** Capabilities of the key, by Backblaze's names. @example ["listBuckets", "listFiles", "readFiles"] */
   capabilities: pulumi.Input<pulumi.Input<string>[]>;
-  /** Ids of the buckets that it may be used with; at least one. */
+  /** Ids of the buckets that the key may access; at least one. */
   bucketIds: pulumi.Input<pulumi.Input<string>[]>;
   /**
-   * Only files whose names begin like this. pgBackRest also lists the root of the bucket: prefer one bucket per
+   * Limits the key to files with this prefix. pgBackRest also lists the root of the bucket: prefer one bucket per
    * repository.
    */
   namePrefix?: pulumi.Input<string>;
   /** The key ends after so many seconds, below 1000 days. If omitted, it does not end. */
   validDurationSeconds?: pulumi.Input<number>;
   /**
-   * Any text; another one makes a new key, and deletes the old one when everything that uses it has the new one.
+   * Any text. A new text creates a new key, and deletes the old one once everything that uses it has the new one.
    * @example "2026-11"
    */
   rotationTrigger?: pulumi.Input<string>;

@@ -7,11 +7,11 @@ import { DynamicResource, methodsOf } from "./dynamicResource";
 
 /** What happens to files by themselves, in whole days; what is left out does not happen. */
 export interface B2LifecycleRule {
-  /** Beginning of the names that the rule is about; the empty text is about all files. @example "pgbackrest/" */
+  /** Prefix of the file names that the rule applies to; empty for all files. @example "pgbackrest/" */
   prefix: pulumi.Input<string>;
-  /** Versions that were overwritten or deleted are gone for good after so many days. */
+  /** Removes overwritten and deleted versions after this many days. */
   deleteHiddenAfterDays?: pulumi.Input<number>;
-  /** Uploads that were begun and never ended are cancelled after so many days. */
+  /** Cancels unfinished uploads after this many days. */
   cancelUnfinishedAfterDays?: pulumi.Input<number>;
 }
 
@@ -32,9 +32,9 @@ export interface B2BucketArgs {
   bucketName: pulumi.Input<string>;
   /** Rules of the bucket. In a bucket that is taken over, rules about other files stay beside them. @default none */
   lifecycleRules?: pulumi.Input<pulumi.Input<B2LifecycleRule>[]>;
-  /** Object lock. It can be put on, and never taken off. @default false */
+  /** Object lock. You can switch it on, but never off. @default false */
   fileLockEnabled?: pulumi.Input<boolean>;
-  /** Locks every new file so long; needs `fileLockEnabled`. */
+  /** Locks every new file for this time; needs `fileLockEnabled`. */
   defaultRetention?: pulumi.Input<B2Retention>;
   /**
    * Take over a bucket that exists. Its mark, the lifecycle rules named here, and object lock when asked for, are
@@ -42,9 +42,9 @@ export interface B2BucketArgs {
    * @default false
    */
   adopt?: pulumi.Input<boolean>;
-  /** In a bucket that is taken over: put the rules named here in the place of all others. @default false */
+  /** In a bucket that is taken over: true replaces all other lifecycle rules with these. @default false */
   replaceLifecycleRules?: pulumi.Input<boolean>;
-  /** Delete all files with the bucket. It must be set by an update before the one that deletes. @default false */
+  /** True deletes all files with the bucket. Set it in an earlier update than the destroy. @default false */
   forceDestroy?: pulumi.Input<boolean>;
 }
 
@@ -78,9 +78,9 @@ const METHODS = methodsOf<B2Module>("pgbackstop/dynamic/b2", {
 export class B2Bucket extends DynamicResource {
   /** Name of the bucket. */
   declare readonly bucketName: pulumi.Output<string>;
-  /** Backblaze's id of the bucket. */
+  /** Backblaze's bucket id. */
   declare readonly bucketId: pulumi.Output<string>;
-  /** Backblaze's id of the account. */
+  /** Backblaze's account id. */
   declare readonly accountId: pulumi.Output<string>;
   /** Host name for S3: `s3.eu-central-003.backblazeb2.com`. */
   declare readonly s3Endpoint: pulumi.Output<string>;

@@ -11,7 +11,7 @@ export const MigrationStage = {
   Copy: "copy",
   /** Repoints Secrets, and starts the applications on the target. */
   Switch: "switch",
-  /** Backs the target up into every repository, makes a drill, and reports whether the source may be removed. */
+  /** Backs the target up into every repository, runs a drill, and reports whether the source may be removed. */
   Retire: "retire",
   /**
    * Undoes the migration before the applications have used the target: restores the source and the Secrets, and starts
@@ -68,7 +68,7 @@ export interface MigrationServerArgs {
 }
 
 /**
- * An application that uses the databases: scaled to 0 before they are copied, and to its former scale when it may use
+ * An application that uses the databases. It is scaled to 0 before the copy, and to its former scale once it may use
  * the target. A CronJob is suspended, its runs are awaited, and it is resumed unless it was suspended before.
  */
 export interface MigrationWorkloadArgs {
@@ -128,7 +128,7 @@ export interface MigrationArgs {
   disconnect?: pulumi.Input<boolean>;
   /**
    * After a rehearsal: recopies databases that were copied and equal then, and differ now. Data that only the target
-   * has is lost.
+   * has are lost.
    * @default false
    */
   replace?: pulumi.Input<boolean>;
@@ -161,7 +161,7 @@ export interface MigrationArgs {
    */
   runtimeImage?: pulumi.Input<string>;
   /**
-   * Where the Jobs of a migration in Kubernetes run, and what policies of the Kubernetes cluster ask of them.
+   * Placement of a migration's Jobs in Kubernetes, and settings that the cluster's policies require.
    * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
    */
   podPlacement?: PodPlacementArgs;

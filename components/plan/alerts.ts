@@ -66,7 +66,7 @@ function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
       "5m",
       `time() - ${writer.series(collected)} > 900`,
       "its metrics are old",
-      "The timer of pgbackstop metrics, or the agent, has stopped: nothing of what is told is about now.",
+      "The timer of pgbackstop metrics, or the agent, has stopped: all other figures are old.",
     ),
     writer.rule(
       "PgbackstopMetricsMissing",
@@ -74,7 +74,7 @@ function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
       "15m",
       `absent(${writer.raw(collected)})`,
       "its metrics are gone",
-      "Neither the agent nor the textfile collector tells anything of this stanza: the host, the agent or the exporter is down.",
+      "Neither the agent nor the textfile collector serves metrics of this stanza: the host, the agent or the exporter is down.",
     ),
     writer.rule(
       "PgbackstopWalNotArchived",
@@ -82,7 +82,7 @@ function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
       "5m",
       `time() - ${writer.series("pgbackstop_wal_waiting_oldest_timestamp_seconds")} > ${waitS}`,
       `WAL waits for longer than ${durationText(waitS)}`,
-      "archive_command fails or hangs, the agent is dead, or no repository that must hold WAL takes it. What was written since is on this host only.",
+      "archive_command fails or hangs, the agent is dead, or no repository that must hold WAL accepts it. Newer WAL is only on this host.",
     ),
     writer.rule(
       "PgbackstopStopped",
@@ -90,7 +90,7 @@ function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
       "1h",
       `${writer.series("pgbackstop_stopped")} == 1`,
       "pgbackstop is stopped",
-      "Somebody ran pgbackstop stop: no backup and no WAL is written until pgbackstop start.",
+      "Somebody ran pgbackstop stop: nobody writes backups or WAL until pgbackstop start.",
     ),
     writer.rule(
       "PgbackstopRunFailed",
@@ -115,15 +115,15 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
       "15m",
       `${writer.series(up, "min")} == 0`,
       `${repo} cannot be read`,
-      `${repository.name}: away, full of errors, or the key no longer fits. pgbackstop status --stanza=${writer.database.stanza} tells the error.`,
+      `${repository.name}: unreachable, damaged, or the key is wrong. pgbackstop status --stanza=${writer.database.stanza} shows the error.`,
     ),
     writer.rule(
-      "PgbackstopRepositoryUntold",
+      "PgbackstopRepositoryMissing",
       "critical",
       "30m",
       `absent(${writer.raw(up)})`,
-      `nothing is told of ${repo}`,
-      `${repository.name} is declared, and no metrics speak of it: it is not in the configuration that runs, or the metrics are gone.`,
+      `there are no metrics of ${repo}`,
+      `${repository.name} is declared, but has no metrics: the configuration in use lacks it, or the metrics are gone.`,
     ),
     ...TYPES.flatMap((type) => ageRules(writer, topology, repository, type)),
     writer.rule(
@@ -132,15 +132,15 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
       "10m",
       `${writer.series("pgbackstop_repo_wal_lag_seconds")} > ${lagS}`,
       `${repo} is behind the other repositories`,
-      `Its newest WAL is more than ${durationText(lagS)} older than that of another repository: alone it would lose so much.`,
+      `Its newest WAL is more than ${durationText(lagS)} older than that of another repository. A restore from it alone would lose that much.`,
     ),
     writer.rule(
-      "PgbackstopWalOwed",
+      "PgbackstopWalMissing",
       "warning",
       "30m",
       `${writer.series("pgbackstop_repo_wal_debt_files")} > 0`,
-      `{{ $value }} WAL file(s) are owed to ${repo}`,
-      "PostgreSQL was told that they are safe, because another repository holds them; they are copied as soon as this one takes them.",
+      `{{ $value }} WAL file(s) are known to be missing in ${repo}`,
+      "They are acknowledged, because another repository holds them. They are copied as soon as this one accepts them.",
     ),
     writer.rule(
       "PgbackstopWalConflict",
@@ -156,7 +156,7 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
       "15m",
       `${writer.series("pgbackstop_repo_wal_gap_segments")} > 0`,
       `{{ $value }} WAL segment(s) are missing in ${repo}`,
-      "No restore can pass the gap. pgbackstop heal copies them where another repository has them; else take a new backup at once.",
+      "No restore can pass the gap. pgbackstop heal copies them if another repository has them; if not, take a new backup at once.",
     ),
     ...(isHost ? hostRepositoryRules(writer, repository) : waitingRules(writer, repo)),
     ...sizeRules(writer, topology, repository),
@@ -172,7 +172,7 @@ function waitingRules(writer: Writer, repo: string): AlertRule[] {
       "15m",
       `${writer.series("pgbackstop_repo_wal_waiting_files")} > 2`,
       `{{ $value }} WAL files wait for ${repo}`,
-      "The repository does not take WAL as fast as it is made, or not at all.",
+      "The repository accepts WAL more slowly than the server writes it, or not at all.",
     ),
   ];
 }
@@ -194,7 +194,7 @@ function hostRepositoryRules(writer: Writer, { key }: RepositoryNode): AlertRule
       "0m",
       `max by (stanza, repo_key, instance) (${writer.raw("pgbackrest_backup_error_status")}) > 0`,
       `a backup in ${repo} has pages with wrong checksums`,
-      "The data directory itself is damaged: look at the disk before older backups expire.",
+      "The data directory itself is damaged: check the disk before older backups expire.",
     ),
     writer.rule(
       "PgbackstopVerifyFailed",
@@ -202,7 +202,7 @@ function hostRepositoryRules(writer: Writer, { key }: RepositoryNode): AlertRule
       "0m",
       `${writer.series("pgbackstop_verify_ok")} == 0`,
       `verify found errors in ${repo}`,
-      `pgbackstop verify --repo=${key} names them; sync and heal copy what is whole elsewhere.`,
+      `pgbackstop verify --repo=${key} names them; sync and heal copy intact files from other repositories.`,
     ),
   ];
 }
@@ -239,7 +239,7 @@ function ageRules(
       "10m",
       `time() - ${own.series(metric)} > ${limitS}`,
       `the newest ${type} backup in repo${key} is older than ${durationText(limitS)}`,
-      `Its schedules never leave more than ${durationText(gapMinutes * 60)} between two: a run has failed, was skipped or is stuck.`,
+      `Its schedules never leave more than ${durationText(gapMinutes * 60)} between two: a run failed, was skipped or hangs.`,
     ),
     own.rule(
       "PgbackstopBackupMissing",
@@ -247,7 +247,7 @@ function ageRules(
       "30m",
       `absent(${own.raw(metric)})`,
       `there is no ${type} backup in repo${key}`,
-      "Either there is none, or the repository cannot be read: nothing can be restored from here.",
+      "Either there is none, or the repository is unreadable: you can restore nothing from it.",
     ),
   ];
 }
@@ -267,7 +267,7 @@ function sizeRules(writer: Writer, { objectives }: Topology, { cost, key }: Repo
       "1h",
       `${writer.series("pgbackstop_repo_backup_bytes")}${wal} > ${bytesMax}`,
       `repo${key} takes {{ $value | humanize }}B`,
-      "More than was expected: retention may not expire, or the database has grown.",
+      "This is more than expected: expire may not run, or the database has grown.",
     ),
   ];
 }

@@ -74,7 +74,7 @@ export interface B2NewKeys {
   reader?: boolean;
   /**
    * True creates a key that can also delete versions (not locked ones), to clean the bucket after an attack:
-   * `recoveryCredentials`. Keep it away from databases.
+   * `recoveryCredentials`. Do not give it to databases.
    * @default false
    * @plain whether the key exists
    */

@@ -50,7 +50,7 @@ export interface S3NewKeys {
   reader?: boolean;
   /**
    * True creates a user that can also delete versions (not locked ones), to clean the bucket after an attack:
-   * `recoveryCredentials`. Keep it away from databases.
+   * `recoveryCredentials`. Do not give it to databases.
    * @default false
    * @plain whether the user exists
    */
@@ -78,7 +78,7 @@ export interface S3Irsa {
   serviceAccount: pulumi.Input<string>;
 }
 
-/** Gives pods the role through the agent of EKS Pod Identity. */
+/** Gives pods the role through EKS Pod Identity's agent. */
 export interface S3PodIdentity {
   /** Name of the cluster in EKS. */
   clusterName: pulumi.Input<string>;

@@ -150,8 +150,8 @@ const CASES: readonly Case[] = [
     firing: [
       ...["1", "2"].flatMap((key) => ["diff", "full", "incr"].map((type) => `PgbackstopBackupMissing ${key} ${type}`)),
       "PgbackstopMetricsMissing",
-      "PgbackstopRepositoryUntold 1",
-      "PgbackstopRepositoryUntold 2",
+      "PgbackstopRepositoryMissing 1",
+      "PgbackstopRepositoryMissing 2",
     ],
   },
   {
@@ -480,7 +480,7 @@ describe("metrics of real repositories", async () => {
     const promtool = await promtoolOrSkip(context);
     expect(await firingIn(promtool, well, { isStill: true })).toEqual(["PgbackstopMetricsStale"]);
     const gone = both((key) => [`BackupMissing ${key} full`, `BackupMissing ${key} incr`]);
-    const untold = ["PgbackstopRepositoryUntold 1", "PgbackstopRepositoryUntold 2"];
+    const untold = ["PgbackstopRepositoryMissing 1", "PgbackstopRepositoryMissing 2"];
     expect(await firingIn(promtool, { ...well, text: "" })).toEqual([...gone, "PgbackstopMetricsMissing", ...untold]);
   });
 
@@ -548,7 +548,7 @@ describe("metrics of real repositories", async () => {
     await bed.cluster.sql("ALTER SYSTEM RESET archive_command");
     await bed.cluster.sql("SELECT pg_reload_conf()");
     expect(await firingIn(promtool, waiting)).toEqual(["PgbackstopWalNotArchived"]);
-    expect(await firingIn(promtool, missing)).toContain("PgbackstopWalOwed 2");
+    expect(await firingIn(promtool, missing)).toContain("PgbackstopWalMissing 2");
   });
 
   // claim: docs/monitoring.md: each failure fires its…

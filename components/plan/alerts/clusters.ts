@@ -18,7 +18,7 @@ export function clusterRules(writer: Writer): AlertRule[] {
       "15m",
       `max without (pod, instance, endpoint, container, job) (cnpg_collector_pg_wal_archive_status{value="ready",${of},pod=~"${cluster}-[0-9]+"}) > ${READY_MAX}`,
       "{{ $value }} WAL files wait in pg_wal",
-      "The sidecar of the primary is dead or hangs, or no repository that must hold WAL takes it. What was written since is on this cluster only.",
+      "The sidecar of the primary is dead or hangs, or no repository that must hold WAL accepts it. Newer WAL is only in this cluster.",
     ),
     writer.rule(
       "PgbackstopJobFailed",
@@ -26,7 +26,7 @@ export function clusterRules(writer: Writer): AlertRule[] {
       "0m",
       `max by (namespace, job_name) (kube_job_failed{condition="true",${of},job_name=~"${cluster}-(expire|drill).*"}) == 1`,
       "the job {{ $labels.job_name }} failed",
-      `kubectl -n ${namespace} logs job/{{ $labels.job_name }} says why. It is told until the job is removed.`,
+      `kubectl -n ${namespace} logs job/{{ $labels.job_name }} says why. The alert fires until you remove the job.`,
     ),
   ];
 }

@@ -82,7 +82,7 @@ function repositoryRules(
       `${Math.ceil(limitS / 3600)}h`,
       `absent(${own.raw(metric)})`,
       `no ${title} of ${repo} has ever passed`,
-      "Its schedule is declared, and its result is nowhere.",
+      "Its schedule is declared, but there is no result.",
     ),
     own.rule(
       `${alert}Failed`,
@@ -113,7 +113,7 @@ export function objectiveRules(writer: Writer, { drills, objectives }: Topology)
             "0m",
             `${writer.series("pgbackstop_drill_rto_seconds")} > ${rtoMinutes * 60}`,
             `the last restore of repo{{ $labels.repo_key }} took {{ $value | humanizeDuration }}`,
-            `${rtoMinutes} minutes were promised.`,
+            `The objective is ${rtoMinutes} minutes.`,
           ),
         ]),
     ...(rpoSeconds === undefined
@@ -125,7 +125,7 @@ export function objectiveRules(writer: Writer, { drills, objectives }: Topology)
             "0m",
             `${writer.series("pgbackstop_drill_rpo_seconds")} > ${rpoSeconds}`,
             `the last restore of repo{{ $labels.repo_key }} lost {{ $value | humanizeDuration }}`,
-            `${rpoSeconds} seconds were promised.`,
+            `The objective is ${rpoSeconds} seconds.`,
           ),
         ]),
   ];

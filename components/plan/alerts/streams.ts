@@ -40,7 +40,7 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
           ? `${writer.series(COLLECTED)} - on (stanza, instance) group_right () ${own.series(STREAMED)} > ${limitS}`
           : `time() - ${own.series(STREAMED)} > ${limitS}`,
         `repo${key} has been without the newest WAL for {{ $value | humanizeDuration }}`,
-        `Streaming promises ${worst.totalSeconds} s at worst. Whole segments are archived as ever; pgbackstop check and the log of the ${receiver} say what it lacks.`,
+        `Streaming promises ${worst.totalSeconds} s at worst. PostgreSQL still archives complete segments. pgbackstop check and the log of the ${receiver} name the fault.`,
       ),
       own.rule(
         "PgbackstopStreamMissing",
@@ -48,15 +48,15 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
         "15m",
         `absent(${own.raw(STREAMED)})`,
         `nothing is streamed into repo${key}`,
-        `Streaming is declared, and no ${isHost ? "agent" : "sidecar"} has told of it: the ${receiver} is dead, or cannot receive WAL. pgbackstop check says why.`,
+        `Streaming is declared, but no ${isHost ? "agent" : "sidecar"} reports it: the ${receiver} is dead, or cannot receive WAL. pgbackstop check says why.`,
       ),
       own.rule(
         "PgbackstopStreamLost",
         "critical",
         "0m",
         `${own.growth("pgbackstop_repo_stream_losses", LOSSES_WITHIN)} > 0`,
-        `WAL that was stored in repo${key} was gone`,
-        `Something else than pgbackstop removes files there: a lifecycle rule, a person, a restored snapshot. The ${receiver} stores its WAL again; run pgbackstop verify for the rest.`,
+        `stored WAL vanished from repo${key}`,
+        `Something other than pgbackstop removes files there: a lifecycle rule, a person, a restored snapshot. The ${receiver} stores its WAL again; run pgbackstop verify for the rest.`,
       ),
     ];
   });
@@ -82,7 +82,7 @@ function synchronousRules(writer: Writer): AlertRule[] {
       "1m",
       `${writer.series("pgbackstop_stream_waiting_seconds")} > ${HANG_S}`,
       "commits have waited for repositories for {{ $value | humanizeDuration }}",
-      `Every write waits until they answer. pgbackstop status and the log of the ${isHost ? "agent" : "primary's sidecar"} say which one does not; the recovery runbook says how to end the wait by hand.`,
+      `Every write waits until the repositories answer. pgbackstop status and the log of the ${isHost ? "agent" : "primary's sidecar"} name the one that does not; the recovery runbook explains how to end the wait by hand.`,
     ),
   ];
 }

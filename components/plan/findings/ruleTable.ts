@@ -672,7 +672,7 @@ export const RULES = {
     "use the argument that decides it, or a name and value of docs/reference/options.md",
   ),
   PB171: rule("warning", "an option without effect", "only stock pgBackRest reads it", "leave it out"),
-  PB180: rule("warning", "a stale check without targets", "nobody is told", "set `notify` or `notifySecret`"),
+  PB180: rule("warning", "a stale check without targets", "nobody is notified", "set `notify` or `notifySecret`"),
   PB181: rule("warning", "text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
   PB190: rule("error", "an argument that does not exist", "it would have no effect", "use a known name"),
   PB191: rule("error", "a value of another type", "it would become something else in the objects", "see the remedy"),
