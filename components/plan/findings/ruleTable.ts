@@ -593,7 +593,7 @@ export const RULES = {
   PB118: rule("error", "a required argument is missing", "objects would be refused after others exist", "set it"),
   PB119: rule(
     "warning",
-    "a copy of unnamed version",
+    "a copy without a version",
     "only PostgreSQL of that version reads it",
     "set `like`, or `postgresVersion`",
   ),
@@ -623,7 +623,7 @@ export const RULES = {
   ),
   PB140: rule(
     "warning",
-    "a drill declared as made elsewhere, but no `FireDrill` in the program",
+    "a drill with `elsewhere`, but no `FireDrill` in the program",
     "the topology shows a drill that never runs",
     "add a `FireDrill` with `of`; silence it if another stack has one",
   ),
@@ -641,9 +641,9 @@ export const RULES = {
   ),
   PB143: rule(
     "note",
-    "left out, and chosen for you",
+    "a default chosen for you",
     "a line of the preview states it",
-    "write it down to choose yourself",
+    "set it to choose yourself",
   ),
   PB150: rule(
     "error",
@@ -675,17 +675,17 @@ export const RULES = {
   PB180: rule("warning", "a stale check without targets", "nobody is notified", "set `notify` or `notifySecret`"),
   PB181: rule("warning", "text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
   PB190: rule("error", "an argument that does not exist", "it would have no effect", "use a known name"),
-  PB191: rule("error", "a value of another type", "it would become something else in the objects", "see the remedy"),
+  PB191: rule("error", "a value of another type", "it would become something else in the objects", "do what the message says"),
   PB195: rule("error", "one stanza for two databases", "neither can use it", "give each its own"),
   PB196: rule("error", "two archivers for one Cluster", "each WAL file goes to one of them", "keep one of the two"),
   PB197: rule("error", "two plugins of one kind for one operator", "it calls one of them", "keep one of the two"),
   PB198: rule("error", "two databases in one directory", "each update undoes the other's", "declare each once"),
   PB199: rule("warning", "one stanza for two hosts", "only members of one cluster may", "silence it for those"),
-  PB200: rule("error", "an override that an argument contradicts", "only one can hold", "leave one of the two out"),
-  PB201: rule("error", "a Cluster whose archiver is taken away", "no WAL is stored", "leave the archiver alone"),
-  PB202: rule("error", "a transform that changes what was judged", "the preview judged another", "use arguments"),
+  PB200: rule("error", "an override that an argument contradicts", "only one can hold", "remove one of the two"),
+  PB201: rule("error", "a Cluster whose archiver is removed", "no WAL is stored", "keep the archiver"),
+  PB202: rule("error", "a transform that changes what was judged", "the preview judged other objects", "use arguments"),
   PB205: rule("error", "a field of another manager", "the API server refuses it", "`takeOverPlugins`, or leave it out"),
-  PB210: rule("error", "a value that CloudNativePG refuses", "the update would fail", "use one that it takes"),
+  PB210: rule("error", "a value that CloudNativePG refuses", "the update would fail", "use one that it accepts"),
   PB211: rule("note", "a primary that is updated by hand", "its sidecar is too", "promote a standby after updates"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
