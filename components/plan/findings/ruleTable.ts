@@ -639,12 +639,7 @@ export const RULES = {
     "it archives nowhere and has no backups: its changes are lost with its volumes",
     "set `repositories` and `schedules`; silence it for a copy that is thrown away",
   ),
-  PB143: rule(
-    "note",
-    "a default chosen for you",
-    "a line of the preview states it",
-    "set it to choose yourself",
-  ),
+  PB143: rule("note", "a default chosen for you", "a line of the preview states it", "set it to choose yourself"),
   PB150: rule(
     "error",
     "streaming without a receiver",
@@ -675,7 +670,12 @@ export const RULES = {
   PB180: rule("warning", "a stale check without targets", "nobody is notified", "set `notify` or `notifySecret`"),
   PB181: rule("warning", "text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
   PB190: rule("error", "an argument that does not exist", "it would have no effect", "use a known name"),
-  PB191: rule("error", "a value of another type", "it would become something else in the objects", "do what the message says"),
+  PB191: rule(
+    "error",
+    "a value of another type",
+    "it would become something else in the objects",
+    "do what the message says",
+  ),
   PB195: rule("error", "one stanza for two databases", "neither can use it", "give each its own"),
   PB196: rule("error", "two archivers for one Cluster", "each WAL file goes to one of them", "keep one of the two"),
   PB197: rule("error", "two plugins of one kind for one operator", "it calls one of them", "keep one of the two"),
