@@ -87,6 +87,7 @@ export {
   type LocalConnection,
   type MaintenanceArgs,
   type MaintenanceTaskArgs,
+  MailSecurity,
   NotifyEvent,
   type NotifyTargetArgs,
   NotifyType,

@@ -3,9 +3,17 @@
  * use it.
  */
 import * as pulumi from "@pulumi/pulumi";
+import type { NotifyTargetArgs } from "../databases/hostArgs";
 
-/** @param targets fields of runtime/notify/targets.ts, known or late */
-export function notifyText(targets: readonly object[]): pulumi.Output<string> {
+/** The file of notification targets. */
+export interface NotifyFile {
+  /** Version of the format. */
+  version?: 1;
+  /** Targets; each gets its own events. @maxItems 32 */
+  targets: NotifyTargetArgs[];
+}
+
+export function notifyText(targets: NotifyFile["targets"]): pulumi.Output<string> {
   return pulumi.secret(
     pulumi.output(targets).apply((known) => `${JSON.stringify({ version: 1, targets: known }, null, 2)}\n`),
   );

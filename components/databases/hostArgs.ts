@@ -344,33 +344,41 @@ export const NotifyEvent = {
 } as const;
 export type NotifyEvent = (typeof NotifyEvent)[keyof typeof NotifyEvent];
 
+/** Encryption of the connection to a mail server. */
+export const MailSecurity = {
+  StartTls: "starttls",
+  Tls: "tls",
+  None: "none",
+} as const;
+export type MailSecurity = (typeof MailSecurity)[keyof typeof MailSecurity];
+
 /** A notification target. Each type takes the fields of the verb `notify`; all values are secret. */
 export interface NotifyTargetArgs {
   /** Kind of target. */
   type: pulumi.Input<NotifyType>;
   /** Name in the log. If omitted, the type. */
   name?: pulumi.Input<string>;
-  /** Address of the target; not for mail. */
+  /** Address of the target. @for slack ntfy healthchecks alertmanager webhook @required */
   url?: pulumi.Input<string>;
-  /** Topic at ntfy. */
+  /** Topic at ntfy. @for ntfy @required */
   topic?: pulumi.Input<string>;
-  /** Access token of ntfy, Alertmanager or a webhook. */
+  /** Access token. @for ntfy alertmanager webhook */
   token?: pulumi.Input<string>;
-  /** Account at ntfy, Alertmanager or the mail server. */
+  /** Account. @for ntfy alertmanager email */
   user?: pulumi.Input<string>;
-  /** Password of that account. */
+  /** Password of that account. @for ntfy alertmanager email */
   password?: pulumi.Input<string>;
-  /** HMAC key that signs what a webhook gets. */
+  /** HMAC key that signs what a webhook gets. @for webhook */
   hmacSecret?: pulumi.Input<string>;
-  /** Mail server. */
+  /** Mail server. @for email @required */
   host?: pulumi.Input<string>;
-  /** Port of the mail server. @minimum 1 @maximum 65535 */
+  /** Port of the mail server. @for email @minimum 1 @maximum 65535 @default of `security`: 587, 465 or 25 */
   port?: pulumi.Input<number>;
-  /** How the connection to the mail server is encrypted: `starttls`, `tls` or `none`. */
-  security?: pulumi.Input<string>;
-  /** Sender of the mail. */
+  /** How the connection to the mail server is encrypted. @for email @default "starttls" */
+  security?: pulumi.Input<MailSecurity>;
+  /** Sender of the mail. @for email @required */
   from?: pulumi.Input<string>;
-  /** Recipients of the mail. */
+  /** Recipients of the mail. @for email @required @minItems 1 */
   to?: pulumi.Input<string>[];
   /** File on the host with certificate authorities besides the system's. */
   caFile?: pulumi.Input<string>;
@@ -400,7 +408,7 @@ export interface HostMonitoringArgs {
  * delay or fail the work that they report.
  */
 export interface HostNotifyArgs {
-  /** Targets, declared here. */
+  /** Targets, declared here. @maxItems 32 */
   targets?: NotifyTargetArgs[];
   /** An existing file on the host, in the form of the verb `notify`. @example "/run/secrets/notify.json" */
   existingFile?: pulumi.Input<string>;

@@ -87,6 +87,8 @@ export interface ErrorDetails {
   readonly repoIndex?: number;
   /** Path relative to the repository, or of a local file. */
   readonly path?: string;
+  /** Names and positions that lead to the wrong field of that file. */
+  readonly field?: readonly (string | number)[];
   readonly cause?: unknown;
   /** True when the same request may succeed later without intervention. */
   readonly retryable?: boolean;
@@ -99,6 +101,7 @@ export class BackupError extends Error {
   readonly hints: readonly string[];
   readonly repoIndex: number | undefined;
   readonly path: string | undefined;
+  readonly field: readonly (string | number)[] | undefined;
   readonly retryable: boolean;
 
   constructor(kind: ErrorKind, message: string, details: ErrorDetails = {}) {
@@ -109,6 +112,7 @@ export class BackupError extends Error {
     this.hints = details.hint === undefined ? [] : typeof details.hint === "string" ? [details.hint] : details.hint;
     this.repoIndex = details.repoIndex;
     this.path = details.path;
+    this.field = details.field;
     this.retryable = details.retryable ?? false;
   }
 }

@@ -19,12 +19,6 @@ export function nearNames(name: string, candidates: readonly string[]): readonly
     .map(({ candidate }) => candidate);
 }
 
-/** A sentence with the names that an unknown field of a file may mean; undefined if none is near. */
-export function meantHint(name: string, fields: readonly string[]): string | undefined {
-  const near = nearNames(name, fields);
-  return near.length === 0 ? undefined : `Did you mean ${near.map((field) => `'${field}'`).join(" or ")}?`;
-}
-
 /** Insertions, removals and replacements; `limit + 1` when there are more than `limit`. */
 function editDistance(left: string, right: string, limit: number): number {
   if (Math.abs(left.length - right.length) > limit) return limit + 1;

@@ -6,6 +6,17 @@ import type { BackupError } from "../base/errors";
 import type { Secret } from "../base/secret";
 import type { CommandName } from "./commands";
 import type { CompressType, OptionValues } from "./options";
+import type {
+  DrillAssertion,
+  DrillFileEntry,
+  DrillObjectives,
+  DrillStatement,
+  FullBackupReport,
+  RepoSettings,
+  ServerCommands,
+} from "./settingsFields";
+
+export type { FullBackupReport, RepoSettings };
 
 export interface PgConfig {
   readonly key: number;
@@ -127,20 +138,13 @@ export interface Settings {
   /** Where the cluster's sidecar reports full backups; absent nowhere. */
   readonly fullBackups?: FullBackupReport;
   /** How to stop and start the server; absent detects it. */
-  readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
+  readonly postgres?: ServerCommands;
   /** Per repository key. */
   readonly repos: Readonly<Record<number, RepoSettings>>;
   /** Objectives and checks of fire drills. */
   readonly drill?: DrillSettings;
   /** How the agent ships WAL of unfinished segments; absent never. */
   readonly stream?: StreamSettings;
-}
-
-export interface FullBackupReport {
-  /** In the cluster's namespace. */
-  readonly configMap: string;
-  /** Digest of what the repositories are, for the reader of the report. */
-  readonly locations: string;
 }
 
 export interface StreamSettings {
@@ -157,61 +161,20 @@ export interface SynchronousSettings extends AcknowledgePolicy {
 }
 
 export interface DrillSettings {
-  readonly objectives: {
-    /** From the start of a restore to the first connection. */
-    readonly rtoSeconds?: number;
-    /** For a drill to a point in time (pick `moment`); absent uses the other one. */
-    readonly pitrRtoSeconds?: number;
-    /** The loss of data that is acceptable. */
-    readonly rpoSeconds?: number;
-    /** Of the newest backup of the drilled repository. */
-    readonly backupAgeSeconds?: number;
-  };
-  /** A statement that returns one value: the time of production's newest heartbeat. */
-  readonly heartbeat?: { readonly database?: string; readonly sql: string };
-  /** Statements whose every value must be true in a restored cluster. */
-  readonly assertions: readonly {
-    readonly name: string;
-    /** Default: the configured database. */
-    readonly database?: string;
-    readonly sql: string;
-  }[];
-  /** Declared drills by name: `drill --name=weekly`. */
+  readonly objectives: DrillObjectives;
+  readonly heartbeat?: DrillStatement;
+  readonly assertions: readonly DrillAssertion[];
+  /** By name: `drill --name=weekly`. */
   readonly declared: Readonly<Record<string, DeclaredDrill>>;
 }
 
 /** Defaults of a drill's command line. */
-export interface DeclaredDrill {
+export interface DeclaredDrill extends Omit<DrillFileEntry, "repos"> {
   /** Drilled in turn; absent means all. */
   readonly repoIndexes?: readonly number[];
-  readonly pick?: DrillPickName;
-  readonly level?: DrillLevelName;
-  readonly maxMinutes?: number;
-  readonly maxBytes?: number;
-  readonly path?: string;
 }
 
-export type DrillPickName = "newest" | "oldest" | "random" | "moment" | "attack";
-export type DrillLevelName = "quick" | "standard" | "thorough";
-
-export interface RepoSettings {
-  readonly compressType?: CompressType;
-  readonly compressLevel?: number;
-  /** A row of the table of S3 providers; `auto` guesses it from the endpoint. */
-  readonly s3Quirks?: string;
-  /**
-   * `check` fails when the newest full backup here is older, in seconds; `ever` only requires one. Absent requires
-   * none.
-   */
-  readonly expectFullWithinS?: number | "ever";
-  /**
-   * A drill fails, and `check --stale` reports it, when the newest backup of any kind here is older, in seconds. Absent
-   * requires none.
-   */
-  readonly expectBackupWithinS?: number;
-  /** `check --stale` reports the newest WAL here when it is older, in seconds. Absent compares no WAL. */
-  readonly expectWalWithinS?: number;
-}
+export type DrillLevelName = NonNullable<DrillFileEntry["level"]>;
 
 /**
  * One group for each part of the program that reads it. Rows of the option table give most fields (`config`); the

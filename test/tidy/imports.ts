@@ -246,7 +246,7 @@ export const ROOMS: readonly Room[] = [
     prefix: "components/plan",
     about: "pure functions from arguments to plans, findings, topologies and runbooks",
     mayImport: [
-      "runtime/base/nearNames",
+      "runtime/base/declaredTypes",
       "runtime/cnpg/names",
       "runtime/config",
       "runtime/notify/events",

@@ -5,7 +5,7 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "pg";
-import type { SettingsFileStream } from "../../runtime/config/settings";
+import type { StreamFile } from "../../runtime/config/settingsFields";
 import { projectFolder } from "../parts/cache";
 import type { PostgresBinaries } from "../parts/postgres/postgres";
 import { TestCluster } from "../parts/postgres/testCluster";
@@ -21,7 +21,7 @@ export interface RpoLabOptions {
   readonly runtimeFile: string;
   readonly s3Kind: "s3rver" | "versitygw";
   /** Null has no repositories and no agent. */
-  readonly stream: SettingsFileStream | null;
+  readonly stream: StreamFile | null;
   readonly repos: readonly ("posix" | "s3")[];
   /** Round trip to the bucket. */
   readonly latencyMs: number;

@@ -6,7 +6,7 @@
 //   bench -- commits` and `npm run bench -- stream`)
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SettingsFileStream } from "../../runtime/config/settings";
+import type { StreamFile } from "../../runtime/config/settingsFields";
 import { build } from "../parts/build/build";
 import { findVersitygw } from "../parts/kubernetes/goTools";
 import { findWholePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
@@ -20,7 +20,7 @@ const INTERVAL_S = 5;
 const CLIENTS = 8;
 /** Rows of pgbench for many clients. */
 const SCALE = 20;
-const MODES: readonly { readonly title: string; readonly stream: SettingsFileStream }[] = [
+const MODES: readonly { readonly title: string; readonly stream: StreamFile }[] = [
   { title: `asynchronous, every ${INTERVAL_S} s`, stream: { intervalSeconds: INTERVAL_S } },
   { title: "synchronous", stream: { intervalSeconds: INTERVAL_S, synchronous: "all" } },
   {
@@ -59,7 +59,7 @@ export async function streamMain(argv: readonly string[], progress: Progress): P
 
 async function measureMode(
   title: string,
-  stream: SettingsFileStream,
+  stream: StreamFile,
   binaries: PostgresBinaries,
   { latency, rate, seconds }: Options,
   note: (text: string) => void,

@@ -1,6 +1,7 @@
 /** components/plan/arguments/argumentTypes.ts: the arguments' types as data, from the declarations. */
 import type { Field, FieldsType } from "./componentTypes";
 import { publicTypes } from "./componentsPage";
+import { literal } from "./literal";
 
 /** Smaller types are not worth a reference. */
 const SHARED_FIELDS_MIN = 3;
@@ -22,26 +23,36 @@ export function renderArgumentTypes(): string {
     "",
     "/** Ranges of numbers by type and field, of the type that declares it: `@minimum`, `@exclusiveMinimum`, `@maximum`. */",
     "export const ARGUMENT_RANGES = {",
-    ...rangeLines(types),
+    ...boundLines(types, ({ items, range }) => range ?? items),
+    "} as const;",
+    "",
+    "/** Types of section that have a field: `@for` and `@required`. */",
+    "export const ARGUMENT_KINDS = {",
+    ...boundLines(types, ({ kinds }) => kinds),
     "} as const;",
     "",
   ].join("\n");
 }
 
-/** Choices are text: rules judge their values. */
+/** Choices are text: rules judge their values. No rule judges the targets of notifications. */
 function withoutChoices(type: FieldsType): FieldsType {
-  const choices = publicTypes().flatMap((other) => (other.kind === "choice" ? [other.name] : []));
-  const names = new RegExp(`\\b(${choices.join("|")})\\b`, "g");
-  return { ...type, fields: type.fields.map((field) => ({ ...field, type: field.type.replaceAll(names, "string") })) };
+  const choices = publicTypes().flatMap((other) => (other.kind === "choice" ? [other] : []));
+  const textOf = (name: string): string => {
+    const values = choices.find((other) => other.name === name)?.values ?? [];
+    return type.name === "NotifyTargetArgs" ? `(${values.map(({ value }) => `"${value}"`).join(" | ")})` : "string";
+  };
+  const names = new RegExp(`\\b(${choices.map(({ name }) => name).join("|")})\\b`, "g");
+  return { ...type, fields: type.fields.map((field) => ({ ...field, type: field.type.replaceAll(names, textOf) })) };
 }
 
 /** Types that take fields from another have them under that one's name. */
-function rangeLines(types: readonly FieldsType[]): readonly string[] {
+function boundLines(types: readonly FieldsType[], valueOf: (field: Field) => object | null): readonly string[] {
   return types.flatMap((type) =>
-    type.fields.flatMap(({ isInherited, name, range }) => {
-      if (range === null || isInherited) return [];
-      const bounds = Object.entries(range).map(([bound, value]) => `${bound}: ${value}`);
-      return [`  "${type.name}.${name}": { ${bounds.join(", ")} },`];
+    type.fields.flatMap((field) => {
+      const value = valueOf(field);
+      return value === null || field.isInherited
+        ? []
+        : [`  "${type.name}.${field.name}": ${literal(value, 2, type.name.length + field.name.length + 6)},`];
     }),
   );
 }

@@ -6,7 +6,7 @@
  */
 import { join } from "node:path";
 import ts from "typescript";
-import type { NumberRange } from "../../components/plan/arguments/ranges";
+import type { FieldKinds, NumberRange } from "../../runtime/base/declaredTypes";
 
 export interface Field {
   readonly name: string;
@@ -20,6 +20,12 @@ export interface Field {
   readonly plain: string | null;
   /** Of a number: by `@minimum` and `@maximum` it is whole, by `@exclusiveMinimum` it need not be. */
   readonly range: NumberRange | null;
+  /** Of a list: how many items, by `@minItems` and `@maxItems`. */
+  readonly items: NumberRange | null;
+  /** Types of section that have it, by `@for` and `@required`. */
+  readonly kinds: FieldKinds | null;
+  /** The version that knows it first, by `@since`. */
+  readonly since: string | null;
   /** Declared by a type that this one extends. */
   readonly isInherited: boolean;
 }
@@ -54,6 +60,14 @@ export interface ChoiceType {
   readonly values: readonly { readonly key: string; readonly value: string; readonly doc: string }[];
 }
 
+/** An alias for text, with `@pattern`; its docstring says what is expected. */
+export interface TextType {
+  readonly kind: "text";
+  readonly name: string;
+  readonly doc: string;
+  readonly pattern: string;
+}
+
 export type PublicType = ComponentType | FieldsType | ChoiceType;
 
 const OPTIONS: ts.CompilerOptions = {
@@ -67,7 +81,12 @@ const OPTIONS: ts.CompilerOptions = {
 
 /** Every public type that is not a bare alias, in the order of the file. */
 export function readPublicTypes(root: string): readonly PublicType[] {
-  const entry = join(root, "components", "index.ts");
+  return readTypes(root, "components/index.ts").filter((type) => type.kind !== "text");
+}
+
+/** @param file of the project, in whose order its exported types are */
+export function readTypes(root: string, file: string): readonly (PublicType | TextType)[] {
+  const entry = join(root, file);
   const host = ts.createCompilerHost(OPTIONS, true);
   host.resolveModuleNameLiterals = (names, file) =>
     names.map(({ text }) => ({
@@ -84,7 +103,7 @@ export function readPublicTypes(root: string): readonly PublicType[] {
   });
 }
 
-function describe(symbol: ts.Symbol, checker: ts.TypeChecker, folder: string): readonly PublicType[] {
+function describe(symbol: ts.Symbol, checker: ts.TypeChecker, folder: string): readonly (PublicType | TextType)[] {
   const declaration = symbol.declarations?.[0];
   if (declaration === undefined) return [];
   const { name } = symbol;
@@ -123,7 +142,10 @@ function describe(symbol: ts.Symbol, checker: ts.TypeChecker, folder: string): r
     });
     return [{ kind: "choice", name, doc, values }];
   }
-  if (ts.isTypeAliasDeclaration(declaration)) return [];
+  if (ts.isTypeAliasDeclaration(declaration)) {
+    const tag = symbol.getJsDocTags(checker).find((each) => each.name === "pattern");
+    return tag === undefined ? [] : [{ kind: "text", name, doc, pattern: ts.displayPartsToString(tag.text) }];
+  }
   const properties = checker.getDeclaredTypeOfSymbol(symbol).getProperties();
   const fields = properties
     .flatMap((property) => property.declarations?.slice(0, 1) ?? [])
@@ -165,19 +187,28 @@ function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Fiel
       fallback: textsOf("default")[0] ?? null,
       examples: textsOf("example"),
       plain: textsOf("plain")[0] ?? null,
-      range: rangeOf(textsOf),
+      range: rangeOf(textsOf, ["minimum", "exclusiveMinimum", "maximum"]),
+      items: rangeOf(textsOf, ["minItems", "", "maxItems"]),
+      kinds: kindsOf(textsOf),
+      since: textsOf("since")[0] ?? null,
       isInherited: false,
     },
   ];
 }
 
-function rangeOf(textsOf: (tag: string) => string[]): NumberRange | null {
-  const [min, above, max] = ["minimum", "exclusiveMinimum", "maximum"].map((tag) => textsOf(tag)[0]);
-  if (min === undefined && above === undefined) return null;
+function rangeOf(textsOf: (tag: string) => string[], tags: readonly string[]): NumberRange | null {
+  const [min, above, max] = tags.map((tag) => textsOf(tag)[0]);
+  const isCount = tags.includes("minItems");
+  if (min === undefined && above === undefined && !(isCount && max !== undefined)) return null;
   return {
-    ...(min === undefined ? { above: Number(above) } : { min: Number(min) }),
+    ...(above === undefined ? { min: Number(min ?? 0) } : { above: Number(above) }),
     ...(max === undefined ? {} : { max: Number(max) }),
   };
+}
+
+function kindsOf(textsOf: (tag: string) => string[]): FieldKinds | null {
+  const [kinds] = textsOf("for");
+  return kinds === undefined ? null : { takenBy: kinds.split(/\s+/), isRequired: textsOf("required").length > 0 };
 }
 
 function docOf(symbol: ts.Symbol, checker: ts.TypeChecker): string {

@@ -1,5 +1,5 @@
 /** docs/reference/components.md and types.md: arguments, outputs and their types, from the docstrings. */
-import { rangeText } from "../../components/plan/arguments/ranges";
+import { rangeText } from "../../runtime/base/declaredTypes";
 import { projectFolder } from "../parts/cache";
 import {
   type ChoiceType,
@@ -25,7 +25,7 @@ const GROUPS: readonly (readonly [folderName: string, title: string])[] = [
 
 let read: readonly PublicType[] | null = null;
 
-type Page = "components.md" | "types.md";
+type Page = "components.md" | "files.md" | "types.md";
 
 /** Read once for both pages. */
 export function publicTypes(): readonly PublicType[] {
@@ -127,11 +127,11 @@ function componentText(component: ComponentType, types: readonly PublicType[]): 
 }
 
 /** Fields that must be given come first. */
-function fieldsTable(type: FieldsType, types: readonly PublicType[], page: Page): string {
+export function fieldsTable(type: FieldsType, types: readonly PublicType[], page: Page): string {
   const fields = [...type.fields.filter((field) => !field.optional), ...type.fields.filter((field) => field.optional)];
   if (fields.length === 0) return "It has no fields.";
   return table(
-    [page === "types.md" ? "field" : "argument", "type", "default", "what"],
+    [page === "components.md" ? "argument" : "field", "type", "default", "what"],
     fields.map((field) => [
       `\`${field.name}\``,
       linked(field.type, types, page),
@@ -175,13 +175,20 @@ function textOf(field: Field, types: readonly PublicType[]): string {
   const ofType = /^(?:Left out|$)/.test(field.doc) ? (named?.doc.match(/^[^]*?\.(?=\s|$)/)?.[0] ?? "") : "";
   const doc = `${ofType} ${field.doc}`.trim();
   if (doc === "") throw new Error(`${field.name}: ${field.type} has no docstring`);
-  const range = field.range === null ? [] : [`Range: ${rangeText(field.range)}.`];
-  return [doc, ...range, ...field.examples.map((example) => `Example: \`${example}\`.`)].join(" ");
+  const { items, kinds, range } = field;
+  const bounds = [
+    ...(range === null ? [] : [`Range: ${rangeText(range)}.`]),
+    ...(items === null ? [] : [`Items: ${rangeText(items)}.`]),
+    ...(kinds === null ? [] : [`${kinds.isRequired ? "Required by" : "Of"} ${kinds.takenBy.join(", ")}.`]),
+  ];
+  return [doc, ...bounds, ...field.examples.map((example) => `Example: \`${example}\`.`)].join(" ");
 }
 
 /** The type as code, linked to the first public type in it. */
 function linked(type: string, types: readonly PublicType[], page: Page): string {
-  const [target] = [...type.matchAll(/\w+/g)].flatMap(([typeName]) => pagesOf(typeName, types));
+  const [target] = [...type.matchAll(/\w+/g)].flatMap(([name]) =>
+    page === "files.md" ? types.filter((own) => own.name === name).map(() => ({ page, name })) : pagesOf(name, types),
+  );
   if (target === undefined) return `\`${type}\``;
   return `[\`${type}\`](${target.page === page ? "" : target.page}#${target.name.toLowerCase()})`;
 }

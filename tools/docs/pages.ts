@@ -3,6 +3,7 @@ import { renderArgumentTypes } from "./argumentTypes";
 import { renderClaims } from "./claimsPage";
 import { renderCommands } from "./commandsPage";
 import { renderComponents, renderTypes } from "./componentsPage";
+import { renderFileDeclarations, renderFilesPage } from "./fileTypes";
 import { renderMetrics } from "./metricsPage";
 import { renderOptions } from "./optionsPage";
 import { renderRules } from "./rulesPage";
@@ -14,11 +15,13 @@ import { renderTopologyTypes } from "./topologyTypes";
  */
 export const COMPARED: Readonly<Record<string, () => string>> = {
   "docs/reference/commands.md": renderCommands,
+  "docs/reference/files.md": renderFilesPage,
   "docs/reference/metrics.md": renderMetrics,
   "docs/reference/options.md": renderOptions,
   "docs/reference/rules.md": renderRules,
   "components/plan/arguments/argumentTypes.ts": renderArgumentTypes,
   "components/plan/topology/topologyTypes.ts": renderTopologyTypes,
+  "runtime/base/fileDeclarations.ts": renderFileDeclarations,
 };
 
 /** Files that only a release needs: they repeat docstrings and comments, whose own diff reads the same. */

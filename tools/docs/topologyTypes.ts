@@ -13,7 +13,7 @@ export function renderTopologyTypes(): string {
     " * The types of a topology, for topologies from files. `npm run docs` makes this file from the declarations in",
     " * topology.ts: change those.",
     " */",
-    'import type { TypeTable } from "../arguments/checkArguments";',
+    'import type { TypeTable } from "../../../runtime/base/declaredTypes";',
     "",
     "export const TOPOLOGY_TYPES: TypeTable = {",
     ...[...writer.types].flatMap(([name, rows]) => [`  ${name}: {`, ...rows.map((row) => `    ${row}`), "  },"]),

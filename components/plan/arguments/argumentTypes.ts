@@ -419,7 +419,7 @@ export const ARGUMENT_TYPES = {
   },
   MaintenanceTaskArgs: { "...": "RepositoryScheduleArgs", "enabled?": "boolean", "cron?": "Input<string>" },
   NotifyTargetArgs: {
-    type: "Input<string>",
+    type: 'Input<("slack" | "ntfy" | "healthchecks" | "alertmanager" | "webhook" | "email")>',
     "name?": "Input<string>",
     "url?": "Input<string>",
     "topic?": "Input<string>",
@@ -429,12 +429,12 @@ export const ARGUMENT_TYPES = {
     "hmacSecret?": "Input<string>",
     "host?": "Input<string>",
     "port?": "Input<number>",
-    "security?": "Input<string>",
+    "security?": 'Input<("starttls" | "tls" | "none")>',
     "from?": "Input<string>",
     "to?": "Input<string>[]",
     "caFile?": "Input<string>",
     "units?": "Input<Input<string>[]>",
-    "events?": "Input<Input<string>[]>",
+    "events?": 'Input<Input<("start" | "success" | "failure" | "drill" | "stale" | "test")>[]>',
   },
   PostgresHostArgs: {
     "...": "HostBaseArgs",
@@ -1736,10 +1736,12 @@ export const ARGUMENT_RANGES = {
   "StreamingArgs.intervalSeconds": { min: 1, max: 3600 },
   "StreamingArgs.degradeAfterSeconds": { min: 1, max: 86400 },
   "StreamingArgs.groupMilliseconds": { min: 1, max: 10000 },
+  "HostNotifyArgs.targets": { min: 0, max: 32 },
   "HostRepositoryArgs.keepFullCount": { min: 1, max: 9999999 },
   "HostRepositoryArgs.keepDays": { min: 1, max: 9999999 },
   "HostRepositoryArgs.keepDiffCount": { min: 1, max: 9999999 },
   "NotifyTargetArgs.port": { min: 1, max: 65535 },
+  "NotifyTargetArgs.to": { min: 1 },
   "PostgresHostArgs.port": { min: 1, max: 65535 },
   "PostgresHostArgs.archiveTimeoutSeconds": { min: 0, max: 1073741823 },
   "RepositoryScheduleArgs.jitterSeconds": { min: 0, max: 86400 },
@@ -1760,4 +1762,19 @@ export const ARGUMENT_RANGES = {
   "S3CompatibleRepositoryArgs.port": { min: 1, max: 65535 },
   "S3Location.port": { min: 1, max: 65535 },
   "SftpLocation.port": { min: 1, max: 65535 },
+} as const;
+
+/** Types of section that have a field: `@for` and `@required`. */
+export const ARGUMENT_KINDS = {
+  "NotifyTargetArgs.url": { takenBy: ["slack", "ntfy", "healthchecks", "alertmanager", "webhook"], isRequired: true },
+  "NotifyTargetArgs.topic": { takenBy: ["ntfy"], isRequired: true },
+  "NotifyTargetArgs.token": { takenBy: ["ntfy", "alertmanager", "webhook"], isRequired: false },
+  "NotifyTargetArgs.user": { takenBy: ["ntfy", "alertmanager", "email"], isRequired: false },
+  "NotifyTargetArgs.password": { takenBy: ["ntfy", "alertmanager", "email"], isRequired: false },
+  "NotifyTargetArgs.hmacSecret": { takenBy: ["webhook"], isRequired: false },
+  "NotifyTargetArgs.host": { takenBy: ["email"], isRequired: true },
+  "NotifyTargetArgs.port": { takenBy: ["email"], isRequired: false },
+  "NotifyTargetArgs.security": { takenBy: ["email"], isRequired: false },
+  "NotifyTargetArgs.from": { takenBy: ["email"], isRequired: true },
+  "NotifyTargetArgs.to": { takenBy: ["email"], isRequired: true },
 } as const;

@@ -1,15 +1,9 @@
 /** Ranges of numbers, which their declarations state, and the rules that have a code of their own for them. Pure. */
+import { isWithin, type NumberRange, rangeText } from "../../../runtime/base/declaredTypes";
 import { type Finding, finding } from "../findings/findings";
 import type { RuleCode } from "../findings/ruleTable";
 import { isUnknown } from "../model/unknown";
 import { ARGUMENT_RANGES } from "./argumentTypes";
-
-/** A whole number from `min`, or any number above `above`; at most `max`. */
-export interface NumberRange {
-  readonly min?: number;
-  readonly above?: number;
-  readonly max?: number;
-}
 
 /** `HostBaseArgs.processMax` */
 export type RangedArgument = keyof typeof ARGUMENT_RANGES;
@@ -49,12 +43,14 @@ const RULED: Readonly<Partial<Record<RangedArgument, readonly [code: RuleCode, h
   "VerifyTaskArgs.samplePercent": ["PB014"],
 };
 
+/** Of the arguments that the check of types judges. */
+export const UNRULED_RANGES: Readonly<Record<string, NumberRange>> = Object.fromEntries(
+  Object.entries(ARGUMENT_RANGES).filter(([argument]) => !(argument in RULED)),
+);
+
 /** True also for a value that is not known yet. */
 export function isInRange(argument: RangedArgument, value: unknown): boolean {
-  const { above, max = Number.POSITIVE_INFINITY, min }: NumberRange = ARGUMENT_RANGES[argument];
-  if (isUnknown(value)) return true;
-  if (typeof value !== "number" || !(value <= max)) return false;
-  return min === undefined ? value > (above ?? Number.NEGATIVE_INFINITY) : Number.isInteger(value) && value >= min;
+  return isUnknown(value) || (typeof value === "number" && isWithin(ARGUMENT_RANGES[argument], value));
 }
 
 /**
@@ -71,16 +67,4 @@ export function checkRange(
   if (value === undefined || isInRange(argument, value)) return [];
   const [code, hint = ""] = RULED[argument] ?? ["PB191" as const];
   return [finding(code, path, `${value} is ${fact} ${rangeText(ARGUMENT_RANGES[argument])}`, hint)];
-}
-
-/** For the check of types: the same of an argument that has no rule. @param argument of any type and field */
-export function checkUnruled(argument: string, path: string, value: unknown): Finding[] {
-  if (!Object.hasOwn(ARGUMENT_RANGES, argument) || argument in RULED || typeof value !== "number") return [];
-  return checkRange(argument as RangedArgument, path, value);
-}
-
-/** `1 to 999` */
-export function rangeText({ above, max, min }: NumberRange): string {
-  const least = String(min ?? above);
-  return max === undefined ? `${least} or more` : `${least} to ${max}`;
 }

@@ -1,6 +1,7 @@
 /** Checks the arguments of a migration: each error as a fact, the rule that it breaks and the remedy. Pure. */
 import { ARGUMENT_RANGES } from "../arguments/argumentTypes";
-import { isInRange, rangeText } from "../arguments/ranges";
+import { isInRange } from "../arguments/ranges";
+import { rangeText } from "../../../runtime/base/declaredTypes";
 import { WORKLOAD_KINDS } from "../../../runtime/cnpg/names";
 import { type MigrationFinding, type MigrationSettings, runnerOf, STAGES, type ServerSettings } from "./migrationSteps";
 

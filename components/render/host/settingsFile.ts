@@ -1,12 +1,12 @@
 /** `pgbackstop.json` of a host: settings without a pgBackRest option. No secret. */
-import {
-  renderSettings,
-  type SettingsFile,
-  type SettingsFileDrill,
-  type SettingsFileStream,
-} from "../../../runtime/config/settings";
-import type { CompressType } from "../../../runtime/config/options";
-import type { RepoSettings } from "../../../runtime/config/types";
+import { renderSettings } from "../../../runtime/config/settings";
+import type {
+  DrillFile,
+  DrillFileEntry,
+  RepoSettings,
+  SettingsFile,
+  StreamFile,
+} from "../../../runtime/config/settingsFields";
 import { findCompressType } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
 import { expectBackupWithin, expectFullWithin, expectWalWithin } from "../../plan/schedule/expectFull";
@@ -50,7 +50,7 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
   };
 }
 
-function streamOf({ synchronous }: SettingsPlan, intervalSeconds: number): SettingsFileStream {
+function streamOf({ synchronous }: SettingsPlan, intervalSeconds: number): StreamFile {
   if (synchronous === undefined) return { intervalSeconds };
   const { degradeAfterSeconds, groupMilliseconds, mode, repositories } = synchronous;
   return {
@@ -60,10 +60,7 @@ function streamOf({ synchronous }: SettingsPlan, intervalSeconds: number): Setti
   };
 }
 
-function repositorySettings(
-  plan: SettingsPlan,
-  repository: RepositoryPlan,
-): RepoSettings & { readonly compressType: CompressType } {
+function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): RepoSettings {
   const quirks = repository.s3?.quirks;
   const compressType = findCompressType(repository.compressType);
   const expectFullWithinS = expectFullWithin(plan, repository);
@@ -71,7 +68,8 @@ function repositorySettings(
   const comparesWal = plan.maintenance?.some(({ name }) => name === "stale") ?? false;
   const expectWalWithinS =
     comparesWal && plan.drilled !== undefined ? expectWalWithin(plan.drilled.objectives) : undefined;
-  if (compressType === null) throw new Error(`the runtime does not support compression ${repository.compressType}`);
+  if (compressType === null || compressType === "bz2")
+    throw new Error(`the runtime does not support compression ${repository.compressType}`);
   return {
     compressType,
     ...(compressType === "none" ? {} : { compressLevel: repository.compressLevel }),
@@ -84,7 +82,7 @@ function drillOf({
   drillChecks,
   drills,
   objectives: { pitrRtoMinutes, rpoSeconds, rtoMinutes },
-}: NonNullable<SettingsPlan["drilled"]>): Pick<SettingsFile, "drill"> {
+}: NonNullable<SettingsPlan["drilled"]>): { readonly drill?: DrillFile } {
   const { assertions, backupAgeHours, heartbeat } = drillChecks;
   const objectives = {
     ...(rtoMinutes === undefined ? {} : { rtoSeconds: rtoMinutes * 60 }),
@@ -106,7 +104,7 @@ function drillOf({
 
 const GIB = 1024 ** 3;
 
-function declaredOf({ from, level, maxGiB, maxMinutes, path, pick, repositories }: DrillPlan): SettingsFileDrill {
+function declaredOf({ from, level, maxGiB, maxMinutes, path, pick, repositories }: DrillPlan): DrillFileEntry {
   const repos = from === undefined ? repositories : [from];
   const values = {
     repos,
@@ -116,5 +114,5 @@ function declaredOf({ from, level, maxGiB, maxMinutes, path, pick, repositories 
     maxBytes: maxGiB === undefined ? undefined : Math.ceil(maxGiB * GIB),
     path,
   };
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as SettingsFileDrill;
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as DrillFileEntry;
 }

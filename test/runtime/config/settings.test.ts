@@ -1,12 +1,7 @@
 import { fc } from "../../harness/properties";
 import { describe, expect, test } from "vitest";
-import {
-  DEFAULT_SETTINGS,
-  levelRangeOf,
-  parseSettings,
-  renderSettings,
-  type SettingsFile,
-} from "../../../runtime/config/settings";
+import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, renderSettings } from "../../../runtime/config/settings";
+import type { SettingsFile } from "../../../runtime/config/settingsFields";
 import { failure } from "./support";
 
 const FILE = "/etc/pgbackstop/pgbackstop.json";
@@ -88,9 +83,9 @@ describe("the settings file", () => {
   });
 
   test.each([
-    ['{"acknowlege":"all"}', "Did you mean 'acknowledge'?"],
-    ['{"repos":{"repo1":{"compresType":"gz"}}}', "Did you mean 'compressType'?"],
-    ['{"drill":{"objectives":{"rtoSecond":1}}}', "Did you mean 'rtoSeconds'?"],
+    ['{"acknowlege":"all"}', "Did you mean acknowledge?"],
+    ['{"repos":{"repo1":{"compresType":"gz"}}}', "Did you mean compressType?"],
+    ['{"drill":{"objectives":{"rtoSecond":1}}}', "Did you mean rtoSeconds?"],
   ])("%s: %s", (text, hint) => {
     expect(() => parseSettings(text, FILE)).toThrow(expect.objectContaining({ hints: [hint] }));
   });
@@ -98,130 +93,136 @@ describe("the settings file", () => {
   test.each([
     ["", "is not valid JSON"],
     ['{"a"', "is not valid JSON at position 4"],
-    ["[]", "must be an object, not []"],
-    ["null", "must be an object, not null"],
-    [
-      '{"acknowlege":"all"}',
-      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "fullBackups", "postgres", "stream", "repos"\nHINT: Did you mean \'acknowledge\'?',
-    ],
+    ["[]", "is a list, and must be a section with names\nHINT: Write a name instead of each dash."],
+    ["null", "is empty\nHINT: Give it a value, or leave it out."],
+    ['{"acknowlege":"all"}', "has an unknown field 'acknowlege'\nHINT: Did you mean acknowledge?"],
     [
       '{"drill":{"rto":1}}',
-      'has an unknown field \'drill.rto\'; allowed are "objectives", "heartbeat", "assertions", "declared"',
+      "has an unknown field 'drill.rto'\nHINT: It takes assertions, declared, heartbeat, objectives.",
     ],
-    ['{"stream":{}}', "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not nothing"],
-    [
-      '{"stream":{"intervalSeconds":0}}',
-      "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not 0",
-    ],
+    ['{"stream":{}}', "field 'stream.intervalSeconds' is required, and not given\nHINT: Set stream.intervalSeconds."],
+    ['{"stream":{"intervalSeconds":0}}', "field 'stream.intervalSeconds' is 0, and must be 1 to 3600"],
     [
       '{"stream":{"intervalSeconds":0.5}}',
-      "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not 0.5",
+      "field 'stream.intervalSeconds' is 0.5, and must be a whole number, 1 to 3600",
     ],
     [
       '{"stream":{"seconds":5}}',
-      'has an unknown field \'stream.seconds\'; allowed are "intervalSeconds", "synchronous", "degradeAfterSeconds", "groupMilliseconds"',
+      "has an unknown field 'stream.seconds'\nHINT: It takes degradeAfterSeconds, groupMilliseconds, intervalSeconds, synchronous.",
     ],
     [
       '{"stream":{"intervalSeconds":5,"synchronous":"both"}}',
-      'field \'stream.synchronous\' must be "all", "any" or a list of repositories such as ["repo1"], not "both"',
+      "field 'stream.synchronous' is the text \"both\", and must be all, any or a list of repo1 to repo256",
     ],
     [
       '{"stream":{"intervalSeconds":5,"synchronous":"any","degradeAfterSeconds":0}}',
-      "field 'stream.degradeAfterSeconds' must be a whole number of seconds from 1 to 86400, not 0",
+      "field 'stream.degradeAfterSeconds' is 0, and must be 1 to 86400",
     ],
     [
       '{"stream":{"intervalSeconds":5,"synchronous":"any","groupMilliseconds":20000}}',
-      "field 'stream.groupMilliseconds' must be a whole number of milliseconds from 1 to 10000, not 20000",
+      "field 'stream.groupMilliseconds' is 20000, and must be 1 to 10000",
     ],
     [
       '{"stream":{"intervalSeconds":5,"degradeAfterSeconds":30}}',
-      "field 'stream.degradeAfterSeconds' must be left out, or beside stream.synchronous, not 30",
+      "field 'stream.degradeAfterSeconds' has an effect only beside stream.synchronous",
     ],
+    ['{"drill":{"objectives":{"rtoSeconds":0}}}', "field 'drill.objectives.rtoSeconds' is 0, and must be 1 or more"],
     [
-      '{"drill":{"objectives":{"rtoSeconds":0}}}',
-      "field 'drill.objectives.rtoSeconds' must be a whole number of seconds, not 0",
+      '{"drill":{"heartbeat":{"database":"a"}}}',
+      "field 'drill.heartbeat.sql' is required, and not given\nHINT: Set drill.heartbeat.sql.",
     ],
-    ['{"drill":{"heartbeat":{"database":"a"}}}', "field 'drill.heartbeat.sql' must be a statement, not nothing"],
     [
       '{"drill":{"declared":{"a":{"repos":[]}}}}',
-      "field 'drill.declared.a.repos' must be a list of repositories such as [\"repo1\"], not []",
+      "field 'drill.declared.a.repos' has 0 items, and must have 1 or more",
     ],
     [
       '{"drill":{"declared":{"a":{"repos":["repo0"]}}}}',
-      'field \'drill.declared.a.repos\' must be "repo1" to "repo256", not "repo0"',
+      "field 'drill.declared.a.repos[0]' is the text \"repo0\", and must be repo1 to repo256",
     ],
     [
       '{"drill":{"declared":{"a":{"level":"deep"}}}}',
-      'field \'drill.declared.a.level\' must be "quick", "standard", "thorough", not "deep"',
+      "field 'drill.declared.a.level' is the text \"deep\", and must be one of quick, standard, thorough",
     ],
     [
       '{"drill":{"declared":{"a":{"maxMinutes":0}}}}',
-      "field 'drill.declared.a.maxMinutes' must be a whole number above 0, not 0",
+      "field 'drill.declared.a.maxMinutes' is 0, and must be 1 or more",
     ],
     [
       '{"drill":{"declared":{"a":{"path":"drill"}}}}',
-      "field 'drill.declared.a.path' must be an absolute path, not \"drill\"",
+      "field 'drill.declared.a.path' is the text \"drill\", and must be an absolute path",
     ],
     [
       '{"repos":{"repo1":{"expectBackupWithinS":"ever"}}}',
-      "field 'repos.repo1.expectBackupWithinS' must be a whole number of seconds, not \"ever\"",
+      "field 'repos.repo1.expectBackupWithinS' is the text \"ever\", and must be a number\nHINT: Write the number alone.",
     ],
-    ['{"drill":{"assertions":{}}}', "field 'drill.assertions' must be a list of statements, not {}"],
+    [
+      '{"drill":{"assertions":{}}}',
+      "field 'drill.assertions' is a section, and must be a list\nHINT: Write each value as an item of a list.",
+    ],
     [
       '{"drill":{"assertions":[{"sql":"SELECT true"}]}}',
-      "field 'drill.assertions[0].name' must be a text on one line, not nothing",
+      "field 'drill.assertions[0].name' is required, and not given\nHINT: Set drill.assertions[0].name.",
     ],
-    ['{"version":2}', "field 'version' must be 1, not 2"],
+    ['{"version":2}', "field 'version' is the number 2, and must be 1"],
     [
       '{"acknowledge":"some"}',
-      'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not "some"',
+      "field 'acknowledge' is the text \"some\", and must be all, any or a list of repo1 to repo256",
     ],
-    ['{"firstBackup":"yes"}', "field 'firstBackup' must be true or false, not \"yes\""],
-    ['{"archiveCommandWord":7}', "field 'archiveCommandWord' must be a text on one line, not 7"],
     [
-      '{"acknowledge":[]}',
-      'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not []',
+      '{"firstBackup":"yes"}',
+      "field 'firstBackup' is the text \"yes\", and must be true or false\nHINT: Write true without quotes.",
     ],
-    ['{"acknowledge":["repo1","repo1"]}', 'field \'acknowledge\' must be each repository once, not ["repo1","repo1"]'],
-    ['{"acknowledge":["repo0"]}', 'field \'acknowledge\' must be "repo1" to "repo256", not "repo0"'],
-    ['{"acknowledge":[1]}', 'field \'acknowledge\' must be "repo1" to "repo256", not 1'],
-    ['{"repos":[]}', "field 'repos' must be an object, not []"],
-    ['{"repos":{"repo257":{}}}', 'field \'repos.repo257\' must be "repo1" to "repo256", not "repo257"'],
+    [
+      '{"archiveCommandWord":7}',
+      "field 'archiveCommandWord' is the number 7, and must be text on one line, or empty text\nHINT: Write it in quotes: \"7\".",
+    ],
+    ['{"acknowledge":[]}', "field 'acknowledge' has 0 items, and must have 1 or more"],
+    ['{"acknowledge":["repo1","repo1"]}', "field 'acknowledge' must have each repository once"],
+    ['{"acknowledge":["repo0"]}', "field 'acknowledge[0]' is the text \"repo0\", and must be repo1 to repo256"],
+    [
+      '{"acknowledge":[1]}',
+      "field 'acknowledge[0]' is the number 1, and must be repo1 to repo256\nHINT: Write it in quotes: \"1\".",
+    ],
+    [
+      '{"repos":[]}',
+      "field 'repos' is a list, and must be a section with names\nHINT: Write a name instead of each dash.",
+    ],
+    ['{"repos":{"repo257":{}}}', "field 'repos.repo257' is the text \"repo257\", and must be repo1 to repo256"],
     [
       '{"repos":{"repo1":{"level":3}}}',
-      'has an unknown field \'repos.repo1.level\'; allowed are "compressType", "compressLevel", "s3Quirks", "expectFullWithinS", "expectBackupWithinS", "expectWalWithinS"',
+      "has an unknown field 'repos.repo1.level'\nHINT: It takes compressLevel, compressType, expectBackupWithinS, expectFullWithinS, expectWalWithinS, s3Quirks.",
     ],
     [
       '{"repos":{"repo1":{"compressType":"xz"}}}',
-      'field \'repos.repo1.compressType\' must be "none", "gz", "lz4", "zst", "bz2", not "xz"',
+      "field 'repos.repo1.compressType' is the text \"xz\", and must be one of none, gz, lz4, zst",
     ],
     [
       '{"repos":{"repo1":{"compressType":"bz2"}}}',
-      'field \'repos.repo1.compressType\' must be "none", "gz", "lz4", "zst" (bz2 is read but not written), not "bz2"',
+      "field 'repos.repo1.compressType' is the text \"bz2\", and must be one of none, gz, lz4, zst",
     ],
     [
       '{"repos":{"repo1":{"compressLevel":"3"}}}',
-      "field 'repos.repo1.compressLevel' must be a whole number, not \"3\"",
+      "field 'repos.repo1.compressLevel' is the text \"3\", and must be a number\nHINT: Write 3 without quotes.",
     ],
     [
       '{"repos":{"repo1":{"compressType":"gz","compressLevel":10}}}',
-      "field 'repos.repo1.compressLevel' must be -1 to 9 for compression type gz, not 10",
+      "field 'repos.repo1.compressLevel' is 10, and must be -1 to 9 for compression type gz",
     ],
     [
       '{"repos":{"repo1":{"compressType":"none","compressLevel":1}}}',
-      "field 'repos.repo1.compressLevel' must be 0 for compression type none, not 1",
+      "field 'repos.repo1.compressLevel' is 1, and must be 0 for compression type none",
     ],
     [
       '{"repos":{"repo1":{"s3Quirks":"Min IO"}}}',
-      'field \'repos.repo1.s3Quirks\' must be "auto" or the name of a provider in lower case, not "Min IO"',
+      "field 'repos.repo1.s3Quirks' is the text \"Min IO\", and must be auto or the name of a provider in lower case",
     ],
     [
       '{"repos":{"repo1":{"expectFullWithinS":0}}}',
-      "field 'repos.repo1.expectFullWithinS' must be a whole number of seconds or \"ever\", not 0",
+      "field 'repos.repo1.expectFullWithinS' is 0, and must be 1 or more",
     ],
     [
       '{"repos":{"repo1":{"expectFullWithinS":"never"}}}',
-      'field \'repos.repo1.expectFullWithinS\' must be a whole number of seconds or "ever", not "never"',
+      "field 'repos.repo1.expectFullWithinS' is the text \"never\", and must be a number or ever",
     ],
   ])("%s fails", (text, message) =>
     expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`),
@@ -245,7 +246,7 @@ describe("the settings file", () => {
     );
     expect(renderSettings({})).toBe('{\n  "version": 1,\n  "acknowledge": "all"\n}\n');
     expect(failure(() => renderSettings({ acknowledge: [] }))).toContain(
-      "config: settings file 'pgbackstop.json' field 'acknowledge' must be",
+      "config: settings file 'pgbackstop.json' field 'acknowledge' has 0 items",
     );
   });
 

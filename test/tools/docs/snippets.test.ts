@@ -70,6 +70,9 @@ export class Store {}
     fallback: null,
     plain: null,
     range: null,
+    items: null,
+    kinds: null,
+    since: null,
     isInherited: false,
     examples: ["30"],
   };

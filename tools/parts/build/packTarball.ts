@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { build } from "./build";
 import { cloneCacheFolder, projectFolder, withLock } from "../cache";
 import { writePackageSchema } from "./packageSchema";
-import { writeRenderSchema } from "./renderSchema";
+import { writeFileSchemas } from "./renderSchema";
 import { writeTopologySchemas } from "./topologySchema";
 import { runOk } from "../process";
 import type { Progress } from "../progress";
@@ -21,7 +21,7 @@ export async function packTarball(progress: Progress, folder: string): Promise<s
     await progress.step("schema", async () => {
       writePackageSchema();
       writeTopologySchemas();
-      writeRenderSchema();
+      writeFileSchemas();
     });
     return runOk("npm", ["pack", "--json", "--loglevel=error", "--pack-destination", folder], { cwd: projectFolder() });
   });

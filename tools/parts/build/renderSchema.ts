@@ -1,37 +1,65 @@
 /**
- * The JSON schema of the files that `pgbackstop render` takes, dist/render.schema.json, from the declarations of the
- * components' arguments. Editors read it: `# yaml-language-server: $schema=…`.
+ * The JSON schemas of the files that `pgbackstop render` takes, of `pgbackstop.json` and of `notify.json`, from their
+ * declarations. Editors read them: `# yaml-language-server: $schema=…`.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseType } from "../../../components/plan/arguments/checkArguments";
-import type { NumberRange } from "../../../components/plan/arguments/ranges";
+import { parseType } from "../../../runtime/base/declaredTypes";
+import type { NumberRange } from "../../../runtime/base/declaredTypes";
 import { FILE_TYPES } from "../../../components/plan/arguments/fileTypes";
 import { SECRET_FIELDS } from "../../../components/render/kubernetes/gitops";
-import { type Field, type PublicType, readPublicTypes } from "../../docs/componentTypes";
+import { FILE_DECLARATIONS } from "../../../runtime/base/fileDeclarations";
+import type { Field, PublicType } from "../../docs/componentTypes";
+import { publicTypes } from "../../docs/componentsPage";
+import { fileTypes } from "../../docs/fileTypes";
 import { projectFolder } from "../cache";
 
 type Schema = Readonly<Record<string, unknown>>;
 
 const TEXT = { type: "string" };
-const NO_FIELD = { doc: "", fallback: null, examples: [], plain: null, range: null, isInherited: false };
+const NO_FIELD = {
+  doc: "",
+  fallback: null,
+  examples: [],
+  plain: null,
+  range: null,
+  items: null,
+  kinds: null,
+  since: null,
+  isInherited: false,
+};
 
-export function writeRenderSchema(): void {
-  writeFileSync(
-    join(projectFolder(), "dist", "render.schema.json"),
-    `${JSON.stringify(renderSchema(), undefined, 2)}\n`,
+/** Writes the schemas of the files that people write. */
+export function writeFileSchemas(): void {
+  for (const [file, schema] of Object.entries(fileSchemas()))
+    writeFileSync(join(projectFolder(), "dist", file), `${JSON.stringify(schema, undefined, 2)}\n`);
+}
+
+/** By the file's name. */
+export function fileSchemas(): Readonly<Record<string, Schema>> {
+  const [settings, notify] = fileTypes().files.map(({ name, root, types }) =>
+    schemaOf(name === "notify.json" ? "notify.schema.json" : "settings.schema.json", name, root, types),
   );
+  return {
+    "render.schema.json": renderSchema(),
+    "settings.schema.json": settings ?? {},
+    "notify.schema.json": notify ?? {},
+  };
 }
 
 export function renderSchema(): Schema {
+  return schemaOf("render.schema.json", "Files of pgbackstop render", "RenderFile", publicTypes());
+}
+
+function schemaOf(file: string, title: string, type: string, types: readonly PublicType[]): Schema {
   const root = projectFolder();
   const { name, version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, string>;
-  const writer = new Writer(readPublicTypes(root));
+  const writer = new Writer(types);
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
-    $id: `https://cdn.jsdelivr.net/npm/${name}@${version}/dist/render.schema.json`,
-    title: "Files of pgbackstop render",
-    ...writer.section("RenderFile"),
+    $id: `https://cdn.jsdelivr.net/npm/${name}@${version}/dist/${file}`,
+    title,
+    ...writer.section(type),
     definitions: writer.definitions,
   };
 }
@@ -48,14 +76,24 @@ class Writer {
   /** @param text as the declarations have it */
   schemaOf(text: string): Schema {
     const type = parseType(text);
-    if (type.kind !== "name") {
-      const of = this.schemaOf(type.of);
-      return type.kind === "list" ? { type: "array", items: of } : { type: "object", additionalProperties: of };
+    if (type.kind === "value") return { const: type.value };
+    if (type.kind === "list") return { type: "array", items: this.schemaOf(type.of) };
+    if (type.kind === "map")
+      return {
+        type: "object",
+        ...(type.key === "string" ? {} : { propertyNames: this.schemaOf(type.key) }),
+        additionalProperties: this.schemaOf(type.of),
+      };
+    if (type.kind === "either") {
+      const parts = type.of.map((each) => this.schemaOf(each));
+      return parts.every((part) => "const" in part) ? { enum: parts.map((part) => part["const"]) } : { anyOf: parts };
     }
     const { name } = type;
     if (name === "string") return TEXT;
     if (name === "number" || name === "boolean") return { type: name };
     if (name === "IntOrString") return { type: ["number", "string"] };
+    const [, pattern] = FILE_DECLARATIONS.texts?.[name] ?? [];
+    if (pattern !== undefined) return { type: "string", pattern };
     const named = this.#types.get(name);
     if (named?.kind === "choice") return { enum: named.values.map(({ value }) => value) };
     return named?.kind === "fields" || name in FILE_TYPES ? this.#definition(name) : {};
@@ -77,6 +115,7 @@ class Writer {
       properties: Object.fromEntries(fields.map((field) => [field.name, described(this.schemaOf(field.type), field)])),
       required: fields.flatMap((field) => (field.optional ? [] : [field.name])),
       additionalProperties: false,
+      ...kindsOf(fields),
     };
   }
 
@@ -102,26 +141,57 @@ class Writer {
   }
 }
 
+/** What sections of each type must have, and must not. */
+function kindsOf(fields: readonly Field[]): Schema {
+  const kinds = new Set(fields.flatMap((field) => field.kinds?.takenBy ?? []));
+  if (kinds.size === 0) return {};
+  const rules = [...kinds].map((kind) => ({
+    if: { properties: { type: { const: kind } }, required: ["type"] },
+    // oxlint-disable-next-line unicorn/no-thenable -- a keyword of JSON schema
+    then: {
+      required: fields.flatMap(({ kinds: own, name }) =>
+        own?.isRequired === true && own.takenBy.includes(kind) ? [name] : [],
+      ),
+      properties: Object.fromEntries(
+        fields.flatMap(({ kinds: own, name }) => (own === null || own.takenBy.includes(kind) ? [] : [[name, false]])),
+      ),
+    },
+  }));
+  return { allOf: rules };
+}
+
 /** Draft 7 ignores what is beside a reference. */
-function described(schema: Schema, { doc, examples, fallback, range }: Field): Schema {
+function described(schema: Schema, { doc, examples, fallback, items, range }: Field): Schema {
   const lines = [
     doc,
     ...(fallback === null ? [] : [`Default: ${fallback}.`]),
     ...examples.map((text) => `Example: ${text}`),
   ];
   const description = lines.filter((line) => line !== "").join("\n");
-  const more = { ...boundsOf(range), ...defaultOf(schema, fallback), ...(description === "" ? {} : { description }) };
+  const more = {
+    ...boundsOf(range, schema),
+    ...itemsOf(items),
+    ...defaultOf(schema, fallback),
+    ...(description === "" ? {} : { description }),
+  };
   if (Object.keys(more).length === 0) return schema;
   return "$ref" in schema ? { allOf: [schema], ...more } : { ...schema, ...more };
 }
 
-function boundsOf(range: NumberRange | null): Schema {
+/** Draft 7 applies each bound to values of its type only. */
+function boundsOf(range: NumberRange | null, { type }: Schema): Schema {
   if (range === null) return {};
   const { above, max, min } = range;
   return {
-    ...(min === undefined ? { exclusiveMinimum: above } : { type: "integer", minimum: min }),
+    ...(min !== undefined && type === "number" ? { type: "integer" } : {}),
+    ...(min === undefined ? { exclusiveMinimum: above } : { minimum: min }),
     ...(max === undefined ? {} : { maximum: max }),
   };
+}
+
+function itemsOf(items: NumberRange | null): Schema {
+  if (items === null) return {};
+  return { minItems: items.min, ...(items.max === undefined ? {} : { maxItems: items.max }) };
 }
 
 /** A default that is a value of the type, and no sentence. */

@@ -1,0 +1,151 @@
+/**
+ * The settings file `pgbackstop.json`: settings without an option of pgBackRest, in a file that stock does not read. It
+ * contains no secret.
+ *
+ * This is its only declaration: the runtime's checks, the JSON schema and the reference are made from it (`npm run
+ * docs`), and components write the file by these types.
+ */
+
+/** text on one line @pattern ^[^\0-\x1f]+$ */
+export type Line = string;
+/** text on one line, or empty text @pattern ^[^\0-\x1f]*$ */
+export type OptionalLine = string;
+/** a statement @pattern \S */
+export type Statement = string;
+/** an absolute path @pattern ^/[^\0]*$ */
+export type AbsolutePath = string;
+/** text that is not empty @pattern ^[^\0]+$ */
+export type Argument = string;
+/** repo1 to repo256 @pattern ^repo([1-9]\d?|1\d\d|2[0-4]\d|25[0-6])$ */
+export type RepoName = string;
+/** auto or the name of a provider in lower case @pattern ^[a-z0-9][a-z0-9-]*$ */
+export type ProviderName = string;
+
+/** The settings file `pgbackstop.json`, beside `pgbackrest.conf` or named by the option `settings`. */
+export interface SettingsFile {
+  /** Version of the format. */
+  readonly version?: 1;
+  /** Version of the package that the file is written for. */
+  readonly package?: Line;
+  /**
+   * When PostgreSQL may remove a WAL segment: `all` repositories hold it, `any` one does, or each of these.
+   * @default "all"
+   * @minItems 1
+   */
+  readonly acknowledge?: "all" | "any" | readonly RepoName[];
+  /**
+   * What `archive_command` must contain for `backup` and `check`. Stock requires the default; empty allows any command.
+   * @default "pgbackrest"
+   */
+  readonly archiveCommandWord?: OptionalLine;
+  /** True when the cluster's sidecar takes a repository's first full backup. @default false */
+  readonly firstBackup?: boolean;
+  /** The ConfigMap to which the cluster's sidecar reports full backups. If omitted, it reports none. */
+  readonly fullBackups?: FullBackupReport;
+  /** Commands that stop and start the server, for `recover` and `rollback`. If omitted, they are detected. */
+  readonly postgres?: ServerCommands;
+  /** Objectives and checks of fire drills, and declared drills. */
+  readonly drill?: DrillFile;
+  /** How WAL of unfinished segments is shipped. If omitted, only whole segments are. */
+  readonly stream?: StreamFile;
+  /** Settings of each repository, by `repo1`, `repo2`, … */
+  readonly repos?: { readonly [repo: RepoName]: RepoSettings };
+}
+
+/** Where the cluster's sidecar reports full backups. */
+export interface FullBackupReport {
+  /** Name in the cluster's namespace. */
+  readonly configMap: Argument;
+  /** Digest of what the repositories are, for the reader of the report. */
+  readonly locations: Argument;
+}
+
+/** Programs with their arguments. */
+export interface ServerCommands {
+  /** Stops the server. @minItems 1 @example ["systemctl", "stop", "postgresql"] */
+  readonly stop: readonly Argument[];
+  /** Starts the server. @minItems 1 */
+  readonly start: readonly Argument[];
+}
+
+/** How WAL of unfinished segments is shipped. */
+export interface StreamFile {
+  /** For longer intervals `archive_timeout` suffices and costs less. @minimum 1 @maximum 3600 */
+  readonly intervalSeconds: number;
+  /** Repositories that must hold a commit before the server acknowledges it. If omitted, none. @minItems 1 */
+  readonly synchronous?: "all" | "any" | readonly RepoName[];
+  /** Longest wait of a commit for repositories that do not answer. If omitted, forever. @minimum 1 @maximum 86400 */
+  readonly degradeAfterSeconds?: number;
+  /** Minimum time between the starts of two uploads to a repository. @default 0 @minimum 1 @maximum 10000 */
+  readonly groupMilliseconds?: number;
+}
+
+/** Objectives and checks of fire drills, and declared drills. */
+export interface DrillFile {
+  /** What a drill must reach. */
+  readonly objectives?: DrillObjectives;
+  /** Returns one value: the time of production's newest heartbeat. */
+  readonly heartbeat?: DrillStatement;
+  /** Statements whose every value must be true in a restored cluster. */
+  readonly assertions?: readonly DrillAssertion[];
+  /** Declared drills by name: `drill --name=weekly`. */
+  readonly declared?: { readonly [name: string]: DrillFileEntry };
+}
+
+/** What a drill must reach. */
+export interface DrillObjectives {
+  /** From the start of a restore to the first connection. @minimum 1 */
+  readonly rtoSeconds?: number;
+  /** For a drill to a point in time (pick `moment`). If omitted, `rtoSeconds`. @minimum 1 */
+  readonly pitrRtoSeconds?: number;
+  /** The loss of data that is acceptable. @minimum 1 */
+  readonly rpoSeconds?: number;
+  /** Of the newest backup of the drilled repository. @minimum 1 */
+  readonly backupAgeSeconds?: number;
+}
+
+/** A statement that a drill runs in the restored cluster. */
+export interface DrillStatement {
+  /** If omitted, the configured database. */
+  readonly database?: Line;
+  /** Returns its value, or values. */
+  readonly sql: Statement;
+}
+
+/** A statement with the name that reports show. */
+export interface DrillAssertion extends DrillStatement {
+  /** Name in reports. */
+  readonly name: Line;
+}
+
+/** Defaults of a declared drill's command line. */
+export interface DrillFileEntry {
+  /** Drilled in turn. If omitted, all. @minItems 1 */
+  readonly repos?: readonly RepoName[];
+  /** Backup to restore, as the option `pick`. */
+  readonly pick?: "newest" | "oldest" | "random" | "moment" | "attack";
+  /** Depth of the checks, as the option `level`. */
+  readonly level?: "quick" | "standard" | "thorough";
+  /** Limit of its time. @minimum 1 */
+  readonly maxMinutes?: number;
+  /** Limit of its size. @minimum 1 */
+  readonly maxBytes?: number;
+  /** Directory of the restored cluster. */
+  readonly path?: AbsolutePath;
+}
+
+/** Settings of one repository. */
+export interface RepoSettings {
+  /** Compression of new files here. If omitted, option `compress-type`. */
+  readonly compressType?: "none" | "gz" | "lz4" | "zst";
+  /** Its level, in the range of the type. */
+  readonly compressLevel?: number;
+  /** A row of the table of S3 providers. @default "auto", which guesses it from the endpoint */
+  readonly s3Quirks?: ProviderName;
+  /** `check` fails when the newest full backup here is older; `ever` only requires one. If omitted, none. @minimum 1 */
+  readonly expectFullWithinS?: number | "ever";
+  /** A drill fails, and `check --stale` reports it, when the newest backup here is older. @minimum 1 */
+  readonly expectBackupWithinS?: number;
+  /** `check --stale` reports the newest WAL here when it is older. If omitted, no WAL is compared. @minimum 1 */
+  readonly expectWalWithinS?: number;
+}
