@@ -468,5 +468,6 @@ if (isMainThread && process.argv[2] === STORAGE_PROCESS) {
     ({ stanza, repos, ioTimeoutMs }) =>
       openRepositories(stanza, repos, ioTimeoutMs, workerContext(), STORAGE_PROCESSES),
     workerContext(),
+    VERSION,
   );
 }

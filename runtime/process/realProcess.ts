@@ -299,7 +299,8 @@ export class RealProcess implements CommandProcess {
         COMMAND_TABLE[this.config.command].idleMain === true
           ? { runHere: (job: Job) => runJob(job, this.#reposByKey(), this.ctx) }
           : {};
-      const start = { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs };
+      const version = this.#facts.storageProcesses.version;
+      const start = { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs, version };
       this.#pool = workerPool(this.#facts.programFile, start, { slots: threads, signal, ...here });
     }
     return this.#pool;

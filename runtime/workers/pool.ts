@@ -20,6 +20,8 @@ export interface WorkerStart {
   readonly stanza: string;
   readonly repos: readonly RepoConfig[];
   readonly ioTimeoutMs: number;
+  /** Of the runtime that starts the thread. */
+  readonly version: string;
 }
 
 export type ToWorker = { readonly type: "job"; readonly id: number; readonly job: Job } | { readonly type: "close" };

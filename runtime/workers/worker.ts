@@ -2,20 +2,27 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
+import { requireOneBundle } from "../base/oneBundle";
 import { type Job, runJob } from "../operations/shared/jobs";
 import { buffersOf, type PackedWal } from "../operations/archivePush/walFile";
 import type { Repository } from "../repository/repository";
 import type { FromWorker, ToWorker, WorkerStart } from "./pool";
 import { pack, unpack } from "../base/transfer";
 
-/** Runs until the pool closes it. `open` makes the repositories of a start message. */
+/**
+ * Runs until the pool closes it. `open` makes the repositories of a start message.
+ * @throws runtime if the pool is of another version
+ */
 export function serveJobs(
   port: MessagePort,
   workerData: unknown,
   open: (start: WorkerStart) => readonly Repository[],
   ctx: Context,
+  version: string,
 ): void {
-  const repos = open(unpack(workerData) as WorkerStart);
+  const start = unpack(workerData) as WorkerStart;
+  requireOneBundle(start.version, version);
+  const repos = open(start);
   const byKey = new Map(repos.map((repo) => [repo.key, repo]));
   const answer = (message: FromWorker, moved: ArrayBuffer[] = []): void => port.postMessage(message, moved);
   port.on("message", (message: ToWorker) => {

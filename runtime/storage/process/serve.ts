@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { EMPTY_BYTES } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
 import { assert, type BackupError, fail, toBackupError } from "../../base/errors";
+import { requireOneBundle } from "../../base/oneBundle";
 import { pack } from "../../base/transfer";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage } from "../storage";
 import { type Answer, type PlainMethod, type Request, type Served } from "./calls";
@@ -142,11 +143,7 @@ class StorageServer {
   }
 
   #open({ served, version }: Extract<Request, { readonly do: "open" }>): Value {
-    if (version !== this.#options.version) {
-      throw fail("runtime", `the runtime was replaced by ${this.#options.version} while ${version} ran`, {
-        hint: "Restart the service that still runs the old one.",
-      });
-    }
+    requireOneBundle(version, this.#options.version);
     this.#opened = { storage: this.#options.open(served, this.#signal), root: served.root };
     return {};
   }

@@ -36,7 +36,7 @@ const SOURCE = `
   serveJobs(parentPort, workerData, ({ stanza, repos }) => repos.map((config) => {
     if (config.cipherPass !== undefined && config.cipherPass.reveal() !== "planted") throw new Error("the passphrase did not arrive");
     return { key: config.key, name: "repo" + config.key, stanza, storage: new Strange({ root: config.path, syncDirectories: false, symlinks: false, signal: ctx.signal }) };
-  }), ctx);
+  }), ctx, "1.2.3");
 `;
 
 let root: string;
@@ -63,10 +63,10 @@ beforeEach(() => {
   controller = new AbortController();
 });
 
-function pool(slots: number, runHere?: PoolOptions["runHere"]): JobPool {
+function pool(slots: number, runHere?: PoolOptions["runHere"], version = "1.2.3"): JobPool {
   const repo = posixRepo(root, { cipherType: "aes-256-cbc", cipherPass: new Secret("planted") });
   const options = { slots, signal: controller.signal, ...(runHere === undefined ? {} : { runHere }) };
-  return workerPool(THREAD, { stanza: "demo", repos: [repo], ioTimeoutMs: 1000 }, options);
+  return workerPool(THREAD, { stanza: "demo", repos: [repo], ioTimeoutMs: 1000, version }, options);
 }
 
 function job(path: string, content = ""): VerifyFileJob {
@@ -181,6 +181,12 @@ describe("worker threads", () => {
     const results = await Promise.allSettled(waiting);
     expect(results.filter((result) => result.status === "rejected").length).toBeGreaterThan(8);
     await expect(run(threads, "file0")).rejects.toMatchObject({ message: "all worker threads have died" });
+    await threads.close();
+  });
+
+  it("of another version refuse the work: an update replaced the file while the command ran", async () => {
+    const threads = pool(1, undefined, "1.2.4");
+    await expect(run(threads, "file0")).rejects.toThrow("the runtime was replaced by 1.2.3 while 1.2.4 ran");
     await threads.close();
   });
 
