@@ -11,11 +11,12 @@ import {
   PATCH_ANNOTATIONS,
   showChild,
 } from "../internal/kubernetesObjects";
-import { runtimeBundleBrotli, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
+import { runtimeBundleBrotli, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { type ClusterPlan, runsInPods } from "../plan/cluster/clusterPlan";
 import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
-import { bundleConfigMap, packedConfigMap, type ServedRuntime, servedNote } from "../render/kubernetes/bundle";
+import { packedConfigMap, type ServedRuntime, servedNote } from "../render/kubernetes/bundle";
 import type { Manifest } from "../render/kubernetes/objects";
+import { VERSION } from "../../runtime/version";
 import { type ClusterBackupArgs, type PluginRef, RuntimeDelivery } from "./cnpgArgs";
 
 /** Where pods have the runtime from, as renderers take it. Outputs without a value are left out. */
@@ -24,6 +25,7 @@ export interface RuntimeInputs {
   readonly image: pulumi.Input<string>;
   readonly sha256?: pulumi.Input<string | undefined>;
   readonly url?: pulumi.Input<string | undefined>;
+  readonly version?: pulumi.Input<string | undefined>;
 }
 
 /** For engines without a runtime. */
@@ -38,9 +40,7 @@ export interface RuntimeScope {
 }
 
 /** What a new object carries. An existing one keeps what it has. */
-export type RuntimeForm =
-  /** For plugins of earlier versions. */
-  { readonly kind: "gzip" } | { readonly kind: "packed" } | { readonly kind: "served"; readonly served: ServedRuntime };
+export type RuntimeForm = { readonly kind: "packed" } | { readonly kind: "served"; readonly served: ServedRuntime };
 
 export interface RuntimeChoice extends Pick<ClusterBackupArgs, "followRuntime" | "runtimeDelivery" | "runtimeImage"> {
   readonly plugin?: PluginRef;
@@ -48,7 +48,12 @@ export interface RuntimeChoice extends Pick<ClusterBackupArgs, "followRuntime" |
 
 type RuntimeObject = pulumi.CustomResource & {
   readonly metadata: pulumi.Output<{ readonly name: string; readonly uid?: string }>;
-  readonly data: pulumi.Output<{ readonly image: string; readonly sha256?: string; readonly url?: string }>;
+  readonly data: pulumi.Output<{
+    readonly image: string;
+    readonly sha256?: string;
+    readonly url?: string;
+    readonly version?: string;
+  }>;
 };
 
 /**
@@ -92,6 +97,7 @@ export function deployRuntime(
     image: made.data.image,
     sha256: made.data.apply(({ sha256 }) => sha256),
     url: made.data.apply(({ url }) => url),
+    version: made.data.apply(({ version }) => version),
   };
 }
 
@@ -107,8 +113,6 @@ function declareKept(
   return declareKubernetesPatch(name, object, true, {
     ...options,
     retainOnDelete: true,
-    // Earlier versions declared the object itself, without the annotations of a patch.
-    aliases: [{ type: "kubernetes:core/v1:ConfigMap" }],
     ignoreChanges: [...options.ignoreChanges, ...PATCH_ANNOTATIONS.map((key) => `metadata.annotations["${key}"]`)],
   });
 }
@@ -116,7 +120,7 @@ function declareKept(
 /** A runtime of Jobs, which this version starts: they know every form. */
 export function runtimeOfJobs(scope: RuntimeScope, choice: RuntimeChoice, follow: boolean): RuntimeInputs {
   const { runtimeImage } = choice;
-  if (runtimeImage !== undefined) return { configMap: "", image: runtimeImage };
+  if (runtimeImage !== undefined) return inImage(runtimeImage);
   const form = servedBy(choice).apply(
     (served): RuntimeForm => (served === undefined ? { kind: "packed" } : { kind: "served", served }),
   );
@@ -131,19 +135,23 @@ export function runtimeOf(
 ): RuntimeInputs {
   const isInPods = runsInPods({ database, source });
   if (!isInPods && !expiresSnapshots(database, definition.snapshots)) return NO_RUNTIME;
-  const { followRuntime = false, plugin, runtimeDelivery, runtimeImage } = choice;
-  if (runtimeImage !== undefined) return { configMap: "", image: runtimeImage };
-  const form = pulumi.all([servedBy(choice), pulumi.output(plugin?.runtime)]).apply(([served, known]): RuntimeForm => {
+  const { followRuntime = false, runtimeDelivery, runtimeImage } = choice;
+  if (runtimeImage !== undefined) return inImage(runtimeImage);
+  const form = servedBy(choice).apply((served): RuntimeForm => {
     if (served !== undefined) return { kind: "served", served };
     if (runtimeDelivery === RuntimeDelivery.Plugin) warnUnserved(scope);
-    // Sidecars start as the plugin says, which may be older than this package.
-    return { kind: isInPods && known === undefined ? "gzip" : "packed" };
+    return { kind: "packed" };
   });
   // If only a job runs it, a newer one restarts nothing.
   return deployRuntime(scope, scope.cluster, followRuntime || !isInPods, form);
 }
 
-/** It may be a plugin of an earlier version that does not follow this package: clusters must start all the same. */
+/** An image does not say which version it contains: an older one ignores newer fields, with a warning. */
+function inImage(image: pulumi.Input<string>): RuntimeInputs {
+  return { configMap: "", image, version: VERSION };
+}
+
+/** The plugin may have an image of its own: clusters must start all the same. */
 function warnUnserved({ name, parent }: RuntimeScope): void {
   void pulumi.log.warn(
     `${name}: the plugin serves no runtime, so a new cluster gets a ConfigMap with it; pass the ref of a CnpgPlugin, and update that one by followRuntime: true`,
@@ -167,8 +175,6 @@ function manifestOf(
   const made =
     form.kind === "served"
       ? servedNote(owner, "", form.served)
-      : form.kind === "packed"
-        ? packedConfigMap(owner, "", sha256, runtimeBundleBrotli())
-        : bundleConfigMap(owner, "", { gzipBase64: runtimeBundleGzip(), sha256 });
+      : packedConfigMap(owner, "", sha256, runtimeBundleBrotli());
   return made as ReturnType<typeof manifestOf>;
 }

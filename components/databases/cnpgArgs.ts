@@ -82,6 +82,11 @@ export interface PluginRuntime {
    * @plain `runtime` as a whole may come from another resource
    */
   onRequest: boolean;
+  /**
+   * Version of the package that brought the runtime: clusters get a configuration that this version knows.
+   * @plain `runtime` as a whole may come from another resource
+   */
+  version?: string;
 }
 
 /** How the runtime gets into the pods of a cluster. */

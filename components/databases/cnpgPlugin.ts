@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { claimOperator } from "./sharedUse";
 import { PLUGIN_NAME } from "../../runtime/cnpg/names";
+import { VERSION } from "../../runtime/version";
 import { RuntimeRecord } from "../dynamic/runtimeRecord";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
 import { childName, renderedName, typeToken } from "../internal/children";
@@ -206,13 +207,14 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       const { spec: _outline, ...others } = manifest;
       this.declare(name, { role, manifest: others }, deferred, made, spec as pulumi.Output<object>);
     }
-    return pulumi.all([plan, runtime.image, isServing]).apply(([known, nodeImage, serves]) =>
+    return pulumi.all([plan, runtime.image, isServing, runtime.version]).apply(([known, nodeImage, serves, version]) =>
       serves
         ? {
             sha256: known.runtime.sha256 ?? runtimeBundleSha256(),
             url: runtimeUrl(known),
             image: nodeImage,
             onRequest: known.runtime.sha256 === undefined,
+            ...given({ version: known.runtime.sha256 === undefined ? VERSION : version }),
           }
         : undefined,
     );
@@ -241,8 +243,8 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       { kind: "packed" },
       owners,
     );
-    const { configMap, image, sha256 } = deployed;
-    const runtime = { configMap, image: pulumi.output(image), sha256: pulumi.output(sha256) };
+    const { configMap, image, sha256, version } = deployed;
+    const runtime = { configMap, image: pulumi.output(image), sha256: pulumi.output(sha256), version };
     const record = new RuntimeRecord(childName(name, "runtimeRecord"), { sha256 }, { parent: this });
     // Known in previews of a plugin that serves nothing.
     const earlier = runtime.sha256.apply((known) =>

@@ -7,7 +7,8 @@
  * the names of their inputs: they hold the values that were found, and a difference is an update. In a preview, unknown
  * inputs are a marker, which neither check nor diff judges.
  *
- * A method's state may come from an earlier version of this package: missing parts count as empty.
+ * A method's state may come from an older or a newer version of this package (docs/upgrading.md): missing parts count
+ * as empty.
  */
 import { type B2ApiVersion, B2Client } from "../cloud/b2Api";
 import {
@@ -126,7 +127,7 @@ export async function configure(
   signIn = { text, client: openClient(applicationKeyId, applicationKey, endpoint) };
 }
 
-/** {@link configure}, as the plugin calls it. Methods in earlier versions' states call that with the settings alone. */
+/** {@link configure}, as the plugin calls it. */
 export function configureProvider({ config }: { readonly config: SignInSettings }): Promise<void> {
   return configure(config);
 }

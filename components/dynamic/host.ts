@@ -2,7 +2,8 @@
  * The host resource's methods, which the engine calls in the dynamic provider's process. They translate between the
  * resource's inputs and outputs (plain data) and host/.
  *
- * A method's state may come from an earlier version of this package: missing parts count as empty.
+ * A method's state may come from an older or a newer version of this package (docs/upgrading.md): missing parts count
+ * as empty.
  */
 import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
 import {
@@ -97,7 +98,7 @@ export interface GivenInputs extends Omit<HostInputs, "desired" | "files"> {
 
 interface KeptIdentity extends HostIdentity {
   readonly connection: ConnectionInput;
-  /** Paths of files that belong to another role than `admin`. Earlier versions named every file. */
+  /** Paths of files that belong to another role than `admin`. */
   readonly owners: Readonly<Record<string, OwnerRole>>;
   readonly postgresVersion?: number;
   /** Paths of the files with secret text. */
@@ -117,8 +118,6 @@ export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
    * known state. Repeating the others would be an eighth of a host's state.
    */
   driftedFacts?: Record<string, string>;
-  /** All of them: states of earlier versions, until the next update. */
-  appliedFacts?: Record<string, string>;
   drift: string[];
   /** The only inputs of a refresh and a removal. Secret. */
   keptSignIn?: readonly SignInInput[];
@@ -188,7 +187,7 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
     ...(olds.status?.timersEnabled === true
       ? units.enabled.filter((unit) => olds.unitFacts?.[unit] !== UNIT_AT_WORK)
       : []),
-    ...(isEqual(briefIdentity(olds.identity), identityOf(news)) ? [] : ["identity"]),
+    ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
     ...(olds.status?.pendingRestart === true ? ["pendingRestart"] : []),
     ...((olds.nodeFact ?? "") === (appliedOf(olds)[NODE_FACT] ?? "") ? [] : [NODE_FACT]),
     ...(olds.ready === true ? [] : ["ready"]),
@@ -223,9 +222,7 @@ export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ 
   const drift = driftOf(applied, allFacts(after));
   for (const line of drift) log(`changed by hand: ${line}`);
   const kept = { cipherFingerprints: props.cipherFingerprints ?? {}, ...given({ keptSignIn: props.keptSignIn }) };
-  const { appliedFacts } = props;
-  const facts = appliedFacts === undefined ? { driftedFacts: driftedFrom(applied, allFacts(after)) } : { appliedFacts };
-  return { id, props: outputsOf(identity, after, facts, drift, kept) };
+  return { id, props: outputsOf(identity, after, driftedFrom(applied, allFacts(after)), drift, kept) };
 }
 
 export async function remove(_id: string, props: Partial<HostOutputs>): Promise<void> {
@@ -247,15 +244,11 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
       (connection) => convergeHost(connection, desired, before, log),
       patience,
     );
-    return outputsOf(identity, outcome, { driftedFacts: {} }, [], keptOf(inputs, olds, outcome));
+    return outputsOf(identity, outcome, {}, [], keptOf(inputs, olds, outcome));
   } catch (error) {
     if (error instanceof PartlyApplied) {
       const kept = keptOf(inputs, olds, error.outcome);
-      throw new InitializationFailed(
-        inputs,
-        outputsOf(identity, error.outcome, { driftedFacts: {} }, [], kept),
-        error.message,
-      );
+      throw new InitializationFailed(inputs, outputsOf(identity, error.outcome, {}, [], kept), error.message);
     }
     throw error;
   }
@@ -271,8 +264,10 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
     ...identity,
     ...given({ bringsNode: runtime.node, stock, postgres: server.postgres }),
     files: [
-      ...wholeFiles(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
+      // First: it reads the configuration of an older package, and ignores what only a newer one knows. A timer may
+      // start it between two files.
       { path: runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
+      ...wholeFiles(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
     ],
     directoriesToMake: directories.make,
     directoriesToKeep: directories.keep,
@@ -357,18 +352,9 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     ...(runtime.node === undefined ? {} : { node: nodeLocationOf(runtime.node) }),
     // A new version must show as a change.
     ...(server.postgres === undefined ? {} : { postgresVersion: server.postgres.version }),
-    owners: withoutAdmin(Object.fromEntries(entries.map(([path, { owner }]) => [path, owner]))),
+    owners: Object.fromEntries(entries.flatMap(([path, { owner }]) => (owner === "admin" ? [] : [[path, owner]]))),
     secretPaths: entries.filter(([, file]) => file.secret).map(([path]) => path),
   };
-}
-
-/** As this version would keep it. */
-function briefIdentity(identity: KeptIdentity | undefined): KeptIdentity | undefined {
-  return identity === undefined ? undefined : { ...identity, owners: withoutAdmin(identity.owners) };
-}
-
-function withoutAdmin(owners: Readonly<Record<string, OwnerRole>>): Record<string, OwnerRole> {
-  return Object.fromEntries(Object.entries(owners).filter(([, owner]) => owner !== "admin"));
 }
 
 /** Of every file of the last update. */
@@ -430,7 +416,7 @@ function allFacts(outcome: HostOutcome): Record<string, string> {
 function outputsOf(
   identity: KeptIdentity,
   outcome: HostOutcome,
-  { driftedFacts = {}, ...facts }: Pick<HostOutputs, "appliedFacts" | "driftedFacts">,
+  driftedFacts: Record<string, string>,
   drift: string[],
   kept: Kept,
 ): HostOutputs {
@@ -443,7 +429,6 @@ function outputsOf(
     identity,
     fileFacts: Object.fromEntries(entries.filter(([path]) => !isSecret(path))),
     secretFileFacts: Object.fromEntries(entries.filter(([path]) => isSecret(path))),
-    ...facts,
     // An empty secret is 130 bytes.
     ...(isEmpty(driftedFacts) ? {} : { driftedFacts }),
     drift,
@@ -453,7 +438,7 @@ function outputsOf(
 
 /** Facts after the last update. */
 function appliedOf(olds: Partial<HostOutputs>): Readonly<Record<string, string>> {
-  return olds.appliedFacts ?? { ...allFacts(outcomeOf(olds)), ...olds.driftedFacts };
+  return { ...allFacts(outcomeOf(olds)), ...olds.driftedFacts };
 }
 
 /** The facts of `applied` that `now` lacks or has otherwise. No Node.js of ours is the empty text. */

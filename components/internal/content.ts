@@ -36,8 +36,7 @@ export function declareContent(
   const made = declareKubernetes(
     name,
     { ...object, ...REQUIRED_KEYS[object.type ?? ""] },
-    // An earlier version declared it with its content, which stays as it is: the patch takes its fields over. The type
-    // of a Secret never changes, and an imported one may have another.
+    // An imported object has content, which the patch takes over, and an imported Secret may have another type.
     pulumi.mergeOptions(opts, { ignoreChanges: ["data", "stringData", "type"] }),
   );
   const { name: objectName, namespace } = object.metadata as Record<"name" | "namespace", pulumi.Input<string>>;

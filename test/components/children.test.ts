@@ -16,7 +16,6 @@ import {
 vi.mock("../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
   runtimeBundleBrotli: () => "YnI=",
-  runtimeBundleGzip: () => "gzip",
 }));
 
 /** What the engine would have created. */

@@ -8,7 +8,6 @@ import { topology } from "./topologies";
 vi.mock("../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
   runtimeBundleBrotli: () => "YnI=",
-  runtimeBundleGzip: () => "gzip",
   loadArchiveClient: () => "client",
 }));
 

@@ -301,44 +301,6 @@ test("another runtime of the plugin is taken only on request", async () => {
   expect(asked.stdout).toContain(note.id.slice("orders/".length));
 });
 
-test("a cluster of an earlier version keeps its ConfigMap, and leaves the runtime in it behind when it follows", async () => {
-  const note = kubernetes.all(CONFIG_MAP).find(({ id }) => /orders\/orders-(served|runtime)-/.test(id));
-  const state = await (await openOrders({}, 21)).exportStack();
-  const { resources } = state.deployment as {
-    resources: { urn: string; id?: string; inputs: Values; outputs: Values }[];
-  };
-  const row = resources.find(({ urn }) => urn.endsWith("::orders-runtime"));
-  if (row === undefined || note === undefined) throw new Error("not in the state");
-  const name = "orders-runtime-111111111111";
-  const earlier = {
-    metadata: { ...(note.inputs["metadata"] as Values), name },
-    data: { image: "node:older" },
-    binaryData: { "runtime.cjs.gz": "b2xkZXI=" },
-  };
-  Object.assign(row.inputs, earlier);
-  Object.assign(row.outputs, earlier);
-  row.id = `orders/${name}`;
-  await (await openOrders({}, 21)).importStack(state);
-  for (const served of kubernetes.all(CONFIG_MAP).filter(({ id }) => id.startsWith("orders/orders-served-")))
-    kubernetes.deleteByHand(served);
-  kubernetes.changeByHand({ ...note, id: row.id }, { ...note.inputs, ...earlier });
-
-  // Its pods keep what they have: the parameters of 0.1.0.
-  const kept = await (await openOrders({}, 21)).preview({ diff: true });
-  expect(kept.stdout).toContain(`bundle`);
-  expect(kept.stdout).toContain(name);
-  expect(kept.stdout).not.toContain("orders-served-");
-
-  await (await openOrders({ followRuntime: true }, 21)).up();
-  const [plugin] = specOf(CLUSTER, "orders/orders")["plugins"] as { parameters: Values }[];
-  expect(plugin?.parameters).toHaveProperty("runtimeUrl");
-  expect(plugin?.parameters).not.toHaveProperty("bundle");
-  const followed = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-served-"));
-  expect(followed?.inputs["data"]).toHaveProperty("sha256");
-  expect(followed?.inputs).not.toHaveProperty("binaryData");
-  expect(kubernetes.find(CONFIG_MAP, row.id)).toBeNull();
-});
-
 /** The cluster of a team, inside the team's own component with its own provider. */
 function openOfTeam(name: string, opts: pulumi.ComponentResourceOptions): Promise<Stack> {
   return openStack(programFolder, "team", async () => {

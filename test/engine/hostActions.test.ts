@@ -146,24 +146,6 @@ describe(TITLE, async () => {
     expect(called()).toHaveLength(4);
   });
 
-  test("a stack of an earlier version loses its resource for actions without an error", async () => {
-    const provider: pulumi.dynamic.ResourceProvider<object, object> = {
-      create: async () => ({ id: "now", outs: { label: "20261120-065300F" } }),
-      diff: async () => {
-        const { actionDiff } = require("pgbackstop/dynamic/action") as { actionDiff(): pulumi.dynamic.DiffResult };
-        return actionDiff();
-      },
-    };
-    class HostAction extends pulumi.dynamic.Resource {
-      constructor(name: string) {
-        super(provider, name, { label: undefined }, {}, "index", "HostAction");
-      }
-    }
-    await (await openStack(host.programFolder, "earlier", async () => void new HostAction("now-command"))).up();
-    const { summary } = await (await openStack(host.programFolder, "earlier", async () => undefined)).up();
-    expect(summary.resourceChanges).toMatchObject({ delete: 1 });
-  });
-
   // claim: docs/hosts/backup-now.md: `CheckNow` and `DrillNow`; a rotated key takes no backup, the next one uses it; a
   //   wrong host key is refused
   test("on this machine, a check, a backup and a drill run with the host's own runtime, and show their lines", async () => {

@@ -1,19 +1,15 @@
 /**
  * A changed configuration with the real Kubernetes provider and a real API server: the ConfigMap of a running cluster
- * is changed, never deleted. The same for Secrets, and for stacks of earlier versions, which declared the content with
- * the object.
+ * is changed, never deleted. The same for Secrets.
  */
 import { rmSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { EngineEvent, Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { RepositorySecret } from "../../components/credentials/repositorySecret";
 import { type CnpgClusterArgs, RuntimeDelivery } from "../../components/databases/cnpgArgs";
 import { CnpgBackup, type CnpgBackupArgs } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin, type CnpgPluginArgs } from "../../components/databases/cnpgPlugin";
-import { declareKubernetes, type ServiceAccount } from "../../components/internal/kubernetesObjects";
-import { packedConfigMap } from "../../components/render/kubernetes/bundle";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
@@ -264,35 +260,14 @@ describe("a changed configuration", async () => {
       const named = items.map(({ metadata }) => [metadata.name, metadata["uid"]] as const);
       return Object.fromEntries(named.filter(([name]) => name.startsWith("pgbackstop-program-")));
     }
-    /** As earlier versions declared it: the ConfigMap itself. */
-    function openEarlierPlugin(sha256: string): Promise<Stack> {
-      return openProgram("versions", async () => {
-        const own = class extends pulumi.ComponentResource {};
-        const parent = new own("pgbackstop:index:CnpgPlugin", "pgbackstop", {});
-        const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: objectMeta("pgbackstop") };
-        const made = declareKubernetes("pgbackstop-service-account", account, { parent }) as ServiceAccount;
-        const map = packedConfigMap("pgbackstop", "cnpg-system", sha256, btoa(sha256));
-        const ownerReferences = made.metadata.apply(({ name, uid }) => [
-          { apiVersion: "v1", kind: "ServiceAccount", name, uid },
-        ]);
-        const owned = { ...map, metadata: { ...map.metadata, ownerReferences } };
-        declareKubernetes("pgbackstop-runtime", owned, { parent, retainOnDelete: true });
-      });
-    }
-    const objectMeta = (name: string): object => ({
-      name,
-      namespace: "cnpg-system",
-      labels: { "app.kubernetes.io/managed-by": "pgbackstop" },
-    });
-
     // claim: docs/kubernetes/runtime.md: back to an earlier runtime, the plugin takes over the ConfigMap that is still
     //   there; none with a runtime is ever deleted on the way (the real provider)
     test("goes back to an earlier runtime, whose ConfigMap is still there", async () => {
       await server.kubectl.runOk(["-n", "cnpg-system", "delete", "configmaps", "--all"]);
-      await (await openEarlierPlugin(first)).up();
+      await updateTo(first);
       const before = await runtimes();
       expect(Object.keys(before)).toEqual([`pgbackstop-program-${first.slice(0, 12)}`]);
-      // A stack of an earlier version shows no change of it, and keeps it while it does not follow.
+      // It keeps its runtime while it does not follow.
       expect(await updateTo(first)).toEqual([]);
       expect(await updateTo(second, {})).toEqual([]);
       expect(await runtimes()).toEqual(before);
@@ -426,7 +401,7 @@ describe("a changed configuration", async () => {
     await forced.destroy();
   });
 
-  test("a target that is no longer asked for is gone, or the operator's default: earlier versions asked for that", async () => {
+  test("a target that is no longer asked for is gone, or the operator's default", async () => {
     await makeCluster("released", {});
     await makeCluster("shared", { backup: { retentionPolicy: "30d" } });
     for (const [name, others] of [
@@ -440,47 +415,6 @@ describe("a changed configuration", async () => {
       expect((await specOf(name)).backup).toEqual(others);
       await stack.destroy();
     }
-  });
-
-  /** As an earlier version declared it: the content is the object's own. */
-  function openEarlier(stringData: Readonly<Record<string, string>>): Promise<Stack> {
-    return openProgram("earlier", async () => {
-      const own = class extends pulumi.ComponentResource {};
-      const parent = new own("pgbackstop:index:RepositorySecret", "keys", {});
-      const metadata = { name: "keys", namespace: "orders", labels: { "cnpg.io/reload": "true" } };
-      const object = { apiVersion: "v1", kind: "Secret", metadata, type: "Opaque", stringData };
-      declareKubernetes("keys-secret", object, { parent, additionalSecretOutputs: ["data", "stringData"] });
-    });
-  }
-
-  function openCurrent(at: () => S3CompatibleRepository["target"]): Promise<Stack> {
-    return openProgram("earlier", async () => {
-      new RepositorySecret("keys", { namespace: "orders", create: { from: at() } });
-    });
-  }
-
-  // claim: docs/kubernetes/new-cluster.md: another retention changes one…
-  test("a stack of an earlier version keeps its object, and its content at every moment", async () => {
-    await (await openEarlier({ ACCESS_KEY_ID: "id", ACCESS_SECRET_KEY: "first", ACCESS_REGION: "eu" })).up();
-    const before = await contentOf("secret", "keys");
-    const uids = await uidsIn(server);
-    expect(await changesOf(await openCurrent(() => location("second", "token")))).toEqual(["create SecretPatch"]);
-    const after = await contentOf("secret", "keys");
-    expect(after.uid).toBe(before.uid);
-    expect(Object.keys(after.data).sort()).toEqual([
-      "ACCESS_KEY_ID",
-      "ACCESS_REGION",
-      "ACCESS_SECRET_KEY",
-      "ACCESS_SESSION_TOKEN",
-    ]);
-    expect(Buffer.from(after.data["ACCESS_SECRET_KEY"] ?? "", "base64").toString()).toBe("second");
-    expect(await changesOf(await openCurrent(() => location("second", "token")), true)).toEqual([]);
-    // A key that is no longer given goes too.
-    expect(await changesOf(await openCurrent(() => location("third")), true)).toEqual(["update SecretPatch"]);
-    const third = await contentOf("secret", "keys");
-    expect(third.uid).toBe(before.uid);
-    expect(third.data).not.toHaveProperty("ACCESS_SESSION_TOKEN");
-    expect(await deletedSince(uids, server)).toEqual([]);
   });
 });
 

@@ -267,6 +267,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/cnpg/programStart",
       "runtime/config",
       "runtime/storage/s3/quirks",
+      "runtime/version",
     ],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
@@ -275,7 +276,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "components",
     about: "the Pulumi components, their dynamic resources, and connections to hosts",
-    mayImport: ["runtime/cnpg/names", "runtime/config"],
+    mayImport: ["runtime/cnpg/names", "runtime/config", "runtime/version"],
     packages: ["@pulumi/pulumi"],
   },
   // Shares the code for host keys with the SFTP storage.

@@ -198,7 +198,7 @@ export const ARGUMENT_TYPES = {
   },
   KeyRef: { name: "Input<string>", key: "Input<string>" },
   PluginRef: { name: "Input<string>", "runtime?": "Input<PluginRuntime | undefined>" },
-  PluginRuntime: { sha256: "string", url: "string", image: "string", onRequest: "boolean" },
+  PluginRuntime: { sha256: "string", url: "string", image: "string", onRequest: "boolean", "version?": "string" },
   PodPlacementArgs: {
     "nodeSelector?": "Input<{ [label: string]: Input<string> }>",
     "tolerations?": "Inputs[]",

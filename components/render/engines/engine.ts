@@ -12,6 +12,8 @@ export interface DeployedRuntime {
   readonly sha256?: string | undefined;
   /** Of the plugin that serves it. */
   readonly url?: string | undefined;
+  /** Version of the package that brought it. Undefined if none is recorded: such a runtime is older than the record. */
+  readonly version?: string | undefined;
 }
 
 export interface EngineContext {

@@ -6,6 +6,8 @@
 import { BUNDLE_FILE } from "../../../runtime/cnpg/names";
 import { programFile } from "../../../runtime/cnpg/programStart";
 import { NODE_IMAGE } from "../../plan/cluster/images";
+import { given } from "../../plan/model/given";
+import { VERSION } from "../../../runtime/version";
 import { MANAGED_BY, type Manifest } from "./objects";
 
 /** The packed program. */
@@ -24,6 +26,8 @@ export interface ServedRuntime {
   readonly url: string;
   /** Image of Node.js that belongs to it. */
   readonly image: string;
+  /** Of the package that brought it. Undefined if the plugin does not know it. */
+  readonly version?: string | undefined;
 }
 
 const HASH_DIGITS = 12;
@@ -41,17 +45,14 @@ export function bundleConfigMap(owner: string, namespace: string, bundle: Runtim
   };
 }
 
-/**
- * The same with the runtime compressed to three quarters of that, under its digest. Pods that start from it name the
- * digest, which plugins of earlier versions do not know.
- */
+/** The same with the runtime compressed to three quarters of that, under its digest, which pods name. */
 export function packedConfigMap(owner: string, namespace: string, sha256: string, brotliBase64: string): Manifest {
   return {
     apiVersion: "v1",
     kind: "ConfigMap",
     metadata: { name: packedName(owner, sha256), namespace, labels: MANAGED_BY },
     immutable: true,
-    data: { image: NODE_IMAGE, sha256 },
+    data: { image: NODE_IMAGE, sha256, version: VERSION },
     binaryData: { [programFile(sha256)]: brotliBase64 },
   };
 }
@@ -61,12 +62,13 @@ export function packedName(owner: string, sha256: string): string {
 }
 
 /** Which runtime a cluster takes from the plugin: it stays with that one, whatever the plugin serves besides. */
-export function servedNote(owner: string, namespace: string, { image, sha256, url }: ServedRuntime): Manifest {
+export function servedNote(owner: string, namespace: string, served: ServedRuntime): Manifest {
+  const { image, sha256, url, version } = served;
   return {
     apiVersion: "v1",
     kind: "ConfigMap",
     metadata: { name: `${owner}-served-${sha256.slice(0, HASH_DIGITS)}`, namespace, labels: MANAGED_BY },
     immutable: true,
-    data: { image, sha256, url },
+    data: { image, sha256, url, ...given({ version }) },
   };
 }

@@ -21,6 +21,7 @@ import {
   listAt,
   textAt,
 } from "../../../runtime/cnpg/kubernetes/clusterObject";
+import { VERSION } from "../../../runtime/version";
 import { renderedObjects } from "../../harness/kubernetes/rendered";
 
 const SHA256 = "ab".repeat(32);
@@ -28,7 +29,6 @@ const URL = "http://pgbackstop.cnpg-system.svc:9091";
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "ab".repeat(32),
   runtimeBundleBrotli: () => "YnI=",
-  runtimeBundleGzip: () => "Z3o=",
 }));
 
 type Objects = readonly JsonObject[];
@@ -86,7 +86,7 @@ describe("a cluster's runtime", () => {
     expect(parametersOf(objects)).toEqual({ image: NODE_IMAGE, runtime: SHA256, runtimeUrl: URL });
     expect(find(objects, "ConfigMap", /^orders-served-abababababab$/)).toMatchObject({
       immutable: true,
-      data: { image: NODE_IMAGE, sha256: SHA256, url: URL },
+      data: { image: NODE_IMAGE, sha256: SHA256, url: URL, version: VERSION },
     });
     const pod = podOf(objects);
     expect(startOf(pod).slice(-3)).toEqual([SHA256, URL, ""]);
@@ -110,20 +110,21 @@ describe("a cluster's runtime", () => {
 
   test.each([
     ["is not given", undefined],
-    ["is of an earlier version", { name: "pgbackstop" }],
+    ["does not say what it serves", { name: "pgbackstop" }],
     ["serves nothing", { name: "pgbackstop", runtime: undefined as PluginRuntime | undefined }],
-  ])("has the form of 0.1.0 if the plugin %s", async (_title, ref) => {
+  ])("comes from a ConfigMap if the plugin %s", async (_title, ref) => {
     const objects = await objectsOf(() => {
       clusterOf("orders", ref === undefined ? {} : { plugin: ref });
     });
-    expect(parametersOf(objects)).toEqual({ bundle: "orders-runtime-abababababab", image: NODE_IMAGE });
-    expect(find(objects, "ConfigMap", /^orders-runtime/)["binaryData"]).toEqual({ "runtime.cjs.gz": "Z3o=" });
+    const bundle = "orders-program-abababababab";
+    expect(parametersOf(objects)).toEqual({ bundle, image: NODE_IMAGE, runtime: SHA256 });
+    expect(find(objects, "ConfigMap", new RegExp(bundle))["data"]).toMatchObject({ version: VERSION });
   });
 
   test("of an image in the plugin is served on request", async () => {
     const image = { runtimeImage: "registry.example.net/pgbackstop@sha256:01" };
     const plain = await objectsOf(programOf(image));
-    expect(parametersOf(plain)).toMatchObject({ bundle: "orders-runtime-abababababab" });
+    expect(parametersOf(plain)).toMatchObject({ bundle: "orders-program-abababababab" });
     expect(JSON.stringify(find(plain, "Deployment", /^pgbackstop$/))).not.toContain("runtime-listen");
     const serving = { ...image, servesRuntime: true };
     expect(parametersOf(await objectsOf(programOf(serving)))).toMatchObject({ bundle: "orders-program-abababababab" });
@@ -138,7 +139,7 @@ describe("a cluster's runtime", () => {
     const objects = await objectsOf(
       () => void clusterOf("orders", { plugin: { name: "pgbackstop" }, runtimeDelivery: "plugin" }),
     );
-    expect(parametersOf(objects)).toMatchObject({ bundle: "orders-runtime-abababababab" });
+    expect(parametersOf(objects)).toMatchObject({ bundle: "orders-program-abababababab" });
     expect(warn.mock.calls.map(([text]) => text).join()).toContain("orders: the plugin serves no runtime");
     warn.mockRestore();
     expect(() => new CnpgPlugin("pgbackstop", { servesRuntime: true })).toThrow("leave it out");

@@ -16,7 +16,6 @@ import type { KubernetesObject } from "../../harness/kubernetes/kubectl";
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
   runtimeBundleBrotli: () => "YnI=",
-  runtimeBundleGzip: () => "gzip",
   loadArchiveClient: () => "client",
 }));
 
@@ -398,7 +397,7 @@ test("a restored cluster without repositories archives nowhere, makes no backup,
   expect(outputs).toEqual([[], [], "", "", "copy-ca"]);
   expect(backups).toEqual({});
   const kinds = objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort();
-  expect(kinds).toEqual(["Cluster copy", "ConfigMap copy-runtime-000000000000", "ConfigMap copy-source-pgbackstop"]);
+  expect(kinds).toEqual(["Cluster copy", "ConfigMap copy-program-000000000000", "ConfigMap copy-source-pgbackstop"]);
   const cluster = objects.find(({ kind }) => kind === "Cluster") as { spec?: object };
   expect(cluster.spec).not.toHaveProperty("plugins");
   expect(cluster.spec).not.toHaveProperty("backup");

@@ -10,7 +10,6 @@ import { deferred, describeDeferred, guesses, inputsOf, notKnown, register, with
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
   runtimeBundleBrotli: () => "YnI=",
-  runtimeBundleGzip: () => "gzip",
 }));
 
 const AT = {

@@ -100,7 +100,7 @@ test("what is desired comes as one text", async () => {
   expect(await diff("db", outputs, given({ ...inputs, desired }))).toMatchObject({ changes: true, replaces: [] });
 });
 
-test("a file with the usual rights is its text alone, as a state of an earlier version has it in full", () => {
+test("a file with the usual rights is its text alone, or has all its fields", () => {
   const { "/etc/x/pgbackrest.conf": conf, ...others } = inputs.files;
   expect(conf).toMatchObject({ text: "conf" });
   const brief = (text: string): HostInputs => ({ ...inputs, files: { ...others, "/etc/x/pgbackrest.conf": text } });
@@ -151,17 +151,6 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
     ["pgbackstop-main-full.timer"],
   ],
   ["timers without systemd", { status: { ...outputs.status, timersEnabled: false }, unitFacts: {} }, {}, []],
-  [
-    "owners of all files, in the state of an earlier version",
-    {
-      identity: {
-        ...outputs.identity,
-        owners: { "/etc/x/pgbackrest.conf": "admin", "/lib/runtime.cjs": "admin", ...outputs.identity.owners },
-      },
-    },
-    {},
-    [],
-  ],
   ["a pending restart", { status: { ...outputs.status, pendingRestart: true } }, {}, ["pendingRestart"]],
   ["steps that failed", { ready: false }, {}, ["ready"]],
   [
@@ -188,12 +177,6 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
     ["Node.js"],
   ],
   ["a Node.js as it was brought", { nodeFact: "link to /tmp/node" }, {}, []],
-  [
-    "a Node.js that was changed by hand, in the state of an earlier version",
-    { nodeFact: "link to /tmp/node", appliedFacts: { "Node.js": "link to /usr/bin/node" } },
-    {},
-    ["Node.js"],
-  ],
   [
     "a restart that is now allowed",
     {},

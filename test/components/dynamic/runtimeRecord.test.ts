@@ -11,7 +11,7 @@ async function changed(olds: State, sha256?: string): Promise<State> {
 }
 
 test("remembers each runtime that the plugin has had, newest first, without its own", async () => {
-  // A plugin of an earlier version served none.
+  // A plugin with its own image records none.
   let state = (await recordProvider.create({})).outs as State;
   expect(state).toEqual({ earlier: [] });
   state = await changed(state, "one");

@@ -23,7 +23,7 @@ beforeEach(async () => {
 
 const metadata = { name: "orders-pgbackstop", namespace: "orders", labels: { app: "orders" } };
 
-test("the content of a ConfigMap is a patch, which takes over the fields of an earlier version", async () => {
+test("the content of a ConfigMap is a patch, which takes over the fields of an imported object", async () => {
   declareContent("config", { apiVersion: "v1", kind: "ConfigMap", metadata, data: { file: "text" } }, {});
   await pulumi.runtime.disconnect();
   const [map, patch] = registered;

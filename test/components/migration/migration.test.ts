@@ -10,7 +10,6 @@ import { plain, type Value } from "../../harness/doubles/providerValues";
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
   runtimeBundleBrotli: () => "YnI=",
-  runtimeBundleGzip: () => "gzip",
 }));
 
 const SECRET = "plan-ted-pass-word";

@@ -82,7 +82,6 @@ test("shows whether another process lives, even a stopped one, and is not deceiv
     expect(domain.stateOf(textOf(startTicks))).toBe("alive");
     expect(domain.stateOf(textOf(startTicks - 1))).toBe("ended");
     expect(domain.stateOf(`${"0".repeat(32)}-${pid}-${startTicks}`)).toBe("unknown");
-    // Without a start, as in files of an earlier version.
     expect(domain.stateOf(shared ?? "")).toBe("unknown");
     expect(domain.stateOf("")).toBe("unknown");
   } finally {
