@@ -39,3 +39,11 @@ export function findObstacles(
       : [`package.json names ${named}, but this is ${repository}: npm refuses a provenance from elsewhere`]),
   ];
 }
+
+/** The commands that README begins with, for the tarball beside them instead of the registry's package. */
+export function firstCommands(readme: string, version: string): string {
+  const [, block = ""] = /```sh\n([^]*?)```/.exec(readme) ?? [];
+  const local = block.replace(/^npm install pgbackstop\b/m, `npm install ./pgbackstop-${version}.tgz`);
+  if (local === block) throw new Error("README.md no longer begins with `npm install pgbackstop`");
+  return local.trim();
+}

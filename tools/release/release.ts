@@ -1,19 +1,33 @@
 /**
  * `npm run release -- --dry-run [--output=FOLDER] [--tag=vX.Y.Z --repository=OWNER/NAME]`: makes the files of a release
- * in FOLDER (default: in node_modules/.cache), installs the tarball in a bare environment and runs it. It publishes
+ * in FOLDER (default: in node_modules/.cache), installs the tarball in a bare Debian and runs it. It publishes
  * nothing: the workflow `release` does, with these files. With a tag, what stands against publishing is an error.
  */
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, delimiter, dirname, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { AT_RELEASE } from "../docs/pages";
 import { packTarball } from "../parts/build/packTarball";
 import { cloneCacheFolder, projectFolder } from "../parts/cache";
-import { cleanUp, findOnPath, run, runOk } from "../parts/process";
+import type { Missing } from "../parts/debian/debian";
+import { cleanUp, findOnPath, runOk } from "../parts/process";
 import { createProgress, formatBytes, type Progress } from "../parts/progress";
-import { findObstacles, type Manifest, sectionOf } from "./notes";
+import { BareDebian } from "./bareDebian";
+import { buildImage, imageNotes, keepImage } from "./image";
+import { findObstacles, firstCommands, type Manifest, sectionOf } from "./notes";
 import { makeSbom } from "./sbom";
 
 const { values: options } = parseArgs({
@@ -51,15 +65,23 @@ async function release(): Promise<void> {
   });
   writeFileSync(join(folder, `pgbackstop-${manifest.version}.cdx.json`), `${JSON.stringify(sbom, null, 2)}\n`);
   cpSync(join(root, "dist", "runtime.cjs"), join(folder, `pgbackstop-${manifest.version}.cjs`));
-  writeFileSync(join(folder, "notes.md"), `${text}\n`);
-  const names = readdirSync(folder).filter((name) => name !== "notes.md");
-  const sums = names.map((name) => `${sumOf(join(folder, name))}  ${name}\n`);
-  writeFileSync(join(folder, "SHA256SUMS.txt"), sums.join(""));
-
   const scratch = mkdtempSync(join(tmpdir(), "pgb-release-"));
   try {
-    await tryTarball(progress, tarball, join(scratch, "bare"), manifest.version);
-    await tryImage(progress, tarball, join(scratch, "image"), manifest.version);
+    const debian = await progress.step("bare Debian", () => BareDebian.open(scratch));
+    if ("missing" in debian) skip(progress, "a bare Debian", debian);
+    const image = await progress.step("image", async (note) => {
+      const built = await buildImage(tarball, manifest.version, scratch, debian);
+      if (!("missing" in built)) note(`${built.answer}; ${built.how}`);
+      return built;
+    });
+    if ("missing" in image) skip(progress, "the image", image);
+    else if (options.tag === undefined) keepImage(image, folder, manifest.version);
+    const imageText = "missing" in image || options.tag !== undefined ? "" : `\n${imageNotes(manifest.version, image)}`;
+    writeFileSync(join(folder, "notes.md"), `${text}\n${imageText}`);
+    const names = readdirSync(folder).filter((name) => name !== "notes.md");
+    const sums = names.map((name) => `${sumOf(join(folder, name))}  ${name}\n`);
+    writeFileSync(join(folder, "SHA256SUMS.txt"), sums.join(""));
+    await tryFiles(progress, folder, join(scratch, "user"), debian, manifest.version);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -73,58 +95,48 @@ function sumOf(file: string): string {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
 }
 
-/** Nothing of this machine but its Node, its npm with settings and cache, and what its network needs. */
-async function tryTarball(progress: Progress, tarball: string, folder: string, version: string): Promise<void> {
-  mkdirSync(folder);
-  writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
-  const setting = async (name: string): Promise<string> => (await runOk("npm", ["config", "get", name])).trim();
-  const variables = [
-    ...Object.entries(process.env).flatMap(([name, value]) => (/proxy|cert/i.test(name) ? [`${name}=${value}`] : [])),
-    `PATH=${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ""}`,
-    `HOME=${folder}`,
-    `npm_config_userconfig=${await setting("userconfig")}`,
-    `npm_config_cache=${await setting("cache")}`,
-  ];
-  const bare = (...command: readonly string[]): Promise<string> =>
-    runOk("env", ["-i", ...variables, ...command], { cwd: folder });
-  await progress.step("install the tarball", () =>
-    bare("npm", "install", "--prefer-offline", "--no-audit", "--no-fund", tarball),
-  );
-  await progress.step("run it", async (note) => {
-    const answer = (await bare("npm", "exec", "--offline", "--no", "--", "pgbackstop", "version")).trim();
-    if (!answer.includes(version)) throw new Error(`pgbackstop version printed ${answer} instead of ${version}`);
-    await bare("node", "-e", 'if (typeof require("pgbackstop").PostgresHost !== "function") process.exit(1)');
-    note(answer);
+function skip(progress: Progress, what: string, { missing }: Missing): void {
+  progress.loud(`skipped, ${what}: ${missing}`);
+}
+
+/**
+ * A stranger's first steps with the files: in a bare Debian, else on this machine without its environment. Both have
+ * Node, npm with settings, and what the network needs from here.
+ */
+async function tryFiles(
+  progress: Progress,
+  folder: string,
+  user: string,
+  debian: BareDebian | Missing,
+  version: string,
+): Promise<void> {
+  cpSync(folder, user, { recursive: true });
+  const npm = dirname(dirname(realpathSync((await findOnPath("npm")) ?? "npm")));
+  cpSync(npm, join(user, "tools", "npm"), { recursive: true });
+  cpSync(process.execPath, join(user, "tools", "node"));
+  const settings = (await runOk("npm", ["config", "get", "userconfig"])).trim();
+  if (existsSync(settings)) cpSync(settings, join(user, "npmrc"));
+  const script = `${firstCommands(read("README.md"), version)}
+npm exec --offline --no -- pgbackstop version
+node -e 'if (typeof require("pgbackstop").PostgresHost !== "function") process.exit(1)'`;
+  const network = Object.entries(process.env).filter(([name]) => /proxy|cert/i.test(name));
+  const where = "missing" in debian ? user : "/release";
+  const env = { ...Object.fromEntries(network), HOME: where, npm_config_userconfig: `${where}/npmrc` };
+  const steps = `sha256sum --check --quiet SHA256SUMS.txt
+export PATH="$PWD/tools:$PATH"
+npm() { node "$PWD/tools/npm/bin/npm-cli.js" "$@"; }
+node pgbackstop-${version}.cjs version
+${script}`;
+  await progress.step("missing" in debian ? "install and run" : "install and run in the bare Debian", async (note) => {
+    const answer = await ("missing" in debian ? runBare(user, steps, env) : debian.run(user, steps, env));
+    if (answer.split(version).length < 3) throw new Error(`the installed package printed ${answer}`);
+    note(answer.trim().split("\n").at(-1) ?? "");
   });
 }
 
-/** Builds the image by the tarball's own Dockerfile for this processor, and runs the runtime in it. */
-async function tryImage(progress: Progress, tarball: string, folder: string, version: string): Promise<void> {
-  const tool = await findImageTool();
-  if ("missing" in tool) return progress.loud(`the image is not built: ${tool.missing}`);
-  await progress.step(`image (${basename(tool.path)})`, async (note) => {
-    mkdirSync(folder);
-    await runOk("tar", ["-xzf", tarball, "-C", folder]);
-    const image = `pgbackstop:${version}`;
-    await runOk(tool.path, ["build", "--tag", image, join(folder, "package")]);
-    const script = "gunzip -c /pgbackstop/bundle/runtime.cjs.gz > /tmp/runtime.cjs && node /tmp/runtime.cjs version";
-    note((await runOk(tool.path, ["run", "--rm", "--network=none", image, "sh", "-c", script])).trim());
-  });
-}
-
-async function findImageTool(): Promise<{ readonly path: string } | { readonly missing: string }> {
-  const reasons: string[] = [];
-  for (const name of ["docker", "podman"]) {
-    const path = await findOnPath(name);
-    if (path === null) {
-      reasons.push(`there is no ${name} on PATH`);
-      continue;
-    }
-    const { exitCode, stderr } = await run(path, ["info"], { timeoutMs: 30_000 });
-    if (exitCode === 0) return { path };
-    reasons.push(`${name} info: ${stderr.trim().split("\n").at(-1) ?? ""}`);
-  }
-  return { missing: reasons.join("; ") };
+function runBare(folder: string, script: string, env: Readonly<Record<string, string | undefined>>): Promise<string> {
+  const variables = Object.entries({ PATH: "/usr/bin:/bin", ...env }).map((pair) => pair.join("="));
+  return runOk("env", ["-i", ...variables, "sh", "-ec", script], { cwd: folder });
 }
 
 void release()

@@ -1,5 +1,8 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { findObstacles, sectionOf } from "../../../tools/release/notes";
+import { projectFolder } from "../../../tools/parts/cache";
+import { findObstacles, firstCommands, sectionOf } from "../../../tools/release/notes";
 
 const CHANGELOG =
   "# Changelog\n\n## 0.2.0 (unreleased)\n\n- Second.\n\n## 0.1.0 (2026-12-01)\n\n### Runtime\n\n- First.\n";
@@ -25,4 +28,12 @@ test("a version is not published without its date, under another tag, or from an
     "package.json names __OWNER__/pgbackstop: write the owner of the repository",
     "package.json names __OWNER__/pgbackstop, but this is acme/pgbackstop: npm refuses a provenance from elsewhere",
   ]);
+});
+
+test("a stranger's first commands are README's, with the tarball in place of the registry's package", () => {
+  const readme = readFileSync(join(projectFolder(), "README.md"), "utf8");
+  expect(firstCommands(readme, "0.1.0")).toMatch(/^npm install \.\/pgbackstop-0\.1\.0\.tgz( +#.*)?$/);
+  expect(() => firstCommands(readme.replace("npm install pgbackstop", "npm install other"), "0.1.0")).toThrow(
+    "README.md no longer begins with `npm install pgbackstop`",
+  );
 });

@@ -109,7 +109,7 @@ function findNspawn(): Promise<string | Missing> {
   });
 }
 
-async function findHostTree(system: HostSystem): Promise<string | Missing> {
+export async function findHostTree(system: HostSystem): Promise<string | Missing> {
   const bare = system.endsWith("-bare");
   const packages = bare ? PACKAGES : [...PACKAGES, "postgresql"];
   const key = createHash("sha256")
