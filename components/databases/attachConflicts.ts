@@ -3,11 +3,11 @@
  * one, so the preview reads the Cluster and compares its owners. In an update the API server decides.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { leaveOut } from "../internal/inputs";
 import { PATCH_MANAGER, readCustomObject } from "../internal/kubernetesObjects";
 import { throwErrors } from "../internal/validate";
 import { fieldsOfOthers, hasApplied, type LiveObject, type OwnedField } from "../plan/cluster/fieldOwners";
 import { type Finding, finding } from "../plan/findings/findings";
+import { knownPart } from "../plan/model/deferred";
 import type { Manifest } from "../render/kubernetes/objects";
 
 /** The Cluster, and what is asked of it. */
@@ -20,7 +20,7 @@ export interface Attaching {
   readonly dependsOn: pulumi.ComponentResourceOptions["dependsOn"];
   readonly namespace: pulumi.Input<string>;
   readonly cluster: pulumi.Input<string>;
-  /** The attachment, with markers for values that come later: these are not judged. */
+  /** The attachment, in which values that come later are not judged. */
   readonly outline: Manifest;
   readonly takeOver: pulumi.Input<boolean>;
 }
@@ -59,8 +59,8 @@ interface AttachedSpec {
 }
 
 /** Parameters of plugins come from objects that may not exist yet. */
-function judgedFields({ plugins, ...fields }: AttachedSpec): object {
-  const known = leaveOut(fields, () => true) as object;
+function judgedFields(spec: AttachedSpec): object {
+  const { plugins, ...known } = knownPart(spec) as AttachedSpec;
   return plugins === undefined ? known : { ...known, plugins: plugins.map(({ name }) => ({ name })) };
 }
 

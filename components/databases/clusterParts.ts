@@ -14,18 +14,7 @@ import {
   showChild,
   shownChild,
 } from "../internal/kubernetesObjects";
-import {
-  deferredPaths,
-  derivedApart,
-  fillKnown,
-  type KnownPart,
-  type MakeAgain,
-  splitKnown,
-  suffixed,
-  leaveOut,
-  withoutSecrets,
-  withValues,
-} from "../internal/inputs";
+import { type Apart, apart, splitKnown, suffixed, withoutSecrets } from "../internal/inputs";
 import { withoutStackTraces } from "../internal/stackTraces";
 import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
@@ -33,13 +22,12 @@ import { REPORT_KEYS } from "../../runtime/cnpg/names";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
-import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
-import { changedTypes, type CheckOptions, checkArguments, withDeferredMaps } from "../plan/arguments/checkArguments";
+import { changedTypes, type CheckOptions, checkArguments } from "../plan/arguments/checkArguments";
 import { checkTransformedCluster } from "../plan/rules/finalCluster";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
-import { type BackupSpec, oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
+import { oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import { FULL_BACKUP_ROLE } from "../render/kubernetes/fullBackupGate";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
@@ -57,8 +45,7 @@ import type {
 } from "./cnpgArgs";
 import { NO_RUNTIME, type RuntimeInputs } from "./clusterRuntime";
 import { given } from "../plan/model/given";
-import { view } from "../plan/model/deferred";
-import { isUnknown } from "../plan/model/unknown";
+import { DeferredRead, fields, list, merged, view, without } from "../plan/model/deferred";
 
 /** The keys of one repository, as Secrets of the namespace name them; late values are outputs. */
 export interface SecretKeyInputs {
@@ -75,51 +62,27 @@ export type SecretInputs = Readonly<Record<string, SecretKeyInputs | pulumi.Outp
 
 /** A cluster that is checked at once, and again when all values are known. */
 export interface CheckedCluster {
+  /** Reading a value that comes later ends what reads it. */
   readonly known: ClusterPlan;
-  /** The same with the values of some markers. */
-  knowing(values: ReadonlyMap<string, unknown>): ClusterPlan;
-  readonly deferred: KnownPart<object>["deferred"];
-  /** True while a target is an output as a whole. */
-  readonly awaitsTarget: boolean;
-  /** True while values are late that others are calculated from. */
-  readonly awaitsValues: boolean;
-  /** Something of the database: immediate if it reads no late value. */
-  readonly derive: <T>(make: (database: ClusterDatabasePlan) => T) => pulumi.Input<T>;
+  readonly derive: Apart<ClusterPlan>["derive"];
+  /** What is made of the plan and other values. */
+  readonly join: <Inputs extends object, Made>(
+    inputs: Inputs,
+    make: (plan: ClusterPlan, inputs: pulumi.Unwrap<Inputs>) => Made,
+  ) => Apart<Made>;
   /** Fails if a late value is wrong. */
   readonly resolved: pulumi.Output<ClusterPlan>;
   /** Logs warnings, including those of late values. */
   warn(resource: pulumi.Resource): void;
 }
 
-/** Late values that a first check would mistake for something else; any other one is inserted where it belongs. */
-const AWAITED = /(^|\.)(at|clusterName|cron|backupAgeHours)$|^objectives\./;
-
-const REPOSITORY = "(bootstrap\\.recovery\\.)?repositories\\.[^.]+\\.";
-/** Late values that objects contain in another form, or that decide other values. */
-const CALCULATED = new RegExp(
-  [
-    "^(acknowledge|drillChecks|drills|schedules|sizing|staleCheck|streaming)\\.(?!.*\\.resources\\.)",
-    "^(archiveTimeoutSeconds|backupTarget|engineVersion|operatorVersion|postgresVersion|processMax)$",
-    "^sharedPreloadLibraries|^bootstrap\\.(import\\.port|recovery\\.(continueArchive|from))",
-    "^snapshots\\.(acceptDowntime|online|ownerReference)$",
-    "^monitoring\\.(alertLabels(\\.|$)|disableDefaultQueries$|runbookUrl$)",
-    `^${REPOSITORY}(blockIncremental|bundle|compress|schedules|at\\.(name|offSite|readOnly|requireMount)$)`,
-    `^${REPOSITORY}at\\.s3\\.(facts|keyType|quirks|uriStyle)`,
-  ].join("|"),
-);
-
-/** Nothing can be resolved without these values. The plan omits other late ones. */
-const MARKED = /(^|\.)(at|cron)$|^(acknowledge\.mode|drillChecks\..+|sizing\.(databaseGiB|walGiBPerDay))$/;
-
 /** What {@link openSettings} has made of the arguments. */
 const OPENED: CheckOptions = {
   skipped: ["RepositoryTarget"],
   types: changedTypes({ CnpgBackupArgs: { "walStorage?": "any" } }),
 };
-
-function isLeftOut(path: string): boolean {
-  return CALCULATED.test(path) && !MARKED.test(path);
-}
+/** In the place of a late value: stands for the check of all values, which fails if one of them is wrong. */
+const ALL_CHECKED = "all values";
 
 /**
  * Resolves and checks known values at once, and the others when they arrive.
@@ -129,16 +92,9 @@ function isLeftOut(path: string): boolean {
 export function checkedCluster(title: string, name: string, settings: object, attached: boolean): CheckedCluster {
   const part = splitKnown(settings);
   const type = attached ? "CnpgBackupArgs" : "CnpgClusterArgs";
-  const resolve = (values: unknown): ClusterPlan =>
-    planCluster(name, withDeferredMaps(type, values) as DeclaredCluster);
-  const paths = deferredPaths(part.value);
-  const resolveKnown = (values: unknown): ClusterPlan =>
-    resolve(paths.some(isLeftOut) ? leaveOut(values, isLeftOut) : values);
-  const known = resolveKnown(part.value);
-  const awaited = paths.filter((path) => AWAITED.test(path) || CALCULATED.test(path));
-  const viewed = (values: unknown): ClusterPlan => planCluster(name, view(values) as DeclaredCluster);
-  const judged = paths.length === 0 ? known : viewed(part.value);
-  const findings = checkClusterPlan(judged, attached);
+  const planOf = (values: unknown): ClusterPlan => planCluster(name, values as DeclaredCluster);
+  const known = planOf(view(part.value));
+  const findings = checkClusterPlan(known, attached);
   throwErrors(title, findings);
   // An output may turn out to have no value.
   const check = (values: unknown, resolved: ClusterPlan): Finding[] => [
@@ -146,34 +102,30 @@ export function checkedCluster(title: string, name: string, settings: object, at
     ...checkClusterPlan(resolved, attached),
   ];
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
-    const resolved = resolve(values);
-    const final = withoutSecretValues(check(values, resolved), () => check(open, viewed(open)));
+    const resolved = planOf(values);
+    const final = withoutSecretValues(check(values, resolved), () => check(open, planOf(view(open))));
     throwErrors(title, final);
     return { resolved, final };
   });
   const final = checked.apply((each): readonly Finding[] => each.final);
+  const join: CheckedCluster["join"] = (inputs, make) => {
+    const { value, deferred } = splitKnown<object>({ settings, inputs });
+    const withCheck = { value, deferred: new Map([...deferred, [ALL_CHECKED, checked]]) };
+    return apart(withCheck, (values, arrived) => {
+      const { settings: own, inputs: others } = values as Record<"settings" | "inputs", never>;
+      const plan = planOf(own);
+      const isWrong = (): boolean => checkClusterPlan(plan, attached).some(({ severity }) => severity === "error");
+      if (arrived.size > 0 && !arrived.has(ALL_CHECKED) && isWrong()) throw new DeferredRead(ALL_CHECKED);
+      return make(plan, others);
+    });
+  };
   return {
     known,
-    knowing: (values) => resolveKnown(withValues(part.value, values)),
-    deferred: part.deferred,
-    awaitsTarget: awaited.some((path) => path.endsWith(".at")),
-    awaitsValues: hasDeferredClaim(known) || awaited.some((path) => !/\.at$|^clusterName$/.test(path)),
-    derive: (make) =>
-      derivedApart(
-        judged.database,
-        (values) => viewed(withValues(part.value, values)).database,
-        part.deferred,
-        make,
-      ) as never,
+    derive: join({}, (plan) => plan).derive,
+    join,
     resolved: checked.apply(({ resolved }) => resolved),
     warn: (resource) => logInTwoSteps(findings, final, resource),
   };
-}
-
-/** The path of a repository on a volume names the volume's claim. */
-function hasDeferredClaim({ database, source }: ClusterPlan): boolean {
-  const repositories = [...database.repositories, ...(source?.database.repositories ?? [])];
-  return repositories.some(({ kind, path }) => kind === "posix" && isUnknown(path));
 }
 
 /** The arguments without secrets, as {@link planCluster} takes them. */
@@ -290,8 +242,6 @@ interface PlainInputs {
   readonly pluginName: string | undefined;
 }
 
-const NOTHING: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_RUNTIME, pluginName: undefined };
-
 /** Renders a cluster's objects from its own context and its source's. */
 export type RenderObjects = (
   resolved: ClusterPlan,
@@ -318,111 +268,21 @@ export function clusterAccess(
   namespace: pulumi.Input<string>,
   clusterName: pulumi.Output<string>,
 ): ClusterAccess {
-  const outline = contextOf(checked.known, NOTHING, true);
-  const oneShot = { backups: oneShotBackups(outline), repositoryBackups: oneShotBackupsByRepository(outline) };
-  const access = {
-    namespace,
-    clusterName,
-    ...(checked.awaitsValues ? deferredBackups(checked, oneShot) : (fillKnown(oneShot, checked.deferred) as OneShot)),
-  };
+  const { derive } = checked.join(inputs, (plan, plain) => contextOf(plan, plain as PlainInputs));
+  // Plain values decide how many there are.
+  const backups = derive(oneShotBackups) as ClusterAccess["backups"];
+  const repositoryBackups = derive(oneShotBackupsByRepository) as Required<ClusterAccess>["repositoryBackups"];
+  const access = { namespace, clusterName, backups, repositoryBackups };
   if (!engineOf(checked.known.database.engine).own) return access;
-  const part = splitKnown<object>(inputs, checked.deferred.size);
-  const context = contextOf(checked.known, part.value as PlainInputs, true);
-  const drills = drillJobs(context);
-  const deferred = new Map([...checked.deferred, ...part.deferred]);
-  const verbs = fillKnown({ ...repositoryParts(context), drills }, deferred) as ClusterVerbs;
-  const { awaitsTarget, awaitsValues, known } = checked;
-  const isKnown = !isUnknown(known.database.cluster) && !awaitsTarget && !awaitsValues && !awaitsKeys(part);
-  if (isKnown && !isRuntimeDeferred(inputs)) return { ...access, verbs };
-  const final = finalOf(checked, inputs, (resolved, values) => {
-    const whole = contextOf(resolved, values, true);
-    return { ...repositoryParts(whole), drills: drillJobs(whole) };
+  const verbs = derive((context) => {
+    const parts = repositoryParts(context);
+    return merged(without(parts, "options"), { args: list(...parts.options), drills: drillJobs(context) });
   });
-  const deferredDrills = Object.keys(drills).map((name) => [name, final.apply((whole) => whole.drills[name])]);
-  return {
-    ...access,
-    verbs: {
-      args: verbs.args,
-      volumeMounts: final.apply(({ volumeMounts }) => [...volumeMounts]),
-      volumes: final.apply(({ volumes }) => [...volumes]),
-      drills: Object.fromEntries(deferredDrills) as ClusterVerbs["drills"],
-    },
-  };
+  return { ...access, verbs: verbs as object as ClusterVerbs };
 }
-
-type OneShot = Pick<ClusterAccess, "backups" | "repositoryBackups">;
-type Backups = Readonly<Record<string, readonly BackupSpec[]>>;
-
-const SPEC_FIELDS = ["cluster", "method", "pluginConfiguration", "target", "online"];
-
-/** One-shot backups from complete values. Plain values decide how many there are. */
-function deferredBackups(
-  { resolved }: CheckedCluster,
-  { backups, repositoryBackups }: { readonly backups: Backups; readonly repositoryBackups: Record<string, Backups> },
-): OneShot {
-  const whole = resolved.apply((plan) => contextOf(plan, NOTHING, true));
-  const specsOf = (known: Backups, read: (context: EngineContext) => Backups | undefined): OneShot["backups"] =>
-    mapValues(known, (specs, type) =>
-      specs.map((_spec, index) =>
-        Object.fromEntries(
-          SPEC_FIELDS.map((field) => [field, whole.apply((context) => read(context)?.[type]?.[index]?.[field])]),
-        ),
-      ),
-    );
-  return {
-    backups: specsOf(backups, oneShotBackups),
-    repositoryBackups: mapValues(repositoryBackups, (known, name) =>
-      specsOf(known, (context) => oneShotBackupsByRepository(context)[name]),
-    ),
-  };
-}
-
-function mapValues<From, To>(
-  values: Readonly<Record<string, From>>,
-  convert: (value: From, name: string) => To,
-): Record<string, To> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, convert(value, name)]));
-}
-
-/** A key of a Secret that comes later may be the usual one, which is written in a shorter form. */
-function awaitsKeys({ value }: KnownPart<object>): boolean {
-  return deferredPaths(value).some((path) => /^(s|sourceS)ecrets\..+\.key$/.test(path));
-}
-
-/** From complete values. */
-function finalOf<T>(
-  { resolved }: CheckedCluster,
-  inputs: RenderInputs,
-  derive: (resolved: ClusterPlan, values: PlainInputs) => T,
-): pulumi.Output<T> {
-  return pulumi
-    .all([resolved, pulumi.output<object>(inputs)])
-    .apply<T>(([plan, values]) => derive(plan, values as PlainInputs));
-}
-
-/** Objects whose texts depend on values in ways that markers cannot express. */
-const DEFERRED_ROLES: readonly string[] = [
-  "config",
-  "drill-config",
-  "stanza",
-  "object-store",
-  "source-config",
-  "source-stanza",
-  "source-object-store",
-  "stale-config",
-  "prometheus-rule",
-  REPLACE_ARCHIVER_ROLE,
-];
 
 /** Kinds whose pods mount ConfigMaps and Secrets. */
 const HAS_PODS: ReadonlySet<string> = new Set(["Cluster", "CronJob", "Job"]);
-
-/** Objects whose names or times are calculated from the Cluster's name. */
-const NAMED_BY_CLUSTER = /^(drill|expiry)(-|$)/;
-/** CronJobs that mount the repositories' Secrets and volumes. */
-const USES_TARGETS = /^drill-/;
-/** Fields of a Cluster's `spec` that depend on what its repositories are. */
-const TARGET_FIELDS = ["plugins", "externalClusters"];
 
 /**
  * Declares a child for every object from `render`. Known values decide which objects exist; their fields may come
@@ -436,47 +296,18 @@ export function declareObjects(
   render: RenderObjects,
   optionsOf: (role: string, made: ReadonlyMap<string, pulumi.Resource>) => pulumi.CustomResourceOptions,
 ): Map<string, pulumi.Resource> {
-  const part = splitKnown<object>(inputs, checked.deferred.size);
-  const deferred = new Map([...checked.deferred, ...part.deferred]);
-  const outline = renderWith(render, checked.known, part.value as PlainInputs, true);
-  const final = finalOf(checked, inputs, (resolved, values) =>
-    onlyListed(outline, renderWith(render, resolved, values, false)),
-  );
+  const roles = new Set<string>();
+  const rendered = checked.join(inputs, (plan, plain) => {
+    const objects = renderWith(render, plan, plain as PlainInputs);
+    return onlyListed(roles, objects);
+  });
   const made = new Map<string, pulumi.Resource>();
   const contents = [...(scope.contents ?? [])];
-  const isNameDeferred = isUnknown(checked.known.database.cluster);
-  const awaitsValues = checked.awaitsValues || awaitsKeys(part);
-  for (const { role, manifest } of outline) {
-    const { apiVersion, kind, metadata, ...fields } = manifest;
-    const makeAgain: MakeAgain = (path, markers) =>
-      pulumi.all(markers.map((marker) => deferred.get(marker))).apply((values) => {
-        const plan = checked.knowing(new Map(markers.map((marker, index) => [marker, values[index]])));
-        const again = loadManifest(renderWith(render, plan, part.value as PlainInputs, true), role);
-        return pulumi.output(fillKnown(valueIn(again, path), deferred));
-      });
-    const whenKnown = (field: string): pulumi.Output<unknown> =>
-      final.apply((objects) => loadManifest(objects, role)[field]);
-    const isNamed = isNameDeferred && NAMED_BY_CLUSTER.test(role);
-    const isWhole =
-      isNamed ||
-      awaitsValues ||
-      DEFERRED_ROLES.includes(role) ||
-      (checked.awaitsTarget && USES_TARGETS.test(role)) ||
-      (kind === "CronJob" && isRuntimeDeferred(inputs));
-    const filled = isWhole
-      ? Object.fromEntries(Object.keys(fields).map((field) => [field, whenKnown(field)]))
-      : (fillKnown(fields, deferred, makeAgain) as object);
-    if (!isWhole && checked.awaitsTarget && isCluster(role))
-      Object.assign(filled, { spec: specWhenKnown(filled, whenKnown("spec")) });
-    const identity = (
-      isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred, makeAgain, ["metadata"])
-    ) as object;
-    if (role === FULL_BACKUP_ROLE)
-      Object.assign(identity, {
-        annotations: final.apply((objects) => loadManifest(objects, role).metadata.annotations),
-      });
-    const values = role === "attachment" ? after(filled, made) : filled;
-    const object = { apiVersion, kind, metadata: identity, ...values };
+  for (const { role } of rendered.now) {
+    // Which objects there are, and of which kind, never comes later.
+    const filled = rendered.derive((objects) => loadManifest(objects, role)) as Manifest;
+    const { kind } = filled;
+    const object = role === "attachment" ? { ...filled, ...after(filled, made) } : filled;
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
     if (kind === "ConfigMap" && role !== FULL_BACKUP_ROLE) {
@@ -508,19 +339,15 @@ function checkTransformed(title: string, judged: object, made: pulumi.Resource):
     });
 }
 
-/** One object as far as plain arguments decide it, with markers for other values and without what children give. */
+/** One object as far as plain arguments decide it, without what children give. */
 export function outlineOf(
-  { known }: CheckedCluster,
+  checked: CheckedCluster,
   render: RenderObjects,
   role: string,
   pluginName: string | undefined,
 ): Manifest {
-  return loadManifest(renderWith(render, known, { ...NOTHING, pluginName }, true), role);
-}
-
-/** A part of an object that was made again: an item of a list has its place. */
-function valueIn(made: unknown, path: readonly string[]): unknown {
-  return path.reduce((value, key) => (value as Readonly<Record<string, unknown>> | undefined)?.[key], made);
+  const inputs = { secrets: {}, sourceSecrets: {}, runtime: NO_RUNTIME, pluginName };
+  return loadManifest(renderWith(render, checked.known, inputs), role);
 }
 
 /**
@@ -585,24 +412,6 @@ export function destinationsOf(made: ReadonlyMap<string, pulumi.Resource>): pulu
   });
 }
 
-/** Which volumes and commands a Job has depends on where its runtime comes from. */
-function isRuntimeDeferred({ runtime }: RenderInputs): boolean {
-  return typeof runtime.configMap !== "string";
-}
-
-function isCluster(role: string): boolean {
-  return role === "cluster" || role === "attachment";
-}
-
-/** A Cluster's `spec`, whose parts about repositories come from complete values. */
-function specWhenKnown(filled: object, final: pulumi.Output<unknown>): unknown {
-  const spec = "spec" in filled ? (filled.spec as object) : {};
-  if (pulumi.Output.isInstance(spec)) return final;
-  const fields = TARGET_FIELDS.filter((field) => field in spec);
-  const parts = fields.map((field) => [field, final.apply((known) => (known as Record<string, unknown>)[field])]);
-  return { ...spec, ...(Object.fromEntries(parts) as object) };
-}
-
 /** Names of all declared ScheduledBackups, including those of snapshots. */
 export function scheduleNamesOf(cluster: string, made: ReadonlyMap<string, pulumi.Resource>): string[] {
   const prefix = "schedule-";
@@ -611,30 +420,23 @@ export function scheduleNamesOf(cluster: string, made: ReadonlyMap<string, pulum
   );
 }
 
-function renderWith(
-  render: RenderObjects,
-  resolved: ClusterPlan,
-  inputs: PlainInputs,
-  isOutline: boolean,
-): RenderedObject[] {
-  const context = contextOf(resolved, inputs, isOutline);
-  return render(resolved, context, { ...context, secrets: inputs.sourceSecrets });
+function renderWith(render: RenderObjects, plan: ClusterPlan, inputs: PlainInputs): RenderedObject[] {
+  const context = contextOf(plan, inputs);
+  return render(plan, context, merged(context, { secrets: inputs.sourceSecrets }));
 }
 
-function contextOf(
-  { database, schedules, definition }: ClusterPlan,
-  { pluginName, runtime, secrets }: PlainInputs,
-  isOutline: boolean,
-): EngineContext {
-  return { database, definition, schedules, secrets, runtime, pluginName, isOutline };
+function contextOf({ database, schedules, definition }: ClusterPlan, inputs: PlainInputs): EngineContext {
+  const { runtime, secrets } = inputs;
+  return merged({ database, definition, schedules, secrets, runtime }, fields({ pluginName: () => inputs.pluginName }));
 }
 
-/** @throws Error for an object that no preview has shown: the argument that decides it must be plain */
-function onlyListed(
-  outline: readonly RenderedObject[],
-  rendered: readonly RenderedObject[],
-): readonly RenderedObject[] {
-  const stranger = rendered.find(({ role }) => !outline.some((listed) => listed.role === role));
+/**
+ * @param roles of the first rendering
+ * @throws Error for an object that no preview has shown: the argument that decides it must be plain
+ */
+function onlyListed(roles: Set<string>, rendered: readonly RenderedObject[]): readonly RenderedObject[] {
+  if (roles.size === 0) for (const { role } of rendered) roles.add(role);
+  const stranger = rendered.find(({ role }) => !roles.has(role));
   if (stranger !== undefined) throw new Error(`${stranger.role} is rendered but not listed`);
   return rendered;
 }

@@ -6,7 +6,6 @@ import { claimCluster } from "./sharedUse";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
-import { fillText } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -125,16 +124,17 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
     const title = `CnpgBackup ${name}`;
     const checked = checkedCluster(title, name, settings, true);
-    const { known, deferred } = checked;
-    super(typeToken("CnpgBackup"), name, { topology: checked.derive((database) => topologyOf(database, true)) }, opts);
+    const { derive, known } = checked;
+    super(typeToken("CnpgBackup"), name, { topology: derive(({ database }) => topologyOf(database, true)) }, opts);
     checked.warn(this);
 
-    const cluster = fillText(known.database.cluster, deferred);
+    const cluster = derive(({ database }) => database.cluster);
+    const stanza = derive(({ database }) => database.stanza);
     claimCluster(
       { resource: this, title },
       args.repositories,
       checked.resolved.apply((plan) => plan.database),
-      { cluster, namespace: args.namespace, stanza: fillText(known.database.stanza, deferred), continues: false },
+      { cluster, namespace: args.namespace, stanza, continues: false },
     );
     const scope = { title, name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     if (readCluster) {
@@ -157,10 +157,9 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const attached = objects.get("attachment");
     this.clusterName =
       attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => pulumi.output(cluster));
-    this.drilled = drilledDatabase(name, args, checked.derive);
+    this.drilled = drilledDatabase(name, args, (make) => derive(({ database }) => make(database)));
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = clusterAccess(checked, inputs, args.namespace, this.clusterName);
-    const stanza = checked.derive((plan) => plan.stanza);
     this.source = sourceOf(stanza, args);
     this.like = liveLike(attached, hasWalStorage ?? false);
     const services = clusterHosts(this.clusterName, args.namespace);

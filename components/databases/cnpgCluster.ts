@@ -6,7 +6,7 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
-import { deferredPaths, fillKnown, fillText, splitKnown, suffixed } from "../internal/inputs";
+import { suffixed } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -15,7 +15,6 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
-import { withDeferredMaps } from "../plan/arguments/checkArguments";
 import { settleOverrides } from "../plan/cluster/overrides";
 import { withSpec } from "../plan/cluster/specArgument";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
@@ -43,7 +42,8 @@ import {
 } from "./clusterParts";
 import type { BootstrapArgs, ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 import { runtimeOf } from "./clusterRuntime";
-import { given } from "../plan/model/given";
+import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
+import { givenFields, readOr } from "../plan/model/deferred";
 
 /**
  * A CloudNativePG cluster with its backup configuration, schedules, poolers and monitor.
@@ -110,14 +110,16 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
   constructor(name: string, args: CnpgClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     requireArguments("CnpgCluster", name, args);
-    const checked = checkedCluster(`CnpgCluster ${name}`, name, declaredCluster(args), false);
-    const { known, deferred } = checked;
-    super(typeToken("CnpgCluster"), name, { topology: checked.derive((database) => topologyOf(database)) }, opts);
+    const declared = declaredCluster(args);
+    const checked = checkedCluster(`CnpgCluster ${name}`, name, declared, false);
+    const { derive, known } = checked;
+    super(typeToken("CnpgCluster"), name, { topology: derive(({ database }) => topologyOf(database)) }, opts);
     checked.warn(this);
     const recovery = args.bootstrap?.recovery;
-    const cluster = fillText(known.database.cluster, deferred);
+    const cluster = derive(({ database }) => database.cluster);
+    const stanza = derive(({ database }) => database.stanza);
     const scope = { title: `CnpgCluster ${name}`, name, cluster, namespace: args.namespace, parent: this };
-    claimFor(scope, args, checked);
+    claimFor(scope, args, checked, stanza);
     const own = deliverSecrets(scope, args.repositories);
     const source = deliverSecrets(
       { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "-source") },
@@ -140,17 +142,19 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const inputs = { ...others, secrets: own.secrets, sourceSecrets: source.secrets };
 
     const made = objects.get("cluster");
-    const settings = settledArgs(args, checked);
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => pulumi.output(cluster));
-    this.drilled = drilledDatabase(name, args, checked.derive);
+    this.drilled = drilledDatabase(name, args, (make) => derive(({ database }) => make(database)));
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = {
       ...clusterAccess(checked, inputs, args.namespace, this.clusterName),
-      superuserAccess: settings.superuserAccess ?? false,
+      superuserAccess: derive(({ definition }) => definition.superuserAccess),
     };
-    const stanza = checked.derive((plan) => plan.stanza);
-    this.source = sourceOf(stanza, args, versionOf(checked, settings));
-    this.like = likeOf(settings);
+    // An image without a version has been refused.
+    const version = derive(({ definition }) => majorOfCluster(definition) ?? undefined);
+    this.source = sourceOf(stanza, args, version as pulumi.Input<number> | undefined);
+    this.like = checked
+      .join({ declared }, (_plan, { declared: known }) => likeOf(known as DeclaredCluster))
+      .derive((like) => like) as ClusterLikeArgs;
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
@@ -219,16 +223,21 @@ export class CnpgCluster extends pulumi.ComponentResource {
 }
 
 /** A replica, and a cluster that continues an archive, share it with another one. */
-function claimFor(scope: ClusterScope, args: CnpgClusterArgs, checked: CheckedCluster): void {
-  const { deferred, known } = checked;
-  const { cluster, namespace, parent: resource, title } = scope;
-  const continuesArchive = args.bootstrap?.recovery?.continueArchive ?? false;
-  const stanza = fillText(known.database.stanza, deferred);
+function claimFor(
+  { cluster, namespace, parent: resource, title }: ClusterScope,
+  args: CnpgClusterArgs,
+  { derive, resolved }: CheckedCluster,
+  stanza: pulumi.Input<string>,
+): void {
+  const isReplica = derive(({ database }) => database.isReplica === true);
+  const continues = pulumi
+    .all([args.bootstrap?.recovery?.continueArchive ?? false, isReplica])
+    .apply((ways) => ways.includes(true));
   claimCluster(
     { resource, title },
     args.repositories ?? {},
-    checked.resolved.apply((plan) => plan.database),
-    { cluster, namespace, stanza, continues: continuesArchive !== false || known.database.isReplica === true },
+    resolved.apply((plan) => plan.database),
+    { cluster, namespace, stanza, continues },
   );
 }
 
@@ -268,34 +277,15 @@ function applicationSecret(
   return pulumi.all([type, name]).apply(([known, secret]) => (known === "monolith" ? "" : secret));
 }
 
-/** Its major version, as far as it is known. */
-function versionOf({ known, resolved }: CheckedCluster, args: CnpgClusterArgs): pulumi.Input<number> | undefined {
-  if (args.image === undefined) return args.postgresVersion ?? known.definition.postgresVersion;
-  if (typeof args.image === "string") return majorOfCluster(known.definition) ?? undefined;
-  // An image without a version has been refused.
-  return resolved.apply(({ definition }) => majorOfCluster(definition) as number);
-}
+const LIKE = [
+  ...(["extensions", "image", "imageCatalog", "parameters", "postgresVersion", "sharedPreloadLibraries"] as const),
+  ...(["storageClass", "storageGiB", "tablespaces", "walStorage"] as const),
+];
 
-/** Where all parameters, or fields that have them, come as one value. */
-const DEFERRED_PARAMETERS =
-  /^(parameters|spec\.postgresql\.parameters|overrides\.cluster\.spec(\.postgresql(\.parameters)?)?)$/;
-
-/** The arguments with what `spec` and overrides say. Parameters that come as a whole are merged when all is known. */
-function settledArgs(args: CnpgClusterArgs, { resolved }: CheckedCluster): CnpgClusterArgs {
-  const { deferred, value } = splitKnown(args);
-  if (!deferredPaths(value).some((path) => DEFERRED_PARAMETERS.test(path)))
-    return settleOverrides(withSpec(args)).settings;
-  // Without what is late as a whole.
-  const known = fillKnown(withDeferredMaps("CnpgClusterArgs", value), deferred, () => ({}));
-  const { settings } = settleOverrides(withSpec(known as CnpgClusterArgs));
-  return { ...settings, parameters: resolved.apply(({ definition }) => ({ ...definition.parameters })) };
-}
-
-function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {
-  const { extensions, image, imageCatalog, parameters, postgresVersion, sharedPreloadLibraries } = args;
-  const { storageClass, storageGiB, tablespaces, walStorage } = args;
-  const programs = { extensions, image, imageCatalog, parameters, postgresVersion, sharedPreloadLibraries };
-  return { ...given({ ...programs, storageClass, tablespaces, walStorage }), storageGiB };
+/** The arguments with what `spec` and overrides say. */
+function likeOf(declared: DeclaredCluster): object {
+  const { settings } = settleOverrides(withSpec(declared));
+  return givenFields(Object.fromEntries(LIKE.map((name) => [name, () => settings[name]])));
 }
 
 /** The arguments without secrets. */
@@ -308,7 +298,10 @@ function declaredCluster(args: CnpgClusterArgs): object {
 
 function renderAll({ source }: ClusterPlan, context: EngineContext, sourceContext: EngineContext): RenderedObject[] {
   const from = source === null ? null : recoverySource(sourceContext, source);
-  throwErrors(`CnpgCluster ${context.database.name}`, checkOverrides(context, from));
+  throwErrors(
+    `CnpgCluster ${context.database.name}`,
+    readOr(() => checkOverrides(context, from), []),
+  );
   return [...renderCluster(context, from), ...renderFullBackupGate(context)];
 }
 

@@ -7,7 +7,7 @@ import { RuntimeRecord } from "../dynamic/runtimeRecord";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { declareContent, type DeclaredContent } from "../internal/content";
-import { fillKnown, fillText, type KnownPart, splitKnown, suffixed } from "../internal/inputs";
+import { apart, fillKnown, fillText, type KnownPart, splitKnown, suffixed } from "../internal/inputs";
 import {
   type ConfigMapPatch,
   declareKubernetes,
@@ -22,8 +22,6 @@ import {
 } from "../internal/kubernetesObjects";
 import { runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { requireArguments, throwErrors } from "../internal/validate";
-import { withDeferredMaps } from "../plan/arguments/checkArguments";
-import type { PodPlacement } from "../plan/cluster/declaredCluster";
 import { NODE_IMAGE } from "../plan/cluster/images";
 import type { Finding } from "../plan/findings/findings";
 import { checkedInput } from "../repositories/common";
@@ -39,7 +37,7 @@ import {
   runtimeUrl,
   serviceAccountOf,
 } from "../render/kubernetes/plugin";
-import { MANAGED_BY, type RenderedObject } from "../render/kubernetes/objects";
+import { MANAGED_BY, type Manifest, type RenderedObject } from "../render/kubernetes/objects";
 import { deployRuntime, type RuntimeInputs } from "./clusterRuntime";
 import type { PluginRef, PluginRuntime, PodPlacementArgs } from "./cnpgArgs";
 
@@ -256,10 +254,14 @@ export class CnpgPlugin extends pulumi.ComponentResource {
   private declareDalibo(name: string, args: CnpgPluginArgs, common: CommonPlan, made: pulumi.Resource[]): void {
     const { cpu, exporterImage, image, memory, podPlacement, sidecarImage } = args;
     const images = given({ controller: image, sidecar: sidecarImage, exporter: exporterImage });
-    const { value, deferred } = splitKnown({ ...common, images, ...given({ placement: podPlacement, cpu, memory }) });
-    const placement = withDeferredMaps("PodPlacementArgs", value.placement) as PodPlacement | undefined;
-    for (const object of renderDalibo({ ...value, ...given({ placement }) }))
-      this.declare(name, object, deferred, made);
+    const { value, deferred } = splitKnown({ ...common, images, ...given({ cpu, memory }) });
+    // Others are inserted into names and texts as they are.
+    const placement = splitKnown<object>(given({ placement: podPlacement }), deferred.size);
+    const rendered = apart(placement, (known) => renderDalibo({ ...value, ...known }));
+    for (const [index, { role }] of rendered.now.entries()) {
+      const manifest = rendered.derive((objects) => objects[index]?.manifest) as Manifest;
+      this.declare(name, { role, manifest }, deferred, made);
+    }
   }
 
   private declare(

@@ -12,7 +12,7 @@ import { changedTypes } from "../plan/arguments/checkArguments";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
-import { derived, derivedApart, secretText, splitKnown, withoutSecrets, withValues } from "../internal/inputs";
+import { apart, derived, secretText, splitKnown, withoutSecrets } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { withoutStackTraces } from "../internal/stackTraces";
 import { requireArguments, logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
@@ -238,8 +238,7 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
   return {
     known: now.plan,
     derive: (make) => derived(now, resolved, make),
-    deriveApart: (make) =>
-      derivedApart(now.plan, (values) => look(view(withValues(part.value, values))).plan, part.deferred, make),
+    deriveApart: apart(part, (values) => look(values).plan).derive,
     warn: (resource) => logInTwoSteps(findings, checked?.apply(({ final }) => final) ?? null, resource),
   };
 }

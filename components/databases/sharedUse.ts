@@ -68,9 +68,10 @@ export function claimCluster(
       remedy: "a Cluster has one archiver: keep one of the two",
     },
   ]);
-  if (continues) return;
-  claimWhenKnown(user, pulumi.output(stanza), (known) => targetUses(targets, known, undefined));
-  claimWhenKnown(user, pulumi.all([location, plan]), ([at, known]) =>
+  const claimArchives = <T>(values: pulumi.Output<T>, usesOf: (known: T) => readonly Use[]): void =>
+    claimWhenKnown(user, pulumi.all([values, continues]), ([known, isShared]) => (isShared ? [] : usesOf(known as T)));
+  claimArchives(pulumi.output(stanza), (known) => targetUses(targets, known, undefined));
+  claimArchives(pulumi.all([location, plan]), ([at, known]) =>
     archiveUses(known as DatabasePlan, keyOf(...at), undefined),
   );
 }
@@ -80,7 +81,7 @@ interface ClusterUse {
   readonly namespace: pulumi.Input<string>;
   readonly stanza: pulumi.Input<string>;
   /** True if it may write on in another one's archive: its replacement, or its replica. */
-  readonly continues: boolean;
+  readonly continues: pulumi.Input<boolean>;
 }
 
 /** The operator that a plugin serves. */

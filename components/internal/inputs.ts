@@ -8,7 +8,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { valueAt } from "../plan/model/anyValue";
-import { attempt, DeferredRead } from "../plan/model/deferred";
+import { attempt, DeferredRead, view } from "../plan/model/deferred";
 import { isUnknown, unknownMarker, unknownMarkers } from "../plan/model/unknown";
 
 export interface KnownPart<T> {
@@ -30,32 +30,12 @@ export function splitKnown<T>(value: T, firstIndex = 0): KnownPart<T> {
   return { value: known, deferred };
 }
 
-/** Makes an object again from the values of some markers. @param path of the object */
-export type MakeAgain = (path: readonly string[], markers: readonly string[]) => unknown;
-
-/**
- * `known` with the markers in its leaves replaced by their outputs.
- *
- * A marker that is a name in an object says that a late value decides what else is there: the fields of a map, or
- * whether there are some.
- * @param makeAgain makes such an object; default: the late map's fields, over those before it
- */
-export function fillKnown(
-  known: unknown,
-  deferred: ReadonlyMap<string, pulumi.Output<unknown>>,
-  makeAgain?: MakeAgain,
-  path: readonly string[] = [],
-): unknown {
+/** `known` with the markers in its leaves replaced by their outputs. */
+export function fillKnown(known: unknown, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): unknown {
   if (typeof known === "string" && isUnknown(known)) return outputOf(known, deferred);
-  if (typeof known !== "object" || known === null) return known;
-  const fill = (key: string, item: unknown): unknown => fillKnown(item, deferred, makeAgain, [...path, key]);
-  if (Array.isArray(known)) return known.map((item, index) => fill(String(index), item));
-  const entries = Object.entries(known).map(([key, item]): [string, unknown] => [key, fill(key, item)]);
-  const markers = Object.keys(known).filter(isUnknown);
-  if (markers.length === 0) return Object.fromEntries(entries);
-  if (makeAgain !== undefined) return makeAgain(path, markers);
-  const parts = entries.map(([key, item]) => (isUnknown(key) ? item : { [key]: item }));
-  return pulumi.all(parts).apply((maps) => Object.assign({}, ...maps) as object);
+  if (typeof known !== "object" || known === null || pulumi.Output.isInstance(known)) return known;
+  if (Array.isArray(known)) return known.map((item) => fillKnown(item, deferred));
+  return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, deferred)]));
 }
 
 /**
@@ -74,32 +54,38 @@ export function derived<Plan, T>(
   return made instanceof DeferredRead ? final().apply<T>((known) => make(known) as never) : (made as T);
 }
 
-/** A plan with the values of some markers. */
-type PlanOf<Plan> = (values: ReadonlyMap<string, unknown>) => Plan;
+/** What follows from something that is made of values of which some are late. */
+export interface Apart<Plan> {
+  /** Made of what is known. Reading a late value ends what reads it. */
+  readonly now: Plan;
+  /** Each late field waits for the values that it is made of, and for no other: one hides nothing else. */
+  readonly derive: <T>(make: (plan: Plan) => T) => T | pulumi.Output<T>;
+}
 
-/**
- * The same for what is only shown: each field waits for the values that it is made of, and for no other. So a value
- * that a preview does not know hides nothing else.
- * @param plan with every marked value late; @param planOf makes it again with some of them
- * @param deferred the output behind each marker
- */
-export function derivedApart<Plan, T>(
-  plan: Plan,
-  planOf: PlanOf<Plan>,
-  deferred: ReadonlyMap<string, pulumi.Output<unknown>>,
-  make: (plan: Plan) => T,
-): T | pulumi.Output<T> {
-  const partAt = (known: Plan, values: ReadonlyMap<string, unknown>, path: readonly string[]): unknown => {
-    const made = attempt(() => valueAt(make(known), ...path));
-    if (!(made instanceof DeferredRead))
-      return fillDeferred(made, (inner) => partAt(known, values, [...path, ...inner]));
-    const { marker } = made;
-    return (deferred.get(marker) as pulumi.Output<unknown>).apply((value) => {
-      const more = new Map([...values, [marker, value]]);
-      return pulumi.output(partAt(planOf(more), more, path));
-    });
+/** Made again with each value that something asks for, once for each set of values. */
+export function apart<Plan, T>(
+  { value, deferred }: KnownPart<T>,
+  make: (values: pulumi.Unwrap<T>, known: ReadonlyMap<string, unknown>) => Plan,
+): Apart<Plan> {
+  const plans = new Map<string, Plan>();
+  const planOf = (known: ReadonlyMap<string, unknown>): Plan => {
+    const key = [...known.keys()].toSorted().join("");
+    const plan = plans.get(key) ?? make(view(withValues(value, known)) as pulumi.Unwrap<T>, known);
+    plans.set(key, plan);
+    return plan;
   };
-  return partAt(plan, new Map(), []) as T;
+  const derive = <T>(read: (plan: Plan) => T): T | pulumi.Output<T> => {
+    const partAt = (values: ReadonlyMap<string, unknown>, path: readonly string[]): unknown => {
+      const made = attempt(() => valueAt(read(planOf(values)), ...path));
+      if (!(made instanceof DeferredRead)) return fillDeferred(made, (inner) => partAt(values, [...path, ...inner]));
+      const { marker } = made;
+      return (deferred.get(marker) as pulumi.Output<unknown>).apply((known) =>
+        pulumi.output(partAt(new Map([...values, [marker, known]]), path)),
+      );
+    };
+    return partAt(new Map(), []) as T;
+  };
+  return { now: planOf(new Map()), derive };
 }
 
 /** The value with an output for each late field; the same object without any. */
@@ -139,48 +125,12 @@ export function deferredPaths(known: unknown, path = ""): string[] {
   return Object.entries(known).flatMap(([key, item]) => deferredPaths(item, path === "" ? key : `${path}.${key}`));
 }
 
-/**
- * The value with others in the place of its markers; undefined leaves one out. A list with a replaced item is replaced
- * as a whole.
- * @param replace returns the marker itself to keep it
- */
-export function replaceDeferred(
-  known: unknown,
-  replace: (path: string, marker: string) => unknown,
-  path = "",
-): unknown {
-  if (typeof known === "string" && isUnknown(known)) return replace(path, known);
-  if (typeof known !== "object" || known === null) return known;
-  const entries = Object.entries(known).map(([key, item]): [string, unknown, string] => [
-    key,
-    item,
-    path === "" ? key : `${path}.${key}`,
-  ]);
-  if (Array.isArray(known)) {
-    const markers = entries.flatMap(([, item]) => (typeof item === "string" && isUnknown(item) ? [item] : []));
-    const isReplaced = markers.some((marker) => replace(path, marker) !== marker);
-    if (isReplaced) return replace(path, markers[0] ?? "");
-    return entries.map(([, item, itemPath]) => replaceDeferred(item, replace, itemPath));
-  }
-  return Object.fromEntries(
-    entries.flatMap(([key, item, itemPath]) => {
-      const replaced = replaceDeferred(item, replace, itemPath);
-      return replaced === undefined && item !== undefined ? [] : [[key, replaced]];
-    }),
-  );
-}
-
 /** `known` with the values of some markers. */
-export function withValues(known: unknown, values: ReadonlyMap<string, unknown>): unknown {
+function withValues(known: unknown, values: ReadonlyMap<string, unknown>): unknown {
   if (typeof known === "string") return values.has(known) ? values.get(known) : known;
   if (typeof known !== "object" || known === null) return known;
   if (Array.isArray(known)) return known.map((item) => withValues(item, values));
   return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, withValues(item, values)]));
-}
-
-/** Leaves out late values at some paths. */
-export function leaveOut(known: unknown, isLeftOut: (path: string) => boolean): unknown {
-  return replaceDeferred(known, (path, marker) => (isLeftOut(path) ? undefined : marker));
 }
 
 /** The value once all of it is known, with markers for secrets: safe to report. */

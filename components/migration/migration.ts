@@ -5,7 +5,7 @@ import { BackupNow } from "../actions/backupNow";
 import { reportFromHost, runOnHost } from "../actions/runOnHost";
 import { FILES_PLACEHOLDER } from "../host/reportScript";
 import { renderedName, typeToken } from "../internal/children";
-import { deferredPaths, fillText, replaceDeferred, splitKnown } from "../internal/inputs";
+import { deferredPaths, fillText, splitKnown } from "../internal/inputs";
 import { isUnknown } from "../plan/model/unknown";
 import {
   binPathArgs,
@@ -120,14 +120,15 @@ interface Work extends CheckedSettings {
   readonly sides: { readonly source: pulumi.Output<KnownServer>; readonly target: pulumi.Output<KnownServer> };
 }
 
-/** Late values that are lists: nothing of them is known. */
-const LISTS = /^(databases|excludedDatabases|keepRoles)$/;
-
 /** @throws InputPropertiesError, for late values when they arrive */
 function checkedSettings(name: string, args: MigrationArgs): CheckedSettings {
   const all = settingsOf(name, args);
   const { deferred, value } = splitKnown<object>(all);
-  const settings = replaceDeferred(value, (path, marker) => (LISTS.test(path) ? [] : marker)) as MigrationSettings;
+  const { databases, excludedDatabases, keepRoles, ...others } = value as MigrationSettings;
+  // Nothing is known of a list with a name that comes later.
+  const listed = (names: readonly string[]): readonly string[] => (deferredPaths(names).length === 0 ? names : []);
+  const lists = { excludedDatabases: listed(excludedDatabases), keepRoles: listed(keepRoles) };
+  const settings = { ...others, ...lists, databases: listed(databases) };
   const paths = deferredPaths(value);
   const isKnown = ({ fact, path }: MigrationFinding): boolean =>
     !isUnknown(fact) && !paths.includes(path.replace(/\[(\d+)\]/g, ".$1"));

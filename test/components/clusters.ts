@@ -44,7 +44,7 @@ export function context(over: Partial<DeclaredCluster> = {}, secrets: Repository
 export function contextOf(declared: DeclaredCluster, secrets: RepositorySecrets = SECRETS): EngineContext {
   const { database, schedules, definition } = planCluster("orders", declared);
   const runtime = { configMap: "orders-runtime-0123456789ab", image: "docker.io/library/node:24-slim@sha256:0123" };
-  return { database, definition, schedules, secrets, runtime, isOutline: false };
+  return { database, definition, schedules, secrets, runtime };
 }
 
 /** The object with that role. @throws Error if it is missing */

@@ -69,23 +69,3 @@ export function checkArguments(name: string, args: unknown, options: CheckOption
       finding(CODES[kind], path, kind === "unknown" ? fact : `it ${fact}`, REMEDIES[argument] ?? hint),
   );
 }
-
-/**
- * The values with each late map of texts as one entry, its marker under its marker: so it can be merged with others,
- * and whatever it becomes part of shows it.
- */
-export function withDeferredMaps(name: string, values: unknown): unknown {
-  return withMaps({ kind: "fields", name }, values);
-}
-
-function withMaps(shape: Shape, value: unknown): unknown {
-  if (shape.kind === "map" && typeof value === "string" && isUnknown(value)) return { [value]: value };
-  if (shape.kind === "list" && Array.isArray(value)) return value.map((item) => withMaps(shape.of, item));
-  if (!isFields(value) || DEFAULTS.isDeferred(value) || !(shape.kind === "map" || shape.kind === "fields"))
-    return value;
-  const shapeOfField = (key: string): Shape =>
-    "of" in shape
-      ? shape.of
-      : (fieldsOf(shape.name, DECLARED).find(({ name }) => name === key)?.shape ?? { kind: "any" });
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMaps(shapeOfField(key), item)]));
-}

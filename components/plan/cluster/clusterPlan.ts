@@ -26,7 +26,7 @@ import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
 import { overSpec } from "./specArgument";
 import { DEFAULTS } from "../model/defaults";
 import { fields, merged, readOr } from "../model/deferred";
-import { isUnknown } from "../model/unknown";
+import { valueAt } from "../model/anyValue";
 import type { ClusterDatabasePlan } from "../model/plan";
 import type { RunTime } from "../schedule/schedule";
 
@@ -128,10 +128,9 @@ export interface SourcePlan {
   readonly repositoryTargetTime?: string | undefined;
 }
 
-/** The major version that the cluster gets; null if an unknown image decides. */
+/** The major version that the cluster gets; null if an image without one decides. */
 export function majorOfCluster({ image, postgresVersion }: ClusterDefinition): number | null {
-  if (image === undefined) return postgresVersion;
-  return isUnknown(image) ? null : majorOf(image);
+  return image === undefined ? postgresVersion : majorOf(image);
 }
 
 /** True if pods run the runtime, for backups or for the restore at bootstrap. */
@@ -147,13 +146,13 @@ export function resolveDefinition(
 ): ClusterDefinition {
   const postgresVersion = (): number => database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
   const processMax = (): number => settings.processMax ?? PROCESS_MAX;
-  const { imageCatalog, monitoring = {}, replica, sidecar = {}, staleCheck } = settings;
+  const { monitoring = {}, replica, sidecar = {}, staleCheck } = settings;
   return fields({
     postgresVersion,
-    isDefaultImage: () => readOr(() => settings.image === undefined, false) && imageCatalog === undefined,
+    isDefaultImage: () => readOr(() => settings.image === undefined, false) && settings.imageCatalog === undefined,
     image: () =>
-      settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion())?.image : undefined),
-    imageCatalog: () => resolveCatalog(imageCatalog),
+      settings.image ?? (settings.imageCatalog === undefined ? findPostgresImage(postgresVersion())?.image : undefined),
+    imageCatalog: () => resolveCatalog(settings.imageCatalog),
     storage: () => resolveStorage(database, settings),
     walStorage: () => settings.walStorage,
     tablespaces: () => settings.tablespaces ?? {},
@@ -228,7 +227,10 @@ function resolveStorage(database: ClusterDatabasePlan, settings: DeclaredCluster
  */
 function takesFirst({ engine, repositories, schedules }: ClusterDatabasePlan, settings: DeclaredCluster): boolean {
   if (!engineOf(engine).own || repositories.length === 0) return false;
-  if (isReplica(settings)) return false;
+  // What comes later makes no replica, unless it is a part of `replica`.
+  const spec = (): object => valueAt(settings, "overrides", "cluster", "spec") ?? {};
+  const isNamed = settings.replica !== undefined || readOr(() => "replica" in spec(), false);
+  if (readOr(() => isReplica(settings), isNamed)) return false;
   return schedules.some(({ name, type }) => settings.schedules?.[type]?.immediate ?? name === "full");
 }
 

@@ -3,8 +3,7 @@
  * value, so that rules, topology and copies judge the Cluster that will exist. Pure.
  */
 import { attempt, fields, DeferredRead, merged, readOr } from "../model/deferred";
-import { isUnknown } from "../model/unknown";
-import { type Fields, isFields, isOutput, valueAt } from "../model/anyValue";
+import { type Fields, isFields, valueAt } from "../model/anyValue";
 
 /** An override that the arguments contradict. */
 export interface Contradiction {
@@ -57,7 +56,7 @@ export function settleOverrides<
   let settings: Fields = declared;
   const settle = (field: readonly string[], argument: readonly string[], read: (value: unknown) => unknown): void => {
     const value = attempt(() => cluster("spec", ...field));
-    if (value === undefined || isUnknown(value)) return;
+    if (value === undefined) return;
     const fact = attempt(() =>
       value instanceof DeferredRead ? null : contradictionOf(declared, argument, value, read),
     );
@@ -69,7 +68,7 @@ export function settleOverrides<
   for (const { argument, field, read = (value: unknown): unknown => value } of ROWS) settle(field, argument, read);
   const parameters = attempt(() => cluster("spec", ...PARAMETERS));
   if (parameters instanceof DeferredRead) settle(PARAMETERS, ["parameters"], (value) => value);
-  else if (isFields(parameters) && !isOutput(parameters))
+  else if (isFields(parameters))
     for (const name of Object.keys(parameters)) settle([...PARAMETERS, name], ["parameters", name], (value) => value);
   return { settings: settings as T, contradictions };
 }
@@ -119,8 +118,12 @@ function sizeGiB(value: unknown): number | undefined {
 
 function withValue(values: Fields, [name = "", ...rest]: readonly string[], read: () => unknown): Fields {
   const inner = (): unknown => {
+    if (rest.length === 0) return read();
     const own = valueAt(values, name);
-    return rest.length === 0 ? read() : withValue(isFields(own) ? own : {}, rest, read);
+    if (isFields(own)) return withValue(own, rest, read);
+    // An override that comes later says whether there is one at all.
+    read();
+    return withValue({}, rest, read);
   };
   return merged(values, fields({ [name]: inner }));
 }
@@ -128,5 +131,5 @@ function withValue(values: Fields, [name = "", ...rest]: readonly string[], read
 /** Texts, numbers, booleans and lists of them, of which none is late. */
 function isPlain(value: unknown): boolean {
   if (Array.isArray(value)) return value.every(isPlain);
-  return ["boolean", "number", "string"].includes(typeof value) && !isUnknown(value);
+  return ["boolean", "number", "string"].includes(typeof value);
 }

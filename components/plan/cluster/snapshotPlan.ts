@@ -1,6 +1,6 @@
 /** Volume snapshots of a cluster: the schedules that take them, and their retention. Pure. */
 import { engineOf } from "../engines/engines";
-import { fields } from "../model/deferred";
+import { fields, isGiven } from "../model/deferred";
 import type { SnapshotSettings } from "./declaredCluster";
 
 export interface SnapshotPlan {
@@ -16,7 +16,6 @@ export const SNAPSHOT_SCHEDULE = "snapshot";
 
 interface Snapshooter {
   readonly engine: string;
-  readonly cluster: string;
   readonly schedules: readonly { readonly name: string }[];
 }
 
@@ -30,25 +29,17 @@ export function snapshotPlanOf(engine: string, settings: SnapshotSettings | unde
   });
 }
 
-/** Names of the ScheduledBackups that take snapshots. */
-export function snapshotScheduleNames(
-  { cluster, engine, schedules }: Snapshooter,
+/** The ScheduledBackups that take snapshots, by what follows the cluster's name in theirs. */
+export function snapshotSchedules(
+  { engine, schedules }: Snapshooter,
   settings: SnapshotSettings | undefined,
 ): string[] {
-  if (engineOf(engine).snapshots) return schedules.map(({ name }) => `${cluster}-${name}`);
-  return settings?.cron === undefined ? [] : [`${cluster}-${SNAPSHOT_SCHEDULE}`];
-}
-
-/** True if a schedule takes them. */
-export function takesSnapshots(
-  { engine, schedules }: Omit<Snapshooter, "cluster">,
-  settings: SnapshotSettings | undefined,
-): boolean {
-  return engineOf(engine).snapshots ? schedules.length > 0 : settings?.cron !== undefined;
+  if (engineOf(engine).snapshots) return schedules.map(({ name }) => name);
+  return isGiven(() => settings?.cron) ? [SNAPSHOT_SCHEDULE] : [];
 }
 
 /** True if something removes them. */
 export function expiresSnapshots(plan: Snapshooter, settings: SnapshotSettings | undefined): boolean {
   const hasRetention = settings?.keepDays !== undefined || settings?.keepCount !== undefined;
-  return hasRetention && takesSnapshots(plan, settings);
+  return hasRetention && snapshotSchedules(plan, settings).length > 0;
 }

@@ -1,10 +1,9 @@
 /** The arguments `spec`, which are merged over the rendered objects before `overrides` are. Pure. */
 
 import type { Finding } from "../findings/findings";
-import { type Fields, isFields, isNamedList, isOutput } from "../model/anyValue";
+import { type Fields, isFields, isNamedList } from "../model/anyValue";
 import { given } from "../model/given";
 import { fields, merged, readOr, without } from "../model/deferred";
-import { isUnknown } from "../model/unknown";
 
 interface Settings {
   readonly spec?: object | undefined;
@@ -36,7 +35,7 @@ export function asWritten({ bySpec }: Overrides, finding: Finding): Finding {
 
 /** Names may have dots. */
 function hasPath(value: unknown, path: string): boolean {
-  if (!isKnown(value)) return false;
+  if (!isFields(value)) return false;
   return Object.keys(value).some(
     (key) => path === key || (path.startsWith(`${key}.`) && hasPath(value[key], path.slice(key.length + 1))),
   );
@@ -49,9 +48,7 @@ export function overSpec(spec: object | undefined, overrides: object): object {
 
 /** One patch with the effect of two. The first has values only; null and `$patch` of the second stay. */
 function inTurn(first: unknown, second: unknown): unknown {
-  if (typeof second === "string" && isUnknown(second) && typeof first === "object")
-    return { ...(isKnown(first) ? first : {}), [second]: second };
-  if (isKnown(first) && isKnown(second)) {
+  if (isFields(first) && isFields(second)) {
     const makers = Object.keys(second).map((key) => [
       key,
       () => (key in first && second[key] !== undefined ? inTurn(first[key], second[key]) : second[key]),
@@ -64,9 +61,4 @@ function inTurn(first: unknown, second: unknown): unknown {
     ...first.map((item) => inTurn(item, second.find(({ name }) => name === item["name"]) ?? {})),
     ...second.filter((item) => !isIn(first, item)),
   ];
-}
-
-/** False for a value that comes later, which is one value. */
-function isKnown(value: unknown): value is Fields {
-  return isFields(value) && !isOutput(value);
 }

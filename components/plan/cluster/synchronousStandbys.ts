@@ -8,7 +8,7 @@
  * not well by another.
  */
 import { SYNCHRONOUS_NAME } from "../../../runtime/cnpg/names";
-import { attempt, DeferredRead } from "../model/deferred";
+import { attempt, DeferredRead, readOr } from "../model/deferred";
 import type { ClusterPlan } from "./clusterPlan";
 
 /** The field's content, and how many standbys must answer; or why one setting cannot say it. */
@@ -63,10 +63,13 @@ export function synchronousField(plan: Pick<ClusterPlan, "database" | "definitio
   }
   if (own === undefined) {
     if (standbys === undefined) return fieldOf({}, 0, []);
-    const { instances } = plan.database;
-    return isBelow(standbys, instances)
-      ? fieldOf({}, standbys, [])
-      : refused(STANDBYS, `${standbys} of ${instances} instances cannot be standbys`, "set less, or more instances");
+    const { database } = plan;
+    // Their number decides nothing else.
+    const isBelow =
+      isCount(standbys) && readOr(() => !isCount(database.instances) || standbys < database.instances, true);
+    if (isBelow) return fieldOf({}, standbys, []);
+    const fact = `${standbys} of ${database.instances} instances cannot be standbys`;
+    return refused(STANDBYS, fact, "set less, or more instances");
   }
   if (standbys !== undefined)
     return refused(STANDBYS, `${OWN} says which standbys must answer`, "leave one of the two out");
@@ -125,10 +128,6 @@ function unknownField(): SynchronousField {
 
 function refused(path: string, fact: string, hint: string): SynchronousField {
   return { isSayable: false, path, fact, hint };
-}
-
-function isBelow(standbys: number, instances: number): boolean {
-  return isCount(standbys) && !(isCount(instances) && standbys >= instances);
 }
 
 function isCount(value: unknown): value is number {

@@ -7,6 +7,7 @@
  * each late value is a getter that throws {@link DeferredRead}. Spreading an object and Object.entries read all of its
  * fields; {@link merged} and `given` copy them unread.
  */
+import { given } from "./given";
 import { isUnknown, unknownMarkers } from "./unknown";
 
 /** Thrown by reading a value that comes later. */
@@ -58,6 +59,58 @@ export function items<From, To>(list: readonly From[], make: (item: From) => rea
     else made.push(...some);
   }
   return made;
+}
+
+/** A list with one item of each maker. One whose making reads a late value is late itself, and spoils no other. */
+export function list<T>(...makers: readonly (() => T)[]): T[] {
+  const made: T[] = [];
+  for (const [index, make] of makers.entries()) {
+    const value = attempt(make);
+    if (value instanceof DeferredRead) defineDeferred(made, String(index), value);
+    else made[index] = value;
+  }
+  return made;
+}
+
+/** What `make` makes of each item, which may be late. */
+export function mapped<From, To>(from: readonly From[], make: (read: () => From) => To): To[] {
+  return list(...[...from.keys()].map((index) => () => make(() => from[index] as From)));
+}
+
+/** What `make` makes of each field, which may be late; by their names in order. */
+export function mappedFields<From, To>(
+  from: Readonly<Record<string, From>>,
+  make: (read: () => From) => To,
+): Record<string, To> {
+  const names = Object.keys(from).toSorted();
+  return fields(Object.fromEntries(names.map((name) => [name, () => make(() => from[name] as From)])));
+}
+
+/** Fields that are made at once, without undefined ones; a late one stays. */
+export function givenFields<T extends object>(makers: { readonly [Key in keyof T]: () => T[Key] }) {
+  return given(fields<T>(makers));
+}
+
+/** True for a value that is declared, also while it is late. */
+export function isGiven(read: () => unknown): boolean {
+  return readOr(() => read() !== undefined, true);
+}
+
+/** True if both read the same value, also while it is late. */
+export function areSame(left: () => unknown, right: () => unknown): boolean {
+  const [first, second] = [attempt(left), attempt(right)];
+  if (first instanceof DeferredRead && second instanceof DeferredRead && first.marker === second.marker) return true;
+  return left() === right();
+}
+
+/** The value without what is late in it. */
+export function knownPart(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  const known = Object.keys(value).flatMap((key): [string, unknown][] => {
+    const item = attempt(() => (value as Readonly<Record<string, unknown>>)[key]);
+    return item instanceof DeferredRead ? [] : [[key, knownPart(item)]];
+  });
+  return Array.isArray(value) ? known.map(([, item]) => item) : Object.fromEntries(known);
 }
 
 /** What `make` makes, or the late value that ends it. */

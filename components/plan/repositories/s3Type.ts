@@ -126,6 +126,10 @@ export const s3: RepositoryType<Target, Repository> = {
             ),
       () =>
         isInRange("S3Location.port", bucket.port) ? [] : wrong("s3.port", `${bucket.port} is not a port: 1 to 65535`),
+      () =>
+        ["host", "path"].includes(bucket.uriStyle)
+          ? []
+          : wrong("s3.uriStyle", `"${bucket.uriStyle}" is neither "host" nor "path"`, "leave it out"),
       () => {
         const fact = "the prefix covers the whole bucket, including objects of others";
         return repository.path === "/" ? wrong("path", fact, 'set a prefix such as "/pgbackrest"') : [];

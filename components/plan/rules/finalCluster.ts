@@ -1,6 +1,5 @@
 /** What overrides and transforms make of a Cluster, read from the objects themselves. Pure. */
 import { type Finding, finding } from "../findings/findings";
-import { isUnknown } from "../model/unknown";
 import { contains, type Fields, valueAt } from "../model/anyValue";
 
 const OVERRIDES = "overrides.cluster.spec";
@@ -66,7 +65,6 @@ function archiversOf(spec: unknown): readonly string[] | null {
   const plugins = valueAt(spec, "plugins") ?? [];
   if (!Array.isArray(plugins)) return null;
   const entries = plugins as readonly Fields[];
-  if (entries.some(({ enabled, isWALArchiver }) => isUnknown(enabled) || isUnknown(isWALArchiver))) return null;
   const names = entries
     .filter(({ enabled, isWALArchiver }) => isWALArchiver === true && enabled !== false)
     .map(({ name }) => String(name));

@@ -2,7 +2,7 @@
  * Object stores: addresses that do not match their provider, and bucket settings that break or endanger backups. Pure.
  */
 import { engineOf } from "../engines/engines";
-import { findOtherRegion, findQuirks } from "../../../runtime/storage/s3/quirks";
+import { findOtherRegion, findQuirks, S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import type { S3Plan } from "../repositories/s3Type";
@@ -58,7 +58,13 @@ function checkRegion(s3: S3Plan, path: string): Finding[] {
 function checkQuirks(s3: S3Plan, path: string): Finding[] {
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
   const hostedBy = findQuirks("auto", s3.endpoint);
-  if (row === null || hostedBy === null || hostedBy.id === "generic" || hostedBy.id === row.id) return [];
+  if (row === null) {
+    const known = ["auto", ...S3_QUIRKS.map(({ id }) => id)].join(", ");
+    return [
+      finding("PB055", `${path}.s3.quirks`, `"${s3.quirks}" is no provider`, `leave quirks out, or set ${known}`),
+    ];
+  }
+  if (hostedBy === null || hostedBy.id === "generic" || hostedBy.id === row.id) return [];
   const fact = `${s3.endpoint} belongs to ${hostedBy.title}, but quirks say ${row.title}`;
   return [finding("PB055", `${path}.s3.quirks`, fact, "leave quirks out: the endpoint decides")];
 }

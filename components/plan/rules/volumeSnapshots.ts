@@ -4,7 +4,7 @@ import { engineOf } from "../engines/engines";
 import type { ClusterPlan } from "../cluster/clusterPlan";
 import type { SnapshotSettings } from "../cluster/declaredCluster";
 import { type Finding, finding } from "../findings/findings";
-import { snapshotScheduleNames, takesSnapshots } from "../cluster/snapshotPlan";
+import { snapshotSchedules } from "../cluster/snapshotPlan";
 import { abstaining, eachOf } from "../findings/abstain";
 
 /** The operator writes the names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */
@@ -14,11 +14,12 @@ const TIME_LENGTH = "-20261120064059".length;
 export function checkVolumeSnapshots(resolved: ClusterPlan): Finding[] {
   const { database, definition } = resolved;
   const snapshots = definition.snapshots ?? {};
+  const takers = (): string[] => snapshotSchedules(database, definition.snapshots);
   return abstaining(
-    () => checkNames(database.cluster, snapshotScheduleNames(database, definition.snapshots)),
+    () => checkNames(database.cluster, takers()),
     () => checkRecovery(resolved),
     () => checkValues(snapshots),
-    () => checkPresence(snapshots, takesSnapshots(database, definition.snapshots)),
+    () => checkPresence(snapshots, takers().length > 0),
   );
 }
 
@@ -40,7 +41,7 @@ function checkRecovery({ definition, source }: ClusterPlan): Finding[] {
 }
 
 function checkNames(cluster: string, schedules: readonly string[]): Finding[] {
-  const longest = Math.max(0, ...schedules.map((name) => name.length)) + TIME_LENGTH;
+  const longest = Math.max(0, ...schedules.map((name) => `${cluster}-${name}`.length)) + TIME_LENGTH;
   if (schedules.length === 0 || longest <= LABEL_LENGTH_MAX) return [];
   const fact = `with "${cluster}" the names of snapshot backups have ${longest} characters: they become labels, which allow ${LABEL_LENGTH_MAX}`;
   const hint = `set a clusterName of at most ${cluster.length - (longest - LABEL_LENGTH_MAX)} characters`;

@@ -5,12 +5,11 @@
  */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
-import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { S3Plan } from "../../plan/repositories/s3Type";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
-import { given } from "../../plan/model/given";
-import { MANAGED_BY, type RenderedObject, resourcesSpec } from "../kubernetes/objects";
+import { areSame, fields, givenFields, merged } from "../../plan/model/deferred";
+import { metadataOf, object, type RenderedObject, resourcesSpec } from "../kubernetes/objects";
 import {
   type ClusterEngine,
   type EngineContext,
@@ -31,104 +30,91 @@ const COMPRESSIONS: Readonly<Partial<Record<string, { readonly wal: string; read
 
 export const barmanCloud: ClusterEngine = {
   render: renderBarman,
-  source: (context) => {
-    const { cluster, repositories } = context.database;
-    return {
-      plugin: barmanSource(context, cluster),
-      objects: repositories.slice(0, 1).map((first) => objectStore(context, first, cluster)),
-    };
-  },
+  source: (context) => ({
+    plugin: barmanSource(context),
+    objects: [objectStore(context, () => context.database.cluster)],
+  }),
 };
 
 /** Everything that the engine brings into the namespace of the cluster. */
 function renderBarman(context: EngineContext): EngineParts {
   const { database } = context;
+  const storeName = (): string => `${database.cluster}-store`;
+  const [stanza, cluster] = [(): string => database.stanza, (): string => database.cluster];
+  const serverName = (): string | undefined => (areSame(stanza, cluster) ? undefined : stanza());
+  const parameters = givenFields({ barmanObjectName: storeName, serverName }) as PluginEntry["parameters"];
+  const plugin = merged(fields({ name: () => context.pluginName ?? BARMAN }), { isWALArchiver: true, parameters });
   return {
-    plugins: [
-      {
-        name: context.pluginName ?? BARMAN,
-        isWALArchiver: true,
-        parameters: parametersOf(database, objectStoreName(database)),
-      },
-    ],
-    backup: { target: database.backupTarget },
-    objects: database.repositories
-      .slice(0, 1)
-      .map((repository) => objectStore(context, repository, objectStoreName(database))),
-    runs: database.schedules.map((schedule) => ({
-      ...scheduleOptionsOf(context, schedule.name),
-      suffix: schedule.name,
-      cron: schedule.cron,
-      method: "plugin" as const,
-      pluginConfiguration: { name: BARMAN },
-    })),
+    plugins: [plugin],
+    backup: fields({ target: () => database.backupTarget }),
+    objects: database.repositories.length === 0 ? [] : [objectStore(context, storeName)],
+    runs: database.schedules.map((schedule) =>
+      merged(
+        scheduleOptionsOf(context, schedule.name),
+        { suffix: schedule.name, method: "plugin" as const, pluginConfiguration: { name: BARMAN } },
+        fields({ cron: () => schedule.cron }),
+      ),
+    ),
   };
 }
 
 /** Source of a restore: the server's name is that of the backed-up cluster. */
-function barmanSource({ database }: EngineContext, name: string): PluginEntry {
-  return { name: BARMAN, parameters: { barmanObjectName: name, serverName: database.stanza } };
+function barmanSource({ database }: EngineContext): PluginEntry {
+  const parameters = fields({ barmanObjectName: () => database.cluster, serverName: () => database.stanza });
+  return { name: BARMAN, parameters };
 }
 
-/** `orders-store` */
-function objectStoreName({ cluster }: Pick<ClusterDatabasePlan, "cluster">): string {
-  return `${cluster}-store`;
-}
-
-/** @param name of the object */
-function objectStore(context: EngineContext, repository: RepositoryPlan, name: string): RenderedObject {
-  const { database } = context;
-  const spec = context.isOutline ? {} : storeSpec(context, repository);
-  return {
-    role: "object-store",
-    manifest: {
-      apiVersion: "barmancloud.cnpg.io/v1",
-      kind: "ObjectStore",
-      metadata: { name, namespace: database.namespace, labels: MANAGED_BY },
-      spec,
-    },
+/** The store of the first repository. @param name of the object */
+function objectStore({ database, definition, secrets }: EngineContext, name: () => string): RenderedObject {
+  const repository = (): RepositoryPlan => database.repositories[0] as RepositoryPlan;
+  const { sidecarResources } = definition;
+  const retention = (): string | undefined => {
+    const { keepDays } = repository();
+    return keepDays === undefined ? undefined : `${keepDays}d`;
   };
-}
-
-function storeSpec({ definition, secrets }: EngineContext, repository: RepositoryPlan): object {
-  const { s3 } = repository;
-  if (s3 === undefined) throw new Error("this plugin writes to a bucket only");
-  const keys = secrets[repository.name] ?? {};
-  const compression = COMPRESSIONS[repository.compressType];
-  const env = environmentOf(s3);
-  return given({
-    configuration: given({
-      destinationPath: `s3://${s3.bucket}${repository.path}`,
-      endpointURL: endpointUrl(s3),
-      endpointCA: keys.ca,
-      s3Credentials: credentialsOf(s3, keys),
-      wal: compression === undefined ? undefined : { compression: compression.wal },
-      data: compression?.data === undefined ? undefined : { compression: compression.data },
-    }),
-    retentionPolicy: repository.keepDays === undefined ? undefined : `${repository.keepDays}d`,
-    instanceSidecarConfiguration: given({
-      env,
-      resources: resourcesSpec(definition.sidecarResources),
-    }),
+  return object("object-store", ["barmancloud.cnpg.io/v1", "ObjectStore"], metadataOf(database, name), {
+    spec: () =>
+      givenFields({
+        configuration: () => storeConfiguration(repository(), () => secrets[repository().name] ?? {}),
+        retentionPolicy: retention,
+        instanceSidecarConfiguration: () =>
+          givenFields({
+            env: () => environmentOf(bucketOf(repository())),
+            resources: () => resourcesSpec(sidecarResources),
+          }),
+      }),
   });
 }
 
-function parametersOf({ cluster, stanza }: ClusterDatabasePlan, name: string): Record<string, string> {
-  return { barmanObjectName: name, ...(stanza === cluster ? {} : { serverName: stanza }) };
+function storeConfiguration(repository: RepositoryPlan, keys: () => SecretKeysSettings): object {
+  const s3 = bucketOf(repository);
+  const compression = (part: "wal" | "data") => (): object | undefined => {
+    const name = COMPRESSIONS[repository.compressType]?.[part];
+    return name === undefined ? undefined : { compression: name };
+  };
+  return givenFields({
+    destinationPath: () => `s3://${s3.bucket}${repository.path}`,
+    endpointURL: () => `https://${s3.endpoint}${s3.port === 443 ? "" : `:${s3.port}`}`,
+    endpointCA: () => keys().ca,
+    s3Credentials: () => credentialsOf(s3, keys()),
+    wal: compression("wal"),
+    data: compression("data"),
+  });
 }
 
-function endpointUrl({ endpoint, port }: S3Plan): string {
-  return `https://${endpoint}${port === 443 ? "" : `:${port}`}`;
+function bucketOf({ s3 }: RepositoryPlan): S3Plan {
+  if (s3 === undefined) throw new Error("this plugin writes to a bucket only");
+  return s3;
 }
 
 /** The region comes from a Secret, if one holds it, or from the environment. */
 function credentialsOf({ keyType }: S3Plan, keys: SecretKeysSettings): object {
   if (keyType !== "shared") return { inheritFromIAMRole: true };
-  return given({
-    accessKeyId: keys.accessKeyId,
-    secretAccessKey: keys.secretAccessKey,
-    sessionToken: keys.sessionToken,
-    region: keys.region,
+  return givenFields({
+    accessKeyId: () => keys.accessKeyId,
+    secretAccessKey: () => keys.secretAccessKey,
+    sessionToken: () => keys.sessionToken,
+    region: () => keys.region,
   });
 }
 

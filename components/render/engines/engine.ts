@@ -1,6 +1,7 @@
 /** Interface of CloudNativePG engines: their input, and parts that clusterObjects.ts assembles. Pure. */
 import type { ClusterDefinition, RepositorySecrets, ScheduleOptions } from "../../plan/cluster/clusterPlan";
 import type { ClusterDatabasePlan } from "../../plan/model/plan";
+import { fields } from "../../plan/model/deferred";
 import type { RenderedObject } from "../kubernetes/objects";
 
 /** Where a cluster's pods have the runtime from, and the image that runs it. */
@@ -24,8 +25,6 @@ export interface EngineContext {
   readonly runtime: DeployedRuntime;
   /** The plugin's name from its installation; if omitted, the engine's own. */
   readonly pluginName?: string | undefined;
-  /** Only which objects exist, and their plain fields: texts are left out, because values may be markers. */
-  readonly isOutline: boolean;
 }
 
 /** An entry of `spec.plugins`, and the `plugin` of an entry of `spec.externalClusters`. */
@@ -79,11 +78,11 @@ export function scheduleOptionsOf(
   name: string,
 ): Omit<BackupRun, "suffix" | "cron" | "method"> {
   const own = schedules[name] ?? {};
-  return {
-    target: own.target ?? database.backupTarget,
+  return fields({
+    target: () => own.target ?? database.backupTarget,
     // Without a first full backup the archive restores nothing until the schedule's first run.
-    immediate: own.immediate ?? name === database.schedules.find(({ type }) => type === "full")?.name,
-    suspend: own.suspend ?? false,
-    ownerReference: own.ownerReference ?? "self",
-  };
+    immediate: () => own.immediate ?? name === database.schedules.find(({ type }) => type === "full")?.name,
+    suspend: () => own.suspend ?? false,
+    ownerReference: () => own.ownerReference ?? "self",
+  });
 }

@@ -7,14 +7,12 @@
 import { findCompressType } from "../../plan/model/defaults";
 import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { ConfOptions } from "../../plan/model/confOptions";
-import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { OFFSET_MINUTES } from "../../plan/rules/engines";
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { ownScheduleName, type Schedule, shiftCron } from "../../plan/schedule/schedule";
-import { given } from "../../plan/model/given";
-import { isUnknown } from "../../plan/model/unknown";
-import { MANAGED_BY, type RenderedObject, resourcesSpec } from "../kubernetes/objects";
+import { fields, givenFields, isGiven, mapped, merged } from "../../plan/model/deferred";
+import { filled, metadataOf, object, type RenderedObject, resourcesSpec } from "../kubernetes/objects";
 import {
   type ClusterEngine,
   type BackupRun,
@@ -28,150 +26,131 @@ const GROUP = "pgbackrest.dalibo.com/v1";
 
 export const pgbackrestPlugin: ClusterEngine = {
   render: renderPgbackrestPlugin,
-  source: (context) => ({
-    plugin: pgbackrestSource(context, context.database.cluster),
-    objects: [stanzaObject(context, context.database.cluster)],
-  }),
+  source: (context) => {
+    const name = (): string => context.database.cluster;
+    return { plugin: { name: DALIBO, parameters: referenceOf(context, name) }, objects: [stanzaObject(context, name)] };
+  },
 };
 
 /** Everything that the engine brings into the namespace of the cluster. */
 function renderPgbackrestPlugin(context: EngineContext): EngineParts {
   const { database } = context;
+  const stanzaName = (): string => `${database.cluster}-stanza`;
+  const pluginConfigRef = (): string => `${database.cluster}-plugin`;
+  const config = pluginConfig(context, pluginConfigRef);
+  const parameters = merged(
+    referenceOf(context, stanzaName),
+    config.length === 0 ? {} : fields({ pluginConfigRef }),
+  ) as PluginEntry["parameters"];
+  const plugin = merged(fields({ name: () => context.pluginName ?? DALIBO }), { isWALArchiver: true, parameters });
   return {
-    plugins: [
-      {
-        name: context.pluginName ?? DALIBO,
-        isWALArchiver: true,
-        parameters: {
-          ...referenceOf(context, stanzaName(database)),
-          ...(pluginConfig(context).length === 0 ? {} : { pluginConfigRef: pluginConfigName(database) }),
-        },
-      },
-    ],
+    plugins: [plugin],
     backup: { target: "primary" },
-    objects: [stanzaObject(context, stanzaName(database)), ...pluginConfig(context)],
+    objects: [stanzaObject(context, stanzaName), ...config],
     runs: database.schedules.flatMap((schedule) => runsOf(context, schedule)),
   };
 }
 
-/** `orders-plugin` */
-function pluginConfigName({ cluster }: Pick<ClusterDatabasePlan, "cluster">): string {
-  return `${cluster}-plugin`;
-}
-
 /** CPU and memory of the sidecars; empty if none are declared. */
-function pluginConfig({ database, definition }: EngineContext): RenderedObject[] {
+function pluginConfig({ database, definition }: EngineContext, name: () => string): RenderedObject[] {
   const resourcesRequirement = resourcesSpec(definition.sidecarResources);
   if (resourcesRequirement === undefined) return [];
-  const metadata = { name: pluginConfigName(database), namespace: database.namespace, labels: MANAGED_BY };
-  return [
-    {
-      role: "plugin-config",
-      manifest: { apiVersion: GROUP, kind: "PluginConfig", metadata, spec: { resourcesRequirement } },
-    },
-  ];
-}
-
-/** Source of a restore. */
-function pgbackrestSource(context: EngineContext, name: string): PluginEntry {
-  return { name: DALIBO, parameters: referenceOf(context, name) };
-}
-
-/** `orders-stanza` */
-function stanzaName({ cluster }: Pick<ClusterDatabasePlan, "cluster">): string {
-  return `${cluster}-stanza`;
+  const metadata = metadataOf(database, name);
+  return [object("plugin-config", [GROUP, "PluginConfig"], metadata, { spec: () => ({ resourcesRequirement }) })];
 }
 
 /** The Stanza with all repositories. @param name of the object */
-function stanzaObject(context: EngineContext, name: string): RenderedObject {
-  const { database, secrets } = context;
-  const isOld = context.definition.stanzaKind === "Repository";
-  const s3Repositories = context.isOutline
-    ? []
-    : database.repositories.map((repository) => repositoryOf(repository, secrets[repository.name] ?? {}, isOld));
+function stanzaObject({ database, definition, secrets }: EngineContext, name: () => string): RenderedObject {
+  const isOld = definition.stanzaKind === "Repository";
+  const stanza = (): string => database.stanza;
+  const s3Repositories = (): object[] =>
+    mapped(database.repositories, (read) => repositoryOf(read(), secrets[read().name] ?? {}, isOld));
   // Beyond pushQueueMax the plugin drops its queued WAL for all repositories, so no limit is set.
-  const archive = { async: true };
-  const manifest = {
-    apiVersion: GROUP,
-    metadata: { name, namespace: database.namespace, labels: MANAGED_BY },
-  };
-  if (isOld) {
-    return {
-      role: "stanza",
-      manifest: {
-        ...manifest,
-        kind: "Repository",
-        spec: { repoConfiguration: { stanza: database.stanza, archive, s3Repositories } },
-      },
-    };
-  }
-  const variables = Object.fromEntries([
-    ...database.repositories.flatMap(variablesOf),
-    ...optionVariables("PGBACKREST", database.options),
-  ]);
-  const stanzaConfiguration = given({
-    name: database.stanza,
+  const archive = (): object => ({ async: true });
+  const metadata = metadataOf(database, name);
+  if (isOld)
+    return object("stanza", [GROUP, "Repository"], metadata, {
+      spec: () => ({ repoConfiguration: fields({ stanza, archive, s3Repositories }) }),
+    });
+  const variables = (): object | undefined =>
+    filled(
+      fields(
+        Object.fromEntries([
+          ...database.repositories.flatMap(variablesOf),
+          ...optionVariables("PGBACKREST", database.options),
+        ]),
+      ),
+    );
+  const stanzaConfiguration = givenFields({
+    name: stanza,
     archive,
-    startFast: true,
-    compressConfig: compressOf(database.repositories[0]),
-    customEnvVar: Object.keys(variables).length === 0 ? undefined : variables,
+    startFast: () => true,
+    compressConfig: () => compressOf(database.repositories[0]),
+    customEnvVar: variables,
     s3Repositories,
   });
-  return { role: "stanza", manifest: { ...manifest, kind: "Stanza", spec: { stanzaConfiguration } } };
+  return object("stanza", [GROUP, "Stanza"], metadata, { spec: () => ({ stanzaConfiguration }) });
 }
 
-function referenceOf({ definition }: EngineContext, name: string): Record<string, string> {
-  return definition.stanzaKind === "Repository" ? { repositoryRef: name } : { stanzaRef: name };
+function referenceOf({ definition }: EngineContext, name: () => string): Record<string, string> {
+  return fields({ [definition.stanzaKind === "Repository" ? "repositoryRef" : "stanzaRef"]: name });
 }
 
-function repositoryOf(
-  { encrypted, keepDays, keepDiffCount, keepFullCount, path, s3 }: RepositoryPlan,
-  keys: SecretKeysSettings,
-  isOld: boolean,
-): object {
+function repositoryOf(repository: RepositoryPlan, keys: SecretKeysSettings, isOld: boolean): object {
+  const { s3 } = repository;
   if (s3 === undefined) throw new Error("this plugin writes to buckets only");
-  const retention = keepDays === undefined ? keepFullCount : keepDays;
-  return given({
-    bucket: s3.bucket,
-    endpoint: s3.port === 443 ? s3.endpoint : `${s3.endpoint}:${s3.port}`,
-    region: s3.region,
-    repoPath: path,
-    uriStyle: s3.uriStyle,
+  const { accessKeyId, passphrase, secretAccessKey } = keys;
+  return givenFields({
+    bucket: () => s3.bucket,
+    endpoint: () => (s3.port === 443 ? s3.endpoint : `${s3.endpoint}:${s3.port}`),
+    region: () => s3.region,
+    repoPath: () => repository.path,
+    uriStyle: () => s3.uriStyle,
     // Version 0.0.3 turns it off by default.
-    verifyTLS: true,
-    retentionPolicy:
-      retention === undefined
+    verifyTLS: () => true,
+    retentionPolicy: () => retentionOf(repository),
+    secretRef: () =>
+      accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey },
+    cipherConfig: () =>
+      !repository.encrypted || isOld || passphrase === undefined
         ? undefined
-        : given({ full: retention, fullType: keepDays === undefined ? "count" : "time", diff: keepDiffCount }),
-    secretRef:
-      keys.accessKeyId === undefined || keys.secretAccessKey === undefined
-        ? undefined
-        : { accessKeyId: keys.accessKeyId, secretAccessKey: keys.secretAccessKey },
-    cipherConfig:
-      !encrypted || isOld || keys.passphrase === undefined
-        ? undefined
-        : { type: "aes-256-cbc", encryptionPass: keys.passphrase },
+        : { type: "aes-256-cbc", encryptionPass: passphrase },
+  });
+}
+
+function retentionOf(repository: RepositoryPlan): object | undefined {
+  const field = (["keepDays", "keepFullCount"] as const).find((name) => isGiven(() => repository[name]));
+  if (field === undefined) return undefined;
+  return givenFields({
+    full: () => repository[field],
+    fullType: () => (field === "keepDays" ? "time" : "count"),
+    diff: () => repository.keepDiffCount,
   });
 }
 
 /** Settings without a field in the Stanza. */
-function variablesOf({ blockIncremental, bundle, options, s3 }: RepositoryPlan, index: number): [string, string][] {
+function variablesOf({ blockIncremental, bundle, options, s3 }: RepositoryPlan, index: number): Variable[] {
   const prefix = `PGBACKREST_REPO${index + 1}`;
   return [
-    ...(blockIncremental ? [[`${prefix}_BLOCK`, "y"] as [string, string]] : []),
-    ...(bundle ? [[`${prefix}_BUNDLE`, "y"] as [string, string]] : []),
-    ...(s3 === undefined || s3.keyType === "shared" ? [] : [[`${prefix}_S3_KEY_TYPE`, s3.keyType] as [string, string]]),
+    ...(blockIncremental ? [[`${prefix}_BLOCK`, () => "y"] as const] : []),
+    ...(bundle ? [[`${prefix}_BUNDLE`, () => "y"] as const] : []),
+    ...(s3 === undefined || s3.keyType === "shared" ? [] : [[`${prefix}_S3_KEY_TYPE`, () => s3.keyType] as const]),
     ...optionVariables(prefix, options),
   ];
 }
 
+/** Name and value. */
+type Variable = readonly [string, () => string];
+
 /** pgBackRest's form for lists is one value after the other, with colons between. */
-function optionVariables(prefix: string, options: ConfOptions): [string, string][] {
-  return Object.entries(options)
-    .map(([name, value]): [string, string] => [
-      `${prefix}_${name.toUpperCase().replaceAll("-", "_")}`,
-      value.replaceAll("\n", ":"),
-    ])
+function optionVariables(prefix: string, options: ConfOptions): Variable[] {
+  return Object.keys(options)
+    .map(
+      (name): Variable => [
+        `${prefix}_${name.toUpperCase().replaceAll("-", "_")}`,
+        () => (options[name] ?? "").replaceAll("\n", ":"),
+      ],
+    )
     .sort(([left], [right]) => (left < right ? -1 : 1));
 }
 
@@ -182,32 +161,35 @@ function compressOf(repository: RepositoryPlan | undefined): object | undefined 
     repository.compressType === "none"
   )
     return undefined;
-  return { type: repository.compressType, level: repository.compressLevel };
+  return fields({ type: () => repository.compressType, level: () => repository.compressLevel });
 }
 
 /** The first repository at the schedule's time, each other one an hour later; only the first backs up at once. */
 function runsOf(context: EngineContext, schedule: Schedule): BackupRun[] {
-  const { database } = context;
+  const { repositories } = context.database;
   const options = scheduleOptionsOf(context, schedule.name);
-  const chosen = database.repositories.filter(({ name }) => schedule.repositories.includes(name));
+  const chosen = repositories.filter(({ name }) => schedule.repositories.includes(name));
   return chosen.map((repository, index) => {
-    const cron =
-      index === 0 || isUnknown(schedule.cron) ? schedule.cron : shiftCron(schedule.cron, index * OFFSET_MINUTES);
-    if (cron === null) throw new Error(`"${schedule.cron}" cannot be moved by ${index * OFFSET_MINUTES} minutes`);
-    return {
-      ...options,
-      target: "primary",
-      immediate: options.immediate && index === 0,
-      suffix: database.repositories.length === 1 ? schedule.name : ownScheduleName(schedule.type, repository.name),
-      cron,
-      method: "plugin" as const,
-      pluginConfiguration: {
-        name: DALIBO,
-        parameters: {
-          backupType: schedule.type,
-          selectedRepository: String(database.repositories.indexOf(repository) + 1),
-        },
-      },
+    const parameters = {
+      backupType: schedule.type,
+      selectedRepository: String(repositories.indexOf(repository) + 1),
     };
+    const own = {
+      target: "primary",
+      suffix: repositories.length === 1 ? schedule.name : ownScheduleName(schedule.type, repository.name),
+      method: "plugin" as const,
+      pluginConfiguration: { name: DALIBO, parameters },
+    };
+    return merged(
+      options,
+      own,
+      fields({ immediate: () => options.immediate && index === 0, cron: () => later(schedule.cron, index) }),
+    );
   });
+}
+
+function later(cron: string, index: number): string {
+  const shifted = index === 0 ? cron : shiftCron(cron, index * OFFSET_MINUTES);
+  if (shifted === null) throw new Error(`"${cron}" cannot be moved by ${index * OFFSET_MINUTES} minutes`);
+  return shifted;
 }

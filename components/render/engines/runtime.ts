@@ -10,22 +10,16 @@ import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import type { FullBackupReport } from "../../../runtime/config/types";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { given } from "../../plan/model/given";
-import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
+import { areSame, fields, givenFields, mappedFields, merged, readOr } from "../../plan/model/deferred";
+import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { fullBackupReport } from "../kubernetes/fullBackupGate";
-import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetes/objects";
+import { metadataOf, object, type RenderedObject } from "../kubernetes/objects";
 import { SECRET_KEYS } from "../kubernetes/secrets";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { renderSettingsFile } from "../host/settingsFile";
-import {
-  type ClusterEngine,
-  type BackupRun,
-  type EngineContext,
-  type EngineParts,
-  type PluginEntry,
-  scheduleOptionsOf,
-} from "./engine";
+import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, scheduleOptionsOf } from "./engine";
 
 /** CloudNativePG's layout of every pod, with any version of PostgreSQL. */
 const PGDATA = "/var/lib/postgresql/data/pgdata";
@@ -44,31 +38,31 @@ const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> 
 export const runtimePlugin: ClusterEngine = {
   render: renderRuntime,
   source: (context) => {
-    const configMap = configMapName(context.database.cluster);
-    return { plugin: runtimeSource(context, configMap), objects: [configObject(context, configMap)] };
+    const configMap = (): string => configMapName(context.database.cluster);
+    const parameters = (): Record<string, string> => runtimeParameters(context, configMap);
+    return {
+      plugin: fields({ name: () => PLUGIN_NAME, parameters }),
+      objects: [configObject(context, configMap, undefined)],
+    };
   },
 };
 
 /** Everything that the engine brings into the namespace of the cluster. */
 function renderRuntime(context: EngineContext): EngineParts {
   const { database } = context;
+  const configMap = (): string => configMapName(database.cluster);
   return {
     plugins: [
-      {
-        name: context.pluginName ?? PLUGIN_NAME,
-        isWALArchiver: true,
-        parameters: runtimeParameters(context, configMapName(database.cluster)),
-      },
+      fields({
+        name: () => context.pluginName ?? PLUGIN_NAME,
+        isWALArchiver: () => true,
+        parameters: () => runtimeParameters(context, configMap),
+      }),
     ],
-    backup: { target: database.backupTarget },
-    objects: [configObject(context, configMapName(database.cluster), fullBackupReport(context))],
+    backup: fields({ target: () => database.backupTarget }),
+    objects: [configObject(context, configMap, fullBackupReport(context))],
     runs: database.schedules.map((schedule) => runOf(context, schedule)),
   };
-}
-
-/** Source of a restore. @param configMap the one with the source's configuration */
-function runtimeSource(context: EngineContext, configMap: string): PluginEntry {
-  return { name: PLUGIN_NAME, parameters: runtimeParameters(context, configMap) };
 }
 
 /** `orders-pgbackstop` */
@@ -77,26 +71,25 @@ export function configMapName(cluster: string): string {
 }
 
 /** The ConfigMap with `pgbackrest.conf` and `pgbackstop.json`. @param fullBackups not for the source of a restore */
-function configObject(context: EngineContext, name: string, fullBackups?: FullBackupReport): RenderedObject {
+function configObject(
+  context: EngineContext,
+  name: () => string,
+  fullBackups: FullBackupReport | undefined,
+): RenderedObject {
   const { database, secrets, definition } = context;
-  const firstBackup = database.schedules.some((schedule) => scheduleOptionsOf(context, schedule.name).immediate);
-  const view = {
-    agent: false,
-    stanza: database.stanza,
-    repositories: database.repositories.map((repository) => withMountedCa(repository, secrets[repository.name])),
-    schedules: database.schedules,
-    acknowledge: database.acknowledge,
-    ...given({ streamIntervalSeconds: database.streamIntervalSeconds, synchronous: database.synchronous }),
+  const firstBackup = (): boolean =>
+    database.schedules.some((schedule) => scheduleOptionsOf(context, schedule.name).immediate);
+  const own = fields({
+    agent: () => false,
+    repositories: () => database.repositories.map((each) => withMountedCa(each, () => secrets[each.name])),
     firstBackup,
     sidecarTakesFirst: firstBackup,
-    ...given({ fullBackups }),
-    dataDirectory: PGDATA,
-    port: DEFAULTS.port,
-    socketDirectory: "/controller/run",
-    databaseUser: "postgres",
-    options: database.options,
-    processMax: definition.processMax,
-    directories: {
+    dataDirectory: () => PGDATA,
+    port: () => DEFAULTS.port,
+    socketDirectory: () => "/controller/run",
+    databaseUser: () => "postgres",
+    processMax: () => definition.processMax,
+    directories: () => ({
       config: PATHS.config,
       lib: PATHS.bundle,
       units: "",
@@ -106,70 +99,84 @@ function configObject(context: EngineContext, name: string, fullBackups?: FullBa
       spool: definition.walStorage === undefined ? SPOOL_BESIDE_DATA : SPOOL_BESIDE_WAL,
       lock: `${PATHS.run}/lock`,
       log: `${PATHS.run}/log`,
-    },
-  };
-  return {
-    role: "config",
-    manifest: {
-      apiVersion: "v1",
-      kind: "ConfigMap",
-      metadata: { name, namespace: database.namespace, labels: { ...MANAGED_BY, "cnpg.io/cluster": database.cluster } },
-      data: context.isOutline
-        ? {}
-        : { "pgbackrest.conf": renderPgbackrestConf(view), "pgbackstop.json": renderSettingsFile(view) },
-    },
-  };
+    }),
+  });
+  const view = merged(database, own, given({ fullBackups }));
+  const cluster = fields({ "cnpg.io/cluster": () => database.cluster });
+  return object("config", ["v1", "ConfigMap"], metadataOf(database, name, undefined, { labels: () => cluster }), {
+    data: () =>
+      fields({
+        "pgbackrest.conf": () => renderPgbackrestConf(view),
+        "pgbackstop.json": () => renderSettingsFile(view),
+      }),
+  });
 }
 
 function runtimeParameters(
   { database, runtime, secrets, definition }: EngineContext,
-  configMap: string,
+  configMap: () => string,
 ): Record<string, string> {
-  const claims = claimNames(database);
-  const parameters: Record<string, string> = {
-    stanza: database.stanza,
-    configMap,
-    ...programParameters(runtime),
-    cpuRequest: definition.sidecar.cpu,
-    memoryRequest: definition.sidecar.memory,
-    memoryLimit: definition.sidecar.memory,
-    ...(claims.length === 0 ? {} : { claims: claims.join(",") }),
-    ...Object.fromEntries(
-      database.repositories.flatMap((repository) => secretParameters(repository.name, secrets[repository.name] ?? {})),
-    ),
-  };
-  return Object.fromEntries(sortedEntries(parameters));
+  const memory = (): string => definition.sidecar.memory;
+  const hasClaims = database.repositories.some(({ kind }) => kind === "posix");
+  const keys = database.repositories.flatMap(({ name }) => secretParameters(name, secrets[name] ?? {}));
+  const parameters = merged(
+    fields({
+      stanza: () => database.stanza,
+      configMap,
+      cpuRequest: () => definition.sidecar.cpu,
+      memoryRequest: memory,
+      memoryLimit: memory,
+    }),
+    programParameters(runtime),
+    hasClaims ? fields({ claims: () => claimNames(database).join(",") }) : {},
+    fields(Object.fromEntries(keys)),
+  );
+  return mappedFields(parameters as object as Record<string, string>, (read) => read());
 }
 
-function programParameters({ configMap, image, sha256, url }: EngineContext["runtime"]): Record<string, string> {
-  if (configMap === "") return { runtimeImage: image };
-  return given({ bundle: configMap, image, runtime: sha256, runtimeUrl: url }) as Record<string, string>;
+function programParameters(runtime: EngineContext["runtime"]): object {
+  // One that comes later is a ConfigMap's name.
+  if (readOr(() => runtime.configMap === "", false)) return fields({ runtimeImage: () => runtime.image });
+  return givenFields({
+    bundle: () => runtime.configMap,
+    image: () => runtime.image,
+    runtime: () => runtime.sha256,
+    runtimeUrl: () => runtime.url,
+  });
 }
 
 /**
  * `repo1Secret` if one Secret has the names that the plugin expects; `repo1SecretKeys` maps keys of Secrets to parts.
  */
-function secretParameters(name: string, keys: SecretKeysSettings): [string, string][] {
+function secretParameters(name: string, keys: SecretKeysSettings): [string, () => string][] {
   const files = secretFiles(keys);
   const [first] = files;
   if (first === undefined) return [];
-  if (files.every((ref) => ref.name === first.name && ref.key === ref.file)) return [[`${name}Secret`, first.name]];
-  return [[`${name}SecretKeys`, files.map((ref) => `${ref.file}=${ref.name}/${ref.key}`).join(",")]];
+  const isOne = files.every(
+    ({ file, ref }) =>
+      areSame(
+        () => ref.name,
+        () => first.ref.name,
+      ) && ref.key === file,
+  );
+  if (isOne) return [[`${name}Secret`, () => first.ref.name]];
+  return [[`${name}SecretKeys`, () => files.map(({ file, ref }) => `${file}=${ref.name}/${ref.key}`).join(",")]];
 }
 
 /** A repository's keys as files, with the source of each. */
 export function secretFiles(
   keys: SecretKeysSettings,
-): readonly { readonly file: string; readonly name: string; readonly key: string }[] {
+): readonly { readonly file: string; readonly ref: KeyRefSettings }[] {
   return Object.entries(SECRET_FILES).flatMap(([part, file]) => {
     const ref = keys[part as keyof SecretKeysSettings];
-    return ref === undefined ? [] : [{ file, ...ref }];
+    return ref === undefined ? [] : [{ file, ref }];
   });
 }
 
 /** Claims of volumes with repositories, sorted. */
 export function claimNames({ repositories }: Pick<EngineContext["database"], "repositories">): readonly string[] {
-  return [...new Set(repositories.flatMap(({ kind, path }) => (kind === "posix" ? [claimOf(path)] : [])))].sort();
+  const claims = repositories.filter(({ kind }) => kind === "posix").map(({ path }) => claimOf(path));
+  return [...new Set(claims)].sort();
 }
 
 /** For a repository in a directory: the claim of its volume. */
@@ -177,19 +184,23 @@ function claimOf(path: string): string {
   return path.slice(PATHS.claims.length + 1).split("/")[0] ?? "";
 }
 
-function withMountedCa(repository: RepositoryPlan, keys: SecretKeysSettings | undefined): RepositoryPlan {
-  if (repository.s3 === undefined || keys?.ca === undefined) return repository;
-  return { ...repository, s3: { ...repository.s3, caFile: `${PATHS.secrets}/${repository.name}/ca.crt` } };
+function withMountedCa(repository: RepositoryPlan, keys: () => SecretKeysSettings | undefined): RepositoryPlan {
+  if (repository.s3 === undefined || keys()?.ca === undefined) return repository;
+  const s3 = merged(repository.s3, { caFile: `${PATHS.secrets}/${repository.name}/ca.crt` });
+  return merged(repository, { s3 }) as RepositoryPlan;
 }
 
 function runOf(context: EngineContext, schedule: Schedule): BackupRun {
-  const isForAll = schedule.repositories.length === context.database.repositories.length;
-  const repositories = isForAll ? {} : { repositories: schedule.repositories.join(",") };
-  return {
-    ...scheduleOptionsOf(context, schedule.name),
-    suffix: schedule.name,
-    cron: schedule.cron,
-    method: "plugin",
-    pluginConfiguration: { name: PLUGIN_NAME, parameters: { type: schedule.type, ...repositories } },
-  };
+  const repositories = (): string | undefined =>
+    schedule.repositories.length === context.database.repositories.length ? undefined : schedule.repositories.join(",");
+  const parameters = (): Record<string, string> =>
+    givenFields({ type: () => schedule.type, repositories }) as Record<string, string>;
+  return merged(
+    scheduleOptionsOf(context, schedule.name),
+    { suffix: schedule.name, method: "plugin" as const },
+    fields({
+      cron: () => schedule.cron,
+      pluginConfiguration: () => fields({ name: () => PLUGIN_NAME, parameters }),
+    }),
+  );
 }

@@ -4,7 +4,7 @@
  */
 import { engineOf } from "../../plan/engines/engines";
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
-import { given } from "../../plan/model/given";
+import { fields, givenFields, isGiven, merged } from "../../plan/model/deferred";
 import { sorted } from "../kubernetes/objects";
 import { type BackupRun, type EngineContext, type EngineParts, scheduleOptionsOf } from "./engine";
 
@@ -12,35 +12,26 @@ import { type BackupRun, type EngineContext, type EngineParts, scheduleOptionsOf
 export function renderSnapshots(context: EngineContext): EngineParts {
   const { database, definition } = context;
   const snapshots = definition.snapshots ?? {};
-  const online = snapshots.online ?? true;
-  const volumeSnapshot = given({
-    className: snapshots.className,
-    walClassName: snapshots.walClassName,
-    tablespaceClassName: sorted(snapshots.tablespaceClassNames),
+  const online = (): boolean => snapshots.online ?? true;
+  const volumeSnapshot = givenFields({
+    className: () => snapshots.className,
+    walClassName: () => snapshots.walClassName,
+    tablespaceClassName: () => sorted(snapshots.tablespaceClassNames),
     online,
-    snapshotOwnerReference: snapshots.ownerReference ?? "none",
+    snapshotOwnerReference: () => snapshots.ownerReference ?? "none",
   });
+  const runOf = (suffix: string, cron: () => string): BackupRun =>
+    merged(scheduleOptionsOf(context, suffix), { suffix, method: "volumeSnapshot" as const }, fields({ cron, online }));
+  // The plan's own schedules if snapshots are the engine, a separate one beside another engine.
+  const runs = engineOf(database.engine).snapshots
+    ? database.schedules.map((schedule) => runOf(schedule.name, () => schedule.cron))
+    : isGiven(() => snapshots.cron)
+      ? [runOf(SNAPSHOT_SCHEDULE, () => snapshots.cron ?? "")]
+      : [];
   return {
     plugins: [],
-    backup: { target: database.backupTarget, volumeSnapshot },
+    backup: merged(fields({ target: () => database.backupTarget }), { volumeSnapshot }),
     objects: [],
-    runs: runsOf(context, online),
+    runs,
   };
-}
-
-/** The plan's own schedules if snapshots are the engine, a separate one beside another engine. */
-function runsOf(context: EngineContext, online: boolean): BackupRun[] {
-  const { database, definition } = context;
-  const run = { method: "volumeSnapshot" as const, online };
-  if (engineOf(database.engine).snapshots) {
-    return database.schedules.map((schedule) => ({
-      ...scheduleOptionsOf(context, schedule.name),
-      ...run,
-      suffix: schedule.name,
-      cron: schedule.cron,
-    }));
-  }
-  const cron = definition.snapshots?.cron;
-  if (cron === undefined) return [];
-  return [{ ...scheduleOptionsOf(context, SNAPSHOT_SCHEDULE), ...run, suffix: SNAPSHOT_SCHEDULE, cron }];
 }

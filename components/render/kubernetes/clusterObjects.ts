@@ -5,11 +5,13 @@
  */
 import type { ClusterDefinition, PoolerPlan } from "../../plan/cluster/clusterPlan";
 import type {
+  ExtensionSettings,
   ImportSettings,
   RecoverySettings,
   RoleSettings,
   SnapshotSourceSettings,
   StorageSettings,
+  TablespaceSettings,
 } from "../../plan/cluster/declaredCluster";
 import { asWritten } from "../../plan/cluster/specArgument";
 import { synchronousField } from "../../plan/cluster/synchronousStandbys";
@@ -27,15 +29,18 @@ import { renderExpiry } from "./expiry";
 import { renderMonitors } from "./monitors";
 import { renderStaleCheck } from "./staleCheck";
 import { given } from "../../plan/model/given";
+import { type Fields, valueAt } from "../../plan/model/anyValue";
+import { fields, givenFields, isGiven, list, mappedFields, merged, readOr, without } from "../../plan/model/deferred";
 import {
   canonical,
+  filled,
   MANAGED_BY,
   type Manifest,
   mergeOver,
+  metadataOf,
+  object,
   type RenderedObject,
   resourcesSpec,
-  sorted,
-  sortedEntries,
 } from "./objects";
 import { renderReplaceArchiver } from "./replaceArchiverJob";
 import { toSixFields } from "./sixFields";
@@ -51,7 +56,11 @@ export function engineParts(context: EngineContext): EngineParts {
   const { definition } = context;
   if (definition.snapshots === undefined || engineOf(context.database.engine).snapshots) return parts;
   const beside = renderSnapshots(context);
-  return { ...parts, backup: { ...parts.backup, ...beside.backup }, runs: [...parts.runs, ...beside.runs] };
+  return {
+    ...parts,
+    backup: merged(parts.backup ?? {}, beside.backup ?? {}),
+    runs: [...parts.runs, ...beside.runs],
+  };
 }
 
 /** Everything but Secrets: what the engine needs, the Cluster, its schedules, poolers and monitor. */
@@ -78,25 +87,21 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
   const parts = engineParts(context);
   const { database } = context;
   const backup = askedBackup(context, parts);
-  const manifest: Manifest = {
-    apiVersion: CNPG,
-    kind: "Cluster",
-    metadata: { name: database.cluster, namespace: database.namespace },
-    spec: given({
-      plugins: filled(parts.plugins),
-      backup,
-      postgresql:
-        archiveTimeout(context) === undefined
-          ? synchronous(context)
-          : { parameters: { archive_timeout: archiveTimeout(context) }, ...synchronous(context) },
-    }),
-  };
+  const metadata = fields({ name: () => database.cluster, namespace: () => database.namespace });
+  const parameters = (): object | undefined => filled(givenFields({ archive_timeout: () => archiveTimeout(context) }));
   // Instances restart now, which would end a Backup: the sidecar takes the first one.
-  const runs = engineOf(database.engine).own ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
+  const runs = engineOf(database.engine).own ? parts.runs.map((run) => merged(run, { immediate: false })) : parts.runs;
   return [
     ...parts.objects,
-    ...renderReplaceArchiver(context, given({ plugins: parts.plugins, backup })),
-    { role: "attachment", manifest },
+    ...renderReplaceArchiver(context, () => given({ plugins: parts.plugins, backup })),
+    object("attachment", [CNPG, "Cluster"], metadata, {
+      spec: () =>
+        givenFields({
+          plugins: () => filled(parts.plugins),
+          backup: () => backup,
+          postgresql: () => filled(givenFields({ parameters, synchronous: () => synchronous(context) })),
+        }),
+    }),
     ...runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
     ...renderDrills(context),
@@ -110,115 +115,138 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
  * its own target, and `online` of its snapshot. `volumeSnapshot` itself must exist for the operator to take one.
  */
 function askedBackup({ definition }: EngineContext, { backup = {} }: EngineParts): object | undefined {
-  const { target, volumeSnapshot } = backup;
-  const { online, ownerReference } = definition.snapshots ?? {};
-  const asked = given({
-    target: definition.asksBackupTarget ? target : undefined,
-    volumeSnapshot:
-      volumeSnapshot === undefined
-        ? undefined
-        : given({ ...(volumeSnapshot as object), online, snapshotOwnerReference: ownerReference }),
-  });
-  return Object.keys(asked).length === 0 ? undefined : asked;
+  const volumeSnapshot = (): object | undefined => {
+    if (backup["volumeSnapshot"] === undefined) return undefined;
+    const { snapshots = {} } = definition;
+    return merged(
+      without(backup["volumeSnapshot"] as Record<string, unknown>, "online", "snapshotOwnerReference"),
+      givenFields({ online: () => snapshots.online, snapshotOwnerReference: () => snapshots.ownerReference }),
+    );
+  };
+  const target = (): unknown => (definition.asksBackupTarget ? backup["target"] : undefined);
+  return filled(givenFields({ target, volumeSnapshot }));
 }
 
 /** Without overrides. */
 function clusterManifest(context: EngineContext, parts: EngineParts, source: RecoverySource | null): Manifest {
   const { database, definition } = context;
-  const spec = given({
-    instances: database.instances,
-    imageName: definition.image,
-    imageCatalogRef:
-      definition.imageCatalog === undefined
-        ? undefined
-        : {
-            apiGroup: "postgresql.cnpg.io",
-            kind: definition.imageCatalog.kind,
-            name: definition.imageCatalog.name,
-            major: definition.postgresVersion,
-          },
-    enableSuperuserAccess: definition.superuserAccess,
-    storage: definition.storage === undefined ? undefined : storageSpec(definition.storage),
-    walStorage: definition.walStorage === undefined ? undefined : storageSpec(definition.walStorage),
-    tablespaces: filled(
-      sortedEntries(definition.tablespaces).map(([name, { owner, temporary, ...storage }]) =>
-        given({
-          name,
-          owner: owner === undefined ? undefined : { name: owner },
-          temporary,
-          storage: storageSpec(storage),
-        }),
-      ),
+  const spec = (): object =>
+    givenFields({
+      instances: () => database.instances,
+      imageName: () => definition.image,
+      imageCatalogRef: () => catalogRef(definition),
+      enableSuperuserAccess: () => definition.superuserAccess,
+      storage: () => storageSpec(definition.storage),
+      walStorage: () => storageSpec(definition.walStorage),
+      tablespaces: () => itemsOf(definition.tablespaces, tablespaceSpec),
+      postgresql: () => postgresqlSpec(context),
+      managed: () => filled(givenFields({ roles: () => itemsOf(definition.roles, roleSpec) })),
+      bootstrap: () => bootstrapSpec(definition, source),
+      replica: () => replicaSpec(definition),
+      externalClusters: () => externalClusters(definition, source),
+      plugins: () => filled(parts.plugins),
+      backup: () => parts.backup,
+      monitoring: () => monitoringSpec(definition),
+      resources: () => resourcesSpec(definition.resources),
+      affinity: () => definition.affinity,
+      primaryUpdateStrategy: () => definition.primaryUpdateStrategy,
+      primaryUpdateMethod: () => definition.primaryUpdateMethod,
+    });
+  const metadata = givenFields({
+    name: () => database.cluster,
+    namespace: () => database.namespace,
+    labels: () => merged(MANAGED_BY, definition.labels),
+    annotations: () => filled(definition.annotations),
+  }) as Manifest["metadata"];
+  return object("cluster", [CNPG, "Cluster"], metadata, { spec }).manifest;
+}
+
+function catalogRef(definition: ClusterDefinition): object | undefined {
+  const { imageCatalog } = definition;
+  if (imageCatalog === undefined) return undefined;
+  return merged(
+    { apiGroup: "postgresql.cnpg.io" },
+    fields({ kind: () => imageCatalog.kind, name: () => imageCatalog.name, major: () => definition.postgresVersion }),
+  );
+}
+
+/** A list with an item of each field, in the order of the names; undefined if there is none. */
+function itemsOf<T>(values: Readonly<Record<string, T>>, make: (value: T, name: string) => object) {
+  return filled(
+    list(
+      ...Object.keys(values)
+        .toSorted()
+        .map((name) => () => make(values[name] as T, name)),
     ),
-    postgresql: postgresqlSpec(context),
-    managed:
-      Object.keys(definition.roles).length === 0
-        ? undefined
-        : { roles: sortedEntries(definition.roles).map(([name, role]) => roleSpec(name, role)) },
-    bootstrap: bootstrapSpec(definition, source),
-    replica: replicaSpec(definition),
-    externalClusters: externalClusters(definition, source),
-    plugins: filled(parts.plugins),
-    backup: parts.backup,
-    monitoring: monitoringSpec(definition),
-    resources: resourcesSpec(definition.resources),
-    affinity: definition.affinity,
-    primaryUpdateStrategy: definition.primaryUpdateStrategy,
-    primaryUpdateMethod: definition.primaryUpdateMethod,
+  );
+}
+
+function tablespaceSpec(settings: TablespaceSettings, name: string): object {
+  return givenFields({
+    name: () => name,
+    owner: () => reference(() => settings.owner),
+    temporary: () => settings.temporary,
+    storage: () => storageSpec(settings),
   });
-  return {
-    apiVersion: CNPG,
-    kind: "Cluster",
-    metadata: given({
-      name: database.cluster,
-      namespace: database.namespace,
-      labels: { ...MANAGED_BY, ...sorted(definition.labels) },
-      annotations: sorted(definition.annotations),
-    }) as Manifest["metadata"],
-    spec,
-  };
+}
+
+/** Undefined without a name. */
+function reference(name: () => string | undefined): object | undefined {
+  return filled(givenFields({ name }));
 }
 
 function overridden(context: EngineContext, base: Manifest): Manifest {
-  const declared = mergeOver(base, context.definition.overrides.cluster ?? {});
-  return mergeOver(declared, { spec: { postgresql: synchronous(context) } }) as Manifest;
+  const own = (): object | undefined => filled(givenFields({ synchronous: () => synchronous(context) }));
+  const declared = overBy(base, () => context.definition.overrides.cluster ?? {});
+  return overBy(declared, () => ({ spec: givenFields({ postgresql: own }) }));
+}
+
+/** One that comes as a whole may change every field. */
+function overBy(base: Manifest, read: () => object): Manifest {
+  const { apiVersion, kind } = base;
+  const names = [...Object.keys(base), ...readOr(() => Object.keys(read()), [])];
+  const final = (name: string) => (): unknown => valueAt(mergeOver(base, read()), name);
+  const makers = Object.fromEntries(names.map((name) => [name, final(name)]));
+  return merged({ apiVersion, kind }, givenFields(makers)) as Manifest;
 }
 
 /** Findings about the Cluster that overrides leave. */
 export function checkOverrides(context: EngineContext, source: RecoverySource | null): Finding[] {
-  if (context.definition.overrides.cluster === undefined) return [];
+  const { overrides } = context.definition;
+  if (overrides.cluster === undefined) return [];
   const base = clusterManifest(context, engineParts(context), source);
   const findings = checkOverriddenCluster(base["spec"], overridden(context, base)["spec"]);
-  return findings.map((each) => asWritten(context.definition.overrides, each));
+  return findings.map((each) => asWritten(overrides, each));
 }
 
 function postgresqlSpec(context: EngineContext): object | undefined {
   const { definition } = context;
-  const timeout = archiveTimeout(context);
-  const parameters = sorted({ ...definition.parameters, ...given({ archive_timeout: timeout }) });
-  const extensions = sortedEntries(definition.extensions).map(([name, extension]) =>
-    given({
-      name,
-      image: { reference: extension.image },
-      extension_control_path: extension.controlPath,
-      dynamic_library_path: extension.libraryPath,
-      ld_library_path: extension.ldLibraryPath,
-      bin_path: extension.binPath,
+  const timeout = givenFields({ archive_timeout: () => archiveTimeout(context) });
+  return filled(
+    givenFields({
+      parameters: () => filled(merged(definition.parameters, timeout)),
+      shared_preload_libraries: () => filled(definition.sharedPreloadLibraries),
+      extensions: () => itemsOf(definition.extensions, extensionSpec),
     }),
   );
-  const spec = given({
-    parameters,
-    shared_preload_libraries: filled(definition.sharedPreloadLibraries),
-    extensions: filled(extensions),
+}
+
+function extensionSpec(extension: ExtensionSettings, name: string): object {
+  return givenFields({
+    name: () => name,
+    image: () => fields({ reference: () => extension.image }),
+    extension_control_path: () => extension.controlPath,
+    dynamic_library_path: () => extension.libraryPath,
+    ld_library_path: () => extension.ldLibraryPath,
+    bin_path: () => extension.binPath,
   });
-  return Object.keys(spec).length === 0 ? undefined : spec;
 }
 
 /** Over the user's own field, which it contains. */
-function synchronous(context: EngineContext): { readonly synchronous: object } | undefined {
+function synchronous(context: EngineContext): object | undefined {
   if (context.database.synchronous === undefined) return undefined;
   const field = synchronousField(context);
-  return field.isSayable ? { synchronous: field.field } : undefined;
+  return field.isSayable ? field.field : undefined;
 }
 
 /** CloudNativePG's default is 5min: only other values are set. */
@@ -227,94 +255,89 @@ function archiveTimeout({ database }: EngineContext): string | undefined {
   return seconds === undefined || seconds === DEFAULTS.clusterArchiveTimeoutSeconds ? undefined : `${seconds}s`;
 }
 
-function storageSpec({ sizeGiB, storageClass }: StorageSettings): object {
-  return given({ size: `${sizeGiB}Gi`, storageClass });
+function storageSpec(settings: StorageSettings | undefined): object | undefined {
+  if (settings === undefined) return undefined;
+  return givenFields({ size: () => `${settings.sizeGiB}Gi`, storageClass: () => settings.storageClass });
 }
 
-function roleSpec(name: string, role: RoleSettings): object {
-  const { passwordSecret, ...attributes } = role;
-  return given({
-    name,
-    ...attributes,
-    passwordSecret: passwordSecret === undefined ? undefined : { name: passwordSecret },
-  });
+function roleSpec(role: RoleSettings, name: string): object {
+  const secret = givenFields({ passwordSecret: () => reference(() => role.passwordSecret) });
+  return given(merged({ name }, without(role, "passwordSecret"), secret));
 }
 
 function bootstrapSpec({ bootstrap }: ClusterDefinition, source: RecoverySource | null): object | undefined {
   const { import: imported, initdb, recovery } = bootstrap;
   if (recovery !== undefined) return { recovery: recoverySpec(recovery, source) };
-  if (imported !== undefined) return { initdb: { ...initdbSpec(initdb ?? {}), import: importSpec(imported) } };
+  if (imported !== undefined) return { initdb: merged(initdbSpec(initdb ?? {}), { import: importSpec(imported) }) };
   return initdb === undefined ? undefined : { initdb: initdbSpec(initdb) };
 }
 
+/** Fields that the operator calls something else. */
+const INITDB = {
+  postInitSqlRefs: "postInitSQLRefs",
+  postInitApplicationSqlRefs: "postInitApplicationSQLRefs",
+  postInitTemplateSqlRefs: "postInitTemplateSQLRefs",
+  walSegmentSizeMiB: "walSegmentSize",
+  postInitSql: "postInitSQL",
+  postInitApplicationSql: "postInitApplicationSQL",
+  postInitTemplateSql: "postInitTemplateSQL",
+} as const;
+const CERTIFICATES = ["sslCert", "sslKey", "sslRootCert"] as const;
+const IMPORT = { postImportSql: "postImportApplicationSQL" } as const;
+const TARGET = {
+  backup: "backupID",
+  time: "targetTime",
+  lsn: "targetLSN",
+  xid: "targetXID",
+  restorePoint: "targetName",
+  immediate: "targetImmediate",
+  timeline: "targetTLI",
+} as const;
+
+/** The fields by the operator's names. */
+function renamed(values: object, names: Readonly<Record<string, string>>): object {
+  const makers = Object.keys(values).map((key) => [names[key] ?? key, () => (values as Fields)[key]]);
+  return givenFields(Object.fromEntries(makers) as Record<string, () => unknown>);
+}
+
 function initdbSpec(initdb: NonNullable<ClusterDefinition["bootstrap"]["initdb"]>): object {
-  const { ownerSecret, postInitApplicationSql, postInitSql, postInitTemplateSql, walSegmentSizeMiB, ...others } =
-    initdb;
-  const { postInitApplicationSqlRefs, postInitSqlRefs, postInitTemplateSqlRefs, ...same } = others;
-  return given({
-    ...same,
-    postInitSQLRefs: postInitSqlRefs,
-    postInitApplicationSQLRefs: postInitApplicationSqlRefs,
-    postInitTemplateSQLRefs: postInitTemplateSqlRefs,
-    secret: ownerSecret === undefined ? undefined : { name: ownerSecret },
-    walSegmentSize: walSegmentSizeMiB,
-    postInitSQL: postInitSql,
-    postInitApplicationSQL: postInitApplicationSql,
-    postInitTemplateSQL: postInitTemplateSql,
-  });
+  const secret = givenFields({ secret: () => reference(() => initdb.ownerSecret) });
+  return merged(renamed(without(initdb, "ownerSecret"), INITDB), secret);
 }
 
 function importSpec(settings: ImportSettings): object {
-  const { databases, pgDumpExtraOptions, pgRestoreExtraOptions, postImportSql, roles, schemaOnly, type } = settings;
-  return given({
-    type,
-    databases,
-    roles,
-    schemaOnly,
-    pgDumpExtraOptions,
-    pgRestoreExtraOptions,
-    source: { externalCluster: SOURCE_NAME },
-    postImportApplicationSQL: postImportSql,
-  });
+  const connection = ["host", "port", "user", "database", "sslMode", "passwordSecret", ...CERTIFICATES] as const;
+  return merged(renamed(without(settings, ...connection), IMPORT), { source: { externalCluster: SOURCE_NAME } });
 }
 
 function recoverySpec(recovery: RecoverySettings, source: RecoverySource | null): object {
-  const { database, owner, ownerSecret, snapshot, target } = recovery;
-  return given({
-    source: source === null ? undefined : SOURCE_NAME,
-    volumeSnapshots: snapshot === undefined ? undefined : snapshotSource(snapshot),
-    database,
-    owner,
-    secret: ownerSecret === undefined ? undefined : { name: ownerSecret },
-    recoveryTarget:
-      target === undefined
-        ? undefined
-        : given({
-            backupID: target.backup,
-            targetTime: target.time,
-            targetLSN: target.lsn,
-            targetXID: target.xid,
-            targetName: target.restorePoint,
-            targetImmediate: target.immediate,
-            targetTLI: target.timeline,
-            exclusive: target.exclusive,
-          }),
+  const { snapshot, target } = recovery;
+  return givenFields({
+    source: () => (source === null ? undefined : SOURCE_NAME),
+    volumeSnapshots: () => (snapshot === undefined ? undefined : snapshotSource(snapshot)),
+    database: () => recovery.database,
+    owner: () => recovery.owner,
+    secret: () => reference(() => recovery.ownerSecret),
+    recoveryTarget: () => (target === undefined ? undefined : renamed(target, TARGET)),
   });
 }
 
 function replicaSpec({ replica }: ClusterDefinition): object | undefined {
-  return replica === undefined ? undefined : given({ ...replica, source: SOURCE_NAME });
+  return replica === undefined ? undefined : given(merged(replica, { source: SOURCE_NAME }));
 }
 
-function snapshotSource({ storage, tablespaces, walStorage }: SnapshotSourceSettings): object {
-  const reference = (name: string): object => ({ apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name });
-  return given({
-    storage: reference(storage),
-    walStorage: walStorage === undefined ? undefined : reference(walStorage),
-    tablespaceStorage:
-      tablespaces === undefined
-        ? undefined
-        : Object.fromEntries(sortedEntries(tablespaces).map(([name, snapshot]) => [name, reference(snapshot)])),
+function snapshotSource(settings: SnapshotSourceSettings): object {
+  const snapshot = (name: () => string | undefined): object | undefined =>
+    isGiven(name)
+      ? merged({ apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot" }, fields({ name }))
+      : undefined;
+  return givenFields({
+    storage: () => snapshot(() => settings.storage),
+    walStorage: () => snapshot(() => settings.walStorage),
+    tablespaceStorage: () => {
+      const { tablespaces } = settings;
+      return tablespaces === undefined ? undefined : mappedFields(tablespaces, snapshot);
+    },
   });
 }
 
@@ -322,47 +345,50 @@ function externalClusters(
   { bootstrap }: ClusterDefinition,
   source: RecoverySource | null,
 ): readonly object[] | undefined {
-  if (source !== null)
-    return [{ name: SOURCE_NAME, plugin: { name: source.plugin.name, parameters: source.plugin.parameters } }];
+  if (source !== null) return [{ name: SOURCE_NAME, plugin: source.plugin }];
   const imported = bootstrap.import;
   if (imported === undefined) return undefined;
-  const { database, host, passwordSecret, port, sslCert, sslKey, sslMode, sslRootCert, user } = imported;
-  const connectionParameters = given({
-    host,
-    port: port === undefined ? undefined : String(port),
-    user: user ?? "postgres",
-    dbname: database ?? "postgres",
-    sslmode: sslMode,
-  });
-  return [given({ name: SOURCE_NAME, connectionParameters, password: passwordSecret, sslCert, sslKey, sslRootCert })];
+  const connectionParameters = (): object =>
+    givenFields({
+      host: () => imported.host,
+      port: () => (imported.port === undefined ? undefined : String(imported.port)),
+      user: () => imported.user ?? "postgres",
+      dbname: () => imported.database ?? "postgres",
+      sslmode: () => imported.sslMode,
+    });
+  return [
+    givenFields({
+      name: () => SOURCE_NAME,
+      connectionParameters,
+      password: () => imported.passwordSecret,
+      ...Object.fromEntries(CERTIFICATES.map((name) => [name, () => imported[name]])),
+    }),
+  ];
 }
 
-function monitoringSpec({ customQueries, disableDefaultQueries, monitors }: ClusterDefinition): object | undefined {
-  const spec = given({
-    tls: monitors.tls === undefined ? undefined : { enabled: monitors.tls },
-    customQueriesConfigMap: filled(customQueries),
-    disableDefaultQueries: disableDefaultQueries ? true : undefined,
-  });
-  return Object.keys(spec).length === 0 ? undefined : spec;
+function monitoringSpec(definition: ClusterDefinition): object | undefined {
+  return filled(
+    givenFields({
+      tls: () => filled(givenFields({ enabled: () => definition.monitors.tls })),
+      customQueriesConfigMap: () => filled(definition.customQueries),
+      disableDefaultQueries: () => (definition.disableDefaultQueries ? true : undefined),
+    }),
+  );
 }
 
 function scheduledBackup({ database }: Pick<EngineContext, "database">, run: BackupRun): RenderedObject {
-  const spec = given({
-    schedule: toSixFields(run.cron),
-    ...backupSpec({ database }, run),
-    immediate: run.immediate,
-    suspend: run.suspend ? true : undefined,
-    backupOwnerReference: run.ownerReference,
-  });
-  return {
-    role: `schedule-${run.suffix}`,
-    manifest: {
-      apiVersion: CNPG,
-      kind: "ScheduledBackup",
-      metadata: { name: `${database.cluster}-${run.suffix}`, namespace: database.namespace, labels: MANAGED_BY },
-      spec,
-    },
-  };
+  const spec = (): object =>
+    merged(
+      fields({ schedule: () => toSixFields(run.cron) }),
+      backupSpec({ database }, run),
+      givenFields({
+        immediate: () => run.immediate,
+        suspend: () => (run.suspend ? true : undefined),
+        backupOwnerReference: () => run.ownerReference,
+      }),
+    );
+  const metadata = metadataOf(database, () => `${database.cluster}-${run.suffix}`);
+  return object(`schedule-${run.suffix}`, [CNPG, "ScheduledBackup"], metadata, { spec });
 }
 
 /** `spec` of a Backup. */
@@ -379,8 +405,8 @@ export function oneShotBackups(context: EngineContext): Record<string, BackupSpe
     database.repositories.map(({ name }) => name),
   );
   if (definition.snapshots === undefined || engineOf(database.engine).snapshots) return made;
-  const snapshots = { ...definition.snapshots, cron: ANY_TIME };
-  const { runs } = renderSnapshots({ ...context, definition: { ...definition, snapshots } });
+  const snapshots = merged(definition.snapshots, { cron: ANY_TIME });
+  const { runs } = renderSnapshots(merged(context, { definition: merged(definition, { snapshots }) }));
   return { ...made, [SNAPSHOT_SCHEDULE]: runs.map((run) => backupSpec(context, run)) };
 }
 
@@ -411,15 +437,19 @@ function runsOnce(context: EngineContext, type: BackupType, repositories: readon
     jitterSeconds: 0,
     deadlineSeconds: 0,
   };
-  return renderEngine({ ...context, schedules: {}, database: { ...context.database, schedules: [once] } }).runs;
+  return renderEngine(merged(context, { schedules: {}, database: merged(context.database, { schedules: [once] }) }))
+    .runs;
 }
 
 /** Common fields of a Backup and a ScheduledBackup. */
-function backupSpec(
-  { database }: Pick<EngineContext, "database">,
-  { method, pluginConfiguration, target, online }: BackupRun,
-): BackupSpec {
-  return given({ cluster: { name: database.cluster }, method, pluginConfiguration, target, online });
+function backupSpec({ database }: Pick<EngineContext, "database">, run: BackupRun): BackupSpec {
+  return givenFields<BackupSpec>({
+    cluster: () => fields({ name: () => database.cluster }),
+    method: () => run.method,
+    pluginConfiguration: () => run.pluginConfiguration,
+    target: () => run.target,
+    online: () => run.online,
+  });
 }
 
 /** One backup, taken once the object exists. */
@@ -428,24 +458,18 @@ export function backupManifest(name: string, namespace: string, spec: BackupSpec
 }
 
 function poolerManifest({ database }: EngineContext, pooler: PoolerPlan): RenderedObject {
-  const manifest: Manifest = {
-    apiVersion: CNPG,
-    kind: "Pooler",
-    metadata: { name: `${database.cluster}-${pooler.name}`, namespace: database.namespace, labels: MANAGED_BY },
-    spec: {
-      cluster: { name: database.cluster },
-      instances: pooler.instances,
-      type: pooler.type,
-      pgbouncer: given({ poolMode: pooler.poolMode, parameters: sorted(pooler.parameters) }),
-    },
-  };
-  return { role: `pooler-${pooler.name}`, manifest: mergeOver(manifest, pooler.overrides) as Manifest };
+  const spec = (): object =>
+    fields({
+      cluster: () => fields({ name: () => database.cluster }),
+      instances: () => pooler.instances,
+      type: () => pooler.type,
+      pgbouncer: () => givenFields({ poolMode: () => pooler.poolMode, parameters: () => filled(pooler.parameters) }),
+    });
+  const metadata = metadataOf(database, () => `${database.cluster}-${pooler.name}`);
+  const { manifest, role } = object(`pooler-${pooler.name}`, [CNPG, "Pooler"], metadata, { spec });
+  return { role, manifest: overBy(manifest, () => pooler.overrides) };
 }
 
 function byName(left: PoolerPlan, right: PoolerPlan): number {
   return left.name < right.name ? -1 : 1;
-}
-
-function filled<T>(items: readonly T[]): readonly T[] | undefined {
-  return items.length === 0 ? undefined : items;
 }

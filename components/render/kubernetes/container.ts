@@ -4,6 +4,7 @@
  */
 import { PATHS } from "../../../runtime/cnpg/names";
 import { type PinnedProgram, startCommand } from "../../../runtime/cnpg/programStart";
+import { fields } from "../../plan/model/deferred";
 import type { DeployedRuntime } from "../engines/engine";
 
 /** Neither root nor an account of the image. */
@@ -21,26 +22,26 @@ export interface ProgramContainer extends DeployedRuntime {
 
 /** Callers add other fields (ports, probes). */
 export function programContainer(container: ProgramContainer): object {
-  const { args, cpu, image, memory, name, volumeMounts = [] } = container;
-  return {
-    name,
-    image,
-    command: startCommand(pinnedProgram(container)),
-    args,
-    resources: { requests: { cpu, memory }, limits: { memory } },
-    securityContext: {
+  const memory = (): string => container.memory;
+  return fields({
+    name: () => container.name,
+    image: () => container.image,
+    command: () => startCommand(pinnedProgram(container)),
+    args: () => container.args,
+    resources: () => ({ requests: fields({ cpu: () => container.cpu, memory }), limits: fields({ memory }) }),
+    securityContext: () => ({
       allowPrivilegeEscalation: false,
       privileged: false,
       readOnlyRootFilesystem: true,
       runAsNonRoot: true,
       capabilities: { drop: ["ALL"] },
-    },
-    volumeMounts: [
+    }),
+    volumeMounts: () => [
       ...(isMounted(container) ? [{ name: "bundle", mountPath: PATHS.bundle, readOnly: true }] : []),
-      ...volumeMounts,
+      ...(container.volumeMounts ?? []),
       { name: "run", mountPath: PATHS.run },
     ],
-  };
+  });
 }
 
 /** Null for `runtime.cjs.gz`. */

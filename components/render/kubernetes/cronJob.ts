@@ -3,9 +3,10 @@
  * notification. Pure.
  */
 import { PATHS } from "../../../runtime/cnpg/names";
+import { fields, isGiven, list, merged } from "../../plan/model/deferred";
 import type { EngineContext } from "../engines/engine";
 import { programContainer, type ProgramContainer, PROGRAM_SECURITY, programVolumes } from "./container";
-import { MANAGED_BY, type RenderedObject } from "./objects";
+import { MANAGED_BY, type Metadata, metadataOf, object, type RenderedObject } from "./objects";
 import { placed } from "./podPlacement";
 
 /** Allowed delay of a run, for instance after a control plane outage. */
@@ -23,7 +24,7 @@ export interface ScheduledJob {
   readonly deadlineSeconds: number;
   readonly container: Omit<ProgramContainer, "image" | "configMap" | "args">;
   /** Options of the program. */
-  readonly options: readonly string[];
+  readonly options: readonly (() => string)[];
   readonly verb: string;
   readonly env?: readonly object[];
   readonly volumes?: readonly object[];
@@ -33,77 +34,75 @@ export interface ScheduledJob {
 
 /** @param role of the CronJob among the objects of its cluster */
 export function renderCronJob(context: EngineContext, role: string, scheduled: ScheduledJob): RenderedObject {
-  const { namespace } = context.database;
-  const { cron, deadlineSeconds, job = {}, name, timeZone } = scheduled;
-  const labels = { ...MANAGED_BY, "app.kubernetes.io/name": name };
-  const spec = {
-    schedule: cron,
-    timeZone,
-    concurrencyPolicy: "Forbid",
-    startingDeadlineSeconds: DELAY_SECONDS,
-    successfulJobsHistoryLimit: 1,
-    failedJobsHistoryLimit: 1,
-    jobTemplate: {
-      metadata: { labels: MANAGED_BY },
-      spec: {
-        backoffLimit: 2,
-        ...job,
-        activeDeadlineSeconds: deadlineSeconds,
-        template: placed({ metadata: { labels }, spec: podSpec(context, scheduled) }, context.definition.podPlacement),
-      },
-    },
-  };
-  return {
-    role,
-    manifest: { apiVersion: "batch/v1", kind: "CronJob", metadata: { name, namespace, labels }, spec },
-  };
+  const { database, definition } = context;
+  const metadata = metadataOf(
+    database,
+    () => scheduled.name,
+    () => scheduled.name,
+  );
+  const template = (): object =>
+    placed(
+      { metadata: fields({ labels: () => metadata.labels ?? {} }), spec: podSpec(context, scheduled) },
+      definition.podPlacement,
+    );
+  return object(role, ["batch/v1", "CronJob"], metadata, {
+    spec: () =>
+      fields({
+        schedule: () => scheduled.cron,
+        timeZone: () => scheduled.timeZone,
+        concurrencyPolicy: () => "Forbid",
+        startingDeadlineSeconds: () => DELAY_SECONDS,
+        successfulJobsHistoryLimit: () => 1,
+        failedJobsHistoryLimit: () => 1,
+        jobTemplate: () => ({
+          metadata: { labels: MANAGED_BY },
+          spec: merged(
+            { backoffLimit: 2 },
+            scheduled.job ?? {},
+            fields({ activeDeadlineSeconds: () => scheduled.deadlineSeconds, template }),
+          ),
+        }),
+      }),
+  });
 }
 
 function podSpec({ definition, runtime }: EngineContext, scheduled: ScheduledJob): object {
-  const { account, container, env = [], name, options, verb, volumes = [] } = scheduled;
-  const notification = notificationParts(definition.notifySecret, name);
-  const program = programContainer({
-    ...container,
-    ...runtime,
-    args: [
+  const hasAccount = isGiven(() => scheduled.account);
+  const notifies = isGiven(() => definition.notifySecret);
+  const args = (): readonly string[] =>
+    list(
       // Kubernetes sets the address, which works without DNS.
-      ...(account === undefined
-        ? []
-        : ["--kubernetes-host=$(KUBERNETES_SERVICE_HOST)", "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)"]),
-      ...options,
-      ...notification.options,
-      "--log-level-console=info",
-      "--log-level-file=off",
-      verb,
-    ],
-    volumeMounts: [...(container.volumeMounts ?? []), ...notification.volumeMounts],
-  });
-  return {
-    restartPolicy: "Never",
-    ...(account === undefined ? {} : { serviceAccountName: account }),
-    automountServiceAccountToken: account !== undefined,
-    enableServiceLinks: false,
-    securityContext: PROGRAM_SECURITY,
-    containers: [{ ...program, env: [...env, ...identity()] }],
-    volumes: programVolumes(runtime, [...volumes, ...notification.volumes]),
-  };
-}
-
-interface NotificationParts {
-  readonly options: readonly string[];
-  readonly volumeMounts: readonly object[];
-  readonly volumes: readonly object[];
-}
-
-/** What a run needs to notify about its end. @param unit names it in the notification */
-function notificationParts(secretName: string | undefined, unit: string): NotificationParts {
-  if (secretName === undefined) return { options: [], volumeMounts: [], volumes: [] };
-  return {
-    options: [`--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, `--unit=${unit}`],
-    volumeMounts: [{ name: "notify", mountPath: PATHS.notify, readOnly: true }],
-    // Without the Secret a run continues and nobody is notified.
-    volumes: [{ name: "notify", secret: { secretName, optional: true } }],
-  };
+      ...texts(
+        ...(hasAccount
+          ? ["--kubernetes-host=$(KUBERNETES_SERVICE_HOST)", "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)"]
+          : []),
+      ),
+      ...scheduled.options,
+      ...(notifies ? [() => `--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, () => `--unit=${scheduled.name}`] : []),
+      ...texts("--log-level-console=info", "--log-level-file=off", scheduled.verb),
+    );
+  const mounts = notifies ? [{ name: "notify", mountPath: PATHS.notify, readOnly: true }] : [];
+  // Without the Secret a run continues and nobody is notified.
+  const secret = fields({ secretName: () => definition.notifySecret, optional: () => true });
+  const container = merged(
+    scheduled.container,
+    runtime,
+    fields({ args, volumeMounts: () => [...(scheduled.container.volumeMounts ?? []), ...mounts] }),
+  );
+  return merged(
+    { restartPolicy: "Never" },
+    hasAccount ? fields({ serviceAccountName: () => scheduled.account }) : {},
+    {
+      automountServiceAccountToken: hasAccount,
+      enableServiceLinks: false,
+      securityContext: PROGRAM_SECURITY,
+      containers: [merged(programContainer(container), { env: [...(scheduled.env ?? []), ...identity()] })],
+    },
+    fields({
+      volumes: () =>
+        programVolumes(runtime, [...(scheduled.volumes ?? []), ...(notifies ? [{ name: "notify", secret }] : [])]),
+    }),
+  );
 }
 
 /** Identifies a pod's Job, for its objects and notifications. */
@@ -116,26 +115,39 @@ function identity(): object[] {
   ];
 }
 
+/** Texts that are known, among others for {@link list}. */
+export function texts(...known: readonly string[]): (() => string)[] {
+  return known.map((text) => () => text);
+}
+
 /** ServiceAccount, Role and RoleBinding of one name. @param role prefix of their roles */
 export function renderAccount(
   { database }: EngineContext,
   role: string,
-  name: string,
-  rules: readonly object[],
+  name: () => string,
+  rules: () => readonly object[],
 ): RenderedObject[] {
-  const { namespace } = database;
-  const metadata = { name, namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": name } };
-  const rbac = { apiVersion: "rbac.authorization.k8s.io/v1", metadata };
-  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name };
+  const metadata = metadataOf(database, name, name);
   return [
-    {
-      role: `${role}-account`,
-      manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false },
-    },
-    { role: `${role}-role`, manifest: { ...rbac, kind: "Role", rules } },
-    {
-      role: `${role}-binding`,
-      manifest: { ...rbac, kind: "RoleBinding", roleRef, subjects: [{ kind: "ServiceAccount", name, namespace }] },
-    },
+    object(`${role}-account`, ["v1", "ServiceAccount"], metadata, { automountServiceAccountToken: () => false }),
+    ...renderRole(database, role, metadata, rules, name),
+  ];
+}
+
+/** Role and RoleBinding of one name, for an account of the namespace. */
+export function renderRole(
+  database: EngineContext["database"],
+  role: string,
+  metadata: Metadata,
+  rules: () => readonly object[],
+  account: () => string,
+): RenderedObject[] {
+  const group = "rbac.authorization.k8s.io";
+  return [
+    object(`${role}-role`, [`${group}/v1`, "Role"], metadata, { rules }),
+    object(`${role}-binding`, [`${group}/v1`, "RoleBinding"], metadata, {
+      roleRef: () => fields({ apiGroup: () => group, kind: () => "Role", name: () => metadata.name }),
+      subjects: () => [fields({ kind: () => "ServiceAccount", name: account, namespace: () => database.namespace })],
+    }),
   ];
 }

@@ -10,9 +10,10 @@ import type { DrillPlan } from "../../plan/model/plan";
 import { claimNames, configMapName, secretFiles } from "../engines/runtime";
 import type { EngineContext } from "../engines/engine";
 import { renderDrillPolicy } from "./drillPolicy";
-import { renderAccount, renderCronJob, type ScheduledJob } from "./cronJob";
+import { renderAccount, renderCronJob, type ScheduledJob, texts } from "./cronJob";
 import { given } from "../../plan/model/given";
-import { MANAGED_BY, type RenderedObject } from "./objects";
+import { fields, isGiven, merged, readOr } from "../../plan/model/deferred";
+import { metadataOf, object, type RenderedObject } from "./objects";
 import { renderSettingsFile } from "../host/settingsFile";
 
 const CPU = "50m";
@@ -34,23 +35,20 @@ export function renderDrills(context: EngineContext): RenderedObject[] {
     .filter(({ elsewhere }) => elsewhere !== true)
     .toSorted((left, right) => (left.name < right.name ? -1 : 1));
   if (drills.length === 0 || !engineOf(database.engine).own) return [];
-  const account = `${database.cluster}-drill`;
-  const restoring = drills.filter((drill) => !isAttack(drill));
-  const names = restoring.map(({ name }) => drillName(database.cluster, name));
-  const settings = {
-    apiVersion: "v1",
-    kind: "ConfigMap",
-    metadata: {
-      name: settingsName(context),
-      namespace: database.namespace,
-      labels: { ...MANAGED_BY, "app.kubernetes.io/name": account },
-    },
-    data: context.isOutline ? {} : { [SETTINGS_FILE]: settingsText(context) },
-  };
+  const account = (): string => `${database.cluster}-drill`;
+  const restoring = (): DrillPlan[] => drills.filter((drill) => !isAttack(drill));
+  const names = (): string[] => restoring().map(({ name }) => drillName(database.cluster, name));
   return [
-    { role: "drill-config", manifest: settings },
+    object(
+      "drill-config",
+      ["v1", "ConfigMap"],
+      metadataOf(database, () => settingsName(context), account),
+      {
+        data: () => fields({ [SETTINGS_FILE]: () => settingsText(context) }),
+      },
+    ),
     ...(definition.drillPolicy ? renderDrillPolicy(database, account, names) : []),
-    ...renderAccount(context, "drill", account, rulesFor(database.cluster, names)),
+    ...renderAccount(context, "drill", account, () => rulesFor(database.cluster, names())),
     ...drills.map((drill) => renderCronJob(context, `drill-${drill.name}`, jobOf(context, drill, account))),
   ];
 }
@@ -85,24 +83,26 @@ function settingsName({ database }: EngineContext): string {
 }
 
 function settingsText({ database }: EngineContext): string {
-  return renderSettingsFile({ ...database, firstBackup: false, drilled: database });
+  return renderSettingsFile(merged(database, { firstBackup: false, drilled: database }));
 }
 
-function jobOf(context: EngineContext, drill: DrillPlan, account: string): ScheduledJob {
-  const name = drillName(context.database.cluster, drill.name);
-  const { mounts, volumes } = volumesOf(context, drill);
-  return {
+function jobOf(context: EngineContext, drill: DrillPlan, account: () => string): ScheduledJob {
+  const { database } = context;
+  const name = (): string => drillName(database.cluster, drill.name);
+  const parts = volumesOf(context, drill);
+  return fields<ScheduledJob>({
     name,
     account,
-    cron: drill.cron,
-    timeZone: drill.timeZone,
-    deadlineSeconds: (drill.maxMinutes ?? DRILL_MINUTES_MAX) * 60 + END_SECONDS,
-    container: { name: "drill", cpu: CPU, memory: MEMORY, volumeMounts: mounts },
-    options: optionsOf(context, drill, name),
-    verb: "cnpg-drill",
-    env: [{ name: "PGBACKSTOP_SECRETS", value: PATHS.secrets }],
-    volumes,
-    job: {
+    cron: () => drill.cron,
+    timeZone: () => drill.timeZone,
+    deadlineSeconds: () => (drill.maxMinutes ?? DRILL_MINUTES_MAX) * 60 + END_SECONDS,
+    container: () =>
+      merged({ name: "drill", cpu: CPU, memory: MEMORY }, fields({ volumeMounts: () => parts.volumeMounts })),
+    options: () => optionsOf(context, drill, name),
+    verb: () => "cnpg-drill",
+    env: () => [{ name: "PGBACKSTOP_SECRETS", value: PATHS.secrets }],
+    volumes: () => parts.volumes,
+    job: () => ({
       // A failed drill is not repeated.
       podFailurePolicy: {
         rules: [
@@ -111,36 +111,36 @@ function jobOf(context: EngineContext, drill: DrillPlan, account: string): Sched
         ],
       },
       ttlSecondsAfterFinished: KEPT_SECONDS,
-    },
-  };
+    }),
+  });
 }
 
-function optionsOf({ database, definition }: EngineContext, drill: DrillPlan, name: string): string[] {
+function optionsOf({ database, definition }: EngineContext, drill: DrillPlan, name: () => string): (() => string)[] {
   return [
-    `--config=${PATHS.config}/pgbackrest.conf`,
-    `--settings=${PATHS.drill}/${SETTINGS_FILE}`,
-    `--stanza=${database.stanza}`,
-    "--drill-job=$(JOB_NAME)",
-    "--drill-job-uid=$(JOB_UID)",
-    `--drill-cluster=${database.cluster}`,
-    `--drill-secret-path=${PATHS.production}`,
-    `--throw-away=${name}`,
-    `--name=${drill.name}`,
+    ...texts(`--config=${PATHS.config}/pgbackrest.conf`, `--settings=${PATHS.drill}/${SETTINGS_FILE}`),
+    () => `--stanza=${database.stanza}`,
+    ...texts("--drill-job=$(JOB_NAME)", "--drill-job-uid=$(JOB_UID)"),
+    () => `--drill-cluster=${database.cluster}`,
+    ...texts(`--drill-secret-path=${PATHS.production}`),
+    () => `--throw-away=${name()}`,
+    ...texts(`--name=${drill.name}`),
     ...resourceArgs(definition.drills[drill.name]?.resources ?? {}),
-    `--spool-path=${PATHS.run}/spool`,
-    `--lock-path=${PATHS.run}/lock`,
+    ...texts(`--spool-path=${PATHS.run}/spool`, `--lock-path=${PATHS.run}/lock`),
   ];
 }
 
-function resourceArgs({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings): string[] {
-  const quantities = {
-    "requests.cpu": cpu,
-    "requests.memory": memory,
-    "limits.cpu": cpuLimit,
-    "limits.memory": memoryLimit,
-  };
-  return Object.entries(quantities).flatMap(([name, quantity]) =>
-    quantity === undefined ? [] : [`--drill-resource=${name}=${quantity}`],
+const RESOURCES = [
+  ["requests.cpu", "cpu"],
+  ["requests.memory", "memory"],
+  ["limits.cpu", "cpuLimit"],
+  ["limits.memory", "memoryLimit"],
+] as const;
+
+function resourceArgs(resources: ResourcesSettings): (() => string)[] {
+  return RESOURCES.filter(([, field]) => isGiven(() => resources[field])).map(
+    ([name, field]) =>
+      () =>
+        `--drill-resource=${name}=${resources[field]}`,
   );
 }
 
@@ -149,18 +149,17 @@ type Entry = readonly [name: string, mountPath: string, source: object, readOnly
 
 /** Another Job's parts for using a cluster's repositories, with engine runtime. */
 export interface RepositoryParts {
-  readonly args: readonly string[];
+  readonly options: readonly (() => string)[];
   readonly volumeMounts: readonly object[];
   readonly volumes: readonly object[];
 }
 
 export function repositoryParts(context: EngineContext): RepositoryParts {
-  const { mounts, volumes } = mounted(repositoryEntries(context));
-  return {
-    args: [`--config=${PATHS.config}/pgbackrest.conf`, `--stanza=${context.database.stanza}`],
-    volumeMounts: mounts,
-    volumes,
-  };
+  const options = [...texts(`--config=${PATHS.config}/pgbackrest.conf`), () => `--stanza=${context.database.stanza}`];
+  return merged(
+    { options },
+    mounted(() => [configEntry(context), ...repositoryEntries(context)]),
+  );
 }
 
 /**
@@ -168,54 +167,49 @@ export function repositoryParts(context: EngineContext): RepositoryParts {
  * so that a waiting user can read them.
  */
 export function drillJobs(context: EngineContext): Record<string, object> {
-  const made = context.database.drills.filter((drill) => drill.elsewhere !== true && !isAttack(drill));
-  return Object.fromEntries(
-    made.map((drill) => {
-      const scheduled = jobOf(context, drill, `${context.database.cluster}-drill`);
-      const once = {
-        ...scheduled,
-        options: ["--pick=newest", ...scheduled.options],
-        job: { ...scheduled.job, ttlSecondsAfterFinished: undefined },
-      };
-      const { spec } = renderCronJob(context, `drill-${drill.name}`, once).manifest as {
-        readonly spec?: { readonly jobTemplate?: { readonly spec?: object } };
-      };
-      return [drill.name, given({ ...spec?.jobTemplate?.spec })];
-    }),
-  );
+  const { database } = context;
+  const made = database.drills.filter((drill) => drill.elsewhere !== true && !readOr(() => isAttack(drill), false));
+  return fields(Object.fromEntries(made.map((drill) => [drill.name, () => drillJob(context, drill)])));
+}
+
+function drillJob(context: EngineContext, drill: DrillPlan): object {
+  const scheduled = jobOf(context, drill, () => `${context.database.cluster}-drill`);
+  const once = fields({
+    options: () => [...texts("--pick=newest"), ...scheduled.options],
+    job: () => ({ ...scheduled.job, ttlSecondsAfterFinished: undefined }),
+  });
+  const { spec } = renderCronJob(context, `drill-${drill.name}`, merged(scheduled, once)).manifest as {
+    readonly spec?: { readonly jobTemplate?: { readonly spec?: object } };
+  };
+  return given(spec?.jobTemplate?.spec ?? {});
 }
 
 /** Configuration and keys as in a sidecar, and for a restore the credentials of production if it exists. */
-function volumesOf(
-  context: EngineContext,
-  drill: DrillPlan,
-): {
-  readonly mounts: readonly object[];
-  readonly volumes: readonly object[];
-} {
+function volumesOf(context: EngineContext, drill: DrillPlan): Omit<RepositoryParts, "options"> {
   const { database, definition } = context;
-  const [config, ...keys] = repositoryEntries(context);
-  const production: Entry = [
-    "production",
-    PATHS.production,
-    { projected: { sources: productionSources(database.cluster, definition.bootstrap.initdb?.ownerSecret) } },
-    true,
-  ];
-  return mounted([
-    ...(config === undefined ? [] : [config]),
-    ["drill", PATHS.drill, { configMap: { name: settingsName(context) } }, true],
-    ...(isAttack(drill) ? [] : [production]),
-    ...keys,
+  const sources = (): readonly object[] => productionSources(database, () => definition.bootstrap.initdb?.ownerSecret);
+  return mounted(() => [
+    configEntry(context),
+    ["drill", PATHS.drill, { configMap: fields({ name: () => settingsName(context) }) }, true],
+    ...(isAttack(drill) ? [] : [["production", PATHS.production, { projected: fields({ sources }) }, true] as const]),
+    ...repositoryEntries(context),
   ]);
 }
 
-/** The configuration, then keys and claims. */
+function configEntry({ database }: EngineContext): Entry {
+  return ["config", PATHS.config, { configMap: fields({ name: () => configMapName(database.cluster) }) }, true];
+}
+
+/** Keys and claims. */
 function repositoryEntries({ database, secrets }: EngineContext): Entry[] {
   return [
-    ["config", PATHS.config, { configMap: { name: configMapName(database.cluster) } }, true],
     ...database.repositories.flatMap(({ name }): Entry[] => {
-      const sources = secretFiles(secrets[name] ?? {}).map(({ file, key, name: secret }) => ({
-        secret: { name: secret, items: [{ key, path: file }], optional: true },
+      const sources = secretFiles(secrets[name] ?? {}).map(({ file, ref }) => ({
+        secret: fields({
+          name: () => ref.name,
+          items: () => [fields({ key: () => ref.key, path: () => file })],
+          optional: () => true,
+        }),
       }));
       return sources.length === 0 ? [] : [[name, `${PATHS.secrets}/${name}`, { projected: { sources } }, true]];
     }),
@@ -230,32 +224,29 @@ function repositoryEntries({ database, secrets }: EngineContext): Entry[] {
   ];
 }
 
-function mounted(entries: readonly Entry[]): {
-  readonly mounts: readonly object[];
-  readonly volumes: readonly object[];
-} {
-  return {
-    mounts: entries.map(([name, mountPath, , readOnly]) =>
-      given({ name, mountPath, readOnly: readOnly ? true : undefined }),
-    ),
-    volumes: entries.map(([name, , source]) => ({ name, ...source })),
-  };
+function mounted(entries: () => readonly Entry[]): Omit<RepositoryParts, "options"> {
+  return fields({
+    volumeMounts: () =>
+      entries().map(([name, mountPath, , readOnly]) =>
+        given({ name, mountPath, readOnly: readOnly ? true : undefined }),
+      ),
+    volumes: () => entries().map(([name, , source]) => merged({ name }, source)),
+  });
 }
 
 /**
  * An application's credentials: counting rows in production needs no more. Only the authority's certificate, not its
  * key.
  */
-function productionSources(cluster: string, ownerSecret: string | undefined): readonly object[] {
-  const item = (key: string): object => ({ key, path: key });
+function productionSources(
+  database: EngineContext["database"],
+  ownerSecret: () => string | undefined,
+): readonly object[] {
+  const source = (name: () => string, ...keys: readonly string[]): object => ({
+    secret: fields({ name, items: () => keys.map((key) => ({ key, path: key })), optional: () => true }),
+  });
   return [
-    {
-      secret: {
-        name: ownerSecret ?? `${cluster}-app`,
-        items: ["username", "password", "dbname"].map(item),
-        optional: true,
-      },
-    },
-    { secret: { name: `${cluster}-ca`, items: [item("ca.crt")], optional: true } },
+    source(() => ownerSecret() ?? `${database.cluster}-app`, "username", "password", "dbname"),
+    source(() => `${database.cluster}-ca`, "ca.crt"),
   ];
 }

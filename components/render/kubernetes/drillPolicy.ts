@@ -9,7 +9,8 @@
  */
 import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import type { ClusterDatabasePlan } from "../../plan/model/plan";
-import { MANAGED_BY, type RenderedObject } from "./objects";
+import { fields, merged } from "../../plan/model/deferred";
+import { MANAGED_BY, object, type RenderedObject } from "./objects";
 
 /** Of `spec`: they name no Secret and no image, or have a separate rule below. */
 const FREE = [
@@ -69,53 +70,54 @@ const FREE_OF_PLUGIN = ["newestWal", "repo"];
  * @param names of the drills' Clusters
  */
 export function renderDrillPolicy(
-  { cluster, namespace }: ClusterDatabasePlan,
-  account: string,
-  names: readonly string[],
+  database: ClusterDatabasePlan,
+  account: () => string,
+  names: () => readonly string[],
 ): RenderedObject[] {
-  const isAccount = {
-    name: "drill-account",
-    expression: `request.userInfo.username == 'system:serviceaccount:${namespace}:${account}'`,
-  };
+  const namespace = (): string => database.namespace;
+  const isAccount = fields({
+    name: () => "drill-account",
+    expression: () => `request.userInfo.username == 'system:serviceaccount:${database.namespace}:${account()}'`,
+  });
   const clusters = { apiGroups: ["postgresql.cnpg.io"], apiVersions: ["*"], resources: ["clusters"] };
   const common = { failurePolicy: "Fail", matchConditions: [isAccount] };
-  const scope = {
-    ...common,
-    matchConstraints: { resourceRules: [{ ...clusters, operations: ["CREATE", "UPDATE"] }] },
-    validations: scopeRules(namespace, names),
-  };
+  const scope = merged(
+    { ...common, matchConstraints: { resourceRules: [{ ...clusters, operations: ["CREATE", "UPDATE"] }] } },
+    fields({ validations: () => scopeRules(database, names) }),
+  );
   const policy = {
     ...common,
     paramKind: { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster" },
     matchConstraints: {
-      namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
-      resourceRules: [{ ...clusters, operations: ["CREATE"], resourceNames: names }],
+      namespaceSelector: { matchLabels: fields({ "kubernetes.io/metadata.name": namespace }) },
+      resourceRules: [merged({ ...clusters, operations: ["CREATE"] }, fields({ resourceNames: names }))],
     },
     variables: VARIABLES,
     validations: RULES,
   };
-  const production = { paramRef: { name: cluster, namespace, parameterNotFoundAction: "Deny" } };
+  const paramRef = fields({ name: () => database.cluster, namespace, parameterNotFoundAction: () => "Deny" });
   // Unique for this cluster: a namespace has no dots.
-  const end = `${namespace}.${cluster}`;
+  const named = (beginning: string) => (): string => `${beginning}.${database.namespace}.${database.cluster}`;
   return [
-    ...policyWithBinding("drill-scope", `pgbackstop-drill-scope.${end}`, account, scope, {}),
-    ...policyWithBinding("drill-policy", `pgbackstop-drill.${end}`, account, policy, production),
+    ...policyWithBinding("drill-scope", named("pgbackstop-drill-scope"), account, scope, {}),
+    ...policyWithBinding("drill-policy", named("pgbackstop-drill"), account, policy, { paramRef }),
   ];
 }
 
 function policyWithBinding(
   role: string,
-  name: string,
-  account: string,
+  name: () => string,
+  account: () => string,
   spec: object,
   binding: object,
 ): RenderedObject[] {
-  const api = { apiVersion: "admissionregistration.k8s.io/v1" };
-  const metadata = { name, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } };
-  const bound = { policyName: name, ...binding, validationActions: ["Deny"] };
+  const group = "admissionregistration.k8s.io/v1";
+  const labels = merged(MANAGED_BY, fields({ "app.kubernetes.io/name": account }));
+  const metadata = merged(fields({ name }), { labels });
+  const bound = merged(fields({ policyName: name }), { ...binding, validationActions: ["Deny"] });
   return [
-    { role, manifest: { ...api, kind: "ValidatingAdmissionPolicy", metadata, spec } },
-    { role: `${role}-binding`, manifest: { ...api, kind: "ValidatingAdmissionPolicyBinding", metadata, spec: bound } },
+    object(role, [group, "ValidatingAdmissionPolicy"], metadata, { spec: () => spec }),
+    object(`${role}-binding`, [group, "ValidatingAdmissionPolicyBinding"], metadata, { spec: () => bound }),
   ];
 }
 
@@ -134,12 +136,12 @@ const VARIABLES = [
   },
 ];
 
-function scopeRules(namespace: string, names: readonly string[]): Rule[] {
+function scopeRules(database: ClusterDatabasePlan, names: () => readonly string[]): Rule[] {
   return [
-    {
-      expression: `request.namespace == '${namespace}' && object.metadata.name in ${listOf(names)}`,
-      message: `a drill makes Clusters of these names in namespace ${namespace}: ${names.join(", ")}`,
-    },
+    fields({
+      expression: () => `request.namespace == '${database.namespace}' && object.metadata.name in ${listOf(names())}`,
+      message: () => `a drill makes Clusters of these names in namespace ${database.namespace}: ${names().join(", ")}`,
+    }),
     // The other policy matches names that the request has, not names that the API server makes.
     { expression: "!has(object.metadata.generateName)", message: "a drill names its Cluster" },
     { expression: "request.operation == 'CREATE'", message: "a drill changes no Cluster" },

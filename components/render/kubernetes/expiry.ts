@@ -2,10 +2,11 @@
  * Removes a cluster's old volume snapshots: the runtime's `cnpg-expire` runs once a day, with an account that may only
  * list and delete Backups and VolumeSnapshots of the namespace. CloudNativePG itself keeps every snapshot. Pure.
  */
-import { expiresSnapshots, snapshotScheduleNames } from "../../plan/cluster/snapshotPlan";
+import { expiresSnapshots, snapshotSchedules } from "../../plan/cluster/snapshotPlan";
 import { minuteOf } from "../../plan/schedule/defaultBackups";
 import type { EngineContext } from "../engines/engine";
-import { renderAccount, renderCronJob } from "./cronJob";
+import { fields } from "../../plan/model/deferred";
+import { renderAccount, renderCronJob, type ScheduledJob } from "./cronJob";
 import type { RenderedObject } from "./objects";
 
 /**
@@ -27,31 +28,27 @@ export function renderExpiry(context: EngineContext): RenderedObject[] {
   const { database, definition } = context;
   const { snapshots } = definition;
   if (snapshots === undefined || !expiresSnapshots(database, snapshots)) return [];
-  const name = expiryName(database.cluster);
+  const name = (): string => expiryName(database.cluster);
   const rights = (group: string, resource: string): object => ({
     apiGroups: [group],
     resources: [resource],
     verbs: ["list", "delete"],
   });
-  return [
-    ...renderAccount(context, "expiry", name, [
-      rights("postgresql.cnpg.io", "backups"),
-      rights("snapshot.storage.k8s.io", "volumesnapshots"),
-    ]),
-    renderCronJob(context, "expiry", {
-      name,
-      account: name,
-      cron: `${minuteOf(database.cluster)} ${HOUR} * * *`,
-      timeZone: "Etc/UTC",
-      deadlineSeconds: RUN_SECONDS,
-      container: { name: "expire", cpu: CPU, memory: MEMORY },
-      options: [
-        `--snapshot-cluster=${database.cluster}`,
-        ...snapshotScheduleNames(database, snapshots).map((schedule) => `--snapshot-schedule=${schedule}`),
-        ...(snapshots.keepDays === undefined ? [] : [`--snapshot-keep-days=${snapshots.keepDays}`]),
-        ...(snapshots.keepCount === undefined ? [] : [`--snapshot-keep-count=${snapshots.keepCount}`]),
-      ],
-      verb: "cnpg-expire",
-    }),
-  ];
+  const rules = [rights("postgresql.cnpg.io", "backups"), rights("snapshot.storage.k8s.io", "volumesnapshots")];
+  const scheduled = fields<ScheduledJob>({
+    name,
+    account: name,
+    cron: () => `${minuteOf(database.cluster)} ${HOUR} * * *`,
+    timeZone: () => "Etc/UTC",
+    deadlineSeconds: () => RUN_SECONDS,
+    container: () => ({ name: "expire", cpu: CPU, memory: MEMORY }),
+    options: () => [
+      () => `--snapshot-cluster=${database.cluster}`,
+      ...snapshotSchedules(database, snapshots).map((each) => () => `--snapshot-schedule=${database.cluster}-${each}`),
+      ...(snapshots.keepDays === undefined ? [] : [() => `--snapshot-keep-days=${snapshots.keepDays}`]),
+      ...(snapshots.keepCount === undefined ? [] : [() => `--snapshot-keep-count=${snapshots.keepCount}`]),
+    ],
+    verb: () => "cnpg-expire",
+  });
+  return [...renderAccount(context, "expiry", name, () => rules), renderCronJob(context, "expiry", scheduled)];
 }

@@ -6,7 +6,9 @@ import { createHash } from "node:crypto";
 import { completeText, REPORT_KEYS } from "../../../runtime/cnpg/names";
 import type { FullBackupReport } from "../../../runtime/config/types";
 import type { EngineContext } from "../engines/engine";
-import { MANAGED_BY, type RenderedObject } from "./objects";
+import { fields, merged } from "../../plan/model/deferred";
+import { renderRole } from "./cronJob";
+import { metadataOf, object, type RenderedObject } from "./objects";
 
 /** Among the objects of its cluster. */
 export const FULL_BACKUP_ROLE = "full";
@@ -15,28 +17,29 @@ const DIGEST_DIGITS = 16;
 /** What the sidecar reports, and where; undefined if no update waits. */
 export function fullBackupReport({ database, definition }: EngineContext): FullBackupReport | undefined {
   if (definition.firstBackupTimeoutMinutes === 0) return undefined;
-  return { configMap: `${database.cluster}-full`, locations: locationsOf(database) };
+  return fields({ configMap: () => `${database.cluster}-full`, locations: () => locationsOf(database) });
 }
 
 /** Right and ConfigMap, in this order; empty if updates do not wait. */
 export function renderFullBackupGate(context: EngineContext): RenderedObject[] {
-  const { namespace } = context.database;
+  const { database } = context;
   const report = fullBackupReport(context);
   if (report === undefined) return [];
-  const name = report.configMap;
-  const metadata = { name, namespace, labels: MANAGED_BY };
-  const rbac = { apiVersion: "rbac.authorization.k8s.io/v1", metadata };
-  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name };
-  const subjects = [{ kind: "ServiceAccount", name: accountOf(context), namespace }];
-  const rules = [{ apiGroups: [""], resources: ["configmaps"], resourceNames: [name], verbs: ["get", "patch"] }];
-  const annotations = { "pulumi.com/waitFor": JSON.stringify(conditionsOf(completeText(report.locations))) };
+  const metadata = metadataOf(database, () => report.configMap);
+  const rules = (): object[] => [
+    fields({
+      apiGroups: () => [""],
+      resources: () => ["configmaps"],
+      resourceNames: () => [report.configMap],
+      verbs: () => ["get", "patch"],
+    }),
+  ];
+  const annotations = fields({
+    "pulumi.com/waitFor": () => JSON.stringify(conditionsOf(completeText(report.locations))),
+  });
   return [
-    { role: "full-role", manifest: { ...rbac, kind: "Role", rules } },
-    { role: "full-binding", manifest: { ...rbac, kind: "RoleBinding", roleRef, subjects } },
-    {
-      role: FULL_BACKUP_ROLE,
-      manifest: { apiVersion: "v1", kind: "ConfigMap", metadata: { ...metadata, annotations } },
-    },
+    ...renderRole(database, "full", metadata, rules, () => accountOf(context)),
+    object(FULL_BACKUP_ROLE, ["v1", "ConfigMap"], merged(metadata, { annotations })),
   ];
 }
 

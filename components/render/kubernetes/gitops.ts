@@ -159,7 +159,6 @@ function clusterOf(
       runtimeImage === undefined
         ? { configMap: runtime.metadata.name, image: NODE_IMAGE }
         : { configMap: "", image: runtimeImage },
-    isOutline: false,
   };
   const from =
     source === null

@@ -1,12 +1,11 @@
 /** Objects for the Prometheus operator: a cluster's scrape targets and alerts. Pure. */
 import { alertGroupOf } from "../../plan/alerts";
 import { specOverrides } from "../../plan/cluster/synchronousStandbys";
-import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import { topologyOf } from "../../plan/topology/topology";
-import { prometheusRule } from "../monitoring/prometheusRule";
 import type { EngineContext } from "../engines/engine";
-import { MANAGED_BY, type RenderedObject } from "./objects";
+import { metadataOf, object, type RenderedObject } from "./objects";
 import { given } from "../../plan/model/given";
+import { fields, list } from "../../plan/model/deferred";
 
 /** Only requested objects, because their definitions may be missing. */
 export function renderMonitors(context: EngineContext): RenderedObject[] {
@@ -17,41 +16,37 @@ export function renderMonitors(context: EngineContext): RenderedObject[] {
 /** The operator's own PodMonitor is deprecated. Port and labels: CloudNativePG's instance manager. */
 function podMonitorOf(context: EngineContext): RenderedObject {
   const { database, definition } = context;
-  return {
-    role: "pod-monitor",
-    manifest: {
-      apiVersion: "monitoring.coreos.com/v1",
-      kind: "PodMonitor",
-      metadata: metadataOf(database.cluster, database, definition.monitors.labels),
-      spec: {
-        selector: { matchLabels: { "cnpg.io/cluster": database.cluster, "cnpg.io/podRole": "instance" } },
-        podMetricsEndpoints: [{ port: "metrics", ...protocolOf(context) }],
-      },
-    },
-  };
+  const cluster = (): string => database.cluster;
+  const labels = (): object => definition.monitors.labels;
+  const selected = fields({ "cnpg.io/cluster": cluster, "cnpg.io/podRole": () => "instance" });
+  const metadata = metadataOf(database, cluster, undefined, { labels });
+  return object("pod-monitor", ["monitoring.coreos.com/v1", "PodMonitor"], metadata, {
+    spec: () => ({
+      selector: { matchLabels: selected },
+      podMetricsEndpoints: list(() => ({ port: "metrics", ...protocolOf(context) })),
+    }),
+  });
 }
 
 /** The exporter has the server's certificate, which names the Cluster's Services. */
-function protocolOf({ database: { cluster }, definition }: EngineContext): object {
+function protocolOf({ database, definition }: EngineContext): object {
   const { certificates, monitoring } = specOverrides({ definition });
   const isTls = monitoring?.tls?.enabled ?? definition.monitors.tls;
-  if (typeof isTls === "string") return { [isTls]: isTls };
   if (isTls !== true) return {};
-  const authority = certificates?.serverCASecret ?? `${cluster}-ca`;
-  const ca = { secret: { name: authority, key: "ca.crt" } };
-  return { scheme: "https", tlsConfig: { ca, serverName: `${cluster}-rw` } };
+  const authority = (): unknown => certificates?.serverCASecret ?? `${database.cluster}-ca`;
+  const secret = fields({ name: authority, key: () => "ca.crt" });
+  return { scheme: "https", tlsConfig: fields({ ca: () => ({ secret }), serverName: () => `${database.cluster}-rw` }) };
 }
 
-function prometheusRuleOf({ database, definition }: EngineContext): RenderedObject {
-  const { alertLabels, labels, runbookUrl } = definition.monitors;
-  const group = alertGroupOf(topologyOf(database), { labels: alertLabels, ...given({ runbookUrl }) });
-  const { metadata, ...rule } = prometheusRule(
-    group === null ? [] : [group],
-    metadataOf(`${database.cluster}-backups`, database, labels),
-  );
-  return { role: "prometheus-rule", manifest: { ...rule, metadata } };
-}
-
-function metadataOf(name: string, { namespace }: ClusterDatabasePlan, labels: Readonly<Record<string, string>>) {
-  return { name, namespace, labels: { ...MANAGED_BY, ...labels } };
+function prometheusRuleOf({ database, definition: { monitors } }: EngineContext): RenderedObject {
+  const groups = (): readonly object[] => {
+    const { alertLabels, runbookUrl } = monitors;
+    const group = alertGroupOf(topologyOf(database), { labels: alertLabels, ...given({ runbookUrl }) });
+    return group === null ? [] : [group];
+  };
+  const labels = (): object => monitors.labels;
+  const metadata = metadataOf(database, () => `${database.cluster}-backups`, undefined, { labels });
+  return object("prometheus-rule", ["monitoring.coreos.com/v1", "PrometheusRule"], metadata, {
+    spec: () => fields({ groups }),
+  });
 }

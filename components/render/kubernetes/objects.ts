@@ -1,8 +1,7 @@
 /** Kubernetes objects as plain data, and small helpers of render/kubernetes/ and render/engines/. Pure. */
 import type { ResourcesSettings } from "../../plan/cluster/declaredCluster";
-import { given } from "../../plan/model/given";
 import { type Fields, isFields, isNamedList } from "../../plan/model/anyValue";
-import { isUnknown } from "../../plan/model/unknown";
+import { fields, givenFields, isGiven, mapped, mappedFields, merged, readOr, without } from "../../plan/model/deferred";
 
 export interface Metadata {
   readonly name: string;
@@ -29,49 +28,69 @@ export interface RenderedObject {
 /** Names this package as the manager of Kubernetes objects. */
 export const MANAGED_BY = { "app.kubernetes.io/managed-by": "pgbackstop" } as const;
 
-/** Entries sorted by name, so that the order of arguments changes no object. */
-export function sortedEntries<T>(values: Readonly<Record<string, T>> | undefined): [string, T][] {
-  return Object.entries(values ?? {}).sort(([left], [right]) => (left < right ? -1 : left > right ? 1 : 0));
+/** An object whose fields are made at once. A late one (deferred.ts) spoils no other. */
+export function object(
+  role: string,
+  [apiVersion, kind]: readonly [apiVersion: string, kind: string],
+  metadata: Metadata,
+  makers: { readonly [field: string]: () => unknown } = {},
+): RenderedObject {
+  return { role, manifest: merged({ apiVersion, kind, metadata }, givenFields(makers)) as Manifest };
 }
 
-/** The entries as an object; undefined if empty. */
+/** `metadata` of an object in the namespace of a database. @param label of the objects that belong together */
+export function metadataOf(
+  database: { readonly namespace: string },
+  name: () => string,
+  label?: () => string,
+  more: { readonly labels?: () => object } = {},
+): Metadata {
+  const own = label === undefined ? {} : fields({ "app.kubernetes.io/name": label });
+  return fields({
+    name,
+    namespace: () => database.namespace,
+    labels: () => merged(MANAGED_BY, own, more.labels?.() ?? {}) as Readonly<Record<string, string>>,
+  });
+}
+
+/** Without an entry undefined. */
+export function filled<T extends object>(values: T): T | undefined {
+  return Object.keys(values).length === 0 ? undefined : values;
+}
+
+/** The entries by their names in order; undefined if there are none. */
 export function sorted<T>(values: Readonly<Record<string, T>> | undefined): Record<string, T> | undefined {
-  const entries = sortedEntries(values);
-  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+  return filled(mappedFields(values ?? {}, (read) => read()));
 }
 
 /** The object with all keys sorted: equal arguments give equal bytes, in any order. */
 export function canonical({ role, manifest }: RenderedObject): RenderedObject {
-  const { apiVersion, kind, metadata, ...fields } = manifest;
+  const { apiVersion, kind } = manifest;
+  const others = mappedFields(without(manifest, "apiVersion", "kind", "metadata") as Fields, (read) => inOrder(read()));
   return {
     role,
-    manifest: { apiVersion, kind, metadata: inOrder(metadata) as Metadata, ...(inOrder(fields) as object) },
+    manifest: merged({ apiVersion, kind }, fields({ metadata: () => inOrder(manifest.metadata) }), others) as Manifest,
   };
 }
 
 function inOrder(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(inOrder);
-  return isFields(value) ? Object.fromEntries(sortedEntries(value).map(([key, item]) => [key, inOrder(item)])) : value;
+  if (Array.isArray(value)) return mapped(value, (read) => inOrder(read()));
+  return isFields(value) ? mappedFields(value, (read) => inOrder(read())) : value;
 }
 
 /**
  * Applies `over` to `base`: objects are merged field by field, and lists by the names of their items; null removes a
  * field, any other value replaces it. In a list, the item `{ $patch: "replace" }` drops the items of `base`, and
  * `{ name, $patch: "delete" }` drops the one of that name, as in Kubernetes' strategic merge patches.
- *
- * The marker of a late value becomes a field of the object that it is merged over: what is there follows from it.
  */
 export function mergeOver(base: unknown, over: unknown): unknown {
-  if (typeof over === "string" && isUnknown(over) && typeof base === "object")
-    return { ...(isFields(base) ? base : {}), [over]: over };
   if (isNamedList(over)) return mergeItems(isNamedList(base) ? base : [], over);
   if (!isFields(base) || !isFields(over)) return over;
-  const merged = Object.entries(over).reduce<Record<string, unknown>>((result, [key, value]) => {
-    if (value === undefined) return result;
-    if (value === null) return Object.fromEntries(Object.entries(result).filter(([name]) => name !== key));
-    return { ...result, [key]: mergeOver(result[key], value) };
-  }, base);
-  return merged;
+  const names = Object.keys(over).filter((name) => isGiven(() => over[name]));
+  const isObject = (name: string): boolean => typeof over[name] === "object";
+  const makers = names.map((name) => [name, () => (isObject(name) ? mergeOver(base[name], over[name]) : over[name])]);
+  const removed = names.filter((name) => readOr(() => over[name] === null, false));
+  return without(merged(base, fields(Object.fromEntries(makers) as Record<string, () => unknown>)), ...removed);
 }
 
 function mergeItems(base: readonly Fields[], over: readonly Fields[]): readonly unknown[] {
@@ -84,12 +103,8 @@ function mergeItems(base: readonly Fields[], over: readonly Fields[]): readonly 
 }
 
 /** `resources` of a container; undefined if nothing is declared. */
-export function resourcesSpec({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings): object | undefined {
-  const requests = given({ cpu, memory });
-  const limits = given({ cpu: cpuLimit, memory: memoryLimit });
-  const spec = given({
-    requests: Object.keys(requests).length === 0 ? undefined : requests,
-    limits: Object.keys(limits).length === 0 ? undefined : limits,
-  });
-  return Object.keys(spec).length === 0 ? undefined : spec;
+export function resourcesSpec(resources: ResourcesSettings): object | undefined {
+  const both = (cpu: "cpu" | "cpuLimit", memory: "memory" | "memoryLimit"): object | undefined =>
+    filled(givenFields({ cpu: () => resources[cpu], memory: () => resources[memory] }));
+  return filled(givenFields({ requests: () => both("cpu", "memory"), limits: () => both("cpuLimit", "memoryLimit") }));
 }

@@ -1,6 +1,6 @@
 /** Where our pods run, and what the cluster's policies ask of them. Pure. */
 import type { PodPlacement } from "../../plan/cluster/declaredCluster";
-import { given } from "../../plan/model/given";
+import { fields, givenFields, mapped, merged } from "../../plan/model/deferred";
 import { mergeOver } from "./objects";
 
 interface PodTemplate {
@@ -11,18 +11,19 @@ interface PodTemplate {
 /** The template unchanged without a placement. Of affinity, fields that are given replace ours. */
 export function placed(template: PodTemplate, placement: PodPlacement | undefined): PodTemplate {
   if (placement === undefined) return template;
-  const { affinity, annotations, imagePullSecrets, nodeSelector, priorityClassName, tolerations } = placement;
-  const own = (template.spec as { readonly affinity?: object }).affinity;
-  return {
-    metadata: {
-      ...template.metadata,
-      ...(annotations === undefined ? {} : { annotations: { ...template.metadata.annotations, ...annotations } }),
-    },
-    spec: {
-      ...template.spec,
-      ...(affinity === undefined ? {} : { affinity: mergeOver(own ?? {}, affinity) }),
-      ...given({ nodeSelector, tolerations, priorityClassName }),
-      ...(imagePullSecrets === undefined ? {} : { imagePullSecrets: imagePullSecrets.map((name) => ({ name })) }),
-    },
-  };
+  const { metadata, spec } = template;
+  const own = (spec as { readonly affinity?: object }).affinity;
+  const annotations = (): object | undefined =>
+    placement.annotations === undefined ? undefined : merged(metadata.annotations ?? {}, placement.annotations);
+  const where = givenFields({
+    affinity: () => (placement.affinity === undefined ? undefined : mergeOver(own ?? {}, placement.affinity)),
+    nodeSelector: () => placement.nodeSelector,
+    tolerations: () => placement.tolerations,
+    priorityClassName: () => placement.priorityClassName,
+    imagePullSecrets: () =>
+      placement.imagePullSecrets === undefined
+        ? undefined
+        : mapped(placement.imagePullSecrets, (name) => fields({ name })),
+  });
+  return { metadata: merged(metadata, givenFields({ annotations })), spec: merged(spec, where) };
 }

@@ -4,8 +4,9 @@
  */
 import type { EngineContext } from "../engines/engine";
 import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
-import { renderAccount } from "./cronJob";
-import { MANAGED_BY, type RenderedObject } from "./objects";
+import { fields, list, merged } from "../../plan/model/deferred";
+import { renderAccount, texts } from "./cronJob";
+import { metadataOf, object, type RenderedObject } from "./objects";
 import { placed } from "./podPlacement";
 
 /** Of the Job, among the objects of its cluster. */
@@ -16,61 +17,48 @@ const MEMORY = "192Mi";
 const DEADLINE_SECONDS = 15 * 60;
 
 /** @param spec of the attachment; empty unless the definition replaces an archiver */
-export function renderReplaceArchiver(context: EngineContext, spec: object): RenderedObject[] {
+export function renderReplaceArchiver(context: EngineContext, spec: () => object): RenderedObject[] {
   const { database, definition, runtime } = context;
   if (!definition.replacesBarmanObjectStore) return [];
-  const { cluster, namespace } = database;
-  const name = `${cluster}-archiver`;
-  const labels = { ...MANAGED_BY, "app.kubernetes.io/name": name };
-  const rules = [
-    {
-      apiGroups: ["postgresql.cnpg.io"],
-      resources: ["clusters"],
-      resourceNames: [cluster],
-      verbs: ["get", "patch"],
-    },
+  const name = (): string => `${database.cluster}-archiver`;
+  const metadata = metadataOf(database, name, name);
+  const rules = (): object[] => [
+    fields({
+      apiGroups: () => ["postgresql.cnpg.io"],
+      resources: () => ["clusters"],
+      resourceNames: () => [database.cluster],
+      verbs: () => ["get", "patch"],
+    }),
   ];
-  const program = programContainer({
-    name: "archiver",
-    ...runtime,
-    args: [
-      "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
-      "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
-      `--archiver-cluster=${cluster}`,
-      `--archiver-spec=${JSON.stringify(spec)}`,
-      "--log-level-console=info",
-      "--log-level-file=off",
-      "cnpg-replace-archiver",
-    ],
-    cpu: CPU,
-    memory: MEMORY,
-  });
-  const podSpec = {
-    restartPolicy: "Never",
+  const args = (): readonly string[] =>
+    list(
+      ...texts("--kubernetes-host=$(KUBERNETES_SERVICE_HOST)", "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)"),
+      () => `--archiver-cluster=${database.cluster}`,
+      () => `--archiver-spec=${JSON.stringify(spec())}`,
+      ...texts("--log-level-console=info", "--log-level-file=off", "cnpg-replace-archiver"),
+    );
+  const container = merged({ name: "archiver", cpu: CPU, memory: MEMORY }, runtime, fields({ args }));
+  const podSpec = fields({
+    restartPolicy: () => "Never",
     serviceAccountName: name,
-    automountServiceAccountToken: true,
-    enableServiceLinks: false,
-    securityContext: PROGRAM_SECURITY,
+    automountServiceAccountToken: () => true,
+    enableServiceLinks: () => false,
+    securityContext: () => PROGRAM_SECURITY,
     // The provider shows the end of the log with the error.
-    containers: [{ ...program, terminationMessagePolicy: "FallbackToLogsOnError" }],
-    volumes: programVolumes(runtime),
-  };
+    containers: () => [merged(programContainer(container), { terminationMessagePolicy: "FallbackToLogsOnError" })],
+    volumes: () => programVolumes(runtime),
+  });
   // A failed one runs again with the next update.
   const annotations = { "pulumi.com/replaceUnready": "true" };
+  const labels = (): object => metadata.labels ?? {};
   return [
     ...renderAccount(context, REPLACE_ARCHIVER_ROLE, name, rules),
-    {
-      role: REPLACE_ARCHIVER_ROLE,
-      manifest: {
-        apiVersion: "batch/v1",
-        kind: "Job",
-        metadata: { name, namespace, labels, annotations },
-        spec: {
-          backoffLimit: 0,
-          activeDeadlineSeconds: DEADLINE_SECONDS,
-          template: placed({ metadata: { labels }, spec: podSpec }, definition.podPlacement),
-        },
-      },
-    },
+    object(REPLACE_ARCHIVER_ROLE, ["batch/v1", "Job"], merged(metadata, { annotations }), {
+      spec: () => ({
+        backoffLimit: 0,
+        activeDeadlineSeconds: DEADLINE_SECONDS,
+        template: placed({ metadata: fields({ labels }), spec: podSpec }, definition.podPlacement),
+      }),
+    }),
   ];
 }

@@ -1,5 +1,4 @@
 /** Schedules in CloudNativePG's form: six fields with the seconds first. Pure. */
-import { isUnknown } from "../../plan/model/unknown";
 import { parseCron } from "../../plan/schedule/schedule";
 
 /**
@@ -9,8 +8,6 @@ import { parseCron } from "../../plan/schedule/schedule";
  * @throws Error for an invalid schedule; rules find it before
  */
 export function toSixFields(cron: string): string {
-  // A marker: the object is rendered again when its value arrives.
-  if (isUnknown(cron)) return cron;
   const parsed = parseCron(cron);
   if (!parsed.ok) throw new Error(parsed.reason);
   const [minute = "", hour = "", dayOfMonth = "", month = "", dayOfWeek = ""] = cron.trim().split(/\s+/);

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
-import { deferredPaths, fillKnown, replaceDeferred, splitKnown, leaveOut } from "../../../components/internal/inputs";
+import { fillKnown, splitKnown } from "../../../components/internal/inputs";
 import { isUnknown, unknownMarker, unknownMarkers } from "../../../components/plan/model/unknown";
 
 test("known values stay, each output and promise gets its own marker", () => {
@@ -43,26 +43,4 @@ test("ten markers and more stay distinct", () => {
 test("no user value equals the marker", () => {
   expect(isUnknown("unknown:0")).toBe(false);
   expect(isUnknown(5432)).toBe(false);
-});
-
-test("late values are left out or replaced by their paths, and a list with a late item as a whole", () => {
-  const { value } = splitKnown({
-    agent: pulumi.output(true),
-    drills: { weekly: { cron: pulumi.output("0 5 * * 6"), repositories: ["repo1", pulumi.output("repo2")] } },
-    targets: [{ type: "email", units: pulumi.output(["a.service"]) }],
-    none: undefined,
-  });
-  expect(deferredPaths(value)).toEqual([
-    "agent",
-    "drills.weekly.cron",
-    "drills.weekly.repositories.1",
-    "targets.0.units",
-  ]);
-  expect(leaveOut(value, (path) => !path.endsWith("cron"))).toEqual({
-    drills: { weekly: { cron: unknownMarker(1) } },
-    targets: [{ type: "email" }],
-    none: undefined,
-  });
-  const listed = replaceDeferred(value, (path, marker) => (path.endsWith("repositories") ? ["repo1"] : marker));
-  expect(listed).toMatchObject({ agent: unknownMarker(0), drills: { weekly: { repositories: ["repo1"] } } });
 });

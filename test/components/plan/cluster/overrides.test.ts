@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { checkClusterPlan } from "../../../../components/plan/cluster/planCluster";
 import { settleOverrides } from "../../../../components/plan/cluster/overrides";
 import { findingText } from "../../../../components/plan/findings/findings";
+import { DeferredRead, view } from "../../../../components/plan/model/deferred";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { topologyOf } from "../../../../components/plan/topology/topology";
 import { checkOverrides, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
@@ -67,8 +68,11 @@ test("another name of the Cluster is a finding", () => {
 test("the same value twice contradicts nothing, and neither does a late one", () => {
   const marker = unknownMarker(0);
   const spec = { instances: 3, imageName: marker, postgresql: { parameters: { work_mem: marker } } };
-  const { contradictions, settings } = settleOverrides(declaredCluster({ ...over(spec), image: IMAGE }));
-  expect([contradictions, settings.image, settings.parameters]).toEqual([[], IMAGE, undefined]);
+  const declared = view(declaredCluster({ ...over(spec), image: IMAGE }));
+  const { contradictions, settings } = settleOverrides(declared);
+  expect(contradictions).toEqual([]);
+  expect(() => settings.image).toThrow(DeferredRead);
+  expect(() => settings.parameters?.["work_mem"]).toThrow(DeferredRead);
 });
 
 test("a timeout of the archive has its argument", () => {

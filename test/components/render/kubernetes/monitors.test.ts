@@ -1,7 +1,6 @@
 /** The PodMonitor of a cluster speaks the protocol of its exporter. */
 import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
-import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { context, objectOf } from "../../clusters";
 
@@ -27,11 +26,6 @@ test.each<[string, Partial<DeclaredCluster>, object]>([
     "an authority of one's own",
     { ...MONITORED, spec: { ...TLS, certificates: { serverCASecret: "own" } } },
     { ...HTTPS, tlsConfig: { ...HTTPS.tlsConfig, ca: { secret: { name: "own", key: "ca.crt" } } } },
-  ],
-  [
-    "a value that comes later",
-    { ...MONITORED, spec: { monitoring: { tls: { enabled: unknownMarker(3) } } } },
-    { port: "metrics", [unknownMarker(3)]: unknownMarker(3) },
   ],
 ])("%s", (_what, over, endpoint) => {
   const { spec } = objectOf(renderCluster(context(over), null), "pod-monitor") as { spec?: object };
