@@ -108,15 +108,25 @@ export function checkedCluster(title: string, name: string, settings: object, at
     return { resolved, final };
   });
   const final = checked.apply((each): readonly Finding[] => each.final);
+  const plans = new Map([["", known]]);
+  const planWith = (values: unknown, arrived: ReadonlyMap<string, unknown>): ClusterPlan => {
+    const key = [...arrived.keys()]
+      .filter((marker) => part.deferred.has(marker))
+      .toSorted()
+      .join("");
+    const plan = plans.get(key) ?? planOf(values);
+    const isChecked = plans.has(key) || arrived.has(ALL_CHECKED);
+    if (!isChecked && checkClusterPlan(plan, attached).some(({ severity }) => severity === "error"))
+      throw new DeferredRead(ALL_CHECKED);
+    plans.set(key, plan);
+    return plan;
+  };
   const join: CheckedCluster["join"] = (inputs, make) => {
+    // Markers of the settings are the same as above.
     const { value, deferred } = splitKnown<object>({ settings, inputs });
-    const withCheck = { value, deferred: new Map([...deferred, [ALL_CHECKED, checked]]) };
-    return apart(withCheck, (values, arrived) => {
+    return apart({ value, deferred: new Map([...deferred, [ALL_CHECKED, checked]]) }, (values, arrived) => {
       const { settings: own, inputs: others } = values as Record<"settings" | "inputs", never>;
-      const plan = planOf(own);
-      const isWrong = (): boolean => checkClusterPlan(plan, attached).some(({ severity }) => severity === "error");
-      if (arrived.size > 0 && !arrived.has(ALL_CHECKED) && isWrong()) throw new DeferredRead(ALL_CHECKED);
-      return make(plan, others);
+      return make(planWith(own, arrived), others);
     });
   };
   return {
