@@ -152,9 +152,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     // An image without a version has been refused.
     const version = derive(({ definition }) => majorOfCluster(definition) ?? undefined);
     this.source = sourceOf(stanza, args, version as pulumi.Input<number> | undefined);
-    this.like = checked
-      .join({ declared }, (_plan, { declared: known }) => likeOf(known as DeclaredCluster))
-      .derive((like) => like) as ClusterLikeArgs;
+    this.like = likeOf(checked, declared);
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
@@ -232,7 +230,7 @@ function claimFor(
   const isReplica = derive(({ database }) => database.isReplica === true);
   const continues = pulumi
     .all([args.bootstrap?.recovery?.continueArchive ?? false, isReplica])
-    .apply((ways) => ways.includes(true));
+    .apply((reasons) => reasons.includes(true));
   claimCluster(
     { resource, title },
     args.repositories ?? {},
@@ -283,9 +281,12 @@ const LIKE = [
 ];
 
 /** The arguments with what `spec` and overrides say. */
-function likeOf(declared: DeclaredCluster): object {
-  const { settings } = settleOverrides(withSpec(declared));
-  return givenFields(Object.fromEntries(LIKE.map((name) => [name, () => settings[name]])));
+function likeOf({ join }: CheckedCluster, declared: object): ClusterLikeArgs {
+  const { derive } = join({ declared }, (_plan, known) => {
+    const { settings } = settleOverrides(withSpec(known.declared as DeclaredCluster));
+    return givenFields(Object.fromEntries(LIKE.map((name) => [name, () => settings[name]])));
+  });
+  return derive((like) => like) as ClusterLikeArgs;
 }
 
 /** The arguments without secrets. */

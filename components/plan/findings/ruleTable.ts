@@ -304,12 +304,7 @@ export const RULES = {
     "the server refuses requests that are signed for another region",
     "set the region that the message gives",
   ),
-  PB055: rule(
-    "error",
-    "quirks of another provider, or of none",
-    "the endpoint is another provider's",
-    "leave `quirks` out",
-  ),
+  PB055: rule("error", "quirks of another provider", "the endpoint is another provider's", "leave `quirks` out"),
   PB056: rule(
     "warning",
     "the bucket in the host name instead of the path",

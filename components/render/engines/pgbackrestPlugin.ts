@@ -183,12 +183,12 @@ function runsOf(context: EngineContext, schedule: Schedule): BackupRun[] {
     return merged(
       options,
       own,
-      fields({ immediate: () => options.immediate && index === 0, cron: () => later(schedule.cron, index) }),
+      fields({ immediate: () => options.immediate && index === 0, cron: () => shiftedCron(schedule.cron, index) }),
     );
   });
 }
 
-function later(cron: string, index: number): string {
+function shiftedCron(cron: string, index: number): string {
   const shifted = index === 0 ? cron : shiftCron(cron, index * OFFSET_MINUTES);
   if (shifted === null) throw new Error(`"${cron}" cannot be moved by ${index * OFFSET_MINUTES} minutes`);
   return shifted;

@@ -236,7 +236,7 @@ function programs(paths: readonly string[], sections: readonly string[]): fc.Arb
 function made<T extends object>(
   base: T,
   { changed, deferred, left }: Program,
-  late: (value: unknown) => unknown = marker(),
+  standIn: (value: unknown) => unknown = marker(),
 ): { readonly known: T; readonly deferred: T } {
   const rest = Object.fromEntries(Object.entries(base).filter(([name]) => !left.includes(name))) as T;
   const known = changed.reduce(
@@ -247,7 +247,7 @@ function made<T extends object>(
       }),
     rest,
   );
-  return { known, deferred: withInputs(known, deferred, late) };
+  return { known, deferred: withInputs(known, deferred, standIn) };
 }
 
 function marker(): () => string {
