@@ -286,7 +286,7 @@ function likeOf({ join }: CheckedCluster, declared: object): ClusterLikeArgs {
     const { settings } = settleOverrides(withSpec(known.declared as DeclaredCluster));
     return givenFields(Object.fromEntries(LIKE.map((name) => [name, () => settings[name]])));
   });
-  return derive((like) => like) as ClusterLikeArgs;
+  return derive((like): object => like) as ClusterLikeArgs;
 }
 
 /** The arguments without secrets. */
