@@ -4,17 +4,10 @@
  *
  * A value from another resource is skipped. It is given, and its type is compared when it arrives.
  */
-import {
-  checkDeclared,
-  type DeclaredOptions,
-  fieldsOf,
-  type Problem,
-  type Shape,
-  type TypeTable,
-} from "../../../runtime/base/declaredTypes";
+import { checkDeclared, type DeclaredOptions, type Problem, type TypeTable } from "../../../runtime/base/declaredTypes";
 import { type Finding, finding } from "../findings/findings";
 import type { RuleCode } from "../findings/ruleTable";
-import { isFields, isOutput } from "../model/anyValue";
+import { isOutput } from "../model/anyValue";
 import { isUnknown } from "../model/unknown";
 import { ARGUMENT_KINDS, ARGUMENT_TYPES } from "./argumentTypes";
 import { UNRULED_RANGES } from "./ranges";

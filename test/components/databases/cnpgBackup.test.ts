@@ -544,3 +544,32 @@ test("an existing passphrase is refused in the same words", async () => {
   const errors = await errorsOf(() => new CipherPassphrase("key", { existing: pulumi.secret("marker\n") }));
   expect(errors.join("\n")).toMatch(/CipherPassphrase key: .*\n {2}PB105 existing: the passphrase has a line break;/);
 });
+
+test("a wrong value that comes later is one finding, and no object that reads it is created", async () => {
+  const made: string[] = [];
+  const monitor: pulumi.runtime.Mocks = {
+    call: () => ({}),
+    newResource: ({ name }) => {
+      made.push(name);
+      return { id: name, state: { status: {} } };
+    },
+  };
+  const at = targetOf("passphrase");
+  const make = (cron: pulumi.Input<string>): CnpgCluster =>
+    new CnpgCluster("db", {
+      namespace: "n",
+      storageGiB: 1,
+      repositories: { repo1: { at, keepDays: 7 } },
+      schedules: { full: { cron: "0 3 * * 0" }, incr: { cron } },
+    });
+  const roles = ["config-content", "cluster", "schedule-incr"].map((role) => `db-${role}`);
+  const deferred = (cron: string): pulumi.Output<string> => pulumi.output(Promise.resolve(cron));
+  expect(await errorsOf(() => make(deferred("0 3 * * 1")), monitor)).toEqual([]);
+  expect(made).toEqual(expect.arrayContaining(roles));
+  made.length = 0;
+  const errors = await errorsOf(() => make(deferred("every day")), monitor);
+  expect(errors).toHaveLength(1);
+  expect(errors[0]).toContain("schedules.incr.cron");
+  // The configuration has the schedule, and the Cluster waits for it.
+  expect(made.filter((role) => roles.includes(role))).toEqual([]);
+});

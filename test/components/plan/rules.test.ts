@@ -240,6 +240,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB020 repositories.repo2.at.s3.endpoint", "PB030 repositories"],
   ],
   ["a bucket in capitals", bucket({ bucket: "Ledger" }), ["PB020 repositories.repo2.at.s3.bucket"]],
+  ["another style of addresses", bucket({ uriStyle: "" }), ["PB020 repositories.repo2.at.s3.uriStyle"]],
   ["a whole bucket as prefix", bucket({}, { path: "/" }), ["PB020 repositories.repo2.at.path"]],
   ["any repository acknowledges", { acknowledge: { mode: "any" } }, ["PB021 acknowledge.mode"]],
   ["root as the account of PostgreSQL", { user: "root" }, ["PB022 user"]],

@@ -1,7 +1,21 @@
 /** A value that comes later ends whatever reads it, and nothing else. */
 import { expect, test } from "vitest";
 import { given } from "../../../../components/plan/model/given";
-import { fields, items, DeferredRead, merged, readOr, view, without } from "../../../../components/plan/model/deferred";
+import {
+  areSame,
+  DeferredRead,
+  fields,
+  isGiven,
+  items,
+  knownPart,
+  list,
+  mapped,
+  mappedFields,
+  merged,
+  readOr,
+  view,
+  without,
+} from "../../../../components/plan/model/deferred";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 
 const MARKER = unknownMarker(7);
@@ -54,6 +68,35 @@ test("where an item reads a late value, the list has one late item", () => {
   expect(made).toHaveLength(2);
   expect(() => made[0]).toThrow(DeferredRead);
   expect(made[1]).toBe("expire");
+});
+
+test("lists and maps keep a late item in its place", () => {
+  const settings = view({ names: ["a", MARKER], labels: { b: MARKER, a: "x" } });
+  const made = mapped(settings.names, (read) => read().length);
+  expect([made.length, made[0]]).toEqual([2, 1]);
+  expect(() => made[1]).toThrow(DeferredRead);
+  expect(
+    list(
+      () => "a",
+      () => "b",
+    ),
+  ).toEqual(["a", "b"]);
+  const labels = mappedFields(settings.labels, (read) => read());
+  expect(Object.keys(labels)).toEqual(["a", "b"]);
+  expect(() => labels["b"]).toThrow(DeferredRead);
+  expect([knownPart(settings), isGiven(() => labels["b"])]).toEqual([{ names: ["a"], labels: { a: "x" } }, true]);
+});
+
+test("a late value is the same as itself alone", () => {
+  const values = view({ a: MARKER, again: MARKER, b: unknownMarker(8), c: "c" });
+  const same = (left: keyof typeof values, right: keyof typeof values): boolean =>
+    areSame(
+      () => values[left],
+      () => values[right],
+    );
+  expect([same("a", "again"), same("c", "c")]).toEqual([true, true]);
+  expect(() => same("a", "b")).toThrow(DeferredRead);
+  expect(() => same("c", "a")).toThrow(DeferredRead);
 });
 
 test("any other error passes", () => {
