@@ -130,16 +130,16 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   const beganAtMs = systemClock.monotonicMs();
   const abort = listenForSignals(log, graceOf(config));
   stirThreads();
-  const host = new RealProcess(
+  const proc = new RealProcess(
     config,
     { clock: systemClock, random: systemRandom, log, signal: abort.signal },
     processFacts(),
   );
   try {
-    await host.findMountedOwners();
-    warnRoot(config, host.lockOwners(), log);
-    const code = await command(host);
-    await host.close();
+    await proc.findMountedOwners();
+    warnRoot(config, proc.lockOwners(), log);
+    const code = await command(proc);
+    await proc.close();
     await rememberRun(config, code, log);
     frame(
       `${config.command} command end: completed successfully (${Math.round(systemClock.monotonicMs() - beganAtMs)}ms)`,
@@ -148,7 +148,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   } catch (thrown) {
     const error = abort.signal.aborted ? toBackupError(abort.signal.reason, "term") : asBackupError(thrown);
     log.error(error);
-    await host.close().catch((closing: unknown) => log.debug(`while closing: ${toBackupError(closing).message}`));
+    await proc.close().catch((closing: unknown) => log.debug(`while closing: ${toBackupError(closing).message}`));
     await rememberRun(config, exitCodeOf(error), log);
     frame(`${config.command} command end: aborted with exception [${String(error.exitCode).padStart(3, "0")}]`);
     return exitCodeOf(error);

@@ -29,7 +29,7 @@ const DRAIN_MS = 8000;
 const EXIT_CODE_MAX = 125;
 
 interface Services {
-  readonly host: CommandProcess;
+  readonly proc: CommandProcess;
   readonly wal: WalService;
   /** Null when only complete segments are shipped. */
   readonly stream: StreamService | null;
@@ -37,16 +37,16 @@ interface Services {
   readonly ownFiles: OwnFiles;
 }
 
-export const agentCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const agentCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   // Running work does not see the signal that ends the agent, so it can finish.
   const own = { ...ctx, signal: new AbortController().signal };
   const { stream: streaming } = config.settings;
-  const stream = streaming === undefined ? null : new StreamService(host, own, streaming.intervalSeconds * 1000);
-  const wal = new WalService(host, own, undefined, (repoIndex, walName) => stream?.stored(repoIndex, walName));
-  const gets = new GetService(host, own);
-  const address = host.listenFd === null ? { path: config.agent.socket } : { fd: host.listenFd };
-  const services = { host, wal, stream, gets, ownFiles: new OwnFiles() };
+  const stream = streaming === undefined ? null : new StreamService(proc, own, streaming.intervalSeconds * 1000);
+  const wal = new WalService(proc, own, undefined, (repoIndex, walName) => stream?.stored(repoIndex, walName));
+  const gets = new GetService(proc, own);
+  const address = proc.listenFd === null ? { path: config.agent.socket } : { fd: proc.listenFd };
+  const services = { proc, wal, stream, gets, ownFiles: new OwnFiles() };
   const socket = await serveControlSocket(
     address,
     (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone),
@@ -55,12 +55,12 @@ export const agentCommand: Command = async (host) => {
   const page =
     config.monitoring.listen === undefined
       ? null
-      : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
+      : await serveMetrics(config.monitoring.listen, proc, () => wal.status(), ctx);
   // Only after it is known that no other agent serves here.
   for (const name of services.ownFiles.removeLeft(wal.walDirectory))
     ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
   stream?.start();
-  if (stream === null) void stopRequiring(host, own, ctx.signal);
+  if (stream === null) void stopRequiring(proc, own, ctx.signal);
   ctx.log.info(`agent listens on ${"path" in address ? `'${address.path}'` : "the socket of its unit"}`);
   await untilAborted(ctx.signal);
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
@@ -82,14 +82,14 @@ async function answer(
   args: readonly string[],
   gone: AbortSignal,
 ): Promise<Answer> {
-  const { host, stream, wal } = services;
+  const { proc, stream, wal } = services;
   const [verb, ...params] = args;
   try {
     switch (verb) {
       case "archive-push":
-        return await push(wal, pathIn(host.dataDirectory, workingDirectory, params[0]));
+        return await push(wal, pathIn(proc.dataDirectory, workingDirectory, params[0]));
       case "archive-get":
-        return await get(services, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]), gone);
+        return await get(services, params[0] ?? "", pathIn(proc.dataDirectory, workingDirectory, params[1]), gone);
       case "status":
         return {
           exitCode: 0,
@@ -104,7 +104,7 @@ async function answer(
     const error = toBackupError(thrown);
     // Without an answer the client decides: a recovery would take any of our codes for the end of the archive.
     if (verb === "archive-get" && (gone.aborted || error.kind === "term")) throw error;
-    host.ctx.log.error(error);
+    proc.ctx.log.error(error);
     // A server of another data directory asks, after a restore beside this one: no code of ours may end its recovery.
     const isForeign = verb === "archive-get" && isError(error, "optionInvalidValue", "paramRequired");
     return { exitCode: isForeign ? null : Math.min(error.exitCode, EXIT_CODE_MAX), lines: errorLines(error) };
@@ -148,7 +148,7 @@ function streamText(repoIndex: number, stream: StreamService | null): string {
 }
 
 async function get(
-  { host, gets, ownFiles }: Services,
+  { proc, gets, ownFiles }: Services,
   walName: string,
   destination: string,
   gone: AbortSignal,
@@ -162,16 +162,16 @@ async function get(
     const error = toBackupError(thrown);
     if (gone.aborted) throw error;
     const end = await endOfRecovery(error, {
-      repoIndexes: host.repositories().map((repo) => repo.key),
-      acknowledge: host.config.settings.acknowledge,
-      exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
+      repoIndexes: proc.repositories().map((repo) => repo.key),
+      acknowledge: proc.config.settings.acknowledge,
+      exists: async (name) => (await proc.readFile(`${proc.dataDirectory}/${name}`)) !== null,
     });
     const last = (): Promise<boolean> =>
       ownFiles.fill(destination, gone, (temporary) => gets.last(walName, temporary, async () => false));
     const isAborted = end?.exitCode === RECOVERY_ABORTED;
     if (!isAborted && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, lines: [] };
     if (end === null) throw thrown;
-    host.ctx.log.error(end.error);
+    proc.ctx.log.error(end.error);
     return { exitCode: end.exitCode, lines: errorLines(end.error) };
   }
 }

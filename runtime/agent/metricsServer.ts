@@ -31,20 +31,20 @@ const HEADER_BYTES_MAX = 8 * 1024;
  */
 export async function serveMetrics(
   listen: string,
-  host: CommandProcess,
+  proc: CommandProcess,
   workers: () => readonly WorkerFacts[],
   ctx: Context,
 ): Promise<MetricsServer> {
   const endpoint = parseListen(listen);
   const ending = new AbortController();
   let samples: readonly Sample[] | null = null;
-  const refreshing = refreshForever(host, ending.signal, ctx, (gathered) => {
+  const refreshing = refreshForever(proc, ending.signal, ctx, (gathered) => {
     samples = gathered;
   });
   const text = (): string | null =>
     samples === null
       ? null
-      : renderMetrics(DEFINITIONS, [...samples, ...workerSamples(host.config.stanza ?? "", workers())]);
+      : renderMetrics(DEFINITIONS, [...samples, ...workerSamples(proc.config.stanza ?? "", workers())]);
   const server = createServer({
     maxHeaderSize: HEADER_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -80,7 +80,7 @@ export async function serveMetrics(
 }
 
 async function refreshForever(
-  host: CommandProcess,
+  proc: CommandProcess,
   signal: AbortSignal,
   ctx: Context,
   onSamples: (samples: readonly Sample[]) => void,
@@ -88,7 +88,7 @@ async function refreshForever(
   const surveys = new WalSurveys(SURVEY_TURNS);
   while (!signal.aborted) {
     try {
-      onSamples(await gatherSamples(host, surveys));
+      onSamples(await gatherSamples(proc, surveys));
     } catch (error) {
       ctx.log.warn(`unable to gather metrics: ${toBackupError(error).message}`);
     }

@@ -22,22 +22,22 @@ export interface GetOptions {
 }
 
 export class GetService {
-  readonly #host: CommandProcess;
+  readonly #proc: CommandProcess;
   readonly #ctx: Context;
   readonly #spool: Spool;
   #prefetcher: Prefetcher | null = null;
   #cluster: (ClusterIdentity & { readonly segmentSizeBytes: number }) | null = null;
 
-  constructor(host: CommandProcess, ctx: Context) {
-    this.#host = host;
+  constructor(proc: CommandProcess, ctx: Context) {
+    this.#proc = proc;
     this.#ctx = ctx;
-    this.#spool = agentSpool(host.config.spoolPath, host.config.stanza ?? "");
+    this.#spool = agentSpool(proc.config.spoolPath, proc.config.stanza ?? "");
   }
 
   /** True when it was fetched, false when certainly no repository has it. @throws errors of `archiveGet` */
   async get(walName: string, destination: string, options: GetOptions = {}): Promise<boolean> {
-    const { config } = this.#host;
-    const control = await this.#host.loadControl();
+    const { config } = this.#proc;
+    const control = await this.#proc.loadControl();
     const cluster = { version: control.pgVersion, systemId: control.systemId };
     if (options.ahead !== false && SEGMENT_NAME.test(walName) && config.archive.getQueueSizeBytesMax > 0) {
       const prefetcher = await this.#open({ ...cluster, segmentSizeBytes: control.walSegmentSizeBytes });
@@ -47,7 +47,7 @@ export class GetService {
       }
     }
     return archiveGetInTime(
-      this.#host.repositories(),
+      this.#proc.repositories(),
       {
         walName,
         destination,
@@ -69,17 +69,17 @@ export class GetService {
 
   /** The streamed part of a segment that no repository has. */
   async last(walName: string, destination: string, getWhole: () => Promise<boolean>): Promise<boolean> {
-    const { dataDirectory } = this.#host;
-    const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#host.loadControl();
+    const { dataDirectory } = this.#proc;
+    const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#proc.loadControl();
     const exists = async (name: string): Promise<boolean> =>
-      (await this.#host.readFile(`${dataDirectory}/${name}`)) !== null;
+      (await this.#proc.readFile(`${dataDirectory}/${name}`)) !== null;
     const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
-    return getLast(this.#host.repositories(), options, { dataDirectory, exists }, getWhole, this.#ctx);
+    return getLast(this.#proc.repositories(), options, { dataDirectory, exists }, getWhole, this.#ctx);
   }
 
   /** In a worker thread, so that this one can answer. Files in the queue need not survive a crash of the machine. */
   readonly #fetch = async ({ repo, ...candidate }: Candidate, destination: string): Promise<void> => {
-    await this.#host
+    await this.#proc
       .pool()
       .run<FetchWalJob>({ kind: "fetchWal", repoIndex: repo.key, ...candidate, destination, durable: false });
   };
@@ -106,7 +106,7 @@ export class GetService {
       this.#prefetcher = null;
       return null;
     }
-    const { archive, processMax } = this.#host.config;
+    const { archive, processMax } = this.#proc.config;
     const queueSizeBytesMax = archive.getQueueSizeBytesMax;
     const options = {
       cluster,
@@ -115,7 +115,7 @@ export class GetService {
       processMax,
       fetch: this.#fetch,
     };
-    this.#prefetcher = new Prefetcher(this.#host.repositories(), this.#spool, options, this.#ctx);
+    this.#prefetcher = new Prefetcher(this.#proc.repositories(), this.#spool, options, this.#ctx);
     return this.#prefetcher;
   }
 }

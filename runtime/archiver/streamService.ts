@@ -44,7 +44,7 @@ export interface StreamConditions extends Pick<StreamParts, "isStandby" | "prepa
 }
 
 export class StreamService {
-  readonly #host: CommandProcess;
+  readonly #proc: CommandProcess;
   readonly #ctx: Context;
   readonly #intervalMs: number;
   readonly #conditions: StreamConditions;
@@ -60,12 +60,12 @@ export class StreamService {
   /** Why it does not stream, since when, and whether that was reported. */
   #trouble: { readonly error: BackupError; readonly sinceMs: number; isReported: boolean } | null = null;
 
-  constructor(host: CommandProcess, ctx: Context, intervalMs: number, conditions: StreamConditions = {}) {
-    this.#host = host;
+  constructor(proc: CommandProcess, ctx: Context, intervalMs: number, conditions: StreamConditions = {}) {
+    this.#proc = proc;
     this.#ctx = ctx;
     this.#intervalMs = intervalMs;
     this.#conditions = conditions;
-    const { synchronous } = host.config.settings.stream ?? {};
+    const { synchronous } = proc.config.settings.stream ?? {};
     this.#guard = synchronous === undefined ? null : this.#openGuard(synchronous.degradeAfterSeconds);
   }
 
@@ -74,12 +74,12 @@ export class StreamService {
     const isStop = (error: BackupError | null | undefined): boolean => error?.kind === "stop";
     const isStopped = (): boolean => isStop(this.#trouble?.error) || this.status().some(({ error }) => isStop(error));
     const { setBy } = this.#conditions;
-    return new SynchronousGuard({ degradeMs, isStopped, setBy, connect: () => this.#host.newSession() }, this.#ctx);
+    return new SynchronousGuard({ degradeMs, isStopped, setBy, connect: () => this.#proc.newSession() }, this.#ctx);
   }
 
   /** Null when no commit waits for a repository. */
   #synchronousParts(): SynchronousParts | null {
-    const { synchronous } = this.#host.config.settings.stream ?? {};
+    const { synchronous } = this.#proc.config.settings.stream ?? {};
     const guard = this.#guard;
     if (guard === null || synchronous === undefined) return null;
     return {
@@ -96,7 +96,7 @@ export class StreamService {
   async #guarding(): Promise<void> {
     const { signal } = this.#stop;
     if (this.#guard !== null) await this.#guard.run(signal);
-    else if (this.#conditions.setBy === undefined) await stopRequiring(this.#host, this.#ctx, signal);
+    else if (this.#conditions.setBy === undefined) await stopRequiring(this.#proc, this.#ctx, signal);
   }
 
   /** Called when a repository's archive has this file. */
@@ -155,11 +155,11 @@ export class StreamService {
 
   /** For metrics and status, which run in other processes. */
   async #saveState(): Promise<void> {
-    const { spoolPath, stanza = "" } = this.#host.config;
+    const { spoolPath, stanza = "" } = this.#proc.config;
     const { signal } = this.#stop;
     // Without news of a repository its last state stays: its age says enough.
     let states: readonly StreamState[] = await loadStreamState(spoolPath, stanza);
-    const keys = new Set(this.#host.repositories().map((repo) => repo.key));
+    const keys = new Set(this.#proc.repositories().map((repo) => repo.key));
     while (!signal.aborted) {
       await this.#ctx.clock.sleep(STATE_MS, signal).catch(() => {});
       const fresh = this.status().flatMap((status) => stateOf(status) ?? []);
@@ -183,7 +183,7 @@ export class StreamService {
   }
 
   async #isShuttingDown(): Promise<boolean> {
-    const file = await this.#host.readFile(`${this.#host.dataDirectory}/postmaster.pid`).catch(() => null);
+    const file = await this.#proc.readFile(`${this.#proc.dataDirectory}/postmaster.pid`).catch(() => null);
     return file !== null && parsePostmasterPid(Buffer.from(file).toString("utf8")).status === "stopping";
   }
 
@@ -204,15 +204,15 @@ export class StreamService {
     const synchronous = this.#synchronousParts();
     const parts: StreamParts = {
       ...this.#conditions,
-      repos: this.#host.repositories(),
+      repos: this.#proc.repositories(),
       intervalMs: this.#intervalMs,
-      requireStarted: () => this.#host.requireStarted(),
-      loadControl: () => this.#host.loadControl(),
-      open: () => this.#host.walStream(synchronous === null ? undefined : RECEIVER_NAME),
+      requireStarted: () => this.#proc.requireStarted(),
+      loadControl: () => this.#proc.loadControl(),
+      open: () => this.#proc.walStream(synchronous === null ? undefined : RECEIVER_NAME),
       listMissingWal: (repoIndex: number) =>
-        listMissingWal(`${this.#host.dataDirectory}/pg_wal`, () => this.#host.missingWal().list(repoIndex)),
+        listMissingWal(`${this.#proc.dataDirectory}/pg_wal`, () => this.#proc.missingWal().list(repoIndex)),
       recordLost: (repoIndex: number, walName: string, cluster: ClusterIdentity) =>
-        this.#host.missingWal().add(repoIndex, walName, cluster),
+        this.#proc.missingWal().add(repoIndex, walName, cluster),
       lostCount: (repoIndex: number) => this.status().find((each) => each.repoIndex === repoIndex)?.lostCount ?? 0,
       begun: (workers: readonly StreamWorker[]) => {
         this.#workers = workers;
@@ -231,15 +231,15 @@ export class StreamService {
  * this host; tries until the server answers.
  */
 export async function stopRequiring(
-  host: Pick<CommandProcess, "config" | "newSession">,
+  proc: Pick<CommandProcess, "config" | "newSession">,
   ctx: Context,
   signal: AbortSignal,
 ): Promise<void> {
-  const { spoolPath, stanza = "" } = host.config;
+  const { spoolPath, stanza = "" } = proc.config;
   if ((await loadSynchronousReport(spoolPath, stanza)) === null) return;
   while (!signal.aborted) {
     try {
-      const session = await host.newSession();
+      const session = await proc.newSession();
       try {
         if (await removeReceiver(session))
           ctx.log.info(`commits no longer wait for repositories: ${RECEIVER_NAME} left synchronous_standby_names`);

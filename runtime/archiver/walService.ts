@@ -43,7 +43,7 @@ interface Present {
 }
 
 export class WalService {
-  readonly #host: CommandProcess;
+  readonly #proc: CommandProcess;
   readonly #ctx: Context;
   readonly #mayGoAhead: (walName: string) => boolean;
   readonly #onStored: (repoIndex: number, walName: string) => void;
@@ -64,23 +64,23 @@ export class WalService {
    * for each file that a repository has stored.
    */
   constructor(
-    host: CommandProcess,
+    proc: CommandProcess,
     ctx: Context,
     mayGoAhead: (walName: string) => boolean = () => true,
     onStored: (repoIndex: number, walName: string) => void = () => {},
   ) {
-    this.#host = host;
+    this.#proc = proc;
     this.#ctx = ctx;
     this.#mayGoAhead = mayGoAhead;
     this.#onStored = onStored;
-    this.#missingWal = host.missingWal();
-    const repos = host.repositories();
-    this.#lock = new ArchiveLock(() => host.lock("archive", repos), ctx);
-    this.#healLock = new ArchiveLock(() => host.lock("heal", []), ctx);
+    this.#missingWal = proc.missingWal();
+    const repos = proc.repositories();
+    this.#lock = new ArchiveLock(() => proc.lock("archive", repos), ctx);
+    this.#healLock = new ArchiveLock(() => proc.lock("heal", []), ctx);
     this.#bothLocks = bothOf(this.#healLock, this.#lock);
     const parts = { repos, missingWal: this.#missingWal, lock: this.#bothLocks, present: () => this.#healing() };
-    const { dataDirectory } = host;
-    const server = { dataDirectory, readFile: host.readFile.bind(host), newSession: () => host.newSession() };
+    const { dataDirectory } = proc;
+    const server = { dataDirectory, readFile: proc.readFile.bind(proc), newSession: () => proc.newSession() };
     this.#loops = [
       this.#lookForever(),
       healForever(parts, ctx, this.#stop.signal),
@@ -90,14 +90,14 @@ export class WalService {
   }
 
   get walDirectory(): string {
-    return `${this.#host.dataDirectory}/pg_wal`;
+    return `${this.#proc.dataDirectory}/pg_wal`;
   }
 
   /**
    * @throws stop (62), and errors of {@link PushQueue.request}
    */
   async push(walName: string): Promise<Pushed> {
-    const { config } = this.#host;
+    const { config } = this.#proc;
     const { queue, cluster } = await this.#open();
     if (walName.endsWith(".history")) await this.#inherit(walName, cluster);
     const answer = await queue.request(walName, config.settings.acknowledge, config.archive.timeoutMs);
@@ -117,7 +117,7 @@ export class WalService {
   status(): readonly (WorkerStatus & { readonly missingWalCount: number; readonly conflictCount: number })[] {
     const workers =
       this.#present?.queue.status() ??
-      this.#host.repositories().map((repo) => ({ repoIndex: repo.key, waitingCount: 0, error: null }));
+      this.#proc.repositories().map((repo) => ({ repoIndex: repo.key, waitingCount: 0, error: null }));
     return workers.map((worker) => ({
       ...worker,
       missingWalCount: this.#missingWal.list(worker.repoIndex).length,
@@ -132,11 +132,11 @@ export class WalService {
    */
   async healWhole(copiesMax: number, signal: AbortSignal): Promise<RepoResult<Healed>[]> {
     const { cluster, queue } = await this.#open();
-    const local = openLocalWal(this.walDirectory, cluster, this.#host.config.archive.headerCheck);
+    const local = openLocalWal(this.walDirectory, cluster, this.#proc.config.archive.headerCheck);
     this.#bothLocks.enter();
     try {
       const request = { missingWal: this.#missingWal, cluster, local, bounds: { claims: queue, copiesMax } };
-      return await heal(this.#host.repositories(), request, { ...this.#ctx, signal });
+      return await heal(this.#proc.repositories(), request, { ...this.#ctx, signal });
     } finally {
       this.#bothLocks.leave();
     }
@@ -155,9 +155,9 @@ export class WalService {
   async #inherit(historyName: string, cluster: ClusterIdentity): Promise<void> {
     if (this.#inherited.has(historyName)) return;
     try {
-      const { walSegmentSizeBytes } = await this.#host.loadControl();
+      const { walSegmentSizeBytes } = await this.#proc.loadControl();
       const parts = {
-        repos: this.#host.repositories(),
+        repos: this.#proc.repositories(),
         missingWal: this.#missingWal,
         cluster,
         walDirectory: this.walDirectory,
@@ -175,7 +175,7 @@ export class WalService {
   /** The queue of the current cluster. */
   async #open(): Promise<Present> {
     try {
-      this.#host.requireStarted();
+      this.#proc.requireStarted();
     } catch (error) {
       this.#leave();
       throw error;
@@ -191,12 +191,12 @@ export class WalService {
   }
 
   async #reopen(nowMs: number): Promise<Present> {
-    const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#host.loadControl();
+    const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#proc.loadControl();
     this.#checkedAtMs = nowMs;
     const known = this.#present;
     if (known !== null && known.cluster.version === version && known.cluster.systemId === systemId) return known;
     this.#leave();
-    const { config } = this.#host;
+    const { config } = this.#proc;
     const cluster = { version, systemId };
     const options = {
       walDirectory: this.walDirectory,
@@ -206,12 +206,12 @@ export class WalService {
       seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
       processMax: config.processMax,
       graceMs: GRACE_MS,
-      pack: (job: PackWalJob) => this.#host.pool().run(job),
+      pack: (job: PackWalJob) => this.#proc.pool().run(job),
       onStored: this.#onStored,
     };
     this.#present = {
       cluster,
-      queue: new PushQueue(this.#host.repositories(), this.#missingWal, options, this.#lock, this.#ctx),
+      queue: new PushQueue(this.#proc.repositories(), this.#missingWal, options, this.#lock, this.#ctx),
     };
     return this.#present;
   }
@@ -227,13 +227,13 @@ export class WalService {
     return {
       cluster,
       claims: queue,
-      local: openLocalWal(this.walDirectory, cluster, this.#host.config.archive.headerCheck),
+      local: openLocalWal(this.walDirectory, cluster, this.#proc.config.archive.headerCheck),
     };
   }
 
   #closeGaps(): Promise<void> {
-    const { config } = this.#host;
-    const repos = this.#host.repositories();
+    const { config } = this.#proc;
+    const repos = this.#proc.repositories();
     const parts = {
       repos,
       missingWal: this.#missingWal,
@@ -242,10 +242,10 @@ export class WalService {
       backup: async (repoIndexes: readonly number[], signal: AbortSignal): Promise<number> => {
         const args = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "backup", "--type=incr"];
         // All of them in one run, otherwise one after the other.
-        if (repoIndexes.length === repos.length) return this.#host.runSelf(args, signal);
+        if (repoIndexes.length === repos.length) return this.#proc.runSelf(args, signal);
         let worst = 0;
         for (const key of repoIndexes)
-          worst = Math.max(worst, await this.#host.runSelf([...args, `--repo=${key}`], signal));
+          worst = Math.max(worst, await this.#proc.runSelf([...args, `--repo=${key}`], signal));
         return worst;
       },
     };
@@ -258,7 +258,7 @@ export class WalService {
     while (!signal.aborted) {
       try {
         await (await this.#open()).queue.look(this.#mayGoAhead);
-        forgetUnwanted(this.#missingWal, this.#host.repositories(), this.walDirectory);
+        forgetUnwanted(this.#missingWal, this.#proc.repositories(), this.walDirectory);
         reported = null;
       } catch (thrown) {
         const error = toBackupError(thrown);

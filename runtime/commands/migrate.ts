@@ -22,37 +22,37 @@ import type { Command, CommandProcess, Invocation, MachineAccess, Terminal } fro
 
 const STEPS = { copy, finish, plan, release, verify } as const;
 
-export const migrateCommand: Command = async (host) => {
-  const [stepName = "", ...more] = host.config.params;
+export const migrateCommand: Command = async (proc) => {
+  const [stepName = "", ...more] = proc.config.params;
   const step = Object.entries(STEPS).find(([name]) => name === stepName)?.[1];
   if (step === undefined || more.length > 0)
     throw fail("paramInvalid", `migrate takes one step: ${Object.keys(STEPS).join(", ")}`, {
       hint: "Start with: pgbackstop migrate plan",
     });
   // A log would break the JSON on standard output.
-  const ctx = host.config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
-  return step(host, ctx);
+  const ctx = proc.config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
+  return step(proc, ctx);
 };
 
-async function plan(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
-  const planned = await makePlan(host, await serversOf(host), ctx);
-  return show(host, planned, planText, planned.refusals.length === 0 ? 0 : ERRORS.dbInvalid);
+async function plan(proc: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
+  const planned = await makePlan(proc, await serversOf(proc), ctx);
+  return show(proc, planned, planText, planned.refusals.length === 0 ? 0 : ERRORS.dbInvalid);
 }
 
-async function copy(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
-  const servers = await serversOf(host);
-  const planned = await makePlan(host, servers, ctx);
-  if (planned.refusals.length > 0) return show(host, planned, planText, ERRORS.dbInvalid);
-  const { binPath } = host.config;
+async function copy(proc: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
+  const servers = await serversOf(proc);
+  const planned = await makePlan(proc, servers, ctx);
+  if (planned.refusals.length > 0) return show(proc, planned, planText, ERRORS.dbInvalid);
+  const { binPath } = proc.config;
   const major = planned.target.version.split(".")[0] ?? "";
   const programs = await findClientPrograms(major.replace(/\D.*$/, ""), binPath, ctx.signal);
-  const report = await copyDatabases(servers, planned, { ...optionsOf(host), programs }, ctx);
-  return show(host, report, copyText, 0);
+  const report = await copyDatabases(servers, planned, { ...optionsOf(proc), programs }, ctx);
+  return show(proc, report, copyText, 0);
 }
 
-async function verify(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
-  const servers = await serversOf(host);
-  const options = optionsOf(host);
+async function verify(proc: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
+  const servers = await serversOf(proc);
+  const options = optionsOf(proc);
   const { include, exclude } = options;
   const { databases } = await withSession(servers, servers.source, undefined, loadFacts);
   const chosen = databases
@@ -62,11 +62,11 @@ async function verify(host: Invocation & MachineAccess & Terminal, ctx: Context)
         !SYSTEM_DATABASES.has(name) && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
     );
   const report = await verifyMigration(servers, { ...options, databases: chosen }, ctx);
-  return show(host, report, verifyText, report.ok ? 0 : ERRORS.dbMismatch);
+  return show(proc, report, verifyText, report.ok ? 0 : ERRORS.dbMismatch);
 }
 
-async function release(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
-  const { readFile, source } = await serversOf(host, "source");
+async function release(proc: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
+  const { readFile, source } = await serversOf(proc, "source");
   const names = await withSession({ readFile, source, target: source }, source, undefined, async (session) => {
     await lockServers([session], ctx);
     return liftGuard(session, (await loadFacts(session)).databases);
@@ -76,24 +76,24 @@ async function release(host: Invocation & MachineAccess & Terminal, ctx: Context
     released.length === 0
       ? "no migration had made the source read-only\n"
       : `the source accepts connections and writes again: ${released.join(", ")}\n`;
-  return show(host, { version: 1, released: names }, text, 0);
+  return show(proc, { version: 1, released: names }, text, 0);
 }
 
-async function finish(host: CommandProcess, ctx: Context): Promise<number> {
-  if (host.config.stanza === undefined)
+async function finish(proc: CommandProcess, ctx: Context): Promise<number> {
+  if (proc.config.stanza === undefined)
     throw fail("optionRequired", "migrate finish requires option: stanza", {
       hint: "Set the target's stanza, because its repositories must have a backup.",
     });
-  const servers = await serversOf(host, "target");
+  const servers = await serversOf(proc, "target");
   const { databases } = await withSession(servers, servers.target, undefined, loadFacts);
-  const report = await judgeFinish(host.repositories(), databases, ctx);
-  return show(host, report, finishText, report.mayRetireSource ? 0 : ERRORS.backupSetInvalid);
+  const report = await judgeFinish(proc.repositories(), databases, ctx);
+  return show(proc, report, finishText, report.mayRetireSource ? 0 : ERRORS.backupSetInvalid);
 }
 
 const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
 
-async function makePlan(host: Invocation, servers: Servers, ctx: Context): Promise<MigrationPlan> {
-  return planMigration(await gatherPlanInput(servers, optionsOf(host), ctx));
+async function makePlan(proc: Invocation, servers: Servers, ctx: Context): Promise<MigrationPlan> {
+  return planMigration(await gatherPlanInput(servers, optionsOf(proc), ctx));
 }
 
 function optionsOf({ config }: Invocation): MigrationOptions & Config["migrate"] {
@@ -107,30 +107,30 @@ function optionsOf({ config }: Invocation): MigrationOptions & Config["migrate"]
 
 /** Prints the report, and beside JSON the reason of a failure, for people. @returns the exit code */
 function show<T extends object>(
-  host: Invocation & Terminal,
+  proc: Invocation & Terminal,
   report: T,
   text: (report: T) => string,
   code: number,
 ): number {
-  if (host.config.output !== "json") host.print(text(report));
+  if (proc.config.output !== "json") proc.print(text(report));
   else {
-    if (code !== 0) host.printError(text(report));
-    host.print(`${JSON.stringify(report, null, 2)}\n`);
+    if (code !== 0) proc.printError(text(report));
+    proc.print(`${JSON.stringify(report, null, 2)}\n`);
   }
   return code;
 }
 
 /** Both ends; a step that needs one gets that one twice. */
-async function serversOf(host: Invocation & MachineAccess, only?: "source" | "target"): Promise<Servers> {
-  const { fromServer, fromPasswordFile, toPasswordFile, toServer } = host.config.migrate;
-  const readFile = (path: string): Promise<Uint8Array | null> => host.readFile(path);
-  const user = host.users.userName(host.self.uid) ?? "postgres";
+async function serversOf(proc: Invocation & MachineAccess, only?: "source" | "target"): Promise<Servers> {
+  const { fromServer, fromPasswordFile, toPasswordFile, toServer } = proc.config.migrate;
+  const readFile = (path: string): Promise<Uint8Array | null> => proc.readFile(path);
+  const user = proc.users.userName(proc.self.uid) ?? "postgres";
   const open = async (option: string, text: string | undefined, file: string | undefined): Promise<Connection> => {
-    const connection = text === undefined ? ownServer(host, user) : parseConnection(option, text, user);
+    const connection = text === undefined ? ownServer(proc, user) : parseConnection(option, text, user);
     const password =
       file === undefined
-        ? await passwordOf(host, connection)
-        : await readPassword(host, `${option.replace("-server", "")}-password-file`, file);
+        ? await passwordOf(proc, connection)
+        : await readPassword(proc, `${option.replace("-server", "")}-password-file`, file);
     return password === null ? connection : { ...connection, password };
   };
   const target = only === "source" ? undefined : await open("to-server", toServer, toPasswordFile);
@@ -157,8 +157,8 @@ function ownServer({ config }: Invocation, user: string): Connection {
   };
 }
 
-async function readPassword(host: MachineAccess, option: string, path: string): Promise<Secret> {
-  const bytes = await host.readFile(path);
+async function readPassword(proc: MachineAccess, option: string, path: string): Promise<Secret> {
+  const bytes = await proc.readFile(path);
   if (bytes === null)
     throw fail("fileMissing", `unable to open missing file '${path}' for read`, {
       path,
@@ -171,10 +171,10 @@ async function readPassword(host: MachineAccess, option: string, path: string): 
   );
 }
 
-async function passwordOf(host: Invocation & MachineAccess, connection: Connection): Promise<Secret | null> {
-  const { passFile } = host.config.migrate;
+async function passwordOf(proc: Invocation & MachineAccess, connection: Connection): Promise<Secret | null> {
+  const { passFile } = proc.config.migrate;
   if (passFile === undefined) return null;
-  const bytes = await host.readFile(passFile);
+  const bytes = await proc.readFile(passFile);
   if (bytes === null)
     throw fail("fileMissing", `unable to open missing file '${passFile}' for read`, {
       path: passFile,

@@ -19,18 +19,18 @@ import type { Sample } from "./definitions";
 import { exporterSamples } from "./exporter";
 import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } from "./samples";
 
-export async function gatherSamples(host: CommandProcess, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
-  const { config, ctx } = host;
+export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
+  const { config, ctx } = proc;
   const stanza = config.stanza ?? "";
   const [pg] = config.pgs;
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
-  const walSegmentSizeBytes = await host
+  const walSegmentSizeBytes = await proc
     .loadControl()
     .then((control) => control.walSegmentSizeBytes)
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
-  const locks = { backup: host.lockState("backup"), restore: host.lockState("restore") };
-  const repos = host.repositories();
-  const missingWal = host.missingWal();
+  const locks = { backup: proc.lockState("backup"), restore: proc.lockState("restore") };
+  const repos = proc.repositories();
+  const missingWal = proc.missingWal();
   const report = await collectInfo(
     repos,
     missingWal,
@@ -53,24 +53,24 @@ export async function gatherSamples(host: CommandProcess, surveys: WalSurveys = 
         ctx.log.warn(`repo${key} cannot be read: ${error?.message ?? "it is not configured"}`);
         return { ...known, backups: null, newestWal: null, survey: null };
       }
-      const newestWal = await orNull(host, key, () => findNewestWal(repo));
+      const newestWal = await orNull(proc, key, () => findNewestWal(repo));
       const survey = config.monitoring.walGaps
         ? await surveys.of(key, () =>
-            orNull(host, key, () => surveyWal(repo, info?.backups ?? [], walSegmentSizeBytes)),
+            orNull(proc, key, () => surveyWal(repo, info?.backups ?? [], walSegmentSizeBytes)),
           )
         : null;
       return { ...known, backups: info?.backups ?? [], newestWal, survey };
     }),
   );
-  const streams = await loadStreams(config, async (path) => (await host.readFile(path)) !== null);
+  const streams = await loadStreams(config, async (path) => (await proc.readFile(path)) !== null);
   return [
     ...exporterSamples({ report, backrestVersion: BACKREST_VERSION, nowS }),
     ...repositorySamples(stanza, facts, walSegmentSizeBytes),
     ...hostSamples(stanza, {
       repos: facts,
-      waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
+      waiting: pg === undefined ? null : await waitingWal(`${proc.dataDirectory}/pg_wal`),
       locks,
-      isStopped: [stanza, undefined].some((name) => hasStopFile(config.lockPath, name, host.lockOwners())),
+      isStopped: [stanza, undefined].some((name) => hasStopFile(config.lockPath, name, proc.lockOwners())),
       runs: await loadRuns(config.spoolPath, stanza),
       streams: streams?.states ?? [],
       synchronous: streams?.synchronous ?? null,
@@ -84,11 +84,11 @@ export async function gatherSamples(host: CommandProcess, surveys: WalSurveys = 
 }
 
 /** Facts that a repository cannot provide are missing, with a log line. */
-async function orNull<T>(host: Invocation, repoIndex: number, work: () => Promise<T>): Promise<T | null> {
+async function orNull<T>(proc: Invocation, repoIndex: number, work: () => Promise<T>): Promise<T | null> {
   try {
     return await work();
   } catch (error) {
-    host.ctx.log.warn(`repo${repoIndex}: unable to read WAL: ${toBackupError(error).message}`);
+    proc.ctx.log.warn(`repo${repoIndex}: unable to read WAL: ${toBackupError(error).message}`);
     return null;
   }
 }

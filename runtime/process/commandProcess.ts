@@ -1,4 +1,7 @@
-/** What a command gets from its process: main opens and closes these, commands only use them. */
+/**
+ * What a command gets from its process: main opens and closes these, commands only use them. Parameters are named
+ * `proc`, because `process` is Node's.
+ */
 import type { Context } from "../base/context";
 import type { Config } from "../config/types";
 import type { PgControl } from "../format/page/pgControl";
@@ -154,4 +157,4 @@ export interface OtherConfiguration {
 }
 
 /** Resolves to the exit code. */
-export type Command = (host: CommandProcess) => Promise<number>;
+export type Command = (proc: CommandProcess) => Promise<number>;

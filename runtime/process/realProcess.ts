@@ -205,9 +205,9 @@ export class RealProcess implements CommandProcess {
 
   other(configuration: OtherConfiguration): CommandProcess {
     const config = this.#facts.loadOther(configuration, this.ctx.log);
-    const host = new RealProcess(config, this.ctx, this.#facts, this.#mountedOwners);
-    this.#others.push(host);
-    return host;
+    const proc = new RealProcess(config, this.ctx, this.#facts, this.#mountedOwners);
+    this.#others.push(proc);
+    return proc;
   }
 
   reloaded(): CommandProcess {

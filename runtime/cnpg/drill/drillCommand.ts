@@ -51,40 +51,40 @@ const REMOVE_MS = 10 * MINUTE_MS;
 const REMOVE_HURRIED_MS = 5000;
 const EXIT_CODE_MAX = 125;
 
-export const clusterDrillCommand: Command = async (host) => {
-  const { clusterDrill, output } = host.config;
+export const clusterDrillCommand: Command = async (proc) => {
+  const { clusterDrill, output } = proc.config;
   const { cluster = "", name = "" } = clusterDrill;
-  const ctx = output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
+  const ctx = output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
   for (const [option, value] of Object.entries({ "drill-cluster": cluster, "throw-away": name }))
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
-  return notifyOfJob(host, cluster, ctx, async () => {
-    const { pick, ...others } = askedDrill(host.config.settings, host.config.drill);
+  return notifyOfJob(proc, cluster, ctx, async () => {
+    const { pick, ...others } = askedDrill(proc.config.settings, proc.config.drill);
     const record =
-      pick === ATTACK ? await makeAttack(host, others, ctx) : await makeDrill(host, { ...others, pick }, ctx);
-    await saveDrill(host.repositories(), host.config.spoolPath, record, ctx);
-    host.print(output === "json" ? renderDrill(record) : drillText(record));
+      pick === ATTACK ? await makeAttack(proc, others, ctx) : await makeDrill(proc, { ...others, pick }, ctx);
+    await saveDrill(proc.repositories(), proc.config.spoolPath, record, ctx);
+    proc.print(output === "json" ? renderDrill(record) : drillText(record));
     return { code: Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX), record };
   });
 };
 
-async function makeDrill(host: CommandProcess, asked: AskedRestore, ctx: Context): Promise<DrillRecord> {
-  const { clusterDrill, kubernetes } = host.config;
+async function makeDrill(proc: CommandProcess, asked: AskedRestore, ctx: Context): Promise<DrillRecord> {
+  const { clusterDrill, kubernetes } = proc.config;
   const { cluster = "", jobUid, name = "" } = clusterDrill;
   // Its own signal: the Cluster is removed even after the signal to end.
   const api = await openKubernetes(kubernetes, new AbortController().signal);
   await clearName(api, name, cluster, jobUid, ctx);
-  const venue = new ClusterVenue(api, host, ctx);
-  return drill(venue, host.repositories(), drillOptions(host.config, asked, host.process.beganMs), ctx);
+  const venue = new ClusterVenue(api, proc, ctx);
+  return drill(venue, proc.repositories(), drillOptions(proc.config, asked, proc.process.beganMs), ctx);
 }
 
 /** Needs neither Kubernetes nor a Cluster. */
-async function makeAttack(host: CommandProcess, asked: Omit<AskedDrill, "pick">, ctx: Context): Promise<DrillRecord> {
-  const { repoIndex, spoolPath, stanza = "" } = host.config;
+async function makeAttack(proc: CommandProcess, asked: Omit<AskedDrill, "pick">, ctx: Context): Promise<DrillRecord> {
+  const { repoIndex, spoolPath, stanza = "" } = proc.config;
   // A directory of this pod.
   const path = `${spoolPath}/drill`;
   await prepareRoot(path);
-  const { beganMs } = host.process;
-  return attackDrill(host.repositories(), host, { ...asked, stanza, repoIndex, path, beganMs }, ctx);
+  const { beganMs } = proc.process;
+  return attackDrill(proc.repositories(), proc, { ...asked, stanza, repoIndex, path, beganMs }, ctx);
 }
 
 /**
@@ -119,20 +119,20 @@ type AskedRestore = AskedDrill & { readonly pick: DrillPick | undefined };
 
 class ClusterVenue implements DrillVenue {
   readonly #api: KubernetesApi;
-  readonly #host: Invocation & MachineAccess;
+  readonly #proc: Invocation & MachineAccess;
   /** Without the signal to end. */
   readonly #ctx: Context;
   #made: MadeCluster | null = null;
   #server: ThrowAway | null = null;
 
-  constructor(api: KubernetesApi, host: Invocation & MachineAccess, ctx: Context) {
+  constructor(api: KubernetesApi, proc: Invocation & MachineAccess, ctx: Context) {
     this.#api = api;
-    this.#host = host;
+    this.#proc = proc;
     this.#ctx = ctx;
   }
 
   openProduction(database?: string): Promise<Session> {
-    return openProduction(this.#host, this.#api, database);
+    return openProduction(this.#proc, this.#api, database);
   }
 
   async restore(run: DrillRun): Promise<void> {
@@ -147,7 +147,7 @@ class ClusterVenue implements DrillVenue {
   async #create({ chosen, journal, options }: DrillRun, newestWal: string | null): Promise<MadeCluster> {
     const { info, picked, repo } = chosen;
     const api = this.#api;
-    const { cluster = "", job, jobUid, name = "", resources } = this.#host.config.clusterDrill;
+    const { cluster = "", job, jobUid, name = "", resources } = this.#proc.config.clusterDrill;
     const production = await api.find(CLUSTERS, cluster);
     if (production === null)
       throw fail("optionInvalidValue", `there is no Cluster '${cluster}' in namespace '${api.namespace}'`);

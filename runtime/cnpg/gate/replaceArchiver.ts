@@ -15,8 +15,8 @@ const MANAGER = "pgbackstop-archiver";
 const ATTEMPTS = 20;
 const PAUSE_MS = 500;
 
-export const replaceArchiverCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const replaceArchiverCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   const { cluster, spec } = config.replaceArchiver;
   if (cluster === undefined) throw missing("archiver-cluster");
   if (spec === undefined) throw missing("archiver-spec");

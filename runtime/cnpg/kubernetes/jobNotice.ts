@@ -21,17 +21,17 @@ export interface JobEnd {
 
 /** @param cluster whose Job this is. @returns the work's exit code; @throws the work's error */
 export async function notifyOfJob(
-  host: Invocation & MachineAccess,
+  proc: Invocation & MachineAccess,
   cluster: string,
   ctx: Context,
   work: () => Promise<JobEnd>,
 ): Promise<number> {
-  const targets = await loadTargets(host, ctx);
+  const targets = await loadTargets(proc, ctx);
   const notify = (event: NotifyEvent, code: number, record?: DrillRecord): Promise<void> =>
     // The Job got the signal to end: its owner knows and waits.
     targets.length === 0 || ctx.signal.aborted
       ? Promise.resolve()
-      : send(host, cluster, targets, { event, code, record }, ctx);
+      : send(proc, cluster, targets, { event, code, record }, ctx);
   const begun = notify("start", 0);
   try {
     const { code, record } = await work();
@@ -73,13 +73,13 @@ interface JobEvent {
 }
 
 async function send(
-  host: Invocation & MachineAccess,
+  proc: Invocation & MachineAccess,
   cluster: string,
   targets: readonly NotifyTarget[],
   { code, event, record }: JobEvent,
   ctx: Context,
 ): Promise<void> {
-  const { config, machine } = host;
+  const { config, machine } = proc;
   const { JOB_NAME: job = "", JOB_NAMESPACE: namespace = "", JOB_UID: uid = "" } = machine.environment;
   const notification = notificationOf({
     event,
@@ -96,7 +96,7 @@ async function send(
     drill: record === undefined ? null : drillNotice(record),
     atMs: ctx.clock.nowMs(),
   });
-  const deliveries = await deliver(targets, notification, { readFile: (path) => host.readFile(path) }, ctx);
+  const deliveries = await deliver(targets, notification, { readFile: (path) => proc.readFile(path) }, ctx);
   for (const { error, target } of deliveries)
     if (error === null) ctx.log.info(`${target}: sent '${notification.title}'`);
     else ctx.log.warn(`${target}: unable to send '${notification.title}': [${error.name}] ${error.message}`);

@@ -59,27 +59,27 @@ const STEPS: Readonly<Record<string, (work: Work) => Promise<void>>> = {
   restore: restoreSecrets,
 };
 
-export const migrationStepCommand: Command = async (host) => {
-  const [stepName = "", verb, ...more] = host.config.params;
+export const migrationStepCommand: Command = async (proc) => {
+  const [stepName = "", verb, ...more] = proc.config.params;
   const step = STEPS[stepName];
   const isReport = stepName === "report" && verb !== undefined && more.length === 0;
   if (!isReport && (step === undefined || verb !== undefined))
     throw fail("paramInvalid", `cnpg-migrate takes one step: ${[...Object.keys(STEPS), "report VERB"].join(", ")}`);
-  const work = await openWork(host);
+  const work = await openWork(proc);
   if (step === undefined) return handOver(work, verb ?? "");
   await step(work);
   return 0;
 };
 
-async function openWork(host: Invocation & MachineAccess): Promise<Work> {
-  const { kubernetes, migrate } = host.config;
+async function openWork(proc: Invocation & MachineAccess): Promise<Work> {
+  const { kubernetes, migrate } = proc.config;
   const migrationFile = migrate.file;
   if (migrationFile === undefined) throw fail("optionRequired", "cnpg-migrate command requires option: migration-file");
-  const readFile = (path: string): Promise<Uint8Array | null> => host.readFile(path);
+  const readFile = (path: string): Promise<Uint8Array | null> => proc.readFile(path);
   return {
-    api: await openKubernetes(kubernetes, host.ctx.signal),
+    api: await openKubernetes(kubernetes, proc.ctx.signal),
     file: parseMigrationFile(await loadFile(readFile, migrationFile)),
-    ctx: host.ctx,
+    ctx: proc.ctx,
     readFile,
   };
 }

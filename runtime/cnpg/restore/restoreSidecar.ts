@@ -14,16 +14,16 @@ import type { Sidecar } from "../sidecar/currentSidecar";
 import { runOwn, serveSidecar } from "../sidecar/sidecar";
 import { walService } from "../sidecar/wal";
 
-export const restoreJobCommand: Command = (host) => serveSidecar(host, openRestore);
+export const restoreJobCommand: Command = (proc) => serveSidecar(proc, openRestore);
 
-function openRestore(host: CommandProcess): Sidecar {
-  const { config, ctx, dataDirectory } = host;
+function openRestore(proc: CommandProcess): Sidecar {
+  const { config, ctx, dataDirectory } = proc;
   const isJob = config.plugin.instance === undefined;
   const own = { ...ctx, signal: new AbortController().signal };
-  const gets = new GetService(host, own);
+  const gets = new GetService(proc, own);
   const [newestWal = null, newestLsn = null] = config.plugin.newestWal?.split("@") ?? [];
   const end = { newestWal, newestLsn: newestLsn === null ? null : parseLsn(newestLsn) };
-  const run = runOwn(host);
+  const run = runOwn(proc);
   // The sidecar's own options are those of a server; restore reads the same past.
   const past = config.repoTargetTime === undefined ? [] : [`--repo-target-time=${config.repoTargetTime}`];
   return {

@@ -29,30 +29,30 @@ import { expireForever } from "./timedExpire";
 import { TimedHeal } from "./timedHeal";
 import { walService } from "./wal";
 
-export const instanceCommand: Command = (host) => serveSidecar(host, openInstance);
+export const instanceCommand: Command = (proc) => serveSidecar(proc, openInstance);
 
-function openInstance(host: CommandProcess): Sidecar {
-  const { config, ctx } = host;
+function openInstance(proc: CommandProcess): Sidecar {
+  const { config, ctx } = proc;
   const own = { ...ctx, signal: new AbortController().signal };
-  const repos = host.repositories();
+  const repos = proc.repositories();
   const timelines = new Timelines();
   const isStandby = async (): Promise<boolean> =>
-    access(`${host.dataDirectory}/standby.signal`).then(
+    access(`${proc.dataDirectory}/standby.signal`).then(
       () => true,
       () => false,
     );
-  const stanzas = new StanzaKeeper(host, own);
-  const stream = openStreaming(host, stanzas, isStandby, own);
+  const stanzas = new StanzaKeeper(proc, own);
+  const stream = openStreaming(proc, stanzas, isStandby, own);
   const wal = new WalService(
-    host,
+    proc,
     own,
     (walName) => timelines.isAllowed(walName),
     (repoIndex, walName) => stream?.stored(repoIndex, walName),
   );
-  const gets = openGetServices(host, own);
-  const walSegmentSizeBytes = async (): Promise<number> => (await host.loadControl()).walSegmentSizeBytes;
-  const run = runOwn(host);
-  const { backups, firstBackups, isBusy } = openBackups(host, run, { isStandby, prepare: () => stanzas.prepare() });
+  const gets = openGetServices(proc, own);
+  const walSegmentSizeBytes = async (): Promise<number> => (await proc.loadControl()).walSegmentSizeBytes;
+  const run = runOwn(proc);
+  const { backups, firstBackups, isBusy } = openBackups(proc, run, { isStandby, prepare: () => stanzas.prepare() });
   const healing = new TimedHeal({
     repos,
     mayHeal: async () => timelines.isAny() && !(await isStandby()),
@@ -69,7 +69,7 @@ function openInstance(host: CommandProcess): Sidecar {
     walSegmentSizeBytes,
   });
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
-  const report = fullBackupParts(host, isStandby);
+  const report = fullBackupParts(proc, isStandby);
   const ending = new AbortController();
   const loops = [
     healing.runForever(own, ending.signal),
@@ -81,11 +81,11 @@ function openInstance(host: CommandProcess): Sidecar {
   for (const name of removeLeftFiles(wal.walDirectory))
     ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
   stream?.start();
-  const push = { wal, prepare: archivePreparer(host, wal.walDirectory, timelines, stanzas, own) };
+  const push = { wal, prepare: archivePreparer(proc, wal.walDirectory, timelines, stanzas, own) };
   return {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
-      walService({ dataDirectory: host.dataDirectory, push, isJob: false, gets: gets.forRequest }, own),
+      walService({ dataDirectory: proc.dataDirectory, push, isJob: false, gets: gets.forRequest }, own),
       backups,
       metrics.service(),
     ],
@@ -104,11 +104,11 @@ interface GetServices {
 }
 
 /** Requests go to this cluster's archive; those of a replica cluster's primary to its source's archive. */
-function openGetServices(host: CommandProcess, own: Context): GetServices {
-  const gets = new GetService(host, own);
-  const { instance = "", sourceStanza } = host.config.plugin;
+function openGetServices(proc: CommandProcess, own: Context): GetServices {
+  const gets = new GetService(proc, own);
+  const { instance = "", sourceStanza } = proc.config.plugin;
   if (sourceStanza === undefined) return { all: [gets], forRequest: () => gets };
-  const sourceGets = new GetService(openSource(host, sourceStanza), own);
+  const sourceGets = new GetService(openSource(proc, sourceStanza), own);
   return {
     all: [gets, sourceGets],
     forRequest: ({ cluster_definition }) =>
@@ -125,17 +125,17 @@ interface Backups {
 
 /** Requested backups and the sidecar's own first ones: each must know when the other runs. */
 function openBackups(
-  host: CommandProcess,
+  proc: CommandProcess,
   run: ReturnType<typeof runOwn>,
   { isStandby, prepare }: Pick<FirstBackupParts, "isStandby" | "prepare">,
 ): Backups {
-  const { config, ctx } = host;
-  const repos = host.repositories();
-  const isBusy = (): boolean => backups.isBusy() || host.lockState("backup").held;
+  const { config, ctx } = proc;
+  const repos = proc.repositories();
+  const isBusy = (): boolean => backups.isBusy() || proc.lockState("backup").held;
   const firstBackups = new FirstBackups({
     repos: config.settings.firstBackup === true ? repos : [],
     cluster: async () => {
-      const { pgVersion: version, systemId } = await host.loadControl();
+      const { pgVersion: version, systemId } = await proc.loadControl();
       return { version, systemId };
     },
     prepare,
@@ -161,7 +161,7 @@ function hasRetention({ repos }: Config): boolean {
 
 /** What precedes each push: the stanza exists, and the timeline is this cluster's own. */
 function archivePreparer(
-  host: CommandProcess,
+  proc: CommandProcess,
   walDirectory: string,
   timelines: Timelines,
   stanzas: StanzaKeeper,
@@ -172,10 +172,10 @@ function archivePreparer(
     // Checks each promotion: a second cluster in this archive shows when both take one timeline.
     if (
       isHistory(walName) ||
-      (await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))
+      (await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), proc.dataDirectory))
     ) {
-      const { pgVersion: version, systemId } = await host.loadControl();
-      await requireOwnTimeline(host.repositories(), { cluster: { version, systemId }, walDirectory, walName }, own);
+      const { pgVersion: version, systemId } = await proc.loadControl();
+      await requireOwnTimeline(proc.repositories(), { cluster: { version, systemId }, walDirectory, walName }, own);
     }
     timelines.allow(walName);
   };

@@ -13,9 +13,9 @@ export function followsSource(cluster: JsonObject, instance: string): boolean {
 }
 
 /** This process with the repositories of the source. @throws the errors of reading a configuration */
-export function openSource(host: Invocation & ClusterAccess & ProgramAccess, stanza: string): CommandProcess {
-  const { dataDirectory, config } = host;
-  return host.other({
+export function openSource(proc: Invocation & ClusterAccess & ProgramAccess, stanza: string): CommandProcess {
+  const { dataDirectory, config } = proc;
+  return proc.other({
     args: [
       `--config=${SOURCE_PATHS.config}/pgbackrest.conf`,
       `--config-include-path=${SOURCE_PATHS.include}`,

@@ -38,19 +38,19 @@ export interface FullBackupParts {
 }
 
 /** The parts of an instance's sidecar; null if no update waits. */
-export function fullBackupParts(host: CommandProcess, isStandby: () => Promise<boolean>): FullBackupParts | null {
-  const { config, ctx } = host;
+export function fullBackupParts(proc: CommandProcess, isStandby: () => Promise<boolean>): FullBackupParts | null {
+  const { config, ctx } = proc;
   const { acknowledge, fullBackups } = config.settings;
   if (fullBackups === undefined) return null;
   const { kubernetes } = config;
   // Kubernetes sets the address in each container. It works without DNS.
   const { KUBERNETES_SERVICE_HOST: address = kubernetes.host, KUBERNETES_SERVICE_PORT: port = kubernetes.port } =
-    host.machine.environment;
+    proc.machine.environment;
   return {
     open: () => openKubernetes({ ...kubernetes, host: address, port: Number(port) }, ctx.signal),
     wanted: fullBackups,
     stanza: config.stanza ?? "",
-    repos: host.repositories(),
+    repos: proc.repositories(),
     acknowledge,
     isStandby,
   };

@@ -21,33 +21,33 @@ const DRAIN_MS = 9 * 60_000;
 const RELOAD_MS = 30_000;
 
 /** Serves until the signal to end. @param open makes the sidecar of a configuration; again for a changed one */
-export async function serveSidecar(host: CommandProcess, open: (host: CommandProcess) => Sidecar): Promise<0> {
-  const { ctx, config } = host;
+export async function serveSidecar(proc: CommandProcess, open: (proc: CommandProcess) => Sidecar): Promise<0> {
+  const { ctx, config } = proc;
   const { socket, heartbeatFile, watchPaths } = config.plugin;
   // Running work does not see the pod's signal, so that it can finish.
   const own: Context = { ...ctx, signal: new AbortController().signal };
-  const current = new CurrentSidecar(open(host));
+  const current = new CurrentSidecar(open(proc));
   const server = await servePluginSocket(socket, current.services, own);
   ctx.log.info(`plugin listens on '${socket}'`);
-  await leaveLauncher(host);
+  await leaveLauncher(proc);
   const ending = new AbortController();
   const beat = heartbeatFile === undefined ? Promise.resolve() : beatForever(socket, heartbeatFile, own, ending.signal);
-  const parts: ReloadParts = { host, current, open, watchPaths };
+  const parts: ReloadParts = { proc, current, open, watchPaths };
   const failed = reloadForever(parts, own, ending.signal);
   await Promise.race([untilAborted(ctx.signal), failed]);
   // The socket closes first: the heartbeat must not report it as missing.
   ending.abort();
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) => Promise.all([server.close(enough), current.close(enough)]));
   await beat;
-  await parts.host.close();
+  await parts.proc.close();
   return 0;
 }
 
 interface ReloadParts {
   /** Of the present configuration: each reload replaces it. */
-  host: CommandProcess;
+  proc: CommandProcess;
   readonly current: CurrentSidecar;
-  open(host: CommandProcess): Sidecar;
+  open(proc: CommandProcess): Sidecar;
   readonly watchPaths: readonly string[];
 }
 
@@ -57,7 +57,7 @@ async function reloadForever(parts: ReloadParts, own: Context, signal: AbortSign
   const reload = async (): Promise<boolean> => {
     let next: CommandProcess;
     try {
-      next = parts.host.reloaded();
+      next = parts.proc.reloaded();
     } catch (error) {
       own.log.error(toBackupError(error, "config"));
       own.log.warn("the changed configuration cannot be read: continuing with the former one");
@@ -65,8 +65,8 @@ async function reloadForever(parts: ReloadParts, own: Context, signal: AbortSign
     }
     const isReplaced = await current.replace(async (former) => {
       await withTimeTo(RELOAD_MS, own.clock, (enough) => former.close(enough));
-      await parts.host.close();
-      parts.host = next;
+      await parts.proc.close();
+      parts.proc = next;
       await leaveLauncher(next);
       own.log.info("the configuration has changed: read again");
       return open(next);
@@ -104,9 +104,9 @@ const LOG_ARGS = ["--log-level-console=info", "--log-level-stderr=error", "--log
 
 /** Runs another command of this program with the sidecar's own configuration; the callback gets its errors. */
 export function runOwn(
-  host: Invocation & ProgramAccess,
+  proc: Invocation & ProgramAccess,
 ): (args: readonly string[], signal: AbortSignal, onOutput: (text: string) => void) => Promise<number> {
-  const { carriedOptions, stanza } = host.config;
+  const { carriedOptions, stanza } = proc.config;
   return (args, signal, onOutput) =>
-    host.runSelf([...carriedOptions, `--stanza=${stanza ?? ""}`, ...LOG_ARGS, ...args], signal, onOutput);
+    proc.runSelf([...carriedOptions, `--stanza=${stanza ?? ""}`, ...LOG_ARGS, ...args], signal, onOutput);
 }

@@ -28,26 +28,26 @@ const FIRST_WAIT_MS = 5000;
 const PAUSE_MS = 10_000;
 
 /** The sidecar's process. */
-export type KeeperHost = Pick<CommandProcess, "loadControl" | "repositories" | "unlockedLeases"> & {
+export type KeeperProcess = Pick<CommandProcess, "loadControl" | "repositories" | "unlockedLeases"> & {
   readonly config: Pick<CommandProcess["config"], "spoolPath" | "stanza">;
 };
 
 export class StanzaKeeper {
-  readonly #host: KeeperHost;
+  readonly #proc: KeeperProcess;
   readonly #ctx: Context;
   readonly #ready = new Set<number>();
   readonly #running = new Map<number, Promise<void>>();
   readonly #triedAtMs = new Map<number, number>();
   #remembered: Promise<void> | null = null;
 
-  constructor(host: KeeperHost, ctx: Context) {
-    this.#host = host;
+  constructor(proc: KeeperProcess, ctx: Context) {
+    this.#proc = proc;
     this.#ctx = ctx;
   }
 
   /** Resolves when each repository has answered or timed out once. Never throws: archiving reports a missing stanza. */
   async prepare(): Promise<void> {
-    const open = this.#host.repositories().filter((repo) => !this.#ready.has(repo.key));
+    const open = this.#proc.repositories().filter((repo) => !this.#ready.has(repo.key));
     if (open.length === 0) return;
     const nowMs = this.#ctx.clock.monotonicMs();
     const due = open.filter(
@@ -70,7 +70,7 @@ export class StanzaKeeper {
 
   async #try(repo: Repository): Promise<void> {
     try {
-      const control = await this.#host.loadControl();
+      const control = await this.#proc.loadControl();
       const [checked] = await checkStanzas([repo], control, this.#ctx);
       if (checked?.ok === true && !checked.value) {
         await this.#leased(repo, () => stanzaCreate([repo], control, this.#ctx));
@@ -88,7 +88,7 @@ export class StanzaKeeper {
 
   /** The former cluster of this volume, if the repository's archive is its, and this one may be its upgrade. */
   async #findFormer(repo: Repository, control: PgControl): Promise<OwnCluster | null> {
-    const { spoolPath, stanza = "" } = this.#host.config;
+    const { spoolPath, stanza = "" } = this.#proc.config;
     const owned = await loadOwnClusters(spoolPath, stanza);
     const { pgVersion, systemId } = currentHistory(await loadArchiveInfo(repo));
     // An interrupted upgrade has reached archive.info alone.
@@ -118,7 +118,7 @@ export class StanzaKeeper {
 
   /** Proves after the next upgrade that this volume held the stanza's cluster. Once for each process. */
   #remember({ checkpointLsn: lsn, pgVersion: version, systemId }: PgControl): Promise<void> {
-    const { spoolPath, stanza = "" } = this.#host.config;
+    const { spoolPath, stanza = "" } = this.#proc.config;
     this.#remembered ??= saveOwnCluster(spoolPath, stanza, { version, systemId, lsn }).catch((error: unknown) =>
       this.#ctx.log.warn(
         `unable to record this cluster, so the stanza will not follow a major upgrade: ${toBackupError(error).message}`,
@@ -132,7 +132,7 @@ export class StanzaKeeper {
    * they are the primary.
    */
   async #leased(repo: Repository, write: () => Promise<readonly RepoResult<unknown>[]>): Promise<void> {
-    const leases = this.#host.unlockedLeases(this.#ctx);
+    const leases = this.#proc.unlockedLeases(this.#ctx);
     try {
       await leases.take(repo, async () => {});
       const [written] = await write();

@@ -18,22 +18,22 @@ const SETTING = "postgresql.synchronous of the Cluster";
 
 /** Null when only complete segments are shipped. */
 export function openStreaming(
-  host: CommandProcess,
+  proc: CommandProcess,
   stanzas: StanzaKeeper,
   isStandby: () => Promise<boolean>,
   ctx: Context,
 ): StreamService | null {
-  const { stream } = host.config.settings;
+  const { stream } = proc.config.settings;
   if (stream === undefined) return null;
   const requireOwn = async (repo: Repository, timeline: number): Promise<void> => {
-    const { pgVersion: version, systemId } = await host.loadControl();
+    const { pgVersion: version, systemId } = await proc.loadControl();
     const cluster = { version, systemId };
-    const own = { repos: host.repositories(), cluster, timeline, walDirectory: `${host.dataDirectory}/pg_wal` };
+    const own = { repos: proc.repositories(), cluster, timeline, walDirectory: `${proc.dataDirectory}/pg_wal` };
     await untilArchived(() => requireArchivedTimeline(repo, own, ctx), ctx);
   };
   // A new cluster's stanza would otherwise come with its first complete segment.
   const conditions = { isStandby, prepare: () => stanzas.prepare(), requireOwn, setBy: SETTING };
-  return new StreamService(host, ctx, stream.intervalSeconds * 1000, conditions);
+  return new StreamService(proc, ctx, stream.intervalSeconds * 1000, conditions);
 }
 
 /** @throws the last error */

@@ -23,8 +23,8 @@ export interface SnapshotPolicy extends SnapshotKeep {
 export const BACKUPS: Collection = { api: "postgresql.cnpg.io/v1", plural: "backups" };
 export const SNAPSHOTS: Collection = { api: "snapshot.storage.k8s.io/v1", plural: "volumesnapshots" };
 
-export const expireSnapshotsCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const expireSnapshotsCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   const { cluster = "", keepCount, keepDays, schedules } = config.snapshots;
   const lacking = Object.entries({
     "snapshot-cluster": cluster !== "",
@@ -32,7 +32,7 @@ export const expireSnapshotsCommand: Command = async (host) => {
     "snapshot-keep-days or snapshot-keep-count": keepDays !== undefined || keepCount !== undefined,
   }).find(([, isGiven]) => !isGiven);
   if (lacking !== undefined) throw fail("optionRequired", `cnpg-expire command requires option: ${lacking[0]}`);
-  return notifyOfJob(host, cluster, ctx, async () => {
+  return notifyOfJob(proc, cluster, ctx, async () => {
     const api = await openKubernetes(config.kubernetes, ctx.signal);
     await expireSnapshots(api, { cluster, schedules, keepDays, keepCount, dryRun: config.dryRun }, ctx);
     return { code: 0 };

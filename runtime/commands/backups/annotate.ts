@@ -8,18 +8,18 @@ import { requireLabel } from "../../operations/shared/requireLabel";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Command } from "../../process/commandProcess";
 
-export const annotateCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const annotateCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   const set = config.set ?? "";
   requireLabel(set);
-  host.requireStarted();
-  const repos = host.repositories();
-  host.lock("backup", repos);
+  proc.requireStarted();
+  const repos = proc.repositories();
+  proc.lock("backup", repos);
   const errors: BackupError[] = [];
   let isAnnotated = false;
   for (const repo of repos) {
     try {
-      await host.leases.take(repo, loadBackupInfo);
+      await proc.leases.take(repo, loadBackupInfo);
       isAnnotated = (await annotate(repo, set, config.backup.annotations, ctx)) || isAnnotated;
     } catch (thrown) {
       const error = toBackupError(thrown);

@@ -9,19 +9,19 @@ import { combinedError } from "../../operations/shared/results";
 import { expireAfterBackup } from "./expire";
 import type { Command } from "../../process/commandProcess";
 
-export const backupCommand: Command = async (host) => {
-  const { config, ctx } = host;
-  host.requireStarted();
-  const repos = host.repositories();
-  const locks = host.lock("backup", repos);
+export const backupCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
+  proc.requireStarted();
+  const repos = proc.repositories();
+  const locks = proc.lock("backup", repos);
   const outcome = await backup(
     repos,
     {
-      lease: (repo) => host.leases.take(repo),
-      servers: host.servers(),
-      pool: host.pool(),
+      lease: (repo) => proc.leases.take(repo),
+      servers: proc.servers(),
+      pool: proc.pool(),
       threadless: inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 1),
-      users: host.users,
+      users: proc.users,
       seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
       onProgress: (doneBytes, totalBytes) => {
         for (const lock of locks) lock.setProgress({ sizeBytes: totalBytes, sizeCompleteBytes: doneBytes });
@@ -43,7 +43,7 @@ export const backupCommand: Command = async (host) => {
     },
     ctx,
   );
-  if (config.backup.expireAuto) await expireAfterBackup(host);
+  if (config.backup.expireAuto) await expireAfterBackup(proc);
   const error = combinedError("backup", outcome.results);
   if (error !== null) throw error;
   return 0;

@@ -8,13 +8,13 @@ import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import type { Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
-export const expireCommand: Command = async (host) => {
-  const { config, ctx } = host;
-  host.requireStarted();
+export const expireCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
+  proc.requireStarted();
   const request = requestOf(config);
-  const repos = host.repositories();
-  host.lock("backup", repos);
-  const { errors, hasSet } = await expireEach(host, repos, request);
+  const repos = proc.repositories();
+  proc.lock("backup", repos);
+  const { errors, hasSet } = await expireEach(proc, repos, request);
   if (!hasSet && errors.length === 0)
     ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);
   if (errors.length > 0)
@@ -23,29 +23,29 @@ export const expireCommand: Command = async (host) => {
 };
 
 /** Runs after a backup, under its locks and leases. A failure is logged and does not fail the backup. */
-export async function expireAfterBackup(host: Invocation & RepositoryAccess): Promise<void> {
+export async function expireAfterBackup(proc: Invocation & RepositoryAccess): Promise<void> {
   const repos: Repository[] = [];
-  for (const repo of host.repositories()) {
+  for (const repo of proc.repositories()) {
     // The backup's own error names the other process, which expires at its own end.
-    if (!(await host.leases.isBusy(repo))) repos.push(repo);
+    if (!(await proc.leases.isBusy(repo))) repos.push(repo);
   }
-  const { errors } = await expireEach(host, repos, { oldest: false, refusePageErrors: true, dryRun: false });
+  const { errors } = await expireEach(proc, repos, { oldest: false, refusePageErrors: true, dryRun: false });
   if (errors.length > 0)
-    host.ctx.log.warn("the backup is complete, but removing expired backups failed: fix the cause, then run expire");
+    proc.ctx.log.warn("the backup is complete, but removing expired backups failed: fix the cause, then run expire");
 }
 
 async function expireEach(
-  host: Invocation & RepositoryAccess,
+  proc: Invocation & RepositoryAccess,
   repos: readonly Repository[],
   request: ExpireRequest,
 ): Promise<{ errors: BackupError[]; hasSet: boolean }> {
-  const { config, ctx } = host;
+  const { config, ctx } = proc;
   const errors: BackupError[] = [];
   let hasSet = false;
   // Sequential, so that the log reads in order.
   for (const repo of repos) {
     try {
-      const lease = request.dryRun ? NO_LEASE : await host.leases.take(repo, loadBackupInfo);
+      const lease = request.dryRun ? NO_LEASE : await proc.leases.take(repo, loadBackupInfo);
       hasSet = (await expireRepository(repo, retentionOf(config, repo), request, lease, ctx)).hasSet || hasSet;
     } catch (thrown) {
       const error = toBackupError(thrown);

@@ -7,9 +7,9 @@ import { loadManifest } from "../../repository/backupStore";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Command } from "../../process/commandProcess";
 
-export const manifestCommand: Command = async (host) => {
-  const { config } = host;
-  const [repo] = host.repositories();
+export const manifestCommand: Command = async (proc) => {
+  const { config } = proc;
+  const [repo] = proc.repositories();
   if (repo === undefined) throw fail("optionRequired", "manifest command requires option: repo1-path");
   const info = await loadBackupInfo(repo);
   const label = config.set ?? info.backups.at(-1)?.label;
@@ -17,6 +17,6 @@ export const manifestCommand: Command = async (host) => {
   requireLabel(label);
   const manifest = await loadManifest(repo, label, info.cipherPass ?? null);
   const report = await reportManifest(repo, manifest, config.files.filter, config.files.reference);
-  host.print(config.output === "json" ? renderJson(manifestJson(report)) : manifestText(report));
+  proc.print(config.output === "json" ? renderJson(manifestJson(report)) : manifestText(report));
   return 0;
 };

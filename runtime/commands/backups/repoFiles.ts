@@ -5,10 +5,10 @@ import { listFiles, type ListedFile, openRepoFile, repoPathOf } from "../../oper
 import type { Repository } from "../../repository/repository";
 import type { Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
-export const repoLsCommand: Command = async (host) => {
-  const { config } = host;
+export const repoLsCommand: Command = async (proc) => {
+  const { config } = proc;
   if (config.params.length > 1) throw fail("paramInvalid", "only one path may be specified");
-  const { repo, basePath } = firstRepo(host);
+  const { repo, basePath } = firstRepo(proc);
   const path = repoPathOf(config.params[0] ?? "", basePath);
   const files = await listFiles(repo, path, {
     filter: filterOf(config.files.filter),
@@ -16,23 +16,23 @@ export const repoLsCommand: Command = async (host) => {
     sort: config.files.sort,
   });
   if (config.output === "json") {
-    host.print(`${renderJson(Object.fromEntries(files.map((file) => [file.name, fileJson(file)])))}\n`);
+    proc.print(`${renderJson(Object.fromEntries(files.map((file) => [file.name, fileJson(file)])))}\n`);
     return 0;
   }
   // A listing omits the directory itself, but not a file that the path names.
   const named = files.filter((file) => file.name !== "." || file.type === "file");
-  host.print(named.map((file) => `${file.name}\n`).join(""));
+  proc.print(named.map((file) => `${file.name}\n`).join(""));
   return 0;
 };
 
-export const repoGetCommand: Command = async (host) => {
-  const { config } = host;
+export const repoGetCommand: Command = async (proc) => {
+  const { config } = proc;
   const [path] = config.params;
   if (path === undefined || config.params.length > 1) throw fail("paramRequired", "source file required");
-  const { repo, basePath } = firstRepo(host);
+  const { repo, basePath } = firstRepo(proc);
   try {
     for await (const chunk of await openRepoFile(repo, repoPathOf(path, basePath), config.files.raw))
-      await host.printBytes(chunk);
+      await proc.printBytes(chunk);
     return 0;
   } catch (error) {
     if (config.files.ignoreMissing && isError(error, "fileMissing")) return 1;
@@ -40,11 +40,11 @@ export const repoGetCommand: Command = async (host) => {
   }
 };
 
-function firstRepo(host: Invocation & RepositoryAccess): { readonly repo: Repository; readonly basePath: string } {
-  const [repo] = host.repositories();
-  const settings = host.config.repos.find((candidate) => candidate.key === repo?.key);
+function firstRepo(proc: Invocation & RepositoryAccess): { readonly repo: Repository; readonly basePath: string } {
+  const [repo] = proc.repositories();
+  const settings = proc.config.repos.find((candidate) => candidate.key === repo?.key);
   if (repo === undefined || settings === undefined)
-    throw fail("optionRequired", `${host.config.command} command requires option: repo1-path`);
+    throw fail("optionRequired", `${proc.config.command} command requires option: repo1-path`);
   return { repo, basePath: settings.path };
 }
 

@@ -9,26 +9,26 @@ import type { Repository } from "../../repository/repository";
 import type { Command, RepositoryAccess } from "../../process/commandProcess";
 import { retentionOf } from "./expire";
 
-export const syncCommand: Command = async (host) => {
-  const { config, ctx } = host;
-  const from = repoOf(host, "from-repo", config.sync.fromIndex);
-  const to = repoOf(host, "to-repo", config.sync.toRepoKey);
+export const syncCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
+  const from = repoOf(proc, "from-repo", config.sync.fromIndex);
+  const to = repoOf(proc, "to-repo", config.sync.toRepoKey);
   if (from === to)
     throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is the source of the copy`);
-  host.requireStarted();
-  host.lock("backup", [from, to]);
+  proc.requireStarted();
+  proc.lock("backup", [from, to]);
   const options = { scope: scopeOf(config, to), dryRun: config.dryRun, headerCheck: config.archive.headerCheck };
   // The source is only read. The first sync creates the target's stanza.
-  const lease = config.dryRun ? NO_LEASE : await host.leases.take(to, () => loadBackupInfo(from));
-  const { labels, walCount, chunkCount, problems } = await sync(from, to, host.pool(), { ...options, lease }, ctx);
+  const lease = config.dryRun ? NO_LEASE : await proc.leases.take(to, () => loadBackupInfo(from));
+  const { labels, walCount, chunkCount, problems } = await sync(from, to, proc.pool(), { ...options, lease }, ctx);
   if (labels.length === 0 && walCount === 0 && chunkCount === 0 && problems.length === 0)
     ctx.log.info(`${to.name}: nothing is missing from ${from.name}`);
   if (problems.length > 0) throw fail("command", ["sync could not copy everything:", ...problems].join("\n"));
   return 0;
 };
 
-function repoOf(host: RepositoryAccess, option: string, key: number | undefined): Repository {
-  const repos = host.repositories();
+function repoOf(proc: RepositoryAccess, option: string, key: number | undefined): Repository {
+  const repos = proc.repositories();
   const repo = repos.find((candidate) => candidate.key === key);
   if (repo !== undefined) return repo;
   throw fail("optionInvalidValue", `key '${key}' is not valid for '${option}' option`, {

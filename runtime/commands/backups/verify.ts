@@ -18,9 +18,9 @@ import type { Repository } from "../../repository/repository";
 import { saveRun } from "../../local/runRecords";
 import type { Command, Invocation } from "../../process/commandProcess";
 
-export const verifyCommand: Command = async (host) => {
-  const { config, ctx } = host;
-  const walSegmentSizeBytes = await host
+export const verifyCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
+  const walSegmentSizeBytes = await proc
     .loadControl()
     .then((control) => control.walSegmentSizeBytes)
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
@@ -30,36 +30,36 @@ export const verifyCommand: Command = async (host) => {
   };
   const results: RepoResult<Verdict>[] = [];
   // Sequential: each repository gets the whole pool, and the report reads in order.
-  for (const repo of host.repositories()) {
+  for (const repo of proc.repositories()) {
     try {
       results.push({
         repoIndex: repo.key,
         ok: true,
-        value: await verify(repo, host.pool(), walSegmentSizeBytes, ctx, options),
+        value: await verify(repo, proc.pool(), walSegmentSizeBytes, ctx, options),
       });
     } catch (error) {
       results.push({ repoIndex: repo.key, ok: false, error: toBackupError(error) });
     }
   }
   compareNamed(results);
-  addConflicts(results, host.missingWal());
-  await addHolders(results, host.repositories());
+  addConflicts(results, proc.missingWal());
+  await addHolders(results, proc.repositories());
   for (const result of results) {
     if (!result.ok) continue;
     for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoIndex}: ${problem}`);
     for (const orphan of result.value.orphans) ctx.log.info(`repo${result.repoIndex}: ${orphan}`);
   }
-  if (config.output === "json") host.print(`${renderJson(verdictsJson(config.stanza ?? "", results))}\n`);
+  if (config.output === "json") proc.print(`${renderJson(verdictsJson(config.stanza ?? "", results))}\n`);
   else if (config.output !== "none") {
     const text = results.map((result) =>
       result.ok
         ? verdictText(config.stanza ?? "", result.value, config.verify.verbose)
         : errorText(result.repoIndex, result.error),
     );
-    host.print(text.join(""));
+    proc.print(text.join(""));
   }
   const isPast = config.repos.some((repo) => repo.targetTimeMs !== undefined);
-  if (config.set === undefined && !isPast) await rememberVerdicts(host, results);
+  if (config.set === undefined && !isPast) await rememberVerdicts(proc, results);
   const error = combinedError("verify", results);
   if (error !== null) throw error;
   const damaged = results.filter((result) => result.ok && !result.value.ok).map((result) => `repo${result.repoIndex}`);

@@ -3,16 +3,16 @@ import { fail } from "../../base/errors";
 import type { Invocation, Terminal } from "../../process/commandProcess";
 
 /** `--yes` answers it. */
-export async function agreed(host: Invocation & Terminal, question: string): Promise<boolean> {
-  if (host.config.recover.yes) return true;
-  const answer = await host.ask(`${question} [yes/no] `);
+export async function agreed(proc: Invocation & Terminal, question: string): Promise<boolean> {
+  if (proc.config.recover.yes) return true;
+  const answer = await proc.ask(`${question} [yes/no] `);
   return answer !== null && /^y(es)?$/i.test(answer.trim());
 }
 
 /** The exit code of a refusal. @throws optionRequired (37) without a terminal */
-export function refused(host: Terminal, verb: string): number {
-  if (host.isInteractive) {
-    host.print("Nothing was changed.\n");
+export function refused(proc: Terminal, verb: string): number {
+  if (proc.isInteractive) {
+    proc.print("Nothing was changed.\n");
     return 0;
   }
   throw fail(

@@ -16,19 +16,19 @@ import { archiveGetWith } from "./restore";
 
 const EXIT_CODE_MAX = 125;
 
-export const drillCommand: Command = async (host) => {
-  const { config } = host;
+export const drillCommand: Command = async (proc) => {
+  const { config } = proc;
   const { stanza = "" } = config;
   // A log would break the JSON on standard output.
-  const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
-  if (host.self.uid === 0)
+  const ctx = config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
+  if (proc.self.uid === 0)
     throw fail("runtime", "a drill cannot run as root, because PostgreSQL refuses root", {
       hint: "Run it as PostgreSQL's account.",
     });
   const asked = askedDrill(config.settings, config.drill);
-  const path = drillPathOf(host, asked);
+  const path = drillPathOf(proc, asked);
   await prepareRoot(path);
-  const { execId, pid } = host.process;
+  const { execId, pid } = proc.process;
   // In the drills' own directory: two drills of one stanza must not clean up each other's files, whatever their lock
   // path.
   const lock = acquireLock({ lockPath: path, stanza, kind: "drill", execId, pid });
@@ -37,10 +37,10 @@ export const drillCommand: Command = async (host) => {
     const { pick, ...others } = asked;
     const record =
       pick === ATTACK
-        ? await makeAttack(host, others, path, ctx)
-        : await makeDrill(host, { ...others, pick }, path, ctx);
-    await saveDrill(host.repositories(), config.spoolPath, record, ctx);
-    host.print(config.output === "json" ? renderDrill(record) : drillText(record));
+        ? await makeAttack(proc, others, path, ctx)
+        : await makeDrill(proc, { ...others, pick }, path, ctx);
+    await saveDrill(proc.repositories(), config.spoolPath, record, ctx);
+    proc.print(config.output === "json" ? renderDrill(record) : drillText(record));
     return Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX);
   } finally {
     lock.release();
@@ -49,40 +49,40 @@ export const drillCommand: Command = async (host) => {
 
 /** Needs no PostgreSQL, and a few megabytes. */
 function makeAttack(
-  host: CommandProcess,
+  proc: CommandProcess,
   asked: Omit<AskedDrill, "pick">,
   path: string,
   ctx: Context,
 ): Promise<DrillRecord> {
-  const { repoIndex, stanza = "" } = host.config;
-  const { beganMs } = host.process;
-  return attackDrill(host.repositories(), host, { ...asked, stanza, repoIndex, path, beganMs }, ctx);
+  const { repoIndex, stanza = "" } = proc.config;
+  const { beganMs } = proc.process;
+  return attackDrill(proc.repositories(), proc, { ...asked, stanza, repoIndex, path, beganMs }, ctx);
 }
 
 function makeDrill(
-  host: CommandProcess,
+  proc: CommandProcess,
   asked: AskedDrill & { readonly pick: DrillPick | undefined },
   path: string,
   ctx: Context,
 ): Promise<DrillRecord> {
-  const { config } = host;
+  const { config } = proc;
   const [pg] = config.pgs;
-  const pool = host.pool();
+  const pool = proc.pool();
   // Threads start while the backup is chosen.
   pool.warm?.();
   const parts: HostParts = {
     pool,
     path,
-    users: host.users,
-    self: host.self,
+    users: proc.users,
+    self: proc.self,
     binPath: config.binPath,
-    user: pg?.user ?? host.users.userName(host.self.uid) ?? "postgres",
+    user: pg?.user ?? proc.users.userName(proc.self.uid) ?? "postgres",
     database: pg?.database ?? "postgres",
-    restoreCommand: (key, dataDirectory) => restoreCommandLine(host, key, dataDirectory),
-    openProduction: (database) => host.newSession(database),
+    restoreCommand: (key, dataDirectory) => restoreCommandLine(proc, key, dataDirectory),
+    openProduction: (database) => proc.newSession(database),
   };
-  const options = drillOptions(config, asked, host.process.beganMs);
-  return drill(new HostVenue(parts, ctx), host.repositories(), options, ctx);
+  const options = drillOptions(config, asked, proc.process.beganMs);
+  return drill(new HostVenue(parts, ctx), proc.repositories(), options, ctx);
 }
 
 /** The file system of the data directory most likely has space for a copy. */
@@ -106,11 +106,11 @@ export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "pat
 
 /** From one repository, or from all when none is named; at this process's clock, without production's spool. */
 export function restoreCommandLine(
-  host: Invocation & ProgramAccess,
+  proc: Invocation & ProgramAccess,
   repoIndex: number | undefined,
   dataDirectory: string,
 ): string {
-  const { config } = host;
+  const { config } = proc;
   const carried = config.carriedOptions.filter(
     (arg) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(arg),
   );
@@ -122,5 +122,5 @@ export function restoreCommandLine(
     "--log-level-file=off",
     "--log-level-console=warn",
   ];
-  return archiveGetWith(host, [...carried, ...own]);
+  return archiveGetWith(proc, [...carried, ...own]);
 }

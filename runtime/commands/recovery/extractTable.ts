@@ -12,16 +12,16 @@ import { agreed } from "./agree";
 import { drillPathOf, restoreCommandLine } from "./drill";
 import type { Command, CommandProcess, Invocation, MachineAccess } from "../../process/commandProcess";
 
-export const extractTableCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const extractTableCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   const { stanza = "" } = config;
-  if (host.self.uid === 0)
+  if (proc.self.uid === 0)
     throw fail("runtime", "extract-table cannot run as root, because PostgreSQL refuses root", {
       hint: "Run it as PostgreSQL's account.",
     });
-  const root = drillPathOf(host, {});
-  const options = optionsOf(host, root);
-  if (options.swap && !config.recover.yes && !config.dryRun && !host.isInteractive)
+  const root = drillPathOf(proc, {});
+  const options = optionsOf(proc, root);
+  if (options.swap && !config.recover.yes && !config.dryRun && !proc.isInteractive)
     throw fail(
       "optionRequired",
       "extract-table --swap changes production and needs confirmation, but there is no terminal: nothing was changed",
@@ -30,30 +30,30 @@ export const extractTableCommand: Command = async (host) => {
       },
     );
   await prepareRoot(root);
-  const { execId, pid } = host.process;
+  const { execId, pid } = proc.process;
   // Drills use the same directory and port, and clean up.
   const lock = acquireLock({ lockPath: root, stanza, kind: "drill", execId, pid });
   try {
     await cleanScratch(root, stanza, options.binPath, ctx);
-    await extract(depsOf(host), options, ctx);
+    await extract(depsOf(proc), options, ctx);
     return 0;
   } finally {
     lock.release();
   }
 };
 
-function depsOf(host: CommandProcess): ExtractDeps {
-  const pool = host.pool();
+function depsOf(proc: CommandProcess): ExtractDeps {
+  const pool = proc.pool();
   pool.warm?.();
   return {
-    repos: host.repositories(),
+    repos: proc.repositories(),
     pool,
-    users: host.users,
-    self: host.self,
-    restoreCommand: (dataDirectory) => restoreCommandLine(host, host.config.repoIndex, dataDirectory),
-    openProduction: (database) => host.newSession(database),
-    print: (text) => host.print(text),
-    agrees: (question) => agreed(host, question),
+    users: proc.users,
+    self: proc.self,
+    restoreCommand: (dataDirectory) => restoreCommandLine(proc, proc.config.repoIndex, dataDirectory),
+    openProduction: (database) => proc.newSession(database),
+    print: (text) => proc.print(text),
+    agrees: (question) => agreed(proc, question),
   };
 }
 

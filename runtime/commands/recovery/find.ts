@@ -10,13 +10,13 @@ import type { Command, Invocation } from "../../process/commandProcess";
 
 const HOUR_US = 3_600_000_000n;
 
-export const findCommand: Command = async (host) => {
-  const { config } = host;
+export const findCommand: Command = async (proc) => {
+  const { config } = proc;
   // A log would break the JSON on standard output.
-  const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
-  const deps = { repos: host.repositories(), openProduction: (database?: string) => host.newSession(database) };
-  const result = await find(deps, optionsOf(host), ctx);
-  host.print(config.output === "json" ? `${renderJson(findJson(result))}\n` : findText(result, config.find.targetForm));
+  const ctx = config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
+  const deps = { repos: proc.repositories(), openProduction: (database?: string) => proc.newSession(database) };
+  const result = await find(deps, optionsOf(proc), ctx);
+  proc.print(config.output === "json" ? `${renderJson(findJson(result))}\n` : findText(result, config.find.targetForm));
   return 0;
 };
 

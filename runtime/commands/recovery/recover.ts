@@ -39,22 +39,22 @@ import type {
 } from "../../process/commandProcess";
 import { toolsOf } from "./recoverTools";
 
-export const recoverCommand: Command = async (host) => {
-  const facts = await loadHostFacts(host.dataDirectory, host.ctx);
-  requireOwnLinks(host, facts);
+export const recoverCommand: Command = async (proc) => {
+  const facts = await loadHostFacts(proc.dataDirectory, proc.ctx);
+  requireOwnLinks(proc, facts);
   const file = recoverJournal(facts.dataDirectory);
-  const isUndo = host.config.recover.undo;
+  const isUndo = proc.config.recover.undo;
   const journal = readJournal(file, isUndo);
-  if (journal === null) return isUndo ? nothingToUndo(file) : begin(host, facts, file);
-  await requireAlone(host, journal);
-  const begun = { journal, file, control: controlOf(host, remember(facts, journal.server)) };
-  if (isUndo || journal.phase === "undo") return undoRecovery(host, begun);
-  return journal.phase === "done" ? begin(host, facts, file) : goOnWith(host, begun);
+  if (journal === null) return isUndo ? nothingToUndo(file) : begin(proc, facts, file);
+  await requireAlone(proc, journal);
+  const begun = { journal, file, control: controlOf(proc, remember(facts, journal.server)) };
+  if (isUndo || journal.phase === "undo") return undoRecovery(proc, begun);
+  return journal.phase === "done" ? begin(proc, facts, file) : goOnWith(proc, begun);
 };
 
 /** Another account's link in the path to the data directory could lead root elsewhere. @throws fileOwner (88) */
-function requireOwnLinks(host: MachineAccess, { configuredDirectory, dataDirectory, owner }: HostFacts): void {
-  if (host.self.uid !== 0 || owner === null) return;
+function requireOwnLinks(proc: MachineAccess, { configuredDirectory, dataDirectory, owner }: HostFacts): void {
+  if (proc.self.uid !== 0 || owner === null) return;
   const actual = resolveTrusted(configuredDirectory, [owner.uid]);
   if (actual !== dataDirectory)
     throw fail(
@@ -63,15 +63,15 @@ function requireOwnLinks(host: MachineAccess, { configuredDirectory, dataDirecto
     );
 }
 
-function controlOf(host: Invocation, facts: HostFacts): ServerControl {
-  return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(facts.dataDirectory));
+function controlOf(proc: Invocation, facts: HostFacts): ServerControl {
+  return serverControl(facts, proc.config.settings.postgres ?? {}, serverLogPath(facts.dataDirectory));
 }
 
-async function begin(host: CommandProcess, facts: HostFacts, file: JournalFile): Promise<number> {
-  const { config, ctx } = host;
-  const account = accountOf(facts, host.users.findUid, host.users.findGid);
-  const tools = toolsOf(host, account);
-  const request = requestOf(host);
+async function begin(proc: CommandProcess, facts: HostFacts, file: JournalFile): Promise<number> {
+  const { config, ctx } = proc;
+  const account = accountOf(facts, proc.users.findUid, proc.users.findGid);
+  const tools = toolsOf(proc, account);
+  const request = requestOf(proc);
   const answer = requireOk(
     "recover-step plan",
     await tools.self(["recover-step", "plan", ...requestArgs(request)], ctx.signal),
@@ -80,7 +80,7 @@ async function begin(host: CommandProcess, facts: HostFacts, file: JournalFile):
     readonly live: LiveServer | null;
     readonly source: RecoverSource;
   };
-  const control = controlOf(host, facts);
+  const control = controlOf(proc, facts);
   const nowMs = ctx.clock.nowMs();
   const input: PlanInput = {
     request,
@@ -92,16 +92,16 @@ async function begin(host: CommandProcess, facts: HostFacts, file: JournalFile):
       source.targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : path)),
     ),
     finishWal: config.recover.finishWal,
-    running: (["backup", "restore"] as const).find((kind) => host.isLocked(kind)) ?? null,
+    running: (["backup", "restore"] as const).find((kind) => proc.isLocked(kind)) ?? null,
     nowS: Math.floor(nowMs / 1000),
     stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
   };
   const plan = planRecover(input);
   const moved = { account, dataDirectory: facts.dataDirectory, moves: plan.moves };
   await requireOwned(moved);
-  host.print(planText(plan, input));
+  proc.print(planText(plan, input));
   if (config.dryRun) return 0;
-  if (!(await agreed(host, "Recover as planned?"))) return refused(host, "recover");
+  if (!(await agreed(proc, "Recover as planned?"))) return refused(proc, "recover");
   await requireRights(moved, tools);
   if (plan.finishWal) {
     ctx.log.info("recover: archiving the server's last WAL");
@@ -110,7 +110,7 @@ async function begin(host: CommandProcess, facts: HostFacts, file: JournalFile):
   const journal: Journal = {
     version: 2,
     phase: "stop",
-    pid: host.process.pid,
+    pid: proc.process.pid,
     request,
     label: source.label,
     startedAtS: input.nowS,
@@ -124,7 +124,7 @@ async function begin(host: CommandProcess, facts: HostFacts, file: JournalFile):
     stamp: input.stamp,
   };
   await file.write(journal);
-  return run(host, { journal, file, control }, tools);
+  return run(proc, { journal, file, control }, tools);
 }
 
 /** Only on the followed timeline, and only after archived WAL without a gap: other WAL would not fit. */
@@ -138,8 +138,8 @@ function oldWalOf(facts: HostFacts, source: RecoverSource, moved: string | undef
   return { directory, last, segmentSizeBytes: control.walSegmentSizeBytes };
 }
 
-async function goOnWith(host: CommandProcess, begun: Begun): Promise<number> {
-  const { config } = host;
+async function goOnWith(proc: CommandProcess, begun: Begun): Promise<number> {
+  const { config } = proc;
   const { file, journal } = begun;
   const began = `a recovery from backup ${journal.label} was started ${formatLocalSeconds(journal.startedAtS * 1000)} and is not finished (${file.path})`;
   const isAnother =
@@ -151,19 +151,19 @@ async function goOnWith(host: CommandProcess, begun: Begun): Promise<number> {
       hint: "Run recover without a target to continue. To use another target, run recover --undo first.",
     });
   }
-  host.print(
+  proc.print(
     `${began}.\nIts next step: ${journal.phase}. To restore the old data instead: pgbackstop recover --undo\n`,
   );
   if (config.dryRun) return 0;
-  if (!(await agreed(host, "Continue?"))) return refused(host, "recover");
-  const mine = { ...journal, pid: host.process.pid };
+  if (!(await agreed(proc, "Continue?"))) return refused(proc, "recover");
+  const mine = { ...journal, pid: proc.process.pid };
   await file.write(mine);
-  return run(host, { ...begun, journal: mine }, toolsOf(host, journal.account));
+  return run(proc, { ...begun, journal: mine }, toolsOf(proc, journal.account));
 }
 
-async function run(host: Invocation & Terminal, begun: Begun, tools: RecoverTools): Promise<number> {
+async function run(proc: Invocation & Terminal, begun: Begun, tools: RecoverTools): Promise<number> {
   const { journal } = begun;
-  const { checkCode, opened } = await goOn(begun, tools, host.ctx);
+  const { checkCode, opened } = await goOn(begun, tools, proc.ctx);
   const data = journal.moves.at(-1)?.to;
   const lines = [
     opened.paused
@@ -181,7 +181,7 @@ async function run(host: Invocation & Terminal, begun: Begun, tools: RecoverTool
         ]),
     ...(checkCode === 0 ? [] : ["! Not every repository gets WAL: see above, and run pgbackstop check"]),
   ];
-  host.print(`${lines.join("\n")}\n`);
+  proc.print(`${lines.join("\n")}\n`);
   return checkCode;
 }
 
@@ -191,14 +191,14 @@ function nothingToUndo(file: JournalFile): never {
   });
 }
 
-async function undoRecovery(host: CommandProcess, begun: Begun): Promise<number> {
+async function undoRecovery(proc: CommandProcess, begun: Begun): Promise<number> {
   const { control, journal } = begun;
   if (journal.moves.length === 0) {
     throw fail("fileMissing", "there is nothing to undo: there were no old data", {
       hint: "Run recover to continue the recovery.",
     });
   }
-  host.print(
+  proc.print(
     [
       `Undo of the recovery from backup ${journal.label}, started ${formatLocalSeconds(journal.startedAtS * 1000)}`,
       "",
@@ -211,26 +211,26 @@ async function undoRecovery(host: CommandProcess, begun: Begun): Promise<number>
       "",
     ].join("\n"),
   );
-  if (host.config.dryRun) return 0;
-  if (!(await agreed(host, "Restore the old data?"))) return refused(host, "recover --undo");
+  if (proc.config.dryRun) return 0;
+  if (!(await agreed(proc, "Restore the old data?"))) return refused(proc, "recover --undo");
   const { kept, opened } = await undo(
-    { ...begun, journal: { ...journal, pid: host.process.pid } },
-    toolsOf(host, journal.account),
-    host.ctx,
+    { ...begun, journal: { ...journal, pid: proc.process.pid } },
+    toolsOf(proc, journal.account),
+    proc.ctx,
   );
   const lines = [
     `The server of ${journal.dataDirectory} is open with the old data, on timeline ${opened.timeline}.`,
     ...(kept.length === 0 ? [] : ["The recovered data:", ...kept.map((path) => `     ${path}`)]),
     "Next, take a backup:   pgbackstop backup --type=full",
   ];
-  host.print(`${lines.join("\n")}\n`);
+  proc.print(`${lines.join("\n")}\n`);
   return 0;
 }
 
 /** Two at once would move each other's directories. @throws lockAcquire (50) */
-async function requireAlone(host: ProgramAccess & MachineAccess, journal: Journal): Promise<void> {
-  if (journal.phase === "done" || journal.pid === host.process.pid) return;
-  const commandLine = await host.readFile(`/proc/${journal.pid}/cmdline`).catch(() => null);
+async function requireAlone(proc: ProgramAccess & MachineAccess, journal: Journal): Promise<void> {
+  if (journal.phase === "done" || journal.pid === proc.process.pid) return;
+  const commandLine = await proc.readFile(`/proc/${journal.pid}/cmdline`).catch(() => null);
   if (commandLine === null || !Buffer.from(commandLine).toString("latin1").split("\0").includes("recover")) return;
   throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, {
     hint: "Wait for its end.",

@@ -7,21 +7,21 @@ import { findRecoverSource } from "../../operations/recover/recoverSource";
 import { findLiveServer, finishWal, waitUntilOpen } from "../../operations/recover/steps";
 import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
-export const recoverStepCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const recoverStepCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   const [step] = config.params;
   switch (step) {
     case "plan":
-      host.print(`${JSON.stringify(await plan(host))}\n`);
+      proc.print(`${JSON.stringify(await plan(proc))}\n`);
       return 0;
     case "server":
-      host.print(`${JSON.stringify(await findLiveServer(() => host.session()))}\n`);
+      proc.print(`${JSON.stringify(await findLiveServer(() => proc.session()))}\n`);
       return 0;
     case "finish-wal":
-      await finishWal(await host.session(), config.archive.timeoutMs, ctx);
+      await finishWal(await proc.session(), config.archive.timeoutMs, ctx);
       return 0;
     case "wait":
-      host.print(`${JSON.stringify(await waitUntilOpen(() => host.newSession(), ctx))}\n`);
+      proc.print(`${JSON.stringify(await waitUntilOpen(() => proc.newSession(), ctx))}\n`);
       return 0;
     default:
       throw fail("paramInvalid", `'${step ?? ""}' is not a step of a recovery`, {
@@ -30,9 +30,9 @@ export const recoverStepCommand: Command = async (host) => {
   }
 };
 
-async function plan(host: Invocation & RepositoryAccess & ClusterAccess): Promise<object> {
-  const { config, ctx } = host;
+async function plan(proc: Invocation & RepositoryAccess & ClusterAccess): Promise<object> {
+  const { config, ctx } = proc;
   const recovery = { ...config.restore, restoreCommand: "", options: {} };
-  const source = await findRecoverSource(host.repositories(), { set: config.set, recovery }, ctx);
-  return { source, live: await findLiveServer(() => host.session()) };
+  const source = await findRecoverSource(proc.repositories(), { set: config.set, recovery }, ctx);
+  return { source, live: await findLiveServer(() => proc.session()) };
 }

@@ -14,8 +14,8 @@ const LAUNCHER = "/usr/local/bin/pgbackstop";
 const LOG_ARGS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
 
 /** As root, steps of the account go through the launcher, which has the keys, or run as the account directly. */
-export function toolsOf(host: CommandProcess, account: Owner): RecoverTools {
-  const { config, ctx, ownCommand, self } = host;
+export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
+  const { config, ctx, ownCommand, self } = proc;
   const isRoot = self.uid === 0;
   const asAccount = isRoot
     ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"]
@@ -30,18 +30,18 @@ export function toolsOf(host: CommandProcess, account: Owner): RecoverTools {
       : [...asAccount, ...ownCommand, ...carried, stanza];
   return {
     asAccount: (work) => actAs(account, work),
-    archiveGet: archiveGetOf(host, [...carried, stanza]),
+    archiveGet: archiveGetOf(proc, [...carried, stanza]),
     program: (args, needsAccount) =>
-      host.program([...(needsAccount ? asAccount : []), ...args], {
+      proc.program([...(needsAccount ? asAccount : []), ...args], {
         signal: ctx.signal,
         onLine: (line) => ctx.log.detail(line),
       }),
     self: async (args, signal) => {
       let error: BackupError | undefined;
       const onLine = (line: string): void => {
-        error = relay(line, host) ?? error;
+        error = relay(line, proc) ?? error;
       };
-      const ended = await host.program([...program, ...args, ...LOG_ARGS], {
+      const ended = await proc.program([...program, ...args, ...LOG_ARGS], {
         signal,
         onErrorLine: onLine,
         isOwn: true,
@@ -52,13 +52,13 @@ export function toolsOf(host: CommandProcess, account: Owner): RecoverTools {
 }
 
 /** The configuration's restore_command (a host's agent answers it), else this program. */
-function archiveGetOf(host: Invocation & ClusterAccess & ProgramAccess, args: readonly string[]): string {
+function archiveGetOf(proc: Invocation & ClusterAccess & ProgramAccess, args: readonly string[]): string {
   try {
-    const { recoveryOptions } = host.other({ args: [...args, "restore"], secretsPath: "", moved: {} }).config.restore;
-    return recoveryOptions["restore_command"] ?? recoveryOptions["restore-command"] ?? archiveGetLine(host);
+    const { recoveryOptions } = proc.other({ args: [...args, "restore"], secretsPath: "", moved: {} }).config.restore;
+    return recoveryOptions["restore_command"] ?? recoveryOptions["restore-command"] ?? archiveGetLine(proc);
   } catch {
     // Without any key the configuration cannot be read as a restore's.
-    return archiveGetLine(host);
+    return archiveGetLine(proc);
   }
 }
 

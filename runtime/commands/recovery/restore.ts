@@ -6,19 +6,19 @@ import { shellQuote } from "../../operations/restore/recovery";
 import { restore } from "../../operations/restore/restore";
 import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../../process/commandProcess";
 
-export const restoreCommand: Command = async (host) => {
-  const { config, ctx } = host;
-  const repos = host.repositories();
-  const pool = host.pool();
+export const restoreCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
+  const repos = proc.repositories();
+  const pool = proc.pool();
   // Threads start while the locks are taken and the backup is chosen.
   pool.warm?.();
-  host.lock("restore", repos);
+  proc.lock("restore", repos);
   const outcome = await restore(
     repos,
-    { pool, users: host.users },
+    { pool, users: proc.users },
     {
       ...config.restore,
-      dataDirectory: host.dataDirectory,
+      dataDirectory: proc.dataDirectory,
       set: config.set,
       delta: config.delta,
       force: config.force,
@@ -26,8 +26,8 @@ export const restoreCommand: Command = async (host) => {
       databaseExclude: config.databaseExclude,
       checksumPageError: config.checksumPageError,
       spoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
-      self: host.self,
-      recovery: { ...config.restore, restoreCommand: archiveGetLine(host), options: recoveryOptionsOf(host) },
+      self: proc.self,
+      recovery: { ...config.restore, restoreCommand: archiveGetLine(proc), options: recoveryOptionsOf(proc) },
     },
     ctx,
   );
@@ -51,13 +51,13 @@ export function archiveGetWith({ config, ownCommand }: Invocation & ProgramAcces
 }
 
 /** The restore_command: this program with the same repositories and the restored directory, without secrets. */
-export function archiveGetLine(host: Invocation & ClusterAccess & ProgramAccess): string {
-  const { config } = host;
+export function archiveGetLine(proc: Invocation & ClusterAccess & ProgramAccess): string {
+  const { config } = proc;
   const options = new Set([
     ...config.carriedOptions,
-    `--pg1-path=${host.dataDirectory}`,
+    `--pg1-path=${proc.dataDirectory}`,
     ...(config.repoIndex === undefined ? [] : [`--repo=${config.repoIndex}`]),
     `--stanza=${config.stanza ?? ""}`,
   ]);
-  return archiveGetWith(host, [...options]);
+  return archiveGetWith(proc, [...options]);
 }

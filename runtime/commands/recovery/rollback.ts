@@ -21,8 +21,8 @@ import { agreed, refused } from "./agree";
 import type { ClusterAccess, Command, CommandProcess, Invocation } from "../../process/commandProcess";
 import { toolsOf } from "./recoverTools";
 
-export const rollbackCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const rollbackCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   const snapshot = config.recover.snapshot ?? "";
   const [name, , more] = snapshot.split("@");
   if (name === undefined || name === "" || !snapshot.includes("@") || more !== undefined) {
@@ -30,23 +30,23 @@ export const rollbackCommand: Command = async (host) => {
       hint: "zfs list -t snapshot shows them: tank/postgresql@autosnap_…",
     });
   }
-  const zfs = new Zfs((args) => host.program(["zfs", ...args], { signal: ctx.signal }));
-  const begun = await findJournal(host, name, zfs);
+  const zfs = new Zfs((args) => proc.program(["zfs", ...args], { signal: ctx.signal }));
+  const begun = await findJournal(proc, name, zfs);
   if (begun !== null && begun.journal.snapshot !== snapshot) {
     throw fail("optionInvalid", `a rollback to '${begun.journal.snapshot}' is not finished (${begun.file.path})`, {
       hint: "Finish it first, with its --snapshot.",
     });
   }
-  const ready = begun ?? (await plan(host, snapshot, name, zfs));
+  const ready = begun ?? (await plan(proc, snapshot, name, zfs));
   const { journal } = ready;
   if (config.dryRun) return 0;
-  if (!(await agreed(host, begun === null ? "Roll back as planned?" : "Continue the unfinished rollback?")))
-    return refused(host, "rollback");
-  const tools = toolsOf(host, journal.account);
+  if (!(await agreed(proc, begun === null ? "Roll back as planned?" : "Continue the unfinished rollback?")))
+    return refused(proc, "rollback");
+  const tools = toolsOf(proc, journal.account);
   const opened = await rollBack(ready, zfs, tools, ctx);
   const check = await tools.self(["check", "--no-full-check"], ctx.signal);
   const { dataset, kept, keptMountPoint, mountPoint } = journal.plan;
-  host.print(
+  proc.print(
     [
       `The server of ${journal.dataDirectory} is open as of ${snapshot}, on timeline ${opened.timeline}.`,
       `The old data:         ${kept}, mounted at ${keptMountPoint}`,
@@ -67,10 +67,10 @@ export const rollbackCommand: Command = async (host) => {
  * During a rollback the data set may have no name. An account other than root keeps the journal beside its mount point,
  * where pg1-path points.
  */
-async function findJournal(host: Invocation & ClusterAccess, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
+async function findJournal(proc: Invocation & ClusterAccess, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
   const directories = (await zfs.exists(dataset)) ? [(await zfs.dataset(dataset)).mountPoint] : [];
   for (
-    let directory = host.dataDirectory;
+    let directory = proc.dataDirectory;
     directory.length > 1;
     directory = directory.slice(0, Math.max(1, directory.lastIndexOf("/")))
   )
@@ -79,8 +79,8 @@ async function findJournal(host: Invocation & ClusterAccess, dataset: string, zf
     const file = journalOf(dataset, directory);
     const journal = readRollbackJournal(file);
     if (journal === null) continue;
-    const facts = remember(await loadHostFacts(host.dataDirectory, host.ctx), journal.server);
-    return { journal, file, control: controlOf(host, facts, journal.plan.mountPoint) };
+    const facts = remember(await loadHostFacts(proc.dataDirectory, proc.ctx), journal.server);
+    return { journal, file, control: controlOf(proc, facts, journal.plan.mountPoint) };
   }
   return null;
 }
@@ -89,14 +89,14 @@ function journalOf(dataset: string, mountPoint: string): JournalFile {
   return new JournalFile("rollback", dataset, `${mountPoint}.rollback.json`);
 }
 
-function controlOf(host: Invocation, facts: HostFacts, mountPoint: string): ServerControl {
-  return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(mountPoint));
+function controlOf(proc: Invocation, facts: HostFacts, mountPoint: string): ServerControl {
+  return serverControl(facts, proc.config.settings.postgres ?? {}, serverLogPath(mountPoint));
 }
 
-async function plan(host: CommandProcess, snapshot: string, name: string, zfs: Zfs): Promise<BegunRollback> {
-  const { config, ctx } = host;
+async function plan(proc: CommandProcess, snapshot: string, name: string, zfs: Zfs): Promise<BegunRollback> {
+  const { config, ctx } = proc;
   const dataset = await zfs.dataset(name);
-  const facts = await loadHostFacts(host.dataDirectory, ctx);
+  const facts = await loadHostFacts(proc.dataDirectory, ctx);
   const inside = facts.dataDirectory.slice(dataset.mountPoint.length);
   const within = `${dataset.mountPoint}/.zfs/snapshot/${snapshot.slice(name.length + 1)}${inside}`;
   const nowMs = ctx.clock.nowMs();
@@ -113,16 +113,16 @@ async function plan(host: CommandProcess, snapshot: string, name: string, zfs: Z
     stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
   };
   const planned = planRollback(input);
-  const control = controlOf(host, facts, dataset.mountPoint);
+  const control = controlOf(proc, facts, dataset.mountPoint);
   const journal: RollbackJournal = {
     version: 2,
     snapshot,
     startedAtS: Math.floor(nowMs / 1000),
     dataDirectory: facts.dataDirectory,
-    account: accountOf(facts, host.users.findUid, host.users.findGid),
+    account: accountOf(facts, proc.users.findUid, proc.users.findGid),
     server: serverMemory(facts),
     plan: planned,
   };
-  host.print(rollbackText(planned, input, control));
+  proc.print(rollbackText(planned, input, control));
   return { journal, file: journalOf(name, dataset.mountPoint), control };
 }

@@ -17,39 +17,39 @@ import { checkStreaming, requireError } from "../../operations/stream/preflight"
 import { notifyStale } from "../watch/notify";
 import type { ClusterAccess, Command, CommandProcess, Invocation } from "../../process/commandProcess";
 
-export const checkCommand: Command = async (host) => {
-  const { archive, check: asked } = host.config;
-  if (!asked.stale) return checkServer(host, asked.full);
+export const checkCommand: Command = async (proc) => {
+  const { archive, check: asked } = proc.config;
+  if (!asked.stale) return checkServer(proc, asked.full);
   // A server that does not answer must not hide that its backups are old.
-  const serverError = archive.check ? await checkServer(host, false).then(() => null, toBackupError) : null;
+  const serverError = archive.check ? await checkServer(proc, false).then(() => null, toBackupError) : null;
   const results = await findStale(
-    host.repositories(),
-    (repoIndex) => host.config.settings.repos[repoIndex] ?? {},
-    Math.floor(host.ctx.clock.nowMs() / 1000),
+    proc.repositories(),
+    (repoIndex) => proc.config.settings.repos[repoIndex] ?? {},
+    Math.floor(proc.ctx.clock.nowMs() / 1000),
   );
   const lines = results.flatMap((result) =>
     result.ok ? result.value.map((error) => repoErrorLine(result.repoIndex, error)) : [],
   );
-  for (const line of lines) host.ctx.log.warn(line);
-  await notifyStale(host, lines);
+  for (const line of lines) proc.ctx.log.warn(line);
+  await notifyStale(proc, lines);
   const error = serverError ?? combinedError("check", results);
   if (error !== null) throw error;
   if (lines.length > 0) throw fail("backupSetInvalid", `backups or WAL are too old:\n${lines.join("\n")}`);
-  host.ctx.log.info("the newest backups and WAL are as recent as expected");
+  proc.ctx.log.info("the newest backups and WAL are as recent as expected");
   return 0;
 };
 
 /** @param requiresFull whether a repository without a recent full backup fails */
-async function checkServer(host: CommandProcess, requiresFull: boolean): Promise<number> {
-  const { config, ctx } = host;
-  host.requireStarted();
-  const missingWal = host.missingWal();
+async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise<number> {
+  const { config, ctx } = proc;
+  proc.requireStarted();
+  const missingWal = proc.missingWal();
   const results = await check(
-    host.repositories(),
-    await host.session(),
-    await host.loadControl(),
+    proc.repositories(),
+    await proc.session(),
+    await proc.loadControl(),
     {
-      dataDirectory: host.dataDirectory,
+      dataDirectory: proc.dataDirectory,
       archiveCheck: config.archive.check,
       archiveModeCheck: config.archive.modeCheck,
       archiveTimeoutMs: config.archive.timeoutMs,
@@ -69,7 +69,7 @@ async function checkServer(host: CommandProcess, requiresFull: boolean): Promise
     ctx.log.info(`repo${result.repoIndex}: ${fullText(result.value.newestFull)}`);
     if (result.value.fullError !== null) ctx.log.warn(repoErrorLine(result.repoIndex, result.value.fullError));
   }
-  const streamError = config.settings.stream === undefined ? null : await checkStream(host);
+  const streamError = config.settings.stream === undefined ? null : await checkStream(proc);
   const error =
     policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
   if (error !== null) throw error;
@@ -83,19 +83,19 @@ async function checkServer(host: CommandProcess, requiresFull: boolean): Promise
  * Last, because archiving of whole segments does not depend on it. Users who count on a loss of seconds must see the
  * error.
  */
-async function checkStream(host: Invocation & ClusterAccess): Promise<BackupError | null> {
-  const { agentCount, error, inRecovery } = await checkStreaming(await host.session(), () => host.walStream());
+async function checkStream(proc: Invocation & ClusterAccess): Promise<BackupError | null> {
+  const { agentCount, error, inRecovery } = await checkStreaming(await proc.session(), () => proc.walStream());
   if (error !== null || inRecovery) return error;
-  if (host.config.settings.stream?.synchronous !== undefined) {
-    const refused = await requireError(await host.session());
+  if (proc.config.settings.stream?.synchronous !== undefined) {
+    const refused = await requireError(await proc.session());
     if (refused !== null) return refused;
   }
-  if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one per stanza is enough`);
+  if (agentCount > 1) proc.ctx.log.warn(`${agentCount} agents receive WAL from this server: one per stanza is enough`);
   // An update of the host checks before it starts the agent.
-  else if (agentCount === 0 && host.config.check.full)
-    host.ctx.log.warn("nobody receives WAL from this server: check the agent's unit, or the log of the sidecar");
-  else if (agentCount === 0) host.ctx.log.info("WAL can be streamed from this server");
-  else host.ctx.log.info("WAL is received from this server and streamed");
+  else if (agentCount === 0 && proc.config.check.full)
+    proc.ctx.log.warn("nobody receives WAL from this server: check the agent's unit, or the log of the sidecar");
+  else if (agentCount === 0) proc.ctx.log.info("WAL can be streamed from this server");
+  else proc.ctx.log.info("WAL is received from this server and streamed");
   return null;
 }
 

@@ -13,17 +13,17 @@ const LARGE_SIZE_BYTES = 1024 * 1024;
 const SECOND_PART_SIZE_BYTES = 1024;
 const SIGNS = { ok: "ok", warn: "WARN", fail: "FAIL", skip: "-" } as const;
 
-export const doctorCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const doctorCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   const scratch = `pgbackstop-doctor-${Buffer.from(ctx.random.bytes(8)).toString("hex")}`;
   const diagnoses: Diagnosis[] = [];
-  for (const repo of host.repositories()) {
-    const options = { scratch, largeSizeBytes: largeSizeOf(host, repo.key) };
+  for (const repo of proc.repositories()) {
+    const options = { scratch, largeSizeBytes: largeSizeOf(proc, repo.key) };
     const diagnosis = await diagnose(repo, options, ctx);
     diagnoses.push(diagnosis);
-    if (config.output !== "json") host.print(diagnosisText(diagnosis));
+    if (config.output !== "json") proc.print(diagnosisText(diagnosis));
   }
-  if (config.output === "json") host.print(`${renderJson({ version: 1, repos: diagnoses.map(diagnosisJson) })}\n`);
+  if (config.output === "json") proc.print(`${renderJson({ version: 1, repos: diagnoses.map(diagnosisJson) })}\n`);
   const results = diagnoses.map(
     (value): RepoResult<Diagnosis> =>
       value.error === null
@@ -36,8 +36,8 @@ export const doctorCommand: Command = async (host) => {
 };
 
 /** Object stores take larger files in parts: this needs two. */
-function largeSizeOf(host: Invocation, repoIndex: number): number {
-  const partSizeBytes = host.config.repos.find((repo) => repo.key === repoIndex)?.s3?.uploadChunkSizeBytes;
+function largeSizeOf(proc: Invocation, repoIndex: number): number {
+  const partSizeBytes = proc.config.repos.find((repo) => repo.key === repoIndex)?.s3?.uploadChunkSizeBytes;
   return partSizeBytes === undefined ? LARGE_SIZE_BYTES : partSizeBytes + SECOND_PART_SIZE_BYTES;
 }
 

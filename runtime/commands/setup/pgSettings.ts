@@ -21,16 +21,16 @@ const RELOAD_PAUSE_MS = 20;
 /** After that the server's current values are reported. */
 const RELOAD_MS = 30_000;
 
-export const pgSettingsCommand: Command = async (host) => {
-  const { config, ctx } = host;
-  const session = await host.session();
+export const pgSettingsCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
+  const session = await proc.session();
   const changes = config.params.map(parseChange);
   for (const [name, value] of changes) await session.alterSystem(name, value);
   if (changes.length > 0) await reload(session, ctx);
   const names = [...new Set([...SETTINGS, ...changes.map(([name]) => name)])];
   const settings = await session.settings(names);
   const facts = await session.facts();
-  host.print(`${JSON.stringify({ settings, serverVersion: facts.versionNum, dataDirectory: facts.dataDirectory })}\n`);
+  proc.print(`${JSON.stringify({ settings, serverVersion: facts.versionNum, dataDirectory: facts.dataDirectory })}\n`);
   return 0;
 };
 

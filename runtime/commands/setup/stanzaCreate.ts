@@ -5,21 +5,21 @@ import { checkStanzas, stanzaCreate } from "../../operations/stanza/stanzaCreate
 import { withLeases } from "../../repository/leases";
 import type { Command } from "../../process/commandProcess";
 
-export const stanzaCreateCommand: Command = async (host) => {
-  host.requireStarted();
-  const repos = host.repositories();
-  const control = await host.loadControl();
-  const checked = await checkStanzas(repos, control, host.ctx);
+export const stanzaCreateCommand: Command = async (proc) => {
+  proc.requireStarted();
+  const repos = proc.repositories();
+  const control = await proc.loadControl();
+  const checked = await checkStanzas(repos, control, proc.ctx);
   const missing = repos.filter((repo) =>
     checked.some((result) => result.repoIndex === repo.key && result.ok && !result.value),
   );
   const results: RepoResult<unknown>[] = checked.filter((result) => !result.ok || result.value);
   if (missing.length > 0) {
-    host.lock("archive", missing);
-    host.lock("backup", missing);
+    proc.lock("archive", missing);
+    proc.lock("backup", missing);
     const nothing = async (): Promise<void> => {};
     results.push(
-      ...(await withLeases(missing, host.leases, nothing, (leased) => stanzaCreate(leased, control, host.ctx))),
+      ...(await withLeases(missing, proc.leases, nothing, (leased) => stanzaCreate(leased, control, proc.ctx))),
     );
   }
   const error = combinedError(

@@ -4,33 +4,33 @@ import { hasStopFile, removeStopFile } from "../../local/stopFile";
 import { hasStanza, removeLease, stanzaDelete } from "../../operations/stanza/stanzaDelete";
 import type { Command } from "../../process/commandProcess";
 
-export const stanzaDeleteCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const stanzaDeleteCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   const { lockPath, stanza = "" } = config;
-  const [repo, ...others] = host.repositories();
+  const [repo, ...others] = proc.repositories();
   if (repo === undefined || others.length > 0) {
     throw fail("optionRequired", "stanza-delete command requires option: repo", {
       hint: "this command requires a specific repository to operate on",
     });
   }
   if (!(await hasStanza(repo))) return 0;
-  if (!hasStopFile(lockPath, stanza, host.lockOwners())) {
+  if (!hasStopFile(lockPath, stanza, proc.lockOwners())) {
     throw fail("fileMissing", `stop file does not exist for stanza '${stanza}'`, {
       hint: "has the pgbackrest stop command been run on this server for this stanza?",
     });
   }
-  if (!config.force && (await host.readFile(`${host.dataDirectory}/postmaster.pid`)) !== null) {
+  if (!config.force && (await proc.readFile(`${proc.dataDirectory}/postmaster.pid`)) !== null) {
     throw fail(
       "pgRunning",
       `postmaster.pid exists - looks like PostgreSQL is running. To delete stanza '${stanza}' on ${repo.name}, shut down PostgreSQL for stanza '${stanza}' and try again, or use --force.`,
     );
   }
-  host.lock("archive", [repo]);
-  host.lock("backup", [repo]);
-  const lease = await host.leases.take(repo, async () => {});
+  proc.lock("archive", [repo]);
+  proc.lock("backup", [repo]);
+  const lease = await proc.leases.take(repo, async () => {});
   await stanzaDelete(repo, lease, ctx);
-  await host.leases.releaseAll();
+  await proc.leases.releaseAll();
   await removeLease(repo);
-  removeStopFile(lockPath, stanza, host.lockOwners());
+  removeStopFile(lockPath, stanza, proc.lockOwners());
   return 0;
 };

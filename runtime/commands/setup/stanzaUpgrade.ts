@@ -9,21 +9,21 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import { withLeases } from "../../repository/leases";
 import type { Command } from "../../process/commandProcess";
 
-export const stanzaUpgradeCommand: Command = async (host) => {
-  host.requireStarted();
-  const repos = host.repositories();
-  host.lock("archive", repos);
-  host.lock("backup", repos);
-  const control = await host.loadControl();
-  const { upgradedFrom } = host.config.upgrade;
+export const stanzaUpgradeCommand: Command = async (proc) => {
+  proc.requireStarted();
+  const repos = proc.repositories();
+  proc.lock("archive", repos);
+  proc.lock("backup", repos);
+  const control = await proc.loadControl();
+  const { upgradedFrom } = proc.config.upgrade;
   // When nothing is left to do, the former directory may be gone.
   const former =
     upgradedFrom === undefined || (await isUpgraded(repos, control))
       ? null
-      : await proveUpgrade({ former: upgradedFrom, present: host.dataDirectory }, host.ctx);
+      : await proveUpgrade({ former: upgradedFrom, present: proc.dataDirectory }, proc.ctx);
   const error = combinedError(
     "stanza-upgrade",
-    await withLeases(repos, host.leases, loadArchiveInfo, (leased) => stanzaUpgrade(leased, control, host.ctx, former)),
+    await withLeases(repos, proc.leases, loadArchiveInfo, (leased) => stanzaUpgrade(leased, control, proc.ctx, former)),
   );
   if (error !== null) throw error;
   return 0;

@@ -23,36 +23,36 @@ import type {
   RepositoryAccess,
 } from "../../process/commandProcess";
 
-export const archiveGetCommand: Command = async (host) => {
+export const archiveGetCommand: Command = async (proc) => {
   try {
-    return await get(host);
+    return await get(proc);
   } catch (thrown) {
     const error = toBackupError(thrown);
-    const end = await endOfRecovery(error, recoveryOf(host));
+    const end = await endOfRecovery(error, recoveryOf(proc));
     const isAborted = end?.exitCode === RECOVERY_ABORTED;
-    if (!isAborted && unreadableKeys(error) !== null && (await last(host, async () => false))) return 0;
+    if (!isAborted && unreadableKeys(error) !== null && (await last(proc, async () => false))) return 0;
     if (end === null) throw thrown;
-    host.ctx.log.error(end.error);
+    proc.ctx.log.error(end.error);
     return end.exitCode;
   }
 };
 
 /** The recovery that this command serves, for the decision about its end. */
-function recoveryOf(host: CommandProcess): Recovery & LastRecovery {
+function recoveryOf(proc: CommandProcess): Recovery & LastRecovery {
   return {
-    dataDirectory: host.dataDirectory,
-    repoIndexes: host.repositories().map((repo) => repo.key),
-    acknowledge: host.config.settings.acknowledge,
-    exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
+    dataDirectory: proc.dataDirectory,
+    repoIndexes: proc.repositories().map((repo) => repo.key),
+    acknowledge: proc.config.settings.acknowledge,
+    exists: async (name) => (await proc.readFile(`${proc.dataDirectory}/${name}`)) !== null,
   };
 }
 
-async function get(host: CommandProcess): Promise<number> {
-  const { config, ctx } = host;
-  const { absolute, walName } = paramsOf(host);
-  const control = await host.loadControl();
+async function get(proc: CommandProcess): Promise<number> {
+  const { config, ctx } = proc;
+  const { absolute, walName } = paramsOf(proc);
+  const control = await proc.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
-  const repos = host.repositories();
+  const repos = proc.repositories();
   const segmentSizeBytes = control.walSegmentSizeBytes;
   const ask = (name: string, path: string, fetch = fetchTo): Promise<boolean> =>
     archiveGetInTime(
@@ -72,7 +72,7 @@ async function get(host: CommandProcess): Promise<number> {
     };
     const spool = stockSpool(config.spoolPath, config.stanza ?? "", "in");
     if (config.role === "async") {
-      if (!lockArchive(host)) return 0;
+      if (!lockArchive(proc)) return 0;
       const { queueSizeBytesMax } = options;
       // After a crash of the machine PostgreSQL gets files of the queue unchecked.
       const fetch = (from: Candidate, path: string): Promise<void> => fetchTo(from, path, true);
@@ -86,40 +86,40 @@ async function get(host: CommandProcess): Promise<number> {
       );
       return 0;
     }
-    const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };
+    const background = { isRunning: () => proc.isLocked("archive"), start: () => proc.startBackground() };
     if ((await getThroughSpool(spool, options, background, ctx)) === true) return 0;
   }
   const getWhole = (): Promise<boolean> => ask(walName, absolute);
-  return (await getWhole()) || (await last(host, getWhole)) ? 0 : 1;
+  return (await getWhole()) || (await last(proc, getWhole)) ? 0 : 1;
 }
 
 /** @throws paramRequired (37) */
-function paramsOf(host: Invocation & MachineAccess): {
+function paramsOf(proc: Invocation & MachineAccess): {
   readonly walName: string;
   readonly absolute: string;
 } {
-  const { config } = host;
+  const { config } = proc;
   const [walName, destination] = config.params;
   if (config.params.length !== 2 || walName === undefined || destination === undefined) {
     throw fail("paramRequired", "WAL segment to get and path to copy it to are required", {
       hint: "restore_command passes them as %f and %p.",
     });
   }
-  return { walName, absolute: isAbsolute(destination) ? destination : `${host.workingDirectory}/${destination}` };
+  return { walName, absolute: isAbsolute(destination) ? destination : `${proc.workingDirectory}/${destination}` };
 }
 
 /** Streamed WAL of a segment that no repository has. */
-async function last(host: CommandProcess, getWhole: () => Promise<boolean>): Promise<boolean> {
-  const { absolute: destination, walName } = paramsOf(host);
-  const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await host.loadControl();
+async function last(proc: CommandProcess, getWhole: () => Promise<boolean>): Promise<boolean> {
+  const { absolute: destination, walName } = paramsOf(proc);
+  const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await proc.loadControl();
   const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
-  return getLast(host.repositories(), options, recoveryOf(host), getWhole, host.ctx);
+  return getLast(proc.repositories(), options, recoveryOf(proc), getWhole, proc.ctx);
 }
 
 /** False when another process holds the lock. */
-function lockArchive(host: RepositoryAccess & LockAccess): boolean {
+function lockArchive(proc: RepositoryAccess & LockAccess): boolean {
   try {
-    host.lock("archive", host.repositories());
+    proc.lock("archive", proc.repositories());
     return true;
   } catch (error) {
     if (isError(error, "lockAcquire")) return false;

@@ -36,30 +36,30 @@ interface WalPath {
   readonly walName: string;
 }
 
-export const archivePushCommand: Command = async (host) => {
-  const { config } = host;
+export const archivePushCommand: Command = async (proc) => {
+  const { config } = proc;
   const [path] = config.params;
   if (config.params.length !== 1 || path === undefined) {
     throw fail("paramRequired", "WAL segment to push required", { hint: "archive_command passes it as %p." });
   }
-  host.requireStarted();
-  const absolute = absoluteWalPath(path, host);
+  proc.requireStarted();
+  const absolute = absoluteWalPath(path, proc);
   const slash = absolute.lastIndexOf("/");
   const wal = { walDirectory: absolute.slice(0, slash), walName: absolute.slice(slash + 1) };
-  if (config.role === "async") return pushInBackground(host, wal);
-  if (config.archive.async) return pushAsync(host, wal);
-  return pushNow(host, wal);
+  if (config.role === "async") return pushInBackground(proc, wal);
+  if (config.archive.async) return pushAsync(proc, wal);
+  return pushNow(proc, wal);
 };
 
-async function pushNow(host: CommandProcess, { walDirectory, walName }: WalPath): Promise<number> {
-  const { config, ctx } = host;
-  const control = await nullOn(host.loadControl(), "fileMissing");
+async function pushNow(proc: CommandProcess, { walDirectory, walName }: WalPath): Promise<number> {
+  const { config, ctx } = proc;
+  const control = await nullOn(proc.loadControl(), "fileMissing");
   const cluster = control === null ? null : { version: control.pgVersion, systemId: control.systemId };
-  const missingWal = host.missingWal();
+  const missingWal = proc.missingWal();
   let isLocked: boolean | undefined;
-  const mayWrite = (): boolean => (isLocked ??= lockArchive(host, ctx));
+  const mayWrite = (): boolean => (isLocked ??= lockArchive(proc, ctx));
   const outcome = await archivePush(
-    host.repositories(),
+    proc.repositories(),
     missingWal,
     {
       walDirectory,
@@ -85,7 +85,7 @@ async function pushNow(host: CommandProcess, { walDirectory, walName }: WalPath)
     if ((await dropWhenFull(outcome.results, missingWal, options, ctx)) === null) throw outcome.error;
     return 0;
   }
-  if (walName.endsWith(".history") && cluster !== null) await sendInherited(host, { walDirectory, walName }, mayWrite);
+  if (walName.endsWith(".history") && cluster !== null) await sendInherited(proc, { walDirectory, walName }, mayWrite);
   for (const result of outcome.results)
     if (!result.ok)
       ctx.log.warn(
@@ -105,17 +105,17 @@ function remedyOf(error: BackupError): string {
 
 /** A promoted server archives its history; WAL that it received before has no other sender. */
 async function sendInherited(
-  host: Invocation & RepositoryAccess & ClusterAccess,
+  proc: Invocation & RepositoryAccess & ClusterAccess,
   { walDirectory, walName }: WalPath,
   mayWrite: () => boolean,
 ): Promise<void> {
-  const { config, ctx } = host;
-  const { pgVersion: version, systemId, walSegmentSizeBytes } = await host.loadControl();
+  const { config, ctx } = proc;
+  const { pgVersion: version, systemId, walSegmentSizeBytes } = await proc.loadControl();
   const cluster = { version, systemId };
   const local = openLocalWal(walDirectory, cluster, config.archive.headerCheck, walSegmentSizeBytes);
   const parts = {
-    repos: host.repositories(),
-    missingWal: host.missingWal(),
+    repos: proc.repositories(),
+    missingWal: proc.missingWal(),
     cluster,
     walDirectory,
     walSegmentSizeBytes,
@@ -123,26 +123,26 @@ async function sendInherited(
   await settleInherited(walName, { ...parts, local, timeoutMs: config.archive.timeoutMs, mayWrite }, ctx);
 }
 
-async function pushAsync(host: Invocation & LockAccess & ProgramAccess, { walName }: WalPath): Promise<number> {
-  const { config, ctx } = host;
+async function pushAsync(proc: Invocation & LockAccess & ProgramAccess, { walName }: WalPath): Promise<number> {
+  const { config, ctx } = proc;
   const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
-  const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };
+  const background = { isRunning: () => proc.isLocked("archive"), start: () => proc.startBackground() };
   await pushThroughSpool(spool, walName, background, config.archive.timeoutMs, ctx);
   return 0;
 }
 
 /** Succeeds at once when another process holds the lock. */
-async function pushInBackground(host: CommandProcess, { walDirectory }: WalPath): Promise<number> {
-  const { config, ctx } = host;
-  const repos = host.repositories();
-  if (!lockArchive(host, ctx)) return 0;
+async function pushInBackground(proc: CommandProcess, { walDirectory }: WalPath): Promise<number> {
+  const { config, ctx } = proc;
+  const repos = proc.repositories();
+  if (!lockArchive(proc, ctx)) return 0;
   const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
   try {
-    const control = await host.loadControl();
+    const control = await proc.loadControl();
     const cluster = { version: control.pgVersion, systemId: control.systemId };
     const { archive, processMax } = config;
     const { headerCheck } = archive;
-    const missingWal = host.missingWal();
+    const missingWal = proc.missingWal();
     const queue = new PushQueue(
       repos,
       missingWal,
@@ -172,7 +172,7 @@ async function pushInBackground(host: CommandProcess, { walDirectory }: WalPath)
     );
     await pushSpool(spool, queue, options, ctx);
     await queue.close(AbortSignal.abort());
-    for (const walName of histories) await sendInherited(host, { walDirectory, walName }, () => true);
+    for (const walName of histories) await sendInherited(proc, { walDirectory, walName }, () => true);
     return 0;
   } catch (thrown) {
     const error = toBackupError(thrown);
@@ -181,9 +181,9 @@ async function pushInBackground(host: CommandProcess, { walDirectory }: WalPath)
   }
 }
 
-function lockArchive(host: RepositoryAccess & LockAccess, ctx: Context): boolean {
+function lockArchive(proc: RepositoryAccess & LockAccess, ctx: Context): boolean {
   try {
-    host.lock("archive", host.repositories());
+    proc.lock("archive", proc.repositories());
     return true;
   } catch (error) {
     if (!isError(error, "lockAcquire")) throw error;
@@ -193,9 +193,9 @@ function lockArchive(host: RepositoryAccess & LockAccess, ctx: Context): boolean
 }
 
 /** PostgreSQL runs archive_command in its data directory and passes a relative path ("pgbackrest-format" 8.1). */
-function absoluteWalPath(path: string, host: ClusterAccess & MachineAccess): string {
+function absoluteWalPath(path: string, proc: ClusterAccess & MachineAccess): string {
   if (isAbsolute(path)) return path;
-  const { dataDirectory, workingDirectory } = host;
+  const { dataDirectory, workingDirectory } = proc;
   if (!isSameDirectory(workingDirectory, dataDirectory)) {
     throw fail(
       "optionInvalidValue",

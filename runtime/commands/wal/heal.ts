@@ -19,26 +19,26 @@ const DECIDE_HINT =
   "Decide which content is right: 'heal --segment=NAME' takes that of pg_wal, with --trust-repo=N that of repository N. The other one is removed.";
 const LOST_HINT = "Take a new backup, which does not need the missing segments; heal then stops looking for them.";
 
-export const healCommand: Command = async (host) => {
-  const { ctx } = host;
-  host.requireStarted();
-  requireChoice(host.config.heal);
-  await lockHealing(host);
-  const control = await host.loadControl();
+export const healCommand: Command = async (proc) => {
+  const { ctx } = proc;
+  proc.requireStarted();
+  requireChoice(proc.config.heal);
+  await lockHealing(proc);
+  const control = await proc.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
-  const walDirectory = `${host.dataDirectory}/pg_wal`;
-  const repos = host.repositories();
-  const local = openLocalWal(walDirectory, cluster, host.config.archive.headerCheck, control.walSegmentSizeBytes);
-  const { segment, trustIndex } = host.config.heal;
+  const walDirectory = `${proc.dataDirectory}/pg_wal`;
+  const repos = proc.repositories();
+  const local = openLocalWal(walDirectory, cluster, proc.config.archive.headerCheck, control.walSegmentSizeBytes);
+  const { segment, trustIndex } = proc.config.heal;
   if (segment !== undefined) {
     const choice = { name: segment, trustIndex };
-    const error = combinedError("heal", await healSegment(repos, host.missingWal(), cluster, local, choice, ctx));
+    const error = combinedError("heal", await healSegment(repos, proc.missingWal(), cluster, local, choice, ctx));
     if (error !== null) throw error;
     return 0;
   }
-  const isEvery = repos.length === host.config.repos.length;
-  const isArchiver = await archives(host);
-  const request = { missingWal: host.missingWal(), cluster, local, isEvery, sendsPending: isArchiver };
+  const isEvery = repos.length === proc.config.repos.length;
+  const isArchiver = await archives(proc);
+  const request = { missingWal: proc.missingWal(), cluster, local, isEvery, sendsPending: isArchiver };
   const results = await heal(repos, request, ctx);
   for (const result of results) {
     if (!result.ok) continue;
@@ -71,9 +71,9 @@ function requireChoice({ segment, trustIndex }: Config["heal"]): void {
  * False for a standby and during a recovery: PostgreSQL archives nothing then, and waiting files are what a former
  * primary left, perhaps of a history that the cluster has abandoned.
  */
-async function archives(host: ClusterAccess & MachineAccess): Promise<boolean> {
+async function archives(proc: ClusterAccess & MachineAccess): Promise<boolean> {
   for (const name of ["standby.signal", "recovery.signal", "recovery.conf"])
-    if ((await host.readFile(`${host.dataDirectory}/${name}`)) !== null) return false;
+    if ((await proc.readFile(`${proc.dataDirectory}/${name}`)) !== null) return false;
   return true;
 }
 
@@ -81,12 +81,12 @@ async function archives(host: ClusterAccess & MachineAccess): Promise<boolean> {
  * Two healers on one host would copy the same files twice. Healers on different hosts may: same names, same content.
  * @throws lockAcquire (50), term
  */
-async function lockHealing(host: Invocation & LockAccess): Promise<void> {
-  const { clock, log, signal } = host.ctx;
+async function lockHealing(proc: Invocation & LockAccess): Promise<void> {
+  const { clock, log, signal } = proc.ctx;
   const endMs = clock.monotonicMs() + LOCK_WAIT_MS;
   for (let isFirst = true; ; isFirst = false) {
     try {
-      host.lock("heal", []);
+      proc.lock("heal", []);
       return;
     } catch (error) {
       if (!isError(error, "lockAcquire") || clock.monotonicMs() >= endMs) throw error;

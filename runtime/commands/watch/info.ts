@@ -26,19 +26,19 @@ import { infoText, progressText } from "../../operations/info/infoText";
 import { policyError } from "../../operations/shared/results";
 import type { Command, Invocation, LockAccess, RepositoryAccess, Terminal } from "../../process/commandProcess";
 
-export const infoCommand: Command = async (host) => {
-  const { config } = host;
+export const infoCommand: Command = async (proc) => {
+  const { config } = proc;
   if (config.set !== undefined && config.info.detailLevel !== "full") {
     throw fail(
       "optionInvalid",
       `option 'set' cannot be used with option 'detail-level' = '${config.info.detailLevel}'`,
     );
   }
-  const stanzas = config.stanza === undefined ? await listStanzas(host.repositories()) : [config.stanza];
-  if (config.info.detailLevel === "destinations") return printDestinations(host, stanzas);
+  const stanzas = config.stanza === undefined ? await listStanzas(proc.repositories()) : [config.stanza];
+  if (config.info.detailLevel === "destinations") return printDestinations(proc, stanzas);
   const reports: InfoReport[] = [];
-  for (const stanza of stanzas) reports.push(await reportOf(host, stanza));
-  host.print(config.output === "json" ? jsonOf(config.info, reports) : textOf(config.info, reports));
+  for (const stanza of stanzas) reports.push(await reportOf(proc, stanza));
+  proc.print(config.output === "json" ? jsonOf(config.info, reports) : textOf(config.info, reports));
   const codes = reports.map(
     (report) => policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0,
   );
@@ -47,17 +47,17 @@ export const infoCommand: Command = async (host) => {
 
 /** `check` judges a repository without a full backup. */
 async function printDestinations(
-  host: Invocation & RepositoryAccess & Terminal,
+  proc: Invocation & RepositoryAccess & Terminal,
   stanzas: readonly string[],
 ): Promise<number> {
-  const { config } = host;
+  const { config } = proc;
   const answers: { readonly stanza: string; readonly results: RepoResult<Destination>[] }[] = [];
   for (const stanza of stanzas)
-    answers.push({ stanza, results: await listDestinations(host.repositories().map((repo) => ({ ...repo, stanza }))) });
+    answers.push({ stanza, results: await listDestinations(proc.repositories().map((repo) => ({ ...repo, stanza }))) });
   const text = answers.map(({ stanza, results }) =>
     [`stanza: ${stanza}`, ...results.map((result) => `    ${destinationLine(result)}`), ""].join("\n"),
   );
-  host.print(
+  proc.print(
     config.output === "json"
       ? renderJson(answers.map(({ stanza, results }) => destinationsJson(stanza, results)))
       : text.join("\n") || "No stanzas exist in the repository.\n",
@@ -66,11 +66,11 @@ async function printDestinations(
   return codes.find((code) => code !== 0) ?? 0;
 }
 
-function reportOf(host: Invocation & RepositoryAccess & LockAccess, stanza: string): Promise<InfoReport> {
-  const repos = host.repositories().map((repo) => ({ ...repo, stanza }));
-  const { info, set } = host.config;
-  const locks = { backup: host.lockState("backup", stanza), restore: host.lockState("restore", stanza) };
-  return collectInfo(repos, host.missingWal(stanza), { stanza, set, type: info.type, locks, streams: true }, host.ctx);
+function reportOf(proc: Invocation & RepositoryAccess & LockAccess, stanza: string): Promise<InfoReport> {
+  const repos = proc.repositories().map((repo) => ({ ...repo, stanza }));
+  const { info, set } = proc.config;
+  const locks = { backup: proc.lockState("backup", stanza), restore: proc.lockState("restore", stanza) };
+  return collectInfo(repos, proc.missingWal(stanza), { stanza, set, type: info.type, locks, streams: true }, proc.ctx);
 }
 
 function jsonOf({ detailLevel }: Config["info"], reports: readonly InfoReport[]): string {

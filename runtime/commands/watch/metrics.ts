@@ -14,10 +14,10 @@ import type { Command } from "../../process/commandProcess";
 /** The collector runs as another account. */
 const FILE_MODE = 0o644;
 
-export const metricsCommand: Command = async (host) => {
-  const { outputFile } = host.config.monitoring;
-  const text = renderMetrics(DEFINITIONS, await gatherSamples(host));
-  if (outputFile === undefined) host.print(text);
+export const metricsCommand: Command = async (proc) => {
+  const { outputFile } = proc.config.monitoring;
+  const text = renderMetrics(DEFINITIONS, await gatherSamples(proc));
+  if (outputFile === undefined) proc.print(text);
   else await writeTextfile(outputFile, text);
   return 0;
 };

@@ -15,11 +15,11 @@ import { DRILL_KINDS } from "../../operations/drill/record";
 import { drillNotice } from "../../operations/drill/drillReport";
 import type { Command, Invocation, MachineAccess } from "../../process/commandProcess";
 
-export const notifyCommand: Command = async (host) => {
-  const { config, ctx } = host;
+export const notifyCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
   const { event = "failure", unit } = config.monitoring;
-  const targets = await loadTargets(host);
-  const { environment, hostName } = host.machine;
+  const targets = await loadTargets(proc);
+  const { environment, hostName } = proc.machine;
   const monitored = monitoredUnit(environment);
   const name = unit ?? monitored?.unit ?? "";
   const notification = notificationOf({
@@ -30,24 +30,24 @@ export const notifyCommand: Command = async (host) => {
     // With a unit of its own for this process, only systemd knows the unit that is meant.
     facts:
       monitored?.facts ??
-      (name === "" ? null : await host.machine.showUnit(name)) ??
+      (name === "" ? null : await proc.machine.showUnit(name)) ??
       (event === "failure" ? null : ownUnit(environment)),
     drill:
       event === "drill" ? await newestDrill(config, name === "" ? 0 : ctx.clock.nowMs() / 1000 - JUST_ENDED_S) : null,
     atMs: ctx.clock.nowMs(),
   });
-  await send(host, targets, notification);
+  await send(proc, targets, notification);
   return 0;
 };
 
 /** @throws command (104) if a target was not reached */
 async function send(
-  host: Invocation & MachineAccess,
+  proc: Invocation & MachineAccess,
   targets: readonly NotifyTarget[],
   notification: Notification,
 ): Promise<void> {
-  const { ctx } = host;
-  const deliveries = await deliver(targets, notification, { readFile: (path) => host.readFile(path) }, ctx);
+  const { ctx } = proc;
+  const deliveries = await deliver(targets, notification, { readFile: (path) => proc.readFile(path) }, ctx);
   for (const { error, target } of deliveries)
     if (error === null) ctx.log.info(`${target}: sent '${notification.title}'`);
   const failed = deliveries.flatMap(({ error, target }) =>
@@ -73,9 +73,9 @@ async function send(
  * @param lines `repo1: …`, empty when everything is recent
  * @throws command (104) if a target was not reached
  */
-export async function notifyStale(host: Invocation & MachineAccess, lines: readonly string[]): Promise<void> {
-  const { config, ctx, machine } = host;
-  const targets = ((await findTargets(host)) ?? []).filter(({ type }) => lines.length > 0 || type === "alertmanager");
+export async function notifyStale(proc: Invocation & MachineAccess, lines: readonly string[]): Promise<void> {
+  const { config, ctx, machine } = proc;
+  const targets = ((await findTargets(proc)) ?? []).filter(({ type }) => lines.length > 0 || type === "alertmanager");
   if (targets.length === 0) return;
   const { JOB_NAME: job = "", JOB_NAMESPACE: namespace = "" } = machine.environment;
   const stanza = config.stanza ?? "";
@@ -91,27 +91,27 @@ export async function notifyStale(host: Invocation & MachineAccess, lines: reado
     atMs: ctx.clock.nowMs(),
     ...(job === "" ? {} : { whereToLook: [`log: kubectl logs -n ${namespace} job/${job}`] }),
   });
-  await send(host, targets, notification);
+  await send(proc, targets, notification);
 }
 
 /** @throws fileMissing (55), config (27), optionRequired (37) without a location to look at */
-async function loadTargets(host: Invocation & MachineAccess): Promise<readonly NotifyTarget[]> {
-  const path = targetsPath(host);
+async function loadTargets(proc: Invocation & MachineAccess): Promise<readonly NotifyTarget[]> {
+  const path = targetsPath(proc);
   if (path === undefined) {
     throw fail("optionRequired", "notify command requires option: notify-file", {
       hint: "A unit with LoadCredential=notify.json does not need it.",
     });
   }
-  const targets = await findTargets(host);
+  const targets = await findTargets(proc);
   if (targets === null)
     throw fail("fileMissing", `missing notify file '${path}'`, { path, hint: "docs/notifications.md has an example." });
   return targets;
 }
 
 /** Null without a file. */
-async function findTargets(host: Invocation & MachineAccess): Promise<readonly NotifyTarget[] | null> {
-  const path = targetsPath(host);
-  const bytes = path === undefined ? null : await host.readFile(path);
+async function findTargets(proc: Invocation & MachineAccess): Promise<readonly NotifyTarget[] | null> {
+  const path = targetsPath(proc);
+  const bytes = path === undefined ? null : await proc.readFile(path);
   return path === undefined || bytes === null ? null : parseTargets(Buffer.from(bytes).toString("utf8"), path);
 }
 

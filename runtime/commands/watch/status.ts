@@ -13,37 +13,37 @@ import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
 import type { Command, Invocation, ProgramAccess } from "../../process/commandProcess";
 
-export const statusCommand: Command = async (host) => {
-  const { config, ctx } = host;
-  const missingWal = host.missingWal();
+export const statusCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
+  const missingWal = proc.missingWal();
   const [pg] = config.pgs;
-  const exists = async (path: string): Promise<boolean> => (await host.readFile(path)) !== null;
+  const exists = async (path: string): Promise<boolean> => (await proc.readFile(path)) !== null;
   const report = await collectStatus({
     stanza: config.stanza ?? "",
-    repos: host.repositories(),
+    repos: proc.repositories(),
     missingWal: (repoIndex) => missingWal.list(repoIndex),
     conflicts: (repoIndex) => missingWal.listConflicts(repoIndex),
     dropped: (repoIndex) => missingWal.listDropped(repoIndex),
     expectFull: (repoIndex) => config.settings.repos[repoIndex]?.expectFullWithinS,
     // Null on a backup host.
-    waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
+    waiting: pg === undefined ? null : await waitingWal(`${proc.dataDirectory}/pg_wal`),
     rpoS: config.settings.drill?.objectives.rpoSeconds,
-    isStandby: pg !== undefined && (await exists(`${host.dataDirectory}/standby.signal`).catch(() => false)),
+    isStandby: pg !== undefined && (await exists(`${proc.dataDirectory}/standby.signal`).catch(() => false)),
     streams: await loadStreams(config, exists),
-    next: await loadNextRuns(host),
+    next: await loadNextRuns(proc),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
-    running: [...runningOf("backup", host.lockState("backup")), ...runningOf("restore", host.lockState("restore"))],
+    running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
     nowS: Math.floor(ctx.clock.nowMs() / 1000),
   });
-  host.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
+  proc.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
   return isWell(report) ? 0 : ERRORS.command;
 };
 
 /** Null without systemd, or with a version that prints another form. */
-async function loadNextRuns(host: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {
-  const { config, ctx } = host;
+async function loadNextRuns(proc: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {
+  const { config, ctx } = proc;
   const stanza = config.stanza ?? "";
-  const ended = await host.program(["systemctl", ...timerArgs(stanza)], { signal: ctx.signal }).catch(() => null);
+  const ended = await proc.program(["systemctl", ...timerArgs(stanza)], { signal: ctx.signal }).catch(() => null);
   return ended?.exitCode === 0 ? parseTimers(ended.stdout, stanza) : null;
 }
 

@@ -93,6 +93,6 @@ test("other plugins, a missing Cluster and endless changes are errors, and nothi
 });
 
 test("the command needs both options", async () => {
-  const host = { config: { replaceArchiver: { cluster: undefined, spec: undefined } }, ctx } as never as CommandProcess;
-  await expect(replaceArchiverCommand(host)).rejects.toThrow("requires option: archiver-cluster");
+  const proc = { config: { replaceArchiver: { cluster: undefined, spec: undefined } }, ctx } as never as CommandProcess;
+  await expect(replaceArchiverCommand(proc)).rejects.toThrow("requires option: archiver-cluster");
 });

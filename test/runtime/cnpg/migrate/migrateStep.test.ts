@@ -161,12 +161,12 @@ async function run(params: readonly string[], files: Readonly<Record<string, str
     migrate: { file: "/steps.json" },
     kubernetes: { host: "localhost", port, accountPath: folder },
   };
-  const host: Partial<CommandProcess> = {
+  const proc: Partial<CommandProcess> = {
     config: config as Config,
     ctx: testContext(),
     readFile: async (path) => (given[path] === undefined ? null : Buffer.from(given[path])),
   };
-  return migrationStepCommand(host as CommandProcess);
+  return migrationStepCommand(proc as CommandProcess);
 }
 
 const replicas = (): unknown[] =>

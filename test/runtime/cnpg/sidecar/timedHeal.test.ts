@@ -188,7 +188,7 @@ test("the archiver of a sidecar heals complete archives beside its own work, und
   writeFileSync(join(folder, "pg_wal", walName(4)), walBytes(4));
   const locks: { taken: string[]; released: number } = { taken: [], released: 0 };
   const spoolPath = join(folder, "spool");
-  const host: Partial<CommandProcess> = {
+  const proc: Partial<CommandProcess> = {
     config: { archive: { headerCheck: true }, processMax: 1, settings: DEFAULT_SETTINGS, spoolPath } as Config,
     dataDirectory: folder,
     missingWal: () => openMissingWal(join(folder, "spool"), "demo"),
@@ -202,7 +202,7 @@ test("the archiver of a sidecar heals complete archives beside its own work, und
     requireStarted: () => {},
   };
   const ctx = testContext({ clock: systemClock });
-  const wal = new WalService(host as CommandProcess, ctx);
+  const wal = new WalService(proc as CommandProcess, ctx);
   const results = await wal.healWhole(9, ctx.signal);
   expect(results.map((result) => (result.ok ? result.value.copied : result.error.message))).toEqual([0, 1]);
   expect(await readable(repos[1])).toEqual([1, 2, 3].map((no) => walName(no)));
