@@ -109,11 +109,19 @@ export interface ClusterAccess {
    */
   backups: { [type: string]: pulumi.Inputs[] };
   /** The same into one repository, by its key. */
-  repositoryBackups?: { [key: string]: { [type: string]: pulumi.Inputs[] } };
+  repositoryBackups?: { [key: string]: RepositoryBackups };
   /** Whether a Secret exists to sign in as `postgres`; absent if another program decides that. */
   superuserAccess?: pulumi.Input<boolean>;
   /** How Jobs run verbs; only with engine runtime. */
   verbs?: ClusterVerbs;
+}
+
+/** Specs of `Backup` objects into one repository, by kind. Go's SDK of Pulumi has no type for deeper maps. */
+export interface RepositoryBackups {
+  full?: pulumi.Inputs[];
+  diff?: pulumi.Inputs[];
+  incr?: pulumi.Inputs[];
+  snapshot?: pulumi.Inputs[];
 }
 
 /**
