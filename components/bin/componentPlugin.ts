@@ -1,15 +1,26 @@
 /**
- * The program of `plugin/`, which the engine starts for programs in other languages. Serves until the engine stops it.
+ * The program of `plugin/` and `pulumi/`, which the engine starts for programs in other languages. Serves until the
+ * engine stops it.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { serveTypes } from "../dynamic/dynamicResource";
 import { ComponentPlugin, type PackageSchema } from "../plugin/componentPlugin";
+import { OWN_TYPES } from "../plugin/ownResources";
 
-/** Part of the package, beside this program's folder. */
-const SCHEMA = join(__dirname, "..", "..", "schema.json");
+const PACKAGE = join(__dirname, "..", "..", "..");
+const schema = JSON.parse(readFileSync(join(PACKAGE, "dist", "schema.json"), "utf8")) as PackageSchema;
 
-void pulumi.provider.main(
-  new ComponentPlugin(JSON.parse(readFileSync(SCHEMA, "utf8")) as PackageSchema),
-  process.argv.slice(2),
-);
+/** The address in `pulumi package add` if Pulumi has cloned it: npm installed this package inside of the clone. */
+function downloadUrl(): string | null {
+  const folder = join(PACKAGE, "..", "..");
+  const config = join(folder, "..", ".git", "config");
+  if (!existsSync(join(folder, "PulumiPlugin.yaml")) || !existsSync(config)) return null;
+  const [, repository] = /url = https:\/\/(.+)/.exec(readFileSync(config, "utf8")) ?? [];
+  return repository === undefined ? null : `git://${repository}/${basename(folder)}`;
+}
+
+const url = downloadUrl();
+serveTypes(OWN_TYPES, url === null ? {} : { pluginDownloadURL: url, version: schema.version });
+void pulumi.provider.main(new ComponentPlugin(schema), process.argv.slice(2));

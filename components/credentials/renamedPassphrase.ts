@@ -4,12 +4,11 @@
  * the former one.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { resourceType } from "../dynamic/dynamicResource";
 import { childName } from "../internal/children";
 import { type EarlierResource, programOf, refusedIf, notifiedIfChanged } from "../internal/earlierState";
 import type { RepositoryTarget } from "../repositories/target";
 
-/** Of the dynamic resource, in a state. */
-const TYPE = "pulumi-nodejs:dynamic/index:Passphrase";
 const REPOSITORY = /^pgbackstop:index:\w+Repository$/;
 /** A location that only this update knows is no earlier one. */
 const LOCATION_MS = 2_000;
@@ -66,7 +65,8 @@ export function refusedIfRenamed(
 ): pulumi.ComponentResourceOptions | undefined {
   const names = namesOfProgram().add(child);
   return refusedIf(title, opts, async (earlier) => {
-    const missing = earlier.filter(({ name, type }) => type === TYPE && !names.has(name));
+    const passphraseType = resourceType("Passphrase");
+    const missing = earlier.filter(({ name, type }) => type === passphraseType && !names.has(name));
     if (missing.length === 0) return null;
     const own = await Promise.all((uses.get(passphrase()) ?? []).map(earlierLocation));
     const known = earlier.filter(({ type }) => REPOSITORY.test(type)).map(({ outputs }) => outputs["location"]);

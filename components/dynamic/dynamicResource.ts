@@ -4,6 +4,7 @@
  * nothing. The plugin that runs them is Pulumi's, and so are the resources' types.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { typeToken } from "../internal/children";
 
 /** Names of a dynamic resource's methods. */
 type Method = "check" | "configure" | "create" | "delete" | "diff" | "read" | "update";
@@ -28,9 +29,27 @@ export function ownMethods(methods: { readonly [K in Method]?: unknown }): strin
   return `exports.handler = () => ({ ${fields.join(", ")} });`;
 }
 
+/** How the engine finds a plugin that it does not find by name. */
+type PluginSource = Pick<pulumi.CustomResourceOptions, "pluginDownloadURL" | "version">;
+
+/** Types whose methods the plugin for other languages runs itself: empty in a program. */
+const served = new Map<string, PluginSource>();
+
+/** Says that this process is the plugin, and that it runs the methods of these types. */
+export function serveTypes(types: readonly string[], source: PluginSource): void {
+  for (const type of types) served.set(type, source);
+}
+
+/** Of a resource in the state, from its class. A program in another language has no process for `pulumi-nodejs`. */
+export function resourceType(type: string): string {
+  return served.has(type) ? typeToken(type) : `pulumi-nodejs:dynamic/index:${type}`;
+}
+
 export class DynamicResource extends pulumi.CustomResource {
   /** @param methods from {@link methodsOf} or {@link ownMethods} */
   constructor(methods: string, name: string, props: pulumi.Inputs, opts: pulumi.CustomResourceOptions, type: string) {
-    super(`pulumi-nodejs:dynamic/index:${type}`, name, { ...props, __provider: methods }, opts);
+    const source = served.get(type);
+    const inputs = source === undefined ? { ...props, __provider: methods } : props;
+    super(resourceType(type), name, inputs, pulumi.mergeOptions(opts, source));
   }
 }

@@ -7,6 +7,7 @@ import * as pulumi from "@pulumi/pulumi";
 import * as exported from "../index";
 import { throwErrors } from "../internal/validate";
 import { checkArguments } from "../plan/arguments/checkArguments";
+import { OwnResources } from "./ownResources";
 import { type ObjectSpecs, type Settled, settleInputs, type TypeSpec } from "./settleInputs";
 
 /** The part of the package's schema that is used here. */
@@ -29,12 +30,13 @@ type ComponentClass = new (
 ) => pulumi.ComponentResource;
 
 /** The provider that the SDK serves to the engine. */
-export class ComponentPlugin implements pulumi.provider.Provider {
+export class ComponentPlugin extends OwnResources implements pulumi.provider.Provider {
   readonly version: string;
   readonly schema: string;
   readonly #schema: PackageSchema;
 
   constructor(schema: PackageSchema) {
+    super();
     this.#schema = schema;
     this.version = schema.version;
     // Plain parts are awaited here: a program may take any argument from another resource.

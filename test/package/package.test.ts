@@ -4,15 +4,14 @@
  */
 // claim: README.md: the package works in a foreign project
 import { NIGHTLY } from "../../tools/parts/nightly";
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { findOnPath, run, runOk } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { run, runOk } from "../../tools/parts/process";
 import { LocalHost } from "../engine/localHost";
-import { installLanguageHost, writePolicyPack } from "../harness/doubles/languageHostDouble";
+import { writePolicyPack } from "../harness/doubles/languageHostDouble";
 import { liveBucket } from "../harness/real/liveBucket";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
 import { AWS, KUBERNETES } from "../harness/doubles/providerSchemas";
@@ -254,40 +253,6 @@ test.runIf(NIGHTLY)(
     expect(existsSync(join(host.path("shared"), "backup", "main", "backup.info"))).toBe(true);
   },
 );
-
-// claim: docs/languages.md: a program in Python, with the packed package
-test.runIf(NIGHTLY)("a program in Python makes the same with the plugin, and sees its errors", async (context) => {
-  const isPython = ["python3", "-c", "import ensurepip, venv"];
-  if ((await findOnPath("python3")) === null || (await run("env", isPython)).exitCode !== 0)
-    return context.skip("there is no python3 with its packages venv and ensurepip");
-  const [location, language] = ["python", "node_modules/.language"].map((name) => join(project.folder, name)) as [
-    string,
-    string,
-  ];
-  mkdirSync(location);
-  copyFileSync(join(FOREIGN, "ledger.py"), join(location, "ledger.py"));
-  writeFileSync(
-    join(location, "Pulumi.yaml"),
-    "name: ledger\nruntime: python\npackages:\n  pgbackstop: ../node_modules/pgbackstop/plugin\n",
-  );
-  await runOk("python3", ["-m", "venv", join(location, "venv")]);
-  await runOk(join(location, "venv", "bin", "pip"), ["install", "--quiet", "pulumi>=3.250,<4"]);
-  if ((await findPulumiCli())?.hasLanguageHost !== true) await installLanguageHost(language, host.nodePath);
-  const python = { ...env, PATH: [language, env["PATH"]].join(delimiter) };
-  const ledger = (action: string, keepDays: number): Promise<Result> => {
-    const { dataDirectory, host: machine } = host.settings();
-    const settings = { share: host.path("python"), dataDirectory, host: machine, keepDays };
-    writeFileSync(join(project.folder, "settings.json"), JSON.stringify(settings));
-    return project.resultOf(join(location, "venv", "bin", "python"), [join(location, "ledger.py"), action], python);
-  };
-  expect((await ledger("preview", 7)).stdout).toContain("ledger: this preview does not know repositories.repo1.at yet");
-  const made = await ledger("up", 7);
-  expect(made.error).toBeUndefined();
-  expect(made.outputs?.["firstBackup"]).toBe("taken");
-  expect(made.secrets).toEqual(["target"]);
-  expect((await ledger("up", 7)).changes).toEqual({ same: made.changes?.["create"] });
-  expect((await ledger("preview", 0)).error).toContain("repositories.repo1.keepDays");
-});
 
 test.each([
   [

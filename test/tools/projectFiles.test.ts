@@ -86,6 +86,11 @@ test("Pulumi's packages are ranges, so that npm installs one SDK for a program a
     expect(MANIFEST.dependencies[name], name).toMatch(/^\^\d+\.\d+\.\d+$/);
 });
 
+test("the folder that Pulumi clones from git installs this version", () => {
+  const { dependencies } = JSON.parse(read("pulumi/package.json")) as { dependencies: Record<string, string> };
+  expect(dependencies).toEqual({ pgbackstop: MANIFEST.version });
+});
+
 interface Step {
   readonly uses?: string;
   readonly run?: string;

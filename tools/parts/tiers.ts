@@ -112,6 +112,10 @@ export const TIERS: readonly Tier[] = [
     queue: "compute",
     filesAtOnce: 2,
     quick: ["test/package/machine.test.ts"],
+    nightly: {
+      "test/package/sdks.test.ts":
+        "`test/engine/languages.test.ts`: a program that knows only tokens; `test/components/plugin`: the plugin's answers",
+    },
     testTimeoutMs: 600_000,
     about: "the packed tarball in a foreign project",
     needsPulumi: true,

@@ -8,10 +8,13 @@
  * environment. The SDK itself interprets TypeScript, package.json and tsconfig.json there. Plugins that are folders
  * with a PulumiPlugin.yaml start the same way, with `@pulumi/pulumi/cmd/run-plugin`.
  *
+ * It also stands for the hosts of Python and Go, as far as SDKs are generated ({@link installLanguageHost}): the
+ * generators are Pulumi's own, in `tools/sdks`.
+ *
  * Unlike the real one, it lets the program talk to the engine's resource monitor directly instead of through a proxy.
  * It has no pipes for synchronous calls (`--sync`, for SDKs before 2.0) and does not search a program's node_modules
- * for plugins. It has no debugger, tracing, bun, other package managers, policy packs or code generation, and answers
- * the calls of `pulumi install`, `about` and `new` as unimplemented.
+ * for plugins. It has no debugger, tracing, bun, other package managers or policy packs, installs with npm alone, and
+ * answers the calls of `pulumi about` and `new` as unimplemented.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
@@ -19,7 +22,9 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import services from "@pulumi/pulumi/proto/language_grpc_pb";
 import language, {
+  type GeneratePackageRequest,
   type GetRequiredPackagesRequest,
+  type InstallDependenciesRequest,
   type LanguageHandshakeRequest,
   type RunPluginRequest,
   type RunPluginResponse,
@@ -43,6 +48,13 @@ interface Grpc {
 }
 type Answer = (error: object | null, response?: object) => void;
 type Handler = (call: { readonly request: never }, answer: Answer) => void;
+/** A call with several response messages. */
+interface InstallStream {
+  readonly request: InstallDependenciesRequest;
+  write(message: object): void;
+  end(): void;
+  emit(event: "error", error: Error): void;
+}
 /** A call with several response messages. */
 interface Stream {
   readonly request: RunPluginRequest;
@@ -74,8 +86,9 @@ export function writePolicyPack(
 /**
  * Installs an executable `pulumi-language-nodejs` into a new folder, which the caller adds to PATH. The folder must be
  * below a node_modules that contains the SDK.
+ * @param generator `tools/sdks`, built, for more executables that only generate SDKs
  */
-export async function installLanguageHost(folder: string, nodePath: string): Promise<void> {
+export async function installLanguageHost(folder: string, nodePath: string, generator?: string): Promise<void> {
   const { build } = await import("esbuild");
   mkdirSync(folder);
   await build({
@@ -92,9 +105,15 @@ export async function installLanguageHost(folder: string, nodePath: string): Pro
     tsconfigRaw: {},
     logLevel: "silent",
   });
-  const executable = join(folder, "pulumi-language-nodejs");
-  writeFileSync(executable, `#!/bin/sh\nexec '${nodePath}' '${join(folder, "languageHost.cjs")}' "$@"\n`);
-  chmodSync(executable, 0o755);
+  for (const name of generator === undefined ? ["nodejs"] : ["nodejs", "python", "go"]) {
+    const executable = join(folder, `pulumi-language-${name}`);
+    const environment = `SDK_GENERATOR='${generator ?? ""}' SDK_LANGUAGE=${name}`;
+    writeFileSync(
+      executable,
+      `#!/bin/sh\n${environment} exec '${nodePath}' '${join(folder, "languageHost.cjs")}' "$@"\n`,
+    );
+    chmodSync(executable, 0o755);
+  }
 }
 
 /**
@@ -177,6 +196,39 @@ class LanguageHostDouble {
     stream.on("cancelled", () => child.kill());
   }
 
+  /** `npm install` in the folder of a plugin or program. A program in another language gets nothing. */
+  async installDependencies(stream: InstallStream): Promise<void> {
+    if (process.env["SDK_LANGUAGE"] !== "nodejs") return stream.end();
+    const cwd = stream.request.getInfo()?.getProgramDirectory() ?? "";
+    const quiet = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
+    const child = spawn("npm", ["install", ...quiet], { cwd, stdio: ["ignore", "ignore", "pipe"] });
+    child.stderr.on("data", (bytes: Buffer) => {
+      const message = new language.InstallDependenciesResponse();
+      message.setStderr(bytes);
+      stream.write(message);
+    });
+    const exitCode = await new Promise<number | null>((resolve) =>
+      child.on("error", () => resolve(null)).on("close", resolve),
+    );
+    if (exitCode === 0) stream.end();
+    else stream.emit("error", new Error(`npm install ended with ${exitCode ?? "no exit code"}`));
+  }
+
+  async generatePackage(request: GeneratePackageRequest): Promise<object> {
+    const { SDK_GENERATOR: generator = "", SDK_LANGUAGE: name = "" } = process.env;
+    const child = spawn(generator, [name, request.getDirectory(), request.getLoaderTarget()], {
+      stdio: ["pipe", "ignore", "pipe"],
+    });
+    child.stdin.end(request.getSchema());
+    let errors = "";
+    child.stderr.on("data", (bytes: Buffer) => (errors += bytes.toString()));
+    const exitCode = await new Promise<number | null>((resolve, reject) =>
+      child.on("error", reject).on("close", resolve),
+    );
+    if (exitCode !== 0) throw new Error(errors);
+    return new language.GeneratePackageResponse();
+  }
+
   cancel(): void {
     for (const program of this.#programs) program.kill("SIGINT");
   }
@@ -237,7 +289,7 @@ function optionsOf(options: Readonly<Record<string, unknown>>): {
 }
 
 /** The implemented methods; gRPC answers the others as unimplemented. */
-function handlersOf(grpc: Grpc, double: LanguageHostDouble): Record<string, Handler | ((stream: Stream) => void)> {
+function handlersOf(grpc: Grpc, double: LanguageHostDouble): Record<string, Handler | ((stream: never) => void)> {
   const handle =
     (work: (request: never) => Promise<object> | object): Handler =>
     (call, answer) => {
@@ -263,6 +315,9 @@ function handlersOf(grpc: Grpc, double: LanguageHostDouble): Record<string, Hand
     getRequiredPackages: handle((_request: GetRequiredPackagesRequest) => new language.GetRequiredPackagesResponse()),
     run: handle((request: RunRequest) => double.run(request)),
     runPlugin: (stream: Stream) => double.runPlugin(stream),
+    installDependencies: (stream: InstallStream) => void double.installDependencies(stream),
+    generatePackage: handle((request: GeneratePackageRequest) => double.generatePackage(request)),
+    link: handle(() => new language.LinkResponse()),
     cancel: handle(() => {
       double.cancel();
       return new Empty();

@@ -1,6 +1,6 @@
-"""A user's program in Python: a passphrase, a repository and a host of the plugin, run by `python ledger.py ACTION`.
+"""A user's program in Python: a passphrase, a repository and a host, run by `python ledger.py ACTION`.
 
-A component is declared as `pulumi package add` generates it.
+`pulumi_pgbackstop` is the SDK that `pulumi package gen-sdk` writes. Without a host in the settings there is none.
 """
 
 import json
@@ -8,36 +8,36 @@ import sys
 from pathlib import Path
 
 import pulumi
+import pulumi_pgbackstop as pgbackstop
 from pulumi import automation
 
 HERE = Path(__file__).parent
 SETTINGS = json.loads((HERE.parent / "settings.json").read_text())
 
 
-class Component(pulumi.ComponentResource):
-    def __init__(self, kind, name, args, outputs):
-        super().__init__(f"pgbackstop:index:{kind}", name, {**args, **dict.fromkeys(outputs)}, None, True)
-
-
 def program():
-    key = Component("CipherPassphrase", "key", {}, ["ref"])
-    nas = Component("PosixRepository", "nas", {"path": SETTINGS["share"], "cipher": key.ref}, ["target"])
-    ledger = Component(
-        "PostgresHost",
-        "ledger",
-        {
-            "connection": {"local": {}},
-            "dataDirectory": SETTINGS["dataDirectory"],
-            "repositories": {"repo1": {"at": nas.target, "keepDays": SETTINGS["keepDays"]}},
-            "schedules": {"full": {"cron": "30 2 * * *"}},
-            **SETTINGS["host"],
-        },
-        ["firstBackup"],
-    )
-    pulumi.export("firstBackup", ledger.firstBackup)
+    key = pgbackstop.CipherPassphrase("key")
+    nas = pgbackstop.PosixRepository("nas", path=SETTINGS["share"], cipher=key.ref)
     pulumi.export("target", nas.target)
-
-
+    host = SETTINGS.get("host")
+    if host is None:
+        return
+    ledger = pgbackstop.PostgresHost(
+        "ledger",
+        connection={"local": {}},
+        data_directory=SETTINGS["dataDirectory"],
+        repositories={"repo1": {"at": nas.target, "keep_days": SETTINGS["keepDays"]}},
+        schedules={"full": {"cron": "30 2 * * *"}},
+        user=host["user"],
+        database_user=host["databaseUser"],
+        port=host["port"],
+        socket_directory=host["socketDirectory"],
+        node_path=host["nodePath"],
+        directories=host["directories"],
+        allow_restart=True,
+        restart_command=host["restartCommand"],
+    )
+    pulumi.export("firstBackup", ledger.first_backup)
 def main(action):
     stack = automation.create_or_select_stack(
         "dev", "ledger", program, opts=automation.LocalWorkspaceOptions(work_dir=str(HERE))

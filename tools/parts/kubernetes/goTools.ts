@@ -4,6 +4,7 @@
  *
  * A build takes minutes on a cold cache: `find…` only looks, `build…` builds and reports progress.
  */
+import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cached, cacheFolder, projectFolder } from "../cache";
@@ -54,6 +55,20 @@ export function buildVersitygw(note: (text: string) => void = () => {}): Promise
  */
 export function buildPulumi(note: (text: string) => void = () => {}): Promise<string> {
   return build(PULUMI, note);
+}
+
+/**
+ * Builds `tools/sdks` into the cache if it is missing: half a minute after Pulumi's build, which compiles most of it.
+ * @throws like {@link buildVersitygw}
+ */
+export function buildSdkGenerator(note: (text: string) => void = () => {}): Promise<string> {
+  const moduleFolder = join(projectFolder(), "tools");
+  const key = createHash("sha256")
+    .update(readFileSync(join(moduleFolder, "sdks", "main.go")))
+    .update(pinnedVersion(PULUMI.module))
+    .digest("hex");
+  const target = join(cacheFolder(), `sdks-${key.slice(0, 12)}`);
+  return buildGoProgram({ name: "sdks", command: "./sdks", linkFlags: "-s -w", moduleFolder, target }, note);
 }
 
 /** Version of Go on PATH, or null. */
