@@ -52,6 +52,7 @@ export interface BackupNowArgs {
    * How long the update waits for each backup. A failed one ends the update at once, with its own error. If omitted, 60
    * for a cluster and 1440 for a host.
    * @plain how long the engine waits for a resource
+   * @minimum 1
    */
   timeoutMinutes?: number;
 }

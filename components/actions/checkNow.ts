@@ -16,7 +16,7 @@ export interface CheckNowArgs {
    * @example [schemaVersion]
    */
   triggers?: pulumi.Input<string>[];
-  /** Time limit: a longer check fails. @default 15 */
+  /** Time limit: a longer check fails. @default 15 @minimum 1 */
   timeoutMinutes?: pulumi.Input<number>;
 }
 

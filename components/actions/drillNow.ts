@@ -5,6 +5,7 @@ import type { HostAccess } from "../databases/hostArgs";
 import { type DrillLevel, DrillPick } from "../drills/drillArgs";
 import { childName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
+import { checkRange } from "../plan/arguments/ranges";
 import { findRepoIndex } from "../plan/model/defaults";
 import { given } from "../plan/model/given";
 import { isUnknown } from "../plan/model/unknown";
@@ -12,7 +13,6 @@ import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../plan/schedule/declare
 import { runOnHost } from "./runOnHost";
 
 const LIMIT_MINUTES = 1440;
-const MINUTES_MAX = 10_080;
 /** The drill ends itself in time, with a record of it; after that it removes its files. */
 const GRACE_SECONDS = 600;
 
@@ -29,7 +29,7 @@ export interface DrillNowArgs {
   level?: pulumi.Input<DrillLevel>;
   /** Directory of PostgreSQL's programs on the host, if it is not where its version installs them. */
   binDirectory?: pulumi.Input<string>;
-  /** Time limit: a longer drill ends and fails. @default 1440 */
+  /** Time limit: a longer drill ends and fails. @default 1440 @minimum 1 @maximum 10080 */
   maxMinutes?: pulumi.Input<number>;
   /**
    * Values that run another drill when they change: a version, a digest, the label of a backup. If omitted, there is
@@ -118,6 +118,6 @@ function checkArguments(name: string, host: HostAccess, { drill, from, level, ma
   if (isGiven(pick) && !DRILL_PICKS.includes(pick)) wrong("pick", `"${pick}" is not one of ${DRILL_PICKS.join(", ")}`);
   if (isGiven(level) && !DRILL_LEVELS.includes(level))
     wrong("level", `"${level}" is not one of ${DRILL_LEVELS.join(", ")}`);
-  if (isGiven(maxMinutes) && !(Number.isInteger(maxMinutes) && maxMinutes >= 1 && maxMinutes <= MINUTES_MAX))
-    wrong("maxMinutes", `${maxMinutes} is not a number of minutes from 1 to ${MINUTES_MAX}`);
+  for (const { message } of checkRange("DrillNowArgs.maxMinutes", "maxMinutes", maxMinutes))
+    wrong("maxMinutes", message);
 }

@@ -30,7 +30,7 @@ export interface ExternalStore {
   name: pulumi.Input<string>;
   /** @default "ClusterSecretStore" */
   kind?: pulumi.Input<SecretStoreKind>;
-  /** Interval between reads of the store. @default 3600 */
+  /** Interval between reads of the store. @default 3600 @minimum 0 */
   refreshIntervalSeconds?: pulumi.Input<number>;
   /** @default "Owner" */
   creationPolicy?: pulumi.Input<SecretCreationPolicy>;

@@ -253,6 +253,7 @@ export interface ClusterStreamingArgs extends StreamingArgs {
    * With `synchronous`: how many standbys must also hold each commit, so that a failover loses none. If omitted, those
    * of `postgresql.synchronous` in `overrides`, else none (PB152).
    * @example 1
+   * @minimum 0
    */
   standbys?: pulumi.Input<number>;
 }
@@ -449,6 +450,7 @@ export interface RecoveryArgs {
   /**
    * Major version of the backed-up cluster, if known: a cluster of another version cannot start with its files, and is
    * refused.
+   * @minimum 14
    */
   postgresVersion?: pulumi.Input<number>;
   /** Repositories with its backups, by key. */
@@ -562,13 +564,14 @@ export interface ClusterLikeArgs {
   /**
    * Major version, 14 to 18; its image by digest is this package's (docs/kubernetes/restarts.md). 19 needs `image`.
    * @default 18
+   * @minimum 14 @maximum 19
    */
   postgresVersion?: pulumi.Input<number>;
   /** Another image, preferably by digest; its tag starts with the major version. */
   image?: pulumi.Input<string>;
   /** Catalog that names the image, instead of `image`. */
   imageCatalog?: ImageCatalogArgs;
-  /** Size of each instance's data volume. */
+  /** Size of each instance's data volume. @exclusiveMinimum 0 */
   storageGiB: pulumi.Input<number>;
   /** StorageClass of the data volumes. Without it Kubernetes uses its default class. */
   storageClass?: pulumi.Input<string>;

@@ -71,7 +71,7 @@ export interface KeyRef {
 
 /** Size and class of one volume. */
 export interface VolumeArgs {
-  /** Size of the volume. */
+  /** Size of the volume. @exclusiveMinimum 0 */
   sizeGiB: pulumi.Input<number>;
   /** StorageClass of the volume. Without it Kubernetes uses its default class. */
   storageClass?: pulumi.Input<string>;
@@ -127,7 +127,7 @@ export interface RoleArgs {
   inherit?: pulumi.Input<boolean>;
   /** Attribute BYPASSRLS. */
   bypassrls?: pulumi.Input<boolean>;
-  /** Maximum number of concurrent connections. */
+  /** Maximum number of concurrent connections. @minimum -1 @maximum 2147483647 */
   connectionLimit?: pulumi.Input<number>;
   /** RFC 3339. */
   validUntil?: pulumi.Input<string>;
@@ -165,7 +165,7 @@ export interface InitdbArgs {
   localeCType?: pulumi.Input<string>;
   /** Whether data pages have checksums. */
   dataChecksums?: pulumi.Input<boolean>;
-  /** Size of a WAL segment. */
+  /** Size of a WAL segment. @minimum 1 @maximum 1024 */
   walSegmentSizeMiB?: pulumi.Input<number>;
   /** SQL to run in the database `postgres` after initdb. */
   postInitSql?: pulumi.Input<pulumi.Input<string>[]>;
@@ -221,7 +221,7 @@ export interface ImportArgs {
 export interface PoolerArgs {
   /** `rw`, `ro` or `r`. @default "rw" */
   type?: pulumi.Input<string>;
-  /** Number of PgBouncer pods. @default 1 */
+  /** Number of PgBouncer pods. @default 1 @minimum 0 */
   instances?: pulumi.Input<number>;
   /** `session` or `transaction`. @default "session" */
   poolMode?: pulumi.Input<string>;

@@ -69,6 +69,7 @@ export interface CnpgPluginArgs {
    * Number of replicas. While none answers, no cluster is reconciled and none fails over.
    * @default 2
    * @plain whether the disruption budget exists
+   * @minimum 1
    */
   replicas?: number;
   /**

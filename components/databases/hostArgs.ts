@@ -73,7 +73,7 @@ export interface SshConnection {
 export interface CommandLogin {
   /** Name or address. */
   host?: pulumi.Input<string>;
-  /** Port of sshd. @default 22 */
+  /** Port of sshd. @default 22 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Account to sign in as. Accounts other than root become root by sudo. @default "root" */
   user?: pulumi.Input<string>;
@@ -87,9 +87,9 @@ export interface CommandLogin {
   agentSocketPath?: pulumi.Input<string>;
   /** Required: the host's key, as `ssh-keyscan` prints it after the name. @example "ssh-ed25519 AAAAC3…" */
   hostKey?: pulumi.Input<string>;
-  /** Number of connection attempts that may fail; -1 for no limit. If omitted, only `waitSeconds` limits them. */
+  /** Attempts to connect that may fail; -1 for no limit. If omitted, only `waitSeconds` limits them. @minimum -1 */
   dialErrorLimit?: pulumi.Input<number>;
-  /** Timeout of each connection attempt. If omitted, 30 seconds. */
+  /** Timeout of each connection attempt. If omitted, 30 seconds. @minimum 0 */
   perDialTimeout?: pulumi.Input<number>;
 }
 
@@ -106,7 +106,7 @@ export interface HostConnection extends CommandLogin {
   /**
    * How long an update waits for a host that does not answer yet, and then for its cloud-init to finish: for a machine
    * created in the same update. 0 tries once.
-   * @default 300
+   * @default 300 @minimum 0
    */
   waitSeconds?: pulumi.Input<number>;
 }
@@ -130,7 +130,7 @@ export interface HostAccess {
 export interface CompressArgs {
   /** @default "zst" */
   type?: pulumi.Input<CompressType>;
-  /** Range and default depend on the type: zst -7 to 22 (3), gz -1 to 9 (6), lz4 -5 to 12 (1). */
+  /** Range (default) of each type: zst -7 to 22 (3), gz -1 to 9 (6), lz4 -5 to 12 (1). @minimum -7 @maximum 22 */
   level?: pulumi.Input<number>;
 }
 
@@ -416,13 +416,13 @@ export interface HostNotifyArgs {
 
 /** Expected amounts, for the estimate of monthly costs. */
 export interface SizingArgs {
-  /** Size of all databases. */
+  /** Size of all databases. @from 0 */
   databaseGiB: pulumi.Input<number>;
-  /** WAL written per day. */
+  /** WAL written per day. @from 0 */
   walGiBPerDay: pulumi.Input<number>;
-  /** Data changed per day. If omitted, 2 percent of databaseGiB. */
+  /** Data changed per day. If omitted, 2 percent of databaseGiB. @from 0 */
   changedGiBPerDay?: pulumi.Input<number>;
-  /** Stored size divided by original size. @default 0.35 */
+  /** Stored size divided by original size. @default 0.35 @exclusiveMinimum 0 */
   compressedTo?: pulumi.Input<number>;
 }
 

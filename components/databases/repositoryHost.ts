@@ -5,6 +5,7 @@ import type { DesiredRepositoryHost } from "../host/convergeRepositoryHost";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { requireArguments, logWarnings } from "../internal/validate";
+import { checkRange } from "../plan/arguments/ranges";
 import { readOr, view } from "../plan/model/deferred";
 import {
   REPOSITORY_HOST_PATHS,
@@ -23,7 +24,6 @@ import { addressOf, connectionFindings, connectionInputs, connectionKinds, isRem
 import { given } from "../plan/model/given";
 
 const DIRECTORY = "/srv/pgbackstop";
-const IMMUTABLE_DAYS_MAX = 3650;
 
 /** A database that stores its backups there. */
 export interface RepositoryClientArgs {
@@ -53,6 +53,7 @@ export interface RepositoryClientArgs {
    * ten minutes a timer on the backup host makes root the owner of complete files. A shorter retention cannot remove
    * backups in time.
    * @example 14
+   * @minimum 1 @maximum 3650
    */
   immutableDays?: pulumi.Input<number>;
   /** Client-side encryption: the backup host sees neither contents nor keys. Omitting it is a warning. */
@@ -286,15 +287,8 @@ function checkArguments(name: string, { address, clients, connection }: Reposito
       );
     }
     const immutableDays = readOr(() => layout.immutableDays[client], undefined);
-    if (
-      immutableDays !== undefined &&
-      (!Number.isInteger(immutableDays) || immutableDays < 1 || immutableDays > IMMUTABLE_DAYS_MAX)
-    ) {
-      add(
-        `clients.${client}.immutableDays`,
-        `${immutableDays} is not a number of days from 1 to ${IMMUTABLE_DAYS_MAX}`,
-      );
-    }
+    const path = `clients.${client}.immutableDays`;
+    for (const { message } of checkRange("RepositoryClientArgs.immutableDays", path, immutableDays)) add(path, message);
   }
   if (wrong.length === 0) return;
   const list = wrong.map(({ propertyPath, reason }) => `  ${propertyPath}: ${reason}`).join("\n");

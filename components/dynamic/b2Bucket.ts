@@ -9,9 +9,9 @@ import { DynamicResource, methodsOf } from "./dynamicResource";
 export interface B2LifecycleRule {
   /** Prefix of the file names that the rule applies to; empty for all files. @example "pgbackrest/" */
   prefix: pulumi.Input<string>;
-  /** Removes overwritten and deleted versions after this many days. */
+  /** Removes overwritten and deleted versions after this many days. @minimum 1 */
   deleteHiddenAfterDays?: pulumi.Input<number>;
-  /** Cancels unfinished uploads after this many days. */
+  /** Cancels unfinished uploads after this many days. @minimum 1 */
   cancelUnfinishedAfterDays?: pulumi.Input<number>;
 }
 
@@ -19,7 +19,7 @@ export interface B2LifecycleRule {
 export interface B2Retention {
   /** `governance` (a key with bypassGovernance can end it) or `compliance` (nobody can, Backblaze included). */
   mode: pulumi.Input<string>;
-  /** Days for which it is locked. */
+  /** Days for which it is locked. @minimum 1 @maximum 3000 */
   days: pulumi.Input<number>;
 }
 

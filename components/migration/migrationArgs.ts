@@ -132,7 +132,7 @@ export interface MigrationArgs {
    * @default false
    */
   replace?: pulumi.Input<boolean>;
-  /** Databases at a time. @default 2 */
+  /** Databases at a time. @default 2 @minimum 1 @maximum 999 */
   processMax?: pulumi.Input<number>;
   /**
    * Drill that a target cluster declares: run now, with the newest backup. Not for a host.
@@ -167,6 +167,6 @@ export interface MigrationArgs {
   podPlacement?: PodPlacementArgs;
   /** A changed value repeats the plan; in Kubernetes in stages `plan` and `copy`. */
   planTriggers?: pulumi.Input<string>[];
-  /** How long an update waits for each Job. @default 1440 @plain how long the engine waits for a resource */
+  /** How long an update waits for each Job. @default 1440 @plain how long the engine waits for a resource @minimum 1 */
   timeoutMinutes?: number;
 }

@@ -3,8 +3,8 @@ import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
+import { checkRange } from "../plan/arguments/ranges";
 import { given } from "../plan/model/given";
-import { isUnknown } from "../plan/model/unknown";
 import { runbookOf } from "../plan/runbook/databaseRunbook";
 import type { DatabaseRunbook } from "../plan/runbook/runbookDocument";
 import { parseStackFile } from "../plan/topology/stackFiles";
@@ -22,9 +22,9 @@ export interface RunbookArgs {
    * @example { "Incident Lead": "Ada, +49 30 1234" }
    */
   roles?: { [role: string]: pulumi.Input<string> };
-  /** Interval of internal status messages. @default 15 */
+  /** Interval of internal status messages. @default 15 @minimum 1 */
   internalMinutes?: pulumi.Input<number>;
-  /** Interval of external status messages. @default 30 */
+  /** Interval of external status messages. @default 30 @minimum 1 */
   externalMinutes?: pulumi.Input<number>;
   /**
    * Drills' measurements, by database name: the text of `pgbackstop status --output=json`, or of `pgbackstop drill
@@ -97,9 +97,8 @@ function peopleOf(name: string, { externalMinutes, internalMinutes, roles }: Par
     externalMinutes: externalMinutes ?? DEFAULT_PEOPLE.externalMinutes,
   };
   for (const field of ["internalMinutes", "externalMinutes"] as const) {
-    const minutes = people[field];
-    if (!isUnknown(minutes) && (!Number.isInteger(minutes) || minutes < 1))
-      throw wrongArgument(name, field, `${minutes} is not a number of minutes: use 1 or more`);
+    for (const { message } of checkRange(`RunbookArgs.${field}`, field, people[field]))
+      throw wrongArgument(name, field, message);
   }
   return people;
 }

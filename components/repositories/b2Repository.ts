@@ -130,11 +130,13 @@ export interface B2RepositoryArgs {
    * @default no object lock
    * @example 30
    * @plain whether the bucket has object lock, which it keeps forever
+   * @minimum 0 @maximum 3000
    */
   immutableDays?: number;
   /**
    * Days for which overwritten or deleted files can be restored. At least 7, and one more than `immutableDays`.
    * @default 14
+   * @minimum 1 @maximum 3000
    */
   undeleteDays?: pulumi.Input<number>;
   /** Mode of the object lock. @default "governance" @plain whether the preview refuses a lock that nobody can end */
@@ -145,7 +147,7 @@ export interface B2RepositoryArgs {
    * @plain whether the preview refuses a lock that nobody can end
    */
   acceptIrreversible?: boolean;
-  /** Expected average size in the bucket, for `monthlyCostUsd`. Versions that can be restored count too. */
+  /** Expected average size in the bucket, for `monthlyCostUsd`. Versions that can be restored count too. @from 0 */
   expectedStoredGiB?: pulumi.Input<number>;
 }
 

@@ -146,9 +146,10 @@ export interface R2RepositoryArgs {
   /**
    * R2 cannot lock objects, so this is refused: lock another repository.
    * @plain whether the preview refuses the repository
+   * @minimum 0
    */
   immutableDays?: number;
-  /** Expected average size in the bucket, for `monthlyCostUsd`. */
+  /** Expected average size in the bucket, for `monthlyCostUsd`. @from 0 */
   expectedStoredGiB?: pulumi.Input<number>;
 }
 

@@ -79,7 +79,7 @@ export interface S3CompatibleRepositoryArgs {
    * @default true for providers with their own data centres, else unknown
    */
   offSite?: pulumi.Input<boolean>;
-  /** Expected average size in the bucket, for `monthlyCostUsd`. */
+  /** Expected average size in the bucket, for `monthlyCostUsd`. @from 0 */
   expectedStoredGiB?: pulumi.Input<number>;
 }
 

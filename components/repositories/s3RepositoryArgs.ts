@@ -148,11 +148,13 @@ export interface S3RepositoryArgs {
    * @default no object lock
    * @example 30
    * @plain whether the bucket has object lock, which it keeps forever
+   * @minimum 0 @maximum 3000
    */
   immutableDays?: number;
   /**
    * Days for which overwritten or deleted objects can be restored. At least 7, and one more than `immutableDays`.
    * @default 14
+   * @minimum 1 @maximum 3000
    */
   undeleteDays?: pulumi.Input<number>;
   /** Mode of the object lock. @default "governance" @plain whether the preview refuses a lock that nobody can end */
@@ -170,6 +172,6 @@ export interface S3RepositoryArgs {
    * @default Amazon's own key (SSE-S3)
    */
   kmsKeyArn?: pulumi.Input<string>;
-  /** Expected average size in the bucket, for `monthlyCostUsd`. Versions that can be restored count too. */
+  /** Expected average size in the bucket, for `monthlyCostUsd`. Versions that can be restored count too. @from 0 */
   expectedStoredGiB?: pulumi.Input<number>;
 }

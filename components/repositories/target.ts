@@ -95,15 +95,15 @@ export type S3KeyType = (typeof S3KeyType)[keyof typeof S3KeyType];
 export interface BucketFacts {
   /** True if overwritten or deleted objects survive as versions. */
   versioning?: pulumi.Input<boolean>;
-  /** Days for which nobody can remove stored objects (object lock). */
+  /** Days for which nobody can remove stored objects (object lock). @minimum 0 */
   immutableDays?: pulumi.Input<number>;
   /** `governance` or `compliance`. */
   lockMode?: pulumi.Input<string>;
-  /** Days for which overwritten or deleted versions are kept. */
+  /** Days for which overwritten or deleted versions are kept. @minimum 0 */
   undeleteDays?: pulumi.Input<number>;
   /** Storage class. If omitted, the provider's standard class. */
   storageClass?: pulumi.Input<string>;
-  /** Age in days at which the bucket's rules remove current objects. Destroys backups: refused. */
+  /** Age in days at which the bucket's rules remove current objects. Destroys backups: refused. @minimum 0 */
   expireLiveDays?: pulumi.Input<number>;
 }
 

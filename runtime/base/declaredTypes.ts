@@ -12,9 +12,10 @@ import { nearNames } from "./nearNames";
  */
 export type TypeTable = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
-/** A whole number from `min`, or any number above `above`; at most `max`. Of a list, the number of its items. */
+/** A whole number from `min`, or any from `from` or above `above`; at most `max`. Of a list, how many items. */
 export interface NumberRange {
   readonly min?: number;
+  readonly from?: number;
   readonly above?: number;
   readonly max?: number;
 }
@@ -305,13 +306,14 @@ function expectedOf(shape: Shape): string {
 }
 
 /** @param value of a number, or of the length of a list */
-export function isWithin({ above, max = Number.POSITIVE_INFINITY, min }: NumberRange, value: number): boolean {
+export function isWithin({ above, from, max = Number.MAX_VALUE, min }: NumberRange, value: number): boolean {
   if (!(value <= max)) return false;
-  return min === undefined ? value > (above ?? Number.NEGATIVE_INFINITY) : Number.isSafeInteger(value) && value >= min;
+  if (min !== undefined) return Number.isSafeInteger(value) && value >= min;
+  return from === undefined ? value > (above ?? Number.NEGATIVE_INFINITY) : value >= from;
 }
 
 /** `1 to 999` */
-export function rangeText({ above, max, min }: NumberRange): string {
+export function rangeText({ above, from, max, min = from }: NumberRange): string {
   if (min === undefined) return `more than ${above}${max === undefined ? "" : ` and at most ${max}`}`;
   return max === undefined ? `${min} or more` : `${min} to ${max}`;
 }

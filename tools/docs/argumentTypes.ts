@@ -50,7 +50,8 @@ function boundLines(types: readonly FieldsType[], valueOf: (field: Field) => obj
   return types.flatMap((type) =>
     type.fields.flatMap((field) => {
       const value = valueOf(field);
-      return value === null || field.isInherited
+      const isElsewhere = field.isInherited && !partsOf(type, types).left.has(lineOf(field));
+      return value === null || isElsewhere
         ? []
         : [`  "${type.name}.${field.name}": ${literal(value, 2, type.name.length + field.name.length + 6)},`];
     }),
@@ -59,6 +60,17 @@ function boundLines(types: readonly FieldsType[], valueOf: (field: Field) => obj
 
 /** A type whose fields another one has too, most of them unchanged, is named there; what differs is repeated. */
 function typeLines(type: FieldsType, types: readonly FieldsType[]): readonly string[] {
+  const { left, shared } = partsOf(type, types);
+  const rows = [...(shared.length === 0 ? [] : [`"...": "${shared.join(", ")}",`]), ...left];
+  if (rows.length === 0) return [`  ${type.name}: {},`];
+  const line = `  ${type.name}: { ${rows.join(" ").slice(0, -1)} },`;
+  return line.length <= 120 ? [line] : [`  ${type.name}: {`, ...rows.map((row) => `    ${row}`), "  },"];
+}
+
+function partsOf(
+  type: FieldsType,
+  types: readonly FieldsType[],
+): { readonly shared: readonly string[]; readonly left: ReadonlySet<string> } {
   const own = new Map(type.fields.map((field) => [field.name, lineOf(field)]));
   const shared: string[] = [];
   const left = new Set(own.values());
@@ -72,10 +84,7 @@ function typeLines(type: FieldsType, types: readonly FieldsType[]): readonly str
     shared.push(other.name);
     for (const line of same) left.delete(line);
   }
-  const rows = [...(shared.length === 0 ? [] : [`"...": "${shared.join(", ")}",`]), ...left];
-  if (rows.length === 0) return [`  ${type.name}: {},`];
-  const line = `  ${type.name}: { ${rows.join(" ").slice(0, -1)} },`;
-  return line.length <= 120 ? [line] : [`  ${type.name}: {`, ...rows.map((row) => `    ${row}`), "  },"];
+  return { shared, left };
 }
 
 function lineOf({ name, optional, type }: Field): string {

@@ -18,7 +18,7 @@ export interface Field {
   readonly examples: readonly string[];
   /** Why it must be plain: what it decides. */
   readonly plain: string | null;
-  /** Of a number: by `@minimum` and `@maximum` it is whole, by `@exclusiveMinimum` it need not be. */
+  /** Of a number: by `@minimum` and `@maximum` it is whole, by `@exclusiveMinimum` or `@from` it need not be. */
   readonly range: NumberRange | null;
   /** Of a list: how many items, by `@minItems` and `@maxItems`. */
   readonly items: NumberRange | null;
@@ -187,7 +187,7 @@ function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Fiel
       fallback: textsOf("default")[0] ?? null,
       examples: textsOf("example"),
       plain: textsOf("plain")[0] ?? null,
-      range: rangeOf(textsOf, ["minimum", "exclusiveMinimum", "maximum"]),
+      range: rangeOf(textsOf, ["minimum", "exclusiveMinimum", "maximum", "from"]),
       items: rangeOf(textsOf, ["minItems", "", "maxItems"]),
       kinds: kindsOf(textsOf),
       since: textsOf("since")[0] ?? null,
@@ -197,11 +197,15 @@ function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Fiel
 }
 
 function rangeOf(textsOf: (tag: string) => string[], tags: readonly string[]): NumberRange | null {
-  const [min, above, max] = tags.map((tag) => textsOf(tag)[0]);
+  const [min, above, max, from] = tags.map((tag) => textsOf(tag)[0]);
   const isCount = tags.includes("minItems");
-  if (min === undefined && above === undefined && !(isCount && max !== undefined)) return null;
+  if ([min, above, from].every((tag) => tag === undefined) && !(isCount && max !== undefined)) return null;
   return {
-    ...(above === undefined ? { min: Number(min ?? 0) } : { above: Number(above) }),
+    ...(from !== undefined
+      ? { from: Number(from) }
+      : above === undefined
+        ? { min: Number(min ?? 0) }
+        : { above: Number(above) }),
     ...(max === undefined ? {} : { max: Number(max) }),
   };
 }

@@ -6,7 +6,6 @@ import { WORKLOAD_KINDS } from "../../../runtime/cnpg/names";
 import { type MigrationFinding, type MigrationSettings, runnerOf, STAGES, type ServerSettings } from "./migrationSteps";
 
 const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"];
-const PROCESS_MAX = 999;
 /** Passed to `systemctl`, so no options or patterns. */
 const UNIT = /^[A-Za-z0-9@_:.\\][A-Za-z0-9@_:.\\-]*$/;
 /** PostgreSQL allows any name, but a line break would end an option. */
@@ -255,11 +254,11 @@ function checkValues(settings: MigrationSettings, report: Report): void {
         "a database is either copied or excluded",
         "name it in one of them",
       );
-  if (!(Number.isInteger(processMax) && processMax >= 1 && processMax <= PROCESS_MAX))
+  if (!isInRange("MigrationArgs.processMax", processMax))
     report(
       "processMax",
       `${processMax} is not a number of databases`,
-      `1 to ${PROCESS_MAX} are copied at a time`,
+      `${rangeText(ARGUMENT_RANGES["MigrationArgs.processMax"])} are copied at a time`,
       "leave it out for 2",
     );
   if (binDirectory === undefined) return;

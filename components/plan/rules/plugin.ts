@@ -1,4 +1,5 @@
 /** The plugin's objects beside the operator: names and numbers that would leave clusters without the plugin. Pure. */
+import { checkRange } from "../arguments/ranges";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
 
@@ -42,9 +43,5 @@ function checkNames(serviceName: string, replicas: number): Finding[] {
     const fact = `a Service named "${serviceName}" becomes environment variables PGBACKREST_… in every pod in its namespace, which pgBackRest reads as options`;
     findings.push(finding("PB052", "serviceName", fact, `rename it, for instance to "cnpg-${serviceName}"`));
   }
-  if (!Number.isInteger(replicas) || replicas < 1) {
-    const hint = "set 2, so that one is available while the other restarts";
-    findings.push(finding("PB110", "replicas", `${replicas} is not a number of replicas`, hint));
-  }
-  return findings;
+  return [...findings, ...checkRange("CnpgPluginArgs.replicas", "replicas", replicas)];
 }

@@ -1,4 +1,5 @@
 /** Checks that all vendors' buckets share: alternatives, prefixes, days, locks. Pure. */
+import { checkRange } from "../arguments/ranges";
 import { DEFAULTS } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
@@ -9,7 +10,6 @@ const UNDELETE_DAYS = 14;
 const UNDELETE_DAYS_MIN = 7;
 /** Enough time to notice an attack; below, protection exists mostly in name. */
 const DETECTION_DAYS = 14;
-const DAYS_MAX = 3_000;
 /** Unfinished uploads; the longest upload takes hours. */
 export const CANCEL_UNFINISHED_DAYS = 2;
 
@@ -63,23 +63,17 @@ export function checkKeyPrefix(path: string): Finding[] {
 }
 
 export function checkStored(storedGiB: number | undefined): Finding[] {
-  if (storedGiB === undefined || isUnknown(storedGiB) || (Number.isFinite(storedGiB) && storedGiB >= 0)) return [];
-  return [finding("PB014", "expectedStoredGiB", `${storedGiB} is not an amount`, "")];
+  return checkRange("B2RepositoryArgs.expectedStoredGiB", "expectedStoredGiB", storedGiB);
 }
 
 /** Checks a lock's days and mode, and the time to notice an attack. @param vendor as in "neither you nor Backblaze" */
 export function checkProtection(settings: LockSettings, vendor: string): Finding[] {
   return [
-    ...checkDays("immutableDays", settings.immutableDays, 0),
-    ...checkDays("undeleteDays", settings.undeleteDays, 1),
+    ...checkRange("B2RepositoryArgs.immutableDays", "immutableDays", settings.immutableDays),
+    ...checkRange("B2RepositoryArgs.undeleteDays", "undeleteDays", settings.undeleteDays),
     ...checkLock(settings, vendor),
     ...checkDetection(settings),
   ];
-}
-
-function checkDays(path: string, days: number | undefined, min: number): Finding[] {
-  if (days === undefined || isUnknown(days) || (Number.isInteger(days) && days >= min && days <= DAYS_MAX)) return [];
-  return [finding("PB014", path, `${days} is outside ${min} to ${DAYS_MAX} whole days`, "")];
 }
 
 function checkLock({ acceptIrreversible, immutableDays, lockMode }: LockSettings, vendor: string): Finding[] {

@@ -81,7 +81,7 @@ test.each([
   ["a repository", { from: "two" }, '"two" is not a repository key'],
   ["a pick", { pick: "best" as never }, '"best" is not one of newest, oldest, random, moment'],
   ["a level", { level: "deep" as never }, '"deep" is not one of quick, standard, thorough'],
-  ["a limit", { maxMinutes: 0 }, "0 is not a number of minutes from 1 to 10080"],
+  ["a limit", { maxMinutes: 0 }, "0, and must be 1 to 10080"],
 ] as [string, Partial<DrillNowArgs>, string][])("a drill refuses %s that does not exist", (_title, over, message) => {
   expect(() => new DrillNow("proof", { host: hostAt({ local: {} }), ...over })).toThrow(message);
 });

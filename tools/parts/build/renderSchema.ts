@@ -181,9 +181,9 @@ function described(schema: Schema, { doc, examples, fallback, items, range }: Fi
 /** Draft 7 applies each bound to values of its type only. */
 function boundsOf(range: NumberRange | null, { type }: Schema): Schema {
   if (range === null) return {};
-  const { above, max, min } = range;
+  const { above, from, max, min = from } = range;
   return {
-    ...(min !== undefined && type === "number" ? { type: "integer" } : {}),
+    ...(range.min !== undefined && type === "number" ? { type: "integer" } : {}),
     ...(min === undefined ? { exclusiveMinimum: above } : { minimum: min }),
     ...(max === undefined ? {} : { maximum: max }),
   };

@@ -58,7 +58,7 @@ test("a field of another type, an unknown one, or an empty one does not fit eith
   const rows: Readonly<Record<string, string>> = ARGUMENT_TYPES.ClusterLikeArgs;
   for (const [key, type] of Object.entries(rows)) {
     const name = key.replace("?", "");
-    for (const value of [null, ["x"], 3, "x", true, { x: ["y"] }]) {
+    for (const value of [null, ["x"], 15, "x", true, { x: ["y"] }]) {
       const cluster = { ...CLUSTER, [name]: value };
       const findings = checkArguments("CnpgClusterArgs", cluster);
       expect(isValid({ clusters: { orders: cluster } }), `${name}: ${type} = ${JSON.stringify(value)}`).toBe(
