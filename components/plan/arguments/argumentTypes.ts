@@ -1783,6 +1783,8 @@ export const ARGUMENT_RANGES = {
   "RepositoryHostArgs.port": { min: 1, max: 65535 },
   "PrimaryArgs.port": { min: 1, max: 65535 },
   "B2ApplicationKeyArgs.validDurationSeconds": { min: 1, max: 86399999 },
+  "B2LifecycleRule.deleteHiddenAfterDays": { min: 1 },
+  "B2LifecycleRule.cancelUnfinishedAfterDays": { min: 1 },
   "B2Retention.days": { min: 1, max: 3000 },
   "B2RepositoryArgs.immutableDays": { min: 0, max: 3000 },
   "B2RepositoryArgs.undeleteDays": { min: 1, max: 3000 },
