@@ -172,7 +172,13 @@ const INPUTS: Omit<Live, "settings"> = {
 };
 /** Of these, and of arguments without a type. */
 const LIVE = [
-  ...["secrets.repo1", "secrets.repo2.accessKeyId.key", "secrets.repo2.passphrase.name", "pluginName"],
+  ...[
+    "secrets.repo1",
+    "secrets.repo2.accessKeyId.key",
+    "secrets.repo2.secretAccessKey.name",
+    "secrets.repo2.passphrase.name",
+    "pluginName",
+  ],
   ...["configMap", "image", "sha256"].map((name) => `runtime.${name}`),
   ...["spec", "spec.storage", "spec.storage.size", "metadata.labels"].map((at) => `settings.overrides.cluster.${at}`),
 ];
@@ -185,6 +191,7 @@ const IN_CLUSTER = {
 const RESTORED = {
   ...CLUSTER,
   repositories: { repo1: IN_CLUSTER, repo2: R2 },
+  schedules: { full: { cron: "0 3 * * 0", suspend: false, target: "primary", ownerReference: "none" } },
   bootstrap: {
     recovery: {
       stanza: "ledger",
@@ -225,11 +232,15 @@ interface Program {
   readonly deferred: readonly string[];
 }
 
-function programs(paths: readonly string[], sections: readonly string[]): fc.Arbitrary<Program> {
+function programs(
+  paths: readonly string[],
+  sections: readonly string[],
+  max = { changed: 4, deferred: 6 },
+): fc.Arbitrary<Program> {
   return fc.record({
-    changed: fc.array(fc.tuple(fc.constantFrom(...paths), fc.nat(20)), { maxLength: 4 }),
+    changed: fc.array(fc.tuple(fc.constantFrom(...paths), fc.nat(20)), { maxLength: max.changed }),
     left: fc.subarray([...sections], { maxLength: Math.min(3, sections.length) }),
-    deferred: fc.subarray([...paths], { minLength: 1, maxLength: 6 }),
+    deferred: fc.subarray([...paths], { minLength: 1, maxLength: max.deferred }),
   });
 }
 
@@ -353,7 +364,7 @@ describe("a part of what is known, and nothing else", () => {
     const { overrides: _untyped, ...typed } = args;
     const inputs = pathsOf(type, typed);
     const paths = [...inputs.map((path) => `settings.${path}`), ...LIVE];
-    const property = fc.asyncProperty(programs(paths, []), async (program) => {
+    const property = fc.asyncProperty(programs(paths, [], { changed: 1, deferred: 25 }), async (program) => {
       const { known, deferred } = made({ settings: args, ...INPUTS }, program, deferredValue);
       if (errorsOf(known.settings).length > 0 || !canRender(() => objectsOf(render, known))) return;
       const expected = objectsOf(render, known);
