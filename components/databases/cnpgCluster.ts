@@ -227,10 +227,12 @@ function claimFor(
   { derive, resolved }: CheckedCluster,
   stanza: pulumi.Input<string>,
 ): void {
-  const isReplica = derive(({ database }) => database.isReplica === true);
-  const continues = pulumi
-    .all([args.bootstrap?.recovery?.continueArchive ?? false, isReplica])
-    .apply((reasons) => reasons.includes(true));
+  const reasons = [
+    args.bootstrap?.recovery?.continueArchive ?? false,
+    derive(({ database }) => database.isReplica === true),
+  ];
+  const isDeferred = reasons.some((reason) => typeof reason !== "boolean");
+  const continues = isDeferred ? pulumi.all(reasons).apply((known) => known.includes(true)) : reasons.includes(true);
   claimCluster(
     { resource, title },
     args.repositories ?? {},

@@ -68,8 +68,13 @@ export function claimCluster(
       remedy: "a Cluster has one archiver: keep one of the two",
     },
   ]);
+  if (continues === true) return;
   const claimArchives = <T>(values: pulumi.Output<T>, usesOf: (known: T) => readonly Use[]): void =>
-    claimWhenKnown(user, pulumi.all([values, continues]), ([known, isShared]) => (isShared ? [] : usesOf(known as T)));
+    continues === false
+      ? claimWhenKnown(user, values, usesOf)
+      : claimWhenKnown(user, pulumi.all([values, continues]), ([known, isOther]) =>
+          isOther ? [] : usesOf(known as T),
+        );
   claimArchives(pulumi.output(stanza), (known) => targetUses(targets, known, undefined));
   claimArchives(pulumi.all([location, plan]), ([at, known]) =>
     archiveUses(known as DatabasePlan, keyOf(...at), undefined),

@@ -30,7 +30,7 @@ import {
   type TargetSettings,
   typeOf,
 } from "../repositories/repositoryTypes";
-import { unknownTarget } from "../repositories/unknownType";
+import { UNKNOWN_TARGET } from "../repositories/unknownType";
 import { BACKUP_TYPES, type BackupType, ownScheduleName, type Schedule } from "../schedule/schedule";
 import type {
   DatabaseSettings,
@@ -181,9 +181,8 @@ function secretFilesOf(name: string, files: SecretFilesSettings): Record<string,
   return given(fields<Record<string, string | undefined>>(Object.fromEntries(paths))) as Record<string, string>;
 }
 
-/** {@link NO_TARGET} and markers have a form of their own. */
 function targetOf(at: TargetSettings): TargetSettings {
-  return kindOf(at) === "unknown" ? unknownTarget(at) : at;
+  return kindOf(at) === "unknown" ? UNKNOWN_TARGET : at;
 }
 
 function resolveRepository(name: string, all: DatabaseSettings["repositories"]): RepositoryPlan {

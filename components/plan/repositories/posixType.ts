@@ -2,7 +2,6 @@
 import { PATHS } from "../../../runtime/cnpg/names";
 import { finding } from "../findings/findings";
 import { fields } from "../model/deferred";
-import { isUnknown } from "../model/unknown";
 import { isBelow } from "../rules/values";
 import type { RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 
@@ -54,5 +53,5 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
 
 /** `/mnt/nas` of `/mnt/nas/pgbackrest`: the usual mount point. Directories of one mount are lost together. */
 function mountOf(path: string): string {
-  return isUnknown(path) ? path : path.split("/").slice(0, 3).join("/");
+  return path.split("/").slice(0, 3).join("/");
 }

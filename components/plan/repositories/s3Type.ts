@@ -4,8 +4,7 @@ import type { BucketFacts as LocationFacts, S3Location } from "../../repositorie
 import { type Finding, finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
-import { fields, readOr } from "../model/deferred";
-import { isUnknown } from "../model/unknown";
+import { fields } from "../model/deferred";
 import { abstaining } from "../findings/abstain";
 import { isInRange } from "../arguments/ranges";
 import type { SitePlan, RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
@@ -155,13 +154,6 @@ export const s3: RepositoryType<Target, Repository> = {
 /** A vendor's buckets are off-site and fail together: one account, one outage, one unpaid bill. */
 function bucketSite(target: Target): SitePlan {
   const { s3: bucket } = target;
-  // An inserted endpoint leaves the failure domain unknown instead of guessed.
-  const inserted = readOr(
-    () => ((bucket.quirks ?? "auto") === "auto" && isUnknown(bucket.endpoint) ? bucket.endpoint : ""),
-    "",
-  );
-  if (inserted !== "")
-    return { provider: inserted, title: inserted, failureDomain: inserted, offSite: target.offSite, thirdParty: true };
   const row = (): ReturnType<typeof findQuirks> => findQuirks(bucket.quirks ?? "auto", bucket.endpoint);
   const isHosted = (): boolean => row()?.hosted ?? false;
   return fields({

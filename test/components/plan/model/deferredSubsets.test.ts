@@ -240,7 +240,7 @@ function programs(
   return fc.record({
     changed: fc.array(fc.tuple(fc.constantFrom(...paths), fc.nat(20)), { maxLength: max.changed }),
     left: fc.subarray([...sections], { maxLength: Math.min(3, sections.length) }),
-    deferred: fc.subarray([...paths], { minLength: 1, maxLength: max.deferred }),
+    deferred: fc.subarray([...paths], { minLength: 1, maxLength: Math.min(max.deferred, paths.length) }),
   });
 }
 
