@@ -33,6 +33,7 @@ import { exactArguments, exactDirectory, exactEnvironment } from "./local/ownPro
 import { openToAppend } from "./local/trust";
 import { openRepositories, RealProcess } from "./process/realProcess";
 import { openServed, type StorageProcesses } from "./storage/open";
+import { S3_QUIRKS } from "./storage/s3/quirks";
 import { serveStorage } from "./storage/process/serve";
 import { VERSION } from "./version";
 import { serveJobs } from "./workers/worker";
@@ -110,13 +111,16 @@ function withSecrets(env: LoadInput["env"]): LoadInput["env"] {
 }
 
 /** `moved` changes paths in the files' text. */
-function configAccess(moved = (text: string): string => text): Pick<LoadInput, "readFile" | "fileAccount"> {
+function configAccess(
+  moved = (text: string): string => text,
+): Pick<LoadInput, "readFile" | "fileAccount" | "providers"> {
   const reader = new ConfigReader();
   const readFile = (path: string): string | null => {
     const text = reader.read(path);
     return text === null ? null : moved(text);
   };
-  return { readFile, fileAccount: () => reader.account() };
+  const providers = ["auto", ...S3_QUIRKS.map(({ id }) => id)];
+  return { readFile, fileAccount: () => reader.account(), providers };
 }
 
 async function runCommand({ config, warnings }: Loaded, command: Command): Promise<number> {

@@ -319,19 +319,29 @@ export function rangeText({ above, from, max, min = from }: NumberRange): string
 }
 
 /** The value with the fields of each section in the order of their declaration. @param name of its type */
-export function inDeclaredOrder(name: string, value: unknown, declarations: Declarations): unknown {
-  return inOrder({ kind: "fields", name }, value, declarations);
+export function inDeclaredOrder(
+  name: string,
+  value: unknown,
+  declarations: Declarations,
+  isKept: FieldChoice = () => true,
+): unknown {
+  return inOrder({ kind: "fields", name }, value, declarations, isKept);
 }
 
-function inOrder(shape: Shape, value: unknown, declarations: Declarations): unknown {
-  const items = (of: Shape, entries: readonly (readonly [string, unknown])[]): object =>
-    Object.fromEntries(entries.map(([key, item]) => [key, inOrder(of, item, declarations)]));
-  if (shape.kind === "list" && Array.isArray(value)) return value.map((item) => inOrder(shape.of, item, declarations));
+/** @param argument `Type.field` */
+type FieldChoice = (argument: string) => boolean;
+
+function inOrder(shape: Shape, value: unknown, declarations: Declarations, isKept: FieldChoice): unknown {
+  const inner = (of: Shape, item: unknown): unknown => inOrder(of, item, declarations, isKept);
+  if (shape.kind === "list" && Array.isArray(value)) return value.map((item) => inner(shape.of, item));
   if (!isFields(value)) return value;
-  if (shape.kind === "map") return items(shape.of, Object.entries(value));
+  if (shape.kind === "map")
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, inner(shape.of, item)]));
   if (shape.kind !== "fields") return value;
-  const fields = fieldsOf(shape.name, declarations).filter((field) => Object.hasOwn(value, field.name));
-  return Object.fromEntries(fields.map((field) => [field.name, inOrder(field.shape, value[field.name], declarations)]));
+  const fields = fieldsOf(shape.name, declarations).filter(
+    (field) => Object.hasOwn(value, field.name) && isKept(`${field.owner}.${field.name}`),
+  );
+  return Object.fromEntries(fields.map((field) => [field.name, inner(field.shape, value[field.name])]));
 }
 
 const known = new WeakMap<TypeTable, Map<string, readonly FieldShape[]>>();

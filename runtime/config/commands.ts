@@ -50,6 +50,8 @@ export interface CommandRow {
   readonly everyRepository?: true;
   /** It must work in a disaster: a mistake in an option that it does not use only warns. */
   readonly lenient?: true;
+  /** WAL or a restore depends on it: a field of `pgbackstop.json` that it cannot use only warns. */
+  readonly anySettings?: true;
   /** The main thread is mostly idle during jobs, so that it takes jobs too. */
   readonly idleMain?: true;
 }
@@ -60,6 +62,7 @@ const ROWS = {
     uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push"],
     own: true,
     serves: true,
+    anySettings: true,
   },
   annotate: {
     doc: "add, change or remove notes of a backup",
@@ -73,6 +76,7 @@ const ROWS = {
     background: true,
     writes: true,
     lenient: true,
+    anySettings: true,
   },
   "archive-push": {
     doc: "push a WAL segment to all repositories",
@@ -80,6 +84,7 @@ const ROWS = {
     uses: ["repositories", "cluster", "copy", "write", "archive", "push"],
     background: true,
     writes: true,
+    anySettings: true,
   },
   backup: {
     doc: "back up the cluster once into all repositories",
@@ -109,6 +114,7 @@ const ROWS = {
     uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push", "kubernetes"],
     own: true,
     serves: true,
+    anySettings: true,
   },
   "cnpg-migrate": {
     doc: "stop, repoint and start the applications of a migration in Kubernetes, and publish its report",
@@ -134,6 +140,7 @@ const ROWS = {
     uses: ["repositories", "cluster", "copy", "write", "archive", "push", "kubernetes"],
     own: true,
     serves: true,
+    anySettings: true,
   },
   doctor: {
     doc: "try each repository and its key in a temporary directory of the repository",
@@ -224,6 +231,7 @@ const ROWS = {
     uses: ["cluster"],
     own: true,
     root: true,
+    anySettings: true,
   },
   "recover-step": {
     doc: "run a step of recover as PostgreSQL's account; only recover calls it",
@@ -251,6 +259,7 @@ const ROWS = {
     uses: ["repositories", "cluster", "copy"],
     lenient: true,
     idleMain: true,
+    anySettings: true,
   },
   rollback: {
     doc: "return a cluster on ZFS to a snapshot of its file system, and keep its archive usable",

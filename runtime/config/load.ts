@@ -8,7 +8,7 @@
  */
 import { posix } from "node:path";
 import { findTimeMs } from "../base/clock";
-import { type BackupError, fail } from "../base/errors";
+import { type BackupError, fail, toBackupError } from "../base/errors";
 import { Secret } from "../base/secret";
 import { parseCommandLine } from "./cli";
 import { COMMAND_TABLE } from "./commands";
@@ -20,9 +20,10 @@ import { beginLineOf, carriedOptionsOf } from "./optionArguments";
 import { buildRepos, type CompressDefault } from "./repoConfig";
 import { type Resolved, resolveOptions } from "./resolve";
 import { ResolvedValues } from "./resolvedValues";
-import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, SETTINGS_FILE_NAME } from "./settings";
+import { DEFAULT_SETTINGS, levelRangeOf, parseJson, SETTINGS_FILE_NAME, settingsOf } from "./settings";
 import { type CompressType, OPTION_KEY_MAX } from "./options";
 import type { Config, PgConfig, RepoConfig, Settings } from "./types";
+import { type FileRule, usable } from "./usableFile";
 
 export interface LoadInput extends FileAccess {
   /** Arguments after the program's name. */
@@ -32,6 +33,8 @@ export interface LoadInput extends FileAccess {
   readonly readFile: (path: string) => string | null;
   /** Names in a directory; empty when it is missing. */
   readonly listDirectory: (path: string) => readonly string[];
+  /** Values of `s3Quirks`. */
+  readonly providers?: readonly string[];
   /** The account whose rights a program gets that one of the files names; undefined for this process' own. */
   readonly fileAccount?: () => { readonly uid: number; readonly gid: number } | undefined;
 }
@@ -55,20 +58,30 @@ export function loadConfig(input: LoadInput): Loaded {
     warnings.push(text);
   };
   const { command, role, params, entries } = parseCommandLine(input.argv);
-  let settings = DEFAULT_SETTINGS;
-  let settingsFile: string | undefined;
+  let settingsFile: SettingsText | null = null;
   if (command !== "help" && command !== "version") {
     addEnvironment(entries, input.env, command, warn);
     const files = readConfigFiles(entries, input);
     const stanza = givenText(entries, "stanza");
     if (stanza !== undefined) checkStanza(stanza);
     addFiles(entries, files.entries, stanza, command, warn);
-    ({ settings, settingsFile } = readSettings(entries, files, input));
+    settingsFile = readSettings(entries, files, input);
   }
   replaceCompress(entries, warn);
   const resolved = resolveOptions(command, entries, warn);
-  const config = buildConfig(resolved, role, params, settings, input);
-  checkSettings(settings, config.repos, settingsFile);
+  const configWith = (settings: Settings): Config => {
+    const made = buildConfig(resolved, role, params, settings, input);
+    if (settingsFile !== null) checkSettings(settings, made.repos, settingsFile.path, input.providers);
+    return made;
+  };
+  const config =
+    settingsFile === null
+      ? configWith(DEFAULT_SETTINGS)
+      : withSettings(
+          settingsFile,
+          { ignores: COMMAND_TABLE[command].anySettings === true ? "all" : "newer", warn },
+          configWith,
+        );
   warnAboutRepos(resolved, config, entries, warn);
   return { config: freeze(config), warnings };
 }
@@ -81,23 +94,36 @@ function checkStanza(stanza: string): void {
   });
 }
 
-function readSettings(
-  entries: Entries,
-  files: ConfigFiles,
-  access: FileAccess,
-): { settings: Settings; settingsFile: string | undefined } {
+interface SettingsText {
+  readonly path: string;
+  readonly text: string;
+}
+
+function readSettings(entries: Entries, files: ConfigFiles, access: FileAccess): SettingsText | null {
   const given = givenText(entries, "settings");
-  const settingsFile =
-    given ?? (files.directory === undefined ? undefined : posix.join(files.directory, SETTINGS_FILE_NAME));
-  const text = settingsFile === undefined ? null : access.readFile(settingsFile);
-  if (settingsFile !== undefined && text !== null) return { settings: parseSettings(text, settingsFile), settingsFile };
+  const path = given ?? (files.directory === undefined ? undefined : posix.join(files.directory, SETTINGS_FILE_NAME));
+  const text = path === undefined ? null : access.readFile(path);
+  if (path !== undefined && text !== null) return { path, text };
   if (given !== undefined) {
     throw fail("fileMissing", `unable to open missing file '${given}' for read`, {
       path: given,
       hint: "The option settings names this file.",
     });
   }
-  return { settings: DEFAULT_SETTINGS, settingsFile };
+  return null;
+}
+
+/** @throws config for what the command does not ignore */
+function withSettings<T>({ path, text }: SettingsText, rule: FileRule, use: (settings: Settings) => T): T {
+  let value: unknown;
+  try {
+    value = parseJson(text, path);
+  } catch (error) {
+    if (rule.ignores !== "all") throw error;
+    rule.warn(`${toBackupError(error).message}; ignored`);
+    value = {};
+  }
+  return usable(value, { ...rule, instead: { "stream.synchronous": "all" } }, (file) => use(settingsOf(file, path)));
 }
 
 /** `compress=n`, the old option, becomes `compress-type=none`. */
@@ -304,16 +330,31 @@ function buildPgs(values: ResolvedValues, pgKeys: readonly number[]): readonly P
   });
 }
 
-/** Settings may only name configured repositories. */
-function checkSettings(settings: Settings, repos: readonly RepoConfig[], settingsFile: string | undefined): void {
+/** Settings may only name configured repositories, and providers of this version. */
+function checkSettings(
+  settings: Settings,
+  repos: readonly RepoConfig[],
+  path: string,
+  providers: readonly string[] | undefined,
+): void {
   if (repos.length === 0) return;
-  const wrong = (field: string, key: number): BackupError =>
-    fail("config", `settings file '${settingsFile}' field '${field}' names repo${key}, which is not configured`, {
+  const wrong = (name: string, key: number, field: readonly string[]): BackupError =>
+    fail("config", `settings file '${path}' field '${name}' names repo${key}, which is not configured`, {
       hint: `configured are ${repos.map((repo) => `repo${repo.key}`).join(", ")}.`,
+      field,
     });
   const isKnown = (key: number): boolean => repos.some((repo) => repo.key === key);
-  for (const key of settings.acknowledge.repoIndexes) if (!isKnown(key)) throw wrong("acknowledge", key);
-  for (const name of Object.keys(settings.repos)) if (!isKnown(Number(name))) throw wrong("repos", Number(name));
+  for (const key of settings.acknowledge.repoIndexes)
+    if (!isKnown(key)) throw wrong("acknowledge", key, ["acknowledge"]);
+  for (const [name, { s3Quirks }] of Object.entries(settings.repos)) {
+    const repo = `repo${name}`;
+    if (!isKnown(Number(name))) throw wrong("repos", Number(name), ["repos", repo]);
+    if (providers === undefined || s3Quirks === undefined || providers.includes(s3Quirks)) continue;
+    throw fail("config", `settings file '${path}' field 'repos.${repo}.s3Quirks' names no provider: '${s3Quirks}'`, {
+      hint: `providers are ${providers.join(", ")}.`,
+      field: ["repos", repo, "s3Quirks"],
+    });
+  }
 }
 
 function warnAboutRepos(resolved: Resolved, config: Config, entries: Entries, warn: (text: string) => void): void {

@@ -90,7 +90,9 @@ function compressOf(
   if (own.compressLevel !== undefined) {
     const level = own.compressLevel;
     checkLevel(level, compressType, (allowed) =>
-      fail("config", `settings field 'repos.repo${key}.compressLevel' must be ${allowed}, not ${level}`),
+      fail("config", `settings field 'repos.repo${key}.compressLevel' must be ${allowed}, not ${level}`, {
+        field: ["repos", `repo${key}`, "compressLevel"],
+      }),
     );
     return { compressType, compressLevel: level };
   }

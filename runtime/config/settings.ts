@@ -1,11 +1,12 @@
 /** Reads and writes the settings file `pgbackstop.json`. Pure, without file access: the components render it too. */
 import { checkDeclared, inDeclaredOrder, type Keys, pathText, problemHint, problemText } from "../base/declaredTypes";
 import { type BackupError, fail } from "../base/errors";
-import { FILE_DECLARATIONS } from "../base/fileDeclarations";
+import { FILE_DECLARATIONS, FILE_SINCE } from "../base/fileDeclarations";
 import { rowOf } from "./optionName";
 import type { CompressType } from "./options";
 import type { DrillFile, RepoName, SettingsFile, StreamFile } from "./settingsFields";
 import type { AcknowledgePolicy, DrillSettings, Settings, StreamSettings } from "./types";
+import { compareVersions } from "./usableFile";
 
 /** Name of the file beside pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";
@@ -18,27 +19,33 @@ export const DEFAULT_SETTINGS: Settings = {
 
 /** @throws config */
 export function parseSettings(text: string, fileName: string): Settings {
-  let value: unknown;
+  return settingsOf(parseJson(text, fileName), fileName);
+}
+
+/** @throws config */
+export function parseJson(text: string, fileName: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
     const at = /at position (\d+)/.exec(error instanceof Error ? error.message : "")?.[1];
     throw wrongFile(fileName, `is not valid JSON${at === undefined ? "" : ` at position ${at}`}`);
   }
-  return settingsOf(value, fileName);
 }
 
 /**
  * The JSON text with keys in a fixed order and a line end, without what is default or empty.
+ * @param writtenFor version of the runtime that reads it: fields that came later are omitted. A runtime of unknown
+ * version gets the fields of the first release
  * @throws config for what {@link parseSettings} would refuse.
  */
-export function renderSettings(settings: SettingsFile): string {
+export function renderSettings(settings: SettingsFile, writtenFor?: string, since = FILE_SINCE): string {
   settingsOf(settings, SETTINGS_FILE_NAME);
   const { acknowledge = "all", archiveCommandWord, drill, firstBackup, repos = {}, stream } = settings;
   const isEmpty = (value: object | undefined): boolean => value !== undefined && Object.keys(value).length === 0;
   const file: Partial<Record<keyof SettingsFile, unknown>> = {
     ...settings,
     version: 1,
+    package: writtenFor,
     acknowledge: inKeyOrder(acknowledge),
     archiveCommandWord: archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord ? undefined : archiveCommandWord,
     firstBackup: firstBackup === true ? true : undefined,
@@ -48,7 +55,16 @@ export function renderSettings(settings: SettingsFile): string {
       ? undefined
       : Object.fromEntries(Object.entries(repos).sort(([left], [right]) => keyOf(left) - keyOf(right))),
   };
-  return `${JSON.stringify(inDeclaredOrder("SettingsFile", file, FILE_DECLARATIONS), null, 2)}\n`;
+  const newer = newerFields(writtenFor, since);
+  const known = inDeclaredOrder("SettingsFile", file, FILE_DECLARATIONS, (field) => !newer.includes(field));
+  return `${JSON.stringify(known, null, 2)}\n`;
+}
+
+/** Fields that the runtime of that version does not know, as `Type.field`. */
+export function newerFields(version: string | undefined, since = FILE_SINCE): readonly string[] {
+  return Object.keys(since).filter(
+    (field) => version === undefined || compareVersions(since[field] ?? "", version) > 0,
+  );
 }
 
 function inKeyOrder(policy: "all" | "any" | readonly RepoName[]): unknown {
@@ -58,8 +74,8 @@ function inKeyOrder(policy: "all" | "any" | readonly RepoName[]): unknown {
 type Wrong = (field: Keys, fact: string) => BackupError;
 type PolicyOf = (field: Keys, given: "all" | "any" | readonly RepoName[]) => AcknowledgePolicy;
 
-/** @throws config with the first problem */
-function settingsOf(value: unknown, fileName: string): Settings {
+/** @throws config with the first problem and its field */
+export function settingsOf(value: unknown, fileName: string): Settings {
   const [problem] = checkDeclared("SettingsFile", value, FILE_DECLARATIONS, { owner: "the file" });
   if (problem !== undefined) throw wrongFile(fileName, problemText(problem), problemHint(problem), problem.keys);
   const file = value as SettingsFile;

@@ -190,7 +190,11 @@ function asNew(text: string): string {
   return text
     .replaceAll(OLD.digest, NEW.digest)
     .replaceAll(OLD.digest.slice(0, 12), NEW.digest.slice(0, 12))
-    .replaceAll(OLD.image, NEW.image);
+    .replaceAll(OLD.image, NEW.image)
+    .replaceAll(
+      JSON.stringify(`"package": "${OLD.version}"`).slice(1, -1),
+      JSON.stringify(`"package": "${NEW.version}"`).slice(1, -1),
+    );
 }
 
 describe("updating a stack of 0.1.0", () => {

@@ -70,7 +70,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/config",
     about: "options, configuration files and the command line, parsed once into one frozen value",
-    mayImport: ["runtime/base"],
+    mayImport: ["runtime/base", "runtime/version"],
   },
   { prefix: "runtime/local", about: "files, locks, spool and programs of this machine", mayImport: ["runtime/base"] },
   {

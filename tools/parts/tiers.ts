@@ -186,6 +186,8 @@ export const TIERS: readonly Tier[] = [
         "`test/engine/cloudRepositories.test.ts` and `test/engine/b2.test.ts`: buckets and keys; `test/interop/live.test.ts`: backups with them",
       "test/engine/providerDouble.test.ts":
         "the other files of `test/engine` that use the double; `test/engine/cloudRepositories.test.ts`: its buckets",
+      "test/engine/skew.test.ts":
+        "`test/interop/skew.test.ts`: files, pods, agents and backups of the last release; `test/components/upgrade.test.ts`: objects of a stack that it made",
       "test/engine/sftp.test.ts": "`test/hosts/repositoryHost.test.ts`: an SFTP repository of a host, by the engine",
       "test/engine/stateSize.test.ts":
         "a measurement; `test/kubernetes/content.test.ts`: what an object's state contains",

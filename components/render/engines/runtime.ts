@@ -107,7 +107,7 @@ function configObject(
     data: () =>
       fields({
         "pgbackrest.conf": () => renderPgbackrestConf(view),
-        "pgbackstop.json": () => renderSettingsFile(view),
+        "pgbackstop.json": () => renderSettingsFile(view, context.runtime.version),
       }),
   });
 }

@@ -29,9 +29,9 @@ type SettingsPlan = Pick<
   readonly fullBackups?: SettingsFile["fullBackups"];
 };
 
-/** The complete text. */
-export function renderSettingsFile(plan: SettingsPlan): string {
-  return renderSettings(settingsOf(plan));
+/** The complete text. @param writtenFor version of the runtime that reads it; if omitted, it is unknown */
+export function renderSettingsFile(plan: SettingsPlan, writtenFor?: string): string {
+  return renderSettings(settingsOf(plan), writtenFor);
 }
 
 /** The content; every repository states its compression, so that adding one does not change the others'. */

@@ -13,6 +13,7 @@ import { hostPaths, launcherPath } from "../../plan/host/hostCommand";
 import { postgresSettings } from "../host/archiveSettings";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { madeFile } from "../host/renderedFile";
+import { VERSION } from "../../../runtime/version";
 import { renderSettingsFile } from "../host/settingsFile";
 import {
   stockArchiveCommand,
@@ -72,7 +73,7 @@ export function stockParts(plan: HostPlan): HostParts {
   const paths = hostPaths(plan.directories);
   return fields({
     files: () => [
-      madeFile(paths.settings, ["0644", "admin"], () => renderSettingsFile(merged(plan, { drilled: plan }))),
+      madeFile(paths.settings, ["0644", "admin"], () => renderSettingsFile(merged(plan, { drilled: plan }), VERSION)),
       madeFile(stockEachPath(plan), ["0755", "admin"], () => EACH),
       madeFile(launcherPath(plan), ["0755", "admin"], () => stockLauncherText(plan)),
       madeFile(paths.conf, ["0640", "shared"], () => renderPgbackrestConf(plan)),

@@ -7,6 +7,7 @@ import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { postgresSettings } from "../host/archiveSettings";
 import { hostPaths } from "../../plan/host/hostCommand";
 import { madeFile, type RenderedFile } from "../host/renderedFile";
+import { VERSION } from "../../../runtime/version";
 import { renderSettingsFile } from "../host/settingsFile";
 import { agentUnits } from "../units/agentUnits";
 import { backupUnits } from "../units/backupUnits";
@@ -33,7 +34,7 @@ function runtimeParts(plan: HostPlan): HostParts {
   const more = (): (RenderedFile | null)[] => [launcherFile(plan), degradeFile(plan)];
   return fields({
     files: () => [
-      madeFile(paths.settings, ["0644", "admin"], () => renderSettingsFile(merged(plan, { drilled: plan }))),
+      madeFile(paths.settings, ["0644", "admin"], () => renderSettingsFile(merged(plan, { drilled: plan }), VERSION)),
       madeFile(paths.conf, ["0644", "admin"], () => renderPgbackrestConf(plan)),
       ...more().filter((file) => file !== null),
     ],

@@ -82,8 +82,8 @@ function settingsName({ database }: EngineContext): string {
   return `${database.cluster}-drills`;
 }
 
-function settingsText({ database }: EngineContext): string {
-  return renderSettingsFile(merged(database, { firstBackup: false, drilled: database }));
+function settingsText({ database, runtime }: EngineContext): string {
+  return renderSettingsFile(merged(database, { firstBackup: false, drilled: database }), runtime.version);
 }
 
 function jobOf(context: EngineContext, drill: DrillPlan, account: () => string): ScheduledJob {

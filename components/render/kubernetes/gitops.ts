@@ -17,6 +17,7 @@ import type { RepositorySettings } from "../../plan/model/databaseSettings";
 import { isFields } from "../../plan/model/anyValue";
 import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import type { EngineContext } from "../engines/engine";
+import { VERSION } from "../../../runtime/version";
 import { bundleConfigMap, type RuntimeBundle } from "./bundle";
 import { checkOverrides, renderAttachment, renderCluster } from "./clusterObjects";
 import { checkFlux, escapedForFlux, findVariables, type FluxSettings, withoutVariables } from "./flux";
@@ -157,8 +158,8 @@ function clusterOf(
     secrets: secretsOf(file.repositories ?? {}),
     runtime:
       runtimeImage === undefined
-        ? { configMap: runtime.metadata.name, image: NODE_IMAGE }
-        : { configMap: "", image: runtimeImage },
+        ? { configMap: runtime.metadata.name, image: NODE_IMAGE, version: VERSION }
+        : { configMap: "", image: runtimeImage, version: VERSION },
   };
   const from =
     source === null

@@ -58,7 +58,7 @@ export function renderStaleCheck(context: EngineContext): RenderedObject[] {
     // Each retry would send the same notice again.
     job: () => ({ backoffLimit: 0 }),
   });
-  const text = (): string => renderSettingsFile(merged(database, plan));
+  const text = (): string => renderSettingsFile(merged(database, plan), context.runtime.version);
   return [
     object("stale-config", ["v1", "ConfigMap"], metadataOf(database, name, name), {
       data: () => fields({ [SETTINGS_FILE]: text }),

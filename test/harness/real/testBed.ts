@@ -57,6 +57,14 @@ export interface RestoreOptions {
   readonly repo?: number;
   readonly args?: readonly string[];
   readonly config?: string;
+  /** Ours of another version. */
+  readonly runtime?: RuntimeProgram;
+}
+
+interface OursOptions extends RunOptions {
+  readonly config?: string;
+  /** Another version. */
+  readonly runtime?: RuntimeProgram;
 }
 
 const STANZA = "main";
@@ -161,10 +169,13 @@ export class TestBed {
   }
 
   /** Runs ours. The caller checks the exit code. */
-  async ours(args: readonly string[], options: RunOptions & { readonly config?: string } = {}): Promise<RunResult> {
-    const command = this.oursCommand(args, options.config);
+  async ours(
+    args: readonly string[],
+    { config, runtime = this.runtime, ...options }: OursOptions = {},
+  ): Promise<RunResult> {
+    const command = this.oursCommand(args, config, runtime);
     return this.#keep(
-      await run(this.runtime.node, command, {
+      await run(runtime.node, command, {
         user: this.cluster.user,
         cwd: this.folder,
         timeoutMs: 300_000,
@@ -174,12 +185,12 @@ export class TestBed {
   }
 
   /** Arguments that make Node run ours. */
-  oursCommand(args: readonly string[], config = this.configPath): string[] {
-    return [this.runtime.file, `--config-path=${config}`, `--stanza=${this.stanza}`, ...args];
+  oursCommand(args: readonly string[], config = this.configPath, runtime = this.runtime): string[] {
+    return [runtime.file, `--config-path=${config}`, `--stanza=${this.stanza}`, ...args];
   }
 
   /** Like {@link ours}. @throws Error with the output if the exit code is not 0 */
-  async oursOk(args: readonly string[], options: RunOptions & { readonly config?: string } = {}): Promise<RunResult> {
+  async oursOk(args: readonly string[], options: OursOptions = {}): Promise<RunResult> {
     return requireOk(`pgbackstop ${args.join(" ")}`, await this.ours(args, options));
   }
 
@@ -260,7 +271,9 @@ export class TestBed {
       ...(options.args ?? []),
     ];
     const more = options.config === undefined ? {} : { config: options.config };
-    const result = options.by === null ? await this.ours(args, more) : await this.stock(options.by, args, more);
+    const own = options.runtime === undefined ? {} : { runtime: options.runtime };
+    const result =
+      options.by === null ? await this.ours(args, { ...more, ...own }) : await this.stock(options.by, args, more);
     const written = join(dataPath, "postgresql.auto.conf");
     if (existsSync(written)) this.printed.push(readFileSync(written, "utf8"));
     return { result, dataPath };

@@ -1,6 +1,15 @@
 import { fc } from "../../harness/properties";
 import { describe, expect, test } from "vitest";
-import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, renderSettings } from "../../../runtime/config/settings";
+import { FILE_SINCE } from "../../../runtime/base/fileDeclarations";
+import {
+  DEFAULT_SETTINGS,
+  levelRangeOf,
+  newerFields,
+  parseSettings,
+  renderSettings,
+} from "../../../runtime/config/settings";
+import { compareVersions } from "../../../runtime/config/usableFile";
+import { VERSION } from "../../../runtime/version";
 import type { SettingsFile } from "../../../runtime/config/settingsFields";
 import { failure } from "./support";
 
@@ -245,6 +254,7 @@ describe("the settings file", () => {
       '{\n  "version": 1,\n  "acknowledge": [\n    "repo2"\n  ],\n  "repos": {\n    "repo2": {\n      "compressType": "zst",\n      "s3Quirks": "auto"\n    },\n    "repo10": {}\n  }\n}\n',
     );
     expect(renderSettings({})).toBe('{\n  "version": 1,\n  "acknowledge": "all"\n}\n');
+    expect(renderSettings({}, "0.1.0")).toBe('{\n  "version": 1,\n  "package": "0.1.0",\n  "acknowledge": "all"\n}\n');
     expect(failure(() => renderSettings({ acknowledge: [] }))).toContain(
       "config: settings file 'pgbackstop.json' field 'acknowledge' has 0 items",
     );
@@ -284,5 +294,36 @@ describe("the settings file", () => {
         });
       }),
     );
+  });
+});
+
+describe("a file for another version", () => {
+  const settings: SettingsFile = {
+    acknowledge: "any",
+    stream: { intervalSeconds: 5, synchronous: "any", groupMilliseconds: 20 },
+    repos: { repo1: { compressType: "zst", expectWalWithinS: 60 } },
+  };
+  const since = { "StreamFile.groupMilliseconds": "0.2.0", "RepoSettings.expectWalWithinS": "0.10.0" };
+  const written = (version?: string): unknown => JSON.parse(renderSettings(settings, version, since));
+
+  // claim: docs/upgrading.md: a file has only the fields that its runtime knows
+  test("has the fields that its runtime knows, and says for which one it is", () => {
+    expect(written("0.9.0")).toEqual({
+      version: 1,
+      package: "0.9.0",
+      ...settings,
+      repos: { repo1: { compressType: "zst" } },
+    });
+    expect(written("0.10.0")).toEqual({ version: 1, package: "0.10.0", ...settings });
+    expect(newerFields("0.1.0", since)).toEqual(Object.keys(since));
+  });
+
+  test("has those of the first release for a runtime of unknown version, and says nothing about it", () => {
+    const { groupMilliseconds: _newer, ...stream } = settings.stream ?? { intervalSeconds: 5 };
+    expect(written()).toEqual({ version: 1, acknowledge: "any", stream, repos: { repo1: { compressType: "zst" } } });
+  });
+
+  test("names a version of this package or an earlier one for each field that came later", () => {
+    for (const version of Object.values(FILE_SINCE)) expect(compareVersions(version, VERSION)).toBeLessThanOrEqual(0);
   });
 });

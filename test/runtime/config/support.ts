@@ -6,6 +6,7 @@ export interface Machine {
   readonly argv?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly files?: Readonly<Record<string, string>>;
+  readonly providers?: readonly string[];
 }
 
 export const MAIN_FILE = "/etc/pgbackrest/pgbackrest.conf";
@@ -20,6 +21,7 @@ export function load(machine: Machine): Loaded {
       Object.keys(files)
         .filter((name) => name.startsWith(`${path}/`))
         .map((name) => name.slice(path.length + 1)),
+    ...(machine.providers === undefined ? {} : { providers: machine.providers }),
   });
 }
 

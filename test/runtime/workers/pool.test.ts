@@ -184,6 +184,7 @@ describe("worker threads", () => {
     await threads.close();
   });
 
+  // claim: docs/upgrading.md: a command refuses threads and processes of another version
   it("of another version refuse the work: an update replaced the file while the command ran", async () => {
     const threads = pool(1, undefined, "1.2.4");
     await expect(run(threads, "file0")).rejects.toThrow("the runtime was replaced by 1.2.3 while 1.2.4 ran");

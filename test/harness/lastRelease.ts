@@ -1,0 +1,35 @@
+/** The last release for the skew tests: docs/upgrading.md has the table of what must work. */
+import { join } from "node:path";
+import { ensureNode } from "../../tools/parts/nodeBinary";
+import {
+  BEFORE_THE_FIRST_RELEASE,
+  type BuiltRelease,
+  buildLastRelease,
+  findLastRelease,
+} from "../../tools/parts/build/lastRelease";
+import { reachable } from "../../tools/parts/users";
+import { loud } from "./real/interopParts";
+import type { RuntimeProgram } from "./real/runtimeCli";
+
+/** Built; null, with a loud line that names `title`, if this clone has no history. */
+export async function lastReleaseOrLoud(title: string): Promise<BuiltRelease | null> {
+  const result = await findLastRelease();
+  return "missing" in result ? loud(title, result.missing) : buildLastRelease(result.release);
+}
+
+/** False for the commit that stands in for a release: what it wrote has no promise. */
+export function isReleased({ commit }: BuiltRelease): boolean {
+  return commit !== BEFORE_THE_FIRST_RELEASE;
+}
+
+/** Its runtime, and the client of its agent, where the server's account can run them. */
+export async function runtimeOfRelease({
+  folder,
+}: BuiltRelease): Promise<RuntimeProgram & { readonly client: string }> {
+  const dist = join(folder, "dist");
+  return {
+    node: reachable(await ensureNode()),
+    file: reachable(join(dist, "runtime.cjs")),
+    client: reachable(join(dist, "pgbackrest-client")),
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * The last release, built from this repository's history: the skew tests run it beside the present tree.
+ *
+ * The sources come from `git archive`, and the packages are this clone's. Its own build makes `dist`, once for each
+ * commit and machine.
+ */
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { type build } from "esbuild";
+import { cached, cacheFolder, cloneCacheFolder, projectFolder } from "../cache";
+import { run, type RunResult } from "../process";
+
+/** Stands in for the last release as long as no commit has a tag of one. */
+export const BEFORE_THE_FIRST_RELEASE = "a0f617124f21ccbfbdd481692215668db4ab3319";
+
+export interface LastRelease {
+  /** The tag, or a short form of the commit. */
+  readonly name: string;
+  readonly commit: string;
+}
+
+export interface BuiltRelease extends LastRelease {
+  /** Has `dist` and the sources. Packages are found from here. */
+  readonly folder: string;
+}
+
+/** The newest release before HEAD. */
+export async function findLastRelease(
+  root = projectFolder(),
+): Promise<{ readonly release: LastRelease } | { readonly missing: string }> {
+  const git = (...args: string[]): Promise<RunResult> => run("git", ["-C", root, ...args]);
+  const isRepository = (await git("rev-parse", "--git-dir").catch(() => null))?.exitCode === 0;
+  if (!isRepository) return { missing: "there is no git repository here, so no earlier release can be built" };
+  // HEAD itself may be the tag of the release under way.
+  const tag = await git("describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD^");
+  const name = tag.exitCode === 0 ? tag.stdout.trim() : BEFORE_THE_FIRST_RELEASE.slice(0, 12);
+  const commit = await git(
+    "rev-parse",
+    "--verify",
+    "--quiet",
+    `${tag.exitCode === 0 ? name : BEFORE_THE_FIRST_RELEASE}^{commit}`,
+  );
+  if (commit.exitCode !== 0)
+    return { missing: `this clone lacks the history back to ${name}: git fetch --unshallow --tags brings it` };
+  return { release: { name, commit: commit.stdout.trim() } };
+}
+
+/** The release, built; in a folder of this clone, so that its modules find packages. */
+export async function buildLastRelease(release: LastRelease): Promise<BuiltRelease> {
+  const built = await cached(join(cacheFolder(), `release-${release.commit}`), (scratch) => buildIn(scratch, release));
+  const folder = join(cloneCacheFolder(), `release-${release.commit}`);
+  await cached(folder, async (scratch) => cpSync(built, scratch, { recursive: true }));
+  return { ...release, folder };
+}
+
+async function buildIn(scratch: string, { commit, name }: LastRelease): Promise<void> {
+  const root = projectFolder();
+  const archive = `git -C "$1" archive "$2" package.json tsconfig.json tsconfig.build.json components runtime tools package-lock.json | tar -x -C "$3"`;
+  requireOk(name, await run("/bin/sh", ["-c", archive, "sh", root, commit, scratch]));
+  linkPackages(root, scratch);
+  const { build: bundle } = createRequire(join(root, "package.json"))("esbuild") as { build: typeof build };
+  const program = join(scratch, "build.cjs");
+  await bundle({
+    entryPoints: [join(scratch, "tools", "build.ts")],
+    outfile: program,
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    packages: "external",
+    logLevel: "silent",
+  });
+  requireOk(name, await run(process.execPath, [program], { cwd: scratch }));
+  for (const path of ["node_modules", "tools", "build.cjs"]) rmSync(join(scratch, path), { recursive: true });
+}
+
+/** One link for each package: the folder itself must not be this clone's, because the build keeps its cache there. */
+function linkPackages(root: string, folder: string): void {
+  const source = join(root, "node_modules");
+  const target = join(folder, "node_modules");
+  mkdirSync(target);
+  for (const name of readdirSync(source)) {
+    if (name.startsWith(".") || name === "pgbackstop") continue;
+    if (!name.startsWith("@")) {
+      symlinkSync(join(source, name), join(target, name));
+      continue;
+    }
+    mkdirSync(join(target, name));
+    for (const scoped of readdirSync(join(source, name)))
+      symlinkSync(join(source, name, scoped), join(target, name, scoped));
+  }
+}
+
+function requireOk(name: string, { exitCode, stderr, stdout }: RunResult): void {
+  if (exitCode === 0) return;
+  throw new Error(`unable to build ${name}:\n${`${stdout}\n${stderr}`.trim().split("\n").slice(-30).join("\n")}`);
+}
+
+/** A module of a built release, compiled from its source. */
+export async function loadOfRelease<T>({ folder }: BuiltRelease, source: string): Promise<T> {
+  const require = createRequire(join(folder, "package.json"));
+  const compiled = join(folder, "dist", source.replace(/\.ts$/, ".js"));
+  if (existsSync(compiled)) return require(compiled) as T;
+  const { build: bundle } = require("esbuild") as { build: typeof build };
+  const outfile = join(folder, "loaded", source.replace(/\.ts$/, ".cjs"));
+  if (!existsSync(outfile))
+    await bundle({
+      entryPoints: [join(folder, source)],
+      outfile,
+      bundle: true,
+      platform: "node",
+      format: "cjs",
+      packages: "external",
+      logLevel: "silent",
+    });
+  return require(outfile) as T;
+}
