@@ -240,6 +240,21 @@ describe("beside the last release", async () => {
       expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
     });
 
+    // claim: docs/upgrading.md: a runtime ignores fields of a newer version…
+    test.each([
+      ["a newer version wrote", { package: "9.9.9", quorum: 2 }, 0],
+      ["has a mistake", { acknowlege: "all" }, 27],
+    ])("whose settings file %s archives, restores, and backs up only with a valid file", async (_title, more, code) => {
+      bed.writeVariant(bed.configPath, { settings: more });
+      await restartAgent(bed.runtime);
+      expect(agent.log()).toMatch(/WARN: settings file .* ignored/);
+      await writeSegments(bed, 1);
+      await bed.archiveAll();
+      requireOk("restore", (await bed.restoreAside({ by: null })).result);
+      expect((await bed.ours(["backup", "--type=incr"])).exitCode).toBe(code);
+      bed.writeVariant(bed.configPath, {});
+    });
+
     // claim: docs/upgrading.md: agents and clients of two releases…
     test("whose version left WAL missing in one repository is healed by the other version", async () => {
       const recorded = async (runtime: RuntimeProgram): Promise<number> => {
