@@ -6,8 +6,7 @@ import type { ClusterScheduleSettings, DeclaredCluster, RecoverySettings } from 
 import { type ClusterPlan, type SourcePlan, resolveDefinition } from "./clusterPlan";
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
-import { given } from "../model/given";
-import { fields, merged } from "../model/deferred";
+import { fields, givenFields, merged } from "../model/deferred";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
@@ -24,19 +23,17 @@ export function planCluster(name: string, settled: DeclaredCluster): ClusterPlan
   const declared = usual?.settings ?? settings;
   const { schedules = {}, snapshots } = declared;
   const backupTarget = (): string | undefined => declared.backupTarget ?? targetOf(declared.engine);
-  const base = resolveClusterDatabase(name, merged(declared, given(fields({ backupTarget }))));
+  const base = resolveClusterDatabase(name, merged(declared, givenFields({ backupTarget })));
   const volumeSnapshots = snapshotPlanOf(base.engine, snapshots);
   const recovery = declared.bootstrap?.recovery;
   const database = merged(
     base,
     usual === null ? {} : fields({ chosen: usual.chosen }),
     volumeSnapshots === null ? {} : { volumeSnapshots },
-    given(
-      fields({
-        isReplica: () => (isReplica(declared) ? true : undefined),
-        withoutBackups: () => (recovery !== undefined && isUnbacked(base) ? true : undefined),
-      }),
-    ),
+    givenFields({
+      isReplica: () => (isReplica(declared) ? true : undefined),
+      withoutBackups: () => (recovery !== undefined && isUnbacked(base) ? true : undefined),
+    }),
   );
   return {
     database,
@@ -75,7 +72,7 @@ function resolveSource(database: ClusterDatabasePlan, recovery: RecoverySettings
   const source = resolveClusterDatabase(database.name, settings);
   return merged(
     fields({ database: () => source, from: () => recovery.from ?? [] }),
-    given(fields({ repositoryTargetTime: () => recovery.repositoryTargetTime })),
+    givenFields({ repositoryTargetTime: () => recovery.repositoryTargetTime }),
   );
 }
 

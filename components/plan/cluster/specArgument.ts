@@ -2,8 +2,7 @@
 
 import type { Finding } from "../findings/findings";
 import { type Fields, isFields, isNamedList } from "../model/anyValue";
-import { given } from "../model/given";
-import { fields, merged, readOr, without } from "../model/deferred";
+import { fields, givenFields, merged, readOr, without } from "../model/deferred";
 
 interface Settings {
   readonly spec?: object | undefined;
@@ -53,7 +52,7 @@ function inTurn(first: unknown, second: unknown): unknown {
       key,
       () => (key in first && second[key] !== undefined ? inTurn(first[key], second[key]) : second[key]),
     ]);
-    return merged(first, given(fields(Object.fromEntries(makers))));
+    return merged(first, givenFields(Object.fromEntries(makers)));
   }
   if (!isNamedList(first) || !isNamedList(second) || second.some(({ $patch }) => $patch === "replace")) return second;
   const isIn = (items: readonly Fields[], { name }: Fields): boolean => items.some((item) => item["name"] === name);

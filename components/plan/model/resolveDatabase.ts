@@ -7,7 +7,7 @@ import type { DeclaredCluster } from "../cluster/declaredCluster";
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
 import { given } from "./given";
-import { attempt, fields, items, DeferredRead, merged, view } from "./deferred";
+import { attempt, DeferredRead, fields, givenFields, items, merged, view } from "./deferred";
 import { type HostDefaults, withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { withDefaultBackups } from "../schedule/defaultBackups";
@@ -144,7 +144,7 @@ function resolveDatabase(
           pitrDays: () => objectives.pitrDays,
           maxRepositoryGB: () => objectives.maxRepositoryGB,
         }),
-        given(fields({ pitrRtoMinutes: () => objectives.pitrRtoMinutes })),
+        givenFields({ pitrRtoMinutes: () => objectives.pitrRtoMinutes }),
       ),
     drills: () => Object.entries(settings.drills ?? {}).map(([drillName, drill]) => resolveDrill(drillName, drill)),
     drillChecks: () => resolveDrillChecks(settings.drillChecks ?? {}),
@@ -178,7 +178,7 @@ function secretFilesOf(name: string, files: SecretFilesSettings): Record<string,
     `${name}-${option}`,
     () => files[field as keyof typeof options],
   ]);
-  return given(fields<Record<string, string | undefined>>(Object.fromEntries(paths))) as Record<string, string>;
+  return givenFields<Record<string, string | undefined>>(Object.fromEntries(paths)) as Record<string, string>;
 }
 
 function targetOf(at: TargetSettings): TargetSettings {
@@ -214,7 +214,7 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
   });
   return merged(
     own,
-    given(fields({ secretFiles: () => (secretFiles === undefined ? undefined : secretFilesOf(name, secretFiles)) })),
+    givenFields({ secretFiles: () => (secretFiles === undefined ? undefined : secretFilesOf(name, secretFiles)) }),
     // A target that comes later may have either.
     located instanceof DeferredRead ? view({ s3: located.marker, sftp: located.marker }) : type().resolve(at()),
   );
@@ -297,13 +297,11 @@ function resolveSynchronous(streaming: NonNullable<DeclaredCluster["streaming"]>
   });
   return merged(
     resolveAcknowledge(acknowledge),
-    given(
-      fields({
-        degradeAfterSeconds: () => streaming.degradeAfterSeconds,
-        groupMilliseconds: () => streaming.groupMilliseconds,
-        standbys: () => streaming.standbys,
-      }),
-    ),
+    givenFields({
+      degradeAfterSeconds: () => streaming.degradeAfterSeconds,
+      groupMilliseconds: () => streaming.groupMilliseconds,
+      standbys: () => streaming.standbys,
+    }),
   );
 }
 

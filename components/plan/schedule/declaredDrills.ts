@@ -3,8 +3,7 @@ import { createHash } from "node:crypto";
 import { DEFAULTS } from "../model/defaults";
 import type { DrillChecksPlan, DrillPlan, DrillStatement, HostPlan } from "../model/plan";
 import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "../model/databaseSettings";
-import { given } from "../model/given";
-import { fields, merged } from "../model/deferred";
+import { fields, givenFields, merged } from "../model/deferred";
 
 /** Settings of the runtime's `drill` (`--pick`, `--level`). */
 export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment", "attack"];
@@ -31,16 +30,14 @@ export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
       from: () => drill.from,
       maxMinutes: () => drill.maxMinutes,
     }),
-    given(
-      fields({
-        repositories: () => drill.repositories,
-        pick: () => drill.pick,
-        level: () => drill.level,
-        maxGiB: () => drill.maxGiB,
-        path: () => drill.path,
-        elsewhere: () => (drill.elsewhere === true ? true : undefined),
-      }),
-    ),
+    givenFields({
+      repositories: () => drill.repositories,
+      pick: () => drill.pick,
+      level: () => drill.level,
+      maxGiB: () => drill.maxGiB,
+      path: () => drill.path,
+      elsewhere: () => (drill.elsewhere === true ? true : undefined),
+    }),
   );
 }
 
@@ -54,7 +51,7 @@ export function resolveDrillChecks(asked: DrillChecksSettings): DrillChecksPlan 
 }
 
 function statement(asked: DrillStatementSettings): DrillStatement {
-  return merged(given(fields({ database: () => asked.database })), fields({ sql: () => asked.sql }));
+  return merged(givenFields({ database: () => asked.database }), fields({ sql: () => asked.sql }));
 }
 
 /** The declared repositories that a drill restores from: one, or several in turn. */

@@ -12,7 +12,7 @@ import type { BucketFacts } from "../repositories/s3Type";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
-import { fields, items, merged } from "../model/deferred";
+import { fields, givenFields, items, merged } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import { given } from "../model/given";
 import { sortedJson } from "../model/anyValue";
@@ -162,12 +162,10 @@ export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = fa
       copies: () => copiesOf(plan),
       silenced: () => Object.entries(plan.silence).map(([code, reason]) => ({ code, reason })),
     }),
-    given(
-      fields<Partial<Pick<Topology, "drillChecks" | "acknowledged">>>({
-        drillChecks: () => drillChecksNode(plan),
-        acknowledged: () => acknowledgedOf(plan),
-      }),
-    ),
+    givenFields<Partial<Pick<Topology, "drillChecks" | "acknowledged">>>({
+      drillChecks: () => drillChecksNode(plan),
+      acknowledged: () => acknowledgedOf(plan),
+    }),
   );
 }
 
@@ -210,14 +208,11 @@ function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
     merged(common, { reachedBy: plan.connections[0] ?? "nothing" }),
     fields({ dataDirectory: () => plan.dataDirectory }),
     streamsOf(plan),
-    given(
-      fields({
-        command: () => (command() === OPERATOR_COMMAND ? undefined : command()),
-        keysIn: () =>
-          plan.repositories.some(({ writesSecrets }) => writesSecrets) ? secretsDirectory(plan) : undefined,
-        snapshots: () => (plan.snapshots.length === 0 ? undefined : plan.snapshots),
-      }),
-    ),
+    givenFields({
+      command: () => (command() === OPERATOR_COMMAND ? undefined : command()),
+      keysIn: () => (plan.repositories.some(({ writesSecrets }) => writesSecrets) ? secretsDirectory(plan) : undefined),
+      snapshots: () => (plan.snapshots.length === 0 ? undefined : plan.snapshots),
+    }),
   );
 }
 
@@ -244,20 +239,18 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
       }),
     ),
     merged(
-      given(fields({ offSite: () => site.offSite })),
+      givenFields({ offSite: () => site.offSite }),
       kind === "posix" ? { requireMount } : {},
       { encrypted },
-      given(
-        fields({
-          keyFiles: () => (repository.secretFiles === undefined ? undefined : Object.values(repository.secretFiles)),
-        }),
-      ),
+      givenFields({
+        keyFiles: () => (repository.secretFiles === undefined ? undefined : Object.values(repository.secretFiles)),
+      }),
     ),
     { compressType, compressLevel },
     merged(
-      given(fields({ keepFullCount: () => repository.keepFullCount, keepDays: () => repository.keepDays })),
+      givenFields({ keepFullCount: () => repository.keepFullCount, keepDays: () => repository.keepDays }),
       Object.keys(facts).length === 0 ? {} : { bucket: facts },
-      given(fields({ cost: () => estimateRepository(repository, plan) ?? undefined })),
+      givenFields({ cost: () => estimateRepository(repository, plan) ?? undefined }),
     ),
   );
 }
