@@ -1,10 +1,9 @@
 /**
- * Values of a program that may be known or late. A plan is computed twice: at once, with a marker for every value from
- * another resource, and again when the values arrive. The first decides which children exist and finds mistakes early;
- * the second renders.
+ * Values of a program that may be known or late. A plan is made at once, with a marker for every value from another
+ * resource, and again when values arrive. The first one decides which children exist and finds mistakes early.
  *
- * Each late value has its own marker, the same at every position. So a text made of several of them waits for these
- * alone, and a value that is unknown in a preview hides nothing else.
+ * Each late value has its own marker, the same at every position. So what reads several of them waits for these alone,
+ * and a value that is unknown in a preview hides nothing else.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { valueAt } from "../plan/model/anyValue";

@@ -103,13 +103,18 @@ function configObject(
   });
   const view = merged(database, own, given({ fullBackups }));
   const cluster = fields({ "cnpg.io/cluster": () => database.cluster });
-  return object("config", ["v1", "ConfigMap"], metadataOf(database, name, undefined, { labels: () => cluster }), {
-    data: () =>
-      fields({
-        "pgbackrest.conf": () => renderPgbackrestConf(view),
-        "pgbackstop.json": () => renderSettingsFile(view, context.runtime.version),
-      }),
-  });
+  return object(
+    "config",
+    ["v1", "ConfigMap"],
+    metadataOf(database, name, undefined, () => cluster),
+    {
+      data: () =>
+        fields({
+          "pgbackrest.conf": () => renderPgbackrestConf(view),
+          "pgbackstop.json": () => renderSettingsFile(view, context.runtime.version),
+        }),
+    },
+  );
 }
 
 function runtimeParameters(

@@ -19,7 +19,7 @@ function podMonitorOf(context: EngineContext): RenderedObject {
   const cluster = (): string => database.cluster;
   const labels = (): object => definition.monitors.labels;
   const selected = fields({ "cnpg.io/cluster": cluster, "cnpg.io/podRole": () => "instance" });
-  const metadata = metadataOf(database, cluster, undefined, { labels });
+  const metadata = metadataOf(database, cluster, undefined, labels);
   return object("pod-monitor", ["monitoring.coreos.com/v1", "PodMonitor"], metadata, {
     spec: () => ({
       selector: { matchLabels: selected },
@@ -45,7 +45,7 @@ function prometheusRuleOf({ database, definition: { monitors } }: EngineContext)
     return group === null ? [] : [group];
   };
   const labels = (): object => monitors.labels;
-  const metadata = metadataOf(database, () => `${database.cluster}-backups`, undefined, { labels });
+  const metadata = metadataOf(database, () => `${database.cluster}-backups`, undefined, labels);
   return object("prometheus-rule", ["monitoring.coreos.com/v1", "PrometheusRule"], metadata, {
     spec: () => fields({ groups }),
   });

@@ -43,17 +43,17 @@ export function metadataOf(
   database: { readonly namespace: string },
   name: () => string,
   label?: () => string,
-  more: { readonly labels?: () => object } = {},
+  more: () => object = () => ({}),
 ): Metadata {
   const own = label === undefined ? {} : fields({ "app.kubernetes.io/name": label });
   return fields({
     name,
     namespace: () => database.namespace,
-    labels: () => merged(MANAGED_BY, own, more.labels?.() ?? {}) as Readonly<Record<string, string>>,
+    labels: () => merged(MANAGED_BY, own, more()) as Readonly<Record<string, string>>,
   });
 }
 
-/** Without an entry undefined. */
+/** Undefined without an entry. */
 export function filled<T extends object>(values: T): T | undefined {
   return Object.keys(values).length === 0 ? undefined : values;
 }
