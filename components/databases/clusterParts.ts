@@ -278,7 +278,7 @@ export function clusterAccess(
   namespace: pulumi.Input<string>,
   clusterName: pulumi.Output<string>,
 ): ClusterAccess {
-  const { derive } = checked.join(inputs, (plan, plain) => contextOf(plan, plain as PlainInputs));
+  const { derive } = checked.join(inputs, (plan, plain) => contextOf(plan, plain));
   // Plain values decide how many there are.
   const backups = derive(oneShotBackups) as ClusterAccess["backups"];
   const repositoryBackups = derive(oneShotBackupsByRepository) as Required<ClusterAccess>["repositoryBackups"];
@@ -307,10 +307,7 @@ export function declareObjects(
   optionsOf: (role: string, made: ReadonlyMap<string, pulumi.Resource>) => pulumi.CustomResourceOptions,
 ): Map<string, pulumi.Resource> {
   const roles = new Set<string>();
-  const rendered = checked.join(inputs, (plan, plain) => {
-    const objects = renderWith(render, plan, plain as PlainInputs);
-    return onlyListed(roles, objects);
-  });
+  const rendered = checked.join(inputs, (plan, plain) => onlyListed(roles, renderWith(render, plan, plain)));
   const made = new Map<string, pulumi.Resource>();
   const contents = [...(scope.contents ?? [])];
   for (const { role } of rendered.now) {
@@ -364,11 +361,11 @@ export function outlineOf(
  * The fields of an attachment after the Job that replaces the Cluster's archiver. A preview asks the API server whether
  * it would accept a patch, unless a value is unknown; before the Job has run, it would not.
  */
-function after(fields: object, made: ReadonlyMap<string, pulumi.Resource>): object {
+function after(filled: object, made: ReadonlyMap<string, pulumi.Resource>): object {
   const job = made.get(REPLACE_ARCHIVER_ROLE) as pulumi.CustomResource | undefined;
-  if (job === undefined) return fields;
-  const { spec } = fields as { readonly spec: pulumi.Input<object> };
-  return { ...fields, spec: pulumi.all([spec, job.id]).apply(([known]) => known) };
+  if (job === undefined) return filled;
+  const { spec } = filled as { readonly spec: pulumi.Input<object> };
+  return { ...filled, spec: pulumi.all([spec, job.id]).apply(([known]) => known) };
 }
 
 /** Location of a cluster's backups, for copies. */

@@ -62,14 +62,14 @@ export interface Apart<Plan> {
 }
 
 /** Made again with each value that something asks for, once for each set of values. */
-export function apart<Plan, T>(
-  { value, deferred }: KnownPart<T>,
-  make: (values: pulumi.Unwrap<T>, known: ReadonlyMap<string, unknown>) => Plan,
+export function apart<Plan, Values>(
+  { value, deferred }: KnownPart<Values>,
+  make: (values: pulumi.Unwrap<Values>, known: ReadonlyMap<string, unknown>) => Plan,
 ): Apart<Plan> {
   const plans = new Map<string, Plan>();
   const planOf = (known: ReadonlyMap<string, unknown>): Plan => {
     const key = [...known.keys()].toSorted().join("");
-    const plan = plans.get(key) ?? make(view(withValues(value, known)) as pulumi.Unwrap<T>, known);
+    const plan = plans.get(key) ?? make(view(withValues(value, known)) as pulumi.Unwrap<Values>, known);
     plans.set(key, plan);
     return plan;
   };

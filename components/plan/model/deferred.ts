@@ -51,10 +51,10 @@ export function fields<T extends object>(makers: { readonly [Key in keyof T]: ()
 }
 
 /** The items that `make` makes of each one. Where that reads a late value, the list has one late item. */
-export function items<From, To>(list: readonly From[], make: (item: From) => readonly To[]): To[] {
+export function items<From, To>(from: readonly From[], make: (item: From) => readonly To[]): To[] {
   const made: To[] = [];
-  for (const index of list.keys()) {
-    const some = attempt(() => make(list[index] as From));
+  for (const index of from.keys()) {
+    const some = attempt(() => make(from[index] as From));
     if (some instanceof DeferredRead) defineDeferred(made, String(made.length), some);
     else made.push(...some);
   }

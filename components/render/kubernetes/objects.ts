@@ -97,9 +97,9 @@ function mergeItems(base: readonly Fields[], over: readonly Fields[]): readonly 
   const isReplaced = over.some(({ $patch }) => $patch === "replace");
   const items = over.filter(({ $patch }) => $patch !== "replace");
   const kept = isReplaced ? [] : base;
-  const merged = kept.map((item) => mergeOver(item, items.find(({ name }) => name === item["name"]) ?? {}) as Fields);
+  const changed = kept.map((item) => mergeOver(item, items.find(({ name }) => name === item["name"]) ?? {}) as Fields);
   const added = items.filter(({ name }) => !kept.some((item) => item["name"] === name));
-  return [...merged, ...added].filter(({ $patch }) => $patch !== "delete");
+  return [...changed, ...added].filter(({ $patch }) => $patch !== "delete");
 }
 
 /** `resources` of a container; undefined if nothing is declared. */

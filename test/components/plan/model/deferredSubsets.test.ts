@@ -172,13 +172,11 @@ const INPUTS: Omit<Live, "settings"> = {
 };
 /** Of these, and of arguments without a type. */
 const LIVE = [
-  ...[
-    "secrets.repo1",
-    "secrets.repo2.accessKeyId.key",
-    "secrets.repo2.secretAccessKey.name",
-    "secrets.repo2.passphrase.name",
-    "pluginName",
-  ],
+  "secrets.repo1",
+  "secrets.repo2.accessKeyId.key",
+  "secrets.repo2.secretAccessKey.name",
+  "secrets.repo2.passphrase.name",
+  "pluginName",
   ...["configMap", "image", "sha256"].map((name) => `runtime.${name}`),
   ...["spec", "spec.storage", "spec.storage.size", "metadata.labels"].map((at) => `settings.overrides.cluster.${at}`),
 ];
@@ -206,7 +204,7 @@ const FORMS: Readonly<Record<string, Form>> = {
   "a restored cluster": { args: RESTORED, type: "CnpgClusterArgs", render: renderCluster },
   "a new cluster": { args: { ...FRESH, ...MONITORED }, type: "CnpgClusterArgs", render: renderCluster },
   "an existing cluster": {
-    args: { ...FRESH, ...MONITORED, operatorVersion: "1.30.0", replaceBarmanObjectStore: true } as DeclaredCluster,
+    args: { ...FRESH, ...MONITORED, operatorVersion: "1.30.0", replaceBarmanObjectStore: true },
     type: "CnpgBackupArgs",
     render: (context) => renderAttachment(context),
   },
@@ -356,8 +354,8 @@ describe("a part of what is known, and nothing else", () => {
 
   test.each(Object.keys(FORMS))("objects of %s, which are the same bytes once all is known", async (form) => {
     const { args, render, type } = FORMS[form] as Form;
-    const errorsOf = (settings: DeclaredCluster): Finding[] =>
-      checkClusterPlan(planCluster("orders", settings), render !== renderCluster).filter(
+    const errorsOf = (declared: DeclaredCluster): Finding[] =>
+      checkClusterPlan(planCluster("orders", declared), render !== renderCluster).filter(
         ({ severity }) => severity === "error",
       );
     expect(errorsOf(args)).toEqual([]);
