@@ -9,6 +9,7 @@ import type {
   ResourceValidationPolicy,
   StackValidationPolicy,
 } from "@pulumi/policy";
+import { checkArguments } from "../plan/arguments/checkArguments";
 import { type Finding, finding, findingText } from "../plan/findings/findings";
 import { checkCloudResource } from "../plan/rules/buckets";
 import { checkManifest, checkManifestsTogether } from "../plan/rules/manifests";
@@ -33,6 +34,17 @@ export interface BackupPolicyOptions {
   bucketNames?: string[];
 }
 
+const LEVEL = '"advisory" | "mandatory" | "remediate" | "disabled"';
+/** The same, for packs in JavaScript. */
+const OPTION_TYPES = {
+  BackupPolicyOptions: {
+    "enforcement?": "Enforcement",
+    "silence?": "{ [code: string]: string }",
+    "bucketNames?": "string[]",
+  },
+  Enforcement: { "error?": LEVEL, "warning?": LEVEL, "note?": LEVEL },
+};
+
 /** The policies' view of a stack's resource. */
 type StackResource = Pick<PolicyResource, "type" | "name" | "props">;
 
@@ -47,10 +59,12 @@ const OWN_HOSTS = [":HostState", ":RepositoryHostState"];
 /** Codes that objects of others, or several connections, can have. */
 export const POLICY_CODES: readonly RuleCode[] = RULE_CODES.filter((code) => RULES[code].isPolicy);
 
-/** One policy per code, with its name. @throws Error for a code in `silence` without a policy, or without a reason */
+/** One policy per code, with its name. @throws Error for a wrong option, a code without a policy, or no reason */
 export function backupPolicies(
   options: BackupPolicyOptions = {},
 ): (ResourceValidationPolicy & StackValidationPolicy)[] {
+  const [wrong] = checkArguments("BackupPolicyOptions", options, { types: OPTION_TYPES, owner: "the policy pack" });
+  if (wrong !== undefined) throw new Error(findingText(wrong));
   const silence = options.silence ?? {};
   for (const [code, reason] of Object.entries(silence)) {
     if (!POLICY_CODES.some((known) => known === code))

@@ -402,7 +402,7 @@ export type ParsedType =
 /** A type as the declarations have it. What may be an output is its value. */
 export function parseType(text: string): ParsedType {
   const type = text.replace(/ \| undefined$/, "").replaceAll(/\breadonly /g, "");
-  const input = /^Input<(.*)>$/.exec(type)?.[1];
+  const input = (/^Input<(.*)>$/.exec(type) ?? /^\(([^()]*)\)$/.exec(type))?.[1];
   if (input !== undefined) return parseType(input);
   const [, key = "", item] = /^\{ \[\w+: (\w+)\]: (.*) \}$/.exec(type) ?? [];
   if (item !== undefined) return { kind: "map", of: item, key };

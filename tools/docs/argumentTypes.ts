@@ -34,12 +34,24 @@ export function renderArgumentTypes(): string {
   ].join("\n");
 }
 
-/** Choices are text: rules judge their values. No rule judges the targets of notifications. */
+/** No rule judges these choices, so the check of types does. */
+const UNRULED = [
+  "BackupTarget",
+  "MailSecurity",
+  "NotifyEvent",
+  "NotifyType",
+  "S3Quirks",
+  "SnapshotOwner",
+  "StanzaKind",
+  "UriStyle",
+];
+
+/** Other choices are text: rules judge their values. */
 function withoutChoices(type: FieldsType): FieldsType {
   const choices = publicTypes().flatMap((other) => (other.kind === "choice" ? [other] : []));
   const textOf = (name: string): string => {
     const values = choices.find((other) => other.name === name)?.values ?? [];
-    return type.name === "NotifyTargetArgs" ? `(${values.map(({ value }) => `"${value}"`).join(" | ")})` : "string";
+    return UNRULED.includes(name) ? `(${values.map(({ value }) => `"${value}"`).join(" | ")})` : "string";
   };
   const names = new RegExp(`\\b(${choices.map(({ name }) => name).join("|")})\\b`, "g");
   return { ...type, fields: type.fields.map((field) => ({ ...field, type: field.type.replaceAll(names, textOf) })) };

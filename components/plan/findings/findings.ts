@@ -18,8 +18,15 @@ export interface Finding {
 }
 
 export function finding(code: RuleCode, path: string, message: string, hint: string): Finding {
-  return { code, severity: RULES[code].severity, path, message, hint };
+  return { code, severity: RULES[code].severity, path, message: shortened(message), hint };
 }
+
+/** A value of any size may be quoted. */
+function shortened(message: string): string {
+  return message.length <= MESSAGE_MAX ? message : `${message.slice(0, MESSAGE_MAX)}…`;
+}
+
+const MESSAGE_MAX = 800;
 
 /** `PB006 repositories.repo1: the fact; the remedy`. */
 export function findingText(shown: Finding): string {

@@ -7,6 +7,7 @@ import type { Plain } from "../model/plainArguments";
 import { fields } from "../model/deferred";
 import { abstaining } from "../findings/abstain";
 import { isInRange } from "../arguments/ranges";
+import { checkPath } from "../rules/values";
 import type { SitePlan, RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 
 /** A bucket; its keys never come here. */
@@ -123,6 +124,9 @@ export const s3: RepositoryType<Target, Repository> = {
               "s3.bucket",
               `"${bucket.bucket}" is not a bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens`,
             ),
+      () =>
+        /^[A-Za-z0-9][\w.-]*$/.test(bucket.region) ? [] : wrong("s3.region", `"${bucket.region}" is not a region`),
+      () => checkPath(`${path}.at.s3.caFile`, bucket.caFile),
       () =>
         isInRange("S3Location.port", bucket.port) ? [] : wrong("s3.port", `${bucket.port} is not a port: 1 to 65535`),
       () =>

@@ -83,6 +83,10 @@ function checkIdentity(plan: HostPlan): Finding[] {
       return [finding("PB016", "connection", fact, "set connection: { local: {} }")];
     },
     () => checkStanza("stanza", plan.stanza),
+    () =>
+      plan.databaseUser === undefined || /^[^\0-\x1f]+$/.test(plan.databaseUser)
+        ? []
+        : [finding("PB014", "databaseUser", "it is not the name of a role", 'write a name, such as "postgres"')],
     () => {
       if (/^[a-z_][a-z0-9_-]*$/.test(plan.user) && plan.user !== "root") return [];
       const fact = `"${plan.user}" cannot be PostgreSQL's account: the server refuses to run as root`;
@@ -107,10 +111,9 @@ function checkPaths(plan: HostPlan): Finding[] {
     ["notify.existingFile", () => plan.notifyFile],
     ...plan.drills.map((drill): [string, () => string | undefined] => [`drills.${drill.name}.path`, () => drill.path]),
     ...readersOf(plan.directories, (name) => `directories.${name}`),
-    ...plan.repositories.flatMap((repository): [string, () => string | undefined][] => [
-      [`repositories.${repository.name}.at.s3.caFile`, () => repository.s3?.caFile],
-      ...readersOf(repository.secretFiles ?? {}, () => `repositories.${repository.name}.secretFiles`),
-    ]),
+    ...plan.repositories.flatMap((repository) =>
+      readersOf(repository.secretFiles ?? {}, () => `repositories.${repository.name}.secretFiles`),
+    ),
   ];
   return eachOf(paths, ([argument, read]) => checkPath(argument, read()));
 }

@@ -51,7 +51,10 @@ export function renderNixosHost(
     ),
   };
   const plan = resolveHost(name, { ...settings, ...given({ nodePath }) }, NIXOS_NODE_PATH);
-  const findings = findingsBelow(`hosts.${name}`, [...checkHost(plan), ...checkNixos(plan)]);
+  const judged = checkHost(plan);
+  // It renders the host, which needs values that the rules accept.
+  const isWrong = judged.some(({ severity }) => severity === "error");
+  const findings = findingsBelow(`hosts.${name}`, isWrong ? judged : [...judged, ...checkNixos(plan)]);
   if (findings.some(({ severity }) => severity === "error")) return { text: null, findings };
   return { text: renderNixos(plan, { secretsDirectory, installNode: nodePath === undefined }), findings };
 }

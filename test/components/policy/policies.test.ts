@@ -115,3 +115,13 @@ test("every policy has a description with the remedy, and every code is one of t
   for (const policy of backupPolicies()) expect(policy.description).toContain("Remedy: ");
   expect(POLICY_CODES.filter((code) => !Object.hasOwn(RULES, code))).toEqual([]);
 });
+
+test.each([
+  [{ silense: {} }, "PB190 silense: the policy pack has no field 'silense'; did you mean silence?"],
+  [{ silence: ["PB085"] }, "PB191 silence: it is a list, and must be a section with names"],
+  [{ bucketNames: "backup" }, 'PB191 bucketNames: it is the text "backup", and must be a list'],
+  [{ enforcement: { error: "fatal" } }, 'PB191 enforcement.error: it is the text "fatal", and must be one of advisory'],
+  [{ enforcement: { eror: "advisory" } }, "did you mean error?"],
+])("options as JavaScript may give them: %j", (options, message) => {
+  expect(() => backupPolicies(options as never)).toThrow(message);
+});

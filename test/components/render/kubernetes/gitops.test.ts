@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ARGUMENT_TYPES } from "../../../../components/plan/arguments/argumentTypes";
 import { NODE_IMAGE } from "../../../../components/plan/cluster/images";
 import { findingText } from "../../../../components/plan/findings/findings";
 import type { Manifest } from "../../../../components/render/kubernetes/objects";
@@ -247,30 +246,3 @@ test("an invalid declaration is reported with its position in the file, and noth
   );
   expect(overdue.manifests).toEqual([]);
 });
-
-/** What a copied or mistyped file has in a field. */
-const STRANGE = [null, "", "50Gi", 0, -1, 1e300, Number.NaN, true, [], [null], [[1]], {}, { x: { y: 1 } }, "\0"];
-const FIELDS = Object.keys({
-  ...ARGUMENT_TYPES.ClusterBackupArgs,
-  ...ARGUMENT_TYPES.ClusterLikeArgs,
-  ...ARGUMENT_TYPES.CnpgClusterArgs,
-});
-
-test.each(FIELDS.filter((key) => key !== "...").map((key) => key.replace("?", "")))(
-  "%s of a cluster with any value is refused in words, or rendered",
-  (field) => {
-    const orders = file().clusters?.["orders"];
-    for (const value of STRANGE) {
-      const { findings, manifests } = renderGitops(
-        { clusters: { orders: { ...orders, [field]: value } } } as never,
-        BUNDLE,
-        false,
-      );
-      const isRefused = findings.some(({ severity }) => severity === "error");
-      expect(manifests.length > 0, `${field} = ${JSON.stringify(value)}`).toBe(!isRefused);
-      expect(
-        renderGitops({ clusters: { orders: { ...orders, [`${field}Zz`]: value } } } as never, BUNDLE, false).findings,
-      ).toMatchObject([{ code: "PB190" }]);
-    }
-  },
-);
