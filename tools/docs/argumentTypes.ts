@@ -76,7 +76,12 @@ function typeLines(type: FieldsType, types: readonly FieldsType[]): readonly str
   const rows = [...(shared.length === 0 ? [] : [`"...": "${shared.join(", ")}",`]), ...left];
   if (rows.length === 0) return [`  ${type.name}: {},`];
   const line = `  ${type.name}: { ${rows.join(" ").slice(0, -1)} },`;
-  return line.length <= 120 ? [line] : [`  ${type.name}: {`, ...rows.map((row) => `    ${row}`), "  },"];
+  return line.length <= 120 ? [line] : [`  ${type.name}: {`, ...rows.map(wrapped), "  },"];
+}
+
+/** As the formatter wraps a long value. */
+function wrapped(row: string): string {
+  return row.length <= 116 ? `    ${row}` : `    ${row.replace(": ", ":\n      ")}`;
 }
 
 function partsOf(
