@@ -422,6 +422,7 @@ export function pathText(keys: Keys): string {
   );
 }
 
-function isFields(value: unknown): value is Record<string, unknown> {
+/** True for an object that is no list. */
+export function isFields(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,9 @@
 /** Values of unknown shape, as JSON, YAML and programs in other languages give them. Pure. */
 
+import { isFields } from "../../../runtime/base/declaredTypes";
+
+export { isFields };
+
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** Undefined if any part of the path is missing. */
@@ -13,10 +17,6 @@ export function valueAt(value: unknown, ...path: readonly (string | number)[]): 
   );
 }
 
-/** True for an object that is no list. */
-export function isFields(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** A list whose items have different names, by which two of them are merged; an item may replace all. */
 export function isNamedList(value: unknown): value is readonly Fields[] {
