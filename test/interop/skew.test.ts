@@ -143,7 +143,8 @@ describe("beside the last release", async () => {
       return patch.sidecarPatch(cluster, pod(), "postgres", request);
     }
 
-    // claim: docs/upgrading.md: a cluster keeps the last release's runtime or plugin: both read what this package writes
+    // claim: docs/upgrading.md: a cluster keeps the last release's runtime or plugin: both read what this package
+    //   writes
     test("that keeps the old runtime: the old sidecar and its Jobs read what this package writes for them", () => {
       expect(warningsOf(former, rendered(present, recordedVersion), present)).toEqual([]);
     });
@@ -215,7 +216,8 @@ describe("beside the last release", async () => {
       rmSync(paths.folder, { recursive: true, force: true });
     });
 
-    // claim: docs/upgrading.md: agents and clients of two releases work together; either uses the other's backups and WAL
+    // claim: docs/upgrading.md: agents and clients of two releases work together; either uses the other's backups and
+    //   WAL
     test("whose agent is new and whose client is old archives, gets WAL and takes the old runtime's backup", async () => {
       await bed.oursOk(["backup", "--type=full"], { runtime: old });
       await expectSegment(await bed.archiveAll());

@@ -88,9 +88,11 @@ export function readPublicTypes(root: string): readonly PublicType[] {
 export function readTypes(root: string, file: string): readonly (PublicType | TextType)[] {
   const entry = join(root, file);
   const host = ts.createCompilerHost(OPTIONS, true);
-  host.resolveModuleNameLiterals = (names, file) =>
+  host.resolveModuleNameLiterals = (names, containing) =>
     names.map(({ text }) => ({
-      resolvedModule: text.startsWith(".") ? ts.resolveModuleName(text, file, OPTIONS, host).resolvedModule : undefined,
+      resolvedModule: text.startsWith(".")
+        ? ts.resolveModuleName(text, containing, OPTIONS, host).resolvedModule
+        : undefined,
     }));
   const program = ts.createProgram([entry], OPTIONS, host);
   const checker = program.getTypeChecker();

@@ -17,7 +17,6 @@ export function valueAt(value: unknown, ...path: readonly (string | number)[]): 
   );
 }
 
-
 /** A list whose items have different names, by which two of them are merged; an item may replace all. */
 export function isNamedList(value: unknown): value is readonly Fields[] {
   if (!Array.isArray(value) || !value.every(isFields)) return false;

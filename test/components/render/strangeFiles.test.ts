@@ -2,6 +2,7 @@
  * Files with a wrong value in any field, at any depth, or an unknown field beside it: each is refused in words or taken
  * as it is, and the schema for editors agrees. The nightly form tries every field with every value.
  */
+// claim: docs/reference/files.md: a field that is unknown, of another type or out of range is named
 import Ajv from "ajv";
 import { describe, expect, test } from "vitest";
 import { ARGUMENT_TYPES } from "../../../components/plan/arguments/argumentTypes";

@@ -40,8 +40,8 @@ const NEWER = {
 };
 
 describe("a file of a newer version", () => {
-  // claim: docs/upgrading.md: a runtime ignores fields of a newer version with a warning and refuses mistakes; none stops WAL or a
-  //   restore
+  // claim: docs/upgrading.md: a runtime ignores fields of a newer version with a warning and refuses mistakes; none
+  //   stops WAL or a restore
   test("keeps what this version knows, and each other field warns", () => {
     const { config, warnings } = loaded("backup", NEWER);
     expect(config.settings).toEqual({
