@@ -88,11 +88,9 @@ export function readPublicTypes(root: string): readonly PublicType[] {
 export function readTypes(root: string, file: string): readonly (PublicType | TextType)[] {
   const entry = join(root, file);
   const host = ts.createCompilerHost(OPTIONS, true);
-  host.resolveModuleNameLiterals = (names, containing) =>
+  host.resolveModuleNameLiterals = (names, from) =>
     names.map(({ text }) => ({
-      resolvedModule: text.startsWith(".")
-        ? ts.resolveModuleName(text, containing, OPTIONS, host).resolvedModule
-        : undefined,
+      resolvedModule: text.startsWith(".") ? ts.resolveModuleName(text, from, OPTIONS, host).resolvedModule : undefined,
     }));
   const program = ts.createProgram([entry], OPTIONS, host);
   const checker = program.getTypeChecker();
