@@ -73,7 +73,7 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/interop", "test/conformance", "test/model", "test/simulation"],
     queue: "compute",
     // Many wait for timeouts, outages and recoveries.
-    filesAtOnce: 3,
+    filesAtOnce: 4,
     isolated: ["test/simulation/simulation.test.ts"],
     quick: [
       "test/conformance/storage.test.ts",
