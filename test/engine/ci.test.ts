@@ -146,36 +146,39 @@ const bodies = (): string[] => forge.comments.map(({ body }) => body);
 
 // claim: docs/ci.md: the action and the component, from a pull request to its comment; a failed preview leaves no
 //   all-clear; another stack's comment stays
-test("GitHub: a weaker change, its failed preview and its repair are one comment; another stack has its own", async () => {
-  forge = await ForgeDouble.start({ kind: "github", token: TOKEN });
-  push("change", program(7));
-  const weaker = await github();
-  expect(weaker, weaker.log).toMatchObject({ exitCode: 1, outputs: { "exit-code": "1" } });
-  expect(bodies()).toEqual([expect.stringContaining("▼ Backup topology of shop/prod: 1 weakened\n")]);
-  expect(bodies()[0]).toMatch(/<sub>compared with merge base [0-9a-f]{12}, commit [0-9a-f]{12}<\/sub>/);
-  expect(weaker.log).toContain(
-    "::error file=infra/Pulumi.yaml,line=1,title=weakened ledger repositories.repo1.keepDays::",
-  );
-  expect(weaker.summary).toBe(bodies()[0]);
+test.runIf(NIGHTLY)(
+  "GitHub: a weaker change, its failed preview and its repair are one comment; another stack has its own",
+  async () => {
+    forge = await ForgeDouble.start({ kind: "github", token: TOKEN });
+    push("change", program(7));
+    const weaker = await github();
+    expect(weaker, weaker.log).toMatchObject({ exitCode: 1, outputs: { "exit-code": "1" } });
+    expect(bodies()).toEqual([expect.stringContaining("▼ Backup topology of shop/prod: 1 weakened\n")]);
+    expect(bodies()[0]).toMatch(/<sub>compared with merge base [0-9a-f]{12}, commit [0-9a-f]{12}<\/sub>/);
+    expect(weaker.log).toContain(
+      "::error file=infra/Pulumi.yaml,line=1,title=weakened ledger repositories.repo1.keepDays::",
+    );
+    expect(weaker.summary).toBe(bodies()[0]);
 
-  expect((await github({ stack: "test" })).exitCode).toBe(1);
-  push("change", program(7, "0 3 * *"));
-  const failed = await github();
-  expect(failed, failed.log).toMatchObject({ exitCode: 3 });
-  expect(bodies()).toEqual([
-    expect.stringMatching(
-      /✗ Backup topology of shop\/prod: not compared\n[^]*\| PB011 error \| ledger \| schedules\.full\.cron \(infra\/program\.cjs:3\) \|/,
-    ),
-    expect.stringContaining("▼ Backup topology of shop/test: 1 weakened\n"),
-  ]);
-  expect(failed.log).toContain("::error file=infra/program.cjs,line=3,title=PB011 ledger schedules.full.cron::");
+    expect((await github({ stack: "test" })).exitCode).toBe(1);
+    push("change", program(7, "0 3 * *"));
+    const failed = await github();
+    expect(failed, failed.log).toMatchObject({ exitCode: 3 });
+    expect(bodies()).toEqual([
+      expect.stringMatching(
+        /✗ Backup topology of shop\/prod: not compared\n[^]*\| PB011 error \| ledger \| schedules\.full\.cron \(infra\/program\.cjs:3\) \|/,
+      ),
+      expect.stringContaining("▼ Backup topology of shop/test: 1 weakened\n"),
+    ]);
+    expect(failed.log).toContain("::error file=infra/program.cjs,line=3,title=PB011 ledger schedules.full.cron::");
 
-  push("change", program(30));
-  expect((await github({ "fail-on": "unknown" })).exitCode).toBe(0);
-  expect(bodies()[0]).toContain("### Backup topology of shop/prod: 1 strengthened\n");
-  expect(forge.comments).toHaveLength(2);
-  expect(`${weaker.log}${failed.log}${bodies().join("")}`).not.toContain(TOKEN);
-});
+    push("change", program(30));
+    expect((await github({ "fail-on": "unknown" })).exitCode).toBe(0);
+    expect(bodies()[0]).toContain("### Backup topology of shop/prod: 1 strengthened\n");
+    expect(forge.comments).toHaveLength(2);
+    expect(`${weaker.log}${failed.log}${bodies().join("")}`).not.toContain(TOKEN);
+  },
+);
 
 test.runIf(NIGHTLY)(
   "GitHub: the deployed state is another base, and a merge base that cannot be previewed is said",

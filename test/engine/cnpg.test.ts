@@ -518,71 +518,77 @@ test("a refused destroy of a protected cluster deletes none of its objects", asy
   expect(objects()).toEqual([]);
 });
 
-test("overrides count as arguments; a transform of the archiver, or of what was judged, fails the preview", async () => {
-  const declare = (spec: Values, change: (spec: Values) => Values): Promise<Stack> =>
-    openStack(programFolder, "changed", async () => {
-      const key = new CipherPassphrase("changed-key", {}, { protect: false });
-      const { target } = bucket("changed-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
-      const changed: pulumi.ResourceTransform = ({ opts, props, type }) =>
-        type === CLUSTER ? { opts, props: { ...props, spec: change(props["spec"] as Values) } } : undefined;
-      const args: CnpgClusterArgs = {
-        namespace: "changed",
-        storageGiB: 1,
-        overrides: { cluster: { spec } },
-        repositories: { repo1: { at: target, keepDays: 14 } },
-        schedules: { full: { cron: "0 3 * * 0" } },
-        silence: { PB003: "a test", PB042: "a test" },
-      };
-      const { like, topology } = new CnpgCluster("changed", args, { transforms: [changed] });
-      return { image: like.image, topology };
-    });
-  const same = (spec: Values): Values => spec;
-  const previewed = await declare({ instances: 5, imageName: "own.example.net/pg:17" }, same);
-  const { changeSummary } = await previewed.preview();
-  expect(changeSummary).not.toHaveProperty("update");
-  const failed = async (spec: Values, change: (spec: Values) => Values): Promise<string> =>
-    failureOf((await declare(spec, change)).preview(), printed);
-  expect(await failed({}, (spec) => ({ ...spec, plugins: [] }))).toContain("PB201 spec.plugins");
-  expect(await failed({}, (spec) => ({ ...spec, instances: 2 }))).toContain("PB202 spec.instances");
-  expect(await failed({ plugins: [{ name: PLUGIN_NAME, enabled: false }] }, same)).toContain(
-    "PB201 overrides.cluster.spec.plugins",
-  );
-});
+test.runIf(NIGHTLY)(
+  "overrides count as arguments; a transform of the archiver, or of what was judged, fails the preview",
+  async () => {
+    const declare = (spec: Values, change: (spec: Values) => Values): Promise<Stack> =>
+      openStack(programFolder, "changed", async () => {
+        const key = new CipherPassphrase("changed-key", {}, { protect: false });
+        const { target } = bucket("changed-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
+        const changed: pulumi.ResourceTransform = ({ opts, props, type }) =>
+          type === CLUSTER ? { opts, props: { ...props, spec: change(props["spec"] as Values) } } : undefined;
+        const args: CnpgClusterArgs = {
+          namespace: "changed",
+          storageGiB: 1,
+          overrides: { cluster: { spec } },
+          repositories: { repo1: { at: target, keepDays: 14 } },
+          schedules: { full: { cron: "0 3 * * 0" } },
+          silence: { PB003: "a test", PB042: "a test" },
+        };
+        const { like, topology } = new CnpgCluster("changed", args, { transforms: [changed] });
+        return { image: like.image, topology };
+      });
+    const same = (spec: Values): Values => spec;
+    const previewed = await declare({ instances: 5, imageName: "own.example.net/pg:17" }, same);
+    const { changeSummary } = await previewed.preview();
+    expect(changeSummary).not.toHaveProperty("update");
+    const failed = async (spec: Values, change: (spec: Values) => Values): Promise<string> =>
+      failureOf((await declare(spec, change)).preview(), printed);
+    expect(await failed({}, (spec) => ({ ...spec, plugins: [] }))).toContain("PB201 spec.plugins");
+    expect(await failed({}, (spec) => ({ ...spec, instances: 2 }))).toContain("PB202 spec.instances");
+    expect(await failed({ plugins: [{ name: PLUGIN_NAME, enabled: false }] }, same)).toContain(
+      "PB201 overrides.cluster.spec.plugins",
+    );
+  },
+);
 
 // claim: docs/reference/rules.md: PB195 to PB199: databases and plugins of one program are judged together, each
 //   program for itself
-test("what two databases of one program share is an error; two programs in one process do not see each other", async () => {
-  const declare = (stackName: string, isTwice: boolean): Promise<Stack> =>
-    openStack(programFolder, stackName, async () => {
-      const key = new CipherPassphrase("shared-key", {}, { protect: false });
-      const { target } = bucket("shared-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
-      const repositories = { repo1: { at: target, keepDays: 14 } };
-      const common = { operatorVersion: "1.30.0", repositories, schedules: { full: { cron: "0 3 * * 0" } } };
-      const connection = { local: {} };
-      new CnpgPlugin("plugin", {});
-      new CnpgCluster("orders", { ...common, namespace: "a", storageGiB: 1 });
-      new PostgresHost("ledger", { connection, repositories, dataDirectory: "/srv/pg" });
-      if (!isTwice) return;
-      new CnpgPlugin("another", {});
-      new CnpgCluster("copied", { ...common, namespace: "b", storageGiB: 1, stanza: "orders" });
-      new CnpgBackup("attached", { ...common, namespace: "a", clusterName: "orders", readCluster: false });
-      new PostgresHost("twice", { connection, repositories, dataDirectory: "/srv/pg" });
-      new PostgresHost("mixed", { connection, repositories, dataDirectory: "/srv/other", stanza: "orders" });
-    });
-  const failure = await failureOf((await declare("shared", true)).preview(), printed);
-  for (const text of [
-    "CnpgPlugin another: 1 error",
-    "PB197 operatorNamespace",
-    "PB195 repositories.repo1.at: this repository with this stanza is also that of CnpgCluster orders",
-    "PB196 clusterName: the Cluster that archives here is also that of CnpgCluster orders",
-    "PB198 dataDirectory: this directory of the host is also that of PostgresHost ledger",
-    "PostgresHost mixed: 1 error",
-  ])
-    expect(failure).toContain(text);
-  const stacks = await Promise.all(["apart-1", "apart-2"].map((name) => declare(name, false)));
-  const previews = await Promise.all(stacks.map((stack) => stack.preview()));
-  for (const { stderr, stdout } of previews) expect(stdout + stderr).not.toMatch(/PB19\d/);
-});
+test.runIf(NIGHTLY)(
+  "what two databases of one program share is an error; two programs in one process do not see each other",
+  async () => {
+    const declare = (stackName: string, isTwice: boolean): Promise<Stack> =>
+      openStack(programFolder, stackName, async () => {
+        const key = new CipherPassphrase("shared-key", {}, { protect: false });
+        const { target } = bucket("shared-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
+        const repositories = { repo1: { at: target, keepDays: 14 } };
+        const common = { operatorVersion: "1.30.0", repositories, schedules: { full: { cron: "0 3 * * 0" } } };
+        const connection = { local: {} };
+        new CnpgPlugin("plugin", {});
+        new CnpgCluster("orders", { ...common, namespace: "a", storageGiB: 1 });
+        new PostgresHost("ledger", { connection, repositories, dataDirectory: "/srv/pg" });
+        if (!isTwice) return;
+        new CnpgPlugin("another", {});
+        new CnpgCluster("copied", { ...common, namespace: "b", storageGiB: 1, stanza: "orders" });
+        new CnpgBackup("attached", { ...common, namespace: "a", clusterName: "orders", readCluster: false });
+        new PostgresHost("twice", { connection, repositories, dataDirectory: "/srv/pg" });
+        new PostgresHost("mixed", { connection, repositories, dataDirectory: "/srv/other", stanza: "orders" });
+      });
+    const failure = await failureOf((await declare("shared", true)).preview(), printed);
+    for (const text of [
+      "CnpgPlugin another: 1 error",
+      "PB197 operatorNamespace",
+      "PB195 repositories.repo1.at: this repository with this stanza is also that of CnpgCluster orders",
+      "PB196 clusterName: the Cluster that archives here is also that of CnpgCluster orders",
+      "PB198 dataDirectory: this directory of the host is also that of PostgresHost ledger",
+      "PostgresHost mixed: 1 error",
+    ])
+      expect(failure).toContain(text);
+    const stacks = await Promise.all(["apart-1", "apart-2"].map((name) => declare(name, false)));
+    const previews = await Promise.all(stacks.map((stack) => stack.preview()));
+    for (const { stderr, stdout } of previews) expect(stdout + stderr).not.toMatch(/PB19\d/);
+  },
+);
 
 // claim: docs/kubernetes/keys.md: no key in a preview or a state
 test("neither output nor state contains a key or a passphrase", () => {

@@ -175,7 +175,7 @@ test("a changed schedule shows as the change of its timer and of what check expe
   await up(await open());
 });
 
-test("options of pgBackRest take effect, and a preview refuses bad ones", async () => {
+test.runIf(NIGHTLY)("options of pgBackRest take effect, and a preview refuses bad ones", async () => {
   const options = { "log-level-file": "detail", "backup:process-max": "1" };
   const stack = await open(host.settings({ options }));
   expect((await up(stack)).changes).toEqual({ same: 6, update: 1 });

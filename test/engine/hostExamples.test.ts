@@ -27,6 +27,7 @@ import {
   publishedText,
   settingsOf,
 } from "../harness/compare/publishedHost";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl backup";
 
@@ -235,43 +236,46 @@ const B2_CRONTAB = [
 ] as const;
 
 // claim: examples/README.md: vps-nas-r2 and vps-b2: with…
-test("an encrypted bucket at B2: every difference from the published configuration, option by option", async () => {
-  const { host, printed } = await b2();
-  expect(confDifferences("vps-b2.conf", host, "pg-cluster")).toEqual(asDifferences(B2));
-  // The engine shows a secret as an object instead of text.
-  const secrets = Object.entries(host.files).filter(([path]) => path.startsWith("/etc/pgbackrest/conf.d/"));
-  expect(secrets.map(([path, { mode, owner, text }]) => `${path} ${mode} ${owner} ${typeof text}`)).toEqual(
-    ["repo1-credentials.conf", "repo1-sftp.key", "repo2-credentials.conf"].map(
-      (name) => `/etc/pgbackrest/conf.d/${name} 0640 shared object`,
-    ),
-  );
-  expect(
-    mapDifferences(settingsOf(publishedText("vps-b2.postgresql.conf")), new Map(Object.entries(host.settings))),
-  ).toEqual(
-    asDifferences([
-      [
-        "archive_timeout",
-        undefined,
-        "230s",
-        "PB038: five minutes were promised, and nothing made a quiet database send its WAL",
-      ],
-      ["max_wal_senders", "10", undefined, "PostgreSQL's default"],
-      ["wal_level", "replica", undefined, "PostgreSQL's default; an update refuses a server that is below it"],
-    ]),
-  );
-  const lines = [
-    ...publishedText("vps-b2.crontab").matchAll(
-      /^(\S+ \S+ \S+ \S+ \S+) postgres pgbackrest --stanza=pg-cluster --type=(\w+) backup$/gm,
-    ),
-  ];
-  expect(lines.map(([, cron, type]) => [cron, type])).toEqual(B2_CRONTAB.map(([cron, type]) => [cron, type]));
-  for (const [, type, calendar] of B2_CRONTAB) {
-    expect(linesOf(host, `pgbackstop-pg-cluster-${type}.timer`, "OnCalendar")).toEqual([calendar]);
-    expect(linesOf(host, `pgbackstop-pg-cluster-${type}.service`, "ExecStart")).toEqual([each("pg-cluster", type)]);
-  }
-  expect([...new Set(printed.match(/PB\d{3} /g))]).toEqual(["PB121 "]);
-  expect(printed).not.toContain(SECRET);
-});
+test.runIf(NIGHTLY)(
+  "an encrypted bucket at B2: every difference from the published configuration, option by option",
+  async () => {
+    const { host, printed } = await b2();
+    expect(confDifferences("vps-b2.conf", host, "pg-cluster")).toEqual(asDifferences(B2));
+    // The engine shows a secret as an object instead of text.
+    const secrets = Object.entries(host.files).filter(([path]) => path.startsWith("/etc/pgbackrest/conf.d/"));
+    expect(secrets.map(([path, { mode, owner, text }]) => `${path} ${mode} ${owner} ${typeof text}`)).toEqual(
+      ["repo1-credentials.conf", "repo1-sftp.key", "repo2-credentials.conf"].map(
+        (name) => `/etc/pgbackrest/conf.d/${name} 0640 shared object`,
+      ),
+    );
+    expect(
+      mapDifferences(settingsOf(publishedText("vps-b2.postgresql.conf")), new Map(Object.entries(host.settings))),
+    ).toEqual(
+      asDifferences([
+        [
+          "archive_timeout",
+          undefined,
+          "230s",
+          "PB038: five minutes were promised, and nothing made a quiet database send its WAL",
+        ],
+        ["max_wal_senders", "10", undefined, "PostgreSQL's default"],
+        ["wal_level", "replica", undefined, "PostgreSQL's default; an update refuses a server that is below it"],
+      ]),
+    );
+    const lines = [
+      ...publishedText("vps-b2.crontab").matchAll(
+        /^(\S+ \S+ \S+ \S+ \S+) postgres pgbackrest --stanza=pg-cluster --type=(\w+) backup$/gm,
+      ),
+    ];
+    expect(lines.map(([, cron, type]) => [cron, type])).toEqual(B2_CRONTAB.map(([cron, type]) => [cron, type]));
+    for (const [, type, calendar] of B2_CRONTAB) {
+      expect(linesOf(host, `pgbackstop-pg-cluster-${type}.timer`, "OnCalendar")).toEqual([calendar]);
+      expect(linesOf(host, `pgbackstop-pg-cluster-${type}.service`, "ExecStart")).toEqual([each("pg-cluster", type)]);
+    }
+    expect([...new Set(printed.match(/PB\d{3} /g))]).toEqual(["PB121 "]);
+    expect(printed).not.toContain(SECRET);
+  },
+);
 
 /** The command that backs up into each repository, one after the other. */
 function each(stanza: string, type: string): string {

@@ -98,6 +98,8 @@ export const TIERS: readonly Tier[] = [
         "`test/interop/backup/backupTypes.test.ts`: chains of both programs; `test/runtime/operations/backup/fileChoices.test.ts`: which files a backup links",
       "test/interop/majorUpgrade.test.ts":
         "`test/engine/majorUpgrade.test.ts`: the stanza follows a real pg_upgrade; `test/interop/backup/keeping.test.ts`: WAL and backups separate from the old ones",
+      "test/interop/nixos.test.ts":
+        "`test/components/render/host/nixos.test.ts`: the module's text; `test/components/bin/render.test.ts`: `--format=nixos`",
       "test/interop/postgres19.test.ts":
         "the other files of `test/interop` with PostgreSQL 18; `test/runtime/format` with golden files of 19",
     },
@@ -154,6 +156,8 @@ export const TIERS: readonly Tier[] = [
         "`test/kubernetes/synchronous.test.ts`: a cluster is lost with its disks; `test/kubernetes/plugin.test.ts`: WAL has no gap after a failover",
       "test/kubernetes/fullBackups.test.ts":
         "`test/runtime/cnpg/sidecar`: the report of full backups; `test/kubernetes/journey.test.ts`: a backup on an update's request",
+      "test/kubernetes/refusals.test.ts":
+        "`test/kubernetes/replaceArchiver.test.ts`: one archiver gives way to another; `test/kubernetes/cluster.test.ts`: objects that the API server refuses; `test/components/plan`: each rule",
       "test/kubernetes/runbook.test.ts":
         "`test/hosts/agent.test.ts`: the runbook's commands; `test/kubernetes/drill.test.ts`: a lost cluster's rows come back",
       "test/kubernetes/served.test.ts":

@@ -183,11 +183,12 @@ test("arguments, configuration and output", async () => {
     "missing configuration": { options: [`--config=${folder}/none.conf`, "--stanza=demo"] },
     "unreadable configuration": { options: [`--config=${folder}`, "--stanza=demo"] },
     "no stanza": { options: [`--config=${config}`] },
-    "settings that are no JSON": { options: [...options(), `--settings=${written("bad.json", "{")}`] },
     "no repository": withConfig("none.conf", configText({ "repo1-path": join(folder, "gone") })),
     "no destination directory": { cwd: folder, options: [...options(), `--pg1-path=${data}`] },
   };
   expect(await wrong(plain(faults), ["stops"])).toEqual([]);
+  const settings = { options: [...options(), `--settings=${written("bad.json", "{")}`] };
+  expect(await wrong(plain({ "settings that are no JSON": settings }), ["continues"])).toEqual([]);
   const loud = [...options(), "--log-level-console=debug", "--log-level-stderr=debug"];
   const outputs: Record<string, Call> = { "nobody reads": { options: loud, isUnread: true } };
   for (const redirect of [">/dev/full", "2>/dev/full", ">/dev/full 2>&1", ">&-", "2>&-", ">&- 2>&-"])
