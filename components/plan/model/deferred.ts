@@ -22,6 +22,15 @@ export class DeferredRead extends Error {
   }
 }
 
+/** By marker. An error gathers the stack when it is made, and a preview reads some values thousands of times. */
+const READS = new Map<string, DeferredRead>();
+
+function readOf(marker: string): DeferredRead {
+  const read = READS.get(marker) ?? new DeferredRead(marker);
+  READS.set(marker, read);
+  return read;
+}
+
 /** The values with a getter that throws for each one that has a marker. Without any they are the same object. */
 export function view<T>(values: T): T {
   if (typeof values !== "object" || values === null) return values;
@@ -30,7 +39,7 @@ export function view<T>(values: T): T {
   for (const [key, value] of Object.entries(values)) {
     const seen = view(value as unknown);
     isSame &&= seen === value && !isUnknown(value);
-    if (isUnknown(value)) defineDeferred(made, key, new DeferredRead(unknownMarkers(value as string)[0] ?? ""));
+    if (isUnknown(value)) defineDeferred(made, key, readOf(unknownMarkers(value as string)[0] ?? ""));
     else Object.assign(made, { [key]: seen });
   }
   return isSame ? values : (made as T);
