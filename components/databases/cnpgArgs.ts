@@ -384,7 +384,7 @@ export interface ClusterBackupArgs {
    */
   runtimeDelivery?: RuntimeDelivery;
   /**
-   * An image of yours that contains the runtime (built with this package's `Dockerfile`), by digest, for the pods of
+   * Your own image that contains the runtime (built with this package's `Dockerfile`), by digest, for the pods of
    * this cluster. Another image restarts the instances one after the other; `followRuntime` and `runtimeDelivery` have
    * no effect.
    * @example "registry.example.net/pgbackstop@sha256:…"
@@ -398,12 +398,13 @@ export interface ClusterBackupArgs {
    */
   options?: { [name: string]: pulumi.Input<string> };
   /**
-   * Acceptable warnings and notes of the preview: code to reason. Errors cannot be silenced.
+   * Maps the code of each acceptable warning or note of the preview to its reason. Errors cannot be silenced.
    * @plain which findings the preview reports
    */
   silence?: { [code: string]: string };
   /**
-   * Intended weakenings, by their names in `pgbackstop topology diff`, to reason.
+   * Maps each intended weakening to its reason. The key is what `pgbackstop topology diff` prints (`path=new value`). An
+   * entry covers one update; the next change needs its own.
    * @plain which weakenings the comparison of a preview accepts
    */
   acknowledgeWeaker?: { [change: string]: string };
@@ -567,7 +568,7 @@ export interface ClusterLikeArgs {
    * @minimum 14 @maximum 19
    */
   postgresVersion?: pulumi.Input<number>;
-  /** Another image, preferably by digest; its tag starts with the major version. */
+  /** Image to use instead, preferably pinned by digest. The tag must start with the major version. */
   image?: pulumi.Input<string>;
   /** Catalog that names the image, instead of `image`. */
   imageCatalog?: ImageCatalogArgs;

@@ -36,7 +36,7 @@ export interface LocalConnection {}
 
 /**
  * A host behind SSH. The host key must be listed here or in a known_hosts file. There is no trust on first use. The
- * login is root, or becomes root by sudo without a password. Its shell may be any.
+ * login is root, or becomes root through sudo without a password. Its shell may be any.
  */
 export interface SshConnection {
   /** Name or address. */
@@ -45,7 +45,7 @@ export interface SshConnection {
   port?: pulumi.Input<number>;
   /** Account to sign in as. @default "root" */
   user?: pulumi.Input<string>;
-  /** Whether the account becomes root by sudo. @default true where `user` is not root */
+  /** Whether the account becomes root through sudo. @default true where `user` is not root */
   sudo?: pulumi.Input<boolean>;
   /** Keys as `ssh-keyscan` prints them, or fingerprints as `ssh-keygen -l` does. @example ["ssh-ed25519 AAAAC3…"] */
   hostKeys?: pulumi.Input<pulumi.Input<string>[]>;
@@ -75,7 +75,7 @@ export interface CommandLogin {
   host?: pulumi.Input<string>;
   /** Port of sshd. @default 22 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
-  /** Account to sign in as. Accounts other than root become root by sudo. @default "root" */
+  /** Account to sign in as. If the user is not root, commands run through sudo. @default "root" */
   user?: pulumi.Input<string>;
   /** Password of the account; a private key takes precedence. Kept as a stack secret. */
   password?: pulumi.Input<string>;
@@ -512,7 +512,7 @@ export interface HostNodeArgs {
   sha256?: pulumi.Input<string>;
 }
 
-/** Snapshots that ZFS, sanoid or a timer of yours takes; nothing here takes or removes one. */
+/** Snapshots that ZFS, sanoid or your own timer takes; nothing here takes or removes one. */
 export interface ZfsSnapshotsArgs {}
 
 /** Snapshots of the data directory's file system, beside the backups and on the same disks. */
@@ -648,14 +648,14 @@ export interface PostgresHostArgs extends HostBaseArgs {
    */
   snapshots?: HostSnapshotsArgs;
   /**
-   * Acceptable warnings and notes of the preview: code to reason. Errors cannot be silenced.
+   * Maps the code of each acceptable warning or note of the preview to its reason. Errors cannot be silenced.
    * @example { PB009: "both buckets are at one vendor until the NAS is delivered" }
    * @plain which findings the preview reports
    */
   silence?: { [code: string]: string };
   /**
-   * Intended weakenings, by their names in `pgbackstop topology diff` (the path, `=`, the new value), to reason. Each
-   * counts for one update; the next change needs its own entry.
+   * Maps each intended weakening to its reason. The key is what `pgbackstop topology diff` prints (`path=new value`). An
+   * entry covers one update; the next change needs its own.
    * @example { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
    * @plain which weakenings the comparison of a preview accepts
    */
@@ -672,9 +672,9 @@ export interface PostgresHostArgs extends HostBaseArgs {
   /** The required PostgreSQL. If omitted, the existing one is used as it is. */
   postgres?: HostPostgresArgs;
   /**
-   * True for a host that restores and writes nothing: it gets the configuration and the runtime (`restoreCommand`),
-   * without archive settings, stanza, backups and timers. Neither the data directory nor a server needs to exist. Use
-   * `readerTarget` of the repositories.
+   * Set to true for a restore-only host. It gets the configuration and runtime (`restoreCommand`), but no archive
+   * settings, stanza, backups or timers. Neither the data directory nor a server needs to exist. Pass it each
+   * repository's `readerTarget`.
    * @default false
    * @plain whether the host archives, and is in a topology
    */

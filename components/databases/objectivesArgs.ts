@@ -22,8 +22,8 @@ export interface ObjectivesArgs {
    */
   pitrDays?: pulumi.Input<number>;
   /**
-   * Limit of one repository in gigabytes (10⁹ bytes, as providers bill them), backups and WAL: the alert of
-   * `Monitoring`. If omitted, one and a half times the estimate, if there is `sizing`.
+   * Maximum size of each repository in GB (10⁹ bytes, as providers bill them), backups plus WAL. `Monitoring` alerts
+   * above it. If omitted: 1.5 times the estimate from `sizing`, if set.
    * @example 100 @minimum 1 @maximum 1000000000
    */
   maxRepositoryGB?: pulumi.Input<number>;

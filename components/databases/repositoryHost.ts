@@ -61,7 +61,7 @@ export interface RepositoryClientArgs {
 }
 
 export interface RepositoryHostArgs {
-  /** Connection to the backup host. The login is root, or becomes root by sudo without a password. */
+  /** Connection to the backup host. The login is root, or becomes root through sudo without a password. */
   connection: pulumi.Input<HostConnection>;
   /**
    * Clients by name: letters, digits and hyphens. Each has its own account and directory, and cannot see the others.

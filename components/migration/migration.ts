@@ -224,7 +224,7 @@ function runOther(
             .apply(([argv, known]) => [
               [...argv, "--log-level-console=info", ...binPathArgs(known), "drill", "--pick=newest"],
             ]),
-          what: "make a drill",
+          what: "run a drill",
           limitSeconds: LIMIT_SECONDS,
           triggers: [],
         },

@@ -156,7 +156,7 @@ export interface MigrationArgs {
    */
   plugin?: PluginRef;
   /**
-   * Instead, an image of yours that contains the runtime (built with this package's `Dockerfile`), by digest.
+   * Instead, your own image that contains the runtime (built with this package's `Dockerfile`), by digest.
    * @example "registry.example.net/pgbackstop@sha256:…"
    */
   runtimeImage?: pulumi.Input<string>;

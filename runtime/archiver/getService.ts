@@ -61,7 +61,7 @@ export class GetService {
     );
   }
 
-  /** {@link get}; at the end of the archive a recovery also gets the streamed part of the next segment. */
+  /** Like {@link get}, but at the end of the archive a recovery also receives the streamed part of the next segment. */
   async getOrLast(walName: string, destination: string, options: GetOptions = {}): Promise<boolean> {
     const get = (): Promise<boolean> => this.get(walName, destination, options);
     return (await get()) || (await this.last(walName, destination, get));

@@ -52,7 +52,7 @@ function chooseCommand(
   if (first === undefined) {
     if (version && !help) return { command: "version", role: "main", params: [] };
     if (!help && entries.size > 0)
-      throw fail("commandRequired", "no command found", { hint: `commands are ${COMMANDS.join(", ")}.` });
+      throw fail("commandRequired", "no command found", { hint: `Available commands: ${COMMANDS.join(", ")}.` });
     return { command: "help", role: "main", params: [] };
   }
   const role = commandsWith((row) => row.background === true).some((name) => first === `${name}:async`)
@@ -72,7 +72,7 @@ export function commandOf(text: string): CommandName {
   if (command !== undefined) return command;
   const hint = OTHER_COMMANDS.includes(text.replace(/:.*$/s, ""))
     ? "Run this command with pgbackrest, which works on the same repositories."
-    : `commands are ${COMMANDS.join(", ")}.`;
+    : `Available commands: ${COMMANDS.join(", ")}.`;
   throw fail("commandInvalid", `invalid command '${text}'`, { hint });
 }
 

@@ -245,7 +245,7 @@ function repoIndexOf(resolved: Resolved, values: ResolvedValues): number | undef
 function requireConfigured({ repoIndexes }: Resolved, option: string, key: number | string): void {
   if (repoIndexes.some((configured) => String(configured) === String(key))) return;
   throw fail("optionInvalidValue", `key '${key}' is not valid for '${option}' option`, {
-    hint: `configured are ${repoIndexes.map((repoIndex) => `repo${repoIndex}`).join(", ")}.`,
+    hint: `Configured repositories: ${repoIndexes.map((repoIndex) => `repo${repoIndex}`).join(", ")}.`,
   });
 }
 
@@ -339,8 +339,8 @@ function checkSettings(
 ): void {
   if (repos.length === 0) return;
   const wrong = (name: string, key: number, field: readonly string[]): BackupError =>
-    fail("config", `settings file '${path}' field '${name}' names repo${key}, which is not configured`, {
-      hint: `configured are ${repos.map((repo) => `repo${repo.key}`).join(", ")}.`,
+    fail("config", `settings file '${path}' field '${name}' refers to repo${key}, which is not configured`, {
+      hint: `Configured repositories: ${repos.map((repo) => `repo${repo.key}`).join(", ")}.`,
       field,
     });
   const isKnown = (key: number): boolean => repos.some((repo) => repo.key === key);

@@ -34,7 +34,7 @@ export interface WriteOptions {
   readonly syncDirectories?: boolean;
   /** Checked between two chunks of a stream. */
   readonly signal?: AbortSignal;
-  /** Syncs a stream after each so many bytes, so that no sync takes long. */
+  /** Syncs a stream each time this many bytes were written, so that no sync takes long. */
   readonly syncEveryBytes?: number;
   /** Gives this writer its own temporary names; absent: stock's, which all writers of the file share. */
   readonly random?: Random;

@@ -465,7 +465,7 @@ export class RealProcess implements CommandProcess {
     const chosen = repos.filter((repo) => repo.key === repoIndex);
     if (chosen.length === 0) {
       throw fail("optionInvalidValue", `'${repoIndex}' is not allowed for 'repo' option: it is not configured`, {
-        hint: `configured are: ${repos.map((repo) => repo.key).join(", ")}.`,
+        hint: `Configured repositories: ${repos.map((repo) => `repo${repo.key}`).join(", ")}.`,
       });
     }
     return chosen;

@@ -182,7 +182,7 @@ export async function requireManifests({ storage, name, stanza, key }: Repositor
   const path = manifestPath(stanza, label);
   const [main, copy] = await Promise.all([storage.stat(path), storage.stat(copyOf(path))]);
   if (main !== null && main.sizeBytes === copy?.sizeBytes) return;
-  throw fail("fileMissing", `'${path}' or its copy was stored in ${name} and is not there as it was sent`, {
+  throw fail("fileMissing", `'${path}' or its copy was written to ${name} and is now missing or of another size`, {
     repoIndex: key,
     path,
     retryable: true,

@@ -228,7 +228,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
       message: expect.stringContaining(`${target("put")}[403] RequestTimeTooSkewed: `),
       hints: [
         expect.stringMatching(
-          /^The clock of this host and that of the service( \(.* GMT\))? differ too much: check NTP here\.$/,
+          /^This host's clock and the service's( \(.* GMT\))? are too far apart\. Check NTP on this host\.$/,
         ),
       ],
     });

@@ -257,7 +257,7 @@ test("the source may go only after a backup in each repository, and after a dril
   });
   const args: Partial<MigrationArgs> = { until: "retire", planTriggers: ["there is no ledger"] };
   const failure = await failed({ ...args, binDirectory: "/nowhere" });
-  expect(failure).toContain("unable to make a drill: exit code");
+  expect(failure).toContain("unable to run a drill: exit code");
   expect((await finish()).missing).toEqual([expect.stringMatching(/^no drill has passed/)]);
   const done = await up(args);
   expect(done.mayRetireSource).toBe(true);

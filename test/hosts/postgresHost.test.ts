@@ -87,7 +87,7 @@ describe("a host behind SSH", async () => {
     [
       "where the login may not become root",
       () => ({ user: "nosudo", privateKey: host.keys.nosudo }),
-      "nosudo cannot become root on 127.0.0.1 by sudo without a password",
+      "nosudo cannot become root on 127.0.0.1 through sudo without a password",
     ],
     ["where the login is unknown", () => ({ user: "stranger" }), "does not let stranger sign in"],
   ])("%s is refused, and nothing is written there", async (_title, over, args) => {

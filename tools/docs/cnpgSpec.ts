@@ -69,7 +69,7 @@ class Types {
   /** Names by their fields. */
   readonly #names = new Map<string, string>();
 
-  /** @param path of field names, from the kind on */
+  /** @param path field names, starting with the kind */
   nameOf(schema: Schema, path: readonly string[]): string {
     const fields = Object.entries(schema.properties ?? {})
       .map(([name, field]) => `  ${name}?: ${this.#typeOf(field, [...path, name])};`)

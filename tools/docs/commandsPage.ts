@@ -57,7 +57,7 @@ function rowsOf(rows: readonly OptionRow[], command?: CommandName): string {
   );
 }
 
-/** Options of some verbs that exist on the command line only. */
+/** Command-line-only options that only some verbs accept. */
 function isOwn(row: OptionRow): boolean {
   return row.section === "command-line" && row.acted && !isShared(row);
 }

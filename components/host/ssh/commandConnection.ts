@@ -28,7 +28,10 @@ const KEY_TYPES = [
   "sk-ssh-ed25519@openssh.com",
 ];
 
-/** @param signIn of the host, then of the jump host. @throws Error for what Command cannot say, with the remedy */
+/**
+ * @param signIn credentials for the host, then for the jump host
+ * @throws Error if @pulumi/command cannot express the connection; the message says how to fix it
+ */
 export async function commandConnection(
   input: SshInput,
   signIn: readonly SignInInput[],

@@ -59,7 +59,7 @@ async function loginOf(shell: SshShell, { host, sudo, user }: SshTarget): Promis
   const result = await shell.execute(["/bin/sh", "-c", "id -u; id -g"], {});
   if (sudo && result.exitCode !== 0) {
     throw new Error(
-      `${user} cannot become root on ${host} by sudo without a password (${result.stderr.trim()}): allow it there with a file in /etc/sudoers.d ` +
+      `${user} cannot become root on ${host} through sudo without a password (${result.stderr.trim()}): allow it there with a file in /etc/sudoers.d ` +
         `("${user} ALL=(ALL) NOPASSWD: ALL"), or set user: "root"`,
     );
   }

@@ -104,7 +104,7 @@ function composed(own: OwnSynchronous, instances: number): SynchronousField {
     );
   if (!isEach && (method !== "first" || after.length > 0 || standbys < 0)) {
     const fact = `PostgreSQL cannot wait for a repository and for some of several standbys (${String(method)} ${number})`;
-    return refused(OWN, fact, "set streaming.standbys instead: the operator chooses so many well ones");
+    return refused(OWN, fact, "set streaming.standbys instead: the operator chooses that many healthy standbys");
   }
   return fieldOf(own, standbys, before, names.length);
 }

@@ -34,7 +34,7 @@ interface FailedComponent {
 /** The errors of a failed preview. */
 export interface PreviewErrors {
   readonly components: readonly FailedComponent[];
-  /** Errors that are no finding: texts for the log of the job, never for a comment. */
+  /** Errors that are not findings. They go in the job log, never in a PR comment. */
   readonly others: readonly string[];
 }
 

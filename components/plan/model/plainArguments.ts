@@ -1,8 +1,8 @@
 /** Converts the types of components' arguments to those of plans. Types only. */
 
 /**
- * An argument as a plain value. Unknown values are markers of unknown.ts by now. A closed set becomes any text: rules
- * check what users write.
+ * An argument as a plain value. Unknown values have already been replaced by markers (unknown.ts). String unions widen
+ * to `string`; rules validate the value.
  */
 export type Plain<T> = T extends ToCome
   ? never

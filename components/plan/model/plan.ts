@@ -15,7 +15,7 @@ export interface Objectives {
   readonly rtoMinutes: number | undefined;
   /** For a point in time; undefined if the other one counts for both. */
   readonly pitrRtoMinutes?: number | undefined;
-  /** Any point in time of so many past days must be restorable, from every repository with a retention. */
+  /** Any point in time of this many past days must be restorable, from every repository with a retention. */
   readonly pitrDays: number | undefined;
   /** Size of one repository, in 10⁹ bytes, above which an alert fires; undefined uses an estimate. */
   readonly maxRepositoryGB: number | undefined;
@@ -73,7 +73,7 @@ export interface AcknowledgePlan {
 export interface SynchronousPlan extends AcknowledgePlan {
   readonly degradeAfterSeconds?: number;
   readonly groupMilliseconds?: number;
-  /** Clusters: so many standbys must hold a commit too. */
+  /** Clusters: how many standbys must hold a commit too. */
   readonly standbys?: number;
 }
 

@@ -201,7 +201,7 @@ function repositoryLines({ bucket, encrypted, failureDomain, location, offSite }
   return [valueText(location), valueText(failureDomain), facts.join(" · ")];
 }
 
-/** WAL always, backups by schedule; the time zone once if all hours share it. */
+/** Always lists WAL, then each backup schedule. Shows the time zone once if all schedules share it. */
 function travelText(topology: Topology, { key }: RepositoryNode): string {
   const schedules = topology.schedules.filter((schedule) => schedule.repoKeys.includes(key));
   const zones = [...new Set(schedules.map(({ timeZone }) => valueText(timeZone)))];

@@ -40,7 +40,7 @@ export function footer({ base, commit }: About): string {
   return parts.length === 0 ? "" : `<sub>${parts.join(", ")}</sub>\n`;
 }
 
-/** Marks by sign and by word: readable without colours or pictures. */
+/** A symbol plus a word, so it reads without color or images. */
 export function markOf({ acknowledged, effect, uncertain }: Change): string {
   if (uncertain) return "? unknown";
   if (effect === "strengthened") return "▲ strengthened";

@@ -20,7 +20,7 @@ export class CurrentSidecar {
   readonly services: readonly PluginService[];
   #sidecar: Sidecar;
   #callCount = 0;
-  /** Calls that come during a replacement wait for its end. */
+  /** Calls that come during a replacement wait for it to finish. */
   #replacing: Promise<void> | null = null;
   #whenQuiet: (() => void) | null = null;
 

@@ -32,7 +32,7 @@ function repoOf(proc: RepositoryAccess, option: string, key: number | undefined)
   const repo = repos.find((candidate) => candidate.key === key);
   if (repo !== undefined) return repo;
   throw fail("optionInvalidValue", `key '${key}' is not valid for '${option}' option`, {
-    hint: `configured are ${repos.map((candidate) => candidate.name).join(", ")}.`,
+    hint: `Configured repositories: ${repos.map((candidate) => candidate.name).join(", ")}.`,
   });
 }
 

@@ -128,7 +128,10 @@ function errorText(repoIndex: number, error: BackupError): string {
   return `repo${repoIndex}: error: [${error.name}] ${error.message}\n`;
 }
 
-/** Stock's lines, one block per repository, plus gaps that stock does not see. `--verbose` adds what is in order. */
+/**
+ * Same lines as stock pgBackRest, one block per repository, plus gaps that stock misses. `--verbose` also lists what
+ * passed.
+ */
 function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string {
   const lines = [`stanza: ${stanza}`, `repo: ${verdict.repoIndex}`, `status: ${verdict.ok ? "ok" : "error"}`];
   for (const { archiveId, counts, gaps } of verdict.archives) {

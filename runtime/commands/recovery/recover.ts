@@ -233,7 +233,7 @@ async function requireAlone(proc: ProgramAccess & MachineAccess, journal: Journa
   const commandLine = await proc.readFile(`/proc/${journal.pid}/cmdline`).catch(() => null);
   if (commandLine === null || !Buffer.from(commandLine).toString("latin1").split("\0").includes("recover")) return;
   throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, {
-    hint: "Wait for its end.",
+    hint: "Wait for it to finish.",
   });
 }
 

@@ -64,8 +64,8 @@ export const rollbackCommand: Command = async (proc) => {
 };
 
 /**
- * During a rollback the data set may have no name. An account other than root keeps the journal beside its mount point,
- * where pg1-path points.
+ * Mid-rollback, the dataset may not exist under its own name. A non-root user's journal is next to the mount point, so
+ * search pg1-path and its parents.
  */
 async function findJournal(proc: Invocation & ClusterAccess, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
   const directories = (await zfs.exists(dataset)) ? [(await zfs.dataset(dataset)).mountPoint] : [];

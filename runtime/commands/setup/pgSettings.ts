@@ -18,7 +18,7 @@ const SETTINGS = [
   "wal_level",
 ];
 const RELOAD_PAUSE_MS = 20;
-/** After that the server's current values are reported. */
+/** How long to wait for the reload. After that, report whatever values the server has. */
 const RELOAD_MS = 30_000;
 
 export const pgSettingsCommand: Command = async (proc) => {

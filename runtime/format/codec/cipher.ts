@@ -20,7 +20,7 @@ const ALGORITHM = "aes-256-cbc";
 const KEY_SIZE_BYTES = 32;
 const IV_SIZE_BYTES = 16;
 const BLOCK_SIZE_BYTES = 16;
-const PASS_HINT = "Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
+const PASS_HINT = "Is this the right passphrase for this repository and stanza? Is the repository encrypted at all?";
 
 /** `salt` must be 8 fresh random bytes for each stream. */
 export async function* encrypt(source: ByteStream, pass: string, salt: Uint8Array, raw = false): ByteStream {

@@ -78,7 +78,7 @@ export function requireNamed(header: WalHeader, name: string): void {
   );
 }
 
-/** The long header of a segment that only an archive reads. */
+/** Long page header for a synthetic segment. Only archive code reads it, never PostgreSQL. */
 export function renderWalHeader(header: WalHeader): Uint8Array {
   const magic = [...VERSIONS].find(([, version]) => version === header.pgVersion)?.[0];
   assert(magic !== undefined, `no WAL magic of PostgreSQL ${header.pgVersion} is known`);

@@ -29,8 +29,11 @@ export async function recordingConflict<T>(
 export function conflictError(repoIndex: number, names: readonly string[]): BackupError | null {
   const [first] = names;
   if (first === undefined) return null;
-  const which = names.length === 1 ? first : `${names.length} WAL files, the first is ${first}`;
-  return fail("archiveDuplicate", `the archive has other content than this server under the name of ${which}`, {
+  const message =
+    names.length === 1
+      ? `the archive's ${first} differs from this server's`
+      : `${names.length} WAL files in the archive differ from this server's, the first is ${first}`;
+  return fail("archiveDuplicate", message, {
     hint: "Find out which server wrote it, remove the wrong file from this repository, then run pgbackstop heal.",
     repoIndex,
   });

@@ -224,7 +224,7 @@ async function saveUnchanged(
   await saveListed(repo, lease, update, ctx, fenceBackupInfo);
   // Manifests are removed next: the answer of a storage alone is no proof that it stored the list.
   if (labelsOf(await loadBackupInfo(repo)) === labelsOf({ ...info, backups })) return;
-  throw fail("lockAcquire", `${repo.name}: backup.info was stored and is not there as it was sent`, {
+  throw fail("lockAcquire", `${repo.name}: backup.info was written, but reading it back returned different content`, {
     hint: "Nothing was removed. Run expire again.",
     repoIndex: repo.key,
   });

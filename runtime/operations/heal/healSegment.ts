@@ -77,21 +77,21 @@ async function chosenContent(
   const repo = repos.find(({ key }) => key === trustIndex);
   if (repo === undefined)
     throw fail("optionInvalidValue", `key '${trustIndex}' is not valid for 'trust-repo' option`, {
-      hint: `configured are ${repos.map((each) => each.name).join(", ")}.`,
+      hint: `Configured repositories: ${repos.map((each) => each.name).join(", ")}.`,
     });
   const archive = await openArchive(repo, cluster);
   const [stored, ...more] = await archive.find(name);
   if (stored === undefined) throw fail("fileMissing", `${repo.name} does not have ${name}`);
   if (more.length > 0)
-    throw fail("archiveDuplicate", `${repo.name} has several contents of ${name}`, {
-      hint: "Remove the wrong one, or name another repository.",
+    throw fail("archiveDuplicate", `${repo.name} holds several different copies of ${name}`, {
+      hint: "Remove the wrong copy, or pass --trust-repo=N for another repository.",
     });
   const copy = await openCopy({ ...archive, stored }, local.headerCheck ? cluster : null);
   const damage = await findDamage([copy]);
   if (damage !== null) throw damage;
   if (server !== null && server.sha1 !== copy.sha1)
-    throw fail("checksum", `pg_wal has other content of ${name} than ${repo.name}, and the server's own decides`, {
-      hint: "Leave out --trust-repo.",
+    throw fail("checksum", `${name} in pg_wal differs from the copy in ${repo.name}, and the server's copy takes precedence`, {
+      hint: "Run without --trust-repo.",
     });
   return copy;
 }

@@ -34,7 +34,7 @@ export async function lockServers(sessions: readonly Session[], ctx: Context): P
       if ((rows as { locked: boolean }[])[0]?.locked === true) break;
       if (ctx.clock.monotonicMs() > deadlineMs)
         throw fail("lockAcquire", "another step of a migration is running on one of these servers", {
-          hint: "Wait for its end; pg_stat_activity shows it as 'pgbackstop migrate'.",
+          hint: "Wait for it to finish; pg_stat_activity shows it as 'pgbackstop migrate'.",
         });
       await ctx.clock.sleep(POLL_MS, ctx.signal);
     }

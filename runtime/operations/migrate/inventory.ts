@@ -1,16 +1,16 @@
 /**
- * Everything in a database except rows, as lines of (kind, name, definition) that servers of different versions write
- * alike. Pure: the one query for it.
+ * Builds the single query that lists everything in a database except rows, as (kind, name, definition) lines. Different
+ * server versions produce identical lines. Pure.
  *
- * It leaves out PostgreSQL's own objects (by oid) and those of extensions, which are compared by name and version.
- * Grants include default ones. Columns that only some versions have are read through JSON.
+ * It omits PostgreSQL's own objects (by oid) and those of extensions, which are compared by name and version. Grants
+ * include default ones. Columns that only some versions have are read through JSON.
  */
 
 export interface InventoryLine {
   readonly kind: string;
   readonly name: string;
   readonly definition: string;
-  /** Of the definition, computed by the server, so that bytes which are not valid text for us count too. */
+  /** Hash of the definition. The server computes it, so bytes that are not valid text for us count too. */
   readonly hash: string;
 }
 

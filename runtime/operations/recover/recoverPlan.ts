@@ -80,7 +80,7 @@ export function planRecover(input: PlanInput): RecoverPlan {
   requireOwnServer(input);
   if (input.running !== null)
     throw fail("lockAcquire", `${input.running} of stanza '${request.stanza}' runs on this host`, {
-      hint: "Wait for its end, or stop it.",
+      hint: "Wait for it to finish, or stop it.",
     });
   requireSameCluster(facts, source);
   requireMovable(facts);

@@ -1,4 +1,7 @@
-/** Removes chunks that are no longer needed. A repository that allows no removal does no harm: `expire` tries again. */
+/**
+ * Removes chunks that are no longer needed. If a repository forbids deletes, that is harmless: `expire` tries again
+ * later.
+ */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import type { StreamChunk } from "../../format/wal/streamChunk";
@@ -6,9 +9,9 @@ import type { Repository } from "../../repository/repository";
 import { removeChunk } from "../../repository/streamStore";
 import { repoErrorLine } from "../shared/results";
 
-/** After a failure. */
+/** Pause after a failure. */
 const PAUSE_MS = 30_000;
-/** Removals at the same time: more than a prompt repository's uploads make chunks meanwhile. */
+/** Concurrent removals. Enough to remove chunks faster than a prompt repository's uploads create them. */
 const AT_ONCE = 8;
 /** `expire` removes anything beyond this number. */
 const PIECES_MAX = 10_000;

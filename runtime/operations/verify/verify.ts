@@ -139,7 +139,9 @@ interface ArchivesInput {
   readonly archiveInfo: ArchiveInfo;
   /** Backups whose WAL is needed. */
   readonly entries: readonly BackupInfoEntry[];
-  /** True for the backup of a `set`: reads only the WAL that it needs, and no named files. */
+  /**
+   * True when verifying a single backup (`--set`). Reads only the WAL it needs and skips history and backup-label files.
+   */
   readonly isSingle: boolean;
   /** Size of WAL segments by history id. */
   sizeOf(historyId: number): number;

@@ -488,7 +488,7 @@ export class S3Storage implements AttackedStorage {
     const doing = `remove '${this.#nameOf(path)}'`;
     try {
       const { status } = await this.#http.exchangeHead({ method: "DELETE", key, path, doing });
-      // Amazon answers 204. 200 is the answer of anything.
+      // Amazon returns 204. Any web server or proxy can return 200, so check that the object is gone.
       if (status === 204 || (await this.stat(path)) === null) return;
       const { repoIndex } = this.#options;
       throw fail("service", `unable to ${doing}: the service answered [${status}] and still has it`, {

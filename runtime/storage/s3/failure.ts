@@ -197,7 +197,7 @@ function accessHints(code: string, facts: FailureFacts): string[] {
 }
 
 function clockHint(answer: ErrorAnswer): string {
-  return `The clock of this host and that of the service${answer.date === undefined ? "" : ` (${answer.date})`} differ too much: check NTP here.`;
+  return `This host's clock and the service's${answer.date === undefined ? "" : ` (${answer.date})`} are too far apart. Check NTP on this host.`;
 }
 
 function tlsHint(code: string, repoIndex: number): string {

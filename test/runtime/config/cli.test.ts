@@ -3,7 +3,7 @@ import { parseCommandLine } from "../../../runtime/config/cli";
 import { COMMANDS } from "../../../runtime/config/commands";
 import { failure } from "./support";
 
-const EVERY_COMMAND = `commands are ${COMMANDS.join(", ")}.`;
+const EVERY_COMMAND = `Available commands: ${COMMANDS.join(", ")}.`;
 
 function parsed(...argv: string[]): unknown {
   const { command, params, entries } = parseCommandLine(argv);

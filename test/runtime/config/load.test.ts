@@ -203,7 +203,7 @@ describe("required options", () => {
     expect(load({ argv: [...argv, "--repo=4"] }).config.repoIndex).toBe(4);
     expect(load({ argv }).config.repoIndex).toBeUndefined();
     expect(failure(() => load({ argv: [...argv, "--repo=3"] }))).toBe(
-      "optionInvalidValue: key '3' is not valid for 'repo' option\nHINT: configured are repo2, repo4.",
+      "optionInvalidValue: key '3' is not valid for 'repo' option\nHINT: Configured repositories: repo2, repo4.",
     );
     expect(failure(() => load({ argv: ["check", "--stanza=main", "--repo=1"] }))).toBe(
       "optionInvalid: option 'repo' not valid for command 'check'",
@@ -220,7 +220,7 @@ describe("required options", () => {
       ["1, 2", " 2"],
     ] as const)
       expect(failure(() => load({ argv: [...argv, `--repos=${text}`] }))).toBe(
-        `optionInvalidValue: key '${key}' is not valid for 'repos' option\nHINT: configured are repo1, repo2, repo4.`,
+        `optionInvalidValue: key '${key}' is not valid for 'repos' option\nHINT: Configured repositories: repo1, repo2, repo4.`,
       );
     expect(failure(() => load({ argv: [...argv, "--repos=1,2", "--repo=1"] }))).toContain(
       "optionInvalid: option 'repos' not valid with option 'repo'",
@@ -362,10 +362,10 @@ describe("the settings file", () => {
     ).toEqual([2]);
     const message = "config: settings file '/etc/pgbackrest/pgbackstop.json' field";
     expect(failure(() => load({ argv, files: files('{"acknowledge":["repo3"]}') }))).toBe(
-      `${message} 'acknowledge' names repo3, which is not configured\nHINT: configured are repo1, repo2.`,
+      `${message} 'acknowledge' refers to repo3, which is not configured\nHINT: Configured repositories: repo1, repo2.`,
     );
     expect(failure(() => load({ argv, files: files('{"repos":{"repo4":{}}}') }))).toBe(
-      `${message} 'repos' names repo4, which is not configured\nHINT: configured are repo1, repo2.`,
+      `${message} 'repos' refers to repo4, which is not configured\nHINT: Configured repositories: repo1, repo2.`,
     );
     expect(
       load({ argv: ["pg-settings", "--stanza=main", "--pg1-path=/pg"], files: files('{"repos":{"repo4":{}}}') }).config

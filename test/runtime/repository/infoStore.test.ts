@@ -97,7 +97,7 @@ describe("info files", () => {
 
   describe("of which neither is readable", () => {
     const HINT_PASSPHRASE =
-      "Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
+      "Is this the right passphrase for this repository and stanza? Is the repository encrypted at all?";
     const HINT_DAMAGED = "The file and its copy are damaged. Use another repository, or restore a good copy of either.";
 
     it("are missing (55) when there is none, with a hint", async () => {

@@ -60,7 +60,7 @@ it("keeps a conflict in view of status, check and verify until it is resolved, a
   expect((await push(2)).exitCode).toBe(0);
   for (const repo of repos) expect(await readable(repo)).toEqual([walName(1), walName(2)]);
 
-  const named = `the archive has other content than this server under the name of ${walName(1)}`;
+  const named = `the archive's ${walName(1)} differs from this server's`;
   expect(await run(statusCommand, ["status"])).toMatchObject({
     exitCode: 104,
     text: expect.stringContaining(`! [ArchiveDuplicateError] ${named}`),

@@ -175,7 +175,7 @@ describe("the screen", () => {
     expect(isWell(one)).toBe(false);
     expect(one.repos.map(({ troubles }) => troubles.map(({ message }) => message))).toEqual([
       [],
-      ["the archive has other content than this server under the name of 000000010000000000000004"],
+      ["the archive's 000000010000000000000004 differs from this server's"],
     ]);
     storages[1]?.breakDown(fail("access", "refused"));
     const two = await collectStatus(inputOf({ conflicts: (repoIndex) => (repoIndex === 2 ? names : []) }));
