@@ -1,7 +1,7 @@
 /**
  * A database with its backups, and a second server that replicates a few tables logically. If someone drops or empties
  * one of them, you copy it back within seconds, without a restore. The sidecar does not replace a backup: it replicates
- * a wrong update at once. docs/sidecar.md lists the traps.
+ * a wrong update immediately. docs/sidecar.md lists the traps.
  *
  * The statements are outputs. Run them once by hand: `pulumi stack output source --json | jq -r '.[] + ";"' | psql`.
  */
