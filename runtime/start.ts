@@ -1,9 +1,9 @@
 /**
  * The head of the bundle, which Node runs first. The program, and packages that only some commands need, follow as
- * named comments (tools/parts/build/build.ts). V8 skips a comment at once, but scans every function of a program, in
- * each process and each worker thread.
+ * named comments (tools/parts/build/build.ts). V8 skips a comment immediately, but scans every function of a program,
+ * in each process and each worker thread.
  *
- * V8's compiled code is cached beside the file as `<file>.compiled`, as Python does; where that is not writable, each
+ * V8's compiled code is cached next to the file as `<file>.compiled`, as Python does; where that is not writable, each
  * start compiles the program. The cache counts only if the program's owner or the current user owns it and no one else
  * can write it. The checksum is ours, because V8 does not detect damage.
  *
@@ -32,13 +32,13 @@ import { compileFunction, Script } from "node:vm";
 import { isMainThread } from "node:worker_threads";
 import { exitCodeFor, GUARD_VARIABLE } from "./base/recoveryExit";
 
-/** Of stock's UnhandledError. */
+/** Exit code of stock's UnhandledError. */
 const UNHANDLED_CODE = 124;
 
 // Before anything that can fail.
 if (isMainThread && process.argv.includes("archive-get")) guardRecovery();
 
-/** Of the program's text. The build defines this and the next constant. */
+/** Digest of the program's text. The build defines this and the next constant. */
 declare const PROGRAM_DIGEST: string;
 /** Position (bytes before the end of the file) and size of each text. */
 declare const TEXTS: Readonly<Record<string, readonly [fromEndBytes: number, sizeBytes: number]>>;
@@ -49,7 +49,7 @@ const MAJOR_MIN = 22;
  * have it.
  */
 const MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };
-/** Of stock's RuntimeError. */
+/** Exit code of stock's RuntimeError. */
 const RUNTIME_ERROR_CODE = 122;
 const STDERR_FD = 2;
 
@@ -67,8 +67,8 @@ const STARTED = fstatSync(PROGRAM_FD);
 const WRITABLE_BY_OTHERS = 0o022;
 
 /**
- * However the process ends: an error before or beside the command, an uncaught one, or nothing left to wait for, which
- * Node takes for success.
+ * However the process ends: an error before or outside the command, an uncaught one, or nothing left to wait for,
+ * which Node takes for success.
  */
 function guardRecovery(): void {
   const caller = { isRecovery: isRecovery(), isGuarded: process.env[GUARD_VARIABLE] !== undefined };
@@ -162,7 +162,7 @@ function keepCompiled(script: Script): void {
   }
 }
 
-/** Of code for this program, this Node and this family of processors. */
+/** Digest of code for this program, this Node and this family of processors. */
 function digestOf(compiled: Buffer): Buffer {
   return createHash("sha256")
     .update(`${PROGRAM_DIGEST} ${process.version} ${process.arch}\n`)

@@ -105,7 +105,7 @@ async function answer(
     // Without an answer the client decides: a recovery would take any of our codes for the end of the archive.
     if (verb === "archive-get" && (gone.aborted || error.kind === "term")) throw error;
     proc.ctx.log.error(error);
-    // A server of another data directory asks, after a restore beside this one: no code of ours may end its recovery.
+    // A server of another data directory asks, after a restore next to this one: no code of ours may end its recovery.
     const isForeign = verb === "archive-get" && isError(error, "optionInvalidValue", "paramRequired");
     return { exitCode: isForeign ? null : Math.min(error.exitCode, EXIT_CODE_MAX), lines: errorLines(error) };
   }

@@ -1,8 +1,8 @@
 /**
  * Wakes PostgreSQL's checkpointer once after each start of the server, so that `archive_timeout` holds from then on.
  *
- * The checkpointer starts beside the startup process. While that one still runs, the server counts as in recovery, and
- * the checkpointer sets its alarm for `checkpoint_timeout` alone (PostgreSQL 18, postmaster/checkpointer.c,
+ * The checkpointer starts alongside the startup process. While that one still runs, the server counts as in recovery,
+ * and the checkpointer sets its alarm for `checkpoint_timeout` alone (PostgreSQL 18, postmaster/checkpointer.c,
  * CheckpointerMain). A recovery and a promotion end with a checkpoint, which wakes it; a start after a clean shutdown
  * does not. A commit then waits in pg_wal for five minutes by default, whatever `archive_timeout` says. A reload wakes
  * every process, and right after a start it changes nothing, because the server has just read the same files.
@@ -26,7 +26,9 @@ interface ServerSession {
 const LOOK_MS = 2000;
 /** Later a reload could activate settings that somebody is still editing. */
 const FRESH_S = 60;
-/** Of one start of the server: without a right or a connection the checkpointer wakes by itself. */
+/**
+ * Maximum attempts during one start of the server: without a right or a connection the checkpointer wakes by itself.
+ */
 const TRIES_MAX = 5;
 
 const RELOAD_IF_FRESH = `select pg_catalog.pg_reload_conf() from pg_catalog.pg_settings

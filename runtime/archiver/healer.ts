@@ -1,6 +1,6 @@
 /**
  * Copies missing WAL as soon as its repository takes WAL again: checks the records every few seconds, tries, and waits
- * longer after each attempt without success. It heals only recorded files; `heal` finds what another program left out
+ * longer after each attempt without success. It heals only recorded files; `heal` finds what another program skipped
  * by comparing whole archives.
  */
 import type { Context } from "../base/context";

@@ -1,7 +1,8 @@
 /**
- * Gives each request its own temporary file beside the common destination, until the file is complete and still wanted:
- * a recovery fetches into one path again and again. PostgreSQL may end before its file arrives, and a newly started one
- * fetches its own files to the same path. An earlier request must neither write into those files nor replace them.
+ * Gives each request its own temporary file next to the common destination, until the file is complete and still
+ * wanted: a recovery fetches into one path again and again. PostgreSQL may end before its file arrives, and a newly
+ * started one fetches its own files to the same path. An earlier request must neither write into those files nor
+ * replace them.
  */
 import { readdirSync, renameSync, rm, rmSync } from "../local/nodeFiles";
 import { fail } from "../base/errors";

@@ -54,7 +54,7 @@ export class StreamService {
   /** Ends the present connection. */
   #session = new AbortController();
   #running: readonly Promise<void>[] = [];
-  /** By repository key. */
+  /** Ends of the previous workers, by repository key. */
   readonly #former = new Map<number, Promise<void>>();
   #workers: readonly StreamWorker[] = [];
   /** Why it does not stream, since when, and whether that was reported. */
@@ -118,7 +118,7 @@ export class StreamService {
     return this.#guard === null ? null : { state: this.#guard.state, error: this.#guard.error };
   }
 
-  /** For metrics; null where no commit shall wait, and beside a standby. */
+  /** For metrics; null where no commit shall wait, and alongside a standby. */
   get synchronousReport(): SynchronousReport | null {
     return this.#guard === null || this.#guard.isStandby ? null : this.#guard.report();
   }

@@ -1,9 +1,9 @@
 /**
  * The agent's WAL service for one cluster: a push queue over the ready files of pg_wal, replaced when the cluster
- * changes, the healer beside it, and a call that wakes the server's checkpointer.
+ * changes, the healer alongside it, and a call that wakes the server's checkpointer.
  *
  * pg_control is read twice a second: after an upgrade, or when the data directory was replaced, the service no longer
- * answers for the former cluster. A stop file ends the queue; after `start` a new one opens the repositories again.
+ * answers for the previous cluster. A stop file ends the queue; after `start` a new one opens the repositories again.
  */
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
@@ -33,7 +33,7 @@ const GRACE_MS = 1000;
 
 export interface Pushed {
   readonly answer: PushAnswer;
-  /** Reported beside the answer. */
+  /** Reported alongside the answer. */
   readonly warnings: readonly string[];
 }
 
@@ -126,8 +126,8 @@ export class WalService {
   }
 
   /**
-   * Compares whole archives and copies missing WAL beside the queue and the healer: also files without a record on this
-   * volume. Copies `copiesMax` files into each repository.
+   * Compares whole archives and copies missing WAL alongside the queue and the healer: also files without a record on
+   * this volume. Copies `copiesMax` files into each repository.
    * @throws stop (62), lockAcquire (50) while a `heal` runs, and errors of reading pg_control
    */
   async healWhole(copiesMax: number, signal: AbortSignal): Promise<RepoResult<Healed>[]> {

@@ -41,7 +41,7 @@ export function momentOf(clock: Pick<Clock, "monotonicMs" | "nowMs">): Moment {
   return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
 }
 
-/** By the clock that moved more: the monotonic one stands still while the machine is suspended. */
+/** Time by the clock that moved more: the monotonic one stands still while the machine is suspended. */
 export function elapsedMs(from: Moment, to: Moment): number {
   return Math.max(to.monotonicMs - from.monotonicMs, Math.abs(to.wallMs - from.wallMs));
 }

@@ -48,7 +48,7 @@ export interface DeclaredOptions {
   readonly isDeferred?: (value: unknown) => boolean;
   /** True for a path whose value no message repeats. */
   readonly isSecret?: (path: string) => boolean;
-  /** By type: what to do with a field that is near to none. */
+  /** What to do with a field that is near to none, by type. */
   readonly otherwise?: Readonly<Record<string, string>>;
 }
 
@@ -93,7 +93,7 @@ export function checkDeclared(
   return new Checker(declarations, options).fields(name, value, []);
 }
 
-/** Of a problem in a file: `field 'a.b' is empty`. */
+/** The text of a problem in a file: `field 'a.b' is empty`. */
 export function problemText({ fact, kind, path }: Problem): string {
   if (kind === "unknown") return `has an unknown field '${path}'`;
   return path === "" ? fact : `field '${path}' ${fact}`;

@@ -40,7 +40,7 @@ export const ABSENT_MARK = ".absent";
 
 /**
  * A restore_command whose program exits with 1 for each fault too, as CloudNativePG's `wal-restore` does (1.30.0:
- * "internal/cmd/manager/walrestore"). The sidecar leaves a mark beside the file if no repository has it.
+ * "internal/cmd/manager/walrestore"). The sidecar leaves a mark next to the file if no repository has it.
  * @param fetch a shell command with %f and %p
  */
 export function guardedByMark(fetch: string): string {

@@ -22,7 +22,7 @@ export const PATHS = {
   include: "/pgbackstop/conf.d",
   secrets: "/pgbackstop/secrets",
   claims: "/pgbackstop/claims",
-  /** Beside an instance of a replica cluster: `config`, `conf.d` and `secrets` of its source. */
+  /** Alongside an instance of a replica cluster: `config`, `conf.d` and `secrets` of its source. */
   source: "/pgbackstop/source",
   /** On the operator side: the plugin's certificate with its key, and the operator's certificate. */
   server: "/pgbackstop/server",
@@ -43,7 +43,7 @@ export const PATHS = {
 } as const;
 
 /**
- * The same three for a replica cluster's source, beside an instance. In a recovery job the source takes the usual
+ * The same three for a replica cluster's source, alongside an instance. In a recovery job the source takes the usual
  * directories.
  */
 export const SOURCE_PATHS = {

@@ -10,7 +10,7 @@ import { BUNDLE_FILE, PATHS } from "./names";
 export interface PinnedProgram {
   /** SHA-256 of the program: 64 hexadecimal digits. */
   readonly sha256: string;
-  /** Of the plugin, without a path; empty if the program is in `kept`. */
+  /** Address of the plugin, without a path; empty if the program is in `kept`. */
   readonly url: string;
   /** Directory that may have it as a file of this name, and gets a copy; empty for none. */
   readonly kept: string;
@@ -80,7 +80,7 @@ trap - TERM INT
 shift 4
 exec node ${PROGRAM} "$@"`;
 
-/** The same without the program's start, beside a copy of Node.js for a container that has none. */
+/** The same without the program's start, with a copy of Node.js for a container that has none. */
 const UNPACK = `set -e; gzip -dc ${PATHS.bundle}/${BUNDLE_FILE} > ${PROGRAM}; cp "$(command -v node)" ${PATHS.run}/node`;
 const UNPACK_PINNED = `set -e; node -e "$1" -- "$2" ${PROGRAM} "$3" "$4"; cp "$(command -v node)" ${PATHS.run}/node`;
 

@@ -105,7 +105,7 @@ function optionsOf({ config }: Invocation): MigrationOptions & Config["migrate"]
   };
 }
 
-/** Prints the report, and beside JSON the reason of a failure, for people. @returns the exit code */
+/** Prints the report. With JSON also prints the reason of a failure, for people. @returns the exit code */
 function show<T extends object>(
   proc: Invocation & Terminal,
   report: T,

@@ -110,7 +110,7 @@ const ROWS = {
     own: true,
   },
   "cnpg-instance": {
-    doc: "serve the plugin of CloudNativePG beside an instance: WAL, backups and metrics",
+    doc: "serve the plugin of CloudNativePG alongside an instance: WAL, backups and metrics",
     uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push", "kubernetes"],
     own: true,
     serves: true,
@@ -136,7 +136,7 @@ const ROWS = {
     own: true,
   },
   "cnpg-restore": {
-    doc: "serve the plugin of CloudNativePG beside a recovery: the data directory and WAL",
+    doc: "serve the plugin of CloudNativePG alongside a recovery: the data directory and WAL",
     uses: ["repositories", "cluster", "copy", "write", "archive", "push", "kubernetes"],
     own: true,
     serves: true,
@@ -150,7 +150,7 @@ const ROWS = {
     prints: true,
   },
   drill: {
-    doc: "restore a backup beside production, check and time it, and remove it",
+    doc: "restore a backup alongside production, check and time it, and remove it",
     uses: ["repositories", "cluster", "session", "copy"],
     own: true,
     prints: true,
@@ -164,7 +164,7 @@ const ROWS = {
     remembered: true,
   },
   "extract-table": {
-    doc: "restore one table or schema from a backup, beside the current version or in its place",
+    doc: "restore one table or schema from a backup, alongside the current version or in its place",
     uses: ["repositories", "cluster", "session", "copy"],
     own: true,
     prints: true,

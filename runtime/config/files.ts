@@ -1,6 +1,6 @@
 /**
  * Chooses configuration files and reads their sections for one stanza and command. Rules of pgBackRest 2.60
- * "config/parse": `--config` alone leaves out the include directory; `--config-path` moves both; the default file may
+ * "config/parse": `--config` alone omits the include directory; `--config-path` moves both; the default file may
  * be missing, a named one may not.
  */
 import { posix } from "node:path";

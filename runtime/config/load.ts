@@ -249,7 +249,7 @@ function requireConfigured({ repoIndexes }: Resolved, option: string, key: numbe
   });
 }
 
-/** Of `--repos`, in the configuration's order. @throws optionInvalid, optionInvalidValue */
+/** Repository indexes of `--repos`, in the configuration's order. @throws optionInvalid, optionInvalidValue */
 function repoIndexesOf(
   resolved: Resolved,
   values: ResolvedValues,

@@ -185,7 +185,7 @@ const COMMAND_LINE = [
     "settings",
     "string",
     ALL,
-    "settings file of pgbackstop, instead of pgbackstop.json beside the configuration file",
+    "settings file of pgbackstop, instead of pgbackstop.json next to the configuration file",
   ),
   own("log-format", "enum", ALL, "form of the log lines", {
     config: "log.format",
@@ -976,7 +976,7 @@ const ARCHIVE_AND_BACKUP = [
     config: "backup.pageHeaderCheck",
     default: "y",
   }),
-  acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out", {
+  acted("exclude", "list", "global", ["backup"], "paths below the data directory to exclude", {
     config: "backup.exclude",
   }),
   acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", {
@@ -1091,7 +1091,7 @@ const RESTORE = [
     "list",
     "global",
     ["migrate", "restore"],
-    "databases to leave out; restore fills their files with zeroes",
+    "databases to exclude; restore fills their files with zeroes",
     {
       config: "databaseExclude",
     },

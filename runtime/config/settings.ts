@@ -8,7 +8,7 @@ import type { DrillFile, RepoName, SettingsFile, StreamFile } from "./settingsFi
 import type { AcknowledgePolicy, DrillSettings, Settings, StreamSettings } from "./types";
 import { compareVersions } from "./usableFile";
 
-/** Name of the file beside pgbackrest.conf. */
+/** Name of the file next to pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";
 
 export const DEFAULT_SETTINGS: Settings = {

@@ -21,7 +21,7 @@ export type RepoName = string;
 /** auto or the name of a provider in lower case @pattern ^[a-z0-9][a-z0-9-]*$ */
 export type ProviderName = string;
 
-/** The settings file `pgbackstop.json`, beside `pgbackrest.conf` or named by the option `settings`. */
+/** The settings file `pgbackstop.json`, next to `pgbackrest.conf` or named by the option `settings`. */
 export interface SettingsFile {
   /** Version of the format. */
   readonly version?: 1;
@@ -100,7 +100,7 @@ export interface DrillObjectives {
   readonly pitrRtoSeconds?: number;
   /** The loss of data that is acceptable. @minimum 1 */
   readonly rpoSeconds?: number;
-  /** Of the newest backup of the drilled repository. @minimum 1 */
+  /** Maximum age of the newest backup of the drilled repository. @minimum 1 */
   readonly backupAgeSeconds?: number;
 }
 

@@ -164,7 +164,7 @@ export interface DrillSettings {
   readonly objectives: DrillObjectives;
   readonly heartbeat?: DrillStatement;
   readonly assertions: readonly DrillAssertion[];
-  /** By name: `drill --name=weekly`. */
+  /** Drills by name: `drill --name=weekly`. */
   readonly declared: Readonly<Record<string, DeclaredDrill>>;
 }
 

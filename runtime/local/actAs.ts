@@ -11,7 +11,7 @@ export interface AccountIds {
 
 /**
  * Runs `work` as `account`, or unchanged when this process is not root. The whole process has those rights until `work`
- * has ended, so nothing else may run meanwhile.
+ * has ended, so nothing else may run in the meantime.
  * @throws userMissing (89) when root may not become another account
  */
 export async function actAs<T>(account: AccountIds, work: () => Promise<T>): Promise<T> {

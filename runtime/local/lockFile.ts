@@ -70,7 +70,7 @@ export function lockFileName(stanza: string, kind: LockKind, repoIndex?: number)
 }
 
 /**
- * Takes the lock at once or throws; creates a missing lock path (0750).
+ * Takes the lock immediately or throws; creates a missing lock path (0750).
  * @throws lockAcquire when another process holds it, flock(1) is missing, or the file cannot be opened; fileOwner (88)
  * and fileMode (83) when another account could have put the lock path or the file there
  */

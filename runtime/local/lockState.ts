@@ -13,13 +13,13 @@ import { findText } from "./trust";
 
 export interface LockState {
   readonly held: boolean;
-  /** Of each repository whose holder reports it. */
+  /** Progress of each repository whose holder reports it. */
   readonly repos: readonly { readonly key: number; readonly sizeBytes: number; readonly sizeCompleteBytes: number }[];
 }
 
 export interface HeldLock {
   readonly path: string;
-  /** From the file's content; null without one. */
+  /** From the file's content; null if there is none. */
   readonly pid: number | null;
 }
 
@@ -145,7 +145,7 @@ const TICK_MS = 10;
 const START_FIELD = 18;
 
 /**
- * True when a process of this number runs and ran at that time. Numbers are reused after a reboot, and at once in
+ * True when a process of this number runs and ran at that time. Numbers are reused after a reboot, and immediately in
  * another container; a process that reuses one began after the file was written. If a process' start is unknown, its
  * number is trusted.
  */

@@ -17,7 +17,7 @@ export interface RunRecord {
   readonly exitCode: number;
   /** End of the last run with exit code 0; null when unknown. */
   readonly succeededAtS: number | null;
-  /** By repository key: the last verdict on each. */
+  /** The last verdict on each repository, by key. */
   readonly repos?: Readonly<Record<string, RepoVerdict>>;
 }
 
@@ -44,7 +44,7 @@ export async function loadRuns(spoolPath: string, stanza: string): Promise<RunRe
 
 /**
  * Replaces a command's record; earlier verdicts on repositories that this run omitted stay. Does nothing without the
- * spool path. A process of root must not do anything else meanwhile.
+ * spool path. A process of root must not do anything else in the meantime.
  * @throws errors of {@link atomicWrite}
  */
 export async function saveRun(spoolPath: string, stanza: string, run: Omit<RunRecord, "succeededAtS">): Promise<void> {

@@ -13,7 +13,7 @@ import { isMissing, nullIfMissing, systemCodeOf, systemError } from "./systemErr
 
 export interface SpoolStatus {
   readonly kind: "ok" | "error";
-  /** Of an `.ok` file: not 0 when an operator renamed an `.error` file. */
+  /** Exit code of an `.ok` file: not 0 when an operator renamed an `.error` file. */
   readonly code: number;
   readonly message: string;
 }

@@ -123,7 +123,7 @@ const EXPORTER: readonly MetricDefinition[] = [
   },
 ];
 
-/** Of one repository; CloudNativePG's plugin serves these too. */
+/** Metrics of one repository; CloudNativePG's plugin serves these too. */
 export const REPOSITORY: readonly MetricDefinition[] = [
   { name: "pgbackstop_repo_up", help: "1 when the last attempt to read the repository succeeded", labels: REPO },
   {
@@ -199,7 +199,7 @@ export const REPOSITORY: readonly MetricDefinition[] = [
   },
 ];
 
-/** Of the last fire drill of each repository; the plugin serves these too. */
+/** Metrics of the last fire drill of each repository; the plugin serves these too. */
 export const DRILLS: readonly MetricDefinition[] = [
   { name: "pgbackstop_drill_ok", help: "1 when the last fire drill of the repository passed", labels: REPO },
   { name: "pgbackstop_drill_timestamp_seconds", help: "End of the last fire drill of the repository", labels: REPO },

@@ -54,7 +54,7 @@ export interface HostFacts {
 
 const TYPES = ["full", "diff", "incr"] as const;
 
-/** Of each repository, and how far it is behind the most advanced one. */
+/** Samples of each repository, and how far it is behind the most advanced one. */
 export function repositorySamples(stanza: string, repos: readonly RepoFacts[], walSegmentSizeBytes: number): Sample[] {
   const newest = repos.reduce<StoredWal | null>(
     (best, { newestWal }) => (newestWal !== null && (best === null || newestWal.name > best.name) ? newestWal : best),
@@ -90,7 +90,7 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
   });
 }
 
-/** Of queues, now. */
+/** Samples of the queues' present state. */
 export function workerSamples(stanza: string, workers: readonly WorkerFacts[]): Sample[] {
   return workers.map(({ repoIndex, waitingCount }): Sample => {
     return {
@@ -101,7 +101,7 @@ export function workerSamples(stanza: string, workers: readonly WorkerFacts[]): 
   });
 }
 
-/** By repository key. */
+/** Samples of gaps, by repository key. */
 export function gapSamples(stanza: string, gaps: ReadonlyMap<number, number>): Sample[] {
   return [...gaps].map(([key, count]): Sample => {
     return { name: "pgbackstop_repo_wal_gap_segments", labels: { stanza, repo_key: String(key) }, value: count };
@@ -199,7 +199,7 @@ function repoHostSamples(stanza: string, { droppedCount, fullExpectedS, key, sur
   ];
 }
 
-/** Of one repository, once it has streamed WAL. */
+/** Samples of one repository, once it has streamed WAL. */
 export function streamSamples(stanza: string, { atS, key, lostCount, positionBytes }: StreamState): Sample[] {
   const labels = { stanza, repo_key: String(key) };
   return [

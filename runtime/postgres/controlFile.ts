@@ -19,8 +19,8 @@ export interface ControlFile {
 }
 
 /**
- * Reads `global/pg_control`, or another file of that format beside it. PostgreSQL writes it in place, so a torn read is
- * repeated after 50 ms until the file is valid or the same damaged bytes are read twice.
+ * Reads `global/pg_control`, or another file of that format next to it. PostgreSQL writes it in place, so a torn read
+ * is repeated after 50 ms until the file is valid or the same damaged bytes are read twice.
  * @throws fileMissing, fileOpen, checksum (26), versionNotSupported (46)
  */
 export async function loadControlFile(dataDirectory: string, ctx: Context, name = "pg_control"): Promise<ControlFile> {

@@ -344,7 +344,7 @@ export interface SettingRow {
   readonly name: string;
   /** The active value. */
   readonly value: string;
-  /** The configuration files' value; null without one. */
+  /** The configuration files' value; null if there is none. */
   readonly configured: string | null;
   readonly source: string;
   readonly pendingRestart: boolean;

@@ -1,6 +1,6 @@
 /**
- * Our own PostgreSQL server beside production's: started on a restored data directory, reachable only by a unix socket
- * in a private directory, and stopped by us.
+ * Our own PostgreSQL server alongside production's: started on a restored data directory, reachable only by a unix
+ * socket in a private directory, and stopped by us.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, open, openSync, readFile } from "../local/nodeFiles";
@@ -80,7 +80,7 @@ export class SideServer {
         try {
           return await this.connect();
         } catch (error) {
-          // The server may not accept connections at once after the status in the file; other errors are final.
+          // The server may not accept connections immediately after the status in the file; other errors are final.
           if (!isError(error, "dbConnect") || !/starting up|ECONNREFUSED|ENOENT/.test(error.message)) throw error;
         }
       }
@@ -108,7 +108,7 @@ export class SideServer {
     if (this.#isRunning) throw ctx.signal.reason;
   }
 
-  /** Kills it at once, without regard to its files. */
+  /** Kills it immediately, without regard to its files. */
   async end(ctx: Pick<Context, "clock">): Promise<void> {
     for (const signal of ["SIGQUIT", "SIGKILL"] as const) {
       if (!this.#isRunning) return;

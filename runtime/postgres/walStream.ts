@@ -7,10 +7,10 @@
  * would fill it.
  *
  * An asynchronous receiver reports received WAL as written and never as flushed. So `synchronous_standby_names = '*'`
- * never waits for it, while a server that shuts down learns at once that everything was sent. A synchronous receiver
- * reports as written and flushed what is confirmed, at once, so that `synchronous_commit = remote_write` waits too.
- * Neither reports WAL as applied: nobody reads a repository by SQL. Commits with `remote_apply` would wait forever
- * (PostgreSQL "pg_receivewal" says the same of itself).
+ * never waits for it, while a server that shuts down learns immediately that everything was sent. A synchronous
+ * receiver reports as written and flushed what is confirmed, immediately, so that `synchronous_commit = remote_write`
+ * waits too. Neither reports WAL as applied: nobody reads a repository by SQL. Commits with `remote_apply` would wait
+ * forever (PostgreSQL "pg_receivewal" says the same of itself).
  */
 import type { Connection, Submittable } from "pg";
 import type { Clock } from "../base/clock";
@@ -219,7 +219,7 @@ class Receiver implements Submittable {
     } else if (chunk[0] === KEEPALIVE && chunk[chunk.length - 1] === 1) this.#sendStatus(false);
   }
 
-  /** Sends a new confirmed position at once. */
+  /** Sends a new confirmed position immediately. */
   confirm(): void {
     if (this.#confirmation !== null && this.#confirmation.lsn !== this.#confirmed) this.#sendStatus(false);
   }

@@ -67,7 +67,7 @@ export interface ProgramAccess {
   readonly process: {
     readonly pid: number;
     readonly execId: string;
-    /** By the monotonic clock. */
+    /** Start by the monotonic clock. */
     readonly beganMs: number;
     terminate(pid: number): boolean;
   };
@@ -109,7 +109,7 @@ export interface MachineAccess {
   readonly users: UserNames;
   readonly self: { readonly uid: number; readonly gid: number };
   readonly workingDirectory: string;
-  /** Listening socket from systemd; null without one. */
+  /** Listening socket from systemd; null if there is none. */
   readonly listenFd: number | null;
   /** Null when it does not exist. */
   readFile(path: string): Promise<Uint8Array | null>;
@@ -121,7 +121,7 @@ export interface Terminal {
   ask(question: string): Promise<string | null>;
   /** To standard output: a command's result, not its log. */
   print(text: string): void;
-  /** To standard error: for people, beside a result for programs. */
+  /** To standard error: for people, alongside a result for programs. */
   printError(text: string): void;
   /** Resolves when more may come. */
   printBytes(bytes: Uint8Array): Promise<void>;

@@ -34,7 +34,7 @@ import { workerPool } from "../workers/pool";
 export interface ProcessFacts {
   readonly pid: number;
   readonly execId: string;
-  /** By the monotonic clock. */
+  /** Start by the monotonic clock. */
   readonly beganMs: number;
   readonly uid: number;
   readonly gid: number;
@@ -110,7 +110,7 @@ export class RealProcess implements CommandProcess {
   readonly users: UserNames = loadUserNames();
   readonly leases: Leases;
   readonly #facts: ProcessFacts;
-  /** By path of the repository. */
+  /** Owners of mounts, by path of the repository. */
   readonly #mountedOwners: Map<string, number>;
   readonly #locks = new Set<LockFile>();
   /** Ends requests to abandoned repositories when the command is over. */

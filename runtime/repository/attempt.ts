@@ -58,7 +58,7 @@ export async function requireAttempt(
   if (attempt?.token === lease.token) return;
   const fact = attempt === null ? "its attempt file is gone" : "its attempt file belongs to another process";
   throw fail("lockAcquire", `${repo.name}: backup '${label}' cannot continue: ${fact}`, {
-    hint: "Another process or host has used this repository meanwhile, so the backup was not listed. Run the command again.",
+    hint: "Another process or host has used this repository in the meantime, so the backup was not listed. Run the command again.",
     repoIndex: repo.key,
     path: attemptPath(repo.stanza, label),
   });

@@ -44,7 +44,7 @@ export async function listLinks(repo: Repository): Promise<string[]> {
   return listNames(repo, backupsPath(repo.stanza), (name, type) => type === "link" && isLabel(name));
 }
 
-/** The newest label of the manifest history, which outlives expired backups; null without one. */
+/** The newest label of the manifest history, which outlives expired backups; null if there is none. */
 export async function findNewestHistoryLabel(repo: Repository): Promise<string | null> {
   const [year] = (await listHistory(repo)).slice(-1);
   return (await year?.labels())?.at(-1) ?? null;
@@ -115,7 +115,7 @@ export async function saveManifestCopy(
 
 /**
  * Writes copy and manifest, in this order: from then on the backup can be adopted. Returns the file for the history,
- * which Node's thread pool compresses meanwhile.
+ * which Node's thread pool compresses in the meantime.
  */
 export async function saveManifest(
   repo: Repository,

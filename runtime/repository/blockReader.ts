@@ -97,7 +97,7 @@ class KeptBuffer {
   }
 }
 
-/** Of this thread. */
+/** One buffer for this thread. */
 const storedBuffer = new KeptBuffer();
 const contentBuffer = new KeptBuffer();
 

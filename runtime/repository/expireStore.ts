@@ -52,7 +52,7 @@ export async function isRemovedElsewhere(repo: Repository, label: string, lease:
   }
 }
 
-/** How long another host may sleep and then write into a directory that was removed meanwhile. */
+/** How long another host may sleep and then write into a directory that was removed in the meantime. */
 export const TOMBSTONE_MS = 24 * 60 * 60 * 1000;
 
 /** Keeps `sync` from the label for a day. The caller is about to remove what another host began under it. */
@@ -60,7 +60,7 @@ export async function leaveTombstone({ storage, stanza }: Repository, label: str
   await storage.put(tombstonePath(stanza, label), EMPTY_BYTES);
 }
 
-/** When the label's tombstone ends; null without one. */
+/** When the label's tombstone ends; null if there is none. */
 export async function findTombstoneEndMs({ storage, stanza }: Repository, label: string): Promise<number | null> {
   const tombstone = await storage.stat(tombstonePath(stanza, label));
   return tombstone === null ? null : tombstone.modifiedAtMs + TOMBSTONE_MS;

@@ -77,7 +77,9 @@ export interface LeaseDomain {
 }
 
 export interface LeaseRequest {
-  /** Of the lock files that the caller holds; null when it holds none: then a holder ends by its silence only. */
+  /**
+   * Domain of the lock files that the caller holds; null when it holds none: then a holder ends by its silence only.
+   */
   readonly domain: LeaseDomain | null;
   readonly holder: LeaseHolder;
   /** Awaited between looking and claiming, so that several repositories' leases are claimed in one order. */
@@ -135,7 +137,7 @@ interface Seen {
   readonly highest: number;
   /** Files of the highest term; empty if only its number is known. */
   readonly claims: readonly Claim[];
-  /** A listed file could not be read: it was replaced or withdrawn meanwhile. */
+  /** A listed file could not be read: it was replaced or withdrawn in the meantime. */
   readonly isVague: boolean;
 }
 
@@ -152,7 +154,7 @@ class Acquisition {
   readonly #repo: LeaseRepository;
   readonly #request: LeaseRequest;
   readonly #ctx: Context;
-  /** By path: a file's first seen content, and when that was seen. */
+  /** Watched files by path: a file's first seen content, and when that was seen. */
   readonly #watched = new Map<string, { readonly mark: string; readonly sinceMs: number }>();
   #turn: Promise<unknown> | undefined;
   /** A term that exists although no listing shows it. */
@@ -192,7 +194,7 @@ class Acquisition {
       if (lease !== null) return lease;
       if (this.#withdrawCount >= WITHDRAWS_MAX) break;
     }
-    throw this.#failure("its holder keeps changing", "Several processes want it at once: run the command again.");
+    throw this.#failure("its holder keeps changing", "Several processes want it at the same time: run the command again.");
   }
 
   /** The repository's newest term. */

@@ -4,7 +4,7 @@
  * A backup is listed only while this process holds the lease and the attempt file has its token. The repository must
  * hold every file and bundle of the manifest, and everything that the backup builds on must be listed and exist. The
  * manifest is written first: from then on others may adopt the backup. Then references, lease and attempt are checked
- * again, and backup.info follows at once. Whenever the power fails, the repository lists only complete backups.
+ * again, and backup.info follows immediately. Whenever the power fails, the repository lists only complete backups.
  */
 import type { Context } from "../base/context";
 import { isError, toBackupError } from "../base/errors";

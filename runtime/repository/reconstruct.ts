@@ -104,8 +104,8 @@ export async function loadReconstructedInfo(
 }
 
 /**
- * Saves backup.info under a lease that was just checked. If the lease was lost meanwhile, as when this process slept
- * between check and write, the file may overwrite another process' list. Then backup.info is repaired from the
+ * Saves backup.info under a lease that was just checked. If the lease was lost in the meantime, as when this process
+ * slept between check and write, the file may overwrite another process' list. Then backup.info is repaired from the
  * directories, as at the start of every run.
  * @throws lockAcquire (50)
  */

@@ -39,7 +39,7 @@ export interface Repository {
   readonly block: BlockSettings | null;
   /** Hard-links unchanged files into each backup's directory, if the storage can. */
   readonly hardLinks: boolean;
-  /** A `latest` link beside the backups, if the storage has links. */
+  /** A `latest` link next to the backups, if the storage has links. */
   readonly latestLink: boolean;
 }
 

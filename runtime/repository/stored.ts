@@ -15,7 +15,7 @@ import type { Repository } from "./repository";
 
 const QUESTIONS_AT_ONCE = 16;
 const BLOCK_SUFFIX = ".pgbi";
-const HINT = "Another process has removed or replaced it meanwhile. The backup was not listed. Take another one.";
+const HINT = "Another process has removed or replaced it in the meantime. The backup was not listed. Take another one.";
 
 /**
  * Returns the directory's paths that are not in the manifest.
@@ -139,7 +139,7 @@ export async function requireReferences(repo: Repository, manifest: Manifest, in
   const { label, pg } = manifest;
   const refuse = (text: string): never => {
     throw fail("backupSetInvalid", `${repo.name}: backup '${label}' cannot be listed: ${text}`, {
-      hint: "Another process has changed the repository meanwhile. Take another backup.",
+      hint: "Another process has changed the repository in the meantime. Take another backup.",
       repoIndex: repo.key,
     });
   };
@@ -148,7 +148,7 @@ export async function requireReferences(repo: Repository, manifest: Manifest, in
       "backupMismatch",
       `${repo.name}: backup '${label}' is of PostgreSQL ${pg.version}, system-id ${pg.systemId}, which backup.info does not have as ${pg.id}`,
       {
-        hint: "The stanza was upgraded or created again meanwhile. Take another backup.",
+        hint: "The stanza was upgraded or created again in the meantime. Take another backup.",
         repoIndex: repo.key,
       },
     );

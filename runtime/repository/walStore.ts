@@ -126,7 +126,7 @@ export interface WalToStore {
  * Stores one WAL file atomically; `salt` returns 8 random bytes, used when the archive is encrypted with `pass`. On
  * return the file is in the repository, and not in an empty directory under a lost mount.
  * @returns its name and the number of bytes sent
- * @throws pathMissing, retryable, when the repository went away meanwhile, and the storage's errors
+ * @throws pathMissing, retryable, when the repository went away in the meantime, and the storage's errors
  */
 export async function putWal(
   repo: Repository,

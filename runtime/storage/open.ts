@@ -41,7 +41,7 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
       `repo${repo.key} cannot be read as of a time: a repository of type '${repo.type}' keeps no versions`,
       {
         repoIndex: repo.key,
-        hint: "Leave out repo-target-time, or use a repository in a versioned bucket with --repo. A file system may have snapshots: mount one, and name it with repo-path.",
+        hint: "Omit repo-target-time, or use a repository in a versioned bucket with --repo. A file system may have snapshots: mount one, and name it with repo-path.",
       },
     );
   }

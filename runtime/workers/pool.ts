@@ -20,7 +20,7 @@ export interface WorkerStart {
   readonly stanza: string;
   readonly repos: readonly RepoConfig[];
   readonly ioTimeoutMs: number;
-  /** Of the runtime that starts the thread. */
+  /** Version of the runtime that starts the thread. */
   readonly version: string;
 }
 

@@ -5,7 +5,7 @@
  * Copies only the settings that the data directory needs to start, by name; nothing else can act. The Cluster has no
  * plugin and no backup, so nothing of it is archived. It has no roles, none of production's pg_hba, and no replication
  * worker. As an instance it has no slots for background workers. Recovery needs as many as production had, so libraries
- * that start their own workers are left out.
+ * that start their own workers are omitted.
  */
 import { fail } from "../../base/errors";
 import type { Picked } from "../../operations/drill/drillPlan";

@@ -1,6 +1,6 @@
 /**
  * `cnpg-drill`: a fire drill of a CloudNativePG cluster. The operator and the plugin restore one repository and one
- * backup into a throw-away Cluster beside production, as in a real restore.
+ * backup into a throw-away Cluster alongside production, as in a real restore.
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -171,7 +171,7 @@ class ClusterVenue implements DrillVenue {
     if (made === null || server === null) return;
     const { ctx, journal } = run;
     await awaitReady(this.#api, made, ctx);
-    // A running query fails at once when the time is over.
+    // A running query fails immediately when the time is over.
     const stop = (): void => void server.close();
     ctx.signal.addEventListener("abort", stop, { once: true });
     const session = await server.connect();

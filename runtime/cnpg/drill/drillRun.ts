@@ -30,7 +30,7 @@ export interface MadeCluster {
 }
 
 /**
- * Removes a former drill's Cluster of this name.
+ * Removes a previous drill's Cluster of this name.
  * @throws lockAcquire (50) if another Job's drill may still run; optionInvalidValue for a Cluster that is not a drill's
  */
 export async function clearName(

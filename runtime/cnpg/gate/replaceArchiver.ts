@@ -9,7 +9,7 @@ import type { Command } from "../../process/commandProcess";
 import { at, isObject, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/clusterObject";
 import { CLUSTERS, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 
-/** Of the fields that the Job sets. */
+/** Manager of the fields that the Job sets. */
 const MANAGER = "pgbackstop-archiver";
 /** The operator changes the Cluster's status all the time, each time with another version of the object. */
 const ATTEMPTS = 20;

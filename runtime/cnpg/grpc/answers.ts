@@ -1,5 +1,5 @@
 /**
- * Builds every answer with a nested message, so that none is left out. CloudNativePG reads
+ * Builds every answer with a nested message, so that none is omitted. CloudNativePG reads
  * `capability.GetService().Type` and similar fields unchecked, and an unset message ends its process.
  */
 import type { MetricDefinition, MetricSample } from "./messages";
@@ -50,7 +50,7 @@ export function metricDefinitions(metrics: readonly MetricDefinition[]) {
   };
 }
 
-/** Leaves out a sample that does not match its definition: it would cost the whole scrape. @throws never */
+/** Omits a sample that does not match its definition: it would cost the whole scrape. @throws never */
 export function metricSamples(definitions: readonly MetricDefinition[], samples: readonly MetricSample[]) {
   const labelCounts = new Map(definitions.map(({ name, labels }) => [name, labels.length]));
   return {

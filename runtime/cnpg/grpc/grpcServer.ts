@@ -1,5 +1,5 @@
 /**
- * The gRPC server of both sides: on a unix socket beside an instance, over mutual TLS for the operator.
+ * The gRPC server of both sides: on a unix socket next to an instance, over mutual TLS for the operator.
  *
  * A method gets the request and a signal that aborts when the caller disconnects. Its errors become the statuses that
  * CloudNativePG's own plugin uses. The message stays unchanged: conditions and the status of a Backup show it.

@@ -1,6 +1,6 @@
 /**
- * The services of CNPG-I for gRPC, from the `.proto` files beside, and the one set of rules that turns messages into
- * objects.
+ * The services of CNPG-I for gRPC, from the `.proto` files in this folder, and the one set of rules that turns messages
+ * into objects.
  */
 import type { ServiceDefinition } from "@grpc/grpc-js";
 import { fromJSON } from "@grpc/proto-loader";

@@ -124,7 +124,7 @@ async function load({ serverPath, clientPath }: CertificatePaths): Promise<Certi
 }
 
 /**
- * The first certificate is the caller's. Its issuers and the caller's former certificate may follow and are ignored.
+ * The first certificate is the caller's. Its issuers and the caller's previous certificate may follow and are ignored.
  * @throws Error without a certificate, or with an unreadable one
  */
 function pinnedOf(shown: string): Buffer[] {

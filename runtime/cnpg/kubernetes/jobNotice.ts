@@ -15,7 +15,7 @@ import { drillNotice } from "../../operations/drill/drillReport";
 
 export interface JobEnd {
   readonly code: number;
-  /** Of a fire drill. */
+  /** Record of a fire drill. */
   readonly record?: DrillRecord;
 }
 

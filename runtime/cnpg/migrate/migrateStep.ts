@@ -2,7 +2,7 @@
  * `cnpg-migrate`: a migration's changes in Kubernetes around `migrate copy`, and the transfer of its report out of the
  * pod.
  *
- * Each former state is written into a Secret of the migration before the change. So a killed step can run again, and
+ * Each previous state is written into a Secret of the migration before the change. So a killed step can run again, and
  * the migration can be undone. Every step may be repeated.
  */
 import type { Context } from "../../base/context";

@@ -1,6 +1,6 @@
 /**
  * The component's list of what to stop, start and change around a migration in Kubernetes, and the steps' record of the
- * former state. Pure.
+ * previous state. Pure.
  */
 import { fail } from "../../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/clusterObject";
@@ -31,9 +31,9 @@ export interface MigrationFile {
 
 /** The state before a step changed it, written before the change. */
 export interface MigrationRecord {
-  /** By {@link workloadKey}. For a CronJob 1, or 0 if it was suspended. */
+  /** Replicas by {@link workloadKey}. For a CronJob 1, or 0 if it was suspended. */
   readonly replicas: Readonly<Record<string, number>>;
-  /** By {@link secretKey}: the Secret's value in base64; null for a key that did not exist. */
+  /** Values by {@link secretKey}: the Secret's value in base64; null for a key that did not exist. */
   readonly secrets: Readonly<Record<string, string | null>>;
   /** True once the applications were started on the target: nothing stops them from then on. */
   readonly moved: boolean;

@@ -108,7 +108,7 @@ export function readParameters(
   };
 }
 
-/** The runtime in a ConfigMap or from the plugin, beside an image of Node, or an image that contains both. */
+/** The runtime in a ConfigMap or from the plugin, with an image of Node, or an image that contains both. */
 function programOf(
   given: Parameters,
   defaultImage: string | undefined,

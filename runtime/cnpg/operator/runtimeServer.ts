@@ -25,7 +25,7 @@ export type Runtimes = ReadonlyMap<string, Uint8Array>;
 const CONNECTIONS_MAX = 256;
 const REQUEST_TIMEOUT_MS = 5000;
 const HEADER_BYTES_MAX = 8 * 1024;
-/** Of a runtime that an image contains. */
+/** Maximum size of a runtime that an image contains. */
 const PROGRAM_BYTES_MAX = 64 * 1024 * 1024;
 const FILE = new RegExp(`^${programFile("([0-9a-f]{64})")}$`);
 const PATH = new RegExp(`^${programPath("([0-9a-f]{64})")}$`);

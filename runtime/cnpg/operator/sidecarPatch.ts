@@ -28,11 +28,11 @@ export interface PatchOperation {
 
 export interface SidecarRequest {
   /**
-   * `restore` beside a recovery job; `follow` beside an instance that archives to no repository and reads another
+   * `restore` alongside a recovery job; `follow` alongside an instance that archives to no repository and reads another
    * cluster's archive.
    */
   readonly mode: "instance" | "restore" | "follow";
-  /** Of the mode's repositories. */
+  /** Parameters of the mode's repositories. */
   readonly parameters: Parameters;
   /** The archive that an instance may follow besides its own; null for most clusters. */
   readonly source: Parameters | null;
@@ -153,7 +153,7 @@ function claimVolume(claim: string, index: number): MountedVolume {
 }
 
 /**
- * Puts keys of several Secrets into one directory. Beside an instance a missing key is that repository's error: the
+ * Puts keys of several Secrets into one directory. Alongside an instance a missing key is that repository's error: the
  * sidecar reports it, and the database starts. A recovery cannot start without it and waits.
  */
 function secretVolume(secret: RepoSecret, isOptional: boolean): JsonObject {
@@ -278,7 +278,7 @@ function argumentsOf(main: JsonObject, durable: string, { mode, parameters, sour
   ];
 }
 
-/** Beside a recovery job; Kubernetes sets the address, which works without DNS. */
+/** Alongside a recovery job; Kubernetes sets the address, which works without DNS. */
 function restoreArgs({ newestWal, repoIndex, repositoryTargetTime }: PluginParameters): string[] {
   return [
     "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",

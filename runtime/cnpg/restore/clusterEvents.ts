@@ -53,7 +53,7 @@ export async function createRestoreEvent(
   }
 }
 
-/** The latest Event about a Cluster's restore; null without one. */
+/** The latest Event about a Cluster's restore; null if there is none. */
 export async function findRestoreOutcome(
   api: Pick<KubernetesApi, "list">,
   uid: string,

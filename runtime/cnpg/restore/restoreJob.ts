@@ -1,5 +1,5 @@
 /**
- * RestoreJobHooks: restores the data directory of a new cluster, beside its recovery job.
+ * RestoreJobHooks: restores the data directory of a new cluster, alongside its recovery job.
  *
  * The operator writes the recovery target and its own restore_command. Recovery settings in the backup would override
  * them and are removed. A failed job is repeated in a new pod on the same volume: the restore compares and continues.

@@ -2,10 +2,11 @@
  * Backup: one pass into every repository, requested by a Backup object. With parameter `repositories` it is one run
  * into each of those.
  *
- * A child process runs this program's `backup`: it may take hours and a core, WAL calls must be answered meanwhile, and
- * its memory is freed at the end. The Backup's uid is kept as a note beside the backup, so that two requests for one
- * object take one backup: a request during the run waits for it, and a later one gets the result. The process ends when
- * no request waits for it. While another pod backs up into a repository it retries, for six hours at most.
+ * A child process runs this program's `backup`: it may take hours and a core, WAL calls must be answered in the
+ * meantime, and its memory is freed at the end. The Backup's uid is kept as a note next to the backup, so that two
+ * requests for one object take one backup: a request during the run waits for it, and a later one gets the result. The
+ * process ends when no request waits for it. While another pod backs up into a repository it retries, for six hours at
+ * most.
  */
 import { untilAborted } from "../../base/clock";
 import type { Context } from "../../base/context";
@@ -152,7 +153,7 @@ async function runInto(
   return { exitCode, output };
 }
 
-/** Repositories that an earlier attempt left out; null for all of them. */
+/** Repositories that an earlier attempt skipped; null for all of them. */
 function lackingOf(backups: readonly Backups[], uid: string): readonly number[] | null {
   const lacking = backups.filter(
     (result) => !result.ok || !result.value.some((entry) => entry.annotations?.[BACKUP_UID_NOTE] === uid),

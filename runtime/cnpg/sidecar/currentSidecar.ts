@@ -1,7 +1,7 @@
 /**
- * The sidecar behind a socket that stays: a changed configuration replaces the sidecar, and no call fails meanwhile.
- * The former one ends at a moment when no call runs; calls that come then wait for the next one. The operator sees
- * neither an error nor a restart, and PostgreSQL's archiver repeats nothing.
+ * The sidecar behind a socket that stays: a changed configuration replaces the sidecar, and no call fails in the
+ * meantime. The previous one ends at a moment when no call runs; calls that come then wait for the next one. The
+ * operator sees neither an error nor a restart, and PostgreSQL's archiver repeats nothing.
  */
 import { untilAborted } from "../../base/clock";
 import { fail } from "../../base/errors";

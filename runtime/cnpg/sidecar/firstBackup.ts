@@ -2,7 +2,7 @@
  * The first full backup of a repository that expects one (`firstBackup` of `pgbackstop.json`). Nothing else takes it at
  * these times. Adding an archiver to a running cluster restarts its instances. A Backup requested at that time ends
  * with them, and CloudNativePG does not repeat it. A repository added to a running cluster meets schedules that took
- * their first backup long ago. So does a cluster after a major upgrade, whose former backups it cannot continue.
+ * their first backup long ago. So does a cluster after a major upgrade, whose previous backups it cannot continue.
  *
  * If a schedule begins with its own backup, that one comes first. Other backups are incremental; only one without a
  * base is full.

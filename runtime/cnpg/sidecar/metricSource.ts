@@ -34,9 +34,9 @@ export interface MetricParts {
   walSegmentSizeBytes(): Promise<number>;
   /** Missing segments by repository, as far as they were counted. */
   gaps(): ReadonlyMap<number, number>;
-  /** Of the primary; empty elsewhere and without streaming. */
+  /** Streams of the primary; empty elsewhere and without streaming. */
   streams(): readonly StreamStatus[];
-  /** Of the primary; null where no commit shall wait. */
+  /** State of synchronous commits on the primary; null where no commit shall wait. */
   synchronous(): SynchronousReport | null;
   workers(): readonly (WorkerStatus & { readonly missingWalCount: number; readonly conflictCount: number })[];
 }

@@ -1,6 +1,6 @@
 /**
  * A replica cluster: its primary is a standby of another cluster and reads that cluster's archive; its other instances
- * read this cluster's own archive. The source's configuration lies beside this one's, in the form that a recovery job
+ * read this cluster's own archive. The source's configuration lies next to this one's, in the form that a recovery job
  * uses.
  */
 import type { ClusterAccess, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";

@@ -3,7 +3,7 @@
  * of the update may reach neither the repositories nor the pods.
  *
  * The report names the repositories' locations as the settings file does, so that no update takes the report of a
- * former configuration for its own.
+ * previous configuration for its own.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";

@@ -44,7 +44,7 @@ export async function serveSidecar(proc: CommandProcess, open: (proc: CommandPro
 }
 
 interface ReloadParts {
-  /** Of the present configuration: each reload replaces it. */
+  /** The process of the present configuration: each reload replaces it. */
   proc: CommandProcess;
   readonly current: CurrentSidecar;
   open(proc: CommandProcess): Sidecar;

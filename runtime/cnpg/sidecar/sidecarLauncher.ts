@@ -1,6 +1,6 @@
 /**
  * A command line for people: `kubectl exec POD -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop info`. The sidecar
- * writes this script, with its own configuration, beside its program.
+ * writes this script, with its own configuration, next to its program.
  */
 import { chmod, rename, writeFile } from "../../local/nodeFiles";
 import { shellQuote } from "../../operations/restore/recovery";

@@ -3,10 +3,10 @@
  * and no one runs `stanza-create` for it. After a major upgrade in place it upgrades the stanza, for the same reason.
  *
  * Only the archiving instance does this, the primary. An unreachable repository is retried while the others archive.
- * One that belongs to another cluster is reported and left alone: it refuses WAL. The former cluster of this volume is
- * no other cluster: `pg_upgrade` in place gives the cluster a new system id and a newer version, starts its WAL behind
- * the former's, and leaves the record beside the data directory. Without all of that a new cluster of the same name
- * would take over the stanza, and retention would then remove the former's backups.
+ * One that belongs to another cluster is reported and left alone: it refuses WAL. The previous cluster of this volume
+ * is no other cluster: `pg_upgrade` in place gives the cluster a new system id and a newer version, starts its WAL
+ * behind the previous cluster's, and leaves the record next to the data directory. Without all of that a new cluster of
+ * the same name would take over the stanza, and retention would then remove the previous cluster's backups.
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -86,7 +86,7 @@ export class StanzaKeeper {
     }
   }
 
-  /** The former cluster of this volume, if the repository's archive is its, and this one may be its upgrade. */
+  /** The previous cluster of this volume, if the repository's archive is its, and this one may be its upgrade. */
   async #findFormer(repo: Repository, control: PgControl): Promise<OwnCluster | null> {
     const { spoolPath, stanza = "" } = this.#proc.config;
     const owned = await loadOwnClusters(spoolPath, stanza);

@@ -6,7 +6,7 @@
  * copied at a time is bounded.
  *
  * It waits until PostgreSQL has archived a file from here: this archive may refuse a cluster that was just recovered.
- * `verify` does not run here: it reads every byte of every repository, beside the database.
+ * `verify` does not run here: it reads every byte of every repository, alongside the database.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";

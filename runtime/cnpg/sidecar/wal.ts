@@ -27,7 +27,7 @@ export interface WalParts {
     readonly wal: Pick<WalService, "push" | "walDirectory">;
     prepare(request: WalArchiveRequest, walName: string): Promise<void>;
   } | null;
-  /** True beside a recovery job; a standby repeats its requests. */
+  /** True alongside a recovery job; a standby repeats its requests. */
   readonly isJob: boolean;
   /** For a drill: newer segments count as missing, since they were written after the disaster. */
   readonly newestWal?: string | null;

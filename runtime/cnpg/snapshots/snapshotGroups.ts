@@ -85,7 +85,7 @@ export function readSnapshot(object: Json): SnapshotFacts {
 }
 
 /**
- * Groups of the named schedules of one cluster; other backups are left out.
+ * Groups of the named schedules of one cluster; other backups are omitted.
  * @param snapshots of that cluster, listed before `backups`: one without a Backup in that list has lost it
  * @param backups all of the namespace
  */

@@ -9,7 +9,7 @@
 export type GroupState = "whole" | "unusable" | "running";
 
 export interface SnapshotGroup {
-  /** Of the Backup, even after its removal. */
+  /** Name of the Backup, even after its removal. */
   readonly name: string;
   readonly state: GroupState;
   /** Its end; if it never ended, its beginning. */

@@ -102,7 +102,7 @@ function compareNamed(results: RepoResult<Verdict>[]): void {
   }
 }
 
-/** Of this host: where the archive has other content than its server, a restore cannot pass. */
+/** Adds this host's conflicts: where the archive differs from its server, a restore cannot pass. */
 function addConflicts(results: RepoResult<Verdict>[], missingWal: MissingWalStore): void {
   for (const [position, result] of results.entries()) {
     const conflict = conflictError(result.repoIndex, missingWal.listConflicts(result.repoIndex));

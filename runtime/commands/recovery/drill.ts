@@ -1,4 +1,4 @@
-/** `drill`: one fire drill beside production; exits with 0, or with the code of the first failure. */
+/** `drill`: one fire drill alongside production; exits with 0, or with the code of the first failure. */
 import type { Context } from "../../base/context";
 import { silentLog } from "../../base/log";
 import { fail } from "../../base/errors";

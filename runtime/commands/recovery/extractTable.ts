@@ -1,6 +1,6 @@
 /**
- * `extract-table`: restores an earlier version of a table or schema into production, beside the current one or in its
- * place; exit 0 also when the user declines the swap.
+ * `extract-table`: restores an earlier version of a table or schema into production, alongside the current one or in
+ * its place; exit 0 also when the user declines the swap.
  */
 import { fail } from "../../base/errors";
 import { acquireLock } from "../../local/lockFile";

@@ -1,4 +1,4 @@
-/** `stanza-create`: in every repository; harmless when repeated, also beside a running backup. */
+/** `stanza-create`: in every repository; harmless when repeated, also alongside a running backup. */
 import type { RepoResult } from "../../base/parallel";
 import { combinedError } from "../../operations/shared/results";
 import { checkStanzas, stanzaCreate } from "../../operations/stanza/stanzaCreate";

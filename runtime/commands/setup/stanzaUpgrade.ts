@@ -1,5 +1,5 @@
 /**
- * `stanza-upgrade`: after pg_upgrade, in every repository; harmless when repeated. With the former data directory it
+ * `stanza-upgrade`: after pg_upgrade, in every repository; harmless when repeated. With the previous data directory it
  * first proves that the cluster was made from the stanza's.
  */
 import { combinedError } from "../../operations/shared/results";
@@ -16,7 +16,7 @@ export const stanzaUpgradeCommand: Command = async (proc) => {
   proc.lock("backup", repos);
   const control = await proc.loadControl();
   const { upgradedFrom } = proc.config.upgrade;
-  // When nothing is left to do, the former directory may be gone.
+  // When nothing is left to do, the previous directory may be gone.
   const former =
     upgradedFrom === undefined || (await isUpgraded(repos, control))
       ? null

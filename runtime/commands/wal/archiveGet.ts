@@ -2,7 +2,7 @@
  * `archive-get <name> <destination>`: 0 done, 1 certainly in no repository, anything else an error. Transient errors
  * are retried until `archive-timeout`; then a code above 125 aborts the recovery (`runtime/base/recoveryExit`). The
  * recovery may end when the unreadable repositories could not have acknowledged the file alone: under policy `all` the
- * others hold every acknowledged file. Standbys, which retry, and calls beside a running server get the plain code.
+ * others hold every acknowledged file. Standbys, which retry, and calls alongside a running server get the plain code.
  */
 import { SEGMENT_NAME } from "../../format/wal/walSegment";
 import { isAbsolute } from "node:path";

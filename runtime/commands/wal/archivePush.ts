@@ -99,7 +99,7 @@ async function pushNow(proc: CommandProcess, { walDirectory, walName }: WalPath)
 
 function remedyOf(error: BackupError): string {
   return isError(error, "archiveDuplicate")
-    ? "status names it until the wrong file is removed and pgbackstop heal has run"
+    ? "status reports it until the wrong file is removed and pgbackstop heal has run"
     : "run pgbackstop heal when the repository is available";
 }
 
@@ -131,7 +131,7 @@ async function pushAsync(proc: Invocation & LockAccess & ProgramAccess, { walNam
   return 0;
 }
 
-/** Succeeds at once when another process holds the lock. */
+/** Succeeds immediately when another process holds the lock. */
 async function pushInBackground(proc: CommandProcess, { walDirectory }: WalPath): Promise<number> {
   const { config, ctx } = proc;
   const repos = proc.repositories();

@@ -68,7 +68,7 @@ function requireChoice({ segment, trustIndex }: Config["heal"]): void {
 }
 
 /**
- * False for a standby and during a recovery: PostgreSQL archives nothing then, and waiting files are what a former
+ * False for a standby and during a recovery: PostgreSQL archives nothing then, and waiting files are what a previous
  * primary left, perhaps of a history that the cluster has abandoned.
  */
 async function archives(proc: ClusterAccess & MachineAccess): Promise<boolean> {

@@ -178,11 +178,11 @@ class BitReader {
 interface CodeTable {
   readonly lengthMin: number;
   readonly lengthMax: number;
-  /** By the next {@link FAST_BITS} bits: symbol × 32 + length; 0 for longer codes. */
+  /** Codes by the next {@link FAST_BITS} bits: symbol × 32 + length; 0 for longer codes. */
   readonly fast: Uint16Array;
-  /** By length: the largest code, left-aligned in {@link CODE_BITS_MAX} bits. */
+  /** The largest code of each length, left-aligned in {@link CODE_BITS_MAX} bits. */
   readonly limits: Int32Array;
-  /** By length: the number to subtract from a code for its index into `symbols`. */
+  /** For each length: the number to subtract from a code for its index into `symbols`. */
   readonly bases: Int32Array;
   readonly symbols: Uint16Array;
 }

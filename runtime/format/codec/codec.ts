@@ -13,7 +13,7 @@ export interface Codec {
   update(chunk: Uint8Array): Pieces;
   /** The remaining output after the last chunk. @throws when the content is incomplete */
   finish(): Pieces;
-  /** Frees the codec's memory at once; also allowed after an error and repeatedly. */
+  /** Frees the codec's memory immediately; also allowed after an error and repeatedly. */
   close(): void;
 }
 

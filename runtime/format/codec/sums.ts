@@ -31,7 +31,7 @@ export interface PageRun {
   readonly pageSizeBytes: number;
   /** Detects new pages by `pd_upper` instead of by the checksum. */
   readonly headerCheck: boolean;
-  /** Of the first page. */
+  /** Number of the first page. */
   readonly blockNo: number;
 }
 

@@ -32,14 +32,16 @@ export interface PageCheckResult {
 }
 
 export interface PageCheckerOptions {
-  /** The number in the file's name: 3 for `16384.3`, 0 without one. */
+  /** The number in the file's name: 3 for `16384.3`, 0 if there is none. */
   readonly segmentNo: number;
   readonly pageSizeBytes: number;
   /** `page-header-check`: detects new pages by `pd_upper` instead of by the checksum. */
   readonly headerCheck: boolean;
 }
 
-/** More suspects in one file are errors at once, so that a ruined file does not fill the memory with its pages. */
+/**
+ * More suspects in one file count as errors immediately, so that a ruined file does not fill the memory with its pages.
+ */
 const SUSPECT_PAGES_MAX = 1024;
 const RELATION_SEGMENT_BYTES = 1024 * 1024 * 1024;
 

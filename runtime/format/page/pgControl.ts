@@ -154,7 +154,7 @@ const STATE_OFFSET = 16;
 /** "DB_SHUTDOWNED" */
 const STATE_SHUT_DOWN = 1;
 
-/** Of bytes that {@link parsePgControl} accepts. */
+/** Facts of bytes that {@link parsePgControl} accepts. */
 export function upgradeFactsOf(first512: Uint8Array): UpgradeFacts {
   const view = viewOf(first512);
   const { pgVersion, redoOffset } = layoutOf(view);

@@ -20,7 +20,7 @@ export interface BlockSource extends BlockSizes {
   readonly mapPath: string;
   readonly mapOffsetBytes: number;
   readonly mapSizeBytes: number;
-  /** Of the whole backup set. */
+  /** Compression of the whole backup set. */
   readonly compressType: CompressType;
   readonly cipherPass: string | null;
 }

@@ -23,7 +23,7 @@ export interface LeaseTerm {
   readonly term: number;
   /** 128 random bits, hexadecimal: unique to a holder. */
   readonly token: string;
-  /** Processes of one domain share lock files: a process that holds those knows that the former holder is dead. */
+  /** Processes of one domain share lock files: a process that holds those knows that the previous holder is dead. */
   readonly domain: string;
   readonly holder: LeaseHolder;
   /** Increases while the holder lives. Readers compare whole files: {@link leaseMark}. */
@@ -63,7 +63,7 @@ export function parseLeaseName(name: string): LeaseName | null {
   return { term: Number(digits), token: token ?? null };
 }
 
-/** The term of a file, including a dead writer's temporary file; null without one. */
+/** The term of a file, including a dead writer's temporary file; null if there is none. */
 export function leaseTermOf(name: string): number | null {
   const digits = LEFTOVER.exec(name)?.[1];
   return digits === undefined ? null : Number(digits);

@@ -113,7 +113,7 @@ function isPathName(
   return !isBelowLinks(parent);
 }
 
-/** Other directories beside a tablespace's directory of this version are not the cluster's. */
+/** Other directories next to a tablespace's directory of this version are not the cluster's. */
 function mayHoldFiles(path: string, paths: ReadonlySet<string>): boolean {
   return paths.has(path) && path !== TABLESPACES && !TABLESPACE_NAME.test(path) && !isBelowLinks(path);
 }

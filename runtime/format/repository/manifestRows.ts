@@ -19,9 +19,9 @@ export interface ManifestFile {
   /** Size at the time of the manifest, if it differs. */
   readonly sizeOriginalBytes?: number;
   readonly sizeRepoBytes: number;
-  /** Of the original content; "" before the copy. */
+  /** SHA-1 of the original content; "" before the copy. */
   readonly sha1: string;
-  /** Of the stored bytes; absent if they are the original ones. */
+  /** SHA-1 of the stored bytes; absent if they are the original ones. */
   readonly sha1Repo?: string;
   readonly modifiedAtS: number;
   readonly mode: number;

@@ -42,7 +42,7 @@ export function archiveIdPath(stanza: string, archiveId: string): string {
 }
 
 /**
- * Names with 24 leading hexadecimal digits have a directory of their first 16; timeline histories are beside those
+ * Names with 24 leading hexadecimal digits have a directory of their first 16; timeline histories are next to those
  * directories.
  */
 export function walPath(stanza: string, archiveId: string, fileName: string): string {
@@ -90,7 +90,7 @@ export function dataFilePath(
   return `${backupPath(stanza, label)}/${file.name}${blocks ? ".pgbi" : extensionOf(compressType)}`;
 }
 
-/** Parent of the files that are kept beside a stanza's backups. */
+/** Parent of the files that are kept next to a stanza's backups. */
 export function serverFilesRoot(stanza: string): string {
   return `pgbackstop/${segment(stanza)}`;
 }
@@ -111,7 +111,7 @@ function segment(name: string): string {
   return name;
 }
 
-/** The history of fire drills, beside the server files: stock reads only `archive` and `backup`. */
+/** The history of fire drills, next to the server files: stock reads only `archive` and `backup`. */
 export function drillsPath(stanza: string): string {
   return `${serverFilesRoot(stanza)}/drills`;
 }

@@ -85,9 +85,9 @@ function required(block: WalBlock | undefined): WalBlock {
   return block;
 }
 
-/** Of a tuple's header in WAL: two flag fields, and the offset of the columns in the whole tuple. */
+/** Size of a tuple's header in WAL: two flag fields, and the offset of the columns in the whole tuple. */
 const HEADER_SIZE_BYTES = 5;
-/** Of a tuple's header on its page, before the null bitmap. */
+/** Size of a tuple's header on its page, before the null bitmap. */
 const TUPLE_HEADER_SIZE_BYTES = 23;
 
 /** The columns of an inserted row; null if a page image replaces them. */

@@ -21,7 +21,7 @@ export interface ArchivedName {
   /** PostgreSQL's name, with `.partial` if it is partial. */
   readonly name: string;
   readonly kind: "segment" | "partial";
-  /** Of the uncompressed content. */
+  /** SHA-1 of the uncompressed content. */
   readonly sha1: string;
   readonly compressType: CompressType;
 }
@@ -54,7 +54,7 @@ export function parseWalName(name: string): WalName | null {
   };
 }
 
-/** Of a name that is known to begin with one. */
+/** Timeline of a name that is known to begin with one. */
 export function timelineOf(name: string): number {
   return Number.parseInt(name.slice(0, TIMELINE_LENGTH), 16);
 }

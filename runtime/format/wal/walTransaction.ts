@@ -11,7 +11,7 @@ import type { RelationFile } from "./walRecord";
 
 export interface TransactionEnd {
   readonly kind: "commit" | "abort" | "prepare";
-  /** Of the whole transaction; for an ending prepared one, not that of the record. */
+  /** ID of the whole transaction; for an ending prepared one, not that of the record. */
   readonly xid: number;
   /** Microseconds since 1970. */
   readonly atUs: bigint;
@@ -44,7 +44,7 @@ const FILE_SIZE_BYTES = 12;
 const INVALIDATION_SIZE_BYTES = 16;
 /** 2000-01-01, the epoch of PostgreSQL's timestamps. */
 const EPOCH_US = 946_684_800_000_000n;
-/** Of a prepare record's fixed part: transaction, time, and the length of the name, which follows it. */
+/** Layout of a prepare record's fixed part: transaction, time, and the length of the name, which follows it. */
 const PREPARE_XID_OFFSET = 8;
 const PREPARE_TIME_OFFSET = 16;
 

@@ -1,5 +1,5 @@
 /**
- * Listings of the stored segments beside one that is pushed. One listing answers for the sixteen segments that differ
+ * Listings of the stored segments next to one that is pushed. One listing answers for the sixteen segments that differ
  * only in the last digit, and concurrent pushes share it.
  */
 import type { Clock } from "../../base/clock";
@@ -7,8 +7,8 @@ import type { Repository } from "../../repository/repository";
 import { findBeside, listWal, type StoredWal } from "../../repository/walStore";
 
 /**
- * How long a listing answers before a push. It misses another host's segment that arrives meanwhile; the listing after
- * the push shows that one.
+ * How long a listing answers before a push. It misses another host's segment that arrives in the meantime; the listing
+ * after the push shows that one.
  */
 const LISTED_MS = 500;
 /** Hexadecimal digits of a segment's name less one: sixteen segments share them. */
@@ -26,7 +26,7 @@ export class Neighbours {
   readonly #repo: Repository;
   readonly #clock: Clock;
   #latest: Listing | undefined;
-  /** By location. */
+  /** Running listings by location. */
   readonly #running = new Map<string, Promise<readonly StoredWal[]>>();
   readonly #waiting = new Map<string, Promise<readonly StoredWal[]>>();
 

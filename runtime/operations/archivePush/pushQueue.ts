@@ -3,13 +3,13 @@
  *
  * The agent, the background process of `archive-async` and the command without both share it: a list of ready files,
  * and `process-max` workers per repository. A worker takes the oldest file that its repository lacks; a requested file
- * comes first. A repository that fails pauses, longer each time, and is tried at once when PostgreSQL asks; the others
- * never wait for it. The policy decides about a request as soon as it can. What a repository then still lacks is
+ * comes first. A repository that fails pauses, longer each time, and is tried immediately when PostgreSQL asks; the
+ * others never wait for it. The policy decides about a request as soon as it can. What a repository then still lacks is
  * recorded as missing before the answer, and its workers continue. A conflict (45) pauses its repository for everything
  * but requested files: another host may write there.
  *
  * A request trusts what was stored seconds ago. A file that was stored earlier, before the repository failed, or into
- * another archive, is first looked up in the repository: the archive may have been recreated meanwhile.
+ * another archive, is first looked up in the repository: the archive may have been recreated in the meantime.
  */
 import { untilAborted } from "../../base/clock";
 import type { Context } from "../../base/context";
@@ -105,7 +105,7 @@ interface FileState {
 
 interface QueuedFile {
   readonly name: string;
-  /** Of the stored file; null before. */
+  /** Identity of the stored file; null before. */
   fileId: string | null;
   sha1: string | null;
   sizeBytes: number;
@@ -163,7 +163,7 @@ export class PushQueue implements WalClaims {
   readonly #files = new Map<string, QueuedFile>();
   #order: readonly QueuedFile[] = [];
   readonly #waiters = new Set<() => void>();
-  /** By repository. */
+  /** Loops by repository. */
   readonly #loops: ReadonlyMap<number, Promise<unknown>>;
   #closed = false;
   #seenSavedAtMs: number;
@@ -215,7 +215,7 @@ export class PushQueue implements WalClaims {
     );
   }
 
-  /** Of the records of missing WAL. */
+  /** Cluster of the records of missing WAL. */
   get #cluster(): ClusterIdentity {
     return this.#options.cluster ?? UNKNOWN_CLUSTER;
   }
@@ -339,7 +339,7 @@ export class PushQueue implements WalClaims {
 
   /**
    * Ends with the transfer: the look at the archive after it needs no worker, and is shared by files that were sent
-   * meanwhile. Waits for the whole push when too many of them have not been looked at.
+   * in the meantime. Waits for the whole push when too many of them have not been looked at.
    */
   #untilSent(worker: RepositoryWorker, file: QueuedFile, state: FileState): Promise<void> {
     return new Promise((resolve) => {
@@ -404,8 +404,8 @@ export class PushQueue implements WalClaims {
   }
 
   /**
-   * Runs beside the workers, which may all be busy with large files. The workers push files that are missing or cannot
-   * be looked up.
+   * Runs alongside the workers, which may all be busy with large files. The workers push files that are missing or
+   * cannot be looked up.
    */
   async #lookFor(worker: RepositoryWorker, { name, sha1, sizeBytes }: QueuedFile, state: FileState): Promise<void> {
     try {
@@ -502,7 +502,7 @@ export class PushQueue implements WalClaims {
     return isError(error, "archiveDuplicate") && this.#missingWal.listConflicts(repo.key, this.#cluster).length > 0;
   }
 
-  /** A large segment is read while it is sent: if it changed meanwhile, the repository is not to blame. */
+  /** A large segment is read while it is sent: if it changed in the meantime, the repository is not to blame. */
   #isOfSource(error: BackupError, file: QueuedFile): boolean {
     return error.path === `${this.#options.walDirectory}/${file.name}`;
   }

@@ -4,7 +4,8 @@
  * The archive is opened once for many files. Rules of the archive ("pgbackrest-format" 8.1): it must be this cluster's
  * (44), and a WAL file is never replaced by other content (45). A name proves nothing: a stored file counts only with
  * the size and time that it had when it was stored or read from here, else it is read once. A damaged file is replaced.
- * After a push the archive is listed again: another host may have pushed other content under the same name meanwhile.
+ * After a push the archive is listed again: another host may have pushed other content under the same name in the
+ * meantime.
  */
 import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -82,7 +83,7 @@ export class PushTarget {
 
   /**
    * `onSent` is called when a transfer is over, before the file counts as stored.
-   * @throws archiveDuplicate (45), pathMissing when the repository went away meanwhile, and the storage's errors
+   * @throws archiveDuplicate (45), pathMissing when the repository went away in the meantime, and the storage's errors
    */
   async push(wal: WalContent, archive: OpenArchive, onSent: () => void = () => {}): Promise<"pushed" | "present"> {
     if (!isSegment(wal.name)) return this.#pushNamed(wal, archive);
@@ -147,7 +148,7 @@ export class PushTarget {
    * Two hosts that push different content under one name at the same time both find the name free. So each looks again
    * after its write, and reports a conflict if it sees the other's file. At least the later one sees it. Both may, and
    * then neither counts as stored: the times in a listing do not show who was first, and a file that is taken back may
-   * have been acknowledged meanwhile.
+   * have been acknowledged in the meantime.
    */
   async #lookAgain(
     wal: WalFacts,

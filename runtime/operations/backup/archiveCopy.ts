@@ -22,7 +22,7 @@ interface CopyWalStop {
   readonly walSegmentSizeBytes: number;
 }
 
-/** `files` are the archive's segments. @throws fileMissing, checksum when one is gone or changed meanwhile */
+/** `files` are the archive's segments. @throws fileMissing, checksum when one is gone or changed in the meantime */
 export async function copyWal(
   open: OpenBackup,
   manifest: Manifest,

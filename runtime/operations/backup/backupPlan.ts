@@ -22,7 +22,7 @@ import type { BlockPlan } from "./fileTargets";
 export interface RepoPlan {
   /** As at the start of the copy but without file rows, which the copy collects. */
   readonly manifest: Manifest;
-  /** By manifest name; a file without an entry is copied. */
+  /** Choices by manifest name; a file without an entry is copied. */
   readonly choices: ReadonlyMap<string, Choice>;
   readonly bundle: BundleSpec | null;
   /** Null stores files whole. */
@@ -130,7 +130,7 @@ export interface LabelNeed {
 }
 
 export interface LabelChoice {
-  /** By repository key. */
+  /** Labels by repository key. */
   readonly labels: ReadonlyMap<number, string>;
   /** Seconds to wait before the labels may be used: 0 or 1. */
   readonly waitSeconds: number;

@@ -59,8 +59,8 @@ export interface Begin {
   readonly databases: Manifest["databases"];
   readonly times: DeltaInput["times"];
   /**
-   * By repository key; full backups have none. Each is removed after its comparison with the scan, because it has as
-   * many rows as there are files.
+   * Prior manifests by repository key; full backups have none. Each is removed after its comparison with the scan,
+   * because it has as many rows as there are files.
    */
   readonly priors: Map<number, Manifest>;
   readonly options: BeginOptions;

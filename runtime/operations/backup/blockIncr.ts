@@ -47,7 +47,7 @@ export interface CutSettings extends BlockSizes {
   /** A super block closes at this many original bytes: see `superBlockSizeOf`. */
   readonly superBlockSizeBytes: number;
   readonly compress: CompressSpec;
-  /** `checksums` of the prior map; null without one. */
+  /** `checksums` of the prior map; null if there is none. */
   readonly priorChecksums: Uint8Array | null;
 }
 

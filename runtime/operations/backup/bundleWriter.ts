@@ -1,7 +1,7 @@
 /**
  * Writes one stored file by appending pieces: a bundle, a whole file, or the blocks of one.
  *
- * Small pieces are joined into larger writes. A directory is written at once; other storages pull a stream, with a
+ * Small pieces are joined into larger writes. A directory is written in one call; other storages pull a stream, with a
  * bounded number of bytes between them and the caller. After a storage error later appends or the end fail with that
  * error. Without any append no file is made.
  */
@@ -101,7 +101,7 @@ async function openOut(target: Target, path: string): Promise<PieceWriter> {
   return (await target.storage.openWriter?.(path)) ?? new StreamWriter(target, path);
 }
 
-/** Stores bytes as a whole file, at once if the storage can. */
+/** Stores bytes as a whole file, in one call if the storage can. */
 export async function putWhole(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
   const writer = await storage.openWriter?.(path);
   if (writer === undefined) return storage.put(path, bytes, { atomic: false });

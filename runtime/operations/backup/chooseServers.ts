@@ -2,8 +2,8 @@
  * Chooses the configured clusters that a backup talks to and copies from ("pgbackrest-format" 15, steps 2 and 7).
  *
  * The primary starts and stops the backup. With `backup-standby` its relations are copied from a standby that has
- * replayed past the start. If only a standby can be reached, as beside an instance of CloudNativePG, it alone starts,
- * stops and provides the backup; the primary's archiver provides the WAL.
+ * replayed past the start. If only a standby can be reached, as alongside an instance of CloudNativePG, it alone
+ * starts, stops and provides the backup; the primary's archiver provides the WAL.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";

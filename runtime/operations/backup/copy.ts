@@ -27,7 +27,7 @@ import { pageSegmentOf } from "../../format/page/pageChecksum";
 import type { BackupRun, OpenBackup } from "./run";
 
 export interface CopyOptions {
-  /** Of the server that the manifest describes. */
+  /** Data directory of the server that the manifest describes. */
   readonly dataDirectory: string;
   /** The source of relations when a standby shares the work; null reads everything from the one data directory. */
   readonly standbyDirectory: string | null;
@@ -141,7 +141,7 @@ class Copy {
   readonly #deps: CopyDeps;
   readonly #options: CopyOptions;
   readonly #ctx: Context;
-  /** Of all files of the cluster. */
+  /** All files of the cluster. */
   readonly #files: readonly ScannedFile[];
   /** Final rows of copied or compared files; the others come from the plan. */
   readonly #rows: ReadonlyMap<number, Map<string, ManifestFile>>;

@@ -31,7 +31,7 @@ export interface ChooseInput {
   readonly checkPages: boolean;
 }
 
-/** By manifest name. A file without an entry is copied: in a full backup that is nearly every file. */
+/** Choices by manifest name. A file without an entry is copied: in a full backup that is nearly every file. */
 export function chooseFiles(input: ChooseInput): Map<string, Choice> {
   const { prior } = input;
   const rows = rowsByName(prior?.files ?? []);

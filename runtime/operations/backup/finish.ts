@@ -96,7 +96,7 @@ async function waitForSegments(
   return files;
 }
 
-/** By name; a row of `more` replaces the copied row of the same name. */
+/** Joins rows by name; a row of `more` replaces the copied row of the same name. */
 function withRows(rows: readonly ManifestFile[], more: readonly ManifestFile[]): ManifestFile[] {
   const names = new Set(more.map((row) => row.name));
   return [...rows.filter((row) => !names.has(row.name)), ...more].sort((left, right) =>

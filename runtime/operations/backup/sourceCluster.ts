@@ -37,7 +37,7 @@ interface StartOptions {
 }
 
 export interface Cluster {
-  /** Of the server that the manifest describes. */
+  /** Data directory of the server that the manifest describes. */
   readonly dataDirectory: string;
   /** The source of relations when a standby shares the work. */
   readonly standbyDirectory: string | null;
@@ -54,7 +54,7 @@ export interface Cluster {
   databases(): Promise<Manifest["databases"]>;
   /** Called after the copy. Null if there is nothing to stop. */
   stop(control: PgControl, ctx: Context): Promise<BackupStop | null>;
-  /** Stores configuration files from outside the data directory beside each backup. */
+  /** Stores configuration files from outside the data directory with each backup. */
   keepFiles(targets: readonly KeepTarget[], users: UserNames, ctx: Context): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Tries with the real key what a repository needs from its storage: write, read, ranges, large files, an interrupted
- * write, listing, replacing, removing. All tests use one directory beside `archive` and `backup`, which is removed
+ * write, listing, replacing, removing. All tests use one directory next to `archive` and `backup`, which is removed
  * afterwards.
  */
 import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../base/bytes";

@@ -37,7 +37,7 @@ export function findStale(
   });
 }
 
-/** @param atS zero without one */
+/** @param atS zero if there is none */
 function tooOld(
   repoIndex: number,
   what: "backup" | "WAL",

@@ -44,7 +44,7 @@ export interface Compared {
 const MIB = 1024 * 1024;
 const VERSION = "18";
 const WAL_NAMES = ["000000010000000000000001", "000000010000000000000002", "000000010000000000000003"];
-/** By size: one to bundle, one that is larger, and an empty one. */
+/** Tables by size: one to bundle, one that is larger, and an empty one. */
 const TABLES = { "base/1/1259": 16 * 1024, "base/1/2619": 300 * 1024, "base/1/2620": 0 };
 const WAL_DATA_SIZE_BYTES = 64 * 1024;
 

@@ -1,6 +1,6 @@
 /**
- * A fire drill. It restores one backup of one repository beside production, recovers it with an isolated server, checks
- * and times the result, and removes everything. Production is only queried, never changed. It happens at a
+ * A fire drill. It restores one backup of one repository alongside production, recovers it with an isolated server,
+ * checks and times the result, and removes everything. Production is only queried, never changed. It happens at a
  * {@link DrillVenue}: in a directory of a host, or in a throw-away Cluster.
  *
  * Only the drilled repository provides files and WAL, so that no other one hides what it lacks. Errors of the drill are
@@ -87,7 +87,7 @@ async function make(
   const chosen = await choose(repos, options, journal, ctx);
   await venue.requireSpace?.(chosen);
   const run = { options, chosen, journal, ctx };
-  // Runs beside the restore: a real one would not wait for it.
+  // Runs alongside the restore: a real one would not wait for it.
   const asked = askSource(venue, run).catch(() => null);
   await venue.restore(run, asked);
   journal.connected();
@@ -129,7 +129,7 @@ export async function recordRpo(
   }
 }
 
-/** Of a restore to the newest point only: what production has counted since, no other one has. */
+/** Counts to compare, only for a restore to the newest point: what production has counted since, no other one has. */
 export function comparable({ chosen }: DrillRun, production: ProductionFacts | null): ProductionFacts["counts"] | null {
   return chosen.picked.type === "default" ? (production?.counts ?? null) : null;
 }

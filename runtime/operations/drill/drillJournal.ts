@@ -30,7 +30,7 @@ export class DrillJournal {
   picked: Picked | null = null;
   rpo: DrillRpo | null = null;
   restoredBytes = 0;
-  /** Of the newest backup in the drilled repository. */
+  /** Age of the newest backup in the drilled repository. */
   newestAgeS: number | null = null;
   readonly #start: JournalStart;
   readonly #ctx: Context;

@@ -43,7 +43,7 @@ export function repoInTurn(repoIndexes: readonly number[], history: readonly Tur
   return longestAgo(repoIndexes, (key) => lastOf(history.filter((turn) => turn.repo === key)));
 }
 
-/** "" without one. */
+/** "" if there is none. */
 function lastOf(turns: readonly Turn[]): string {
   return turns.reduce((last, { id }) => (id > last ? id : last), "");
 }

@@ -2,7 +2,7 @@
  * The history of drills: one file each, `pgbackstop/<stanza>/drills/<id>-repo<N>-<pick>.json`, in every writable
  * repository and below this machine's spool path.
  *
- * In a repository the files are beside `archive` and `backup`, where stock pgBackRest never looks
+ * In a repository the files are next to `archive` and `backup`, where stock pgBackRest never looks
  * (test/interop/restore/drill.test.ts runs its commands over them). They are encrypted like the info files, with the
  * repository's own passphrase. A read-only key does not make a drill fail.
  */
@@ -77,7 +77,7 @@ export async function loadDrillHistory(
   return sorted([...records.values()]);
 }
 
-/** The newest attack on this repository; null without one, or when the history is unreadable. */
+/** The newest attack on this repository; null if there is none, or when the history is unreadable. */
 export async function loadNewestAttack(repo: Repository): Promise<DrillRecord | null> {
   try {
     const own = (await listRepo(repo, [ATTACK])).filter(
@@ -146,7 +146,7 @@ async function loadNamed(
     try {
       return recordsOf(textOf(await readFile(repo, `${drillsPath(repo.stanza)}/${name}`, repo.cipherPass)), name);
     } catch (error) {
-      // Written with another passphrase, or removed meanwhile by another machine.
+      // Written with another passphrase, or removed in the meantime by another machine.
       if (isError(error, "crypto", "fileMissing")) return [];
       throw error;
     }

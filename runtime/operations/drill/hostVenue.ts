@@ -1,4 +1,4 @@
-/** A drill's directory on a host, beside the data directory, with a server that no other account can reach. */
+/** A drill's directory on a host, next to the data directory, with a server that no other account can reach. */
 import type { Context } from "../../base/context";
 import type { UserNames } from "../../local/users";
 import type { Session } from "../../postgres/session";
@@ -31,7 +31,7 @@ export interface HostParts {
   openProduction: DrillVenue["openProduction"];
 }
 
-/** Space for WAL beside the files: what a small drill needs, whatever its backup's size. */
+/** Space for WAL next to the files: what a small drill needs, whatever its backup's size. */
 const WAL_SPACE_BYTES = 512 * 1024 * 1024;
 const SPACE_FACTOR = 1.1;
 /** No other account can enter the directory, so any port works; this one does not look like production's. */

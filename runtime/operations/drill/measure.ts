@@ -27,7 +27,7 @@ export interface RpoRequest {
   connect(database?: string): Promise<Session>;
 }
 
-/** Of a server that has not restarted since its recovery. */
+/** The replayed position of a server that has not restarted since its recovery. */
 export async function askReplayed(session: Session): Promise<Replayed> {
   const { rows } = await session.query(
     "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as commit, pg_last_wal_replay_lsn()::text as lsn",

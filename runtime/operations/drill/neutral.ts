@@ -8,7 +8,7 @@
  *   large as production's (PostgreSQL "xlogrecovery.c", CheckRequiredParameterValues; "twophase.c"). The other limits
  *   are copied because a dump of many tables needs many locks.
  * - It archives nothing. Its restore command knows no segment newer than the archive's newest at the start of the
- *   drill: WAL that production writes meanwhile would understate the loss of a disaster.
+ *   drill: WAL that production writes in the meantime would understate the loss of a disaster.
  */
 
 /** pg_controldata's values of the source server. */
@@ -96,7 +96,7 @@ function splitRow(line: string): [string, string] {
   return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
 }
 
-/** The value of `shared_preload_libraries` in configuration files (the last one wins); "" without one. */
+/** The value of `shared_preload_libraries` in configuration files (the last one wins); "" if there is none. */
 export function preloadIn(texts: readonly string[]): string {
   let value = "";
   for (const text of texts) {

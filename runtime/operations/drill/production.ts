@@ -7,7 +7,7 @@ import { toBackupError } from "../../base/errors";
 import { parseLsn } from "../../format/wal/walSegment";
 import type { Session } from "../../postgres/session";
 
-/** By database. */
+/** Counts by database. */
 export type ClusterCounts = ReadonlyMap<string, { readonly tables: number; readonly indexes: number }>;
 
 export interface ProductionFacts {

@@ -204,7 +204,7 @@ function lostText(reason: string): string {
   return reason === MANIFEST_GONE ? "missing manifest removed from backup.info" : `removed from backup.info: ${reason}`;
 }
 
-/** Stock knows no lease and may have written meanwhile. @throws lockAcquire (50) */
+/** Stock knows no lease and may have written in the meantime. @throws lockAcquire (50) */
 async function saveUnchanged(
   { repo, lease, ctx }: Run,
   { loaded, info }: Reconstructed,

@@ -25,7 +25,7 @@ export interface Retention {
 }
 
 export interface ExpireRequest {
-  /** By hand: only this backup and its dependants, regardless of retention. */
+  /** Set by hand: only this backup and its dependants, regardless of retention. */
   readonly set?: string;
   /** The oldest full backup, unless it is the only one, regardless of the retention of fulls. */
   readonly oldest: boolean;

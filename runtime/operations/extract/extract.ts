@@ -2,9 +2,9 @@
  * `extract-table`: restores a past table or schema from a backup into production, in a separate schema until it is
  * swapped.
  *
- * An isolated server beside production (as in a fire drill) recovers to the target. There all wanted objects move into
- * the new schema, so that they keep their names without conflicts in production. pg_dump and psql transfer it in one
- * transaction, which a kill rolls back. The new schema is marked until its rows have been compared; the next run
+ * An isolated server alongside production (as in a fire drill) recovers to the target. There all wanted objects move
+ * into the new schema, so that they keep their names without conflicts in production. pg_dump and psql transfer it in
+ * one transaction, which a kill rolls back. The new schema is marked until its rows have been compared; the next run
  * removes a marked schema of a killed one.
  */
 import type { Context } from "../../base/context";
@@ -45,7 +45,7 @@ import { waitForWal } from "../shared/waitWal";
 
 export interface ExtractOptions {
   readonly stanza: string;
-  /** Of this run: its last eight characters are in the directory's name. */
+  /** ID of this run: its last eight characters are in the directory's name. */
   readonly id: string;
   readonly root: string;
   readonly binPath: string | undefined;
@@ -63,7 +63,7 @@ export interface ExtractOptions {
   readonly dryRun: boolean;
   readonly set: string | undefined;
   readonly recovery: RecoveryRequest;
-  /** Of the side server. */
+  /** User of the side server. */
   readonly user: string;
   /** User databases have numbers from here on and can be excluded. */
   readonly maxBytes: number | undefined;

@@ -32,17 +32,17 @@ export interface ClassChange {
   readonly files: Set<string>;
   /** A known row of the relation. */
   readonly row: ClassRow;
-  /** Of its last change. */
+  /** Position of its last change. */
   lsn: bigint;
 }
 
 /** The effects of one transaction or subtransaction so far. */
 export interface Activity {
   readonly xid: number;
-  /** Of its first record. */
+  /** Position of its first record. */
   readonly firstLsn: bigint;
   readonly rows: Map<string, RowCounts>;
-  /** By `database/oid`. */
+  /** Changes by `database/oid`. */
   readonly relations: Map<string, ClassChange>;
   /** Changes of pg_class with an unknown row. */
   unknownDrops: number;
@@ -59,9 +59,9 @@ export interface Activity {
 
 export interface Ended {
   readonly end: TransactionEnd;
-  /** Of the record that ends it. */
+  /** Position of the record that ends it. */
   readonly lsn: bigint;
-  /** Of all its parts; null when it did nothing relevant. */
+  /** Activity of all its parts; null when it did nothing relevant. */
   readonly activity: Activity | null;
   /** Where the first of its removed databases was marked as invalid. */
   readonly markedLsn: bigint | null;
@@ -72,7 +72,7 @@ export interface Ended {
 const XLOG_CHECKPOINT_SHUTDOWN = 0x00;
 const XLOG_FPI = 0xb0;
 const STANDBY_RUNNING_XACTS = 0x10;
-/** Of a running-transactions record ("storage/standbydefs.h", xl_running_xacts). */
+/** Offset in a running-transactions record ("storage/standbydefs.h", xl_running_xacts). */
 const NEXT_XID_OFFSET = 12;
 const OLDEST_RUNNING_OFFSET = 16;
 const MAP_UPDATE = 0x00;

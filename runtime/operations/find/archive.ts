@@ -47,7 +47,7 @@ export interface ArchiveOptions {
   readonly timeline: number | undefined;
   /** pg_wal of the running cluster; null when it is not on this machine. */
   readonly walDirectory: string | null;
-  /** Undefined is the present one. Former ones are from before a `stanza-upgrade`. */
+  /** Undefined is the present one. Previous ones are from before a `stanza-upgrade`. */
   readonly cluster?: ClusterIdentity | undefined;
 }
 
@@ -170,7 +170,7 @@ export class WalArchive {
     return { bytes: null, problem: problems.join("; ") };
   }
 
-  /** A segment that was archived after the listing; null without one. */
+  /** A segment that was archived after the listing; null if there is none. */
   async look({ lsn, name }: Segment): Promise<Segment | null> {
     const copies: { readonly holder: Holder; readonly stored: StoredWal }[] = [];
     for (const holder of this.holders) {
@@ -282,7 +282,7 @@ async function findTimelinePath(
   return { timeline, ancestors: [] };
 }
 
-/** Of the newest readable segment. @throws fileMissing without one */
+/** Header of the newest readable segment. @throws fileMissing if there is none */
 async function findHeader(holders: readonly Holder[], { ancestors, timeline }: TimelinePath): Promise<WalHeader> {
   const own = new Set([timeline, ...ancestors.map((ancestor) => ancestor.timeline)]);
   let problem = "";

@@ -105,8 +105,8 @@ export class Catalogs {
 
   /** Applies page images of any record, then its row change; null when that is no row of these catalogs. */
   apply({ blocks }: WalContent, change: RowChange | null): CatalogChange | null {
-    // The row before the change. An image shows the page after the change, where an updated row still exists beside the
-    // new one.
+    // The row before the change. An image shows the page after the change, where an updated row still exists alongside
+    // the new one.
     const before = change === null || change.kind === "inserts" ? null : this.#before(change);
     for (const block of blocks) {
       const catalog = block.image === null || block.fork !== 0 ? null : this.#catalogOf(block.file);

@@ -66,7 +66,7 @@ async function openArchive(
     newest ??= opened;
     // After an upgrade there may be no WAL yet.
     if (!(opened instanceof WalArchive)) continue;
-    // A former cluster writes nothing more.
+    // A previous cluster writes nothing more.
     if (index > 0) opened.isLocalThere = true;
     const firstUs = await findFirstTime(opened, ctx);
     if (firstUs !== null && firstUs >= toUs) continue;

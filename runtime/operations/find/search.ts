@@ -37,9 +37,9 @@ export interface FindOptions {
 export interface MatchedTransaction {
   readonly xid: number;
   readonly atUs: bigint;
-  /** Of its commit record. */
+  /** Position of its commit record. */
   readonly lsn: bigint;
-  /** Of its first action that was read. */
+  /** Position of its first action that was read. */
   readonly firstLsn: bigint;
   readonly preparedAs: string | null;
   readonly markers: readonly (Marker & { readonly databaseName: string })[];
@@ -57,7 +57,7 @@ export interface UnknownSpan {
   readonly fromSegment: string;
   readonly toSegment: string;
   readonly reason: string;
-  /** Last commit time before it and first one after it; null without one. */
+  /** Last commit time before it and first one after it; null if there is none. */
   readonly afterUs: bigint | null;
   readonly beforeUs: bigint | null;
 }

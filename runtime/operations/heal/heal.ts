@@ -51,7 +51,7 @@ interface ListedArchive extends Archive {
   readonly neededFrom: string | null;
 }
 
-/** Limits for repeated runs beside an archiver. */
+/** Limits for repeated runs alongside an archiver. */
 export interface HealBounds {
   readonly claims: WalClaims;
   /** Maximum of missing files copied into one repository, oldest first; the next run copies the rest. */
@@ -116,7 +116,7 @@ export async function heal(
         ctx,
       ),
     ];
-    // Former clusters at this location: pg_wal no longer has their files.
+    // Previous clusters at this location: pg_wal no longer has their files.
     for (const former of missingWal.clusters(repo.key)) {
       if (isSame(former, cluster)) continue;
       const parts = { missingWal, local: withoutFiles(local), claims: null, mayLetGo };
@@ -403,7 +403,7 @@ async function healFile(
   const good = copies.filter((copy) => copy.sha1 === sha1);
   for (const source of server === null ? good : [server, ...good]) {
     try {
-      // archive-push may have stored it meanwhile.
+      // archive-push may have stored it in the meantime.
       await new PushTarget(target.repo, ctx).push(source, target);
       return { outcome: "copied", problem: conflict, lacking };
     } catch (error) {

@@ -49,7 +49,7 @@ export async function healSegment(
     }
     const isStored = kept !== null;
     kept ??= await store(archive, source, ctx);
-    // Only now: a reader finds two contents meanwhile, and refuses both, but never none.
+    // Only now: a reader finds two contents in the meantime, and refuses both, but never none.
     const wrong = copies.filter(({ fileName }) => fileName !== kept);
     for (const { fileName } of wrong) {
       await repo.storage.remove(walPath(repo.stanza, archive.archiveId, fileName));

@@ -62,7 +62,7 @@ export async function recordInherited(historyName: string, parts: InheritedParts
 }
 
 /**
- * {@link recordInherited}, then copies what `repos` lack at once, for a command without a later worker: PostgreSQL
+ * {@link recordInherited}, then immediately copies what `repos` lack, for a command without a later worker: PostgreSQL
  * keeps such WAL only until its next checkpoints. Files not copied within `timeoutMs` stay recorded for `heal`. Never
  * throws: the history itself is archived in any case.
  * @param mayWrite called before anything beyond PostgreSQL's request is written: false where another process archives

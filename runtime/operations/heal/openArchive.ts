@@ -26,7 +26,7 @@ export async function openArchive(repo: Repository, cluster: ClusterIdentity): P
 }
 
 /**
- * Stores a file beside other contents, and returns its name. The answer of a storage alone is no proof: the file is
+ * Stores a file alongside other contents, and returns its name. The answer of a storage alone is no proof: the file is
  * looked at.
  * @throws fileMissing, what the source's content throws, and the storage's errors
  */

@@ -44,7 +44,7 @@ export function listBackups(repos: readonly Repository[]): Promise<RepoResult<re
   return perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups);
 }
 
-/** Those of the stanza's present cluster: after an upgrade, none of the former's can be continued. */
+/** Those of the stanza's present cluster: after an upgrade, none of the previous cluster's can be continued. */
 export function currentBackupsOf({ backups, currentId }: Pick<BackupInfo, "backups" | "currentId">): BackupInfoEntry[] {
   return backups.filter(({ dbId }) => dbId === currentId);
 }
@@ -54,7 +54,7 @@ export function listCurrentBackups(repos: readonly Repository[]): Promise<RepoRe
   return perRepo(repos, async (repo) => currentBackupsOf(await loadBackupInfo(repo)));
 }
 
-/** By end time: a label shows only the start. */
+/** The newest full backup by end time: a label shows only the start. */
 export function newestFullOf(backups: readonly BackupInfoEntry[]): StoredFull | null {
   const fulls = backups.filter((entry) => entry.type === "full");
   const newest = fulls.reduce<BackupInfoEntry | null>(

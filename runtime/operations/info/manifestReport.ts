@@ -28,7 +28,7 @@ export interface BlockShare {
 export interface ManifestReport {
   readonly manifest: Manifest;
   readonly files: readonly ManifestFile[];
-  /** Of the requested file, if it is stored in blocks. */
+  /** Shares of the requested file, if it is stored in blocks. */
   readonly shares: readonly BlockShare[] | null;
 }
 

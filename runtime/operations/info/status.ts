@@ -246,7 +246,7 @@ function waitTroubles({ isStandby, nowS, rpoS, streams, waiting }: StatusInput):
   const fact = `WAL has waited in pg_wal for ${durationText(waitedS)}; ${promised} ${durationText(limitS)} at most`;
   return [
     fail("archiveTimeout", fact, {
-      hint: "pgbackstop check names the repository or setting. After the repair, pgbackstop heal sends the WAL at once.",
+      hint: "pgbackstop check reports the repository or setting. After the repair, pgbackstop heal sends the WAL immediately.",
     }),
   ];
 }

@@ -21,7 +21,7 @@ export const REWRITTEN_KINDS: ReadonlySet<string> = new Set(["view", "function b
 
 const TEXT_SIZE_MAX = 400;
 
-/** By kind and name; both in any order. */
+/** Compares by kind and name; both in any order. */
 export function compareInventories(
   database: string,
   source: readonly InventoryLine[],

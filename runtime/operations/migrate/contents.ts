@@ -27,9 +27,9 @@ export interface Contents {
 export interface LargeObjects {
   readonly count: string;
   readonly bytes: string;
-  /** Of contents. */
+  /** Sum of contents. */
   readonly sum: string;
-  /** Of owners and grants. */
+  /** Sum of owners and grants. */
   readonly owners: string;
 }
 

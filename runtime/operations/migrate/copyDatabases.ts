@@ -41,7 +41,7 @@ export interface CopyOptions extends MigrationOptions {
    * Allow a copy that was once equal and now differs to be made again: anything that only the target has is lost then.
    */
   readonly replace: boolean;
-  /** Of pg_dump and psql. */
+  /** Paths of pg_dump and psql. */
   readonly programs: { readonly dump: string; readonly load: string };
   /** Receives the process id of each pg_dump. */
   readonly began?: (database: string, dumpPid: number) => void;
@@ -51,7 +51,7 @@ export interface CopiedDatabase {
   readonly name: string;
   /** `kept`: an earlier run has copied it. */
   readonly state: "copied" | "kept";
-  /** Of the dump. */
+  /** Size of the dump. */
   readonly bytes: number;
   readonly elapsedMs: number;
 }

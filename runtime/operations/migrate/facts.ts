@@ -29,7 +29,7 @@ export interface DatabaseFacts {
   readonly provider: "libc" | "icu" | "builtin";
   readonly collate: string;
   readonly ctype: string;
-  /** Of ICU or the built-in provider. */
+  /** Locale of ICU or the built-in provider. */
   readonly locale: string | null;
   readonly icuRules: string | null;
   readonly tablespace: string;

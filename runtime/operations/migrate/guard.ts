@@ -112,7 +112,7 @@ export async function requireNobody(
           ...lines,
         ].join("\n"),
         {
-          hint: "Stop these programs first; --disconnect ends their connections at once.",
+          hint: "Stop these programs first; --disconnect ends their connections immediately.",
         },
       );
     }

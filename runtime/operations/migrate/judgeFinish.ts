@@ -13,12 +13,12 @@ export interface FinishReport {
   readonly version: 1;
   /** For a stack to read: true only when nothing is missing. */
   readonly mayRetireSource: boolean;
-  /** By the target's clock; null when nothing was copied. */
+  /** Time by the target's clock; null when nothing was copied. */
   readonly copiedAtS: number | null;
   readonly databases: number;
-  /** Each repository's first backup that began after the copy; null without one. */
+  /** Each repository's first backup that began after the copy; null if there is none. */
   readonly backups: readonly { readonly repo: number; readonly label: string | null }[];
-  /** Of the newest successful drill with such a backup. */
+  /** The newest successful drill with such a backup. */
   readonly drill: string | null;
   /** Text with remedies. */
   readonly missing: readonly string[];

@@ -21,7 +21,7 @@ export interface GuardMark {
 export interface MigrationMark {
   /** System identifier of the source. */
   readonly from: string;
-  /** By the target's clock. */
+  /** Time by the target's clock. */
   readonly copiedAtS: number;
   /** Null until a comparison found the copy equal. */
   readonly verifiedAtS: number | null;

@@ -2,7 +2,7 @@
  * Where the journal of a recovery or a rollback is stored, and who can have written it.
  *
  * Root obeys its journal, so root's journal is in a directory that only root can write. Another account keeps its own
- * beside the data, which it owns anyway, and trusts only its own file. Neither resumes the other's journal: the error
+ * next to the data, which it owns anyway, and trusts only its own file. Neither resumes the other's journal: the error
  * says which account must.
  */
 import { lstatSync, mkdirSync, unlinkSync } from "../../local/nodeFiles";

@@ -21,7 +21,7 @@ export interface RecoverTools {
   program(args: readonly string[], asAccount: boolean): Promise<ProgramEnd>;
   /** Runs this program as PostgreSQL's account; its log goes to ours. */
   self(args: readonly string[], signal: AbortSignal): Promise<SelfEnd>;
-  /** Works on the account's files with its rights. Nothing else of this process may run meanwhile. */
+  /** Works on the account's files with its rights. Nothing else of this process may run in the meantime. */
   asAccount<T>(work: () => Promise<T>): Promise<T>;
   /** Shell command that ends in `archive-get %f "%p"`. */
   readonly archiveGet: string;

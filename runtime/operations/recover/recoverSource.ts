@@ -25,7 +25,7 @@ export interface RecoverSource {
   readonly stoppedAtS: number;
   readonly pgVersion: string;
   readonly systemId: string;
-  /** Of the restored data directory and of each tablespace, by its path in the backup. */
+  /** Location of the restored data directory and of each tablespace, by its path in the backup. */
   readonly targets: readonly SourceTarget[];
   readonly fileCount: number;
   /** The last segment that makes the backup consistent; null for a backup of a stopped server, which needs none. */

@@ -1,5 +1,5 @@
 /**
- * Which databases a selective restore leaves out: pure ("pgbackrest-format" 17, step 9; pgBackRest 2.60
+ * Which databases a selective restore omits: pure ("pgbackrest-format" 17, step 9; pgBackRest 2.60
  * "command/restore/select").
  *
  * Files of an excluded database are restored as holes of their full size, so that recovery can replay its WAL records;

@@ -22,7 +22,7 @@ export interface OwnerFacts {
   readonly users: UserNames;
   /** This process. */
   readonly self: Owner;
-  /** Of the existing data directory; null when it is still to be made. */
+  /** Owner of the existing data directory; null when it is still to be made. */
   readonly dataDirectory: Owner | null;
 }
 

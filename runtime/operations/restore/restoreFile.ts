@@ -97,7 +97,7 @@ export async function writeFile(
         : stored === null
           ? await fill(fd, job, repo, ctx)
           : fillFrom(stored, fd, job);
-    // Synchronous, because the kernel answers at once: a trip through the thread pool costs more than the call.
+    // Synchronous, because the kernel answers immediately: a trip through the thread pool costs more than the call.
     if ((info.mode & MODE_BITS) !== job.mode) fchmodSync(fd, job.mode);
     if (job.owner !== null && (info.uid !== job.owner.uid || info.gid !== job.owner.gid))
       fchownSync(fd, job.owner.uid, job.owner.gid);

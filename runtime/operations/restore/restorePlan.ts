@@ -42,7 +42,7 @@ export interface RestoreLayout {
   readonly dataDirectory: string;
   /**
    * Absolute directories that the restore fills, the data directory first. Each must be empty unless the restore may
-   * overwrite. Of a tablespace only this PostgreSQL version's directory: another version may have its own beside it.
+   * overwrite. Of a tablespace only this PostgreSQL version's directory: another version may have its own next to it.
    */
   readonly roots: readonly string[];
   /**

@@ -23,8 +23,8 @@ export interface SelectRequest {
   /** Seconds since 1970 of a time target; null for other types. */
   readonly targetTimeS: number | null;
   /**
-   * By archive id (`15-1`): the timeline that recovery will follow; absent when it stays on the backup's own, or is
-   * unknown.
+   * Timelines by archive id (`15-1`): the timeline that recovery will follow; absent when it stays on the backup's own,
+   * or is unknown.
    */
   readonly timelines: ReadonlyMap<string, TargetTimeline>;
 }

@@ -54,7 +54,7 @@ interface SourcedRequest extends FileRequest {
 type Attempt<T> = (source: RestoreSource, isRetry: boolean) => Promise<T>;
 
 export class Sources {
-  /** Of the backup to restore. */
+  /** Manifest of the backup to restore. */
   readonly manifest: Manifest;
   readonly repo: Repository;
   readonly #members: Member[];

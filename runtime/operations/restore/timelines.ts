@@ -18,8 +18,8 @@ import { archiveIdOfBackup, parseTimeline, type TargetTimeline } from "./select"
 import type { OpenRepo } from "./sources";
 
 /**
- * By archive id. Empty when recovery stays on the backup's timeline, or when the timeline cannot be determined
- * (reported as a warning). PostgreSQL 12 and newer follow the latest timeline by default.
+ * Timelines by archive id. Empty when recovery stays on the backup's timeline, or when the timeline cannot be
+ * determined (reported as a warning). PostgreSQL 12 and newer follow the latest timeline by default.
  * @throws dbMismatch (58) for an invalid timeline
  */
 export async function loadTimelines(
@@ -47,7 +47,7 @@ export async function loadTimelines(
   return timelines;
 }
 
-/** The highest timeline with a history file in any repository; null without one. */
+/** The highest timeline with a history file in any repository; null if there is none. */
 async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Context): Promise<number | null> {
   const results = await perRepo(
     repos.map(({ repo }) => repo),
@@ -63,7 +63,7 @@ async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Co
   return highest === 0 ? null : highest;
 }
 
-/** From the first repository that can read the history file; null without one. */
+/** From the first repository that can read the history file; null if there is none. */
 async function loadAncestors(
   repos: readonly OpenRepo[],
   archiveId: string,

@@ -19,7 +19,7 @@ export interface RollbackInput {
   readonly dataset: Dataset;
   /** The data set's snapshots, oldest first. */
   readonly snapshots: readonly Snapshot[];
-  /** System-id of the cluster in the snapshot; null without one. */
+  /** System-id of the cluster in the snapshot; null if there is none. */
   readonly snapshotSystemId: string | null;
   readonly stamp: string;
 }
@@ -34,7 +34,7 @@ export interface RollbackPlan {
   readonly safety: string;
   /** `autosnap_…` */
   readonly snapshotName: string;
-  /** Of the clone. */
+  /** Properties of the clone. */
   readonly properties: Readonly<Record<string, string>>;
 }
 

@@ -42,7 +42,7 @@ export class Zfs {
     return { name, mountPoint, properties: Object.fromEntries(rows) };
   }
 
-  /** Of one file system, oldest first. */
+  /** Snapshots of one file system, oldest first. */
   async snapshots(dataset: string): Promise<Snapshot[]> {
     const text = await this.#ask(
       "list",

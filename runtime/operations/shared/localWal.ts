@@ -69,7 +69,7 @@ export function withoutFiles(local: LocalWal): LocalWal {
   };
 }
 
-/** Recycled segments have future names until PostgreSQL writes them: their headers still show the former position. */
+/** Recycled segments have future names until PostgreSQL writes them: their headers still show the previous position. */
 async function findNewest(
   walDirectory: string,
   isWritten: (name: string) => Promise<boolean>,
@@ -100,7 +100,7 @@ async function hasOwnHeader(path: string, name: string, cluster: ClusterIdentity
       await handle.close();
     }
   } catch {
-    // Removed meanwhile, or not written yet.
+    // Removed in the meantime, or not written yet.
     return false;
   }
 }

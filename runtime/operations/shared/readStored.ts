@@ -1,6 +1,6 @@
 /**
- * Reads stored files for workers, which use each chunk at once: raw or unpacked, in chunks that are valid only until
- * the next one. The repository's `unpack` returns chunks that stay valid.
+ * Reads stored files for workers, which use each chunk immediately: raw or unpacked, in chunks that are valid only
+ * until the next one. The repository's `unpack` returns chunks that stay valid.
  */
 import { setImmediate } from "node:timers/promises";
 import type { ByteStream } from "../../base/bytes";

@@ -22,7 +22,7 @@ export interface ListedFile {
   readonly type: ObjectInfo["type"];
   readonly sizeBytes: number;
   readonly modifiedAtMs: number;
-  /** Of a link. */
+  /** Destination of a link. */
   readonly destination?: string;
 }
 

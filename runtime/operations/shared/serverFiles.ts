@@ -1,5 +1,5 @@
 /**
- * Keeps the server's configuration files from outside its data directory beside each backup. Debian has
+ * Keeps the server's configuration files from outside its data directory with each backup. Debian has
  * postgresql.conf, pg_hba.conf and pg_ident.conf in /etc/postgresql, which a backup of the data directory misses;
  * without them a new machine has data and no server.
  *
@@ -44,7 +44,7 @@ export interface ServerFile {
 
 export interface KeepTarget {
   readonly repo: Repository;
-  /** Of the backup that is about to finish. */
+  /** Manifest of the backup that is about to finish. */
   readonly manifest: Pick<Manifest, "label" | "cipherPass">;
 }
 
@@ -54,10 +54,10 @@ const ROOTS: readonly (readonly [setting: string, kind: ConfigKind])[] = [
   ["hba_file", "records"],
   ["ident_file", "records"],
 ];
-/** Files that Debian's pg_ctlcluster reads beside postgresql.conf. */
+/** Files that Debian's pg_ctlcluster reads next to postgresql.conf. */
 const COMPANIONS = ["environment", "pg_ctl.conf", "start.conf"];
 
-/** Stores files from outside the data directory beside every backup of the run. Throws only on abort. */
+/** Stores files from outside the data directory with every backup of the run. Throws only on abort. */
 export async function keepServerFiles(
   session: Session,
   dataDirectory: string,

@@ -3,9 +3,9 @@
  * a cluster that is not its own.
  *
  * pg_upgrade gives the new cluster its own system identifier, but copies the next transaction number into it and starts
- * its WAL behind the former's (`pg_resetwal -x`, `-l`); databases keep their oids. The former cluster stays shut down;
- * `--link` and `--swap` rename its pg_control. (PostgreSQL "src/bin/pg_upgrade/pg_upgrade.c", copy_xact_xlog_xid;
- * "relfilenumber.c", disable_old_cluster.)
+ * its WAL behind the previous cluster's (`pg_resetwal -x`, `-l`); databases keep their oids. The previous cluster stays
+ * shut down; `--link` and `--swap` rename its pg_control. (PostgreSQL "src/bin/pg_upgrade/pg_upgrade.c",
+ * copy_xact_xlog_xid; "relfilenumber.c", disable_old_cluster.)
  */
 import { readdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
@@ -20,7 +20,7 @@ const DISABLED_NAME = "pg_control.old";
 const FIRST_USER_OID = 16_384;
 
 export interface UpgradedDirectories {
-  /** Of the cluster before pg_upgrade. */
+  /** Data directory of the cluster before pg_upgrade. */
   readonly former: string;
   readonly present: string;
 }
@@ -75,7 +75,7 @@ function findStepBack(then: UpgradeFacts, since: UpgradeFacts, thenLsn: bigint, 
   return null;
 }
 
-/** With `--swap` the databases' directories have left the former cluster: then nothing can be compared. */
+/** With `--swap` the databases' directories have left the previous cluster: then nothing can be compared. */
 async function findLostDatabase({ former, present }: UpgradedDirectories): Promise<string | null> {
   const [before, now] = [await databasesIn(former), await databasesIn(present)];
   const lost = [...before].find((oid) => !now.has(oid));

@@ -18,7 +18,7 @@ import { repoErrorLine } from "../shared/results";
 export interface PieceSource {
   readonly repo: Repository;
   readonly archive: StreamArchive;
-  /** Of one session and one segment. */
+  /** Chunks of one session and one segment. */
   readonly chunks: readonly StreamChunk[];
 }
 

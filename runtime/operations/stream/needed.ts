@@ -15,7 +15,8 @@ const HISTORIES_MAX = 8;
 
 /**
  * WAL that the server has written and a repository may lack: files that wait in `pg_wal`, and its recorded missing WAL.
- * The record is read last: a file that another repository acknowledges meanwhile is recorded before it stops waiting.
+ * The record is read last: a file that another repository acknowledges in the meantime is recorded before it stops
+ * waiting.
  */
 export async function listMissingWal(
   walDirectory: string,
@@ -25,7 +26,7 @@ export async function listMissingWal(
   return [...waiting, ...missingWal()];
 }
 
-/** Where the first missing file begins; null without one, or when a missing history blocks the whole timeline. */
+/** Where the first missing file begins; null if there is none, or when a missing history blocks the whole timeline. */
 export function leastLsn(missing: ReadonlySet<string>, segmentSizeBytes: number): bigint | null {
   const names = [...missing];
   if (!names.every((name) => SEGMENT_NAME.test(name))) return null;

@@ -38,7 +38,7 @@ export interface Recovery {
 
 /**
  * For a segment that no archive has: {@link getPartial} if the recovery may have it, then the archive again, because a
- * living server may have archived the complete segment meanwhile. True when either is at the destination.
+ * living server may have archived the complete segment in the meantime. True when either is at the destination.
  * @throws errors of `getWhole`
  */
 export async function getLast(

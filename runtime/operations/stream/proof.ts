@@ -10,7 +10,7 @@ import { findWal } from "../../repository/walStore";
 
 export interface Held {
   readonly chunks: readonly StreamChunk[];
-  /** The newest archived segment; null without one. */
+  /** The newest archived segment; null if there is none. */
   readonly archived: string | null;
 }
 
@@ -24,7 +24,7 @@ export interface Lost {
 /** Chunks that a listing lacks and that are looked up by name before they count as lost. */
 const LOOKED_UP_MAX = 16;
 
-/** Two listings; `isHeld` is false for a chunk that the worker has replaced or removed meanwhile. */
+/** Two listings; `isHeld` is false for a chunk that the worker has replaced or removed in the meantime. */
 export async function findLost(
   repo: Repository,
   archiveId: string,

@@ -27,7 +27,7 @@ export interface StreamParts {
   readonly intervalMs: number;
   /** @throws stop (62) when the user has stopped the stanza */
   requireStarted(): void;
-  /** Of the data directory that this agent serves. */
+  /** Control file of the data directory that this agent serves. */
   loadControl(): Promise<PgControl>;
   open(): Promise<WalSource>;
   /** Names of WAL files that a repository lacks: those that wait in `pg_wal`, and its recorded missing WAL. */

@@ -4,7 +4,7 @@
  *
  * A repository that no commit waits for is served at most once per interval. A prompt repository gets WAL at once, by a
  * few uploads at the same time: what arrives between two starts is one upload. Only the unbroken beginning counts as
- * stored, in whatever order uploads end. Merging and removing then run beside the uploads.
+ * stored, in whatever order uploads end. Merging and removing then run alongside the uploads.
  *
  * A failed repository is retried after growing pauses. If the window has moved past it, it starts again at a complete
  * segment, because only an unbroken start of a segment can be used. WAL that a recovery needs before that is reported
@@ -113,7 +113,7 @@ const UPLOAD_GROWTH = 1.25;
 /** A commit may wait for this repository, so it is retried soon. */
 const PROMPT_PAUSE_MS = 200;
 const PROMPT_PAUSE_MS_MAX = 5000;
-/** How often a prompt repository's chunks are tidied up beside the uploads. */
+/** How often a prompt repository's chunks are tidied up alongside the uploads. */
 const TIDY_MS = 1000;
 /** {@link LOOK_MS} while a commit may wait for WAL that another process archives. */
 const PROMPT_LOOK_MS = 5000;
@@ -153,7 +153,7 @@ export class StreamWorker {
   #error: BackupError | null = null;
   #lookedAtMs: number;
   #lookError = "";
-  /** Of a prompt repository, in the order of their bytes; they end in any order. */
+  /** Uploads of a prompt repository, in the order of their bytes; they end in any order. */
   #uploads: Upload[] = [];
   /** Position after the last upload that was begun. */
   #sent: bigint;
@@ -170,7 +170,7 @@ export class StreamWorker {
   #confirmed: bigint;
   #provenAtMs = Number.NEGATIVE_INFINITY;
   #proving: Promise<void> | null = null;
-  /** Of this session. */
+  /** Newest segment that was archived during this session. */
   #newestArchived: string | null = null;
   #lostCount: number;
 
@@ -465,7 +465,7 @@ export class StreamWorker {
     this.#lostCount++;
     const text = `streamed WAL from ${formatLsn(this.#position)} on is gone: something else than pgbackstop removes its files`;
     const error = fail("fileMissing", text, { repoIndex: this.#repo.key, retryable: true });
-    // At once, so that no upload that ends now counts.
+    // Immediately, so that no upload that ends now counts.
     this.#failure ??= error;
     if (this.#position < this.#window.begin) this.#options.restart?.(error);
     this.#options.prompt?.progressed();
@@ -488,7 +488,7 @@ export class StreamWorker {
     return { segment, session, begin, end: Math.min(most, begin + Number(goal - from)) };
   }
 
-  /** Merges and removes beside the uploads. A failure is no failure to ship. */
+  /** Merges and removes alongside the uploads. A failure is no failure to ship. */
   #tidy(archive: OpenArchive): void {
     const nowMs = this.#ctx.clock.monotonicMs();
     if (this.#tidying !== null || nowMs - this.#tidiedAtMs < TIDY_MS) return;
@@ -644,7 +644,7 @@ export class StreamWorker {
   }
 
   /**
-   * A promoted server archives the history of its timeline first. By the end of that request the WAL that its former
+   * A promoted server archives the history of its timeline first. By the end of that request the WAL that its previous
    * primary left behind is recorded as missing: only then does nothing more come.
    */
   async #inherit(): Promise<void> {

@@ -14,7 +14,7 @@ import { readChunk, readChunkEnd } from "../../repository/streamStore";
 export interface StreamFile {
   readonly path: string;
   readonly chunk: StreamChunk;
-  /** Of an interrupted write. */
+  /** True for the file of an interrupted write. */
   readonly isTemporary: boolean;
   readonly modifiedAtMs: number;
 }
@@ -47,7 +47,7 @@ export async function listStream(repo: Repository): Promise<Map<string, StreamFi
   return byArchive;
 }
 
-/** Of the current stanza; null without a readable stream. Reads the chunk, so no server is needed. */
+/** Surveys the current stanza; null without a readable stream. Reads the chunk, so no server is needed. */
 export async function surveyStream(repo: Repository): Promise<HeldStream | null> {
   // A running agent merges chunks: the bytes of a listed one may be in another one by now.
   for (let listings = 1; listings < LISTINGS_MAX; listings++) {
@@ -90,8 +90,8 @@ export interface StreamCounts {
 }
 
 /**
- * Reads every chunk; none if `info` is null. A chunk that vanishes meanwhile was replaced, or its segment is archived.
- * Adds errors to `problems`.
+ * Reads every chunk; none if `info` is null. A chunk that vanishes in the meantime was replaced, or its segment is
+ * archived. Adds errors to `problems`.
  * @param sizeOf the size of WAL segments by history id
  * @throws storage errors
  */

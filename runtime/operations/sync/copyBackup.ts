@@ -143,8 +143,8 @@ interface Claim {
   /** The manifest of an earlier attempt to resume. */
   readonly partial: Manifest | null;
   /**
-   * Of another host's copy too: that host may wake and write a file once more, which must stay readable. Undefined
-   * without an earlier attempt, or without encryption.
+   * Passphrase of another host's copy too: that host may wake and write a file once more, which must stay readable.
+   * Undefined without an earlier attempt, or without encryption.
    */
   readonly cipherPass: string | undefined;
 }
@@ -398,7 +398,7 @@ class Copy {
   }
 }
 
-/** True when earlier stored files fit beside new ones. */
+/** True when earlier stored files fit next to new ones. */
 function isSameForm(partial: Manifest, form: CopyForm): boolean {
   return (
     partial.options.compressType === form.compress.type &&

@@ -41,7 +41,8 @@ export async function copyStream(
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
       const read = readForeignChunk(source.repo, { archiveId, pass: source.pass }, chunk, systemId);
-      // Removed meanwhile: its segment is in the archive, or a longer chunk replaces it. The next sync copies these.
+      // Removed in the meantime: its segment is in the archive, or a longer chunk replaces it. The next sync copies
+      // these.
       const present = await nullOn(read, "fileMissing");
       if (present === null) return;
       if (cluster !== null && chunk.begin === 0) requireOwn(chunk.segment, present.wal, cluster);

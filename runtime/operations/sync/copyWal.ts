@@ -16,7 +16,7 @@ export interface WalSide {
 
 export interface WalCopy {
   readonly archiveId: string;
-  /** Of the archive; null without `archive-header-check`. */
+  /** Cluster of the archive; null without `archive-header-check`. */
   readonly cluster: ClusterIdentity | null;
   /** Earlier segments are skipped; histories are always copied. */
   readonly from: string;
@@ -32,7 +32,9 @@ export interface WalGap {
   readonly conflicts: readonly string[];
 }
 
-/** By names and sizes. A segment that `isNeeded`, for a backup that will be listed, is read once: its bytes count. */
+/**
+ * Compares names and sizes. A segment that `isNeeded`, for a backup that will be listed, is read once: its bytes count.
+ */
 export async function findMissingWal(
   source: WalSide,
   target: WalSide,

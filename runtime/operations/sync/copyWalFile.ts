@@ -23,7 +23,7 @@ export interface CopyWalJob {
 }
 
 /**
- * A server may archive into the target meanwhile, so this is a push like its own.
+ * A server may archive into the target in the meantime, so this is a push like its own.
  * @throws checksum, fileInvalid, archiveMismatch (44), archiveDuplicate (45) and either storage's errors
  */
 export async function copyWalFile(

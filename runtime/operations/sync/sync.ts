@@ -24,7 +24,7 @@ import { planSync, type SyncScope } from "./syncPlan";
 import { syncServerFiles } from "./syncServerFiles";
 
 export interface SyncOptions {
-  /** Of the target repository. */
+  /** Lease of the target repository. */
   readonly lease: Lease;
   readonly scope: SyncScope;
   readonly dryRun: boolean;

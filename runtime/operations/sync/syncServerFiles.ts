@@ -1,4 +1,4 @@
-/** Copies the server's configuration files that are kept beside a backup, encrypted with the copy's own passphrase. */
+/** Copies the server's configuration files that are kept next to a backup, encrypted with the copy's own passphrase. */
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
 import { serverFilesPath } from "../../format/repository/repoPath";

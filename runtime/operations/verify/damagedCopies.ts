@@ -40,7 +40,7 @@ export async function findDamagedCopies(
   return lines;
 }
 
-/** Of the plain content; null when it is unreadable. */
+/** SHA-1 of the plain content; null when it is unreadable. */
 async function sha1Of(repo: Repository, path: string, pass: string | null): Promise<string | null> {
   try {
     return (await measure(await openFile(repo, path, pass))).sha1;

@@ -140,7 +140,8 @@ interface ArchivesInput {
   /** Backups whose WAL is needed. */
   readonly entries: readonly BackupInfoEntry[];
   /**
-   * True when verifying a single backup (`--set`). Reads only the WAL it needs and skips history and backup-label files.
+   * True when verifying a single backup (`--set`). Reads only the WAL it needs and skips history and backup-label
+   * files.
    */
   readonly isSingle: boolean;
   /** Size of WAL segments by history id. */
@@ -389,7 +390,7 @@ function timelineOf(name: string): number {
   return parseWalName(name)?.timeline ?? 0;
 }
 
-/** Of every online backup of one history id. */
+/** WAL ranges of every online backup of one history id. */
 export function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
   return entries.flatMap((entry) =>
     entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null

@@ -36,7 +36,7 @@ export type Request = Call & { readonly id: number };
 export type Answer =
   | { readonly id: number; readonly value?: unknown }
   | { readonly id: number; readonly error: unknown }
-  /** Not finished, but the file system has answered meanwhile. */
+  /** Not finished, but the file system has answered in the meantime. */
   | { readonly id: number; readonly progress: true };
 
 /** Bytes of a file that travel together. */

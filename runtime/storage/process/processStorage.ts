@@ -4,8 +4,8 @@
  * A thread that waits for a dead file server cannot be ended, and a process with such a thread cannot either. Node has
  * four threads for all files of a process, so one dead mount would take every repository's. So the calls are made by a
  * child, the storage process, and only it is lost. It is started by the first call and ends with the command. If it
- * does not answer a call within `io-timeout`, it is killed and not waited for, and the repository's calls fail at once
- * for as long again.
+ * does not answer a call within `io-timeout`, it is killed and not waited for, and the repository's calls fail
+ * immediately for as long again.
  *
  * It costs a start (some 40 ms of processor time and 45 MiB), so directories on local disks are used directly
  * (storage/open.ts).

@@ -27,7 +27,7 @@ export interface ListedVersion extends ListedObject {
 }
 
 export interface VersionPage {
-  /** Of each key the newest first. */
+  /** Versions by key, the newest first. */
   readonly versions: readonly ListedVersion[];
   /** Each ends in `/`. */
   readonly commonPrefixes: readonly string[];

@@ -202,7 +202,7 @@ export class PastStorage implements Storage {
     return fail("featureNotSupported", `repo${repoIndex} cannot be read as of a time: ${fact}`, {
       repoIndex,
       hint: [
-        "Leave out repo-target-time to read it as it is now, or use another repository with --repo.",
+        "Omit repo-target-time to read it as it is now, or use another repository with --repo.",
         "Only a bucket that kept versions before the attack or the mistake can be read as it was.",
       ],
     });
@@ -281,7 +281,7 @@ class PastDirectory {
   }
 }
 
-/** Of each key its newest version at the target time. The versions of one key may continue on the next page. */
+/** Yields the newest version of each key at the target time. The versions of one key may continue on the next page. */
 export async function* chooseVersions(
   pages: AsyncIterable<VersionPage>,
   targetTimeMs: number,

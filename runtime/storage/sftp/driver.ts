@@ -34,7 +34,7 @@ const LISTS_IN_FLIGHT = 8;
 const REMOVES_IN_FLIGHT = 32;
 /** A repository is about ten levels deep; a loop of mounts would be endless. */
 const DEPTH_MAX = 128;
-/** Attempts to remove a directory that another process fills meanwhile. */
+/** Attempts to remove a directory that another process fills in the meantime. */
 const REMOVE_ROUNDS = 3;
 
 export class SftpStorage implements Storage {
@@ -133,7 +133,7 @@ export class SftpStorage implements Storage {
         for (const directory of directories.reverse()) await this.#removeDirectory(directory);
         return;
       } catch (error) {
-        // Another process has created a file there meanwhile.
+        // Another process has created a file there in the meantime.
         if (round >= REMOVE_ROUNDS || !(error instanceof Error && isStatus(error.cause, STATUS.failure))) throw error;
       }
     }

@@ -2,7 +2,7 @@
  * One SSH connection with one SFTP channel, for many concurrent requests.
  *
  * A request ends with the server's answer; with a retryable `hostConnect` as soon as the connection breaks or nothing
- * arrived for `ioTimeoutMs`; or with `term` at once when the signal aborts.
+ * arrived for `ioTimeoutMs`; or with `term` immediately when the signal aborts.
  */
 import type { Client, SFTPWrapper } from "ssh2";
 import type { Clock } from "../../base/clock";

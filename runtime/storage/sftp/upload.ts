@@ -3,8 +3,9 @@
  *
  * The file is new (O_EXCL), so that late writes of an old connection cannot reach it. Pieces are kept until the server
  * has accepted them. After a broken connection the file is opened again, its content is read back and compared (the
- * server may have restarted meanwhile), and the upload resumes at the first piece that was not accepted. At the end
- * fsync@openssh.com makes the content durable; without it a server only offers closing. SFTP cannot sync directories.
+ * server may have restarted in the meantime), and the upload resumes at the first piece that was not accepted. At the
+ * end fsync@openssh.com makes the content durable; without it a server only offers closing. SFTP cannot sync
+ * directories.
  *
  * Atomic: the file is written under a temporary name unique to this writer, and renamed with posix-rename@openssh.com
  * once its size is right. Without that extension the plain rename is tried. If it does not replace, the old file is
@@ -201,7 +202,8 @@ class Upload {
   }
 
   /**
-   * Null, or the reason of the failure. Both requests leave at once: a server handles requests for one file in order.
+   * Null, or the reason of the failure. Both requests leave immediately: a server handles requests for one file in
+   * order.
    */
   #syncAndClose(): Promise<unknown> {
     const { session, handle } = this.#open();

@@ -54,7 +54,7 @@ it("keeps a conflict in view of status, check and verify until it is resolved, a
   const pushed = await push(1);
   expect([pushed.exitCode, pushed.logged]).toEqual([
     0,
-    expect.stringContaining("repo2 lacks 000000010000000000000001: status names it until the wrong file is removed"),
+    expect.stringContaining("repo2 lacks 000000010000000000000001: status reports it until the wrong file is removed"),
   ]);
   rmSync(join(walDirectory, "archive_status", `${walName(1)}.ready`));
   expect((await push(2)).exitCode).toBe(0);

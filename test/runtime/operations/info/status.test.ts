@@ -198,7 +198,7 @@ describe("the screen", () => {
       ...Array.from({ length: 6 }, () => expect.any(String) as string),
       "  waiting WAL    2 file(s), the oldest for 3 minutes",
       "  ! [ArchiveTimeoutError] WAL has waited in pg_wal for 3 minutes; the objective is 3 minutes at most",
-      "    HINT: pgbackstop check names the repository or setting. After the repair, pgbackstop heal sends the WAL at once.",
+      "    HINT: pgbackstop check reports the repository or setting. After the repair, pgbackstop heal sends the WAL immediately.",
       "",
     ]);
     expect(statusJson(report)).toMatchObject({ ok: false, troubles: [{ error: "ArchiveTimeoutError" }] });
