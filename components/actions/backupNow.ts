@@ -17,7 +17,7 @@ export const BackupKind = {
   Full: "full",
   Diff: "diff",
   Incr: "incr",
-  /** A snapshot of the volumes, for clusters with `snapshots` beside the engine. Retention never removes it. */
+  /** A snapshot of the volumes, for clusters with `snapshots` alongside the engine. Retention never removes it. */
   Snapshot: "snapshot",
 } as const;
 export type BackupKind = (typeof BackupKind)[keyof typeof BackupKind];
@@ -49,8 +49,8 @@ export interface BackupNowArgs {
    */
   triggers?: pulumi.Input<string>[];
   /**
-   * How long the update waits for each backup. A failed one ends the update at once, with its own error. If omitted, 60
-   * for a cluster and 1440 for a host.
+   * How long the update waits for each backup. A failed one ends the update immediately, with its own error. If
+   * omitted, 60 for a cluster and 1440 for a host.
    * @plain how long the engine waits for a resource
    * @minimum 1
    */

@@ -41,8 +41,8 @@ export interface DrillNowArgs {
 
 /**
  * Makes a fire drill on the host when it is created, and another one whenever a trigger changes: restores a backup
- * beside the database, recovers, checks and times it, and removes it. The update shows its progress, waits for it, and
- * fails with it. It never changes production.
+ * alongside the database, recovers, checks and times it, and removes it. The update shows its progress, waits for it,
+ * and fails with it. It never changes production.
  *
  * It is a `remote.Command` or `local.Command` of `@pulumi/command` over the host's declared connection. Destroying it
  * does nothing.

@@ -23,7 +23,7 @@ export interface HostCommandArgs {
   readonly runs: pulumi.Input<string[][]>;
   /** For messages: `take a backup`. */
   readonly what: string;
-  /** Of each run. */
+  /** Time limit of each run. */
   readonly limitSeconds: pulumi.Input<number>;
   /** A changed value makes it run again, and nothing else does. */
   readonly triggers: pulumi.Input<string>[];

@@ -18,7 +18,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where the comments of one request are. */
 export interface Forge {
-  /** Of the API, with the token. */
+  /** Headers of the API, with the token. */
   readonly headers: Readonly<Record<string, string>>;
   readonly userUrl: string;
   /** Lists with GET, creates with POST. */
@@ -32,7 +32,7 @@ export interface Forge {
 
 const TIMEOUT_MS = 30_000;
 const PAGE_SIZE = 100;
-/** Of a hundred comments each. */
+/** Maximum number of pages of a hundred comments each. */
 const PAGES_MAX = 100;
 
 /** @param number of the pull request; absent takes it from the job's variables @throws UsageError */

@@ -104,7 +104,7 @@ function alertOptionsOf(options: Options): AlertOptions {
   };
 }
 
-/** By name; leaves out unknown ones. */
+/** Reads topologies by name; omits unknown ones. */
 function readTopologies(file: string): readonly Topology[] {
   const { after } = readFile(file);
   const known = [...after]

@@ -23,7 +23,7 @@ const HELP = `pgbackstop render: CloudNativePG clusters with their backups as YA
   --format=yaml|json|nixos           json is a List (default: yaml); nixos renders one of the file's hosts
   --host=NAME                        which host, if the file has several
   --output=FILE                      instead of stdout; files that a module needs (runtime.cjs, pgbackrest-client) are written beside it
-  --without-runtime                  leaves out and names the ConfigMaps with the program, a megabyte each; or the files that a module needs
+  --without-runtime                  omits and lists the ConfigMaps with the program, a megabyte each; or the files that a module needs
   --help                             this text
 
 The file holds the components' arguments, by name (docs/kubernetes/yaml.md):
@@ -81,7 +81,7 @@ function renderObjects(order: Order): number {
   return 0;
 }
 
-/** One host of the file as a module, with the program beside it. */
+/** One host of the file as a module, with the program next to it. */
 function renderHost(order: Order): number {
   const file = readFile(order.file);
   const { findings, text } = renderNixosHost(hostNameOf(order, file), file);

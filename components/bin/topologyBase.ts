@@ -97,7 +97,7 @@ function git(folder: string, ...args: readonly string[]): string {
   return checked(`git ${args[0]}`, spawn("git", args, folder)).trim();
 }
 
-/** What the program prints beside its result goes to this one's stderr. */
+/** What the program prints besides its result goes to this one's stderr. */
 function spawn(program: string, args: readonly string[], cwd: string): SpawnSyncReturns<string> {
   return spawnSync(program, args, {
     cwd,

@@ -23,7 +23,7 @@ import { nameOf, readText, UsageError } from "./command";
 export interface DiffOrder {
   /** One preview, or the state before and after. */
   readonly files: readonly string[];
-  /** Of `pulumi preview`; null if not given. */
+  /** Exit code of `pulumi preview`; null if not given. */
   readonly previewExit: number | null;
   readonly failsOnUnknown: boolean;
   /** Folder of the repository, for positions in sources. */

@@ -72,7 +72,7 @@ export class B2Error extends Error {
   readonly code: string;
   /** True if the call may have succeeded anyway. */
   readonly unclear: boolean;
-  /** The server's requested wait; null without one. */
+  /** The server's requested wait; null if there is none. */
   readonly retryAfterMs: number | null;
 
   constructor(facts: {
@@ -142,7 +142,7 @@ export class B2Client {
       if (!(result instanceof B2Error)) return result;
       if (result.status === 401 && ["bad_auth_token", "expired_auth_token"].includes(result.code) && !renewed) {
         renewed = true;
-        // Another call may have renewed it meanwhile.
+        // Another call may have renewed it in the meantime.
         if (this.#session === signedIn) this.#session = null;
         continue;
       }

@@ -202,7 +202,7 @@ function lockChanges(
 }
 
 /**
- * The part of `found` that concerns us, in the shape of the desired state: leaves out others' rules in an adopted
+ * The part of `found` that concerns us, in the shape of the desired state: omits others' rules in an adopted
  * bucket, and unreadable or undeclared settings. Equals the desired settings if nobody changed anything by hand. Pure.
  */
 export function ownSettings(

@@ -4,7 +4,7 @@ import { throwErrors } from "../internal/validate";
 import { checkPassphrase } from "../plan/rules/passphrase";
 import type { CipherRef } from "../repositories/target";
 
-/** An unusable passphrase is an error of `component`, at once or when it arrives. The error does not show it. */
+/** An unusable passphrase is an error of `component`, immediately or when it arrives. The error does not show it. */
 export function checkedPassphrase(
   component: string,
   path: string,

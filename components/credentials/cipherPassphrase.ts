@@ -44,7 +44,7 @@ export class CipherPassphrase extends pulumi.ComponentResource {
     requireArguments("CipherPassphrase", name, args);
     const child = childName(name, "passphrase");
     const unique = refusedIfRenamed(`CipherPassphrase ${name}`, child, opts, () => this.passphrase);
-    // A given passphrase may be the former one.
+    // A given passphrase may be the previous one.
     super(typeToken("CipherPassphrase"), name, {}, args.existing === undefined ? unique : opts);
     const existing =
       args.existing === undefined

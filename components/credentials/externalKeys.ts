@@ -84,7 +84,7 @@ function intervalText(seconds: number): string {
   });
 }
 
-/** By their part. @param prefix of omitted names in the Secret, if several repositories share it: `b2-` */
+/** The keys by their part. @param prefix of omitted names in the Secret, if several repositories share it: `b2-` */
 export function externalKeysOf(keys: ExternalKeys, prefix: string): Record<string, ExternalKey<pulumi.Input<string>>> {
   const given = SECRET_PARTS.flatMap((part): [string, ExternalKey<pulumi.Input<string>>][] => {
     const remote = keys[part];

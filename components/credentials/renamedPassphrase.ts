@@ -1,7 +1,7 @@
 /**
  * A passphrase that is about to be generated for a repository which the stack has already: its component was renamed
  * without an alias. Databases would get another passphrase than their backups have, before the engine refuses to delete
- * the former one.
+ * the previous one.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { resourceType } from "../dynamic/dynamicResource";
@@ -52,7 +52,7 @@ export function watchLocation(
 
 /**
  * Options of a CipherPassphrase that is refused if it is new and encrypts a repository that the stack has, while the
- * program lacks a former passphrase of the stack. What a program declares later, in a callback, does not count.
+ * program lacks a previous passphrase of the stack. What a program declares later, in a callback, does not count.
  * @param title of the component
  * @param child name of the dynamic resource
  * @param passphrase as repositories get it
@@ -83,7 +83,7 @@ function refusal(title: string, location: string, missing: readonly EarlierResou
   );
 }
 
-/** Of the component in the program: a repository with `encrypt` makes its passphrase itself. */
+/** The former name of the component in the program: a repository with `encrypt` makes its passphrase itself. */
 function formerName({ name, types }: EarlierResource): string {
   const own = types.split("$").some((type) => REPOSITORY.test(type)) ? childName("", "cipher") : "";
   const ending = `${own}${childName("", "passphrase")}`;

@@ -22,7 +22,7 @@ export interface SharedExternalSecretArgs {
   secretName?: pulumi.Input<string>;
   store: ExternalStore;
   /**
-   * By a name of your own for each repository; keys without `secretKey` have it as prefix: `b2-ACCESS_KEY_ID`.
+   * Keys by a name of your own for each repository; keys without `secretKey` have it as prefix: `b2-ACCESS_KEY_ID`.
    * @example
    * {
    *   b2: {
@@ -59,7 +59,7 @@ export interface SharedExternalSecretArgs {
  * Then `existingSecret: keys.refs.b2` of a repository.
  */
 export class SharedExternalSecret extends pulumi.ComponentResource {
-  /** By the names in `repositories`. Wait for the ExternalSecret. */
+  /** References to Secrets by the names in `repositories`. Wait for the ExternalSecret. */
   public readonly refs: { [repository: string]: SecretRef };
 
   constructor(name: string, args: SharedExternalSecretArgs, opts?: pulumi.ComponentResourceOptions) {

@@ -12,9 +12,9 @@ import type { Manifest } from "../render/kubernetes/objects";
 
 /** The Cluster, and what is asked of it. */
 export interface Attaching {
-  /** Of the component, for errors. */
+  /** Title of the component, for errors. */
   readonly title: string;
-  /** Of the resource that reads the Cluster. */
+  /** Name of the resource that reads the Cluster. */
   readonly name: string;
   readonly parent: pulumi.Resource;
   readonly dependsOn: pulumi.ComponentResourceOptions["dependsOn"];
@@ -64,7 +64,7 @@ function judgedFields(spec: AttachedSpec): object {
   return plugins === undefined ? known : { ...known, plugins: plugins.map(({ name }) => ({ name })) };
 }
 
-/** Of a Cluster without an attachment: the API server itself tries changes of one that is there. */
+/** Conflicts of a Cluster without an attachment: the API server itself tries changes of one that is there. */
 function conflictsOf(live: LiveObject, fields: object, where: string): readonly Finding[] {
   if (hasApplied(live, PATCH_MANAGER)) return [];
   return fieldsOfOthers(live, fields, PATCH_MANAGER).map((owned) => conflict(owned, where));

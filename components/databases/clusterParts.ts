@@ -57,10 +57,10 @@ export interface SecretKeyInputs {
   readonly ca?: KeyRef;
 }
 
-/** By the repositories' keys; outputs for targets that come later. */
+/** Secrets by the repositories' keys; outputs for targets that come later. */
 export type SecretInputs = Readonly<Record<string, SecretKeyInputs | pulumi.Output<SecretKeyInputs>>>;
 
-/** A cluster that is checked at once, and again when all values are known. */
+/** A cluster that is checked immediately, and again when all values are known. */
 export interface CheckedCluster {
   /** Reading a value that comes later ends what reads it. */
   readonly known: ClusterPlan;
@@ -85,7 +85,7 @@ const OPENED: CheckOptions = {
 const ALL_CHECKED = "all values";
 
 /**
- * Resolves and checks known values at once, and the others when they arrive.
+ * Resolves and checks known values immediately, and the others when they arrive.
  * @param title of the component, for errors
  * @throws InputPropertiesError
  */
@@ -157,7 +157,7 @@ export function openRepositories(repositories: { readonly [key: string]: Cluster
 
 /** Where keys are put for one cluster. */
 export interface ClusterScope {
-  /** Of the component, for errors. */
+  /** Title of the component, for errors. */
   readonly title: string;
   /** The component's name. */
   readonly name: string;
@@ -219,8 +219,8 @@ export function deliverSecrets(
 }
 
 /**
- * Of the Secret of a target that comes later, whatever it turns out to be: what an update creates must not depend on a
- * value that the preview does not know.
+ * Keys of the Secret of a target that comes later, whatever it turns out to be: what an update creates must not depend
+ * on a value that the preview does not know.
  */
 function deferredKeys(
   from: ReturnType<typeof knownTarget>,
@@ -261,7 +261,7 @@ export type RenderObjects = (
 
 /** Parent and dependencies of children. */
 export interface ChildScope {
-  /** Of the component, for errors. */
+  /** Title of the component, for errors. */
   readonly title: string;
   readonly name: string;
   readonly parent: pulumi.Resource;

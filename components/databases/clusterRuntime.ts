@@ -19,7 +19,7 @@ import type { Manifest } from "../render/kubernetes/objects";
 import { VERSION } from "../../runtime/version";
 import { type ClusterBackupArgs, type PluginRef, RuntimeDelivery } from "./cnpgArgs";
 
-/** Where pods have the runtime from, as renderers take it. Outputs without a value are left out. */
+/** Where pods have the runtime from, as renderers take it. Outputs without a value are omitted. */
 export interface RuntimeInputs {
   readonly configMap?: pulumi.Input<string | undefined>;
   readonly image: pulumi.Input<string>;
@@ -31,7 +31,7 @@ export interface RuntimeInputs {
 /** For engines without a runtime. */
 export const NO_RUNTIME = { configMap: "", image: "" } as const;
 
-/** Of the component whose pods run it. */
+/** The component whose pods run it. */
 export interface RuntimeScope {
   /** The component's name. */
   readonly name: string;

@@ -105,7 +105,7 @@ export interface ClusterAccess {
   clusterName: pulumi.Input<string>;
   /**
    * Specs of `Backup` objects by kind: as many as one backup of that kind takes to reach every repository. `snapshot`
-   * exists with snapshots beside an engine.
+   * exists with snapshots alongside an engine.
    */
   backups: { [type: string]: pulumi.Inputs[] };
   /** The same into one repository, by its key. */
@@ -125,8 +125,8 @@ export interface RepositoryBackups {
 }
 
 /**
- * The parts with which a Job uses a cluster's repositories, and Jobs that make its drills at once. No secret: volumes
- * name Secrets.
+ * The parts with which a Job uses a cluster's repositories, and Jobs that run its drills immediately. No secret:
+ * volumes name Secrets.
  */
 export interface ClusterVerbs {
   args: string[];
@@ -197,7 +197,7 @@ export interface PodPlacementArgs {
 }
 
 /**
- * Snapshots of the cluster's volumes, beside an engine or as the engine. They stay in the cluster's storage.
+ * Snapshots of the cluster's volumes, alongside an engine or as the engine. They stay in the cluster's storage.
  * CloudNativePG removes none: a daily CronJob with its own account does, by `keepDays` and `keepCount`.
  */
 export interface SnapshotArgs {
@@ -211,7 +211,7 @@ export interface SnapshotArgs {
   online?: pulumi.Input<boolean>;
   /** Owner whose deletion removes the VolumeSnapshots. @default "none" */
   ownerReference?: pulumi.Input<SnapshotOwner>;
-  /** Cron expression with five fields, in UTC; only beside another engine. */
+  /** Cron expression with five fields, in UTC; only with another engine. */
   cron?: pulumi.Input<string>;
   /**
    * Days to keep every snapshot, whole numbers from 1. If you set neither limit, all are kept (PB120). @example 7
@@ -285,10 +285,10 @@ export interface ClusterBackupArgs {
    */
   schedules?: ClusterSchedules;
   /**
-   * How long an update waits for a full backup in every repository, before it fails and names those without one. The
+   * How long an update waits for a full backup in every repository, before it fails and lists those without one. The
    * primary's sidecar reports what they hold to a ConfigMap (`destinations`). An update waits again when repositories
    * change. 0: it does not wait, and `destinations` is empty. Only with engine "runtime". If omitted, 60 if a schedule
-   * takes its first backup at once, else 0; 0 for a replica cluster.
+   * takes its first backup immediately, else 0; 0 for a replica cluster.
    * @example 240
    * @plain whether there is a ConfigMap for the report @minimum 0 @maximum 10080
    */
@@ -351,7 +351,7 @@ export interface ClusterBackupArgs {
   staleCheck?: StaleCheckArgs;
   /** Expected amounts, for cost estimates. */
   sizing?: SizingArgs;
-  /** Volume snapshots, beside the engine or as the engine. */
+  /** Volume snapshots, alongside the engine or as the engine. */
   snapshots?: SnapshotArgs;
   /** Objects of the Prometheus operator. */
   monitoring?: BackupMonitoringArgs;
@@ -403,8 +403,8 @@ export interface ClusterBackupArgs {
    */
   silence?: { [code: string]: string };
   /**
-   * Maps each intended weakening to its reason. The key is what `pgbackstop topology diff` prints (`path=new value`). An
-   * entry covers one update; the next change needs its own.
+   * Maps each intended weakening to its reason. The key is what `pgbackstop topology diff` prints (`path=new value`).
+   * An entry covers one update; the next change needs its own.
    * @plain which weakenings the comparison of a preview accepts
    */
   acknowledgeWeaker?: { [change: string]: string };
@@ -465,7 +465,7 @@ export interface RecoveryArgs {
    */
   repositoryTargetTime?: pulumi.Input<string>;
   /**
-   * True continues the archive of the restored cluster under another name: only if the former cluster is permanently
+   * True continues the archive of the restored cluster under another name: only if the previous cluster is permanently
    * gone (docs/kubernetes/rename.md).
    * @default false
    */

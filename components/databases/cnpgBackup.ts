@@ -74,9 +74,9 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
  * Creates the engine's objects in the namespace, sets `spec.plugins` of the Cluster and what the arguments ask for by
  * server-side apply, and creates a `ScheduledBackup` for each schedule, in this order: all mounted objects exist before
  * instances restart. With engine "runtime" the sidecar takes the first full backup a minute later; a Backup requested
- * at once would end with the restart. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in place;
- * older operators would wait forever, and are refused. Destroying it removes the archiver;
- * repositories and backups stay.
+ * immediately would end with the restart. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in
+ * place; older operators would wait forever, and are refused. Destroying it removes the archiver; repositories and
+ * backups stay.
  *
  * ```ts
  * new CnpgBackup("legacy", {
@@ -271,7 +271,7 @@ function liveLike(cluster: pulumi.Resource | undefined, hasWalStorage: boolean):
 
 const UNITS = ["", "K", "M", "G", "T", "P"];
 
-/** Of a Kubernetes quantity, rounded up: `1500Mi` is 2. */
+/** GiB of a Kubernetes quantity, rounded up: `1500Mi` is 2. */
 function gibibytesOf(quantity: string): number {
   const [, digits, unit = "", binary] = /^([0-9.]+)([KMGTP]?)(i?)$/.exec(quantity) ?? [];
   const bytes = Number(digits ?? 0) * (binary === "i" ? 1024 : 1000) ** UNITS.indexOf(unit);

@@ -252,7 +252,7 @@ function waitedFor(role: string, made: ReadonlyMap<string, pulumi.Resource>): pu
   return ["drill-scope-binding", "drill-policy-binding"].flatMap((policy) => made.get(policy) ?? []);
 }
 
-/** Of the Services of the Poolers, which have their names. */
+/** Host names of the Services of the Poolers, which have their names. */
 function poolerHosts(
   { poolers }: ClusterPlan["definition"],
   made: ReadonlyMap<string, pulumi.Resource>,

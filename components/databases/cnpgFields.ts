@@ -55,7 +55,7 @@ export interface AffinityArgs {
   tolerations?: TolerationSpec[];
   /** Nodes that instances need or prefer, in Kubernetes' form. */
   nodeAffinity?: NodeAffinitySpec;
-  /** Pods that instances are placed beside, in Kubernetes' form. */
+  /** Pods that instances are placed alongside, in Kubernetes' form. */
   additionalPodAffinity?: AdditionalPodAffinitySpec;
   /** Further pods that instances are kept apart from, in Kubernetes' form. */
   additionalPodAntiAffinity?: AdditionalPodAffinitySpec;

@@ -121,7 +121,7 @@ export interface CnpgPluginArgs {
  * Installs the plugin: a Deployment of two replicas with a disruption budget, the Service by which the operator finds
  * it, and self-signed certificates for both sides. It needs no cert-manager, no image of its own, and no API rights.
  *
- * It serves its runtime to the pods of clusters, beside those of earlier versions that it had here.
+ * It serves its runtime to the pods of clusters, next to those of earlier versions that it had here.
  *
  * Creates a ConfigMap, a ServiceAccount, a Deployment, a PodDisruptionBudget, a Service and two Secrets. Destroying it
  * stops the reconciliation of every cluster that still names the plugin: destroy those first.

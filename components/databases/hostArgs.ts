@@ -101,7 +101,7 @@ export interface CommandLogin {
 export interface HostConnection extends CommandLogin {
   local?: LocalConnection;
   ssh?: SshConnection;
-  /** The jump host, beside `host`. */
+  /** The jump host on the way to `host`. */
   proxy?: pulumi.Input<CommandLogin>;
   /**
    * How long an update waits for a host that does not answer yet, and then for its cloud-init to finish: for a machine
@@ -435,9 +435,10 @@ export interface StreamingArgs {
   intervalSeconds?: pulumi.Input<number>;
   /**
    * Makes commits wait until repositories hold them durably, so that losing the host or cluster loses no acknowledged
-   * commit: one repository ("any"), "all", or those in `repositories` ("named"). These get WAL at once, the others at
-   * the interval. On a host the agent adds itself to PostgreSQL's `synchronous_standby_names`, beside your standbys;
-   * its role must be a superuser or have `ALTER SYSTEM` on that setting. If omitted, commits wait for no repository.
+   * commit: one repository ("any"), "all", or those in `repositories` ("named"). These get WAL immediately, the others
+   * at the interval. On a host the agent adds itself to PostgreSQL's `synchronous_standby_names`, alongside your
+   * standbys; its role must be a superuser or have `ALTER SYSTEM` on that setting. If omitted, commits wait for no
+   * repository.
    * @example "any"
    */
   synchronous?: pulumi.Input<Acknowledge>;
@@ -498,7 +499,7 @@ export interface HostDirectories {
 }
 
 /**
- * Source of the host's Node.js: `upload` alone, or `url` with `sha256`. It is stored beside the runtime and removed
+ * Source of the host's Node.js: `upload` alone, or `url` with `sha256`. It is stored next to the runtime and removed
  * with it.
  */
 export interface HostNodeArgs {
@@ -515,7 +516,7 @@ export interface HostNodeArgs {
 /** Snapshots that ZFS, sanoid or your own timer takes; nothing here takes or removes one. */
 export interface ZfsSnapshotsArgs {}
 
-/** Snapshots of the data directory's file system, beside the backups and on the same disks. */
+/** Snapshots of the data directory's file system, next to the backups and on the same disks. */
 export interface HostSnapshotsArgs {
   zfs?: ZfsSnapshotsArgs;
 }
@@ -606,7 +607,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
   schedules?: BackupSchedules;
   /**
    * Maintenance tasks. If omitted, all if systemd starts units; with engine "pgbackrest" `verify` and `metrics`, which
-   * the runtime does beside it.
+   * the runtime does next to it.
    */
   maintenance?: MaintenanceArgs;
   /** Notification targets. If omitted, a failing unit only logs to the journal. */
@@ -642,7 +643,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
   /** Expected amounts, for cost estimates. */
   sizing?: SizingArgs;
   /**
-   * Declares snapshots that exist beside the backups: topology and runbook then show them, and the runbook returns to
+   * Declares snapshots that exist next to the backups: topology and runbook then show them, and the runbook returns to
    * one by `pgbackstop rollback`. The preview warns of a plain `zfs rollback` (PB062), which stops archiving.
    * @example { zfs: {} }
    */
@@ -654,8 +655,8 @@ export interface PostgresHostArgs extends HostBaseArgs {
    */
   silence?: { [code: string]: string };
   /**
-   * Maps each intended weakening to its reason. The key is what `pgbackstop topology diff` prints (`path=new value`). An
-   * entry covers one update; the next change needs its own.
+   * Maps each intended weakening to its reason. The key is what `pgbackstop topology diff` prints (`path=new value`).
+   * An entry covers one update; the next change needs its own.
    * @example { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
    * @plain which weakenings the comparison of a preview accepts
    */

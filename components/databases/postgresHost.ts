@@ -178,7 +178,7 @@ function whole(host: LookedHost): LookedHost {
 /** Node.js to bring; null to bring none. */
 type BroughtNode = NodeInput | null;
 
-/** A host that is checked at once, and again when all values are known. */
+/** A host that is checked immediately, and again when all values are known. */
 interface CheckedHost {
   /** Reading a value that comes later ends what reads it. */
   readonly known: HostPlan;

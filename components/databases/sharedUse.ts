@@ -127,7 +127,7 @@ function directoryUse(machine: string, { dataDirectory }: HostPlan): Use {
   };
 }
 
-/** By the target itself, whose address may come later. A directory is another one on each machine. */
+/** Uses by the target itself, whose address may come later. A directory is another one on each machine. */
 function targetUses(targets: Targets, stanza: string, member: Use["member"]): Use[] {
   return Object.entries(targets).flatMap(([key, { at }]): Use[] => {
     if (isDeferredTarget(at) || at.readOnly === true || (at.s3 === undefined && at.sftp === undefined)) return [];

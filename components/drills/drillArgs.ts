@@ -32,8 +32,8 @@ export const DrillLevel = {
 export type DrillLevel = (typeof DrillLevel)[keyof typeof DrillLevel];
 
 /**
- * A fire drill: restores a backup beside the database, recovers, checks and times it, and removes it. It never changes
- * production.
+ * A fire drill: restores a backup alongside the database, recovers, checks and times it, and removes it. It never
+ * changes production.
  */
 export interface DrillArgs {
   /** Cron expression with five fields. @example "0 5 1 * *" */

@@ -94,7 +94,7 @@ export class FireDrill extends pulumi.ComponentResource {
       objectives,
       restoreOnly: true,
       drillsOnly: true,
-      // Never has a cluster: restores go beside it, where there is space.
+      // Never has a cluster: restores go next to it, where there is space.
       dataDirectory: suffixed(path, "/none"),
       drills: Object.fromEntries(
         Object.entries(drills).map(([drill, each]) => [drill, { ...each, path: each.path ?? path, elsewhere: false }]),

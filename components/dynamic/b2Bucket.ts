@@ -1,11 +1,11 @@
 /**
  * The dynamic resource behind a bucket of Backblaze B2. Only the declaration: the engine loads its methods from b2.ts
- * by this package's name, so that it captures nothing of the program and an updated package takes effect at once.
+ * by this package's name, so that it captures nothing of the program and an updated package takes effect immediately.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { DynamicResource, methodsOf } from "./dynamicResource";
 
-/** What happens to files by themselves, in whole days; what is left out does not happen. */
+/** What happens to files by themselves, in whole days; what is omitted does not happen. */
 export interface B2LifecycleRule {
   /** Prefix of the file names that the rule applies to; empty for all files. @example "pgbackrest/" */
   prefix: pulumi.Input<string>;
@@ -30,7 +30,7 @@ export interface B2BucketArgs {
    * @example "acme-orders-pg"
    */
   bucketName: pulumi.Input<string>;
-  /** Rules of the bucket. In a bucket that is taken over, rules about other files stay beside them. @default none */
+  /** Rules of the bucket. In a bucket that is taken over, rules about other files stay alongside them. @default none */
   lifecycleRules?: pulumi.Input<pulumi.Input<B2LifecycleRule>[]>;
   /** Object lock. You can switch it on, but never off. @default false */
   fileLockEnabled?: pulumi.Input<boolean>;

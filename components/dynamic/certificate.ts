@@ -1,6 +1,6 @@
 /**
  * The engine's methods for a self-signed certificate: created once, kept, and renewed before it ends or when its inputs
- * change. The former one stays beside the new one, in the same text, while it is valid: peers that know only one of
+ * change. The previous one stays next to the new one, in the same text, while it is valid: peers that know only one of
  * them keep working.
  */
 import type * as pulumi from "@pulumi/pulumi";
@@ -19,7 +19,7 @@ export interface CertificateInputs {
 }
 
 export interface CertificateState extends CertificateInputs {
-  /** The certificate, and the former one while it is valid. */
+  /** The certificate, and the previous one while it is valid. */
   readonly certificatePem: string;
   readonly privateKeyPem: string;
   /** RFC 3339. */

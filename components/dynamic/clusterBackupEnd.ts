@@ -1,7 +1,7 @@
 /**
  * The dynamic resource that fails an update when a `Backup` fails. Only the declaration: the engine loads its methods
  * from clusterBackup.ts by this package's name, so that it captures nothing of the program and an updated package takes
- * effect at once.
+ * effect immediately.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { BackupEndInputs } from "./clusterBackup";

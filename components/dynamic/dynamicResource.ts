@@ -11,7 +11,7 @@ type Method = "check" | "configure" | "create" | "delete" | "diff" | "read" | "u
 
 /**
  * Methods that a module of this package exports. The plugin loads it by its name, so that an updated package takes
- * effect at once. It does so at the first call: a preview that only creates calls none, and without the package a
+ * effect immediately. It does so at the first call: a preview that only creates calls none, and without the package a
  * resource without `read` and `delete` can still be read and removed.
  */
 export function methodsOf<Module extends object>(
@@ -40,7 +40,10 @@ export function serveTypes(types: readonly string[], source: PluginSource): void
   for (const type of types) served.set(type, source);
 }
 
-/** Of a resource in the state, from its class. A program in another language has no process for `pulumi-nodejs`. */
+/**
+ * The type of a resource in the state, from its class. A program in another language has no process for
+ * `pulumi-nodejs`.
+ */
 export function resourceType(type: string): string {
   return served.has(type) ? typeToken(type) : `pulumi-nodejs:dynamic/index:${type}`;
 }

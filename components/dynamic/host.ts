@@ -30,15 +30,15 @@ import { sortedJson } from "../plan/model/anyValue";
 
 /** The program on the host. */
 export interface RuntimeInput {
-  /** How Node.js gets there; left out if the host's own is used. */
+  /** How Node.js gets there; omitted if the host's own is used. */
   readonly node?: NodeInput;
   readonly path: string;
   readonly sha256: string;
   /** Program and options that every verb shares. */
   readonly argv: readonly string[];
-  /** The command that passes the secrets to a verb; left out if PostgreSQL's account reads them itself. */
+  /** The command that passes the secrets to a verb; omitted if PostgreSQL's account reads them itself. */
   readonly launcher?: string;
-  /** Paths of existing secrets on the host; left out without any. */
+  /** Paths of existing secrets on the host; omitted if there are none. */
   readonly secretFiles?: readonly string[];
 }
 
@@ -66,7 +66,7 @@ export interface DesiredInput {
   readonly server: ServerInput;
   readonly directories: DirectoriesInput;
   readonly runtime: RuntimeInput;
-  /** Left out if the runtime is the engine. */
+  /** Omitted if the runtime is the engine. */
   readonly stock?: StockOnHost;
   readonly units: UnitNames;
   readonly backups: { readonly takeFirst: boolean };
@@ -81,7 +81,7 @@ export interface HostInputs {
   readonly desired: DesiredInput;
   /** Absolute path to the desired file, and lines of several files by a name: {@link wholeFiles} reads them. */
   readonly files: Readonly<Record<string, BriefFile>>;
-  /** By the repositories' keys. Secret. */
+  /** Passphrases by the repositories' keys. Secret. */
   readonly ciphers: Readonly<Record<string, CipherInput>>;
   readonly settings: Readonly<Record<string, string>>;
   /** Credentials of the host, then of the jump hosts. Secret. */
@@ -121,7 +121,7 @@ export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
   drift: string[];
   /** The only inputs of a refresh and a removal. Secret. */
   keptSignIn?: readonly SignInInput[];
-  /** Each repository's location, including former ones, to its passphrase's fingerprint. */
+  /** Each repository's location, including previous ones, to its passphrase's fingerprint. */
   cipherFingerprints: Record<string, string>;
 }
 
@@ -169,7 +169,7 @@ function isUpgrade(olds: Partial<HostOutputs>, { desired, settings }: HostInputs
     identity.stanza === stanza &&
     !isEmpty(identity.settings) &&
     !isEmpty(settings) &&
-    // An upgrade under way may turn to another directory, or back to the former one.
+    // An upgrade under way may turn to another directory, or back to the previous one.
     (olds.upgradedFrom !== undefined ||
       (serverVersion > 0 && (server.postgres?.version ?? 0) > Math.floor(serverVersion / 10_000)))
   );
@@ -357,7 +357,7 @@ function identityOf(inputs: HostInputs): KeptIdentity {
   };
 }
 
-/** Of every file of the last update. */
+/** Owners of every file of the last update. */
 function ownersOf(outputs: Partial<HostOutputs>, { owners }: KeptIdentity): Record<string, OwnerRole> {
   const paths = Object.keys({ ...outputs.fileFacts, ...outputs.secretFileFacts });
   return { ...Object.fromEntries(paths.map((path) => [path, "admin" as const])), ...owners };

@@ -1,6 +1,6 @@
 /**
  * The dynamic resource that keeps a host as declared. Only the declaration: the engine loads its methods from host.ts
- * by this package's name, so that it captures nothing of the program and an updated package takes effect at once.
+ * by this package's name, so that it captures nothing of the program and an updated package takes effect immediately.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { CipherInput } from "../credentials/fingerprint";

@@ -9,7 +9,7 @@ import { DynamicResource, methodsOf } from "./dynamicResource";
 
 interface PassphraseInputs {
   readonly sizeBytes: number;
-  /** Adopted; later it must be the same or left out. */
+  /** Adopted; later it must be the same or omitted. */
   readonly existing?: string;
 }
 

@@ -1,7 +1,7 @@
 /**
  * The dynamic resources behind a backup host. Only the declarations: the engine loads their methods from
  * repositoryHost.ts by this package's name, so that it captures nothing of the program and an updated package takes
- * effect at once.
+ * effect immediately.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { DynamicResource, methodsOf } from "./dynamicResource";

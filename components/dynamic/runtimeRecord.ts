@@ -1,12 +1,12 @@
 /**
  * The dynamic resource that remembers which runtimes a plugin has had: clusters may still name them, so it serves them
- * beside its own. Its methods are self-contained, so that it can be read and removed without the package.
+ * alongside its own. Its methods are self-contained, so that it can be read and removed without the package.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { DynamicResource, ownMethods } from "./dynamicResource";
 
 interface RecordInputs {
-  /** SHA-256 of the plugin's runtime; left out for one that it cannot serve. */
+  /** SHA-256 of the plugin's runtime; omitted for one that it cannot serve. */
   readonly sha256?: string;
 }
 

@@ -1,7 +1,7 @@
 /**
  * The dynamic resource behind a plugin's certificates. Only the declaration: the engine loads its methods from
  * certificate.ts by this package's name, so that it captures nothing of the program and an updated package takes effect
- * at once.
+ * immediately.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { CertificateInputs } from "./certificate";

@@ -54,8 +54,8 @@ export async function signCertificate(content: CertificateContent): Promise<stri
 }
 
 /**
- * Loaded with the first certificate: it takes 0.4 s, and most updates make none. The library needs the metadata beside
- * it.
+ * Loaded with the first certificate: it takes 0.4 s, and most updates make none. The library needs the metadata
+ * alongside it.
  */
 async function load() {
   await import("reflect-metadata");

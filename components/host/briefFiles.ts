@@ -33,7 +33,9 @@ const NAME_DIGITS = 8;
 /** Shorter ones are not worth a name. */
 const LENGTH_MIN = 40;
 
-/** Takes lines that several texts share out of them, to stand beside them once; {@link wholeFiles} puts them back. */
+/**
+ * Takes lines that several texts share out of them, to stand once next to them; {@link wholeFiles} puts them back.
+ */
 export function briefTexts(files: Readonly<Record<string, BriefFile>>): Record<string, BriefFile> {
   const lines = Object.entries(files).flatMap(([path, file]) =>
     typeof file === "string" ? [[path, file.split("\n")] as const] : [],
@@ -57,7 +59,7 @@ export function briefTexts(files: Readonly<Record<string, BriefFile>>): Record<s
   return { ...files, ...common, ...Object.fromEntries(brief) };
 }
 
-/** By path, from {@link briefFile} and {@link briefTexts}. */
+/** Files by path, from {@link briefFile} and {@link briefTexts}. */
 export function wholeFiles(files: Readonly<Record<string, BriefFile>>): [path: string, FileInput][] {
   const lineOf = (line: string): string => {
     const common = NAME.test(line) ? files[line] : undefined;

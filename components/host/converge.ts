@@ -95,7 +95,7 @@ export interface HostIdentity {
   readonly dataDirectory: string;
   readonly directories: { readonly config: string; readonly units: string };
   readonly runtimeArgv: readonly string[];
-  /** The command that passes the secrets to a verb; left out if PostgreSQL's account reads them itself. */
+  /** The command that passes the secrets to a verb; omitted if PostgreSQL's account reads them itself. */
   readonly launcher?: string;
   readonly units: UnitNames;
   /**
@@ -105,12 +105,12 @@ export interface HostIdentity {
   readonly settings: Readonly<Record<string, string>>;
   readonly allowRestart: boolean;
   readonly restartCommand: readonly string[];
-  /** Location of our Node.js; left out if the host's own is used. */
+  /** Location of our Node.js; omitted if the host's own is used. */
   readonly node?: NodeLocation;
 }
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
-  /** Left out if the runtime is the engine. */
+  /** Omitted if the runtime is the engine. */
   readonly stock?: StockOnHost;
   readonly files: readonly DesiredFile[];
   /** We create them and, once empty, remove them. */
@@ -145,7 +145,7 @@ export interface HostOutcome extends Detected, ProgramsOutcome {
   stanzaMade: boolean;
   /** True once stanza, check and first backup succeeded with the present configuration. */
   ready: boolean;
-  /** Data directory of the cluster that pg_upgrade upgraded, until the stanza follows the new one; else left out. */
+  /** Data directory of the cluster that pg_upgrade upgraded, until the stanza follows the new one; else omitted. */
   upgradedFrom?: string;
 }
 
@@ -371,14 +371,14 @@ function programOf({ runtimeArgv }: Pick<HostIdentity, "runtimeArgv">): string {
   return runtimeArgv[1] ?? "";
 }
 
-/** Includes the cache that the program writes beside itself (runtime/start.ts). */
+/** Includes the cache that the program writes next to itself (runtime/start.ts). */
 function withCompiled(paths: readonly string[], identity: Pick<HostIdentity, "runtimeArgv">): string[] {
   const program = programOf(identity);
   return paths.flatMap((path) => (path === program ? [path, `${path}.compiled`] : [path]));
 }
 
 /**
- * Writes files that differ, removes those no longer declared. `left` are files to remove after the settings: a former
+ * Writes files that differ, removes those no longer declared. `left` are files to remove after the settings: a previous
  * engine archives with them until then.
  */
 async function applyFiles(
@@ -399,7 +399,7 @@ async function applyFiles(
   };
   const written = await writeFiles(connection, desired.files, accounts);
   for (const path of written) log(`wrote ${path}`);
-  // Accounts that run it later cannot write beside it; without this cache it starts more slowly, which is no error.
+  // Accounts that run it later cannot write next to it; without this cache it starts more slowly, which is no error.
   if (written.includes(programOf(desired)))
     await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
   const facts = await readFileFacts(

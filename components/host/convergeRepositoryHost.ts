@@ -3,8 +3,8 @@
  * sshd's confinement of the accounts, then their keys: no account ever has keys without confinement. Repositories and
  * the accounts that own them are never removed.
  *
- * Administrators sign in through sshd, so its configuration is handled with care. A new text is tested beside the old
- * one, renamed into place, tested again, compared in its effect on the administrator's login, and proved by a new
+ * Administrators sign in through sshd, so its configuration is handled with care. A new text is tested alongside the
+ * old one, renamed into place, tested again, compared in its effect on the administrator's login, and proved by a new
  * connection after sshd loaded it. Any failure restores the old text.
  */
 import {
@@ -39,7 +39,7 @@ export interface DesiredRepositoryHost {
   readonly timers: readonly string[];
   /** The administrator's login; empty on this machine. */
   readonly admin: string;
-  /** Required mount point; empty without one. */
+  /** Required mount point; empty if there is none. */
   readonly mount: string;
 }
 

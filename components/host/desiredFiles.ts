@@ -31,7 +31,7 @@ export interface FileFact {
   readonly mode: string;
   readonly uid: number;
   readonly gid: number;
-  /** Of a readable file, else empty. */
+  /** SHA-256 of a readable file, else empty. */
   readonly sha256: string;
 }
 
@@ -70,7 +70,7 @@ facts "$@"`;
 /**
  * Shell functions. `resolved PATH` prints a path's directory with links resolved; root or the current account must own
  * each link. `enter PATH` changes to it, and ends the script if the kernel reports another directory: a link that was
- * planted meanwhile.
+ * planted in the meantime.
  */
 const ENTER_FUNCTIONS = `
 resolved() (

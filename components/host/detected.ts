@@ -19,7 +19,7 @@ import { given } from "../plan/model/given";
 
 /** The things to examine. */
 export interface Looked {
-  /** Location of our Node.js; left out if the host's own is used. */
+  /** Location of our Node.js; omitted if the host's own is used. */
   readonly node?: NodeLocation | undefined;
   /** Account of PostgreSQL. */
   readonly user: string;
@@ -64,7 +64,7 @@ export interface Detection {
   readonly problems: readonly string[];
 }
 
-/** @param repositories false leaves out their content: they may be slow to reach */
+/** @param repositories false omits their content: they may be slow to reach */
 export function queryOf(looked: Looked, repositories = true): StateQuery {
   const line = (argv: readonly string[]): string => `exec ${argv.map(shellArgument).join(" ")}`;
   const { launcher, runtimeArgv } = looked;

@@ -14,7 +14,7 @@ export interface ProgramsWanted {
   readonly user: string;
   readonly dataDirectory: string;
   readonly directories: { readonly config: string };
-  /** How Node.js gets there; left out if the host's own is used. */
+  /** How Node.js gets there; omitted if the host's own is used. */
   readonly bringsNode?: NodeInput;
   /** The required PostgreSQL; if omitted, any. */
   readonly postgres?: PostgresInput;

@@ -27,7 +27,7 @@ export interface NodeLocation {
 export interface NodeInput extends NodeLocation {
   /** From the machine that runs the program. */
   readonly upload?: NodeUpload;
-  /** By `uname -m`; `any` for a given address. */
+  /** Downloads by `uname -m`; `any` for a given address. */
   readonly download?: Readonly<Record<string, NodeDownload>>;
 }
 
@@ -40,7 +40,7 @@ export interface NodeUpload {
 
 export interface NodeChoice {
   readonly path: string;
-  /** Left out if nothing is brought. */
+  /** Omitted if nothing is brought. */
   readonly input?: NodeInput;
   readonly findings: readonly Finding[];
 }

@@ -15,7 +15,7 @@ export interface Once {
   readonly runs: readonly (readonly string[])[];
   /** For messages: `take a backup`. */
   readonly what: string;
-  /** Of each run. */
+  /** Time limit of each run. */
   readonly limitSeconds: number;
 }
 

@@ -3,7 +3,7 @@
  * cluster in the data directory, with checksums, started now and at each boot. With engine `pgbackrest` its package
  * comes from the same archive. An existing cluster is never touched, and nothing installed is ever removed.
  *
- * It resumes after a crash: a note beside the configuration marks a cluster that is still being created.
+ * It resumes after a crash: a note next to the configuration marks a cluster that is still being created.
  */
 import { type Connection, runScript, type LogLine } from "./connection";
 import { distributionOf, type PackageSource, sourceOf } from "./distribution";

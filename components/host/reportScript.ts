@@ -4,7 +4,7 @@
  *
  * The passwords are texts of the script, which arrives over standard input. The shell itself writes them into a
  * directory of their own, in memory if possible, and removes it when the program ends. The report is all of standard
- * output; what the program says beside it is shown.
+ * output; what the program says besides it is shown.
  */
 import { shellArgument } from "../plan/host/hostCommand";
 import { ONCE_FUNCTIONS, scriptHead } from "./onceScript";

@@ -24,7 +24,7 @@ export interface RuntimeOnHost {
   readonly account: Account;
   /** Program and options that every verb shares. */
   readonly argv: readonly string[];
-  /** Runs a verb with the secrets, as the login; left out if `account` reads them itself. */
+  /** Runs a verb with the secrets, as the login; omitted if `account` reads them itself. */
   readonly launcher?: string;
   readonly onLine: (line: string) => void;
 }
@@ -137,7 +137,7 @@ export async function runQuietly(
   return result;
 }
 
-/** The document in a verb's output. @throws Error without one */
+/** The document in a verb's output. @throws Error if there is none */
 export function parseJsonOutput(what: string, stdout: string): unknown {
   const begin = stdout.search(/^[[{]/m);
   try {

@@ -19,7 +19,7 @@ export interface StateQuery {
   readonly mounts: readonly string[];
   readonly units: readonly string[];
   readonly dataDirectory: string;
-  /** By name: a shell line. */
+  /** A shell line by name. */
   readonly ask: Readonly<Record<string, string>>;
   /** The same, run as the login. */
   readonly askAsAdmin?: Readonly<Record<string, string>>;
@@ -39,7 +39,7 @@ export interface HostFacts {
   readonly machine: string;
   /** Text of `/etc/os-release`; empty without it. */
   readonly osRelease: string;
-  /** Major version of the cluster in the data directory; null without one. */
+  /** Major version of the cluster in the data directory; null if there is none. */
   readonly clusterVersion: string | null;
   readonly answers: ReadonlyMap<string, ExecResult>;
 }

@@ -1,6 +1,6 @@
 /**
  * Stock pgBackRest as the engine of a host: checks that its version supports the declaration, and runs its verbs. The
- * runtime beside it does the reading (settings, content of repositories).
+ * runtime next to it does the reading (settings, content of repositories).
  */
 import { isInRange, postgresLimit, type StockLimit } from "../plan/engines/stockVersions";
 import { type Account, CommandFailed, type Connection, type LogLine } from "./connection";

@@ -12,7 +12,7 @@ import { declareKubernetes, declareKubernetesPatch, type KubernetesObject } from
 export interface ObjectWithContent extends KubernetesObject {
   readonly type?: string;
   readonly data?: pulumi.Input<{ readonly [key: string]: pulumi.Input<string> }>;
-  /** Of a Secret. */
+  /** Plain text values of a Secret. */
   readonly stringData?: pulumi.Input<{ readonly [key: string]: pulumi.Input<string> }>;
 }
 
@@ -44,7 +44,7 @@ export function declareContent(
     apiVersion: object.apiVersion,
     kind: object.kind,
     metadata: { name: objectName, namespace },
-    // Server-side apply does not remove keys that are left out of `stringData`.
+    // Server-side apply does not remove keys that are omitted of `stringData`.
     data: stringData === undefined ? data : inBase64(stringData),
   };
   const content = declareKubernetesPatch(

@@ -99,7 +99,7 @@ interface SdkState {
   getStore(): { readonly supportsResourceHooks?: boolean };
 }
 
-/** By the program's stack resource: a program with a hundred new components reads its state once. */
+/** Earlier resources by the program's stack resource: a program with a hundred new components reads its state once. */
 const states = new WeakMap<object, Promise<readonly EarlierResource[]>>();
 
 function earlierResources(): Promise<readonly EarlierResource[]> {

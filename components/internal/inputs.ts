@@ -1,5 +1,5 @@
 /**
- * Values of a program that may be known or late. A plan is made at once, with a marker for every value from another
+ * Values of a program that may be known or late. A plan is made immediately, with a marker for every value from another
  * resource, and again when values arrive. The first one decides which children exist and finds mistakes early.
  *
  * Each late value has its own marker, the same at every position. So what reads several of them waits for these alone,
@@ -38,8 +38,8 @@ export function fillKnown(known: unknown, deferred: ReadonlyMap<string, pulumi.O
 }
 
 /**
- * What `make` makes of a plan with late values (deferred.ts): at once, with an output for each late field; as a whole
- * when the values have arrived, if it reads one itself.
+ * What `make` makes of a plan with late values (deferred.ts): immediately, with an output for each late field; as a
+ * whole when the values have arrived, if it reads one itself.
  * @param final the plan when they have
  */
 export function derived<Plan, T>(

@@ -26,7 +26,7 @@ import { given } from "../plan/model/given";
 
 /** Exit code of `migrate plan` when something is in the way: a report, not a failure of the update. */
 const OBSTRUCTED = 81;
-/** Of a step on a host. */
+/** Time limit of a step on a host. */
 const LIMIT_SECONDS = 7 * 24 * 3600;
 
 /**

@@ -68,7 +68,7 @@ export interface MigrationServerArgs {
 }
 
 /**
- * An application that uses the databases. It is scaled to 0 before the copy, and to its former scale once it may use
+ * An application that uses the databases. It is scaled to 0 before the copy, and to its previous scale once it may use
  * the target. A CronJob is suspended, its runs are awaited, and it is resumed unless it was suspended before.
  */
 export interface MigrationWorkloadArgs {

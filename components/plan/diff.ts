@@ -11,7 +11,7 @@ import { diffDatabase } from "./diff/database";
 import { isUnknown } from "./model/unknown";
 import type { Topology } from "./topology/topology";
 
-/** By the name of the component; null if nothing of it is known yet. */
+/** Topologies by the name of the component; null if nothing of it is known yet. */
 export type TopologySet = ReadonlyMap<string, Topology | null>;
 
 /** One database before and after; null where it does not exist. */

@@ -12,7 +12,7 @@ import { typeToken } from "../internal/children";
 type Values = Record<string, unknown>;
 type Methods = Omit<pulumi.dynamic.ResourceProvider, "configure">;
 
-/** By the name of the resource's class. */
+/** Methods by the name of the resource's class. */
 const RESOURCES: Readonly<Record<string, Methods>> = { Passphrase: { create, diff, update } };
 
 export const OWN_TYPES = Object.keys(RESOURCES);

@@ -30,7 +30,7 @@ export interface SftpRepositoryArgs {
   hostFingerprint?: pulumi.Input<string>;
   /**
    * Private key that the account accepts, as ssh-keygen writes it. Secret; a separate file on the database's host, mode
-   * 0600. Omit it if the host already has it: `secretFiles: { privateKey: "/run/secrets/box" }` beside `at` of the
+   * 0600. Omit it if the host already has it: `secretFiles: { privateKey: "/run/secrets/box" }` next to `at` of the
    * database's repository.
    */
   privateKey?: pulumi.Input<string>;

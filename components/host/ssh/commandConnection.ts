@@ -11,7 +11,7 @@ import type { SignInInput, SshInput } from "./sshTarget";
 type Login = remote.ProxyConnectionArgs;
 
 export interface FileAccess {
-  /** Of this machine. */
+  /** Reads a file of this machine. */
   readText(path: string): Promise<string>;
   /** In a preview, no key file is read: another machine may run the update. */
   readonly isPreview: boolean;

@@ -20,7 +20,7 @@ const REAL_TIME: DialTime = { nowMs: Date.now, sleep: (pauseMs) => sleep(pauseMs
 
 /**
  * Connects, with growing pauses while the host does not answer. A host that answers with another key or refuses the
- * login fails at once, except that a host that was silent before may still be booting.
+ * login fails immediately, except that a host that was silent before may still be booting.
  * @throws what `connect` throws at last
  */
 export async function dial<T>(

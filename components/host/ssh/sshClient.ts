@@ -144,8 +144,8 @@ function connectError(
     return new SignInRefused(`${host} does not let ${user} sign in: ${error.message}: ${remedy}`, { cause: error });
   }
   const message = `unable to connect to ${host}:${port}: ${error.message}`;
-  // Another level means that a server answered and SSH itself failed; except for a connection that was closed at once,
-  // as a forwarder does while its host is away, and sshd while it is full.
+  // Another level means that a server answered and SSH itself failed; except for a connection that was closed
+  // immediately, as a forwarder does while its host is away, and sshd while it is full.
   const isSilent =
     [undefined, "client-socket", "client-timeout", "client-dns"].includes(error.level) ||
     error.message === "Connection lost before handshake";

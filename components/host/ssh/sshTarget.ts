@@ -29,7 +29,7 @@ export interface DialLimits {
   readonly waitSeconds?: number;
   /** Failed attempts; -1 for no limit. */
   readonly errorsMax?: number;
-  /** Of each attempt. */
+  /** Time limit of each attempt. */
   readonly attemptSeconds?: number;
 }
 

@@ -36,7 +36,7 @@ const CODES: Readonly<Record<Problem["kind"], RuleCode>> = {
   wrong: "PB191",
 };
 
-/** Of required arguments that a program need not write itself. */
+/** Remedies of required arguments that a program need not write itself. */
 const REMEDIES: Readonly<Record<string, string>> = {
   "CnpgRestoreArgs.storageGiB": "set it, or take it from the source cluster: ...orders.like",
 };

@@ -52,7 +52,7 @@ const RULED: Readonly<Partial<Record<RangedArgument, readonly [code: RuleCode, h
   "VerifyTaskArgs.samplePercent": ["PB014"],
 };
 
-/** Of the arguments that the check of types judges. */
+/** Ranges of the arguments that the check of types judges. */
 export const UNRULED_RANGES: Readonly<Record<string, NumberRange>> = Object.fromEntries(
   Object.entries(ARGUMENT_RANGES).filter(([argument]) => !(argument in RULED)),
 );

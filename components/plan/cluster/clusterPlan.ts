@@ -104,7 +104,7 @@ export interface ClusterDefinition {
   /** How long an update waits for full backups in all repositories; 0 does not wait. */
   readonly firstBackupTimeoutMinutes: number;
   readonly podPlacement: PodPlacement | undefined;
-  /** Of an attachment: a Job removes the operator's own archiver. */
+  /** For an attachment: a Job removes the operator's own archiver. */
   readonly replacesBarmanObjectStore: boolean;
   readonly staleCheck: Pick<RunTime, "cron" | "timeZone"> | undefined;
   readonly stanzaKind: string;
@@ -222,8 +222,8 @@ function resolveStorage(database: ClusterDatabasePlan, settings: DeclaredCluster
 }
 
 /**
- * True if something takes the first backup at once, and a Job can tell: a schedule, or the primary's sidecar. A replica
- * cluster has no primary.
+ * True if something takes the first backup immediately, and a Job can tell: a schedule, or the primary's sidecar. A
+ * replica cluster has no primary.
  */
 function takesFirst({ engine, repositories, schedules }: ClusterDatabasePlan, settings: DeclaredCluster): boolean {
   if (!engineOf(engine).own || repositories.length === 0) return false;

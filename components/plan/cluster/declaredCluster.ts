@@ -106,7 +106,7 @@ export interface DeclaredCluster
       }
     | undefined;
   readonly podPlacement?: PodPlacement | undefined;
-  /** Of an attached Cluster. */
+  /** Only for an attached Cluster. */
   readonly replaceBarmanObjectStore?: boolean | undefined;
 }
 

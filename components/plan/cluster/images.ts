@@ -30,7 +30,7 @@ export const NODE_IMAGE =
   "docker.io/library/node:24-slim@sha256:a9f5f7c91a432850b2a8a7797adf5eadb6c733ceed61167806cee7ea7fbc29df";
 
 const DALIBO_VERSION = "0.0.3";
-/** By plugin version, as its manifest names them. */
+/** Images by plugin version, as its manifest names them. */
 export const DALIBO_IMAGES = {
   controller: `docker.io/dalibo/cnpg-pgbackrest-controller:${DALIBO_VERSION}`,
   sidecar: `docker.io/dalibo/cnpg-pgbackrest-sidecar:${DALIBO_VERSION}`,

@@ -110,7 +110,7 @@ const GIB: Readonly<Record<string, number>> = {
   T: 1e12 / 1024 ** 3,
 };
 
-/** Of a quantity as Kubernetes writes it. */
+/** GiB of a quantity as Kubernetes writes it. */
 function sizeGiB(value: unknown): number | undefined {
   const match = typeof value === "string" ? /^(\d+)([MGT]i?)$/.exec(value) : null;
   return match === null ? undefined : Number(match[1]) * (GIB[match[2] ?? ""] ?? Number.NaN);

@@ -11,7 +11,7 @@ export interface SnapshotPlan {
   readonly keepCount: number | undefined;
 }
 
-/** Suffix of the cluster's name, for the snapshots' schedule beside another engine. */
+/** Suffix of the cluster's name, for the snapshots' schedule alongside another engine. */
 export const SNAPSHOT_SCHEDULE = "snapshot";
 
 interface Snapshooter {

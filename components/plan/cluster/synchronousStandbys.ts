@@ -47,7 +47,7 @@ export function specOverrides({ definition }: Pick<ClusterPlan, "definition">): 
   return spec ?? {};
 }
 
-/** Of a plan with `synchronous`. */
+/** The Cluster's field for a plan with `synchronous`. */
 export function synchronousField(plan: Pick<ClusterPlan, "database" | "definition">): SynchronousField {
   const written = attempt(() => {
     const { maxSyncReplicas, minSyncReplicas, postgresql } = specOverrides(plan);

@@ -31,7 +31,7 @@ export function diffSnapshots(to: Collector, old: Snapshots, now: Snapshots): vo
   } as const;
   for (const field of ["keepDays", "keepCount"] as const) {
     const [was, is] = [old[field] ?? null, now[field] ?? null];
-    // If both are left out there is no limit; if only one is, it counts as zero.
+    // If both are omitted there is no limit; if only one is, it counts as zero.
     const without = keepsAll(was === null ? old : now) ? Number.POSITIVE_INFINITY : field === "keepDays" ? 0 : 1;
     to.rank(
       `snapshots.${field}`,

@@ -13,7 +13,7 @@ export interface VersionRange {
 }
 
 interface StockRow extends VersionRange {
-  /** PB048 fails at once, PB049 some day. */
+  /** PB048 fails immediately, PB049 some day. */
   readonly code: "PB048" | "PB049";
   readonly concerns: (repository: RepositoryPlan) => boolean;
   readonly fact: string;

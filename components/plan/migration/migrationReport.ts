@@ -5,7 +5,7 @@ interface ReportDocument {
   readonly mayRetireSource?: boolean;
 }
 
-/** Of `finish`; false for any other answer. */
+/** Reads the answer of `finish`; false for any other answer. */
 export function mayRetireSource(text: string): boolean {
   return parseReport(text)?.mayRetireSource === true;
 }

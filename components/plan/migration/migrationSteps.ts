@@ -64,7 +64,7 @@ export interface MigrationSettings {
   readonly processMax: number;
   /** PostgreSQL's programs on the migration's host; undefined to search for them. */
   readonly binDirectory?: string | undefined;
-  /** The target cluster's drill to run at once. */
+  /** The target cluster's drill to run immediately. */
   readonly drill?: string | undefined;
   readonly drills: readonly string[];
 }
@@ -212,7 +212,7 @@ export interface KnownServer {
   readonly settings: ServerSettings;
 }
 
-/** Names of files beside the arguments: password and CA certificate. */
+/** Names of files next to the arguments: password and CA certificate. */
 export const SERVER_FILES = {
   source: { password: "from-password", ca: "from-ca.pem" },
   target: { password: "to-password", ca: "to-ca.pem" },

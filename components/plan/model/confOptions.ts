@@ -3,7 +3,7 @@ import { isMultiple } from "../../../runtime/config/entry";
 import { findOption } from "../../../runtime/config/optionName";
 import type { OptionRow } from "../../../runtime/config/options";
 
-/** By name; a list has one value on each line. */
+/** Values by name; a list has one value on each line. */
 export type ConfOptions = Readonly<Record<string, string>>;
 
 /** The command that an option is for; null for all. */

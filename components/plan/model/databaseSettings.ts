@@ -1,6 +1,6 @@
 /**
  * Arguments as plain values: those of the components without secrets. The types derive from the arguments', so a new
- * argument is here at once. Nothing here has a default; resolveDatabase.ts fills them in.
+ * argument is here immediately. Nothing here has a default; resolveDatabase.ts fills them in.
  */
 import type { ClusterBackupArgs } from "../../databases/cnpgArgs";
 import type {
@@ -26,7 +26,7 @@ export interface RepositorySettings extends Omit<Plain<HostRepositoryArgs>, "at"
 }
 
 export type ScheduleSettings = Plain<BackupScheduleArgs>;
-/** By the kind of backup. */
+/** Schedules by the kind of backup. */
 export type SchedulesSettings = Plain<BackupSchedules>;
 export type DrillSettings = Plain<HostDrillArgs>;
 export type DrillStatementSettings = Plain<DrillStatementArgs>;

@@ -46,8 +46,8 @@ export function view<T>(values: T): T {
 }
 
 /**
- * An object of fields that are made at once. One whose making reads a late value is late itself, and spoils no other.
- * Undefined fields stay.
+ * An object of fields that are made immediately. One whose making reads a late value is late itself, and spoils no
+ * other. Undefined fields stay.
  */
 export function fields<T extends object>(makers: { readonly [Key in keyof T]: () => T[Key] }): T {
   const made: Record<string, unknown> = {};
@@ -95,7 +95,7 @@ export function mappedFields<From, To>(
   return fields(Object.fromEntries(names.map((name) => [name, () => make(() => from[name] as From)])));
 }
 
-/** Fields that are made at once, without undefined ones; a late one stays. */
+/** Fields that are made immediately, without undefined ones; a late one stays. */
 export function givenFields<T extends object>(makers: { readonly [Key in keyof T]: () => T[Key] }) {
   return given(fields<T>(makers));
 }

@@ -35,7 +35,7 @@ export interface DrillPlan {
   readonly level?: string;
   readonly maxMinutes: number | undefined;
   readonly maxGiB?: number;
-  /** On a host: the directory to restore below; default: beside the data directory. */
+  /** On a host: the directory to restore below; default: next to the data directory. */
   readonly path?: string;
   /** True if a FireDrill makes it on another machine. */
   readonly elsewhere?: boolean;
@@ -98,7 +98,7 @@ export interface DatabasePlan {
   readonly drills: readonly DrillPlan[];
   readonly drillChecks: DrillChecksPlan;
   readonly sizing: Sizing | undefined;
-  /** Schedules and retention that the program left out; absent if it has its own. */
+  /** Schedules and retention that the program omitted; absent if it has its own. */
   readonly chosen?: string;
   readonly silence: Readonly<Record<string, string>>;
   readonly acknowledgeWeaker: Readonly<Record<string, string>>;
@@ -154,7 +154,7 @@ export interface HostPlan extends DatabasePlan, HostDefaults {
   /** Undefined if no PostgreSQL version was declared. */
   readonly postgres: { readonly version: number; readonly install: boolean } | undefined;
   readonly firstBackup: boolean;
-  /** File system snapshots beside the backups: `zfs`. */
+  /** File system snapshots next to the backups: `zfs`. */
   readonly snapshots: readonly string[];
 }
 
@@ -172,6 +172,6 @@ export interface ClusterDatabasePlan extends DatabasePlan {
   readonly withoutBackups?: boolean;
   /** True for a replica cluster: its primary is a standby, whose WAL is not streamed. */
   readonly isReplica?: boolean;
-  /** Of its volumes; undefined if none are taken. */
+  /** Snapshots of its volumes; undefined if none are taken. */
   readonly volumeSnapshots?: SnapshotPlan;
 }

@@ -61,7 +61,7 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
   const tasks = (["expire", "verify", "heal", "metrics"] as const).filter(
     (task) => task !== "metrics" || !("listen" in (settings.monitoring ?? {})),
   );
-  // Beside stock the runtime only reads. Stock expires its own backups, after each backup.
+  // With stock, the runtime only reads. Stock expires its own backups, after each backup.
   const reads = (): boolean =>
     engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   const own = fields<Omit<HostPlan, keyof DatabasePlan | keyof HostDefaults>>({
@@ -220,7 +220,7 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
   );
 }
 
-/** By kind: the common schedule, then those of single repositories, which the common one leaves out. */
+/** Schedules by kind: the common schedule, then those of single repositories, which the common one omits. */
 function resolveSchedules(settings: DatabaseSettings, repositories: readonly RepositoryPlan[]): Schedule[] {
   return BACKUP_TYPES.flatMap((type): Schedule[] => {
     const own = repositories.flatMap(({ name }) => {

@@ -1,5 +1,5 @@
 /**
- * The interface of a repository type. Each type is a row in a file beside this one; repositoryTypes.ts lists them.
+ * The interface of a repository type. Each type is a row in a file next to this one; repositoryTypes.ts lists them.
  * Everything that depends on the type is in its row, so a new type is a new row and the compiler names what it lacks.
  * Pure.
  */
@@ -117,7 +117,7 @@ export interface RepositoryType<Target extends TargetBase, Repository extends Re
   /** Options of `pgbackrest.conf` after those of every type. @param directory of the secrets on the host */
   confOptions(repository: Repository, directory: string): readonly ConfOption[];
   /**
-   * The option whose value is a file with a secret, and that file; null without one.
+   * The option whose value is a file with a secret, and that file; null if there is none.
    * @param directory of the secrets on the host
    */
   keyFile(repository: Repository, directory: string): { readonly option: string; readonly path: string } | null;

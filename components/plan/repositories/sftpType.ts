@@ -136,7 +136,7 @@ export const sftp: RepositoryType<Target, Repository> = {
 };
 
 /**
- * Beside the credentials, where pgBackRest reads only `.conf` files unasked. Null if a file of options names the key.
+ * Next to the credentials, where pgBackRest reads only `.conf` files unasked. Null if a file of options names the key.
  */
 function keyFile(
   { name, secretFiles = {}, sftp: { hasKey } }: Repository,

@@ -30,7 +30,7 @@ import { checkVolumeSnapshots } from "./volumeSnapshots";
 const CLUSTER_NAME_LENGTH_MAX = 50;
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const NAME_HINT = "use lower-case letters, digits and hyphens";
-/** Of a namespace or Service, and of an identifier of PostgreSQL. */
+/** Maximum length of the name of a namespace or Service, and of an identifier of PostgreSQL. */
 const LABEL_LENGTH_MAX = 63;
 /**
  * Parameters that the operator or this package sets, mapped to the argument that decides; empty if no argument can

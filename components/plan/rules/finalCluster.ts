@@ -6,7 +6,7 @@ const OVERRIDES = "overrides.cluster.spec";
 const ARGUMENTS_DECIDE = "use the arguments, whose effect the preview judges";
 
 /**
- * A Cluster with its overrides beside the one that the arguments alone make.
+ * A Cluster with its overrides next to the one that the arguments alone make.
  * @param wanted the `spec` without overrides
  */
 export function checkOverriddenCluster(wanted: unknown, final: unknown): Finding[] {
@@ -26,7 +26,7 @@ const JUDGED: readonly (readonly string[])[] = [
 ];
 
 /**
- * The Cluster that the engine got, beside the one that was judged: a transform of the program may have changed it. It
+ * The Cluster that the engine got, next to the one that was judged: a transform of the program may have changed it. It
  * may have more fields, by the API server's defaults.
  * @param judged the `spec` that was rendered
  */

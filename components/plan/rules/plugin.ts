@@ -1,4 +1,6 @@
-/** The plugin's objects beside the operator: names and numbers that would leave clusters without the plugin. Pure. */
+/**
+ * The plugin's objects alongside the operator: names and numbers that would leave clusters without the plugin. Pure.
+ */
 import { checkRange } from "../arguments/ranges";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";

@@ -77,7 +77,7 @@ function checkNamed(schedule: Schedule, plan: DatabasePlan): Finding[] {
   return [finding("PB026", `${schedulePath(schedule)}.repositories`, fact, hint)];
 }
 
-/** It leaves out the repositories with a schedule of their own, unless it names them. */
+/** It omits the repositories with a schedule of their own, unless it names them. */
 function checkAgain(schedule: Schedule, plan: DatabasePlan, path: string): Finding[] {
   const again = plan.schedules.find(
     (other) =>

@@ -1,4 +1,4 @@
-/** File system snapshots beside backups: quick to roll back, but dangerous for the archive. Pure. */
+/** File system snapshots next to backups: quick to roll back, but dangerous for the archive. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import type { HostPlan } from "../model/plan";
 

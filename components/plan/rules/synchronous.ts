@@ -16,7 +16,7 @@ const SECONDS_PER_MONTH = 30 * 86_400;
 const REQUEST_SECONDS = 0.03;
 const UPLOADS = 2;
 
-/** Of a host. */
+/** Checks a host. */
 export function checkSynchronous({ repositories, synchronous }: DatabasePlan): Finding[] {
   if (synchronous === undefined) return [];
   const findings = abstaining(
@@ -28,7 +28,7 @@ export function checkSynchronous({ repositories, synchronous }: DatabasePlan): F
   return [effectOf(synchronous, repositories, setter, "agent")];
 }
 
-/** Of a cluster. @param attached to a Cluster that others made */
+/** Checks a cluster. @param attached to a Cluster that others made */
 export function checkClusterSynchronous(plan: ClusterPlan, attached: boolean): Finding[] {
   const { engine, repositories, synchronous, withoutBackups } = plan.database;
   if (synchronous === undefined || withoutBackups === true || !engineOf(engine).own) return [];

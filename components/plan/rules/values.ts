@@ -17,14 +17,14 @@ export function isUsablePath(path: string): boolean {
   );
 }
 
-/** Of hosts and clusters, for directories and for prefixes of keys. @param argument its path */
+/** For hosts and clusters, for directories and for prefixes of keys. @param argument its path */
 export function checkPath(argument: string, path: string | undefined): Finding[] {
   if (path === undefined || isUsablePath(path)) return [];
   const fact = `"${path}" is not usable as a path: it must be absolute, without empty, "." or ".." parts or a trailing slash, and consist of letters, digits, blanks and _ . , : @ + = ~ -`;
   return [finding("PB014", argument, fact, "move the directory, or link to it under another name")];
 }
 
-/** Of hosts and clusters: it names a directory of the repository and a section of its configuration. */
+/** For hosts and clusters. The stanza names a directory of the repository and a section of its configuration. */
 export function checkStanza(argument: string, stanza: string): Finding[] {
   if (/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(stanza)) return [];
   const fact = `"${stanza}" is not a stanza name: letters, digits, underscore, dot and hyphen are allowed`;
@@ -41,7 +41,7 @@ export function isBelow(path: string, parent: string): boolean {
   return path === parent || parent === "/" || path.startsWith(`${parent}/`);
 }
 
-/** Of hosts and clusters. */
+/** For hosts and clusters. */
 export function checkStreamInterval({
   streamIntervalSeconds: seconds,
 }: {

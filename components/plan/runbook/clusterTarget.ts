@@ -14,7 +14,7 @@ export interface ClusterTarget {
   readonly instances: number;
   /** Made by others: the program declares its backups only. */
   readonly isAttached: boolean;
-  /** Of the first schedule of full backups. */
+  /** Cron expression of the first schedule of full backups. */
   readonly fullCron: string | undefined;
 }
 

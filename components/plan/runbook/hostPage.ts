@@ -206,7 +206,7 @@ function hostLost(
 ): Markdown {
   const lost = repositories.filter(({ failureDomain }) => failureDomain === OF_THE_HOST);
   const [left] = repositories.filter((repository) => !lost.includes(repository));
-  // Without this a recovery would wait forever beside an empty repository.
+  // Without this a recovery would wait forever alongside an empty repository.
   const alone = lost.length > 0 && left !== undefined && left;
   const gone = lost.map((each) => each.name).join(" and ");
   const directory = String(dataDirectory);

@@ -23,7 +23,7 @@ export function lostAnswers(repositories: readonly RepositoryNode[]): Markdown[]
   return repositories.map(({ key, name }) => markdown`- yes, ${name} → #repository-${key}-lost`);
 }
 
-/** What can restore meanwhile. */
+/** What can restore in the meantime. */
 export function leftText(others: readonly RepositoryNode[]): string {
   return others.length === 0
     ? "No other repository has its backups."

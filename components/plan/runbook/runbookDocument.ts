@@ -49,7 +49,7 @@ export interface DatabaseRunbook {
   readonly measured: readonly MeasuredRow[] | null;
   /** Command that prints current figures; null without our runtime. */
   readonly measuredBy: string | null;
-  /** Commands that run each declared drill at once. */
+  /** Commands that run each declared drill immediately. */
   readonly drilledBy: readonly string[];
   /** In the order in which a restore should try them. */
   readonly repositories: readonly RepositoryNode[];

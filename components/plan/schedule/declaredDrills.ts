@@ -75,7 +75,7 @@ export function ownDrills({ drills }: Pick<HostPlan, "drills">): readonly DrillP
 }
 
 /**
- * Directory that a host's drill restores below. Beside the data directory: that file system is large enough for the
+ * Directory that a host's drill restores below. Next to the data directory: that file system is large enough for the
  * database and as fast as a real restore's target, so the measured time is realistic.
  */
 export function drillPath(

@@ -7,14 +7,14 @@ import { DEFAULTS } from "../model/defaults";
 import type { DatabaseSettings, RepositorySettings, SchedulesSettings } from "../model/databaseSettings";
 import { fields, merged, readOr } from "../model/deferred";
 
-/** Of repositories without object lock. */
+/** Retention of repositories without object lock. */
 const KEEP_DAYS = 30;
 /** Before the maintenance of hosts. */
 const HOUR = 3;
 
 type Settings = DatabaseSettings & { readonly restoreOnly?: boolean | undefined };
 
-/** @returns the settings with what was left out, and one line about it; null if nothing was */
+/** @returns the settings with what was omitted, and one line about it; null if nothing was */
 export function withDefaultBackups<T extends Settings>(
   name: string,
   settings: T,

@@ -3,8 +3,8 @@
 /** Reading takes hours of thawing first. */
 const FROZEN = ["glacier", "deeparchive"];
 /**
- * Each object is billed for 30 days or more, and each read costs. Amazon's instant Glacier is readable at once, so it
- * belongs here.
+ * Each object is billed for 30 days or more, and each read costs. Amazon's instant Glacier is readable immediately, so
+ * it belongs here.
  */
 const INFREQUENT = ["standardia", "onezoneia", "glacierir", "intelligenttiering", "infrequentaccess"];
 

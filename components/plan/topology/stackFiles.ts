@@ -50,7 +50,7 @@ export class FailedPreviewError extends StackFileError {
 
 const COMPONENT = /^pgbackstop:index:/;
 const SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d";
-/** Of the engine's property map: bool, number, string, array, asset, archive, object. */
+/** Markers for types of the engine's property map: bool, number, string, array, asset, archive, object. */
 const UNKNOWNS = [
   "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
   "3eeb2bf0-c639-47a8-9e75-3b44932eb421",

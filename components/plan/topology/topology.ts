@@ -43,7 +43,7 @@ export interface DatabaseNode {
   readonly instances?: number;
   /** Clusters: made by others; the stack adds backups only. */
   readonly attached?: boolean;
-  /** Snapshots beside the backups (`zfs`): quick to roll back, but on the same disks and only at fixed times. */
+  /** Snapshots next to the backups (`zfs`): quick to roll back, but on the same disks and only at fixed times. */
   readonly snapshots?: readonly string[];
   /** Interval of streaming an incomplete segment; absent if only complete segments are shipped (replica clusters). */
   readonly streamIntervalSeconds?: number;

@@ -1,7 +1,7 @@
 /**
  * Engine `barman-cloud`: the Barman Cloud plugin (0.14) with one ObjectStore. It writes to one repository, takes full
  * backups and has no encryption of its own. Rules refuse additional repositories and other kinds of backups; nothing is
- * left out here.
+ * omitted here.
  */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";

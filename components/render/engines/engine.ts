@@ -11,7 +11,7 @@ export interface DeployedRuntime {
   readonly image: string;
   /** SHA-256 of the runtime that the plugin or `configMap` has; undefined with `runtime.cjs.gz`, whatever it is. */
   readonly sha256?: string | undefined;
-  /** Of the plugin that serves it. */
+  /** Address of the plugin that serves it. */
   readonly url?: string | undefined;
   /** Version of the package that brought it. Undefined if none is recorded: such a runtime is older than the record. */
   readonly version?: string | undefined;
@@ -64,7 +64,7 @@ export interface RecoverySource {
   readonly objects: readonly RenderedObject[];
 }
 
-/** An engine of clusters, beside its row in plan/engines/engines.ts. */
+/** An engine of clusters, next to its row in plan/engines/engines.ts. */
 export interface ClusterEngine {
   /** What backs the cluster of the context up. */
   render(context: EngineContext): EngineParts;

@@ -164,7 +164,7 @@ function compressOf(repository: RepositoryPlan | undefined): object | undefined 
   return fields({ type: () => repository.compressType, level: () => repository.compressLevel });
 }
 
-/** The first repository at the schedule's time, each other one an hour later; only the first backs up at once. */
+/** The first repository at the schedule's time, each other one an hour later; only the first backs up immediately. */
 function runsOf(context: EngineContext, schedule: Schedule): BackupRun[] {
   const { repositories } = context.database;
   const options = scheduleOptionsOf(context, schedule.name);

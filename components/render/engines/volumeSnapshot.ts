@@ -1,5 +1,5 @@
 /**
- * Engine `volumeSnapshot`: snapshots by the cluster's storage, alone or beside an engine that archives WAL. The
+ * Engine `volumeSnapshot`: snapshots by the cluster's storage, alone or alongside an engine that archives WAL. The
  * operator takes them and removes none: expiry.ts does. Hot by default.
  */
 import { engineOf } from "../../plan/engines/engines";
@@ -22,7 +22,7 @@ export function renderSnapshots(context: EngineContext): EngineParts {
   });
   const runOf = (suffix: string, cron: () => string): BackupRun =>
     merged(scheduleOptionsOf(context, suffix), { suffix, method: "volumeSnapshot" as const }, fields({ cron, online }));
-  // The plan's own schedules if snapshots are the engine, a separate one beside another engine.
+  // The plan's own schedules if snapshots are the engine, a separate one alongside another engine.
   const runs = engineOf(database.engine).snapshots
     ? database.schedules.map((schedule) => runOf(schedule.name, () => schedule.cron))
     : isGiven(() => snapshots.cron)

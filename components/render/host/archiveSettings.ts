@@ -12,7 +12,7 @@ const UNITS: readonly (readonly [name: string, seconds: number])[] = [
   ["s", 1],
 ];
 
-/** Name to value. Leaves out `archive_timeout` if the plan does not manage it. */
+/** Name to value. Omits `archive_timeout` if the plan does not manage it. */
 export function postgresSettings(plan: HostPlan): Record<string, string> {
   const { archiveTimeoutSeconds } = plan;
   return {

@@ -19,7 +19,7 @@ type SettingsPlan = Pick<
   HostPlan,
   "streamIntervalSeconds" | "synchronous" | "acknowledge" | "repositories" | "schedules" | "firstBackup"
 > & {
-  /** Left out if no drill reads the file: then changes do not restart the cluster's sidecar. */
+  /** Omitted if no drill reads the file: then changes do not restart the cluster's sidecar. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
   /** WAL is compared if one of them is `stale`. */
   readonly maintenance?: readonly Pick<TaskPlan, "name">[];

@@ -48,7 +48,7 @@ export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
 }
 
 /**
- * The command `pgbackstop` beside stock: the same commands for operators and the runbook with either engine. Backups
+ * The command `pgbackstop` alongside stock: the same commands for operators and the runbook with either engine. Backups
  * are stock's, into one repository after the other; this package's program does everything else and reads the same
  * configuration. For root, or PostgreSQL's account.
  */

@@ -15,7 +15,7 @@ export interface HostParts {
 /** Mode and owner of what holds secrets. */
 type Rights = Pick<RenderedFile, "mode" | "owner">;
 
-/** An engine of hosts, beside its row in plan/engines/engines.ts. */
+/** An engine of hosts, next to its row in plan/engines/engines.ts. */
 export interface HostEngine {
   /** @throws Error for a plan that rules refuse */
   render(plan: HostPlan): HostParts;

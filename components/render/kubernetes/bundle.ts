@@ -22,11 +22,11 @@ export interface RuntimeBundle {
 export interface ServedRuntime {
   /** SHA-256 of `runtime.cjs`: hexadecimal. */
   readonly sha256: string;
-  /** Of the plugin's Service, without a path. */
+  /** Address of the plugin's Service, without a path. */
   readonly url: string;
   /** Image of Node.js that belongs to it. */
   readonly image: string;
-  /** Of the package that brought it. Undefined if the plugin does not know it. */
+  /** Version of the package that brought it. Undefined if the plugin does not know it. */
   readonly version?: string | undefined;
 }
 

@@ -49,7 +49,7 @@ const CNPG = "postgresql.cnpg.io/v1";
 /** Name of the entry of `spec.externalClusters` that a cluster is restored or imported from. */
 export const SOURCE_NAME = "source";
 
-/** What the engine of the plan brings, with snapshots beside it. @throws Error for an engine that rules refuse */
+/** What the engine of the plan brings, with snapshots alongside it. @throws Error for an engine that rules refuse */
 export function engineParts(context: EngineContext): EngineParts {
   if (context.database.withoutBackups === true) return { plugins: [], backup: undefined, objects: [], runs: [] };
   const parts = renderEngine(context);
@@ -396,7 +396,8 @@ export type BackupSpec = Record<string, unknown>;
 
 /**
  * One-shot backups, for each kind that the engine supports: as many as one such backup takes to reach every repository,
- * and a snapshot where they are taken beside the engine. They need no schedule, and run on the cluster's usual target.
+ * and a snapshot where they are taken alongside the engine. They need no schedule, and run on the cluster's usual
+ * target.
  */
 export function oneShotBackups(context: EngineContext): Record<string, BackupSpec[]> {
   const { database, definition } = context;

@@ -18,7 +18,7 @@ const USER = 10001;
 export interface DaliboPlan extends Pick<PluginPlan, "namespace" | "placement" | "serviceName" | "replicas"> {
   /** If omitted, those of its own manifest. */
   readonly images: { readonly controller?: string; readonly sidecar?: string; readonly exporter?: string };
-  /** Of the controller; if omitted, none is requested. */
+  /** CPU request of the controller; if omitted, none is requested. */
   readonly cpu?: string | undefined;
   readonly memory?: string | undefined;
 }

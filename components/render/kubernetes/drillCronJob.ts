@@ -53,7 +53,7 @@ export function renderDrills(context: EngineContext): RenderedObject[] {
   ];
 }
 
-/** By name where Kubernetes supports it: creations and lists have no names. */
+/** Rules by name where Kubernetes supports it: creations and lists have no names. */
 function rulesFor(cluster: string, names: readonly string[]): object[] {
   // Without names a rule would allow all objects.
   if (names.length === 0) return [];

@@ -12,7 +12,7 @@ import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import { fields, merged } from "../../plan/model/deferred";
 import { MANAGED_BY, object, type RenderedObject } from "./objects";
 
-/** Of `spec`: they name no Secret and no image, or have a separate rule below. */
+/** Fields of `spec`: they name no Secret and no image, or have a separate rule below. */
 const FREE = [
   "affinity",
   "bootstrap",
@@ -43,8 +43,8 @@ const FREE = [
   "walStorage",
 ];
 /**
- * Of `spec`: forbidden even with production's values. They name production's Secrets, archive in its name, or inject
- * into a pod.
+ * Fields of `spec`: forbidden even with production's values. They name production's Secrets, archive in its name, or
+ * inject into a pod.
  */
 const NEVER = [
   "backup",

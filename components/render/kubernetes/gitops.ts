@@ -54,7 +54,7 @@ export interface GitopsFile {
     /** Certificates by cert-manager; if omitted, you create the two Secrets. */
     readonly certManager?: boolean;
   };
-  /** By name. */
+  /** Clusters by name. */
   readonly clusters?: Readonly<Record<string, FileCluster>>;
   /** Existing Clusters, by name, with the fields to apply. */
   readonly attach?: Readonly<Record<string, FileCluster>>;
@@ -80,7 +80,7 @@ export const SECRET_FIELDS = [
 
 const KUBERNETES_SECRETS = "name the Secret that holds it: at.s3.existingSecret with the names of its keys";
 
-/** @param bundle null leaves out the ConfigMaps with the program, and names them */
+/** @param bundle null omits the ConfigMaps with the program, and lists them */
 export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
   const secrets = secretsIn(file, "");
   if (secrets.length > 0) return { manifests: [], findings: secrets };

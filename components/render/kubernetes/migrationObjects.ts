@@ -3,7 +3,7 @@
  * a Job for each step. Pure.
  *
  * A Job of `pgbackstop migrate` needs both Node.js and pg_dump. The image of the target's PostgreSQL has pg_dump, and
- * the program comes as a ConfigMap. An init container of Node.js's own image copies `node` beside it; copying pg_dump
+ * the program comes as a ConfigMap. An init container of Node.js's own image copies `node` next to it; copying pg_dump
  * instead would need its libraries too.
  */
 import { PATHS } from "../../../runtime/cnpg/names";
@@ -161,7 +161,7 @@ export function renderMigrateJob(
         {
           ...step,
           command: ["/bin/sh", "-c", MIGRATE, "sh", `${PATHS.args}/${verb}`],
-          // Keys of repositories are files there, as beside an instance.
+          // Keys of repositories are files there, as alongside an instance.
           ...(repositories === null ? {} : { env: [{ name: "PGBACKSTOP_SECRETS", value: PATHS.secrets }] }),
         },
       ],
@@ -269,7 +269,7 @@ function namespacesOf({ secrets, workloads }: MigrationObjects): readonly (strin
   return [undefined, ...new Set([...workloads, ...secrets].flatMap(({ namespace }) => namespace ?? []))];
 }
 
-/** By name, except for pods and runs of CronJobs, whose names are not known in advance. */
+/** Rules by name, except for pods and runs of CronJobs, whose names are not known in advance. */
 function rights(objects: MigrationObjects, namespace: string | undefined, verbs: readonly string[]): RenderedObject[] {
   const { name, secrets, workloads } = objects;
   const here = workloads.filter((workload) => workload.namespace === namespace);

@@ -5,7 +5,7 @@ import { fields, givenFields, isGiven, mapped, mappedFields, merged, readOr, wit
 
 export interface Metadata {
   readonly name: string;
-  /** Left out for cluster-wide objects. */
+  /** Omitted for cluster-wide objects. */
   readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -28,7 +28,7 @@ export interface RenderedObject {
 /** Names this package as the manager of Kubernetes objects. */
 export const MANAGED_BY = { "app.kubernetes.io/managed-by": "pgbackstop" } as const;
 
-/** An object whose fields are made at once. A late one (deferred.ts) spoils no other. */
+/** An object whose fields are made immediately. A late one (deferred.ts) spoils no other. */
 export function object(
   role: string,
   [apiVersion, kind]: readonly [apiVersion: string, kind: string],

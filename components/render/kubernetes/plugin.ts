@@ -236,7 +236,7 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
   };
 }
 
-/** Earlier runtimes lie beside its own; one that was deleted by hand keeps no plugin from starting. */
+/** Earlier runtimes lie next to its own; one that was deleted by hand keeps no plugin from starting. */
 function pluginVolumes(
   { earlier = [], image, runtime, serviceName }: PluginPlan,
   more: readonly object[],

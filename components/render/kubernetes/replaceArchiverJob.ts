@@ -9,7 +9,7 @@ import { renderAccount, texts } from "./cronJob";
 import { metadataOf, object, type RenderedObject } from "./objects";
 import { placed } from "./podPlacement";
 
-/** Of the Job, among the objects of its cluster. */
+/** Role of the Job, among the objects of its cluster. */
 export const REPLACE_ARCHIVER_ROLE = "replace-archiver";
 const CPU = "50m";
 const MEMORY = "192Mi";

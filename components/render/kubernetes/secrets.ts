@@ -55,7 +55,7 @@ export interface SecretMetadata<T> {
   readonly labels: Readonly<Record<string, T>>;
 }
 
-/** `v1/Secret` with `stringData`, which Pulumi's provider keeps secret. Undefined parts are left out. */
+/** `v1/Secret` with `stringData`, which Pulumi's provider keeps secret. Undefined parts are omitted. */
 export function renderSecret<T>(
   metadata: SecretMetadata<T>,
   parts: Readonly<Partial<Record<SecretPart, T | undefined>>>,

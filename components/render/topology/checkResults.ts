@@ -1,6 +1,6 @@
 /**
- * A comparison as results of a check: SARIF 2.1.0 for code scanning, and workflow commands that GitHub shows beside the
- * code. Pure.
+ * A comparison as results of a check: SARIF 2.1.0 for code scanning, and workflow commands that GitHub shows alongside
+ * the code. Pure.
  */
 import { type TopologyDiff, type UnknownPart, weakenedOf } from "../../plan/diff";
 import { type LoggedFinding, severityOf } from "../../plan/findings/loggedFindings";

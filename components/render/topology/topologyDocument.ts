@@ -11,7 +11,7 @@ import type { Failure } from "./failedComparison";
 /** What `topology show` prints and `topology diff` reads. */
 export interface TopologyDocument {
   readonly version: 1;
-  /** By the name of the component; null if nothing of it is known yet. */
+  /** Topologies by the name of the component; null if nothing of it is known yet. */
   readonly topologies: Readonly<Record<string, Topology | null>>;
 }
 
@@ -27,7 +27,7 @@ export interface DiffDocument extends TopologyDiff {
     readonly neutral: number;
     readonly uncertain: number;
   };
-  /** Of the preview. */
+  /** Findings of the preview. */
   readonly findings: readonly LoggedFinding[];
   /** Parts of the new topologies that are known only after the update. */
   readonly unknown: readonly UnknownPart[];

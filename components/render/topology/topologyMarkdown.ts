@@ -14,7 +14,7 @@ const CELL_CHARACTERS_MAX = 400;
 export interface About {
   /** `shop/prod`: each stack has its own comment. */
   readonly stack?: string;
-  /** Of the change, in hexadecimal. */
+  /** The commit of the change, in hexadecimal. */
   readonly commit?: string;
   /** What the change was compared with, in words. */
   readonly base?: string;

@@ -1,8 +1,8 @@
 /**
  * The agent of a stanza and its socket. The socket stays while the agent is restarted or killed: the kernel queues
- * PostgreSQL's requests meanwhile. Neither ever gives up: a failed socket would refuse every segment until somebody
- * intervened. PostgreSQL's first request starts the agent, and the boot does if it streams: until then commits would be
- * without their stream, or wait for it and so never fill the segment that PostgreSQL requests.
+ * PostgreSQL's requests in the meantime. Neither ever gives up: a failed socket would refuse every segment until
+ * somebody intervened. PostgreSQL's first request starts the agent, and the boot does if it streams: until then commits
+ * would be without their stream, or wait for it and so never fill the segment that PostgreSQL requests.
  */
 import { readOr } from "../../plan/model/deferred";
 import type { HostPlan } from "../../plan/model/plan";

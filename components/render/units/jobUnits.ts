@@ -11,7 +11,7 @@ interface Job {
   /** `full backup`. */
   readonly title: string;
   readonly time: RunTime;
-  /** Of its service. */
+  /** Settings of its service. */
   readonly settings: () => JobSettings;
 }
 

@@ -15,7 +15,7 @@ export interface Unit {
   readonly enabled: boolean;
   /**
    * A service that keeps program and configuration in memory: a running one restarts when these or its own file
-   * changed. Requests meanwhile wait at its socket.
+   * changed. Requests wait in the meantime at its socket.
    */
   readonly restarted: boolean;
 }

@@ -19,7 +19,7 @@ export function checkScheduledBackupsTogether(objects: readonly KubeObject[]): F
   ).flatMap((group) => [...checkImmediate(group), ...checkMeetings(group)]);
 }
 
-/** CloudNativePG's schedules have six fields: seconds come first, and the day of the week may be left out. */
+/** CloudNativePG's schedules have six fields: seconds come first, and the day of the week may be omitted. */
 function checkCron(object: KubeObject): Finding[] {
   const schedule = textAt(object.json, "spec", "schedule");
   if (schedule === null || isUnknown(schedule) || schedule.startsWith("@")) return [];
