@@ -23,7 +23,7 @@ interface ProfileLine {
 type Thread = "main" | "worker";
 
 export interface Profile {
-  /** By self time, largest first, without waiting. */
+  /** Lines by self time, largest first, without waiting. */
   readonly lines: readonly ProfileLine[];
   readonly busyS: Readonly<Record<Thread, number>>;
   readonly workerCount: number;

@@ -18,7 +18,7 @@ import { type Commit, missingCommits, RpoLab, Writers } from "./rpoLab";
 export type Part = "receiver" | "server" | "bucket" | "hungBucket" | "network" | "host";
 
 export interface KillReport {
-  /** By what was killed. */
+  /** Kills by what was killed. */
   readonly kills: Readonly<Record<Part, number>>;
   readonly acknowledged: number;
   readonly lost: number;
@@ -44,7 +44,7 @@ export interface KillOptions {
 const PARTS = ["receiver", "server", "bucket", "hungBucket", "network"] as const;
 /** A backup now and then keeps recoveries short. */
 const BACKUP_EVERY = 8;
-/** Of each life before its first kill: a life without commits shows nothing. */
+/** Minimum commits of each life before its first kill: a life without commits shows nothing. */
 const COMMITS_MIN = 10;
 
 export async function rpoMain(argv: readonly string[], progress: Progress): Promise<void> {

@@ -25,7 +25,7 @@ export interface RpoLabOptions {
   readonly repos: readonly ("posix" | "s3")[];
   /** Round trip to the bucket. */
   readonly latencyMs: number;
-  /** Of PostgreSQL. */
+  /** Settings of PostgreSQL. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
   /** True makes the bucket log each request. */
   readonly logsRequests?: boolean;
@@ -231,7 +231,7 @@ export class RpoLab {
     return this.#server;
   }
 
-  /** Kills every process of the server at once. */
+  /** Kills every process of the server immediately. */
   async killServer(): Promise<void> {
     const { pid } = this.cluster;
     if (pid === 0) return;
@@ -239,7 +239,7 @@ export class RpoLab {
       try {
         process.kill(each, "SIGKILL");
       } catch {
-        // It has ended meanwhile.
+        // It has ended in the meantime.
       }
     }
     await this.cluster.stop("immediate");
@@ -325,7 +325,7 @@ export class Writers {
     }
   }
 
-  /** Returns at once; {@link ended} waits for the clients. */
+  /** Returns immediately; {@link ended} waits for the clients. */
   stop(): void {
     this.#stop.abort();
   }

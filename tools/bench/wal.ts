@@ -48,9 +48,9 @@ type Measure = (typeof MEASURES)[number];
 
 interface Figures {
   readonly pushS: number[];
-  /** Of the whole machine: the program, its callers, the server and the proxy. */
+  /** CPU time of the whole machine: the program, its callers, the server and the proxy. */
   readonly pushCpuS: number[];
-  /** Of the agent alone; absent for stock. */
+  /** CPU time of the agent alone; absent for stock. */
   readonly agentCpuS: number[];
   readonly callMs: number[];
   readonly recoveryS: number[];

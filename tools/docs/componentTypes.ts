@@ -18,9 +18,9 @@ export interface Field {
   readonly examples: readonly string[];
   /** Why it must be plain: what it decides. */
   readonly plain: string | null;
-  /** Of a number: by `@minimum` and `@maximum` it is whole, by `@exclusiveMinimum` or `@from` it need not be. */
+  /** Range of a number: by `@minimum` and `@maximum` it is whole, by `@exclusiveMinimum` or `@from` it need not be. */
   readonly range: NumberRange | null;
-  /** Of a list: how many items, by `@minItems` and `@maxItems`. */
+  /** Range of a list's size, by `@minItems` and `@maxItems`. */
   readonly items: NumberRange | null;
   /** Types of section that have it, by `@for` and `@required`. */
   readonly kinds: FieldKinds | null;

@@ -11,7 +11,7 @@ import { document } from "./markdown";
 
 interface DeclaredFile {
   readonly name: string;
-  /** Of the whole file. */
+  /** Type of the whole file. */
   readonly root: string;
   readonly about: readonly string[];
   readonly types: readonly FieldsType[];

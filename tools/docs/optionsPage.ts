@@ -117,7 +117,7 @@ function actedTable(rows: readonly OptionRow[]): string {
   );
 }
 
-/** Of one command, or of all that differ. */
+/** Defaults of one command, or of all that differ. */
 export function defaultsOf(row: OptionRow, command?: CommandName): string {
   const rules = command === undefined ? Object.values(row.forCommand ?? {}) : [row.forCommand?.[command] ?? {}];
   const own = rules.flatMap((rule) => rule.default ?? []);

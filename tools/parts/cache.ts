@@ -2,7 +2,7 @@
  * Folders: the project's own, and the cache of parts that are fetched or built once (Node, PostgreSQL, Pulumi, stock
  * pgBackRest).
  *
- * A cache entry is made in a scratch folder beside its path and renamed when complete, under a lock. So every entry is
+ * A cache entry is made in a scratch folder next to its path and renamed when complete, under a lock. So every entry is
  * whole, and two concurrent runs do the work once.
  */
 import {

@@ -2,8 +2,8 @@
  * Runs programs for the demo, the tests and the benchmarks: `run` waits for the end, `start` keeps one running.
  *
  * Every started process is recorded, and stopped by its process id when this process ends: in order and with its own
- * signal on SIGINT and SIGTERM, at once on a plain exit. Started programs get their own process group, so that Ctrl-C
- * in a terminal reaches only this process, which then decides the order.
+ * signal on SIGINT and SIGTERM, immediately on a plain exit. Started programs get their own process group, so that
+ * Ctrl-C in a terminal reaches only this process, which then decides the order.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";

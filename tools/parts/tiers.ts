@@ -93,7 +93,7 @@ export const TIERS: readonly Tier[] = [
       "test/interop/restore/pitr.test.ts":
         "`test/interop/restore/restoreOptions.test.ts`: each kind of target; `test/interop/restore/find.test.ts`: targets by transactions",
       "test/interop/wal/patroni.test.ts":
-        "`test/interop/wal/synchronous.test.ts`: an agent beside a promoted server; `test/interop/backup/standby.test.ts`",
+        "`test/interop/wal/synchronous.test.ts`: an agent alongside a promoted server; `test/interop/backup/standby.test.ts`",
       "test/interop/backup/hardlink.test.ts":
         "`test/interop/backup/backupTypes.test.ts`: chains of both programs; `test/runtime/operations/backup/fileChoices.test.ts`: which files a backup links",
       "test/interop/majorUpgrade.test.ts":

@@ -12,7 +12,7 @@ import type { BareDebian } from "./bareDebian";
 export interface ReleaseImage {
   /** An OCI archive. */
   readonly file: string;
-  /** Of its manifest. */
+  /** Digest of its manifest. */
   readonly digest: string;
   /** `docker`, or the stand-in for the Dockerfile's base. */
   readonly how: string;
@@ -98,7 +98,7 @@ export function imageNotes(version: string, { digest, how }: ReleaseImage): stri
   return `## Image\n\nOf this dry run, for ${process.arch === "x64" ? "amd64" : process.arch} alone: \`pgbackstop:${version}@${digest}\` (${how}).\n`;
 }
 
-/** Moves the image beside the release's other files. */
+/** Moves the image next to the release's other files. */
 export function keepImage(image: ReleaseImage, folder: string, version: string): void {
   const target = join(folder, `pgbackstop-${version}-dry-run.oci.tar`);
   try {

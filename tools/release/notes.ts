@@ -40,7 +40,7 @@ export function findObstacles(
   ];
 }
 
-/** The commands that README begins with, for the tarball beside them instead of the registry's package. */
+/** The commands that README begins with, for the tarball alongside them instead of the registry's package. */
 export function firstCommands(readme: string, version: string): string {
   const [, block = ""] = /```sh\n([^]*?)```/.exec(readme) ?? [];
   const local = block.replace(/^npm install pgbackstop\b/m, `npm install ./pgbackstop-${version}.tgz`);

@@ -1,4 +1,6 @@
-/** A vitest reporter that prints the reason of a failure at once. Vitest itself prints it after all files of a tier. */
+/**
+ * A vitest reporter that prints the reason of a failure immediately. Vitest itself prints it after all files of a tier.
+ */
 import type { Reporter, SerializedError, TestCase, TestModule, TestSuite } from "vitest/node" with {
   "resolution-mode": "import",
 };

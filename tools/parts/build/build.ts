@@ -174,7 +174,7 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; packedS
   const client = join(root, "dist", "pgbackrest-client");
   writeFileSync(`${client}.new`, readFileSync(join(root, "runtime", "agent", "pgbackrest-client")), { mode: 0o755 });
   renameSync(`${client}.new`, client);
-  // Off this thread, beside the compiler: it takes 15 s.
+  // Off this thread, alongside the compiler: it takes 15 s.
   const { BROTLI_PARAM_LGWIN: window, BROTLI_PARAM_SIZE_HINT: size } = constants;
   const packed = await promisify(brotliCompress)(bytes, { params: { [window]: 24, [size]: bytes.length } });
   writeFileSync(`${outfile}.br.new`, packed);

@@ -1,5 +1,5 @@
 /**
- * The last release, built from this repository's history: the skew tests run it beside the present tree.
+ * The last release, built from this repository's history: the skew tests run it alongside the present tree.
  *
  * The sources come from `git archive`, and the packages are this clone's. Its own build makes `dist`, once for each
  * commit and machine.

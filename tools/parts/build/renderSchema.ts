@@ -35,7 +35,7 @@ export function writeFileSchemas(): void {
     writeFileSync(join(projectFolder(), "dist", file), `${JSON.stringify(schema, undefined, 2)}\n`);
 }
 
-/** By the file's name. */
+/** Schemas by the file's name. */
 export function fileSchemas(): Readonly<Record<string, Schema>> {
   const [settings, notify] = fileTypes().files.map(({ name, root, types }) =>
     schemaOf(name === "notify.json" ? "notify.schema.json" : "settings.schema.json", name, root, types),
@@ -160,7 +160,7 @@ function kindsOf(fields: readonly Field[]): Schema {
   return { allOf: rules };
 }
 
-/** Draft 7 ignores what is beside a reference. */
+/** Draft 7 ignores siblings of a reference. */
 function described(schema: Schema, { doc, examples, fallback, items, range }: Field): Schema {
   const lines = [
     doc,

@@ -62,7 +62,7 @@ export function exportedTypes(file: string): {
   };
 }
 
-/** By the file's name. @throws Error for a type that JSON cannot have */
+/** Schemas by the file's name. @throws Error for a type that JSON cannot have */
 export function topologySchemas(): Map<string, Schema> {
   const root = projectFolder();
   const { name, version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, string>;
@@ -173,7 +173,7 @@ function hasUndefined(type: ts.Type): boolean {
   return type.isUnion() && type.types.some((each) => (each.flags & ts.TypeFlags.Undefined) !== 0);
 }
 
-/** Draft 7 ignores what is beside a reference. */
+/** Draft 7 ignores siblings of a reference. */
 function described(schema: Schema, description: string): Schema {
   return "$ref" in schema ? { allOf: [schema], description } : { ...schema, description };
 }

@@ -1,6 +1,6 @@
 /**
  * The runtime's only WebAssembly module: runtime/format/codec/sums.as (AssemblyScript), compiled, as base64 text in a
- * TypeScript file beside it.
+ * TypeScript file next to it.
  *
  * That file is kept with the sources, so that tests and tools can load the sources directly. Every build regenerates
  * it, and a test proves that it matches its source.

@@ -23,7 +23,7 @@ export interface DebianPrograms {
   readonly programs: readonly string[];
   /** Library folders below the one for this machine's architecture. */
   readonly libraryFolders?: readonly string[];
-  /** Files to leave out. */
+  /** Files to omit. */
   readonly drop?: readonly string[];
   /** Changes the unpacked tree before it is moved to its final path. */
   readonly finish?: (folder: string) => Promise<void>;

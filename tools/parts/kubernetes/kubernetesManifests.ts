@@ -28,7 +28,7 @@ export type DefinitionSource = keyof typeof SOURCES;
 interface Source {
   readonly module: string;
   readonly version: string;
-  /** Of the module's zip, as in a go.sum. */
+  /** Checksum of the module's zip, as in a go.sum. */
   readonly sum: string;
   /** Files of the module, and their names in the cache entry. */
   readonly files: Readonly<Record<string, string>>;

@@ -327,7 +327,7 @@ export class TestCluster {
       : "";
   }
 
-  /** Stops the server at once and removes a folder that this object created. */
+  /** Stops the server immediately and removes a folder that this object created. */
   async remove(): Promise<void> {
     await this.stop("immediate");
     if (this.#ownsFolder) rmSync(this.#folder, { recursive: true, force: true });

@@ -13,7 +13,7 @@ export interface PulumiCli {
   readonly path: string;
   /** `3.250.0` */
   readonly version: string;
-  /** True if the language host is beside it, as in official installations: `pulumi up` on a program folder works. */
+  /** True if the language host is next to it, as in official installations: `pulumi up` on a program folder works. */
   readonly hasLanguageHost: boolean;
   readonly source: "path" | "cache" | "installer" | "built";
 }

@@ -166,7 +166,7 @@ function outputsIn(state: string, isPlain: boolean): string | null {
 }
 
 /**
- * The module `examples/<name>/program.ts` (or another file beside it), compiled into the folder, where it finds the
+ * The module `examples/<name>/program.ts` (or another file next to it), compiled into the folder, where it finds the
  * built package by name.
  */
 export async function loadExample<T>(programFolder: ProgramFolder, name: string, file = "program"): Promise<T> {

@@ -1,5 +1,5 @@
 /**
- * S3 servers on this machine over TLS: s3rver (npm, starts at once) and versitygw (Go, stricter: users, policies,
+ * S3 servers on this machine over TLS: s3rver (npm, starts immediately) and versitygw (Go, stricter: users, policies,
  * object lock).
  *
  * Both are separate processes, can be stopped and restarted with the same data on the same port, and listen on
