@@ -83,7 +83,7 @@ function refusal(title: string, location: string, missing: readonly EarlierResou
   );
 }
 
-/** The former name of the component in the program: a repository with `encrypt` makes its passphrase itself. */
+/** Name of the component in the earlier program: a repository with `encrypt` makes its passphrase itself. */
 function formerName({ name, types }: EarlierResource): string {
   const own = types.split("$").some((type) => REPOSITORY.test(type)) ? childName("", "cipher") : "";
   const ending = `${own}${childName("", "passphrase")}`;

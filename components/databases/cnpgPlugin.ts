@@ -78,7 +78,7 @@ export interface CnpgPluginArgs {
    */
   image?: pulumi.Input<string>;
   /**
-   * Instead of `image`, one of yours that contains the runtime (built with this package's `Dockerfile`), by digest: no
+   * Instead of `image`, your own that contains the runtime (built with this package's `Dockerfile`), by digest: no
    * ConfigMap carries it then. `followRuntime` has no effect.
    * @example "registry.example.net/pgbackstop@sha256:…"
    */

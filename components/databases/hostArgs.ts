@@ -339,7 +339,7 @@ export const NotifyEvent = {
   Drill: "drill",
   /** A backup or the WAL of a repository is too old (`maintenance.stale`, `staleCheck`). */
   Stale: "stale",
-  /** By hand: `pgbackstop notify --event=test`. */
+  /** Sent by hand: `pgbackstop notify --event=test`. */
   Test: "test",
 } as const;
 export type NotifyEvent = (typeof NotifyEvent)[keyof typeof NotifyEvent];

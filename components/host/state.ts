@@ -101,7 +101,7 @@ while [ "$asks" -gt 0 ]; do
   shift 3
   asks=$((asks - 1))
 done
-# $1 how many of the others are paths; the rest are those whose file system is told. What is found meanwhile is said when nobody else writes any
+# $1 how many of the others are paths; the rest are those whose file system is told. What is found in the meantime is said when nobody else writes any
 # more: only short lines are safe from each other.
 said=$(
   count=$1

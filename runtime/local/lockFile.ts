@@ -104,7 +104,7 @@ export function acquireLock(request: LockRequest): LockFile {
   const path = join(lockPath, name);
   throw fail(
     "lockAcquire",
-    `unable to acquire lock on file '${path}': it was replaced ${OPEN_ATTEMPTS_MAX} times meanwhile`,
+    `unable to acquire lock on file '${path}': it was replaced ${OPEN_ATTEMPTS_MAX} times in the meantime`,
     {
       path,
       retryable: true,

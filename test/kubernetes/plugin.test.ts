@@ -250,7 +250,7 @@ describe("the plugin of CloudNativePG", async () => {
         lab.kubectl.apply([configMap("both", lines, compressType)]).then(() => {});
       const before = [await restartsOf("orders-1"), await restartsOf("orders-2"), await failures()];
       await change("nonsense");
-      await expect.poll(() => log("orders-1"), { timeout: 120_000 }).toContain("continuing with the former one");
+      await expect.poll(() => log("orders-1"), { timeout: 120_000 }).toContain("continuing with the previous one");
       let isWriting = true;
       const writing = (async () => {
         for (let id = 500_000; isWriting; id += 100) {

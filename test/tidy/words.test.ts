@@ -42,6 +42,14 @@ test("stiff phrases and retired jargon are refused in every line", () => {
   ]);
 });
 
+test("word-for-word translations are refused where users and developers read, not in tests", () => {
+  const lines = ["/** Of the archive. */", "// null without one", "// It is removed meanwhile.", "// next to the file"];
+  const report = (path: string): string[] =>
+    checkPhrases({ path, text: lines.join("\n") }).map((problem) => problem.split(": ")[0] ?? "");
+  expect(report("runtime/x.ts")).toEqual(["runtime/x.ts:1", "runtime/x.ts:2", "runtime/x.ts:3"]);
+  expect(report("test/x.test.ts")).toEqual([]);
+});
+
 test("a wide comment is refused, a wide string is not", () => {
   const text = [`// ${"word ".repeat(30)}`, `const text = "${"word ".repeat(30)}";`].join("\n");
   expect(checkWidth({ path: "runtime/x.ts", text })).toEqual(["runtime/x.ts:1: 153 columns, the limit is 120"]);

@@ -30,6 +30,17 @@ const STIFF =
   /\b(a[n]ew|whoe[v]er|(?<!there )(is|are) no[n]e|that wh[i]ch|lets? g[o] of|g[o](es|ne) on with|of its o[w]n accord)\b/i;
 /** Jargon that is refused in sentences as well as names. In quotes it is a file or a key. */
 const JARGON = /(?<!["'`/=.-])\b(de[b]ts?|ow(es|ed|ing)|la[n]es?)\b(?!["'`/=])/i;
+/** Phrases of a word-for-word translation, and docstrings that do not say what a value is. */
+const TRANSLATED = new RegExp(
+  [
+    "\\b(?:by sudo|waits? for its end|so many (?:days|seconds|bytes|past)|[a-z]+ of yours|left out (?:if|for)|leaves out",
+    "(?:null|undefined|empty|zero|false|0) without one|mak(?:e|es|ing) (?:a )?drills?|meanwhile|(?:fails?|ends?) at once",
+    "former (?:one|version|runtime|directory|name|configuration|cluster|options)",
+    "beside (?:production|an instance|a recovery|the (?:file|program|data directory|backups|configuration|uploads)))\\b",
+    "/\\*\\* (?:Of|By) ",
+  ].join("|"),
+  "i",
+);
 const SPEAKING = /^(runtime|components|tools|examples|docs(?!\/internals\/repository-format))\b/;
 
 /** Files with texts that stacks have deployed: a new wording would change every stack. */
@@ -73,7 +84,8 @@ export function checkRetiredNames(source: Source, retired: readonly RetiredWord[
 export function checkPhrases(file: TextFile): string[] {
   if (DEPLOYED.has(file.path)) return [];
   return linesOf(file).flatMap(([line, number]) => {
-    const phrase = STIFF.exec(line)?.[0] ?? (SPEAKING.test(file.path) ? JARGON.exec(line)?.[0] : undefined);
+    const spoken = SPEAKING.test(file.path) ? (JARGON.exec(line) ?? TRANSLATED.exec(line)) : null;
+    const phrase = (STIFF.exec(line) ?? spoken)?.[0];
     return phrase === undefined
       ? []
       : [`${file.path}:${number}: '${phrase}': use plain words, and those of docs/glossary.md`];

@@ -38,7 +38,7 @@ export async function outageAndHealing(
   bucket: S3Server,
 ): Promise<Outage> {
   await progress.step("the S3 server stops", () => bucket.stop());
-  const last = await progress.step(`rows and ${OUTAGE_SEGMENTS} switches of WAL meanwhile`, async () => {
+  const last = await progress.step(`rows and ${OUTAGE_SEGMENTS} WAL switches in the meantime`, async () => {
     let segment = "";
     for (let turn = 0; turn < OUTAGE_SEGMENTS; turn++) {
       await writeRows(cluster, 5000);

@@ -14,7 +14,7 @@ export function renderArgumentTypes(): string {
     " * file from the declarations in components/: change those.",
     " */",
     "",
-    "/** By the name of a type: under `...` the types whose fields it has too, then its other fields as declared. */",
+    "/** Fields by the name of a type: under `...` the types whose fields it has too, then its other fields as declared. */",
     "export const ARGUMENT_TYPES = {",
     ...types.flatMap((type) => typeLines(type, types)),
     "} as const;",

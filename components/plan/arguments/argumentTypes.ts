@@ -3,7 +3,7 @@
  * file from the declarations in components/: change those.
  */
 
-/** By the name of a type: under `...` the types whose fields it has too, then its other fields as declared. */
+/** Fields by the name of a type: under `...` the types whose fields it has too, then its other fields as declared. */
 export const ARGUMENT_TYPES = {
   BackupNowArgs: {
     "host?": "HostAccess",

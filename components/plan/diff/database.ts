@@ -68,7 +68,7 @@ function diffNode(to: Collector, before: Topology, after: Topology): void {
     "snapshots",
     snapshots[0] ?? null,
     snapshots[1] ?? null,
-    (value) => `snapshots beside the backups: ${valueText(value)}`,
+    (value) => `snapshots next to the backups: ${valueText(value)}`,
   );
 }
 
@@ -241,7 +241,7 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
       value === null ? `the drill ${name} checks everything` : `the drill ${name} checks at level ${valueText(value)}`,
     );
     to.plain(`${path}.elsewhere`, old.elsewhere ?? false, now.elsewhere ?? false, (value) =>
-      value === true ? `the drill ${name} is made on another machine` : `the drill ${name} is made beside the database`,
+      value === true ? `the drill ${name} is made on another machine` : `the drill ${name} is made alongside the database`,
     );
     to.plain(`${path}.maxGiB`, old.maxGiB ?? null, now.maxGiB ?? null, (value) =>
       value === null

@@ -575,7 +575,7 @@ export const RULES = {
   PB115: rule(
     "error",
     "a cold snapshot that stops the database",
-    "the database is unavailable meanwhile",
+    "the database is unavailable in the meantime",
     "take it hot or from a standby, or set `acceptDowntime`",
   ),
   PB116: rule(

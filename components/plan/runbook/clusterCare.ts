@@ -103,7 +103,7 @@ export function archivingFails(target: ClusterTarget): Markdown {
        class must allow it).
            pulumi up
     ${isOurs ? marked("repeat", fixed) : fixed}
-    ${only(isOurs)}1. Copy what one repository has and another lacks, and verify what was archived meanwhile.
+    ${only(isOurs)}1. Copy what one repository has and another lacks, and verify what was archived in the meantime.
            ${verb(target, "heal")}
            ${verb(target, "verify")}
     ${only(!isOurs)}1. *not always:* See the log of the plugin if it still fails.

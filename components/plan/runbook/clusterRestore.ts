@@ -76,7 +76,7 @@ export function table(target: ClusterTarget): Markdown {
     ### Restore a table or its rows {#table}
 
     A table was dropped, or rows of it were deleted or changed, and everything else written since must stay. Production
-    continues meanwhile.
+    continues in the meantime.
 
     ${look(target)}
     ${target.isOurs && seek(target, ' --database="<DATABASE>" --table="<SCHEMA>.<TABLE>"')}

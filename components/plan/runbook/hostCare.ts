@@ -22,7 +22,7 @@ export function archivingFails(pgbackstop: string, { command, dataDirectory, eng
     1. Fix what the error names: keys, mount, bucket, certificate, network. PostgreSQL then archives what waits.
        Prove it.
            ${pgbackstop} check
-    1. Copy what one repository has and another lacks, and verify what was archived meanwhile.
+    1. Copy what one repository has and another lacks, and verify what was archived in the meantime.
            ${pgbackstop} heal
            ${pgbackstop} verify
   `;

@@ -136,7 +136,7 @@ function table(pgbackstop: string): Markdown {
     ### Restore a table or its rows {#table}
 
     A table was dropped, or rows of it were deleted or changed, and everything else written since must stay. Production
-    continues meanwhile.
+    continues in the meantime.
 
     ${look(pgbackstop)}
     1. Archive pending WAL: a time is restorable once its WAL is in a repository.

@@ -78,7 +78,7 @@ function measuredText({ drilledBy, measured, measuredBy }: DatabaseRunbook): str
   return `### Measurements\n\n${measured === null ? "" : `${table}\n`}${measuredLead(measured !== null, measuredBy)}${today}${drillText}\n`;
 }
 
-export const DRILLED_LEAD = "To measure again, beside production and without touching it:";
+export const DRILLED_LEAD = "To measure again, alongside production and without touching it:";
 
 /** Where to find today's figures. */
 export function measuredLead(isGiven: boolean, measuredBy: string | null): string {

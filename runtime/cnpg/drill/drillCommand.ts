@@ -245,7 +245,7 @@ class ClusterVenue implements DrillVenue {
 async function lastWal({ newestWal, picked, repo }: Chosen, ctx: Context): Promise<string | null> {
   if (picked.type !== "default" || newestWal === null) return newestWal;
   const stream = await surveyStream(repo).catch((error: unknown) => {
-    ctx.log.warn(`the drill leaves out streamed WAL: ${toBackupError(error).message}`);
+    ctx.log.warn(`the drill omits streamed WAL: ${toBackupError(error).message}`);
     return null;
   });
   return stream === null || stream.segment <= newestWal ? newestWal : `${stream.segment}@${stream.lsn}`;

@@ -60,7 +60,7 @@ async function reloadForever(parts: ReloadParts, own: Context, signal: AbortSign
       next = parts.proc.reloaded();
     } catch (error) {
       own.log.error(toBackupError(error, "config"));
-      own.log.warn("the changed configuration cannot be read: continuing with the former one");
+      own.log.warn("the changed configuration cannot be read: continuing with the previous one");
       return true;
     }
     const isReplaced = await current.replace(async (former) => {

@@ -111,7 +111,7 @@ export class StanzaKeeper {
     await this.#leased(repo, async () => {
       // Read again under the lease: another host may have upgraded the stanza to its own cluster.
       if ((await this.#findFormer(repo, control)) === null)
-        throw fail("dbMismatch", "the stanza has changed meanwhile", { repoIndex: repo.key, retryable: true });
+        throw fail("dbMismatch", "the stanza has changed in the meantime", { repoIndex: repo.key, retryable: true });
       return stanzaUpgrade([repo], control, this.#ctx, former);
     });
   }

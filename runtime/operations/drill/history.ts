@@ -4,7 +4,7 @@
  *
  * In a repository the files are next to `archive` and `backup`, where stock pgBackRest never looks
  * (test/interop/restore/drill.test.ts runs its commands over them). They are encrypted like the info files, with the
- * repository's own passphrase. A read-only key does not make a drill fail.
+ * repository's own passphrase. A read-only key does not fail a drill.
  */
 import { mkdir, readdir, readFile as readLocal, rm } from "../../local/nodeFiles";
 import { textOf, utf8 } from "../../base/bytes";

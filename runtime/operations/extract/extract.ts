@@ -98,7 +98,7 @@ export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: C
     await requireSpace(
       options.root,
       sideBytes(manifest, include),
-      "the server beside production",
+      "the server alongside production",
       "Choose another directory with --drill-path.",
     );
     await requirePrograms(manifest, options, ctx);

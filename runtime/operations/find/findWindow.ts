@@ -39,7 +39,7 @@ export async function findWindow(archive: WalArchive, fromUs: bigint, ctx: Conte
   return backToCheckpoint(archive, segments, start, ctx);
 }
 
-/** The first time in the archive; null without one in its first segments. */
+/** The first time in the archive; null if its first segments have none. */
 export async function findFirstTime(archive: WalArchive, ctx: Context): Promise<bigint | null> {
   let left = QUIET_SEGMENTS_MAX;
   for (const directory of archive.directories) {
