@@ -22,7 +22,10 @@ export interface B2ApplicationKeyArgs {
    * repository.
    */
   namePrefix?: pulumi.Input<string>;
-  /** The key expires after this many seconds, below 1000 days. If omitted, it does not expire. @minimum 1 @maximum 86399999 */
+  /**
+   * The key expires after this many seconds, below 1000 days. If omitted, it does not expire.
+   * @minimum 1 @maximum 86399999
+   */
   validDurationSeconds?: pulumi.Input<number>;
   /**
    * Any text. A new text creates a new key, and deletes the old one once everything that uses it has the new one.
