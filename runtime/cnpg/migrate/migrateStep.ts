@@ -221,7 +221,7 @@ async function awaitStopped(work: Work, workload: Workload): Promise<void> {
         `${workload.kind} ${workload.name} still has ${left} ${isCron ? "runs" : "pods"} after ${STOP_MS / 60_000} minutes`,
         {
           hint: isCron
-            ? "List them with kubectl get jobs. Wait for their end or delete them, then run the update again."
+            ? "List them with kubectl get jobs. Wait for them to finish or delete them, then run the update again."
             : "Check kubectl get pods. If an autoscaler or GitOps scales it up again, suspend that.",
         },
       );
