@@ -106,7 +106,7 @@ describe("a segment whose name alone is right", () => {
     await expect(ctx.clock.until(waitBeside(walBytes(1)))).rejects.toMatchObject({
       kind: "archiveDuplicate",
       repoIndex: 2,
-      message: expect.stringContaining(`other content than this server under the name of ${walName(1)}`),
+      message: expect.stringContaining(`the archive's ${walName(1)} differs from this server's`),
     });
     await waitBeside(walBytes(2));
     await waitBeside(null);
