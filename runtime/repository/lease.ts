@@ -194,7 +194,10 @@ class Acquisition {
       if (lease !== null) return lease;
       if (this.#withdrawCount >= WITHDRAWS_MAX) break;
     }
-    throw this.#failure("its holder keeps changing", "Several processes want it at the same time: run the command again.");
+    throw this.#failure(
+      "its holder keeps changing",
+      "Several processes want it at the same time: run the command again.",
+    );
   }
 
   /** The repository's newest term. */

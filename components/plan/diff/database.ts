@@ -241,7 +241,9 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
       value === null ? `the drill ${name} checks everything` : `the drill ${name} checks at level ${valueText(value)}`,
     );
     to.plain(`${path}.elsewhere`, old.elsewhere ?? false, now.elsewhere ?? false, (value) =>
-      value === true ? `the drill ${name} is made on another machine` : `the drill ${name} is made alongside the database`,
+      value === true
+        ? `the drill ${name} is made on another machine`
+        : `the drill ${name} is made alongside the database`,
     );
     to.plain(`${path}.maxGiB`, old.maxGiB ?? null, now.maxGiB ?? null, (value) =>
       value === null

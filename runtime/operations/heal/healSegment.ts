@@ -90,8 +90,12 @@ async function chosenContent(
   const damage = await findDamage([copy]);
   if (damage !== null) throw damage;
   if (server !== null && server.sha1 !== copy.sha1)
-    throw fail("checksum", `${name} in pg_wal differs from the copy in ${repo.name}, and the server's copy takes precedence`, {
-      hint: "Run without --trust-repo.",
-    });
+    throw fail(
+      "checksum",
+      `${name} in pg_wal differs from the copy in ${repo.name}, and the server's copy takes precedence`,
+      {
+        hint: "Run without --trust-repo.",
+      },
+    );
   return copy;
 }

@@ -36,9 +36,13 @@ export async function store({ archiveId, pass, repo }: Archive, source: WalConte
   const wal = { archiveId, name, sha1: source.sha1, compressType: spec.type, open: await source.packed(spec) };
   const { fileName, sizeRepoBytes } = await putWal(repo, wal, pass, () => ctx.random.bytes(8));
   if ((await lookUpWal(repo, archiveId, fileName))?.sizeRepoBytes !== sizeRepoBytes)
-    throw fail("fileMissing", `WAL file '${fileName}' was written to ${repo.name} and is now missing or of another size`, {
-      repoIndex: repo.key,
-      retryable: true,
-    });
+    throw fail(
+      "fileMissing",
+      `WAL file '${fileName}' was written to ${repo.name} and is now missing or of another size`,
+      {
+        repoIndex: repo.key,
+        retryable: true,
+      },
+    );
   return fileName;
 }
