@@ -436,9 +436,8 @@ export interface StreamingArgs {
   /**
    * Makes commits wait until repositories hold them durably, so that losing the host or cluster loses no acknowledged
    * commit: one repository ("any"), "all", or those in `repositories` ("named"). These get WAL immediately, the others
-   * at the interval. On a host the agent adds itself to PostgreSQL's `synchronous_standby_names`, alongside your
-   * standbys; its role must be a superuser or have `ALTER SYSTEM` on that setting. If omitted, commits wait for no
-   * repository.
+   * at the interval. On a host the agent adds itself to PostgreSQL's `synchronous_standby_names`, next to standbys; its
+   * role must be a superuser or have `ALTER SYSTEM` on that setting. If omitted, commits wait for no repository.
    * @example "any"
    */
   synchronous?: pulumi.Input<Acknowledge>;

@@ -9,8 +9,8 @@ const TEMPORARY = /^(.+?)(?:\.[0-9a-f]{16})?\.pgbackrest\.tmp$/;
 
 /**
  * `<path>.<16 hex>.pgbackrest.tmp`, for one writer alone. Stock writes `<path>.pgbackrest.tmp`. It takes neither for a
- * file of the repository, and its `expire` removes both together with expired WAL, because it compares only the first 24
- * characters.
+ * file of the repository, and its `expire` removes both together with expired WAL, because it compares only their first
+ * 24 characters.
  */
 export function temporaryName(path: string, random: Random): string {
   return `${path}.${Buffer.from(random.bytes(TOKEN_BYTES)).toString("hex")}${TEMP_SUFFIX}`;

@@ -70,7 +70,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** Scenarios that once broke, or would without their guard, at one pause. A run pauses at every 16th point, at night at every eighth. */
+/** Scenarios that once broke, or would without their guard, at one pause. */
 export const PAUSED: readonly Scenario[] = [
   // Two hosts use one label: files that the loser removes may be the winner's.
   {

@@ -22,7 +22,7 @@ export class DeferredRead extends Error {
   }
 }
 
-/** By marker. An error gathers the stack when it is made, and a preview reads some values thousands of times. */
+/** One error for each marker: an error gathers the stack when it is made, and a preview reads some values often. */
 const READS = new Map<string, DeferredRead>();
 
 function readOf(marker: string): DeferredRead {
