@@ -67,11 +67,11 @@ describe("a runbook", () => {
     const texts = books.map((book) => renderRunbook([{ ...book, state: "" }], DEFAULT_PEOPLE, ORIGIN));
     expect(texts.map(hashOf)).toMatchInlineSnapshot(`
       [
-        "edabee956c36",
-        "3beb6d863338",
-        "d6db9ec18057",
-        "94729308ac39",
-        "daa385895671",
+        "07e28127942e",
+        "1126b0be46ae",
+        "bf91fcdc0fa4",
+        "446d16efa960",
+        "dcf1d027069f",
         "3b220e24a1b6",
       ]
     `);

@@ -181,7 +181,9 @@ describe("the screen", () => {
     const two = await collectStatus(inputOf({ conflicts: (repoIndex) => (repoIndex === 2 ? names : []) }));
     expect(two.repos[1]?.troubles[1]).toMatchObject({
       exitCode: 45,
-      message: expect.stringContaining("2 WAL files, the first is 000000010000000000000004"),
+      message: expect.stringContaining(
+        "2 WAL files in the archive differ from this server's, the first is 000000010000000000000004",
+      ),
     });
     expect(statusJson(two)).toMatchObject({ repos: [{ conflicts: [] }, { conflicts: names }] });
   });
