@@ -172,7 +172,7 @@ function defaultOf({ fallback, optional }: Field): string {
  */
 function textOf(field: Field, types: readonly PublicType[]): string {
   const named = types.find(({ name }) => new RegExp(`\\b${name}\\b`).test(field.type));
-  const ofType = /^(?:Left out|$)/.test(field.doc) ? (named?.doc.match(/^[^]*?\.(?=\s|$)/)?.[0] ?? "") : "";
+  const ofType = /^(?:If omitted|$)/.test(field.doc) ? (named?.doc.match(/^[^]*?\.(?=\s|$)/)?.[0] ?? "") : "";
   const doc = `${ofType} ${field.doc}`.trim();
   if (doc === "") throw new Error(`${field.name}: ${field.type} has no docstring`);
   const { items, kinds, range } = field;

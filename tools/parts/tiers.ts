@@ -69,6 +69,21 @@ export const TIERS: readonly Tier[] = [
     needsPulumi: false,
   },
   {
+    name: "package",
+    folders: ["test/package"],
+    queue: "compute",
+    // Before the data tier: its last file mostly waits, alone.
+    filesAtOnce: 2,
+    quick: ["test/package/machine.test.ts"],
+    nightly: {
+      "test/package/sdks.test.ts":
+        "`test/engine/languages.test.ts`: a program that knows only tokens; `test/components/plugin`: the plugin's answers",
+    },
+    testTimeoutMs: 600_000,
+    about: "the packed tarball in a foreign project",
+    needsPulumi: true,
+  },
+  {
     name: "data",
     folders: ["test/interop", "test/conformance", "test/model", "test/simulation"],
     queue: "compute",
@@ -107,20 +122,6 @@ export const TIERS: readonly Tier[] = [
     testTimeoutMs: 300_000,
     about: "PostgreSQL, stock pgbackrest, S3 servers",
     needsPulumi: false,
-  },
-  {
-    name: "package",
-    folders: ["test/package"],
-    queue: "compute",
-    filesAtOnce: 2,
-    quick: ["test/package/machine.test.ts"],
-    nightly: {
-      "test/package/sdks.test.ts":
-        "`test/engine/languages.test.ts`: a program that knows only tokens; `test/components/plugin`: the plugin's answers",
-    },
-    testTimeoutMs: 600_000,
-    about: "the packed tarball in a foreign project",
-    needsPulumi: true,
   },
   {
     name: "hosts",

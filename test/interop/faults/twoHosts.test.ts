@@ -144,27 +144,30 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     expect(stdout).toMatch(/repo1: resumable backup \d{8}-\d{6}F of same type exists/);
   }, 120_000);
 
-  test("an incremental backup waits for a concurrent full one and does not remove its directory", async () => {
-    await besideFull("incr");
-    for (const key of [1, 2]) {
-      const { stdout } = await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
-      expect(stdout).toMatch(/^status: ok$/m);
-    }
-    for (const label of (await labels()).slice(-2)) {
-      const [repo = "", name = ""] = label.split(" ");
-      const { result, dataPath } = await bed.restoreAside({
-        by: stock,
-        repo: Number(repo.slice(4)),
-        args: [`--set=${name}`, "--type=none"],
-      });
-      expect(result.exitCode).toBe(0);
-      const restored = TestCluster.adopt({ binaries, dataPath });
-      await restored.start();
-      expect(await restored.value("SELECT count(*) FROM orders")).toBe(orders);
-      await restored.remove();
-      rmSync(dataPath, { recursive: true, force: true });
-    }
-  });
+  test.runIf(NIGHTLY)(
+    "an incremental backup waits for a concurrent full one and does not remove its directory",
+    async () => {
+      await besideFull("incr");
+      for (const key of [1, 2]) {
+        const { stdout } = await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
+        expect(stdout).toMatch(/^status: ok$/m);
+      }
+      for (const label of (await labels()).slice(-2)) {
+        const [repo = "", name = ""] = label.split(" ");
+        const { result, dataPath } = await bed.restoreAside({
+          by: stock,
+          repo: Number(repo.slice(4)),
+          args: [`--set=${name}`, "--type=none"],
+        });
+        expect(result.exitCode).toBe(0);
+        const restored = TestCluster.adopt({ binaries, dataPath });
+        await restored.start();
+        expect(await restored.value("SELECT count(*) FROM orders")).toBe(orders);
+        await restored.remove();
+        rmSync(dataPath, { recursive: true, force: true });
+      }
+    },
+  );
 }
 
 /** Some files of the cluster are stored. If another host removed them now, the backup would lack them. */

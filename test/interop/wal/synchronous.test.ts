@@ -358,7 +358,7 @@ describe("synchronous streaming", async () => {
     },
   );
 
-  test("a server with a dead bucket shuts down, and starts again", { timeout: 300_000 }, async () => {
+  test.runIf(NIGHTLY)("a server with a dead bucket shuts down, and starts again", { timeout: 300_000 }, async () => {
     // The directory takes the last segment, so that only the stream waits for the bucket.
     const own = await open({ stream: { intervalSeconds: 60, synchronous: ["repo1"] }, repos: ["s3", "posix"] });
     await own.untilStreaming();

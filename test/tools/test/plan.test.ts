@@ -25,7 +25,7 @@ describe("a run of tests", () => {
   test("with --all has two queues", () => {
     const all = plan("--all");
     expect(queuesOf(all)).toEqual([
-      ["unit", "data", "package"],
+      ["unit", "package", "data"],
       ["hosts", "kubernetes", "engine"],
     ]);
     expect(all.quick).toBe(false);
@@ -89,7 +89,7 @@ describe("a run of tests", () => {
   });
 
   test("of a missing tier or path is refused", () => {
-    expect(() => plan("--tier", "date")).toThrow("no tier has date: tiers are unit, data,");
+    expect(() => plan("--tier", "date")).toThrow("no tier has date: tiers are unit, package,");
     expect(() => plan("--tier", "unit", "test/hosts")).toThrow("no tier has test/hosts unit");
   });
 });
