@@ -9,13 +9,13 @@ import type { Form } from "./plan";
 /** Minutes on two idle cores with warm caches, as CONTRIBUTING.md states them. */
 export const TIER_MINUTES: Readonly<Record<Tier["name"], number>> = {
   unit: 5,
-  data: 18,
+  data: 14,
   package: 2,
-  hosts: 6,
-  kubernetes: 8,
-  engine: 10,
+  hosts: 5,
+  kubernetes: 7,
+  engine: 9,
 };
-export const RUN_MINUTES = { quick: 6, all: 25 } as const;
+export const RUN_MINUTES = { quick: 6, all: 21 } as const;
 const TREES_MINUTES = 6;
 const KUBERNETES_MINUTES = 9;
 
