@@ -16,7 +16,7 @@ test("a run says first what it does and how long it takes", () => {
   expect(describeRun(tiers, WHOLE, ALL)).toContain("about 21 minutes on two idle cores");
   const hosts = tiers.filter(({ tier }) => tier.name === "hosts");
   expect(describeRun(hosts, { ...WHOLE, whole: false }, ALL)).toBe(
-    `at most 6 minutes on two idle cores with warm caches:\n  hosts  2 files  ${hosts[0]?.tier.about}\n`,
+    `at most 5 minutes on two idle cores with warm caches:\n  hosts  2 files  ${hosts[0]?.tier.about}\n`,
   );
 });
 
