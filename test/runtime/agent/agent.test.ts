@@ -152,6 +152,8 @@ it("answers every push that was asked for before its end, although another file 
     return ask("archive-push", `pg_wal/${walName(no)}`).answer;
   });
   await vi.waitFor(() => expect(begun).not.toEqual([]), WAIT);
+  // Connections are accepted in their order: after this answer the agent has all three.
+  expect(await ask("status").answer).toContain("exit 0\n");
   agent.end();
   setTimeout(open, 100);
   expect(await Promise.all(pushes)).toEqual(Array.from({ length: 3 }, () => expect.stringContaining("exit 0\n")));
