@@ -15,6 +15,12 @@ export const SOCKET_DIRECTORY = "/plugins";
 /** File in the ConfigMap of the runtime, or in the same directory of an image that contains it. */
 export const BUNDLE_FILE = "runtime.cjs.gz";
 
+/** Options of a program in a pod. Kubernetes sets the address, which works without DNS. */
+export const API_SERVER_OPTIONS = [
+  "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
+  "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
+] as const;
+
 /** The sidecar's own files. */
 export const PATHS = {
   bundle: "/pgbackstop/bundle",

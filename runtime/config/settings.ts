@@ -6,7 +6,7 @@ import { rowOf } from "./optionName";
 import type { CompressType } from "./options";
 import type { DrillFile, RepoName, SettingsFile, StreamFile } from "./settingsFields";
 import type { AcknowledgePolicy, DrillSettings, Settings, StreamSettings } from "./types";
-import { compareVersions } from "./usableFile";
+import { compareReleases } from "./usableFile";
 
 /** Name of the file next to pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";
@@ -63,7 +63,7 @@ export function renderSettings(settings: SettingsFile, writtenFor?: string, sinc
 /** Fields that the runtime of that version does not know, as `Type.field`. */
 export function newerFields(version: string | undefined, since = FILE_SINCE): readonly string[] {
   return Object.keys(since).filter(
-    (field) => version === undefined || compareVersions(since[field] ?? "", version) > 0,
+    (field) => version === undefined || compareReleases(since[field] ?? "", version) > 0,
   );
 }
 

@@ -6,6 +6,7 @@
  * a warning. In any other file such a field is a mistake, and refused. Commands that carry WAL or restore ignore both:
  * no field may stop them.
  */
+import { compareVersions } from "./compareVersions";
 import { type BackupError, isError } from "../base/errors";
 import { VERSION } from "../version";
 
@@ -49,15 +50,13 @@ function ignoredText({ hints, message }: BackupError, writtenFor: string | null)
 /** The version for which a newer package wrote the file; null for a file of this version, an older one, or by hand. */
 function isNewer(value: unknown): string | null {
   const { package: writtenFor } = (value ?? {}) as { readonly package?: unknown };
-  return typeof writtenFor === "string" && compareVersions(writtenFor, VERSION) > 0 ? writtenFor : null;
+  return typeof writtenFor === "string" && compareReleases(writtenFor, VERSION) > 0 ? writtenFor : null;
 }
 
-/** Below 0 if `left` is older. Of a pre-release the version that it leads to counts. */
-export function compareVersions(left: string, right: string): number {
-  const numbers = (text: string): number[] => (/^(\d+)\.(\d+)\.(\d+)/.exec(text)?.slice(1) ?? []).map(Number);
-  const others = numbers(right);
-  const differences = numbers(left).map((number, index) => number - (others[index] ?? number));
-  return differences.find((difference) => difference !== 0) ?? 0;
+/** Below 0 if `left` is older; 0 if either is not a release. Of a pre-release the version that it leads to counts. */
+export function compareReleases(left: string, right: string): number {
+  const releaseOf = (text: string): string => /^\d+\.\d+\.\d+/.exec(text)?.[0] ?? "";
+  return compareVersions(releaseOf(left), releaseOf(right)) ?? 0;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** components/plan/arguments/argumentTypes.ts: the arguments' types as data, from the declarations. */
-import type { Field, FieldsType } from "./componentTypes";
+import { choiceText, type Field, type FieldsType } from "./componentTypes";
 import { publicTypes } from "./componentsPage";
 import { literal } from "./literal";
 
@@ -50,8 +50,8 @@ const UNRULED = [
 function withoutChoices(type: FieldsType): FieldsType {
   const choices = publicTypes().flatMap((other) => (other.kind === "choice" ? [other] : []));
   const textOf = (name: string): string => {
-    const values = choices.find((other) => other.name === name)?.values ?? [];
-    return UNRULED.includes(name) ? `(${values.map(({ value }) => `"${value}"`).join(" | ")})` : "string";
+    const choice = UNRULED.includes(name) ? choices.find((other) => other.name === name) : undefined;
+    return choice === undefined ? "string" : `(${choiceText(choice)})`;
   };
   const names = new RegExp(`\\b(${choices.map(({ name }) => name).join("|")})\\b`, "g");
   return { ...type, fields: type.fields.map((field) => ({ ...field, type: field.type.replaceAll(names, textOf) })) };

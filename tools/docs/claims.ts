@@ -79,9 +79,8 @@ function isTest(node: ts.Node): boolean {
 function isNightly(node: ts.Node, tree: ts.SourceFile): boolean {
   for (let outer: ts.Node = node; outer !== tree; outer = outer.parent) {
     const call = ts.isExpressionStatement(outer) ? outer.expression : outer;
-    if (ts.isCallExpression(call) && /\.runIf\([^()]*\bNIGHTLY\)/.test(call.expression.getText(tree))) {
-      if (!/\.runIf\(!NIGHTLY\)/.test(call.expression.getText(tree))) return true;
-    }
+    if (ts.isCallExpression(call) && /\.runIf\((?!!NIGHTLY\))[^()]*\bNIGHTLY\)/.test(call.expression.getText(tree)))
+      return true;
   }
   return false;
 }

@@ -60,6 +60,11 @@ export interface ChoiceType {
   readonly values: readonly { readonly key: string; readonly value: string; readonly doc: string }[];
 }
 
+/** Its values as a type: `"a" | "b"`. */
+export function choiceText({ values }: ChoiceType): string {
+  return values.map(({ value }) => `"${value}"`).join(" | ");
+}
+
 /** An alias for text, with `@pattern`; its docstring says what is expected. */
 export interface TextType {
   readonly kind: "text";

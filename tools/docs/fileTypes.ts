@@ -4,7 +4,7 @@
  */
 import type { Declarations } from "../../runtime/base/declaredTypes";
 import { projectFolder } from "../parts/cache";
-import { type Field, type FieldsType, readTypes, type TextType } from "./componentTypes";
+import { choiceText, type Field, type FieldsType, readTypes, type TextType } from "./componentTypes";
 import { fieldsTable, publicTypes } from "./componentsPage";
 import { literal } from "./literal";
 import { document } from "./markdown";
@@ -50,7 +50,7 @@ function readFiles(): NonNullable<typeof read> {
       name: "notify.json",
       root: "NotifyFile",
       about: [
-        "Targets of notifications ([monitoring.md](../monitoring.md) has an example): the file that `--notify-file` names,",
+        "Targets of notifications ([notifications.md](../notifications.md) has an example): the file that `--notify-file` names,",
         "or `notify.json` in `$CREDENTIALS_DIRECTORY`. All of it is secret. `notify.targets` of a host writes it.",
       ],
       types: targets,
@@ -73,7 +73,7 @@ function withoutInputs(text: string): string {
 function choicesIn(text: string): string {
   return publicTypes().reduce((shown, type) => {
     if (type.kind !== "choice") return shown;
-    const values = type.values.map(({ value }) => `"${value}"`).join(" | ");
+    const values = choiceText(type);
     return shown
       .replace(new RegExp(`^${type.name}$`), values)
       .replace(new RegExp(`^${type.name}\\[\\]$`), `(${values})[]`);

@@ -4,7 +4,7 @@
  * 2.45, 2.55 and 2.60.
  */
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
-import { compareVersions, isOlder } from "../model/compareVersions";
+import { compareVersions, isOlder } from "../../../runtime/config/compareVersions";
 
 /** Affected versions: from the first on, and before the second. */
 export interface VersionRange {

@@ -51,11 +51,7 @@ export function view<T>(values: T): T {
  */
 export function fields<T extends object>(makers: { readonly [Key in keyof T]: () => T[Key] }): T {
   const made: Record<string, unknown> = {};
-  for (const [key, make] of Object.entries<() => unknown>(makers)) {
-    const value = attempt(make);
-    if (value instanceof DeferredRead) defineDeferred(made, key, value);
-    else made[key] = value;
-  }
+  for (const [key, make] of Object.entries<() => unknown>(makers)) put(made, key, make);
   return made as T;
 }
 
@@ -73,11 +69,7 @@ export function items<From, To>(from: readonly From[], make: (item: From) => rea
 /** A list with one item of each maker. One whose making reads a late value is late itself, and spoils no other. */
 export function list<T>(...makers: readonly (() => T)[]): T[] {
   const made: T[] = [];
-  for (const [index, make] of makers.entries()) {
-    const value = attempt(make);
-    if (value instanceof DeferredRead) defineDeferred(made, String(index), value);
-    else made[index] = value;
-  }
+  for (const [index, make] of makers.entries()) put(made, index, make);
   return made;
 }
 
@@ -160,6 +152,13 @@ export function without<T extends object, Key extends keyof T>(values: T, ...nam
   const made = merged(values, {});
   for (const name of names) delete made[name];
   return made;
+}
+
+/** Sets a field or an item; where its making reads a late value, it is late itself. */
+function put(made: object, key: string | number, make: () => unknown): void {
+  const value = attempt(make);
+  if (value instanceof DeferredRead) defineDeferred(made, String(key), value);
+  else Object.assign(made, { [key]: value });
 }
 
 function defineDeferred(made: object, key: string, error: DeferredRead): void {

@@ -18,7 +18,7 @@ import type { ClusterDatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf, withoutVersions } from "../repositories/repositoryTypes";
 import { parseCron, schedulePath } from "../schedule/schedule";
 import { merged, readOr } from "../model/deferred";
-import { isOlder } from "../model/compareVersions";
+import { isOlder } from "../../../runtime/config/compareVersions";
 import { abstaining, eachOf } from "../findings/abstain";
 import { checkPlacement } from "./placement";
 import { checkTime } from "./schedules";

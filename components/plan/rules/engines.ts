@@ -5,7 +5,7 @@ import type { ClusterDatabasePlan, DatabasePlan, DrillPlan } from "../model/plan
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { firstMeeting, parseCron, schedulePath, shiftCron } from "../schedule/schedule";
 import { isInRange, stockLimits } from "../engines/stockVersions";
-import { compareVersions } from "../model/compareVersions";
+import { compareVersions } from "../../../runtime/config/compareVersions";
 import { abstaining, eachOf } from "../findings/abstain";
 import { checkStreamInterval } from "./values";
 

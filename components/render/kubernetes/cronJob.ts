@@ -2,7 +2,7 @@
  * Common parts of a cluster's scheduled Jobs: their own account, the packed program, one run at a time, and
  * notification. Pure.
  */
-import { PATHS } from "../../../runtime/cnpg/names";
+import { API_SERVER_OPTIONS, PATHS } from "../../../runtime/cnpg/names";
 import { fields, isGiven, list, merged } from "../../plan/model/deferred";
 import type { EngineContext } from "../engines/engine";
 import { programContainer, type ProgramContainer, PROGRAM_SECURITY, programVolumes } from "./container";
@@ -71,12 +71,7 @@ function podSpec({ definition, runtime }: EngineContext, scheduled: ScheduledJob
   const notifies = isGiven(() => definition.notifySecret);
   const args = (): readonly string[] =>
     list(
-      // Kubernetes sets the address, which works without DNS.
-      ...texts(
-        ...(hasAccount
-          ? ["--kubernetes-host=$(KUBERNETES_SERVICE_HOST)", "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)"]
-          : []),
-      ),
+      ...texts(...(hasAccount ? API_SERVER_OPTIONS : [])),
       ...scheduled.options,
       ...(notifies ? [() => `--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, () => `--unit=${scheduled.name}`] : []),
       ...texts("--log-level-console=info", "--log-level-file=off", scheduled.verb),
@@ -132,6 +127,16 @@ export function renderAccount(
     object(`${role}-account`, ["v1", "ServiceAccount"], metadata, { automountServiceAccountToken: () => false }),
     ...renderRole(database, role, metadata, rules, name),
   ];
+}
+
+/** The rule of a Role that reads and changes one object. */
+export function patchRule(group: string, resource: string, name: () => string): object {
+  return fields({
+    apiGroups: () => [group],
+    resources: () => [resource],
+    resourceNames: () => [name()],
+    verbs: () => ["get", "patch"],
+  });
 }
 
 /** Role and RoleBinding of one name, for an account of the namespace. */

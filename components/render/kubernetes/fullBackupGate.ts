@@ -7,7 +7,7 @@ import { completeText, REPORT_KEYS } from "../../../runtime/cnpg/names";
 import type { FullBackupReport } from "../../../runtime/config/types";
 import type { EngineContext } from "../engines/engine";
 import { fields, merged } from "../../plan/model/deferred";
-import { renderRole } from "./cronJob";
+import { patchRule, renderRole } from "./cronJob";
 import { metadataOf, object, type RenderedObject } from "./objects";
 
 /** Among the objects of its cluster. */
@@ -26,14 +26,7 @@ export function renderFullBackupGate(context: EngineContext): RenderedObject[] {
   const report = fullBackupReport(context);
   if (report === undefined) return [];
   const metadata = metadataOf(database, () => report.configMap);
-  const rules = (): object[] => [
-    fields({
-      apiGroups: () => [""],
-      resources: () => ["configmaps"],
-      resourceNames: () => [report.configMap],
-      verbs: () => ["get", "patch"],
-    }),
-  ];
+  const rules = (): object[] => [patchRule("", "configmaps", () => report.configMap)];
   const annotations = fields({
     "pulumi.com/waitFor": () => JSON.stringify(conditionsOf(completeText(report.locations))),
   });

@@ -6,7 +6,7 @@
  * the program comes as a ConfigMap. An init container of Node.js's own image copies `node` next to it; copying pg_dump
  * instead would need its libraries too.
  */
-import { PATHS } from "../../../runtime/cnpg/names";
+import { API_SERVER_OPTIONS, PATHS } from "../../../runtime/cnpg/names";
 import type { MigrationStep, SecretSettings, WorkloadSettings } from "../../plan/migration/migrationSteps";
 import { unpackCommand } from "../../../runtime/cnpg/programStart";
 import type { DeployedRuntime } from "../engines/engine";
@@ -199,9 +199,7 @@ echo "$code" > ${PATHS.run}/code`;
 
 function changeArgs(): string[] {
   return [
-    // Kubernetes sets these variables.
-    "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
-    "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
+    ...API_SERVER_OPTIONS,
     `--migration-file=${PATHS.migration}/${STEPS_FILE}`,
     `--lock-path=${PATHS.run}/lock`,
     "--log-level-console=info",

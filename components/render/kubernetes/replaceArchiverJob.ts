@@ -2,10 +2,11 @@
  * The Job with which an attachment takes over from the operator's own archiver, as an account that may change this
  * Cluster and nothing else. It comes before the attachment, which then owns what the Job has set. Pure.
  */
+import { API_SERVER_OPTIONS } from "../../../runtime/cnpg/names";
 import type { EngineContext } from "../engines/engine";
 import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
 import { fields, list, merged } from "../../plan/model/deferred";
-import { renderAccount, texts } from "./cronJob";
+import { patchRule, renderAccount, texts } from "./cronJob";
 import { metadataOf, object, type RenderedObject } from "./objects";
 import { placed } from "./podPlacement";
 
@@ -22,17 +23,10 @@ export function renderReplaceArchiver(context: EngineContext, spec: () => object
   if (!definition.replacesBarmanObjectStore) return [];
   const name = (): string => `${database.cluster}-archiver`;
   const metadata = metadataOf(database, name, name);
-  const rules = (): object[] => [
-    fields({
-      apiGroups: () => ["postgresql.cnpg.io"],
-      resources: () => ["clusters"],
-      resourceNames: () => [database.cluster],
-      verbs: () => ["get", "patch"],
-    }),
-  ];
+  const rules = (): object[] => [patchRule("postgresql.cnpg.io", "clusters", () => database.cluster)];
   const args = (): readonly string[] =>
     list(
-      ...texts("--kubernetes-host=$(KUBERNETES_SERVICE_HOST)", "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)"),
+      ...texts(...API_SERVER_OPTIONS),
       () => `--archiver-cluster=${database.cluster}`,
       () => `--archiver-spec=${JSON.stringify(spec())}`,
       ...texts("--log-level-console=info", "--log-level-file=off", "cnpg-replace-archiver"),

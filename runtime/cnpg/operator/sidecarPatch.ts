@@ -9,6 +9,7 @@
 import { fail } from "../../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/clusterObject";
 import {
+  API_SERVER_OPTIONS,
   HEARTBEAT_AGE_MAX_S,
   HEARTBEAT_FILE,
   PATHS,
@@ -278,11 +279,10 @@ function argumentsOf(main: JsonObject, durable: string, { mode, parameters, sour
   ];
 }
 
-/** Alongside a recovery job; Kubernetes sets the address, which works without DNS. */
+/** Options alongside a recovery job. */
 function restoreArgs({ newestWal, repoIndex, repositoryTargetTime }: PluginParameters): string[] {
   return [
-    "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
-    "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
+    ...API_SERVER_OPTIONS,
     ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`]),
     ...(newestWal === undefined ? [] : [`--plugin-newest-wal=${newestWal}`]),
     ...(repositoryTargetTime === undefined ? [] : [`--repo-target-time=${repositoryTargetTime}`]),

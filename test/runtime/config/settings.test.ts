@@ -8,7 +8,7 @@ import {
   parseSettings,
   renderSettings,
 } from "../../../runtime/config/settings";
-import { compareVersions } from "../../../runtime/config/usableFile";
+import { compareReleases } from "../../../runtime/config/usableFile";
 import { VERSION } from "../../../runtime/version";
 import type { SettingsFile } from "../../../runtime/config/settingsFields";
 import { failure } from "./support";
@@ -324,6 +324,6 @@ describe("a file for another version", () => {
   });
 
   test("names a version of this package or an earlier one for each field that came later", () => {
-    for (const version of Object.values(FILE_SINCE)) expect(compareVersions(version, VERSION)).toBeLessThanOrEqual(0);
+    for (const version of Object.values(FILE_SINCE)) expect(compareReleases(version, VERSION)).toBeLessThanOrEqual(0);
   });
 });

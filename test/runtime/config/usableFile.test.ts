@@ -1,7 +1,7 @@
 /** Files that a newer version wrote, and files with mistakes: what each command makes of them. */
 import { describe, expect, test } from "vitest";
 import { COMMANDS, COMMAND_TABLE, type CommandName } from "../../../runtime/config/commands";
-import { compareVersions } from "../../../runtime/config/usableFile";
+import { compareReleases } from "../../../runtime/config/usableFile";
 import { VERSION } from "../../../runtime/version";
 import { failure, load, MAIN_FILE } from "./support";
 
@@ -114,8 +114,8 @@ describe("a mistake", () => {
 });
 
 test("versions compare by number, a pre-release by the version that it leads to", () => {
-  expect(compareVersions("0.10.0", "0.9.0")).toBeGreaterThan(0);
-  expect(compareVersions("0.9.0", "0.10.0")).toBeLessThan(0);
-  expect(compareVersions("1.0.0-rc.1", "1.0.0")).toBe(0);
-  expect(compareVersions("soon", "1.0.0")).toBe(0);
+  expect(compareReleases("0.10.0", "0.9.0")).toBeGreaterThan(0);
+  expect(compareReleases("0.9.0", "0.10.0")).toBeLessThan(0);
+  expect(compareReleases("1.0.0-rc.1", "1.0.0")).toBe(0);
+  expect(compareReleases("soon", "1.0.0")).toBe(0);
 });

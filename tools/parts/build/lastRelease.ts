@@ -14,6 +14,9 @@ import { run, type RunResult } from "../process";
 /** Stands in for the last release as long as no commit has a tag of one. */
 export const BEFORE_THE_FIRST_RELEASE = "a0f617124f21ccbfbdd481692215668db4ab3319";
 
+/** What esbuild makes of one of its sources. */
+const PROGRAM = { bundle: true, platform: "node", format: "cjs", packages: "external", logLevel: "silent" } as const;
+
 export interface LastRelease {
   /** The tag, or a short form of the commit. */
   readonly name: string;
@@ -64,11 +67,7 @@ async function buildIn(scratch: string, { commit, name }: LastRelease): Promise<
   await bundle({
     entryPoints: [join(scratch, "tools", "build.ts")],
     outfile: program,
-    bundle: true,
-    platform: "node",
-    format: "cjs",
-    packages: "external",
-    logLevel: "silent",
+    ...PROGRAM,
   });
   requireOk(name, await run(process.execPath, [program], { cwd: scratch }));
   for (const path of ["node_modules", "tools", "build.cjs"]) rmSync(join(scratch, path), { recursive: true });
@@ -107,11 +106,7 @@ export async function loadOfRelease<T>({ folder }: BuiltRelease, source: string)
     await bundle({
       entryPoints: [join(folder, source)],
       outfile,
-      bundle: true,
-      platform: "node",
-      format: "cjs",
-      packages: "external",
-      logLevel: "silent",
+      ...PROGRAM,
     });
   return require(outfile) as T;
 }
