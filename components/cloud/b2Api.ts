@@ -72,7 +72,7 @@ export class B2Error extends Error {
   readonly code: string;
   /** True if the call may have succeeded anyway. */
   readonly unclear: boolean;
-  /** The server's requested wait; null if there is none. */
+  /** The server's requested wait; null if absent. */
   readonly retryAfterMs: number | null;
 
   constructor(facts: {

@@ -53,7 +53,7 @@ export interface BucketOutputs extends BucketInputs {
   adopted: boolean;
   /** False if somebody made it public. */
   isPrivate: boolean;
-  /** The mark that was found; empty if there is none. */
+  /** The mark that was found; empty if absent. */
   foundOwner: string;
 }
 

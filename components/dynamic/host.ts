@@ -38,7 +38,7 @@ export interface RuntimeInput {
   readonly argv: readonly string[];
   /** The command that passes the secrets to a verb; omitted if PostgreSQL's account reads them itself. */
   readonly launcher?: string;
-  /** Paths of existing secrets on the host; omitted if there are none. */
+  /** Paths of existing secrets on the host; omitted if absent. */
   readonly secretFiles?: readonly string[];
 }
 

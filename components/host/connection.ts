@@ -99,7 +99,7 @@ export function runScript(
   return run(connection, what, ["/bin/sh", "-c", script, "sh", ...args], options);
 }
 
-/** The account `name` of the host. @throws Error if there is none */
+/** The account `name` of the host. @throws Error if it is missing */
 export async function loadAccount(connection: Connection, name: string): Promise<Account> {
   if (name === connection.login.name) return connection.login;
   const result = await connection.exec(["id", "--", name]);

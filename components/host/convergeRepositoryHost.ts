@@ -39,7 +39,7 @@ export interface DesiredRepositoryHost {
   readonly timers: readonly string[];
   /** The administrator's login; empty on this machine. */
   readonly admin: string;
-  /** Required mount point; empty if there is none. */
+  /** Required mount point; empty if absent. */
   readonly mount: string;
 }
 

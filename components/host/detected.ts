@@ -54,7 +54,7 @@ export interface Detected {
   destinations: string;
   /** Packages, Node.js and the distribution to their versions, as last read. */
   versions: Record<string, string>;
-  /** State of the path of our Node.js (node.ts), with its faults; empty if there is none of ours. */
+  /** State of the path of our Node.js (node.ts), with its faults; empty if it is not installed. */
   nodeFact: string;
 }
 

@@ -78,7 +78,7 @@ unit=$(sed -n 's#.*/\\([^/]*\\.service\\)\\(/[^/]*\\)\\{0,1\\}$#\\1#p' "$2/$pid/
 [ "$(systemctl show --property=MainPID --value -- "$unit" 2>/dev/null)" = "$pid" ] || exit 0
 printf '%s\\n' "$unit"`;
 
-/** `systemctl restart` of the running server's unit. @throws Error if there is none */
+/** `systemctl restart` of the running server's unit. @throws Error if it is missing */
 export async function findRestartCommand(
   connection: Connection,
   dataDirectory: string,

@@ -137,7 +137,7 @@ export async function runQuietly(
   return result;
 }
 
-/** The document in a verb's output. @throws Error if there is none */
+/** The document in a verb's output. @throws Error if it is missing */
 export function parseJsonOutput(what: string, stdout: string): unknown {
   const begin = stdout.search(/^[[{]/m);
   try {

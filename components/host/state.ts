@@ -39,7 +39,7 @@ export interface HostFacts {
   readonly machine: string;
   /** Text of `/etc/os-release`; empty without it. */
   readonly osRelease: string;
-  /** Major version of the cluster in the data directory; null if there is none. */
+  /** Major version of the cluster in the data directory; null if absent. */
   readonly clusterVersion: string | null;
   readonly answers: ReadonlyMap<string, ExecResult>;
 }

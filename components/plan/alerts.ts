@@ -247,7 +247,7 @@ function ageRules(
       "30m",
       `absent(${own.raw(metric)})`,
       `there is no ${type} backup in repo${key}`,
-      "Either there is none, or the repository is unreadable: you can restore nothing from it.",
+      "It is missing, or the repository is unreadable: you can restore nothing from it.",
     ),
   ];
 }

@@ -220,7 +220,7 @@ export function resourcesOf(value: pulumi.Output<unknown>): pulumi.Output<pulumi
   return value.apply(() => []);
 }
 
-/** The `cipher` of a target, secret; nothing where there is none. */
+/** The `cipher` of a target, secret; nothing for an unencrypted one. */
 export function secretCipher(cipher: CipherRef | undefined): { cipher?: CipherRef } {
   return cipher === undefined ? {} : { cipher: { passphrase: secretText(cipher.passphrase) } };
 }

@@ -87,7 +87,7 @@ async function listenAt(server: Server, path: string): Promise<void> {
   await rename(fresh, path);
 }
 
-/** Identity of the file at a path; null if there is none. */
+/** Identity of the file at a path; null if absent. */
 async function identify(path: string): Promise<string | null> {
   const info = await lstat(path, { bigint: true }).catch(() => null);
   return info === null ? null : `${info.dev}:${info.ino}`;

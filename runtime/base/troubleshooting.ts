@@ -45,7 +45,7 @@ const ENTRIES: readonly (readonly [anchor: string, pattern: RegExp])[] = [
 /** Every anchor that an error can point at. */
 export const TROUBLESHOOTING_ANCHORS: readonly string[] = ENTRIES.map(([anchor]) => anchor);
 
-/** Anchor of this error's entry; null if there is none. */
+/** Anchor of this error's entry; null if absent. */
 export function troubleshootingAnchor(error: BackupError): string | null {
   const text = `[${stockErrorName(error.kind)}] ${error.message}`;
   return ENTRIES.find(([, pattern]) => pattern.test(text))?.[0] ?? null;

@@ -19,7 +19,7 @@ export interface LockState {
 
 export interface HeldLock {
   readonly path: string;
-  /** From the file's content; null if there is none. */
+  /** From the file's content; null if absent. */
   readonly pid: number | null;
 }
 

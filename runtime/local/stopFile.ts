@@ -62,7 +62,7 @@ export function writeStopFile(lockPath: string, stanza: string | undefined, owne
   }
 }
 
-/** False if there is none. */
+/** False if it was absent. */
 export function removeStopFile(lockPath: string, stanza: string | undefined, owners: readonly number[] = []): boolean {
   const path = stopFileOf(lockPath, stanza);
   try {

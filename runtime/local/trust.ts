@@ -71,7 +71,7 @@ export class TrustedDirectory {
     return existsSync(DESCRIPTORS) ? `${DESCRIPTORS}/${this.#fd}/${name}` : join(this.path, name);
   }
 
-  /** Null if there is none; a link is not followed. */
+  /** Null if absent; a link is not followed. */
   find(name: string): Stats | null {
     return lstatSync(this.entry(name), { throwIfNoEntry: false }) ?? null;
   }
@@ -130,7 +130,7 @@ export function findText(path: string): string | null {
   }
 }
 
-/** Text of a file that only `uid` can have written; null if there is none. @throws fileOwner (88) */
+/** Text of a file that only `uid` can have written; null if absent. @throws fileOwner (88) */
 export function readOwnFile(path: string, uid: number): string | null {
   let fd: number;
   try {

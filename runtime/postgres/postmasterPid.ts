@@ -5,7 +5,7 @@ export interface PostmasterPid {
   readonly pid: number;
   /** Seconds since 1970. */
   readonly startedAtS: number;
-  /** Empty if there is none. */
+  /** Empty if absent. */
   readonly socketPath: string;
   /** `starting`, `stopping`, `ready` or `standby`; empty before PostgreSQL 10. */
   readonly status: string;

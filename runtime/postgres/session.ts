@@ -344,7 +344,7 @@ export interface SettingRow {
   readonly name: string;
   /** The active value. */
   readonly value: string;
-  /** The configuration files' value; null if there is none. */
+  /** The configuration files' value; null if absent. */
   readonly configured: string | null;
   readonly source: string;
   readonly pendingRestart: boolean;

@@ -109,7 +109,7 @@ export interface MachineAccess {
   readonly users: UserNames;
   readonly self: { readonly uid: number; readonly gid: number };
   readonly workingDirectory: string;
-  /** Listening socket from systemd; null if there is none. */
+  /** Listening socket from systemd; null if absent. */
   readonly listenFd: number | null;
   /** Null when it does not exist. */
   readFile(path: string): Promise<Uint8Array | null>;

@@ -44,7 +44,7 @@ export async function listLinks(repo: Repository): Promise<string[]> {
   return listNames(repo, backupsPath(repo.stanza), (name, type) => type === "link" && isLabel(name));
 }
 
-/** The newest label of the manifest history, which outlives expired backups; null if there is none. */
+/** The newest label of the manifest history, which outlives expired backups; null if absent. */
 export async function findNewestHistoryLabel(repo: Repository): Promise<string | null> {
   const [year] = (await listHistory(repo)).slice(-1);
   return (await year?.labels())?.at(-1) ?? null;

@@ -60,7 +60,7 @@ export async function leaveTombstone({ storage, stanza }: Repository, label: str
   await storage.put(tombstonePath(stanza, label), EMPTY_BYTES);
 }
 
-/** When the label's tombstone ends; null if there is none. */
+/** When the label's tombstone ends; null if absent. */
 export async function findTombstoneEndMs({ storage, stanza }: Repository, label: string): Promise<number | null> {
   const tombstone = await storage.stat(tombstonePath(stanza, label));
   return tombstone === null ? null : tombstone.modifiedAtMs + TOMBSTONE_MS;

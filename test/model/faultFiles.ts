@@ -21,7 +21,7 @@ export async function listFiles(storage: Storage): Promise<string[]> {
   return files.sort();
 }
 
-/** A file of this part with a checksum; null when there is none. */
+/** A file of this part with a checksum; null if absent. */
 export async function findVictim(storage: Storage, part: DamagedPart, pick: number): Promise<string | null> {
   const files = (await listFiles(storage)).filter((path) => !HAS_NO_CHECKSUM.test(path));
   if (part === "any") return files[pick % files.length] ?? null;
@@ -39,7 +39,7 @@ export async function findVictim(storage: Storage, part: DamagedPart, pick: numb
   return ofNewest[pick % ofNewest.length] ?? null;
 }
 
-/** A file of a backup without a manifest; null when there is none. */
+/** A file of a backup without a manifest; null if absent. */
 export async function findOfAttempt(storage: Storage, pick: number): Promise<string | null> {
   const files = await listFiles(storage);
   const finished = new Set(

@@ -14,7 +14,7 @@ import { projectFolder } from "../parts/cache";
 
 interface ProfileLine {
   readonly name: string;
-  /** Source file, or the kind of code if there is none. */
+  /** Source file, or the kind of code without a file. */
   readonly location: string;
   readonly thread: Thread;
   readonly selfS: number;
@@ -62,7 +62,7 @@ export async function readableRuntime(outfile: string): Promise<void> {
   await bundle({ ...runtimeBundle(projectFolder()), minifySyntax: false, minifyWhitespace: false, outfile });
 }
 
-/** Adds up the profiles in `folder` of a run of `runtime`. @throws Error if there is none */
+/** Adds up the profiles in `folder` of a run of `runtime`. @throws Error if no profile is in it */
 export function readProfile(folder: string, runtime: string): Profile {
   const locationOf = locationsOf(runtime);
   const selfUs = new Map<

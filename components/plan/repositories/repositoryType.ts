@@ -117,7 +117,7 @@ export interface RepositoryType<Target extends TargetBase, Repository extends Re
   /** Options of `pgbackrest.conf` after those of every type. @param directory of the secrets on the host */
   confOptions(repository: Repository, directory: string): readonly ConfOption[];
   /**
-   * The option whose value is a file with a secret, and that file; null if there is none.
+   * The option whose value is a file with a secret, and that file; null if absent.
    * @param directory of the secrets on the host
    */
   keyFile(repository: Repository, directory: string): { readonly option: string; readonly path: string } | null;

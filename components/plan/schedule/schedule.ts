@@ -151,9 +151,9 @@ export function nextRun(cron: Cron, from: CalendarMinute): CalendarMinute | null
 }
 
 /**
- * A minute in which both schedules start, in the zone of the first. Null if there is none within {@link MEETING_DAYS}
- * days of an ordinary year, or a schedule is invalid. Zones are compared by their hours of that year, daylight saving
- * included.
+ * A minute in which both schedules start, in the zone of the first. Null if they do not meet within
+ * {@link MEETING_DAYS} days of an ordinary year, or a schedule is invalid. Zones are compared by their hours of that
+ * year, daylight saving included.
  */
 export function firstMeeting(
   left: Pick<Schedule, "cron" | "timeZone">,

@@ -170,7 +170,7 @@ function catalogRef(definition: ClusterDefinition): object | undefined {
   );
 }
 
-/** A list with an item of each field, in the order of the names; undefined if there is none. */
+/** A list with an item of each field, in the order of the names; undefined if absent. */
 function itemsOf<T>(values: Readonly<Record<string, T>>, make: (value: T, name: string) => object) {
   return filled(
     list(

@@ -66,7 +66,7 @@ const FREE_OF_PLUGIN = ["newestWal", "repo"];
 /**
  * Two policies. The first one holds the account to the names of its drills; it needs no other object. The second one
  * compares with production. The API server looks for production before it looks at the account, and refuses the request
- * of everybody when there is none: so it matches the names of the drills only.
+ * of everybody when it is absent: so it matches the names of the drills only.
  * @param names of the drills' Clusters
  */
 export function renderDrillPolicy(

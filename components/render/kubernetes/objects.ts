@@ -58,7 +58,7 @@ export function filled<T extends object>(values: T): T | undefined {
   return Object.keys(values).length === 0 ? undefined : values;
 }
 
-/** The entries by their names in order; undefined if there are none. */
+/** The entries by their names in order; undefined if absent. */
 export function sorted<T>(values: Readonly<Record<string, T>> | undefined): Record<string, T> | undefined {
   return filled(mappedFields(values ?? {}, (read) => read()));
 }

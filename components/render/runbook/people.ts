@@ -40,7 +40,7 @@ export const GLOSSARY: readonly (readonly [term: string, text: string])[] = [
   ["RPO, RTO", "how many seconds of commits may be lost; how long it may take until the database is open again"],
 ];
 
-/** Role, its task, its holder; null if there is none. */
+/** Role, its task, its holder; null if absent. */
 export function rolesOf({
   roles,
 }: RunbookPeople): { readonly role: string; readonly does: string; readonly who: string | null }[] {

@@ -53,7 +53,7 @@ export async function createRestoreEvent(
   }
 }
 
-/** The latest Event about a Cluster's restore; null if there is none. */
+/** The latest Event about a Cluster's restore; null if absent. */
 export async function findRestoreOutcome(
   api: Pick<KubernetesApi, "list">,
   uid: string,

@@ -12,7 +12,7 @@ interface PageRow {
   readonly columns: Uint8Array;
   /** The transaction that wrote it. */
   readonly xmin: number;
-  /** The transaction that deleted or replaced it, or is about to; 0 if there is none. */
+  /** The transaction that deleted or replaced it, or is about to; 0 if absent. */
   readonly xmax: number;
 }
 

@@ -32,7 +32,7 @@ export interface PageCheckResult {
 }
 
 export interface PageCheckerOptions {
-  /** The number in the file's name: 3 for `16384.3`, 0 if there is none. */
+  /** The number in the file's name: 3 for `16384.3`, 0 if absent. */
   readonly segmentNo: number;
   readonly pageSizeBytes: number;
   /** `page-header-check`: detects new pages by `pd_upper` instead of by the checksum. */

@@ -63,7 +63,7 @@ export function parseLeaseName(name: string): LeaseName | null {
   return { term: Number(digits), token: token ?? null };
 }
 
-/** The term of a file, including a dead writer's temporary file; null if there is none. */
+/** The term of a file, including a dead writer's temporary file; null if absent. */
 export function leaseTermOf(name: string): number | null {
   const digits = LEFTOVER.exec(name)?.[1];
   return digits === undefined ? null : Number(digits);

@@ -47,7 +47,7 @@ export interface CutSettings extends BlockSizes {
   /** A super block closes at this many original bytes: see `superBlockSizeOf`. */
   readonly superBlockSizeBytes: number;
   readonly compress: CompressSpec;
-  /** `checksums` of the prior map; null if there is none. */
+  /** `checksums` of the prior map; null if absent. */
   readonly priorChecksums: Uint8Array | null;
 }
 

@@ -37,7 +37,7 @@ export function findStale(
   });
 }
 
-/** @param atS zero if there is none */
+/** @param atS zero if absent */
 function tooOld(
   repoIndex: number,
   what: "backup" | "WAL",

@@ -41,7 +41,7 @@ export interface CheckInput {
   readonly assertions: readonly DrillAssertion[];
   readonly picked: Picked;
   readonly control: PgControl;
-  /** Last segment that recovery could get; null if there is none, or of another cluster. */
+  /** Last segment that recovery could get; null if absent, or of another cluster. */
   readonly newestWal: string | null;
   /**
    * Production's counts when the drill began; null when production could not be asked, or recovery intentionally ended

@@ -31,7 +31,7 @@ export interface Chosen {
   readonly info: BackupInfo;
   readonly picked: Picked;
   readonly walSegmentSizeBytes: number;
-  /** The newest segment that recovery may use; null if there is none, or for another cluster's. */
+  /** The newest segment that recovery may use; null if absent, or for another cluster's. */
   readonly newestWal: string | null;
 }
 

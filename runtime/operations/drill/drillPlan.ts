@@ -43,7 +43,7 @@ export function repoInTurn(repoIndexes: readonly number[], history: readonly Tur
   return longestAgo(repoIndexes, (key) => lastOf(history.filter((turn) => turn.repo === key)));
 }
 
-/** "" if there is none. */
+/** "" if absent. */
 function lastOf(turns: readonly Turn[]): string {
   return turns.reduce((last, { id }) => (id > last ? id : last), "");
 }

@@ -77,7 +77,7 @@ export async function loadDrillHistory(
   return sorted([...records.values()]);
 }
 
-/** The newest attack on this repository; null if there is none, or when the history is unreadable. */
+/** The newest attack on this repository; null if absent, or when the history is unreadable. */
 export async function loadNewestAttack(repo: Repository): Promise<DrillRecord | null> {
   try {
     const own = (await listRepo(repo, [ATTACK])).filter(

@@ -96,7 +96,7 @@ function splitRow(line: string): [string, string] {
   return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
 }
 
-/** The value of `shared_preload_libraries` in configuration files (the last one wins); "" if there is none. */
+/** The value of `shared_preload_libraries` in configuration files (the last one wins); "" if absent. */
 export function preloadIn(texts: readonly string[]): string {
   let value = "";
   for (const text of texts) {

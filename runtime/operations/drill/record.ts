@@ -57,7 +57,7 @@ export interface DrillRecord {
   readonly endedAtS: number;
   readonly ok: boolean;
   readonly failures: readonly DrillFailure[];
-  /** From the start of the command to the first connection; null if there is none. */
+  /** From the start of the command to the first connection; null if no connection succeeded. */
   readonly rtoMs: number | null;
   /** In their order: `choose`, `restore`, `recovery`, `checks`, `delete`; the first three add up to `rtoMs`. */
   readonly phases: readonly { readonly name: string; readonly elapsedMs: number }[];

@@ -13,7 +13,7 @@ export interface Difference {
   readonly broughtBack: TableSum;
   /** Null without a current table. */
   readonly present: TableSum | null;
-  /** Differences by primary key; null if there is none. */
+  /** Differences by primary key; null without such a key. */
   readonly byKey: { readonly onlyBroughtBack: bigint; readonly onlyPresent: bigint; readonly changed: bigint } | null;
   /**
    * Inserts rows that exist only in the restored table into the current one; null without such rows, or without a key.

@@ -79,7 +79,7 @@ export async function schemaExists(session: Session, schema: string): Promise<bo
   return rows.length > 0;
 }
 
-/** Null if there is none. */
+/** Null if absent. */
 export async function schemaComment(session: Session, schema: string): Promise<string | null> {
   const { rows } = await session.query(
     "select obj_description(oid, 'pg_namespace') as text from pg_namespace where nspname = $1",

@@ -170,7 +170,7 @@ export class WalArchive {
     return { bytes: null, problem: problems.join("; ") };
   }
 
-  /** A segment that was archived after the listing; null if there is none. */
+  /** A segment that was archived after the listing; null if absent. */
   async look({ lsn, name }: Segment): Promise<Segment | null> {
     const copies: { readonly holder: Holder; readonly stored: StoredWal }[] = [];
     for (const holder of this.holders) {
@@ -282,7 +282,7 @@ async function findTimelinePath(
   return { timeline, ancestors: [] };
 }
 
-/** Header of the newest readable segment. @throws fileMissing if there is none */
+/** Header of the newest readable segment. @throws fileMissing if no segment is readable */
 async function findHeader(holders: readonly Holder[], { ancestors, timeline }: TimelinePath): Promise<WalHeader> {
   const own = new Set([timeline, ...ancestors.map((ancestor) => ancestor.timeline)]);
   let problem = "";

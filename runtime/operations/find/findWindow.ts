@@ -11,7 +11,7 @@ export interface Window {
   readonly segments: readonly Segment[];
   /** The redo point where reading begins; without one the first segment's start. */
   readonly lsn: bigint;
-  /** Transactions from this number on began after that point; null if there is none. */
+  /** Transactions from this number on began after that point; null if absent. */
   readonly wholeFromXid: number | null;
 }
 
@@ -53,7 +53,7 @@ export async function findFirstTime(archive: WalArchive, ctx: Context): Promise<
 }
 
 /**
- * Index of the last of `count` items whose time is not after `untilUs`; 0 if there is none. An item without a time
+ * Index of the last of `count` items whose time is not after `untilUs`; 0 if absent. An item without a time
  * belongs to the next one.
  */
 async function lastBefore(

@@ -57,7 +57,7 @@ export interface UnknownSpan {
   readonly fromSegment: string;
   readonly toSegment: string;
   readonly reason: string;
-  /** Last commit time before it and first one after it; null if there is none. */
+  /** Last commit time before it and first one after it; null if absent. */
   readonly afterUs: bigint | null;
   readonly beforeUs: bigint | null;
 }

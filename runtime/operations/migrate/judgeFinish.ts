@@ -16,7 +16,7 @@ export interface FinishReport {
   /** Time by the target's clock; null when nothing was copied. */
   readonly copiedAtS: number | null;
   readonly databases: number;
-  /** Each repository's first backup that began after the copy; null if there is none. */
+  /** Each repository's first backup that began after the copy; null if absent. */
   readonly backups: readonly { readonly repo: number; readonly label: string | null }[];
   /** The newest successful drill with such a backup. */
   readonly drill: string | null;

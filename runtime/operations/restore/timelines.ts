@@ -47,7 +47,7 @@ export async function loadTimelines(
   return timelines;
 }
 
-/** The highest timeline with a history file in any repository; null if there is none. */
+/** The highest timeline with a history file in any repository; null if absent. */
 async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Context): Promise<number | null> {
   const results = await perRepo(
     repos.map(({ repo }) => repo),
@@ -63,7 +63,7 @@ async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Co
   return highest === 0 ? null : highest;
 }
 
-/** From the first repository that can read the history file; null if there is none. */
+/** From the first repository that can read the history file; null if absent. */
 async function loadAncestors(
   repos: readonly OpenRepo[],
   archiveId: string,

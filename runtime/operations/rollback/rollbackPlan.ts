@@ -19,7 +19,7 @@ export interface RollbackInput {
   readonly dataset: Dataset;
   /** The data set's snapshots, oldest first. */
   readonly snapshots: readonly Snapshot[];
-  /** System-id of the cluster in the snapshot; null if there is none. */
+  /** System-id of the cluster in the snapshot; null if absent. */
   readonly snapshotSystemId: string | null;
   readonly stamp: string;
 }

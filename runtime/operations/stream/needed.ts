@@ -26,7 +26,7 @@ export async function listMissingWal(
   return [...waiting, ...missingWal()];
 }
 
-/** Where the first missing file begins; null if there is none, or when a missing history blocks the whole timeline. */
+/** Where the first missing file begins; null if no file is, or when a missing history blocks the whole timeline. */
 export function leastLsn(missing: ReadonlySet<string>, segmentSizeBytes: number): bigint | null {
   const names = [...missing];
   if (!names.every((name) => SEGMENT_NAME.test(name))) return null;

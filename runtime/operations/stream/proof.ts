@@ -10,7 +10,7 @@ import { findWal } from "../../repository/walStore";
 
 export interface Held {
   readonly chunks: readonly StreamChunk[];
-  /** The newest archived segment; null if there is none. */
+  /** The newest archived segment; null if absent. */
   readonly archived: string | null;
 }
 

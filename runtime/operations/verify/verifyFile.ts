@@ -21,7 +21,7 @@ export type VerifyStatus = "ok" | "missing" | "checksum" | "size" | "other";
 
 export interface VerifyFileResult {
   readonly status: VerifyStatus;
-  /** The error; empty if there is none. */
+  /** The error; empty if absent. */
   readonly text: string;
 }
 

@@ -16,7 +16,7 @@ export interface Mount {
 }
 
 export interface MountReader {
-  /** The kernel's table; null where there is none. */
+  /** The kernel's table; null if absent. */
   readTable(): string | null;
   /** Target of a symbolic link; null for anything else. Called only on local file systems. */
   readLink(path: string): string | null;

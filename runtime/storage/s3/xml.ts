@@ -59,12 +59,12 @@ export function parseXml(text: string): XmlElement {
   return root;
 }
 
-/** The first child of that name; undefined if there is none. */
+/** The first child of that name; undefined if absent. */
 export function findChild(element: XmlElement, name: string): XmlElement | undefined {
   return element.children.find((child) => child.name === name);
 }
 
-/** Text of the first child of that name; undefined if there is none. */
+/** Text of the first child of that name; undefined if absent. */
 export function findText(element: XmlElement, name: string): string | undefined {
   return findChild(element, name)?.text;
 }

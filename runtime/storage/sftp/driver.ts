@@ -196,7 +196,7 @@ export class SftpStorage implements Storage {
     return new Retries(this.#retryPolicy, this.#deps.clock, this.#deps.signal);
   }
 
-  /** Opens the connection if there is none; concurrent callers wait for the same one. */
+  /** Opens the connection if it is not open; concurrent callers wait for the same one. */
   #connect(): Promise<SftpSession> {
     if (this.#session?.isAlive === true) return Promise.resolve(this.#session);
     this.#opening ??= openSession(this.#options, this.#privateKey, this.#endpoint, this.#deps)

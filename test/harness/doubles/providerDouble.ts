@@ -190,7 +190,7 @@ export class ProviderDouble {
     return [...this.#held.values()].filter((resource) => type === undefined || resource.type === type);
   }
 
-  /** The one resource of a type. @throws Error if there is none or more than one */
+  /** The one resource of a type. @throws Error if it is missing, or not the only one */
   only(type: string): HeldResource {
     const result = this.all(type);
     const [first] = result;

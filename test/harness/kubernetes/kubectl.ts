@@ -115,7 +115,7 @@ export class Kubectl {
     return answer.items ?? [answer];
   }
 
-  /** The API server's objections and warnings about objects; empty if there are none. The server stores nothing. */
+  /** The API server's objections and warnings about objects; empty if it accepts them. The server stores nothing. */
   async refusal(objects: readonly object[]): Promise<string> {
     return (await this.#apply(objects, { dryRun: true })).stderr.trim();
   }

