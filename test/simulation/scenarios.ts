@@ -286,6 +286,18 @@ const BESIDE_OTHERS: readonly RuledScenario[] = [
     writers: { a: ["clock 400", "expire-days 7"] },
     needs: ["clock"],
   },
+  {
+    ...two,
+    name: "keys exchanged",
+    writers: { a: ["push!1", "exchange", "copy", "copy", "heal", "get"] },
+    needs: ["origin"],
+  },
+  {
+    ...two,
+    name: "keys exchanged, without the server's bytes",
+    writers: { a: ["push!1", "recycle", "exchange", "copy", "copy", "get"] },
+    needs: ["origin"],
+  },
   // Somebody has removed the lock files of the first one.
   { ...base, name: "two fulls of one host", writers: { a: ["full"], a2: ["wait 1", "full"] }, needs: ["process"] },
 ];

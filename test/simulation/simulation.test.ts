@@ -104,7 +104,7 @@ vi.mock("../../runtime/operations/archivePush/pushWal", async (original) => {
   return { ...real, PushTarget };
 });
 
-const STEPS = Number(process.env["PGBACKSTOP_SIMULATION_STEPS"] ?? (NIGHTLY ? 10_000_000 : 25_000));
+const STEPS = Number(process.env["PGBACKSTOP_SIMULATION_STEPS"] ?? (NIGHTLY ? 10_000_000 : 16_000));
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
 const SCHEDULE = process.env["PGBACKSTOP_SCHEDULE"];
 const TIMEOUT_MS = NIGHTLY ? 6 * 3_600_000 : 600_000;
@@ -166,7 +166,7 @@ describe("every promise holds", () => {
     const result = await trySystematic(scenario, [], new Figures(), {
       depth: 1,
       kinds: ["pause"],
-      stride: NIGHTLY ? 8 : 16,
+      stride: NIGHTLY ? 8 : 32,
     });
     expect(result?.schedule ?? null).toBeNull();
   });

@@ -131,6 +131,13 @@ export class Truth {
     for (const name of this.acknowledged.keys()) this.#harmed.set(`${repoIndex}:${name}`, this.nowMs());
   }
 
+  /** Why a host that looked at every repository has forgotten that one lacks this segment, or null. */
+  findForgotten(name: string): string | null {
+    const sha1 = this.acknowledged.get(name) ?? "";
+    const lacking = this.#buckets.find((bucket) => !holds(bucket, name, sha1) && !this.isMissing(bucket.key, name));
+    return lacking === undefined ? null : `heal forgot that repo${lacking.key} lacks ${name}`;
+  }
+
   #isHarmed({ key }: Bucket, nameOrPath: string): boolean {
     return this.#harmed.has(`${key}:${nameOrPath}`);
   }

@@ -8,7 +8,7 @@ import { annotate } from "../../runtime/operations/shared/annotate";
 import { archivePush } from "../../runtime/operations/archivePush/archivePush";
 import { backup } from "../../runtime/operations/backup/backup";
 import { expireRepository } from "../../runtime/operations/expire/expire";
-import { heal } from "../../runtime/operations/heal/heal";
+import { copyMissingWal, type Healed, heal } from "../../runtime/operations/heal/heal";
 import { positionOf } from "../../runtime/operations/shared/carriedWal";
 import { inlinePool, type JobPool } from "../../runtime/operations/shared/jobs";
 import { type LocalWal, openLocalWal } from "../../runtime/operations/shared/localWal";
@@ -21,7 +21,7 @@ import { type Lease, type LeaseDomain, NO_LEASE } from "../../runtime/repository
 import { Leases } from "../../runtime/repository/leases";
 import type { Context } from "../../runtime/base/context";
 import { fail, isError, toBackupError } from "../../runtime/base/errors";
-import type { RepoResult } from "../../runtime/base/parallel";
+import { perRepo, type RepoResult } from "../../runtime/base/parallel";
 import type { BackupType } from "../../runtime/format/repository/label";
 import type { MissingWalStore } from "../../runtime/local/missingWal";
 import type { Repository } from "../../runtime/repository/repository";
@@ -54,10 +54,12 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
  * `push`, `push 60` (PostgreSQL requests the segment this many seconds after it is ready), `push!2` (repo2 cannot be
  * reached), `archive` (PostgreSQL requests every waiting segment, until one fails), `agent 60` (a push by the agent,
  * with the same pause), `recreate@1` (the repository is lost and created again), `recycle` (acknowledged segments leave
- * pg_wal), `heal`, `upgrade`, `annotate`, `change`, `wait 60`, `again` (PostgreSQL requests its newest segment again),
- * `twin 40` (this server's own segment of that number), `get` (fetches every acknowledged segment), `verify`,
- * `expire-days 7`, `clock 400` (the host's clock is days ahead), `spoil@2 empty` and `spoil@2 empty data` (see
- * {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`. Returns the text of the result.
+ * pg_wal), `heal`, `copy` (of recorded WAL, by the agent), `upgrade`, `annotate`, `change`, `wait 60`, `again`
+ * (PostgreSQL requests its newest segment again), `twin 40` (this server's own segment of that number), `get` (fetches
+ * every acknowledged segment), `verify`, `expire-days 7`, `clock 400` (the host's clock is days ahead), `spoil@2 empty`
+ * and `spoil@2 empty data` (see {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`, `exchange`
+ * (the configuration gives each repository the other one's key; the records of missing WAL stay). Returns the text of
+ * the result.
  */
 export async function verbs(text: string, bare: BareStage): Promise<string> {
   const { host, ctx } = bare;
@@ -133,6 +135,8 @@ async function run(text: string, stage: Stage): Promise<string> {
       return "";
     case "heal":
       return healAll(stage, repos);
+    case "copy":
+      return healRecorded(stage, repos);
     case "upgrade":
       for (const repo of repos) await stage.leaseOf(repo);
       return throwFirst(await stanzaUpgrade(repos, FACTS.otherControl, stage.ctx));
@@ -156,6 +160,8 @@ async function run(text: string, stage: Stage): Promise<string> {
     case "snapshot":
     case "rewind":
       return steal(stage, verb, keys, rest);
+    case "exchange":
+      return exchange(stage);
     case "annotate":
       for (const repo of repos) {
         await stage.leaseOf(repo);
@@ -263,6 +269,15 @@ async function recreate(
     }
   });
   return throwFirst(await stanzaCreate(repos, FACTS.control, ctx));
+}
+
+/** No earlier promise covers the content that a key has now. */
+async function exchange({ life, world }: Stage): Promise<string> {
+  await life.call("exchange repo1 and repo2", "write", () => {
+    const contents = world.buckets.map(({ files }) => new Map(files)).toReversed();
+    for (const [index, bucket] of world.buckets.entries()) rewind(world, bucket, contents[index] ?? new Map());
+  });
+  return "";
 }
 
 async function push(stage: Stage, repos: readonly Repository[], seconds: number): Promise<string> {
@@ -435,9 +450,39 @@ async function verifyAll(stage: Stage, repos: readonly Repository[]): Promise<st
 }
 
 async function healAll(stage: Stage, repos: readonly Repository[]): Promise<string> {
-  const { ctx, host, world } = stage;
+  const { ctx, host } = stage;
+  const parts = { missingWal: recordsOf(stage), cluster: FACTS.cluster, local: localWalOf(stage, repos) };
+  const sendsPending = !host.isStandby;
+  return healed(stage, repos, "heal", () => heal(repos, { ...parts, sendsPending }, ctx));
+}
+
+/** What the agent does between two times of `heal`: it only looks at what it has recorded. */
+async function healRecorded(stage: Stage, repos: readonly Repository[]): Promise<string> {
+  const parts = { missingWal: recordsOf(stage), local: localWalOf(stage, repos), claims: null };
+  return healed(stage, repos, "copy of missing WAL", () =>
+    perRepo(repos, (repo) => copyMissingWal(repo, repos, FACTS.cluster, parts, stage.ctx)),
+  );
+}
+
+async function healed(
+  stage: Stage,
+  repos: readonly Repository[],
+  what: string,
+  work: () => Promise<readonly RepoResult<Healed>[]>,
+): Promise<string> {
+  const { life, world } = stage;
+  const blame = progressOf(stage, repos);
+  const needless = needlessRecords(stage, repos);
+  const results = await work();
+  blame(what, results, LONG_MS);
+  throwFirst(results);
+  if (!life.process.isDisturbed) for (const name of needless) world.judge(world.truth.findForgotten(name));
+  return results.map((result) => (result.ok ? result.value.copied : "")).join(" ");
+}
+
+function localWalOf({ host, world }: Stage, repos: readonly Repository[]): LocalWal {
   const real = openLocalWal(host.walDirectory, FACTS.cluster, true, WAL_SIZE_BYTES);
-  const local: LocalWal = {
+  return {
     ...real,
     // A host's pg_wal may be empty here; PostgreSQL's has the segment that is being written.
     newest: async () => {
@@ -452,12 +497,11 @@ async function healAll(stage: Stage, repos: readonly Repository[]): Promise<stri
       return wal;
     },
   };
-  const sendsPending = !host.isStandby;
-  const blame = progressOf(stage, repos);
-  const results = await heal(repos, { missingWal: recordsOf(stage), cluster: FACTS.cluster, local, sendsPending }, ctx);
-  blame("heal", results, LONG_MS);
-  throwFirst(results);
-  return results.map((result) => (result.ok ? result.value.copied : "")).join(" ");
+}
+
+/** Recorded as missing in a repository that has them: it is another one that lacks them, if its key changed. */
+function needlessRecords({ host, world }: Stage, repos: readonly Repository[]): string[] {
+  return repos.flatMap(({ key }) => host.missingWal.list(key).filter((name) => world.truth.isIntact(key, name)));
 }
 
 function throwFirst(results: readonly { readonly ok: boolean; readonly error?: Error }[]): string {
