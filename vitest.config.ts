@@ -55,7 +55,7 @@ function configOf(
       environment: "node",
       pool: "forks",
       isolate,
-      setupFiles: "test/harness/endOfFile.ts",
+      setupFiles: "test/harness/setup.ts",
       maxWorkers: filesAtOnce,
       sequence: { groupOrder: position },
       testTimeout: factor * testTimeoutMs,

@@ -10,6 +10,7 @@ import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { B2RepositoryArgs } from "../../components/repositories/b2Repository";
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
@@ -218,30 +219,33 @@ test("a bucket that was kept is recognised by its mark, and deleted only when ev
   expect(server.buckets).toEqual([]);
 });
 
-test("an existing bucket is refused unless it is adopted, and a destroy leaves it as it was", async () => {
-  const photos = { ...RULE, fileNamePrefix: "photos/" };
-  const bucket = server.addBucket({ bucketName: NAME, lifecycleRules: [photos], bucketInfo: { team: "shop" } });
-  const args = { bucket: { create: { name: NAME } } };
-  expect(await failureOf((await open(args, {}, "other")).up(), printed)).toContain(
-    `to use it set bucket: { existing: { name: "${NAME}" } }`,
-  );
-  const stack = await open(
-    { bucket: { existing: { name: NAME } } },
-    { protect: false, retainOnDelete: false },
-    "other",
-  );
-  expect((await up(stack)).text).toContain(`took over bucket ${NAME}`);
-  expect(bucket.lifecycleRules).toEqual([
-    photos,
-    { ...RULE, fileNamePrefix: "pgbackrest/", daysFromHidingToDeleting: 14 },
-  ]);
-  expect((await preview(stack)).changes).toEqual({ same: 5 });
-  const destroyed = await stack.destroy();
-  printed.push(destroyed.stdout);
-  expect(destroyed.stdout).toContain("was taken over, not created here: it is kept unchanged");
-  expect(server.buckets).toEqual([bucket]);
-  expect(bucket.bucketInfo).toEqual({ team: "shop" });
-});
+test.runIf(NIGHTLY)(
+  "an existing bucket is refused unless it is adopted, and a destroy leaves it as it was",
+  async () => {
+    const photos = { ...RULE, fileNamePrefix: "photos/" };
+    const bucket = server.addBucket({ bucketName: NAME, lifecycleRules: [photos], bucketInfo: { team: "shop" } });
+    const args = { bucket: { create: { name: NAME } } };
+    expect(await failureOf((await open(args, {}, "other")).up(), printed)).toContain(
+      `to use it set bucket: { existing: { name: "${NAME}" } }`,
+    );
+    const stack = await open(
+      { bucket: { existing: { name: NAME } } },
+      { protect: false, retainOnDelete: false },
+      "other",
+    );
+    expect((await up(stack)).text).toContain(`took over bucket ${NAME}`);
+    expect(bucket.lifecycleRules).toEqual([
+      photos,
+      { ...RULE, fileNamePrefix: "pgbackrest/", daysFromHidingToDeleting: 14 },
+    ]);
+    expect((await preview(stack)).changes).toEqual({ same: 5 });
+    const destroyed = await stack.destroy();
+    printed.push(destroyed.stdout);
+    expect(destroyed.stdout).toContain("was taken over, not created here: it is kept unchanged");
+    expect(server.buckets).toEqual([bucket]);
+    expect(bucket.bucketInfo).toEqual({ team: "shop" });
+  },
+);
 
 // claim: docs/keys.md: a rename of a stack or a repository changes no key, token or passphrase; without an alias it is
 //   refused with the alias to write, and the way back is free

@@ -190,7 +190,7 @@ async function versionOf(key: string): Promise<string> {
 
 let made: Changed;
 
-test("S3: a preview shows what would be created, and creates nothing", async () => {
+test.runIf(NIGHTLY)("S3: a preview shows what would be created, and creates nothing", async () => {
   const { changes, text } = await preview(await openS3());
   expect(changes).toEqual({ create: 18 });
   expect(text).toMatch(/location *: "s3:\/\/acme-orders-pg\/pgbackrest"/);
@@ -341,7 +341,7 @@ test("S3: a preview shows a new lock, and the update locks all later writes, for
 
 const UNLOCKED: S3RepositoryArgs = { ...S3, immutableDays: 0 };
 
-test("S3: a refresh shows a manual change, and the next update corrects it", async () => {
+test.runIf(NIGHTLY)("S3: a refresh shows a manual change, and the next update corrects it", async () => {
   aws.changeByHand(aws.only(LIFECYCLE), {
     rules: [{ id: "tidy", status: "Enabled", filter: {}, expiration: { days: 30 } }],
   });
@@ -356,7 +356,7 @@ test("S3: a refresh shows a manual change, and the next update corrects it", asy
   expect(textOf(aws.only(POLICY).inputs["policy"])).toContain("aws:SecureTransport");
 });
 
-test("S3: new keys are created before the old ones are deleted", async () => {
+test.runIf(NIGHTLY)("S3: new keys are created before the old ones are deleted", async () => {
   const before = aws.calls.length;
   const old = keysOf(made, "writer");
   const rotated = await up(

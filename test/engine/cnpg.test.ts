@@ -265,7 +265,7 @@ test("an update fails without a full backup in a new repository, until there is 
 });
 
 // claim: docs/kubernetes/restarts.md: another retention restarts nothing…
-test("another runtime of the plugin is taken only on request", async () => {
+test.runIf(NIGHTLY)("another runtime of the plugin is taken only on request", async () => {
   const note = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-served-"));
   if (note === undefined) throw new Error("no runtime");
   const data = note.inputs["data"] as Values;

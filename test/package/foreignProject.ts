@@ -56,8 +56,8 @@ export class ForeignProject {
     this.tarball = tarball;
   }
 
-  /** Packs and installs the package. */
-  static async create(): Promise<ForeignProject> {
+  /** Packs and installs the package. @param npmOptions for that install alone */
+  static async create(...npmOptions: string[]): Promise<ForeignProject> {
     const folder = mkdtempSync(join(tmpdir(), "pgb-foreign-"));
     const project = new ForeignProject(folder, await packTarball(createProgress(), folder));
     const dependencies = { "@pulumi/pulumi": "^3.270.0", pgbackstop: `file:${basename(project.tarball)}` };
@@ -71,7 +71,7 @@ export class ForeignProject {
         devDependencies: { typescript, "@types/node": node },
       }),
     );
-    await project.install();
+    await project.install(...npmOptions);
     return project;
   }
 

@@ -64,6 +64,7 @@ export const TIERS: readonly Tier[] = [
       "test/components/upgrade.test.ts",
       "test/runtime/postgres/dataDirectory.test.ts",
     ],
+    inMemory: true,
     testTimeoutMs: 60_000,
     about: "pure code, golden bytes, properties, local files",
     needsPulumi: false,
@@ -197,6 +198,7 @@ export const TIERS: readonly Tier[] = [
       "test/engine/stateSize.test.ts":
         "a measurement; `test/kubernetes/content.test.ts`: what an object's state contains",
     },
+    inMemory: true,
     testTimeoutMs: 600_000,
     about: "Pulumi CLI, local backend, dynamic resources",
     needsPulumi: true,
