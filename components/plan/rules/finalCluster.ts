@@ -1,6 +1,7 @@
 /** What overrides and transforms make of a Cluster, read from the objects themselves. Pure. */
 import { type Finding, finding } from "../findings/findings";
-import { contains, type Fields, valueAt } from "../model/anyValue";
+import { archiversOf, BARMAN_OBJECT_STORE } from "../cluster/archivers";
+import { contains, valueAt } from "../model/anyValue";
 
 const OVERRIDES = "overrides.cluster.spec";
 const ARGUMENTS_DECIDE = "use the arguments, whose effect the preview judges";
@@ -53,20 +54,12 @@ function checkArchiver(wanted: unknown, final: unknown, path: string): Finding[]
   return [
     ...gone.map((name) => finding("PB201", `${path}.plugins`, `it stops ${name} from archiving any WAL`, hint)),
     ...strange.map((name) =>
-      finding("PB196", `${path}.${name === BARMAN ? "backup" : "plugins"}`, `${name} would archive too`, hint),
+      finding(
+        "PB196",
+        `${path}.${name === BARMAN_OBJECT_STORE ? "backup" : "plugins"}`,
+        `${name} would archive too`,
+        hint,
+      ),
     ),
   ];
-}
-
-const BARMAN = "barmanObjectStore";
-
-/** Names of what archives a Cluster's WAL; null while that is unknown. */
-function archiversOf(spec: unknown): readonly string[] | null {
-  const plugins = valueAt(spec, "plugins") ?? [];
-  if (!Array.isArray(plugins)) return null;
-  const entries = plugins as readonly Fields[];
-  const names = entries
-    .filter(({ enabled, isWALArchiver }) => isWALArchiver === true && enabled !== false)
-    .map(({ name }) => String(name));
-  return (valueAt(spec, "backup", BARMAN) ?? null) === null ? names : [...names, BARMAN];
 }

@@ -17,6 +17,7 @@ import {
 import { findRepoIndex } from "../model/defaults";
 import type { TopologySet } from "../diff";
 import { checkArguments } from "../arguments/checkArguments";
+import { asArchived, type ClusterSpecs, clusterSpecs } from "./liveCluster";
 import type { Topology } from "./topology";
 import { TOPOLOGY_TYPES } from "./topologyTypes";
 import { SECRET_MARKER, unknownMarker } from "../model/unknown";
@@ -130,15 +131,17 @@ function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonl
     return [{ urn: String(step["urn"]), before, after: step["op"] === "delete" ? undefined : after }];
   });
   const names = namesOf(entries.map(({ urn }) => urn));
-  const side = (pick: (each: TopologyEntry) => unknown): Map<string, Topology | null> =>
+  const statesOf = (name: "oldState" | "newState"): unknown[] => steps.filter(isFields).map((each) => each[name]);
+  const side = (pick: (each: TopologyEntry) => unknown, specs: ClusterSpecs): Map<string, Topology | null> =>
     new Map(
       entries.flatMap((each) => {
         const value = pick(each);
         const name = names.get(each.urn) ?? each.urn;
-        return value === undefined ? [] : [[name, readTopology(value, name)] as const];
+        return value === undefined ? [] : [[name, readTopology(value, name, specs.get(each.urn))] as const];
       }),
     );
-  const [before, after] = [side((each) => each.before), side((each) => each.after)];
+  const before = side((each) => each.before, clusterSpecs(statesOf("oldState"), ["outputs", "inputs"]));
+  const after = side((each) => each.after, clusterSpecs(statesOf("newState"), ["inputs"]));
   const findings = findingsOf(diagnostics, names, after);
   const errors = diagnostics.filter((diagnostic) => diagnostic["severity"] === "error");
   if (errors.length > 0) throw new FailedPreviewError(parseErrors(errors), findings);
@@ -151,8 +154,12 @@ function fromResources(resources: readonly unknown[]): StackFile {
     return after === undefined ? [] : [{ urn: String(resource["urn"]), before: undefined, after }];
   });
   const names = namesOf(entries.map(({ urn }) => urn));
+  const specs = clusterSpecs(resources, ["outputs", "inputs"]);
   const after = new Map(
-    entries.map((each) => [names.get(each.urn) ?? "", readTopology(each.after, names.get(each.urn) ?? "")] as const),
+    entries.map((each) => {
+      const name = names.get(each.urn) ?? "";
+      return [name, readTopology(each.after, name, specs.get(each.urn))] as const;
+    }),
   );
   return { kind: "export", before: null, after, findings: [] };
 }
@@ -183,8 +190,12 @@ function namesOf(urns: readonly string[]): Map<string, string> {
   return names;
 }
 
-/** Null if nothing of it is known. @throws StackFileError for anything but a topology, or a newer version */
-function readTopology(value: unknown, name: string): Topology | null {
+/**
+ * Null if nothing of it is known.
+ * @param spec of the stack's Cluster, if it has one
+ * @throws StackFileError for anything but a topology, or a newer version
+ */
+function readTopology(value: unknown, name: string, spec?: unknown): Topology | null {
   const marked = withMarkers(value);
   if (typeof marked === "string") return null;
   if (!isFields(marked)) throw new StackFileError(`${name}: the topology is missing`);
@@ -194,7 +205,7 @@ function readTopology(value: unknown, name: string): Topology | null {
   const topology = { ...marked, objectives: marked["objectives"] ?? {} } as object as Topology;
   const wrong = problemOf(topology);
   if (wrong !== null) throw new StackFileError(`${name}: ${wrong}: save it again as pulumi or pgbackstop prints it`);
-  return topology;
+  return asArchived(topology, withMarkers(spec));
 }
 
 /** Unknown fields are of newer versions. */

@@ -6,9 +6,12 @@
 import { describe, expect, test } from "vitest";
 import { parseStackFile } from "../../../../components/plan/topology/stackFiles";
 import { isSecret, isUnknown } from "../../../../components/plan/model/unknown";
-import { diffTopologies } from "../../../../components/plan/diff";
+import { diffTopologies, type TopologySet, weakenedOf } from "../../../../components/plan/diff";
+import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";
 import { renderShown } from "../../../../components/render/topology/show";
 import { renderMarkdown } from "../../../../components/render/topology/topologyMarkdown";
+import { PLUGIN_NAME } from "../../../../runtime/cnpg/names";
+import { clusterPlan } from "../../plans";
 import { topology } from "../../topologies";
 
 const TYPE = "pgbackstop:index:PostgresHost";
@@ -132,6 +135,60 @@ test("a stack export has one side, without resources that wait for deletion", ()
   const file = parseStackFile(JSON.stringify({ version: 3, deployment: { resources } }));
   expect([file.kind, file.before, [...file.after.keys()]]).toEqual(["export", null, ["ledger"]]);
   expect(parseStackFile(JSON.stringify({ version: 3, deployment: {} })).after.size).toBe(0);
+});
+
+const ORDERS = "pgbackstop:index:CnpgCluster";
+const ARCHIVER = { name: PLUGIN_NAME, isWALArchiver: true };
+const OTHER = { name: "other.example", isWALArchiver: true };
+
+function clusterState(spec: object, live: object = spec, more: object = {}): object {
+  const type = "kubernetes:postgresql.cnpg.io/v1:Cluster";
+  return {
+    type,
+    urn: urn("orders-cluster", type),
+    parent: urn("orders", ORDERS),
+    inputs: { spec },
+    outputs: { spec: live },
+    ...more,
+  };
+}
+
+// claim: docs/topology.md: a Cluster of the stack whose archiver is gone gets no WAL
+describe("a Cluster without its archiver", () => {
+  const declared = JSON.parse(JSON.stringify(topologyOf(clusterPlan()))) as Topology;
+  const walOf = (topologies: TopologySet | null): readonly number[] | undefined =>
+    topologies?.get("orders")?.flows.find(({ kind }) => kind === "wal")?.toRepoKeys;
+  const exported = (...clusters: readonly object[]): TopologySet => {
+    const own = { ...state({ topology: declared }, ORDERS), urn: urn("orders", ORDERS) };
+    return parseStackFile(JSON.stringify({ version: 3, deployment: { resources: [own, ...clusters] } })).after;
+  };
+
+  test("gets no WAL in a state, as the API server last answered", () => {
+    expect(walOf(exported(clusterState({ plugins: [ARCHIVER] })))).toEqual([1, 2]);
+    for (const plugins of [[], [{ ...ARCHIVER, enabled: false }], [OTHER]])
+      expect(walOf(exported(clusterState({ plugins: [ARCHIVER] }, { plugins })))).toEqual([]);
+    const diff = diffTopologies(exported(), exported(clusterState({})));
+    expect(weakenedOf(diff).map(({ path }) => path)).toEqual(["wal.repo1", "wal.repo2", "worstCaseRpoSeconds"]);
+  });
+
+  test("counts as declared where the state does not tell", () => {
+    for (const cluster of [
+      clusterState({ plugins: "[secret]" }),
+      clusterState({}, {}, { delete: true }),
+      clusterState({}, {}, { parent: urn("legacy", ORDERS) }),
+    ])
+      expect(walOf(exported(cluster))).toEqual([1, 2]);
+  });
+
+  test("gets it again by an update that brings the archiver back", () => {
+    const file = parseStackFile(
+      preview([
+        step("same", "orders", declared, declared, ORDERS),
+        { op: "update", oldState: clusterState({}, {}), newState: clusterState({ plugins: [ARCHIVER] }, {}) },
+      ]),
+    );
+    expect([walOf(file.before), walOf(file.after)]).toEqual([[], [1, 2]]);
+  });
 });
 
 test("components of one name are distinguished by type, then by their whole URN", () => {
