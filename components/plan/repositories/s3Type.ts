@@ -110,7 +110,7 @@ export const s3: RepositoryType<Target, Repository> = {
     ];
     return abstaining(
       () =>
-        /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(bucket.endpoint)
+        /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(bucket.endpoint)
           ? []
           : wrong(
               "s3.endpoint",
@@ -125,7 +125,7 @@ export const s3: RepositoryType<Target, Repository> = {
               `"${bucket.bucket}" is not a bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens`,
             ),
       () =>
-        /^[A-Za-z0-9][\w.-]*$/.test(bucket.region) ? [] : wrong("s3.region", `"${bucket.region}" is not a region`),
+        /^[A-Za-z0-9][\w.-]{0,63}$/.test(bucket.region) ? [] : wrong("s3.region", `"${bucket.region}" is not a region`),
       () => checkPath(`${path}.at.s3.caFile`, bucket.caFile),
       () =>
         isInRange("S3Location.port", bucket.port) ? [] : wrong("s3.port", `${bucket.port} is not a port: 1 to 65535`),

@@ -103,10 +103,11 @@ export const sftp: RepositoryType<Target, Repository> = {
     const hint = "leave out the user and the port (arguments of their own) and any path";
     return abstaining(
       () =>
-        /^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(server.host)
+        /^[A-Za-z0-9:]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$/.test(server.host)
           ? []
           : wrong("host", `"${server.host}" is not a host name`, hint),
-      () => (/^[^\s@:/]+$/.test(server.user) ? [] : wrong("user", `"${server.user}" is not an account name`)),
+      () =>
+        /^[^\s\p{Cc}@:/]{1,255}$/u.test(server.user) ? [] : wrong("user", `"${server.user}" is not an account name`),
       () =>
         isInRange("SftpLocation.port", server.port) ? [] : wrong("port", `${server.port} is not a port: 1 to 65535`),
       () => checkHostKey(server, path),

@@ -21,9 +21,10 @@ import { merged, readOr } from "../model/deferred";
 import { isOlder } from "../../../runtime/config/compareVersions";
 import { abstaining, eachOf } from "../findings/abstain";
 import { checkPlacement } from "./placement";
+import { checkLocation } from "./repositories";
 import { checkTime } from "./schedules";
 import { checkClusterSynchronous } from "./synchronous";
-import { checkPath, checkStanza } from "./values";
+import { checkStanza } from "./values";
 import { checkVolumeSnapshots } from "./volumeSnapshots";
 
 /** CloudNativePG's limit: names of pods and Services derive from it. */
@@ -286,7 +287,7 @@ function checkBootstrap(resolved: ClusterPlan): Finding[] {
     () => (source === null ? [] : checkStanza("bootstrap.recovery.stanza", source.database.stanza)),
     () =>
       eachOf(repositories, (repository) =>
-        checkPath(`bootstrap.recovery.repositories.${repository.name}.at.path`, repository.path),
+        checkSource(repository, `bootstrap.recovery.repositories.${repository.name}`, resolved),
       ),
     () => checkVersion(resolved),
     () =>
@@ -304,6 +305,15 @@ function checkBootstrap(resolved: ClusterPlan): Finding[] {
     },
   );
   return [...own, ...others];
+}
+
+/** A repository that the new cluster reads. */
+function checkSource(repository: RepositoryPlan, path: string, { definition, source }: ClusterPlan): Finding[] {
+  return abstaining(
+    () => checkLocation(repository, path, () => undefined),
+    () => typeOf(repository).checkKeys(repository, path, "cnpg"),
+    () => (source === null ? [] : checkReachable(repository, path, source.database, definition)),
+  );
 }
 
 /** A version of PostgreSQL starts with files of its own version only. */
@@ -455,16 +465,18 @@ function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Fin
 
 /** Repositories that a pod can reach and the engine has a field for. */
 function checkRepositories({ database, definition }: ClusterPlan): Finding[] {
-  return eachOf(database.repositories, (repository) => checkReachable(repository, database, definition));
+  return eachOf(database.repositories, (repository) =>
+    checkReachable(repository, `repositories.${repository.name}`, database, definition),
+  );
 }
 
 function checkReachable(
   repository: RepositoryPlan,
+  path: string,
   database: ClusterDatabasePlan,
   definition: ClusterDefinition,
 ): Finding[] {
   const engine = engineOf(database.engine);
-  const path = `repositories.${repository.name}`;
   const { kind } = repository;
   if (!engine.own && kind !== "s3" && kind !== "unknown") {
     if (!engine.kinds.includes(kind)) return [];

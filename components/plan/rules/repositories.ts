@@ -37,13 +37,20 @@ function checkRepositoryCount(repositories: readonly RepositoryPlan[], row: Engi
 function checkRepository(repository: RepositoryPlan, dataDirectory: DataDirectory): Finding[] {
   const path = `repositories.${repository.name}`;
   return abstaining(
+    () => checkRetention(repository, path),
+    () => checkCompression(repository, `${path}.compress`),
+    () => checkLocation(repository, path, dataDirectory),
+  );
+}
+
+/** For repositories that are written, and for those that are only read. @param path of the repository's argument */
+export function checkLocation(repository: RepositoryPlan, path: string, dataDirectory: DataDirectory): Finding[] {
+  return abstaining(
     () => {
       if (repository.key !== 0) return [];
       const fact = `"${repository.name}" is not a repository key: use repo1 to repo${REPO_INDEX_MAX}`;
       return [finding("PB001", path, fact, "rename it; the number is part of every option name")];
     },
-    () => checkRetention(repository, path),
-    () => checkCompression(repository, `${path}.compress`),
     () => checkPath(`${path}.at.path`, repository.path),
     () => typeOf(repository).checkAddress(repository, path, dataDirectory),
   );
