@@ -7,7 +7,7 @@ import { RuntimeRecord } from "../dynamic/runtimeRecord";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { declareContent, type DeclaredContent } from "../internal/content";
-import { apart, fillKnown, fillText, type KnownPart, splitKnown, suffixed } from "../internal/inputs";
+import { apart, splitKnown, suffixed, withDefault } from "../internal/inputs";
 import {
   type ConfigMapPatch,
   declareKubernetes,
@@ -21,10 +21,8 @@ import {
   shownChildren,
 } from "../internal/kubernetesObjects";
 import { runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { requireArguments, throwErrors } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import { NODE_IMAGE } from "../plan/cluster/images";
-import type { Finding } from "../plan/findings/findings";
-import { checkedInput } from "../repositories/common";
 import { given } from "../plan/model/given";
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
@@ -135,29 +133,25 @@ export class CnpgPlugin extends pulumi.ComponentResource {
   public readonly certificatesEnd: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgPluginArgs = {}, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("CnpgPlugin", name, args);
     const isOwn = (args.engine ?? PluginEngine.Runtime) === PluginEngine.Runtime;
-    const replicas = args.replicas ?? PLUGIN_DEFAULTS.replicas;
-    const { followRuntime = false, sidecarImage, exporterImage } = args;
-    const check = (serviceName: string): Finding[] =>
-      checkPlugin({ ...given({ sidecarImage, exporterImage }), followRuntime, serviceName, replicas, isOwn });
-    const serviceName = checkedName(
-      name,
-      args.serviceName ?? (isOwn ? PLUGIN_DEFAULTS.serviceName : DALIBO_NAME),
-      check,
+    const usualName = isOwn ? PLUGIN_DEFAULTS.serviceName : DALIBO_NAME;
+    const { followRuntime = false, replicas = PLUGIN_DEFAULTS.replicas } = args;
+    const own = checkedArguments("CnpgPlugin", name, args, ({ exporterImage, serviceName = usualName, sidecarImage }) =>
+      checkPlugin({ ...given({ sidecarImage, exporterImage }), followRuntime, serviceName, replicas, isOwn }),
     );
     requireOneImage(name, args);
-    const namespace = args.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
+    const serviceName = withDefault(own.serviceName, usualName);
+    const namespace = withDefault(own.operatorNamespace, PLUGIN_DEFAULTS.namespace);
     super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
     claimOperator({ resource: this, title: `CnpgPlugin ${name}` }, namespace, isOwn ? PLUGIN_NAME : DALIBO);
 
-    const certificates = this.makeCertificates(name, serviceName, namespace, args.rotationTrigger ?? "");
+    const certificates = this.makeCertificates(name, serviceName, namespace, own.rotationTrigger ?? "");
     showChild(this, "server-tls", certificates.server.object);
     showChild(this, "client-tls", certificates.client.object);
     const made: pulumi.Resource[] = [certificates.server.content, certificates.client.content];
     const common: CommonPlan = { namespace, serviceName, replicas };
-    const runtime = isOwn ? this.declareOwn(name, args, common, made) : undefined;
-    if (!isOwn) this.declareDalibo(name, args, common, made);
+    const runtime = isOwn ? this.declareOwn(name, own, common, made) : undefined;
+    if (!isOwn) this.declareDalibo(name, own, common, made);
 
     // The last one waits for all others. Whatever needs the plugin names in the state all that it awaits.
     const isReady = pulumi.output(made.at(-1)?.urn);
@@ -176,61 +170,42 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     common: CommonPlan,
     made: pulumi.Resource[],
   ): pulumi.Output<PluginRuntime | undefined> {
-    const { memory = PLUGIN_DEFAULTS.memory, cpu = PLUGIN_DEFAULTS.cpu } = args;
-    const { namespace, replicas, serviceName } = common;
-    const { deferred, value } = splitKnown({ namespace, serviceName });
-    const account = this.declare(name, serviceAccountOf(value), deferred, made);
-    const { earlier, image, runtime } = this.deployOwn(name, args, common, account);
-    const isServing = runtime.sha256.apply((sha256) => sha256 !== undefined || args.servesRuntime === true);
-    const placement = pulumi.output(args.podPlacement);
-    const program = pulumi.all([runtime.configMap, runtime.sha256, isServing, earlier]);
-    const plan = pulumi
-      .all([namespace, serviceName, image, program, placement, memory, cpu])
-      .apply(([space, service, programImage, [configMap, sha256, serves, before], placed, ram, cores]): PluginPlan => {
-        const known = {
-          namespace: space,
-          serviceName: service,
-          replicas,
-          image: programImage,
-          memory: ram,
-          cpu: cores,
-        };
-        const served = { runtime: { configMap, sha256 }, isServing: serves, earlier: before };
-        return { ...known, ...served, ...given({ placement: placed }) };
-      });
-    const objects = plan.apply((known) => renderPlugin(known));
-    const outline = renderPlugin({ ...value, replicas, image: "", runtime: {}, memory: "", cpu: "" });
-    for (const { role, manifest } of outline) {
-      if (role === "service-account") continue;
-      const spec = objects.apply((known) => known.find((object) => object.role === role)?.manifest["spec"]);
-      const { spec: _outline, ...others } = manifest;
-      this.declare(name, { role, manifest: others }, deferred, made, spec as pulumi.Output<object>);
-    }
-    return pulumi.all([plan, runtime.image, isServing, runtime.version]).apply(([known, nodeImage, serves, version]) =>
-      serves
-        ? {
-            sha256: known.runtime.sha256 ?? runtimeBundleSha256(),
-            url: runtimeUrl(known),
-            image: nodeImage,
-            onRequest: known.runtime.sha256 === undefined,
-            ...given({ version: known.runtime.sha256 === undefined ? VERSION : version }),
-          }
-        : undefined,
-    );
+    const { memory = PLUGIN_DEFAULTS.memory, cpu = PLUGIN_DEFAULTS.cpu, podPlacement: placement } = args;
+    const { namespace, serviceName } = common;
+    const [account] = this.declareAll(name, { namespace, serviceName }, (plan) => [serviceAccountOf(plan)], made);
+    const { earlier, image, runtime } = this.deployOwn(name, args, common, account as ServiceAccount);
+    const { configMap, sha256 } = runtime;
+    const isServing = sha256.apply((known) => known !== undefined || args.servesRuntime === true);
+    const served = { runtime: given({ configMap, sha256 }), isServing, earlier };
+    const values = { ...common, ...served, image, memory, cpu, ...given({ placement }) };
+    const isRemaining = ({ role }: RenderedObject): boolean => role !== "service-account";
+    this.declareAll(name, values, (plan) => renderPlugin(plan as PluginPlan).filter(isRemaining), made);
+    return pulumi
+      .all([namespace, serviceName, sha256, runtime.image, isServing, runtime.version])
+      .apply(([space, service, known, nodeImage, serves, version]) =>
+        serves
+          ? {
+              sha256: known ?? runtimeBundleSha256(),
+              url: runtimeUrl({ namespace: space, serviceName: service }),
+              image: nodeImage,
+              onRequest: known === undefined,
+              ...given({ version: known === undefined ? VERSION : version }),
+            }
+          : undefined,
+      );
   }
 
   private deployOwn(
     name: string,
     args: CnpgPluginArgs,
     { namespace, serviceName }: CommonPlan,
-    account: pulumi.Resource,
+    { metadata }: ServiceAccount,
   ): OwnRuntime {
     const none: pulumi.Output<undefined> = pulumi.output(undefined);
     if (args.runtimeImage !== undefined) {
       const runtime = { configMap: "", image: pulumi.output(NODE_IMAGE), sha256: none };
       return { runtime, image: args.runtimeImage, earlier: pulumi.output([]) };
     }
-    const { metadata } = account as ServiceAccount;
     const owners = metadata.apply(({ name: own, uid }) =>
       uid === undefined ? [] : [{ apiVersion: "v1", kind: "ServiceAccount", name: own, uid }],
     );
@@ -253,30 +228,26 @@ export class CnpgPlugin extends pulumi.ComponentResource {
   }
 
   private declareDalibo(name: string, args: CnpgPluginArgs, common: CommonPlan, made: pulumi.Resource[]): void {
-    const { cpu, exporterImage, image, memory, podPlacement, sidecarImage } = args;
+    const { cpu, exporterImage, image, memory, podPlacement: placement, sidecarImage } = args;
     const images = given({ controller: image, sidecar: sidecarImage, exporter: exporterImage });
-    const { value, deferred } = splitKnown({ ...common, images, ...given({ cpu, memory }) });
-    // Others are inserted into names and texts as they are.
-    const placement = splitKnown<object>(given({ placement: podPlacement }), deferred.size);
-    const rendered = apart(placement, (known) => renderDalibo({ ...value, ...known }));
-    for (const [index, { role }] of rendered.now.entries()) {
-      const manifest = rendered.derive((objects) => objects[index]?.manifest) as Manifest;
-      this.declare(name, { role, manifest }, deferred, made);
-    }
+    this.declareAll(name, { ...common, images, ...given({ cpu, memory, placement }) }, renderDalibo, made);
   }
 
-  private declare(
+  /** In sequence; a late value makes only the fields late that read it. */
+  private declareAll<Values extends object>(
     name: string,
-    { role, manifest }: RenderedObject,
-    deferred: KnownPart<object>["deferred"],
+    values: Values,
+    render: (plan: pulumi.Unwrap<Values>) => readonly RenderedObject[],
     made: pulumi.Resource[],
-    spec?: pulumi.Output<object>,
-  ): pulumi.Resource {
-    const object = { ...(fillKnown(manifest, deferred) as typeof manifest), ...given({ spec }) };
-    const child = declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] });
-    showChild(this, role, child);
-    made.push(child);
-    return child;
+  ): pulumi.Resource[] {
+    const rendered = apart(splitKnown(values), render);
+    return rendered.now.map(({ role }, index) => {
+      const manifest = rendered.derive((objects) => objects[index]?.manifest) as Manifest;
+      const child = declareKubernetes(renderedName(name, role), manifest, { parent: this, dependsOn: [...made] });
+      showChild(this, role, child);
+      made.push(child);
+      return child;
+    });
   }
 
   /** The Deployment that runs the plugin. */
@@ -326,8 +297,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     namespace: pulumi.Input<string>,
     rotation: pulumi.Input<string>,
   ): { readonly server: DeclaredContent; readonly client: DeclaredContent; readonly end: pulumi.Output<string> } {
-    const { deferred, value } = splitKnown({ serviceName });
-    const secretNames = certificateSecrets(value);
+    const names = pulumi.output(serviceName).apply((known) => certificateSecrets({ serviceName: known }));
     const days = { validDays: VALID_DAYS, renewDays: RENEW_DAYS, rotation };
     const dnsNames = [serviceName, pulumi.interpolate`${serviceName}.${namespace}.svc`];
     const server = new SelfSignedCertificate(
@@ -342,7 +312,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     );
     const secretOf = (
       role: "serverSecret" | "clientSecret",
-      secretName: string,
+      secretName: pulumi.Output<string>,
       { certificatePem, privateKeyPem }: SelfSignedCertificate,
     ) =>
       declareContent(
@@ -350,34 +320,18 @@ export class CnpgPlugin extends pulumi.ComponentResource {
         {
           apiVersion: "v1",
           kind: "Secret",
-          metadata: {
-            name: fillText(secretName, deferred),
-            namespace,
-            labels: { ...MANAGED_BY, "cnpg.io/reload": "true" },
-          },
+          metadata: { name: secretName, namespace, labels: { ...MANAGED_BY, "cnpg.io/reload": "true" } },
           type: "kubernetes.io/tls",
           stringData: { "tls.crt": certificatePem, "tls.key": pulumi.secret(privateKeyPem) },
         },
         { parent: this, additionalSecretOutputs: ["data", "stringData"] },
       );
     return {
-      server: secretOf("serverSecret", secretNames.server, server),
-      client: secretOf("clientSecret", secretNames.client, client),
+      server: secretOf("serverSecret", names.server, server),
+      client: secretOf("clientSecret", names.client, client),
       end: pulumi.all([server.notAfter, client.notAfter]).apply((ends) => ends.toSorted()[0] ?? ""),
     };
   }
-}
-
-/** A name that comes later is checked when it does. */
-function checkedName(
-  name: string,
-  serviceName: pulumi.Input<string>,
-  check: (known: string) => Finding[],
-): pulumi.Input<string> {
-  const title = `CnpgPlugin ${name}`;
-  const { value } = splitKnown({ serviceName });
-  throwErrors(title, check(value.serviceName));
-  return checkedInput(title, serviceName, check);
 }
 
 /** What both engines' objects need. */

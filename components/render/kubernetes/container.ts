@@ -50,7 +50,7 @@ export function pinnedProgram({ sha256, url }: DeployedRuntime): PinnedProgram |
   return { sha256, url: url ?? "", kept: url === undefined ? PATHS.bundle : "" };
 }
 
-function isMounted({ configMap }: DeployedRuntime): boolean {
+function isMounted({ configMap }: Omit<DeployedRuntime, "image">): boolean {
   return configMap !== undefined && configMap !== "";
 }
 
@@ -64,7 +64,10 @@ export const PROGRAM_SECURITY = {
 } as const;
 
 /** @param more between the program and the directory that it is unpacked in */
-export function programVolumes(runtime: DeployedRuntime, more: readonly object[] = []): readonly object[] {
+export function programVolumes(
+  runtime: Omit<DeployedRuntime, "image">,
+  more: readonly object[] = [],
+): readonly object[] {
   const bundle = isMounted(runtime) ? [{ name: "bundle", configMap: { name: runtime.configMap } }] : [];
   return [...bundle, ...more, { name: "run", emptyDir: {} }];
 }

@@ -5,9 +5,9 @@
  */
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { DALIBO_IMAGES } from "../../plan/cluster/images";
-import { given } from "../../plan/model/given";
-import { certificateSecrets, PLUGIN_PORT, type PluginPlan, pluginService } from "./plugin";
-import { MANAGED_BY, type Metadata, type RenderedObject } from "./objects";
+import { fields, givenFields, merged, without } from "../../plan/model/deferred";
+import { certificateSecrets, PLUGIN_PORT, type PluginPlan, pluginService, selectorOf } from "./plugin";
+import { type Metadata, metadataOf, object, type RenderedObject, resourcesSpec } from "./objects";
 import { placed } from "./podPlacement";
 
 const RBAC = "rbac.authorization.k8s.io";
@@ -25,86 +25,86 @@ export interface DaliboPlan extends Pick<PluginPlan, "namespace" | "placement" |
 
 /** In the order of creation. One replica works at a time: it holds a lease. */
 export function renderDalibo(plan: DaliboPlan): RenderedObject[] {
-  const { namespace, placement, replicas, serviceName } = plan;
-  const selector = { "app.kubernetes.io/name": serviceName };
-  const labels = { ...selector, ...MANAGED_BY };
-  const metadata = { name: serviceName, namespace, labels };
-  const subjects = [{ kind: "ServiceAccount", name: serviceName, namespace }];
-  const wide = { name: serviceName, labels };
-  const binding = (role: string, kind: "ClusterRole" | "Role", own: Metadata): RenderedObject => {
-    const roleRef = { apiGroup: RBAC, kind, name: serviceName };
-    return { role, manifest: { apiVersion: `${RBAC}/v1`, kind: `${kind}Binding`, metadata: own, roleRef, subjects } };
-  };
+  const name = (): string => plan.serviceName;
+  const metadata = metadataOf(plan, name, name);
+  const wide = without(metadata, "namespace");
+  const labels = metadata.labels ?? {};
+  const named = fields({ name });
+  const subject = fields({ kind: () => "ServiceAccount", name, namespace: () => plan.namespace });
+  const binding = (role: string, kind: "ClusterRole" | "Role", own: Metadata): RenderedObject =>
+    object(role, [`${RBAC}/v1`, `${kind}Binding`], own, {
+      roleRef: () => merged({ apiGroup: RBAC, kind }, named),
+      subjects: () => [subject],
+    });
   return [
-    { role: "service-account", manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata } },
-    { role: "cluster-role", manifest: { apiVersion: `${RBAC}/v1`, kind: "ClusterRole", metadata: wide, rules: RULES } },
+    object("service-account", ["v1", "ServiceAccount"], metadata),
+    object("cluster-role", [`${RBAC}/v1`, "ClusterRole"], wide, { rules: () => RULES }),
     binding("cluster-role-binding", "ClusterRole", wide),
-    { role: "lease-role", manifest: { apiVersion: `${RBAC}/v1`, kind: "Role", metadata, rules: LEASE_RULES } },
+    object("lease-role", [`${RBAC}/v1`, "Role"], metadata, { rules: () => LEASE_RULES }),
     binding("lease-role-binding", "Role", metadata),
-    {
-      role: "deployment",
-      manifest: {
-        apiVersion: "apps/v1",
-        kind: "Deployment",
-        metadata,
-        spec: {
-          replicas,
-          selector: { matchLabels: selector },
-          template: placed({ metadata: { labels }, spec: podSpec(plan) }, placement),
-        },
-      },
-    },
-    pluginService({ namespace, serviceName }, DALIBO, selector),
+    object("deployment", ["apps/v1", "Deployment"], metadata, {
+      spec: () =>
+        fields({
+          replicas: () => plan.replicas,
+          selector: () => ({ matchLabels: selectorOf(plan) }),
+          template: () => placed({ metadata: { labels }, spec: podSpec(plan) }, plan.placement),
+        }),
+    }),
+    pluginService(plan, DALIBO),
   ];
 }
 
-function podSpec({ cpu, images, memory, serviceName }: DaliboPlan): object {
-  const requests = given({ cpu, memory });
-  const limits = given({ memory });
-  const resources =
-    Object.keys(requests).length === 0
-      ? {}
-      : { resources: given({ requests, limits: memory === undefined ? undefined : limits }) };
-  const secrets = certificateSecrets({ serviceName });
-  return {
-    serviceAccountName: serviceName,
+function podSpec(plan: DaliboPlan): object {
+  const secrets = certificateSecrets(plan);
+  return fields({
+    serviceAccountName: () => plan.serviceName,
     // Services of the namespace would become variables, and variables options.
-    enableServiceLinks: false,
-    securityContext: { runAsNonRoot: true, runAsUser: USER, fsGroup: USER, seccompProfile: { type: "RuntimeDefault" } },
-    containers: [
-      {
-        name: "controller",
-        image: images.controller ?? DALIBO_IMAGES.controller,
-        args: [
-          "operator",
-          "--server-cert=/server/tls.crt",
-          "--server-key=/server/tls.key",
-          "--client-cert=/client/tls.crt",
-          `--server-address=:${PLUGIN_PORT}`,
-        ],
-        env: [
-          { name: "SIDECAR_IMAGE", value: images.sidecar ?? DALIBO_IMAGES.sidecar },
-          { name: "SIDECAR_EXPORTER_IMAGE", value: images.exporter ?? DALIBO_IMAGES.exporter },
-        ],
-        ...resources,
-        ports: [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
-        readinessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10 },
-        securityContext: {
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ["ALL"] },
-        },
-        volumeMounts: [
-          { name: "server", mountPath: "/server", readOnly: true },
-          { name: "client", mountPath: "/client", readOnly: true },
-        ],
-      },
+    enableServiceLinks: () => false,
+    securityContext: () => ({
+      runAsNonRoot: true,
+      runAsUser: USER,
+      fsGroup: USER,
+      seccompProfile: { type: "RuntimeDefault" },
+    }),
+    containers: () => [controller(plan)],
+    volumes: () => [
+      { name: "server", secret: fields({ secretName: () => secrets.server }) },
+      { name: "client", secret: fields({ secretName: () => secrets.client }) },
     ],
-    volumes: [
-      { name: "server", secret: { secretName: secrets.server, defaultMode: 0o440 } },
-      { name: "client", secret: { secretName: secrets.client, defaultMode: 0o440 } },
+  });
+}
+
+function controller(plan: DaliboPlan): object {
+  const { images } = plan;
+  const variable = (name: string, value: () => string): object => merged({ name }, fields({ value }));
+  return givenFields({
+    name: () => "controller",
+    image: () => images.controller ?? DALIBO_IMAGES.controller,
+    args: () => [
+      "operator",
+      "--server-cert=/server/tls.crt",
+      "--server-key=/server/tls.key",
+      "--client-cert=/client/tls.crt",
+      `--server-address=:${PLUGIN_PORT}`,
     ],
-  };
+    env: () => [
+      variable("SIDECAR_IMAGE", () => images.sidecar ?? DALIBO_IMAGES.sidecar),
+      variable("SIDECAR_EXPORTER_IMAGE", () => images.exporter ?? DALIBO_IMAGES.exporter),
+    ],
+    resources: () =>
+      resourcesSpec(givenFields({ cpu: () => plan.cpu, memory: () => plan.memory, memoryLimit: () => plan.memory })),
+    ports: () => [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
+    readinessProbe: () => ({ tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10 }),
+    securityContext: () => ({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+    }),
+    volumeMounts: () => [
+      { name: "server", mountPath: "/server", readOnly: true },
+      { name: "client", mountPath: "/client", readOnly: true },
+    ],
+  });
 }
 
 /** Same as in its own manifest. */

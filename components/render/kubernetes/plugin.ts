@@ -7,10 +7,11 @@ import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { PROGRAM_PORT, programFile } from "../../../runtime/cnpg/programStart";
 import type { DeployedRuntime } from "../engines/engine";
 import { packedName } from "./bundle";
-import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
-import { MANAGED_BY, type Metadata, type RenderedObject } from "./objects";
+import { type ProgramContainer, programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
+import { MANAGED_BY, metadataOf, object, type RenderedObject } from "./objects";
 import { placed } from "./podPlacement";
 import type { PodPlacement } from "../../plan/cluster/declaredCluster";
+import { fields, merged } from "../../plan/model/deferred";
 
 export const PLUGIN_PORT = 9090;
 export interface PluginPlan {
@@ -32,11 +33,11 @@ export interface PluginPlan {
 }
 
 /** Certificates as Secrets of type kubernetes.io/tls. */
-export function certificateSecrets({ serviceName }: Pick<PluginPlan, "serviceName">): {
+export function certificateSecrets(plan: Pick<PluginPlan, "serviceName">): {
   readonly server: string;
   readonly client: string;
 } {
-  return { server: `${serviceName}-server-tls`, client: `${serviceName}-client-tls` };
+  return fields({ server: () => `${plan.serviceName}-server-tls`, client: () => `${plan.serviceName}-client-tls` });
 }
 
 /** Certificates by cert-manager instead of our own: each is self-signed, which both sides trust. */
@@ -80,59 +81,50 @@ export function certificateObjects(plan: Pick<PluginPlan, "namespace" | "service
 
 /** In the order of creation; the Service last, because the operator calls once it exists. */
 export function renderPlugin(plan: PluginPlan): RenderedObject[] {
-  const selector = { "app.kubernetes.io/name": plan.serviceName };
-  const metadata = metadataOf(plan);
-  const labels = { ...metadata.labels };
+  const selector = selectorOf(plan);
+  const metadata = metadataOf(
+    plan,
+    () => plan.serviceName,
+    () => plan.serviceName,
+  );
   return [
     serviceAccountOf(plan),
-    {
-      role: "deployment",
-      manifest: {
-        apiVersion: "apps/v1",
-        kind: "Deployment",
-        metadata,
-        spec: {
-          replicas: plan.replicas,
-          selector: { matchLabels: selector },
-          strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
-          template: placed({ metadata: { labels }, spec: podSpec(plan, selector) }, plan.placement),
-        },
-      },
-    },
+    object("deployment", ["apps/v1", "Deployment"], metadata, {
+      spec: () =>
+        fields({
+          replicas: () => plan.replicas,
+          selector: () => ({ matchLabels: selector }),
+          strategy: () => ({ type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } }),
+          template: () =>
+            placed({ metadata: { labels: metadata.labels ?? {} }, spec: podSpec(plan, selector) }, plan.placement),
+        }),
+    }),
     ...(plan.replicas < 2
       ? []
       : [
-          {
-            role: "disruption-budget",
-            manifest: {
-              apiVersion: "policy/v1",
-              kind: "PodDisruptionBudget",
-              metadata,
-              spec: { minAvailable: 1, selector: { matchLabels: selector } },
-            },
-          },
+          object("disruption-budget", ["policy/v1", "PodDisruptionBudget"], metadata, {
+            spec: () => ({ minAvailable: 1, selector: { matchLabels: selector } }),
+          }),
         ]),
-    pluginService(plan, PLUGIN_NAME, selector),
+    pluginService(plan, PLUGIN_NAME),
   ];
+}
+
+/** What selects the plugin's pods. */
+export function selectorOf(plan: Pick<PluginPlan, "serviceName">): Readonly<Record<string, string>> {
+  return fields({ "app.kubernetes.io/name": () => plan.serviceName });
 }
 
 /**
  * It has no rights: hooks only read their input. Without its own account a pod would use the namespace's default one.
  */
 export function serviceAccountOf(plan: Pick<PluginPlan, "namespace" | "serviceName">): RenderedObject {
-  const metadata = metadataOf(plan);
-  return {
-    role: "service-account",
-    manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false },
-  };
-}
-
-function metadataOf({ namespace, serviceName }: Pick<PluginPlan, "namespace" | "serviceName">): Metadata {
-  return {
-    name: serviceName,
-    namespace,
-    labels: { "app.kubernetes.io/name": serviceName, ...MANAGED_BY },
-  };
+  const metadata = metadataOf(
+    plan,
+    () => plan.serviceName,
+    () => plan.serviceName,
+  );
+  return object("service-account", ["v1", "ServiceAccount"], metadata, { automountServiceAccountToken: () => false });
 }
 
 /** Where pods of clusters fetch the plugin's runtimes. */
@@ -145,46 +137,45 @@ export function runtimeUrl({ namespace, serviceName }: Pick<PluginPlan, "namespa
  * @param pluginName as Clusters write it
  */
 export function pluginService(
-  { isServing = false, namespace, serviceName }: Pick<PluginPlan, "isServing" | "namespace" | "serviceName">,
+  plan: Pick<PluginPlan, "isServing" | "namespace" | "serviceName">,
   pluginName: string,
-  selector: Readonly<Record<string, string>>,
 ): RenderedObject {
-  const secrets = certificateSecrets({ serviceName });
-  return {
-    role: "service",
-    manifest: {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: {
-        name: serviceName,
-        namespace,
-        labels: { ...selector, ...MANAGED_BY, "cnpg.io/pluginName": pluginName },
-        annotations: {
-          "cnpg.io/pluginPort": String(PLUGIN_PORT),
-          "cnpg.io/pluginServerSecret": secrets.server,
-          "cnpg.io/pluginClientSecret": secrets.client,
-        },
-      },
-      spec: {
-        selector,
-        ports: [
+  const secrets = certificateSecrets(plan);
+  const more = (): object => ({ "cnpg.io/pluginName": pluginName });
+  const metadata = metadataOf(
+    plan,
+    () => plan.serviceName,
+    () => plan.serviceName,
+    more,
+  );
+  const annotations = fields({
+    "cnpg.io/pluginPort": () => String(PLUGIN_PORT),
+    "cnpg.io/pluginServerSecret": () => secrets.server,
+    "cnpg.io/pluginClientSecret": () => secrets.client,
+  });
+  return object("service", ["v1", "Service"], merged(metadata, { annotations }), {
+    spec: () =>
+      fields({
+        selector: () => selectorOf(plan),
+        ports: () => [
           { name: "grpc", port: PLUGIN_PORT, targetPort: PLUGIN_PORT, protocol: "TCP" },
-          ...(isServing ? [{ name: "http", port: PROGRAM_PORT, targetPort: PROGRAM_PORT, protocol: "TCP" }] : []),
+          ...(plan.isServing === true
+            ? [{ name: "http", port: PROGRAM_PORT, targetPort: PROGRAM_PORT, protocol: "TCP" }]
+            : []),
         ],
-      },
-    },
-  };
+      }),
+  });
 }
 
 function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): object {
   const secrets = certificateSecrets(plan);
-  return {
-    serviceAccountName: plan.serviceName,
-    automountServiceAccountToken: false,
-    enableServiceLinks: false,
-    securityContext: PROGRAM_SECURITY,
+  return fields({
+    serviceAccountName: () => plan.serviceName,
+    automountServiceAccountToken: () => false,
+    enableServiceLinks: () => false,
+    securityContext: () => PROGRAM_SECURITY,
     // On two nodes if there are two.
-    topologySpreadConstraints: [
+    topologySpreadConstraints: () => [
       {
         maxSkew: 1,
         topologyKey: "kubernetes.io/hostname",
@@ -192,56 +183,62 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
         labelSelector: { matchLabels: selector },
       },
     ],
-    containers: [
-      {
-        ...programContainer({
-          name: "plugin",
-          ...plan.runtime,
-          image: plan.image,
-          args: [
-            `--plugin-server-path=${PATHS.server}`,
-            `--plugin-client-path=${PATHS.client}`,
-            `--plugin-listen=0.0.0.0:${PLUGIN_PORT}`,
-            ...(plan.isServing === true ? [`--plugin-runtime-listen=0.0.0.0:${PROGRAM_PORT}`] : []),
-            `--plugin-image=${plan.image}`,
-            "--log-level-console=info",
-            "--log-level-file=off",
-            "cnpg-operator",
-          ],
-          cpu: plan.cpu,
-          memory: plan.memory,
-          volumeMounts: [
-            { name: "server", mountPath: PATHS.server, readOnly: true },
-            { name: "client", mountPath: PATHS.client, readOnly: true },
-          ],
-        }),
-        ports: [
-          { name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" },
-          ...(plan.isServing === true ? [{ name: "http", containerPort: PROGRAM_PORT, protocol: "TCP" }] : []),
-        ],
-        readinessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 5 },
-        livenessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10, failureThreshold: 3 },
-      },
+    containers: () => [merged(pluginContainer(plan), portsAndProbes(plan))],
+    volumes: () =>
+      pluginVolumes(plan, [
+        // Only the pod's group may read it.
+        { name: "server", secret: merged(fields({ secretName: () => secrets.server }), { defaultMode: 0o440 }) },
+        // The plugin must not see the operator's key.
+        {
+          name: "client",
+          secret: merged(fields({ secretName: () => secrets.client }), {
+            defaultMode: 0o440,
+            items: [{ key: "tls.crt", path: "tls.crt" }],
+          }),
+        },
+      ]),
+    terminationGracePeriodSeconds: () => 30,
+  });
+}
+
+function pluginContainer(plan: PluginPlan): object {
+  const own = fields<Omit<ProgramContainer, keyof DeployedRuntime> & Pick<ProgramContainer, "image">>({
+    name: () => "plugin",
+    image: () => plan.image,
+    args: () => [
+      `--plugin-server-path=${PATHS.server}`,
+      `--plugin-client-path=${PATHS.client}`,
+      `--plugin-listen=0.0.0.0:${PLUGIN_PORT}`,
+      ...(plan.isServing === true ? [`--plugin-runtime-listen=0.0.0.0:${PROGRAM_PORT}`] : []),
+      `--plugin-image=${plan.image}`,
+      "--log-level-console=info",
+      "--log-level-file=off",
+      "cnpg-operator",
     ],
-    volumes: pluginVolumes(plan, [
-      // Only the pod's group may read it.
-      { name: "server", secret: { secretName: secrets.server, defaultMode: 0o440 } },
-      // The plugin must not see the operator's key.
-      {
-        name: "client",
-        secret: { secretName: secrets.client, defaultMode: 0o440, items: [{ key: "tls.crt", path: "tls.crt" }] },
-      },
-    ]),
-    terminationGracePeriodSeconds: 30,
-  };
+    cpu: () => plan.cpu,
+    memory: () => plan.memory,
+    volumeMounts: () => [
+      { name: "server", mountPath: PATHS.server, readOnly: true },
+      { name: "client", mountPath: PATHS.client, readOnly: true },
+    ],
+  });
+  return programContainer(merged(plan.runtime, own));
+}
+
+function portsAndProbes(plan: PluginPlan): object {
+  return fields({
+    ports: () => [
+      { name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" },
+      ...(plan.isServing === true ? [{ name: "http", containerPort: PROGRAM_PORT, protocol: "TCP" }] : []),
+    ],
+    readinessProbe: () => ({ tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 5 }),
+    livenessProbe: () => ({ tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10, failureThreshold: 3 }),
+  });
 }
 
 /** Earlier runtimes lie next to its own; one that was deleted by hand keeps no plugin from starting. */
-function pluginVolumes(
-  { earlier = [], image, runtime, serviceName }: PluginPlan,
-  more: readonly object[],
-): readonly object[] {
-  const volumes = programVolumes({ ...runtime, image }, more);
+function pluginVolumes({ earlier = [], runtime, serviceName }: PluginPlan, more: readonly object[]): readonly object[] {
+  const volumes = programVolumes(runtime, more);
   if (runtime.sha256 === undefined || earlier.length === 0) return volumes;
   const sourceOf = (name: string | undefined, sha256: string, optional: object): object => {
     const path = programFile(sha256);
