@@ -158,6 +158,7 @@ export {
   S3CompatibleRepository,
   type S3CompatibleRepositoryArgs,
 } from "./repositories/s3CompatibleRepository";
+export type { BucketContentArgs, BucketProtectionArgs, EncryptionArgs } from "./repositories/repositoryArgs";
 export { S3Repository } from "./repositories/s3Repository";
 export type {
   S3BucketChoice,

@@ -103,9 +103,22 @@ function fillDeferred(
   return Array.isArray(value) ? entries.map(([, item]) => item) : Object.fromEntries(entries);
 }
 
+/** True for a value that comes later. */
+export function isDeferredInput(value: unknown): boolean {
+  return pulumi.Output.isInstance(value) || value instanceof Promise;
+}
+
+/** The input; a late one that has no value is the default. */
+export function withDefault<T>(value: pulumi.Input<T> | undefined, otherwise: T): pulumi.Input<T> {
+  if (value === undefined) return otherwise;
+  if (!isDeferredInput(value)) return value;
+  const deferred: pulumi.Output<unknown> = pulumi.output<unknown>(value);
+  return deferred.apply((known) => (known ?? otherwise) as T);
+}
+
 /** The texts of all maps, each over those before it. */
 export function textsOf(...maps: TextMap[]): TextMap {
-  const isDeferred = maps.some((map) => pulumi.Output.isInstance(map) || map instanceof Promise);
+  const isDeferred = maps.some(isDeferredInput);
   const merged = <T>(known: readonly T[]): T => Object.assign({}, ...known) as T;
   return isDeferred ? pulumi.all(maps).apply((known) => merged(known)) : merged(maps);
 }
@@ -125,7 +138,7 @@ export function deferredPaths(known: unknown, path = ""): string[] {
 }
 
 /** `known` with the values of some markers. */
-function withValues(known: unknown, values: ReadonlyMap<string, unknown>): unknown {
+export function withValues(known: unknown, values: ReadonlyMap<string, unknown>): unknown {
   if (typeof known === "string") return values.has(known) ? values.get(known) : known;
   if (typeof known !== "object" || known === null) return known;
   if (Array.isArray(known)) return known.map((item) => withValues(item, values));
@@ -167,7 +180,7 @@ function withMarkers(
   deferred: Map<string, pulumi.Output<unknown>>,
   markerOf: (output: unknown) => string,
 ): unknown {
-  if (pulumi.Output.isInstance(value) || value instanceof Promise) {
+  if (isDeferredInput(value)) {
     const marker = markerOf(value);
     if (!deferred.has(marker)) deferred.set(marker, pulumi.output(value));
     return marker;

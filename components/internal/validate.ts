@@ -4,6 +4,7 @@ import type { ArgumentType } from "../plan/arguments/argumentTypes";
 import { type CheckOptions, checkArguments } from "../plan/arguments/checkArguments";
 import { type Finding, findingText, reasonText } from "../plan/findings/findings";
 import { findRule } from "../plan/findings/ruleTable";
+import { splitKnown, withValues } from "./inputs";
 
 /**
  * Throws all errors at once.
@@ -34,6 +35,39 @@ export function requireArguments(
   options: CheckOptions = {},
 ): void {
   throwErrors(`${component} ${name}`, checkArguments(`${component}Args` as ArgumentType, args, options));
+}
+
+/**
+ * The arguments with a check before each late value: an output of another stack may have any type, or none.
+ * @param check of the arguments, with markers for what is not known yet
+ * @throws InputPropertiesError with every error that known values have
+ */
+export function checkedArguments<Args extends object>(
+  component: ComponentName,
+  name: string,
+  args: Args,
+  check: (values: pulumi.Unwrap<Args>) => readonly Finding[] = () => [],
+): Args {
+  requireArguments(component, name, args);
+  const title = `${component} ${name}`;
+  const { deferred, value } = splitKnown(args);
+  throwErrors(title, check(value));
+  const judge = (values: unknown): readonly Finding[] => {
+    const wrong = checkArguments(`${component}Args` as ArgumentType, values);
+    return wrong.length > 0 ? wrong : check(values as pulumi.Unwrap<Args>);
+  };
+  const checked = [...deferred].map(([marker, output]): [string, pulumi.Output<unknown>] => [
+    marker,
+    pulumi.all([output, pulumi.isSecret(output)]).apply(([known, isSecret]) => {
+      const findings = judge(withValues(value, new Map([[marker, known]])));
+      throwErrors(
+        title,
+        withoutSecretValues(findings, () => (isSecret ? [] : findings)),
+      );
+      return known;
+    }),
+  ]);
+  return withValues(value, new Map(checked)) as Args;
 }
 
 /** Logs warnings and notes on their component. */

@@ -4,25 +4,26 @@ import { B2ApplicationKey } from "../dynamic/b2ApplicationKey";
 import { B2Bucket } from "../dynamic/b2Bucket";
 import { childName, typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
-import { splitKnown } from "../internal/inputs";
-import { requireArguments, throwErrors } from "../internal/validate";
+import { splitKnown, withDefault } from "../internal/inputs";
+import { DEFAULTS } from "../plan/model/defaults";
 import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";
 import { estimateStorage } from "../plan/storage/cost";
 import {
-  checkedKeyPrefix,
   costOutputs,
   cipherOf,
   isEncrypted,
   type PlannedBucket,
   planBucket,
   readerTargetOf,
+  repositoryArguments,
   secretCipher,
   shareableTarget,
   withoutKeys,
 } from "./common";
 import { watchLocation } from "../credentials/renamedPassphrase";
 import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
-import type { CipherRef, LockMode, RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
+import type { BucketContentArgs, BucketProtectionArgs } from "./repositoryArgs";
+import type { RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
 /** A bucket to make. */
@@ -106,49 +107,11 @@ export interface B2CredentialsChoice {
   existingSecret?: SecretRef;
 }
 
-export interface B2RepositoryArgs {
+export interface B2RepositoryArgs extends BucketContentArgs, BucketProtectionArgs {
   /** The bucket to create or use. One bucket for each repository is best. */
   bucket: B2BucketChoice;
-  /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
-  path?: pulumi.Input<string>;
   /** The databases' keys. @default a separate key of this repository, created here */
   credentials?: B2CredentialsChoice;
-  /** Client-side encryption: Backblaze sees neither contents nor names of tables. Omitting it is a warning. */
-  cipher?: CipherRef;
-  /**
-   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
-   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide before the first backup.
-   * @default false
-   * @plain whether a passphrase is made
-   */
-  encrypt?: boolean;
-  /**
-   * Object lock: days for which no key can delete a stored file, counted from its upload. Set at least the time for
-   * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it forever; 0
-   * stops locking new files.
-   * @default no object lock
-   * @example 30
-   * @plain whether the bucket has object lock, which it keeps forever
-   * @minimum 0 @maximum 3000
-   */
-  immutableDays?: number;
-  /**
-   * Days for which overwritten or deleted files can be restored. At least 7, and one more than `immutableDays`.
-   * @default 14
-   * @minimum 1 @maximum 3000
-   */
-  undeleteDays?: pulumi.Input<number>;
-  /** Mode of the object lock. @default "governance" @plain whether the preview refuses a lock that nobody can end */
-  lockMode?: LockMode;
-  /**
-   * Must be true for mode "compliance": nobody can delete locked files, and you pay for them, until the days are over.
-   * @default false
-   * @plain whether the preview refuses a lock that nobody can end
-   */
-  acceptIrreversible?: boolean;
-  /** Expected average size in the bucket, for `monthlyCostUsd`. Versions that can be restored count too. @from 0 */
-  expectedStoredGiB?: pulumi.Input<number>;
 }
 
 const B2_BUCKETS: BucketKind = {
@@ -203,35 +166,27 @@ export class B2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: B2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("B2Repository", name, args);
     const title = `B2Repository ${name}`;
-    const settings = withoutKeys(args);
-    const encrypted = isEncrypted(title, args);
+    const own = repositoryArguments("B2Repository", name, args, checkB2);
+    const encrypted = isEncrypted(title, own);
+    const settings = withoutKeys(own);
     const known = splitKnown(settings).value as B2Settings;
-    throwErrors(title, checkB2(known));
-    const withDays = (undeleteDays = known.undeleteDays): B2Settings => ({ ...known, ...given({ undeleteDays }) });
-    const { plan, warn } = planBucket<B2Plan, "deleteHiddenAfterDays">(
-      title,
-      args.undeleteDays,
-      ["deleteHiddenAfterDays"],
-      (days) => resolveB2(withDays(days)),
-      (days) => checkB2(withDays(days)),
-    );
-    const path = checkedKeyPrefix(title, args.path);
-    const bucketName = args.bucket.create?.name ?? args.bucket.existing?.name ?? "";
+    const { plan, warn } = planBucket(known, own.undeleteDays, ["deleteHiddenAfterDays"], resolveB2, checkB2);
+    const path = withDefault(own.path, DEFAULTS.repositoryPath);
+    const bucketName = own.bucket.create?.name ?? own.bucket.existing?.name ?? "";
     const watched = watchLocation(title, refusedIfRenamed(title, opts, B2_BUCKETS));
     super(typeToken("B2Repository"), name, { ...settings, path, encrypted }, watched.opts);
     warn(this);
 
     const protect = opts?.protect ?? true;
-    const bucket = createBucket(name, args, plan, path, {
+    const bucket = createBucket(name, own, plan, path, {
       parent: this,
       protect,
       retainOnDelete: opts?.retainOnDelete ?? true,
     });
-    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect, bucket);
+    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, bucket);
     if (passphrase !== undefined) this.passphrase = passphrase;
-    const { create = {}, existingSecret, keys } = args.credentials ?? {};
+    const { create = {}, existingSecret, keys } = own.credentials ?? {};
     const made: B2ApplicationKey[] = [];
     const createKey = (role: keyof typeof B2_CAPABILITIES): S3Credentials => {
       const key = createApplicationKey(this, name, role, create, bucket);
@@ -242,7 +197,7 @@ export class B2Repository extends pulumi.ComponentResource {
       existingSecret !== undefined
         ? { existingSecret }
         : { credentials: keys === undefined ? createKey("writer") : credentialsOf(keys) };
-    this.target = shareableTarget(targetOf(name, { ...args, ...given({ cipher }) }, plan, path, bucket, signIn));
+    this.target = shareableTarget(targetOf(name, { ...own, ...given({ cipher }) }, plan, path, bucket, signIn));
     if (create.reader === true) {
       this.readerCredentials = createKey("reader");
       this.readerTarget = readerTargetOf(this.target, this.readerCredentials);
@@ -253,7 +208,7 @@ export class B2Repository extends pulumi.ComponentResource {
     this.endpoint = factsOf(bucket).endpoint;
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.region = factsOf(bucket).region;
-    const cost = costOutputs(title, { storedGiB: args.expectedStoredGiB }, ({ storedGiB }) =>
+    const cost = costOutputs({ storedGiB: own.expectedStoredGiB }, ({ storedGiB }) =>
       estimateStorage("b2", undefined, storedGiB),
     );
     if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;

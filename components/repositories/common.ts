@@ -1,50 +1,29 @@
 /** Common parts of the repository components: late paths, arguments without secrets, read-only keys. */
 import * as pulumi from "@pulumi/pulumi";
-import { secretText, splitKnown } from "../internal/inputs";
+import { isDeferredInput, secretText, splitKnown } from "../internal/inputs";
 import { CipherPassphrase } from "../credentials/cipherPassphrase";
-import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
+import { checkedArguments, logInTwoSteps } from "../internal/validate";
 import { childName } from "../internal/children";
 import type { Finding } from "../plan/findings/findings";
-import { checkKeyPrefix, checkStored } from "../plan/storage/bucketChecks";
 import type { StorageCost } from "../plan/storage/cost";
 import { given } from "../plan/model/given";
-import { DEFAULTS } from "../plan/model/defaults";
 import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositoryTypes";
 import { NO_TARGET } from "../plan/repositories/unknownType";
+import type { EncryptionArgs } from "./repositoryArgs";
 import type { CipherRef, RepositoryTarget, S3Credentials, S3Location, SftpLocation } from "./target";
 
-/** The prefix of a bucket's keys; an unusable late one is an error of `component` when it arrives. */
-export function checkedKeyPrefix(
-  component: string,
-  path: pulumi.Input<string> = DEFAULTS.repositoryPath,
-): pulumi.Input<string> {
-  return checkedInput(component, path, checkKeyPrefix);
-}
-
-/** A plain value as it is; a late one as {@link checkedValue}. */
-export function checkedInput<T extends string>(
-  component: string,
-  value: pulumi.Input<T>,
-  check: (known: T) => readonly Finding[],
-): pulumi.Input<T> {
-  const isDeferred = pulumi.Output.isInstance(value) || value instanceof Promise;
-  return isDeferred ? checkedValue(component, pulumi.output(value) as pulumi.Output<T>, check) : value;
-}
-
-/** A late value; an unusable one is an error of `component` when it arrives. */
-function checkedValue<T>(
-  component: string,
-  value: pulumi.Output<T>,
-  check: (known: T) => readonly Finding[],
-): pulumi.Output<T> {
-  return pulumi.all([value, pulumi.isSecret(value)]).apply<T>((parts) => {
-    const known = parts[0] as T;
-    throwErrors(
-      component,
-      withoutSecretValues(check(known), () => (parts[1] ? [] : check(known))),
-    );
-    return known;
-  });
+/**
+ * {@link checkedArguments} of a repository.
+ * @param check of the arguments, with markers for what is not known yet
+ */
+export function repositoryArguments<Args extends EncryptionArgs>(
+  component: Parameters<typeof checkedArguments>[0],
+  name: string,
+  args: Args,
+  check?: (values: pulumi.Unwrap<Args>) => readonly Finding[],
+): Args {
+  // A passphrase is known by its output: each repository with it counts as a use.
+  return { ...checkedArguments(component, name, args, check), ...given({ cipher: args.cipher }) };
 }
 
 /** A plan of a bucket, of which some values come with `undeleteDays`. */
@@ -54,23 +33,25 @@ export interface PlannedBucket<Plan, Fields extends keyof Plan> {
   warn(resource: pulumi.Resource): void;
 }
 
-/** @param resolve and `check` of the days and everything else that is known */
-export function planBucket<Plan extends object, Fields extends keyof Plan>(
-  component: string,
+/**
+ * @param known arguments, with markers for late values
+ * @param fields that follow from `undeleteDays`
+ */
+export function planBucket<Settings extends object, Plan extends object, Fields extends keyof Plan>(
+  known: Settings,
   undeleteDays: pulumi.Input<number> | undefined,
   fields: readonly Fields[],
-  resolve: (days?: number) => Plan,
-  check: (days?: number) => readonly Finding[],
+  resolve: (settings: Settings) => Plan,
+  check: (settings: Settings) => readonly Finding[],
 ): PlannedBucket<Plan, Fields> {
-  const plan = resolve();
-  const known = check();
-  if (undeleteDays === undefined || typeof undeleteDays === "number")
-    return { plan, warn: (resource) => logInTwoSteps(known, null, resource) };
-  const days = checkedValue(component, pulumi.output(undeleteDays), check);
-  const deferred = fields.map((field) => [field, days.apply((value) => resolve(value)[field])]);
+  const plan = resolve(known);
+  const findings = check(known);
+  if (!isDeferredInput(undeleteDays)) return { plan, warn: (resource) => logInTwoSteps(findings, null, resource) };
+  const final = pulumi.output(undeleteDays).apply((days) => ({ ...known, undeleteDays: days }));
+  const deferred = fields.map((field) => [field, final.apply((settings) => resolve(settings)[field])]);
   return {
     plan: { ...plan, ...(Object.fromEntries(deferred) as { [Key in Fields]: pulumi.Output<Plan[Key]> }) },
-    warn: (resource) => logInTwoSteps(known, days.apply(check), resource),
+    warn: (resource) => logInTwoSteps(findings, final.apply(check), resource),
   };
 }
 
@@ -90,7 +71,6 @@ interface CostFacts {
 
 /** @param priceOf known facts */
 export function costOutputs(
-  component: string,
   facts: CostFacts,
   priceOf: (known: pulumi.Unwrap<CostFacts>) => StorageCost | null,
 ): CostOutputs {
@@ -100,8 +80,9 @@ export function costOutputs(
     const cost = priceOf(value);
     return cost === null ? {} : { monthlyCostUsd: pulumi.output(cost.perMonth), pricesAsOf: pulumi.output(cost.asOf) };
   }
-  const whole = pulumi.output<CostFacts>(facts);
-  const cost = checkedValue(component, whole, ({ storedGiB }) => checkStored(storedGiB)).apply(priceOf);
+  const cost = pulumi
+    .output<CostFacts>(facts)
+    .apply((known) => (known.storedGiB === undefined ? null : priceOf(known as pulumi.Unwrap<CostFacts>)));
   // Undefined inside of an output leaves it out.
   return {
     monthlyCostUsd: cost.apply((known) => known?.perMonth as number),
@@ -124,7 +105,7 @@ export function withoutKeys(args: {
 export function isDeferredTarget(
   target: pulumi.Input<RepositoryTarget>,
 ): target is Exclude<pulumi.Input<RepositoryTarget>, RepositoryTarget> {
-  return pulumi.Output.isInstance(target) || target instanceof Promise;
+  return isDeferredInput(target);
 }
 
 /** A target with all values known; null for anything else that an output may have instead. */
@@ -178,11 +159,6 @@ export function targetSettings(target: RepositoryTarget): object {
     encrypted: cipher !== undefined,
     ...typeOf({ kind: kindOf(target) }).open(target),
   };
-}
-
-interface EncryptionArgs {
-  readonly cipher?: CipherRef;
-  readonly encrypt?: boolean;
 }
 
 /** @throws InputPropertyError with a passphrase and the wish for a new one */

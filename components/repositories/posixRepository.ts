@@ -1,13 +1,14 @@
 /** A repository in a directory: another disk, a NAS or any other mount. */
-import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
-import { cipherOf, isEncrypted, secretCipher, shareableTarget } from "./common";
+import { withDefault } from "../internal/inputs";
+import { cipherOf, isEncrypted, repositoryArguments, secretCipher, shareableTarget } from "./common";
 import { watchLocation } from "../credentials/renamedPassphrase";
-import type { CipherRef, RepositoryTarget } from "./target";
+import type { EncryptionArgs } from "./repositoryArgs";
+import type { RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
-export interface PosixRepositoryArgs {
+export interface PosixRepositoryArgs extends EncryptionArgs {
   /** Absolute path on the database's host. Created if missing; never removed. @example "/mnt/nas/pgbackrest" */
   path: pulumi.Input<string>;
   /**
@@ -20,16 +21,6 @@ export interface PosixRepositoryArgs {
   requireMount?: pulumi.Input<boolean>;
   /** True if the directory survives the loss of the database's site: a mount of a machine elsewhere. @default false */
   offSite?: pulumi.Input<boolean>;
-  /** Client-side encryption; without it everybody who can read the directory can read the files. */
-  cipher?: CipherRef;
-  /**
-   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
-   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide before the first backup.
-   * @default false
-   * @plain whether a passphrase is made
-   */
-  encrypt?: boolean;
 }
 
 /**
@@ -48,20 +39,20 @@ export class PosixRepository extends pulumi.ComponentResource {
   public readonly location: pulumi.Output<string>;
 
   constructor(name: string, args: PosixRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("PosixRepository", name, args);
-    const encrypted = isEncrypted(`PosixRepository ${name}`, args);
+    const own = repositoryArguments("PosixRepository", name, args);
+    const encrypted = isEncrypted(`PosixRepository ${name}`, own);
     const watched = watchLocation(`PosixRepository ${name}`, opts);
-    super(typeToken("PosixRepository"), name, { path: args.path, encrypted }, watched.opts);
-    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
+    super(typeToken("PosixRepository"), name, { path: own.path, encrypted }, watched.opts);
+    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect);
     if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
       name,
-      path: args.path,
-      requireMount: args.requireMount ?? false,
-      ...given({ offSite: args.offSite }),
+      path: own.path,
+      requireMount: withDefault(own.requireMount, false),
+      ...given({ offSite: own.offSite }),
       ...secretCipher(cipher),
     });
-    this.location = pulumi.output(args.path);
+    this.location = pulumi.output(own.path);
     watched.record(this.target, this.location, this);
     this.registerOutputs({ ...given({ passphrase }), location: this.location });
   }

@@ -4,10 +4,10 @@ import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
 import { guardChildren } from "../internal/destroyGuard";
-import { plainText, splitKnown } from "../internal/inputs";
+import { plainText, splitKnown, withDefault } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
-import { requireArguments, logWarnings, throwErrors } from "../internal/validate";
-import type { Finding } from "../plan/findings/findings";
+import { logWarnings } from "../internal/validate";
+import { DEFAULTS } from "../plan/model/defaults";
 import { estimateStorage } from "../plan/storage/cost";
 import {
   checkR2,
@@ -18,12 +18,11 @@ import {
   r2TokenResources,
 } from "../plan/storage/r2";
 import {
-  checkedKeyPrefix,
-  checkedInput,
   costOutputs,
   cipherOf,
   isEncrypted,
   readerTargetOf,
+  repositoryArguments,
   resourcesOf,
   secretCipher,
   shareableTarget,
@@ -31,7 +30,8 @@ import {
 } from "./common";
 import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
 import { watchLocation } from "../credentials/renamedPassphrase";
-import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
+import type { BucketContentArgs } from "./repositoryArgs";
+import type { RepositoryTarget, S3Credentials, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
 /** Cloudflare's guaranteed location of the data. A bucket of a jurisdiction has a separate address. */
@@ -122,35 +122,21 @@ export interface R2CredentialsChoice {
   existingSecret?: SecretRef;
 }
 
-export interface R2RepositoryArgs {
+export interface R2RepositoryArgs extends BucketContentArgs {
   /** The Cloudflare account. @example "0123456789abcdef0123456789abcdef" */
   accountId: pulumi.Input<string>;
   /** Jurisdiction of the bucket, also of an existing one. @default "default" */
   jurisdiction?: pulumi.Input<R2Jurisdiction>;
   /** The bucket to create or use. Use one for each repository: tokens cannot be limited to a part of a bucket. */
   bucket: R2BucketChoice;
-  /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
-  path?: pulumi.Input<string>;
   /** The databases' keys. @default a separate token of this repository, created here */
   credentials?: R2CredentialsChoice;
-  /** Client-side encryption: Cloudflare sees neither contents nor names of tables. Omitting it is a warning. */
-  cipher?: CipherRef;
-  /**
-   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
-   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide before the first backup.
-   * @default false
-   * @plain whether a passphrase is made
-   */
-  encrypt?: boolean;
   /**
    * R2 cannot lock objects, so this is refused: lock another repository.
    * @plain whether the preview refuses the repository
    * @minimum 0
    */
   immutableDays?: number;
-  /** Expected average size in the bucket, for `monthlyCostUsd`. @from 0 */
-  expectedStoredGiB?: pulumi.Input<number>;
 }
 
 const R2_BUCKETS: BucketKind = {
@@ -206,41 +192,39 @@ export class R2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: R2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("R2Repository", name, args);
     const title = `R2Repository ${name}`;
-    const settings = withoutKeys(args);
-    const encrypted = isEncrypted(title, args);
-    const known = splitKnown(settings).value as R2Settings;
-    const findings = checkR2(known);
-    throwErrors(title, findings);
-    const region = regionOf(title, args, known);
-    const path = checkedKeyPrefix(title, args.path);
+    const own = repositoryArguments("R2Repository", name, args, checkR2);
+    const encrypted = isEncrypted(title, own);
+    const settings = withoutKeys(own);
+    const findings = checkR2(splitKnown(settings).value as R2Settings);
+    const region = regionOf(own);
+    const path = withDefault(own.path, DEFAULTS.repositoryPath);
     const cloudflare = loadCloudflare("R2Repository");
     const watched = watchLocation(title, refusedIfRenamed(title, opts, R2_BUCKETS));
     super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, watched.opts);
     logWarnings(findings, this);
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
-    const bucket = createBucket(cloudflare, name, args, region, kept);
-    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect, resourcesOf(bucket));
+    const bucket = createBucket(cloudflare, name, own, region, kept);
+    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, resourcesOf(bucket));
     if (passphrase !== undefined) this.passphrase = passphrase;
-    const groups = permissionGroups(cloudflare, this, args);
+    const groups = permissionGroups(cloudflare, this, own);
     const made: pulumi.Resource[] = [];
     const createKeys = (role: TokenRole): S3Credentials => {
-      const token = createToken(cloudflare, this, name, role, args, region.jurisdiction, bucket, groups[role]);
+      const token = createToken(cloudflare, this, name, role, own, region.jurisdiction, bucket, groups[role]);
       made.push(token);
       return secretOf({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
     };
-    const { create, existingSecret, keys } = args.credentials ?? {};
+    const { create, existingSecret, keys } = own.credentials ?? {};
     const signIn =
       existingSecret !== undefined
         ? { existingSecret }
         : { credentials: keys === undefined ? createKeys("writer") : secretOf(keys) };
 
-    this.endpoint = pulumi.all([args.accountId, region.jurisdiction]).apply((parts) => r2EndpointOf(...parts));
+    this.endpoint = pulumi.all([own.accountId, region.jurisdiction]).apply((parts) => r2EndpointOf(...parts));
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.location = pulumi.interpolate`s3://${bucket}${path}`;
-    const cost = costOutputs(title, { storedGiB: args.expectedStoredGiB }, ({ storedGiB }) =>
+    const cost = costOutputs({ storedGiB: own.expectedStoredGiB }, ({ storedGiB }) =>
       estimateStorage("r2", undefined, storedGiB),
     );
     if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
@@ -282,16 +266,8 @@ interface Region {
   readonly location?: pulumi.Input<string>;
 }
 
-/** Where the bucket is; values that come later are checked when they do. */
-function regionOf(title: string, { bucket, jurisdiction = "default" }: R2RepositoryArgs, known: R2Settings): Region {
-  const location = bucket.create?.location;
-  const inRegion = (value: string): Finding[] => checkR2({ ...known, jurisdiction: value });
-  const atLocation = (value: string): Finding[] =>
-    checkR2({ ...known, bucket: { create: { name: known.bucket.create?.name ?? "", location: value } } });
-  return {
-    jurisdiction: checkedInput(title, jurisdiction, inRegion),
-    ...(location === undefined ? {} : { location: checkedInput(title, location, atLocation) }),
-  };
+function regionOf({ bucket: { create }, jurisdiction }: R2RepositoryArgs): Region {
+  return { jurisdiction: withDefault<string>(jurisdiction, "default"), ...given({ location: create?.location }) };
 }
 
 type AccountToken = InstanceType<Cloudflare["AccountToken"]>;

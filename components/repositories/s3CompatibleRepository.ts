@@ -1,15 +1,23 @@
 /** A repository in a bucket of any S3-compatible object store: MinIO, Ceph, Garage, Hetzner, Wasabi and others. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
-import { splitKnown } from "../internal/inputs";
-import { requireArguments, throwErrors } from "../internal/validate";
+import { withDefault } from "../internal/inputs";
 import { checkStored } from "../plan/storage/bucketChecks";
 import { estimateStorage, type StorageCost } from "../plan/storage/cost";
 import { DEFAULTS } from "../plan/model/defaults";
 import { typeOf } from "../plan/repositories/repositoryTypes";
-import { cipherOf, costOutputs, isEncrypted, readerTargetOf, secretCipher, shareableTarget } from "./common";
+import {
+  cipherOf,
+  costOutputs,
+  isEncrypted,
+  readerTargetOf,
+  repositoryArguments,
+  secretCipher,
+  shareableTarget,
+} from "./common";
 import { watchLocation } from "../credentials/renamedPassphrase";
-import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
+import type { BucketContentArgs } from "./repositoryArgs";
+import type { BucketFacts, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 import { given } from "../plan/model/given";
 
 /** An existing bucket; it is neither changed nor removed. */
@@ -45,7 +53,7 @@ export interface S3BucketArgs {
   existing: ExistingBucket;
 }
 
-export interface S3CompatibleRepositoryArgs {
+export interface S3CompatibleRepositoryArgs extends BucketContentArgs {
   bucket: S3BucketArgs;
   /** Host name, without `https://` and port. @example "s3.example.net" */
   endpoint: pulumi.Input<string>;
@@ -62,25 +70,11 @@ export interface S3CompatibleRepositoryArgs {
   caFile?: pulumi.Input<string>;
   /** The provider's differences; if omitted, guessed from the endpoint. */
   quirks?: pulumi.Input<S3Quirks>;
-  /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
-  path?: pulumi.Input<string>;
-  /** Client-side encryption: the provider sees neither contents nor keys. Omitting it is a warning. */
-  cipher?: CipherRef;
-  /**
-   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
-   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide before the first backup.
-   * @default false
-   * @plain whether a passphrase is made
-   */
-  encrypt?: boolean;
   /**
    * True if the bucket survives the loss of the database's site.
    * @default true for providers with their own data centres, else unknown
    */
   offSite?: pulumi.Input<boolean>;
-  /** Expected average size in the bucket, for `monthlyCostUsd`. @from 0 */
-  expectedStoredGiB?: pulumi.Input<number>;
 }
 
 /**
@@ -124,14 +118,15 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: S3CompatibleRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("S3CompatibleRepository", name, args);
-    const { bucket, endpoint, region } = args;
     const title = `S3CompatibleRepository ${name}`;
-    const encrypted = isEncrypted(title, args);
-    const path = args.path ?? DEFAULTS.repositoryPath;
+    const own = repositoryArguments("S3CompatibleRepository", name, args, ({ expectedStoredGiB }) =>
+      checkStored(expectedStoredGiB),
+    );
+    const { bucket, endpoint, region } = own;
+    const encrypted = isEncrypted(title, own);
+    const path = withDefault(own.path, DEFAULTS.repositoryPath);
+    const port = withDefault(own.port, DEFAULTS.s3Port);
     const { credentials, existingSecret, facts, readerCredentials } = bucket.existing;
-    const stored = splitKnown({ storedGiB: args.expectedStoredGiB }).value;
-    throwErrors(title, checkStored(stored.storedGiB));
     const watched = watchLocation(title, opts);
     super(
       typeToken("S3CompatibleRepository"),
@@ -139,17 +134,17 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
       { bucket: bucket.existing.name, endpoint, region, path, encrypted },
       watched.opts,
     );
-    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
+    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect);
     if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
       name,
       path,
-      ...given({ offSite: args.offSite }),
+      ...given({ offSite: own.offSite }),
       s3: {
         bucket: bucket.existing.name,
         endpoint,
         region,
-        ...given({ port: args.port, uriStyle: args.uriStyle, caFile: args.caFile, quirks: args.quirks }),
+        ...given({ port: own.port, uriStyle: own.uriStyle, caFile: own.caFile, quirks: own.quirks }),
         ...(credentials === undefined ? {} : { credentials: secretCredentials(credentials) }),
         ...given({ existingSecret, facts }),
       },
@@ -159,10 +154,10 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
       this.readerTarget = readerTargetOf(this.target, secretCredentials(readerCredentials));
     this.location = pulumi.interpolate`s3://${bucket.existing.name}${path}`;
     watched.record(this.target, this.location, this);
-    this.restoreEndpoint = pulumi.interpolate`https://${endpoint}:${args.port ?? DEFAULTS.s3Port}`;
+    this.restoreEndpoint = pulumi.interpolate`https://${endpoint}:${port}`;
     const { storageClass } = facts ?? {};
-    const priced = { storedGiB: args.expectedStoredGiB, endpoint, ...given({ quirks: args.quirks, storageClass }) };
-    const cost = costOutputs(title, priced, priceOf);
+    const priced = { storedGiB: own.expectedStoredGiB, endpoint, ...given({ quirks: own.quirks, storageClass }) };
+    const cost = costOutputs(priced, priceOf);
     if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
     if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     this.registerOutputs({
@@ -188,7 +183,7 @@ function priceOf({
   quirks,
   storageClass,
   storedGiB,
-}: Parameters<Parameters<typeof costOutputs>[2]>[0]): StorageCost | null {
+}: Parameters<Parameters<typeof costOutputs>[1]>[0]): StorageCost | null {
   const { provider } = typeOf({ kind: "s3" }).site({
     name: "",
     encrypted: true,

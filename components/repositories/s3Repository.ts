@@ -3,23 +3,18 @@ import * as pulumi from "@pulumi/pulumi";
 import { loadAws } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
-import { splitKnown } from "../internal/inputs";
-import { requireArguments, throwErrors } from "../internal/validate";
+import { splitKnown, withDefault } from "../internal/inputs";
+import { DEFAULTS } from "../plan/model/defaults";
 import { accessPolicy, s3EndpointOf } from "../plan/storage/awsPolicies";
 import { estimateStorage } from "../plan/storage/cost";
+import { checkS3Repository, resolveS3Repository, type S3RepositorySettings } from "../plan/storage/s3";
 import {
-  checkS3Repository,
-  resolveS3Repository,
-  type S3RepositoryPlan,
-  type S3RepositorySettings,
-} from "../plan/storage/s3";
-import {
-  checkedKeyPrefix,
   cipherOf,
   costOutputs,
   isEncrypted,
   planBucket,
   readerTargetOf,
+  repositoryArguments,
   resourcesOf,
   secretCipher,
   shareableTarget,
@@ -92,37 +87,30 @@ export class S3Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: S3RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("S3Repository", name, args);
     const title = `S3Repository ${name}`;
-    const settings = withoutKeys(args);
-    const encrypted = isEncrypted(title, args);
+    const own = repositoryArguments("S3Repository", name, args, checkS3Repository);
+    const encrypted = isEncrypted(title, own);
+    const settings = withoutKeys(own);
     const known = splitKnown(settings).value as S3RepositorySettings;
-    throwErrors(title, checkS3Repository(known));
-    const withDays = (undeleteDays = known.undeleteDays) => ({ ...known, ...given({ undeleteDays }) });
-    const { plan, warn } = planBucket<S3RepositoryPlan, "rules" | "undeleteDays">(
-      title,
-      args.undeleteDays,
-      ["rules", "undeleteDays"],
-      (days) => resolveS3Repository(withDays(days)),
-      (days) => checkS3Repository(withDays(days)),
-    );
-    const path = checkedKeyPrefix(title, args.path);
+    const fields = ["rules", "undeleteDays"] as const;
+    const { plan, warn } = planBucket(known, own.undeleteDays, fields, resolveS3Repository, checkS3Repository);
+    const path = withDefault(own.path, DEFAULTS.repositoryPath);
     const aws = loadAws("S3Repository");
     const watched = watchLocation(title, refusedIfRenamed(title, opts, S3_BUCKETS));
     super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, watched.opts);
     warn(this);
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
-    const bucket = createBucket(aws, name, args, plan, kept);
-    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect, resourcesOf(bucket.name));
+    const bucket = createBucket(aws, name, own, plan, kept);
+    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, resourcesOf(bucket.name));
     if (passphrase !== undefined) this.passphrase = passphrase;
-    const scope = pulumi.all([bucket.arn, path, args.kmsKeyArn]);
+    const scope = pulumi.all([bucket.arn, path, own.kmsKeyArn]);
     const policyOf: S3Access["policyOf"] = (role) =>
       scope.apply(([bucketArn, known_, kmsKeyArn]) => accessPolicy(role, { bucketArn, path: known_, kmsKeyArn }));
-    const access = createAccess(aws, name, args, policyOf, bucket, this);
+    const access = createAccess(aws, name, own, policyOf, bucket, this);
     guardChildren(name, access.made, this, kept.protect);
 
-    this.endpoint = pulumi.output(args.region).apply(s3EndpointOf);
+    this.endpoint = pulumi.output(own.region).apply(s3EndpointOf);
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.location = pulumi.interpolate`s3://${bucket.name}${path}`;
     this.writerPolicy = policyOf("writer");
@@ -130,12 +118,12 @@ export class S3Repository extends pulumi.ComponentResource {
     this.recoveryPolicy = policyOf("recovery");
     if (access.roleArn !== undefined) this.roleArn = access.roleArn;
     if (access.recovery !== undefined) this.recoveryCredentials = access.recovery;
-    const cost = costOutputs(title, { storedGiB: args.expectedStoredGiB }, ({ storedGiB }) =>
+    const cost = costOutputs({ storedGiB: own.expectedStoredGiB }, ({ storedGiB }) =>
       estimateStorage("aws", undefined, storedGiB),
     );
     if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
     if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
-    const shown = { ...args, ...given({ cipher }) };
+    const shown = { ...own, ...given({ cipher }) };
     this.target = shareableTarget(targetOf(name, shown, plan, path, bucket.name, this.endpoint, access.writer));
     watched.record(this.target, this.location, this);
     if (access.reader !== undefined) {

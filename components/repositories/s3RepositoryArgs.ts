@@ -1,6 +1,7 @@
 /** Arguments of {@link S3Repository}. */
 import type * as pulumi from "@pulumi/pulumi";
-import type { BucketFacts, CipherRef, LockMode, SecretRef } from "./target";
+import type { BucketContentArgs, BucketProtectionArgs } from "./repositoryArgs";
+import type { BucketFacts, SecretRef } from "./target";
 
 /** A bucket to make. */
 export interface S3NewBucket {
@@ -122,56 +123,17 @@ export interface S3CredentialsChoice {
   existingSecret?: SecretRef;
 }
 
-export interface S3RepositoryArgs {
+export interface S3RepositoryArgs extends BucketContentArgs, BucketProtectionArgs {
   /** The bucket to create or use. One bucket for each repository is best. */
   bucket: S3BucketChoice;
   /** Region of the bucket. @example "eu-central-1" */
   region: pulumi.Input<string>;
-  /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
-  path?: pulumi.Input<string>;
   /** How databases sign in. @default a separate user of this repository with a key, created here */
   credentials?: S3CredentialsChoice;
-  /** Client-side encryption: Amazon sees neither contents nor names of tables. Omitting it is a warning. */
-  cipher?: CipherRef;
-  /**
-   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
-   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide before the first backup.
-   * @default false
-   * @plain whether a passphrase is made
-   */
-  encrypt?: boolean;
-  /**
-   * Object lock: days for which no key can delete a stored object, counted from its upload. Set at least the time for
-   * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it forever; 0
-   * stops locking new objects.
-   * @default no object lock
-   * @example 30
-   * @plain whether the bucket has object lock, which it keeps forever
-   * @minimum 0 @maximum 3000
-   */
-  immutableDays?: number;
-  /**
-   * Days for which overwritten or deleted objects can be restored. At least 7, and one more than `immutableDays`.
-   * @default 14
-   * @minimum 1 @maximum 3000
-   */
-  undeleteDays?: pulumi.Input<number>;
-  /** Mode of the object lock. @default "governance" @plain whether the preview refuses a lock that nobody can end */
-  lockMode?: LockMode;
-  /**
-   * Must be true for mode "compliance": nobody can delete locked objects, and you pay for them, until the days are
-   * over.
-   * @default false
-   * @plain whether the preview refuses a lock that nobody can end
-   */
-  acceptIrreversible?: boolean;
   /**
    * Amazon encrypts the bucket with this key. The keys and roles created here may use it; its own policy must allow
    * that.
    * @default Amazon's own key (SSE-S3)
    */
   kmsKeyArn?: pulumi.Input<string>;
-  /** Expected average size in the bucket, for `monthlyCostUsd`. Versions that can be restored count too. @from 0 */
-  expectedStoredGiB?: pulumi.Input<number>;
 }

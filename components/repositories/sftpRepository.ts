@@ -1,14 +1,15 @@
 /** A repository in a directory of an SFTP server: a backup host, a NAS, a storage box. */
-import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
+import { withDefault } from "../internal/inputs";
 import { DEFAULTS } from "../plan/model/defaults";
-import { cipherOf, isEncrypted, secretCipher, shareableTarget } from "./common";
+import { cipherOf, isEncrypted, repositoryArguments, secretCipher, shareableTarget } from "./common";
 import { watchLocation } from "../credentials/renamedPassphrase";
-import type { CipherRef, RepositoryTarget } from "./target";
+import type { EncryptionArgs } from "./repositoryArgs";
+import type { RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
-export interface SftpRepositoryArgs {
+export interface SftpRepositoryArgs extends EncryptionArgs {
   /** Name or address of the server. @example "backup.example.net" */
   host: pulumi.Input<string>;
   /** Port of the SFTP server. @default 22 */
@@ -38,16 +39,6 @@ export interface SftpRepositoryArgs {
   privateKeyPassphrase?: pulumi.Input<string>;
   /** True if the server survives the loss of the database's site. If omitted, unknown. */
   offSite?: pulumi.Input<boolean>;
-  /** Client-side encryption: the server sees neither contents nor keys. Omitting it is a warning. */
-  cipher?: CipherRef;
-  /**
-   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
-   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
-   * can read the backups. Decide before the first backup.
-   * @default false
-   * @plain whether a passphrase is made
-   */
-  encrypt?: boolean;
 }
 
 /**
@@ -75,27 +66,27 @@ export class SftpRepository extends pulumi.ComponentResource {
   public readonly location: pulumi.Output<string>;
 
   constructor(name: string, args: SftpRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("SftpRepository", name, args);
-    const { host, path, user } = args;
-    const encrypted = isEncrypted(`SftpRepository ${name}`, args);
-    const port = args.port ?? DEFAULTS.sftpPort;
+    const own = repositoryArguments("SftpRepository", name, args);
+    const { host, path, user } = own;
+    const encrypted = isEncrypted(`SftpRepository ${name}`, own);
+    const port = withDefault(own.port, DEFAULTS.sftpPort);
     const watched = watchLocation(`SftpRepository ${name}`, opts);
     super(typeToken("SftpRepository"), name, { host, port, user, path, encrypted }, watched.opts);
-    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
+    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect);
     if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
       name,
       path,
-      ...given({ offSite: args.offSite }),
+      ...given({ offSite: own.offSite }),
       sftp: {
         host,
         port,
         user,
-        ...given({ hostKey: args.hostKey, hostFingerprint: args.hostFingerprint }),
-        ...(args.privateKey === undefined ? {} : { privateKey: pulumi.secret(args.privateKey) }),
-        ...(args.privateKeyPassphrase === undefined
+        ...given({ hostKey: own.hostKey, hostFingerprint: own.hostFingerprint }),
+        ...(own.privateKey === undefined ? {} : { privateKey: pulumi.secret(own.privateKey) }),
+        ...(own.privateKeyPassphrase === undefined
           ? {}
-          : { privateKeyPassphrase: pulumi.secret(args.privateKeyPassphrase) }),
+          : { privateKeyPassphrase: pulumi.secret(own.privateKeyPassphrase) }),
       },
       ...secretCipher(cipher),
     });

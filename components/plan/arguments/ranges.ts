@@ -10,9 +10,9 @@ export type RangedArgument = keyof typeof ARGUMENT_RANGES;
 
 /** Arguments whose rules see them with their defaults, or when they arrive: the rule's code, and the way out. */
 const RULED: Readonly<Partial<Record<RangedArgument, readonly [code: RuleCode, hint?: string]>>> = {
-  "B2RepositoryArgs.expectedStoredGiB": ["PB014"],
-  "B2RepositoryArgs.immutableDays": ["PB014"],
-  "B2RepositoryArgs.undeleteDays": ["PB014"],
+  "BucketContentArgs.expectedStoredGiB": ["PB014"],
+  "BucketProtectionArgs.immutableDays": ["PB014"],
+  "BucketProtectionArgs.undeleteDays": ["PB014"],
   "ClusterBackupArgs.archiveTimeoutSeconds": ["PB037", "set whole seconds, for instance 60"],
   "ClusterBackupArgs.firstBackupTimeoutMinutes": ["PB014"],
   "ClusterBackupArgs.processMax": ["PB014"],
@@ -38,10 +38,8 @@ const RULED: Readonly<Partial<Record<RangedArgument, readonly [code: RuleCode, h
   "ObjectivesArgs.rtoMinutes": ["PB037"],
   "PostgresHostArgs.archiveTimeoutSeconds": ["PB037", "set whole seconds, for instance 60"],
   "PostgresHostArgs.port": ["PB014"],
-  "R2RepositoryArgs.expectedStoredGiB": ["PB014"],
   "RepositoryScheduleArgs.deadlineSeconds": ["PB023"],
   "RepositoryScheduleArgs.jitterSeconds": ["PB023"],
-  "S3CompatibleRepositoryArgs.expectedStoredGiB": ["PB014"],
   "S3Location.port": ["PB014"],
   "SftpLocation.port": ["PB014"],
   "SnapshotArgs.keepCount": ["PB005", "set at least 1, or leave it out"],

@@ -63,14 +63,14 @@ export function checkKeyPrefix(path: string): Finding[] {
 }
 
 export function checkStored(storedGiB: number | undefined): Finding[] {
-  return checkRange("B2RepositoryArgs.expectedStoredGiB", "expectedStoredGiB", storedGiB);
+  return checkRange("BucketContentArgs.expectedStoredGiB", "expectedStoredGiB", storedGiB);
 }
 
 /** Checks a lock's days and mode, and the time to notice an attack. @param vendor as in "neither you nor Backblaze" */
 export function checkProtection(settings: LockSettings, vendor: string): Finding[] {
   return [
-    ...checkRange("B2RepositoryArgs.immutableDays", "immutableDays", settings.immutableDays),
-    ...checkRange("B2RepositoryArgs.undeleteDays", "undeleteDays", settings.undeleteDays),
+    ...checkRange("BucketProtectionArgs.immutableDays", "immutableDays", settings.immutableDays),
+    ...checkRange("BucketProtectionArgs.undeleteDays", "undeleteDays", settings.undeleteDays),
     ...checkLock(settings, vendor),
     ...checkDetection(settings),
   ];

@@ -11,37 +11,16 @@ import type { Finding } from "../../../components/plan/findings/findings";
 import { renderNixosHost } from "../../../components/render/host/nixosFile";
 import { renderGitops } from "../../../components/render/kubernetes/gitops";
 import { BackupError } from "../../../runtime/base/errors";
-import { type Declarations, fieldsOf, type Keys, type Shape } from "../../../runtime/base/declaredTypes";
+import type { Declarations, Keys } from "../../../runtime/base/declaredTypes";
 import { FILE_DECLARATIONS } from "../../../runtime/base/fileDeclarations";
 import { parseSettings } from "../../../runtime/config/settings";
 import { parseTargets } from "../../../runtime/notify/targets";
 import { fileSchemas } from "../../../tools/parts/build/renderSchema";
 import { NIGHTLY } from "../../../tools/parts/nightly";
+import { drawn, fieldsBelow, STRANGE, withValue } from "../strangeValues";
 
-/** What a copied or mistyped file has in a field. */
-const STRANGE = [
-  null,
-  "",
-  "50Gi",
-  "3",
-  0,
-  -1,
-  0.5,
-  1e300,
-  true,
-  [],
-  [null],
-  [[1]],
-  {},
-  { x: { y: 1 } },
-  "\0",
-  "x".repeat(3000),
-];
 /** Cases of each road in the short form. */
 const CASES = 400;
-/** The operator's own fields are thousands. */
-const SKIPPED = ["ClusterSpec", "PoolerSpec"];
-const DEPTH_MAX = 6;
 const BUNDLE = { gzipBase64: "H4sI", sha256: "0123456789abcdef".repeat(4) };
 
 const AT = {
@@ -132,38 +111,14 @@ const ROADS: readonly Road[] = [
   },
 ];
 
-/** Every field below a type, with an item of each list and map. */
-function fieldsBelow(shape: Shape, keys: Keys, road: Road): Keys[] {
-  if (keys.length > DEPTH_MAX) return [];
-  if (shape.kind === "list") return [[...keys, 0], ...fieldsBelow(shape.of, [...keys, 0], road)];
-  if (shape.kind === "either") return shape.of.flatMap((each) => fieldsBelow(each, keys, road));
-  if (shape.kind === "map") {
-    const key = keys.at(-1) === "clusters" ? "orders" : keys.at(-1) === "attach" ? "legacy" : "repo1";
-    return [[...keys, key], ...fieldsBelow(shape.of, [...keys, key], road)];
-  }
-  if (shape.kind !== "fields" || SKIPPED.includes(shape.name)) return [];
-  return fieldsOf(shape.name, road.declarations)
-    .filter((field) => field.shape.kind !== "never" && field.name !== "hosts")
-    .flatMap((field) => [[...keys, field.name], ...fieldsBelow(field.shape, [...keys, field.name], road)]);
-}
-
-/** The value with another one at a location; sections that lead there are made. */
-function withValue(value: unknown, [key, ...rest]: Keys, strange: unknown): unknown {
-  if (key === undefined) return strange;
-  if (typeof key === "number") return [withValue(Array.isArray(value) ? value[0] : undefined, rest, strange)];
-  const section: Record<string, unknown> = typeof value === "object" && value !== null ? { ...value } : {};
-  section[key] = withValue(section[key], rest, strange);
-  return section;
-}
+const keyBelow = (name: string): string => (name === "clusters" ? "orders" : name === "attach" ? "legacy" : "repo1");
 
 describe.each(ROADS)("$name", (road) => {
   const validate = new Ajv({ strict: false }).compile(fileSchemas()[road.schema] ?? {});
   const root: Keys = road.type === "FileHost" ? ["hosts", "ledger"] : [];
-  const locations = fieldsBelow({ kind: "fields", name: road.type }, root, road);
+  const locations = fieldsBelow({ kind: "fields", name: road.type }, root, road.declarations, keyBelow);
   const all = locations.flatMap((keys) => STRANGE.map((strange) => ({ keys, strange })));
-  const step = NIGHTLY ? 1 : Math.ceil(all.length / CASES);
-  // Not a multiple of the number of values: each field gets another one.
-  const chosen = all.filter((_, index) => index % (step % 2 === 0 ? step + 1 : step) === 0);
+  const chosen = drawn(all, CASES);
 
   /** What is wrong with the answer to a value. */
   function faultOf(keys: Keys, strange: unknown): string[] {
