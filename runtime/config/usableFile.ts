@@ -7,6 +7,7 @@
  * no field may stop them.
  */
 import { compareVersions } from "./compareVersions";
+import { isFields } from "../base/declaredTypes";
 import { type BackupError, isError } from "../base/errors";
 import { VERSION } from "../version";
 
@@ -84,5 +85,5 @@ function valueOf(value: unknown, name: string | number): unknown {
 }
 
 function isEmpty(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length === 0;
+  return isFields(value) && Object.keys(value).length === 0;
 }

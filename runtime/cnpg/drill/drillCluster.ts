@@ -7,18 +7,11 @@
  * worker. As an instance it has no slots for background workers. Recovery needs as many as production had, so libraries
  * that start their own workers are omitted.
  */
+import { isFields } from "../../base/declaredTypes";
 import { fail } from "../../base/errors";
 import type { Picked } from "../../operations/drill/drillPlan";
 import { librariesIn } from "../../operations/drill/neutral";
-import {
-  at,
-  findOwnParameters,
-  isObject,
-  type Json,
-  type JsonObject,
-  listAt,
-  textAt,
-} from "../kubernetes/clusterObject";
+import { at, findOwnParameters, type Json, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { PLUGIN_NAME } from "../names";
 
 export interface ThrowAwayRequest {
@@ -209,7 +202,7 @@ function volumesOf(spec: Json | undefined): JsonObject {
 function resourcesOf(spec: Json | undefined, own: Readonly<Record<string, string>>): JsonObject {
   const base = at(spec, "resources");
   const merged: Record<string, JsonObject> = Object.fromEntries(
-    Object.entries(isObject(base) ? base : {}).flatMap(([kind, values]) => (isObject(values) ? [[kind, values]] : [])),
+    Object.entries(isFields(base) ? base : {}).flatMap(([kind, values]) => (isFields(values) ? [[kind, values]] : [])),
   );
   for (const [path, quantity] of Object.entries(own)) {
     const [kind = "", resource = ""] = path.split(".");

@@ -3,10 +3,11 @@
  * removes that archiver and sets ours: a Cluster without any reports each segment as archived, and PostgreSQL removes
  * it. Server-side apply cannot remove what another manager has set, so a Job does it for an update.
  */
+import { isFields } from "../../base/declaredTypes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Command } from "../../process/commandProcess";
-import { at, isObject, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/clusterObject";
+import { at, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/clusterObject";
 import { CLUSTERS, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 
 /** Manager of the fields that the Job sets. */
@@ -52,7 +53,7 @@ export async function replaceArchiver(
     const resourceVersion = textAt(present, "metadata", "resourceVersion") ?? "";
     const change = (metadata: JsonObject, more: JsonObject): Promise<boolean> =>
       api.patch(CLUSTERS, cluster, { metadata: { ...metadata, resourceVersion }, ...more }, MANAGER);
-    if (isObject(at(present, "spec", "backup", "barmanObjectStore"))) {
+    if (isFields(at(present, "spec", "backup", "barmanObjectStore"))) {
       requireNoPlugin(present, cluster);
       warnBehind(present, cluster, ctx);
       if (await change({}, { spec: { ...spec, backup: { ...given(at(spec, "backup")), ...removed } } }))
@@ -70,7 +71,7 @@ export async function replaceArchiver(
 }
 
 function given(value: ReturnType<typeof at>): JsonObject {
-  return isObject(value) ? value : {};
+  return isFields(value) ? value : {};
 }
 
 /** The list of plugins is one field: ours would remove the others. */

@@ -2,31 +2,29 @@
  * Reads a Cluster that the operator or the instance manager sent, as far as this plugin needs it and without trust:
  * absent fields stay absent, unknown ones are ignored.
  */
+import { isFields } from "../../base/declaredTypes";
 import { fail } from "../../base/errors";
 import { PLUGIN_NAME } from "../names";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = { readonly [key: string]: Json };
+export { isFields as isObject };
 export type Parameters = Readonly<Record<string, string>>;
 
 /** @throws format (29) */
 export function parseObject(bytes: Uint8Array, what: string): JsonObject {
   try {
     const value = JSON.parse(Buffer.from(bytes).toString("utf8")) as Json;
-    if (isObject(value)) return value;
+    if (isFields(value)) return value;
   } catch {
     // Reported below.
   }
   throw fail("format", `the received ${what} is not a JSON object`);
 }
 
-export function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /** The value at a path of field names. */
 export function at(value: Json | undefined, ...path: readonly string[]): Json | undefined {
-  return path.reduce<Json | undefined>((inner, name) => (isObject(inner) ? inner[name] : undefined), value);
+  return path.reduce<Json | undefined>((inner, name) => (isFields(inner) ? inner[name] : undefined), value);
 }
 
 export function textAt(value: Json | undefined, ...path: readonly string[]): string | undefined {
@@ -66,7 +64,7 @@ export function findReplicaParameters(cluster: JsonObject): Parameters | null {
  */
 export function isReplica(cluster: JsonObject): boolean {
   const replica = at(cluster, "spec", "replica");
-  if (!isObject(replica)) return false;
+  if (!isFields(replica)) return false;
   const enabled = at(replica, "enabled");
   if (typeof enabled === "boolean") return enabled;
   return (textAt(replica, "self") ?? textAt(cluster, "metadata", "name")) !== textAt(replica, "primary");
@@ -82,7 +80,7 @@ function externalParameters(cluster: JsonObject, name: string | undefined): Para
 
 function parametersOf(entry: Json | undefined): Parameters {
   const field = at(entry, "parameters");
-  if (!isObject(field)) return {};
+  if (!isFields(field)) return {};
   return Object.fromEntries(
     Object.entries(field).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])),
   );

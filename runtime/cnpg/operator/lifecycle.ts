@@ -1,6 +1,7 @@
 /**
  * The operator's hook: adds the sidecar to pods of instances and to recovery jobs, and leaves all other objects alone.
  */
+import { isFields } from "../../base/declaredTypes";
 import type { Context } from "../../base/context";
 import { lifecycleCapabilities, patchAnswer } from "../grpc/answers";
 import {
@@ -8,7 +9,6 @@ import {
   findOwnParameters,
   findReplicaParameters,
   findSourceParameters,
-  isObject,
   type JsonObject,
   parseObject,
   textAt,
@@ -71,7 +71,7 @@ function findSidecarRequest(
 /** Matches the end of the label's name: forks of the operator use another domain. */
 function labelOf(object: Parameters<typeof at>[0], suffix: string): string | undefined {
   const labels = at(object, "metadata", "labels");
-  if (!isObject(labels)) return undefined;
+  if (!isFields(labels)) return undefined;
   const labelName = Object.keys(labels)
     .sort()
     .find((name) => name.endsWith(suffix));

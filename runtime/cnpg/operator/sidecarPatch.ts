@@ -6,8 +6,9 @@
  * fields, and a complete pod gets an empty patch: the operator asks again when it creates the pod. Nothing here depends
  * on time or on the content of a Secret.
  */
+import { isFields } from "../../base/declaredTypes";
 import { fail } from "../../base/errors";
-import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/clusterObject";
+import { at, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/clusterObject";
 import {
   API_SERVER_OPTIONS,
   HEARTBEAT_AGE_MAX_S,
@@ -61,7 +62,7 @@ export function sidecarPatch(
   const pod = isJob ? at(object, "spec", "template", "spec") : at(object, "spec");
   const main = listAt(pod, "containers").findIndex((container) => textAt(container, "name") === mainName);
   const mainContainer = listAt(pod, "containers")[main];
-  if (!isObject(pod) || !isObject(mainContainer))
+  if (!isFields(pod) || !isFields(mainContainer))
     throw fail("format", `the ${isJob ? "job" : "pod"} has no container '${mainName}'`);
   const name = textAt(cluster, "metadata", "name") ?? "";
   const defaults = { clusterName: name, image: request.image };
@@ -87,7 +88,7 @@ export function sidecarPatch(
 /** JSON with sorted keys. */
 export function stableJson(value: Json | readonly PatchOperation[]): string {
   return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+    isFields(inner)
       ? Object.fromEntries(Object.entries(inner).sort(([left], [right]) => (left < right ? -1 : 1)))
       : inner,
   );

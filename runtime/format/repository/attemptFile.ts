@@ -6,8 +6,9 @@
  * removes it with everything else that its manifest does not name, and its other commands ignore it
  * (test/interop/backup/backupResume.test.ts).
  */
+import { isFields } from "../../base/declaredTypes";
 import { fail } from "../../base/errors";
-import { isObject, type JsonObject, type JsonValue, parseJson, renderJson } from "./json";
+import { type JsonObject, type JsonValue, parseJson, renderJson } from "./json";
 
 /** One data directory on one machine. */
 export interface SourceDirectory {
@@ -42,12 +43,12 @@ export function renderAttempt({ token, term, domain, source }: Attempt): string 
 /** @throws format (29), jsonFormat (99) */
 export function parseAttempt(text: string, name: string): Attempt {
   const value = parseJson(text);
-  if (!isObject(value) || value["version"] !== VERSION)
+  if (!isFields(value) || value["version"] !== VERSION)
     throw fail("format", `'${name}' is not an attempt file of version ${VERSION}`);
   const { token, term, domain, source } = value;
   if (typeof token !== "string" || !isInteger(term) || typeof domain !== "string")
     throw fail("format", `'${name}' lacks token, term or domain`);
-  return { token, term, domain, source: isObject(source) ? parseSource(source, name) : null };
+  return { token, term, domain, source: isFields(source) ? parseSource(source, name) : null };
 }
 
 /** True when both read the same server; an unknown server equals none. */
@@ -72,7 +73,7 @@ function parseSource(value: JsonObject, name: string): SourceIdentity {
     systemId: BigInt(systemId),
     timeline,
     ...parseDirectory(value, name),
-    standby: isObject(standby) ? parseDirectory(standby, name) : null,
+    standby: isFields(standby) ? parseDirectory(standby, name) : null,
   };
 }
 

@@ -2,9 +2,10 @@
  * Typed access to an info file's values. Readers throw `format` (29) with file, section and key when a value is missing
  * or has another type; `find*` return undefined for a missing one.
  */
+import { isFields } from "../../base/declaredTypes";
 import { fail } from "../../base/errors";
 import type { InfoEntry, ParsedEntry } from "./infoFile";
-import { isObject, type JsonObject, type JsonValue } from "./json";
+import { type JsonObject, type JsonValue } from "./json";
 
 /** One JSON object (a row's value) or one section (its keys and values), with its origin for messages. */
 export class Fields {
@@ -19,7 +20,7 @@ export class Fields {
   /** The fields of a row with an object as value. */
   static ofRow(entry: ParsedEntry, name: string): Fields {
     const where = `'${name}' section '${entry.section}' key '${entry.key}'`;
-    if (!isObject(entry.value)) throw fail("format", `${where}: expected an object`);
+    if (!isFields(entry.value)) throw fail("format", `${where}: expected an object`);
     return new Fields(new Map(Object.entries(entry.value)), where);
   }
 
@@ -137,7 +138,7 @@ export function sectionEntries(
 
 /** A JSON object of strings. @throws format */
 export function parseAnnotations(value: JsonValue, where: string): Readonly<Record<string, string>> {
-  if (isObject(value) && Object.values(value).every((text) => typeof text === "string"))
+  if (isFields(value) && Object.values(value).every((text) => typeof text === "string"))
     return value as JsonObject & Record<string, string>;
   throw fail("format", `${where}: expected annotations to be an object of strings`);
 }

@@ -79,10 +79,6 @@ export function renderString(text: string): string {
   return ESCAPED.test(text) ? `"${text.replace(ESCAPED_ALL, (char) => ESCAPES[char] as string)}"` : `"${text}"`;
 }
 
-export function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !isArray(value);
-}
-
 export function isArray(value: JsonValue | undefined): value is readonly JsonValue[] {
   return Array.isArray(value);
 }

@@ -7,8 +7,9 @@
  * pgbackstop/<stanza>/lease/floor.json               {"version":1,"floor":34}: every term up to this one was used
  * ```
  */
+import { isFields } from "../../base/declaredTypes";
 import { sha1Hex } from "../../base/hash";
-import { isObject, type JsonValue, renderJson, tryParseJson } from "./json";
+import { type JsonValue, renderJson, tryParseJson } from "./json";
 import { leasePath } from "./repoPath";
 
 /** The holder of a lease, for messages only. */
@@ -77,7 +78,7 @@ export function renderLeaseTerm({ term, token, domain, holder, renewals, state }
 /** Null for an unreadable file: truncated, or of a later version. */
 export function parseLeaseTerm(text: string): LeaseTerm | null {
   const value = tryParseJson(text.trimEnd());
-  if (!isObject(value) || value["version"] !== VERSION) return null;
+  if (!isFields(value) || value["version"] !== VERSION) return null;
   const { term, token, domain, holder, renewals, state } = value;
   if (!isCount(term) || typeof token !== "string" || typeof domain !== "string") return null;
   if (state !== "held" && state !== "released") return null;
@@ -91,7 +92,7 @@ export function renderLeaseFloor(floor: number): string {
 /** 0 for an unreadable file. */
 export function parseLeaseFloor(text: string): number {
   const value = tryParseJson(text);
-  return isObject(value) && value["version"] === VERSION && isCount(value["floor"])
+  return isFields(value) && value["version"] === VERSION && isCount(value["floor"])
     ? Math.min(value["floor"], LEASE_TERM_MAX)
     : 0;
 }
@@ -103,7 +104,7 @@ export function leaseMark(bytes: Uint8Array): string {
 
 /** Any writer of the repository chooses these texts, and a terminal shows them. */
 function holderOf(value: JsonValue | undefined): LeaseHolder {
-  if (!isObject(value)) return { host: "?", pid: 0, verb: "?" };
+  if (!isFields(value)) return { host: "?", pid: 0, verb: "?" };
   const { host, pid, verb } = value;
   return { host: shown(host), pid: isCount(pid) ? pid : 0, verb: shown(verb) };
 }

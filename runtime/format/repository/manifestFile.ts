@@ -5,11 +5,12 @@
  * size szo timestamp user. `bi` is in units of 8 KiB, `bic` is omitted when 6. Rows in this order are read without a
  * JSON parser, in half the time for a whole manifest. Errors: format (29). (pgBackRest 2.60 "info/manifest".)
  */
+import { isFields } from "../../base/declaredTypes";
 import { type TextPart, wholeText } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
 import type { ParsedEntry } from "./infoFile";
-import { isArray, isObject, type JsonObject, type JsonValue, renderJson, renderString } from "./json";
+import { isArray, type JsonObject, type JsonValue, renderJson, renderString } from "./json";
 import {
   defaultMode,
   type ManifestFile,
@@ -191,7 +192,7 @@ export class FileRowReader {
 export function parseFileRow(entry: ParsedEntry, defaults: RowDefaults, name: string): ManifestFile {
   const row = entry.value;
   const where = `'${name}': file '${entry.key}'`;
-  if (!isObject(row)) throw fail("format", `${where}: expected an object`);
+  if (!isFields(row)) throw fail("format", `${where}: expected an object`);
   const sizeBytes = integer(row, "size", where) ?? missing("size", where);
   const sizeOriginalBytes = integer(row, "szo", where);
   const sha1Repo = sha1(row, "rck", where);

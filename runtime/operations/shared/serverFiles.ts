@@ -12,6 +12,7 @@
  * verify, expire and stanza-delete leave this directory alone (tested). A failure to read or store the copy is a
  * warning: it never costs a backup.
  */
+import { isFields } from "../../base/declaredTypes";
 import { chown, link, mkdir, readFile, realpath, stat, utimes } from "../../local/nodeFiles";
 import { dirname, resolve } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -21,7 +22,7 @@ import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
 import { isLabel } from "../../format/repository/label";
-import { isArray, isObject, type JsonValue, parseJson, renderJson } from "../../format/repository/json";
+import { isArray, type JsonValue, parseJson, renderJson } from "../../format/repository/json";
 import type { Manifest, OwnerName } from "../../format/repository/manifest";
 import { parseMode, renderMode } from "../../format/repository/manifestRows";
 import { serverFilesPath, serverFilesRoot } from "../../format/repository/repoPath";
@@ -172,7 +173,7 @@ function unzip(packed: Uint8Array, path: string): string {
 
 function parseServerFiles(text: string, path: string): ServerFile[] {
   const document = parseJson(text);
-  const { version, files } = isObject(document) ? document : {};
+  const { version, files } = isFields(document) ? document : {};
   if (version !== VERSION || !isArray(files))
     throw fail(
       "format",
@@ -188,7 +189,7 @@ const MODE_MASK = 0o1777;
 const TIME_S_MAX = 9_000_000_000;
 
 function parseFile(row: JsonValue, where: string): ServerFile {
-  const { path, mode, user, group, modifiedAtS, content } = isObject(row) ? row : {};
+  const { path, mode, user, group, modifiedAtS, content } = isFields(row) ? row : {};
   const isOwner = (value: JsonValue | undefined): value is OwnerName => value === null || typeof value === "string";
   const isPath =
     typeof path === "string" && path.startsWith("/") && !path.split("/").includes("..") && !path.includes("\0");
