@@ -11,7 +11,7 @@ async function main(): Promise<void> {
   const manifests = await findManifests();
   // The others are made from it.
   if ("missing" in manifests) process.stdout.write(`${CNPG_SPEC} stays as it is: ${manifests.missing}\n`);
-  else write(CNPG_SPEC, renderCnpgSpec(manifests.definitions.cnpg));
+  else write(CNPG_SPEC, renderCnpgSpec(manifests.definitions));
   const isAll = process.argv.includes("--all");
   for (const [path, render] of Object.entries({ ...COMPARED, ...(isAll ? AT_RELEASE : {}) })) write(path, render());
 }

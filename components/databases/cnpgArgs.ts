@@ -618,9 +618,10 @@ export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   /** Annotations of the Cluster object. */
   annotations?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /**
-   * Any field of the Cluster's `spec` in CloudNativePG 1.28 to 1.30, by its own name there. It is merged over the
-   * fields that other arguments set: objects by their fields, lists by the names of their items. `overrides` is merged
-   * last, can also remove fields, and accepts those of newer operators.
+   * Any field of the Cluster's `spec` in CloudNativePG 1.28 to 1.30, by its own name there; the type names fields that
+   * only some of these versions have. It is merged over the fields that other arguments set: objects by their fields,
+   * lists by the names of their items. `overrides` is merged last, can also remove fields, and accepts those of newer
+   * operators.
    * @example { postgresql: { pg_hba: ["hostssl shop shop 10.0.0.0/8 cert"] }, enablePDB: false }
    */
   spec?: ClusterSpec;

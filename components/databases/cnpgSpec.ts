@@ -1,6 +1,7 @@
 /**
- * What CloudNativePG knows below `spec`, by the names of its API reference. `npm run docs` makes this file from its
- * custom resource definitions.
+ * What CloudNativePG 1.28 to 1.30 knows below `spec`, by the names of its API reference. `npm run docs` makes this
+ * file from its custom resource definitions. A field that only some versions have says so: in others, the API
+ * server drops it.
  */
 import type * as pulumi from "@pulumi/pulumi";
 
@@ -47,6 +48,7 @@ export interface AzureCredentialsSpec {
   storageAccount?: SecretKeySpec;
   storageKey?: SecretKeySpec;
   storageSasToken?: SecretKeySpec;
+  /** From CloudNativePG 1.29 on. */
   useDefaultAzureCredentials?: pulumi.Input<boolean>;
 }
 
@@ -178,10 +180,12 @@ export interface ClusterSpec {
   nodeMaintenanceWindow?: NodeMaintenanceWindowSpec;
   plugins?: PluginSpec[];
   podSecurityContext?: PodSecurityContextSpec;
+  /** From CloudNativePG 1.29 on. */
   podSelectorRefs?: PodSelectorRefSpec[];
   postgresGID?: pulumi.Input<number>;
   postgresUID?: pulumi.Input<number>;
   postgresql?: PostgresqlSpec;
+  /** From CloudNativePG 1.30 on. */
   primaryLease?: PrimaryLeaseSpec;
   primaryUpdateMethod?: pulumi.Input<string>;
   primaryUpdateStrategy?: pulumi.Input<string>;
@@ -194,6 +198,7 @@ export interface ClusterSpec {
   schedulerName?: pulumi.Input<string>;
   seccompProfile?: AppArmorProfileSpec;
   securityContext?: SecurityContextSpec;
+  /** From CloudNativePG 1.29 on. */
   serviceAccountName?: pulumi.Input<string>;
   serviceAccountTemplate?: ServiceAccountTemplateSpec;
   smartShutdownTimeout?: pulumi.Input<number>;
@@ -384,8 +389,10 @@ export interface ExitCodesSpec {
 }
 
 export interface ExtensionSpec {
+  /** From CloudNativePG 1.29 on. */
   bin_path?: pulumi.Input<pulumi.Input<string>[]>;
   dynamic_library_path?: pulumi.Input<pulumi.Input<string>[]>;
+  /** From CloudNativePG 1.29 on. */
   env?: SysctlSpec[];
   extension_control_path?: pulumi.Input<pulumi.Input<string>[]>;
   image?: ImageSpec;
@@ -692,7 +699,9 @@ export interface PgbouncerSpec {
   authQuerySecret?: ReferenceSpec;
   clientCASecret?: ReferenceSpec;
   clientTLSSecret?: ReferenceSpec;
+  /** From CloudNativePG 1.30 on. */
   image?: pulumi.Input<string>;
+  /** From CloudNativePG 1.30 on. */
   imageCatalogRef?: PgbouncerImageCatalogRefSpec;
   parameters?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   paused?: pulumi.Input<boolean>;
@@ -730,6 +739,7 @@ export interface PodCertificateSpec {
   keyType?: pulumi.Input<string>;
   maxExpirationSeconds?: pulumi.Input<number>;
   signerName?: pulumi.Input<string>;
+  /** From CloudNativePG 1.29 on. */
   userAnnotations?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 }
 
@@ -768,6 +778,7 @@ export interface PoolerMonitoringSpec {
   enablePodMonitor?: pulumi.Input<boolean>;
   podMonitorMetricRelabelings?: PodMonitorMetricRelabelingSpec[];
   podMonitorRelabelings?: PodMonitorMetricRelabelingSpec[];
+  /** From CloudNativePG 1.30 on. */
   tls?: TlsSpec;
 }
 
@@ -777,6 +788,7 @@ export interface PoolerSpec {
   instances?: pulumi.Input<number>;
   monitoring?: PoolerMonitoringSpec;
   pgbouncer?: PgbouncerSpec;
+  /** From CloudNativePG 1.29 on. */
   serviceAccountName?: pulumi.Input<string>;
   serviceTemplate?: ServiceTemplateSpec;
   template?: TemplateSpec;
@@ -1215,6 +1227,7 @@ export interface TemplateSpecSpec {
   runtimeClassName?: pulumi.Input<string>;
   schedulerName?: pulumi.Input<string>;
   schedulingGates?: ReferenceSpec[];
+  /** From CloudNativePG 1.30 on. */
   schedulingGroup?: SchedulingGroupSpec;
   securityContext?: PodSecurityContextSpec;
   serviceAccount?: pulumi.Input<string>;
@@ -1226,6 +1239,8 @@ export interface TemplateSpecSpec {
   tolerations?: TolerationSpec[];
   topologySpreadConstraints?: TopologySpreadConstraintSpec[];
   volumes?: VolumeSpec[];
+  /** Only in CloudNativePG 1.29. */
+  workloadRef?: WorkloadRefSpec;
 }
 
 export interface TlsSpec {
@@ -1362,4 +1377,10 @@ export interface WindowsOptionsSpec {
   gmsaCredentialSpecName?: pulumi.Input<string>;
   hostProcess?: pulumi.Input<boolean>;
   runAsUserName?: pulumi.Input<string>;
+}
+
+export interface WorkloadRefSpec {
+  name?: pulumi.Input<string>;
+  podGroup?: pulumi.Input<string>;
+  podGroupReplicaKey?: pulumi.Input<string>;
 }

@@ -1,6 +1,6 @@
 /**
- * components/databases/cnpgSpec.ts: what CloudNativePG knows below `spec`, as types, from its custom resource
- * definitions. Equal parts are one type.
+ * components/databases/cnpgSpec.ts: what CloudNativePG knows below `spec`, as types, from the custom resource
+ * definitions of all supported versions. Equal parts are one type.
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -11,6 +11,8 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly items?: Schema;
   readonly additionalProperties?: Schema;
+  /** The first and the last version that have the field, if not all have it. */
+  readonly versions?: string;
   readonly "x-kubernetes-int-or-string"?: boolean;
 }
 
@@ -38,8 +40,9 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 const HEADER = `/**
- * What CloudNativePG knows below \`spec\`, by the names of its API reference. \`npm run docs\` makes this file from its
- * custom resource definitions.
+ * What CloudNativePG 1.28 to 1.30 knows below \`spec\`, by the names of its API reference. \`npm run docs\` makes this
+ * file from its custom resource definitions. A field that only some versions have says so: in others, the API
+ * server drops it.
  */
 import type * as pulumi from "@pulumi/pulumi";
 
@@ -47,15 +50,52 @@ import type * as pulumi from "@pulumi/pulumi";
 export type IntOrString = pulumi.Inputs[string];
 `;
 
-/** @param folder with the definitions */
-export function renderCnpgSpec(folder: string): string {
+/** Versions, ascending, and the sources of their definitions. */
+const VERSIONS = { "1.28": "cnpg-1.28", "1.29": "cnpg-1.29", "1.30": "cnpg" } as const;
+
+/** @param folders with the definitions */
+export function renderCnpgSpec(folders: Readonly<Record<(typeof VERSIONS)[keyof typeof VERSIONS], string>>): string {
   const specs = Object.entries(KINDS).map(([kind, file]): [string, Schema] => {
-    const definition = load(readFileSync(join(folder, file), "utf8")) as Definition;
-    const spec = definition.spec.versions[0]?.schema.openAPIV3Schema.properties.spec;
-    if (spec === undefined) throw new Error(`${file} has no schema`);
-    return [kind, spec];
+    const ofVersions = Object.entries(VERSIONS).map(([version, source]): [string, Schema] => {
+      const definition = load(readFileSync(join(folders[source], file), "utf8")) as Definition;
+      const spec = definition.spec.versions[0]?.schema.openAPIV3Schema.properties.spec;
+      if (spec === undefined) throw new Error(`${file} has no schema`);
+      return [version, spec];
+    });
+    return [kind, ofAllVersions(new Map(ofVersions))];
   });
   return [HEADER, ...interfacesOf(Object.fromEntries(specs))].join("\n");
+}
+
+/** One schema with the fields of all versions, each as the newest one has it. @param schemas by version, ascending */
+export function ofAllVersions(schemas: ReadonlyMap<string, Schema>): Schema {
+  const all = [...schemas.keys()];
+  const partOf = (read: (schema: Schema) => Schema | undefined): Map<string, Schema> =>
+    new Map(
+      [...schemas].flatMap(([version, schema]) => {
+        const part = read(schema);
+        return part === undefined ? [] : [[version, part] as const];
+      }),
+    );
+  const names = new Set([...schemas.values()].flatMap(({ properties = {} }) => Object.keys(properties)));
+  const properties = [...names].toSorted().map((name): [string, Schema] => {
+    const parts = partOf((schema) => schema.properties?.[name]);
+    const [first = "", last = ""] = [[...parts.keys()][0], [...parts.keys()].at(-1)];
+    const from = first === all[0] ? "" : `From CloudNativePG ${first} on.`;
+    const until = last === all.at(-1) ? "" : `Not after CloudNativePG ${last}.`;
+    const versions =
+      from !== "" && until !== ""
+        ? `Only in CloudNativePG ${first === last ? first : `${first} to ${last}`}.`
+        : from + until;
+    return [name, { ...ofAllVersions(parts), ...(versions === "" ? {} : { versions }) }];
+  });
+  const [items, values] = [partOf((schema) => schema.items), partOf((schema) => schema.additionalProperties)];
+  return {
+    ...[...schemas.values()].at(-1),
+    ...(names.size === 0 ? {} : { properties: Object.fromEntries(properties) }),
+    ...(items.size === 0 ? {} : { items: ofAllVersions(items) }),
+    ...(values.size === 0 ? {} : { additionalProperties: ofAllVersions(values) }),
+  };
 }
 
 /** @param specs by kind */
@@ -72,7 +112,10 @@ class Types {
   /** @param path field names, starting with the kind */
   nameOf(schema: Schema, path: readonly string[]): string {
     const fields = Object.entries(schema.properties ?? {})
-      .map(([name, field]) => `  ${name}?: ${this.#typeOf(field, [...path, name])};`)
+      .map(([name, field]) => {
+        const doc = field.versions === undefined ? "" : `  /** ${field.versions} */\n`;
+        return `${doc}  ${name}?: ${this.#typeOf(field, [...path, name])};`;
+      })
       .join("\n");
     const name = this.#names.get(fields) ?? this.#newName(path);
     this.#names.set(fields, name);

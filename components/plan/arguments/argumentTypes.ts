@@ -1613,6 +1613,7 @@ export const ARGUMENT_TYPES = {
     "tolerations?": "TolerationSpec[]",
     "topologySpreadConstraints?": "TopologySpreadConstraintSpec[]",
     "volumes?": "VolumeSpec[]",
+    "workloadRef?": "WorkloadRefSpec",
   },
   TlsSpec: { "enabled?": "Input<boolean>" },
   TolerationSpec: {
@@ -1719,6 +1720,7 @@ export const ARGUMENT_TYPES = {
     "hostProcess?": "Input<boolean>",
     "runAsUserName?": "Input<string>",
   },
+  WorkloadRefSpec: { "name?": "Input<string>", "podGroup?": "Input<string>", "podGroupReplicaKey?": "Input<string>" },
 } as const;
 
 export type ArgumentType = keyof typeof ARGUMENT_TYPES;

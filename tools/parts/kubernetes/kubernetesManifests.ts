@@ -48,6 +48,9 @@ const SOURCES = {
     };
     return { module: CLOUDNATIVE_PG, version, sum: sumOf(CLOUDNATIVE_PG, version), files };
   },
+  // Earlier minor versions, for the fields that only some versions have.
+  "cnpg-1.28": () => earlierCnpg("v1.28.0", "h1:vkv0a0ewDSfJOPJrsyUr4uczsxheReAWf/k171V0Dm0="),
+  "cnpg-1.29": () => earlierCnpg("v1.29.0", "h1:49Dm8+y4va7RODspJjeaK8uMWP3OGAD0gMsxhjm16Mo="),
   "barman-cloud": () => ({
     ...BARMAN_PLUGIN,
     sum: "h1:kpTo7egntRIM15hvo0xtOj07wyjj23jcz/Co0KfzC7s=",
@@ -80,6 +83,10 @@ const SOURCES = {
   }),
 } as const satisfies Readonly<Record<string, () => Source>>;
 
+function earlierCnpg(version: string, sum: string): Source {
+  return { module: CLOUDNATIVE_PG, version, sum, files: { "config/crd/bases": "definitions" } };
+}
+
 /** Everything, fetched if not cached, or the reason why it is unavailable. */
 export async function findManifests(): Promise<Manifests | { readonly missing: string }> {
   try {
@@ -89,6 +96,8 @@ export async function findManifests(): Promise<Manifests | { readonly missing: s
       join(await ensureSource(name), "definitions");
     const definitions = {
       cnpg: await definitionsOf("cnpg"),
+      "cnpg-1.28": await definitionsOf("cnpg-1.28"),
+      "cnpg-1.29": await definitionsOf("cnpg-1.29"),
       "barman-cloud": await definitionsOf("barman-cloud"),
       "external-secrets": await definitionsOf("external-secrets"),
       prometheus: await definitionsOf("prometheus"),
