@@ -55,6 +55,15 @@ export function fields<T extends object>(makers: { readonly [Key in keyof T]: ()
   return made as T;
 }
 
+/** For {@link fields}: makers of fields that are as they are in `values`. */
+export function readers<T extends object, Name extends keyof T>(
+  values: T,
+  ...names: readonly Name[]
+): { readonly [Own in Name]-?: () => T[Own] } {
+  const makers = names.map((name) => [name, () => values[name]]);
+  return Object.fromEntries(makers) as { readonly [Own in Name]-?: () => T[Own] };
+}
+
 /** The items that `make` makes of each one. Where that reads a late value, the list has one late item. */
 export function items<From, To>(from: readonly From[], make: (item: From) => readonly To[]): To[] {
   const made: To[] = [];

@@ -7,7 +7,7 @@ import type { DeclaredCluster } from "../cluster/declaredCluster";
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
 import { given } from "./given";
-import { attempt, DeferredRead, fields, givenFields, items, merged, view } from "./deferred";
+import { attempt, DeferredRead, fields, givenFields, items, merged, view, readers } from "./deferred";
 import { type HostDefaults, withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { withDefaultBackups } from "../schedule/defaultBackups";
@@ -103,12 +103,9 @@ export function resolveClusterDatabase(name: string, settings: DeclaredCluster):
   const stanza = (): string => settings.stanza ?? cluster();
   const database = resolveDatabase(name, settings, stanza, DEFAULTS.clusterArchiveTimeoutSeconds);
   const own = fields<Omit<ClusterDatabasePlan, keyof DatabasePlan>>({
-    namespace: () => settings.namespace,
+    ...readers(settings, "namespace", "postgresVersion", "storageGiB", "operatorVersion"),
     cluster,
     instances: () => settings.instances ?? DEFAULTS.instances,
-    postgresVersion: () => settings.postgresVersion,
-    storageGiB: () => settings.storageGiB,
-    operatorVersion: () => settings.operatorVersion,
     backupTarget: () => settings.backupTarget ?? DEFAULTS.backupTarget,
     serviceNames: () => settings.serviceNames ?? [],
   });
@@ -139,10 +136,7 @@ function resolveDatabase(
     objectives: () =>
       merged(
         fields({
-          rpoSeconds: () => objectives.rpoSeconds,
-          rtoMinutes: () => objectives.rtoMinutes,
-          pitrDays: () => objectives.pitrDays,
-          maxRepositoryGB: () => objectives.maxRepositoryGB,
+          ...readers(objectives, "rpoSeconds", "rtoMinutes", "pitrDays", "maxRepositoryGB"),
         }),
         givenFields({ pitrRtoMinutes: () => objectives.pitrRtoMinutes }),
       ),

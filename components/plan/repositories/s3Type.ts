@@ -4,7 +4,7 @@ import type { BucketFacts as LocationFacts, S3Location } from "../../repositorie
 import { type Finding, finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
-import { fields } from "../model/deferred";
+import { fields, readers } from "../model/deferred";
 import { abstaining } from "../findings/abstain";
 import { isInRange } from "../arguments/ranges";
 import { checkPath } from "../rules/values";
@@ -71,15 +71,10 @@ export const s3: RepositoryType<Target, Repository> = {
 
   resolve: ({ s3: bucket }): Pick<Repository, "s3"> => ({
     s3: fields({
-      bucket: () => bucket.bucket,
-      endpoint: () => bucket.endpoint,
-      region: () => bucket.region,
+      ...readers(bucket, "bucket", "endpoint", "region", "caFile", "quirks", "hasKeys"),
       port: () => bucket.port ?? DEFAULTS.s3Port,
       uriStyle: () => bucket.uriStyle ?? findQuirks(bucket.quirks ?? "auto", bucket.endpoint)?.uriStyle ?? "path",
-      caFile: () => bucket.caFile,
-      quirks: () => bucket.quirks,
       keyType: () => bucket.keyType ?? DEFAULTS.keyType,
-      hasKeys: () => bucket.hasKeys,
       hasExistingSecret: () => bucket.hasExistingSecret ?? false,
       facts: () => resolveFacts(bucket.facts ?? {}),
     }),
@@ -171,12 +166,7 @@ function bucketSite(target: Target): SitePlan {
 
 function resolveFacts(facts: NonNullable<S3Settings["facts"]>): BucketFacts {
   return fields({
-    versioning: () => facts.versioning,
-    immutableDays: () => facts.immutableDays,
-    lockMode: () => facts.lockMode,
-    undeleteDays: () => facts.undeleteDays,
-    storageClass: () => facts.storageClass,
-    expireLiveDays: () => facts.expireLiveDays,
+    ...readers(facts, "versioning", "immutableDays", "lockMode", "undeleteDays", "storageClass", "expireLiveDays"),
   });
 }
 

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { DEFAULTS } from "../model/defaults";
 import type { DrillChecksPlan, DrillPlan, DrillStatement, HostPlan } from "../model/plan";
 import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "../model/databaseSettings";
-import { fields, givenFields, merged } from "../model/deferred";
+import { fields, givenFields, merged, readers } from "../model/deferred";
 
 /** Settings of the runtime's `drill` (`--pick`, `--level`). */
 export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment", "attack"];
@@ -31,11 +31,7 @@ export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
       maxMinutes: () => drill.maxMinutes,
     }),
     givenFields({
-      repositories: () => drill.repositories,
-      pick: () => drill.pick,
-      level: () => drill.level,
-      maxGiB: () => drill.maxGiB,
-      path: () => drill.path,
+      ...readers(drill, "repositories", "pick", "level", "maxGiB", "path"),
       elsewhere: () => (drill.elsewhere === true ? true : undefined),
     }),
   );

@@ -8,7 +8,7 @@ import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { S3Plan } from "../../plan/repositories/s3Type";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
-import { areSame, fields, givenFields, merged } from "../../plan/model/deferred";
+import { areSame, fields, givenFields, merged, readers } from "../../plan/model/deferred";
 import { metadataOf, object, type RenderedObject, resourcesSpec } from "../kubernetes/objects";
 import {
   type ClusterEngine,
@@ -111,10 +111,7 @@ function bucketOf({ s3 }: RepositoryPlan): S3Plan {
 function credentialsOf({ keyType }: S3Plan, keys: SecretKeysSettings): object {
   if (keyType !== "shared") return { inheritFromIAMRole: true };
   return givenFields({
-    accessKeyId: () => keys.accessKeyId,
-    secretAccessKey: () => keys.secretAccessKey,
-    sessionToken: () => keys.sessionToken,
-    region: () => keys.region,
+    ...readers(keys, "accessKeyId", "secretAccessKey", "sessionToken", "region"),
   });
 }
 
