@@ -37,6 +37,16 @@ const protoFiles = {
   transform: (text: string, path: string) => (path.endsWith(".proto") ? { code: protoModule(text), map: null } : null),
 };
 
+/** Examples and packages import others by their names; here the sources stand for them. */
+const ALIASES = Object.entries({
+  pgbackstop: "components/index.ts",
+  "pgbackstop/kit": "components/kit.ts",
+  "pgbackstop-migration": "packages/migration/components/index.ts",
+}).map(([name, path]) => ({
+  find: new RegExp(`^${name}$`),
+  replacement: fileURLToPath(new URL(path, import.meta.url)),
+}));
+
 /** Tiers of different width must not run at the same time: each has its own place in the order. */
 function configOf(
   { name, include, exclude, isolate }: Project,
@@ -46,8 +56,7 @@ function configOf(
   const factor = NIGHTLY ? NIGHTLY_FACTOR : 1;
   return {
     plugins: [protoFiles],
-    // Examples name the package; here its sources stand for it.
-    resolve: { alias: { pgbackstop: fileURLToPath(new URL("components/index.ts", import.meta.url)) } },
+    resolve: { alias: ALIASES },
     test: {
       name,
       include: [...include],

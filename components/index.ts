@@ -63,6 +63,7 @@ export { CnpgBackup, type CnpgBackupArgs } from "./databases/cnpgBackup";
 export { CnpgCluster } from "./databases/cnpgCluster";
 export { CnpgPlugin, type CnpgPluginArgs, PluginEngine } from "./databases/cnpgPlugin";
 export { CnpgRestore, type CnpgRestoreArgs } from "./databases/cnpgRestore";
+export type { HostAccess, HostServer } from "./databases/hostAccess";
 export {
   Acknowledge,
   type AcknowledgeArgs,
@@ -72,7 +73,6 @@ export {
   type CompressArgs,
   CompressType,
   Engine,
-  type HostAccess,
   type HostBaseArgs,
   type HostConnection,
   type HostDirectories,
@@ -126,17 +126,6 @@ export {
   B2Repository,
   type B2RepositoryArgs,
 } from "./repositories/b2Repository";
-export { Migration } from "./migration/migration";
-export {
-  type MigrationArgs,
-  type MigrationSecretArgs,
-  type MigrationServerArgs,
-  MigrationSslMode,
-  MigrationStage,
-  type MigrationUnitsArgs,
-  type MigrationWorkloadArgs,
-  WorkloadKind,
-} from "./migration/migrationArgs";
 export { Monitoring, type MonitoringArgs, type MonitoringObjectsArgs } from "./monitoring/monitoring";
 export { Runbook, type RunbookArgs } from "./monitoring/runbook";
 export { PosixRepository, type PosixRepositoryArgs } from "./repositories/posixRepository";

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectFolder } from "./parts/cache";
-import { packTarball } from "./parts/build/packTarball";
+import { packTarballs } from "./parts/build/packTarball";
 import { run } from "./parts/process";
 import { createProgress, type Progress } from "./parts/progress";
 
@@ -34,26 +34,23 @@ async function main(): Promise<number> {
     ];
     for (const check of checks) outputs.push(...(await runCheck(progress, check)));
     try {
-      const tarball = await packTarball(progress, folder);
+      const tarballs = Object.entries(await packTarballs(progress, folder));
       // After the build: blocks of code are compiled against it.
       const documents = ["run", "--project=unit", "--reporter=dot", "test/tools/docs"];
       outputs.push(
         ...(await runCheck(progress, { name: "documents (vitest)", program: bin("vitest"), args: documents })),
       );
-      outputs.push(
-        ...(await runCheck(progress, {
-          name: "package (publint)",
-          program: bin("publint"),
-          args: ["run", "--strict", tarball],
-        })),
-      );
-      outputs.push(
-        ...(await runCheck(progress, {
-          name: "package types (attw)",
-          program: bin("attw"),
-          args: ["--profile=node16", tarball],
-        })),
-      );
+      for (const [name, tarball] of tarballs) {
+        const what = name === "pgbackstop" ? "package" : name;
+        const [lint, types] = [
+          ["run", "--strict", tarball],
+          ["--profile=node16", tarball],
+        ];
+        outputs.push(...(await runCheck(progress, { name: `${what} (publint)`, program: bin("publint"), args: lint })));
+        outputs.push(
+          ...(await runCheck(progress, { name: `${what} types (attw)`, program: bin("attw"), args: types })),
+        );
+      }
     } catch (error) {
       outputs.push(`package: ${error instanceof Error ? error.message : String(error)}`);
     }

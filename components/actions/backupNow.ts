@@ -3,7 +3,7 @@ import { requireArguments } from "../internal/validate";
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import type { BackupTarget, ClusterAccess } from "../databases/cnpgArgs";
-import type { HostAccess } from "../databases/hostArgs";
+import type { HostAccess } from "../databases/hostAccess";
 import { BACKUP_ENDS } from "../dynamic/clusterBackup";
 import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
 import { childName, renderedName, typeToken } from "../internal/children";

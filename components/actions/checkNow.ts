@@ -1,7 +1,7 @@
 /** A check of archiving and backups, as part of an update. */
 import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
-import type { HostAccess } from "../databases/hostArgs";
+import type { HostAccess } from "../databases/hostAccess";
 import { childName, typeToken } from "../internal/children";
 import { runOnHost } from "./runOnHost";
 

@@ -1,7 +1,7 @@
 /** A fire drill, as part of an update. */
 import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
-import type { HostAccess } from "../databases/hostArgs";
+import type { HostAccess } from "../databases/hostAccess";
 import { type DrillLevel, DrillPick } from "../drills/drillArgs";
 import { childName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";

@@ -5,11 +5,10 @@
 import { readFile } from "node:fs/promises";
 import type { remote } from "@pulumi/command/types/input";
 import * as pulumi from "@pulumi/pulumi";
-import type { HostAccess } from "../databases/hostArgs";
+import type { HostAccess } from "../databases/hostAccess";
 import { connectionInputs, isRemote } from "../databases/hostConnection";
 import type { ConnectionInput } from "../dynamic/reach";
 import { labelOf, onceCommand, onceScript } from "../host/onceScript";
-import { reportScript } from "../host/reportScript";
 import type { SignInInput } from "../host/ssh/sshTarget";
 
 type RemoteModule = typeof import("@pulumi/command/remote/command");
@@ -29,14 +28,9 @@ export interface HostCommandArgs {
   readonly triggers: pulumi.Input<string>[];
 }
 
-/** A program that reads passwords from files and answers with a report; only its last run counts. */
-export interface ReportedCommandArgs extends Omit<HostCommandArgs, "limitSeconds" | "runs" | "triggers"> {
-  readonly limitSeconds: number;
-  readonly argv: pulumi.Input<string[]>;
-  readonly fileAccount: pulumi.Input<string>;
-  /** Secret. */
-  readonly files: Readonly<Record<string, pulumi.Input<string>>>;
-  readonly acceptedCode: number;
+/** Where a script runs. */
+export interface HostScriptArgs extends Pick<HostCommandArgs, "host" | "account"> {
+  /** A changed value makes it run again, and nothing else does. */
   readonly triggers: pulumi.Input<pulumi.Input<string>[]>;
 }
 
@@ -57,34 +51,20 @@ export function runOnHost(name: string, args: HostCommandArgs, opts: pulumi.Cust
   const script = pulumi
     .all([account, runs, limitSeconds])
     .apply(([user, known, limit]) => onceScript({ account: user, runs: known, what, limitSeconds: limit }));
-  const resource = runScript(name, args, script, opts);
+  const resource = runScriptOnHost(name, args, script, opts);
   return { resource, label: resource.stdout.apply(labelOf), report: resource.stderr };
 }
 
-/** The same for a program with passwords; `report` is its whole standard output. */
-export function reportFromHost(
-  name: string,
-  args: ReportedCommandArgs,
-  opts: pulumi.CustomResourceOptions,
-): Omit<HostCommand, "label"> {
-  const { acceptedCode, limitSeconds, what } = args;
-  const script = pulumi
-    .all([args.account, args.fileAccount, args.argv, pulumi.all(args.files)])
-    .apply(([account, fileAccount, argv, files]) =>
-      reportScript({ account, fileAccount, argv, files, acceptedCode, what, limitSeconds }),
-    );
-  const resource = runScript(name, args, pulumi.secret(script), opts);
-  return { resource, report: resource.stdout };
-}
+/** What a script wrote. */
+export type HostScript = pulumi.CustomResource & Record<"stdout" | "stderr", pulumi.Output<string>>;
 
-type Command = pulumi.CustomResource & Record<"stdout" | "stderr", pulumi.Output<string>>;
-
-function runScript(
+/** Runs a shell script, which may be secret, when it is created or replaced. @param stdin the script */
+export function runScriptOnHost(
   name: string,
-  { account, host, triggers }: Pick<ReportedCommandArgs, "account" | "host" | "triggers">,
+  { account, host, triggers }: HostScriptArgs,
   stdin: pulumi.Output<string>,
   opts: pulumi.CustomResourceOptions,
-): Command {
+): HostScript {
   // Standard output is for programs.
   const logging = "stderr" as const;
   const common = { stdin, triggers, addPreviousOutputInEnv: false, logging };

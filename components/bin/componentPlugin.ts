@@ -5,6 +5,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import * as exported from "../index";
 import { serveTypes } from "../dynamic/dynamicResource";
 import { ComponentPlugin, type PackageSchema } from "../plugin/componentPlugin";
 import { OWN_TYPES } from "../plugin/ownResources";
@@ -23,4 +24,4 @@ function downloadUrl(): string | null {
 
 const url = downloadUrl();
 serveTypes(OWN_TYPES, url === null ? {} : { pluginDownloadURL: url, version: schema.version });
-void pulumi.provider.main(new ComponentPlugin(schema), process.argv.slice(2));
+void pulumi.provider.main(new ComponentPlugin(schema, exported), process.argv.slice(2));

@@ -1,5 +1,5 @@
 /**
- * Where pods of clusters, of the plugin and of migrations have the runtime from: the plugin serves it, a ConfigMap of
+ * Where pods of clusters, of the plugin and of Jobs have the runtime from: the plugin serves it, a ConfigMap of
  * the namespace carries it, or their image contains it. Only the first two need an object here.
  */
 import * as pulumi from "@pulumi/pulumi";

@@ -111,21 +111,6 @@ export interface HostConnection extends CommandLogin {
   waitSeconds?: pulumi.Input<number>;
 }
 
-/** The inputs of one-shot actions on a host: `access` of a PostgresHost. Credentials are secret. */
-export interface HostAccess {
-  /** Connection to the host, with its declared keys. */
-  connection: pulumi.Input<HostConnection>;
-  /** Account that starts `runtimeArgv`: root if there is an agent, else PostgreSQL's. */
-  user: pulumi.Input<string>;
-  /** Program and options before each verb. Resolves when the host is ready. */
-  runtimeArgv: pulumi.Input<string[]>;
-  /**
-   * PostgreSQL's operating system account, which runs the verbs. Absent with engine "pgbackrest", which has none of
-   * this package's verbs.
-   */
-  databaseUser?: pulumi.Input<string>;
-}
-
 /** Compression of one repository. */
 export interface CompressArgs {
   /** @default "zst" */

@@ -33,7 +33,8 @@ import type { RepositoryTarget } from "../repositories/target";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { ClusterEngine, type RecoveryArgs } from "./cnpgArgs";
-import type { HostAccess, PostgresHostArgs } from "./hostArgs";
+import type { HostAccess } from "./hostAccess";
+import type { PostgresHostArgs } from "./hostArgs";
 import { connectionFindings, connectionInputs, connectionKinds, isRemote, secretConnection } from "./hostConnection";
 import { cipherLocation, hostDesired, hostSettings, loadFile } from "./hostFiles";
 
@@ -136,7 +137,14 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.access = {
       connection: secretConnection(args.connection),
       user: derive(({ plan }) => (plan.agent ? "root" : plan.user)),
-      ...(engineOf(known.engine).stock ? {} : { databaseUser: derive(({ plan }) => plan.user) }),
+      ...(engineOf(known.engine).stock
+        ? {}
+        : { databaseUser: derive(({ plan }) => plan.user), nodePath: derive(({ plan }) => plan.nodePath) }),
+      server: derive(({ plan }) => ({
+        socketDirectory: plan.socketDirectory ?? "/var/run/postgresql",
+        port: plan.port,
+        user: plan.databaseUser ?? plan.user,
+      })),
       runtimeArgv: host.urn.apply(() => pulumi.output(derive(({ plan }) => hostEngine(plan).verbArgv(plan)))),
     };
     // The state has the topology among the inputs.

@@ -4,7 +4,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
 import { patroniBootstrap, patroniReplica, standbyCommand } from "../render/host/standby";
-import type { HostAccess, HostBaseArgs, HostRepositoryArgs } from "./hostArgs";
+import type { HostAccess } from "./hostAccess";
+import type { HostBaseArgs, HostRepositoryArgs } from "./hostArgs";
 import { PostgresHost } from "./postgresHost";
 
 /** The server that a plain standby streams from. A password is no argument: libpq reads it from a file. */

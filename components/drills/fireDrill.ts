@@ -1,8 +1,8 @@
 /** Fire drills on a separate host, away from production. */
 import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
+import type { HostAccess } from "../databases/hostAccess";
 import type {
-  HostAccess,
   HostBaseArgs,
   HostNotifyArgs,
   HostPostgresArgs,

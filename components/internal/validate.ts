@@ -1,7 +1,7 @@
 /** Reports findings to the user: errors as one exception with all of them, warnings in the component's log. */
 import * as pulumi from "@pulumi/pulumi";
 import type { ArgumentType } from "../plan/arguments/argumentTypes";
-import { type CheckOptions, checkArguments } from "../plan/arguments/checkArguments";
+import { type CheckOptions, checkArguments, type Declarations } from "../plan/arguments/checkArguments";
 import { type Finding, findingText, reasonText } from "../plan/findings/findings";
 import { findRule } from "../plan/findings/ruleTable";
 import { splitKnown, withValues } from "./inputs";
@@ -35,6 +35,14 @@ export function requireArguments(
   options: CheckOptions = {},
 ): void {
   throwErrors(`${component} ${name}`, checkArguments(`${component}Args` as ArgumentType, args, options));
+}
+
+/**
+ * The same for a component of another package.
+ * @param declared types and ranges of its arguments, as `npm run docs` makes them
+ */
+export function requireDeclared(component: string, name: string, args: unknown, declared: Declarations): void {
+  throwErrors(`${component} ${name}`, checkArguments(`${component}Args`, args, { declared }));
 }
 
 /**

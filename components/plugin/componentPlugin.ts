@@ -4,9 +4,8 @@
  * need no compiler or analyzer.
  */
 import * as pulumi from "@pulumi/pulumi";
-import * as exported from "../index";
 import { throwErrors } from "../internal/validate";
-import { checkArguments } from "../plan/arguments/checkArguments";
+import { checkArguments, type Declarations } from "../plan/arguments/checkArguments";
 import { OwnResources } from "./ownResources";
 import { type ObjectSpecs, type Settled, settleInputs, type TypeSpec } from "./settleInputs";
 
@@ -29,15 +28,26 @@ type ComponentClass = new (
   opts: pulumi.ComponentResourceOptions,
 ) => pulumi.ComponentResource;
 
+/** A package's exports. */
+export type Exported = Readonly<Record<string, unknown>>;
+
 /** The provider that the SDK serves to the engine. */
 export class ComponentPlugin extends OwnResources implements pulumi.provider.Provider {
   readonly version: string;
   readonly schema: string;
   readonly #schema: PackageSchema;
+  readonly #exported: Exported;
+  readonly #declared: Declarations | undefined;
 
-  constructor(schema: PackageSchema) {
+  /**
+   * @param exported the package's components, by their names
+   * @param declared their arguments, if the package is another one
+   */
+  constructor(schema: PackageSchema, exported: Exported, declared?: Declarations) {
     super();
     this.#schema = schema;
+    this.#exported = exported;
+    this.#declared = declared;
     this.version = schema.version;
     // Plain parts are awaited here: a program may take any argument from another resource.
     this.schema = JSON.stringify(schema, (key, value: unknown) => (key === "plain" ? undefined : value));
@@ -56,10 +66,11 @@ export class ComponentPlugin extends OwnResources implements pulumi.provider.Pro
     const outputNames = Object.keys(spec.properties);
     if (settled.missing.length > 0) {
       const component = type.split(":").at(-1) ?? "";
-      throwErrors(`${component} ${name}`, checkArguments(`${component}Args`, settled.value));
+      const options = this.#declared === undefined ? {} : { declared: this.#declared };
+      throwErrors(`${component} ${name}`, checkArguments(`${component}Args`, settled.value, options));
       return announce(name, type, settled.missing, outputNames, opts);
     }
-    const made = new (componentClass(type))(name, settled.value as never, opts);
+    const made = new (componentClass(type, this.#exported))(name, settled.value as never, opts);
     return { urn: made.urn, state: Object.fromEntries(outputNames.map((key) => [key, fieldOf(made, key)])) };
   }
 }
@@ -90,7 +101,7 @@ function announce(
   return { urn: announced.urn, state: Object.fromEntries(outputNames.map((key) => [key, unknown])) };
 }
 
-function componentClass(type: string): ComponentClass {
+function componentClass(type: string, exported: Exported): ComponentClass {
   const className = type.split(":").at(-1) ?? "";
   const component = Object.entries(exported).find(([exportedName]) => exportedName === className)?.[1];
   if (typeof component !== "function") throw new Error(`${type} is in the schema, but not in this package`);

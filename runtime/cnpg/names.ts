@@ -37,13 +37,6 @@ export const PATHS = {
   drill: "/pgbackstop/drill",
   production: "/pgbackstop/production",
   notify: "/pgbackstop/notify",
-  /**
-   * For a migration: objects to stop and change, new values of Secrets, arguments of its steps, credentials of servers.
-   */
-  migration: "/pgbackstop/migration",
-  values: "/pgbackstop/values",
-  args: "/pgbackstop/words",
-  servers: "/pgbackstop/servers",
   /** Lost with the pod: the unpacked program, locks, the heartbeat. */
   run: "/pgbackstop/run",
 } as const;
@@ -73,6 +66,3 @@ export const REPORT_KEYS = { state: "fullBackups", destinations: "destinations" 
 export function completeText(locations: string): string {
   return `in every repository of ${locations}`;
 }
-
-/** Kinds of objects that a migration stops and starts again. */
-export const WORKLOAD_KINDS = ["Deployment", "StatefulSet", "CronJob"] as const;

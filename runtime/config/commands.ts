@@ -116,13 +116,6 @@ const ROWS = {
     serves: true,
     anySettings: true,
   },
-  "cnpg-migrate": {
-    doc: "stop, repoint and start the applications of a migration in Kubernetes, and publish its report",
-    params: "stop|start|resume|repoint|restore|report VERB",
-    uses: ["kubernetes"],
-    stanza: "optional",
-    own: true,
-  },
   "cnpg-operator": {
     doc: "serve the plugin of CloudNativePG to its operator: put the sidecar into pods",
     uses: [],
@@ -205,14 +198,6 @@ const ROWS = {
     own: true,
     prints: true,
     soon: true,
-  },
-  migrate: {
-    doc: "copy databases and roles of another cluster into this one, and compare every row",
-    params: "plan|copy|verify|release|finish",
-    uses: ["repositories", "session"],
-    stanza: "optional",
-    own: true,
-    prints: true,
   },
   notify: {
     doc: "send the result of a unit or of a fire drill to people and services",

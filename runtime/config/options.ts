@@ -284,9 +284,6 @@ const COMMAND_LINE = [
       config: "clusterDrill.resources",
     },
   ),
-  own("migration-file", "path", ["cnpg-migrate"], "file of what a migration stops, starts and changes", {
-    config: "migrate.file",
-  }),
   own("snapshot-cluster", "string", ["cnpg-expire"], "name of the Cluster", { config: "snapshots.cluster" }),
   own("snapshot-schedule", "list", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", {
     config: "snapshots.schedules",
@@ -452,7 +449,7 @@ const COMMAND_LINE = [
     "output",
     "enum",
     "command-line",
-    ["cnpg-drill", "doctor", "drill", "find", "info", "manifest", "migrate", "repo-ls", "status", "verify", "version"],
+    ["cnpg-drill", "doctor", "drill", "find", "info", "manifest", "repo-ls", "status", "verify", "version"],
     "form of the answer",
     {
       default: "text",
@@ -620,7 +617,7 @@ const COMMAND_LINE = [
   own(
     "bin-path",
     "path",
-    ["drill", "extract-table", "migrate"],
+    ["drill", "extract-table"],
     "directory of PostgreSQL's programs, instead of the usual directories",
     {
       config: "binPath",
@@ -650,54 +647,6 @@ const COMMAND_LINE = [
       allowed: ["quick", "standard", "thorough"],
     },
   ),
-  own(
-    "from-server",
-    "string",
-    ["migrate"],
-    "connection to the old cluster, such as host=old.example.net user=postgres sslmode=verify-full",
-    {
-      config: "migrate.fromServer",
-    },
-  ),
-  own("to-server", "string", ["migrate"], "connection to the new cluster, in the same form; by default pg1", {
-    config: "migrate.toServer",
-  }),
-  own("from-password-file", "path", ["migrate"], "file with only the password for the old cluster", {
-    config: "migrate.fromPasswordFile",
-  }),
-  own("to-password-file", "path", ["migrate"], "file with only the password for the new cluster", {
-    config: "migrate.toPasswordFile",
-  }),
-  own("pass-file", "path", ["migrate"], "password file in PostgreSQL's format (.pgpass), for both clusters", {
-    config: "migrate.passFile",
-  }),
-  own("disconnect", "boolean", ["migrate"], "end all client connections to the databases of the old cluster", {
-    config: "migrate.disconnect",
-    default: "n",
-  }),
-  own("keep-role", "list", ["migrate"], "role of the new cluster that is kept unchanged", {
-    config: "migrate.keepRoles",
-  }),
-  own("role-passwords", "boolean", ["migrate"], "copy the hashes of passwords", {
-    config: "migrate.rolePasswords",
-    default: "y",
-    negate: true,
-  }),
-  own(
-    "replace",
-    "boolean",
-    ["migrate"],
-    "copy databases again that an earlier run has copied and compared, and that differ now",
-    {
-      config: "migrate.replace",
-      default: "n",
-    },
-  ),
-  own("tablespaces", "boolean", ["migrate"], "keep the tablespaces of databases and tables", {
-    config: "migrate.tablespaces",
-    default: "y",
-    negate: true,
-  }),
   own("max-minutes", "integer", DRILL, "maximum duration; a longer drill fails", {
     config: "drill.maxMinutes",
     default: "1440",
@@ -871,7 +820,7 @@ const GENERAL = [
     config: "neutralUmask",
     default: "y",
   }),
-  acted("process-max", "integer", "global", [...COPY, "migrate"], "workers that compress and transfer", {
+  acted("process-max", "integer", "global", COPY, "workers that compress and transfer", {
     config: "processMax",
     default: "1",
     range: ["1", "999"],
@@ -1086,22 +1035,15 @@ const RESTORE = [
       config: "restore.tablespaceMapAll",
     },
   ),
-  acted(
-    "db-exclude",
-    "list",
-    "global",
-    ["migrate", "restore"],
-    "databases to exclude; restore fills their files with zeroes",
-    {
-      config: "databaseExclude",
-    },
-  ),
+  acted("db-exclude", "list", "global", ["restore"], "databases to exclude; restore fills their files with zeroes", {
+    config: "databaseExclude",
+  }),
   acted(
     "db-include",
     "list",
     "global",
-    ["migrate", "restore"],
-    "the only databases to restore or copy; restore adds the system databases",
+    ["restore"],
+    "the only databases to restore; restore adds the system databases",
     {
       config: "databaseInclude",
     },
@@ -1109,7 +1051,7 @@ const RESTORE = [
 ];
 
 const POSTGRES: readonly OptionRow[] = [
-  acted("pg-path", "path", "stanza", [...PG, "manifest", "metrics", "migrate", "status", "verify"], "data directory", {
+  acted("pg-path", "path", "stanza", [...PG, "manifest", "metrics", "status", "verify"], "data directory", {
     group: "pg",
     required: true,
     forCommand: {
@@ -1118,7 +1060,6 @@ const POSTGRES: readonly OptionRow[] = [
       find: { required: false },
       manifest: { required: false },
       metrics: { required: false },
-      migrate: { required: false },
       status: { required: false },
       verify: { required: false },
     },

@@ -306,63 +306,6 @@ add(
   { cluster: CLUSTER, repositories: ["repo1"], target: "primary" as const, triggers: ["v2"] },
   (args) => outputsOf(new all.BackupNow("backup", args)),
 );
-const MIGRATION = {
-  databases: ["shop"],
-  keepRoles: ["dba"],
-  excludedDatabases: ["old"],
-  rolePasswords: false,
-  tablespaces: false,
-  disconnect: true,
-  replace: true,
-  processMax: 5,
-  planTriggers: ["v2"],
-  until: "switch" as const,
-};
-add(
-  "Migration in Kubernetes",
-  "MigrationArgs",
-  {
-    ...MIGRATION,
-    source: {
-      address: "old.example.net",
-      port: 5433,
-      user: "dba",
-      database: "postgres2",
-      sslMode: "require" as const,
-      passwordSecret: { name: "old", key: "password" },
-      caSecret: { name: "old", key: "ca" },
-    },
-    target: { cluster: CLUSTER, password: "pass", ca: "ca" },
-    workloads: [{ kind: "Deployment" as const, name: "shop", namespace: "shop" }],
-    secrets: [{ name: "shop-database", namespace: "shop", values: { host: "orders-rw" } }],
-    namespace: "db",
-    image: "registry.example.net/postgresql:18",
-  },
-  (args) => outputsOf(new all.Migration("move", args)),
-);
-add(
-  "Migration by an own image",
-  "MigrationArgs",
-  {
-    ...MIGRATION,
-    source: { address: "old.example.net", passwordSecret: { name: "old", key: "password" } },
-    target: { cluster: CLUSTER },
-    namespace: "db",
-    runtimeImage: "registry.example.net/own@sha256:1",
-  },
-  (args) => outputsOf(new all.Migration("move", args)),
-);
-add(
-  "Migration on a host",
-  "MigrationArgs",
-  {
-    ...MIGRATION,
-    source: { address: "old.example.net", sslMode: "verify-full" as const, password: "pass", ca: "ca" },
-    target: { host: HOST },
-    binDirectory: "/opt/pg/bin",
-  },
-  (args) => outputsOf(new all.Migration("move", args)),
-);
 add(
   "FireDrill",
   "FireDrillArgs",

@@ -28,8 +28,8 @@ export interface Inputs {
 
 const INPUT = /^(?:pulumi\.)?Input<(.+)>;?$/;
 
-/** Every input among `args`, which are of the public type `type`. */
-export function inputsOf(type: string, args: object): Inputs {
+/** Every input among `args`, which are of the public type `type` among `types`. */
+export function inputsOf(type: string, args: object, types = publicTypes()): Inputs {
   const paths: InputPath[] = [];
   const seen = new Set<string>();
   const expected = new Set<string>();
@@ -42,7 +42,7 @@ export function inputsOf(type: string, args: object): Inputs {
       for (const [key, each] of Object.entries(value)) visitField(map ?? item ?? "", each, `${path}.${key}`, path);
       return;
     }
-    const described = publicTypes().find(({ name }) => name === text);
+    const described = types.find(({ name }) => name === text);
     if (described === undefined || described.kind !== "fields") {
       // What actions get from a component is no argument.
       if (/^[A-Z]/.test(text) && text !== "IntOrString" && !text.endsWith("Access") && described === undefined)

@@ -61,13 +61,7 @@ function databasesFit({ attached, cluster, host, other, plugin }: Parts): object
 function actionsFit({ attached, cluster, host }: Parts): object {
   const onHost: ArgsOf<typeof all.BackupNow> = { host: host.access, triggers: [cluster.clusterName, host.stanza] };
   const inCluster: ArgsOf<typeof all.BackupNow>[] = [{ cluster: cluster.access }, { cluster: attached.access }];
-  const migration: Pick<ArgsOf<typeof all.Migration>, "source" | "target" | "namespace" | "secrets"> = {
-    source: { host: host.access },
-    target: { cluster: cluster.access },
-    namespace: cluster.access.namespace,
-    secrets: [{ name: "shop", values: { host: cluster.writeHost } }],
-  };
-  return { onHost, inCluster, migration };
+  return { onHost, inCluster };
 }
 
 test("outputs of components are inputs of others", () => {

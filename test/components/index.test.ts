@@ -11,7 +11,6 @@ const COMPONENTS = [
   "CipherPassphrase",
   "DrillNow",
   "FireDrill",
-  "Migration",
   "Monitoring",
   "PosixRepository",
   "PostgresHost",

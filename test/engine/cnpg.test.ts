@@ -18,8 +18,6 @@ import { CnpgBackup } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
 import { PostgresHost } from "../../components/databases/postgresHost";
-import { Migration } from "../../components/migration/migration";
-import { MigrationStage, WorkloadKind } from "../../components/migration/migrationArgs";
 import { Monitoring } from "../../components/monitoring/monitoring";
 import { Runbook } from "../../components/monitoring/runbook";
 import { NODE_IMAGE } from "../../components/plan/cluster/images";
@@ -36,7 +34,6 @@ import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 const CLUSTER = "kubernetes:postgresql.cnpg.io/v1:Cluster";
 const SCHEDULE = "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup";
 const CONFIG_MAP = "kubernetes:core/v1:ConfigMap";
-const JOB = "kubernetes:batch/v1:Job";
 const SECRET = "kubernetes:core/v1:Secret";
 const RULES = "kubernetes:monitoring.coreos.com/v1:PrometheusRule";
 const MARKERS = { accessKeyId: "marker-access-key-id-51", secretAccessKey: "marker-secret-access-key-52" };
@@ -430,58 +427,6 @@ test.runIf(NIGHTLY)(
     const after = rulesOf(specOf(RULES, "monitoring/backups"));
     const other = [...after].filter(([key, expr]) => before.get(key) !== expr).map(([key]) => key.split(" ")[0]);
     expect([after.size, other]).toEqual([before.size, ["PgbackstopRepositoryLarge"]]);
-  },
-);
-
-function openMove(image: string, until: MigrationStage): Promise<Stack> {
-  return openStack(programFolder, "move", async () => {
-    new Migration("move", {
-      source: { address: "old.example.net", password: pulumi.secret(MARKERS.secretAccessKey) },
-      target: { cluster: { namespace: "db", clusterName: pulumi.output("orders"), backups: {} } },
-      workloads: [{ kind: WorkloadKind.CronJob, name: "nightly" }],
-      image,
-      until,
-    });
-  });
-}
-
-// claim: docs/migration-program.md: another image repeats the steps of the copy before the switch, and none afterwards
-//   (the provider is a double)
-test.runIf(NIGHTLY)(
-  "a migration accepts a corrected image until its applications use the target, and none afterwards",
-  async () => {
-    const jobs = (): string[] =>
-      kubernetes
-        .all(JOB)
-        .filter(({ id }) => id.startsWith("db/"))
-        .map(
-          ({ id, inputs }) =>
-            `${id.replace(/-[0-9a-f]{8}$/, "")} ${/postgresql:\w+/.exec(textOf(inputs["spec"]))?.[0] ?? ""}`,
-        );
-    const up = async (image: string, until: MigrationStage): Promise<string[]> => {
-      const before = kubernetes.calls.length;
-      printed.push((await (await openMove(image, until)).up()).stdout);
-      return kubernetes.calls.slice(before).filter((call) => call.endsWith(` ${JOB}`) && /^(create|delete)/.test(call));
-    };
-    await up("postgresql:wrong", MigrationStage.Copy);
-    expect((await up("postgresql:right", MigrationStage.Copy)).toSorted()).toEqual([
-      ...Array<string>(3).fill(`create ${JOB}`),
-      ...Array<string>(3).fill(`delete ${JOB}`),
-    ]);
-    expect(jobs().toSorted()).toEqual([
-      "db/move-copy postgresql:right",
-      "db/move-plan postgresql:right",
-      "db/move-stop-workloads ",
-      "db/move-verify postgresql:right",
-    ]);
-    expect(await up("postgresql:late", MigrationStage.Switch)).toEqual([`create ${JOB}`]);
-    expect(jobs()).toContain("db/move-verify postgresql:right");
-    expect(kubernetes.find("kubernetes:rbac.authorization.k8s.io/v1:Role", "db/move")?.inputs["rules"]).toContainEqual({
-      apiGroups: ["batch"],
-      resources: ["cronjobs"],
-      resourceNames: ["nightly"],
-      verbs: ["get", "patch"],
-    });
   },
 );
 

@@ -1,19 +1,16 @@
 /**
  * The examples for CloudNativePG on the real engine, with a double of the Kubernetes provider. Their previews have no
  * findings. They create what the published YAML intended, except for its mistakes, and these tests name each mistake.
- * No published set-up exists for the migration.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findPostgresImage } from "../../components/plan/cluster/images";
 import { checkManifests } from "../../components/plan/rules/manifests";
 import type { AttachOutputs, AttachSettings } from "../../examples/cnpg-attach/program";
 import type { ClusterOutputs, ProgramSettings } from "../../examples/cnpg-b2-r2/program";
 import type { MinioOutputs, MinioSettings } from "../../examples/cnpg-barman-minio/program";
-import type { MoveOutputs, MoveSettings } from "../../examples/migration/program";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import {
   loadExample,
@@ -404,43 +401,4 @@ test.runIf(NIGHTLY)("an existing cluster gets its archiver last, and a copy star
       },
     ],
   });
-});
-
-test("an existing server moves into a cluster: the preview has each step of the stage, and no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: MoveSettings) => MoveOutputs }>(
-    programFolder,
-    "migration",
-  );
-  const secret = "never-to-be-seen-0123456789";
-  const settings: MoveSettings = {
-    oldAddress: "db.example.net",
-    oldPassword: pulumi.secret(secret),
-    oldCa: "-----BEGIN CERTIFICATE-----",
-    bucket: "acme-orders-pg",
-    keys: { accessKeyId: "0123456789abcdef", secretAccessKey: secret },
-    until: "retire",
-  };
-  const { stdout, changeSummary } = await (
-    await openStack(programFolder, "move", async () => program(settings))
-  ).preview({ diff: true });
-  expect(Object.keys(changeSummary)).toEqual(["create"]);
-  for (const role of [
-    "plan",
-    "stop-workloads",
-    "copy",
-    "verify",
-    "repoint-secrets",
-    "start-workloads",
-    "first-drill",
-    "finish",
-  ])
-    expect(stdout).toContain(`"to-cluster-${role}"`);
-  expect(stdout).toContain(
-    "remember the replicas of Deployment shop/web; suspend, and wait for the runs of CronJob shop/invoices",
-  );
-  expect(stdout).toContain(
-    "host=db.example.net user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/from-ca.pem",
-  );
-  expect(stdout).not.toMatch(/PB\d{3} /);
-  expect(stdout).not.toContain(secret);
 });

@@ -11,7 +11,7 @@ import { delimiter, join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { writePackageSchema } from "../../tools/parts/build/packageSchema";
+import { writePackageSchemas } from "../../tools/parts/build/packageSchema";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
@@ -23,7 +23,7 @@ let programFolder: ProgramFolder;
 
 beforeAll(async () => {
   host = await LocalHost.create();
-  writePackageSchema();
+  writePackageSchemas();
   const language = join(host.programFolder.folder, "language");
   if ((await findPulumiCli())?.hasLanguageHost !== true) await installLanguageHost(language, host.nodePath);
   programFolder = {

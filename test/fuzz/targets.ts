@@ -79,7 +79,7 @@ import { loadStreamState } from "../../runtime/local/streamState";
 import { parseTargets } from "../../runtime/notify/targets";
 import { parseAttempt, renderAttempt } from "../../runtime/format/repository/attemptFile";
 import { parseDrill, parseDrillFileName, renderDrill } from "../../runtime/operations/drill/record";
-import { parseGuard, parseMigration } from "../../runtime/operations/migrate/marks";
+import { parseGuard, parseMigration } from "../../packages/migration/runtime/marks";
 import { findServerFiles } from "../../runtime/operations/shared/serverFiles";
 import {
   describeKey,

@@ -13,8 +13,7 @@ import { NotifyEvent, NotifyType } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { DrillLevel, DrillPick } from "../../components/drills/drillArgs";
 import { FireDrill } from "../../components/drills/fireDrill";
-import { Migration } from "../../components/migration/migration";
-import { MigrationSslMode, MigrationStage } from "../../components/migration/migrationArgs";
+import { Migration, MigrationSslMode, MigrationStage } from "../../packages/migration/components/index";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import type { DrillRecord } from "../../runtime/operations/drill/record";
@@ -526,8 +525,8 @@ describe("fire drills on a host", async () => {
     );
   });
 
-  // claim: docs/migration-program.md: with systemd, units are stopped and started, and journal, state and temporary
-  //   files contain no password
+  // claim: packages/migration/docs/program.md: with systemd, units are stopped and started, and journal, state and
+  //   temporary files contain no password
   test("a migration moves a database into it with its own launcher, and stops and starts the units that use it", async ({
     skip,
   }) => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { packTarball } from "../../tools/parts/build/packTarball";
+import { packTarballs } from "../../tools/parts/build/packTarball";
 import { run, runOk, type RunResult } from "../../tools/parts/process";
 import { createProgress } from "../../tools/parts/progress";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
@@ -49,18 +49,22 @@ export const OWN = JSON.parse(readFileSync(join(projectFolder(), "package.json")
 export class ForeignProject {
   readonly folder: string;
   readonly tarball: string;
+  /** Of the package that builds on it. */
+  readonly migrationTarball: string;
   #env: Versions = {};
 
-  private constructor(folder: string, tarball: string) {
+  private constructor(folder: string, tarball: string, migrationTarball: string) {
     this.folder = folder;
     this.tarball = tarball;
+    this.migrationTarball = migrationTarball;
   }
 
-  /** Packs and installs the package. @param npmOptions for that install alone */
+  /** Packs both packages, and installs this one. @param npmOptions for that install alone */
   static async create(...npmOptions: string[]): Promise<ForeignProject> {
     const folder = mkdtempSync(join(tmpdir(), "pgb-foreign-"));
-    const project = new ForeignProject(folder, await packTarball(createProgress(), folder));
-    const dependencies = { "@pulumi/pulumi": "^3.270.0", pgbackstop: `file:${basename(project.tarball)}` };
+    const { pgbackstop, ...others } = await packTarballs(createProgress(), folder);
+    const project = new ForeignProject(folder, pgbackstop, others["pgbackstop-migration"]);
+    const dependencies = { "@pulumi/pulumi": "^3.270.0", pgbackstop: `file:${basename(pgbackstop)}` };
     const { typescript, "@types/node": node } = OWN.devDependencies;
     writeFileSync(
       join(folder, "package.json"),

@@ -106,27 +106,53 @@ test("without the optional package of Kubernetes, its objects name the command t
 // claim: examples/README.md: projects: each project compiles under its own strict settings with the packed package, and
 //   its package.json names what it needs
 test("each example compiles with the package, under its own strict settings, and names what it needs", async () => {
-  const source = join(projectFolder(), "examples");
-  const names = readdirSync(source).filter((name) => existsSync(join(source, name, "package.json")));
-  const versions: Versions = { ...OWN.devDependencies, ...OWN.dependencies, pgbackstop: OWN.version };
+  const examples = join(projectFolder(), "examples");
+  const sources: Readonly<Record<string, string>> = {
+    ...Object.fromEntries(readdirSync(examples).map((name) => [name, join(examples, name)])),
+    migration: join(projectFolder(), "packages", "migration", "example"),
+  };
+  const names = Object.keys(sources).filter((name) => existsSync(join(sources[name] ?? "", "package.json")));
+  const own = { pgbackstop: OWN.version, "pgbackstop-migration": OWN.version };
+  const versions: Versions = { ...OWN.devDependencies, ...OWN.dependencies, ...own };
+  await project.install(`file:${project.migrationTarball}`);
   await project.install(...["@pulumi/hcloud", "@pulumi/tls"].map((name) => `${name}@${versions[name] ?? ""}`));
   for (const name of names) {
-    cpSync(join(source, name), join(project.folder, "examples", name), { recursive: true });
-    const read = (file: string): string => readFileSync(join(source, name, file), "utf8");
+    const source = sources[name] ?? "";
+    cpSync(source, join(project.folder, "examples", name), { recursive: true });
+    const read = (file: string): string => readFileSync(join(source, file), "utf8");
     const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Project;
     for (const [wanted, version] of Object.entries({ ...dependencies, ...devDependencies }))
       expect(`${name}: ${wanted} ${version}`).toBe(`${name}: ${wanted} ^${versions[wanted]?.replace("^", "") ?? ""}`);
-    const programs = readdirSync(join(source, name)).filter((file) => file.endsWith(".ts"));
+    const programs = readdirSync(source).filter((file) => file.endsWith(".ts"));
     const imported = programs.flatMap((file) => read(file).match(/(?<=from ")[^."][^"]*(?=")/g) ?? []);
     expect(Object.keys(dependencies), name).toEqual(expect.arrayContaining(imported));
     // One set of settings compiles all of them at once.
-    expect(read("tsconfig.json"), name).toBe(readFileSync(join(source, names[0] ?? "", "tsconfig.json"), "utf8"));
+    expect(read("tsconfig.json"), name).toBe(
+      readFileSync(join(sources[names[0] ?? ""] ?? "", "tsconfig.json"), "utf8"),
+    );
   }
   expect(names.length).toBeGreaterThan(8);
   const settings = { extends: `./examples/${names[0] ?? ""}/tsconfig.json`, include: ["examples/*/*.ts"] };
   writeFileSync(join(project.folder, "tsconfig.examples.json"), JSON.stringify(settings));
   const compiled = await project.tsc("-p", "tsconfig.examples.json");
   expect(compiled.stdout).toBe("");
+});
+
+// claim: packages/migration/README.md: the package is installed beside the other one, and starts as a command
+test("the package that builds on it works beside it, without parts of its own in the other one", async () => {
+  const files = (await runOk("tar", ["-tzf", project.migrationTarball])).trim().split("\n");
+  expect(
+    files.filter((file) => !/^package\/(dist\/|docs\/|plugin\/|package\.json$|LICENSE$|README\.md$)/.test(file)),
+  ).toEqual([]);
+  expect(files).toContain("package/dist/schema.json");
+  expect((await runOk("tar", ["-tzf", project.tarball])).split("\n").filter((file) => /migrat/i.test(file))).toEqual(
+    [],
+  );
+  const programs = join(project.folder, "node_modules", ".bin", "pgbackstop-migration");
+  const { stdout } = await run(await ensureNode(), [programs, "version"], { cwd: project.folder });
+  expect(stdout).toBe(`pgbackstop-migration ${OWN.version}\n`);
+  const script = `const { Migration } = require("pgbackstop-migration"); console.log(typeof Migration);`;
+  expect((await run(await ensureNode(), ["-e", script], { cwd: project.folder })).stdout).toBe("function\n");
 });
 
 test("a preview shows known values and marks the others", async () => {

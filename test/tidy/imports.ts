@@ -218,7 +218,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/cnpg",
-    about: "the plugin for CloudNativePG: operator, sidecar, restore, drills, migration",
+    about: "the plugin for CloudNativePG: operator, sidecar, restore, drills",
     mayImport: ["runtime/archiver", ...COMMAND_ROOMS, "runtime/version", "runtime/format", "runtime/web"],
     mayImportTypes: ["runtime/process/commandProcess"],
     packages: ["@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"],
@@ -296,6 +296,11 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["components"],
     packages: ["@pulumi/pulumi", "@pulumi/command"],
   },
+  // For packages that build on this one, which import nothing else of it.
+  {
+    prefix: "components/kit",
+    mayImport: ["components", "runtime/base/declaredTypes", "runtime/cnpg/names", "runtime/cnpg/programStart"],
+  },
   { prefix: "components/dynamic/x509", mayImport: [], packages: ["@peculiar/x509", "reflect-metadata"] },
   { prefix: "components/bin/render", mayImport: ["components"], packages: ["js-yaml"] },
   // Only this file imports the large cloud packages, so that they are loaded on demand.
@@ -315,6 +320,37 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["components/plan"],
     packages: ["@pulumi/policy"],
   },
+  // Like a user, through what the package exports; its own version decides what the kit has.
+  {
+    prefix: "packages/migration/components",
+    about: "`Migration`, a component that moves databases: a package of its own",
+    mayImport: ["packages/migration/names"],
+    packages: ["@pulumi/pulumi", "pgbackstop", "pgbackstop/kit"],
+  },
+  {
+    prefix: "packages/migration/runtime",
+    about: "the programs of `Migration`: copy and compare databases, change workloads and Secrets of Kubernetes",
+    mayImport: [
+      "packages/migration/names",
+      "runtime/base",
+      "runtime/cnpg/kubernetes",
+      "runtime/cnpg/names",
+      "runtime/local",
+      "runtime/postgres",
+      "runtime/version",
+    ],
+  },
+  { prefix: "packages/migration/names", mayImport: [] },
+  {
+    prefix: "packages/migration/example",
+    mayImport: [],
+    packages: ["@pulumi/pulumi", "pgbackstop", "pgbackstop-migration"],
+  },
+  {
+    prefix: "packages/migration/test",
+    mayImport: ["components", "packages/migration", "runtime", "test", "tools"],
+    packages: ["*"],
+  },
   {
     prefix: "examples",
     about: "programs that users start from",
@@ -324,13 +360,13 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "tools",
     about: "build, checks, benchmarks, demo, and the real programs that tests use",
-    mayImport: ["runtime", "components", "examples", "test/harness"],
+    mayImport: ["runtime", "components", "examples", "packages/migration/components", "test/harness"],
     packages: ["*"],
   },
   {
     prefix: "test",
     about: "a test for each source file at the same path, and suites with real programs",
-    mayImport: ["runtime", "components", "examples", "tools"],
+    mayImport: ["runtime", "components", "examples", "packages/migration", "tools"],
     packages: ["*"],
   },
   { prefix: "vitest.config", mayImport: ["tools/parts"], packages: ["vitest"] },

@@ -48,8 +48,18 @@ describe("the owner and the repository", () => {
   test("are named by no other file", () => {
     const text = "see https://github.com/acme/pgbackstop/issues and ghcr.io/umbrella/pgbackstop";
     expect(ownersIn(text)).toEqual(["acme", "umbrella"]);
-    const others = PATHS.filter((path) => !["package.json", "test/tools/projectFiles.test.ts"].includes(path));
+    const naming = ["package.json", "packages/migration/package.json", "test/tools/projectFiles.test.ts"];
+    const others = PATHS.filter((path) => !naming.includes(path));
     expect(others.flatMap((path) => ownersIn(read(path)).map((owner) => `${path}: ${owner}`))).toEqual([]);
+  });
+
+  test("are the same in the package that builds on this one, and so is the version", () => {
+    const { homepage, peerDependencies, repository, version } = JSON.parse(
+      read("packages/migration/package.json"),
+    ) as Manifest & { readonly peerDependencies: Readonly<Record<string, string>> };
+    expect([version, peerDependencies["pgbackstop"]]).toEqual([MANIFEST.version, MANIFEST.version]);
+    expect(repository.url).toBe(MANIFEST.repository.url);
+    expect(homepage).toContain(`https://github.com/${OWNER}/${NAME}/`);
   });
 
   test("are those of CODEOWNERS, which GitHub reads as it is", () => {

@@ -1,5 +1,6 @@
 /** components/plan/arguments/argumentTypes.ts: the arguments' types as data, from the declarations. */
-import { choiceText, type Field, type FieldsType } from "./componentTypes";
+import { choiceText, type Field, type FieldsType, type PublicType, readPublicTypes } from "./componentTypes";
+import { projectFolder } from "../parts/cache";
 import { publicTypes } from "./componentsPage";
 import { literal } from "./literal";
 
@@ -7,11 +8,20 @@ import { literal } from "./literal";
 const SHARED_FIELDS_MIN = 3;
 
 export function renderArgumentTypes(): string {
-  const types = publicTypes().flatMap((type) => (type.kind === "fields" ? [withoutChoices(type)] : []));
+  return renderTypes(publicTypes());
+}
+
+/** The same of a package that builds on this one. @param folder with its `components` */
+export function renderPackageTypes(folder: string): string {
+  return renderTypes(readPublicTypes(projectFolder(), `${folder}/components/index.ts`));
+}
+
+function renderTypes(all: readonly PublicType[]): string {
+  const types = all.flatMap((type) => (type.kind === "fields" ? [withoutChoices(type, all)] : []));
   return [
     "/**",
     " * The types of the components' arguments, for checks of values that TypeScript has not seen. `npm run docs` makes this",
-    " * file from the declarations in components/: change those.",
+    " * file from the declarations of the components: change those.",
     " */",
     "",
     "/** Fields by the name of a type: under `...` the types whose fields it has too, then its other fields as declared. */",
@@ -22,16 +32,23 @@ export function renderArgumentTypes(): string {
     "export type ArgumentType = keyof typeof ARGUMENT_TYPES;",
     "",
     "/** Ranges of numbers by type and field, of the type that declares it: `@minimum`, `@exclusiveMinimum`, `@maximum`. */",
-    "export const ARGUMENT_RANGES = {",
-    ...boundLines(types, ({ items, range }) => range ?? items),
-    "} as const;",
+    ...constant(
+      "ARGUMENT_RANGES",
+      boundLines(types, ({ items, range }) => range ?? items),
+    ),
     "",
     "/** Types of section that have a field: `@for` and `@required`. */",
-    "export const ARGUMENT_KINDS = {",
-    ...boundLines(types, ({ kinds }) => kinds),
-    "} as const;",
+    ...constant(
+      "ARGUMENT_KINDS",
+      boundLines(types, ({ kinds }) => kinds),
+    ),
     "",
   ].join("\n");
+}
+
+function constant(name: string, lines: readonly string[]): readonly string[] {
+  if (lines.length === 0) return [`export const ${name} = {} as const;`];
+  return [`export const ${name} = {`, ...lines, "} as const;"];
 }
 
 /** No rule judges these choices, so the check of types does. */
@@ -47,8 +64,8 @@ const UNRULED = [
 ];
 
 /** Other choices are text: rules judge their values. */
-function withoutChoices(type: FieldsType): FieldsType {
-  const choices = publicTypes().flatMap((other) => (other.kind === "choice" ? [other] : []));
+function withoutChoices(type: FieldsType, all: readonly PublicType[]): FieldsType {
+  const choices = all.flatMap((other) => (other.kind === "choice" ? [other] : []));
   const textOf = (name: string): string => {
     const choice = UNRULED.includes(name) ? choices.find((other) => other.name === name) : undefined;
     return choice === undefined ? "string" : `(${choiceText(choice)})`;

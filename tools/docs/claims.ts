@@ -32,7 +32,7 @@ const COMMENT = /^[ \t]*\/\/ claim: (.*(?:\n[ \t]*\/\/ {3}.*)*)/gm;
 /** All annotations of the tests, and of the demo and benchmarks. */
 export function readAnnotations(): Annotation[] {
   const root = projectFolder();
-  return globSync(["test/**/*.ts", "tools/{demo,bench}/*.ts"], { cwd: root })
+  return globSync(["test/**/*.ts", "packages/*/test/**/*.ts", "tools/{demo,bench}/*.ts"], { cwd: root })
     .sort()
     .flatMap((path) => annotationsOf(path, readFileSync(join(root, path), "utf8")));
 }

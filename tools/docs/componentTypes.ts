@@ -85,8 +85,8 @@ const OPTIONS: ts.CompilerOptions = {
 };
 
 /** Every public type that is not a bare alias, in the order of the file. */
-export function readPublicTypes(root: string): readonly PublicType[] {
-  return readTypes(root, "components/index.ts").filter((type) => type.kind !== "text");
+export function readPublicTypes(root: string, file = "components/index.ts"): readonly PublicType[] {
+  return readTypes(root, file).filter((type) => type.kind !== "text");
 }
 
 /** @param file of the project, in whose order its exported types are */

@@ -18,14 +18,16 @@ const GROUPS: readonly (readonly [folderName: string, title: string])[] = [
   ["databases", "Databases"],
   ["actions", "Backups during an update"],
   ["drills", "Fire drills"],
-  ["migration", "Migration"],
   ["monitoring", "Monitoring and runbook"],
   ["dynamic", "Parts of B2Repository"],
 ];
 
 let read: readonly PublicType[] | null = null;
 
-type Page = "components.md" | "files.md" | "types.md";
+/** Links of a page that stands alone stay in it. */
+const ALONE = ["files.md", "reference.md"];
+
+type Page = "components.md" | "files.md" | "reference.md" | "types.md";
 
 /** Read once for both pages. */
 export function publicTypes(): readonly PublicType[] {
@@ -96,33 +98,50 @@ export function renderTypes(): string {
     "",
     "The types that [components.md](components.md) names, in the order of the alphabet. `npm run docs -- --all` makes this page from the docstrings of `components/`.",
     ...sorted.flatMap((type) => {
-      if (type.kind === "component") return [];
-      if (type.doc === "") throw new Error(`${type.name} has no docstring`);
-      return [
-        "",
-        `## ${type.name}`,
-        "",
-        type.doc,
-        "",
-        type.kind === "fields" ? fieldsTable(type, types, "types.md") : choiceText(type),
-      ];
+      return type.kind === "component" ? [] : typeText(type, types, "types.md");
     }),
   );
 }
 
-function componentText(component: ComponentType, types: readonly PublicType[]): readonly string[] {
+/** Arguments and outputs of a package that builds on this one. @param folder with its `components` */
+export function renderPackageReference(folder: string): string {
+  const types = readPublicTypes(projectFolder(), `${folder}/components/index.ts`);
+  const others = types.flatMap((type) => (type.kind === "component" || type.name.endsWith("nArgs") ? [] : [type]));
+  return document(
+    "# Arguments and outputs",
+    "",
+    "Types that are not here are those of [pgbackstop](../../../docs/reference/types.md).",
+    "`npm run docs -- --all` makes this page from the docstrings of `components/`.",
+    ...types.flatMap((type) => (type.kind === "component" ? componentText(type, types, "reference.md") : [])),
+    ...others.flatMap((type) => typeText(type, types, "reference.md")),
+  );
+}
+
+function typeText(type: ChoiceType | FieldsType, types: readonly PublicType[], page: Page): readonly string[] {
+  if (type.doc === "") throw new Error(`${type.name} has no docstring`);
+  const body = type.kind === "fields" ? fieldsTable(type, types, page) : choiceText(type);
+  return ["", `## ${type.name}`, "", type.doc, "", body];
+}
+
+function componentText(
+  component: ComponentType,
+  types: readonly PublicType[],
+  page: Page = "components.md",
+): readonly string[] {
   const args = types.find((type): type is FieldsType => type.kind === "fields" && type.name === component.args);
   return [
     "",
-    `### ${component.name}`,
+    `${page === "reference.md" ? "##" : "###"} ${component.name}`,
     "",
     component.doc,
     "",
     ...(args === undefined || args.fields.length === 0
       ? ["It takes no arguments.", ""]
-      : [fieldsTable(args, types, "components.md"), ""]),
-    component.outputs.length === 0 ? "It has no outputs." : outputsTable("output", component.outputs, types),
-    ...(component.children.length === 0 ? [] : ["", outputsTable("child, in TypeScript", component.children, types)]),
+      : [fieldsTable(args, types, page), ""]),
+    component.outputs.length === 0 ? "It has no outputs." : outputsTable("output", component.outputs, types, page),
+    ...(component.children.length === 0
+      ? []
+      : ["", outputsTable("child, in TypeScript", component.children, types, page)]),
   ];
 }
 
@@ -131,7 +150,7 @@ export function fieldsTable(type: FieldsType, types: readonly PublicType[], page
   const fields = [...type.fields.filter((field) => !field.optional), ...type.fields.filter((field) => field.optional)];
   if (fields.length === 0) return "It has no fields.";
   return table(
-    [page === "components.md" ? "argument" : "field", "type", "default", "what"],
+    [page === "types.md" || page === "files.md" ? "field" : "argument", "type", "default", "what"],
     fields.map((field) => [
       `\`${field.name}\``,
       linked(field.type, types, page),
@@ -141,10 +160,10 @@ export function fieldsTable(type: FieldsType, types: readonly PublicType[], page
   );
 }
 
-function outputsTable(title: string, fields: readonly Field[], types: readonly PublicType[]): string {
+function outputsTable(title: string, fields: readonly Field[], types: readonly PublicType[], page: Page): string {
   return table(
     [title, "type", "what"],
-    fields.map((field) => [`\`${field.name}\``, linked(field.type, types, "components.md"), textOf(field, types)]),
+    fields.map((field) => [`\`${field.name}\``, linked(field.type, types, page), textOf(field, types)]),
   );
 }
 
@@ -187,7 +206,7 @@ function textOf(field: Field, types: readonly PublicType[]): string {
 /** The type as code, linked to the first public type in it. */
 function linked(type: string, types: readonly PublicType[], page: Page): string {
   const [target] = [...type.matchAll(/\w+/g)].flatMap(([name]) =>
-    page === "files.md" ? types.filter((own) => own.name === name).map(() => ({ page, name })) : pagesOf(name, types),
+    ALONE.includes(page) ? types.filter((own) => own.name === name).map(() => ({ page, name })) : pagesOf(name, types),
   );
   if (target === undefined) return `\`${type}\``;
   return `[\`${type}\`](${target.page === page ? "" : target.page}#${target.name.toLowerCase()})`;

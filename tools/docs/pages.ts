@@ -1,8 +1,8 @@
 /** Every generated file, by path. */
-import { renderArgumentTypes } from "./argumentTypes";
+import { renderArgumentTypes, renderPackageTypes } from "./argumentTypes";
 import { renderClaims } from "./claimsPage";
 import { renderCommands } from "./commandsPage";
-import { renderComponents, renderTypes } from "./componentsPage";
+import { renderComponents, renderPackageReference, renderTypes } from "./componentsPage";
 import { renderFileDeclarations, renderFilesPage } from "./fileTypes";
 import { renderMetrics } from "./metricsPage";
 import { renderOptions } from "./optionsPage";
@@ -21,6 +21,7 @@ export const COMPARED: Readonly<Record<string, () => string>> = {
   "docs/reference/rules.md": renderRules,
   "components/plan/arguments/argumentTypes.ts": renderArgumentTypes,
   "components/plan/topology/topologyTypes.ts": renderTopologyTypes,
+  "packages/migration/components/argumentTypes.ts": () => renderPackageTypes("packages/migration"),
   "runtime/base/fileDeclarations.ts": renderFileDeclarations,
 };
 
@@ -29,4 +30,5 @@ export const AT_RELEASE: Readonly<Record<string, () => string>> = {
   "docs/internals/claims.md": renderClaims,
   "docs/reference/components.md": renderComponents,
   "docs/reference/types.md": renderTypes,
+  "packages/migration/docs/reference.md": () => renderPackageReference("packages/migration"),
 };

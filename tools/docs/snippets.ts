@@ -75,17 +75,24 @@ export function exampleSnippets(types: readonly PublicType[]): readonly Snippet[
 
 /** `path:line: message` for every mistake. Uses the built package if it exists, else its sources. */
 export function checkSnippets(root: string, snippets: readonly Snippet[]): readonly string[] {
-  const fileOf = (module: string): string => {
-    const built = join(root, "dist", "components", `${module}.d.ts`);
-    return existsSync(built) ? built : join(root, "components", `${module}.ts`);
+  const fileOf = (module: string, folder = root): string => {
+    const built = join(folder, "dist", "components", `${module}.d.ts`);
+    return existsSync(built) ? built : join(folder, "components", `${module}.ts`);
   };
   const entry = fileOf("index");
-  const paths = { pgbackstop: [entry], "pgbackstop/policy": [fileOf("policy/policyPack")] };
+  const migration = fileOf("index", join(root, "packages", "migration"));
+  const paths = {
+    pgbackstop: [entry],
+    "pgbackstop/kit": [fileOf("kit")],
+    "pgbackstop/policy": [fileOf("policy/policyPack")],
+    "pgbackstop-migration": [migration],
+  };
   const options = { ...STRICT, paths };
   const files = new Map(snippets.map((snippet, position) => [join(root, "docs", `snippet-${position}.ts`), snippet]));
   const host = ts.createCompilerHost(options, true);
   const names = {
     pgbackstop: exportsOf(entry),
+    "pgbackstop-migration": exportsOf(migration),
     [join(root, CONTEXT.replace(/\.ts$/, ""))]: exportsOf(join(root, CONTEXT)),
   };
   const { fileExists, readFile, getSourceFile } = host;

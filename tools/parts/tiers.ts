@@ -45,11 +45,21 @@ export const EXCLUDED_VARIABLE = "PGBACKSTOP_EXCLUDED_TESTS";
 export const TIERS: readonly Tier[] = [
   {
     name: "unit",
-    folders: ["test/runtime", "test/components", "test/tools", "test/tidy", "test/fuzz"],
+    folders: [
+      "test/runtime",
+      "test/components",
+      "test/tools",
+      "test/tidy",
+      "test/fuzz",
+      "packages/migration/test/components",
+      "packages/migration/test/runtime",
+    ],
     queue: "compute",
     // Vitest's default leaves one processor idle.
     filesAtOnce: availableParallelism(),
     isolated: [
+      "packages/migration/test/components/deferredMigration.test.ts",
+      "packages/migration/test/components/migration.test.ts",
       "test/components/children.test.ts",
       "test/components/databases/clusterRuntime.test.ts",
       "test/components/databases/cnpgBackup.test.ts",
@@ -59,7 +69,6 @@ export const TIERS: readonly Tier[] = [
       "test/components/deferredComponents.test.ts",
       "test/components/dynamic/b2.test.ts",
       "test/components/host/postgresSettings.test.ts",
-      "test/components/migration/migration.test.ts",
       "test/components/repositories/cloudRepositories.test.ts",
       "test/components/upgrade.test.ts",
       "test/runtime/postgres/dataDirectory.test.ts",
@@ -86,7 +95,7 @@ export const TIERS: readonly Tier[] = [
   },
   {
     name: "data",
-    folders: ["test/interop", "test/conformance", "test/model", "test/simulation"],
+    folders: ["test/interop", "test/conformance", "test/model", "test/simulation", "packages/migration/test/interop"],
     queue: "compute",
     // Many wait for timeouts, outages and recoveries.
     filesAtOnce: 4,
@@ -144,7 +153,7 @@ export const TIERS: readonly Tier[] = [
   },
   {
     name: "kubernetes",
-    folders: ["test/kubernetes"],
+    folders: ["test/kubernetes", "packages/migration/test/kubernetes"],
     queue: "wait",
     // Labs share nothing, and mostly wait.
     filesAtOnce: 3,
@@ -168,8 +177,8 @@ export const TIERS: readonly Tier[] = [
       "test/kubernetes/majorUpgrade.test.ts":
         "`test/engine/majorUpgrade.test.ts`: the stanza follows pg_upgrade; `test/runtime/cnpg/sidecar/stanzaKeeper.test.ts`",
       "test/kubernetes/memory.test.ts": "`test/interop/memory.test.ts`: the peak of a backup",
-      "test/kubernetes/migration.test.ts":
-        "`test/engine/migration.test.ts`: the same steps by the real engine; `test/runtime/cnpg/migrate`: each Job",
+      "packages/migration/test/kubernetes/migration.test.ts":
+        "`packages/migration/test/engine`: the same steps by the real engine; `packages/migration/test/runtime`: each Job",
       "test/kubernetes/streaming.test.ts":
         "`test/kubernetes/synchronous.test.ts`: streamed WAL of a cluster; `test/interop/wal/streaming.test.ts`: what a death costs",
     },
@@ -180,7 +189,7 @@ export const TIERS: readonly Tier[] = [
   },
   {
     name: "engine",
-    folders: ["test/engine"],
+    folders: ["test/engine", "packages/migration/test/engine"],
     queue: "wait",
     filesAtOnce: 3,
     first: ["test/engine/cloudRepositories.test.ts", "test/engine/cnpg.test.ts"],

@@ -20,7 +20,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { AT_RELEASE } from "../docs/pages";
-import { packTarball } from "../parts/build/packTarball";
+import { packTarballs } from "../parts/build/packTarball";
 import { cloneCacheFolder, projectFolder } from "../parts/cache";
 import type { Missing } from "../parts/debian/debian";
 import { cleanUp, findOnPath, runOk } from "../parts/process";
@@ -57,7 +57,7 @@ async function release(): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
 
-  const tarball = await packTarball(progress, folder);
+  const { pgbackstop: tarball } = await packTarballs(progress, folder);
   const sbom = await progress.step("list of components", async (note) => {
     const made = await makeSbom(root);
     note(`${made.components.length} packages`);
@@ -118,7 +118,10 @@ async function tryFiles(
   if (existsSync(settings)) cpSync(settings, join(user, "npmrc"));
   const script = `${firstCommands(read("README.md"), version)}
 npm exec --offline --no -- pgbackstop version
-node -e 'if (typeof require("pgbackstop").PostgresHost !== "function") process.exit(1)'`;
+node -e 'if (typeof require("pgbackstop").PostgresHost !== "function") process.exit(1)'
+npm install ./pgbackstop-migration-${version}.tgz
+npm exec --offline --no -- pgbackstop-migration version
+node -e 'if (typeof require("pgbackstop-migration").Migration !== "function") process.exit(1)'`;
   const network = Object.entries(process.env).filter(([name]) => /proxy|cert/i.test(name));
   const where = "missing" in debian ? user : "/release";
   const env = { ...Object.fromEntries(network), HOME: where, npm_config_userconfig: `${where}/npmrc` };

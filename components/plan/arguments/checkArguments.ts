@@ -4,7 +4,13 @@
  *
  * A value from another resource is skipped. It is given, and its type is compared when it arrives.
  */
-import { checkDeclared, type DeclaredOptions, type Problem, type TypeTable } from "../../../runtime/base/declaredTypes";
+import {
+  checkDeclared,
+  type Declarations,
+  type DeclaredOptions,
+  type Problem,
+  type TypeTable,
+} from "../../../runtime/base/declaredTypes";
 import { type Finding, finding } from "../findings/findings";
 import type { RuleCode } from "../findings/ruleTable";
 import { isOutput } from "../model/anyValue";
@@ -12,7 +18,7 @@ import { isUnknown } from "../model/unknown";
 import { ARGUMENT_KINDS, ARGUMENT_TYPES } from "./argumentTypes";
 import { UNRULED_RANGES } from "./ranges";
 
-export type { TypeTable };
+export type { Declarations, TypeTable };
 
 /** Names of arguments whose values no message repeats. */
 const SECRET = /pass(word|phrase)|secret|token|privateKey|accessKey|url$/i;
@@ -20,6 +26,8 @@ const SECRET = /pass(word|phrase)|secret|token|privateKey|accessKey|url$/i;
 export interface CheckOptions extends Partial<DeclaredOptions> {
   /** Default: those of the components' arguments. */
   readonly types?: TypeTable;
+  /** Declarations of another package, besides those of the components' arguments. */
+  readonly declared?: Declarations;
 }
 
 /** The arguments' types with these fields added, replaced, or removed by `never`. */
@@ -55,9 +63,14 @@ const DEFAULTS = {
 
 /** @param name of a type */
 export function checkArguments(name: string, args: unknown, options: CheckOptions = {}): Finding[] {
-  const { types = ARGUMENT_TYPES, ...others } = options;
+  const { declared, types = ARGUMENT_TYPES, ...others } = options;
   const owner = name.replace(/Args$/, "");
-  return checkDeclared(name, args ?? {}, { ...DECLARED, types }, { ...DEFAULTS, owner, ...others }).map(
+  const all: Declarations = {
+    types: { ...types, ...declared?.types },
+    ranges: { ...DECLARED.ranges, ...declared?.ranges },
+    kinds: { ...DECLARED.kinds, ...declared?.kinds },
+  };
+  return checkDeclared(name, args ?? {}, all, { ...DEFAULTS, owner, ...others }).map(
     ({ argument, fact, hint, kind, path }) =>
       finding(CODES[kind], path, kind === "unknown" ? fact : `it ${fact}`, REMEDIES[argument] ?? hint),
   );

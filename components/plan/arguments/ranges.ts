@@ -29,8 +29,6 @@ const RULED: Readonly<Partial<Record<RangedArgument, readonly [code: RuleCode, h
   "HostRepositoryArgs.keepDays": ["PB005", "set at least 1, or leave it out to keep everything"],
   "HostRepositoryArgs.keepDiffCount": ["PB005", "set at least 1, or leave it out to keep everything"],
   "HostRepositoryArgs.keepFullCount": ["PB005", "set at least 1, or leave it out to keep everything"],
-  "MigrationArgs.processMax": ["PB118"],
-  "MigrationServerArgs.port": ["PB014"],
   "ObjectivesArgs.maxRepositoryGB": ["PB037"],
   "ObjectivesArgs.pitrDays": ["PB037"],
   "ObjectivesArgs.pitrRtoMinutes": ["PB037"],

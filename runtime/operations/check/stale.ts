@@ -4,10 +4,11 @@
  */
 import { type BackupError, fail } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
+import { durationText } from "../../base/units";
 import type { RepoSettings } from "../../config/types";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { currentBackupsOf, durationText, findNewestWal, fullError, newestFullOf } from "../info/destinations";
+import { currentBackupsOf, findNewestWal, fullError, newestFullOf } from "../info/destinations";
 
 /** Largest ages in seconds; what is absent is not compared. */
 export type ExpectedAges = Pick<RepoSettings, "expectFullWithinS" | "expectBackupWithinS" | "expectWalWithinS">;

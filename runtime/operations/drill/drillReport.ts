@@ -1,5 +1,5 @@
 /** A drill's record for a terminal. Pure. */
-import { durationText } from "../info/destinations";
+import { durationText } from "../../base/units";
 import { ATTACK, type DrillRecord } from "./record";
 
 export function drillText(record: DrillRecord): string {

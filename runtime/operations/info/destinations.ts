@@ -5,6 +5,7 @@
  */
 import { type BackupError, fail, nullOn } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
+import { durationText } from "../../base/units";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
@@ -144,12 +145,4 @@ async function findArchiveId(repo: Repository): Promise<string | null> {
 
 export function timeText(seconds: number): string {
   return new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
-}
-
-/** In the largest exact unit: `9 days`, `30 hours`. */
-export function durationText(seconds: number): string {
-  if (seconds >= 2 * 86_400) return `${Math.floor(seconds / 86_400)} days`;
-  if (seconds >= 2 * 3600) return `${Math.floor(seconds / 3600)} hours`;
-  if (seconds >= 2 * 60) return `${Math.floor(seconds / 60)} minutes`;
-  return `${Math.floor(seconds)} seconds`;
 }

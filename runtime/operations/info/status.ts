@@ -4,7 +4,7 @@
  */
 import { type BackupError, fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
-import { formatSize } from "../../base/units";
+import { durationText, formatSize } from "../../base/units";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
 import type { StreamState, SynchronousReport } from "../../local/streamState";
@@ -16,7 +16,6 @@ import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
 import {
-  durationText,
   currentBackupsOf,
   findNewestWal,
   type FullExpectation,
@@ -375,11 +374,11 @@ function row(name: string, text: string, indent = "  "): string {
 /** The newest drill, and the newest measured loss, which may come from an older drill. */
 function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
   if (drill === null) return null;
-  const { endedAtS, id, level, ok, pick, rtoMs } = drill;
+  const { backup, endedAtS, id, level, ok, pick, rtoMs } = drill;
   const rpo = rpoDrill?.rpo ?? null;
   const lost: JsonValue =
     rpo === null ? null : { ended: rpoDrill?.endedAtS ?? endedAtS, method: rpo.method, seconds: rpo.seconds };
-  return { ended: endedAtS, id, level, ok, pick, rpo: lost, rtoMs };
+  return { ended: endedAtS, id, label: backup?.label ?? null, level, ok, pick, rpo: lost, rtoMs };
 }
 
 /** `{"version":1,"stanza","ok","repos":[…],"troubles","waiting","running","next"}`; times are seconds since 1970. */

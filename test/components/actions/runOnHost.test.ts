@@ -5,7 +5,8 @@ import { expect, test } from "vitest";
 import { BackupNow } from "../../../components/actions/backupNow";
 import { CheckNow } from "../../../components/actions/checkNow";
 import { DrillNow, type DrillNowArgs } from "../../../components/actions/drillNow";
-import type { HostAccess, HostConnection } from "../../../components/databases/hostArgs";
+import type { HostAccess } from "../../../components/databases/hostAccess";
+import type { HostConnection } from "../../../components/databases/hostArgs";
 
 const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKeyOfTheTestKeyOfTheTestKeyOfTheTestKey";
 const SSH = { host: "db", user: "deploy", privateKey: pulumi.secret("the key"), hostKeys: [HOST_KEY] };

@@ -1,16 +1,9 @@
 /** Where pods have the runtime from, in the objects that components declare. */
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test, vi } from "vitest";
-import type {
-  ClusterAccess,
-  ClusterBackupArgs,
-  CnpgClusterArgs,
-  PluginRuntime,
-} from "../../../components/databases/cnpgArgs";
+import type { ClusterBackupArgs, CnpgClusterArgs, PluginRuntime } from "../../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
 import { CnpgPlugin, type CnpgPluginArgs } from "../../../components/databases/cnpgPlugin";
-import { Migration } from "../../../components/migration/migration";
-import type { MigrationArgs } from "../../../components/migration/migrationArgs";
 import { NODE_IMAGE } from "../../../components/plan/cluster/images";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
 import {
@@ -160,31 +153,5 @@ test("a plugin mounts what it served before beside its own, and starts without w
   expect(volumes[0]).toEqual({
     name: "bundle",
     projected: { sources: [sourceOf(SHA256, {}), ...before.map((each) => sourceOf(each, { optional: true }))] },
-  });
-});
-
-describe("a migration's Jobs", () => {
-  const target: ClusterAccess = {
-    namespace: "orders",
-    clusterName: pulumi.output("orders"),
-    backups: { full: [{ cluster: { name: "orders" } }] },
-    verbs: { args: [], volumeMounts: [], volumes: [], drills: {} },
-  };
-  const startsOf = async (more: Partial<MigrationArgs>): Promise<string> => {
-    const source = { address: "old.example.net", password: "secret" };
-    return JSON.stringify(
-      await objectsOf(() => void new Migration("orders", { source, target: { cluster: target }, ...more })),
-    );
-  };
-
-  test("run what the plugin serves, what an image contains, or what a ConfigMap carries", async () => {
-    const runtime = { sha256: SHA256, url: URL, image: NODE_IMAGE, onRequest: false };
-    const served = await startsOf({ plugin: { name: "pgbackstop", runtime } });
-    expect(served).toContain(`"${SHA256}","${URL}",""`);
-    expect(served).not.toContain("binaryData");
-    const imaged = await startsOf({ runtimeImage: "registry.example.net/pgbackstop@sha256:01" });
-    expect(imaged).toContain("registry.example.net/pgbackstop@sha256:01");
-    expect(imaged).not.toContain("binaryData");
-    expect(await startsOf({})).toContain('"name":"orders-program-abababababab"');
   });
 });

@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { unknown } from "@pulumi/pulumi/output";
 import { expect, test } from "vitest";
+import * as exported from "../../../components/index";
 import { ComponentPlugin, type PackageSchema } from "../../../components/plugin/componentPlugin";
 
 const TYPE = "pgbackstop:index:CnpgCluster";
@@ -37,7 +38,7 @@ async function refusalOf(inputs: pulumi.Inputs, isPreview = false): Promise<stri
     isPreview,
   );
   try {
-    await new ComponentPlugin(SCHEMA).construct("orders", TYPE, inputs, {});
+    await new ComponentPlugin(SCHEMA, exported).construct("orders", TYPE, inputs, {});
     return "none";
   } catch (error) {
     if (!pulumi.InputPropertiesError.isInstance(error)) throw error;

@@ -1,6 +1,6 @@
 /**
  * When a dump that one program pipes into another counts as complete. Scripts replace pg_dump and psql here;
- * test/interop/restore/migrate.test.ts uses the real ones.
+ * packages/migration/test/interop/migrate.test.ts uses the real ones.
  */
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

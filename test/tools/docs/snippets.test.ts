@@ -13,6 +13,8 @@ import {
 import { projectFolder } from "../../../tools/parts/cache";
 
 const ROOT = projectFolder();
+/** Folders with documents. */
+const MIGRATION = ["packages/migration/docs", "packages/migration/example"];
 
 function read<T>(folder: string, extension: string, parse: (path: string, text: string) => readonly T[]): readonly T[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
@@ -21,15 +23,21 @@ function read<T>(folder: string, extension: string, parse: (path: string, text: 
 }
 
 const inDocuments = (): readonly Snippet[] => [
-  ...snippetsOf("README.md", readFileSync(join(ROOT, "README.md"), "utf8")),
+  ...["README.md", "packages/migration/README.md"].flatMap((path) =>
+    snippetsOf(path, readFileSync(join(ROOT, path), "utf8")),
+  ),
   ...read("docs", ".md", snippetsOf),
   ...read("examples", ".md", snippetsOf),
+  ...MIGRATION.flatMap((path) => read(path, ".md", snippetsOf)),
 ];
 
 // claim: README.md: each block of TypeScript compiles in a strict project against the built package, in every document
 test("each block of a document, each block and statement of a docstring, and each @example compiles", () => {
-  const [documents, docstrings] = [inDocuments(), read("components", ".ts", docstringSnippets)];
-  const examples = exampleSnippets(readPublicTypes(ROOT));
+  const components = "packages/migration/components";
+  const docstrings = ["components", components].flatMap((folder) => read(folder, ".ts", docstringSnippets));
+  const documents = inDocuments();
+  const types = [...readPublicTypes(ROOT), ...readPublicTypes(ROOT, `${components}/index.ts`)];
+  const examples = exampleSnippets(types);
   expect(documents.length).toBeGreaterThan(40);
   expect(docstrings.length).toBeGreaterThan(20);
   expect(examples.length).toBeGreaterThan(60);

@@ -1,6 +1,6 @@
 /**
  * The build: `runtime/` as one file, dist/runtime.cjs, and `components/` (with the runtime's pure rooms that they
- * import) as CommonJS with declarations in dist, in their sources' folders.
+ * import) as CommonJS with declarations in dist, in their sources' folders. Then the packages that build on this one.
  */
 import { createHash } from "node:crypto";
 import {
@@ -12,7 +12,6 @@ import {
   renameSync,
   rmSync,
   statSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -33,10 +32,18 @@ const OUTPUTS = [
   "dist/pgbackrest-client",
   "dist/components/index.js",
   "dist/components/index.d.ts",
+  "packages/migration/dist/migrate.cjs",
+  "packages/migration/dist/kubernetes.cjs",
+  "packages/migration/dist/components/index.js",
 ];
 const INPUTS = [
   "runtime",
   "components",
+  "packages/migration/components",
+  "packages/migration/names.ts",
+  "packages/migration/package.json",
+  "packages/migration/runtime",
+  "packages/migration/tsconfig.json",
   "tsconfig.json",
   "tsconfig.build.json",
   "package.json",
@@ -58,7 +65,9 @@ export async function build(progress: Progress, options: { readonly force?: bool
     rmSync(stampFile, { force: true });
     await progress.step("build", async (note) => {
       if (await renewSums(root)) hash = hashOf(root, INPUTS);
-      const [sizes] = await Promise.all([bundleRuntime(root), compileComponents(root)]);
+      const [sizes] = await Promise.all([bundleRuntime(root), compileComponents(root), bundleMigration(root)]);
+      // Against the declarations that the compiler has just made.
+      await compileMigration(root);
       note(`runtime.cjs ${formatBytes(sizes.sizeBytes)}, ${formatBytes(sizes.packedSizeBytes)} compressed`);
       if (sizes.packedSizeBytes >= BUNDLE_SIZE_BYTES_MAX) {
         throw new Error(
@@ -66,7 +75,6 @@ export async function build(progress: Progress, options: { readonly force?: bool
         );
       }
     });
-    linkPackage(root);
     writeFileSync(stampFile, `${hash} ${hashOf(root, OUTPUTS)}`);
   });
 }
@@ -182,6 +190,27 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; packedS
   return { sizeBytes: bytes.length, packedSizeBytes: packed.length };
 }
 
+/** Programs of packages/migration, without what Jobs alone need on hosts. */
+async function bundleMigration(root: string): Promise<void> {
+  const folder = join(root, "packages", "migration");
+  mkdirSync(join(folder, "dist"), { recursive: true });
+  for (const [entry, name] of Object.entries({ migrateMain: "migrate.cjs", kubernetesMain: "kubernetes.cjs" })) {
+    const outfile = join(folder, "dist", name);
+    const banner = { js: "#!/usr/bin/env node" };
+    const entryPoints = [join(folder, "runtime", `${entry}.ts`)];
+    await bundle({ ...bundleOptions(root), entryPoints, banner, outfile: `${outfile}.new` });
+    chmodSync(`${outfile}.new`, 0o755);
+    renameSync(`${outfile}.new`, outfile);
+  }
+}
+
+async function compileMigration(root: string): Promise<void> {
+  const folder = join(root, "packages", "migration");
+  const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+  const result = await run(process.execPath, [compiler, "-p", folder], { cwd: root });
+  if (result.exitCode !== 0) throw new Error(`tsc of packages/migration:\n${result.stdout.trim()}`);
+}
+
 async function compileComponents(root: string): Promise<void> {
   // Compiled aside and swapped: a running engine loads either the old files or the new ones.
   const aside = join(cloneCacheFolder(), `components-${process.pid}`);
@@ -197,15 +226,6 @@ async function compileComponents(root: string): Promise<void> {
     renameSync(join(aside, folder), target);
   }
   rmSync(aside, { recursive: true, force: true });
-}
-
-/**
- * For `pulumi up` in this folder: the provider of dynamic resources looks for this package by name, as in a project
- * that installed it.
- */
-function linkPackage(root: string): void {
-  const link = join(root, "node_modules", "pgbackstop");
-  if (!existsSync(link)) symlinkSync("..", link);
 }
 
 /** A hash of names and contents; missing files count as missing. */

@@ -30,6 +30,7 @@ export async function prepareProgramFolder(folder: string, options: ProgramFolde
   if (options.link !== false) {
     mkdirSync(modules, { recursive: true });
     symlinkSync(projectFolder(), join(modules, "pgbackstop"));
+    symlinkSync(join(projectFolder(), "packages", "migration"), join(modules, "pgbackstop-migration"));
     symlinkSync(join(projectFolder(), "node_modules", "@pulumi"), join(modules, "@pulumi"));
   }
   for (const name of ["home", "state", "cli/bin"]) mkdirSync(join(folder, name), { recursive: true });
@@ -167,18 +168,24 @@ function outputsIn(state: string, isPlain: boolean): string | null {
 
 /**
  * The module `examples/<name>/program.ts` (or another file next to it), compiled into the folder, where it finds the
- * built package by name.
+ * built packages by name.
+ * @param folder of the example
  */
-export async function loadExample<T>(programFolder: ProgramFolder, name: string, file = "program"): Promise<T> {
+export async function loadExample<T>(
+  programFolder: ProgramFolder,
+  name: string,
+  file = "program",
+  folder = join("examples", name),
+): Promise<T> {
   const outfile = join(programFolder.folder, `${name}-${file}.cjs`);
   await bundle({
-    entryPoints: [join(projectFolder(), "examples", name, `${file}.ts`)],
+    entryPoints: [join(projectFolder(), folder, `${file}.ts`)],
     outfile,
     bundle: true,
     platform: "node",
     format: "cjs",
     target: "node22",
-    external: ["pgbackstop", "@pulumi/*"],
+    external: ["pgbackstop", "pgbackstop-migration", "@pulumi/*"],
     tsconfigRaw: {},
     logLevel: "silent",
   });

@@ -1,9 +1,8 @@
-/** One function places every pod of this package: plugin, drills, snapshot removal and migration. */
+/** One function places every pod of this package: plugin, drills and snapshot removal. */
 import { expect, test } from "vitest";
 import type { PodPlacement } from "../../../../components/plan/cluster/declaredCluster";
 import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { renderDalibo } from "../../../../components/render/kubernetes/daliboPlugin";
-import { renderChangeJob } from "../../../../components/render/kubernetes/migrationObjects";
 import type { Manifest } from "../../../../components/render/kubernetes/objects";
 import { PLUGIN_DEFAULTS, renderPlugin } from "../../../../components/render/kubernetes/plugin";
 import { placed } from "../../../../components/render/kubernetes/podPlacement";
@@ -31,16 +30,6 @@ const OVER = {
   drills: { weekly: { cron: "0 5 * * 6" } },
   snapshots: { cron: "0 5 * * *", keepDays: 7 },
 };
-const MIGRATION = {
-  name: "move",
-  namespace: "db",
-  workloads: [],
-  secrets: [],
-  runtime: { configMap: "runtime", image: "node" },
-  postgresImage: "postgresql",
-  serverSources: [],
-};
-
 /** Templates of pods in any object. */
 function templatesOf(value: unknown): object[] {
   if (typeof value !== "object" || value === null) return [];
@@ -57,14 +46,13 @@ function manifestsWith(placement: PodPlacement | undefined): readonly Manifest[]
     ...renderCluster(cluster, null).map(({ manifest }) => manifest),
     ...renderPlugin(plugin).map(({ manifest }) => manifest),
     ...renderDalibo({ ...plugin, images: {} }).map(({ manifest }) => manifest),
-    renderChangeJob({ ...MIGRATION, ...more }, { role: "stop-workloads", action: "stop-workloads", text: "" }),
   ];
 }
 
 test("every pod takes it", () => {
   const templates = templatesOf(manifestsWith(PLACEMENT));
-  // A drill, snapshot removal, two plugins, a migration.
-  expect(templates).toHaveLength(5);
+  // A drill, snapshot removal, two plugins.
+  expect(templates).toHaveLength(4);
   for (const template of templates) expect(template).toMatchObject(EXPECTED);
 });
 

@@ -19,7 +19,6 @@ import { program as attach } from "../../../../examples/cnpg-attach/program";
 import { program as b2R2 } from "../../../../examples/cnpg-b2-r2/program";
 import { program as minio } from "../../../../examples/cnpg-barman-minio/program";
 import { program as local } from "../../../../examples/local/program";
-import { program as move } from "../../../../examples/migration/program";
 import { program as newServer } from "../../../../examples/new-server/program";
 import { program as vpsB2 } from "../../../../examples/vps-b2/program";
 import { program as vpsNasR2 } from "../../../../examples/vps-nas-r2/program";
@@ -72,15 +71,6 @@ const EXAMPLES: Readonly<Record<string, () => Outputs>> = {
       buckets: { immich: "acme-immich", others: "acme-others" },
       engine: "pgbackrest",
       immichImage: `${IMAGE}@sha256:${"0123456789abcdef".repeat(4)}`,
-    }),
-  migration: () =>
-    move({
-      oldAddress: "db.example.net",
-      oldPassword: "old",
-      oldCa: "PEM",
-      bucket: "acme-orders-pg",
-      keys: KEYS,
-      until: "retire",
     }),
   "cnpg-barman-minio": () => minio({ app: "app", namespace: "app", clusterName: "app-db" }),
 };

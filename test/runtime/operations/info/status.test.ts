@@ -241,8 +241,13 @@ describe("the screen", () => {
       failures: [],
       ...more,
     });
+    const backup = { label: "20261113-024001F", type: "full", stoppedAtS: NOW_S - 86_400 * 10 } as const;
     const rpo = { seconds: 11.2, method: "heartbeat", lostWalBytes: null } as const;
-    for (const record of [drill(1, { rpo }), drill(2, { rpo: { ...rpo, seconds: 4 } }), drill(3, { pick: "oldest" })]) {
+    for (const record of [
+      drill(1, { rpo }),
+      drill(2, { rpo: { ...rpo, seconds: 4 } }),
+      drill(3, { pick: "oldest", backup }),
+    ]) {
       await saveDrill(repos, temporaryFolder(), record, testContext());
     }
     const text = await textOf();
@@ -255,6 +260,7 @@ describe("the screen", () => {
       {
         ended: NOW_S - 86_400 * 6,
         id: "20261119-064053Z-00000003",
+        label: "20261113-024001F",
         level: "standard",
         ok: true,
         pick: "oldest",

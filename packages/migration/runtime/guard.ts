@@ -1,0 +1,144 @@
+/**
+ * Keeps everyone from writing to the source during the copy: its databases are read-only for new sessions and accept
+ * only superusers. The previous settings are recorded in the same transaction, and restored when a run fails or by
+ * `migrate release`.
+ */
+import type { Context } from "../../../runtime/base/context";
+import { fail } from "../../../runtime/base/errors";
+import type { Session } from "../../../runtime/postgres/session";
+import { type ClientFacts, CLIENTS, type DatabaseFacts } from "./facts";
+import { GUARD_MARK, type GuardMark, renderMark } from "./marks";
+import { identifier, literal } from "./statements";
+
+const POLL_MS = 200;
+/** How long sessions of just-stopped programs may linger. */
+const LINGER_MS = 3000;
+/** How long terminated sessions may take to disappear. */
+const GONE_MS = 30_000;
+
+/** One migration at a time works on a server. Advisory locks are per database: that of the session's start. */
+const ADVISORY_LOCK = "7162539048211367";
+/** How long the server may keep a killed run's session. */
+const LOCK_WAIT_MS = 3000;
+
+/**
+ * Holds until the session ends. Two copies would remove each other's databases, and the first to fail would lift the
+ * other's guard.
+ * @throws lockAcquire (50)
+ */
+export async function lockServers(sessions: readonly Session[], ctx: Context): Promise<void> {
+  const deadlineMs = ctx.clock.monotonicMs() + LOCK_WAIT_MS;
+  for (const session of sessions) {
+    for (;;) {
+      const { rows } = await session.query(`select pg_try_advisory_lock(${ADVISORY_LOCK}) as locked`);
+      if ((rows as { locked: boolean }[])[0]?.locked === true) break;
+      if (ctx.clock.monotonicMs() > deadlineMs)
+        throw fail("lockAcquire", "another step of a migration is running on one of these servers", {
+          hint: "Wait for it to finish; pg_stat_activity shows it as 'pgbackstop migrate'.",
+        });
+      await ctx.clock.sleep(POLL_MS, ctx.signal);
+    }
+  }
+}
+
+/** Sets it where it is missing, for all databases at once. Resolves with the marks by database. */
+export async function setGuard(
+  session: Session,
+  databases: readonly DatabaseFacts[],
+  readOnlyOf: (database: string) => string | null,
+): Promise<ReadonlyMap<string, GuardMark>> {
+  // In milliseconds, so that a later guard always has another mark.
+  const atS = (await session.nowMs()) / 1000;
+  const marks = new Map<string, GuardMark>();
+  const statements = databases.flatMap(({ connectionLimit, guard, name }) => {
+    const mark = guard ?? { connectionLimit, readOnly: readOnlyOf(name), atS };
+    marks.set(name, mark);
+    const database = `ALTER DATABASE ${identifier(name)}`;
+    if (guard !== null) return [];
+    return [
+      `${database} SET ${GUARD_MARK} TO ${literal(renderMark(mark))}`,
+      `${database} SET default_transaction_read_only TO 'on'`,
+      `${database} CONNECTION LIMIT 0`,
+    ];
+  });
+  await inTransaction(session, statements);
+  return marks;
+}
+
+/** Restores the previous settings; does nothing without a guard of ours. Returns the names. */
+export async function liftGuard(session: Session, databases: readonly DatabaseFacts[]): Promise<readonly string[]> {
+  const guarded = databases.filter(({ guard }) => guard !== null);
+  const statements = guarded.flatMap(({ guard, name }) => {
+    const database = `ALTER DATABASE ${identifier(name)}`;
+    const { connectionLimit = -1, readOnly = null } = guard ?? {};
+    return [
+      readOnly === null
+        ? `${database} RESET default_transaction_read_only`
+        : `${database} SET default_transaction_read_only TO ${literal(readOnly)}`,
+      `${database} CONNECTION LIMIT ${connectionLimit}`,
+      `${database} RESET ${GUARD_MARK}`,
+    ];
+  });
+  await inTransaction(session, statements);
+  return guarded.map(({ name }) => name);
+}
+
+/** Clients of `databases` only. */
+export async function listClients(session: Session, databases: readonly string[]): Promise<readonly ClientFacts[]> {
+  const { rows } = await session.query(CLIENTS);
+  return (rows as ClientFacts[]).filter(({ database }) => databases.includes(database));
+}
+
+/**
+ * Requires that no session from before the guard is connected: the guard's settings do not reach it.
+ * @throws dbInvalid (81) with the clients, unless they may be terminated
+ */
+export async function requireNobody(
+  session: Session,
+  databases: readonly string[],
+  mayEnd: boolean,
+  ctx: Context,
+): Promise<void> {
+  const deadlineMs = ctx.clock.monotonicMs() + (mayEnd ? GONE_MS : LINGER_MS);
+  for (;;) {
+    const clients = await listClients(session, databases);
+    if (clients.length === 0) return;
+    if (ctx.clock.monotonicMs() > deadlineMs) {
+      const lines = clients.map((client) => `  ${clientText(client)}`);
+      throw fail(
+        "dbInvalid",
+        [
+          `${mayEnd ? "unable to end all connections: " : ""}clients are connected to databases that will be copied`,
+          ...lines,
+        ].join("\n"),
+        {
+          hint: "Stop these programs first; --disconnect ends their connections immediately.",
+        },
+      );
+    }
+    if (mayEnd)
+      await session.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() " +
+          "and application_name not like 'pgbackstop migrate%' and datname = any($1)",
+        [[...databases]],
+      );
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+  }
+}
+
+export function clientText({ address, application, count, database, user }: ClientFacts): string {
+  return `${database}: ${user}${application === "" ? "" : ` (${application})`} from ${address}, ${count} ${count === 1 ? "connection" : "connections"}`;
+}
+
+/** All statements or none. */
+export async function inTransaction(session: Session, statements: readonly string[]): Promise<void> {
+  if (statements.length === 0) return;
+  await session.query("BEGIN");
+  try {
+    for (const statement of statements) await session.query(statement);
+    await session.query("COMMIT");
+  } catch (error) {
+    await session.query("ROLLBACK").catch(() => {});
+    throw error;
+  }
+}
