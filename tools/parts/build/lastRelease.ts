@@ -59,7 +59,9 @@ export async function buildLastRelease(release: LastRelease): Promise<BuiltRelea
 
 async function buildIn(scratch: string, { commit, name }: LastRelease): Promise<void> {
   const root = projectFolder();
-  const archive = `git -C "$1" archive "$2" package.json tsconfig.json tsconfig.build.json components runtime tools package-lock.json | tar -x -C "$3"`;
+  // The first releases have no packages besides their own.
+  const paths = `package.json tsconfig.json tsconfig.build.json components runtime tools package-lock.json $(git -C "$1" ls-tree --name-only "$2" packages)`;
+  const archive = `git -C "$1" archive "$2" ${paths} | tar -x -C "$3"`;
   requireOk(name, await run("/bin/sh", ["-c", archive, "sh", root, commit, scratch]));
   linkPackages(root, scratch);
   const { build: bundle } = createRequire(join(root, "package.json"))("esbuild") as { build: typeof build };
@@ -78,8 +80,9 @@ function linkPackages(root: string, folder: string): void {
   const source = join(root, "node_modules");
   const target = join(folder, "node_modules");
   mkdirSync(target);
+  symlinkSync("..", join(target, "pgbackstop"));
   for (const name of readdirSync(source)) {
-    if (name.startsWith(".") || name === "pgbackstop") continue;
+    if (name.startsWith(".") || name.startsWith("pgbackstop")) continue;
     if (!name.startsWith("@")) {
       symlinkSync(join(source, name), join(target, name));
       continue;
