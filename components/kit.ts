@@ -5,7 +5,7 @@
 export { runOnHost, runScriptOnHost } from "./actions/runOnHost";
 export { type RuntimeInputs, runtimeOfJobs } from "./databases/clusterRuntime";
 export type { ClusterAccess } from "./databases/cnpgArgs";
-export { ONCE_FUNCTIONS, onceCommand, scriptHead } from "./host/onceScript";
+export { ONCE_FUNCTIONS, scriptHead } from "./host/onceScript";
 export { renderedName } from "./internal/children";
 export { apart, splitKnown } from "./internal/inputs";
 export { declareKubernetes, readConfigMap } from "./internal/kubernetesObjects";

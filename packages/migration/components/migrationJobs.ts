@@ -207,7 +207,7 @@ export class MigrationJobs {
     );
   }
 
-  /** A step of `pgbackstop migrate`. @returns the Job, and its report */
+  /** A step of `pgbackstop-migration`. @returns the Job, and its report */
   migrate(
     step: MigrationStep,
     opts: StepOptions,

@@ -75,7 +75,7 @@ function checkRoute(
     server.kind === "host" && runner === side && !server.hasRuntime
       ? [
           "the engine of the host is stock pgBackRest",
-          "there is no Node.js of this package",
+          "a step needs the Node.js that engine runtime has",
           "run the migration from the other side",
         ]
       : null,

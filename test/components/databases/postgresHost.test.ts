@@ -98,6 +98,18 @@ test.each<[string, RepositoryTarget]>([
   expect(Object.keys(made.inputs.closedFiles ?? {}).length).toBe(target === NAS ? 0 : 1);
 });
 
+test("its access says where Node.js and its server are", async () => {
+  const { access } = (await make({ nodePath: "/opt/node", port: 5433, socketDirectory: "/run/pg", user: "pg" }))
+    .outputs;
+  expect(access).toMatchObject({
+    databaseUser: "pg",
+    nodePath: "/opt/node",
+    server: { socketDirectory: "/run/pg", port: 5433, user: "pg" },
+  });
+  const { access: usual } = (await make({ databaseUser: "owner" })).outputs;
+  expect(usual).toMatchObject({ server: { socketDirectory: "/var/run/postgresql", port: 5432, user: "owner" } });
+});
+
 test("stanza, times, objectives and addresses that come later give the host that plain ones give", async () => {
   const values = (of: <T>(value: T) => pulumi.Input<T>): Partial<PostgresHostArgs> => ({
     stanza: of("ledger"),

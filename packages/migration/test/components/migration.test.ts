@@ -214,6 +214,14 @@ describe("into a host", () => {
     expect(mayGo).toBe(true);
   });
 
+  test("its own server and Node.js are those of its access", async () => {
+    const server = { socketDirectory: "/run/pg", port: 5433, user: "pg" };
+    await declare({ source: args().source, target: { host: { ...HOST, nodePath: "/opt/node", server } } });
+    const script = String(declared.find(({ name }) => name === "to-18-plan")?.inputs["stdin"]);
+    expect(script).toContain(`report 81 /opt/node ''"$directory"'/migrate.cjs'`);
+    expect(script).toContain("'--to-server=host=/run/pg port=5433 user=pg'");
+  });
+
   test("workloads elsewhere need a namespace for their Jobs, and get one", async () => {
     const given = {
       source: args().source,
