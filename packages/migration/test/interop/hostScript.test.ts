@@ -28,11 +28,11 @@ describe("a step on a host", async () => {
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
+  const { binaries } = postgres;
   let source: TestCluster;
   let bed: TestBed;
 
   beforeAll(async () => {
-    const { binaries } = postgres;
     source = await TestCluster.create({ binaries });
     writeFileSync(join(source.dataPath, "pg_hba.conf"), "local all mover scram-sha-256\nlocal all all trust\n");
     bed = await TestBed.create({ binaries, repos: [{ compressType: "lz4" }] });
@@ -64,7 +64,7 @@ describe("a step on a host", async () => {
             ]),
         `--to-server=host=${cluster.socketPath} port=${cluster.port} user=${cluster.superuser}`,
         "--keep-role=mover",
-        `--bin-path=${postgres.binaries.folder}`,
+        `--bin-path=${binaries.folder}`,
         "--output=json",
         "--log-level=info",
         verb,
@@ -118,7 +118,7 @@ describe("a step on a host", async () => {
       "--level=quick",
       "--pick=newest",
       `--drill-path=${join(bed.folder, "drill")}`,
-      `--bin-path=${postgres.binaries.folder}`,
+      `--bin-path=${binaries.folder}`,
     ]);
     const after = JSON.parse(step("finish", { asked }).stdout) as FinishReport;
     expect(after).toMatchObject({ mayRetireSource: true, missing: [], databases: 1, backups: [{ repo: 1 }] });
