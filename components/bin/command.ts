@@ -1,9 +1,18 @@
 /** What the commands of this package share: their arguments, their files, and how they end. */
+import { nearNames } from "../../runtime/base/nearNames";
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 
 /** Wrong arguments, or a file that cannot be used. */
 export class UsageError extends Error {}
+
+/** Commands that the runtime does not have. */
+export const OWN_COMMANDS = ["topology", "render", "alerts", "dashboard", "explain"] as const;
+
+/** The command of these that a mistyped name means. */
+export function intendedCommand(name: string): string | undefined {
+  return nearNames(name, OWN_COMMANDS)[0];
+}
 
 export interface Arguments {
   readonly files: readonly string[];

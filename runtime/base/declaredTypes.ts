@@ -48,6 +48,8 @@ export interface DeclaredOptions {
   readonly isDeferred?: (value: unknown) => boolean;
   /** True for a path whose value no message repeats. */
   readonly isSecret?: (path: string) => boolean;
+  /** A component in the place of one of its outputs. */
+  readonly isComponent?: (value: unknown) => boolean;
   /** What to do with a field that is near to none, by type. */
   readonly otherwise?: Readonly<Record<string, string>>;
 }
@@ -104,6 +106,9 @@ export function problemHint({ hint }: Problem): string[] {
   return hint === "" ? [] : [`${hint.charAt(0).toUpperCase()}${hint.slice(1)}${hint.endsWith("?") ? "" : "."}`];
 }
 
+/** The end of a name that says what its number counts. */
+const UNIT = /(Milliseconds|Seconds|Minutes|Hours|Days|GiBPerDay|GiB|MiB|GB|Percent)$/;
+
 class Checker {
   readonly #declared: Declarations;
   readonly #options: DeclaredOptions;
@@ -115,7 +120,9 @@ class Checker {
 
   fields(name: string, value: unknown, keys: Keys): Problem[] {
     if (this.#options.skipped?.includes(name) === true) return [];
-    if (!isFields(value)) return this.#section(value, keys);
+    if (!isFields(value))
+      return this.#section(value, keys, typeof value === "string" ? this.#sectionOf(name, value) : "");
+    if (this.#options.isComponent?.(value) === true) return [this.#output(name, value, keys)];
     const values = new Map<string, unknown>(Object.entries(value));
     const kind = values.get("type");
     const all = fieldsOf(name, this.#declared);
@@ -146,11 +153,28 @@ class Checker {
   }
 
   /** Finds a value that is not a section. Undefined is fine: nothing was given. */
-  #section(value: unknown, keys: Keys): Problem[] {
+  #section(value: unknown, keys: Keys, remedy = ""): Problem[] {
     if (value === undefined || isFields(value)) return [];
     if (value === null) return [empty(keys)];
-    const hint = Array.isArray(value) ? "write a name instead of each dash" : "";
+    const hint = Array.isArray(value) ? "write a name instead of each dash" : remedy;
     return [this.#wrong(keys, value, "a section with names", hint)];
+  }
+
+  /** A component was passed, and one of its outputs is meant. */
+  #output(name: string, component: Record<string, unknown>, keys: Keys): Problem {
+    const outputs = Object.keys(component).filter(
+      (key) => isFields(component[key]) && !key.startsWith("__") && this.fields(name, component[key], []).length === 0,
+    );
+    const hint = outputs.length === 0 ? "pass one of its outputs" : `pass ${outputs.join(" or ")} of it`;
+    return problem("wrong", keys, "is a component, and must be one of its outputs", hint);
+  }
+
+  /** `{ cron: "0 3 * * 0" }` for a text in the place of a section with one required text; empty for others. */
+  #sectionOf(name: string, text: string): string {
+    const required = fieldsOf(name, this.#declared).filter(({ isRequired }) => isRequired);
+    const [only] = required;
+    if (only === undefined || required.length > 1 || only.shape.kind !== "text" || this.#isSecret(only.name)) return "";
+    return `write { ${only.name}: ${JSON.stringify(text)} }`;
   }
 
   #names(type: string, section: object, fields: readonly FieldShape[], owner: string, keys: Keys): Problem[] {
@@ -160,7 +184,9 @@ class Checker {
       if (value === undefined || known.has(key)) return [];
       const letters = key.replaceAll(/[-_]/g, "").toLowerCase();
       const same = names.filter((name) => name.toLowerCase() === letters);
-      const meant = same.length > 0 ? same : nearNames(key, names);
+      // `rpoMinutes` is near to `rtoMinutes`, and means `rpoSeconds`.
+      const inOtherUnit = names.filter((name) => UNIT.test(name) && name.replace(UNIT, "") === key.replace(UNIT, ""));
+      const meant = [same, inOtherUnit, nearNames(key, names)].find((some) => some.length > 0) ?? [];
       const all = this.#options.otherwise?.[type] ?? `it takes ${names.toSorted().join(", ")}`;
       const hint = meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : all;
       return [unknown(type, [...keys, key], `${owner} has no field '${key}'`, hint)];

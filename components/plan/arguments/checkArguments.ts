@@ -13,7 +13,7 @@ import {
 } from "../../../runtime/base/declaredTypes";
 import { type Finding, finding } from "../findings/findings";
 import type { RuleCode } from "../findings/ruleTable";
-import { isOutput } from "../model/anyValue";
+import { isFields, isOutput } from "../model/anyValue";
 import { isUnknown } from "../model/unknown";
 import { ARGUMENT_KINDS, ARGUMENT_TYPES } from "./argumentTypes";
 import { UNRULED_RANGES } from "./ranges";
@@ -21,7 +21,7 @@ import { UNRULED_RANGES } from "./ranges";
 export type { Declarations, TypeTable };
 
 /** Names of arguments whose values no message repeats. */
-const SECRET = /pass(word|phrase)|secret|token|privateKey|accessKey|url$/i;
+const SECRET = /cipher|pass(word|phrase)|secret|token|privateKey|accessKey|url$/i;
 
 export interface CheckOptions extends Partial<DeclaredOptions> {
   /** Default: those of the components' arguments. */
@@ -55,6 +55,7 @@ const DEFAULTS = {
   judged: ["RepositoryTarget"],
   isDeferred: (value: unknown) => isUnknown(value) || isOutput(value),
   isSecret: (path: string) => SECRET.test(path),
+  isComponent: (value: unknown) => isFields(value) && "__pulumiResource" in value,
   otherwise: {
     ClusterSpec: "a field of a newer operator belongs into overrides.cluster.spec",
     PoolerSpec: "a field of a newer operator belongs into overrides.poolers",

@@ -82,10 +82,10 @@ const KUBERNETES_SECRETS = "name the Secret that holds it: at.s3.existingSecret 
 
 /** @param bundle null omits the ConfigMaps with the program, and lists them */
 export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
-  const secrets = secretsIn(file, "");
-  if (secrets.length > 0) return { manifests: [], findings: secrets };
   const { flux } = file;
-  const shapes = checkArguments("RenderFile", file, FILE);
+  const secrets = secretsIn(file, "");
+  const named = new Set(secrets.map(({ path }) => path));
+  const shapes = [...secrets, ...checkArguments("RenderFile", file, FILE).filter(({ path }) => !named.has(path))];
   const wrong = shapes.length > 0 || flux === undefined ? shapes : checkFlux(flux);
   if (wrong.length > 0) return { manifests: [], findings: wrong };
   const checked = withoutVariables(file, flux ?? {});

@@ -2,8 +2,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { readArguments, UsageError } from "../../../components/bin/command";
+import { intendedCommand, readArguments, UsageError } from "../../../components/bin/command";
 import { topologyMain } from "../../../components/bin/topology";
+import { COMMANDS } from "../../../runtime/config/commands";
 import { renderTopology } from "../../../components/plan/topology/topology";
 import { temporaryFolder } from "../../runtime/repository/support";
 import { topology } from "../topologies";
@@ -22,6 +23,12 @@ beforeEach(() => {
   vi.spyOn(process.stderr, "write").mockImplementation((text) => printed.push(String(text)) > 0);
 });
 afterEach(() => vi.restoreAllMocks());
+
+test("a mistyped command of this package is none of the runtime's", () => {
+  const names = ["rendr", "topolgy", "alert", "restore", "backup", "expire", "sync", "x"];
+  expect(names.map(intendedCommand)).toEqual(["render", "topology", "alerts", ...Array(5).fill(undefined)]);
+  expect(COMMANDS.filter((name) => intendedCommand(name) !== undefined)).toEqual([]);
+});
 
 test("values are joined or apart, options keep their order, and - is a file", () => {
   expect(readArguments(["show", "--output=a", "-", "--format", "json", "--plain", "--output", "-"], TYPES)).toEqual({

@@ -1,7 +1,14 @@
 /** Arguments that TypeScript has not seen: each mistake has a finding with its path and its remedy. */
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test } from "vitest";
-import { CnpgBackup, CnpgCluster, CnpgRestore, PostgresHost } from "../../../../components/index";
+import {
+  CipherPassphrase,
+  CnpgBackup,
+  CnpgCluster,
+  CnpgRestore,
+  PosixRepository,
+  PostgresHost,
+} from "../../../../components/index";
 import { ARGUMENT_TYPES, type ArgumentType } from "../../../../components/plan/arguments/argumentTypes";
 import { checkArguments } from "../../../../components/plan/arguments/checkArguments";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
@@ -48,10 +55,40 @@ describe("of a cluster", () => {
     [{ parameters: { max_connections: 400 } }, "it is the number 400, and must be text", 'write it in quotes: "400"'],
     [{ storageGb: 5 }, "CnpgCluster has no field 'storageGb'", "did you mean storageGiB?"],
     [{ storage_gib: 5 }, "CnpgCluster has no field 'storage_gib'", "did you mean storageGiB?"],
+    [{ storage: 5 }, "CnpgCluster has no field 'storage'", "did you mean storageGiB?"],
+    [{ archiveTimeoutMinutes: 5 }, "CnpgCluster has no field 'archiveTimeoutMinutes'", "archiveTimeoutSeconds?"],
     [{ completely: 5 }, "CnpgCluster has no field 'completely'", "it takes acknowledge, "],
   ])("%j says what is wrong, and the way out", (args, message, hint) => {
     const [first] = checkArguments("CnpgClusterArgs", { ...GIVEN, ...args });
     expect(first).toMatchObject({ message, hint: expect.stringContaining(hint) });
+  });
+
+  test.each([
+    [{ objectives: { rpoMinutes: 5 } }, "objectives has no field 'rpoMinutes'", "did you mean rpoSeconds?"],
+    [
+      { schedules: { full: "0 3 * * 0" } },
+      'it is the text "0 3 * * 0", and must be a section with names',
+      'write { cron: "0 3 * * 0" }',
+    ],
+  ])("%j says what is meant", (args, message, hint) => {
+    expect(checkArguments("CnpgClusterArgs", { ...GIVEN, ...args })).toMatchObject([{ message, hint }]);
+  });
+
+  test("a component in the place of one of its outputs is one error, with the output's name", () => {
+    const nas = new PosixRepository("nas", { path: "/mnt/nas" });
+    const key = new CipherPassphrase("key", {});
+    expect(checkArguments("CnpgClusterArgs", { ...GIVEN, repositories: { repo1: { at: nas } } })).toMatchObject([
+      { path: "repositories.repo1.at", hint: "pass target of it" },
+    ]);
+    expect(checkArguments("PosixRepositoryArgs", { path: "/p", cipher: key })).toMatchObject([
+      { path: "cipher", hint: "pass ref of it" },
+    ]);
+  });
+
+  test("a passphrase in the place of a section is quoted nowhere", () => {
+    expect(checkArguments("PosixRepositoryArgs", { path: "/p", cipher: "geheim" })).toMatchObject([
+      { path: "cipher", message: "it is text, and must be a section with names" },
+    ]);
   });
 
   test("a copy may take its volumes from its source", () => {

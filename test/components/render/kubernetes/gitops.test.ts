@@ -215,6 +215,12 @@ test("a secret in the file is refused by its position, and not repeated", () => 
   expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual([
     "PB116 clusters.orders.repositories.repo1.at.s3.credentials",
     "PB116 clusters.orders.repositories.repo1.at.cipher",
+    // With every other mistake of the file.
+    ...[
+      "namespace",
+      ...["bucket", "endpoint", "region"].map((name) => `repositories.repo1.at.s3.${name}`),
+      "storageGiB",
+    ].map((path) => `PB118 clusters.orders.${path}`),
   ]);
   expect(JSON.stringify(findings)).not.toContain("marker");
 });
