@@ -12,7 +12,6 @@
  */
 import { randomInt } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
-import { isFields } from "../../runtime/base/declaredTypes";
 
 export const B2_ENDPOINT = "https://api.backblazeb2.com";
 
@@ -332,7 +331,9 @@ export function answerError(operation: string, reason: string): B2Error {
 
 /** The value if it is an object, else an empty one. */
 export function objectOf(value: unknown): B2Answer {
-  return isFields(value) ? { ...value } : {};
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value))
+    : {};
 }
 
 /** The value if it is a text, else an empty one. */
@@ -353,7 +354,7 @@ export function listOf(value: unknown): readonly unknown[] {
 function parseObject(text: string): B2Answer | null {
   try {
     const value: unknown = JSON.parse(text);
-    return isFields(value) ? value : null;
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? objectOf(value) : null;
   } catch {
     return null;
   }

@@ -276,7 +276,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "components",
     about: "the Pulumi components, their dynamic resources, and connections to hosts",
-    mayImport: ["runtime/cnpg/names", "runtime/config", "runtime/version"],
+    mayImport: ["runtime/base/nearNames", "runtime/cnpg/names", "runtime/config", "runtime/version"],
     packages: ["@pulumi/pulumi"],
   },
   // Shares the code for host keys with the SFTP storage.

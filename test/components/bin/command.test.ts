@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-test("a mistyped command of this package is none of the runtime's", () => {
+test("a mistyped command of this package is told from the runtime's commands", () => {
   const names = ["rendr", "topolgy", "alert", "restore", "backup", "expire", "sync", "x"];
   expect(names.map(intendedCommand)).toEqual(["render", "topology", "alerts", ...Array(5).fill(undefined)]);
   expect(COMMANDS.filter((name) => intendedCommand(name) !== undefined)).toEqual([]);
