@@ -159,6 +159,8 @@ async function bundle(name) {
     target: "node22",
     format: "cjs",
     packages: "external",
+    // A package that builds on this one names it; a clone has no built one yet.
+    alias: { pgbackstop: "./components/index.ts", "pgbackstop/kit": "./components/kit.ts" },
     logLevel: "warning",
     absWorkingDir: ROOT,
   };

@@ -125,11 +125,6 @@ export function textsOf(...maps: TextMap[]): TextMap {
 
 type TextMap = pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 
-/** A text with its markers replaced: an output if it has any. */
-export function fillText(known: string, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Input<string> {
-  return isUnknown(known) ? outputOf(known, deferred).apply(String) : known;
-}
-
 /** Where a value has markers: `repositories.repo1.at`. */
 export function deferredPaths(known: unknown, path = ""): string[] {
   if (isUnknown(known)) return [path];

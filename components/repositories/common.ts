@@ -82,7 +82,7 @@ export function costOutputs(
   }
   const cost = pulumi
     .output<CostFacts>(facts)
-    .apply((known) => (known.storedGiB === undefined ? null : priceOf(known as pulumi.Unwrap<CostFacts>)));
+    .apply((known) => (known.storedGiB === undefined ? null : priceOf(known)));
   // Undefined inside of an output leaves it out.
   return {
     monthlyCostUsd: cost.apply((known) => known?.perMonth as number),

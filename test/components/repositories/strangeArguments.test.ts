@@ -150,7 +150,7 @@ function isExplained(error: unknown): boolean {
 
 /** What a host with the repository writes that it should have refused. */
 function faultsOfHost(target: NonNullable<Answer["target"]>): string[] {
-  const at = targetSettings(target as all.RepositoryTarget) as TargetSettings;
+  const at = targetSettings(target) as TargetSettings;
   const host = plan({ repositories: { repo1: { at, keepDays: 7 } }, drills: {} });
   if (checkHost(host).some(({ severity }) => severity === "error")) return [];
   // eslint-disable-next-line no-control-regex
@@ -163,7 +163,7 @@ describe.each(FORMS)("$name", (each) => {
 
   async function faultOf(keys: Keys, strange: unknown, isDeferred: boolean): Promise<string[]> {
     const args = withValue(each.base, keys, isDeferred ? deferred(strange) : strange) as object;
-    const what = `${keys.join(".")} = ${String(JSON.stringify(strange)).slice(0, 40)}${isDeferred ? ", late" : ""}`;
+    const what = `${keys.join(".")} = ${`${JSON.stringify(strange)}`.slice(0, 40)}${isDeferred ? ", late" : ""}`;
     const { errors, shown, target } = await answerTo(each, args);
     const stray = errors.filter((error) => !isExplained(error));
     if (stray.length > 0) return [`${what} throws ${String((stray[0] as Error).stack ?? stray[0]).slice(0, 400)}`];
