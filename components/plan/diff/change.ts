@@ -75,6 +75,25 @@ export function collector(database: string, changes: Change[]): Collector {
   };
 }
 
+/** Compares fields of one section by their names; an absent one is null. */
+export interface SectionCollector<T> {
+  rank(field: keyof T & string, rankOf: (value: Value) => number, sentence: Sentence<Value>): void;
+  plain(field: keyof T & string, sentence: Sentence<Value>): void;
+}
+
+/** @param path of the section */
+export function section<T extends object>(to: Collector, path: string, before: T, after: T): SectionCollector<T> {
+  const sidesOf = (field: keyof T & string): readonly [path: string, before: Value, after: Value] => [
+    `${path}.${field}`,
+    (before[field] ?? null) as Value,
+    (after[field] ?? null) as Value,
+  ];
+  return {
+    rank: (field, rankOf, sentence) => to.rank(...sidesOf(field), rankOf, sentence),
+    plain: (field, sentence) => to.plain(...sidesOf(field), sentence),
+  };
+}
+
 /** True for a value that must not or cannot be compared. */
 export function isHidden(value: unknown): boolean {
   return isUnknown(value) || isSecret(value);

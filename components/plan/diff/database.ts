@@ -8,7 +8,7 @@ import { type EngineRow, findEngine } from "../engines/engines";
 import type { DrillPlan } from "../model/plan";
 import { type Schedule, textRunsPerDay } from "../schedule/schedule";
 import type { DrillChecksNode, Flow, Topology } from "../topology/topology";
-import { type Collector, isHidden, type Value, valueText } from "./change";
+import { type Collector, isHidden, section, type Value, valueText } from "./change";
 import { copyCountsText, countCopies, type Range } from "./copyCounts";
 import { diffRepositories } from "./repositories";
 import { underNewKeys } from "./sameRepositories";
@@ -140,10 +140,11 @@ function diffPromises(to: Collector, { objectives: old }: Topology, { objectives
       ? "nothing limits how far the repositories lag behind the database"
       : `losing the host loses at most ${value} s of commits`,
   );
-  to.rank("objectives.rpoSeconds", old.rpoSeconds ?? null, now.rpoSeconds ?? null, shorter, (value) =>
+  const objectives = section(to, "objectives", old, now);
+  objectives.rank("rpoSeconds", shorter, (value) =>
     value === null ? "no recovery point objective" : `the recovery point objective is ${value} s`,
   );
-  to.rank("objectives.rtoMinutes", old.rtoMinutes ?? null, now.rtoMinutes ?? null, shorter, (value) =>
+  objectives.rank("rtoMinutes", shorter, (value) =>
     value === null ? "no recovery time objective" : `the recovery time objective is ${value} minutes`,
   );
   const forTime = ({ pitrRtoMinutes, rtoMinutes }: typeof now): Value => pitrRtoMinutes ?? rtoMinutes ?? null;
@@ -153,10 +154,10 @@ function diffPromises(to: Collector, { objectives: old }: Topology, { objectives
         ? "no recovery time objective for a point in time"
         : `the recovery time objective for a point in time is ${value} minutes`,
     );
-  to.rank("objectives.pitrDays", old.pitrDays ?? null, now.pitrDays ?? null, longer, (value) =>
+  objectives.rank("pitrDays", longer, (value) =>
     value === null ? "no recovery window objective" : `the recovery window objective is ${value} days`,
   );
-  to.plain("objectives.maxRepositoryGB", old.maxRepositoryGB ?? null, now.maxRepositoryGB ?? null, (value) =>
+  objectives.plain("maxRepositoryGB", (value) =>
     value === null
       ? "no limit for the size of a repository"
       : `the limit for the size of a repository is ${valueText(value)} GB`,
@@ -174,24 +175,10 @@ function diffSchedules(to: Collector, before: Topology, after: Topology): void {
       continue;
     }
     diffRate(to, `${path}.cron`, `${now.type} backups`, old.cron, now.cron);
-    to.plain(
-      `${path}.timeZone`,
-      old.timeZone,
-      now.timeZone,
-      (value) => `${name} runs in time zone ${valueText(value)}`,
-    );
-    to.plain(
-      `${path}.jitterSeconds`,
-      old.jitterSeconds,
-      now.jitterSeconds,
-      (value) => `${name} starts up to ${valueText(value)} s late`,
-    );
-    to.plain(
-      `${path}.deadlineSeconds`,
-      old.deadlineSeconds,
-      now.deadlineSeconds,
-      (value) => `${name} is stopped after ${valueText(value)} s`,
-    );
+    const schedule = section(to, path, old, now);
+    schedule.plain("timeZone", (value) => `${name} runs in time zone ${valueText(value)}`);
+    schedule.plain("jitterSeconds", (value) => `${name} starts up to ${valueText(value)} s late`);
+    schedule.plain("deadlineSeconds", (value) => `${name} is stopped after ${valueText(value)} s`);
     diffKeys(to, `${path}.repositories`, `${now.type} backups`, [old.repoKeys, before], [now.repoKeys, after]);
   }
   for (const [name, now] of news) {
@@ -223,21 +210,12 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
       continue;
     }
     diffRate(to, `${path}.cron`, `the drill ${name}`, old.cron, now.cron);
-    to.plain(
-      `${path}.timeZone`,
-      old.timeZone,
-      now.timeZone,
-      (value) => `${name} runs in time zone ${valueText(value)}`,
-    );
+    const drill = section(to, path, old, now);
+    drill.plain("timeZone", (value) => `${name} runs in time zone ${valueText(value)}`);
     diffSource(to, path, [old, before], [now, after]);
-    to.plain(
-      `${path}.pick`,
-      old.pick ?? null,
-      now.pick ?? null,
-      (value) => `the drill ${name} restores ${pickText(value)}`,
-    );
+    drill.plain("pick", (value) => `the drill ${name} restores ${pickText(value)}`);
     const depth = (value: Value): number => DRILL_LEVELS.indexOf(value === null ? "thorough" : String(value));
-    to.rank(`${path}.level`, old.level ?? null, now.level ?? null, depth, (value) =>
+    drill.rank("level", depth, (value) =>
       value === null ? `the drill ${name} checks everything` : `the drill ${name} checks at level ${valueText(value)}`,
     );
     to.plain(`${path}.elsewhere`, old.elsewhere ?? false, now.elsewhere ?? false, (value) =>
@@ -245,13 +223,13 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
         ? `the drill ${name} is made on another machine`
         : `the drill ${name} is made alongside the database`,
     );
-    to.plain(`${path}.maxGiB`, old.maxGiB ?? null, now.maxGiB ?? null, (value) =>
+    drill.plain("maxGiB", (value) =>
       value === null
         ? `the drill ${name} may restore any amount`
         : `the drill ${name} may restore ${valueText(value)} GiB`,
     );
     const limit = (value: Value): number => (value === null ? Number.NEGATIVE_INFINITY : -Number(value));
-    to.rank(`${path}.maxMinutes`, old.maxMinutes ?? null, now.maxMinutes ?? null, limit, (value) =>
+    drill.rank("maxMinutes", limit, (value) =>
       value === null ? `the drill ${name} may take any time` : `the drill ${name} may take ${value} minutes`,
     );
   }
@@ -270,10 +248,8 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
 /** Another repository is neutral; losing one is weaker. */
 function diffSource(to: Collector, path: string, [old, before]: Drilled, [now, after]: Drilled): void {
   if (old.from !== undefined && now.from !== undefined)
-    return to.plain(
-      `${path}.from`,
-      old.from,
-      now.from,
+    return section(to, path, old, now).plain(
+      "from",
       (value) => `the drill ${now.name} restores from ${valueText(value)}`,
     );
   const keys = (drill: DrillPlan, { repositories }: Topology): number[] =>

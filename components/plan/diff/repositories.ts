@@ -2,7 +2,7 @@
 import { findEngine } from "../engines/engines";
 import { textRunsPerDay } from "../schedule/schedule";
 import type { RepositoryNode, Topology } from "../topology/topology";
-import { type Collector, isHidden, type Value, valueText } from "./change";
+import { type Collector, isHidden, type Value, valueText, section } from "./change";
 import { isSameRepository } from "./sameRepositories";
 
 const LOCK_MODES = ["", "governance", "compliance"];
@@ -81,30 +81,13 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
     to.plain(`${path}.location`, old.location, now.location, () => "");
     diffFormat(to, path, [old, before], [now, after]);
   }
-  to.plain(`${path}.provider`, old.provider, now.provider, (value) => `${name} is kept by ${valueText(value)}`);
-  if (old.provider === now.provider) {
-    to.plain(
-      `${path}.failureDomain`,
-      old.failureDomain,
-      now.failureDomain,
-      (value) => `${name} is lost together with ${valueText(value)}`,
-    );
-  }
-  to.rank(
-    `${path}.offSite`,
-    known(old.offSite),
-    known(now.offSite),
-    yes,
-    (value) => `${name} is ${value === true ? "" : "not known to be "}off-site`,
-  );
-  to.rank(
-    `${path}.encrypted`,
-    old.encrypted,
-    now.encrypted,
-    yes,
-    (value) => `${name} is ${value ? "" : "no longer "}encrypted`,
-  );
-  to.rank(`${path}.requireMount`, known(old.requireMount), known(now.requireMount), yes, (value) =>
+  const repository = section(to, path, old, now);
+  repository.plain("provider", (value) => `${name} is kept by ${valueText(value)}`);
+  if (old.provider === now.provider)
+    repository.plain("failureDomain", (value) => `${name} is lost together with ${valueText(value)}`);
+  repository.rank("offSite", yes, (value) => `${name} is ${value === true ? "" : "not known to be "}off-site`);
+  repository.rank("encrypted", yes, (value) => `${name} is ${value === true ? "" : "no longer "}encrypted`);
+  repository.rank("requireMount", yes, (value) =>
     value === true
       ? `${name} is written only while its file system is mounted`
       : `${name} is written even while its file system is not mounted`,
@@ -196,41 +179,30 @@ function diffBucket(
   { bucket: old = {} }: RepositoryNode,
   { bucket: now = {}, name }: RepositoryNode,
 ): void {
-  const at = (field: string): string => `${path}.bucket.${field}`;
+  const bucket = section(to, `${path}.bucket`, old, now);
   const amount = (value: Value): number => Number(value ?? 0);
-  to.rank(at("versioning"), known(old.versioning), known(now.versioning), yes, (value) =>
+  bucket.rank("versioning", yes, (value) =>
     value === true ? `the bucket of ${name} keeps versions` : `the bucket of ${name} is not known to keep versions`,
   );
-  to.rank(at("immutableDays"), known(old.immutableDays), known(now.immutableDays), amount, (value) =>
+  bucket.rank("immutableDays", amount, (value) =>
     value === null
       ? `objects in ${name} are no longer locked`
       : `objects in ${name} are locked for ${count(amount(value), "day")}`,
   );
   const lock = (value: Value): number => LOCK_MODES.indexOf(String(value ?? "").toLowerCase());
-  to.rank(
-    at("lockMode"),
-    known(old.lockMode),
-    known(now.lockMode),
-    lock,
-    (value) => `the lock of ${name} is ${valueText(value)}`,
-  );
-  to.rank(at("undeleteDays"), known(old.undeleteDays), known(now.undeleteDays), amount, (value) =>
+  bucket.rank("lockMode", lock, (value) => `the lock of ${name} is ${valueText(value)}`);
+  bucket.rank("undeleteDays", amount, (value) =>
     value === null
       ? `deleted objects in ${name} are gone`
       : `deleted objects in ${name} can be restored for ${count(amount(value), "day")}`,
   );
   const age = (value: Value): number => (value === null ? Number.POSITIVE_INFINITY : Number(value));
-  to.rank(at("expireLiveDays"), known(old.expireLiveDays), known(now.expireLiveDays), age, (value) =>
+  bucket.rank("expireLiveDays", age, (value) =>
     value === null
       ? `no rule of the bucket of ${name} removes live files`
       : `rules of the bucket of ${name} remove live files after ${count(age(value), "day")}`,
   );
-  to.plain(
-    at("storageClass"),
-    known(old.storageClass),
-    known(now.storageClass),
-    (value) => `the storage class of ${name} is ${valueText(value)}`,
-  );
+  bucket.plain("storageClass", (value) => `the storage class of ${name} is ${valueText(value)}`);
 }
 
 /** `s3://bucket/path at Backblaze B2`. */
