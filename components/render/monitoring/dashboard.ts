@@ -142,7 +142,7 @@ function rowsOf(topologies: readonly Topology[]): readonly (readonly [string, re
   return [
     ["Now", statePanels(limits)],
     ["WAL", walPanels(limits)],
-    ["Sizes and durations", SIZE_PANELS],
+    ["Sizes and durations", sizePanels()],
     ["Fire drills", drillPanels(limits)],
   ];
 }
@@ -157,233 +157,128 @@ function above(limit: number): NonNullable<Panel["steps"]> {
 
 /** -1 for each repository with this metric. */
 function missingOf(metric: string): string {
-  return `max by (stanza, repo_key) (${metric}{${OF}}) * 0 - 1`;
+  return `${ofRepositories(metric)} * 0 - 1`;
 }
 
+/** A metric of each repository. @param more labels that keep their own lines */
+function ofRepositories(metric: string, aggregation = "max", ...more: readonly string[]): string {
+  return `${aggregation} by (${["stanza", "repo_key", ...more].join(", ")}) (${metric}{${OF}})`;
+}
+
+function line(expr: string, legend = REPO): Panel["targets"][number] {
+  return { expr, legend };
+}
+
+type PanelMaker = (
+  title: string,
+  unit: Panel["unit"],
+  width: number,
+  targets: Panel["targets"],
+  more?: Pick<Panel, "description" | "missing" | "steps">,
+) => Panel;
+
+const stat: PanelMaker = (title, unit, width, targets, more) => ({
+  title,
+  kind: "stat",
+  unit,
+  width,
+  targets,
+  ...more,
+});
+const graph: PanelMaker = (title, unit, width, targets, more) => ({
+  ...stat(title, unit, width, targets, more),
+  kind: "timeseries",
+});
+
 function statePanels({ ageS, scheduled }: Limits): readonly Panel[] {
+  const windowStart = ofRepositories("pgbackstop_recovery_window_start_timestamp_seconds", "min");
+  const collected = `max by (stanza, instance) (pgbackstop_collected_timestamp_seconds{${OF_STANZA}})`;
+  const exitCode = `max by (stanza, command) (pgbackstop_run_exit_code{${OF_STANZA}})`;
   return [
-    {
-      title: "Repositories that can be read",
-      kind: "stat",
-      unit: "bool_yes_no",
-      width: 6,
-      targets: [{ expr: `min by (stanza, repo_key) (pgbackstop_repo_up{${OF}})`, legend: REPO }],
+    stat("Repositories that can be read", "bool_yes_no", 6, [line(ofRepositories("pgbackstop_repo_up", "min"))], {
       steps: GOOD_FROM_1,
-    },
+    }),
     ...TYPES.map((type): Panel => {
       const age = `time() - max by (stanza, repo_key) (pgbackstop_repo_last_backup_timestamp_seconds{${OF},backup_type="${type}"})`;
-      const expr = `${age} or ${missingOf("pgbackstop_repo_up")}`;
-      const description = "A full counts as diff, both count as incr.";
-      return {
-        title: `Age of the newest ${type}`,
-        description,
-        kind: "stat",
-        unit: "s",
-        width: 6,
-        targets: [{ expr, legend: REPO }],
+      return stat(`Age of the newest ${type}`, "s", 6, [line(`${age} or ${missingOf("pgbackstop_repo_up")}`)], {
+        description: "A full counts as diff, both count as incr.",
         steps: above(ageS[type]),
         missing: { text: "none", color: scheduled.includes(type) ? BAD : NEUTRAL },
-      };
+      });
     }),
-    {
-      title: "Recovery reaches back",
-      kind: "stat",
-      unit: "s",
-      width: 8,
-      targets: [
-        {
-          expr: `time() - min by (stanza, repo_key) (pgbackstop_recovery_window_start_timestamp_seconds{${OF}})`,
-          legend: REPO,
-        },
-      ],
-    },
-    {
-      title: "Age of the metrics",
+    stat("Recovery reaches back", "s", 8, [line(`time() - ${windowStart}`)]),
+    stat("Age of the metrics", "s", 8, [line(`time() - ${collected}`, "{{stanza}} {{instance}}")], {
       description: "Of hosts; when it grows, nothing here is about now.",
-      kind: "stat",
-      unit: "s",
-      width: 8,
-      targets: [
-        {
-          expr: `time() - max by (stanza, instance) (pgbackstop_collected_timestamp_seconds{${OF_STANZA}})`,
-          legend: "{{stanza}} {{instance}}",
-        },
-      ],
       steps: above(900),
-    },
-    {
-      title: "Exit codes of the last runs",
-      kind: "stat",
-      unit: "none",
-      width: 8,
-      targets: [
-        { expr: `max by (stanza, command) (pgbackstop_run_exit_code{${OF_STANZA}})`, legend: "{{stanza}} {{command}}" },
-      ],
-      steps: BAD_ABOVE_0,
-    },
+    }),
+    stat("Exit codes of the last runs", "none", 8, [line(exitCode, "{{stanza}} {{command}}")], { steps: BAD_ABOVE_0 }),
   ];
 }
 
 function walPanels({ rpoS }: Limits): readonly Panel[] {
+  const waiting = `max by (stanza) (pgbackstop_wal_waiting_files{${OF_STANZA}})`;
+  const archived = ofRepositories("pgbackstop_repo_wal_last_archived_timestamp_seconds");
+  const lag = ofRepositories("pgbackstop_repo_wal_lag_seconds");
   return [
-    {
-      title: "Behind the repository that is furthest",
-      kind: "timeseries",
-      unit: "s",
-      width: 12,
-      targets: [{ expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_lag_seconds{${OF}})`, legend: REPO }],
-      steps: above(rpoS),
-    },
-    {
-      title: "Since the newest WAL was stored",
+    graph("Behind the repository that is furthest", "s", 12, [line(lag)], { steps: above(rpoS) }),
+    graph("Since the newest WAL was stored", "s", 12, [line(`time() - ${archived}`)], {
       description: "Grows on an idle database too: archive_timeout switches no segment that nothing was written into.",
-      kind: "timeseries",
-      unit: "s",
-      width: 12,
-      targets: [
-        {
-          expr: `time() - max by (stanza, repo_key) (pgbackstop_repo_wal_last_archived_timestamp_seconds{${OF}})`,
-          legend: REPO,
-        },
+    }),
+    graph(
+      "Missing, dropped, owed and in conflict",
+      "short",
+      12,
+      [
+        line(ofRepositories("pgbackstop_repo_wal_gap_segments"), `missing ${REPO}`),
+        line(ofRepositories("pgbackstop_repo_wal_dropped_files"), `dropped ${REPO}`),
+        line(ofRepositories("pgbackstop_repo_wal_debt_files"), `owed ${REPO}`),
+        line(ofRepositories("pgbackstop_repo_wal_conflict_files"), `in conflict ${REPO}`),
       ],
-    },
-    {
-      title: "Missing, dropped, owed and in conflict",
-      kind: "timeseries",
-      unit: "short",
-      width: 12,
-      targets: [
-        { expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_gap_segments{${OF}})`, legend: `missing ${REPO}` },
-        { expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_dropped_files{${OF}})`, legend: `dropped ${REPO}` },
-        { expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_debt_files{${OF}})`, legend: `owed ${REPO}` },
-        {
-          expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_conflict_files{${OF}})`,
-          legend: `in conflict ${REPO}`,
-        },
-      ],
-      steps: BAD_ABOVE_0,
-    },
-    {
-      title: "Waiting for the archive",
-      kind: "timeseries",
-      unit: "short",
-      width: 12,
-      targets: [
-        { expr: `max by (stanza) (pgbackstop_wal_waiting_files{${OF_STANZA}})`, legend: "in pg_wal of {{stanza}}" },
-        { expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_waiting_files{${OF}})`, legend: `for ${REPO}` },
-      ],
-    },
+      { steps: BAD_ABOVE_0 },
+    ),
+    graph("Waiting for the archive", "short", 12, [
+      line(waiting, "in pg_wal of {{stanza}}"),
+      line(ofRepositories("pgbackstop_repo_wal_waiting_files"), `for ${REPO}`),
+    ]),
   ];
 }
 
-const SIZE_PANELS: readonly Panel[] = [
-  {
-    title: "Size of all backups",
-    kind: "timeseries",
-    unit: "decbytes",
-    width: 8,
-    targets: [{ expr: `max by (stanza, repo_key) (pgbackstop_repo_backup_bytes{${OF}})`, legend: REPO }],
-  },
-  {
-    title: "Size of the WAL",
-    kind: "timeseries",
-    unit: "decbytes",
-    width: 8,
-    targets: [{ expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_bytes{${OF}})`, legend: REPO }],
-  },
-  {
-    title: "Longest of the kept backups",
-    kind: "timeseries",
-    unit: "s",
-    width: 8,
-    targets: [
-      {
-        expr: `max by (stanza, repo_key, backup_type) (pgbackrest_backup_duration_seconds{${OF}})`,
-        legend: `{{backup_type}} ${REPO}`,
-      },
-    ],
-  },
-  {
-    title: "Number of backups",
-    kind: "timeseries",
-    unit: "short",
-    width: 12,
-    targets: [
-      {
-        expr: `max by (stanza, repo_key, backup_type) (pgbackstop_repo_backups{${OF}})`,
-        legend: `{{backup_type}} ${REPO}`,
-      },
-    ],
-  },
-  {
-    title: "Unreadable, damaged, not verified",
-    kind: "timeseries",
-    unit: "short",
-    width: 12,
-    targets: [
-      { expr: `1 - min by (stanza, repo_key) (pgbackstop_repo_up{${OF}})`, legend: `cannot be read ${REPO}` },
-      {
-        expr: `sum by (stanza, repo_key) (pgbackrest_backup_error_status{${OF}})`,
-        legend: `backups with damaged pages ${REPO}`,
-      },
-      { expr: `1 - max by (stanza, repo_key) (pgbackstop_verify_ok{${OF}})`, legend: `verify failed ${REPO}` },
-    ],
-    steps: BAD_ABOVE_0,
-  },
-];
+function sizePanels(): readonly Panel[] {
+  const duration = ofRepositories("pgbackrest_backup_duration_seconds", "max", "backup_type");
+  const number = ofRepositories("pgbackstop_repo_backups", "max", "backup_type");
+  return [
+    graph("Size of all backups", "decbytes", 8, [line(ofRepositories("pgbackstop_repo_backup_bytes"))]),
+    graph("Size of the WAL", "decbytes", 8, [line(ofRepositories("pgbackstop_repo_wal_bytes"))]),
+    graph("Longest of the kept backups", "s", 8, [line(duration, `{{backup_type}} ${REPO}`)]),
+    graph("Number of backups", "short", 12, [line(number, `{{backup_type}} ${REPO}`)]),
+    graph(
+      "Unreadable, damaged, not verified",
+      "short",
+      12,
+      [
+        line(`1 - ${ofRepositories("pgbackstop_repo_up", "min")}`, `cannot be read ${REPO}`),
+        line(ofRepositories("pgbackrest_backup_error_status", "sum"), `backups with damaged pages ${REPO}`),
+        line(`1 - ${ofRepositories("pgbackstop_verify_ok")}`, `verify failed ${REPO}`),
+      ],
+      { steps: BAD_ABOVE_0 },
+    ),
+  ];
+}
 
 function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
-  const age = `time() - max by (stanza, repo_key) (pgbackstop_drill_success_timestamp_seconds{${OF}})`;
+  const age = `time() - ${ofRepositories("pgbackstop_drill_success_timestamp_seconds")}`;
+  const passed = line(ofRepositories("pgbackstop_drill_ok", "min"));
+  const connected = line(ofRepositories("pgbackstop_drill_rto_seconds"));
+  const lost = line(ofRepositories("pgbackstop_drill_rpo_seconds", "max", "method"), `${REPO} by {{method}}`);
+  const phases = line(ofRepositories("pgbackstop_drill_phase_seconds", "max", "phase"), `{{phase}} ${REPO}`);
   return [
-    {
-      title: "The last drill has passed",
-      kind: "stat",
-      unit: "bool_yes_no",
-      width: 6,
-      targets: [{ expr: `min by (stanza, repo_key) (pgbackstop_drill_ok{${OF}})`, legend: REPO }],
-      steps: GOOD_FROM_1,
-    },
-    {
-      title: "Since the last drill that passed",
-      kind: "stat",
-      unit: "s",
-      width: 6,
-      targets: [{ expr: `${age} or ${missingOf("pgbackstop_drill_ok")}`, legend: REPO }],
+    stat("The last drill has passed", "bool_yes_no", 6, [passed], { steps: GOOD_FROM_1 }),
+    stat("Since the last drill that passed", "s", 6, [line(`${age} or ${missingOf("pgbackstop_drill_ok")}`)], {
       missing: { text: "never", color: BAD },
-    },
-    {
-      title: "Time to the first connection in the last drill",
-      kind: "stat",
-      unit: "s",
-      width: 6,
-      targets: [{ expr: `max by (stanza, repo_key) (pgbackstop_drill_rto_seconds{${OF}})`, legend: REPO }],
-      steps: above(rtoS),
-    },
-    {
-      title: "Lost in the last drill",
-      kind: "stat",
-      unit: "s",
-      width: 6,
-      targets: [
-        {
-          expr: `max by (stanza, repo_key, method) (pgbackstop_drill_rpo_seconds{${OF}})`,
-          legend: `${REPO} by {{method}}`,
-        },
-      ],
-      steps: above(rpoS),
-    },
-    {
-      title: "Phases of the last drill",
-      kind: "timeseries",
-      unit: "s",
-      width: 24,
-      targets: [
-        {
-          expr: `max by (stanza, repo_key, phase) (pgbackstop_drill_phase_seconds{${OF}})`,
-          legend: `{{phase}} ${REPO}`,
-        },
-      ],
-    },
+    }),
+    stat("Time to the first connection in the last drill", "s", 6, [connected], { steps: above(rtoS) }),
+    stat("Lost in the last drill", "s", 6, [lost], { steps: above(rpoS) }),
+    graph("Phases of the last drill", "s", 24, [phases]),
   ];
 }
 
