@@ -8,6 +8,7 @@
 import { isAbsolute, normalize } from "node:path";
 import { GetService } from "../archiver/getService";
 import { OwnFiles } from "../archiver/ownFile";
+import { SlotArchiver } from "../archiver/slotArchiver";
 import { StreamService, stopRequiring } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
@@ -19,6 +20,7 @@ import { isSameDirectory } from "../local/sameDirectory";
 import { formatLsn } from "../format/wal/walSegment";
 import { endOfRecovery } from "../operations/archiveGet/endOfRecovery";
 import { unreadableKeys } from "../operations/archiveGet/archiveGet";
+import { slotArchivingOf } from "../operations/slot/readyDirectory";
 import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
 import { serveMetrics } from "./metricsServer";
@@ -33,6 +35,8 @@ interface Services {
   readonly wal: WalService;
   /** Null when only complete segments are shipped. */
   readonly stream: StreamService | null;
+  /** Null where PostgreSQL archives by itself. */
+  readonly slot: SlotArchiver | null;
   readonly gets: GetService;
   readonly ownFiles: OwnFiles;
 }
@@ -42,11 +46,15 @@ export const agentCommand: Command = async (proc) => {
   // Running work does not see the signal that ends the agent, so it can finish.
   const own = { ...ctx, signal: new AbortController().signal };
   const { stream: streaming } = config.settings;
-  const stream = streaming === undefined ? null : new StreamService(proc, own, streaming.intervalSeconds * 1000);
   const wal = new WalService(proc, own, undefined, (repoIndex, walName) => stream?.stored(repoIndex, walName));
+  const archiving = slotArchivingOf(config);
+  const slot = archiving === null ? null : new SlotArchiver(proc, own, wal, archiving);
+  const conditions = slot === null ? {} : { markFinished: () => slot.markFinished() };
+  const stream =
+    streaming === undefined ? null : new StreamService(proc, own, streaming.intervalSeconds * 1000, conditions);
   const gets = new GetService(proc, own);
   const address = proc.listenFd === null ? { path: config.agent.socket } : { fd: proc.listenFd };
-  const services = { proc, wal, stream, gets, ownFiles: new OwnFiles() };
+  const services = { proc, wal, stream, slot, gets, ownFiles: new OwnFiles() };
   const socket = await serveControlSocket(
     address,
     (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone),
@@ -59,6 +67,7 @@ export const agentCommand: Command = async (proc) => {
   // Only after it is known that no other agent serves here.
   for (const name of services.ownFiles.removeLeft(wal.walDirectory))
     ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
+  slot?.start();
   stream?.start();
   if (stream === null) void stopRequiring(proc, own, ctx.signal);
   ctx.log.info(`agent listens on ${"path" in address ? `'${address.path}'` : "the socket of its unit"}`);
@@ -68,6 +77,7 @@ export const agentCommand: Command = async (proc) => {
       page?.close(),
       // A closed queue refuses what it has not begun, and PostgreSQL would count a failed call.
       socket.close(enough).then(() => wal.close(enough)),
+      slot?.close(enough),
       stream?.close(enough),
       Promise.race([gets.close(), untilAborted(enough)]),
     ]),
@@ -93,7 +103,9 @@ async function answer(
       case "status":
         return {
           exitCode: 0,
-          lines: wal.status().map((worker) => `${statusLine(worker)}${streamText(worker.repoIndex, stream)}`),
+          lines: wal
+            .status()
+            .map((worker) => `${statusLine(worker)}${slotText(services.slot)}${streamText(worker.repoIndex, stream)}`),
         };
       default:
         throw fail("commandInvalid", `the agent does not know '${verb ?? ""}'`, {
@@ -131,9 +143,13 @@ function statusLine({
   error,
 }: ReturnType<WalService["status"]>[number]): string {
   const well = `repo${repoIndex} waiting=${waitingCount} missing=${missingWalCount}`;
-  return error === null
-    ? well
-    : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
+  return error === null ? well : `${well} error=${codeOf(error)} ${error.message.split("\n")[0]}`;
+}
+
+/** ` slot-error=…` while WAL is not archived through the slot */
+function slotText(slot: SlotArchiver | null): string {
+  const error = slot?.error ?? null;
+  return error === null ? "" : ` slot-error=${codeOf(error)} ${error.message.split("\n")[0]}`;
 }
 
 /** ` streamed=0/3012345`, ` synchronous=starting` where commits shall wait, ` stream-error=049 …` after a failure */
@@ -144,7 +160,7 @@ function streamText(repoIndex: number, stream: StreamService | null): string {
   const { synchronous } = stream;
   const waits = synchronous === null ? "" : ` synchronous=${synchronous.state}`;
   const error = stream.error ?? worker?.error ?? synchronous?.error ?? null;
-  return ` streamed=${at}${waits}${error === null ? "" : ` stream-error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`}`;
+  return ` streamed=${at}${waits}${error === null ? "" : ` stream-error=${codeOf(error)} ${error.message.split("\n")[0]}`}`;
 }
 
 async function get(
@@ -189,5 +205,9 @@ function pathIn(dataDirectory: string, workingDirectory: string, path = ""): str
 }
 
 function errorLines(error: BackupError): string[] {
-  return [`ERROR: [${String(error.exitCode).padStart(3, "0")}]: ${error.message}`, ...hintLines(error)];
+  return [`ERROR: [${codeOf(error)}]: ${error.message}`, ...hintLines(error)];
+}
+
+function codeOf({ exitCode }: BackupError): string {
+  return String(exitCode).padStart(3, "0");
 }

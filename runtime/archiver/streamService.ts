@@ -16,6 +16,7 @@ import {
 } from "../local/streamState";
 import { type StreamStatus, stateOf, type StreamWorker } from "../operations/stream/streamWorker";
 import { listMissingWal } from "../operations/stream/needed";
+import { readyDirectoryOf } from "../operations/slot/readyDirectory";
 import { removeReceiver } from "../operations/stream/receiverSetting";
 import { RECEIVER_NAME } from "../operations/stream/standbyNames";
 import { type StreamParts, type SynchronousParts, streamOnce } from "../operations/stream/stream";
@@ -41,6 +42,8 @@ const STANDBY_MS = 5000;
 export interface StreamConditions extends Pick<StreamParts, "isStandby" | "prepare" | "requireOwn"> {
   /** What manages `synchronous_standby_names`; absent if this process does. */
   readonly setBy?: string;
+  /** Lists every segment that the server has finished by now, where the server itself lists none. */
+  readonly markFinished?: () => Promise<void>;
 }
 
 export class StreamService {
@@ -209,8 +212,11 @@ export class StreamService {
       requireStarted: () => this.#proc.requireStarted(),
       loadControl: () => this.#proc.loadControl(),
       open: () => this.#proc.walStream(synchronous === null ? undefined : RECEIVER_NAME),
-      listMissingWal: (repoIndex: number) =>
-        listMissingWal(`${this.#proc.dataDirectory}/pg_wal`, () => this.#proc.missingWal().list(repoIndex)),
+      listMissingWal: async (repoIndex: number) => {
+        await this.#conditions.markFinished?.();
+        const directory = readyDirectoryOf(this.#proc.config, this.#proc.dataDirectory);
+        return listMissingWal(directory, () => this.#proc.missingWal().list(repoIndex));
+      },
       recordLost: (repoIndex: number, walName: string, cluster: ClusterIdentity) =>
         this.#proc.missingWal().add(repoIndex, walName, cluster),
       lostCount: (repoIndex: number) => this.status().find((each) => each.repoIndex === repoIndex)?.lostCount ?? 0,

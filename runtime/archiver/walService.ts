@@ -11,11 +11,12 @@ import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { CommandProcess } from "../process/commandProcess";
 import type { MissingWalStore } from "../local/missingWal";
 import { openSeenWal } from "../local/seenWal";
+import { readyDirectoryOf } from "../operations/slot/readyDirectory";
 import type { RepoResult } from "../base/parallel";
 import { forgetUnwanted } from "../operations/archivePush/conflicts";
 import { heal, type Healed } from "../operations/heal/heal";
 import { dropWhenFull } from "../operations/archivePush/dropWal";
-import { openLocalWal } from "../operations/shared/localWal";
+import { type LocalWal, openLocalWal } from "../operations/shared/localWal";
 import type { ClusterIdentity } from "../operations/shared/identity";
 import { type WorkerStatus, type PushAnswer, PushQueue, type WorkLock } from "../operations/archivePush/pushQueue";
 import type { PackWalJob } from "../operations/archivePush/walFile";
@@ -93,6 +94,11 @@ export class WalService {
     return `${this.#proc.dataDirectory}/pg_wal`;
   }
 
+  /** Its `archive_status` lists the files that wait for the archive. */
+  get readyDirectory(): string {
+    return readyDirectoryOf(this.#proc.config, this.#proc.dataDirectory);
+  }
+
   /**
    * @throws stop (62), and errors of {@link PushQueue.request}
    */
@@ -104,6 +110,7 @@ export class WalService {
     if (answer.accepted) return { answer, warnings: [] };
     const options = {
       walDirectory: this.walDirectory,
+      readyDirectory: this.readyDirectory,
       walName,
       cluster,
       queueSizeBytesMax: config.archive.pushQueueSizeBytesMax,
@@ -132,7 +139,7 @@ export class WalService {
    */
   async healWhole(copiesMax: number, signal: AbortSignal): Promise<RepoResult<Healed>[]> {
     const { cluster, queue } = await this.#open();
-    const local = openLocalWal(this.walDirectory, cluster, this.#proc.config.archive.headerCheck);
+    const local = this.#localWal(cluster);
     this.#bothLocks.enter();
     try {
       const request = { missingWal: this.#missingWal, cluster, local, bounds: { claims: queue, copiesMax } };
@@ -200,6 +207,7 @@ export class WalService {
     const cluster = { version, systemId };
     const options = {
       walDirectory: this.walDirectory,
+      readyDirectory: this.readyDirectory,
       cluster,
       headerCheck: config.archive.headerCheck,
       segmentSizeBytes,
@@ -227,8 +235,13 @@ export class WalService {
     return {
       cluster,
       claims: queue,
-      local: openLocalWal(this.walDirectory, cluster, this.#proc.config.archive.headerCheck),
+      local: this.#localWal(cluster),
     };
+  }
+
+  #localWal(cluster: ClusterIdentity): LocalWal {
+    const { headerCheck } = this.#proc.config.archive;
+    return openLocalWal(this.walDirectory, cluster, headerCheck, undefined, this.readyDirectory);
   }
 
   #closeGaps(): Promise<void> {
@@ -258,7 +271,7 @@ export class WalService {
     while (!signal.aborted) {
       try {
         await (await this.#open()).queue.look(this.#mayGoAhead);
-        forgetUnwanted(this.#missingWal, this.#proc.repositories(), this.walDirectory);
+        forgetUnwanted(this.#missingWal, this.#proc.repositories(), this.readyDirectory);
         reported = null;
       } catch (thrown) {
         const error = toBackupError(thrown);

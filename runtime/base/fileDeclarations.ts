@@ -10,6 +10,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "version?": "1",
       "package?": "Line",
       "acknowledge?": '"all" | "any" | RepoName[]',
+      "archive?": '"command" | "stream"',
       "archiveCommandWord?": "OptionalLine",
       "firstBackup?": "boolean",
       "fullBackups?": "FullBackupReport",

@@ -40,13 +40,14 @@ export function parseJson(text: string, fileName: string): unknown {
  */
 export function renderSettings(settings: SettingsFile, writtenFor?: string, since = FILE_SINCE): string {
   settingsOf(settings, SETTINGS_FILE_NAME);
-  const { acknowledge = "all", archiveCommandWord, drill, firstBackup, repos = {}, stream } = settings;
+  const { acknowledge = "all", archive, archiveCommandWord, drill, firstBackup, repos = {}, stream } = settings;
   const isEmpty = (value: object | undefined): boolean => value !== undefined && Object.keys(value).length === 0;
   const file: Partial<Record<keyof SettingsFile, unknown>> = {
     ...settings,
     version: 1,
     package: writtenFor,
     acknowledge: inKeyOrder(acknowledge),
+    archive: archive === "stream" ? archive : undefined,
     archiveCommandWord: archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord ? undefined : archiveCommandWord,
     firstBackup: firstBackup === true ? true : undefined,
     drill: drill && Object.fromEntries(Object.entries(drill).filter(([, part]) => !isEmpty(part))),
@@ -86,7 +87,17 @@ export function settingsOf(value: unknown, fileName: string): Settings {
     if (new Set(repoIndexes).size < repoIndexes.length) throw wrong(field, "must have each repository once");
     return { mode: "named", repoIndexes };
   };
-  const { acknowledge, archiveCommandWord, drill, firstBackup, fullBackups, postgres, repos = {}, stream } = file;
+  const {
+    acknowledge,
+    archive,
+    archiveCommandWord,
+    drill,
+    firstBackup,
+    fullBackups,
+    postgres,
+    repos = {},
+    stream,
+  } = file;
   for (const [name, { compressLevel, compressType }] of Object.entries(repos)) {
     const level = compressLevel ?? 0;
     const own = (allowed: string): BackupError =>
@@ -97,6 +108,7 @@ export function settingsOf(value: unknown, fileName: string): Settings {
   }
   return {
     acknowledge: acknowledge === undefined ? DEFAULT_SETTINGS.acknowledge : policy(["acknowledge"], acknowledge),
+    ...(archive === "stream" ? { archive } : {}),
     archiveCommandWord: archiveCommandWord ?? DEFAULT_SETTINGS.archiveCommandWord,
     ...(firstBackup === true ? { firstBackup } : {}),
     ...(fullBackups === undefined ? {} : { fullBackups }),

@@ -34,6 +34,11 @@ export interface SettingsFile {
    */
   readonly acknowledge?: "all" | "any" | readonly RepoName[];
   /**
+   * How finished WAL leaves the server: by its `archive_command`, or through a replication slot that the agent reads.
+   * @default "command"
+   */
+  readonly archive?: "command" | "stream";
+  /**
    * What `archive_command` must contain for `backup` and `check`. Stock requires the default; empty allows any command.
    * @default "pgbackrest"
    */

@@ -131,6 +131,8 @@ export interface AcknowledgePolicy {
 /** What pgBackRest has no option for; in a file of its own, because stock warns about unknown options. */
 export interface Settings {
   readonly acknowledge: AcknowledgePolicy;
+  /** The agent takes finished WAL through a replication slot; absent: `archive_command` does. */
+  readonly archive?: "stream";
   /** What `archive_command` must contain for `backup` and `check`; empty allows any command. */
   readonly archiveCommandWord: string;
   /** True when the cluster's sidecar takes a repository's first full backup. */

@@ -3,14 +3,19 @@
  * Protocol").
  *
  * The connection is a walsender bound to a database (`replication=database`), because that accepts SQL too and needs no
- * separate line in pg_hba.conf. It uses no slot: unarchived WAL stays in pg_wal anyway, and a slot without a reader
- * would fill it.
+ * separate line in pg_hba.conf. Streaming uses no slot: unarchived WAL stays in pg_wal anyway, and a slot without a
+ * reader would fill it. Where a slot takes the archiver's part (`archive: "stream"`), it holds what is not confirmed.
  *
  * An asynchronous receiver reports received WAL as written and never as flushed. So `synchronous_standby_names = '*'`
  * never waits for it, while a server that shuts down learns immediately that everything was sent. A synchronous
  * receiver reports as written and flushed what is confirmed, immediately, so that `synchronous_commit = remote_write`
  * waits too. Neither reports WAL as applied: nobody reads a repository by SQL. Commits with `remote_apply` would wait
  * forever (PostgreSQL "pg_receivewal" says the same of itself).
+ *
+ * A receiver with a slot confirms by two messages. The first one moves the slot; the second one takes the flush
+ * position back, which leaves the slot where it is. A server that shuts down waits until a receiver has flushed
+ * everything, or has received everything if it reports no flush position: the last segment is never whole, so it would
+ * wait forever (PostgreSQL 18, replication/walsender.c, ProcessStandbyReplyMessage and WalSndDone).
  */
 import type { Connection, Submittable } from "pg";
 import type { Clock } from "../base/clock";
@@ -25,6 +30,13 @@ export interface StreamSource {
   readonly flushLsn: bigint;
   /** A standby: another server writes. */
   readonly inRecovery: boolean;
+}
+
+/** Where to begin. With a slot the server keeps the WAL that was not confirmed. */
+export interface ReceiveStart {
+  readonly timeline: number;
+  readonly lsn: bigint;
+  readonly slot?: string;
 }
 
 /** Called with WAL in order; the bytes are valid until it returns. */
@@ -120,7 +132,7 @@ export class WalStream {
 
   /** Receives until the connection ends, and returns why; there is no other end. `signal` ends it too. */
   async receive(
-    start: { readonly timeline: number; readonly lsn: bigint },
+    start: ReceiveStart,
     sink: WalSink,
     signal: AbortSignal,
     confirmation: Confirmation | null = null,
@@ -167,7 +179,7 @@ function hintOf(error: unknown, { database, user }: SessionTarget): string {
 /** One START_REPLICATION as the library's client runs it; the library defines the method names. */
 class Receiver implements Submittable {
   error: BackupError | null = null;
-  readonly #start: { readonly timeline: number; readonly lsn: bigint };
+  readonly #start: ReceiveStart;
   readonly #sink: WalSink;
   readonly #confirmation: Confirmation | null;
   readonly #clock: Clock;
@@ -177,13 +189,7 @@ class Receiver implements Submittable {
   #received: bigint;
   #heardAtMs: number;
 
-  constructor(
-    start: { readonly timeline: number; readonly lsn: bigint },
-    sink: WalSink,
-    confirmation: Confirmation | null,
-    clock: Clock,
-    ended: () => void,
-  ) {
+  constructor(start: ReceiveStart, sink: WalSink, confirmation: Confirmation | null, clock: Clock, ended: () => void) {
     this.#start = start;
     this.#sink = sink;
     this.#confirmation = confirmation;
@@ -197,10 +203,13 @@ class Receiver implements Submittable {
     const copying: CopyConnection = connection as CopyConnection;
     copying.once("replicationStart", () => {
       this.#connection = copying;
+      this.confirm();
     });
     // The timeline has ended: the server would accept commands, but we reconnect.
     copying.once("copyDone", () => this.#ended());
-    copying.query(`START_REPLICATION PHYSICAL ${formatLsn(this.#start.lsn)} TIMELINE ${this.#start.timeline}`);
+    const { lsn, slot, timeline } = this.#start;
+    const held = slot === undefined ? "" : `SLOT "${slot}" `;
+    copying.query(`START_REPLICATION ${held}PHYSICAL ${formatLsn(lsn)} TIMELINE ${timeline}`);
   }
 
   handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
@@ -221,7 +230,11 @@ class Receiver implements Submittable {
 
   /** Sends a new confirmed position immediately. */
   confirm(): void {
-    if (this.#confirmation !== null && this.#confirmation.lsn !== this.#confirmed) this.#sendStatus(false);
+    const lsn = this.#confirmation?.lsn ?? 0n;
+    if (lsn === this.#confirmed || this.#connection === null) return;
+    this.#confirmed = lsn;
+    if (this.#start.slot !== undefined) this.#send(this.#received, lsn, false);
+    this.#sendStatus(false);
   }
 
   /** Sends a status message from time to time; ends a connection that was silent for too long. */
@@ -236,13 +249,18 @@ class Receiver implements Submittable {
   }
 
   #sendStatus(wantsAnswer: boolean): void {
+    if (this.#start.slot === undefined) this.#confirmed = this.#confirmation?.lsn ?? 0n;
+    // 0 means "not known": no commit waits for this receiver as long as it has confirmed nothing.
+    const flushed = this.#start.slot === undefined ? this.#confirmed : 0n;
+    this.#send(flushed === 0n ? this.#received : flushed, flushed, wantsAnswer);
+  }
+
+  #send(written: bigint, flushed: bigint, wantsAnswer: boolean): void {
     if (this.#connection === null) return;
     const status = Buffer.alloc(STATUS_SIZE_BYTES);
     status.writeUInt8(STATUS, 0);
-    this.#confirmed = this.#confirmation?.lsn ?? 0n;
-    // 0 means "not known": no commit waits for this receiver as long as it has confirmed nothing.
-    status.writeBigUInt64BE(this.#confirmed === 0n ? this.#received : this.#confirmed, 1);
-    status.writeBigUInt64BE(this.#confirmed, 9);
+    status.writeBigUInt64BE(written, 1);
+    status.writeBigUInt64BE(flushed, 9);
     status.writeBigInt64BE(BigInt(Math.floor(this.#clock.nowMs() - EPOCH_MS)) * 1000n, 25);
     status.writeUInt8(wantsAnswer ? 1 : 0, 33);
     this.#connection.sendCopyFromChunk(status);

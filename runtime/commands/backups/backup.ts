@@ -6,6 +6,7 @@ import { openSeenWal } from "../../local/seenWal";
 import { backup } from "../../operations/backup/backup";
 import { inlinePool } from "../../operations/shared/jobs";
 import { combinedError } from "../../operations/shared/results";
+import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import { expireAfterBackup } from "./expire";
 import type { Command } from "../../process/commandProcess";
 
@@ -36,6 +37,7 @@ export const backupCommand: Command = async (proc) => {
       archiveCopy: config.archive.copy,
       archiveModeCheck: config.archive.modeCheck,
       archiveCommandWord: config.settings.archiveCommandWord,
+      slot: slotArchivingOf(config),
       archiveTimeoutMs: config.archive.timeoutMs,
       bufferSizeBytes: config.bufferSizeBytes,
       processMax: config.processMax,

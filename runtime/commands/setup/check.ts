@@ -13,6 +13,7 @@ import { check, type Checked } from "../../operations/check/check";
 import { findStale } from "../../operations/check/stale";
 import { fullText } from "../../operations/info/destinations";
 import { combinedError, policyError, repoErrorLine } from "../../operations/shared/results";
+import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import { checkStreaming, requireError } from "../../operations/stream/preflight";
 import { notifyStale } from "../watch/notify";
 import type { ClusterAccess, Command, CommandProcess, Invocation } from "../../process/commandProcess";
@@ -54,6 +55,7 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
       archiveModeCheck: config.archive.modeCheck,
       archiveTimeoutMs: config.archive.timeoutMs,
       archiveCommandWord: config.settings.archiveCommandWord,
+      slot: slotArchivingOf(config),
       conflicts: (repoIndex) => missingWal.listConflicts(repoIndex),
       dropped: (repoIndex) => missingWal.listDropped(repoIndex),
       expectFull: (repoIndex) => (requiresFull ? config.settings.repos[repoIndex]?.expectFullWithinS : undefined),

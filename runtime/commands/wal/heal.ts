@@ -8,6 +8,7 @@ import { heal } from "../../operations/heal/heal";
 import { CONFLICT } from "../../operations/heal/decide";
 import { healSegment } from "../../operations/heal/healSegment";
 import { openLocalWal } from "../../operations/shared/localWal";
+import { readyDirectoryOf } from "../../operations/slot/readyDirectory";
 import { combinedError } from "../../operations/shared/results";
 import type { ClusterAccess, Command, Invocation, LockAccess, MachineAccess } from "../../process/commandProcess";
 
@@ -28,7 +29,13 @@ export const healCommand: Command = async (proc) => {
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const walDirectory = `${proc.dataDirectory}/pg_wal`;
   const repos = proc.repositories();
-  const local = openLocalWal(walDirectory, cluster, proc.config.archive.headerCheck, control.walSegmentSizeBytes);
+  const local = openLocalWal(
+    walDirectory,
+    cluster,
+    proc.config.archive.headerCheck,
+    control.walSegmentSizeBytes,
+    readyDirectoryOf(proc.config, proc.dataDirectory),
+  );
   const { segment, trustIndex } = proc.config.heal;
   if (segment !== undefined) {
     const choice = { name: segment, trustIndex };

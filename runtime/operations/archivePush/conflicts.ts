@@ -42,19 +42,20 @@ export function conflictError(repoIndex: number, names: readonly string[]): Back
 /**
  * Ends records of conflicts that no longer matter: PostgreSQL does not want to archive the file any more, and nobody
  * has acknowledged it. So it is after a server was rewound to the timeline of another one.
+ * @param readyDirectory its `archive_status` lists the waiting files
  * @param requested is wanted in any case
  */
 export function forgetUnwanted(
   missingWal: MissingWalStore,
   repos: readonly Pick<Repository, "key">[],
-  walDirectory: string,
+  readyDirectory: string,
   requested?: string,
 ): void {
   for (const { key: repoIndex } of repos)
     for (const cluster of missingWal.conflictClusters(repoIndex)) {
       const acknowledged = new Set(missingWal.list(repoIndex, cluster));
       for (const name of missingWal.listConflicts(repoIndex, cluster))
-        if (!acknowledged.has(name) && name !== requested && !isReady(walDirectory, name))
+        if (!acknowledged.has(name) && name !== requested && !isReady(readyDirectory, name))
           missingWal.remove(repoIndex, name, cluster);
     }
 }

@@ -17,6 +17,8 @@ import type { ClusterIdentity } from "../shared/identity";
 
 export interface DropOptions {
   readonly walDirectory: string;
+  /** Its `archive_status` lists the waiting files; default: the same. */
+  readonly readyDirectory?: string;
   readonly walName: string;
   readonly cluster: ClusterIdentity;
   /** Undefined disables dropping. */
@@ -43,11 +45,11 @@ export function newestStart(archiveStarts: readonly (string | null)[]): string {
 export async function dropWhenFull(
   results: readonly RepoResult<unknown>[],
   missingWal: MissingWalStore,
-  { walDirectory, walName, cluster, queueSizeBytesMax }: DropOptions,
+  { walDirectory, readyDirectory = walDirectory, walName, cluster, queueSizeBytesMax }: DropOptions,
   ctx: Context,
 ): Promise<string | null> {
   if (queueSizeBytesMax === undefined) return null;
-  const ready = await listReady(walDirectory, Number.POSITIVE_INFINITY);
+  const ready = await listReady(readyDirectory, Number.POSITIVE_INFINITY);
   // The size of a waiting history or label file says nothing about segments.
   const { size } = await stat(`${walDirectory}/${ready.find(isSegment) ?? walName}`);
   if (ready.length * size <= queueSizeBytesMax) return null;

@@ -33,6 +33,8 @@ import { identifyWal, type PackedWal, type PackWalJob } from "./walFile";
 
 export interface PushQueueOptions {
   readonly walDirectory: string;
+  /** Its `archive_status` lists the waiting files; default: `walDirectory`. */
+  readonly readyDirectory?: string;
   /** Null without a pg_control or header to compare with: then each repository's own identity counts. */
   readonly cluster: ClusterIdentity | null;
   readonly headerCheck: boolean;
@@ -226,7 +228,8 @@ export class PushQueue implements WalClaims {
 
   /** Lists the files that are ready now and may be pushed before a request. Reads one directory. */
   async look(mayGoAhead: (walName: string) => boolean = () => true): Promise<void> {
-    this.setReady((await listReady(this.#options.walDirectory, LIMITS.queueFiles)).filter(mayGoAhead));
+    const { walDirectory, readyDirectory = walDirectory } = this.#options;
+    this.setReady((await listReady(readyDirectory, LIMITS.queueFiles)).filter(mayGoAhead));
   }
 
   /** Sets the ready files; others are forgotten unless they are requested or being written. */

@@ -34,6 +34,7 @@ import { finish } from "./finish";
 import { findPrior } from "./prior";
 import { type BackupDone, BackupRun, type OpenBackup } from "./run";
 import type { ServerCandidate, StandbyMode } from "./chooseServers";
+import type { SlotArchiving } from "../slot/readyDirectory";
 
 export interface BackupOptions extends BeginOptions {
   readonly type: BackupType;
@@ -46,6 +47,8 @@ export interface BackupOptions extends BeginOptions {
   readonly archiveModeCheck: boolean;
   /** Must be in `archive_command`. */
   readonly archiveCommandWord: string;
+  /** Null where PostgreSQL archives by itself. */
+  readonly slot: SlotArchiving | null;
   readonly archiveTimeoutMs: number;
   readonly pageHeaderCheck: boolean;
   readonly exclude: readonly string[];
@@ -125,6 +128,7 @@ export async function backup(
             { version: control.pgVersion, systemId: control.systemId },
             true,
             control.walSegmentSizeBytes,
+            options.slot?.readyDirectory,
           ),
         };
   const kept = run.alive.map(({ repo }) => ({ repo, manifest: run.plan(repo.key).manifest }));
@@ -145,9 +149,9 @@ async function openCluster(
   options: BackupOptions,
   ctx: Context,
 ): Promise<Cluster> {
-  const { online, backupStandby: standby, force, archiveCheck, archiveModeCheck, archiveCommandWord } = options;
+  const { online, backupStandby: standby, force, archiveCheck, archiveModeCheck, archiveCommandWord, slot } = options;
   if (online)
-    return OnlineCluster.open(candidates, { standby, archiveCheck, archiveModeCheck, archiveCommandWord }, ctx);
+    return OnlineCluster.open(candidates, { standby, archiveCheck, archiveModeCheck, archiveCommandWord, slot }, ctx);
   const [first] = candidates;
   assert(first !== undefined, "a backup needs pg1-path");
   return OfflineCluster.open(first.dataDirectory, { standby, force }, ctx);

@@ -15,7 +15,8 @@ import type { UserNames } from "../../local/users";
 import { nullIfMissing, systemError } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";
 import type { BackupStart, BackupStop } from "../../postgres/session";
-import { requireArchiving } from "../check/archiving";
+import { requireArchiver } from "../check/archiving";
+import type { SlotArchiving } from "../slot/readyDirectory";
 import { keepServerFiles, type KeepTarget } from "../shared/serverFiles";
 import { waitForWal } from "../shared/waitWal";
 import type { DeltaInput } from "./fileChoices";
@@ -64,6 +65,8 @@ interface OpenOnline {
   readonly archiveModeCheck: boolean;
   /** Must be in `archive_command`. */
   readonly archiveCommandWord: string;
+  /** Null where PostgreSQL archives by itself. */
+  readonly slot: SlotArchiving | null;
 }
 
 /** A cluster with a running server, and its standby if that provides the files. */
@@ -82,8 +85,7 @@ export class OnlineCluster implements Cluster {
     const servers = await chooseServers(candidates, options.standby, ctx);
     const { facts } = servers.main;
     // A standby's own setting does not determine who archives its WAL.
-    if (options.archiveCheck && !facts.inRecovery)
-      requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
+    if (options.archiveCheck && !facts.inRecovery) await requireArchiver(servers.main.session, options, ctx);
     return new OnlineCluster(servers);
   }
 

@@ -3,10 +3,33 @@
  * 15, step 2).
  */
 import { fail } from "../../base/errors";
-import type { ServerFacts } from "../../postgres/session";
+import type { ServerFacts, Session } from "../../postgres/session";
+import type { Context } from "../../base/context";
+import type { SlotArchiving } from "../slot/readyDirectory";
+import { boundWarning, requireReader } from "../slot/slotCheck";
 
 /** CloudNativePG sets this in every instance, and users cannot change it; its plugins archive. */
 const CNPG_COMMAND = /^\/controller\/manager wal-archive\b/;
+
+export interface ArchiverOptions {
+  readonly archiveModeCheck: boolean;
+  readonly archiveCommandWord: string;
+  readonly slot: SlotArchiving | null;
+}
+
+/** Checks what archives the server's WAL: PostgreSQL, or an agent through a replication slot. */
+export async function requireArchiver(
+  session: Pick<Session, "facts" | "query">,
+  { archiveCommandWord, archiveModeCheck, slot }: ArchiverOptions,
+  ctx: Context,
+): Promise<void> {
+  const facts = await session.facts();
+  if (slot === null) return requireArchiving(facts, archiveModeCheck, archiveCommandWord);
+  // The primary's agent archives.
+  if (facts.inRecovery) return;
+  const warning = boundWarning(await requireReader(session, slot.name, ctx), slot.name);
+  if (warning !== null) ctx.log.warn(warning);
+}
 
 /**
  * `refuseAlways` is stock's `archive-mode-check` of a backup. `archive_command` must contain `word`. Stock requires its

@@ -10,7 +10,8 @@ import { isSameDirectory } from "../../local/sameDirectory";
 import type { Session } from "../../postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { requireArchiving } from "./archiving";
+import { requireArchiver } from "./archiving";
+import type { SlotArchiving } from "../slot/readyDirectory";
 import { currentBackupsOf, type FullExpectation, fullError, newestFullOf, type StoredFull } from "../info/destinations";
 import { conflictError } from "../archivePush/conflicts";
 import { openGap } from "../archivePush/dropWal";
@@ -25,6 +26,8 @@ export interface CheckOptions {
   readonly archiveTimeoutMs: number;
   /** Must be in `archive_command`. */
   readonly archiveCommandWord: string;
+  /** Null where PostgreSQL archives by itself. */
+  readonly slot: SlotArchiving | null;
   /** WAL files that a repository's archive has with other content than this server, by its key. */
   conflicts(repoIndex: number): readonly string[];
   /** WAL files dropped for a repository, by its key. */
@@ -62,7 +65,7 @@ export async function check(
       },
     );
   }
-  if (options.archiveCheck) requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
+  if (options.archiveCheck) await requireArchiver(session, options, ctx);
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const opened = await perRepo(repos, async (repo) => {
     const archiveInfo = await loadArchiveInfo(repo);
@@ -77,6 +80,7 @@ export async function check(
         options.dropped(repo.key),
         backupInfo.backups.map((entry) => entry.archiveStart),
       ),
+      options.slot,
     );
     const newestFull = newestFullOf(currentBackupsOf(backupInfo));
     const expected = options.expectFull(repo.key);
@@ -107,16 +111,16 @@ function fullOf({ newestFull, fullError: error }: Omit<Checked, "walName">): Omi
   return { newestFull, fullError: error };
 }
 
-/** WAL dropped by `archive-push-queue-max` ends every recovery before it, until a backup begins after it. */
-function requireNoGap(repo: Repository, names: readonly string[]): void {
+/** WAL that no repository has ends every recovery before it, until a backup begins after it. */
+function requireNoGap(repo: Repository, names: readonly string[], slot: SlotArchiving | null): void {
   const [first] = names;
   if (first === undefined) return;
-  throw fail(
-    "fileMissing",
-    `${names.length} WAL file(s) from ${first} on were dropped because of archive-push-queue-max`,
-    {
-      hint: "Recovery from the newest backup cannot pass this gap. Take a new full backup.",
-      repoIndex: repo.key,
-    },
-  );
+  const reason =
+    slot === null
+      ? "dropped because of archive-push-queue-max"
+      : `removed by the server before they were archived (replication slot ${slot.name})`;
+  throw fail("fileMissing", `${names.length} WAL file(s) from ${first} on were ${reason}`, {
+    hint: "Recovery from the newest backup cannot pass this gap. Take a new full backup.",
+    repoIndex: repo.key,
+  });
 }

@@ -169,6 +169,7 @@ const OFFLINE = {
   archiveCopy: false,
   archiveCheck: false,
   archiveModeCheck: false,
+  slot: null,
   archiveCommandWord: "",
   archiveTimeoutMs: 60_000,
   manifestSaveThresholdBytes: MIB,

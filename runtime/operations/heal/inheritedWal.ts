@@ -31,7 +31,7 @@ export interface InheritedParts {
 }
 
 /** PostgreSQL waits during this time. */
-const LOOK_MS = 5000;
+export const LOOK_MS = 5000;
 /** Digits of a segment's name that form its directory. */
 const DIRECTORY_LENGTH = 16;
 
@@ -107,7 +107,7 @@ function isInherited(name: string, ancestors: readonly TimelineAncestor[], walSe
 }
 
 /** Without a backup the repository needs no WAL; WAL before its oldest backup has expired. */
-async function lackedBy(
+export async function lackedBy(
   repo: Repository,
   names: readonly string[],
   cluster: ClusterIdentity,
@@ -127,7 +127,8 @@ async function lackedBy(
   return needed.filter((name) => !stored.has(name));
 }
 
-async function withinTime<T>(promise: Promise<T>, timeoutMs: number, { clock, signal }: Context): Promise<T> {
+/** @throws archiveTimeout (82) */
+export async function withinTime<T>(promise: Promise<T>, timeoutMs: number, { clock, signal }: Context): Promise<T> {
   const done = new AbortController();
   const timeout = clock.sleep(timeoutMs, AbortSignal.any([signal, done.signal])).then((): never => {
     throw fail("archiveTimeout", `no answer within ${timeoutMs}ms`);

@@ -27,12 +27,17 @@ export interface LocalWal {
   newest(): Promise<NewestWal | null>;
 }
 
+/** @param readyDirectory its `archive_status` lists the files that wait for the archive */
 export function openLocalWal(
   walDirectory: string,
   cluster: ClusterIdentity,
   headerCheck: boolean,
   segmentSizeBytes?: number,
+  readyDirectory = walDirectory,
 ): LocalWal {
+  // A standby marks what it received as done in pg_wal, with any kind of archiving.
+  const directories = [...new Set([readyDirectory, walDirectory])];
+  const isWhole = (name: string): boolean => directories.some((directory) => isFinished(directory, name));
   const isWritten = async (name: string): Promise<boolean> =>
     !headerCheck || hasOwnHeader(`${walDirectory}/${name}`, name, cluster);
   const prepare = async (name: string): Promise<PreparedWal | null> => {
@@ -45,14 +50,14 @@ export function openLocalWal(
     headerCheck,
     prepare,
     async finishedSha1(name) {
-      if (!isFinished(walDirectory, name)) return null;
+      if (!isWhole(name)) return null;
       // A segment that PostgreSQL recycles during the read is no longer this one.
       const wal = await prepare(name).catch(() => null);
-      return wal !== null && isFinished(walDirectory, name) ? wal.sha1 : null;
+      return wal !== null && isWhole(name) ? wal.sha1 : null;
     },
-    listReady: () => listReady(walDirectory, Number.POSITIVE_INFINITY),
-    listDone: () => listDone(walDirectory),
-    newest: () => findNewest(walDirectory, isWritten),
+    listReady: () => listReady(readyDirectory, Number.POSITIVE_INFINITY),
+    listDone: async () => (await Promise.all(directories.map(listDone))).flat(),
+    newest: () => findNewest(walDirectory, isWritten, isWhole),
   };
 }
 
@@ -73,6 +78,7 @@ export function withoutFiles(local: LocalWal): LocalWal {
 async function findNewest(
   walDirectory: string,
   isWritten: (name: string) => Promise<boolean>,
+  isWhole: (name: string) => boolean,
 ): Promise<NewestWal | null> {
   let newest = null as WalPosition | null;
   for (const name of await readdir(walDirectory).catch(() => [])) {
@@ -85,7 +91,7 @@ async function findNewest(
   }
   if (newest === null) return null;
   const name = `${timelineDigits(newest.timeline)}${newest.segment}`;
-  return { ...newest, isFinished: isFinished(walDirectory, name) };
+  return { ...newest, isFinished: isWhole(name) };
 }
 
 async function hasOwnHeader(path: string, name: string, cluster: ClusterIdentity): Promise<boolean> {

@@ -14,15 +14,15 @@ const DIRECTORIES_MAX = 8;
 const HISTORIES_MAX = 8;
 
 /**
- * WAL that the server has written and a repository may lack: files that wait in `pg_wal`, and its recorded missing WAL.
- * The record is read last: a file that another repository acknowledges in the meantime is recorded before it stops
+ * WAL that the server has finished and a repository may lack: files that wait for the archive, and its recorded missing
+ * WAL. The record is read last: a file that another repository acknowledges in the meantime is recorded before it stops
  * waiting.
  */
 export async function listMissingWal(
-  walDirectory: string,
+  readyDirectory: string,
   missingWal: () => readonly string[],
 ): Promise<readonly string[]> {
-  const waiting = await listReady(walDirectory, Number.POSITIVE_INFINITY);
+  const waiting = await listReady(readyDirectory, Number.POSITIVE_INFINITY);
   return [...waiting, ...missingWal()];
 }
 

@@ -86,6 +86,7 @@ export const OPTIONS: BackupOptions = {
   archiveCheck: false,
   archiveModeCheck: true,
   archiveCommandWord: "pgbackrest",
+  slot: null,
   archiveTimeoutMs: 5000,
   checksumPage: undefined,
   checksumPageError: false,

@@ -1,0 +1,331 @@
+/**
+ * Takes the part of PostgreSQL's archiver through a physical replication slot: the server keeps WAL from the slot's
+ * position on, `archive_mode` may be off, and no program is installed at the server.
+ *
+ * The connection of the replication protocol says how far the server has written, keeps the slot from other readers,
+ * and moves it. The WAL itself is read from `pg_wal`, where the slot holds it: the same files that `archive_command`
+ * gets, without a copy in the spool that could fill a disk. What the connection carries is only counted.
+ *
+ * A finished segment waits until the policy acknowledges it, then the slot moves behind it. So whatever dies, the next
+ * connection begins with the first segment that was not acknowledged.
+ */
+import { existsSync, readdir } from "../../local/nodeFiles";
+import type { Context } from "../../base/context";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
+import type { PgControl } from "../../format/page/pgControl";
+import { parseHistory } from "../../format/wal/timeline";
+import { formatLsn, lsnOfSegment, SEGMENT_NAME, timelineDigits, timelineOf } from "../../format/wal/walSegment";
+import type { MissingWalStore } from "../../local/missingWal";
+import { addReadyFile, markDone, setReadyFiles, type SlotPosition } from "../../local/slotState";
+import { systemError } from "../../local/systemError";
+import type { Session } from "../../postgres/session";
+import type { Confirmation } from "../../postgres/walStream";
+import type { Repository } from "../../repository/repository";
+import type { ClusterIdentity } from "../shared/identity";
+import type { WalSource } from "../stream/stream";
+import { recordLost } from "./lostWal";
+import { createSlot, dropSlot, findSlot, type Slot } from "./slot";
+import { planSegments, segmentsBetween, type WalHistory } from "./slotPlan";
+
+const PAUSE_FIRST_MS = 1000;
+const PAUSE_MS_MAX = 10_000;
+/** Files of acknowledged WAL that the server has removed are forgotten after as many segments. */
+const PRUNE_SEGMENTS = 64;
+
+export interface FollowParts {
+  /** The slot's name. */
+  readonly slot: string;
+  readonly walDirectory: string;
+  readonly readyDirectory: string;
+  readonly repos: readonly Repository[];
+  readonly missingWal: MissingWalStore;
+  /** @throws stop (62) when the user has stopped the stanza */
+  requireStarted(): void;
+  loadControl(): Promise<PgControl>;
+  open(): Promise<WalSource>;
+  newSession(): Promise<Pick<Session, "query" | "close">>;
+  /** Null when it does not exist. */
+  readFile(path: string): Promise<Uint8Array | null>;
+  loadPosition(): Promise<SlotPosition | null>;
+  savePosition(position: SlotPosition | null): Promise<void>;
+  /** Resolves once the policy has decided. */
+  push(walName: string): Promise<{ readonly accepted: boolean; readonly error: BackupError | null }>;
+  begun(follower: Follower): void;
+  /** Called with the number of WAL files that nobody has. */
+  lost(count: number): void;
+}
+
+/** Serves one connection until it ends or `signal` aborts; true when the server is a standby. @throws why it ended */
+export async function followOnce(parts: FollowParts, signal: AbortSignal, ctx: Context): Promise<boolean> {
+  parts.requireStarted();
+  const control = await parts.loadControl();
+  const stream = await parts.open();
+  try {
+    const source = await stream.identify();
+    if (source.systemId !== control.systemId) {
+      const hint = "Check that pg1-path, pg1-port and pg1-socket-path belong to one server.";
+      throw fail("dbMismatch", `the server has system-id ${source.systemId}, pg1-path ${control.systemId}`, { hint });
+    }
+    if (source.inRecovery) {
+      await leaveStandby(parts, ctx);
+      return true;
+    }
+    const { slot, isNew } = await ownSlot(parts, ctx);
+    const ancestors = await loadAncestors(parts, source.timeline);
+    const history = { timeline: source.timeline, flushLsn: source.flushLsn, ancestors };
+    const follower = new Follower(parts, history, control, ctx);
+    await follower.begin(slot, isNew);
+    parts.begun(follower);
+    const start = { timeline: source.timeline, lsn: source.flushLsn, slot: parts.slot };
+    throw await follower.run(stream, start, signal);
+  } finally {
+    await stream.close();
+  }
+}
+
+/** A standby's slot would hold WAL that its primary's agent archives. */
+async function leaveStandby({ newSession, savePosition, slot: name }: FollowParts, ctx: Context): Promise<void> {
+  const session = await newSession();
+  try {
+    const slot = await findSlot(session, name);
+    if (slot === null || slot.activePid !== null) return;
+    await dropSlot(session, name);
+    await savePosition(null);
+    ctx.log.info(`dropped the replication slot ${name}: this server is a standby now`);
+  } finally {
+    await session.close();
+  }
+}
+
+/** @throws lockAcquire (50) while another process reads the slot */
+async function ownSlot({ newSession, slot: name }: FollowParts, ctx: Context): Promise<{ slot: Slot; isNew: boolean }> {
+  const session = await newSession();
+  try {
+    const present = await findSlot(session, name);
+    if (present?.activePid != null)
+      throw fail(
+        "lockAcquire",
+        `process ${present.activePid} of the server serves the replication slot ${name} already`,
+        {
+          hint: "Is another agent of this stanza running? Two servers' agents need stanzas of their own.",
+          retryable: true,
+        },
+      );
+    if (present !== null && present.restartLsn !== null) return { slot: present, isNew: false };
+    if (present !== null) {
+      ctx.log.warn(`the server has dropped WAL that the replication slot ${name} held: creating the slot again`);
+      await dropSlot(session, name);
+    }
+    const slot = await createSlot(session, name);
+    ctx.log.info(`created the replication slot ${name} at ${formatLsn(slot.restartLsn ?? 0n)}`);
+    return { slot, isNew: true };
+  } finally {
+    await session.close();
+  }
+}
+
+/** PostgreSQL writes the history of each timeline that it begins or recovers into `pg_wal`. */
+async function loadAncestors(parts: FollowParts, timeline: number): Promise<WalHistory["ancestors"]> {
+  if (timeline === 1) return [];
+  const bytes = await parts.readFile(`${parts.walDirectory}/${historyName(timeline)}`);
+  return bytes === null ? [] : parseHistory(Buffer.from(bytes).toString("utf8"));
+}
+
+function historyName(timeline: number): string {
+  return `${timelineDigits(timeline)}.history`;
+}
+
+/** One connection's progress. */
+export class Follower implements Confirmation {
+  readonly #parts: FollowParts;
+  readonly #history: WalHistory;
+  readonly #size: bigint;
+  readonly #cluster: ClusterIdentity;
+  readonly #ctx: Context;
+  /** Finished, not acknowledged, oldest first. */
+  readonly #waiting: string[] = [];
+  readonly #ended = new AbortController();
+  #wake: () => void = () => {};
+  #listener: () => void = () => {};
+  /** Start of the segment that the server writes. */
+  #current: bigint;
+  /** Writes of `.ready` files, one after the other. */
+  #marking: Promise<void> = Promise.resolve();
+  #lsn = 0n;
+  #doneCount = 0;
+
+  constructor(parts: FollowParts, history: WalHistory, control: PgControl, ctx: Context) {
+    this.#parts = parts;
+    this.#history = history;
+    this.#size = BigInt(control.walSegmentSizeBytes);
+    this.#cluster = { version: control.pgVersion, systemId: control.systemId };
+    this.#current = (history.flushLsn / this.#size) * this.#size;
+    this.#ctx = ctx;
+  }
+
+  /** Position to which the slot moves; 0 leaves it. */
+  get lsn(): bigint {
+    return this.#lsn;
+  }
+
+  onChange(listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  /** Lists what waits, and records what the server no longer has. */
+  async begin(slot: Slot, isNew: boolean): Promise<void> {
+    const { missingWal, readyDirectory, repos, walDirectory } = this.#parts;
+    const saved = isNew ? await this.#parts.loadPosition() : null;
+    const known = saved?.systemId === this.#cluster.systemId ? saved : null;
+    const at = { isNew, slotLsn: slot.restartLsn ?? this.#history.flushLsn, known };
+    const { optional, required } = planSegments(at, this.#history, Number(this.#size));
+    const present = await this.#listWal();
+    const end = optional.findIndex((name) => !present.has(name));
+    const earlier = optional.slice(0, end === -1 ? optional.length : end).reverse();
+    const gone = required.filter((name) => !present.has(name));
+    const lostCount = await recordLost(gone, repos, missingWal, this.#cluster, this.#ctx);
+    if (lostCount > 0) this.#reportLost(lostCount, gone);
+    const histories = this.#history.timeline > 1 && present.has(historyName(this.#history.timeline));
+    this.#waiting.push(
+      ...(histories ? [historyName(this.#history.timeline)] : []),
+      ...earlier,
+      ...required.filter((name) => present.has(name)),
+    );
+    await setReadyFiles(readyDirectory, this.#waiting, (name) => existsSync(`${walDirectory}/${name}`));
+    // A new slot holds WAL from the last checkpoint on: what waits before it needs the slot too.
+    const [first] = this.#waiting.filter((name) => SEGMENT_NAME.test(name));
+    if (isNew && first !== undefined) this.#lsn = lsnOfSegment(first, Number(this.#size));
+  }
+
+  /** Returns why the connection has ended. */
+  async run(
+    stream: WalSource,
+    start: { readonly timeline: number; readonly lsn: bigint; readonly slot: string },
+    signal: AbortSignal,
+  ): Promise<Error> {
+    this.#ctx.log.info(
+      `archiving WAL of timeline ${start.timeline} through the replication slot ${start.slot}, ${this.#waiting.length} file(s) wait`,
+    );
+    const sink = (lsn: bigint, wal: Uint8Array): void => this.#reached(lsn + BigInt(wal.length));
+    const either = AbortSignal.any([signal, this.#ended.signal]);
+    const archiving = this.#archive(either);
+    const ended = await stream.receive(start, sink, either, this);
+    const reason: unknown = this.#ended.signal.aborted && !signal.aborted ? this.#ended.signal.reason : ended;
+    this.end(ended);
+    await archiving;
+    return toBackupError(reason);
+  }
+
+  /** Ends the connection. */
+  end(reason: BackupError): void {
+    if (!this.#ended.signal.aborted) this.#ended.abort(reason);
+    this.#wake();
+  }
+
+  /** Lists every segment before `flushLsn` that was finished in the meantime. @throws fileWrite */
+  async markUntil(flushLsn: bigint): Promise<void> {
+    this.#reached(flushLsn);
+    await this.#marking;
+    if (this.#ended.signal.aborted) throw toBackupError(this.#ended.signal.reason);
+  }
+
+  /** Everything before `lsn` is on the server's disk. */
+  #reached(lsn: bigint): void {
+    const end = (lsn / this.#size) * this.#size;
+    if (end <= this.#current) return;
+    const names = segmentsBetween(this.#current, end, this.#history, Number(this.#size));
+    this.#current = end;
+    this.#marking = this.#marking
+      .then(async () => {
+        for (const name of names) {
+          await addReadyFile(this.#parts.readyDirectory, name);
+          this.#waiting.push(name);
+        }
+        this.#wake();
+      })
+      .catch((error: unknown) => this.end(toBackupError(error)));
+  }
+
+  async #archive(signal: AbortSignal): Promise<void> {
+    let pauseMs = 0;
+    let reported = "";
+    while (!signal.aborted) {
+      const [name] = this.#waiting;
+      if (name === undefined) {
+        await this.#woken(signal);
+        continue;
+      }
+      try {
+        const error = await this.#archiveOne(name);
+        if (error !== null) throw error;
+        pauseMs = 0;
+        reported = "";
+      } catch (thrown) {
+        const error = toBackupError(thrown);
+        if (!signal.aborted && error.message !== reported)
+          this.#ctx.log.warn(`${name} is not archived yet: ${error.message}`);
+        reported = error.message;
+        pauseMs = Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
+        await this.#ctx.clock.sleep(pauseMs, signal).catch(() => {});
+      }
+    }
+  }
+
+  /** Null once it is acknowledged, or lost. */
+  async #archiveOne(name: string): Promise<BackupError | null> {
+    try {
+      const { accepted, error } = await this.#parts.push(name);
+      if (!accepted) return error ?? fail("archiveTimeout", `${name} was not acknowledged`, { retryable: true });
+    } catch (error) {
+      // Someone dropped the slot, or the server did because of max_slot_wal_keep_size.
+      if (!isError(error, "fileMissing") || existsSync(`${this.#parts.walDirectory}/${name}`)) throw error;
+      const { missingWal, repos } = this.#parts;
+      const lostCount = await recordLost([name], repos, missingWal, this.#cluster, this.#ctx);
+      if (lostCount > 0) this.#reportLost(lostCount, [name]);
+    }
+    if (SEGMENT_NAME.test(name)) await this.#confirm(name);
+    await markDone(this.#parts.readyDirectory, name);
+    this.#waiting.shift();
+    if (++this.#doneCount % PRUNE_SEGMENTS === 0) {
+      await this.#marking;
+      const present = await this.#listWal();
+      await setReadyFiles(this.#parts.readyDirectory, this.#waiting, (done) => present.has(done));
+    }
+    return null;
+  }
+
+  async #confirm(name: string): Promise<void> {
+    const lsn = lsnOfSegment(name, Number(this.#size)) + this.#size;
+    await this.#parts.savePosition({ systemId: this.#cluster.systemId, timeline: timelineOf(name), lsn });
+    this.#lsn = lsn;
+    this.#listener();
+  }
+
+  #reportLost(count: number, names: readonly string[]): void {
+    this.#parts.lost(count);
+    this.#ctx.log.warn(
+      `${count} WAL file(s) from ${names[0] ?? ""} on were removed by the server before they were archived: recovery cannot pass this gap, and the agent takes a new backup`,
+    );
+  }
+
+  async #listWal(): Promise<ReadonlySet<string>> {
+    const { walDirectory } = this.#parts;
+    try {
+      return new Set(await readdir(walDirectory));
+    } catch (error) {
+      throw systemError("pathOpen", `list '${walDirectory}'`, walDirectory, error);
+    }
+  }
+
+  #woken(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted) return resolve();
+      const done = (): void => {
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      this.#wake = done;
+      signal.addEventListener("abort", done, { once: true });
+    });
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * WAL that a server removed before it was archived. A repository may still have it: an earlier agent, or the server
+ * before a failover, archived it.
+ */
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { perRepo } from "../../base/parallel";
+import type { MissingWalStore } from "../../local/missingWal";
+import type { Repository } from "../../repository/repository";
+import { lackedBy, LOOK_MS, withinTime } from "../heal/inheritedWal";
+import type { ClusterIdentity } from "../shared/identity";
+
+/** More records tell nothing new. The newest name decides when the gap is closed. */
+const RECORDS_MAX = 256;
+
+/**
+ * Records what each repository lacks: as missing where another one has it or cannot tell, else as dropped. Then `check`
+ * fails, and the agent takes a backup that begins after the gap. Returns how many files nobody has.
+ */
+export async function recordLost(
+  names: readonly string[],
+  repos: readonly Repository[],
+  missingWal: MissingWalStore,
+  cluster: ClusterIdentity,
+  ctx: Context,
+): Promise<number> {
+  if (names.length === 0) return 0;
+  const looked = await perRepo(repos, (repo) => withinTime(lackedBy(repo, names, cluster), LOOK_MS, ctx));
+  const answers = looked.map((result) => {
+    if (!result.ok)
+      ctx.log.debug(`repo${result.repoIndex}: unable to look for lost WAL: ${toBackupError(result.error).message}`);
+    return { repoIndex: result.repoIndex, answered: result.ok, lacked: new Set(result.ok ? result.value : names) };
+  });
+  const answered = answers.filter((answer) => answer.answered);
+  const gone = names.filter((name) => answered.length > 0 && answered.every(({ lacked }) => lacked.has(name)));
+  const isGone = new Set(gone);
+  for (const { answered: isSure, lacked, repoIndex } of answers) {
+    const own = names.filter((name) => lacked.has(name)).slice(-RECORDS_MAX);
+    for (const name of own)
+      if (isSure && isGone.has(name)) missingWal.addDropped(repoIndex, name, cluster);
+      else missingWal.add(repoIndex, name, cluster);
+  }
+  return gone.length;
+}

@@ -1,0 +1,388 @@
+/**
+ * WAL through a replication slot, with real servers and `archive_mode = off`: backups and restores by ours and stock,
+ * the same files as `archive_command` gets, and everything that may die. `PGBACKSTOP_SEED` repeats a run.
+ */
+// claim: docs/slot-archiving.md: with `archive_mode = off` every row comes back, to the newest WAL and to a time, by
+//   ours and by stock
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { runOk, sleep, waitFor } from "../../../tools/parts/process";
+import { giveTo, makeUserFolder } from "../../../tools/parts/users";
+import { TestCluster } from "../../../tools/parts/postgres/testCluster";
+import { parseLsn } from "../../../runtime/format/wal/walSegment";
+import { agentPaths, AgentProcess } from "../../harness/real/agentProcess";
+import { seededRandom } from "../../harness/context";
+import { findParts } from "../../harness/real/interopParts";
+import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
+import { type BedOptions, TestBed } from "../../harness/real/testBed";
+import { NIGHTLY } from "../../../tools/parts/nightly";
+
+const SLOT = "pgbackstop_main";
+const KILLS = NIGHTLY ? 30 : 4;
+const OFF = { archive_mode: "off", archive_command: "", max_slot_wal_keep_size: "2GB", wal_keep_size: "0" };
+
+describe("WAL through a replication slot", async () => {
+  const parts = await findParts("WAL through a replication slot", 18, "2.60");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  const { binaries, stock } = parts;
+  let bed: TestBed;
+  let agent: AgentProcess;
+  let folder = "";
+
+  const open = async (options: Partial<BedOptions> = {}, more: object = {}): Promise<void> => {
+    bed = await TestBed.create({
+      binaries,
+      repos: [{ compressType: "zst" }, { compressType: "lz4", encrypted: true }],
+      ...options,
+      settings: { ...OFF, ...options.settings },
+      global: { "archive-timeout": "60", ...options.global },
+    });
+    bed.writeVariant(bed.configPath, { settings: { archive: "stream", ...more } });
+    const paths = agentPaths();
+    folder = paths.folder;
+    await bed.cluster.start();
+    agent = await AgentProcess.start({ paths, runtime: bed.runtime, configPath: bed.configPath, stanza: bed.stanza });
+    await bed.oursOk(["stanza-create"]);
+  };
+  afterEach(async () => {
+    await agent?.stop("SIGKILL");
+    await bed?.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const stored = (key: number): Map<string, string> => {
+    const names = readdirSync(join(bed.repoPath(key), "archive", bed.stanza), { recursive: true, encoding: "utf8" });
+    return new Map(
+      names.flatMap((path) => {
+        const match = /([0-9A-F]{24})-([0-9a-f]{40})(\.\w+)?$/.exec(path);
+        return match === null ? [] : [[match[1] ?? "", match[2] ?? ""] as const];
+      }),
+    );
+  };
+  /** Ends the segment, and waits until a repository has it. */
+  const archiveAll = async (key = 1): Promise<string> => {
+    await bed.cluster.sql("SELECT pg_create_restore_point('archive all')");
+    const name = await bed.cluster.switchWal();
+    await waitFor(`${name} in repo${key}`, 60_000, async () => (stored(key).has(name) ? true : null)).catch(
+      (error: unknown) => {
+        throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
+      },
+    );
+    return name;
+  };
+  /** A file in place of the directory: no call there can succeed. */
+  const takeAway = (): void => {
+    renameSync(bed.repoPath(2), `${bed.repoPath(2)}.away`);
+    writeFileSync(bed.repoPath(2), "");
+  };
+  const bringBack = (): void => {
+    rmSync(bed.repoPath(2));
+    renameSync(`${bed.repoPath(2)}.away`, bed.repoPath(2));
+  };
+  const slot = async (): Promise<Record<string, unknown>> => {
+    const [row] = await bed.cluster.sql(
+      "SELECT active, wal_status, restart_lsn, pg_walfile_name(restart_lsn) AS wal FROM pg_replication_slots WHERE slot_name = $1",
+      [SLOT],
+    );
+    return row ?? {};
+  };
+
+  test("every row comes back, by ours and by stock, to the end and to a time", { timeout: 600_000 }, async () => {
+    await open();
+    await fillBed(bed);
+    await dropTemplates(bed);
+    await bed.oursOk(["backup", "--type=full"]);
+    await writeMore(bed);
+    await bed.oursOk(["backup", "--type=incr"]);
+    await writeMore(bed);
+    const time = await bed.cluster.value("SELECT clock_timestamp()::text");
+    const then = await bed.cluster.tableChecksums();
+    await sleep(1100);
+    await writeMore(bed);
+    await archiveAll(1);
+    const last = await archiveAll(2);
+    // The slot moves behind what is acknowledged, and no further.
+    await waitFor("the slot", 20_000, async () => (String((await slot())["wal"]) >= last ? true : null));
+    expect(await slot()).toMatchObject({ active: true, wal_status: "reserved" });
+    for (const by of [null, stock])
+      for (const repo of [1, 2]) expect(await bed.restoreAndCompare({ by, repo }), `repo${repo}`).toEqual([]);
+    for (const by of [null, stock]) {
+      const args = ["--type=time", `--target=${time}`, "--target-action=promote"];
+      const { dataPath, result } = await bed.restoreAside({ by, args });
+      expect(result.exitCode, result.stderr).toBe(0);
+      const restored = TestCluster.adopt({ binaries, dataPath });
+      await restored.start({}, { timeoutMs: 180_000 });
+      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      expect(await restored.tableChecksums()).toEqual(then);
+      await restored.remove();
+    }
+    const check = await bed.oursOk(["check"]);
+    expect(check.stdout + check.stderr).toContain("successfully archived to repo2");
+    expect(bed.findLeaks()).toEqual([]);
+  });
+
+  // claim: docs/slot-archiving.md: the segments are byte for byte those that `archive_command` gets
+  test("stores the same segments as archive_command", { timeout: 300_000 }, async () => {
+    const copies = makeUserFolder("pgb-copies-");
+    await open({
+      repos: [{}],
+      settings: { archive_mode: "on", archive_command: `cp %p ${copies}/%f` },
+    });
+    try {
+      await bed.cluster.sql(
+        "CREATE TABLE filled AS SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 90000) g",
+      );
+      const last = await archiveAll();
+      await waitFor("the copy", 30_000, async () => (existsSync(join(copies, last)) ? true : null));
+      const ours = stored(1);
+      const copied = readdirSync(copies).filter((name) => ours.has(name));
+      expect(copied.length).toBeGreaterThan(3);
+      for (const name of copied)
+        expect(
+          createHash("sha1")
+            .update(readFileSync(join(copies, name)))
+            .digest("hex"),
+          name,
+        ).toBe(ours.get(name));
+      // None is missing from the slot's beginning on.
+      const names = [...ours.keys()].sort();
+      const numbers = names.map((name) => Number.parseInt(name.slice(16), 16));
+      expect(numbers).toEqual(numbers.map((_, index) => (numbers[0] ?? 0) + index));
+    } finally {
+      rmSync(copies, { recursive: true, force: true });
+    }
+  });
+
+  // claim: docs/slot-archiving.md: killed agents lose nothing: the slot keeps what was not acknowledged
+  test(`agents are killed ${KILLS} times under load: no segment is missing`, { timeout: 900_000 }, async () => {
+    const seed = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
+    process.stdout.write(`slot archive: PGBACKSTOP_SEED=${seed}\n`);
+    const bytes = seededRandom(seed);
+    await open();
+    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+    await dropTemplates(bed);
+    await bed.oursOk(["backup", "--type=full"]);
+    for (let kill = 0; kill < KILLS; kill++) {
+      const load = bed.cluster.sql(
+        "INSERT INTO filled SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 60000) g",
+      );
+      await sleep(((bytes.bytes(1)[0] ?? 0) / 256) * 2000);
+      await agent.stop("SIGKILL");
+      await load;
+      if (kill % 2 === 1) await bed.cluster.restart({}, "immediate");
+      await agent.start();
+    }
+    await archiveAll(1);
+    await archiveAll(2);
+    const verified = await bed.ours(["verify"]);
+    expect(verified.exitCode, verified.stdout).toBe(0);
+    expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
+  });
+
+  // claim: docs/slot-archiving.md: while a repository is down, the others get every segment, and the slot keeps it
+  test("a repository that is down delays no other one", { timeout: 300_000 }, async () => {
+    await open({ acknowledge: "all", global: { "archive-timeout": "20" } });
+    const before = await archiveAll(2);
+    takeAway();
+    for (let turn = 0; turn < 3; turn++) await archiveAll(1);
+    expect(String((await slot())["wal"]) <= nextName(before)).toBe(true);
+    bringBack();
+    const last = await archiveAll(2);
+    await waitFor("the slot", 60_000, async () => (String((await slot())["wal"]) > last ? true : null));
+    expect([...stored(2).keys()].sort()).toEqual([...stored(1).keys()].sort());
+  });
+
+  // claim: docs/slot-archiving.md: after a lost slot `check` fails until the agent has taken a backup that begins after
+  //   the gap
+  test("a lost slot is told, created again, and closed by a new backup", { timeout: 600_000 }, async () => {
+    await open({ settings: { max_slot_wal_keep_size: "32MB", max_wal_size: "64MB", min_wal_size: "32MB" } });
+    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+    await dropTemplates(bed);
+    await bed.oursOk(["backup", "--type=full"]);
+    await agent.stop("SIGKILL");
+    for (let turn = 0; turn < 10; turn++) {
+      await bed.cluster.sql("INSERT INTO filled SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 20000) g");
+      await bed.cluster.switchWal();
+      await bed.cluster.sql("CHECKPOINT");
+    }
+    expect(await slot()).toMatchObject({ wal_status: "lost" });
+    const refused = await bed.ours(["check", "--no-full-check"]);
+    expect(refused.exitCode).toBe(87);
+    expect(refused.stdout + refused.stderr).toContain(`the replication slot ${SLOT} has lost its WAL`);
+    await agent.start();
+    await waitFor("the new backup", 120_000, async () =>
+      /taking a backup into repo1, repo2: WAL was dropped/.test(agent.log()) ? true : null,
+    );
+    await waitFor("a good check", 120_000, async () =>
+      (await bed.ours(["check", "--no-full-check"])).exitCode === 0 ? true : null,
+    );
+    expect(agent.log()).toMatch(/WAL file\(s\) from [0-9A-F]{24} on were removed by the server/);
+    await archiveAll(1);
+    expect(await bed.restoreAndCompare({ by: null, repo: 1 })).toEqual([]);
+  });
+
+  // claim: docs/slot-archiving.md: streaming ships the unfinished segment beside it, and commits may wait for it
+  test.each([{}, { synchronous: "all" }])(
+    "a host lost with its disk loses no commit that was streamed (%o)",
+    { timeout: 300_000 },
+    async (more) => {
+      await open({}, { stream: { intervalSeconds: 1, ...more } });
+      await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+      await dropTemplates(bed);
+      await bed.oursOk(["backup", "--type=full"]);
+      for (let turn = 0; turn < 3; turn++) {
+        await bed.cluster.sql("INSERT INTO filled SELECT g, repeat(md5(g::text), 9) FROM generate_series(1, 9000) g");
+        await bed.cluster.switchWal();
+      }
+      await bed.cluster.sql("INSERT INTO filled VALUES (0, 'streamed')");
+      const wanted = parseLsn(await bed.cluster.value("SELECT pg_current_wal_lsn()"));
+      const streamed = async (): Promise<bigint[]> => {
+        const { stderr, stdout } = await agent.ask(bed.cluster.dataPath, ["status"]);
+        return [...`${stdout}${stderr}`.matchAll(/streamed=([0-9A-F]+\/[0-9A-F]+)/g)].map(([, lsn = ""]) => parseLsn(lsn));
+      };
+      await waitFor("the stream", 60_000, async () => {
+        const lsns = await streamed();
+        return lsns.length === 2 && lsns.every((lsn) => lsn >= wanted) ? true : null;
+      }).catch((error: unknown) => {
+        throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
+      });
+      await agent.stop("SIGKILL");
+      await bed.cluster.stop("immediate");
+      const { dataPath, result } = await bed.restoreAside({ by: null });
+      expect(result.exitCode, result.stderr).toBe(0);
+      const restored = TestCluster.adopt({ binaries, dataPath });
+      await restored.start({ synchronous_standby_names: "" }, { timeoutMs: 180_000 });
+      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      expect(await restored.value("SELECT count(*) FROM filled")).toBe("27001");
+      await restored.remove();
+    },
+  );
+
+  // claim: docs/slot-archiving.md: a promoted server archives its new timeline, its history, and the WAL that the dead
+  //   primary had not archived
+  test("a promoted standby goes on, without a gap", { timeout: 300_000 }, async () => {
+    await open();
+    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+    await dropTemplates(bed);
+    await bed.oursOk(["backup", "--type=full"]);
+    const standby = await bed.cluster.createStandby(OFF);
+    try {
+      await archiveAll(1);
+      await agent.stop("SIGKILL");
+      const left: string[] = [];
+      for (let turn = 0; turn < 3; turn++) {
+        await bed.cluster.sql("INSERT INTO filled SELECT g, repeat(md5(g::text), 9) FROM generate_series(1, 9000) g");
+        left.push(await bed.cluster.switchWal());
+      }
+      await bed.cluster.waitForStandby(standby);
+      await bed.cluster.stop("immediate");
+      const server = [`--pg1-path=${standby.dataPath}`, `--pg1-port=${standby.port}`];
+      const args = [...server, `--pg1-socket-path=${standby.socketPath}`];
+      const { configPath, runtime, stanza } = bed;
+      agent = await AgentProcess.start({ paths: agentPaths(), runtime, configPath, stanza, args });
+      await sleep(2000);
+      expect(await standby.value("SELECT count(*) FROM pg_replication_slots")).toBe("0");
+      await standby.sql("SELECT pg_promote()");
+      await standby.waitForValue("SELECT pg_is_in_recovery()", "false");
+      await standby.sql("INSERT INTO filled VALUES (0, 'promoted')");
+      const last = await standby.switchWal();
+      expect(last.slice(0, 8)).toBe("00000002");
+      for (const key of [1, 2])
+        await waitFor(`WAL in repo${key}`, 60_000, async () =>
+          [...left, last].every((name) => stored(key).has(name)) ? true : null,
+        ).catch((error: unknown) => {
+          throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
+        });
+      const { dataPath, result } = await bed.restoreAside({ by: stock, args: ["--type=default"] });
+      expect(result.exitCode, result.stderr).toBe(0);
+      const restored = TestCluster.adopt({ binaries, dataPath });
+      await restored.start({}, { timeoutMs: 180_000 });
+      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      expect(await restored.tableChecksums()).toEqual(await standby.tableChecksums());
+      await restored.remove();
+      // A server that becomes a standby again must not keep WAL for ever.
+      await standby.stop("fast");
+      writeFileSync(join(standby.dataPath, "standby.signal"), "");
+      giveTo(join(standby.dataPath, "standby.signal"), standby.user);
+      await standby.start();
+      await standby.waitForValue("SELECT count(*) FROM pg_replication_slots", "0");
+    } finally {
+      await agent.stop("SIGKILL");
+      await standby.remove();
+    }
+  });
+
+  // claim: docs/slot-archiving.md: a server that was reset to a snapshot shows as a conflict (45), not as a gap
+  test("a server that was reset to a snapshot is a conflict", { timeout: 300_000 }, async () => {
+    await open({ repos: [{}] });
+    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+    await archiveAll(1);
+    await agent.stop();
+    await bed.cluster.stop("fast");
+    const snapshot = join(bed.folder, "snapshot");
+    await runOk("cp", ["-a", bed.cluster.dataPath, snapshot]);
+    await bed.cluster.start();
+    await agent.start();
+    for (let turn = 0; turn < 2; turn++) {
+      await bed.cluster.sql("INSERT INTO filled VALUES (1, 'one')");
+      await archiveAll(1);
+    }
+    await agent.stop();
+    await bed.cluster.stop("immediate");
+    rmSync(bed.cluster.dataPath, { recursive: true, force: true });
+    await runOk("cp", ["-a", snapshot, bed.cluster.dataPath]);
+    await bed.cluster.start();
+    await bed.cluster.sql("INSERT INTO filled VALUES (2, 'two')");
+    await bed.cluster.switchWal();
+    await agent.start();
+    await waitFor("the conflict", 60_000, async () =>
+      /archive's [0-9A-F]{24} differs|duplicate/i.test(agent.log()) ? true : null,
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
+    });
+  });
+
+  // claim: docs/slot-archiving.md: a server that shuts down does not wait for the agent, not even while a repository is
+  //   down
+  test("a shutdown does not wait for repositories", { timeout: 120_000 }, async () => {
+    await open({ acknowledge: "all" });
+    await archiveAll(1);
+    takeAway();
+    await bed.cluster.sql("SELECT pg_switch_wal()");
+    await bed.cluster.sql("CREATE TABLE more (id int)");
+    const beganMs = performance.now();
+    await bed.cluster.stop("fast");
+    expect(performance.now() - beganMs).toBeLessThan(10_000);
+  });
+
+  // claim: docs/slot-archiving.md: a second agent of the stanza gets no slot, and says so
+  test("a second agent does not archive", { timeout: 120_000 }, async () => {
+    await open();
+    await archiveAll(1);
+    const paths = agentPaths();
+    const args = ["spool", "lock"].map((name) => `--${name}-path=${join(bed.folder, `${name}2`)}`);
+    for (const name of ["spool2", "lock2"]) {
+      mkdirSync(join(bed.folder, name));
+      giveTo(join(bed.folder, name), bed.cluster.user);
+    }
+    const { configPath, runtime, stanza } = bed;
+    const second = await AgentProcess.start({ paths, runtime, configPath, stanza, args });
+    try {
+      await waitFor("the refusal", 60_000, async () =>
+        second.log().includes(`serves the replication slot ${SLOT} already`) ? true : null,
+      );
+    } finally {
+      await second.stop("SIGKILL");
+      rmSync(paths.folder, { recursive: true, force: true });
+    }
+  });
+});
+
+function nextName(name: string): string {
+  return name.slice(0, 16) + (Number.parseInt(name.slice(16), 16) + 1).toString(16).toUpperCase().padStart(8, "0");
+}
