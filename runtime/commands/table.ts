@@ -25,6 +25,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   manifest: async () => (await import("./backups/manifest.js")).manifestCommand,
   metrics: async () => (await import("./watch/metrics.js")).metricsCommand,
   notify: async () => (await import("./watch/notify.js")).notifyCommand,
+  "slot-drop": async () => (await import("./setup/slotDrop.js")).slotDropCommand,
   "pg-settings": async () => (await import("./setup/pgSettings.js")).pgSettingsCommand,
   recover: async () => (await import("./recovery/recover.js")).recoverCommand,
   "recover-step": async () => (await import("./recovery/recoverStep.js")).recoverStepCommand,

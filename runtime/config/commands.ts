@@ -204,6 +204,11 @@ const ROWS = {
     uses: [],
     own: true,
   },
+  "slot-drop": {
+    doc: "drop the replication slot that archives this stanza's WAL, after its agent was stopped",
+    uses: ["cluster", "session"],
+    own: true,
+  },
   "pg-settings": {
     doc: "show or set settings of the PostgreSQL server",
     params: "[NAME=VALUE …]",

@@ -246,6 +246,21 @@ export const SYNCHRONOUS: readonly MetricDefinition[] = [
   },
 ];
 
+/** The replication slot that archives; absent where `archive_command` does. */
+const SLOT: readonly MetricDefinition[] = [
+  {
+    name: "pgbackstop_slot_active",
+    help: "1 while the agent reads the replication slot that archives",
+    labels: STANZA,
+  },
+  { name: "pgbackstop_slot_retained_bytes", help: "WAL that the server keeps for the slot", labels: STANZA },
+  {
+    name: "pgbackstop_slot_safe_bytes",
+    help: "WAL that the server may write until it drops what the slot needs; absent without max_slot_wal_keep_size",
+    labels: STANZA,
+  },
+];
+
 /** Further facts of a process on the host. */
 const HOST: readonly MetricDefinition[] = [
   {
@@ -297,6 +312,7 @@ export const DEFINITIONS: readonly MetricDefinition[] = [
   ...EXPORTER,
   ...REPOSITORY,
   ...SYNCHRONOUS,
+  ...SLOT,
   ...HOST,
   ...DRILLS,
 ];

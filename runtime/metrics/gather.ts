@@ -13,7 +13,7 @@ import { findNewestWal } from "../operations/info/destinations";
 import { collectInfo } from "../operations/info/info";
 import { loadStreams } from "../operations/stream/streamReport";
 import { surveyWal, type WalSurvey } from "../operations/shared/walSurvey";
-import { waitingWal } from "../postgres/archiveStatus";
+import { loadSlot, waitingFor } from "../operations/slot/slotReport";
 import { VERSION } from "../version";
 import type { Sample } from "./definitions";
 import { exporterSamples } from "./exporter";
@@ -62,13 +62,15 @@ export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = 
       return { ...known, backups: info?.backups ?? [], newestWal, survey };
     }),
   );
+  const slot = await loadSlot(config);
   const streams = await loadStreams(config, async (path) => (await proc.readFile(path)) !== null);
   return [
     ...exporterSamples({ report, backrestVersion: BACKREST_VERSION, nowS }),
     ...repositorySamples(stanza, facts, walSegmentSizeBytes),
     ...hostSamples(stanza, {
       repos: facts,
-      waiting: pg === undefined ? null : await waitingWal(`${proc.dataDirectory}/pg_wal`),
+      waiting: pg === undefined ? null : await waitingFor(config, proc.dataDirectory, slot, nowS),
+      slot,
       locks,
       isStopped: [stanza, undefined].some((name) => hasStopFile(config.lockPath, name, proc.lockOwners())),
       runs: await loadRuns(config.spoolPath, stanza),

@@ -2,6 +2,8 @@
 import type { BackupInfoEntry } from "../format/repository/backupInfo";
 import type { LockState } from "../local/lockState";
 import type { RunRecord } from "../local/runRecords";
+import type { SlotReport } from "../local/slotState";
+import { isRead } from "../operations/slot/slotReport";
 import type { StreamState, SynchronousReport } from "../local/streamState";
 import type { StoredWal } from "../operations/info/destinations";
 import type { DrillRecord } from "../operations/drill/record";
@@ -36,6 +38,8 @@ export interface HostFacts {
   readonly repos: readonly RepoHostFacts[];
   /** Null without a server's directory. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
+  /** Null unless WAL is archived through a slot. */
+  readonly slot: SlotReport | null;
   readonly locks: { readonly backup: LockState; readonly restore: LockState };
   readonly isStopped: boolean;
   readonly runs: readonly RunRecord[];
@@ -159,6 +163,17 @@ export function synchronousSamples(stanza: string, report: SynchronousReport | n
   ];
 }
 
+/** An old report shows no reader: its agent is dead. */
+export function slotSamples(stanza: string, slot: SlotReport | null, nowS: number): Sample[] {
+  if (slot === null) return [];
+  const labels = { stanza };
+  return [
+    { name: "pgbackstop_slot_active", labels, value: isRead(slot, nowS) ? 1 : 0 },
+    { name: "pgbackstop_slot_retained_bytes", labels, value: slot.retainedBytes },
+    ...(slot.safeBytes === null ? [] : [{ name: "pgbackstop_slot_safe_bytes", labels, value: slot.safeBytes }]),
+  ];
+}
+
 /** Facts that only a process on the host knows. */
 export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
   const { attacks, configHash, drills, isStopped, locks, nowS, repos, runs, streams, version, waiting } = facts;
@@ -175,6 +190,7 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
     ...runs.flatMap((run) => runSamples(stanza, run)),
     ...streams.flatMap((stream) => streamSamples(stanza, stream)),
     ...synchronousSamples(stanza, facts.synchronous),
+    ...slotSamples(stanza, facts.slot, nowS),
     ...drillSamples(stanza, drills),
     ...attackSamples(stanza, attacks),
     { name: "pgbackstop_collected_timestamp_seconds", labels: { stanza }, value: nowS },

@@ -164,7 +164,6 @@ export const ROOMS: readonly Room[] = [
       "runtime/metrics",
       "runtime/operations",
       "runtime/local",
-      "runtime/postgres",
       "runtime/format/repository/infoFile",
       "runtime/version",
     ],

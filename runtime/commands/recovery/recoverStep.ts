@@ -5,6 +5,7 @@
 import { fail } from "../../base/errors";
 import { findRecoverSource } from "../../operations/recover/recoverSource";
 import { findLiveServer, finishWal, waitUntilOpen } from "../../operations/recover/steps";
+import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
 export const recoverStepCommand: Command = async (proc) => {
@@ -15,10 +16,10 @@ export const recoverStepCommand: Command = async (proc) => {
       proc.print(`${JSON.stringify(await plan(proc))}\n`);
       return 0;
     case "server":
-      proc.print(`${JSON.stringify(await findLiveServer(() => proc.session()))}\n`);
+      proc.print(`${JSON.stringify(await findLiveServer(() => proc.session(), slotArchivingOf(config)))}\n`);
       return 0;
     case "finish-wal":
-      await finishWal(await proc.session(), config.archive.timeoutMs, ctx);
+      await finishWal(await proc.session(), config.archive.timeoutMs, ctx, slotArchivingOf(config));
       return 0;
     case "wait":
       proc.print(`${JSON.stringify(await waitUntilOpen(() => proc.newSession(), ctx))}\n`);
@@ -34,5 +35,5 @@ async function plan(proc: Invocation & RepositoryAccess & ClusterAccess): Promis
   const { config, ctx } = proc;
   const recovery = { ...config.restore, restoreCommand: "", options: {} };
   const source = await findRecoverSource(proc.repositories(), { set: config.set, recovery }, ctx);
-  return { source, live: await findLiveServer(() => proc.session()) };
+  return { source, live: await findLiveServer(() => proc.session(), slotArchivingOf(config)) };
 }

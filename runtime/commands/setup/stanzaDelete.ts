@@ -2,6 +2,8 @@
 import { fail } from "../../base/errors";
 import { hasStopFile, removeStopFile } from "../../local/stopFile";
 import { hasStanza, removeLease, stanzaDelete } from "../../operations/stanza/stanzaDelete";
+import { slotArchivingOf } from "../../operations/slot/readyDirectory";
+import { dropSlotOf } from "./slotDrop";
 import type { Command } from "../../process/commandProcess";
 
 export const stanzaDeleteCommand: Command = async (proc) => {
@@ -31,6 +33,8 @@ export const stanzaDeleteCommand: Command = async (proc) => {
   await stanzaDelete(repo, lease, ctx);
   await proc.leases.releaseAll();
   await removeLease(repo);
+  // With several repositories the stanza lives on in the others.
+  if (slotArchivingOf(config) !== null && config.repos.length === 1) await dropSlotOf(proc);
   removeStopFile(lockPath, stanza, proc.lockOwners());
   return 0;
 };

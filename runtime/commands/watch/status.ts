@@ -7,7 +7,7 @@ import { renderJson } from "../../format/repository/json";
 import type { LockState } from "../../local/lockState";
 import { progressOf } from "../../operations/info/info";
 import { collectStatus, isWell, statusJson, type StatusInput, statusText } from "../../operations/info/status";
-import { waitingWal } from "../../postgres/archiveStatus";
+import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
@@ -16,6 +16,8 @@ import type { Command, Invocation, ProgramAccess } from "../../process/commandPr
 export const statusCommand: Command = async (proc) => {
   const { config, ctx } = proc;
   const missingWal = proc.missingWal();
+  const nowS = Math.floor(ctx.clock.nowMs() / 1000);
+  const slot = await loadSlot(config);
   const [pg] = config.pgs;
   const exists = async (path: string): Promise<boolean> => (await proc.readFile(path)) !== null;
   const report = await collectStatus({
@@ -26,14 +28,15 @@ export const statusCommand: Command = async (proc) => {
     dropped: (repoIndex) => missingWal.listDropped(repoIndex),
     expectFull: (repoIndex) => config.settings.repos[repoIndex]?.expectFullWithinS,
     // Null on a backup host.
-    waiting: pg === undefined ? null : await waitingWal(`${proc.dataDirectory}/pg_wal`),
+    waiting: pg === undefined ? null : await waitingFor(config, proc.dataDirectory, slot, nowS),
+    slot,
     rpoS: config.settings.drill?.objectives.rpoSeconds,
     isStandby: pg !== undefined && (await exists(`${proc.dataDirectory}/standby.signal`).catch(() => false)),
     streams: await loadStreams(config, exists),
     next: await loadNextRuns(proc),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
-    nowS: Math.floor(ctx.clock.nowMs() / 1000),
+    nowS,
   });
   proc.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
   return isWell(report) ? 0 : ERRORS.command;

@@ -7,6 +7,8 @@ import { perRepo } from "../../base/parallel";
 import { durationText, formatSize } from "../../base/units";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
+import type { SlotReport } from "../../local/slotState";
+import { isRead } from "../slot/slotReport";
 import type { StreamState, SynchronousReport } from "../../local/streamState";
 import type { NextRun } from "../../local/timers";
 import { loadBackupInfo } from "../../repository/infoStore";
@@ -42,6 +44,8 @@ export interface StatusInput {
   expectFull(repoIndex: number): FullExpectation | undefined;
   /** Ready files in `pg_wal`, with the time of the oldest one; null without a pg_wal here. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
+  /** The slot that archives; null where `archive_command` does. */
+  readonly slot: SlotReport | null;
   /** The promised maximum loss; undefined without a promise. */
   readonly rpoS: number | undefined;
   /** True on a standby: files that wait there are left over, and its primary archives. */
@@ -56,7 +60,7 @@ export interface StatusInput {
   readonly nowS: number;
 }
 
-export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "running" | "next" | "nowS"> {
+export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "slot" | "running" | "next" | "nowS"> {
   readonly repos: readonly RepoStatus[];
   /** What needs attention on this host, in no single repository. */
   readonly troubles: readonly BackupError[];
@@ -134,12 +138,13 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     const status = { ...common, ...backupsOf(backups, current), newestWal: result.value.newestWal };
     return { ...status, troubles: troublesOf(status, input, newestWal) };
   });
-  const { next, nowS, running, stanza, waiting } = input;
+  const { next, nowS, running, slot, stanza, waiting } = input;
   return {
     stanza,
     repos,
-    troubles: waitTroubles(input),
+    troubles: [...slotTroubles(input), ...waitTroubles(input)],
     waiting,
+    slot,
     running,
     next,
     nowS,
@@ -290,6 +295,7 @@ export function statusText(report: StatusReport): string {
     lines.push(
       row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""),
     );
+  if (report.slot !== null) lines.push(row("slot", slotText(report.slot), ""));
   if (report.synchronous?.isWaiting === true) lines.push(row("commits", waitText(report.synchronous), ""));
   lines.push(...troubles.flatMap((trouble) => troubleLines(trouble, "  ")));
   if (next !== null && next.length > 0)
@@ -297,6 +303,20 @@ export function statusText(report: StatusReport): string {
   for (const { percent, what } of running)
     lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
   return `${lines.join("\n")}\n`;
+}
+
+function slotText({ retainedBytes, safeBytes, slot }: SlotReport): string {
+  const left = safeBytes === null ? "no limit" : `${formatSize(Math.max(0, safeBytes))} until WAL is lost`;
+  return `${slot} keeps ${formatSize(retainedBytes)} of WAL, ${left}`;
+}
+
+function slotTroubles({ isStandby, nowS, slot }: StatusInput): BackupError[] {
+  if (slot === null || isStandby || isRead(slot, nowS)) return [];
+  const since = slot.activeAtS === null ? "never" : `not for ${durationText(nowS - slot.activeAtS)}`;
+  const reason = slot.trouble === null ? "" : `: ${slot.trouble.split("\n")[0] ?? ""}`;
+  const hint =
+    "Check the agent's unit and log. The server keeps the WAL until max_slot_wal_keep_size or its disk ends.";
+  return [fail("archiveDisabled", `the replication slot ${slot.slot} was read ${since}${reason}`, { hint })];
 }
 
 function waitText({ waitingS }: SynchronousReport): string {
@@ -381,9 +401,12 @@ function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
   return { ended: endedAtS, id, label: backup?.label ?? null, level, ok, pick, rpo: lost, rtoMs };
 }
 
-/** `{"version":1,"stanza","ok","repos":[…],"troubles","waiting","running","next"}`; times are seconds since 1970. */
+/**
+ * `{"version":1,"stanza","ok","repos":[…],"troubles","waiting","running","next"}`, and `slot` where one archives; times
+ * are seconds since 1970.
+ */
 export function statusJson(report: StatusReport): JsonValue {
-  const { next, repos, running, stanza, synchronous, waiting } = report;
+  const { next, repos, running, slot, stanza, synchronous, waiting } = report;
   const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
   return {
     next:
@@ -413,12 +436,17 @@ export function statusJson(report: StatusReport): JsonValue {
       };
     }),
     running: running.map(({ percent, what }): JsonValue => ({ percent, what })),
+    ...(slot === null ? {} : { slot: slotJson(slot, report.nowS) }),
     stanza,
     ...(synchronous === null ? {} : { synchronous: { trouble: synchronous.trouble, waiting: synchronous.isWaiting } }),
     troubles: troublesJson(report.troubles),
     version: 1,
     waiting: waiting === null ? null : { files: waiting.count, oldest: waiting.oldestAtS },
   };
+}
+
+function slotJson(slot: SlotReport, nowS: number): JsonValue {
+  return { active: isRead(slot, nowS), name: slot.slot, retained: slot.retainedBytes, safe: slot.safeBytes };
 }
 
 function troublesJson(troubles: readonly BackupError[]): JsonValue {

@@ -29,6 +29,7 @@ export interface RecoverRequest {
 export interface LiveServer {
   readonly dataDirectory: string;
   readonly inRecovery: boolean;
+  /** `stream`: the agent archives through a slot. */
   readonly archiveMode: string;
   /** Position of the next record; null in recovery. */
   readonly lsn: string | null;

@@ -1,18 +1,24 @@
 /** The steps of a recovery that need the server's own account: query it, finish its WAL, wait until it is open. */
-import { SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
+import { SEGMENT_LENGTH, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import type { Session } from "../../postgres/session";
+import type { SlotArchiving } from "../slot/readyDirectory";
 import type { LiveServer } from "./recoverPlan";
 
 const POLL_MS = 250;
 const REPORT_MS = 5000;
 
-/** Null when no server answers. */
-export async function findLiveServer(open: () => Promise<Session>): Promise<LiveServer | null> {
+/** Null when no server answers. @param slot null where PostgreSQL archives by itself */
+export async function findLiveServer(
+  open: () => Promise<Session>,
+  slot: SlotArchiving | null = null,
+): Promise<LiveServer | null> {
   try {
     const session = await open();
-    const { archiveMode, dataDirectory, inRecovery } = await session.facts();
+    const facts = await session.facts();
+    const { dataDirectory, inRecovery } = facts;
+    const archiveMode = slot === null ? facts.archiveMode : "stream";
     const lsn = inRecovery
       ? null
       : ((await session.query("select pg_catalog.pg_current_wal_insert_lsn()::text as lsn")).rows[0]?.lsn ?? null);
@@ -28,18 +34,20 @@ export async function findLiveServer(open: () => Promise<Session>): Promise<Live
  * without one a time up to now is not reached.
  * @throws archiveTimeout (82)
  */
-export async function finishWal(session: Session, timeoutMs: number, ctx: Context): Promise<void> {
+export async function finishWal(
+  session: Pick<Session, "query" | "switchWal">,
+  timeoutMs: number,
+  ctx: Context,
+  slot: SlotArchiving | null = null,
+): Promise<void> {
   await session.query("select pg_catalog.txid_current()");
   const name = await session.switchWal("pgbackstop recover");
   const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
   for (;;) {
-    const { rows } = await session.query(
-      "select last_archived_wal as archived, last_failed_wal as failed from pg_catalog.pg_stat_archiver",
-    );
-    const archived = String(rows[0]?.archived ?? "").slice(0, name.length);
+    const { archived, failed: lastFailed } = await lastArchived(session, slot);
     if (archived >= name && SEGMENT_NAME.test(archived)) return;
     if (ctx.clock.monotonicMs() >= deadlineMs) {
-      const failed = rows[0]?.failed === null ? "" : `, ${String(rows[0]?.failed)} failed`;
+      const failed = lastFailed === null ? "" : `, ${lastFailed} failed`;
       throw fail(
         "archiveTimeout",
         `the server's last WAL (${name}) was not archived within ${timeoutMs}ms; the newest is ${archived}${failed}`,
@@ -53,6 +61,25 @@ export async function finishWal(session: Session, timeoutMs: number, ctx: Contex
     }
     await ctx.clock.sleep(POLL_MS, ctx.signal);
   }
+}
+
+/** With a slot: the segment before its position, because everything before that is acknowledged. */
+async function lastArchived(
+  session: Pick<Session, "query">,
+  slot: SlotArchiving | null,
+): Promise<{ readonly archived: string; readonly failed: string | null }> {
+  const { rows } =
+    slot === null
+      ? await session.query(
+          "select last_archived_wal as archived, last_failed_wal as failed from pg_catalog.pg_stat_archiver",
+        )
+      : await session.query(
+          "select pg_catalog.pg_walfile_name(restart_lsn - 1) as archived, null as failed " +
+            "from pg_catalog.pg_replication_slots where slot_name = $1 and restart_lsn is not null",
+          [slot.name],
+        );
+  const [row] = rows as readonly { readonly archived: string | null; readonly failed: string | null }[];
+  return { archived: (row?.archived ?? "").slice(0, SEGMENT_LENGTH), failed: row?.failed ?? null };
 }
 
 export interface Opened {

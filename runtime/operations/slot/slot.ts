@@ -3,6 +3,7 @@
  * "pg_replication_slots"). Its position is the truth: everything before it is acknowledged.
  */
 import { createHash } from "node:crypto";
+import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { parseLsn } from "../../format/wal/walSegment";
 import type { Session } from "../../postgres/session";
@@ -25,6 +26,11 @@ export interface Slot {
 /** PostgreSQL's NAMEDATALEN, without the end of the text. */
 const NAME_LENGTH_MAX = 63;
 const DIGEST_LENGTH = 8;
+/** A process of the server takes a moment to end. */
+const TAKE_MS = 10_000;
+const TAKE_PAUSE_MS = 200;
+/** PostgreSQL "Error Codes": object_in_use. */
+const IN_USE = "55006";
 /** Application name of the connection that reads the slot. */
 export const SLOT_READER_NAME = "pgBackRest [archive]";
 
@@ -78,6 +84,23 @@ export async function createSlot(session: SqlSession, name: string): Promise<Slo
   const slot = await findSlot(session, name);
   if (slot === null) throw fail("dbQuery", `the replication slot ${name} is gone again`, { retryable: true });
   return slot;
+}
+
+/** Ends its reader first, which must not come back. False when there is no slot. @throws dbQuery (57) */
+export async function takeSlot(session: SqlSession, name: string, clock: Context["clock"]): Promise<boolean> {
+  const endMs = clock.monotonicMs() + TAKE_MS;
+  for (;;) {
+    await session.query(
+      "select pg_catalog.pg_terminate_backend(active_pid) from pg_catalog.pg_replication_slots where slot_name = $1 and active_pid is not null",
+      [name],
+    );
+    try {
+      return await dropSlot(session, name);
+    } catch (error) {
+      if (sqlStateOf(error) !== IN_USE || clock.monotonicMs() >= endMs) throw error;
+      await clock.sleep(TAKE_PAUSE_MS, new AbortController().signal);
+    }
+  }
 }
 
 /** False when there is none. @throws dbQuery (57), also while a process reads it */

@@ -16,7 +16,7 @@ import { agentPaths, AgentProcess } from "../../harness/real/agentProcess";
 import { seededRandom } from "../../harness/context";
 import { findParts } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
-import { type BedOptions, TestBed } from "../../harness/real/testBed";
+import { type BedOptions, pgCtl, TestBed } from "../../harness/real/testBed";
 import { NIGHTLY } from "../../../tools/parts/nightly";
 
 const SLOT = "pgbackstop_main";
@@ -124,6 +124,62 @@ describe("WAL through a replication slot", async () => {
     const check = await bed.oursOk(["check"]);
     expect(check.stdout + check.stderr).toContain("successfully archived to repo2");
     expect(bed.findLeaks()).toEqual([]);
+    const status = await bed.oursOk(["status"]);
+    expect(status.stdout).toMatch(/slot +pgbackstop_main keeps [\d.]+\w+ of WAL, [\d.]+\w+ until WAL is lost/);
+    const metrics = await bed.oursOk(["metrics"]);
+    expect(metrics.stdout).toContain('pgbackstop_slot_active{stanza="main"} 1');
+    expect(metrics.stdout).toMatch(/pgbackstop_slot_safe_bytes\{stanza="main"\} \d{6,}/);
+  });
+
+  // claim: docs/slot-archiving.md: `recover` finishes the server's WAL through the slot, and the agent then archives
+  //   the new timeline
+  test("recover finishes WAL first, and the agent follows the new timeline", { timeout: 300_000 }, async () => {
+    await open();
+    await bed.cluster.stop("fast");
+    await pgCtl(bed, ["start"]);
+    try {
+      await bed.cluster.sql("CREATE TABLE filled (g int)");
+      await dropTemplates(bed);
+      await bed.oursOk(["backup", "--type=full"]);
+      await bed.cluster.sql("INSERT INTO filled VALUES (1)");
+      await sleep(1100);
+      const time = await bed.cluster.value("SELECT clock_timestamp()::text");
+      await sleep(50);
+      await bed.cluster.sql("DELETE FROM filled");
+      const { stdout } = await bed.oursOk(["recover", "--yes", "--type=time", `--target=${time}`]);
+      expect(stdout).toContain("archive the server's last WAL");
+      expect(await bed.cluster.value("SELECT count(*) FROM filled")).toBe("1");
+      const last = await archiveAll(2);
+      expect(last.slice(0, 8)).toBe("00000002");
+      await bed.oursOk(["check"]);
+      const verified = await bed.ours(["verify"]);
+      expect(verified.exitCode, verified.stdout).toBe(0);
+      expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
+    } finally {
+      await pgCtl(bed, ["stop", "-m", "immediate"]);
+    }
+  });
+
+  // claim: docs/slot-archiving.md: `stanza-delete` of the only repository drops the slot, and `slot-drop` does so alone
+  test("nobody leaves a slot behind", { timeout: 120_000 }, async () => {
+    await open({ repos: [{}] });
+    await archiveAll(1);
+    await bed.oursOk(["stop"]);
+    // The agent keeps the archive lock for a second after its last push.
+    await waitFor("the end of the stanza", 30_000, async () =>
+      (await bed.ours(["stanza-delete", "--repo=1", "--force"])).exitCode === 0 ? true : null,
+    );
+    expect(await slot()).toEqual({});
+    await bed.oursOk(["stanza-create"]);
+    await archiveAll(1);
+    const status = async (): Promise<string> => (await bed.ours(["status"])).stdout;
+    await agent.stop("SIGKILL");
+    expect(await slot()).toMatchObject({ active: false });
+    await waitFor("the trouble", 90_000, async () =>
+      (await status()).includes("the replication slot pgbackstop_main was read not for") ? true : null,
+    );
+    await bed.oursOk(["slot-drop"]);
+    expect(await slot()).toEqual({});
   });
 
   // claim: docs/slot-archiving.md: the segments are byte for byte those that `archive_command` gets
@@ -243,7 +299,9 @@ describe("WAL through a replication slot", async () => {
       const wanted = parseLsn(await bed.cluster.value("SELECT pg_current_wal_lsn()"));
       const streamed = async (): Promise<bigint[]> => {
         const { stderr, stdout } = await agent.ask(bed.cluster.dataPath, ["status"]);
-        return [...`${stdout}${stderr}`.matchAll(/streamed=([0-9A-F]+\/[0-9A-F]+)/g)].map(([, lsn = ""]) => parseLsn(lsn));
+        return [...`${stdout}${stderr}`.matchAll(/streamed=([0-9A-F]+\/[0-9A-F]+)/g)].map(([, lsn = ""]) =>
+          parseLsn(lsn),
+        );
       };
       await waitFor("the stream", 60_000, async () => {
         const lsns = await streamed();

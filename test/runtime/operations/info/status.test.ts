@@ -58,6 +58,7 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   dropped: () => [],
   expectFull: () => undefined,
   waiting: { count: 0, oldestAtS: null },
+  slot: null,
   rpoS: undefined,
   isStandby: false,
   running: [],
