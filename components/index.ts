@@ -65,7 +65,6 @@ export { CnpgPlugin, type CnpgPluginArgs, PluginEngine } from "./databases/cnpgP
 export { CnpgRestore, type CnpgRestoreArgs } from "./databases/cnpgRestore";
 export type { HostAccess, HostServer } from "./databases/hostAccess";
 export {
-  Acknowledge,
   type AcknowledgeArgs,
   type BackupScheduleArgs,
   type BackupSchedules,
@@ -79,7 +78,6 @@ export {
   type HostMonitoringArgs,
   type HostNodeArgs,
   type HostPostgresArgs,
-  type StreamingArgs,
   type HostNotifyArgs,
   type HostRepositoryArgs,
   type HostSecretFiles,
@@ -99,6 +97,7 @@ export {
   type VerifyTaskArgs,
   type ZfsSnapshotsArgs,
 } from "./databases/hostArgs";
+export { Acknowledge, HostArchive, type StreamingArgs } from "./databases/walArgs";
 export type { ObjectivesArgs } from "./databases/objectivesArgs";
 export { FireDrill, type FireDrillArgs } from "./drills/fireDrill";
 export {

@@ -19,7 +19,8 @@ import type {
   TablespaceArgs,
   VolumeArgs,
 } from "./cnpgFields";
-import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, SizingArgs, StreamingArgs } from "./hostArgs";
+import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, SizingArgs } from "./hostArgs";
+import type { StreamingArgs } from "./walArgs";
 import type { ObjectivesArgs } from "./objectivesArgs";
 
 export type * from "./cnpgFields";

@@ -6,6 +6,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { DrillChecksArgs, HostDrillArgs } from "../drills/drillArgs";
 import type { RepositoryTarget } from "../repositories/target";
 import type { ObjectivesArgs } from "./objectivesArgs";
+import type { Acknowledge, HostArchive, StreamingArgs } from "./walArgs";
 
 /** The program that archives and backs up. */
 export const Engine = {
@@ -19,17 +20,6 @@ export type Engine = (typeof Engine)[keyof typeof Engine];
 /** Compression of files in a repository. */
 export const CompressType = { None: "none", Gz: "gz", Lz4: "lz4", Zst: "zst" } as const;
 export type CompressType = (typeof CompressType)[keyof typeof CompressType];
-
-/** When PostgreSQL may consider a WAL segment safe. */
-export const Acknowledge = {
-  /** When all repositories have it. */
-  All: "all",
-  /** When one repository has it; `heal` copies it to those that lack it. */
-  Any: "any",
-  /** When the named ones have it. */
-  Named: "named",
-} as const;
-export type Acknowledge = (typeof Acknowledge)[keyof typeof Acknowledge];
 
 /** The machine running the Pulumi program. */
 export interface LocalConnection {}
@@ -411,38 +401,6 @@ export interface SizingArgs {
   compressedTo?: pulumi.Input<number>;
 }
 
-/** Ships WAL before its segment is full. */
-export interface StreamingArgs {
-  /**
-   * Minimum interval of uploads to each repository, one request each, and only with new WAL.
-   * @default 5 @minimum 1 @maximum 3600
-   */
-  intervalSeconds?: pulumi.Input<number>;
-  /**
-   * Makes commits wait until repositories hold them durably, so that losing the host or cluster loses no acknowledged
-   * commit: one repository ("any"), "all", or those in `repositories` ("named"). These get WAL immediately, the others
-   * at the interval. On a host the agent adds itself to PostgreSQL's `synchronous_standby_names`, next to standbys; its
-   * role must be a superuser or have `ALTER SYSTEM` on that setting. If omitted, commits wait for no repository.
-   * @example "any"
-   */
-  synchronous?: pulumi.Input<Acknowledge>;
-  /** With "named": keys such as `repo1`. */
-  repositories?: pulumi.Input<pulumi.Input<string>[]>;
-  /**
-   * Seconds without an answer after which commits stop waiting. An alert fires, and commits wait again ten seconds
-   * after the repositories answer. Until then losing the host loses commits. If omitted, they wait as long as it takes.
-   * Hosts only (PB150).
-   * @example 30 @minimum 1 @maximum 86400
-   */
-  degradeAfterSeconds?: pulumi.Input<number>;
-  /**
-   * Minimum time between two uploads to a repository. It limits requests and their cost; under load a commit waits that
-   * much longer. If omitted, half the time of an upload.
-   * @example 20 @minimum 1 @maximum 10000
-   */
-  groupMilliseconds?: pulumi.Input<number>;
-}
-
 /** When PostgreSQL may remove a WAL segment. */
 export interface AcknowledgeArgs {
   /** Which repositories must hold the segment. */
@@ -611,6 +569,20 @@ export interface PostgresHostArgs extends HostBaseArgs {
   drills?: { [name: string]: HostDrillArgs };
   /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;
+  /**
+   * How finished WAL leaves PostgreSQL. With "stream" the agent takes it through a replication slot: `archive_mode` may
+   * stay off, and PostgreSQL is not restarted. Needs an agent. To change it on a host, destroy the component and create
+   * it again; repositories stay.
+   * @default "command"
+   * @plain the settings of PostgreSQL, and when the agent starts
+   */
+  archive?: HostArchive;
+  /**
+   * With `archive: "stream"`: PostgreSQL's `max_slot_wal_keep_size` in GiB, for all slots of the server. The server
+   * keeps this much while WAL cannot be archived. Beyond it the server drops WAL, and the agent takes a new backup.
+   * @default 16 @minimum 1 @maximum 2097151
+   */
+  slotKeepGiB?: pulumi.Input<number>;
   /**
    * PostgreSQL's `archive_timeout`: a segment is archived after this many seconds even if it is not full. If omitted,
    * it follows from `objectives.rpoSeconds`; without that the server's value stays.

@@ -47,6 +47,7 @@ import {
   requireUsable,
 } from "./detected";
 import {
+  dropSlot,
   type EngineVerbs,
   readDestinations,
   type RuntimeOnHost,
@@ -78,10 +79,12 @@ import {
   reloadUnits,
   servingUnits,
   startServing,
+  servicesOf,
   timersAndServicesOf,
   timersOf,
   type UnitNames,
 } from "./systemdUnits";
+import { BY_COMMAND, BY_SLOT, refuseOtherArchiving, requireWalLevel } from "./archiveSetting";
 import { given } from "../plan/model/given";
 
 /**
@@ -188,6 +191,7 @@ export async function convergeHost(
       return { ...structuredClone(before), ...finding.detected };
     }
   }
+  refuseOtherArchiving(desired.settings, before?.previousSettings ?? {});
   const checkEngine = async (account: Account | null): Promise<string | null> =>
     desired.stock === undefined || account === null ? null : checkStock(connection, desired.stock, account, log);
   const postgres = await withMissingStock(connection, desired);
@@ -302,6 +306,7 @@ export async function removeHost(
       );
     }
     if (systemd) await disableUnits(connection, servingUnits(identity.units));
+    if (BY_SLOT in identity.settings) await dropSlot(runtimeOf(connection, identity, accounts.database, log), log);
     await removeFiles(connection, [...withCompiled(Object.keys(before.fileFacts), identity), ...before.nodePaths]);
     if (systemd) await reloadUnits(connection);
     const kept = await removeDirectories(connection, before.madeDirectories);
@@ -345,6 +350,8 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
     log("creating the stanza");
     await verbs.createStanza();
     outcome.stanzaMade = true;
+    // Nothing at PostgreSQL starts an agent that reads a slot.
+    if (systemd && BY_SLOT in desired.settings) await enableUnits(connection, servicesOf(desired.units), changed);
     if (!outcome.pendingRestart) await applyFirstRun(update, runtime, verbs);
   }
   outcome.stanzaMade = true;
@@ -479,12 +486,8 @@ async function checkServer(connection: Connection, desired: DesiredHost, live: L
       `the running server's data are in ${live.dataDirectory}, not in ${desired.dataDirectory}: set port, socketDirectory or dataDirectory`,
     );
   }
-  if (live.values["wal_level"] === "minimal") {
-    throw new Error(
-      "wal_level is minimal: PostgreSQL would refuse to start with archive_mode on; set it to replica and restart PostgreSQL first",
-    );
-  }
-  const library = live.values["archive_library"] ?? "";
+  requireWalLevel(live.values["wal_level"], desired.settings);
+  const library = BY_COMMAND in desired.settings ? (live.values["archive_library"] ?? "") : "";
   if (library !== "") throw new Error(`archive_library is ${library}: it replaces archive_command; reset it first`);
 }
 
@@ -580,8 +583,9 @@ async function restoreSettings(
     );
   }
   const inFile = await readPreviousSettings(connection, account, identity.dataDirectory, names);
-  if (inFile["archive_command"] !== identity.settings["archive_command"]) {
-    log("archive_command was changed since: keeping the archive settings");
+  const own = BY_SLOT in identity.settings ? BY_SLOT : BY_COMMAND;
+  if (inFile[own] !== identity.settings[own]) {
+    log(`${own} was changed since: keeping the archive settings`);
     return;
   }
   const live = await writeSettings(runtime, before.previousSettings);

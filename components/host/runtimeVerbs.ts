@@ -82,6 +82,18 @@ export async function upgradeStanza(runtime: RuntimeOnHost, former: string): Pro
   await runLocked(runtime, "upgrade the stanza", ["stanza-upgrade", `--upgraded-from=${former}`]);
 }
 
+/** Drops the stanza's replication slot. A server that is down keeps it, which is logged. */
+export async function dropSlot(runtime: RuntimeOnHost, log: (line: string) => void): Promise<void> {
+  try {
+    await runVerb(runtime, "drop the replication slot", ["slot-drop"], VERB_TIMEOUT_MS);
+  } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
+    log(
+      "WARN: the replication slot may still keep WAL on the server. Drop it there: SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'pgbackstop%'",
+    );
+  }
+}
+
 async function runLocked(runtime: RuntimeOnHost, what: string, args: readonly string[]): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {

@@ -126,6 +126,11 @@ export function timersOf({ enabled }: UnitNames): readonly string[] {
   return enabled.filter((unit) => unit.endsWith(".timer"));
 }
 
+/** Services that a boot starts. */
+export function servicesOf({ enabled }: UnitNames): readonly string[] {
+  return enabled.filter((unit) => unit.endsWith(".service"));
+}
+
 /** Everything but sockets, which {@link startServing} enables earlier. */
 export function timersAndServicesOf({ enabled }: UnitNames): readonly string[] {
   return enabled.filter((unit) => !unit.endsWith(".socket"));

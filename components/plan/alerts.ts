@@ -10,7 +10,7 @@ import { engineOf } from "./engines/engines";
 import { ageLimit, WAL_WAIT_S } from "./schedule/expectFull";
 import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
-import { streamRules } from "./alerts/streams";
+import { slotRules, streamRules } from "./alerts/streams";
 import { type AlertGroup, type AlertOptions, type AlertRule, durationText, Writer } from "./alerts/rule";
 import type { RepositoryNode, Topology } from "./topology/topology";
 import { isUnknown } from "./model/unknown";
@@ -32,6 +32,7 @@ export function alertGroupOf(topology: Topology, options: AlertOptions = {}): Al
         repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository),
       ),
       ...streamRules(writer, topology),
+      ...(database.archive === undefined ? [] : slotRules(writer)),
       ...drillRules(writer, topology),
       ...objectiveRules(writer, topology),
     ],
@@ -186,7 +187,7 @@ function hostRepositoryRules(writer: Writer, { key }: RepositoryNode): AlertRule
       "0m",
       `${writer.series("pgbackstop_repo_wal_dropped_files")} > 0`,
       `{{ $value }} WAL file(s) were dropped`,
-      "archive-push-queue-max was reached: nothing between them and the next backup can be restored.",
+      "archive-push-queue-max was reached, or the replication slot lost WAL: nothing between them and the next backup can be restored.",
     ),
     writer.rule(
       "PgbackstopPageErrors",

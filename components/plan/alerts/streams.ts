@@ -63,6 +63,31 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
   return [...perRepository, ...waits];
 }
 
+/** A host whose WAL leaves through a replication slot. */
+export function slotRules(writer: Writer): AlertRule[] {
+  const [kept, left] = ["pgbackstop_slot_retained_bytes", "pgbackstop_slot_safe_bytes"].map((name) =>
+    writer.series(name),
+  );
+  return [
+    writer.rule(
+      "PgbackstopSlotNotRead",
+      "critical",
+      "5m",
+      `${writer.series("pgbackstop_slot_active")} == 0`,
+      "nobody archives the server's WAL",
+      "The agent is dead, or the server refuses it. WAL is only on this host, and the slot keeps it. pgbackstop status and the agent's log say why.",
+    ),
+    writer.rule(
+      "PgbackstopSlotNearLimit",
+      "critical",
+      "5m",
+      `${left} < 0.25 * (${left} + ${kept})`,
+      "the replication slot soon loses WAL: {{ $value | humanize }}B are left",
+      "Too few repositories accept WAL, or the agent is dead. Beyond max_slot_wal_keep_size the server drops WAL, and a new backup is due: repair it, or raise slotKeepGiB if the disk has space.",
+    ),
+  ];
+}
+
 function synchronousRules(writer: Writer): AlertRule[] {
   const isHost = writer.database.kind === "host";
   return [

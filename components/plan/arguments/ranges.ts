@@ -34,6 +34,7 @@ const RULED: Readonly<Partial<Record<RangedArgument, readonly [code: RuleCode, h
   "ObjectivesArgs.pitrRtoMinutes": ["PB037"],
   "ObjectivesArgs.rpoSeconds": ["PB037"],
   "ObjectivesArgs.rtoMinutes": ["PB037"],
+  "PostgresHostArgs.slotKeepGiB": ["PB014"],
   "PostgresHostArgs.archiveTimeoutSeconds": ["PB037", "set whole seconds, for instance 60"],
   "PostgresHostArgs.port": ["PB014"],
   "RepositoryScheduleArgs.deadlineSeconds": ["PB023"],

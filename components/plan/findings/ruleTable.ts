@@ -653,6 +653,7 @@ export const RULES = {
     "see docs/synchronous.md for what to expect; omit `synchronous` to lose seconds instead",
   ),
   PB152: rule("warning", "no synchronous standby", "a failover can lose commits", "set `streaming.standbys`"),
+  PB155: rule("error", "a replication slot without a reader", "WAL fills the disk", "use an agent, or omit `archive`"),
   PB160: rule(
     "error",
     "a connection without a host key",

@@ -8,6 +8,8 @@ export const HOST_DEFAULTS = {
   user: DEFAULTS.user,
   pgbackrestPath: DEFAULTS.pgbackrestPath,
   processMax: DEFAULTS.processMax,
+  archive: "command",
+  slotKeepGiB: 16,
   restoreOnly: false,
   drillsOnly: false,
   allowRestart: false,

@@ -15,6 +15,7 @@ export function checkHostArguments(plan: HostPlan): Finding[] {
     () => checkAgent(plan),
     () => checkListen(plan),
     () => checkStreaming(plan),
+    () => checkArchive(plan),
     () => eachOf(plan.maintenance, checkTask),
     () => checkStale(plan),
   );
@@ -62,6 +63,20 @@ function checkStreaming(plan: HostPlan): Finding[] {
       if (plan.agent) return [];
       const hint = 'leave streaming out, or use engine "runtime" with units in /etc/systemd/system';
       return [finding("PB150", "streaming", "only an agent can stream, and there is none", hint)];
+    },
+  );
+}
+
+function checkArchive(plan: HostPlan): Finding[] {
+  if (plan.archive === "command") return [];
+  if (plan.archive !== "stream")
+    return [finding("PB155", "archive", `"${plan.archive}" is unknown`, 'write "stream", or leave it out')];
+  return abstaining(
+    () => checkRange("PostgresHostArgs.slotKeepGiB", "slotKeepGiB", plan.slotKeepGiB),
+    () => {
+      if (plan.agent) return [];
+      const hint = 'leave archive out, or use engine "runtime" with units in /etc/systemd/system';
+      return [finding("PB155", "archive", "only an agent can read the replication slot, and there is none", hint)];
     },
   );
 }

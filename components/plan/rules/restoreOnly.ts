@@ -9,6 +9,7 @@ export function checkRestoreOnly(plan: HostPlan): Finding[] {
     ["schedules", () => plan.schedules.length > 0],
     ["acknowledge", () => plan.acknowledge.mode !== "all"],
     ["archiveTimeoutSeconds", () => plan.archiveTimeoutSeconds !== undefined],
+    ["archive", () => plan.kind === "host" && plan.archive !== "command"],
     ["firstBackup", () => plan.firstBackup],
     ["allowRestart", () => plan.allowRestart],
   ];

@@ -47,6 +47,8 @@ export interface DatabaseNode {
   readonly snapshots?: readonly string[];
   /** Interval of streaming an incomplete segment; absent if only complete segments are shipped (replica clusters). */
   readonly streamIntervalSeconds?: number;
+  /** Hosts: WAL leaves through a replication slot (`stream`); absent for `archive_command`. */
+  readonly archive?: "stream";
   /** Commits wait for these repositories; absent if for none. */
   readonly synchronous?: SynchronousNode;
   /** Clusters: volume snapshots in the cluster's storage. Without `keepDays` and `keepCount` all are kept. */
@@ -209,6 +211,7 @@ function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
     fields({ dataDirectory: () => plan.dataDirectory }),
     streamsOf(plan),
     givenFields({
+      archive: () => (plan.archive === "stream" ? plan.archive : undefined),
       command: () => (command() === OPERATOR_COMMAND ? undefined : command()),
       keysIn: () => (plan.repositories.some(({ writesSecrets }) => writesSecrets) ? secretsDirectory(plan) : undefined),
       snapshots: () => (plan.snapshots.length === 0 ? undefined : plan.snapshots),

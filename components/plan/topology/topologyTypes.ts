@@ -34,6 +34,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     "attached?": "boolean",
     "snapshots?": "string[]",
     "streamIntervalSeconds?": "number",
+    "archive?": '"stream"',
     "synchronous?": "SynchronousNode",
     "volumeSnapshots?": "VolumeSnapshots",
   },

@@ -14,10 +14,13 @@ const UNITS: readonly (readonly [name: string, seconds: number])[] = [
 
 /** Name to value. Omits `archive_timeout` if the plan does not manage it. */
 export function postgresSettings(plan: HostPlan): Record<string, string> {
-  const { archiveTimeoutSeconds } = plan;
+  const { archive, archiveTimeoutSeconds, slotKeepGiB } = plan;
+  const archiver: Record<string, string> =
+    archive === "stream"
+      ? { max_slot_wal_keep_size: slotKeepGiB % 1024 === 0 ? `${slotKeepGiB / 1024}TB` : `${slotKeepGiB}GB` }
+      : { archive_mode: "on", archive_command: archiveCommand(plan) };
   return {
-    archive_mode: "on",
-    archive_command: archiveCommand(plan),
+    ...archiver,
     ...(archiveTimeoutSeconds === undefined ? {} : { archive_timeout: secondsSetting(archiveTimeoutSeconds) }),
   };
 }

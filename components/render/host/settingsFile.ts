@@ -19,6 +19,8 @@ type SettingsPlan = Pick<
   HostPlan,
   "streamIntervalSeconds" | "synchronous" | "acknowledge" | "repositories" | "schedules" | "firstBackup"
 > & {
+  /** On a host whose WAL leaves through a slot. */
+  readonly archive?: HostPlan["archive"];
   /** Omitted if no drill reads the file: then changes do not restart the cluster's sidecar. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
   /** WAL is compared if one of them is `stale`. */
@@ -40,6 +42,7 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
   return {
     version: 1,
     acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
+    ...(plan.archive === "stream" ? { archive: plan.archive } : {}),
     ...(plan.sidecarTakesFirst === true ? { firstBackup: true } : {}),
     ...given({ fullBackups: plan.fullBackups }),
     ...(plan.streamIntervalSeconds === undefined ? {} : { stream: streamOf(plan, plan.streamIntervalSeconds) }),

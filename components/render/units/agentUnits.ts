@@ -1,8 +1,9 @@
 /**
  * The agent of a stanza and its socket. The socket stays while the agent is restarted or killed: the kernel queues
  * PostgreSQL's requests in the meantime. Neither ever gives up: a failed socket would refuse every segment until
- * somebody intervened. PostgreSQL's first request starts the agent, and the boot does if it streams: until then commits
- * would be without their stream, or wait for it and so never fill the segment that PostgreSQL requests.
+ * somebody intervened. PostgreSQL's first request starts the agent, and the boot does if it streams or reads a slot:
+ * until then commits would be without their stream, or wait for it and so never fill the segment that PostgreSQL
+ * requests.
  */
 import { readOr } from "../../plan/model/deferred";
 import type { HostPlan } from "../../plan/model/plan";
@@ -16,13 +17,14 @@ export function agentUnits(plan: HostPlan): Unit[] {
   if (!plan.agent || plan.drillsOnly) return [];
   const name = unitName(plan.stanza, "agent");
   return [
-    madeUnit(`${name}.service`, () => renderService(plan), { enabled: streams(plan), restarted: true }),
+    madeUnit(`${name}.service`, () => renderService(plan), { enabled: startsAtBoot(plan), restarted: true }),
     madeUnit(`${name}.socket`, () => renderSocket(plan), { enabled: true }),
   ];
 }
 
-function streams(plan: HostPlan): boolean {
-  return readOr(() => plan.streamIntervalSeconds !== undefined, true);
+/** Nothing at PostgreSQL starts an agent that reads a slot. */
+function startsAtBoot(plan: HostPlan): boolean {
+  return readOr(() => plan.archive === "stream" || plan.streamIntervalSeconds !== undefined, true);
 }
 
 function renderService(plan: HostPlan): string {
@@ -32,7 +34,7 @@ function renderService(plan: HostPlan): string {
     `Description=pgbackstop agent of stanza ${plan.stanza}`,
     "After=network-online.target remote-fs.target",
     // With its socket: the agent would otherwise make one of its own.
-    `Wants=network-online.target${streams(plan) ? ` ${unitName(plan.stanza, "agent")}.socket` : ""}`,
+    `Wants=network-online.target${startsAtBoot(plan) ? ` ${unitName(plan.stanza, "agent")}.socket` : ""}`,
     // Stopped after PostgreSQL, whose last segment it archives.
     "Before=postgresql.service",
     "StartLimitIntervalSec=0",
@@ -47,7 +49,7 @@ function renderService(plan: HostPlan): string {
     // It finishes running requests within eight seconds.
     "TimeoutStopSec=20",
     ...hardening(plan, { writesData: true, staysUp: true }),
-    ...(streams(plan) ? ["", "[Install]", "WantedBy=multi-user.target"] : []),
+    ...(startsAtBoot(plan) ? ["", "[Install]", "WantedBy=multi-user.target"] : []),
   ]);
 }
 

@@ -14,6 +14,7 @@ const SETTINGS = [
   "archive_library",
   "archive_mode",
   "archive_timeout",
+  "max_slot_wal_keep_size",
   "max_wal_senders",
   "wal_level",
 ];

@@ -33,6 +33,7 @@ const ARGS: PostgresHostArgs = {
   allowRestart: true,
   firstBackup: false,
   archiveTimeoutSeconds: 45,
+  slotKeepGiB: 16,
   engineVersion: "2.58.0",
   pgbackrestPath: "/opt/pgbackrest",
   restartCommand: ["pg_ctlcluster", "18", "main", "restart"],

@@ -15,6 +15,14 @@ test("the objective sets archive_timeout, an argument overrides it, and without 
   ).toBe("45s");
 });
 
+test("WAL that leaves through a slot needs a bound for it, and no restart", () => {
+  expect(postgresSettings(plan({ archive: "stream", archiveTimeoutSeconds: 60 }))).toEqual({
+    max_slot_wal_keep_size: "16GB",
+    archive_timeout: "1min",
+  });
+  expect(postgresSettings(plan({ archive: "stream", slotKeepGiB: 2048 }))["max_slot_wal_keep_size"]).toBe("2TB");
+});
+
 test("times have the server's own text form", () => {
   expect([0, 1, 59, 60, 90, 300, 3600, 5400, 86400].map(secondsSetting)).toEqual([
     "0",

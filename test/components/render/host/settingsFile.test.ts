@@ -26,6 +26,11 @@ test("every repository has its compression, buckets their provider", () => {
   expect(parseSettings(text, "pgbackstop.json").acknowledge).toEqual({ mode: "named", repoIndexes: [3] });
 });
 
+test("a host whose WAL leaves through a slot says so", () => {
+  expect(JSON.parse(renderSettingsFile(plan({ archive: "stream" })))).toMatchObject({ archive: "stream" });
+  expect(JSON.parse(renderSettingsFile(plan()))).not.toHaveProperty("archive");
+});
+
 test.each(["all", "any"])("acknowledgement by %s", (mode) => {
   expect(JSON.parse(renderSettingsFile(plan({ acknowledge: { mode } })))).toMatchObject({ acknowledge: mode });
 });

@@ -231,6 +231,17 @@ describe("clusters", () => {
     );
   });
 
+  test("watch the slot that archives, where one does", () => {
+    const alerts = ["PgbackstopSlotNotRead", "PgbackstopSlotNearLimit"];
+    const [database] = SEED.databases;
+    if (database === undefined) throw new Error("no database");
+    const group = groupOf({ ...SEED, databases: [{ ...database, archive: "stream" }] });
+    for (const alert of alerts) {
+      expect(exprs(group, alert)[0]).toContain("pgbackstop_slot_");
+      expect(exprs(groupOf(SEED), alert)).toEqual([]);
+    }
+  });
+
   test("of other engines have no metrics of ours, and unknown ones wait", () => {
     const [database] = cluster.databases;
     if (database === undefined) throw new Error("no database");

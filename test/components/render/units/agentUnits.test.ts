@@ -51,6 +51,10 @@ test("a boot starts an agent that streams, with its socket: a commit that waits 
   expect(text(".service")).not.toContain("[Install]");
 });
 
+test("a boot starts an agent that reads a slot: no request of PostgreSQL ever would", () => {
+  expect(agentUnits(plan({ archive: "stream" })).map(({ enabled }) => enabled)).toEqual([true, true]);
+});
+
 test("neither ever gives up: a failed socket would refuse every segment", () => {
   expect(text(".service")).toContain("StartLimitIntervalSec=0\n");
   expect(text(".service")).toContain("Restart=always\n");

@@ -1,0 +1,103 @@
+/**
+ * `PostgresHost` with `archive: "stream"` on the real engine: a Debian whose PostgreSQL keeps `archive_mode = off` and
+ * is never restarted. Destroying the component leaves no slot behind.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PostgresHost } from "../../components/databases/postgresHost";
+import type { HostArchive } from "../../components/databases/walArgs";
+import { PosixRepository } from "../../components/repositories/posixRepository";
+import { waitFor } from "../../tools/parts/process";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf } from "../harness/compare/engineTexts";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { engineHostParts } from "../harness/hosts/parts";
+
+const AGENT = "pgbackstop-main-agent.service";
+
+// claim: docs/slot-archiving.md: one update brings two backups through a slot, without a restart of PostgreSQL; a
+//   killed agent and a restarted server archive again; a destroy drops the slot and its bound
+describe("a host whose WAL leaves through a slot", async () => {
+  const real = await engineHostParts("PostgresHost with a slot", ["trixie"]);
+  if (real === null) return;
+  const { parts, cli } = real;
+  let host: DebianHost;
+  let programFolder: ProgramFolder;
+  const printed: string[] = [];
+  beforeAll(async () => {
+    host = await startDebianHost(parts, { suite: "trixie", name: "by-slot" });
+    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), {
+      cli,
+      passphrase: "state passphrase of the test",
+    });
+  });
+  afterAll(async () => {
+    await host?.stop();
+    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+  });
+
+  const open = (archive: HostArchive = "stream"): Promise<Stack> =>
+    openStack(programFolder, "by-slot", async () => {
+      const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
+      const { destinations, firstBackup, pendingRestart } = new PostgresHost("db", {
+        connection: { ssh: { ...host.ssh, user: "root", hostKeys: [...host.hostKeys], privateKey: host.keys.root } },
+        dataDirectory: "/var/lib/postgresql/17/main",
+        stanza: "main",
+        archive,
+        slotKeepGiB: 2,
+        repositories: {
+          repo1: { at: at("/srv/first"), keepDays: 7 },
+          repo2: { at: at("/srv/second"), keepDays: 60 },
+        },
+        schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
+        archiveTimeoutSeconds: 60,
+      });
+      return { destinations, firstBackup, pendingRestart };
+    });
+  const sql = async (text: string): Promise<string> =>
+    (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-XAtqc", text])).trim();
+  const SLOT = "SELECT active FROM pg_replication_slots WHERE slot_name = 'pgbackstop_main'";
+
+  test("one update takes backups and restarts nothing", async () => {
+    const started = await sql("SELECT pg_postmaster_start_time()");
+    const { outputs, stdout } = await (await open()).up();
+    printed.push(stdout);
+    expect(outputs).toMatchObject({ firstBackup: { value: "taken" }, pendingRestart: { value: false } });
+    expect(String(outputs["destinations"]?.value).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
+    expect(await sql("SHOW archive_mode")).toBe("off");
+    expect(await sql("SHOW max_slot_wal_keep_size")).toBe("2GB");
+    expect(await sql("SELECT pg_postmaster_start_time()")).toBe(started);
+    expect(await sql(SLOT)).toBe("t");
+    const checked = await host.run(["/usr/local/bin/pgbackstop", "check"]);
+    expect([checked.exitCode, checked.stdout + checked.stderr]).toEqual([0, expect.not.stringContaining("WARN")]);
+    expect(await host.runOk(["/usr/local/bin/pgbackstop", "status"])).toContain("slot           pgbackstop_main keeps");
+  });
+
+  test("a second update changes nothing, and the other way is refused", async () => {
+    const { summary } = await (await open()).up();
+    expect(Object.keys(summary.resourceChanges ?? {})).toEqual(["same"]);
+    const failure = await failureOf((await open("command")).up(), printed);
+    expect(failure).toContain("argument archive cannot change on a host");
+    expect(await sql(SLOT)).toBe("t");
+  });
+
+  test("a killed agent and a restarted server archive again", async () => {
+    await host.runOk(["systemctl", "kill", "--signal=KILL", AGENT]);
+    await host.runOk(["systemctl", "restart", "postgresql@17-main"]);
+    await waitFor("the slot", 60_000, async () => ((await sql(SLOT).catch(() => "")) === "t" ? true : null));
+    await sql("CREATE TABLE more AS SELECT generate_series(1, 1000)");
+    const checked = await host.run(["/usr/local/bin/pgbackstop", "check"]);
+    expect([checked.exitCode, checked.stderr]).toEqual([0, checked.stderr]);
+  });
+
+  test("a destroy leaves neither slot nor bound", async () => {
+    await (await open()).destroy();
+    expect(await sql("SELECT count(*) FROM pg_replication_slots")).toBe("0");
+    expect(await sql("SHOW max_slot_wal_keep_size")).toBe("-1");
+    expect(await sql("SHOW archive_mode")).toBe("off");
+  });
+});
