@@ -8,7 +8,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { valueAt } from "../plan/model/anyValue";
 import { attempt, DeferredRead, view } from "../plan/model/deferred";
-import { isUnknown, unknownMarker, unknownMarkers } from "../plan/model/unknown";
+import { unknownMarker } from "../plan/model/unknown";
 
 export interface KnownPart<T> {
   /** The value with markers for outputs and promises. */
@@ -17,24 +17,16 @@ export interface KnownPart<T> {
   readonly deferred: ReadonlyMap<string, pulumi.Output<unknown>>;
 }
 
-/** Separates plain and late values. @param firstIndex of the markers, if others are in use */
-export function splitKnown<T>(value: T, firstIndex = 0): KnownPart<T> {
+/** Separates plain and late values. */
+export function splitKnown<T>(value: T): KnownPart<T> {
   const deferred = new Map<string, pulumi.Output<unknown>>();
   const markers = new Map<unknown, string>();
   const known = withMarkers(value, deferred, (output) => {
-    const marker = markers.get(output) ?? unknownMarker(firstIndex + markers.size);
+    const marker = markers.get(output) ?? unknownMarker(markers.size);
     markers.set(output, marker);
     return marker;
   }) as pulumi.Unwrap<T>;
   return { value: known, deferred };
-}
-
-/** `known` with the markers in its leaves replaced by their outputs. */
-export function fillKnown(known: unknown, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): unknown {
-  if (typeof known === "string" && isUnknown(known)) return outputOf(known, deferred);
-  if (typeof known !== "object" || known === null || pulumi.Output.isInstance(known)) return known;
-  if (Array.isArray(known)) return known.map((item) => fillKnown(item, deferred));
-  return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, deferred)]));
 }
 
 /**
@@ -125,13 +117,6 @@ export function textsOf(...maps: TextMap[]): TextMap {
 
 type TextMap = pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 
-/** Where a value has markers: `repositories.repo1.at`. */
-export function deferredPaths(known: unknown, path = ""): string[] {
-  if (isUnknown(known)) return [path];
-  if (typeof known !== "object" || known === null) return [];
-  return Object.entries(known).flatMap(([key, item]) => deferredPaths(item, path === "" ? key : `${path}.${key}`));
-}
-
 /** `known` with the values of some markers. */
 export function withValues(known: unknown, values: ReadonlyMap<string, unknown>): unknown {
   if (typeof known === "string") return values.has(known) ? values.get(known) : known;
@@ -146,7 +131,7 @@ export function withoutSecrets<T>({ value, deferred }: KnownPart<T>): pulumi.Out
     async ([marker, output]): Promise<[string, pulumi.Output<unknown>][]> =>
       (await pulumi.isSecret(output)) ? [] : [[marker, output]],
   );
-  return pulumi.output(Promise.all(entries)).apply((open) => pulumi.output(fillKnown(value, new Map(open.flat()))));
+  return pulumi.output(Promise.all(entries)).apply((open) => pulumi.output(withValues(value, new Map(open.flat()))));
 }
 
 /** Secret forms of outputs. */
@@ -183,15 +168,4 @@ function withMarkers(
   if (Array.isArray(value)) return value.map((item) => withMarkers(item, deferred, markerOf));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMarkers(item, deferred, markerOf)]));
-}
-
-/**
- * A text that is a single marker becomes the value itself, which may be a number; other texts get the values inserted.
- */
-function outputOf(text: string, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Output<unknown> {
-  const markers = unknownMarkers(text);
-  return pulumi.all(markers.map((marker) => deferred.get(marker) ?? pulumi.output(marker))).apply((values) => {
-    if (text === markers[0]) return values[0];
-    return markers.reduce((result, marker, index) => result.replaceAll(marker, String(values[index])), text);
-  });
 }

@@ -8,7 +8,7 @@
  * fields; {@link merged} and `given` copy them unread.
  */
 import { given } from "./given";
-import { isUnknown, unknownMarkers } from "./unknown";
+import { isUnknown } from "./unknown";
 
 /** Thrown by reading a value that comes later. */
 export class DeferredRead extends Error {
@@ -39,7 +39,7 @@ export function view<T>(values: T): T {
   for (const [key, value] of Object.entries(values)) {
     const seen = view(value as unknown);
     isSame &&= seen === value && !isUnknown(value);
-    if (isUnknown(value)) defineDeferred(made, key, readOf(unknownMarkers(value as string)[0] ?? ""));
+    if (isUnknown(value)) defineDeferred(made, key, readOf(value as string));
     else Object.assign(made, { [key]: seen });
   }
   return isSame ? values : (made as T);

@@ -2,8 +2,6 @@
  * Markers for values that other resources have yet to produce: checks skip them, previews show them as unknown. Pure.
  */
 
-const PATTERN = /\u0000unknown:[0-9]+\u0000/g;
-
 /** The marker of value number `index`; it stands for numbers too. No user argument can look like it. */
 export function unknownMarker(index: number): string {
   return `\u0000unknown:${index}\u0000`;
@@ -12,11 +10,6 @@ export function unknownMarker(index: number): string {
 /** Also true for a text that contains a marker. */
 export function isUnknown(value: unknown): boolean {
   return typeof value === "string" && value.includes("\u0000unknown:");
-}
-
-/** Distinct, in order of appearance. */
-export function unknownMarkers(text: string): string[] {
-  return [...new Set(text.match(PATTERN) ?? [])];
 }
 
 /** Stands for a secret value: never compared, shown as a word. */
