@@ -6,12 +6,12 @@
  * kept unpacked, because a host boots on a layer over it and never changes it. Nothing is installed on this machine.
  */
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { cached, sharedCacheFolder } from "../cache";
-import { debianProgram, debianSource, type Missing, unpackDebian } from "./debian";
+import { debianProgram, type Missing } from "./debian";
+import { BEFORE, makeDebianTree } from "./debianTree";
 import { findNamespaceObstacle } from "../namespaces";
-import { findOnPath, runOk } from "../process";
 
 /** Debian 12 with PostgreSQL 15 and Debian 13 with PostgreSQL 17, and both without. */
 export const HOST_SYSTEMS = ["bookworm", "trixie", "bookworm-bare", "trixie-bare"] as const;
@@ -41,27 +41,6 @@ const PACKAGES = [
   "ca-certificates",
   "tzdata",
 ];
-/** Half of the packages' content; without the LLVM library PostgreSQL does not compile expressions. */
-const LEFT_OUT = [
-  "/usr/share/doc/*",
-  "/usr/share/info/*",
-  "/usr/share/locale/*",
-  "/usr/share/man/*",
-  "/usr/lib/*/libLLVM*",
-  "/usr/lib/*/libz3*",
-  "/usr/lib/postgresql/*/lib/bitcode/*",
-  "/usr/lib/postgresql/*/lib/llvmjit*",
-];
-const BUILD_MS = 45 * 60_000;
-
-/** Runs with the tree's folder before any package is unpacked. */
-const BEFORE = `#!/bin/sh
-set -e
-mkdir -p "$1/etc/dpkg/dpkg.cfg.d"
-printf 'path-exclude=%s\\n' ${LEFT_OUT.map((path) => `'${path}'`).join(" ")} > "$1/etc/dpkg/dpkg.cfg.d/left-out"
-# Nobody needs half of a tree.
-echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/fast"
-`;
 /** Runs with the tree's folder after all packages are installed. A host's identity is added at its boot. */
 const AFTER = `#!/bin/sh
 set -e
@@ -118,54 +97,12 @@ export async function findHostTree(system: HostSystem): Promise<string | Missing
     .slice(0, 12);
   const folder = join(sharedCacheFolder(), `host-${system}-${key}`);
   try {
-    if (!existsSync(folder))
-      await cached(folder, (scratch) => buildTree(system.replace("-bare", ""), packages, scratch));
+    if (!existsSync(folder)) {
+      const suite = system.replace("-bare", "");
+      await cached(folder, (scratch) => makeDebianTree({ suite, packages, after: AFTER }, scratch));
+    }
     return join(folder, "root");
   } catch (error) {
     return { missing: `unable to build a Debian ${system}: ${error instanceof Error ? error.message : String(error)}` };
   }
-}
-
-async function buildTree(suite: string, packages: readonly string[], scratch: string): Promise<void> {
-  const source = await debianSource(suite);
-  if ("missing" in source) throw new Error(source.missing);
-  if ((await findOnPath("perl")) === null) throw new Error("needs perl, which is not on PATH");
-  const tool = await unpackDebian({
-    entry: "mmdebstrap-bookworm",
-    suite: "bookworm",
-    packages: ["mmdebstrap"],
-    programs: [],
-  });
-  if ("missing" in tool) throw new Error(tool.missing);
-  const hooks = join(scratch, "hooks");
-  mkdirSync(hooks);
-  for (const [name, text] of Object.entries({ before: BEFORE, after: AFTER })) {
-    writeFileSync(join(hooks, name), text);
-    chmodSync(join(hooks, name), 0o755);
-  }
-  const options = [
-    "--mode=root",
-    "--variant=minbase",
-    "--format=directory",
-    `--include=${packages.join(",")}`,
-    "--aptopt=APT::Install-Recommends false",
-    "--aptopt=Acquire::Retries 3",
-    `--setup-hook=${join(hooks, "before")}`,
-    `--customize-hook=${join(hooks, "after")}`,
-  ];
-  // Anything that package scripts start or mount ends with the namespaces.
-  const alone = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"];
-  const command = [
-    "perl",
-    join(tool.folder, "usr/bin/mmdebstrap"),
-    ...options,
-    suite,
-    join(scratch, "root"),
-    source.line,
-  ];
-  await runOk("unshare", [...alone, ...command], {
-    timeoutMs: BUILD_MS,
-    env: { LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" },
-  });
-  rmSync(hooks, { recursive: true });
 }

@@ -1,0 +1,89 @@
+/**
+ * Images of PostgreSQL for tests, made from Debian's packages, because no registry can be reached: with the account's
+ * number, PGDATA, volume and entry script of the official images. The slim one has no Perl, as Alpine's have none.
+ */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { cached, sharedCacheFolder } from "../cache";
+import type { Missing } from "../debian/debian";
+import { makeDebianTree } from "../debian/debianTree";
+import { runOk } from "../process";
+import type { ContainerEngine } from "./engine";
+
+export const IMAGES = ["postgres", "postgres-slim"] as const;
+export type ImageName = (typeof IMAGES)[number];
+
+/** Debian bookworm's. */
+export const IMAGE_MAJOR = 15;
+export const IMAGE_DATA = "/var/lib/postgresql/data";
+/** PostgreSQL's account in the images. */
+export const IMAGE_UID = 999;
+
+const PACKAGES = [`postgresql-${IMAGE_MAJOR}`, "gosu"];
+
+const ENTRY = `#!/bin/sh
+set -e
+if [ "$(id -u)" = 0 ]; then
+  mkdir -p "$PGDATA" /var/run/postgresql
+  chown -R postgres:postgres "$PGDATA" /var/run/postgresql
+  chmod 700 "$PGDATA"
+  chmod 2777 /var/run/postgresql
+  exec gosu postgres "$0" "$@"
+fi
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+  initdb --username="\${POSTGRES_USER:-postgres}" --auth-local=trust --auth-host=scram-sha-256 $POSTGRES_INITDB_ARGS
+  echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
+  echo "listen_addresses = '*'" >> "$PGDATA/postgresql.conf"
+fi
+exec "$@"
+`;
+
+const AFTER = `#!/bin/sh
+set -e
+rm -f "$1/etc/dpkg/dpkg.cfg.d/fast"
+old=$(chroot "$1" id -u postgres)
+chroot "$1" groupmod -g ${IMAGE_UID} postgres
+chroot "$1" usermod -u ${IMAGE_UID} -g ${IMAGE_UID} postgres
+find "$1" -xdev -uid "$old" -exec chown -h ${IMAGE_UID}:${IMAGE_UID} {} +
+rm -rf "$1"/var/lib/postgresql/* "$1"/etc/postgresql/* "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*
+cat > "$1/usr/local/bin/docker-entrypoint.sh" <<'END'
+${ENTRY}END
+chmod 755 "$1/usr/local/bin/docker-entrypoint.sh"
+`;
+
+/** Adds an image to an engine; null, or what this machine lacks. Its files are made once, in two minutes. */
+export async function importImage(engine: ContainerEngine, image: ImageName): Promise<null | Missing> {
+  const key = createHash("sha256")
+    .update([...PACKAGES, AFTER].join("\n"))
+    .digest("hex")
+    .slice(0, 12);
+  const folder = join(sharedCacheFolder(), `postgres-image-${key}`);
+  try {
+    if (!existsSync(folder)) await cached(folder, build);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { missing: `unable to make an image of PostgreSQL: ${reason}` };
+  }
+  await engine.import(join(folder, `${image}.tar`), image, [
+    `ENV PATH=/usr/lib/postgresql/${IMAGE_MAJOR}/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    `ENV PGDATA=${IMAGE_DATA}`,
+    `ENV PG_MAJOR=${IMAGE_MAJOR}`,
+    `VOLUME ${IMAGE_DATA}`,
+    'ENTRYPOINT ["docker-entrypoint.sh"]',
+    'CMD ["postgres"]',
+  ]);
+  return null;
+}
+
+async function build(scratch: string): Promise<void> {
+  await makeDebianTree({ suite: "bookworm", packages: PACKAGES, after: AFTER }, scratch);
+  const root = join(scratch, "root");
+  const pack = (image: ImageName): Promise<string> =>
+    runOk("tar", ["-C", root, "--numeric-owner", "-cf", join(scratch, `${image}.tar`), "."]);
+  await pack("postgres");
+  const perl = ["usr/bin/perl*", "usr/lib/*/perl*", "usr/lib/*/libperl*", "usr/share/perl*"];
+  await runOk("sh", ["-c", `cd "$1" && rm -rf ${perl.join(" ")}`, "sh", root]);
+  await pack("postgres-slim");
+  await runOk("rm", ["-rf", root]);
+}
