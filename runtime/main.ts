@@ -140,7 +140,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
     processFacts(),
   );
   try {
-    await proc.findMountedOwners();
+    await Promise.all([proc.findMountedOwners(), proc.findContainer()]);
     warnRoot(config, proc.lockOwners(), log);
     const code = await command(proc);
     await proc.close();
@@ -165,6 +165,8 @@ function stirThreads(): void {
 
 /** Stock since 2.59 refuses. A warning does not stop a backup that has run as root for years. */
 function warnRoot(config: Config, owners: readonly number[], log: Log): void {
+  // Only root can read a container's files.
+  if (config.settings.container !== undefined) return;
   if (process.geteuid?.() !== 0 || config.allowRoot || COMMAND_TABLE[config.command].writes !== true) return;
   const owner = owners.find((uid) => uid !== 0);
   if (owner === undefined) return;

@@ -17,6 +17,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "postgres?": "ServerCommands",
       "drill?": "DrillFile",
       "stream?": "StreamFile",
+      "container?": "ContainerFile",
       "repos?": "{ [repo: RepoName]: RepoSettings }",
     },
     FullBackupReport: { configMap: "Argument", locations: "Argument" },
@@ -26,6 +27,13 @@ export const FILE_DECLARATIONS: Declarations = {
       "synchronous?": '"all" | "any" | RepoName[]',
       "degradeAfterSeconds?": "number",
       "groupMilliseconds?": "number",
+    },
+    ContainerFile: {
+      dataDirectory: "AbsolutePath",
+      "name?": "Line",
+      "compose?": "AbsolutePath",
+      "service?": "Line",
+      "engine?": '"docker" | "podman"',
     },
     DrillFile: {
       "objectives?": "DrillObjectives",

@@ -4,7 +4,7 @@ import { type BackupError, fail } from "../base/errors";
 import { FILE_DECLARATIONS, FILE_SINCE } from "../base/fileDeclarations";
 import { rowOf } from "./optionName";
 import type { CompressType } from "./options";
-import type { DrillFile, RepoName, SettingsFile, StreamFile } from "./settingsFields";
+import type { ContainerFile, DrillFile, RepoName, SettingsFile, StreamFile } from "./settingsFields";
 import type { AcknowledgePolicy, DrillSettings, Settings, StreamSettings } from "./types";
 import { compareReleases } from "./usableFile";
 
@@ -87,17 +87,8 @@ export function settingsOf(value: unknown, fileName: string): Settings {
     if (new Set(repoIndexes).size < repoIndexes.length) throw wrong(field, "must have each repository once");
     return { mode: "named", repoIndexes };
   };
-  const {
-    acknowledge,
-    archive,
-    archiveCommandWord,
-    drill,
-    firstBackup,
-    fullBackups,
-    postgres,
-    repos = {},
-    stream,
-  } = file;
+  const { acknowledge, archive, archiveCommandWord, container, drill, firstBackup, fullBackups, postgres } = file;
+  const { repos = {}, stream } = file;
   for (const [name, { compressLevel, compressType }] of Object.entries(repos)) {
     const level = compressLevel ?? 0;
     const own = (allowed: string): BackupError =>
@@ -115,6 +106,7 @@ export function settingsOf(value: unknown, fileName: string): Settings {
     ...(postgres === undefined ? {} : { postgres }),
     ...(drill === undefined ? {} : { drill: drillOf(drill) }),
     ...(stream === undefined ? {} : { stream: streamOf(stream, policy, wrong) }),
+    ...(container === undefined ? {} : { container: containerOf(container, wrong) }),
     repos: Object.fromEntries(Object.entries(repos).map(([name, repo]) => [keyOf(name), repo])),
   };
 }
@@ -129,6 +121,14 @@ function streamOf(
   const left = Object.entries(limits).find(([, limit]) => limit !== undefined)?.[0];
   if (left !== undefined) throw wrong(["stream", left], "has an effect only beside stream.synchronous");
   return { intervalSeconds };
+}
+
+function containerOf(container: ContainerFile, wrong: Wrong): ContainerFile {
+  const { compose, name, service } = container;
+  const isNamed = name !== undefined && compose === undefined && service === undefined;
+  const isService = name === undefined && compose !== undefined && service !== undefined;
+  if (!isNamed && !isService) throw wrong(["container"], "must have either 'name', or 'compose' and 'service'");
+  return container;
 }
 
 function drillOf({ assertions = [], declared = {}, heartbeat, objectives = {} }: DrillFile): DrillSettings {

@@ -53,6 +53,8 @@ export interface SettingsFile {
   readonly drill?: DrillFile;
   /** How WAL of unfinished segments is shipped. If omitted, only whole segments are. */
   readonly stream?: StreamFile;
+  /** The container of PostgreSQL. If omitted, the server runs on this machine. */
+  readonly container?: ContainerFile;
   /** Settings of each repository, by `repo1`, `repo2`, … */
   readonly repos?: { readonly [repo: RepoName]: RepoSettings };
 }
@@ -83,6 +85,20 @@ export interface StreamFile {
   readonly degradeAfterSeconds?: number;
   /** Minimum time between the starts of two uploads to a repository. @default 0 @minimum 1 @maximum 10000 */
   readonly groupMilliseconds?: number;
+}
+
+/** The container of PostgreSQL: its `name`, or `compose` and `service`. */
+export interface ContainerFile {
+  /** The server's `data_directory`. A `pg1-path` with another value is a directory of this machine. */
+  readonly dataDirectory: AbsolutePath;
+  /** Name of the container. */
+  readonly name?: Line;
+  /** The Compose file. */
+  readonly compose?: AbsolutePath;
+  /** Its service. */
+  readonly service?: Line;
+  /** Program that manages it. If omitted, the one that knows the container. */
+  readonly engine?: "docker" | "podman";
 }
 
 /** Objectives and checks of fire drills, and declared drills. */

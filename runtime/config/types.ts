@@ -7,6 +7,7 @@ import type { Secret } from "../base/secret";
 import type { CommandName } from "./commands";
 import type { CompressType, OptionValues } from "./options";
 import type {
+  ContainerFile,
   DrillAssertion,
   DrillFileEntry,
   DrillObjectives,
@@ -147,6 +148,8 @@ export interface Settings {
   readonly drill?: DrillSettings;
   /** How the agent ships WAL of unfinished segments; absent never. */
   readonly stream?: StreamSettings;
+  /** The container of PostgreSQL; absent: it runs on this machine. */
+  readonly container?: ContainerFile;
 }
 
 export interface StreamSettings {

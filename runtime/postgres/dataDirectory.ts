@@ -12,10 +12,13 @@ import { setImmediate } from "node:timers/promises";
 import { fail } from "../base/errors";
 import type { ManifestTarget } from "../format/repository/manifest";
 import type { UserNames } from "../local/users";
+import type { ServerView } from "./container/serverPaths";
 import { atLeast, tablespaceDirectory, walDirectoryName } from "./versions";
 
 export interface ScanOptions {
   readonly dataDirectory: string;
+  /** How the server calls its paths. Default: as this machine does. */
+  readonly view?: ServerView;
   readonly version: string;
   readonly catalogVersion: number;
   /** Online backups omit the WAL: recovery takes it from the archive. */
@@ -92,6 +95,7 @@ export async function scanDataDirectory(options: ScanOptions): Promise<Scan> {
 
 class Walk {
   readonly #options: ScanOptions;
+  readonly #recordedDirectory: string;
   readonly #files: ScannedFile[] = [];
   readonly #paths: ScannedPath[] = [];
   readonly #links: ScannedLink[] = [];
@@ -103,6 +107,7 @@ class Walk {
 
   constructor(options: ScanOptions) {
     this.#options = options;
+    this.#recordedDirectory = options.view?.dataDirectory ?? options.dataDirectory;
     this.#skipRoot = rootFilesToSkip(options.version);
   }
 
@@ -114,7 +119,7 @@ class Walk {
         cause: error,
       });
     });
-    this.#targets.push({ name: "pg_data", type: "path", path: dataDirectory });
+    this.#targets.push({ name: "pg_data", type: "path", path: this.#recordedDirectory });
     this.#addPath("pg_data", info);
     await this.#directory("pg_data", dataDirectory);
   }
@@ -194,7 +199,8 @@ class Walk {
   async #link(name: string, sourcePath: string, info: Stats): Promise<void> {
     const destination = await readlink(sourcePath).catch(vanished<null>(null));
     if (destination === null) return;
-    const target = await lstat(sourceOfLink(sourcePath, destination)).catch(async (error: NodeJS.ErrnoException) => {
+    const targetPath = this.#sourceOfLink(sourcePath, destination);
+    const target = await lstat(targetPath).catch(async (error: NodeJS.ErrnoException) => {
       // Dropping a tablespace removes its directory and its link.
       if (error.code === "ENOENT" && (await lstat(sourcePath).catch(vanished<null>(null))) === null) return null;
       throw fail("fileOpen", `link '${name}' points to '${destination}', which cannot be read: [${error.code}]`);
@@ -210,10 +216,10 @@ class Walk {
     const tablespace = /^pg_data\/pg_tblspc\/(\d+)$/.exec(name);
     this.#links.push({ name, destination, user: userName(info.uid), group: groupName(info.gid) });
     if (tablespace !== null) {
-      await this.#tablespace(tablespace[1] as string, sourcePath, destination, target);
+      await this.#tablespace(tablespace[1] as string, this.#behind(sourcePath, targetPath), destination, target);
     } else if (target.isDirectory()) {
       this.#targets.push({ name, type: "link", path: destination });
-      await this.#childDirectory(name, sourcePath, target);
+      await this.#childDirectory(name, this.#behind(sourcePath, targetPath), target);
     } else {
       this.#targets.push({
         name,
@@ -221,8 +227,18 @@ class Walk {
         path: dirname(destination),
         file: destination.slice(destination.lastIndexOf("/") + 1),
       });
-      this.#file(name, sourcePath, target);
+      this.#file(name, this.#behind(sourcePath, targetPath), target);
     }
+  }
+
+  /** A container's link leads elsewhere here: its content is read at its own path. */
+  #behind(sourcePath: string, targetPath: string): string {
+    return this.#options.view === undefined ? sourcePath : targetPath;
+  }
+
+  #sourceOfLink(sourcePath: string, destination: string): string {
+    if (!isAbsolute(destination)) return resolve(dirname(sourcePath), destination);
+    return this.#options.view?.here(destination) ?? destination;
   }
 
   async #tablespace(oid: string, sourcePath: string, destination: string, info: Stats): Promise<void> {
@@ -273,7 +289,7 @@ class Walk {
   }
 
   #checkLinks(): void {
-    const { dataDirectory } = this.#options;
+    const dataDirectory = this.#recordedDirectory;
     const seen = new Map<string, string>();
     const directories: { readonly name: string; readonly path: string }[] = [];
     for (const target of this.#targets) {
@@ -330,10 +346,6 @@ function compact(sizeBytes: number): number {
 
 function isDatabaseFile(name: string): boolean {
   return DATABASE_DIRECTORY.test(name.slice(0, name.lastIndexOf("/")));
-}
-
-function sourceOfLink(sourcePath: string, destination: string): string {
-  return isAbsolute(destination) ? destination : resolve(dirname(sourcePath), destination);
 }
 
 /** Null when the file is gone. */

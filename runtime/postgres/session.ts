@@ -9,6 +9,7 @@ import { textOf } from "../base/bytes";
 import { fail, toBackupError } from "../base/errors";
 import type { Secret } from "../base/secret";
 import { parseLsn, segmentOfLsn } from "../format/wal/walSegment";
+import { OWN_PATHS, type ServerPaths } from "./container/serverPaths";
 import { atLeast, majorVersion } from "./versions";
 
 /** Stock's lock during a backup ("pgbackrest-format" 15, step 4). */
@@ -32,6 +33,8 @@ export interface SessionTarget {
   readonly hints?: readonly string[];
   /** Default: a query's, a minute at most. */
   readonly connectTimeoutMs?: number;
+  /** Paths of a server in a container; default: this machine's. */
+  readonly paths?: ServerPaths;
 }
 
 /** Modes of libpq's sslmode; certificates and key are PEM texts. */
@@ -45,6 +48,7 @@ export interface SessionTls {
 export interface ServerFacts {
   readonly version: string;
   readonly versionNum: number;
+  /** On this machine. */
   readonly dataDirectory: string;
   readonly archiveMode: string;
   readonly archiveCommand: string;
@@ -76,15 +80,17 @@ export interface TablespaceRow {
 
 export class Session {
   readonly #client: Client;
+  readonly #paths: ServerPaths;
   #facts: ServerFacts | undefined;
 
-  private constructor(client: Client) {
+  private constructor(client: Client, paths: ServerPaths) {
     this.#client = client;
+    this.#paths = paths;
   }
 
   /** @throws dbConnect (56) with the address and the server's message */
   static async open(target: SessionTarget): Promise<Session> {
-    const session = new Session(await connect(target));
+    const session = new Session(await connect(target), target.paths ?? OWN_PATHS);
     await session.query("set search_path = 'pg_catalog'");
     await session.query("set client_encoding = 'UTF8'");
     await session.query("set max_parallel_workers_per_gather = 0");
@@ -119,7 +125,7 @@ export class Session {
     this.#facts = {
       versionNum: row.version_num,
       version: majorVersion(row.version_num),
-      dataDirectory: textOf(row.data_directory),
+      dataDirectory: this.#paths.here(textOf(row.data_directory)),
       archiveMode: row.archive_mode,
       archiveCommand: row.archive_command,
       checkpointTimeoutS: row.checkpoint_timeout,

@@ -13,6 +13,7 @@ import type { ProgramEnd, ProgramRun } from "../local/program";
 import type { UserNames } from "../local/users";
 import type { ServerCandidate } from "../operations/backup/chooseServers";
 import type { JobPool } from "../operations/shared/jobs";
+import type { ContainerServer } from "../postgres/container/serverContainer";
 import type { Session } from "../postgres/session";
 import type { WalStream } from "../postgres/walStream";
 import type { Leases } from "../repository/leases";
@@ -36,7 +37,10 @@ export interface RepositoryAccess {
 
 /** The cluster of pg1. */
 export interface ClusterAccess {
+  /** On this machine. */
   readonly dataDirectory: string;
+  /** The container of the server; undefined if it runs on this machine. */
+  readonly container?: ContainerServer | undefined;
   loadControl(): Promise<PgControl>;
   /** Opened on first use. */
   session(): Promise<Session>;

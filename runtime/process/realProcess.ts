@@ -20,6 +20,7 @@ import { type ProgramEnd, runProgram } from "../local/program";
 import { loadUserNames, type UserNames } from "../local/users";
 import type { ServerCandidate } from "../operations/backup/chooseServers";
 import { inlinePool, type Job, type JobPool, runJob } from "../operations/shared/jobs";
+import { type ContainerServer, ServerContainer } from "../postgres/container/serverContainer";
 import { loadControlFile } from "../postgres/controlFile";
 import { parsePostmasterPid } from "../postgres/postmasterPid";
 import { Session, type SessionTarget } from "../postgres/session";
@@ -69,6 +70,12 @@ export interface ProcessFacts {
   loadAgain(log: Log): Config;
 }
 
+/** What processes of one run share. */
+interface Known {
+  readonly container?: ServerContainer | undefined;
+  readonly mountedOwners?: Map<string, number>;
+}
+
 const SOON_TIMEOUT_MS = 5000;
 
 /** Opens repositories as configured, also in worker threads. No I/O yet: a dead repository fails its first use. */
@@ -107,11 +114,12 @@ export function openRepositories(
 export class RealProcess implements CommandProcess {
   readonly config: Config;
   readonly ctx: Context;
-  readonly users: UserNames = loadUserNames();
   readonly leases: Leases;
   readonly #facts: ProcessFacts;
   /** Owners of mounts, by path of the repository. */
   readonly #mountedOwners: Map<string, number>;
+  /** The container of pg1; undefined if the server runs on this machine. */
+  readonly #container: ServerContainer | undefined;
   readonly #locks = new Set<LockFile>();
   /** Ends requests to abandoned repositories when the command is over. */
   readonly #closing = new AbortController();
@@ -122,19 +130,37 @@ export class RealProcess implements CommandProcess {
   readonly #others: RealProcess[] = [];
   readonly #sessions = new Map<number, Session>();
   #closed: Promise<void> | undefined;
+  #users: UserNames | undefined;
 
-  constructor(config: Config, ctx: Context, facts: ProcessFacts, mountedOwners = new Map<string, number>()) {
+  constructor(
+    config: Config,
+    ctx: Context,
+    facts: ProcessFacts,
+    { container, mountedOwners = new Map<string, number>() }: Known = {},
+  ) {
     this.#mountedOwners = mountedOwners;
     this.config = config;
     this.ctx = ctx;
     this.#facts = facts;
+    this.#container = container ?? this.#containerOf(config);
     this.leases = new Leases(() => this.#leaseParts(), ctx);
   }
 
   get dataDirectory(): string {
     const [pg] = this.config.pgs;
     if (pg === undefined) throw fail("optionRequired", `${this.config.command} command requires option: pg1-path`);
-    return trimmed(pg.path);
+    return this.#here(pg);
+  }
+
+  get container(): ContainerServer | undefined {
+    const [pg] = this.config.pgs;
+    return pg === undefined ? undefined : this.#containerAt(pg);
+  }
+
+  /** Names of the container's accounts if the server runs in one. */
+  get users(): UserNames {
+    this.#users ??= this.#container?.findUsers() ?? loadUserNames();
+    return this.#users;
   }
 
   get self(): { readonly uid: number; readonly gid: number } {
@@ -205,13 +231,13 @@ export class RealProcess implements CommandProcess {
 
   other(configuration: OtherConfiguration): CommandProcess {
     const config = this.#facts.loadOther(configuration, this.ctx.log);
-    const proc = new RealProcess(config, this.ctx, this.#facts, this.#mountedOwners);
+    const proc = new RealProcess(config, this.ctx, this.#facts, this.#known());
     this.#others.push(proc);
     return proc;
   }
 
   reloaded(): CommandProcess {
-    return new RealProcess(this.#facts.loadAgain(this.ctx.log), this.ctx, this.#facts, this.#mountedOwners);
+    return new RealProcess(this.#facts.loadAgain(this.ctx.log), this.ctx, this.#facts, this.#known());
   }
 
   get ownCommand(): readonly string[] {
@@ -245,17 +271,18 @@ export class RealProcess implements CommandProcess {
     return this.#openSession(pg, database ?? pg.database);
   }
 
-  walStream(applicationName?: string): Promise<WalStream> {
+  async walStream(applicationName?: string): Promise<WalStream> {
     const [pg] = this.config.pgs;
-    if (pg === undefined) return Promise.reject(fail("dbConnect", "pg1-path is not set, so no server is known"));
-    const target = this.#sessionTarget(pg, pg.database);
+    if (pg === undefined) throw fail("dbConnect", "pg1-path is not set, so no server is known");
+    const target = await this.#sessionTarget(pg, pg.database);
     return WalStream.open({ ...target, applicationName: applicationName ?? target.applicationName }, this.ctx.clock);
   }
 
   servers(): readonly ServerCandidate[] {
     return this.config.pgs.map((pg) => ({
       key: pg.key,
-      dataDirectory: trimmed(pg.path),
+      dataDirectory: this.#here(pg),
+      view: this.#containerAt(pg)?.view,
       connect: () => this.#sessionWith(pg),
     }));
   }
@@ -268,20 +295,58 @@ export class RealProcess implements CommandProcess {
     return session;
   }
 
-  #openSession(pg: PgConfig, database: string): Promise<Session> {
-    return Session.open(this.#sessionTarget(pg, database));
+  async #openSession(pg: PgConfig, database: string): Promise<Session> {
+    return Session.open(await this.#sessionTarget(pg, database));
   }
 
-  #sessionTarget(pg: PgConfig, database: string): SessionTarget {
-    const running = runningAt(trimmed(pg.path));
-    return {
-      host: pg.socketPath ?? running.socketPath ?? "/var/run/postgresql",
+  async #sessionTarget(pg: PgConfig, database: string): Promise<SessionTarget> {
+    const common = {
       port: pg.port,
-      user: pg.user ?? this.#facts.osUserName,
       database,
       queryTimeoutMs: this.config.dbTimeoutMs,
       applicationName: `pgBackRest [${this.config.command}]`,
     };
+    const container = this.#containerAt(pg);
+    if (container !== undefined) {
+      const host = await container.socketPath(pg.socketPath);
+      const hints = [
+        "does PostgreSQL run in the container, and do pg1-socket-path and pg1-port (in the container) point at it?",
+        "may local connections use this role without a password (pg_hba.conf, pg1-user)?",
+      ];
+      return { ...common, host, user: pg.user ?? container.superuser, paths: container.view, hints };
+    }
+    const running = runningAt(trimmed(pg.path));
+    return {
+      ...common,
+      host: pg.socketPath ?? running.socketPath ?? "/var/run/postgresql",
+      user: pg.user ?? this.#facts.osUserName,
+    };
+  }
+
+  /** Looks for the container of the server; an error is thrown when the server is used. */
+  async findContainer(): Promise<void> {
+    await this.#container?.look();
+  }
+
+  #containerOf({ settings }: Config): ServerContainer | undefined {
+    if (settings.container === undefined) return undefined;
+    return new ServerContainer(settings.container, (argv) => this.program(argv, { signal: this.ctx.signal }));
+  }
+
+  /** The container of a cluster; undefined for a directory of this machine, as in `restore --pg1-path`. */
+  #containerAt(pg: PgConfig): ServerContainer | undefined {
+    const container = this.#container;
+    return container !== undefined && container.dataDirectory === trimmed(pg.path) ? container : undefined;
+  }
+
+  /** A cluster's data directory on this machine. */
+  #here(pg: PgConfig): string {
+    const path = trimmed(pg.path);
+    return this.#containerAt(pg)?.view.here(path) ?? path;
+  }
+
+  #known(): Known {
+    return { container: this.#container, mountedOwners: this.#mountedOwners };
   }
 
   pool(): JobPool {
@@ -392,9 +457,15 @@ export class RealProcess implements CommandProcess {
   lockOwners(): readonly number[] {
     const repoPaths = this.config.repos.flatMap((repo) => (repo.type === "posix" ? [repo.path] : []));
     return [
-      ...this.config.pgs.flatMap((pg) => ownerOf(pg.path) ?? []),
+      ...this.config.pgs.flatMap((pg) => this.#ownersOf(pg)),
       ...repoPaths.flatMap((path) => (mayHang(path) ? this.#mountedOwners.get(path) : ownerOf(path)) ?? []),
     ];
+  }
+
+  /** This machine has no account of a container; and the engine may be down while commands need a lock. */
+  #ownersOf(pg: PgConfig): readonly number[] {
+    const owner = this.#container === undefined ? ownerOf(pg.path) : null;
+    return owner === null ? [] : [owner];
   }
 
   /** For root's {@link lockOwners}: asks for the owners of directories on mounts, which may not answer. */

@@ -6,9 +6,16 @@
 import { dirname } from "node:path";
 import { formatLocalSeconds } from "../../base/clock";
 import { fail } from "../../base/errors";
+import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { resolveTrusted } from "../../local/trust";
 import { type ServerControl, serverControl } from "../../operations/recover/control";
-import { accountOf, freeBytesAt, type HostFacts, loadHostFacts } from "../../operations/recover/hostFacts";
+import {
+  accountOf,
+  findInContainer,
+  freeBytesAt,
+  type HostFacts,
+  loadHostFacts,
+} from "../../operations/recover/hostFacts";
 import {
   type Journal,
   readJournal,
@@ -30,6 +37,7 @@ import { type Begun, goOn, requireOk, type RecoverTools, undo } from "../../oper
 import type { RecoverSource } from "../../operations/recover/recoverSource";
 import { agreed, refused } from "./agree";
 import type {
+  ClusterAccess,
   Command,
   CommandProcess,
   Invocation,
@@ -40,7 +48,7 @@ import type {
 import { toolsOf } from "./recoverTools";
 
 export const recoverCommand: Command = async (proc) => {
-  const facts = await loadHostFacts(proc.dataDirectory, proc.ctx);
+  const facts = await loadHostFacts(proc.dataDirectory, proc.ctx, proc.container);
   requireOwnLinks(proc, facts);
   const file = recoverJournal(facts.dataDirectory);
   const isUndo = proc.config.recover.undo;
@@ -63,8 +71,11 @@ function requireOwnLinks(proc: MachineAccess, { configuredDirectory, dataDirecto
     );
 }
 
-function controlOf(proc: Invocation, facts: HostFacts): ServerControl {
-  return serverControl(facts, proc.config.settings.postgres ?? {}, serverLogPath(facts.dataDirectory));
+function controlOf(proc: Invocation & ClusterAccess, facts: HostFacts): ServerControl {
+  const { container } = proc;
+  const commands = { ...container?.control, ...proc.config.settings.postgres };
+  const control = serverControl(facts, commands, serverLogPath(facts.dataDirectory));
+  return container === undefined ? control : { ...control, find: () => findInContainer(container) };
 }
 
 async function begin(proc: CommandProcess, facts: HostFacts, file: JournalFile): Promise<number> {
@@ -89,8 +100,14 @@ async function begin(proc: CommandProcess, facts: HostFacts, file: JournalFile):
     live,
     control,
     freeSpace: await Promise.all(
-      source.targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : path)),
+      source.targets.map(({ name, path }) =>
+        freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : (proc.container?.view.here(path) ?? path)),
+      ),
     ),
+    broughtWalBytes:
+      proc.container === undefined
+        ? 0
+        : (source.wal?.segmentCount ?? 0) * (facts.control?.walSegmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES),
     finishWal: config.recover.finishWal,
     running: (["backup", "restore"] as const).find((kind) => proc.isLocked(kind)) ?? null,
     nowS: Math.floor(nowMs / 1000),

@@ -3,6 +3,8 @@
  * repositories may refuse root. `plan` and `wait` print JSON; `finish-wal` prints nothing.
  */
 import { fail } from "../../base/errors";
+import { stat } from "../../local/nodeFiles";
+import { bringHistories } from "../../operations/restore/bringWal";
 import { findRecoverSource } from "../../operations/recover/recoverSource";
 import { findLiveServer, finishWal, waitUntilOpen } from "../../operations/recover/steps";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
@@ -21,15 +23,27 @@ export const recoverStepCommand: Command = async (proc) => {
     case "finish-wal":
       await finishWal(await proc.session(), config.archive.timeoutMs, ctx, slotArchivingOf(config));
       return 0;
+    case "histories":
+      await histories(proc);
+      return 0;
     case "wait":
       proc.print(`${JSON.stringify(await waitUntilOpen(() => proc.newSession(), ctx))}\n`);
       return 0;
     default:
       throw fail("paramInvalid", `'${step ?? ""}' is not a step of a recovery`, {
-        hint: "recover calls this command. Steps are plan, server, finish-wal and wait.",
+        hint: "recover calls this command. Steps are plan, server, finish-wal, histories and wait.",
       });
   }
 };
+
+/** For a server in a container, which cannot fetch them itself. */
+async function histories(proc: Invocation & RepositoryAccess & ClusterAccess): Promise<void> {
+  const { config, ctx, dataDirectory } = proc;
+  const { pgVersion: version, systemId } = await proc.loadControl();
+  const { gid, uid } = await stat(dataDirectory);
+  const target = { walDirectory: `${dataDirectory}/pg_wal`, owner: { gid, uid }, timeoutMs: config.archive.timeoutMs };
+  await bringHistories(proc.repositories(), { version, systemId }, target, ctx);
+}
 
 async function plan(proc: Invocation & RepositoryAccess & ClusterAccess): Promise<object> {
   const { config, ctx } = proc;

@@ -17,9 +17,12 @@ const LOG_ARGS = ["--log-format=json", "--log-level-console=off", "--log-level-s
 export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
   const { config, ctx, ownCommand, self } = proc;
   const isRoot = self.uid === 0;
-  const asAccount = isRoot
-    ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"]
-    : [];
+  // A container's account is not this machine's, and may read neither the configuration nor the engine's folders.
+  const inContainer = proc.container !== undefined;
+  const asAccount =
+    isRoot && !inContainer
+      ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"]
+      : [];
   // Steps that need them get them by name: one that writes must not see the past.
   const carried = config.carriedOptions.filter((arg) => !/^--repo(-target-time)?=/.test(arg));
   const stanza = `--stanza=${config.stanza ?? ""}`;
@@ -29,8 +32,10 @@ export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
       ? [launcher, ...carried.filter((arg) => !LAUNCHER_ARGS.test(arg))]
       : [...asAccount, ...ownCommand, ...carried, stanza];
   return {
-    asAccount: (work) => actAs(account, work),
-    archiveGet: archiveGetOf(proc, [...carried, stanza]),
+    asAccount: (work) => (inContainer ? work() : actAs(account, work)),
+    archiveGet: inContainer ? "false" : archiveGetOf(proc, [...carried, stanza]),
+    bringsWal: inContainer,
+    isRoots: inContainer,
     program: (args, needsAccount) =>
       proc.program([...(needsAccount ? asAccount : []), ...args], {
         signal: ctx.signal,

@@ -13,12 +13,16 @@ export const restoreCommand: Command = async (proc) => {
   // Threads start while the locks are taken and the backup is chosen.
   pool.warm?.();
   proc.lock("restore", repos);
+  const inContainer = proc.container !== undefined;
+  const options = recoveryOptionsOf(proc);
+  const isOwn = Object.keys(options).some((name) => /^restore[-_]command$/.test(name));
   const outcome = await restore(
     repos,
     { pool, users: proc.users },
     {
       ...config.restore,
       dataDirectory: proc.dataDirectory,
+      view: proc.container?.view,
       set: config.set,
       delta: config.delta,
       force: config.force,
@@ -27,7 +31,8 @@ export const restoreCommand: Command = async (proc) => {
       checksumPageError: config.checksumPageError,
       spoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
       self: proc.self,
-      recovery: { ...config.restore, restoreCommand: archiveGetLine(proc), options: recoveryOptionsOf(proc) },
+      recovery: { ...config.restore, restoreCommand: inContainer ? "false" : archiveGetLine(proc), options },
+      ...(inContainer && !isOwn ? { bringWalMs: config.archive.timeoutMs } : {}),
     },
     ctx,
   );
@@ -55,7 +60,7 @@ export function archiveGetLine(proc: Invocation & ClusterAccess & ProgramAccess)
   const { config } = proc;
   const options = new Set([
     ...config.carriedOptions,
-    `--pg1-path=${proc.dataDirectory}`,
+    `--pg1-path=${proc.container?.view.dataDirectory ?? proc.dataDirectory}`,
     ...(config.repoIndex === undefined ? [] : [`--repo=${config.repoIndex}`]),
     `--stanza=${config.stanza ?? ""}`,
   ]);

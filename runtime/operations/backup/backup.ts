@@ -154,7 +154,7 @@ async function openCluster(
     return OnlineCluster.open(candidates, { standby, archiveCheck, archiveModeCheck, archiveCommandWord, slot }, ctx);
   const [first] = candidates;
   assert(first !== undefined, "a backup needs pg1-path");
-  return OfflineCluster.open(first.dataDirectory, { standby, force }, ctx);
+  return OfflineCluster.open(first, { standby, force }, ctx);
 }
 
 async function openRepositories(
@@ -231,6 +231,7 @@ async function scanCluster(
 ): Promise<Scan> {
   const scan = await scanDataDirectory({
     dataDirectory: cluster.dataDirectory,
+    ...(cluster.view === undefined ? {} : { view: cluster.view }),
     version: control.pgVersion,
     catalogVersion: control.catalogVersion,
     online: cluster.online,

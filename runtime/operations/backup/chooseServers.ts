@@ -9,6 +9,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { formatLsn, parseLsn } from "../../format/wal/walSegment";
 import { isSameDirectory } from "../../local/sameDirectory";
+import type { ServerView } from "../../postgres/container/serverPaths";
 import type { ServerFacts, Session } from "../../postgres/session";
 import { atLeast } from "../../postgres/versions";
 
@@ -18,12 +19,15 @@ export interface ServerCandidate {
   /** 1 for `pg1-…`. */
   readonly key: number;
   readonly dataDirectory: string;
+  /** How a server in a container calls its paths. */
+  readonly view?: ServerView | undefined;
   connect(): Promise<Session>;
 }
 
 export interface Server {
   readonly key: number;
   readonly dataDirectory: string;
+  readonly view: ServerView | undefined;
   readonly session: Session;
   readonly facts: ServerFacts;
 }
@@ -52,6 +56,7 @@ export async function chooseServers(
       const server = {
         key: candidate.key,
         dataDirectory: candidate.dataDirectory,
+        view: candidate.view,
         session,
         facts: await session.facts(),
       };

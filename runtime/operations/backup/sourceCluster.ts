@@ -14,6 +14,7 @@ import { parseWalName } from "../../format/wal/walSegment";
 import type { UserNames } from "../../local/users";
 import { nullIfMissing, systemError } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";
+import type { ServerView } from "../../postgres/container/serverPaths";
 import type { BackupStart, BackupStop } from "../../postgres/session";
 import { requireArchiver } from "../check/archiving";
 import type { SlotArchiving } from "../slot/readyDirectory";
@@ -40,6 +41,8 @@ interface StartOptions {
 export interface Cluster {
   /** Data directory of the server that the manifest describes. */
   readonly dataDirectory: string;
+  /** How a server in a container calls its paths; undefined: as this machine does. */
+  readonly view: ServerView | undefined;
   /** The source of relations when a standby shares the work. */
   readonly standbyDirectory: string | null;
   readonly inRecovery: boolean;
@@ -91,6 +94,10 @@ export class OnlineCluster implements Cluster {
 
   get dataDirectory(): string {
     return this.#servers.main.dataDirectory;
+  }
+
+  get view(): ServerView | undefined {
+    return this.#servers.main.view;
   }
 
   get standbyDirectory(): string | null {
@@ -162,13 +169,16 @@ export class OnlineCluster implements Cluster {
 
   keepFiles(targets: readonly KeepTarget[], users: UserNames, ctx: Context): Promise<void> {
     const { session, dataDirectory } = this.#servers.main;
-    return keepServerFiles(session, dataDirectory, users, targets, ctx);
+    return keepServerFiles(session, dataDirectory, users, targets, ctx, this.view);
   }
 }
+
+type OfflineSource = Pick<ServerCandidate, "dataDirectory" | "view">;
 
 /** A cluster whose server is down. */
 export class OfflineCluster implements Cluster {
   readonly dataDirectory: string;
+  readonly view: ServerView | undefined;
   readonly standbyDirectory = null;
   readonly inRecovery = false;
   readonly online = false;
@@ -176,15 +186,16 @@ export class OfflineCluster implements Cluster {
   readonly #force: boolean;
   readonly #clock: Context["clock"];
 
-  private constructor(dataDirectory: string, force: boolean, clock: Context["clock"]) {
+  private constructor({ dataDirectory, view }: OfflineSource, force: boolean, clock: Context["clock"]) {
     this.dataDirectory = dataDirectory;
+    this.view = view;
     this.#force = force;
     this.#clock = clock;
   }
 
   /** @throws pgRunning (38) when the server seems to run, unless `force`; versionNotSupported (46) */
   static async open(
-    dataDirectory: string,
+    source: OfflineSource,
     options: { readonly standby: StandbyMode; readonly force: boolean },
     ctx: Context,
   ): Promise<OfflineCluster> {
@@ -193,6 +204,7 @@ export class OfflineCluster implements Cluster {
         "option backup-standby is enabled but backup is offline - backups will be performed from the primary",
       );
     }
+    const { dataDirectory } = source;
     if (await hasPidFile(dataDirectory)) {
       if (!options.force) {
         throw fail(
@@ -205,7 +217,7 @@ export class OfflineCluster implements Cluster {
       );
     }
     checkVersion((await loadControlFile(dataDirectory, ctx)).control.pgVersion);
-    return new OfflineCluster(dataDirectory, options.force, ctx.clock);
+    return new OfflineCluster(source, options.force, ctx.clock);
   }
 
   async lock(): Promise<void> {

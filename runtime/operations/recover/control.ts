@@ -1,7 +1,7 @@
 /** How to stop and start the server of a data directory: as the settings file says, else as it was started. Pure. */
 import { dirname } from "node:path";
 import { fail } from "../../base/errors";
-import type { HostFacts } from "./hostFacts";
+import type { HostFacts, ServerFacts } from "./hostFacts";
 
 export interface ServerControl {
   /** The kind of control that the plan names: `systemctl`, `pg_ctl`. */
@@ -9,6 +9,8 @@ export interface ServerControl {
   readonly start: readonly string[];
   /** Must run as PostgreSQL's account. */
   readonly asAccount: boolean;
+  /** The server, if it runs. Default: that of postmaster.pid. */
+  readonly find?: () => Promise<ServerFacts | null>;
 }
 
 /** Commands from the settings file. */

@@ -9,6 +9,7 @@ import { fail } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { parseWalName } from "../../format/wal/walSegment";
 import { nullIfMissing, systemError } from "../../local/systemError";
+import type { ContainerServer } from "../../postgres/container/serverContainer";
 import { loadControlFile } from "../../postgres/controlFile";
 import { parsePostmasterPid } from "../../postgres/postmasterPid";
 import { tablespaceDirectory } from "../../postgres/versions";
@@ -26,6 +27,8 @@ export interface HostFacts {
   readonly tablespaces: readonly string[];
   /** Target of `pg_wal` if it is a link. */
   readonly walDirectory: string | null;
+  /** The same as the server calls it. */
+  readonly walLink: string | null;
   /** When its newest WAL was written, in seconds since 1970; null without WAL. */
   readonly walWrittenAtS: number | null;
   readonly server: ServerFacts | null;
@@ -51,25 +54,35 @@ export interface ServerFacts {
   readonly unit: string | null;
 }
 
-export async function loadHostFacts(configuredDirectory: string, ctx: Context): Promise<HostFacts> {
+export async function loadHostFacts(
+  configuredDirectory: string,
+  ctx: Context,
+  container?: ContainerServer,
+): Promise<HostFacts> {
   const dataDirectory = await realpath(configuredDirectory).catch(() => configuredDirectory);
   const info = await statOrNull(dataDirectory);
   const control =
     info === null ? null : ((await loadControlFile(dataDirectory, ctx).catch(() => null))?.control ?? null);
   const walLink = await readlink(`${dataDirectory}/pg_wal`).catch(() => null);
-  const hasSystemd = (await statOrNull("/run/systemd/system")) !== null;
-  const debianCluster = await findDebianCluster(dataDirectory, configuredDirectory);
+  const hasSystemd = container === undefined && (await statOrNull("/run/systemd/system")) !== null;
+  const debianCluster = container === undefined ? await findDebianCluster(dataDirectory, configuredDirectory) : null;
+  const walDirectory =
+    walLink === null
+      ? null
+      : container === undefined
+        ? await realpath(`${dataDirectory}/pg_wal`).catch(() => resolve(dataDirectory, walLink))
+        : container.view.here(walLink);
   return {
     configuredDirectory,
     dataDirectory,
     owner: info === null ? null : { uid: info.uid, gid: info.gid, mode: info.mode & 0o7777 },
     control,
     mounts: await loadMounts(),
-    tablespaces: control === null ? [] : await findTablespaces(dataDirectory, control),
-    walDirectory:
-      walLink === null ? null : await realpath(`${dataDirectory}/pg_wal`).catch(() => resolve(dataDirectory, walLink)),
-    walWrittenAtS: await newestWalAtS(`${dataDirectory}/pg_wal`),
-    server: await findServer(dataDirectory),
+    tablespaces: control === null ? [] : await findTablespaces(dataDirectory, control, container),
+    walDirectory,
+    walLink: container === undefined ? walDirectory : walLink,
+    walWrittenAtS: await newestWalAtS(walDirectory ?? `${dataDirectory}/pg_wal`),
+    server: container === undefined ? await findServer(dataDirectory) : await findInContainer(container),
     startedWith: await readOrNull(`${dataDirectory}/postmaster.opts`),
     hasSystemd,
     units: hasSystemd ? await findUnits(debianCluster) : [],
@@ -95,10 +108,22 @@ async function newestWalAtS(walDirectory: string): Promise<number | null> {
   return newestMs === 0 ? null : Math.floor(newestMs / 1000);
 }
 
-async function findTablespaces(dataDirectory: string, control: PgControl): Promise<string[]> {
+/** A server in a container has its own numbers in postmaster.pid. */
+export async function findInContainer(container: ContainerServer): Promise<ServerFacts | null> {
+  const pid = await container.findPid();
+  return pid === null ? null : { pid, unit: null };
+}
+
+async function findTablespaces(
+  dataDirectory: string,
+  control: PgControl,
+  container: ContainerServer | undefined,
+): Promise<string[]> {
   const directories: string[] = [];
   for (const oid of await readdir(`${dataDirectory}/pg_tblspc`).catch(() => [] as string[])) {
-    const location = await realpath(`${dataDirectory}/pg_tblspc/${oid}`).catch(() => null);
+    const link = `${dataDirectory}/pg_tblspc/${oid}`;
+    const location =
+      container === undefined ? await realpath(link).catch(() => null) : container.view.here(await readlink(link));
     const directory =
       location === null ? null : `${location}/${tablespaceDirectory(control.pgVersion, control.catalogVersion)}`;
     if (directory !== null && (await statOrNull(directory)) !== null) directories.push(directory);

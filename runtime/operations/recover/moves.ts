@@ -16,6 +16,8 @@ import type { Journal } from "./recoveryJournal";
 
 export interface Rights {
   asAccount<T>(work: () => Promise<T>): Promise<T>;
+  /** Root works with its own rights everywhere: the account belongs to a container. */
+  readonly isRoots?: boolean;
 }
 
 type Moved = Pick<Journal, "account" | "dataDirectory" | "moves" | "stamp">;
@@ -108,8 +110,8 @@ async function makeDirectory(path: string, account: Owner, rights: Rights): Prom
     if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${path}'`, path, error);
   }
   // Created by root where the account may not.
-  if (ownUid() === 0 && (await lstat(path)).uid !== account.uid && isRootsAlone(dirname(path)))
-    await chown(path, account.uid, account.gid);
+  const mayGive = rights.isRoots === true || isRootsAlone(dirname(path));
+  if (ownUid() === 0 && (await lstat(path)).uid !== account.uid && mayGive) await chown(path, account.uid, account.gid);
   await requireOwner(path, [account.uid]);
   await syncDirectory(dirname(path));
 }

@@ -7,7 +7,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import type { ProgramEnd } from "../../local/program";
 import { readFile } from "../../local/nodeFiles";
-import { findServer } from "./hostFacts";
+import { findServer, type ServerFacts } from "./hostFacts";
 import type { ServerControl } from "./control";
 import { type Journal, type Phase, PHASES, serverLogPath } from "./recoveryJournal";
 import type { JournalFile } from "./journalFile";
@@ -25,6 +25,10 @@ export interface RecoverTools {
   asAccount<T>(work: () => Promise<T>): Promise<T>;
   /** Shell command that ends in `archive-get %f "%p"`. */
   readonly archiveGet: string;
+  /** The server cannot run that command: histories must be in pg_wal beforehand. */
+  readonly bringsWal?: boolean;
+  /** As in {@link Rights}. */
+  readonly isRoots?: boolean;
 }
 
 export interface SelfEnd extends ProgramEnd {
@@ -67,7 +71,7 @@ export async function goOn(
   };
   if (await enter("stop")) await stopServer(served, tools, ctx);
   if (await enter("move")) {
-    await requireDown(journal.dataDirectory);
+    await requireDown(served);
     await moveAside(journal, tools);
   }
   if (await enter("restore")) {
@@ -106,9 +110,11 @@ export async function undo(
   const served: Served = { control, dataDirectory: journal.dataDirectory };
   await file.write(journal);
   ctx.log.info(`recover: ${PHASE_TEXTS.undo}`);
-  if ((await findServer(journal.dataDirectory)) !== null) await stopServer(served, tools, ctx);
-  await requireDown(journal.dataDirectory);
+  if ((await find(served)) !== null) await stopServer(served, tools, ctx);
+  await requireDown(served);
   const kept = await moveBack(journal, tools);
+  if (hasStarted && tools.bringsWal === true)
+    requireOk("recover-step histories", await tools.self(["recover-step", "histories"], ctx.signal));
   if (hasStarted)
     await tools.asAccount(() => askForNewTimeline(journal.dataDirectory, tools.archiveGet, journal.account));
   const opened = await startServer(served, tools, ctx);
@@ -122,16 +128,17 @@ export interface Served {
   readonly dataDirectory: string;
 }
 
-export async function stopServer(
-  { control, dataDirectory }: Served,
-  tools: Pick<RecoverTools, "program">,
-  ctx: Context,
-): Promise<void> {
-  if ((await findServer(dataDirectory)) === null) return;
+function find({ control, dataDirectory }: Served): Promise<ServerFacts | null> {
+  return control.find?.() ?? findServer(dataDirectory);
+}
+
+export async function stopServer(served: Served, tools: Pick<RecoverTools, "program">, ctx: Context): Promise<void> {
+  const { control } = served;
+  if ((await find(served)) === null) return;
   const { exitCode, stderr } = await tools.program(control.stop, control.asAccount);
   const endMs = ctx.clock.monotonicMs() + DOWN_MS;
   for (;;) {
-    if ((await findServer(dataDirectory)) === null) return;
+    if ((await find(served)) === null) return;
     if (exitCode !== 0 || ctx.clock.monotonicMs() > endMs) {
       throw fail(
         "pgRunning",
@@ -146,8 +153,9 @@ export async function stopServer(
 }
 
 /** The server may have been started since the last check. @throws pgRunning (38) */
-async function requireDown(dataDirectory: string): Promise<void> {
-  const server = await findServer(dataDirectory);
+async function requireDown(served: Served): Promise<void> {
+  const { dataDirectory } = served;
+  const server = await find(served);
   if (server === null) return;
   throw fail("pgRunning", `the server of '${dataDirectory}' was started again (pid ${server.pid}) by another program`, {
     hint: "Stop that program, and run this again.",
@@ -160,19 +168,19 @@ export async function startServer(
   tools: Omit<RecoverTools, "archiveGet">,
   ctx: Context,
 ): Promise<Opened> {
-  const { control, dataDirectory } = served;
+  const { control } = served;
   const failed = (how: string): Promise<Error> => startError(served, how, tools);
   const enough = new AbortController();
   const signal = AbortSignal.any([ctx.signal, enough.signal]);
   const waiting = tools.self(["recover-step", "wait"], signal);
   try {
-    if ((await findServer(dataDirectory)) === null) {
+    if ((await find(served)) === null) {
       const started = tools.program(control.start, control.asAccount);
       const first = await Promise.race([started, waiting.then(() => null)]);
       const { exitCode, stderr, stdout } = first ?? (await started);
       if (exitCode !== 0) throw await failed(`exit code ${exitCode}\n${`${stdout}\n${stderr}`.trim()}`);
     }
-    const gone = watch(dataDirectory, signal, ctx);
+    const gone = watch(served, signal, ctx);
     const ended = await Promise.race([waiting, gone.then(() => null)]);
     if (ended === null) throw await failed("it was started and has ended");
     requireOk("recover-step wait", ended);
@@ -184,7 +192,7 @@ export async function startServer(
 }
 
 /** Resolves when the server is gone; never if `signal` aborts first. */
-async function watch(dataDirectory: string, signal: AbortSignal, ctx: Context): Promise<void> {
+async function watch(served: Served, signal: AbortSignal, ctx: Context): Promise<void> {
   for (let absent = 0; absent < ABSENT_MAX; ) {
     if (
       await ctx.clock.sleep(WATCH_MS, signal).then(
@@ -193,7 +201,7 @@ async function watch(dataDirectory: string, signal: AbortSignal, ctx: Context): 
       )
     )
       return new Promise(() => undefined);
-    absent = (await findServer(dataDirectory)) === null ? absent + 1 : 0;
+    absent = (await find(served)) === null ? absent + 1 : 0;
   }
 }
 

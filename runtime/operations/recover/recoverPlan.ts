@@ -43,6 +43,8 @@ export interface PlanInput {
   readonly control: ServerControl;
   /** Free space at the destination of each of the source's targets, in their order. */
   readonly freeSpace: readonly { readonly device: number; readonly freeBytes: number }[];
+  /** WAL that is brought before the server starts. */
+  readonly broughtWalBytes: number;
   /** The user wants the server's last WAL archived. */
   readonly finishWal: boolean;
   /** A running backup or restore of this stanza on this host. */
@@ -112,7 +114,7 @@ function restoreArgs({ facts, request, source }: PlanInput): string[] {
     ...(targetExclusive ? ["--target-exclusive"] : []),
     ...(targetTimeline === undefined ? [] : [`--target-timeline=${targetTimeline}`]),
     ...(repoTargetTime === undefined ? [] : [`--repo-target-time=${repoTargetTime}`]),
-    ...(facts.walDirectory === null ? [] : [`--link-map=pg_wal=${facts.walDirectory}`]),
+    ...(facts.walLink === null ? [] : [`--link-map=pg_wal=${facts.walLink}`]),
   ];
 }
 
@@ -217,7 +219,7 @@ function requireReachable({ facts, live, nowS, request, source }: PlanInput): st
 }
 
 /** @throws fileWrite (64) */
-function requireSpace({ freeSpace, source }: PlanInput): void {
+function requireSpace({ broughtWalBytes, freeSpace, source }: PlanInput): void {
   const needed = new Map<number, { neededBytes: number; freeBytes: number; path: string }>();
   for (const [index, target] of source.targets.entries()) {
     const at = freeSpace[index];
@@ -227,7 +229,7 @@ function requireSpace({ freeSpace, source }: PlanInput): void {
       freeBytes: at.freeBytes,
       path: target.path,
     };
-    known.neededBytes += target.sizeBytes * SPACE_FACTOR;
+    known.neededBytes += target.sizeBytes * SPACE_FACTOR + (target.name === "pg_data" ? broughtWalBytes : 0);
     needed.set(at.device, known);
   }
   for (const { freeBytes, neededBytes, path } of needed.values()) {

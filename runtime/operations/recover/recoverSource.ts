@@ -15,7 +15,7 @@ import { findNewestWal } from "../info/destinations";
 import { type ChooseOptions, openSources } from "../restore/openSources";
 import { loadTimelines } from "../restore/timelines";
 import { loadBackupInfo } from "../../repository/infoStore";
-import { type ReplayPath, replayPath } from "./replayPath";
+import { type FollowedTimeline, type ReplayPath, replayPath } from "./replayPath";
 
 export interface RecoverSource {
   readonly repoIndex: number;
@@ -61,7 +61,7 @@ export async function findRecoverSource(
     targets: targetsOf(manifest),
     fileCount: manifest.files.length,
     walStop: manifest.archiveStop ?? null,
-    wal: manifest.archiveStart === undefined ? null : await findReplayPath(repos, manifest, options, ctx),
+    wal: manifest.archiveStart === undefined ? null : (await findReplayPath(repos, manifest, options, ctx)).path,
     newestWalStoredAtS: storedAtS === 0 ? null : storedAtS,
   };
 }
@@ -78,12 +78,12 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
 }
 
 /** Over all repositories: one fills another's gaps. */
-async function findReplayPath(
+export async function findReplayPath(
   repos: readonly Repository[],
   manifest: Manifest,
   options: ChooseOptions,
   ctx: Context,
-): Promise<ReplayPath> {
+): Promise<{ readonly path: ReplayPath; readonly followed: FollowedTimeline | null }> {
   const archiveId = archiveIdOf({ id: manifest.pg.id, pgVersion: manifest.pg.version });
   const first = manifest.archiveStart ?? "";
   const stored = new Map<string, number>();
@@ -99,5 +99,6 @@ async function findReplayPath(
   const timeline = (await loadTimelines(readable, options.recovery, ctx)).get(archiveId);
   const ancestors = timeline?.ancestors ?? null;
   const followed = timeline === undefined || ancestors === null ? null : { timeline: timeline.timeline, ancestors };
-  return replayPath(first, stored, followed, segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES);
+  const path = replayPath(first, stored, followed, segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES);
+  return { path, followed };
 }

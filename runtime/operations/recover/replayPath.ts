@@ -50,6 +50,20 @@ export function replayPath(
   return { first, last, segmentCount, sizeRepoBytes, missing: hasMore ? name : null };
 }
 
+/** The segments of a path, in order. */
+export function* replayNames(
+  { first, segmentCount }: Pick<ReplayPath, "first" | "segmentCount">,
+  followed: FollowedTimeline | null,
+  walSegmentSizeBytes: number,
+): Iterable<string> {
+  let name = first;
+  for (let index = 0; index < segmentCount; index++) {
+    name = onPath(name, followed, walSegmentSizeBytes);
+    yield name;
+    name = nextSegment(name, walSegmentSizeBytes);
+  }
+}
+
 /**
  * The segment of the same position on the timeline that recovery follows there. The segment with the switch point is
  * the new timeline's first.

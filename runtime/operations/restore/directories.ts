@@ -35,7 +35,7 @@ import { renderMode } from "../../format/repository/manifestRows";
 import { syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing, systemError } from "../../local/systemError";
 import type { Owner, Owners } from "./owners";
-import { CONTROL_FILE, type PlannedLink, type RestoreLayout } from "./restorePlan";
+import { CONTROL_FILE, locationOf, type PlannedLink, type RestoreLayout } from "./restorePlan";
 
 export interface PrepareOptions {
   /** Files may exist: those that the backup does not have are removed, the rest is reused. */
@@ -117,7 +117,8 @@ async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): 
   for (const link of layout.links) {
     if (!link.isFile) continue;
     const path = layout.locate(nameOf(link, layout));
-    if ((await lstat(path).catch(() => null)) === null || (overwrite && (await leadsTo(link.path, path)))) continue;
+    if ((await lstat(path).catch(() => null)) === null || (overwrite && (await leadsTo(link.path, path, layout))))
+      continue;
     throw fail(
       "fileExists",
       `unable to restore file '${path}' because it already exists${overwrite ? ` and '${link.path}' does not point to it` : ""}`,
@@ -144,7 +145,7 @@ async function requireOwnRoot(root: string, layout: RestoreLayout): Promise<void
     ...layout.links.map((link) => link.path),
     ...(await readdir(tablespaces).catch(() => [])).map((name) => `${tablespaces}/${name}`),
   ];
-  for (const link of links) if (await leadsTo(link, location)) return;
+  for (const link of links) if (await leadsTo(link, location, layout)) return;
   if (!(await holdsFiles(root))) return;
   throw fail(
     "pathNotEmpty",
@@ -156,9 +157,11 @@ async function requireOwnRoot(root: string, layout: RestoreLayout): Promise<void
   );
 }
 
-async function leadsTo(link: string, location: string): Promise<boolean> {
-  if ((await lstat(link).catch(() => null))?.isSymbolicLink() !== true) return false;
-  const [from, to] = await Promise.all([stat(link).catch(() => null), stat(location).catch(() => null)]);
+async function leadsTo(link: string, location: string, { view }: RestoreLayout): Promise<boolean> {
+  const destination = await readlink(link).catch(() => null);
+  if (destination === null) return false;
+  const target = locationOf(link, destination, view);
+  const [from, to] = await Promise.all([stat(target).catch(() => null), stat(location).catch(() => null)]);
   return from !== null && to !== null && from.dev === to.dev && from.ino === to.ino;
 }
 
@@ -212,7 +215,7 @@ async function requireOwnParent(link: PlannedLink, layout: RestoreLayout, owners
     info === null ||
     owner === null ||
     (owner.uid !== 0 && info.uid === owner.uid) ||
-    (await leadsTo(link.path, file))
+    (await leadsTo(link.path, file, layout))
   )
     return;
   throw fail("pathOpen", `unable to restore file '${file}' because its path belongs to another user`, {

@@ -23,6 +23,7 @@ import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { Progress } from "../shared/progress";
 import { findServerFiles, writeServerFiles, type ServerFile } from "../shared/serverFiles";
+import { bringWal } from "./bringWal";
 import { type ChooseOptions, openSources } from "./openSources";
 import { type Selection, selectDatabases } from "./databases";
 import { prepareDirectories, syncDirectories } from "./directories";
@@ -51,6 +52,8 @@ export interface RestoreOptions extends RemapOptions, ChooseOptions {
   readonly spoolPath: string;
   /** This process; 0 may give files to other users. */
   readonly self: Owner;
+  /** Fetches the WAL too, asking for this long; absent: restore_command does. */
+  readonly bringWalMs?: number;
 }
 
 export interface RestoreDeps {
@@ -117,6 +120,12 @@ export async function restore(
     ctx,
   );
   await offerServerFiles(plan, options.serverFiles, ctx);
+  if (options.bringWalMs !== undefined && !WITHOUT_WAL.includes(recovery.type)) {
+    const target = { dataDirectory: layout.dataDirectory, walDirectory: layout.locate("pg_data/pg_wal") };
+    const owner = base === undefined ? null : plan.owners.of(base);
+    const asked = { set: options.set, recovery, timeoutMs: options.bringWalMs };
+    await bringWal(repos, manifest, { ...asked, ...target, owner }, ctx);
+  }
   await syncDirectories(manifest, layout);
   await restoreControl(plan, deps.pool, ctx);
   await rm(`${layout.dataDirectory}/backup.manifest`, { force: true });
@@ -130,6 +139,9 @@ export async function restore(
     elapsedMs: Math.round(ctx.clock.monotonicMs() - beganAtMs),
   };
 }
+
+/** Types that recover nothing, or without an end. */
+const WITHOUT_WAL: readonly RecoveryRequest["type"][] = ["none", "preserve", "standby"];
 
 /** Type `preserve` keeps these unchanged ("pgbackrest-format" 17, step 6). */
 const PRESERVED = ["postgresql.auto.conf", "recovery.signal", "standby.signal"];

@@ -6,11 +6,12 @@
  * Tablespaces keep their links. Other links become plain directories and files unless requested. `--link-map` may also
  * turn a plain entry into a link. Errors: tablespaceMap (76), linkMap (78), linkDestination (70).
  */
-import { dirname, resolve } from "node:path";
+import { dirname, isAbsolute, resolve } from "node:path";
 import { fail } from "../../base/errors";
 import { findBlockSource } from "../../format/repository/blockSource";
 import type { Manifest, ManifestFile, ManifestTarget, OwnerName } from "../../format/repository/manifest";
 import { bundlePath, dataFilePath } from "../../format/repository/repoPath";
+import type { ServerView } from "../../postgres/container/serverPaths";
 import type { RestoreSource } from "./restoreFile";
 
 export interface RemapOptions {
@@ -22,13 +23,17 @@ export interface RemapOptions {
   /** Path relative to the data directory → destination. */
   readonly linkMap: Readonly<Record<string, string>>;
   readonly linkAll: boolean;
+  /** How a server in a container calls its paths. Default: as this machine does. */
+  readonly view?: ServerView | undefined;
 }
 
 export interface PlannedLink {
   /** Absolute path of the link. */
   readonly path: string;
-  /** The link's target; may be relative to the link's directory. */
+  /** The link's target, as the server calls it; may be relative to the link's directory. */
   readonly destination: string;
+  /** The link's target on this machine. */
+  readonly location: string;
   readonly isFile: boolean;
   /** The user named the destination. */
   readonly isMapped: boolean;
@@ -38,8 +43,15 @@ export interface PlannedLink {
 
 type LinkTarget = Pick<PlannedLink, "destination" | "isFile" | "isMapped">;
 
+/** The target of a link at `path`, on this machine. */
+export function locationOf(path: string, destination: string, view: ServerView | undefined): string {
+  return view !== undefined && isAbsolute(destination) ? view.here(destination) : resolve(dirname(path), destination);
+}
+
 export interface RestoreLayout {
   readonly dataDirectory: string;
+  /** As in {@link RemapOptions}. */
+  readonly view?: ServerView | undefined;
   /**
    * Absolute directories that the restore fills, the data directory first. Each must be empty unless the restore may
    * overwrite. Of a tablespace only this PostgreSQL version's directory: another version may have its own next to it.
@@ -65,7 +77,7 @@ export interface RestoreLayout {
 export function planLayout(manifest: Manifest, options: RemapOptions): RestoreLayout {
   const plan = new LayoutPlan(manifest, options);
   const base = manifest.targets.find((target) => target.name === DATA);
-  if (base !== undefined && base.path !== options.dataDirectory)
+  if (base !== undefined && base.path !== (options.view?.dataDirectory ?? options.dataDirectory))
     plan.notes.push(`remap data directory to '${options.dataDirectory}'`);
   requireKnownTablespaces(manifest, options);
   for (const target of manifest.targets)
@@ -80,9 +92,10 @@ export function planLayout(manifest: Manifest, options: RemapOptions): RestoreLa
     if (!linked.has(`${DATA}/${inData}`)) plan.addNewLink(inData, destination);
   requireSeparate(plan.links, options.dataDirectory);
   const { links, notes, warnings, locations, linkTargets } = plan;
-  const { dataDirectory } = options;
+  const { dataDirectory, view } = options;
   return {
     dataDirectory,
+    view,
     roots: [dataDirectory, ...linkTargets.keys()],
     linkTargets,
     links,
@@ -152,7 +165,7 @@ class LayoutPlan {
     if (mapped !== undefined && isFile) requireFileDestination(inData, mapped);
     const destination = mapped ?? (isFile ? `${target.path}/${target.file}` : target.path);
     if (mapped === undefined) {
-      const location = resolve(dirname(`${this.#options.dataDirectory}/${inData}`), destination);
+      const location = locationOf(`${this.#options.dataDirectory}/${inData}`, destination, this.#options.view);
       requireOwnLocation(location, `link '${inData}'`, `--link-map=${inData}=<path>`);
     }
     this.#addLinkTarget(target.name, inData, { destination, isFile, isMapped: mapped !== undefined });
@@ -179,13 +192,13 @@ class LayoutPlan {
 
   #link(name: string, inData: string, link: LinkTarget): string {
     const path = `${this.#options.dataDirectory}/${inData}`;
-    const absolute = resolve(dirname(path), link.destination);
+    const location = locationOf(path, link.destination, this.#options.view);
     const row =
       this.#manifest.links.find((other) => other.name === `${DATA}/${inData}`) ??
       this.#manifest.paths.find((other) => other.name === DATA);
-    this.links.push({ path, ...link, user: row?.user ?? null, group: row?.group ?? null });
-    this.locations.set(name, absolute);
-    return absolute;
+    this.links.push({ path, ...link, location, user: row?.user ?? null, group: row?.group ?? null });
+    this.locations.set(name, location);
+    return location;
   }
 }
 
@@ -259,7 +272,7 @@ function requireSeparate(links: readonly PlannedLink[], dataDirectory: string): 
   const placed = links.map((link) => ({
     name: link.path.slice(dataDirectory.length + 1),
     isFile: link.isFile,
-    at: resolve(dirname(link.path), link.destination),
+    at: link.location,
   }));
   for (const [index, link] of placed.entries()) {
     if (isBelow(link.at, dataDirectory))

@@ -18,7 +18,7 @@ import { dirname, resolve } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { utf8, textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { fail, nullOn, toBackupError } from "../../base/errors";
+import { fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
 import { isLabel } from "../../format/repository/label";
@@ -29,6 +29,7 @@ import { serverFilesPath, serverFilesRoot } from "../../format/repository/repoPa
 import { atomicWrite } from "../../local/atomicWrite";
 import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
+import type { ServerView } from "../../postgres/container/serverPaths";
 import type { Session } from "../../postgres/session";
 import { listNames, readFile as readStored, type Repository, writeFile } from "../../repository/repository";
 import { type ConfigFile, type ConfigKind, readConfig } from "./configFiles";
@@ -65,10 +66,11 @@ export async function keepServerFiles(
   users: UserNames,
   targets: readonly KeepTarget[],
   ctx: Context,
+  view?: ServerView,
 ): Promise<void> {
   let files: ServerFile[];
   try {
-    files = await collectServerFiles(session, dataDirectory, users);
+    files = await collectServerFiles(session, dataDirectory, users, view);
   } catch (error) {
     return warn(ctx, "unable to keep the configuration files from outside of the data directory", error);
   }
@@ -95,7 +97,12 @@ function warn(ctx: Context, what: string, error: unknown): void {
 }
 
 /** @throws dbQuery, fileOpen, pathOpen */
-async function collectServerFiles(session: Session, dataDirectory: string, users: UserNames): Promise<ServerFile[]> {
+async function collectServerFiles(
+  session: Session,
+  dataDirectory: string,
+  users: UserNames,
+  view?: ServerView,
+): Promise<ServerFile[]> {
   const { rows } = await session.query("select name, setting from pg_catalog.pg_settings where name = any($1)", [
     ROOTS.map(([name]) => name),
   ]);
@@ -105,6 +112,7 @@ async function collectServerFiles(session: Session, dataDirectory: string, users
       hint: "Grant pg_read_all_settings to the role of pg1-user.",
     });
   }
+  if (view !== undefined) return collectInContainer(view, settings, users);
   const files = new Map<string, ConfigFile>();
   for (const [setting, kind] of ROOTS)
     for (const file of await readConfig(resolve(dataDirectory, settings.get(setting) ?? ""), kind))
@@ -117,6 +125,40 @@ async function collectServerFiles(session: Session, dataDirectory: string, users
   }
   const outside = await outsideOf(dataDirectory, [...files.values()]);
   return Promise.all(outside.map((file) => describe(file, users)));
+}
+
+/**
+ * Mounted files with the paths that the container has for them; what they include from other directories is omitted.
+ * Other files belong to the image.
+ */
+async function collectInContainer(
+  view: ServerView,
+  settings: ReadonlyMap<string, string>,
+  users: UserNames,
+): Promise<ServerFile[]> {
+  const files = new Map<string, ServerFile>();
+  for (const [setting, kind] of ROOTS) {
+    const path = settings.get(setting) ?? "";
+    if (!path.startsWith("/") || path.startsWith(`${view.dataDirectory}/`)) continue;
+    const source = sourceOf(view, path);
+    if (source === null) continue;
+    for (const file of await readConfig(source, kind)) {
+      if (!file.path.startsWith(`${dirname(source)}/`)) continue;
+      const inContainer = `${dirname(path)}${file.path.slice(dirname(source).length)}`;
+      files.set(inContainer, { ...(await describe(file, users)), path: inContainer });
+    }
+  }
+  return [...files.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
+}
+
+/** Null for a path outside of the mounts. */
+function sourceOf(view: ServerView, path: string): string | null {
+  try {
+    return view.here(path);
+  } catch (error) {
+    if (isError(error, "pathMissing")) return null;
+    throw error;
+  }
 }
 
 /** Files in the data directory, under any name, are already in the backup. */

@@ -16,6 +16,7 @@ const FACTS: HostFacts = {
   mounts: ["/", "/var/lib/postgresql"],
   tablespaces: ["/space/one/PG_17_202406281"],
   walDirectory: "/wal/17",
+  walLink: "/wal/17",
   walWrittenAtS: 1000,
   server: { pid: 7, unit: "postgresql@17-main.service" },
   startedWith:
@@ -36,6 +37,7 @@ const INPUT: PlanInput = {
     set: undefined,
   },
   facts: FACTS,
+  broughtWalBytes: 0,
   source: {
     repoIndex: 1,
     location: "/mnt/nas",

@@ -1,0 +1,85 @@
+/**
+ * Finds the container of a server by asking the engines of this machine, Docker and Podman. A container that is made
+ * again has another id, process and perhaps other mounts, so callers ask again for each session.
+ */
+import { fail, toBackupError } from "../../base/errors";
+import type { ProgramEnd } from "../../local/program";
+import { type ContainerFacts, isOfService, parseInspect } from "./inspect";
+
+/** A container by its name, or by a service of a Compose file. */
+export interface ContainerChoice {
+  readonly name?: string;
+  readonly compose?: string;
+  readonly service?: string;
+  /** Program that knows it; absent looks in both. */
+  readonly engine?: "docker" | "podman";
+}
+
+export interface EngineContainer extends ContainerFacts {
+  readonly engine: "docker" | "podman";
+}
+
+/** Runs a program to its end. @throws execute (102) if it cannot be started */
+export type RunProgram = (argv: readonly string[]) => Promise<ProgramEnd>;
+
+type Engine = NonNullable<ContainerChoice["engine"]>;
+type Looked = { readonly matches: readonly EngineContainer[] } | { readonly problem: string };
+
+const ENGINES = ["docker", "podman"] as const;
+const NO_CONTAINER = /no such (container|object)/i;
+
+/** @throws dbConnect (56) if there is none, or more than one */
+export async function findContainer(choice: ContainerChoice, run: RunProgram): Promise<EngineContainer> {
+  const engines = choice.engine === undefined ? ENGINES : [choice.engine];
+  const looked = await Promise.all(engines.map((engine) => look(engine, choice, run)));
+  const matches = looked.flatMap((result) => ("matches" in result ? result.matches : []));
+  const [first, second] = matches;
+  if (first !== undefined && second === undefined) return first;
+  if (first !== undefined) throw ambiguous(choice, matches);
+  const problems = looked.flatMap((result) => ("problem" in result ? [result.problem] : []));
+  throw fail("dbConnect", [`there is no ${choiceText(choice)}`, ...problems].join("\n"), {
+    hint:
+      problems.length === engines.length
+        ? "Install docker or podman, start its service, and let this account use it."
+        : "Was it removed or renamed? See docker ps --all, or podman ps --all as root: containers of other accounts (rootless Podman) are not seen.",
+    retryable: true,
+  });
+}
+
+function ambiguous(choice: ContainerChoice, matches: readonly EngineContainer[]): Error {
+  const names = matches.map(({ engine, name }) => `${name} (${engine})`).join(", ");
+  return fail("dbConnect", `${choiceText(choice)} is not unique: ${names}`, {
+    hint: "Remove the other containers, or set the container's engine or its exact name.",
+  });
+}
+
+/** For messages. */
+export function choiceText({ compose, name, service }: ContainerChoice): string {
+  return name === undefined ? `container of service '${service}' of '${compose}'` : `container '${name}'`;
+}
+
+async function look(engine: Engine, choice: ContainerChoice, run: RunProgram): Promise<Looked> {
+  try {
+    const ids = choice.name === undefined ? await idsOfService(engine, choice.service ?? "", run) : [choice.name];
+    if (ids.length === 0) return { matches: [] };
+    const { exitCode, stderr, stdout } = await run([engine, "container", "inspect", ...ids]);
+    if (exitCode !== 0) return NO_CONTAINER.test(stderr) ? { matches: [] } : { problem: problemOf(engine, stderr) };
+    const matches = parseInspect(stdout).filter(
+      (facts) => choice.name !== undefined || isOfService(facts, choice.compose ?? "", choice.service ?? ""),
+    );
+    return { matches: matches.map((facts) => ({ ...facts, engine })) };
+  } catch (error) {
+    return { problem: problemOf(engine, toBackupError(error).message) };
+  }
+}
+
+async function idsOfService(engine: Engine, service: string, run: RunProgram): Promise<string[]> {
+  const filter = `label=com.docker.compose.service=${service}`;
+  const ended = await run([engine, "ps", "--all", "--no-trunc", "--quiet", "--filter", filter]);
+  if (ended.exitCode !== 0) throw fail("execute", ended.stderr.trim());
+  return ended.stdout.split("\n").filter((line) => line !== "");
+}
+
+function problemOf(engine: Engine, text: string): string {
+  return `${engine}: ${text.trim().split("\n")[0] ?? ""}`;
+}

@@ -1,0 +1,142 @@
+/**
+ * What `docker inspect` and `podman inspect` say of a container, as far as a backup needs it. Pure: both engines write
+ * nearly the same JSON.
+ */
+import { fail } from "../../base/errors";
+import { isArray, isObject, type JsonObject, type JsonValue, tryParseJson } from "../../format/repository/json";
+
+export interface ContainerMount {
+  readonly kind: "volume" | "bind" | "tmpfs";
+  /** Path on this machine; empty for a tmpfs. */
+  readonly source: string;
+  /** Path in the container. */
+  readonly destination: string;
+  /** Name of a volume. */
+  readonly volume?: string;
+  /** Driver of a volume, such as `local`. */
+  readonly driver?: string;
+}
+
+export interface ContainerFacts {
+  readonly id: string;
+  readonly name: string;
+  readonly image: string;
+  /** First process on this machine; null if it does not run. */
+  readonly pid: number | null;
+  readonly mounts: readonly ContainerMount[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Where the official images keep the cluster if they do not set PGDATA. */
+const DEFAULT_DATA_DIRECTORY = "/var/lib/postgresql/data";
+
+/** Engines name a volume by a random number if nobody else does. */
+const ANONYMOUS = /^[0-9a-f]{64}$/;
+
+/** @throws format (29) for other text than a list of containers */
+export function parseInspect(text: string): ContainerFacts[] {
+  const value = tryParseJson(text);
+  if (value === undefined || !isArray(value) || !value.every(isObject))
+    throw fail("format", `the container engine's answer is no list of containers: ${text.slice(0, 200).trim()}`);
+  return value.map(parseContainer);
+}
+
+function parseContainer(container: JsonObject): ContainerFacts {
+  const state = objectAt(container, "State");
+  const config = objectAt(container, "Config");
+  const pid = Number(state["Pid"] ?? 0);
+  const mounts = listAt(container, "Mounts").filter(isObject).map(parseMount);
+  // `--tmpfs` is not among the mounts.
+  const tmpfs = Object.keys(objectAt(objectAt(container, "HostConfig"), "Tmpfs"));
+  return {
+    id: textAt(container, "Id"),
+    name: textAt(container, "Name").replace(/^\//, ""),
+    image: textAt(config, "Image"),
+    pid: state["Running"] === true && pid > 0 ? pid : null,
+    mounts: [
+      ...mounts,
+      ...tmpfs
+        .filter((path) => !mounts.some(({ destination }) => destination === path))
+        .map((path): ContainerMount => ({ kind: "tmpfs", source: "", destination: trimmed(path) })),
+    ],
+    environment: environmentOf(listAt(config, "Env")),
+    labels: textsOf(objectAt(config, "Labels")),
+  };
+}
+
+function parseMount(mount: JsonObject): ContainerMount {
+  const type = textAt(mount, "Type");
+  const kind = type === "volume" || type === "tmpfs" ? type : "bind";
+  const [volume, driver] = [textAt(mount, "Name"), textAt(mount, "Driver")];
+  return {
+    kind,
+    source: kind === "tmpfs" ? "" : trimmed(textAt(mount, "Source")),
+    destination: trimmed(textAt(mount, "Destination")),
+    ...(kind === "volume" && volume !== "" ? { volume } : {}),
+    ...(kind === "volume" && driver !== "" ? { driver } : {}),
+  };
+}
+
+function environmentOf(lines: readonly JsonValue[]): Record<string, string> {
+  const pairs = lines.flatMap((line): [string, string][] => {
+    if (typeof line !== "string") return [];
+    const at = line.indexOf("=");
+    return at <= 0 ? [] : [[line.slice(0, at), line.slice(at + 1)]];
+  });
+  return Object.fromEntries(pairs);
+}
+
+function textsOf(object: JsonObject): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(object).filter((pair): pair is [string, string] => typeof pair[1] === "string"),
+  );
+}
+
+/** PGDATA of the image or of the container's environment. */
+export function dataDirectoryOf({ environment }: Pick<ContainerFacts, "environment">): string {
+  return trimmed(environment["PGDATA"] ?? DEFAULT_DATA_DIRECTORY);
+}
+
+/** The superuser that the official images make. */
+export function superuserOf({ environment }: Pick<ContainerFacts, "environment">): string {
+  const user = environment["POSTGRES_USER"] ?? "";
+  return user === "" ? "postgres" : user;
+}
+
+/** True for a volume that `down -v` or the container's removal may remove with it. */
+export function isAnonymous({ volume }: Pick<ContainerMount, "volume">): boolean {
+  return volume !== undefined && ANONYMOUS.test(volume);
+}
+
+/**
+ * Whether Compose made this container for a service of that file. `docker compose` writes absolute paths; others write
+ * them relative to the project's directory.
+ */
+export function isOfService({ labels }: Pick<ContainerFacts, "labels">, file: string, service: string): boolean {
+  if (labels["com.docker.compose.service"] !== service) return false;
+  if (labels["com.docker.compose.oneoff"]?.toLowerCase() === "true") return false;
+  const directory = labels["com.docker.compose.project.working_dir"] ?? "";
+  const files = (labels["com.docker.compose.project.config_files"] ?? "").split(",");
+  return files.some((path) => (path.startsWith("/") ? path : `${directory}/${path}`) === file);
+}
+
+function objectAt(object: JsonObject, key: string): JsonObject {
+  const value = object[key];
+  return value !== undefined && isObject(value) ? value : {};
+}
+
+function listAt(object: JsonObject, key: string): readonly JsonValue[] {
+  const value = object[key];
+  return value !== undefined && isArray(value) ? value : [];
+}
+
+function textAt(object: JsonObject, key: string): string {
+  const value = object[key];
+  return typeof value === "string" ? value : "";
+}
+
+/** Removes trailing slashes. */
+function trimmed(path: string): string {
+  return path.length > 1 ? path.replace(/\/+$/, "") : path;
+}

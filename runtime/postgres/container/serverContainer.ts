@@ -1,0 +1,124 @@
+/**
+ * The container of this process's server: its files, its accounts, and the way to its socket. Local connections need
+ * neither a published port nor a password there: the socket is reached through the container's first process.
+ */
+import { readFile, statSync } from "../../local/nodeFiles";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
+import type { UserNames } from "../../local/users";
+import { parsePostmasterPid } from "../postmasterPid";
+import {
+  choiceText,
+  type ContainerChoice,
+  findContainer,
+  type EngineContainer,
+  type RunProgram,
+} from "./findContainer";
+import { superuserOf } from "./inspect";
+import { containerPaths, insideOf, type ServerView } from "./serverPaths";
+
+/** Where PostgreSQL's sockets are in Debian's and Alpine's packages. */
+const SOCKET_PATH = "/var/run/postgresql";
+const ACCOUNT = "postgres";
+
+export interface ContainerOptions extends ContainerChoice {
+  /** Data directory in the container. */
+  readonly dataDirectory: string;
+}
+
+/** A container as commands use it. */
+export interface ContainerServer {
+  readonly view: ServerView;
+  /** Programs that stop and start it. */
+  readonly control: { readonly stop: readonly string[]; readonly start: readonly string[] };
+  /** Its first process on this machine, as of now; null if it does not run. @throws dbConnect (56) */
+  findPid(): Promise<number | null>;
+}
+
+/** A long shutdown must end by itself: a killed server writes no last checkpoint. */
+const STOP_SECONDS = "3600";
+
+export class ServerContainer implements ContainerServer {
+  readonly #options: ContainerOptions;
+  readonly #run: RunProgram;
+  #facts: EngineContainer | BackupError;
+
+  constructor(options: ContainerOptions, run: RunProgram) {
+    this.#options = options;
+    this.#run = run;
+    this.#facts = fail("dbConnect", `${choiceText(options)} was not looked for`);
+  }
+
+  /** Asks the engines; an error is thrown when the container is used. */
+  async look(): Promise<void> {
+    this.#facts = await findContainer(this.#options, this.#run).catch((error: unknown) => toBackupError(error));
+  }
+
+  /** As of the last look. @throws dbConnect (56) if it was not found */
+  get facts(): EngineContainer {
+    if (this.#facts instanceof Error) throw this.#facts;
+    return this.#facts;
+  }
+
+  /** In the container. */
+  get dataDirectory(): string {
+    return this.#options.dataDirectory;
+  }
+
+  get view(): ServerView {
+    return { dataDirectory: this.dataDirectory, here: (path) => containerPaths(this.facts).here(path) };
+  }
+
+  get control(): ContainerServer["control"] {
+    const { engine, name } = this.facts;
+    return { stop: [engine, "stop", "-t", STOP_SECONDS, name], start: [engine, "start", name] };
+  }
+
+  async findPid(): Promise<number | null> {
+    await this.look();
+    return this.facts.pid;
+  }
+
+  get superuser(): string {
+    return superuserOf(this.facts);
+  }
+
+  /**
+   * The socket's directory on this machine.
+   * @param configured in the container, or undefined
+   * @throws dbConnect (56) if the container does not run
+   */
+  async socketPath(configured: string | undefined): Promise<string> {
+    const pid = await this.findPid();
+    const { engine, name } = this.facts;
+    if (pid === null)
+      throw fail("dbConnect", `container '${name}' does not run`, {
+        hint: `Start it: ${engine} start ${name}.`,
+        retryable: true,
+      });
+    return insideOf(pid, configured ?? (await this.#writtenSocketPath()) ?? SOCKET_PATH);
+  }
+
+  /** From postmaster.pid; undefined while the server is down. */
+  async #writtenSocketPath(): Promise<string | undefined> {
+    const text = await readFile(`${this.view.here(this.dataDirectory)}/postmaster.pid`, "utf8").catch(() => "");
+    const { socketPath } = parsePostmasterPid(text);
+    return socketPath === "" ? undefined : socketPath;
+  }
+
+  /**
+   * Names of the container's accounts, so that a backup means the same anywhere. The owner of the data directory, by
+   * whatever number this machine has for it, is the container's `postgres`. Undefined if the container or its data are
+   * gone.
+   */
+  findUsers(): UserNames | undefined {
+    if (this.#facts instanceof Error) return undefined;
+    const owner = statSync(this.view.here(this.dataDirectory), { throwIfNoEntry: false });
+    if (owner === undefined) return undefined;
+    return {
+      userName: (uid) => (uid === owner.uid ? ACCOUNT : uid === 0 ? "root" : null),
+      groupName: (gid) => (gid === owner.gid ? ACCOUNT : gid === 0 ? "root" : null),
+      findUid: (name) => (name === ACCOUNT ? owner.uid : name === "root" ? 0 : null),
+      findGid: (name) => (name === ACCOUNT ? owner.gid : name === "root" ? 0 : null),
+    };
+  }
+}

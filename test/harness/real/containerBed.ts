@@ -1,0 +1,181 @@
+/** PostgreSQL in a container of a real engine, and a configuration of ours for it. Root runs both. */
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ContainerEngine, type EngineName } from "../../../tools/parts/containers/engine";
+import { IMAGE_DATA, IMAGE_UID, type ImageName, importImage } from "../../../tools/parts/containers/postgresImage";
+import { run, type RunResult, sleep, waitFor } from "../../../tools/parts/process";
+import { serverUser } from "../../../tools/parts/users";
+import { findRuntime, type RuntimeProgram, writeConfig } from "./runtimeCli";
+import { requireOk } from "./testBed";
+import { loud } from "./interopParts";
+
+const STANZA = "main";
+
+export interface StartContainer {
+  readonly image?: ImageName;
+  /** Arguments of `run` besides the usual ones. */
+  readonly args?: readonly string[];
+  /** Arguments of the server. */
+  readonly server?: readonly string[];
+}
+
+/** An engine with images, or null and a loud line that says what is missing. */
+export async function engineWith(
+  name: EngineName,
+  images: readonly ImageName[],
+  title: string,
+): Promise<ContainerEngine | null> {
+  const engine = await ContainerEngine.create(name);
+  if ("missing" in engine) return loud(title, engine.missing);
+  try {
+    for (const image of images) {
+      const lacking = await importImage(engine, image);
+      if (lacking !== null) throw new Error(lacking.missing);
+    }
+    return engine;
+  } catch (error) {
+    await engine.remove();
+    return loud(title, String(error));
+  }
+}
+
+export class ContainerBed {
+  readonly engine: ContainerEngine;
+  readonly folder: string;
+  readonly runtime: RuntimeProgram;
+  readonly container: string;
+  #pumping = false;
+  #pump: Promise<void> | undefined;
+
+  private constructor(engine: ContainerEngine, runtime: RuntimeProgram, container: string) {
+    this.engine = engine;
+    this.runtime = runtime;
+    this.container = container;
+    this.folder = join(engine.folder, container);
+  }
+
+  static async create(engine: ContainerEngine, container = "shop-db"): Promise<ContainerBed> {
+    const bed = new ContainerBed(engine, await findRuntime(), container);
+    for (const name of ["", "lock", "log", "spool", "repo1", "repo2", "config", "wal", "space", "side"])
+      mkdirSync(join(bed.folder, name));
+    await run("chown", [`${IMAGE_UID}:${IMAGE_UID}`, join(bed.folder, "wal"), join(bed.folder, "space")]);
+    bed.configure();
+    return bed;
+  }
+
+  /** Writes the configuration; `container` replaces how it is found. */
+  configure(container: object = { name: this.container }, settings: object = {}): void {
+    const at = (name: string): string => join(this.folder, name);
+    writeConfig(
+      at("config"),
+      STANZA,
+      {
+        global: {
+          "lock-path": at("lock"),
+          "log-path": at("log"),
+          "spool-path": at("spool"),
+          "log-level-console": "info",
+          "log-level-file": "off",
+          "start-fast": "y",
+          "repo1-path": at("repo1"),
+          "repo1-retention-full": "2",
+          "repo2-path": at("repo2"),
+          "repo2-retention-full": "2",
+        },
+        stanza: { "pg1-path": IMAGE_DATA },
+        settings: {
+          version: 1,
+          archiveCommandWord: "",
+          container: { dataDirectory: IMAGE_DATA, ...container },
+          ...settings,
+        },
+      },
+      { ...serverUser(), uid: 0, gid: 0 },
+    );
+  }
+
+  /** Starts the container, whose data are in the volume `shop`, and waits until it answers. */
+  async start({ args = [], image = "postgres", server = [] }: StartContainer = {}): Promise<void> {
+    await this.engine.runOk([
+      "run",
+      "--detach",
+      "--network=none",
+      // As the official images say; an import cannot.
+      "--stop-signal=SIGINT",
+      `--name=${this.container}`,
+      `--volume=${this.container}-data:${IMAGE_DATA}`,
+      `--volume=${join(this.folder, "space")}:/space`,
+      `--volume=${join(this.folder, "wal")}:/wal`,
+      ...args,
+      image,
+      "postgres",
+      ...["-c", "archive_mode=on", "-c", "archive_command=cp %p /wal/%f.new && mv /wal/%f.new /wal/%f"],
+      ...server,
+    ]);
+    await this.ready();
+  }
+
+  /** Waits until a container answers on its socket. */
+  async ready(container = this.container): Promise<void> {
+    await waitFor(`PostgreSQL in ${container}`, 90_000, async () => {
+      const state = await this.engine.run(["container", "inspect", "--format={{.State.Running}}", container]);
+      if (state.stdout.trim() === "false") throw new Error((await this.logs(container)).slice(-3000));
+      const ended = await this.psql("select not pg_is_in_recovery()", container);
+      return ended.exitCode === 0 && ended.stdout.trim() === "t" ? true : null;
+    });
+  }
+
+  async logs(container = this.container): Promise<string> {
+    const { stderr, stdout } = await this.engine.run(["logs", container]);
+    return `${stdout}\n${stderr}`;
+  }
+
+  psql(sql: string, container = this.container): Promise<RunResult> {
+    return this.engine.run(["exec", "--user=postgres", container, "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+  }
+
+  /** The output of statements. @throws Error if one fails */
+  async sql(sql: string, container = this.container): Promise<string> {
+    return requireOk(`psql in ${container}`, await this.psql(sql, container)).stdout.trim();
+  }
+
+  /** Runs ours as root, where it finds only this engine. */
+  ours(args: readonly string[]): Promise<RunResult> {
+    const all = [this.runtime.file, `--config-path=${join(this.folder, "config")}`, `--stanza=${STANZA}`, ...args];
+    return run(this.runtime.node, all, { cwd: this.folder, timeoutMs: 300_000, env: { PATH: this.engine.path } });
+  }
+
+  /** @throws Error with the output if the exit code is not 0 */
+  async oursOk(args: readonly string[]): Promise<string> {
+    const { stderr, stdout } = requireOk(`pgbackstop ${args.join(" ")}`, await this.ours(args));
+    return `${stdout}${stderr}`;
+  }
+
+  /** Archives what the server puts into the folder `wal`, until the end. */
+  archive(): void {
+    this.#pumping = true;
+    const wal = join(this.folder, "wal");
+    const sent = new Set<string>();
+    this.#pump = (async () => {
+      while (this.#pumping) {
+        const names = readdirSync(wal).filter((name) => !name.endsWith(".new") && !sent.has(name));
+        for (const name of names.sort())
+          if ((await this.ours(["archive-push", join(wal, name)])).exitCode === 0) sent.add(name);
+        await sleep(100);
+      }
+    })();
+  }
+
+  /** Where this machine has a path below the data directory. */
+  data(path = ""): string {
+    const root = this.engine.name === "docker" ? "data/volumes" : "volumes";
+    const folder = join(this.engine.folder, root, `${this.container}-data`, "_data");
+    if (!existsSync(folder)) throw new Error(`there is no ${folder}`);
+    return join(folder, path);
+  }
+
+  async remove(): Promise<void> {
+    this.#pumping = false;
+    await this.#pump;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * PostgreSQL in a container of Docker and of Podman, whose image and command line know nothing of backups: this
+ * machine's root backs it up and restores it.
+ */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ENGINES, type ContainerEngine } from "../../../tools/parts/containers/engine";
+import { IMAGE_DATA } from "../../../tools/parts/containers/postgresImage";
+import { ContainerBed, engineWith } from "../../harness/real/containerBed";
+
+describe.each(ENGINES)("in a container of %s", (name) => {
+  let engine: ContainerEngine | null = null;
+  let bed: ContainerBed;
+
+  beforeAll(async () => {
+    engine = await engineWith(name, ["postgres"], `containers of ${name}`);
+    if (engine === null) return;
+    bed = await ContainerBed.create(engine);
+    await bed.start();
+    bed.archive();
+    await bed.sql(`
+      CREATE TABLE orders (id bigserial PRIMARY KEY, body text);
+      INSERT INTO orders (body) SELECT md5(g::text) FROM generate_series(1, 20000) g`);
+    await bed.sql("CREATE TABLESPACE space LOCATION '/space'");
+    await bed.sql("CREATE TABLE parcels TABLESPACE space AS SELECT id, md5(body) AS code FROM orders");
+  });
+  afterAll(async () => {
+    await bed?.remove();
+    await engine?.remove();
+  });
+
+  const sums = async (container?: string): Promise<string> =>
+    bed.sql(
+      "SELECT (SELECT count(*) || md5(string_agg(o::text, '|' ORDER BY id)) FROM orders o), (SELECT count(*) || md5(string_agg(p::text, '|' ORDER BY id)) FROM parcels p)",
+      container,
+    );
+
+  test("backs up, checks and shows it, and restores every row into a directory", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    await bed.oursOk(["stanza-create"]);
+    await bed.oursOk(["check"]);
+    await bed.oursOk(["backup", "--type=full"]);
+    await bed.sql("INSERT INTO orders (body) SELECT 'later ' || g FROM generate_series(1, 500) g");
+    await bed.oursOk(["backup", "--type=incr"]);
+    await bed.sql("INSERT INTO orders (body) SELECT 'last ' || g FROM generate_series(1, 500) g");
+    const expected = await sums();
+    await bed.oursOk(["check"]);
+    const [stanza] = JSON.parse(await bed.oursOk(["info", "--output=json"])) as {
+      readonly backup: readonly { readonly type: string; readonly error: boolean }[];
+    }[];
+    expect(stanza?.backup.map(({ error, type }) => [type, error])).toEqual([
+      ["full", false],
+      ["full", false],
+      ["incr", false],
+      ["incr", false],
+    ]);
+
+    // The manifest has the container's paths and accounts.
+    const manifest = readFileSync(join(bed.folder, "repo1/backup/main/latest/backup.manifest"), "utf8");
+    expect(manifest).toMatch(new RegExp(`^pg_data=\\{"path":"${IMAGE_DATA}","type":"path"\\}$`, "m"));
+    expect(manifest).toMatch(/^user="postgres"$/m);
+    expect(manifest.includes(engine.folder)).toBe(false);
+
+    const side = join(bed.folder, "side");
+    for (const path of ["data", "space"]) mkdirSync(join(side, path), { mode: 0o700 });
+    await bed.oursOk([
+      "restore",
+      `--pg1-path=${join(side, "data")}`,
+      `--tablespace-map=space=${join(side, "space")}`,
+      "--recovery-option=restore_command=cp /wal/%f %p",
+      "--archive-mode=off",
+    ]);
+    await engine.runOk([
+      "run",
+      "--detach",
+      "--network=none",
+      "--name=restored",
+      `--volume=${join(side, "data")}:${IMAGE_DATA}`,
+      `--volume=${join(side, "space")}:${join(side, "space")}`,
+      `--volume=${join(bed.folder, "wal")}:/wal`,
+      "postgres",
+    ]);
+    await bed.ready("restored");
+    expect(await sums("restored")).toBe(expected);
+    await engine.runOk(["rm", "--force", "restored"]);
+  });
+
+  test("restores it into its own volume, with the WAL that it needs", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    const expected = await sums();
+    const lsn = await bed.sql("SELECT pg_current_wal_lsn()");
+    await bed.sql("SELECT pg_create_restore_point('kept'); SELECT pg_switch_wal()");
+    await bed.sql("DELETE FROM orders; DROP TABLE parcels");
+    await bed.oursOk(["check"]);
+    await engine.runOk(["stop", bed.container]);
+    await bed.oursOk(["restore", "--delta", "--type=name", "--target=kept", "--target-action=promote"]);
+    expect(await engine.run(["start", bed.container])).toMatchObject({ exitCode: 0 });
+    await bed.ready();
+    expect(await sums()).toBe(expected);
+    expect(await bed.sql("SELECT timeline_id FROM pg_control_checkpoint()")).toBe("2");
+    expect(await bed.sql(`SELECT pg_current_wal_lsn() > '${lsn}'`)).toBe("t");
+    await bed.oursOk(["check"]);
+    await bed.oursOk(["backup", "--type=full"]);
+  });
+
+  test("recovers to a time, and undoes it", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    await bed.sql("INSERT INTO orders (body) SELECT 'good ' || g FROM generate_series(1, 300) g");
+    const good = await sums();
+    const time = await bed.sql("SELECT pg_sleep(1); SELECT now(); SELECT pg_sleep(1)");
+    await bed.sql("DELETE FROM orders WHERE id % 2 = 0");
+    const harmed = await sums();
+    const target = ["--type=time", `--target=${time}`, "--target-action=promote"];
+    const planned = await bed.oursOk(["recover", ...target, "--dry-run"]);
+    expect(planned).toContain(`stop it: ${name} stop -t 3600 shop-db`);
+    await bed.oursOk(["recover", ...target, "--yes"]);
+    expect(await sums()).toBe(good);
+    expect(await bed.sql("SELECT timeline_id FROM pg_control_checkpoint()")).toBe("3");
+    await bed.oursOk(["recover", "--undo", "--yes"]);
+    expect(await sums()).toBe(harmed);
+    expect(await bed.sql("SELECT timeline_id FROM pg_control_checkpoint()")).toBe("4");
+    await bed.oursOk(["check"]);
+  });
+});

@@ -1,0 +1,69 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import type { ProgramEnd } from "../../../../runtime/local/program";
+import { findContainer } from "../../../../runtime/postgres/container/findContainer";
+
+const docker = readFileSync(join(__dirname, "docker.json"), "utf8");
+const ok = (stdout: string): ProgramEnd => ({ exitCode: 0, stdout, stderr: "" });
+const no = (stderr: string): ProgramEnd => ({ exitCode: 1, stdout: "[]\n", stderr });
+const NONE = { docker: no("Error: No such container: shop-db"), podman: no('Error: no such container "shop-db"') };
+
+/** An engine that answers each command with the same. */
+const answering =
+  (answers: Partial<Record<string, ProgramEnd>>, calls: string[] = []) =>
+  async (argv: readonly string[]): Promise<ProgramEnd> => {
+    calls.push(argv.join(" "));
+    const answer = answers[argv[0] ?? ""];
+    if (answer === undefined) throw fail("execute", `unable to start '${argv[0]}': spawn ${argv[0]} ENOENT`);
+    return answer;
+  };
+
+describe("finding a container", () => {
+  test("asks both engines, and takes the one that has it", async () => {
+    const calls: string[] = [];
+    const run = answering({ docker: ok(docker), podman: NONE.podman }, calls);
+    expect(await findContainer({ name: "shop-db" }, run)).toMatchObject({ engine: "docker", name: "shop-db" });
+    expect(calls).toEqual(["docker container inspect shop-db", "podman container inspect shop-db"]);
+    expect(await findContainer({ name: "shop-db" }, answering({ podman: ok(docker) }))).toMatchObject({
+      engine: "podman",
+    });
+  });
+
+  test("asks one engine if it is named", async () => {
+    const calls: string[] = [];
+    await findContainer({ name: "shop-db", engine: "docker" }, answering({ docker: ok(docker) }, calls));
+    expect(calls).toEqual(["docker container inspect shop-db"]);
+  });
+
+  test("says that there is none, and what each engine says", async () => {
+    await expect(findContainer({ name: "shop-db" }, answering(NONE))).rejects.toMatchObject({
+      kind: "dbConnect",
+      message: "there is no container 'shop-db'",
+      hints: [expect.stringContaining("docker ps --all")],
+    });
+    const down = answering({ docker: no("Cannot connect to the Docker daemon at unix:///x. Is it running?\nmore") });
+    await expect(findContainer({ name: "shop-db" }, down)).rejects.toMatchObject({
+      message:
+        "there is no container 'shop-db'\n" +
+        "docker: Cannot connect to the Docker daemon at unix:///x. Is it running?\n" +
+        "podman: unable to start 'podman': spawn podman ENOENT",
+      hints: [expect.stringContaining("Install docker or podman")],
+    });
+  });
+
+  test("refuses to choose between two", async () => {
+    const run = answering({ docker: ok(docker), podman: ok(docker) });
+    await expect(findContainer({ name: "shop-db" }, run)).rejects.toMatchObject({
+      message: "container 'shop-db' is not unique: shop-db (docker), shop-db (podman)",
+    });
+  });
+
+  test("a service needs containers of that Compose file", async () => {
+    const run = answering({ docker: ok(docker), podman: ok("") });
+    await expect(findContainer({ compose: "/srv/compose.yaml", service: "database" }, run)).rejects.toMatchObject({
+      message: expect.stringContaining("there is no container of service 'database' of '/srv/compose.yaml'"),
+    });
+  });
+});
