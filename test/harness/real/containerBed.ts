@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ContainerEngine, type EngineName } from "../../../tools/parts/containers/engine";
 import { IMAGE_DATA, IMAGE_UID, type ImageName, importImage } from "../../../tools/parts/containers/postgresImage";
-import { run, type RunResult, sleep, waitFor } from "../../../tools/parts/process";
+import { run, type RunResult, sleep, start, type Started, waitFor } from "../../../tools/parts/process";
 import { serverUser } from "../../../tools/parts/users";
 import { findRuntime, type RuntimeProgram, writeConfig } from "./runtimeCli";
 import { requireOk } from "./testBed";
@@ -15,8 +15,8 @@ export interface StartContainer {
   readonly image?: ImageName;
   /** Arguments of `run` besides the usual ones. */
   readonly args?: readonly string[];
-  /** Arguments of the server. */
-  readonly server?: readonly string[];
+  /** True: it archives into the folder `wal`. */
+  readonly archives?: boolean;
 }
 
 /** An engine with images, or null and a loud line that says what is missing. */
@@ -44,6 +44,7 @@ export class ContainerBed {
   readonly folder: string;
   readonly runtime: RuntimeProgram;
   readonly container: string;
+  #agent: Started | undefined;
   #pumping = false;
   #pump: Promise<void> | undefined;
 
@@ -95,7 +96,8 @@ export class ContainerBed {
   }
 
   /** Starts the container, whose data are in the volume `shop`, and waits until it answers. */
-  async start({ args = [], image = "postgres", server = [] }: StartContainer = {}): Promise<void> {
+  async start({ archives = false, args = [], image = "postgres" }: StartContainer = {}): Promise<void> {
+    const server = archives ? ["archive_mode=on", "archive_command=cp %p /wal/%f.new && mv /wal/%f.new /wal/%f"] : [];
     await this.engine.runOk([
       "run",
       "--detach",
@@ -109,8 +111,7 @@ export class ContainerBed {
       ...args,
       image,
       "postgres",
-      ...["-c", "archive_mode=on", "-c", "archive_command=cp %p /wal/%f.new && mv /wal/%f.new /wal/%f"],
-      ...server,
+      ...server.flatMap((setting) => ["-c", setting]),
     ]);
     await this.ready();
   }
@@ -174,8 +175,32 @@ export class ContainerBed {
     return join(folder, path);
   }
 
+  /** Starts the agent, which archives through a slot, and waits until it listens. */
+  async startAgent(): Promise<void> {
+    const logFile = join(this.folder, "log", "agent.log");
+    const args = [
+      this.runtime.file,
+      `--config-path=${join(this.folder, "config")}`,
+      `--stanza=${STANZA}`,
+      "--log-level-console=detail",
+      `--agent-socket=${join(this.folder, "agent.sock")}`,
+      "agent",
+    ];
+    const agent = await start(this.runtime.node, args, { cwd: "/", logFile, env: { PATH: this.engine.path } });
+    this.#agent = agent;
+    await waitFor("the agent's socket", 60_000, async () => {
+      if (!agent.isRunning()) throw new Error(agent.log().slice(-2000));
+      return agent.log().includes("agent listens on") ? true : null;
+    });
+  }
+
+  agentLog(): string {
+    return this.#agent?.log() ?? "";
+  }
+
   async remove(): Promise<void> {
     this.#pumping = false;
     await this.#pump;
+    await this.#agent?.stop("SIGKILL");
   }
 }

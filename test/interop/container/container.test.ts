@@ -17,7 +17,7 @@ describe.each(ENGINES)("in a container of %s", (name) => {
     engine = await engineWith(name, ["postgres"], `containers of ${name}`);
     if (engine === null) return;
     bed = await ContainerBed.create(engine);
-    await bed.start();
+    await bed.start({ archives: true });
     bed.archive();
     await bed.sql(`
       CREATE TABLE orders (id bigserial PRIMARY KEY, body text);
