@@ -13,6 +13,7 @@ import type { Command } from "../../process/commandProcess";
 export const backupCommand: Command = async (proc) => {
   const { config, ctx } = proc;
   proc.requireStarted();
+  for (const warning of (await proc.container?.checkData()) ?? []) ctx.log.warn(warning);
   const repos = proc.repositories();
   const locks = proc.lock("backup", repos);
   const outcome = await backup(

@@ -44,6 +44,7 @@ export const checkCommand: Command = async (proc) => {
 async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise<number> {
   const { config, ctx } = proc;
   proc.requireStarted();
+  for (const warning of (await proc.container?.checkData()) ?? []) ctx.log.warn(warning);
   const missingWal = proc.missingWal();
   const results = await check(
     proc.repositories(),

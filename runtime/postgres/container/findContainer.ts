@@ -80,6 +80,16 @@ async function idsOfService(engine: Engine, service: string, run: RunProgram): P
   return ended.stdout.split("\n").filter((line) => line !== "");
 }
 
+/** All containers that run. @throws execute (102) */
+export async function listRunning(engine: Engine, run: RunProgram): Promise<ContainerFacts[]> {
+  const listed = await run([engine, "ps", "--no-trunc", "--quiet"]);
+  if (listed.exitCode !== 0) throw fail("execute", problemOf(engine, listed.stderr));
+  const ids = listed.stdout.split("\n").filter((line) => line !== "");
+  if (ids.length === 0) return [];
+  // One of them may have ended in the meantime: the others are printed.
+  return parseInspect((await run([engine, "container", "inspect", ...ids])).stdout);
+}
+
 function problemOf(engine: Engine, text: string): string {
   return `${engine}: ${text.trim().split("\n")[0] ?? ""}`;
 }

@@ -9,11 +9,13 @@ import { parsePostmasterPid } from "../postmasterPid";
 import {
   choiceText,
   type ContainerChoice,
-  findContainer,
   type EngineContainer,
+  findContainer,
+  listRunning,
   type RunProgram,
 } from "./findContainer";
 import { superuserOf } from "./inspect";
+import { checkData } from "./sharedData";
 import { containerPaths, insideOf, type ServerView } from "./serverPaths";
 
 /** Where PostgreSQL's sockets are in Debian's and Alpine's packages. */
@@ -32,6 +34,8 @@ export interface ContainerServer {
   readonly control: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** Its first process on this machine, as of now; null if it does not run. @throws dbConnect (56) */
   findPid(): Promise<number | null>;
+  /** Warnings about where its data are. @throws pgRunning (38) if another container has them too */
+  checkData(): Promise<readonly string[]>;
 }
 
 /** A long shutdown must end by itself: a killed server writes no last checkpoint. */
@@ -76,6 +80,10 @@ export class ServerContainer implements ContainerServer {
   async findPid(): Promise<number | null> {
     await this.look();
     return this.facts.pid;
+  }
+
+  async checkData(): Promise<readonly string[]> {
+    return checkData(this.facts, this.dataDirectory, await listRunning(this.facts.engine, this.#run));
   }
 
   get superuser(): string {

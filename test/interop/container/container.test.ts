@@ -2,11 +2,16 @@
  * PostgreSQL in a container of Docker and of Podman, whose image and command line know nothing of backups: this
  * machine's root backs it up and restores it.
  */
+// claim: docs/hosts/containers.md: backups of a container have its paths and accounts, and every row comes back: by
+//   ours in a directory and in its volume, by stock in another container
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ENGINES, type ContainerEngine } from "../../../tools/parts/containers/engine";
-import { IMAGE_DATA } from "../../../tools/parts/containers/postgresImage";
+import { IMAGE_DATA, IMAGE_UID } from "../../../tools/parts/containers/postgresImage";
+import { run } from "../../../tools/parts/process";
+import { stockOrSkip } from "../../harness/real/parts";
+import { requireOk } from "../../harness/real/testBed";
 import { ContainerBed, engineWith } from "../../harness/real/containerBed";
 
 describe.each(ENGINES)("in a container of %s", (name) => {
@@ -36,6 +41,30 @@ describe.each(ENGINES)("in a container of %s", (name) => {
       container,
     );
 
+  /** Options of a restore into new directories, whose server fetches WAL from the folder `wal`. */
+  const restoreArgs = (side: string): string[] => {
+    const folder = join(bed.folder, "side", side);
+    for (const path of ["data", "space"]) mkdirSync(join(folder, path), { mode: 0o700, recursive: true });
+    return [
+      `--pg1-path=${join(folder, "data")}`,
+      `--tablespace-map=space=${join(folder, "space")}`,
+      "--recovery-option=restore_command=cp /wal/%f %p",
+      "--archive-mode=off",
+    ];
+  };
+  /** The rows that another container of the image finds in these directories. */
+  const sumsAside = async (side: string): Promise<string> => {
+    const folder = join(bed.folder, "side", side);
+    const volumes = [`${folder}/data:${IMAGE_DATA}`, `${folder}/space:${folder}/space`, `${bed.folder}/wal:/wal`];
+    await run("chown", ["-R", `${IMAGE_UID}:${IMAGE_UID}`, folder]);
+    const args = volumes.map((volume) => `--volume=${volume}`);
+    await engine?.runOk(["run", "--detach", "--network=none", `--name=${side}`, ...args, "postgres"]);
+    await bed.ready(side);
+    const rows = await sums(side);
+    await engine?.runOk(["rm", "--force", side]);
+    return rows;
+  };
+
   test("backs up, checks and shows it, and restores every row into a directory", async (context) => {
     if (engine === null) return context.skip("a part is missing");
     await bed.oursOk(["stanza-create"]);
@@ -62,28 +91,13 @@ describe.each(ENGINES)("in a container of %s", (name) => {
     expect(manifest).toMatch(/^user="postgres"$/m);
     expect(manifest.includes(engine.folder)).toBe(false);
 
-    const side = join(bed.folder, "side");
-    for (const path of ["data", "space"]) mkdirSync(join(side, path), { mode: 0o700 });
-    await bed.oursOk([
-      "restore",
-      `--pg1-path=${join(side, "data")}`,
-      `--tablespace-map=space=${join(side, "space")}`,
-      "--recovery-option=restore_command=cp /wal/%f %p",
-      "--archive-mode=off",
-    ]);
-    await engine.runOk([
-      "run",
-      "--detach",
-      "--network=none",
-      "--name=restored",
-      `--volume=${join(side, "data")}:${IMAGE_DATA}`,
-      `--volume=${join(side, "space")}:${join(side, "space")}`,
-      `--volume=${join(bed.folder, "wal")}:/wal`,
-      "postgres",
-    ]);
-    await bed.ready("restored");
-    expect(await sums("restored")).toBe(expected);
-    await engine.runOk(["rm", "--force", "restored"]);
+    const ours = restoreArgs("ours");
+    await bed.oursOk(["restore", ...ours]);
+    expect(await sumsAside("ours")).toBe(expected);
+    const stock = await stockOrSkip(context, "2.60");
+    const config = [`--config-path=${join(bed.folder, "config")}`, "--stanza=main", "--repo=2"];
+    requireOk("stock's restore", await stock.run([...config, ...restoreArgs("stock"), "restore"], { cwd: bed.folder }));
+    expect(await sumsAside("stock")).toBe(expected);
   });
 
   test("restores it into its own volume, with the WAL that it needs", async (context) => {
@@ -104,6 +118,7 @@ describe.each(ENGINES)("in a container of %s", (name) => {
     await bed.oursOk(["backup", "--type=full"]);
   });
 
+  // claim: docs/hosts/containers.md: recover to a time and its undo keep all data, without a program in the container
   test("recovers to a time, and undoes it", async (context) => {
     if (engine === null) return context.skip("a part is missing");
     await bed.sql("INSERT INTO orders (body) SELECT 'good ' || g FROM generate_series(1, 300) g");

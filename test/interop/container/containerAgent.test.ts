@@ -2,6 +2,8 @@
  * The agent of a container: archive_mode stays off, and the container is killed, removed and made again while the agent
  * goes on.
  */
+// claim: docs/hosts/containers.md: the agent goes on when the container is killed, or removed and made again;
+//   archive_mode stays off, and the image needs no Perl
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ContainerEngine, ENGINES } from "../../../tools/parts/containers/engine";
 import { waitFor } from "../../../tools/parts/process";

@@ -1,0 +1,54 @@
+import { describe, expect, test } from "vitest";
+import type { ContainerFacts, ContainerMount } from "../../../../runtime/postgres/container/inspect";
+import { checkData } from "../../../../runtime/postgres/container/sharedData";
+
+const DATA = "/var/lib/postgresql/data";
+const volume = (source: string, more: Partial<ContainerMount> = {}): ContainerMount => ({
+  kind: "volume",
+  source,
+  destination: DATA,
+  volume: "shop",
+  driver: "local",
+  ...more,
+});
+const container = (name: string, mount: ContainerMount, more: Partial<ContainerFacts> = {}): ContainerFacts => ({
+  id: name,
+  name,
+  image: "postgres:18",
+  pid: 7,
+  mounts: [mount],
+  environment: { PGDATA: DATA },
+  labels: {},
+  ...more,
+});
+
+describe("where a container keeps its data", () => {
+  const shop = container("shop", volume("/volumes/shop/_data"));
+
+  test("a named volume of its own is well", () => {
+    expect(checkData(shop, DATA, [shop, container("other", volume("/volumes/other/_data"))])).toEqual([]);
+  });
+
+  test("refuses two servers on one volume, or on one below the other", () => {
+    const twin = container("twin", volume("/volumes/shop/_data"));
+    expect(() => checkData(shop, DATA, [shop, twin])).toThrow(
+      "containers 'shop' and 'twin' have the same data, '/volumes/shop/_data'",
+    );
+    const inner = container("inner", volume("/volumes/shop/_data/18"));
+    expect(() => checkData(shop, DATA, [inner])).toThrow("'shop' and 'inner'");
+  });
+
+  test("other programs may read it", () => {
+    const reader = container("reader", volume("/volumes/shop/_data"), { image: "alpine", environment: {} });
+    expect(checkData(shop, DATA, [shop, reader])).toEqual([]);
+  });
+
+  test("warns of a volume without a name, and of one from elsewhere", () => {
+    const anonymous = container("shop", volume("/volumes/x/_data", { volume: "0f".repeat(32) }));
+    expect(checkData(anonymous, DATA, [])).toEqual([
+      expect.stringContaining("in a volume without a name (0f0f0f0f0f0f…)"),
+    ]);
+    const remote = container("shop", volume("/mnt/plugin", { driver: "rexray" }));
+    expect(checkData(remote, DATA, [])).toEqual([expect.stringContaining("is one of driver 'rexray'")]);
+  });
+});
