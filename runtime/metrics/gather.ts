@@ -18,6 +18,7 @@ import { VERSION } from "../version";
 import type { Sample } from "./definitions";
 import { exporterSamples } from "./exporter";
 import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } from "./samples";
+import { findDataDirectory } from "../operations/info/knownDirectory";
 
 export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
   const { config, ctx } = proc;
@@ -63,13 +64,14 @@ export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = 
     }),
   );
   const slot = await loadSlot(config);
+  const dataDirectory = pg === undefined ? null : findDataDirectory(proc);
   const streams = await loadStreams(config, async (path) => (await proc.readFile(path)) !== null);
   return [
     ...exporterSamples({ report, backrestVersion: BACKREST_VERSION, nowS }),
     ...repositorySamples(stanza, facts, walSegmentSizeBytes),
     ...hostSamples(stanza, {
       repos: facts,
-      waiting: pg === undefined ? null : await waitingFor(config, proc.dataDirectory, slot, nowS),
+      waiting: dataDirectory === null ? null : await waitingFor(config, dataDirectory, slot, nowS),
       slot,
       locks,
       isStopped: [stanza, undefined].some((name) => hasStopFile(config.lockPath, name, proc.lockOwners())),

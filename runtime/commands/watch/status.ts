@@ -9,6 +9,7 @@ import { progressOf } from "../../operations/info/info";
 import { collectStatus, isWell, statusJson, type StatusInput, statusText } from "../../operations/info/status";
 import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
+import { findDataDirectory } from "../../operations/info/knownDirectory";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
 import type { Command, Invocation, ProgramAccess } from "../../process/commandProcess";
@@ -19,6 +20,7 @@ export const statusCommand: Command = async (proc) => {
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
   const slot = await loadSlot(config);
   const [pg] = config.pgs;
+  const dataDirectory = pg === undefined ? null : findDataDirectory(proc);
   const exists = async (path: string): Promise<boolean> => (await proc.readFile(path)) !== null;
   const report = await collectStatus({
     stanza: config.stanza ?? "",
@@ -28,10 +30,10 @@ export const statusCommand: Command = async (proc) => {
     dropped: (repoIndex) => missingWal.listDropped(repoIndex),
     expectFull: (repoIndex) => config.settings.repos[repoIndex]?.expectFullWithinS,
     // Null on a backup host.
-    waiting: pg === undefined ? null : await waitingFor(config, proc.dataDirectory, slot, nowS),
+    waiting: dataDirectory === null ? null : await waitingFor(config, dataDirectory, slot, nowS),
     slot,
     rpoS: config.settings.drill?.objectives.rpoSeconds,
-    isStandby: pg !== undefined && (await exists(`${proc.dataDirectory}/standby.signal`).catch(() => false)),
+    isStandby: dataDirectory !== null && (await exists(`${dataDirectory}/standby.signal`).catch(() => false)),
     streams: await loadStreams(config, exists),
     next: await loadNextRuns(proc),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),

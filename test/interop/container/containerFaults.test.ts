@@ -33,6 +33,12 @@ describe.each(ENGINES)("a container of %s", (name) => {
     const gone = await check({ name: "no-such" });
     expect(gone.code).toBe(56);
     expect(gone.text).toContain("there is no container 'no-such'");
+    // What the repositories hold is shown all the same.
+    for (const verb of ["status", "metrics", "info"]) {
+      const { exitCode, stdout } = await bed.ours([verb]);
+      expect(exitCode).not.toBe(56);
+      expect(stdout).toMatch(/repo1|repo_key="1"|stanza: main/);
+    }
     expect((await check({ compose: "/srv/compose.yaml", service: "db" })).text).toContain(
       "there is no container of service 'db' of '/srv/compose.yaml'",
     );
