@@ -2,8 +2,9 @@
  * What `docker inspect` and `podman inspect` say of a container, as far as a backup needs it. Pure: both engines write
  * nearly the same JSON.
  */
+import { isFields } from "../../base/declaredTypes";
 import { fail } from "../../base/errors";
-import { isArray, isObject, type JsonObject, type JsonValue, tryParseJson } from "../../format/repository/json";
+import { isArray, type JsonObject, type JsonValue, tryParseJson } from "../../format/repository/json";
 
 export interface ContainerMount {
   readonly kind: "volume" | "bind" | "tmpfs";
@@ -30,6 +31,8 @@ export interface ContainerFacts {
 
 /** Where the official images keep the cluster if they do not set PGDATA. */
 const DEFAULT_DATA_DIRECTORY = "/var/lib/postgresql/data";
+
+const isObject = (value: JsonValue): value is JsonObject => isFields(value);
 
 /** Engines name a volume by a random number if nobody else does. */
 const ANONYMOUS = /^[0-9a-f]{64}$/;
