@@ -109,6 +109,9 @@ export function problemHint({ hint }: Problem): string[] {
 /** The end of a name that says what its number counts. */
 const UNIT = /(Milliseconds|Seconds|Minutes|Hours|Days|GiBPerDay|GiB|MiB|GB|Percent)$/;
 
+/** Characters of a value that a message repeats. */
+const QUOTED_MAX = 40;
+
 class Checker {
   readonly #declared: Declarations;
   readonly #options: DeclaredOptions;
@@ -171,6 +174,7 @@ class Checker {
 
   /** `{ cron: "0 3 * * 0" }` for a text in the place of a section with one required text; empty for others. */
   #sectionOf(name: string, text: string): string {
+    if (text === "" || text.length > QUOTED_MAX) return "";
     const required = fieldsOf(name, this.#declared).filter(({ isRequired }) => isRequired);
     const [only] = required;
     if (only === undefined || required.length > 1 || only.shape.kind !== "text" || this.#isSecret(only.name)) return "";
@@ -269,7 +273,7 @@ class Checker {
     if (typeof value === "number" && !Number.isFinite(value)) return String(value);
     const isText = typeof value === "string";
     if (this.#isSecret(path)) return isText ? "text" : `a ${typeof value}`;
-    const shown = isText && value.length > 40 ? `${value.slice(0, 40)}…` : value;
+    const shown = isText && value.length > QUOTED_MAX ? `${value.slice(0, QUOTED_MAX)}…` : value;
     return `the ${isText ? "text" : typeof value} ${JSON.stringify(shown)}`;
   }
 

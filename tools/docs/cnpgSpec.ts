@@ -80,9 +80,8 @@ export function ofAllVersions(schemas: ReadonlyMap<string, Schema>): Schema {
   const names = new Set([...schemas.values()].flatMap(({ properties = {} }) => Object.keys(properties)));
   const properties = [...names].toSorted().map((name): [string, Schema] => {
     const parts = partOf((schema) => schema.properties?.[name]);
-    const known = [...parts.keys()];
-    const [first = ""] = known;
-    const last = known.at(-1) ?? "";
+    const having = [...parts.keys()];
+    const [first, last] = [having[0], having.at(-1)];
     const from = first === all[0] ? "" : `From CloudNativePG ${first} on.`;
     const until = last === all.at(-1) ? "" : `Not after CloudNativePG ${last}.`;
     const versions =

@@ -177,7 +177,7 @@ type PanelMaker = (
   more?: Pick<Panel, "description" | "missing" | "steps">,
 ) => Panel;
 
-const stat: PanelMaker = (title, unit, width, targets, more) => ({
+const tile: PanelMaker = (title, unit, width, targets, more) => ({
   title,
   kind: "stat",
   unit,
@@ -186,7 +186,7 @@ const stat: PanelMaker = (title, unit, width, targets, more) => ({
   ...more,
 });
 const graph: PanelMaker = (title, unit, width, targets, more) => ({
-  ...stat(title, unit, width, targets, more),
+  ...tile(title, unit, width, targets, more),
   kind: "timeseries",
 });
 
@@ -195,23 +195,23 @@ function statePanels({ ageS, scheduled }: Limits): readonly Panel[] {
   const collected = `max by (stanza, instance) (pgbackstop_collected_timestamp_seconds{${OF_STANZA}})`;
   const exitCode = `max by (stanza, command) (pgbackstop_run_exit_code{${OF_STANZA}})`;
   return [
-    stat("Repositories that can be read", "bool_yes_no", 6, [line(ofRepositories("pgbackstop_repo_up", "min"))], {
+    tile("Repositories that can be read", "bool_yes_no", 6, [line(ofRepositories("pgbackstop_repo_up", "min"))], {
       steps: GOOD_FROM_1,
     }),
     ...TYPES.map((type): Panel => {
       const age = `time() - max by (stanza, repo_key) (pgbackstop_repo_last_backup_timestamp_seconds{${OF},backup_type="${type}"})`;
-      return stat(`Age of the newest ${type}`, "s", 6, [line(`${age} or ${missingOf("pgbackstop_repo_up")}`)], {
+      return tile(`Age of the newest ${type}`, "s", 6, [line(`${age} or ${missingOf("pgbackstop_repo_up")}`)], {
         description: "A full counts as diff, both count as incr.",
         steps: above(ageS[type]),
         missing: { text: "none", color: scheduled.includes(type) ? BAD : NEUTRAL },
       });
     }),
-    stat("Recovery reaches back", "s", 8, [line(`time() - ${windowStart}`)]),
-    stat("Age of the metrics", "s", 8, [line(`time() - ${collected}`, "{{stanza}} {{instance}}")], {
+    tile("Recovery reaches back", "s", 8, [line(`time() - ${windowStart}`)]),
+    tile("Age of the metrics", "s", 8, [line(`time() - ${collected}`, "{{stanza}} {{instance}}")], {
       description: "Of hosts; when it grows, nothing here is about now.",
       steps: above(900),
     }),
-    stat("Exit codes of the last runs", "none", 8, [line(exitCode, "{{stanza}} {{command}}")], { steps: BAD_ABOVE_0 }),
+    tile("Exit codes of the last runs", "none", 8, [line(exitCode, "{{stanza}} {{command}}")], { steps: BAD_ABOVE_0 }),
   ];
 }
 
@@ -272,12 +272,12 @@ function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
   const lost = line(ofRepositories("pgbackstop_drill_rpo_seconds", "max", "method"), `${REPO} by {{method}}`);
   const phases = line(ofRepositories("pgbackstop_drill_phase_seconds", "max", "phase"), `{{phase}} ${REPO}`);
   return [
-    stat("The last drill has passed", "bool_yes_no", 6, [passed], { steps: GOOD_FROM_1 }),
-    stat("Since the last drill that passed", "s", 6, [line(`${age} or ${missingOf("pgbackstop_drill_ok")}`)], {
+    tile("The last drill has passed", "bool_yes_no", 6, [passed], { steps: GOOD_FROM_1 }),
+    tile("Since the last drill that passed", "s", 6, [line(`${age} or ${missingOf("pgbackstop_drill_ok")}`)], {
       missing: { text: "never", color: BAD },
     }),
-    stat("Time to the first connection in the last drill", "s", 6, [connected], { steps: above(rtoS) }),
-    stat("Lost in the last drill", "s", 6, [lost], { steps: above(rpoS) }),
+    tile("Time to the first connection in the last drill", "s", 6, [connected], { steps: above(rtoS) }),
+    tile("Lost in the last drill", "s", 6, [lost], { steps: above(rpoS) }),
     graph("Phases of the last drill", "s", 24, [phases]),
   ];
 }

@@ -163,7 +163,7 @@ describe.each(FORMS)("$name", (each) => {
 
   async function faultOf(keys: Keys, strange: unknown, isDeferred: boolean): Promise<string[]> {
     const args = withValue(each.base, keys, isDeferred ? deferred(strange) : strange) as object;
-    const what = `${keys.join(".")} = ${`${JSON.stringify(strange)}`.slice(0, 40)}${isDeferred ? ", late" : ""}`;
+    const what = `${keys.join(".")} = ${(strange === undefined ? "undefined" : JSON.stringify(strange)).slice(0, 40)}${isDeferred ? ", late" : ""}`;
     const { errors, shown, target } = await answerTo(each, args);
     const stray = errors.filter((error) => !isExplained(error));
     if (stray.length > 0) return [`${what} throws ${String((stray[0] as Error).stack ?? stray[0]).slice(0, 400)}`];
