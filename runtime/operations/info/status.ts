@@ -312,11 +312,11 @@ function slotText({ retainedBytes, safeBytes, slot }: SlotReport): string {
 
 function slotTroubles({ isStandby, nowS, slot }: StatusInput): BackupError[] {
   if (slot === null || isStandby || isRead(slot, nowS)) return [];
-  const since = slot.activeAtS === null ? "never" : `not for ${durationText(nowS - slot.activeAtS)}`;
+  const since = slot.activeAtS === null ? "yet" : `for ${durationText(nowS - slot.activeAtS)}`;
   const reason = slot.trouble === null ? "" : `: ${slot.trouble.split("\n")[0] ?? ""}`;
   const hint =
     "Check the agent's unit and log. The server keeps the WAL until max_slot_wal_keep_size or its disk ends.";
-  return [fail("archiveDisabled", `the replication slot ${slot.slot} was read ${since}${reason}`, { hint })];
+  return [fail("archiveDisabled", `nobody has read the replication slot ${slot.slot} ${since}${reason}`, { hint })];
 }
 
 function waitText({ waitingS }: SynchronousReport): string {

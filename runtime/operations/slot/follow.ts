@@ -208,11 +208,11 @@ export class Follower implements Confirmation {
     );
     const sink = (lsn: bigint, wal: Uint8Array): void => this.#reached(lsn + BigInt(wal.length));
     const either = AbortSignal.any([signal, this.#ended.signal]);
-    const archiving = this.#archive(either);
+    // It never throws. A push that waits for a repository must not delay the next connection.
+    void this.#archive(either);
     const ended = await stream.receive(start, sink, either, this);
     const reason: unknown = this.#ended.signal.aborted && !signal.aborted ? this.#ended.signal.reason : ended;
     this.end(ended);
-    await archiving;
     return toBackupError(reason);
   }
 
@@ -283,6 +283,8 @@ export class Follower implements Confirmation {
       const lostCount = await recordLost([name], repos, missingWal, this.#cluster, this.#ctx);
       if (lostCount > 0) this.#reportLost(lostCount, [name]);
     }
+    // The next connection lists it again: a stored file is not sent twice.
+    if (this.#ended.signal.aborted) return null;
     if (SEGMENT_NAME.test(name)) await this.#confirm(name);
     await markDone(this.#parts.readyDirectory, name);
     this.#waiting.shift();

@@ -166,17 +166,17 @@ describe("WAL through a replication slot", async () => {
     await archiveAll(1);
     await bed.oursOk(["stop"]);
     // The agent keeps the archive lock for a second after its last push.
-    await waitFor("the end of the stanza", 30_000, async () =>
-      (await bed.ours(["stanza-delete", "--repo=1", "--force"])).exitCode === 0 ? true : null,
-    );
+    const unlocked = (args: readonly string[]): Promise<true> =>
+      waitFor(args.join(" "), 30_000, async () => ((await bed.ours(args)).exitCode === 0 ? true : null));
+    await unlocked(["stanza-delete", "--repo=1", "--force"]);
     expect(await slot()).toEqual({});
-    await bed.oursOk(["stanza-create"]);
+    await unlocked(["stanza-create"]);
     await archiveAll(1);
     const status = async (): Promise<string> => (await bed.ours(["status"])).stdout;
     await agent.stop("SIGKILL");
     expect(await slot()).toMatchObject({ active: false });
     await waitFor("the trouble", 90_000, async () =>
-      (await status()).includes("the replication slot pgbackstop_main was read not for") ? true : null,
+      (await status()).includes("nobody has read the replication slot pgbackstop_main") ? true : null,
     );
     await bed.oursOk(["slot-drop"]);
     expect(await slot()).toEqual({});
@@ -373,6 +373,15 @@ describe("WAL through a replication slot", async () => {
       await agent.stop("SIGKILL");
       await standby.remove();
     }
+  });
+
+  // claim: docs/slot-archiving.md: `archive_timeout` ends a segment with `archive_mode = off` too
+  test("archive_timeout counts", { timeout: 120_000 }, async () => {
+    await open({ repos: [{}], settings: { archive_timeout: "2s" } });
+    await archiveAll(1);
+    await bed.cluster.sql("CREATE TABLE filled (id int)");
+    const name = await bed.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn())");
+    await waitFor(`${name} in repo1`, 60_000, async () => (stored(1).has(name) ? true : null));
   });
 
   // claim: docs/slot-archiving.md: a server that was reset to a snapshot shows as a conflict (45), not as a gap
