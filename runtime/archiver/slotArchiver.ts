@@ -41,6 +41,8 @@ export class SlotArchiver {
   #follower: Follower | null = null;
   #isStandby = false;
   #lossCount = 0;
+  /** Ends the pause before the next report. */
+  #news = new AbortController();
   #trouble: { readonly error: BackupError; readonly sinceMs: number; isReported: boolean } | null = null;
 
   constructor(proc: CommandProcess, ctx: Context, wal: Pick<WalService, "push" | "walDirectory">, slot: SlotArchiving) {
@@ -123,6 +125,7 @@ export class SlotArchiver {
       begun: (follower: Follower) => {
         this.#follower = follower;
         this.#trouble = null;
+        this.#news.abort();
       },
       lost: (count: number) => {
         this.#lossCount += count;
@@ -150,9 +153,11 @@ export class SlotArchiver {
     let last = await loadSlotReport(spoolPath, stanza);
     this.#lossCount += last?.lossCount ?? 0;
     for (let turn = 0; !signal.aborted; turn++) {
-      await this.#ctx.clock.sleep(REPORT_MS, signal).catch(() => {});
+      await this.#ctx.clock.sleep(REPORT_MS, AbortSignal.any([signal, this.#news.signal])).catch(() => {});
       if (signal.aborted) return;
-      last = await this.#newReport(last, turn % ASK_EVERY === 0);
+      const isNews = this.#news.signal.aborted;
+      this.#news = new AbortController();
+      last = await this.#newReport(last, isNews || turn % ASK_EVERY === 0);
       await saveSlotReport(spoolPath, stanza, last).catch((error: unknown) =>
         this.#ctx.log.debug(`unable to record the slot's state: ${toBackupError(error).message}`),
       );

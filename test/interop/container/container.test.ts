@@ -7,14 +7,15 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ENGINES, type ContainerEngine } from "../../../tools/parts/containers/engine";
+import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
+import { atNight } from "../../../tools/parts/nightly";
 import { IMAGE_DATA, IMAGE_UID } from "../../../tools/parts/containers/postgresImage";
 import { run } from "../../../tools/parts/process";
 import { stockOrSkip } from "../../harness/real/parts";
 import { requireOk } from "../../harness/real/testBed";
 import { ContainerBed, engineWith } from "../../harness/real/containerBed";
 
-describe.each(ENGINES)("in a container of %s", (name) => {
+describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (name) => {
   let engine: ContainerEngine | null = null;
   let bed: ContainerBed;
 

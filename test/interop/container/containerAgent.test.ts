@@ -5,11 +5,12 @@
 // claim: docs/hosts/containers.md: the agent goes on when the container is killed, or removed and made again;
 //   archive_mode stays off, and the image needs no Perl
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ContainerEngine, ENGINES } from "../../../tools/parts/containers/engine";
+import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
+import { atNight } from "../../../tools/parts/nightly";
 import { waitFor } from "../../../tools/parts/process";
 import { ContainerBed, engineWith } from "../../harness/real/containerBed";
 
-describe.each(ENGINES)("the agent of a container of %s", (name) => {
+describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container of %s", (name) => {
   let engine: ContainerEngine | null = null;
   let bed: ContainerBed;
 

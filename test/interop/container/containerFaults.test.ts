@@ -1,11 +1,12 @@
 /** What is wrong with a container, in words and before anything is written. */
 // claim: docs/hosts/containers.md: a container that is gone, stopped, in memory, or on another one's data is named
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ContainerEngine, ENGINES } from "../../../tools/parts/containers/engine";
+import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
+import { atNight } from "../../../tools/parts/nightly";
 import { IMAGE_DATA } from "../../../tools/parts/containers/postgresImage";
 import { ContainerBed, engineWith } from "../../harness/real/containerBed";
 
-describe.each(ENGINES)("a container of %s", (name) => {
+describe.each(atNight<EngineName>("docker", "podman"))("a container of %s", (name) => {
   let engine: ContainerEngine | null = null;
   let bed: ContainerBed;
 

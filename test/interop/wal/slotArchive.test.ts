@@ -17,10 +17,10 @@ import { seededRandom } from "../../harness/context";
 import { findParts } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { type BedOptions, pgCtl, TestBed } from "../../harness/real/testBed";
-import { NIGHTLY } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 const SLOT = "pgbackstop_main";
-const KILLS = NIGHTLY ? 30 : 4;
+const KILLS = NIGHTLY ? 30 : 2;
 const OFF = { archive_mode: "off", archive_command: "", max_slot_wal_keep_size: "2GB", wal_keep_size: "0" };
 
 describe("WAL through a replication slot", async () => {
@@ -133,32 +133,36 @@ describe("WAL through a replication slot", async () => {
 
   // claim: docs/slot-archiving.md: `recover` finishes the server's WAL through the slot, and the agent then archives
   //   the new timeline
-  test("recover finishes WAL first, and the agent follows the new timeline", { timeout: 300_000 }, async () => {
-    await open();
-    await bed.cluster.stop("fast");
-    await pgCtl(bed, ["start"]);
-    try {
-      await bed.cluster.sql("CREATE TABLE filled (g int)");
-      await dropTemplates(bed);
-      await bed.oursOk(["backup", "--type=full"]);
-      await bed.cluster.sql("INSERT INTO filled VALUES (1)");
-      await sleep(1100);
-      const time = await bed.cluster.value("SELECT clock_timestamp()::text");
-      await sleep(50);
-      await bed.cluster.sql("DELETE FROM filled");
-      const { stdout } = await bed.oursOk(["recover", "--yes", "--type=time", `--target=${time}`]);
-      expect(stdout).toContain("archive the server's last WAL");
-      expect(await bed.cluster.value("SELECT count(*) FROM filled")).toBe("1");
-      const last = await archiveAll(2);
-      expect(last.slice(0, 8)).toBe("00000002");
-      await bed.oursOk(["check"]);
-      const verified = await bed.ours(["verify"]);
-      expect(verified.exitCode, verified.stdout).toBe(0);
-      expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
-    } finally {
-      await pgCtl(bed, ["stop", "-m", "immediate"]);
-    }
-  });
+  test.runIf(NIGHTLY)(
+    "recover finishes WAL first, and the agent follows the new timeline",
+    { timeout: 300_000 },
+    async () => {
+      await open();
+      await bed.cluster.stop("fast");
+      await pgCtl(bed, ["start"]);
+      try {
+        await bed.cluster.sql("CREATE TABLE filled (g int)");
+        await dropTemplates(bed);
+        await bed.oursOk(["backup", "--type=full"]);
+        await bed.cluster.sql("INSERT INTO filled VALUES (1)");
+        await sleep(1100);
+        const time = await bed.cluster.value("SELECT clock_timestamp()::text");
+        await sleep(50);
+        await bed.cluster.sql("DELETE FROM filled");
+        const { stdout } = await bed.oursOk(["recover", "--yes", "--type=time", `--target=${time}`]);
+        expect(stdout).toContain("archive the server's last WAL");
+        expect(await bed.cluster.value("SELECT count(*) FROM filled")).toBe("1");
+        const last = await archiveAll(2);
+        expect(last.slice(0, 8)).toBe("00000002");
+        await bed.oursOk(["check"]);
+        const verified = await bed.ours(["verify"]);
+        expect(verified.exitCode, verified.stdout).toBe(0);
+        expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
+      } finally {
+        await pgCtl(bed, ["stop", "-m", "immediate"]);
+      }
+    },
+  );
 
   // claim: docs/slot-archiving.md: `stanza-delete` of the only repository drops the slot, and `slot-drop` does so alone
   test("nobody leaves a slot behind", { timeout: 120_000 }, async () => {
@@ -283,7 +287,7 @@ describe("WAL through a replication slot", async () => {
   });
 
   // claim: docs/slot-archiving.md: streaming ships the unfinished segment beside it, and commits may wait for it
-  test.each([{}, { synchronous: "all" }])(
+  test.each(atNight<object>({ synchronous: "all" }, {}))(
     "a host lost with its disk loses no commit that was streamed (%o)",
     { timeout: 300_000 },
     async (more) => {
@@ -376,7 +380,7 @@ describe("WAL through a replication slot", async () => {
   });
 
   // claim: docs/slot-archiving.md: `archive_timeout` ends a segment with `archive_mode = off` too
-  test("archive_timeout counts", { timeout: 120_000 }, async () => {
+  test.runIf(NIGHTLY)("archive_timeout counts", { timeout: 120_000 }, async () => {
     await open({ repos: [{}], settings: { archive_timeout: "2s" } });
     await archiveAll(1);
     await bed.cluster.sql("CREATE TABLE filled (id int)");
@@ -385,7 +389,7 @@ describe("WAL through a replication slot", async () => {
   });
 
   // claim: docs/slot-archiving.md: a server that was reset to a snapshot shows as a conflict (45), not as a gap
-  test("a server that was reset to a snapshot is a conflict", { timeout: 300_000 }, async () => {
+  test.runIf(NIGHTLY)("a server that was reset to a snapshot is a conflict", { timeout: 300_000 }, async () => {
     await open({ repos: [{}] });
     await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
     await archiveAll(1);

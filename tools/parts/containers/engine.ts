@@ -8,8 +8,7 @@ import { findNamespaceObstacle } from "../namespaces";
 import { type Missing, unpackDebian } from "../debian/debian";
 import { run, runOk, type RunOptions, type RunResult, start, type Started, waitFor } from "../process";
 
-export const ENGINES = ["docker", "podman"] as const;
-export type EngineName = (typeof ENGINES)[number];
+export type EngineName = "docker" | "podman";
 
 const START_MS = 60_000;
 /** Both are in bookworm, and run with the control groups of any kernel. */
