@@ -8,7 +8,7 @@
  * not well by another.
  */
 import { SYNCHRONOUS_NAME } from "../../../runtime/cnpg/names";
-import { attempt, DeferredRead, readOr } from "../model/deferred";
+import { readOr } from "../model/deferred";
 import type { ClusterPlan } from "./clusterPlan";
 
 /** The field's content, and how many standbys must answer; or why one setting cannot say it. */
@@ -49,13 +49,8 @@ export function specOverrides({ definition }: Pick<ClusterPlan, "definition">): 
 
 /** The Cluster's field for a plan with `synchronous`. */
 export function synchronousField(plan: Pick<ClusterPlan, "database" | "definition">): SynchronousField {
-  const written = attempt(() => {
-    const { maxSyncReplicas, minSyncReplicas, postgresql } = specOverrides(plan);
-    return { maxSyncReplicas, minSyncReplicas, own: { ...postgresql?.synchronous } };
-  });
-  if (written instanceof DeferredRead) return unknownField();
-  const { maxSyncReplicas, minSyncReplicas } = written;
-  const own = specOverrides(plan).postgresql?.synchronous ?? undefined;
+  const { maxSyncReplicas, minSyncReplicas, postgresql } = specOverrides(plan);
+  const own = postgresql?.synchronous ?? undefined;
   const standbys = plan.database.synchronous?.standbys;
   if (minSyncReplicas !== undefined || maxSyncReplicas !== undefined) {
     const fact = "the operator refuses minSyncReplicas and maxSyncReplicas beside postgresql.synchronous";
@@ -82,7 +77,7 @@ function composed(own: OwnSynchronous, instances: number): SynchronousField {
   const before = standbyNamesPre ?? [];
   const after = standbyNamesPost ?? [];
   if (!isNames(before) || !isNames(after) || !isCount(number) || !(most === undefined || isCount(most)))
-    return unknownField();
+    return refused(OWN, "its numbers must be whole, and its names texts", `correct it, or set ${STANDBYS} instead`);
   if (dataDurability === "preferred") {
     const fact =
       "dataDurability preferred lets commits go on without an answer, and the operator refuses it with names";
@@ -119,11 +114,6 @@ function fieldOf(own: OwnSynchronous, standbys: number, before: readonly string[
     dataDurability: "required",
   };
   return { isSayable: true, field, standbys: standbys + nameCount };
-}
-
-function unknownField(): SynchronousField {
-  const fact = "its numbers and names must be known in the preview, to require the repositories too";
-  return refused(OWN, fact, "write them as plain values, or set streaming.standbys instead");
 }
 
 function refused(path: string, fact: string, hint: string): SynchronousField {

@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
-import { atNight } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { IMAGE_DATA, IMAGE_UID } from "../../../tools/parts/containers/postgresImage";
 import { run } from "../../../tools/parts/process";
 import { stockOrSkip } from "../../harness/real/parts";
@@ -120,7 +120,7 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
   });
 
   // claim: docs/hosts/containers.md: recover to a time and its undo keep all data, without a program in the container
-  test("recovers to a time, and undoes it", async (context) => {
+  test.runIf(NIGHTLY)("recovers to a time, and undoes it", async (context) => {
     if (engine === null) return context.skip("a part is missing");
     await bed.sql("INSERT INTO orders (body) SELECT 'good ' || g FROM generate_series(1, 300) g");
     const good = await sums();

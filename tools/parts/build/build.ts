@@ -36,7 +36,7 @@ const OUTPUTS = [
   "packages/migration/dist/kubernetes.cjs",
   "packages/migration/dist/components/index.js",
 ];
-const INPUTS = [
+export const INPUTS = [
   "runtime",
   "components",
   "packages/migration/components",
@@ -229,7 +229,7 @@ async function compileComponents(root: string): Promise<void> {
 }
 
 /** A hash of names and contents; missing files count as missing. */
-function hashOf(root: string, paths: readonly string[]): string {
+export function hashOf(root: string, paths: readonly string[]): string {
   const hash = createHash("sha256").update(process.versions.node.split(".")[0] ?? "");
   const add = (path: string): void => {
     const full = join(root, path);

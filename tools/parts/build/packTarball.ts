@@ -1,7 +1,7 @@
 /** The packages as users install them: `npm pack` of the built project. */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "./build";
+import { build, hashOf, INPUTS } from "./build";
 import { cloneCacheFolder, projectFolder, withLock } from "../cache";
 import { writePackageSchemas } from "./packageSchema";
 import { writeFileSchemas } from "./renderSchema";
@@ -22,11 +22,16 @@ export async function packTarballs(
   mkdirSync(folder, { recursive: true });
   // Another process must not pack a schema that is half written.
   return withLock(join(cloneCacheFolder(), "pack.lock"), async () => {
-    await progress.step("schema", async () => {
-      writePackageSchemas();
-      writeTopologySchemas();
-      writeFileSchemas();
-    });
+    const sources = hashOf(projectFolder(), [...INPUTS, "tools/parts/build"]);
+    const stampFile = join(cloneCacheFolder(), "schema.stamp");
+    const isCurrent = existsSync(stampFile) && readFileSync(stampFile, "utf8") === sources;
+    if (!isCurrent || !existsSync(join(projectFolder(), "dist", "schema.json")))
+      await progress.step("schema", async () => {
+        writePackageSchemas();
+        writeTopologySchemas();
+        writeFileSchemas();
+        writeFileSync(stampFile, sources);
+      });
     return {
       pgbackstop: await pack(projectFolder(), folder),
       "pgbackstop-migration": await pack(join(projectFolder(), "packages", "migration"), folder),

@@ -7,6 +7,7 @@
 import { expect, test } from "vitest";
 import { synchronousField } from "../../../../components/plan/cluster/synchronousStandbys";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
+import { DeferredRead } from "../../../../components/plan/model/deferred";
 import { isReceiverRequired } from "../../../../runtime/operations/stream/standbyNames";
 import { resolved } from "../../clusters";
 
@@ -137,15 +138,7 @@ test.each([
   ["its own receiver", own({ method: "first", number: 1, standbyNamesPre: ["PgBackstop"] }), /adds pgbackstop/],
   ["anybody", own({ method: "first", number: 1, standbyNamesPre: ["*"] }), /would match/],
   ["more than there are", own({ method: "first", number: 3 }), /3 standbys must answer, and it lists 2/],
-  ["a number that is unknown yet", own({ method: "first", number: "\u0000unknown:0\u0000" }), /known in the preview/],
-  [
-    "what is unknown yet as a whole",
-    {
-      streaming: { synchronous: "any" },
-      overrides: { cluster: { spec: { postgresql: "\u0000unknown:0\u0000" } } },
-    } as const,
-    /known in the preview/,
-  ],
+  ["a number of another type", own({ method: "first", number: "two" }), /must be whole/],
   [
     "two settings",
     own({ method: "first", number: 1 }, { streaming: { synchronous: "any", standbys: 1 } }),
@@ -159,4 +152,17 @@ test.each([
   ],
 ])("one setting cannot say %s", (_what, over, fact) => {
   expect(fieldOf(over)).toMatchObject({ isSayable: false, fact: expect.stringMatching(fact) as string });
+});
+
+test.each([
+  ["a number", own({ method: "first", number: "\u0000unknown:0\u0000" })],
+  [
+    "all of it",
+    {
+      streaming: { synchronous: "any" },
+      overrides: { cluster: { spec: { postgresql: "\u0000unknown:0\u0000" } } },
+    } as const,
+  ],
+])("one that comes later is judged when it is known: %s", (_what, args) => {
+  expect(() => fieldOf(args)).toThrow(DeferredRead);
 });
