@@ -5,7 +5,6 @@
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
-import { hintLines } from "../base/troubleshooting";
 import { parseLsn } from "../format/wal/walSegment";
 import {
   loadSlotPosition,
@@ -18,15 +17,9 @@ import { type Follower, followOnce } from "../operations/slot/follow";
 import type { SlotArchiving } from "../operations/slot/readyDirectory";
 import { findSlot, SLOT_READER_NAME } from "../operations/slot/slot";
 import type { CommandProcess } from "../process/commandProcess";
+import { Reconnect } from "./reconnect";
 import type { WalService } from "./walService";
 
-const PAUSE_FIRST_MS = 1000;
-const PAUSE_MS_MAX = 10_000;
-/** A server that is starting or restarting is not worth a report. */
-const SILENT_MS = 15_000;
-/** A connection that lasted this long was healthy: the next pause is a short one. */
-const WELL_MS = 10_000;
-const STANDBY_MS = 5000;
 /** How often other processes learn the slot's state. The server is asked less often: each time is a connection. */
 const REPORT_MS = 5000;
 const ASK_EVERY = 6;
@@ -43,13 +36,15 @@ export class SlotArchiver {
   #lossCount = 0;
   /** Ends the pause before the next report. */
   #news = new AbortController();
-  #trouble: { readonly error: BackupError; readonly sinceMs: number; isReported: boolean } | null = null;
+  readonly #connections: Reconnect;
 
   constructor(proc: CommandProcess, ctx: Context, wal: Pick<WalService, "push" | "walDirectory">, slot: SlotArchiving) {
     this.#proc = proc;
     this.#ctx = ctx;
     this.#wal = wal;
     this.#slot = slot;
+    const consequence = "retrying; the replication slot keeps it";
+    this.#connections = new Reconnect({ trouble: "WAL is not archived", consequence }, ctx);
   }
 
   start(): void {
@@ -58,7 +53,7 @@ export class SlotArchiver {
 
   /** Why WAL is not archived; null while the slot is read, or while a server may just be starting. */
   get error(): BackupError | null {
-    return this.#trouble?.isReported === true ? this.#trouble.error : null;
+    return this.#connections.error;
   }
 
   /**
@@ -84,21 +79,14 @@ export class SlotArchiver {
     await Promise.race([Promise.all(this.#running), untilAborted(signal)]);
   }
 
-  async #run(): Promise<void> {
-    const { clock } = this.#ctx;
-    const { signal } = this.#stop;
-    for (let pauseMs = 0; !signal.aborted; ) {
-      const beganAtMs = clock.monotonicMs();
-      this.#isStandby = await this.#once().catch((error: unknown) => {
-        if (!signal.aborted) this.#report(toBackupError(error));
-        return false;
+  #run(): Promise<void> {
+    return this.#connections.run(async () => {
+      this.#isStandby = await this.#once().finally(() => {
+        this.#isStandby = false;
+        this.#follower = null;
       });
-      this.#follower = null;
-      const held = clock.monotonicMs() - beganAtMs >= WELL_MS;
-      if (this.#isStandby) pauseMs = STANDBY_MS;
-      else pauseMs = held ? PAUSE_FIRST_MS : Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
-      await clock.sleep(pauseMs, signal).catch(() => {});
-    }
+      return this.#isStandby;
+    }, this.#stop.signal);
   }
 
   #once(): Promise<boolean> {
@@ -124,7 +112,7 @@ export class SlotArchiver {
       },
       begun: (follower: Follower) => {
         this.#follower = follower;
-        this.#trouble = null;
+        this.#connections.begun();
         this.#news.abort();
       },
       lost: (count: number) => {
@@ -132,19 +120,6 @@ export class SlotArchiver {
       },
     };
     return followOnce(parts, this.#stop.signal, this.#ctx);
-  }
-
-  #report(error: BackupError): void {
-    const nowMs = this.#ctx.clock.monotonicMs();
-    const known = this.#trouble;
-    const isNews = known?.isReported !== true || known.error.message !== error.message;
-    const sinceMs = known?.sinceMs ?? nowMs;
-    const isReported = known?.isReported === true || nowMs - sinceMs >= SILENT_MS;
-    const text = `WAL is not archived: ${error.message}`;
-    if (isReported && isNews)
-      this.#ctx.log.warn([text, ...hintLines(error), "retrying; the replication slot keeps it"].join("\n"));
-    else this.#ctx.log.detail(text);
-    this.#trouble = { error, sinceMs, isReported };
   }
 
   async #reportForever(): Promise<void> {
@@ -177,7 +152,7 @@ export class SlotArchiver {
       retainedBytes: asked?.retainedBytes ?? last?.retainedBytes ?? 0,
       safeBytes: asked === null ? (last?.safeBytes ?? null) : asked.safeBytes,
       lossCount: this.#lossCount,
-      trouble: this.#trouble?.error.message ?? null,
+      trouble: this.#connections.trouble?.message ?? null,
     };
   }
 

@@ -5,7 +5,6 @@
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
-import { hintLines } from "../base/troubleshooting";
 import type { CommandProcess } from "../process/commandProcess";
 import {
   loadStreamState,
@@ -22,21 +21,14 @@ import { RECEIVER_NAME } from "../operations/stream/standbyNames";
 import { type StreamParts, type SynchronousParts, streamOnce } from "../operations/stream/stream";
 import type { ClusterIdentity } from "../operations/shared/identity";
 import { parsePostmasterPid } from "../postgres/postmasterPid";
+import { Reconnect, STANDBY_MS } from "./reconnect";
 import { SynchronousGuard, type SynchronousState } from "./synchronousGuard";
 
-const PAUSE_FIRST_MS = 1000;
-const PAUSE_MS_MAX = 10_000;
-/** A server that is starting or restarting is not worth a report. */
-const SILENT_MS = 15_000;
-/** A connection that lasted this long was healthy: the next pause is a short one. */
-const WELL_MS = 10_000;
 /** How often other processes learn the progress. */
 const STATE_MS = 5000;
 /** A server that shuts down waits this long for repositories that do not answer. */
 const SHUTDOWN_MS = 10_000;
 const SHUTDOWN_LOOK_MS = 2000;
-/** How often to check whether a standby was promoted. */
-const STANDBY_MS = 5000;
 
 /** Further conditions of a cluster's sidecar. */
 export interface StreamConditions extends Pick<StreamParts, "isStandby" | "prepare" | "requireOwn"> {
@@ -60,22 +52,24 @@ export class StreamService {
   /** Ends of the previous workers, by repository key. */
   readonly #former = new Map<number, Promise<void>>();
   #workers: readonly StreamWorker[] = [];
-  /** Why it does not stream, since when, and whether that was reported. */
-  #trouble: { readonly error: BackupError; readonly sinceMs: number; isReported: boolean } | null = null;
+  readonly #connections: Reconnect;
 
   constructor(proc: CommandProcess, ctx: Context, intervalMs: number, conditions: StreamConditions = {}) {
     this.#proc = proc;
     this.#ctx = ctx;
     this.#intervalMs = intervalMs;
     this.#conditions = conditions;
+    const consequence = "retrying; complete segments are still archived";
+    this.#connections = new Reconnect({ trouble: "WAL is not streamed", consequence }, ctx);
     const { synchronous } = proc.config.settings.stream ?? {};
     this.#guard = synchronous === undefined ? null : this.#openGuard(synchronous.degradeAfterSeconds);
   }
 
   #openGuard(degradeAfterSeconds: number | undefined): SynchronousGuard {
     const degradeMs = degradeAfterSeconds === undefined ? null : degradeAfterSeconds * 1000;
-    const isStop = (error: BackupError | null | undefined): boolean => error?.kind === "stop";
-    const isStopped = (): boolean => isStop(this.#trouble?.error) || this.status().some(({ error }) => isStop(error));
+    const isStop = (error: BackupError | null): boolean => error?.kind === "stop";
+    const isStopped = (): boolean =>
+      isStop(this.#connections.trouble) || this.status().some(({ error }) => isStop(error));
     const { setBy } = this.#conditions;
     return new SynchronousGuard({ degradeMs, isStopped, setBy, connect: () => this.#proc.newSession() }, this.#ctx);
   }
@@ -113,7 +107,7 @@ export class StreamService {
 
   /** Why nothing is received; null while WAL arrives, or while a server may just be starting. */
   get error(): BackupError | null {
-    return this.#trouble?.isReported === true ? this.#trouble.error : null;
+    return this.#connections.error;
   }
 
   /** Whether commits wait for the repositories; null when that is not configured. */
@@ -133,27 +127,21 @@ export class StreamService {
     await Promise.race([ended, untilAborted(signal)]);
   }
 
-  async #run(): Promise<void> {
-    const { clock } = this.#ctx;
-    const { signal } = this.#stop;
-    for (let pauseMs = 0; !signal.aborted; ) {
-      const beganAtMs = clock.monotonicMs();
-      const isStandby = await this.#once().catch((error: unknown) => {
+  #run(): Promise<void> {
+    return this.#connections.run(async () => {
+      try {
+        const isStandby = await this.#once();
+        if (isStandby) {
+          this.#guard?.standby();
+          // A demoted server's last position is nobody's progress.
+          this.#workers = [];
+        }
+        return isStandby;
+      } catch (error) {
         this.#guard?.ended();
-        if (!signal.aborted) this.#report(toBackupError(error));
-        return false;
-      });
-      if (isStandby) this.#guard?.standby();
-      const held = clock.monotonicMs() - beganAtMs >= WELL_MS;
-      // A demoted server's last position is nobody's progress.
-      if (isStandby) this.#workers = [];
-      pauseMs = isStandby
-        ? STANDBY_MS
-        : held
-          ? PAUSE_FIRST_MS
-          : Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
-      await clock.sleep(pauseMs, signal).catch(() => {});
-    }
+        throw error;
+      }
+    }, this.#stop.signal);
   }
 
   /** For metrics and status, which run in other processes. */
@@ -190,19 +178,6 @@ export class StreamService {
     return file !== null && parsePostmasterPid(Buffer.from(file).toString("utf8")).status === "stopping";
   }
 
-  #report(error: BackupError): void {
-    const nowMs = this.#ctx.clock.monotonicMs();
-    const known = this.#trouble;
-    const isNews = known?.isReported !== true || known.error.message !== error.message;
-    const sinceMs = known?.sinceMs ?? nowMs;
-    const isReported = known?.isReported === true || nowMs - sinceMs >= SILENT_MS;
-    const text = `WAL is not streamed: ${error.message}`;
-    if (isReported && isNews)
-      this.#ctx.log.warn([text, ...hintLines(error), "retrying; complete segments are still archived"].join("\n"));
-    else this.#ctx.log.detail(text);
-    this.#trouble = { error, sinceMs, isReported };
-  }
-
   #once(): Promise<boolean> {
     const synchronous = this.#synchronousParts();
     const parts: StreamParts = {
@@ -222,7 +197,7 @@ export class StreamService {
       lostCount: (repoIndex: number) => this.status().find((each) => each.repoIndex === repoIndex)?.lostCount ?? 0,
       begun: (workers: readonly StreamWorker[]) => {
         this.#workers = workers;
-        this.#trouble = null;
+        this.#connections.begun();
       },
       former: this.#former,
       ...(synchronous === null ? {} : { synchronous }),
