@@ -12,7 +12,7 @@
  * names (hard links). A device, a pipe or a socket of that name is refused: a rename or removal would destroy
  * `/dev/null`.
  */
-import { constants, type FileHandle, link, lstat, mkdir, open, rename, stat, unlink } from "./nodeFiles";
+import { constants, type FileHandle, link, lstat, mkdir, open, rename, stat, unlink, writeFile } from "./nodeFiles";
 import { dirname } from "node:path";
 import type { ByteStream } from "../base/bytes";
 import { fail, isError } from "../base/errors";
@@ -38,6 +38,16 @@ export interface WriteOptions {
   readonly syncEveryBytes?: number;
   /** Gives this writer its own temporary names; absent: stock's, which all writers of the file share. */
   readonly random?: Random;
+}
+
+/**
+ * Replaces a report of one writer, and creates its directory. Not synced: after a crash of the machine an old one is as
+ * good. @throws the file system's errors
+ */
+export async function replaceReport(path: string, report: object): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(`${path}.tmp`, `${JSON.stringify(report)}\n`, { mode: FILE_MODE });
+  await rename(`${path}.tmp`, path);
 }
 
 interface WriteTarget {

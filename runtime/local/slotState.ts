@@ -7,7 +7,7 @@
  * - `slot-report.json`: the slot's state for metrics and status, replaced every few seconds.
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "./nodeFiles";
-import { atomicWrite } from "./atomicWrite";
+import { atomicWrite, replaceReport } from "./atomicWrite";
 import { isMissing, systemError } from "./systemError";
 
 export interface SlotPosition {
@@ -82,12 +82,9 @@ export async function loadSlotReport(spoolPath: string, stanza: string): Promise
   };
 }
 
-/** Not synced: after a crash of the machine an old one is as good. @throws the file system's errors */
-export async function saveSlotReport(spoolPath: string, stanza: string, report: SlotReport): Promise<void> {
-  const path = `${spoolPath}/pgbackstop/${stanza}/${REPORT}`;
-  await mkdir(`${spoolPath}/pgbackstop/${stanza}`, { recursive: true });
-  await writeFile(`${path}.tmp`, `${JSON.stringify({ version: 1, ...report })}\n`, { mode: 0o640 });
-  await rename(`${path}.tmp`, path);
+/** @throws the file system's errors */
+export function saveSlotReport(spoolPath: string, stanza: string, report: SlotReport): Promise<void> {
+  return replaceReport(`${spoolPath}/pgbackstop/${stanza}/${REPORT}`, { version: 1, ...report });
 }
 
 /**

@@ -6,7 +6,8 @@
  *
  * `synchronous` is there if commits shall wait for repositories. For metrics and status only: no decision uses it.
  */
-import { mkdir, readFile, rename, writeFile } from "./nodeFiles";
+import { replaceReport } from "./atomicWrite";
+import { readFile } from "./nodeFiles";
 
 export interface StreamState {
   readonly key: number;
@@ -70,24 +71,20 @@ function stateOf(value: unknown): StreamState[] {
     : [];
 }
 
-/** Not synced: after a crash of the machine an old one is as good. @throws the file system's errors */
+/** @throws the file system's errors */
 export async function saveStreamState(
   spoolPath: string,
   stanza: string,
   states: readonly StreamState[],
   synchronous: SynchronousReport | null = null,
 ): Promise<void> {
-  const directory = directoryOf(spoolPath, stanza);
-  await mkdir(directory, { recursive: true });
-  const text = JSON.stringify({
+  await replaceReport(`${directoryOf(spoolPath, stanza)}/${FILE_NAME}`, {
     version: VERSION,
     repos: states.map(({ atS, key, lostCount, lsn, positionBytes }) => {
       return { key, lsn, position: positionBytes, at: atS, lost: lostCount };
     }),
     ...(synchronous === null ? {} : { synchronous }),
   });
-  await writeFile(`${directory}/${FILE_NAME}.tmp`, `${text}\n`, { mode: 0o640 });
-  await rename(`${directory}/${FILE_NAME}.tmp`, `${directory}/${FILE_NAME}`);
 }
 
 function directoryOf(spoolPath: string, stanza: string): string {
