@@ -86,7 +86,7 @@ export async function createSlot(session: SqlSession, name: string): Promise<Slo
   return slot;
 }
 
-/** Ends its reader first, which must not come back. False when there is no slot. @throws dbQuery (57) */
+/** Ends its reader first, which must not come back. False when the server has no such slot. @throws dbQuery (57) */
 export async function takeSlot(session: SqlSession, name: string, clock: Context["clock"]): Promise<boolean> {
   const endMs = clock.monotonicMs() + TAKE_MS;
   for (;;) {
@@ -103,7 +103,7 @@ export async function takeSlot(session: SqlSession, name: string, clock: Context
   }
 }
 
-/** False when there is none. @throws dbQuery (57), also while a process reads it */
+/** False when the server has no such slot. @throws dbQuery (57), also while a process reads it */
 export async function dropSlot(session: SqlSession, name: string): Promise<boolean> {
   const { rows } = await session.query(
     "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots where slot_name = $1 and slot_type = 'physical'",

@@ -28,7 +28,7 @@ type Looked = { readonly matches: readonly EngineContainer[] } | { readonly prob
 const ENGINES = ["docker", "podman"] as const;
 const NO_CONTAINER = /no such (container|object)/i;
 
-/** @throws dbConnect (56) if there is none, or more than one */
+/** @throws dbConnect (56) if no container matches, or several do */
 export async function findContainer(choice: ContainerChoice, run: RunProgram): Promise<EngineContainer> {
   const engines = choice.engine === undefined ? ENGINES : [choice.engine];
   const looked = await Promise.all(engines.map((engine) => look(engine, choice, run)));

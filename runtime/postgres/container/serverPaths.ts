@@ -72,7 +72,7 @@ export async function insideOf(pid: number, path: string): Promise<string> {
   return join(root, reached);
 }
 
-/** Null for other kinds of entries, and for none. */
+/** Null for other kinds of entries, and for a missing one. */
 async function linkAt(path: string): Promise<string | null> {
   try {
     return (await lstat(path)).isSymbolicLink() ? await readlink(path) : null;

@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-test("a mistyped command of this package is told from the runtime's commands", () => {
+test("a mistyped command gets this package's nearest one, not the runtime's", () => {
   const names = ["rendr", "topolgy", "alert", "restore", "backup", "expire", "sync", "x"];
   expect(names.map(intendedCommand)).toEqual(["render", "topology", "alerts", ...Array(5).fill(undefined)]);
   expect(COMMANDS.filter((name) => intendedCommand(name) !== undefined)).toEqual([]);

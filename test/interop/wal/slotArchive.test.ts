@@ -259,7 +259,9 @@ describe("WAL through a replication slot", async () => {
 
   // claim: docs/slot-archiving.md: after a lost slot `check` fails until the agent has taken a backup that begins after
   //   the gap
-  test("a lost slot is told, created again, and closed by a new backup", { timeout: 600_000 }, async () => {
+  test("the agent reports a lost slot, creates it again, and closes the gap by a new backup", {
+    timeout: 600_000,
+  }, async () => {
     await open({ settings: { max_slot_wal_keep_size: "32MB", max_wal_size: "64MB", min_wal_size: "32MB" } });
     await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
     await dropTemplates(bed);

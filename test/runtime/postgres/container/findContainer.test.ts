@@ -37,7 +37,7 @@ describe("finding a container", () => {
     expect(calls).toEqual(["docker container inspect shop-db"]);
   });
 
-  test("says that there is none, and what each engine says", async () => {
+  test("says that no container matches, and what each engine says", async () => {
     await expect(findContainer({ name: "shop-db" }, answering(NONE))).rejects.toMatchObject({
       kind: "dbConnect",
       message: "there is no container 'shop-db'",
