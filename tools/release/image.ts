@@ -1,7 +1,7 @@
 /**
- * The image of the package's own Dockerfile for this processor, built and run here: by docker or podman if one answers,
- * else by Debian's buildah in a {@link BareDebian}. That one has no registry for the Dockerfile's base: a stand-in
- * replaces it, so its digest is not the published one.
+ * The image of the package's own Dockerfile for this processor, built and run here: by docker or podman if one answers
+ * and gets the Dockerfile's base, else by Debian's buildah in a {@link BareDebian}. That one has no registry for the
+ * base: a stand-in replaces it, so its digest is not the published one.
  */
 import { cpSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ limits="--isolation chroot --ulimit nofile=$(ulimit -n):$(ulimit -n) --ulimit np
 
 /**
  * @param scratch a folder on a disk; the file is in it
- * @param debian for a machine without docker and podman
+ * @param debian for a machine where neither docker nor podman builds it
  */
 export async function buildImage(
   tarball: string,
@@ -47,15 +47,19 @@ export async function buildImage(
   for (const tool of ["docker", "podman"] as const) {
     const path = await findOnPath(tool);
     const info = path === null ? null : await run(path, ["info"], { timeoutMs: 30_000 });
-    if (info?.exitCode === 0) return buildBy(tool, name, folder);
-    reasons.push(info === null ? `no ${tool} on PATH` : `${tool}: ${info.stderr.trim().split("\n").at(-1) ?? ""}`);
+    if (info === null) {
+      reasons.push(`no ${tool} on PATH`);
+      continue;
+    }
+    const built = info.exitCode === 0 ? await run(tool, ["build", "--tag", name, join(folder, "package")]) : info;
+    if (built.exitCode === 0) return takeFrom(tool, name, folder);
+    reasons.push(`${tool}: ${built.stderr.trim().split("\n").at(-1) ?? ""}`);
   }
   if ("missing" in debian) return { missing: [...reasons, debian.missing].join("; ") };
   return buildInDebian(debian, name, folder);
 }
 
-async function buildBy(tool: "docker" | "podman", name: string, folder: string): Promise<ReleaseImage> {
-  await runOk(tool, ["build", "--tag", name, join(folder, "package")]);
+async function takeFrom(tool: "docker" | "podman", name: string, folder: string): Promise<ReleaseImage> {
   const file = join(folder, "image.tar");
   // Docker writes OCI archives by itself, from version 25 on.
   await runOk(tool, ["save", ...(tool === "podman" ? ["--format=oci-archive"] : []), "--output", file, name]);
