@@ -68,12 +68,12 @@ function checkStreaming(plan: HostPlan): Finding[] {
 }
 
 function checkArchive(plan: HostPlan): Finding[] {
-  if (plan.archive === "command") return [];
-  if (plan.archive !== "stream")
-    return [finding("PB155", "archive", `"${plan.archive}" is unknown`, 'write "stream", or leave it out')];
   return abstaining(
     () => checkRange("PostgresHostArgs.slotKeepGiB", "slotKeepGiB", plan.slotKeepGiB),
     () => {
+      if (plan.archive === "command") return [];
+      if (plan.archive !== "stream")
+        return [finding("PB155", "archive", `"${plan.archive}" is unknown`, 'write "stream", or leave it out')];
       if (plan.agent) return [];
       const hint = 'leave archive out, or use engine "runtime" with units in /etc/systemd/system';
       return [finding("PB155", "archive", "only an agent can read the replication slot, and there is none", hint)];

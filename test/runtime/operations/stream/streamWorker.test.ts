@@ -598,7 +598,9 @@ describe("a repository worker", () => {
     expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith("streamed WAL: repo1"))).toBe(true);
   });
 
-  it("after any crashes a recovery gets a prefix without gaps, and at least all acknowledged WAL", async () => {
+  it("after any crashes a recovery gets a prefix without gaps, and at least all acknowledged WAL", {
+    timeout: 20 * 60_000,
+  }, async () => {
     let meaningful = 0;
     await fc.assert(
       fc.asyncProperty(
