@@ -5,13 +5,14 @@
  * A frame whose content is given at once takes the fast path, without a copy. RFC 8878 allows consecutive frames, and
  * stock reads them as one file (shown by the interop tests with 2.45, 2.55 and 2.60). Repetitions more than 1 MiB apart
  * are not found: on mixed data no size was lost at level 3, whose window is 2 MiB. Levels above {@link
- * FRAMED_LEVEL_MAX} are for users who want a large window, and stay one frame.
+ * FRAMED_LEVEL_MAX} are for users who want a large window, and stay one frame. Several frames end with a seek table.
  */
 import { promisify } from "node:util";
 import { constants, createZstdCompress, zstdCompress, zstdCompressSync, type ZstdOptions } from "node:zlib";
 import { type ByteStream, concatBytes } from "../../base/bytes";
 import type { Codec } from "./codec";
 import { HandleCodec, handlesWork } from "./zlibCodec";
+import { ZstSeekTable } from "./zstSeekTable";
 
 /** Content of one frame; a file's last one is shorter. */
 export const FRAME_SIZE_BYTES = 1024 * 1024;
@@ -28,10 +29,14 @@ function outputSizeBytes(contentSizeBytes: number): number {
 /** The same frames for content in memory. */
 export function zstFrames(bytes: Uint8Array, level: number): Uint8Array {
   const frames: Uint8Array[] = [];
+  const table = new ZstSeekTable();
   for (let begin = 0; begin < bytes.length || begin === 0; begin += FRAME_SIZE_BYTES) {
-    frames.push(zstFrame(bytes.subarray(begin, begin + FRAME_SIZE_BYTES), level));
+    const content = bytes.subarray(begin, begin + FRAME_SIZE_BYTES);
+    const frame = zstFrame(content, level);
+    table.add(frame.length, content.length);
+    frames.push(frame);
   }
-  return concatBytes(frames);
+  return concatBytes([...frames, table.encode()]);
 }
 
 /** One per level, reused for each small file: making a codec costs as much as compressing a page. */
@@ -66,8 +71,8 @@ export class ZstFramesCompressor implements Codec {
   readonly #level: number;
   readonly #handle: HandleCodec | null;
   readonly #input = Buffer.allocUnsafeSlow(FRAME_SIZE_BYTES);
+  readonly #table = new ZstSeekTable();
   #filledBytes = 0;
-  #frameCount = 0;
 
   /** `mapError` converts the codec's own errors. */
   constructor(level: number, mapError: (error: unknown) => unknown) {
@@ -92,16 +97,26 @@ export class ZstFramesCompressor implements Codec {
   }
 
   *finish(): Iterable<Uint8Array> {
-    if (this.#filledBytes > 0 || this.#frameCount === 0) yield* this.#frame(this.#input.subarray(0, this.#filledBytes));
+    if (this.#filledBytes > 0 || this.#table.isEmpty) yield* this.#frame(this.#input.subarray(0, this.#filledBytes));
+    const table = this.#table.encode();
+    if (table.length > 0) yield table;
   }
 
   close(): void {
     this.#handle?.close();
   }
 
-  #frame(content: Uint8Array): Iterable<Uint8Array> {
-    this.#frameCount++;
-    if (this.#handle === null) return [zstFrames(content, this.#level)];
+  *#frame(content: Uint8Array): Iterable<Uint8Array> {
+    let sizeBytes = 0;
+    for (const piece of this.#pieces(content)) {
+      sizeBytes += piece.length;
+      yield piece;
+    }
+    this.#table.add(sizeBytes, content.length);
+  }
+
+  #pieces(content: Uint8Array): Iterable<Uint8Array> {
+    if (this.#handle === null) return [zstFrame(content, this.#level)];
     return content.length === 0 ? this.#handle.finish() : this.#handle.update(content);
   }
 }
@@ -110,15 +125,16 @@ export class ZstFramesCompressor implements Codec {
 export async function* zstFramesStream(source: ByteStream, level: number): ByteStream {
   let parts: Uint8Array[] = [];
   let gatheredBytes = 0;
-  let frameCount = 0;
+  const table = new ZstSeekTable();
   const compressFrame = promisify<Uint8Array, ZstdOptions, Buffer>(zstdCompress);
-  const frame = (): Promise<Uint8Array> => {
+  const frame = async (): Promise<Uint8Array> => {
     const content = concatBytes(parts);
     parts = [];
     gatheredBytes = 0;
-    frameCount++;
     const sizes = { chunkSize: outputSizeBytes(content.length), pledgedSrcSize: content.length };
-    return compressFrame(content, { ...sizes, params: paramsOf(level) });
+    const packed = await compressFrame(content, { ...sizes, params: paramsOf(level) });
+    table.add(packed.length, content.length);
+    return packed;
   };
   for await (const chunk of source) {
     for (let taken = 0; taken < chunk.length; ) {
@@ -129,5 +145,7 @@ export async function* zstFramesStream(source: ByteStream, level: number): ByteS
       if (gatheredBytes === FRAME_SIZE_BYTES) yield await frame();
     }
   }
-  if (gatheredBytes > 0 || frameCount === 0) yield await frame();
+  if (gatheredBytes > 0 || table.isEmpty) yield await frame();
+  const end = table.encode();
+  if (end.length > 0) yield end;
 }

@@ -55,7 +55,7 @@ const ROWS = atNight<Row>(
     postgres: 17,
     stock: "2.55",
     repos: [
-      { on: "posix", compressType: "lz4" },
+      { on: "posix", compressType: "zst" },
       { on: "posix", compressType: "none", encrypted: true },
       { on: "versitygw", compressType: "gz", encrypted: true },
     ],
