@@ -35,6 +35,8 @@ export interface OptionDepend {
 }
 
 export interface OptionDetails extends OptionRule {
+  /** If omitted, `global`. */
+  readonly section?: OptionSection;
   readonly group?: "pg" | "repo";
   /** Deviations of one command. */
   readonly forCommand?: Readonly<Partial<Record<CommandName, OptionRule & { readonly depend?: OptionDepend }>>>;
@@ -100,6 +102,20 @@ const PG_REMOTE: readonly CommandName[] = [
 const DRILL: readonly CommandName[] = ["cnpg-drill", "drill"];
 const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
+/** Commands that can read a versioned bucket as it was. */
+const PAST: readonly CommandName[] = [
+  ...(["archive-get", "cnpg-restore", "extract-table", "find", "info", "manifest", "recover", "recover-step"] as const),
+  ...(["repo-get", "repo-ls", "restore", "verify"] as const),
+];
+/** Commands that can work with one of the repositories. */
+const ONE_REPOSITORY: readonly CommandName[] = [
+  ...PAST,
+  ...(["annotate", "backup", "cnpg-drill", "doctor", "drill", "expire", "heal", "stanza-delete"] as const),
+];
+const SIDECARS: readonly CommandName[] = ["cnpg-instance", "cnpg-restore"];
+const PORTS = ["1", "65535"] as const;
+/** Keys of repositories and clusters. */
+const KEYS = ["1", "256"] as const;
 /** As stock has it for `retention-full`. */
 const RETENTION_RANGE = ["1", "9999999"] as const;
 
@@ -112,22 +128,27 @@ const RECOVER_TYPES = ["default", "immediate", "name", "time", "lsn", "xid"];
 const CONFIG_PATH = "/etc/pgbackrest";
 const LOCAL_ONLY = "run the command on that host";
 
-const S3 = { group: "repo", depend: { option: "repo-type", values: ["s3"] } } as const;
-const S3_SHARED = { group: "repo", depend: { option: "repo-s3-key-type", values: ["shared"] } } as const;
-const STORE = { group: "repo", depend: { option: "repo-type", values: OBJECT_STORES } } as const;
-const AZURE = { group: "repo", depend: { option: "repo-type", values: ["azure"] } } as const;
-const SFTP = { group: "repo", depend: { option: "repo-type", values: ["sftp"] } } as const;
-const BLOCK = { group: "repo", depend: { option: "repo-block", values: ["y"] } } as const;
-const BUNDLE = { group: "repo", depend: { option: "repo-bundle", values: ["y"] } } as const;
-const CONNECTION = { group: "pg", depend: { option: "pg-path" } } as const;
+const S3 = on("repo-type", "s3");
+const S3_SHARED = on("repo-s3-key-type", "shared");
+const STORE = on("repo-type", ...OBJECT_STORES);
+const AZURE = on("repo-type", "azure");
+const SFTP = on("repo-type", "sftp");
+const BLOCK = on("repo-block", "y");
+const BUNDLE = on("repo-bundle", "y");
+const CONNECTION = on("pg-path");
 
 function on(option: string, ...values: readonly string[]): { readonly depend: OptionDepend } {
   return { depend: values.length === 0 ? { option } : { option, values } };
 }
 
+function optionalFor(commands: readonly CommandName[]): Pick<OptionDetails, "forCommand"> {
+  return { forCommand: Object.fromEntries(commands.map((command) => [command, { required: false }])) };
+}
+
 type ActedRow<T extends OptionType, D extends OptionDetails> = D &
   Omit<OptionRow, keyof OptionDetails | "type"> & {
     readonly type: T;
+    readonly section: OptionSection;
     // Named in each row, because an array's type drops a row that another one's type covers.
     readonly config: D extends { readonly config: infer C } ? C : undefined;
   };
@@ -136,34 +157,96 @@ type ActedRow<T extends OptionType, D extends OptionDetails> = D &
 function acted<const T extends OptionType, const D extends OptionDetails = OptionDetails>(
   name: string,
   type: T,
-  section: OptionSection,
   commands: readonly CommandName[],
   doc: string,
   details?: D,
 ): ActedRow<T, D> {
-  return { ...details, config: details?.config, name, type, section, commands, doc, acted: true } as ActedRow<T, D>;
+  const row = { section: "global", ...details, config: details?.config, name, type, commands, doc, acted: true };
+  return row as ActedRow<T, D>;
 }
 
-/** A row of a command-line option that stock does not have. */
+/** A row of the command line. */
+function typed<const T extends OptionType, const D extends OptionDetails = OptionDetails>(
+  ...[name, type, commands, doc, details]: Parameters<typeof acted<T, D>>
+): ActedRow<T, D> {
+  return { ...acted(name, type, commands, doc, details), section: "command-line" };
+}
+
+/** The same of one that stock does not have. */
 function own<const T extends OptionType, const D extends OptionDetails = OptionDetails>(
-  name: string,
-  type: T,
-  commands: readonly CommandName[],
-  doc: string,
-  details?: D,
+  ...row: Parameters<typeof acted<T, D>>
 ): ActedRow<T, D> {
-  return { ...acted(name, type, "command-line", commands, doc, details), own: true };
+  return { ...typed(...row), own: true };
 }
 
-function accepted(
-  name: string,
-  type: OptionType,
-  section: OptionSection,
-  commands: readonly CommandName[],
-  doc: string,
-  details: OptionDetails = {},
-): OptionRow {
-  return { ...details, name, type, section, commands, doc, acted: false };
+function accepted(...row: Parameters<typeof acted>): OptionRow {
+  return { ...acted(...row), acted: false };
+}
+
+/** The rows of a group, all in one section. */
+function grouped(group: "pg" | "repo", section: OptionSection, rows: readonly OptionRow[]): readonly OptionRow[] {
+  return rows.map((row) => ({ ...row, group, section }));
+}
+
+/** Old names of an option of the cluster. */
+function db(name: string): { readonly aliases: readonly string[] } {
+  return { aliases: [`db-${name}`, `db?-${name}`] };
+}
+
+interface RemoteHost {
+  /** How texts call what is on the host. */
+  readonly title: string;
+  readonly section: OptionSection;
+  readonly commands: readonly CommandName[];
+  readonly configType: OptionType;
+  readonly user: string;
+  readonly old: (name: string) => { readonly aliases: readonly string[] };
+}
+
+/** How stock reaches another host. */
+function remoteHost(group: "pg" | "repo", remote: RemoteHost): OptionRow[] {
+  const { commands, configType, old, title, user } = remote;
+  const host = `${group}-host`;
+  const there = on(host);
+  const tls = on(`${host}-type`, "tls");
+  const ssh = on(`${host}-type`, "ssh");
+  const anywhere = [
+    accepted(`${host}-type`, "enum", commands, `protocol to the ${title}'s host`, {
+      default: "ssh",
+      allowed: ["ssh", "tls"],
+      ...there,
+    }),
+    accepted(`${host}-ca-file`, "string", commands, `certificate authority of the ${title}'s host`, tls),
+    accepted(`${host}-ca-path`, "string", commands, "directory of certificate authorities", tls),
+    accepted(`${host}-cert-file`, "string", commands, `certificate shown to the ${title}'s host`, tls),
+    accepted(`${host}-key-file`, "string", commands, "key of that certificate", tls),
+  ];
+  const further = `directory of further configuration on the ${title}'s host`;
+  const own = [
+    accepted(`${host}-cmd`, "string", commands, `program on the ${title}'s host`, { ...ssh, ...old("cmd") }),
+    accepted(`${host}-config`, configType, commands, `configuration file on the ${title}'s host`, {
+      ...there,
+      default: `${CONFIG_PATH}/pgbackrest.conf`,
+      ...old("config"),
+    }),
+    accepted(`${host}-config-include-path`, "path", commands, further, { ...there, default: `${CONFIG_PATH}/conf.d` }),
+    accepted(`${host}-config-path`, "path", commands, `directory of the configuration on the ${title}'s host`, {
+      ...there,
+      default: CONFIG_PATH,
+    }),
+    accepted(`${host}-port`, "integer", commands, `port of the ${title}'s host`, {
+      range: ["0", "65535"],
+      ...on(`${host}-type`, "ssh", "tls"),
+      forDepend: { tls: { default: "8432" } },
+      ...old("ssh-port"),
+    }),
+    accepted(`${host}-user`, "string", commands, `user on the ${title}'s host`, {
+      default: user,
+      ...ssh,
+      ...old("user"),
+    }),
+  ];
+  return [...grouped(group, "global", anywhere), ...grouped(group, remote.section, own)];
 }
 
 function using(use: Use): readonly CommandName[] {
@@ -171,14 +254,9 @@ function using(use: Use): readonly CommandName[] {
 }
 
 const COMMAND_LINE = [
-  acted("config", "string", "command-line", ALL, "configuration file", {
-    default: `${CONFIG_PATH}/pgbackrest.conf`,
-    negate: true,
-  }),
-  acted("config-path", "path", "command-line", ALL, "directory of pgbackrest.conf and conf.d", {
-    default: CONFIG_PATH,
-  }),
-  acted("config-include-path", "path", "command-line", ALL, "directory with further *.conf files to read", {
+  typed("config", "string", ALL, "configuration file", { default: `${CONFIG_PATH}/pgbackrest.conf`, negate: true }),
+  typed("config-path", "path", ALL, "directory of pgbackrest.conf and conf.d", { default: CONFIG_PATH }),
+  typed("config-include-path", "path", ALL, "directory with further *.conf files to read", {
     default: `${CONFIG_PATH}/conf.d`,
   }),
   own(
@@ -196,31 +274,17 @@ const COMMAND_LINE = [
     config: "agent.socket",
     default: "/run/pgbackstop/agent.sock",
   }),
-  own(
-    "plugin-socket",
-    "path",
-    ["cnpg-instance", "cnpg-restore"],
-    "unix socket that CloudNativePG's instance manager calls",
-    {
-      config: "plugin.socket",
-      default: "/plugins/pgbackstop",
-    },
-  ),
-  own("plugin-heartbeat", "path", ["cnpg-instance", "cnpg-restore"], "file with the time of the last answered call", {
+  own("plugin-socket", "path", SIDECARS, "unix socket that CloudNativePG's instance manager calls", {
+    config: "plugin.socket",
+    default: "/plugins/pgbackstop",
+  }),
+  own("plugin-heartbeat", "path", SIDECARS, "file with the time of the last answered call", {
     config: "plugin.heartbeatFile",
   }),
-  own("plugin-instance", "string", ["cnpg-instance", "cnpg-restore"], "name of the pod, kept with its backups", {
-    config: "plugin.instance",
+  own("plugin-instance", "string", SIDECARS, "name of the pod, kept with its backups", { config: "plugin.instance" }),
+  own("plugin-watch", "list", SIDECARS, "directories whose change ends the process, so that it is restarted", {
+    config: "plugin.watchPaths",
   }),
-  own(
-    "plugin-watch",
-    "list",
-    ["cnpg-instance", "cnpg-restore"],
-    "directories whose change ends the process, so that it is restarted",
-    {
-      config: "plugin.watchPaths",
-    },
-  ),
   own("plugin-source-stanza", "string", ["cnpg-instance"], "name of the cluster that a replica cluster follows", {
     config: "plugin.sourceStanza",
   }),
@@ -229,9 +293,7 @@ const COMMAND_LINE = [
     "string",
     ["cnpg-restore"],
     "newest WAL segment that the recovery may get, for drills; SEGMENT@LSN ends inside it",
-    {
-      config: "plugin.newestWal",
-    },
+    { config: "plugin.newestWal" },
   ),
   own("plugin-listen", "string", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
     config: "plugin.listen",
@@ -256,7 +318,7 @@ const COMMAND_LINE = [
   own("kubernetes-port", "integer", KUBERNETES, "port of the API server of Kubernetes", {
     config: "kubernetes.port",
     default: "443",
-    range: ["1", "65535"],
+    range: PORTS,
   }),
   own("kubernetes-account-path", "path", KUBERNETES, "directory of the account's token, ca.crt and namespace", {
     config: "kubernetes.accountPath",
@@ -280,9 +342,7 @@ const COMMAND_LINE = [
     "hash",
     ["cnpg-drill"],
     "resource of the throw-away instance, by default production's: requests.cpu=500m",
-    {
-      config: "clusterDrill.resources",
-    },
+    { config: "clusterDrill.resources" },
   ),
   own("snapshot-cluster", "string", ["cnpg-expire"], "name of the Cluster", { config: "snapshots.cluster" }),
   own("snapshot-schedule", "list", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", {
@@ -296,50 +356,17 @@ const COMMAND_LINE = [
     config: "snapshots.keepCount",
     range: RETENTION_RANGE,
   }),
-  acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
+  typed("stanza", "string", WORK, "name of the PostgreSQL cluster's configuration", {
     required: true,
-    forCommand: Object.fromEntries(
-      commandsWith((row) => row.stanza === "optional").map((command) => [command, { required: false }]),
-    ),
+    ...optionalFor(commandsWith((row) => row.stanza === "optional")),
   }),
-  acted(
-    "repo",
-    "integer",
-    "command-line",
-    [
-      "annotate",
-      "archive-get",
-      "backup",
-      "cnpg-drill",
-      "cnpg-restore",
-      "doctor",
-      "drill",
-      "expire",
-      "extract-table",
-      "find",
-      "heal",
-      "info",
-      "manifest",
-      "recover",
-      "recover-step",
-      "repo-get",
-      "repo-ls",
-      "restore",
-      "stanza-delete",
-      "verify",
-    ],
-    "index of the repository to use",
-    {
-      range: ["1", "256"],
-    },
-  ),
+  typed("repo", "integer", ONE_REPOSITORY.toSorted(), "index of the repository to use", { range: KEYS }),
   own("repos", "string", ["backup"], "indexes of the repositories to use, in one pass, as 1,3; instead of repo", {
     config: "backup.repos",
   }),
-  acted(
+  typed(
     "set",
     "string",
-    "command-line",
     [
       "annotate",
       "cnpg-drill",
@@ -367,10 +394,9 @@ const COMMAND_LINE = [
       },
     },
   ),
-  acted(
+  typed(
     "type",
     "enum",
-    "command-line",
     ["backup", "extract-table", "info", "recover", "recover-step", "restore"],
     "type of backup, or of recovery target",
     {
@@ -392,16 +418,14 @@ const COMMAND_LINE = [
     "path",
     ["restore"],
     "directory for configuration files from outside of pg1-path; / restores their old paths",
-    {
-      config: "restore.serverFiles",
-    },
+    { config: "restore.serverFiles" },
   ),
-  acted("target", "string", "command-line", TARGETED, "recovery target: a time, name, LSN or transaction", {
+  typed("target", "string", TARGETED, "recovery target: a time, name, LSN or transaction", {
     config: "restore.target",
     required: true,
     ...on("type", ...TARGET_TYPES),
   }),
-  acted("target-action", "enum", "command-line", RECOVER, "what PostgreSQL does at the target", {
+  typed("target-action", "enum", RECOVER, "what PostgreSQL does at the target", {
     config: "restore.targetAction",
     default: "pause",
     allowed: ["pause", "promote", "shutdown"],
@@ -410,52 +434,32 @@ const COMMAND_LINE = [
     },
     ...on("type", "immediate", ...TARGET_TYPES),
   }),
-  acted(
-    "target-exclusive",
-    "boolean",
-    "command-line",
-    TARGETED,
-    "stop just before the target instead of just after it",
-    {
-      config: "restore.targetExclusive",
-      default: "n",
-      ...on("type", "lsn", "time", "xid"),
-    },
-  ),
-  acted(
-    "target-timeline",
-    "string",
-    "command-line",
-    TARGETED,
-    "timeline to recover along: a number, current or latest",
-    {
-      config: "restore.targetTimeline",
-      ...on("type", "default", "standby", ...TARGET_TYPES),
-    },
-  ),
-  acted(
+  typed("target-exclusive", "boolean", TARGETED, "stop just before the target instead of just after it", {
+    config: "restore.targetExclusive",
+    default: "n",
+    ...on("type", "lsn", "time", "xid"),
+  }),
+  typed("target-timeline", "string", TARGETED, "timeline to recover along: a number, current or latest", {
+    config: "restore.targetTimeline",
+    ...on("type", "default", "standby", ...TARGET_TYPES),
+  }),
+  typed(
     "force",
     "boolean",
-    "command-line",
     ["backup", "restore", "stanza-delete", "stop"],
     "restore: overwrite existing files, copying only those that differ in size or time; stanza-delete, offline backup: ignore running processes; stop: end running processes",
     { config: "force", default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
-  acted("verbose", "boolean", "command-line", ["verify"], "also print backups and WAL without errors", {
+  typed("verbose", "boolean", ["verify"], "also print backups and WAL without errors", {
     config: "verify.verbose",
     default: "n",
   }),
-  acted(
+  typed(
     "output",
     "enum",
-    "command-line",
     ["cnpg-drill", "doctor", "drill", "find", "info", "manifest", "repo-ls", "status", "verify", "version"],
     "form of the answer",
-    {
-      default: "text",
-      allowed: ["text", "json"],
-      forCommand: { verify: { allowed: ["none", "text", "json"] } },
-    },
+    { default: "text", allowed: ["text", "json"], forCommand: { verify: { allowed: ["none", "text", "json"] } } },
   ),
   own("output-file", "path", ["metrics"], "file to replace atomically, instead of standard output", {
     config: "monitoring.outputFile",
@@ -468,11 +472,7 @@ const COMMAND_LINE = [
     "boolean",
     ["agent", "metrics"],
     "list the whole WAL archive of each repository and count what is missing",
-    {
-      config: "monitoring.walGaps",
-      default: "y",
-      negate: true,
-    },
+    { config: "monitoring.walGaps", default: "y", negate: true },
   ),
   own("event", "enum", ["notify"], "type of the event", {
     config: "monitoring.event",
@@ -485,21 +485,14 @@ const COMMAND_LINE = [
     "path",
     TELLING,
     "file of notification targets; by default notify.json in $CREDENTIALS_DIRECTORY",
-    {
-      config: "monitoring.notifyFile",
-    },
+    { config: "monitoring.notifyFile" },
   ),
-  acted(
+  typed(
     "online",
     "boolean",
-    "command-line",
     ["backup", "stanza-create", "stanza-upgrade"],
     "the server is running; n backs up a stopped server",
-    {
-      config: "backup.online",
-      default: "y",
-      negate: true,
-    },
+    { config: "backup.online", default: "y", negate: true },
   ),
   own(
     "upgraded-from",
@@ -508,10 +501,9 @@ const COMMAND_LINE = [
     "data directory of the cluster before pg_upgrade: refuse unless pg1 was made from it and the stanza is its",
     { config: "upgrade.upgradedFrom" },
   ),
-  acted(
+  typed(
     "dry-run",
     "boolean",
-    "command-line",
     ["cnpg-expire", "expire", "extract-table", "recover", "rollback", "sync"],
     "show what would be done and change nothing",
     { config: "dryRun", default: "n" },
@@ -535,35 +527,24 @@ const COMMAND_LINE = [
     "path",
     ["recover", "rollback"],
     "program that runs this one as PostgreSQL's account, with its keys",
-    {
-      config: "recover.launcher",
-    },
+    { config: "recover.launcher" },
   ),
-  acted(
+  typed(
     "oldest",
     "boolean",
-    "command-line",
     ["expire"],
     "expire the oldest full backup, unless it is the only one, with its dependents",
-    {
-      config: "expire.oldest",
-      default: "n",
-    },
+    { config: "expire.oldest", default: "n" },
   ),
-  acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment", {
+  typed("archive-expire-before", "string", ["expire"], "expire only WAL before this segment", {
     config: "expire.archiveBefore",
   }),
-  acted(
+  typed(
     "detail-level",
     "enum",
-    "command-line",
     ["info"],
     "amount of detail; destinations shows the newest full backup and WAL of each repository",
-    {
-      config: "info.detailLevel",
-      default: "full",
-      allowed: ["full", "progress", "destinations"],
-    },
+    { config: "info.detailLevel", default: "full", allowed: ["full", "progress", "destinations"] },
   ),
   own("full-check", "boolean", ["check"], "fail if full backups that the settings file expects are missing", {
     config: "check.full",
@@ -575,22 +556,12 @@ const COMMAND_LINE = [
     "boolean",
     ["check"],
     "also compare the ages of newest backup and WAL with the settings file; send event stale to notification targets",
-    {
-      config: "check.stale",
-      default: "n",
-    },
+    { config: "check.stale", default: "n" },
   ),
-  acted(
-    "reference",
-    "string",
-    "command-line",
-    ["manifest"],
-    "show only files stored in this backup; latest is the backup itself",
-    {
-      config: "files.reference",
-    },
-  ),
-  accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
+  typed("reference", "string", ["manifest"], "show only files stored in this backup; latest is the backup itself", {
+    config: "files.reference",
+  }),
+  accepted("report", "boolean", NONE, "print a report of the configuration", { section: "command-line", default: "n" }),
   own("sample", "integer", ["verify"], "percentage of data files to read; WAL is always read", {
     config: "verify.samplePercent",
     range: ["1", "100"],
@@ -601,14 +572,14 @@ const COMMAND_LINE = [
   own("to-repo", "integer", ["sync"], "index of the repository to copy into", {
     config: "sync.toRepoKey",
     required: true,
-    range: ["1", "256"],
+    range: KEYS,
   }),
   own("segment", "string", ["heal"], "one WAL file: give every repository the content that pg_wal has", {
     config: "heal.segment",
   }),
   own("trust-repo", "integer", ["heal"], "with --segment: the index of the repository whose content is right", {
     config: "heal.trustIndex",
-    range: ["1", "256"],
+    range: KEYS,
   }),
   own("latest", "boolean", ["sync"], "copy only the newest backup with its prior backups", {
     config: "sync.latest",
@@ -619,18 +590,14 @@ const COMMAND_LINE = [
     "path",
     ["drill", "extract-table"],
     "directory of PostgreSQL's programs, instead of the usual directories",
-    {
-      config: "binPath",
-    },
+    { config: "binPath" },
   ),
   own(
     "drill-path",
     "path",
     ["drill", "extract-table"],
     "parent directory of the restore; by default pg1-path with suffix -drill",
-    {
-      config: "drill.path",
-    },
+    { config: "drill.path" },
   ),
   own("pick", "enum", DRILL, "which backup and target to restore, by default each in turn; or an attack on a bucket", {
     config: "drill.pick",
@@ -641,11 +608,7 @@ const COMMAND_LINE = [
     "enum",
     DRILL,
     "extent of the checks; quick compares with production, standard adds amcheck and page checksums, thorough a dump",
-    {
-      config: "drill.level",
-      default: "thorough",
-      allowed: ["quick", "standard", "thorough"],
-    },
+    { config: "drill.level", default: "thorough", allowed: ["quick", "standard", "thorough"] },
   ),
   own("max-minutes", "integer", DRILL, "maximum duration; a longer drill fails", {
     config: "drill.maxMinutes",
@@ -657,10 +620,7 @@ const COMMAND_LINE = [
     "size",
     ["cnpg-drill", "drill", "extract-table"],
     "limit of bytes to restore, for a drill also to fetch; a larger restore fails",
-    {
-      config: "drill.maxBytes",
-      range: ["1MiB", "1PiB"],
-    },
+    { config: "drill.maxBytes", range: ["1MiB", "1PiB"] },
   ),
   own("name", "string", DRILL, "name of a drill that the settings file declares", { config: "drill.name" }),
   own("now", "boolean", DRILL, "run the declared drill, if only one is declared", {
@@ -704,33 +664,20 @@ const COMMAND_LINE = [
     config: "find.timeline",
     range: ["1", "4294967295"],
   }),
-  acted(
+  typed(
     "filter",
     "string",
-    "command-line",
     ["manifest", "repo-ls"],
     "expression that listed names match; of manifest the name of one file",
-    {
-      config: "files.filter",
-    },
+    { config: "files.filter" },
   ),
-  acted(
-    "ignore-missing",
-    "boolean",
-    "command-line",
-    ["repo-get"],
-    "exit with 1 and without an error when the file is missing",
-    {
-      config: "files.ignoreMissing",
-      default: "n",
-    },
-  ),
-  acted("raw", "boolean", "command-line", ["repo-get"], "do not decrypt", { config: "files.raw", default: "n" }),
-  acted("recurse", "boolean", "command-line", ["repo-ls"], "go into directories", {
-    config: "files.recurse",
+  typed("ignore-missing", "boolean", ["repo-get"], "exit with 1 and without an error when the file is missing", {
+    config: "files.ignoreMissing",
     default: "n",
   }),
-  acted("sort", "enum", "command-line", ["repo-ls"], "order of listed names", {
+  typed("raw", "boolean", ["repo-get"], "do not decrypt", { config: "files.raw", default: "n" }),
+  typed("recurse", "boolean", ["repo-ls"], "go into directories", { config: "files.recurse", default: "n" }),
+  typed("sort", "enum", ["repo-ls"], "order of listed names", {
     config: "files.sort",
     default: "asc",
     allowed: ["none", "asc", "desc"],
@@ -741,33 +688,25 @@ const GENERAL = [
   acted(
     "archive-timeout",
     "time",
-    "global",
     ["archive-get", "backup", "check", "extract-table", "recover-step", ...PUSH],
     "maximum wait for a WAL segment",
     { config: "archive.timeoutMs", default: "1m", range: ["100ms", "1d"] },
   ),
-  acted("buffer-size", "size", "global", WORK, "size of read buffers", {
+  acted("buffer-size", "size", WORK, "size of read buffers", {
     config: "bufferSizeBytes",
     default: "1MiB",
     allowed: ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"],
   }),
-  acted(
-    "cmd",
-    "string",
-    "global",
-    [...COPY, "recover", "rollback"],
-    "program for restore_command; by default this one",
-    {
-      config: "cmd",
-    },
-  ),
-  acted("compress", "boolean", "global", WRITE, "old form of compress-type: n means none", { default: "y" }),
-  acted("compress-type", "enum", "global", WRITE, "compression of files in the repositories", {
+  acted("cmd", "string", [...COPY, "recover", "rollback"], "program for restore_command; by default this one", {
+    config: "cmd",
+  }),
+  acted("compress", "boolean", WRITE, "old form of compress-type: n means none", { default: "y" }),
+  acted("compress-type", "enum", WRITE, "compression of files in the repositories", {
     default: "gz",
     allowed: COMPRESS_TYPES,
     refusedValues: { bz2: "bz2 is read but not written, use zst, lz4 or gz" },
   }),
-  acted("compress-level", "integer", "global", WRITE, "compression level", {
+  acted("compress-level", "integer", WRITE, "compression level", {
     depend: { option: "compress-type", values: ["bz2", "gz", "lz4", "zst"], otherwise: "0" },
     forDepend: {
       bz2: { default: "9", range: ["1", "9"] },
@@ -776,119 +715,99 @@ const GENERAL = [
       zst: { default: "3", range: ["-7", "22"] },
     },
   }),
-  acted("db-timeout", "time", "global", SESSION, "maximum duration of a statement", {
-    default: "30m",
-    range: ["100ms", "7d"],
-  }),
-  acted("delta", "boolean", "global", ["backup", "restore"], "compare by checksum and copy only what differs", {
+  acted("db-timeout", "time", SESSION, "maximum duration of a statement", { default: "30m", range: ["100ms", "7d"] }),
+  acted("delta", "boolean", ["backup", "restore"], "compare by checksum and copy only what differs", {
     config: "delta",
     default: "n",
   }),
-  acted("io-timeout", "time", "global", WORK, "maximum wait for storage or network, including retries", {
+  acted("io-timeout", "time", WORK, "maximum wait for storage or network, including retries", {
     config: "ioTimeoutMs",
     default: "1m",
     range: ["100ms", "1h"],
   }),
-  acted("lock-path", "path", "global", WORK, "directory of lock and stop files", {
+  acted("lock-path", "path", WORK, "directory of lock and stop files", {
     config: "lockPath",
     default: "/tmp/pgbackrest",
   }),
-  acted("log-level-console", "enum", "global", ALL, "level of the log on stdout", {
+  acted("log-level-console", "enum", ALL, "level of the log on stdout", {
     config: "log.levelConsole",
     default: "warn",
     allowed: LOG_LEVELS,
   }),
-  acted("log-level-file", "enum", "global", ALL, "level of the log files", {
+  acted("log-level-file", "enum", ALL, "level of the log files", {
     config: "log.levelFile",
     default: "info",
     allowed: LOG_LEVELS,
   }),
-  acted("log-level-stderr", "enum", "global", ALL, "level of the log on stderr", {
+  acted("log-level-stderr", "enum", ALL, "level of the log on stderr", {
     config: "log.levelStderr",
     default: "off",
     allowed: LOG_LEVELS,
   }),
-  acted("log-path", "path", "global", ALL, "directory of the log files", {
-    config: "log.path",
-    default: "/var/log/pgbackrest",
-  }),
-  acted("log-timestamp", "boolean", "global", ALL, "begin log lines with the time", {
-    config: "log.timestamp",
-    default: "y",
-  }),
-  acted("neutral-umask", "boolean", "global", WORK, "ignore the umask: directories 0750, files 0640", {
+  acted("log-path", "path", ALL, "directory of the log files", { config: "log.path", default: "/var/log/pgbackrest" }),
+  acted("log-timestamp", "boolean", ALL, "begin log lines with the time", { config: "log.timestamp", default: "y" }),
+  acted("neutral-umask", "boolean", WORK, "ignore the umask: directories 0750, files 0640", {
     config: "neutralUmask",
     default: "y",
   }),
-  acted("process-max", "integer", "global", COPY, "workers that compress and transfer", {
+  acted("process-max", "integer", COPY, "workers that compress and transfer", {
     config: "processMax",
     default: "1",
     range: ["1", "999"],
   }),
-  acted("protocol-timeout", "time", "global", WORK, "upper bound of db-timeout", {
-    default: "31m",
-    range: ["100ms", "7d"],
-  }),
-  acted("spool-path", "path", "global", REPO, "directory of WAL queues and of records of missing WAL", {
+  acted("protocol-timeout", "time", WORK, "upper bound of db-timeout", { default: "31m", range: ["100ms", "7d"] }),
+  acted("spool-path", "path", REPO, "directory of WAL queues and of records of missing WAL", {
     config: "spoolPath",
     default: "/var/spool/pgbackrest",
   }),
-  acted("allow-root", "boolean", "global", WORK, "do not warn when root works in another account's directories", {
+  acted("allow-root", "boolean", WORK, "do not warn when root works in another account's directories", {
     config: "allowRoot",
     default: "n",
     forCommand: { restore: { default: "y" } },
   }),
-  accepted("beta", "boolean", "global", ALL, "allow features that are not released", { default: "n" }),
-  accepted("cmd-ssh", "string", "global", WORK, "program that opens SSH connections", { default: "ssh" }),
-  accepted("compress-level-network", "integer", "global", WORK, "compression level between hosts", {
+  accepted("beta", "boolean", ALL, "allow features that are not released", { default: "n" }),
+  accepted("cmd-ssh", "string", WORK, "program that opens SSH connections", { default: "ssh" }),
+  accepted("compress-level-network", "integer", WORK, "compression level between hosts", {
     default: "1",
     range: ["-5", "12"],
   }),
-  accepted("job-retry", "integer", "global", COPY, "retries of one job", {
+  accepted("job-retry", "integer", COPY, "retries of one job", {
     default: "2",
     range: ["0", "360"],
     forCommand: { "archive-get": { default: "1" }, "archive-push": { default: "1" } },
   }),
-  accepted("job-retry-interval", "time", "global", COPY, "pause between retries of a job", {
+  accepted("job-retry-interval", "time", COPY, "pause between retries of a job", {
     default: "15s",
     range: ["0s", "15m"],
   }),
-  accepted("log-subprocess", "boolean", "global", WORK, "write log files of worker processes", { default: "n" }),
-  accepted("priority", "integer", "global", ALL, "scheduling priority of the process", { range: ["-20", "19"] }),
-  accepted("sck-block", "boolean", "global", WORK, "use blocking sockets", { default: "n" }),
-  accepted("sck-keep-alive", "boolean", "global", WORK, "keep connections alive", { default: "y" }),
-  accepted("tcp-keep-alive-count", "integer", "global", WORK, "lost keep-alive messages that end a connection", {
+  accepted("log-subprocess", "boolean", WORK, "write log files of worker processes", { default: "n" }),
+  accepted("priority", "integer", ALL, "scheduling priority of the process", { range: ["-20", "19"] }),
+  accepted("sck-block", "boolean", WORK, "use blocking sockets", { default: "n" }),
+  accepted("sck-keep-alive", "boolean", WORK, "keep connections alive", { default: "y" }),
+  accepted("tcp-keep-alive-count", "integer", WORK, "lost keep-alive messages that end a connection", {
     range: ["1", "32"],
     ...on("sck-keep-alive", "y"),
   }),
-  accepted("tcp-keep-alive-idle", "integer", "global", WORK, "idle seconds before keep-alive messages", {
+  accepted("tcp-keep-alive-idle", "integer", WORK, "idle seconds before keep-alive messages", {
     range: ["1", "3600"],
     ...on("sck-keep-alive", "y"),
   }),
-  accepted("tcp-keep-alive-interval", "integer", "global", WORK, "seconds between keep-alive messages", {
+  accepted("tcp-keep-alive-interval", "integer", WORK, "seconds between keep-alive messages", {
     range: ["1", "900"],
     ...on("sck-keep-alive", "y"),
   }),
-  accepted("tls-cipher-12", "string", "global", WORK, "ciphers of TLS 1.2"),
-  accepted("tls-cipher-13", "string", "global", WORK, "ciphers of TLS 1.3"),
+  accepted("tls-cipher-12", "string", WORK, "ciphers of TLS 1.2"),
+  accepted("tls-cipher-13", "string", WORK, "ciphers of TLS 1.3"),
 ];
 
 const ARCHIVE_AND_BACKUP = [
-  acted(
-    "archive-header-check",
-    "boolean",
-    "global",
-    [...PUSH, "sync"],
-    "compare WAL headers with the stanza before pushing",
-    {
-      config: "archive.headerCheck",
-      default: "y",
-    },
-  ),
+  acted("archive-header-check", "boolean", [...PUSH, "sync"], "compare WAL headers with the stanza before pushing", {
+    config: "archive.headerCheck",
+    default: "y",
+  }),
   acted(
     "archive-check",
     "boolean",
-    "global",
     ["backup", "check", ...PUSH],
     "wait until the repositories have the WAL of a backup",
     {
@@ -897,62 +816,51 @@ const ARCHIVE_AND_BACKUP = [
       forCommand: { backup: { depend: { option: "online", values: ["y"], otherwise: "n" } } },
     },
   ),
-  acted("archive-copy", "boolean", "global", ["backup"], "store the WAL of a backup in the backup too", {
+  acted("archive-copy", "boolean", ["backup"], "store the WAL of a backup in the backup too", {
     config: "archive.copy",
     default: "n",
     depend: { option: "archive-check", values: ["y"], otherwise: "n" },
   }),
-  acted("archive-mode-check", "boolean", "global", ["backup", "check", ...PUSH], "refuse archive_mode=always", {
+  acted("archive-mode-check", "boolean", ["backup", "check", ...PUSH], "refuse archive_mode=always", {
     config: "archive.modeCheck",
     default: "y",
     depend: { option: "archive-check", values: ["y"], otherwise: "n" },
   }),
-  acted("annotation", "hash", "global", ["annotate", "backup"], "notes kept with the backup, as key=value", {
+  acted("annotation", "hash", ["annotate", "backup"], "notes kept with the backup, as key=value", {
     config: "backup.annotations",
     forCommand: { annotate: { required: true } },
   }),
-  acted(
-    "checksum-page",
-    "boolean",
-    "global",
-    ["backup"],
-    "check page checksums; by default when the cluster has them",
-    {
-      config: "backup.checksumPage",
-    },
-  ),
-  acted("page-header-check", "boolean", "global", ["backup"], "check page headers together with page checksums", {
+  acted("checksum-page", "boolean", ["backup"], "check page checksums; by default when the cluster has them", {
+    config: "backup.checksumPage",
+  }),
+  acted("page-header-check", "boolean", ["backup"], "check page headers together with page checksums", {
     config: "backup.pageHeaderCheck",
     default: "y",
   }),
-  acted("exclude", "list", "global", ["backup"], "paths below the data directory to exclude", {
-    config: "backup.exclude",
-  }),
-  acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", {
+  acted("exclude", "list", ["backup"], "paths below the data directory to exclude", { config: "backup.exclude" }),
+  acted("expire-auto", "boolean", ["backup"], "expire after a successful backup", {
     config: "backup.expireAuto",
     default: "y",
   }),
-  acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", {
+  acted("resume", "boolean", ["backup"], "continue an interrupted full backup", {
     config: "backup.resume",
     default: "y",
   }),
-  acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", {
+  acted("start-fast", "boolean", ["backup"], "ask for an immediate checkpoint", {
     config: "backup.startFast",
     default: "n",
   }),
-  acted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", {
+  acted("archive-async", "boolean", ARCHIVE, "push and get in the background", {
     config: "archive.async",
     default: "n",
   }),
-  acted("archive-get-queue-max", "size", "global", [...SERVING, "archive-get"], "bytes of WAL to fetch ahead", {
+  acted("archive-get-queue-max", "size", [...SERVING, "archive-get"], "bytes of WAL to fetch ahead", {
     config: "archive.getQueueSizeBytesMax",
     default: "128MiB",
     range: ["0B", "4PiB"],
   }),
-  accepted("archive-missing-retry", "boolean", "global", ["archive-get"], "retry a segment that was missing", {
-    default: "y",
-  }),
-  acted("archive-push-batch-size", "size", "global", PUSH, "bytes of WAL in one batch", {
+  accepted("archive-missing-retry", "boolean", ["archive-get"], "retry a segment that was missing", { default: "y" }),
+  acted("archive-push-batch-size", "size", PUSH, "bytes of WAL in one batch", {
     config: "archive.pushBatchSizeBytes",
     default: "16GiB",
     range: ["1MiB", "4PiB"],
@@ -960,203 +868,90 @@ const ARCHIVE_AND_BACKUP = [
   acted(
     "archive-push-queue-max",
     "size",
-    "global",
     PUSH,
     "limit of waiting WAL in bytes, above which WAL that no repository accepts is dropped; by default none",
     { config: "archive.pushQueueSizeBytesMax", range: ["0B", "4PiB"], aliases: ["archive-queue-max"] },
   ),
-  acted("backup-standby", "enum", "global", ["backup", "check"], "copy from a standby", {
+  acted("backup-standby", "enum", ["backup", "check"], "copy from a standby", {
     config: "backup.standby",
     default: "n",
     allowed: ["n", "prefer", "y"],
     booleanLike: true,
   }),
-  acted("checksum-page-error", "boolean", "global", ["backup", "expire", "restore"], "fail on invalid pages", {
+  acted("checksum-page-error", "boolean", ["backup", "expire", "restore"], "fail on invalid pages", {
     config: "checksumPageError",
     default: "n",
     forCommand: { expire: { default: "y" }, restore: { default: "y" } },
   }),
-  acted("manifest-save-threshold", "size", "global", ["backup"], "bytes copied between two saves of the manifest", {
+  acted("manifest-save-threshold", "size", ["backup"], "bytes copied between two saves of the manifest", {
     config: "backup.manifestSaveThresholdBytes",
     default: "1GiB",
     range: ["1B", "1TiB"],
   }),
-  accepted("stop-auto", "boolean", "global", ["backup"], "without effect since PostgreSQL 9.6", { default: "n" }),
+  accepted("stop-auto", "boolean", ["backup"], "without effect since PostgreSQL 9.6", { default: "n" }),
 ];
 
 const RESTORE = [
-  acted(
-    "repo-target-time",
-    "string",
-    "global",
-    [
-      "archive-get",
-      "cnpg-restore",
-      "extract-table",
-      "find",
-      "info",
-      "manifest",
-      "recover",
-      "recover-step",
-      "repo-get",
-      "repo-ls",
-      "restore",
-      "verify",
-    ],
-    "read a versioned bucket as it was at this time; needs --repo",
-    { config: "repoTargetTime" },
-  ),
-  acted("archive-mode", "enum", "global", ["restore"], "archive_mode of the restored cluster", {
+  acted("repo-target-time", "string", PAST, "read a versioned bucket as it was at this time; needs --repo", {
+    config: "repoTargetTime",
+  }),
+  acted("archive-mode", "enum", ["restore"], "archive_mode of the restored cluster", {
     config: "restore.archiveMode",
     default: "preserve",
     allowed: ["preserve", "off"],
   }),
-  acted("link-all", "boolean", "global", ["restore"], "restore all links as links", {
-    config: "restore.linkAll",
-    default: "n",
-  }),
-  acted("link-map", "hash", "global", ["restore"], "new destination of a link, as link=path", {
-    config: "restore.linkMap",
-  }),
-  acted("recovery-option", "hash", "global", ["restore"], "further recovery settings, as name=value", {
+  acted("link-all", "boolean", ["restore"], "restore all links as links", { config: "restore.linkAll", default: "n" }),
+  acted("link-map", "hash", ["restore"], "new destination of a link, as link=path", { config: "restore.linkMap" }),
+  acted("recovery-option", "hash", ["restore"], "further recovery settings, as name=value", {
     config: "restore.recoveryOptions",
     ...on("type", "default", "immediate", "standby", ...TARGET_TYPES),
   }),
-  acted("tablespace-map", "hash", "global", ["restore"], "new directory of a tablespace, as name=path or oid=path", {
+  acted("tablespace-map", "hash", ["restore"], "new directory of a tablespace, as name=path or oid=path", {
     config: "restore.tablespaceMap",
   }),
   acted(
     "tablespace-map-all",
     "string",
-    "global",
     ["restore"],
     "directory for all tablespaces that have no directory of their own",
-    {
-      config: "restore.tablespaceMapAll",
-    },
+    { config: "restore.tablespaceMapAll" },
   ),
-  acted("db-exclude", "list", "global", ["restore"], "databases to exclude; restore fills their files with zeroes", {
+  acted("db-exclude", "list", ["restore"], "databases to exclude; restore fills their files with zeroes", {
     config: "databaseExclude",
   }),
-  acted(
-    "db-include",
-    "list",
-    "global",
-    ["restore"],
-    "the only databases to restore; restore adds the system databases",
-    {
-      config: "databaseInclude",
-    },
-  ),
+  acted("db-include", "list", ["restore"], "the only databases to restore; restore adds the system databases", {
+    config: "databaseInclude",
+  }),
 ];
 
-const POSTGRES: readonly OptionRow[] = [
-  acted("pg-path", "path", "stanza", [...PG, "manifest", "metrics", "status", "verify"], "data directory", {
-    group: "pg",
+const POSTGRES = grouped("pg", "stanza", [
+  acted("pg-path", "path", [...PG, "manifest", "metrics", "status", "verify"], "data directory", {
     required: true,
-    forCommand: {
-      "archive-push": { required: false },
-      drill: { required: false },
-      find: { required: false },
-      manifest: { required: false },
-      metrics: { required: false },
-      status: { required: false },
-      verify: { required: false },
-    },
-    aliases: ["db-path", "db?-path"],
+    ...optionalFor(["archive-push", "drill", "find", "manifest", "metrics", "status", "verify"]),
+    ...db("path"),
   }),
-  acted("pg-database", "string", "stanza", SESSION, "database to connect to", { ...CONNECTION, default: "postgres" }),
-  acted("pg-port", "integer", "stanza", SESSION, "port of the server", {
+  acted("pg-database", "string", SESSION, "database to connect to", { ...CONNECTION, default: "postgres" }),
+  acted("pg-port", "integer", SESSION, "port of the server", {
     ...CONNECTION,
     default: "5432",
     range: ["0", "65535"],
-    aliases: ["db-port", "db?-port"],
+    ...db("port"),
   }),
-  acted("pg-socket-path", "string", "stanza", SESSION, "directory of the server's socket", {
+  acted("pg-socket-path", "string", SESSION, "directory of the server's socket", {
     ...CONNECTION,
-    aliases: ["db-socket-path", "db?-socket-path"],
+    ...db("socket-path"),
   }),
-  acted("pg-user", "string", "stanza", SESSION, "role to connect as", { ...CONNECTION }),
-  accepted("pg", "integer", "command-line", NONE, "index of the cluster to use", { range: ["1", "256"] }),
-  acted("pg-local", "boolean", "stanza", PG, "the cluster is on this host whatever pg-host says", {
-    group: "pg",
-    default: "n",
-  }),
-  accepted("pg-host", "string", "stanza", PG, "host of the cluster", {
-    group: "pg",
+  acted("pg-user", "string", SESSION, "role to connect as", CONNECTION),
+  acted("pg-local", "boolean", PG, "the cluster is on this host whatever pg-host says", { default: "n" }),
+  accepted("pg-host", "string", PG, "host of the cluster", {
     ...on("pg-local", "n"),
-    aliases: ["db-host", "db?-host"],
+    ...db("host"),
     refused: LOCAL_ONLY,
   }),
-  accepted("pg-host-type", "enum", "global", PG_REMOTE, "protocol to the cluster's host", {
-    group: "pg",
-    default: "ssh",
-    allowed: ["ssh", "tls"],
-    ...on("pg-host"),
-  }),
-  accepted("pg-host-ca-file", "string", "global", PG_REMOTE, "certificate authority of the cluster's host", {
-    group: "pg",
-    ...on("pg-host-type", "tls"),
-  }),
-  accepted("pg-host-ca-path", "string", "global", PG_REMOTE, "directory of certificate authorities", {
-    group: "pg",
-    ...on("pg-host-type", "tls"),
-  }),
-  accepted("pg-host-cert-file", "string", "global", PG_REMOTE, "certificate shown to the cluster's host", {
-    group: "pg",
-    ...on("pg-host-type", "tls"),
-  }),
-  accepted("pg-host-key-file", "string", "global", PG_REMOTE, "key of that certificate", {
-    group: "pg",
-    ...on("pg-host-type", "tls"),
-  }),
-  accepted("pg-host-cmd", "string", "stanza", PG_REMOTE, "program on the cluster's host", {
-    group: "pg",
-    ...on("pg-host-type", "ssh"),
-    aliases: ["db-cmd", "db?-cmd"],
-  }),
-  accepted("pg-host-config", "path", "stanza", PG_REMOTE, "configuration file on the cluster's host", {
-    group: "pg",
-    ...on("pg-host"),
-    default: `${CONFIG_PATH}/pgbackrest.conf`,
-    aliases: ["db-config", "db?-config"],
-  }),
-  accepted(
-    "pg-host-config-include-path",
-    "path",
-    "stanza",
-    PG_REMOTE,
-    "directory of further configuration on the cluster's host",
-    {
-      group: "pg",
-      ...on("pg-host"),
-      default: `${CONFIG_PATH}/conf.d`,
-    },
-  ),
-  accepted("pg-host-config-path", "path", "stanza", PG_REMOTE, "directory of the configuration on the cluster's host", {
-    group: "pg",
-    ...on("pg-host"),
-    default: CONFIG_PATH,
-  }),
-  accepted("pg-host-port", "integer", "stanza", PG_REMOTE, "port of the cluster's host", {
-    group: "pg",
-    range: ["0", "65535"],
-    ...on("pg-host-type", "ssh", "tls"),
-    forDepend: { tls: { default: "8432" } },
-    aliases: ["db-ssh-port", "db?-ssh-port"],
-  }),
-  accepted("pg-host-user", "string", "stanza", PG_REMOTE, "user on the cluster's host", {
-    group: "pg",
-    default: "postgres",
-    ...on("pg-host-type", "ssh"),
-    aliases: ["db-user", "db?-user"],
-  }),
-  accepted("pg-version-force", "string", "stanza", REPO, "version of PostgreSQL, for forks that report another one"),
-];
+]);
 
-const REPOSITORY: readonly OptionRow[] = [
-  acted("repo-type", "enum", "global", REPO, "kind of storage", {
-    group: "repo",
+const REPOSITORY = grouped("repo", "global", [
+  acted("repo-type", "enum", REPO, "kind of storage", {
     default: "posix",
     allowed: ["azure", "cifs", "gcs", "posix", "s3", "sftp"],
     aliases: ["repo-type"],
@@ -1165,204 +960,106 @@ const REPOSITORY: readonly OptionRow[] = [
       gcs: "use the S3 interface of the service, posix, cifs or sftp",
     },
   }),
-  acted("repo-path", "path", "global", REPO, "directory of the repository, in an object store the prefix of its keys", {
-    group: "repo",
+  acted("repo-path", "path", REPO, "directory of the repository, in an object store the prefix of its keys", {
     default: "/var/lib/pgbackrest",
     aliases: ["repo-path"],
   }),
-  acted("repo-cipher-type", "enum", "global", REPO, "encryption of the repository", {
-    group: "repo",
+  acted("repo-cipher-type", "enum", REPO, "encryption of the repository", {
     default: "none",
     allowed: ["none", "aes-256-cbc"],
     aliases: ["repo-cipher-type"],
   }),
-  acted("repo-cipher-pass", "string", "global", REPO, "passphrase of the repository", {
-    group: "repo",
+  acted("repo-cipher-pass", "string", REPO, "passphrase of the repository", {
     secret: true,
     required: true,
     ...on("repo-cipher-type", "aes-256-cbc"),
     aliases: ["repo-cipher-pass"],
   }),
-  acted("repo-hardlink", "boolean", "global", ["backup"], "link unchanged files into each backup's directory", {
-    group: "repo",
+  acted("repo-hardlink", "boolean", ["backup"], "link unchanged files into each backup's directory", {
     default: "n",
     depend: { option: "repo-bundle", values: ["n"], otherwise: "n" },
     aliases: ["hardlink"],
   }),
-  acted(
-    "repo-symlink",
-    "boolean",
-    "global",
-    ["backup", "expire", "sync"],
-    "make the link latest and links of tablespaces",
-    {
-      group: "repo",
-      default: "y",
-      depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
-    },
-  ),
-  acted("repo-bundle", "boolean", "global", ["backup", "sync"], "store small files together", {
-    group: "repo",
-    default: "n",
+  acted("repo-symlink", "boolean", ["backup", "expire", "sync"], "make the link latest and links of tablespaces", {
+    default: "y",
+    depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
   }),
-  acted("repo-bundle-size", "size", "global", ["backup"], "size at which a bundle is full", {
+  acted("repo-bundle", "boolean", ["backup", "sync"], "store small files together", { default: "n" }),
+  acted("repo-bundle-size", "size", ["backup"], "size at which a bundle is full", {
     ...BUNDLE,
     default: "20MiB",
     range: ["1MiB", "1PiB"],
   }),
-  acted("repo-bundle-limit", "size", "global", ["backup"], "size up to which files are bundled", {
+  acted("repo-bundle-limit", "size", ["backup"], "size up to which files are bundled", {
     ...BUNDLE,
     default: "2MiB",
     range: ["8KiB", "1PiB"],
   }),
-  acted("repo-retention-full", "integer", "global", RETENTION, "full backups, or days, to keep", {
-    group: "repo",
-    range: ["1", "9999999"],
+  acted("repo-retention-full", "integer", RETENTION, "full backups, or days, to keep", {
+    range: RETENTION_RANGE,
     aliases: ["retention-full"],
   }),
-  acted("repo-retention-full-type", "enum", "global", RETENTION, "unit of repo-retention-full: backups or days", {
-    group: "repo",
+  acted("repo-retention-full-type", "enum", RETENTION, "unit of repo-retention-full: backups or days", {
     default: "count",
     allowed: ["count", "time"],
   }),
-  acted("repo-retention-diff", "integer", "global", RETENTION, "differential backups to keep", {
-    group: "repo",
-    range: ["1", "9999999"],
+  acted("repo-retention-diff", "integer", RETENTION, "differential backups to keep", {
+    range: RETENTION_RANGE,
     aliases: ["retention-diff"],
   }),
-  acted("repo-retention-archive", "integer", "global", RETENTION, "backups to keep WAL for", {
-    group: "repo",
-    range: ["1", "9999999"],
+  acted("repo-retention-archive", "integer", RETENTION, "backups to keep WAL for", {
+    range: RETENTION_RANGE,
     aliases: ["retention-archive"],
   }),
-  acted(
-    "repo-retention-archive-type",
-    "enum",
-    "global",
-    RETENTION,
-    "kind of backup that repo-retention-archive counts",
-    {
-      group: "repo",
-      default: "full",
-      allowed: ["full", "diff", "incr"],
-      aliases: ["retention-archive-type"],
-    },
-  ),
-  acted("repo-retention-history", "integer", "global", RETENTION, "days to keep manifests of expired backups", {
-    group: "repo",
+  acted("repo-retention-archive-type", "enum", RETENTION, "kind of backup that repo-retention-archive counts", {
+    default: "full",
+    allowed: ["full", "diff", "incr"],
+    aliases: ["retention-archive-type"],
+  }),
+  acted("repo-retention-history", "integer", RETENTION, "days to keep manifests of expired backups", {
     range: ["0", "9999999"],
   }),
-  acted("repo-block", "boolean", "global", ["backup", "sync"], "store changed blocks instead of changed files", {
-    group: "repo",
+  acted("repo-block", "boolean", ["backup", "sync"], "store changed blocks instead of changed files", {
     default: "n",
     depend: { option: "repo-bundle", values: ["y"], otherwise: "n" },
   }),
-  acted("repo-block-size-map", "hash", "global", ["backup"], "block size by file size", { ...BLOCK }),
-  acted("repo-block-age-map", "hash", "global", ["backup"], "block size by age of the file", { ...BLOCK }),
-  acted("repo-block-checksum-size-map", "hash", "global", ["backup"], "checksum size by block size", { ...BLOCK }),
-  acted("repo-block-size-super", "size", "global", ["backup", "sync"], "size of super blocks", {
+  acted("repo-block-size-map", "hash", ["backup"], "block size by file size", BLOCK),
+  acted("repo-block-age-map", "hash", ["backup"], "block size by age of the file", BLOCK),
+  acted("repo-block-checksum-size-map", "hash", ["backup"], "checksum size by block size", BLOCK),
+  acted("repo-block-size-super", "size", ["backup", "sync"], "size of super blocks", {
     ...BLOCK,
     default: "256KiB",
     range: ["32KiB", "16MiB"],
   }),
-  acted("repo-block-size-super-full", "size", "global", ["backup", "sync"], "size of super blocks in full backups", {
+  acted("repo-block-size-super-full", "size", ["backup", "sync"], "size of super blocks in full backups", {
     ...BLOCK,
     default: "1MiB",
     range: ["32KiB", "16MiB"],
   }),
-  acted("repo-local", "boolean", "global", REPO, "the repository is on this host whatever repo-host says", {
-    group: "repo",
-    default: "n",
-  }),
-  accepted("repo-host", "string", "global", REPO, "host of the repository", {
-    group: "repo",
+  acted("repo-local", "boolean", REPO, "the repository is on this host whatever repo-host says", { default: "n" }),
+  accepted("repo-host", "string", REPO, "host of the repository", {
     ...on("repo-local", "n"),
     aliases: ["backup-host"],
     refused: LOCAL_ONLY,
   }),
-  accepted("repo-host-type", "enum", "global", REPO, "protocol to the repository's host", {
-    group: "repo",
-    default: "ssh",
-    allowed: ["ssh", "tls"],
-    ...on("repo-host"),
-  }),
-  accepted("repo-host-ca-file", "string", "global", REPO, "certificate authority of the repository's host", {
-    group: "repo",
-    ...on("repo-host-type", "tls"),
-  }),
-  accepted("repo-host-ca-path", "string", "global", REPO, "directory of certificate authorities", {
-    group: "repo",
-    ...on("repo-host-type", "tls"),
-  }),
-  accepted("repo-host-cert-file", "string", "global", REPO, "certificate shown to the repository's host", {
-    group: "repo",
-    ...on("repo-host-type", "tls"),
-  }),
-  accepted("repo-host-key-file", "string", "global", REPO, "key of that certificate", {
-    group: "repo",
-    ...on("repo-host-type", "tls"),
-  }),
-  accepted("repo-host-cmd", "string", "global", REPO, "program on the repository's host", {
-    group: "repo",
-    ...on("repo-host-type", "ssh"),
-    aliases: ["backup-cmd"],
-  }),
-  accepted("repo-host-config", "string", "global", REPO, "configuration file on the repository's host", {
-    group: "repo",
-    ...on("repo-host"),
-    default: `${CONFIG_PATH}/pgbackrest.conf`,
-    aliases: ["backup-config"],
-  }),
-  accepted(
-    "repo-host-config-include-path",
-    "path",
-    "global",
-    REPO,
-    "directory of further configuration on the repository's host",
-    {
-      group: "repo",
-      ...on("repo-host"),
-      default: `${CONFIG_PATH}/conf.d`,
-    },
-  ),
-  accepted("repo-host-config-path", "path", "global", REPO, "directory of the configuration on the repository's host", {
-    group: "repo",
-    ...on("repo-host"),
-    default: CONFIG_PATH,
-  }),
-  accepted("repo-host-port", "integer", "global", REPO, "port of the repository's host", {
-    group: "repo",
-    range: ["0", "65535"],
-    ...on("repo-host-type", "ssh", "tls"),
-    forDepend: { tls: { default: "8432" } },
-    aliases: ["backup-ssh-port"],
-  }),
-  accepted("repo-host-user", "string", "global", REPO, "user on the repository's host", {
-    group: "repo",
-    default: "pgbackrest",
-    ...on("repo-host-type", "ssh"),
-    aliases: ["backup-user"],
-  }),
-];
+]);
 
-const STORAGE: readonly OptionRow[] = [
-  acted("repo-storage-ca-file", "string", "global", REPO, "certificate authority of the object store", {
+const STORAGE = grouped("repo", "global", [
+  acted("repo-storage-ca-file", "string", REPO, "certificate authority of the object store", {
     ...STORE,
     aliases: ["repo-s3-ca-file", "repo?-azure-ca-file", "repo?-s3-ca-file"],
   }),
-  acted("repo-storage-host", "string", "global", REPO, "address to connect to instead of the endpoint", {
-    group: "repo",
+  acted("repo-storage-host", "string", REPO, "address to connect to instead of the endpoint", {
     ...on("repo-type", "azure", "s3"),
     aliases: ["repo-s3-host", "repo?-azure-host", "repo?-s3-host"],
   }),
-  acted("repo-storage-port", "integer", "global", REPO, "port to connect to", {
-    group: "repo",
+  acted("repo-storage-port", "integer", REPO, "port to connect to", {
     ...on("repo-type", "azure", "s3"),
     default: "443",
-    range: ["1", "65535"],
+    range: PORTS,
     aliases: ["repo?-azure-port", "repo?-s3-port"],
   }),
-  acted("repo-storage-upload-chunk-size", "size", "global", REPO, "size of the parts of an upload", {
+  acted("repo-storage-upload-chunk-size", "size", REPO, "size of the parts of an upload", {
     ...STORE,
     forDepend: {
       azure: { default: "4MiB", range: ["4MiB", "1GiB"] },
@@ -1370,198 +1067,186 @@ const STORAGE: readonly OptionRow[] = [
       s3: { default: "5MiB", range: ["5MiB", "1GiB"] },
     },
   }),
-  acted("repo-storage-verify-tls", "boolean", "global", REPO, "verify the certificate of the object store", {
+  acted("repo-storage-verify-tls", "boolean", REPO, "verify the certificate of the object store", {
     ...STORE,
     default: "y",
     aliases: ["repo-s3-verify-ssl", "repo?-azure-verify-tls", "repo?-s3-verify-ssl", "repo?-s3-verify-tls"],
   }),
-  accepted("repo-storage-ca-path", "path", "global", REPO, "directory of certificate authorities", {
+  accepted("repo-storage-ca-path", "path", REPO, "directory of certificate authorities", {
     ...STORE,
     aliases: ["repo-s3-ca-path", "repo?-azure-ca-path", "repo?-s3-ca-path"],
     refused: "name one file with repo-storage-ca-file",
   }),
-  accepted("repo-storage-prefetch", "integer", "global", REPO, "parts to read ahead", {
+  accepted("repo-storage-prefetch", "integer", REPO, "parts to read ahead", {
     ...STORE,
     default: "3",
     range: ["0", "1024"],
   }),
-  accepted("repo-storage-read-over", "size", "global", REPO, "gap that is read rather than skipped", {
+  accepted("repo-storage-read-over", "size", REPO, "gap that is read rather than skipped", {
     ...STORE,
     default: "64KiB",
     range: ["0B", "1MiB"],
   }),
-  accepted("repo-storage-tag", "hash", "global", REPO, "tags of new objects, as key=value", { ...STORE }),
-  acted("repo-s3-bucket", "string", "global", REPO, "bucket of the repository", {
+  accepted("repo-storage-tag", "hash", REPO, "tags of new objects, as key=value", STORE),
+  acted("repo-s3-bucket", "string", REPO, "bucket of the repository", {
     ...S3,
     required: true,
     aliases: ["repo-s3-bucket"],
   }),
-  acted("repo-s3-endpoint", "string", "global", REPO, "endpoint of the object store", {
+  acted("repo-s3-endpoint", "string", REPO, "endpoint of the object store", {
     ...S3,
     required: true,
     aliases: ["repo-s3-endpoint"],
   }),
-  acted("repo-s3-region", "string", "global", REPO, "region of the bucket", {
+  acted("repo-s3-region", "string", REPO, "region of the bucket", {
     ...S3,
     required: true,
     aliases: ["repo-s3-region"],
   }),
-  acted("repo-s3-key-type", "enum", "global", REPO, "where credentials come from", {
+  acted("repo-s3-key-type", "enum", REPO, "where credentials come from", {
     ...S3,
     default: "shared",
     allowed: ["shared", "auto", "web-id", "pod-id", "process"],
   }),
-  acted("repo-s3-key", "string", "global", REPO, "access key", {
+  acted("repo-s3-key", "string", REPO, "access key", {
     ...S3_SHARED,
     secret: true,
     required: true,
     aliases: ["repo-s3-key"],
   }),
-  acted("repo-s3-key-secret", "string", "global", REPO, "secret access key", {
+  acted("repo-s3-key-secret", "string", REPO, "secret access key", {
     ...S3_SHARED,
     secret: true,
     required: true,
     aliases: ["repo-s3-key-secret"],
   }),
-  acted("repo-s3-token", "string", "global", REPO, "session token", { ...S3_SHARED, secret: true }),
-  acted("repo-s3-uri-style", "enum", "global", REPO, "bucket in the host name or in the path", {
+  acted("repo-s3-token", "string", REPO, "session token", { ...S3_SHARED, secret: true }),
+  acted("repo-s3-uri-style", "enum", REPO, "bucket in the host name or in the path", {
     ...S3,
     default: "host",
     allowed: ["host", "path"],
   }),
-  accepted("repo-s3-kms-key-id", "string", "global", REPO, "key of the provider's key service", {
+  accepted("repo-s3-kms-key-id", "string", REPO, "key of the provider's key service", {
     ...S3,
     refused: "set repo-cipher-type, or a default encryption on the bucket",
   }),
-  accepted("repo-s3-sse-customer-key", "string", "global", REPO, "key with which the provider encrypts", {
+  accepted("repo-s3-sse-customer-key", "string", REPO, "key with which the provider encrypts", {
     ...S3,
     secret: true,
     refused: "set repo-cipher-type",
   }),
-  acted("repo-s3-process-cmd", "list", "global", REPO, "command that prints credentials", {
-    group: "repo",
+  acted("repo-s3-process-cmd", "list", REPO, "command that prints credentials", {
     required: true,
     ...on("repo-s3-key-type", "process"),
   }),
-  accepted("repo-s3-requester-pays", "boolean", "global", REPO, "agree to pay for requests", { ...S3, default: "n" }),
-  acted("repo-s3-role", "string", "global", REPO, "role of this machine", {
-    group: "repo",
-    ...on("repo-s3-key-type", "auto"),
-  }),
-  accepted("repo-s3-service", "string", "global", REPO, "service name in signatures", { ...S3, default: "s3" }),
-  acted("repo-s3-sts-host", "string", "global", REPO, "host that issues session tokens", {
-    group: "repo",
+  accepted("repo-s3-requester-pays", "boolean", REPO, "agree to pay for requests", { ...S3, default: "n" }),
+  acted("repo-s3-role", "string", REPO, "role of this machine", on("repo-s3-key-type", "auto")),
+  accepted("repo-s3-service", "string", REPO, "service name in signatures", { ...S3, default: "s3" }),
+  acted("repo-s3-sts-host", "string", REPO, "host that issues session tokens", {
     default: "sts.amazonaws.com",
     ...on("repo-s3-key-type", "web-id"),
   }),
-  accepted("repo-azure-account", "string", "global", REPO, "storage account", {
-    ...AZURE,
-    secret: true,
-    required: true,
-  }),
-  accepted("repo-azure-container", "string", "global", REPO, "container of the repository", {
-    ...AZURE,
-    required: true,
-  }),
-  accepted("repo-azure-endpoint", "string", "global", REPO, "endpoint of the service", {
+  accepted("repo-azure-account", "string", REPO, "storage account", { ...AZURE, secret: true, required: true }),
+  accepted("repo-azure-container", "string", REPO, "container of the repository", { ...AZURE, required: true }),
+  accepted("repo-azure-endpoint", "string", REPO, "endpoint of the service", {
     ...AZURE,
     secret: true,
     default: "blob.core.windows.net",
   }),
-  accepted("repo-azure-key", "string", "global", REPO, "key of the account", {
-    group: "repo",
+  accepted("repo-azure-key", "string", REPO, "key of the account", {
     secret: true,
     ...on("repo-azure-key-type", "shared", "sas"),
   }),
-  accepted("repo-azure-key-type", "enum", "global", REPO, "kind of repo-azure-key", {
+  accepted("repo-azure-key-type", "enum", REPO, "kind of repo-azure-key", {
     ...AZURE,
     default: "shared",
     allowed: ["shared", "sas", "auto"],
   }),
-  accepted("repo-azure-uri-style", "enum", "global", REPO, "account in the host name or in the path", {
+  accepted("repo-azure-uri-style", "enum", REPO, "account in the host name or in the path", {
     ...AZURE,
     default: "host",
     allowed: ["host", "path"],
   }),
-  accepted("repo-gcs-bucket", "string", "global", REPO, "bucket of the repository", {
-    group: "repo",
+  accepted("repo-gcs-bucket", "string", REPO, "bucket of the repository", {
     required: true,
     ...on("repo-gcs-key-type"),
   }),
-  accepted("repo-gcs-endpoint", "string", "global", REPO, "endpoint of the service", {
-    group: "repo",
+  accepted("repo-gcs-endpoint", "string", REPO, "endpoint of the service", {
     default: "storage.googleapis.com",
     ...on("repo-gcs-key-type"),
   }),
-  accepted("repo-gcs-key", "string", "global", REPO, "file of the service's key, or a token", {
-    group: "repo",
+  accepted("repo-gcs-key", "string", REPO, "file of the service's key, or a token", {
     secret: true,
     required: true,
     ...on("repo-gcs-key-type", "service", "token"),
   }),
-  accepted("repo-gcs-key-type", "enum", "global", REPO, "kind of repo-gcs-key", {
-    group: "repo",
+  accepted("repo-gcs-key-type", "enum", REPO, "kind of repo-gcs-key", {
     default: "service",
     allowed: ["service", "token", "auto"],
     ...on("repo-type", "gcs"),
   }),
-  accepted("repo-gcs-user-project", "string", "global", REPO, "project that pays for requests", { group: "repo" }),
-  acted("repo-sftp-host", "string", "global", REPO, "host of the repository", { ...SFTP, required: true }),
+  accepted("repo-gcs-user-project", "string", REPO, "project that pays for requests"),
+  acted("repo-sftp-host", "string", REPO, "host of the repository", { ...SFTP, required: true }),
   acted(
     "repo-sftp-host-fingerprint",
     "string",
-    "global",
     REPO,
     "fingerprint of the host's key, for stock in hexadecimal digits",
-    {
-      group: "repo",
-      ...on("repo-sftp-host-key-check-type", "fingerprint", "strict"),
-      forDepend: { fingerprint: { required: true } },
-    },
+    { ...on("repo-sftp-host-key-check-type", "fingerprint", "strict"), forDepend: { fingerprint: { required: true } } },
   ),
   acted(
     "repo-sftp-host-key-check-type",
     "enum",
-    "global",
     REPO,
     "how to check the host's key: against known_hosts files (strict, and accept-new, which adds no host here), a fingerprint, or not at all",
     { ...SFTP, default: "strict", allowed: ["accept-new", "fingerprint", "none", "strict"] },
   ),
-  acted("repo-sftp-host-key-hash-type", "enum", "global", REPO, "digest of the fingerprint", {
+  acted("repo-sftp-host-key-hash-type", "enum", REPO, "digest of the fingerprint", {
     ...SFTP,
     required: true,
     allowed: ["md5", "sha1", "sha256"],
   }),
-  acted("repo-sftp-host-port", "integer", "global", REPO, "port of the host", {
-    ...SFTP,
-    default: "22",
-    range: ["1", "65535"],
-  }),
-  acted("repo-sftp-host-user", "string", "global", REPO, "user on the host", { ...SFTP, required: true }),
-  acted("repo-sftp-known-host", "list", "global", REPO, "known_hosts files instead of those of ssh", {
-    group: "repo",
-    ...on("repo-sftp-host-key-check-type", "accept-new", "strict"),
-  }),
-  acted("repo-sftp-private-key-file", "string", "global", REPO, "file of the private key", { ...SFTP, required: true }),
-  acted("repo-sftp-private-key-passphrase", "string", "global", REPO, "passphrase of the private key", {
-    ...SFTP,
-    secret: true,
-  }),
-  accepted("repo-sftp-public-key-file", "string", "global", REPO, "public key", { ...SFTP }),
-];
+  acted("repo-sftp-host-port", "integer", REPO, "port of the host", { ...SFTP, default: "22", range: PORTS }),
+  acted("repo-sftp-host-user", "string", REPO, "user on the host", { ...SFTP, required: true }),
+  acted(
+    "repo-sftp-known-host",
+    "list",
+    REPO,
+    "known_hosts files instead of those of ssh",
+    on("repo-sftp-host-key-check-type", "accept-new", "strict"),
+  ),
+  acted("repo-sftp-private-key-file", "string", REPO, "file of the private key", { ...SFTP, required: true }),
+  acted("repo-sftp-private-key-passphrase", "string", REPO, "passphrase of the private key", { ...SFTP, secret: true }),
+  accepted("repo-sftp-public-key-file", "string", REPO, "public key", SFTP),
+]);
 
-const SERVER: readonly OptionRow[] = [
-  accepted("tls-server-address", "string", "global", NONE, "address that stock's server listens on", {
-    default: "localhost",
+const OTHERS: readonly OptionRow[] = [
+  accepted("pg", "integer", NONE, "index of the cluster to use", { section: "command-line", range: KEYS }),
+  accepted("pg-version-force", "string", REPO, "version of PostgreSQL, for forks that report another one", {
+    section: "stanza",
   }),
-  accepted("tls-server-auth", "hash", "global", NONE, "clients of stock's server, as name=stanza"),
-  accepted("tls-server-ca-file", "path", "global", NONE, "certificate authority of stock's server"),
-  accepted("tls-server-cert-file", "path", "global", NONE, "certificate of stock's server"),
-  accepted("tls-server-key-file", "path", "global", NONE, "key of stock's server"),
-  accepted("tls-server-port", "integer", "global", NONE, "port of stock's server", {
-    default: "8432",
-    range: ["1", "65535"],
+  ...remoteHost("pg", {
+    title: "cluster",
+    section: "stanza",
+    commands: PG_REMOTE,
+    configType: "path",
+    user: "postgres",
+    old: db,
   }),
+  ...remoteHost("repo", {
+    title: "repository",
+    section: "global",
+    commands: REPO,
+    configType: "string",
+    user: "pgbackrest",
+    old: (name) => ({ aliases: [`backup-${name}`] }),
+  }),
+  accepted("tls-server-address", "string", NONE, "address that stock's server listens on", { default: "localhost" }),
+  accepted("tls-server-auth", "hash", NONE, "clients of stock's server, as name=stanza"),
+  accepted("tls-server-ca-file", "path", NONE, "certificate authority of stock's server"),
+  accepted("tls-server-cert-file", "path", NONE, "certificate of stock's server"),
+  accepted("tls-server-key-file", "path", NONE, "key of stock's server"),
+  accepted("tls-server-port", "integer", NONE, "port of stock's server", { default: "8432", range: PORTS }),
 ];
 
 /** Ascending by name: the order in which stock prints them. */
@@ -1573,7 +1258,7 @@ export const OPTIONS: readonly OptionRow[] = [
   ...POSTGRES,
   ...REPOSITORY,
   ...STORAGE,
-  ...SERVER,
+  ...OTHERS,
 ].sort((left, right) => (left.name < right.name ? -1 : 1));
 
 type ConfigRow = Extract<
