@@ -28,8 +28,8 @@ export interface CommandRow {
   /** Parameters, as `help` shows them; a command without them refuses any. */
   readonly params?: string;
   readonly uses: readonly Use[];
-  /** `optional`: it also works without `--stanza`. */
-  readonly stanza?: "optional";
+  /** It also works without `--stanza`. */
+  readonly optionalStanza?: true;
   /** pgBackRest has no such command. */
   readonly own?: true;
   /** A server: it finishes accepted requests before it ends, and never computes in the thread that answers. */
@@ -56,256 +56,164 @@ export interface CommandRow {
   readonly idleMain?: true;
 }
 
+type Mark = Exclude<keyof CommandRow, "doc" | "params" | "uses">;
+
+/** @param params as `help` shows them */
+function row(doc: string, uses: readonly Use[], marks: readonly Mark[] = [], params?: string): CommandRow {
+  const marked = Object.fromEntries(marks.map((mark) => [mark, true]));
+  return { doc, uses, ...marked, ...(params === undefined ? {} : { params }) };
+}
+
 const ROWS = {
-  agent: {
-    doc: "serve archive_command and restore_command over a unix socket, push ahead and heal",
-    uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push"],
-    own: true,
-    serves: true,
-    anySettings: true,
-  },
-  annotate: {
-    doc: "add, change or remove notes of a backup",
-    uses: ["repositories"],
-    writes: true,
-  },
-  "archive-get": {
-    doc: "get a WAL segment from the repositories",
-    params: "SEGMENT DESTINATION",
-    uses: ["repositories", "cluster", "copy", "archive"],
-    background: true,
-    writes: true,
-    lenient: true,
-    anySettings: true,
-  },
-  "archive-push": {
-    doc: "push a WAL segment to all repositories",
-    params: "PATH",
-    uses: ["repositories", "cluster", "copy", "write", "archive", "push"],
-    background: true,
-    writes: true,
-    anySettings: true,
-  },
-  backup: {
-    doc: "back up the cluster once into all repositories",
-    uses: ["repositories", "cluster", "session", "copy", "write"],
-    writes: true,
-    remembered: true,
-    idleMain: true,
-  },
-  check: {
-    doc: "check the configuration and that WAL arrives in every repository",
-    uses: ["repositories", "cluster", "session"],
-  },
-  "cnpg-drill": {
-    doc: "restore a backup into a throw-away Cluster of CloudNativePG, check and time it, and remove it",
-    uses: ["repositories", "kubernetes"],
-    own: true,
-    everyRepository: true,
-  },
-  "cnpg-expire": {
-    doc: "remove volume snapshots of a Cluster of CloudNativePG that retention no longer keeps",
-    uses: ["kubernetes"],
-    stanza: "optional",
-    own: true,
-  },
-  "cnpg-instance": {
-    doc: "serve the plugin of CloudNativePG alongside an instance: WAL, backups and metrics",
-    uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push", "kubernetes"],
-    own: true,
-    serves: true,
-    anySettings: true,
-  },
-  "cnpg-operator": {
-    doc: "serve the plugin of CloudNativePG to its operator: put the sidecar into pods",
-    uses: [],
-    stanza: "optional",
-    own: true,
-  },
-  "cnpg-replace-archiver": {
-    doc: "give a Cluster an archiver instead of its barmanObjectStore, in one request",
-    uses: ["kubernetes"],
-    stanza: "optional",
-    own: true,
-  },
-  "cnpg-restore": {
-    doc: "serve the plugin of CloudNativePG alongside a recovery: the data directory and WAL",
-    uses: ["repositories", "cluster", "copy", "write", "archive", "push", "kubernetes"],
-    own: true,
-    serves: true,
-    anySettings: true,
-  },
-  doctor: {
-    doc: "try each repository and its key in a temporary directory of the repository",
-    uses: ["repositories"],
-    stanza: "optional",
-    own: true,
-    prints: true,
-  },
-  drill: {
-    doc: "restore a backup alongside production, check and time it, and remove it",
-    uses: ["repositories", "cluster", "session", "copy"],
-    own: true,
-    prints: true,
-    remembered: true,
-    everyRepository: true,
-  },
-  expire: {
-    doc: "remove backups and WAL that retention no longer keeps",
-    uses: ["repositories"],
-    writes: true,
-    remembered: true,
-  },
-  "extract-table": {
-    doc: "restore one table or schema from a backup, alongside the current version or in its place",
-    uses: ["repositories", "cluster", "session", "copy"],
-    own: true,
-    prints: true,
-  },
-  find: {
-    doc: "find DROP, TRUNCATE, DELETE and UPDATE, and the recovery target just before each",
-    uses: ["repositories", "cluster", "session"],
-    own: true,
-    prints: true,
-  },
-  heal: {
-    doc: "copy missing WAL into each repository",
-    uses: ["repositories", "cluster", "copy", "write", "archive", "push"],
-    own: true,
-    writes: true,
-    remembered: true,
-  },
-  help: {
-    doc: "this text",
-    params: "[COMMAND [OPTION]]",
-    uses: [],
-  },
-  info: {
-    doc: "show backups and WAL in the repositories",
-    uses: ["repositories"],
-    stanza: "optional",
-    prints: true,
-    soon: true,
-  },
-  manifest: {
-    doc: "show the files of a backup",
-    uses: ["repositories"],
-    prints: true,
-  },
-  metrics: {
-    doc: "print the state of backups for Prometheus, or write it to a file for the textfile collector",
-    uses: ["repositories"],
-    own: true,
-    prints: true,
-    soon: true,
-  },
-  notify: {
-    doc: "send the result of a unit or of a fire drill to people and services",
-    uses: [],
-    own: true,
-  },
-  "slot-drop": {
-    doc: "drop the replication slot that archives this stanza's WAL, after its agent was stopped",
-    uses: ["cluster", "session"],
-    own: true,
-  },
-  "pg-settings": {
-    doc: "show or set settings of the PostgreSQL server",
-    params: "[NAME=VALUE …]",
-    uses: ["cluster", "session"],
-    own: true,
-    prints: true,
-  },
-  recover: {
-    doc: "recover this host's cluster from a backup: plan, stop, keep the old data, restore, start, check",
-    uses: ["cluster"],
-    own: true,
-    root: true,
-    anySettings: true,
-  },
-  "recover-step": {
-    doc: "run a step of recover as PostgreSQL's account; only recover calls it",
-    params: "STEP",
-    uses: ["repositories", "cluster", "session"],
-    own: true,
-    prints: true,
-  },
-  "repo-get": {
-    doc: "print a file of a repository",
-    params: "FILE",
-    uses: ["repositories"],
-    stanza: "optional",
-    prints: true,
-  },
-  "repo-ls": {
-    doc: "list files of a repository",
-    params: "[PATH]",
-    uses: ["repositories"],
-    stanza: "optional",
-    prints: true,
-  },
-  restore: {
-    doc: "restore the cluster from a backup",
-    uses: ["repositories", "cluster", "copy"],
-    lenient: true,
-    idleMain: true,
-    anySettings: true,
-  },
-  rollback: {
-    doc: "return a cluster on ZFS to a snapshot of its file system, and keep its archive usable",
-    uses: ["cluster"],
-    own: true,
-    root: true,
-  },
-  "stanza-create": {
-    doc: "prepare the repositories for a cluster",
-    uses: ["repositories", "cluster", "session"],
-    writes: true,
-  },
-  "stanza-delete": {
-    doc: "remove a stanza's backups and WAL from a repository",
-    uses: ["repositories", "cluster", "session"],
-  },
-  "stanza-upgrade": {
-    doc: "add the cluster's new version to the repositories after pg_upgrade",
-    uses: ["repositories", "cluster", "session"],
-    writes: true,
-  },
-  start: {
-    doc: "allow commands that stop has forbidden",
-    uses: [],
-    stanza: "optional",
-  },
-  status: {
-    doc: "show the state of backups on one screen, and what needs attention",
-    uses: ["repositories"],
-    own: true,
-    prints: true,
-    soon: true,
-  },
-  stop: {
-    doc: "forbid commands that write, until start",
-    uses: [],
-    stanza: "optional",
-  },
-  sync: {
-    doc: "copy backups and their WAL from one repository into another",
-    uses: ["repositories", "copy", "write"],
-    own: true,
-    writes: true,
-    remembered: true,
-  },
-  verify: {
-    doc: "verify the content of the repositories",
-    uses: ["repositories", "copy"],
-    writes: true,
-    remembered: true,
-  },
-  version: {
-    doc: "show the version",
-    uses: [],
-  },
-} as const satisfies Readonly<Record<string, CommandRow>>;
+  agent: row(
+    "serve archive_command and restore_command over a unix socket, push ahead and heal",
+    ["repositories", "cluster", "session", "copy", "write", "archive", "push"],
+    ["own", "serves", "anySettings"],
+  ),
+  annotate: row("add, change or remove notes of a backup", ["repositories"], ["writes"]),
+  "archive-get": row(
+    "get a WAL segment from the repositories",
+    ["repositories", "cluster", "copy", "archive"],
+    ["background", "writes", "lenient", "anySettings"],
+    "SEGMENT DESTINATION",
+  ),
+  "archive-push": row(
+    "push a WAL segment to all repositories",
+    ["repositories", "cluster", "copy", "write", "archive", "push"],
+    ["background", "writes", "anySettings"],
+    "PATH",
+  ),
+  backup: row(
+    "back up the cluster once into all repositories",
+    ["repositories", "cluster", "session", "copy", "write"],
+    ["writes", "remembered", "idleMain"],
+  ),
+  check: row("check the configuration and that WAL arrives in every repository", [
+    "repositories",
+    "cluster",
+    "session",
+  ]),
+  "cnpg-drill": row(
+    "restore a backup into a throw-away Cluster of CloudNativePG, check and time it, and remove it",
+    ["repositories", "kubernetes"],
+    ["own", "everyRepository"],
+  ),
+  "cnpg-expire": row(
+    "remove volume snapshots of a Cluster of CloudNativePG that retention no longer keeps",
+    ["kubernetes"],
+    ["optionalStanza", "own"],
+  ),
+  "cnpg-instance": row(
+    "serve the plugin of CloudNativePG alongside an instance: WAL, backups and metrics",
+    ["repositories", "cluster", "session", "copy", "write", "archive", "push", "kubernetes"],
+    ["own", "serves", "anySettings"],
+  ),
+  "cnpg-operator": row(
+    "serve the plugin of CloudNativePG to its operator: put the sidecar into pods",
+    [],
+    ["optionalStanza", "own"],
+  ),
+  "cnpg-replace-archiver": row(
+    "give a Cluster an archiver instead of its barmanObjectStore, in one request",
+    ["kubernetes"],
+    ["optionalStanza", "own"],
+  ),
+  "cnpg-restore": row(
+    "serve the plugin of CloudNativePG alongside a recovery: the data directory and WAL",
+    ["repositories", "cluster", "copy", "write", "archive", "push", "kubernetes"],
+    ["own", "serves", "anySettings"],
+  ),
+  doctor: row(
+    "try each repository and its key in a temporary directory of the repository",
+    ["repositories"],
+    ["optionalStanza", "own", "prints"],
+  ),
+  drill: row(
+    "restore a backup alongside production, check and time it, and remove it",
+    ["repositories", "cluster", "session", "copy"],
+    ["own", "prints", "remembered", "everyRepository"],
+  ),
+  expire: row("remove backups and WAL that retention no longer keeps", ["repositories"], ["writes", "remembered"]),
+  "extract-table": row(
+    "restore one table or schema from a backup, alongside the current version or in its place",
+    ["repositories", "cluster", "session", "copy"],
+    ["own", "prints"],
+  ),
+  find: row(
+    "find DROP, TRUNCATE, DELETE and UPDATE, and the recovery target just before each",
+    ["repositories", "cluster", "session"],
+    ["own", "prints"],
+  ),
+  heal: row(
+    "copy missing WAL into each repository",
+    ["repositories", "cluster", "copy", "write", "archive", "push"],
+    ["own", "writes", "remembered"],
+  ),
+  help: row("this text", [], [], "[COMMAND [OPTION]]"),
+  info: row("show backups and WAL in the repositories", ["repositories"], ["optionalStanza", "prints", "soon"]),
+  manifest: row("show the files of a backup", ["repositories"], ["prints"]),
+  metrics: row(
+    "print the state of backups for Prometheus, or write it to a file for the textfile collector",
+    ["repositories"],
+    ["own", "prints", "soon"],
+  ),
+  notify: row("send the result of a unit or of a fire drill to people and services", [], ["own"]),
+  "slot-drop": row(
+    "drop the replication slot that archives this stanza's WAL, after its agent was stopped",
+    ["cluster", "session"],
+    ["own"],
+  ),
+  "pg-settings": row(
+    "show or set settings of the PostgreSQL server",
+    ["cluster", "session"],
+    ["own", "prints"],
+    "[NAME=VALUE …]",
+  ),
+  recover: row(
+    "recover this host's cluster from a backup: plan, stop, keep the old data, restore, start, check",
+    ["cluster"],
+    ["own", "root", "anySettings"],
+  ),
+  "recover-step": row(
+    "run a step of recover as PostgreSQL's account; only recover calls it",
+    ["repositories", "cluster", "session"],
+    ["own", "prints"],
+    "STEP",
+  ),
+  "repo-get": row("print a file of a repository", ["repositories"], ["optionalStanza", "prints"], "FILE"),
+  "repo-ls": row("list files of a repository", ["repositories"], ["optionalStanza", "prints"], "[PATH]"),
+  restore: row(
+    "restore the cluster from a backup",
+    ["repositories", "cluster", "copy"],
+    ["lenient", "idleMain", "anySettings"],
+  ),
+  rollback: row(
+    "return a cluster on ZFS to a snapshot of its file system, and keep its archive usable",
+    ["cluster"],
+    ["own", "root"],
+  ),
+  "stanza-create": row("prepare the repositories for a cluster", ["repositories", "cluster", "session"], ["writes"]),
+  "stanza-delete": row("remove a stanza's backups and WAL from a repository", ["repositories", "cluster", "session"]),
+  "stanza-upgrade": row(
+    "add the cluster's new version to the repositories after pg_upgrade",
+    ["repositories", "cluster", "session"],
+    ["writes"],
+  ),
+  start: row("allow commands that stop has forbidden", [], ["optionalStanza"]),
+  status: row(
+    "show the state of backups on one screen, and what needs attention",
+    ["repositories"],
+    ["own", "prints", "soon"],
+  ),
+  stop: row("forbid commands that write, until start", [], ["optionalStanza"]),
+  sync: row(
+    "copy backups and their WAL from one repository into another",
+    ["repositories", "copy", "write"],
+    ["own", "writes", "remembered"],
+  ),
+  verify: row("verify the content of the repositories", ["repositories", "copy"], ["writes", "remembered"]),
+  version: row("show the version", []),
+} satisfies Readonly<Record<string, CommandRow>>;
 
 export type CommandName = keyof typeof ROWS;
 /** The others only print a text. */

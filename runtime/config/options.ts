@@ -358,7 +358,7 @@ const COMMAND_LINE = [
   }),
   typed("stanza", "string", WORK, "name of the PostgreSQL cluster's configuration", {
     required: true,
-    ...optionalFor(commandsWith((row) => row.stanza === "optional")),
+    ...optionalFor(commandsWith((row) => row.optionalStanza === true)),
   }),
   typed("repo", "integer", ONE_REPOSITORY.toSorted(), "index of the repository to use", { range: KEYS }),
   own("repos", "string", ["backup"], "indexes of the repositories to use, in one pass, as 1,3; instead of repo", {

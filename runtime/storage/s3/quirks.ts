@@ -73,24 +73,24 @@ const COMMON = {
   partSizeBytesAdvised: 16 * MIB,
 } as const;
 
+/** A store of its own data centres, found by its hosts' names. */
+function vendor(id: string, title: string, hostSuffixes: readonly string[], own: Partial<S3Quirks> = {}): S3Quirks {
+  return { ...COMMON, id, title, hosted: true, hostSuffixes, ...own };
+}
+
+/** A store that anyone may run. */
+function software(id: string, title: string, own: Partial<S3Quirks> = {}): S3Quirks {
+  return { ...COMMON, id, title, ...own };
+}
+
 export const S3_QUIRKS: readonly S3Quirks[] = [
-  {
-    ...COMMON,
-    id: "aws",
-    title: "Amazon S3",
-    hosted: true,
-    hostSuffixes: [".amazonaws.com", ".amazonaws.com.cn"],
+  vendor("aws", "Amazon S3", [".amazonaws.com", ".amazonaws.com.cn"], {
     regionPattern: "^s3[.-](?:dualstack\\.|fips\\.)?([a-z]{2,4}(?:-[a-z]+)+-[0-9]+)\\.amazonaws\\.com",
     uriStyle: "host",
     etagIsMd5: true,
     conditionalWrites: true,
-  },
-  {
-    ...COMMON,
-    id: "b2",
-    title: "Backblaze B2",
-    hosted: true,
-    hostSuffixes: [".backblazeb2.com"],
+  }),
+  vendor("b2", "Backblaze B2", [".backblazeb2.com"], {
     regionPattern: "^s3\\.([a-z0-9-]+)\\.backblazeb2\\.com$",
     versioning: "always",
     // Uploads with x-amz-tagging are refused.
@@ -98,13 +98,8 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     partSizeBytesMin: 5_000_000,
     partSizeBytesMax: 5_000_000_000,
     keyHint: "Backblaze B2 refuses the master application key here: create an application key for the bucket.",
-  },
-  {
-    ...COMMON,
-    id: "r2",
-    title: "Cloudflare R2",
-    hosted: true,
-    hostSuffixes: [".r2.cloudflarestorage.com"],
+  }),
+  vendor("r2", "Cloudflare R2", [".r2.cloudflarestorage.com"], {
     region: "auto",
     // For tools that know no other, as its documentation says.
     regionAliases: ["us-east-1"],
@@ -115,75 +110,40 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     conditionalWrites: true,
     equalParts: true,
     keyHint: "On Cloudflare R2 the access key is the id of an API token and the secret is the SHA-256 of its value.",
-  },
-  { ...COMMON, id: "minio", title: "MinIO", region: "us-east-1" },
-  { ...COMMON, id: "ceph", title: "Ceph RADOS Gateway" },
-  { ...COMMON, id: "seaweedfs", title: "SeaweedFS", region: "us-east-1" },
+  }),
+  software("minio", "MinIO", { region: "us-east-1" }),
+  software("ceph", "Ceph RADOS Gateway"),
+  software("seaweedfs", "SeaweedFS", { region: "us-east-1" }),
   // Checks signatures with `s3_region` of its own configuration, usually "garage": another region is a signature error.
-  {
-    ...COMMON,
-    id: "garage",
-    title: "Garage",
+  software("garage", "Garage", {
     region: "garage",
     versioning: "none",
     objectLock: false,
     tagging: false,
     contentMd5: false,
-  },
-  {
-    ...COMMON,
-    id: "hetzner",
-    title: "Hetzner Object Storage",
-    hosted: true,
-    hostSuffixes: [".your-objectstorage.com"],
+  }),
+  vendor("hetzner", "Hetzner Object Storage", [".your-objectstorage.com"], {
     regionPattern: "^([a-z0-9]+)\\.your-objectstorage\\.com$",
-  },
-  {
-    ...COMMON,
-    id: "wasabi",
-    title: "Wasabi",
-    hosted: true,
-    hostSuffixes: [".wasabisys.com"],
+  }),
+  vendor("wasabi", "Wasabi", [".wasabisys.com"], {
     regionPattern: "^s3\\.([a-z0-9-]+)\\.wasabisys\\.com$",
     region: "us-east-1",
-  },
-  {
-    ...COMMON,
-    id: "digitalocean",
-    title: "DigitalOcean Spaces",
-    hosted: true,
-    hostSuffixes: [".digitaloceanspaces.com"],
+  }),
+  vendor("digitalocean", "DigitalOcean Spaces", [".digitaloceanspaces.com"], {
     // Any region is accepted in signatures.
     region: "us-east-1",
     objectLock: false,
-  },
-  {
-    ...COMMON,
-    id: "scaleway",
-    title: "Scaleway Object Storage",
-    hosted: true,
-    hostSuffixes: [".scw.cloud"],
+  }),
+  vendor("scaleway", "Scaleway Object Storage", [".scw.cloud"], {
     regionPattern: "^s3\\.([a-z]{2}-[a-z]{3})\\.scw\\.cloud$",
-  },
-  {
-    ...COMMON,
-    id: "ovhcloud",
-    title: "OVHcloud Object Storage",
-    hosted: true,
-    hostSuffixes: [".cloud.ovh.net", ".cloud.ovh.us"],
+  }),
+  vendor("ovhcloud", "OVHcloud Object Storage", [".cloud.ovh.net", ".cloud.ovh.us"], {
     regionPattern: "^s3\\.([a-z0-9-]+)\\.io\\.cloud\\.ovh\\.(?:net|us)$",
-  },
-  {
-    ...COMMON,
-    id: "idrive",
-    title: "IDrive e2",
-    hosted: true,
-    hostSuffixes: [".idrivee2.com"],
-    regionPattern: "^s3\\.([a-z0-9-]+)\\.idrivee2\\.com$",
-  },
-  { ...COMMON, id: "rustfs", title: "RustFS", region: "us-east-1" },
-  { ...COMMON, id: "versitygw", title: "Versity S3 Gateway", region: "us-east-1" },
-  { ...COMMON, id: "generic", title: "another S3-compatible service" },
+  }),
+  vendor("idrive", "IDrive e2", [".idrivee2.com"], { regionPattern: "^s3\\.([a-z0-9-]+)\\.idrivee2\\.com$" }),
+  software("rustfs", "RustFS", { region: "us-east-1" }),
+  software("versitygw", "Versity S3 Gateway", { region: "us-east-1" }),
+  software("generic", "another S3-compatible service"),
 ];
 
 /**
