@@ -8,7 +8,7 @@ import type { StreamState, SynchronousReport } from "../local/streamState";
 import type { StoredWal } from "../operations/info/destinations";
 import type { DrillRecord } from "../operations/drill/record";
 import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
-import type { Sample } from "./definitions";
+import { type Sample, samples } from "./definitions";
 
 export interface RepoFacts {
   readonly key: number;
@@ -67,86 +67,56 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
   return repos.flatMap((repo): Sample[] => {
     const labels = { stanza, repo_key: String(repo.key) };
     const { backups, conflictCount, missingWalCount, newestWal } = repo;
+    const wal = newestWal !== null &&
+      newest !== null && {
+        pgbackstop_repo_wal_last_archived_timestamp_seconds: newestWal.storedAtS,
+        pgbackstop_repo_wal_lag_segments: segmentsBetween(newestWal.name, newest.name, walSegmentSizeBytes),
+        pgbackstop_repo_wal_lag_seconds:
+          newestWal.name === newest.name ? 0 : Math.max(0, newest.storedAtS - newestWal.storedAtS),
+        pgbackstop_recovery_window_end_timestamp_seconds: (backups ?? []).length === 0 ? null : newestWal.storedAtS,
+      };
     return [
-      { name: "pgbackstop_repo_up", labels, value: backups === null ? 0 : 1 },
-      { name: "pgbackstop_repo_wal_debt_files", labels, value: missingWalCount },
-      { name: "pgbackstop_repo_wal_conflict_files", labels, value: conflictCount },
+      ...samples(labels, {
+        pgbackstop_repo_up: backups !== null,
+        pgbackstop_repo_wal_debt_files: missingWalCount,
+        pgbackstop_repo_wal_conflict_files: conflictCount,
+      }),
       ...(backups === null ? [] : backupSamples(labels, backups)),
-      ...(newestWal === null || newest === null
-        ? []
-        : [
-            { name: "pgbackstop_repo_wal_last_archived_timestamp_seconds", labels, value: newestWal.storedAtS },
-            {
-              name: "pgbackstop_repo_wal_lag_segments",
-              labels,
-              value: segmentsBetween(newestWal.name, newest.name, walSegmentSizeBytes),
-            },
-            {
-              name: "pgbackstop_repo_wal_lag_seconds",
-              labels,
-              value: newestWal.name === newest.name ? 0 : Math.max(0, newest.storedAtS - newestWal.storedAtS),
-            },
-            ...(backups === null || backups.length === 0
-              ? []
-              : [{ name: "pgbackstop_recovery_window_end_timestamp_seconds", labels, value: newestWal.storedAtS }]),
-          ]),
+      ...samples(labels, wal || {}),
     ];
   });
 }
 
 /** Samples of the queues' present state. */
 export function workerSamples(stanza: string, workers: readonly WorkerFacts[]): Sample[] {
-  return workers.map(({ repoIndex, waitingCount }): Sample => {
-    return {
-      name: "pgbackstop_repo_wal_waiting_files",
-      labels: { stanza, repo_key: String(repoIndex) },
-      value: waitingCount,
-    };
-  });
+  return workers.flatMap(({ repoIndex, waitingCount }) =>
+    samples({ stanza, repo_key: String(repoIndex) }, { pgbackstop_repo_wal_waiting_files: waitingCount }),
+  );
 }
 
 /** Samples of gaps, by repository key. */
 export function gapSamples(stanza: string, gaps: ReadonlyMap<number, number>): Sample[] {
-  return [...gaps].map(([key, count]): Sample => {
-    return { name: "pgbackstop_repo_wal_gap_segments", labels: { stanza, repo_key: String(key) }, value: count };
-  });
+  return [...gaps].flatMap(([key, count]) =>
+    samples({ stanza, repo_key: String(key) }, { pgbackstop_repo_wal_gap_segments: count }),
+  );
 }
 
 function backupSamples(labels: Sample["labels"], backups: readonly BackupInfoEntry[]): Sample[] {
   const ends = backups.map(({ stoppedAtS }) => stoppedAtS);
   return [
-    ...TYPES.map((type): Sample => {
-      return {
-        name: "pgbackstop_repo_backups",
-        labels: { ...labels, backup_type: type },
-        value: backups.filter((entry) => entry.type === type).length,
-      };
+    ...TYPES.flatMap((type) => {
+      const count = backups.filter((entry) => entry.type === type).length;
+      return samples({ ...labels, backup_type: type }, { pgbackstop_repo_backups: count });
     }),
     ...TYPES.flatMap((type, rank): Sample[] => {
       const counted = backups.filter((entry) => TYPES.indexOf(entry.type) <= rank).map(({ stoppedAtS }) => stoppedAtS);
-      if (counted.length === 0) return [];
-      return [
-        {
-          name: "pgbackstop_repo_last_backup_timestamp_seconds",
-          labels: { ...labels, backup_type: type },
-          value: largest(counted),
-        },
-      ];
+      const newest = counted.length === 0 ? null : largest(counted);
+      return samples({ ...labels, backup_type: type }, { pgbackstop_repo_last_backup_timestamp_seconds: newest });
     }),
-    {
-      name: "pgbackstop_repo_backup_bytes",
-      labels,
-      value: backups.reduce((sum, { repoSizeDeltaBytes }) => sum + repoSizeDeltaBytes, 0),
-    },
-    ...(ends.length === 0
-      ? []
-      : [
-          {
-            name: "pgbackstop_recovery_window_start_timestamp_seconds",
-            labels,
-            value: -largest(ends.map((end) => -end)),
-          },
-        ]),
+    ...samples(labels, {
+      pgbackstop_repo_backup_bytes: backups.reduce((sum, { repoSizeDeltaBytes }) => sum + repoSizeDeltaBytes, 0),
+      pgbackstop_recovery_window_start_timestamp_seconds: ends.length === 0 ? null : -largest(ends.map((end) => -end)),
+    }),
   ];
 }
 
@@ -157,88 +127,83 @@ function largest(values: readonly number[]): number {
 /** Empty where no commit shall wait. */
 export function synchronousSamples(stanza: string, report: SynchronousReport | null): Sample[] {
   if (report === null) return [];
-  return [
-    { name: "pgbackstop_stream_synchronous", labels: { stanza }, value: report.isWaiting ? 1 : 0 },
-    { name: "pgbackstop_stream_waiting_seconds", labels: { stanza }, value: report.waitingS },
-  ];
+  const { isWaiting, waitingS } = report;
+  return samples({ stanza }, { pgbackstop_stream_synchronous: isWaiting, pgbackstop_stream_waiting_seconds: waitingS });
 }
 
 /** An old report shows no reader: its agent is dead. */
 export function slotSamples(stanza: string, slot: SlotReport | null, nowS: number): Sample[] {
   if (slot === null) return [];
-  const labels = { stanza };
-  return [
-    { name: "pgbackstop_slot_active", labels, value: isRead(slot, nowS) ? 1 : 0 },
-    { name: "pgbackstop_slot_retained_bytes", labels, value: slot.retainedBytes },
-    ...(slot.safeBytes === null ? [] : [{ name: "pgbackstop_slot_safe_bytes", labels, value: slot.safeBytes }]),
-  ];
+  return samples(
+    { stanza },
+    {
+      pgbackstop_slot_active: isRead(slot, nowS),
+      pgbackstop_slot_retained_bytes: slot.retainedBytes,
+      pgbackstop_slot_safe_bytes: slot.safeBytes,
+    },
+  );
 }
 
 /** Facts that only a process on the host knows. */
 export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
   const { attacks, configHash, drills, isStopped, locks, nowS, repos, runs, streams, version, waiting } = facts;
+  const own = { stanza };
   return [
     ...repos.flatMap((repo) => repoHostSamples(stanza, repo)),
-    ...(waiting === null ? [] : [{ name: "pgbackstop_wal_waiting_files", labels: { stanza }, value: waiting.count }]),
-    ...(waiting === null || waiting.oldestAtS === null
-      ? []
-      : [{ name: "pgbackstop_wal_waiting_oldest_timestamp_seconds", labels: { stanza }, value: waiting.oldestAtS }]),
-    ...(["backup", "restore"] as const).map((command): Sample => {
-      return { name: "pgbackstop_lock_held", labels: { stanza, command }, value: locks[command].held ? 1 : 0 };
+    ...samples(own, {
+      pgbackstop_wal_waiting_files: waiting?.count,
+      pgbackstop_wal_waiting_oldest_timestamp_seconds: waiting?.oldestAtS,
     }),
-    { name: "pgbackstop_stopped", labels: { stanza }, value: isStopped ? 1 : 0 },
+    ...(["backup", "restore"] as const).flatMap((command) =>
+      samples({ stanza, command }, { pgbackstop_lock_held: locks[command].held }),
+    ),
+    ...samples(own, { pgbackstop_stopped: isStopped }),
     ...runs.flatMap((run) => runSamples(stanza, run)),
     ...streams.flatMap((stream) => streamSamples(stanza, stream)),
     ...synchronousSamples(stanza, facts.synchronous),
     ...slotSamples(stanza, facts.slot, nowS),
     ...drillSamples(stanza, drills),
     ...attackSamples(stanza, attacks),
-    { name: "pgbackstop_collected_timestamp_seconds", labels: { stanza }, value: nowS },
-    { name: "pgbackstop_config_info", labels: { stanza, hash: configHash }, value: 1 },
-    { name: "pgbackstop_build_info", labels: { version }, value: 1 },
+    ...samples(own, { pgbackstop_collected_timestamp_seconds: nowS }),
+    ...samples({ stanza, hash: configHash }, { pgbackstop_config_info: 1 }),
+    ...samples({ version }, { pgbackstop_build_info: 1 }),
   ];
 }
 
 function repoHostSamples(stanza: string, { droppedCount, fullExpectedS, key, survey }: RepoHostFacts): Sample[] {
-  const labels = { stanza, repo_key: String(key) };
-  return [
-    { name: "pgbackstop_repo_wal_dropped_files", labels, value: droppedCount },
-    ...(survey === null
-      ? []
-      : [
-          { name: "pgbackstop_repo_wal_bytes", labels, value: survey.sizeBytes },
-          { name: "pgbackstop_repo_wal_gap_segments", labels, value: survey.gapCount },
-        ]),
-    ...(fullExpectedS === null
-      ? []
-      : [{ name: "pgbackstop_repo_full_expected_seconds", labels, value: fullExpectedS }]),
-  ];
+  const values = {
+    pgbackstop_repo_wal_dropped_files: droppedCount,
+    pgbackstop_repo_wal_bytes: survey?.sizeBytes,
+    pgbackstop_repo_wal_gap_segments: survey?.gapCount,
+    pgbackstop_repo_full_expected_seconds: fullExpectedS,
+  };
+  return samples({ stanza, repo_key: String(key) }, values);
 }
 
 /** Samples of one repository, once it has streamed WAL. */
 export function streamSamples(stanza: string, { atS, key, lostCount, positionBytes }: StreamState): Sample[] {
-  const labels = { stanza, repo_key: String(key) };
-  return [
-    { name: "pgbackstop_repo_stream_timestamp_seconds", labels, value: atS },
-    { name: "pgbackstop_repo_stream_lsn_bytes", labels, value: positionBytes },
-    { name: "pgbackstop_repo_stream_losses", labels, value: lostCount },
-  ];
+  const values = {
+    pgbackstop_repo_stream_timestamp_seconds: atS,
+    pgbackstop_repo_stream_lsn_bytes: positionBytes,
+    pgbackstop_repo_stream_losses: lostCount,
+  };
+  return samples({ stanza, repo_key: String(key) }, values);
 }
 
 /** For `verify` also each repository's verdict. */
 function runSamples(stanza: string, run: RunRecord): Sample[] {
-  const labels = { stanza, command: run.command };
-  const verdicts = run.command === "verify" ? Object.entries(run.repos ?? {}) : [];
+  const { command, endedAtS, exitCode, succeededAtS } = run;
+  const values = {
+    pgbackstop_run_exit_code: exitCode,
+    pgbackstop_run_timestamp_seconds: endedAtS,
+    pgbackstop_run_success_timestamp_seconds: succeededAtS,
+  };
+  const verdicts = command === "verify" ? Object.entries(run.repos ?? {}) : [];
   return [
-    { name: "pgbackstop_run_exit_code", labels, value: run.exitCode },
-    { name: "pgbackstop_run_timestamp_seconds", labels, value: run.endedAtS },
-    ...(run.succeededAtS === null
-      ? []
-      : [{ name: "pgbackstop_run_success_timestamp_seconds", labels, value: run.succeededAtS }]),
-    ...verdicts.flatMap(([key, verdict]): Sample[] => [
-      { name: "pgbackstop_verify_ok", labels: { stanza, repo_key: key }, value: verdict.ok ? 1 : 0 },
-      { name: "pgbackstop_verify_timestamp_seconds", labels: { stanza, repo_key: key }, value: verdict.endedAtS },
-    ]),
+    ...samples({ stanza, command }, values),
+    ...verdicts.flatMap(([key, { endedAtS: atS, ok }]) =>
+      samples({ stanza, repo_key: key }, { pgbackstop_verify_ok: ok, pgbackstop_verify_timestamp_seconds: atS }),
+    ),
   ];
 }
 
@@ -261,27 +226,15 @@ export function drillSamples(stanza: string, drills: readonly DrillRecord[]): Sa
     if (last === undefined) return [];
     const phases = new Map(last.phases.map(({ elapsedMs, name }) => [name, elapsedMs]));
     return [
-      { name: "pgbackstop_drill_ok", labels, value: last.ok ? 1 : 0 },
-      { name: "pgbackstop_drill_timestamp_seconds", labels, value: last.endedAtS },
-      ...(passed === undefined
-        ? []
-        : [{ name: "pgbackstop_drill_success_timestamp_seconds", labels, value: passed.endedAtS }]),
-      ...(last.rtoMs === null ? [] : [{ name: "pgbackstop_drill_rto_seconds", labels, value: last.rtoMs / 1000 }]),
-      ...(last.rpo === null
-        ? []
-        : [
-            {
-              name: "pgbackstop_drill_rpo_seconds",
-              labels: { ...labels, method: last.rpo.method },
-              value: last.rpo.seconds,
-            },
-          ]),
-      ...[...phases].map(
-        ([phase, elapsedMs]): Sample => ({
-          name: "pgbackstop_drill_phase_seconds",
-          labels: { ...labels, phase },
-          value: elapsedMs / 1000,
-        }),
+      ...samples(labels, {
+        pgbackstop_drill_ok: last.ok,
+        pgbackstop_drill_timestamp_seconds: last.endedAtS,
+        pgbackstop_drill_success_timestamp_seconds: passed?.endedAtS,
+        pgbackstop_drill_rto_seconds: last.rtoMs === null ? null : last.rtoMs / 1000,
+      }),
+      ...samples({ ...labels, method: last.rpo?.method ?? "" }, { pgbackstop_drill_rpo_seconds: last.rpo?.seconds }),
+      ...[...phases].flatMap(([phase, elapsedMs]) =>
+        samples({ ...labels, phase }, { pgbackstop_drill_phase_seconds: elapsedMs / 1000 }),
       ),
     ];
   });
