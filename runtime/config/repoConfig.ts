@@ -1,7 +1,9 @@
 /**
  * Builds each {@link RepoConfig} from resolved options, with the checks that concern several options or repositories.
  */
+import { isDeepStrictEqual } from "node:util";
 import { type BackupError, fail } from "../base/errors";
+import { given } from "../base/given";
 import { Secret } from "../base/secret";
 import { buildBlock } from "./blockOptions";
 import type { ResolvedValues } from "./resolvedValues";
@@ -51,11 +53,6 @@ function buildRepo(
   if (type !== "posix" && type !== "cifs" && type !== "s3" && type !== "sftp")
     throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
   const cipherPass = values.text("repo-cipher-pass", key);
-  const block = buildBlock(values, key);
-  const retentionFull = values.number("repo-retention-full", key);
-  const retentionDiff = values.number("repo-retention-diff", key);
-  const retentionArchive = values.number("repo-retention-archive", key);
-  const retentionHistoryDays = values.number("repo-retention-history", key);
   return {
     key,
     type,
@@ -69,14 +66,16 @@ function buildRepo(
     bundle: values.flag("repo-bundle", key),
     bundleSizeBytes: values.number("repo-bundle-size", key) ?? 0,
     bundleLimitBytes: values.number("repo-bundle-limit", key) ?? 0,
-    ...(block === null ? {} : { block }),
-    ...(retentionFull === undefined ? {} : { retentionFull }),
+    ...given({
+      block: buildBlock(values, key) ?? undefined,
+      retentionFull: values.number("repo-retention-full", key),
+      retentionDiff: values.number("repo-retention-diff", key),
+      retentionArchive: values.number("repo-retention-archive", key),
+      retentionHistoryDays: values.number("repo-retention-history", key),
+    }),
     retentionFullType: values.text("repo-retention-full-type", key) === "time" ? "time" : "count",
-    ...(retentionDiff === undefined ? {} : { retentionDiff }),
-    ...(retentionArchive === undefined ? {} : { retentionArchive }),
     retentionArchiveType: (values.text("repo-retention-archive-type", key) ??
       "full") as RepoConfig["retentionArchiveType"],
-    ...(retentionHistoryDays === undefined ? {} : { retentionHistoryDays }),
     ...compressOf(key, compress, own),
   };
 }
@@ -116,8 +115,6 @@ function buildS3(values: ResolvedValues, key: number, quirks: string, surroundin
     });
   }
   const token = values.text("repo-s3-token", key);
-  const storageHost = values.text("repo-storage-host", key);
-  const caFile = values.text("repo-storage-ca-file", key);
   return {
     bucket,
     endpoint: values.text("repo-s3-endpoint", key) ?? "",
@@ -127,10 +124,12 @@ function buildS3(values: ResolvedValues, key: number, quirks: string, surroundin
     ...(token === undefined ? {} : { token: new Secret(token) }),
     ...keySourceOf(values, key, surroundings),
     uriStyle,
-    ...(storageHost === undefined ? {} : { storageHost }),
+    ...given({
+      storageHost: values.text("repo-storage-host", key),
+      caFile: values.text("repo-storage-ca-file", key),
+    }),
     storagePort: values.number("repo-storage-port", key) ?? 443,
     verifyTls,
-    ...(caFile === undefined ? {} : { caFile }),
     uploadChunkSizeBytes: values.number("repo-storage-upload-chunk-size", key) ?? 0,
     quirks,
   };
@@ -142,39 +141,26 @@ function keySourceOf(
   key: number,
   { env, fileAccount }: Surroundings,
 ): { readonly keySource?: S3KeySource } {
-  const given = <Name extends string>(name: Name, variable: string): Partial<Record<Name, string>> => {
-    const value = env[variable];
-    return (value === undefined || value === "" ? {} : { [name]: value }) as Partial<Record<Name, string>>;
-  };
+  const text = (variable: string): string | undefined => env[variable] || undefined;
   switch (values.text("repo-s3-key-type", key)) {
     case "auto": {
-      const role = values.text("repo-s3-role", key);
-      return {
-        keySource: {
-          type: "auto",
-          ...(role === undefined ? {} : { role }),
-          ...given("endpoint", "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
-        },
-      };
+      const fields = { role: values.text("repo-s3-role", key), endpoint: text("AWS_EC2_METADATA_SERVICE_ENDPOINT") };
+      return { keySource: { type: "auto", ...given(fields) } };
     }
     case "web-id": {
-      const environment = { ...given("roleArn", "AWS_ROLE_ARN"), ...given("sessionName", "AWS_ROLE_SESSION_NAME") };
-      const stsHost = values.text("repo-s3-sts-host", key) ?? "";
-      return {
-        keySource: { type: "web-id", ...environment, ...given("tokenFile", "AWS_WEB_IDENTITY_TOKEN_FILE"), stsHost },
-      };
+      const [roleArn, sessionName] = [text("AWS_ROLE_ARN"), text("AWS_ROLE_SESSION_NAME")];
+      const fields = given({ roleArn, sessionName, tokenFile: text("AWS_WEB_IDENTITY_TOKEN_FILE") });
+      return { keySource: { type: "web-id", ...fields, stsHost: values.text("repo-s3-sts-host", key) ?? "" } };
     }
     case "pod-id": {
-      const environment = {
-        ...given("uri", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-        ...given("tokenFile", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
-      };
-      return { keySource: { type: "pod-id", ...environment } };
+      const uri = text("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+      const tokenFile = text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+      return { keySource: { type: "pod-id", ...given({ uri, tokenFile }) } };
     }
     case "process": {
       const command = values.list("repo-s3-process-cmd", key);
       const runAs = values.isFromFile("repo-s3-process-cmd", key) ? fileAccount?.() : undefined;
-      return { keySource: { type: "process", command, ...(runAs === undefined ? {} : { runAs }) } };
+      return { keySource: { type: "process", command, ...given({ runAs }) } };
     }
     default:
       return {};
@@ -208,27 +194,17 @@ function checkLocations(repos: readonly RepoConfig[]): void {
   for (const [index, repo] of repos.entries()) {
     for (const other of repos.slice(index + 1)) {
       if (repo.type !== other.type || repo.path !== other.path) continue;
-      if (repo.sftp !== undefined && other.sftp !== undefined) {
-        if (repo.sftp.host !== other.sftp.host || repo.sftp.port !== other.sftp.port) continue;
-        const location = `'${repo.path}' on host '${repo.sftp.host}'`;
-        throw fail(
-          "optionInvalidValue",
-          `repo${repo.key} and repo${other.key} paths are both ${location} but must be different`,
-        );
-      }
-      if (repo.s3 === undefined || other.s3 === undefined) {
-        throw fail(
-          "optionInvalidValue",
-          `local repo${repo.key} and repo${other.key} paths are both '${repo.path}' but must be different`,
-        );
-      }
-      if (repo.s3.bucket === other.s3.bucket && repo.s3.endpoint === other.s3.endpoint) {
-        const location = `'${repo.path}' in bucket '${repo.s3.bucket}'`;
-        throw fail(
-          "optionInvalidValue",
-          `repo${repo.key} and repo${other.key} paths are both ${location} but must be different`,
-        );
-      }
+      const [one, two] = [serverOf(repo), serverOf(other)];
+      if (!isDeepStrictEqual(one?.identity, two?.identity)) continue;
+      const place = `${one === null ? "local " : ""}repo${repo.key} and repo${other.key}`;
+      const location = `'${repo.path}'${one === null ? "" : ` ${one.text}`}`;
+      throw fail("optionInvalidValue", `${place} paths are both ${location} but must be different`);
     }
   }
+}
+
+/** Null for a directory of this machine. */
+function serverOf({ s3, sftp }: RepoConfig): { readonly identity: readonly unknown[]; readonly text: string } | null {
+  if (sftp !== undefined) return { identity: [sftp.host, sftp.port], text: `on host '${sftp.host}'` };
+  return s3 === undefined ? null : { identity: [s3.bucket, s3.endpoint], text: `in bucket '${s3.bucket}'` };
 }

@@ -5,6 +5,7 @@
  * is the history id. Errors: format (29), checksum (26). (pgBackRest 2.60 "info/infoArchive", "info/infoPg".)
  */
 import { assert, fail } from "../../base/errors";
+import { given } from "../../base/given";
 import { Fields, Sections, sectionEntries } from "./fields";
 import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "./infoFile";
 import { renderObject, renderString } from "./json";
@@ -37,36 +38,51 @@ const DB_KEYS = new Set(["db-id", "db-system-id", "db-version"]);
 /** @throws format, checksum */
 export function parseArchiveInfo(text: string, name: string): ArchiveInfo {
   const sections = new Sections(parseInfo(text, name), name);
-  const backrestVersion = sections.fields("backrest", HEAD_KEYS).text("backrest-version");
-  const cipherPass = sections.fields("cipher", CIPHER_KEYS).findText("cipher-pass");
-  const currentId = sections.fields("db", DB_KEYS).integer("db-id");
-  const history = sections.rows("db:history").map((entry): ArchiveHistoryEntry => {
-    const fields = Fields.ofRow(entry, name);
-    return {
-      id: parseHistoryId(entry.key, name),
-      systemId: fields.bigint("db-id"),
-      pgVersion: fields.text("db-version"),
-    };
-  });
+  const head = parseHead(sections, DB_KEYS);
+  const history = parseHistory(sections, name, head.currentId, (fields) => ({
+    systemId: fields.bigint("db-id"),
+    pgVersion: fields.text("db-version"),
+  }));
+  return { ...head, history, other: sections.other() };
+}
+
+/** What archive.info and backup.info have in common. @param dbKeys those of `[db]` */
+export function parseHead(
+  sections: Sections,
+  dbKeys: ReadonlySet<string>,
+): Pick<ArchiveInfo, "backrestVersion" | "cipherPass" | "currentId"> {
+  return {
+    backrestVersion: sections.fields("backrest", HEAD_KEYS).text("backrest-version"),
+    ...given({ cipherPass: sections.fields("cipher", CIPHER_KEYS).findText("cipher-pass") }),
+    currentId: sections.fields("db", dbKeys).integer("db-id"),
+  };
+}
+
+/** Ascending by id. @throws format, also when the current id is not in the history */
+export function parseHistory<T extends { readonly pgVersion: string }>(
+  sections: Sections,
+  name: string,
+  currentId: number,
+  read: (fields: Fields) => T,
+): (T & { readonly id: number })[] {
+  const history = sections
+    .rows("db:history")
+    .map((entry) => ({ ...read(Fields.ofRow(entry, name)), id: parseHistoryId(entry.key, name) }));
   history.sort((a, b) => a.id - b.id);
   for (const entry of history) checkPgVersion(entry.pgVersion, name);
-  checkHistory(history, currentId, name);
-  return {
-    backrestVersion,
-    ...(cipherPass === undefined ? {} : { cipherPass }),
-    currentId,
-    history,
-    other: sections.other(),
-  };
+  if (history.some((entry) => entry.id === currentId)) return history;
+  const ids = history.map((entry) => entry.id).join(", ");
+  throw fail(
+    "format",
+    `'${name}': current history id is ${currentId} but the history holds ${ids === "" ? "nothing" : ids}`,
+  );
 }
 
 export function renderArchiveInfo(info: ArchiveInfo): string {
   const current = currentHistory(info);
   const entries: InfoEntry[] = [
     ...headEntries(info.backrestVersion),
-    ...sectionEntries("cipher", [
-      ["cipher-pass", info.cipherPass === undefined ? undefined : renderString(info.cipherPass)],
-    ]),
+    ...cipherEntries(info),
     ...sectionEntries("db", [
       ["db-id", String(current.id)],
       ["db-system-id", String(current.systemId)],
@@ -82,6 +98,10 @@ export function renderArchiveInfo(info: ArchiveInfo): string {
     })),
   ];
   return renderInfo(mergeEntries(entries, info.other));
+}
+
+export function cipherEntries({ cipherPass }: Pick<ArchiveInfo, "cipherPass">): InfoEntry[] {
+  return sectionEntries("cipher", [["cipher-pass", cipherPass === undefined ? undefined : renderString(cipherPass)]]);
 }
 
 /** Name of the directory below `archive/<stanza>` with an entry's WAL, such as `15-1`. */
@@ -100,18 +120,8 @@ export function currentHistory<T extends { readonly id: number }>(info: {
 }
 
 /** The key of a `[db:history]` row. @throws format */
-export function parseHistoryId(key: string, name: string): number {
+function parseHistoryId(key: string, name: string): number {
   if (!/^[1-9]\d{0,8}$/.test(key))
     throw fail("format", `'${name}' section 'db:history': expected a number above 0 but found key '${key}'`);
   return Number(key);
-}
-
-/** @throws format when the current id is not in the history. */
-export function checkHistory(history: readonly { readonly id: number }[], currentId: number, name: string): void {
-  if (history.some((entry) => entry.id === currentId)) return;
-  const ids = history.map((entry) => entry.id).join(", ");
-  throw fail(
-    "format",
-    `'${name}': current history id is ${currentId} but the history holds ${ids === "" ? "nothing" : ids}`,
-  );
 }

@@ -6,7 +6,8 @@
  */
 import { compareBytes } from "../../base/bytes";
 import { fail } from "../../base/errors";
-import { checkHistory, currentHistory, parseHistoryId } from "./archiveInfo";
+import { given } from "../../base/given";
+import { type ArchiveHistoryEntry, cipherEntries, currentHistory, parseHead, parseHistory } from "./archiveInfo";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
 import {
   BACKREST_FORMAT,
@@ -20,14 +21,9 @@ import {
 import { isArray, type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import type { Manifest } from "./manifest";
-import { checkBackupNames, checkPgVersion } from "./manifestNames";
+import { checkBackupNames } from "./manifestNames";
 
-export interface BackupHistoryEntry {
-  /** Counts from 1. */
-  readonly id: number;
-  readonly systemId: bigint;
-  /** "9.6", "10" … "19". */
-  readonly pgVersion: string;
+export interface BackupHistoryEntry extends ArchiveHistoryEntry {
   readonly catalogVersion: number;
   readonly controlVersion: number;
 }
@@ -86,36 +82,23 @@ export interface BackupInfo {
   readonly other: readonly InfoEntry[];
 }
 
-const HEAD_KEYS = new Set(["backrest-format", "backrest-version"]);
-const CIPHER_KEYS = new Set(["cipher-pass"]);
 const DB_KEYS = new Set(["db-catalog-version", "db-control-version", "db-id", "db-system-id", "db-version"]);
 
 /** @throws format, checksum */
 export function parseBackupInfo(text: string, name: string): BackupInfo {
   const sections = new Sections(parseInfo(text, name), name);
-  const backrestVersion = sections.fields("backrest", HEAD_KEYS).text("backrest-version");
-  const cipherPass = sections.fields("cipher", CIPHER_KEYS).findText("cipher-pass");
-  const currentId = sections.fields("db", DB_KEYS).integer("db-id");
+  const head = parseHead(sections, DB_KEYS);
   const backups = sections.rows("backup:current").map((entry) => parseEntry(entry, name));
   backups.sort((a, b) => compareBytes(a.label, b.label));
-  const history = sections.rows("db:history").map((entry): BackupHistoryEntry => {
-    const fields = Fields.ofRow(entry, name);
-    return {
-      id: parseHistoryId(entry.key, name),
-      systemId: fields.bigint("db-system-id"),
-      pgVersion: fields.text("db-version"),
-      catalogVersion: fields.integer("db-catalog-version"),
-      controlVersion: fields.integer("db-control-version"),
-    };
-  });
-  history.sort((a, b) => a.id - b.id);
-  for (const entry of history) checkPgVersion(entry.pgVersion, name);
+  const history = parseHistory(sections, name, head.currentId, (fields) => ({
+    systemId: fields.bigint("db-system-id"),
+    pgVersion: fields.text("db-version"),
+    catalogVersion: fields.integer("db-catalog-version"),
+    controlVersion: fields.integer("db-control-version"),
+  }));
   for (const backup of backups) checkBackupNames(backup, name);
-  checkHistory(history, currentId, name);
   return {
-    backrestVersion,
-    ...(cipherPass === undefined ? {} : { cipherPass }),
-    currentId,
+    ...head,
     history,
     backups,
     other: sections.other(),
@@ -128,9 +111,7 @@ export function renderBackupInfo(info: BackupInfo): string {
   const entries: InfoEntry[] = [
     ...headEntries(info.backrestVersion),
     ...backups.map((backup) => ({ section: "backup:current", key: backup.label, valueText: renderEntry(backup) })),
-    ...sectionEntries("cipher", [
-      ["cipher-pass", info.cipherPass === undefined ? undefined : renderString(info.cipherPass)],
-    ]),
+    ...cipherEntries(info),
     ...sectionEntries("db", [
       ["db-catalog-version", String(current.catalogVersion)],
       ["db-control-version", String(current.controlVersion)],
@@ -191,11 +172,11 @@ export function backupInfoEntryOf(manifest: Manifest): BackupInfoEntry {
   return {
     label: manifest.label,
     type: manifest.type,
-    ...(manifest.prior === undefined ? {} : { prior: manifest.prior }),
+    ...given({ prior: manifest.prior, lsnStart: manifest.lsnStart, lsnStop: manifest.lsnStop }),
     ...(manifest.type === "full" ? {} : { references }),
     format: BACKREST_FORMAT,
     backrestVersion: manifest.backrestVersion,
-    ...(Object.keys(manifest.annotations).length === 0 ? {} : { annotations: manifest.annotations }),
+    ...(isEmpty(manifest.annotations) ? {} : { annotations: manifest.annotations }),
     archiveStart: manifest.archiveStart ?? null,
     archiveStop: manifest.archiveStop ?? null,
     error,
@@ -204,8 +185,6 @@ export function backupInfoEntryOf(manifest: Manifest): BackupInfoEntry {
     repoSizeBytes,
     repoSizeDeltaBytes,
     ...(manifest.blockIncr ? { repoSizeMapBytes: mapBytes, repoSizeMapDeltaBytes: mapDeltaBytes } : {}),
-    ...(manifest.lsnStart === undefined ? {} : { lsnStart: manifest.lsnStart }),
-    ...(manifest.lsnStop === undefined ? {} : { lsnStop: manifest.lsnStop }),
     startedAtS: manifest.startedAtS,
     stoppedAtS: manifest.stoppedAtS,
     dbId: manifest.pg.id,
@@ -220,86 +199,56 @@ export function backupInfoEntryOf(manifest: Manifest): BackupInfoEntry {
   };
 }
 
-/** Every field of a row with its key, in the order of the file. */
-function rowOf(entry: BackupInfoEntry): [string, JsonValue | undefined][] {
-  return [
-    ["backrest-format", entry.format],
-    ["backrest-version", entry.backrestVersion],
-    ["backup-annotation", entry.annotations],
-    ["backup-archive-start", entry.archiveStart],
-    ["backup-archive-stop", entry.archiveStop],
-    ["backup-error", entry.error],
-    ["backup-info-repo-size", entry.repoSizeBytes],
-    ["backup-info-repo-size-delta", entry.repoSizeDeltaBytes],
-    ["backup-info-repo-size-map", entry.repoSizeMapBytes],
-    ["backup-info-repo-size-map-delta", entry.repoSizeMapDeltaBytes],
-    ["backup-info-size", entry.sizeBytes],
-    ["backup-info-size-delta", entry.sizeDeltaBytes],
-    ["backup-lsn-start", entry.lsnStart],
-    ["backup-lsn-stop", entry.lsnStop],
-    ["backup-prior", entry.prior],
-    ["backup-reference", entry.references],
-    ["backup-timestamp-start", entry.startedAtS],
-    ["backup-timestamp-stop", entry.stoppedAtS],
-    ["backup-type", entry.type],
-    ["db-id", entry.dbId],
-    ["option-archive-check", entry.optionArchiveCheck],
-    ["option-archive-copy", entry.optionArchiveCopy],
-    ["option-backup-standby", entry.optionBackupStandby],
-    ["option-checksum-page", entry.optionChecksumPage],
-    ["option-compress", entry.optionCompress],
-    ["option-hardlink", entry.optionHardlink],
-    ["option-online", entry.optionOnline],
-  ];
-}
+/** Keys of a row with their fields, in the order of the file. */
+const COLUMNS: readonly (readonly [key: string, field: Exclude<keyof BackupInfoEntry, "label" | "extra">])[] = [
+  ["backrest-format", "format"],
+  ["backrest-version", "backrestVersion"],
+  ["backup-annotation", "annotations"],
+  ["backup-archive-start", "archiveStart"],
+  ["backup-archive-stop", "archiveStop"],
+  ["backup-error", "error"],
+  ["backup-info-repo-size", "repoSizeBytes"],
+  ["backup-info-repo-size-delta", "repoSizeDeltaBytes"],
+  ["backup-info-repo-size-map", "repoSizeMapBytes"],
+  ["backup-info-repo-size-map-delta", "repoSizeMapDeltaBytes"],
+  ["backup-info-size", "sizeBytes"],
+  ["backup-info-size-delta", "sizeDeltaBytes"],
+  ["backup-lsn-start", "lsnStart"],
+  ["backup-lsn-stop", "lsnStop"],
+  ["backup-prior", "prior"],
+  ["backup-reference", "references"],
+  ["backup-timestamp-start", "startedAtS"],
+  ["backup-timestamp-stop", "stoppedAtS"],
+  ["backup-type", "type"],
+  ["db-id", "dbId"],
+  ["option-archive-check", "optionArchiveCheck"],
+  ["option-archive-copy", "optionArchiveCopy"],
+  ["option-backup-standby", "optionBackupStandby"],
+  ["option-checksum-page", "optionChecksumPage"],
+  ["option-compress", "optionCompress"],
+  ["option-hardlink", "optionHardlink"],
+  ["option-online", "optionOnline"],
+];
+const ROW_KEYS: ReadonlySet<string> = new Set(COLUMNS.map(([key]) => key));
 
 function renderEntry(entry: BackupInfoEntry): string {
-  const annotations =
-    entry.annotations === undefined || Object.keys(entry.annotations).length === 0
-      ? undefined
-      : sortedObject(entry.annotations);
-  const fields = rowOf({ ...entry, ...(annotations === undefined ? {} : { annotations }) });
-  const written = fields.filter(
-    (field): field is [string, JsonValue] =>
-      field[1] !== undefined && (field[0] !== "backup-annotation" || annotations !== undefined),
-  );
-  const extra = Object.entries(entry.extra);
-  return renderObject(extra.length === 0 ? written : [...written, ...extra].sort((a, b) => compareBytes(a[0], b[0])));
+  const { annotations = {}, extra } = entry;
+  const row = { ...entry, annotations: isEmpty(annotations) ? undefined : sortedObject(annotations) };
+  const written = COLUMNS.flatMap(([key, field]): [string, JsonValue][] => {
+    const value = row[field];
+    return value === undefined ? [] : [[key, value]];
+  });
+  const others = Object.entries(extra);
+  return renderObject(isEmpty(extra) ? written : [...written, ...others].sort((a, b) => compareBytes(a[0], b[0])));
+}
+
+function isEmpty(object: object): boolean {
+  return Object.keys(object).length === 0;
 }
 
 function sortedObject(object: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(object).sort((a, b) => compareBytes(a[0], b[0])));
 }
-
-const ROW_KEYS: ReadonlySet<string> = new Set([
-  "backrest-format",
-  "backrest-version",
-  "backup-annotation",
-  "backup-archive-start",
-  "backup-archive-stop",
-  "backup-error",
-  "backup-info-repo-size",
-  "backup-info-repo-size-delta",
-  "backup-info-repo-size-map",
-  "backup-info-repo-size-map-delta",
-  "backup-info-size",
-  "backup-info-size-delta",
-  "backup-lsn-start",
-  "backup-lsn-stop",
-  "backup-prior",
-  "backup-reference",
-  "backup-timestamp-start",
-  "backup-timestamp-stop",
-  "backup-type",
-  "db-id",
-  "option-archive-check",
-  "option-archive-copy",
-  "option-backup-standby",
-  "option-checksum-page",
-  "option-compress",
-  "option-hardlink",
-  "option-online",
-]);
 
 function parseEntry(entry: ParsedEntry, name: string): BackupInfoEntry {
   const fields = Fields.ofRow(entry, name);
@@ -307,35 +256,29 @@ function parseEntry(entry: ParsedEntry, name: string): BackupInfoEntry {
   if (type !== "full" && type !== "diff" && type !== "incr") {
     throw fail("format", `'${name}': backup '${entry.key}' has type '${type}', expected full, diff or incr`);
   }
-  const prior = fields.findText("backup-prior");
-  const references = findTexts(fields.find("backup-reference"), entry.key, name);
   const annotation = fields.find("backup-annotation");
-  const annotations =
-    annotation === undefined ? undefined : parseAnnotations(annotation, `'${name}': backup '${entry.key}'`);
-  const error = fields.findBoolean("backup-error");
-  const lsnStart = fields.findText("backup-lsn-start");
-  const lsnStop = fields.findText("backup-lsn-stop");
-  const mapBytes = fields.findInteger("backup-info-repo-size-map");
-  const mapDeltaBytes = fields.findInteger("backup-info-repo-size-map-delta");
   return {
     label: entry.key,
     type,
-    ...(prior === undefined ? {} : { prior }),
-    ...(references === undefined ? {} : { references }),
+    ...given({
+      prior: fields.findText("backup-prior"),
+      references: findTexts(fields.find("backup-reference"), entry.key, name),
+      annotations:
+        annotation === undefined ? undefined : parseAnnotations(annotation, `'${name}': backup '${entry.key}'`),
+      error: fields.findBoolean("backup-error"),
+      lsnStart: fields.findText("backup-lsn-start"),
+      lsnStop: fields.findText("backup-lsn-stop"),
+      repoSizeMapBytes: fields.findInteger("backup-info-repo-size-map"),
+      repoSizeMapDeltaBytes: fields.findInteger("backup-info-repo-size-map-delta"),
+    }),
     format: fields.integer("backrest-format"),
     backrestVersion: fields.text("backrest-version"),
-    ...(annotations === undefined ? {} : { annotations }),
     archiveStart: fields.findText("backup-archive-start") ?? null,
     archiveStop: fields.findText("backup-archive-stop") ?? null,
-    ...(error === undefined ? {} : { error }),
     sizeBytes: fields.integer("backup-info-size"),
     sizeDeltaBytes: fields.integer("backup-info-size-delta"),
     repoSizeBytes: fields.integer("backup-info-repo-size"),
     repoSizeDeltaBytes: fields.integer("backup-info-repo-size-delta"),
-    ...(mapBytes === undefined ? {} : { repoSizeMapBytes: mapBytes }),
-    ...(mapDeltaBytes === undefined ? {} : { repoSizeMapDeltaBytes: mapDeltaBytes }),
-    ...(lsnStart === undefined ? {} : { lsnStart }),
-    ...(lsnStop === undefined ? {} : { lsnStop }),
     startedAtS: fields.integer("backup-timestamp-start"),
     stoppedAtS: fields.integer("backup-timestamp-stop"),
     dbId: fields.integer("db-id"),

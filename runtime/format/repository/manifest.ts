@@ -8,6 +8,7 @@
  */
 import { type ByteStream, compareBytes, type TextPart, textOf, wholeLines, wholeText } from "../../base/bytes";
 import { assert, fail } from "../../base/errors";
+import { given } from "../../base/given";
 import { SHA1_EMPTY } from "../../base/hash";
 import { type CompressType, isCompressType } from "../codec/compress";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
@@ -352,14 +353,12 @@ function* knownEntriesOf(manifest: Manifest): Iterable<InfoEntry> {
 }
 
 function parseDefaults(fields: Fields, where: string): RowDefaults {
-  const user = parseOwnerName(fields.find("user"), where);
-  const group = parseOwnerName(fields.find("group"), where);
   const mode = fields.findText("mode");
-  return {
-    ...(user === undefined ? {} : { user }),
-    ...(group === undefined ? {} : { group }),
-    ...(mode === undefined ? {} : { mode: parseMode(mode, where) }),
-  };
+  return given({
+    user: parseOwnerName(fields.find("user"), where),
+    group: parseOwnerName(fields.find("group"), where),
+    mode: mode === undefined ? undefined : parseMode(mode, where),
+  });
 }
 
 function defaultEntries(section: string, defaults: RowDefaults): InfoEntry[] {
@@ -408,7 +407,7 @@ function parseBackup(fields: Fields, files: readonly ManifestFile[], name: strin
     label,
     type,
     references,
-    ...defined(optional),
+    ...given(optional),
     startedAtS: fields.integer("backup-timestamp-start"),
     copyStartedAtS: fields.integer("backup-timestamp-copy-start"),
     stoppedAtS: fields.integer("backup-timestamp-stop"),
@@ -462,7 +461,7 @@ function parseOptions(fields: Fields, name: string): ManifestOptions {
     compressType,
     hardlink: fields.boolean("option-hardlink"),
     online: fields.boolean("option-online"),
-    ...defined(optional),
+    ...given(optional),
   };
 }
 
@@ -494,7 +493,7 @@ function parseTarget(entry: ParsedEntry, name: string): ManifestTarget {
     tablespaceId: fields.findText("tablespace-id"),
     tablespaceName: fields.findText("tablespace-name"),
   };
-  return { name: entry.key, type, path: fields.text("path"), ...defined(optional) };
+  return { name: entry.key, type, path: fields.text("path"), ...given(optional) };
 }
 
 function renderTarget(target: ManifestTarget): string {
@@ -531,12 +530,6 @@ function checkBeforeRender(manifest: Manifest): void {
     if (reference === undefined || (reference !== manifest.label && references.has(reference))) continue;
     throw fail("assert", `file '${name}' refers to unknown backup '${reference}'`);
   }
-}
-
-function defined<T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }
 
 function textOrNothing(text: string | undefined): string | undefined {
