@@ -9,6 +9,7 @@
 import { posix } from "node:path";
 import { findTimeMs } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
+import { given } from "../base/given";
 import { Secret } from "../base/secret";
 import { parseCommandLine } from "./cli";
 import { COMMAND_TABLE } from "./commands";
@@ -315,15 +316,12 @@ function buildPgs(values: ResolvedValues, pgKeys: readonly number[]): readonly P
   return pgKeys.flatMap((key): readonly PgConfig[] => {
     const path = values.text("pg-path", key);
     if (path === undefined) return [];
-    const socketPath = values.text("pg-socket-path", key);
-    const user = values.text("pg-user", key);
     return [
       {
         key,
-        path,
+        path: path.replace(/(?<=.)\/+$/, ""),
         port: values.number("pg-port", key) ?? 0,
-        ...(socketPath === undefined ? {} : { socketPath }),
-        ...(user === undefined ? {} : { user }),
+        ...given({ socketPath: values.text("pg-socket-path", key), user: values.text("pg-user", key) }),
         database: values.text("pg-database", key) ?? "",
       },
     ];

@@ -21,6 +21,7 @@ export type { FullBackupReport, RepoSettings };
 
 export interface PgConfig {
   readonly key: number;
+  /** Data directory, without a slash at its end. */
   readonly path: string;
   readonly port: number;
   readonly socketPath?: string;

@@ -315,7 +315,7 @@ export class RealProcess implements CommandProcess {
       ];
       return { ...common, host, user: pg.user ?? container.superuser, paths: container.view, hints };
     }
-    const running = runningAt(trimmed(pg.path));
+    const running = runningAt(pg.path);
     return {
       ...common,
       host: pg.socketPath ?? running.socketPath ?? "/var/run/postgresql",
@@ -336,13 +336,12 @@ export class RealProcess implements CommandProcess {
   /** The container of a cluster; undefined for a directory of this machine, as in `restore --pg1-path`. */
   #containerAt(pg: PgConfig): ServerContainer | undefined {
     const container = this.#container;
-    return container !== undefined && container.dataDirectory === trimmed(pg.path) ? container : undefined;
+    return container !== undefined && container.dataDirectory === pg.path ? container : undefined;
   }
 
   /** A cluster's data directory on this machine. */
   #here(pg: PgConfig): string {
-    const path = trimmed(pg.path);
-    return this.#containerAt(pg)?.view.here(path) ?? path;
+    return this.#containerAt(pg)?.view.here(pg.path) ?? pg.path;
   }
 
   #known(): Known {
@@ -553,11 +552,6 @@ function ownerOf(path: string): number | null {
   } catch {
     return null;
   }
-}
-
-/** Removes trailing slashes. */
-function trimmed(path: string): string {
-  return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 
 /** Socket directory of the server that runs on a data directory. */

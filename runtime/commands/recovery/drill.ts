@@ -88,11 +88,10 @@ function makeDrill(
 /** The file system of the data directory most likely has space for a copy. */
 export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "path">): string {
   const [pg] = config.pgs;
-  const path =
-    config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path.replace(/\/+$/, "")}-drill`);
+  const path = config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path}-drill`);
   if (path === undefined)
     throw fail("optionRequired", "drill command requires option: drill-path", { hint: "Its default needs pg1-path." });
-  const inside = config.pgs.find((each) => `${path}/`.startsWith(`${each.path.replace(/\/+$/, "")}/`));
+  const inside = config.pgs.find((each) => `${path}/`.startsWith(`${each.path}/`));
   if (inside !== undefined)
     throw fail(
       "optionInvalidValue",

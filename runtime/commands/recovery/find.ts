@@ -29,7 +29,7 @@ function optionsOf({ config, ctx }: Invocation): FindOptions {
   if (fromUs > toUs)
     throw fail("optionInvalidValue", `'${own.from}' is not valid for 'from' option: it is after the end`);
   const [pg] = pgs;
-  const walDirectory = pg === undefined ? null : `${pg.path.replace(/\/+$/, "")}/pg_wal`;
+  const walDirectory = pg === undefined ? null : `${pg.path}/pg_wal`;
   const { database, kind, limit, timeline } = own;
   const table = own.table === undefined ? undefined : plainName(own.table);
   return { fromUs, toUs, database, kind, limit, table, timeline, repoIndex, walDirectory };
