@@ -12,7 +12,19 @@
  * names (hard links). A device, a pipe or a socket of that name is refused: a rename or removal would destroy
  * `/dev/null`.
  */
-import { constants, type FileHandle, link, lstat, mkdir, open, rename, stat, unlink, writeFile } from "./nodeFiles";
+import {
+  constants,
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  stat,
+  unlink,
+  writeFile,
+} from "./nodeFiles";
 import { dirname } from "node:path";
 import type { ByteStream } from "../base/bytes";
 import { fail, isError } from "../base/errors";
@@ -48,6 +60,17 @@ export async function replaceReport(path: string, report: object): Promise<void>
   await mkdir(dirname(path), { recursive: true });
   await writeFile(`${path}.tmp`, `${JSON.stringify(report)}\n`, { mode: FILE_MODE });
   await rename(`${path}.tmp`, path);
+}
+
+/** The fields of such a report; none if it is missing or unreadable. */
+export async function loadReport(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
 }
 
 interface WriteTarget {

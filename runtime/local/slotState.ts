@@ -6,8 +6,8 @@
  * - `slot.json`: the acknowledged position, to find a gap after the loss of a slot. Durable.
  * - `slot-report.json`: the slot's state for metrics and status, replaced every few seconds.
  */
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "./nodeFiles";
-import { atomicWrite, replaceReport } from "./atomicWrite";
+import { mkdir, readdir, rename, rm, writeFile } from "./nodeFiles";
+import { atomicWrite, loadReport, replaceReport } from "./atomicWrite";
 import { isMissing, systemError } from "./systemError";
 
 export interface SlotPosition {
@@ -44,7 +44,7 @@ export function slotDirectory(spoolPath: string, stanza: string): string {
 
 /** Null if it is missing or unreadable: the slot alone then shows where to begin. */
 export async function loadSlotPosition(spoolPath: string, stanza: string): Promise<SlotPosition | null> {
-  const value = await loadJson(`${spoolPath}/pgbackstop/${stanza}/${POSITION}`);
+  const value = await loadReport(`${spoolPath}/pgbackstop/${stanza}/${POSITION}`);
   const { lsn, systemId, timeline } = value;
   if (typeof lsn !== "string" || typeof systemId !== "string" || typeof timeline !== "number") return null;
   if (!/^\d+$/.test(lsn) || !/^\d+$/.test(systemId)) return null;
@@ -66,7 +66,7 @@ export async function saveSlotPosition(
 
 /** Null if no agent has reported yet. */
 export async function loadSlotReport(spoolPath: string, stanza: string): Promise<SlotReport | null> {
-  const value = await loadJson(`${spoolPath}/pgbackstop/${stanza}/${REPORT}`);
+  const value = await loadReport(`${spoolPath}/pgbackstop/${stanza}/${REPORT}`);
   const { activeAtS, atS, isActive, lossCount, retainedBytes, safeBytes, slot, trouble, walStatus } = value;
   if (typeof slot !== "string" || typeof atS !== "number" || typeof retainedBytes !== "number") return null;
   return {
@@ -128,15 +128,5 @@ export async function markDone(directory: string, name: string): Promise<void> {
     await rename(`${path}.ready`, `${path}.done`);
   } catch (error) {
     if (!isMissing(error)) throw systemError("fileMove", `move '${path}.ready'`, path, error);
-  }
-}
-
-async function loadJson(path: string): Promise<Readonly<Record<string, unknown>>> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
   }
 }

@@ -6,8 +6,7 @@
  *
  * `synchronous` is there if commits shall wait for repositories. For metrics and status only: no decision uses it.
  */
-import { replaceReport } from "./atomicWrite";
-import { readFile } from "./nodeFiles";
+import { loadReport, replaceReport } from "./atomicWrite";
 
 export interface StreamState {
   readonly key: number;
@@ -22,7 +21,6 @@ export interface StreamState {
 }
 
 const VERSION = 1;
-const FILE_NAME = "stream.json";
 
 /** Whether commits wait for repositories. */
 export interface SynchronousReport {
@@ -35,31 +33,20 @@ export interface SynchronousReport {
 
 /** Null if that is not configured, or nothing was ever reported. */
 export async function loadSynchronousReport(spoolPath: string, stanza: string): Promise<SynchronousReport | null> {
-  const text = await readFile(`${directoryOf(spoolPath, stanza)}/${FILE_NAME}`, "utf8").catch(() => "");
-  try {
-    const { synchronous } = JSON.parse(text) as { readonly synchronous?: Partial<SynchronousReport> | null };
-    if (typeof synchronous?.isWaiting !== "boolean") return null;
-    const { isWaiting, trouble, waitingS } = synchronous;
-    return {
-      isWaiting,
-      waitingS: typeof waitingS === "number" ? waitingS : 0,
-      trouble: typeof trouble === "string" ? trouble : null,
-    };
-  } catch {
-    return null;
-  }
+  const { synchronous } = await loadReport(pathOf(spoolPath, stanza));
+  const { isWaiting, trouble, waitingS } = (synchronous ?? {}) as Partial<SynchronousReport>;
+  if (typeof isWaiting !== "boolean") return null;
+  return {
+    isWaiting,
+    waitingS: typeof waitingS === "number" ? waitingS : 0,
+    trouble: typeof trouble === "string" ? trouble : null,
+  };
 }
 
 /** Empty if nothing was ever streamed, or the file is unreadable. */
 export async function loadStreamState(spoolPath: string, stanza: string): Promise<StreamState[]> {
-  const text = await readFile(`${directoryOf(spoolPath, stanza)}/${FILE_NAME}`, "utf8").catch(() => "");
-  try {
-    const value = JSON.parse(text) as { readonly version?: unknown; readonly repos?: unknown };
-    if (value.version !== VERSION || !Array.isArray(value.repos)) return [];
-    return value.repos.flatMap(stateOf);
-  } catch {
-    return [];
-  }
+  const { repos, version } = await loadReport(pathOf(spoolPath, stanza));
+  return version === VERSION && Array.isArray(repos) ? repos.flatMap(stateOf) : [];
 }
 
 function stateOf(value: unknown): StreamState[] {
@@ -78,7 +65,7 @@ export async function saveStreamState(
   states: readonly StreamState[],
   synchronous: SynchronousReport | null = null,
 ): Promise<void> {
-  await replaceReport(`${directoryOf(spoolPath, stanza)}/${FILE_NAME}`, {
+  await replaceReport(pathOf(spoolPath, stanza), {
     version: VERSION,
     repos: states.map(({ atS, key, lostCount, lsn, positionBytes }) => {
       return { key, lsn, position: positionBytes, at: atS, lost: lostCount };
@@ -87,6 +74,6 @@ export async function saveStreamState(
   });
 }
 
-function directoryOf(spoolPath: string, stanza: string): string {
-  return `${spoolPath}/pgbackstop/${stanza}`;
+function pathOf(spoolPath: string, stanza: string): string {
+  return `${spoolPath}/pgbackstop/${stanza}/stream.json`;
 }

@@ -104,17 +104,15 @@ function endOf(child: ChildProcess): Promise<{ readonly code: number | null; rea
   });
 }
 
+/** Of Debian, Red Hat, Alpine, and of PostgreSQL's sources. */
+function usualDirectories(major: string): string[] {
+  const packaged = [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, `/usr/lib/postgresql${major}/bin`];
+  return [...packaged, "/usr/local/pgsql/bin"];
+}
+
 /** Programs of a major version ("15"). @throws fileMissing with every searched directory */
 export async function findPrograms(major: string, binPath: string | undefined, signal: AbortSignal): Promise<Programs> {
-  const directories =
-    binPath === undefined
-      ? [
-          `/usr/lib/postgresql/${major}/bin`,
-          `/usr/pgsql-${major}/bin`,
-          `/usr/lib/postgresql${major}/bin`,
-          "/usr/local/pgsql/bin",
-        ]
-      : [binPath];
+  const directories = binPath === undefined ? usualDirectories(major) : [binPath];
   const seen: string[] = [];
   for (const directory of directories) {
     if (!(await isExecutable(`${directory}/postgres`))) continue;
@@ -136,16 +134,7 @@ export async function findClientPrograms(
   binPath: string | undefined,
   signal: AbortSignal,
 ): Promise<{ readonly dump: string; readonly load: string }> {
-  const directories =
-    binPath === undefined
-      ? [
-          `/usr/lib/postgresql/${major}/bin`,
-          `/usr/pgsql-${major}/bin`,
-          `/usr/lib/postgresql${major}/bin`,
-          "/usr/local/pgsql/bin",
-          "/usr/bin",
-        ]
-      : [binPath];
+  const directories = binPath === undefined ? [...usualDirectories(major), "/usr/bin"] : [binPath];
   const seen: string[] = [];
   for (const directory of directories) {
     const [dump, load] = [`${directory}/pg_dump`, `${directory}/psql`];

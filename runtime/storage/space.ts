@@ -1,5 +1,8 @@
-/** Free space of a file system, as a fact for storage checks. */
+/** Facts of storage checks: what a probe finds out, and the free space of a file system. */
+import { isError, toBackupError } from "../base/errors";
 import type { StorageFact } from "./storage";
+
+export type Verdict = Pick<StorageFact, "verdict" | "text">;
 
 /** With less, full backups will soon not fit. */
 const FREE_SHARE_MIN = 0.1;
@@ -8,6 +11,16 @@ const GIB = 1024 ** 3;
 export function spaceFact(freeBytes: number, totalBytes: number): StorageFact {
   const text = `${gib(freeBytes)} of ${gib(totalBytes)} GiB free`;
   return { name: "space", verdict: totalBytes > 0 && freeBytes < totalBytes * FREE_SHARE_MIN ? "warn" : "ok", text };
+}
+
+/** A probe that fails is a fact too. @throws term */
+export async function asked(name: string, probe: () => Promise<Verdict>): Promise<StorageFact> {
+  try {
+    return { name, ...(await probe()) };
+  } catch (error) {
+    if (isError(error, "term")) throw error;
+    return { name, verdict: "fail", text: toBackupError(error).message };
+  }
 }
 
 function gib(sizeBytes: number): string {

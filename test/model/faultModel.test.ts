@@ -23,7 +23,7 @@ import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { fc } from "../harness/properties";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../runtime/config/types";
 import { s3Kind } from "../harness/real/interopParts";
 import { OUTAGES, policy, type Step, stepsOf } from "./faultSteps";
 import { FaultWorld, KEYS, type Key } from "./faultWorld";

@@ -7,7 +7,7 @@
  */
 import { fc } from "../harness/properties";
 import type { BackupType } from "../../runtime/format/repository/label";
-import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../runtime/config/types";
 import type { DamagedPart } from "./faultFiles";
 import { KEYS, type Key } from "./faultWorld";
 import type { Death } from "./mortal";

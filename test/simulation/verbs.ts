@@ -3,7 +3,7 @@
  */
 import { verifyCommand } from "../../runtime/commands/backups/verify";
 import { archiveGet } from "../../runtime/operations/archiveGet/archiveGet";
-import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../runtime/config/types";
 import { annotate } from "../../runtime/operations/shared/annotate";
 import { archivePush } from "../../runtime/operations/archivePush/archivePush";
 import { backup } from "../../runtime/operations/backup/backup";

@@ -9,9 +9,9 @@ import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import type { CommandProcess } from "../../process/commandProcess";
-import type { FullBackupReport } from "../../config/types";
+import type { AcknowledgePolicy, FullBackupReport } from "../../config/types";
 import { renderJson } from "../../format/repository/json";
-import { type AcknowledgePolicy, decide } from "../../operations/archivePush/acknowledge";
+import { decide } from "../../operations/archivePush/acknowledge";
 import {
   type Destination,
   destinationLine,

@@ -2,8 +2,9 @@
  * `annotate`: adds, changes and (with an empty text) removes notes of the backup `--set` in every repository that holds
  * it.
  */
-import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { type BackupError, fail } from "../../base/errors";
 import { annotate } from "../../operations/shared/annotate";
+import { loggedFailure } from "../../operations/shared/results";
 import { requireLabel } from "../../operations/shared/requireLabel";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Command } from "../../process/commandProcess";
@@ -22,11 +23,7 @@ export const annotateCommand: Command = async (proc) => {
       await proc.leases.take(repo, loadBackupInfo);
       isAnnotated = (await annotate(repo, set, config.backup.annotations, ctx)) || isAnnotated;
     } catch (thrown) {
-      const error = toBackupError(thrown);
-      errors.push(error);
-      ctx.log.error(
-        fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoIndex: repo.key, cause: thrown }),
-      );
+      errors.push(loggedFailure(repo, thrown, ctx));
     }
   }
   if (errors.length > 0)

@@ -1,8 +1,10 @@
 /** `expire`: each repository (or `--repo`'s) independently; exit 104 when some failed. `backup` ends with it too. */
-import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { type BackupError, fail } from "../../base/errors";
+import { given } from "../../base/given";
 import type { Config } from "../../config/types";
 import { expireRepository } from "../../operations/expire/expire";
 import { checkRequest, type ExpireRequest, type Retention } from "../../operations/expire/expirePlan";
+import { loggedFailure } from "../../operations/shared/results";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
@@ -48,11 +50,7 @@ async function expireEach(
       const lease = request.dryRun ? NO_LEASE : await proc.leases.take(repo, loadBackupInfo);
       hasSet = (await expireRepository(repo, retentionOf(config, repo), request, lease, ctx)).hasSet || hasSet;
     } catch (thrown) {
-      const error = toBackupError(thrown);
-      errors.push(error);
-      ctx.log.error(
-        fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoIndex: repo.key, cause: thrown }),
-      );
+      errors.push(loggedFailure(repo, thrown, ctx));
     }
   }
   return { errors, hasSet };
@@ -61,13 +59,8 @@ async function expireEach(
 /** @throws optionInvalid, optionInvalidValue */
 function requestOf({ checksumPageError, dryRun, expire, set }: Config): ExpireRequest {
   const { archiveBefore, oldest } = expire;
-  const request: ExpireRequest = {
-    ...(set === undefined ? {} : { set }),
-    oldest,
-    ...(archiveBefore === undefined ? {} : { archiveExpireBefore: archiveBefore }),
-    refusePageErrors: checksumPageError,
-    dryRun,
-  };
+  const asked = given({ set, archiveExpireBefore: archiveBefore });
+  const request: ExpireRequest = { ...asked, oldest, refusePageErrors: checksumPageError, dryRun };
   checkRequest(request);
   return request;
 }
@@ -75,20 +68,12 @@ function requestOf({ checksumPageError, dryRun, expire, set }: Config): ExpireRe
 export function retentionOf(config: Config, { key, name }: Repository): Retention {
   const settings = config.repos.find((candidate) => candidate.key === key);
   if (settings === undefined) throw fail("assert", `${name} is open but not configured`);
-  const {
-    retentionFull,
-    retentionFullType,
-    retentionDiff,
-    retentionArchive,
-    retentionArchiveType,
-    retentionHistoryDays,
-  } = settings;
-  return {
-    ...(retentionFull === undefined ? {} : { full: retentionFull }),
-    fullType: retentionFullType,
-    ...(retentionDiff === undefined ? {} : { diff: retentionDiff }),
-    ...(retentionArchive === undefined ? {} : { archive: retentionArchive }),
-    archiveType: retentionArchiveType,
-    ...(retentionHistoryDays === undefined ? {} : { historyDays: retentionHistoryDays }),
+  const { retentionArchive, retentionDiff, retentionFull, retentionHistoryDays } = settings;
+  const limits = {
+    full: retentionFull,
+    diff: retentionDiff,
+    archive: retentionArchive,
+    historyDays: retentionHistoryDays,
   };
+  return { ...given(limits), fullType: settings.retentionFullType, archiveType: settings.retentionArchiveType };
 }

@@ -32,6 +32,7 @@ import {
   planText,
   type PlanInput,
   type RecoverRequest,
+  targetArgs,
 } from "../../operations/recover/recoverPlan";
 import { type Begun, goOn, requireOk, type RecoverTools, undo } from "../../operations/recover/recover";
 import type { RecoverSource } from "../../operations/recover/recoverSource";
@@ -265,24 +266,11 @@ function requestOf({ config }: Invocation): RecoverRequest {
   return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, ...backup };
 }
 
-function requestArgs({
-  repoIndex,
-  repoTargetTime,
-  set,
-  target,
-  targetAction,
-  targetExclusive,
-  targetTimeline,
-  type,
-}: RecoverRequest): string[] {
+function requestArgs(request: RecoverRequest): string[] {
+  const { repoIndex, set } = request;
   return [
-    `--type=${type}`,
-    ...(target === undefined ? [] : [`--target=${target}`]),
-    ...(type === "default" ? [] : [`--target-action=${targetAction}`]),
-    ...(targetExclusive ? ["--target-exclusive"] : []),
-    ...(targetTimeline === undefined ? [] : [`--target-timeline=${targetTimeline}`]),
+    ...targetArgs(request),
     ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`]),
-    ...(repoTargetTime === undefined ? [] : [`--repo-target-time=${repoTargetTime}`]),
     ...(set === undefined ? [] : [`--set=${set}`]),
   ];
 }

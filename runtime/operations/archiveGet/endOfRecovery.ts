@@ -3,7 +3,8 @@
  */
 import { type BackupError, fail } from "../../base/errors";
 import { RECOVERY_ABORTED } from "../../base/recoveryExit";
-import { type AcknowledgePolicy, isSatisfied } from "../archivePush/acknowledge";
+import { isSatisfied } from "../archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../config/types";
 import { unreadableKeys } from "./archiveGet";
 
 export interface Recovery {

@@ -1,12 +1,6 @@
 /** Decides when PostgreSQL may drop a WAL file. Pure: results and policy in, decision out. */
 import type { RepoResult } from "../../base/parallel";
-
-/** All repositories must hold the file, any one, or each of the named ones. */
-export interface AcknowledgePolicy {
-  readonly mode: "all" | "any" | "named";
-  /** Only with `named`. */
-  readonly repoIndexes: readonly number[];
-}
+import type { AcknowledgePolicy } from "../../config/types";
 
 export interface Acknowledgement {
   /** True lets PostgreSQL recycle the segment. */

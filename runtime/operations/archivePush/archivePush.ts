@@ -14,7 +14,7 @@ import type { MissingWalStore } from "../../local/missingWal";
 import type { SeenWalStore } from "../../local/seenWal";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
-import type { AcknowledgePolicy } from "./acknowledge";
+import type { AcknowledgePolicy } from "../../config/types";
 import type { ClusterIdentity } from "../shared/identity";
 import { forgetUnwanted } from "./conflicts";
 import { WalPreparer } from "./prepareWal";

@@ -12,7 +12,7 @@ import { toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { Spool, SpoolStatus } from "../../local/spool";
 import { listReady } from "../../postgres/archiveStatus";
-import type { AcknowledgePolicy } from "./acknowledge";
+import type { AcknowledgePolicy } from "../../config/types";
 import type { PushQueue } from "./pushQueue";
 import { repoErrorLine } from "../shared/results";
 import { type BackgroundProcess, waitInSpool } from "../shared/spoolWait";

@@ -138,13 +138,15 @@ export class WalArchive {
     return left !== undefined && lsn <= left.lsn;
   }
 
-  after(segment: Segment): Segment {
-    const lsn = segment.lsn + BigInt(this.segmentSizeBytes);
-    return { name: segmentOfLsn(this.timelineAt(lsn), lsn, this.segmentSizeBytes), lsn, copies: [] };
+  after({ lsn }: Segment): Segment {
+    return this.#segmentAt(lsn + BigInt(this.segmentSizeBytes));
   }
 
-  before(segment: Segment): Segment {
-    const lsn = segment.lsn - BigInt(this.segmentSizeBytes);
+  before({ lsn }: Segment): Segment {
+    return this.#segmentAt(lsn - BigInt(this.segmentSizeBytes));
+  }
+
+  #segmentAt(lsn: bigint): Segment {
     return { name: segmentOfLsn(this.timelineAt(lsn), lsn, this.segmentSizeBytes), lsn, copies: [] };
   }
 

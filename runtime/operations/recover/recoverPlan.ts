@@ -103,18 +103,25 @@ export function planRecover(input: PlanInput): RecoverPlan {
 }
 
 function restoreArgs({ facts, request, source }: PlanInput): string[] {
-  const { repoTargetTime, target, targetAction, targetExclusive, targetTimeline, type } = request;
   return [
     // Resumes a directory that was begun.
     "--delta",
     `--set=${source.label}`,
+    ...targetArgs(request),
+    ...(facts.walLink === null ? [] : [`--link-map=pg_wal=${facts.walLink}`]),
+  ];
+}
+
+/** The request's target as options. */
+export function targetArgs(request: RecoverRequest): string[] {
+  const { repoTargetTime, target, targetAction, targetExclusive, targetTimeline, type } = request;
+  return [
     `--type=${type}`,
     ...(target === undefined ? [] : [`--target=${target}`]),
     ...(type === "default" ? [] : [`--target-action=${targetAction}`]),
     ...(targetExclusive ? ["--target-exclusive"] : []),
     ...(targetTimeline === undefined ? [] : [`--target-timeline=${targetTimeline}`]),
     ...(repoTargetTime === undefined ? [] : [`--repo-target-time=${repoTargetTime}`]),
-    ...(facts.walLink === null ? [] : [`--link-map=pg_wal=${facts.walLink}`]),
   ];
 }
 

@@ -1,11 +1,21 @@
 /** Combines per-repository results into the outcome of a verb. */
-import { type BackupError, fail, isError } from "../../base/errors";
+import type { Context } from "../../base/context";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
-import { type AcknowledgePolicy, decide } from "../archivePush/acknowledge";
+import type { Repository } from "../../repository/repository";
+import { decide } from "../archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../config/types";
 
 /** `repo2: [HostConnectError] unable to connect …`: stock's line per failed repository. */
 export function repoErrorLine(repoIndex: number, error: BackupError): string {
   return `repo${repoIndex}: [${error.name}] ${error.message}`;
+}
+
+/** Logs why a repository failed while others go on. */
+export function loggedFailure({ key, name }: Repository, thrown: unknown, ctx: Context): BackupError {
+  const error = toBackupError(thrown);
+  ctx.log.error(fail(error.kind, `${name}: ${error.message}`, { hint: error.hints, repoIndex: key, cause: thrown }));
+  return error;
 }
 
 /**

@@ -2,7 +2,7 @@
  * The position that a synchronous receiver confirms: as many repositories as the policy demands hold everything up to
  * it, and a recovery can reach it in each of them. Pure.
  */
-import type { AcknowledgePolicy } from "../archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../config/types";
 import type { StreamStatus } from "./streamWorker";
 
 /** True for a repository that commits wait for. */

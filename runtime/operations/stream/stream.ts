@@ -15,7 +15,7 @@ import { formatLsn } from "../../format/wal/walSegment";
 import type { Confirmation, WalStream } from "../../postgres/walStream";
 import type { ClusterIdentity } from "../shared/identity";
 import type { Repository } from "../../repository/repository";
-import type { AcknowledgePolicy } from "../archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../config/types";
 import { confirmedLsn, isAwaited } from "./confirmedLsn";
 import { StreamWorker } from "./streamWorker";
 import { WalWindow } from "./walWindow";

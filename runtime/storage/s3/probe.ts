@@ -5,7 +5,8 @@
  */
 import { utf8 } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
-import { fail, isError, toBackupError } from "../../base/errors";
+import { fail } from "../../base/errors";
+import { asked, type Verdict } from "../space";
 import type { StorageFact } from "../storage";
 import { type ListPage, parseListPage, parseUploadId } from "./answer";
 import { bodyOf, headerOf, readText, type S3Answer, type S3Http, type S3Request } from "./http";
@@ -25,8 +26,6 @@ export interface ProbeTarget {
   readonly clock: Clock;
 }
 
-type Verdict = Pick<StorageFact, "verdict" | "text">;
-
 const PAGE_OBJECTS = 5;
 const PAGE_SIZE = 2;
 /** More pages than can be needed. */
@@ -45,15 +44,6 @@ export async function probeS3(target: ProbeTarget): Promise<StorageFact[]> {
     await asked("create", () => probeCreate(target)),
     await asked("versions", () => probeVersions(target)),
   ];
-}
-
-async function asked(name: string, probe: () => Promise<Verdict>): Promise<StorageFact> {
-  try {
-    return { name, ...(await probe()) };
-  } catch (error) {
-    if (isError(error, "term")) throw error;
-    return { name, verdict: "fail", text: toBackupError(error).message };
-  }
 }
 
 function tlsFact({ origin, verifyTls }: ProbeTarget): StorageFact {

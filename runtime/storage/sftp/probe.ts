@@ -8,8 +8,8 @@
  */
 import type { Stats } from "ssh2";
 import { type ByteStream, streamOf, utf8 } from "../../base/bytes";
-import { isError, toBackupError } from "../../base/errors";
-import { spaceFact } from "../space";
+import { isError } from "../../base/errors";
+import { asked, spaceFact, type Verdict } from "../space";
 import type { Storage, StorageFact } from "../storage";
 import { isStatus, STATUS } from "./failure";
 import { closeHandle } from "./requests";
@@ -28,8 +28,6 @@ export interface SftpProbeTarget {
    */
   ask<T>(doing: string, work: (session: SftpSession) => Promise<T>): Promise<T>;
 }
-
-type Verdict = Pick<StorageFact, "verdict" | "text">;
 
 const OTHERS_WRITE = 0o002;
 
@@ -51,15 +49,6 @@ export async function probeSftp(target: SftpProbeTarget): Promise<StorageFact[]>
 
 function probeBytes(): ByteStream {
   return streamOf(utf8("x"));
-}
-
-async function asked(name: string, probe: () => Promise<Verdict>): Promise<StorageFact> {
-  try {
-    return { name, ...(await probe()) };
-  } catch (error) {
-    if (isError(error, "term")) throw error;
-    return { name, verdict: "fail", text: toBackupError(error).message };
-  }
 }
 
 /** SFTP does not name the signed-in user, only a file's owner. @param own a file that this account has just created */

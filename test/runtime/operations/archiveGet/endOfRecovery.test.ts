@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import type { AcknowledgePolicy } from "../../../../runtime/operations/archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../../../runtime/config/types";
 import { archiveGet } from "../../../../runtime/operations/archiveGet/archiveGet";
 import { endOfRecovery } from "../../../../runtime/operations/archiveGet/endOfRecovery";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { RepoResult } from "../../../../runtime/base/parallel";
-import { type AcknowledgePolicy, decide, isSatisfied } from "../../../../runtime/operations/archivePush/acknowledge";
+import { decide, isSatisfied } from "../../../../runtime/operations/archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../../../runtime/config/types";
 
 const KEYS = [1, 2, 3];
 const subsets = <T>(items: readonly T[]): T[][] =>

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
-import type { AcknowledgePolicy } from "../../../../runtime/operations/archivePush/acknowledge";
+import type { AcknowledgePolicy } from "../../../../runtime/config/types";
 import { type PushAnswer, PushQueue, type WorkLock } from "../../../../runtime/operations/archivePush/pushQueue";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
