@@ -11,10 +11,12 @@ export interface Rule {
   readonly isPolicy: boolean;
 }
 
-export function rule(severity: Severity, what: string, why: string, remedy: string): Rule {
-  return { severity, what, why, remedy, isPolicy: false };
-}
+export const error = rows("error", false);
+export const warning = rows("warning", false);
+export const note = rows("note", false);
+export const errorPolicy = rows("error", true);
+export const warningPolicy = rows("warning", true);
 
-export function policy(severity: Severity, what: string, why: string, remedy: string): Rule {
-  return { ...rule(severity, what, why, remedy), isPolicy: true };
+function rows(severity: Severity, isPolicy: boolean): (what: string, why: string, remedy: string) => Rule {
+  return (what, why, remedy) => ({ severity, what, why, remedy, isPolicy });
 }
