@@ -201,6 +201,15 @@ export function secretCipher(cipher: CipherRef | undefined): { cipher?: CipherRe
   return cipher === undefined ? {} : { cipher: { passphrase: secretText(cipher.passphrase) } };
 }
 
+/** The keys, secret whatever they were given as. */
+export function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Credentials): S3Credentials {
+  return {
+    accessKeyId: pulumi.secret(accessKeyId),
+    secretAccessKey: pulumi.secret(secretAccessKey),
+    ...(sessionToken === undefined ? {} : { sessionToken: pulumi.secret(sessionToken) }),
+  };
+}
+
 /** The same repository with read-only keys. */
 export function readerTargetOf(target: RepositoryTarget, credentials: S3Credentials): RepositoryTarget {
   const { s3, ...others } = target;

@@ -25,6 +25,7 @@ import {
   repositoryArguments,
   resourcesOf,
   secretCipher,
+  secretCredentials,
   shareableTarget,
   withoutKeys,
 } from "./common";
@@ -213,13 +214,13 @@ export class R2Repository extends pulumi.ComponentResource {
     const createKeys = (role: TokenRole): S3Credentials => {
       const token = createToken(cloudflare, this, name, role, own, region.jurisdiction, bucket, groups[role]);
       made.push(token);
-      return secretOf({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
+      return secretCredentials({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
     };
     const { create, existingSecret, keys } = own.credentials ?? {};
     const signIn =
       existingSecret !== undefined
         ? { existingSecret }
-        : { credentials: keys === undefined ? createKeys("writer") : secretOf(keys) };
+        : { credentials: keys === undefined ? createKeys("writer") : secretCredentials(keys) };
 
     this.endpoint = pulumi.all([own.accountId, region.jurisdiction]).apply((parts) => r2EndpointOf(...parts));
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
@@ -384,7 +385,3 @@ function permissionGroups(
 
 const REMEDY =
   "look them up yourself and set writerPermissionGroupId and readerPermissionGroupId of credentials.create, or create a token in the dashboard and set credentials.keys";
-
-function secretOf({ accessKeyId, secretAccessKey }: R2ExistingKeys): S3Credentials {
-  return { accessKeyId: pulumi.secret(accessKeyId), secretAccessKey: pulumi.secret(secretAccessKey) };
-}

@@ -15,7 +15,7 @@ import {
   tlsOnlyPolicy,
 } from "../plan/storage/awsPolicies";
 import type { LifecycleRule, S3RepositoryPlan } from "../plan/storage/s3";
-import { type PlannedBucket, resourcesOf } from "./common";
+import { type PlannedBucket, resourcesOf, secretCredentials } from "./common";
 import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3RepositoryArgs";
 import type { S3Credentials } from "./target";
 
@@ -157,7 +157,7 @@ export function createAccess(
   const { existingSecret, instanceRole, keys, role } = credentials ?? {};
   // A refused bucket leaves neither users nor keys.
   const opts = { parent, protect: false, retainOnDelete: false, dependsOn: resourcesOf(bucket.name) };
-  if (keys !== undefined) return { writer: credentialsOf(keys), made: [] };
+  if (keys !== undefined) return { writer: secretCredentials(keys), made: [] };
   if (existingSecret !== undefined) return { made: [] };
   if (role !== undefined) return createRole(aws, name, role, region, policyOf("writer"), opts);
   if (instanceRole !== undefined) {
@@ -183,7 +183,7 @@ export function createAccess(
     made.push(user, policy, key);
     // A key without its rights would fail the first backup.
     const ready = pulumi.all([key.id, key.secret, policy.id]);
-    return credentialsOf({
+    return secretCredentials({
       accessKeyId: ready.apply(([id]) => id),
       secretAccessKey: ready.apply(([, secret]) => secret),
     });
@@ -225,8 +225,4 @@ function createRole(
     );
   }
   return { roleArn: pulumi.all([role.arn, allowed.id]).apply(([arn]) => arn), made };
-}
-
-function credentialsOf({ accessKeyId, secretAccessKey }: S3ExistingKeys): S3Credentials {
-  return { accessKeyId: pulumi.secret(accessKeyId), secretAccessKey: pulumi.secret(secretAccessKey) };
 }

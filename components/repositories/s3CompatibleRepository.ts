@@ -13,6 +13,7 @@ import {
   readerTargetOf,
   repositoryArguments,
   secretCipher,
+  secretCredentials,
   shareableTarget,
 } from "./common";
 import { watchLocation } from "../credentials/renamedPassphrase";
@@ -167,14 +168,6 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
       ...cost,
     });
   }
-}
-
-function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Credentials): S3Credentials {
-  return {
-    accessKeyId: pulumi.secret(accessKeyId),
-    secretAccessKey: pulumi.secret(secretAccessKey),
-    ...(sessionToken === undefined ? {} : { sessionToken: pulumi.secret(sessionToken) }),
-  };
 }
 
 /** Null with an unknown provider or price. */

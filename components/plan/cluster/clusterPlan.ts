@@ -25,7 +25,7 @@ import { type Contradiction, isReplica } from "./overrides";
 import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
 import { overSpec } from "./specArgument";
 import { DEFAULTS } from "../model/defaults";
-import { fields, merged, readOr } from "../model/deferred";
+import { fields, merged, readOr, readers } from "../model/deferred";
 import { valueAt } from "../model/anyValue";
 import type { ClusterDatabasePlan } from "../model/plan";
 import type { RunTime } from "../schedule/schedule";
@@ -154,7 +154,6 @@ export function resolveDefinition(
       settings.image ?? (settings.imageCatalog === undefined ? findPostgresImage(postgresVersion())?.image : undefined),
     imageCatalog: () => resolveCatalog(settings.imageCatalog),
     storage: () => resolveStorage(database, settings),
-    walStorage: () => settings.walStorage,
     tablespaces: () => settings.tablespaces ?? {},
     parameters: () => settings.parameters ?? {},
     sharedPreloadLibraries: () => settings.sharedPreloadLibraries ?? [],
@@ -171,9 +170,8 @@ export function resolveDefinition(
     customQueries: () => monitoring.customQueries ?? [],
     disableDefaultQueries: () => monitoring.disableDefaultQueries ?? false,
     resources: () => settings.resources ?? {},
-    affinity: () => settings.affinity,
-    primaryUpdateStrategy: () => settings.primaryUpdateStrategy,
-    primaryUpdateMethod: () => settings.primaryUpdateMethod,
+    ...readers(settings, "affinity", "primaryUpdateStrategy", "primaryUpdateMethod", "walStorage"),
+    ...readers(settings, "snapshots", "notifySecret", "podPlacement"),
     sidecar: () =>
       fields({
         image: () => NODE_IMAGE,
@@ -185,15 +183,12 @@ export function resolveDefinition(
     superuserAccess: () => settings.superuserAccess ?? false,
     labels: () => settings.labels ?? {},
     annotations: () => settings.annotations ?? {},
-    snapshots: () => settings.snapshots,
     asksBackupTarget: () =>
       readOr(() => settings.backupTarget !== undefined, true) || findEngine(database.engine)?.fromStandby === false,
     drills: () => settings.drills ?? {},
     drillPolicy: () => settings.drillPolicy ?? true,
-    notifySecret: () => settings.notifySecret,
     firstBackupTimeoutMinutes: () =>
       settings.firstBackupTimeoutMinutes ?? (takesFirst(database, settings) ? FIRST_BACKUP_MINUTES : 0),
-    podPlacement: () => settings.podPlacement,
     replacesBarmanObjectStore: () => settings.replaceBarmanObjectStore ?? false,
     staleCheck: () =>
       staleCheck === undefined

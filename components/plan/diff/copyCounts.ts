@@ -2,7 +2,8 @@
  * 3-2-1 of a topology whose failure domains may be unknown: minimum and maximum of each number. If everything is known,
  * both equal `copiesOf`. Pure.
  */
-import type { RepositoryNode, Topology } from "../topology/topology";
+import { repositoriesWithFulls } from "../storage/copies";
+import type { Topology } from "../topology/topology";
 import { isHidden } from "./change";
 
 export interface Range {
@@ -36,13 +37,4 @@ export function countCopies(topology: Topology): CopyCounts {
 /** `3-2-1`; an uncertain number is its minimum with a plus: `3-1+-1`. */
 export function copyCountsText({ copies, providers, offSite }: CopyCounts): string {
   return [copies, providers, offSite].map(({ min, max }) => (min === max ? String(min) : `${min}+`)).join("-");
-}
-
-/** Repositories that get scheduled full backups; all of them if nothing is scheduled. */
-export function repositoriesWithFulls({ repositories, schedules }: Topology): readonly RepositoryNode[] {
-  if (schedules.length === 0) return repositories;
-  const keys = new Set(
-    schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys),
-  );
-  return repositories.filter((repository) => keys.has(repository.key));
 }

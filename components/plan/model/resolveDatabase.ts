@@ -65,9 +65,7 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
   const reads = (): boolean =>
     engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   const own = fields<Omit<HostPlan, keyof DatabasePlan | keyof HostDefaults>>({
-    dataDirectory: () => settings.dataDirectory,
-    socketDirectory: () => settings.socketDirectory,
-    databaseUser: () => settings.databaseUser,
+    ...readers(settings, "dataDirectory", "socketDirectory", "databaseUser"),
     connections: () => namesOf(settings.connection),
     directories: () => directories,
     maintenance: () =>
@@ -196,9 +194,7 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
     encrypted: () => at().encrypted || secretFiles?.passphrase !== undefined || secretFiles?.encrypted === true,
     writesSecrets: () => at().encrypted || type().bringsKeys(at()),
     readOnly: () => at().readOnly ?? false,
-    keepFullCount: () => settings.keepFullCount,
-    keepDays: () => settings.keepDays,
-    keepDiffCount: () => settings.keepDiffCount,
+    ...readers(settings, "keepFullCount", "keepDays", "keepDiffCount"),
     compressType,
     compressLevel: () => settings.compress?.level ?? defaultLevel(compressType()),
     bundle: () => settings.bundle ?? type().bundles,
@@ -292,9 +288,7 @@ function resolveSynchronous(streaming: NonNullable<DeclaredCluster["streaming"]>
   return merged(
     resolveAcknowledge(acknowledge),
     givenFields({
-      degradeAfterSeconds: () => streaming.degradeAfterSeconds,
-      groupMilliseconds: () => streaming.groupMilliseconds,
-      standbys: () => streaming.standbys,
+      ...readers(streaming, "degradeAfterSeconds", "groupMilliseconds", "standbys"),
     }),
   );
 }
@@ -311,8 +305,7 @@ function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): Acknowle
 function resolveSizing(sizing: SizingSettings | undefined): Sizing | undefined {
   if (sizing === undefined) return undefined;
   return fields({
-    databaseGiB: () => sizing.databaseGiB,
-    walGiBPerDay: () => sizing.walGiBPerDay,
+    ...readers(sizing, "databaseGiB", "walGiBPerDay"),
     changedGiBPerDay: () => sizing.changedGiBPerDay ?? sizing.databaseGiB * DEFAULTS.changedShare,
     compressedTo: () => sizing.compressedTo ?? DEFAULTS.compressedTo,
   });

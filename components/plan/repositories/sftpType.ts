@@ -4,7 +4,7 @@ import { type Finding, finding } from "../findings/findings";
 import { fingerprintFor } from "../host/hostKeyFingerprint";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
-import { fields, readOr } from "../model/deferred";
+import { fields, readOr, readers } from "../model/deferred";
 import { abstaining } from "../findings/abstain";
 import { isInRange } from "../arguments/ranges";
 import { OPTIONS_FILE, type RepositoryBase, type RepositoryType, type TargetBase } from "./repositoryType";
@@ -59,8 +59,7 @@ export const sftp: RepositoryType<Target, Repository> = {
     sftp: fields({
       host: () => server.host,
       port: () => server.port ?? DEFAULTS.sftpPort,
-      user: () => server.user,
-      hasKey: () => server.hasKey,
+      ...readers(server, "user", "hasKey"),
       hasKeyPassphrase: () => server.hasKeyPassphrase ?? false,
       hostKeyFields: () =>
         (["hostKey", "hostFingerprint"] as const).filter((field) => readOr(() => server[field] !== undefined, true)),

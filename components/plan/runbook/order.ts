@@ -1,5 +1,5 @@
 /** The order in which to try repositories, and the name of each in a sentence. Pure. */
-import { repositoriesWithFulls } from "../diff/copyCounts";
+import { repositoriesWithFulls } from "../storage/copies";
 import { type Markdown, markdown } from "./markdown";
 import type { RepositoryNode, Topology } from "../topology/topology";
 

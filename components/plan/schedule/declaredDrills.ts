@@ -27,8 +27,7 @@ export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
       name: () => name,
       cron: () => drill.cron,
       timeZone: () => drill.timeZone ?? DEFAULTS.timeZone,
-      from: () => drill.from,
-      maxMinutes: () => drill.maxMinutes,
+      ...readers(drill, "from", "maxMinutes"),
     }),
     givenFields({
       ...readers(drill, "repositories", "pick", "level", "maxGiB", "path"),

@@ -32,11 +32,14 @@ export function copiesOf(plan: Pick<DatabasePlan, "repositories" | "schedules">)
 }
 
 /** Repositories with scheduled full backups; all of them if nothing is scheduled (manual backups go to all). */
-export function repositoriesWithFulls({
+export function repositoriesWithFulls<T extends { readonly key: number }>({
   repositories,
   schedules,
-}: Pick<DatabasePlan, "repositories" | "schedules">): RepositoryPlan[] {
-  if (schedules.length === 0) return [...repositories];
+}: {
+  readonly repositories: readonly T[];
+  readonly schedules: DatabasePlan["schedules"];
+}): readonly T[] {
+  if (schedules.length === 0) return repositories;
   const keys = new Set(
     schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys),
   );

@@ -12,7 +12,7 @@ import type { BucketFacts } from "../repositories/s3Type";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
-import { fields, givenFields, items, merged } from "../model/deferred";
+import { fields, givenFields, items, merged, readers } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import { given } from "../model/given";
 import { sortedJson } from "../model/anyValue";
@@ -200,7 +200,7 @@ function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
     const { isReplica, volumeSnapshots } = plan;
     return merged(
       common,
-      fields({ namespace: () => plan.namespace, cluster: () => plan.cluster, instances: () => plan.instances }),
+      fields({ ...readers(plan, "namespace", "cluster", "instances") }),
       isReplica === true ? {} : streamsOf(plan),
       volumeSnapshots === undefined ? {} : { volumeSnapshots: given(volumeSnapshots) },
     );
@@ -237,8 +237,7 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
       { key, name, kind },
       fields({
         location: () => typeOf(repository).location(repository),
-        provider: () => site.provider,
-        failureDomain: () => site.failureDomain,
+        ...readers(site, "provider", "failureDomain"),
       }),
     ),
     merged(
@@ -251,7 +250,7 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
     ),
     { compressType, compressLevel },
     merged(
-      givenFields({ keepFullCount: () => repository.keepFullCount, keepDays: () => repository.keepDays }),
+      givenFields({ ...readers(repository, "keepFullCount", "keepDays") }),
       Object.keys(facts).length === 0 ? {} : { bucket: facts },
       givenFields({ cost: () => estimateRepository(repository, plan) ?? undefined }),
     ),

@@ -4,7 +4,7 @@
  */
 import { engineOf } from "../../plan/engines/engines";
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
-import { fields, givenFields, isGiven, merged } from "../../plan/model/deferred";
+import { fields, givenFields, isGiven, merged, readers } from "../../plan/model/deferred";
 import { sorted } from "../kubernetes/objects";
 import { type BackupRun, type EngineContext, type EngineParts, scheduleOptionsOf } from "./engine";
 
@@ -14,8 +14,7 @@ export function renderSnapshots(context: EngineContext): EngineParts {
   const snapshots = definition.snapshots ?? {};
   const online = (): boolean => snapshots.online ?? true;
   const volumeSnapshot = givenFields({
-    className: () => snapshots.className,
-    walClassName: () => snapshots.walClassName,
+    ...readers(snapshots, "className", "walClassName"),
     tablespaceClassName: () => sorted(snapshots.tablespaceClassNames),
     online,
     snapshotOwnerReference: () => snapshots.ownerReference ?? "none",

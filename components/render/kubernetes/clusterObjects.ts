@@ -30,7 +30,17 @@ import { renderMonitors } from "./monitors";
 import { renderStaleCheck } from "./staleCheck";
 import { given } from "../../plan/model/given";
 import { type Fields, valueAt } from "../../plan/model/anyValue";
-import { fields, givenFields, isGiven, list, mappedFields, merged, readOr, without } from "../../plan/model/deferred";
+import {
+  fields,
+  givenFields,
+  isGiven,
+  list,
+  mappedFields,
+  merged,
+  readOr,
+  without,
+  readers,
+} from "../../plan/model/deferred";
 import {
   canonical,
   filled,
@@ -148,9 +158,7 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
       backup: () => parts.backup,
       monitoring: () => monitoringSpec(definition),
       resources: () => resourcesSpec(definition.resources),
-      affinity: () => definition.affinity,
-      primaryUpdateStrategy: () => definition.primaryUpdateStrategy,
-      primaryUpdateMethod: () => definition.primaryUpdateMethod,
+      ...readers(definition, "affinity", "primaryUpdateStrategy", "primaryUpdateMethod"),
     });
   const metadata = givenFields({
     name: () => database.cluster,
@@ -166,7 +174,7 @@ function catalogRef(definition: ClusterDefinition): object | undefined {
   if (imageCatalog === undefined) return undefined;
   return merged(
     { apiGroup: "postgresql.cnpg.io" },
-    fields({ kind: () => imageCatalog.kind, name: () => imageCatalog.name, major: () => definition.postgresVersion }),
+    fields({ ...readers(imageCatalog, "kind", "name"), major: () => definition.postgresVersion }),
   );
 }
 
@@ -315,8 +323,7 @@ function recoverySpec(recovery: RecoverySettings, source: RecoverySource | null)
   return givenFields({
     source: () => (source === null ? undefined : SOURCE_NAME),
     volumeSnapshots: () => (snapshot === undefined ? undefined : snapshotSource(snapshot)),
-    database: () => recovery.database,
-    owner: () => recovery.owner,
+    ...readers(recovery, "database", "owner"),
     secret: () => reference(() => recovery.ownerSecret),
     recoveryTarget: () => (target === undefined ? undefined : renamed(target, TARGET)),
   });
@@ -446,10 +453,7 @@ function runsOnce(context: EngineContext, type: BackupType, repositories: readon
 function backupSpec({ database }: Pick<EngineContext, "database">, run: BackupRun): BackupSpec {
   return givenFields<BackupSpec>({
     cluster: () => fields({ name: () => database.cluster }),
-    method: () => run.method,
-    pluginConfiguration: () => run.pluginConfiguration,
-    target: () => run.target,
-    online: () => run.online,
+    ...readers(run, "method", "pluginConfiguration", "target", "online"),
   });
 }
 
@@ -462,8 +466,7 @@ function poolerManifest({ database }: EngineContext, pooler: PoolerPlan): Render
   const spec = (): object =>
     fields({
       cluster: () => fields({ name: () => database.cluster }),
-      instances: () => pooler.instances,
-      type: () => pooler.type,
+      ...readers(pooler, "instances", "type"),
       pgbouncer: () => givenFields({ poolMode: () => pooler.poolMode, parameters: () => filled(pooler.parameters) }),
     });
   const metadata = metadataOf(database, () => `${database.cluster}-${pooler.name}`);

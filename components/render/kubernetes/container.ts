@@ -4,7 +4,7 @@
  */
 import { PATHS } from "../../../runtime/cnpg/names";
 import { type PinnedProgram, startCommand } from "../../../runtime/cnpg/programStart";
-import { fields } from "../../plan/model/deferred";
+import { fields, readers } from "../../plan/model/deferred";
 import type { DeployedRuntime } from "../engines/engine";
 
 /** Neither root nor an account of the image. */
@@ -24,8 +24,7 @@ export interface ProgramContainer extends DeployedRuntime {
 export function programContainer(container: ProgramContainer): object {
   const memory = (): string => container.memory;
   return fields({
-    name: () => container.name,
-    image: () => container.image,
+    ...readers(container, "name", "image"),
     command: () => startCommand(pinnedProgram(container)),
     args: () => container.args,
     resources: () => ({ requests: fields({ cpu: () => container.cpu, memory }), limits: fields({ memory }) }),

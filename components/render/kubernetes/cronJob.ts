@@ -35,11 +35,8 @@ export interface ScheduledJob {
 /** @param role of the CronJob among the objects of its cluster */
 export function renderCronJob(context: EngineContext, role: string, scheduled: ScheduledJob): RenderedObject {
   const { database, definition } = context;
-  const metadata = metadataOf(
-    database,
-    () => scheduled.name,
-    () => scheduled.name,
-  );
+  const name = (): string => scheduled.name;
+  const metadata = metadataOf(database, name, name);
   const template = (): object =>
     placed(
       { metadata: fields({ labels: () => metadata.labels ?? {} }), spec: podSpec(context, scheduled) },

@@ -5,7 +5,7 @@
  */
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { DALIBO_IMAGES } from "../../plan/cluster/images";
-import { fields, givenFields, merged, without } from "../../plan/model/deferred";
+import { fields, givenFields, merged, without, readers } from "../../plan/model/deferred";
 import { certificateSecrets, PLUGIN_PORT, type PluginPlan, pluginService, selectorOf } from "./plugin";
 import { type Metadata, metadataOf, object, type RenderedObject, resourcesSpec } from "./objects";
 import { placed } from "./podPlacement";
@@ -91,8 +91,7 @@ function controller(plan: DaliboPlan): object {
       variable("SIDECAR_IMAGE", () => images.sidecar ?? DALIBO_IMAGES.sidecar),
       variable("SIDECAR_EXPORTER_IMAGE", () => images.exporter ?? DALIBO_IMAGES.exporter),
     ],
-    resources: () =>
-      resourcesSpec(givenFields({ cpu: () => plan.cpu, memory: () => plan.memory, memoryLimit: () => plan.memory })),
+    resources: () => resourcesSpec(givenFields({ ...readers(plan, "cpu", "memory"), memoryLimit: () => plan.memory })),
     ports: () => [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
     readinessProbe: () => ({ tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10 }),
     securityContext: () => ({

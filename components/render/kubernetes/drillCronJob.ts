@@ -12,7 +12,7 @@ import type { EngineContext } from "../engines/engine";
 import { renderDrillPolicy } from "./drillPolicy";
 import { renderAccount, renderCronJob, type ScheduledJob, texts } from "./cronJob";
 import { given } from "../../plan/model/given";
-import { fields, isGiven, merged, readOr } from "../../plan/model/deferred";
+import { fields, isGiven, merged, readOr, readers } from "../../plan/model/deferred";
 import { metadataOf, object, type RenderedObject } from "./objects";
 import { renderSettingsFile } from "../host/settingsFile";
 
@@ -93,8 +93,7 @@ function jobOf(context: EngineContext, drill: DrillPlan, account: () => string):
   return fields<ScheduledJob>({
     name,
     account,
-    cron: () => drill.cron,
-    timeZone: () => drill.timeZone,
+    ...readers(drill, "cron", "timeZone"),
     deadlineSeconds: () => (drill.maxMinutes ?? DRILL_MINUTES_MAX) * 60 + END_SECONDS,
     container: () =>
       merged({ name: "drill", cpu: CPU, memory: MEMORY }, fields({ volumeMounts: () => parts.volumeMounts })),

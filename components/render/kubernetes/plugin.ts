@@ -8,10 +8,10 @@ import { PROGRAM_PORT, programFile } from "../../../runtime/cnpg/programStart";
 import type { DeployedRuntime } from "../engines/engine";
 import { packedName } from "./bundle";
 import { type ProgramContainer, programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
-import { MANAGED_BY, metadataOf, object, type RenderedObject } from "./objects";
+import { MANAGED_BY, type Metadata, metadataOf, object, type RenderedObject } from "./objects";
 import { placed } from "./podPlacement";
 import type { PodPlacement } from "../../plan/cluster/declaredCluster";
-import { fields, merged } from "../../plan/model/deferred";
+import { fields, merged, readers } from "../../plan/model/deferred";
 
 export const PLUGIN_PORT = 9090;
 export interface PluginPlan {
@@ -82,11 +82,7 @@ export function certificateObjects(plan: Pick<PluginPlan, "namespace" | "service
 /** In the order of creation; the Service last, because the operator calls once it exists. */
 export function renderPlugin(plan: PluginPlan): RenderedObject[] {
   const selector = selectorOf(plan);
-  const metadata = metadataOf(
-    plan,
-    () => plan.serviceName,
-    () => plan.serviceName,
-  );
+  const metadata = serviceMetadata(plan);
   return [
     serviceAccountOf(plan),
     object("deployment", ["apps/v1", "Deployment"], metadata, {
@@ -110,6 +106,11 @@ export function renderPlugin(plan: PluginPlan): RenderedObject[] {
   ];
 }
 
+function serviceMetadata(plan: Pick<PluginPlan, "namespace" | "serviceName">, more?: () => object): Metadata {
+  const name = (): string => plan.serviceName;
+  return metadataOf(plan, name, name, more);
+}
+
 /** What selects the plugin's pods. */
 export function selectorOf(plan: Pick<PluginPlan, "serviceName">): Readonly<Record<string, string>> {
   return fields({ "app.kubernetes.io/name": () => plan.serviceName });
@@ -119,11 +120,7 @@ export function selectorOf(plan: Pick<PluginPlan, "serviceName">): Readonly<Reco
  * It has no rights: hooks only read their input. Without its own account a pod would use the namespace's default one.
  */
 export function serviceAccountOf(plan: Pick<PluginPlan, "namespace" | "serviceName">): RenderedObject {
-  const metadata = metadataOf(
-    plan,
-    () => plan.serviceName,
-    () => plan.serviceName,
-  );
+  const metadata = serviceMetadata(plan);
   return object("service-account", ["v1", "ServiceAccount"], metadata, { automountServiceAccountToken: () => false });
 }
 
@@ -142,12 +139,7 @@ export function pluginService(
 ): RenderedObject {
   const secrets = certificateSecrets(plan);
   const more = (): object => ({ "cnpg.io/pluginName": pluginName });
-  const metadata = metadataOf(
-    plan,
-    () => plan.serviceName,
-    () => plan.serviceName,
-    more,
-  );
+  const metadata = serviceMetadata(plan, more);
   const annotations = fields({
     "cnpg.io/pluginPort": () => String(PLUGIN_PORT),
     "cnpg.io/pluginServerSecret": () => secrets.server,
@@ -215,8 +207,7 @@ function pluginContainer(plan: PluginPlan): object {
       "--log-level-file=off",
       "cnpg-operator",
     ],
-    cpu: () => plan.cpu,
-    memory: () => plan.memory,
+    ...readers(plan, "cpu", "memory"),
     volumeMounts: () => [
       { name: "server", mountPath: PATHS.server, readOnly: true },
       { name: "client", mountPath: PATHS.client, readOnly: true },

@@ -1,6 +1,6 @@
 /** Where our pods run, and what the cluster's policies ask of them. Pure. */
 import type { PodPlacement } from "../../plan/cluster/declaredCluster";
-import { fields, givenFields, mapped, merged } from "../../plan/model/deferred";
+import { fields, givenFields, mapped, merged, readers } from "../../plan/model/deferred";
 import { mergeOver } from "./objects";
 
 interface PodTemplate {
@@ -17,9 +17,7 @@ export function placed(template: PodTemplate, placement: PodPlacement | undefine
     placement.annotations === undefined ? undefined : merged(metadata.annotations ?? {}, placement.annotations);
   const where = givenFields({
     affinity: () => (placement.affinity === undefined ? undefined : mergeOver(own ?? {}, placement.affinity)),
-    nodeSelector: () => placement.nodeSelector,
-    tolerations: () => placement.tolerations,
-    priorityClassName: () => placement.priorityClassName,
+    ...readers(placement, "nodeSelector", "tolerations", "priorityClassName"),
     imagePullSecrets: () =>
       placement.imagePullSecrets === undefined
         ? undefined

@@ -8,7 +8,7 @@ import { engineOf } from "../../plan/engines/engines";
 import { objectName } from "../../plan/schedule/declaredDrills";
 import type { EngineContext } from "../engines/engine";
 import { renderSettingsFile } from "../host/settingsFile";
-import { fields, merged } from "../../plan/model/deferred";
+import { fields, merged, readers } from "../../plan/model/deferred";
 import { renderCronJob, type ScheduledJob, texts } from "./cronJob";
 import { repositoryParts } from "./drillCronJob";
 import { metadataOf, object, type RenderedObject } from "./objects";
@@ -38,8 +38,7 @@ export function renderStaleCheck(context: EngineContext): RenderedObject[] {
   );
   const scheduled = fields<ScheduledJob>({
     name,
-    cron: () => staleCheck.cron,
-    timeZone: () => staleCheck.timeZone,
+    ...readers(staleCheck, "cron", "timeZone"),
     deadlineSeconds: () => RUN_SECONDS,
     container: () => container,
     options: () => [

@@ -6,7 +6,7 @@
  */
 import { type Change, isHidden, valueText } from "../../plan/diff/change";
 import type { TopologySet } from "../../plan/diff";
-import { repositoriesWithFulls } from "../../plan/diff/copyCounts";
+import { repositoriesWithFulls } from "../../plan/storage/copies";
 import { retentionText } from "../../plan/diff/repositories";
 import { underNewKeys } from "../../plan/diff/sameRepositories";
 import type { RepositoryNode, Topology } from "../../plan/topology/topology";

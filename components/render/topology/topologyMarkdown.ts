@@ -130,7 +130,8 @@ function copiesCell({ copiesAfter, copiesBefore }: DatabaseSummary): string {
   return copiesBefore === copiesAfter ? copiesAfter : `${copiesBefore} → **${copiesAfter}**`;
 }
 
-function costCell({ costAfter, costBefore }: DatabaseSummary): string {
+/** `$3.20`, or the change of it. */
+export function costCell({ costAfter, costBefore }: DatabaseSummary): string {
   return costBefore === costAfter ? costText(costAfter) : `${costText(costBefore)} → ${costText(costAfter)}`;
 }
 

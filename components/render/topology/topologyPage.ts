@@ -5,7 +5,7 @@
 import { type DatabaseSummary, type TopologyDiff, weakenedOf } from "../../plan/diff";
 import type { Change } from "../../plan/diff/change";
 import type { LoggedFinding } from "../../plan/findings/loggedFindings";
-import { costText, headline, inOrder, markOf } from "./topologyMarkdown";
+import { costCell, headline, inOrder, markOf } from "./topologyMarkdown";
 import { type Band, escapeText, PICTURE_STYLE, PICTURE_WIDTH, renderBand } from "./picture";
 
 export interface PageParts {
@@ -52,7 +52,7 @@ function summaryTable({ changes, databases }: TopologyDiff, compares: boolean): 
     const marks = compares
       ? `<td>${escapeText(own.length === 0 ? "nothing changes" : headline({ databases: [], changes: own, unused: [] }))}</td>`
       : "";
-    return `<tr><th scope="row"><a href="#database-${index + 1}">${escapeText(database.name)}</a></th><td>${copiesText(database)}</td><td>${moneyText(database)}</td>${marks}</tr>`;
+    return `<tr><th scope="row"><a href="#database-${index + 1}">${escapeText(database.name)}</a></th><td>${copiesText(database)}</td><td>${escapeText(costCell(database))}</td>${marks}</tr>`;
   });
   const last = compares ? '<th scope="col">changes</th>' : "";
   return `<div class="wide"><table><caption>Databases</caption><thead><tr><th scope="col">database</th><th scope="col">3-2-1</th><th scope="col">a month</th>${last}</tr></thead><tbody>
@@ -64,12 +64,6 @@ function copiesText({ copiesAfter, copiesBefore }: DatabaseSummary): string {
   if (copiesBefore === null) return escapeText(`new, ${copiesAfter ?? "?"}`);
   if (copiesAfter === null) return escapeText(`${copiesBefore} → removed`);
   return escapeText(copiesBefore === copiesAfter ? copiesAfter : `${copiesBefore} → ${copiesAfter}`);
-}
-
-function moneyText({ costAfter, costBefore }: DatabaseSummary): string {
-  return escapeText(
-    costBefore === costAfter ? costText(costAfter) : `${costText(costBefore)} → ${costText(costAfter)}`,
-  );
 }
 
 function section(band: Band, index: number, summary: DatabaseSummary | undefined, compares: boolean): string {

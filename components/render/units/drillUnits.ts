@@ -6,7 +6,7 @@
  * production in CPU and disk time, and is killed first when memory runs out. So its measured times are upper bounds.
  */
 import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
-import { fields } from "../../plan/model/deferred";
+import { fields, readers } from "../../plan/model/deferred";
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
 import type { RunTime } from "../../plan/schedule/schedule";
 import { unitCommand } from "../host/systemdCredentials";
@@ -27,8 +27,7 @@ export function drillUnits(plan: HostPlan): Unit[] {
 function unitsOf(plan: HostPlan, drill: DrillPlan): Unit[] {
   const time = fields<RunTime>({
     name: () => `drill-${drill.name}`,
-    cron: () => drill.cron,
-    timeZone: () => drill.timeZone,
+    ...readers(drill, "cron", "timeZone"),
     jitterSeconds: () => JITTER_S,
     // The drill ends itself in time, with a record of it.
     deadlineSeconds: () => (drill.maxMinutes ?? DAY_MINUTES) * 60 + REMOVAL_S,
