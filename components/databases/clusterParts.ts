@@ -386,6 +386,19 @@ export function serviceHost(
   return pulumi.interpolate`${cluster}-${suffix}.${namespace}.svc`;
 }
 
+const OUTPUTS = [
+  ...(["clusterName", "stanza", "repositoryNames", "scheduleNames", "destinations"] as const),
+  ...(["writeHost", "readOnlyHost", "readHost"] as const),
+];
+
+/** Outputs that the state of a cluster's component has: those of all, and more of some. */
+export function clusterOutputs<More extends string>(
+  component: { readonly [Name in (typeof OUTPUTS)[number] | More]: unknown },
+  ...more: readonly More[]
+): object {
+  return Object.fromEntries([...OUTPUTS, ...more].map((name) => [name, component[name]]));
+}
+
 /** Host names of CloudNativePG's Services. */
 export function clusterHosts(
   cluster: pulumi.Output<string>,

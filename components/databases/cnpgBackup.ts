@@ -22,6 +22,7 @@ import {
   checkedCluster,
   clusterAccess,
   clusterHosts,
+  clusterOutputs,
   declareObjects,
   deliverSecrets,
   destinationsOf,
@@ -172,16 +173,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     this.scheduleNames = pulumi.output(cluster).apply((clusterName) => scheduleNamesOf(clusterName, objects));
     this.destinations = destinationsOf(objects);
     // The state has the topology among the inputs.
-    this.registerOutputs({
-      clusterName: this.clusterName,
-      writeHost: this.writeHost,
-      readOnlyHost: this.readOnlyHost,
-      readHost: this.readHost,
-      stanza: this.stanza,
-      repositoryNames: this.repositoryNames,
-      scheduleNames: this.scheduleNames,
-      destinations: this.destinations,
-    });
+    this.registerOutputs(clusterOutputs(this));
   }
 
   /** The fields of the Cluster that this component sets, such as `spec.plugins` and `spec.backup`. */

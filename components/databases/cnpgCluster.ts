@@ -30,6 +30,7 @@ import {
   checkedCluster,
   clusterAccess,
   clusterHosts,
+  clusterOutputs,
   declareObjects,
   deliverSecrets,
   destinationsOf,
@@ -164,19 +165,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
     this.destinations = destinationsOf(objects);
     // The state has the topology among the inputs.
-    this.registerOutputs({
-      clusterName: this.clusterName,
-      stanza: this.stanza,
-      repositoryNames: this.repositoryNames,
-      writeHost: this.writeHost,
-      readOnlyHost: this.readOnlyHost,
-      readHost: this.readHost,
-      poolerHosts: this.poolerHosts,
-      applicationSecret: this.applicationSecret,
-      caSecret: this.caSecret,
-      scheduleNames: this.scheduleNames,
-      destinations: this.destinations,
-    });
+    this.registerOutputs(clusterOutputs(this, "poolerHosts", "applicationSecret", "caSecret"));
   }
 
   /** The Cluster. */

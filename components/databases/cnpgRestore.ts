@@ -4,6 +4,7 @@ import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { showChild, shownChild } from "../internal/kubernetesObjects";
 import { requireArguments } from "../internal/validate";
+import { clusterOutputs } from "./clusterParts";
 import { CnpgCluster } from "./cnpgCluster";
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
@@ -100,19 +101,7 @@ export class CnpgRestore extends pulumi.ComponentResource {
     this.scheduleNames = made.scheduleNames;
     this.destinations = made.destinations;
     // The state has the topology among the inputs.
-    this.registerOutputs({
-      clusterName: this.clusterName,
-      stanza: this.stanza,
-      repositoryNames: this.repositoryNames,
-      writeHost: this.writeHost,
-      readOnlyHost: this.readOnlyHost,
-      readHost: this.readHost,
-      poolerHosts: this.poolerHosts,
-      applicationSecret: this.applicationSecret,
-      caSecret: this.caSecret,
-      scheduleNames: this.scheduleNames,
-      destinations: this.destinations,
-    });
+    this.registerOutputs(clusterOutputs(this, "poolerHosts", "applicationSecret", "caSecret"));
   }
 
   /** The new cluster, with its objects. */

@@ -61,41 +61,36 @@ function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
   const waitS = Math.max(objectives.worstCaseRpoSeconds ?? 0, objectives.rpoSeconds ?? 0, WAL_WAIT_S);
   const collected = "pgbackstop_collected_timestamp_seconds";
   return [
-    writer.rule(
+    writer.critical(
       "PgbackstopMetricsStale",
-      "critical",
       "5m",
       `time() - ${writer.series(collected)} > 900`,
       "its metrics are old",
       "The timer of pgbackstop metrics, or the agent, has stopped: all other figures are old.",
     ),
-    writer.rule(
+    writer.critical(
       "PgbackstopMetricsMissing",
-      "critical",
       "15m",
       `absent(${writer.raw(collected)})`,
       "its metrics are gone",
       "Neither the agent nor the textfile collector serves metrics of this stanza: the host, the agent or the exporter is down.",
     ),
-    writer.rule(
+    writer.critical(
       "PgbackstopWalNotArchived",
-      "critical",
       "5m",
       `time() - ${writer.series("pgbackstop_wal_waiting_oldest_timestamp_seconds")} > ${waitS}`,
       `WAL waits for longer than ${durationText(waitS)}`,
       "archive_command fails or hangs, the agent is dead, or no repository that must hold WAL accepts it. Newer WAL is only on this host.",
     ),
-    writer.rule(
+    writer.warning(
       "PgbackstopStopped",
-      "warning",
       "1h",
       `${writer.series("pgbackstop_stopped")} == 1`,
       "pgbackstop is stopped",
       "Somebody ran pgbackstop stop: nobody writes backups or WAL until pgbackstop start.",
     ),
-    writer.rule(
+    writer.warning(
       "PgbackstopRunFailed",
-      "warning",
       "10m",
       `${writer.series("pgbackstop_run_exit_code")} != 0`,
       "the last run of {{ $labels.command }} failed with {{ $value }}",
@@ -110,50 +105,44 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
   const lagS = Math.max(topology.objectives.rpoSeconds ?? 0, WAL_WAIT_S);
   const up = "pgbackstop_repo_up";
   return [
-    writer.rule(
+    writer.critical(
       "PgbackstopRepositoryUnreadable",
-      "critical",
       "15m",
       `${writer.series(up, "min")} == 0`,
       `${repo} cannot be read`,
       `${repository.name}: unreachable, damaged, or the key is wrong. pgbackstop status --stanza=${writer.database.stanza} shows the error.`,
     ),
-    writer.rule(
+    writer.critical(
       "PgbackstopRepositoryMissing",
-      "critical",
       "30m",
       `absent(${writer.raw(up)})`,
       `there are no metrics of ${repo}`,
       `${repository.name} is declared, but has no metrics: the configuration in use lacks it, or the metrics are gone.`,
     ),
     ...TYPES.flatMap((type) => ageRules(writer, topology, repository, type)),
-    writer.rule(
+    writer.critical(
       "PgbackstopRepositoryBehind",
-      "critical",
       "10m",
       `${writer.series("pgbackstop_repo_wal_lag_seconds")} > ${lagS}`,
       `${repo} is behind the other repositories`,
       `Its newest WAL is more than ${durationText(lagS)} older than that of another repository. A restore from it alone would lose that much.`,
     ),
-    writer.rule(
+    writer.warning(
       "PgbackstopWalMissing",
-      "warning",
       "30m",
       `${writer.series("pgbackstop_repo_wal_debt_files")} > 0`,
       `{{ $value }} WAL file(s) are known to be missing in ${repo}`,
       "They are acknowledged, because another repository holds them. They are copied as soon as this one accepts them.",
     ),
-    writer.rule(
+    writer.critical(
       "PgbackstopWalConflict",
-      "critical",
       "5m",
       `${writer.series("pgbackstop_repo_wal_conflict_files")} > 0`,
       `{{ $value }} WAL file(s) in ${repo} have other content than the server's`,
       "Another server archives to this stanza, or did. No restore from this repository can pass them. pgbackstop status names the first.",
     ),
-    writer.rule(
+    writer.critical(
       "PgbackstopWalGap",
-      "critical",
       "15m",
       `${writer.series("pgbackstop_repo_wal_gap_segments")} > 0`,
       `{{ $value }} WAL segment(s) are missing in ${repo}`,
@@ -167,9 +156,8 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
 /** None of our metrics looks into pg_wal of a cluster; the alert uses each repository's queue instead. */
 function waitingRules(writer: Writer, repo: string): AlertRule[] {
   return [
-    writer.rule(
+    writer.critical(
       "PgbackstopWalNotArchived",
-      "critical",
       "15m",
       `${writer.series("pgbackstop_repo_wal_waiting_files")} > 2`,
       `{{ $value }} WAL files wait for ${repo}`,
@@ -181,25 +169,22 @@ function waitingRules(writer: Writer, repo: string): AlertRule[] {
 function hostRepositoryRules(writer: Writer, { key }: RepositoryNode): AlertRule[] {
   const repo = `repo${key}`;
   return [
-    writer.rule(
+    writer.critical(
       "PgbackstopWalDropped",
-      "critical",
       "0m",
       `${writer.series("pgbackstop_repo_wal_dropped_files")} > 0`,
       `{{ $value }} WAL file(s) were dropped`,
       "archive-push-queue-max was reached, or the replication slot lost WAL: nothing between them and the next backup can be restored.",
     ),
-    writer.rule(
+    writer.critical(
       "PgbackstopPageErrors",
-      "critical",
       "0m",
       `max by (stanza, repo_key, instance) (${writer.raw("pgbackrest_backup_error_status")}) > 0`,
       `a backup in ${repo} has pages with wrong checksums`,
       "The data directory itself is damaged: check the disk before older backups expire.",
     ),
-    writer.rule(
+    writer.critical(
       "PgbackstopVerifyFailed",
-      "critical",
       "0m",
       `${writer.series("pgbackstop_verify_ok")} == 0`,
       `verify found errors in ${repo}`,
@@ -235,16 +220,16 @@ function ageRules(
   const severity = type === "full" ? "critical" : "warning";
   return [
     own.rule(
-      "PgbackstopBackupTooOld",
       severity,
+      "PgbackstopBackupTooOld",
       "10m",
       `time() - ${own.series(metric)} > ${limitS}`,
       `the newest ${type} backup in repo${key} is older than ${durationText(limitS)}`,
       `Its schedules never leave more than ${durationText(gapMinutes * 60)} between two: a run failed, was skipped or hangs.`,
     ),
     own.rule(
-      "PgbackstopBackupMissing",
       severity,
+      "PgbackstopBackupMissing",
       "30m",
       `absent(${own.raw(metric)})`,
       `there is no ${type} backup in repo${key}`,
@@ -263,8 +248,8 @@ function sizeRules(writer: Writer, { objectives }: Topology, { cost, key }: Repo
   const wal = writer.database.kind === "host" ? ` + ${writer.series("pgbackstop_repo_wal_bytes")}` : "";
   return [
     writer.rule(
-      "PgbackstopRepositoryLarge",
       "info",
+      "PgbackstopRepositoryLarge",
       "1h",
       `${writer.series("pgbackstop_repo_backup_bytes")}${wal} > ${bytesMax}`,
       `repo${key} takes {{ $value | humanize }}B`,

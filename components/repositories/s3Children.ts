@@ -16,7 +16,7 @@ import {
 } from "../plan/storage/awsPolicies";
 import type { LifecycleRule, S3RepositoryPlan } from "../plan/storage/s3";
 import { type PlannedBucket, resourcesOf, secretCredentials } from "./common";
-import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3RepositoryArgs";
+import type { S3RepositoryArgs, S3Role } from "./s3RepositoryArgs";
 import type { S3Credentials } from "./target";
 
 export type S3BucketPlan = PlannedBucket<S3RepositoryPlan, "rules" | "undeleteDays">["plan"];

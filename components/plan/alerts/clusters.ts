@@ -12,17 +12,15 @@ export function clusterRules(writer: Writer): AlertRule[] {
   const { cluster = "", namespace = "" } = writer.database;
   const of = `namespace=${JSON.stringify(namespace)}`;
   return [
-    writer.rule(
+    writer.critical(
       "PgbackstopWalNotArchived",
-      "critical",
       "15m",
       `max without (pod, instance, endpoint, container, job) (cnpg_collector_pg_wal_archive_status{value="ready",${of},pod=~"${cluster}-[0-9]+"}) > ${READY_MAX}`,
       "{{ $value }} WAL files wait in pg_wal",
       "The sidecar of the primary is dead or hangs, or no repository that must hold WAL accepts it. Newer WAL is only in this cluster.",
     ),
-    writer.rule(
+    writer.warning(
       "PgbackstopJobFailed",
-      "warning",
       "0m",
       `max by (namespace, job_name) (kube_job_failed{condition="true",${of},job_name=~"${cluster}-(expire|drill).*"}) == 1`,
       "the job {{ $labels.job_name }} failed",

@@ -68,25 +68,22 @@ function repositoryRules(
   const limitS = gapMinutes * 60 + Math.max(DRILL_GRACE_S, Math.round(gapMinutes * 6));
   const metric = `${prefix}_success_timestamp_seconds`;
   return [
-    own.rule(
+    own.warning(
       `${alert}TooOld`,
-      "warning",
       "1h",
       `time() - ${own.series(metric)} > ${limitS}`,
       `no ${title} of ${repo} has passed for ${durationText(limitS)}`,
       tooOld,
     ),
-    own.rule(
+    own.warning(
       `${alert}Missing`,
-      "warning",
       `${Math.ceil(limitS / 3600)}h`,
       `absent(${own.raw(metric)})`,
       `no ${title} of ${repo} has ever passed`,
       "Its schedule is declared, but there is no result.",
     ),
-    own.rule(
+    own.critical(
       `${alert}Failed`,
-      "critical",
       "0m",
       `${own.series(`${prefix}_ok`)} == 0`,
       `the ${title} of repo{{ $labels.repo_key }} failed`,
@@ -107,9 +104,8 @@ export function objectiveRules(writer: Writer, { drills, objectives }: Topology)
     ...(rtoMinutes === undefined
       ? []
       : [
-          writer.rule(
+          writer.warning(
             "PgbackstopRtoMissed",
-            "warning",
             "0m",
             `${writer.series("pgbackstop_drill_rto_seconds")} > ${rtoMinutes * 60}`,
             `the last restore of repo{{ $labels.repo_key }} took {{ $value | humanizeDuration }}`,
@@ -119,9 +115,8 @@ export function objectiveRules(writer: Writer, { drills, objectives }: Topology)
     ...(rpoSeconds === undefined
       ? []
       : [
-          writer.rule(
+          writer.warning(
             "PgbackstopRpoMissed",
-            "warning",
             "0m",
             `${writer.series("pgbackstop_drill_rpo_seconds")} > ${rpoSeconds}`,
             `the last restore of repo{{ $labels.repo_key }} lost {{ $value | humanizeDuration }}`,

@@ -31,6 +31,8 @@ export interface AlertGroup {
 
 type Severity = "critical" | "warning" | "info";
 
+type RuleTexts = readonly [alert: string, wait: string, expr: string, summary: string, description: string];
+
 /** Makes rules with one database's matchers and labels, and the twin of each series. */
 export class Writer {
   readonly database: DatabaseNode;
@@ -79,7 +81,15 @@ export class Writer {
     return `${metric}{${[this.#matchers, ...Object.entries(this.#about).map(([name, value]) => matcher(name, value))].join(",")}}`;
   }
 
-  rule(alert: string, severity: Severity, wait: string, expr: string, summary: string, description: string): AlertRule {
+  critical(...texts: RuleTexts): AlertRule {
+    return this.rule("critical", ...texts);
+  }
+
+  warning(...texts: RuleTexts): AlertRule {
+    return this.rule("warning", ...texts);
+  }
+
+  rule(severity: Severity, ...[alert, wait, expr, summary, description]: RuleTexts): AlertRule {
     const { labels = {}, runbookUrl } = this.#options;
     const { name, stanza } = this.database;
     const own = isAbsence(expr) ? { stanza } : {};

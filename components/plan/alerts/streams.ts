@@ -31,9 +31,8 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
   const perRepository = repositories.flatMap(({ key }) => {
     const own = writer.about({ repo_key: String(key) });
     return [
-      own.rule(
+      own.critical(
         "PgbackstopStreamBehind",
-        "critical",
         "5m",
         // Sidecars calculate it during the scrape.
         isHost
@@ -42,17 +41,15 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
         `repo${key} has been without the newest WAL for {{ $value | humanizeDuration }}`,
         `Streaming promises ${worst.totalSeconds} s at worst. PostgreSQL still archives complete segments. pgbackstop check and the log of the ${receiver} name the fault.`,
       ),
-      own.rule(
+      own.critical(
         "PgbackstopStreamMissing",
-        "critical",
         "15m",
         `absent(${own.raw(STREAMED)})`,
         `nothing is streamed into repo${key}`,
         `Streaming is declared, but no ${isHost ? "agent" : "sidecar"} reports it: the ${receiver} is dead, or cannot receive WAL. pgbackstop check says why.`,
       ),
-      own.rule(
+      own.critical(
         "PgbackstopStreamLost",
-        "critical",
         "0m",
         `${own.growth("pgbackstop_repo_stream_losses", LOSSES_WITHIN)} > 0`,
         `stored WAL vanished from repo${key}`,
@@ -69,17 +66,15 @@ export function slotRules(writer: Writer): AlertRule[] {
     writer.series(name),
   );
   return [
-    writer.rule(
+    writer.critical(
       "PgbackstopSlotNotRead",
-      "critical",
       "5m",
       `${writer.series("pgbackstop_slot_active")} == 0`,
       "nobody archives the server's WAL",
       "The agent is dead, or the server refuses it. WAL is only on this host, and the slot keeps it. pgbackstop status and the agent's log say why.",
     ),
-    writer.rule(
+    writer.critical(
       "PgbackstopSlotNearLimit",
-      "critical",
       "5m",
       `${left} < 0.25 * (${left} + ${kept})`,
       "the replication slot soon loses WAL: {{ $value | humanize }}B are left",
@@ -91,9 +86,8 @@ export function slotRules(writer: Writer): AlertRule[] {
 function synchronousRules(writer: Writer): AlertRule[] {
   const isHost = writer.database.kind === "host";
   return [
-    writer.rule(
+    writer.critical(
       "PgbackstopCommitsDoNotWait",
-      "critical",
       "1m",
       `${writer.series("pgbackstop_stream_synchronous")} == 0`,
       "commits are acknowledged before a repository holds them",
@@ -101,9 +95,8 @@ function synchronousRules(writer: Writer): AlertRule[] {
         ? "A lost host loses commits now. The agent's log and pgbackstop status say which repository does not answer, or who has changed synchronous_standby_names."
         : "A lost cluster loses commits now: somebody has changed postgresql.synchronous of the Cluster. The log of the primary's sidecar says so.",
     ),
-    writer.rule(
+    writer.critical(
       "PgbackstopCommitsHang",
-      "critical",
       "1m",
       `${writer.series("pgbackstop_stream_waiting_seconds")} > ${HANG_S}`,
       "commits have waited for repositories for {{ $value | humanizeDuration }}",

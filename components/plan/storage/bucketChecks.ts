@@ -2,6 +2,8 @@
 import { checkRange } from "../arguments/ranges";
 import { DEFAULTS } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
+import type { BucketProtectionArgs } from "../../repositories/repositoryArgs";
+import type { Plain } from "../model/plainArguments";
 import { isUnknown } from "../model/unknown";
 import { isUsablePath } from "../rules/values";
 
@@ -13,12 +15,7 @@ const DETECTION_DAYS = 14;
 /** Unfinished uploads; the longest upload takes hours. */
 export const CANCEL_UNFINISHED_DAYS = 2;
 
-export interface LockSettings {
-  readonly immutableDays?: number | undefined;
-  readonly undeleteDays?: number | undefined;
-  readonly lockMode?: string | undefined;
-  readonly acceptIrreversible?: boolean | undefined;
-}
+export type LockSettings = Plain<BucketProtectionArgs>;
 
 /** Days that overwritten or deleted versions are kept: never shorter than a week or the lock. */
 export function undeleteDaysOf({ immutableDays, undeleteDays }: LockSettings): number {

@@ -3,7 +3,6 @@
  * repository is one only if it gets full backups, because WAL alone restores nothing. Pure.
  */
 import type { DatabasePlan } from "../model/plan";
-import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { readOr } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 
