@@ -9,17 +9,13 @@ import { fieldsOfOthers, hasApplied, type LiveObject, type OwnedField } from "..
 import { type Finding, finding } from "../plan/findings/findings";
 import { knownPart } from "../plan/model/deferred";
 import type { Manifest } from "../render/kubernetes/objects";
+import type { ClusterScope } from "./clusterParts";
 
 /** The Cluster, and what is asked of it. */
-export interface Attaching {
-  /** Title of the component, for errors. */
-  readonly title: string;
-  /** Name of the resource that reads the Cluster. */
+export interface Attaching extends ClusterScope {
+  /** Of the resource that reads the Cluster. */
   readonly name: string;
-  readonly parent: pulumi.Resource;
   readonly dependsOn: pulumi.ComponentResourceOptions["dependsOn"];
-  readonly namespace: pulumi.Input<string>;
-  readonly cluster: pulumi.Input<string>;
   /** The attachment, in which values that come later are not judged. */
   readonly outline: Manifest;
   readonly takeOver: pulumi.Input<boolean>;

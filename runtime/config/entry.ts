@@ -1,15 +1,12 @@
 /** One option from the command line, the environment or a file, before its value is parsed. */
+import type { NamedOption } from "./optionName";
 import type { OptionRow } from "./options";
 
 export type EntrySource = "command-line" | "environment" | "file";
 
-export interface Entry {
-  readonly row: OptionRow;
-  readonly key: number | undefined;
+export interface Entry extends NamedOption {
   /** `y` or `n` for booleans; several only for lists and hashes; none for `--no-config` and `--reset-…`. */
   readonly texts: readonly string[];
-  readonly negate: boolean;
-  readonly reset: boolean;
   readonly source: EntrySource;
   /** Hint where the value stands; undefined for the command line. */
   readonly origin: string | undefined;

@@ -7,7 +7,14 @@
 import { compareBytes } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { given } from "../../base/given";
-import { type ArchiveHistoryEntry, cipherEntries, currentHistory, parseHead, parseHistory } from "./archiveInfo";
+import {
+  type ArchiveHistoryEntry,
+  type ArchiveInfo,
+  cipherEntries,
+  currentHistory,
+  parseHead,
+  parseHistory,
+} from "./archiveInfo";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
 import {
   BACKREST_FORMAT,
@@ -68,18 +75,12 @@ export interface BackupInfoEntry {
   readonly extra: Readonly<Record<string, JsonValue>>;
 }
 
-export interface BackupInfo {
-  /** The version that last wrote the file. */
-  readonly backrestVersion: string;
-  /** Passphrase of the manifests; only in encrypted repositories. */
-  readonly cipherPass?: string;
-  readonly currentId: number;
+/** `cipherPass` is the manifests' passphrase. */
+export interface BackupInfo extends Omit<ArchiveInfo, "history"> {
   /** Ascending by id. */
   readonly history: readonly BackupHistoryEntry[];
   /** Ascending by label. */
   readonly backups: readonly BackupInfoEntry[];
-  /** Unknown keys and sections. */
-  readonly other: readonly InfoEntry[];
 }
 
 const DB_KEYS = new Set(["db-catalog-version", "db-control-version", "db-id", "db-system-id", "db-version"]);

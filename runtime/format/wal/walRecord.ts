@@ -70,11 +70,7 @@ const IMAGE_PGLZ = 0x04;
 const IMAGE_LZ4 = 0x08;
 const IMAGE_ZSTD = 0x10;
 
-interface BlockHead {
-  readonly id: number;
-  readonly fork: number;
-  readonly file: RelationFile;
-  readonly block: number;
+interface BlockHead extends Omit<WalBlock, "data" | "image"> {
   readonly dataSizeBytes: number;
   readonly image: {
     readonly sizeBytes: number;

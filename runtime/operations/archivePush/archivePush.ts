@@ -11,30 +11,17 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { MissingWalStore } from "../../local/missingWal";
-import type { SeenWalStore } from "../../local/seenWal";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import type { AcknowledgePolicy } from "../../config/types";
-import type { ClusterIdentity } from "../shared/identity";
 import { forgetUnwanted } from "./conflicts";
 import { WalPreparer } from "./prepareWal";
 import { type PushAnswer, PushQueue, type PushQueueOptions } from "./pushQueue";
 
-export interface ArchivePushOptions {
-  /** Directory of the requested file: `<data directory>/pg_wal`. */
-  readonly walDirectory: string;
+export interface ArchivePushOptions
+  extends Pick<PushQueueOptions, "cluster" | "graceMs" | "headerCheck" | "seen" | "segmentSizeBytes" | "walDirectory"> {
   readonly walName: string;
-  /** Null without a pg_control to compare with: then each repository's own identity counts. */
-  readonly cluster: ClusterIdentity | null;
-  readonly headerCheck: boolean;
-  /** Size of the cluster's segments, from pg_control; absent: as the segment's header says. */
-  readonly segmentSizeBytes?: number | undefined;
   readonly acknowledge: AcknowledgePolicy;
-  /**
-   * How long the other repositories may continue after the policy is satisfied; what they still lack is then recorded
-   * as missing.
-   */
-  readonly graceMs: number;
   /** Time limit of the requested file (`archive-timeout`): a hanging repository must not hang PostgreSQL's archiver. */
   readonly timeoutMs: number;
   /**
@@ -43,8 +30,6 @@ export interface ArchivePushOptions {
    * the same names by another process. Absent: always true.
    */
   mayPushAhead?(): boolean;
-  /** What earlier calls have stored; absent: unknown. */
-  readonly seen?: SeenWalStore;
 }
 
 export interface ArchivePushOutcome extends PushAnswer {

@@ -35,25 +35,17 @@ export interface BlockSpec {
   readonly prior: { readonly manifest: Manifest; readonly rows: ReadonlyMap<string, ManifestFile> } | null;
 }
 
-export interface ManifestInput {
-  readonly label: string;
+export interface ManifestInput
+  extends Pick<Manifest, "annotations" | "blockIncr" | "bundle" | "databases" | "files" | "label" | "pg" | "type">,
+    Pick<Manifest, "copyStartedAtS" | "startedAtS"> {
   /** Null for a full backup. */
   readonly prior: Manifest | null;
-  readonly type: BackupType;
   readonly scan: Scan;
-  readonly files: readonly ManifestFile[];
-  readonly startedAtS: number;
-  readonly copyStartedAtS: number;
   /** Null for a backup of a server that is down. */
   readonly begun: BackupStart | null;
-  readonly pg: Manifest["pg"];
-  readonly databases: Manifest["databases"];
   readonly options: Omit<ManifestOptions, "compressType" | "compressLevel">;
   readonly compress: CompressSpec;
   readonly cipherPass: string | null;
-  readonly bundle: boolean;
-  readonly blockIncr: boolean;
-  readonly annotations: Readonly<Record<string, string>>;
 }
 
 /** The manifest of a backup before its files are copied: with scanned sizes and without an end. */

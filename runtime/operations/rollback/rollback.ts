@@ -5,8 +5,7 @@
 import { rm } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import type { Owner } from "../recover/hostFacts";
-import type { ServerMemory } from "../recover/recoveryJournal";
+import type { Journal } from "../recover/recoveryJournal";
 import type { JournalFile } from "../recover/journalFile";
 import { askForNewTimeline, forgetNewTimeline } from "../recover/newTimeline";
 import { type RecoverTools, type Served, startServer, stopServer } from "../recover/recover";
@@ -15,13 +14,9 @@ import type { RollbackPlan } from "./rollbackPlan";
 import type { Zfs } from "./zfs";
 
 /** Stored outside the file system, whose content goes back. Like a recovery's journal, it holds no command. */
-export interface RollbackJournal {
-  readonly version: 2;
+export interface RollbackJournal
+  extends Pick<Journal, "account" | "dataDirectory" | "server" | "startedAtS" | "version"> {
   readonly snapshot: string;
-  readonly startedAtS: number;
-  readonly dataDirectory: string;
-  readonly account: Owner;
-  readonly server: ServerMemory;
   readonly plan: RollbackPlan;
 }
 
