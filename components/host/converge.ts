@@ -85,7 +85,7 @@ import {
   type UnitNames,
 } from "./systemdUnits";
 import { BY_COMMAND, BY_SLOT, refuseOtherArchiving, requireWalLevel } from "./archiveSetting";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 /**
  * Reaches a host and identifies our things on it. Kept in the state, so that reading and removing work without
@@ -409,11 +409,7 @@ async function applyFiles(
   // Accounts that run it later cannot write next to it; without this cache it starts more slowly, which is no error.
   if (written.includes(programOf(desired)))
     await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
-  const facts = await readFileFacts(
-    connection,
-    Object.fromEntries(desired.files.map((file) => [file.path, file.owner])),
-    accounts,
-  );
+  const facts = await readFileFacts(connection, ownersOf(desired.files), accounts);
   outcome.fileFacts = {
     ...Object.fromEntries(left.map((path) => [path, outcome.fileFacts[path] ?? "missing"])),
     ...facts,
@@ -456,13 +452,13 @@ async function applySettings({ connection, desired, outcome, log }: Update, runt
     live = await writeSettings(runtime, desired.settings);
   }
   if (isPending(live, names) && desired.allowRestart) {
-    live = await restart(connection, runtime, desired, log);
+    live = await restart(runtime, desired, log);
     if (isPending(live, names))
       throw new Error(
         `PostgreSQL still waits for a restart after ${desired.restartCommand.join(" ") || "its unit was restarted"}: does that restart the server of ${desired.dataDirectory}?`,
       );
   }
-  await refreshSettings(connection, runtime, desired, outcome);
+  await refreshSettings(runtime, desired, outcome);
   if (outcome.pendingRestart) {
     log(
       "WARN: archive_mode takes effect at the next restart of PostgreSQL: restart it, then run the update again (or set allowRestart)",
@@ -473,13 +469,8 @@ async function applySettings({ connection, desired, outcome, log }: Update, runt
 
 /** Requirements for archiving. @throws Error if it is another server, or one that would not start again */
 async function checkServer(connection: Connection, desired: DesiredHost, live: LiveSettings): Promise<void> {
-  const { stdout } = await run(connection, "compare the data directories", [
-    "readlink",
-    "-f",
-    "--",
-    desired.dataDirectory,
-    live.dataDirectory,
-  ]);
+  const compare = ["readlink", "-f", "--", desired.dataDirectory, live.dataDirectory];
+  const { stdout } = await run(connection, "compare the data directories", compare);
   const [declared, running] = stdout.trim().split("\n");
   if (declared !== running) {
     throw new Error(
@@ -591,19 +582,13 @@ async function restoreSettings(
   const live = await writeSettings(runtime, before.previousSettings);
   log(`restored ${names.join(" and ")}`);
   if (!isPending(live, names)) return;
-  if (identity.allowRestart) {
-    await restart(connection, runtime, identity, log);
-  } else {
-    log("WARN: PostgreSQL keeps archive_mode on and therefore all WAL until it is restarted: restart it soon");
-  }
+  if (identity.allowRestart) await restart(runtime, identity, log);
+  else log("WARN: PostgreSQL keeps archive_mode on and therefore all WAL until it is restarted: restart it soon");
 }
 
-async function restart(
-  connection: Connection,
-  runtime: RuntimeOnHost,
-  { dataDirectory, restartCommand }: HostIdentity,
-  log: LogLine,
-): Promise<LiveSettings> {
+async function restart(runtime: RuntimeOnHost, identity: HostIdentity, log: LogLine): Promise<LiveSettings> {
+  const { connection } = runtime;
+  const { dataDirectory, restartCommand } = identity;
   const command = restartCommand.length > 0 ? restartCommand : await findRestartCommand(connection, dataDirectory);
   log(`restarting PostgreSQL: ${command.join(" ")}`);
   await run(connection, "restart PostgreSQL", command);
@@ -611,29 +596,24 @@ async function restart(
 }
 
 async function refreshSettings(
-  connection: Connection,
   runtime: RuntimeOnHost,
-  identity: HostIdentity,
+  { dataDirectory, settings }: HostIdentity,
   outcome: HostOutcome,
 ): Promise<void> {
-  const names = Object.keys(identity.settings);
+  const names = Object.keys(settings);
   const live = await readSettings(runtime);
-  const inFile = await readPreviousSettings(connection, runtime.account, identity.dataDirectory, names);
+  const inFile = await readPreviousSettings(runtime.connection, runtime.account, dataDirectory, names);
   outcome.serverVersion = live.serverVersion;
   outcome.pendingRestart = isPending(live, names);
-  outcome.settingFacts = settingFactsOf(identity.settings, live, inFile);
+  outcome.settingFacts = settingFactsOf(settings, live, inFile);
 }
 
-async function readFileFacts(
-  connection: Connection,
-  owners: Owners,
-  accounts: Accounts,
-): Promise<Record<string, string>> {
-  const facts = await readFacts(connection, Object.keys(owners));
-  return Object.fromEntries(
-    [...facts].map(([path, fact]) => [path, factText(fact, owners[path] ?? "admin", accounts)]),
-  );
+async function readFileFacts(connection: Connection, owners: Owners, accounts: Accounts): Promise<FileFacts> {
+  const facts = [...(await readFacts(connection, Object.keys(owners)))];
+  return Object.fromEntries(facts.map(([path, fact]) => [path, factText(fact, owners[path] ?? "admin", accounts)]));
 }
+
+type FileFacts = HostOutcome["fileFacts"];
 
 async function loadAccounts(connection: Connection, user: string): Promise<Accounts> {
   return accountsFor(connection.login, await loadAccount(connection, user));

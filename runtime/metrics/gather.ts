@@ -32,12 +32,8 @@ export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = 
   const locks = { backup: proc.lockState("backup"), restore: proc.lockState("restore") };
   const repos = proc.repositories();
   const missingWal = proc.missingWal();
-  const report = await collectInfo(
-    repos,
-    missingWal,
-    { stanza, set: undefined, type: undefined, locks, streams: false },
-    ctx,
-  );
+  const asked = { stanza, set: undefined, type: undefined, locks, streams: false };
+  const report = await collectInfo(repos, missingWal, asked);
   const facts = await Promise.all(
     report.repos.map(async (row, index): Promise<RepoFacts & RepoHostFacts> => {
       const { missingWalCount, droppedCount, error, info, key } = row;

@@ -70,7 +70,7 @@ function reportOf(proc: Invocation & RepositoryAccess & LockAccess, stanza: stri
   const repos = proc.repositories().map((repo) => ({ ...repo, stanza }));
   const { info, set } = proc.config;
   const locks = { backup: proc.lockState("backup", stanza), restore: proc.lockState("restore", stanza) };
-  return collectInfo(repos, proc.missingWal(stanza), { stanza, set, type: info.type, locks, streams: true }, proc.ctx);
+  return collectInfo(repos, proc.missingWal(stanza), { stanza, set, type: info.type, locks, streams: true });
 }
 
 function jsonOf({ detailLevel }: Config["info"], reports: readonly InfoReport[]): string {

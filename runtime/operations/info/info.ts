@@ -5,7 +5,6 @@
  * An unreadable repository has its own status and hides nothing of the others.
  */
 import { compareBytes } from "../../base/bytes";
-import type { Context } from "../../base/context";
 import { type BackupError, isError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
@@ -98,7 +97,6 @@ export async function collectInfo(
   repos: readonly Repository[],
   missingWal: MissingWalStore,
   options: InfoOptions,
-  _ctx: Context,
 ): Promise<InfoReport> {
   const answers = await perRepo(repos, (repo) => inspect(repo, options));
   const manifests = new Map<number, Manifest>();

@@ -21,22 +21,21 @@ export const UNKNOWN_CLUSTER: ClusterIdentity = { version: "0", systemId: 0n };
 export function checkArchive(repo: Repository, info: ArchiveInfo, cluster: ClusterIdentity): string {
   const current = currentHistory(info);
   if (current.pgVersion === cluster.version && current.systemId === cluster.systemId) return archiveIdOf(current);
-  throw fail(
-    "archiveMismatch",
-    `PostgreSQL version ${cluster.version}, system-id ${cluster.systemId} do not match ${repo.name} stanza version ${current.pgVersion}, system-id ${current.systemId}`,
-    { hint: ["are you archiving to the correct stanza?", "has a stanza-upgrade been forgotten?"], repoIndex: repo.key },
-  );
+  const hint = ["are you archiving to the correct stanza?", "has a stanza-upgrade been forgotten?"];
+  throw fail("archiveMismatch", mismatchText(repo, current, cluster), { hint, repoIndex: repo.key });
 }
 
 /** History id of the cluster in backup.info. @throws backupMismatch (51) */
 export function checkBackup(repo: Repository, info: BackupInfo, cluster: ClusterIdentity): number {
   const current = currentHistory(info);
   if (current.pgVersion === cluster.version && current.systemId === cluster.systemId) return current.id;
-  throw fail(
-    "backupMismatch",
-    `PostgreSQL version ${cluster.version}, system-id ${cluster.systemId} do not match ${repo.name} stanza version ${current.pgVersion}, system-id ${current.systemId}`,
-    { hint: "is this the correct stanza?", repoIndex: repo.key },
-  );
+  const hint = "is this the correct stanza?";
+  throw fail("backupMismatch", mismatchText(repo, current, cluster), { hint, repoIndex: repo.key });
+}
+
+function mismatchText({ name }: Repository, current: ArchiveHistoryEntry, cluster: ClusterIdentity): string {
+  const [own, other] = [`version ${cluster.version}, system-id ${cluster.systemId}`, `version ${current.pgVersion}`];
+  return `PostgreSQL ${own} do not match ${name} stanza ${other}, system-id ${current.systemId}`;
 }
 
 /** Archive ids that may hold the cluster's WAL, newest first. */

@@ -7,7 +7,6 @@ import { exporterSamples } from "../../../runtime/metrics/exporter";
 import { renderMetrics } from "../../../runtime/metrics/text";
 import { collectInfo } from "../../../runtime/operations/info/info";
 import type { Repository } from "../../../runtime/repository/repository";
-import { testContext } from "../../harness/context";
 import { exporterOf } from "../../harness/compare/stockMetrics";
 import { MemoryStorage } from "../../harness/doubles/storages";
 import { PASS, vectorBytes, vectorText } from "../format/vectors";
@@ -36,18 +35,13 @@ test.each(CASES)(
   async ({ make, version }) => {
     const repos = await Promise.all(make());
     const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
-    const report = await collectInfo(
-      repos,
-      missingWal,
-      {
-        stanza: "demo",
-        set: undefined,
-        type: undefined,
-        streams: false,
-        locks: { backup: NOT_HELD, restore: NOT_HELD },
-      },
-      testContext(),
-    );
+    const report = await collectInfo(repos, missingWal, {
+      stanza: "demo",
+      set: undefined,
+      type: undefined,
+      streams: false,
+      locks: { backup: NOT_HELD, restore: NOT_HELD },
+    });
     const text = renderMetrics(DEFINITIONS, exporterSamples({ report, backrestVersion: "2.60.0", nowS: 0 }));
     const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
     const values = new Map(

@@ -81,7 +81,7 @@ it("shows it in info: in the text, and in JSON under our own key that stock's re
     streams: true,
     locks: { backup: none, restore: none },
   };
-  const look = () => collectInfo([repo], openMissingWal(`${temporaryFolder()}/spool`, "demo"), options, ctx);
+  const look = () => collectInfo([repo], openMissingWal(`${temporaryFolder()}/spool`, "demo"), options);
   expect(renderJson(infoJson(await look()))).not.toContain("wal-stream");
   await stream(walName(5), "1", 0, 100);
   const report = await look();
