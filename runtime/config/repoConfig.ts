@@ -196,9 +196,9 @@ function checkLocations(repos: readonly RepoConfig[]): void {
       if (repo.type !== other.type || repo.path !== other.path) continue;
       const [one, two] = [serverOf(repo), serverOf(other)];
       if (!isDeepStrictEqual(one?.identity, two?.identity)) continue;
-      const place = `${one === null ? "local " : ""}repo${repo.key} and repo${other.key}`;
+      const names = `${one === null ? "local " : ""}repo${repo.key} and repo${other.key}`;
       const location = `'${repo.path}'${one === null ? "" : ` ${one.text}`}`;
-      throw fail("optionInvalidValue", `${place} paths are both ${location} but must be different`);
+      throw fail("optionInvalidValue", `${names} paths are both ${location} but must be different`);
     }
   }
 }

@@ -104,7 +104,7 @@ function endOf(child: ChildProcess): Promise<{ readonly code: number | null; rea
   });
 }
 
-/** Of Debian, Red Hat, Alpine, and of PostgreSQL's sources. */
+/** Where packages of Debian, Red Hat and Alpine put programs, then PostgreSQL's own build. */
 function usualDirectories(major: string): string[] {
   const packaged = [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, `/usr/lib/postgresql${major}/bin`];
   return [...packaged, "/usr/local/pgsql/bin"];

@@ -73,8 +73,8 @@ const LAYOUTS: readonly Layout[] = [
 
 function layout(pgVersion: string, controlVersion: number, catalogVersion: number, ...offsets: SixNumbers): Layout {
   const [redoOffset, timelineOffset, pageSizeOffset, segmentSizeOffset, checksumsOffset, crcOffset] = offsets;
-  const found = { redoOffset, timelineOffset, pageSizeOffset, segmentSizeOffset, checksumsOffset, crcOffset };
-  return { pgVersion, controlVersion, catalogVersion, ...found };
+  const named = { redoOffset, timelineOffset, pageSizeOffset, segmentSizeOffset, checksumsOffset, crcOffset };
+  return { pgVersion, controlVersion, catalogVersion, ...named };
 }
 
 type SixNumbers = readonly [number, number, number, number, number, number];
