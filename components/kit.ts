@@ -15,7 +15,7 @@ export { POSTGRES_IMAGES } from "./plan/cluster/images";
 export { shellArgument } from "./plan/host/hostCommand";
 export { isFields } from "./plan/model/anyValue";
 export { attempt, fields, list } from "./plan/model/deferred";
-export { given } from "./plan/model/given";
+export { given } from "../runtime/base/given";
 export { ComponentPlugin, type PackageSchema } from "./plugin/componentPlugin";
 export type { DeployedRuntime } from "./render/engines/engine";
 export { pinnedProgram, PROGRAM_SECURITY, programContainer, programVolumes } from "./render/kubernetes/container";

@@ -7,7 +7,7 @@ import { childName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { checkRange } from "../plan/arguments/ranges";
 import { findRepoIndex } from "../plan/model/defaults";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 import { isUnknown } from "../plan/model/unknown";
 import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../plan/schedule/declaredDrills";
 import { runOnHost } from "./runOnHost";

@@ -10,7 +10,7 @@ import { renderAlertFile, renderPrometheusRule } from "../render/monitoring/prom
 import { renderDashboard } from "../render/monitoring/dashboard";
 import { readFile } from "./topologyDiff";
 import { type Arguments, nameOf, readArguments, runCommand, UsageError, writeOutput } from "./command";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 const HELP = `pgbackstop alerts FILE      Prometheus rules with thresholds from the declared schedules and objectives
 pgbackstop dashboard FILE   a dashboard for Grafana, as JSON

@@ -6,7 +6,7 @@ import { childName, typeToken } from "../internal/children";
 import { secretText } from "../internal/inputs";
 import { withoutStackTraces } from "../internal/stackTraces";
 import type { CipherRef } from "../repositories/target";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 import { checkedPassphrase } from "./checkedPassphrase";
 import { refusedIfRenamed } from "./renamedPassphrase";
 

@@ -18,7 +18,7 @@ import {
   externalSourceOf,
   refOf,
 } from "./externalKeys";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 import { renderExternalSecret, renderSecret, SECRET_KEYS, type SecretPart } from "../render/kubernetes/secrets";
 import type { KnownTarget } from "../repositories/common";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";

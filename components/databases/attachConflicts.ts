@@ -13,7 +13,7 @@ import type { ClusterScope } from "./clusterParts";
 
 /** The Cluster, and what is asked of it. */
 export interface Attaching extends ClusterScope {
-  /** Of the resource that reads the Cluster. */
+  /** The resource that reads the Cluster. */
   readonly name: string;
   readonly dependsOn: pulumi.ComponentResourceOptions["dependsOn"];
   /** The attachment, in which values that come later are not judged. */

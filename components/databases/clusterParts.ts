@@ -44,7 +44,7 @@ import type {
   RecoveryArgs,
 } from "./cnpgArgs";
 import { NO_RUNTIME, type RuntimeInputs } from "./clusterRuntime";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 import { DeferredRead, fields, list, merged, view, without } from "../plan/model/deferred";
 
 /** The keys of one repository, as Secrets of the namespace name them; late values are outputs. */

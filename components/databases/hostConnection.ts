@@ -6,7 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ConnectionInput } from "../dynamic/reach";
 import type { DialLimits, SignInInput, SshInput } from "../host/ssh/sshTarget";
 import { type Finding, finding } from "../plan/findings/findings";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 import type { CommandLogin, HostConnection, SshConnection } from "./hostArgs";
 
 const PORT = 22;

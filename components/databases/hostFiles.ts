@@ -19,7 +19,7 @@ import { hostEngine } from "../render/engines/engineTable";
 import { hostParts } from "../render/host/hostParts";
 import { type RenderedFile } from "../render/host/renderedFile";
 import type { Unit } from "../render/units/unit";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 /** Permanent location of a repository's backups, which a passphrase belongs to. */
 export function cipherLocation(plan: HostPlan, repositoryName: string): string {

@@ -20,7 +20,7 @@ import type { HostPlan } from "../plan/model/plan";
 import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
 import type { Finding } from "../plan/findings/findings";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 import { attempt, fields, DeferredRead, merged, view } from "../plan/model/deferred";
 import { checkHost } from "../plan/rules";
 import { abstaining } from "../plan/findings/abstain";

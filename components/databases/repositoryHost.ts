@@ -21,7 +21,7 @@ import { secretCipher, shareableTarget } from "../repositories/common";
 import type { CipherRef, RepositoryTarget } from "../repositories/target";
 import type { HostConnection } from "./hostArgs";
 import { addressOf, connectionFindings, connectionInputs, connectionKinds, isRemote } from "./hostConnection";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 const DIRECTORY = "/srv/pgbackstop";
 

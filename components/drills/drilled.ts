@@ -8,7 +8,7 @@ import type { DatabasePlan } from "../plan/model/plan";
 import { checkUndrilled } from "../plan/rules/drills";
 import { withoutSilenced } from "../plan/rules/silence";
 import type { DrillArgs, DrillChecksArgs, DrilledDatabase } from "./drillArgs";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 interface DrilledArgs {
   readonly drills?: { readonly [name: string]: DrillArgs };

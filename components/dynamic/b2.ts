@@ -26,7 +26,7 @@ import {
   type WantedBucket,
 } from "../cloud/b2Buckets";
 import { createKey, deleteKey, findKey, type WantedKey } from "../cloud/b2Keys";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 /** The engine's marker of an unknown value in a preview; the SDK does not export it. */
 export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";

@@ -25,7 +25,7 @@ import type { SignInInput } from "../host/ssh/sshTarget";
 import { UNIT_AT_WORK, type UnitNames } from "../host/systemdUnits";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 import { sortedJson } from "../plan/model/anyValue";
 
 /** The program on the host. */

@@ -15,7 +15,7 @@ import type { NodeLocation } from "./nodeChoice";
 import { nodeFactOf, nodeLinkLine } from "./node";
 import { isUnitDirectory, UNIT_AT_WORK } from "./systemdUnits";
 import { shellArgument } from "../plan/host/hostCommand";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 /** The things to examine. */
 export interface Looked {

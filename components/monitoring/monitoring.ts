@@ -18,7 +18,7 @@ import type { Topology } from "../plan/topology/topology";
 import { prometheusRule, renderAlertFile } from "../render/monitoring/prometheusRule";
 import { renderDashboard } from "../render/monitoring/dashboard";
 import { MANAGED_BY } from "../render/kubernetes/objects";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 /** Location of the objects of a {@link Monitoring}. */
 export interface MonitoringObjectsArgs {

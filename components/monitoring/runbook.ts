@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
 import { checkRange } from "../plan/arguments/ranges";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 import { runbookOf } from "../plan/runbook/databaseRunbook";
 import type { DatabaseRunbook } from "../plan/runbook/runbookDocument";
 import { parseStackFile } from "../plan/topology/stackFiles";

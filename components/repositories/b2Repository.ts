@@ -24,7 +24,7 @@ import { watchLocation } from "../credentials/renamedPassphrase";
 import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
 import type { BucketContentArgs, BucketProtectionArgs } from "./repositoryArgs";
 import type { RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 /** A bucket to make. */
 export interface B2NewBucket {

@@ -6,7 +6,7 @@ import { checkedArguments, logInTwoSteps } from "../internal/validate";
 import { childName } from "../internal/children";
 import type { Finding } from "../plan/findings/findings";
 import type { StorageCost } from "../plan/storage/cost";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositoryTypes";
 import { NO_TARGET } from "../plan/repositories/unknownType";
 import type { EncryptionArgs } from "./repositoryArgs";

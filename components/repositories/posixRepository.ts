@@ -6,7 +6,7 @@ import { cipherOf, isEncrypted, repositoryArguments, secretCipher, shareableTarg
 import { watchLocation } from "../credentials/renamedPassphrase";
 import type { EncryptionArgs } from "./repositoryArgs";
 import type { RepositoryTarget } from "./target";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 export interface PosixRepositoryArgs extends EncryptionArgs {
   /** Absolute path on the database's host. Created if missing; never removed. @example "/mnt/nas/pgbackrest" */

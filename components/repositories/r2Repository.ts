@@ -33,7 +33,7 @@ import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
 import { watchLocation } from "../credentials/renamedPassphrase";
 import type { BucketContentArgs } from "./repositoryArgs";
 import type { RepositoryTarget, S3Credentials, SecretRef } from "./target";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 /** Cloudflare's guaranteed location of the data. A bucket of a jurisdiction has a separate address. */
 export const R2Jurisdiction = { Default: "default", Eu: "eu", FedRamp: "fedramp", Us: "us" } as const;

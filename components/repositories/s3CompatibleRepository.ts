@@ -19,7 +19,7 @@ import {
 import { watchLocation } from "../credentials/renamedPassphrase";
 import type { BucketContentArgs } from "./repositoryArgs";
 import type { BucketFacts, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 /** An existing bucket; it is neither changed nor removed. */
 export interface ExistingBucket {

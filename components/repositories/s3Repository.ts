@@ -25,7 +25,7 @@ import type { S3RepositoryArgs } from "./s3RepositoryArgs";
 import { watchLocation } from "../credentials/renamedPassphrase";
 import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
 import type { RepositoryTarget, S3Credentials } from "./target";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 const S3_BUCKETS: BucketKind = {
   type: "aws:s3/bucket:Bucket",

@@ -7,7 +7,7 @@ import { cipherOf, isEncrypted, repositoryArguments, secretCipher, shareableTarg
 import { watchLocation } from "../credentials/renamedPassphrase";
 import type { EncryptionArgs } from "./repositoryArgs";
 import type { RepositoryTarget } from "./target";
-import { given } from "../plan/model/given";
+import { given } from "../../runtime/base/given";
 
 export interface SftpRepositoryArgs extends EncryptionArgs {
   /** Name or address of the server. @example "backup.example.net" */

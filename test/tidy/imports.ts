@@ -246,6 +246,7 @@ export const ROOMS: readonly Room[] = [
     about: "pure functions from arguments to plans, findings, topologies and runbooks",
     mayImport: [
       "runtime/base/declaredTypes",
+      "runtime/base/given",
       "runtime/cnpg/names",
       "runtime/config",
       "runtime/notify/events",
@@ -261,6 +262,7 @@ export const ROOMS: readonly Room[] = [
     about: "pure functions from plans to files, units, objects and pages",
     mayImport: [
       "components/plan",
+      "runtime/base/given",
       "runtime/base/recoveryExit",
       "runtime/cnpg/names",
       "runtime/cnpg/programStart",
@@ -275,7 +277,13 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "components",
     about: "the Pulumi components, their dynamic resources, and connections to hosts",
-    mayImport: ["runtime/base/nearNames", "runtime/cnpg/names", "runtime/config", "runtime/version"],
+    mayImport: [
+      "runtime/base/given",
+      "runtime/base/nearNames",
+      "runtime/cnpg/names",
+      "runtime/config",
+      "runtime/version",
+    ],
     packages: ["@pulumi/pulumi"],
   },
   // Shares the code for host keys with the SFTP storage.
@@ -283,6 +291,7 @@ export const ROOMS: readonly Room[] = [
     prefix: "components/host/ssh",
     mayImport: [
       "components",
+      "runtime/base/given",
       "runtime/storage/sftp/handshake",
       "runtime/storage/sftp/hostKey",
       "runtime/storage/sftp/privateKey",
@@ -298,7 +307,13 @@ export const ROOMS: readonly Room[] = [
   // For packages that build on this one, which import nothing else of it.
   {
     prefix: "components/kit",
-    mayImport: ["components", "runtime/base/declaredTypes", "runtime/cnpg/names", "runtime/cnpg/programStart"],
+    mayImport: [
+      "components",
+      "runtime/base/declaredTypes",
+      "runtime/base/given",
+      "runtime/cnpg/names",
+      "runtime/cnpg/programStart",
+    ],
   },
   { prefix: "components/dynamic/x509", mayImport: [], packages: ["@peculiar/x509", "reflect-metadata"] },
   { prefix: "components/bin/render", mayImport: ["components"], packages: ["js-yaml"] },

@@ -5,7 +5,7 @@
 import type { remote } from "@pulumi/command/types/input";
 import { expandHome } from "../../../runtime/storage/sftp/privateKey";
 import { keyTypeOf, listKnownKeys } from "../../../runtime/storage/sftp/hostKey";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 import type { SignInInput, SshInput } from "./sshTarget";
 
 type Login = remote.ProxyConnectionArgs;

@@ -7,7 +7,7 @@
  * each late value is a getter that throws {@link DeferredRead}. Spreading an object and Object.entries read all of its
  * fields; {@link merged} and `given` copy them unread.
  */
-import { given } from "./given";
+import { given } from "../../../runtime/base/given";
 import { isUnknown } from "./unknown";
 
 /** Thrown by reading a value that comes later. */

@@ -6,7 +6,7 @@
 import type { DeclaredCluster } from "../cluster/declaredCluster";
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
-import { given } from "./given";
+import { given } from "../../../runtime/base/given";
 import { attempt, DeferredRead, fields, givenFields, items, merged, view, readers } from "./deferred";
 import { type HostDefaults, withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";

@@ -1,7 +1,7 @@
 /** One CloudNativePG cluster, and the parts of its commands. Pure. */
 import { engineOf } from "../engines/engines";
 import type { DatabaseNode, Topology } from "../topology/topology";
-import { given } from "../model/given";
+import { given } from "../../../runtime/base/given";
 import { type Markdown, markdown } from "./markdown";
 
 export interface ClusterTarget {

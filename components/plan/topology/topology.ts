@@ -14,7 +14,7 @@ import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
 import { fields, givenFields, items, merged, readers } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
-import { given } from "../model/given";
+import { given } from "../../../runtime/base/given";
 import { sortedJson } from "../model/anyValue";
 
 export interface SynchronousNode {

@@ -9,7 +9,7 @@
 import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import type { FullBackupReport } from "../../../runtime/config/types";
 import { DEFAULTS } from "../../plan/model/defaults";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 import { areSame, fields, givenFields, mappedFields, merged, readOr } from "../../plan/model/deferred";
 import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";

@@ -8,7 +8,7 @@ import type { HostSettings, RepositorySettings } from "../../plan/model/database
 import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import { secretsIn } from "../kubernetes/gitops";
 import { checkNixos, NIXOS_DIRECTORIES, NIXOS_NODE_PATH, NIXOS_SECRETS, renderNixos } from "./nixos";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 
 /** A repository as in a file: its secrets are on the host. */
 interface FileRepository extends Omit<RepositorySettings, "at"> {

@@ -12,7 +12,7 @@ import { ownDrills } from "../../plan/schedule/declaredDrills";
 import { expectBackupWithin, expectFullWithin, expectWalWithin } from "../../plan/schedule/expectFull";
 import type { DrillPlan, HostPlan, TaskPlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 
 /** Content of the file, wherever PostgreSQL runs. */
 type SettingsPlan = Pick<

@@ -6,7 +6,7 @@
 import { BUNDLE_FILE } from "../../../runtime/cnpg/names";
 import { programFile } from "../../../runtime/cnpg/programStart";
 import { NODE_IMAGE } from "../../plan/cluster/images";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 import { VERSION } from "../../../runtime/version";
 import { MANAGED_BY, type Manifest } from "./objects";
 

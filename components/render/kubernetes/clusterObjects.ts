@@ -28,7 +28,7 @@ import { renderDrills } from "./drillCronJob";
 import { renderExpiry } from "./expiry";
 import { renderMonitors } from "./monitors";
 import { renderStaleCheck } from "./staleCheck";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 import { type Fields, valueAt } from "../../plan/model/anyValue";
 import {
   fields,

@@ -11,7 +11,7 @@ import { claimNames, configMapName, secretFiles } from "../engines/runtime";
 import type { EngineContext } from "../engines/engine";
 import { renderDrillPolicy } from "./drillPolicy";
 import { renderAccount, renderCronJob, type ScheduledJob, texts } from "./cronJob";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 import { fields, isGiven, merged, readOr, readers } from "../../plan/model/deferred";
 import { metadataOf, object, type RenderedObject } from "./objects";
 import { renderSettingsFile } from "../host/settingsFile";

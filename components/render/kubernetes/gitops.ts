@@ -25,7 +25,7 @@ import { certificateObjects, PLUGIN_DEFAULTS, renderPlugin } from "./plugin";
 import { canonical, type Manifest } from "./objects";
 import { type SecretNames, secretKeysOf } from "./secrets";
 import { recoverySource } from "./source";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 import { view } from "../../plan/model/deferred";
 
 /** A repository as in a file: keys by the Secret that contains them. */

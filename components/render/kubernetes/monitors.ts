@@ -4,7 +4,7 @@ import { specOverrides } from "../../plan/cluster/synchronousStandbys";
 import { topologyOf } from "../../plan/topology/topology";
 import type { EngineContext } from "../engines/engine";
 import { metadataOf, object, type RenderedObject } from "./objects";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 import { fields, list } from "../../plan/model/deferred";
 
 /** Only requested objects, because their definitions may be missing. */

@@ -5,7 +5,7 @@
  *
  * ExternalSecret: external-secrets.io/v1; the operator no longer serves v1beta1.
  */
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 
 /** Parts of a repository's Secret, and their names. */
 export const SECRET_KEYS = {

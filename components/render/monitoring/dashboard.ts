@@ -5,7 +5,7 @@
  */
 import { backupAgeLimit } from "../../plan/alerts";
 import type { Topology } from "../../plan/topology/topology";
-import { given } from "../../plan/model/given";
+import { given } from "../../../runtime/base/given";
 
 interface Target {
   readonly expr: string;

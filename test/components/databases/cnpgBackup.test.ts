@@ -5,7 +5,7 @@ import { CipherPassphrase } from "../../../components/credentials/cipherPassphra
 import { ClusterEngine } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
-import { given } from "../../../components/plan/model/given";
+import { given } from "../../../runtime/base/given";
 import { CnpgRestore } from "../../../components/databases/cnpgRestore";
 import { PostgresHost } from "../../../components/databases/postgresHost";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";

@@ -1,6 +1,6 @@
 /** A value that comes later ends whatever reads it, and nothing else. */
 import { expect, test } from "vitest";
-import { given } from "../../../../components/plan/model/given";
+import { given } from "../../../../runtime/base/given";
 import {
   areSame,
   DeferredRead,
