@@ -98,19 +98,9 @@ export async function createBucket(client: B2Client, wanted: WantedBucket, log: 
   const bucket = made ?? (await ownBucketOfName(client, wanted));
   const adopted = bucket.info[ADOPTED_MARK] !== undefined;
   return {
-    bucket: await changeBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] }),
+    bucket: await updateBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] }),
     adopted,
   };
-}
-
-/** Updates our existing bucket. @throws Error if it was deleted or now belongs to another program */
-export async function updateBucket(
-  client: B2Client,
-  bucketId: string,
-  wanted: WantedBucket,
-  kept: KeptBucket,
-): Promise<ExistingBucket> {
-  return changeBucket(client, bucketId, wanted, kept);
 }
 
 /** The bucket's state; null if it was deleted. */
@@ -244,7 +234,7 @@ async function takeOver(client: B2Client, wanted: WantedBucket, bucket: Existing
       `bucket "${bucket.bucketName}" is public, so anyone could read the backups; make it private first, then adopt it`,
     );
   }
-  const changed = await changeBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] });
+  const changed = await updateBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] });
   log(`took over bucket ${bucket.bucketName}`);
   return { bucket: changed, adopted };
 }
@@ -287,8 +277,11 @@ async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBu
   return bucket;
 }
 
-/** Reads, decides, changes; repeats after a concurrent change. */
-async function changeBucket(
+/**
+ * Updates our existing bucket: reads, decides, changes; repeats after a concurrent change.
+ * @throws Error if it was deleted or now belongs to another program
+ */
+export async function updateBucket(
   client: B2Client,
   bucketId: string,
   wanted: WantedBucket,

@@ -161,10 +161,8 @@ export function firstMeeting(
 ): CalendarMinute | null {
   const [a, b] = [parseCron(left.cron), parseCron(right.cron)];
   if (!a.ok || !b.ok) return null;
-  const hourMinutes = (cron: Cron): number[] =>
-    cron.hours.flatMap((hour) => cron.minutes.map((minute) => hour * 60 + minute));
-  const wanted = new Set(hourMinutes(b.cron));
-  const times = hourMinutes(a.cron);
+  const wanted = new Set(minutesOf(b.cron));
+  const times = minutesOf(a.cron);
   const convert = left.timeZone === right.timeZone ? null : zoneConverter(left.timeZone, right.timeZone);
   for (let index = 0; index < MEETING_DAYS; index++) {
     const date = new Date(Date.UTC(2027, 0, 1) + index * 86_400_000);
@@ -231,7 +229,7 @@ function formatOf(timeZone: string): Intl.DateTimeFormat | null {
 export function shiftCron(text: string, minutes: number): string | null {
   const parsed = parseCron(text);
   if (!parsed.ok) return null;
-  const times = parsed.cron.hours.flatMap((hour) => parsed.cron.minutes.map((minute) => hour * 60 + minute + minutes));
+  const times = minutesOf(parsed.cron).map((minute) => minute + minutes);
   if (times.some((time) => time >= 1440)) return null;
   const hours = ascending(times.map((time) => Math.floor(time / 60)));
   const shifted = ascending(times.map((time) => time % 60));
@@ -242,10 +240,17 @@ export function shiftCron(text: string, minutes: number): string | null {
 
 /** Average over {@link RATE_DAYS} days. */
 export function runsPerDay(cron: Cron): number {
-  const first = Date.UTC(2001, 0, 1);
-  let days = 0;
-  for (let index = 0; index < RATE_DAYS; index++) if (runsOn(cron, new Date(first + index * 86_400_000))) days++;
+  const days = rateDays().filter((date) => runsOn(cron, date)).length;
   return (days * cron.hours.length * cron.minutes.length) / RATE_DAYS;
+}
+
+function rateDays(): Date[] {
+  return Array.from({ length: RATE_DAYS }, (_, day) => new Date(Date.UTC(2001, 0, 1) + day * 86_400_000));
+}
+
+/** The minutes of a day on which it runs. */
+function minutesOf({ hours, minutes }: Cron): number[] {
+  return hours.flatMap((hour) => minutes.map((minute) => hour * 60 + minute));
 }
 
 /** A rule that looks at years of days: every repository of a program asks, most with the same schedules. */
@@ -264,16 +269,7 @@ function cachedByText(find: (text: string) => number | null): (text: string) => 
 export const longestGapDays = cachedByText((text) => {
   const parsed = parseCron(text);
   if (!parsed.ok) return null;
-  const { cron } = parsed;
-  const first = Date.UTC(2001, 0, 1);
-  let last: number | null = null;
-  let longest: number | null = null;
-  for (let index = 0; index < RATE_DAYS; index++) {
-    if (!runsOn(cron, new Date(first + index * 86_400_000))) continue;
-    if (last !== null) longest = Math.max(longest ?? 0, index - last);
-    last = index;
-  }
-  return longest;
+  return longestGap(rateDays().flatMap((date, day) => (runsOn(parsed.cron, date) ? [day] : [])));
 });
 
 /**
@@ -295,23 +291,19 @@ const longestGapOfZone = cachedByText((texts) => {
     const parsed = parseCron(text);
     return parsed.ok ? [parsed.cron] : [];
   });
-  const first = Date.UTC(2001, 0, 1);
-  let last: number | null = null;
-  let longest: number | null = null;
-  for (let day = 0; day < RATE_DAYS; day++) {
-    const date = new Date(first + day * 86_400_000);
+  const runs = rateDays().flatMap((date, day) => {
     const running = crons.filter((cron) => runsOn(cron, date));
-    const times = running.flatMap((cron) =>
-      cron.hours.flatMap((hour) => cron.minutes.map((minute) => hour * 60 + minute)),
-    );
-    for (const time of ascending(times)) {
-      const at = day * 1440 + time;
-      if (last !== null) longest = Math.max(longest ?? 0, at - last);
-      last = at;
-    }
-  }
-  return longest;
+    return ascending(running.flatMap(minutesOf)).map((minute) => day * 1440 + minute);
+  });
+  return longestGap(runs);
 });
+
+/** Null for fewer than two numbers, which ascend. */
+function longestGap(numbers: readonly number[]): number | null {
+  const gaps = numbers.slice(1).map((number, index) => number - (numbers[index] ?? 0));
+  // Not spread into Math.max: a run every minute makes a million of them.
+  return gaps.reduce<number | null>((longest, gap) => Math.max(longest ?? 0, gap), null);
+}
 
 /** The same for a text; 0 for an invalid schedule, which another rule reports. */
 export function textRunsPerDay(text: string): number {
