@@ -187,7 +187,7 @@ export function guesses(known: unknown, preview: unknown, path = ""): string[] {
 }
 
 /** At night each one. `deferredSubsets.test.ts` draws from all of them in every run. */
-const isDrawn = (_path: string, index: number): boolean => NIGHTLY || index % 6 === 0;
+const isDrawn = (_path: string, index: number): boolean => NIGHTLY || index % 12 === 0;
 
 /** A program with a component. */
 export interface DeferredForm {

@@ -104,7 +104,7 @@ vi.mock("../../runtime/operations/archivePush/pushWal", async (original) => {
   return { ...real, PushTarget };
 });
 
-const STEPS = Number(process.env["PGBACKSTOP_SIMULATION_STEPS"] ?? (NIGHTLY ? 10_000_000 : 16_000));
+const STEPS = Number(process.env["PGBACKSTOP_SIMULATION_STEPS"] ?? (NIGHTLY ? 10_000_000 : 8000));
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
 const SCHEDULE = process.env["PGBACKSTOP_SCHEDULE"];
 const TIMEOUT_MS = NIGHTLY ? 6 * 3_600_000 : 600_000;

@@ -1,3 +1,4 @@
+import { NIGHTLY } from "../../../../tools/parts/nightly";
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { concatBytes } from "../../../../runtime/base/bytes";
@@ -88,7 +89,9 @@ describe("bzip2", () => {
     for (const [name, content] of CONTENTS.filter(([each]) => /one|values|runs/.test(each))) {
       const bytes = stored(name);
       let refused = 0;
-      for (let bit = 0; bit < bytes.length * 8; bit++) {
+      let tried = 0;
+      for (let bit = 0; bit < bytes.length * 8; bit += NIGHTLY ? 1 : 5) {
+        tried++;
         const damaged = Buffer.from(bytes);
         damaged[Math.floor(bit / 8)] = (damaged[Math.floor(bit / 8)] as number) ^ (1 << (bit % 8));
         try {
@@ -99,7 +102,7 @@ describe("bzip2", () => {
         }
       }
       // Some flipped bits do no harm: a larger level, unused code tables, and padding in the last byte.
-      expect(refused).toBeGreaterThan(bytes.length * 8 * 0.9);
+      expect(refused).toBeGreaterThan(tried * 0.9);
     }
   });
 
