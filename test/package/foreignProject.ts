@@ -2,12 +2,14 @@
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { transformSync } from "esbuild";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { packTarballs } from "../../tools/parts/build/packTarball";
 import { run, runOk, type RunResult } from "../../tools/parts/process";
 import { createProgress } from "../../tools/parts/progress";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { SECRETS_PROVIDER } from "../../tools/parts/pulumi/keyService";
 import { prepareProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 
 const STRICT = {
@@ -93,7 +95,7 @@ export class ForeignProject {
     const cli = await findPulumiCli();
     if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
     const prepared = await prepareProgramFolder(this.folder, { cli, passphrase: "passphrase of acme", link: false });
-    this.#env = { ...prepared.env, ...env };
+    this.#env = { ...prepared.env, SECRETS_PROVIDER, ...env };
     return this.#env;
   }
 
@@ -114,6 +116,18 @@ export class ForeignProject {
     writeFileSync(join(this.folder, file), JSON.stringify({ compilerOptions: STRICT, files }));
     const { exitCode, stdout } = await this.tsc("-p", file);
     return exitCode === 0 ? stdout : `${stdout}tsc ended with ${exitCode}`;
+  }
+
+  /** Copies programs of `foreign` as JavaScript. The compiler, which takes seconds, checks them in `package.test.ts`. */
+  copyPrograms(names: readonly string[]): void {
+    for (const name of names) {
+      const { code } = transformSync(readFileSync(join(FOREIGN, `${name}.ts`), "utf8"), {
+        loader: "ts",
+        format: "cjs",
+        platform: "node",
+      });
+      writeFileSync(join(this.folder, `${name}.js`), code);
+    }
   }
 
   /** Runs a program of `foreign` with `settings` on the engine. */

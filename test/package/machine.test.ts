@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { sleep } from "../../tools/parts/process";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { hostParts } from "../harness/hosts/parts";
@@ -30,7 +31,7 @@ describe("a server and its backups in one update", async () => {
     // `package.test.ts` runs the install scripts: they compile what ssh2 uses if it is there.
     project = await ForeignProject.create("--ignore-scripts");
     await project.useEngine({});
-    expect(await project.compile(["run.ts", "machine.ts"])).toBe("");
+    project.copyPrograms(["run", "machine"]);
   });
   afterAll(async () => {
     isOver = true;
@@ -67,6 +68,9 @@ describe("a server and its backups in one update", async () => {
     expect(made.outputs?.["firstBackup"]).toBe("taken");
     expect(made.stdout).toMatch(/127\.0\.0\.1 answers after (2\d|[3-9]\d|1\d\d) s/);
     expect(JSON.stringify(made)).not.toContain(host.keys.deploy.split("\n")[1]);
-    expect((await project.runProgram("machine", "up", settings())).changes).toEqual({ same: made.changes?.["create"] });
+    if (NIGHTLY)
+      expect((await project.runProgram("machine", "up", settings())).changes).toEqual({
+        same: made.changes?.["create"],
+      });
   });
 });

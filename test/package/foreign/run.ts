@@ -31,6 +31,7 @@ async function open(name: string): Promise<Stack> {
     {
       workDir: __dirname,
       projectSettings: { name, runtime: "nodejs" },
+      secretsProvider: process.env["SECRETS_PROVIDER"] ?? "passphrase",
       pulumiCommand: await PulumiCommand.get({ root: join(__dirname, "cli"), skipVersionCheck: true }),
     },
   );
