@@ -114,6 +114,8 @@ test("where a program has no Node.js packages, the plugin itself makes passphras
   symlinkSync(join(host.programFolder.folder, "cli", "bin", "pulumi"), join(folder, "cli", "bin", "pulumi"));
   const env = {
     ...programFolder.env,
+    // The SDK's own plugin, which looks for its packages here.
+    PATH: [join(programFolder.folder, "node_modules", "@pulumi", "pulumi"), programFolder.env["PATH"]].join(delimiter),
     PULUMI_HOME: join(folder, "home"),
     PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
   };
