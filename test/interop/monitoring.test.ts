@@ -412,7 +412,7 @@ describe("metrics of real repositories", async () => {
     bed = await TestBed.create({
       binaries,
       repos: [{ compressType: "gz" }, { encrypted: true, compressType: "zst", options: { bundle: "y", block: "y" } }],
-      global: { "repo1-retention-full": "9", "repo2-retention-full": "9", "process-max": "2" },
+      global: { "repo1-retention-full": "9", "repo2-retention-full": "9" },
     });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);

@@ -8,6 +8,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync 
 import { join } from "node:path";
 import type { CompressType } from "../../../runtime/config/options";
 import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 import type { PostgresBinaries } from "../../../tools/parts/postgres/postgres";
 import { run, type RunOptions, type RunResult, waitFor } from "../../../tools/parts/process";
 import type { S3Server } from "../../../tools/parts/servers/s3Server";
@@ -105,7 +106,8 @@ export class TestBed {
       "spool-path": join(folder, "spool"),
       "log-level-console": "info",
       "log-level-file": "detail",
-      "process-max": "2",
+      // A thread costs a tenth of a second of processor time. Where threads matter, tests ask for them.
+      "process-max": NIGHTLY ? "2" : "1",
       "start-fast": "y",
       ...plan.options,
       ...options.global,

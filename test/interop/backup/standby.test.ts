@@ -27,6 +27,7 @@ describe.each(atNight(18, 17, 15))("a standby of PostgreSQL %i", async (major) =
       binaries,
       repos: [{ compressType: "gz" }, { compressType: "zst", encrypted: true, options: { bundle: "y" } }],
       settings: { wal_keep_size: "256MB" },
+      global: { "process-max": "2" },
     });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);

@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { atNight } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import type { PostgresBinaries } from "../../../tools/parts/postgres/postgres";
 import { type RunResult, run } from "../../../tools/parts/process";
 import { S3Server } from "../../../tools/parts/servers/s3Server";
@@ -76,7 +76,7 @@ describe("bad input", async () => {
     server = await S3Server.create({ kind: await s3Kind() });
     bed = await makeBed(binaries, server);
     await bed.oursOk(["stanza-create"]);
-    await fillBed(bed);
+    await fillBed(bed, NIGHTLY ? 20_000 : 2000);
     await dropTemplates(bed);
     await bed.oursOk(FULL);
     await writeMore(bed);
@@ -459,7 +459,7 @@ describe("damaged repositories", async () => {
     server = await S3Server.create({ kind: await s3Kind() });
     bed = await makeBed(parts.binaries, server);
     await bed.oursOk(["stanza-create"]);
-    await fillBed(bed);
+    await fillBed(bed, NIGHTLY ? 20_000 : 2000);
     await dropTemplates(bed);
     label = newLabel(await bed.oursOk(FULL));
     await writeMore(bed);

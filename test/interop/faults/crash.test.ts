@@ -52,7 +52,7 @@ describe("interrupted backups", async () => {
       binaries: parts.binaries,
       repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true, options: { bundle: "y" } }],
       // Every kept backup is verified after every kill.
-      global: { "repo1-retention-full": "1", "repo2-retention-full": "1" },
+      global: { "repo1-retention-full": "1", "repo2-retention-full": "1", "process-max": "2" },
     });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);

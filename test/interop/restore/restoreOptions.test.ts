@@ -92,7 +92,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
         { s3: server, compressType: "zst" },
         { encrypted: true, compressType: "lz4" },
       ],
-      global: { "io-timeout": "3s" },
+      global: { "io-timeout": "3s", "process-max": "2" },
     });
     const { cluster } = bed;
     etc = join(bed.folder, "etc");

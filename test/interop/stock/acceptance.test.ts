@@ -48,6 +48,7 @@ describe("the promises beside stock", async () => {
       settings: { wal_keep_size: 0, min_wal_size: "2MB", max_wal_size: "1GB" },
       global: {
         "archive-timeout": "4",
+        "process-max": "2",
         "repo1-retention-full": "9",
         "repo2-retention-full": "9",
         ...(archiver === "ours" ? {} : { "archive-async": "y" }),

@@ -97,7 +97,12 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
         repos.push({ ...repo, s3: server });
       }
     }
-    bed = await TestBed.create({ binaries, repos, settings: { wal_keep_size: "512MB" } });
+    bed = await TestBed.create({
+      binaries,
+      repos,
+      settings: { wal_keep_size: "512MB" },
+      global: { "process-max": "2" },
+    });
     const watch = watchCommandLines(bed.secrets);
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);

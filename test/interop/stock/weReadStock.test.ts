@@ -91,7 +91,7 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
       repos,
       archiver: stock,
       settings: { wal_keep_size: "512MB" },
-      global: { "compress-type": "zst" },
+      global: { "compress-type": "zst", "process-max": "2" },
     });
     await bed.cluster.start();
     await bed.stockOk(stock, ["stanza-create"]);

@@ -1,11 +1,12 @@
 /**
- * A realistic cluster: 46 databases in several encodings, names that need quoting, extensions, large objects,
+ * A realistic cluster: databases in several encodings, names that need quoting, extensions, large objects,
  * sequences, nested roles and settings. One database has an object of every kind that a migration compares.
  */
 import { randomBytes } from "node:crypto";
+import { NIGHTLY } from "../../../../tools/parts/nightly";
 import type { TestCluster } from "../../../../tools/parts/postgres/testCluster";
 
-export const DATABASE_COUNT = 46;
+export const DATABASE_COUNT = NIGHTLY ? 46 : 30;
 /** Names that a command line, a connection string or SQL could misinterpret. */
 export const ODD_NAMES = ['we"ird name', "host=nowhere user=nobody", "UPPER", "über", "back\\slash", "it's"] as const;
 /** A role's password. Neither it nor its hash may appear anywhere. */
