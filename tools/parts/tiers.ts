@@ -22,7 +22,10 @@ export interface Tier {
   readonly first?: readonly string[];
   /** Files of plain `npm test`, which show that the parts work. Absent: all files. */
   readonly quick?: readonly string[];
-  /** Files that only `npm test -- --nightly` runs, each with what still shows its claims in `--all`. */
+  /**
+   * Files that only `npm test -- --nightly` runs, and plain `npm test` those of `quick`, each with what still shows its
+   * claims in `--all`.
+   */
   readonly nightly?: Readonly<Record<string, string>>;
   /** Temporary files go to memory if there is space. */
   readonly inMemory?: true;
@@ -163,12 +166,14 @@ export const TIERS: readonly Tier[] = [
     nightly: {
       "test/kubernetes/barman.test.ts":
         "`test/kubernetes/replaceArchiver.test.ts`: Barman's archiver gives way; `test/engine/cnpgExamples.test.ts`: Barman's objects",
+      "test/kubernetes/cluster.test.ts":
+        "plain `npm test` runs it; `test/kubernetes/journey.test.ts` and `test/kubernetes/plugin.test.ts`: clusters in the lab become ready, answer, and are refused; pods have sidecars and Secrets",
       "test/kubernetes/failover.test.ts":
         "`test/kubernetes/synchronous.test.ts`: a cluster is lost with its disks; `test/kubernetes/plugin.test.ts`: WAL has no gap after a failover",
       "test/kubernetes/fullBackups.test.ts":
         "`test/runtime/cnpg/sidecar`: the report of full backups; `test/kubernetes/journey.test.ts`: a backup on an update's request",
       "test/kubernetes/refusals.test.ts":
-        "`test/kubernetes/replaceArchiver.test.ts`: one archiver gives way to another; `test/kubernetes/cluster.test.ts`: objects that the API server refuses; `test/components/plan`: each rule",
+        "`test/kubernetes/replaceArchiver.test.ts`: one archiver gives way to another; `test/kubernetes/apiServer.test.ts`: objects that the API server refuses; `test/components/plan`: each rule",
       "test/kubernetes/runbook.test.ts":
         "`test/hosts/agent.test.ts`: the runbook's commands; `test/kubernetes/drill.test.ts`: a lost cluster's rows come back",
       "test/kubernetes/served.test.ts":

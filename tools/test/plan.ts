@@ -73,12 +73,11 @@ export function planRuns(request: TestRequest, tiers: readonly Tier[]): Plan {
   const queues = ["compute", "wait"]
     .map((queue) => wanted.filter((tier) => tier.queue === queue))
     .filter((queue) => queue.length > 0);
-  const runOf = (tier: Tier): TestRun => ({
-    tier,
-    paths: quick ? (tier.quick ?? []) : request.paths.filter((path) => has(tier, path)),
-    excluded:
-      request.form === "nightly" ? [] : Object.keys(tier.nightly ?? {}).filter((file) => !request.paths.includes(file)),
-  });
+  const runOf = (tier: Tier): TestRun => {
+    const paths = quick ? (tier.quick ?? []) : request.paths.filter((path) => has(tier, path));
+    const nightly = Object.keys(tier.nightly ?? {});
+    return { tier, paths, excluded: request.form === "nightly" ? [] : nightly.filter((file) => !paths.includes(file)) };
+  };
   return { queues: (request.serial ? [wanted] : queues).map((queue) => queue.map(runOf)), quick };
 }
 
