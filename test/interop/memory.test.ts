@@ -1,8 +1,8 @@
 /**
- * Memory does not grow with the size of the data. A relation of 1 GiB (sparse, so that reading it needs no disk) and 128
- * MiB of incompressible bytes, both twice as large in the nightly form, go into two repositories at once. The peak of
- * the backup stays below 300 MiB, and so does a restore. Memory grows only with the number of files, also with two repositories: 20,000
- * small ones, 200,000 in the nightly form.
+ * Memory does not grow with the size of the data. A relation of 1 GiB (sparse, so that reading it needs no disk) and
+ * 128 MiB of incompressible bytes, both twice as large in the nightly form, go into two repositories at once. The peak
+ * of the backup stays below 300 MiB, and so does a restore. Memory grows only with the number of files, also with two
+ * repositories: 20,000 small ones, 200,000 in the nightly form.
  */
 // claim: README.md: memory stays below 300 MiB for any size of data
 import { randomBytes } from "node:crypto";

@@ -118,7 +118,7 @@ export class ForeignProject {
     return exitCode === 0 ? stdout : `${stdout}tsc ended with ${exitCode}`;
   }
 
-  /** Copies programs of `foreign` as JavaScript. The compiler, which takes seconds, checks them in `package.test.ts`. */
+  /** Copies programs of `foreign` as JavaScript, without the compiler: `package.test.ts` checks them. */
   copyPrograms(names: readonly string[]): void {
     for (const name of names) {
       const { code } = transformSync(readFileSync(join(FOREIGN, `${name}.ts`), "utf8"), {

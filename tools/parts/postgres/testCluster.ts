@@ -225,17 +225,32 @@ export class TestCluster {
   }
 
   /**
-   * Waits until `query` returns `expected` in the first column of its first row.
+   * Waits until `query` returns `expected` in the first column of its first row. It asks over one connection, because
+   * PostgreSQL starts a process for each, and over another one if that ends.
    * @throws Error with the last value after `timeoutMs`
    */
   async waitForValue(query: string, expected: string, timeoutMs = 60_000): Promise<void> {
     const endMs = performance.now() + timeoutMs;
-    for (;;) {
-      const actual = await this.value(query);
-      if (actual === expected) return;
-      if (performance.now() > endMs)
-        throw new Error(`${query}: expected ${expected} but found ${actual} after ${timeoutMs} ms`);
-      await sleep(50);
+    let client = await this.connect();
+    const look = async (): Promise<string> => {
+      const [row] = (await client.query<Row>(query)).rows;
+      if (row === undefined) throw new Error(`no row: ${query}`);
+      return String(Object.values(row)[0]);
+    };
+    try {
+      for (;;) {
+        const actual = await look().catch(async () => {
+          await client.end().catch(() => {});
+          client = await this.connect();
+          return look();
+        });
+        if (actual === expected) return;
+        if (performance.now() > endMs)
+          throw new Error(`${query}: expected ${expected} but found ${actual} after ${timeoutMs} ms`);
+        await sleep(50);
+      }
+    } finally {
+      await client.end().catch(() => {});
     }
   }
 

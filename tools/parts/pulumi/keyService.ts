@@ -1,6 +1,6 @@
 /**
- * The key of a stack's secrets, from a double of Vault's transit engine in this process. From a passphrase, Pulumi makes
- * it by a million rounds of a hash: half of what most commands cost.
+ * The key of a stack's secrets, from a double of Vault's transit engine in this process. Pulumi makes it from a
+ * passphrase by a million rounds of a hash: half of what most commands cost.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
