@@ -12,7 +12,7 @@ import { certificateCreate } from "../../../../components/dynamic/certificate";
 import { boundReport, parseMigrationFile, parseRecord, selectorOf } from "../../runtime/migrationFile";
 import { changeKubernetes } from "../../runtime/kubernetesStep";
 import type { Invocation } from "../../runtime/runProgram";
-import { testContext } from "../../../../test/harness/context";
+import { ManualClock, TEST_TIME_MS, testContext } from "../../../../test/harness/context";
 
 type Fields = { [field: string]: unknown };
 
@@ -142,7 +142,11 @@ function merge(target: unknown, patch: unknown): unknown {
   return result;
 }
 
-async function run(params: readonly string[], files: Readonly<Record<string, string>> = {}): Promise<number> {
+async function run(
+  params: readonly string[],
+  files: Readonly<Record<string, string>> = {},
+  context = testContext(),
+): Promise<number> {
   const { port } = server.address() as AddressInfo;
   const given: Record<string, string> = {
     "/steps.json": FILE,
@@ -158,7 +162,7 @@ async function run(params: readonly string[], files: Readonly<Record<string, str
       "--migration-file=/steps.json",
       ...params,
     ],
-    context: () => testContext(),
+    context: () => context,
     user: "postgres",
     readFile: async (path) => (given[path] === undefined ? null : Buffer.from(given[path])),
     shell: () => Promise.reject(new Error("not here")),
@@ -254,7 +258,13 @@ describe("CronJobs", () => {
     // The first listing shows no run, the second one does. Then three listings without a run must follow, per CronJob.
     expect(calls.filter((call) => call.includes("/batch/v1/namespaces/db/jobs"))).toHaveLength(2 + 3 + 3);
     runs = [[runOf("nightly", false)]];
-    await expect(run(["stop"])).rejects.toThrow(/CronJob nightly still has 1 runs after 30 minutes/);
+    // Each look is a connection: a look a minute, not every two seconds.
+    const clock = new ManualClock(TEST_TIME_MS);
+    const sleep = clock.sleep.bind(clock);
+    clock.sleep = (_durationMs, signal) => sleep(60_000, signal);
+    await expect(run(["stop"], {}, testContext({ clock }))).rejects.toThrow(
+      /CronJob nightly still has 1 runs after 30 minutes/,
+    );
   });
 });
 

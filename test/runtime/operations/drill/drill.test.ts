@@ -66,8 +66,16 @@ it("records that it could not remove everything", async () => {
 });
 
 it("ends after its minutes, with the venue's state, and removes", async () => {
-  const hangs: DrillVenue["restore"] = ({ ctx: { clock, signal } }) => clock.sleep(3_600_000, signal);
-  const record = await ctx.clock.until(run({ restore: hangs }));
+  let hangs = false;
+  const running = run({
+    restore: ({ ctx: { clock, signal } }) => {
+      hangs = true;
+      return clock.sleep(3_600_000, signal);
+    },
+  });
+  await eventually("it restores", () => hangs);
+  await ctx.clock.advance(5 * 60_000);
+  const record = await ctx.clock.until(running);
   const message = "the drill took longer than 5 minutes; its state";
   expect(record).toMatchObject({ failures: [{ where: "choose", error: "RuntimeError", message }] });
   expect(calls).toEqual(["remove"]);
