@@ -86,6 +86,10 @@ export async function realpath(path: string): Promise<string> {
   return textOfLatin1(await promised.realpath(nativeName(path), "latin1"));
 }
 
+export function realpathSync(path: string): string {
+  return textOfLatin1(sync.realpathSync(nativeName(path), "latin1"));
+}
+
 export async function mkdtemp(prefix: string): Promise<string> {
   return textOfLatin1(await promised.mkdtemp(nativeName(prefix), "latin1"));
 }

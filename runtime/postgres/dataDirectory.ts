@@ -199,7 +199,7 @@ class Walk {
   async #link(name: string, sourcePath: string, info: Stats): Promise<void> {
     const destination = await readlink(sourcePath).catch(vanished<null>(null));
     if (destination === null) return;
-    const targetPath = this.#sourceOfLink(sourcePath, destination);
+    const targetPath = this.#sourceOfLink(name, sourcePath, destination);
     const target = await lstat(targetPath).catch(async (error: NodeJS.ErrnoException) => {
       // Dropping a tablespace removes its directory and its link.
       if (error.code === "ENOENT" && (await lstat(sourcePath).catch(vanished<null>(null))) === null) return null;
@@ -236,9 +236,13 @@ class Walk {
     return this.#options.view === undefined ? sourcePath : targetPath;
   }
 
-  #sourceOfLink(sourcePath: string, destination: string): string {
-    if (!isAbsolute(destination)) return resolve(dirname(sourcePath), destination);
-    return this.#options.view?.here(destination) ?? destination;
+  #sourceOfLink(name: string, sourcePath: string, destination: string): string {
+    const { view } = this.#options;
+    if (view === undefined) return resolve(dirname(sourcePath), destination);
+    if (!isAbsolute(destination) && !name.startsWith("pg_data/"))
+      throw fail("linkDestination", `link '${name}' -> '${destination}' of a container is not absolute`);
+    const directory = dirname(`${this.#recordedDirectory}${name.slice("pg_data".length)}`);
+    return view.here(resolve(directory, destination));
   }
 
   async #tablespace(oid: string, sourcePath: string, destination: string, info: Stats): Promise<void> {

@@ -109,6 +109,7 @@ export async function backup(
     dataDirectory,
     standbyDirectory,
     controlLast: inRecovery,
+    unlinked: cluster.view !== undefined,
     pageSizeBytes: control.pageSizeBytes,
   };
   const copied = await copyFiles(run, scan, deps, { ...options, ...copyOptions }, ctx);

@@ -2,15 +2,15 @@
  * The paths of a server in a container, on this machine. The server, its settings and its backups use the container's
  * paths; only this file knows where they are.
  */
-import { lstat, readlink } from "../../local/nodeFiles";
-import { dirname, join } from "node:path";
+import { lstat, lstatSync, readlink, realpathSync } from "../../local/nodeFiles";
+import { dirname, join, normalize } from "node:path";
 import { fail } from "../../base/errors";
 import { isMissing } from "../../local/systemError";
 import type { ContainerFacts, ContainerMount } from "./inspect";
 
 /** Where this machine has what a server calls by another path. */
 export interface ServerPaths {
-  /** @throws pathMissing (73) for a path that this machine cannot read */
+  /** @throws pathMissing (73) for a path that this machine cannot read, pathOpen (53) for one through a link */
   here(path: string): string;
 }
 
@@ -31,13 +31,17 @@ export function mountOf({ mounts }: Pick<ContainerFacts, "mounts">, path: string
   return above.sort((left, right) => right.destination.length - left.destination.length)[0] ?? null;
 }
 
-/** Follows the container's mounts, so it also works while the container is stopped. */
+/**
+ * Follows the container's mounts, so it also works while the container is stopped. Root uses these paths, and the
+ * container's accounts write below them: a link there could lead anywhere on this machine.
+ */
 export function containerPaths(facts: Pick<ContainerFacts, "mounts" | "name">): ServerPaths {
   return {
-    here(path) {
+    here(named) {
+      const path = normalize(named);
       const mount = mountOf(facts, path);
       if (mount !== null && mount.kind !== "tmpfs")
-        return join(mount.source, path.slice(mount.destination === "/" ? 0 : mount.destination.length));
+        return beneath(mount.source, path.slice(mount.destination === "/" ? 0 : mount.destination.length), facts.name);
       const where = mount === null ? "in no volume" : "in memory (tmpfs)";
       throw fail("pathMissing", `'${path}' of container '${facts.name}' is ${where}, and is lost with the container`, {
         hint: "Mount a volume or a directory of the host there, as the documentation of the image says.",
@@ -45,6 +49,29 @@ export function containerPaths(facts: Pick<ContainerFacts, "mounts" | "name">): 
       });
     },
   };
+}
+
+/** The path of `rest` in a directory of this machine, whose own links are the administrator's. */
+function beneath(source: string, rest: string, container: string): string {
+  let path = existing(source);
+  for (const part of rest.split("/").filter((each) => each !== "")) {
+    path = join(path, part);
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true)
+      throw fail("pathOpen", `'${path}' is a link that container '${container}' has made`, {
+        hint: "Links of a container may lead to files of this machine. Mount the directory itself.",
+        path,
+      });
+  }
+  return path;
+}
+
+function existing(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if (isMissing(error)) return path;
+    throw error;
+  }
 }
 
 /**

@@ -1,4 +1,7 @@
-import { describe, expect, test } from "vitest";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
 import { containerPaths, insideOf, mountOf } from "../../../../runtime/postgres/container/serverPaths";
 import type { ContainerMount } from "../../../../runtime/postgres/container/inspect";
 
@@ -25,6 +28,29 @@ describe("a container's paths on this machine", () => {
   test("refuses what the container's end removes", () => {
     expect(() => paths.here("/opt/pg")).toThrow("'/opt/pg' of container 'db' is in no volume, and is lost with");
     expect(() => paths.here("/fast/pg")).toThrow("is in memory (tmpfs)");
+  });
+});
+
+// claim: docs/hosts/containers.md: a link that a container has made leads root to no file of the host
+describe("root goes through no link of a container", () => {
+  const folder = mkdtempSync(join(tmpdir(), "pgb-paths-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const own = containerPaths({
+    name: "db",
+    mounts: [{ kind: "bind", source: join(folder, "to"), destination: "/data" }],
+  });
+  mkdirSync(join(folder, "volume/18/main"), { recursive: true });
+  mkdirSync(join(folder, "secret"));
+  symlinkSync("volume", join(folder, "to"));
+  symlinkSync("../../secret", join(folder, "volume/18/link"));
+
+  test("above the mount they are the administrator's", () => {
+    expect(own.here("/data/18/main/base/1")).toBe(join(folder, "volume/18/main/base/1"));
+  });
+
+  test("below it they are refused, and so are steps upward", () => {
+    expect(() => own.here("/data/18/link/file")).toThrow("is a link that container 'db' has made");
+    expect(() => own.here("/data/../secret")).toThrow("is in no volume");
   });
 });
 
