@@ -97,6 +97,7 @@ export {
   type VerifyTaskArgs,
   type ZfsSnapshotsArgs,
 } from "./databases/hostArgs";
+export { ContainerEngine, type HostContainerArgs } from "./databases/containerArgs";
 export { Acknowledge, HostArchive, type StreamingArgs } from "./databases/walArgs";
 export type { ObjectivesArgs } from "./databases/objectivesArgs";
 export { FireDrill, type FireDrillArgs } from "./drills/fireDrill";

@@ -5,6 +5,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillChecksArgs, HostDrillArgs } from "../drills/drillArgs";
 import type { RepositoryTarget } from "../repositories/target";
+import type { HostContainerArgs } from "./containerArgs";
 import type { ObjectivesArgs } from "./objectivesArgs";
 import type { Acknowledge, HostArchive, StreamingArgs } from "./walArgs";
 
@@ -515,8 +516,18 @@ export interface HostBaseArgs {
 }
 
 export interface PostgresHostArgs extends HostBaseArgs {
-  /** PostgreSQL's data directory. @example "/var/lib/postgresql/18/main" */
-  dataDirectory: pulumi.Input<string>;
+  /**
+   * PostgreSQL's data directory: in the container if there is one. Required without `container`.
+   * @default with `container` /var/lib/postgresql/data
+   * @example "/var/lib/postgresql/18/main"
+   */
+  dataDirectory?: pulumi.Input<string>;
+  /**
+   * PostgreSQL runs in this container of the host. Its WAL leaves through a replication slot (`archive: "stream"`), and
+   * units run as root, which alone can read a container's files.
+   * @example { name: "shop-db" }
+   */
+  container?: HostContainerArgs;
   /** Port of PostgreSQL. @default 5432 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Directory of PostgreSQL's unix socket, if it is not the usual one. */

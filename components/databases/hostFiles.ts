@@ -5,6 +5,7 @@ import { drillPath, ownDrills } from "../plan/schedule/declaredDrills";
 import type { HostPlan } from "../plan/model/plan";
 import { typeOf } from "../plan/repositories/repositoryTypes";
 import {
+  containerName,
   hasLauncher,
   hostPaths,
   launcherPath,
@@ -71,6 +72,7 @@ export function hostDesired(plan: HostPlan, runtimeSha256: string, node?: NodeIn
     stanza: plan.stanza,
     server: {
       user: plan.user,
+      ...(plan.container === undefined ? {} : { container: containerName(plan.container) }),
       mayRestart: plan.allowRestart,
       restartCommand: plan.restartCommand,
       ...(plan.postgres === undefined

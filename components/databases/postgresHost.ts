@@ -143,7 +143,7 @@ export class PostgresHost extends pulumi.ComponentResource {
       server: derive(({ plan }) => ({
         socketDirectory: plan.socketDirectory ?? "/var/run/postgresql",
         port: plan.port,
-        user: plan.databaseUser ?? plan.user,
+        user: plan.databaseUser ?? (plan.container === undefined ? plan.user : "postgres"),
       })),
       runtimeArgv: host.urn.apply(() => pulumi.output(derive(({ plan }) => hostEngine(plan).verbArgv(plan)))),
     };

@@ -117,9 +117,9 @@ function claimWhenKnown<T>(
   });
 }
 
-function directoryUse(machine: string, { dataDirectory }: HostPlan): Use {
+function directoryUse(machine: string, { container, dataDirectory }: HostPlan): Use {
   return {
-    key: keyOf("directory", machine, dataDirectory),
+    key: keyOf("directory", machine, dataDirectory, ...(container === undefined ? [] : [JSON.stringify(container)])),
     path: "dataDirectory",
     code: "PB198",
     what: "this directory of the host",

@@ -54,6 +54,8 @@ export interface DirectoriesInput {
 export interface ServerInput {
   /** Account of PostgreSQL. */
   readonly user: string;
+  /** For messages, the container that PostgreSQL runs in; omitted if it runs on the host itself. */
+  readonly container?: string;
   /** The required PostgreSQL; if omitted, any. */
   readonly postgres?: PostgresInput;
   readonly mayRestart: boolean;
@@ -341,6 +343,7 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     connection: inputs.connection,
     stanza,
     user: server.user,
+    ...given({ container: server.container }),
     dataDirectory: inputs.dataDirectory,
     directories: { config: directories.config, units: directories.units },
     runtimeArgv: runtime.argv,

@@ -86,6 +86,7 @@ import {
 } from "./systemdUnits";
 import { BY_COMMAND, BY_SLOT, refuseOtherArchiving, requireWalLevel } from "./archiveSetting";
 import { given } from "../../runtime/base/given";
+import { answers, checkContainer } from "./containedServer";
 
 /**
  * Reaches a host and identifies our things on it. Kept in the state, so that reading and removing work without
@@ -95,7 +96,10 @@ export interface HostIdentity {
   readonly stanza: string;
   /** Account of PostgreSQL. */
   readonly user: string;
+  /** In the container if there is one. */
   readonly dataDirectory: string;
+  /** For messages, the container that PostgreSQL runs in; omitted if it runs on the host itself. */
+  readonly container?: string;
   readonly directories: { readonly config: string; readonly units: string };
   readonly runtimeArgv: readonly string[];
   /** The command that passes the secrets to a verb; omitted if PostgreSQL's account reads them itself. */
@@ -242,7 +246,8 @@ export async function readHost(
   const { detected, problems } = detectionOf(looked, facts, accountsIn(facts, identity.user, connection));
   for (const line of problems) log(line);
   // A server that is down, or of another cluster at the same port, says nothing about this one.
-  const isOwn = facts.clusterVersion === String(Math.floor(detected.serverVersion / 10_000));
+  const isOwn =
+    identity.container !== undefined || facts.clusterVersion === String(Math.floor(detected.serverVersion / 10_000));
   const serverVersion = isOwn ? detected.serverVersion : before.serverVersion;
   return { ...structuredClone(before), ...detected, serverVersion };
 }
@@ -257,6 +262,7 @@ function lookedAt(
   return {
     user: identity.user,
     dataDirectory: identity.dataDirectory,
+    container: identity.container,
     unitsDirectory: identity.directories.units,
     runtimeArgv: identity.runtimeArgv,
     launcher: identity.launcher,
@@ -431,7 +437,8 @@ async function removeStale({ connection, desired, outcome, log }: Update, stale:
 /** Sets values that differ and restarts if needed and allowed. Returns true if a setting changed or took effect. */
 async function applySettings({ connection, desired, outcome, log }: Update, runtime: RuntimeOnHost): Promise<boolean> {
   const names = Object.keys(desired.settings);
-  const inFile = await readPreviousSettings(connection, runtime.account, desired.dataDirectory, names);
+  let live = await askServer(runtime, desired);
+  const inFile = await readPreviousSettings(runtime, desired, names);
   for (const name of names) {
     // Our own value from a run whose state was lost is no previous value.
     if (!(name in outcome.previousSettings)) {
@@ -443,7 +450,6 @@ async function applySettings({ connection, desired, outcome, log }: Update, runt
     }
   }
   const waited = outcome.pendingRestart;
-  let live = await askServer(runtime, desired.dataDirectory);
   await checkServer(connection, desired, live);
   if (desired.stockVersion !== null) checkStockKnows(desired.stockVersion, live.serverVersion);
   const different = names.filter((name) => settingNow(name, live, inFile) !== desired.settings[name]);
@@ -469,6 +475,8 @@ async function applySettings({ connection, desired, outcome, log }: Update, runt
 
 /** Requirements for archiving. @throws Error if it is another server, or one that would not start again */
 async function checkServer(connection: Connection, desired: DesiredHost, live: LiveSettings): Promise<void> {
+  requireWalLevel(live.values["wal_level"], desired.settings);
+  if (desired.container !== undefined) return checkContainer(desired, live);
   const compare = ["readlink", "-f", "--", desired.dataDirectory, live.dataDirectory];
   const { stdout } = await run(connection, "compare the data directories", compare);
   const [declared, running] = stdout.trim().split("\n");
@@ -477,7 +485,6 @@ async function checkServer(connection: Connection, desired: DesiredHost, live: L
       `the running server's data are in ${live.dataDirectory}, not in ${desired.dataDirectory}: set port, socketDirectory or dataDirectory`,
     );
   }
-  requireWalLevel(live.values["wal_level"], desired.settings);
   const library = BY_COMMAND in desired.settings ? (live.values["archive_library"] ?? "") : "";
   if (library !== "") throw new Error(`archive_library is ${library}: it replaces archive_command; reset it first`);
 }
@@ -562,7 +569,11 @@ async function restoreSettings(
 ): Promise<void> {
   const names = Object.keys(before.previousSettings);
   if (names.length === 0) return;
-  if ((await connection.exec(["test", "-e", `${identity.dataDirectory}/PG_VERSION`], { account })).exitCode !== 0) {
+  const hasData = `${identity.dataDirectory}/PG_VERSION`;
+  if (
+    identity.container === undefined &&
+    (await connection.exec(["test", "-e", hasData], { account })).exitCode !== 0
+  ) {
     log(`${identity.dataDirectory} is gone: there are no settings to restore`);
     return;
   }
@@ -573,7 +584,8 @@ async function restoreSettings(
       `${program} is gone, and restoring the archive settings needs it: run an update to install it again, then destroy`,
     );
   }
-  const inFile = await readPreviousSettings(connection, account, identity.dataDirectory, names);
+  if (identity.container !== undefined && !(await answers(runtime, names, log))) return;
+  const inFile = await readPreviousSettings(runtime, identity, names);
   const own = BY_SLOT in identity.settings ? BY_SLOT : BY_COMMAND;
   if (inFile[own] !== identity.settings[own]) {
     log(`${own} was changed since: keeping the archive settings`);
@@ -595,17 +607,13 @@ async function restart(runtime: RuntimeOnHost, identity: HostIdentity, log: LogL
   return waitForServer(runtime);
 }
 
-async function refreshSettings(
-  runtime: RuntimeOnHost,
-  { dataDirectory, settings }: HostIdentity,
-  outcome: HostOutcome,
-): Promise<void> {
-  const names = Object.keys(settings);
+async function refreshSettings(runtime: RuntimeOnHost, identity: HostIdentity, outcome: HostOutcome): Promise<void> {
+  const names = Object.keys(identity.settings);
   const live = await readSettings(runtime);
-  const inFile = await readPreviousSettings(runtime.connection, runtime.account, dataDirectory, names);
+  const inFile = await readPreviousSettings(runtime, identity, names);
   outcome.serverVersion = live.serverVersion;
   outcome.pendingRestart = isPending(live, names);
-  outcome.settingFacts = settingFactsOf(settings, live, inFile);
+  outcome.settingFacts = settingFactsOf(identity.settings, live, inFile);
 }
 
 async function readFileFacts(connection: Connection, owners: Owners, accounts: Accounts): Promise<FileFacts> {

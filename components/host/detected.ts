@@ -2,6 +2,7 @@
 import { destinationText, lackingFull, parseDestinations, renderDestinations } from "./hostDestinations";
 import { type Accounts, factText, type OwnerRole } from "./desiredFiles";
 import {
+  automaticSettings,
   autoConfPath,
   isPending,
   parseSettingsAnswer,
@@ -24,6 +25,8 @@ export interface Looked {
   /** Account of PostgreSQL. */
   readonly user: string;
   readonly dataDirectory: string;
+  /** The container of PostgreSQL; undefined if it runs on the host itself. */
+  readonly container?: string | undefined;
   readonly unitsDirectory: string;
   readonly runtimeArgv: readonly string[];
   /** The command that passes the secrets to a verb; undefined if PostgreSQL's account reads them itself. */
@@ -70,7 +73,8 @@ export function queryOf(looked: Looked, repositories = true): StateQuery {
   const { launcher, runtimeArgv } = looked;
   return {
     user: looked.user,
-    dataDirectory: looked.dataDirectory,
+    // The host has nothing at a container's path, or something else.
+    dataDirectory: looked.container === undefined ? looked.dataDirectory : "/dev/null",
     paths: [
       ...Object.keys(looked.owners),
       ...looked.directories,
@@ -85,7 +89,9 @@ export function queryOf(looked: Looked, repositories = true): StateQuery {
       ...(asksServer(looked)
         ? {
             settings: line(settingsArgv(runtimeArgv)),
-            autoConf: line(["cat", "--", autoConfPath(looked.dataDirectory)]),
+            ...(looked.container === undefined
+              ? { autoConf: line(["cat", "--", autoConfPath(looked.dataDirectory)]) }
+              : {}),
           }
         : {}),
     },
@@ -207,7 +213,10 @@ function settingsOf(
   if (!asksServer(looked)) return { settingFacts: {}, ...none };
   try {
     const live = parseSettingsAnswer(answerOf(facts, "settings"));
-    const inFile = previousSettings(answerOf(facts, "autoConf").stdout, names);
+    const inFile =
+      looked.container === undefined
+        ? previousSettings(answerOf(facts, "autoConf").stdout, names)
+        : automaticSettings(live, names);
     return {
       settingFacts: settingFactsOf(looked.settings, live, inFile),
       pendingRestart: isPending(live, names),

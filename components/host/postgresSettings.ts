@@ -3,7 +3,7 @@
  * `postgresql.auto.conf`, so that they can be restored.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Account, CommandFailed, type Connection, type ExecResult, run, runScript } from "./connection";
+import { CommandFailed, type Connection, type ExecResult, run, runScript } from "./connection";
 import { parseJsonOutput, QUIET, type RuntimeOnHost, runQuietly } from "./runtimeVerbs";
 
 /** Pauses between attempts while PostgreSQL starts; about a minute in sum. */
@@ -20,6 +20,14 @@ export interface LiveSettings {
   readonly values: Readonly<Record<string, string>>;
   /** Settings that need a restart to take effect. */
   readonly pendingRestart: readonly string[];
+  /** Values in `postgresql.auto.conf`. */
+  readonly automatic: Readonly<Record<string, string>>;
+}
+
+/** The server and where it runs. */
+interface Server {
+  readonly dataDirectory: string;
+  readonly container?: string;
 }
 
 /** Values that ALTER SYSTEM had set before us; null for none. */
@@ -97,32 +105,41 @@ export async function findRestartCommand(
  * restarting.
  * @throws Error, CommandFailed
  */
-export async function askServer(runtime: RuntimeOnHost, dataDirectory: string): Promise<LiveSettings> {
+export async function askServer(runtime: RuntimeOnHost, server: Server): Promise<LiveSettings> {
+  const { container, dataDirectory } = server;
   for (let tries = 0; ; tries += 1) {
     try {
       return await readSettings(runtime);
     } catch (error) {
-      const state = (
-        await runScript(runtime.connection, "look for the server", SERVER_SCRIPT, [dataDirectory], {
-          account: runtime.account,
-        })
-      ).stdout.trim();
+      const state = container === undefined ? await stateOf(runtime, dataDirectory) : "between";
       const pauseMs = BETWEEN_PAUSES_MS[tries];
       // A running server may have started since the query.
       const mayChange = state === "between" || state === "stopped" || (state === "running" && tries === 0);
-      if (!mayChange || pauseMs === undefined) throw noAnswer(runtime, dataDirectory, state, error);
+      if (!mayChange || pauseMs === undefined) throw noAnswer(runtime, server, state, error);
       await sleep(pauseMs);
     }
   }
 }
 
-function noAnswer({ account, connection }: RuntimeOnHost, dataDirectory: string, state: string, error: unknown): Error {
+async function stateOf({ account, connection }: RuntimeOnHost, dataDirectory: string): Promise<string> {
+  const { stdout } = await runScript(connection, "look for the server", SERVER_SCRIPT, [dataDirectory], { account });
+  return stdout.trim();
+}
+
+function noAnswer(
+  { account, connection }: RuntimeOnHost,
+  { container, dataDirectory }: Server,
+  state: string,
+  error: unknown,
+): Error {
   const fact =
-    state === "none"
-      ? `there is no cluster in ${dataDirectory} on ${connection.name}: set dataDirectory to PostgreSQL's data directory, or postgres to create a cluster`
-      : state === "stopped"
-        ? `PostgreSQL of ${dataDirectory} is not running on ${connection.name}: start it, and run the update again`
-        : `PostgreSQL of ${dataDirectory} runs on ${connection.name} and does not answer ${account.name}: see port, socketDirectory, databaseUser and pg_hba.conf`;
+    container !== undefined
+      ? `PostgreSQL in container ${container} on ${connection.name} does not answer: see container, port, socketDirectory and databaseUser`
+      : state === "none"
+        ? `there is no cluster in ${dataDirectory} on ${connection.name}: set dataDirectory to PostgreSQL's data directory, or postgres to create a cluster`
+        : state === "stopped"
+          ? `PostgreSQL of ${dataDirectory} is not running on ${connection.name}: start it, and run the update again`
+          : `PostgreSQL of ${dataDirectory} runs on ${connection.name} and does not answer ${account.name}: see port, socketDirectory, databaseUser and pg_hba.conf`;
   return new Error(`${fact}\n${error instanceof Error ? error.message : String(error)}`, { cause: error });
 }
 
@@ -145,11 +162,12 @@ export async function waitForServer(runtime: RuntimeOnHost): Promise<LiveSetting
 
 /** The current values of `names` in `postgresql.auto.conf`. @throws CommandFailed if it cannot be read */
 export async function readPreviousSettings(
-  connection: Connection,
-  account: Account,
-  dataDirectory: string,
+  runtime: RuntimeOnHost,
+  { container, dataDirectory }: Server,
   names: readonly string[],
 ): Promise<PreviousSettings> {
+  const { account, connection } = runtime;
+  if (container !== undefined) return automaticSettings(await readSettings(runtime), names);
   const path = autoConfPath(dataDirectory);
   const { stdout } = await run(connection, `read ${path}`, ["cat", "--", path], { account });
   return previousSettings(stdout, names);
@@ -157,6 +175,11 @@ export async function readPreviousSettings(
 
 export function autoConfPath(dataDirectory: string): string {
   return `${dataDirectory}/postgresql.auto.conf`;
+}
+
+/** The values of `names` that ALTER SYSTEM has set, as the server says. */
+export function automaticSettings({ automatic }: LiveSettings, names: readonly string[]): PreviousSettings {
+  return Object.fromEntries(names.map((name) => [name, automatic[name] ?? null]));
 }
 
 /** The values of `names` in the text of `postgresql.auto.conf`. */
@@ -230,11 +253,15 @@ function parseSettings(stdout: string): LiveSettings {
     readonly name: string;
     readonly value: string;
     readonly pendingRestart: boolean;
+    readonly automatic?: string | null;
   }[];
   return {
     serverVersion,
     dataDirectory,
     values: Object.fromEntries(rows.map((row) => [row.name, row.value])),
     pendingRestart: rows.filter((row) => row.pendingRestart).map((row) => row.name),
+    automatic: Object.fromEntries(
+      rows.flatMap(({ automatic = null, name }) => (automatic === null ? [] : [[name, automatic]])),
+    ),
   };
 }

@@ -27,7 +27,9 @@ const ABOUT_WRITING: readonly string[] = ["PB006", "PB007", "PB078"];
 
 /** @param others found earlier, which `silence` covers too */
 export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Finding[] {
-  const dataDirectory = (): string => plan.dataDirectory;
+  // The host has another directory at a container's path.
+  const dataDirectory = (): string | undefined =>
+    plan.container === undefined ? plan.dataDirectory || undefined : undefined;
   const own = plan.restoreOnly
     ? abstaining(
         () => checkHostArguments(plan),

@@ -73,6 +73,9 @@ export interface DatabaseRow {
   readonly lastSystemId: number;
 }
 
+/** File that ALTER SYSTEM writes. */
+const AUTOMATIC = /\/postgresql\.auto\.conf$/;
+
 export interface TablespaceRow {
   readonly id: number;
   readonly name: string;
@@ -260,13 +263,17 @@ export class Session {
     );
     // A value set by ALTER SYSTEM that waits for a restart is visible only in the file view.
     const file = await this.query(
-      "select name, setting from pg_catalog.pg_file_settings where error is null or error = 'setting could not be applied' order by seqno",
+      "select name, setting, sourcefile from pg_catalog.pg_file_settings where error is null or error = 'setting could not be applied' order by seqno",
     );
     const configured = new Map<string, string>(file.rows.map((row) => [row.name, row.setting]));
+    const automatic = new Map<string, string>(
+      file.rows.filter((row) => AUTOMATIC.test(row.sourcefile)).map((row) => [row.name, row.setting]),
+    );
     return rows.map((row) => ({
       name: row.name,
       value: row.value,
       configured: configured.get(row.name) ?? null,
+      automatic: automatic.get(row.name) ?? null,
       source: row.source,
       pendingRestart: row.pending_restart,
     }));
@@ -352,6 +359,8 @@ export interface SettingRow {
   readonly value: string;
   /** The configuration files' value; null if absent. */
   readonly configured: string | null;
+  /** The value of `postgresql.auto.conf`; null if ALTER SYSTEM has set none. */
+  readonly automatic: string | null;
   readonly source: string;
   readonly pendingRestart: boolean;
 }

@@ -434,7 +434,8 @@ export const ARGUMENT_TYPES = {
   },
   PostgresHostArgs: {
     "...": "HostBaseArgs",
-    dataDirectory: "Input<string>",
+    "dataDirectory?": "Input<string>",
+    "container?": "HostContainerArgs",
     "port?": "Input<number>",
     "socketDirectory?": "Input<string>",
     "databaseUser?": "Input<string>",
@@ -497,6 +498,12 @@ export const ARGUMENT_TYPES = {
   },
   VerifyTaskArgs: { "...": "MaintenanceTaskArgs", "samplePercent?": "Input<number>" },
   ZfsSnapshotsArgs: {},
+  HostContainerArgs: {
+    "name?": "Input<string>",
+    "compose?": "Input<string>",
+    "service?": "Input<string>",
+    "engine?": "Input<string>",
+  },
   StreamingArgs: {
     "intervalSeconds?": "Input<number>",
     "synchronous?": "Input<string>",

@@ -537,6 +537,7 @@ export const RULES = {
   ),
   PB152: warning("no synchronous standby", "a failover can lose commits", "set `streaming.standbys`"),
   PB155: error("a replication slot without a reader", "WAL fills the disk", "use an agent, or omit `archive`"),
+  PB156: error("a container with arguments of a host", "they cannot hold for it", "do what the message says"),
   PB160: error(
     "a connection without a host key",
     "without it any server that answers gets the credentials and the secrets",

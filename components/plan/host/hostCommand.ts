@@ -1,7 +1,7 @@
 /** Paths of a host's files, and the argv that begins each verb there. Pure. */
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, SYSTEMD_DIRECTORIES } from "../model/defaults";
-import type { HostPlan } from "../model/plan";
+import type { ContainerPlan, HostPlan } from "../model/plan";
 
 /** With the launcher at its usual path. */
 export const OPERATOR_COMMAND = "sudo pgbackstop";
@@ -74,6 +74,11 @@ export function hasLauncher(plan: Pick<HostPlan, "agent" | "directories" | "engi
 /** Passes the secrets to a verb while it runs. */
 export function launcherPath({ directories }: Pick<HostPlan, "directories">): string {
   return `${directories.bin}/pgbackstop`;
+}
+
+/** For messages: `shop-db`, or `database of /srv/shop/compose.yaml`. */
+export function containerName({ compose, name, service }: ContainerPlan): string {
+  return name ?? `${service} of ${compose}`;
 }
 
 /** Quotes one argument for a POSIX shell. */

@@ -125,9 +125,20 @@ export interface TaskPlan extends RunTime {
   readonly samplePercent?: number | undefined;
 }
 
+/** The container of PostgreSQL: its `name`, or `compose` and `service`. */
+export interface ContainerPlan {
+  readonly name?: string;
+  readonly compose?: string;
+  readonly service?: string;
+  readonly engine: string;
+}
+
 export interface HostPlan extends DatabasePlan, HostDefaults {
   readonly kind: "host";
+  /** In the container if there is one. */
   readonly dataDirectory: string;
+  /** Undefined if PostgreSQL runs on the host itself. */
+  readonly container: ContainerPlan | undefined;
   readonly socketDirectory: string | undefined;
   readonly databaseUser: string | undefined;
   /** Kinds of `connection` that were given; exactly one is valid. */

@@ -15,6 +15,7 @@ import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
 import type {
   AcknowledgePlan,
   ClusterDatabasePlan,
+  ContainerPlan,
   DatabasePlan,
   Directories,
   HostPlan,
@@ -65,7 +66,9 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
   const reads = (): boolean =>
     engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   const own = fields<Omit<HostPlan, keyof DatabasePlan | keyof HostDefaults>>({
-    ...readers(settings, "dataDirectory", "socketDirectory", "databaseUser"),
+    dataDirectory: () => settings.dataDirectory ?? (settings.container === undefined ? "" : CONTAINER.dataDirectory),
+    container: () => resolveContainer(settings.container),
+    ...readers(settings, "socketDirectory", "databaseUser"),
     connections: () => namesOf(settings.connection),
     directories: () => directories,
     maintenance: () =>
@@ -91,8 +94,27 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
     resolveStreaming(settings, database),
     // A drill measures the objectives, and nothing is archived.
     restoreOnly ? fields({ archiveTimeoutSeconds: () => settings.archiveTimeoutSeconds }) : {},
-    merged({ kind: "host" as const }, own),
+    merged({ kind: "host" as const }, own, settings.container === undefined ? {} : inContainer(settings)),
   );
+}
+
+/** As the official images have it, up to PostgreSQL 17. */
+const CONTAINER = { dataDirectory: "/var/lib/postgresql/data", engine: "docker" } as const;
+
+function resolveContainer(settings: HostSettings["container"]): ContainerPlan | undefined {
+  if (settings === undefined) return undefined;
+  return merged(
+    fields({ engine: () => settings.engine ?? CONTAINER.engine }),
+    givenFields({ ...readers(settings, "name", "compose", "service") }),
+  );
+}
+
+/** The host has no account of PostgreSQL, and no program in the container archives. */
+function inContainer(settings: HostSettings): Pick<HostPlan, "user" | "archive"> {
+  return fields({
+    user: () => settings.user ?? "root",
+    archive: () => settings.archive ?? (settings.restoreOnly === true ? "command" : "stream"),
+  });
 }
 
 /** Stanza and Cluster default to the component's name. */

@@ -5,6 +5,7 @@ import { type Finding, finding } from "../findings/findings";
 import { SYSTEMD_DIRECTORIES } from "../model/defaults";
 import type { HostPlan, TaskPlan } from "../model/plan";
 import { abstaining, eachOf } from "../findings/abstain";
+import { checkContainer } from "./container";
 import { checkTime } from "./schedules";
 import { checkPath, checkStanza, checkStreamInterval } from "./values";
 
@@ -16,6 +17,7 @@ export function checkHostArguments(plan: HostPlan): Finding[] {
     () => checkListen(plan),
     () => checkStreaming(plan),
     () => checkArchive(plan),
+    () => checkContainer(plan),
     () => eachOf(plan.maintenance, checkTask),
     () => checkStale(plan),
   );
@@ -68,17 +70,12 @@ function checkStreaming(plan: HostPlan): Finding[] {
 }
 
 function checkArchive(plan: HostPlan): Finding[] {
-  return abstaining(
-    () => checkRange("PostgresHostArgs.slotKeepGiB", "slotKeepGiB", plan.slotKeepGiB),
-    () => {
-      if (plan.archive === "command") return [];
-      if (plan.archive !== "stream")
-        return [finding("PB155", "archive", `"${plan.archive}" is unknown`, 'write "stream", or leave it out')];
-      if (plan.agent) return [];
-      const hint = 'leave archive out, or use engine "runtime" with units in /etc/systemd/system';
-      return [finding("PB155", "archive", "only an agent can read the replication slot, and there is none", hint)];
-    },
-  );
+  if (plan.archive === "command") return [];
+  if (plan.archive !== "stream")
+    return [finding("PB155", "archive", `"${plan.archive}" is unknown`, 'write "stream", or leave it out')];
+  if (plan.agent) return [];
+  const hint = 'leave archive out, or use engine "runtime" with units in /etc/systemd/system';
+  return [finding("PB155", "archive", "only an agent can read the replication slot, and there is none", hint)];
 }
 
 function checkTask(task: TaskPlan): Finding[] {
@@ -103,12 +100,13 @@ function checkIdentity(plan: HostPlan): Finding[] {
         ? []
         : [finding("PB014", "databaseUser", "it is not the name of a role", 'write a name, such as "postgres"')],
     () => {
-      if (/^[a-z_][a-z0-9_-]*$/.test(plan.user) && plan.user !== "root") return [];
+      if (plan.container !== undefined || (/^[a-z_][a-z0-9_-]*$/.test(plan.user) && plan.user !== "root")) return [];
       const fact = `"${plan.user}" cannot be PostgreSQL's account: the server refuses to run as root`;
       return [finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"')];
     },
     () => checkRange("PostgresHostArgs.port", "port", plan.port, "not a port:"),
     () => checkRange("HostBaseArgs.processMax", "processMax", plan.processMax),
+    () => checkRange("PostgresHostArgs.slotKeepGiB", "slotKeepGiB", plan.slotKeepGiB),
     () => {
       if (plan.postgres === undefined || isInRange("HostPostgresArgs.version", plan.postgres.version)) return [];
       const fact = `${plan.postgres.version} is not a major version of PostgreSQL`;
@@ -119,7 +117,8 @@ function checkIdentity(plan: HostPlan): Finding[] {
 
 function checkPaths(plan: HostPlan): Finding[] {
   const paths: [argument: string, read: () => string | undefined][] = [
-    ["dataDirectory", () => plan.dataDirectory],
+    // A missing one is another finding.
+    ["dataDirectory", () => plan.dataDirectory || undefined],
     ["socketDirectory", () => plan.socketDirectory],
     ["nodePath", () => plan.nodePath],
     ["pgbackrestPath", () => plan.pgbackrestPath],

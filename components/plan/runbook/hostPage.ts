@@ -18,13 +18,14 @@ export function commandOf(command: DatabaseNode["command"]): string {
 
 /** @param repositories with full backups, in the order to try */
 export function hostPage(database: DatabaseNode, repositories: readonly RepositoryNode[]): Markdown {
-  const { dataDirectory, engine, reachedBy, snapshots, stanza, synchronous } = database;
+  const { container, dataDirectory, engine, reachedBy, snapshots, stanza, synchronous } = database;
+  const where = container === undefined ? "PostgreSQL" : `PostgreSQL in container ${container}`;
   const pgbackstop = commandOf(database.command);
   const [, ...others] = repositories;
   const [second] = others;
   const hasZfs = snapshots?.includes("zfs") === true;
   return markdown`
-    PostgreSQL on a host (${reachedBy ?? "?"}), data in ${String(dataDirectory)}, stanza ${stanza}, engine ${engine}
+    ${where} on a host (${reachedBy ?? "?"}), data in ${String(dataDirectory)}, stanza ${stanza}, engine ${engine}
 
     ## Where commands are run
 
@@ -201,9 +202,10 @@ function snapshot(pgbackstop: string): Markdown {
 
 function hostLost(
   pgbackstop: string,
-  { dataDirectory, name }: DatabaseNode,
+  { container, dataDirectory, name }: DatabaseNode,
   repositories: readonly RepositoryNode[],
 ): Markdown {
+  const inContainer = container !== undefined;
   const lost = repositories.filter(({ failureDomain }) => failureDomain === OF_THE_HOST);
   const [left] = repositories.filter((repository) => !lost.includes(repository));
   // Without this a recovery would wait forever alongside an empty repository.
@@ -216,9 +218,12 @@ function hostLost(
     The machine will not come back. Make sure that it is off and stays off: if it ran again, it would archive to the
     same location.
 
-    1. Get a new machine with the same major version of PostgreSQL, the same extensions, and the same mounts of other
-       machines' directories.
-    1. *not always:* If the installation created an empty cluster there: stop it, and rename its directory.
+    ${only(inContainer)}1. Get a new machine with the container engine, the files of the Compose project, and the same
+       mounts of other machines' directories. Make the container ${container ?? ""} with an empty volume, without
+       starting it: docker compose up --no-start, or docker create.
+    ${only(!inContainer)}1. Get a new machine with the same major version of PostgreSQL, the same extensions, and the
+       same mounts of other machines' directories.
+    ${only(!inContainer)}1. *not always:* If the installation created an empty cluster there: stop it, and rename its directory.
            sudo systemctl stop 'postgresql*'
            sudo mv ${shellArgument(directory)} ${shellArgument(`${directory}.empty`)}
     1. Remove the lost machine from the stack's state: otherwise the update tries to tidy up there, and fails. The first

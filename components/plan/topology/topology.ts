@@ -5,7 +5,7 @@
  */
 import { copiesOf, type Copies } from "../storage/copies";
 import { estimateRepository, type CostEstimate } from "../storage/cost";
-import { OPERATOR_COMMAND, operatorCommand, secretsDirectory } from "../host/hostCommand";
+import { containerName, OPERATOR_COMMAND, operatorCommand, secretsDirectory } from "../host/hostCommand";
 import { worstCaseRpo } from "../schedule/objectives";
 import type { ClusterDatabasePlan, DatabasePlan, DrillPlan, HostPlan } from "../model/plan";
 import type { BucketFacts } from "../repositories/s3Type";
@@ -33,6 +33,8 @@ export interface DatabaseNode {
   /** Hosts: connection and data directory. */
   readonly reachedBy?: string;
   readonly dataDirectory?: string;
+  /** Hosts: container of PostgreSQL, as `shop-db` or `database of /srv/shop/compose.yaml`; absent if there is none. */
+  readonly container?: string;
   /** Hosts: start of an operator's command; absent for `sudo pgbackstop`. */
   readonly command?: string;
   /** Hosts: directory where an update writes keys and passphrases. */
@@ -212,6 +214,7 @@ function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
     streamsOf(plan),
     givenFields({
       archive: () => (plan.archive === "stream" ? plan.archive : undefined),
+      container: () => (plan.container === undefined ? undefined : containerName(plan.container)),
       command: () => (command() === OPERATOR_COMMAND ? undefined : command()),
       keysIn: () => (plan.repositories.some(({ writesSecrets }) => writesSecrets) ? secretsDirectory(plan) : undefined),
       snapshots: () => (plan.snapshots.length === 0 ? undefined : plan.snapshots),

@@ -26,6 +26,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     stanza: "string",
     "reachedBy?": "string",
     "dataDirectory?": "string",
+    "container?": "string",
     "command?": "string",
     "keysIn?": "string",
     "namespace?": "string",

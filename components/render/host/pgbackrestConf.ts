@@ -27,7 +27,7 @@ export type ConfPlan = Pick<
   | "socketDirectory"
   | "databaseUser"
 > &
-  Partial<Pick<HostPlan, "drillsOnly" | "options">>;
+  Partial<Pick<HostPlan, "container" | "drillsOnly" | "options">>;
 
 /** The complete text. @throws BackupError for an option that cannot be written */
 export function renderPgbackrestConf(plan: ConfPlan): string {
@@ -40,9 +40,9 @@ export function confSections(plan: ConfPlan): ConfSection[] {
   const { directories } = plan;
   const first = plan.repositories[0];
   const { options = {} } = plan;
-  // A cluster restored here requests WAL from the agent, which has the keys.
+  // A cluster restored here requests WAL from the agent, which has the keys. A container has no program for that.
   const restore =
-    plan.agent && plan.drillsOnly !== true
+    plan.agent && plan.drillsOnly !== true && plan.container === undefined
       ? [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }]
       : [];
   const commands = new Set([...(restore.length === 0 ? [] : ["restore"]), ...commandsOf(options)]);

@@ -1,6 +1,7 @@
 /** `pgbackstop.json` of a host: settings without a pgBackRest option. No secret. */
 import { renderSettings } from "../../../runtime/config/settings";
 import type {
+  ContainerFile,
   DrillFile,
   DrillFileEntry,
   RepoSettings,
@@ -10,7 +11,7 @@ import type {
 import { findCompressType } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
 import { expectBackupWithin, expectFullWithin, expectWalWithin } from "../../plan/schedule/expectFull";
-import type { DrillPlan, HostPlan, TaskPlan } from "../../plan/model/plan";
+import type { ContainerPlan, DrillPlan, HostPlan, TaskPlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { given } from "../../../runtime/base/given";
 
@@ -21,6 +22,9 @@ type SettingsPlan = Pick<
 > & {
   /** On a host whose WAL leaves through a slot. */
   readonly archive?: HostPlan["archive"];
+  /** With the data directory in it; undefined if PostgreSQL runs on the host itself. */
+  readonly container?: HostPlan["container"];
+  readonly dataDirectory?: string;
   /** Omitted if no drill reads the file: then changes do not restart the cluster's sidecar. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
   /** WAL is compared if one of them is `stale`. */
@@ -43,6 +47,7 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
     version: 1,
     acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
     ...(plan.archive === "stream" ? { archive: plan.archive } : {}),
+    ...(plan.container === undefined ? {} : { container: containerOf(plan.container, plan.dataDirectory ?? "") }),
     ...(plan.sidecarTakesFirst === true ? { firstBackup: true } : {}),
     ...given({ fullBackups: plan.fullBackups }),
     ...(plan.streamIntervalSeconds === undefined ? {} : { stream: streamOf(plan, plan.streamIntervalSeconds) }),
@@ -51,6 +56,11 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
       plan.repositories.map((repository) => [repository.name, repositorySettings(plan, repository)]),
     ),
   };
+}
+
+function containerOf(container: ContainerPlan, dataDirectory: string): ContainerFile {
+  const { compose, engine, name, service } = container;
+  return { dataDirectory, ...given({ name, compose, service }), engine: engine === "podman" ? engine : "docker" };
 }
 
 function streamOf({ synchronous }: SettingsPlan, intervalSeconds: number): StreamFile {

@@ -9,6 +9,7 @@ import { readOr } from "../../plan/model/deferred";
 import type { HostPlan } from "../../plan/model/plan";
 import { agentSocket } from "../host/commandLine";
 import { credentialLines, unitCommand } from "../host/systemdCredentials";
+import { serverUnit } from "./containerRights";
 import { hardening } from "./hardening";
 import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
@@ -32,11 +33,11 @@ function renderService(plan: HostPlan): string {
     UNIT_HEAD,
     "[Unit]",
     `Description=pgbackstop agent of stanza ${plan.stanza}`,
-    "After=network-online.target remote-fs.target",
+    `After=network-online.target remote-fs.target${plan.container === undefined ? "" : ` ${serverUnit(plan)}`}`,
     // With its socket: the agent would otherwise make one of its own.
     `Wants=network-online.target${startsAtBoot(plan) ? ` ${unitName(plan.stanza, "agent")}.socket` : ""}`,
-    // Stopped after PostgreSQL, whose last segment it archives.
-    "Before=postgresql.service",
+    // Stopped after PostgreSQL, whose last segment it archives. A slot keeps a container's.
+    ...(plan.container === undefined ? ["Before=postgresql.service"] : []),
     "StartLimitIntervalSec=0",
     "",
     "[Service]",

@@ -8,13 +8,12 @@
  */
 import type { HostPlan } from "../../plan/model/plan";
 import { systemdArgument } from "../host/commandLine";
+import { capabilities, engineWrites } from "./containerRights";
 
 /** Directories that ProtectHome hides. */
 const HOME_DIRECTORIES = ["/home", "/root", "/run/user"];
 
 const HARDENING = [
-  "NoNewPrivileges=yes",
-  "CapabilityBoundingSet=",
   "LockPersonality=yes",
   "PrivateDevices=yes",
   "PrivateMounts=yes",
@@ -45,15 +44,17 @@ interface Needs {
 
 /** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, { writesData = false, writes = [], staysUp = false }: Needs = {}): string[] {
+  const own = ["NoNewPrivileges=yes", `CapabilityBoundingSet=${capabilities(plan)}`, ...HARDENING];
   const home = usesHome(plan, writes) ? [] : ["ProtectHome=yes"];
   // Each writable path is a separate mount in the unit. A permanent unit would hold an unmounted NAS or disk, and
   // continue to write to it.
   const holds = staysUp && plan.repositories.some(({ kind }) => kind === "posix");
-  if (holds) return [...HARDENING, "ProtectSystem=full", ...home];
-  const paths = [...writablePaths(plan), ...(writesData ? [plan.dataDirectory] : []), ...writes].map((path) =>
+  if (holds) return [...own, "ProtectSystem=full", ...home];
+  const data = writesData && plan.container === undefined ? [plan.dataDirectory] : [];
+  const paths = [...writablePaths(plan), ...data, ...engineWrites(plan), ...writes].map((path) =>
     systemdArgument(`-${path}`),
   );
-  return [...HARDENING, "ProtectSystem=strict", ...home, `ReadWritePaths=${paths.join(" ")}`];
+  return [...own, "ProtectSystem=strict", ...home, `ReadWritePaths=${paths.join(" ")}`];
 }
 
 /** Paths that the unit writes to. The parent of the lock directory, because boots remove one in /tmp or /run. */
@@ -69,8 +70,7 @@ function writablePaths(plan: HostPlan): string[] {
 function usesHome(plan: HostPlan, writes: readonly string[]): boolean {
   const { directories } = plan;
   const paths = [
-    plan.dataDirectory,
-    plan.socketDirectory ?? "/",
+    ...(plan.container === undefined ? [plan.dataDirectory, plan.socketDirectory ?? "/"] : []),
     plan.nodePath,
     directories.config,
     directories.lib,

@@ -3,6 +3,7 @@ import type { HostPlan } from "../../plan/model/plan";
 import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule/schedule";
 import { credentialLines } from "../host/systemdCredentials";
 import { onFailureLines } from "./failedUnits";
+import { serverUnit } from "./containerRights";
 import { hardening } from "./hardening";
 import { eventLines } from "./eventUnits";
 import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
@@ -63,7 +64,7 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     // Catch-up runs after a boot wait for network mounts. Not RequiresMountsFor=: a missing NAS would also block the
     // backup of the other repositories. The NAS's own repository fails anyway, because its info files are missing from
     // the bare mount point.
-    "After=network-online.target remote-fs.target postgresql.service",
+    `After=network-online.target remote-fs.target ${serverUnit(plan)}`,
     "Wants=network-online.target",
     ...onFailureLines(plan),
     ...(isQuiet ? [] : eventLines(plan, `${unitName(plan.stanza, time.name)}.service`, isDrill)),

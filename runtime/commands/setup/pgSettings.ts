@@ -1,8 +1,8 @@
 /**
  * `pg-settings [name=value …]`: prints the settings that archiving depends on, or changes them by ALTER SYSTEM and a
  * reload; `name=` resets. Prints JSON:
- * `{"settings":[{"name","value","configured","source","pendingRestart"}],"serverVersion","dataDirectory"}`. The host
- * component uses it in place of a client on the host.
+ * `{"settings":[{"name","value","configured","automatic","source","pendingRestart"}],"serverVersion","dataDirectory"}`.
+ * The data directory is the container's if there is one. The host component uses it in place of a client on the host.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -30,8 +30,10 @@ export const pgSettingsCommand: Command = async (proc) => {
   if (changes.length > 0) await reload(session, ctx);
   const names = [...new Set([...SETTINGS, ...changes.map(([name]) => name)])];
   const settings = await session.settings(names);
-  const facts = await session.facts();
-  proc.print(`${JSON.stringify({ settings, serverVersion: facts.versionNum, dataDirectory: facts.dataDirectory })}\n`);
+  const { dataDirectory, versionNum } = await session.facts();
+  const own = proc.container === undefined ? [] : await session.settings(["data_directory"]);
+  const answer = { settings, serverVersion: versionNum, dataDirectory: own[0]?.value ?? dataDirectory };
+  proc.print(`${JSON.stringify(answer)}\n`);
   return 0;
 };
 

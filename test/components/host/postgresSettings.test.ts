@@ -37,7 +37,9 @@ test.each([
   ["has come up since", "ready   ", 1],
   ["is unavailable for a short time", "", 2],
 ])("a server that %s is asked again", async (_what, message, count) => {
-  expect(await askServer(runtimeThatFails(count, message), folder)).toMatchObject({ serverVersion: 170_000 });
+  expect(await askServer(runtimeThatFails(count, message), { dataDirectory: folder })).toMatchObject({
+    serverVersion: 170_000,
+  });
   expect(timesAsked()).toBe(count + 1);
   expect(pausesMs.splice(0)).toEqual([250, 500, 1000].slice(0, count));
 });
@@ -82,12 +84,12 @@ test("root restarts no other unit, whatever number PostgreSQL's account writes i
 });
 
 test("a server that refuses, or is stopped for good, is reported", async () => {
-  await expect(askServer(runtimeThatFails(99, "ready   "), folder)).rejects.toThrow(
+  await expect(askServer(runtimeThatFails(99, "ready   "), { dataDirectory: folder })).rejects.toThrow(
     / runs on this machine and does not answer .*\n.*\n.*no answer/,
   );
   expect(timesAsked()).toBe(2);
   expect(pausesMs.splice(0)).toEqual([250]);
-  await expect(askServer(runtimeThatFails(99, ""), folder)).rejects.toThrow(
+  await expect(askServer(runtimeThatFails(99, ""), { dataDirectory: folder })).rejects.toThrow(
     / is not running on this machine: start it, and run the update again\n/,
   );
   expect(pausesMs.splice(0)).toEqual([250, 500, 1000, 2000]);

@@ -15,6 +15,7 @@ import { unknownMarker } from "../../../components/plan/model/unknown";
 import { BUCKET, clusterPlan, NAS, plan, R2 } from "../plans";
 
 const UNKNOWN_TEXT = unknownMarker(0);
+const ELSEWHERE = { far: { cron: "0 5 1 * *", elsewhere: true } };
 
 function findings(over: Partial<HostSettings>): string[] {
   return checkHost(plan(over)).map((result: Finding) => `${result.code} ${result.path}`);
@@ -139,6 +140,47 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["WAL through a slot without an agent", { archive: "stream", agent: false }, ["PB155 archive"]],
   ["WAL by an unknown way", { archive: "mail" }, ["PB155 archive"]],
   ["a slot that keeps nothing", { archive: "stream", slotKeepGiB: 0 }, ["PB014 slotKeepGiB"]],
+  ["no data directory", { dataDirectory: undefined }, ["PB118 dataDirectory"]],
+  ["a container", { drills: ELSEWHERE, container: { name: "shop-db" }, dataDirectory: undefined }, []],
+  ["a service", { drills: ELSEWHERE, container: { compose: "/srv/shop/compose.yaml", service: "database" } }, []],
+  ["a container without a name", { drills: ELSEWHERE, container: {} }, ["PB156 container"]],
+  [
+    "a container with two names",
+    { drills: ELSEWHERE, container: { name: "shop-db", service: "database" } },
+    ["PB156 container"],
+  ],
+  [
+    "a relative Compose file",
+    { drills: ELSEWHERE, container: { compose: "shop.yaml", service: "db" } },
+    ["PB014 container.compose"],
+  ],
+  [
+    "an unknown engine",
+    { drills: ELSEWHERE, container: { name: "shop-db", engine: "lxc" } },
+    ["PB156 container.engine"],
+  ],
+  [
+    "a container with arguments of a host",
+    {
+      drills: ELSEWHERE,
+      container: { name: "shop-db" },
+      user: "postgres",
+      archive: "command",
+      allowRestart: true,
+      postgres: { version: 17 },
+    },
+    ["PB156 user", "PB156 archive", "PB156 postgres", "PB156 allowRestart"],
+  ],
+  [
+    "a container with stock",
+    { drills: ELSEWHERE, container: { name: "shop-db" }, engine: "pgbackrest" },
+    ["PB155 archive", "PB156 engine", "PB121 engine"],
+  ],
+  [
+    "a drill on the host of a container",
+    { container: { name: "shop-db" }, drills: { weekly: { cron: "0 5 * * 0" } } },
+    ["PB156 drills"],
+  ],
   ["streamed WAL", { streaming: {} }, []],
   ["streamed WAL at all times", { streaming: { intervalSeconds: 0 } }, ["PB014 streaming.intervalSeconds"]],
   ["streamed WAL without an agent", { agent: false, streaming: { intervalSeconds: 5 } }, ["PB150 streaming"]],

@@ -32,6 +32,8 @@ export interface HostOptions {
   readonly node?: boolean;
   /** Files and folders of this machine that the host sees, read-only: from the host's path to this machine's. */
   readonly shown?: Readonly<Record<string, string>>;
+  /** True if it runs a container engine, whose data in `/var/lib/docker` then are in a file system that it can use. */
+  readonly runsContainers?: boolean;
 }
 
 export interface DebianHost extends HostIdentity {
@@ -142,7 +144,7 @@ class Machine {
   /** The process id of its first process in this process's namespace. */
   #leader = 0;
 
-  private constructor(nspawn: string, network: HostNetwork, { name, node, shown = {} }: HostOptions) {
+  private constructor(nspawn: string, network: HostNetwork, { name, node, runsContainers, shown = {} }: HostOptions) {
     const { address, number } = network.nextAddress();
     this.address = address;
     const { identity, files } = makeIdentity();
@@ -167,6 +169,10 @@ class Machine {
       "--timezone=off",
       "--console=pipe",
       ...(node === false ? [] : [`--bind-ro=${process.execPath}:/usr/local/bin/node`]),
+      // runc limits devices by a program for the kernel. Layers cannot be laid over the host's own layer.
+      ...(runsContainers === true
+        ? ["--system-call-filter=bpf keyctl add_key", `--bind=${join(this.#layer, "engine")}:/var/lib/docker`]
+        : []),
       ...Object.entries(shown).map(([there, here]) => `--bind-ro=${here}:${there}`),
     ];
   }

@@ -320,7 +320,14 @@ describe("pg-settings", () => {
       reload: async () => void asked.push("reload"),
       configurationReadMs: async () => readAtMs.shift() ?? expect.fail("it is asked on"),
       settings: async (names: readonly string[]) =>
-        names.map((name) => ({ name, value: "on", configured: null, source: "default", pendingRestart: false })),
+        names.map((name) => ({
+          name,
+          value: "on",
+          configured: null,
+          automatic: null,
+          source: "default",
+          pendingRestart: false,
+        })),
       facts: async () => ({
         version: "15",
         versionNum: 150020,

@@ -131,7 +131,8 @@ export class ContainerEngine {
   }
 }
 
-async function findDocker(): Promise<string | Missing> {
+/** The folder of Docker's programs, unpacked. */
+export async function findDocker(): Promise<string | Missing> {
   const unpacked = await unpackDebian({
     entry: "docker-bookworm",
     suite: SUITE,

@@ -52,27 +52,36 @@ ${ENTRY}END
 chmod 755 "$1/usr/local/bin/docker-entrypoint.sh"
 `;
 
-/** Adds an image to an engine; null, or what this machine lacks. Its files are made once, in two minutes. */
-export async function importImage(engine: ContainerEngine, image: ImageName): Promise<null | Missing> {
+/** The folder with a tar file of each image, or what this machine lacks. It is made once, in two minutes. */
+export async function findImages(): Promise<string | Missing> {
   const key = createHash("sha256")
     .update([...PACKAGES, AFTER].join("\n"))
     .digest("hex")
     .slice(0, 12);
   const folder = join(sharedCacheFolder(), `postgres-image-${key}`);
   try {
-    if (!existsSync(folder)) await cached(folder, build);
+    return existsSync(folder) ? folder : await cached(folder, build);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return { missing: `unable to make an image of PostgreSQL: ${reason}` };
   }
-  await engine.import(join(folder, `${image}.tar`), image, [
-    `ENV PATH=/usr/lib/postgresql/${IMAGE_MAJOR}/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-    `ENV PGDATA=${IMAGE_DATA}`,
-    `ENV PG_MAJOR=${IMAGE_MAJOR}`,
-    `VOLUME ${IMAGE_DATA}`,
-    'ENTRYPOINT ["docker-entrypoint.sh"]',
-    'CMD ["postgres"]',
-  ]);
+}
+
+/** What an import adds to the files. */
+export const IMAGE_CHANGES = [
+  `ENV PATH=/usr/lib/postgresql/${IMAGE_MAJOR}/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+  `ENV PGDATA=${IMAGE_DATA}`,
+  `ENV PG_MAJOR=${IMAGE_MAJOR}`,
+  `VOLUME ${IMAGE_DATA}`,
+  'ENTRYPOINT ["docker-entrypoint.sh"]',
+  'CMD ["postgres"]',
+] as const;
+
+/** Adds an image to an engine; null, or what this machine lacks. */
+export async function importImage(engine: ContainerEngine, image: ImageName): Promise<null | Missing> {
+  const folder = await findImages();
+  if (typeof folder !== "string") return folder;
+  await engine.import(join(folder, `${image}.tar`), image, IMAGE_CHANGES);
   return null;
 }
 

@@ -122,3 +122,8 @@ test("the runtime reads it without a warning and with the same meaning", () => {
 test("without retention it has no retention options", () => {
   expect(renderPgbackrestConf(plan({ repositories: { repo1: { at: NAS.at } } }))).not.toContain("retention");
 });
+
+test("no program in a container fetches WAL", () => {
+  expect(renderPgbackrestConf(plan())).toContain("restore_command=");
+  expect(renderPgbackrestConf(plan({ container: { name: "shop-db" } }))).not.toContain("restore_command=");
+});

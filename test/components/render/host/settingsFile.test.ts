@@ -31,6 +31,15 @@ test("a host whose WAL leaves through a slot says so", () => {
   expect(JSON.parse(renderSettingsFile(plan()))).not.toHaveProperty("archive");
 });
 
+test("a container is named with its data directory, which is the official images' by default", () => {
+  const container = { compose: "/srv/shop/compose.yaml", service: "database" };
+  const text = renderSettingsFile(plan({ container, dataDirectory: undefined }));
+  expect(parseSettings(text, "pgbackstop.json")).toMatchObject({
+    archive: "stream",
+    container: { ...container, dataDirectory: "/var/lib/postgresql/data", engine: "docker" },
+  });
+});
+
 test.each(["all", "any"])("acknowledgement by %s", (mode) => {
   expect(JSON.parse(renderSettingsFile(plan({ acknowledge: { mode } })))).toMatchObject({ acknowledge: mode });
 });

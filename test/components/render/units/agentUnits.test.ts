@@ -55,6 +55,19 @@ test("a boot starts an agent that reads a slot: no request of PostgreSQL ever wo
   expect(agentUnits(plan({ archive: "stream" })).map(({ enabled }) => enabled)).toEqual([true, true]);
 });
 
+// claim: docs/hosts/containers.md: units run as root with two capabilities; Podman's have a third, and write its paths
+test("an agent of a container runs as root, and may read its files and enter its processes", () => {
+  const container = { name: "shop-db" };
+  const service = text(".service", { container }).split("\n");
+  expect(service).toContain("User=root");
+  expect(service).toContain("After=network-online.target remote-fs.target docker.service");
+  expect(service).toContain("CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE");
+  expect(text(".service", { container: { ...container, engine: "podman" } })).toMatch(
+    /CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE CAP_SYS_ADMIN\n/,
+  );
+  expect(text(".service")).toContain("CapabilityBoundingSet=\n");
+});
+
 test("neither ever gives up: a failed socket would refuse every segment", () => {
   expect(text(".service")).toContain("StartLimitIntervalSec=0\n");
   expect(text(".service")).toContain("Restart=always\n");

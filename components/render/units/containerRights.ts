@@ -1,0 +1,35 @@
+/**
+ * What a unit may do besides other units' rights, if PostgreSQL runs in a container. Tested on a booted Debian with
+ * Docker (test/hosts/containerHost.test.ts): without either capability the agent and backups fail.
+ */
+import type { HostPlan } from "../../plan/model/plan";
+
+/** Reads the files of the container's accounts, and enters `/proc/PID/root`. The second also shows all processes. */
+const READS = ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
+/** Without it Podman looks for containers of a rootless account. */
+const PODMAN = "CAP_SYS_ADMIN";
+/** Podman has no daemon: each look takes its locks. */
+const PODMAN_PATHS = ["/run/containers", "/run/libpod", "/run/lock", "/var/lib/containers"];
+
+/** Value of `CapabilityBoundingSet=`; empty for a server of the host itself. */
+export function capabilities({ container }: HostPlan): string {
+  return container === undefined ? "" : unitCapabilities(container.engine).join(" ");
+}
+
+export function unitCapabilities(engine: string): readonly string[] {
+  return engine === "podman" ? [...READS, PODMAN] : READS;
+}
+
+/** Paths that the engine's program writes. */
+export function engineWrites({ container }: HostPlan): readonly string[] {
+  return container?.engine === "podman" ? PODMAN_PATHS : [];
+}
+
+/** The unit of the server, or of what starts its container. */
+export function serverUnit({ container }: HostPlan): string {
+  return container === undefined
+    ? "postgresql.service"
+    : container.engine === "podman"
+      ? "podman-restart.service"
+      : "docker.service";
+}

@@ -1,0 +1,56 @@
+/** Docker on a booted Debian, with images of PostgreSQL made here. Its containers get no network. */
+import { basename } from "node:path";
+import { findDocker } from "../../../tools/parts/containers/engine";
+import { findImages, IMAGE_CHANGES, type ImageName } from "../../../tools/parts/containers/postgresImage";
+import { loud } from "../real/interopParts";
+import type { DebianHost } from "./debianHost";
+
+/** Where the host sees the images. */
+const IMAGES = "/opt/images";
+const IMPORT_MS = 600_000;
+
+export interface DockerParts {
+  /** The folder of Docker's programs, the same on this machine and on the host. */
+  readonly tree: string;
+  /** For `startDebianHost`. */
+  readonly shown: Readonly<Record<string, string>>;
+}
+
+/** What a host needs for Docker; null, and a loud line, if this machine lacks it. */
+export async function dockerParts(title: string): Promise<DockerParts | null> {
+  const tree = await findDocker();
+  if (typeof tree !== "string") return loud(title, tree.missing);
+  const images = await findImages();
+  if (typeof images !== "string") return loud(title, images.missing);
+  return { tree, shown: { [tree]: tree, [IMAGES]: images } };
+}
+
+/** Installs Docker as a unit of each boot, and imports images. @param host with `runsContainers` and `shown` */
+export async function installDocker(
+  host: DebianHost,
+  { tree }: DockerParts,
+  images: readonly ImageName[],
+): Promise<void> {
+  const unit = [
+    "[Unit]",
+    "Description=Docker",
+    "[Service]",
+    "Type=notify",
+    `Environment=PATH=${tree}/usr/sbin:${tree}/usr/bin:/usr/sbin:/usr/bin`,
+    `ExecStart=${tree}/usr/sbin/dockerd --bridge=none --iptables=false --ip6tables=false --ip-forward=false --log-level=warn`,
+    "Delegate=yes",
+    "KillMode=process",
+    "TimeoutStartSec=300",
+    "[Install]",
+    "WantedBy=multi-user.target",
+  ];
+  const program = `${tree}/usr/bin/docker`;
+  await host.runOk(["ln", "-s", program, `/usr/local/bin/${basename(program)}`]);
+  await host.runOk(["sh", "-c", 'printf "%s\\n" "$@" > /etc/systemd/system/docker.service', "sh", ...unit]);
+  await host.runOk(["systemctl", "enable", "--now", "docker.service"], { timeoutMs: IMPORT_MS });
+  for (const image of images) {
+    const changes = IMAGE_CHANGES.flatMap((change) => ["--change", change]);
+    const file = `${IMAGES}/${image}.tar`;
+    await host.runOk(["docker", "import", ...changes, file, image], { timeoutMs: IMPORT_MS });
+  }
+}

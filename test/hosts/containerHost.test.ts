@@ -1,0 +1,197 @@
+/**
+ * `PostgresHost` with `container` on the real engine: a Debian booted by systemd whose only PostgreSQL runs in a
+ * container of a real Docker. Nothing but the argument names the container.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { HostContainerArgs } from "../../components/databases/containerArgs";
+import { PostgresHost } from "../../components/databases/postgresHost";
+import { PosixRepository } from "../../components/repositories/posixRepository";
+import { IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
+import { waitFor } from "../../tools/parts/process";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf } from "../harness/compare/engineTexts";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { dockerParts, installDocker } from "../harness/hosts/hostDocker";
+import { engineHostParts } from "../harness/hosts/parts";
+
+const AGENT = "pgbackstop-main-agent.service";
+
+/** As Compose makes the service `database` of Immich's published file, apart from the image. */
+const COMPOSE = "/srv/immich/docker-compose.yml";
+const SERVICE = [
+  ...Object.entries({
+    "com.docker.compose.project": "immich",
+    "com.docker.compose.project.working_dir": "/srv/immich",
+    "com.docker.compose.project.config_files": COMPOSE,
+    "com.docker.compose.service": "database",
+    "com.docker.compose.oneoff": "False",
+  }).map(([name, value]) => `--label=${name}=${value}`),
+  "--name=immich_postgres",
+  "--network=none",
+  "--restart=always",
+  "--stop-signal=SIGINT",
+  "--shm-size=128m",
+  "--env=POSTGRES_USER=immich",
+  "--env=POSTGRES_INITDB_ARGS=--data-checksums",
+  `--volume=/srv/immich/postgres:${IMAGE_DATA}`,
+  "postgres-slim",
+];
+
+// claim: docs/hosts/containers.md: one program gives backups of a container in two repositories, with its image, its
+//   settings and its start time untouched; kill, reboot, recover and undo lose nothing; a destroy drops the slot
+describe("a host whose PostgreSQL runs in a container", async () => {
+  const real = await engineHostParts("PostgresHost with a container", ["bookworm-bare"]);
+  const docker = real === null ? null : await dockerParts("PostgresHost with a container");
+  if (real === null || docker === null) return;
+  let host: DebianHost;
+  let programFolder: ProgramFolder;
+  const printed: string[] = [];
+  beforeAll(async () => {
+    const { shown } = docker;
+    host = await startDebianHost(real.parts, { suite: "bookworm-bare", name: "engine", runsContainers: true, shown });
+    await installDocker(host, docker, ["postgres-slim"]);
+    await host.runOk(["docker", "run", "--detach", ...SERVICE]);
+    await ready();
+    await sql("CREATE TABLE albums (id bigserial PRIMARY KEY, title text)");
+    await add("first");
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), {
+      cli: real.cli,
+      passphrase: "state passphrase of the test",
+    });
+  });
+  afterAll(async () => {
+    await host?.stop();
+    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+  });
+
+  const open = (container: HostContainerArgs = { compose: COMPOSE, service: "database" }): Promise<Stack> =>
+    openStack(programFolder, "container", async () => {
+      const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
+      const { destinations, firstBackup, pendingRestart } = new PostgresHost("shop", {
+        connection: { ssh: { ...host.ssh, user: "root", hostKeys: [...host.hostKeys], privateKey: host.keys.root } },
+        container,
+        repositories: {
+          repo1: { at: at("/srv/first"), keepDays: 7 },
+          repo2: { at: at("/srv/second"), keepDays: 60 },
+        },
+        schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
+      });
+      return { destinations, firstBackup, pendingRestart };
+    });
+  const psql = (text: string): Promise<{ exitCode: number; stdout: string; stderr: string }> =>
+    host.run([
+      "docker",
+      "exec",
+      "--user=postgres",
+      "immich_postgres",
+      "psql",
+      "-XAtq",
+      "-U",
+      "immich",
+      "-d",
+      "postgres",
+      "-c",
+      text,
+    ]);
+  const sql = async (text: string): Promise<string> => {
+    const { exitCode, stderr, stdout } = await psql(text);
+    if (exitCode !== 0) throw new Error(stderr);
+    return stdout.trim();
+  };
+  const ready = (): Promise<true> =>
+    waitFor("PostgreSQL in the container", 180_000, async () => {
+      const { exitCode, stdout } = await psql("select not pg_is_in_recovery()");
+      return exitCode === 0 && stdout.trim() === "t" ? true : null;
+    });
+  const add = (what: string): Promise<string> =>
+    sql(`INSERT INTO albums (title) SELECT '${what} ' || g FROM generate_series(1, 200) g`);
+  const rows = (): Promise<string> => sql("SELECT count(*) || md5(string_agg(a::text, '|' ORDER BY id)) FROM albums a");
+  const SLOT = "SELECT active FROM pg_replication_slots WHERE slot_name = 'pgbackstop_main'";
+  const pgbackstop = async (...args: string[]): Promise<string> => {
+    const { exitCode, stderr, stdout } = await host.run(["/usr/local/bin/pgbackstop", ...args], { timeoutMs: 300_000 });
+    expect([exitCode, `${stdout}${stderr}`]).toEqual([0, expect.any(String)]);
+    return `${stdout}${stderr}`;
+  };
+  const archiving = (): Promise<true> =>
+    waitFor("the slot", 120_000, async () => ((await sql(SLOT).catch(() => "")) === "t" ? true : null));
+
+  test("a container that is not there is named before anything starts", async () => {
+    const failure = await failureOf((await open({ name: "no-such" })).up(), printed);
+    expect(failure).toContain("PostgreSQL in container no-such on");
+    expect(failure).toContain("there is no container 'no-such'");
+  });
+
+  test("one update takes backups, and leaves the container alone", async () => {
+    const started = await sql("SELECT pg_postmaster_start_time()");
+    const { outputs, stdout } = await (await open()).up();
+    printed.push(stdout);
+    expect(outputs).toMatchObject({ firstBackup: { value: "taken" }, pendingRestart: { value: false } });
+    expect(String(outputs["destinations"]?.value).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
+    expect(await sql("SHOW archive_mode")).toBe("off");
+    expect(await sql("SHOW max_slot_wal_keep_size")).toBe("16GB");
+    expect(await sql("SELECT pg_postmaster_start_time()")).toBe(started);
+    expect(await sql(SLOT)).toBe("t");
+    expect(await pgbackstop("check")).not.toContain("WARN");
+  });
+
+  test("a second update changes nothing", async () => {
+    const { summary } = await (await open()).up();
+    expect(Object.keys(summary.resourceChanges ?? {})).toEqual(["same"]);
+  });
+
+  test("every unit works with its rights", async () => {
+    for (const name of ["full", "expire", "heal", "metrics", "verify"])
+      await host.runOk(["systemctl", "start", `pgbackstop-main-${name}.service`], { timeoutMs: 300_000 });
+    expect(await host.runOk(["systemctl", "show", "-p", "CapabilityBoundingSet", AGENT])).toContain(
+      "cap_dac_read_search cap_sys_ptrace",
+    );
+    expect(await host.runOk(["systemctl", "--failed", "--no-legend"])).toBe("");
+  });
+
+  test("a killed container and a rebooted host archive again", async () => {
+    await add("before the kill");
+    await host.runOk(["docker", "kill", "--signal=KILL", "immich_postgres"]);
+    await host.runOk(["docker", "start", "immich_postgres"]);
+    await ready();
+    await archiving();
+    await add("before the boot");
+    await host.reboot();
+    await ready();
+    await archiving();
+    await add("after the boot");
+    await pgbackstop("check");
+  });
+
+  test("recovers to a time, and undoes it", async () => {
+    const good = await rows();
+    const time = await sql("SELECT pg_sleep(1); SELECT now(); SELECT pg_sleep(1)");
+    await sql("DELETE FROM albums WHERE id % 2 = 0");
+    const harmed = await rows();
+    await pgbackstop("recover", "--type=time", `--target=${time}`, "--target-action=promote", "--yes");
+    expect(await rows()).toBe(good);
+    await pgbackstop("recover", "--undo", "--yes");
+    expect(await rows()).toBe(harmed);
+    await archiving();
+    await pgbackstop("check");
+  });
+
+  test("a container that is made again has its backups", async () => {
+    await host.runOk(["docker", "rm", "--force", "immich_postgres"]);
+    await host.runOk(["docker", "run", "--detach", ...SERVICE]);
+    await ready();
+    await archiving();
+    await add("after the update of the image");
+    await pgbackstop("check");
+  });
+
+  test("a destroy leaves neither slot nor bound", async () => {
+    await (await open()).destroy();
+    expect(await sql("SELECT count(*) FROM pg_replication_slots")).toBe("0");
+    expect(await sql("SHOW max_slot_wal_keep_size")).toBe("-1");
+    expect(await rows()).not.toBe("");
+  });
+});
