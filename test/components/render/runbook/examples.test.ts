@@ -18,6 +18,7 @@ import { DEFAULT_PEOPLE } from "../../../../components/render/runbook/people";
 import { program as attach } from "../../../../examples/cnpg-attach/program";
 import { program as b2R2 } from "../../../../examples/cnpg-b2-r2/program";
 import { program as minio } from "../../../../examples/cnpg-barman-minio/program";
+import { program as immich } from "../../../../examples/immich/program";
 import { program as local } from "../../../../examples/local/program";
 import { program as newServer } from "../../../../examples/new-server/program";
 import { program as vpsB2 } from "../../../../examples/vps-b2/program";
@@ -50,6 +51,14 @@ const EXAMPLES: Readonly<Record<string, () => Outputs>> = {
         privateKey: KEYS.secretAccessKey,
       },
       host: NODE,
+    }),
+  immich: () =>
+    immich({
+      server: "home.example.com",
+      hostKey: HOST_KEY,
+      composeFile: "/srv/immich/docker-compose.yml",
+      nasPath: "/mnt/nas",
+      bucket: "acme-immich-pg",
     }),
   "new-server": () =>
     newServer({

@@ -1,0 +1,13 @@
+/** Reads the configuration, which Pulumi.yaml describes, and calls program.ts. */
+import * as pulumi from "@pulumi/pulumi";
+import { program } from "./program";
+
+const config = new pulumi.Config();
+
+export const { topology, destinations, passphrase } = program({
+  server: config.require("server"),
+  hostKey: config.require("hostKey"),
+  composeFile: config.require("composeFile"),
+  nasPath: config.require("nasPath"),
+  bucket: config.require("bucket"),
+});
