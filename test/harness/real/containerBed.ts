@@ -1,9 +1,10 @@
 /** PostgreSQL in a container of a real engine, and a configuration of ours for it. Root runs both. */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { unitCapabilities } from "../../../components/render/units/containerRights";
 import { ContainerEngine, type EngineName } from "../../../tools/parts/containers/engine";
 import { IMAGE_DATA, IMAGE_UID, type ImageName, importImage } from "../../../tools/parts/containers/postgresImage";
-import { run, type RunResult, sleep, start, type Started, waitFor } from "../../../tools/parts/process";
+import { run, type RunResult, start, type Started, waitFor } from "../../../tools/parts/process";
 import { serverUser } from "../../../tools/parts/users";
 import { findRuntime, type RuntimeProgram, writeConfig } from "./runtimeCli";
 import { requireOk } from "./testBed";
@@ -39,14 +40,17 @@ export async function engineWith(
   }
 }
 
+function limitedTo(capabilities: readonly string[]): string[] {
+  const names = capabilities.map((name) => `+${name.slice("CAP_".length).toLowerCase()}`);
+  return ["setpriv", "--inh-caps=-all", `--bounding-set=-all,${names.join(",")}`, "--no-new-privs", "--"];
+}
+
 export class ContainerBed {
   readonly engine: ContainerEngine;
   readonly folder: string;
   readonly runtime: RuntimeProgram;
   readonly container: string;
   #agent: Started | undefined;
-  #pumping = false;
-  #pump: Promise<void> | undefined;
 
   private constructor(engine: ContainerEngine, runtime: RuntimeProgram, container: string) {
     this.engine = engine;
@@ -142,29 +146,25 @@ export class ContainerBed {
 
   /** Runs ours as root, where it finds only this engine. */
   ours(args: readonly string[]): Promise<RunResult> {
-    const all = [this.runtime.file, `--config-path=${join(this.folder, "config")}`, `--stanza=${STANZA}`, ...args];
-    return run(this.runtime.node, all, { cwd: this.folder, timeoutMs: 300_000, env: { PATH: this.engine.path } });
+    return this.#ours([], args);
+  }
+
+  /** The same with the capabilities of a unit alone. */
+  oursAsUnit(args: readonly string[], capabilities = unitCapabilities(this.engine.name)): Promise<RunResult> {
+    return this.#ours(limitedTo(capabilities), args);
+  }
+
+  #ours(limits: readonly string[], args: readonly string[]): Promise<RunResult> {
+    const { file, node } = this.runtime;
+    const config = [`--config-path=${join(this.folder, "config")}`, `--stanza=${STANZA}`];
+    const [program = node, ...rest] = [...limits, node, file, ...config, ...args];
+    return run(program, rest, { cwd: this.folder, timeoutMs: 300_000, env: { PATH: this.engine.path } });
   }
 
   /** @throws Error with the output if the exit code is not 0 */
   async oursOk(args: readonly string[]): Promise<string> {
     const { stderr, stdout } = requireOk(`pgbackstop ${args.join(" ")}`, await this.ours(args));
     return `${stdout}${stderr}`;
-  }
-
-  /** Archives what the server puts into the folder `wal`, until the end. */
-  archive(): void {
-    this.#pumping = true;
-    const wal = join(this.folder, "wal");
-    const sent = new Set<string>();
-    this.#pump = (async () => {
-      while (this.#pumping) {
-        const names = readdirSync(wal).filter((name) => !name.endsWith(".new") && !sent.has(name));
-        for (const name of names.sort())
-          if ((await this.ours(["archive-push", join(wal, name)])).exitCode === 0) sent.add(name);
-        await sleep(100);
-      }
-    })();
   }
 
   /** Where this machine has a path below the data directory. */
@@ -175,10 +175,12 @@ export class ContainerBed {
     return join(folder, path);
   }
 
-  /** Starts the agent, which archives through a slot, and waits until it listens. */
+  /** Starts the agent with a unit's capabilities, which archives through a slot, and waits until it listens. */
   async startAgent(): Promise<void> {
     const logFile = join(this.folder, "log", "agent.log");
     const args = [
+      ...limitedTo(unitCapabilities(this.engine.name)).slice(1),
+      this.runtime.node,
       this.runtime.file,
       `--config-path=${join(this.folder, "config")}`,
       `--stanza=${STANZA}`,
@@ -186,7 +188,7 @@ export class ContainerBed {
       `--agent-socket=${join(this.folder, "agent.sock")}`,
       "agent",
     ];
-    const agent = await start(this.runtime.node, args, { cwd: "/", logFile, env: { PATH: this.engine.path } });
+    const agent = await start("setpriv", args, { cwd: "/", logFile, env: { PATH: this.engine.path } });
     this.#agent = agent;
     await waitFor("the agent's socket", 60_000, async () => {
       if (!agent.isRunning()) throw new Error(agent.log().slice(-2000));
@@ -199,8 +201,6 @@ export class ContainerBed {
   }
 
   async remove(): Promise<void> {
-    this.#pumping = false;
-    await this.#pump;
     await this.#agent?.stop("SIGKILL");
   }
 }

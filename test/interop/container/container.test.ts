@@ -23,8 +23,9 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     engine = await engineWith(name, ["postgres"], `containers of ${name}`);
     if (engine === null) return;
     bed = await ContainerBed.create(engine);
+    bed.configure(undefined, { archive: "stream" });
     await bed.start({ archives: true });
-    bed.archive();
+    await bed.startAgent();
     await bed.sql(`
       CREATE TABLE orders (id bigserial PRIMARY KEY, body text);
       INSERT INTO orders (body) SELECT md5(g::text) FROM generate_series(1, 20000) g`);

@@ -16,6 +16,10 @@ describe("an error's entry", () => {
       [fail("hostConnect", "unable to connect to 'localhost:1': [ECONNREFUSED]"), "repository-unreachable"],
       [fail("lockAcquire", "repo1: backup '20260101-000000F' cannot continue: its attempt file is gone"), "lease-held"],
       [fail("archiveDuplicate", "WAL file 'x' already exists"), "two-writers"],
+      [fail("archiveDisabled", "the server has no replication slot pgbackstop_main"), "slot-not-read"],
+      [fail("dbConnect", "there is no container 'shop-db'"), "container-gone"],
+      [fail("dbConnect", "container 'shop-db' does not run"), "container-gone"],
+      [fail("pgRunning", "containers 'shop-db' and 'twin' have the same data, '/a'"), "container-data-shared"],
       [fail("fileMissing", "unable to open missing file '/a' for read"), null],
       [fail("optionInvalid", "invalid option '--x'"), null],
     ] as const;
