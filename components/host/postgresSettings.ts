@@ -20,6 +20,8 @@ export interface LiveSettings {
   readonly values: Readonly<Record<string, string>>;
   /** Settings that need a restart to take effect. */
   readonly pendingRestart: readonly string[];
+  /** Settings of the server's command line, which ALTER SYSTEM cannot change. */
+  readonly fixed: readonly string[];
   /** Values in `postgresql.auto.conf`. */
   readonly automatic: Readonly<Record<string, string>>;
 }
@@ -254,12 +256,14 @@ function parseSettings(stdout: string): LiveSettings {
     readonly value: string;
     readonly pendingRestart: boolean;
     readonly automatic?: string | null;
+    readonly source?: string;
   }[];
   return {
     serverVersion,
     dataDirectory,
     values: Object.fromEntries(rows.map((row) => [row.name, row.value])),
     pendingRestart: rows.filter((row) => row.pendingRestart).map((row) => row.name),
+    fixed: rows.filter(({ source }) => source === "command line").map(({ name }) => name),
     automatic: Object.fromEntries(
       rows.flatMap(({ automatic = null, name }) => (automatic === null ? [] : [[name, automatic]])),
     ),

@@ -5,7 +5,7 @@
  * The photos are files below `UPLOAD_LOCATION`, and need a backup of their own.
  */
 import type * as pulumi from "@pulumi/pulumi";
-import { B2Repository, PosixRepository, PostgresHost } from "pgbackstop";
+import { B2Repository, CipherPassphrase, PosixRepository, PostgresHost } from "pgbackstop";
 
 export interface ImmichSettings {
   /** Name or address of the server. */
@@ -29,8 +29,9 @@ export interface ImmichOutputs extends Record<string, pulumi.Output<unknown>> {
 
 /** Declares all resources and returns the stack's outputs. */
 export function program({ bucket, composeFile, hostKey, nasPath, server }: ImmichSettings): ImmichOutputs {
+  const key = new CipherPassphrase("immich-key");
   const nas = new PosixRepository("immich-nas", { path: `${nasPath}/pgbackrest`, requireMount: true });
-  const b2 = new B2Repository("immich-b2", { bucket: { create: { name: bucket } }, encrypt: true });
+  const b2 = new B2Repository("immich-b2", { bucket: { create: { name: bucket } }, cipher: key.ref });
   const immich = new PostgresHost("immich", {
     connection: { ssh: { host: server, hostKeys: [hostKey] } },
     container: { compose: composeFile, service: "database" },
@@ -43,5 +44,5 @@ export function program({ bucket, composeFile, hostKey, nasPath, server }: Immic
     objectives: { rpoSeconds: 300 },
     silence: { PB042: "restored on a second server every quarter" },
   });
-  return { topology: immich.topology, destinations: immich.destinations, passphrase: b2.passphrase };
+  return { topology: immich.topology, destinations: immich.destinations, passphrase: key.passphrase };
 }

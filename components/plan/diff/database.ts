@@ -60,7 +60,16 @@ function diffNode(to: Collector, before: Topology, after: Topology): void {
     to.add("stanza", old.stanza, now.stanza, "weakened", text);
   }
   diffEngine(to, old.engine, now.engine);
-  const fields = ["kind", "engineVersion", "reachedBy", "dataDirectory", "namespace", "cluster", "instances"] as const;
+  const fields = [
+    "kind",
+    "engineVersion",
+    "reachedBy",
+    "dataDirectory",
+    "container",
+    "namespace",
+    "cluster",
+    "instances",
+  ] as const;
   for (const field of fields)
     to.plain(field, old[field] ?? null, now[field] ?? null, (value) => `${field} is ${valueText(value)}`);
   const snapshots = [old.snapshots, now.snapshots].map((kinds) => kinds?.join(", ") ?? null);

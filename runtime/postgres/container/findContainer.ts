@@ -39,9 +39,11 @@ export async function findContainer(choice: ContainerChoice, run: RunProgram): P
   const problems = looked.flatMap((result) => ("problem" in result ? [result.problem] : []));
   throw fail("dbConnect", [`there is no ${choiceText(choice)}`, ...problems].join("\n"), {
     hint:
-      problems.length === engines.length
-        ? "Install docker or podman, start its service, and let this account use it."
-        : "Was it removed or renamed? See docker ps --all, or podman ps --all as root: containers of other accounts (rootless Podman) are not seen.",
+      engines.length === 1 && problems.length === 0
+        ? `Was it removed or renamed, or does ${engines[0] === "docker" ? "podman" : "docker"} run it? See ${engines[0]} ps --all, and set the container's engine.`
+        : problems.length === engines.length
+          ? "Install docker or podman, start its service, and let this account use it."
+          : "Was it removed or renamed? See docker ps --all, or podman ps --all as root: containers of other accounts (rootless Podman) are not seen.",
     retryable: true,
   });
 }

@@ -142,6 +142,18 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a slot that keeps nothing", { archive: "stream", slotKeepGiB: 0 }, ["PB014 slotKeepGiB"]],
   ["no data directory", { dataDirectory: undefined }, ["PB118 dataDirectory"]],
   ["a container", { drills: ELSEWHERE, container: { name: "shop-db" }, dataDirectory: undefined }, []],
+  [
+    "a container to recover into",
+    {
+      container: { name: "shop-db" },
+      restoreOnly: true,
+      schedules: {},
+      drills: {},
+      archiveTimeoutSeconds: undefined,
+      repositories: { repo1: NAS },
+    },
+    [],
+  ],
   ["a service", { drills: ELSEWHERE, container: { compose: "/srv/shop/compose.yaml", service: "database" } }, []],
   ["a container without a name", { drills: ELSEWHERE, container: {} }, ["PB156 container"]],
   [

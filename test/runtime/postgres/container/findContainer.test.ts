@@ -53,6 +53,12 @@ describe("finding a container", () => {
     });
   });
 
+  test("asks for the other engine if one is configured", async () => {
+    await expect(findContainer({ name: "shop-db", engine: "docker" }, answering(NONE))).rejects.toMatchObject({
+      hints: [expect.stringContaining("does podman run it")],
+    });
+  });
+
   test("refuses to choose between two", async () => {
     const run = answering({ docker: ok(docker), podman: ok(docker) });
     await expect(findContainer({ name: "shop-db" }, run)).rejects.toMatchObject({
