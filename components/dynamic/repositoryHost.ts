@@ -89,11 +89,12 @@ export async function repositoryHostRead(
 }
 
 export async function repositoryHostRemove(_id: string, props: Partial<RepositoryHostState>): Promise<void> {
-  const { facts = {}, kept, keptSignIn = [] } = props;
+  const { facts: before = {}, kept, keptSignIn = [] } = props;
   if (kept === undefined) return;
+  const { desired } = kept;
   const access: Access = { connection: kept.connection, signIn: keptSignIn };
   await withConnection(access, (connection) =>
-    removeRepositoryHost(connection, kept.desired, facts, () => signInAgain(access), log),
+    removeRepositoryHost({ connection, desired, before, signInAgain: () => signInAgain(access), log }),
   );
 }
 
@@ -103,7 +104,8 @@ async function apply(
 ): Promise<RepositoryHostState> {
   const { connection: access, desired, signIn = [] } = inputs;
   const work = async (connection: Connection): Promise<RepositoryHostState> => {
-    await convergeRepositoryHost(connection, desired, before ?? {}, () => signInAgain(inputs), log);
+    const again = (): Promise<void> => signInAgain(inputs);
+    await convergeRepositoryHost({ connection, desired, before: before ?? {}, signInAgain: again, log });
     const facts = await readRepositoryHost(connection, desired);
     const wrong = differences(facts, wantedFacts(desired));
     if (wrong.length > 0)

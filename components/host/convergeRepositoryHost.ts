@@ -43,8 +43,15 @@ export interface DesiredRepositoryHost {
   readonly mount: string;
 }
 
-/** Opens another connection to the host; throws if that is no longer possible. */
-export type SignInAgain = () => Promise<void>;
+export interface RepositoryHostUpdate {
+  readonly connection: Connection;
+  readonly desired: DesiredRepositoryHost;
+  /** The last known state. */
+  readonly before: Readonly<Record<string, string>>;
+  /** Opens another connection to the host; throws if that is no longer possible. */
+  signInAgain(): Promise<void>;
+  readonly log: LogLine;
+}
 
 const SHELL = "/usr/sbin/nologin";
 /** This comment marks our accounts. */
@@ -237,13 +244,8 @@ export async function readHostKeys(connection: Connection): Promise<string[]> {
 }
 
 /** @throws Error before any change if the host is unsuitable; later errors keep the state reached */
-export async function convergeRepositoryHost(
-  connection: Connection,
-  desired: DesiredRepositoryHost,
-  before: Readonly<Record<string, string>>,
-  signInAgain: SignInAgain,
-  log: LogLine,
-): Promise<void> {
+export async function convergeRepositoryHost(update: RepositoryHostUpdate): Promise<void> {
+  const { connection, desired, log } = update;
   if (connection.login.uid !== 0)
     throw new Error(`creating accounts needs root: sign in to ${connection.name} as root, or with sudo`);
   await checkDirectories(connection, desired);
@@ -255,24 +257,19 @@ export async function convergeRepositoryHost(
     if (repository !== undefined)
       await runScript(connection, `make the directory ${repository}`, DIRECTORY_SCRIPT, [root, repository, name]);
   }
-  await applySshd(connection, desired, facts, signInAgain, log);
+  await applySshd(update, facts);
   await releaseUnsealed(connection, desired, log);
-  const changed = await applyFiles(connection, desired, before, log);
+  const changed = await applyFiles(update);
   if (desired.timers.length > 0) await enableUnits(connection, desired.timers, changed);
 }
 
 /** Afterwards only the administrator signs in; accounts and backups stay. */
-export async function removeRepositoryHost(
-  connection: Connection,
-  desired: DesiredRepositoryHost,
-  before: Readonly<Record<string, string>>,
-  signInAgain: SignInAgain,
-  log: LogLine,
-): Promise<void> {
+export async function removeRepositoryHost(update: RepositoryHostUpdate): Promise<void> {
+  const { before, connection, desired, log } = update;
   // Keys first: nobody may have one without the confinement.
   if (desired.timers.length > 0) await disableUnits(connection, desired.timers);
   await removeFiles(connection, filesIn(before));
-  await writeSshd(connection, desired, "", signInAgain);
+  await writeSshd(update, "");
   if (desired.timers.length > 0) await reloadUnits(connection);
   const accounts = desired.accounts.map(({ name }) => name).join(", ");
   log(
@@ -304,17 +301,12 @@ async function checkDirectories(connection: Connection, { accounts, mount }: Des
   }
 }
 
-async function applySshd(
-  connection: Connection,
-  desired: DesiredRepositoryHost,
-  facts: Readonly<Record<string, string>>,
-  signInAgain: SignInAgain,
-  log: LogLine,
-): Promise<void> {
+async function applySshd(update: RepositoryHostUpdate, facts: Readonly<Record<string, string>>): Promise<void> {
+  const { connection, desired, log } = update;
   const { sshd } = REPOSITORY_HOST_PATHS;
   const wanted = wantedFacts(desired);
   if (facts[sshd] !== wanted[sshd]) {
-    await writeSshd(connection, desired, desired.sshdConfig, signInAgain);
+    await writeSshd(update, desired.sshdConfig);
     log(`wrote ${sshd}`);
   }
   const names = desired.accounts.map(({ name }) => name);
@@ -333,21 +325,17 @@ async function applySshd(
 }
 
 /** @throws Error if the administrator could no longer sign in; the old text is restored then */
-async function writeSshd(
-  connection: Connection,
-  { admin }: DesiredRepositoryHost,
-  text: string,
-  signInAgain: SignInAgain,
-): Promise<void> {
+async function writeSshd(update: RepositoryHostUpdate, text: string): Promise<void> {
+  const { connection, desired } = update;
   const path = REPOSITORY_HOST_PATHS.sshd;
   const old = await connection.exec(["cat", "--", path]);
   const put = async (content: string): Promise<void> => {
-    await runScript(connection, `write ${path}`, SSHD_CONFIG_SCRIPT, [path, admin], { stdin: content });
+    await runScript(connection, `write ${path}`, SSHD_CONFIG_SCRIPT, [path, desired.admin], { stdin: content });
     await runScript(connection, "reload sshd", RELOAD_SCRIPT, []);
   };
   try {
     await put(text);
-    if (admin !== "") await signInAgain();
+    if (desired.admin !== "") await update.signInAgain();
   } catch (error) {
     if (old.stdout !== text) await put(old.stdout);
     throw new Error(`sshd's configuration was restored: ${error instanceof Error ? error.message : String(error)}`, {
@@ -356,12 +344,7 @@ async function writeSshd(
   }
 }
 
-async function applyFiles(
-  connection: Connection,
-  desired: DesiredRepositoryHost,
-  before: Readonly<Record<string, string>>,
-  log: LogLine,
-): Promise<string[]> {
+async function applyFiles({ before, connection, desired, log }: RepositoryHostUpdate): Promise<string[]> {
   const stale = filesIn(before).filter((path) => desired.files[path] === undefined);
   const staleTimers = stale
     .filter((path) => path.endsWith(".timer"))
