@@ -341,7 +341,6 @@ export function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** The texts of a list. */
 export function textsOf(value: unknown): string[] {
   return listOf(value).filter((item) => typeof item === "string");
 }

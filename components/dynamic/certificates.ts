@@ -14,7 +14,6 @@ export function findValidity(text: string): { readonly notBeforeMs: number; read
   }
 }
 
-/** True if the key belongs to the certificate. */
 export function belongTogether(certificatePem: string, privateKeyPem: string): boolean {
   const spki = (key: ReturnType<typeof createPublicKey>): string =>
     key.export({ type: "spki", format: "pem" }).toString();

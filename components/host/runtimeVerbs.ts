@@ -39,7 +39,6 @@ export interface EngineVerbs {
   takeFull(repoIndexes: readonly number[], isAll: boolean): Promise<void>;
 }
 
-/** The runtime's verbs. */
 export function runtimeVerbs(runtime: RuntimeOnHost): EngineVerbs {
   return {
     createStanza: () => createStanza(runtime),

@@ -38,7 +38,6 @@ export interface KubernetesObject {
   readonly metadata: object;
 }
 
-/** Outputs of an object that is read. */
 interface ReadOutputs {
   readonly metadata: pulumi.Output<{ readonly managedFields?: readonly object[] }>;
   readonly spec: pulumi.Output<unknown>;

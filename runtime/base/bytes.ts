@@ -64,7 +64,6 @@ export function hasStrayBytes(text: string): boolean {
   return STRAY.test(text);
 }
 
-/** The bytes of a text. */
 export function utf8(text: string): Uint8Array {
   if (!hasStrayBytes(text)) return Buffer.from(text, "utf8");
   return Buffer.concat(piecesOf(text, (piece) => Buffer.from(piece, "utf8"), strayBytes));

@@ -2,7 +2,6 @@
 import { createHash, hash } from "node:crypto";
 import type { ByteStream } from "./bytes";
 
-/** SHA-1 of empty input. */
 export const SHA1_EMPTY = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 
 /** 40 lower-case hexadecimal digits. */

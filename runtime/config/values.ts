@@ -39,7 +39,6 @@ export function parseTime(text: string): number | null {
   return match === null ? null : safe(Number(match[1]) * (TIME_FACTORS_MS[match[2] ?? ""] ?? 1));
 }
 
-/** A whole number, or null. */
 export function parseInteger(text: string): number | null {
   return /^[+-]?\d+$/.test(text) ? safe(Number(text)) : null;
 }

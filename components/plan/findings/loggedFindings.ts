@@ -7,7 +7,6 @@
 import type { Severity } from "./ruleRow";
 import { type RuleCode, RULE_CODES, RULES } from "./ruleTable";
 
-/** A finding that a preview logged. */
 export interface LoggedFinding {
   readonly database: string;
   readonly code: string;
@@ -31,7 +30,6 @@ interface FailedComponent {
   readonly trace: readonly SourcePosition[];
 }
 
-/** The errors of a failed preview. */
 export interface PreviewErrors {
   readonly components: readonly FailedComponent[];
   /** Errors that are not findings. They go in the job log, never in a PR comment. */

@@ -34,7 +34,6 @@ export function madeUnit(
   return fields({ name: () => name, text, enabled: () => enabled, restarted: () => restarted });
 }
 
-/** A unit's file. */
 export function unitFile(directory: string, unit: Unit): RenderedFile {
   return madeFile(`${directory}/${unit.name}`, ["0644", "admin"], () => unit.text);
 }

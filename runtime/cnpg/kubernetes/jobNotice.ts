@@ -15,7 +15,6 @@ import { drillNotice } from "../../operations/drill/drillReport";
 
 export interface JobEnd {
   readonly code: number;
-  /** Record of a fire drill. */
   readonly record?: DrillRecord;
 }
 

@@ -22,7 +22,6 @@ const LOOK_MS_MAX = 60 * 60_000;
 export interface FirstBackupParts {
   /** Where a full backup is expected. */
   readonly repos: readonly Repository[];
-  /** The instance's cluster. */
   cluster(): Promise<ClusterIdentity>;
   /** Makes the stanzas this cluster's, where that is right; only on a primary. Never throws. */
   prepare(): Promise<void>;

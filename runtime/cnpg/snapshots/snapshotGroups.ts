@@ -39,7 +39,6 @@ export interface SnapshotFacts extends ObjectRef {
   readonly atMs: number;
 }
 
-/** A group with its objects. */
 export interface ObjectGroup extends SnapshotGroup {
   /** Null if only its snapshots are left. */
   readonly backup: ObjectRef | null;

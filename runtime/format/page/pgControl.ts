@@ -25,7 +25,6 @@ export interface PgControl {
   readonly dataChecksums: boolean;
 }
 
-/** Bytes of pg_control to read. */
 export const PG_CONTROL_READ_BYTES = 512;
 export const PG_CONTROL_FILE_BYTES = 8192;
 /** The checkpoint in a restored pg_control: PostgreSQL cannot start from it without backup_label. */

@@ -41,7 +41,6 @@ export async function sizeOf(side: Session, oids: readonly number[]): Promise<nu
   return Number((rows[0] as { size: string }).size);
 }
 
-/** Size of the database of this session. */
 export async function databaseSizeOf(side: Session): Promise<number> {
   const { rows } = await side.query("select pg_database_size(current_database())::text as size");
   return Number((rows[0] as { size: string }).size);

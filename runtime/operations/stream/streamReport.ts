@@ -15,7 +15,6 @@ export interface ReportedStreams {
   readonly synchronous: SynchronousReport | null;
 }
 
-/** The agent has not reported yet. */
 const UNKNOWN: SynchronousReport = { isWaiting: false, waitingS: 0, trouble: "the agent has not reported yet" };
 
 /** The minimum age at which a missing report counts as bad news, for short intervals. */

@@ -126,7 +126,6 @@ export function parseErrorAnswer(status: number, body: string, date: string | un
   return { ...facts, ...errorFacts(element) };
 }
 
-/** Code and message of an `<Error>` element. */
 export function errorFacts(element: XmlElement): { readonly code: string; readonly message: string } {
   const message = (findText(element, "Message") ?? "").replace(/\s+/g, " ").trim();
   const shown = message.length > MESSAGE_LENGTH_MAX ? `${message.slice(0, MESSAGE_LENGTH_MAX)}…` : message;
