@@ -7,29 +7,15 @@
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { createGzip, gzip } from "node:zlib";
-import { collect, textOf } from "../base/bytes";
+import { collect } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { LIMITS } from "../base/limits";
-import { decompressBytes } from "../format/codec/compress";
 import { isLabel } from "../format/repository/label";
-import {
-  type Manifest,
-  parseManifest,
-  readManifest,
-  renderManifestBytes,
-  renderManifestParts,
-} from "../format/repository/manifest";
-import {
-  backupHistoryPath,
-  backupPath,
-  backupsPath,
-  copyOf,
-  manifestHistoryPath,
-  manifestPath,
-} from "../format/repository/repoPath";
+import { type Manifest, readManifest, renderManifestBytes, renderManifestParts } from "../format/repository/manifest";
+import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestPath } from "../format/repository/repoPath";
 import type { Lease } from "./lease";
-import { listNames, openFile, readFile, type Repository, writeFile, writeParts } from "./repository";
+import { listNames, openFile, type Repository, writeFile, writeParts } from "./repository";
 
 const MANIFEST_SUFFIX = ".manifest.gz";
 
@@ -150,13 +136,6 @@ export async function saveManifest(
 /** With 20,000 rows the best level takes twice as long for two hundredths less. */
 const HISTORY_LEVEL = 6;
 const gzipAside = promisify(gzip);
-
-/** The plain manifest in the history, for expired backups. */
-export async function loadHistoryManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {
-  const path = manifestHistoryPath(repo.stanza, label);
-  const packed = await readFile(repo, path, pass, LIMITS.wholeFileSizeBytesMax);
-  return parseManifest(textOf(decompressBytes(packed, "gz", LIMITS.wholeFileSizeBytesMax)), path);
-}
 
 /** Removes an unfinished backup's directory. Refuses a finished one: that is our bug, never the user's. */
 export async function removeUnfinished(repo: Repository, label: string): Promise<void> {

@@ -6,7 +6,7 @@
  * 2 and 15); readers accept either copy.
  */
 import { basename } from "node:path";
-import { type ByteStream, collect, EMPTY_BYTES, streamOf } from "../base/bytes";
+import { type ByteStream, collect } from "../base/bytes";
 import type { Context } from "../base/context";
 import { LIMITS } from "../base/limits";
 import type { BlockSettings } from "../format/repository/blockSize";
@@ -154,8 +154,6 @@ export function unpack(stored: ByteStream, { cipherPass, compressType, raw }: Pa
   const packed = cipherPass === null ? stored : decrypt(stored, cipherPass, raw);
   return compressType === "none" ? packed : decompress(packed, compressType, raw);
 }
-
-export const emptyStream = (): ByteStream => streamOf(EMPTY_BYTES);
 
 /** A new sub-passphrase: the base64 text of 48 random bytes ("pgbackrest-format" 4.1). */
 export function newSubPass(ctx: Pick<Context, "random">): string {

@@ -19,7 +19,6 @@ const FORMAT_6_MAGIC = /^PGBR006/;
 const ALGORITHM = "aes-256-cbc";
 const KEY_SIZE_BYTES = 32;
 const IV_SIZE_BYTES = 16;
-const BLOCK_SIZE_BYTES = 16;
 const PASS_HINT = "Is this the right passphrase for this repository and stanza? Is the repository encrypted at all?";
 
 /** `salt` must be 8 fresh random bytes for each stream. */
@@ -110,11 +109,6 @@ export function decryptBytes(bytes: Uint8Array, pass: string, raw = false): Uint
   if (bytes.length < headSize) throw headMissing(bytes);
   const decipher = createDecipher(bytes, pass, raw);
   return concatBytes([decipher.update(bytes.subarray(headSize)), finish(decipher)]);
-}
-
-/** Stored size of `sizeBytes` of content. */
-export function encryptedSizeBytes(sizeBytes: number, raw = false): number {
-  return headSizeBytes(raw) + sizeBytes + BLOCK_SIZE_BYTES - (sizeBytes % BLOCK_SIZE_BYTES);
 }
 
 function createCipher(pass: string, salt: Uint8Array): Cipheriv {

@@ -38,19 +38,12 @@ export interface CompressSpec {
   readonly level: number;
 }
 
-interface TypeFacts {
-  readonly extension: string;
-  readonly level: number;
-  readonly levelMin: number;
-  readonly levelMax: number;
-}
-
-const TYPES: Readonly<Record<CompressType, TypeFacts>> = {
-  none: { extension: "", level: 0, levelMin: 0, levelMax: 0 },
-  gz: { extension: ".gz", level: 6, levelMin: -1, levelMax: 9 },
-  lz4: { extension: ".lz4", level: 1, levelMin: -5, levelMax: 12 },
-  zst: { extension: ".zst", level: 3, levelMin: -7, levelMax: 22 },
-  bz2: { extension: ".bz2", level: 9, levelMin: 1, levelMax: 9 },
+const EXTENSIONS: Readonly<Record<CompressType, string>> = {
+  none: "",
+  gz: ".gz",
+  lz4: ".lz4",
+  zst: ".zst",
+  bz2: ".bz2",
 };
 const GZ_MEM_LEVEL = 9;
 const GZ_FLAGS = { moreFlag: constants.Z_NO_FLUSH, endFlag: constants.Z_FINISH };
@@ -237,12 +230,12 @@ export function decompressInto(bytes: Uint8Array, type: CompressType, target: Ui
 
 /** `""`, `".gz"`, … */
 export function extensionOf(type: CompressType): string {
-  return TYPES[type].extension;
+  return EXTENSIONS[type];
 }
 
 /** Null for an extension (with its dot) of no supported compression. */
 export function typeOfExtension(extension: string): CompressType | null {
-  const entry = Object.entries(TYPES).find(([, facts]) => facts.extension === extension);
+  const entry = Object.entries(EXTENSIONS).find(([, text]) => text === extension);
   return entry === undefined ? null : (entry[0] as CompressType);
 }
 
@@ -253,15 +246,7 @@ export function typeOfName(fileName: string): CompressType {
 }
 
 export function isCompressType(text: string): text is CompressType {
-  return Object.hasOwn(TYPES, text);
-}
-
-export function defaultLevel(type: CompressType): number {
-  return TYPES[type].level;
-}
-
-export function levelRange(type: CompressType): { readonly min: number; readonly max: number } {
-  return { min: TYPES[type].levelMin, max: TYPES[type].levelMax };
+  return Object.hasOwn(EXTENSIONS, text);
 }
 
 /** `chunkSize` is the length of a stream's own buffers; codecs that are driven by their handle ignore it. */

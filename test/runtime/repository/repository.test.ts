@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { collect } from "../../../runtime/base/bytes";
-import { emptyStream, newSubPass, openFile, readFile, seal, writeFile } from "../../../runtime/repository/repository";
+import { newSubPass, openFile, readFile, seal, writeFile } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
 import { MemoryStorage } from "../../harness/doubles/storages";
 import { repository } from "./support";
@@ -35,10 +34,6 @@ describe("a file of a repository", () => {
       await expect(readFile(repo, "large", pass, 99_999)).rejects.toMatchObject({ kind: "fileInvalid" });
       expect(await readFile(repo, "large", pass, 100_000)).toHaveLength(100_000);
     }
-  });
-
-  it("may be empty", async () => {
-    expect(await collect(emptyStream(), 0)).toHaveLength(0);
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { collect, streamOf } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
-import { type CompressType, compressBytes, defaultLevel } from "../../../runtime/format/codec/compress";
+import { type CompressType, compressBytes } from "../../../runtime/format/codec/compress";
 import { findWal, isSegment, listArchiveIds, listWal, openWal, putWal } from "../../../runtime/repository/walStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
@@ -18,7 +18,7 @@ async function put(
   compressType: CompressType = "none",
   pass: string | null = null,
 ): Promise<void> {
-  const packed = compressBytes(bytes, { type: compressType, level: defaultLevel(compressType) });
+  const packed = compressBytes(bytes, { type: compressType, level: 1 });
   await putWal(
     repo,
     { archiveId: "15-1", name, sha1: sha1Hex(bytes), compressType, open: () => streamOf(packed) },

@@ -1,8 +1,8 @@
 import { fc } from "../../../harness/properties";
 import { createXXHash128 } from "hash-wasm";
 import { beforeAll, describe, expect, it } from "vitest";
-import { giveBack, takeReadArea } from "../../../../runtime/format/codec/sums";
-import { BLOCK_HASH_SIZE_BYTES, type BlockHash, loadBlockHash } from "../../../../runtime/format/codec/xxh3";
+import { DIGEST_SIZE_BYTES, giveBack, takeReadArea } from "../../../../runtime/format/codec/sums";
+import { type BlockHash, loadBlockHash } from "../../../../runtime/format/codec/xxh3";
 import { sampleBytes } from "../vectors";
 
 let blockHash: BlockHash;
@@ -23,7 +23,7 @@ function sanityBytes(sizeBytes: number): Uint8Array {
 }
 
 function hex(bytes: Uint8Array): string {
-  return Buffer.from(blockHash.hash(bytes, BLOCK_HASH_SIZE_BYTES)).toString("hex");
+  return Buffer.from(blockHash.hash(bytes, DIGEST_SIZE_BYTES)).toString("hex");
 }
 
 describe("XXH3-128", () => {
