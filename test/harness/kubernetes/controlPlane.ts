@@ -127,7 +127,7 @@ export async function startControlPlane(
       ),
     (path, accept) => getFrom(socketPath, path, accept),
   );
-  await waitUntilReady(kubectl, [etcd, server, proxy]);
+  await waitUntilReady(socketPath, [etcd, server, proxy]);
   const kubectlFunction = `kubectl() { GOGC=${GO_ENV.GOGC} '${parts.kubectl}' --kubeconfig '${kubeconfig}' --cache-dir '${join(runFolder, "kubectl-cache")}' "$@"; }`;
   const shell: ControlPlane["shell"] = (script, options) =>
     testNetwork.run("bash", ["-c", `set -euo pipefail\n${kubectlFunction}\n${script}`], options);
@@ -170,15 +170,22 @@ function flags(settings: Readonly<Record<string, string | number | boolean>>): s
   return Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
 }
 
-async function waitUntilReady(kubectl: Kubectl, servers: readonly Started[]): Promise<void> {
+/** Asks through `kubectl proxy`: a kubectl for each look would cost more than the server's start. */
+async function waitUntilReady(socketPath: string, servers: readonly Started[]): Promise<void> {
   const endMs = performance.now() + START_MS;
   for (;;) {
     const dead = servers.find((server) => !server.isRunning());
-    const answer = dead === undefined ? await kubectl.run(["get", "--raw", "/readyz"]) : null;
-    if (answer?.exitCode === 0) return;
+    const answer =
+      dead === undefined
+        ? await getFrom(socketPath, "/readyz", "text/plain").catch((error: unknown) => ({
+            status: 0,
+            text: String(error),
+          }))
+        : null;
+    if (answer?.status === 200) return;
     if (dead !== undefined || performance.now() > endMs) {
       const logs = servers.map((server) => server.log().split("\n").slice(-12).join("\n")).join("\n");
-      throw new Error(`the API server is not ready: ${answer?.stderr.trim() ?? "a program ended"}\n${logs}`);
+      throw new Error(`the API server is not ready: ${answer?.text.trim() ?? "a program ended"}\n${logs}`);
     }
     await sleep(200);
   }
