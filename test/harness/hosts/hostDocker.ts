@@ -1,11 +1,11 @@
-/** Docker on a booted Debian, with images of PostgreSQL made here. Its containers get no network. */
+/** Docker on a booted Debian, with the tests' image of PostgreSQL. Its containers get no network. */
 import { basename } from "node:path";
 import { findDocker } from "../../../tools/parts/containers/engine";
-import { findImages, IMAGE_CHANGES, type ImageName } from "../../../tools/parts/containers/postgresImage";
+import { findImage, IMAGE, IMAGE_CHANGES, IMAGE_FILE } from "../../../tools/parts/containers/postgresImage";
 import { loud } from "../real/interopParts";
 import type { DebianHost } from "./debianHost";
 
-/** Where the host sees the images. */
+/** Where the host sees the image's file. */
 const IMAGES = "/opt/images";
 const IMPORT_MS = 600_000;
 
@@ -20,17 +20,13 @@ export interface DockerParts {
 export async function dockerParts(title: string): Promise<DockerParts | null> {
   const tree = await findDocker();
   if (typeof tree !== "string") return loud(title, tree.missing);
-  const images = await findImages();
+  const images = await findImage();
   if (typeof images !== "string") return loud(title, images.missing);
   return { tree, shown: { [tree]: tree, [IMAGES]: images } };
 }
 
-/** Installs Docker as a unit of each boot, and imports images. @param host with `runsContainers` and `shown` */
-export async function installDocker(
-  host: DebianHost,
-  { tree }: DockerParts,
-  images: readonly ImageName[],
-): Promise<void> {
+/** Installs Docker as a unit of each boot, and imports the image. @param host with `runsContainers` and `shown` */
+export async function installDocker(host: DebianHost, { tree }: DockerParts): Promise<void> {
   const unit = [
     "[Unit]",
     "Description=Docker",
@@ -48,9 +44,6 @@ export async function installDocker(
   await host.runOk(["ln", "-s", program, `/usr/local/bin/${basename(program)}`]);
   await host.runOk(["sh", "-c", 'printf "%s\\n" "$@" > /etc/systemd/system/docker.service', "sh", ...unit]);
   await host.runOk(["systemctl", "enable", "--now", "docker.service"], { timeoutMs: IMPORT_MS });
-  for (const image of images) {
-    const changes = IMAGE_CHANGES.flatMap((change) => ["--change", change]);
-    const file = `${IMAGES}/${image}.tar`;
-    await host.runOk(["docker", "import", ...changes, file, image], { timeoutMs: IMPORT_MS });
-  }
+  const changes = IMAGE_CHANGES.flatMap((change) => ["--change", change]);
+  await host.runOk(["docker", "import", ...changes, `${IMAGES}/${IMAGE_FILE}`, IMAGE], { timeoutMs: IMPORT_MS });
 }

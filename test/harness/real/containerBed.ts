@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { unitCapabilities } from "../../../components/render/units/containerRights";
 import { ContainerEngine, type EngineName } from "../../../tools/parts/containers/engine";
-import { IMAGE_DATA, IMAGE_UID, type ImageName, importImage } from "../../../tools/parts/containers/postgresImage";
+import { IMAGE, IMAGE_DATA, IMAGE_UID, importImage } from "../../../tools/parts/containers/postgresImage";
 import { run, type RunResult, start, type Started, waitFor } from "../../../tools/parts/process";
 import { serverUser } from "../../../tools/parts/users";
 import { findRuntime, type RuntimeProgram, writeConfig } from "./runtimeCli";
@@ -13,26 +13,19 @@ import { loud } from "./interopParts";
 const STANZA = "main";
 
 export interface StartContainer {
-  readonly image?: ImageName;
   /** Arguments of `run` besides the usual ones. */
   readonly args?: readonly string[];
   /** True: it archives into the folder `wal`. */
   readonly archives?: boolean;
 }
 
-/** An engine with images, or null and a loud line that says what is missing. */
-export async function engineWith(
-  name: EngineName,
-  images: readonly ImageName[],
-  title: string,
-): Promise<ContainerEngine | null> {
+/** An engine with the image, or null and a loud line that says what is missing. */
+export async function engineWith(name: EngineName, title: string): Promise<ContainerEngine | null> {
   const engine = await ContainerEngine.create(name);
   if ("missing" in engine) return loud(title, engine.missing);
   try {
-    for (const image of images) {
-      const lacking = await importImage(engine, image);
-      if (lacking !== null) throw new Error(lacking.missing);
-    }
+    const lacking = await importImage(engine);
+    if (lacking !== null) throw new Error(lacking.missing);
     return engine;
   } catch (error) {
     await engine.remove();
@@ -100,7 +93,7 @@ export class ContainerBed {
   }
 
   /** Starts the container, whose data are in the volume `shop`, and waits until it answers. */
-  async start({ archives = false, args = [], image = "postgres" }: StartContainer = {}): Promise<void> {
+  async start({ archives = false, args = [] }: StartContainer = {}): Promise<void> {
     const server = archives ? ["archive_mode=on", "archive_command=cp %p /wal/%f.new && mv /wal/%f.new /wal/%f"] : [];
     await this.engine.runOk([
       "run",
@@ -113,7 +106,7 @@ export class ContainerBed {
       `--volume=${join(this.folder, "space")}:/space`,
       `--volume=${join(this.folder, "wal")}:/wal`,
       ...args,
-      image,
+      IMAGE,
       "postgres",
       ...server.flatMap((setting) => ["-c", setting]),
     ]);

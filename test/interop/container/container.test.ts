@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
-import { IMAGE_DATA, IMAGE_UID } from "../../../tools/parts/containers/postgresImage";
+import { IMAGE, IMAGE_DATA, IMAGE_UID } from "../../../tools/parts/containers/postgresImage";
 import { run } from "../../../tools/parts/process";
 import { stockOrSkip } from "../../harness/real/parts";
 import { requireOk } from "../../harness/real/testBed";
@@ -20,7 +20,7 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
   let bed: ContainerBed;
 
   beforeAll(async () => {
-    engine = await engineWith(name, ["postgres"], `containers of ${name}`);
+    engine = await engineWith(name, `containers of ${name}`);
     if (engine === null) return;
     bed = await ContainerBed.create(engine);
     bed.configure(undefined, { archive: "stream" });
@@ -60,7 +60,7 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     const volumes = [`${folder}/data:${IMAGE_DATA}`, `${folder}/space:${folder}/space`, `${bed.folder}/wal:/wal`];
     await run("chown", ["-R", `${IMAGE_UID}:${IMAGE_UID}`, folder]);
     const args = volumes.map((volume) => `--volume=${volume}`);
-    await engine?.runOk(["run", "--detach", "--network=none", `--name=${side}`, ...args, "postgres"]);
+    await engine?.runOk(["run", "--detach", "--network=none", `--name=${side}`, ...args, IMAGE]);
     await bed.ready(side);
     const rows = await sums(side);
     await engine?.runOk(["rm", "--force", side]);

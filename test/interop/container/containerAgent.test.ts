@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unitCapabilities } from "../../../components/render/units/containerRights";
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
 import { atNight } from "../../../tools/parts/nightly";
-import { IMAGE_DATA } from "../../../tools/parts/containers/postgresImage";
+import { IMAGE, IMAGE_DATA } from "../../../tools/parts/containers/postgresImage";
 import { waitFor } from "../../../tools/parts/process";
 import { ContainerBed, engineWith } from "../../harness/real/containerBed";
 import { requireOk } from "../../harness/real/testBed";
@@ -20,11 +20,11 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
   let bed: ContainerBed;
 
   beforeAll(async () => {
-    engine = await engineWith(name, ["postgres-slim"], `the agent of containers of ${name}`);
+    engine = await engineWith(name, `the agent of containers of ${name}`);
     if (engine === null) return;
     bed = await ContainerBed.create(engine);
     bed.configure(undefined, { archive: "stream" });
-    await bed.start({ image: "postgres-slim" });
+    await bed.start();
     await bed.startAgent();
     await bed.sql("CREATE TABLE orders (id bigserial PRIMARY KEY, body text)");
   });
@@ -68,7 +68,7 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     // As after `down` and `up` with a newer image: another container, with the same volume.
     await engine.runOk(["stop", bed.container]);
     await engine.runOk(["rm", bed.container]);
-    await bed.start({ image: "postgres-slim" });
+    await bed.start();
     await add("made again");
     await bed.oursOk(["check"]);
     expect(await bed.sql("SHOW archive_mode")).toBe("off");
@@ -125,20 +125,13 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     if (engine === null) return context.skip("a part is missing");
     const data = ["--env=PGDATA=/memory/pg", "--env=POSTGRES_INITDB_ARGS=--no-sync"];
     const run = ["run", "--detach", "--network=none"];
-    await engine.runOk([...run, "--name=memory", "--tmpfs=/memory", ...data, "postgres-slim"]);
+    await engine.runOk([...run, "--name=memory", "--tmpfs=/memory", ...data, IMAGE]);
     await bed.ready("memory");
     const inMemory = await check({ name: "memory", dataDirectory: "/memory/pg" }, ["--pg1-path=/memory/pg"]);
     expect(inMemory.text).toContain("'/memory/pg' of container 'memory' is in memory (tmpfs)");
     await engine.runOk(["rm", "--force", "memory"]);
 
-    await engine.runOk([
-      ...run,
-      "--name=twin",
-      "--volume=shop-db-data:/twin",
-      "--entrypoint=sleep",
-      "postgres-slim",
-      "600",
-    ]);
+    await engine.runOk([...run, "--name=twin", "--volume=shop-db-data:/twin", "--entrypoint=sleep", IMAGE, "600"]);
     const twin = await check({ name: "shop-db" });
     expect(twin.code).toBe(38);
     expect(twin.text).toContain("containers 'shop-db' and 'twin' have the same data");
@@ -153,7 +146,7 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     await engine.runOk(["start", "shop-db"]);
     await bed.ready();
 
-    const anonymous = ["--name=anonymous", "--env=POSTGRES_INITDB_ARGS=--no-sync", "postgres-slim"];
+    const anonymous = ["--name=anonymous", "--env=POSTGRES_INITDB_ARGS=--no-sync", IMAGE];
     await engine.runOk([...run, ...anonymous]);
     await bed.ready("anonymous");
     expect((await check({ name: "anonymous" })).text).toContain("are in a volume without a name");
