@@ -21,9 +21,11 @@ export {
   fsyncSync,
   ftruncateSync,
   futimesSync,
+  read,
   readSync,
   type Stats,
   writeSync,
+  writevSync,
 } from "node:fs";
 export type { FileHandle } from "node:fs/promises";
 
@@ -49,12 +51,15 @@ export const chownSync = named(() => sync.chownSync);
 export const existsSync = named(() => sync.existsSync);
 export const lstatSync = named(() => sync.lstatSync);
 export const openSync = named(() => sync.openSync);
+export const rmdirSync = named(() => sync.rmdirSync);
 export const rmSync = named(() => sync.rmSync);
 export const statSync = named(() => sync.statSync);
+export const statfsSync = named(() => sync.statfsSync);
 export const truncateSync = named(() => sync.truncateSync);
 export const unlinkSync = named(() => sync.unlinkSync);
 export const linkSync = namedTwice(() => sync.linkSync);
 export const renameSync = namedTwice(() => sync.renameSync);
+export const symlinkSync = namedTwice(() => sync.symlinkSync);
 
 export const mkdir: typeof promised.mkdir = (async (path: string, options?: sync.MakeDirectoryOptions) =>
   madePath(path, await promised.mkdir(nativeName(path), options))) as never;

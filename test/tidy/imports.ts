@@ -74,6 +74,13 @@ export const ROOMS: readonly Room[] = [
   },
   { prefix: "runtime/local", about: "files, locks, spool and programs of this machine", mayImport: ["runtime/base"] },
   {
+    prefix: "runtime/fuse",
+    about: "a file system of our own: the kernel's requests and their answers, the device and its mount",
+    mayImport: ["runtime/base"],
+    bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
+  },
+  { prefix: "runtime/fuse/device", mayImport: ["runtime/base", "runtime/fuse", "runtime/local"] },
+  {
     prefix: "runtime/web",
     about: "one HTTP request to a service other than a storage",
     mayImport: ["runtime/base"],
@@ -114,6 +121,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "runtime/base",
       "runtime/format",
+      "runtime/fuse",
       "runtime/local",
       "runtime/repository",
       "runtime/postgres",

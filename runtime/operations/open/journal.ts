@@ -1,0 +1,182 @@
+/**
+ * The journal of an upper directory: which pages of the backup's files are there, and which names no longer belong to
+ * the backup. The upper directory alone cannot say it: a hole looks like zeros.
+ *
+ * ```
+ * <crc32c of the text, 8 hex> <text>
+ *   session BOOT          a process begins to serve, on this start of the machine
+ *   present FILE A B      pages A to B are there; after a restart of the machine nobody knows
+ *   durable FILE A B      … and on the disk
+ *   cut FILE BYTES · cut-done FILE        before and after a truncation
+ *   remove FILE · removed FILE · kept FILE  before an unlink, after it, after a failed one
+ *   own FILE              the file at this name is whole, and no longer the backup's
+ * ```
+ * FILE is the index of the manifest's row. An intent without its end is carried out at the next start: the server was
+ * not told that it happened, and repeats it if it needs to. A line with a wrong checksum does not count.
+ */
+import { fdatasync, writeSync } from "../../local/nodeFiles";
+import { crc32c } from "../../format/codec/crc32c";
+import { PAGE_BYTES, type PageRun } from "./pageSet";
+
+export type JournalEntry =
+  | { readonly kind: "session"; readonly boot: string }
+  | { readonly kind: "present" | "durable"; readonly file: number; readonly run: PageRun }
+  | { readonly kind: "cut"; readonly file: number; readonly sizeBytes: number }
+  | { readonly kind: "cut-done" | "remove" | "removed" | "kept" | "own"; readonly file: number };
+
+/** What the journal says about one file of the backup. */
+export interface FileHistory {
+  /** The backup's content of the missing pages still belongs to the file of this name. */
+  isBound: boolean;
+  readonly runs: PageRun[];
+  /** The smallest size that the file had. */
+  endBytes: number;
+  /** Size of a truncation that may not have happened. */
+  pendingCutBytes: number | null;
+  /** An unlink that may not have happened. */
+  isPendingRemove: boolean;
+}
+
+export function renderEntry(entry: JournalEntry): string {
+  const text = textOf(entry);
+  return `${checksumOf(text)} ${text}\n`;
+}
+
+function textOf(entry: JournalEntry): string {
+  switch (entry.kind) {
+    case "session":
+      return `session ${entry.boot}`;
+    case "present":
+    case "durable":
+      return `${entry.kind} ${entry.file} ${entry.run[0]} ${entry.run[1]}`;
+    case "cut":
+      return `cut ${entry.file} ${entry.sizeBytes}`;
+    default:
+      return `${entry.kind} ${entry.file}`;
+  }
+}
+
+function checksumOf(text: string): string {
+  return crc32c(Buffer.from(text)).toString(16).padStart(8, "0");
+}
+
+const NUMBER = "(\\d{1,15})";
+const PAGES = new RegExp(`^(present|durable) ${NUMBER} ${NUMBER} ${NUMBER}$`);
+const CUT = new RegExp(`^cut ${NUMBER} ${NUMBER}$`);
+const PLAIN = new RegExp(`^(cut-done|remove|removed|kept|own) ${NUMBER}$`);
+
+/**
+ * The intact entries. A process that was killed may have torn its last line, and a machine that lost its power may have
+ * lost whole ones: what they said was not promised to anybody.
+ */
+export function parseJournal(text: string): JournalEntry[] {
+  return text.split("\n").flatMap((line) => parseLine(line) ?? []);
+}
+
+function parseLine(line: string): JournalEntry | null {
+  const text = line.slice(9);
+  if (line[8] !== " " || checksumOf(text) !== line.slice(0, 8)) return null;
+  const [, kind, file, first, last] = PAGES.exec(text) ?? [];
+  if (kind !== undefined)
+    return { kind: kind as "present" | "durable", file: Number(file), run: [Number(first), Number(last)] };
+  const [, cutFile, sizeBytes] = CUT.exec(text) ?? [];
+  if (cutFile !== undefined) return { kind: "cut", file: Number(cutFile), sizeBytes: Number(sizeBytes) };
+  const [, plain, plainFile] = PLAIN.exec(text) ?? [];
+  if (plain !== undefined) return { kind: plain as "own", file: Number(plainFile) };
+  const [, boot] = /^session ([0-9a-f-]{1,64})$/.exec(text) ?? [];
+  return boot === undefined ? null : { kind: "session", boot };
+}
+
+/** What is certain on this start of the machine. */
+export function replayJournal(entries: readonly JournalEntry[], boot: string): Map<number, FileHistory> {
+  const histories = new Map<number, FileHistory>();
+  const historyOf = (file: number): FileHistory => {
+    const known = histories.get(file);
+    if (known !== undefined) return known;
+    const made: FileHistory = {
+      isBound: true,
+      runs: [],
+      endBytes: Number.POSITIVE_INFINITY,
+      pendingCutBytes: null,
+      isPendingRemove: false,
+    };
+    histories.set(file, made);
+    return made;
+  };
+  let isThisBoot = false;
+  for (const entry of entries) {
+    if (entry.kind === "session") isThisBoot = entry.boot === boot;
+    else apply(historyOf(entry.file), entry, isThisBoot);
+  }
+  return histories;
+}
+
+function apply(history: FileHistory, entry: Exclude<JournalEntry, { kind: "session" }>, isThisBoot: boolean): void {
+  switch (entry.kind) {
+    case "present":
+      if (isThisBoot) history.runs.push(entry.run);
+      break;
+    case "durable":
+      history.runs.push(entry.run);
+      break;
+    case "cut":
+      history.runs.push([pagesBefore(entry.sizeBytes), Number.MAX_SAFE_INTEGER]);
+      history.endBytes = Math.min(history.endBytes, entry.sizeBytes);
+      history.pendingCutBytes = entry.sizeBytes;
+      break;
+    case "cut-done":
+      history.pendingCutBytes = null;
+      break;
+    case "remove":
+      history.isPendingRemove = true;
+      break;
+    case "kept":
+      history.isPendingRemove = false;
+      break;
+    case "removed":
+      history.isPendingRemove = false;
+      history.isBound = false;
+      break;
+    case "own":
+      history.isBound = false;
+      break;
+  }
+}
+
+/** Pages that begin before an offset. */
+export function pagesBefore(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / PAGE_BYTES);
+}
+
+/** Appends to the journal's file. */
+export class Journal {
+  readonly #fd: number;
+  /** Entries that must not be lost, and how many of them are on the disk. */
+  #count = 0;
+  #syncedCount = 0;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** In the file when it returns: a killed process loses nothing. */
+  append(entry: JournalEntry): void {
+    writeSync(this.#fd, renderEntry(entry));
+    // A lost `present` costs a fetch.
+    if (entry.kind !== "present") this.#count++;
+  }
+
+  /** On the disk when it resolves. */
+  async sync(): Promise<void> {
+    const count = this.#count;
+    if (this.#syncedCount >= count) return;
+    await dataSync(this.#fd);
+    this.#syncedCount = Math.max(this.#syncedCount, count);
+  }
+}
+
+export function dataSync(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fdatasync(fd, (error) => (error === null ? resolve() : reject(error)));
+  });
+}

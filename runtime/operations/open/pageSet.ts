@@ -1,0 +1,56 @@
+/** Which pages of one file are in the upper directory: a bit each. Pure. */
+
+/** Grain of the upper directory, whatever PostgreSQL's own page size is. */
+export const PAGE_BYTES = 8192;
+
+/** First and last page. */
+export type PageRun = readonly [first: number, last: number];
+
+export class PageSet {
+  readonly count: number;
+  readonly #bits: Uint8Array;
+  #missingCount: number;
+
+  constructor(sizeBytes: number) {
+    this.count = Math.ceil(sizeBytes / PAGE_BYTES);
+    this.#bits = new Uint8Array(Math.ceil(this.count / 8));
+    this.#missingCount = this.count;
+  }
+
+  get missingCount(): number {
+    return this.#missingCount;
+  }
+
+  /** A page behind the end counts as present. */
+  has(page: number): boolean {
+    return page >= this.count || (((this.#bits[page >> 3] as number) >> (page & 7)) & 1) === 1;
+  }
+
+  hasAll(first: number, last: number): boolean {
+    return this.#missingCount === 0 || this.missingRuns(first, last).length === 0;
+  }
+
+  /** The runs of pages in it that are missing. */
+  missingRuns(first: number, last: number): PageRun[] {
+    const runs: [number, number][] = [];
+    if (this.#missingCount === 0) return runs;
+    for (let page = first; page <= Math.min(last, this.count - 1); page++) {
+      if (this.has(page)) continue;
+      const run = runs.at(-1);
+      if (run !== undefined && run[1] === page - 1) run[1] = page;
+      else runs.push([page, page]);
+    }
+    return runs;
+  }
+
+  /** Returns the runs that were missing. */
+  add(first: number, last: number): PageRun[] {
+    const runs = this.missingRuns(first, last);
+    for (const [begin, end] of runs) {
+      for (let page = begin; page <= end; page++)
+        this.#bits[page >> 3] = (this.#bits[page >> 3] as number) | (1 << (page & 7));
+      this.#missingCount -= end - begin + 1;
+    }
+    return runs;
+  }
+}

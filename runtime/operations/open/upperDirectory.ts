@@ -1,0 +1,81 @@
+/** Opens the upper directory: reads its names and the journal, and carries out unfinished steps. */
+import { closeSync, ftruncateSync, openSync, readFileSync, unlinkSync, writeSync } from "../../local/nodeFiles";
+import type { ManifestFile } from "../../format/repository/manifest";
+import { systemCodeOf } from "../../local/systemError";
+import { type FileHistory, Journal, parseJournal, renderEntry, replayJournal } from "./journal";
+import { type Origin, originOf, type StoredFile } from "./storedFile";
+import { pathInData, Tree } from "./tree";
+
+/** A file whose missing pages are in the backup. */
+export interface Target {
+  readonly file: StoredFile;
+  readonly origin: Origin;
+}
+
+export interface UpperLocation {
+  readonly upper: string;
+  /** The journal's file. */
+  readonly journal: string;
+}
+
+export interface UpperDirectory {
+  readonly tree: Tree;
+  readonly journal: Journal;
+  readonly targets: readonly Target[];
+  close(): void;
+}
+
+/** `boot` identifies this start of the machine. */
+export function openUpper(
+  location: UpperLocation,
+  rows: readonly ManifestFile[],
+  boot: string,
+  nowMs: () => number,
+): UpperDirectory {
+  const histories = replayJournal(parseJournal(readFileSync(location.journal, "latin1")), boot);
+  finishSteps(location.upper, rows, histories);
+  const fd = openSync(location.journal, "a", 0o600);
+  // A torn last line ends here, so that what follows can be read.
+  writeSync(fd, `\n${renderEntry({ kind: "session", boot })}`);
+  const journal = new Journal(fd);
+  const tree = new Tree(location.upper, journal, nowMs);
+  const targets = rows.flatMap((row, index) => bind(tree, index, row, histories.get(index)) ?? []);
+  return { tree, journal, targets, close: () => closeSync(fd) };
+}
+
+/** Intents of a killed process. Nobody was told that they happened; a server repeats what it still needs. */
+function finishSteps(upper: string, rows: readonly ManifestFile[], histories: ReadonlyMap<number, FileHistory>): void {
+  for (const [index, history] of histories) {
+    const row = rows[index];
+    if (row === undefined || !history.isBound) continue;
+    const path = `${upper}/${pathInData(row.name)}`;
+    try {
+      if (history.isPendingRemove) {
+        history.isBound = false;
+        unlinkSync(path);
+      } else if (history.pendingCutBytes !== null) cutTo(path, history.pendingCutBytes);
+    } catch (error) {
+      if (systemCodeOf(error) !== "ENOENT") throw error;
+    }
+  }
+}
+
+function cutTo(path: string, sizeBytes: number): void {
+  const fd = openSync(path, "r+");
+  try {
+    ftruncateSync(fd, sizeBytes);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function bind(tree: Tree, index: number, row: ManifestFile, history: FileHistory | undefined): Target | null {
+  if (row.sizeBytes === 0 || history?.isBound === false) return null;
+  const file = tree.find(pathInData(row.name))?.file;
+  if (file == null) return null;
+  const origin = originOf(index, row);
+  for (const [first, last] of history?.runs ?? []) origin.pages.add(first, last);
+  origin.endBytes = Math.min(origin.endBytes, history?.endBytes ?? origin.endBytes);
+  file.bind(origin);
+  return { file, origin };
+}

@@ -1,0 +1,57 @@
+import { describe, expect, test } from "vitest";
+import {
+  type JournalEntry,
+  parseJournal,
+  renderEntry,
+  replayJournal,
+} from "../../../../runtime/operations/open/journal";
+
+const BOOT = "0a";
+const ENTRIES: readonly JournalEntry[] = [
+  { kind: "session", boot: BOOT },
+  { kind: "present", file: 3, run: [0, 4] },
+  { kind: "durable", file: 3, run: [2, 2] },
+  { kind: "cut", file: 4, sizeBytes: 20_000 },
+  { kind: "cut-done", file: 4 },
+  { kind: "remove", file: 5 },
+  { kind: "own", file: 6 },
+];
+
+describe("the journal of an upper directory", () => {
+  test("what is written is read again, and damaged lines do not count", () => {
+    const text = ENTRIES.map(renderEntry).join("");
+    expect(parseJournal(text)).toEqual(ENTRIES);
+    const torn = `${text.slice(0, -5)}\n${renderEntry({ kind: "removed", file: 5 })}`;
+    expect(parseJournal(torn)).toEqual([...ENTRIES.slice(0, -1), { kind: "removed", file: 5 }]);
+    expect(parseJournal(text.replace("present 3 0 4", "present 3 0 5"))).not.toContainEqual(ENTRIES[1]);
+    expect(parseJournal("\0\0\0\n")).toEqual([]);
+  });
+
+  test("pages that were only present count on the same start of the machine, durable ones on any", () => {
+    expect(replayJournal(ENTRIES, BOOT).get(3)?.runs).toEqual([
+      [0, 4],
+      [2, 2],
+    ]);
+    expect(replayJournal(ENTRIES, "0b").get(3)?.runs).toEqual([[2, 2]]);
+    const afterRestart = [
+      ...ENTRIES,
+      { kind: "session", boot: "0b" },
+      { kind: "present", file: 3, run: [7, 7] },
+    ] as const;
+    expect(replayJournal(afterRestart, "0b").get(3)?.runs).toEqual([
+      [2, 2],
+      [7, 7],
+    ]);
+  });
+
+  test("an intent without its end is pending; a file of its own is the backup's no more", () => {
+    const histories = replayJournal(ENTRIES, "0b");
+    expect([histories.get(4)?.pendingCutBytes, histories.get(4)?.endBytes]).toEqual([null, 20_000]);
+    expect([histories.get(5)?.isPendingRemove, histories.get(5)?.isBound]).toEqual([true, true]);
+    expect(histories.get(6)?.isBound).toBe(false);
+    const kept = replayJournal([...ENTRIES, { kind: "kept", file: 5 }], "0b");
+    expect([kept.get(5)?.isPendingRemove, kept.get(5)?.isBound]).toEqual([false, true]);
+    const cut = replayJournal([{ kind: "cut", file: 1, sizeBytes: 8192 }], BOOT);
+    expect([cut.get(1)?.pendingCutBytes, cut.get(1)?.runs[0]?.[0]]).toEqual([8192, 1]);
+  });
+});

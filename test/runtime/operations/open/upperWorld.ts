@@ -1,0 +1,117 @@
+/** An upper directory with a backup of made-up pages behind it, driven by the kernel's requests. */
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ManifestFile } from "../../../../runtime/format/repository/manifest";
+import type { FileRequest } from "../../../../runtime/fuse/answerRequest";
+import { type Fetch, OpenFiles } from "../../../../runtime/operations/open/openFiles";
+import { PAGE_BYTES } from "../../../../runtime/operations/open/pageSet";
+import { openUpper, type UpperDirectory } from "../../../../runtime/operations/open/upperDirectory";
+
+export const BOOT = "6c1a";
+
+/** Content of a file of the backup: each byte depends on file and position. */
+export function originBytes(index: number, sizeBytes: number): Buffer {
+  const bytes = Buffer.alloc(sizeBytes);
+  for (let at = 0; at < sizeBytes; at++) bytes[at] = (index * 31 + Math.floor(at / PAGE_BYTES) * 7 + (at % 251)) & 0xff;
+  return bytes;
+}
+
+function rowOf(name: string, sizeBytes: number): ManifestFile {
+  return {
+    name: `pg_data/${name}`,
+    sizeBytes,
+    sizeRepoBytes: sizeBytes,
+    sha1: "",
+    modifiedAtS: 1,
+    mode: 0o600,
+    user: null,
+    group: null,
+  };
+}
+
+export class UpperWorld {
+  readonly folder = mkdtempSync(join(tmpdir(), "pgb-upper-"));
+  readonly rows: readonly ManifestFile[];
+  /** Fetches fail while it is set. */
+  isAway = false;
+  fetchCount = 0;
+  boot = BOOT;
+  upper: UpperDirectory;
+  files: OpenFiles;
+  readonly failures: unknown[] = [];
+
+  constructor(sizes: Readonly<Record<string, number>>) {
+    this.rows = Object.entries(sizes).map(([name, sizeBytes]) => rowOf(name, sizeBytes));
+    mkdirSync(join(this.folder, "upper/base"), { recursive: true });
+    writeFileSync(join(this.folder, "journal"), "");
+    for (const { name, sizeBytes } of this.rows) {
+      const path = join(this.folder, "upper", name.slice("pg_data/".length));
+      closeSync(openSync(path, "w"));
+      truncateSync(path, sizeBytes);
+    }
+    [this.upper, this.files] = this.#open();
+  }
+
+  /** As after SIGKILL: nothing is said good-bye to. */
+  reopen(): void {
+    for (const file of this.upper.tree.files()) {
+      file.opens = 0;
+      file.closeIdle();
+    }
+    this.upper.close();
+    [this.upper, this.files] = this.#open();
+  }
+
+  /** Garbage in pages that were not on the disk, as after a loss of power. */
+  spoil(path: string, pages: readonly number[]): void {
+    const fd = openSync(join(this.folder, "upper", path), "r+");
+    for (const page of pages) writeSync(fd, Buffer.alloc(PAGE_BYTES, 0xee), 0, PAGE_BYTES, page * PAGE_BYTES);
+    closeSync(fd);
+  }
+
+  nodeOf(path: string): number {
+    const node = this.upper.tree.find(path);
+    if (node === null) throw new Error(`'${path}' does not exist`);
+    return node.id;
+  }
+
+  async ask(request: FileRequest, node: number): Promise<Uint8Array> {
+    return this.files.handle(request, node);
+  }
+
+  async read(path: string, offsetBytes = 0, sizeBytes = 1 << 20): Promise<Buffer> {
+    return Buffer.from(await this.ask({ kind: "read", offsetBytes, sizeBytes }, this.nodeOf(path)));
+  }
+
+  async write(path: string, offsetBytes: number, data: Uint8Array): Promise<void> {
+    await this.ask({ kind: "write", offsetBytes, data }, this.nodeOf(path));
+  }
+
+  async truncate(path: string, sizeBytes: number): Promise<void> {
+    await this.ask({ kind: "setattr", changes: { sizeBytes } }, this.nodeOf(path));
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #open(): [UpperDirectory, OpenFiles] {
+    const location = { upper: join(this.folder, "upper"), journal: join(this.folder, "journal") };
+    const upper = openUpper(location, this.rows, this.boot, () => 1000);
+    const fetch: Fetch = {
+      pages: async (file, origin, runs) => {
+        this.fetchCount++;
+        await Promise.resolve();
+        if (this.isAway) throw new Error("the repository is away");
+        const bytes = originBytes(origin.index, origin.row.sizeBytes);
+        // One page more than was asked for, as super blocks bring it.
+        for (const [first, last] of runs)
+          file.fill(origin, first * PAGE_BYTES, bytes.subarray(first * PAGE_BYTES, (last + 2) * PAGE_BYTES));
+      },
+      readTo: () => {},
+    };
+    const account = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+    return [upper, new OpenFiles(upper.tree, upper.journal, account, fetch, (_, error) => this.failures.push(error))];
+  }
+}
