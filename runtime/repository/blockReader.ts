@@ -36,10 +36,15 @@ const HELD_SIZE_BYTES_MAX = 256 * 1024;
 /** The map, and for a small file the super blocks before it. @throws fileMissing, format, crypto */
 export async function openBlockFile(repo: Repository, source: BlockSource): Promise<OpenBlockFile> {
   const { mapPath: path, extentOffsetBytes: offsetBytes, mapOffsetBytes, mapSizeBytes } = source;
-  const superBlocksBytes = mapOffsetBytes - offsetBytes;
-  const sizeBytes = superBlocksBytes + mapSizeBytes;
+  const sizeBytes = mapOffsetBytes - offsetBytes + mapSizeBytes;
   if (sizeBytes > HELD_SIZE_BYTES_MAX) return { map: await loadBlockMap(repo, source), held: null };
-  const bytes = await collect(await repo.storage.read(path, { offsetBytes, sizeBytes }), sizeBytes);
+  return heldBlockFile(source, await collect(await repo.storage.read(path, { offsetBytes, sizeBytes }), sizeBytes));
+}
+
+/** The same from all bytes that the newest backup stores of the file. @throws format, crypto */
+export function heldBlockFile(source: BlockSource, bytes: Uint8Array): OpenBlockFile {
+  const { mapPath: path, extentOffsetBytes: offsetBytes, mapOffsetBytes } = source;
+  const superBlocksBytes = mapOffsetBytes - offsetBytes;
   return {
     map: mapOf(bytes.subarray(superBlocksBytes), source),
     held: { path, offsetBytes, bytes: bytes.subarray(0, superBlocksBytes) },

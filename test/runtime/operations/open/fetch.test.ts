@@ -1,0 +1,187 @@
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ManifestFile } from "../../../../runtime/format/repository/manifest";
+import { pageChecksum } from "../../../../runtime/format/page/pageChecksum";
+import { sha1Hex } from "../../../../runtime/base/hash";
+import { openBlockFile } from "../../../../runtime/repository/blockReader";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { fetchBlocks, indexMap, pagesAlong } from "../../../../runtime/operations/open/blockFetch";
+import { Journal } from "../../../../runtime/operations/open/journal";
+import { PAGE_BYTES, type PageRun } from "../../../../runtime/operations/open/pageSet";
+import { originOf, StoredFile } from "../../../../runtime/operations/open/storedFile";
+import type { Target } from "../../../../runtime/operations/open/upperDirectory";
+import { loadWhole, streamWhole } from "../../../../runtime/operations/open/wholeFetch";
+import type { RestoreSource } from "../../../../runtime/operations/restore/restoreFile";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { fc } from "../../../harness/properties";
+import { sampleBytes } from "../../format/vectors";
+import { BlockChain } from "../backup/blockChain";
+
+let folder: string;
+let journalFd: number;
+let count = 0;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "pgbackstop-fetch-"));
+  journalFd = openSync(join(folder, "journal"), "a");
+});
+afterEach(() => {
+  closeSync(journalFd);
+  rmSync(folder, { recursive: true });
+});
+
+function rowOf(bytes: Uint8Array, name = "pg_data/base/5/16384"): ManifestFile {
+  const sizes = { sizeBytes: bytes.length, sizeRepoBytes: bytes.length };
+  return { name, ...sizes, sha1: sha1Hex(bytes), modifiedAtS: 1, mode: 0o600, user: null, group: null };
+}
+
+function targetOf(row: ManifestFile): Target {
+  const path = join(folder, `file${count++}`);
+  closeSync(openSync(path, "w"));
+  truncateSync(path, row.sizeBytes);
+  const file = new StoredFile(() => path, row.sizeBytes, new Journal(journalFd));
+  const origin = originOf(0, row);
+  file.bind(origin);
+  return { file, origin };
+}
+
+function readAll({ file }: Target, [first, last]: PageRun): Buffer {
+  const begin = first * PAGE_BYTES;
+  const bytes = Buffer.alloc(Math.min((last + 1) * PAGE_BYTES, file.sizeBytes) - begin);
+  file.read(begin, bytes);
+  return bytes;
+}
+
+describe("pages of a file in blocks", () => {
+  const SIZE = 23 * PAGE_BYTES + 100;
+
+  async function chainOf(blockSizeBytes: number): Promise<{ readonly chain: BlockChain; readonly bytes: Buffer }> {
+    const chain = new BlockChain({
+      blockSizeBytes,
+      checksumSizeBytes: 6,
+      superBlockSizeBytes: 4 * blockSizeBytes,
+      compress: { type: "lz4", level: 1 },
+      cipherPass: "secret",
+      bundleId: 0,
+      offsetBytes: 0,
+    });
+    const bytes = Buffer.from(sampleBytes(SIZE));
+    await chain.backup(bytes);
+    for (const at of [3, 9, 17]) bytes.fill(at, at * PAGE_BYTES, at * PAGE_BYTES + 10);
+    await chain.backup(bytes);
+    return { chain, bytes };
+  }
+
+  test("any pages of any block size are the file's, and others stay missing", async () => {
+    for (const blockSizeBytes of [PAGE_BYTES, 3 * 1024, 24 * 1024, 5000]) {
+      const { bytes, chain } = await chainOf(blockSizeBytes);
+      const source = chain.source();
+      const map = indexMap(await openBlockFile(chain.repo, source), source, SIZE);
+      await fc.assert(
+        fc.asyncProperty(fc.nat(23), fc.nat(6), async (first, more) => {
+          const target = targetOf(rowOf(bytes));
+          const run: PageRun = [first, Math.min(first + more, 23)];
+          const runs = pagesAlong(map, [run]);
+          await fetchBlocks(chain.repo, source, map, { ...target, runs });
+          for (const each of runs)
+            expect(readAll(target, each).equals(bytes.subarray(each[0] * PAGE_BYTES, (each[1] + 1) * PAGE_BYTES))).toBe(
+              true,
+            );
+          expect(target.origin.pages.hasAll(run[0], run[1])).toBe(true);
+          const expectedCount = runs.reduce((sum, [begin, end]) => sum + end - begin + 1, 0);
+          expect(target.origin.pages.missingCount).toBe(target.origin.pages.count - expectedCount);
+        }),
+        { numRuns: 25 },
+      );
+    }
+  });
+
+  test("a block with a wrong checksum is named, and no page of it is kept", async () => {
+    const { bytes, chain } = await chainOf(PAGE_BYTES);
+    const source = chain.source();
+    const map = indexMap(await openBlockFile(chain.repo, source), source, SIZE);
+    map.map.checksums[5 * 6] = (map.map.checksums[5 * 6] as number) ^ 1;
+    const target = targetOf(rowOf(bytes));
+    const fetching = fetchBlocks(chain.repo, source, map, { ...target, runs: pagesAlong(map, [[5, 5]]) });
+    await expect(fetching).rejects.toThrow(/block 5 of '.*' in repo\d has a wrong checksum/);
+    expect(target.origin.pages.missingCount).toBe(target.origin.pages.count);
+  });
+});
+
+describe("files that are stored whole", () => {
+  const SIZE = 600 * PAGE_BYTES;
+  const PAGES = { pageSizeBytes: PAGE_BYTES, dataChecksums: true };
+
+  /** Pages with right checksums of their own. */
+  function relation(): Buffer {
+    const bytes = Buffer.from(sampleBytes(SIZE));
+    for (let page = 0; page < SIZE / PAGE_BYTES; page++) {
+      const content = bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
+      content.writeUInt16LE(PAGE_BYTES, 14);
+      content.writeUInt16LE(pageChecksum(content, page), 8);
+    }
+    return bytes;
+  }
+
+  function stored(bytes: Uint8Array): { readonly repo: Repository; readonly source: RestoreSource } {
+    const storage = new MemoryStorage();
+    storage.files.set("file", { bytes, modifiedAtMs: 1 });
+    const repo: Repository = {
+      key: 2,
+      name: "repo2",
+      storage,
+      stanza: "main",
+      cipherType: "none",
+      cipherPass: null,
+      compress: { type: "none", level: 0 },
+      bundle: null,
+      block: null,
+      hardLinks: false,
+      latestLink: false,
+    };
+    const packing = { compressType: "none", raw: false, cipherPass: null } as const;
+    return { repo, source: { repoIndex: 2, path: "file", range: null, sizeRepoBytes: bytes.length, ...packing } };
+  }
+
+  test("pages with a right checksum can be read while the file streams, others when the whole file has proved right", async () => {
+    const bytes = relation();
+    // As a page that was being written during an online backup.
+    bytes.fill(7, 20 * PAGE_BYTES + 100, 20 * PAGE_BYTES + 200);
+    const { repo, source } = stored(bytes);
+    const target = targetOf(rowOf(bytes));
+    const seen: boolean[] = [];
+    await streamWhole(repo, source, target, PAGES, join(folder, "waiting"), () =>
+      seen.push(target.origin.pages.has(20)),
+    );
+    expect([seen[0], seen.at(-1)]).toEqual([false, true]);
+    expect(readAll(target, [0, 599]).equals(bytes)).toBe(true);
+    expect(readdirSync(folder)).not.toContain("waiting");
+  });
+
+  test("without page checksums nothing can be read before the end, and nothing at all of wrong bytes", async () => {
+    const bytes = relation();
+    const { repo, source } = stored(bytes);
+    const noChecksums = { ...PAGES, dataChecksums: false };
+    const target = targetOf(rowOf(bytes));
+    const missing: number[] = [];
+    await streamWhole(repo, source, target, noChecksums, join(folder, "waiting"), () =>
+      missing.push(target.origin.pages.missingCount),
+    );
+    expect([missing[0], missing.at(-1)]).toEqual([600, 0]);
+    const other = targetOf({ ...rowOf(bytes), sha1: sha1Hex("other") });
+    const wrong = streamWhole(repo, source, other, noChecksums, join(folder, "waiting"), () => {});
+    await expect(wrong).rejects.toThrow(/'pg_data\/base\/5\/16384' in repo2 has checksum/);
+    expect(other.origin.pages.missingCount).toBe(600);
+  });
+
+  test("a small file is compared with the manifest", async () => {
+    const bytes = Buffer.from("17\n");
+    const { repo, source } = stored(bytes);
+    expect(Buffer.from(await loadWhole(repo, source, targetOf(rowOf(bytes)).origin)).equals(bytes)).toBe(true);
+    await expect(loadWhole(repo, source, targetOf({ ...rowOf(bytes), sha1: sha1Hex("18\n") }).origin)).rejects.toThrow(
+      "repo2",
+    );
+  });
+});
