@@ -93,6 +93,11 @@ const ROWS = {
     "cluster",
     "session",
   ]),
+  close: row(
+    "unmount a backup that open has opened, and remove its local pages",
+    ["cluster"],
+    ["optionalStanza", "own", "root", "prints"],
+  ),
   "cnpg-drill": row(
     "restore a backup into a throw-away Cluster of CloudNativePG, check and time it, and remove it",
     ["repositories", "kubernetes"],
@@ -158,6 +163,11 @@ const ROWS = {
     ["own", "prints", "soon"],
   ),
   notify: row("send the result of a unit or of a fire drill to people and services", [], ["own"]),
+  open: row(
+    "mount a backup and start a server on it; pages are fetched when they are read",
+    ["repositories", "cluster", "copy"],
+    ["own", "root", "background", "prints", "anySettings"],
+  ),
   "slot-drop": row(
     "drop the replication slot that archives this stanza's WAL, after its agent was stopped",
     ["cluster", "session"],

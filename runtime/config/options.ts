@@ -104,8 +104,8 @@ const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
 /** Commands that can read a versioned bucket as it was. */
 const PAST: readonly CommandName[] = [
-  ...(["archive-get", "cnpg-restore", "extract-table", "find", "info", "manifest", "recover", "recover-step"] as const),
-  ...(["repo-get", "repo-ls", "restore", "verify"] as const),
+  ...(["archive-get", "cnpg-restore", "extract-table", "find", "info", "manifest", "open", "recover"] as const),
+  ...(["recover-step", "repo-get", "repo-ls", "restore", "verify"] as const),
 ];
 /** Commands that can work with one of the repositories. */
 const ONE_REPOSITORY: readonly CommandName[] = [
@@ -123,7 +123,7 @@ const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"] 
 const OBJECT_STORES = ["azure", "gcs", "s3"];
 const TARGET_TYPES = ["lsn", "name", "time", "xid"];
 const RECOVER: readonly CommandName[] = ["recover", "recover-step", "restore"];
-const TARGETED: readonly CommandName[] = ["extract-table", ...RECOVER];
+const TARGETED: readonly CommandName[] = ["extract-table", "open", ...RECOVER];
 const RECOVER_TYPES = ["default", "immediate", "name", "time", "lsn", "xid"];
 const CONFIG_PATH = "/etc/pgbackrest";
 const LOCAL_ONLY = "run the command on that host";
@@ -375,6 +375,7 @@ const COMMAND_LINE = [
       "extract-table",
       "info",
       "manifest",
+      "open",
       "recover",
       "recover-step",
       "restore",
@@ -388,6 +389,7 @@ const COMMAND_LINE = [
         manifest: { default: "latest" },
         "extract-table": { default: "latest" },
         info: { depend: { option: "stanza" } },
+        open: { default: "latest" },
         recover: { default: "latest" },
         "recover-step": { default: "latest" },
         restore: { default: "latest" },
@@ -397,13 +399,14 @@ const COMMAND_LINE = [
   typed(
     "type",
     "enum",
-    ["backup", "extract-table", "info", "recover", "recover-step", "restore"],
+    ["backup", "extract-table", "info", "open", "recover", "recover-step", "restore"],
     "type of backup, or of recovery target",
     {
       forCommand: {
         info: { allowed: ["full", "diff", "incr"] },
         backup: { default: "incr", allowed: ["full", "diff", "incr"] },
         "extract-table": { default: "default", allowed: RECOVER_TYPES },
+        open: { default: "default", allowed: RECOVER_TYPES },
         recover: { default: "default", allowed: RECOVER_TYPES },
         "recover-step": { default: "default", allowed: RECOVER_TYPES },
         restore: {
@@ -588,7 +591,7 @@ const COMMAND_LINE = [
   own(
     "bin-path",
     "path",
-    ["drill", "extract-table"],
+    ["drill", "extract-table", "open"],
     "directory of PostgreSQL's programs, instead of the usual directories",
     { config: "binPath" },
   ),
@@ -625,6 +628,23 @@ const COMMAND_LINE = [
   own("name", "string", DRILL, "name of a drill that the settings file declares", { config: "drill.name" }),
   own("now", "boolean", DRILL, "run the declared drill, if only one is declared", {
     config: "drill.now",
+    default: "n",
+  }),
+  own("at", "path", ["close", "open"], "directory to mount the backup at; its pages are kept in AT.pgbackstop", {
+    config: "open.at",
+  }),
+  own("port", "integer", ["open"], "port of the opened server, which only names its socket", {
+    config: "open.port",
+    default: "5499",
+    range: PORTS,
+  }),
+  own("start", "boolean", ["open"], "start a server; without it the backup is only mounted", {
+    config: "open.start",
+    default: "y",
+    negate: true,
+  }),
+  own("keep", "boolean", ["close"], "keep fetched and written pages for another open", {
+    config: "close.keep",
     default: "n",
   }),
   own("from", "string", ["find"], "search commits from this time on; by default an hour before --to", {

@@ -51,3 +51,31 @@ export async function actAs<T>(account: AccountIds, work: () => Promise<T>): Pro
     comeBack();
   }
 }
+
+/**
+ * Gives up root's rights for good. Nothing happens when this process is not root.
+ * @throws userMissing (89)
+ */
+export function becomeAccount(account: AccountIds): void {
+  const {
+    geteuid,
+    initgroups,
+    setgid,
+    setgroups,
+    setuid,
+  }: NodeJS.Process & {
+    initgroups?: (user: number, group: number) => void;
+  } = process;
+  if (geteuid?.() !== 0 || account.uid === 0) return;
+  try {
+    try {
+      initgroups?.(account.uid, account.gid);
+    } catch {
+      setgroups?.([account.gid]);
+    }
+    setgid?.(account.gid);
+    setuid?.(account.uid);
+  } catch (error) {
+    throw systemError("userMissing", `become account ${account.uid}`, "/", error);
+  }
+}

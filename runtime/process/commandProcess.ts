@@ -77,8 +77,8 @@ export interface ProgramAccess {
   };
   /** Arguments that start this program again, for restore_command. */
   readonly ownCommand: readonly string[];
-  /** Starts this command's background process: the same arguments with `:async`, detached. Nothing awaits its end. */
-  startBackground(): void;
+  /** Starts this command's background process: the same arguments with `:async`, detached. */
+  startBackground(details?: BackgroundDetails): { readonly ended: Promise<number> };
   /**
    * Runs this program again with its output joined to ours, until it ends or `signal` stops it; returns the exit code.
    * The callback gets its standard error too.
@@ -106,6 +106,14 @@ export interface ProgramAccess {
     args: readonly string[],
     options: Omit<ProgramRun, "env" | "cwd" | "clock"> & { readonly isOwn?: boolean },
   ): Promise<ProgramEnd>;
+}
+
+export interface BackgroundDetails {
+  /** Descriptor 3 of the process. */
+  readonly fd: number;
+  /** An open file for its output. */
+  readonly logFd: number;
+  readonly env: Readonly<Record<string, string>>;
 }
 
 export interface MachineAccess {

@@ -5,7 +5,7 @@ import type { Context } from "../base/context";
 import { printable } from "../base/printable";
 import type { Log } from "../base/log";
 import { assert, ERRORS, fail } from "../base/errors";
-import type { CommandProcess, OtherConfiguration } from "./commandProcess";
+import type { BackgroundDetails, CommandProcess, OtherConfiguration } from "./commandProcess";
 import { COMMAND_TABLE } from "../config/commands";
 import type { Config, PgConfig, RepoConfig } from "../config/types";
 import { BLOCK_DEFAULTS } from "../format/repository/blockSize";
@@ -179,14 +179,30 @@ export class RealProcess implements CommandProcess {
     return { hostName: this.#facts.hostName, environment: this.#facts.managerEnvironment, showUnit };
   }
 
-  startBackground(): void {
+  startBackground(details?: BackgroundDetails): { readonly ended: Promise<number> } {
     const [program = "", ...first] = this.#facts.ownCommand;
     const { command } = this.config;
     const at = this.#facts.args.indexOf(command);
     const args = this.#facts.args.map((arg, position) => (position === at ? `${command}:async` : arg));
-    const child = spawn(program, [...first, ...args], { detached: true, stdio: "ignore" });
-    child.on("error", (error) => this.ctx.log.warn(`unable to start '${command}:async': ${error.message}`));
+    const child = spawn(program, [...first, ...args], {
+      detached: true,
+      ...(details === undefined
+        ? { stdio: "ignore" as const }
+        : {
+            stdio: ["ignore", details.logFd, details.logFd, details.fd],
+            env: { ...this.#facts.environment, ...details.env },
+            cwd: "/",
+          }),
+    });
     child.unref();
+    const ended = new Promise<number>((resolve) => {
+      child.on("error", (error) => {
+        this.ctx.log.warn(`unable to start '${command}:async': ${error.message}`);
+        resolve(ERRORS.execute);
+      });
+      child.on("exit", (code) => resolve(code ?? ERRORS.term));
+    });
+    return { ended };
   }
 
   runSelf(args: readonly string[], signal: AbortSignal, onOutput?: (text: string) => void): Promise<number> {

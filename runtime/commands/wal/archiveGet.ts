@@ -86,7 +86,7 @@ async function get(proc: CommandProcess): Promise<number> {
       );
       return 0;
     }
-    const background = { isRunning: () => proc.isLocked("archive"), start: () => proc.startBackground() };
+    const background = { isRunning: () => proc.isLocked("archive"), start: () => void proc.startBackground() };
     if ((await getThroughSpool(spool, options, background, ctx)) === true) return 0;
   }
   const getWhole = (): Promise<boolean> => ask(walName, absolute);

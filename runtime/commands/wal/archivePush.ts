@@ -126,7 +126,7 @@ async function sendInherited(
 async function pushAsync(proc: Invocation & LockAccess & ProgramAccess, { walName }: WalPath): Promise<number> {
   const { config, ctx } = proc;
   const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
-  const background = { isRunning: () => proc.isLocked("archive"), start: () => proc.startBackground() };
+  const background = { isRunning: () => proc.isLocked("archive"), start: () => void proc.startBackground() };
   await pushThroughSpool(spool, walName, background, config.archive.timeoutMs, ctx);
   return 0;
 }

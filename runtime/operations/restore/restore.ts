@@ -165,7 +165,7 @@ async function requireStopped(dataDirectory: string): Promise<void> {
 
 /** Makes every refusal before anything is changed. */
 async function planRestore(sources: Sources, deps: RestoreDeps, options: RestoreOptions, ctx: Context): Promise<Plan> {
-  const manifest = withoutUnrestored(sources.manifest, options.recovery.type === "preserve", ctx);
+  const manifest = restorable(sources.manifest, options.recovery.type === "preserve", ctx);
   const layout = planLayout(manifest, options);
   for (const note of layout.notes) ctx.log.info(note);
   const databases = selectDatabases(manifest, options.databaseInclude, options.databaseExclude);
@@ -173,14 +173,19 @@ async function planRestore(sources: Sources, deps: RestoreDeps, options: Restore
   const owners = planOwners(manifest, { users: deps.users, self: options.self, dataDirectory: present });
   for (const warning of [...layout.warnings, ...owners.warnings]) ctx.log.warn(warning);
   for (const note of databases.notes) ctx.log.detail(note);
-  requireVersion(manifest);
   sources.requireReadable(manifest.files);
-  requireControl(manifest);
   checkPages(manifest, databases, options.checksumPageError, ctx);
   const serverFiles = await sources.findBeside(findServerFiles, options.serverFiles !== undefined);
   if (serverFiles === null && options.serverFiles !== undefined)
     ctx.log.warn(`backup ${manifest.label} has no configuration files: --server-files has no effect`);
   return { sources, manifest, layout, owners, databases, overwrite: await overwriteOf(options, ctx), serverFiles };
+}
+
+/** Without files that no restore writes. @throws versionNotSupported, fileMissing */
+export function restorable(manifest: Manifest, preserve: boolean, ctx: Context): Manifest {
+  requireVersion(manifest);
+  requireControl(manifest);
+  return withoutUnrestored(manifest, preserve, ctx);
 }
 
 function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context): Manifest {
@@ -226,7 +231,12 @@ function requireControl(manifest: Manifest): void {
 }
 
 /** @throws checksum (26) as stock 2.60 does, but before the old files are removed */
-function checkPages(manifest: Manifest, databases: Selection, isError: boolean, ctx: Context): void {
+export function checkPages(
+  manifest: Manifest,
+  databases: Pick<Selection, "isZeroed">,
+  isError: boolean,
+  ctx: Context,
+): void {
   const damaged = manifest.files.filter((file) => file.checksumPage === false && !databases.isZeroed(file.name));
   if (damaged.length === 0) return;
   const lines = damaged

@@ -54,7 +54,10 @@ export function host(parts: HostParts): TestHost {
     workingDirectory: parts.workingDirectory ?? "/",
     listenFd: null,
     lockOwners: () => [],
-    startBackground: () => void printed.push("background"),
+    startBackground: () => {
+      printed.push("background");
+      return { ended: Promise.resolve(0) };
+    },
     runSelf: async () => 0,
     other: () => {
       throw new Error("no other configuration is asked for here");

@@ -90,6 +90,7 @@ describe("a mistake", () => {
       "archive-push",
       "cnpg-instance",
       "cnpg-restore",
+      "open",
       "recover",
       "restore",
     ]);

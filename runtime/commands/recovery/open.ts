@@ -1,0 +1,98 @@
+/**
+ * `open`: a backup as a directory and a server, in seconds; its pages are fetched when they are read. `open:async` is
+ * the process that serves them.
+ */
+import { fail } from "../../base/errors";
+import { stat } from "../../local/nodeFiles";
+import { becomeAccount } from "../../local/actAs";
+import { openBackup } from "../../operations/open/openBackup";
+import { findProcess, openLocation } from "../../operations/open/openLocation";
+import { serveBackup } from "../../operations/open/serveBackup";
+import type { RecoveryRequest } from "../../operations/restore/recovery";
+import type { Command, CommandProcess, Invocation } from "../../process/commandProcess";
+import { restoreCommandLine } from "./drill";
+
+/** Descriptor of /dev/fuse in the serving process. */
+const DEVICE_FD = 3;
+/** Node's default is four; each reader of the device holds one. */
+const POOL_THREADS = "12";
+
+export const openCommand: Command = async (proc) => {
+  const { config, ctx, users } = proc;
+  if (config.role === "async") return serve(proc);
+  const at = directoryOf(proc);
+  const account = await accountOf(proc);
+  const [pg] = config.pgs;
+  const { port, start } = config.open;
+  const user = pg?.user ?? users.userName(account.uid) ?? "postgres";
+  const text = await openBackup(
+    {
+      at,
+      stanza: config.stanza ?? "",
+      isRoot: proc.self.uid === 0,
+      account,
+      recovery: recoveryOf(proc, at),
+      server: start ? { port, binPath: config.binPath, user, database: pg?.database ?? "postgres" } : null,
+    },
+    {
+      startServing: (deviceFd, logFd) =>
+        proc.startBackground({ fd: deviceFd, logFd, env: { UV_THREADPOOL_SIZE: POOL_THREADS } }),
+      program: (args) => proc.program(args, { signal: ctx.signal }),
+    },
+    ctx,
+  );
+  proc.print(text);
+  return 0;
+};
+
+/** As PostgreSQL's account, once the configuration with its keys was read. */
+async function serve(proc: CommandProcess): Promise<number> {
+  const { config, ctx } = proc;
+  const location = openLocation(directoryOf(proc));
+  // The configuration says whose the server is. A file that the account could change must not.
+  becomeAccount(await accountOf(proc));
+  const { pid } = proc.process;
+  const self = findProcess(pid) ?? { pid, startedTicks: "" };
+  const { restoreCommand } = recoveryOf(proc, location.at);
+  await serveBackup(proc.repositories(), { location, deviceFd: DEVICE_FD, set: config.set, restoreCommand, self }, ctx);
+  return 0;
+}
+
+/** @throws optionRequired, optionInvalidValue */
+export function directoryOf({ config }: Invocation): string {
+  if (config.open.at === undefined) throw fail("optionRequired", `${config.command} command requires option: at`);
+  const at = config.open.at.replace(/\/+$/, "");
+  const inside = config.pgs.find((pg) => `${at}/`.startsWith(`${pg.path.replace(/\/+$/, "")}/`));
+  if (at === "" || inside !== undefined)
+    throw fail(
+      "optionInvalidValue",
+      `'${config.open.at}' is not valid for 'at' option: ${at === "" ? "it is the root directory" : `it is in the data directory '${inside?.path}'`}`,
+    );
+  return at;
+}
+
+/** The owner of the configured data directory, else the account `postgres`. @throws userMissing */
+export async function accountOf({
+  config,
+  users,
+}: CommandProcess): Promise<{ readonly uid: number; readonly gid: number }> {
+  const [pg] = config.pgs;
+  const owner = pg === undefined ? null : await stat(pg.path).catch(() => null);
+  if (owner !== null && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
+  const [uid, gid] = [users.findUid("postgres"), users.findGid("postgres")];
+  if (uid !== null && gid !== null) return { uid, gid };
+  throw fail("userMissing", "this machine has no account 'postgres' to run the opened server", {
+    hint: "Create it, or set pg1-path to a directory of the account to use.",
+  });
+}
+
+function recoveryOf(proc: CommandProcess, at: string): RecoveryRequest {
+  const { config } = proc;
+  return {
+    ...config.restore,
+    targetAction: "promote",
+    archiveMode: "off",
+    restoreCommand: restoreCommandLine(proc, config.repoIndex, at),
+    options: {},
+  };
+}

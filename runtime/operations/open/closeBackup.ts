@@ -1,0 +1,156 @@
+/** `close`: ends the server of an opened backup, unmounts it, and removes its files or keeps them. */
+import { lstatSync, readdir, readFileSync, rm, rmdir } from "../../local/nodeFiles";
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import { actAs } from "../../local/actAs";
+import type { ProgramEnd } from "../../local/program";
+import {
+  findMount,
+  findProcess,
+  isAlive,
+  loadState,
+  type OpenLocation,
+  openLocation,
+  type ProcessId,
+} from "./openLocation";
+import type { Account } from "./tree";
+
+export interface CloseRequest {
+  readonly at: string;
+  readonly isRoot: boolean;
+  /** Runs the opened server and owns its files. */
+  readonly account: Account;
+  /** Fetched and written pages stay, for another `open`. */
+  readonly keeps: boolean;
+}
+
+interface Tools {
+  program(args: readonly string[]): Promise<ProgramEnd>;
+}
+
+const POLL_MS = 20;
+const STOP_MS = 60_000;
+const SERVING_END_MS = 10_000;
+const BUSY_MS = 10_000;
+const BUSY_POLL_MS = 200;
+
+/** Returns what to tell the user. @throws fileMissing when nothing is open */
+export async function closeBackup(
+  { account, at, isRoot, keeps }: CloseRequest,
+  tools: Tools,
+  ctx: Context,
+): Promise<string> {
+  if (!isRoot)
+    throw fail("access", "close needs root: only root may unmount a directory", { hint: "Run it with sudo." });
+  const location = openLocation(at);
+  const state = await loadState(location);
+  if (state === null) throw fail("fileMissing", `nothing is open in '${at}'`);
+  const server = findServer(location, account);
+  // A clean stop writes the server's memory; without our process it cannot.
+  if (server !== null) await endServer(server, isAlive(state.server) ? ["SIGINT", ...END_SIGNALS] : END_SIGNALS, ctx);
+  await unmount(location, account, tools, ctx);
+  await endServing(state.server, account, ctx);
+  if (state.madeDirectory) await rmdir(at).catch(() => {});
+  if (keeps) {
+    await tools.program(["sync", "-f", location.folder]);
+    return `'${at}' is closed; its pages stay in ${location.folder} for another open\n`;
+  }
+  await removeFolder(location, account);
+  return `'${at}' is closed and its pages are removed\n`;
+}
+
+const END_SIGNALS = ["SIGQUIT", "SIGKILL"] as const;
+
+/** Removes it as the account, which could swap any name in it for a link while root works there. */
+export async function removeFolder({ folder }: OpenLocation, account: Account): Promise<void> {
+  await actAs(account, async () => {
+    for (const name of await readdir(folder)) await rm(`${folder}/${name}`, { recursive: true, force: true });
+  });
+  await rmdir(folder);
+}
+
+/** The postmaster of the opened directory. Its file is read from the upper directory, which also a dead mount has. */
+export function findServer({ at, upper }: OpenLocation, account: Account): ProcessId | null {
+  let text: string;
+  try {
+    text = readFileSync(`${upper}/postmaster.pid`, "latin1");
+  } catch {
+    return null;
+  }
+  const pid = Number(text.split("\n")[0]);
+  const server = Number.isInteger(pid) && pid > 1 ? findProcess(pid) : null;
+  if (server === null) return null;
+  try {
+    // A number from before a restart of the machine may be anybody's, and the account could write any.
+    if (!isOf(account, server)) return null;
+    const args = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    return args.includes(at) ? server : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Ends the postmaster of a directory whose serving process was killed: every access fails, but it lives on. */
+export async function endLeftServer(location: OpenLocation, account: Account, ctx: Context): Promise<void> {
+  const server = findServer(location, account);
+  if (server !== null) await endServer(server, END_SIGNALS, ctx);
+}
+
+async function endServer(server: ProcessId, signals: readonly NodeJS.Signals[], ctx: Context): Promise<void> {
+  for (const signal of signals) {
+    try {
+      process.kill(server.pid, signal);
+    } catch {
+      return;
+    }
+    if (await ends(server, STOP_MS, ctx)) return;
+    ctx.log.warn(`process ${server.pid} does not end after ${signal}`);
+  }
+  throw fail("pgRunning", `the server (process ${server.pid}) cannot be stopped`);
+}
+
+async function endServing(server: ProcessId | undefined, account: Account, ctx: Context): Promise<void> {
+  if (server === undefined || !isOf(account, server) || (await ends(server, SERVING_END_MS, ctx))) return;
+  process.kill(server.pid, "SIGKILL");
+  await ends(server, SERVING_END_MS, ctx);
+}
+
+/** Root ends no process of another account, whatever number a file of the account names. */
+function isOf({ uid }: Account, { pid }: ProcessId): boolean {
+  return lstatSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === uid;
+}
+
+async function ends(id: ProcessId, withinMs: number, ctx: Context): Promise<boolean> {
+  const endMs = ctx.clock.monotonicMs() + withinMs;
+  while (isAlive(id)) {
+    if (ctx.clock.monotonicMs() > endMs) return false;
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+  }
+  return true;
+}
+
+/** @throws execute when a process still uses the directory */
+export async function unmount(
+  { at, upper }: OpenLocation,
+  account: Account,
+  tools: Tools,
+  ctx: Context,
+): Promise<void> {
+  const mount = findMount(at);
+  if (mount === null) return;
+  if (!mount.type.startsWith("fuse"))
+    throw fail("execute", `'${at}' is a mount of type ${mount.type}, which is not ours`);
+  const endMs = ctx.clock.monotonicMs() + BUSY_MS;
+  for (;;) {
+    const { exitCode, stderr } = await tools.program(["umount", at]);
+    if (exitCode === 0) break;
+    // The server's last processes may still be ending.
+    if (ctx.clock.monotonicMs() > endMs)
+      throw fail("execute", `unable to unmount '${at}': ${stderr.trim()}`, {
+        hint: `End the processes that use it ('fuser -vm ${at}' shows them), and close it again.`,
+      });
+    await ctx.clock.sleep(BUSY_POLL_MS, ctx.signal);
+  }
+  // A dead postmaster that nobody has waited for yet looks alive to the next one. No process of it uses the files now.
+  await actAs(account, () => rm(`${upper}/postmaster.pid`, { force: true }));
+}

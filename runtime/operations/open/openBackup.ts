@@ -1,0 +1,236 @@
+/**
+ * `open`: mounts a backup as it is in a repository, and starts a server on it that can do nothing outside.
+ *
+ * Root prepares the directory and mounts it; the process that serves the files, the recovery and the server run as
+ * PostgreSQL's account. A second `open` of the same directory continues where a killed one left.
+ */
+import { closeSync, existsSync, mkdir, openSync, readFile, rmdir, writeFile } from "../../local/nodeFiles";
+import type { Context } from "../../base/context";
+import { fail, toBackupError } from "../../base/errors";
+import { formatSize } from "../../base/units";
+import { mountDevice, openDevice } from "../../fuse/device";
+import { actAs, becomeAccount } from "../../local/actAs";
+import type { ProgramEnd } from "../../local/program";
+import { prepareServer } from "../drill/drillServer";
+import type { RecoveryRequest } from "../restore/recovery";
+import { endLeftServer, findServer, removeFolder, unmount } from "./closeBackup";
+import {
+  findMount,
+  isAbsent,
+  isAlive,
+  loadState,
+  makeFolder,
+  type OpenLocation,
+  type OpenState,
+  openLocation,
+  saveState,
+} from "./openLocation";
+import type { Account } from "./tree";
+
+export interface OpenRequest {
+  readonly at: string;
+  readonly stanza: string;
+  readonly isRoot: boolean;
+  /** PostgreSQL's. */
+  readonly account: Account;
+  readonly recovery: RecoveryRequest;
+  /** Null only mounts. */
+  readonly server: {
+    readonly port: number;
+    readonly binPath: string | undefined;
+    readonly user: string;
+    readonly database: string;
+  } | null;
+}
+
+export interface OpenTools {
+  /** Starts the process that serves the files, with the device as descriptor 3 and its output in an open file. */
+  startServing(deviceFd: number, logFd: number): { readonly ended: Promise<number> };
+  program(args: readonly string[]): Promise<ProgramEnd>;
+}
+
+const POLL_MS = 20;
+const RESTORE_HINT =
+  "Without FUSE, restore the backup into an empty directory: pgbackstop restore --pg1-path=DIRECTORY.";
+/** How far the kernel reads ahead of a sequential reader; its default is 128 KiB. */
+const READ_AHEAD_KIB = 1024;
+
+/** Returns what to tell the user. */
+export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Context): Promise<string> {
+  requireFuse(request);
+  const location = openLocation(request.at);
+  const beganMs = ctx.clock.monotonicMs();
+  const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
+  const served = isAlive(state.server) ? state : await mountBackup(location, request.account, state, tools, ctx);
+  becomeAccount(request.account);
+  const lines = [describe(location, served)];
+  if (request.server === null) lines.push(`its files are in ${location.at}`);
+  else {
+    await startServer(location, served, request.recovery, request.server, ctx);
+    const elapsedS = (ctx.clock.monotonicMs() - beganMs) / 1000;
+    const { port, user } = request.server;
+    lines.push(
+      `PostgreSQL answered after ${elapsedS.toFixed(1)} s; connect as root or as the server's account:`,
+      `  psql -h ${location.folder} -p ${port} -U ${user}`,
+    );
+  }
+  lines.push(`end it with: pgbackstop --stanza=${request.stanza} close --at=${location.at}`);
+  return `${lines.join("\n")}\n`;
+}
+
+/** @throws access, featureNotSupported with the plain restore as the way out */
+function requireFuse({ isRoot }: OpenRequest): void {
+  if (!isRoot)
+    throw fail("access", "open needs root: only root may mount a directory", {
+      hint: ["Run it with sudo; its processes then run as PostgreSQL's account.", RESTORE_HINT],
+    });
+  if (!existsSync("/dev/fuse"))
+    throw fail("featureNotSupported", "open needs /dev/fuse, which this machine does not have", {
+      hint: ["Load it with 'modprobe fuse', or give the container that device and CAP_SYS_ADMIN.", RESTORE_HINT],
+    });
+}
+
+/** What an earlier `open` left; null for the first. @throws fileExists when it is still open */
+async function continued(
+  location: OpenLocation,
+  { account, server }: OpenRequest,
+  tools: OpenTools,
+  ctx: Context,
+): Promise<OpenState | null> {
+  const state = await loadState(location);
+  if (state === null) return null;
+  if (isAlive(state.server) && findMount(location.at) !== null) {
+    if (server === null || findServer(location, account) !== null)
+      throw fail("fileExists", `'${location.at}' is open already`, {
+        hint: `Close it first: close --at=${location.at}`,
+      });
+    return state;
+  }
+  ctx.log.info(`'${location.at}' was open before: its fetched and written pages are used again`);
+  await endLeftServer(location, account, ctx);
+  await unmount(location, account, tools, ctx);
+  return state;
+}
+
+async function begun(location: OpenLocation, { account, recovery, stanza }: OpenRequest): Promise<OpenState> {
+  const madeDirectory = await isAbsent(location);
+  const { restoreCommand: _, ...kept } = recovery;
+  const state: OpenState = { version: 1, stanza, account, madeDirectory, recovery: kept, phase: "preparing" };
+  await makeFolder(location, state);
+  return state;
+}
+
+async function mountBackup(
+  location: OpenLocation,
+  account: Account,
+  state: OpenState,
+  tools: OpenTools,
+  ctx: Context,
+): Promise<OpenState> {
+  const deviceFd = openDevice();
+  try {
+    // The folder is the account's: root must not follow a link that it has put there.
+    const logFd = await actAs(account, async () => openSync(location.serveLog, "w", 0o600));
+    const child = tools.startServing(deviceFd, logFd);
+    closeSync(logFd);
+    const served = await untilServed(location, state, child.ended, ctx);
+    if (state.madeDirectory) await mkdir(location.at, { recursive: true, mode: 0o700 });
+    await mountDevice(deviceFd, location.at);
+    await readAhead(location, ctx);
+    return served;
+  } catch (error) {
+    // Nothing of a first preparation is worth keeping.
+    if (state.phase === "preparing") await removeFolder(location, account);
+    if (state.phase === "preparing" && state.madeDirectory) await rmdir(location.at).catch(() => {});
+    throw error;
+  } finally {
+    closeSync(deviceFd);
+  }
+}
+
+/** @throws what the serving process says when it ends instead */
+async function untilServed(
+  location: OpenLocation,
+  before: OpenState,
+  ended: Promise<number>,
+  ctx: Context,
+): Promise<OpenState> {
+  let code: number | undefined;
+  void ended.then((value) => {
+    code = value;
+  });
+  for (;;) {
+    const state = await loadState(location);
+    if (state?.server !== undefined && state.server.pid !== before.server?.pid && isAlive(state.server)) return state;
+    if (code !== undefined) {
+      const log = await readFile(location.serveLog, "utf8").catch(() => "");
+      throw fail("execute", `unable to open the backup: ${errorsIn(log) || `exit code ${code}`}`);
+    }
+    await ctx.clock.sleep(POLL_MS, ctx.signal);
+  }
+}
+
+function errorsIn(log: string): string {
+  const lines = log.split("\n");
+  const first = lines.findIndex((line) => /\bERROR\b/.test(line));
+  return first < 0
+    ? ""
+    : lines
+        .slice(first)
+        .join("\n")
+        .replace(/^.*\bERROR: */, "")
+        .trim();
+}
+
+async function readAhead({ at }: OpenLocation, ctx: Context): Promise<void> {
+  const mount = findMount(at);
+  const path = `/sys/class/bdi/${mount?.device}/read_ahead_kb`;
+  try {
+    await writeFile(path, String(READ_AHEAD_KIB), { flag: "r+" });
+  } catch (error) {
+    ctx.log.detail(`unable to set '${path}': ${toBackupError(error).message}`);
+  }
+}
+
+function describe({ at }: OpenLocation, { backup }: OpenState): string {
+  if (backup === undefined) return `a backup is open in ${at}`;
+  return (
+    `backup ${backup.label} of ${backup.repo} (${formatSize(backup.sizeBytes)}) is open in ${at}\n` +
+    `verified: ${backup.verified}`
+  );
+}
+
+/** Harmless like a drill's: it archives nothing, calls nobody, and only its own account and root reach its socket. */
+async function startServer(
+  location: OpenLocation,
+  state: OpenState,
+  recovery: RecoveryRequest,
+  server: NonNullable<OpenRequest["server"]>,
+  ctx: Context,
+): Promise<void> {
+  const { at, folder, serverLog } = location;
+  const version = state.backup?.pgVersion ?? "";
+  const scratch = { path: folder, dataDirectory: at, tablespaces: folder, spool: folder, logFile: serverLog };
+  // From now on the files may hold writes.
+  await saveState(location, { ...state, phase: "used" });
+  const kept = { ...state.recovery, restoreCommand: recovery.restoreCommand };
+  const options = serverOptions(version, state.phase === "used");
+  const request = { ...server, scratch, version, preload: undefined, recovery: { ...kept, options } };
+  const { server: started } = await prepareServer(request, ctx);
+  const session = await started.connectFirst(ctx);
+  await session.close();
+}
+
+/**
+ * Recovery needs no page that a record restores, so nothing may be fetched ahead of it. A server that has run before
+ * must sync its files one by one, because the kernel does not pass a sync of the whole file system on to us.
+ */
+export function serverOptions(version: string, hasRun: boolean): Readonly<Record<string, string>> {
+  const major = Number(version);
+  return {
+    ...(major >= 14 && !hasRun ? { recovery_init_sync_method: "syncfs" } : {}),
+    ...(major >= 15 ? { recovery_prefetch: "off", [TABLESPACES_AS_DIRECTORIES]: "on" } : {}),
+  };
+}
+
+const TABLESPACES_AS_DIRECTORIES = "allow_in_place_tablespaces";

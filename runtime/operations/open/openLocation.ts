@@ -1,0 +1,166 @@
+/**
+ * What an opened backup keeps on this machine, beside the directory where it is mounted:
+ *
+ * ```
+ * <at>                      the mounted data directory
+ * <at>.pgbackstop/          0700, of PostgreSQL's account
+ *   open.json               what is open, and which processes serve it
+ *   upper/ journal          fetched and written pages
+ *   serve.log postgres.log  of the process that serves the files, and of PostgreSQL
+ *   postgresql.conf hba.conf ident.conf, the socket
+ * ```
+ */
+import { lchown, lstat, mkdir, readdir, readFile, readFileSync, writeFile } from "../../local/nodeFiles";
+import { utf8 } from "../../base/bytes";
+import { BackupError, fail } from "../../base/errors";
+import { atomicWrite } from "../../local/atomicWrite";
+import { isMissing, nullIfMissing, systemError } from "../../local/systemError";
+import type { RecoveryRequest } from "../restore/recovery";
+import type { Account } from "./tree";
+
+export interface OpenLocation {
+  readonly at: string;
+  readonly folder: string;
+  readonly upper: string;
+  readonly journal: string;
+  readonly serveLog: string;
+  readonly serverLog: string;
+}
+
+export function openLocation(at: string): OpenLocation {
+  const folder = `${at}.pgbackstop`;
+  return {
+    at,
+    folder,
+    upper: `${folder}/upper`,
+    journal: `${folder}/journal`,
+    serveLog: `${folder}/serve.log`,
+    serverLog: `${folder}/postgres.log`,
+  };
+}
+
+/** A process of this machine, also after its number was given to another one. */
+export interface ProcessId {
+  readonly pid: number;
+  /** Clock ticks from the start of the machine to that of the process. */
+  readonly startedTicks: string;
+}
+
+/** What open.json holds. */
+export interface OpenState {
+  readonly version: 1;
+  readonly stanza: string;
+  readonly account: Account;
+  /** `open` made the directory, and `close` removes it. */
+  readonly madeDirectory: boolean;
+  /** Absent until the backup was chosen. */
+  readonly backup?: {
+    readonly label: string;
+    readonly repo: string;
+    readonly pgVersion: string;
+    readonly sizeBytes: number;
+    /** Identifies the manifest's rows, which the journal counts. */
+    readonly rows: string;
+    /** What could be verified when, in words. */
+    readonly verified: string;
+  };
+  readonly recovery: Omit<RecoveryRequest, "restoreCommand">;
+  /**
+   * `preparing`: nothing of it is usable; `prepared`: it can be mounted; `used`: a server has run in it, so that its
+   * files may hold writes.
+   */
+  readonly phase: "preparing" | "prepared" | "used";
+  /** Serves the files. */
+  readonly server?: ProcessId;
+}
+
+/** Null when nothing is open there. @throws jsonFormat, fileOpen */
+export async function loadState({ folder }: OpenLocation): Promise<OpenState | null> {
+  const path = stateFile(folder);
+  const text = await nullIfMissing(readFile(path, "utf8"), (error) =>
+    systemError("fileOpen", `open file '${path}' for read`, path, error),
+  );
+  if (text === null) return null;
+  try {
+    const state = JSON.parse(text) as OpenState;
+    if (state.version === 1 && ["preparing", "prepared", "used"].includes(state.phase)) return state;
+  } catch {
+    // Reported below.
+  }
+  throw fail("jsonFormat", `'${path}' does not say what is open`, {
+    hint: `Unmount and remove '${folder}' yourself.`,
+    path,
+  });
+}
+
+export async function saveState({ folder }: OpenLocation, state: OpenState): Promise<void> {
+  await atomicWrite(stateFile(folder), utf8(`${JSON.stringify(state, null, 2)}\n`), { mode: 0o600 });
+}
+
+function stateFile(folder: string): string {
+  return `${folder}/open.json`;
+}
+
+/** Null when no such process runs. */
+export function findProcess(pid: number): ProcessId | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // The name in brackets may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [status] = fields;
+    if (status === "Z" || status === "X") return null;
+    return { pid, startedTicks: fields[19] ?? "" };
+  } catch {
+    return null;
+  }
+}
+
+export function isAlive(id: ProcessId | undefined): boolean {
+  return id !== undefined && findProcess(id.pid)?.startedTicks === id.startedTicks;
+}
+
+/** Makes the folder with its first state and log, for the account. @throws pathCreate */
+export async function makeFolder(location: OpenLocation, state: OpenState): Promise<void> {
+  const { folder, serveLog } = location;
+  const { gid, uid } = state.account;
+  try {
+    await mkdir(folder, { mode: 0o700 });
+    await saveState(location, state);
+    await writeFile(serveLog, "", { mode: 0o600 });
+    for (const path of [serveLog, stateFile(folder), folder]) await lchown(path, uid, gid);
+  } catch (error) {
+    throw systemError("pathCreate", `create path '${folder}'`, folder, error);
+  }
+}
+
+/** Whether `at` has to be made. @throws pathNotEmpty, linkExpected */
+export async function isAbsent({ at }: OpenLocation): Promise<boolean> {
+  try {
+    const info = await lstat(at);
+    if (info.isDirectory() && (await readdir(at)).length === 0) return false;
+    if (info.isDirectory())
+      throw fail("pathNotEmpty", `unable to mount at '${at}': the directory is not empty`, {
+        hint: "Choose an empty directory, or one that does not exist.",
+      });
+  } catch (error) {
+    if (isMissing(error)) return true;
+    if (error instanceof BackupError) throw error;
+    throw systemError("pathOpen", `look at '${at}'`, at, error);
+  }
+  throw fail("optionInvalidValue", `'${at}' is not valid for 'at' option: it is no directory`);
+}
+
+/** Identifies this start of the machine. */
+export function bootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
+}
+
+/** The options of what is mounted at a path; null when nothing is. */
+export function findMount(at: string): { readonly type: string; readonly device: string } | null {
+  const name = at.replaceAll(/[ \t\n\\]/g, (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, "0")}`);
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const line = lines.findLast((each) => each.split(" ")[4] === name);
+  if (line === undefined) return null;
+  const [own = "", more = ""] = line.split(" - ");
+  return { type: more.split(" ")[0] ?? "", device: own.split(" ")[2] ?? "" };
+}

@@ -1,0 +1,129 @@
+/**
+ * Makes the upper directory of a backup that is opened for the first time: all its names, sparse files of full size,
+ * and what a restore changes: recovery settings, and a pg_control that no server accepts without backup_label.
+ */
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "../../local/nodeFiles";
+import { dirname } from "node:path";
+import type { Context } from "../../base/context";
+import type { Manifest, ManifestFile } from "../../format/repository/manifest";
+import {
+  invalidateCheckpoint,
+  PG_CONTROL_READ_BYTES,
+  type PgControl,
+  parsePgControl,
+} from "../../format/page/pgControl";
+import type { Repository } from "../../repository/repository";
+import { writeSettings } from "../restore/recoverySettings";
+import { CONTROL_FILE } from "../restore/restorePlan";
+import type { RecoveryRequest } from "../restore/recovery";
+import type { Sources } from "../restore/sources";
+import { Fetcher } from "./fetcher";
+import type { Journal } from "./journal";
+import { originOf, StoredFile } from "./storedFile";
+import { HIDDEN_CONTROL, pathInData } from "./tree";
+
+export interface SkeletonParts {
+  readonly upper: string;
+  readonly journal: Journal;
+  readonly sources: Sources;
+  /** Without files that are not restored. */
+  readonly manifest: Manifest;
+  repo(key: number): Repository;
+}
+
+/** Settings and their like are read by us too, before anything is mounted. */
+const EAGER_BYTES_MAX = 1024 * 1024;
+
+function isEager({ name, sizeBytes }: ManifestFile): boolean {
+  const path = pathInData(name);
+  if (name === CONTROL_FILE) return true;
+  return sizeBytes <= EAGER_BYTES_MAX && (!path.includes("/") || path.endsWith(".conf"));
+}
+
+/** Names, sizes and modes; the rows whose content is fetched at once. */
+export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryRequest, ctx: Context): Promise<PgControl> {
+  const { manifest, upper } = parts;
+  mkdirSync(upper, { mode: 0o700 });
+  const directories = [...manifest.paths].sort((left, right) => (left.name < right.name ? -1 : 1));
+  for (const { mode, name } of directories) {
+    if (name === "pg_data") chmodSync(upper, mode & 0o750);
+    else makeDirectory(`${upper}/${pathInData(name)}`, mode);
+  }
+  const eager: { readonly index: number; readonly row: ManifestFile }[] = [];
+  for (const [index, row] of manifest.files.entries()) {
+    makeFile(upper, row);
+    if (row.sizeBytes > 0 && isEager(row)) eager.push({ index, row });
+  }
+  await fetchEager(parts, eager, ctx);
+  const control = protectControl(upper, manifest.options.online);
+  const base = manifest.paths.find(({ name }) => name === "pg_data");
+  for (const name of ["standby.signal", "recovery.signal"]) rmSync(`${upper}/${name}`, { force: true });
+  await writeSettings(recovery, { dataDirectory: upper, mode: (base?.mode ?? 0o700) & 0o644, owner: null }, ctx);
+  return control;
+}
+
+function makeDirectory(path: string, mode: number): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  chmodSync(path, (mode & 0o777) | 0o700);
+}
+
+function makeFile(upper: string, { mode, name, sizeBytes }: ManifestFile): void {
+  const path = `${upper}/${pathInData(name)}`;
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const open = (): number => openSync(path, flags, 0o600);
+  let fd: number;
+  try {
+    fd = open();
+  } catch {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    fd = open();
+  }
+  try {
+    ftruncateSync(fd, sizeBytes);
+  } finally {
+    closeSync(fd);
+  }
+  if (mode !== 0o600) chmodSync(path, (mode & 0o777) | 0o600);
+}
+
+async function fetchEager(
+  { journal, repo, sources, upper }: SkeletonParts,
+  eager: readonly { readonly index: number; readonly row: ManifestFile }[],
+  ctx: Context,
+): Promise<void> {
+  const targets = eager.map(({ index, row }) => {
+    const path = `${upper}/${pathInData(row.name)}`;
+    const file = new StoredFile(() => path, row.sizeBytes, journal);
+    const origin = originOf(index, row);
+    file.bind(origin);
+    return { file, origin };
+  });
+  // No page is believed by its own checksum yet: pg_control says whether there are any.
+  const pages = { pageSizeBytes: 8192, dataChecksums: false };
+  const fetcher = new Fetcher({ sources, repo, pages, spoolPath: dirname(upper) }, targets, ctx);
+  for (const { file, origin } of targets) {
+    await fetcher.pages(file, origin, origin.pages.missingRuns(0, origin.pages.count - 1));
+    await file.own();
+  }
+}
+
+/** Under the name that no server looks for. */
+function protectControl(upper: string, isOnline: boolean): PgControl {
+  const path = `${upper}/${HIDDEN_CONTROL}`;
+  renameSync(`${upper}/${pathInData(CONTROL_FILE)}`, path);
+  const content = readFileSync(path);
+  // Of the same length: nothing of the old content stays.
+  if (isOnline) writeFileSync(path, invalidateCheckpoint(content), { flag: "r+" });
+  return parsePgControl(content.subarray(0, PG_CONTROL_READ_BYTES));
+}

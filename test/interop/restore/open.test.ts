@@ -1,0 +1,193 @@
+/**
+ * Backups opened by FUSE with real programs: rows equal a full restore, whatever form the backup has; writes stay
+ * local; killed processes cost nothing that was acknowledged; and a damaged repository gives an error, never wrong
+ * bytes.
+ */
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
+import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
+import { run } from "../../../tools/parts/process";
+import { loud } from "../../harness/real/interopParts";
+import { fuseMissing, OpenedBackup, TABLE_SUMS } from "../../harness/real/openedBackup";
+import { TestBed } from "../../harness/real/testBed";
+
+const MAJOR = 18;
+/** Large enough for files that stream and for several super blocks. */
+const ROWS = 60_000;
+
+describe("open", async () => {
+  const postgres = await findWholePostgres(MAJOR);
+  const stock = await findStockPgbackrest("2.60");
+  const missing =
+    fuseMissing() ?? ("missing" in postgres ? postgres.missing : "missing" in stock ? stock.missing : null);
+  if (missing !== null || "missing" in postgres || "missing" in stock) {
+    loud("open", missing ?? "");
+    test.skip(`a part is missing: ${missing}`, () => undefined);
+    return;
+  }
+  let bed: TestBed;
+  let expected = "";
+  let atPoint = "";
+  const opened: OpenedBackup[] = [];
+  const opens = (name: string, config?: string): OpenedBackup => {
+    const made = new OpenedBackup(bed, name, config);
+    opened.push(made);
+    return made;
+  };
+
+  beforeAll(async () => {
+    bed = await TestBed.create({
+      binaries: postgres.binaries,
+      repos: [
+        { compressType: "zst", options: { bundle: "y", block: "y" } },
+        { compressType: "lz4", encrypted: true, options: { bundle: "y", block: "y" } },
+        { compressType: "gz", encrypted: true },
+        { compressType: "zst", options: { bundle: "y", block: "y" } },
+        { compressType: "lz4" },
+      ],
+    });
+    const { cluster } = bed;
+    await cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
+    await cluster.sql("CREATE DATABASE shop");
+    await cluster.sql("CREATE TABLE orders (id int PRIMARY KEY, filler text)", [], "shop");
+    await cluster.sql("CREATE TABLE placed (id int) TABLESPACE space", [], "shop");
+    const insert = "INSERT INTO orders SELECT i, repeat(md5(i::text), 8) FROM generate_series($1::int, $2::int) i";
+    await cluster.sql(insert, [1, ROWS], "shop");
+    await cluster.sql("INSERT INTO placed SELECT generate_series(1, 1000)", [], "shop");
+    // Recovery brings no page of it: all come from the backup.
+    await cluster.sql(
+      "CREATE TABLE still AS SELECT i, md5(i::text) AS filler FROM generate_series(1, 30000) i",
+      [],
+      "shop",
+    );
+    await cluster.sql("VACUUM (FREEZE, ANALYZE) still", [], "shop");
+    await bed.oursOk(["backup", "--type=full", "--repos=1,2,3"]);
+    for (const repo of [4, 5]) await bed.stockOk(stock.pgbackrest, ["backup", "--type=full", `--repo=${repo}`]);
+    await cluster.sql("UPDATE orders SET filler = repeat('u', 200) WHERE id % 7 = 0 AND id < 20000", [], "shop");
+    await bed.oursOk(["backup", "--type=diff", "--repos=1,2,3"]);
+    for (const repo of [4, 5]) await bed.stockOk(stock.pgbackrest, ["backup", "--type=incr", `--repo=${repo}`]);
+    await cluster.sql("DELETE FROM orders WHERE id % 11 = 0 AND id > 30000", [], "shop");
+    await bed.oursOk(["backup", "--type=incr", "--repos=1,2,3"]);
+    atPoint = await cluster.value(TABLE_SUMS, [], "shop");
+    await cluster.sql("SELECT pg_create_restore_point('before')");
+    await cluster.sql(insert, [ROWS + 1, ROWS + 3000], "shop");
+    await bed.archiveAll();
+    expected = await cluster.value(TABLE_SUMS, [], "shop");
+  }, 600_000);
+  afterAll(async () => {
+    for (const each of opened) if (existsSync(each.folder)) await each.run(["close"]).catch(() => {});
+    await bed?.remove();
+  });
+
+  // claim: docs/open.md: an opened backup has the rows of a full restore: plain, encrypted, bundled, in blocks, of ours
+  //   and of stock's
+  test.each([
+    [1, "ours, zst, bundles and blocks"],
+    [2, "ours, lz4, encrypted, bundles and blocks"],
+    [3, "ours, gz, encrypted, whole files"],
+    [4, "stock's, zst, bundles and blocks"],
+    [5, "stock's, lz4, whole files"],
+  ])(
+    "repo%i has the rows of a full restore: %s",
+    async (repo, form) => {
+      const backup = opens(`past${repo}`);
+      const { stdout } = await backup.open([`--repo=${repo}`]);
+      process.stderr.write(`open: ${form}: ${/answered after [\d.]+ s/.exec(stdout)?.[0]}\n`);
+      expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
+      expect(await backup.value("SHOW archive_mode")).toBe("off");
+      await backup.close();
+      expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
+    },
+    300_000,
+  );
+
+  test("a target is reached before the first connection", async () => {
+    const backup = opens("point");
+    await backup.open(["--repo=1", "--type=name", "--target=before"]);
+    expect(await backup.value(TABLE_SUMS, "shop")).toBe(atPoint);
+    await backup.close();
+  }, 300_000);
+
+  // claim: docs/open.md: a mounted backup has the files of a restore, byte for byte
+  test("without a server it has the files of a restore, byte for byte, and lets nothing run", async () => {
+    const restored = await bed.restoreAside({ by: null, repo: 2 });
+    expect(restored.result.exitCode).toBe(0);
+    const backup = opens("files");
+    await backup.open(["--repo=2", "--no-start"]);
+    const differing = await run("diff", ["-rq", "--exclude=postgresql.auto.conf", restored.dataPath, backup.at]);
+    expect(differing.stdout).toBe("");
+    const mount =
+      readFileSync("/proc/self/mountinfo", "utf8")
+        .split("\n")
+        .find((line) => line.includes(backup.at)) ?? "";
+    for (const option of ["nosuid", "nodev", "noexec", "default_permissions"]) expect(mount).toContain(option);
+    expect(statSync(backup.at).mode & 0o777).toBe(0o700);
+    await backup.close();
+  }, 300_000);
+
+  // claim: docs/open.md: killed processes of an opened backup cost no acknowledged transaction
+  test("after a kill of the serving process another open has every acknowledged row, and close --keep keeps them", async () => {
+    const backup = opens("killed");
+    await backup.open(["--repo=1"]);
+    for (const round of [1, 2]) {
+      await backup.value(`CREATE TABLE kept${round} AS SELECT generate_series(1, 3000) AS id`, "shop");
+      await backup.value(
+        "WITH done AS (UPDATE orders SET filler = 'new' WHERE id < 900 RETURNING 1) SELECT count(*) FROM done",
+        "shop",
+      );
+      if (round === 2) await backup.close(["--keep"]);
+      else process.kill(servingPid(backup), "SIGKILL");
+      await backup.open(["--repo=1"]);
+      expect(await backup.value(`SELECT count(*) FROM kept${round}`, "shop")).toBe("3000");
+    }
+    expect(await backup.value("SELECT count(*) FROM orders WHERE filler = 'new'", "shop")).toBe("899");
+    await backup.close();
+    expect(existsSync(backup.folder)).toBe(false);
+  }, 300_000);
+
+  // claim: docs/open.md: a damaged block is an error that names file, block and repository, and another repository
+  //   stands in for it
+  test("a damaged block is an error with its name, and another repository stands in", async () => {
+    const path = join(bed.folder, "damaged");
+    await run("cp", ["-a", bed.repoPath(1), path]);
+    const filenode = await bed.cluster.value("SELECT pg_relation_filepath('still')", [], "shop");
+    const files = (await run("find", [path, "-path", `*/pg_data/${filenode}.pgbi`])).stdout.trim().split("\n");
+    expect(files).toHaveLength(1);
+    for (const file of files) {
+      const bytes = readFileSync(file);
+      // The map at the end stays.
+      for (let at = 500; at < bytes.length / 2; at += 5000) bytes[at] = (bytes[at] as number) ^ 0x55;
+      writeFileSync(file, bytes);
+    }
+    const config = bed.variant("damaged", { global: { "repo1-path": path } });
+    const alone = opens("alone", config);
+    await alone.open(["--repo=1"]);
+    await expect(alone.value("SELECT count(filler) FROM still", "shop")).rejects.toThrow(/Input\/output error/);
+    expect(readFileSync(join(alone.folder, "serve.log"), "utf8")).toMatch(new RegExp(`repo1: .*pg_data/${filenode}`));
+    await alone.close();
+    const both = opens("both", config);
+    await both.open();
+    expect(await both.value(TABLE_SUMS, "shop")).toBe(expected);
+    await both.close();
+  }, 300_000);
+
+  test("what cannot be opened is refused in words, and leaves nothing", async () => {
+    const backup = opens("refused");
+    const unknown = await backup.run(["open", "--set=20200101-000000F"]);
+    expect(unknown.exitCode).not.toBe(0);
+    expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
+    const other = await bed.ours(["open", `--at=${backup.at}`]);
+    expect(`${other.stdout}${other.stderr}`).toMatch(/open needs root[^]*pgbackstop restore/);
+    const nothing = await backup.run(["close"]);
+    expect(`${nothing.stdout}${nothing.stderr}`).toContain("nothing is open");
+  }, 300_000);
+});
+
+function servingPid(backup: OpenedBackup): number {
+  const state = JSON.parse(readFileSync(join(backup.folder, "open.json"), "utf8")) as { server: { pid: number } };
+  return state.server.pid;
+}
