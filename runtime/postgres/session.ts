@@ -52,7 +52,6 @@ export interface ServerFacts {
   readonly dataDirectory: string;
   readonly archiveMode: string;
   readonly archiveCommand: string;
-  readonly checkpointTimeoutS: number;
   readonly inRecovery: boolean;
 }
 
@@ -122,7 +121,7 @@ export class Session {
     const { rows } = await this.query(
       "select current_setting('server_version_num')::int4 as version_num, pg_catalog.textsend(current_setting('data_directory')) as data_directory, " +
         "current_setting('archive_mode') as archive_mode, current_setting('archive_command') as archive_command, " +
-        "(select setting from pg_catalog.pg_settings where name = 'checkpoint_timeout')::int4 as checkpoint_timeout, pg_catalog.pg_is_in_recovery() as in_recovery",
+        "pg_catalog.pg_is_in_recovery() as in_recovery",
     );
     const row = rows[0];
     this.#facts = {
@@ -131,7 +130,6 @@ export class Session {
       dataDirectory: this.#paths.here(textOf(row.data_directory)),
       archiveMode: row.archive_mode,
       archiveCommand: row.archive_command,
-      checkpointTimeoutS: row.checkpoint_timeout,
       inRecovery: row.in_recovery,
     };
     return this.#facts;

@@ -85,7 +85,7 @@ export class PosixStorage implements Storage {
     this.#options = options;
     this.#random = options.random ?? systemRandom;
     this.name = options.root;
-    this.features = { atomicReplace: true, directories: true, symlinks: options.symlinks };
+    this.features = { directories: true, symlinks: options.symlinks };
     if (options.hardLinks === true) this.hardLink = (path, existing) => this.#hardLink(path, existing);
   }
 

@@ -9,8 +9,6 @@
 import type { ByteStream } from "../base/bytes";
 
 export interface StorageFeatures {
-  /** A put replaces the old content atomically: readers see the old or the new bytes. */
-  readonly atomicReplace: boolean;
   /** Directories exist on their own; otherwise only files do and `makePath` does nothing. */
   readonly directories: boolean;
   readonly symlinks: boolean;
@@ -90,7 +88,7 @@ export interface Storage {
   /** The content, or a part of it. A broken connection resumes at the offset reached. @throws fileMissing */
   read(path: string, range?: ByteRange): Promise<ByteStream>;
 
-  /** Writes a small file whole, creating missing directories. */
+  /** Writes a small file whole, creating missing directories. Readers see the old or the new bytes. */
   put(path: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
 
   /**

@@ -10,7 +10,7 @@ export function unusableStorage(name: string, reason: BackupError): Storage {
   const refuse = (): Promise<never> => Promise.reject(reason);
   return {
     name,
-    features: { atomicReplace: true, directories: false, symlinks: false },
+    features: { directories: false, symlinks: false },
     stat: refuse,
     // oxlint-disable-next-line require-yield -- it yields nothing because it fails
     async *list() {

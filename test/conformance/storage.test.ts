@@ -31,8 +31,8 @@ const deps = {
   ioTimeoutMs: 20_000,
   readFile: (path: string) => readFileSync(path),
 };
-const OBJECT_STORE = { atomicReplace: true, directories: false, symlinks: false };
-const FILE_SYSTEM = { atomicReplace: true, directories: true, symlinks: true };
+const OBJECT_STORE = { directories: false, symlinks: false };
+const FILE_SYSTEM = { directories: true, symlinks: true };
 
 const memory = new MemoryStorage();
 storageSuite("memory", () => ({

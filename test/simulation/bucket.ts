@@ -104,7 +104,7 @@ export type Conditions = "versions" | "creation" | "none";
 /** A repository's storage as a running program sees it. */
 export class SimStorage implements Storage {
   readonly name: string;
-  readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
+  readonly features: StorageFeatures = { directories: false, symlinks: false };
   /** Returns false if the file exists. */
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;

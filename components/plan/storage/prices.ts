@@ -12,7 +12,6 @@ export interface PriceRow {
   readonly writesPerMillion: number;
   /** Free calls a month. */
   readonly freeWrites: number;
-  readonly readsPerMillion: number;
   readonly egressPerGb: number;
   /** Free egress, as a multiple of the stored amount and as an amount. */
   readonly freeEgressTimesStored: number;
@@ -45,7 +44,6 @@ export const PRICES: readonly PriceRow[] = [
     storagePerGbMonth: 0.00695,
     freeGb: 10,
     writesPerMillion: 0,
-    readsPerMillion: 0,
     egressPerGb: 0.01,
     freeEgressTimesStored: 3,
   },
@@ -57,7 +55,6 @@ export const PRICES: readonly PriceRow[] = [
     freeGb: 10,
     writesPerMillion: 4.5,
     freeWrites: 1_000_000,
-    readsPerMillion: 0.36,
     egressPerGb: 0,
   },
   {
@@ -66,7 +63,6 @@ export const PRICES: readonly PriceRow[] = [
     storageClass: "standard",
     storagePerGbMonth: 0.023,
     writesPerMillion: 5,
-    readsPerMillion: 0.4,
     egressPerGb: 0.09,
     freeEgressGb: 100,
   },
@@ -76,7 +72,6 @@ export const PRICES: readonly PriceRow[] = [
     storageClass: "standard",
     storagePerGbMonth: 0.00799,
     writesPerMillion: 0,
-    readsPerMillion: 0,
     egressPerGb: 0,
     minimumDays: 90,
     minimumGb: 1000,

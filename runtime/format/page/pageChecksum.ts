@@ -27,8 +27,6 @@ export interface PageCheckResult {
   readonly valid: boolean;
   /** Suspects that were not acquitted, ascending. */
   readonly errors: readonly PageRange[];
-  /** True when the file ends with a partial page. */
-  readonly misaligned: boolean;
 }
 
 export interface PageCheckerOptions {
@@ -99,8 +97,7 @@ export class PageChecker {
   }
 
   finish(): PageCheckResult {
-    const misaligned = this.#pageFilled > 0;
-    return { valid: this.#errors.size === 0 && !misaligned, errors: pageRangesOf([...this.#errors]), misaligned };
+    return { valid: this.#errors.size === 0 && this.#pageFilled === 0, errors: pageRangesOf([...this.#errors]) };
   }
 
   /** Adds to the partial page, and checks it when it is complete. Returns the consumed length of the chunk. */

@@ -48,7 +48,7 @@ export class ProcessStorage implements Storage {
 
   constructor(served: Served, mount: Mount, deps: ProcessStorageDeps) {
     this.name = served.root;
-    this.features = { atomicReplace: true, directories: true, symlinks: served.symlinks };
+    this.features = { directories: true, symlinks: served.symlinks };
     this.#served = served;
     this.#mount = mount;
     this.#deps = deps;

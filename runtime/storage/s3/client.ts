@@ -66,7 +66,7 @@ const PAGES_MAX = 100_000;
 
 export class S3Storage implements AttackedStorage {
   readonly name: string;
-  readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
+  readonly features: StorageFeatures = { directories: false, symlinks: false };
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;
   readonly #options: S3Options;

@@ -22,8 +22,6 @@ export interface S3Quirks {
   /** Whether an overwritten or deleted object can survive as a version. */
   readonly versioning: "none" | "optional" | "always";
   readonly objectLock: boolean;
-  /** `x-amz-tagging` is accepted. */
-  readonly tagging: boolean;
   /** `content-md5` on uploads: object lock requires it; otherwise the signed SHA-256 alone protects the body. */
   readonly contentMd5: boolean;
   /**
@@ -40,13 +38,9 @@ export interface S3Quirks {
    * Backblaze B2 does not.
    */
   readonly conditionalWrites: boolean;
-  /** Every part but the last must have the same size. The driver always does so; other writers must know. */
-  readonly equalParts: boolean;
   readonly partSizeBytesMin: number;
   readonly partSizeBytesMax: number;
   readonly partCountMax: number;
-  /** A `repo-storage-upload-chunk-size` that fits the provider's limits and stock's growing parts. */
-  readonly partSizeBytesAdvised: number;
   /** Hint for an access key that the provider does not know. */
   readonly keyHint?: string;
 }
@@ -61,16 +55,13 @@ const COMMON = {
   uriStyle: "path",
   versioning: "optional",
   objectLock: true,
-  tagging: true,
   contentMd5: true,
   etagIsMd5: false,
   batchDelete: true,
   conditionalWrites: false,
-  equalParts: false,
   partSizeBytesMin: 5 * MIB,
   partSizeBytesMax: 5 * GIB,
   partCountMax: 10_000,
-  partSizeBytesAdvised: 16 * MIB,
 } as const;
 
 /** A store of its own data centres, found by its hosts' names. */
@@ -93,8 +84,6 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
   vendor("b2", "Backblaze B2", [".backblazeb2.com"], {
     regionPattern: "^s3\\.([a-z0-9-]+)\\.backblazeb2\\.com$",
     versioning: "always",
-    // Uploads with x-amz-tagging are refused.
-    tagging: false,
     partSizeBytesMin: 5_000_000,
     partSizeBytesMax: 5_000_000_000,
     keyHint: "Backblaze B2 refuses the master application key here: create an application key for the bucket.",
@@ -105,10 +94,8 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     regionAliases: ["us-east-1"],
     versioning: "none",
     objectLock: false,
-    tagging: false,
     contentMd5: false,
     conditionalWrites: true,
-    equalParts: true,
     keyHint: "On Cloudflare R2 the access key is the id of an API token and the secret is the SHA-256 of its value.",
   }),
   software("minio", "MinIO", { region: "us-east-1" }),
@@ -119,7 +106,6 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     region: "garage",
     versioning: "none",
     objectLock: false,
-    tagging: false,
     contentMd5: false,
   }),
   vendor("hetzner", "Hetzner Object Storage", [".your-objectstorage.com"], {

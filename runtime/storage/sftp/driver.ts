@@ -39,7 +39,7 @@ const REMOVE_ROUNDS = 3;
 
 export class SftpStorage implements Storage {
   readonly name: string;
-  readonly features: StorageFeatures = { atomicReplace: true, directories: true, symlinks: false };
+  readonly features: StorageFeatures = { directories: true, symlinks: false };
   readonly #options: SftpOptions;
   readonly #deps: SessionDeps;
   readonly #endpoint: SftpEndpoint;

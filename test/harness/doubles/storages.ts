@@ -26,7 +26,7 @@ export interface MemoryOptions {
 /** Behaves like an object store: only files exist, and a put is atomic. */
 export class MemoryStorage implements Storage {
   readonly name: string;
-  readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
+  readonly features: StorageFeatures = { directories: false, symlinks: false };
   /** By path. Tests may read and change it. */
   readonly files: Map<string, MemoryFile>;
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;

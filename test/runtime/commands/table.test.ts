@@ -334,7 +334,6 @@ describe("pg-settings", () => {
         dataDirectory: "/d",
         archiveMode: "on",
         archiveCommand: "",
-        checkpointTimeoutS: 1,
         inRecovery: false,
       }),
     };
@@ -359,5 +358,5 @@ it("verify reports a damaged segment by its path", async () => {
 /** A session of a primary with archiving. */
 function onlySession(path: string): Pick<Session, "facts"> {
   const facts = { dataDirectory: `${path}/data`, archiveMode: "on", archiveCommand: "pgbackrest x", inRecovery: false };
-  return { facts: async () => ({ ...facts, version: "15", versionNum: 150000, checkpointTimeoutS: 300 }) };
+  return { facts: async () => ({ ...facts, version: "15", versionNum: 150000 }) };
 }

@@ -33,13 +33,13 @@ const open = (repo: Partial<RepoConfig>) =>
 test("each type has its driver", () => {
   expect(open({})).toMatchObject({
     name: "/srv/repo",
-    features: { atomicReplace: true, directories: true, symlinks: true },
+    features: { directories: true, symlinks: true },
   });
   expect(open({ symlink: false }).features.symlinks).toBe(false);
-  expect(open({ type: "cifs" }).features).toEqual({ atomicReplace: true, directories: true, symlinks: false });
+  expect(open({ type: "cifs" }).features).toEqual({ directories: true, symlinks: false });
   expect(open({ type: "s3", s3 })).toMatchObject({
     name: "s3://bkt/srv/repo",
-    features: { atomicReplace: true, directories: false, symlinks: false },
+    features: { directories: false, symlinks: false },
   });
   expect(open({ type: "s3", s3, path: "/" }).name).toBe("s3://bkt");
 });

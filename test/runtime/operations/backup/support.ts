@@ -36,7 +36,6 @@ export function server(
     dataDirectory,
     archiveMode: "on",
     archiveCommand: "pgbackrest archive-push %p",
-    checkpointTimeoutS: 300,
     inRecovery: false,
     ...answers.facts,
   };
