@@ -101,13 +101,13 @@ interface SettingsText {
 }
 
 function readSettings(entries: Entries, files: ConfigFiles, access: FileAccess): SettingsText | null {
-  const given = givenText(entries, "settings");
-  const path = given ?? (files.directory === undefined ? undefined : posix.join(files.directory, SETTINGS_FILE_NAME));
+  const named = givenText(entries, "settings");
+  const path = named ?? (files.directory === undefined ? undefined : posix.join(files.directory, SETTINGS_FILE_NAME));
   const text = path === undefined ? null : access.readFile(path);
   if (path !== undefined && text !== null) return { path, text };
-  if (given !== undefined) {
-    throw fail("fileMissing", `unable to open missing file '${given}' for read`, {
-      path: given,
+  if (named !== undefined) {
+    throw fail("fileMissing", `unable to open missing file '${named}' for read`, {
+      path: named,
       hint: "The option settings names this file.",
     });
   }

@@ -222,7 +222,7 @@ function remoteHost(group: "pg" | "repo", remote: RemoteHost): OptionRow[] {
     accepted(`${host}-key-file`, "string", commands, "key of that certificate", tls),
   ];
   const further = `directory of further configuration on the ${title}'s host`;
-  const own = [
+  const inSection = [
     accepted(`${host}-cmd`, "string", commands, `program on the ${title}'s host`, { ...ssh, ...old("cmd") }),
     accepted(`${host}-config`, configType, commands, `configuration file on the ${title}'s host`, {
       ...there,
@@ -246,7 +246,7 @@ function remoteHost(group: "pg" | "repo", remote: RemoteHost): OptionRow[] {
       ...old("user"),
     }),
   ];
-  return [...grouped(group, "global", anywhere), ...grouped(group, remote.section, own)];
+  return [...grouped(group, "global", anywhere), ...grouped(group, remote.section, inSection)];
 }
 
 function using(use: Use): readonly CommandName[] {

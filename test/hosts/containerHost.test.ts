@@ -53,7 +53,7 @@ describe("a host whose PostgreSQL runs in a container", async () => {
   beforeAll(async () => {
     const { shown } = docker;
     host = await startDebianHost(real.parts, { suite: "bookworm-bare", name: "engine", runsContainers: true, shown });
-    await installDocker(host, docker, ["postgres-slim"]);
+    await installDocker(host, docker);
     await host.runOk(["docker", "run", "--detach", ...SERVICE]);
     await ready();
     await sql("CREATE TABLE albums (id bigserial PRIMARY KEY, title text)");

@@ -57,20 +57,20 @@ const UNRELEASED = "19";
  * version, CRC.
  */
 const LAYOUTS: readonly Layout[] = [
-  layout("9.6", 960, 201608131, 48, 56, 216, 228, 252, 256),
-  layout("10", 1002, 201707211, 48, 56, 216, 228, 252, 288),
-  layout("11", 1100, 201809051, 40, 48, 208, 220, 244, 280),
-  layout("12", 1201, 201909212, 40, 48, 216, 228, 252, 288),
-  layout("13", 1300, 202007201, 40, 48, 216, 228, 252, 288),
-  layout("14", 1300, 202107181, 40, 48, 216, 228, 252, 288),
-  layout("15", 1300, 202209061, 40, 48, 216, 228, 252, 288),
-  layout("16", 1300, 202307071, 40, 48, 216, 228, 252, 288),
-  layout("17", 1700, 202406281, 40, 48, 216, 228, 252, 288),
-  layout("18", 1800, 202506291, 40, 48, 216, 228, 252, 292),
-  layout("19", 1905, 202605131, 40, 48, 224, 240, 268, 308),
+  layoutRow("9.6", 960, 201608131, 48, 56, 216, 228, 252, 256),
+  layoutRow("10", 1002, 201707211, 48, 56, 216, 228, 252, 288),
+  layoutRow("11", 1100, 201809051, 40, 48, 208, 220, 244, 280),
+  layoutRow("12", 1201, 201909212, 40, 48, 216, 228, 252, 288),
+  layoutRow("13", 1300, 202007201, 40, 48, 216, 228, 252, 288),
+  layoutRow("14", 1300, 202107181, 40, 48, 216, 228, 252, 288),
+  layoutRow("15", 1300, 202209061, 40, 48, 216, 228, 252, 288),
+  layoutRow("16", 1300, 202307071, 40, 48, 216, 228, 252, 288),
+  layoutRow("17", 1700, 202406281, 40, 48, 216, 228, 252, 288),
+  layoutRow("18", 1800, 202506291, 40, 48, 216, 228, 252, 292),
+  layoutRow("19", 1905, 202605131, 40, 48, 224, 240, 268, 308),
 ];
 
-function layout(pgVersion: string, controlVersion: number, catalogVersion: number, ...offsets: SixNumbers): Layout {
+function layoutRow(pgVersion: string, controlVersion: number, catalogVersion: number, ...offsets: SixNumbers): Layout {
   const [redoOffset, timelineOffset, pageSizeOffset, segmentSizeOffset, checksumsOffset, crcOffset] = offsets;
   const named = { redoOffset, timelineOffset, pageSizeOffset, segmentSizeOffset, checksumsOffset, crcOffset };
   return { pgVersion, controlVersion, catalogVersion, ...named };

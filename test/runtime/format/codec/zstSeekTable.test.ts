@@ -1,4 +1,5 @@
-// claim: docs/internals/repository-format.md: a seek table in a skippable frame, so that a reader fetches any page…
+// claim: docs/internals/repository-format.md: after several frames a seek table, so that a reader fetches any page with
+//   one request
 import { zstdDecompressSync } from "node:zlib";
 import { describe, expect, it, test } from "vitest";
 import { FRAME_SIZE_BYTES, zstFrames } from "../../../../runtime/format/codec/zstFrames";
