@@ -53,7 +53,7 @@ describe("a repository on an SFTP server", async () => {
       acknowledge: "any",
       walSegmentSizeMb: 1,
       settings: { wal_keep_size: "64MB" },
-      global: { "io-timeout": "3", "archive-timeout": "20" },
+      global: { "io-timeout": "3", "archive-timeout": "20", "process-max": "2" },
     });
     local = bed.variant("local", { global: { "repo2-type": "posix" } });
     await bed.cluster.start();
