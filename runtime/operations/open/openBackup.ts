@@ -11,6 +11,7 @@ import { formatSize } from "../../base/units";
 import { mountDevice, openDevice } from "../../fuse/device";
 import { actAs, becomeAccount } from "../../local/actAs";
 import type { ProgramEnd } from "../../local/program";
+import { systemError } from "../../local/systemError";
 import { prepareServer } from "../drill/drillServer";
 import type { RecoveryRequest } from "../restore/recovery";
 import { endLeftServer, findServer, removeFolder, unmount } from "./closeBackup";
@@ -61,7 +62,7 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
   const location = openLocation(request.at);
   const beganMs = ctx.clock.monotonicMs();
   const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
-  const served = isAlive(state.server) ? state : await mountBackup(location, request.account, state, tools, ctx);
+  const served = isServed(location, state) ? state : await mountBackup(location, request.account, state, tools, ctx);
   becomeAccount(request.account);
   const lines = [describe(location, served)];
   if (request.server === null) lines.push(`its files are in ${location.at}`);
@@ -90,6 +91,10 @@ function requireFuse({ isRoot }: OpenRequest): void {
     });
 }
 
+function isServed({ at }: OpenLocation, { server }: OpenState): boolean {
+  return isAlive(server) && findMount(at) !== null;
+}
+
 /** What an earlier `open` left; null for the first. @throws fileExists when it is still open */
 async function continued(
   location: OpenLocation,
@@ -99,7 +104,7 @@ async function continued(
 ): Promise<OpenState | null> {
   const state = await loadState(location);
   if (state === null) return null;
-  if (isAlive(state.server) && findMount(location.at) !== null) {
+  if (isServed(location, state)) {
     if (server === null || findServer(location, account) !== null)
       throw fail("fileExists", `'${location.at}' is open already`, {
         hint: `Close it first: close --at=${location.at}`,
@@ -129,8 +134,7 @@ async function mountBackup(
 ): Promise<OpenState> {
   const deviceFd = openDevice();
   try {
-    // The folder is the account's: root must not follow a link that it has put there.
-    const logFd = await actAs(account, async () => openSync(location.serveLog, "w", 0o600));
+    const logFd = await openLog(location, account);
     const child = tools.startServing(deviceFd, logFd);
     closeSync(logFd);
     const served = await untilServed(location, state, child.ended, ctx);
@@ -145,6 +149,15 @@ async function mountBackup(
     throw error;
   } finally {
     closeSync(deviceFd);
+  }
+}
+
+/** The folder is the account's: root must not follow a link that it has put there. @throws fileOpen */
+async function openLog({ serveLog }: OpenLocation, account: Account): Promise<number> {
+  try {
+    return await actAs(account, async () => openSync(serveLog, "w", 0o600));
+  } catch (error) {
+    throw systemError("fileOpen", `open file '${serveLog}' for write`, serveLog, error);
   }
 }
 

@@ -3,12 +3,13 @@
  * local; killed processes cost nothing that was acknowledged; and a damaged repository gives an error, never wrong
  * bytes.
  */
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
+import { findProcess } from "../../../runtime/operations/open/openLocation";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
-import { run } from "../../../tools/parts/process";
+import { run, start } from "../../../tools/parts/process";
 import { loud } from "../../harness/real/interopParts";
 import { fuseMissing, OpenedBackup, TABLE_SUMS } from "../../harness/real/openedBackup";
 import { TestBed } from "../../harness/real/testBed";
@@ -173,6 +174,27 @@ describe("open", async () => {
     await both.open();
     expect(await both.value(TABLE_SUMS, "shop")).toBe(expected);
     await both.close();
+  }, 300_000);
+
+  test("root follows no link and ends no process that PostgreSQL's account names", async () => {
+    const backup = opens("hostile");
+    await backup.open(["--repo=1", "--no-start"]);
+    await backup.close(["--keep"]);
+    const victim = join(bed.folder, "victim");
+    writeFileSync(victim, "precious", { mode: 0o600 });
+    rmSync(join(backup.folder, "serve.log"));
+    symlinkSync(victim, join(backup.folder, "serve.log"));
+    const sleeper = await start("sleep", ["600"], { logFile: join(bed.folder, "sleep.log") });
+    const state = join(backup.folder, "open.json");
+    const named = { ...(JSON.parse(readFileSync(state, "utf8")) as object), server: findProcess(sleeper.pid) };
+    writeFileSync(state, JSON.stringify(named));
+    try {
+      expect((await backup.run(["open", "--repo=1", "--no-start"])).exitCode).not.toBe(0);
+      await backup.close();
+      expect([readFileSync(victim, "utf8"), sleeper.isRunning()]).toEqual(["precious", true]);
+    } finally {
+      await sleeper.stop();
+    }
   }, 300_000);
 
   test("what cannot be opened is refused in words, and leaves nothing", async () => {
