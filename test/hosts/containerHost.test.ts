@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HostContainerArgs } from "../../components/databases/containerArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
-import { IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
+import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
@@ -38,7 +38,7 @@ const SERVICE = [
   "--env=POSTGRES_USER=immich",
   "--env=POSTGRES_INITDB_ARGS=--data-checksums",
   `--volume=/srv/immich/postgres:${IMAGE_DATA}`,
-  "postgres-slim",
+  IMAGE,
 ];
 
 // claim: docs/hosts/containers.md: one program gives backups of a container in two repositories, with its image, its
@@ -49,6 +49,7 @@ describe("a host whose PostgreSQL runs in a container", async () => {
   if (real === null || docker === null) return;
   let host: DebianHost;
   let programFolder: ProgramFolder;
+  let rowsKept = "";
   const printed: string[] = [];
   beforeAll(async () => {
     const { shown } = docker;
@@ -68,17 +69,20 @@ describe("a host whose PostgreSQL runs in a container", async () => {
     if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
   });
 
-  const open = (container: HostContainerArgs = { compose: COMPOSE, service: "database" }): Promise<Stack> =>
+  const open = (
+    container: HostContainerArgs = { compose: COMPOSE, service: "database" },
+    restoreOnly = false,
+  ): Promise<Stack> =>
     openStack(programFolder, "container", async () => {
       const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
-      const { destinations, firstBackup, pendingRestart } = new PostgresHost("shop", {
+      const { destinations, firstBackup, pendingRestart } = new PostgresHost("immich", {
         connection: { ssh: { ...host.ssh, user: "root", hostKeys: [...host.hostKeys], privateKey: host.keys.root } },
         container,
         repositories: {
           repo1: { at: at("/srv/first"), keepDays: 7 },
           repo2: { at: at("/srv/second"), keepDays: 60 },
         },
-        schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
+        ...(restoreOnly ? { restoreOnly } : { schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } } }),
       });
       return { destinations, firstBackup, pendingRestart };
     });
@@ -186,12 +190,37 @@ describe("a host whose PostgreSQL runs in a container", async () => {
     await archiving();
     await add("after the update of the image");
     await pgbackstop("check");
+    rowsKept = await rows();
   });
 
   test("a destroy leaves neither slot nor bound", async () => {
     await (await open()).destroy();
     expect(await sql("SELECT count(*) FROM pg_replication_slots")).toBe("0");
     expect(await sql("SHOW max_slot_wal_keep_size")).toBe("-1");
-    expect(await rows()).not.toBe("");
+    expect(await sql("SELECT count(*) FROM albums")).not.toBe("0");
+  });
+
+  // claim: docs/hosts/containers.md: on another machine, an empty container gets the newest row back
+  test("the runbook's steps for a lost host bring every row into an empty container", async () => {
+    const kept = rowsKept;
+    await host.runOk(["docker", "rm", "--force", "immich_postgres"]);
+    await host.runOk(["sh", "-c", "rm -rf /srv/immich/postgres"]);
+    await host.runOk(["docker", "run", "--detach", ...SERVICE]);
+    await ready();
+    await host.runOk(["docker", "stop", "immich_postgres"]);
+    await host.runOk(["find", "/srv/immich/postgres", "-mindepth", "1", "-delete"]);
+    await (await open(undefined, true)).up();
+    const recovered = await host.run(["/usr/local/bin/pgbackstop", "recover", "--yes"], { timeoutMs: 300_000 });
+    expect([recovered.exitCode, recovered.stdout + recovered.stderr]).toEqual([
+      // Nothing archives before the next update.
+      87,
+      expect.any(String),
+    ]);
+    await ready();
+    expect(await rows()).toBe(kept);
+    const { outputs } = await (await open()).up();
+    expect(outputs).toMatchObject({ pendingRestart: { value: false } });
+    await archiving();
+    await pgbackstop("check");
   });
 });

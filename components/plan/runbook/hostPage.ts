@@ -219,8 +219,8 @@ function hostLost(
     same location.
 
     ${only(inContainer)}1. Get a new machine with the container engine, the files of the Compose project, and the same
-       mounts of other machines' directories. Make the container ${container ?? ""} with an empty volume, without
-       starting it: docker compose up --no-start, or docker create.
+       mounts of other machines' directories. Start the container ${container ?? ""} once, so that its data directory
+       exists with the right owner. Stop it, and empty that directory.
     ${only(!inContainer)}1. Get a new machine with the same major version of PostgreSQL, the same extensions, and the
        same mounts of other machines' directories.
     ${only(!inContainer)}1. *not always:* If the installation created an empty cluster there: stop it, and rename its directory.
@@ -235,8 +235,8 @@ function hostLost(
        preview names what is left. The machine gets configuration, keys and program.
            pulumi up
     1. On the new machine: recover${alone && `, from ${alone.name} alone: ${gone} went with the old machine`}. It ends
-       with a warning that WAL does not arrive, and exit code 103 or 104. That is expected: nothing is archived here
-       before the next step.
+       with a warning that WAL does not arrive, and exit code ${inContainer ? "87" : "103 or 104"}. That is expected:
+       nothing is archived here before the next step.
            ${pgbackstop} recover${alone && ` --repo=${alone.key}`}
     1. In the program: remove restoreOnly, and put back what you removed. It archives again, and each repository without
        a full backup gets one.
