@@ -5,7 +5,7 @@
 import { fail } from "../../base/errors";
 import { stat } from "../../local/nodeFiles";
 import { becomeAccount } from "../../local/actAs";
-import { openBackup } from "../../operations/open/openBackup";
+import { openBackup, requireFuse } from "../../operations/open/openBackup";
 import { findProcess, openLocation } from "../../operations/open/openLocation";
 import { serveBackup } from "../../operations/open/serveBackup";
 import type { RecoveryRequest } from "../../operations/restore/recovery";
@@ -21,6 +21,8 @@ export const openCommand: Command = async (proc) => {
   const { config, ctx, users } = proc;
   if (config.role === "async") return serve(proc);
   const at = directoryOf(proc);
+  requireFuse(proc.self.uid === 0);
+  requireOwnKeys(proc);
   const account = await accountOf(proc);
   const [pg] = config.pgs;
   const { port, start } = config.open;
@@ -29,7 +31,6 @@ export const openCommand: Command = async (proc) => {
     {
       at,
       stanza: config.stanza ?? "",
-      isRoot: proc.self.uid === 0,
       account,
       recovery: recoveryOf(proc, at),
       server: start ? { port, binPath: config.binPath, user, database: pg?.database ?? "postgres" } : null,
@@ -44,6 +45,24 @@ export const openCommand: Command = async (proc) => {
   proc.print(text);
   return 0;
 };
+
+/**
+ * Keys that systemd lends end with the unit of this verb, and with them every process of it: nothing would serve the
+ * files any more. @throws featureNotSupported
+ */
+function requireOwnKeys({ config }: Invocation): void {
+  if (!config.carriedOptions.some((arg) => arg.startsWith("--config-include-path=/run/credentials/"))) return;
+  throw fail(
+    "featureNotSupported",
+    "open cannot use keys that systemd lends to one command: it serves files after its end",
+    {
+      hint: [
+        "Run the program itself, as root, with a configuration that PostgreSQL's account can read; a read-only key is enough.",
+        "Or restore the backup into an empty directory: pgbackstop restore --pg1-path=DIRECTORY.",
+      ],
+    },
+  );
+}
 
 /** As PostgreSQL's account, once the configuration with its keys was read. */
 async function serve(proc: CommandProcess): Promise<number> {

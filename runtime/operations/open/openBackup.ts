@@ -31,7 +31,6 @@ import type { Account } from "./tree";
 export interface OpenRequest {
   readonly at: string;
   readonly stanza: string;
-  readonly isRoot: boolean;
   /** PostgreSQL's. */
   readonly account: Account;
   readonly recovery: RecoveryRequest;
@@ -58,7 +57,6 @@ const READ_AHEAD_KIB = 1024;
 
 /** Returns what to tell the user. */
 export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Context): Promise<string> {
-  requireFuse(request);
   const location = openLocation(request.at);
   const beganMs = ctx.clock.monotonicMs();
   const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
@@ -80,7 +78,7 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
 }
 
 /** @throws access, featureNotSupported with the plain restore as the way out */
-function requireFuse({ isRoot }: OpenRequest): void {
+export function requireFuse(isRoot: boolean): void {
   if (!isRoot)
     throw fail("access", "open needs root: only root may mount a directory", {
       hint: ["Run it with sudo; its processes then run as PostgreSQL's account.", RESTORE_HINT],
