@@ -78,13 +78,11 @@ export class StoredFile {
    * backup's file. Verified by the caller.
    */
   fill(origin: Origin, offsetBytes: number, bytes: Uint8Array): void {
-    // The file was cut off from the backup while the bytes were under way.
-    if (this.#origin !== origin) return;
     const end = offsetBytes + bytes.length;
     assert(offsetBytes % PAGE_BYTES === 0, "fetched bytes that begin inside a page");
     assert(end === origin.row.sizeBytes || end % PAGE_BYTES === 0, "fetched bytes that end inside a page");
-    const runs = this.missingIn(offsetBytes, bytes.length);
-    for (const [first, last] of runs) {
+    // None if the file left the backup while the bytes were on their way.
+    for (const [first, last] of this.missingIn(offsetBytes, bytes.length)) {
       const from = first * PAGE_BYTES;
       const to = Math.min((last + 1) * PAGE_BYTES, origin.endBytes);
       this.#write(bytes.subarray(from - offsetBytes, to - offsetBytes), from);

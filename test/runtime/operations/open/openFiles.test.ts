@@ -45,6 +45,10 @@ describe("an opened directory", () => {
     await made.truncate("base/1", SIZE);
     const expected = Buffer.alloc(SIZE);
     originBytes(0, SIZE).copy(expected, 0, 0, PAGE_BYTES + 5);
+    const running = world({ "base/1": SIZE });
+    await running.truncate("base/1", PAGE_BYTES + 5);
+    await running.truncate("base/1", SIZE);
+    expect(await running.read("base/1")).toEqual(expected);
     made.reopen();
     expect(await made.read("base/1")).toEqual(expected);
   });
@@ -53,6 +57,8 @@ describe("an opened directory", () => {
     const made = world({ "base/1": SIZE });
     const directory = made.nodeOf("base");
     await made.ask({ kind: "unlink", name: "1" }, directory);
+    // The intent comes first: a kill between journal and unlink must not bring the pages back.
+    expect(readFileSync(join(made.folder, "journal"), "latin1")).toMatch(/ remove 0\n.* removed 0\n/);
     await made.ask({ kind: "create", name: "1", mode: 0o600 }, directory);
     await made.truncate("base/1", SIZE);
     made.reopen();
