@@ -19,6 +19,7 @@ const FORMAT_6_MAGIC = /^PGBR006/;
 const ALGORITHM = "aes-256-cbc";
 const KEY_SIZE_BYTES = 32;
 const IV_SIZE_BYTES = 16;
+const BLOCK_SIZE_BYTES = 16;
 const PASS_HINT = "Is this the right passphrase for this repository and stanza? Is the repository encrypted at all?";
 
 /** `salt` must be 8 fresh random bytes for each stream. */
@@ -109,6 +110,45 @@ export function decryptBytes(bytes: Uint8Array, pass: string, raw = false): Uint
   if (bytes.length < headSize) throw headMissing(bytes);
   const decipher = createDecipher(bytes, pass, raw);
   return concatBytes([decipher.update(bytes.subarray(headSize)), finish(decipher)]);
+}
+
+/**
+ * Decrypts a middle part of an envelope's content. In CBC a block depends only on the stored block before it, so that
+ * nothing earlier is needed.
+ */
+export class PartDecryptor {
+  readonly #key: Uint8Array;
+  readonly #iv: Uint8Array;
+
+  /** @param head the first {@link PartDecryptor.headSizeBytes} of the envelope @throws crypto, format */
+  constructor(head: Uint8Array, pass: string, raw: boolean) {
+    if (!raw) checkMagic(head);
+    const { key, iv } = deriveKey(pass, head.subarray(-SALT_SIZE_BYTES));
+    this.#key = key;
+    this.#iv = iv;
+  }
+
+  static headSizeBytes(raw: boolean): number {
+    return headSizeBytes(raw);
+  }
+
+  /** The stored bytes that {@link decrypt} needs for this part, counted from the end of the head. */
+  static storedPart(beginBytes: number, endBytes: number): { readonly beginBytes: number; readonly endBytes: number } {
+    const first = Math.floor(beginBytes / BLOCK_SIZE_BYTES) - 1;
+    return {
+      beginBytes: Math.max(first, 0) * BLOCK_SIZE_BYTES,
+      endBytes: Math.ceil(endBytes / BLOCK_SIZE_BYTES) * BLOCK_SIZE_BYTES,
+    };
+  }
+
+  /** The content from `beginBytes` on, with the padding if the part has the last block. */
+  decrypt(stored: Uint8Array, beginBytes: number): Uint8Array {
+    const isFirst = beginBytes < BLOCK_SIZE_BYTES;
+    const iv = isFirst ? this.#iv : stored.subarray(0, BLOCK_SIZE_BYTES);
+    const decipher = createDecipheriv(ALGORITHM, this.#key, iv).setAutoPadding(false);
+    const blocks = decipher.update(isFirst ? stored : stored.subarray(BLOCK_SIZE_BYTES));
+    return concatBytes([blocks, finish(decipher)]).subarray(beginBytes % BLOCK_SIZE_BYTES);
+  }
 }
 
 function createCipher(pass: string, salt: Uint8Array): Cipheriv {

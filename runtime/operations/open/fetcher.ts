@@ -3,7 +3,9 @@
  *
  * - A file in blocks: the super blocks with the wanted pages.
  * - A small file: itself, with its neighbours in the bundle.
- * - A large file that is stored whole: from its start; each reader goes on when its page has passed.
+ * - A large file that is stored whole: the frames with the wanted pages. If it has none that can be read alone, or they
+ *   do not prove the pages, or the reader goes through the file: from its start, and each reader goes on when its page
+ *   has passed.
  *
  * A source that fails is replaced by the next repository, as in a restore. A failure is not remembered: the next reader
  * asks again.
@@ -17,11 +19,12 @@ import type { RestoreSource } from "../restore/restoreFile";
 import type { FileRequest, Sources } from "../restore/sources";
 import { fetchBlocks, type IndexedMap, indexMap, pagesAlong } from "./blockFetch";
 import { BundleWindows } from "./bundleWindows";
+import { fetchFrames, FramedFile } from "./frameFetch";
 import type { Fetch } from "./openFiles";
 import type { PageRun } from "./pageSet";
 import type { Origin, StoredFile } from "./storedFile";
 import type { Target } from "./upperDirectory";
-import { loadWhole, type PageFacts, streamWhole, WHOLE_BYTES_MAX } from "./wholeFetch";
+import { loadWhole, pageCheckOf, type PageFacts, streamWhole, WHOLE_BYTES_MAX } from "./wholeFetch";
 
 export interface FetcherParts {
   readonly sources: Sources;
@@ -51,6 +54,9 @@ interface FileState {
   passing: { readonly done: Promise<void>; more: Promise<void> } | null;
   /** Last page that a reader was at. */
   lastPage: number;
+  /** Last page that was fetched by frames, and how many fetches in a row went on from there. */
+  framedTo: number;
+  framedInRow: number;
 }
 
 export class Fetcher implements Fetch {
@@ -60,6 +66,7 @@ export class Fetcher implements Fetch {
   readonly #states = new Map<number, FileState>();
   /** The key is repository and file. */
   readonly #maps = new Map<string, Promise<IndexedMap>>();
+  readonly #framed = new Map<string, Promise<FramedFile | null>>();
 
   constructor(parts: FetcherParts, targets: readonly Target[], ctx: Context) {
     this.#parts = parts;
@@ -104,7 +111,7 @@ export class Fetcher implements Fetch {
   #stateOf({ index }: Origin): FileState {
     const known = this.#states.get(index);
     if (known !== undefined) return known;
-    const made: FileState = { flights: [], passing: null, lastPage: 0 };
+    const made: FileState = { flights: [], passing: null, lastPage: 0, framedTo: 0, framedInRow: 0 };
     this.#states.set(index, made);
     return made;
   }
@@ -165,15 +172,28 @@ export class Fetcher implements Fetch {
     { index, row }: Origin,
   ): Promise<IndexedMap> {
     const load = async (): Promise<IndexedMap> => indexMap(await openBlockFile(repo, block), block, row.sizeBytes);
-    if (isSmall(row)) return load();
-    const key = `${repo.key} ${index}`;
-    const known = this.#maps.get(key);
-    if (known !== undefined) return known;
-    const loading = load();
-    this.#maps.set(key, loading);
-    loading.catch(() => this.#maps.delete(key));
-    if (this.#maps.size > MAPS_MAX) this.#maps.delete(this.#maps.keys().next().value ?? "");
-    return loading;
+    return isSmall(row) ? load() : kept(this.#maps, `${repo.key} ${index}`, load);
+  }
+
+  /** Fetches the frames of a large file with the wanted pages, unless the reader goes through the file. */
+  async #fetchFramed(target: Target, runs: readonly PageRun[]): Promise<void> {
+    const { index } = target.origin;
+    const state = this.#stateOf(target.origin);
+    const [first, last] = [runs[0]?.[0] ?? 0, runs.at(-1)?.[1] ?? 0];
+    state.framedInRow = first >= state.framedTo && first - state.framedTo <= FRAME_PAGES ? state.framedInRow + 1 : 0;
+    state.framedTo = last;
+    if (state.framedInRow > FRAMED_IN_ROW_MAX) return;
+    await this.#parts.sources.use(requestOf(target), async (source) => {
+      if (source.block !== undefined) return;
+      const repo = this.#parts.repo(source.repoIndex);
+      const open = (): Promise<FramedFile | null> => FramedFile.open(repo, source, target.origin.row.sizeBytes);
+      try {
+        const framed = await kept(this.#framed, `${repo.key} ${index}`, open);
+        if (framed !== null) await fetchFrames(framed, target, runs, this.#parts.pages);
+      } catch (error) {
+        throw asDamage(error, target.origin, runs, repo);
+      }
+    });
   }
 
   /** Joins the stream of the file, until the wanted pages have passed. */
@@ -181,6 +201,8 @@ export class Fetcher implements Fetch {
     const { origin } = target;
     const state = this.#stateOf(origin);
     const isThere = (): boolean => runs.every(([first, last]) => origin.pages.hasAll(first, last));
+    // A stream that is under way passes the page, or comes too late for it: another look costs one request.
+    if (pageCheckOf(origin.row, this.#parts.pages) !== null) await this.#fetchFramed(target, runs);
     while (!isThere()) {
       state.passing ??= this.#startStream(target, runs, state);
       const { done, more } = state.passing;
@@ -229,6 +251,21 @@ export class Fetcher implements Fetch {
 
 const PREFETCHES_AT_ONCE = 8;
 const MAPS_MAX = 64;
+/** Content of a frame, in pages. */
+const FRAME_PAGES = 128;
+/** A reader that goes through the file streams after as many frames. */
+const FRAMED_IN_ROW_MAX = 8;
+
+/** What `load` made for the key, loaded once however many ask. A failure is not kept. */
+function kept<T>(entries: Map<string, Promise<T>>, key: string, load: () => Promise<T>): Promise<T> {
+  const known = entries.get(key);
+  if (known !== undefined) return known;
+  const loading = load();
+  entries.set(key, loading);
+  loading.catch(() => entries.delete(key));
+  if (entries.size > MAPS_MAX) entries.delete(entries.keys().next().value ?? "");
+  return loading;
+}
 
 export function isSmall({ sizeBytes }: ManifestFile): boolean {
   return sizeBytes <= SMALL_BYTES_MAX;

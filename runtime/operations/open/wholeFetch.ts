@@ -1,6 +1,6 @@
 /**
  * Fetches files that are stored whole. A small one is compared with the manifest's checksum before any page is kept. A
- * large one streams from its start, because nothing else of it can be decompressed; pages with a right checksum of
+ * large one that has no frames to fetch alone (see frameFetch) streams from its start; pages with a right checksum of
  * their own can be read as they pass, all others when the whole file has proved right.
  */
 import { createHash } from "node:crypto";
@@ -89,15 +89,11 @@ export async function streamWhole(
   const hash = createHash("sha1");
   let offsetBytes = 0;
   const take = (bytes: Uint8Array): void => {
-    for (let begin = 0; begin < bytes.length; begin += STEP_BYTES) {
-      const step = bytes.subarray(begin, begin + STEP_BYTES);
-      const bad = new Set(check === null ? unitsOf(step, unitBytes) : check(step, offsetBytes));
-      for (const [from, to, isBad] of spansOf(step.length, unitBytes, bad)) {
-        if (isBad) spool.add(offsetBytes + from, step.subarray(from, to));
-        else file.fill(origin, offsetBytes + from, step.subarray(from, to));
-      }
-      offsetBytes += step.length;
+    for (const part of judged(bytes, offsetBytes, check, unitBytes)) {
+      if (part.isProven) file.fill(origin, part.offsetBytes, part.bytes);
+      else spool.add(part.offsetBytes, part.bytes);
     }
+    offsetBytes += bytes.length;
     passed();
   };
   try {
@@ -121,6 +117,39 @@ export async function streamWhole(
   }
 }
 
+/** Keeps those pages of a part of the file that prove themselves. */
+export function fillProven(
+  { file, origin }: Target,
+  offsetBytes: number,
+  bytes: Uint8Array,
+  check: PageCheck,
+  { pageSizeBytes }: PageFacts,
+): void {
+  for (const part of judged(bytes, offsetBytes, check, Math.max(PAGE_BYTES, pageSizeBytes)))
+    if (part.isProven) file.fill(origin, part.offsetBytes, part.bytes);
+}
+
+interface JudgedPart {
+  readonly offsetBytes: number;
+  readonly bytes: Uint8Array;
+  /** Each page has a right checksum of its own. */
+  readonly isProven: boolean;
+}
+
+function* judged(
+  bytes: Uint8Array,
+  offsetBytes: number,
+  check: PageCheck | null,
+  unitBytes: number,
+): Iterable<JudgedPart> {
+  for (let begin = 0; begin < bytes.length; begin += STEP_BYTES) {
+    const step = bytes.subarray(begin, begin + STEP_BYTES);
+    const bad = new Set(check === null ? unitsOf(step, unitBytes) : check(step, offsetBytes + begin));
+    for (const [from, to, isBad] of spansOf(step.length, unitBytes, bad))
+      yield { offsetBytes: offsetBytes + begin + from, bytes: step.subarray(from, to), isProven: !isBad };
+  }
+}
+
 /** A multiple of every page size. */
 const STEP_BYTES = 1024 * 1024;
 const RELATION_SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -129,11 +158,14 @@ function unitsOf(bytes: Uint8Array, unitBytes: number): number[] {
   return Array.from({ length: Math.ceil(bytes.length / unitBytes) }, (_, index) => index);
 }
 
-/** Finds the units with pages that do not prove themselves; null if the file has no checksums of its own. */
-function pageCheckOf(
+/** Finds the units with pages that do not prove themselves. */
+type PageCheck = (bytes: Uint8Array, offsetBytes: number) => number[];
+
+/** Null if the file has no checksums of its own. */
+export function pageCheckOf(
   { checksumPage, name }: Origin["row"],
   { dataChecksums, pageSizeBytes }: PageFacts,
-): ((bytes: Uint8Array, offsetBytes: number) => number[]) | null {
+): PageCheck | null {
   const segment = pageSegmentOf(name);
   if (!dataChecksums || segment === null || checksumPage === false) return null;
   const unitBytes = Math.max(PAGE_BYTES, pageSizeBytes);

@@ -1,12 +1,16 @@
 import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { zstdCompressSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { encryptBytes } from "../../../../runtime/format/codec/cipher";
+import { compressBytes } from "../../../../runtime/format/codec/compress";
 import type { ManifestFile } from "../../../../runtime/format/repository/manifest";
 import { pageChecksum } from "../../../../runtime/format/page/pageChecksum";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { openBlockFile } from "../../../../runtime/repository/blockReader";
-import type { Repository } from "../../../../runtime/repository/repository";
+import type { Packing, Repository } from "../../../../runtime/repository/repository";
+import { fetchFrames, FramedFile } from "../../../../runtime/operations/open/frameFetch";
 import { fetchBlocks, indexMap, pagesAlong } from "../../../../runtime/operations/open/blockFetch";
 import { Journal } from "../../../../runtime/operations/open/journal";
 import { PAGE_BYTES, type PageRun } from "../../../../runtime/operations/open/pageSet";
@@ -125,7 +129,16 @@ describe("files that are stored whole", () => {
     return bytes;
   }
 
-  function stored(bytes: Uint8Array): { readonly repo: Repository; readonly source: RestoreSource } {
+  interface Stored {
+    readonly repo: Repository;
+    readonly source: RestoreSource;
+    readonly storage: MemoryStorage;
+  }
+
+  function stored(content: Uint8Array, packing: Partial<Packing> = {}): Stored {
+    const { cipherPass = null, compressType = "none", raw = false } = packing;
+    const packed = compressBytes(content, { type: compressType, level: 3 }, raw);
+    const bytes = cipherPass === null ? packed : encryptBytes(packed, cipherPass, Buffer.alloc(8, 5), raw);
     const storage = new MemoryStorage();
     storage.files.set("file", { bytes, modifiedAtMs: 1 });
     const repo: Repository = {
@@ -141,8 +154,8 @@ describe("files that are stored whole", () => {
       hardLinks: false,
       latestLink: false,
     };
-    const packing = { compressType: "none", raw: false, cipherPass: null } as const;
-    return { repo, source: { repoIndex: 2, path: "file", range: null, sizeRepoBytes: bytes.length, ...packing } };
+    const source = { path: "file", range: null, sizeRepoBytes: bytes.length, cipherPass, compressType, raw };
+    return { repo, source: { repoIndex: 2, ...source }, storage };
   }
 
   test("pages with a right checksum can be read while the file streams, others when the whole file has proved right", async () => {
@@ -174,6 +187,48 @@ describe("files that are stored whole", () => {
     const wrong = streamWhole(repo, source, other, noChecksums, join(folder, "waiting"), () => {});
     await expect(wrong).rejects.toThrow(/'pg_data\/base\/5\/16384' in repo2 has checksum/);
     expect(other.origin.pages.missingCount).toBe(600);
+  });
+
+  // claim: docs/open.md: whole files without compression, and zst of this runtime: the frame of 1 MiB with the page
+  test.each([
+    { compressType: "none" },
+    { compressType: "zst" },
+    { compressType: "zst", cipherPass: "secret" },
+    { compressType: "none", cipherPass: "secret", raw: true },
+  ] as const)("any page of $compressType, $cipherPass comes with its frame alone", async (packing) => {
+    const bytes = relation();
+    bytes.fill(7, 20 * PAGE_BYTES + 100, 20 * PAGE_BYTES + 200);
+    const { repo, source, storage } = stored(bytes, packing);
+    const framed = await FramedFile.open(repo, source, SIZE);
+    if (framed === null) throw new Error("no frames");
+    const sizes = vi.spyOn(storage, "read");
+    await fc.assert(
+      fc.asyncProperty(fc.nat(599), fc.nat(300), async (first, more) => {
+        sizes.mockClear();
+        const target = targetOf(rowOf(bytes));
+        const run: PageRun = [first, Math.min(first + more, 599)];
+        await fetchFrames(framed, target, [run], PAGES);
+        for (let page = run[0]; page <= run[1]; page++) {
+          expect(target.origin.pages.has(page)).toBe(page !== 20);
+          const expected = bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
+          if (page !== 20) expect(readAll(target, [page, page]).equals(expected)).toBe(true);
+        }
+        const frames = Math.floor(run[1] / 128) - Math.floor(run[0] / 128) + 1;
+        const fetchedBytes = sizes.mock.calls.reduce((sum, [, range]) => sum + (range?.sizeBytes ?? Infinity), 0);
+        expect(fetchedBytes).toBeLessThanOrEqual((frames * 1.01 + 0.01) * 1024 * 1024);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test("a zst file without a seek table, and other compression, have no frames", async () => {
+    const bytes = relation();
+    const one = zstdCompressSync(bytes);
+    const { repo, source, storage } = stored(bytes, { compressType: "zst" });
+    storage.files.set("file", { bytes: one, modifiedAtMs: 1 });
+    expect(await FramedFile.open(repo, { ...source, sizeRepoBytes: one.length }, SIZE)).toBeNull();
+    const gz = stored(bytes, { compressType: "gz" });
+    expect(await FramedFile.open(gz.repo, gz.source, SIZE)).toBeNull();
   });
 
   test("a small file is compared with the manifest", async () => {
