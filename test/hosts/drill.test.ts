@@ -365,8 +365,10 @@ describe("fire drills on a host", async () => {
       `RTO ${record.rtoMs} ms, stopwatch ${stopwatchMs.join(" to ")} ms`,
     ).toBe(true);
     const lostMs = (started.atS - beatS) * 1000;
+    // The drill's clocks begin with its process, which a busy machine starts later than systemd says.
+    const delayMs = Math.max(0, ...stopwatchMs.map((elapsedMs) => elapsedMs - (record.rtoMs ?? 0)));
     expect(
-      isWithinTenth((record.rpo?.seconds ?? 0) * 1000, [lostMs]),
+      isWithinTenth((record.rpo?.seconds ?? 0) * 1000, [lostMs, lostMs + delayMs]),
       `RPO ${record.rpo?.seconds} s, stopwatch ${lostMs} ms`,
     ).toBe(true);
     expect([record.rpo?.method, record.objectives]).toEqual([
