@@ -44,9 +44,9 @@ describe("open", async () => {
       repos: [
         { compressType: "zst", options: { bundle: "y", block: "y" } },
         { compressType: "lz4", encrypted: true, options: { bundle: "y", block: "y" } },
-        { compressType: "gz", encrypted: true },
+        { compressType: "zst", encrypted: true },
         { compressType: "zst", options: { bundle: "y", block: "y" } },
-        { compressType: "lz4" },
+        { compressType: "gz" },
       ],
     });
     const { cluster } = bed;
@@ -89,9 +89,9 @@ describe("open", async () => {
   test.each([
     [1, "ours, zst, bundles and blocks"],
     [2, "ours, lz4, encrypted, bundles and blocks"],
-    [3, "ours, gz, encrypted, whole files"],
+    [3, "ours, zst, encrypted, whole files"],
     [4, "stock's, zst, bundles and blocks"],
-    [5, "stock's, lz4, whole files"],
+    [5, "stock's, gz, whole files"],
   ])(
     "repo%i has the rows of a full restore: %s",
     async (repo, form) => {
