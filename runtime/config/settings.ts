@@ -124,11 +124,19 @@ function streamOf(
 }
 
 function containerOf(container: ContainerFile, wrong: Wrong): ContainerFile {
-  const { compose, name, service } = container;
-  const isNamed = name !== undefined && compose === undefined && service === undefined;
-  const isService = name === undefined && compose !== undefined && service !== undefined;
-  if (!isNamed && !isService) throw wrong(["container"], "must have either 'name', or 'compose' and 'service'");
+  if (!namesContainer(container)) throw wrong(["container"], "must have either 'name', or 'compose' and 'service'");
   return container;
+}
+
+/** True with either a name, or a Compose file and its service. */
+export function namesContainer({
+  compose,
+  name,
+  service,
+}: {
+  readonly [Field in "compose" | "name" | "service"]?: string | undefined;
+}): boolean {
+  return name === undefined ? compose !== undefined && service !== undefined : (compose ?? service) === undefined;
 }
 
 function drillOf({ assertions = [], declared = {}, heartbeat, objectives = {} }: DrillFile): DrillSettings {

@@ -51,16 +51,21 @@ export function lockDomain(
 ): Domain | null {
   const path = join(lockPath, FILE);
   try {
-    const bootId = readFileSync(BOOT_ID_FILE, "utf8").trim();
+    const boot = bootId();
     const stat = statOf("self");
     const id = readId(path, self.uid) ?? make(path, self.uid, random);
-    if (id === null || bootId === "" || stat?.pid !== self.pid) return null;
-    const shared = sha1Hex([id, bootId, ...NAMESPACES.map(namespaceOf)].join(" ")).slice(0, 2 * ID_SIZE_BYTES);
+    if (id === null || boot === "" || stat?.pid !== self.pid) return null;
+    const shared = sha1Hex([id, boot, ...NAMESPACES.map(namespaceOf)].join(" ")).slice(0, 2 * ID_SIZE_BYTES);
     return domainOf(shared, `${shared}-${stat.pid}-${stat.startTicks}`);
   } catch {
     // A lease works without a domain too: a dead holder is then detected by its silence.
     return null;
   }
+}
+
+/** Identifies this start of the machine. @throws the file system's errors */
+export function bootId(): string {
+  return readFileSync(BOOT_ID_FILE, "utf8").trim();
 }
 
 function domainOf(shared: string, text: string): Domain {

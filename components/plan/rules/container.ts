@@ -1,4 +1,5 @@
 /** Arguments of a host whose PostgreSQL runs in a container. The update finds what only the host knows. Pure. */
+import { namesContainer } from "../../../runtime/config/settings";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { abstaining, eachOf } from "../findings/abstain";
@@ -27,10 +28,7 @@ export function checkContainer(plan: HostPlan): Finding[] {
 }
 
 function checkChoice(container: ContainerPlan): Finding[] {
-  const { compose, name, service } = container;
-  const isNamed = name !== undefined && compose === undefined && service === undefined;
-  const isService = name === undefined && compose !== undefined && service !== undefined;
-  if (isNamed || isService) return [];
+  if (namesContainer(container)) return [];
   const hint = 'write { name: "shop-db" }, or { compose: "/srv/shop/compose.yaml", service: "database" }';
   return [finding("PB156", "container", "it needs either name, or compose and service", hint)];
 }

@@ -75,7 +75,7 @@ function checkArchive(plan: HostPlan): Finding[] {
     return [finding("PB155", "archive", `"${plan.archive}" is unknown`, 'write "stream", or leave it out')];
   if (plan.agent) return [];
   const hint = 'leave archive out, or use engine "runtime" with units in /etc/systemd/system';
-  return [finding("PB155", "archive", "only an agent can read the replication slot, and there is none", hint)];
+  return [finding("PB155", "archive", "archiving through a slot needs an agent, and this host has none", hint)];
 }
 
 function checkTask(task: TaskPlan): Finding[] {

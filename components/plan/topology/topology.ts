@@ -33,7 +33,7 @@ export interface DatabaseNode {
   /** Hosts: connection and data directory. */
   readonly reachedBy?: string;
   readonly dataDirectory?: string;
-  /** Hosts: container of PostgreSQL, as `shop-db` or `database of /srv/shop/compose.yaml`; absent if there is none. */
+  /** Hosts: container of PostgreSQL, as `shop-db` or `database of /srv/shop/compose.yaml`; absent without one. */
   readonly container?: string;
   /** Hosts: start of an operator's command; absent for `sudo pgbackstop`. */
   readonly command?: string;

@@ -2,6 +2,7 @@
 import type { Context } from "../../base/context";
 import { silentLog } from "../../base/log";
 import { fail } from "../../base/errors";
+import { given } from "../../base/given";
 import { acquireLock } from "../../local/lockFile";
 import { askedDrill, type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
 import { attackDrill } from "../../operations/drill/attackDrill";
@@ -85,21 +86,26 @@ function makeDrill(
   return drill(new HostVenue(parts, ctx), proc.repositories(), options, ctx);
 }
 
+/** @throws optionInvalidValue for a path in a data directory */
+export function requireOutsideData(
+  { pgs }: Pick<Invocation["config"], "pgs">,
+  option: string,
+  path: string,
+  hint?: string,
+): void {
+  const inside = pgs.find((pg) => `${path}/`.startsWith(`${pg.path}/`));
+  if (inside === undefined) return;
+  const fact = `'${path}' is not valid for '${option}' option: it is in the data directory '${inside.path}'`;
+  throw fail("optionInvalidValue", fact, given({ hint }));
+}
+
 /** The file system of the data directory most likely has space for a copy. */
 export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "path">): string {
   const [pg] = config.pgs;
   const path = config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path}-drill`);
   if (path === undefined)
     throw fail("optionRequired", "drill command requires option: drill-path", { hint: "Its default needs pg1-path." });
-  const inside = config.pgs.find((each) => `${path}/`.startsWith(`${each.path}/`));
-  if (inside !== undefined)
-    throw fail(
-      "optionInvalidValue",
-      `'${path}' is not valid for 'drill-path' option: it is in the data directory '${inside.path}'`,
-      {
-        hint: "Choose a directory beside it.",
-      },
-    );
+  requireOutsideData(config, "drill-path", path, "Choose a directory beside it.");
   return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 

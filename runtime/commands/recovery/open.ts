@@ -8,9 +8,10 @@ import { becomeAccount } from "../../local/actAs";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
 import { findProcess, openLocation } from "../../operations/open/openLocation";
 import { serveBackup } from "../../operations/open/serveBackup";
+import { serverAccount } from "../../operations/recover/hostFacts";
 import type { RecoveryRequest } from "../../operations/restore/recovery";
 import type { Command, CommandProcess, Invocation } from "../../process/commandProcess";
-import { restoreCommandLine } from "./drill";
+import { requireOutsideData, restoreCommandLine } from "./drill";
 
 /** Descriptor of /dev/fuse in the serving process. */
 const DEVICE_FD = 3;
@@ -71,7 +72,7 @@ async function serve(proc: CommandProcess): Promise<number> {
   // The configuration says whose the server is. A file that the account could change must not.
   becomeAccount(await accountOf(proc));
   const { pid } = proc.process;
-  const self = findProcess(pid) ?? { pid, startedTicks: "" };
+  const self = findProcess(pid) ?? { pid, startTicks: -1 };
   const { restoreCommand } = recoveryOf(proc, location.at);
   await serveBackup(proc.repositories(), { location, deviceFd: DEVICE_FD, set: config.set, restoreCommand, self }, ctx);
   return 0;
@@ -81,12 +82,9 @@ async function serve(proc: CommandProcess): Promise<number> {
 export function directoryOf({ config }: Invocation): string {
   if (config.open.at === undefined) throw fail("optionRequired", `${config.command} command requires option: at`);
   const at = config.open.at.replace(/\/+$/, "");
-  const inside = config.pgs.find((pg) => `${at}/`.startsWith(`${pg.path.replace(/\/+$/, "")}/`));
-  if (at === "" || inside !== undefined)
-    throw fail(
-      "optionInvalidValue",
-      `'${config.open.at}' is not valid for 'at' option: ${at === "" ? "it is the root directory" : `it is in the data directory '${inside?.path}'`}`,
-    );
+  if (at === "")
+    throw fail("optionInvalidValue", `'${config.open.at}' is not valid for 'at' option: it is the root directory`);
+  requireOutsideData(config, "at", config.open.at);
   return at;
 }
 
@@ -97,9 +95,8 @@ export async function accountOf({
 }: CommandProcess): Promise<{ readonly uid: number; readonly gid: number }> {
   const [pg] = config.pgs;
   const owner = pg === undefined ? null : await stat(pg.path).catch(() => null);
-  if (owner !== null && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
-  const [uid, gid] = [users.findUid("postgres"), users.findGid("postgres")];
-  if (uid !== null && gid !== null) return { uid, gid };
+  const account = serverAccount(owner, users.findUid, users.findGid);
+  if (account !== null) return { uid: account.uid, gid: account.gid };
   throw fail("userMissing", "this machine has no account 'postgres' to run the opened server", {
     hint: "Create it, or set pg1-path to a directory of the account to use.",
   });

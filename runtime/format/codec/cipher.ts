@@ -122,8 +122,7 @@ export class PartDecryptor {
 
   /** @param head the first {@link PartDecryptor.headSizeBytes} of the envelope @throws crypto, format */
   constructor(head: Uint8Array, pass: string, raw: boolean) {
-    if (!raw) checkMagic(head);
-    const { key, iv } = deriveKey(pass, head.subarray(-SALT_SIZE_BYTES));
+    const { key, iv } = keyOf(head, pass, raw);
     this.#key = key;
     this.#iv = iv;
   }
@@ -158,10 +157,15 @@ function createCipher(pass: string, salt: Uint8Array): Cipheriv {
 }
 
 function createDecipher(head: Uint8Array, pass: string, raw: boolean): Decipheriv {
+  const { key, iv } = keyOf(head, pass, raw);
+  return createDecipheriv(ALGORITHM, key, iv);
+}
+
+/** @param head begins with an envelope's head */
+function keyOf(head: Uint8Array, pass: string, raw: boolean): ReturnType<typeof deriveKey> {
   if (!raw) checkMagic(head);
   const headSize = headSizeBytes(raw);
-  const { key, iv } = deriveKey(pass, head.subarray(headSize - SALT_SIZE_BYTES, headSize));
-  return createDecipheriv(ALGORITHM, key, iv);
+  return deriveKey(pass, head.subarray(headSize - SALT_SIZE_BYTES, headSize));
 }
 
 function deriveKey(pass: string, salt: Uint8Array): { key: Uint8Array; iv: Uint8Array } {

@@ -19,6 +19,7 @@ import type { Repository } from "../../repository/repository";
 import { findWal, openWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { decide, findDamage } from "../heal/decide";
+import { DAMAGED_COPY_HINT } from "../shared/readStored";
 import { openCopy, type WalCopy } from "../shared/carriedWal";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { type NamedContent, readNamed } from "../shared/namedWal";
@@ -340,7 +341,7 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
         "checksum",
         `WAL file '${candidate.stored.fileName}' has checksum ${actual} but ${candidate.stored.sha1} is expected`,
         {
-          hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
+          hint: DAMAGED_COPY_HINT,
           repoIndex: candidate.repo.key,
         },
       );

@@ -8,7 +8,8 @@ import { type BlockMap, blockChecksum, type StoredSuperBlock } from "../../forma
 import type { BlockSource } from "../../format/repository/blockSource";
 import { type OpenBlockFile, readBlocks } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
-import { PAGE_BYTES, type PageRun } from "./pageSet";
+import { DAMAGED_COPY_HINT } from "../shared/readStored";
+import { PAGE_BYTES, type PageRun, runsOf } from "./pageSet";
 import type { Origin, StoredFile } from "./storedFile";
 
 /** A map with the blocks of each super block, so that a fetch need not search. */
@@ -54,16 +55,6 @@ function superBlocksOf(map: BlockMap, first: number, last: number): Set<StoredSu
   return new Set(map.blocks.slice(begin, end).map(({ superBlock }) => superBlock));
 }
 
-function runsOf(pages: readonly number[]): PageRun[] {
-  const runs: [number, number][] = [];
-  for (const page of pages) {
-    const run = runs.at(-1);
-    if (run !== undefined && run[1] === page - 1) run[1] = page;
-    else runs.push([page, page]);
-  }
-  return runs;
-}
-
 /** @throws checksum, naming file, block and repository; fileMissing, format, crypto */
 export async function fetchBlocks(
   repo: Repository,
@@ -90,7 +81,7 @@ export async function fetchBlocks(
       const own = hash.hash(content, checksumSizeBytes);
       if (content.length !== expectedBytes || Buffer.compare(own, blockChecksum(map, block + index)) !== 0)
         throw fail("checksum", `block ${block + index} of '${name}' in ${repo.name} has a wrong checksum`, {
-          hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
+          hint: DAMAGED_COPY_HINT,
           repoIndex: repo.key,
           path: source.mapPath,
         });

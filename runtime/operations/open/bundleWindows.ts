@@ -21,6 +21,11 @@ export interface WindowParts {
   fetchAlone(target: Target, source: RestoreSource): Promise<void>;
 }
 
+/** No file of this machine causes a failure of a source. */
+export function requestOf({ origin }: Target): FileRequest {
+  return { file: origin.row, destination: "" };
+}
+
 const WINDOW_BYTES = 1024 * 1024;
 /** A larger stored file is fetched by itself. */
 const MEMBER_BYTES_MAX = 256 * 1024;
@@ -55,7 +60,7 @@ export class BundleWindows {
   async #fetch(members: readonly Target[]): Promise<void> {
     const missing = members.filter(({ origin }) => origin.pages.missingCount > 0);
     const targets = new Map(missing.map((target) => [target.origin.row.name, target]));
-    const requests = missing.map(({ origin }): FileRequest => ({ file: origin.row, destination: "" }));
+    const requests = missing.map(requestOf);
     if (requests.length === 0) return;
     await this.#parts.sources.useAll(
       requests,
@@ -118,8 +123,7 @@ async function keep(
     if (block === undefined) file.fill(origin, 0, await unpackWhole(repo, source, origin.row, stored));
     else {
       const map = indexMap(heldBlockFile(block, stored), block, origin.row.sizeBytes);
-      const runs = origin.pages.missingRuns(0, origin.pages.count - 1);
-      await fetchBlocks(repo, block, map, { file, origin, runs });
+      await fetchBlocks(repo, block, map, { file, origin, runs: origin.pages.allMissing() });
     }
     return { ok: true, value: resultOf(source) };
   } catch (error) {

@@ -4,6 +4,7 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
 import type { ProgramEnd } from "../../local/program";
+import { parsePostmasterPid } from "../../postgres/postmasterPid";
 import {
   findMount,
   findProcess,
@@ -77,7 +78,7 @@ export function findServer({ at, upper }: OpenLocation, account: Account): Proce
   } catch {
     return null;
   }
-  const pid = Number(text.split("\n")[0]);
+  const { pid } = parsePostmasterPid(text);
   const server = Number.isInteger(pid) && pid > 1 ? findProcess(pid) : null;
   if (server === null) return null;
   try {

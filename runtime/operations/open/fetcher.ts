@@ -16,15 +16,16 @@ import type { ManifestFile } from "../../format/repository/manifest";
 import { openBlockFile } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 import type { RestoreSource } from "../restore/restoreFile";
-import type { FileRequest, Sources } from "../restore/sources";
+import type { Sources } from "../restore/sources";
+import { DAMAGED_COPY_HINT } from "../shared/readStored";
 import { fetchBlocks, type IndexedMap, indexMap, pagesAlong } from "./blockFetch";
-import { BundleWindows } from "./bundleWindows";
+import { BundleWindows, requestOf } from "./bundleWindows";
 import { fetchFrames, FramedFile } from "./frameFetch";
 import type { Fetch } from "./openFiles";
-import type { PageRun } from "./pageSet";
+import { type PageRun, runsOf } from "./pageSet";
 import type { Origin, StoredFile } from "./storedFile";
 import type { Target } from "./upperDirectory";
-import { loadWhole, pageCheckOf, type PageFacts, streamWhole, WHOLE_BYTES_MAX } from "./wholeFetch";
+import { loadWhole, type PageCheck, pageCheckOf, type PageFacts, streamWhole, WHOLE_BYTES_MAX } from "./wholeFetch";
 
 export interface FetcherParts {
   readonly sources: Sources;
@@ -73,7 +74,7 @@ export class Fetcher implements Fetch {
     this.#ctx = ctx;
     this.#windows = new BundleWindows(targets, {
       ...parts,
-      fetchAlone: (target, source) => this.#fetchFrom(target, allOf(target), source),
+      fetchAlone: (target, source) => this.#fetchFrom(target, target.origin.pages.allMissing(), source),
     });
   }
 
@@ -102,7 +103,7 @@ export class Fetcher implements Fetch {
     const work = async (): Promise<void> => {
       for (let target = targets[next++]; target !== undefined; target = targets[next++]) {
         if (this.#ctx.signal.aborted) return;
-        await this.pages(target.file, target.origin, allOf(target)).catch(() => {});
+        await this.pages(target.file, target.origin, target.origin.pages.allMissing()).catch(() => {});
       }
     };
     await Promise.all(Array.from({ length: PREFETCHES_AT_ONCE }, work));
@@ -160,7 +161,7 @@ export class Fetcher implements Fetch {
       return file.fill(origin, 0, await loadWhole(repo, source, origin));
     }
     const map = await this.#mapOf(repo, { ...source, block }, origin);
-    const wanted = isSmall(origin.row) ? allOf(target) : pagesAlong(map, runs);
+    const wanted = isSmall(origin.row) ? target.origin.pages.allMissing() : pagesAlong(map, runs);
     const missing = wanted.flatMap(([first, last]) => origin.pages.missingRuns(first, last));
     await fetchBlocks(repo, block, map, { file, origin, runs: missing });
   }
@@ -176,7 +177,7 @@ export class Fetcher implements Fetch {
   }
 
   /** Fetches the frames of a large file with the wanted pages, unless the reader goes through the file. */
-  async #fetchFramed(target: Target, runs: readonly PageRun[]): Promise<void> {
+  async #fetchFramed(target: Target, runs: readonly PageRun[], check: PageCheck): Promise<void> {
     const { index } = target.origin;
     const state = this.#stateOf(target.origin);
     const [first, last] = [runs[0]?.[0] ?? 0, runs.at(-1)?.[1] ?? 0];
@@ -189,7 +190,7 @@ export class Fetcher implements Fetch {
       const open = (): Promise<FramedFile | null> => FramedFile.open(repo, source, target.origin.row.sizeBytes);
       try {
         const framed = await kept(this.#framed, `${repo.key} ${index}`, open);
-        if (framed !== null) await fetchFrames(framed, target, runs, this.#parts.pages);
+        if (framed !== null) await fetchFrames(framed, target, runs, check, this.#parts.pages);
       } catch (error) {
         throw asDamage(error, target.origin, runs, repo);
       }
@@ -201,8 +202,9 @@ export class Fetcher implements Fetch {
     const { origin } = target;
     const state = this.#stateOf(origin);
     const isThere = (): boolean => runs.every(([first, last]) => origin.pages.hasAll(first, last));
-    // A stream that is under way passes the page, or comes too late for it: another look costs one request.
-    if (pageCheckOf(origin.row, this.#parts.pages) !== null) await this.#fetchFramed(target, runs);
+    // Also while the file streams: its stream may be far from the page.
+    const check = pageCheckOf(origin.row, this.#parts.pages);
+    if (check !== null) await this.#fetchFramed(target, runs, check);
     while (!isThere()) {
       state.passing ??= this.#startStream(target, runs, state);
       const { done, more } = state.passing;
@@ -228,7 +230,7 @@ export class Fetcher implements Fetch {
     const done = this.#parts.sources
       .use(requestOf(target), async (source) => {
         const repo = this.#parts.repo(source.repoIndex);
-        if (source.block !== undefined) return this.#fetchFrom(target, allOf(target), source);
+        if (source.block !== undefined) return this.#fetchFrom(target, target.origin.pages.allMissing(), source);
         try {
           await streamWhole(repo, source, target, this.#parts.pages, this.#spoolOf(target.origin), passed);
         } catch (error) {
@@ -275,15 +277,6 @@ function isStreamed({ block, sizeBytes }: ManifestFile): boolean {
   return block === undefined && sizeBytes > WHOLE_BYTES_MAX;
 }
 
-export function allOf({ origin }: Target): PageRun[] {
-  return origin.pages.missingRuns(0, origin.pages.count - 1);
-}
-
-/** No file of this machine causes a failure of a source. */
-export function requestOf({ origin }: Target): FileRequest {
-  return { file: origin.row, destination: "" };
-}
-
 /** Bytes that do not decrypt or decompress are a damaged copy, like those with a wrong checksum. */
 export function asDamage(
   error: unknown,
@@ -295,19 +288,13 @@ export function asDamage(
   if (!isError(failure, "format", "crypto")) return failure;
   const pages = runs.map(([first, last]) => (first === last ? `${first}` : `${first} to ${last}`)).join(", ");
   return fail("checksum", `pages ${pages} of '${row.name}' in ${repo.name} are damaged: ${failure.message}`, {
-    hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
+    hint: DAMAGED_COPY_HINT,
     repoIndex: repo.key,
     cause: error,
   });
 }
 
 function splitBy([first, last]: PageRun, isTaken: (page: number) => boolean): PageRun[] {
-  const runs: [number, number][] = [];
-  for (let page = first; page <= last; page++) {
-    if (isTaken(page)) continue;
-    const run = runs.at(-1);
-    if (run !== undefined && run[1] === page - 1) run[1] = page;
-    else runs.push([page, page]);
-  }
-  return runs;
+  const pages = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  return runsOf(pages.filter((page) => !isTaken(page)));
 }

@@ -16,7 +16,7 @@ import type { Repository } from "../../repository/repository";
 import type { RestoreSource } from "../restore/restoreFile";
 import { PAGE_BYTES, type PageRun } from "./pageSet";
 import type { Target } from "./upperDirectory";
-import { fillProven, type PageFacts, pageCheckOf } from "./wholeFetch";
+import { fillProven, type PageCheck, type PageFacts } from "./wholeFetch";
 
 /** The table of a segment of 1 GiB, and the padding of encryption. */
 const TAIL_SIZE_BYTES = 16 * 1024;
@@ -108,10 +108,9 @@ export async function fetchFrames(
   framed: FramedFile,
   target: Target,
   runs: readonly PageRun[],
+  check: PageCheck,
   facts: PageFacts,
 ): Promise<void> {
-  const check = pageCheckOf(target.origin.row, facts);
-  if (check === null) return;
   const wanted = framed.frames.filter(({ contentBeginBytes, contentSizeBytes }) =>
     runs.some(
       ([first, last]) =>

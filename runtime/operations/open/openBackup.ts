@@ -142,8 +142,10 @@ async function mountBackup(
     return served;
   } catch (error) {
     // Nothing of a first preparation is worth keeping.
-    if (state.phase === "preparing") await removeFolder(location, account);
-    if (state.phase === "preparing" && state.madeDirectory) await rmdir(location.at).catch(() => {});
+    if (state.phase === "preparing") {
+      await removeFolder(location, account);
+      if (state.madeDirectory) await rmdir(location.at).catch(() => {});
+    }
     throw error;
   } finally {
     closeSync(deviceFd);

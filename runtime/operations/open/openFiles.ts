@@ -263,7 +263,7 @@ export class OpenFiles implements FileSystem {
   async #own(file: StoredFile): Promise<void> {
     const { origin } = file;
     if (origin === null) return;
-    await this.#need(file, () => origin.pages.missingRuns(0, origin.pages.count - 1));
+    await this.#need(file, () => origin.pages.allMissing());
     await file.own();
   }
 

@@ -13,7 +13,9 @@
 import { lchown, lstat, mkdir, readdir, readFile, readFileSync, writeFile } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
+import { type Mount, parseMountTable } from "../../base/mountTable";
 import { atomicWrite } from "../../local/atomicWrite";
+import { statOf } from "../../local/lockState";
 import { isMissing, nullIfMissing, systemError } from "../../local/systemError";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { Account } from "./tree";
@@ -42,8 +44,8 @@ export function openLocation(at: string): OpenLocation {
 /** A process of this machine, also after its number was given to another one. */
 export interface ProcessId {
   readonly pid: number;
-  /** Clock ticks from the start of the machine to that of the process. */
-  readonly startedTicks: string;
+  /** Since the machine's boot. */
+  readonly startTicks: number;
 }
 
 /** What open.json holds. */
@@ -103,20 +105,12 @@ function stateFile(folder: string): string {
 
 /** Null when no such process runs. */
 export function findProcess(pid: number): ProcessId | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The name in brackets may hold anything.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const [status] = fields;
-    if (status === "Z" || status === "X") return null;
-    return { pid, startedTicks: fields[19] ?? "" };
-  } catch {
-    return null;
-  }
+  const stat = statOf(pid);
+  return stat === null || stat.state === "Z" || stat.state === "X" ? null : { pid, startTicks: stat.startTicks };
 }
 
 export function isAlive(id: ProcessId | undefined): boolean {
-  return id !== undefined && findProcess(id.pid)?.startedTicks === id.startedTicks;
+  return id !== undefined && findProcess(id.pid)?.startTicks === id.startTicks;
 }
 
 /** Makes the folder with its first state and log, for the account. @throws pathCreate */
@@ -150,17 +144,7 @@ export async function isAbsent({ at }: OpenLocation): Promise<boolean> {
   throw fail("optionInvalidValue", `'${at}' is not valid for 'at' option: it is no directory`);
 }
 
-/** Identifies this start of the machine. */
-export function bootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
-}
-
-/** The options of what is mounted at a path; null when nothing is. */
-export function findMount(at: string): { readonly type: string; readonly device: string } | null {
-  const name = at.replaceAll(/[ \t\n\\]/g, (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, "0")}`);
-  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-  const line = lines.findLast((each) => each.split(" ")[4] === name);
-  if (line === undefined) return null;
-  const [own = "", more = ""] = line.split(" - ");
-  return { type: more.split(" ")[0] ?? "", device: own.split(" ")[2] ?? "" };
+/** What is mounted at a path; null when nothing is. */
+export function findMount(at: string): Mount | null {
+  return parseMountTable(readFileSync("/proc/self/mountinfo", "utf8")).findLast(({ path }) => path === at) ?? null;
 }

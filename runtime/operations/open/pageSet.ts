@@ -6,6 +6,17 @@ export const PAGE_BYTES = 8192;
 /** First and last page. */
 export type PageRun = readonly [first: number, last: number];
 
+/** Neighbouring pages as runs. @param pages in ascending order */
+export function runsOf(pages: Iterable<number>): PageRun[] {
+  const runs: [number, number][] = [];
+  for (const page of pages) {
+    const run = runs.at(-1);
+    if (run !== undefined && run[1] === page - 1) run[1] = page;
+    else runs.push([page, page]);
+  }
+  return runs;
+}
+
 export class PageSet {
   readonly count: number;
   readonly #bits: Uint8Array;
@@ -32,15 +43,15 @@ export class PageSet {
 
   /** The runs of pages in it that are missing. */
   missingRuns(first: number, last: number): PageRun[] {
-    const runs: [number, number][] = [];
-    if (this.#missingCount === 0) return runs;
-    for (let page = first; page <= Math.min(last, this.count - 1); page++) {
-      if (this.has(page)) continue;
-      const run = runs.at(-1);
-      if (run !== undefined && run[1] === page - 1) run[1] = page;
-      else runs.push([page, page]);
-    }
-    return runs;
+    return this.#missingCount === 0 ? [] : runsOf(this.#missing(first, last));
+  }
+
+  allMissing(): PageRun[] {
+    return this.missingRuns(0, this.count - 1);
+  }
+
+  *#missing(first: number, last: number): Iterable<number> {
+    for (let page = first; page <= Math.min(last, this.count - 1); page++) if (!this.has(page)) yield page;
   }
 
   /** Returns the runs that were missing. */

@@ -2,6 +2,7 @@
  * The process that serves an opened backup: chooses and prepares it, or continues with what an earlier process left,
  * and answers the kernel until the directory is unmounted. It has no more rights than PostgreSQL's account.
  */
+import { bootId } from "../../local/lockDomain";
 import { closeSync, fsyncSync, openSync, readFileSync, rm, writeSync } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -16,7 +17,7 @@ import type { Sources } from "../restore/sources";
 import { Fetcher, isSmall } from "./fetcher";
 import { Journal, renderEntry } from "./journal";
 import { OpenFiles } from "./openFiles";
-import { bootId, loadState, type OpenLocation, type OpenState, saveState } from "./openLocation";
+import { loadState, type OpenLocation, type OpenState, type ProcessId, saveState } from "./openLocation";
 import { makeSkeleton } from "./skeleton";
 import { HIDDEN_CONTROL, pathInData } from "./tree";
 import { openUpper, type Target, type UpperDirectory } from "./upperDirectory";
@@ -27,7 +28,7 @@ export interface ServeOptions {
   readonly deviceFd: number;
   readonly set: string | undefined;
   readonly restoreCommand: string;
-  readonly self: { readonly pid: number; readonly startedTicks: string };
+  readonly self: ProcessId;
 }
 
 /** Resolves when the directory was unmounted. */
@@ -50,7 +51,7 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
   const parts = { upper: location.upper, sources, manifest, repo };
   if (state.phase === "preparing") await prepare(location, parts, recovery, ctx);
   const served = servable(location, parts, state, ctx);
-  await saveState(location, { ...preparedState(state, sources, manifest, rows, location), server: self });
+  await saveState(location, { ...preparedState(state, sources, manifest, rows, served.control), server: self });
   const device = FuseDevice.serve(options.deviceFd, served.files, ctx);
   if (state.phase !== "used") void served.fetcher.prefetch(startTargets(served.upper.targets));
   await device.ended;
@@ -90,7 +91,7 @@ function preparedState(
   { repo }: Sources,
   manifest: Manifest,
   rows: string,
-  location: OpenLocation,
+  { dataChecksums }: PgControl,
 ): OpenState {
   return {
     ...state,
@@ -101,7 +102,7 @@ function preparedState(
       pgVersion: manifest.pg.version,
       sizeBytes: manifest.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       rows,
-      verified: verifiedText(manifest, controlOf(location).dataChecksums),
+      verified: verifiedText(manifest, dataChecksums),
     },
   };
 }
@@ -119,18 +120,19 @@ interface Served {
   readonly upper: UpperDirectory;
   readonly files: OpenFiles;
   readonly fetcher: Fetcher;
+  readonly control: PgControl;
 }
 
 /** The upper directory with what the journal knows, after unfinished steps were carried out. */
 function servable(location: OpenLocation, parts: Parts, { account }: OpenState, ctx: Context): Served {
   const upper = openUpper(location, parts.manifest.files, bootId(), () => ctx.clock.nowMs());
-  const pages = controlOf(location);
-  const fetcher = new Fetcher({ ...parts, pages, spoolPath: location.folder }, upper.targets, ctx);
+  const control = controlOf(location);
+  const fetcher = new Fetcher({ ...parts, pages: control, spoolPath: location.folder }, upper.targets, ctx);
   const report = (text: string, error: unknown): void => {
     const { message, name } = toBackupError(error);
     ctx.log.warn(`${text}: [${name}] ${message}`);
   };
-  return { upper, files: new OpenFiles(upper.tree, upper.journal, account, fetcher, report), fetcher };
+  return { upper, files: new OpenFiles(upper.tree, upper.journal, account, fetcher, report), fetcher, control };
 }
 
 function controlOf({ upper }: OpenLocation): PgControl {

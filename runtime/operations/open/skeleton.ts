@@ -17,12 +17,7 @@ import {
 import { dirname } from "node:path";
 import type { Context } from "../../base/context";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
-import {
-  invalidateCheckpoint,
-  PG_CONTROL_READ_BYTES,
-  type PgControl,
-  parsePgControl,
-} from "../../format/page/pgControl";
+import { invalidateCheckpoint } from "../../format/page/pgControl";
 import type { Repository } from "../../repository/repository";
 import { writeSettings } from "../restore/recoverySettings";
 import { CONTROL_FILE } from "../restore/restorePlan";
@@ -52,7 +47,7 @@ function isEager({ name, sizeBytes }: ManifestFile): boolean {
 }
 
 /** Names, sizes and modes; the rows whose content is fetched at once. */
-export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryRequest, ctx: Context): Promise<PgControl> {
+export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryRequest, ctx: Context): Promise<void> {
   const { manifest, upper } = parts;
   mkdirSync(upper, { mode: 0o700 });
   const directories = [...manifest.paths].sort((left, right) => (left.name < right.name ? -1 : 1));
@@ -66,11 +61,10 @@ export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryReque
     if (row.sizeBytes > 0 && isEager(row)) eager.push({ index, row });
   }
   await fetchEager(parts, eager, ctx);
-  const control = protectControl(upper, manifest.options.online);
+  protectControl(upper, manifest.options.online);
   const base = manifest.paths.find(({ name }) => name === "pg_data");
   for (const name of ["standby.signal", "recovery.signal"]) rmSync(`${upper}/${name}`, { force: true });
   await writeSettings(recovery, { dataDirectory: upper, mode: (base?.mode ?? 0o700) & 0o644, owner: null }, ctx);
-  return control;
 }
 
 function makeDirectory(path: string, mode: number): void {
@@ -113,17 +107,15 @@ async function fetchEager(
   const pages = { pageSizeBytes: 8192, dataChecksums: false };
   const fetcher = new Fetcher({ sources, repo, pages, spoolPath: dirname(upper) }, targets, ctx);
   for (const { file, origin } of targets) {
-    await fetcher.pages(file, origin, origin.pages.missingRuns(0, origin.pages.count - 1));
+    await fetcher.pages(file, origin, origin.pages.allMissing());
     await file.own();
   }
 }
 
 /** Under the name that no server looks for. */
-function protectControl(upper: string, isOnline: boolean): PgControl {
+function protectControl(upper: string, isOnline: boolean): void {
   const path = `${upper}/${HIDDEN_CONTROL}`;
   renameSync(`${upper}/${pathInData(CONTROL_FILE)}`, path);
-  const content = readFileSync(path);
   // Of the same length: nothing of the old content stays.
-  if (isOnline) writeFileSync(path, invalidateCheckpoint(content), { flag: "r+" });
-  return parsePgControl(content.subarray(0, PG_CONTROL_READ_BYTES));
+  if (isOnline) writeFileSync(path, invalidateCheckpoint(readFileSync(path)), { flag: "r+" });
 }

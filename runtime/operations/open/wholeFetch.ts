@@ -12,7 +12,7 @@ import { pageSegmentOf } from "../../format/page/pageChecksum";
 import { badPagesOf } from "../../format/codec/sums";
 import type { Repository } from "../../repository/repository";
 import type { RestoreSource } from "../restore/restoreFile";
-import { readStored, unpackStored } from "../shared/readStored";
+import { DAMAGED_COPY_HINT, readStored, unpackStored } from "../shared/readStored";
 import { PAGE_BYTES } from "./pageSet";
 import type { Origin } from "./storedFile";
 import type { Target } from "./upperDirectory";
@@ -65,7 +65,7 @@ function requireContent(
     "checksum",
     `'${row.name}' in ${repo.name} has checksum '${sha1}' (${sizeBytes} bytes) instead of '${row.sha1}' (${row.sizeBytes} bytes)`,
     {
-      hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
+      hint: DAMAGED_COPY_HINT,
       repoIndex: repo.key,
       path: source.path,
     },
@@ -159,7 +159,7 @@ function unitsOf(bytes: Uint8Array, unitBytes: number): number[] {
 }
 
 /** Finds the units with pages that do not prove themselves. */
-type PageCheck = (bytes: Uint8Array, offsetBytes: number) => number[];
+export type PageCheck = (bytes: Uint8Array, offsetBytes: number) => number[];
 
 /** Null if the file has no checksums of its own. */
 export function pageCheckOf(

@@ -5,6 +5,7 @@
 import { readdir, readFile, readlink, realpath, stat, statfs, type Stats } from "../../local/nodeFiles";
 import { dirname, resolve } from "node:path";
 import type { Context } from "../../base/context";
+import { parseMountTable } from "../../base/mountTable";
 import { fail } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { parseWalName } from "../../format/wal/walSegment";
@@ -168,16 +169,8 @@ async function findDebianCluster(...directories: readonly string[]): Promise<Hos
   return null;
 }
 
-/** Fifth field of each line, with blanks and similar characters in octal ("proc_pid_mountinfo" of the manual). */
 async function loadMounts(): Promise<string[]> {
-  const text = (await readOrNull("/proc/self/mountinfo")) ?? "";
-  const octal = /\\([0-7]{3})/g;
-  return text.split("\n").flatMap((line) => {
-    const mountPoint = line.split(" ")[4];
-    return mountPoint === undefined
-      ? []
-      : [mountPoint.replaceAll(octal, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))];
-  });
+  return parseMountTable((await readOrNull("/proc/self/mountinfo")) ?? "").map(({ path }) => path);
 }
 
 async function readOrNull(path: string): Promise<string | null> {
@@ -188,15 +181,25 @@ function statOrNull(path: string): Promise<Stats | null> {
   return nullIfMissing(stat(path), (error) => systemError("fileOpen", `look at '${path}'`, path, error));
 }
 
-/** The account that PostgreSQL runs as: the owner of its directory, else `postgres`. @throws userMissing (89) */
+/** The account that PostgreSQL runs as: the owner of its directory, else `postgres`; null without either. */
+export function serverAccount(
+  owner: Owner | null,
+  findUid: (name: string) => number | null,
+  findGid: (name: string) => number | null,
+): Owner | null {
+  if (owner !== null && owner.uid !== 0) return owner;
+  const [uid, gid] = [findUid("postgres"), findGid("postgres")];
+  return uid === null || gid === null ? null : { uid, gid, mode: 0o700 };
+}
+
+/** {@link serverAccount}. @throws userMissing (89) */
 export function accountOf(
   facts: HostFacts,
   findUid: (name: string) => number | null,
   findGid: (name: string) => number | null,
 ): Owner {
-  if (facts.owner !== null && facts.owner.uid !== 0) return facts.owner;
-  const [uid, gid] = [findUid("postgres"), findGid("postgres")];
-  if (uid !== null && gid !== null) return { uid, gid, mode: 0o700 };
+  const account = serverAccount(facts.owner, findUid, findGid);
+  if (account !== null) return account;
   throw fail(
     "userMissing",
     `PostgreSQL's account is unknown: neither '${facts.dataDirectory}' nor an account 'postgres' exists`,

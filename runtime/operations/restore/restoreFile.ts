@@ -33,7 +33,7 @@ import { decompressInto } from "../../format/codec/compress";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { Packing, Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
-import { readStored, unpackStored } from "../shared/readStored";
+import { DAMAGED_COPY_HINT, readStored, unpackStored } from "../shared/readStored";
 import { restoreBlocks } from "./restoreBlocks";
 
 export interface RestoreSource extends Packing {
@@ -298,7 +298,7 @@ export function isFaultOfSource(error: BackupError, { destination }: Pick<Restor
 function asDamage(error: BackupError, job: RestoreFileJob, source: RestoreSource): BackupError {
   if (!isError(error, "format", "crypto")) return error;
   return fail("checksum", `error restoring '${job.destination}': ${error.message}`, {
-    hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
+    hint: DAMAGED_COPY_HINT,
     repoIndex: source.repoIndex,
     path: source.path,
     cause: error,
@@ -312,7 +312,7 @@ function requireContent(job: RestoreFileJob, source: RestoreSource, sizeBytes: n
       "checksum",
       `error restoring '${job.destination}': actual checksum '${actual}' (${sizeBytes} bytes) does not match expected checksum '${job.sha1}' (${job.sizeBytes} bytes)`,
       {
-        hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
+        hint: DAMAGED_COPY_HINT,
         repoIndex: source.repoIndex,
         path: source.path,
       },

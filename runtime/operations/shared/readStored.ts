@@ -9,6 +9,10 @@ import { createDecompressor } from "../../format/codec/compress";
 import type { Packing } from "../../repository/repository";
 import type { ByteRange, Storage } from "../../storage/storage";
 
+/** What to do about stored bytes that prove wrong. */
+export const DAMAGED_COPY_HINT =
+  "The repository has a damaged copy. Run verify; another repository may have a good one.";
+
 const READ_SIZE_BYTES = 256 * 1024;
 
 /** The stored bytes. @throws fileMissing */

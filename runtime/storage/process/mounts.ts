@@ -5,15 +5,12 @@
  * waits for it cannot be ended. So a path is followed name by name, and no name is looked up where another machine or
  * program would have to answer. Types that are not known to be local count as such mounts.
  */
+import { type Mount as KernelMount, parseMountTable } from "../../base/mountTable";
 import { lstatSync, readFileSync, readlinkSync } from "../../local/nodeFiles";
 import { resolve } from "node:path";
 
-export interface Mount {
-  /** Changes when the file system is mounted again. */
-  readonly id: string;
-  readonly path: string;
-  readonly type: string;
-}
+/** Its `id` changes when the file system is mounted again. */
+export type Mount = Pick<KernelMount, "id" | "path" | "type">;
 
 export interface MountReader {
   /** The kernel's table; null if absent. */
@@ -75,17 +72,11 @@ function isLocal(mount: Mount): boolean {
   return LOCAL.has(mount.type);
 }
 
-/** Lines of proc_pid_mountinfo(5), without the kernel's own file systems: no repository is there. */
+/** Without the kernel's own file systems: no repository is there. */
 function parseMounts(table: string): Mount[] {
-  return table.split("\n").flatMap((line) => {
-    const fields = line.split(" ");
-    const [id = "", , device = "", , path = ""] = fields;
-    const type = fields[fields.indexOf("-", 6) + 1] ?? "";
-    const plain = path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-    return path === "" || /^\/(proc|sys|dev)(\/(?!shm)|$)/.test(plain)
-      ? []
-      : [{ id: `${id} ${device}`, path: plain, type }];
-  });
+  return parseMountTable(table)
+    .filter(({ path }) => !/^\/(proc|sys|dev)(\/(?!shm)|$)/.test(path))
+    .map(({ device, id, path, type }) => ({ id: `${id} ${device}`, path, type }));
 }
 
 const systemMounts: MountReader = {

@@ -16,7 +16,7 @@ import { Journal } from "../../../../runtime/operations/open/journal";
 import { PAGE_BYTES, type PageRun } from "../../../../runtime/operations/open/pageSet";
 import { originOf, StoredFile } from "../../../../runtime/operations/open/storedFile";
 import type { Target } from "../../../../runtime/operations/open/upperDirectory";
-import { loadWhole, streamWhole } from "../../../../runtime/operations/open/wholeFetch";
+import { loadWhole, pageCheckOf, streamWhole } from "../../../../runtime/operations/open/wholeFetch";
 import type { RestoreSource } from "../../../../runtime/operations/restore/restoreFile";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { fc } from "../../../harness/properties";
@@ -200,14 +200,15 @@ describe("files that are stored whole", () => {
     bytes.fill(7, 20 * PAGE_BYTES + 100, 20 * PAGE_BYTES + 200);
     const { repo, source, storage } = stored(bytes, packing);
     const framed = await FramedFile.open(repo, source, SIZE);
-    if (framed === null) throw new Error("no frames");
+    const check = pageCheckOf(rowOf(bytes), PAGES);
+    if (framed === null || check === null) throw new Error("no frames");
     const sizes = vi.spyOn(storage, "read");
     await fc.assert(
       fc.asyncProperty(fc.nat(599), fc.nat(300), async (first, more) => {
         sizes.mockClear();
         const target = targetOf(rowOf(bytes));
         const run: PageRun = [first, Math.min(first + more, 599)];
-        await fetchFrames(framed, target, [run], PAGES);
+        await fetchFrames(framed, target, [run], check, PAGES);
         for (let page = run[0]; page <= run[1]; page++) {
           expect(target.origin.pages.has(page)).toBe(page !== 20);
           const expected = bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);

@@ -1,0 +1,22 @@
+/** The kernel's table of mounts, `/proc/self/mountinfo` ("proc_pid_mountinfo" of the manual). Pure. */
+
+export interface Mount {
+  readonly id: string;
+  /** Major and minor number, as `0:45`. */
+  readonly device: string;
+  readonly path: string;
+  /** The file system's, as `ext4` or `fuse`. */
+  readonly type: string;
+}
+
+/** In the kernel's order: of several mounts of one path the last one is seen. */
+export function parseMountTable(text: string): Mount[] {
+  return text.split("\n").flatMap((line) => {
+    const fields = line.split(" ");
+    const [id = "", , device = "", , path = ""] = fields;
+    const type = fields[fields.indexOf("-", 6) + 1] ?? "";
+    // Blanks and similar characters are octal.
+    const plain = path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+    return path === "" ? [] : [{ id, device, path: plain, type }];
+  });
+}
