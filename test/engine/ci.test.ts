@@ -11,7 +11,8 @@ import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { run } from "../../tools/parts/process";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 import {
   fillComponent,
   type JobResult,

@@ -12,12 +12,8 @@ import type { AttachOutputs, AttachSettings } from "../../examples/cnpg-attach/p
 import type { ClusterOutputs, ProgramSettings } from "../../examples/cnpg-b2-r2/program";
 import type { MinioOutputs, MinioSettings } from "../../examples/cnpg-barman-minio/program";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import {
-  loadExample,
-  openStack,
-  prepareProgramFolder,
-  type ProgramFolder,
-} from "../../tools/parts/pulumi/pulumiEngine";
+import { loadExample, openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 import { CLUSTER, FINAL_BACKUPS, MINIO, REPOSITORY } from "../components/plan/manifests/seeds";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
 import { KUBERNETES } from "../harness/doubles/providerSchemas";

@@ -10,7 +10,8 @@ import { RepositorySecret } from "../../components/credentials/repositorySecret"
 import { SharedExternalSecret } from "../../components/credentials/sharedExternalSecret";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 import { stateTexts } from "../harness/compare/engineTexts";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
 import { KUBERNETES } from "../harness/doubles/providerSchemas";

@@ -8,12 +8,8 @@ import type { B2Outputs, B2Settings } from "../../examples/vps-b2/program";
 import type { NasR2Outputs, NasR2Settings } from "../../examples/vps-nas-r2/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import {
-  loadExample,
-  openStack,
-  prepareProgramFolder,
-  type ProgramFolder,
-} from "../../tools/parts/pulumi/pulumiEngine";
+import { loadExample, openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 import { B2ServerDouble } from "../harness/doubles/b2Server";
 
 const SECRET = "never-to-be-seen-0123456789";

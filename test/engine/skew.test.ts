@@ -13,12 +13,8 @@ import { projectFolder } from "../../tools/parts/cache";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { run, runOk } from "../../tools/parts/process";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import {
-  loadExample,
-  openStack,
-  type ProgramFolder,
-  prepareProgramFolder,
-} from "../../tools/parts/pulumi/pulumiEngine";
+import { loadExample, openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 import { lastReleaseOrLoud } from "../harness/lastRelease";
 import { LocalHost } from "./localHost";
 

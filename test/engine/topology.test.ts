@@ -10,7 +10,8 @@ import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { type RunResult, run } from "../../tools/parts/process";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 
 const SECRETS = ["planted-access-key", "planted-secret-key", "planted-bucket"];

@@ -24,7 +24,8 @@ import { S3CompatibleRepository } from "../../components/repositories/s3Compatib
 import { parseLsn } from "../../runtime/format/wal/walSegment";
 import { findStockPgbackrest } from "../../tools/parts/debian/pgbackrest";
 import { run, waitFor } from "../../tools/parts/process";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";

@@ -12,11 +12,13 @@ import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { waitFor } from "../../tools/parts/process";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { dockerParts, installDocker } from "../harness/hosts/hostDocker";
 import { engineHostParts } from "../harness/hosts/parts";
+import { archivesAgain, expectFirstBackups } from "../harness/hosts/slotHost";
 
 const AGENT = "pgbackstop-main-agent.service";
 
@@ -114,14 +116,12 @@ describe("a host whose PostgreSQL runs in a container", async () => {
   const add = (what: string): Promise<string> =>
     sql(`INSERT INTO albums (title) SELECT '${what} ' || g FROM generate_series(1, 200) g`);
   const rows = (): Promise<string> => sql("SELECT count(*) || md5(string_agg(a::text, '|' ORDER BY id)) FROM albums a");
-  const SLOT = "SELECT active FROM pg_replication_slots WHERE slot_name = 'pgbackstop_main'";
   const pgbackstop = async (...args: string[]): Promise<string> => {
     const { exitCode, stderr, stdout } = await host.run(["/usr/local/bin/pgbackstop", ...args], { timeoutMs: 300_000 });
     expect([exitCode, `${stdout}${stderr}`]).toEqual([0, expect.any(String)]);
     return `${stdout}${stderr}`;
   };
-  const archiving = (): Promise<true> =>
-    waitFor("the slot", 120_000, async () => ((await sql(SLOT).catch(() => "")) === "t" ? true : null));
+  const archiving = (): Promise<true> => archivesAgain(sql, 120_000);
 
   test("a container that is not there is named before anything starts", async () => {
     const failure = await failureOf((await open({ name: "no-such" })).up(), printed);
@@ -130,15 +130,7 @@ describe("a host whose PostgreSQL runs in a container", async () => {
   });
 
   test("one update takes backups, and leaves the container alone", async () => {
-    const started = await sql("SELECT pg_postmaster_start_time()");
-    const { outputs, stdout } = await (await open()).up();
-    printed.push(stdout);
-    expect(outputs).toMatchObject({ firstBackup: { value: "taken" }, pendingRestart: { value: false } });
-    expect(String(outputs["destinations"]?.value).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
-    expect(await sql("SHOW archive_mode")).toBe("off");
-    expect(await sql("SHOW max_slot_wal_keep_size")).toBe("16GB");
-    expect(await sql("SELECT pg_postmaster_start_time()")).toBe(started);
-    expect(await sql(SLOT)).toBe("t");
+    printed.push(await expectFirstBackups(await open(), sql, "16GB"));
     expect(await pgbackstop("check")).not.toContain("WARN");
   });
 

@@ -10,11 +10,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import type { HostArchive } from "../../components/databases/walArgs";
 import { PosixRepository } from "../../components/repositories/posixRepository";
-import { waitFor } from "../../tools/parts/process";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
+import { archivesAgain, expectFirstBackups, SLOT } from "../harness/hosts/slotHost";
 
 const AGENT = "pgbackstop-main-agent.service";
 
@@ -60,18 +61,9 @@ describe("a host whose WAL leaves through a slot", async () => {
     });
   const sql = async (text: string): Promise<string> =>
     (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-XAtqc", text])).trim();
-  const SLOT = "SELECT active FROM pg_replication_slots WHERE slot_name = 'pgbackstop_main'";
 
   test("one update takes backups and restarts nothing", async () => {
-    const started = await sql("SELECT pg_postmaster_start_time()");
-    const { outputs, stdout } = await (await open()).up();
-    printed.push(stdout);
-    expect(outputs).toMatchObject({ firstBackup: { value: "taken" }, pendingRestart: { value: false } });
-    expect(String(outputs["destinations"]?.value).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
-    expect(await sql("SHOW archive_mode")).toBe("off");
-    expect(await sql("SHOW max_slot_wal_keep_size")).toBe("2GB");
-    expect(await sql("SELECT pg_postmaster_start_time()")).toBe(started);
-    expect(await sql(SLOT)).toBe("t");
+    printed.push(await expectFirstBackups(await open(), sql, "2GB"));
     const checked = await host.run(["/usr/local/bin/pgbackstop", "check"]);
     expect([checked.exitCode, checked.stdout + checked.stderr]).toEqual([0, expect.not.stringContaining("WARN")]);
     expect(await host.runOk(["/usr/local/bin/pgbackstop", "status"])).toContain("slot           pgbackstop_main keeps");
@@ -88,7 +80,7 @@ describe("a host whose WAL leaves through a slot", async () => {
   test("a killed agent and a restarted server archive again", async () => {
     await host.runOk(["systemctl", "kill", "--signal=KILL", AGENT]);
     await host.runOk(["systemctl", "restart", "postgresql@17-main"]);
-    await waitFor("the slot", 60_000, async () => ((await sql(SLOT).catch(() => "")) === "t" ? true : null));
+    await archivesAgain(sql, 60_000);
     await sql("CREATE TABLE more AS SELECT generate_series(1, 1000)");
     const checked = await host.run(["/usr/local/bin/pgbackstop", "check"]);
     expect([checked.exitCode, checked.stderr]).toEqual([0, checked.stderr]);

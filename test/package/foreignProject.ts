@@ -5,12 +5,12 @@ import { basename, join } from "node:path";
 import { transformSync } from "esbuild";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
+import { given } from "../../runtime/base/given";
 import { packTarballs } from "../../tools/parts/build/packTarball";
 import { run, runOk, type RunResult } from "../../tools/parts/process";
 import { createProgress } from "../../tools/parts/progress";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { SECRETS_PROVIDER } from "../../tools/parts/pulumi/keyService";
-import { prepareProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
 
 const STRICT = {
   target: "es2022",
@@ -95,7 +95,7 @@ export class ForeignProject {
     const cli = await findPulumiCli();
     if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
     const prepared = await prepareProgramFolder(this.folder, { cli, passphrase: "passphrase of acme", link: false });
-    this.#env = { ...prepared.env, SECRETS_PROVIDER, ...env };
+    this.#env = { ...prepared.env, ...given({ SECRETS_PROVIDER: prepared.secretsProvider }), ...env };
     return this.#env;
   }
 

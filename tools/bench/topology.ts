@@ -61,11 +61,7 @@ export async function topologyBench(options: TopologyOptions, progress: Progress
     const previews =
       cli === null
         ? null
-        : await timePreviews(
-            await prepareProgramFolder(folder, { cli, passphrase: "bench", key: "pulumi" }),
-            options,
-            progress,
-          );
+        : await timePreviews(await prepareProgramFolder(folder, { cli, passphrase: "bench" }), options, progress);
     return reportOf(options, diffS, previews);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -12,7 +12,7 @@ export type Print = (text: string) => void;
 
 export async function makeStack(cli: PulumiCli, folder: string, settings: LocalSettings): Promise<Stack> {
   mkdirSync(folder);
-  const programFolder = await prepareProgramFolder(folder, { cli, passphrase: "demo", key: "pulumi" });
+  const programFolder = await prepareProgramFolder(folder, { cli, passphrase: "demo" });
   const { program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(programFolder, "local");
   return openStack(programFolder, "demo", async () => program(settings));
 }

@@ -39,7 +39,6 @@ export async function tryComponents(
     const prepared = await prepareProgramFolder(folder, {
       cli: await ensurePulumiCli(print),
       passphrase: randomBytes(16).toString("hex"),
-      key: "pulumi",
     });
     // In this command it means the bucket's S3 interface, in the component the native API.
     const env = { ...prepared.env, ...managementOf(environment), ...options.engine };

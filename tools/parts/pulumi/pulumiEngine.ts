@@ -10,11 +10,19 @@ import { build as bundle } from "esbuild";
 import { cacheFolder, projectFolder } from "../cache";
 import { ensureNode } from "../nodeBinary";
 import { dynamicProviderFolder } from "./dynamicProvider";
-import { SECRETS_PROVIDER, startKeyService } from "./keyService";
 import type { PulumiCli } from "./pulumiCli";
 
 export interface ProgramFolder {
   readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Absent if Pulumi makes the key of its stacks' secrets from the passphrase. */
+  readonly secretsProvider?: string;
+}
+
+/** Gives the key of a stack's secrets. */
+export interface KeyService {
+  /** As `pulumi stack init --secrets-provider` takes it. */
+  readonly secretsProvider: string;
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -22,8 +30,8 @@ export interface ProgramFolderOptions {
   readonly cli: PulumiCli;
   /** Encrypts the secrets in the state. */
   readonly passphrase: string;
-  /** How {@link openStack} makes the key from it. Default `quick`; Pulumi's own way costs 0.2 s for each command. */
-  readonly key?: "quick" | "pulumi";
+  /** For the stacks of {@link openStack}. If omitted, Pulumi makes the key from the passphrase. */
+  readonly keyService?: KeyService;
   /** False if the folder has its own node_modules. */
   readonly link?: boolean;
 }
@@ -53,13 +61,14 @@ export async function prepareProgramFolder(folder: string, options: ProgramFolde
       PULUMI_HOME: join(folder, "home"),
       PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
       PULUMI_CONFIG_PASSPHRASE: options.passphrase,
-      ...(options.key === "pulumi" ? {} : await startKeyService(options.passphrase)),
+      ...options.keyService?.env,
       PULUMI_SKIP_UPDATE_CHECK: "true",
       // Each update starts a provider for every kind of dynamic resource.
       NODE_COMPILE_CACHE: join(cacheFolder(), "compiled"),
       // Collecting garbage is a quarter of what the CLI does in its short life.
       GOGC: "400",
     },
+    ...(options.keyService === undefined ? {} : { secretsProvider: options.keyService.secretsProvider }),
   };
 }
 
@@ -85,7 +94,7 @@ export async function openStack(
         backend: { url: `file://${join(programFolder.folder, "state")}` },
         ...project,
       },
-      ...("VAULT_SERVER_URL" in programFolder.env ? { secretsProvider: SECRETS_PROVIDER } : {}),
+      ...(programFolder.secretsProvider === undefined ? {} : { secretsProvider: programFolder.secretsProvider }),
       envVars: { ...programFolder.env },
     },
   );

@@ -13,12 +13,8 @@ import { KUBERNETES } from "../../../../test/harness/doubles/providerSchemas";
 import { textOf } from "../../../../test/harness/doubles/providerValues";
 import { NIGHTLY } from "../../../../tools/parts/nightly";
 import { findPulumiCli } from "../../../../tools/parts/pulumi/pulumiCli";
-import {
-  loadExample,
-  openStack,
-  prepareProgramFolder,
-  type ProgramFolder,
-} from "../../../../tools/parts/pulumi/pulumiEngine";
+import { loadExample, openStack, type ProgramFolder } from "../../../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../../../../test/harness/programFolder";
 import { Migration } from "../../components/migration";
 import { MigrationStage, WorkloadKind } from "../../components/migrationArgs";
 import type { MoveOutputs, MoveSettings } from "../../example/program";

@@ -6,9 +6,7 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
-
-/** For `pulumi stack init --secrets-provider`. */
-export const SECRETS_PROVIDER = "hashivault://pgbackstop";
+import type { KeyService } from "../../../tools/parts/pulumi/pulumiEngine";
 
 const CIPHER = "aes-256-gcm";
 /** What Vault writes before its texts. */
@@ -16,11 +14,8 @@ const PREFIX = "vault:v1:";
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
-/**
- * The service for stacks with this passphrase. It ends with the process.
- * @returns environment variables of the CLI
- */
-export async function startKeyService(passphrase: string): Promise<Readonly<Record<string, string>>> {
+/** The service for stacks with this passphrase. It ends with the process. */
+export async function startKeyService(passphrase: string): Promise<KeyService> {
   const key = createHash("sha256").update(passphrase).digest();
   const server = createServer((request, response) => {
     void json(request).then((body) => {
@@ -35,7 +30,8 @@ export async function startKeyService(passphrase: string): Promise<Readonly<Reco
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   server.unref();
   const { port } = server.address() as AddressInfo;
-  return { VAULT_SERVER_URL: `http://127.0.0.1:${port}`, VAULT_SERVER_TOKEN: "pgbackstop" };
+  const env = { VAULT_SERVER_URL: `http://127.0.0.1:${port}`, VAULT_SERVER_TOKEN: "pgbackstop" };
+  return { secretsProvider: "hashivault://pgbackstop", env };
 }
 
 function encrypt(key: Buffer, text: Buffer): string {
