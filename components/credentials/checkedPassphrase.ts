@@ -1,7 +1,7 @@
 /** Passphrases on their way into files and Secrets: hosts and clusters refuse the same ones, in the same words. */
 import * as pulumi from "@pulumi/pulumi";
 import { throwErrors } from "../internal/validate";
-import { checkPassphrase } from "../plan/rules/passphrase";
+import { checkPassphrase } from "../plan/rules/credentials";
 import type { CipherRef } from "../repositories/target";
 
 /** An unusable passphrase is an error of `component`, immediately or when it arrives. The error does not show it. */

@@ -2,6 +2,7 @@
  * Keys and passphrases: each must be given once, where it can be used. What a type of repository needs is in its row.
  * Pure.
  */
+import { findLineFault } from "../../../runtime/config/render";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import { abstaining, eachOf } from "../findings/abstain";
@@ -37,4 +38,15 @@ function checkSecretFiles(repository: RepositoryPlan, plan: DatabasePlan): Findi
   if (halves.length !== 1) return [];
   const fact = "only one of accessKeyId and secretAccessKey is given: signing needs both";
   return [finding("PB103", path, fact, "give both")];
+}
+
+/**
+ * A passphrase is in no plan, so what passes it on checks it. The finding does not quote it.
+ * @param path of the argument
+ */
+export function checkPassphrase(path: string, passphrase: string): Finding[] {
+  const fault = findLineFault(passphrase);
+  if (fault === null) return [];
+  const hint = "give it in one line without blanks around it, or generate one with CipherPassphrase";
+  return [finding("PB105", path, `the passphrase ${fault}`, hint)];
 }

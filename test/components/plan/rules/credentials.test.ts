@@ -1,6 +1,6 @@
 /** The rule about passphrases and the renderer of configurations agree. */
 import { expect, test } from "vitest";
-import { checkPassphrase } from "../../../../components/plan/rules/passphrase";
+import { checkPassphrase } from "../../../../components/plan/rules/credentials";
 import { findLineFault, renderConf } from "../../../../runtime/config/render";
 import { fc } from "../../../harness/properties";
 
