@@ -338,7 +338,8 @@ async function copyAll(
       else {
         settled++;
         // The record may be of a repository that had this key before: the one that lacks the file has another key now.
-        for (const key of lacking) missingWal.add(key, name, cluster, acknowledged ?? undefined);
+        for (const key of lacking)
+          if (key !== target.repo.key) missingWal.add(key, name, cluster, acknowledged ?? undefined);
       }
       missingWal.remove(target.repo.key, name, cluster);
     } finally {
@@ -363,7 +364,7 @@ async function copyAll(
 }
 
 interface FileHealed {
-  /** `settled`: the target already held the right content. `open`: it still lacks it. */
+  /** `settled`: the target already held the right content, listed or not. `open`: it still lacks it. */
   readonly outcome: "copied" | "settled" | "open";
   /** Why the file is still missing, or which repositories hold different contents of it. */
   readonly problem: string | null;
@@ -403,9 +404,9 @@ async function healFile(
   const good = copies.filter((copy) => copy.sha1 === sha1);
   for (const source of server === null ? good : [server, ...good]) {
     try {
-      // archive-push may have stored it in the meantime.
-      await new PushTarget(target.repo, ctx).push(source, target);
-      return { outcome: "copied", problem: conflict, lacking };
+      // archive-push may have stored it in the meantime, or the listing lacked it.
+      const pushed = await new PushTarget(target.repo, ctx).push(source, target);
+      return { outcome: pushed === "pushed" ? "copied" : "settled", problem: conflict, lacking };
     } catch (error) {
       note("repo" in source ? source.repo.name : "pg_wal", error);
     }

@@ -7,7 +7,7 @@ import { parseBackupInfo } from "../../../../runtime/format/repository/backupInf
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
 import { heal, copyMissingWal } from "../../../../runtime/operations/heal/heal";
 import { readNamed } from "../../../../runtime/operations/shared/namedWal";
-import { openLocalWal } from "../../../../runtime/operations/shared/localWal";
+import { type LocalWal, openLocalWal } from "../../../../runtime/operations/shared/localWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -43,26 +43,19 @@ beforeEach(async () => {
   await stanzaCreate(repos, CONTROL, ctx);
 });
 
-const run = (sendsPending = false): ReturnType<typeof heal> =>
-  heal(
-    repos,
-    {
-      missingWal,
-      cluster: CLUSTER,
-      sendsPending,
-      local: emptyWal({
-        prepare: async (name) => {
-          const bytes = local.get(name);
-          if (bytes === undefined) return null;
-          writeFileSync(join(walDirectory, name), bytes);
-          return openLocalWal(walDirectory, CLUSTER, true).prepare(name);
-        },
-        listReady: async () => ready,
-        listDone: async () => [...local.keys()].filter((name) => !ready.includes(name)),
-      }),
+const localWal = (): LocalWal =>
+  emptyWal({
+    prepare: async (name) => {
+      const bytes = local.get(name);
+      if (bytes === undefined) return null;
+      writeFileSync(join(walDirectory, name), bytes);
+      return openLocalWal(walDirectory, CLUSTER, true).prepare(name);
     },
-    ctx,
-  );
+    listReady: async () => ready,
+    listDone: async () => [...local.keys()].filter((name) => !ready.includes(name)),
+  });
+const run = (sendsPending = false): ReturnType<typeof heal> =>
+  heal(repos, { missingWal, cluster: CLUSTER, sendsPending, local: localWal() }, ctx);
 
 /** Adds a backup that needs WAL from segment `no` on. */
 async function needFrom(repo: Repository, no: number): Promise<void> {
@@ -490,9 +483,9 @@ describe("copyMissingWal", () => {
     ready = [walName(3)];
     const taken = new Set([walName(2)]);
     const claims = { claim: (_: number, name: string) => !taken.has(name), release: () => {} };
-    const localWal = emptyWal({ listReady: async () => ready });
+    const idle = emptyWal({ listReady: async () => ready });
     const before = storages[0].calls("list").length;
-    const healed = await copyMissingWal(repos[1], repos, CLUSTER, { missingWal, local: localWal, claims }, ctx);
+    const healed = await copyMissingWal(repos[1], repos, CLUSTER, { missingWal, local: idle, claims }, ctx);
     expect(healed).toEqual({
       copied: 1,
       settled: 0,
@@ -515,6 +508,17 @@ describe("copyMissingWal", () => {
     expect(await copyMissingWal(first, repos, CLUSTER, parts, ctx)).toMatchObject({ copied: 1, unhealed: [] });
     expect(await readable(first)).toEqual([walName(1)]);
     expect(missingWal.repoIndexes()).toEqual([]);
+  });
+
+  it("follows them also when a listing lacks the file of the one that has it", async () => {
+    const [, second] = repos;
+    await store(second, 1);
+    missingWal.add(2, walName(1), CLUSTER, sha1Hex(walBytes(1)));
+    storages[1].plan("list", { kind: "lie" });
+    local.set(walName(1), walBytes(1));
+    const parts = { missingWal, local: localWal(), claims: null };
+    expect(await copyMissingWal(second, repos, CLUSTER, parts, ctx)).toMatchObject({ copied: 0, settled: 1 });
+    expect([missingWal.list(1), missingWal.list(2)]).toEqual([[walName(1)], []]);
   });
 
   it("names the repository that did not answer", async () => {
