@@ -10,8 +10,8 @@ export const STATE_BUDGET = {
   cluster: 43_500,
   /** The same, with one timer. */
   host: 14_900,
-  /** A stack of a host with two repositories and a passphrase of its own. */
-  hostStack: 21_000,
+  /** A stack of a host with two repositories and a passphrase of its own, and the key that a service has encrypted. */
+  hostStack: 21_500,
   /** A plugin whose image contains the runtime. */
   plugin: 65_000,
   /** Fifty clusters, fifty hosts and the plugin. */

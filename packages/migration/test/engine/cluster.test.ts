@@ -83,7 +83,8 @@ test("an existing server moves into a cluster: the preview has each step of the 
 
 function openMove(image: string, until: MigrationStage, name = "move"): Promise<Stack> {
   return openStack(programFolder, name, async () => {
-    new Migration("move", {
+    // The double of the API server keeps the objects of other stacks.
+    new Migration(name, {
       source: { address: "old.example.net", password: pulumi.secret(PASSWORD) },
       target: { cluster: { namespace: "db", clusterName: pulumi.output("orders"), backups: {} } },
       workloads: [{ kind: WorkloadKind.CronJob, name: "nightly" }],
