@@ -68,7 +68,8 @@ export interface DrillArgs {
 export interface HostDrillArgs extends DrillArgs {
   /**
    * Parent directory of the restore; it needs the size of the data directory, a tenth more, and 512 MiB. If omitted,
-   * `dataDirectory` with the suffix `-drill`: that disk is fast and large enough for a database of this size.
+   * `dataDirectory` with the suffix `-drill`: that disk is fast and large enough for a database of this size. With
+   * `container`, /var/lib/pgbackstop-drill.
    */
   path?: pulumi.Input<string>;
 }

@@ -42,7 +42,7 @@ export function program({ bucket, composeFile, hostKey, nasPath, server }: Immic
     },
     schedules: { full: { cron: "30 2 * * 0" }, incr: { cron: "30 2 * * 1-6" } },
     objectives: { rpoSeconds: 300 },
-    silence: { PB042: "restored on a second server every quarter" },
+    drills: { monthly: { cron: "0 5 1 * *" } },
   });
   return { topology: immich.topology, destinations: immich.destinations, passphrase: key.passphrase };
 }

@@ -1,5 +1,6 @@
 /**
- * PostgreSQL's own programs on this machine: finds those of a version, and runs one to its end.
+ * PostgreSQL's own programs: finds those of a version on this machine, and runs one to its end. A container's image has
+ * its own ({@link ImagePrograms}).
  *
  * It searches the directories of Debian (`/usr/lib/postgresql/<version>/bin`), of postgresql.org's packages for Red Hat
  * (`/usr/pgsql-<version>/bin`), of SUSE and of installations from source; an option names another one.
@@ -17,45 +18,72 @@ export interface ProgramResult {
 
 export interface RunOptions {
   readonly signal: AbortSignal;
-  /** False discards standard output. Default true. */
-  readonly keepsOutput?: boolean;
+  /** Standard output: kept for the result (default), discarded, or written to an open file. */
+  readonly output?: "kept" | "discarded" | number;
 }
 
 const OUTPUT_SIZE_MAX = 256 * 1024;
 
-/** A directory of programs of one major version. */
-export class Programs {
+/** Programs of one major version. */
+export interface Programs {
+  readonly directory: string;
+  has(name: string): Promise<boolean>;
+  /** True if the server finds a library of `shared_preload_libraries`. */
+  hasLibrary(name: string): Promise<boolean>;
+  /** What starts a program, without an input. */
+  command(name: string, args: readonly string[]): readonly string[];
+  /**
+   * Runs a program in the C locale; the caller judges exit codes other than 0.
+   * @throws execute; the signal's reason when it aborts
+   */
+  run(name: string, args: readonly string[], options: RunOptions): Promise<ProgramResult>;
+  /** Ends servers and programs that run without the process that started them. */
+  endLeft(): Promise<void>;
+}
+
+/** A directory of this machine. */
+class DirectoryPrograms implements Programs {
   readonly directory: string;
 
   constructor(directory: string) {
     this.directory = directory;
   }
 
-  async has(name: string): Promise<boolean> {
+  has(name: string): Promise<boolean> {
     return isExecutable(`${this.directory}/${name}`);
   }
 
-  /**
-   * Runs a program in the C locale; the caller judges exit codes other than 0.
-   * @throws execute; the signal's reason when it aborts
-   */
-  run(name: string, args: readonly string[], options: RunOptions): Promise<ProgramResult> {
-    return runProgram(`${this.directory}/${name}`, args, options);
+  async hasLibrary(name: string): Promise<boolean> {
+    for (const path of libraryPaths(this.directory, name)) if (await exists(path)) return true;
+    return false;
   }
+
+  command(name: string, args: readonly string[]): readonly string[] {
+    return [`${this.directory}/${name}`, ...args];
+  }
+
+  run(name: string, args: readonly string[], options: RunOptions): Promise<ProgramResult> {
+    return runProgram(this.command(name, args), options);
+  }
+
+  async endLeft(): Promise<void> {}
+}
+
+/** Where a server with programs in `directory` may have a library. */
+export function libraryPaths(directory: string, name: string): string[] {
+  const plain = name.replace(/^\$libdir\//, "");
+  return plain.includes("/")
+    ? [plain, `${plain}.so`]
+    : [`${directory}/../lib/${plain}.so`, `${directory}/../lib/postgresql/${plain}.so`];
 }
 
 export interface PipeRequest {
-  readonly from: ProgramCall;
-  readonly to: ProgramCall;
+  readonly from: readonly string[];
+  readonly to: readonly string[];
   /** Input of the second program before and after the first one's output; `after` only if the first one succeeded. */
   readonly before: string;
   readonly after: string;
   readonly signal: AbortSignal;
-}
-
-interface ProgramCall {
-  readonly program: string;
-  readonly args: readonly string[];
 }
 
 /**
@@ -64,8 +92,8 @@ interface ProgramCall {
  * @throws execute with the output of the failed one
  */
 export async function pipePrograms({ after, before, from, signal, to }: PipeRequest): Promise<void> {
-  const source = spawn("/usr/bin/env", ["LC_ALL=C", from.program, ...from.args], { stdio: ["ignore", "pipe", "pipe"] });
-  const sink = spawn("/usr/bin/env", ["LC_ALL=C", to.program, ...to.args], { stdio: ["pipe", "ignore", "pipe"] });
+  const source = spawn("/usr/bin/env", ["LC_ALL=C", ...from], { stdio: ["ignore", "pipe", "pipe"] });
+  const sink = spawn("/usr/bin/env", ["LC_ALL=C", ...to], { stdio: ["pipe", "ignore", "pipe"] });
   const end = (): void => {
     source.kill("SIGKILL");
     sink.kill("SIGKILL");
@@ -84,9 +112,9 @@ export async function pipePrograms({ after, before, from, signal, to }: PipeRequ
     const [given, taken] = await Promise.all([sourceEnd, sinkEnd]);
     signal.throwIfAborted();
     // The first failure caused the other one.
-    if (first !== null && first.code !== 0) throw fail("execute", `'${from.program}' failed: ${first.stderr.trim()}`);
-    if (taken.code !== 0) throw fail("execute", `'${to.program}' failed: ${taken.stderr.trim()}`);
-    if (given.code !== 0) throw fail("execute", `'${from.program}' failed: ${given.stderr.trim()}`);
+    if (first !== null && first.code !== 0) throw fail("execute", `'${from[0]}' failed: ${first.stderr.trim()}`);
+    if (taken.code !== 0) throw fail("execute", `'${to[0]}' failed: ${taken.stderr.trim()}`);
+    if (given.code !== 0) throw fail("execute", `'${from[0]}' failed: ${given.stderr.trim()}`);
   } finally {
     signal.removeEventListener("abort", end);
     end();
@@ -105,7 +133,7 @@ function endOf(child: ChildProcess): Promise<{ readonly code: number | null; rea
 }
 
 /** Where packages of Debian, Red Hat and Alpine put programs, then PostgreSQL's own build. */
-function usualDirectories(major: string): string[] {
+export function usualDirectories(major: string): string[] {
   const packaged = [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, `/usr/lib/postgresql${major}/bin`];
   return [...packaged, "/usr/local/pgsql/bin"];
 }
@@ -116,8 +144,8 @@ export async function findPrograms(major: string, binPath: string | undefined, s
   const seen: string[] = [];
   for (const directory of directories) {
     if (!(await isExecutable(`${directory}/postgres`))) continue;
-    const { stdout } = await runProgram(`${directory}/postgres`, ["--version"], { signal });
-    if (new RegExp(`\\(PostgreSQL\\) ${major}(?!\\d)`).test(stdout)) return new Programs(directory);
+    const { stdout } = await runProgram([`${directory}/postgres`, "--version"], { signal });
+    if (isVersion(stdout, major)) return new DirectoryPrograms(directory);
     seen.push(`${directory} is of '${stdout.trim()}'`);
   }
   throw fail("fileMissing", [`PostgreSQL ${major} is not installed in ${directories.join(", ")}`, ...seen].join("\n"), {
@@ -139,7 +167,7 @@ export async function findClientPrograms(
   for (const directory of directories) {
     const [dump, load] = [`${directory}/pg_dump`, `${directory}/psql`];
     if (!(await isExecutable(dump)) || !(await isExecutable(load))) continue;
-    const { stdout } = await runProgram(dump, ["--version"], { signal });
+    const { stdout } = await runProgram([dump, "--version"], { signal });
     if (Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]) >= Number(major)) return { dump, load };
     seen.push(`${directory} is of '${stdout.trim()}'`);
   }
@@ -154,24 +182,33 @@ export async function findClientPrograms(
   );
 }
 
-async function isExecutable(path: string): Promise<boolean> {
+/** Whether the output of `postgres --version` is of a major version. */
+export function isVersion(output: string, major: string): boolean {
+  return new RegExp(`\\(PostgreSQL\\) ${major}(?!\\d)`).test(output);
+}
+
+function isExecutable(path: string): Promise<boolean> {
+  return exists(path, constants.X_OK);
+}
+
+async function exists(path: string, mode = constants.F_OK): Promise<boolean> {
   try {
-    await access(path, constants.X_OK);
+    await access(path, mode);
     return true;
   } catch {
     return false;
   }
 }
 
-function runProgram(
-  program: string,
-  args: readonly string[],
-  { keepsOutput = true, signal }: RunOptions,
+export function runProgram(
+  command: readonly string[],
+  { output = "kept", signal }: RunOptions,
 ): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
+    const [program = ""] = command;
     // Without the user's locale, because the output is parsed.
-    const child = spawn("/usr/bin/env", ["LC_ALL=C", program, ...args], {
-      stdio: ["ignore", keepsOutput ? "pipe" : "ignore", "pipe"],
+    const child = spawn("/usr/bin/env", ["LC_ALL=C", ...command], {
+      stdio: ["ignore", output === "kept" ? "pipe" : output === "discarded" ? "ignore" : output, "pipe"],
     });
     let [stdout, stderr] = ["", ""];
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {

@@ -54,15 +54,9 @@ export class SideServer {
     const log = openSync(logFile, "a", 0o600);
     try {
       // Its own process group: a terminal's signals are for us, and we stop the server.
-      const child = spawn(
-        `${programs.directory}/postgres`,
-        ["-D", dataDirectory, "-c", `config_file=${configFile}`, "-c", "synchronous_standby_names="],
-        {
-          detached: true,
-          stdio: ["ignore", log, log],
-          cwd: "/",
-        },
-      );
+      const settings = ["-c", `config_file=${configFile}`, "-c", "synchronous_standby_names="];
+      const [program = "", ...args] = programs.command("postgres", ["-D", dataDirectory, ...settings]);
+      const child = spawn(program, args, { detached: true, stdio: ["ignore", log, log], cwd: "/" });
       return new SideServer(options, child);
     } finally {
       closeSync(log);
@@ -110,12 +104,17 @@ export class SideServer {
 
   /** Kills it immediately, without regard to its files. */
   async end(ctx: Pick<Context, "clock">): Promise<void> {
-    for (const signal of ["SIGQUIT", "SIGKILL"] as const) {
-      if (!this.#isRunning) return;
-      this.#child.kill(signal);
-      await withTimeTo(END_MS, ctx.clock, (enough) => Promise.race([this.#ended, untilAborted(enough)]));
-    }
+    await this.#kill("SIGQUIT", ctx);
+    // In a container the server may outlive the child, which is the engine's program.
+    await this.#options.programs.endLeft();
+    await this.#kill("SIGKILL", ctx);
     if (this.#isRunning) throw fail("pgRunning", `the server of '${this.#options.dataDirectory}' cannot be stopped`);
+  }
+
+  async #kill(signal: NodeJS.Signals, ctx: Pick<Context, "clock">): Promise<void> {
+    if (!this.#isRunning) return;
+    this.#child.kill(signal);
+    await withTimeTo(END_MS, ctx.clock, (enough) => Promise.race([this.#ended, untilAborted(enough)]));
   }
 
   async #isReady(): Promise<boolean> {

@@ -9,7 +9,9 @@ import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HostContainerArgs } from "../../components/databases/containerArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
+import { DrillLevel } from "../../components/drills/drillArgs";
 import { PosixRepository } from "../../components/repositories/posixRepository";
+import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
@@ -45,6 +47,7 @@ const SERVICE = [
 
 // claim: docs/hosts/containers.md: one program gives backups of a container in two repositories, with its image, its
 //   settings and its start time untouched; kill, reboot, recover and undo lose nothing; a destroy drops the slot
+// claim: docs/hosts/containers.md: a drill's unit has what it needs to restore, and leaves nothing
 describe("a host whose PostgreSQL runs in a container", async () => {
   const real = await engineHostParts("PostgresHost with a container", ["bookworm-bare"]);
   const docker = real === null ? null : await dockerParts("PostgresHost with a container");
@@ -84,7 +87,12 @@ describe("a host whose PostgreSQL runs in a container", async () => {
           repo1: { at: at("/srv/first"), keepDays: 7 },
           repo2: { at: at("/srv/second"), keepDays: 60 },
         },
-        ...(restoreOnly ? { restoreOnly } : { schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } } }),
+        ...(restoreOnly
+          ? { restoreOnly }
+          : {
+              schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
+              drills: { weekly: { cron: "0 5 * * 6", level: DrillLevel.Thorough } },
+            }),
       });
       return { destinations, firstBackup, pendingRestart };
     });
@@ -140,12 +148,16 @@ describe("a host whose PostgreSQL runs in a container", async () => {
   });
 
   test("every unit works with its rights", async () => {
-    for (const name of ["full", "expire", "heal", "metrics", "verify"])
+    for (const name of ["full", "expire", "heal", "metrics", "verify", "drill-weekly"])
       await host.runOk(["systemctl", "start", `pgbackstop-main-${name}.service`], { timeoutMs: 300_000 });
     expect(await host.runOk(["systemctl", "show", "-p", "CapabilityBoundingSet", AGENT])).toContain(
       "cap_dac_read_search cap_sys_ptrace",
     );
     expect(await host.runOk(["systemctl", "--failed", "--no-legend"])).toBe("");
+    const drills = await host.runOk(["sh", "-c", "cat /var/spool/pgbackrest/pgbackstop/main/drills/*.json"]);
+    const { checks } = JSON.parse(drills) as DrillRecord;
+    expect(checks.map(({ name, verdict }) => `${name} ${verdict}`).filter((text) => !text.endsWith(" ok"))).toEqual([]);
+    expect(await host.runOk(["ls", "/var/lib/pgbackstop-drill"])).toBe("");
   });
 
   test("a killed container and a rebooted host archive again", async () => {

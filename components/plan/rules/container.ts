@@ -50,7 +50,11 @@ function checkExcluded(plan: HostPlan): Finding[] {
     ["postgres", () => plan.postgres !== undefined, "the image decides the version"],
     ["allowRestart", () => plan.allowRestart, "a slot needs no restart"],
     ["restartCommand", () => plan.restartCommand.length > 0, "a slot needs no restart"],
-    ["drills", () => ownDrills(plan).length > 0, "the host has no PostgreSQL to run them: set elsewhere"],
+    [
+      "drills",
+      () => plan.container?.engine === "podman" && ownDrills(plan).length > 0,
+      "a unit's restrictions keep Podman from starting a container: run pgbackstop drill by hand, or set elsewhere",
+    ],
     [
       "streaming.degradeAfterSeconds",
       () => plan.synchronous?.degradeAfterSeconds !== undefined,

@@ -71,13 +71,14 @@ export function ownDrills({ drills }: Pick<HostPlan, "drills">): readonly DrillP
 
 /**
  * Directory that a host's drill restores below. Next to the data directory: that file system is large enough for the
- * database and as fast as a real restore's target, so the measured time is realistic.
+ * database and as fast as a real restore's target, so the measured time is realistic. Where a container's data are,
+ * only the host knows.
  */
 export function drillPath(
   { path }: Pick<DrillPlan, "path">,
-  { dataDirectory }: Pick<HostPlan, "dataDirectory">,
+  { container, dataDirectory }: Pick<HostPlan, "container" | "dataDirectory">,
 ): string {
-  return path ?? `${dataDirectory}-drill`;
+  return path ?? (container === undefined ? `${dataDirectory}-drill` : DEFAULTS.drillPath);
 }
 
 /** CloudNativePG's limit for names of Clusters. */

@@ -6,14 +6,17 @@ import type { HostPlan } from "../../plan/model/plan";
 
 /** Reads the files of the container's accounts, and enters `/proc/PID/root`. The second also shows all processes. */
 const READS = ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
+/** A drill gives restored files to the container's account, writes settings among them, and removes them. */
+const RESTORES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"];
 /** Without it Podman looks for containers of a rootless account. */
 const PODMAN = "CAP_SYS_ADMIN";
 /** Podman has no daemon: each look takes its locks. */
 const PODMAN_PATHS = ["/run/containers", "/run/libpod", "/run/lock", "/var/lib/containers"];
 
 /** Value of `CapabilityBoundingSet=`; empty for a server of the host itself. */
-export function capabilities({ container }: HostPlan): string {
-  return container === undefined ? "" : unitCapabilities(container.engine).join(" ");
+export function capabilities({ container }: HostPlan, restores: boolean): string {
+  if (container === undefined) return "";
+  return [...unitCapabilities(container.engine), ...(restores ? RESTORES : [])].join(" ");
 }
 
 export function unitCapabilities(engine: string): readonly string[] {

@@ -36,6 +36,8 @@ const HARDENING = [
 interface Needs {
   /** Writes into the data directory too. */
   readonly writesData?: boolean;
+  /** Restores a cluster into a directory of its own. */
+  readonly restores?: boolean;
   /** Additional paths that it writes. */
   readonly writes?: readonly string[];
   /** Runs as long as the host. */
@@ -43,8 +45,9 @@ interface Needs {
 }
 
 /** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
-export function hardening(plan: HostPlan, { writesData = false, writes = [], staysUp = false }: Needs = {}): string[] {
-  const own = ["NoNewPrivileges=yes", `CapabilityBoundingSet=${capabilities(plan)}`, ...HARDENING];
+export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
+  const { restores = false, staysUp = false, writes = [], writesData = false } = needs;
+  const own = ["NoNewPrivileges=yes", `CapabilityBoundingSet=${capabilities(plan, restores)}`, ...HARDENING];
   const home = usesHome(plan, writes) ? [] : ["ProtectHome=yes"];
   // Each writable path is a separate mount in the unit. A permanent unit would hold an unmounted NAS or disk, and
   // continue to write to it.

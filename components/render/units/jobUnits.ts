@@ -81,7 +81,7 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     "Nice=10",
     "IOSchedulingClass=idle",
     ...lines,
-    ...hardening(plan, { writesData, writes }),
+    ...hardening(plan, { writesData, writes, restores: isDrill }),
   ]);
 }
 

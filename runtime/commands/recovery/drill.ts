@@ -7,12 +7,13 @@ import { acquireLock } from "../../local/lockFile";
 import { askedDrill, type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
 import { attackDrill } from "../../operations/drill/attackDrill";
 import { drill } from "../../operations/drill/drill";
+import { type DrillPrograms, programsOfHost, programsOfImage } from "../../operations/drill/drillPrograms";
 import { type HostParts, HostVenue } from "../../operations/drill/hostVenue";
 import { saveDrill } from "../../operations/drill/history";
 import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { drillText } from "../../operations/drill/drillReport";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
-import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
+import type { ClusterAccess, Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { archiveGetWith } from "./restore";
 
 const EXIT_CODE_MAX = 125;
@@ -22,10 +23,7 @@ export const drillCommand: Command = async (proc) => {
   const { stanza = "" } = config;
   // A log would break the JSON on standard output.
   const ctx = config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
-  if (proc.self.uid === 0)
-    throw fail("runtime", "a drill cannot run as root, because PostgreSQL refuses root", {
-      hint: "Run it as PostgreSQL's account.",
-    });
+  const programs = programsOf(proc);
   const asked = askedDrill(config.settings, config.drill);
   const path = drillPathOf(proc, asked);
   await prepareRoot(path);
@@ -34,12 +32,12 @@ export const drillCommand: Command = async (proc) => {
   // path.
   const lock = acquireLock({ lockPath: path, stanza, kind: "drill", execId, pid });
   try {
-    await cleanScratch(path, stanza, config.binPath, ctx);
+    await cleanScratch(path, stanza, programs, ctx);
     const { pick, ...others } = asked;
     const record =
       pick === ATTACK
         ? await makeAttack(proc, others, path, ctx)
-        : await makeDrill(proc, { ...others, pick }, path, ctx);
+        : await makeDrill(proc, { ...others, pick }, { path, programs }, ctx);
     await saveDrill(proc.repositories(), config.spoolPath, record, ctx);
     proc.print(config.output === "json" ? renderDrill(record) : drillText(record));
     return Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX);
@@ -47,6 +45,34 @@ export const drillCommand: Command = async (proc) => {
     lock.release();
   }
 };
+
+/**
+ * Programs for a server next to production: this machine's, or those of its container's image.
+ * @throws runtime as root without a container; userMissing (89)
+ */
+export function programsOf(proc: CommandProcess): DrillPrograms {
+  const { config, container, users } = proc;
+  if (container === undefined) {
+    if (proc.self.uid === 0)
+      throw fail("runtime", `${config.command} cannot run as root, because PostgreSQL refuses root`, {
+        hint: "Run it as PostgreSQL's account.",
+      });
+    return programsOfHost(config.binPath, (key, dataDirectory) => restoreCommandLine(proc, key, dataDirectory));
+  }
+  const [uid, gid] = [users.findUid("postgres"), users.findGid("postgres")];
+  if (uid === null || gid === null)
+    throw fail("userMissing", "the owner of the container's data directory is unknown, because the directory is gone", {
+      hint: "Restore production first: pgbackstop recover.",
+    });
+  const source = { repos: proc.repositories(), timeoutMs: config.archive.timeoutMs };
+  return programsOfImage(container, { uid, gid }, source);
+}
+
+/** Role of a server next to production: the superuser. */
+export function sideUser({ config, container, self, users }: CommandProcess): string {
+  const [pg] = config.pgs;
+  return pg?.user ?? container?.superuser ?? users.userName(self.uid) ?? "postgres";
+}
 
 /** Needs no PostgreSQL, and a few megabytes. */
 function makeAttack(
@@ -63,7 +89,7 @@ function makeAttack(
 function makeDrill(
   proc: CommandProcess,
   asked: AskedDrill & { readonly pick: DrillPick | undefined },
-  path: string,
+  own: Pick<HostParts, "path" | "programs">,
   ctx: Context,
 ): Promise<DrillRecord> {
   const { config } = proc;
@@ -73,13 +99,11 @@ function makeDrill(
   pool.warm?.();
   const parts: HostParts = {
     pool,
-    path,
+    ...own,
     users: proc.users,
     self: proc.self,
-    binPath: config.binPath,
-    user: pg?.user ?? proc.users.userName(proc.self.uid) ?? "postgres",
+    user: sideUser(proc),
     database: pg?.database ?? "postgres",
-    restoreCommand: (key, dataDirectory) => restoreCommandLine(proc, key, dataDirectory),
     openProduction: (database) => proc.newSession(database),
   };
   const options = drillOptions(config, asked, proc.process.beganMs);
@@ -88,24 +112,28 @@ function makeDrill(
 
 /** @throws optionInvalidValue for a path in a data directory */
 export function requireOutsideData(
-  { pgs }: Pick<Invocation["config"], "pgs">,
+  proc: Invocation & Pick<ClusterAccess, "container" | "dataDirectory">,
   option: string,
   path: string,
   hint?: string,
 ): void {
-  const inside = pgs.find((pg) => `${path}/`.startsWith(`${pg.path}/`));
+  const directories = proc.container === undefined ? proc.config.pgs.map((pg) => pg.path) : [proc.dataDirectory];
+  const inside = directories.find((directory) => `${path}/`.startsWith(`${directory}/`));
   if (inside === undefined) return;
-  const fact = `'${path}' is not valid for '${option}' option: it is in the data directory '${inside.path}'`;
+  const fact = `'${path}' is not valid for '${option}' option: it is in the data directory '${inside}'`;
   throw fail("optionInvalidValue", fact, given({ hint }));
 }
 
 /** The file system of the data directory most likely has space for a copy. */
-export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "path">): string {
-  const [pg] = config.pgs;
-  const path = config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path}-drill`);
+export function drillPathOf(
+  proc: Invocation & Pick<ClusterAccess, "container" | "dataDirectory">,
+  asked: Pick<AskedDrill, "path">,
+): string {
+  const { config } = proc;
+  const path = config.drill.path ?? asked.path ?? (config.pgs.length === 0 ? undefined : `${proc.dataDirectory}-drill`);
   if (path === undefined)
     throw fail("optionRequired", "drill command requires option: drill-path", { hint: "Its default needs pg1-path." });
-  requireOutsideData(config, "drill-path", path, "Choose a directory beside it.");
+  requireOutsideData(proc, "drill-path", path, "Choose a directory beside it.");
   return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 

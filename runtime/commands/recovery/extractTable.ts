@@ -9,16 +9,13 @@ import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
 import { extract, type ExtractDeps, type ExtractOptions } from "../../operations/extract/extract";
 import { parseTableName } from "../../operations/extract/tableObjects";
 import { agreed } from "./agree";
-import { drillPathOf, restoreCommandLine } from "./drill";
-import type { Command, CommandProcess, Invocation, MachineAccess } from "../../process/commandProcess";
+import { drillPathOf, programsOf, sideUser } from "./drill";
+import type { Command, CommandProcess } from "../../process/commandProcess";
 
 export const extractTableCommand: Command = async (proc) => {
   const { config, ctx } = proc;
   const { stanza = "" } = config;
-  if (proc.self.uid === 0)
-    throw fail("runtime", "extract-table cannot run as root, because PostgreSQL refuses root", {
-      hint: "Run it as PostgreSQL's account.",
-    });
+  const programs = programsOf(proc);
   const root = drillPathOf(proc, {});
   const options = optionsOf(proc, root);
   if (options.swap && !config.recover.yes && !config.dryRun && !proc.isInteractive)
@@ -34,15 +31,16 @@ export const extractTableCommand: Command = async (proc) => {
   // Drills use the same directory and port, and clean up.
   const lock = acquireLock({ lockPath: root, stanza, kind: "drill", execId, pid });
   try {
-    await cleanScratch(root, stanza, options.binPath, ctx);
-    await extract(depsOf(proc), options, ctx);
+    await cleanScratch(root, stanza, programs, ctx);
+    await extract({ ...depsOf(proc), programs }, options, ctx);
     return 0;
   } finally {
     lock.release();
   }
 };
 
-function depsOf(proc: CommandProcess): ExtractDeps {
+function depsOf(proc: CommandProcess): Omit<ExtractDeps, "programs"> {
+  const { container } = proc;
   const pool = proc.pool();
   pool.warm?.();
   return {
@@ -50,7 +48,9 @@ function depsOf(proc: CommandProcess): ExtractDeps {
     pool,
     users: proc.users,
     self: proc.self,
-    restoreCommand: (dataDirectory) => restoreCommandLine(proc, proc.config.repoIndex, dataDirectory),
+    repoIndex: proc.config.repoIndex,
+    psql: (side, args) => container?.command([`${side.directory}/psql`, ...args]) ?? side.command("psql", args),
+    here: (path) => container?.view.here(path) ?? path,
     openProduction: (database) => proc.newSession(database),
     print: (text) => proc.print(text),
     agrees: (question) => agreed(proc, question),
@@ -58,7 +58,8 @@ function depsOf(proc: CommandProcess): ExtractDeps {
 }
 
 /** @throws optionInvalid, optionInvalidValue, optionRequired */
-function optionsOf({ config, ctx, self, users }: Invocation & MachineAccess, root: string): ExtractOptions {
+function optionsOf(proc: CommandProcess, root: string): ExtractOptions {
+  const { config, ctx } = proc;
   const { as, schema, swap, toFile } = config.extract;
   const { database, table } = config.find;
   if (database === undefined) throw fail("optionRequired", "extract-table command requires option: database");
@@ -83,12 +84,10 @@ function optionsOf({ config, ctx, self, users }: Invocation & MachineAccess, roo
     throw fail("optionInvalidValue", `'${restored}' is not valid for 'as' option`);
   const nowMs = ctx.clock.nowMs();
   const stamp = new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[-:T]/g, "");
-  const [pg] = config.pgs;
   return {
     stanza: config.stanza ?? "",
     id: drillId(nowMs, ctx.random.bytes(4)),
     root,
-    binPath: config.binPath,
     wanted,
     isWhole,
     database,
@@ -99,7 +98,7 @@ function optionsOf({ config, ctx, self, users }: Invocation & MachineAccess, roo
     dryRun: config.dryRun,
     set: config.set,
     recovery: { ...config.restore, targetAction: "promote", archiveMode: "off", restoreCommand: "", options: {} },
-    user: pg?.user ?? users.userName(self.uid) ?? "postgres",
+    user: sideUser(proc),
     maxBytes: config.drill.maxBytes,
     archiveTimeoutMs: config.archive.timeoutMs,
   };

@@ -6,7 +6,7 @@ import { find } from "../../operations/find/find";
 import type { FindOptions } from "../../operations/find/search";
 import { parseTimeOrAge } from "../../operations/find/timeOrAge";
 import { findJson, findText } from "../../operations/find/findReport";
-import type { Command, Invocation } from "../../process/commandProcess";
+import type { Command, CommandProcess } from "../../process/commandProcess";
 
 const HOUR_US = 3_600_000_000n;
 
@@ -21,7 +21,8 @@ export const findCommand: Command = async (proc) => {
 };
 
 /** @throws optionInvalidValue for times that are invalid or in the wrong order */
-function optionsOf({ config, ctx }: Invocation): FindOptions {
+function optionsOf(proc: CommandProcess): FindOptions {
+  const { config, container, ctx } = proc;
   const { find: own, pgs, repoIndex } = config;
   const nowUs = BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n;
   const toUs = own.to === undefined ? nowUs : timeUs("to", own.to, nowUs);
@@ -29,7 +30,8 @@ function optionsOf({ config, ctx }: Invocation): FindOptions {
   if (fromUs > toUs)
     throw fail("optionInvalidValue", `'${own.from}' is not valid for 'from' option: it is after the end`);
   const [pg] = pgs;
-  const walDirectory = pg === undefined ? null : `${pg.path}/pg_wal`;
+  const walPath = pg === undefined ? null : `${pg.path}/pg_wal`;
+  const walDirectory = walPath === null || container === undefined ? walPath : container.view.here(walPath);
   const { database, kind, limit, timeline } = own;
   const table = own.table === undefined ? undefined : plainName(own.table);
   return { fromUs, toUs, database, kind, limit, table, timeline, repoIndex, walDirectory };

@@ -11,6 +11,7 @@ import { serveBackup } from "../../operations/open/serveBackup";
 import { serverAccount } from "../../operations/recover/hostFacts";
 import type { RecoveryRequest } from "../../operations/restore/recovery";
 import type { Command, CommandProcess, Invocation } from "../../process/commandProcess";
+import { findPrograms } from "../../postgres/programs";
 import { requireOutsideData, restoreCommandLine } from "./drill";
 
 /** Descriptor of /dev/fuse in the serving process. */
@@ -28,13 +29,14 @@ export const openCommand: Command = async (proc) => {
   const [pg] = config.pgs;
   const { port, start } = config.open;
   const user = pg?.user ?? users.userName(account.uid) ?? "postgres";
+  const programs = { find: (major: string) => findPrograms(major, config.binPath, ctx.signal) };
   const text = await openBackup(
     {
       at,
       stanza: config.stanza ?? "",
       account,
       recovery: recoveryOf(proc, at),
-      server: start ? { port, binPath: config.binPath, user, database: pg?.database ?? "postgres" } : null,
+      server: start ? { port, programs, user, database: pg?.database ?? "postgres" } : null,
     },
     {
       startServing: (deviceFd, logFd) =>
@@ -79,12 +81,13 @@ async function serve(proc: CommandProcess): Promise<number> {
 }
 
 /** @throws optionRequired, optionInvalidValue */
-export function directoryOf({ config }: Invocation): string {
+export function directoryOf(proc: CommandProcess): string {
+  const { config } = proc;
   if (config.open.at === undefined) throw fail("optionRequired", `${config.command} command requires option: at`);
   const at = config.open.at.replace(/\/+$/, "");
   if (at === "")
     throw fail("optionInvalidValue", `'${config.open.at}' is not valid for 'at' option: it is the root directory`);
-  requireOutsideData(config, "at", config.open.at);
+  requireOutsideData(proc, "at", config.open.at);
   return at;
 }
 

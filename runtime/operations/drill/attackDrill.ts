@@ -87,7 +87,7 @@ async function attackOne(
       repoIndex: repo.key,
     });
   }
-  const local = await makeScratch(options.path, options.stanza, journal.id, PORT);
+  const local = await makeScratch(options.path, options.stanza, { account: null, id: journal.id, port: PORT });
   try {
     const own: Repository = { ...repo, storage, cipherPass: repo.cipherPass === null ? null : newSubPass(ctx) };
     journal.next("write");

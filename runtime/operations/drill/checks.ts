@@ -240,7 +240,7 @@ async function checkDump(input: CheckInput, ctx: Context): Promise<Outcome> {
     const name = `dbname='${database.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
     const args = ["--format=custom", "--compress=0", ...connection(input), `--dbname=${name}`];
     // To standard output, which is discarded: pg_dump would fsync a file, and /dev/null refuses that.
-    const { code, stderr } = await input.programs.run("pg_dump", args, { signal: ctx.signal, keepsOutput: false });
+    const { code, stderr } = await input.programs.run("pg_dump", args, { signal: ctx.signal, output: "discarded" });
     if (code !== 0)
       throw fail(
         "dbQuery",

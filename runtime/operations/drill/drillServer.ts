@@ -1,5 +1,5 @@
 /** Makes an isolated, harmless server from restored files, and starts it. */
-import { access, mkdir, readFile, rm, writeFile } from "../../local/nodeFiles";
+import { chown, mkdir, readFile, rm, writeFile } from "../../local/nodeFiles";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -7,7 +7,7 @@ import { fail } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { atomicWrite } from "../../local/atomicWrite";
 import { loadControlFile } from "../../postgres/controlFile";
-import { findPrograms, type Programs } from "../../postgres/programs";
+import type { Programs } from "../../postgres/programs";
 import { SideServer } from "../../postgres/sideServer";
 import { readConfig } from "../shared/configFiles";
 import { type RecoveryRequest, recoveryFiles } from "../restore/recovery";
@@ -18,9 +18,8 @@ import { type RestoreDeps, type RestoreOptions, type RestoreOutcome, restore } f
 
 export interface ServerRequest {
   readonly scratch: Scratch;
-  /** Major version of the backup's cluster. */
-  readonly version: string;
-  readonly binPath: string | undefined;
+  /** They have the backup's version. */
+  readonly programs: Programs;
   readonly user: string;
   readonly database: string;
   readonly recovery: RecoveryRequest;
@@ -40,18 +39,18 @@ export interface PreparedServer {
 /** No query of a drill takes longer than a day; the drill's own limit is shorter. */
 const QUERY_TIMEOUT_MS = 86_400_000;
 
-/** @throws fileMissing without PostgreSQL's programs of that version */
 export async function prepareServer(request: ServerRequest, ctx: Context): Promise<PreparedServer> {
-  const { binPath, port, scratch, version } = request;
-  const { dataDirectory, path } = scratch;
-  const programs = await findPrograms(version, binPath, ctx.signal);
+  const { port, programs, scratch } = request;
+  const { account, dataDirectory, path, socketDirectory } = scratch;
   const { control } = await loadControlFile(dataDirectory, ctx);
   const limits = await readLimits(programs, dataDirectory, ctx);
   const preload = await usableLibraries(request.preload ?? (await restoredPreload(dataDirectory)), programs, ctx);
-  const neutral = neutralSettings({ major: Number(version), path, port, limits, preload });
+  const major = Number(control.pgVersion);
+  const neutral = neutralSettings({ major, path, socketDirectory, port, limits, preload });
   const recovery = recoveryFiles(request.recovery, "", formatLocalSeconds(ctx.clock.nowMs())).autoConf ?? "";
   // The restored file is replaced completely: production's settings do not apply here.
-  await atomicWrite(`${dataDirectory}/postgresql.auto.conf`, utf8(`${neutral}${recovery}`), { mode: 0o600 });
+  const autoConf = `${dataDirectory}/postgresql.auto.conf`;
+  await atomicWrite(autoConf, utf8(`${neutral}${recovery}`), { mode: 0o600 });
   await rm(`${dataDirectory}/standby.signal`, { force: true });
   const configFile = `${path}/postgresql.conf`;
   for (const [name, text] of [
@@ -61,18 +60,27 @@ export async function prepareServer(request: ServerRequest, ctx: Context): Promi
   ] as const)
     await writeFile(name, text, { mode: 0o600 });
   // Backups exclude these directories, and PostgreSQL does not create all of them.
-  await mkdir(`${dataDirectory}/pg_wal/archive_status`, { recursive: true, mode: 0o700 });
+  const made = await mkdir(`${dataDirectory}/pg_wal/archive_status`, { recursive: true, mode: 0o700 });
+  if (account !== null)
+    for (const file of [
+      autoConf,
+      configFile,
+      `${path}/hba.conf`,
+      `${path}/ident.conf`,
+      ...(made === undefined ? [] : [made]),
+    ])
+      await chown(file, account.uid, account.gid);
   const options = {
     programs,
     dataDirectory,
     configFile,
-    socketDirectory: path,
+    socketDirectory,
     port,
     logFile: scratch.logFile,
     queryTimeoutMs: QUERY_TIMEOUT_MS,
   };
   const server = SideServer.start({ ...options, user: request.user, database: request.database });
-  return { server, programs, control, dataDirectory, socketDirectory: path };
+  return { server, programs, control, dataDirectory, socketDirectory };
 }
 
 /** Restores a backup into the scratch directory; the server's recovery is set by {@link prepareServer}. */
@@ -111,24 +119,11 @@ async function restoredPreload(dataDirectory: string): Promise<string> {
 /** A server does not start with a missing library; its data may be readable without it. */
 async function usableLibraries(value: string, programs: Programs, ctx: Context): Promise<string[]> {
   const usable: string[] = [];
-  for (const name of librariesIn(value)) {
-    const plain = name.replace(/^\$libdir\//, "");
-    const paths = plain.includes("/")
-      ? [plain, `${plain}.so`]
-      : [`${programs.directory}/../lib/${plain}.so`, `${programs.directory}/../lib/postgresql/${plain}.so`];
-    const accessible = await Promise.all(
-      paths.map((path) =>
-        access(path).then(
-          () => true,
-          () => false,
-        ),
-      ),
-    );
-    if (accessible.includes(true)) usable.push(name);
+  for (const name of librariesIn(value))
+    if (await programs.hasLibrary(name)) usable.push(name);
     else
       ctx.log.info(
         `drill: library ${name} of shared_preload_libraries is not installed here; the server starts without it`,
       );
-  }
   return usable;
 }

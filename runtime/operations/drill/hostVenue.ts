@@ -1,4 +1,7 @@
-/** A drill's directory on a host, next to the data directory, with a server that no other account can reach. */
+/**
+ * A drill's directory on a host, next to the data directory, with a server that no other account can reach. If
+ * production runs in a container, the server runs in another one of its image.
+ */
 import type { Context } from "../../base/context";
 import type { UserNames } from "../../local/users";
 import type { Session } from "../../postgres/session";
@@ -12,9 +15,11 @@ import { comparable, type DrillRun, type DrillVenue, recordRpo } from "./drill";
 import type { Picked } from "./drillPlan";
 import { type PreparedServer, prepareServer, restoreScratch } from "./drillServer";
 import { askReplayed } from "./measure";
+import type { DrillPrograms } from "./drillPrograms";
 import { boundedRestoreCommand } from "./neutral";
 import type { ProductionFacts } from "./production";
 import { makeScratch, removeScratch, type Scratch } from "./scratch";
+import type { WalOffer } from "./walOffer";
 
 export interface HostParts {
   readonly pool: JobPool;
@@ -22,12 +27,10 @@ export interface HostParts {
   readonly self: Owner;
   /** This machine's directory for drills. */
   readonly path: string;
-  readonly binPath: string | undefined;
+  readonly programs: DrillPrograms;
   /** Role and database to connect as. */
   readonly user: string;
   readonly database: string;
-  /** Takes a repository key and a data directory. */
-  restoreCommand(repoIndex: number, dataDirectory: string): string;
   openProduction: DrillVenue["openProduction"];
 }
 
@@ -42,6 +45,7 @@ export class HostVenue implements DrillVenue {
   /** Without the signal to end. */
   readonly #ctx: Context;
   #scratch: Scratch | null = null;
+  #offer: WalOffer | null = null;
   #server: PreparedServer | null = null;
   #session: Session | null = null;
 
@@ -62,7 +66,8 @@ export class HostVenue implements DrillVenue {
   async restore(run: DrillRun, production: Promise<ProductionFacts | null>): Promise<void> {
     const { chosen, ctx, journal, options } = run;
     const { picked, repo } = chosen;
-    this.#scratch = await makeScratch(this.#parts.path, options.stanza, journal.id, PORT);
+    const { account } = this.#parts.programs;
+    this.#scratch = await makeScratch(this.#parts.path, options.stanza, { account, id: journal.id, port: PORT });
     journal.next("restore");
     const wanted = {
       set: picked.backup.label,
@@ -77,17 +82,18 @@ export class HostVenue implements DrillVenue {
     this.#session = await this.#server.server.connectFirst(ctx);
   }
 
-  #prepare(
+  async #prepare(
     { info, newestWal, picked, repo }: Chosen,
     scratch: Scratch,
     preload: string | undefined,
     ctx: Context,
   ): Promise<PreparedServer> {
-    const { binPath, database, user } = this.#parts;
-    const command = boundedRestoreCommand(this.#parts.restoreCommand(repo.key, scratch.dataDirectory), newestWal);
+    const { database, user } = this.#parts;
     const version = info.history.find(({ id }) => id === picked.backup.dbId)?.pgVersion ?? "";
-    const recovery = recoveryOf(picked, command);
-    return prepareServer({ scratch, version, binPath, user, database, recovery, preload, port: PORT }, ctx);
+    const programs = await this.#parts.programs.find(version, scratch.path, ctx.signal);
+    this.#offer = await this.#parts.programs.offerWal(scratch, repo.key, ctx);
+    const recovery = recoveryOf(picked, boundedRestoreCommand(this.#offer.restoreCommand, newestWal));
+    return prepareServer({ scratch, programs, user, database, recovery, preload, port: PORT }, ctx);
   }
 
   async check(run: DrillRun, production: ProductionFacts | null): Promise<void> {
@@ -140,6 +146,7 @@ export class HostVenue implements DrillVenue {
 
   async remove(): Promise<void> {
     await this.#server?.server.end(this.#ctx);
+    await this.#offer?.stop();
     if (this.#scratch !== null) await removeScratch(this.#scratch.path);
   }
 

@@ -22,6 +22,7 @@ export interface ControlLimits {
 export interface NeutralRequest {
   readonly major: number;
   readonly path: string;
+  readonly socketDirectory: string;
   readonly port: number;
   readonly limits: ControlLimits;
   readonly preload: readonly string[];
@@ -31,12 +32,12 @@ const CONNECTIONS_MIN = 20;
 const LOCKS_MIN = 64;
 
 /** For postgresql.auto.conf, before the recovery settings. */
-export function neutralSettings({ limits, major, path, port, preload }: NeutralRequest): string {
+export function neutralSettings({ limits, major, path, port, preload, socketDirectory }: NeutralRequest): string {
   const settings: Readonly<Record<string, string | number>> = {
     archive_mode: "off",
     port,
     listen_addresses: "",
-    unix_socket_directories: path,
+    unix_socket_directories: socketDirectory,
     unix_socket_permissions: "0700",
     hba_file: `${path}/hba.conf`,
     ident_file: `${path}/ident.conf`,

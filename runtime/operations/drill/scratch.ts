@@ -6,16 +6,18 @@
  *   pgbackstop-drill.json                 the marker: written first, removed last
  *   data/ tablespaces/ spool/             the restored files
  *   postgresql.conf hba.conf ident.conf postgres.log, the socket
+ *   run/ wal/                             of a server in a container: its socket, and its requests for WAL
  * ```
+ * For a server in a container root owns the directory, and the server's account only data, tablespaces and run.
  */
-import { lstat, mkdir, readdir, readFile, rm, rmdir } from "../../local/nodeFiles";
+import { chown, lstat, mkdir, readdir, readFile, rm, rmdir } from "../../local/nodeFiles";
 import { basename } from "node:path";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
+import { fail } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
 import { nullIfMissing, systemError } from "../../local/systemError";
-import { findPrograms } from "../../postgres/programs";
+import type { Owner } from "../restore/owners";
 
 export interface Scratch {
   readonly path: string;
@@ -23,6 +25,9 @@ export interface Scratch {
   readonly tablespaces: string;
   readonly spool: string;
   readonly logFile: string;
+  readonly socketDirectory: string;
+  /** Owner of what the server writes; null is this process's account. */
+  readonly account: Owner | null;
 }
 
 const MARKER = "pgbackstop-drill.json";
@@ -39,9 +44,14 @@ export async function prepareRoot(root: string): Promise<void> {
 }
 
 /** Makes our own directory below `root`. @throws pathCreate, optionInvalidValue for a path that is too long */
-export async function makeScratch(root: string, stanza: string, id: string, port: number): Promise<Scratch> {
+export async function makeScratch(
+  root: string,
+  stanza: string,
+  { account, id, port }: Pick<Scratch, "account"> & { readonly id: string; readonly port: number },
+): Promise<Scratch> {
   const path = `${root}/${stanza}-${id.slice(-8)}`;
-  if (Buffer.byteLength(`${path}/.s.PGSQL.${port}`) > SOCKET_PATH_MAX) {
+  const socketDirectory = account === null ? path : `${path}/run`;
+  if (Buffer.byteLength(`${socketDirectory}/.s.PGSQL.${port}`) > SOCKET_PATH_MAX) {
     throw fail(
       "optionInvalidValue",
       `'${root}' is not valid for 'drill-path' option: the path of the server's socket in it would exceed ${SOCKET_PATH_MAX} bytes`,
@@ -51,13 +61,18 @@ export async function makeScratch(root: string, stanza: string, id: string, port
     );
   }
   try {
-    await mkdir(path, { mode: 0o700 });
+    // In the container the path to it has no other entries.
+    await mkdir(path, { mode: account === null ? 0o700 : 0o711 });
     await atomicWrite(
       `${path}/${MARKER}`,
       utf8(`${JSON.stringify({ drill: id, stanza, directory: basename(path) })}\n`),
       { mode: 0o600 },
     );
-    for (const name of ["tablespaces", "spool"]) await mkdir(`${path}/${name}`, { mode: 0o700 });
+    await mkdir(`${path}/spool`, { mode: 0o700 });
+    // An owner of the data that this machine does not know is the account too.
+    for (const directory of account === null ? [] : [`${path}/data`, socketDirectory])
+      await mkdirFor(directory, account);
+    await mkdirFor(`${path}/tablespaces`, account);
   } catch (error) {
     throw systemError("pathCreate", `create path '${path}'`, path, error);
   }
@@ -67,7 +82,14 @@ export async function makeScratch(root: string, stanza: string, id: string, port
     tablespaces: `${path}/tablespaces`,
     spool: `${path}/spool`,
     logFile: `${path}/postgres.log`,
+    socketDirectory,
+    account,
   };
+}
+
+async function mkdirFor(path: string, account: Owner | null): Promise<void> {
+  await mkdir(path, { mode: 0o700 });
+  if (account !== null) await chown(path, account.uid, account.gid);
 }
 
 /** Removes one drill's directory, its marker last: remains after a crash are still recognised as ours. */
@@ -85,7 +107,7 @@ export async function removeScratch(path: string): Promise<void> {
 export async function cleanScratch(
   root: string,
   stanza: string,
-  binPath: string | undefined,
+  programs: { endLeft(directory: string, ctx: Context): Promise<void> },
   ctx: Context,
 ): Promise<number> {
   let removed = 0;
@@ -96,7 +118,7 @@ export async function cleanScratch(
     const path = `${root}/${name}`;
     if (!(await isOurs(path, name, stanza))) continue;
     ctx.log.info(`removing leftovers of a killed drill: ${path}`);
-    await endServer(`${path}/data`, binPath, ctx);
+    await programs.endLeft(path, ctx);
     await removeScratch(path);
     removed++;
   }
@@ -116,29 +138,5 @@ async function isOurs(path: string, name: string, stanza: string): Promise<boole
     return marker.stanza === stanza && marker.directory === name;
   } catch {
     return false;
-  }
-}
-
-/** pg_ctl knows whether the server of a data directory runs. @throws pgRunning when it cannot be stopped */
-async function endServer(dataDirectory: string, binPath: string | undefined, ctx: Context): Promise<void> {
-  const version = await readFile(`${dataDirectory}/PG_VERSION`, "utf8").catch(() => null);
-  const pid = await readFile(`${dataDirectory}/postmaster.pid`, "utf8").catch(() => null);
-  if (version === null || pid === null) return;
-  try {
-    const programs = await findPrograms(version.trim(), binPath, ctx.signal);
-    const status = await programs.run("pg_ctl", ["status", "-D", dataDirectory], { signal: ctx.signal });
-    if (status.code !== 0) return;
-    const stop = await programs.run("pg_ctl", ["stop", "-D", dataDirectory, "-m", "immediate", "-w"], {
-      signal: ctx.signal,
-    });
-    if (stop.code !== 0) throw fail("pgRunning", stop.stderr.trim());
-  } catch (error) {
-    throw fail(
-      "pgRunning",
-      `unable to stop the server of a killed drill in '${dataDirectory}': ${toBackupError(error).message}`,
-      {
-        path: dataDirectory,
-      },
-    );
   }
 }

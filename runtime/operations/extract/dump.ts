@@ -1,5 +1,5 @@
 /** Dumps the side server's objects for pg_restore. The file gets its name only when it is complete and durable. */
-import { open, rename, rm, stat, writeFile } from "../../local/nodeFiles";
+import { open, rename, rm, stat } from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -36,17 +36,12 @@ export async function writeDump(
   await requireSpace(dirname(path), sizeBytes, "the dump", "Choose a file elsewhere with --to-file.");
   const temporary = `${path}.pgbackstop.tmp`;
   try {
-    await writeFile(temporary, "", { mode: 0o600 });
-    const { code, stderr } = await programs.run(
-      "pg_dump",
-      [...connection, "--format=custom", `--file=${temporary}`, ...args],
-      {
-        signal: ctx.signal,
-      },
-    );
-    if (code !== 0) throw fail("execute", `pg_dump failed: ${stderr.trim()}`);
-    const handle = await open(temporary, "r");
+    const handle = await open(temporary, "w", 0o600);
     try {
+      // A pg_dump in a container does not see the file.
+      const request = { signal: ctx.signal, output: handle.fd };
+      const { code, stderr } = await programs.run("pg_dump", [...connection, "--format=custom", ...args], request);
+      if (code !== 0) throw fail("execute", `pg_dump failed: ${stderr.trim()}`);
       await handle.sync();
     } finally {
       await handle.close();

@@ -10,13 +10,15 @@
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
-import { findPrograms, pipePrograms } from "../../postgres/programs";
+import { pipePrograms, type Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { makeScratch, removeScratch } from "../drill/scratch";
+import type { DrillPrograms } from "../drill/drillPrograms";
+import { makeScratch, removeScratch, type Scratch } from "../drill/scratch";
 import type { HostParts } from "../drill/hostVenue";
 import { type PreparedServer, prepareServer, restoreScratch } from "../drill/drillServer";
+import type { WalOffer } from "../drill/walOffer";
 import { openSources } from "../restore/openSources";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { Manifest } from "../../format/repository/manifest";
@@ -48,7 +50,6 @@ export interface ExtractOptions {
   /** ID of this run: its last eight characters are in the directory's name. */
   readonly id: string;
   readonly root: string;
-  readonly binPath: string | undefined;
   readonly wanted: Wanted;
   /** The whole database, regardless of `wanted`: into a file only. */
   readonly isWhole: boolean;
@@ -71,9 +72,13 @@ export interface ExtractOptions {
   readonly archiveTimeoutMs: number;
 }
 
-export interface ExtractDeps extends Pick<HostParts, "openProduction" | "pool" | "self" | "users"> {
+export interface ExtractDeps extends Pick<HostParts, "openProduction" | "pool" | "programs" | "self" | "users"> {
   readonly repos: readonly Repository[];
-  restoreCommand(dataDirectory: string): string;
+  readonly repoIndex: number | undefined;
+  /** What runs production's psql, where its socket is. */
+  psql(programs: Programs, args: readonly string[]): readonly string[];
+  /** Where this machine has a path of production. */
+  here(path: string): string;
   print(text: string): void;
   /** True when the user confirms the swap after seeing the differences. */
   agrees(question: string): Promise<boolean>;
@@ -101,7 +106,7 @@ export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: C
       "the server alongside production",
       "Choose another directory with --drill-path.",
     );
-    await requirePrograms(manifest, options, ctx);
+    await requirePrograms(deps.programs, manifest, options, ctx);
     if (options.dryRun) return true;
     if (options.recovery.target !== undefined) await archiveNow(deps, repo, options, ctx);
     return await new Extraction(deps, options, production, manifest, ctx).run();
@@ -137,8 +142,13 @@ function requireSize(manifest: Manifest, { maxBytes }: ExtractOptions): void {
 }
 
 /** Runs before the restore, which may take hours. @throws fileMissing */
-async function requirePrograms({ pg }: Manifest, { binPath, toFile }: ExtractOptions, ctx: Context): Promise<void> {
-  const programs = await findPrograms(pg.version, binPath, ctx.signal);
+async function requirePrograms(
+  source: DrillPrograms,
+  { pg }: Manifest,
+  { root, toFile }: ExtractOptions,
+  ctx: Context,
+): Promise<void> {
+  const programs = await source.find(pg.version, root, ctx.signal);
   for (const name of toFile === undefined ? ["pg_dump", "psql"] : ["pg_dump"])
     if (!(await programs.has(name)))
       throw fail("fileMissing", `'${programs.directory}/${name}' does not exist`, {
@@ -246,11 +256,15 @@ class Extraction {
 
   async run(): Promise<boolean> {
     const { database, id, root, stanza } = this.#options;
-    const scratch = await makeScratch(root, stanza, id, PORT);
+    const { programs } = this.#deps;
+    const scratch = await makeScratch(root, stanza, { account: programs.account, id, port: PORT });
+    let offer: WalOffer | null = null;
     let server: PreparedServer | null = null;
     try {
       this.#deps.print("restoring the backup\n");
-      server = await this.#restore(scratch);
+      await this.#restore(scratch);
+      offer = await programs.offerWal(scratch, this.#deps.repoIndex, this.#ctx);
+      server = await this.#prepare(scratch, offer.restoreCommand);
       this.#deps.print("recovering to the target\n");
       await (await server.server.connectFirst(this.#ctx)).close();
       const side = await server.server.connect(database);
@@ -262,29 +276,25 @@ class Extraction {
       }
     } finally {
       await server?.server.end(this.#ctx);
+      await offer?.stop();
       await removeScratch(scratch.path);
     }
   }
 
-  async #restore(scratch: Awaited<ReturnType<typeof makeScratch>>): Promise<PreparedServer> {
-    const { binPath, database, recovery, user } = this.#options;
-    const manifest = this.#manifest;
+  async #restore(scratch: Scratch): Promise<void> {
+    const { database, recovery } = this.#options;
     const options = {
-      set: manifest.label,
-      databaseInclude: includedOf(manifest, database),
+      set: this.#manifest.label,
+      databaseInclude: includedOf(this.#manifest, database),
       recovery: { ...recovery, restoreCommand: "" },
     };
     await restoreScratch(this.#deps.repos, scratch, this.#deps, options, this.#ctx);
-    const request = {
-      scratch,
-      version: manifest.pg.version,
-      binPath,
-      user,
-      database: "postgres",
-      preload: undefined,
-      port: PORT,
-    };
-    const restoreCommand = this.#deps.restoreCommand(scratch.dataDirectory);
+  }
+
+  async #prepare(scratch: Scratch, restoreCommand: string): Promise<PreparedServer> {
+    const { recovery, user } = this.#options;
+    const programs = await this.#deps.programs.find(this.#manifest.pg.version, scratch.path, this.#ctx.signal);
+    const request = { scratch, programs, user, database: "postgres", preload: undefined, port: PORT };
     return prepareServer({ ...request, recovery: { ...recovery, restoreCommand } }, this.#ctx);
   }
 
@@ -305,7 +315,8 @@ class Extraction {
     }
     const keys = await setAside(side, wanted, restored);
     const oids = (await tablesOf(side, { schema: restored, table: null })).map(({ oid }) => oid);
-    await requireProductionSpace(await dataDirectoryOf(this.#production), await sizeOf(side, oids));
+    const directory = await dataDirectoryOf(this.#production);
+    if (directory !== null) await requireProductionSpace(this.#deps.here(directory), await sizeOf(side, oids));
     const sums = await sumsOf(side, restored);
     this.#deps.print(`copying ${[...sums].map(([table, { rows }]) => `${table} (${rows} rows)`).join(", ")}\n`);
     await this.#carry(side, server, keys, this.#production);
@@ -342,25 +353,24 @@ class Extraction {
       "select split_part(current_setting('unix_socket_directories'), ',', 1) as host, current_setting('port') as port, current_user as user",
     );
     const to = rows[0] as { host: string; port: string; user: string };
-    const { directory } = server.programs;
     const own = [
       "--no-publications",
       "--no-subscriptions",
       ...(missing.length > 0 ? ["--no-owner", "--no-privileges"] : []),
     ];
     await pipePrograms({
-      from: {
-        program: `${directory}/pg_dump`,
-        args: [
-          ...connectionArgs(server.socketDirectory, PORT, user, database),
-          ...own,
-          `--schema=${identifier(restored)}`,
-        ],
-      },
-      to: {
-        program: `${directory}/psql`,
-        args: ["-X", "-q", "-v", "ON_ERROR_STOP=1", ...connectionArgs(to.host.trim(), to.port, to.user, database)],
-      },
+      from: server.programs.command("pg_dump", [
+        ...connectionArgs(server.socketDirectory, PORT, user, database),
+        ...own,
+        `--schema=${identifier(restored)}`,
+      ]),
+      to: this.#deps.psql(server.programs, [
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        ...connectionArgs(to.host.trim(), to.port, to.user, database),
+      ]),
       // Without the matching COMMIT nothing is committed.
       before: "BEGIN;\n",
       after: `${keys.map((key) => foreignKeySql(restored, key)).join("")}COMMENT ON SCHEMA ${identifier(restored)} IS ${literal(MARK)};\nCOMMIT;\n`,

@@ -54,8 +54,7 @@ export async function dataDirectoryOf(production: Session): Promise<string | nul
 }
 
 /** Production stops when its WAL has no space, so nothing begins that could fill the disk. @throws runtime */
-export async function requireProductionSpace(dataDirectory: string | null, sizeBytes: number): Promise<void> {
-  if (dataDirectory === null) return;
+export async function requireProductionSpace(dataDirectory: string, sizeBytes: number): Promise<void> {
   const hint = "Free space there, or write a dump elsewhere with --to-file.";
   await requireSpace(dataDirectory, sizeBytes * CARRIED_FACTOR, "the restored data with their WAL", hint);
 }

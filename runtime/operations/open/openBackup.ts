@@ -12,6 +12,7 @@ import { mountDevice, openDevice } from "../../fuse/device";
 import { actAs, becomeAccount } from "../../local/actAs";
 import type { ProgramEnd } from "../../local/program";
 import { systemError } from "../../local/systemError";
+import type { DrillPrograms } from "../drill/drillPrograms";
 import { prepareServer } from "../drill/drillServer";
 import type { RecoveryRequest } from "../restore/recovery";
 import { endLeftServer, findServer, removeFolder, unmount } from "./closeBackup";
@@ -37,7 +38,7 @@ export interface OpenRequest {
   /** Null only mounts. */
   readonly server: {
     readonly port: number;
-    readonly binPath: string | undefined;
+    readonly programs: Pick<DrillPrograms, "find">;
     readonly user: string;
     readonly database: string;
   } | null;
@@ -223,12 +224,14 @@ async function startServer(
 ): Promise<void> {
   const { at, folder, serverLog } = location;
   const version = state.backup?.pgVersion ?? "";
-  const scratch = { path: folder, dataDirectory: at, tablespaces: folder, spool: folder, logFile: serverLog };
+  const paths = { path: folder, tablespaces: folder, spool: folder, socketDirectory: folder, account: null };
+  const scratch = { ...paths, dataDirectory: at, logFile: serverLog };
   // From now on the files may hold writes.
   await saveState(location, { ...state, phase: "used" });
   const kept = { ...state.recovery, restoreCommand: recovery.restoreCommand };
   const options = serverOptions(version, state.phase === "used");
-  const request = { ...server, scratch, version, preload: undefined, recovery: { ...kept, options } };
+  const programs = await server.programs.find(version, folder, ctx.signal);
+  const request = { ...server, programs, scratch, preload: undefined, recovery: { ...kept, options } };
   const { server: started } = await prepareServer(request, ctx);
   const session = await started.connectFirst(ctx);
   await session.close();

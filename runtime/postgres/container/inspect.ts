@@ -22,6 +22,8 @@ export interface ContainerFacts {
   readonly id: string;
   readonly name: string;
   readonly image: string;
+  /** Digest of the image. */
+  readonly imageId: string;
   /** First process on this machine; null if it does not run. */
   readonly pid: number | null;
   readonly mounts: readonly ContainerMount[];
@@ -56,6 +58,7 @@ function parseContainer(container: JsonObject): ContainerFacts {
     id: textAt(container, "Id"),
     name: textAt(container, "Name").replace(/^\//, ""),
     image: textAt(config, "Image"),
+    imageId: textAt(container, "Image"),
     pid: state["Running"] === true && pid > 0 ? pid : null,
     mounts: [
       ...mounts,

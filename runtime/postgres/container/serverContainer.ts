@@ -14,6 +14,8 @@ import {
   listRunning,
   type RunProgram,
 } from "./findContainer";
+import type { Programs } from "../programs";
+import { endContainers, ImagePrograms, type ImageRequest } from "./imagePrograms";
 import { superuserOf } from "./inspect";
 import { checkData } from "./sharedData";
 import { containerPaths, insideOf, type ServerView } from "./serverPaths";
@@ -36,7 +38,16 @@ export interface ContainerServer {
   findPid(): Promise<number | null>;
   /** Warnings about where its data are. @throws pgRunning (38) if another container has them too */
   checkData(): Promise<readonly string[]>;
+  readonly superuser: string;
+  /** Programs of its image, which see a directory of this machine. @throws fileMissing (55), dbConnect (56) */
+  findPrograms(major: string, account: Owner, directory: string, signal: AbortSignal): Promise<Programs>;
+  /** What runs a program in the container itself, as PostgreSQL's account and with an input. */
+  command(argv: readonly string[]): readonly string[];
+  /** Ends what {@link findPrograms} has left. */
+  endPrograms(directory: string): Promise<void>;
 }
+
+type Owner = ImageRequest["account"];
 
 /** A long shutdown must end by itself: a killed server writes no last checkpoint. */
 const STOP_SECONDS = "3600";
@@ -88,6 +99,20 @@ export class ServerContainer implements ContainerServer {
 
   get superuser(): string {
     return superuserOf(this.facts);
+  }
+
+  findPrograms(major: string, account: Owner, directory: string, signal: AbortSignal): Promise<Programs> {
+    const { engine, image: imageName, imageId: image } = this.facts;
+    return ImagePrograms.find({ engine, image, imageName, account, directory }, major, signal);
+  }
+
+  command(argv: readonly string[]): readonly string[] {
+    const { engine, name } = this.facts;
+    return [engine, "exec", "--interactive", `--user=${ACCOUNT}`, "--env=LC_ALL=C", name, ...argv];
+  }
+
+  endPrograms(directory: string): Promise<void> {
+    return endContainers(this.facts.engine, directory);
   }
 
   /**

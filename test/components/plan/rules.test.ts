@@ -191,6 +191,11 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   [
     "a drill on the host of a container",
     { container: { name: "shop-db" }, drills: { weekly: { cron: "0 5 * * 0" } } },
+    [],
+  ],
+  [
+    "a drill on the host of a container of Podman",
+    { container: { name: "shop-db", engine: "podman" }, drills: { weekly: { cron: "0 5 * * 0" } } },
     ["PB156 drills"],
   ],
   ["streamed WAL", { streaming: {} }, []],

@@ -4,7 +4,9 @@
  */
 // claim: docs/hosts/containers.md: backups of a container have its paths and accounts, and every row comes back: by
 //   ours in a directory and in its volume, by stock in another container
-import { mkdirSync, readFileSync } from "node:fs";
+// claim: docs/hosts/containers.md: drills and extract-table start a server of the container's image, without a network,
+//   and leave nothing
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
@@ -100,6 +102,43 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     const config = [`--config-path=${join(bed.folder, "config")}`, "--stanza=main", "--repo=2"];
     requireOk("stock's restore", await stock.run([...config, ...restoreArgs("stock"), "restore"], { cwd: bed.folder }));
     expect(await sumsAside("stock")).toBe(expected);
+  });
+
+  // The server's WAL comes from this process: the image has no program for it.
+  test("drills with the programs of the image, and leaves nothing", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    const record = JSON.parse(await bed.oursOk(["drill", "--level=thorough", "--repo=1", "--output=json"])) as {
+      readonly checks: readonly { readonly name: string; readonly verdict: string; readonly text: string }[];
+      readonly failures: readonly unknown[];
+    };
+    expect(record.failures).toEqual([]);
+    expect(record.checks.map(({ name: check, verdict }) => `${check}: ${verdict}`)).toEqual([
+      "recovery: ok",
+      "collations: ok",
+      "production: ok",
+      "amcheck: ok",
+      "dump: ok",
+      "control: ok",
+      "checksums: skipped",
+    ]);
+    expect(record.checks[0]?.text).toContain("the end of the archive");
+    expect(readdirSync(bed.data("../_data-drill"))).toEqual([]);
+    expect((await engine.runOk(["ps", "--all", "--format={{.Names}}"])).trim()).toBe(bed.container);
+  });
+
+  test("brings a dropped table back, as find says", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    const expected = await sums();
+    await bed.sql("DROP TABLE parcels; SELECT pg_switch_wal()");
+    await bed.oursOk(["check"]);
+    const listed = await bed.oursOk(["find", "--kind=drop", "--database=postgres"]);
+    const [, xid = ""] = /--type=xid --target=(\d+)/.exec(listed) ?? [];
+    expect(listed).toContain("parcels");
+    const target = ["--type=xid", `--target=${xid}`, "--target-exclusive"];
+    await bed.oursOk(["extract-table", "--database=postgres", "--table=public.parcels", "--as=past", ...target]);
+    await bed.sql("ALTER TABLE past.parcels SET SCHEMA public; DROP SCHEMA past");
+    expect(await sums()).toBe(expected);
+    expect(readdirSync(bed.data("../_data-drill"))).toEqual([]);
   });
 
   test("restores it into its own volume, with the WAL that it needs", async (context) => {

@@ -21,7 +21,14 @@ track_commit_timestamp setting:       on
 describe("the settings of a drill's server", () => {
   const limits = parseControlData(CONTROL);
   const linesOf = (major: number): string[] =>
-    neutralSettings({ major, path: "/d/o'r", port: 54329, limits, preload: ["a", "b"] }).split("\n");
+    neutralSettings({
+      major,
+      path: "/d/o'r",
+      socketDirectory: "/d/o'r",
+      port: 54329,
+      limits,
+      preload: ["a", "b"],
+    }).split("\n");
 
   test("are as large as production's where recovery or a dump needs it", () => {
     expect(limits).toEqual({

@@ -19,6 +19,7 @@ describe("what an engine says of a container", () => {
     if (facts === undefined) throw new Error("there is a container");
     expect(facts).toMatchObject({ name: "shop-db", pid: expect.any(Number) });
     expect(facts.image).toMatch(/postgres/);
+    expect(facts.imageId).toMatch(/^(sha256:)?[0-9a-f]{64}$/);
     expect(facts.id).toMatch(/^[0-9a-f]{64}$/);
     expect(dataDirectoryOf(facts)).toBe("/var/lib/postgresql/data");
     expect(superuserOf(facts)).toBe("postgres");

@@ -15,6 +15,7 @@ const container = (name: string, mount: ContainerMount, more: Partial<ContainerF
   id: name,
   name,
   image: "postgres:18",
+  imageId: "sha256:18",
   pid: 7,
   mounts: [mount],
   environment: { PGDATA: DATA },
