@@ -131,10 +131,14 @@ export class Truth {
     for (const name of this.acknowledged.keys()) this.#harmed.set(`${repoIndex}:${name}`, this.nowMs());
   }
 
-  /** Why a host that looked at every repository has forgotten that one lacks this segment, or null. */
+  /**
+   * Why a host that looked at every repository has forgotten that one lacks this segment, or null. A record of another
+   * repository is still one: where listings hide the file, nobody can know which one lacks it.
+   */
   findForgotten(name: string): string | null {
+    if (this.#buckets.some(({ key }) => this.isMissing(key, name))) return null;
     const sha1 = this.acknowledged.get(name) ?? "";
-    const lacking = this.#buckets.find((bucket) => !holds(bucket, name, sha1) && !this.isMissing(bucket.key, name));
+    const lacking = this.#buckets.find((bucket) => !holds(bucket, name, sha1));
     return lacking === undefined ? null : `heal forgot that repo${lacking.key} lacks ${name}`;
   }
 

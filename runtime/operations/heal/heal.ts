@@ -333,14 +333,11 @@ async function copyAll(
         ctx,
       );
       if (problem !== null) problems.set(name, problem);
+      // The record may be of a repository that had this key before: the one that lacks the file has another key now.
+      for (const key of lacking) missingWal.add(key, name, cluster, acknowledged ?? undefined);
       if (outcome === "open") return;
       if (outcome === "copied") copied++;
-      else {
-        settled++;
-        // The record may be of a repository that had this key before: the one that lacks the file has another key now.
-        for (const key of lacking)
-          if (key !== target.repo.key) missingWal.add(key, name, cluster, acknowledged ?? undefined);
-      }
+      else settled++;
       missingWal.remove(target.repo.key, name, cluster);
     } finally {
       claims?.release(target.repo.key, name);
@@ -368,7 +365,7 @@ interface FileHealed {
   readonly outcome: "copied" | "settled" | "open";
   /** Why the file is still missing, or which repositories hold different contents of it. */
   readonly problem: string | null;
-  /** Keys of other repositories that do not hold the file. Unreachable ones are not among them. */
+  /** If the target already held the file: keys of other repositories that do not, or do not answer. */
   readonly lacking: readonly number[];
 }
 
@@ -390,7 +387,12 @@ async function healFile(
   const header = local?.headerCheck === false ? null : cluster;
   const holders = [{ ...target, find: async () => own, open: async () => target }, ...sources];
   const { copies, lacking } = await copiesIn(holders, name, header, note);
-  const open = (problem: string): FileHealed => ({ outcome: "open", problem, lacking });
+  const others = lacking.filter((key) => key !== target.repo.key);
+  const open = (problem: string): FileHealed => ({
+    outcome: "open",
+    problem,
+    lacking: own.length === 0 ? [] : others,
+  });
   const { conflict, sha1 } = await decide(name, copies, serverContent(server, acknowledged));
   if (own.length > 0) {
     const mine = copies.filter((copy) => copy.repo === target.repo && copy.sha1 === sha1);
@@ -399,14 +401,15 @@ async function healFile(
     const damage = await findDamage(mine);
     if (damage !== null) return open(`${target.repo.name}: ${damage.message}`);
     for (const { fileName } of own) await makeDurable(target.repo, target.archiveId, fileName);
-    return { outcome: "settled", problem: conflict, lacking };
+    return { outcome: "settled", problem: conflict, lacking: others };
   }
   const good = copies.filter((copy) => copy.sha1 === sha1);
   for (const source of server === null ? good : [server, ...good]) {
     try {
       // archive-push may have stored it in the meantime, or the listing lacked it.
       const pushed = await new PushTarget(target.repo, ctx).push(source, target);
-      return { outcome: pushed === "pushed" ? "copied" : "settled", problem: conflict, lacking };
+      if (pushed === "pushed") return { outcome: "copied", problem: conflict, lacking: [] };
+      return { outcome: "settled", problem: conflict, lacking: others };
     } catch (error) {
       note("repo" in source ? source.repo.name : "pg_wal", error);
     }
@@ -419,14 +422,14 @@ async function copiesIn(
   holders: readonly Source[],
   name: string,
   header: ClusterIdentity | null,
-  note: (where: string, error: unknown) => void,
+  note: (where: string, error: unknown) => null,
 ): Promise<{ readonly copies: readonly Copy[]; readonly lacking: readonly number[] }> {
   const copies: Copy[] = [];
   const lacking: number[] = [];
   for (const holder of holders) {
+    const held = await holder.find(name).catch((error: unknown) => note(holder.repo.name, error) ?? []);
+    if (held.length === 0) lacking.push(holder.repo.key);
     try {
-      const held = await holder.find(name);
-      if (held.length === 0) lacking.push(holder.repo.key);
       for (const stored of held) copies.push(await openCopy({ ...(await holder.open()), stored }, header));
     } catch (error) {
       note(holder.repo.name, error);

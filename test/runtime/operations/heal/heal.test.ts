@@ -27,6 +27,7 @@ let walDirectory: string;
 let ready: string[];
 let storages: [FaultyStorage, FaultyStorage];
 let repos: [Repository, Repository];
+const SILENT = fail("service", "no answer");
 const [BACKUP] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
 
 beforeEach(async () => {
@@ -510,15 +511,19 @@ describe("copyMissingWal", () => {
     expect(missingWal.repoIndexes()).toEqual([]);
   });
 
-  it("follows them also when a listing lacks the file of the one that has it", async () => {
+  it.each([
+    ["the listing lacks the file of the one that has it", 1, "list", { kind: "lie" }, []],
+    ["the one that has the file does not answer", 1, "read", { kind: "error", error: SILENT }, [1]],
+    ["the one that lacks the file does not answer", 0, "list", { kind: "error", error: SILENT }, []],
+  ] as const)("follows them also when %s", async (_, storage, method, fault, kept) => {
     const [, second] = repos;
     await store(second, 1);
     missingWal.add(2, walName(1), CLUSTER, sha1Hex(walBytes(1)));
-    storages[1].plan("list", { kind: "lie" });
+    storages[storage].plan(method, fault, { path: /00000001/ });
     local.set(walName(1), walBytes(1));
     const parts = { missingWal, local: localWal(), claims: null };
-    expect(await copyMissingWal(second, repos, CLUSTER, parts, ctx)).toMatchObject({ copied: 0, settled: 1 });
-    expect([missingWal.list(1), missingWal.list(2)]).toEqual([[walName(1)], []]);
+    await copyMissingWal(second, repos, CLUSTER, parts, ctx);
+    expect([missingWal.list(1), missingWal.list(2)]).toEqual([[walName(1)], kept.map((no) => walName(no))]);
   });
 
   it("names the repository that did not answer", async () => {
