@@ -242,9 +242,10 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     const root = join(bed.repoPath(1), "backup", bed.stanza, label);
     const kept = join(bed.folder, "side", "kept");
     cpSync(root, kept, { recursive: true });
-    const victim = existsSync(join(root, "bundle"))
-      ? join(root, "bundle", "1")
-      : join(root, "pg_data/base/1", readdirSync(join(root, "pg_data/base/1"))[5] ?? "");
+    const base = join(root, "pg_data/base");
+    const folder = existsSync(join(root, "bundle")) ? join(root, "bundle") : join(base, readdirSync(base)[0] ?? "");
+    const names = readdirSync(folder);
+    const victim = join(folder, names[5] ?? names[0] ?? "");
     requireOk("damage", await run("sh", ["-c", `printf XXXXXXXX | dd of='${victim}' bs=1 seek=20 conv=notrunc`]));
     const failed = await bed.ours(SYNC);
     expect(failed.exitCode).toBe(104);
