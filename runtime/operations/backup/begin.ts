@@ -249,7 +249,7 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
     for (const label of left.foreign) taken.add(label);
     if (left.attempt !== null) attempts.set(open.repo.key, left.attempt);
   });
-  // After a sleep the labels may be those of whoever has taken a repository over: that one leaves, and stops no other.
+  // After a sleep the labels may be those of another host, which has taken a repository over. Only that one leaves.
   await run.keepLeases();
 
   const asked = new Set(run.alive.map(({ repo }) => repo.key));
