@@ -104,8 +104,8 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     expect(await sumsAside("stock")).toBe(expected);
   });
 
-  // The server's WAL comes from this process: the image has no program for it.
-  test("drills with the programs of the image, and leaves nothing", async (context) => {
+  // By day `test/hosts/containerHost.test.ts` drills and recovers.
+  test.runIf(NIGHTLY)("drills with the programs of the image, and leaves nothing", async (context) => {
     if (engine === null) return context.skip("a part is missing");
     const record = JSON.parse(await bed.oursOk(["drill", "--level=thorough", "--repo=1", "--output=json"])) as {
       readonly checks: readonly { readonly name: string; readonly verdict: string; readonly text: string }[];
@@ -141,7 +141,7 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     expect(readdirSync(bed.data("../_data-drill"))).toEqual([]);
   });
 
-  test("restores it into its own volume, with the WAL that it needs", async (context) => {
+  test.runIf(NIGHTLY)("restores it into its own volume, with the WAL that it needs", async (context) => {
     if (engine === null) return context.skip("a part is missing");
     const expected = await sums();
     const lsn = await bed.sql("SELECT pg_current_wal_lsn()");
