@@ -90,6 +90,7 @@ export class WalStream {
       application_name: target.applicationName,
       connectionTimeoutMillis: Math.min(target.queryTimeoutMs, 60_000),
       replication: "database",
+      ...(target.password === undefined ? {} : { password: target.password.reveal() }),
     };
     const client: StreamClient = new pg.Client(config);
     // Only the end of the connection counts; the pending call reports the reason.

@@ -5,6 +5,7 @@ import type { Context } from "../base/context";
 import { printable } from "../base/printable";
 import type { Log } from "../base/log";
 import { assert, ERRORS, fail } from "../base/errors";
+import { given } from "../base/given";
 import type { BackgroundDetails, CommandProcess, OtherConfiguration } from "./commandProcess";
 import { COMMAND_TABLE } from "../config/commands";
 import type { Config, PgConfig, RepoConfig } from "../config/types";
@@ -327,9 +328,11 @@ export class RealProcess implements CommandProcess {
       const host = await container.socketPath(pg.socketPath);
       const hints = [
         "does PostgreSQL run in the container, and do pg1-socket-path and pg1-port (in the container) point at it?",
-        "may local connections use this role without a password (pg_hba.conf, pg1-user)?",
+        "may local connections use this role without a password, or with the container's POSTGRES_PASSWORD (pg_hba.conf, pg1-user)?",
       ];
-      return { ...common, host, user: pg.user ?? container.superuser, paths: container.view, hints };
+      const user = pg.user ?? container.superuser;
+      const password = await container.password(user);
+      return { ...common, host, user, paths: container.view, hints, ...given({ password }) };
     }
     const running = runningAt(pg.path);
     return {

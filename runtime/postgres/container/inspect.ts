@@ -110,6 +110,14 @@ export function superuserOf({ environment }: Pick<ContainerFacts, "environment">
   return user === "" ? "postgres" : user;
 }
 
+/** How the official images get that role's password; null for images or containers without one. */
+export function passwordOf({
+  environment,
+}: Pick<ContainerFacts, "environment">): { readonly text: string } | { readonly file: string } | null {
+  const [text = "", file = ""] = [environment["POSTGRES_PASSWORD"], environment["POSTGRES_PASSWORD_FILE"]];
+  return text !== "" ? { text } : file !== "" ? { file } : null;
+}
+
 /** True for a volume that `down -v` or the container's removal may remove with it. */
 export function isAnonymous({ volume }: Pick<ContainerMount, "volume">): boolean {
   return volume !== undefined && ANONYMOUS.test(volume);

@@ -1,9 +1,10 @@
 /**
  * The container of this process's server: its files, its accounts, and the way to its socket. Local connections need
- * neither a published port nor a password there: the socket is reached through the container's first process.
+ * no published port: the socket is reached through the container's first process.
  */
 import { readFile, statSync } from "../../local/nodeFiles";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { Secret } from "../../base/secret";
 import type { UserNames } from "../../local/users";
 import { parsePostmasterPid } from "../postmasterPid";
 import {
@@ -16,7 +17,7 @@ import {
 } from "./findContainer";
 import type { Programs } from "../programs";
 import { endContainers, ImagePrograms, type ImageRequest } from "./imagePrograms";
-import { superuserOf } from "./inspect";
+import { passwordOf, superuserOf } from "./inspect";
 import { checkData } from "./sharedData";
 import { containerPaths, insideOf, type ServerView } from "./serverPaths";
 
@@ -48,6 +49,9 @@ export interface ContainerServer {
 }
 
 type Owner = ImageRequest["account"];
+
+/** The password stays in the container. libpq takes an empty one for none. */
+const WITH_PASSWORD = 'PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "${POSTGRES_PASSWORD_FILE:-/dev/null}")}" exec "$@"';
 
 /** A long shutdown must end by itself: a killed server writes no last checkpoint. */
 const STOP_SECONDS = "3600";
@@ -108,7 +112,8 @@ export class ServerContainer implements ContainerServer {
 
   command(argv: readonly string[]): readonly string[] {
     const { engine, name } = this.facts;
-    return [engine, "exec", "--interactive", `--user=${ACCOUNT}`, "--env=LC_ALL=C", name, ...argv];
+    const own = ["exec", "--interactive", `--user=${ACCOUNT}`, "--env=LC_ALL=C", name];
+    return [engine, ...own, "sh", "-c", WITH_PASSWORD, "sh", ...argv];
   }
 
   endPrograms(directory: string): Promise<void> {
@@ -129,6 +134,17 @@ export class ServerContainer implements ContainerServer {
         retryable: true,
       });
     return insideOf(pid, configured ?? (await this.#writtenSocketPath()) ?? SOCKET_PATH);
+  }
+
+  /** The superuser's password as the container got it: some images trust no local connection. */
+  async password(user: string): Promise<Secret | undefined> {
+    const { environment, pid } = this.facts;
+    const given = user === this.superuser ? passwordOf({ environment }) : null;
+    if (given === null || pid === null) return undefined;
+    if ("text" in given) return new Secret(given.text);
+    // As a shell takes a file's content.
+    const text = await readFile(await insideOf(pid, given.file), "utf8").catch(() => "");
+    return text === "" ? undefined : new Secret(text.replace(/\n+$/, ""));
   }
 
   /** From postmaster.pid; undefined while the server is down. */

@@ -4,8 +4,11 @@
  */
 // claim: docs/hosts/containers.md: the agent goes on when the container is killed, or removed and made again;
 //   archive_mode stays off, and the image needs no Perl
+// claim: docs/hosts/containers.md: where local connections are not trusted, the superuser's password is the container's
 // claim: docs/hosts/containers.md: a container that is gone, stopped, in memory, or on another one's data is named
 // claim: docs/hosts/containers.md: units run as root with two capabilities; Podman's have a third, and write its paths
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unitCapabilities } from "../../../components/render/units/containerRights";
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
@@ -146,6 +149,20 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     expect((await bed.ours(["info"])).exitCode).toBe(0);
     await engine.runOk(["start", "shop-db"]);
     await bed.ready();
+
+    // Some images trust no local connection: the superuser's password is the container's.
+    writeFileSync(join(bed.folder, "wal/password"), "it's p@ss\n");
+    const local = "--env=POSTGRES_INITDB_ARGS=--no-sync --auth-local=scram-sha-256 --pwfile=/wal/password";
+    const guarded = ["--name=guarded", `--volume=${bed.folder}/wal:/wal`, `--volume=guarded:${IMAGE_DATA}`, local];
+    for (const secret of atNight("POSTGRES_PASSWORD_FILE=/wal/password", "POSTGRES_PASSWORD=it's p@ss")) {
+      await engine.runOk([...run, ...guarded, `--env=${secret}`, IMAGE]);
+      const answer = await waitFor("the guarded server", 90_000, async () => {
+        const { code, text } = await check({ name: "guarded" });
+        return code === 56 && /does not run|ENOENT|starting up|ECONNREFUSED/.test(text) ? null : text;
+      });
+      expect(answer).toMatch(/archive\.info|do not match/);
+      await engine.runOk(["rm", "--force", "--volumes", "guarded"]);
+    }
 
     const anonymous = ["--name=anonymous", "--env=POSTGRES_INITDB_ARGS=--no-sync", IMAGE];
     await engine.runOk([...run, ...anonymous]);

@@ -7,6 +7,7 @@ import {
   isAnonymous,
   isOfService,
   parseInspect,
+  passwordOf,
   superuserOf,
 } from "../../../../runtime/postgres/container/inspect";
 
@@ -59,6 +60,12 @@ describe("what an engine says of a container", () => {
     });
     expect(dataDirectoryOf({ environment: { PGDATA: "/data/" } })).toBe("/data");
     expect(superuserOf({ environment: { POSTGRES_USER: "me" } })).toBe("me");
+    const file = { POSTGRES_PASSWORD_FILE: "/run/secrets/db" };
+    expect([{}, { POSTGRES_PASSWORD: "a" }, file].map((environment) => passwordOf({ environment }))).toEqual([
+      null,
+      { text: "a" },
+      { file: "/run/secrets/db" },
+    ]);
   });
 
   test.each(["", "Error: no such container", "{}", "[1]"])("refuses %j", (text) => {
