@@ -22,6 +22,8 @@ const CHILD_FD = 3;
 const MOUNT_POLL_MS = 5;
 /** One reads the next request while the other's is answered. */
 export const READERS = 2;
+/** Names our mounts in the kernel's table. */
+export const MOUNT_SOURCE = "pgbackstop";
 /**
  * The kernel checks modes and owners (`default_permissions`), so that other accounts may do only what they may in a
  * plain directory. A hostile repository gets no set-user-ID program, no device and no program at all.
@@ -116,7 +118,7 @@ export class FuseDevice {
  * @throws execute
  */
 export function mountDevice(fd: number, directory: string): Promise<void> {
-  const args = ["-i", "-t", "fuse", "-o", MOUNT_OPTIONS.join(","), "pgbackstop", directory];
+  const args = ["-i", "-t", "fuse", "-o", MOUNT_OPTIONS.join(","), MOUNT_SOURCE, directory];
   return new Promise((resolve, reject) => {
     const child = spawn("mount", args, { stdio: ["ignore", "ignore", "pipe", fd], cwd: "/" });
     let text = "";

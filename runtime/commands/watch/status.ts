@@ -5,14 +5,16 @@
 import { ERRORS } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import type { LockState } from "../../local/lockState";
+import { accountOf } from "../recovery/open";
 import { progressOf } from "../../operations/info/info";
 import { collectStatus, isWell, statusJson, type StatusInput, statusText } from "../../operations/info/status";
 import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
+import { listOpened, type OpenedBackup } from "../../operations/open/openLocation";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
-import type { Command, Invocation, ProgramAccess } from "../../process/commandProcess";
+import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 
 export const statusCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -37,12 +39,18 @@ export const statusCommand: Command = async (proc) => {
     streams: await loadStreams(config, exists),
     next: await loadNextRuns(proc),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
+    opened: await openedHere(proc),
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
     nowS,
   });
   proc.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
   return isWell(report) ? 0 : ERRORS.command;
 };
+
+async function openedHere(proc: CommandProcess): Promise<readonly OpenedBackup[]> {
+  const account = await accountOf(proc).catch(() => null);
+  return account === null ? [] : listOpened(proc.config.stanza ?? "", account);
+}
 
 /** Null without systemd, or with a version that prints another form. */
 async function loadNextRuns(proc: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {

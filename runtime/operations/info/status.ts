@@ -14,6 +14,7 @@ import type { NextRun } from "../../local/timers";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
+import type { OpenedBackup } from "../open/openLocation";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
@@ -57,10 +58,13 @@ export interface StatusInput {
   /** This host's drills, oldest first; repositories add those of other hosts. */
   readonly drills: readonly DrillRecord[];
   readonly running: readonly { readonly what: "backup" | "restore"; readonly percent: number | null }[];
+  /** Backups that are open on this host. */
+  readonly opened: readonly OpenedBackup[];
   readonly nowS: number;
 }
 
-export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "slot" | "running" | "next" | "nowS"> {
+export interface StatusReport
+  extends Pick<StatusInput, "stanza" | "waiting" | "slot" | "running" | "opened" | "next" | "nowS"> {
   readonly repos: readonly RepoStatus[];
   /** What needs attention on this host, in no single repository. */
   readonly troubles: readonly BackupError[];
@@ -146,6 +150,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     waiting,
     slot,
     running,
+    opened: input.opened,
     next,
     nowS,
     synchronous: input.streams?.synchronous ?? null,
@@ -302,6 +307,8 @@ export function statusText(report: StatusReport): string {
     lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
   for (const { percent, what } of running)
     lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
+  for (const { at, isServed, label, repo } of report.opened)
+    lines.push(row("open", `${label} of ${repo} in ${at}${isServed ? "" : " (its process has ended: close it)"}`, ""));
   return `${lines.join("\n")}\n`;
 }
 
@@ -435,6 +442,7 @@ export function statusJson(report: StatusReport): JsonValue {
         wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
       };
     }),
+    opened: report.opened.map(({ at, isServed, label, repo }): JsonValue => ({ at, label, repo, served: isServed })),
     running: running.map(({ percent, what }): JsonValue => ({ percent, what })),
     ...(slot === null ? {} : { slot: slotJson(slot, report.nowS) }),
     stanza,

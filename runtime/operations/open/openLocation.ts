@@ -18,6 +18,7 @@ import { atomicWrite } from "../../local/atomicWrite";
 import { statOf } from "../../local/lockState";
 import { isMissing, nullIfMissing, systemError } from "../../local/systemError";
 import type { RecoveryRequest } from "../restore/recovery";
+import { MOUNT_SOURCE } from "../../fuse/device";
 import type { Account } from "./tree";
 
 export interface OpenLocation {
@@ -142,6 +143,34 @@ export async function isAbsent({ at }: OpenLocation): Promise<boolean> {
     throw systemError("pathOpen", `look at '${at}'`, at, error);
   }
   throw fail("optionInvalidValue", `'${at}' is not valid for 'at' option: it is no directory`);
+}
+
+/** A backup that is open on this machine. */
+export interface OpenedBackup {
+  readonly at: string;
+  readonly label: string;
+  readonly repo: string;
+  /** False if the process that serves its files has ended. */
+  readonly isServed: boolean;
+}
+
+/**
+ * The stanza's, as the mounts of this machine show them. Only the files of PostgreSQL's account are believed: anybody
+ * may mount a file system of this name.
+ */
+export async function listOpened(stanza: string, account: Account): Promise<OpenedBackup[]> {
+  const mounts = parseMountTable(await readFile("/proc/self/mountinfo", "utf8"));
+  const paths = new Set(mounts.filter(({ source }) => source === MOUNT_SOURCE).map(({ path }) => path));
+  const opened: OpenedBackup[] = [];
+  for (const at of [...paths].sort()) {
+    const location = openLocation(at);
+    const info = await lstat(location.folder).catch(() => null);
+    if (info === null || !info.isDirectory() || info.uid !== account.uid) continue;
+    const state = await loadState(location).catch(() => null);
+    if (state?.backup === undefined || state.stanza !== stanza) continue;
+    opened.push({ at, label: state.backup.label, repo: state.backup.repo, isServed: isAlive(state.server) });
+  }
+  return opened;
 }
 
 /** What is mounted at a path; null when nothing is. */

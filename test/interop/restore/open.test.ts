@@ -126,7 +126,11 @@ describe("open", async () => {
         .find((line) => line.includes(backup.at)) ?? "";
     for (const option of ["nosuid", "nodev", "noexec", "default_permissions"]) expect(mount).toContain(option);
     expect(statSync(backup.at).mode & 0o777).toBe(0o700);
+    expect((await bed.ours(["status"])).stdout).toMatch(
+      new RegExp(`^  open +\\d{8}-\\d{6}F_\\d{8}-\\d{6}I of repo2 in ${backup.at}$`, "m"),
+    );
     await backup.close();
+    expect((await bed.ours(["status"])).stdout).not.toContain(backup.at);
   }, 300_000);
 
   // claim: docs/open.md: killed processes of an opened backup cost no acknowledged transaction

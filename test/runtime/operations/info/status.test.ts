@@ -62,6 +62,7 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   rpoS: undefined,
   isStandby: false,
   running: [],
+  opened: [],
   next: null,
   streams: null,
   drills: [],
@@ -140,6 +141,7 @@ describe("the screen", () => {
       expectFull: () => 86_400,
       waiting: { count: 3, oldestAtS: NOW_S - 40 },
       running: [{ what: "backup", percent: 43 }],
+      opened: [{ at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: false }],
     };
     expect(masked(await textOf(more))).toBe(
       [
@@ -158,6 +160,7 @@ describe("the screen", () => {
         "      HINT: They are copied automatically. To copy them now: pgbackstop heal",
         "  waiting WAL    3 file(s), the oldest for 40 seconds",
         "  backup now     43 % done",
+        "  open           20261118-030000F of repo1 in /mnt/past (its process has ended: close it)",
         "",
       ].join("\n"),
     );
