@@ -8,6 +8,7 @@
  * without an engine, and older engines cannot. Where the state cannot be read, nothing is refused.
  */
 import { AsyncResource } from "node:async_hooks";
+import { setTimeout as pause } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
 
 /** A resource of the stack's state. */
@@ -29,10 +30,17 @@ export type Judge = (
 
 type Options = pulumi.ComponentResourceOptions | undefined;
 
+/**
+ * An engine that has given up, because another resource failed, waits for its hooks, and answers them no more (Pulumi
+ * 3.250: a preview would hang for ever).
+ */
+const STATE_MS = 20_000;
+
 /** Options with which the engine asks `judge` before it creates a component. @param title of it */
 export function refusedIf(title: string, opts: Options, judge: Judge): Options {
   const ask: pulumi.ResourceHookFunction = async ({ newInputs = {} }) => {
-    const reason = await judge(await earlierResources(), newInputs);
+    const earlier = await Promise.race([earlierResources(), pause(STATE_MS, [], { ref: false })]);
+    const reason = await judge(earlier, newInputs);
     if (reason !== null) throw new Error(reason);
   };
   return withHooks(`is ${title} new`, opts, ["beforeCreate"], ask);

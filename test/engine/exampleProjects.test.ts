@@ -26,6 +26,8 @@ const PROJECTS = readdirSync(EXAMPLES).filter((name) => existsSync(join(EXAMPLES
 const SECRET = "never-to-be-seen-0123456789";
 const FILES = { "ca.pem": "-----BEGIN CERTIFICATE-----\n", ".ssh/id_ed25519": SECRET };
 
+const CLUSTER = "kubernetes:postgresql.cnpg.io/v1:Cluster";
+
 interface ProjectFile {
   readonly config: Readonly<
     Record<string, { readonly description: string; readonly default?: string | number | boolean }>
@@ -71,7 +73,10 @@ async function shell(project: string, line: string, input?: string): Promise<str
   return stdout;
 }
 
-async function preview(project: string, readme: string): Promise<string> {
+const PREVIEW = "pulumi preview --non-interactive --color=never --suppress-permalink=true";
+
+/** Copies a project, and configures it as its README says. */
+async function prepare(project: string, readme: string): Promise<void> {
   const folder = join(programFolder.folder, project);
   cpSync(join(EXAMPLES, project), folder, { recursive: true });
   for (const [path, text] of Object.entries(FILES)) {
@@ -82,7 +87,6 @@ async function preview(project: string, readme: string): Promise<string> {
   const own = commands.split("\n").filter((line) => /^pulumi (stack init|config set) /.test(line));
   for (const line of own)
     await shell(project, line, line.includes(" --secret ") && !line.includes("<") ? SECRET : undefined);
-  return shell(project, "pulumi preview --non-interactive --color=never --suppress-permalink=true");
 }
 
 test.each(PROJECTS)(
@@ -90,7 +94,15 @@ test.each(PROJECTS)(
   async (project) => {
     const path = join(EXAMPLES, project, "README.md");
     const readme = readFileSync(path, "utf8");
-    const printed = await preview(project, readme);
+    await prepare(project, readme);
+    if (project === "cnpg-attach") {
+      // The engine waits for the passphrase's question, which it does not answer any more.
+      expect(await shell(project, `${PREVIEW} && exit 1 || exit 0`)).toContain("resource 'db/legacy' does not exist");
+      const cluster = { metadata: { name: "legacy", namespace: "db" }, spec: { instances: 2 } };
+      const [, kubernetes] = providers;
+      kubernetes?.changeByHand({ type: CLUSTER, id: "db/legacy", inputs: cluster, outputs: cluster }, {});
+    }
+    const printed = await shell(project, PREVIEW);
     expect(printed).not.toContain(SECRET);
     const { config } = load(readFileSync(join(EXAMPLES, project, "Pulumi.yaml"), "utf8"));
     const settings = Object.entries(config).map(
