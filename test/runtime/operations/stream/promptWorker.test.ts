@@ -493,7 +493,7 @@ describe("what vanishes from the repository", () => {
 // claim: docs/synchronous.md: a position is confirmed only when a recovery reaches it, in any order of answers,
 //   failures and crashes
 it("in any order of answers, failures and crashes a recovery gets every reported byte", {
-  timeout: 120_000,
+  timeout: NIGHTLY ? 1_200_000 : 120_000,
 }, async () => {
   const step = fc.oneof(
     { weight: 4, arbitrary: fc.record({ kind: fc.constant("send"), size: fc.integer({ min: 1, max: 400_000 }) }) },
