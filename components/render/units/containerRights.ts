@@ -4,8 +4,10 @@
  */
 import type { HostPlan } from "../../plan/model/plan";
 
-/** Reads the files of the container's accounts, and enters `/proc/PID/root`. The second also shows all processes. */
-const READS = ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
+/** Reads the files of the container's accounts. */
+const READS = "CAP_DAC_READ_SEARCH";
+/** Enters `/proc/PID/root`; also shows all processes. */
+const ENTERS = "CAP_SYS_PTRACE";
 /** A drill gives restored files to the container's account, writes settings among them, and removes them. */
 const RESTORES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"];
 /** Without it Podman looks for containers of a rootless account. */
@@ -15,12 +17,11 @@ const PODMAN_PATHS = ["/run/containers", "/run/libpod", "/run/lock", "/var/lib/c
 
 /** Value of `CapabilityBoundingSet=`; empty for a server of the host itself. */
 export function capabilities({ container }: HostPlan, restores: boolean): string {
-  if (container === undefined) return "";
-  return [...unitCapabilities(container.engine), ...(restores ? RESTORES : [])].join(" ");
+  return container === undefined ? "" : unitCapabilities(container.engine, restores).join(" ");
 }
 
-export function unitCapabilities(engine: string): readonly string[] {
-  return engine === "podman" ? [...READS, PODMAN] : READS;
+export function unitCapabilities(engine: string, restores = false): readonly string[] {
+  return [...(restores ? RESTORES : [READS]), ENTERS, ...(engine === "podman" ? [PODMAN] : [])];
 }
 
 /** Paths that the engine's program writes. */

@@ -9,10 +9,11 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { unitCapabilities } from "../../../components/render/units/containerRights";
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { IMAGE, IMAGE_DATA, IMAGE_UID } from "../../../tools/parts/containers/postgresImage";
-import { run } from "../../../tools/parts/process";
+import { run, type RunResult } from "../../../tools/parts/process";
 import { stockOrSkip } from "../../harness/real/parts";
 import { requireOk } from "../../harness/real/testBed";
 import { ContainerBed, engineWith } from "../../harness/real/containerBed";
@@ -124,6 +125,17 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     expect(record.checks[0]?.text).toContain("the end of the archive");
     expect(readdirSync(bed.data("../_data-drill"))).toEqual([]);
     expect((await engine.runOk(["ps", "--all", "--format={{.Names}}"])).trim()).toBe(bed.container);
+
+    // A unit's capabilities suffice, and each is needed.
+    if (name === "podman") return;
+    const all = unitCapabilities(name, true);
+    const drill = (capabilities: readonly string[]): Promise<RunResult> =>
+      bed.oursAsUnit(["drill", "--level=quick", "--repo=1"], capabilities);
+    expect(await drill(all)).toMatchObject({ exitCode: 0 });
+    for (const one of all) {
+      const { exitCode, stdout } = await drill(all.filter((each) => each !== one));
+      expect(exitCode !== 0 || stdout.includes("production did not answer"), one).toBe(true);
+    }
   });
 
   test("brings a dropped table back, as find says", async (context) => {
