@@ -30,9 +30,9 @@ export const FILE_DECLARATIONS: Declarations = {
     },
     ContainerFile: {
       dataDirectory: "AbsolutePath",
-      "name?": "Line",
+      "name?": "ContainerName",
       "compose?": "AbsolutePath",
-      "service?": "Line",
+      "service?": "ContainerName",
       "engine?": '"docker" | "podman"',
     },
     DrillFile: {
@@ -108,6 +108,7 @@ export const FILE_DECLARATIONS: Declarations = {
     "NotifyTargetArgs.to": { min: 1 },
   },
   texts: {
+    ContainerName: ["letters, digits, underscores, dots and hyphens", "^[A-Za-z0-9][A-Za-z0-9_.-]*$"],
     Line: ["text on one line", "^[^\\0-\\x1f]+$"],
     OptionalLine: ["text on one line, or empty text", "^[^\\0-\\x1f]*$"],
     Statement: ["a statement", "\\S"],

@@ -6,6 +6,8 @@
  * docs`), and components write the file by these types.
  */
 
+/** letters, digits, underscores, dots and hyphens @pattern ^[A-Za-z0-9][A-Za-z0-9_.-]*$ */
+export type ContainerName = string;
 /** text on one line @pattern ^[^\0-\x1f]+$ */
 export type Line = string;
 /** text on one line, or empty text @pattern ^[^\0-\x1f]*$ */
@@ -92,11 +94,11 @@ export interface ContainerFile {
   /** The server's `data_directory`. A `pg1-path` with another value is a directory of this machine. */
   readonly dataDirectory: AbsolutePath;
   /** Name of the container. */
-  readonly name?: Line;
+  readonly name?: ContainerName;
   /** The Compose file. */
   readonly compose?: AbsolutePath;
   /** Its service. */
-  readonly service?: Line;
+  readonly service?: ContainerName;
   /** Program that manages it. If omitted, the one that knows the container. */
   readonly engine?: "docker" | "podman";
 }

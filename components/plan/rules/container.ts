@@ -1,4 +1,5 @@
 /** Arguments of a host whose PostgreSQL runs in a container. The update finds what only the host knows. Pure. */
+import { FILE_DECLARATIONS } from "../../../runtime/base/fileDeclarations";
 import { namesContainer } from "../../../runtime/config/settings";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
@@ -18,6 +19,7 @@ export function checkContainer(plan: HostPlan): Finding[] {
       : [];
   return abstaining(
     () => checkChoice(container),
+    () => [...checkName("name", container.name), ...checkName("service", container.service)],
     () => checkPath("container.compose", container.compose),
     () => {
       if (ENGINES.includes(container.engine)) return [];
@@ -31,6 +33,12 @@ function checkChoice(container: ContainerPlan): Finding[] {
   if (namesContainer(container)) return [];
   const hint = 'write { name: "shop-db" }, or { compose: "/srv/shop/compose.yaml", service: "database" }';
   return [finding("PB156", "container", "it needs either name, or compose and service", hint)];
+}
+
+function checkName(field: "name" | "service", name: string | undefined): Finding[] {
+  const [characters, pattern] = FILE_DECLARATIONS.texts?.["ContainerName"] ?? [];
+  if (name === undefined || pattern === undefined || new RegExp(pattern).test(name)) return [];
+  return [finding("PB156", `container.${field}`, `${JSON.stringify(name)} is no name`, `write ${characters}`)];
 }
 
 /** Arguments about a server of the host itself. */

@@ -155,6 +155,11 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     [],
   ],
   ["a service", { drills: ELSEWHERE, container: { compose: "/srv/shop/compose.yaml", service: "database" } }, []],
+  [
+    "a container with an option as its name",
+    { drills: ELSEWHERE, container: { name: "-v" } },
+    ["PB156 container.name"],
+  ],
   ["a container without a name", { drills: ELSEWHERE, container: {} }, ["PB156 container"]],
   [
     "a container with two names",
