@@ -128,6 +128,12 @@ function containerOf(container: ContainerFile, wrong: Wrong): ContainerFile {
   return container;
 }
 
+/** What a name of a container or service consists of, if this one does not; else null. */
+export function containerNameFault(name: string): string | null {
+  const [characters = "", pattern = ""] = FILE_DECLARATIONS.texts?.["ContainerName"] ?? [];
+  return new RegExp(pattern).test(name) ? null : characters;
+}
+
 /** True with either a name, or a Compose file and its service. */
 export function namesContainer({
   compose,

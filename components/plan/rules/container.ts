@@ -1,6 +1,5 @@
 /** Arguments of a host whose PostgreSQL runs in a container. The update finds what only the host knows. Pure. */
-import { FILE_DECLARATIONS } from "../../../runtime/base/fileDeclarations";
-import { namesContainer } from "../../../runtime/config/settings";
+import { containerNameFault, namesContainer } from "../../../runtime/config/settings";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { abstaining, eachOf } from "../findings/abstain";
@@ -36,9 +35,9 @@ function checkChoice(container: ContainerPlan): Finding[] {
 }
 
 function checkName(field: "name" | "service", name: string | undefined): Finding[] {
-  const [characters, pattern] = FILE_DECLARATIONS.texts?.["ContainerName"] ?? [];
-  if (name === undefined || pattern === undefined || new RegExp(pattern).test(name)) return [];
-  return [finding("PB156", `container.${field}`, `${JSON.stringify(name)} is no name`, `write ${characters}`)];
+  const wanted = name === undefined ? null : containerNameFault(name);
+  if (wanted === null) return [];
+  return [finding("PB156", `container.${field}`, `${JSON.stringify(name)} is no name`, `write ${wanted}`)];
 }
 
 /** Arguments about a server of the host itself. */
