@@ -10,6 +10,8 @@ import { compareReleases } from "./usableFile";
 
 /** Name of the file next to pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";
+/** Where drills restore that have no data directory of this machine's server beside them. */
+export const DRILL_PATH = "/var/lib/pgbackstop-drill";
 
 export const DEFAULT_SETTINGS: Settings = {
   acknowledge: { mode: "all", repoIndexes: [] },

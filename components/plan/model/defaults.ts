@@ -1,5 +1,5 @@
 /** Defaults, which the arguments' documentation repeats, and closed sets of values. */
-import { levelRangeOf } from "../../../runtime/config/settings";
+import { DRILL_PATH, levelRangeOf } from "../../../runtime/config/settings";
 import type { CompressType } from "../../../runtime/config/options";
 
 export const REPO_INDEX_MAX = 256;
@@ -41,8 +41,8 @@ export const DEFAULTS = {
     stale: { cron: "20 * * * *", jitterSeconds: 300, deadlineSeconds: 1800 },
   },
   verifySamplePercent: 10,
-  /** For a host used only for drills. */
-  drillPath: "/var/lib/pgbackstop-drill",
+  /** For a host used only for drills, or one of a container. */
+  drillPath: DRILL_PATH,
   directories: {
     config: "/etc/pgbackstop",
     lib: "/usr/local/lib/pgbackstop",

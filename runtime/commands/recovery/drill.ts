@@ -3,6 +3,7 @@ import type { Context } from "../../base/context";
 import { silentLog } from "../../base/log";
 import { fail } from "../../base/errors";
 import { given } from "../../base/given";
+import { DRILL_PATH } from "../../config/settings";
 import { acquireLock } from "../../local/lockFile";
 import { askedDrill, type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
 import { attackDrill } from "../../operations/drill/attackDrill";
@@ -124,13 +125,21 @@ export function requireOutsideData(
   throw fail("optionInvalidValue", fact, given({ hint }));
 }
 
-/** The file system of the data directory most likely has space for a copy. */
+/**
+ * The file system of the data directory most likely has space for a copy. Beside a container's there may be a folder of
+ * its engine.
+ */
+function usualPath(proc: Invocation & Pick<ClusterAccess, "container" | "dataDirectory">): string | undefined {
+  if (proc.config.pgs.length === 0) return undefined;
+  return proc.container === undefined ? `${proc.dataDirectory}-drill` : DRILL_PATH;
+}
+
 export function drillPathOf(
   proc: Invocation & Pick<ClusterAccess, "container" | "dataDirectory">,
   asked: Pick<AskedDrill, "path">,
 ): string {
   const { config } = proc;
-  const path = config.drill.path ?? asked.path ?? (config.pgs.length === 0 ? undefined : `${proc.dataDirectory}-drill`);
+  const path = config.drill.path ?? asked.path ?? usualPath(proc);
   if (path === undefined)
     throw fail("optionRequired", "drill command requires option: drill-path", { hint: "Its default needs pg1-path." });
   requireOutsideData(proc, "drill-path", path, "Choose a directory beside it.");

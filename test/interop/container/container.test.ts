@@ -46,6 +46,8 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
       container,
     );
 
+  const drillPath = (): string[] => [`--drill-path=${join(bed.folder, "drill")}`];
+
   /** Options of a restore into new directories, whose server fetches WAL from the folder `wal`. */
   const restoreArgs = (side: string): string[] => {
     const folder = join(bed.folder, "side", side);
@@ -108,7 +110,9 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
   // By day `test/hosts/containerHost.test.ts` drills and recovers.
   test.runIf(NIGHTLY)("drills with the programs of the image, and leaves nothing", async (context) => {
     if (engine === null) return context.skip("a part is missing");
-    const record = JSON.parse(await bed.oursOk(["drill", "--level=thorough", "--repo=1", "--output=json"])) as {
+    const record = JSON.parse(
+      await bed.oursOk(["drill", "--level=thorough", "--repo=1", ...drillPath(), "--output=json"]),
+    ) as {
       readonly checks: readonly { readonly name: string; readonly verdict: string; readonly text: string }[];
       readonly failures: readonly unknown[];
     };
@@ -123,14 +127,14 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
       "checksums: skipped",
     ]);
     expect(record.checks[0]?.text).toContain("the end of the archive");
-    expect(readdirSync(bed.data("../_data-drill"))).toEqual([]);
+    expect(readdirSync(join(bed.folder, "drill")), "the directory of drills").toEqual([]);
     expect((await engine.runOk(["ps", "--all", "--format={{.Names}}"])).trim()).toBe(bed.container);
 
     // A unit's capabilities suffice, and each is needed.
     if (name === "podman") return;
     const all = unitCapabilities(name, true);
     const drill = (capabilities: readonly string[]): Promise<RunResult> =>
-      bed.oursAsUnit(["drill", "--level=quick", "--repo=1"], capabilities);
+      bed.oursAsUnit(["drill", "--level=quick", "--repo=1", ...drillPath()], capabilities);
     expect(await drill(all)).toMatchObject({ exitCode: 0 });
     for (const one of all) {
       const { exitCode, stdout } = await drill(all.filter((each) => each !== one));
@@ -147,10 +151,17 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     const [, xid = ""] = /--type=xid --target=(\d+)/.exec(listed) ?? [];
     expect(listed).toContain("parcels");
     const target = ["--type=xid", `--target=${xid}`, "--target-exclusive"];
-    await bed.oursOk(["extract-table", "--database=postgres", "--table=public.parcels", "--as=past", ...target]);
+    await bed.oursOk([
+      "extract-table",
+      "--database=postgres",
+      "--table=public.parcels",
+      "--as=past",
+      ...drillPath(),
+      ...target,
+    ]);
     await bed.sql("ALTER TABLE past.parcels SET SCHEMA public; DROP SCHEMA past");
     expect(await sums()).toBe(expected);
-    expect(readdirSync(bed.data("../_data-drill"))).toEqual([]);
+    expect(readdirSync(join(bed.folder, "drill")), "the directory of drills").toEqual([]);
   });
 
   test.runIf(NIGHTLY)("restores it into its own volume, with the WAL that it needs", async (context) => {
