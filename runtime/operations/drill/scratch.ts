@@ -10,7 +10,7 @@
  * ```
  * For a server in a container root owns the directory, and the server's account only data, tablespaces and run.
  */
-import { chown, lstat, mkdir, readdir, readFile, rm, rmdir } from "../../local/nodeFiles";
+import { chmod, chown, lstat, mkdir, readdir, readFile, rm, rmdir } from "../../local/nodeFiles";
 import { basename } from "node:path";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -61,8 +61,9 @@ export async function makeScratch(
     );
   }
   try {
+    await mkdir(path, { mode: 0o700 });
     // In the container the path to it has no other entries.
-    await mkdir(path, { mode: account === null ? 0o700 : 0o711 });
+    if (account !== null) await chmod(path, 0o711);
     await atomicWrite(
       `${path}/${MARKER}`,
       utf8(`${JSON.stringify({ drill: id, stanza, directory: basename(path) })}\n`),
