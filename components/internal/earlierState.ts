@@ -31,8 +31,8 @@ export type Judge = (
 type Options = pulumi.ComponentResourceOptions | undefined;
 
 /**
- * An engine that has given up, because another resource failed, waits for its hooks, and answers them no more (Pulumi
- * 3.250: a preview would hang for ever).
+ * After another resource has failed, the engine waits for its hooks and no longer answers them (Pulumi 3.250). Without
+ * a limit such a preview never ends.
  */
 const STATE_MS = 20_000;
 

@@ -1,5 +1,8 @@
 /** The kernel's table of mounts, `/proc/self/mountinfo` ("proc_pid_mountinfo" of the manual). Pure. */
 
+/** The {@link Mount.source} of backups that this program has opened. */
+export const OPENED_SOURCE = "pgbackstop";
+
 export interface Mount {
   readonly id: string;
   /** Major and minor number, as `0:45`. */

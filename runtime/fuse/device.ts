@@ -10,6 +10,7 @@ import { spawn } from "node:child_process";
 import { openSync, read, writevSync } from "../local/nodeFiles";
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
+import { OPENED_SOURCE } from "../base/mountTable";
 import { systemCodeOf, systemError } from "../local/systemError";
 import { answer, type FileSystem } from "./answerRequest";
 import { ERRNO, REQUEST_BYTES_MAX, TRANSFER_BYTES_MAX } from "./kernelProtocol";
@@ -22,8 +23,6 @@ const CHILD_FD = 3;
 const MOUNT_POLL_MS = 5;
 /** One reads the next request while the other's is answered. */
 export const READERS = 2;
-/** Names our mounts in the kernel's table. */
-export const MOUNT_SOURCE = "pgbackstop";
 /**
  * The kernel checks modes and owners (`default_permissions`), so that other accounts may do only what they may in a
  * plain directory. A hostile repository gets no set-user-ID program, no device and no program at all.
@@ -118,7 +117,7 @@ export class FuseDevice {
  * @throws execute
  */
 export function mountDevice(fd: number, directory: string): Promise<void> {
-  const args = ["-i", "-t", "fuse", "-o", MOUNT_OPTIONS.join(","), MOUNT_SOURCE, directory];
+  const args = ["-i", "-t", "fuse", "-o", MOUNT_OPTIONS.join(","), OPENED_SOURCE, directory];
   return new Promise((resolve, reject) => {
     const child = spawn("mount", args, { stdio: ["ignore", "ignore", "pipe", fd], cwd: "/" });
     let text = "";

@@ -96,7 +96,7 @@ test.each(PROJECTS)(
     const readme = readFileSync(path, "utf8");
     await prepare(project, readme);
     if (project === "cnpg-attach") {
-      // The engine waits for the passphrase's question, which it does not answer any more.
+      // After this failure the engine waits for the passphrase's hook, and no longer answers it.
       expect(await shell(project, `${PREVIEW} && exit 1 || exit 0`)).toContain("resource 'db/legacy' does not exist");
       const cluster = { metadata: { name: "legacy", namespace: "db" }, spec: { instances: 2 } };
       const [, kubernetes] = providers;

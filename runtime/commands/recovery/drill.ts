@@ -13,6 +13,7 @@ import { type HostParts, HostVenue } from "../../operations/drill/hostVenue";
 import { saveDrill } from "../../operations/drill/history";
 import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { drillText } from "../../operations/drill/drillReport";
+import { serverAccount } from "../../operations/recover/hostFacts";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
 import type { ClusterAccess, Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { archiveGetWith } from "./restore";
@@ -60,13 +61,13 @@ export function programsOf(proc: CommandProcess): DrillPrograms {
       });
     return programsOfHost(config.binPath, (key, dataDirectory) => restoreCommandLine(proc, key, dataDirectory));
   }
-  const [uid, gid] = [users.findUid("postgres"), users.findGid("postgres")];
-  if (uid === null || gid === null)
+  const account = serverAccount(null, users.findUid, users.findGid);
+  if (account === null)
     throw fail("userMissing", "the owner of the container's data directory is unknown, because the directory is gone", {
       hint: "Restore production first: pgbackstop recover.",
     });
   const source = { repos: proc.repositories(), timeoutMs: config.archive.timeoutMs };
-  return programsOfImage(container, { uid, gid }, source);
+  return programsOfImage(container, account, source);
 }
 
 /** Role of a server next to production: the superuser. */

@@ -3,12 +3,11 @@
  * the process that serves them.
  */
 import { fail } from "../../base/errors";
-import { stat } from "../../local/nodeFiles";
 import { becomeAccount } from "../../local/actAs";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
 import { findProcess, openLocation } from "../../operations/open/openLocation";
 import { serveBackup } from "../../operations/open/serveBackup";
-import { serverAccount } from "../../operations/recover/hostFacts";
+import { accountAt } from "../../operations/recover/hostFacts";
 import type { RecoveryRequest } from "../../operations/restore/recovery";
 import type { Command, CommandProcess, Invocation } from "../../process/commandProcess";
 import { findPrograms } from "../../postgres/programs";
@@ -97,8 +96,7 @@ export async function accountOf({
   users,
 }: CommandProcess): Promise<{ readonly uid: number; readonly gid: number }> {
   const [pg] = config.pgs;
-  const owner = pg === undefined ? null : await stat(pg.path).catch(() => null);
-  const account = serverAccount(owner, users.findUid, users.findGid);
+  const account = await accountAt(pg?.path ?? null, users);
   if (account !== null) return { uid: account.uid, gid: account.gid };
   throw fail("userMissing", "this machine has no account 'postgres' to run the opened server", {
     hint: "Create it, or set pg1-path to a directory of the account to use.",

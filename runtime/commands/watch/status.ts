@@ -5,16 +5,16 @@
 import { ERRORS } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import type { LockState } from "../../local/lockState";
-import { accountOf } from "../recovery/open";
 import { progressOf } from "../../operations/info/info";
 import { collectStatus, isWell, statusJson, type StatusInput, statusText } from "../../operations/info/status";
 import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
 import { listOpened, type OpenedBackup } from "../../operations/open/openLocation";
+import { accountAt } from "../../operations/recover/hostFacts";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
-import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
+import type { Command, Invocation, MachineAccess, ProgramAccess } from "../../process/commandProcess";
 
 export const statusCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -39,7 +39,7 @@ export const statusCommand: Command = async (proc) => {
     streams: await loadStreams(config, exists),
     next: await loadNextRuns(proc),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
-    opened: await openedHere(proc),
+    opened: await openedHere(proc, dataDirectory),
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
     nowS,
   });
@@ -47,9 +47,12 @@ export const statusCommand: Command = async (proc) => {
   return isWell(report) ? 0 : ERRORS.command;
 };
 
-async function openedHere(proc: CommandProcess): Promise<readonly OpenedBackup[]> {
-  const account = await accountOf(proc).catch(() => null);
-  return account === null ? [] : listOpened(proc.config.stanza ?? "", account);
+async function openedHere(
+  { config, users }: Invocation & MachineAccess,
+  dataDirectory: string | null,
+): Promise<readonly OpenedBackup[]> {
+  const account = await accountAt(dataDirectory, users);
+  return account === null ? [] : listOpened(config.stanza ?? "", account);
 }
 
 /** Null without systemd, or with a version that prints another form. */

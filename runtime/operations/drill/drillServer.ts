@@ -60,16 +60,11 @@ export async function prepareServer(request: ServerRequest, ctx: Context): Promi
   ] as const)
     await writeFile(name, text, { mode: 0o600 });
   // Backups exclude these directories, and PostgreSQL does not create all of them.
-  const made = await mkdir(`${dataDirectory}/pg_wal/archive_status`, { recursive: true, mode: 0o700 });
+  const archiveStatus = `${dataDirectory}/pg_wal/archive_status`;
+  await mkdir(archiveStatus, { recursive: true, mode: 0o700 });
   if (account !== null)
-    for (const file of [
-      autoConf,
-      configFile,
-      `${path}/hba.conf`,
-      `${path}/ident.conf`,
-      ...(made === undefined ? [] : [made]),
-    ])
-      await chown(file, account.uid, account.gid);
+    for (const made of [autoConf, configFile, `${path}/hba.conf`, `${path}/ident.conf`, archiveStatus])
+      await chown(made, account.uid, account.gid);
   const options = {
     programs,
     dataDirectory,

@@ -13,12 +13,11 @@
 import { lchown, lstat, mkdir, readdir, readFile, readFileSync, writeFile } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
-import { type Mount, parseMountTable } from "../../base/mountTable";
+import { type Mount, OPENED_SOURCE, parseMountTable } from "../../base/mountTable";
 import { atomicWrite } from "../../local/atomicWrite";
 import { statOf } from "../../local/lockState";
 import { isMissing, nullIfMissing, systemError } from "../../local/systemError";
 import type { RecoveryRequest } from "../restore/recovery";
-import { MOUNT_SOURCE } from "../../fuse/device";
 import type { Account } from "./tree";
 
 export interface OpenLocation {
@@ -160,7 +159,7 @@ export interface OpenedBackup {
  */
 export async function listOpened(stanza: string, account: Account): Promise<OpenedBackup[]> {
   const mounts = parseMountTable(await readFile("/proc/self/mountinfo", "utf8"));
-  const paths = new Set(mounts.filter(({ source }) => source === MOUNT_SOURCE).map(({ path }) => path));
+  const paths = new Set(mounts.filter(({ source }) => source === OPENED_SOURCE).map(({ path }) => path));
   const opened: OpenedBackup[] = [];
   for (const at of [...paths].sort()) {
     const location = openLocation(at);

@@ -10,6 +10,7 @@ import { fail } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { parseWalName } from "../../format/wal/walSegment";
 import { nullIfMissing, systemError } from "../../local/systemError";
+import type { UserNames } from "../../local/users";
 import type { ContainerServer } from "../../postgres/container/serverContainer";
 import { loadControlFile } from "../../postgres/controlFile";
 import { parsePostmasterPid } from "../../postgres/postmasterPid";
@@ -190,6 +191,14 @@ export function serverAccount(
   if (owner !== null && owner.uid !== 0) return owner;
   const [uid, gid] = [findUid("postgres"), findGid("postgres")];
   return uid === null || gid === null ? null : { uid, gid, mode: 0o700 };
+}
+
+/** {@link serverAccount} for a data directory, which may be missing. */
+export async function accountAt(
+  directory: string | null,
+  { findGid, findUid }: Pick<UserNames, "findGid" | "findUid">,
+): Promise<Owner | null> {
+  return serverAccount(directory === null ? null : await stat(directory).catch(() => null), findUid, findGid);
 }
 
 /** {@link serverAccount}. @throws userMissing (89) */

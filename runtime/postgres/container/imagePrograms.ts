@@ -90,7 +90,7 @@ export class ImagePrograms implements Programs {
   }
 }
 
-/** Ends the containers of programs for a directory. @throws execute */
+/** Ends the containers of programs for a directory, also after the signal to end. @throws execute */
 export async function endContainers(engine: ImageRequest["engine"], directory: string): Promise<void> {
   const { signal } = new AbortController();
   const listed = await runProgram([engine, "ps", "--all", "--quiet", "--filter", `label=${LABEL}=${directory}`], {

@@ -32,7 +32,7 @@ async function offered(
 }
 
 describe("WAL for a drill's server in a container", () => {
-  test("is given whole, as often as it is asked for, and only the newest is kept", async () => {
+  test("arrives complete, even when the server asks again, and only the last file stays", async () => {
     const { folder, run } = await offered(async (name, destination) => {
       writeFileSync(destination, `content of ${name}`);
       return true;
@@ -47,7 +47,7 @@ describe("WAL for a drill's server in a container", () => {
     ]);
   });
 
-  test("that no repository has ends recovery, and a fault aborts it", async () => {
+  test("ends recovery when no repository has it, and aborts it after a fault", async () => {
     const { run } = await offered(async (name) => {
       if (name === NAME) return false;
       throw fail("service", "the repository does not answer");
@@ -55,7 +55,7 @@ describe("WAL for a drill's server in a container", () => {
     expect([await run(NAME), await run("000000010000000000000008"), await run(NAME)]).toEqual([1, 255, 1]);
   });
 
-  test("is asked for by names of WAL files only, and by no link", async () => {
+  test("goes only to names of WAL files, and root follows no link", async () => {
     const asked: string[] = [];
     const { folder, run } = await offered(async (name, destination) => {
       asked.push(name);
