@@ -14,7 +14,7 @@ import { labParts } from "../harness/kubernetes/parts";
 
 const ROWS = 7_000_000;
 /** The promised memory by number of workers, below a sidecar's default limit (384 and 544 MiB). */
-const SIZE_MIB_MAX: Readonly<Record<number, number>> = { 1: 288, 2: 448 };
+const SIZE_MIB_MAX: Readonly<Record<number, number>> = { 1: 256, 2: 448 };
 /** The default limit with one worker. Streaming holds up to 32 MiB of WAL, and each repository's pieces. */
 const STREAMED_MIB_MAX = 384;
 const CASES: readonly { what: string; processMax: number; streaming?: { intervalSeconds: number } }[] = [
