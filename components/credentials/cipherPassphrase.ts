@@ -1,7 +1,7 @@
 /** The passphrase of client-side encryption. */
 import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
-import { Passphrase } from "../dynamic/passphrase";
+import { Passphrase } from "../dynamic/passphraseState";
 import { childName, typeToken } from "../internal/children";
 import { secretText } from "../internal/inputs";
 import { withoutStackTraces } from "../internal/stackTraces";

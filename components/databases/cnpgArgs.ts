@@ -359,7 +359,7 @@ export interface ClusterBackupArgs {
   /** Kind of the configuration object of Dalibo's plugin. @default "Stanza" @plain the kind of an object */
   stanzaKind?: StanzaKind;
   /**
-   * CPU and memory of the sidecar. Engine "runtime" takes `cpu` and `memory` (by default 100m and 384Mi); the others
+   * CPU and memory of the sidecar. Engine "runtime" takes `cpu` and `memory` (by default 100m and 448Mi); the others
    * take all four, "pgbackrest" by a `PluginConfig` of Dalibo's plugin, "barman-cloud" by its ObjectStore, and none by
    * default.
    */

@@ -1,13 +1,11 @@
 /**
- * The dynamic resource behind a cipher passphrase: generated once from the system's random source, or adopted, and kept
- * through every update. Another one would make every backup unreadable, so a change is refused, in the preview if it is
- * known there. A passphrase can be read and removed without the package.
+ * The methods of the dynamic resource behind a cipher passphrase: generated once from the system's random source, or
+ * adopted, and kept through every update. Another one would make every backup unreadable, so a change is refused, in
+ * the preview if it is known there. A passphrase can be read and removed without the package.
  */
 import { randomBytes, randomUUID } from "node:crypto";
-import * as pulumi from "@pulumi/pulumi";
-import { DynamicResource, methodsOf } from "./dynamicResource";
 
-interface PassphraseInputs {
+export interface PassphraseInputs {
   readonly sizeBytes: number;
   /** Adopted; later it must be the same or omitted. */
   readonly existing?: string;
@@ -50,30 +48,4 @@ export async function update(
   if (existing !== undefined && existing !== olds.passphrase)
     throw new Error("a passphrase cannot be changed in place");
   return { outs: { passphrase: olds.passphrase } };
-}
-
-const METHODS = methodsOf<Record<"create" | "diff" | "update", unknown>>("pgbackstop/dynamic/passphrase", {
-  create: "create",
-  diff: "diff",
-  update: "update",
-});
-
-/** A passphrase, secret in the state. */
-export class Passphrase extends DynamicResource {
-  declare readonly passphrase: pulumi.Output<string>;
-
-  constructor(
-    name: string,
-    args: { sizeBytes: number; existing?: pulumi.Input<string> },
-    opts: pulumi.CustomResourceOptions,
-  ) {
-    const { sizeBytes, existing } = args;
-    const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["passphrase"] };
-    const inputs = {
-      sizeBytes,
-      ...(existing === undefined ? {} : { existing: pulumi.secret(existing) }),
-      passphrase: undefined,
-    };
-    super(METHODS, name, inputs, pulumi.mergeOptions(opts, own), "Passphrase");
-  }
 }

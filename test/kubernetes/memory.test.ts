@@ -13,9 +13,9 @@ import { type ComponentLab, startComponentLab } from "../harness/kubernetes/comp
 import { labParts } from "../harness/kubernetes/parts";
 
 const ROWS = 7_000_000;
-/** The promised memory by number of workers, below a sidecar's default limit (384 and 544 MiB). */
+/** The promised memory by number of workers, below a sidecar's default limit (448 and 608 MiB). */
 const SIZE_MIB_MAX: Readonly<Record<number, number>> = { 1: 256, 2: 448 };
-/** The default limit with one worker. Streaming holds up to 32 MiB of WAL, and each repository's pieces. */
+/** Streaming holds up to 32 MiB of WAL, and each repository's pieces. 64 MiB of the limit are left to page cache. */
 const STREAMED_MIB_MAX = 384;
 const CASES: readonly { what: string; processMax: number; streaming?: { intervalSeconds: number } }[] = [
   { what: "one worker", processMax: 1 },

@@ -457,6 +457,20 @@ export function findCircles(imports: readonly Import[]): string[][] {
   return circles;
 }
 
+/** Packages that a file, and what it imports, load. */
+export function packagesOf(path: string, imports: readonly Import[]): string[] {
+  const files = new Set([withoutExtension(path)]);
+  const packages = new Set<string>();
+  for (const file of files) {
+    for (const { from, kind, to, typeOnly } of imports) {
+      if (typeOnly || withoutExtension(from) !== file) continue;
+      if (kind === "project") files.add(to);
+      if (kind === "package") packages.add(to);
+    }
+  }
+  return [...packages];
+}
+
 /** Rooms without files, and table entries that no import needs. */
 export function checkTable(imports: readonly Import[], paths: readonly string[]): string[] {
   const roomByPath = new Map(paths.map((path) => [path, roomOf(path)]));

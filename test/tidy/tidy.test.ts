@@ -10,7 +10,7 @@ import { projectFolder } from "../../tools/parts/cache";
 import { TIERS } from "../../tools/parts/tiers";
 import { withFolders } from "../../tools/foldersDoc";
 import { checkCitations, checkDocument } from "./documents";
-import { checkImports, checkTable, findCircles, importsOf, ROOMS } from "./imports";
+import { checkImports, checkTable, findCircles, importsOf, packagesOf, ROOMS } from "./imports";
 import {
   checkBans,
   checkFileLength,
@@ -45,6 +45,7 @@ const sources = readSources(root);
 const paths = sources.map((source) => source.path);
 const linesOf = (text: string): number => text.split("\n").length - 1;
 const isThere = (path: string): boolean => existsSync(join(root, path));
+const PACKAGE = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { exports: object };
 const imports = sources.flatMap((source) => importsOf(source, root));
 
 describe("the house", () => {
@@ -70,6 +71,16 @@ describe("the house", () => {
 
   test("imports form no circle", () => {
     expect(findCircles(imports)).toEqual([]);
+  });
+
+  test("methods of dynamic resources load without Pulumi", () => {
+    // Its start would cost their process more than all methods of an update.
+    const methods = Object.keys(PACKAGE.exports).filter((name) => name.startsWith("./dynamic/"));
+    expect(methods.length).toBeGreaterThan(0);
+    const loading = methods.filter((name) =>
+      packagesOf(`components/${name.slice(2)}.ts`, imports).some((to) => to.startsWith("@pulumi/")),
+    );
+    expect(loading).toEqual([]);
   });
 
   test("no two files share a name that means different things", () => {

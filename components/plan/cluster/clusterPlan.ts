@@ -32,8 +32,11 @@ import type { RunTime } from "../schedule/schedule";
 
 /** Default major version. Changing it is a breaking change. */
 export const DEFAULT_POSTGRES_VERSION = 18;
-/** Memory of the sidecar: enough for a backup of any size with one worker, plus page cache for its writes. */
-const SIDECAR_MEMORY_MIB = 384;
+/**
+ * Enough for a backup of any size with one worker, also of a primary that streams under constant writes: 381 MiB of
+ * proportional memory (test/kubernetes/memory.test.ts). The rest is page cache for its writes.
+ */
+const SIDECAR_MEMORY_MIB = 448;
 /** Measured with 2 GB: 249 MiB with one worker, 378 with two (test/kubernetes/memory.test.ts). */
 const WORKER_MEMORY_MIB = 160;
 /** One worker leaves the processors to PostgreSQL, which shares the node. */

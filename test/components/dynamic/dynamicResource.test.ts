@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { methodsOf, ownMethods } from "../../../components/dynamic/dynamicResource";
 import { HostState, type HostStateArgs } from "../../../components/dynamic/hostState";
 import * as passphrase from "../../../components/dynamic/passphrase";
+import { Passphrase } from "../../../components/dynamic/passphraseState";
 import { recordProvider } from "../../../components/dynamic/runtimeRecord";
 
 type Methods = Readonly<Record<string, (...args: unknown[]) => unknown>>;
@@ -47,7 +48,7 @@ test("methods of a module are found by its name, when they are called", () => {
 });
 
 test("a passphrase needs none of this package to be read and removed", async () => {
-  const text = (await declared(() => void new passphrase.Passphrase("key", { sizeBytes: 48 }, {})))[0]?.[1] ?? "";
+  const text = (await declared(() => void new Passphrase("key", { sizeBytes: 48 }, {})))[0]?.[1] ?? "";
   const names: string[] = [];
   const methods = loaded(text, (name) => {
     names.push(name);
@@ -78,7 +79,7 @@ test("own methods run without this package", async () => {
 test("the resources keep the types of stacks that exist", async () => {
   const seen = await declared(() => {
     new HostState("db", {} as HostStateArgs, {});
-    new passphrase.Passphrase("key", { sizeBytes: 48 }, {});
+    new Passphrase("key", { sizeBytes: 48 }, {});
   });
   expect(seen.map(([type]) => type)).toEqual([
     "pulumi-nodejs:dynamic/index:HostState",

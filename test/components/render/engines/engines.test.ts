@@ -263,8 +263,8 @@ test("the plugin accepts every rendered parameter", () => {
     const read = readParameters(plugin?.parameters ?? {}, { clusterName: "", image: undefined });
     expect(read).toMatchObject({
       bundle: "orders-runtime-0123456789ab",
-      limits: { memory: "384Mi" },
-      requests: { cpu: "100m", memory: "384Mi" },
+      limits: { memory: "448Mi" },
+      requests: { cpu: "100m", memory: "448Mi" },
     });
   }
   expect(readParameters(plugins[0]?.parameters ?? {}, { clusterName: "", image: undefined })).toMatchObject({

@@ -36,8 +36,8 @@ test("a cluster with two repositories: the complete objects", () => {
             configMap: "orders-pgbackstop",
             cpuRequest: "100m",
             image: "docker.io/library/node:24-slim@sha256:0123",
-            memoryLimit: "384Mi",
-            memoryRequest: "384Mi",
+            memoryLimit: "448Mi",
+            memoryRequest: "448Mi",
             repo1Secret: "orders-repo1",
             repo2SecretKeys:
               "ACCESS_KEY_ID=cnpg-secret/r2-access-key-id,ACCESS_SECRET_KEY=cnpg-secret/r2-secret-access-key,ENCRYPTION_PASS=orders-repo2/ENCRYPTION_PASS",
@@ -91,8 +91,8 @@ test("the configuration is a host's, with a pod's paths", () => {
     return plugins[0]?.parameters["memoryLimit"];
   };
   expect([memoryOf({}), memoryOf({ processMax: 2 }), memoryOf({ processMax: 2, sidecar: { memory: "1Gi" } })]).toEqual([
-    "384Mi",
-    "544Mi",
+    "448Mi",
+    "608Mi",
     "1Gi",
   ]);
   const separate = objectOf(renderCluster(context({ walStorage: { sizeGiB: 10 } }), null), "config")["data"] as Record<
