@@ -62,7 +62,8 @@ export async function loadManifest(repo: Repository, label: string, pass: string
     manifest = await loadManifestFile(repo, path, pass);
   } catch (error) {
     // Without the main file the backup was never finished: its copy must not pass for a complete backup.
-    if (isError(error, "fileMissing")) throw error;
+    // A storage that does not answer has no answer about the copy either.
+    if (isError(error, "fileMissing", "hostConnect")) throw error;
     try {
       manifest = await loadManifestFile(repo, copyOf(path), pass);
     } catch {

@@ -2,7 +2,8 @@
  * archive.info and backup.info of a repository, each with its byte-identical copy.
  *
  * Readers try the main file and, on any error, the copy; if both fail, one error combines them ("pgbackrest-format"
- * 3.2). Writers write main, then copy, each atomically, so at every moment at least one is complete.
+ * 3.2). A storage that does not answer is not asked for the copy: that would take another timeout. Writers write main,
+ * then copy, each atomically, so at every moment at least one is complete.
  */
 import { textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
@@ -158,6 +159,7 @@ async function loadEither<T>(
       return parse(text, candidate);
     } catch (error) {
       failures.push(toBackupError(error));
+      if (isError(error, "hostConnect")) break;
     }
   }
   throw combine(repo, path, failures, hints);
@@ -174,7 +176,8 @@ function combine(
   const [first] = present;
   const kind = first === undefined ? "fileMissing" : kinds.size > 1 ? "fileOpen" : first.kind;
   const lines = failures.map((failure) => `${failure.name}: ${failure.message}`);
-  return fail(kind, [`unable to load info file '${path}' or '${copyOf(path)}':`, ...lines].join("\n"), {
+  const names = [path, copyOf(path)].slice(0, failures.length).map((name) => `'${name}'`);
+  return fail(kind, [`unable to load info file ${names.join(" or ")}:`, ...lines].join("\n"), {
     hint: present.length === 0 ? hints : hintsOf(failures, present),
     repoIndex: repo.key,
     path,

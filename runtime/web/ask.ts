@@ -39,7 +39,7 @@ export async function askWeb(question: WebQuestion, signal: AbortSignal): Promis
     throw signal.reason;
   });
   try {
-    return await Promise.race([exchange(question, agent, undici.request), aborted]);
+    return await Promise.race([exchange(question, agent), aborted]);
   } catch (error) {
     throw fail("hostConnect", error instanceof Error ? error.message : String(error), {
       cause: error,
@@ -52,16 +52,14 @@ export async function askWeb(question: WebQuestion, signal: AbortSignal): Promis
   }
 }
 
-async function exchange(
-  question: WebQuestion,
-  agent: Agent,
-  request: typeof import("undici").request,
-): Promise<WebAnswer> {
+async function exchange(question: WebQuestion, agent: Agent): Promise<WebAnswer> {
   const { method, url, headers, body, answerBytesMax = ANSWER_BYTES_MAX } = question;
-  const response = await request(url, {
+  const { origin, pathname, search } = new URL(url);
+  const response = await agent.request({
+    origin,
+    path: `${pathname}${search}`,
     method,
     headers: { ...headers },
-    dispatcher: agent,
     ...(body === undefined ? {} : { body }),
   });
   const parts: Uint8Array[] = [];

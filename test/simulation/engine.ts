@@ -414,7 +414,7 @@ export class Engine {
     process.count++;
     this.steps++;
     this.note(process.name, "step", () => `given up: ${call.text}`);
-    call.reject(fail("service", `the storage did not answer: ${call.text}`, { retryable: true }));
+    call.reject(fail("hostConnect", `the storage did not answer: ${call.text}`, { retryable: true }));
   }
 
   #answer(process: SimProcess, call: Call, fault: Fault | null): void {

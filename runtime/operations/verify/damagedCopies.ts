@@ -24,6 +24,7 @@ export async function findDamagedCopies(
       try {
         await load(candidate);
       } catch (error) {
+        if (isError(error, "hostConnect")) throw error;
         if (!isError(error, "fileMissing")) lines.push(`${candidate}: damaged: ${toBackupError(error).message}`);
       }
     }

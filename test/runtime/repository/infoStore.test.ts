@@ -95,6 +95,20 @@ describe("info files", () => {
     storage.verifyAllFaultsExercised();
   });
 
+  it("are not asked for twice where nothing answers", async () => {
+    const silence = fail("hostConnect", "no answer", { retryable: true });
+    const storage = new FaultyStorage(await stored()).plan(
+      "read",
+      { kind: "error", error: silence },
+      { path: /archive\.info$/ },
+    );
+    await expect(loadArchiveInfo(repository(1, { storage }))).rejects.toMatchObject({
+      kind: "hostConnect",
+      retryable: true,
+      message: `unable to load info file '${MAIN}':\nHostConnectError: no answer`,
+    });
+  });
+
   describe("of which neither is readable", () => {
     const HINT_PASSPHRASE =
       "Is this the right passphrase for this repository and stanza? Is the repository encrypted at all?";
