@@ -75,9 +75,9 @@ async function expectLedger(command: readonly string[]): Promise<void> {
     return project.resultOf(command[0] ?? "", [...command.slice(1), action], env);
   };
   try {
-    expect((await ledger("preview", 7)).stdout).toContain(
-      "ledger: this preview does not know repositories.repo1.at yet",
-    );
+    const preview = await ledger("preview", 7);
+    expect(preview.error).toBeUndefined();
+    expect(preview.stdout).toContain("ledger: this preview does not know repositories.repo1.at yet");
     const made = await ledger("up", 7);
     expect(made.error).toBeUndefined();
     expect(made.outputs?.["firstBackup"]).toBe("taken");

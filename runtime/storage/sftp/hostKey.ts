@@ -126,10 +126,27 @@ function matches(field: string, name: string): boolean {
   return isMatch;
 }
 
+/**
+ * Takes back only the last `*`, as ssh does. A regular expression with many of them would take years for a name that
+ * does not match.
+ */
 function matchesPattern(pattern: string, name: string): boolean {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-    .replaceAll("*", ".*")
-    .replaceAll("?", ".");
-  return new RegExp(`^${source}$`).test(name);
+  let next = 0;
+  /** Where the last `*` is, and where what it stands for ends. */
+  let star: { readonly position: number; end: number } | null = null;
+  for (let position = 0; position < name.length; ) {
+    const character = pattern[next];
+    if (character === "*") {
+      star = { position: next++, end: position };
+    } else if (character === "?" || character === name[position]) {
+      next++;
+      position++;
+    } else if (star !== null) {
+      next = star.position + 1;
+      position = ++star.end;
+    } else {
+      return false;
+    }
+  }
+  return /^\**$/.test(pattern.slice(next));
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"example.com/pulumi-pgbackstop/sdk/go/pgbackstop"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
@@ -85,7 +86,7 @@ func run(action string) (map[string]any, error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	stack, err := auto.UpsertStackInlineSource(ctx, "go", "ledger", program(given), auto.WorkDir("ledger"))
+	stack, err := auto.UpsertStackInlineSource(ctx, "go", "ledger", program(given), auto.WorkDir(filepath.Dir(os.Args[0])))
 	if err != nil {
 		return nil, err
 	}

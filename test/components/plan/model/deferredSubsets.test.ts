@@ -354,6 +354,8 @@ describe("a part of what is known, and nothing else", () => {
     const property = fc.asyncProperty(programs(paths, [], { changed: 1, deferred: 25 }), async (program) => {
       const { known, deferred } = made({ settings: args, ...INPUTS }, program, deferredValue);
       if (errorsOf(known.settings).length > 0) return;
+      // Only an argument says that there is no ConfigMap: one that comes later has a name.
+      if (known.runtime.configMap === "" && program.deferred.includes("runtime.configMap")) return;
       const expected = objectsOf(render, known);
       const { derive, now } = apart(splitKnown<object>(deferred), (values) => objectsOf(render, values as Live));
       expect(now.map(({ role }) => role)).toEqual(expected.map(({ role }) => role));

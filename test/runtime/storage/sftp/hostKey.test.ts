@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { fc } from "../../../harness/properties";
 import {
   algorithmsOf,
   describeKey,
@@ -71,6 +72,18 @@ describe("known hosts", () => {
     expect(count(HASHED.join("\n"))).toBe(1);
     expect(count(HASHED.join("\n"), "nas.example.net", 2222)).toBe(2);
     expect(count(HASHED.join("\n"), "other.example.net")).toBe(0);
+  });
+
+  test("match any pattern as a regular expression does, and soon", () => {
+    const letters = (...all: string[]): fc.Arbitrary<string> =>
+      fc.string({ unit: fc.constantFrom(...all), minLength: 1, maxLength: 7 });
+    const property = fc.property(letters("a", "b", "*", "?"), letters("a", "b"), (pattern, name) => {
+      const expression = new RegExp(`^${pattern.replaceAll("*", ".*").replaceAll("?", ".")}$`);
+      const isKnown = [name, `[${name}]:22`].some((known) => expression.test(known));
+      expect(count(`${pattern} ${KEY}`, name)).toBe(isKnown ? 1 : 0);
+    });
+    fc.assert(property, { numRuns: 2000 });
+    expect(count(`${"*a".repeat(200)} ${KEY}`, `${"a".repeat(250)}b`)).toBe(0);
   });
 
   test("have markers, comments, empty and damaged lines", () => {
