@@ -225,11 +225,19 @@ function sinksOf(config: Config): LogSink[] {
   // A log line among metrics would make all of them unreadable, above all during a fault.
   const isRead = config.command === "metrics" && config.monitoring.outputFile === undefined;
   const sinks: LogSink[] = [
-    stream(isRead ? process.stderr : process.stdout, config.log.levelConsole, format, timestamp),
+    stream(isRead ? process.stderr : process.stdout, consoleLevelOf(config), format, timestamp),
     stream(process.stderr, config.log.levelStderr, format, false),
   ];
   if (config.log.levelFile !== "off") sinks.push(fileSink(config, sinks));
   return sinks;
+}
+
+/** What serves an opened backup has a log of its own, where users look for its state. */
+function consoleLevelOf({ command, log, role }: Config): LogSink["level"] {
+  const { levelConsole } = log;
+  return command === "open" && role === "async" && ["off", "error", "warn"].includes(levelConsole)
+    ? "info"
+    : levelConsole;
 }
 
 function stream(

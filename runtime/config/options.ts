@@ -643,6 +643,13 @@ const COMMAND_LINE = [
     default: "y",
     negate: true,
   }),
+  own("fetch-all", "boolean", ["open"], "fetch everything behind the server, also what nobody reads", {
+    config: "open.fetchAll",
+    default: "n",
+  }),
+  own("move-to", "path", ["close"], "make a plain data directory of it, once everything is fetched", {
+    config: "close.moveTo",
+  }),
   own("keep", "boolean", ["close"], "keep fetched and written pages for another open", {
     config: "close.keep",
     default: "n",
@@ -926,13 +933,13 @@ const RESTORE = [
     config: "restore.recoveryOptions",
     ...on("type", "default", "immediate", "standby", ...TARGET_TYPES),
   }),
-  acted("tablespace-map", "hash", ["restore"], "new directory of a tablespace, as name=path or oid=path", {
+  acted("tablespace-map", "hash", ["close", "restore"], "new directory of a tablespace, as name=path or oid=path", {
     config: "restore.tablespaceMap",
   }),
   acted(
     "tablespace-map-all",
     "string",
-    ["restore"],
+    ["close", "restore"],
     "directory for all tablespaces that have no directory of their own",
     { config: "restore.tablespaceMapAll" },
   ),

@@ -1,6 +1,8 @@
 /** `close`: ends what `open` has begun. */
-import { closeBackup } from "../../operations/open/closeBackup";
-import type { Command } from "../../process/commandProcess";
+import { fail } from "../../base/errors";
+import { closeBackup, type CloseRequest } from "../../operations/open/closeBackup";
+import type { Command, CommandProcess } from "../../process/commandProcess";
+import { requireOutsideData } from "./drill";
 import { accountOf, directoryOf } from "./open";
 
 export const closeCommand: Command = async (proc) => {
@@ -10,7 +12,24 @@ export const closeCommand: Command = async (proc) => {
     isRoot: proc.self.uid === 0,
     account: await accountOf(proc),
     keeps: config.close.keep,
+    move: moveOf(proc),
   };
   proc.print(await closeBackup(request, { program: (args) => proc.program(args, { signal: ctx.signal }) }, ctx));
   return 0;
 };
+
+/** @throws optionInvalid, optionInvalidValue */
+function moveOf(proc: CommandProcess): CloseRequest["move"] {
+  const { close, open, restore } = proc.config;
+  if (close.moveTo === undefined) return null;
+  if (close.keep) throw fail("optionInvalid", "close has either --keep or --move-to");
+  const to = close.moveTo.replace(/\/+$/, "");
+  const at = open.at?.replace(/\/+$/, "") ?? "";
+  if (to === "" || `${to}/`.startsWith(`${at}/`) || `${to}/`.startsWith(`${at}.pgbackstop/`))
+    throw fail(
+      "optionInvalidValue",
+      `'${close.moveTo}' is not valid for 'move-to' option: it is in the opened directory`,
+    );
+  requireOutsideData(proc, "move-to", to);
+  return { to, tablespaceMap: restore.tablespaceMap, tablespaceMapAll: restore.tablespaceMapAll };
+}

@@ -35,6 +35,7 @@ export const openCommand: Command = async (proc) => {
       stanza: config.stanza ?? "",
       account,
       recovery: recoveryOf(proc, at),
+      fetchesAll: config.open.fetchAll,
       server: start ? { port, programs, user, database: pg?.database ?? "postgres" } : null,
     },
     {
@@ -75,7 +76,16 @@ async function serve(proc: CommandProcess): Promise<number> {
   const { pid } = proc.process;
   const self = findProcess(pid) ?? { pid, startTicks: -1 };
   const { restoreCommand } = recoveryOf(proc, location.at);
-  await serveBackup(proc.repositories(), { location, deviceFd: DEVICE_FD, set: config.set, restoreCommand, self }, ctx);
+  const options = {
+    location,
+    deviceFd: DEVICE_FD,
+    set: config.set,
+    restoreCommand,
+    fetchesAll: config.open.fetchAll,
+    self,
+    program: (args: readonly string[]) => proc.program(args, { signal: ctx.signal }),
+  };
+  await serveBackup(proc.repositories(), options, ctx);
   return 0;
 }
 

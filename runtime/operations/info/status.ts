@@ -307,9 +307,19 @@ export function statusText(report: StatusReport): string {
     lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
   for (const { percent, what } of running)
     lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
-  for (const { at, isServed, label, repo } of report.opened)
-    lines.push(row("open", `${label} of ${repo} in ${at}${isServed ? "" : " (its process has ended: close it)"}`, ""));
+  for (const opened of report.opened) lines.push(row("open", openedText(opened), ""));
   return `${lines.join("\n")}\n`;
+}
+
+function openedText({ at, isServed, label, progress, repo }: OpenedBackup): string {
+  const what = `${label} of ${repo} in ${at}`;
+  if (!isServed) return `${what} (its process has ended: close it)`;
+  if (progress === null) return what;
+  const { fetchesAll, isWhole, missingBytes, totalBytes, trouble } = progress;
+  if (isWhole) return `${what}: everything is here`;
+  const there = `${formatSize(totalBytes - missingBytes)} of ${formatSize(totalBytes)} are here`;
+  const rest = !fetchesAll ? "" : trouble === null ? ", fetching the rest" : `, the rest waits: ${trouble}`;
+  return `${what}: ${there}${rest}`;
 }
 
 function slotText({ retainedBytes, safeBytes, slot }: SlotReport): string {
@@ -442,7 +452,7 @@ export function statusJson(report: StatusReport): JsonValue {
         wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
       };
     }),
-    opened: report.opened.map(({ at, isServed, label, repo }): JsonValue => ({ at, label, repo, served: isServed })),
+    opened: report.opened.map(openedJson),
     running: running.map(({ percent, what }): JsonValue => ({ percent, what })),
     ...(slot === null ? {} : { slot: slotJson(slot, report.nowS) }),
     stanza,
@@ -450,6 +460,26 @@ export function statusJson(report: StatusReport): JsonValue {
     troubles: troublesJson(report.troubles),
     version: 1,
     waiting: waiting === null ? null : { files: waiting.count, oldest: waiting.oldestAtS },
+  };
+}
+
+function openedJson({ at, isServed, label, progress, repo }: OpenedBackup): JsonValue {
+  return {
+    at,
+    label,
+    ...(progress === null
+      ? {}
+      : {
+          progress: {
+            all: progress.fetchesAll,
+            missing: progress.missingBytes,
+            total: progress.totalBytes,
+            trouble: progress.trouble,
+            whole: progress.isWhole,
+          },
+        }),
+    repo,
+    served: isServed,
   };
 }
 

@@ -72,22 +72,31 @@ export async function fetchBlocks(
   });
   const partsOf = (begin: number, end: number): typeof parts =>
     parts.filter((part) => part.begin < end && begin < part.begin + part.bytes.length);
-  const isWanted = (block: number): boolean => partsOf(block * blockSizeBytes, (block + 1) * blockSizeBytes).length > 0;
-  await readBlocks(repo, source, open, isWanted, ({ block, bytes, count }) => {
-    for (let index = 0; index < count; index++) {
-      const content = bytes.subarray(index * blockSizeBytes, (index + 1) * blockSizeBytes);
-      const begin = (block + index) * blockSizeBytes;
-      const expectedBytes = Math.min(blockSizeBytes, sizeBytes - begin);
-      const own = hash.hash(content, checksumSizeBytes);
-      if (content.length !== expectedBytes || Buffer.compare(own, blockChecksum(map, block + index)) !== 0)
-        throw fail("checksum", `block ${block + index} of '${name}' in ${repo.name} has a wrong checksum`, {
-          hint: DAMAGED_COPY_HINT,
-          repoIndex: repo.key,
-          path: source.mapPath,
-        });
-      for (const part of partsOf(begin, begin + content.length)) copyInto(part, content, begin);
-    }
-  });
+  const wanted = new Set<number>();
+  for (const { begin, bytes } of parts)
+    for (let block = Math.floor(begin / blockSizeBytes); block * blockSizeBytes < begin + bytes.length; block++)
+      wanted.add(block);
+  await readBlocks(
+    repo,
+    source,
+    open,
+    (block) => wanted.has(block),
+    ({ block, bytes, count }) => {
+      for (let index = 0; index < count; index++) {
+        const content = bytes.subarray(index * blockSizeBytes, (index + 1) * blockSizeBytes);
+        const begin = (block + index) * blockSizeBytes;
+        const expectedBytes = Math.min(blockSizeBytes, sizeBytes - begin);
+        const own = hash.hash(content, checksumSizeBytes);
+        if (content.length !== expectedBytes || Buffer.compare(own, blockChecksum(map, block + index)) !== 0)
+          throw fail("checksum", `block ${block + index} of '${name}' in ${repo.name} has a wrong checksum`, {
+            hint: DAMAGED_COPY_HINT,
+            repoIndex: repo.key,
+            path: source.mapPath,
+          });
+        for (const part of partsOf(begin, begin + content.length)) copyInto(part, content, begin);
+      }
+    },
+  );
   for (const { begin, bytes } of parts) file.fill(origin, begin, bytes);
 }
 

@@ -5,15 +5,21 @@ import { fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
 import type { ProgramEnd } from "../../local/program";
 import { parsePostmasterPid } from "../../postgres/postmasterPid";
+import { shellQuote } from "../restore/recovery";
 import {
   findMount,
   findProcess,
   isAlive,
   loadState,
+  type Move,
   type OpenLocation,
   openLocation,
+  type OpenState,
   type ProcessId,
+  saveState,
+  syncFileSystem,
 } from "./openLocation";
+import { makePlain, type MoveRequest, planMove } from "./plainDirectory";
 import type { Account } from "./tree";
 
 export interface CloseRequest {
@@ -23,6 +29,8 @@ export interface CloseRequest {
   readonly account: Account;
   /** Fetched and written pages stay, for another `open`. */
   readonly keeps: boolean;
+  /** It becomes a plain data directory; null removes or keeps it. */
+  readonly move: MoveRequest | null;
 }
 
 interface Tools {
@@ -37,7 +45,7 @@ const BUSY_POLL_MS = 200;
 
 /** Returns what to tell the user. @throws fileMissing when nothing is open */
 export async function closeBackup(
-  { account, at, isRoot, keeps }: CloseRequest,
+  { account, at, isRoot, keeps, move }: CloseRequest,
   tools: Tools,
   ctx: Context,
 ): Promise<string> {
@@ -46,18 +54,36 @@ export async function closeBackup(
   const location = openLocation(at);
   const state = await loadState(location);
   if (state === null) throw fail("fileMissing", `nothing is open in '${at}'`);
+  if (state.phase === "moving" && move === null)
+    throw fail("optionRequired", `'${at}' becomes a plain data directory in '${state.move?.to}'`, {
+      hint: "Repeat the command that was interrupted, with --move-to.",
+    });
+  const planned = move === null ? null : await planMove(location, state, move);
   const server = findServer(location, account);
   // A clean stop writes the server's memory; without our process it cannot.
   if (server !== null) await endServer(server, isAlive(state.server) ? ["SIGINT", ...END_SIGNALS] : END_SIGNALS, ctx);
   await unmount(location, account, tools, ctx);
   await endServing(state.server, account, ctx);
   if (state.madeDirectory) await rmdir(at).catch(() => {});
+  if (planned !== null) {
+    await actAs(account, () => saveState(location, { ...state, phase: "moving", move: planned }));
+    await makePlain(location, state, planned, () => syncFileSystem(location, tools));
+    await removeFolder(location, account);
+    return movedText(at, planned, state);
+  }
   if (keeps) {
-    await tools.program(["sync", "-f", location.folder]);
+    await syncFileSystem(location, tools);
     return `'${at}' is closed; its pages stay in ${location.folder} for another open\n`;
   }
   await removeFolder(location, account);
   return `'${at}' is closed and its pages are removed\n`;
+}
+
+function movedText(at: string, { to }: Move, { backup }: OpenState): string {
+  return (
+    `'${at}' is closed; ${to} is a plain data directory of PostgreSQL ${backup?.pgVersion}\n` +
+    `start it as its owner: pg_ctl -D ${shellQuote(to)} start\n`
+  );
 }
 
 const END_SIGNALS = ["SIGQUIT", "SIGKILL"] as const;

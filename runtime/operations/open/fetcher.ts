@@ -68,6 +68,7 @@ export class Fetcher implements Fetch {
   /** The key is repository and file. */
   readonly #maps = new Map<string, Promise<IndexedMap>>();
   readonly #framed = new Map<string, Promise<FramedFile | null>>();
+  #readers = 0;
 
   constructor(parts: FetcherParts, targets: readonly Target[], ctx: Context) {
     this.#parts = parts;
@@ -79,11 +80,30 @@ export class Fetcher implements Fetch {
   }
 
   async pages(file: StoredFile, origin: Origin, runs: readonly PageRun[]): Promise<void> {
-    const target = { file, origin };
-    if (isSmall(origin.row)) await this.#windows.fetchWith(target);
-    const missing = runs.flatMap(([first, last]) => origin.pages.missingRuns(first, last));
+    this.#readers++;
+    try {
+      await this.#fetchPages({ file, origin }, runs, true);
+    } finally {
+      this.#readers--;
+    }
+  }
+
+  /** A reader waits for pages. */
+  get isAwaited(): boolean {
+    return this.#readers > 0;
+  }
+
+  /** Fetches pages that nobody waits for, and of a large file without blocks everything at once. */
+  behind(target: Target, runs: readonly PageRun[]): Promise<void> {
+    return this.#fetchPages(target, runs, false);
+  }
+
+  async #fetchPages(target: Target, runs: readonly PageRun[], isRead: boolean): Promise<void> {
+    const { pages, row } = target.origin;
+    if (isSmall(row)) await this.#windows.fetchWith(target);
+    const missing = runs.flatMap(([first, last]) => pages.missingRuns(first, last));
     if (missing.length === 0) return;
-    if (isStreamed(origin.row)) return this.#stream(target, missing);
+    if (isStreamed(row)) return this.#stream(target, isRead ? missing : pages.allMissing(), isRead);
     await this.#fetchOnce(target, missing);
   }
 
@@ -197,13 +217,13 @@ export class Fetcher implements Fetch {
     });
   }
 
-  /** Joins the stream of the file, until the wanted pages have passed. */
-  async #stream(target: Target, runs: readonly PageRun[]): Promise<void> {
+  /** Joins the stream of the file, until the wanted pages have passed. A reader first tries to get them alone. */
+  async #stream(target: Target, runs: readonly PageRun[], isRead: boolean): Promise<void> {
     const { origin } = target;
     const state = this.#stateOf(origin);
     const isThere = (): boolean => runs.every(([first, last]) => origin.pages.hasAll(first, last));
     // Also while the file streams: its stream may be far from the page.
-    const check = pageCheckOf(origin.row, this.#parts.pages);
+    const check = isRead ? pageCheckOf(origin.row, this.#parts.pages) : null;
     if (check !== null) await this.#fetchFramed(target, runs, check);
     while (!isThere()) {
       state.passing ??= this.#startStream(target, runs, state);

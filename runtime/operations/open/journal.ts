@@ -10,16 +10,19 @@
  *   cut FILE BYTES · cut-done FILE        before and after a truncation
  *   remove FILE · removed FILE · kept FILE  before an unlink, after it, after a failed one
  *   own FILE              the file at this name is whole, and no longer the backup's
+ *   whole                 every file is, on the disk: nothing belongs to the backup any more
  * ```
  * FILE is the index of the manifest's row. An intent without its end is carried out at the next start: the server was
  * not told that it happened, and repeats it if it needs to. A line with a wrong checksum does not count.
  */
-import { fdatasync, writeSync } from "../../local/nodeFiles";
+import { closeSync, fdatasync, writeSync } from "../../local/nodeFiles";
+import { assert } from "../../base/errors";
 import { crc32c } from "../../format/codec/crc32c";
 import { PAGE_BYTES, type PageRun } from "./pageSet";
 
 export type JournalEntry =
   | { readonly kind: "session"; readonly boot: string }
+  | { readonly kind: "whole" }
   | { readonly kind: "present" | "durable"; readonly file: number; readonly run: PageRun }
   | { readonly kind: "cut"; readonly file: number; readonly sizeBytes: number }
   | { readonly kind: "cut-done" | "remove" | "removed" | "kept" | "own"; readonly file: number };
@@ -46,6 +49,8 @@ function textOf(entry: JournalEntry): string {
   switch (entry.kind) {
     case "session":
       return `session ${entry.boot}`;
+    case "whole":
+      return entry.kind;
     case "present":
     case "durable":
       return `${entry.kind} ${entry.file} ${entry.run[0]} ${entry.run[1]}`;
@@ -83,6 +88,7 @@ function parseLine(line: string): JournalEntry | null {
   if (cutFile !== undefined) return { kind: "cut", file: Number(cutFile), sizeBytes: Number(sizeBytes) };
   const [, plain, plainFile] = PLAIN.exec(text) ?? [];
   if (plain !== undefined) return { kind: plain as "own", file: Number(plainFile) };
+  if (text === "whole") return { kind: "whole" };
   const [, boot] = /^session ([0-9a-f-]{1,64})$/.exec(text) ?? [];
   return boot === undefined ? null : { kind: "session", boot };
 }
@@ -106,12 +112,17 @@ export function replayJournal(entries: readonly JournalEntry[], boot: string): M
   let isThisBoot = false;
   for (const entry of entries) {
     if (entry.kind === "session") isThisBoot = entry.boot === boot;
-    else apply(historyOf(entry.file), entry, isThisBoot);
+    else if (entry.kind !== "whole") apply(historyOf(entry.file), entry, isThisBoot);
   }
   return histories;
 }
 
-function apply(history: FileHistory, entry: Exclude<JournalEntry, { kind: "session" }>, isThisBoot: boolean): void {
+/** Nothing belongs to the backup any more: the upper directory is a data directory like any other. */
+export function isWholeJournal(entries: readonly JournalEntry[]): boolean {
+  return entries.some(({ kind }) => kind === "whole");
+}
+
+function apply(history: FileHistory, entry: Extract<JournalEntry, { file: number }>, isThisBoot: boolean): void {
   switch (entry.kind) {
     case "present":
       if (isThisBoot) history.runs.push(entry.run);
@@ -150,7 +161,7 @@ export function pagesBefore(sizeBytes: number): number {
 
 /** Appends to the journal's file. */
 export class Journal {
-  readonly #fd: number;
+  #fd: number;
   /** Entries that must not be lost, and how many of them are on the disk. */
   #count = 0;
   #syncedCount = 0;
@@ -161,6 +172,7 @@ export class Journal {
 
   /** In the file when it returns: a killed process loses nothing. */
   append(entry: JournalEntry): void {
+    assert(this.#fd >= 0, "an entry after the journal's end");
     writeSync(this.#fd, renderEntry(entry));
     // A lost `present` costs a fetch.
     if (entry.kind !== "present") this.#count++;
@@ -172,6 +184,12 @@ export class Journal {
     if (this.#syncedCount >= count) return;
     await dataSync(this.#fd);
     this.#syncedCount = Math.max(this.#syncedCount, count);
+  }
+
+  /** A fetch that comes later must not write into another file of the same number. */
+  close(): void {
+    closeSync(this.#fd);
+    this.#fd = -1;
   }
 }
 

@@ -35,6 +35,8 @@ export interface OpenRequest {
   /** PostgreSQL's. */
   readonly account: Account;
   readonly recovery: RecoveryRequest;
+  /** Also what nobody reads is fetched. */
+  readonly fetchesAll: boolean;
   /** Null only mounts. */
   readonly server: {
     readonly port: number;
@@ -74,6 +76,7 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
       `  psql -h ${location.folder} -p ${port} -U ${user}`,
     );
   }
+  if (served.fetchesAll) lines.push("everything else is fetched behind it: pgbackstop status shows how much is here");
   lines.push(`end it with: pgbackstop --stanza=${request.stanza} close --at=${location.at}`);
   return `${lines.join("\n")}\n`;
 }
@@ -97,16 +100,20 @@ function isServed({ at }: OpenLocation, { server }: OpenState): boolean {
 /** What an earlier `open` left; null for the first. @throws fileExists when it is still open */
 async function continued(
   location: OpenLocation,
-  { account, server }: OpenRequest,
+  { account, fetchesAll, server }: OpenRequest,
   tools: OpenTools,
   ctx: Context,
 ): Promise<OpenState | null> {
   const state = await loadState(location);
   if (state === null) return null;
+  if (state.phase === "moving")
+    throw fail("fileExists", `'${location.at}' becomes a plain data directory`, {
+      hint: `Repeat the command that was interrupted: close --at=${location.at} --move-to=DIRECTORY`,
+    });
   if (isServed(location, state)) {
-    if (server === null || findServer(location, account) !== null)
+    if (server === null || findServer(location, account) !== null || (fetchesAll && !state.fetchesAll))
       throw fail("fileExists", `'${location.at}' is open already`, {
-        hint: `Close it first: close --at=${location.at}`,
+        hint: `Close it first; --keep keeps its pages: close --at=${location.at} --keep`,
       });
     return state;
   }
@@ -116,10 +123,21 @@ async function continued(
   return state;
 }
 
-async function begun(location: OpenLocation, { account, recovery, stanza }: OpenRequest): Promise<OpenState> {
+async function begun(
+  location: OpenLocation,
+  { account, fetchesAll, recovery, stanza }: OpenRequest,
+): Promise<OpenState> {
   const madeDirectory = await isAbsent(location);
   const { restoreCommand: _, ...kept } = recovery;
-  const state: OpenState = { version: 1, stanza, account, madeDirectory, recovery: kept, phase: "preparing" };
+  const state: OpenState = {
+    version: 1,
+    stanza,
+    account,
+    madeDirectory,
+    recovery: kept,
+    fetchesAll,
+    phase: "preparing",
+  };
   await makeFolder(location, state);
   return state;
 }

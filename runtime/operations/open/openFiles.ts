@@ -284,6 +284,7 @@ export class OpenFiles implements FileSystem {
       throw error;
     }
     if (index !== undefined) this.#journal.append({ kind: "removed", file: index });
+    file?.removed();
     this.#tree.detach(node);
     return NOTHING;
   }

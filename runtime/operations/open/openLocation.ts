@@ -6,6 +6,8 @@
  * <at>.pgbackstop/          0700, of PostgreSQL's account
  *   open.json               what is open, and which processes serve it
  *   upper/ journal          fetched and written pages
+ *   progress.json           how much of the backup is there
+ *   restored.auto.conf      postgresql.auto.conf as a restore would write it
  *   serve.log postgres.log  of the process that serves the files, and of PostgreSQL
  *   postgresql.conf hba.conf ident.conf, the socket
  * ```
@@ -14,10 +16,13 @@ import { lchown, lstat, mkdir, readdir, readFile, readFileSync, writeFile } from
 import { utf8 } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { type Mount, OPENED_SOURCE, parseMountTable } from "../../base/mountTable";
-import { atomicWrite } from "../../local/atomicWrite";
+import type { ManifestTarget } from "../../format/repository/manifest";
+import { atomicWrite, loadReport, replaceReport } from "../../local/atomicWrite";
+import type { ProgramEnd } from "../../local/program";
 import { statOf } from "../../local/lockState";
 import { isMissing, nullIfMissing, systemError } from "../../local/systemError";
 import type { RecoveryRequest } from "../restore/recovery";
+import type { PlannedLink } from "../restore/restorePlan";
 import type { Account } from "./tree";
 
 export interface OpenLocation {
@@ -25,6 +30,8 @@ export interface OpenLocation {
   readonly folder: string;
   readonly upper: string;
   readonly journal: string;
+  readonly progress: string;
+  readonly restoredConf: string;
   readonly serveLog: string;
   readonly serverLog: string;
 }
@@ -36,6 +43,8 @@ export function openLocation(at: string): OpenLocation {
     folder,
     upper: `${folder}/upper`,
     journal: `${folder}/journal`,
+    progress: `${folder}/progress.json`,
+    restoredConf: `${folder}/restored.auto.conf`,
     serveLog: `${folder}/serve.log`,
     serverLog: `${folder}/postgres.log`,
   };
@@ -65,15 +74,29 @@ export interface OpenState {
     readonly rows: string;
     /** What could be verified when, in words. */
     readonly verified: string;
+    readonly tablespaces: readonly ManifestTarget[];
   };
+  /** Also what nobody reads is fetched. */
+  readonly fetchesAll: boolean;
   readonly recovery: Omit<RecoveryRequest, "restoreCommand">;
   /**
    * `preparing`: nothing of it is usable; `prepared`: it can be mounted; `used`: a server has run in it, so that its
-   * files may hold writes.
+   * files may hold writes; `moving`: it becomes a plain data directory.
    */
-  readonly phase: "preparing" | "prepared" | "used";
+  readonly phase: "preparing" | "prepared" | "used" | "moving";
   /** Serves the files. */
   readonly server?: ProcessId;
+  /** Where it becomes a plain data directory. */
+  readonly move?: Move;
+}
+
+/** To a plain data directory. */
+export interface Move {
+  readonly to: string;
+  readonly tablespaces: readonly (Pick<PlannedLink, "destination" | "location"> & {
+    /** The link's, in the data directory. */
+    readonly name: string;
+  })[];
 }
 
 /** Null when nothing is open there. @throws jsonFormat, fileOpen */
@@ -85,7 +108,7 @@ export async function loadState({ folder }: OpenLocation): Promise<OpenState | n
   if (text === null) return null;
   try {
     const state = JSON.parse(text) as OpenState;
-    if (state.version === 1 && ["preparing", "prepared", "used"].includes(state.phase)) return state;
+    if (state.version === 1 && ["preparing", "prepared", "used", "moving"].includes(state.phase)) return state;
   } catch {
     // Reported below.
   }
@@ -151,6 +174,37 @@ export interface OpenedBackup {
   readonly repo: string;
   /** False if the process that serves its files has ended. */
   readonly isServed: boolean;
+  /** Null if nothing says it yet. */
+  readonly progress: OpenProgress | null;
+}
+
+/** How much of the backup's files is there. */
+export interface OpenProgress {
+  readonly totalBytes: number;
+  /** Not fetched, and not replaced by writes. */
+  readonly missingBytes: number;
+  /** Everything is there, and on the disk: no repository is needed. */
+  readonly isWhole: boolean;
+  /** Also what nobody reads is fetched. */
+  readonly fetchesAll: boolean;
+  /** Why the rest is not fetched at the moment. */
+  readonly trouble: string | null;
+}
+
+export async function saveProgress({ progress }: OpenLocation, report: OpenProgress): Promise<void> {
+  await replaceReport(progress, report);
+}
+
+export async function loadProgress({ progress }: OpenLocation): Promise<OpenProgress | null> {
+  const { fetchesAll, isWhole, missingBytes, totalBytes, trouble } = await loadReport(progress);
+  if (typeof totalBytes !== "number" || typeof missingBytes !== "number") return null;
+  return {
+    totalBytes,
+    missingBytes,
+    isWhole: isWhole === true,
+    fetchesAll: fetchesAll === true,
+    trouble: typeof trouble === "string" ? trouble : null,
+  };
 }
 
 /**
@@ -167,9 +221,19 @@ export async function listOpened(stanza: string, account: Account): Promise<Open
     if (info === null || !info.isDirectory() || info.uid !== account.uid) continue;
     const state = await loadState(location).catch(() => null);
     if (state?.backup === undefined || state.stanza !== stanza) continue;
-    opened.push({ at, label: state.backup.label, repo: state.backup.repo, isServed: isAlive(state.server) });
+    const { label, repo } = state.backup;
+    opened.push({ at, label, repo, isServed: isAlive(state.server), progress: await loadProgress(location) });
   }
   return opened;
+}
+
+/** Everything that was written there is on the disk when it resolves. @throws fileSync */
+export async function syncFileSystem(
+  { folder }: OpenLocation,
+  { program }: { program(args: readonly string[]): Promise<ProgramEnd> },
+): Promise<void> {
+  const { exitCode, stderr } = await program(["sync", "-f", folder]);
+  if (exitCode !== 0) throw fail("fileSync", `unable to sync the file system of '${folder}': ${stderr.trim()}`);
 }
 
 /** What is mounted at a path; null when nothing is. */

@@ -3,7 +3,8 @@
  * and answers the kernel until the directory is unmounted. It has no more rights than PostgreSQL's account.
  */
 import { bootId } from "../../local/lockDomain";
-import { closeSync, fsyncSync, openSync, readFileSync, rm, writeSync } from "../../local/nodeFiles";
+import type { ProgramEnd } from "../../local/program";
+import { closeSync, fsyncSync, openSync, readFileSync, rm, statfs, writeSync } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
@@ -15,12 +16,21 @@ import { openSources } from "../restore/openSources";
 import { checkPages, restorable } from "../restore/restore";
 import type { Sources } from "../restore/sources";
 import { Fetcher, isSmall } from "./fetcher";
+import { Hydration, missingBytes } from "./hydration";
 import { Journal, renderEntry } from "./journal";
-import { OpenFiles } from "./openFiles";
-import { loadState, type OpenLocation, type OpenState, type ProcessId, saveState } from "./openLocation";
+import { type Fetch, OpenFiles } from "./openFiles";
+import {
+  loadState,
+  type OpenLocation,
+  type OpenState,
+  type ProcessId,
+  saveProgress,
+  saveState,
+  syncFileSystem,
+} from "./openLocation";
 import { makeSkeleton } from "./skeleton";
 import { HIDDEN_CONTROL, pathInData } from "./tree";
-import { openUpper, type Target, type UpperDirectory } from "./upperDirectory";
+import { isWhole, openUpper, type Target, type UpperDirectory } from "./upperDirectory";
 
 export interface ServeOptions {
   readonly location: OpenLocation;
@@ -28,17 +38,122 @@ export interface ServeOptions {
   readonly deviceFd: number;
   readonly set: string | undefined;
   readonly restoreCommand: string;
+  /** Also what nobody reads is fetched. */
+  readonly fetchesAll: boolean;
   readonly self: ProcessId;
+  program(args: readonly string[]): Promise<ProgramEnd>;
 }
 
 /** Resolves when the directory was unmounted. */
 export async function serveBackup(repos: readonly Repository[], options: ServeOptions, ctx: Context): Promise<void> {
   const { location, self } = options;
-  const state = await loadState(location);
-  if (state === null) throw fail("fileMissing", `nothing is prepared in '${location.folder}'`);
-  const recovery = { ...state.recovery, restoreCommand: options.restoreCommand };
-  const set = state.backup?.label ?? options.set;
-  const sources = await openSources(repos, { set, recovery }, ctx);
+  const before = await loadState(location);
+  if (before === null) throw fail("fileMissing", `nothing is prepared in '${location.folder}'`);
+  const state = { ...before, fetchesAll: before.fetchesAll || options.fetchesAll };
+  const isPrepared = state.phase !== "preparing";
+  const served =
+    isPrepared && isWhole(location) ? servedAlone(location, state, ctx) : await servedFrom(repos, state, options, ctx);
+  await saveState(location, { ...served.state, server: self });
+  const ended = new AbortController();
+  const device = FuseDevice.serve(options.deviceFd, served.files, ctx);
+  const working = work(options, served, { ...ctx, signal: AbortSignal.any([ctx.signal, ended.signal]) });
+  await device.ended;
+  ctx.log.info("unmounted");
+  ended.abort();
+  // A repository that hangs must not delay a close.
+  await Promise.race([working, ctx.clock.sleep(WORK_END_MS, ctx.signal)]);
+  served.upper.close();
+}
+
+const WORK_END_MS = 2000;
+
+interface Served {
+  readonly state: OpenState;
+  readonly upper: UpperDirectory;
+  readonly files: OpenFiles;
+  /** Null if everything is there. */
+  readonly fetcher: Fetcher | null;
+}
+
+/** What happens behind the readers. */
+async function work(options: ServeOptions, served: Served, ctx: Context): Promise<void> {
+  const { location } = options;
+  const { fetcher, state, upper } = served;
+  const hydration = fetcher === null ? null : hydrationOf(options, upper, fetcher, ctx);
+  let isWhole = fetcher === null;
+  const ahead = async (): Promise<void> => {
+    if (state.phase !== "used") await fetcher?.prefetch(startTargets(upper.targets));
+    if (!state.fetchesAll || hydration === null) return;
+    await hydration.run();
+    isWhole = true;
+  };
+  const report = async (): Promise<void> => {
+    const totalBytes = state.backup?.sizeBytes ?? 0;
+    for (let last = ""; ; await ctx.clock.sleep(REPORT_MS, ctx.signal)) {
+      const trouble = hydration?.trouble ?? null;
+      const progress = {
+        totalBytes,
+        missingBytes: missingBytes(upper.targets),
+        isWhole,
+        fetchesAll: state.fetchesAll,
+        trouble: trouble === null ? null : `[${trouble.name}] ${trouble.message}`,
+      };
+      const text = JSON.stringify(progress);
+      if (text !== last) await saveProgress(location, progress);
+      last = text;
+    }
+  };
+  const quietly = async (task: Promise<void>): Promise<void> => {
+    try {
+      await task;
+    } catch (error) {
+      // Readers are served all the same.
+      if (!ctx.signal.aborted) ctx.log.warn(toBackupError(error).message);
+    }
+  };
+  await Promise.all([quietly(ahead()), quietly(report())]);
+}
+
+const REPORT_MS = 1000;
+
+function hydrationOf(
+  { location, program }: ServeOptions,
+  upper: UpperDirectory,
+  fetcher: Fetcher,
+  ctx: Context,
+): Hydration {
+  return new Hydration(
+    {
+      targets: upper.targets,
+      journal: upper.journal,
+      behind: (target, runs) => fetcher.behind(target, runs),
+      isAwaited: () => fetcher.isAwaited,
+      sync: () => syncFileSystem(location, { program }),
+      freeBytes: async () => {
+        const { bavail, bsize } = await statfs(location.upper);
+        return bavail * bsize;
+      },
+    },
+    ctx,
+  );
+}
+
+/** Everything is there: no repository is asked. */
+function servedAlone(location: OpenLocation, state: OpenState, ctx: Context): Served {
+  const upper = openUpper(location, [], bootId(), () => ctx.clock.nowMs());
+  ctx.log.info("everything is here: no repository is asked");
+  const none: Fetch = { pages: () => Promise.resolve(), readTo: () => {} };
+  return { state, upper, files: filesOf(upper, state, none, ctx), fetcher: null };
+}
+
+async function servedFrom(
+  repos: readonly Repository[],
+  state: OpenState,
+  { location, restoreCommand, set }: ServeOptions,
+  ctx: Context,
+): Promise<Served> {
+  const recovery = { ...state.recovery, restoreCommand };
+  const sources = await openSources(repos, { set: state.backup?.label ?? set, recovery }, ctx);
   const manifest = restorable(sources.manifest, false, ctx);
   sources.requireReadable(manifest.files);
   checkPages(manifest, { isZeroed: () => false }, false, ctx);
@@ -48,19 +163,25 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
       hint: "Close it, and open it again.",
     });
   const repo = (key: number): Repository => repos.find((each) => each.key === key) as Repository;
-  const parts = { upper: location.upper, sources, manifest, repo };
+  const parts = { upper: location.upper, restoredConf: location.restoredConf, sources, manifest, repo };
   if (state.phase === "preparing") await prepare(location, parts, recovery, ctx);
-  const served = servable(location, parts, state, ctx);
-  await saveState(location, { ...preparedState(state, sources, manifest, rows, served.control), server: self });
-  const device = FuseDevice.serve(options.deviceFd, served.files, ctx);
-  if (state.phase !== "used") void served.fetcher.prefetch(startTargets(served.upper.targets));
-  await device.ended;
-  ctx.log.info("unmounted");
-  served.upper.close();
+  const upper = openUpper(location, manifest.files, bootId(), () => ctx.clock.nowMs());
+  const control = controlOf(location);
+  const fetcher = new Fetcher({ ...parts, pages: control, spoolPath: location.folder }, upper.targets, ctx);
+  const prepared = preparedState(state, sources, manifest, rows, control);
+  return { state: prepared, upper, files: filesOf(upper, state, fetcher, ctx), fetcher };
+}
+
+function filesOf({ journal, tree }: UpperDirectory, { account }: OpenState, fetch: Fetch, ctx: Context): OpenFiles {
+  return new OpenFiles(tree, journal, account, fetch, (text, error) => {
+    const { message, name } = toBackupError(error);
+    ctx.log.warn(`${text}: [${name}] ${message}`);
+  });
 }
 
 interface Parts {
   readonly upper: string;
+  readonly restoredConf: string;
   readonly sources: Sources;
   readonly manifest: Manifest;
   repo(key: number): Repository;
@@ -103,6 +224,7 @@ function preparedState(
       sizeBytes: manifest.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       rows,
       verified: verifiedText(manifest, dataChecksums),
+      tablespaces: manifest.targets.filter(({ tablespaceId }) => tablespaceId !== undefined),
     },
   };
 }
@@ -114,25 +236,6 @@ function verifiedText({ files }: Manifest, dataChecksums: boolean): string {
   return dataChecksums
     ? `each block and small file by its checksum, pages of ${large} large files by their page checksums, before they are read`
     : `each block and small file by its checksum; ${large} large files are read only when all of each has proved right`;
-}
-
-interface Served {
-  readonly upper: UpperDirectory;
-  readonly files: OpenFiles;
-  readonly fetcher: Fetcher;
-  readonly control: PgControl;
-}
-
-/** The upper directory with what the journal knows, after unfinished steps were carried out. */
-function servable(location: OpenLocation, parts: Parts, { account }: OpenState, ctx: Context): Served {
-  const upper = openUpper(location, parts.manifest.files, bootId(), () => ctx.clock.nowMs());
-  const control = controlOf(location);
-  const fetcher = new Fetcher({ ...parts, pages: control, spoolPath: location.folder }, upper.targets, ctx);
-  const report = (text: string, error: unknown): void => {
-    const { message, name } = toBackupError(error);
-    ctx.log.warn(`${text}: [${name}] ${message}`);
-  };
-  return { upper, files: new OpenFiles(upper.tree, upper.journal, account, fetcher, report), fetcher, control };
 }
 
 function controlOf({ upper }: OpenLocation): PgControl {

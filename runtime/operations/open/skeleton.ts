@@ -6,6 +6,8 @@ import {
   chmodSync,
   closeSync,
   constants,
+  copyFile,
+  existsSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -19,7 +21,7 @@ import type { Context } from "../../base/context";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { invalidateCheckpoint } from "../../format/page/pgControl";
 import type { Repository } from "../../repository/repository";
-import { writeSettings } from "../restore/recoverySettings";
+import { AUTO_CONF, writeSettings } from "../restore/recoverySettings";
 import { CONTROL_FILE } from "../restore/restorePlan";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { Sources } from "../restore/sources";
@@ -30,6 +32,7 @@ import { HIDDEN_CONTROL, pathInData } from "./tree";
 
 export interface SkeletonParts {
   readonly upper: string;
+  readonly restoredConf: string;
   readonly journal: Journal;
   readonly sources: Sources;
   /** Without files that are not restored. */
@@ -63,8 +66,11 @@ export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryReque
   await fetchEager(parts, eager, ctx);
   protectControl(upper, manifest.options.online);
   const base = manifest.paths.find(({ name }) => name === "pg_data");
+  const mode = (base?.mode ?? 0o700) & 0o644;
   for (const name of ["standby.signal", "recovery.signal"]) rmSync(`${upper}/${name}`, { force: true });
-  await writeSettings(recovery, { dataDirectory: upper, mode: (base?.mode ?? 0o700) & 0o644, owner: null }, ctx);
+  await writeSettings(recovery, { dataDirectory: upper, mode, owner: null }, ctx);
+  // An opened server has settings of its own.
+  if (existsSync(`${upper}/${AUTO_CONF}`)) await copyFile(`${upper}/${AUTO_CONF}`, parts.restoredConf);
 }
 
 function makeDirectory(path: string, mode: number): void {

@@ -20,6 +20,12 @@ export interface Origin {
   endBytes: number;
 }
 
+/** What is still to be fetched. */
+export function missingBytesOf({ pages, row }: Origin): number {
+  const padding = pages.has(pages.count - 1) ? 0 : pages.count * PAGE_BYTES - row.sizeBytes;
+  return pages.missingCount * PAGE_BYTES - padding;
+}
+
 export function originOf(index: number, row: ManifestFile): Origin {
   return { index, row, pages: new PageSet(row.sizeBytes), endBytes: row.sizeBytes };
 }
@@ -34,6 +40,7 @@ export class StoredFile {
   /** Runs that are present and not known to be on the disk. */
   #fresh: PageRun[] = [];
   #fd = -1;
+  #isRemoved = false;
 
   constructor(path: () => string, sizeBytes: number, journal: Journal) {
     this.#path = path;
@@ -147,13 +154,37 @@ export class StoredFile {
     this.#origin = null;
   }
 
+  /** A sync of everything that began when all pages were there has ended. */
+  settled(): void {
+    const origin = this.#origin;
+    if (origin === null) return;
+    this.#fresh = [];
+    this.#journal.append({ kind: "durable", file: origin.index, run: [0, origin.pages.count - 1] });
+  }
+
+  /** The journal says that the backup is no longer needed, or nobody can read the file any more. */
+  release(): void {
+    // Fetches that are under way look at these pages.
+    this.#origin?.pages.add(0, this.#origin.pages.count - 1);
+    this.#origin = null;
+    this.#fresh = [];
+  }
+
+  /** Its name is gone. */
+  removed(): void {
+    this.#isRemoved = true;
+    this.closeIdle();
+  }
+
   /** For an unlinked file: it can be read on as long as it is open. */
   holdOpen(): void {
     if (this.opens > 0) this.#open();
   }
 
   closeIdle(): void {
-    if (this.#fd < 0 || this.opens > 0) return;
+    if (this.opens > 0) return;
+    if (this.#isRemoved) this.release();
+    if (this.#fd < 0) return;
     closeSync(this.#fd);
     this.#fd = -1;
   }

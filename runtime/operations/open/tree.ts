@@ -33,7 +33,7 @@ export interface Account {
 
 const MODE_BITS = 0o7777;
 
-const CONTROL = "global/pg_control";
+export const CONTROL = "global/pg_control";
 /** Nobody can start a server in the upper directory itself, which has holes. */
 export const HIDDEN_CONTROL = "global/pg_control.opening";
 

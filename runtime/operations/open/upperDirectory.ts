@@ -2,7 +2,7 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, unlinkSync, writeSync } from "../../local/nodeFiles";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { systemCodeOf } from "../../local/systemError";
-import { type FileHistory, Journal, parseJournal, renderEntry, replayJournal } from "./journal";
+import { type FileHistory, isWholeJournal, Journal, parseJournal, renderEntry, replayJournal } from "./journal";
 import { type Origin, originOf, type StoredFile } from "./storedFile";
 import { pathInData, Tree } from "./tree";
 
@@ -21,8 +21,19 @@ export interface UpperLocation {
 export interface UpperDirectory {
   readonly tree: Tree;
   readonly journal: Journal;
+  /** None if everything is there. */
   readonly targets: readonly Target[];
   close(): void;
+}
+
+/** Whether everything is there, and on the disk. */
+export function isWhole({ journal }: Pick<UpperLocation, "journal">): boolean {
+  try {
+    return isWholeJournal(parseJournal(readFileSync(journal, "latin1")));
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return false;
+    throw error;
+  }
 }
 
 /** `boot` identifies this start of the machine. */
@@ -32,15 +43,18 @@ export function openUpper(
   boot: string,
   nowMs: () => number,
 ): UpperDirectory {
-  const histories = replayJournal(parseJournal(readFileSync(location.journal, "latin1")), boot);
-  finishSteps(location.upper, rows, histories);
+  const entries = parseJournal(readFileSync(location.journal, "latin1"));
+  const histories = replayJournal(entries, boot);
+  // A file that is whole may be cut or removed by an unfinished step, and need not.
+  const bound = isWholeJournal(entries) ? [] : rows;
+  finishSteps(location.upper, bound, histories);
   const fd = openSync(location.journal, "a", 0o600);
   // A torn last line ends here, so that what follows can be read.
   writeSync(fd, `\n${renderEntry({ kind: "session", boot })}`);
   const journal = new Journal(fd);
   const tree = new Tree(location.upper, journal, nowMs);
-  const targets = rows.flatMap((row, index) => bind(tree, index, row, histories.get(index)) ?? []);
-  return { tree, journal, targets, close: () => closeSync(fd) };
+  const targets = bound.flatMap((row, index) => bind(tree, index, row, histories.get(index)) ?? []);
+  return { tree, journal, targets, close: () => journal.close() };
 }
 
 /** Intents of a killed process. Nobody was told that they happened; a server repeats what it still needs. */

@@ -21,7 +21,7 @@ export interface SettingsTarget {
   readonly owner: Owner | null;
 }
 
-const AUTO_CONF = "postgresql.auto.conf";
+export const AUTO_CONF = "postgresql.auto.conf";
 
 /** Type `preserve` changes nothing. */
 export async function writeSettings(request: RecoveryRequest, target: SettingsTarget, ctx: Context): Promise<void> {

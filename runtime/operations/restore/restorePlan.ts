@@ -70,11 +70,14 @@ export interface RestoreLayout {
   locate(name: string): string;
 }
 
+/** Parts of a manifest that decide where its files go. */
+type LaidOut = Pick<Manifest, "targets" | "paths" | "links" | "files">;
+
 /**
  * @throws tablespaceMap (76), linkMap (78) for map entries that match nothing in this backup; linkDestination (70) for
  * links that overlap or lead to a directory that no cluster may use
  */
-export function planLayout(manifest: Manifest, options: RemapOptions): RestoreLayout {
+export function planLayout(manifest: LaidOut, options: RemapOptions): RestoreLayout {
   const plan = new LayoutPlan(manifest, options);
   const base = manifest.targets.find((target) => target.name === DATA);
   if (base !== undefined && base.path !== (options.view?.dataDirectory ?? options.dataDirectory))
@@ -113,10 +116,10 @@ class LayoutPlan {
   readonly links: PlannedLink[] = [];
   readonly notes: string[] = [];
   readonly warnings: string[] = [];
-  readonly #manifest: Manifest;
+  readonly #manifest: LaidOut;
   readonly #options: RemapOptions;
 
-  constructor(manifest: Manifest, options: RemapOptions) {
+  constructor(manifest: LaidOut, options: RemapOptions) {
     this.#manifest = manifest;
     this.#options = options;
     this.locations = new Map([[DATA, options.dataDirectory]]);
@@ -256,7 +259,7 @@ function requireOwnLocation(location: string, what: string, option: string): voi
   });
 }
 
-function requireKnownTablespaces(manifest: Manifest, options: RemapOptions): void {
+function requireKnownTablespaces(manifest: LaidOut, options: RemapOptions): void {
   const known = new Set(manifest.targets.flatMap((target) => [target.tablespaceName, target.tablespaceId]));
   for (const name of Object.keys(options.tablespaceMap))
     if (!known.has(name)) throw fail("tablespaceMap", `unable to remap invalid tablespace '${name}'`);

@@ -10,7 +10,8 @@ import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
 import { findProcess } from "../../../runtime/operations/open/openLocation";
 import { atNight } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
-import { run, start } from "../../../tools/parts/process";
+import { TestCluster } from "../../../tools/parts/postgres/testCluster";
+import { run, start, waitFor } from "../../../tools/parts/process";
 import { loud } from "../../harness/real/interopParts";
 import { fuseMissing, OpenedBackup, TABLE_SUMS } from "../../harness/real/openedBackup";
 import { TestBed } from "../../harness/real/testBed";
@@ -127,16 +128,18 @@ describe("open", async () => {
     for (const option of ["nosuid", "nodev", "noexec", "default_permissions"]) expect(mount).toContain(option);
     expect(statSync(backup.at).mode & 0o777).toBe(0o700);
     expect((await bed.ours(["status"])).stdout).toMatch(
-      new RegExp(`^  open +\\d{8}-\\d{6}F_\\d{8}-\\d{6}I of repo2 in ${backup.at}$`, "m"),
+      new RegExp(`^  open +\\d{8}-\\d{6}F_\\d{8}-\\d{6}I of repo2 in ${backup.at}: .* are here$`, "m"),
     );
     await backup.close();
     expect((await bed.ours(["status"])).stdout).not.toContain(backup.at);
   }, 300_000);
 
   // claim: docs/open.md: killed processes of an opened backup cost no acknowledged transaction
-  test("after a kill of the serving process another open has every acknowledged row, and close --keep keeps them", async () => {
+  // claim: docs/open.md: with `--fetch-all` everything is fetched…
+  // claim: docs/open.md: `close --move-to` makes a plain data directory…
+  test("after a kill another open has every acknowledged row, close --keep keeps them, and fetched whole it becomes a plain directory", async () => {
     const backup = opens("killed");
-    await backup.open(["--repo=1"]);
+    await backup.open(["--repo=1", "--fetch-all"]);
     for (const round of [1, 2]) {
       await backup.value(`CREATE TABLE kept${round} AS SELECT generate_series(1, 3000) AS id`, "shop");
       await backup.value(
@@ -149,8 +152,23 @@ describe("open", async () => {
       expect(await backup.value(`SELECT count(*) FROM kept${round}`, "shop")).toBe("3000");
     }
     expect(await backup.value("SELECT count(*) FROM orders WHERE filler = 'new'", "shop")).toBe("899");
-    await backup.close();
-    expect(existsSync(backup.folder)).toBe(false);
+    // The intention of the first open counts.
+    await waitFor("everything", 60_000, async () =>
+      (await bed.ours(["status"])).stdout.includes(`in ${backup.at}: everything is here`) ? true : null,
+    );
+    expect(readFileSync(join(backup.folder, "serve.log"), "utf8")).toContain("everything is here");
+    await backup.value("CREATE TABLE kept3 AS SELECT generate_series(1, 3000) AS id", "shop");
+    const sums = await backup.value(TABLE_SUMS, "shop");
+    const plain = join(bed.folder, "side", "plain");
+    // Production's own tablespace is in the place of the backup's.
+    const refused = await backup.run(["close", `--move-to=${plain}`]);
+    expect(`${refused.stdout}${refused.stderr}`).toMatch(/unable to move files to .*it is not empty/);
+    expect(await backup.value("SELECT count(*) FROM kept3", "shop")).toBe("3000");
+    const spaces = join(bed.folder, "side", "spaces");
+    const moved = await backup.close([`--move-to=${plain}`, `--tablespace-map-all=${spaces}`]);
+    expect(moved.stdout).toContain(`pg_ctl -D ${plain} start`);
+    expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
+    await expectPlain(bed, plain, sums);
   }, 300_000);
 
   // claim: docs/open.md: a damaged block is an error that names file, block and repository, and another repository
@@ -169,9 +187,15 @@ describe("open", async () => {
     }
     const config = bed.variant("damaged", { global: { "repo1-path": path } });
     const alone = opens("alone", config);
-    await alone.open(["--repo=1"]);
+    await alone.open(["--repo=1", "--fetch-all"]);
     await expect(alone.value("SELECT count(filler) FROM still", "shop")).rejects.toThrow(/Input\/output error/);
     expect(readFileSync(join(alone.folder, "serve.log"), "utf8")).toMatch(new RegExp(`repo1: .*pg_data/${filenode}`));
+    // Everything else comes, and nobody takes it for whole.
+    await waitFor("the reason", 60_000, async () =>
+      /MB are here, the rest waits: \[ChecksumError\]/.test((await bed.ours(["status"])).stdout) ? true : null,
+    );
+    const refused = await alone.run(["close", `--move-to=${join(bed.folder, "never")}`]);
+    expect(`${refused.stdout}${refused.stderr}`).toMatch(/cannot become a plain directory: .* is not here yet/);
     await alone.close();
     const both = opens("both", config);
     await both.open();
@@ -211,6 +235,21 @@ describe("open", async () => {
     expect(`${nothing.stdout}${nothing.stderr}`).toContain("nothing is open");
   }, 300_000);
 });
+
+/** It starts without FUSE, has these rows, and each page of it has a right checksum. */
+async function expectPlain({ cluster: { binaries } }: TestBed, dataPath: string, sums: string): Promise<void> {
+  const plain = TestCluster.adopt({ binaries, dataPath });
+  try {
+    await plain.start();
+    expect(await plain.value(TABLE_SUMS, [], "shop")).toBe(sums);
+    expect(await plain.value("SHOW archive_mode")).toBe("off");
+    await plain.stop();
+    const checked = await run(join(binaries.folder, "pg_checksums"), ["--check", "-D", dataPath], { user: plain.user });
+    expect(checked.stdout).toMatch(/Bad checksums: +0$/m);
+  } finally {
+    await plain.remove();
+  }
+}
 
 function servingPid(backup: OpenedBackup): number {
   const state = JSON.parse(readFileSync(join(backup.folder, "open.json"), "utf8")) as { server: { pid: number } };

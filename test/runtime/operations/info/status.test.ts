@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
+import type { OpenProgress } from "../../../../runtime/operations/open/openLocation";
 import {
   collectStatus,
   isWell,
@@ -130,6 +131,33 @@ describe("the screen", () => {
     });
   });
 
+  test("says how much of an opened backup is here, and what holds up the rest", async () => {
+    const opened = { at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: true };
+    const progress: OpenProgress = {
+      totalBytes: 2048,
+      missingBytes: 512,
+      isWhole: false,
+      fetchesAll: false,
+      trouble: null,
+    };
+    const lineOf = async (more: Partial<OpenProgress>): Promise<string> =>
+      /^ {2}open +(.*)$/m.exec(await textOf({ opened: [{ ...opened, progress: { ...progress, ...more } }] }))?.[1] ??
+      "";
+    const what = `${FULL.label} of repo1 in /mnt/past`;
+    expect(await lineOf({})).toBe(`${what}: 1.5KB of 2KB are here`);
+    expect(await lineOf({ fetchesAll: true })).toBe(`${what}: 1.5KB of 2KB are here, fetching the rest`);
+    expect(await lineOf({ fetchesAll: true, trouble: "repo1 is away" })).toBe(
+      `${what}: 1.5KB of 2KB are here, the rest waits: repo1 is away`,
+    );
+    // Not on the disk yet.
+    expect(await lineOf({ missingBytes: 0 })).toBe(`${what}: 2KB of 2KB are here`);
+    expect(await lineOf({ missingBytes: 0, isWhole: true })).toBe(`${what}: everything is here`);
+    const report = await collectStatus(inputOf({ opened: [{ ...opened, progress }] }));
+    expect(statusJson(report)).toMatchObject({
+      opened: [{ progress: { all: false, missing: 512, total: 2048, trouble: null, whole: false }, served: true }],
+    });
+  });
+
   // claim: docs/commands.md, docs/kubernetes/commands.md: `status` shows on one screen what needs attention
   test("says what needs attention in which repository, and what runs", async () => {
     const [first, second] = repos;
@@ -141,7 +169,7 @@ describe("the screen", () => {
       expectFull: () => 86_400,
       waiting: { count: 3, oldestAtS: NOW_S - 40 },
       running: [{ what: "backup", percent: 43 }],
-      opened: [{ at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: false }],
+      opened: [{ at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: false, progress: null }],
     };
     expect(masked(await textOf(more))).toBe(
       [

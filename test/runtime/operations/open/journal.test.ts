@@ -14,6 +14,7 @@ const ENTRIES: readonly JournalEntry[] = [
   { kind: "cut", file: 4, sizeBytes: 20_000 },
   { kind: "cut-done", file: 4 },
   { kind: "remove", file: 5 },
+  { kind: "whole" },
   { kind: "own", file: 6 },
 ];
 

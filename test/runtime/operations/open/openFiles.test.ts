@@ -144,6 +144,7 @@ const KINDS = [
   "kill",
   "power",
   "away",
+  "fetch all",
 ] as const;
 const STEP = fc.tuple(fc.constantFrom(...KINDS), fc.nat(3), fc.nat(6), fc.nat(PAGE_BYTES - 1), fc.nat(20_000));
 const NAMES = ["base/0", "base/1", "base/2", "base/3"];
@@ -193,11 +194,19 @@ async function apply(made: UpperWorld, model: Map<string, Modelled>, step: Step)
   if (kind === "away") made.isAway = !made.isAway;
   else if (kind === "kill") made.reopen();
   else if (kind === "power") losePower(made, model);
+  else if (kind === "fetch all") await fetchAll(made, model);
   else if (kind === "create") {
     if (modelled !== undefined) return;
     await made.ask({ kind: "create", name: name.slice(5), mode: 0o600 }, directory);
     model.set(name, { content: Buffer.alloc(0), origin: null, endBytes: 0, fresh: new Set(), durable: new Set() });
   } else if (modelled !== undefined) await change(made, model, modelled, { kind, name, page, odd, size, directory });
+}
+
+/** From then on every file is like any other. */
+async function fetchAll(made: UpperWorld, model: ReadonlyMap<string, Modelled>): Promise<void> {
+  if (made.isAway) return;
+  await made.hydration().run();
+  for (const modelled of model.values()) modelled.origin = null;
 }
 
 interface Change {

@@ -4,9 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ManifestFile } from "../../../../runtime/format/repository/manifest";
 import type { FileRequest } from "../../../../runtime/fuse/answerRequest";
+import { Hydration, type HydrationParts } from "../../../../runtime/operations/open/hydration";
 import { type Fetch, OpenFiles } from "../../../../runtime/operations/open/openFiles";
 import { PAGE_BYTES } from "../../../../runtime/operations/open/pageSet";
 import { openUpper, type UpperDirectory } from "../../../../runtime/operations/open/upperDirectory";
+import { testContext, type TestContext } from "../../../harness/context";
 
 export const BOOT = "6c1a";
 
@@ -40,6 +42,18 @@ export class UpperWorld {
   upper: UpperDirectory;
   files: OpenFiles;
   readonly failures: unknown[] = [];
+  readonly #fetch: Fetch = {
+    pages: async (file, origin, runs) => {
+      this.fetchCount++;
+      await Promise.resolve();
+      if (this.isAway) throw new Error("the repository is away");
+      const bytes = originBytes(origin.index, origin.row.sizeBytes);
+      // One page more than was asked for, as super blocks bring it.
+      for (const [first, last] of runs)
+        file.fill(origin, first * PAGE_BYTES, bytes.subarray(first * PAGE_BYTES, (last + 2) * PAGE_BYTES));
+    },
+    readTo: () => {},
+  };
 
   constructor(sizes: Readonly<Record<string, number>>) {
     this.rows = Object.entries(sizes).map(([name, sizeBytes]) => rowOf(name, sizeBytes));
@@ -92,6 +106,23 @@ export class UpperWorld {
     await this.ask({ kind: "setattr", changes: { sizeBytes } }, this.nodeOf(path));
   }
 
+  /** Everything behind the readers; rejects only when it is aborted. */
+  hydration(parts: Partial<HydrationParts> = {}, ctx: TestContext = testContext()): Hydration {
+    const { journal, targets } = this.upper;
+    return new Hydration(
+      {
+        targets,
+        journal,
+        behind: ({ file, origin }, runs) => this.#fetch.pages(file, origin, runs),
+        isAwaited: () => false,
+        sync: () => Promise.resolve(),
+        freeBytes: () => Promise.resolve(Number.MAX_SAFE_INTEGER),
+        ...parts,
+      },
+      ctx,
+    );
+  }
+
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -99,19 +130,10 @@ export class UpperWorld {
   #open(): [UpperDirectory, OpenFiles] {
     const location = { upper: join(this.folder, "upper"), journal: join(this.folder, "journal") };
     const upper = openUpper(location, this.rows, this.boot, () => 1000);
-    const fetch: Fetch = {
-      pages: async (file, origin, runs) => {
-        this.fetchCount++;
-        await Promise.resolve();
-        if (this.isAway) throw new Error("the repository is away");
-        const bytes = originBytes(origin.index, origin.row.sizeBytes);
-        // One page more than was asked for, as super blocks bring it.
-        for (const [first, last] of runs)
-          file.fill(origin, first * PAGE_BYTES, bytes.subarray(first * PAGE_BYTES, (last + 2) * PAGE_BYTES));
-      },
-      readTo: () => {},
-    };
     const account = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-    return [upper, new OpenFiles(upper.tree, upper.journal, account, fetch, (_, error) => this.failures.push(error))];
+    return [
+      upper,
+      new OpenFiles(upper.tree, upper.journal, account, this.#fetch, (_, error) => this.failures.push(error)),
+    ];
   }
 }

@@ -1,0 +1,174 @@
+/**
+ * Makes a plain data directory of an upper directory in which everything is there: as a restore would leave it, with
+ * the opened server's writes.
+ *
+ * `global/pg_control` gets its name last, so that no server starts before. A killed run is repeated: each step looks
+ * whether it was done. Steps inside the directory have the account's rights, because the account can swap names there;
+ * root moves only the directory itself, to the path that its user names.
+ */
+import {
+  lstat,
+  lstatSync,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  statSync,
+  symlink,
+} from "../../local/nodeFiles";
+import { dirname } from "node:path";
+import { utf8 } from "../../base/bytes";
+import { type BackupError, fail } from "../../base/errors";
+import { formatSize } from "../../base/units";
+import { actAs } from "../../local/actAs";
+import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
+import { isMissing, nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
+import { shellQuote } from "../restore/recovery";
+import { AUTO_CONF } from "../restore/recoverySettings";
+import { planLayout, type RemapOptions } from "../restore/restorePlan";
+import { loadProgress, type Move, type OpenLocation, type OpenState } from "./openLocation";
+import { CONTROL, HIDDEN_CONTROL } from "./tree";
+import { isWhole } from "./upperDirectory";
+
+export interface MoveRequest extends Pick<RemapOptions, "tablespaceMap" | "tablespaceMapAll"> {
+  /** The new data directory. */
+  readonly to: string;
+}
+
+/** Makes every refusal before anything is changed. @throws fileMissing, pathNotEmpty, pathOpen, errors of the layout */
+export async function planMove(location: OpenLocation, state: OpenState, request: MoveRequest): Promise<Move> {
+  const { to } = request;
+  if (state.phase === "moving") {
+    if (state.move?.to === to) return state.move;
+    throw fail("optionInvalidValue", `'${location.at}' is being moved to '${state.move?.to}'`, {
+      hint: "Repeat that command, with the same directory.",
+    });
+  }
+  if (!isWhole(location)) throw await notWhole(location);
+  const targets = state.backup?.tablespaces ?? [];
+  const layout = planLayout(
+    { targets, paths: [], links: [], files: [] },
+    { ...request, dataDirectory: to, linkMap: {}, linkAll: false },
+  );
+  await requireEmpty(to, "--move-to");
+  requireSameFileSystem(location, to, "--move-to");
+  const tablespaces = layout.links.map((link) => ({
+    name: link.path.slice(to.length + 1),
+    destination: link.destination,
+    location: link.location,
+  }));
+  for (const { location: root, name } of tablespaces) {
+    const versions = await directoriesIn(`${location.upper}/${name}`);
+    for (const version of versions) await requireEmpty(`${root}/${version}`, "--tablespace-map-all");
+    requireSameFileSystem(location, root, "--tablespace-map-all");
+  }
+  return { to, tablespaces };
+}
+
+async function notWhole(location: OpenLocation): Promise<BackupError> {
+  const progress = await loadProgress(location);
+  const missing = progress === null || progress.missingBytes === 0 ? "a part" : formatSize(progress.missingBytes);
+  return fail("fileMissing", `'${location.at}' cannot become a plain directory: ${missing} of it is not here yet`, {
+    hint: `Open it with --fetch-all, and wait until 'pgbackstop status' says that everything is here.`,
+  });
+}
+
+/** @throws pathNotEmpty */
+async function requireEmpty(path: string, option: string): Promise<void> {
+  const names = await nullIfMissing(readdir(path), (error) =>
+    systemError("pathOpen", `list path '${path}'`, path, error),
+  );
+  if (names === null || names.length === 0) return;
+  throw fail("pathNotEmpty", `unable to move files to '${path}': it is not empty`, {
+    hint: `Name another directory with ${option}.`,
+    path,
+  });
+}
+
+/** A move is a rename: nothing is copied. @throws pathOpen */
+function requireSameFileSystem({ upper }: OpenLocation, path: string, option: string): void {
+  let above = path;
+  while (statSync(above, { throwIfNoEntry: false }) === undefined) above = dirname(above);
+  if (statSync(above).dev === lstatSync(upper).dev) return;
+  throw fail("pathOpen", `'${path}' is on another file system than '${upper}': its files cannot be moved there`, {
+    hint: `Name a directory on that file system with ${option}.`,
+    path,
+  });
+}
+
+async function directoriesIn(path: string): Promise<readonly string[]> {
+  const info = await lstat(path).catch(() => null);
+  return info?.isDirectory() === true ? readdir(path) : [];
+}
+
+/**
+ * Carries out a plan, once nothing is mounted. `sync` is for the whole file system.
+ * @throws fileMove, pathCreate, fileWrite
+ */
+export async function makePlain(
+  location: OpenLocation,
+  { account }: OpenState,
+  { tablespaces, to }: Move,
+  sync: () => Promise<void>,
+): Promise<void> {
+  const { upper } = location;
+  if ((await lstat(upper).catch(() => null)) !== null) {
+    await actAs(account, async () => {
+      await restoreSettings(location, to);
+      for (const name of ["postmaster.pid", "postmaster.opts"]) await rm(`${upper}/${name}`, { force: true });
+      for (const link of tablespaces) await linkTablespace(`${upper}/${link.name}`, link);
+    });
+    await mkdir(dirname(to), { recursive: true, mode: 0o755 });
+    await move(upper, to);
+  }
+  await sync();
+  await actAs(account, async () => {
+    const hidden = `${to}/${HIDDEN_CONTROL}`;
+    if ((await lstat(hidden).catch(() => null)) !== null) await move(hidden, `${to}/${CONTROL}`);
+    await syncDirectory(dirname(hidden));
+  });
+}
+
+/** An opened server has settings of its own, and the recovery of an unused one names the directory. */
+async function restoreSettings({ at, restoredConf, upper }: OpenLocation, to: string): Promise<void> {
+  const path = `${upper}/${AUTO_CONF}`;
+  const text = await nullIfMissing(readFile(restoredConf, "utf8"), (error) =>
+    systemError("fileOpen", `open file '${restoredConf}' for read`, restoredConf, error),
+  );
+  if (text === null) return rm(path, { force: true });
+  const argument = (directory: string): string => shellQuote(`--pg1-path=${directory}`).replaceAll("'", "''");
+  const { mode } = await stat(restoredConf);
+  await atomicWrite(path, utf8(text.replaceAll(argument(at), argument(to))), { mode: mode & 0o777 });
+}
+
+/** The directory in the data directory becomes a link to its place; one that the server has dropped stays away. */
+async function linkTablespace(path: string, { destination, location }: Move["tablespaces"][number]): Promise<void> {
+  const made = `${path}${LINK_SUFFIX}`;
+  const names = await directoriesIn(path);
+  if ((await lstat(path).catch(() => null))?.isDirectory() === true) {
+    try {
+      await mkdir(location, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw systemError("pathCreate", `create path '${location}' as the server's account`, location, error);
+    }
+    await symlink(destination, made).catch((error: unknown) => {
+      if (systemCodeOf(error) !== "EEXIST") throw systemError("fileWrite", `create symlink '${made}'`, made, error);
+    });
+    for (const name of names) await move(`${path}/${name}`, `${location}/${name}`);
+    await rmdir(path);
+  }
+  await rename(made, path).catch((error: unknown) => {
+    if (!isMissing(error)) throw systemError("fileMove", `move '${made}' to '${path}'`, path, error);
+  });
+}
+
+const LINK_SUFFIX = ".link";
+
+async function move(from: string, to: string): Promise<void> {
+  await rename(from, to).catch((error: unknown) => {
+    throw systemError("fileMove", `move '${from}' to '${to}'`, to, error);
+  });
+}

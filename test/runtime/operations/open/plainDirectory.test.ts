@@ -1,0 +1,163 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { renderEntry } from "../../../../runtime/operations/open/journal";
+import {
+  type Move,
+  openLocation,
+  type OpenLocation,
+  type OpenState,
+  saveProgress,
+} from "../../../../runtime/operations/open/openLocation";
+import { makePlain, planMove } from "../../../../runtime/operations/open/plainDirectory";
+
+let folder: string;
+let location: OpenLocation;
+let to: string;
+const done = (): Promise<void> => Promise.resolve();
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "pgb-plain-"));
+  location = openLocation(join(folder, "past"));
+  to = join(folder, "new", "data");
+  const files = {
+    [location.journal]: renderEntry({ kind: "whole" }),
+    [location.restoredConf]: `# of the backup\nrestore_command = 'pgbackstop --pg1-path=${location.at} archive-get %f "%p"'\n`,
+    [`${location.upper}/postgresql.auto.conf`]: "# of the opened server\n",
+    [`${location.upper}/postmaster.opts`]: "old",
+    [`${location.upper}/global/pg_control.opening`]: "control",
+    [`${location.upper}/pg_tblspc/16385/PG_18_1/5/16390`]: "placed",
+    // Of the opened server.
+    [`${location.upper}/pg_tblspc/16400/PG_18_1/5/16401`]: "in place",
+  };
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content);
+  }
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function stateOf(space = join(folder, "space")): OpenState {
+  const account = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  const dropped = { type: "link", tablespaceId: "16386", tablespaceName: "dropped" } as const;
+  const placed = { type: "link", tablespaceId: "16385", tablespaceName: "placed" } as const;
+  return {
+    version: 1,
+    stanza: "main",
+    account,
+    madeDirectory: true,
+    recovery: {
+      type: "default",
+      target: undefined,
+      targetAction: "promote",
+      targetExclusive: false,
+      targetTimeline: undefined,
+      archiveMode: "off",
+      options: {},
+    },
+    fetchesAll: true,
+    phase: "used",
+    backup: {
+      label: "20261120-020000F",
+      repo: "repo1",
+      pgVersion: "18",
+      sizeBytes: 1,
+      rows: "",
+      verified: "",
+      tablespaces: [
+        { ...placed, name: "pg_tblspc/16385", path: space },
+        { ...dropped, name: "pg_tblspc/16386", path: join(folder, "dropped") },
+      ],
+    },
+  };
+}
+
+const request = (more: Partial<Parameters<typeof planMove>[2]> = {}): Parameters<typeof planMove>[2] => ({
+  to,
+  tablespaceMap: {},
+  tablespaceMapAll: undefined,
+  ...more,
+});
+
+function expectPlain(space: string): void {
+  expect(existsSync(location.upper)).toBe(false);
+  expect(readdirSync(join(to, "global"))).toEqual(["pg_control"]);
+  expect(readFileSync(join(to, "postgresql.auto.conf"), "utf8")).toContain(`pgbackstop --pg1-path=${to} archive-get`);
+  expect(existsSync(join(to, "postmaster.opts"))).toBe(false);
+  expect(readlinkSync(join(to, "pg_tblspc/16385"))).toBe(space);
+  expect(readFileSync(join(to, "pg_tblspc/16385/PG_18_1/5/16390"), "utf8")).toBe("placed");
+  expect(readdirSync(join(to, "pg_tblspc")).sort()).toEqual(["16385", "16400"]);
+  expect(statSync(join(to, "pg_tblspc/16400/PG_18_1/5/16401")).isFile()).toBe(true);
+}
+
+describe("a plain data directory of an opened backup", () => {
+  // claim: docs/open.md: `close --move-to` makes a plain data directory, with pg_control in place last
+  test("has the settings and tablespaces of a restore, and its pg_control last", async () => {
+    const state = stateOf();
+    const move = await planMove(location, state, request());
+    await makePlain(location, state, move, async () => {
+      expect(readdirSync(join(to, "global"))).toEqual(["pg_control.opening"]);
+    });
+    expectPlain(join(folder, "space"));
+  });
+
+  test("takes tablespaces to other directories when it is told to", async () => {
+    const all = join(folder, "spaces");
+    const state = stateOf("/etc/space");
+    await expect(planMove(location, state, request())).rejects.toThrow("a directory of the system");
+    const move = await planMove(location, state, request({ tablespaceMapAll: all }));
+    await makePlain(location, state, move, done);
+    expectPlain(join(all, "placed"));
+  });
+
+  test("a killed move is repeated to the same directory, wherever it ended", async () => {
+    const state = stateOf();
+    const move = await planMove(location, state, request());
+    const moving: OpenState = { ...state, phase: "moving", move };
+    await expect(planMove(location, moving, request({ to: `${to}2` }))).rejects.toThrow(`being moved to '${to}'`);
+    // The tablespace moved, and its link is not in place yet.
+    mkdirSync(join(folder, "space"));
+    const path = join(location.upper, "pg_tblspc/16385");
+    await expect(makePlain(location, state, { ...move, to: "/proc/never" }, done)).rejects.toThrow();
+    expect(readlinkSync(path)).toBe(join(folder, "space"));
+    const again = async (sync: () => Promise<void>): Promise<void> =>
+      makePlain(location, moving, (await planMove(location, moving, request())) satisfies Move, sync);
+    await expect(again(() => Promise.reject(new Error("killed")))).rejects.toThrow("killed");
+    expect(existsSync(join(to, "global/pg_control"))).toBe(false);
+    for (const _ of [1, 2]) await again(done);
+    expectPlain(join(folder, "space"));
+  });
+
+  // claim: docs/open.md: `close --move-to` refuses while a page is missing
+  test("is refused, with nothing changed, while a page is missing or something is in its place", async () => {
+    const before = readdirSync(location.upper, { recursive: true });
+    await saveProgress(location, {
+      totalBytes: 4096,
+      missingBytes: 1024,
+      isWhole: false,
+      fetchesAll: false,
+      trouble: null,
+    });
+    writeFileSync(location.journal, renderEntry({ kind: "durable", file: 0, run: [0, 9] }));
+    await expect(planMove(location, stateOf(), request())).rejects.toThrow("1KB of it is not here yet");
+    writeFileSync(location.journal, renderEntry({ kind: "whole" }));
+    mkdirSync(join(folder, "space/PG_18_1/5"), { recursive: true });
+    await expect(planMove(location, stateOf(), request())).rejects.toThrow("space/PG_18_1': it is not empty");
+    rmSync(join(folder, "space"), { recursive: true });
+    mkdirSync(join(to, "base"), { recursive: true });
+    await expect(planMove(location, stateOf(), request())).rejects.toThrow(`'${to}': it is not empty`);
+    await expect(planMove(location, stateOf(), request({ to: "/proc/data" }))).rejects.toThrow("another file system");
+    expect(readdirSync(location.upper, { recursive: true })).toEqual(before);
+  });
+});
