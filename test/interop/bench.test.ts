@@ -3,14 +3,15 @@
  * all of them.
  */
 // claim: docs/internals/benchmarks.md, docs/internals/benchmarks-blocks.md, docs/internals/benchmarks-files.md,
-//   docs/internals/benchmarks-memory.md, docs/internals/benchmarks-topology.md, docs/internals/benchmarks-wal.md: one
-//   machine's figures (measured by `npm run bench`; the test shows that it runs)
+//   docs/internals/benchmarks-memory.md, docs/internals/benchmarks-open.md, docs/internals/benchmarks-topology.md,
+//   docs/internals/benchmarks-wal.md: one machine's figures (measured by `npm run bench`; the test shows that it runs)
 import { describe, expect, test } from "vitest";
 import { blocksBench } from "../../tools/bench/blocks";
 import type { Report } from "../../tools/bench/document";
 import { filesBench } from "../../tools/bench/files";
 import { memoryBench } from "../../tools/bench/memory";
 import { mixedBench } from "../../tools/bench/mixed";
+import { openBench } from "../../tools/bench/open";
 import { createProgress } from "../../tools/parts/progress";
 import { findParts } from "../harness/real/interopParts";
 import { NIGHTLY } from "../../tools/parts/nightly";
@@ -53,6 +54,15 @@ describe("the benchmarks", async () => {
     const report = await memoryBench({ sizeMb: 64, fileCount: 2000, rounds: 1, profile: false }, quiet);
     expectTable(report, 20);
     expect(report?.facts.filter((fact) => fact.includes("each file more takes"))).toHaveLength(5);
+  });
+
+  test.runIf(NIGHTLY)("open: a backup in a bucket, opened and restored", async () => {
+    const options = { sizeMb: 16, latencyMs: 5, seconds: 1, rounds: 1 };
+    const missing: string[] = [];
+    const report = await openBench(options, createProgress({ write: (text) => void missing.push(text) }));
+    // Without root or FUSE.
+    if (report === null) return expect(missing.join("")).toContain("no benchmark");
+    expectTable(report, 14);
   });
 });
 

@@ -12,6 +12,7 @@ import { commitsMain } from "./commits";
 import { filesMain } from "./files";
 import { memoryMain } from "./memory";
 import { mixedMain } from "./mixed";
+import { openMain } from "./open";
 import { rpoMain } from "./rpo";
 import { streamMain } from "./stream";
 import { topologyMain } from "./topology";
@@ -25,6 +26,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   memory: memoryMain,
   wal: walMain,
   topology: topologyMain,
+  open: openMain,
 };
 /** Not beside stock, and too long for `all`. */
 const MEASUREMENTS: Readonly<Record<string, Bench>> = { commits: commitsMain, rpo: rpoMain, stream: streamMain };
@@ -36,6 +38,7 @@ const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackR
   blocks     block incremental of 1 % of the pages                      --size=2048 (MB)
   memory     peak memory with one large relation, with many files       --size=2048 (MB) --files=200000
   wal        WAL through the agent over a store far away                --segments=300 --latency=20 (ms) --process-max=4
+  open       first query of an opened backup, beside a restore          --size=512 (MB) --latency=20 (ms) --seconds=10
   topology   comparisons of stacks, and what they add to a preview       --databases=50
   commits    commits per second that wait for a repository              --seconds=10 --scale=40
   rpo        commits lost with hosts, by kills of every part             --kills=300 --asynchronous=100 --latency=5 (ms)

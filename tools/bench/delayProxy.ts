@@ -4,31 +4,47 @@
  * It passes bytes on in order, each chunk after half the round trip. It runs as a separate process, so that it neither
  * adds to the measured programs' costs nor gets disturbed by the bench.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { start, waitFor } from "../parts/process";
+import { sleep, start, waitFor } from "../parts/process";
 import { freePort } from "../parts/servers/s3Server";
 
 export interface DelayProxy {
   readonly port: number;
+  /** Bytes that the target has sent so far, encrypted as they are. */
+  sentBytes(): Promise<number>;
   close(): Promise<void>;
 }
 
+/** How often the proxy says how much it has passed. */
+const COUNT_MS = 50;
+
 const PROGRAM = `
 const { connect, createServer } = require("node:net");
+const { writeFileSync } = require("node:fs");
 const [listenPort, targetPort, delayMs] = process.argv.slice(1).map(Number);
-const pass = (from, to) => {
-  from.on("data", (chunk) => setTimeout(() => to.writable && to.write(chunk), delayMs));
+const countFile = process.argv[4];
+let [sentBytes, shownBytes] = [0, -1];
+setInterval(() => {
+  if (sentBytes !== shownBytes) writeFileSync(countFile, String(sentBytes));
+  shownBytes = sentBytes;
+}, ${COUNT_MS});
+const later = (work) => (delayMs === 0 ? work() : setTimeout(work, delayMs));
+const pass = (from, to, isSent) => {
+  from.on("data", (chunk) => {
+    if (isSent) sentBytes += chunk.length;
+    later(() => to.writable && to.write(chunk));
+  });
   from.on("end", () => setTimeout(() => to.end(), delayMs));
   from.on("error", () => to.destroy());
   from.on("close", () => setTimeout(() => to.destroy(), 4 * delayMs));
 };
 createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
   const target = connect({ port: targetPort, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
-  pass(client, target);
-  pass(target, client);
+  pass(client, target, false);
+  pass(target, client, true);
 }).listen(listenPort, "127.0.0.1");
 `;
 
@@ -40,11 +56,16 @@ export async function startDelayProxy(targetPort: number, roundTripMs: number, p
 
 async function startAt(port: number, targetPort: number, roundTripMs: number): Promise<DelayProxy> {
   const folder = mkdtempSync(join(tmpdir(), "pgb-proxy-"));
-  const args = ["-e", PROGRAM, String(port), String(targetPort), String(roundTripMs / 2)];
+  const countFile = join(folder, "sent");
+  const args = ["-e", PROGRAM, String(port), String(targetPort), String(roundTripMs / 2), countFile];
   const proxy = await start(process.execPath, args, { logFile: join(folder, "log") });
   await waitFor("the delaying proxy", 10_000, () => accepts(port));
   return {
     port,
+    sentBytes: async () => {
+      await sleep(2 * COUNT_MS);
+      return Number(readFileSync(countFile, "utf8"));
+    },
     close: async () => {
       await proxy.stop();
       rmSync(folder, { recursive: true, force: true });

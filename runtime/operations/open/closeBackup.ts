@@ -1,5 +1,5 @@
 /** `close`: ends the server of an opened backup, unmounts it, and removes its files or keeps them. */
-import { lstatSync, readdir, readFileSync, rm, rmdir } from "../../local/nodeFiles";
+import { existsSync, lstatSync, readdir, readFileSync, rm, rmdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
@@ -82,7 +82,10 @@ export async function closeBackup(
 function movedText(at: string, { to }: Move, { backup }: OpenState): string {
   return (
     `'${at}' is closed; ${to} is a plain data directory of PostgreSQL ${backup?.pgVersion}\n` +
-    `start it as its owner: pg_ctl -D ${shellQuote(to)} start\n`
+    `start it as its owner: pg_ctl -D ${shellQuote(to)} start\n` +
+    (existsSync(`${to}/postgresql.conf`)
+      ? ""
+      : "its postgresql.conf is not in the backup's data directory: name one with -o '-c config_file=FILE'\n")
   );
 }
 

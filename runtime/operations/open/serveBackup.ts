@@ -80,12 +80,12 @@ async function work(options: ServeOptions, served: Served, ctx: Context): Promis
   const { location } = options;
   const { fetcher, state, upper } = served;
   const hydration = fetcher === null ? null : hydrationOf(options, upper, fetcher, ctx);
-  let isWhole = fetcher === null;
+  let isDone = fetcher === null;
   const ahead = async (): Promise<void> => {
     if (state.phase !== "used") await fetcher?.prefetch(startTargets(upper.targets));
     if (!state.fetchesAll || hydration === null) return;
     await hydration.run();
-    isWhole = true;
+    isDone = true;
   };
   const report = async (): Promise<void> => {
     const totalBytes = state.backup?.sizeBytes ?? 0;
@@ -94,7 +94,7 @@ async function work(options: ServeOptions, served: Served, ctx: Context): Promis
       const progress = {
         totalBytes,
         missingBytes: missingBytes(upper.targets),
-        isWhole,
+        isWhole: isDone,
         fetchesAll: state.fetchesAll,
         trouble: trouble === null ? null : `[${trouble.name}] ${trouble.message}`,
       };
