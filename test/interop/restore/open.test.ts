@@ -4,7 +4,7 @@
  * bytes.
  */
 import { existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
 import { findProcess } from "../../../runtime/operations/open/openLocation";
@@ -38,6 +38,19 @@ describe("open", async () => {
     const made = new OpenedBackup(bed, name, config);
     opened.push(made);
     return made;
+  };
+
+  const untilWhole = async ({ at }: OpenedBackup): Promise<void> => {
+    await waitFor("everything", 60_000, async () =>
+      (await bed.ours(["status"])).stdout.includes(`in ${at}: everything is here`) ? true : null,
+    );
+  };
+  const becomesPlain = async (backup: OpenedBackup, sums: string): Promise<void> => {
+    await untilWhole(backup);
+    const plain = join(bed.folder, "side", basename(backup.at));
+    const moved = await backup.close([`--move-to=${plain}`, `--tablespace-map-all=${plain}-spaces`]);
+    expect(moved.stdout).toContain(`pg_ctl -D ${plain} start`);
+    await expectPlain(bed, plain, sums);
   };
 
   beforeAll(async () => {
@@ -88,19 +101,20 @@ describe("open", async () => {
 
   // claim: docs/open.md: an opened backup has the rows of a full restore: plain, encrypted, bundled, in blocks, of ours
   //   and of stock's
-  test.each<readonly [number, string]>([
-    [2, "ours, lz4, encrypted, bundles and blocks"],
-    ...atNight([3, "ours, zst, encrypted, whole files"], [1, "ours, zst, bundles and blocks"]),
-    ...atNight([4, "stock's, zst, bundles and blocks"], [5, "stock's, gz, whole files"]),
+  test.each<readonly [number, string, boolean]>([
+    [2, "ours, lz4, encrypted, bundles and blocks", false],
+    ...atNight([3, "ours, zst, encrypted, whole files", true] as const, [1, "ours, zst, bundles and blocks", false]),
+    ...atNight([4, "stock's, zst, bundles and blocks", false] as const, [5, "stock's, gz, whole files", true]),
   ])(
-    "repo%i has the rows of a full restore: %s",
-    async (repo, form) => {
+    "repo%i has the rows of a full restore: %s, everything fetched: %s",
+    async (repo, form, isWhole) => {
       const backup = opens(`past${repo}`);
-      const { stdout } = await backup.open([`--repo=${repo}`]);
+      const { stdout } = await backup.open([`--repo=${repo}`, ...(isWhole ? ["--fetch-all"] : [])]);
       process.stderr.write(`open: ${form}: ${/answered after [\d.]+ s/.exec(stdout)?.[0]}\n`);
       expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
       expect(await backup.value("SHOW archive_mode")).toBe("off");
-      await backup.close();
+      if (isWhole) await becomesPlain(backup, expected);
+      else await backup.close();
       expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
     },
     300_000,
@@ -153,22 +167,16 @@ describe("open", async () => {
     }
     expect(await backup.value("SELECT count(*) FROM orders WHERE filler = 'new'", "shop")).toBe("899");
     // The intention of the first open counts.
-    await waitFor("everything", 60_000, async () =>
-      (await bed.ours(["status"])).stdout.includes(`in ${backup.at}: everything is here`) ? true : null,
-    );
+    await untilWhole(backup);
     expect(readFileSync(join(backup.folder, "serve.log"), "utf8")).toContain("everything is here");
     await backup.value("CREATE TABLE kept3 AS SELECT generate_series(1, 3000) AS id", "shop");
     const sums = await backup.value(TABLE_SUMS, "shop");
-    const plain = join(bed.folder, "side", "plain");
     // Production's own tablespace is in the place of the backup's.
-    const refused = await backup.run(["close", `--move-to=${plain}`]);
+    const refused = await backup.run(["close", `--move-to=${join(bed.folder, "side", "never")}`]);
     expect(`${refused.stdout}${refused.stderr}`).toMatch(/unable to move files to .*it is not empty/);
     expect(await backup.value("SELECT count(*) FROM kept3", "shop")).toBe("3000");
-    const spaces = join(bed.folder, "side", "spaces");
-    const moved = await backup.close([`--move-to=${plain}`, `--tablespace-map-all=${spaces}`]);
-    expect(moved.stdout).toContain(`pg_ctl -D ${plain} start`);
+    await becomesPlain(backup, sums);
     expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
-    await expectPlain(bed, plain, sums);
   }, 300_000);
 
   // claim: docs/open.md: a damaged block is an error that names file, block and repository, and another repository
