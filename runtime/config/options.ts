@@ -643,6 +643,16 @@ const COMMAND_LINE = [
     default: "y",
     negate: true,
   }),
+  own(
+    "refuse-tablespace",
+    "boolean",
+    ["archive-get"],
+    "refuse WAL that creates a tablespace, for a server next to it",
+    {
+      config: "archive.refusesTablespace",
+      default: "n",
+    },
+  ),
   own("fetch-all", "boolean", ["open"], "fetch everything behind the server, also what nobody reads", {
     config: "open.fetchAll",
     default: "n",

@@ -16,7 +16,7 @@ import { drillText } from "../../operations/drill/drillReport";
 import { serverAccount } from "../../operations/recover/hostFacts";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
 import type { ClusterAccess, Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
-import { archiveGetWith } from "./restore";
+import { ownArchiveGet } from "./restore";
 
 const EXIT_CODE_MAX = 125;
 
@@ -147,7 +147,10 @@ export function drillPathOf(
   return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 
-/** From one repository, or from all when none is named; at this process's clock, without production's spool. */
+/**
+ * From one repository, or from all when none is named; at this process's clock, without production's spool. A
+ * tablespace that the WAL creates would be production's.
+ */
 export function restoreCommandLine(
   proc: Invocation & ProgramAccess,
   repoIndex: number | undefined,
@@ -164,6 +167,7 @@ export function restoreCommandLine(
     "--no-archive-async",
     "--log-level-file=off",
     "--log-level-console=warn",
+    "--refuse-tablespace",
   ];
-  return archiveGetWith(proc, [...carried, ...own]);
+  return ownArchiveGet(proc, [...carried, ...own]);
 }

@@ -57,12 +57,12 @@ function recoveryOptionsOf({ config }: Invocation): Readonly<Record<string, stri
   return Object.fromEntries(Object.entries(recoveryOptions).filter(([name]) => !/^restore[-_]command$/.test(name)));
 }
 
-/** The guard needs a program that knows it: one that the user names may be stock's, or drop variables. */
-export function archiveGetWith({ config, ownCommand }: Invocation & ProgramAccess, options: readonly string[]): string {
-  const args = `${options.toSorted().map(shellQuote).join(" ")} archive-get %f "%p"`;
-  return config.cmd === undefined
-    ? guardedArchiveGet(`${ownCommand.map(shellQuote).join(" ")} ${args}`)
-    : `${config.cmd} ${args}`;
+export function ownArchiveGet({ ownCommand }: ProgramAccess, options: readonly string[]): string {
+  return guardedArchiveGet(`${ownCommand.map(shellQuote).join(" ")} ${archiveGetArgs(options)}`);
+}
+
+function archiveGetArgs(options: readonly string[]): string {
+  return `${options.toSorted().map(shellQuote).join(" ")} archive-get %f "%p"`;
 }
 
 /** The restore_command: this program with the same repositories and the restored directory, without secrets. */
@@ -74,5 +74,7 @@ export function archiveGetLine(proc: Invocation & ClusterAccess & ProgramAccess)
     ...(config.repoIndex === undefined ? [] : [`--repo=${config.repoIndex}`]),
     `--stanza=${config.stanza ?? ""}`,
   ]);
-  return archiveGetWith(proc, [...options]);
+  // The guard needs a program that knows it: one that the user names may be stock's, or drop variables.
+  const { cmd } = config;
+  return cmd === undefined ? ownArchiveGet(proc, [...options]) : `${cmd} ${archiveGetArgs([...options])}`;
 }

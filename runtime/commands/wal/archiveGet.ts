@@ -13,6 +13,7 @@ import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../..
 import { endOfRecovery, type Recovery } from "../../operations/archiveGet/endOfRecovery";
 import { Prefetcher } from "../../operations/archiveGet/prefetch";
 import { getLast, type Recovery as LastRecovery } from "../../operations/stream/partial";
+import { refuseTablespace } from "../../operations/archiveGet/refuseTablespace";
 import { getSpool, getThroughSpool, type SpoolGetOptions } from "../../operations/archiveGet/spoolGet";
 import type {
   Command,
@@ -24,6 +25,14 @@ import type {
 } from "../../process/commandProcess";
 
 export const archiveGetCommand: Command = async (proc) => {
+  const exitCode = await answer(proc);
+  const { absolute, walName } = paramsOf(proc);
+  if (exitCode === 0 && proc.config.archive.refusesTablespace && SEGMENT_NAME.test(walName))
+    await refuseTablespace(absolute, walName, (await proc.loadControl()).pgVersion);
+  return exitCode;
+};
+
+async function answer(proc: CommandProcess): Promise<number> {
   try {
     return await get(proc);
   } catch (thrown) {
@@ -35,7 +44,7 @@ export const archiveGetCommand: Command = async (proc) => {
     proc.ctx.log.error(end.error);
     return end.exitCode;
   }
-};
+}
 
 /** The recovery that this command serves, for the decision about its end. */
 function recoveryOf(proc: CommandProcess): Recovery & LastRecovery {

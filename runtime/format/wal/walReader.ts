@@ -54,6 +54,11 @@ export class WalReader {
     return this.#position;
   }
 
+  /** What this segment has of a record that ends in the next one; null if it ends with a whole record. */
+  get unfinished(): Uint8Array | null {
+    return this.#pending === null ? null : concatBytes(this.#pending.parts);
+  }
+
   /**
    * Records that end in this segment, including one that began in the previous segment if that was just read. Ends
    * early, with {@link problem}, at the first invalid byte.

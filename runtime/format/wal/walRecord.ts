@@ -49,6 +49,7 @@ export const RESOURCE_MANAGER = {
   transaction: 1,
   storage: 2,
   database: 4,
+  tablespace: 5,
   relationMap: 7,
   standby: 8,
   heap2: 9,

@@ -3,11 +3,12 @@
  * dependent objects. Production stays unchanged whenever a run is killed. The swap keeps the old table.
  */
 import { NIGHTLY } from "../../../tools/parts/nightly";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { runOk, start, waitFor } from "../../../tools/parts/process";
+import { giveTo } from "../../../tools/parts/users";
 import { loud } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
@@ -282,4 +283,26 @@ describe("extract-table", async () => {
     },
     300_000,
   );
+
+  // claim: docs/drills.md, docs/open.md, docs/extract-table.md: WAL that creates a tablespace is refused by each server
+  //   next to production
+  test("a tablespace that is newer than the backup stays production's alone", async () => {
+    const path = join(bed.folder, "newer");
+    mkdirSync(path);
+    giveTo(path, bed.cluster.user);
+    await bed.cluster.sql(`CREATE TABLESPACE newer LOCATION '${path}'`);
+    await bed.cluster.sql("CREATE TABLE kept TABLESPACE newer AS SELECT generate_series(1, 1000) id", [], "shop");
+    await bed.archiveAll();
+    await bed.cluster.sql("INSERT INTO kept SELECT generate_series(1001, 5000)", [], "shop");
+    // A replay of the archive would bring the file back to its first rows.
+    await bed.cluster.sql("CHECKPOINT");
+    const { exitCode, stderr, stdout } = await bed.ours(argv(["--table=public.customers", "--as=newer"]));
+    expect([exitCode, stdout + stderr]).toEqual([
+      56,
+      expect.stringContaining(`creates a tablespace in '${path}': this server would use that directory`),
+    ]);
+    await bed.cluster.restart();
+    expect(await shop("SELECT count(*) FROM kept")).toBe("5000");
+    expect(leftOvers()).toEqual([]);
+  }, 300_000);
 });

@@ -1,0 +1,59 @@
+import { describe, expect, test } from "vitest";
+import { findNewTablespace } from "../../../../runtime/format/wal/walTablespace";
+import { fc } from "../../../harness/properties";
+import { pack, PAGE_BYTES, SEGMENT_BYTES, WalWriter } from "../walWriter";
+
+const TABLESPACE = 5;
+const DROP = 0x10;
+const HEAP = 10;
+
+const created = (path: string): Uint8Array => pack([4, 16_400], path, [1, 0]);
+
+/** A record that begins this many bytes before the end of segment 7; what each segment is said to create. */
+function scanned(
+  { beforeEnd, major = 18 }: { readonly beforeEnd: number; readonly major?: number },
+  record: { readonly resourceManager: number; readonly info?: number; readonly main: Uint8Array },
+): (string | null | undefined)[] {
+  const writer = new WalWriter({ major, segment: 7 });
+  writer.fill(126 * PAGE_BYTES);
+  writer.fillPage();
+  writer.fillPage(beforeEnd);
+  const { info = 0, main, resourceManager } = record;
+  writer.add({ resourceManager, info, body: { main } });
+  writer.fill(200);
+  const all = [...writer.segments().values()].map((segment) => findNewTablespace(segment, major));
+  return all.map((created) => created?.path);
+}
+
+describe("WAL that creates a tablespace", () => {
+  test("is detected wherever its record is, before a server can replay it", () => {
+    const property = fc.property(
+      fc.integer({ min: 0, max: 140 }).map((count) => count * 8),
+      fc.stringMatching(/^\/[a-z/]{1,900}$/),
+      fc.constantFrom(14, 15, 16, 17, 18, 19),
+      (beforeEnd, path, major) => {
+        const main = created(path);
+        const sizeBytes = 24 + (main.length > 255 ? 5 : 2) + main.length;
+        const [first, second] = scanned({ beforeEnd, major }, { resourceManager: TABLESPACE, main });
+        if (beforeEnd === 0) expect(second).toBe(path);
+        else if (beforeEnd >= sizeBytes) expect(first).toBe(path);
+        // Of the header's 24 bytes, the 18th says what it is.
+        else if (beforeEnd >= 24) expect(first).toBeNull();
+        else expect([first, second]).toEqual([undefined, null]);
+      },
+    );
+    fc.assert(property, { numRuns: 60 });
+  });
+
+  test("is no other WAL, and no tablespace within the data directory", () => {
+    for (let beforeEnd = 8; beforeEnd <= 64; beforeEnd += 8) {
+      const others = [
+        { resourceManager: TABLESPACE, info: DROP, main: pack([4, 16_400]) },
+        { resourceManager: HEAP, main: created("/srv/hot") },
+      ];
+      for (const record of others) expect(scanned({ beforeEnd }, record)).toEqual([undefined, undefined]);
+    }
+    expect(scanned({ beforeEnd: 1000 }, { resourceManager: TABLESPACE, main: created("") })[0]).toBeUndefined();
+    expect(SEGMENT_BYTES).toBe(128 * PAGE_BYTES);
+  });
+});
