@@ -12,7 +12,8 @@ import { toBackupError } from "../base/errors";
 import { parsePostmasterPid } from "../postgres/postmasterPid";
 
 export interface CheckpointerParts {
-  readonly dataDirectory: string;
+  /** As of now: a container that is made again may have another one. */
+  dataDirectory(): string;
   /** Null when it does not exist. */
   readFile(path: string): Promise<Uint8Array | null>;
   newSession(): Promise<ServerSession>;
@@ -57,7 +58,8 @@ async function findStart({
   dataDirectory,
   readFile,
 }: CheckpointerParts): Promise<{ readonly id: string; readonly atS: number } | null> {
-  const bytes = await readFile(`${dataDirectory}/postmaster.pid`).catch(() => null);
+  const read = async (): Promise<Uint8Array | null> => readFile(`${dataDirectory()}/postmaster.pid`);
+  const bytes = await read().catch(() => null);
   const { pid, startedAtS, status } = parsePostmasterPid(Buffer.from(bytes ?? []).toString("utf8"));
   return status === "ready" ? { id: `${pid} ${startedAtS}`, atS: startedAtS } : null;
 }

@@ -89,8 +89,10 @@ export class SlotArchiver {
     }, this.#stop.signal);
   }
 
-  #once(): Promise<boolean> {
+  async #once(): Promise<boolean> {
     const proc = this.#proc;
+    // A container that was made again may have other mounts: its pg_wal must not be looked for in the old ones.
+    await proc.container?.findPid();
     const { spoolPath, stanza = "" } = proc.config;
     const parts = {
       slot: this.#slot.name,

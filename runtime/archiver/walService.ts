@@ -40,6 +40,8 @@ export interface Pushed {
 
 interface Present {
   readonly cluster: ClusterIdentity;
+  /** A container that is made again may have another one. */
+  readonly walDirectory: string;
   readonly queue: PushQueue;
 }
 
@@ -80,8 +82,11 @@ export class WalService {
     this.#healLock = new ArchiveLock(() => proc.lock("heal", []), ctx);
     this.#bothLocks = bothOf(this.#healLock, this.#lock);
     const parts = { repos, missingWal: this.#missingWal, lock: this.#bothLocks, present: () => this.#healing() };
-    const { dataDirectory } = proc;
-    const server = { dataDirectory, readFile: proc.readFile.bind(proc), newSession: () => proc.newSession() };
+    const server = {
+      dataDirectory: () => proc.dataDirectory,
+      readFile: proc.readFile.bind(proc),
+      newSession: () => proc.newSession(),
+    };
     this.#loops = [
       this.#lookForever(),
       healForever(parts, ctx, this.#stop.signal),
@@ -91,7 +96,7 @@ export class WalService {
   }
 
   get walDirectory(): string {
-    return `${this.#proc.dataDirectory}/pg_wal`;
+    return this.#proc.walDirectory;
   }
 
   /** Its `archive_status` lists the files that wait for the archive. */
@@ -189,7 +194,8 @@ export class WalService {
     }
     const known = this.#present;
     const nowMs = this.#ctx.clock.monotonicMs();
-    if (known !== null && nowMs - this.#checkedAtMs < CHECK_MS) return known;
+    const isSeen = nowMs - this.#checkedAtMs < CHECK_MS;
+    if (known !== null && isSeen && known.walDirectory === this.walDirectory) return known;
     // Concurrent calls share one: two queues of one cluster would write the same files at once.
     this.#opening ??= this.#reopen(nowMs).finally(() => {
       this.#opening = null;
@@ -201,12 +207,14 @@ export class WalService {
     const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#proc.loadControl();
     this.#checkedAtMs = nowMs;
     const known = this.#present;
-    if (known !== null && known.cluster.version === version && known.cluster.systemId === systemId) return known;
+    const { walDirectory } = this;
+    const isSame = known?.cluster.version === version && known.cluster.systemId === systemId;
+    if (isSame && known.walDirectory === walDirectory) return known;
     this.#leave();
     const { config } = this.#proc;
     const cluster = { version, systemId };
     const options = {
-      walDirectory: this.walDirectory,
+      walDirectory,
       readyDirectory: this.readyDirectory,
       cluster,
       headerCheck: config.archive.headerCheck,
@@ -219,6 +227,7 @@ export class WalService {
     };
     this.#present = {
       cluster,
+      walDirectory,
       queue: new PushQueue(this.#proc.repositories(), this.#missingWal, options, this.#lock, this.#ctx),
     };
     return this.#present;

@@ -6,7 +6,9 @@
  */
 import * as sync from "node:fs";
 import * as promised from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
 import { hasStrayBytes, textOf, utf8 } from "../base/bytes";
+import { fail } from "../base/errors";
 
 export {
   type BigIntStats,
@@ -30,32 +32,40 @@ export {
 export type { FileHandle } from "node:fs/promises";
 
 export const access = named(() => promised.access);
-export const chmod = named(() => promised.chmod);
-export const chown = named(() => promised.chown);
+export const chmod: typeof promised.chmod = (path, mode) => through(path, (at) => promised.chmod(at, mode));
+/** In a guarded directory of the link itself. */
+export const chown: typeof promised.chown = (path, uid, gid) =>
+  promised[isGuarded(path) ? "lchown" : "chown"](nativeName(path), uid, gid);
 export const lchown = named(() => promised.lchown);
 export const lstat = named(() => promised.lstat);
-export const open = named(() => promised.open);
+export const open: typeof promised.open = (path, flags, mode) =>
+  through(path, (at) => promised.open(at, pinnedFlags(path, flags), mode), flags);
 export const rm = named(() => promised.rm);
 export const rmdir = named(() => promised.rmdir);
 export const stat = named(() => promised.stat);
 export const statfs = named(() => promised.statfs);
 export const unlink = named(() => promised.unlink);
 export const utimes = named(() => promised.utimes);
-export const copyFile = namedTwice(() => promised.copyFile);
+export const copyFile: typeof promised.copyFile = (from, to, mode) =>
+  through(from, (at) => promised.copyFile(at, nativeName(to), mode));
 export const link = namedTwice(() => promised.link);
 export const rename = namedTwice(() => promised.rename);
 export const symlink = namedTwice(() => promised.symlink);
 
-export const chmodSync = named(() => sync.chmodSync);
-export const chownSync = named(() => sync.chownSync);
+export const chmodSync: typeof sync.chmodSync = (path, mode) => throughSync(path, (at) => sync.chmodSync(at, mode));
+/** As {@link chown}. */
+export const chownSync: typeof sync.chownSync = (path, uid, gid) =>
+  sync[isGuarded(path) ? "lchownSync" : "chownSync"](nativeName(path), uid, gid);
 export const existsSync = named(() => sync.existsSync);
 export const lstatSync = named(() => sync.lstatSync);
-export const openSync = named(() => sync.openSync);
+export const openSync: typeof sync.openSync = (path, flags, mode) =>
+  throughSync(path, (at) => sync.openSync(at, pinnedFlags(path, flags) as sync.OpenMode, mode), flags);
 export const rmdirSync = named(() => sync.rmdirSync);
 export const rmSync = named(() => sync.rmSync);
 export const statSync = named(() => sync.statSync);
 export const statfsSync = named(() => sync.statfsSync);
-export const truncateSync = named(() => sync.truncateSync);
+export const truncateSync: typeof sync.truncateSync = (path, length) =>
+  throughSync(path, (at) => sync.truncateSync(at, length));
 export const unlinkSync = named(() => sync.unlinkSync);
 export const linkSync = namedTwice(() => sync.linkSync);
 export const renameSync = namedTwice(() => sync.renameSync);
@@ -103,7 +113,7 @@ export async function mkdtemp(prefix: string): Promise<string> {
 export function readFile(path: string): Promise<Buffer>;
 export function readFile(path: string, encoding: "utf8"): Promise<string>;
 export async function readFile(path: string, encoding?: "utf8"): Promise<Buffer | string> {
-  const bytes = await promised.readFile(nativeName(path));
+  const bytes = await through(path, (at) => promised.readFile(at));
   return encoding === undefined ? bytes : textOf(bytes);
 }
 
@@ -111,7 +121,7 @@ export async function readFile(path: string, encoding?: "utf8"): Promise<Buffer 
 export function readFileSync(path: string | number): Buffer;
 export function readFileSync(path: string | number, encoding: "utf8" | "latin1"): string;
 export function readFileSync(path: string | number, encoding?: "utf8" | "latin1"): Buffer | string {
-  const bytes = sync.readFileSync(nativeName(path));
+  const bytes = typeof path === "number" ? sync.readFileSync(path) : throughSync(path, (at) => sync.readFileSync(at));
   if (encoding === undefined) return bytes;
   return encoding === "utf8" ? textOf(bytes) : bytes.toString(encoding);
 }
@@ -126,6 +136,104 @@ export function writeFileSync(
   options?: sync.WriteFileOptions,
 ): void {
   sync.writeFileSync(nativeName(path), typeof content === "string" ? utf8(content) : content, options);
+}
+
+/**
+ * Directories that a container writes while root works in them. Nothing below them is read, written, or given away
+ * through a link, or if it is a device: a link of the container would lead to this machine's files, and a device to
+ * its disks. {@link through} opens the entry itself, compares where it is, and works through the descriptor, so that a
+ * swap after the check changes nothing. Entries may get other names, as PostgreSQL recycles segments.
+ */
+const guarded = new Set<string>();
+
+/** @param directories without links; they stay guarded as long as this thread lives */
+export function guardLinks(directories: Iterable<string>): void {
+  for (const directory of directories) guarded.add(directory);
+}
+
+/** For other threads. */
+export function guardedDirectories(): readonly string[] {
+  return [...guarded];
+}
+
+type Path = sync.PathLike | promised.FileHandle;
+type Flags = string | number | undefined;
+
+function isGuarded(path: Path): path is string {
+  if (typeof path !== "string") return false;
+  if (path.startsWith("/proc/") && PROCESS_ROOT.test(path)) return true;
+  for (const directory of guarded) if (path === directory || path.startsWith(`${directory}/`)) return true;
+  return false;
+}
+
+async function through<T>(path: Path, use: (path: string) => Promise<T>, flags?: Flags): Promise<T> {
+  if (!isGuarded(path)) return use(nativeName(path as never));
+  const pin = pinned(path, flags);
+  try {
+    return await use(pin.path);
+  } finally {
+    sync.closeSync(pin.fd);
+  }
+}
+
+function throughSync<T>(path: Path, use: (path: string) => T, flags?: Flags): T {
+  if (!isGuarded(path)) return use(nativeName(path as never));
+  const pin = pinned(path, flags);
+  try {
+    return use(pin.path);
+  } finally {
+    sync.closeSync(pin.fd);
+  }
+}
+
+/** Opens without reading, which even a device takes. Node has no name for this Linux flag. */
+const O_PATH = 0o10000000;
+const PROCESS_ROOT = /^\/proc\/\d+\/root(?=\/)/;
+
+/** An entry by its descriptor; a new one by its directory's. @throws fileOpen, and the system's errors */
+function pinned(path: string, flags: Flags): { readonly fd: number; readonly path: string } {
+  try {
+    const fd = isFlag(flags, /x/, sync.constants.O_EXCL) ? null : pinnedEntry(path);
+    if (fd !== null) return { fd, path: `/proc/self/fd/${fd}` };
+  } catch (error) {
+    const isNew = isFlag(flags, /^[aw]/, sync.constants.O_CREAT) && (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (!isNew) throw error;
+  }
+  const fd = pinnedEntry(dirname(path));
+  return { fd, path: nativeName(`/proc/self/fd/${fd}/${basename(path)}`) };
+}
+
+/** A descriptor's path is itself a link. */
+function pinnedFlags(path: Path, flags: Flags): Flags {
+  return typeof flags === "number" && isGuarded(path) ? flags & ~sync.constants.O_NOFOLLOW : flags;
+}
+
+function isFlag(flags: Flags, text: RegExp, bit: number): boolean {
+  return typeof flags === "number" ? (flags & bit) !== 0 : text.test(flags ?? "r");
+}
+
+function pinnedEntry(path: string): number {
+  const fd = sync.openSync(nativeName(path), O_PATH | sync.constants.O_NOFOLLOW);
+  try {
+    const info = sync.fstatSync(fd);
+    const actual = readlinkSync(`/proc/self/fd/${fd}`);
+    // A container's paths begin at its own root.
+    const expected = resolve(path.replace(PROCESS_ROOT, ""));
+    if (info.isFile() && dirname(actual) === dirname(expected)) return fd;
+    if (info.isDirectory() && actual === expected) return fd;
+    const fact = info.isSymbolicLink()
+      ? `is a link to '${readlinkSync(path)}'`
+      : info.isFile() || info.isDirectory()
+        ? `leads to '${actual}' of this machine`
+        : "is neither a file nor a directory";
+    throw fail("fileOpen", `'${path}' of the container ${fact}`, {
+      hint: "Something in the container has put it there. Nothing of it was read or changed.",
+      path,
+    });
+  } catch (error) {
+    sync.closeSync(fd);
+    throw error;
+  }
 }
 
 type Call = (...args: never[]) => unknown;

@@ -242,7 +242,7 @@ class Walk {
     if (!isAbsolute(destination) && !name.startsWith("pg_data/"))
       throw fail("linkDestination", `link '${name}' -> '${destination}' of a container is not absolute`);
     const directory = dirname(`${this.#recordedDirectory}${name.slice("pg_data".length)}`);
-    return view.here(resolve(directory, destination));
+    return view.entry(resolve(directory, destination));
   }
 
   async #tablespace(oid: string, sourcePath: string, destination: string, info: Stats): Promise<void> {

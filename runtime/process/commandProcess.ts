@@ -39,6 +39,8 @@ export interface RepositoryAccess {
 export interface ClusterAccess {
   /** On this machine. */
   readonly dataDirectory: string;
+  /** `pg_wal` of {@link dataDirectory}; of a container, behind its link if it is one. */
+  readonly walDirectory: string;
   /** The container of the server; undefined if it runs on this machine. */
   readonly container?: ContainerServer | undefined;
   loadControl(): Promise<PgControl>;

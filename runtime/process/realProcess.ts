@@ -153,6 +153,11 @@ export class RealProcess implements CommandProcess {
     return this.#here(pg);
   }
 
+  get walDirectory(): string {
+    const { container, dataDirectory } = this;
+    return container?.view.here(`${container.view.dataDirectory}/pg_wal`) ?? `${dataDirectory}/pg_wal`;
+  }
+
   get container(): ContainerServer | undefined {
     const [pg] = this.config.pgs;
     return pg === undefined ? undefined : this.#containerAt(pg);
@@ -325,7 +330,7 @@ export class RealProcess implements CommandProcess {
     };
     const container = this.#containerAt(pg);
     if (container !== undefined) {
-      const host = await container.socketPath(pg.socketPath);
+      const host = await container.socketPath(pg.socketPath, pg.port);
       const hints = [
         "does PostgreSQL run in the container, and do pg1-socket-path and pg1-port (in the container) point at it?",
         "may local connections use this role without a password, or with the container's POSTGRES_PASSWORD (pg_hba.conf, pg1-user)?",

@@ -12,6 +12,7 @@ import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "n
 import { Worker } from "node:worker_threads";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
+import { guardedDirectories } from "../local/nodeFiles";
 import type { RepoConfig } from "../config/types";
 import type { Job, JobPool, JobResult } from "../operations/shared/jobs";
 import { pack, unpack } from "../base/transfer";
@@ -24,7 +25,15 @@ export interface WorkerStart {
   readonly version: string;
 }
 
-export type ToWorker = { readonly type: "job"; readonly id: number; readonly job: Job } | { readonly type: "close" };
+export type ToWorker =
+  | {
+      readonly type: "job";
+      readonly id: number;
+      readonly job: Job;
+      /** As of now: a container that is made again has other directories. */
+      readonly guarded: readonly string[];
+    }
+  | { readonly type: "close" };
 export type FromWorker =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
   | { readonly id: number; readonly ok: false; readonly error: unknown };
@@ -217,6 +226,7 @@ function startThread(workerFile: string, start: WorkerStart): Thread {
   // A smaller start would only collect garbage while the thread starts, and long-lived objects remain anyway.
   setFlagsFromString(`--min-semi-space-size=${THREAD_NEW_SPACE_MIB_MAX / NEW_SPACE_PARTS}`);
   const worker = new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false, resourceLimits });
-  const give = (id: number, job: Job): void => worker.postMessage({ type: "job", id, job: pack(job) });
+  const give = (id: number, job: Job): void =>
+    worker.postMessage({ type: "job", id, job: pack(job), guarded: guardedDirectories() });
   return { worker, waiting: new Map(), dead: false, give };
 }

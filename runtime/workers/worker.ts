@@ -3,6 +3,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import { requireOneBundle } from "../base/oneBundle";
+import { guardLinks } from "../local/nodeFiles";
 import { type Job, runJob } from "../operations/shared/jobs";
 import { buffersOf, type PackedWal } from "../operations/archivePush/walFile";
 import type { Repository } from "../repository/repository";
@@ -30,6 +31,7 @@ export function serveJobs(
       void Promise.all(repos.map((repo) => repo.storage.close())).finally(() => port.close());
       return;
     }
+    guardLinks(message.guarded);
     const job = unpack(message.job) as Job;
     runJob(job, byKey, ctx).then(
       // Compressed WAL is transferred without a copy.

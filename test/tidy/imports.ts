@@ -238,7 +238,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/workers",
     about: "worker threads that run the operations' jobs",
-    mayImport: ["runtime/base", "runtime/operations"],
+    mayImport: ["runtime/base", "runtime/local/nodeFiles", "runtime/operations"],
     mayImportTypes: ["runtime/config/types", "runtime/repository"],
   },
   { prefix: "runtime/version", about: "the version of the package", mayImport: [] },

@@ -22,16 +22,14 @@ export const findCommand: Command = async (proc) => {
 
 /** @throws optionInvalidValue for times that are invalid or in the wrong order */
 function optionsOf(proc: CommandProcess): FindOptions {
-  const { config, container, ctx } = proc;
+  const { config, ctx } = proc;
   const { find: own, pgs, repoIndex } = config;
   const nowUs = BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n;
   const toUs = own.to === undefined ? nowUs : timeUs("to", own.to, nowUs);
   const fromUs = own.from === undefined ? toUs - HOUR_US : timeUs("from", own.from, toUs);
   if (fromUs > toUs)
     throw fail("optionInvalidValue", `'${own.from}' is not valid for 'from' option: it is after the end`);
-  const [pg] = pgs;
-  const walPath = pg === undefined ? null : `${pg.path}/pg_wal`;
-  const walDirectory = walPath === null || container === undefined ? walPath : container.view.here(walPath);
+  const walDirectory = pgs.length === 0 ? null : proc.walDirectory;
   const { database, kind, limit, timeline } = own;
   const table = own.table === undefined ? undefined : plainName(own.table);
   return { fromUs, toUs, database, kind, limit, table, timeline, repoIndex, walDirectory };

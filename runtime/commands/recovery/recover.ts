@@ -54,6 +54,7 @@ export const recoverCommand: Command = async (proc) => {
   const file = recoverJournal(facts.dataDirectory);
   const isUndo = proc.config.recover.undo;
   const journal = readJournal(file, isUndo);
+  await proc.container?.requireNoWriters();
   if (journal === null) return isUndo ? nothingToUndo(file) : begin(proc, facts, file);
   await requireAlone(proc, journal);
   const begun = { journal, file, control: controlOf(proc, remember(facts, journal.server)) };

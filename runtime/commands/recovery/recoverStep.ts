@@ -38,10 +38,10 @@ export const recoverStepCommand: Command = async (proc) => {
 
 /** For a server in a container, which cannot fetch them itself. */
 async function histories(proc: Invocation & RepositoryAccess & ClusterAccess): Promise<void> {
-  const { config, ctx, dataDirectory } = proc;
+  const { config, ctx, dataDirectory, walDirectory } = proc;
   const { pgVersion: version, systemId } = await proc.loadControl();
   const { gid, uid } = await stat(dataDirectory);
-  const target = { walDirectory: `${dataDirectory}/pg_wal`, owner: { gid, uid }, timeoutMs: config.archive.timeoutMs };
+  const target = { walDirectory, owner: { gid, uid }, timeoutMs: config.archive.timeoutMs };
   await bringHistories(proc.repositories(), { version, systemId }, target, ctx);
 }
 

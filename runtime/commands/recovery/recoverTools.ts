@@ -35,6 +35,7 @@ export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
     asAccount: (work) => (inContainer ? work() : actAs(account, work)),
     archiveGet: inContainer ? "false" : archiveGetOf(proc, [...carried, stanza]),
     bringsWal: inContainer,
+    ...(inContainer ? { walDirectory: () => proc.walDirectory } : {}),
     isRoots: inContainer,
     program: (args, needsAccount) =>
       proc.program([...(needsAccount ? asAccount : []), ...args], {

@@ -1,7 +1,6 @@
 /**
  * `restore`: into pg1-path, from `--repo` or the first repository with a suitable backup; others replace damaged files.
  */
-import { fail } from "../../base/errors";
 import { guardedArchiveGet } from "../../base/recoveryExit";
 import { shellQuote } from "../../operations/restore/recovery";
 import { restore } from "../../operations/restore/restore";
@@ -15,7 +14,7 @@ export const restoreCommand: Command = async (proc) => {
   pool.warm?.();
   proc.lock("restore", repos);
   const inContainer = proc.container !== undefined;
-  await requireStopped(proc);
+  await proc.container?.requireStopped();
   const options = recoveryOptionsOf(proc);
   const isOwn = Object.keys(options).some((name) => /^restore[-_]command$/.test(name));
   const outcome = await restore(
@@ -41,14 +40,6 @@ export const restoreCommand: Command = async (proc) => {
   ctx.log.info(`restored ${outcome.label} from repo${outcome.repoIndex} in ${(outcome.elapsedMs / 1000).toFixed(1)} s`);
   return 0;
 };
-
-/** Whatever runs in the container could make links while root writes. @throws pgRunning (38) */
-async function requireStopped({ container }: ClusterAccess): Promise<void> {
-  if (container === undefined || (await container.findPid()) === null) return;
-  throw fail("pgRunning", "unable to restore while the container of PostgreSQL runs", {
-    hint: `Stop it: ${container.control.stop.join(" ")}. recover does this by itself.`,
-  });
-}
 
 /** An agent answers the configured restore_command from the repositories of today: the past needs its own. */
 function recoveryOptionsOf({ config }: Invocation): Readonly<Record<string, string>> {

@@ -27,7 +27,7 @@ export const healCommand: Command = async (proc) => {
   await lockHealing(proc);
   const control = await proc.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
-  const walDirectory = `${proc.dataDirectory}/pg_wal`;
+  const { walDirectory } = proc;
   const repos = proc.repositories();
   const local = openLocalWal(
     walDirectory,

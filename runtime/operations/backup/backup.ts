@@ -109,13 +109,13 @@ export async function backup(
     dataDirectory,
     standbyDirectory,
     controlLast: inRecovery,
-    unlinked: cluster.view !== undefined,
     pageSizeBytes: control.pageSizeBytes,
   };
   const copied = await copyFiles(run, scan, deps, { ...options, ...copyOptions }, ctx);
   const stopped = await cluster.stop(control, ctx);
   const stoppedAtS = Math.floor((await cluster.nowMs()) / SECOND_MS);
   run.throwIfAborted();
+  const walDirectory = walDirectoryName(control.pgVersion);
   const wal =
     begun === null || stopped === null
       ? null
@@ -125,7 +125,7 @@ export async function backup(
           walSegmentSizeBytes: control.walSegmentSizeBytes,
           onStandby: inRecovery,
           local: openLocalWal(
-            `${dataDirectory}/${walDirectoryName(control.pgVersion)}`,
+            cluster.view?.here(`${cluster.view.dataDirectory}/${walDirectory}`) ?? `${dataDirectory}/${walDirectory}`,
             { version: control.pgVersion, systemId: control.systemId },
             true,
             control.walSegmentSizeBytes,

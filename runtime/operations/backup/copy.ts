@@ -31,8 +31,6 @@ export interface CopyOptions {
   readonly dataDirectory: string;
   /** The source of relations when a standby shares the work; null reads everything from the one data directory. */
   readonly standbyDirectory: string | null;
-  /** The server runs in a container, whose accounts could make links. */
-  readonly unlinked: boolean;
   /** A standby's pg_control bounds how far its pages may have been written, so it must be read after them. */
   readonly controlLast: boolean;
   readonly pageSizeBytes: number;
@@ -213,7 +211,7 @@ class Copy {
   }
 
   #sourceOf(file: ScannedFile, bundleIds: ReadonlyMap<number, number>): BatchFile {
-    const { dataDirectory, standbyDirectory, pageSizeBytes, pageHeaderCheck, unlinked } = this.#options;
+    const { dataDirectory, standbyDirectory, pageSizeBytes, pageHeaderCheck } = this.#options;
     const isControl = file.name === CONTROL_FILE;
     const onStandby = standbyDirectory !== null && !isControl && ON_STANDBY.test(file.name);
     const takers = this.#run.alive.filter(
@@ -225,7 +223,6 @@ class Copy {
       name: file.name,
       sourcePath: onStandby ? `${standbyDirectory}${file.sourcePath.slice(dataDirectory.length)}` : file.sourcePath,
       sizeBytes: file.sizeBytes,
-      ...(unlinked ? { unlinked } : {}),
       pages: segment === null ? null : { segmentNo: segment.segmentNo, pageSizeBytes, headerCheck: pageHeaderCheck },
       controlOf: isControl ? dataDirectory : null,
       targets: takers.map((open) => this.#targetOf(file, open, bundleIds.get(open.repo.key))),

@@ -3,7 +3,7 @@
  *
  * All reads run in the calling thread, a worker's: trips through Node's thread pool cost more than most of the work.
  */
-import { closeSync, constants, openSync, readlinkSync, readSync } from "../../local/nodeFiles";
+import { openSync, readSync } from "../../local/nodeFiles";
 import { fail, isError, toBackupError } from "../../base/errors";
 import type { PageChecker, PageRange } from "../../format/page/pageChecksum";
 import { systemCodeOf } from "../../local/systemError";
@@ -12,8 +12,6 @@ export interface SourceFile {
   readonly sourcePath: string;
   /** Size at the scan: the most that is read. */
   readonly sizeBytes: number;
-  /** Its path must lead through no link: a container's accounts could make one to any file of this machine. */
-  readonly unlinked?: boolean;
 }
 
 export interface CopySource extends SourceFile {
@@ -33,9 +31,9 @@ export interface PageVerdict {
 const READ_SIZE_BYTES = 256 * 1024;
 
 /** Null when the file is gone. @throws fileOpen */
-export function openSource({ sourcePath, unlinked = false }: SourceFile): number | null {
+export function openSource({ sourcePath }: SourceFile): number | null {
   try {
-    return unlinked ? openUnlinked(sourcePath) : openSync(sourcePath, "r");
+    return openSync(sourcePath, "r");
   } catch (error) {
     if (systemCodeOf(error) === "ENOENT") return null;
     if (isError(error, "fileOpen")) throw error;
@@ -48,18 +46,6 @@ export function openSource({ sourcePath, unlinked = false }: SourceFile): number
       },
     );
   }
-}
-
-/** Compares where the open file is: a check of the path before would leave time to swap a directory. */
-function openUnlinked(path: string): number {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  const opened = readlinkSync(`/proc/self/fd/${fd}`);
-  if (opened === path || opened === `${path} (deleted)`) return fd;
-  closeSync(fd);
-  throw fail("fileOpen", `'${path}' of the container leads to '${opened}' of this machine`, {
-    hint: "Something in the container has made a link after the backup had listed its files.",
-    path,
-  });
 }
 
 /** Reads the file up to its scanned size, into the start of `buffer` if it fits. @throws fileRead */

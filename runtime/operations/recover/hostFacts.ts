@@ -29,7 +29,7 @@ export interface HostFacts {
   readonly tablespaces: readonly string[];
   /** Target of `pg_wal` if it is a link. */
   readonly walDirectory: string | null;
-  /** The same as the server calls it. */
+  /** The same as the server calls it; may be relative to the data directory. */
   readonly walLink: string | null;
   /** When its newest WAL was written, in seconds since 1970; null without WAL. */
   readonly walWrittenAtS: number | null;
@@ -73,7 +73,7 @@ export async function loadHostFacts(
       ? null
       : container === undefined
         ? await realpath(`${dataDirectory}/pg_wal`).catch(() => resolve(dataDirectory, walLink))
-        : container.view.here(walLink);
+        : container.view.here(`${container.view.dataDirectory}/pg_wal`);
   return {
     configuredDirectory,
     dataDirectory,
@@ -125,7 +125,9 @@ async function findTablespaces(
   for (const oid of await readdir(`${dataDirectory}/pg_tblspc`).catch(() => [] as string[])) {
     const link = `${dataDirectory}/pg_tblspc/${oid}`;
     const location =
-      container === undefined ? await realpath(link).catch(() => null) : container.view.here(await readlink(link));
+      container === undefined
+        ? await realpath(link).catch(() => null)
+        : container.view.here(`${container.view.dataDirectory}/pg_tblspc/${oid}`);
     const directory =
       location === null ? null : `${location}/${tablespaceDirectory(control.pgVersion, control.catalogVersion)}`;
     if (directory !== null && (await statOrNull(directory)) !== null) directories.push(directory);

@@ -27,6 +27,8 @@ export interface RecoverTools {
   readonly archiveGet: string;
   /** The server cannot run that command: histories must be in pg_wal beforehand. */
   readonly bringsWal?: boolean;
+  /** pg_wal as of now, where a container's link does not lead there on this machine. */
+  walDirectory?(): string;
   /** As in {@link Rights}. */
   readonly isRoots?: boolean;
 }
@@ -249,7 +251,8 @@ async function addOldWal(
   ctx: Context,
 ): Promise<void> {
   if (oldWal === null) return;
-  const names = await tools.asAccount(() => keepOldWal(oldWal, `${dataDirectory}/pg_wal`, account));
+  const walDirectory = tools.walDirectory?.() ?? `${dataDirectory}/pg_wal`;
+  const names = await tools.asAccount(() => keepOldWal(oldWal, walDirectory, account));
   if (names.length > 0)
     ctx.log.info(
       `${names.length} WAL segment(s) of the old data follow the archived ones: ${names[0]} to ${names.at(-1)}`,

@@ -157,10 +157,10 @@ async function requireOwnRoot(root: string, layout: RestoreLayout): Promise<void
   );
 }
 
-async function leadsTo(link: string, location: string, { view }: RestoreLayout): Promise<boolean> {
+async function leadsTo(link: string, location: string, layout: RestoreLayout): Promise<boolean> {
   const destination = await readlink(link).catch(() => null);
   if (destination === null) return false;
-  const target = locationOf(link, destination, view);
+  const target = locationOf(link, destination, layout);
   const [from, to] = await Promise.all([stat(target).catch(() => null), stat(location).catch(() => null)]);
   return from !== null && to !== null && from.dev === to.dev && from.ino === to.ino;
 }
@@ -230,10 +230,13 @@ async function removeControl(layout: RestoreLayout, ctx: Context): Promise<void>
   const path = layout.locate(CONTROL_FILE);
   if ((await lstat(path).catch(() => null)) === null) return;
   ctx.log.detail("remove 'global/pg_control' so cluster will not start if restore does not complete");
-  await rm(path).catch((error: unknown) => {
+  // A link in the directory's place could lead to another cluster's.
+  const directory = dirname(path);
+  const isPlanted = directory.startsWith(`${layout.dataDirectory}/`) && (await lstat(directory)).isSymbolicLink();
+  await rm(isPlanted ? directory : path).catch((error: unknown) => {
     throw systemError("fileRemove", `remove '${path}'`, path, error);
   });
-  await syncDirectory(dirname(path));
+  await syncDirectory(isPlanted ? layout.dataDirectory : directory);
 }
 
 /**

@@ -19,6 +19,7 @@ export interface SettingsTarget {
   readonly mode: number;
   /** Null does not change the owner. */
   readonly owner: Owner | null;
+  readonly inContainer?: boolean;
 }
 
 export const AUTO_CONF = "postgresql.auto.conf";
@@ -67,7 +68,7 @@ async function removeOldTargets(target: SettingsTarget, timeText: string, ctx: C
 async function findConfig(target: SettingsTarget, ctx: Context): Promise<ConfigFile[]> {
   const path = `${target.dataDirectory}/postgresql.conf`;
   try {
-    return await readConfig(path, "settings");
+    return await readConfig(path, "settings", target.inContainer === true ? target.dataDirectory : undefined);
   } catch (error) {
     ctx.log.warn(`unable to search '${path}' for old recovery targets: ${toBackupError(error).message}`);
     return [];

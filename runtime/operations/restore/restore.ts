@@ -116,7 +116,12 @@ export async function restore(
   const mode = (base?.mode ?? 0o700) & 0o644;
   await writeSettings(
     recovery,
-    { dataDirectory: layout.dataDirectory, mode, owner: base === undefined ? null : plan.owners.of(base) },
+    {
+      dataDirectory: layout.dataDirectory,
+      mode,
+      owner: base === undefined ? null : plan.owners.of(base),
+      inContainer: options.view !== undefined,
+    },
     ctx,
   );
   await offerServerFiles(plan, options.serverFiles, ctx);

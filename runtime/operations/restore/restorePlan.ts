@@ -6,7 +6,7 @@
  * Tablespaces keep their links. Other links become plain directories and files unless requested. `--link-map` may also
  * turn a plain entry into a link. Errors: tablespaceMap (76), linkMap (78), linkDestination (70).
  */
-import { dirname, isAbsolute, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { fail } from "../../base/errors";
 import { findBlockSource } from "../../format/repository/blockSource";
 import type { Manifest, ManifestFile, ManifestTarget, OwnerName } from "../../format/repository/manifest";
@@ -43,9 +43,14 @@ export interface PlannedLink {
 
 type LinkTarget = Pick<PlannedLink, "destination" | "isFile" | "isMapped">;
 
-/** The target of a link at `path`, on this machine. */
-export function locationOf(path: string, destination: string, view: ServerView | undefined): string {
-  return view !== undefined && isAbsolute(destination) ? view.here(destination) : resolve(dirname(path), destination);
+/** The target of a link at `path` in the data directory, on this machine. */
+export function locationOf(
+  path: string,
+  destination: string,
+  { dataDirectory, view }: Pick<RemapOptions, "dataDirectory" | "view">,
+): string {
+  if (view === undefined) return resolve(dirname(path), destination);
+  return view.here(resolve(dirname(`${view.dataDirectory}${path.slice(dataDirectory.length)}`), destination));
 }
 
 export interface RestoreLayout {
@@ -168,7 +173,7 @@ class LayoutPlan {
     if (mapped !== undefined && isFile) requireFileDestination(inData, mapped);
     const destination = mapped ?? (isFile ? `${target.path}/${target.file}` : target.path);
     if (mapped === undefined) {
-      const location = locationOf(`${this.#options.dataDirectory}/${inData}`, destination, this.#options.view);
+      const location = locationOf(`${this.#options.dataDirectory}/${inData}`, destination, this.#options);
       requireOwnLocation(location, `link '${inData}'`, `--link-map=${inData}=<path>`);
     }
     this.#addLinkTarget(target.name, inData, { destination, isFile, isMapped: mapped !== undefined });
@@ -195,7 +200,7 @@ class LayoutPlan {
 
   #link(name: string, inData: string, link: LinkTarget): string {
     const path = `${this.#options.dataDirectory}/${inData}`;
-    const location = locationOf(path, link.destination, this.#options.view);
+    const location = locationOf(path, link.destination, this.#options);
     const row =
       this.#manifest.links.find((other) => other.name === `${DATA}/${inData}`) ??
       this.#manifest.paths.find((other) => other.name === DATA);

@@ -52,20 +52,22 @@ function unquoted(text: string): string {
 
 /**
  * The file and all its includes, each once; missing ones are skipped.
+ * @param within the only directory that is read: of a container, other paths mean other files here
  * @throws fileOpen, pathOpen for unreadable ones
  */
-export async function readConfig(path: string, kind: ConfigKind): Promise<ConfigFile[]> {
+export async function readConfig(path: string, kind: ConfigKind, within?: string): Promise<ConfigFile[]> {
   const files = new Map<string, ConfigFile>();
   const queue = [path];
   for (let next = queue.shift(); next !== undefined && files.size < FILES_MAX; next = queue.shift()) {
-    if (files.has(next)) continue;
+    if (files.has(next) || (within !== undefined && !next.startsWith(`${within}/`))) continue;
     const content = await findContent(next);
     if (content === null) continue;
     files.set(next, { path: next, content });
     for (const include of includesOf(Buffer.from(content).toString("utf8"), kind)) {
       const target = resolve(dirname(next), include.name);
       if (include.kind === "file") queue.push(target);
-      else queue.push(...(await listDirectory(target)));
+      else if (within === undefined || `${target}/`.startsWith(`${within}/`))
+        queue.push(...(await listDirectory(target)));
     }
   }
   return [...files.values()];

@@ -142,8 +142,7 @@ async function collectInContainer(
     if (!path.startsWith("/") || path.startsWith(`${view.dataDirectory}/`)) continue;
     const source = sourceOf(view, path);
     if (source === null) continue;
-    for (const file of await readConfig(source, kind)) {
-      if (!file.path.startsWith(`${dirname(source)}/`)) continue;
+    for (const file of await readConfig(source, kind, dirname(source))) {
       const inContainer = `${dirname(path)}${file.path.slice(dirname(source).length)}`;
       files.set(inContainer, { ...(await describe(file, users)), path: inContainer });
     }

@@ -16,6 +16,8 @@ export interface ContainerMount {
   readonly volume?: string;
   /** Driver of a volume, such as `local`. */
   readonly driver?: string;
+  /** The container cannot write there. */
+  readonly readOnly?: true;
 }
 
 export interface ContainerFacts {
@@ -81,6 +83,7 @@ function parseMount(mount: JsonObject): ContainerMount {
     destination: trimmed(textAt(mount, "Destination")),
     ...(kind === "volume" && volume !== "" ? { volume } : {}),
     ...(kind === "volume" && driver !== "" ? { driver } : {}),
+    ...(mount["RW"] === false ? { readOnly: true as const } : {}),
   };
 }
 

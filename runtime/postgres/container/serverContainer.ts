@@ -2,7 +2,7 @@
  * The container of this process's server: its files, its accounts, and the way to its socket. Local connections need
  * no published port: the socket is reached through the container's first process.
  */
-import { readFile, statSync } from "../../local/nodeFiles";
+import { lstatSync, readFile, statSync } from "../../local/nodeFiles";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
 import type { UserNames } from "../../local/users";
@@ -18,7 +18,7 @@ import {
 import type { Programs } from "../programs";
 import { endContainers, ImagePrograms, type ImageRequest } from "./imagePrograms";
 import { passwordOf, superuserOf } from "./inspect";
-import { checkData } from "./sharedData";
+import { checkData, writersOf } from "./sharedData";
 import { containerPaths, insideOf, type ServerView } from "./serverPaths";
 
 /** Where PostgreSQL's sockets are in Debian's and Alpine's packages. */
@@ -39,6 +39,13 @@ export interface ContainerServer {
   findPid(): Promise<number | null>;
   /** Warnings about where its data are. @throws pgRunning (38) if another container has them too */
   checkData(): Promise<readonly string[]>;
+  /**
+   * That nobody can swap directories for links while root writes: neither this container nor another one that has the
+   * data. @throws pgRunning (38)
+   */
+  requireStopped(): Promise<void>;
+  /** The second half of {@link requireStopped}. @throws pgRunning (38) */
+  requireNoWriters(): Promise<void>;
   readonly superuser: string;
   /** Programs of its image, which see a directory of this machine. @throws fileMissing (55), dbConnect (56) */
   findPrograms(major: string, account: Owner, directory: string, signal: AbortSignal): Promise<Programs>;
@@ -84,7 +91,11 @@ export class ServerContainer implements ContainerServer {
   }
 
   get view(): ServerView {
-    return { dataDirectory: this.dataDirectory, here: (path) => containerPaths(this.facts).here(path) };
+    return {
+      dataDirectory: this.dataDirectory,
+      here: (path) => containerPaths(this.facts).here(path),
+      entry: (path) => containerPaths(this.facts).entry(path),
+    };
   }
 
   get control(): ContainerServer["control"] {
@@ -99,6 +110,27 @@ export class ServerContainer implements ContainerServer {
 
   async checkData(): Promise<readonly string[]> {
     return checkData(this.facts, this.dataDirectory, await listRunning(this.facts.engine, this.#run));
+  }
+
+  async requireStopped(): Promise<void> {
+    if ((await this.findPid()) !== null)
+      throw fail("pgRunning", "unable to restore while the container of PostgreSQL runs", {
+        hint: `Stop it: ${this.control.stop.join(" ")}. recover does this by itself.`,
+      });
+    await this.requireNoWriters();
+  }
+
+  async requireNoWriters(): Promise<void> {
+    const { engine, name } = this.facts;
+    const writers = writersOf(this.facts, this.dataDirectory, await listRunning(engine, this.#run));
+    if (writers.length > 0)
+      throw fail(
+        "pgRunning",
+        `unable to restore while '${writers.join("', '")}' may write to the data of container '${name}'`,
+        {
+          hint: `Stop it (${engine} stop ${writers.join(" ")}), or mount the data there with ':ro'.`,
+        },
+      );
   }
 
   get superuser(): string {
@@ -123,9 +155,9 @@ export class ServerContainer implements ContainerServer {
   /**
    * The socket's directory on this machine.
    * @param configured in the container, or undefined
-   * @throws dbConnect (56) if the container does not run
+   * @throws dbConnect (56) if the container does not run; pathOpen (53) if the socket is a link
    */
-  async socketPath(configured: string | undefined): Promise<string> {
+  async socketPath(configured: string | undefined, port: number): Promise<string> {
     const pid = await this.findPid();
     const { engine, name } = this.facts;
     if (pid === null)
@@ -133,7 +165,14 @@ export class ServerContainer implements ContainerServer {
         hint: `Start it: ${engine} start ${name}.`,
         retryable: true,
       });
-    return insideOf(pid, configured ?? (await this.#writtenSocketPath()) ?? SOCKET_PATH);
+    const directory = insideOf(pid, configured ?? (await this.#writtenSocketPath()) ?? SOCKET_PATH);
+    const path = `${directory}/.s.PGSQL.${port}`;
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true)
+      throw fail("pathOpen", `the socket '${path}' of container '${name}' is a link`, {
+        hint: "It could lead to another server of this machine. Remove it in the container.",
+        path,
+      });
+    return directory;
   }
 
   /** The superuser's password as the container got it: some images trust no local connection. */
@@ -143,7 +182,7 @@ export class ServerContainer implements ContainerServer {
     if (given === null || pid === null) return undefined;
     if ("text" in given) return new Secret(given.text);
     // As a shell takes a file's content.
-    const text = await readFile(await insideOf(pid, given.file), "utf8").catch(() => "");
+    const text = await readFile(insideOf(pid, given.file), "utf8").catch(() => "");
     return text === "" ? undefined : new Secret(text.replace(/\n+$/, ""));
   }
 

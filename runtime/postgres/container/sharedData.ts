@@ -1,6 +1,6 @@
 /** What is wrong with where a container keeps its data, although it works today. Pure. */
 import { fail } from "../../base/errors";
-import { type ContainerFacts, isAnonymous } from "./inspect";
+import { type ContainerFacts, type ContainerMount, isAnonymous } from "./inspect";
 import { mountOf } from "./serverPaths";
 
 /**
@@ -38,6 +38,19 @@ export function checkData(
       ? []
       : [`volume '${volume}' is one of driver '${driver}': backups need its files on this machine, at '${source}'`]),
   ];
+}
+
+/** Names of other running containers that may write into the data directory of `container`. */
+export function writersOf(
+  container: ContainerFacts,
+  dataDirectory: string,
+  running: readonly ContainerFacts[],
+): string[] {
+  const data = mountOf(container, dataDirectory)?.source ?? "";
+  // One that has a directory above it has much of this machine, and is its administrator's tool.
+  const writes = ({ readOnly, source }: ContainerMount): boolean =>
+    data !== "" && readOnly !== true && (source === data || source.startsWith(`${data}/`));
+  return running.filter(({ id, mounts }) => id !== container.id && mounts.some(writes)).map(({ name }) => name);
 }
 
 function overlaps(left: string, right: string): boolean {

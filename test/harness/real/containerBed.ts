@@ -11,12 +11,17 @@ import { requireOk } from "./testBed";
 import { loud } from "./interopParts";
 
 const STANZA = "main";
+const MAPPED_ID = 200_000;
+const MAPPED_COUNT = 65_536;
 
 export interface StartContainer {
   /** Arguments of `run` besides the usual ones. */
   readonly args?: readonly string[];
   /** True: it archives into the folder `wal`. */
   readonly archives?: boolean;
+  readonly image?: string;
+  /** A directory of this machine with its data; default: a volume. */
+  readonly data?: string;
 }
 
 /** An engine with the image, or null and a loud line that says what is missing. */
@@ -45,18 +50,26 @@ export class ContainerBed {
   readonly container: string;
   #agent: Started | undefined;
 
-  private constructor(engine: ContainerEngine, runtime: RuntimeProgram, container: string) {
+  /** Where this machine's numbers of the container's accounts begin. */
+  readonly #firstId: number;
+
+  private constructor(engine: ContainerEngine, runtime: RuntimeProgram, container: string, firstId: number) {
     this.engine = engine;
     this.runtime = runtime;
     this.container = container;
     this.folder = join(engine.folder, container);
+    this.#firstId = firstId;
   }
 
-  static async create(engine: ContainerEngine, container = "shop-db"): Promise<ContainerBed> {
-    const bed = new ContainerBed(engine, await findRuntime(), container);
-    for (const name of ["", "lock", "log", "spool", "repo1", "repo2", "config", "wal", "space", "side"])
+  /** @param isMapped the container has a user namespace of its own; Podman only */
+  static async create(engine: ContainerEngine, { isMapped = false } = {}): Promise<ContainerBed> {
+    const firstId = isMapped ? MAPPED_ID : 0;
+    const bed = new ContainerBed(engine, await findRuntime(), "shop-db", firstId);
+    for (const name of ["", "lock", "log", "spool", "repo1", "repo2", "config", "wal", "space", "side", "pg-wal"])
       mkdirSync(join(bed.folder, name));
-    await run("chown", [`${IMAGE_UID}:${IMAGE_UID}`, join(bed.folder, "wal"), join(bed.folder, "space")]);
+    const own = ["wal", "space", "pg-wal"].map((name) => join(bed.folder, name));
+    const owner = firstId + IMAGE_UID;
+    await run("chown", [`${owner}:${owner}`, ...own]);
     bed.configure();
     return bed;
   }
@@ -93,7 +106,7 @@ export class ContainerBed {
   }
 
   /** Starts the container, whose data are in the volume `shop`, and waits until it answers. */
-  async start({ archives = false, args = [] }: StartContainer = {}): Promise<void> {
+  async start({ archives = false, args = [], image = IMAGE, data }: StartContainer = {}): Promise<void> {
     const server = archives ? ["archive_mode=on", "archive_command=cp %p /wal/%f.new && mv /wal/%f.new /wal/%f"] : [];
     await this.engine.runOk([
       "run",
@@ -101,12 +114,13 @@ export class ContainerBed {
       "--network=none",
       // As the official images say; an import cannot.
       "--stop-signal=SIGINT",
+      ...(this.#firstId === 0 ? [] : ["uid", "gid"].map((kind) => `--${kind}map=0:${this.#firstId}:${MAPPED_COUNT}`)),
       `--name=${this.container}`,
-      `--volume=${this.container}-data:${IMAGE_DATA}`,
+      `--volume=${data ?? `${this.container}-data`}:${IMAGE_DATA}`,
       `--volume=${join(this.folder, "space")}:/space`,
       `--volume=${join(this.folder, "wal")}:/wal`,
       ...args,
-      IMAGE,
+      image,
       "postgres",
       ...server.flatMap((setting) => ["-c", setting]),
     ]);

@@ -23,7 +23,7 @@ const pidFileOf = (pid: number, startS: number, status: string): string =>
   `${pid}\n/data\n${startS}\n5432\n/run/postgresql\n\n  5432001  12\n${status}\n`;
 
 const parts: CheckpointerParts = {
-  dataDirectory: "/data",
+  dataDirectory: () => "/data",
   readFile: async (path) => (path === "/data/postmaster.pid" && pidFile !== null ? Buffer.from(pidFile) : null),
   newSession: async () => {
     asked.push("open");

@@ -10,7 +10,7 @@ import type { Repository } from "../../../runtime/repository/repository";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
 import { host, type TestHost } from "../commands/support";
 import { readable, store } from "../operations/archive";
-import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../repository/support";
+import { addWal, CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../repository/support";
 
 let ctx: TestContext<HeldClock>;
 let repos: [Repository, Repository];
@@ -51,4 +51,21 @@ test("copies no missing WAL while heal is run by hand, and copies it afterwards"
   await expect.poll(() => own.missingWal().list(2)).toEqual([]);
   expect(await readable(repos[1])).toEqual([walName(1)]);
   expect(own.locked).toEqual(["heal ", "archive 1,2"]);
+});
+
+// claim: docs/hosts/containers.md: the agent goes on when the container is made again on another volume
+test("pushes from the directory that the server has now", async () => {
+  const [before, after] = [temporaryFolder(), temporaryFolder()].map((folder) => join(folder, "pg_wal"));
+  for (const directory of [before, after]) mkdirSync(join(directory as string, "archive_status"), { recursive: true });
+  let walDirectory = before as string;
+  own = Object.defineProperty({ ...own }, "walDirectory", { get: () => walDirectory });
+  service = new WalService(own, ctx);
+  addWal(walDirectory, walName(1), walBytes(1));
+  expect((await ctx.clock.until(service.push(walName(1)))).answer.accepted).toBe(true);
+  // The old one has a copy that the server never finished.
+  addWal(walDirectory, walName(2), walBytes(9));
+  walDirectory = after as string;
+  addWal(walDirectory, walName(2), walBytes(2));
+  expect((await ctx.clock.until(service.push(walName(2)))).answer.accepted).toBe(true);
+  expect(await readable(repos[1])).toEqual([walName(1), walName(2)]);
 });

@@ -50,6 +50,7 @@ export function host(parts: HostParts): TestHost {
     config: { ...config, spoolPath: join(folder, "spool"), ...parts.config },
     ctx,
     dataDirectory: `${folder}/data`,
+    walDirectory: `${folder}/data/pg_wal`,
     self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
     workingDirectory: parts.workingDirectory ?? "/",
     listenFd: null,

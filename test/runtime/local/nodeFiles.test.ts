@@ -1,5 +1,8 @@
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { compareBytes, textOf, utf8 } from "../../../runtime/base/bytes";
 import * as files from "../../../runtime/local/nodeFiles";
@@ -54,5 +57,108 @@ describe("files with names of any bytes", () => {
     expect((await files.mkdtemp(`${root}/x`)).startsWith(`${root}/x`)).toBe(true);
     expect(files.mkdirSync(`${root}/c/d`, { recursive: true })).toBe(`${root}/c`);
     expect(fs.existsSync(Buffer.from(utf8(`${root}/c/d`)))).toBe(true);
+  });
+});
+
+// claim: docs/hosts/containers.md: a link that a container has made leads root to no file of the host
+describe("in a guarded directory", () => {
+  /** A directory `own/d` with a file, which is guarded, beside `secret/d` with another one of its name. */
+  const prepared = (): { readonly own: string; readonly secret: string; readonly file: string } => {
+    const folder = fs.realpathSync(temporaryFolder());
+    const [own, secret] = [join(folder, "own/d"), join(folder, "secret/d")];
+    for (const path of [own, secret]) {
+      fs.mkdirSync(path, { recursive: true });
+      fs.writeFileSync(join(path, "file"), path === own ? "own" : "secret");
+    }
+    files.guardLinks([join(folder, "own")]);
+    return { own, secret, file: join(own, "file") };
+  };
+
+  it("files and directories are as anywhere", async () => {
+    const { file, own } = prepared();
+    expect(await files.readFile(file, "utf8")).toBe("own");
+    expect(files.readFileSync(file, "utf8")).toBe("own");
+    expect(() => files.openSync(`${file}.none`, "r")).toThrow("ENOENT");
+    await (await files.open(own, files.constants.O_RDONLY)).close();
+    await (await files.open(file, files.constants.O_RDWR | files.constants.O_NOFOLLOW)).close();
+    fs.closeSync(files.openSync(file, files.constants.O_RDONLY | files.constants.O_NOFOLLOW));
+    fs.closeSync(files.openSync(`${file}.new`, "wx", 0o600));
+    expect(() => files.openSync(`${file}.new`, "wx")).toThrow("EEXIST");
+    await (await files.open(`${file}.more`, "w", 0o640)).close();
+    await files.copyFile(file, `${file}.copy`);
+    files.chmodSync(file, 0o600);
+    files.truncateSync(file, 1);
+    expect(fs.readdirSync(own)).toEqual(["file", "file.copy", "file.more", "file.new"]);
+    expect([fs.statSync(file).mode & 0o777, fs.readFileSync(file, "utf8")]).toEqual([0o600, "o"]);
+    // A segment that is recycled has another name by then.
+    const fd = files.openSync(file, "r");
+    fs.renameSync(file, `${file}.renamed`);
+    fs.closeSync(fd);
+  });
+
+  it("no link is followed, neither at the end nor on the way", async () => {
+    const { file, own, secret } = prepared();
+    const uses: [string, (path: string) => unknown][] = [
+      ["readFile", (path) => files.readFile(path)],
+      ["readFileSync", (path) => files.readFileSync(path)],
+      ["open", (path) => files.open(path, "r")],
+      ["openSync to write", (path) => files.openSync(path, "r+")],
+      ["openSync to create", (path) => files.openSync(path, "w")],
+      ["copyFile", (path) => files.copyFile(path, `${secret}/copy`)],
+      ["chmod", (path) => files.chmod(path, 0o777)],
+      ["truncateSync", (path) => files.truncateSync(path)],
+    ];
+    const at = (path: string) =>
+      Promise.all(
+        uses.map(async ([name, use]) => {
+          await expect(async () => use(path), name).rejects.toThrow(/is a link to|leads to '.*secret\/d/);
+        }),
+      );
+    fs.rmSync(file);
+    fs.symlinkSync(join(secret, "file"), file);
+    await at(file);
+    // Of a link itself.
+    files.chownSync(file, fs.lstatSync(file).uid, fs.lstatSync(file).gid);
+    expect(() => files.openSync(file, "wx")).toThrow("EEXIST");
+    fs.rmSync(own, { recursive: true });
+    fs.symlinkSync(secret, own);
+    await at(file);
+    expect(() => files.openSync(`${file}.new`, "wx")).toThrow(`is a link to '${secret}'`);
+    expect(fs.readdirSync(secret)).toEqual(["file"]);
+    expect([fs.readFileSync(join(secret, "file"), "utf8"), fs.statSync(secret).mode & 0o002]).toEqual(["secret", 0]);
+  });
+
+  it("neither a pipe nor a device is opened", () => {
+    const { own } = prepared();
+    const pipe = join(own, "pipe");
+    spawnSync("mkfifo", [pipe]);
+    expect(() => files.openSync(pipe, "r")).toThrow("is neither a file nor a directory");
+    const device = join(own, "zero");
+    if (spawnSync("mknod", [device, "c", "1", "5"]).status !== 0) return;
+    expect(() => files.readFileSync(device)).toThrow("is neither a file nor a directory");
+  });
+
+  it("a directory that is swapped for a link at any time gives nothing away", async () => {
+    const { file, own, secret } = prepared();
+    const swap = `const fs = require("node:fs"); const [own, secret] = require("node:worker_threads").workerData;
+      for (;;) { fs.renameSync(own, own + ".old"); fs.symlinkSync(secret, own); fs.rmSync(own); fs.renameSync(own + ".old", own); }`;
+    const worker = new Worker(swap, { eval: true, workerData: [own, secret] });
+    await once(worker, "online");
+    const read = (readFileSync: (path: string, encoding: "utf8") => string): string => {
+      try {
+        return readFileSync(file, "utf8");
+      } catch {
+        return "refused";
+      }
+    };
+    const plain = new Set<string>();
+    const guarded = new Set<string>();
+    for (let count = 0; count < 20_000 && (count < 2000 || plain.size < 3); count++) {
+      plain.add(read(fs.readFileSync));
+      guarded.add(read(files.readFileSync));
+    }
+    await worker.terminate();
+    expect([...plain].sort()).toEqual(["own", "refused", "secret"]);
+    expect([...guarded].sort()).toEqual(["own", "refused"]);
   });
 });

@@ -4,7 +4,17 @@
  */
 // claim: README.md: whatever a manifest says, a restore touches only its target and the cluster's own tablespaces
 //   (random manifests, as root, beside a tree of sentinels)
-import { chmodSync, chownSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -467,3 +477,18 @@ describe("whatever the manifest says", () => {
 });
 
 const SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+
+describe("a hostile directory", () => {
+  it("a planted link of a directory costs another cluster nothing", async () => {
+    rmSync(tablespace, { recursive: true });
+    expect(await refusal(restoreTo(target))).toBeNull();
+    const other = join(folder, "other");
+    renameSync(join(target, "global"), other);
+    symlinkSync(other, join(target, "global"));
+    const before = readdirSync(other);
+    expect(await refusal(restoreTo(target, { delta: true }))).toBeNull();
+    expect(readdirSync(other)).toEqual(before);
+    expect(lstatSync(join(target, "global")).isDirectory()).toBe(true);
+    expect(readdirSync(join(target, "global"))).toEqual(before);
+  });
+});

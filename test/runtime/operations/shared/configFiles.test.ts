@@ -64,4 +64,16 @@ describe("a configuration", () => {
     );
     expect(await readConfig(join(folder, "gone.conf"), "settings")).toEqual([]);
   });
+
+  it("reads only the directory that is given", async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, "own"));
+    writeFileSync(
+      join(folder, "own/main.conf"),
+      "include '/dev/zero'\ninclude '../other'\ninclude_dir '..'\ninclude 'a'",
+    );
+    for (const name of ["other", "b.conf", "own/a"]) writeFileSync(join(folder, name), "");
+    const files = await readConfig(join(folder, "own/main.conf"), "settings", join(folder, "own"));
+    expect(files.map(({ path }) => path.slice(folder.length + 1))).toEqual(["own/main.conf", "own/a"]);
+  });
 });

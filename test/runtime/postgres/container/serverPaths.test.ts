@@ -1,9 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { readFileSync } from "../../../../runtime/local/nodeFiles";
 import { containerPaths, insideOf, mountOf } from "../../../../runtime/postgres/container/serverPaths";
 import type { ContainerMount } from "../../../../runtime/postgres/container/inspect";
+import { NIGHTLY } from "../../../../tools/parts/nightly";
+import { fc } from "../../../harness/properties";
 
 const mounts: readonly ContainerMount[] = [
   { kind: "volume", source: "/var/lib/docker/volumes/pg/_data", destination: "/var/lib/postgresql/data" },
@@ -32,32 +35,122 @@ describe("a container's paths on this machine", () => {
 });
 
 // claim: docs/hosts/containers.md: a link that a container has made leads root to no file of the host
-describe("root goes through no link of a container", () => {
-  const folder = mkdtempSync(join(tmpdir(), "pgb-paths-"));
+describe("links that a container has made", () => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "pgb-paths-")));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   const own = containerPaths({
     name: "db",
-    mounts: [{ kind: "bind", source: join(folder, "to"), destination: "/data" }],
+    mounts: [
+      { kind: "bind", source: join(folder, "to"), destination: "/data" },
+      { kind: "bind", source: join(folder, "wal"), destination: "/wal" },
+    ],
   });
   mkdirSync(join(folder, "volume/18/main"), { recursive: true });
+  mkdirSync(join(folder, "wal/18"), { recursive: true });
   mkdirSync(join(folder, "secret"));
+  writeFileSync(join(folder, "secret/file"), "secret");
   symlinkSync("volume", join(folder, "to"));
-  symlinkSync("../../secret", join(folder, "volume/18/link"));
+  const link = (target: string, name: string): void => symlinkSync(target, join(folder, "volume/18", name));
+  link("../../secret", "out");
+  link(join(folder, "secret"), "far");
+  link("/wal/18", "pg_wal");
+  link("../../wal/18", "relative");
+  link("pg_wal", "nested");
+  link("nested", "twice");
+  link("circle", "circle");
 
   test("above the mount they are the administrator's", () => {
     expect(own.here("/data/18/main/base/1")).toBe(join(folder, "volume/18/main/base/1"));
   });
 
-  test("below it they are refused, and so are steps upward", () => {
-    expect(() => own.here("/data/18/link/file")).toThrow("is a link that container 'db' has made");
-    expect(() => own.here("/data/../secret")).toThrow("is in no volume");
+  test.each(["pg_wal", "relative", "nested", "twice"])("%s leads to another mount of the container", (name) => {
+    expect(own.here(`/data/18/${name}/0001`)).toBe(join(folder, "wal/18/0001"));
+    expect(own.entry(`/data/18/${name}`)).toBe(join(folder, "volume/18", name));
+  });
+
+  test("no other one is followed", () => {
+    expect(() => own.here("/data/18/out/file")).toThrow(
+      "'/data/18/out' is a link that container 'db' has made to '/secret/file', which is in no volume",
+    );
+    expect(() => own.here("/data/18/far/file")).toThrow(`to '${folder}/secret/file', which is in no volume`);
+    expect(() => own.here("/data/18/circle")).toThrow("has too many links in the container");
+    expect(() => own.here("/data/../secret")).toThrow("'/secret' of container 'db' is in no volume");
+  });
+
+  test("a directory that becomes a link after the look leads nowhere", () => {
+    const path = own.here("/data/18/pg_wal/0001");
+    rmSync(join(folder, "wal/18"), { recursive: true });
+    symlinkSync("../secret", join(folder, "wal/18"));
+    writeFileSync(join(folder, "secret/0001"), "secret");
+    expect(() => readFileSync(path)).toThrow(`leads to '${folder}/secret/0001' of this machine`);
+  });
+
+  /** Directories and links of two mounts, and what the container's own kernel would reach. */
+  test("any links lead where the container sees them, and never out of its mounts", () => {
+    const part = fc.constantFrom("..", ".", "a", "b", "c", "data", "wal", "secret");
+    const path = fc.array(part, { minLength: 1, maxLength: 6 }).map((parts) => parts.join("/"));
+    const target = fc.tuple(fc.boolean(), path).map(([absolute, rest]) => `${absolute ? "/" : ""}${rest}`);
+    const entry = fc.record({
+      at: fc.constantFrom("data/a", "data/b", "data/c", "data/b/a", "wal/a", "wal/b", "wal/b/c"),
+      target: fc.option(target, { nil: null, freq: 3 }),
+    });
+    let [followed, refused] = [0, 0];
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 8 }), path, (entries, rest) => {
+        const top = realpathSync(mkdtempSync(join(folder, "tree-")));
+        // The second tree has absolute links that begin at its top, so that this machine's kernel follows them there.
+        for (const [name, prefix] of [
+          ["own", ""],
+          ["kernel", `${top}/kernel`],
+        ] as const) {
+          for (const each of ["data", "wal", "secret"]) mkdirSync(join(top, name, each), { recursive: true });
+          for (const { at, target: to } of entries) {
+            const made = join(top, name, at);
+            if (existsSync(join(made, "..")) && realpathSync(join(made, "..")) === join(made, "..")) {
+              rmSync(made, { recursive: true, force: true });
+              if (to === null) mkdirSync(made);
+              else symlinkSync(to.startsWith("/") ? `${prefix}${to}` : to, made);
+            }
+          }
+        }
+        const tree = containerPaths({
+          name: "db",
+          mounts: ["data", "wal"].map((each) => ({
+            kind: "bind",
+            source: join(top, "own", each),
+            destination: `/${each}`,
+          })),
+        });
+        const asked = `/data/${rest}`;
+        let reached: string | null = null;
+        try {
+          reached = tree.here(asked);
+        } catch {
+          refused++;
+        }
+        const seen = existsSync(`${top}/kernel${asked}`) ? realpathSync.native(`${top}/kernel${asked}`) : null;
+        if (reached !== null) {
+          expect(reached).toMatch(new RegExp(`^${top}/own/(data|wal)(/|$)`));
+          if (existsSync(reached)) expect(realpathSync(reached)).toBe(reached);
+        }
+        if (seen?.startsWith(`${top}/kernel/`) === true) {
+          const inMount = /^\/(data|wal)(\/|$)/.test(seen.slice(`${top}/kernel`.length));
+          expect(reached).toBe(inMount ? `${top}/own${seen.slice(`${top}/kernel`.length)}` : null);
+          if (inMount && entries.length > 0) followed++;
+        }
+        rmSync(top, { recursive: true });
+      }),
+      { numRuns: NIGHTLY ? 20_000 : 500 },
+    );
+    expect(followed).toBeGreaterThan(20);
+    expect(refused).toBeGreaterThan(20);
   });
 });
 
 describe("a path inside of a process's root", () => {
-  test("has none of this machine's links in it", async () => {
+  test("has none of this machine's links in it", () => {
     // This process's root is this machine's: links lead where they lead anyway, below /proc.
-    const inside = await insideOf(process.pid, "/proc/self/../1/comm");
+    const inside = insideOf(process.pid, "/proc/self/../1/comm");
     expect(inside).toBe(`/proc/${process.pid}/root/proc/1/comm`);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { ContainerFacts, ContainerMount } from "../../../../runtime/postgres/container/inspect";
-import { checkData } from "../../../../runtime/postgres/container/sharedData";
+import { checkData, writersOf } from "../../../../runtime/postgres/container/sharedData";
 
 const DATA = "/var/lib/postgresql/data";
 const volume = (source: string, more: Partial<ContainerMount> = {}): ContainerMount => ({
@@ -28,6 +28,15 @@ describe("where a container keeps its data", () => {
 
   test("a named volume of its own is well", () => {
     expect(checkData(shop, DATA, [shop, container("other", volume("/volumes/other/_data"))])).toEqual([]);
+  });
+
+  test("names others that may write there, except those that have a directory above it", () => {
+    const others = [
+      container("editor", volume("/volumes/shop/_data/base")),
+      container("reader", volume("/volumes/shop/_data", { readOnly: true })),
+      container("panel", volume("/volumes")),
+    ];
+    expect(writersOf(shop, DATA, [shop, ...others])).toEqual(["editor"]);
   });
 
   test("refuses two servers on one volume, or on one below the other", () => {
