@@ -1,11 +1,14 @@
 /** How `recover` and `rollback` run other programs, and this one as PostgreSQL's account with its keys. */
 import { type BackupError, type ErrorKind, ERRORS, fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
+import { existsSync } from "../../local/nodeFiles";
 import type { Owner } from "../../operations/recover/hostFacts";
 import type { RecoverTools } from "../../operations/recover/recover";
 import type { ClusterAccess, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { archiveGetLine } from "./restore";
 
+/** Exists on a machine with SELinux ("selinux(8)"). */
+const SELINUX = "/sys/fs/selinux/enforce";
 /** Arguments that a launcher adds. */
 const LAUNCHER_ARGS = /^--(no-)?(config|config-path|config-include-path|settings|stanza)(=|$)/;
 /** Keys that systemd gave to this process. PostgreSQL's account cannot read them; the launcher lends it its own. */
@@ -36,6 +39,7 @@ export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
     archiveGet: inContainer ? "false" : archiveGetOf(proc, [...carried, stanza]),
     bringsWal: inContainer,
     ...(inContainer ? { walDirectory: () => proc.walDirectory } : {}),
+    hasLabels: isRoot && existsSync(SELINUX),
     isRoots: inContainer,
     program: (args, needsAccount) =>
       proc.program([...(needsAccount ? asAccount : []), ...args], {

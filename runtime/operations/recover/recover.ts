@@ -29,6 +29,8 @@ export interface RecoverTools {
   readonly bringsWal?: boolean;
   /** pg_wal as of now, where a container's link does not lead there on this machine. */
   walDirectory?(): string;
+  /** True on a machine with SELinux. */
+  readonly hasLabels?: boolean;
   /** As in {@link Rights}. */
   readonly isRoots?: boolean;
 }
@@ -78,6 +80,7 @@ export async function goOn(
   }
   if (await enter("restore")) {
     await prepare(journal, tools);
+    await keepLabels(journal, tools, ctx);
     const restored = await tools.self(["restore", ...journal.restoreWords], ctx.signal);
     if (restored.exitCode !== 0) throw unfinished(errorOf("restore", restored));
     await addOldWal(journal, tools, ctx);
@@ -243,6 +246,22 @@ function errorOf(what: string, { error, exitCode, stderr, stdout }: SelfEnd): Ba
 function unfinished(error: BackupError): BackupError {
   const hint = "Run recover again to continue, or recover --undo to restore the old data.";
   return fail(error.kind, error.message, { hint: [...error.hints, hint], cause: error });
+}
+
+/**
+ * A new directory has the SELinux type of its parent, and a container may write only what has the container's. What is
+ * created below a directory gets its type.
+ */
+export async function keepLabels(
+  { moves }: Pick<Journal, "moves">,
+  { hasLabels, program }: Pick<RecoverTools, "hasLabels" | "program">,
+  ctx: Context,
+): Promise<void> {
+  if (hasLabels !== true) return;
+  for (const { from, to } of moves) {
+    const { exitCode, stderr } = await program(["chcon", `--reference=${to}`, "--", from], false);
+    if (exitCode !== 0) ctx.log.warn(`'${from}' may lack the SELinux label of '${to}': ${stderr.trim()}`);
+  }
 }
 
 async function addOldWal(

@@ -5,6 +5,7 @@
 import { fail, toBackupError } from "../../base/errors";
 import type { ProgramEnd } from "../../local/program";
 import { type ContainerFacts, isOfService, parseInspect } from "./inspect";
+import { findRootless, type RootlessEngine } from "./rootless";
 
 /** A container by its name, or by a service of a Compose file. */
 export interface ContainerChoice {
@@ -29,7 +30,11 @@ const ENGINES = ["docker", "podman"] as const;
 const NO_CONTAINER = /no such (container|object)/i;
 
 /** @throws dbConnect (56) if no container matches, or several do */
-export async function findContainer(choice: ContainerChoice, run: RunProgram): Promise<EngineContainer> {
+export async function findContainer(
+  choice: ContainerChoice,
+  run: RunProgram,
+  rootless: (name: string | undefined) => Promise<readonly RootlessEngine[]> = findRootless,
+): Promise<EngineContainer> {
   const engines = choice.engine === undefined ? ENGINES : [choice.engine];
   const looked = await Promise.all(engines.map((engine) => look(engine, choice, run)));
   const matches = looked.flatMap((result) => ("matches" in result ? result.matches : []));
@@ -37,6 +42,8 @@ export async function findContainer(choice: ContainerChoice, run: RunProgram): P
   if (first !== undefined && second === undefined) return first;
   if (first !== undefined) throw ambiguous(choice, matches);
   const problems = looked.flatMap((result) => ("problem" in result ? [result.problem] : []));
+  const others = await rootless(choice.name);
+  if (others.length > 0) throw ofOthers(choice, others, problems);
   throw fail("dbConnect", [`there is no ${choiceText(choice)}`, ...problems].join("\n"), {
     hint:
       engines.length === 1 && problems.length === 0
@@ -44,6 +51,16 @@ export async function findContainer(choice: ContainerChoice, run: RunProgram): P
         : problems.length === engines.length
           ? "Install docker or podman, start its service, and let this account use it."
           : "Was it removed or renamed? See docker ps --all, or podman ps --all as root: containers of other accounts (rootless Podman) are not seen.",
+    retryable: true,
+  });
+}
+
+function ofOthers(choice: ContainerChoice, others: readonly RootlessEngine[], problems: readonly string[]): Error {
+  const facts = others.map(({ engine, uid }) =>
+    engine === "podman" ? `account ${uid} runs it with rootless Podman` : `account ${uid} runs a rootless Docker`,
+  );
+  return fail("dbConnect", [`root has no ${choiceText(choice)}: ${facts.join(", ")}`, ...problems].join("\n"), {
+    hint: "Containers of other accounts are not backed up. Run it with root's engine: its data may stay where they are, with the owner that the image has.",
     retryable: true,
   });
 }

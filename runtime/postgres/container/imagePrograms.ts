@@ -116,6 +116,8 @@ function runCommand(
     "--rm",
     "--network=none",
     `--user=${account.uid}:${account.gid}`,
+    // The files' owner is a number of this machine, also where the engine maps the numbers of other containers.
+    "--userns=host",
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
     // The directory has no label that a container may read, on a machine with SELinux.

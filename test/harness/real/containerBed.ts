@@ -50,15 +50,18 @@ export class ContainerBed {
   readonly container: string;
   #agent: Started | undefined;
 
-  /** Where this machine's numbers of the container's accounts begin. */
-  readonly #firstId: number;
+  /** PostgreSQL's account on this machine. */
+  readonly ownerId: number;
+  /** Arguments of `run` for its user namespace. */
+  readonly idArgs: readonly string[];
 
   private constructor(engine: ContainerEngine, runtime: RuntimeProgram, container: string, firstId: number) {
     this.engine = engine;
     this.runtime = runtime;
     this.container = container;
     this.folder = join(engine.folder, container);
-    this.#firstId = firstId;
+    this.ownerId = firstId + IMAGE_UID;
+    this.idArgs = firstId === 0 ? [] : ["uid", "gid"].map((kind) => `--${kind}map=0:${firstId}:${MAPPED_COUNT}`);
   }
 
   /** @param isMapped the container has a user namespace of its own; Podman only */
@@ -68,8 +71,7 @@ export class ContainerBed {
     for (const name of ["", "lock", "log", "spool", "repo1", "repo2", "config", "wal", "space", "side", "pg-wal"])
       mkdirSync(join(bed.folder, name));
     const own = ["wal", "space", "pg-wal"].map((name) => join(bed.folder, name));
-    const owner = firstId + IMAGE_UID;
-    await run("chown", [`${owner}:${owner}`, ...own]);
+    await run("chown", [`${bed.ownerId}:${bed.ownerId}`, ...own]);
     bed.configure();
     return bed;
   }
@@ -114,7 +116,7 @@ export class ContainerBed {
       "--network=none",
       // As the official images say; an import cannot.
       "--stop-signal=SIGINT",
-      ...(this.#firstId === 0 ? [] : ["uid", "gid"].map((kind) => `--${kind}map=0:${this.#firstId}:${MAPPED_COUNT}`)),
+      ...this.idArgs,
       `--name=${this.container}`,
       `--volume=${data ?? `${this.container}-data`}:${IMAGE_DATA}`,
       `--volume=${join(this.folder, "space")}:/space`,

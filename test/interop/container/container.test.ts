@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unitCapabilities } from "../../../components/render/units/containerRights";
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
-import { IMAGE, IMAGE_DATA, IMAGE_UID } from "../../../tools/parts/containers/postgresImage";
+import { IMAGE, IMAGE_DATA } from "../../../tools/parts/containers/postgresImage";
 import { run, type RunResult } from "../../../tools/parts/process";
 import { stockOrSkip } from "../../harness/real/parts";
 import { requireOk } from "../../harness/real/testBed";
@@ -66,8 +66,8 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
   const sumsAside = async (side: string): Promise<string> => {
     const folder = join(bed.folder, "side", side);
     const volumes = [`${folder}/data:${IMAGE_DATA}`, `${folder}/space:${folder}/space`, `${bed.folder}/wal:/wal`];
-    await run("chown", ["-R", `${IMAGE_UID}:${IMAGE_UID}`, folder]);
-    const args = volumes.map((volume) => `--volume=${volume}`);
+    await run("chown", ["-R", `${bed.ownerId}:${bed.ownerId}`, folder]);
+    const args = [...bed.idArgs, ...volumes.map((volume) => `--volume=${volume}`)];
     await engine?.runOk(["run", "--detach", "--network=none", `--name=${side}`, ...args, IMAGE]);
     await bed.ready(side);
     const rows = await sums(side);
