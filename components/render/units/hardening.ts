@@ -48,7 +48,7 @@ interface Needs {
 export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
   const { restores = false, staysUp = false, writes = [], writesData = false } = needs;
   const own = ["NoNewPrivileges=yes", `CapabilityBoundingSet=${capabilities(plan, restores)}`, ...HARDENING];
-  const home = usesHome(plan, writes) ? [] : ["ProtectHome=yes"];
+  const home = usesHome(plan, writes) ? [] : [`ProtectHome=${homeProtection(plan)}`];
   // Each writable path is a separate mount in the unit. A permanent unit would hold an unmounted NAS or disk, and
   // continue to write to it.
   const holds = staysUp && plan.repositories.some(({ kind }) => kind === "posix");
@@ -67,6 +67,11 @@ function writablePaths(plan: HostPlan): string[] {
     .filter((repository) => repository.kind === "posix")
     .map((repository) => repository.path);
   return [...new Set([parentOf(lock), log, spool, ...repositories])];
+}
+
+/** Only the host knows where a container's data are, and many are below a home directory. */
+function homeProtection({ container }: HostPlan): "yes" | "read-only" {
+  return container === undefined ? "yes" : "read-only";
 }
 
 /** True if the service needs a path below a home directory. */
