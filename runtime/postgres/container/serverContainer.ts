@@ -162,7 +162,10 @@ export class ServerContainer implements ContainerServer {
     const { engine, name } = this.facts;
     if (pid === null)
       throw fail("dbConnect", `container '${name}' does not run`, {
-        hint: `Start it: ${engine} start ${name}.`,
+        hint: [
+          `Start it: ${engine} start ${name}.`,
+          `Its log says why it ended, such as a full disk: ${engine} logs --tail=20 ${name}.`,
+        ],
         retryable: true,
       });
     const directory = insideOf(pid, configured ?? (await this.#writtenSocketPath()) ?? SOCKET_PATH);

@@ -7,25 +7,32 @@
 // claim: docs/hosts/containers.md: where local connections are not trusted, the superuser's password is the container's
 // claim: docs/hosts/containers.md: a container that is gone, stopped, in memory, or on another one's data is named
 // claim: docs/hosts/containers.md: units run as root with two capabilities; Podman's have a third, and write its paths
-import { writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unitCapabilities } from "../../../components/render/units/containerRights";
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { IMAGE, IMAGE_DATA } from "../../../tools/parts/containers/postgresImage";
-import { waitFor } from "../../../tools/parts/process";
+import { run, waitFor } from "../../../tools/parts/process";
 import { ContainerBed, engineWith } from "../../harness/real/containerBed";
 import { requireOk } from "../../harness/real/testBed";
+
+/** Holds the cluster twice, and its WAL. */
+const TIGHT_MIB = 480;
 
 describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container of %s", (name) => {
   let engine: ContainerEngine | null = null;
   let bed: ContainerBed;
+  let tight = "";
+  /** Volume or directory of the server's data. */
+  let data = "shop-db-data";
 
   beforeAll(async () => {
     engine = await engineWith(name, `the agent of containers of ${name}`);
     if (engine === null) return;
     bed = await ContainerBed.create(engine);
+    tight = join(bed.folder, "tight");
     bed.configure(undefined, { archive: "stream" });
     await bed.start();
     await bed.startAgent();
@@ -79,6 +86,86 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     expect(await bed.sql("SELECT slot_name FROM pg_replication_slots")).toBe("pgbackstop_main");
   });
 
+  /** Leaves so much space in the directory of {@link tight}; null gives everything back. */
+  const leave = async (freeMib: number | null): Promise<void> => {
+    const ballast = join(tight, "ballast");
+    rmSync(ballast, { force: true });
+    if (freeMib === null) return;
+    const { bavail, bsize } = statfsSync(tight);
+    requireOk("fallocate", await run("fallocate", ["-l", String(bavail * bsize - freeMib * 1024 * 1024), ballast]));
+  };
+
+  // claim: docs/hosts/containers.md: a container of a newer image, on another volume, has its archive and its backups
+  test.runIf(NIGHTLY)("archives another image's server, whose data have moved", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    await add("of the old image");
+    await engine.runOk(["commit", bed.container, "postgres:next"]);
+    await engine.runOk(["stop", bed.container]);
+    await engine.runOk(["rm", bed.container]);
+    mkdirSync(tight);
+    requireOk("mount", await run("mount", ["-t", "tmpfs", "-o", `size=${TIGHT_MIB}m`, "tight", tight]));
+    // The old volume stays, as it does after a copy: its segments must not be taken for the server's.
+    requireOk("cp", await run("cp", ["-a", bed.data(), join(tight, "data")]));
+    data = join(tight, "data");
+    await bed.start({ data, image: "postgres:next" });
+    await add("on another volume");
+    await bed.oursOk(["check"]);
+    await bed.oursOk(["backup", "--type=incr"]);
+    expect(bed.agentLog()).not.toContain("were removed by the server before they were archived");
+    expect(await bed.oursOk(["status"])).not.toMatch(/dropped|missing/);
+    expect(await bed.oursOk(["info"])).toContain("incr backup");
+  });
+
+  // claim: docs/hosts/containers.md: a full volume costs no archived row
+  test.runIf(NIGHTLY)("a full volume stops the server alone, and recover says what it needs", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    await add("before the disk is full");
+    await leave(1);
+    const fill = await bed.psql(
+      "CREATE TABLE filler AS SELECT repeat(md5(g::text), 30) FROM generate_series(1, 200000) g",
+    );
+    expect(fill.stderr).toContain("No space left on device");
+    await bed.oursOk(["backup", "--type=incr"]);
+    // Without space for WAL PostgreSQL gives up.
+    await bed.psql("SELECT pg_logical_emit_message(false, '', repeat('x', 1000000)) FROM generate_series(1, 600)");
+    await waitFor("the end of the server", 60_000, async () =>
+      (await bed.ours(["check"])).stdout.includes(`${name} logs --tail=20 shop-db`) ? true : null,
+    );
+    expect(await bed.logs()).toContain("No space left on device");
+    await leave(null);
+    await engine.runOk(["start", bed.container]);
+    await bed.ready();
+    await add("after the disk was full");
+    const expected = await sums();
+    await bed.oursOk(["check"]);
+    expect(await bed.oursOk(["status"])).not.toMatch(/dropped|missing/);
+
+    // Refused before anything is stopped.
+    await leave(20);
+    const refused = await bed.ours(["recover", "--yes"]);
+    expect(`${refused.stdout}${refused.stderr}`).toMatch(/free/);
+    expect(await sums()).toBe(expected);
+    await leave(null);
+    // The space goes while it restores.
+    const recovering = bed.ours(["recover", "--yes"]);
+    await waitFor("the old data aside", 60_000, async () =>
+      readdirSync(tight).some((name) => name.startsWith("data.before-recover-")) ? true : null,
+    );
+    await leave(0);
+    const broken = await recovering;
+    expect(broken.exitCode, broken.stdout).not.toBe(0);
+    expect(broken.stdout).toMatch(/No space left on device[\s\S]*Run recover again to continue, or recover --undo/);
+    await leave(null);
+    await bed.oursOk(["recover", "--yes"]);
+    expect(await sums()).toBe(expected);
+    await waitFor("the new timeline's slot", 60_000, async () =>
+      (await bed.sql("SELECT count(*) FROM pg_replication_slots WHERE active")) === "1" ? true : null,
+    );
+    await bed.oursOk(["check"]);
+    for (const old of readdirSync(tight).filter((each) => each.includes(".before-recover-")))
+      rmSync(join(tight, old), { recursive: true });
+  });
+
   test.runIf(NIGHTLY)("recovers to the newest row, and archives the new timeline", async (context) => {
     if (engine === null) return context.skip("a part is missing");
     await add("the newest");
@@ -127,15 +214,18 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
 
   test("data in memory, in no volume, or of two servers", async (context) => {
     if (engine === null) return context.skip("a part is missing");
-    const data = ["--env=PGDATA=/memory/pg", "--env=POSTGRES_INITDB_ARGS=--no-sync"];
-    const run = ["run", "--detach", "--network=none"];
-    await engine.runOk([...run, "--name=memory", "--tmpfs=/memory", ...data, IMAGE]);
+    const memory = ["--env=PGDATA=/memory/pg", "--env=POSTGRES_INITDB_ARGS=--no-sync"];
+    const detached = ["run", "--detach", "--network=none"];
+    // It makes its cluster beside the others.
+    const anonymous = ["--name=anonymous", "--env=POSTGRES_INITDB_ARGS=--no-sync", IMAGE];
+    await engine.runOk([...detached, ...anonymous]);
+    await engine.runOk([...detached, "--name=memory", "--tmpfs=/memory", ...memory, IMAGE]);
     await bed.ready("memory");
     const inMemory = await check({ name: "memory", dataDirectory: "/memory/pg" }, ["--pg1-path=/memory/pg"]);
     expect(inMemory.text).toContain("'/memory/pg' of container 'memory' is in memory (tmpfs)");
     await engine.runOk(["rm", "--force", "memory"]);
 
-    await engine.runOk([...run, "--name=twin", "--volume=shop-db-data:/twin", "--entrypoint=sleep", IMAGE, "600"]);
+    await engine.runOk([...detached, "--name=twin", `--volume=${data}:/twin`, "--entrypoint=sleep", IMAGE, "600"]);
     const twin = await check({ name: "shop-db" });
     expect(twin.code).toBe(38);
     expect(twin.text).toContain("containers 'shop-db' and 'twin' have the same data");
@@ -155,7 +245,7 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     const local = "--env=POSTGRES_INITDB_ARGS=--no-sync --auth-local=scram-sha-256 --pwfile=/wal/password";
     const guarded = ["--name=guarded", `--volume=${bed.folder}/wal:/wal`, `--volume=guarded:${IMAGE_DATA}`, local];
     for (const secret of atNight("POSTGRES_PASSWORD_FILE=/wal/password", "POSTGRES_PASSWORD=it's p@ss")) {
-      await engine.runOk([...run, ...guarded, `--env=${secret}`, IMAGE]);
+      await engine.runOk([...detached, ...guarded, `--env=${secret}`, IMAGE]);
       const answer = await waitFor("the guarded server", 90_000, async () => {
         const { code, text } = await check({ name: "guarded" });
         return code === 56 && /does not run|ENOENT|starting up|ECONNREFUSED/.test(text) ? null : text;
@@ -164,8 +254,6 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
       await engine.runOk(["rm", "--force", "--volumes", "guarded"]);
     }
 
-    const anonymous = ["--name=anonymous", "--env=POSTGRES_INITDB_ARGS=--no-sync", IMAGE];
-    await engine.runOk([...run, ...anonymous]);
     await bed.ready("anonymous");
     expect((await check({ name: "anonymous" })).text).toContain("are in a volume without a name");
     expect(await bed.sql("SHOW data_directory", "anonymous")).toBe(IMAGE_DATA);
