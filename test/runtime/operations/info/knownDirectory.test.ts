@@ -11,5 +11,6 @@ test("a container that is gone has no data directory; other errors stay", () => 
   expect(findDataDirectory({ dataDirectory: "/data" })).toBe("/data");
   expect(findDataDirectory(server(fail("dbConnect", "there is no container 'db'")))).toBeNull();
   expect(findDataDirectory(server(fail("pathMissing", "in memory")))).toBeNull();
+  expect(findDataDirectory(server(fail("pathOpen", "behind a link")))).toBeNull();
   expect(() => findDataDirectory(server(fail("config", "wrong")))).toThrow("wrong");
 });
