@@ -149,7 +149,7 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     // The space goes while it restores.
     const recovering = bed.ours(["recover", "--yes"]);
     await waitFor("the old data aside", 60_000, async () =>
-      readdirSync(tight).some((name) => name.startsWith("data.before-recover-")) ? true : null,
+      readdirSync(tight).some((each) => each.startsWith("data.before-recover-")) ? true : null,
     );
     await leave(0);
     const broken = await recovering;

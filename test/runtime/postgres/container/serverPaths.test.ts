@@ -87,14 +87,14 @@ describe("links that a container has made", () => {
 
   /** Directories and links of two mounts, and what the container's own kernel would reach. */
   test("any links lead where the container sees them, and never out of its mounts", () => {
-    const name = fc.constantFrom("a", "b", "c");
-    const below = fc.array(fc.oneof({ weight: 4, arbitrary: name }, fc.constantFrom("..", ".", "wal")), {
+    const part = fc.constantFrom("a", "b", "c");
+    const below = fc.array(fc.oneof({ weight: 4, arbitrary: part }, fc.constantFrom("..", ".", "wal")), {
       maxLength: 2,
     });
     const start = fc.constantFrom("/", "", "../", "../../", "../../../");
     const top = fc.constantFrom("data", "wal", "wal", "secret", ".");
     const target = fc.tuple(start, top, below).map(([from, first, rest]) => `${from}${[first, ...rest].join("/")}`);
-    const path = fc.tuple(name, below).map(([first, rest]) => [first, ...rest].join("/"));
+    const path = fc.tuple(part, below).map(([first, rest]) => [first, ...rest].join("/"));
     const entry = fc.record({
       at: fc.constantFrom("data/a", "data/b", "data/c", "data/b/a", "wal/a", "wal/b", "wal/b/c"),
       target: fc.option(target, { nil: null, freq: 3 }),
@@ -118,7 +118,7 @@ describe("links that a container has made", () => {
             }
           }
         }
-        const paths = containerPaths({
+        const drawn = containerPaths({
           name: "db",
           mounts: ["data", "wal"].map((each) => ({
             kind: "bind",
@@ -129,7 +129,7 @@ describe("links that a container has made", () => {
         const asked = `/data/${rest}`;
         let reached: string | null = null;
         try {
-          reached = paths.here(asked);
+          reached = drawn.here(asked);
         } catch {
           refused++;
         }
