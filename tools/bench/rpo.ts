@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- rpo [--kills=300 --asynchronous=100 --clients=4 --latency=5 --seed=N]`: what is lost when hosts
- * die.
+ * `npm run bench -- rpo [--kills=300 --asynchronous=100 --clients=4 --latency=5 --seed=N --slot]`: what is lost when
+ * hosts die. With `--slot` WAL leaves through a replication slot, as that of a container does.
  *
  * Synchronous: each life of a host kills the receiver, the server, the bucket, or the network to it at random times,
  * and ends with the loss of the host and its disk, at any point. Each restore must have every commit that was ever
@@ -34,6 +34,8 @@ export interface KillOptions {
   readonly kills: number;
   readonly clients: number;
   readonly latencyMs: number;
+  /** True archives through a replication slot. */
+  readonly slot?: boolean;
   /** Null streams asynchronously. */
   readonly synchronous: "any" | "all" | null;
   readonly intervalSeconds: number;
@@ -48,7 +50,7 @@ const BACKUP_EVERY = 8;
 const COMMITS_MIN = 10;
 
 export async function rpoMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const given = readArguments(argv, { kills: 300, asynchronous: 100, clients: 4, latency: 5, seed: 1 });
+  const given = readArguments(argv, { kills: 300, asynchronous: 100, clients: 4, latency: 5, seed: 1, slot: false });
   const postgres = await findWholePostgres(18);
   if ("missing" in postgres) return progress.loud(`no measurement: ${postgres.missing}`);
   if (process.env["PGBACKSTOP_RUNTIME"] === undefined) await build(progress);
@@ -59,10 +61,12 @@ export async function rpoMain(argv: readonly string[], progress: Progress): Prom
     clients: given.clients,
     latencyMs: given.latency,
     intervalSeconds: 2,
+    slot: given.slot,
     random: seeded(given.seed),
   };
   for (const synchronous of ["any", "all", null] as const) {
-    const title = synchronous === null ? "asynchronous, every 2 s" : `synchronous: "${synchronous}"`;
+    const form = synchronous === null ? "asynchronous, every 2 s" : `synchronous: "${synchronous}"`;
+    const title = `${form}${given.slot ? ", through a slot" : ""}`;
     const kills = synchronous === null ? given.asynchronous : Math.ceil(given.kills / 2);
     const report = await progress.step(title, (note) => killHosts({ ...common, synchronous, kills, note }));
     process.stdout.write(`${title}: ${reportText(report)}\n`);

@@ -22,6 +22,8 @@ export interface RpoLabOptions {
   readonly s3Kind: "s3rver" | "versitygw";
   /** Null has no repositories and no agent. */
   readonly stream: StreamFile | null;
+  /** True: WAL leaves through a replication slot, as that of a container; `archive_mode` is off. */
+  readonly slot?: boolean;
   readonly repos: readonly ("posix" | "s3")[];
   /** Round trip to the bucket. */
   readonly latencyMs: number;
@@ -72,7 +74,7 @@ export class RpoLab {
     const proxy = server === null ? null : await startDelayProxy(server.port, options.latencyMs);
     const client = reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"));
     const archives =
-      options.stream === null
+      options.stream === null || options.slot === true
         ? {}
         : {
             archive_mode: "on",
@@ -101,7 +103,7 @@ export class RpoLab {
   }
 
   #configure(): void {
-    const { repos, stream } = this.#options;
+    const { repos, slot = false, stream } = this.#options;
     const server = this.#server;
     if (server !== null) copyFileSync(server.caFile, join(this.#folder, "ca.crt"));
     const lines = repos.flatMap((kind, index) => {
@@ -120,7 +122,8 @@ export class RpoLab {
     const more = ["compress-type=zst", "compress-level=1", "process-max=2", "archive-timeout=60", "io-timeout=10"];
     const own = { folders: [], dataPath: this.cluster.dataPath, lines: [...lines, ...more] };
     configureProgram(this.cluster, join(this.#folder, "ours"), STANZA, own);
-    const settings = { version: 1, acknowledge: "any", stream: stream ?? undefined };
+    const archive = slot ? "stream" : undefined;
+    const settings = { version: 1, acknowledge: "any", archive, stream: stream ?? undefined };
     writeFileSync(join(this.#folder, "pgbackstop.json"), JSON.stringify(settings), { mode: 0o644 });
   }
 
