@@ -29,6 +29,13 @@ export function engineWrites({ container }: HostPlan): readonly string[] {
   return container?.engine === "podman" ? PODMAN_PATHS : [];
 }
 
+/** Podman mounts its store at each look: a list of a service's usual calls would end it. */
+export function systemCalls({ container }: HostPlan): string {
+  return container?.engine === "podman"
+    ? "~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap"
+    : "@system-service";
+}
+
 /** The unit of the server, or of what starts its container. */
 export function serverUnit({ container }: HostPlan): string {
   return container === undefined

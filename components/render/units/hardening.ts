@@ -8,7 +8,7 @@
  */
 import type { HostPlan } from "../../plan/model/plan";
 import { systemdArgument } from "../host/commandLine";
-import { capabilities, engineWrites } from "./containerRights";
+import { capabilities, engineWrites, systemCalls } from "./containerRights";
 
 /** Directories that ProtectHome hides. */
 const HOME_DIRECTORIES = ["/home", "/root", "/run/user"];
@@ -29,7 +29,6 @@ const HARDENING = [
   "RestrictRealtime=yes",
   "RestrictSUIDSGID=yes",
   "SystemCallArchitectures=native",
-  "SystemCallFilter=@system-service",
   "UMask=0027",
 ];
 
@@ -47,7 +46,8 @@ interface Needs {
 /** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
   const { restores = false, staysUp = false, writes = [], writesData = false } = needs;
-  const own = ["NoNewPrivileges=yes", `CapabilityBoundingSet=${capabilities(plan, restores)}`, ...HARDENING];
+  const calls = `SystemCallFilter=${systemCalls(plan)}`;
+  const own = ["NoNewPrivileges=yes", `CapabilityBoundingSet=${capabilities(plan, restores)}`, ...HARDENING, calls];
   const home = usesHome(plan, writes) ? [] : [`ProtectHome=${homeProtection(plan)}`];
   // Each writable path is a separate mount in the unit. A permanent unit would hold an unmounted NAS or disk, and
   // continue to write to it.

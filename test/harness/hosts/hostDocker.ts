@@ -6,18 +6,18 @@ import { loud } from "../real/interopParts";
 import type { DebianHost } from "./debianHost";
 
 /** Where the host sees the image's file. */
-const IMAGES = "/opt/images";
+export const IMAGES = "/opt/images";
 const IMPORT_MS = 600_000;
 
-export interface DockerParts {
-  /** The folder of Docker's programs, the same on this machine and on the host. */
+export interface EngineParts {
+  /** The folder of the engine's programs, the same on this machine and on the host. */
   readonly tree: string;
   /** For `startDebianHost`. */
   readonly shown: Readonly<Record<string, string>>;
 }
 
 /** What a host needs for Docker; null, and a loud line, if this machine lacks it. */
-export async function dockerParts(title: string): Promise<DockerParts | null> {
+export async function dockerParts(title: string): Promise<EngineParts | null> {
   const tree = await findDocker();
   if (typeof tree !== "string") return loud(title, tree.missing);
   const images = await findImage();
@@ -26,7 +26,7 @@ export async function dockerParts(title: string): Promise<DockerParts | null> {
 }
 
 /** Installs Docker as a unit of each boot, and imports the image. @param host with `runsContainers` and `shown` */
-export async function installDocker(host: DebianHost, { tree }: DockerParts): Promise<void> {
+export async function installDocker(host: DebianHost, { tree }: EngineParts): Promise<void> {
   const unit = [
     "[Unit]",
     "Description=Docker",

@@ -148,7 +148,8 @@ export async function findDocker(): Promise<string | Missing> {
   return "missing" in unpacked ? unpacked : unpacked.folder;
 }
 
-async function findPodman(): Promise<string | Missing> {
+/** The folder of Podman's programs, unpacked. */
+export async function findPodman(): Promise<string | Missing> {
   const unpacked = await unpackDebian({
     entry: "podman-bookworm",
     suite: SUITE,

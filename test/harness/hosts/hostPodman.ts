@@ -1,0 +1,37 @@
+/** Podman on a booted Debian, with the tests' image of PostgreSQL. Its containers get no network. */
+import { findPodman } from "../../../tools/parts/containers/engine";
+import { findImage, IMAGE, IMAGE_CHANGES, IMAGE_FILE } from "../../../tools/parts/containers/postgresImage";
+import { loud } from "../real/interopParts";
+import type { DebianHost } from "./debianHost";
+import { type EngineParts, IMAGES } from "./hostDocker";
+
+const IMPORT_MS = 600_000;
+
+/** What a host needs for Podman; null, and a loud line, if this machine lacks it. */
+export async function podmanParts(title: string): Promise<EngineParts | null> {
+  const tree = await findPodman();
+  if (typeof tree !== "string") return loud(title, tree.missing);
+  const images = await findImage();
+  if (typeof images !== "string") return loud(title, images.missing);
+  return { tree, shown: { [tree]: tree, [IMAGES]: images } };
+}
+
+/** Installs Podman until the next boot, and imports the image. @param host with `runsContainers` and `shown` */
+export async function installPodman(host: DebianHost, { tree }: EngineParts): Promise<void> {
+  const program = [
+    "#!/bin/sh",
+    `export PATH=${tree}/usr/sbin:${tree}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    // The control groups of the machine that runs the host are not its systemd's alone.
+    `exec ${tree}/usr/bin/podman --conmon=${tree}/usr/bin/conmon --runtime=${tree}/usr/sbin/runc --cgroup-manager=cgroupfs "$@"`,
+  ];
+  const script = `
+    mkdir -p /var/lib/containers /etc/containers
+    mount --bind /var/lib/docker /var/lib/containers
+    cp ${tree}/etc/containers/policy.json /etc/containers/
+    printf '[engine]\\nevents_logger = "file"\\nhelper_binaries_dir = ["${tree}/usr/lib/podman"]\\n[containers]\\ndefault_ulimits = ["nofile=20000:20000", "nproc=4000:4000"]\\n' > /etc/containers/containers.conf
+    printf '%s\\n' "$@" > /usr/local/bin/podman
+    chmod 755 /usr/local/bin/podman`;
+  await host.runOk(["sh", "-ec", script, "sh", ...program]);
+  const changes = IMAGE_CHANGES.flatMap((change) => ["--change", change]);
+  await host.runOk(["podman", "import", ...changes, `${IMAGES}/${IMAGE_FILE}`, IMAGE], { timeoutMs: IMPORT_MS });
+}

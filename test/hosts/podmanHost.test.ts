@@ -1,0 +1,90 @@
+/** `PostgresHost` with `container` of Podman, on a booted Debian: what its units need besides those of Docker. */
+// claim: docs/hosts/containers.md: units run as root with two capabilities; Podman's have a third, and write its paths
+//   (nightly)
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PostgresHost } from "../../components/databases/postgresHost";
+import { PosixRepository } from "../../components/repositories/posixRepository";
+import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
+import { NIGHTLY } from "../../tools/parts/nightly";
+import { waitFor } from "../../tools/parts/process";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { prepareProgramFolder } from "../harness/programFolder";
+import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
+import { installPodman, podmanParts } from "../harness/hosts/hostPodman";
+import { engineHostParts } from "../harness/hosts/parts";
+import { archivesAgain, expectFirstBackups } from "../harness/hosts/slotHost";
+
+const NAME = "shop-db";
+
+describe.runIf(NIGHTLY)("a host whose PostgreSQL runs in a container of Podman", async () => {
+  if (!NIGHTLY) return;
+  const real = await engineHostParts("PostgresHost with Podman", ["bookworm-bare"]);
+  const podman = real === null ? null : await podmanParts("PostgresHost with Podman");
+  if (real === null || podman === null) return;
+  let host: DebianHost;
+  let programFolder: ProgramFolder;
+  beforeAll(async () => {
+    const { shown } = podman;
+    host = await startDebianHost(real.parts, { suite: "bookworm-bare", name: "podman", runsContainers: true, shown });
+    await installPodman(host, podman);
+    const own = [
+      `--name=${NAME}`,
+      "--network=none",
+      "--stop-signal=SIGINT",
+      "--pids-limit=0",
+      `--volume=shop:${IMAGE_DATA}`,
+    ];
+    await host.runOk(["podman", "run", "--detach", ...own, IMAGE, "postgres"]);
+    await ready();
+    await sql("CREATE TABLE orders (id bigserial PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 500)");
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), {
+      cli: real.cli,
+      passphrase: "state passphrase of the test",
+    });
+  });
+  afterAll(async () => {
+    await host?.stop();
+    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+  });
+
+  const psql = (text: string): ReturnType<DebianHost["run"]> =>
+    host.run(["podman", "exec", "--user=postgres", NAME, "psql", "-XAtq", "-c", text]);
+  const sql = async (text: string): Promise<string> => {
+    const { exitCode, stderr, stdout } = await psql(text);
+    if (exitCode !== 0) throw new Error(stderr);
+    return stdout.trim();
+  };
+  const ready = (): Promise<true> =>
+    waitFor("PostgreSQL in the container", 180_000, async () => {
+      const { exitCode, stdout } = await psql("select not pg_is_in_recovery()");
+      return exitCode === 0 && stdout.trim() === "t" ? true : null;
+    });
+
+  test("one update takes backups, every unit works, and a container that is made again archives", async () => {
+    const stack = await openStack(programFolder, "podman", async () => {
+      const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
+      const { destinations, firstBackup, pendingRestart } = new PostgresHost("shop", {
+        connection: { ssh: { ...host.ssh, user: "root", hostKeys: [...host.hostKeys], privateKey: host.keys.root } },
+        container: { name: NAME, engine: "podman" },
+        repositories: {
+          repo1: { at: at("/srv/first"), keepDays: 7 },
+          repo2: { at: at("/srv/second"), keepDays: 60 },
+        },
+        schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
+      });
+      return { destinations, firstBackup, pendingRestart };
+    });
+    await expectFirstBackups(stack, sql, "16GB");
+    for (const name of ["full", "expire", "heal", "metrics", "verify"])
+      await host.runOk(["systemctl", "start", `pgbackstop-main-${name}.service`], { timeoutMs: 300_000 });
+    expect(await host.runOk(["systemctl", "--failed", "--no-legend"])).toBe("");
+    await host.runOk(["podman", "kill", "--signal=KILL", NAME]);
+    await host.runOk(["podman", "start", NAME]);
+    await ready();
+    await archivesAgain(sql, 120_000);
+    await host.runOk(["/usr/local/bin/pgbackstop", "check"], { timeoutMs: 120_000 });
+  });
+});
