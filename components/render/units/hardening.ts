@@ -29,7 +29,6 @@ const HARDENING = [
   "RestrictRealtime=yes",
   "RestrictSUIDSGID=yes",
   "SystemCallArchitectures=native",
-  "UMask=0027",
 ];
 
 interface Needs {
@@ -47,7 +46,13 @@ interface Needs {
 export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
   const { restores = false, staysUp = false, writes = [], writesData = false } = needs;
   const calls = `SystemCallFilter=${systemCalls(plan)}`;
-  const own = ["NoNewPrivileges=yes", `CapabilityBoundingSet=${capabilities(plan, restores)}`, ...HARDENING, calls];
+  const own = [
+    "NoNewPrivileges=yes",
+    `CapabilityBoundingSet=${capabilities(plan, restores)}`,
+    ...HARDENING,
+    calls,
+    "UMask=0027",
+  ];
   const home = usesHome(plan, writes) ? [] : [`ProtectHome=${homeProtection(plan)}`];
   // Each writable path is a separate mount in the unit. A permanent unit would hold an unmounted NAS or disk, and
   // continue to write to it.
