@@ -22,7 +22,7 @@ function scanned(
   writer.add({ resourceManager, info, body: { main } });
   writer.fill(200);
   const all = [...writer.segments().values()].map((segment) => findNewTablespace(segment, major));
-  return all.map((created) => created?.path);
+  return all.map((tablespace) => tablespace?.path);
 }
 
 describe("WAL that creates a tablespace", () => {
