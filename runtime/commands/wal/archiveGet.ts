@@ -27,8 +27,13 @@ import type {
 export const archiveGetCommand: Command = async (proc) => {
   const exitCode = await answer(proc);
   const { absolute, walName } = paramsOf(proc);
-  if (exitCode === 0 && proc.config.archive.refusesTablespace && SEGMENT_NAME.test(walName))
-    await refuseTablespace(absolute, walName, (await proc.loadControl()).pgVersion);
+  if (exitCode !== 0 || !SEGMENT_NAME.test(walName)) return exitCode;
+  const { dataDirectory, exists } = recoveryOf(proc);
+  const refusesAll = proc.config.archive.refusesTablespace;
+  if (refusesAll || (await exists("recovery.signal")) || (await exists("standby.signal"))) {
+    const { pgVersion } = await proc.loadControl();
+    await refuseTablespace(absolute, walName, { dataDirectory, pgVersion, refusesAll });
+  }
   return exitCode;
 };
 

@@ -4,6 +4,8 @@
  * restore chooses the directories of the tablespaces that a backup has. (PostgreSQL "commands/tablespace.h",
  * tblspc_redo of "commands/tablespace.c".)
  */
+import { textOf } from "../../base/bytes";
+import { parseWalHeader } from "./walHeader";
 import { RECORD_HEADER_SIZE_BYTES, WalReader } from "./walReader";
 import { parseRecord, RESOURCE_MANAGER } from "./walRecord";
 
@@ -14,10 +16,14 @@ export interface NewTablespace {
 
 const OPERATION_MASK = 0xf0;
 const CREATE = 0x00;
+const SWITCH = 0x40;
 const OID_SIZE_BYTES = 4;
 const INFO_OFFSET = 16;
-/** Where a segment's first page continues a record. */
-const CONTINUATION_OFFSET = 40;
+const PAGE_SIZE_OFFSET = 36;
+/** PostgreSQL can be built with pages of 1 to 64 KiB. */
+const PAGE_SIZE_BYTES_MIN = 1024;
+const PAGE_HEADER_SIZE_BYTES = 24;
+const LONG_PAGE_HEADER_SIZE_BYTES = 40;
 const FLAG_CONTINUES = 0x0001;
 /** A path has less than 1024 bytes (MAXPGPATH). */
 const RECORD_SIZE_BYTES_MAX = 2048;
@@ -29,13 +35,16 @@ const RECORD_SIZE_BYTES_MAX = 2048;
  * @throws fileInvalid, versionNotSupported, format for an invalid segment
  */
 export function findNewTablespace(segment: Uint8Array, major: number): NewTablespace | null {
-  const reader = new WalReader();
-  const records = reader.read(segment);
   if (continuesCreation(segment)) return { path: null };
-  for (const record of records) {
+  return hasCreation(segment) ? firstCreation(segment, major) : null;
+}
+
+function firstCreation(segment: Uint8Array, major: number): NewTablespace | null {
+  const reader = new WalReader();
+  for (const record of reader.read(segment)) {
     if (!isCreation(record.resourceManager, record.info)) continue;
     const { main } = parseRecord(record, major);
-    const path = Buffer.from(main.subarray(OID_SIZE_BYTES)).toString("latin1").split("\0")[0] ?? "";
+    const path = textOf(main.subarray(OID_SIZE_BYTES, main.indexOf(0, OID_SIZE_BYTES)));
     if (path !== "") return { path };
   }
   const { unfinished } = reader;
@@ -47,14 +56,54 @@ function isCreation(resourceManager: number | undefined, info: number | undefine
   return resourceManager === RESOURCE_MANAGER.tablespace && ((info ?? 0) & OPERATION_MASK) === CREATE;
 }
 
+/**
+ * Looks at the kinds of records alone: every recovery does this with all its WAL, and reading the records would take
+ * as long as their replay.
+ */
+function hasCreation(segment: Uint8Array): boolean {
+  const { segmentSizeBytes } = parseWalHeader(segment.subarray(0, 512));
+  const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
+  const pageSizeBytes = view.getUint32(PAGE_SIZE_OFFSET, true);
+  if (pageSizeBytes < PAGE_SIZE_BYTES_MIN) return false;
+  const sizeBytes = Math.min(segmentSizeBytes, segment.length);
+  let at = LONG_PAGE_HEADER_SIZE_BYTES;
+  let restBytes = continuedBytes(view, 0);
+  for (let end = pageSizeBytes; end <= sizeBytes; end += pageSizeBytes) {
+    while (at < end) {
+      if (restBytes > 0) {
+        const partBytes = Math.min(restBytes, end - at);
+        restBytes -= partBytes;
+        at = (at + partBytes + 7) & ~7;
+        continue;
+      }
+      restBytes = view.getUint32(at, true);
+      if (restBytes < RECORD_HEADER_SIZE_BYTES) return false;
+      // Less than a header may be left of the page, and the rest is behind the next one's header.
+      const kindAt = at + INFO_OFFSET < end ? at + INFO_OFFSET : at + INFO_OFFSET + PAGE_HEADER_SIZE_BYTES;
+      const [info = 0, resourceManager] = [segment[kindAt], segment[kindAt + 1]];
+      if (isCreation(resourceManager, info)) return true;
+      if (resourceManager === RESOURCE_MANAGER.xlog && (info & OPERATION_MASK) === SWITCH) return false;
+    }
+    if (end >= sizeBytes) break;
+    at = end + PAGE_HEADER_SIZE_BYTES;
+    // After a crash PostgreSQL writes other records in the place of one that continued.
+    restBytes = continuedBytes(view, end);
+  }
+  return false;
+}
+
+function continuedBytes(view: DataView, pageAt: number): number {
+  return (view.getUint16(pageAt + 2, true) & FLAG_CONTINUES) === 0 ? 0 : view.getUint32(pageAt + 16, true);
+}
+
 /** True if the previous segment has only 8 or 16 bytes of a record, and this one says that it creates a tablespace. */
 function continuesCreation(segment: Uint8Array): boolean {
   const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
-  if (view.byteLength < CONTINUATION_OFFSET + RECORD_HEADER_SIZE_BYTES) return false;
-  if ((view.getUint16(2, true) & FLAG_CONTINUES) === 0 || view.getUint32(16, true) > RECORD_SIZE_BYTES_MAX)
-    return false;
+  if (view.byteLength < LONG_PAGE_HEADER_SIZE_BYTES + RECORD_HEADER_SIZE_BYTES) return false;
+  const restBytes = continuedBytes(view, 0);
+  if (restBytes === 0 || restBytes > RECORD_SIZE_BYTES_MAX) return false;
   return [8, 16].some((haveBytes) => {
-    const at = CONTINUATION_OFFSET + INFO_OFFSET - haveBytes;
+    const at = LONG_PAGE_HEADER_SIZE_BYTES + INFO_OFFSET - haveBytes;
     // Two bytes of padding follow.
     return isCreation(segment[at + 1], segment[at]) && view.getUint16(at + 2, true) === 0;
   });

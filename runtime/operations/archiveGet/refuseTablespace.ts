@@ -1,20 +1,83 @@
+/**
+ * Keeps a recovery from another server's tablespaces: PostgreSQL takes the directory that the WAL names, even if a
+ * server of this machine has its files there, and overwrites them with older pages.
+ */
 import { fail } from "../../base/errors";
-import { findNewTablespace } from "../../format/wal/walTablespace";
-import { readFile, rm } from "../../local/nodeFiles";
+import { findNewTablespace, type NewTablespace } from "../../format/wal/walTablespace";
+import { readdir, readFile, readlink, realpath, rm } from "../../local/nodeFiles";
+
+export interface RecoveringServer {
+  readonly dataDirectory: string;
+  /** Major version. */
+  readonly pgVersion: string;
+  /** Next to production, as a drill's: no tablespace at all. */
+  readonly refusesAll: boolean;
+  /** Default: /proc. */
+  readonly processes?: string;
+}
 
 /**
- * For servers next to production: a drill's, an opened backup's.
  * @param path a fetched segment
- * @throws tablespaceMap (76) if the segment creates a tablespace; the file is gone then
+ * @throws tablespaceMap (76) if the segment creates a tablespace where another server has its own, or any if the server
+ *   refuses all; the file is gone then
  */
-export async function refuseTablespace(path: string, walName: string, pgVersion: string): Promise<void> {
-  const created = findNewTablespace(await readFile(path), Number(pgVersion));
+export async function refuseTablespace(path: string, walName: string, server: RecoveringServer): Promise<void> {
+  const created = await createdIn(path, server);
   if (created === null) return;
+  const owner = server.refusesAll ? null : await findOwner(created.path, server);
+  if (owner === null && !server.refusesAll) return;
   await rm(path, { force: true });
   const where = created.path === null ? "" : ` in '${created.path}'`;
+  const fact = owner === null ? "which may be production's" : `which the server of '${owner}' uses`;
   throw fail(
     "tablespaceMap",
-    `${walName} creates a tablespace${where}: this server would use that directory, which may be production's`,
-    { hint: "Take a backup, which has the tablespace, and use it. Or recover to a time before this WAL." },
+    `${walName} creates a tablespace${where}: this server would use that directory, ${fact}`,
+    {
+      hint: "Take a backup, which has the tablespace, and use it. Or recover to a time before this WAL.",
+    },
   );
+}
+
+async function createdIn(path: string, { pgVersion }: RecoveringServer): Promise<NewTablespace | null> {
+  const segment = await readFile(path);
+  try {
+    return findNewTablespace(segment, Number(pgVersion));
+  } catch {
+    // Damaged, or of a version to come: PostgreSQL refuses the first, and the guard must not keep it from the second.
+    return null;
+  }
+}
+
+/**
+ * Data directory of another running server, of this account and version, with a tablespace there; else null. An unknown
+ * path may be that of any tablespace.
+ */
+async function findOwner(
+  path: string | null,
+  { dataDirectory, pgVersion, processes = "/proc" }: RecoveringServer,
+): Promise<string | null> {
+  const own = await realpath(dataDirectory);
+  const wanted = path === null ? null : await resolved(path);
+  const seen = new Set([own]);
+  for (const pid of await readdir(processes)) {
+    // PostgreSQL's processes are in its data directory.
+    const directory = /^\d+$/.test(pid) ? await orNull(readlink(`${processes}/${pid}/cwd`)) : null;
+    if (directory === null || seen.has(directory)) continue;
+    seen.add(directory);
+    const version = await orNull(readFile(`${directory}/PG_VERSION`, "utf8"));
+    if (version?.trim() !== pgVersion) continue;
+    for (const name of (await orNull(readdir(`${directory}/pg_tblspc`))) ?? []) {
+      const target = await orNull(readlink(`${directory}/pg_tblspc/${name}`));
+      if (target !== null && (wanted === null || (await resolved(target)) === wanted)) return directory;
+    }
+  }
+  return null;
+}
+
+async function orNull<T>(work: Promise<T>): Promise<T | null> {
+  return work.catch(() => null);
+}
+
+async function resolved(path: string): Promise<string> {
+  return (await orNull(realpath(path))) ?? path;
 }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { runOk, start, waitFor } from "../../../tools/parts/process";
+import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { giveTo } from "../../../tools/parts/users";
 import { loud } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
@@ -301,6 +302,18 @@ describe("extract-table", async () => {
       56,
       expect.stringContaining(`creates a tablespace in '${path}': this server would use that directory`),
     ]);
+    // A restored server may make tablespaces, but not where a running server has one.
+    const dataPath = join(bed.folder, "aside");
+    await bed.oursOk(["restore", `--pg1-path=${dataPath}`]);
+    const restored = TestCluster.adopt({ binaries: result.binaries, dataPath });
+    // It may answer until it gets this WAL.
+    await restored.start().catch(() => undefined);
+    await expect
+      .poll(() => readFileSync(restored.logFile, "utf8"), { timeout: 60_000 })
+      .toContain(
+        `creates a tablespace in '${path}': this server would use that directory, which the server of '${bed.cluster.dataPath}' uses`,
+      );
+    await restored.remove();
     await bed.cluster.restart();
     expect(await shop("SELECT count(*) FROM kept")).toBe("5000");
     expect(leftOvers()).toEqual([]);
