@@ -94,7 +94,10 @@ describe("bad input", async () => {
       return errorOf(result);
     };
 
-    /** One text for each of the two info files. Both are read at once, and either can fail first. */
+    /**
+     * One text for each of the two info files. Both are read at once, and either can fail first. A repository that does
+     * not answer (049) is not asked for the copy.
+     */
     const eitherInfo = (
       code: string,
       line: (kind: InfoKind, file: string) => string,
@@ -102,7 +105,7 @@ describe("bad input", async () => {
     ): string[] =>
       (["archive", "backup"] as const).map((kind) =>
         [
-          `[${code}]: ${infoFailure(kind, line(kind, `${kind}/main/${kind}.info`), line(kind, `${kind}/main/${kind}.info.copy`))}`,
+          `[${code}]: ${infoFailure(kind, line(kind, `${kind}/main/${kind}.info`), code === "049" ? null : line(kind, `${kind}/main/${kind}.info.copy`))}`,
           ...hints(kind),
         ].join("\n"),
       );
@@ -637,9 +640,12 @@ function newLabel(result: RunResult): string {
   return /new backup label = (\S+)/.exec(result.stdout)?.[1] ?? "";
 }
 
-/** The error if neither an info file nor its copy can be read, with the reason for each. */
-function infoFailure(kind: InfoKind, main: string, copy: string): string {
-  return `unable to load info file '${kind}/main/${kind}.info' or '${kind}/main/${kind}.info.copy':\n${main}\n${copy}`;
+/** The error if neither an info file nor its copy can be read, with the reason for each; null: it is not asked for. */
+function infoFailure(kind: InfoKind, main: string, copy: string | null): string {
+  const path = `${kind}/main/${kind}.info`;
+  return copy === null
+    ? `unable to load info file '${path}':\n${main}`
+    : `unable to load info file '${path}' or '${path}.copy':\n${main}\n${copy}`;
 }
 
 function outcomeOf(result: RunResult): [number, string] {

@@ -191,6 +191,7 @@ test("the archiver of a sidecar heals complete archives beside its own work, und
   const proc: Partial<CommandProcess> = {
     config: { archive: { headerCheck: true }, processMax: 1, settings: DEFAULT_SETTINGS, spoolPath } as Config,
     dataDirectory: folder,
+    walDirectory: join(folder, "pg_wal"),
     missingWal: () => openMissingWal(join(folder, "spool"), "demo"),
     loadControl: async () => CONTROL,
     lock: (kind) => {
