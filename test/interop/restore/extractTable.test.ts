@@ -287,7 +287,7 @@ describe("extract-table", async () => {
 
   // claim: docs/drills.md, docs/open.md, docs/extract-table.md: WAL that creates a tablespace is refused by each server
   //   next to production
-  test("a tablespace that is newer than the backup stays production's alone", async () => {
+  test("a tablespace that is newer than the backup stays production's alone", async ({ onTestFinished }) => {
     const path = join(bed.folder, "newer");
     mkdirSync(path);
     giveTo(path, bed.cluster.user);
@@ -306,6 +306,7 @@ describe("extract-table", async () => {
     const dataPath = join(bed.folder, "aside");
     await bed.oursOk(["restore", `--pg1-path=${dataPath}`]);
     const restored = TestCluster.adopt({ binaries: result.binaries, dataPath });
+    onTestFinished(() => restored.remove());
     // It may answer until it gets this WAL.
     await restored.start().catch(() => undefined);
     await expect
@@ -313,7 +314,6 @@ describe("extract-table", async () => {
       .toContain(
         `creates a tablespace in '${path}': this server would use that directory, which the server of '${bed.cluster.dataPath}' uses`,
       );
-    await restored.remove();
     await bed.cluster.restart();
     expect(await shop("SELECT count(*) FROM kept")).toBe("5000");
     expect(leftOvers()).toEqual([]);
