@@ -332,6 +332,10 @@ test.runIf(NIGHTLY)(
       "docsClusters.ts": ['import { CnpgBackup, CnpgRestore } from "pgbackstop";', ...clusters].join("\n"),
     };
     expect(await project.compile([], names)).toBe("");
+    // The attachment's.
+    const legacy = { metadata: { name: "legacy", namespace: "db" }, spec: { instances: 2 } };
+    const type = "kubernetes:postgresql.cnpg.io/v1:Cluster";
+    kubernetes.changeByHand({ type, id: "db/legacy", inputs: legacy, outputs: legacy }, {});
     const chosen = "chosen: a full backup on Sundays and an incremental one on other days at 3:";
     for (const [program, codes] of [
       ["docsHost", ["PB143 connection"]],
