@@ -30,10 +30,8 @@ export const archiveGetCommand: Command = async (proc) => {
   if (exitCode !== 0 || !SEGMENT_NAME.test(walName)) return exitCode;
   const { dataDirectory, exists } = recoveryOf(proc);
   const refusesAll = proc.config.archive.refusesTablespace;
-  if (refusesAll || (await exists("recovery.signal")) || (await exists("standby.signal"))) {
-    const { pgVersion } = await proc.loadControl();
-    await refuseTablespace(absolute, walName, { dataDirectory, pgVersion, refusesAll });
-  }
+  if (refusesAll || (await exists("recovery.signal")) || (await exists("standby.signal")))
+    await refuseTablespace(absolute, walName, { dataDirectory, refusesAll });
   return exitCode;
 };
 

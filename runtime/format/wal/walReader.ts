@@ -24,8 +24,8 @@ export interface WalRecord {
 }
 
 export const RECORD_HEADER_SIZE_BYTES = 24;
-const PAGE_HEADER_SIZE_BYTES = 24;
-const LONG_PAGE_HEADER_SIZE_BYTES = 40;
+export const PAGE_HEADER_SIZE_BYTES = 24;
+export const LONG_PAGE_HEADER_SIZE_BYTES = 40;
 const FLAG_CONTINUES = 0x0001;
 const FLAG_LONG_HEADER = 0x0002;
 const CRC_OFFSET = 20;
@@ -71,7 +71,7 @@ export class WalReader {
     this.#next = header.lsn + BigInt(header.segmentSizeBytes);
     this.#position = header.lsn;
     this.problem = null;
-    const pageSizeBytes = view.getUint32(36, true);
+    const pageSizeBytes = pageSizeOf(view);
     if (!isPageSize(pageSizeBytes)) {
       this.problem = `the segment at ${formatLsn(header.lsn)} has pages of ${pageSizeBytes} bytes`;
       return;
@@ -84,7 +84,7 @@ export class WalReader {
         ((view.getUint16(begin + 2, true) & FLAG_LONG_HEADER) === 0
           ? PAGE_HEADER_SIZE_BYTES
           : LONG_PAGE_HEADER_SIZE_BYTES);
-      const restBytes = (view.getUint16(begin + 2, true) & FLAG_CONTINUES) === 0 ? 0 : view.getUint32(begin + 16, true);
+      const restBytes = continuedBytes(view, begin);
       const part = bytes.subarray(at, Math.min(at + restBytes, end));
       at = aligned(at + part.length);
       if (this.#pending !== null) {
@@ -184,15 +184,27 @@ export class WalReader {
   }
 }
 
+/** Size of a segment's pages, of those that {@link isPageSize} takes. */
+export function pageSizeOf(segment: DataView): number {
+  return segment.getUint32(36, true);
+}
+
+/** How much of an earlier page's record a page continues with. */
+export function continuedBytes(segment: DataView, pageAt: number): number {
+  return (segment.getUint16(pageAt + 2, true) & FLAG_CONTINUES) === 0 ? 0 : segment.getUint32(pageAt + 16, true);
+}
+
 /** Page sizes that PostgreSQL can be built with: 1 to 64 KiB. */
-function isPageSize(sizeBytes: number): boolean {
+export function isPageSize(sizeBytes: number): boolean {
   return sizeBytes >= 1024 && sizeBytes <= 65_536 && (sizeBytes & (sizeBytes - 1)) === 0;
 }
 
-function isSwitch({ info, resourceManager }: WalRecord): boolean {
+/** Nothing follows it in its segment. */
+export function isSwitch({ info, resourceManager }: Pick<WalRecord, "info" | "resourceManager">): boolean {
   return resourceManager === RM_XLOG && (info & 0xf0) === XLOG_SWITCH;
 }
 
-function aligned(offset: number): number {
+/** Where a record may begin. */
+export function aligned(offset: number): number {
   return (offset + 7) & ~7;
 }

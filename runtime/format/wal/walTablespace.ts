@@ -6,50 +6,56 @@
  */
 import { textOf } from "../../base/bytes";
 import { parseWalHeader } from "./walHeader";
-import { RECORD_HEADER_SIZE_BYTES, WalReader } from "./walReader";
+import {
+  aligned,
+  continuedBytes,
+  isPageSize,
+  isSwitch,
+  LONG_PAGE_HEADER_SIZE_BYTES,
+  PAGE_HEADER_SIZE_BYTES,
+  pageSizeOf,
+  RECORD_HEADER_SIZE_BYTES,
+  WalReader,
+} from "./walReader";
 import { parseRecord, RESOURCE_MANAGER } from "./walRecord";
 
 export interface NewTablespace {
+  /** Major version of the server that made it. */
+  readonly pgVersion: string;
   /** Null if only a part of the record is in the segment. */
   readonly path: string | null;
 }
 
 const OPERATION_MASK = 0xf0;
 const CREATE = 0x00;
-const SWITCH = 0x40;
 const OID_SIZE_BYTES = 4;
 const INFO_OFFSET = 16;
-const PAGE_SIZE_OFFSET = 36;
-/** PostgreSQL can be built with pages of 1 to 64 KiB. */
-const PAGE_SIZE_BYTES_MIN = 1024;
-const PAGE_HEADER_SIZE_BYTES = 24;
-const LONG_PAGE_HEADER_SIZE_BYTES = 40;
-const FLAG_CONTINUES = 0x0001;
 /** A path has less than 1024 bytes (MAXPGPATH). */
 const RECORD_SIZE_BYTES_MAX = 2048;
 
 /**
  * The first tablespace that a segment creates, except inside the data directory. Knows only this segment: a record that
  * ends in the next one counts as soon as its kind is known.
- * @param major PostgreSQL version that wrote it
  * @throws fileInvalid, versionNotSupported, format for an invalid segment
  */
-export function findNewTablespace(segment: Uint8Array, major: number): NewTablespace | null {
-  if (continuesCreation(segment)) return { path: null };
-  return hasCreation(segment) ? firstCreation(segment, major) : null;
+export function findNewTablespace(segment: Uint8Array): NewTablespace | null {
+  const { pgVersion, segmentSizeBytes } = parseWalHeader(segment.subarray(0, 512));
+  const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
+  if (continuesCreation(segment, view)) return { pgVersion, path: null };
+  return hasCreation(segment, view, segmentSizeBytes) ? firstCreation(segment, pgVersion) : null;
 }
 
-function firstCreation(segment: Uint8Array, major: number): NewTablespace | null {
+function firstCreation(segment: Uint8Array, pgVersion: string): NewTablespace | null {
   const reader = new WalReader();
   for (const record of reader.read(segment)) {
     if (!isCreation(record.resourceManager, record.info)) continue;
-    const { main } = parseRecord(record, major);
+    const { main } = parseRecord(record, Number(pgVersion));
     const path = textOf(main.subarray(OID_SIZE_BYTES, main.indexOf(0, OID_SIZE_BYTES)));
-    if (path !== "") return { path };
+    if (path !== "") return { pgVersion, path };
   }
   const { unfinished } = reader;
   if (unfinished === null || unfinished.length < INFO_OFFSET + 2) return null;
-  return isCreation(unfinished[INFO_OFFSET + 1], unfinished[INFO_OFFSET]) ? { path: null } : null;
+  return isCreation(unfinished[INFO_OFFSET + 1], unfinished[INFO_OFFSET]) ? { pgVersion, path: null } : null;
 }
 
 function isCreation(resourceManager: number | undefined, info: number | undefined): boolean {
@@ -60,11 +66,9 @@ function isCreation(resourceManager: number | undefined, info: number | undefine
  * Looks at the kinds of records alone: every recovery does this with all its WAL, and reading the records would take
  * as long as their replay.
  */
-function hasCreation(segment: Uint8Array): boolean {
-  const { segmentSizeBytes } = parseWalHeader(segment.subarray(0, 512));
-  const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
-  const pageSizeBytes = view.getUint32(PAGE_SIZE_OFFSET, true);
-  if (pageSizeBytes < PAGE_SIZE_BYTES_MIN) return false;
+function hasCreation(segment: Uint8Array, view: DataView, segmentSizeBytes: number): boolean {
+  const pageSizeBytes = pageSizeOf(view);
+  if (!isPageSize(pageSizeBytes)) return false;
   const sizeBytes = Math.min(segmentSizeBytes, segment.length);
   let at = LONG_PAGE_HEADER_SIZE_BYTES;
   let restBytes = continuedBytes(view, 0);
@@ -73,16 +77,16 @@ function hasCreation(segment: Uint8Array): boolean {
       if (restBytes > 0) {
         const partBytes = Math.min(restBytes, end - at);
         restBytes -= partBytes;
-        at = (at + partBytes + 7) & ~7;
+        at = aligned(at + partBytes);
         continue;
       }
       restBytes = view.getUint32(at, true);
       if (restBytes < RECORD_HEADER_SIZE_BYTES) return false;
       // Less than a header may be left of the page, and the rest is behind the next one's header.
       const kindAt = at + INFO_OFFSET < end ? at + INFO_OFFSET : at + INFO_OFFSET + PAGE_HEADER_SIZE_BYTES;
-      const [info = 0, resourceManager] = [segment[kindAt], segment[kindAt + 1]];
+      const [info = 0, resourceManager = 0] = [segment[kindAt], segment[kindAt + 1]];
       if (isCreation(resourceManager, info)) return true;
-      if (resourceManager === RESOURCE_MANAGER.xlog && (info & OPERATION_MASK) === SWITCH) return false;
+      if (isSwitch({ info, resourceManager })) return false;
     }
     if (end >= sizeBytes) break;
     at = end + PAGE_HEADER_SIZE_BYTES;
@@ -92,13 +96,8 @@ function hasCreation(segment: Uint8Array): boolean {
   return false;
 }
 
-function continuedBytes(view: DataView, pageAt: number): number {
-  return (view.getUint16(pageAt + 2, true) & FLAG_CONTINUES) === 0 ? 0 : view.getUint32(pageAt + 16, true);
-}
-
 /** True if the previous segment has only 8 or 16 bytes of a record, and this one says that it creates a tablespace. */
-function continuesCreation(segment: Uint8Array): boolean {
-  const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
+function continuesCreation(segment: Uint8Array, view: DataView): boolean {
   if (view.byteLength < LONG_PAGE_HEADER_SIZE_BYTES + RECORD_HEADER_SIZE_BYTES) return false;
   const restBytes = continuedBytes(view, 0);
   if (restBytes === 0 || restBytes > RECORD_SIZE_BYTES_MAX) return false;

@@ -8,8 +8,6 @@ import { readdir, readFile, readlink, realpath, rm } from "../../local/nodeFiles
 
 export interface RecoveringServer {
   readonly dataDirectory: string;
-  /** Major version. */
-  readonly pgVersion: string;
   /** Next to production, as a drill's: no tablespace at all. */
   readonly refusesAll: boolean;
   /** Default: /proc. */
@@ -22,9 +20,9 @@ export interface RecoveringServer {
  *   refuses all; the file is gone then
  */
 export async function refuseTablespace(path: string, walName: string, server: RecoveringServer): Promise<void> {
-  const created = await createdIn(path, server);
+  const created = await createdIn(path);
   if (created === null) return;
-  const owner = server.refusesAll ? null : await findOwner(created.path, server);
+  const owner = server.refusesAll ? null : await findOwner(created, server);
   if (owner === null && !server.refusesAll) return;
   await rm(path, { force: true });
   const where = created.path === null ? "" : ` in '${created.path}'`;
@@ -38,10 +36,10 @@ export async function refuseTablespace(path: string, walName: string, server: Re
   );
 }
 
-async function createdIn(path: string, { pgVersion }: RecoveringServer): Promise<NewTablespace | null> {
+async function createdIn(path: string): Promise<NewTablespace | null> {
   const segment = await readFile(path);
   try {
-    return findNewTablespace(segment, Number(pgVersion));
+    return findNewTablespace(segment);
   } catch {
     // Damaged, or of a version to come: PostgreSQL refuses the first, and the guard must not keep it from the second.
     return null;
@@ -53,8 +51,8 @@ async function createdIn(path: string, { pgVersion }: RecoveringServer): Promise
  * path may be that of any tablespace.
  */
 async function findOwner(
-  path: string | null,
-  { dataDirectory, pgVersion, processes = "/proc" }: RecoveringServer,
+  { path, pgVersion }: NewTablespace,
+  { dataDirectory, processes = "/proc" }: RecoveringServer,
 ): Promise<string | null> {
   const own = await realpath(dataDirectory);
   const wanted = path === null ? null : await resolved(path);

@@ -21,7 +21,7 @@ function scanned(
   const { info = 0, main, resourceManager } = record;
   writer.add({ resourceManager, info, body: { main } });
   writer.fill(200);
-  const all = [...writer.segments().values()].map((segment) => findNewTablespace(segment, major));
+  const all = [...writer.segments().values()].map((segment) => findNewTablespace(segment));
   return all.map((tablespace) => tablespace?.path);
 }
 

@@ -38,7 +38,7 @@ test("a recovery uses no directory of another running server of its version", as
   const [hot, cold, own] = [join(folder, "hot"), join(folder, "cold"), join(folder, "own")];
   const production = server("18", hot);
   server("17", cold);
-  const recovering = { dataDirectory: server("18", own), pgVersion: "18", processes: join(folder, "proc") };
+  const recovering = { dataDirectory: server("18", own), processes: join(folder, "proc") };
   const refused = async (file: string, refusesAll = false): Promise<string | null> => {
     const error = await refuseTablespace(file, NAME, { ...recovering, refusesAll }).catch((thrown: unknown) => thrown);
     expect(existsSync(file)).toBe(error === undefined);
