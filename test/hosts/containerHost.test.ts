@@ -2,9 +2,7 @@
  * `PostgresHost` with `container` on the real engine: a Debian booted by systemd whose only PostgreSQL runs in a
  * container of a real Docker. Nothing but the argument names the container.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HostContainerArgs } from "../../components/databases/containerArgs";
@@ -15,7 +13,7 @@ import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { dockerParts, installDocker } from "../harness/hosts/hostDocker";
@@ -67,10 +65,7 @@ describe("a host whose PostgreSQL runs in a container", async () => {
     await ready();
     await sql("CREATE TABLE albums (id bigserial PRIMARY KEY, title text)");
     await add("first");
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), {
-      cli: real.cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder(real.cli);
   });
   afterAll(async () => {
     await host?.stop();

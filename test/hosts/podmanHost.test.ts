@@ -1,9 +1,7 @@
 /** `PostgresHost` with `container` of Podman, on a booted Debian: what its units need besides those of Docker. */
 // claim: docs/hosts/containers.md: units run as root with two capabilities; Podman's have a third, and write its paths
 //   (nightly)
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
@@ -11,7 +9,7 @@ import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder } from "../harness/programFolder";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { installPodman, podmanParts } from "../harness/hosts/hostPodman";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -40,10 +38,7 @@ describe.runIf(NIGHTLY)("a host whose PostgreSQL runs in a container of Podman",
     await host.runOk(["podman", "run", "--detach", ...own, IMAGE, "postgres"]);
     await ready();
     await sql("CREATE TABLE orders (id bigserial PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 500)");
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), {
-      cli: real.cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder(real.cli);
   });
   afterAll(async () => {
     await host?.stop();

@@ -3,8 +3,7 @@
  * and everything that an update installs. Both repositories are directories of the host. Other tests cover other kinds
  * of repositories.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -13,7 +12,7 @@ import type { SshConnection } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder } from "../harness/programFolder";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -31,10 +30,7 @@ describe("a host behind SSH", async () => {
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "over-ssh" });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder(cli);
   });
   afterAll(async () => {
     await host?.stop();

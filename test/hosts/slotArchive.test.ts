@@ -2,16 +2,14 @@
  * `PostgresHost` with `archive: "stream"` on the real engine: a Debian whose PostgreSQL keeps `archive_mode = off` and
  * is never restarted. Destroying the component leaves no slot behind.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import type { HostArchive } from "../../components/databases/walArgs";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -31,10 +29,7 @@ describe("a host whose WAL leaves through a slot", async () => {
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "by-slot" });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder(cli);
   });
   afterAll(async () => {
     await host?.stop();

@@ -6,7 +6,7 @@ import { loud } from "../real/interopParts";
 import type { DebianHost } from "./debianHost";
 
 /** Where the host sees the image's file. */
-export const IMAGES = "/opt/images";
+const IMAGES = "/opt/images";
 const IMPORT_MS = 600_000;
 
 export interface EngineParts {
@@ -18,7 +18,14 @@ export interface EngineParts {
 
 /** What a host needs for Docker; null, and a loud line, if this machine lacks it. */
 export async function dockerParts(title: string): Promise<EngineParts | null> {
-  const tree = await findDocker();
+  return engineParts(title, await findDocker());
+}
+
+/** What a host needs for an engine in a folder; null, and a loud line, if this machine lacks it or the image. */
+export async function engineParts(
+  title: string,
+  tree: string | { readonly missing: string },
+): Promise<EngineParts | null> {
   if (typeof tree !== "string") return loud(title, tree.missing);
   const images = await findImage();
   if (typeof images !== "string") return loud(title, images.missing);
@@ -44,6 +51,10 @@ export async function installDocker(host: DebianHost, { tree }: EngineParts): Pr
   await host.runOk(["ln", "-s", program, `/usr/local/bin/${basename(program)}`]);
   await host.runOk(["sh", "-c", 'printf "%s\\n" "$@" > /etc/systemd/system/docker.service', "sh", ...unit]);
   await host.runOk(["systemctl", "enable", "--now", "docker.service"], { timeoutMs: IMPORT_MS });
+  await importImage(host, "docker");
+}
+
+export async function importImage(host: DebianHost, engine: "docker" | "podman"): Promise<void> {
   const changes = IMAGE_CHANGES.flatMap((change) => ["--change", change]);
-  await host.runOk(["docker", "import", ...changes, `${IMAGES}/${IMAGE_FILE}`, IMAGE], { timeoutMs: IMPORT_MS });
+  await host.runOk([engine, "import", ...changes, `${IMAGES}/${IMAGE_FILE}`, IMAGE], { timeoutMs: IMPORT_MS });
 }

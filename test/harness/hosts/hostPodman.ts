@@ -1,19 +1,11 @@
 /** Podman on a booted Debian, with the tests' image of PostgreSQL. Its containers get no network. */
 import { findPodman } from "../../../tools/parts/containers/engine";
-import { findImage, IMAGE, IMAGE_CHANGES, IMAGE_FILE } from "../../../tools/parts/containers/postgresImage";
-import { loud } from "../real/interopParts";
 import type { DebianHost } from "./debianHost";
-import { type EngineParts, IMAGES } from "./hostDocker";
-
-const IMPORT_MS = 600_000;
+import { type EngineParts, engineParts, importImage } from "./hostDocker";
 
 /** What a host needs for Podman; null, and a loud line, if this machine lacks it. */
 export async function podmanParts(title: string): Promise<EngineParts | null> {
-  const tree = await findPodman();
-  if (typeof tree !== "string") return loud(title, tree.missing);
-  const images = await findImage();
-  if (typeof images !== "string") return loud(title, images.missing);
-  return { tree, shown: { [tree]: tree, [IMAGES]: images } };
+  return engineParts(title, await findPodman());
 }
 
 /** Installs Podman until the next boot, and imports the image. @param host with `runsContainers` and `shown` */
@@ -32,6 +24,5 @@ export async function installPodman(host: DebianHost, { tree }: EngineParts): Pr
     printf '%s\\n' "$@" > /usr/local/bin/podman
     chmod 755 /usr/local/bin/podman`;
   await host.runOk(["sh", "-ec", script, "sh", ...program]);
-  const changes = IMAGE_CHANGES.flatMap((change) => ["--change", change]);
-  await host.runOk(["podman", "import", ...changes, `${IMAGES}/${IMAGE_FILE}`, IMAGE], { timeoutMs: IMPORT_MS });
+  await importImage(host, "podman");
 }

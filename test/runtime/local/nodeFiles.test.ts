@@ -74,7 +74,7 @@ describe("in a guarded directory", () => {
     return { own, secret, file: join(own, "file") };
   };
 
-  it("files and directories are as anywhere", async () => {
+  it("files and directories work as usual", async () => {
     const { file, own } = prepared();
     expect(await files.readFile(file, "utf8")).toBe("own");
     expect(files.readFileSync(file, "utf8")).toBe("own");

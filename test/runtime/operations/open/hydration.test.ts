@@ -1,22 +1,14 @@
 import { readFileSync } from "node:fs";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ManualClock, testContext } from "../../../harness/context";
 import type { HydrationParts } from "../../../../runtime/operations/open/hydration";
 import { missingBytes } from "../../../../runtime/operations/open/hydration";
 import { PAGE_BYTES, type PageRun } from "../../../../runtime/operations/open/pageSet";
 import type { Target } from "../../../../runtime/operations/open/upperDirectory";
 import { isWhole } from "../../../../runtime/operations/open/upperDirectory";
-import { originBytes, UpperWorld } from "./upperWorld";
+import { originBytes, type UpperWorld, upperWorlds } from "./upperWorld";
 
-const worlds: UpperWorld[] = [];
-function world(sizes: Readonly<Record<string, number>>): UpperWorld {
-  const made = new UpperWorld(sizes);
-  worlds.push(made);
-  return made;
-}
-afterEach(() => {
-  for (const each of worlds.splice(0)) each.remove();
-});
+const world = upperWorlds();
 
 /** More than one part. */
 const LARGE = 520 * PAGE_BYTES + 100;

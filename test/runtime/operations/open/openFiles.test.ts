@@ -1,20 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Refusal } from "../../../../runtime/fuse/kernelProtocol";
 import { PAGE_BYTES } from "../../../../runtime/operations/open/pageSet";
-import { originBytes, UpperWorld } from "./upperWorld";
+import { originBytes, UpperWorld, upperWorlds } from "./upperWorld";
 
-const worlds: UpperWorld[] = [];
-function world(sizes: Readonly<Record<string, number>>): UpperWorld {
-  const made = new UpperWorld(sizes);
-  worlds.push(made);
-  return made;
-}
-afterEach(() => {
-  for (const each of worlds.splice(0)) each.remove();
-});
+const world = upperWorlds();
 
 const SIZE = 5 * PAGE_BYTES + 1000;
 

@@ -112,7 +112,7 @@ describe("a plain data directory of an opened backup", () => {
     expectPlain(join(folder, "space"));
   });
 
-  test("takes tablespaces to other directories when it is told to", async () => {
+  test("puts tablespaces where the mapping says", async () => {
     const all = join(folder, "spaces");
     const state = stateOf("/etc/space");
     await expect(planMove(location, state, request())).rejects.toThrow("a directory of the system");

@@ -2,6 +2,7 @@
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterEach } from "vitest";
 import type { ManifestFile } from "../../../../runtime/format/repository/manifest";
 import type { FileRequest } from "../../../../runtime/fuse/answerRequest";
 import { Hydration, type HydrationParts } from "../../../../runtime/operations/open/hydration";
@@ -136,4 +137,17 @@ export class UpperWorld {
       new OpenFiles(upper.tree, upper.journal, account, this.#fetch, (_, error) => this.failures.push(error)),
     ];
   }
+}
+
+/** Makes worlds, which are removed after each test of the calling file. */
+export function upperWorlds(): (sizes: Readonly<Record<string, number>>) => UpperWorld {
+  const worlds: UpperWorld[] = [];
+  afterEach(() => {
+    for (const world of worlds.splice(0)) world.remove();
+  });
+  return (sizes) => {
+    const made = new UpperWorld(sizes);
+    worlds.push(made);
+    return made;
+  };
 }
