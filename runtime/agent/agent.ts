@@ -20,6 +20,7 @@ import { isSameDirectory } from "../local/sameDirectory";
 import { formatLsn } from "../format/wal/walSegment";
 import { endOfRecovery } from "../operations/archiveGet/endOfRecovery";
 import { unreadableKeys } from "../operations/archiveGet/archiveGet";
+import { refuseTablespace } from "../operations/archiveGet/refuseTablespace";
 import { slotArchivingOf } from "../operations/slot/readyDirectory";
 import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
@@ -169,22 +170,26 @@ async function get(
   destination: string,
   gone: AbortSignal,
 ): Promise<Answer> {
+  const { config, dataDirectory } = proc;
+  const exists = async (name: string): Promise<boolean> => (await proc.readFile(`${dataDirectory}/${name}`)) !== null;
+  const fill = (bring: (temporary: string) => Promise<boolean>): Promise<boolean> =>
+    ownFiles.fill(destination, gone, async (temporary) => {
+      const isFetched = await bring(temporary);
+      if (isFetched) await refuseTablespace(temporary, walName, { dataDirectory, exists, refusesAll: false });
+      return isFetched;
+    });
   try {
-    return {
-      exitCode: (await ownFiles.fill(destination, gone, (temporary) => gets.getOrLast(walName, temporary))) ? 0 : 1,
-      lines: [],
-    };
+    return { exitCode: (await fill((temporary) => gets.getOrLast(walName, temporary))) ? 0 : 1, lines: [] };
   } catch (thrown) {
     const error = toBackupError(thrown);
     if (gone.aborted) throw error;
     const end = await endOfRecovery(error, {
       repoIndexes: proc.repositories().map((repo) => repo.key),
-      acknowledge: proc.config.settings.acknowledge,
-      exists: async (name) => (await proc.readFile(`${proc.dataDirectory}/${name}`)) !== null,
+      acknowledge: config.settings.acknowledge,
+      exists,
     });
-    const last = (): Promise<boolean> =>
-      ownFiles.fill(destination, gone, (temporary) => gets.last(walName, temporary, async () => false));
     const isAborted = end?.exitCode === RECOVERY_ABORTED;
+    const last = (): Promise<boolean> => fill((temporary) => gets.last(walName, temporary, async () => false));
     if (!isAborted && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, lines: [] };
     if (end === null) throw thrown;
     proc.ctx.log.error(end.error);

@@ -27,11 +27,11 @@ import type {
 export const archiveGetCommand: Command = async (proc) => {
   const exitCode = await answer(proc);
   const { absolute, walName } = paramsOf(proc);
-  if (exitCode !== 0 || !SEGMENT_NAME.test(walName)) return exitCode;
-  const { dataDirectory, exists } = recoveryOf(proc);
-  const refusesAll = proc.config.archive.refusesTablespace;
-  if (refusesAll || (await exists("recovery.signal")) || (await exists("standby.signal")))
-    await refuseTablespace(absolute, walName, { dataDirectory, refusesAll });
+  if (exitCode === 0)
+    await refuseTablespace(absolute, walName, {
+      ...recoveryOf(proc),
+      refusesAll: proc.config.archive.refusesTablespace,
+    });
   return exitCode;
 };
 

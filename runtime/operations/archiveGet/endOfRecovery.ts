@@ -24,10 +24,10 @@ export async function endOfRecovery(
   const unreadable = unreadableKeys(error);
   if (unreadable !== null && !isSatisfied(recovery.acknowledge, recovery.repoIndexes, new Set(unreadable)))
     return { exitCode: 1, error };
-  const hint =
-    "PostgreSQL would take this for the end of the archive, so recovery is aborted. If the repository is gone for good, recover with --repo.";
+  const why = "PostgreSQL would take this for the end of the archive, so recovery is aborted.";
+  const wayOut = unreadable === null ? "" : " If the repository is gone for good, recover with --repo.";
   return {
     exitCode: RECOVERY_ABORTED,
-    error: fail(error.kind, error.message, { hint: [...error.hints, hint], cause: error }),
+    error: fail(error.kind, error.message, { hint: [...error.hints, `${why}${wayOut}`], cause: error }),
   };
 }

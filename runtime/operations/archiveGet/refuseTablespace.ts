@@ -3,6 +3,7 @@
  * server of this machine has its files there, and overwrites them with older pages.
  */
 import { fail } from "../../base/errors";
+import { SEGMENT_NAME } from "../../format/wal/walSegment";
 import { findNewTablespace, type NewTablespace } from "../../format/wal/walTablespace";
 import { readdir, readFile, readlink, realpath, rm } from "../../local/nodeFiles";
 
@@ -10,20 +11,26 @@ export interface RecoveringServer {
   readonly dataDirectory: string;
   /** Next to production, as a drill's: no tablespace at all. */
   readonly refusesAll: boolean;
+  /** True when a file of this name is in the data directory. */
+  exists(name: string): Promise<boolean>;
   /** Default: /proc. */
   readonly processes?: string;
 }
 
 /**
- * @param path a fetched segment
+ * Nothing is refused to a server that runs, which has such tablespaces already, nor in a file that is no segment.
+ * @param path the fetched file
  * @throws tablespaceMap (76) if the segment creates a tablespace where another server has its own, or any if the server
  *   refuses all; the file is gone then
  */
 export async function refuseTablespace(path: string, walName: string, server: RecoveringServer): Promise<void> {
+  if (!SEGMENT_NAME.test(walName)) return;
+  const { exists, refusesAll } = server;
+  if (!refusesAll && !(await exists("recovery.signal")) && !(await exists("standby.signal"))) return;
   const created = await createdIn(path);
   if (created === null) return;
-  const owner = server.refusesAll ? null : await findOwner(created, server);
-  if (owner === null && !server.refusesAll) return;
+  const owner = refusesAll ? null : await findOwner(created, server);
+  if (owner === null && !refusesAll) return;
   await rm(path, { force: true });
   const where = created.path === null ? "" : ` in '${created.path}'`;
   const fact = owner === null ? "which may be production's" : `which the server of '${owner}' uses`;

@@ -4,6 +4,7 @@
  */
 // claim: README.md: a stopping agent gives a recovery no answer that would end it, and an aborted recovery cannot
 //   damage the next one's files (over its socket, with the repository in memory)
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync, symlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { basename, join } from "node:path";
@@ -11,10 +12,12 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { agentCommand } from "../../../runtime/agent/agent";
 import { systemClock } from "../../../runtime/base/clock";
 import { fail } from "../../../runtime/base/errors";
+import type { Repository } from "../../../runtime/repository/repository";
 import { inlinePool, type JobPool } from "../../../runtime/operations/shared/jobs";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { testContext } from "../../harness/context";
 import { host } from "../commands/support";
+import { tablespaceSegment } from "../format/walWriter";
 import { store } from "../operations/archive";
 import { CONTROL, repository, temporaryFolder, walBytes, walName } from "../repository/support";
 
@@ -30,6 +33,7 @@ const LEFT = [
 ];
 
 let folder: string;
+let repo: Repository;
 let data: string;
 let socket: string;
 let agent: { readonly ended: Promise<number>; end(): void };
@@ -42,9 +46,10 @@ beforeEach(async () => {
   socket = join(folder, "a.sock");
   mkdirSync(join(data, "pg_wal/archive_status"), { recursive: true });
   for (const name of LEFT) writeFileSync(join(data, "pg_wal", name), "x");
-  const repos = [repository(1)];
+  repo = repository(1);
+  const repos = [repo];
   await stanzaCreate(repos, CONTROL, ctx);
-  await store(repos[0] as (typeof repos)[0], 1, 2, 3);
+  await store(repo, 1, 2, 3);
   before = async () => {};
   const inner = inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2);
   const pool: JobPool = {
@@ -59,7 +64,9 @@ beforeEach(async () => {
   const stop = new AbortController();
   const own = { ...ctx, signal: stop.signal };
   const config = { agent: { socket }, spoolPath: join(folder, "spool"), processMax: 1 };
-  const ended = agentCommand({ ...host({ argv: ["agent"], repos, ctx: own, folder, config }), pool: () => pool });
+  const parts = host({ argv: ["agent"], repos, ctx: own, folder, config });
+  const readFile = async (path: string): Promise<Uint8Array | null> => (existsSync(path) ? readFileSync(path) : null);
+  const ended = agentCommand({ ...parts, readFile, pool: () => pool });
   agent = { ended, end: () => stop.abort(fail("term", "the test has ended")) };
   await vi.waitFor(() => expect(existsSync(socket)).toBe(true), WAIT);
 });
@@ -104,6 +111,26 @@ it("knows its server in a linked data directory", async () => {
   const linked = join(folder, "linked");
   symlinkSync(data, linked);
   expect(await askFrom(linked, "archive-get", walName(1), "pg_wal/RECOVERYXLOG").answer).toContain("exit 0\n");
+});
+
+// claim: docs/agent.md: a recovery uses no directory of another running server's tablespace
+it("gives a recovery no WAL that creates a tablespace where another server has its own", async () => {
+  const [production, hot] = [join(folder, "production"), join(folder, "hot")];
+  mkdirSync(join(production, "pg_tblspc"), { recursive: true });
+  mkdirSync(hot);
+  writeFileSync(join(production, "PG_VERSION"), `${CONTROL.pgVersion}\n`);
+  symlinkSync(hot, join(production, "pg_tblspc", "16400"));
+  const server = spawn("sleep", ["60"], { cwd: production, stdio: "ignore" });
+  try {
+    await store(repo, [walName(4), tablespaceSegment(hot, { segment: 4, systemId: CONTROL.systemId })]);
+    const get = (path: string): Promise<string> => ask("archive-get", walName(4), path).answer;
+    expect(await get("pg_wal/running")).toContain("exit 0\n");
+    writeFileSync(join(data, "recovery.signal"), "");
+    expect(await get("pg_wal/RECOVERYXLOG")).toMatch(/the server of '.*production' uses[^]*exit 255\n/);
+    expect(existsSync(join(data, "pg_wal/RECOVERYXLOG"))).toBe(false);
+  } finally {
+    server.kill();
+  }
 });
 
 it("leaves the path alone after its caller has left: the next one may have another file there", async () => {

@@ -242,3 +242,16 @@ export function endOf(parts: CommitParts, major = 15): { readonly main: Uint8Arr
     flag: 0x80,
   };
 }
+
+/**
+ * The first megabyte of a segment that creates a tablespace.
+ * @param beforeEnd the record begins so many bytes before the end, or early if absent
+ */
+export function tablespaceSegment(path: string, options: WriterOptions = {}, beforeEnd?: number): Uint8Array {
+  const writer = new WalWriter(options);
+  writer.fill(126 * PAGE_BYTES);
+  writer.fillPage();
+  if (beforeEnd !== undefined) writer.fillPage(beforeEnd);
+  writer.add({ resourceManager: 5, body: { main: pack([4, 16_400], path, [1, 0]) } });
+  return [...writer.segments().values()][0] ?? Buffer.alloc(0);
+}

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { refuseTablespace } from "../../../../runtime/operations/archiveGet/refuseTablespace";
-import { pack, PAGE_BYTES, WalWriter } from "../../format/walWriter";
+import { tablespaceSegment } from "../../format/walWriter";
 
 const NAME = "000000010000000000000007";
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "pgb-tablespaces-")));
@@ -24,13 +24,8 @@ function server(version: string, location: string): string {
 }
 
 function segment(path: string, beforeEnd?: number): string {
-  const writer = new WalWriter({ major: 18, segment: 7 });
-  writer.fill(126 * PAGE_BYTES);
-  writer.fillPage();
-  if (beforeEnd !== undefined) writer.fillPage(beforeEnd);
-  writer.add({ resourceManager: 5, body: { main: pack([4, 16_400], path, [1, 0]) } });
   const file = join(folder, NAME);
-  writeFileSync(file, [...writer.segments().values()][0] ?? "");
+  writeFileSync(file, tablespaceSegment(path, { major: 18, segment: 7 }, beforeEnd));
   return file;
 }
 
@@ -38,12 +33,16 @@ test("a recovery uses no directory of another running server of its version", as
   const [hot, cold, own] = [join(folder, "hot"), join(folder, "cold"), join(folder, "own")];
   const production = server("18", hot);
   server("17", cold);
-  const recovering = { dataDirectory: server("18", own), processes: join(folder, "proc") };
+  const dataDirectory = server("18", own);
+  const exists = async (name: string): Promise<boolean> => existsSync(join(dataDirectory, name));
+  const recovering = { dataDirectory, exists, processes: join(folder, "proc") };
   const refused = async (file: string, refusesAll = false): Promise<string | null> => {
     const error = await refuseTablespace(file, NAME, { ...recovering, refusesAll }).catch((thrown: unknown) => thrown);
     expect(existsSync(file)).toBe(error === undefined);
     return error === undefined ? null : (error as Error).message;
   };
+  expect(await refused(segment(hot))).toBeNull();
+  writeFileSync(join(dataDirectory, "standby.signal"), "");
   expect(await refused(segment(hot))).toBe(
     `${NAME} creates a tablespace in '${hot}': this server would use that directory, which the server of '${production}' uses`,
   );
