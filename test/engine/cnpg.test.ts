@@ -390,31 +390,34 @@ function rulesOf(spec: Values): Map<string, string> {
 
 // claim: docs/monitoring.md: `Monitoring` in a real update: objects, a second update that changes nothing, an objective
 //   that changes only its own rule; Kubernetes' provider is a double
-test("one update creates its monitoring: scrape targets, rules, a dashboard; a second one changes nothing", async () => {
-  const { outputs } = await (await openWatched(100)).up();
-  expect(specOf("kubernetes:monitoring.coreos.com/v1:PodMonitor", "ledger/ledger")).toMatchObject({
-    selector: { matchLabels: { "cnpg.io/cluster": "ledger" } },
-  });
-  const rules = rulesOf(specOf(RULES, "monitoring/backups"));
-  expect([...rules.keys()].map((key) => key.split(" ")[0])).toEqual(
-    expect.arrayContaining([
-      "PgbackstopBackupTooOld",
-      "PgbackstopBackupMissing",
-      "PgbackstopRpoMissed",
-      "PgbackstopRtoMissed",
-      "PgbackstopRepositoryLarge",
-    ]),
-  );
-  const file = String(outputs["rules"]?.value);
-  for (const key of rules.keys()) expect(file).toContain(key.split(" ")[0]);
-  const dashboard = kubernetes.find(CONFIG_MAP, "monitoring/backups-dashboard")?.inputs["data"] as Values;
-  expect(dashboard["backups.json"]).toBe(outputs["dashboard"]?.value);
-  expect((JSON.parse(String(outputs["dashboard"]?.value)) as { panels: unknown[] }).panels.length).toBeGreaterThan(5);
-  expect(String(outputs["runbook"]?.value)).toContain("kubectl get -n ledger cluster ledger");
+test.runIf(NIGHTLY)(
+  "one update creates its monitoring: scrape targets, rules, a dashboard; a second one changes nothing",
+  async () => {
+    const { outputs } = await (await openWatched(100)).up();
+    expect(specOf("kubernetes:monitoring.coreos.com/v1:PodMonitor", "ledger/ledger")).toMatchObject({
+      selector: { matchLabels: { "cnpg.io/cluster": "ledger" } },
+    });
+    const rules = rulesOf(specOf(RULES, "monitoring/backups"));
+    expect([...rules.keys()].map((key) => key.split(" ")[0])).toEqual(
+      expect.arrayContaining([
+        "PgbackstopBackupTooOld",
+        "PgbackstopBackupMissing",
+        "PgbackstopRpoMissed",
+        "PgbackstopRtoMissed",
+        "PgbackstopRepositoryLarge",
+      ]),
+    );
+    const file = String(outputs["rules"]?.value);
+    for (const key of rules.keys()) expect(file).toContain(key.split(" ")[0]);
+    const dashboard = kubernetes.find(CONFIG_MAP, "monitoring/backups-dashboard")?.inputs["data"] as Values;
+    expect(dashboard["backups.json"]).toBe(outputs["dashboard"]?.value);
+    expect((JSON.parse(String(outputs["dashboard"]?.value)) as { panels: unknown[] }).panels.length).toBeGreaterThan(5);
+    expect(String(outputs["runbook"]?.value)).toContain("kubectl get -n ledger cluster ledger");
 
-  const again = await (await openWatched(100)).up();
-  expect(Object.keys(again.summary.resourceChanges ?? {})).toEqual(["same"]);
-});
+    const again = await (await openWatched(100)).up();
+    expect(Object.keys(again.summary.resourceChanges ?? {})).toEqual(["same"]);
+  },
+);
 
 // claim: docs/monitoring.md: `Monitoring` in a real…
 test.runIf(NIGHTLY)(

@@ -16,6 +16,7 @@ import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
 import { installLanguageHost } from "../harness/doubles/languageHostDouble";
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { LocalHost } from "./localHost";
 
 let host: LocalHost;
@@ -108,41 +109,49 @@ test("an update creates the same as in TypeScript, and a second one changes noth
 
 // claim: docs/languages.md: the plugin makes passphrases itself; other dynamic resources need Node.js packages in the
 //   project
-test("where a program has no Node.js packages, the plugin itself makes passphrases, but the engine no hosts", async () => {
-  const folder = host.path("elsewhere");
-  for (const name of ["home", "state", "cli/bin"]) mkdirSync(join(folder, name), { recursive: true });
-  symlinkSync(join(host.programFolder.folder, "cli", "bin", "pulumi"), join(folder, "cli", "bin", "pulumi"));
-  const env = {
-    ...programFolder.env,
-    // The SDK's own plugin, which looks for its packages here.
-    PATH: [join(programFolder.folder, "node_modules", "@pulumi", "pulumi"), programFolder.env["PATH"]].join(delimiter),
-    PULUMI_HOME: join(folder, "home"),
-    PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
-  };
-  const plugin = join(programFolder.folder, "node_modules", "pgbackstop", "plugin");
-  const openThere = (declare: () => Record<string, unknown>): Promise<Stack> =>
-    openStack({ folder, env }, "elsewhere", async () => declare(), { packages: { pgbackstop: plugin } });
-  const encrypted = (): Record<string, unknown> => {
-    const key = new Foreign("CipherPassphrase", "key", {}, ["ref", "passphrase"]);
-    const nas = new Foreign("PosixRepository", "nas", { path: "/srv/nas", cipher: key.output("ref") }, ["target"]);
-    return { passphrase: key.output("passphrase"), target: nas.output("target") };
-  };
-  const stack = await openThere(encrypted);
-  const { outputs, summary } = await stack.up();
-  expect(summary.resourceChanges).toEqual({ create: 4 });
-  const passphrase = String(outputs["passphrase"]?.value);
-  expect(outputs["passphrase"]).toMatchObject({ secret: true, value: expect.stringMatching(/^\S{64}$/) });
-  const state = readFileSync(join(folder, "state", ".pulumi", "stacks", "pgbackstop-local", "elsewhere.json"), "utf8");
-  expect(state).toContain("$pgbackstop:index:Passphrase::key-passphrase");
-  expect(state).not.toContain(passphrase);
-  await stack.refresh();
-  const again = await stack.up();
-  expect(again.summary.resourceChanges).toEqual({ same: 4 });
-  expect(again.outputs["passphrase"]?.value).toBe(passphrase);
-  expect(await failureOf((await openThere(program)).up())).toContain(
-    "Cannot find module '@pulumi/pulumi/cmd/dynamic-provider'",
-  );
-});
+test.runIf(NIGHTLY)(
+  "where a program has no Node.js packages, the plugin itself makes passphrases, but the engine no hosts",
+  async () => {
+    const folder = host.path("elsewhere");
+    for (const name of ["home", "state", "cli/bin"]) mkdirSync(join(folder, name), { recursive: true });
+    symlinkSync(join(host.programFolder.folder, "cli", "bin", "pulumi"), join(folder, "cli", "bin", "pulumi"));
+    const env = {
+      ...programFolder.env,
+      // The SDK's own plugin, which looks for its packages here.
+      PATH: [join(programFolder.folder, "node_modules", "@pulumi", "pulumi"), programFolder.env["PATH"]].join(
+        delimiter,
+      ),
+      PULUMI_HOME: join(folder, "home"),
+      PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
+    };
+    const plugin = join(programFolder.folder, "node_modules", "pgbackstop", "plugin");
+    const openThere = (declare: () => Record<string, unknown>): Promise<Stack> =>
+      openStack({ folder, env }, "elsewhere", async () => declare(), { packages: { pgbackstop: plugin } });
+    const encrypted = (): Record<string, unknown> => {
+      const key = new Foreign("CipherPassphrase", "key", {}, ["ref", "passphrase"]);
+      const nas = new Foreign("PosixRepository", "nas", { path: "/srv/nas", cipher: key.output("ref") }, ["target"]);
+      return { passphrase: key.output("passphrase"), target: nas.output("target") };
+    };
+    const stack = await openThere(encrypted);
+    const { outputs, summary } = await stack.up();
+    expect(summary.resourceChanges).toEqual({ create: 4 });
+    const passphrase = String(outputs["passphrase"]?.value);
+    expect(outputs["passphrase"]).toMatchObject({ secret: true, value: expect.stringMatching(/^\S{64}$/) });
+    const state = readFileSync(
+      join(folder, "state", ".pulumi", "stacks", "pgbackstop-local", "elsewhere.json"),
+      "utf8",
+    );
+    expect(state).toContain("$pgbackstop:index:Passphrase::key-passphrase");
+    expect(state).not.toContain(passphrase);
+    await stack.refresh();
+    const again = await stack.up();
+    expect(again.summary.resourceChanges).toEqual({ same: 4 });
+    expect(again.outputs["passphrase"]?.value).toBe(passphrase);
+    expect(await failureOf((await openThere(program)).up())).toContain(
+      "Cannot find module '@pulumi/pulumi/cmd/dynamic-provider'",
+    );
+  },
+);
 
 // claim: docs/languages.md: components used from another…
 test("mistakes are reported as in TypeScript, and so are an unknown argument and a missing one", async () => {

@@ -264,7 +264,7 @@ describe("a host behind SSH", async () => {
       const desired = declared();
       let before: HostOutcome | null = null;
       const failures: Error[] = [];
-      for (let k = 1; k <= STEPS_MAX; k += NIGHTLY ? 3 : 9) {
+      for (let k = 1; k <= STEPS_MAX; k += NIGHTLY ? 3 : 14) {
         const failure = await cutAt(k, desired, before);
         if (failure === null) break;
         failures.push(failure);
@@ -272,7 +272,7 @@ describe("a host behind SSH", async () => {
         before = failure instanceof PartlyApplied && failures.length % 2 === 0 ? failure.outcome : null;
       }
       console.log(`cut ${failures.length} times in turn`);
-      expect(failures.length).toBeGreaterThan(NIGHTLY ? 10 : 3);
+      expect(failures.length).toBeGreaterThan(NIGHTLY ? 10 : 2);
       for (const { message } of failures) expect(message).toMatch(/was lost while|unable to start/);
       await proveConverged(desired, await converge(desired, before));
     });

@@ -17,6 +17,7 @@ import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { hasCommandProvider } from "../harness/real/interopParts";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const DATA = "/var/lib/postgresql/17/main";
 
@@ -97,7 +98,7 @@ describe("a host behind SSH", async () => {
 
   // claim: README.md: a host behind SSH: its key must be known, the login's key is stored nowhere in plain text, one
   //   update brings two backups, a second one writes nothing
-  test("gets configuration, timers and a first backup in both repositories by one update", async () => {
+  test.runIf(NIGHTLY)("gets configuration, timers and a first backup in both repositories by one update", async () => {
     const { outputs } = await up(await open(reach()));
     expect(outputs).toMatchObject({ firstBackup: "taken", pendingRestart: false, timersEnabled: true });
     expect(String(outputs["destinations"]).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
@@ -108,14 +109,14 @@ describe("a host behind SSH", async () => {
   });
 
   // claim: README.md: a host behind SSH…
-  test("is unchanged by a second update", async () => {
+  test.runIf(NIGHTLY)("is unchanged by a second update", async () => {
     const before = await files();
     const { changes } = await up(await open(reach()));
     expect(Object.keys(changes)).toEqual(["same"]);
     expect(await files()).toBe(before);
   });
 
-  test("previews the exact line of a change, and only that file changes", async () => {
+  test.runIf(NIGHTLY)("previews the exact line of a change, and only that file changes", async () => {
     const stack = await open(reach(), 9);
     const { stdout } = await stack.preview({ diff: true });
     printed.push(stdout);
@@ -126,7 +127,7 @@ describe("a host behind SSH", async () => {
     expect(changed.map((line) => line.split(" ")[0])).toEqual(["/etc/pgbackstop/pgbackrest.conf"]);
   });
 
-  test("shows a manual change in a refresh, and an update repairs it", async () => {
+  test.runIf(NIGHTLY)("shows a manual change in a refresh, and an update repairs it", async () => {
     await host.runOk(["sh", "-c", "echo '# by hand' >> /etc/pgbackstop/pgbackrest.conf"]);
     const stack = await open(reach(), 9);
     const { stdout } = await stack.refresh();
@@ -136,7 +137,7 @@ describe("a host behind SSH", async () => {
     expect(await host.runOk(["tail", "-n", "1", "/etc/pgbackstop/pgbackrest.conf"])).not.toContain("by hand");
   });
 
-  test("is reached by another login and key without being recreated", async () => {
+  test.runIf(NIGHTLY)("is reached by another login and key without being recreated", async () => {
     const key = join(programFolder.folder, "root-key");
     writeFileSync(key, host.keys.root, { mode: 0o600 });
     const { privateKey: _key, ...others } = reach();
@@ -147,31 +148,32 @@ describe("a host behind SSH", async () => {
 
   // claim: docs/hosts/backup-now.md: `BackupNow` on a host behind SSH and on this machine: once, again by a trigger,
   //   with the reason when it fails (the real provider of `@pulumi/command`, needed on PATH)
-  test("gets a backup when an update requests one, with its progress, and with the reason if it fails", async ({
-    skip,
-  }) => {
-    if (!(await hasCommandProvider("a backup of a host by an update"))) skip();
-    const now = (trigger: string, repositories: string[]): Promise<Stack> =>
-      openStack(programFolder, "over-ssh", async () => {
-        const db = program(reach(), 9);
-        return {
-          label: new BackupNow("now", { host: db.access, type: "incr", repositories, triggers: [trigger] }).label,
-        };
-      });
-    const taken = await up(await now("v1", ["repo2"]));
-    const label = String(taken.outputs["label"]);
-    expect(label).toMatch(/^\d{8}-\d{6}F_\d{8}-\d{6}I$/);
-    expect(taken.text).toContain(`new backup label = ${label}`);
-    expect(await host.runOk(["ls", "/srv/second/backup/main"])).toContain(label);
-    expect(await host.runOk(["ls", "/srv/first/backup/main"])).not.toContain(label);
-    expect((await up(await now("v1", ["repo1"]))).changes).not.toHaveProperty("replace");
-    expect(await failureOf((await now("v2", ["repo9"])).up(), printed)).toMatch(
-      /key '9' is not valid[^]*unable to take the incr backup: exit code 32/,
-    );
-    await up(await now("v3", ["repo1"]));
-  });
+  test.runIf(NIGHTLY)(
+    "gets a backup when an update requests one, with its progress, and with the reason if it fails",
+    async ({ skip }) => {
+      if (!(await hasCommandProvider("a backup of a host by an update"))) skip();
+      const now = (trigger: string, repositories: string[]): Promise<Stack> =>
+        openStack(programFolder, "over-ssh", async () => {
+          const db = program(reach(), 9);
+          return {
+            label: new BackupNow("now", { host: db.access, type: "incr", repositories, triggers: [trigger] }).label,
+          };
+        });
+      const taken = await up(await now("v1", ["repo2"]));
+      const label = String(taken.outputs["label"]);
+      expect(label).toMatch(/^\d{8}-\d{6}F_\d{8}-\d{6}I$/);
+      expect(taken.text).toContain(`new backup label = ${label}`);
+      expect(await host.runOk(["ls", "/srv/second/backup/main"])).toContain(label);
+      expect(await host.runOk(["ls", "/srv/first/backup/main"])).not.toContain(label);
+      expect((await up(await now("v1", ["repo1"]))).changes).not.toHaveProperty("replace");
+      expect(await failureOf((await now("v2", ["repo9"])).up(), printed)).toMatch(
+        /key '9' is not valid[^]*unable to take the incr backup: exit code 32/,
+      );
+      await up(await now("v3", ["repo1"]));
+    },
+  );
 
-  test("keeps its repositories and a working PostgreSQL when it is destroyed", async () => {
+  test.runIf(NIGHTLY)("keeps its repositories and a working PostgreSQL when it is destroyed", async () => {
     const stack = await open(reach(), 9);
     await up(stack);
     const { stdout } = await stack.destroy();
@@ -185,7 +187,7 @@ describe("a host behind SSH", async () => {
   });
 
   // claim: README.md: a host behind SSH…
-  test("has no trace of its login's key in output, state or files", async () => {
+  test.runIf(NIGHTLY)("has no trace of its login's key in output, state or files", async () => {
     const line = host.keys.deploy.split("\n")[2] ?? "";
     expect(line.length).toBeGreaterThan(30);
     expect([...printed, ...stateTexts(programFolder.folder)].filter((text) => text.includes(line))).toEqual([]);

@@ -11,6 +11,7 @@ import type { BackupInfoEntry } from "../../runtime/format/repository/backupInfo
 import { sleep } from "../../tools/parts/process";
 import { declaredCluster, context, objectOf } from "../components/clusters";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import type { Kubectl, KubernetesObject } from "../harness/kubernetes/kubectl";
 import { apiServerParts } from "../harness/kubernetes/parts";
 
 const SHAPE = {
@@ -224,15 +225,10 @@ describe("the account of a cluster's drills", async () => {
   }
   let server: ApiServer;
   /** Returns the API server's refusal to the account. The dry run stores nothing. */
-  const refusal = async (object: unknown, namespace = "orders"): Promise<string> => {
-    const as = ["--as=system:serviceaccount:orders:orders-drill", "--dry-run=server", "--validate=strict"];
-    const { stderr } = await server.kubectl.run(["create", "-n", namespace, ...as, "-f", "-"], {
-      input: JSON.stringify(object),
-    });
-    return stderr.trim();
-  };
-  const own = (over: object): object =>
-    mergeOver(thrownAway(), mergeOver({ metadata: { namespace: "orders" } }, over)) as object;
+  const refusal = (object: Parameters<Kubectl["refusalTo"]>[1]): Promise<string> =>
+    server.kubectl.refusalTo("system:serviceaccount:orders:orders-drill", object, "orders");
+  const own = (over: object): KubernetesObject =>
+    mergeOver(thrownAway(), mergeOver({ metadata: { namespace: "orders" } }, over)) as KubernetesObject;
 
   beforeAll(async () => {
     server = await startApiServer(parts, "drill-policy");
@@ -294,7 +290,7 @@ describe("the account of a cluster's drills", async () => {
   });
 
   test("cannot create a Cluster whose name the API server generates", async () => {
-    const { name: _name, ...metadata } = (own({}) as { metadata: Record<string, unknown> }).metadata;
+    const { name: _name, ...metadata } = own({}).metadata;
     expect(await refusal({ ...own({}), metadata: { ...metadata, generateName: "orders-drill-wee" } })).toMatch(
       /makes Clusters of these names|names its Cluster/,
     );

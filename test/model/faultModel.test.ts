@@ -37,7 +37,6 @@ const MINUTES = Number(process.env["PGBACKSTOP_MODEL_MINUTES"] ?? 5);
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
 /** Worlds of the normal run: without and with an S3 server. */
 const RUNS = 1;
-const S3_RUNS = 1;
 /** The long run uses the S3 server in one of this many worlds. */
 const S3_EVERY = 3;
 /** Node's threads may miss a wake-up (glibc before 2.41, bug 25847) until the next call, so the test makes one. */
@@ -251,15 +250,6 @@ describe("random faults", () => {
     async () => {
       await fc.assert(property(false), { numRuns: RUNS, seed: SEED, endOnFailure: true });
       print(`${RUNS} worlds`);
-    },
-    600_000,
-  );
-
-  it.runIf(!NIGHTLY)(
-    `keeps the promises over an S3 server in ${S3_RUNS} worlds`,
-    async () => {
-      await fc.assert(property(true), { numRuns: S3_RUNS, seed: SEED, endOnFailure: true });
-      print(`${RUNS} worlds and ${S3_RUNS} with S3`);
     },
     600_000,
   );

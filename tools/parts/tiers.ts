@@ -3,14 +3,16 @@
  */
 import { availableParallelism } from "node:os";
 
+export const QUEUES = ["compute", "wait", "beside"] as const;
+
 export interface Tier {
   readonly name: "unit" | "data" | "engine" | "package" | "hosts" | "kubernetes";
   readonly folders: readonly string[];
   /**
-   * Queues run at the same time: one computes, the other mostly waits for machines and pods. Tiers of a queue run in
-   * sequence.
+   * Queues run at the same time, and the tiers of each in sequence. One computes, one mostly waits for machines and
+   * pods; the small one runs beside the first tiers of both, which leave processors idle.
    */
-  readonly queue: "compute" | "wait";
+  readonly queue: (typeof QUEUES)[number];
   /** Files that run at the same time. */
   readonly filesAtOnce: number;
   /**
@@ -58,8 +60,8 @@ export const TIERS: readonly Tier[] = [
       "packages/migration/test/runtime",
     ],
     queue: "compute",
-    // Vitest's default leaves one processor idle.
-    filesAtOnce: availableParallelism(),
+    // Some wait.
+    filesAtOnce: availableParallelism() + 1,
     isolated: [
       "packages/migration/test/components/deferredMigration.test.ts",
       "packages/migration/test/components/migration.test.ts",
@@ -84,8 +86,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "package",
     folders: ["test/package"],
-    queue: "compute",
-    // Before the data tier: its last file mostly waits, alone.
+    queue: "beside",
     filesAtOnce: 2,
     quick: ["test/package/machine.test.ts"],
     nightly: {
@@ -101,7 +102,7 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/interop", "test/conformance", "test/model", "test/simulation", "packages/migration/test/interop"],
     queue: "compute",
     // Many wait for timeouts, outages and recoveries.
-    filesAtOnce: 4,
+    filesAtOnce: 5,
     isolated: ["test/simulation/simulation.test.ts"],
     quick: [
       "test/conformance/storage.test.ts",
@@ -128,6 +129,10 @@ export const TIERS: readonly Tier[] = [
         "`test/engine/majorUpgrade.test.ts`: the stanza follows a real pg_upgrade; `test/interop/backup/keeping.test.ts`: WAL and backups separate from the old ones",
       "test/interop/nixos.test.ts":
         "`test/components/render/host/nixos.test.ts`: the module's text; `test/components/bin/render.test.ts`: `--format=nixos`",
+      "test/interop/backup/bz2.test.ts":
+        "`test/runtime/format/codec/bz2.test.ts`: stock's bytes; `test/interop/stock/weReadStock.test.ts`: repositories of stock",
+      "test/interop/container/container.test.ts":
+        "`test/hosts/containerHost.test.ts`: backups and a recovery of a container; `test/interop/container/containerAgent.test.ts`: containers that cannot be backed up",
       "test/interop/postgres19.test.ts":
         "the other files of `test/interop` with PostgreSQL 18; `test/runtime/format` with golden files of 19",
     },
@@ -163,7 +168,7 @@ export const TIERS: readonly Tier[] = [
     // Labs share nothing, and mostly wait.
     filesAtOnce: 3,
     isolated: ["test/kubernetes/content.test.ts"],
-    first: ["test/kubernetes/plugin.test.ts", "test/kubernetes/journey.test.ts"],
+    first: ["test/kubernetes/journey.test.ts", "test/kubernetes/plugin.test.ts"],
     quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
     nightly: {
       "test/kubernetes/barman.test.ts":
@@ -171,7 +176,7 @@ export const TIERS: readonly Tier[] = [
       "test/kubernetes/cluster.test.ts":
         "plain `npm test` runs it; `test/kubernetes/journey.test.ts` and `test/kubernetes/plugin.test.ts`: clusters in the lab become ready, answer, and are refused; pods have sidecars and Secrets",
       "test/kubernetes/failover.test.ts":
-        "`test/kubernetes/synchronous.test.ts`: a cluster is lost with its disks; `test/kubernetes/plugin.test.ts`: WAL has no gap after a failover",
+        "`test/kubernetes/journey.test.ts`: a cluster is lost with its disks; `test/kubernetes/plugin.test.ts`: WAL has no gap after a failover",
       "test/kubernetes/fullBackups.test.ts":
         "`test/runtime/cnpg/sidecar`: the report of full backups; `test/kubernetes/journey.test.ts`: a backup on an update's request",
       "test/kubernetes/refusals.test.ts":
@@ -187,7 +192,7 @@ export const TIERS: readonly Tier[] = [
       "packages/migration/test/kubernetes/migration.test.ts":
         "`packages/migration/test/engine`: the same steps by the real engine; `packages/migration/test/runtime`: each Job",
       "test/kubernetes/streaming.test.ts":
-        "`test/kubernetes/synchronous.test.ts`: streamed WAL of a cluster; `test/interop/wal/streaming.test.ts`: what a death costs",
+        "`test/kubernetes/journey.test.ts`: streamed WAL of a cluster; `test/interop/wal/streaming.test.ts`: what a death costs",
     },
     testTimeoutMs: 600_000,
     pollPauseMs: 500,

@@ -1,6 +1,6 @@
 /** Plans a test run: its files, and what runs in parallel. */
 import { relative, resolve } from "node:path";
-import type { Tier } from "../parts/tiers";
+import { QUEUES, type Tier } from "../parts/tiers";
 
 /**
  * How much of the tests a run takes: a few files of each tier, every kind once, or also what repeats a kind. The last
@@ -30,7 +30,7 @@ export interface TestRun {
 }
 
 export interface Plan {
-  /** Run at the same time, each in its order. The queue that ends first helps the other. */
+  /** Run at the same time, each in its order. */
   readonly queues: readonly (readonly TestRun[])[];
   /** True if a few files may represent a tier. */
   readonly quick: boolean;
@@ -70,9 +70,9 @@ export function planRuns(request: TestRequest, tiers: readonly Tier[]): Plan {
   // Vitest options (a test's name, for example) apply to all tests.
   const quick =
     request.form === "quick" && request.tierNames.length + request.paths.length + request.vitestArgs.length === 0;
-  const queues = ["compute", "wait"]
-    .map((queue) => wanted.filter((tier) => tier.queue === queue))
-    .filter((queue) => queue.length > 0);
+  const queues = QUEUES.map((queue) => wanted.filter((tier) => tier.queue === queue)).filter(
+    (queue) => queue.length > 0,
+  );
   const runOf = (tier: Tier): TestRun => {
     const paths = quick ? (tier.quick ?? []) : request.paths.filter((path) => has(tier, path));
     const nightly = Object.keys(tier.nightly ?? {});

@@ -2,7 +2,7 @@
  * `npm test [-- paths…|--tier NAME|--all|--nightly|--serial|vitest options]`: builds, prepares what the tiers need,
  * runs them, and ends with one plain line `N passed, N failed, N skipped`.
  *
- * Tiers run in two parallel queues, and each line then begins with its tier. A single tier has the terminal to itself.
+ * Tiers run in parallel queues, and each line then begins with its tier. A single tier has the terminal to itself.
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { totalmem } from "node:os";
@@ -27,7 +27,7 @@ import {
   type TierResult,
 } from "./report";
 
-/** Memory that two parallel queues need. */
+/** Memory that parallel queues need. */
 const QUEUES_MEMORY_BYTES = 7_000_000_000;
 /** Vite warns about a loader that it may use one day, which is no help here. */
 const QUIET = { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" };
@@ -110,8 +110,11 @@ async function runPlan(
   };
   const label = (name: string) => (line: string) => progress.line(`${name.padEnd(LABEL_WIDTH)} │ ${line}`);
   const waiting = queues.map((runs) => [...runs]);
-  // The queue that ends first takes what the other one would do last.
-  const takeFor = (own: TestRun[]) => () => own.shift() ?? waiting.find(({ length }) => length > 0)?.pop();
+  // Of the two long queues, the one that ends first takes what the other one would do last.
+  const takeFor = (own: TestRun[]) => {
+    const helps = own[0]?.tier.queue !== "beside";
+    return () => own.shift() ?? (helps ? waiting.find(({ length }) => length > 0)?.pop() : undefined);
+  };
   await Promise.all(waiting.map((own) => runAll(takeFor(own), queues.length > 1 ? label : null)));
   return TIERS.flatMap((tier) => {
     const result = results.get(tier);
@@ -186,13 +189,14 @@ async function runVitest(
 }
 
 function countFiles(run: TestRun): number {
-  const root = projectFolder();
-  const files = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" }).filter((file) =>
-    file.endsWith(".test.ts"),
+  const files = run.tier.folders.flatMap((folder) =>
+    readdirSync(join(projectFolder(), folder), { recursive: true, encoding: "utf8" }).map(
+      (file) => `${folder}/${file}`,
+    ),
   );
   return filesOf(
     run,
-    files.map((file) => `test/${file}`),
+    files.filter((file) => file.endsWith(".test.ts")),
   ).length;
 }
 

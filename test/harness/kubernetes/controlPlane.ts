@@ -4,14 +4,14 @@
  */
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { get } from "node:http";
+import { request as send } from "node:http";
 import { join } from "node:path";
 import { makeCertificates } from "../../../tools/parts/servers/certificates";
 import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import { type RunOptions, type RunResult, sleep, type Started } from "../../../tools/parts/process";
 import { freePort } from "../../../tools/parts/servers/s3Server";
 import type { TestNetwork } from "../testNetwork";
-import { Kubectl } from "./kubectl";
+import { type ApiRequest, type Asker, Kubectl } from "./kubectl";
 
 export interface ControlPlane {
   readonly kubectl: Kubectl;
@@ -125,7 +125,7 @@ export async function startControlPlane(
         ["--kubeconfig", kubeconfig, "--cache-dir", join(runFolder, "kubectl-cache"), ...args],
         { ...options, env: { ...GO_ENV, ...options?.env } },
       ),
-    (path, accept) => getFrom(socketPath, path, accept),
+    (request) => ask(socketPath, request),
   );
   await waitUntilReady(socketPath, [etcd, server, proxy]);
   const kubectlFunction = `kubectl() { GOGC=${GO_ENV.GOGC} '${parts.kubectl}' --kubeconfig '${kubeconfig}' --cache-dir '${join(runFolder, "kubectl-cache")}' "$@"; }`;
@@ -148,21 +148,18 @@ export async function startControllers(plane: ControlPlane, parts: LabParts): Pr
   return plane.testNetwork.start("kube-controller-manager", parts.kubeControllerManager, flags(settings), GO_ENV);
 }
 
-/** Gets a path through `kubectl proxy`, whose socket every namespace sees. */
-function getFrom(
-  socketPath: string,
-  path: string,
-  accept: string,
-): Promise<{ readonly status: number; readonly text: string }> {
+/** Asks through `kubectl proxy`, whose socket every namespace sees. */
+function ask(socketPath: string, { method = "GET", path, headers, body }: ApiRequest): ReturnType<Asker> {
   return new Promise((resolve, reject) => {
-    const sent = get({ socketPath, path, headers: { accept }, timeout: ANSWER_MS }, (response) => {
+    const sent = send({ socketPath, method, path, headers, timeout: ANSWER_MS }, (response) => {
       let text = "";
       response.setEncoding("utf8").on("data", (chunk: string) => void (text += chunk));
       response.on("error", reject);
       response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
     });
-    sent.on("timeout", () => sent.destroy(new Error(`GET ${path}: no answer`)));
+    sent.on("timeout", () => sent.destroy(new Error(`${method} ${path}: no answer`)));
     sent.on("error", reject);
+    sent.end(body);
   });
 }
 
@@ -177,7 +174,7 @@ async function waitUntilReady(socketPath: string, servers: readonly Started[]): 
     const dead = servers.find((server) => !server.isRunning());
     const answer =
       dead === undefined
-        ? await getFrom(socketPath, "/readyz", "text/plain").catch((error: unknown) => ({
+        ? await ask(socketPath, { path: "/readyz", headers: { accept: "text/plain" } }).catch((error: unknown) => ({
             status: 0,
             text: String(error),
           }))

@@ -38,8 +38,16 @@ export interface Condition {
 
 type Runner = (args: readonly string[], options?: RunOptions) => Promise<RunResult>;
 
-/** Gets a path of the API. */
-type Getter = (path: string, accept: string) => Promise<{ readonly status: number; readonly text: string }>;
+export interface ApiRequest {
+  /** Default: `GET`. */
+  readonly method?: "GET" | "POST";
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/** Sends a request to the API server. */
+export type Asker = (request: ApiRequest) => Promise<{ readonly status: number; readonly text: string }>;
 
 /** A kind of objects, as the API server describes it. */
 interface Resource {
@@ -80,16 +88,16 @@ const RETRY_MS = 1000;
 
 export class Kubectl {
   readonly #runner: Runner;
-  readonly #getter: Getter;
+  readonly #ask: Asker;
   #kinds: readonly Kind[] = [];
 
   /**
-   * @param getter reads objects. A wait looks several times a second: with a process for each look it would keep a
-   *   third of a processor busy
+   * @param ask reads objects. A wait looks several times a second: with a process for each look it would keep a third
+   *   of a processor busy
    */
-  constructor(runner: Runner, getter: Getter) {
+  constructor(runner: Runner, ask: Asker) {
     this.#runner = runner;
-    this.#getter = getter;
+    this.#ask = ask;
   }
 
   /** The caller checks the exit code. */
@@ -118,6 +126,18 @@ export class Kubectl {
   /** The API server's objections and warnings about objects; empty if it accepts them. The server stores nothing. */
   async refusal(objects: readonly object[]): Promise<string> {
     return (await this.#apply(objects, { dryRun: true })).stderr.trim();
+  }
+
+  /** The API server's objection to an object that an account creates; empty if it accepts it. It stores nothing. */
+  async refusalTo(
+    account: string,
+    object: { readonly kind: string; readonly [field: string]: unknown },
+    namespace: string,
+  ): Promise<string> {
+    const path = `${pathOf(await this.#kindOf(object.kind), namespace)}?dryRun=All&fieldValidation=Strict`;
+    const headers = { "content-type": JSON_TYPE, "impersonate-user": account };
+    const { status, text } = await this.#ask({ method: "POST", path, headers, body: JSON.stringify(object) });
+    return status === 201 ? "" : (JSON.parse(text) as { readonly message: string }).message;
   }
 
   /** Applies published manifests, files or folders, unchanged. */
@@ -206,7 +226,7 @@ export class Kubectl {
   /** Returns what a path of the API has, or null if it has nothing. @throws Error with the server's message */
   async #get<T>(path: string, accept = JSON_TYPE): Promise<T | null> {
     for (let attempt = 1; ; attempt++) {
-      const { status, text } = await this.#getter(path, accept);
+      const { status, text } = await this.#ask({ path, headers: { accept } });
       if (status === 404) return null;
       if (status === 200) return JSON.parse(text) as T;
       // "storage is (re)initializing" after new definitions: kubectl repeats it too.

@@ -179,7 +179,7 @@ describe("bad input", async () => {
       expect(eitherInfo("073", noBucket, () => [bucketHint])).toContain(bucket);
     });
 
-    test("an instance that provides keys, and one that provides none", async () => {
+    test.runIf(NIGHTLY)("an instance that provides keys, and one that provides none", async () => {
       const keys = {
         key: server.accessKey,
         secret: server.secretKey,
@@ -281,7 +281,7 @@ describe("bad input", async () => {
   });
 
   describe("of the cluster", () => {
-    test("another cluster's system identifier", async () => {
+    test.runIf(NIGHTLY)("another cluster's system identifier", async () => {
       const other = await TestCluster.create({
         binaries,
         settings: { archive_mode: "on", archive_command: "true # pgbackrest" },

@@ -9,6 +9,7 @@
 // claim: README.md: `archive-get` never mistakes a fault for the end of the archive, and a recovery does not end there
 // claim: README.md: what differs from stock when a repository fails
 // claim: docs/internals/versus-pgbackrest.md: the table of failures, both columns
+import { NIGHTLY } from "../../../tools/parts/nightly";
 import { chmodSync, existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -85,7 +86,7 @@ describe("the promises beside stock", async () => {
     return bed;
   };
 
-  describe("stock 2.60, async, process-max 2", () => {
+  describe.runIf(NIGHTLY)("stock 2.60, async, process-max 2", () => {
     let bed: TestBed;
     let names: string[] = [];
     const run = (...args: string[]): Promise<RunResult> => bed.stock(stock, args);

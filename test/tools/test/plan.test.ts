@@ -22,12 +22,9 @@ const queuesOf = ({ queues }: Plan): string[][] => queues.map((runs) => runs.map
 const filesIn = ({ queues }: Plan): string[] => queues.flat().flatMap((run) => filesOf(run, FILES));
 
 describe("a run of tests", () => {
-  test("with --all has two queues", () => {
+  test("with --all has two long queues, and a small one", () => {
     const all = plan("--all");
-    expect(queuesOf(all)).toEqual([
-      ["unit", "package", "data"],
-      ["hosts", "kubernetes", "engine"],
-    ]);
+    expect(queuesOf(all)).toEqual([["unit", "data"], ["hosts", "kubernetes", "engine"], ["package"]]);
     expect(all.quick).toBe(false);
   });
 

@@ -136,7 +136,7 @@ test.runIf(NIGHTLY)(
 
 // claim: packages/migration/README.md: a stack that was made when `Migration` belonged to pgbackstop keeps its
 //   resources
-test("a stack with the component's earlier type keeps its Jobs", async () => {
+test.runIf(NIGHTLY)("a stack with the component's earlier type keeps its Jobs", async () => {
   const stack = await openMove("postgresql:one", MigrationStage.Copy, "earlier");
   await stack.up();
   const text = JSON.stringify(await stack.exportStack());
