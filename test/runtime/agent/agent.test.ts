@@ -51,7 +51,7 @@ beforeEach(async () => {
   await stanzaCreate(repos, CONTROL, ctx);
   await store(repo, 1, 2, 3);
   before = async () => {};
-  const inner = inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2);
+  const inner = inlinePool(new Map([[repo.key, repo]]), ctx, 2);
   const pool: JobPool = {
     ...inner,
     slots: inner.slots,
