@@ -5,7 +5,8 @@
 import { fail } from "../../base/errors";
 import { SEGMENT_NAME } from "../../format/wal/walSegment";
 import { findNewTablespace, type NewTablespace } from "../../format/wal/walTablespace";
-import { readdir, readFile, readlink, realpath, rm } from "../../local/nodeFiles";
+import { readFile, rm } from "../../local/nodeFiles";
+import { otherServers, resolved, tablespacesOf } from "../../postgres/runningServers";
 
 export interface RecoveringServer {
   readonly dataDirectory: string;
@@ -59,30 +60,13 @@ async function createdIn(path: string): Promise<NewTablespace | null> {
  */
 async function findOwner(
   { path, pgVersion }: NewTablespace,
-  { dataDirectory, processes = "/proc" }: RecoveringServer,
+  { dataDirectory, processes }: RecoveringServer,
 ): Promise<string | null> {
-  const own = await realpath(dataDirectory);
   const wanted = path === null ? null : await resolved(path);
-  const seen = new Set([own]);
-  for (const pid of await readdir(processes)) {
-    // PostgreSQL's processes are in its data directory.
-    const directory = /^\d+$/.test(pid) ? await orNull(readlink(`${processes}/${pid}/cwd`)) : null;
-    if (directory === null || seen.has(directory)) continue;
-    seen.add(directory);
-    const version = await orNull(readFile(`${directory}/PG_VERSION`, "utf8"));
-    if (version?.trim() !== pgVersion) continue;
-    for (const name of (await orNull(readdir(`${directory}/pg_tblspc`))) ?? []) {
-      const target = await orNull(readlink(`${directory}/pg_tblspc/${name}`));
-      if (target !== null && (wanted === null || (await resolved(target)) === wanted)) return directory;
-    }
+  for (const server of await otherServers(dataDirectory, processes)) {
+    if (server.pgVersion !== pgVersion) continue;
+    const locations = await tablespacesOf(server);
+    if (locations.some((location) => wanted === null || location === wanted)) return server.dataDirectory;
   }
   return null;
-}
-
-async function orNull<T>(work: Promise<T>): Promise<T | null> {
-  return work.catch(() => null);
-}
-
-async function resolved(path: string): Promise<string> {
-  return (await orNull(realpath(path))) ?? path;
 }

@@ -14,6 +14,7 @@ import type { UserNames } from "../../local/users";
 import type { ContainerServer } from "../../postgres/container/serverContainer";
 import { loadControlFile } from "../../postgres/controlFile";
 import { parsePostmasterPid } from "../../postgres/postmasterPid";
+import { findOtherUse } from "../../postgres/runningServers";
 import { tablespaceDirectory } from "../../postgres/versions";
 
 export interface HostFacts {
@@ -27,6 +28,8 @@ export interface HostFacts {
   readonly mounts: readonly string[];
   /** Directories of this cluster in the locations of its tablespaces. */
   readonly tablespaces: readonly string[];
+  /** Another running server that uses one of them, or the WAL directory. */
+  readonly otherUse: { readonly path: string; readonly dataDirectory: string } | null;
   /** Target of `pg_wal` if it is a link. */
   readonly walDirectory: string | null;
   /** The same as the server calls it; may be relative to the data directory. */
@@ -74,13 +77,22 @@ export async function loadHostFacts(
       : container === undefined
         ? await realpath(`${dataDirectory}/pg_wal`).catch(() => resolve(dataDirectory, walLink))
         : container.view.here(`${container.view.dataDirectory}/pg_wal`);
+  const tablespaces = control === null ? [] : await findTablespaces(dataDirectory, control, container);
+  const outside = [
+    ...tablespaces.map((path) => ({ path: dirname(path), isTablespace: true })),
+    ...(walDirectory === null ? [] : [{ path: walDirectory, isTablespace: false }]),
+  ];
   return {
     configuredDirectory,
     dataDirectory,
     owner: info === null ? null : { uid: info.uid, gid: info.gid, mode: info.mode & 0o7777 },
     control,
     mounts: await loadMounts(),
-    tablespaces: control === null ? [] : await findTablespaces(dataDirectory, control, container),
+    tablespaces,
+    otherUse:
+      container === undefined
+        ? await findOtherUse({ dataDirectory, pgVersion: control?.pgVersion ?? "" }, outside)
+        : null,
     walDirectory,
     walLink: container === undefined ? walDirectory : walLink,
     walWrittenAtS: await newestWalAtS(walDirectory ?? `${dataDirectory}/pg_wal`),

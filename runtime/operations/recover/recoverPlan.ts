@@ -86,6 +86,7 @@ export function planRecover(input: PlanInput): RecoverPlan {
       hint: "Wait for it to finish, or stop it.",
     });
   requireSameCluster(facts, source);
+  requireUnused(facts);
   requireMovable(facts);
   const warnings = requireReachable(input);
   requireSpace(input);
@@ -167,6 +168,18 @@ function requireSameCluster({ control, dataDirectory }: HostFacts, source: Recov
   throw fail("dbMismatch", `${own}, backup ${source.label} to ${source.systemId}: these are different clusters`, {
     hint: "Check the stanza and pg1-path. To replace this cluster by the other one, move the directory away first.",
   });
+}
+
+/** The links of a copied data directory lead to the directories of its origin. @throws pgRunning (38) */
+function requireUnused({ dataDirectory, otherUse }: HostFacts): void {
+  if (otherUse === null) return;
+  throw fail(
+    "pgRunning",
+    `a link in '${dataDirectory}' leads to '${otherUse.path}', which the running server of '${otherUse.dataDirectory}' uses`,
+    {
+      hint: `Recover into a directory of its own: move '${dataDirectory}' away, and pgbackstop restore with --tablespace-map or --link-map.`,
+    },
+  );
 }
 
 /** A rename needs no space, but a mount point cannot be renamed. @throws fileMove (74) */

@@ -34,6 +34,7 @@ import type { Manifest, ManifestFile, ManifestPath } from "../../format/reposito
 import { renderMode } from "../../format/repository/manifestRows";
 import { syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing, systemError } from "../../local/systemError";
+import { findOtherUse } from "../../postgres/runningServers";
 import type { Owner, Owners } from "./owners";
 import { CONTROL_FILE, locationOf, type PlannedLink, type RestoreLayout } from "./restorePlan";
 
@@ -47,7 +48,7 @@ export interface PrepareOptions {
   readonly self: Owner;
 }
 
-/** @throws pathNotEmpty (40), pathOpen (53), fileExists (93) before anything is changed */
+/** @throws pgRunning (38), pathNotEmpty (40), pathOpen (53), fileExists (93) before anything is changed */
 export async function prepareDirectories(
   manifest: Manifest,
   layout: RestoreLayout,
@@ -57,6 +58,7 @@ export async function prepareDirectories(
   const kept = new Set([...options.keep].map((name) => `${layout.dataDirectory}/${name}`));
   const present: string[] = [];
   for (const root of layout.roots) if (await checkRoot(root, kept, options, ctx)) present.push(root);
+  await requireUnused(manifest.pg.version, layout);
   if (options.overwrite) for (const root of present) await requireOwnRoot(root, layout);
   await requireNoLinkedFiles(layout, options.overwrite);
   if (options.self.uid === 0) {
@@ -130,6 +132,18 @@ async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): 
       },
     );
   }
+}
+
+/** @throws pgRunning if another running server uses a directory outside the data directory */
+async function requireUnused(pgVersion: string, { dataDirectory, linkTargets }: RestoreLayout): Promise<void> {
+  const outside = [...linkTargets].map(([root, path]) => ({ path, isTablespace: root !== path }));
+  const use = await findOtherUse({ dataDirectory, pgVersion }, outside);
+  if (use === null) return;
+  throw fail(
+    "pgRunning",
+    `unable to restore to path '${use.path}': the running server of '${use.dataDirectory}' uses it`,
+    { hint: "Restore elsewhere with --tablespace-map or --link-map, or stop that server.", path: use.path },
+  );
 }
 
 /**

@@ -6,6 +6,7 @@
  */
 // claim: README.md: every kind of restore target ends at the right position
 import { NIGHTLY } from "../../../tools/parts/nightly";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   appendFileSync,
@@ -256,6 +257,20 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await adopted(join(ours, "data"), async (cluster) => {
       expect(await cluster.value("SELECT count(*) FROM history", [], "shop")).toBe("2000");
     });
+  });
+
+  // claim: docs/internals/versus-pgbackrest.md: a copied data directory: the running server's tablespaces stay as they
+  //   are
+  test("into a copied data directory it spares the tablespaces of the running server", async () => {
+    const { cluster } = bed;
+    const copy = join(bed.folder, "side", "copy");
+    spawnSync("cp", ["-a", cluster.dataPath, copy]);
+    rmSync(join(copy, "postmaster.pid"));
+    const result = await bed.ours(["restore", "--delta", "--repo=2", `--pg1-path=${copy}`]);
+    expect([result.exitCode, result.stdout]).toEqual([
+      38,
+      expect.stringContaining(`the running server of '${cluster.dataPath}' uses it`),
+    ]);
   });
 
   test("--db-include restores one database and leaves the others sparse, like stock", async () => {

@@ -4,6 +4,8 @@
  */
 // claim: README.md: whatever a manifest says, a restore touches only its target and the cluster's own tablespaces
 //   (random manifests, as root, beside a tree of sentinels)
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
@@ -200,6 +202,25 @@ describe("a restore writes nowhere but into its target", () => {
     await plant(linkTarget("pg_data/log", { path: home }), link("pg_data/log", home), path("pg_data/log"));
     await refused("pathNotEmpty", { delta: true, linkAll: true });
     await refused("pathNotEmpty", { delta: true, linkMap: { log: home } });
+  });
+
+  // claim: README.md: whatever a manifest says, a restore…
+  it("when a running server uses it, also through the links of a copied data directory", async () => {
+    makeTarget();
+    const production = join(folder, "data");
+    const logs = join(outside, "empty");
+    makeTree(production, { log: `-> ${logs}` });
+    const server = spawn("sleep", ["60"], { cwd: production, stdio: "ignore" });
+    try {
+      const error = await refused("pgRunning", { delta: true });
+      expect(error.message).toContain(`'${tablespace}': the running server of '${production}' uses it`);
+      await plant(linkTarget("pg_data/log", { path: logs }), link("pg_data/log", logs), path("pg_data/log"));
+      await refused("pgRunning", { delta: true, linkAll: true, tablespaceMapAll: join(folder, "mapped") });
+    } finally {
+      server.kill();
+    }
+    await once(server, "exit");
+    expect(await refusal(restoreTo(target, { delta: true }))).toBeNull();
   });
 
   it("when a file's link leads to a file that is not the cluster's, with --delta --link-all", async () => {

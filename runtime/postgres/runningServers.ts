@@ -1,0 +1,77 @@
+/**
+ * Other running servers of this machine, and the directories that their links lead to: what nobody but they may write.
+ * Sees the servers of this process's account, or all of them as root.
+ */
+import { readdir, readFile, readlink, realpath } from "../local/nodeFiles";
+
+export interface RunningServer {
+  readonly dataDirectory: string;
+  /** Major version. */
+  readonly pgVersion: string;
+}
+
+/** All but the server of `dataDirectory`. @param processes default: /proc */
+export async function otherServers(dataDirectory: string, processes = "/proc"): Promise<readonly RunningServer[]> {
+  const seen = new Set([await resolved(dataDirectory)]);
+  const servers: RunningServer[] = [];
+  for (const pid of await readdir(processes)) {
+    // PostgreSQL's processes are in its data directory.
+    const directory = /^\d+$/.test(pid) ? await orNull(readlink(`${processes}/${pid}/cwd`)) : null;
+    if (directory === null || seen.has(directory)) continue;
+    seen.add(directory);
+    const version = await orNull(readFile(`${directory}/PG_VERSION`, "utf8"));
+    if (version !== null) servers.push({ dataDirectory: directory, pgVersion: version.trim() });
+  }
+  return servers;
+}
+
+/** Where its tablespaces are. */
+export function tablespacesOf({ dataDirectory }: RunningServer): Promise<readonly string[]> {
+  return targetsIn(`${dataDirectory}/pg_tblspc`);
+}
+
+/** Where the links in its data directory lead, such as `pg_wal`. */
+function linkTargetsOf({ dataDirectory }: RunningServer): Promise<readonly string[]> {
+  return targetsIn(dataDirectory);
+}
+
+/** Part of a cluster outside its data directory. */
+export interface OutsideDirectory {
+  readonly path: string;
+  /** Versions have directories of their own in a tablespace's location. */
+  readonly isTablespace: boolean;
+}
+
+/**
+ * Finds another running server that uses one of these, as that of a copied data directory's origin does: the copy has
+ * its links. @param own version and data directory of the cluster that claims them
+ */
+export async function findOtherUse(
+  own: RunningServer,
+  directories: readonly OutsideDirectory[],
+): Promise<{ readonly path: string; readonly dataDirectory: string } | null> {
+  if (directories.length === 0) return null;
+  for (const server of await otherServers(own.dataDirectory)) {
+    const [tablespaces, others] = await Promise.all([tablespacesOf(server), linkTargetsOf(server)]);
+    for (const { path, isTablespace } of directories) {
+      const used = isTablespace ? (server.pgVersion === own.pgVersion ? tablespaces : []) : others;
+      if (used.includes(await resolved(path))) return { path, dataDirectory: server.dataDirectory };
+    }
+  }
+  return null;
+}
+
+async function targetsIn(directory: string): Promise<readonly string[]> {
+  const names = (await orNull(readdir(directory, { withFileTypes: true }))) ?? [];
+  const links = names.filter((entry) => entry.isSymbolicLink());
+  return Promise.all(links.map(({ name }) => resolved(`${directory}/${name}`)));
+}
+
+/** The path without links, or as it is if nothing is there. */
+export async function resolved(path: string): Promise<string> {
+  return (await orNull(realpath(path))) ?? path;
+}
+
+async function orNull<T>(work: Promise<T>): Promise<T | null> {
+  return work.catch(() => null);
+}
