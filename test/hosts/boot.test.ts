@@ -1,4 +1,5 @@
 /** The test hosts behind SSH have everything that other tests need from them, in both Debian suites. */
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { readdirSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -138,7 +139,7 @@ describe("Debian hosts", async () => {
       expect(await runOverSsh(host, "root", "true")).toMatchObject({ exitCode: 0 });
     });
 
-    test("keeps its disk over a reboot and a power-off", async () => {
+    test.runIf(NIGHTLY || suite === "trixie")("keeps its disk over a reboot and a power-off", async () => {
       const host = hostOf(suite);
       await putFile(host, "/var/lib/kept", "kept");
       const boots = [await bootOf(host)];

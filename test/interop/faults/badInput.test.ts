@@ -216,7 +216,7 @@ describe("bad input", async () => {
       expect(half.stdout).toMatch(/repo1: new backup label = /);
     });
 
-    test("an expired certificate, an unknown authority, and an unreachable server", async () => {
+    test.runIf(NIGHTLY)("an expired certificate, an unknown authority, and an unreachable server", async () => {
       const expired = await S3Server.create({ kind: server.kind, expiredCertificate: true });
       try {
         const caFile = join(bed.folder, "expired-ca.crt");
@@ -244,7 +244,7 @@ describe("bad input", async () => {
       }
     });
 
-    test.skipIf(!isRoot())("a path that this user may not write", async () => {
+    test.runIf(NIGHTLY && isRoot())("a path that this user may not write", async () => {
       const closed = join(bed.folder, "closed");
       mkdirSync(closed, { mode: 0o700 });
       const config = bed.variant("closed", { global: { "repo1-path": join(closed, "repo") } });

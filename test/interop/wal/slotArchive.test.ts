@@ -194,7 +194,7 @@ describe("WAL through a replication slot", async () => {
 
   // claim: docs/slot-archiving.md: `stanza-delete` of the only repository drops the slot, and `slot-drop` does so alone
   // claim: docs/slot-archiving.md: a second agent of the stanza gets no slot, and says so
-  test("a second agent gets no slot, and nobody leaves one behind", { timeout: 180_000 }, async () => {
+  test.runIf(NIGHTLY)("a second agent gets no slot, and nobody leaves one behind", { timeout: 180_000 }, async () => {
     await open({ repos: [{}] });
     await archiveAll(1);
     await refuseSecondAgent();
@@ -369,7 +369,7 @@ describe("WAL through a replication slot", async () => {
 
   // claim: docs/slot-archiving.md: a promoted server archives its new timeline, its history, and the WAL that the dead
   //   primary had not archived
-  test("a promoted standby goes on, without a gap", { timeout: 300_000 }, async () => {
+  test.runIf(NIGHTLY)("a promoted standby goes on, without a gap", { timeout: 300_000 }, async () => {
     await open();
     await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
     await dropTemplates(bed);

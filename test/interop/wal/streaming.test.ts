@@ -309,7 +309,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
 
   // Must run last: it removes the primary.
   // claim: docs/streaming.md: a repository that is…
-  test.runIf(isWhole)("a standby is streamed only after its promotion, and then immediately", async () => {
+  test.runIf(isWhole && NIGHTLY)("a standby is streamed only after its promotion, and then immediately", async () => {
     const standby = await bed.cluster.createStandby({ archive_command: "false" });
     const second = agentPaths();
     const config = bed.variant("standby", {
