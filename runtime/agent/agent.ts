@@ -8,22 +8,18 @@
 import { isAbsolute, normalize } from "node:path";
 import { GetService } from "../archiver/getService";
 import { OwnFiles } from "../archiver/ownFile";
+import { getForRecovery } from "../archiver/recoveryGet";
 import { SlotArchiver } from "../archiver/slotArchiver";
 import { StreamService, stopRequiring } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
-import { RECOVERY_ABORTED } from "../base/recoveryExit";
-import { hintLines } from "../base/troubleshooting";
 import type { Command, CommandProcess } from "../process/commandProcess";
 import { isSameDirectory } from "../local/sameDirectory";
 import { formatLsn } from "../format/wal/walSegment";
-import { endOfRecovery } from "../operations/archiveGet/endOfRecovery";
-import { unreadableKeys } from "../operations/archiveGet/archiveGet";
-import { refuseTablespace } from "../operations/archiveGet/refuseTablespace";
 import { slotArchivingOf } from "../operations/slot/readyDirectory";
 import { repoErrorLine } from "../operations/shared/results";
-import { type Answer, serveControlSocket } from "./controlSocket";
+import { type Answer, errorLines, serveControlSocket } from "./controlSocket";
 import { serveMetrics } from "./metricsServer";
 
 /** How long running requests and transfers may take after the signal to end. */
@@ -170,31 +166,11 @@ async function get(
   destination: string,
   gone: AbortSignal,
 ): Promise<Answer> {
-  const { config, dataDirectory } = proc;
-  const exists = async (name: string): Promise<boolean> => (await proc.readFile(`${dataDirectory}/${name}`)) !== null;
-  const fill = (bring: (temporary: string) => Promise<boolean>): Promise<boolean> =>
-    ownFiles.fill(destination, gone, async (temporary) => {
-      const isFetched = await bring(temporary);
-      if (isFetched) await refuseTablespace(temporary, walName, { dataDirectory, exists, refusesAll: false });
-      return isFetched;
-    });
-  try {
-    return { exitCode: (await fill((temporary) => gets.getOrLast(walName, temporary))) ? 0 : 1, lines: [] };
-  } catch (thrown) {
-    const error = toBackupError(thrown);
-    if (gone.aborted) throw error;
-    const end = await endOfRecovery(error, {
-      repoIndexes: proc.repositories().map((repo) => repo.key),
-      acknowledge: config.settings.acknowledge,
-      exists,
-    });
-    const isAborted = end?.exitCode === RECOVERY_ABORTED;
-    const last = (): Promise<boolean> => fill((temporary) => gets.last(walName, temporary, async () => false));
-    if (!isAborted && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, lines: [] };
-    if (end === null) throw thrown;
-    proc.ctx.log.error(end.error);
-    return { exitCode: end.exitCode, lines: errorLines(end.error) };
-  }
+  const parts = { source: proc, gets, ownFiles, refusesTablespace: false };
+  const { error, exitCode } = await getForRecovery(parts, walName, destination, gone);
+  if (error === null) return { exitCode, lines: [] };
+  proc.ctx.log.error(error);
+  return { exitCode, lines: errorLines(error) };
 }
 
 /** @throws optionInvalidValue (32) for a path outside the data directory: the agent serves one cluster */
@@ -207,10 +183,6 @@ function pathIn(dataDirectory: string, workingDirectory: string, path = ""): str
   throw fail("optionInvalidValue", `'${full}' is not in the data directory '${dataDirectory}' of pg1-path`, {
     hint: "is this the agent of another cluster?",
   });
-}
-
-function errorLines(error: BackupError): string[] {
-  return [`ERROR: [${codeOf(error)}]: ${error.message}`, ...hintLines(error)];
 }
 
 function codeOf({ exitCode }: BackupError): string {

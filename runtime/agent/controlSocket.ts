@@ -12,12 +12,18 @@ import { chmod, lstat, rename, rm } from "../local/nodeFiles";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
-import { fail, toBackupError } from "../base/errors";
+import { type BackupError, fail, toBackupError } from "../base/errors";
+import { hintLines } from "../base/troubleshooting";
 
 export interface Answer {
   /** Null leaves the code to the caller, as without an answer. */
   readonly exitCode: number | null;
   readonly lines: readonly string[];
+}
+
+export function errorLines(error: BackupError): string[] {
+  const code = String(error.exitCode).padStart(3, "0");
+  return [`ERROR: [${code}]: ${error.message}`, ...hintLines(error)];
 }
 
 /**

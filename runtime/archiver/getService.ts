@@ -21,14 +21,20 @@ export interface GetOptions {
   readonly mayLackStanza?: boolean;
 }
 
+/** What it needs of its process. */
+export type GetSource = Pick<
+  CommandProcess,
+  "config" | "dataDirectory" | "loadControl" | "pool" | "readFile" | "repositories"
+>;
+
 export class GetService {
-  readonly #proc: CommandProcess;
+  readonly #proc: GetSource;
   readonly #ctx: Context;
   readonly #spool: Spool;
   #prefetcher: Prefetcher | null = null;
   #cluster: (ClusterIdentity & { readonly segmentSizeBytes: number }) | null = null;
 
-  constructor(proc: CommandProcess, ctx: Context) {
+  constructor(proc: GetSource, ctx: Context) {
     this.#proc = proc;
     this.#ctx = ctx;
     this.#spool = agentSpool(proc.config.spoolPath, proc.config.stanza ?? "");

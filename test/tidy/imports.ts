@@ -190,6 +190,18 @@ export const ROOMS: readonly Room[] = [
     mayImport: [...COMMAND_ROOMS, "runtime/format/repository/json", "runtime/format/wal/walSegment"],
     mayImportTypes: ["runtime/process/commandProcess"],
   },
+  {
+    prefix: "runtime/commands/recovery/openedWal",
+    mayImport: [
+      "runtime/agent/controlSocket",
+      "runtime/archiver",
+      "runtime/base",
+      "runtime/format/wal/walSegment",
+      "runtime/local",
+      "runtime/operations",
+    ],
+    mayImportTypes: ["runtime/process/commandProcess"],
+  },
   // Imports the file of each command.
   {
     prefix: "runtime/commands/table",

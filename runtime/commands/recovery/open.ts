@@ -5,13 +5,13 @@
 import { fail } from "../../base/errors";
 import { becomeAccount } from "../../local/actAs";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
-import { findProcess, openLocation } from "../../operations/open/openLocation";
+import { findProcess, openLocation, type OpenState } from "../../operations/open/openLocation";
 import { serveBackup } from "../../operations/open/serveBackup";
 import { accountAt } from "../../operations/recover/hostFacts";
-import type { RecoveryRequest } from "../../operations/restore/recovery";
-import type { Command, CommandProcess, Invocation } from "../../process/commandProcess";
+import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { findPrograms } from "../../postgres/programs";
 import { requireOutsideData, restoreCommandLine } from "./drill";
+import { offerWal } from "./openedWal";
 
 /** Descriptor of /dev/fuse in the serving process. */
 const DEVICE_FD = 3;
@@ -34,9 +34,9 @@ export const openCommand: Command = async (proc) => {
       at,
       stanza: config.stanza ?? "",
       account,
-      recovery: recoveryOf(proc, at),
+      recovery: recoveryOf(proc),
       fetchesAll: config.open.fetchAll,
-      server: start ? { port, programs, user, database: pg?.database ?? "postgres" } : null,
+      server: start ? { port, programs, user, database: pg?.database ?? "postgres", node: nodeOf(proc) } : null,
     },
     {
       startServing: (deviceFd, logFd) =>
@@ -75,17 +75,21 @@ async function serve(proc: CommandProcess): Promise<number> {
   becomeAccount(await accountOf(proc));
   const { pid } = proc.process;
   const self = findProcess(pid) ?? { pid, startTicks: -1 };
-  const { restoreCommand } = recoveryOf(proc, location.at);
-  const options = {
-    location,
-    deviceFd: DEVICE_FD,
-    set: config.set,
-    restoreCommand,
-    fetchesAll: config.open.fetchAll,
-    self,
-    program: (args: readonly string[]) => proc.program(args, { signal: ctx.signal }),
-  };
-  await serveBackup(proc.repositories(), options, ctx);
+  await serveBackup(
+    proc.repositories(),
+    {
+      location,
+      deviceFd: DEVICE_FD,
+      set: config.set,
+      restoreCommand: restoreCommandLine(proc, config.repoIndex, location.at),
+      node: nodeOf(proc),
+      fetchesAll: config.open.fetchAll,
+      self,
+      offerWal: (control) => offerWal(proc, location, control),
+      program: (args) => proc.program(args, { signal: ctx.signal }),
+    },
+    ctx,
+  );
   return 0;
 }
 
@@ -113,13 +117,10 @@ export async function accountOf({
   });
 }
 
-function recoveryOf(proc: CommandProcess, at: string): RecoveryRequest {
-  const { config } = proc;
-  return {
-    ...config.restore,
-    targetAction: "promote",
-    archiveMode: "off",
-    restoreCommand: restoreCommandLine(proc, config.repoIndex, at),
-    options: {},
-  };
+function recoveryOf({ config }: Invocation): OpenState["recovery"] {
+  return { ...config.restore, targetAction: "promote", archiveMode: "off", options: {} };
+}
+
+function nodeOf({ ownCommand }: ProgramAccess): string {
+  return ownCommand[0] ?? process.execPath;
 }

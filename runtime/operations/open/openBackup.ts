@@ -14,7 +14,7 @@ import type { ProgramEnd } from "../../local/program";
 import { systemError } from "../../local/systemError";
 import type { DrillPrograms } from "../drill/drillPrograms";
 import { prepareServer } from "../drill/drillServer";
-import type { RecoveryRequest } from "../restore/recovery";
+import { askingCommand } from "./askForWal";
 import { endLeftServer, findServer, removeFolder, unmount } from "./closeBackup";
 import {
   findMount,
@@ -34,7 +34,7 @@ export interface OpenRequest {
   readonly stanza: string;
   /** PostgreSQL's. */
   readonly account: Account;
-  readonly recovery: RecoveryRequest;
+  readonly recovery: OpenState["recovery"];
   /** Also what nobody reads is fetched. */
   readonly fetchesAll: boolean;
   /** Null only mounts. */
@@ -43,6 +43,8 @@ export interface OpenRequest {
     readonly programs: Pick<DrillPrograms, "find">;
     readonly user: string;
     readonly database: string;
+    /** The program that asks for WAL. */
+    readonly node: string;
   } | null;
 }
 
@@ -68,7 +70,7 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
   const lines = [describe(location, served)];
   if (request.server === null) lines.push(`its files are in ${location.at}`);
   else {
-    await startServer(location, served, request.recovery, request.server, ctx);
+    await startServer(location, served, request.server, ctx);
     const elapsedS = (ctx.clock.monotonicMs() - beganMs) / 1000;
     const { port, user } = request.server;
     lines.push(
@@ -128,13 +130,12 @@ async function begun(
   { account, fetchesAll, recovery, stanza }: OpenRequest,
 ): Promise<OpenState> {
   const madeDirectory = await isAbsent(location);
-  const { restoreCommand: _, ...kept } = recovery;
   const state: OpenState = {
     version: 1,
     stanza,
     account,
     madeDirectory,
-    recovery: kept,
+    recovery,
     fetchesAll,
     phase: "preparing",
   };
@@ -236,7 +237,6 @@ function describe({ at }: OpenLocation, { backup }: OpenState): string {
 async function startServer(
   location: OpenLocation,
   state: OpenState,
-  recovery: RecoveryRequest,
   server: NonNullable<OpenRequest["server"]>,
   ctx: Context,
 ): Promise<void> {
@@ -246,10 +246,10 @@ async function startServer(
   const scratch = { ...paths, dataDirectory: at, logFile: serverLog };
   // From now on the files may hold writes.
   await saveState(location, { ...state, phase: "used" });
-  const kept = { ...state.recovery, restoreCommand: recovery.restoreCommand };
-  const options = serverOptions(version, state.phase === "used");
+  const restoreCommand = askingCommand(location, server.node);
+  const recovery = { ...state.recovery, restoreCommand, options: serverOptions(version, state.phase === "used") };
   const programs = await server.programs.find(version, folder, ctx.signal);
-  const request = { ...server, programs, scratch, preload: undefined, recovery: { ...kept, options } };
+  const request = { ...server, programs, scratch, preload: undefined, recovery };
   const { server: started } = await prepareServer(request, ctx);
   const session = await started.connectFirst(ctx);
   await session.close();

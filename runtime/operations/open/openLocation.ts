@@ -8,6 +8,7 @@
  *   upper/ journal          fetched and written pages
  *   progress.json           how much of the backup is there
  *   restored.auto.conf      postgresql.auto.conf as a restore would write it
+ *   wal/                    fetched for the server's recovery; wal.cjs asks for it through wal.sock
  *   serve.log postgres.log  of the process that serves the files, and of PostgreSQL
  *   postgresql.conf hba.conf ident.conf, the socket
  * ```
@@ -32,6 +33,11 @@ export interface OpenLocation {
   readonly journal: string;
   readonly progress: string;
   readonly restoredConf: string;
+  /** Fetched ahead for the recovery, and given to it. */
+  readonly wal: string;
+  readonly fetchedWal: string;
+  readonly walScript: string;
+  readonly walSocket: string;
   readonly serveLog: string;
   readonly serverLog: string;
 }
@@ -45,6 +51,10 @@ export function openLocation(at: string): OpenLocation {
     journal: `${folder}/journal`,
     progress: `${folder}/progress.json`,
     restoredConf: `${folder}/restored.auto.conf`,
+    wal: `${folder}/wal`,
+    fetchedWal: `${folder}/wal/fetched`,
+    walScript: `${folder}/wal.cjs`,
+    walSocket: `${folder}/wal.sock`,
     serveLog: `${folder}/serve.log`,
     serverLog: `${folder}/postgres.log`,
   };

@@ -3,6 +3,7 @@
  * and answers the kernel until the directory is unmounted. It has no more rights than PostgreSQL's account.
  */
 import { bootId } from "../../local/lockDomain";
+import { untilAborted, withTimeTo } from "../../base/clock";
 import type { ProgramEnd } from "../../local/program";
 import { closeSync, fsyncSync, openSync, readFileSync, rm, statfs, writeSync } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
@@ -15,6 +16,7 @@ import type { Repository } from "../../repository/repository";
 import { openSources } from "../restore/openSources";
 import { checkPages, restorable } from "../restore/restore";
 import type { Sources } from "../restore/sources";
+import { askingCommand } from "./askForWal";
 import { Fetcher, isSmall } from "./fetcher";
 import { Hydration, missingBytes } from "./hydration";
 import { Journal, renderEntry } from "./journal";
@@ -37,11 +39,21 @@ export interface ServeOptions {
   /** An opened /dev/fuse, which another process mounts. */
   readonly deviceFd: number;
   readonly set: string | undefined;
+  /** For the plain data directory that it may become, whose server reads the repositories itself. */
   readonly restoreCommand: string;
+  /** The program that asks for WAL. */
+  readonly node: string;
   /** Also what nobody reads is fetched. */
   readonly fetchesAll: boolean;
   readonly self: ProcessId;
   program(args: readonly string[]): Promise<ProgramEnd>;
+  /** Serves WAL for the recovery of this cluster. */
+  offerWal(control: PgControl): Promise<WalOffer>;
+}
+
+export interface WalOffer {
+  /** Waits for running answers until the signal aborts. */
+  close(enough: AbortSignal): Promise<void>;
 }
 
 /** Resolves when the directory was unmounted. */
@@ -53,6 +65,7 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
   const isPrepared = state.phase !== "preparing";
   const served =
     isPrepared && isWhole(location) ? servedAlone(location, state, ctx) : await servedFrom(repos, state, options, ctx);
+  const wal = await options.offerWal(controlOf(location));
   await saveState(location, { ...served.state, server: self });
   const ended = new AbortController();
   const device = FuseDevice.serve(options.deviceFd, served.files, ctx);
@@ -61,7 +74,9 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
   ctx.log.info("unmounted");
   ended.abort();
   // A repository that hangs must not delay a close.
-  await Promise.race([working, ctx.clock.sleep(WORK_END_MS, ctx.signal)]);
+  await withTimeTo(WORK_END_MS, ctx.clock, (enough) =>
+    Promise.all([Promise.race([working, untilAborted(enough)]), wal.close(enough)]),
+  );
   served.upper.close();
 }
 
@@ -149,7 +164,7 @@ function servedAlone(location: OpenLocation, state: OpenState, ctx: Context): Se
 async function servedFrom(
   repos: readonly Repository[],
   state: OpenState,
-  { location, restoreCommand, set }: ServeOptions,
+  { location, node, restoreCommand, set }: ServeOptions,
   ctx: Context,
 ): Promise<Served> {
   const recovery = { ...state.recovery, restoreCommand };
@@ -163,7 +178,8 @@ async function servedFrom(
       hint: "Close it, and open it again.",
     });
   const repo = (key: number): Repository => repos.find((each) => each.key === key) as Repository;
-  const parts = { upper: location.upper, restoredConf: location.restoredConf, sources, manifest, repo };
+  const asking = askingCommand(location, node);
+  const parts = { upper: location.upper, restoredConf: location.restoredConf, asking, sources, manifest, repo };
   if (state.phase === "preparing") await prepare(location, parts, recovery, ctx);
   const upper = openUpper(location, manifest.files, bootId(), () => ctx.clock.nowMs());
   const control = controlOf(location);
@@ -182,6 +198,7 @@ function filesOf({ journal, tree }: UpperDirectory, { account }: OpenState, fetc
 interface Parts {
   readonly upper: string;
   readonly restoredConf: string;
+  readonly asking: string;
   readonly sources: Sources;
   readonly manifest: Manifest;
   repo(key: number): Repository;

@@ -33,6 +33,8 @@ import { HIDDEN_CONTROL, pathInData } from "./tree";
 export interface SkeletonParts {
   readonly upper: string;
   readonly restoredConf: string;
+  /** The restore_command while it is opened. */
+  readonly asking: string;
   readonly journal: Journal;
   readonly sources: Sources;
   /** Without files that are not restored. */
@@ -69,8 +71,20 @@ export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryReque
   const mode = (base?.mode ?? 0o700) & 0o644;
   for (const name of ["standby.signal", "recovery.signal"]) rmSync(`${upper}/${name}`, { force: true });
   await writeSettings(recovery, { dataDirectory: upper, mode, owner: null }, ctx);
-  // An opened server has settings of its own.
-  if (existsSync(`${upper}/${AUTO_CONF}`)) await copyFile(`${upper}/${AUTO_CONF}`, parts.restoredConf);
+  const autoConf = `${upper}/${AUTO_CONF}`;
+  if (!existsSync(autoConf)) return;
+  await copyFile(autoConf, parts.restoredConf);
+  const text = readFileSync(autoConf, "latin1");
+  const [restoring, asking] = [recovery.restoreCommand, parts.asking].map(settingText);
+  writeFileSync(
+    autoConf,
+    text.replace(`'${restoring}'`, () => `'${asking}'`),
+    "latin1",
+  );
+}
+
+function settingText(value: string): string {
+  return Buffer.from(value, "utf8").toString("latin1").replaceAll("'", "''");
 }
 
 function makeDirectory(path: string, mode: number): void {

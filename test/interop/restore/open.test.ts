@@ -3,7 +3,7 @@
  * local; killed processes cost nothing that was acknowledged; and a damaged repository gives an error, never wrong
  * bytes.
  */
-import { existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
@@ -120,11 +120,17 @@ describe("open", async () => {
     300_000,
   );
 
-  test("a target is reached before the first connection", async () => {
-    const backup = opens("point");
-    await backup.open(["--repo=1", "--type=name", "--target=before"]);
+  // claim: docs/open.md: only root has to read the keys of an opened backup
+  test("a target is reached before the first connection, with keys that only root can read", async () => {
+    const config = bed.variant("ofRoot", {});
+    chownSync(config, 0, 0);
+    chmodSync(config, 0o700);
+    const backup = opens("point", config);
+    await backup.open(["--repo=2", "--type=name", "--target=before"]);
     expect(await backup.value(TABLE_SUMS, "shop")).toBe(atPoint);
+    expect(readFileSync(join(backup.folder, "serve.log"), "utf8")).toMatch(/found [0-9A-F]{24} in the/);
     await backup.close();
+    expect(existsSync(backup.folder)).toBe(false);
   }, 300_000);
 
   // claim: docs/open.md: a mounted backup has the files of a restore, byte for byte
