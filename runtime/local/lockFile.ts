@@ -23,8 +23,8 @@ import { assert, fail } from "../base/errors";
 import { systemCodeOf, systemError } from "./systemError";
 import { findText, TrustedDirectory } from "./trust";
 
-/** `drill` and `heal` are ours: stock does not know them. */
-export type LockKind = "backup" | "archive" | "drill" | "heal" | "restore";
+/** All but `backup`, `archive` and `restore` are ours: stock does not know them. */
+export type LockKind = "backup" | "archive" | "drill" | "heal" | "opening" | "restore" | "serving";
 
 export interface LockRequest {
   readonly lockPath: string;

@@ -63,6 +63,10 @@ export class SideServer {
     }
   }
 
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
   /**
    * The first connection that the server accepts after recovery.
    * @throws dbConnect with the end of its log when it stops instead

@@ -12,6 +12,7 @@ export const closeCommand: Command = async (proc) => {
     isRoot: proc.self.uid === 0,
     account: await accountOf(proc),
     keeps: config.close.keep,
+    self: proc.process,
     move: moveOf(proc),
   };
   proc.print(await closeBackup(request, { program: (args) => proc.program(args, { signal: ctx.signal }) }, ctx));

@@ -6,6 +6,7 @@ import { fail } from "../../base/errors";
 import { becomeAccount } from "../../local/actAs";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
 import { findProcess, openLocation, type OpenState } from "../../operations/open/openLocation";
+import { lockServing } from "../../operations/open/openLocks";
 import { serveBackup } from "../../operations/open/serveBackup";
 import { accountAt } from "../../operations/recover/hostFacts";
 import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
@@ -36,6 +37,7 @@ export const openCommand: Command = async (proc) => {
       account,
       recovery: recoveryOf(proc),
       fetchesAll: config.open.fetchAll,
+      self: proc.process,
       server: start ? { port, programs, user, database: pg?.database ?? "postgres", node: nodeOf(proc) } : null,
     },
     {
@@ -73,6 +75,7 @@ async function serve(proc: CommandProcess): Promise<number> {
   const location = openLocation(directoryOf(proc));
   // The configuration says whose the server is. A file that the account could change must not.
   becomeAccount(await accountOf(proc));
+  lockServing(location, proc.process);
   const { pid } = proc.process;
   const self = findProcess(pid) ?? { pid, startTicks: -1 };
   await serveBackup(

@@ -1,7 +1,7 @@
 /** `close`: ends the server of an opened backup, unmounts it, and removes its files or keeps them. */
 import { existsSync, lstatSync, readdir, readFileSync, rm, rmdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
+import { type BackupError, fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
 import type { ProgramEnd } from "../../local/program";
 import { parsePostmasterPid } from "../../postgres/postmasterPid";
@@ -19,6 +19,7 @@ import {
   saveState,
   syncFileSystem,
 } from "./openLocation";
+import { endServing, lockOpening, type LockHolder } from "./openLocks";
 import { makePlain, type MoveRequest, planMove } from "./plainDirectory";
 import type { Account } from "./tree";
 
@@ -31,6 +32,7 @@ export interface CloseRequest {
   readonly keeps: boolean;
   /** It becomes a plain data directory; null removes or keeps it. */
   readonly move: MoveRequest | null;
+  readonly self: LockHolder;
 }
 
 interface Tools {
@@ -43,17 +45,37 @@ const SERVING_END_MS = 10_000;
 const BUSY_MS = 10_000;
 const BUSY_POLL_MS = 200;
 
-/** Returns what to tell the user. @throws fileMissing when nothing is open */
-export async function closeBackup(
-  { account, at, isRoot, keeps, move }: CloseRequest,
-  tools: Tools,
-  ctx: Context,
-): Promise<string> {
+/** Returns what to tell the user. @throws fileMissing when nothing is open, lockAcquire while it is being opened */
+export async function closeBackup(request: CloseRequest, tools: Tools, ctx: Context): Promise<string> {
+  const { account, at, isRoot } = request;
   if (!isRoot)
     throw fail("access", "close needs root: only root may unmount a directory", { hint: "Run it with sudo." });
   const location = openLocation(at);
+  if (!existsSync(location.folder)) throw nothingOpen(at);
+  const lock = await lockOpening(location, account, request.self);
+  try {
+    return await closeLocked(location, request, tools, ctx);
+  } finally {
+    lock.release();
+  }
+}
+
+function nothingOpen(at: string): BackupError {
+  return fail("fileMissing", `nothing is open in '${at}'`);
+}
+
+async function closeLocked(
+  location: OpenLocation,
+  { account, at, keeps, move }: CloseRequest,
+  tools: Tools,
+  ctx: Context,
+): Promise<string> {
   const state = await loadState(location);
-  if (state === null) throw fail("fileMissing", `nothing is open in '${at}'`);
+  if (state === null) {
+    // Of an open that was killed before it could say what it opens.
+    await removeFolder(location, account);
+    throw nothingOpen(at);
+  }
   if (state.phase === "moving" && move === null)
     throw fail("optionRequired", `'${at}' becomes a plain data directory in '${state.move?.to}'`, {
       hint: "Repeat the command that was interrupted, with --move-to.",
@@ -63,7 +85,6 @@ export async function closeBackup(
   // A clean stop writes the server's memory; without our process it cannot.
   if (server !== null) await endServer(server, isAlive(state.server) ? ["SIGINT", ...END_SIGNALS] : END_SIGNALS, ctx);
   await unmount(location, account, tools, ctx);
-  await endServing(state.server, account, ctx);
   if (state.madeDirectory) await rmdir(at).catch(() => {});
   if (planned !== null) {
     await actAs(account, () => saveState(location, { ...state, phase: "moving", move: planned }));
@@ -139,12 +160,6 @@ async function endServer(server: ProcessId, signals: readonly NodeJS.Signals[], 
   throw fail("pgRunning", `the server (process ${server.pid}) cannot be stopped`);
 }
 
-async function endServing(server: ProcessId | undefined, account: Account, ctx: Context): Promise<void> {
-  if (server === undefined || !isOf(account, server) || (await ends(server, SERVING_END_MS, ctx))) return;
-  process.kill(server.pid, "SIGKILL");
-  await ends(server, SERVING_END_MS, ctx);
-}
-
 /** Root ends no process of another account, whatever number a file of the account names. */
 function isOf({ uid }: Account, { pid }: ProcessId): boolean {
   return lstatSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === uid;
@@ -159,15 +174,12 @@ async function ends(id: ProcessId, withinMs: number, ctx: Context): Promise<bool
   return true;
 }
 
-/** @throws execute when a process still uses the directory */
-export async function unmount(
-  { at, upper }: OpenLocation,
-  account: Account,
-  tools: Tools,
-  ctx: Context,
-): Promise<void> {
+/** Until no process serves it. @throws execute when a process still uses the directory */
+export async function unmount(location: OpenLocation, account: Account, tools: Tools, ctx: Context): Promise<void> {
+  const { at, upper } = location;
   const mount = findMount(at);
-  if (mount === null) return;
+  // A process that serves a directory which was never mounted does not learn that it is not needed.
+  if (mount === null) return endServing(location, account, 0, ctx);
   if (!mount.type.startsWith("fuse"))
     throw fail("execute", `'${at}' is a mount of type ${mount.type}, which is not ours`);
   const endMs = ctx.clock.monotonicMs() + BUSY_MS;
@@ -183,4 +195,5 @@ export async function unmount(
   }
   // A dead postmaster that nobody has waited for yet looks alive to the next one. No process of it uses the files now.
   await actAs(account, () => rm(`${upper}/postmaster.pid`, { force: true }));
+  await endServing(location, account, SERVING_END_MS, ctx);
 }

@@ -13,15 +13,16 @@ import { actAs, becomeAccount } from "../../local/actAs";
 import type { ProgramEnd } from "../../local/program";
 import { systemError } from "../../local/systemError";
 import type { DrillPrograms } from "../drill/drillPrograms";
+import type { SideServer } from "../../postgres/sideServer";
 import { prepareServer } from "../drill/drillServer";
 import { askingCommand } from "./askForWal";
+import { endServing, type LockHolder, lockOpening } from "./openLocks";
 import { endLeftServer, findServer, removeFolder, unmount } from "./closeBackup";
 import {
   findMount,
   isAbsent,
   isAlive,
   loadState,
-  makeFolder,
   type OpenLocation,
   type OpenState,
   openLocation,
@@ -46,6 +47,7 @@ export interface OpenRequest {
     /** The program that asks for WAL. */
     readonly node: string;
   } | null;
+  readonly self: LockHolder;
 }
 
 export interface OpenTools {
@@ -60,26 +62,36 @@ const RESTORE_HINT =
 /** How far the kernel reads ahead of a sequential reader; its default is 128 KiB. */
 const READ_AHEAD_KIB = 1024;
 
-/** Returns what to tell the user. */
+/** Returns what to tell the user. @throws lockAcquire while it is being opened or closed */
 export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Context): Promise<string> {
+  const { account, server, stanza } = request;
   const location = openLocation(request.at);
   const beganMs = ctx.clock.monotonicMs();
-  const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
-  const served = isServed(location, state) ? state : await mountBackup(location, request.account, state, tools, ctx);
-  becomeAccount(request.account);
+  const lock = await lockOpening(location, account, request.self);
+  let served: OpenState;
+  let started: SideServer | null = null;
+  try {
+    const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
+    served = isServed(location, state) ? state : await mountBackup(location, account, state, tools, ctx);
+    becomeAccount(account);
+    if (server !== null) started = await startServer(location, served, server, ctx);
+  } finally {
+    // A recovery may take hours, and a close may end it.
+    lock.release();
+  }
   const lines = [describe(location, served)];
-  if (request.server === null) lines.push(`its files are in ${location.at}`);
+  if (server === null || started === null) lines.push(`its files are in ${location.at}`);
   else {
-    await startServer(location, served, request.server, ctx);
+    const session = await started.connectFirst(ctx);
+    await session.close();
     const elapsedS = (ctx.clock.monotonicMs() - beganMs) / 1000;
-    const { port, user } = request.server;
     lines.push(
       `PostgreSQL answered after ${elapsedS.toFixed(1)} s; connect as root or as the server's account:`,
-      `  psql -h ${location.folder} -p ${port} -U ${user}`,
+      `  psql -h ${location.folder} -p ${server.port} -U ${server.user}`,
     );
   }
   if (served.fetchesAll) lines.push("everything else is fetched behind it: pgbackstop status shows how much is here");
-  lines.push(`end it with: pgbackstop --stanza=${request.stanza} close --at=${location.at}`);
+  lines.push(`end it with: pgbackstop --stanza=${stanza} close --at=${location.at}`);
   return `${lines.join("\n")}\n`;
 }
 
@@ -129,7 +141,10 @@ async function begun(
   location: OpenLocation,
   { account, fetchesAll, recovery, stanza }: OpenRequest,
 ): Promise<OpenState> {
-  const madeDirectory = await isAbsent(location);
+  const madeDirectory = await isAbsent(location).catch(async (error: unknown) => {
+    await removeFolder(location, account);
+    throw error;
+  });
   const state: OpenState = {
     version: 1,
     stanza,
@@ -139,7 +154,7 @@ async function begun(
     fetchesAll,
     phase: "preparing",
   };
-  await makeFolder(location, state);
+  await actAs(account, () => saveState(location, state));
   return state;
 }
 
@@ -161,6 +176,7 @@ async function mountBackup(
     await readAhead(location, ctx);
     return served;
   } catch (error) {
+    await endServing(location, account, 0, { ...ctx, signal: new AbortController().signal });
     // Nothing of a first preparation is worth keeping.
     if (state.phase === "preparing") {
       await removeFolder(location, account);
@@ -233,13 +249,16 @@ function describe({ at }: OpenLocation, { backup }: OpenState): string {
   );
 }
 
-/** Harmless like a drill's: it archives nothing, calls nobody, and only its own account and root reach its socket. */
+/**
+ * The server, which is not ready yet. Harmless like a drill's: it archives nothing, calls nobody, and only its own
+ * account and root reach its socket.
+ */
 async function startServer(
   location: OpenLocation,
   state: OpenState,
   server: NonNullable<OpenRequest["server"]>,
   ctx: Context,
-): Promise<void> {
+): Promise<SideServer> {
   const { at, folder, serverLog } = location;
   const version = state.backup?.pgVersion ?? "";
   const paths = { path: folder, tablespaces: folder, spool: folder, socketDirectory: folder, account: null };
@@ -251,8 +270,9 @@ async function startServer(
   const programs = await server.programs.find(version, folder, ctx.signal);
   const request = { ...server, programs, scratch, preload: undefined, recovery };
   const { server: started } = await prepareServer(request, ctx);
-  const session = await started.connectFirst(ctx);
-  await session.close();
+  // Until another open or close can see it, and beside it the server's own lock.
+  while (started.isRunning && findServer(location, state.account) === null) await ctx.clock.sleep(POLL_MS, ctx.signal);
+  return started;
 }
 
 /**

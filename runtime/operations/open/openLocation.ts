@@ -13,7 +13,7 @@
  *   postgresql.conf hba.conf ident.conf, the socket
  * ```
  */
-import { lchown, lstat, mkdir, readdir, readFile, readFileSync, writeFile } from "../../local/nodeFiles";
+import { lstat, readdir, readFile, readFileSync } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { type Mount, OPENED_SOURCE, parseMountTable } from "../../base/mountTable";
@@ -144,20 +144,6 @@ export function findProcess(pid: number): ProcessId | null {
 
 export function isAlive(id: ProcessId | undefined): boolean {
   return id !== undefined && findProcess(id.pid)?.startTicks === id.startTicks;
-}
-
-/** Makes the folder with its first state and log, for the account. @throws pathCreate */
-export async function makeFolder(location: OpenLocation, state: OpenState): Promise<void> {
-  const { folder, serveLog } = location;
-  const { gid, uid } = state.account;
-  try {
-    await mkdir(folder, { mode: 0o700 });
-    await saveState(location, state);
-    await writeFile(serveLog, "", { mode: 0o600 });
-    for (const path of [serveLog, stateFile(folder), folder]) await lchown(path, uid, gid);
-  } catch (error) {
-    throw systemError("pathCreate", `create path '${folder}'`, folder, error);
-  }
 }
 
 /** Whether `at` has to be made. @throws pathNotEmpty, linkExpected */

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
-import { run, type RunResult } from "../../../tools/parts/process";
+import { run, type RunResult, start, type Started } from "../../../tools/parts/process";
 import { isRoot } from "../../../tools/parts/users";
 import { requireOk, type TestBed } from "./testBed";
 
@@ -33,6 +33,12 @@ export class OpenedBackup {
     const result = await run(node, command, { cwd: this.#bed.folder, timeoutMs: 300_000 });
     this.#bed.printed.push(result.stdout, result.stderr);
     return result;
+  }
+
+  /** Begins a command, and does not wait for its end. */
+  start(args: readonly string[]): Promise<Started> {
+    const command = this.#bed.oursCommand([...args, `--at=${this.at}`], this.#config);
+    return start(this.#bed.runtime.node, command, { logFile: `${this.at}.log` });
   }
 
   async open(args: readonly string[] = []): Promise<RunResult> {

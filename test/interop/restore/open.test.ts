@@ -3,7 +3,17 @@
  * local; killed processes cost nothing that was acknowledged; and a damaged repository gives an error, never wrong
  * bytes.
  */
-import { chmodSync, chownSync, existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
@@ -11,7 +21,7 @@ import { findProcess } from "../../../runtime/operations/open/openLocation";
 import { atNight } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
-import { run, start, waitFor } from "../../../tools/parts/process";
+import { run, type RunResult, sleep, start, waitFor } from "../../../tools/parts/process";
 import { loud } from "../../harness/real/interopParts";
 import { fuseMissing, OpenedBackup, TABLE_SUMS } from "../../harness/real/openedBackup";
 import { TestBed } from "../../harness/real/testBed";
@@ -217,6 +227,47 @@ describe("open", async () => {
     await both.close();
   }, 300_000);
 
+  // claim: docs/open.md: several `open` and `close` of one directory at the same time do not disturb each other
+  test("of several open and close at the same time one works, and the others say why not", async () => {
+    const backup = opens("crowded");
+    const open = ["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`];
+    const REFUSED = /is being opened or closed|is open already/;
+    const first = await Promise.all([1, 2, 3].map(() => backup.run(open)));
+    expect(first.filter(({ exitCode }) => exitCode === 0)).toHaveLength(1);
+    for (const result of first) if (result.exitCode !== 0) expect(outputOf(result)).toMatch(REFUSED);
+    expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
+    expect(servingPids(backup)).toEqual([servingPid(backup)]);
+    for (const pauseMs of [150, ...atNight(0, 400)]) {
+      const closing = backup.run(["close"]);
+      await sleep(pauseMs);
+      const [closed, opened] = await Promise.all([closing, backup.run(open)]);
+      for (const result of [closed, opened])
+        if (result.exitCode !== 0)
+          expect(outputOf(result)).toMatch(/is being opened or closed|is open already|nothing is open/);
+      if (opened.exitCode !== 0 && closed.exitCode === 0) await backup.open(["--repo=1"]);
+      expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
+    }
+    await backup.close();
+    expect([existsSync(backup.folder), servingPids(backup)]).toEqual([false, []]);
+  }, 300_000);
+
+  test("an open that was killed at any time leaves nothing that disturbs the next one", async () => {
+    const backup = opens("cut");
+    for (const lifeMs of [400, 1000, ...atNight(150, 700, 1500)]) {
+      const killed = await backup.start(["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`]);
+      await sleep(lifeMs);
+      process.kill(killed.pid, "SIGKILL");
+      // It may have come as far as a running server.
+      const again = await backup.run(["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`]);
+      if (again.exitCode !== 0) expect(outputOf(again)).toContain("is open already");
+      await waitFor("the server", 60_000, () => backup.value("SELECT 1").catch(() => null));
+      expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
+      expect(servingPids(backup)).toEqual([servingPid(backup)]);
+      await backup.close();
+      expect(existsSync(backup.folder)).toBe(false);
+    }
+  }, 300_000);
+
   test("root follows no link and ends no process that PostgreSQL's account names", async () => {
     const backup = opens("hostile");
     await backup.open(["--repo=1", "--no-start"]);
@@ -263,6 +314,22 @@ async function expectPlain({ cluster: { binaries } }: TestBed, dataPath: string,
   } finally {
     await plain.remove();
   }
+}
+
+function outputOf({ stderr, stdout }: RunResult): string {
+  return `${stdout}${stderr}`;
+}
+
+/** Processes that serve this directory, whatever its state says. */
+function servingPids({ at }: OpenedBackup): number[] {
+  return readdirSync("/proc").flatMap((name) => {
+    try {
+      const args = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+      return args.includes("open:async") && args.includes(`--at=${at}`) ? [Number(name)] : [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 function servingPid(backup: OpenedBackup): number {

@@ -1,0 +1,94 @@
+/**
+ * Locks of an opened directory, in its folder: `open` and `close` work there one after the other, and one process
+ * serves its files. The kernel drops the lock of a killed process.
+ */
+import type { Context } from "../../base/context";
+import { fail, isError } from "../../base/errors";
+import { actAs } from "../../local/actAs";
+import { acquireLock, findLockHolder, isFlocked, type LockFile, lockFileName } from "../../local/lockFile";
+import { lchown, lstat, lstatSync, mkdir } from "../../local/nodeFiles";
+import { systemCodeOf, systemError } from "../../local/systemError";
+import type { OpenLocation } from "./openLocation";
+import type { Account } from "./tree";
+
+/** The process that takes a lock. */
+export interface LockHolder {
+  readonly pid: number;
+  readonly execId: string;
+}
+
+const OPENING = { stanza: "opened", kind: "opening" } as const;
+const SERVING = { stanza: "opened", kind: "serving" } as const;
+const POLL_MS = 50;
+const KILLED_MS = 10_000;
+
+/**
+ * The right to open or close the directory. Makes the folder, of the account.
+ * @throws lockAcquire when another `open` or `close` works there, pathCreate, fileOwner
+ */
+export async function lockOpening(location: OpenLocation, account: Account, self: LockHolder): Promise<LockFile> {
+  const { at, folder } = location;
+  await requireFolder(folder, account);
+  try {
+    // With the account's rights, because it may swap any name in its folder for a link.
+    return await actAs(account, () => Promise.resolve(acquireLock({ lockPath: folder, ...OPENING, ...self })));
+  } catch (error) {
+    if (!isError(error, "lockAcquire")) throw error;
+    throw fail("lockAcquire", `'${at}' is being opened or closed: ${error.message}`, {
+      hint: error.hints,
+      cause: error,
+    });
+  }
+}
+
+async function requireFolder(folder: string, { gid, uid }: Account): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o700 });
+    await lchown(folder, uid, gid);
+  } catch (error) {
+    if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${folder}'`, folder, error);
+    const info = await lstat(folder);
+    if (!info.isDirectory() || info.uid !== uid)
+      throw fail("fileOwner", `'${folder}' is no directory of account ${uid}, which the opened server has`, {
+        hint: "Remove it, or choose another directory.",
+        path: folder,
+      });
+  }
+}
+
+/** The right to serve the files, for the account. It lasts as long as the process. @throws lockAcquire */
+export function lockServing({ folder }: OpenLocation, self: LockHolder): LockFile {
+  return acquireLock({ lockPath: folder, ...SERVING, ...self });
+}
+
+/**
+ * Waits until no process serves the files, whether a state names it or not; ends one that has had enough time.
+ * @throws lockAcquire when it cannot be ended
+ */
+export async function endServing(
+  { folder }: OpenLocation,
+  { uid }: Account,
+  graceMs: number,
+  ctx: Context,
+): Promise<void> {
+  const path = `${folder}/${lockFileName(SERVING.stanza, SERVING.kind)}`;
+  if (await isFree(path, graceMs, ctx)) return;
+  const holder = findLockHolder(path);
+  // Root ends no process of another account, whatever number a file of the account names.
+  if (holder !== null && lstatSync(`/proc/${holder.pid}`, { throwIfNoEntry: false })?.uid === uid)
+    process.kill(holder.pid, "SIGKILL");
+  if (await isFree(path, KILLED_MS, ctx)) return;
+  throw fail("lockAcquire", `a process that serves '${folder}' cannot be ended`, {
+    hint: `'fuser -v ${path}' shows it.`,
+    path,
+  });
+}
+
+async function isFree(path: string, withinMs: number, { clock, signal }: Context): Promise<boolean> {
+  const endMs = clock.monotonicMs() + withinMs;
+  while (isFlocked(path)) {
+    if (clock.monotonicMs() > endMs) return false;
+    await clock.sleep(POLL_MS, signal);
+  }
+  return true;
+}
