@@ -2,6 +2,7 @@
  * `open`: a backup as a directory and a server, in seconds; its pages are fetched when they are read. `open:async` is
  * the process that serves them.
  */
+import { setFlagsFromString } from "node:v8";
 import { fail } from "../../base/errors";
 import { becomeAccount } from "../../local/actAs";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
@@ -16,8 +17,12 @@ import { offerWal } from "./openedWal";
 
 /** Descriptor of /dev/fuse in the serving process. */
 const DEVICE_FD = 3;
-/** Node's default is four; each reader of the device holds one. */
-const POOL_THREADS = "12";
+const SERVING_ENVIRONMENT = {
+  /** Node's default is four; each reader of the device holds one. */
+  UV_THREADPOOL_SIZE: "12",
+  /** With an arena for each of these threads glibc keeps more freed memory. */
+  MALLOC_ARENA_MAX: "1",
+};
 
 export const openCommand: Command = async (proc) => {
   const { config, ctx, users } = proc;
@@ -41,8 +46,7 @@ export const openCommand: Command = async (proc) => {
       server: start ? { port, programs, user, database: pg?.database ?? "postgres", node: nodeOf(proc) } : null,
     },
     {
-      startServing: (deviceFd, logFd) =>
-        proc.startBackground({ fd: deviceFd, logFd, env: { UV_THREADPOOL_SIZE: POOL_THREADS } }),
+      startServing: (deviceFd, logFd) => proc.startBackground({ fd: deviceFd, logFd, env: SERVING_ENVIRONMENT }),
       program: (args) => proc.program(args, { signal: ctx.signal }),
     },
     ctx,
@@ -76,6 +80,8 @@ async function serve(proc: CommandProcess): Promise<number> {
   // The configuration says whose the server is. A file that the account could change must not.
   becomeAccount(await accountOf(proc));
   lockServing(location, proc.process);
+  // Few objects live long here, and V8 would let the space of new ones grow to 64 MiB.
+  setFlagsFromString("--semi-space-growth-factor=1");
   const { pid } = proc.process;
   const self = findProcess(pid) ?? { pid, startTicks: -1 };
   await serveBackup(

@@ -55,6 +55,26 @@ function superBlocksOf(map: BlockMap, first: number, last: number): Set<StoredSu
   return new Set(map.blocks.slice(begin, end).map(({ superBlock }) => superBlock));
 }
 
+/** Memory of finished fetches for the next ones: left to the garbage collector, dead buffers exceeded those in use. */
+class SpareBuffers {
+  readonly #spare: Buffer[] = [];
+
+  take(sizeBytes: number): Buffer {
+    if (sizeBytes < SPARE_BYTES_MIN || sizeBytes > SPARE_BYTES) return Buffer.allocUnsafe(sizeBytes);
+    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(SPARE_BYTES);
+  }
+
+  give(buffer: Buffer): void {
+    if (buffer.length === SPARE_BYTES && this.#spare.length < SPARE_MAX) this.#spare.push(buffer);
+  }
+}
+
+/** A part of a file that is fetched behind the readers, with what its super blocks bring along. */
+const SPARE_BYTES = 5 * 1024 * 1024;
+const SPARE_BYTES_MIN = 256 * 1024;
+const SPARE_MAX = 4;
+const spareBuffers = new SpareBuffers();
+
 /** @throws checksum, naming file, block and repository; fileMissing, format, crypto */
 export async function fetchBlocks(
   repo: Repository,
@@ -66,9 +86,14 @@ export async function fetchBlocks(
   const { blockSizeBytes, checksumSizeBytes, name } = source;
   const { sizeBytes } = origin.row;
   const hash = await loadBlockHash();
+  const pageCount = runs.reduce((sum, [first, last]) => sum + last - first + 1, 0);
+  const buffer = spareBuffers.take(pageCount * PAGE_BYTES);
+  let usedBytes = 0;
   const parts = runs.map(([first, last]) => {
     const begin = first * PAGE_BYTES;
-    return { begin, bytes: Buffer.allocUnsafe(Math.min((last + 1) * PAGE_BYTES, sizeBytes) - begin) };
+    const bytes = buffer.subarray(usedBytes, usedBytes + Math.min((last + 1) * PAGE_BYTES, sizeBytes) - begin);
+    usedBytes += bytes.length;
+    return { begin, bytes };
   });
   const partsOf = (begin: number, end: number): typeof parts =>
     parts.filter((part) => part.begin < end && begin < part.begin + part.bytes.length);
@@ -76,28 +101,32 @@ export async function fetchBlocks(
   for (const { begin, bytes } of parts)
     for (let block = Math.floor(begin / blockSizeBytes); block * blockSizeBytes < begin + bytes.length; block++)
       wanted.add(block);
-  await readBlocks(
-    repo,
-    source,
-    open,
-    (block) => wanted.has(block),
-    ({ block, bytes, count }) => {
-      for (let index = 0; index < count; index++) {
-        const content = bytes.subarray(index * blockSizeBytes, (index + 1) * blockSizeBytes);
-        const begin = (block + index) * blockSizeBytes;
-        const expectedBytes = Math.min(blockSizeBytes, sizeBytes - begin);
-        const own = hash.hash(content, checksumSizeBytes);
-        if (content.length !== expectedBytes || Buffer.compare(own, blockChecksum(map, block + index)) !== 0)
-          throw fail("checksum", `block ${block + index} of '${name}' in ${repo.name} has a wrong checksum`, {
-            hint: DAMAGED_COPY_HINT,
-            repoIndex: repo.key,
-            path: source.mapPath,
-          });
-        for (const part of partsOf(begin, begin + content.length)) copyInto(part, content, begin);
-      }
-    },
-  );
-  for (const { begin, bytes } of parts) file.fill(origin, begin, bytes);
+  try {
+    await readBlocks(
+      repo,
+      source,
+      open,
+      (block) => wanted.has(block),
+      ({ block, bytes, count }) => {
+        for (let index = 0; index < count; index++) {
+          const content = bytes.subarray(index * blockSizeBytes, (index + 1) * blockSizeBytes);
+          const begin = (block + index) * blockSizeBytes;
+          const expectedBytes = Math.min(blockSizeBytes, sizeBytes - begin);
+          const own = hash.hash(content, checksumSizeBytes);
+          if (content.length !== expectedBytes || Buffer.compare(own, blockChecksum(map, block + index)) !== 0)
+            throw fail("checksum", `block ${block + index} of '${name}' in ${repo.name} has a wrong checksum`, {
+              hint: DAMAGED_COPY_HINT,
+              repoIndex: repo.key,
+              path: source.mapPath,
+            });
+          for (const part of partsOf(begin, begin + content.length)) copyInto(part, content, begin);
+        }
+      },
+    );
+    for (const { begin, bytes } of parts) file.fill(origin, begin, bytes);
+  } finally {
+    spareBuffers.give(buffer);
+  }
 }
 
 function copyInto(part: { readonly begin: number; readonly bytes: Buffer }, content: Uint8Array, begin: number): void {
