@@ -70,7 +70,7 @@ if [ "$(id -u)" != 0 ]; then
   echo "pgbackstop: only root can lend the keys of the repositories to $verb: sudo pgbackstop …" >&2
   exit 41
 fi
-${missingCheck(given.map(({ path }) => path))}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellArgument(plan.user)} ;; esac
+${missingCheck(given.map(({ path }) => path))}${opening(program, given)}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellArgument(plan.user)} ;; esac
 # systemd reads variables out of command lines: a dollar sign is doubled.
 count=$#
 while [ "$count" -gt 0 ]; do
@@ -101,6 +101,23 @@ while [ -n "$signal" ]; do
   [ "$again" -eq 127 ] || code=$again
 done
 exit "$code"
+`;
+}
+
+/**
+ * `open` leaves processes that run on, so it is no unit: systemd would end them with it. They read the keys at their
+ * start, as root.
+ */
+function opening(program: string, given: readonly { readonly id: string; readonly path: string }[]): string {
+  const copies = given.map(({ id, path }) => `cp ${shellArgument(path)} "$keys"/${shellArgument(id)} || exit 41\n  `);
+  return `if [ "$verb" = open ]; then
+  keys=$(mktemp -d /run/pgbackstop-open-XXXXXXXX) || exit 41
+  trap 'rm -rf "$keys"' EXIT
+  trap : HUP INT TERM
+  ${copies.join("")}cd /
+  CREDENTIALS_DIRECTORY=$keys ${program} --config-include-path="$keys" "$@"
+  exit
+fi
 `;
 }
 

@@ -66,7 +66,7 @@ function requireOwnKeys({ config }: Invocation): void {
     "open cannot use keys that systemd lends to one command: it serves files after its end",
     {
       hint: [
-        "Run the program itself, as root, with a configuration that PostgreSQL's account can read; a read-only key is enough.",
+        "Use the host's own command, sudo pgbackstop open, or run the program itself as root.",
         "Or restore the backup into an empty directory: pgbackstop restore --pg1-path=DIRECTORY.",
       ],
     },

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -12,7 +12,7 @@ let folder: string;
 /** Runs the launcher with fakes of id, systemd-run and node, which print their arguments. */
 const run = (
   args: readonly string[],
-  { uid = "0", exitCode = 0, bin = "/usr/local/bin", repositories = BOTH } = {},
+  { uid = "0", exitCode = 0, bin = "/usr/local/bin", node = 'echo "direct $*"', repositories = BOTH } = {},
 ) => {
   const program = (name: string, text: string): void => {
     writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`);
@@ -20,7 +20,7 @@ const run = (
   };
   program("id", `echo ${uid}`);
   program("systemd-run", `for word; do printf '%s\\n' "$word"; done; cat; exit ${exitCode}`);
-  program("node", 'echo "direct $*"');
+  program("node", node);
   const file = launcherFile(
     plan({ nodePath: join(folder, "node"), directories: { config: folder, bin }, repositories }),
   );
@@ -70,6 +70,31 @@ test("they are passed its path if it is not the default", () => {
   expect(run(["info"], { bin: "/opt/bin" }).stdout).not.toContain("--launcher");
   expect(run(["recover"], { bin: "/opt/bin", repositories: { repo1: NAS } }).stdout).not.toContain("--launcher");
 });
+
+// claim: docs/open.md: on a host with an agent `open` has the keys only while it starts
+test.skipIf(process.geteuid?.() !== 0)(
+  "open is no unit, which would end its processes, and has the keys only while it starts",
+  () => {
+    const { status, stdout } = run(["open", "--at=/mnt/it's $past"], {
+      node: 'echo "$CREDENTIALS_DIRECTORY"; for word; do printf "%s\\n" "$word"; done; ls -ld "$CREDENTIALS_DIRECTORY" "$CREDENTIALS_DIRECTORY"/*; exit 9',
+    });
+    const [keys = "", ...lines] = stdout.split("\n");
+    expect([status, lines.slice(0, 6)]).toEqual([
+      9,
+      [
+        "/usr/local/lib/pgbackstop/runtime.cjs",
+        `--config=${folder}/pgbackrest.conf`,
+        "--stanza=main",
+        `--config-include-path=${keys}`,
+        "open",
+        "--at=/mnt/it's $past",
+      ],
+    ]);
+    expect(lines[6]).toMatch(/^drwx------ /);
+    expect(lines[7]).toContain(`${keys}/repo2.conf`);
+    expect([keys.startsWith("/run/pgbackstop-open-"), existsSync(keys)]).toEqual([true, false]);
+  },
+);
 
 test("missing keys are named before anything runs", () => {
   const refused = run(["info"], {
