@@ -657,6 +657,10 @@ const COMMAND_LINE = [
     config: "open.fetchAll",
     default: "n",
   }),
+  own("cache-max", "size", ["open"], "space for fetched pages; the least recently used are dropped", {
+    config: "open.cacheBytesMax",
+    range: ["16MiB", "1PiB"],
+  }),
   own("move-to", "path", ["close"], "make a plain data directory of it, once everything is fetched", {
     config: "close.moveTo",
   }),

@@ -32,7 +32,9 @@ export const openCommand: Command = async (proc) => {
   requireOwnKeys(proc);
   const account = await accountOf(proc);
   const [pg] = config.pgs;
-  const { port, start } = config.open;
+  const { cacheBytesMax, fetchAll, port, start } = config.open;
+  if (cacheBytesMax !== undefined && fetchAll)
+    throw fail("optionInvalid", "open has either --fetch-all or --cache-max");
   const user = pg?.user ?? users.userName(account.uid) ?? "postgres";
   const programs = { find: (major: string) => findPrograms(major, config.binPath, ctx.signal) };
   const text = await openBackup(
@@ -41,7 +43,8 @@ export const openCommand: Command = async (proc) => {
       stanza: config.stanza ?? "",
       account,
       recovery: recoveryOf(proc),
-      fetchesAll: config.open.fetchAll,
+      fetchesAll: fetchAll,
+      limitsCache: cacheBytesMax !== undefined,
       self: proc.process,
       server: start ? { port, programs, user, database: pg?.database ?? "postgres", node: nodeOf(proc) } : null,
     },
@@ -93,6 +96,7 @@ async function serve(proc: CommandProcess): Promise<number> {
       restoreCommand: restoreCommandLine(proc, config.repoIndex, location.at),
       node: nodeOf(proc),
       fetchesAll: config.open.fetchAll,
+      cacheBytesMax: config.open.cacheBytesMax,
       self,
       offerWal: (control) => offerWal(proc, location, control),
       program: (args) => proc.program(args, { signal: ctx.signal }),

@@ -111,7 +111,8 @@ export class Fetcher implements Fetch {
     const state = this.#stateOf(origin);
     const isSequential = page >= state.lastPage && page - state.lastPage <= NEAR_PAGES && state.lastPage > 0;
     state.lastPage = page;
-    if (!isSequential || origin.row.block === undefined || isSmall(origin.row)) return;
+    if (!isSequential || origin.pages.missingCount === 0) return;
+    if (origin.row.block === undefined || isSmall(origin.row)) return;
     const ahead = origin.pages.missingRuns(page + 1, page + AHEAD_PAGES);
     // The next reader reports what fails.
     if (ahead.length > 0) this.#fetchOnce({ file, origin }, ahead).catch(() => {});

@@ -5,8 +5,10 @@
  * ```
  * <crc32c of the text, 8 hex> <text>
  *   session BOOT          a process begins to serve, on this start of the machine
- *   present FILE A B      pages A to B are there; after a restart of the machine nobody knows
- *   durable FILE A B      … and on the disk
+ *   fetched FILE A B      pages A to B are there, as in the backup; after a restart of the machine nobody knows
+ *   present FILE A B      … and may hold writes
+ *   durable FILE A B      pages A to B are on the disk
+ *   dropped FILE A B      they are missing again, and their space may be given back
  *   cut FILE BYTES · cut-done FILE        before and after a truncation
  *   remove FILE · removed FILE · kept FILE  before an unlink, after it, after a failed one
  *   own FILE              the file at this name is whole, and no longer the backup's
@@ -20,18 +22,27 @@ import { assert } from "../../base/errors";
 import { crc32c } from "../../format/codec/crc32c";
 import { PAGE_BYTES, type PageRun } from "./pageSet";
 
+type RunKind = "fetched" | "present" | "durable" | "dropped";
+
 export type JournalEntry =
   | { readonly kind: "session"; readonly boot: string }
   | { readonly kind: "whole" }
-  | { readonly kind: "present" | "durable"; readonly file: number; readonly run: PageRun }
+  | { readonly kind: RunKind; readonly file: number; readonly run: PageRun }
   | { readonly kind: "cut"; readonly file: number; readonly sizeBytes: number }
   | { readonly kind: "cut-done" | "remove" | "removed" | "kept" | "own"; readonly file: number };
+
+/**
+ * `clean`: there, as in the backup. `there`: it may hold writes. `durable`: there, and it stays as clean as it was.
+ * `dropped`: missing again.
+ */
+export type PageFate = "clean" | "there" | "durable" | "dropped";
 
 /** What the journal says about one file of the backup. */
 export interface FileHistory {
   /** The backup's content of the missing pages still belongs to the file of this name. */
   isBound: boolean;
-  readonly runs: PageRun[];
+  /** What happened to its pages, in this order. */
+  readonly runs: (readonly [fate: PageFate, run: PageRun])[];
   /** The smallest size that the file had. */
   endBytes: number;
   /** Size of a truncation that may not have happened. */
@@ -51,8 +62,10 @@ function textOf(entry: JournalEntry): string {
       return `session ${entry.boot}`;
     case "whole":
       return entry.kind;
+    case "fetched":
     case "present":
     case "durable":
+    case "dropped":
       return `${entry.kind} ${entry.file} ${entry.run[0]} ${entry.run[1]}`;
     case "cut":
       return `cut ${entry.file} ${entry.sizeBytes}`;
@@ -66,7 +79,7 @@ function checksumOf(text: string): string {
 }
 
 const NUMBER = "(\\d{1,15})";
-const PAGES = new RegExp(`^(present|durable) ${NUMBER} ${NUMBER} ${NUMBER}$`);
+const PAGES = new RegExp(`^(fetched|present|durable|dropped) ${NUMBER} ${NUMBER} ${NUMBER}$`);
 const CUT = new RegExp(`^cut ${NUMBER} ${NUMBER}$`);
 const PLAIN = new RegExp(`^(cut-done|remove|removed|kept|own) ${NUMBER}$`);
 
@@ -82,8 +95,7 @@ function parseLine(line: string): JournalEntry | null {
   const text = line.slice(9);
   if (line[8] !== " " || checksumOf(text) !== line.slice(0, 8)) return null;
   const [, kind, file, first, last] = PAGES.exec(text) ?? [];
-  if (kind !== undefined)
-    return { kind: kind as "present" | "durable", file: Number(file), run: [Number(first), Number(last)] };
+  if (kind !== undefined) return { kind: kind as RunKind, file: Number(file), run: [Number(first), Number(last)] };
   const [, cutFile, sizeBytes] = CUT.exec(text) ?? [];
   if (cutFile !== undefined) return { kind: "cut", file: Number(cutFile), sizeBytes: Number(sizeBytes) };
   const [, plain, plainFile] = PLAIN.exec(text) ?? [];
@@ -124,14 +136,20 @@ export function isWholeJournal(entries: readonly JournalEntry[]): boolean {
 
 function apply(history: FileHistory, entry: Extract<JournalEntry, { file: number }>, isThisBoot: boolean): void {
   switch (entry.kind) {
+    case "fetched":
+      if (isThisBoot) history.runs.push(["clean", entry.run]);
+      break;
     case "present":
-      if (isThisBoot) history.runs.push(entry.run);
+      if (isThisBoot) history.runs.push(["there", entry.run]);
       break;
     case "durable":
-      history.runs.push(entry.run);
+      history.runs.push(["durable", entry.run]);
+      break;
+    case "dropped":
+      history.runs.push(["dropped", entry.run]);
       break;
     case "cut":
-      history.runs.push([pagesBefore(entry.sizeBytes), Number.MAX_SAFE_INTEGER]);
+      history.runs.push(["there", [pagesBefore(entry.sizeBytes), Number.MAX_SAFE_INTEGER]]);
       history.endBytes = Math.min(history.endBytes, entry.sizeBytes);
       history.pendingCutBytes = entry.sizeBytes;
       break;
@@ -174,8 +192,8 @@ export class Journal {
   append(entry: JournalEntry): void {
     assert(this.#fd >= 0, "an entry after the journal's end");
     writeSync(this.#fd, renderEntry(entry));
-    // A lost `present` costs a fetch.
-    if (entry.kind !== "present") this.#count++;
+    // A lost one costs a fetch.
+    if (entry.kind !== "present" && entry.kind !== "fetched") this.#count++;
   }
 
   /** On the disk when it resolves. */

@@ -38,6 +38,8 @@ export interface OpenRequest {
   readonly recovery: OpenState["recovery"];
   /** Also what nobody reads is fetched. */
   readonly fetchesAll: boolean;
+  /** Fetched pages have a limit. */
+  readonly limitsCache: boolean;
   /** Null only mounts. */
   readonly server: {
     readonly port: number;
@@ -114,7 +116,7 @@ function isServed({ at }: OpenLocation, { server }: OpenState): boolean {
 /** What an earlier `open` left; null for the first. @throws fileExists when it is still open */
 async function continued(
   location: OpenLocation,
-  { account, fetchesAll, server }: OpenRequest,
+  { account, fetchesAll, limitsCache, server }: OpenRequest,
   tools: OpenTools,
   ctx: Context,
 ): Promise<OpenState | null> {
@@ -125,12 +127,20 @@ async function continued(
       hint: `Repeat the command that was interrupted: close --at=${location.at} --move-to=DIRECTORY`,
     });
   if (isServed(location, state)) {
-    if (server === null || findServer(location, account) !== null || (fetchesAll && !state.fetchesAll))
+    if (server === null || findServer(location, account) !== null || (fetchesAll && !state.fetchesAll) || limitsCache)
       throw fail("fileExists", `'${location.at}' is open already`, {
         hint: `Close it first; --keep keeps its pages: close --at=${location.at} --keep`,
       });
     return state;
   }
+  if (limitsCache && state.fetchesAll)
+    throw fail(
+      "optionInvalid",
+      `'${location.at}' was opened with --fetch-all: --cache-max would drop what it fetches`,
+      {
+        hint: `Open it without --cache-max, or close it first and lose its pages: close --at=${location.at}`,
+      },
+    );
   ctx.log.info(`'${location.at}' was open before: its fetched and written pages are used again`);
   await endLeftServer(location, account, ctx);
   await unmount(location, account, tools, ctx);

@@ -230,14 +230,13 @@ export class OpenFiles implements FileSystem {
       const left = Math.max(0, Math.min(sizeBytes, TRANSFER_BYTES_MAX, file.sizeBytes - offsetBytes));
       if (left === 0) return NOTHING;
       const { origin } = file;
-      if (origin !== null && origin.pages.missingCount > 0)
-        this.#fetch.readTo(file, origin, Math.floor((offsetBytes + left - 1) / PAGE_BYTES));
+      if (origin !== null) this.#fetch.readTo(file, origin, Math.floor((offsetBytes + left - 1) / PAGE_BYTES));
       const target = Buffer.allocUnsafe(left);
       return target.subarray(0, file.read(offsetBytes, target));
     };
     const missing = (): readonly PageRun[] =>
       file.missingIn(offsetBytes, Math.min(sizeBytes, file.sizeBytes - offsetBytes));
-    return missing().length === 0 ? answer() : this.#need(file, missing).then(answer);
+    return this.#once(file, missing, answer);
   }
 
   #write(node: Node, offsetBytes: number, data: Uint8Array): Answer {
@@ -248,10 +247,15 @@ export class OpenFiles implements FileSystem {
       return encodeWritten(data.length);
     };
     const missing = (): readonly PageRun[] => file.missingEdges(offsetBytes, data.length);
-    return missing().length === 0 ? answer() : this.#need(file, missing).then(answer);
+    return this.#once(file, missing, answer);
   }
 
-  /** Until nothing is missing. A page that is there stays there, so the caller may go on later. */
+  /** Answers when nothing is missing: at once, or after a fetch, whose pages may be dropped before their turn. */
+  #once(file: StoredFile, missing: () => readonly PageRun[], answer: () => Uint8Array): Answer {
+    return missing().length === 0 ? answer() : this.#need(file, missing).then(() => this.#once(file, missing, answer));
+  }
+
+  /** Until nothing is missing. */
   async #need(file: StoredFile, missing: () => readonly PageRun[]): Promise<void> {
     for (let runs = missing(); runs.length > 0; runs = missing()) {
       const { origin } = file;
@@ -263,8 +267,10 @@ export class OpenFiles implements FileSystem {
   async #own(file: StoredFile): Promise<void> {
     const { origin } = file;
     if (origin === null) return;
-    await this.#need(file, () => origin.pages.allMissing());
-    await file.own();
+    await file.keptWhile(async () => {
+      await this.#need(file, () => origin.pages.allMissing());
+      await file.own();
+    });
   }
 
   /** The journal knows first: a file of the same name must not get the removed one's pages. */

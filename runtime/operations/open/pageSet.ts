@@ -17,6 +17,15 @@ export function runsOf(pages: Iterable<number>): PageRun[] {
   return runs;
 }
 
+/** What is left of runs without the pages of another one. */
+export function withoutRun(runs: readonly PageRun[], [first, last]: PageRun): PageRun[] {
+  return runs.flatMap(([begin, end]): PageRun[] => {
+    if (last < begin || end < first) return [[begin, end]];
+    const before: PageRun[] = begin < first ? [[begin, first - 1]] : [];
+    return end > last ? [...before, [last + 1, end]] : before;
+  });
+}
+
 export class PageSet {
   readonly count: number;
   readonly #bits: Uint8Array;
@@ -30,6 +39,10 @@ export class PageSet {
 
   get missingCount(): number {
     return this.#missingCount;
+  }
+
+  get presentCount(): number {
+    return this.count - this.#missingCount;
   }
 
   /** A page behind the end counts as present. */
@@ -46,12 +59,32 @@ export class PageSet {
     return this.#missingCount === 0 ? [] : runsOf(this.#missing(first, last));
   }
 
+  /** The runs of pages in it that are there, up to the end. */
+  runsIn(first: number, last: number): PageRun[] {
+    return this.presentCount === 0 ? [] : runsOf(this.#present(first, last));
+  }
+
   allMissing(): PageRun[] {
     return this.missingRuns(0, this.count - 1);
   }
 
   *#missing(first: number, last: number): Iterable<number> {
     for (let page = first; page <= Math.min(last, this.count - 1); page++) if (!this.has(page)) yield page;
+  }
+
+  *#present(first: number, last: number): Iterable<number> {
+    for (let page = first; page <= Math.min(last, this.count - 1); page++) if (this.has(page)) yield page;
+  }
+
+  /** Returns the runs that were there. */
+  remove(first: number, last: number): PageRun[] {
+    const runs = this.runsIn(first, last);
+    for (const [begin, end] of runs) {
+      for (let page = begin; page <= end; page++)
+        this.#bits[page >> 3] = (this.#bits[page >> 3] as number) & ~(1 << (page & 7));
+      this.#missingCount += end - begin + 1;
+    }
+    return runs;
   }
 
   /** Returns the runs that were missing. */

@@ -3,6 +3,7 @@
  * and answers the kernel until the directory is unmounted. It has no more rights than PostgreSQL's account.
  */
 import { bootId } from "../../local/lockDomain";
+import { requireHoles } from "../../local/punchHoles";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { ProgramEnd } from "../../local/program";
 import { closeSync, fsyncSync, openSync, readFileSync, rm, statfs, writeSync } from "../../local/nodeFiles";
@@ -21,6 +22,7 @@ import { Fetcher, isSmall } from "./fetcher";
 import { Hydration, missingBytes } from "./hydration";
 import { Journal, renderEntry } from "./journal";
 import { type Fetch, OpenFiles } from "./openFiles";
+import { PageCache } from "./pageCache";
 import {
   loadState,
   type OpenLocation,
@@ -45,6 +47,8 @@ export interface ServeOptions {
   readonly node: string;
   /** Also what nobody reads is fetched. */
   readonly fetchesAll: boolean;
+  /** Space for fetched pages; undefined keeps all of them. */
+  readonly cacheBytesMax: number | undefined;
   readonly self: ProcessId;
   program(args: readonly string[]): Promise<ProgramEnd>;
   /** Serves WAL for the recovery of this cluster. */
@@ -62,6 +66,7 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
   const before = await loadState(location);
   if (before === null) throw fail("fileMissing", `nothing is prepared in '${location.folder}'`);
   const state = { ...before, fetchesAll: before.fetchesAll || options.fetchesAll };
+  if (options.cacheBytesMax !== undefined) requireHoles(location.folder);
   const isPrepared = state.phase !== "preparing";
   const served =
     isPrepared && isWhole(location) ? servedAlone(location, state, ctx) : await servedFrom(repos, state, options, ctx);
@@ -88,6 +93,8 @@ interface Served {
   readonly files: OpenFiles;
   /** Null if everything is there. */
   readonly fetcher: Fetcher | null;
+  /** Null without a limit. */
+  readonly cache: PageCache | null;
 }
 
 /** What happens behind the readers. */
@@ -158,13 +165,13 @@ function servedAlone(location: OpenLocation, state: OpenState, ctx: Context): Se
   const upper = openUpper(location, [], bootId(), () => ctx.clock.nowMs());
   ctx.log.info("everything is here: no repository is asked");
   const none: Fetch = { pages: () => Promise.resolve(), readTo: () => {} };
-  return { state, upper, files: filesOf(upper, state, none, ctx), fetcher: null };
+  return { state, upper, files: filesOf(upper, state, none, ctx), fetcher: null, cache: null };
 }
 
 async function servedFrom(
   repos: readonly Repository[],
   state: OpenState,
-  { location, node, restoreCommand, set }: ServeOptions,
+  { cacheBytesMax, location, node, restoreCommand, set }: ServeOptions,
   ctx: Context,
 ): Promise<Served> {
   const recovery = { ...state.recovery, restoreCommand };
@@ -185,7 +192,9 @@ async function servedFrom(
   const control = controlOf(location);
   const fetcher = new Fetcher({ ...parts, pages: control, spoolPath: location.folder }, upper.targets, ctx);
   const prepared = preparedState(state, sources, manifest, rows, control);
-  return { state: prepared, upper, files: filesOf(upper, state, fetcher, ctx), fetcher };
+  const cache = cacheBytesMax === undefined ? null : new PageCache({ ...upper, sizeBytesMax: cacheBytesMax }, ctx);
+  const files = filesOf(upper, state, cache === null ? fetcher : cache.around(fetcher), ctx);
+  return { state: prepared, upper, files, fetcher, cache };
 }
 
 function filesOf({ journal, tree }: UpperDirectory, { account }: OpenState, fetch: Fetch, ctx: Context): OpenFiles {

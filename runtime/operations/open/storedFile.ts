@@ -7,8 +7,9 @@
 import { closeSync, constants, ftruncateSync, openSync, readSync, writeSync } from "../../local/nodeFiles";
 import { assert } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
+import { punchHoles } from "../../local/punchHoles";
 import { dataSync, type Journal, pagesBefore } from "./journal";
-import { PAGE_BYTES, type PageRun, PageSet } from "./pageSet";
+import { PAGE_BYTES, type PageRun, PageSet, withoutRun } from "./pageSet";
 
 /** The backup's content of a file. */
 export interface Origin {
@@ -16,6 +17,10 @@ export interface Origin {
   readonly index: number;
   readonly row: ManifestFile;
   readonly pages: PageSet;
+  /** Pages as they were fetched: without them the backup still has everything. */
+  readonly clean: PageSet;
+  /** Pages were fetched. */
+  onFill: (run: PageRun) => void;
   /** Bytes of it that still belong to the file: what was cut off stays zero, even inside a page. */
   endBytes: number;
 }
@@ -27,7 +32,15 @@ export function missingBytesOf({ pages, row }: Origin): number {
 }
 
 export function originOf(index: number, row: ManifestFile): Origin {
-  return { index, row, pages: new PageSet(row.sizeBytes), endBytes: row.sizeBytes };
+  const { sizeBytes } = row;
+  const clean = new PageSet(sizeBytes);
+  return { index, row, pages: new PageSet(sizeBytes), clean, onFill: () => {}, endBytes: sizeBytes };
+}
+
+/** Pages behind it are there, and no longer the backup's. */
+function endAt({ clean, pages }: Origin, sizeBytes: number): void {
+  pages.add(pagesBefore(sizeBytes), pages.count - 1);
+  clean.remove(pagesBefore(sizeBytes), pages.count - 1);
 }
 
 export class StoredFile {
@@ -37,8 +50,11 @@ export class StoredFile {
   readonly #path: () => string;
   readonly #journal: Journal;
   #origin: Origin | null = null;
-  /** Runs that are present and not known to be on the disk. */
+  /** Runs that are present and not known to be on the disk; the others are just being synced. */
   #fresh: PageRun[] = [];
+  #syncing: { runs: PageRun[] }[] = [];
+  /** How many works need all pages to stay. */
+  #keepers = 0;
   #fd = -1;
   #isRemoved = false;
 
@@ -56,7 +72,7 @@ export class StoredFile {
   bind(origin: Origin): void {
     this.#origin = origin;
     // Cut off, or never as long: what follows reads as zeros.
-    origin.pages.add(pagesBefore(this.sizeBytes), origin.pages.count - 1);
+    endAt(origin, this.sizeBytes);
   }
 
   /** Pages of a range of bytes that must be fetched before it can be read. */
@@ -92,33 +108,36 @@ export class StoredFile {
     for (const [first, last] of this.missingIn(offsetBytes, bytes.length)) {
       const from = first * PAGE_BYTES;
       const to = Math.min((last + 1) * PAGE_BYTES, origin.endBytes);
+      assert(to > from, "fetched bytes behind a cut");
       this.#write(bytes.subarray(from - offsetBytes, to - offsetBytes), from);
-      this.#keep(origin, first, last);
+      this.#keep(origin, first, last, "fetched");
     }
   }
 
   write(offsetBytes: number, data: Uint8Array): void {
     assert(this.missingEdges(offsetBytes, data.length).length === 0, "a write into a page that is not there");
+    if (data.length === 0) return;
+    const origin = this.#origin;
+    const first = Math.floor(offsetBytes / PAGE_BYTES);
+    const last = Math.ceil((offsetBytes + data.length) / PAGE_BYTES) - 1;
+    // Before the write: a page that may hold it must never be dropped.
+    for (const run of origin?.clean.remove(first, last) ?? []) this.#note(origin as Origin, "present", run);
     this.#write(data, offsetBytes);
     this.sizeBytes = Math.max(this.sizeBytes, offsetBytes + data.length);
-    if (this.#origin === null || data.length === 0) return;
-    const end = Math.min(offsetBytes + data.length, this.#origin.pages.count * PAGE_BYTES);
-    if (offsetBytes < end)
-      this.#keep(this.#origin, Math.floor(offsetBytes / PAGE_BYTES), Math.ceil(end / PAGE_BYTES) - 1);
+    if (origin !== null) this.#keep(origin, first, last, "present");
   }
 
   /** What was behind a smaller size is gone, and reads as zeros if the file grows again. */
   async truncate(sizeBytes: number): Promise<void> {
     const origin = this.#origin;
     const isCut = origin !== null && sizeBytes < origin.endBytes;
-    if (isCut) {
-      this.#journal.append({ kind: "cut", file: origin.index, sizeBytes });
-      await this.#journal.sync();
-    }
-    if (isCut) {
-      origin.pages.add(pagesBefore(sizeBytes), origin.pages.count - 1);
-      origin.endBytes = sizeBytes;
-    }
+    if (isCut)
+      await this.keptWhile(async () => {
+        this.#journal.append({ kind: "cut", file: origin.index, sizeBytes });
+        await this.#journal.sync();
+        endAt(origin, sizeBytes);
+        origin.endBytes = sizeBytes;
+      });
     this.#with((fd) => ftruncateSync(fd, sizeBytes));
     this.sizeBytes = sizeBytes;
     if (isCut) this.#journal.append({ kind: "cut-done", file: origin.index });
@@ -126,20 +145,62 @@ export class StoredFile {
 
   /** Everything that was written before is on the disk when it resolves, and the journal knows it. */
   async sync(): Promise<void> {
-    const runs = this.#fresh;
+    const syncing = { runs: this.#fresh };
     this.#fresh = [];
+    this.#syncing.push(syncing);
     this.opens++;
     try {
       await dataSync(this.#open());
       const origin = this.#origin;
-      if (origin !== null) for (const run of runs) this.#journal.append({ kind: "durable", file: origin.index, run });
+      if (origin !== null) for (const run of syncing.runs) this.#note(origin, "durable", run);
       await this.#journal.sync();
     } catch (error) {
-      this.#fresh.push(...runs);
+      this.#fresh.push(...syncing.runs);
       throw error;
     } finally {
+      this.#syncing = this.#syncing.filter((other) => other !== syncing);
       this.opens--;
       this.closeIdle();
+    }
+  }
+
+  /**
+   * Forgets fetched pages: from now on they are missing. Returns them for {@link punch}, which must wait until the
+   * journal is on the disk.
+   */
+  drop(first: number, last: number): PageRun[] {
+    const origin = this.#origin;
+    if (origin === null || this.#keepers > 0) return [];
+    const runs = origin.clean.remove(first, last);
+    for (const run of runs) {
+      this.#note(origin, "dropped", run);
+      origin.pages.remove(...run);
+      // They may come back before a sync that has begun ends: it does not make those certain.
+      this.#fresh = withoutRun(this.#fresh, run);
+      for (const syncing of this.#syncing) syncing.runs = withoutRun(syncing.runs, run);
+    }
+    return runs;
+  }
+
+  /** Gives the space of dropped pages back, except of those that came back: check and punch are one step. */
+  punch(runs: readonly PageRun[]): void {
+    const origin = this.#origin;
+    if (origin === null) return;
+    const holes = runs.flatMap(([first, last]) => origin.pages.missingRuns(first, last));
+    const ranges = holes.map(([first, last]) => ({
+      offsetBytes: first * PAGE_BYTES,
+      sizeBytes: (last - first + 1) * PAGE_BYTES,
+    }));
+    if (ranges.length > 0) this.#with((fd) => punchHoles(fd, ranges));
+  }
+
+  /** No page is dropped while it works. */
+  async keptWhile(work: () => Promise<void>): Promise<void> {
+    this.#keepers++;
+    try {
+      await work();
+    } finally {
+      this.#keepers--;
     }
   }
 
@@ -159,7 +220,7 @@ export class StoredFile {
     const origin = this.#origin;
     if (origin === null) return;
     this.#fresh = [];
-    this.#journal.append({ kind: "durable", file: origin.index, run: [0, origin.pages.count - 1] });
+    this.#note(origin, "durable", [0, origin.pages.count - 1]);
   }
 
   /** The journal says that the backup is no longer needed, or nobody can read the file any more. */
@@ -189,11 +250,18 @@ export class StoredFile {
     this.#fd = -1;
   }
 
-  #keep(origin: Origin, first: number, last: number): void {
+  #keep(origin: Origin, first: number, last: number, kind: "fetched" | "present"): void {
     for (const run of origin.pages.add(first, last)) {
-      this.#journal.append({ kind: "present", file: origin.index, run });
+      this.#note(origin, kind, run);
       this.#fresh.push(run);
+      if (kind === "present") continue;
+      origin.clean.add(...run);
+      origin.onFill(run);
     }
+  }
+
+  #note({ index }: Origin, kind: "dropped" | "durable" | "fetched" | "present", run: PageRun): void {
+    this.#journal.append({ kind, file: index, run });
   }
 
   #write(bytes: Uint8Array, offsetBytes: number): void {

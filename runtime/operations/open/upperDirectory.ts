@@ -2,7 +2,16 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, unlinkSync, writeSync } from "../../local/nodeFiles";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { systemCodeOf } from "../../local/systemError";
-import { type FileHistory, isWholeJournal, Journal, parseJournal, renderEntry, replayJournal } from "./journal";
+import {
+  type FileHistory,
+  isWholeJournal,
+  Journal,
+  type PageFate,
+  parseJournal,
+  renderEntry,
+  replayJournal,
+} from "./journal";
+import type { PageRun } from "./pageSet";
 import { type Origin, originOf, type StoredFile } from "./storedFile";
 import { pathInData, Tree } from "./tree";
 
@@ -83,12 +92,20 @@ function cutTo(path: string, sizeBytes: number): void {
   }
 }
 
+function meet({ clean, pages }: Origin, fate: PageFate, [first, last]: PageRun): void {
+  const isNew = fate === "clean" ? pages.missingRuns(first, last) : [];
+  if (fate === "dropped") pages.remove(first, last);
+  else pages.add(first, last);
+  if (fate === "there" || fate === "dropped") clean.remove(first, last);
+  for (const run of isNew) clean.add(...run);
+}
+
 function bind(tree: Tree, index: number, row: ManifestFile, history: FileHistory | undefined): Target | null {
   if (row.sizeBytes === 0 || history?.isBound === false) return null;
   const file = tree.find(pathInData(row.name))?.file;
   if (file == null) return null;
   const origin = originOf(index, row);
-  for (const [first, last] of history?.runs ?? []) origin.pages.add(first, last);
+  for (const [fate, run] of history?.runs ?? []) meet(origin, fate, run);
   origin.endBytes = Math.min(origin.endBytes, history?.endBytes ?? origin.endBytes);
   file.bind(origin);
   return { file, origin };

@@ -143,6 +143,21 @@ describe("open", async () => {
     expect(existsSync(backup.folder)).toBe(false);
   }, 300_000);
 
+  // claim: docs/open.md: with `--cache-max` the least…
+  test("with a limit for fetched pages it has the same rows, also those of dropped pages and after a kill", async () => {
+    const backup = opens("limited");
+    await backup.open(["--repo=1", "--cache-max=16MiB"]);
+    for (const round of ["first", "again", "after a kill"]) {
+      expect(await backup.value(TABLE_SUMS, "shop"), round).toBe(expected);
+      expect(readFileSync(join(backup.folder, "journal"), "latin1"), round).toContain(" dropped ");
+      if (round !== "again") continue;
+      process.kill(servingPid(backup), "SIGKILL");
+      await backup.open(["--repo=1", "--cache-max=16MiB"]);
+    }
+    expect(readFileSync(join(backup.folder, "serve.log"), "utf8")).not.toContain("WARN");
+    await backup.close();
+  }, 300_000);
+
   // claim: docs/open.md: a mounted backup has the files of a restore, byte for byte
   test("without a server it has the files of a restore, byte for byte, and lets nothing run", async () => {
     const restored = await bed.restoreAside({ by: null, repo: 2 });

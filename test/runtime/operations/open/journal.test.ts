@@ -9,7 +9,8 @@ import {
 const BOOT = "0a";
 const ENTRIES: readonly JournalEntry[] = [
   { kind: "session", boot: BOOT },
-  { kind: "present", file: 3, run: [0, 4] },
+  { kind: "fetched", file: 3, run: [0, 4] },
+  { kind: "present", file: 3, run: [4, 4] },
   { kind: "durable", file: 3, run: [2, 2] },
   { kind: "cut", file: 4, sizeBytes: 20_000 },
   { kind: "cut-done", file: 4 },
@@ -24,25 +25,23 @@ describe("the journal of an upper directory", () => {
     expect(parseJournal(text)).toEqual(ENTRIES);
     const torn = `${text.slice(0, -5)}\n${renderEntry({ kind: "removed", file: 5 })}`;
     expect(parseJournal(torn)).toEqual([...ENTRIES.slice(0, -1), { kind: "removed", file: 5 }]);
-    expect(parseJournal(text.replace("present 3 0 4", "present 3 0 5"))).not.toContainEqual(ENTRIES[1]);
+    expect(parseJournal(text.replace("fetched 3 0 4", "fetched 3 0 5"))).not.toContainEqual(ENTRIES[1]);
     expect(parseJournal("\0\0\0\n")).toEqual([]);
   });
 
   test("pages that were only present count on the same start of the machine, durable ones on any", () => {
-    expect(replayJournal(ENTRIES, BOOT).get(3)?.runs).toEqual([
-      [0, 4],
-      [2, 2],
-    ]);
-    expect(replayJournal(ENTRIES, "0b").get(3)?.runs).toEqual([[2, 2]]);
+    const durable = ["durable", [2, 2]] as const;
+    expect(replayJournal(ENTRIES, BOOT).get(3)?.runs).toEqual([["clean", [0, 4]], ["there", [4, 4]], durable]);
+    expect(replayJournal(ENTRIES, "0b").get(3)?.runs).toEqual([durable]);
     const afterRestart = [
       ...ENTRIES,
       { kind: "session", boot: "0b" },
       { kind: "present", file: 3, run: [7, 7] },
     ] as const;
-    expect(replayJournal(afterRestart, "0b").get(3)?.runs).toEqual([
-      [2, 2],
-      [7, 7],
-    ]);
+    expect(replayJournal(afterRestart, "0b").get(3)?.runs).toEqual([durable, ["there", [7, 7]]]);
+    // Its space may have been given back: that counts whatever the machine lost.
+    const dropped = replayJournal([...ENTRIES, { kind: "dropped", file: 3, run: [1, 2] }], "0b");
+    expect(dropped.get(3)?.runs).toEqual([durable, ["dropped", [1, 2]]]);
   });
 
   test("an intent without its end is pending; a file of its own is the backup's no more", () => {
@@ -53,6 +52,6 @@ describe("the journal of an upper directory", () => {
     const kept = replayJournal([...ENTRIES, { kind: "kept", file: 5 }], "0b");
     expect([kept.get(5)?.isPendingRemove, kept.get(5)?.isBound]).toEqual([false, true]);
     const cut = replayJournal([{ kind: "cut", file: 1, sizeBytes: 8192 }], BOOT);
-    expect([cut.get(1)?.pendingCutBytes, cut.get(1)?.runs[0]?.[0]]).toEqual([8192, 1]);
+    expect([cut.get(1)?.pendingCutBytes, cut.get(1)?.runs[0]?.[1][0]]).toEqual([8192, 1]);
   });
 });

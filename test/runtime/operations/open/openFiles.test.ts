@@ -111,6 +111,75 @@ describe("an opened directory", () => {
     expect(readFileSync(join(made.folder, "journal"), "latin1")).toContain("durable 0 0 0");
   });
 
+  // claim: docs/open.md: dropped pages lose no write, and their holes are never read, whenever the process or the
+  //   machine dies
+  test("a dropped page is the backup's again: its hole is never read, and no write is dropped", async () => {
+    const made = world({ "base/1": SIZE });
+    const expected = originBytes(0, SIZE);
+    await made.read("base/1");
+    await made.ask({ kind: "fsync" }, made.nodeOf("base/1"));
+    await made.write("base/1", 2 * PAGE_BYTES + 10, Buffer.from("changed"));
+    expected.write("changed", 2 * PAGE_BYTES + 10);
+    const syncing = made.ask({ kind: "fsync" }, made.nodeOf("base/1"));
+    await made.dropAll();
+    await syncing;
+    const { origin } = made.upper.tree.find("base/1")?.file ?? {};
+    expect(origin?.pages.runsIn(0, 5)).toEqual([[2, 2]]);
+    expect(made.stored("base/1").subarray(0, PAGE_BYTES)).toEqual(Buffer.alloc(PAGE_BYTES));
+    // What the process and the machine remember.
+    for (const die of [() => made.reopen(), () => made.losePower()]) {
+      die();
+      made.isAway = true;
+      await expect(made.read("base/1", 0, 100)).rejects.toThrow("away");
+      expect(await made.read("base/1", 2 * PAGE_BYTES, PAGE_BYTES)).toEqual(
+        expected.subarray(2 * PAGE_BYTES, 3 * PAGE_BYTES),
+      );
+      made.isAway = false;
+    }
+    expect(await made.read("base/1")).toEqual(expected);
+  });
+
+  test.each<readonly [string, (made: UpperWorld, sync: () => Promise<Uint8Array>) => Promise<unknown>]>([
+    ["was synced", async (made, sync) => [await sync(), await made.dropAll()]],
+    ["is being synced", async (made, sync) => Promise.all([sync(), made.dropAll()])],
+    ["is synced afterwards", async (made, sync) => [await made.dropAll(), await sync()]],
+  ])("a loss of power brings no hole of a dropped page that %s", async (_, drop) => {
+    const made = world({ "base/1": SIZE });
+    await made.read("base/1");
+    await drop(made, () => made.ask({ kind: "fsync" }, made.nodeOf("base/1")));
+    made.losePower();
+    expect(await made.read("base/1")).toEqual(originBytes(0, SIZE));
+  });
+
+  test("pages behind a cut are no longer the backup's, and none is dropped", async () => {
+    const made = world({ "base/1": SIZE });
+    await made.read("base/1");
+    await made.truncate("base/1", PAGE_BYTES);
+    await made.truncate("base/1", SIZE);
+    await made.dropAll();
+    const expected = Buffer.alloc(SIZE);
+    originBytes(0, PAGE_BYTES).copy(expected);
+    expect(await made.read("base/1")).toEqual(expected);
+    expect(made.upper.tree.find("base/1")?.file?.origin?.clean.presentCount).toBe(1);
+  });
+
+  test("no page is dropped while its file is cut: what is written behind the cut later would be dropped too", async () => {
+    const made = world({ "base/1": SIZE });
+    await made.read("base/1");
+    const cutting = made.truncate("base/1", PAGE_BYTES);
+    await made.dropAll();
+    await cutting;
+    await made.write("base/1", 3 * PAGE_BYTES, Buffer.alloc(PAGE_BYTES, 1));
+    made.reopen();
+    for (let round = 0; round < 2; round++) {
+      const expected = Buffer.alloc(4 * PAGE_BYTES);
+      originBytes(0, SIZE).copy(expected, 0, 0, PAGE_BYTES);
+      expected.fill(1, 3 * PAGE_BYTES);
+      expect((await made.read("base/1")).equals(expected)).toBe(true);
+      await made.dropAll();
+    }
+  });
+
   // claim: docs/open.md: after a kill nothing that was acknowledged is lost, and after a loss of power nothing that was
   //   synced
   test("it equals a plain directory after any requests, kills and losses of power", async () => {
@@ -137,6 +206,9 @@ const KINDS = [
   "power",
   "away",
   "fetch all",
+  "drop",
+  "drop and kill",
+  "drop and power",
 ] as const;
 const STEP = fc.tuple(fc.constantFrom(...KINDS), fc.nat(3), fc.nat(6), fc.nat(PAGE_BYTES - 1), fc.nat(20_000));
 const NAMES = ["base/0", "base/1", "base/2", "base/3"];
@@ -187,7 +259,15 @@ async function apply(made: UpperWorld, model: Map<string, Modelled>, step: Step)
   else if (kind === "kill") made.reopen();
   else if (kind === "power") losePower(made, model);
   else if (kind === "fetch all") await fetchAll(made, model);
-  else if (kind === "create") {
+  else if (kind === "drop") await made.dropAll();
+  else if (kind === "drop and kill" || kind === "drop and power") {
+    // Before anything is given back.
+    made.diesAtSync = true;
+    await made.dropAll();
+    made.diesAtSync = false;
+    if (kind === "drop and power") losePower(made, model);
+    else made.reopen();
+  } else if (kind === "create") {
     if (modelled !== undefined) return;
     await made.ask({ kind: "create", name: name.slice(5), mode: 0o600 }, directory);
     model.set(name, { content: Buffer.alloc(0), origin: null, endBytes: 0, fresh: new Set(), durable: new Set() });
@@ -287,6 +367,5 @@ function losePower(made: UpperWorld, model: ReadonlyMap<string, Modelled>): void
       lost.filter((page) => (page + 1) * PAGE_BYTES <= end),
     );
   }
-  made.boot = `${made.boot}0`;
-  made.reopen();
+  made.losePower();
 }

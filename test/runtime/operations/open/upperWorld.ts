@@ -1,5 +1,16 @@
 /** An upper directory with a backup of made-up pages behind it, driven by the kernel's requests. */
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
@@ -7,6 +18,7 @@ import type { ManifestFile } from "../../../../runtime/format/repository/manifes
 import type { FileRequest } from "../../../../runtime/fuse/answerRequest";
 import { Hydration, type HydrationParts } from "../../../../runtime/operations/open/hydration";
 import { type Fetch, OpenFiles } from "../../../../runtime/operations/open/openFiles";
+import { PageCache } from "../../../../runtime/operations/open/pageCache";
 import { PAGE_BYTES } from "../../../../runtime/operations/open/pageSet";
 import { openUpper, type UpperDirectory } from "../../../../runtime/operations/open/upperDirectory";
 import { testContext, type TestContext } from "../../../harness/context";
@@ -43,6 +55,10 @@ export class UpperWorld {
   upper: UpperDirectory;
   files: OpenFiles;
   readonly failures: unknown[] = [];
+  /** The process dies when it next syncs the journal. */
+  diesAtSync = false;
+  /** Bytes of the journal that a loss of power leaves. */
+  #syncedBytes = 0;
   readonly #fetch: Fetch = {
     pages: async (file, origin, runs) => {
       this.fetchCount++;
@@ -78,11 +94,36 @@ export class UpperWorld {
     [this.upper, this.files] = this.#open();
   }
 
+  /** Without the entries about pages that were not on the disk. The others are intents, or repeat what a file shows. */
+  losePower(): void {
+    const path = join(this.folder, "journal");
+    const text = readFileSync(path, "latin1");
+    const lost = text
+      .slice(this.#syncedBytes)
+      .split("\n")
+      .filter((line) => !/ (fetched|present|durable|dropped) /.test(line));
+    writeFileSync(path, `${text.slice(0, this.#syncedBytes)}\n${lost.join("\n")}`);
+    this.boot = `${this.boot}0`;
+    this.reopen();
+  }
+
+  /** Drops every page that may be dropped. */
+  async dropAll(): Promise<void> {
+    const cache = new PageCache({ ...this.upper, sizeBytesMax: 0 }, testContext());
+    await cache.shrink();
+    await cache.close();
+  }
+
   /** Garbage in pages that were not on the disk, as after a loss of power. */
   spoil(path: string, pages: readonly number[]): void {
     const fd = openSync(join(this.folder, "upper", path), "r+");
     for (const page of pages) writeSync(fd, Buffer.alloc(PAGE_BYTES, 0xee), 0, PAGE_BYTES, page * PAGE_BYTES);
     closeSync(fd);
+  }
+
+  /** What the upper directory has. */
+  stored(path: string): Buffer {
+    return readFileSync(join(this.folder, "upper", path));
   }
 
   nodeOf(path: string): number {
@@ -131,6 +172,13 @@ export class UpperWorld {
   #open(): [UpperDirectory, OpenFiles] {
     const location = { upper: join(this.folder, "upper"), journal: join(this.folder, "journal") };
     const upper = openUpper(location, this.rows, this.boot, () => 1000);
+    const sync = upper.journal.sync.bind(upper.journal);
+    upper.journal.sync = async () => {
+      const { size } = statSync(location.journal);
+      if (this.diesAtSync) throw new Error("killed");
+      await sync();
+      this.#syncedBytes = Math.max(this.#syncedBytes, size);
+    };
     const account = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
     return [
       upper,
