@@ -6,6 +6,8 @@
  * Only an answer counts. A serving process that is missing, dies or fails is never the end of the archive.
  */
 import { NOT_IN_ARCHIVE, RECOVERY_ABORTED } from "../../base/recoveryExit";
+import { fail } from "../../base/errors";
+import { access, constants } from "../../local/nodeFiles";
 import { shellQuote } from "../restore/recovery";
 import type { OpenLocation } from "./openLocation";
 
@@ -24,6 +26,18 @@ socket.on("close", () => {
   if (code === "1") process.exitCode = ${NOT_IN_ARCHIVE};
 });
 `;
+
+/** For a process that has the server's account. @throws execute when it cannot run that program */
+export async function requireRunnable(node: string): Promise<void> {
+  try {
+    await access(node, constants.X_OK);
+  } catch (error) {
+    throw fail("execute", `the server's account cannot run '${node}', which would ask for its WAL`, {
+      hint: "Install Node where every account can run it, or only mount the backup: --no-start.",
+      cause: error,
+    });
+  }
+}
 
 /** @param node the program that runs the script */
 export function askingCommand({ fetchedWal, walScript, walSocket }: OpenLocation, node: string): string {

@@ -15,7 +15,7 @@ import { systemError } from "../../local/systemError";
 import type { DrillPrograms } from "../drill/drillPrograms";
 import type { SideServer } from "../../postgres/sideServer";
 import { prepareServer } from "../drill/drillServer";
-import { askingCommand } from "./askForWal";
+import { askingCommand, requireRunnable } from "./askForWal";
 import { endServing, type LockHolder, lockOpening } from "./openLocks";
 import { endLeftServer, findServer, removeFolder, unmount } from "./closeBackup";
 import {
@@ -270,6 +270,7 @@ async function startServer(
   ctx: Context,
 ): Promise<SideServer> {
   const { at, folder, serverLog } = location;
+  await requireRunnable(server.node);
   const version = state.backup?.pgVersion ?? "";
   const paths = { path: folder, tablespaces: folder, spool: folder, socketDirectory: folder, account: null };
   const scratch = { ...paths, dataDirectory: at, logFile: serverLog };

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { offerWal } from "../../../../runtime/commands/recovery/openedWal";
 import { nullIfMissing } from "../../../../runtime/local/systemError";
-import { ASK_SCRIPT, askingCommand } from "../../../../runtime/operations/open/askForWal";
+import { ASK_SCRIPT, askingCommand, requireRunnable } from "../../../../runtime/operations/open/askForWal";
 import { type OpenLocation, openLocation } from "../../../../runtime/operations/open/openLocation";
 import type { WalOffer } from "../../../../runtime/operations/open/serveBackup";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
@@ -103,6 +103,11 @@ describe("WAL for an opened backup", () => {
     const { code, text } = await get(walName(4));
     expect([code, text]).toEqual([255, expect.stringContaining("creates a tablespace in '/srv/fast'")]);
     expect([existsSync(join(at, DESTINATION)), readdirSync(location.fetchedWal)]).toEqual([false, []]);
+  });
+
+  test("a program that the server's account cannot run is refused before the server starts", async () => {
+    await requireRunnable(process.execPath);
+    await expect(requireRunnable(join(at, "pg_wal", "node"))).rejects.toThrow("the server's account cannot run");
   });
 
   test("other requests get no answer", async () => {
