@@ -45,6 +45,7 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
   const { config, ctx } = proc;
   proc.requireStarted();
   for (const warning of (await proc.container?.checkData()) ?? []) ctx.log.warn(warning);
+  for (const warning of proc.container?.findLeftOut() ?? []) ctx.log.warn(warning);
   const missingWal = proc.missingWal();
   const results = await check(
     proc.repositories(),

@@ -18,7 +18,7 @@ import {
 import type { Programs } from "../programs";
 import { endContainers, ImagePrograms, type ImageRequest } from "./imagePrograms";
 import { passwordOf, superuserOf } from "./inspect";
-import { checkData, writersOf } from "./sharedData";
+import { checkData, keyWarning, ROOT_KEY, versionFault, writersOf } from "./sharedData";
 import { containerPaths, insideOf, type ServerView } from "./serverPaths";
 
 /** Where PostgreSQL's sockets are in Debian's and Alpine's packages. */
@@ -39,6 +39,8 @@ export interface ContainerServer {
   findPid(): Promise<number | null>;
   /** Warnings about where its data are. @throws pgRunning (38) if another container has them too */
   checkData(): Promise<readonly string[]>;
+  /** Warnings about files that a restored server needs, and that no backup has. */
+  findLeftOut(): readonly string[];
   /**
    * That nobody can swap directories for links while root writes: neither this container nor another one that has the
    * data. @throws pgRunning (38)
@@ -112,6 +114,13 @@ export class ServerContainer implements ContainerServer {
     return checkData(this.facts, this.dataDirectory, await listRunning(this.facts.engine, this.#run));
   }
 
+  findLeftOut(): readonly string[] {
+    const { facts } = this;
+    if (facts.pid === null) return [];
+    const hasKey = lstatSync(insideOf(facts.pid, ROOT_KEY), { throwIfNoEntry: false }) !== undefined;
+    return hasKey ? [keyWarning(facts)] : [];
+  }
+
   async requireStopped(): Promise<void> {
     if ((await this.findPid()) !== null)
       throw fail("pgRunning", "unable to restore while the container of PostgreSQL runs", {
@@ -160,14 +169,16 @@ export class ServerContainer implements ContainerServer {
   async socketPath(configured: string | undefined, port: number): Promise<string> {
     const pid = await this.findPid();
     const { engine, name } = this.facts;
-    if (pid === null)
-      throw fail("dbConnect", `container '${name}' does not run`, {
-        hint: [
-          `Start it: ${engine} start ${name}.`,
-          `Its log says why it ended, such as a full disk: ${engine} logs --tail=20 ${name}.`,
-        ],
+    if (pid === null) {
+      const [fault, remedy] = versionFault(this.facts, await this.#dataMajor()) ?? [
+        null,
+        `Start it: ${engine} start ${name}.`,
+      ];
+      throw fail("dbConnect", `container '${name}' does not run${fault === null ? "" : `: ${fault}`}`, {
+        hint: [remedy, `Its log says why it ended, such as a full disk: ${engine} logs --tail=20 ${name}.`],
         retryable: true,
       });
+    }
     const directory = insideOf(pid, configured ?? (await this.#writtenSocketPath()) ?? SOCKET_PATH);
     const path = `${directory}/.s.PGSQL.${port}`;
     if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true)
@@ -187,6 +198,15 @@ export class ServerContainer implements ContainerServer {
     // As a shell takes a file's content.
     const text = await readFile(insideOf(pid, given.file), "utf8").catch(() => "");
     return text === "" ? undefined : new Secret(text.replace(/\n+$/, ""));
+  }
+
+  /** Empty if it cannot be read. */
+  async #dataMajor(): Promise<string> {
+    try {
+      return (await readFile(`${this.view.here(this.dataDirectory)}/PG_VERSION`, "utf8")).trim();
+    } catch {
+      return "";
+    }
   }
 
   /** From postmaster.pid; undefined while the server is down. */

@@ -40,6 +40,31 @@ export function checkData(
   ];
 }
 
+/** The key of pgsodium and of Vault in Supabase's images. */
+export const ROOT_KEY = "/etc/postgresql-custom/pgsodium_root.key";
+
+/** What a restored server needs besides its backups, if a container has {@link ROOT_KEY}. */
+export function keyWarning(container: ContainerFacts): string {
+  const kind = mountOf(container, ROOT_KEY)?.kind ?? "tmpfs";
+  return (
+    `'${ROOT_KEY}' of container '${container.name}' is in no backup: without it, a restored server cannot decrypt what pgsodium or Vault has encrypted. ` +
+    `Keep a copy of it elsewhere${kind === "tmpfs" ? "; it is in no volume, and lost with the container" : ""}`
+  );
+}
+
+/**
+ * Why a container does not start, and the way out, if its image is of another major version than its data.
+ * @param major of the data
+ */
+export function versionFault({ environment, image }: ContainerFacts, major: string): readonly [string, string] | null {
+  const own = environment["PG_MAJOR"] ?? "";
+  if (!/^\d+$/.test(own) || !/^\d+$/.test(major) || own === major) return null;
+  return [
+    `its image ${image} has PostgreSQL ${own}, its data are of PostgreSQL ${major}`,
+    `Go back to an image of PostgreSQL ${major}: nothing is lost, and backups go on. To upgrade, see docs/hosts/containers.md.`,
+  ];
+}
+
 /** Names of other running containers that may write into the data directory of `container`. */
 export function writersOf(
   container: ContainerFacts,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { ContainerFacts, ContainerMount } from "../../../../runtime/postgres/container/inspect";
-import { checkData, writersOf } from "../../../../runtime/postgres/container/sharedData";
+import { checkData, keyWarning, versionFault, writersOf } from "../../../../runtime/postgres/container/sharedData";
 
 const DATA = "/var/lib/postgresql/data";
 const volume = (source: string, more: Partial<ContainerMount> = {}): ContainerMount => ({
@@ -28,6 +28,22 @@ describe("where a container keeps its data", () => {
 
   test("a named volume of its own is well", () => {
     expect(checkData(shop, DATA, [shop, container("other", volume("/volumes/other/_data"))])).toEqual([]);
+  });
+
+  test("a key that no backup has is named, and one in no volume too", () => {
+    const key = { source: "/volumes/key/_data", destination: "/etc/postgresql-custom" };
+    expect(keyWarning(container("shop", volume(key.source, key)))).toMatch(/pgsodium_root.key' .* elsewhere$/);
+    expect(keyWarning(shop)).toContain("it is in no volume, and lost with the container");
+  });
+
+  test("an image of another version than the data is a reason not to start", () => {
+    const newer = container("shop", volume("/v"), { environment: { PG_MAJOR: "18" } });
+    expect(versionFault(newer, "18")).toBeNull();
+    expect(versionFault(newer, "")).toBeNull();
+    expect(versionFault(shop, "15")).toBeNull();
+    expect(versionFault(newer, "15")?.join(" ")).toMatch(
+      /postgres:18 has PostgreSQL 18, its data are of PostgreSQL 15/,
+    );
   });
 
   test("names others that may write there, except those that have a directory above it", () => {
