@@ -18,7 +18,7 @@ import type { MissingWalStore } from "../../local/missingWal";
 import { copyMissingWal } from "./heal";
 import type { LocalWal } from "../shared/localWal";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
-import { segmentsIn } from "../shared/walRange";
+import { segmentDirectories, segmentsIn } from "../shared/walRange";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 
@@ -120,10 +120,13 @@ export async function lackedBy(
   const [neededFrom] = starts.sort();
   if (neededFrom === undefined) return [];
   const needed = names.filter((name) => name >= neededFrom);
+  const archiveId = archiveIdOf(entry);
   const directories = new Set(needed.map((name) => name.slice(0, DIRECTORY_LENGTH)));
   const stored = new Set<string>();
-  for (const directory of directories)
-    for (const wal of await segmentsIn(repo, archiveIdOf(entry), directory)) stored.add(wal.name);
+  // After a long absence most of the directories do not exist.
+  for (const directory of directories.size > 1 ? await segmentDirectories(repo, archiveId) : directories)
+    if (directories.has(directory))
+      for (const wal of await segmentsIn(repo, archiveId, directory)) stored.add(wal.name);
   return needed.filter((name) => !stored.has(name));
 }
 

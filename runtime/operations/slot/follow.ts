@@ -24,8 +24,9 @@ import type { Repository } from "../../repository/repository";
 import type { ClusterIdentity } from "../shared/identity";
 import type { WalSource } from "../stream/stream";
 import { recordLost } from "./lostWal";
-import { createSlot, dropSlot, findSlot, type Slot } from "./slot";
-import { planSegments, segmentsBetween, type WalHistory } from "./slotPlan";
+import { findArchived } from "./archivedPosition";
+import { createSlot, dropSlot, findInServer, findSlot, type Slot } from "./slot";
+import { planSegments, resumePoint, segmentsBetween, type WalHistory } from "./slotPlan";
 
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 10_000;
@@ -174,17 +175,15 @@ export class Follower implements Confirmation {
 
   /** Lists what waits, and records what the server no longer has. */
   async begin(slot: Slot, isNew: boolean): Promise<void> {
-    const { missingWal, readyDirectory, repos, walDirectory } = this.#parts;
-    const saved = isNew ? await this.#parts.loadPosition() : null;
-    const known = saved?.systemId === this.#cluster.systemId ? saved : null;
-    const at = { isNew, slotLsn: slot.restartLsn ?? this.#history.flushLsn, known };
+    const { readyDirectory, walDirectory } = this.#parts;
+    const resumed = await this.#findResumePoint();
+    const at = { isNew, slotLsn: slot.restartLsn ?? this.#history.flushLsn, resumed };
     const { optional, required } = planSegments(at, this.#history, Number(this.#size));
     const present = await this.#listWal();
     const end = optional.findIndex((name) => !present.has(name));
     const earlier = optional.slice(0, end === -1 ? optional.length : end).reverse();
     const gone = required.filter((name) => !present.has(name));
-    const lostCount = await recordLost(gone, repos, missingWal, this.#cluster, this.#ctx);
-    if (lostCount > 0) this.#reportLost(lostCount, gone);
+    await this.#recordLost(gone);
     const histories = this.#history.timeline > 1 && present.has(historyName(this.#history.timeline));
     this.#waiting.push(
       ...(histories ? [historyName(this.#history.timeline)] : []),
@@ -192,9 +191,23 @@ export class Follower implements Confirmation {
       ...required.filter((name) => present.has(name)),
     );
     await setReadyFiles(readyDirectory, this.#waiting, (name) => existsSync(`${walDirectory}/${name}`));
-    // A new slot holds WAL from the last checkpoint on: what waits before it needs the slot too.
+    // What waits needs the slot too. A new one holds WAL from the last checkpoint on, and that of a server whose disk
+    // lost its newest writes is ahead of it.
     const [first] = this.#waiting.filter((name) => SEGMENT_NAME.test(name));
-    if (isNew && first !== undefined) this.#lsn = lsnOfSegment(first, Number(this.#size));
+    const neededLsn = first === undefined ? this.#current : lsnOfSegment(first, Number(this.#size));
+    if (neededLsn < at.slotLsn) this.#lsn = neededLsn;
+  }
+
+  /** Where the archive of this server's history ends, as the agent has recorded, else as repositories show. */
+  async #findResumePoint(): Promise<bigint | null> {
+    const saved = await this.#parts.loadPosition();
+    const recorded = resumePoint(saved?.systemId === this.#cluster.systemId ? saved : null, this.#history);
+    if (recorded !== null) return recorded;
+    const size = Number(this.#size);
+    return resumePoint(
+      await findArchived(this.#parts.repos, this.#cluster, this.#history, size, this.#ctx),
+      this.#history,
+    );
   }
 
   /** Returns why the connection has ended. */
@@ -279,9 +292,9 @@ export class Follower implements Confirmation {
     } catch (error) {
       // Someone dropped the slot, or the server did because of max_slot_wal_keep_size.
       if (!isError(error, "fileMissing") || existsSync(`${this.#parts.walDirectory}/${name}`)) throw error;
-      const { missingWal, repos } = this.#parts;
-      const lostCount = await recordLost([name], repos, missingWal, this.#cluster, this.#ctx);
-      if (lostCount > 0) this.#reportLost(lostCount, [name]);
+      // A container that ends may take its directories away: the next connection looks again.
+      if (this.#ended.signal.aborted) return null;
+      await this.#recordLost([name]);
     }
     // The next connection lists it again: a stored file is not sent twice.
     if (this.#ended.signal.aborted) return null;
@@ -303,8 +316,20 @@ export class Follower implements Confirmation {
     this.#listener();
   }
 
-  #reportLost(count: number, names: readonly string[]): void {
-    this.#parts.lost(count);
+  /** @throws fileMissing (55) if the server has one of them: then only this machine does not see its `pg_wal` */
+  async #recordLost(names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
+    const { lost, missingWal, newSession, repos, walDirectory } = this.#parts;
+    const session = await newSession();
+    const [kept] = await findInServer(session, names).finally(() => session.close());
+    if (kept !== undefined)
+      throw fail("fileMissing", `the server has ${kept} in its pg_wal, but '${walDirectory}' lacks it`, {
+        hint: "Was the directory moved, or its disk unmounted, while the server runs? Bring it back. The slot keeps the WAL.",
+        retryable: true,
+      });
+    const count = await recordLost(names, repos, missingWal, this.#cluster, this.#ctx);
+    if (count === 0) return;
+    lost(count);
     this.#ctx.log.warn(
       `${count} WAL file(s) from ${names[0] ?? ""} on were removed by the server before they were archived: recovery cannot pass this gap, and the agent takes a new backup`,
     );

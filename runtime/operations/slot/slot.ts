@@ -112,6 +112,20 @@ export async function dropSlot(session: SqlSession, name: string): Promise<boole
   return rows.length > 0;
 }
 
+/** PostgreSQL "Error Codes": insufficient_privilege. */
+const NOT_ALLOWED = "42501";
+
+/** Those of `names` that the server has in its `pg_wal`; none if its role may not look. @throws dbQuery (57) */
+export async function findInServer(session: SqlSession, names: readonly string[]): Promise<readonly string[]> {
+  try {
+    const { rows } = await session.query("select name from pg_catalog.pg_ls_waldir() where name = any($1)", [names]);
+    return (rows as readonly { readonly name: string }[]).map(({ name }) => name);
+  } catch (error) {
+    if (sqlStateOf(error) === NOT_ALLOWED) return [];
+    throw error;
+  }
+}
+
 interface SlotRow {
   readonly lsn: string | null;
   readonly pid: number | null;

@@ -28,14 +28,11 @@ const OPTIONAL_MAX = 64;
 
 /**
  * @param slotLsn position of the slot @param isNew whether it was created just now, at the server's last checkpoint
- * @param known what was acknowledged through an earlier slot; null when nothing is known
+ * @param resumed {@link resumePoint} of what was acknowledged; null when nothing is known. A slot that somebody has
+ * created again is beyond it.
  */
 export function planSegments(
-  {
-    isNew,
-    slotLsn,
-    known,
-  }: { readonly isNew: boolean; readonly slotLsn: bigint; readonly known: ArchivePosition | null },
+  { isNew, slotLsn, resumed }: { readonly isNew: boolean; readonly slotLsn: bigint; readonly resumed: bigint | null },
   history: WalHistory,
   segmentSizeBytes: number,
 ): SegmentPlan {
@@ -43,9 +40,8 @@ export function planSegments(
   const floor = (lsn: bigint): bigint => (lsn / size) * size;
   const names = (from: bigint, to: bigint): string[] => segmentsBetween(from, to, history, segmentSizeBytes);
   const end = floor(history.flushLsn);
-  if (!isNew) return { required: names(floor(slotLsn), end), optional: [] };
-  const resumed = resumePoint(known, history);
   const from = floor(resumed !== null && resumed < slotLsn ? resumed : slotLsn);
+  if (!isNew) return { required: names(from, end), optional: [] };
   // Without a known position: all of the timeline that the server still has, because its start belongs to no other one.
   const began = history.ancestors.at(-1)?.lsn;
   // One segment more than needed shows another content in the archive: of a server that was reset to a snapshot.
@@ -56,7 +52,10 @@ export function planSegments(
 }
 
 /** Null when the position is not on the server's history: it was reset, or recovered along another timeline. */
-function resumePoint(known: ArchivePosition | null, { timeline, flushLsn, ancestors }: WalHistory): bigint | null {
+export function resumePoint(
+  known: ArchivePosition | null,
+  { timeline, flushLsn, ancestors }: WalHistory,
+): bigint | null {
   if (known === null) return null;
   const ancestor = ancestors.find((each) => each.timeline === known.timeline);
   if (ancestor !== undefined) return known.lsn < ancestor.lsn ? known.lsn : ancestor.lsn;

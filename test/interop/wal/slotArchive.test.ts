@@ -22,6 +22,8 @@ import { NIGHTLY } from "../../../tools/parts/nightly";
 const SLOT = "pgbackstop_main";
 const KILLS = NIGHTLY ? 30 : 1;
 const OFF = { archive_mode: "off", archive_command: "", max_slot_wal_keep_size: "2GB", wal_keep_size: "0" };
+/** Keeps little WAL. */
+const TIGHT = { max_slot_wal_keep_size: "32MB", max_wal_size: "64MB", min_wal_size: "32MB" };
 
 describe("WAL through a replication slot", async () => {
   const parts = await findParts("WAL through a replication slot", 18, "2.60");
@@ -296,22 +298,27 @@ describe("WAL through a replication slot", async () => {
     expect(performance.now() - beganMs).toBeLessThan(10_000);
   });
 
-  // claim: docs/slot-archiving.md: after a lost slot `check` fails until the agent has taken a backup that begins after
-  //   the gap
-  test("the agent reports a lost slot, creates it again, and closes the gap by a new backup", {
-    timeout: 600_000,
-  }, async () => {
-    await open({ settings: { max_slot_wal_keep_size: "32MB", max_wal_size: "64MB", min_wal_size: "32MB" } });
-    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
-    await dropTemplates(bed);
-    await bed.oursOk(["backup", "--type=full"]);
-    await agent.stop("SIGKILL");
-    // The server counts positions: a segment with a few rows is as long as a full one.
+  /** Writes more than a server with {@link TIGHT} keeps. */
+  const writeBeyond = async (): Promise<void> => {
     for (let turn = 0; turn < 10; turn++) {
       await bed.cluster.sql("INSERT INTO filled SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 200) g");
       await bed.cluster.switchWal();
       await bed.cluster.sql("CHECKPOINT");
     }
+  };
+
+  // claim: docs/slot-archiving.md: after a lost slot `check` fails until the agent has taken a backup that begins after
+  //   the gap
+  test("the agent reports a lost slot, creates it again, and closes the gap by a new backup", {
+    timeout: 600_000,
+  }, async () => {
+    await open({ settings: TIGHT });
+    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+    await dropTemplates(bed);
+    await bed.oursOk(["backup", "--type=full"]);
+    await agent.stop("SIGKILL");
+    // The server counts positions: a segment with a few rows is as long as a full one.
+    await writeBeyond();
     expect(await slot()).toMatchObject({ wal_status: "lost" });
     const refused = await bed.ours(["check", "--no-full-check"]);
     expect(refused.exitCode).toBe(87);
@@ -320,12 +327,60 @@ describe("WAL through a replication slot", async () => {
     await waitFor("the new backup", 120_000, async () =>
       /taking a backup into repo1, repo2: WAL was dropped/.test(agent.log()) ? true : null,
     );
-    await waitFor("a good check", 120_000, async () =>
-      (await bed.ours(["check", "--no-full-check"])).exitCode === 0 ? true : null,
-    );
+    await waitFor("a good check", 120_000, async () => ((await bed.ours(["check"])).exitCode === 0 ? true : null));
     expect(agent.log()).toMatch(/WAL file\(s\) from [0-9A-F]{24} on were removed by the server/);
     await archiveAll(1);
     expect(await bed.restoreAndCompare({ by: null, repo: 1 })).toEqual([]);
+  });
+
+  // claim: docs/slot-archiving.md: a slot that was dropped, by us or by somebody who made it again, leaves no hidden gap
+  test("a slot that was away closes its gap by a new backup", { timeout: 300_000 }, async () => {
+    await open({ settings: TIGHT });
+    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+    await dropTemplates(bed);
+    await bed.oursOk(["backup", "--type=full"]);
+    const closed = async (): Promise<void> => {
+      const before = agent.log().length;
+      await agent.start();
+      await waitFor("the new backup", 60_000, async () =>
+        agent.log().includes("taking a backup into repo1, repo2: WAL was dropped", before) ? true : null,
+      ).catch((error: unknown) => {
+        throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
+      });
+      await waitFor("a good check", 60_000, async () => ((await bed.ours(["check"])).exitCode === 0 ? true : null));
+    };
+    // As a component that is removed and added again: nothing on this machine knows how far the archive is.
+    await agent.stop();
+    await bed.oursOk(["slot-drop"]);
+    await writeBeyond();
+    await closed();
+    // A slot of the same name proves nothing.
+    await agent.stop("SIGKILL");
+    await bed.cluster.sql(`SELECT pg_drop_replication_slot('${SLOT}')`);
+    await writeBeyond();
+    await bed.cluster.sql(`SELECT pg_create_physical_replication_slot('${SLOT}', true)`);
+    await closed();
+    expect(await bed.restoreAndCompare({ by: null, repo: 1 })).toEqual([]);
+  });
+
+  // claim: docs/slot-archiving.md: while this machine does not see `pg_wal`, the slot keeps WAL that the server has
+  test("a data directory that is out of sight for a while costs no WAL", { timeout: 120_000 }, async () => {
+    await open({ repos: [{}] });
+    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+    await archiveAll(1);
+    const written: string[] = [];
+    const aside = `${bed.cluster.dataPath}.aside`;
+    // The server works in the directory by whatever name.
+    renameSync(bed.cluster.dataPath, aside);
+    for (let turn = 0; turn < 3; turn++) {
+      await bed.cluster.sql("INSERT INTO filled SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 200) g");
+      written.push(await bed.cluster.switchWal());
+      await sleep(1500);
+    }
+    renameSync(aside, bed.cluster.dataPath);
+    written.push(await archiveAll(1));
+    expect(written.filter((name) => !stored(1).has(name))).toEqual([]);
+    expect(agent.log()).not.toContain("were removed by the server");
   });
 
   // claim: docs/slot-archiving.md: streaming ships the unfinished segment beside it, and commits may wait for it

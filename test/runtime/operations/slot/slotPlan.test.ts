@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { planSegments, segmentsBetween } from "../../../../runtime/operations/slot/slotPlan";
+import { planSegments, resumePoint, segmentsBetween } from "../../../../runtime/operations/slot/slotPlan";
 
 const MIB = 1024 * 1024;
 const at = (segments: number, more = 0): bigint => BigInt(segments * MIB + more);
@@ -8,12 +8,19 @@ const name = (timeline: number, segment: number): string =>
 const first = { timeline: 1, flushLsn: at(9, 5), ancestors: [] };
 
 test("an existing slot asks for everything from its position to the last finished segment", () => {
-  const plan = planSegments({ isNew: false, slotLsn: at(6, 77), known: null }, first, MIB);
+  const plan = planSegments({ isNew: false, slotLsn: at(6, 77), resumed: null }, first, MIB);
   expect(plan).toEqual({ required: [6, 7, 8].map((segment) => name(1, segment)), optional: [] });
 });
 
+test("a slot that somebody dropped and created again does not hide what it skips", () => {
+  const required = (resumed: bigint): readonly string[] =>
+    planSegments({ isNew: false, slotLsn: at(7, 77), resumed }, first, MIB).required;
+  expect(required(at(5))).toEqual([5, 6, 7, 8].map((segment) => name(1, segment)));
+  expect(required(at(8))).toEqual([7, 8].map((segment) => name(1, segment)));
+});
+
 test("a first slot begins with the segment of its position, which the server still has whole", () => {
-  expect(planSegments({ isNew: true, slotLsn: at(8, 1), known: null }, first, MIB)).toEqual({
+  expect(planSegments({ isNew: true, slotLsn: at(8, 1), resumed: null }, first, MIB)).toEqual({
     required: [name(1, 8)],
     optional: [],
   });
@@ -21,7 +28,7 @@ test("a first slot begins with the segment of its position, which the server sti
 
 test("a new slot goes on where the lost one ended, one segment earlier if it is there", () => {
   const known = { timeline: 1, lsn: at(5) };
-  expect(planSegments({ isNew: true, slotLsn: at(8), known }, first, MIB)).toEqual({
+  expect(planSegments({ isNew: true, slotLsn: at(8), resumed: resumePoint(known, first) }, first, MIB)).toEqual({
     required: [5, 6, 7, 8].map((segment) => name(1, segment)),
     optional: [name(1, 4)],
   });
@@ -32,18 +39,18 @@ test("a server that was reset is believed, not what was known before", () => {
     { timeline: 1, lsn: at(10) },
     { timeline: 3, lsn: at(2) },
   ])
-    expect(planSegments({ isNew: true, slotLsn: at(8), known }, first, MIB).required).toEqual([name(1, 8)]);
+    expect(resumePoint(known, first)).toBeNull();
 });
 
 test("a new timeline is archived from its beginning on, as far as the server has it", () => {
   const second = { timeline: 2, flushLsn: at(9), ancestors: [{ timeline: 1, lsn: at(4, 9), reason: "" }] };
-  expect(planSegments({ isNew: true, slotLsn: at(7), known: null }, second, MIB)).toEqual({
+  expect(planSegments({ isNew: true, slotLsn: at(7), resumed: null }, second, MIB)).toEqual({
     required: [7, 8].map((segment) => name(2, segment)),
     optional: [6, 5, 4].map((segment) => name(2, segment)),
   });
   // Known from the time before the promotion or the recovery: at most up to where the timelines part.
-  const known = { timeline: 1, lsn: at(6) };
-  expect(planSegments({ isNew: true, slotLsn: at(7), known }, second, MIB).required).toEqual(
+  const resumed = resumePoint({ timeline: 1, lsn: at(6) }, second);
+  expect(planSegments({ isNew: true, slotLsn: at(7), resumed }, second, MIB).required).toEqual(
     [4, 5, 6, 7, 8].map((segment) => name(2, segment)),
   );
 });
