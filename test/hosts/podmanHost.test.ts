@@ -1,10 +1,13 @@
 /** `PostgresHost` with `container` of Podman, on a booted Debian: what its units need besides those of Docker. */
 // claim: docs/hosts/containers.md: units run as root with two capabilities; Podman's have a third, and write its paths
 //   (nightly)
+// claim: docs/hosts/containers.md: a drill's timer works with Podman, and leaves nothing (nightly)
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
+import { DrillLevel } from "../../components/drills/drillArgs";
 import { PosixRepository } from "../../components/repositories/posixRepository";
+import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { waitFor } from "../../tools/parts/process";
@@ -32,7 +35,7 @@ describe.runIf(NIGHTLY)("a host whose PostgreSQL runs in a container of Podman",
       `--name=${NAME}`,
       "--network=none",
       "--stop-signal=SIGINT",
-      "--pids-limit=0",
+      "--env=POSTGRES_INITDB_ARGS=--data-checksums",
       `--volume=shop:${IMAGE_DATA}`,
     ];
     await host.runOk(["podman", "run", "--detach", ...own, IMAGE, "postgres"]);
@@ -69,13 +72,19 @@ describe.runIf(NIGHTLY)("a host whose PostgreSQL runs in a container of Podman",
           repo2: { at: at("/srv/second"), keepDays: 60 },
         },
         schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
+        drills: { weekly: { cron: "0 5 * * 6", level: DrillLevel.Thorough } },
       });
       return { destinations, firstBackup, pendingRestart };
     });
     await expectFirstBackups(stack, sql, "16GB");
-    for (const name of ["full", "expire", "heal", "metrics", "verify"])
+    for (const name of ["full", "expire", "heal", "metrics", "verify", "drill-weekly"])
       await host.runOk(["systemctl", "start", `pgbackstop-main-${name}.service`], { timeoutMs: 300_000 });
     expect(await host.runOk(["systemctl", "--failed", "--no-legend"])).toBe("");
+    const drills = await host.runOk(["sh", "-c", "cat /var/spool/pgbackrest/pgbackstop/main/drills/*.json"]);
+    const { checks } = JSON.parse(drills) as DrillRecord;
+    expect(checks.map(({ name, verdict }) => `${name} ${verdict}`).filter((text) => !text.endsWith(" ok"))).toEqual([]);
+    expect(await host.runOk(["ls", "/var/lib/pgbackstop-drill"])).toBe("");
+    expect((await host.runOk(["podman", "ps", "--all", "--format={{.Names}}"])).trim()).toBe(NAME);
     await host.runOk(["podman", "kill", "--signal=KILL", NAME]);
     await host.runOk(["podman", "start", NAME]);
     await ready();

@@ -4,7 +4,6 @@ import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { abstaining, eachOf } from "../findings/abstain";
 import type { ContainerPlan, HostPlan } from "../model/plan";
-import { ownDrills } from "../schedule/declaredDrills";
 import { checkPath } from "./values";
 
 const ENGINES: readonly string[] = ["docker", "podman"];
@@ -57,11 +56,6 @@ function checkExcluded(plan: HostPlan): Finding[] {
     ["postgres", () => plan.postgres !== undefined, "the image decides the version"],
     ["allowRestart", () => plan.allowRestart, "a slot needs no restart"],
     ["restartCommand", () => plan.restartCommand.length > 0, "a slot needs no restart"],
-    [
-      "drills",
-      () => plan.container?.engine === "podman" && ownDrills(plan).length > 0,
-      "a unit's restrictions keep Podman from starting a container: run pgbackstop drill by hand, or set elsewhere",
-    ],
     [
       "streaming.degradeAfterSeconds",
       () => plan.synchronous?.degradeAfterSeconds !== undefined,

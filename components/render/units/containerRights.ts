@@ -29,11 +29,17 @@ export function engineWrites({ container }: HostPlan): readonly string[] {
   return container?.engine === "podman" ? PODMAN_PATHS : [];
 }
 
-/** Podman mounts its store at each look: a list of a service's usual calls would end it. */
+/** Podman mounts its store at each look, and asks what seccomp can do: without either it fails. */
 export function systemCalls({ container }: HostPlan): string {
-  return container?.engine === "podman"
-    ? "~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap"
-    : "@system-service";
+  return container?.engine === "podman" ? "@system-service @mount seccomp" : "@system-service";
+}
+
+/**
+ * True if a drill's unit itself makes the container of its server: Docker's daemon does it elsewhere, Podman needs what
+ * a container's start takes (namespaces, mounts, devices, control groups), and restricts the container itself.
+ */
+export function startsContainers({ container }: HostPlan): boolean {
+  return container?.engine === "podman";
 }
 
 /** The unit of the server, or of what starts its container. */

@@ -8,7 +8,7 @@
  */
 import type { HostPlan } from "../../plan/model/plan";
 import { systemdArgument } from "../host/commandLine";
-import { capabilities, engineWrites, systemCalls } from "./containerRights";
+import { capabilities, engineWrites, startsContainers, systemCalls } from "./containerRights";
 
 /** Directories that ProtectHome hides. */
 const HOME_DIRECTORIES = ["/home", "/root", "/run/user"];
@@ -31,6 +31,15 @@ const HARDENING = [
   "SystemCallArchitectures=native",
 ];
 
+/** What no runtime of containers needs. */
+const HARDENING_OF_ENGINE = [
+  "LockPersonality=yes",
+  "ProtectKernelLogs=yes",
+  "ProtectKernelModules=yes",
+  "RestrictRealtime=yes",
+  "SystemCallArchitectures=native",
+];
+
 interface Needs {
   /** Writes into the data directory too. */
   readonly writesData?: boolean;
@@ -45,6 +54,8 @@ interface Needs {
 /** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
   const { restores = false, staysUp = false, writes = [], writesData = false } = needs;
+  const home = usesHome(plan, writes) ? [] : [`ProtectHome=${homeProtection(plan)}`];
+  if (restores && startsContainers(plan)) return [...HARDENING_OF_ENGINE, "UMask=0027", "ProtectSystem=full", ...home];
   const calls = `SystemCallFilter=${systemCalls(plan)}`;
   const own = [
     "NoNewPrivileges=yes",
@@ -53,7 +64,6 @@ export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
     calls,
     "UMask=0027",
   ];
-  const home = usesHome(plan, writes) ? [] : [`ProtectHome=${homeProtection(plan)}`];
   // Each writable path is a separate mount in the unit. A permanent unit would hold an unmounted NAS or disk, and
   // continue to write to it.
   const holds = staysUp && plan.repositories.some(({ kind }) => kind === "posix");

@@ -201,7 +201,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   [
     "a drill on the host of a container of Podman",
     { container: { name: "shop-db", engine: "podman" }, drills: { weekly: { cron: "0 5 * * 0" } } },
-    ["PB156 drills"],
+    [],
   ],
   ["streamed WAL", { streaming: {} }, []],
   ["streamed WAL at all times", { streaming: { intervalSeconds: 0 } }, ["PB014 streaming.intervalSeconds"]],

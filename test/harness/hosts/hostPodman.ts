@@ -13,14 +13,15 @@ export async function installPodman(host: DebianHost, { tree }: EngineParts): Pr
   const program = [
     "#!/bin/sh",
     `export PATH=${tree}/usr/sbin:${tree}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-    // The control groups of the machine that runs the host are not its systemd's alone.
+    // The control groups of the machine that runs the host are not its systemd's alone: no limit can be set there.
+    'for arg; do shift; case "$arg" in --cpu-shares=*) ;; *) set -- "$@" "$arg" ;; esac; done',
     `exec ${tree}/usr/bin/podman --conmon=${tree}/usr/bin/conmon --runtime=${tree}/usr/sbin/runc --cgroup-manager=cgroupfs "$@"`,
   ];
   const script = `
     mkdir -p /var/lib/containers /etc/containers
     mount --bind /var/lib/docker /var/lib/containers
     cp ${tree}/etc/containers/policy.json /etc/containers/
-    printf '[engine]\\nevents_logger = "file"\\nhelper_binaries_dir = ["${tree}/usr/lib/podman"]\\n[containers]\\ndefault_ulimits = ["nofile=20000:20000", "nproc=4000:4000"]\\n' > /etc/containers/containers.conf
+    printf '[engine]\\nevents_logger = "file"\\nhelper_binaries_dir = ["${tree}/usr/lib/podman"]\\n[containers]\\npids_limit = 0\\ndefault_ulimits = ["nofile=20000:20000", "nproc=4000:4000"]\\n' > /etc/containers/containers.conf
     printf '%s\\n' "$@" > /usr/local/bin/podman
     chmod 755 /usr/local/bin/podman`;
   await host.runOk(["sh", "-ec", script, "sh", ...program]);

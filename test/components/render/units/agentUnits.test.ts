@@ -67,7 +67,9 @@ test("an agent of a container runs as root, and may read its files and enter its
   expect(text(".service", { container: { ...container, engine: "podman" } })).toMatch(
     /CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE CAP_SYS_ADMIN\n/,
   );
-  expect(text(".service", { container: { ...container, engine: "podman" } })).toContain("SystemCallFilter=~@clock ");
+  expect(text(".service", { container: { ...container, engine: "podman" } })).toContain(
+    "SystemCallFilter=@system-service @mount seccomp\n",
+  );
   expect(text(".service")).toContain("CapabilityBoundingSet=\n");
 });
 

@@ -67,3 +67,14 @@ test("a drill elsewhere has no unit here, and stock's host has drills too", () =
   const { keep } = hostDesired(plan({ drills: { far: drills.far } }), "").directories;
   expect(keep.filter(({ path }) => path.endsWith("-drill"))).toEqual([]);
 });
+
+test("a drill of a container has a list of rights, except with Podman, which starts the container itself", () => {
+  const of = (engine: string): string =>
+    text("pgbackstop-main-drill-weekly.service", { drills: WEEKLY, container: { name: "shop-db", engine } });
+  expect(linesOf(of("docker"), "CapabilityBoundingSet=")).toEqual([
+    "CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_SYS_PTRACE",
+  ]);
+  for (const line of ["CapabilityBoundingSet=", "RestrictNamespaces=", "SystemCallFilter=", "ReadWritePaths="])
+    expect(linesOf(of("podman"), line)).toEqual([]);
+  expect(linesOf(of("podman"), "ProtectSystem=")).toEqual(["ProtectSystem=full"]);
+});
