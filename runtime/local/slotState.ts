@@ -6,6 +6,7 @@
  * - `slot.json`: the acknowledged position, to find a gap after the loss of a slot. Durable.
  * - `slot-report.json`: the slot's state for metrics and status, replaced every few seconds.
  */
+import { dirname } from "node:path";
 import { mkdir, readdir, rename, rm, writeFile } from "./nodeFiles";
 import { atomicWrite, loadReport, replaceReport } from "./atomicWrite";
 import { isMissing, systemError } from "./systemError";
@@ -80,6 +81,12 @@ export async function loadSlotReport(spoolPath: string, stanza: string): Promise
     lossCount: typeof lossCount === "number" ? lossCount : 0,
     trouble: typeof trouble === "string" ? trouble : null,
   };
+}
+
+/** The last report's reason why the slot is not read, for a directory of {@link slotDirectory}; null without one. */
+export async function loadSlotTrouble(readyDirectory: string): Promise<string | null> {
+  const { trouble } = await loadReport(`${dirname(readyDirectory)}/${REPORT}`);
+  return typeof trouble === "string" ? trouble : null;
 }
 
 /** @throws the file system's errors */

@@ -27,7 +27,7 @@ export async function requireArchiver(
   if (slot === null) return requireArchiving(facts, archiveModeCheck, archiveCommandWord);
   // The primary's agent archives.
   if (facts.inRecovery) return;
-  const warning = boundWarning(await requireReader(session, slot.name, ctx), slot.name);
+  const warning = boundWarning(await requireReader(session, slot, ctx), slot.name);
   if (warning !== null) ctx.log.warn(warning);
 }
 

@@ -65,7 +65,7 @@ export async function check(
       },
     );
   }
-  if (options.archiveCheck) await requireArchiver(session, options, ctx);
+  if (options.archiveCheck && options.slot === null) await requireArchiver(session, options, ctx);
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const opened = await perRepo(repos, async (repo) => {
     const archiveInfo = await loadArchiveInfo(repo);
@@ -94,6 +94,8 @@ export async function check(
       result.ok ? { ...result, value: { ...fullOf(result.value), walName: null } } : result,
     );
   }
+  // Where no repository belongs to the cluster, its agent reads no slot.
+  if (options.slot !== null) await requireArchiver(session, options, ctx);
   const walName = await session.switchWal("pgBackRest Archive Check");
   const archiveIds = new Map(opened.map((result) => [result.repoIndex, result]));
   return perRepo(repos, async (repo) => {

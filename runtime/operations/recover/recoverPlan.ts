@@ -166,7 +166,7 @@ function requireSameCluster({ control, dataDirectory }: HostFacts, source: Recov
   if (control === null || String(control.systemId) === source.systemId) return;
   const own = `'${dataDirectory}' belongs to system-id ${control.systemId}`;
   throw fail("dbMismatch", `${own}, backup ${source.label} to ${source.systemId}: these are different clusters`, {
-    hint: "Check the stanza and pg1-path. To replace this cluster by the other one, move the directory away first.",
+    hint: "Check the stanza and pg1-path. To replace this cluster by the other one, stop its server, and empty the directory or move it away.",
   });
 }
 

@@ -24,7 +24,7 @@ import type { Repository } from "../../repository/repository";
 import type { ClusterIdentity } from "../shared/identity";
 import type { WalSource } from "../stream/stream";
 import { recordLost } from "./lostWal";
-import { findArchived } from "./archivedPosition";
+import { findArchived, requireArchive } from "./archivedPosition";
 import { createSlot, dropSlot, findInServer, findSlot, type Slot } from "./slot";
 import { planSegments, resumePoint, segmentsBetween, type WalHistory } from "./slotPlan";
 
@@ -71,7 +71,8 @@ export async function followOnce(parts: FollowParts, signal: AbortSignal, ctx: C
       await leaveStandby(parts, ctx);
       return true;
     }
-    const { slot, isNew } = await ownSlot(parts, ctx);
+    const cluster = { version: control.pgVersion, systemId: control.systemId };
+    const { slot, isNew } = await ownSlot(parts, cluster, ctx);
     const ancestors = await loadAncestors(parts, source.timeline);
     const history = { timeline: source.timeline, flushLsn: source.flushLsn, ancestors };
     const follower = new Follower(parts, history, control, ctx);
@@ -99,7 +100,12 @@ async function leaveStandby({ newSession, savePosition, slot: name }: FollowPart
 }
 
 /** @throws lockAcquire (50) while another process reads the slot */
-async function ownSlot({ newSession, slot: name }: FollowParts, ctx: Context): Promise<{ slot: Slot; isNew: boolean }> {
+async function ownSlot(
+  parts: FollowParts,
+  cluster: ClusterIdentity,
+  ctx: Context,
+): Promise<{ slot: Slot; isNew: boolean }> {
+  const { newSession, slot: name } = parts;
   const session = await newSession();
   try {
     const present = await findSlot(session, name);
@@ -117,6 +123,7 @@ async function ownSlot({ newSession, slot: name }: FollowParts, ctx: Context): P
       ctx.log.warn(`the server has dropped WAL that the replication slot ${name} held: creating the slot again`);
       await dropSlot(session, name);
     }
+    await requireArchive(parts.repos, cluster, ctx);
     const slot = await createSlot(session, name);
     ctx.log.info(`created the replication slot ${name} at ${formatLsn(slot.restartLsn ?? 0n)}`);
     return { slot, isNew: true };

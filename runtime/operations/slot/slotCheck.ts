@@ -2,6 +2,8 @@
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import type { Session } from "../../postgres/session";
+import { loadSlotTrouble } from "../../local/slotState";
+import type { SlotArchiving } from "./readyDirectory";
 import { findSlot, type Slot } from "./slot";
 
 /** An agent connects again within this time, after a restart of itself or the server. */
@@ -9,12 +11,17 @@ const WAIT_MS = 15_000;
 const LOOK_MS = 500;
 
 /** @throws archiveDisabled (87) while nobody reads the slot, featureNotSupported (67) for `wal_level` */
-export async function requireReader(session: Pick<Session, "query">, name: string, ctx: Context): Promise<Slot> {
+export async function requireReader(
+  session: Pick<Session, "query">,
+  archiving: SlotArchiving,
+  ctx: Context,
+): Promise<Slot> {
+  const { name } = archiving;
   const endMs = ctx.clock.monotonicMs() + WAIT_MS;
   for (;;) {
     const slot = await findSlot(session, name);
     if (slot !== null && slot.activePid !== null && slot.restartLsn !== null) return slot;
-    if (ctx.clock.monotonicMs() >= endMs) throw await readerError(session, name, slot);
+    if (ctx.clock.monotonicMs() >= endMs) throw await readerError(session, archiving, slot);
     await ctx.clock.sleep(LOOK_MS, ctx.signal);
   }
 }
@@ -28,14 +35,22 @@ export function boundWarning(slot: Slot, name: string): string | null {
   );
 }
 
-async function readerError(session: Pick<Session, "query">, name: string, slot: Slot | null): Promise<BackupError> {
+async function readerError(
+  session: Pick<Session, "query">,
+  { name, readyDirectory }: SlotArchiving,
+  slot: Slot | null,
+): Promise<BackupError> {
   const { rows } = await session.query("select current_setting('wal_level') as level");
   const [row] = rows as readonly { readonly level: string }[];
   if (row?.level === "minimal")
     return fail("featureNotSupported", "WAL cannot be received: wal_level is minimal", {
       hint: "set wal_level = replica in postgresql.conf and restart PostgreSQL.",
     });
-  const hint = "Is the agent of this stanza running? Its log says why it does not read the slot.";
+  const trouble = await loadSlotTrouble(readyDirectory);
+  const hint =
+    trouble === null
+      ? "Is the agent of this stanza running? Its log says why it does not read the slot."
+      : `The agent of this stanza reports: ${trouble}`;
   if (slot === null) return fail("archiveDisabled", `the server has no replication slot ${name}`, { hint });
   const what = slot.restartLsn === null ? "has lost its WAL" : "is not read";
   return fail("archiveDisabled", `the replication slot ${name} ${what}`, { hint });

@@ -5,7 +5,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findNamespaceObstacle } from "../namespaces";
-import { type Missing, unpackDebian } from "../debian/debian";
+import { debianProgram, type Missing, unpackDebian } from "../debian/debian";
 import { run, runOk, type RunOptions, type RunResult, start, type Started, waitFor } from "../process";
 
 export type EngineName = "docker" | "podman";
@@ -106,6 +106,11 @@ export class ContainerEngine {
     return `${this.folder}/bin:${SYSTEM_PATH}`;
   }
 
+  /** For programs that speak to the daemon. */
+  get socket(): string {
+    return `unix://${this.folder}/docker.sock`;
+  }
+
   run(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     return run(join(this.folder, "bin", this.name), args, options);
   }
@@ -157,6 +162,15 @@ export async function findPodman(): Promise<string | Missing> {
     programs: ["usr/bin/podman", "usr/bin/conmon", "usr/sbin/runc"],
   });
   return "missing" in unpacked ? unpacked : unpacked.folder;
+}
+
+/** Compose's program, which asks the engine named by `DOCKER_HOST`. */
+export function findCompose(): Promise<string | Missing> {
+  return debianProgram("usr/libexec/docker/cli-plugins/docker-compose", {
+    entry: "compose-trixie",
+    suite: "trixie",
+    packages: ["docker-compose"],
+  });
 }
 
 function writeProgram(path: string, line: string): void {
