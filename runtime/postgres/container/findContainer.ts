@@ -4,7 +4,7 @@
  */
 import { fail, toBackupError } from "../../base/errors";
 import type { ProgramEnd } from "../../local/program";
-import { type ContainerFacts, isOfService, parseInspect } from "./inspect";
+import { type ContainerFacts, isOfService, isServer, parseInspect, serviceText } from "./inspect";
 import { findRootless, type RootlessEngine } from "./rootless";
 
 /** A container by its name, or by a service of a Compose file. */
@@ -44,7 +44,9 @@ export async function findContainer(
   const problems = looked.flatMap((result) => ("problem" in result ? [result.problem] : []));
   const others = await rootless(choice.name);
   if (others.length > 0) throw ofOthers(choice, others, problems);
-  throw fail("dbConnect", [`there is no ${choiceText(choice)}`, ...problems].join("\n"), {
+  const servers = (await Promise.all(engines.map((engine) => listServers(engine, run)))).flat();
+  const known = servers.length === 0 ? [] : [`PostgreSQL is in ${servers.join(", ")}`];
+  throw fail("dbConnect", [`there is no ${choiceText(choice)}`, ...known, ...problems].join("\n"), {
     hint:
       engines.length === 1 && problems.length === 0
         ? `Was it removed or renamed, or does ${engines[0] === "docker" ? "podman" : "docker"} run it? See ${engines[0]} ps --all, and set the container's engine.`
@@ -99,9 +101,23 @@ async function idsOfService(engine: Engine, service: string, run: RunProgram): P
   return ended.stdout.split("\n").filter((line) => line !== "");
 }
 
+/** Names of containers that look like a server's, for messages. */
+async function listServers(engine: Engine, run: RunProgram): Promise<string[]> {
+  const all = await listContainers(engine, run, ["--all"]).catch(() => []);
+  return all.flatMap((facts) => {
+    if (!isServer(facts)) return [];
+    const service = serviceText(facts);
+    return [`'${facts.name}' (${[engine, ...(service === "" ? [] : [service])].join(", ")})`];
+  });
+}
+
 /** All containers that run. @throws execute (102) */
-export async function listRunning(engine: Engine, run: RunProgram): Promise<ContainerFacts[]> {
-  const listed = await run([engine, "ps", "--no-trunc", "--quiet"]);
+export function listRunning(engine: Engine, run: RunProgram): Promise<ContainerFacts[]> {
+  return listContainers(engine, run, []);
+}
+
+async function listContainers(engine: Engine, run: RunProgram, which: readonly string[]): Promise<ContainerFacts[]> {
+  const listed = await run([engine, "ps", ...which, "--no-trunc", "--quiet"]);
   if (listed.exitCode !== 0) throw fail("execute", problemOf(engine, listed.stderr));
   const ids = listed.stdout.split("\n").filter((line) => line !== "");
   if (ids.length === 0) return [];

@@ -126,6 +126,18 @@ export function isAnonymous({ volume }: Pick<ContainerMount, "volume">): boolean
   return volume !== undefined && ANONYMOUS.test(volume);
 }
 
+/** True for images of PostgreSQL, which set either. */
+export function isServer({ environment }: Pick<ContainerFacts, "environment">): boolean {
+  return environment["PGDATA"] !== undefined || environment["PG_MAJOR"] !== undefined;
+}
+
+/** For messages; empty for a container that Compose did not make. */
+export function serviceText({ labels }: Pick<ContainerFacts, "labels">): string {
+  const service = labels["com.docker.compose.service"];
+  const files = labels["com.docker.compose.project.config_files"] ?? "";
+  return service === undefined ? "" : `service '${service}' of '${files}'`;
+}
+
 /**
  * Whether Compose made this container for a service of that file. `docker compose` writes absolute paths; others write
  * them relative to the project's directory.

@@ -69,7 +69,8 @@ describe("finding a container", () => {
   test("a service needs containers of that Compose file", async () => {
     const run = answering({ docker: ok(docker), podman: ok("") });
     await expect(findContainer({ compose: "/srv/compose.yaml", service: "database" }, run)).rejects.toMatchObject({
-      message: expect.stringContaining("there is no container of service 'database' of '/srv/compose.yaml'"),
+      message:
+        "there is no container of service 'database' of '/srv/compose.yaml'\nPostgreSQL is in 'shop-db' (docker)",
     });
   });
 });
