@@ -209,7 +209,11 @@ export class ContainerBed {
     return this.#agent?.log() ?? "";
   }
 
-  async remove(): Promise<void> {
+  async killAgent(): Promise<void> {
     await this.#agent?.stop("SIGKILL");
+  }
+
+  async remove(): Promise<void> {
+    await this.killAgent();
   }
 }
