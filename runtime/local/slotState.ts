@@ -83,7 +83,7 @@ export async function loadSlotReport(spoolPath: string, stanza: string): Promise
   };
 }
 
-/** The last report's reason why the slot is not read, for a directory of {@link slotDirectory}; null without one. */
+/** Why the slot is not read, by the last report beside a directory of {@link slotDirectory}; null if it gives none. */
 export async function loadSlotTrouble(readyDirectory: string): Promise<string | null> {
   const { trouble } = await loadReport(`${dirname(readyDirectory)}/${REPORT}`);
   return typeof trouble === "string" ? trouble : null;

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import type { HostArchive } from "../../components/databases/walArgs";
 import { PosixRepository } from "../../components/repositories/posixRepository";
+import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
@@ -86,5 +87,20 @@ describe("a host whose WAL leaves through a slot", async () => {
     expect(await sql("SELECT count(*) FROM pg_replication_slots")).toBe("0");
     expect(await sql("SHOW max_slot_wal_keep_size")).toBe("-1");
     expect(await sql("SHOW archive_mode")).toBe("off");
+  });
+
+  // claim: docs/slot-archiving.md: a component that is added again closes the gap by a backup (nightly)
+  test("a component that is added again closes the gap", async () => {
+    for (let turn = 0; turn < 12; turn++) {
+      await sql("INSERT INTO more SELECT generate_series(1, 1000)");
+      await sql("SELECT pg_switch_wal()");
+      await sql("CHECKPOINT");
+    }
+    const { outputs } = await (await open()).up();
+    expect(outputs).toMatchObject({ firstBackup: { value: "found" } });
+    await waitFor("a good check", 60_000, async () =>
+      (await host.run(["/usr/local/bin/pgbackstop", "check"])).exitCode === 0 ? true : null,
+    );
+    expect(await host.runOk(["/usr/local/bin/pgbackstop", "info"])).toContain("incr backup");
   });
 });

@@ -24,9 +24,9 @@ import type { Repository } from "../../repository/repository";
 import type { ClusterIdentity } from "../shared/identity";
 import type { WalSource } from "../stream/stream";
 import { recordLost } from "./lostWal";
-import { findArchived, requireArchive } from "./archivedPosition";
+import { findArchived } from "./archivedPosition";
 import { createSlot, dropSlot, findInServer, findSlot, type Slot } from "./slot";
-import { planSegments, resumePoint, segmentsBetween, type WalHistory } from "./slotPlan";
+import { planSegments, resumePoint, type SegmentStart, segmentsBetween, type WalHistory } from "./slotPlan";
 
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 10_000;
@@ -71,12 +71,12 @@ export async function followOnce(parts: FollowParts, signal: AbortSignal, ctx: C
       await leaveStandby(parts, ctx);
       return true;
     }
-    const cluster = { version: control.pgVersion, systemId: control.systemId };
-    const { slot, isNew } = await ownSlot(parts, cluster, ctx);
     const ancestors = await loadAncestors(parts, source.timeline);
     const history = { timeline: source.timeline, flushLsn: source.flushLsn, ancestors };
     const follower = new Follower(parts, history, control, ctx);
-    await follower.begin(slot, isNew);
+    const resumed = await follower.findResumePoint();
+    const { slot, isNew } = await ownSlot(parts, ctx);
+    await follower.begin({ isNew, slotLsn: slot.restartLsn ?? source.flushLsn, resumed });
     parts.begun(follower);
     const start = { timeline: source.timeline, lsn: source.flushLsn, slot: parts.slot };
     throw await follower.run(stream, start, signal);
@@ -100,12 +100,7 @@ async function leaveStandby({ newSession, savePosition, slot: name }: FollowPart
 }
 
 /** @throws lockAcquire (50) while another process reads the slot */
-async function ownSlot(
-  parts: FollowParts,
-  cluster: ClusterIdentity,
-  ctx: Context,
-): Promise<{ slot: Slot; isNew: boolean }> {
-  const { newSession, slot: name } = parts;
+async function ownSlot({ newSession, slot: name }: FollowParts, ctx: Context): Promise<{ slot: Slot; isNew: boolean }> {
   const session = await newSession();
   try {
     const present = await findSlot(session, name);
@@ -123,7 +118,6 @@ async function ownSlot(
       ctx.log.warn(`the server has dropped WAL that the replication slot ${name} held: creating the slot again`);
       await dropSlot(session, name);
     }
-    await requireArchive(parts.repos, cluster, ctx);
     const slot = await createSlot(session, name);
     ctx.log.info(`created the replication slot ${name} at ${formatLsn(slot.restartLsn ?? 0n)}`);
     return { slot, isNew: true };
@@ -180,11 +174,24 @@ export class Follower implements Confirmation {
     this.#listener = listener;
   }
 
+  /**
+   * Where the archive of this server's history ends, as the agent has recorded, else as repositories show.
+   * @throws archiveMismatch (44) if every repository belongs to another cluster
+   */
+  async findResumePoint(): Promise<bigint | null> {
+    const saved = await this.#parts.loadPosition();
+    const recorded = resumePoint(saved?.systemId === this.#cluster.systemId ? saved : null, this.#history);
+    if (recorded !== null) return recorded;
+    const size = Number(this.#size);
+    return resumePoint(
+      await findArchived(this.#parts.repos, this.#cluster, this.#history, size, this.#ctx),
+      this.#history,
+    );
+  }
+
   /** Lists what waits, and records what the server no longer has. */
-  async begin(slot: Slot, isNew: boolean): Promise<void> {
+  async begin(at: SegmentStart): Promise<void> {
     const { readyDirectory, walDirectory } = this.#parts;
-    const resumed = await this.#findResumePoint();
-    const at = { isNew, slotLsn: slot.restartLsn ?? this.#history.flushLsn, resumed };
     const { optional, required } = planSegments(at, this.#history, Number(this.#size));
     const present = await this.#listWal();
     const end = optional.findIndex((name) => !present.has(name));
@@ -203,18 +210,6 @@ export class Follower implements Confirmation {
     const [first] = this.#waiting.filter((name) => SEGMENT_NAME.test(name));
     const neededLsn = first === undefined ? this.#current : lsnOfSegment(first, Number(this.#size));
     if (neededLsn < at.slotLsn) this.#lsn = neededLsn;
-  }
-
-  /** Where the archive of this server's history ends, as the agent has recorded, else as repositories show. */
-  async #findResumePoint(): Promise<bigint | null> {
-    const saved = await this.#parts.loadPosition();
-    const recorded = resumePoint(saved?.systemId === this.#cluster.systemId ? saved : null, this.#history);
-    if (recorded !== null) return recorded;
-    const size = Number(this.#size);
-    return resumePoint(
-      await findArchived(this.#parts.repos, this.#cluster, this.#history, size, this.#ctx),
-      this.#history,
-    );
   }
 
   /** Returns why the connection has ended. */

@@ -26,13 +26,19 @@ export interface SegmentPlan {
 /** Earlier segments of a timeline that nobody followed so far: 1 GiB of the usual size. */
 const OPTIONAL_MAX = 64;
 
-/**
- * @param slotLsn position of the slot @param isNew whether it was created just now, at the server's last checkpoint
- * @param resumed {@link resumePoint} of what was acknowledged; null when nothing is known. A slot that somebody has
- * created again is beyond it.
- */
+export interface SegmentStart {
+  /** True for a slot that was created just now, at the server's last checkpoint. */
+  readonly isNew: boolean;
+  readonly slotLsn: bigint;
+  /**
+   * {@link resumePoint} of what was acknowledged; null when nothing is known. A slot that somebody has created again is
+   * beyond it.
+   */
+  readonly resumed: bigint | null;
+}
+
 export function planSegments(
-  { isNew, slotLsn, resumed }: { readonly isNew: boolean; readonly slotLsn: bigint; readonly resumed: bigint | null },
+  { isNew, slotLsn, resumed }: SegmentStart,
   history: WalHistory,
   segmentSizeBytes: number,
 ): SegmentPlan {

@@ -110,7 +110,11 @@ async function validate(repo: Repository, control: PgControl, ctx: Context, comp
   } catch (error) {
     if (!isError(error, "archiveMismatch", "backupMismatch")) throw error;
     throw fail("fileInvalid", `backup and archive info files exist but do not match the database\n${error.message}`, {
-      hint: ["is this the correct stanza?", "did an error occur during stanza-upgrade?"],
+      hint: [
+        "is this the correct stanza?",
+        "did an error occur during stanza-upgrade?",
+        "were the data removed, and made again? Stop the server, empty the data directory, and run recover.",
+      ],
       repoIndex: repo.key,
     });
   }

@@ -1,6 +1,6 @@
 /** A project of the real Compose: what its commands do to the container, as its users run them. */
-// claim: docs/hosts/containers.md: `up` with another image, `down` and `up` cost nothing; after `down --volumes` the new
-//   cluster is refused, and recover brings every row back (nightly)
+// claim: docs/hosts/containers.md: `up` with another image, `down` and `up` cost nothing; after `down --volumes` the
+//   new cluster is refused, and recover brings every row back (nightly)
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

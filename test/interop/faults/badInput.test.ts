@@ -304,7 +304,9 @@ describe("bad input", async () => {
         const exists = (key: number): string =>
           `[FileInvalidError] backup and archive info files exist but do not match the database\n${line(key)}`;
         const created = await bed.ours(["stanza-create"], { config });
-        const upgrade = "HINT: is this the correct stanza?\nHINT: did an error occur during stanza-upgrade?";
+        const upgrade =
+          "HINT: is this the correct stanza?\nHINT: did an error occur during stanza-upgrade?\n" +
+          "HINT: were the data removed, and made again? Stop the server, empty the data directory, and run recover.";
         expect(outcomeOf(created)).toEqual([103, `${invalid}\n${each(exists)}\n${upgrade}`]);
         expect(outcomeOf(await bed.ours(FULL, { config }))).toEqual([103, mismatch]);
         expect(outcomeOf(await bed.ours(["check"], { config }))).toEqual([103, mismatch]);

@@ -1,4 +1,4 @@
-/** WAL through a replication slot with each older server: a killed agent and server, a lost slot, and every row back. */
+/** WAL through a replication slot with older servers: killed agent and server, a lost slot, and every row back. */
 // claim: docs/slot-archiving.md: PostgreSQL 14 to 17 archive through a slot as 18 does (nightly)
 import { rmSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
