@@ -323,7 +323,12 @@ export class Follower implements Confirmation {
     if (names.length === 0) return;
     const { lost, missingWal, newSession, repos, walDirectory } = this.#parts;
     const session = await newSession();
-    const [kept] = await findInServer(session, names).finally(() => session.close());
+    let kept: string | undefined;
+    try {
+      [kept] = await findInServer(session, names);
+    } finally {
+      await session.close();
+    }
     if (kept !== undefined)
       throw fail("fileMissing", `the server has ${kept} in its pg_wal, but '${walDirectory}' lacks it`, {
         hint: "Was the directory moved, or its disk unmounted, while the server runs? Bring it back. The slot keeps the WAL.",

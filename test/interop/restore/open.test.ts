@@ -255,11 +255,11 @@ describe("open", async () => {
     for (const pauseMs of [150, ...atNight(0, 400)]) {
       const closing = backup.run(["close"]);
       await sleep(pauseMs);
-      const [closed, opened] = await Promise.all([closing, backup.run(open)]);
-      for (const result of [closed, opened])
+      const [closed, again] = await Promise.all([closing, backup.run(open)]);
+      for (const result of [closed, again])
         if (result.exitCode !== 0)
           expect(outputOf(result)).toMatch(/is being opened or closed|is open already|nothing is open/);
-      if (opened.exitCode !== 0 && closed.exitCode === 0) await backup.open(["--repo=1"]);
+      if (again.exitCode !== 0 && closed.exitCode === 0) await backup.open(["--repo=1"]);
       expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
     }
     await backup.close();

@@ -48,8 +48,8 @@ async function close(): Promise<void> {
 const DESTINATION = "pg_wal/RECOVERYXLOG";
 
 /** PostgreSQL's exit code, and what its log gets. */
-async function get(walName: string): Promise<{ readonly code: number; readonly text: string }> {
-  const names: Readonly<Record<string, string>> = { "%%": "%", "%f": walName, "%p": DESTINATION };
+async function get(file: string): Promise<{ readonly code: number; readonly text: string }> {
+  const names: Readonly<Record<string, string>> = { "%%": "%", "%f": file, "%p": DESTINATION };
   const command = askingCommand(location, process.execPath).replaceAll(/%[%fp]/g, (name) => names[name] ?? name);
   expect(command).not.toContain("\\");
   const { exitCode, stderr } = await run("sh", ["-c", command], { cwd: at });
