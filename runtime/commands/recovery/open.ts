@@ -98,7 +98,7 @@ async function serve(proc: CommandProcess): Promise<number> {
       fetchesAll: config.open.fetchAll,
       cacheBytesMax: config.open.cacheBytesMax,
       self,
-      offerWal: (control) => offerWal(proc, location, control),
+      offerWal: (control, firstWal) => offerWal(proc, location, control, firstWal),
       program: (args) => proc.program(args, { signal: ctx.signal }),
     },
     ctx,

@@ -8,7 +8,7 @@ import { untilAborted } from "../../base/clock";
 import { fail, toBackupError } from "../../base/errors";
 import { parseWalName } from "../../format/wal/walSegment";
 import { atomicWrite } from "../../local/atomicWrite";
-import { mkdir, readdir, rm } from "../../local/nodeFiles";
+import { mkdir, rm } from "../../local/nodeFiles";
 import { ASK_SCRIPT } from "../../operations/open/askForWal";
 import type { OpenLocation } from "../../operations/open/openLocation";
 import type { WalOffer } from "../../operations/open/serveBackup";
@@ -18,11 +18,15 @@ import type { CommandProcess } from "../../process/commandProcess";
 /** Hides the latency of a store. Behind the target each further segment would be fetched for nothing. */
 const SEGMENTS_AHEAD = 2;
 
-/** Until it is closed. Reads the data directory's files in the upper directory: this process must not use its mount. */
+/**
+ * Until it is closed. Reads the data directory's files in the upper directory: this process must not use its mount.
+ * @param firstWal what the recovery needs first
+ */
 export async function offerWal(
   proc: CommandProcess,
   { fetchedWal, upper, wal, walScript, walSocket }: OpenLocation,
   control: Awaited<ReturnType<CommandProcess["loadControl"]>>,
+  firstWal: string | null,
 ): Promise<WalOffer> {
   const { config, ctx } = proc;
   await rm(wal, { recursive: true, force: true });
@@ -42,16 +46,18 @@ export async function offerWal(
   };
   const gets = new GetService(source, ctx);
   const parts = { source, gets, ownFiles: new OwnFiles(), refusesTablespace: true };
+  const given = new GivenFiles(fetchedWal);
+  const get = (walName: string, gone: AbortSignal): Promise<RecoveryAnswer> =>
+    given.get(walName, () => getForRecovery(parts, walName, `${fetchedWal}/${walName}`, gone));
+  // While the server starts. Its own request reports what fails.
+  if (firstWal !== null) get(firstWal, ctx.signal).catch(() => {});
   const socket = await serveControlSocket(
     { path: walSocket },
     async (_, [verb, walName = ""], gone) => {
       try {
         if (verb !== "archive-get" || parseWalName(walName) === null)
           throw fail("commandInvalid", `an opened backup serves only archive-get of WAL files, not '${verb}'`);
-        // Recovery asks for one file after the other, and has copied the earlier ones.
-        for (const name of await readdir(fetchedWal))
-          if (name !== walName) await rm(`${fetchedWal}/${name}`, { force: true });
-        const { error, exitCode } = await getForRecovery(parts, walName, `${fetchedWal}/${walName}`, gone);
+        const { error, exitCode } = await get(walName, gone);
         if (error !== null) ctx.log.error(error);
         return { exitCode, lines: error === null ? [] : errorLines(error) };
       } catch (thrown) {
@@ -68,4 +74,36 @@ export async function offerWal(
       await Promise.race([gets.close(), untilAborted(enough)]);
     },
   };
+}
+
+type RecoveryAnswer = Awaited<ReturnType<typeof getForRecovery>>;
+
+/** Files that a recovery has got: it asks for its last segment twice, and copies one file after the other. */
+class GivenFiles {
+  readonly #folder: string;
+  /** The newest at the end, or under way. */
+  readonly #files = new Map<string, Promise<RecoveryAnswer>>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async get(walName: string, bring: () => Promise<RecoveryAnswer>): Promise<RecoveryAnswer> {
+    const known = await this.#files.get(walName)?.catch(() => null);
+    if (known?.exitCode === 0) return known;
+    for (const [name] of [...this.#files].slice(0, -1)) {
+      await rm(`${this.#folder}/${name}`, { force: true });
+      this.#files.delete(name);
+    }
+    const fetching = bring();
+    this.#files.set(walName, fetching);
+    try {
+      const answer = await fetching;
+      if (answer.exitCode !== 0) this.#files.delete(walName);
+      return answer;
+    } catch (error) {
+      this.#files.delete(walName);
+      throw error;
+    }
+  }
 }

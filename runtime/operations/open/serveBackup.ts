@@ -51,8 +51,8 @@ export interface ServeOptions {
   readonly cacheBytesMax: number | undefined;
   readonly self: ProcessId;
   program(args: readonly string[]): Promise<ProgramEnd>;
-  /** Serves WAL for the recovery of this cluster. */
-  offerWal(control: PgControl): Promise<WalOffer>;
+  /** Serves WAL for the recovery of this cluster, which needs `firstWal` first. */
+  offerWal(control: PgControl, firstWal: string | null): Promise<WalOffer>;
 }
 
 export interface WalOffer {
@@ -70,7 +70,7 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
   const isPrepared = state.phase !== "preparing";
   const served =
     isPrepared && isWhole(location) ? servedAlone(location, state, ctx) : await servedFrom(repos, state, options, ctx);
-  const wal = await options.offerWal(controlOf(location));
+  const wal = await options.offerWal(controlOf(location), served.firstWal);
   await saveState(location, { ...served.state, server: self });
   const ended = new AbortController();
   const device = FuseDevice.serve(options.deviceFd, served.files, ctx);
@@ -95,6 +95,8 @@ interface Served {
   readonly fetcher: Fetcher | null;
   /** Null without a limit. */
   readonly cache: PageCache | null;
+  /** Null if the recovery may be over. */
+  readonly firstWal: string | null;
 }
 
 /** What happens behind the readers. */
@@ -165,7 +167,7 @@ function servedAlone(location: OpenLocation, state: OpenState, ctx: Context): Se
   const upper = openUpper(location, [], bootId(), () => ctx.clock.nowMs());
   ctx.log.info("everything is here: no repository is asked");
   const none: Fetch = { pages: () => Promise.resolve(), readTo: () => {} };
-  return { state, upper, files: filesOf(upper, state, none, ctx), fetcher: null, cache: null };
+  return { state, upper, files: filesOf(upper, state, none, ctx), fetcher: null, cache: null, firstWal: null };
 }
 
 async function servedFrom(
@@ -194,7 +196,8 @@ async function servedFrom(
   const prepared = preparedState(state, sources, manifest, rows, control);
   const cache = cacheBytesMax === undefined ? null : new PageCache({ ...upper, sizeBytesMax: cacheBytesMax }, ctx);
   const files = filesOf(upper, state, cache === null ? fetcher : cache.around(fetcher), ctx);
-  return { state: prepared, upper, files, fetcher, cache };
+  const firstWal = state.phase === "used" ? null : (manifest.archiveStart ?? null);
+  return { state: prepared, upper, files, fetcher, cache, firstWal };
 }
 
 function filesOf({ journal, tree }: UpperDirectory, { account }: OpenState, fetch: Fetch, ctx: Context): OpenFiles {

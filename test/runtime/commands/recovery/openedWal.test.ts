@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { offerWal } from "../../../../runtime/commands/recovery/openedWal";
 import { nullIfMissing } from "../../../../runtime/local/systemError";
 import { ASK_SCRIPT, askingCommand, requireRunnable } from "../../../../runtime/operations/open/askForWal";
@@ -36,7 +36,7 @@ beforeEach(async () => {
   await stanzaCreate([repo], CONTROL, ctx);
   await store(repo, 1, 2, 3);
   const own = host({ argv: ["open"], repos: [repo], ctx, folder: temporaryFolder() });
-  offer = await offerWal({ ...own, readFile: (path) => nullIfMissing(readFile(path)) }, location, CONTROL);
+  offer = await offerWal({ ...own, readFile: (path) => nullIfMissing(readFile(path)) }, location, CONTROL, walName(1));
 });
 afterEach(() => close());
 
@@ -64,9 +64,19 @@ describe("WAL for an opened backup", () => {
     expect((await get(walName(2))).code).toBe(0);
     expect(readFileSync(join(at, DESTINATION)).equals(walBytes(2))).toBe(true);
     expect(ctx.lines.map(({ text }) => text).join("\n")).toContain(`found ${walName(2)} in the queue`);
+    expect((await get(walName(3))).code).toBe(0);
     // What was copied does not pile up.
-    expect(readdirSync(location.fetchedWal)).toEqual([walName(2)]);
+    expect(readdirSync(location.fetchedWal)).toEqual([walName(2), walName(3)]);
     expect(statSync(location.walSocket).mode & 0o777).toBe(0o600);
+  });
+
+  test("is there before it is asked for, and twice without another fetch: recovery reads its last segment again", async () => {
+    await vi.waitFor(() => expect(readdirSync(location.fetchedWal)).toEqual([walName(1)]), 10_000);
+    repo.storage.read = () => Promise.reject(new Error("the repository is away"));
+    for (let round = 0; round < 2; round++) {
+      expect((await get(walName(1))).code).toBe(0);
+      expect(readFileSync(join(at, DESTINATION)).equals(walBytes(1))).toBe(true);
+    }
   });
 
   test("ends only where no repository has more", async () => {
@@ -89,7 +99,7 @@ describe("WAL for an opened backup", () => {
     }
     // It says that the file is there, and it is not.
     const server = await answering("exit 0\n");
-    expect((await get(walName(1))).code).toBe(255);
+    expect((await get(walName(9))).code).toBe(255);
     await new Promise((resolve) => server.close(resolve));
     writeFileSync(location.walScript, "throw new Error('damaged');");
     expect((await get(walName(1))).code).toBe(255);
@@ -102,7 +112,10 @@ describe("WAL for an opened backup", () => {
     await store(repo, [walName(4), tablespaceSegment("/srv/fast", { segment: 4, systemId: CONTROL.systemId })]);
     const { code, text } = await get(walName(4));
     expect([code, text]).toEqual([255, expect.stringContaining("creates a tablespace in '/srv/fast'")]);
-    expect([existsSync(join(at, DESTINATION)), readdirSync(location.fetchedWal)]).toEqual([false, []]);
+    expect([existsSync(join(at, DESTINATION)), existsSync(join(location.fetchedWal, walName(4)))]).toEqual([
+      false,
+      false,
+    ]);
   });
 
   test("a program that the server's account cannot run is refused before the server starts", async () => {
