@@ -118,4 +118,21 @@ volumes:
     expect(await sums()).toBe(expected);
     await waitFor("a good check", 60_000, async () => ((await bed.ours(["check"])).exitCode === 0 ? true : null));
   });
+
+  // claim: docs/hosts/containers.md: after an upgrade into a new cluster, stanza-upgrade and a full backup are enough,
+  //   and the old backups stay (nightly)
+  test("a new cluster that is meant", { timeout: 300_000 }, async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    await compose_("down", "--volumes");
+    await compose_("up", "--detach");
+    await bed.ready();
+    await bed.oursOk(["stanza-upgrade"]);
+    await bed.sql("CREATE TABLE orders (id bigserial PRIMARY KEY, body text)");
+    await add("of the new cluster");
+    await bed.oursOk(["backup", "--type=full"]);
+    await bed.oursOk(["check"]);
+    const info = await bed.oursOk(["info"]);
+    expect(info.match(/full backup/g)?.length, info).toBeGreaterThan(2);
+    expect(info).toContain("incr backup");
+  });
 });
