@@ -4,6 +4,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
 import type { ProgramEnd } from "../../local/program";
+import { systemCodeOf, systemError } from "../../local/systemError";
 import { parsePostmasterPid } from "../../postgres/postmasterPid";
 import { shellQuote } from "../restore/recovery";
 import {
@@ -19,7 +20,7 @@ import {
   saveState,
   syncFileSystem,
 } from "./openLocation";
-import { endServing, lockOpening, type LockHolder } from "./openLocks";
+import { endServing, lockOpening, type LockHolder, OPENING_LOCK } from "./openLocks";
 import { makePlain, type MoveRequest, planMove } from "./plainDirectory";
 import type { Account } from "./tree";
 
@@ -112,12 +113,18 @@ function movedText(at: string, { to }: Move, { backup }: OpenState): string {
 
 const END_SIGNALS = ["SIGQUIT", "SIGKILL"] as const;
 
-/** Removes it as the account, which could swap any name in it for a link while root works there. */
+/**
+ * Removes it as the account, which could swap any name in it for a link while root works there. Last the lock that the
+ * caller holds: from then on another open may begin here, and keeps the folder.
+ */
 export async function removeFolder({ folder }: OpenLocation, account: Account): Promise<void> {
   await actAs(account, async () => {
-    for (const name of await readdir(folder)) await rm(`${folder}/${name}`, { recursive: true, force: true });
+    const names = (await readdir(folder)).filter((name) => name !== OPENING_LOCK);
+    for (const name of [...names, OPENING_LOCK]) await rm(`${folder}/${name}`, { recursive: true, force: true });
   });
-  await rmdir(folder);
+  await rmdir(folder).catch((error: unknown) => {
+    if (systemCodeOf(error) !== "ENOTEMPTY") throw systemError("pathRemove", `remove path '${folder}'`, folder, error);
+  });
 }
 
 /** The postmaster of the opened directory. Its file is read from the upper directory, which also a dead mount has. */

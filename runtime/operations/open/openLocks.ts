@@ -19,6 +19,8 @@ export interface LockHolder {
 
 const OPENING = { stanza: "opened", kind: "opening" } as const;
 const SERVING = { stanza: "opened", kind: "serving" } as const;
+/** Name of the first one's file. */
+export const OPENING_LOCK = lockFileName(OPENING.stanza, OPENING.kind);
 const POLL_MS = 50;
 const KILLED_MS = 10_000;
 
