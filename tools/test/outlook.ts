@@ -15,7 +15,7 @@ export const TIER_MINUTES: Readonly<Record<Tier["name"], number>> = {
   kubernetes: 5,
   engine: 10,
 };
-export const RUN_MINUTES = { quick: 6, all: 22 } as const;
+export const RUN_MINUTES = { quick: 6, all: 20 } as const;
 const TREES_MINUTES = 6;
 const KUBERNETES_MINUTES = 9;
 

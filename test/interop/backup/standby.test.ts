@@ -10,7 +10,7 @@ import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 import { sleep } from "../../../tools/parts/process";
 import type { TestCluster } from "../../../tools/parts/postgres/testCluster";
-import { atNight } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 describe.each(atNight(18, 17, 15))("a standby of PostgreSQL %i", async (major) => {
   const parts = await findParts(`standby of PostgreSQL ${major}`, major, "2.60");
@@ -108,7 +108,7 @@ describe.each(atNight(18, 17, 15))("a standby of PostgreSQL %i", async (major) =
     await expectRestorable(labelOf(stdout));
   });
 
-  test("alone is backed up, also incrementally", async () => {
+  test.runIf(NIGHTLY)("alone is backed up, also incrementally", async () => {
     const config = host("alone", [standby], { "backup-standby": "y" });
     const full = labelOf((await underLoad(() => bed.oursOk(["backup", "--type=full"], { config }))).stdout);
     const { stdout } = await underLoad(() => bed.oursOk(["backup", "--type=incr"], { config }));

@@ -280,30 +280,34 @@ describe("WAL through a replication slot", async () => {
   });
 
   // claim: docs/slot-archiving.md: killed agents lose nothing: the slot keeps what was not acknowledged
-  test(`agents are killed ${KILLS} times under load: no segment is missing`, { timeout: 900_000 }, async () => {
-    const seed = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
-    process.stdout.write(`slot archive: PGBACKSTOP_SEED=${seed}\n`);
-    const bytes = seededRandom(seed);
-    await open();
-    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
-    await dropTemplates(bed);
-    await bed.oursOk(["backup", "--type=full"]);
-    for (let kill = 0; kill < KILLS; kill++) {
-      const load = bed.cluster.sql(
-        "INSERT INTO filled SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 60000) g",
-      );
-      await sleep(((bytes.bytes(1)[0] ?? 0) / 256) * 2000);
-      await agent.stop("SIGKILL");
-      await load;
-      if (kill % 2 === 1) await bed.cluster.restart({}, "immediate");
-      await agent.start();
-    }
-    await archiveAll(1);
-    await archiveAll(2);
-    const verified = await bed.ours(["verify"]);
-    expect(verified.exitCode, verified.stdout).toBe(0);
-    expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
-  });
+  test.runIf(NIGHTLY)(
+    `agents are killed ${KILLS} times under load: no segment is missing`,
+    { timeout: 900_000 },
+    async () => {
+      const seed = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
+      process.stdout.write(`slot archive: PGBACKSTOP_SEED=${seed}\n`);
+      const bytes = seededRandom(seed);
+      await open();
+      await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+      await dropTemplates(bed);
+      await bed.oursOk(["backup", "--type=full"]);
+      for (let kill = 0; kill < KILLS; kill++) {
+        const load = bed.cluster.sql(
+          "INSERT INTO filled SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 60000) g",
+        );
+        await sleep(((bytes.bytes(1)[0] ?? 0) / 256) * 2000);
+        await agent.stop("SIGKILL");
+        await load;
+        if (kill % 2 === 1) await bed.cluster.restart({}, "immediate");
+        await agent.start();
+      }
+      await archiveAll(1);
+      await archiveAll(2);
+      const verified = await bed.ours(["verify"]);
+      expect(verified.exitCode, verified.stdout).toBe(0);
+      expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
+    },
+  );
 
   // claim: docs/slot-archiving.md: while a repository is down, the others get every segment, and the slot keeps it
   // claim: docs/slot-archiving.md: a server that shuts down does not wait for the agent, not even while a repository is
