@@ -8,12 +8,12 @@ import type { Form } from "./plan";
 
 /** Minutes on two idle cores with warm caches, as CONTRIBUTING.md states them. */
 export const TIER_MINUTES: Readonly<Record<Tier["name"], number>> = {
-  unit: 5,
+  unit: 7,
   data: 13,
-  package: 3,
-  hosts: 5,
-  kubernetes: 5,
-  engine: 10,
+  package: 5,
+  hosts: 6,
+  kubernetes: 6,
+  engine: 8,
 };
 export const RUN_MINUTES = { quick: 6, all: 20 } as const;
 const TREES_MINUTES = 6;
