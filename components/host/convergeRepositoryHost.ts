@@ -258,8 +258,9 @@ export async function convergeRepositoryHost(update: RepositoryHostUpdate): Prom
       await runScript(connection, `make the directory ${repository}`, DIRECTORY_SCRIPT, [root, repository, name]);
   }
   await applySshd(update, facts);
-  await releaseUnsealed(connection, desired, log);
+  // Timers that are no longer wanted end first: they would protect what is returned.
   const changed = await applyFiles(update);
+  await releaseUnsealed(connection, desired, log);
   if (desired.timers.length > 0) await enableUnits(connection, desired.timers, changed);
 }
 
@@ -346,10 +347,13 @@ async function writeSshd(update: RepositoryHostUpdate, text: string): Promise<vo
 
 async function applyFiles({ before, connection, desired, log }: RepositoryHostUpdate): Promise<string[]> {
   const stale = filesIn(before).filter((path) => desired.files[path] === undefined);
-  const staleTimers = stale
-    .filter((path) => path.endsWith(".timer"))
-    .map((path) => path.slice(path.lastIndexOf("/") + 1));
+  const staleUnits = (kind: string): string[] =>
+    stale.filter((path) => path.endsWith(kind)).map((path) => path.slice(path.lastIndexOf("/") + 1));
+  const [staleTimers, staleServices] = [staleUnits(".timer"), staleUnits(".service")];
   if (staleTimers.length > 0) await disableUnits(connection, staleTimers);
+  // One that runs would take files from their account after they were returned.
+  if (staleServices.length > 0)
+    await run(connection, "stop the services that protect files", ["systemctl", "stop", "--", ...staleServices]);
   await removeFiles(connection, stale);
   for (const path of stale) log(`removed ${path}`);
   const folders = new Set(Object.keys(desired.files).map((path) => path.slice(0, path.lastIndexOf("/"))));
