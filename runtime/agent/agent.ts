@@ -13,13 +13,13 @@ import { SlotArchiver } from "../archiver/slotArchiver";
 import { StreamService, stopRequiring } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
-import { type BackupError, fail, isError, toBackupError } from "../base/errors";
+import { fail, isError, toBackupError } from "../base/errors";
 import type { Command, CommandProcess } from "../process/commandProcess";
 import { isSameDirectory } from "../local/sameDirectory";
 import { formatLsn } from "../format/wal/walSegment";
 import { slotArchivingOf } from "../operations/slot/readyDirectory";
 import { repoErrorLine } from "../operations/shared/results";
-import { type Answer, errorLines, serveControlSocket } from "./controlSocket";
+import { type Answer, codeOf, errorLines, serveControlSocket } from "./controlSocket";
 import { serveMetrics } from "./metricsServer";
 
 /** How long running requests and transfers may take after the signal to end. */
@@ -183,8 +183,4 @@ function pathIn(dataDirectory: string, workingDirectory: string, path = ""): str
   throw fail("optionInvalidValue", `'${full}' is not in the data directory '${dataDirectory}' of pg1-path`, {
     hint: "is this the agent of another cluster?",
   });
-}
-
-function codeOf({ exitCode }: BackupError): string {
-  return String(exitCode).padStart(3, "0");
 }

@@ -22,8 +22,11 @@ export interface Answer {
 }
 
 export function errorLines(error: BackupError): string[] {
-  const code = String(error.exitCode).padStart(3, "0");
-  return [`ERROR: [${code}]: ${error.message}`, ...hintLines(error)];
+  return [`ERROR: [${codeOf(error)}]: ${error.message}`, ...hintLines(error)];
+}
+
+export function codeOf({ exitCode }: BackupError): string {
+  return String(exitCode).padStart(3, "0");
 }
 
 /**

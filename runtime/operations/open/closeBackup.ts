@@ -1,5 +1,5 @@
 /** `close`: ends the server of an opened backup, unmounts it, and removes its files or keeps them. */
-import { existsSync, lstatSync, readdir, readFileSync, rm, rmdir } from "../../local/nodeFiles";
+import { existsSync, readdir, readFileSync, rm, rmdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
@@ -20,7 +20,7 @@ import {
   saveState,
   syncFileSystem,
 } from "./openLocation";
-import { endServing, lockOpening, type LockHolder, OPENING_LOCK } from "./openLocks";
+import { endServing, isOf, lockOpening, type LockHolder, OPENING_LOCK } from "./openLocks";
 import { makePlain, type MoveRequest, planMove } from "./plainDirectory";
 import type { Account } from "./tree";
 
@@ -165,11 +165,6 @@ async function endServer(server: ProcessId, signals: readonly NodeJS.Signals[], 
     ctx.log.warn(`process ${server.pid} does not end after ${signal}`);
   }
   throw fail("pgRunning", `the server (process ${server.pid}) cannot be stopped`);
-}
-
-/** Root ends no process of another account, whatever number a file of the account names. */
-function isOf({ uid }: Account, { pid }: ProcessId): boolean {
-  return lstatSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === uid;
 }
 
 async function ends(id: ProcessId, withinMs: number, ctx: Context): Promise<boolean> {

@@ -69,21 +69,24 @@ export function lockServing({ folder }: OpenLocation, self: LockHolder): LockFil
  */
 export async function endServing(
   { folder }: OpenLocation,
-  { uid }: Account,
+  account: Account,
   graceMs: number,
   ctx: Context,
 ): Promise<void> {
   const path = `${folder}/${lockFileName(SERVING.stanza, SERVING.kind)}`;
   if (await isFree(path, graceMs, ctx)) return;
   const holder = findLockHolder(path);
-  // Root ends no process of another account, whatever number a file of the account names.
-  if (holder !== null && lstatSync(`/proc/${holder.pid}`, { throwIfNoEntry: false })?.uid === uid)
-    process.kill(holder.pid, "SIGKILL");
+  if (holder !== null && isOf(account, holder)) process.kill(holder.pid, "SIGKILL");
   if (await isFree(path, KILLED_MS, ctx)) return;
   throw fail("lockAcquire", `a process that serves '${folder}' cannot be ended`, {
     hint: `'fuser -v ${path}' shows it.`,
     path,
   });
+}
+
+/** Root ends no process of another account, whatever number a file of the account names. */
+export function isOf({ uid }: Account, { pid }: { readonly pid: number }): boolean {
+  return lstatSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === uid;
 }
 
 async function isFree(path: string, withinMs: number, { clock, signal }: Context): Promise<boolean> {

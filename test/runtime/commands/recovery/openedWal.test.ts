@@ -70,7 +70,7 @@ describe("WAL for an opened backup", () => {
     expect(statSync(location.walSocket).mode & 0o777).toBe(0o600);
   });
 
-  test("is there before it is asked for, and twice without another fetch: recovery reads its last segment again", async () => {
+  test("comes early, and a second time without another fetch: recovery reads its last segment again", async () => {
     await vi.waitFor(() => expect(readdirSync(location.fetchedWal)).toEqual([walName(1)]), 10_000);
     repo.storage.read = () => Promise.reject(new Error("the repository is away"));
     for (let round = 0; round < 2; round++) {
