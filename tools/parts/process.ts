@@ -220,6 +220,34 @@ export function descendantsOf(pid: number): number[] {
   return pids.slice(1);
 }
 
+/** Processes whose command line contains each of these texts, except this one. */
+export function pidsWith(...texts: readonly string[]): number[] {
+  return readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
+    try {
+      const line = readFileSync(`/proc/${name}/cmdline`, "utf8");
+      return texts.every((text) => line.includes(text)) ? [Number(name)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** Kills every process whose command line contains this text, and waits until all are gone. */
+export async function endProcesses(text: string): Promise<void> {
+  await waitFor(`the end of processes of ${text}`, 60_000, async () => {
+    const pids = pidsWith(text);
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It ended by itself.
+      }
+    }
+    return pids.length === 0 ? true : null;
+  });
+}
+
 /** Pauses a process: returns once every thread has stopped, which the kernel does some time after the signal. */
 export function pauseProcess(pid: number): void {
   process.kill(pid, "SIGSTOP");

@@ -55,21 +55,30 @@ export interface JsonReport {
   }[];
 }
 
-/**
- * The result of a run. Never green by accident: `report` is null if the runner left none. Paths are relative to `root`.
- */
-export function readReport(
-  title: string,
-  report: JsonReport | null,
-  exitCode: number,
-  root: string,
-): Omit<RunResult, "seconds"> {
+export interface FinishedRun {
+  readonly title: string;
+  /** Null if the runner left none. */
+  readonly report: JsonReport | null;
+  /** Errors of hooks by test file, which the report lacks. */
+  readonly hookErrors: Readonly<Record<string, string>>;
+  readonly exitCode: number;
+  /** Paths are relative to this folder. */
+  readonly root: string;
+}
+
+/** The result of a run. Never green by accident. */
+export function readReport(run: FinishedRun): Omit<RunResult, "seconds"> {
+  const { title, report, exitCode, root } = run;
   const broken = (failures: string): Pick<RunResult, "failed" | "failures"> => ({
     failed: 1,
     failures: [`${title}: ${failures}`],
   });
   if (report === null) return { ...NOTHING, ...broken(`the runner ended with ${exitCode} and without a report`) };
-  const result = { ...countTests(report), failures: listFailures(report, root), files: listFiles(report, root) };
+  const result = {
+    ...countTests(report),
+    failures: listFailures(report, root, run.hookErrors),
+    files: listFiles(report, root),
+  };
   // The runner crashed, or an error occurred outside any test.
   return exitCode === 0 || result.failed > 0
     ? result
@@ -125,7 +134,11 @@ function listFiles({ testResults }: JsonReport, root: string): readonly TestFile
  * Each failure with its file, name and the first lines of its reason, for readers who have only the end of a long
  * output.
  */
-function listFailures({ testResults }: JsonReport, root: string): readonly string[] {
+function listFailures(
+  { testResults }: JsonReport,
+  root: string,
+  hookErrors: FinishedRun["hookErrors"],
+): readonly string[] {
   const ours = (line: string): boolean => !/^\s+at .*(node_modules|node:internal|new Promise)/.test(line);
   const text = (file: string, title: string, reason: string): string =>
     [`${relative(root, file)}${title}`, ...reason.split("\n").filter(ours).slice(0, FAILURE_LINES)].join("\n      ");
@@ -133,13 +146,14 @@ function listFailures({ testResults }: JsonReport, root: string): readonly strin
     .filter((file) => file.status === "failed")
     .flatMap((file) => {
       const failed = file.assertionResults.filter((test) => test.status === "failed");
-      if (failed.length === 0) return [text(file.name, "", file.message)];
-      return failed.map((test) => text(file.name, ` > ${test.fullName}`, test.failureMessages.join("\n")));
+      const reasons = failed.map((test) => text(file.name, ` > ${test.fullName}`, test.failureMessages.join("\n")));
+      const outside = hookErrors[file.name] ?? file.message;
+      return outside !== "" || failed.length === 0 ? [...reasons, text(file.name, "", outside)] : reasons;
     });
 }
 
 function countTests(report: JsonReport): Counts {
-  // A file that failed to load has no failed test.
+  // A file that failed to load, or whose hook failed, has no failed test.
   const broken = report.testResults.filter(
     (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
   ).length;

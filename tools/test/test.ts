@@ -13,6 +13,7 @@ import { NIGHTLY_VARIABLE } from "../parts/nightly";
 import { cleanUp, isEnding, runInherited } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";
 import { EXCLUDED_VARIABLE, projectsOf, TIERS, type Tier } from "../parts/tiers";
+import { HOOK_ERRORS_VARIABLE } from "./failureReporter";
 import { makeMemoryFolder } from "./memoryFolder";
 import { describeRun, lookAtMachine } from "./outlook";
 import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type TestRequest } from "./plan";
@@ -146,6 +147,7 @@ async function runVitest(
 ): Promise<Omit<RunResult, "seconds">> {
   const root = projectFolder();
   const reportFile = join(cloneCacheFolder(), `report-${tier.name}-${process.pid}.json`);
+  const hookErrorsFile = `${reportFile}.hooks`;
   // Each process of tests loads vitest and Pulumi again.
   const compiledFolder = join(cloneCacheFolder(), "compiled");
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
@@ -177,15 +179,27 @@ async function runVitest(
         // Collecting garbage is a quarter of what Go programs do in their short lives.
         GOGC: "400",
         [EXCLUDED_VARIABLE]: excluded.join(","),
+        [HOOK_ERRORS_VARIABLE]: hookErrorsFile,
         ...(isNightly ? { [NIGHTLY_VARIABLE]: "1" } : {}),
         ...(memory === null ? {} : { TMPDIR: memory }),
       },
       ...(onLine === undefined ? {} : { onLine }),
     },
   );
-  const report = existsSync(reportFile) ? (JSON.parse(readFileSync(reportFile, "utf8")) as JsonReport) : null;
-  rmSync(reportFile, { force: true });
-  return readReport(tier.name, report, exitCode, root);
+  return readReport({
+    title: tier.name,
+    report: takeJson<JsonReport>(reportFile),
+    hookErrors: takeJson<Record<string, string>>(hookErrorsFile) ?? {},
+    exitCode,
+    root,
+  });
+}
+
+/** The content of a JSON file, which is removed; null if there is no file. */
+function takeJson<T>(file: string): T | null {
+  const value = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as T) : null;
+  rmSync(file, { force: true });
+  return value;
 }
 
 function countFiles(run: TestRun): number {

@@ -10,7 +10,7 @@ import type { CompressType } from "../../../runtime/config/options";
 import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
 import { NIGHTLY } from "../../../tools/parts/nightly";
 import type { PostgresBinaries } from "../../../tools/parts/postgres/postgres";
-import { run, type RunOptions, type RunResult, waitFor } from "../../../tools/parts/process";
+import { endProcesses, run, type RunOptions, type RunResult, waitFor } from "../../../tools/parts/process";
 import type { S3Server } from "../../../tools/parts/servers/s3Server";
 import type { SftpServer } from "../../../tools/parts/servers/sftpServer";
 import { compareChecksums, TestCluster } from "../../../tools/parts/postgres/testCluster";
@@ -325,9 +325,10 @@ export class TestBed {
       .join("\n");
   }
 
-  /** Stops the server immediately and removes the folder. */
+  /** Stops the server immediately, ends what still works in the background, and removes the folder. */
   async remove(): Promise<void> {
     await this.cluster.remove();
+    await endProcesses(this.folder);
     rmSync(this.folder, { recursive: true, force: true });
   }
 

@@ -7,7 +7,6 @@ import {
   chmodSync,
   chownSync,
   existsSync,
-  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -21,7 +20,7 @@ import { findProcess } from "../../../runtime/operations/open/openLocation";
 import { atNight } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
-import { run, type RunResult, sleep, start, waitFor } from "../../../tools/parts/process";
+import { pidsWith, run, type RunResult, sleep, start, waitFor } from "../../../tools/parts/process";
 import { loud } from "../../harness/real/interopParts";
 import { fuseMissing, OpenedBackup, TABLE_SUMS } from "../../harness/real/openedBackup";
 import { TestBed } from "../../harness/real/testBed";
@@ -337,14 +336,7 @@ function outputOf({ stderr, stdout }: RunResult): string {
 
 /** Processes that serve this directory, whatever its state says. */
 function servingPids({ at }: OpenedBackup): number[] {
-  return readdirSync("/proc").flatMap((name) => {
-    try {
-      const args = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
-      return args.includes("open:async") && args.includes(`--at=${at}`) ? [Number(name)] : [];
-    } catch {
-      return [];
-    }
-  });
+  return pidsWith("open:async\0", `--at=${at}\0`);
 }
 
 function servingPid(backup: OpenedBackup): number {

@@ -4,11 +4,11 @@
  */
 // claim: README.md: a host moves from stock's `archive-async` to ours and back
 // claim: docs/agent.md: `archive-push` pushes ahead; both…
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
-import { waitFor } from "../../../tools/parts/process";
+import { pidsWith, waitFor } from "../../../tools/parts/process";
 import { giveTo } from "../../../tools/parts/users";
 import { parseInfo } from "../../harness/compare/infoJson";
 import { findParts } from "../../harness/real/interopParts";
@@ -84,7 +84,9 @@ describe("archive-async", async () => {
     };
     // From here on only this test archives, and no earlier process is still at work.
     await bed.stopArchiving();
-    await waitFor("the end of what archives in the background", 120_000, async () => (isArchiving(bed) ? null : true));
+    await waitFor("the end of what archives in the background", 120_000, async () =>
+      pidsWith(bed.folder, "archive-push").length === 0 ? true : null,
+    );
     const [first = "", second = "", third = ""] = await writeSegments(bed, 3);
     put(`${first}.ok`, "");
     put(`${second}.error`, "25\nan old failure");
@@ -185,18 +187,6 @@ describe("archive-async", async () => {
     },
   );
 });
-
-/** True while a process of either program pushes WAL of this bed. */
-function isArchiving(bed: TestBed): boolean {
-  const lines = readdirSync("/proc").map((name) => {
-    try {
-      return /^\d+$/.test(name) ? readFileSync(`/proc/${name}/cmdline`, "utf8") : "";
-    } catch {
-      return "";
-    }
-  });
-  return lines.some((line) => line.includes(bed.folder) && line.includes("archive-push"));
-}
 
 /** Names of the segments in a local repository, ascending. */
 function storedSegments(bed: TestBed, key: number): string[] {

@@ -18,6 +18,8 @@ const report = (files: readonly File[], failed = 0): JsonReport => ({
   numTodoTests: 0,
   testResults: files,
 });
+const read = (result: JsonReport | null, exitCode: number, title = "unit", hookErrors = {}) =>
+  readReport({ title, report: result, exitCode, root: "/project", hookErrors });
 const FAILED = {
   status: "failed",
   fullName: "adds numbers",
@@ -27,7 +29,7 @@ const FAILED = {
 describe("the report of a run", () => {
   test("has counts, files and failures, without foreign lines in a stack", () => {
     const files = [file("sums.test.ts", 2, { status: "failed", assertionResults: [FAILED] })];
-    expect(readReport("unit", report(files, 1), 1, "/project")).toEqual({
+    expect(read(report(files, 1), 1)).toEqual({
       passed: 3,
       failed: 1,
       skipped: 1,
@@ -38,26 +40,36 @@ describe("the report of a run", () => {
 
   test("counts a file that failed to load", () => {
     const broken = file("sums.test.ts", 0, { status: "failed", message: "no such module" });
-    expect(readReport("unit", report([broken]), 1, "/project")).toMatchObject({
+    expect(read(report([broken]), 1)).toMatchObject({
       failed: 1,
       failures: ["test/sums.test.ts\n      no such module"],
     });
   });
 
+  test("says which hook failed, beside failed tests and without any", () => {
+    const passed = file("sums.test.ts", 0, { status: "failed" });
+    const hookErrors = { [passed.name]: "Error: ENOTEMPTY" };
+    const reason = "test/sums.test.ts\n      Error: ENOTEMPTY";
+    expect(read(report([passed]), 1, "unit", hookErrors)).toMatchObject({ failed: 1, failures: [reason] });
+    const both = { ...passed, assertionResults: [FAILED] };
+    const { failures } = read(report([both], 1), 1, "unit", hookErrors);
+    expect(failures).toEqual([expect.stringContaining("adds numbers"), reason]);
+  });
+
   test("is a failure when the runner crashed", () => {
-    expect(readReport("unit", null, 137, "/project")).toMatchObject({
+    expect(read(null, 137)).toMatchObject({
       failed: 1,
       failures: ["unit: the runner ended with 137 and without a report"],
     });
-    expect(readReport("unit", report([]), 1, "/project")).toMatchObject({ passed: 3, failed: 1 });
-    expect(readReport("unit", report([]), 0, "/project")).toMatchObject({ passed: 3, failed: 0 });
+    expect(read(report([]), 1)).toMatchObject({ passed: 3, failed: 1 });
+    expect(read(report([]), 0)).toMatchObject({ passed: 3, failed: 0 });
   });
 });
 
 describe("the end of the output", () => {
   const result = {
     ...NOTHING,
-    ...readReport("data", report([file("slow.test.ts", 71), file("quick.test.ts", 0.25)]), 0, "/project"),
+    ...read(report([file("slow.test.ts", 71), file("quick.test.ts", 0.25)]), 0, "data"),
     seconds: 40,
   };
 
