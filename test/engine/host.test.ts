@@ -202,7 +202,7 @@ test.runIf(NIGHTLY)("options of pgBackRest take effect, and a preview refuses ba
   await up(await open());
 });
 
-test("a refresh shows a manual change, and an update repairs it", async () => {
+test.runIf(NIGHTLY)("a refresh shows a manual change, and an update repairs it", async () => {
   const conf = host.path("etc", "pgbackrest.conf");
   const secretFile = host.path("etc", "conf.d", "repo2-credentials.conf");
   const good = readFileSync(conf, "utf8");
@@ -235,7 +235,7 @@ test("a refresh shows a manual change, and an update repairs it", async () => {
   expect((await preview(stack)).changes).toEqual({ same: 7 });
 });
 
-test("an update that fails half-way says why, keeps its state, and the next one continues", async () => {
+test.runIf(NIGHTLY)("an update that fails half-way says why, keeps its state, and the next one continues", async () => {
   chmodSync(host.nasPath, 0);
   const settings = host.settings({ processMax: 3 });
   const failure = await (await open(settings)).up().then(

@@ -123,31 +123,34 @@ describe.concurrent("a repository that is down", async () => {
     },
   );
 
-  test("policy all, server stopped: PostgreSQL keeps trying, repo1 stays current, and everything works when the server is back", async (context) => {
-    const setting = await open(context, "all", true);
-    const { bed, server } = setting;
-    await STOPPED.begin(server);
-    const before = await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver");
-    const names = await writeSegments(bed, SEGMENTS);
-    await waitFor("repo1 to hold every segment", 120_000, async () =>
-      names.every((name) => findStoredSegment(bed, 1, name) !== null) ? true : null,
-    );
-    report("all, stopped", storingDelaysS(bed, names));
-    await waitFor("a failure that PostgreSQL was told", 60_000, async () =>
-      (await bed.cluster.value("SELECT failed_count > 0 FROM pg_stat_archiver")) === "true" ? true : null,
-    );
-    expect(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver")).toBe(before);
-    expect(names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)))).toEqual(names);
-    const reported = await bed.ours(["info", "--output=json"]);
-    expect(reported.exitCode).toBe(104);
-    expect(parseInfo(reported.stdout).repo.map((repo) => repo["wal-missing"] ?? 0)).toEqual([0, 0]);
+  test.runIf(NIGHTLY)(
+    "policy all, server stopped: PostgreSQL keeps trying, repo1 stays current, and everything works when the server is back",
+    async (context) => {
+      const setting = await open(context, "all", true);
+      const { bed, server } = setting;
+      await STOPPED.begin(server);
+      const before = await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver");
+      const names = await writeSegments(bed, SEGMENTS);
+      await waitFor("repo1 to hold every segment", 120_000, async () =>
+        names.every((name) => findStoredSegment(bed, 1, name) !== null) ? true : null,
+      );
+      report("all, stopped", storingDelaysS(bed, names));
+      await waitFor("a failure that PostgreSQL was told", 60_000, async () =>
+        (await bed.cluster.value("SELECT failed_count > 0 FROM pg_stat_archiver")) === "true" ? true : null,
+      );
+      expect(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver")).toBe(before);
+      expect(names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)))).toEqual(names);
+      const reported = await bed.ours(["info", "--output=json"]);
+      expect(reported.exitCode).toBe(104);
+      expect(parseInfo(reported.stdout).repo.map((repo) => repo["wal-missing"] ?? 0)).toEqual([0, 0]);
 
-    await STOPPED.end(server);
-    await bed.archiveAll(180_000);
-    expect(names.filter((name) => !existsSync(bed.walFile(`archive_status/${name}.done`)))).toEqual([]);
-    await bed.oursOk(["heal"]);
-    await expectEqual(setting, names);
-  });
+      await STOPPED.end(server);
+      await bed.archiveAll(180_000);
+      expect(names.filter((name) => !existsSync(bed.walFile(`archive_status/${name}.done`)))).toEqual([]);
+      await bed.oursOk(["heal"]);
+      await expectEqual(setting, names);
+    },
+  );
 
   // claim: docs/agent.md: the server's own bytes…
   test("heal takes PostgreSQL's own bytes, and names a repository with others until the user decides", async (context) => {

@@ -12,6 +12,7 @@ import { requireOk, TestBed } from "../../harness/real/testBed";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { run, type RunResult } from "../../../tools/parts/process";
 import { giveTo } from "../../../tools/parts/users";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
 describe("rollback", async () => {
   const result = await findPostgres(15);
@@ -98,7 +99,7 @@ describe("rollback", async () => {
   });
 
   // claim: docs/hosts/recover.md: `rollback` keeps every snapshot…
-  test("a second one takes an unused timeline, and a restore follows it", async () => {
+  test.runIf(NIGHTLY)("a second one takes an unused timeline, and a restore follows it", async () => {
     requireOk("rollback", await rollback("--snapshot=tank/pg@before", "--yes"));
     await bed.cluster.sql("INSERT INTO kept VALUES (2000)");
     expect(await bed.archiveAll()).toMatch(/^00000003/);

@@ -94,53 +94,57 @@ describe("WAL through a replication slot", async () => {
     return row ?? {};
   };
 
-  test("every row comes back, by ours and by stock, to the end and to a time", { timeout: 600_000 }, async () => {
-    await open();
-    await fillBed(bed, NIGHTLY ? 20_000 : 2000);
-    await dropTemplates(bed);
-    await bed.oursOk(["backup", "--type=full"]);
-    await writeMore(bed);
-    await bed.oursOk(["backup", "--type=incr"]);
-    await writeMore(bed);
-    const time = await bed.cluster.value("SELECT clock_timestamp()::text");
-    const then = await bed.cluster.tableChecksums();
-    await sleep(1100);
-    await writeMore(bed);
-    await archiveAll(1);
-    const last = await archiveAll(2);
-    // The slot moves behind what is acknowledged, and no further.
-    await waitFor("the slot", 20_000, async () => (String((await slot())["wal"]) >= last ? true : null));
-    expect(await slot()).toMatchObject({ active: true, wal_status: "reserved" });
-    // Each program, and each repository.
-    for (const [by, repos] of NIGHTLY
-      ? ([
-          [null, [1, 2]],
-          [stock, [1, 2]],
-        ] as const)
-      : ([
-          [null, [2]],
-          [stock, [1]],
-        ] as const))
-      for (const repo of repos) expect(await bed.restoreAndCompare({ by, repo }), `repo${repo}`).toEqual([]);
-    for (const by of [null, stock]) {
-      const args = ["--type=time", `--target=${time}`, "--target-action=promote"];
-      const { dataPath, result } = await bed.restoreAside({ by, args });
-      expect(result.exitCode, result.stderr).toBe(0);
-      const restored = TestCluster.adopt({ binaries, dataPath });
-      await restored.start({}, { timeoutMs: 180_000 });
-      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
-      expect(await restored.tableChecksums()).toEqual(then);
-      await restored.remove();
-    }
-    const check = await bed.oursOk(["check"]);
-    expect(check.stdout + check.stderr).toContain("successfully archived to repo2");
-    expect(bed.findLeaks()).toEqual([]);
-    const status = await bed.oursOk(["status"]);
-    expect(status.stdout).toMatch(/slot +pgbackstop_main keeps [\d.]+\w+ of WAL, [\d.]+\w+ until WAL is lost/);
-    const metrics = await bed.oursOk(["metrics"]);
-    expect(metrics.stdout).toContain('pgbackstop_slot_active{stanza="main"} 1');
-    expect(metrics.stdout).toMatch(/pgbackstop_slot_safe_bytes\{stanza="main"\} \d{6,}/);
-  });
+  test.runIf(NIGHTLY)(
+    "every row comes back, by ours and by stock, to the end and to a time",
+    { timeout: 600_000 },
+    async () => {
+      await open();
+      await fillBed(bed, NIGHTLY ? 20_000 : 2000);
+      await dropTemplates(bed);
+      await bed.oursOk(["backup", "--type=full"]);
+      await writeMore(bed);
+      await bed.oursOk(["backup", "--type=incr"]);
+      await writeMore(bed);
+      const time = await bed.cluster.value("SELECT clock_timestamp()::text");
+      const then = await bed.cluster.tableChecksums();
+      await sleep(1100);
+      await writeMore(bed);
+      await archiveAll(1);
+      const last = await archiveAll(2);
+      // The slot moves behind what is acknowledged, and no further.
+      await waitFor("the slot", 20_000, async () => (String((await slot())["wal"]) >= last ? true : null));
+      expect(await slot()).toMatchObject({ active: true, wal_status: "reserved" });
+      // Each program, and each repository.
+      for (const [by, repos] of NIGHTLY
+        ? ([
+            [null, [1, 2]],
+            [stock, [1, 2]],
+          ] as const)
+        : ([
+            [null, [2]],
+            [stock, [1]],
+          ] as const))
+        for (const repo of repos) expect(await bed.restoreAndCompare({ by, repo }), `repo${repo}`).toEqual([]);
+      for (const by of [null, stock]) {
+        const args = ["--type=time", `--target=${time}`, "--target-action=promote"];
+        const { dataPath, result } = await bed.restoreAside({ by, args });
+        expect(result.exitCode, result.stderr).toBe(0);
+        const restored = TestCluster.adopt({ binaries, dataPath });
+        await restored.start({}, { timeoutMs: 180_000 });
+        await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+        expect(await restored.tableChecksums()).toEqual(then);
+        await restored.remove();
+      }
+      const check = await bed.oursOk(["check"]);
+      expect(check.stdout + check.stderr).toContain("successfully archived to repo2");
+      expect(bed.findLeaks()).toEqual([]);
+      const status = await bed.oursOk(["status"]);
+      expect(status.stdout).toMatch(/slot +pgbackstop_main keeps [\d.]+\w+ of WAL, [\d.]+\w+ until WAL is lost/);
+      const metrics = await bed.oursOk(["metrics"]);
+      expect(metrics.stdout).toContain('pgbackstop_slot_active{stanza="main"} 1');
+      expect(metrics.stdout).toMatch(/pgbackstop_slot_safe_bytes\{stanza="main"\} \d{6,}/);
+    },
+  );
 
   // claim: docs/slot-archiving.md: `recover` finishes the server's WAL through the slot, and the agent then archives
   //   the new timeline
@@ -342,29 +346,33 @@ describe("WAL through a replication slot", async () => {
 
   // claim: docs/slot-archiving.md: after a lost slot `check` fails until the agent has taken a backup that begins after
   //   the gap
-  test("the agent reports a lost slot, creates it again, and closes the gap by a new backup", {
-    timeout: 600_000,
-  }, async () => {
-    await open({ settings: TIGHT });
-    await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
-    await dropTemplates(bed);
-    await bed.oursOk(["backup", "--type=full"]);
-    await agent.stop("SIGKILL");
-    // The server counts positions: a segment with a few rows is as long as a full one.
-    await writeBeyond();
-    expect(await slot()).toMatchObject({ wal_status: "lost" });
-    const refused = await bed.ours(["check", "--no-full-check"]);
-    expect(refused.exitCode).toBe(87);
-    expect(refused.stdout + refused.stderr).toContain(`the replication slot ${SLOT} has lost its WAL`);
-    await agent.start();
-    await waitFor("the new backup", 120_000, async () =>
-      /taking a backup into repo1, repo2: WAL was dropped/.test(agent.log()) ? true : null,
-    );
-    await waitFor("a good check", 120_000, async () => ((await bed.ours(["check"])).exitCode === 0 ? true : null));
-    expect(agent.log()).toMatch(/WAL file\(s\) from [0-9A-F]{24} on were removed by the server/);
-    await archiveAll(1);
-    expect(await bed.restoreAndCompare({ by: null, repo: 1 })).toEqual([]);
-  });
+  test.runIf(NIGHTLY)(
+    "the agent reports a lost slot, creates it again, and closes the gap by a new backup",
+    {
+      timeout: 600_000,
+    },
+    async () => {
+      await open({ settings: TIGHT });
+      await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
+      await dropTemplates(bed);
+      await bed.oursOk(["backup", "--type=full"]);
+      await agent.stop("SIGKILL");
+      // The server counts positions: a segment with a few rows is as long as a full one.
+      await writeBeyond();
+      expect(await slot()).toMatchObject({ wal_status: "lost" });
+      const refused = await bed.ours(["check", "--no-full-check"]);
+      expect(refused.exitCode).toBe(87);
+      expect(refused.stdout + refused.stderr).toContain(`the replication slot ${SLOT} has lost its WAL`);
+      await agent.start();
+      await waitFor("the new backup", 120_000, async () =>
+        /taking a backup into repo1, repo2: WAL was dropped/.test(agent.log()) ? true : null,
+      );
+      await waitFor("a good check", 120_000, async () => ((await bed.ours(["check"])).exitCode === 0 ? true : null));
+      expect(agent.log()).toMatch(/WAL file\(s\) from [0-9A-F]{24} on were removed by the server/);
+      await archiveAll(1);
+      expect(await bed.restoreAndCompare({ by: null, repo: 1 })).toEqual([]);
+    },
+  );
 
   // claim: docs/slot-archiving.md: a slot that was dropped, also if somebody made it again, leaves no hidden gap
   test("a slot that was away closes its gap by a new backup", { timeout: 300_000 }, async () => {
