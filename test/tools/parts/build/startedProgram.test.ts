@@ -78,6 +78,24 @@ test("a file that was overwritten while it ran is not mistaken for the old one",
   expect(() => run()).toThrow(/was changed while it ran: start it again/);
 });
 
+test("a module of Node is loaded when it is used, and a package gets Node's own", async () => {
+  const program = `
+    const tls = require("node:tls");
+    const isLoaded = () => process.moduleLoadList.includes("NativeModule tls");
+    const before = isLoaded();
+    const copy = { ...tls };
+    const real = process.getBuiltinModule("node:tls");
+    const other = {};
+    loadPackage("other", other, require, {}, __filename, __dirname);
+    console.log(before, isLoaded(), copy.connect === real.connect, tls.connect === real.connect, "connect" in tls, "x" in tls, other.name);`;
+  const texts = new Map([
+    ["program", program],
+    ["other", `class Other extends require("node:events") {} exports.name = new Other().emit("nothing");`],
+  ]);
+  writeFileSync(file, await startedProgram(projectFolder(), texts));
+  expect(run()).toBe("false true true true true false false\n");
+});
+
 /** Runs the program on this Node, which reports another version. */
 function runAs(version: string): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
   const preload = join(folder, "version.cjs");
