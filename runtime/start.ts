@@ -123,7 +123,7 @@ function loadPackage(name: string, exports_: unknown, _require: unknown, ...args
  * Loads a module of Node at its first use, because most commands use few of them: that saves a sixth of a start's
  * processor time. The program's own imports only read properties of it.
  */
-function requireLate(name: string): unknown {
+function requireOnUse(name: string): unknown {
   if (!name.startsWith("node:") || USED_BY_ALL.has(name)) return require(name);
   let loaded: object | undefined;
   const load = (): object => (loaded ??= require(name) as object);
@@ -196,4 +196,4 @@ function digestOf(compiled: Buffer): Buffer {
 }
 
 if (isNodeTooOld()) refuseNode();
-else loadProgram()(exports, requireLate, module, __filename, __dirname, loadPackage);
+else loadProgram()(exports, requireOnUse, module, __filename, __dirname, loadPackage);

@@ -188,16 +188,16 @@ async function runVitest(
   );
   return readReport({
     title: tier.name,
-    report: takeJson<JsonReport>(reportFile),
-    hookErrors: takeJson<Record<string, string>>(hookErrorsFile) ?? {},
+    report: takeJson(reportFile) as JsonReport | null,
+    hookErrors: (takeJson(hookErrorsFile) ?? {}) as Record<string, string>,
     exitCode,
     root,
   });
 }
 
 /** The content of a JSON file, which is removed; null if there is no file. */
-function takeJson<T>(file: string): T | null {
-  const value = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as T) : null;
+function takeJson(file: string): unknown {
+  const value: unknown = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : null;
   rmSync(file, { force: true });
   return value;
 }
