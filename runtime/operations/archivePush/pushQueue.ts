@@ -458,10 +458,12 @@ export class PushQueue implements WalClaims {
     }
     // A read error is not the repository's: it does not pause.
     const wal = await this.#preparer.prepare(file.name);
+    file.fileId ??= wal.fileId;
     await this.#blaming(worker, file, async () => {
       const archive = await this.#openArchive(worker);
       const push = (): Promise<"pushed" | "present"> => worker.target.push(wal, archive, onSent);
       const stored = await recordingConflict(this.#missingWal, worker.repo.key, wal, this.#cluster, push);
+      if (this.#files.get(file.name) !== file) return;
       this.#setStored(worker, state, stored);
       file.fileId = wal.fileId;
       file.sha1 = wal.sha1;
@@ -602,12 +604,13 @@ export class PushQueue implements WalClaims {
     return { results, accepted, reposBehind, error: accepted ? null : pushError(results) };
   }
 
-  /** The entry of a file; a new one if the name now leads to another file than the stored one. */
+  /**
+   * The entry of a file; a new one if the name now leads to another file than the stored one. A push of the former file
+   * may still be under way: it counts for nothing.
+   */
   #current(name: string, fileId: string): QueuedFile {
     const known = this.#files.get(name);
-    if (known !== undefined && known.fileId !== null && known.fileId !== fileId && !this.#isBusy(known)) {
-      this.#forget(known);
-    }
+    if (known !== undefined && known.fileId !== null && known.fileId !== fileId) this.#forget(known);
     const file = this.#add(name);
     this.#sort();
     return file;

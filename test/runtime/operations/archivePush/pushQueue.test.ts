@@ -244,6 +244,13 @@ describe("a push queue", () => {
     await expect(request(9)).rejects.toMatchObject({ kind: "fileMissing" });
   });
 
+  it("does not answer for another file of the same name while a repository is busy with the former one", async () => {
+    storages[1].plan("putStream", { kind: "hang", signal: ctx.signal });
+    expect(await request(1, ANY)).toMatchObject({ accepted: true, reposBehind: [2] });
+    writeFileSync(join(walDirectory, walName(1)), walBytes(50));
+    expect(await request(1, ANY)).toMatchObject({ accepted: false, error: { kind: "archiveDuplicate" } });
+  });
+
   describe("asks a repository again before it acknowledges what it has stored", () => {
     const AGE_MS = 10_000;
     const storeAll = async (): Promise<void> => {
