@@ -6,7 +6,7 @@
  * own status. Bytes as in pgBackRest 2.60 "command/archive/common", so that a host can move from stock to this program
  * and back in the middle of a queue.
  */
-import { copyFile, mkdir, readdir, readFile, rename, rm } from "./nodeFiles";
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat } from "./nodeFiles";
 import { TEMP_SUFFIX } from "../base/temporaryName";
 import { atomicWrite, DIRECTORY_MODE } from "./atomicWrite";
 import { isMissing, nullIfMissing, systemCodeOf, systemError } from "./systemError";
@@ -60,6 +60,13 @@ export class Spool {
     if (ok !== null) return parseStatus("ok", ok);
     const error = (await this.#read(`${walName}.error`)) ?? (await this.#read(`${GLOBAL}.error`));
     return error === null ? null : parseStatus("error", error);
+  }
+
+  /** When an entry was written, in milliseconds since 1970; null without it. */
+  async writtenAtMs(name: string): Promise<number | null> {
+    const path = `${this.path}/${name}`;
+    const entry = await nullIfMissing(stat(path), (error) => systemError("fileOpen", `stat '${path}'`, path, error));
+    return entry?.mtimeMs ?? null;
   }
 
   async writeOk(walName: string, warnings: readonly string[] = []): Promise<void> {

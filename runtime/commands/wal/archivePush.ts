@@ -123,11 +123,11 @@ async function sendInherited(
   await settleInherited(walName, { ...parts, local, timeoutMs: config.archive.timeoutMs, mayWrite }, ctx);
 }
 
-async function pushAsync(proc: Invocation & LockAccess & ProgramAccess, { walName }: WalPath): Promise<number> {
+async function pushAsync(proc: Invocation & LockAccess & ProgramAccess, wal: WalPath): Promise<number> {
   const { config, ctx } = proc;
   const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
   const background = { isRunning: () => proc.isLocked("archive"), start: () => void proc.startBackground() };
-  await pushThroughSpool(spool, walName, background, config.archive.timeoutMs, ctx);
+  await pushThroughSpool(spool, { ...wal, timeoutMs: config.archive.timeoutMs }, background, ctx);
   return 0;
 }
 

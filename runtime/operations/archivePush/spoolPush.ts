@@ -17,22 +17,32 @@ import type { PushQueue } from "./pushQueue";
 import { repoErrorLine } from "../shared/results";
 import { type BackgroundProcess, waitInSpool } from "../shared/spoolWait";
 
+/** Longer than PostgreSQL takes to ask for what one run has pushed ahead. */
+const BELIEVED_MS = 60_000;
+
+export interface AwaitedWal {
+  readonly walDirectory: string;
+  readonly walName: string;
+  readonly timeoutMs: number;
+}
+
 /**
  * Waits for the file's status; starts the background process if none runs.
  * @throws the status' error; archiveTimeout (82)
  */
-export function pushThroughSpool(
+export async function pushThroughSpool(
   spool: Spool,
-  walName: string,
+  { walDirectory, walName, timeoutMs }: AwaitedWal,
   background: BackgroundProcess,
-  timeoutMs: number,
   ctx: Context,
 ): Promise<void> {
+  // Only before the wait: with a clock that jumps, a status that this call has asked for could look old too.
+  if (await isStale(spool, walDirectory, walName, ctx)) await spool.remove(`${walName}.ok`);
   const accept = async ({ code, message }: SpoolStatus): Promise<void> => {
     for (const text of okWarnings(walName, code, message)) ctx.log.warn(text);
     ctx.log.info(`pushed WAL file '${walName}' to the archive asynchronously`);
   };
-  return waitInSpool(spool, { walName, verb: "push", timeoutMs, accept }, background, ctx);
+  await waitInSpool(spool, { walName, verb: "push", timeoutMs, accept }, background, ctx);
 }
 
 export interface SpoolPushOptions {
@@ -55,7 +65,7 @@ export async function pushSpool(
   options: SpoolPushOptions,
   ctx: Context,
 ): Promise<void> {
-  const names = await openWork(spool, options);
+  const names = await openWork(spool, options, ctx);
   for (const [position, walName] of names.entries()) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     if (position % (LIMITS.queueFiles / 2) === 0) queue.setReady(names.slice(position, position + LIMITS.queueFiles));
@@ -85,15 +95,32 @@ async function pushOne(spool: Spool, queue: PushQueue, walName: string, options:
   }
 }
 
+/**
+ * True for an `.ok` file that may be of another push: the WAL file is newer (the server was reset to a snapshot), or the
+ * status is old, and the repository may have been made again since. Another push of a stored file costs one look. What
+ * an operator has skipped stays skipped.
+ */
+async function isStale(spool: Spool, walDirectory: string, walName: string, ctx: Context): Promise<boolean> {
+  const okAtMs = await spool.writtenAtMs(`${walName}.ok`);
+  if (okAtMs === null || ((await spool.findStatus(walName))?.code ?? 0) !== 0) return false;
+  const walAtMs = (await stat(`${walDirectory}/${walName}`).catch(() => null))?.mtimeMs ?? 0;
+  return okAtMs < walAtMs || Math.abs(ctx.clock.nowMs() - okAtMs) > BELIEVED_MS;
+}
+
 /** Removes spool files that PostgreSQL does not wait for; returns the files to push, ascending. */
-async function openWork(spool: Spool, { walDirectory, batchSizeBytes }: SpoolPushOptions): Promise<string[]> {
+async function openWork(
+  spool: Spool,
+  { walDirectory, batchSizeBytes }: SpoolPushOptions,
+  ctx: Context,
+): Promise<string[]> {
   await spool.make();
   const ready = await listReady(walDirectory, Number.POSITIVE_INFINITY);
   const waiting = new Set(ready);
   const done = new Set<string>();
   for (const entry of await spool.list()) {
     const walName = entry.endsWith(".ok") ? entry.slice(0, -".ok".length) : null;
-    if (walName !== null && waiting.has(walName)) done.add(walName);
+    if (walName !== null && waiting.has(walName) && !(await isStale(spool, walDirectory, walName, ctx)))
+      done.add(walName);
     else await spool.remove(entry);
   }
   const names = ready.filter((name) => !done.has(name));
