@@ -321,11 +321,11 @@ export class Follower implements Confirmation {
   /** @throws fileMissing (55) if the server has one of them: then only this machine does not see its `pg_wal` */
   async #recordLost(names: readonly string[]): Promise<void> {
     if (names.length === 0) return;
-    const { lost, missingWal, newSession, repos, walDirectory } = this.#parts;
+    const { lost, missingWal, newSession, repos, slot, walDirectory } = this.#parts;
     const session = await newSession();
     let kept: string | undefined;
     try {
-      [kept] = await findInServer(session, names);
+      [kept] = await findInServer(session, names, { name: slot, segmentSizeBytes: Number(this.#size) });
     } finally {
       await session.close();
     }

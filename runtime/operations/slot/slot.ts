@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import { parseLsn } from "../../format/wal/walSegment";
+import { lsnOfSegment, parseLsn } from "../../format/wal/walSegment";
 import type { Session } from "../../postgres/session";
 
 type SqlSession = Pick<Session, "query">;
@@ -115,14 +115,24 @@ export async function dropSlot(session: SqlSession, name: string): Promise<boole
 /** PostgreSQL "Error Codes": insufficient_privilege. */
 const NOT_ALLOWED = "42501";
 
-/** Those of `names` that the server has in its `pg_wal`; none if its role may not look. @throws dbQuery (57) */
-export async function findInServer(session: SqlSession, names: readonly string[]): Promise<readonly string[]> {
+/**
+ * Those of `names` that the server has in its `pg_wal`. A role that may not look there (it needs `pg_monitor`) is told
+ * by the slot, which promises everything from its position on. @throws dbQuery (57)
+ */
+export async function findInServer(
+  session: SqlSession,
+  names: readonly string[],
+  slot: { readonly name: string; readonly segmentSizeBytes: number },
+): Promise<readonly string[]> {
   try {
     const { rows } = await session.query("select name from pg_catalog.pg_ls_waldir() where name = any($1)", [names]);
     return (rows as readonly { readonly name: string }[]).map(({ name }) => name);
   } catch (error) {
-    if (sqlStateOf(error) === NOT_ALLOWED) return [];
-    throw error;
+    if (sqlStateOf(error) !== NOT_ALLOWED) throw error;
+    const { restartLsn = null } = (await findSlot(session, slot.name)) ?? {};
+    if (restartLsn === null) return [];
+    const endOf = (name: string): bigint => lsnOfSegment(name, slot.segmentSizeBytes) + BigInt(slot.segmentSizeBytes);
+    return names.filter((name) => endOf(name) > restartLsn);
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createSlot, findSlot, slotName } from "../../../../runtime/operations/slot/slot";
+import { createSlot, findInServer, findSlot, slotName } from "../../../../runtime/operations/slot/slot";
 import { boundWarning } from "../../../../runtime/operations/slot/slotCheck";
 
 test("a stanza's slot has a legal name of its own", () => {
@@ -47,4 +47,18 @@ test.each([
     kind: "dbQuery",
     hints: [expect.stringContaining(hint)],
   });
+});
+
+test("a role that may not look at pg_wal is told by the slot which WAL the server has", async () => {
+  const names = ["000000010000000000000002", "000000010000000000000003", "000000010000000000000004"];
+  const slot = { name: "s", segmentSizeBytes: 16 * 1024 * 1024 };
+  const asked = (row: object | null) => ({
+    query: async (sql: string) => {
+      if (sql.includes("pg_ls_waldir")) throw Object.assign(new Error("permission denied"), { code: "42501" });
+      return answering(row).query();
+    },
+  });
+  expect(await findInServer(asked(ROW), names, slot)).toEqual(names.slice(1));
+  expect(await findInServer(asked({ ...ROW, status: "lost" }), names, slot)).toEqual([]);
+  expect(await findInServer(asked(null), names, slot)).toEqual([]);
 });
