@@ -67,12 +67,12 @@ export async function followOnce(parts: FollowParts, signal: AbortSignal, ctx: C
       const hint = "Check that pg1-path, pg1-port and pg1-socket-path belong to one server.";
       throw fail("dbMismatch", `the server has system-id ${source.systemId}, pg1-path ${control.systemId}`, { hint });
     }
-    if (source.inRecovery) {
-      await leaveStandby(parts, ctx);
-      return true;
-    }
     const ancestors = await loadAncestors(parts, source.timeline);
     const history = { timeline: source.timeline, flushLsn: source.flushLsn, ancestors };
+    if (source.inRecovery) {
+      await leaveStandby(parts, history, control, ctx);
+      return true;
+    }
     const follower = new Follower(parts, history, control, ctx);
     const resumed = await follower.findResumePoint();
     const { slot, isNew } = await ownSlot(parts, ctx);
@@ -85,18 +85,44 @@ export async function followOnce(parts: FollowParts, signal: AbortSignal, ctx: C
   }
 }
 
-/** A standby's slot would hold WAL that its primary's agent archives. */
-async function leaveStandby({ newSession, savePosition, slot: name }: FollowParts, ctx: Context): Promise<void> {
+/**
+ * A standby's slot would hold WAL that its primary's agent archives. What this server finished as a primary, and no
+ * repository has, may be nowhere else: the slot stays until it is archived.
+ */
+async function leaveStandby(parts: FollowParts, history: WalHistory, control: PgControl, ctx: Context): Promise<void> {
+  const { newSession, savePosition, slot: name } = parts;
   const session = await newSession();
   try {
     const slot = await findSlot(session, name);
     if (slot === null || slot.activePid !== null) return;
-    await dropSlot(session, name);
+    for (const walName of await waitingOfPrimary(parts, history, control)) {
+      const { accepted, error } = await parts.push(walName);
+      if (accepted) continue;
+      ctx.log.warn(`the replication slot ${name} stays: this standby has WAL of its time as a primary to archive`);
+      throw error ?? fail("archiveTimeout", `${walName} is not archived yet`, { retryable: true });
+    }
+    // It may have been promoted meanwhile.
+    if (!(await dropSlot(session, name, "in recovery"))) return;
     await savePosition(null);
     ctx.log.info(`dropped the replication slot ${name}: this server is a standby now`);
   } finally {
     await session.close();
   }
+}
+
+/** Whole segments between what is acknowledged and the end of that timeline, as far as the server has them. */
+async function waitingOfPrimary(
+  { loadPosition, walDirectory }: FollowParts,
+  history: WalHistory,
+  { systemId, walSegmentSizeBytes }: PgControl,
+): Promise<readonly string[]> {
+  const saved = await loadPosition();
+  const from = saved?.systemId === systemId ? resumePoint(saved, history) : null;
+  if (saved === null || from === null) return [];
+  const to = history.ancestors.find(({ timeline }) => timeline === saved.timeline)?.lsn ?? history.flushLsn;
+  const size = BigInt(walSegmentSizeBytes);
+  const names = segmentsBetween((from / size) * size, (to / size) * size, history, walSegmentSizeBytes);
+  return names.filter((name) => existsSync(`${walDirectory}/${name}`));
 }
 
 /** @throws lockAcquire (50) while another process reads the slot */

@@ -103,10 +103,18 @@ export async function takeSlot(session: SqlSession, name: string, clock: Context
   }
 }
 
-/** False when the server has no such slot. @throws dbQuery (57), also while a process reads it */
-export async function dropSlot(session: SqlSession, name: string): Promise<boolean> {
+/**
+ * False when the server has no such slot, or is not as `where` says.
+ * @throws dbQuery (57), also while a process reads it
+ */
+export async function dropSlot(
+  session: SqlSession,
+  name: string,
+  where: "anywhere" | "in recovery" = "anywhere",
+): Promise<boolean> {
   const { rows } = await session.query(
-    "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots where slot_name = $1 and slot_type = 'physical'",
+    "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots where slot_name = $1 and slot_type = 'physical'" +
+      (where === "in recovery" ? " and pg_catalog.pg_is_in_recovery()" : ""),
     [name],
   );
   return rows.length > 0;

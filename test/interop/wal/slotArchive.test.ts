@@ -522,12 +522,21 @@ describe("WAL through a replication slot", async () => {
       await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
       expect(await restored.tableChecksums()).toEqual(await standby.tableChecksums());
       await restored.remove();
-      // A server that becomes a standby again must not keep WAL for ever.
+      // A server that becomes a standby again archives what it finished before, and then keeps no WAL for ever.
+      takeAway();
+      await standby.sql("INSERT INTO filled VALUES (1, 'before it is a standby')");
+      const waiting = await standby.switchWal();
       await standby.stop("fast");
       writeFileSync(join(standby.dataPath, "standby.signal"), "");
       giveTo(join(standby.dataPath, "standby.signal"), standby.user);
       await standby.start();
+      await waitFor("the slot that stays", 30_000, async () =>
+        agent.log().includes("stays: this standby") ? true : null,
+      );
+      expect(await standby.value("SELECT count(*) FROM pg_replication_slots")).toBe("1");
+      bringBack();
       await standby.waitForValue("SELECT count(*) FROM pg_replication_slots", "0");
+      expect(stored(2).has(waiting)).toBe(true);
     } finally {
       await agent.stop("SIGKILL");
       await standby.remove();
