@@ -1,6 +1,6 @@
 /** Compares tables by row counts and checksums: how a restored table differs from the current one. */
 import type { Session } from "../../postgres/session";
-import { comparedTables, identifier, qualified, type Wanted } from "./tableObjects";
+import { comparedTables, identifier, qualified, tablesOf, type Wanted } from "./tableObjects";
 
 export interface TableSum {
   readonly rows: bigint;
@@ -57,7 +57,8 @@ export async function compareWithPresent(
   restored: string,
   sums: ReadonlyMap<string, TableSum>,
 ): Promise<Difference[]> {
-  const present = new Set(await comparedTables(session, wanted.schema));
+  // A table that came back alone may be a partition in production.
+  const present = new Set((await tablesOf(session, { schema: wanted.schema, table: null })).map(({ name }) => name));
   const result: Difference[] = [];
   for (const [table, broughtBack] of sums) {
     if (!present.has(table)) {

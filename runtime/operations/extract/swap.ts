@@ -1,8 +1,17 @@
 /**
  * Swaps the restored table with the current one in one transaction: the old table moves unchanged into a separate
- * schema, and foreign keys of other tables are recreated for the new one. Pure: the statements.
+ * schema, and foreign keys of other tables and parents get the new one. Pure: the statements.
  */
-import { foreignKeySql, identifier, literal, qualified, type Surroundings, type Wanted } from "./tableObjects";
+import {
+  foreignKeySql,
+  identifier,
+  joinSql,
+  leaveSql,
+  literal,
+  qualified,
+  type Surroundings,
+  type Wanted,
+} from "./tableObjects";
 
 export interface SwapRequest {
   readonly wanted: Wanted;
@@ -25,8 +34,9 @@ export function swapSql({ around, comment, kept, restored, tables, wanted }: Swa
     `ALTER TABLE ${qualified(key.schema, key.table)} DROP CONSTRAINT ${identifier(key.name)}`,
     foreignKeySql(key.schema, key).trim().replace(/;$/, ""),
   ]);
-  const drops = references.filter((_, index) => index % 2 === 0);
-  const adds = references.filter((_, index) => index % 2 === 1);
+  const drops = [...references.filter((_, index) => index % 2 === 0), ...around.parents.map(leaveSql)];
+  const joins = around.parents.filter(({ table }) => tables.includes(table)).map(joinSql);
+  const adds = [...joins, ...references.filter((_, index) => index % 2 === 1)];
   if (wanted.table === null) {
     const old = !around.isThere ? [] : [`ALTER SCHEMA ${identifier(wanted.schema)} RENAME TO ${identifier(kept)}`];
     const rename = `ALTER SCHEMA ${identifier(restored)} RENAME TO ${identifier(wanted.schema)}`;

@@ -19,6 +19,16 @@ export interface ForeignKey {
 /** A constraint of another table that refers to one of the wanted tables. */
 export type Reference = ForeignKey & { readonly schema: string };
 
+/** A table that a wanted one inherits from, or is a partition of, and that is not wanted itself. */
+export interface Parent {
+  readonly schema: string;
+  readonly table: string;
+  readonly parentSchema: string;
+  readonly parentTable: string;
+  /** Of a partition, as in `ATTACH PARTITION`; null for inheritance. */
+  readonly bound: string | null;
+}
+
 /** `schema.table` or `table`; parts may be quoted as in SQL. @throws optionInvalidValue */
 export function parseTableName(text: string): { readonly schema: string; readonly table: string } {
   const match = /^(?:("(?:[^"]|"")+"|[^".]+)\.)?("(?:[^"]|"")+"|[^".]+)$/.exec(text);
@@ -99,7 +109,8 @@ export async function comparedTables(session: Session, schema: string): Promise<
 
 /**
  * Moves everything wanted on the side server into a separate schema, where it keeps its names, and drops foreign keys
- * to tables that stay behind. Returns these keys.
+ * to tables that stay behind. It leaves parents there too: otherwise production's parent would get its rows at once.
+ * Returns the keys.
  * @throws optionInvalidValue when it does not exist
  */
 export async function setAside(session: Session, wanted: Wanted, target: string): Promise<ForeignKey[]> {
@@ -109,10 +120,9 @@ export async function setAside(session: Session, wanted: Wanted, target: string)
       hint: "pgbackstop find shows when it was created and dropped. Choose an earlier or later target.",
     });
   }
-  const keys = await takeForeignKeys(
-    session,
-    relations.map(({ oid }) => oid),
-  );
+  const oids = relations.map(({ oid }) => oid);
+  const keys = await takeForeignKeys(session, oids);
+  for (const parent of await parentsOf(session, oids)) await session.query(leaveSql(parent));
   if (wanted.table === null) {
     if (wanted.schema !== target)
       await session.query(`alter schema ${identifier(wanted.schema)} rename to ${identifier(target)}`);
@@ -151,12 +161,39 @@ async function takeForeignKeys(session: Session, oids: readonly number[]): Promi
   }));
 }
 
+async function parentsOf(session: Session, oids: readonly number[]): Promise<Parent[]> {
+  const { rows } = await session.query(
+    'select n.nspname as schema, c.relname as table, m.nspname as "parentSchema", p.relname as "parentTable", pg_get_expr(c.relpartbound, c.oid) as bound ' +
+      "from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_namespace n on n.oid = c.relnamespace " +
+      "join pg_class p on p.oid = i.inhparent join pg_namespace m on m.oid = p.relnamespace " +
+      "where c.relkind in ('r', 'p') and i.inhrelid = any($1::oid[]) and i.inhparent <> all($1::oid[]) order by i.inhrelid, i.inhseqno",
+    [[...oids]],
+  );
+  return rows as Parent[];
+}
+
+export function leaveSql({ bound, parentSchema, parentTable, schema, table }: Parent): string {
+  const [parent, child] = [qualified(parentSchema, parentTable), qualified(schema, table)];
+  return bound === null
+    ? `ALTER TABLE ${child} NO INHERIT ${parent}`
+    : `ALTER TABLE ${parent} DETACH PARTITION ${child}`;
+}
+
+export function joinSql({ bound, parentSchema, parentTable, schema, table }: Parent): string {
+  const [parent, child] = [qualified(parentSchema, parentTable), qualified(schema, table)];
+  return bound === null
+    ? `ALTER TABLE ${child} INHERIT ${parent}`
+    : `ALTER TABLE ${parent} ATTACH PARTITION ${child} ${bound}`;
+}
+
 /** What blocks a swap, or must follow it. */
 export interface Surroundings {
   readonly relations: readonly { readonly name: string; readonly schema: string }[];
   /** A schema may exist without tables. */
   readonly isThere: boolean;
   readonly references: readonly Reference[];
+  /** The old table leaves them, and the new one takes its part. */
+  readonly parents: readonly Parent[];
   /** These continue to read the old table. */
   readonly views: readonly string[];
 }
@@ -176,6 +213,7 @@ export async function lookAround(session: Session, wanted: Wanted): Promise<Surr
   return {
     relations,
     isThere: wanted.table === null ? await schemaExists(session, wanted.schema) : relations.length > 0,
+    parents: await parentsOf(session, oids),
     references: (keys.rows as KeyRow[]).map(({ partitioned, ...key }) => ({ ...key, isPartitioned: partitioned })),
     views: (views.rows as { name: string }[]).map(({ name }) => name),
   };

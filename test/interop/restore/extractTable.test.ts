@@ -2,7 +2,7 @@
  * Extracts one table from a backup, on real PostgreSQL. `find` locates it, and it equals the lost table with its
  * dependent objects. Production stays unchanged whenever a run is killed. The swap keeps the old table.
  */
-import { NIGHTLY } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -70,7 +70,14 @@ describe("extract-table", async () => {
        CREATE TABLE sales.events (id int, at date) PARTITION BY RANGE (at);
        CREATE TABLE sales.events_1 PARTITION OF sales.events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
        CREATE TABLE sales.events_2 PARTITION OF sales.events FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
-       INSERT INTO sales.events SELECT i, '2026-01-01'::date + i % 50 FROM generate_series(1, 1000) i`,
+       INSERT INTO sales.events SELECT i, '2026-01-01'::date + i % 50 FROM generate_series(1, 1000) i;
+       CREATE SCHEMA parts;
+       CREATE TABLE parts.split (id int) PARTITION BY RANGE (id);
+       CREATE TABLE parts.split_1 PARTITION OF parts.split FOR VALUES FROM (0) TO (100);
+       CREATE TABLE parts.log (id int);
+       CREATE TABLE parts.log_1 () INHERITS (parts.log);
+       INSERT INTO parts.split SELECT generate_series(1, 20);
+       INSERT INTO parts.log_1 SELECT generate_series(1, 20)`,
       [],
       "shop",
     );
@@ -187,7 +194,7 @@ describe("extract-table", async () => {
     const kept = /the old version is in schema (orders_before_\d+)/.exec(stdout)?.[1] ?? "";
     expect(await shop(`SELECT count(*) FROM ${kept}.orders`)).toBe("10");
     expect(await shop(CONTENT("public.orders"))).toBe(before.get("orders"));
-    expect(await schemas()).toBe(`${kept} public sales`);
+    expect(await schemas()).toBe(`${kept} parts public sales`);
     expect(
       await shop(
         "SELECT pg_get_userbyid(relowner) || has_table_privilege('reader', oid, 'SELECT') FROM pg_class WHERE oid = 'orders'::regclass",
@@ -284,6 +291,23 @@ describe("extract-table", async () => {
     },
     300_000,
   );
+
+  // claim: docs/extract-table.md: a partition or an inheriting table comes back alone; its parent has the rows of one of
+  //   the two versions, before and after the swap
+  test.each(atNight(["log_1", "log"], ["split_1", "split"]))("a table with a parent: %s", async (child, parent) => {
+    const count = (): Promise<string> => shop(`SELECT count(*) FROM parts.${parent}`);
+    await shop(`WITH gone AS (DELETE FROM parts.${child} WHERE id > 15 RETURNING 1) SELECT count(*) FROM gone`);
+    const target = ["--type=immediate", `--table=parts.${child}`];
+    const { stdout } = await bed.oursOk(argv(target));
+    expect(stdout).toContain(`copying ${child} (20 rows)`);
+    expect(await count()).toBe("15");
+    const restored = /is in schema (\S+)/.exec(stdout)?.[1] ?? "";
+    expect(await shop(`SELECT count(*) FROM ${restored}.${child}`)).toBe("20");
+    await bed.cluster.sql(`DROP SCHEMA ${restored} CASCADE`, [], "shop");
+    await bed.oursOk(argv([...target, "--swap", "--yes"]));
+    expect(await count()).toBe("20");
+    expect(await shop(`SELECT tableoid::regclass FROM parts.${parent} LIMIT 1`)).toBe(`parts.${child}`);
+  });
 
   // claim: docs/drills.md, docs/open.md, docs/extract-table.md: WAL that creates a tablespace is refused by each server
   //   next to production
