@@ -334,6 +334,20 @@ describe("a repository worker", () => {
     expect(reads).toHaveLength(1);
   });
 
+  // The archive has other content under that name: the server was reset to a snapshot, or has a clone.
+  it("keeps its chunks of a segment that still waits for the archive, whatever is stored under its name", async () => {
+    await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
+    await store(repo, 5);
+    const window = new WalWindow(START + SIZE);
+    const shipping = worker(window, { missingWal: [NAME], listMissingWal: async () => [NAME] });
+    const running = shipping.run();
+    window.append(window.end, wal(window.end, 20));
+    await settled(async () => (await names()).includes(`${AFTER} 0-20`));
+    window.close();
+    await running;
+    expect(await names()).toContain(`${NAME} 0-${WAL_SIZE_BYTES}`);
+  });
+
   it("merges many chunks into one", async () => {
     await session(
       new WalWindow(START),
