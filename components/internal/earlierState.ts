@@ -46,6 +46,18 @@ export function refusedIf(title: string, opts: Options, judge: Judge): Options {
   return withHooks(`is ${title} new`, opts, ["beforeCreate"], ask);
 }
 
+/** Options with which the engine asks `judge` before it changes a component, which may not be if there is a reason. */
+export function refusedUpdate(
+  title: string,
+  opts: Options,
+  judge: (before: Readonly<Record<string, unknown>>, after: Readonly<Record<string, unknown>>) => string | null,
+): Options {
+  return withHooks(`may ${title} change`, opts, ["beforeUpdate"], ({ newInputs = {}, oldInputs = {} }) => {
+    const reason = judge(oldInputs, newInputs);
+    if (reason !== null) throw new Error(reason);
+  });
+}
+
 /** Options of a component, with a call before the engine creates it or changes one of some inputs. */
 export function notifiedIfChanged(
   title: string,

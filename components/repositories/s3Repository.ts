@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { loadAws } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
+import { refusedUpdate } from "../internal/earlierState";
 import { splitKnown, withDefault } from "../internal/inputs";
 import { DEFAULTS } from "../plan/model/defaults";
 import { accessPolicy, s3EndpointOf } from "../plan/storage/awsPolicies";
@@ -96,7 +97,7 @@ export class S3Repository extends pulumi.ComponentResource {
     const { plan, warn } = planBucket(known, own.undeleteDays, fields, resolveS3Repository, checkS3Repository);
     const path = withDefault(own.path, DEFAULTS.repositoryPath);
     const aws = loadAws("S3Repository");
-    const watched = watchLocation(title, refusedIfRenamed(title, opts, S3_BUCKETS));
+    const watched = watchLocation(title, refusedUpdate(title, refusedIfRenamed(title, opts, S3_BUCKETS), lostKey));
     super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, watched.opts);
     warn(this);
 
@@ -104,9 +105,9 @@ export class S3Repository extends pulumi.ComponentResource {
     const bucket = createBucket(aws, name, own, plan, kept);
     const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, resourcesOf(bucket.name));
     if (passphrase !== undefined) this.passphrase = passphrase;
-    const scope = pulumi.all([bucket.arn, path, own.kmsKeyArn]);
-    const policyOf: S3Access["policyOf"] = (role) =>
-      scope.apply(([bucketArn, known_, kmsKeyArn]) => accessPolicy(role, { bucketArn, path: known_, kmsKeyArn }));
+    const { formerKmsKeyArns, kmsKeyArn } = own;
+    const scope = pulumi.output({ bucketArn: bucket.arn, path, kmsKeyArn, formerKmsKeyArns });
+    const policyOf: S3Access["policyOf"] = (role) => scope.apply((values) => accessPolicy(role, values));
     const access = createAccess(aws, name, own, policyOf, bucket, this);
     guardChildren(name, access.made, this, kept.protect);
 
@@ -146,6 +147,17 @@ export class S3Repository extends pulumi.ComponentResource {
       ...cost,
     });
   }
+}
+
+/** Why another key is refused: nobody could read what is stored. */
+function lostKey(before: Readonly<Record<string, unknown>>, after: Readonly<Record<string, unknown>>): string | null {
+  const { kmsKeyArn: former } = before;
+  const { formerKmsKeyArns = [], kmsKeyArn } = after;
+  if (typeof former !== "string" || former === kmsKeyArn) return null;
+  // What no preview knows is no text and no list: the update judges it.
+  if (kmsKeyArn !== undefined && typeof kmsKeyArn !== "string") return null;
+  if (!Array.isArray(formerKmsKeyArns) || formerKmsKeyArns.includes(former)) return null;
+  return `kmsKeyArn was ${former}, and what is stored stays encrypted with that key: set formerKmsKeyArns: ["${former}"], and keep the key as long as those backups`;
 }
 
 function targetOf(

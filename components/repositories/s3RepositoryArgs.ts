@@ -136,4 +136,10 @@ export interface S3RepositoryArgs extends BucketContentArgs, BucketProtectionArg
    * @default Amazon's own key (SSE-S3)
    */
   kmsKeyArn?: pulumi.Input<string>;
+  /**
+   * Keys that encrypted the bucket before `kmsKeyArn`: what is stored stays encrypted with them, so everybody who reads
+   * it may decrypt with them. Another `kmsKeyArn` is refused until the present one is here.
+   * @default none
+   */
+  formerKmsKeyArns?: pulumi.Input<pulumi.Input<string>[]>;
 }

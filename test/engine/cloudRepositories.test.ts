@@ -602,6 +602,17 @@ test.runIf(NIGHTLY)("S3: a rename changes no user and no key; without an alias i
 });
 
 // claim: docs/keys.md: a rename of a…
+test("S3: another KMS key is refused until the former one may still decrypt what is stored", async () => {
+  const s3 = { region: S3.region, bucket: { create: { name: "acme-kms-pg" } }, cipher: { passphrase: CIPHER } };
+  const key = (name: string): string => `arn:aws:kms:eu-central-1:123456789012:key/${name}`;
+  const open = (kmsKeyArn: string, formerKmsKeyArns: string[] = []): Promise<Stack> =>
+    openS3({ ...s3, kmsKeyArn, formerKmsKeyArns }, {}, "amazon-kms");
+  await up(await open(key("first")));
+  await expect(preview(await open(key("second")))).rejects.toThrow(`set formerKmsKeyArns: ["${key("first")}"]`);
+  const { text } = await preview(await open(key("second"), [key("first")]));
+  expect(text).toContain("FormerKeys");
+});
+
 test.runIf(NIGHTLY)("a renamed passphrase is refused before it exists, and the way back is free", async () => {
   const open = (keyName: string, path = "/orders", opts: pulumi.ComponentResourceOptions = {}): Promise<Stack> =>
     openStack(programFolder, "renamed-key", async () => {

@@ -725,6 +725,7 @@ export const ARGUMENT_TYPES = {
     region: "Input<string>",
     "credentials?": "S3CredentialsChoice",
     "kmsKeyArn?": "Input<string>",
+    "formerKmsKeyArns?": "Input<Input<string>[]>",
   },
   S3Role: { "irsa?": "S3Irsa", "podIdentity?": "S3PodIdentity" },
   SftpRepositoryArgs: {

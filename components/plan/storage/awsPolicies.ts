@@ -13,6 +13,8 @@ export interface PolicyScope {
   readonly path: string;
   /** KMS key of the bucket; undefined for S3's own key. */
   readonly kmsKeyArn?: string | undefined;
+  /** Keys of what was stored before. */
+  readonly formerKmsKeyArns?: readonly string[] | undefined;
 }
 
 /** Databases, restores elsewhere, or repair of a bucket after an attack. */
@@ -53,7 +55,8 @@ const KEY_ACTIONS: Readonly<Record<PolicyRole, readonly string[]>> = {
   recovery: ["kms:GenerateDataKey", "kms:Decrypt"],
 };
 
-export function accessPolicy(role: PolicyRole, { bucketArn, path, kmsKeyArn }: PolicyScope): string {
+export function accessPolicy(role: PolicyRole, scope: PolicyScope): string {
+  const { bucketArn, formerKmsKeyArns = [], kmsKeyArn, path } = scope;
   const prefix = path.replace(/^\/+|\/+$/g, "");
   const list = { Effect: "Allow", Action: LIST_ACTIONS[role], Resource: bucketArn } as const;
   const lists: readonly Statement[] =
@@ -75,6 +78,9 @@ export function accessPolicy(role: PolicyRole, { bucketArn, path, kmsKeyArn }: P
     ...(kmsKeyArn === undefined
       ? []
       : [{ Sid: "Key", Effect: "Allow", Action: KEY_ACTIONS[role], Resource: kmsKeyArn } as const]),
+    ...(formerKmsKeyArns.length === 0
+      ? []
+      : [{ Sid: "FormerKeys", Effect: "Allow", Action: "kms:Decrypt", Resource: formerKmsKeyArns } as const]),
   ]);
 }
 

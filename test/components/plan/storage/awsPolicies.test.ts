@@ -6,6 +6,7 @@ import {
   irsaTrustPolicy,
   podIdentityTrustPolicy,
   type PolicyRole,
+  type PolicyScope,
   s3EndpointOf,
   tlsOnlyPolicy,
 } from "../../../../components/plan/storage/awsPolicies";
@@ -20,7 +21,7 @@ interface Statement {
   readonly Condition?: object;
 }
 
-function statements(role: PolicyRole, over: Partial<{ path: string; kmsKeyArn: string }> = {}): Statement[] {
+function statements(role: PolicyRole, over: Partial<PolicyScope> = {}): Statement[] {
   return (JSON.parse(accessPolicy(role, { ...SCOPE, ...over })) as { Statement: Statement[] }).Statement;
 }
 
@@ -104,6 +105,13 @@ test("a KMS key is one more statement, about that key alone", () => {
     Resource: KEY,
   });
   expect(statements("reader", { kmsKeyArn: KEY }).at(-1)).toMatchObject({ Action: ["kms:Decrypt"], Resource: KEY });
+});
+
+test("former KMS keys decrypt what is stored, and encrypt nothing", () => {
+  expect(statements("writer", { kmsKeyArn: KEY, formerKmsKeyArns: [`${KEY}0`] }).slice(-2)).toEqual([
+    expect.objectContaining({ Sid: "Key", Resource: KEY }),
+    { Sid: "FormerKeys", Effect: "Allow", Action: "kms:Decrypt", Resource: [`${KEY}0`] },
+  ]);
 });
 
 test("requests without TLS are refused for all", () => {
