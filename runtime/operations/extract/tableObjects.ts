@@ -25,7 +25,7 @@ export interface Parent {
   readonly table: string;
   readonly parentSchema: string;
   readonly parentTable: string;
-  /** Of a partition, as in `ATTACH PARTITION`; null for inheritance. */
+  /** A partition's, as in `ATTACH PARTITION`; null for inheritance. */
   readonly bound: string | null;
 }
 

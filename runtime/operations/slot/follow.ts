@@ -101,7 +101,7 @@ async function leaveStandby(parts: FollowParts, history: WalHistory, control: Pg
       ctx.log.warn(`the replication slot ${name} stays: this standby has WAL of its time as a primary to archive`);
       throw error ?? fail("archiveTimeout", `${walName} is not archived yet`, { retryable: true });
     }
-    // It may have been promoted meanwhile.
+    // It may have been promoted while its WAL was archived.
     if (!(await dropSlot(session, name, "in recovery"))) return;
     await savePosition(null);
     ctx.log.info(`dropped the replication slot ${name}: this server is a standby now`);

@@ -292,8 +292,8 @@ describe("extract-table", async () => {
     300_000,
   );
 
-  // claim: docs/extract-table.md: a partition or an inheriting table comes back alone; its parent has the rows of one of
-  //   the two versions, before and after the swap
+  // claim: docs/extract-table.md: a partition or an inheriting table comes back alone; its parent has the rows of one
+  //   of the two versions, before and after the swap
   test.each(atNight(["log_1", "log"], ["split_1", "split"]))("a table with a parent: %s", async (child, parent) => {
     const count = (): Promise<string> => shop(`SELECT count(*) FROM parts.${parent}`);
     await shop(`WITH gone AS (DELETE FROM parts.${child} WHERE id > 15 RETURNING 1) SELECT count(*) FROM gone`);
