@@ -9,6 +9,7 @@ import { compareBytes } from "../base/bytes";
 import { lstat, lstatSync, readdir, readlink, stat, type Stats } from "../local/nodeFiles";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import type { ManifestTarget } from "../format/repository/manifest";
 import type { UserNames } from "../local/users";
@@ -67,6 +68,13 @@ export interface Scan {
   readonly notes: readonly string[];
 }
 
+/** The directory of a tablespace that holds this version's relations. */
+interface TablespaceContent {
+  readonly name: string;
+  readonly path: string;
+  readonly info: Stats;
+}
+
 /** Directories of PGDATA whose content PostgreSQL recreates at start (PostgreSQL "src/backend/backup/basebackup.c"). */
 const EMPTY_DIRECTORIES = new Set([
   "pg_dynshmem",
@@ -77,6 +85,8 @@ const EMPTY_DIRECTORIES = new Set([
   "pg_stat_tmp",
   "pg_subtrans",
 ]);
+/** DROP TABLESPACE removes a tablespace's directory, and right after it the link. */
+const DROP_LOOK_AGAIN_MS = 100;
 /** Files between two turns of the event loop. */
 const SEEN_AT_ONCE = 1000;
 const RELATION = /^\d+(_fsm|_vm)?(\.\d+)?$/;
@@ -84,17 +94,19 @@ const TEMPORARY_RELATION = /^t\d+_\d+(_fsm|_vm)?(\.\d+)?$/;
 const DATABASE_DIRECTORY = /^(pg_data\/base\/\d+|pg_data\/global|pg_tblspc\/\d+\/PG_[^/]+\/\d+)$/;
 
 /**
- * @throws pathMissing when the data directory does not exist; linkExpected (69) for a file or directory in pg_tblspc;
- * linkDestination (70) for a link into the data directory, to a link, or two links to one directory
+ * @throws pathMissing (73) when the data directory does not exist; fileOpen (41) when a tablespace's directory of this
+ * version does not; linkExpected (69) for a file or directory in pg_tblspc; linkDestination (70) for a link into the
+ * data directory, to a link, or two links to one directory
  */
-export async function scanDataDirectory(options: ScanOptions): Promise<Scan> {
-  const walk = new Walk(options);
+export async function scanDataDirectory(options: ScanOptions, ctx: Context): Promise<Scan> {
+  const walk = new Walk(options, ctx);
   await walk.start();
   return walk.finish();
 }
 
 class Walk {
   readonly #options: ScanOptions;
+  readonly #ctx: Context;
   readonly #recordedDirectory: string;
   readonly #files: ScannedFile[] = [];
   readonly #paths: ScannedPath[] = [];
@@ -105,8 +117,9 @@ class Walk {
   readonly #skipRoot: ReadonlySet<string>;
   #seenCount = 0;
 
-  constructor(options: ScanOptions) {
+  constructor(options: ScanOptions, ctx: Context) {
     this.#options = options;
+    this.#ctx = ctx;
     this.#recordedDirectory = options.view?.dataDirectory ?? options.dataDirectory;
     this.#skipRoot = rootFilesToSkip(options.version);
   }
@@ -213,13 +226,16 @@ class Walk {
     if (target.isSymbolicLink())
       throw fail("linkDestination", `link '${name}' -> '${destination}' cannot reference another link`);
     const { userName, groupName } = this.#options.users;
-    const tablespace = /^pg_data\/pg_tblspc\/(\d+)$/.exec(name);
+    const oid = /^pg_data\/pg_tblspc\/(\d+)$/.exec(name)?.[1];
+    const behind = this.#behind(sourcePath, targetPath);
+    const content = oid === undefined ? null : await this.#tablespaceContent(oid, sourcePath, behind);
+    if (oid !== undefined && content === null) return;
     this.#links.push({ name, destination, user: userName(info.uid), group: groupName(info.gid) });
-    if (tablespace !== null) {
-      await this.#tablespace(tablespace[1] as string, this.#behind(sourcePath, targetPath), destination, target);
+    if (oid !== undefined && content !== null) {
+      await this.#tablespace(oid, destination, target, content);
     } else if (target.isDirectory()) {
       this.#targets.push({ name, type: "link", path: destination });
-      await this.#childDirectory(name, this.#behind(sourcePath, targetPath), target);
+      await this.#childDirectory(name, behind, target);
     } else {
       this.#targets.push({
         name,
@@ -227,7 +243,7 @@ class Walk {
         path: dirname(destination),
         file: destination.slice(destination.lastIndexOf("/") + 1),
       });
-      this.#file(name, this.#behind(sourcePath, targetPath), target);
+      this.#file(name, behind, target);
     }
   }
 
@@ -245,8 +261,29 @@ class Walk {
     return view.entry(resolve(directory, destination));
   }
 
-  async #tablespace(oid: string, sourcePath: string, destination: string, info: Stats): Promise<void> {
-    const { tablespaces, online, version, catalogVersion } = this.#options;
+  /**
+   * What a tablespace holds of this version; null for a tablespace that was just dropped. PostgreSQL creates this
+   * directory before the link: without it, the tablespace's disk is not mounted.
+   */
+  async #tablespaceContent(oid: string, linkPath: string, sourcePath: string): Promise<TablespaceContent | null> {
+    const { version, catalogVersion } = this.#options;
+    const name = tablespaceDirectory(version, catalogVersion);
+    const path = `${sourcePath}/${name}`;
+    for (let isSecondLook = false; ; isSecondLook = true) {
+      const info = await lstat(path).catch(vanished<null>(null));
+      if (info?.isDirectory()) return { name, path, info };
+      if (lstatNow(linkPath) === null) return null;
+      if (isSecondLook) {
+        throw info === null
+          ? fail("fileOpen", `tablespace ${oid} has no directory '${path}'`, { hint: "is its disk mounted?" })
+          : fail("linkDestination", `'${path}' of tablespace ${oid} is not a directory`);
+      }
+      await this.#ctx.clock.sleep(DROP_LOOK_AGAIN_MS, this.#ctx.signal);
+    }
+  }
+
+  async #tablespace(oid: string, destination: string, info: Stats, content: TablespaceContent): Promise<void> {
+    const { tablespaces, online } = this.#options;
     const tablespaceName = tablespaces.get(Number(oid)) ?? (online ? null : `ts${oid}`);
     if (tablespaceName === null)
       throw fail("assert", `tablespace with oid ${oid} not found in tablespace map`, {
@@ -258,10 +295,7 @@ class Walk {
     // Rows without their own directory take the data directory's rights: they then equal the defaults and stay short.
     if (!this.#paths.some((path) => path.name === "pg_tblspc")) this.#paths.push({ ...base, name: "pg_tblspc" });
     this.#addPath(name, info);
-    const content = tablespaceDirectory(version, catalogVersion);
-    const contentInfo = await lstat(`${sourcePath}/${content}`).catch(vanished<null>(null));
-    if (contentInfo?.isDirectory())
-      await this.#childDirectory(`${name}/${content}`, `${sourcePath}/${content}`, contentInfo);
+    await this.#childDirectory(`${name}/${content.name}`, content.path, content.info);
   }
 
   #addPath(name: string, info: Stats): void {

@@ -230,16 +230,19 @@ async function scanCluster(
   options: BackupOptions,
   ctx: Context,
 ): Promise<Scan> {
-  const scan = await scanDataDirectory({
-    dataDirectory: cluster.dataDirectory,
-    ...(cluster.view === undefined ? {} : { view: cluster.view }),
-    version: control.pgVersion,
-    catalogVersion: control.catalogVersion,
-    online: cluster.online,
-    exclude: options.exclude,
-    tablespaces: await cluster.tablespaces(),
-    users,
-  });
+  const scan = await scanDataDirectory(
+    {
+      dataDirectory: cluster.dataDirectory,
+      ...(cluster.view === undefined ? {} : { view: cluster.view }),
+      version: control.pgVersion,
+      catalogVersion: control.catalogVersion,
+      online: cluster.online,
+      exclude: options.exclude,
+      tablespaces: await cluster.tablespaces(),
+      users,
+    },
+    ctx,
+  );
   for (const note of scan.notes) ctx.log.info(note);
   for (const warning of scan.warnings) ctx.log.warn(warning);
   return scan;

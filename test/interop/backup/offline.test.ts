@@ -3,7 +3,16 @@
  * manifests contain, and that either program restores either chain without any WAL from the archive.
  */
 // claim: README.md: `backup --no-online`, full, diff and incr, in one chain with stock's
-import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { textOf } from "../../../runtime/base/bytes";
@@ -89,6 +98,28 @@ function offline({ binaries, stock }: InteropParts): void {
     expect(ours.targets).toEqual(theirs.targets);
     expect(ours.databases).toEqual(theirs.databases);
     await expectAgreement(bed, stock);
+  });
+
+  // claim: docs/internals/versus-pgbackrest.md: a tablespace whose directory is a link is refused
+  test("end where a tablespace's disk is not mounted, as stock's, or where its directory is a link", async () => {
+    const disk = join(bed.folder, "tablespace");
+    const args = ["backup", "--no-online", "--type=full", "--repo=1", "--no-expire-auto"];
+    const codes = async (): Promise<number[]> => {
+      const [ours, theirs] = [await bed.ours(args), await bed.stock(stock, args)];
+      return [ours.exitCode, theirs.exitCode];
+    };
+    renameSync(disk, `${disk}.away`);
+    mkdirSync(disk);
+    const unmounted = await codes();
+    const [name = ""] = readdirSync(`${disk}.away`);
+    symlinkSync(join(`${disk}.away`, name), join(disk, name));
+    const linked = await codes();
+    rmSync(disk, { recursive: true });
+    renameSync(`${disk}.away`, disk);
+    expect({ unmounted, linked }).toEqual({ unmounted: [41, 41], linked: [70, 0] });
+    const { label, files } = await manifestAt(-1);
+    expect(files.filter((file) => file.name.startsWith("pg_tblspc/")).length).toBeGreaterThan(0);
+    await bed.stockOk(stock, ["expire", `--set=${label}`, "--repo=1", "--repo1-retention-full=9"]);
   });
 
   test.runIf(NIGHTLY)("form chains with stock's, which either program restores without the archive", async () => {

@@ -5,9 +5,11 @@ import * as fsPromises from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Context } from "../../../runtime/base/context";
 import type { UserNames } from "../../../runtime/local/users";
 import { compareBytes } from "../../../runtime/base/bytes";
 import { type Scan, scanDataDirectory, type ScanOptions } from "../../../runtime/postgres/dataDirectory";
+import { ManualClock, TEST_TIME_MS, testContext } from "../../harness/context";
 import { makeTree, temporaryFolder } from "../repository/support";
 
 vi.mock("node:fs", async (original) => ({ ...(await original<typeof fs>()) }));
@@ -30,17 +32,20 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-function scan(more: Partial<ScanOptions> = {}): Promise<Scan> {
-  return scanDataDirectory({
-    dataDirectory: data,
-    version: "15",
-    catalogVersion: 202209061,
-    online: true,
-    exclude: [],
-    tablespaces: new Map([[16384, "ts1"]]),
-    users: USERS,
-    ...more,
-  });
+function scan(more: Partial<ScanOptions> = {}, ctx: Context = testContext()): Promise<Scan> {
+  return scanDataDirectory(
+    {
+      dataDirectory: data,
+      version: "15",
+      catalogVersion: 202209061,
+      online: true,
+      exclude: [],
+      tablespaces: new Map([[16384, "ts1"]]),
+      users: USERS,
+      ...more,
+    },
+    ctx,
+  );
 }
 
 const fileNames = async (more: Partial<ScanOptions> = {}): Promise<string[]> =>
@@ -295,6 +300,43 @@ describe("tablespaces and links", () => {
       message: "tablespace with oid 16399 not found in tablespace map",
     });
     expect((await scan({ online: false })).targets[1]?.tablespaceName).toBe("ts16399");
+  });
+
+  it.each([true, false])("on a disk that is not mounted are refused (41): online %s", async (online) => {
+    mkdirSync(space("unmounted"));
+    symlinkSync(space("unmounted"), join(data, "pg_tblspc/16384"));
+    await expect(scan({ online })).rejects.toMatchObject({
+      kind: "fileOpen",
+      exitCode: 41,
+      message: `tablespace 16384 has no directory '${join(data, "pg_tblspc/16384", CONTENT)}'`,
+      hints: ["is its disk mounted?"],
+    });
+  });
+
+  it.each([
+    ["a link", `-> ../ts1/${CONTENT}`],
+    ["a file", "x"],
+  ])("whose directory of this version is %s are refused (70)", async (_what, content) => {
+    makeTree(folder, { [`ts2/${CONTENT}`]: content });
+    symlinkSync(space("ts2"), join(data, "pg_tblspc/16384"));
+    await expect(scan()).rejects.toMatchObject({ kind: "linkDestination", exitCode: 70 });
+  });
+
+  it("that are dropped during the scan leave no rows", async () => {
+    const link = join(data, "pg_tblspc/16384");
+    mkdirSync(space("dropped"));
+    symlinkSync(space("dropped"), link);
+    // PostgreSQL has removed the directory, and removes the link while the scan waits.
+    const clock = new (class extends ManualClock {
+      override sleep(durationMs: number, signal: AbortSignal): Promise<void> {
+        rmSync(link);
+        return super.sleep(durationMs, signal);
+      }
+    })(TEST_TIME_MS);
+    const { targets, links, paths } = await scan({}, testContext({ clock }));
+    expect(targets.map((target) => target.name)).toEqual(["pg_data"]);
+    expect(links).toEqual([]);
+    expect(paths.map((path) => path.name)).not.toContain("pg_tblspc/16384");
   });
 
   it.each([
