@@ -4,6 +4,9 @@
  *
  * For each history id, gapless WAL begins at one backup. Older backups keep only the WAL that makes them consistent.
  * Everything is compared as text, as in stock: segments by 24 characters, directories by 16.
+ *
+ * Unlike stock, a newer backup on a lower timeline keeps its WAL and all that follows it: a restored copy or a standby
+ * promoted by mistake may have stored one backup of a higher timeline before the server's next one.
  */
 import { SEGMENT_LENGTH, TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { fail } from "../../base/errors";
@@ -22,7 +25,7 @@ export interface TrimArchive {
   readonly archiveId: string;
   readonly kind: "trim";
   readonly ranges: readonly KeepRange[];
-  /** Start of gapless WAL; null without a backup. */
+  /** Where the first gapless WAL begins; null without a backup. */
   readonly gaplessFrom: string | null;
   /** Nothing from this segment on expires. */
   readonly before: string | null;
@@ -114,12 +117,14 @@ function trim(
 ): ArchiveExpiry[] {
   // An offline backup needs no WAL.
   if (retained.archiveStart === null) return [];
+  const from = retained.archiveStart;
   const ranges = own.flatMap((backup): KeepRange[] => {
-    const { label, archiveStart, archiveStop } = backup;
-    if (label > retained.label || archiveStart === null) return [];
-    return [{ label, start: archiveStart, stop: label === retained.label ? null : archiveStop }];
+    const { label, archiveStart: start, archiveStop: stop } = backup;
+    if (start === null || (label > retained.label && start >= from)) return [];
+    return [{ label, start, stop: label >= retained.label ? null : stop }];
   });
-  return [{ archiveId, kind: "trim", ranges, gaplessFrom: retained.archiveStart, before }];
+  const gaplessFrom = ranges.reduce((min, { start, stop }) => (stop === null && start < min ? start : min), from);
+  return [{ archiveId, kind: "trim", ranges, gaplessFrom, before }];
 }
 
 function isCounted(entry: BackupInfoEntry, type: BackupType): boolean {
