@@ -188,6 +188,7 @@ async function openRepositories(
       historyId,
       infoPass: info.cipherPass ?? null,
       backups: info.backups,
+      lost: new Set(reconstructed.lost.map(({ label }) => label)),
     };
   });
 }

@@ -308,14 +308,15 @@ interface LeftBehind {
 
 /** Removes attempts that cannot be resumed. */
 async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<LeftBehind> {
-  const { backups, repo, infoPass, lease } = open;
+  const { lost, repo, infoPass, lease } = open;
+  const listed = new Set([...lost, ...open.backups.map((entry) => entry.label)]);
   const finished: string[] = [];
   const foreign: string[] = [];
   let resumable: Resumable | null = null;
   const all = await listLabels(repo);
   for (const label of all) {
-    // A listed backup may have lost its manifest. Its files are nobody's attempt.
-    if (backups.some((entry) => entry.label === label) || (await hasManifest(repo, label))) {
+    // A listed backup may have lost its manifest. Its files are nobody's attempt, and later backups may refer to them.
+    if (listed.has(label) || (await hasManifest(repo, label))) {
       finished.push(label);
       continue;
     }

@@ -19,8 +19,10 @@ export interface OpenBackup {
   readonly historyId: number;
   /** backup.info's sub-passphrase: encrypts manifests. */
   readonly infoPass: string | null;
-  /** What backup.info lists, ascending by label. */
+  /** Usable backups of backup.info, ascending by label. */
   readonly backups: readonly BackupInfoEntry[];
+  /** Labels of the others in backup.info: their manifest or base is gone. */
+  readonly lost: ReadonlySet<string>;
   /** With what this host has stored or read by now: during a backup its agent pushes more. */
   archive(): AwaitedArchive;
 }
