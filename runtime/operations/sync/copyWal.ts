@@ -5,7 +5,7 @@ import { mapParallel } from "../../base/parallel";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { KnownWal } from "../shared/knownWal";
-import { listWal, type StoredWal, canBeWhole } from "../../repository/walStore";
+import { canBeWhole, findWal, listWal, type StoredWal } from "../../repository/walStore";
 import { type ClusterIdentity } from "../shared/identity";
 import type { WalRepository } from "./copyWalFile";
 
@@ -30,16 +30,24 @@ export interface WalGap {
   readonly missing: readonly StoredWal[];
   /** Segments with different content in both: another cluster's WAL. */
   readonly conflicts: readonly string[];
+  /** Required segments that neither has, ascending. */
+  readonly absent: readonly string[];
 }
 
-/**
- * Compares names and sizes. A segment that `isNeeded`, for a backup that will be listed, is read once: its bytes count.
- */
+/** What the backups need that will be listed. */
+export interface WalNeeds {
+  /** A stored segment that is needed is read once: its bytes count. */
+  readonly isNeeded: (name: string) => boolean;
+  /** Segments without which one of them cannot become consistent. */
+  readonly required: ReadonlySet<string>;
+}
+
+/** Compares names and sizes, and the bytes of what the target has and needs. */
 export async function findMissingWal(
   source: WalSide,
   target: WalSide,
   { archiveId, from }: WalCopy,
-  isNeeded: (name: string) => boolean,
+  { isNeeded, required }: WalNeeds,
 ): Promise<WalGap> {
   const known = new KnownWal(target.repo);
   const held = new Map<string, StoredWal[]>();
@@ -47,19 +55,31 @@ export async function findMissingWal(
     held.set(stored.name, [...(held.get(stored.name) ?? []), stored]);
   const missing: StoredWal[] = [];
   const conflicts: string[] = [];
+  const absent: string[] = [];
   const toRead: { readonly stored: StoredWal; readonly own: StoredWal }[] = [];
-  for await (const stored of listWal(source.repo, archiveId)) {
-    if (stored.name < from && !stored.name.endsWith(".history")) continue;
+  const compare = (stored: StoredWal): void => {
     const own = held.get(stored.name) ?? [];
     if (own.some(({ sha1 }) => sha1 !== stored.sha1)) conflicts.push(stored.name);
     else if (own[0] === undefined || !own.some(canBeWhole)) missing.push(stored);
     else if (isNeeded(stored.name)) toRead.push({ stored, own: own[0] });
+  };
+  const unseen = new Set(required);
+  for await (const stored of listWal(source.repo, archiveId)) {
+    unseen.delete(stored.name);
+    if (stored.name >= from || stored.name.endsWith(".history")) compare(stored);
   }
+  await mapParallel([...unseen], READS_AT_ONCE, async (name) => {
+    // A listing may be incomplete.
+    const [stored] = await findWal(source.repo, archiveId, name);
+    if (stored !== undefined) return compare(stored);
+    const [own] = held.get(name) ?? (await findWal(target.repo, archiveId, name));
+    if (own === undefined || !(await known.isGood(own, { archiveId, pass: target.pass }))) absent.push(name);
+  });
   await mapParallel(toRead, READS_AT_ONCE, async ({ own, stored }) => {
     if (!(await known.isGood(own, { archiveId, pass: target.pass }))) missing.push(stored);
   });
   missing.sort((left, right) => (left.name < right.name ? -1 : 1));
-  return { missing, conflicts: conflicts.sort() };
+  return { missing, conflicts: conflicts.sort(), absent: absent.sort() };
 }
 
 /** Returns the names that could not be copied, each with the reason. */

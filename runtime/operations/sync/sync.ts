@@ -9,6 +9,7 @@ import { fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import { archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import { segmentRange, segmentSizeOf } from "../../format/wal/walSegment";
 import { backupsPath } from "../../format/repository/repoPath";
 import { linkLatest } from "../../repository/expireStore";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
@@ -40,6 +41,8 @@ export interface SyncOutcome {
   /** What could not be copied, one line each; the rest was copied. */
   readonly problems: readonly string[];
 }
+
+const NAMES_SHOWN_MAX = 8;
 
 interface OpenSide {
   readonly repo: Repository;
@@ -79,11 +82,12 @@ export async function sync(
     ] as const;
     const isNeeded = (name: string): boolean =>
       entries.some((entry) => neededOf([{ archiveId: copy.archiveId, name }], entry, source.archiveInfo).length > 0);
-    const { missing, conflicts } = await findMissingWal(...sides, copy, isNeeded);
+    const required = requiredSegments(source, entries, copy.archiveId);
+    const { missing, conflicts, absent } = await findMissingWal(...sides, copy, { isNeeded, required });
     problems.push(
       ...conflicts.map((name) => `WAL ${copy.archiveId}/${name} has different content in ${from.name} and ${to.name}`),
     );
-    lacking.push(...conflicts.map((name) => ({ archiveId: copy.archiveId, name })));
+    lacking.push(...[...conflicts, ...absent].map((name) => ({ archiveId: copy.archiveId, name })));
     if (missing.length === 0) continue;
     const failed = options.dryRun ? new Map<string, string>() : await copyWal(...sides, copy, missing, pool, ctx);
     problems.push(
@@ -101,7 +105,7 @@ export async function sync(
   const whole = entries.filter((entry) => {
     const names = neededOf(lacking, entry, source.archiveInfo);
     if (names.length > 0)
-      problems.push(`backup ${entry.label}: not copied, it cannot become consistent without WAL ${names.join(", ")}`);
+      problems.push(`backup ${entry.label}: not copied, it cannot become consistent without WAL ${shortList(names)}`);
     return names.length === 0;
   });
   const labels = await copyBackups(source, { ...target, lease: options.lease }, whole, pool, options, problems, ctx);
@@ -129,6 +133,42 @@ async function copyStreams(
       `${dryRun ? "[DRY-RUN] " : ""}${target.repo.name}: copied ${total} piece(s) of streamed WAL from ${source.repo.name}`,
     );
   return total;
+}
+
+/**
+ * The segments that make these backups consistent. A backup contains its WAL with `archive-copy`; without
+ * `archive-check` nobody promised that the archive has it.
+ */
+function requiredSegments(
+  { archiveInfo, backupInfo }: OpenSide,
+  entries: readonly BackupInfoEntry[],
+  archiveId: string,
+): ReadonlySet<string> {
+  const row = archiveInfo.history.find((candidate) => archiveIdOf(candidate) === archiveId);
+  const ofCluster = ({ dbId }: BackupInfoEntry): boolean => dbId === row?.id;
+  const sizeBytes = segmentSizeOf(backupInfo.backups.filter(ofCluster));
+  const names = entries.filter(ofCluster).flatMap(({ archiveStart, archiveStop, ...entry }) => {
+    if (archiveStart === null || archiveStop === null) return [];
+    return entry.optionArchiveCheck && !entry.optionArchiveCopy
+      ? segmentsBetween(archiveStart, archiveStop, sizeBytes)
+      : [];
+  });
+  return new Set(names);
+}
+
+/** Only the first and the last if nothing shows the size, or the names make no range. */
+function segmentsBetween(start: string, stop: string, sizeBytes: number | null): readonly string[] {
+  try {
+    return sizeBytes === null ? [start, stop] : segmentRange(start, stop, sizeBytes);
+  } catch (error) {
+    if (!isError(error, "format")) throw error;
+    return [start, stop];
+  }
+}
+
+function shortList(names: readonly string[]): string {
+  const more = names.length - NAMES_SHOWN_MAX;
+  return more > 0 ? `${names.slice(0, NAMES_SHOWN_MAX).join(", ")} and ${more} more` : names.join(", ");
 }
 
 /** WAL that the target should have by now but lacks. */

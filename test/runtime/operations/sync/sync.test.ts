@@ -1,11 +1,13 @@
 // claim: docs/security.md: a bucket with versions…
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Context } from "../../../../runtime/base/context";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { fail } from "../../../../runtime/base/errors";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { sync as syncWith, type SyncOptions, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
 import { verify } from "../../../../runtime/operations/verify/verify";
+import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
+import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import type { StreamChunk } from "../../../../runtime/format/wal/streamChunk";
 import { copyOf, manifestPath, tombstonePath } from "../../../../runtime/format/repository/repoPath";
 import { loadManifestFile } from "../../../../runtime/repository/backupStore";
@@ -338,6 +340,70 @@ it("lists no backup whose WAL did not arrive", async () => {
     `backup ${DIFF}: [BackupSetInvalidError] repo2 lacks ${FULL}, the prior backup of ${DIFF}`,
   ]);
   expect((await sync(from, target(memory), ALL, testContext())).labels).toEqual([FULL, DIFF]);
+});
+
+// claim: docs/internals/concurrency.md: `sync` lists no backup whose WAL neither repository has
+describe("a backup whose WAL the source has lost", () => {
+  const MIB_16 = 0x100_0000;
+  const LONG: MadeStanza = {
+    ...STANZA,
+    backups: [{ label: FULL, wal: [walName(3), walName(5)] }],
+    wal: { "15-1": [3, 4, 5, 6].map((no) => walName(no)) },
+  };
+  const pathTo = (no: number): string =>
+    `archive/demo/15-1/${walName(no).slice(0, 16)}/${walName(no)}-${sha1Hex(Buffer.alloc(64))}`;
+
+  async function long(entry: Partial<BackupInfoEntry> = {}): Promise<[Repository, MemoryStorage]> {
+    const storage = new MemoryStorage();
+    const repo = repository(1, { storage });
+    await makeStanza(repo, LONG);
+    const info = await loadBackupInfo(repo);
+    const own = { lsnStart: formatLsn(3n * BigInt(MIB_16) + 0x28n), optionArchiveCheck: true, ...entry };
+    await saveBackupInfo(repo, { ...info, backups: info.backups.map((row) => ({ ...row, ...own })) }, testContext());
+    return [repo, storage];
+  }
+
+  it.each([3, 4, 5])("is not copied without segment %i of 3 to 5, also in a dry run", async (no) => {
+    const [from, storage] = await long();
+    await storage.remove(pathTo(no));
+    const problems = [`backup ${FULL}: not copied, it cannot become consistent without WAL ${walName(no)}`];
+    for (const dryRun of [true, false])
+      expect(await sync(from, target(), { ...ALL, dryRun }, testContext())).toMatchObject({ labels: [], problems });
+  });
+
+  it("is copied when the target has the segment, whole", async () => {
+    const [from, storage] = await long();
+    await storage.remove(pathTo(4));
+    const memory = new MemoryStorage();
+    const to = repository(3, { storage: memory });
+    await makeStanza(to, { ...LONG, backups: [] });
+    const [held = new Uint8Array()] = [memory.files.get(pathTo(4))?.bytes];
+    await memory.put(pathTo(4), Buffer.alloc(64, 1));
+    expect((await sync(from, to, ALL, testContext())).labels).toEqual([]);
+    await memory.put(pathTo(4), held);
+    expect(await sync(from, to, ALL, testContext())).toMatchObject({ labels: [FULL], problems: [] });
+  });
+
+  it("is copied when only a listing did not show the segment", async () => {
+    const [from, storage] = await long();
+    const hiding = new FaultyStorage(storage);
+    const list = hiding.list.bind(hiding);
+    hiding.list = async function* (path, options) {
+      for await (const entry of list(path, options))
+        if (options?.recursive !== true || entry.path !== pathTo(4)) yield entry;
+    };
+    const outcome = await sync({ ...from, storage: hiding }, target(), ALL, testContext());
+    expect(outcome).toMatchObject({ labels: [FULL], walCount: 4, problems: [] });
+  });
+
+  it.each<Partial<BackupInfoEntry>>([{ optionArchiveCheck: false }, { optionArchiveCopy: true }])(
+    "is copied with %o",
+    async (options) => {
+      const [from, storage] = await long(options);
+      await storage.remove(pathTo(4));
+      expect(await sync(from, target(), ALL, testContext())).toMatchObject({ labels: [FULL], problems: [] });
+    },
+  );
 });
 
 it("lists no backup whose directory was removed during the copy", async () => {
