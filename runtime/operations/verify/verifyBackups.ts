@@ -1,12 +1,13 @@
 /**
  * Verifies the backups of a repository: do their references exist, and do their bytes match their manifests?
  *
- * Bytes that several backups refer to are read once and judged for all of them. Files of a bundle are read by one
- * request. Memory holds one manifest and forty bytes for each stored file of its set.
+ * Bytes that several backups refer to are read once and judged for all of them, also those of a block incremental file
+ * in earlier backups. Files of a bundle are read by one request. Memory holds one manifest, or two with a set by its
+ * label, and forty bytes for each stored file of its set.
  */
 import { hash } from "node:crypto";
 import type { Context } from "../../base/context";
-import { toBackupError } from "../../base/errors";
+import { fail, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -15,6 +16,7 @@ import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
+import { basesOf, isInBlocks, namesByBase } from "./blockBases";
 import { storedAt } from "../restore/restorePlan";
 import type { RestoreSource } from "../restore/restoreFile";
 import type { VerifyBundleJob } from "./verifyBundle";
@@ -77,7 +79,9 @@ async function verifyOne(
   }
   const broken = brokenReferences(entry, manifest, input.listed);
   problems.push(...broken.map((line) => `${label}: ${line}`));
+  await reader.readBases(manifest);
   await reader.check(manifest, tally);
+  await reader.countBases(manifest, tally);
   await input.visit?.(manifest);
   const counts = tally.counts();
   return { label, status: counts.valid === counts.total && broken.length === 0 ? "valid" : "invalid", counts };
@@ -115,6 +119,8 @@ class FileReader {
    * Results by location, null for files outside the sample. Only of the current set: no backup refers to another set.
    */
   readonly #seen = new Map<string, VerifyFileResult | null>();
+  /** Errors of block incremental files of the current set, by {@link baseKey}. */
+  readonly #damagedBlocks = new Map<string, VerifyFileResult>();
   #fullLabel = "";
 
   constructor(input: BackupsInput, ctx: Context) {
@@ -138,11 +144,46 @@ class FileReader {
     }
   }
 
+  /** Reads what backups outside this run hold of block incremental files; {@link countBases} counts the errors. */
+  async readBases(manifest: Manifest): Promise<void> {
+    this.#enterSet(manifest.label);
+    const { entries, pass, repo } = this.#input;
+    const inRun = new Set(entries.map(({ label }) => label));
+    const outside = manifest.references.filter((label) => !inRun.has(label));
+    if (outside.length === 0) return;
+    for (const [label, names] of await namesByBase(repo, manifest, outside)) {
+      if (names.size === 0) continue;
+      try {
+        const base = await loadManifest(repo, label, pass);
+        const files = base.files.filter((file) => file.reference === undefined && names.has(file.name));
+        if (files.length < names.size)
+          throw fail("format", `its manifest lacks ${names.size - files.length} file(s) with blocks`);
+        await this.check({ ...base, files }, new Tally([]));
+      } catch (error) {
+        const text = `${label}: [${toBackupError(error).name}] ${toBackupError(error).message}`;
+        for (const name of names) this.#damagedBlocks.set(baseKey(label, name), { status: "other", text });
+      }
+    }
+  }
+
+  /** An error in an earlier backup's part of a block incremental file is an error of this backup too. */
+  async countBases(manifest: Manifest, tally: Tally): Promise<void> {
+    if (this.#damagedBlocks.size === 0) return;
+    for (const file of manifest.files.filter(isInBlocks)) {
+      if (!manifest.references.some((label) => this.#damagedBlocks.has(baseKey(label, file.name)))) continue;
+      for (const label of await basesOf(this.#input.repo, manifest, file)) {
+        const damage = this.#damagedBlocks.get(baseKey(label, file.name));
+        if (damage !== undefined) tally.add({ ...damage, text: `${manifest.label}: ${damage.text}` });
+      }
+    }
+  }
+
   #enterSet(label: string): void {
     const fullLabel = isLabel(label) ? fullLabelOf(label) : label;
     if (fullLabel === this.#fullLabel) return;
     this.#fullLabel = fullLabel;
     this.#seen.clear();
+    this.#damagedBlocks.clear();
   }
 
   /** Pieces to read, separate files first, and files whose location was already read. */
@@ -187,6 +228,7 @@ class FileReader {
         continue;
       }
       this.#seen.set(fingerprintOf(this.#sourceOf(manifest, file), file), result);
+      if (isInBlocks(file)) this.#damagedBlocks.set(baseKey(file.reference ?? manifest.label, file.name), result);
       problems.push(result);
     }
     return problems.length === 0 ? NOTHING : problems;
@@ -239,6 +281,10 @@ class FileReader {
 const OK: VerifyFileResult = { status: "ok", text: "" };
 const NOTHING: readonly VerifyFileResult[] = [];
 const NO_RESULT: VerifyFileResult = { status: "other", text: "no result" };
+
+function baseKey(label: string, name: string): string {
+  return `${label}/${name}`;
+}
 
 function isBundle(piece: Piece): piece is readonly ManifestFile[] {
   return Array.isArray(piece);
