@@ -10,7 +10,7 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { MissingWalStore } from "../local/missingWal";
-import { newestStart, openGap } from "../operations/archivePush/dropWal";
+import { newestStart, openGap, startsOf } from "../operations/archivePush/dropWal";
 import type { ClusterIdentity } from "../operations/shared/identity";
 import type { WorkerStatus } from "../operations/archivePush/pushQueue";
 import { loadBackupInfo } from "../repository/infoStore";
@@ -31,8 +31,8 @@ export interface GapCloserParts {
 
 /** Runs until `signal` aborts; never throws. */
 export async function closeGapsForever(parts: GapCloserParts, ctx: Context, signal: AbortSignal): Promise<void> {
-  // Start of each repository's newest backup, as last checked: gaps before it are closed.
-  const starts = new Map<number, string>();
+  // Start of the cluster's newest backup in each repository, as last checked: gaps before it are closed.
+  const starts = new Map<string, string>();
   let pauseMs = 0;
   while (!signal.aborted) {
     await ctx.clock.sleep(Math.max(pauseMs, LOOK_MS), signal).catch(() => {});
@@ -61,7 +61,7 @@ function nextPauseMs(pauseMs: number): number {
 /** Repositories that take WAL and have no backup after the dropped WAL. */
 async function openRepoIndexes(
   { repos, missingWal, present }: GapCloserParts,
-  starts: Map<number, string>,
+  starts: Map<string, string>,
 ): Promise<number[]> {
   const keys: number[] = [];
   for (const repo of repos) {
@@ -69,9 +69,10 @@ async function openRepoIndexes(
     if (now === null) return [];
     if (now.status.find((worker) => worker.repoIndex === repo.key)?.error !== null) continue;
     const dropped = missingWal.listDropped(repo.key, now.cluster);
-    if (openGap(dropped, [starts.get(repo.key) ?? null]).length === 0) continue;
-    const archiveStarts = (await loadBackupInfo(repo)).backups.map((entry) => entry.archiveStart);
-    starts.set(repo.key, newestStart(archiveStarts));
+    const key = `${repo.key} ${now.cluster.version} ${now.cluster.systemId}`;
+    if (openGap(dropped, [starts.get(key) ?? null]).length === 0) continue;
+    const archiveStarts = startsOf(await loadBackupInfo(repo), now.cluster);
+    starts.set(key, newestStart(archiveStarts));
     if (openGap(dropped, archiveStarts).length > 0) keys.push(repo.key);
   }
   return keys;

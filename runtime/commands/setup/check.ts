@@ -60,7 +60,7 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
       slot: slotArchivingOf(config),
       conflicts: (repoIndex) => missingWal.listConflicts(repoIndex),
       // With `--no-full-check` only what arrives now counts: the agent closes a gap by a backup.
-      dropped: (repoIndex) => (config.check.full || config.check.stale ? missingWal.listDropped(repoIndex) : []),
+      dropped: (...of) => (config.check.full || config.check.stale ? missingWal.listDropped(...of) : []),
       expectFull: (repoIndex) => (requiresFull ? config.settings.repos[repoIndex]?.expectFullWithinS : undefined),
     },
     ctx,

@@ -29,7 +29,7 @@ export const statusCommand: Command = async (proc) => {
     repos: proc.repositories(),
     missingWal: (repoIndex) => missingWal.list(repoIndex),
     conflicts: (repoIndex) => missingWal.listConflicts(repoIndex),
-    dropped: (repoIndex) => missingWal.listDropped(repoIndex),
+    dropped: missingWal.listDropped,
     expectFull: (repoIndex) => config.settings.repos[repoIndex]?.expectFullWithinS,
     // Null on a backup host.
     waiting: dataDirectory === null ? null : await waitingFor(config, dataDirectory, slot, nowS),

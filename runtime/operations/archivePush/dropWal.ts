@@ -13,7 +13,9 @@ import { formatSize } from "../../base/units";
 import type { MissingWalStore } from "../../local/missingWal";
 import { listReady } from "../../postgres/archiveStatus";
 import { isSegment } from "../../repository/walStore";
-import type { ClusterIdentity } from "../shared/identity";
+import { currentHistory } from "../../format/repository/archiveInfo";
+import type { BackupInfo } from "../../format/repository/backupInfo";
+import { type ClusterIdentity, UNKNOWN_CLUSTER } from "../shared/identity";
 
 export interface DropOptions {
   readonly walDirectory: string;
@@ -31,6 +33,22 @@ export interface DropOptions {
 export function openGap(dropped: readonly string[], archiveStarts: readonly (string | null)[]): string[] {
   const newest = newestStart(archiveStarts);
   return dropped.filter((name) => name >= newest);
+}
+
+/** The open gap of the stanza's present cluster. `dropped` is that of the store. */
+export function openGapIn(repoIndex: number, info: BackupInfo, dropped: MissingWalStore["listDropped"]): string[] {
+  const { pgVersion: version, systemId } = currentHistory(info);
+  const names = [{ version, systemId }, UNKNOWN_CLUSTER].flatMap((cluster) => dropped(repoIndex, cluster));
+  return openGap(names.sort(), startsOf(info, { version, systemId }));
+}
+
+/** Where this cluster's backups begin. After pg_upgrade timelines begin at 1 again: no other cluster's close a gap. */
+export function startsOf(
+  { backups, history }: Pick<BackupInfo, "backups" | "history">,
+  { version, systemId }: ClusterIdentity,
+): (string | null)[] {
+  const own = history.filter((row) => row.pgVersion === version && row.systemId === systemId);
+  return backups.flatMap(({ archiveStart, dbId }) => (own.some(({ id }) => id === dbId) ? [archiveStart] : []));
 }
 
 /** The first segment of the backup that began last; empty without backups. */

@@ -6,6 +6,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import type { PgControl } from "../../format/page/pgControl";
+import type { MissingWalStore } from "../../local/missingWal";
 import { isSameDirectory } from "../../local/sameDirectory";
 import type { Session } from "../../postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
@@ -14,7 +15,7 @@ import { requireArchiver } from "./archiving";
 import type { SlotArchiving } from "../slot/readyDirectory";
 import { currentBackupsOf, type FullExpectation, fullError, newestFullOf, type StoredFull } from "../info/destinations";
 import { conflictError } from "../archivePush/conflicts";
-import { openGap } from "../archivePush/dropWal";
+import { openGapIn } from "../archivePush/dropWal";
 import { checkArchive, checkBackup } from "../shared/identity";
 import { waitForWal } from "../shared/waitWal";
 
@@ -30,8 +31,8 @@ export interface CheckOptions {
   readonly slot: SlotArchiving | null;
   /** WAL files that a repository's archive has with other content than this server, by its key. */
   conflicts(repoIndex: number): readonly string[];
-  /** WAL files dropped for a repository, by its key. */
-  dropped(repoIndex: number): readonly string[];
+  /** WAL files of a cluster dropped for a repository, by its key. */
+  readonly dropped: MissingWalStore["listDropped"];
   /** The expectation of a repository's newest full backup; undefined expects nothing. */
   expectFull(repoIndex: number): FullExpectation | undefined;
 }
@@ -74,14 +75,7 @@ export async function check(
     checkBackup(repo, backupInfo, cluster);
     const conflict = conflictError(repo.key, options.conflicts(repo.key));
     if (conflict !== null) throw conflict;
-    requireNoGap(
-      repo,
-      openGap(
-        options.dropped(repo.key),
-        backupInfo.backups.map((entry) => entry.archiveStart),
-      ),
-      options.slot,
-    );
+    requireNoGap(repo, openGapIn(repo.key, backupInfo, options.dropped), options.slot);
     const newestFull = newestFullOf(currentBackupsOf(backupInfo));
     const expected = options.expectFull(repo.key);
     const full =

@@ -14,7 +14,7 @@ import type { BackupType } from "../../format/repository/label";
 import type { Manifest, ManifestTarget } from "../../format/repository/manifest";
 import type { LockState } from "../../local/lockState";
 import type { MissingWalStore } from "../../local/missingWal";
-import { openGap } from "../archivePush/dropWal";
+import { openGapIn } from "../archivePush/dropWal";
 import { loadManifest } from "../../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import { listNames, type Repository } from "../../repository/repository";
@@ -102,13 +102,14 @@ export async function collectInfo(
   const manifests = new Map<number, Manifest>();
   const rows = answers.map((answer, index): InfoRepo => {
     const repo = repos[index] as Repository;
-    const starts = answer.ok ? answer.value.backups.map((entry) => entry.archiveStart) : [];
-    const droppedCount = openGap(missingWal.listDropped(repo.key), starts).length;
+    const info = answer.ok ? answer.value.info : null;
+    const dropped =
+      info === null ? missingWal.listDropped(repo.key) : openGapIn(repo.key, info, missingWal.listDropped);
     const base = {
       key: repo.key,
       cipherType: repo.cipherType,
       missingWalCount: missingWal.list(repo.key).length,
-      droppedCount,
+      droppedCount: dropped.length,
     };
     if (!answer.ok) {
       const status = { code: InfoStatus.other.code, message: `[${answer.error.name}] ${answer.error.message}` };

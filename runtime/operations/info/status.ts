@@ -5,8 +5,9 @@
 import { type BackupError, fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { durationText, formatSize } from "../../base/units";
-import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
+import type { MissingWalStore } from "../../local/missingWal";
 import type { SlotReport } from "../../local/slotState";
 import { isRead } from "../slot/slotReport";
 import type { StreamState, SynchronousReport } from "../../local/streamState";
@@ -14,6 +15,7 @@ import type { NextRun } from "../../local/timers";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
+import { openGapIn } from "../archivePush/dropWal";
 import type { OpenedBackup } from "../open/openLocation";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
@@ -41,7 +43,7 @@ export interface StatusInput {
   /** Names of WAL files that the repository's archive has with other content than this server. */
   conflicts(repoIndex: number): readonly string[];
   /** Names of WAL files that were deliberately dropped for every repository. */
-  dropped(repoIndex: number): readonly string[];
+  readonly dropped: MissingWalStore["listDropped"];
   expectFull(repoIndex: number): FullExpectation | undefined;
   /** Ready files in `pg_wal`, with the time of the oldest one; null without a pg_wal here. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
@@ -102,7 +104,7 @@ export interface RepoStatus {
 /** Every repository has its own result; an unreadable one counts as a trouble. Never throws for a repository. */
 export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   const results = await perRepo(input.repos, async (repo) => ({
-    ...(await loadBackups(repo)),
+    info: await loadBackupInfo(repo),
     newestWal: await findNewestWal(repo),
     drills: await loadNewestDrills(repo),
     attack: await loadNewestAttack(repo),
@@ -114,7 +116,8 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   }, null);
   const repos = results.map((result, index): RepoStatus => {
     const key = result.repoIndex;
-    const [missingWalCount, droppedCount] = [input.missingWal(key).length, input.dropped(key).length];
+    const dropped = result.ok ? openGapIn(key, result.value.info, input.dropped) : input.dropped(key);
+    const [missingWalCount, droppedCount] = [input.missingWal(key).length, dropped.length];
     const conflicts = input.conflicts(key);
     const states = input.streams?.states ?? [];
     const stream = states.find((each) => each.key === key) ?? null;
@@ -138,8 +141,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
       return { ...common, ...nothing, troubles: [result.error, ...conflictErrors(common)] };
     }
-    const { backups, current } = result.value;
-    const status = { ...common, ...backupsOf(backups, current), newestWal: result.value.newestWal };
+    const status = { ...common, ...backupsOf(result.value.info), newestWal: result.value.newestWal };
     return { ...status, troubles: troublesOf(status, input, newestWal) };
   });
   const { next, nowS, running, slot, stanza, waiting } = input;
@@ -169,27 +171,14 @@ function joinDrills(drills: readonly DrillRecord[]): DrillRecord[] {
   );
 }
 
-interface LoadedBackups {
-  readonly backups: readonly BackupInfoEntry[];
-  /** Those of the present cluster. */
-  readonly current: readonly BackupInfoEntry[];
-}
-
-async function loadBackups(repo: Repository): Promise<LoadedBackups> {
-  const info = await loadBackupInfo(repo);
-  return { backups: info.backups, current: currentBackupsOf(info) };
-}
-
-function backupsOf(
-  backups: readonly BackupInfoEntry[],
-  current: readonly BackupInfoEntry[],
-): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
+function backupsOf(info: BackupInfo): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
+  const { backups } = info;
   const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS);
   const last = byEnd.at(-1);
   return {
     backupCount: backups.length,
     newest: last === undefined ? null : { label: last.label, type: last.type, stoppedAtS: last.stoppedAtS },
-    newestFull: newestFullOf(current),
+    newestFull: newestFullOf(currentBackupsOf(info)),
     recoverableFromS: byEnd[0]?.stoppedAtS ?? null,
   };
 }

@@ -8,6 +8,7 @@ import { openMissingWal } from "../../../../runtime/local/missingWal";
 import { saveRun } from "../../../../runtime/local/runRecords";
 import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
 import { drillFileName } from "../../../../runtime/operations/drill/record";
+import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { HeldClock, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
@@ -108,7 +109,8 @@ describe("each repository", () => {
   test("reports missing WAL, dropped WAL and conflicts, and how old its full backup may be", async () => {
     const missingWal = openMissingWal(join(folder, "spool"), "demo");
     missingWal.add(2, segment(6), CLUSTER);
-    missingWal.addDropped(2, segment(7), CLUSTER);
+    const [cluster] = (await loadBackupInfo(repos[1] as Repository)).history;
+    missingWal.addDropped(2, segment(7), { version: "18", systemId: cluster?.systemId ?? 0n });
     missingWal.addConflict(1, segment(5), CLUSTER, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
     const repoSettings = { 1: { expectFullWithinS: 90_000 }, 2: { expectFullWithinS: "ever" } };
     const { values } = await scrape(["metrics"], {

@@ -4,9 +4,11 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { RepoResult } from "../../../../runtime/base/parallel";
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
-import { dropWhenFull, openGap } from "../../../../runtime/operations/archivePush/dropWal";
+import { dropWhenFull, openGap, openGapIn } from "../../../../runtime/operations/archivePush/dropWal";
 import { type TestContext, testContext } from "../../../harness/context";
-import { CLUSTER, makeWalDirectory, temporaryFolder, walName } from "../../repository/support";
+import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
+import { type MadeStanza, makeStanza } from "../../../harness/madeRepository";
+import { CLUSTER, makeWalDirectory, repository, temporaryFolder, walName } from "../../repository/support";
 
 const MIB = 1024 * 1024;
 const failed = (repoIndex: number): RepoResult<unknown> => ({
@@ -66,4 +68,27 @@ describe("a gap", () => {
     expect(openGap(dropped, [walName(5), walName(2)])).toEqual([walName(5)]);
     expect(openGap(dropped, [walName(6)])).toEqual([]);
   });
+});
+
+// After pg_upgrade the new cluster's WAL begins on timeline 1 again.
+it("an upgraded stanza's gap is closed by its present cluster's backups alone", async () => {
+  const repo = repository(1);
+  const upgraded = (last: number): MadeStanza => ({
+    versions: ["14", "15"],
+    backups: [
+      { label: "20260101-000000F", wal: [walName(2, 3), walName(2, 3)] },
+      { label: "20260201-000000F", wal: [walName(last), walName(last)], dbId: 2 },
+    ],
+    wal: {},
+  });
+  await makeStanza(repo, upgraded(4));
+  const info = await loadBackupInfo(repo);
+  const [before, present] = info.history.map(({ pgVersion: version, systemId }) => ({ version, systemId }));
+  if (before === undefined || present === undefined) throw new Error("no history");
+  missingWal.addDropped(1, walName(9, 3), before);
+  for (const no of [3, 5]) missingWal.addDropped(1, walName(no), present);
+  expect(openGapIn(1, info, missingWal.listDropped)).toEqual([walName(5)]);
+  const closed = repository(2);
+  await makeStanza(closed, upgraded(6));
+  expect(openGapIn(1, await loadBackupInfo(closed), missingWal.listDropped)).toEqual([]);
 });

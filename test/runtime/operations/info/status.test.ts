@@ -96,6 +96,22 @@ describe("the screen", () => {
     );
   });
 
+  test("of dropped WAL says so until a backup of the same cluster begins after it", async () => {
+    const last = "000000030000000000000009";
+    const former = { ...FULL, label: "20261117-030000F", wal: [last, last] } as const;
+    for (const [index, repo] of repos.entries()) {
+      const backups = [former, { ...FULL, dbId: index + 1 }];
+      await makeStanza(repo, { versions: ["17", "18"], backups, wal: {} });
+    }
+    const dropped: StatusInput["dropped"] = (_key, cluster) =>
+      cluster?.version === "18" ? ["000000010000000000000002"] : [];
+    const { repos: rows } = await collectStatus(inputOf({ dropped }));
+    expect(rows.map(({ droppedCount }) => droppedCount)).toEqual([1, 0]);
+    expect(rows[0]?.troubles.map(({ message }) => message)).toContainEqual(
+      expect.stringContaining("1 WAL file(s) were dropped"),
+    );
+  });
+
   test("of a stream shows its progress, and that it is stalled", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const states = [
