@@ -70,16 +70,22 @@ export class GetService {
   /** Like {@link get}, but at the end of the archive a recovery also receives the streamed part of the next segment. */
   async getOrLast(walName: string, destination: string, options: GetOptions = {}): Promise<boolean> {
     const get = (): Promise<boolean> => this.get(walName, destination, options);
-    return (await get()) || (await this.last(walName, destination, get));
+    const timeoutMs = options.timeoutMs ?? this.#proc.config.archive.timeoutMs;
+    return (await get()) || (await this.last(walName, destination, timeoutMs, get));
   }
 
-  /** The streamed part of a segment that no repository has. */
-  async last(walName: string, destination: string, getWhole: () => Promise<boolean>): Promise<boolean> {
+  /** The streamed part of a segment that no repository has; `timeoutMs` as in {@link PartialOptions}. */
+  async last(
+    walName: string,
+    destination: string,
+    timeoutMs: number | null,
+    getWhole: () => Promise<boolean>,
+  ): Promise<boolean> {
     const { dataDirectory } = this.#proc;
     const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#proc.loadControl();
     const exists = async (name: string): Promise<boolean> =>
       (await this.#proc.readFile(`${dataDirectory}/${name}`)) !== null;
-    const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
+    const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes, timeoutMs };
     return getLast(this.#proc.repositories(), options, { dataDirectory, exists }, getWhole, this.#ctx);
   }
 

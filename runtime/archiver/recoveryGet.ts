@@ -46,7 +46,7 @@ export async function getForRecovery(
     const repoIndexes = source.repositories().map((repo) => repo.key);
     const end = await endOfRecovery(error, { repoIndexes, acknowledge: config.settings.acknowledge, exists });
     const isAborted = end?.exitCode === RECOVERY_ABORTED;
-    const last = (): Promise<boolean> => fill((temporary) => gets.last(walName, temporary, async () => false));
+    const last = (): Promise<boolean> => fill((temporary) => gets.last(walName, temporary, null, async () => false));
     if (!isAborted && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, error: null };
     if (end === null) throw thrown;
     return end;

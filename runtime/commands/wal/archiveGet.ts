@@ -42,7 +42,7 @@ async function answer(proc: CommandProcess): Promise<number> {
     const error = toBackupError(thrown);
     const end = await endOfRecovery(error, recoveryOf(proc));
     const isAborted = end?.exitCode === RECOVERY_ABORTED;
-    if (!isAborted && unreadableKeys(error) !== null && (await last(proc, async () => false))) return 0;
+    if (!isAborted && unreadableKeys(error) !== null && (await last(proc, null, async () => false))) return 0;
     if (end === null) throw thrown;
     proc.ctx.log.error(end.error);
     return end.exitCode;
@@ -102,7 +102,7 @@ async function get(proc: CommandProcess): Promise<number> {
     if ((await getThroughSpool(spool, options, background, ctx)) === true) return 0;
   }
   const getWhole = (): Promise<boolean> => ask(walName, absolute);
-  return (await getWhole()) || (await last(proc, getWhole)) ? 0 : 1;
+  return (await getWhole()) || (await last(proc, config.archive.timeoutMs, getWhole)) ? 0 : 1;
 }
 
 /** @throws paramRequired (37) */
@@ -120,11 +120,15 @@ function paramsOf(proc: Invocation & MachineAccess): {
   return { walName, absolute: isAbsolute(destination) ? destination : `${proc.workingDirectory}/${destination}` };
 }
 
-/** Streamed WAL of a segment that no repository has. */
-async function last(proc: CommandProcess, getWhole: () => Promise<boolean>): Promise<boolean> {
+/** Streamed WAL of a segment that no repository has; `timeoutMs` as in {@link PartialOptions}. */
+async function last(
+  proc: CommandProcess,
+  timeoutMs: number | null,
+  getWhole: () => Promise<boolean>,
+): Promise<boolean> {
   const { absolute: destination, walName } = paramsOf(proc);
   const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await proc.loadControl();
-  const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
+  const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes, timeoutMs };
   return getLast(proc.repositories(), options, recoveryOf(proc), getWhole, proc.ctx);
 }
 

@@ -45,20 +45,25 @@ export interface Candidate extends WalCopy {
   readonly content?: Pick<NamedContent, "sha1" | "problem">;
 }
 
-/**
- * {@link archiveGet}, repeated while its error may pass: a short outage of a store must not end a recovery.
- * @throws the last error when the time is over
- */
+/** {@link archiveGet} {@link inTime}. */
 export async function archiveGetInTime(
   repos: readonly Repository[],
   options: ArchiveGetOptions,
   timeoutMs: number,
   ctx: Context,
 ): Promise<boolean> {
+  return inTime(() => archiveGet(repos, options, ctx), timeoutMs, ctx);
+}
+
+/**
+ * Repeats `attempt` while its error may pass: a short outage of a store must not end a recovery.
+ * @throws the last error when the time is over
+ */
+export async function inTime<T>(attempt: () => Promise<T>, timeoutMs: number, ctx: Context): Promise<T> {
   const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
   for (let pauseMs = RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
     try {
-      return await archiveGet(repos, options, ctx);
+      return await attempt();
     } catch (error) {
       if (!isError(error) || !error.retryable || ctx.clock.monotonicMs() + pauseMs >= deadlineMs) throw error;
       await ctx.clock.sleep(pauseMs, ctx.signal);
@@ -113,7 +118,7 @@ export async function archiveGet(
     });
   }
   const doubts = answers.flatMap((answer) => (answer.ok ? [] : [answer]));
-  if (doubts.length > 0) throw inDoubt(options.walName, doubts);
+  if (doubts.length > 0) throw inDoubt(`${options.walName} is in the archive`, doubts);
   ctx.log.info(`unable to find ${options.walName} in the archive`);
   return false;
 }
@@ -132,11 +137,13 @@ const PERMANENT = [
   "versionNotSupported",
 ] as const;
 
+export interface Doubt {
+  readonly repoIndex: number;
+  readonly error: BackupError;
+}
+
 /** Retryable unless all errors are permanent; if they agree, it keeps their code. */
-function inDoubt(
-  walName: string,
-  doubts: readonly { readonly repoIndex: number; readonly error: BackupError }[],
-): BackupError {
+export function inDoubt(whether: string, doubts: readonly Doubt[]): BackupError {
   const isForGood = doubts.every(({ error }) => isError(error, ...PERMANENT) && !error.retryable);
   const kinds = new Set(doubts.map(({ error }) => error.kind));
   const [first] = kinds;
@@ -144,11 +151,11 @@ function inDoubt(
   const lines = doubts.map(({ repoIndex, error }) => repoErrorLine(repoIndex, error));
   return fail(
     isForGood && first !== undefined && kinds.size === 1 ? first : "repoInvalid",
-    [`unable to determine whether ${walName} is in the archive`, ...lines].join("\n"),
+    [`unable to determine whether ${whether}`, ...lines].join("\n"),
     {
       hint: [...new Set(own), "This is not the end of the archive. Make the repositories readable, then try again."],
       cause: new Unreadable(
-        doubts.map(({ repoIndex }) => repoIndex),
+        [...new Set(doubts.map(({ repoIndex }) => repoIndex))],
         doubts.every(({ error }) => isStanzaMissing(error)),
       ),
       retryable: !isForGood,
@@ -173,10 +180,7 @@ function isStanzaMissing(error: BackupError): boolean {
   return isError(error, "fileMissing");
 }
 
-/**
- * The repositories that {@link archiveGet} could not read when it could not decide. Null for every other error: then
- * the file exists.
- */
+/** The repositories of an {@link inDoubt} error. Null for every other error: then the file exists. */
 export function unreadableKeys(error: BackupError): readonly number[] | null {
   return error.cause instanceof Unreadable ? error.cause.repoIndexes : null;
 }

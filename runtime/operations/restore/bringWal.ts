@@ -70,7 +70,8 @@ export async function bringWal(
   const beyond = { ...path, segmentCount: path.segmentCount + 1 };
   const next = [...replayNames(beyond, followed, segmentSizeBytes)].at(-1);
   if (end === null && next !== undefined && path.missing === null) {
-    const last = { walName: next, destination: `${walDirectory}/${next}`, cluster, segmentSizeBytes };
+    const { timeoutMs } = options;
+    const last = { walName: next, destination: `${walDirectory}/${next}`, cluster, segmentSizeBytes, timeoutMs };
     const server = { dataDirectory: options.dataDirectory, exists: async (file: string) => file === "recovery.signal" };
     if (await getLast(repos, last, server, () => get(next), ctx)) ctx.log.info(`the start of ${next} was streamed`);
   }

@@ -3,7 +3,7 @@
  * (stream/partial) and for `find`.
  */
 import type { Context } from "../../base/context";
-import { isError, toBackupError } from "../../base/errors";
+import { type BackupError, isError, toBackupError } from "../../base/errors";
 import { chunkFileName, coverOf, newestFirst, type StreamChunk } from "../../format/wal/streamChunk";
 import type { Repository } from "../../repository/repository";
 import {
@@ -34,6 +34,13 @@ export interface Joined {
   readonly sizeBytes: number;
   /** The source whose chunks reach that far. */
   readonly last: PieceSource | null;
+  /** Repositories whose chunks reach further, and could not be read. */
+  readonly unread: readonly Unread[];
+}
+
+export interface Unread {
+  readonly repoIndex: number;
+  readonly error: BackupError;
 }
 
 /**
@@ -47,12 +54,21 @@ export async function joinPieces(
   origin: StreamOrigin,
   ctx: Context,
 ): Promise<Joined> {
-  let joined: Joined = { sizeBytes: 0, last: null };
+  let [sizeBytes, last]: [number, PieceSource | null] = [0, null];
+  const failed: Failure[] = [];
   for (const source of [...sources].sort(mostTrustedFirst)) {
-    const sizeBytes = await extend(target, joined, source, origin, ctx);
-    if (sizeBytes > joined.sizeBytes) joined = { sizeBytes, last: source };
+    const report = (error: BackupError, end: number): void => {
+      failed.push({ repoIndex: source.repo.key, error, end });
+    };
+    const reached = await extend(target, { sizeBytes, last }, source, origin, { ctx, report });
+    if (reached > sizeBytes) [sizeBytes, last] = [reached, source];
   }
-  return joined;
+  return { sizeBytes, last, unread: failed.filter(({ end }) => end > sizeBytes) };
+}
+
+interface Failure extends Unread {
+  /** How far the session reaches, according to its chunks' names. */
+  readonly end: number;
 }
 
 function mostTrustedFirst(left: PieceSource, right: PieceSource): number {
@@ -67,10 +83,10 @@ function mostTrustedFirst(left: PieceSource, right: PieceSource): number {
  */
 async function extend(
   target: JoinTarget,
-  { last, sizeBytes }: Joined,
+  { last, sizeBytes }: Pick<Joined, "last" | "sizeBytes">,
   { archive, chunks, repo }: PieceSource,
   origin: StreamOrigin,
-  ctx: Context,
+  { ctx, report }: { readonly ctx: Context; readonly report: (error: BackupError, end: number) => void },
 ): Promise<number> {
   const unreadable = new Set<string>();
   const isUsable = (chunk: StreamChunk): boolean =>
@@ -88,11 +104,17 @@ async function extend(
     } catch (thrown) {
       const error = toBackupError(thrown);
       ctx.log.warn(`streamed WAL: ${repoErrorLine(repo.key, error)}`);
-      if (!isError(error, ...PIECE_FAULTS)) return reached;
+      if (!isError(error, ...PIECE_FAULTS)) {
+        report(error, cover.at(-1)?.end ?? 0);
+        return reached;
+      }
       unreadable.add(chunkFileName(chunk));
       // A running agent merges chunks: these bytes may be in another one by now, which may begin before them.
       if (isError(error, "fileMissing")) {
-        const listed = await listChunks(repo, archive.archiveId, chunk.segment).catch(() => usable);
+        const listed = await listChunks(repo, archive.archiveId, chunk.segment).catch((failure: unknown) => {
+          report(toBackupError(failure), cover.at(-1)?.end ?? 0);
+          return usable;
+        });
         usable = listed.filter(({ session }) => session === chunk.session);
         at = 0;
       }

@@ -17,10 +17,11 @@ import { isSpecialFile } from "../../local/atomicWrite";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listChunks } from "../../repository/streamStore";
+import { inDoubt, inTime } from "../archiveGet/archiveGet";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { repoErrorLine } from "../shared/results";
 import { archivesAlways } from "./archiveMode";
-import { type Joined, type JoinTarget, joinPieces, type PieceSource } from "./join";
+import { type Joined, type JoinTarget, joinPieces, type PieceSource, type Unread } from "./join";
 
 export interface PartialOptions {
   readonly walName: string;
@@ -28,6 +29,11 @@ export interface PartialOptions {
   readonly destination: string;
   readonly cluster: ClusterIdentity;
   readonly segmentSizeBytes: number;
+  /**
+   * How long a repository is asked again whose streamed WAL cannot be read. Null skips it with a warning: the recovery
+   * may end without it.
+   */
+  readonly timeoutMs: number | null;
 }
 
 export interface Recovery {
@@ -39,7 +45,7 @@ export interface Recovery {
 /**
  * For a segment that no archive has: {@link getPartial} if the recovery may have it, then the archive again, because a
  * living server may have archived the complete segment in the meantime. True when either is at the destination.
- * @throws errors of `getWhole`
+ * @throws errors of `getWhole`; `inDoubt` if a repository could not be read that may hold more
  */
 export async function getLast(
   repos: readonly Repository[],
@@ -56,7 +62,8 @@ export async function getLast(
     return false;
   // A recovery never writes to a device or a pipe.
   if (await isSpecialFile(options.destination)) return false;
-  if (!(await getPartial(repos, options, ctx))) return false;
+  const attempt = (): Promise<boolean> => getPartial(repos, options, ctx);
+  if (!(await (options.timeoutMs === null ? attempt() : inTime(attempt, options.timeoutMs, ctx)))) return false;
   if (await getWhole()) return true;
   if (!(await archivesAlways(recovery.dataDirectory))) return true;
   ctx.log.warn(
@@ -66,31 +73,38 @@ export async function getLast(
   return false;
 }
 
-/**
- * True when a part of the segment was streamed and is now at `destination`. A repository that cannot answer is skipped
- * with a warning.
- */
+/** True when a part of the segment was streamed and is now at `destination`. @throws as {@link getLast} */
 async function getPartial(repos: readonly Repository[], options: PartialOptions, ctx: Context): Promise<boolean> {
-  const { cluster, destination, segmentSizeBytes, walName } = options;
+  const { cluster, destination, segmentSizeBytes, timeoutMs, walName } = options;
   const sources: PieceSource[] = [];
+  const unread: Unread[] = [];
   for (const result of await perRepo(repos, (repo) => findSessions(repo, options))) {
     if (result.ok) sources.push(...result.value);
-    else ctx.log.warn(`streamed WAL: ${repoErrorLine(result.repoIndex, result.error)}`);
+    else {
+      unread.push(result);
+      ctx.log.warn(`streamed WAL: ${repoErrorLine(result.repoIndex, result.error)}`);
+    }
   }
-  if (sources.length === 0) return false;
+  if (sources.length === 0 && unread.length === 0) return false;
   const temporary = `${destination}.pgbackrest.tmp`;
   const handle = await open(temporary, "w+", 0o600);
   const target: JoinTarget = {
     holds: (at, wal) => holds(handle, at, wal),
     write: (at, wal) => writeAt(handle, at, wal),
   };
-  let joined: Joined = { sizeBytes: 0, last: null };
+  let joined: Joined = { sizeBytes: 0, last: null, unread: [] };
+  let isKept = false;
   try {
     joined = await joinPieces(target, sources, { systemId: cluster.systemId, segmentSizeBytes }, ctx);
+    unread.push(...joined.unread);
+    // A repository that was not read may hold commits after the joined bytes.
+    if (timeoutMs !== null && unread.length > 0 && joined.sizeBytes < segmentSizeBytes)
+      throw inDoubt(`${walName} was streamed further`, unread);
     await handle.truncate(segmentSizeBytes);
+    isKept = joined.last !== null;
   } finally {
     await handle.close();
-    if (joined.last === null) await rm(temporary, { force: true });
+    if (!isKept) await rm(temporary, { force: true });
   }
   if (joined.last === null) return false;
   await rename(temporary, destination);

@@ -123,7 +123,7 @@ it("reads exactly the bytes that a recovery gets", async () => {
       const segment = { name: NAME, lsn: lsnOfSegment(NAME, WAL_SIZE_BYTES), copies: [] };
       const read = await (await StreamedWal.open(archive, ctx)).read(segment);
       const destination = join(folder, `RECOVERYXLOG-${Buffer.from(ctx.random.bytes(8)).toString("hex")}`);
-      const request = { walName: NAME, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+      const request = { walName: NAME, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES, timeoutMs: 0 };
       const recovery = { dataDirectory: folder, exists: async (file: string) => file === "recovery.signal" };
       const isThere = await getLast(repos, request, recovery, async () => false, ctx);
 

@@ -172,7 +172,7 @@ const send = ({ window }: Sailing, sizeBytes: number): void => window.append(win
 async function recovered(name: string): Promise<Buffer | null> {
   const destination = join(folder, "RECOVERYXLOG");
   writeFileSync(destination, "nothing");
-  const request = { walName: name, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+  const request = { walName: name, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES, timeoutMs: 0 };
   const recovery = { dataDirectory: folder, exists: async (file: string) => file === "recovery.signal" };
   return (await getLast([repo], request, recovery, async () => false, ctx)) ? readFileSync(destination) : null;
 }

@@ -92,7 +92,7 @@ async function recovered(
 ): Promise<Buffer | null> {
   const destination = join(folder, "RECOVERYXLOG");
   writeFileSync(destination, "nothing");
-  const request = { walName: name, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+  const request = { walName: name, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES, timeoutMs: 0 };
   const recovery = { dataDirectory: folder, exists: async (file: string) => signals.includes(file) };
   return (await getLast([repo], request, recovery, async () => whole, ctx)) ? readFileSync(destination) : null;
 }
@@ -445,7 +445,7 @@ describe("a repository worker", () => {
     const broken = `pgbackstop/demo/stream/15-1/${NAME}-${sessionName(101)}-000003e8-000005dc`;
     await storage.put(broken, Buffer.alloc(100));
     const destination = join(folder, "RECOVERYXLOG");
-    const request = { walName: NAME, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+    const request = { walName: NAME, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES, timeoutMs: 0 };
     const recovery = { dataDirectory: folder, exists: async (file: string) => file === "recovery.signal" };
     expect(await getLast([first, other], request, recovery, async () => false, ctx)).toBe(true);
     expect(beginningOf(readFileSync(destination), START)).toBe(2000);
