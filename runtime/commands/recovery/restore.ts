@@ -33,7 +33,9 @@ export const restoreCommand: Command = async (proc) => {
       spoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
       self: proc.self,
       recovery: { ...config.restore, restoreCommand: inContainer ? "false" : archiveGetLine(proc), options },
-      ...(inContainer && !isOwn ? { bringWalMs: config.archive.timeoutMs } : {}),
+      ...(inContainer && !isOwn
+        ? { bringWal: { acknowledge: config.settings.acknowledge, timeoutMs: config.archive.timeoutMs } }
+        : {}),
     },
     ctx,
   );

@@ -7,9 +7,12 @@ import { isSatisfied } from "../archivePush/acknowledge";
 import type { AcknowledgePolicy } from "../../config/types";
 import { unreadableKeys } from "./archiveGet";
 
-export interface Recovery {
+export interface Guarantee {
   readonly repoIndexes: readonly number[];
   readonly acknowledge: AcknowledgePolicy;
+}
+
+export interface Recovery extends Guarantee {
   /** True when a file of this name is in the data directory. */
   exists(name: string): Promise<boolean>;
 }
@@ -21,13 +24,17 @@ export async function endOfRecovery(
 ): Promise<{ readonly exitCode: 1 | typeof RECOVERY_ABORTED; readonly error: BackupError } | null> {
   if (error.kind === "term") return null;
   if (!(await recovery.exists("recovery.signal")) || (await recovery.exists("standby.signal"))) return null;
-  const unreadable = unreadableKeys(error);
-  if (unreadable !== null && !isSatisfied(recovery.acknowledge, recovery.repoIndexes, new Set(unreadable)))
-    return { exitCode: 1, error };
+  if (mayEnd(error, recovery)) return { exitCode: 1, error };
   const why = "PostgreSQL would take this for the end of the archive, so recovery is aborted.";
-  const wayOut = unreadable === null ? "" : " If the repository is gone for good, recover with --repo.";
+  const wayOut = unreadableKeys(error) === null ? "" : " If the repository is gone for good, recover with --repo.";
   return {
     exitCode: RECOVERY_ABORTED,
     error: fail(error.kind, error.message, { hint: [...error.hints, `${why}${wayOut}`], cause: error }),
   };
+}
+
+/** True when the repositories that could not be read cannot have acknowledged a file alone. */
+export function mayEnd(error: BackupError, { acknowledge, repoIndexes }: Guarantee): boolean {
+  const unreadable = unreadableKeys(error);
+  return unreadable !== null && !isSatisfied(acknowledge, repoIndexes, new Set(unreadable));
 }

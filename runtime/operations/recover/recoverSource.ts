@@ -14,7 +14,8 @@ import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { findNewestWal } from "../info/destinations";
 import { type ChooseOptions, openSources } from "../restore/openSources";
 import { loadTimelines } from "../restore/timelines";
-import { loadBackupInfo } from "../../repository/infoStore";
+import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../../repository/infoStore";
+import type { Doubt } from "../archiveGet/archiveGet";
 import { type FollowedTimeline, type ReplayPath, replayPath } from "./replayPath";
 
 export interface RecoverSource {
@@ -77,28 +78,36 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
   return targets.map(({ name, path }) => ({ name, path, sizeBytes: sizes.get(name) ?? 0 }));
 }
 
+export interface ListedPath {
+  readonly path: ReplayPath;
+  readonly followed: FollowedTimeline | null;
+  /** Repositories whose WAL could not be listed. */
+  readonly unlisted: readonly Doubt[];
+}
+
 /** Over all repositories: one fills another's gaps. */
 export async function findReplayPath(
   repos: readonly Repository[],
   manifest: Manifest,
   options: ChooseOptions,
   ctx: Context,
-): Promise<{ readonly path: ReplayPath; readonly followed: FollowedTimeline | null }> {
+): Promise<ListedPath> {
   const archiveId = archiveIdOf({ id: manifest.pg.id, pgVersion: manifest.pg.version });
   const first = manifest.archiveStart ?? "";
   const stored = new Map<string, number>();
-  const results = await perRepo(repos, async (repo) => {
-    const info = await loadBackupInfo(repo);
+  const listings = await perRepo(repos, async (repo) => {
+    await loadArchiveInfo(repo);
     for await (const wal of listWal(repo, archiveId))
       if (isSegment(wal.name) && parseWalName(wal.name)?.kind === "segment") stored.set(wal.name, wal.sizeRepoBytes);
-    return { repo, info };
+    await requirePresent(repo);
   });
-  for (const result of results)
-    if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: unable to list WAL: ${result.error.message}`);
-  const readable = results.flatMap((result) => (result.ok ? [result.value] : []));
+  const unlisted = listings.flatMap((result) => (result.ok ? [] : [result]));
+  for (const { error, repoIndex } of unlisted) ctx.log.warn(`repo${repoIndex}: unable to list WAL: ${error.message}`);
+  const infos = await perRepo(repos, async (repo) => ({ repo, info: await loadBackupInfo(repo) }));
+  const readable = infos.flatMap((result) => (result.ok ? [result.value] : []));
   const timeline = (await loadTimelines(readable, options.recovery, ctx)).get(archiveId);
   const ancestors = timeline?.ancestors ?? null;
   const followed = timeline === undefined || ancestors === null ? null : { timeline: timeline.timeline, ancestors };
   const path = replayPath(first, stored, followed, segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES);
-  return { path, followed };
+  return { path, followed, unlisted };
 }

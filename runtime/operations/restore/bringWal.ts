@@ -5,7 +5,7 @@
  */
 import { chown, mkdir, readdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
+import { fail, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { Manifest } from "../../format/repository/manifest";
@@ -17,14 +17,15 @@ import type { Repository } from "../../repository/repository";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import { listArchive } from "../../repository/expireStore";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
-import { archiveGetInTime } from "../archiveGet/archiveGet";
-import { findReplayPath } from "../recover/recoverSource";
+import { archiveGetInTime, inDoubt, inTime, unreadableKeys } from "../archiveGet/archiveGet";
+import { type Guarantee, mayEnd } from "../archiveGet/endOfRecovery";
+import { findReplayPath, type ListedPath } from "../recover/recoverSource";
 import { replayNames } from "../recover/replayPath";
-import { getLast } from "../stream/partial";
+import { getLast, type PartialOptions } from "../stream/partial";
 import type { ChooseOptions } from "./openSources";
 import type { Owner } from "./owners";
 
-export interface BringOptions extends ChooseOptions {
+export interface BringOptions extends ChooseOptions, Guarantee {
   readonly dataDirectory: string;
   /** On this machine. */
   readonly walDirectory: string;
@@ -36,7 +37,11 @@ export interface BringOptions extends ChooseOptions {
 
 const FETCHED_AT_ONCE = 4;
 
-/** @throws backupSetInvalid (75) when WAL is missing that makes the backup consistent */
+/**
+ * PostgreSQL takes the end of the brought WAL for the end of the archive. So every repository must answer, as in
+ * {@link endOfRecovery}.
+ * @throws backupSetInvalid (75) when WAL is missing that makes the backup consistent
+ */
 export async function bringWal(
   repos: readonly Repository[],
   manifest: Manifest,
@@ -44,42 +49,98 @@ export async function bringWal(
   ctx: Context,
 ): Promise<void> {
   if (manifest.archiveStart === undefined) return;
-  const { walDirectory, recovery } = options;
+  const { recovery, timeoutMs, walDirectory } = options;
   const segmentSizeBytes = segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES;
-  const { followed, path } = await findReplayPath(repos, manifest, options, ctx);
+  const { followed, histories, path } = await decided(
+    () => inTime(() => listWalOf(repos, manifest, options, ctx), timeoutMs, ctx),
+    () => listWalOf(repos, manifest, { ...options, mayLack: true }, ctx),
+    options,
+  );
   const { archiveStop } = manifest;
   if (archiveStop !== undefined && (path.last === null || path.last.slice(8) < archiveStop.slice(8)))
     throw fail("backupSetInvalid", `backup ${manifest.label} needs WAL up to ${archiveStop}, and none has it`, {
       hint: "Choose an older backup with --set, or another repository with --repo.",
     });
   const end = lastPosition(recovery, archiveStop, segmentSizeBytes);
-  const all = [...replayNames(path, followed, segmentSizeBytes)];
-  const names = end === null ? all : all.filter((name) => name.slice(8) <= end);
+  const isNeeded = (name: string): boolean => end === null || name.slice(8) <= end;
+  const names = [...replayNames(path, followed, segmentSizeBytes)].filter(isNeeded);
   const cluster = { version: manifest.pg.version, systemId: manifest.pg.systemId };
-  const get = (walName: string): Promise<boolean> => {
-    const destination = `${walDirectory}/${walName}`;
-    return archiveGetInTime(repos, { walName, destination, cluster, segmentSizeBytes }, options.timeoutMs, ctx);
+  const request: RequestOf = (walName) => {
+    return { walName, destination: `${walDirectory}/${walName}`, cluster, segmentSizeBytes };
   };
   ctx.log.info(
     `bring ${names.length} WAL segment(s) (${formatSize(names.length * segmentSizeBytes)}) to '${walDirectory}'`,
   );
   await mkdir(walDirectory, { recursive: true, mode: 0o700 });
-  await mapParallel([...names, ...(await findHistories(repos, manifest))], FETCHED_AT_ONCE, async (name) => {
-    if (!(await get(name))) throw fail("fileMissing", `WAL file ${name} was listed and is gone`);
+  await mapParallel([...names, ...histories], FETCHED_AT_ONCE, async (name) => {
+    if (!(await archiveGetInTime(repos, request(name), timeoutMs, ctx)))
+      throw fail("fileMissing", `WAL file ${name} was listed and is gone`);
   });
-  const beyond = { ...path, segmentCount: path.segmentCount + 1 };
-  const next = [...replayNames(beyond, followed, segmentSizeBytes)].at(-1);
-  if (end === null && next !== undefined && path.missing === null) {
-    const { timeoutMs } = options;
-    const last = { walName: next, destination: `${walDirectory}/${next}`, cluster, segmentSizeBytes, timeoutMs };
-    const server = { dataDirectory: options.dataDirectory, exists: async (file: string) => file === "recovery.signal" };
-    if (await getLast(repos, last, server, () => get(next), ctx)) ctx.log.info(`the start of ${next} was streamed`);
-  }
+  const brought = new Set(names);
+  for (const name of replayNames({ ...path, segmentCount: Number.POSITIVE_INFINITY }, followed, segmentSizeBytes))
+    if (!isNeeded(name) || !(brought.has(name) || (await bringNext(repos, request(name), options, ctx)))) break;
   if (options.owner !== null) {
     const { gid, uid } = options.owner;
     for (const name of await readdir(walDirectory)) await chown(`${walDirectory}/${name}`, uid, gid);
   }
   await syncDirectory(walDirectory);
+}
+
+type RequestOf = (walName: string) => Pick<PartialOptions, "walName" | "destination" | "cluster" | "segmentSizeBytes">;
+
+/**
+ * True when the segment is complete: then another may follow. The listing is older than the archive, and streamed WAL
+ * may follow both.
+ */
+async function bringNext(
+  repos: readonly Repository[],
+  request: ReturnType<RequestOf>,
+  options: BringOptions,
+  ctx: Context,
+): Promise<boolean> {
+  const { dataDirectory, timeoutMs } = options;
+  const get = (): Promise<boolean> => archiveGetInTime(repos, request, timeoutMs, ctx);
+  const absent = async (): Promise<boolean> => false;
+  if (await decided(get, absent, options)) return true;
+  const server = { dataDirectory, exists: async (file: string) => file === "recovery.signal" };
+  const isStreamed = await decided(
+    () => getLast(repos, { ...request, timeoutMs }, server, get, ctx),
+    () => getLast(repos, { ...request, timeoutMs: null }, server, absent, ctx),
+    options,
+  );
+  if (isStreamed) ctx.log.info(`the start of ${request.walName} was streamed`);
+  return false;
+}
+
+/** `work`, or `without` the repositories that could not be read, if the recovery may end without them. */
+async function decided<T>(work: () => Promise<T>, without: () => Promise<T>, guarantee: Guarantee): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    const error = toBackupError(thrown);
+    if (mayEnd(error, guarantee)) return without();
+    if (unreadableKeys(error) === null) throw error;
+    throw fail(error.kind, error.message, {
+      hint: [...error.hints, "If the repository is gone for good, restore with --repo."],
+      cause: error,
+    });
+  }
+}
+
+/** @throws `inDoubt` for a repository that cannot be listed, unless it `mayLack` */
+async function listWalOf(
+  repos: readonly Repository[],
+  manifest: Manifest,
+  { mayLack, ...options }: ChooseOptions & { readonly mayLack?: boolean },
+  ctx: Context,
+): Promise<Omit<ListedPath, "unlisted"> & { readonly histories: readonly string[] }> {
+  const archiveId = archiveIdOf({ id: manifest.pg.id, pgVersion: manifest.pg.version });
+  const { unlisted, ...listed } = await findReplayPath(repos, manifest, options, ctx);
+  const results = await perRepo(repos, async (repo) => (await listArchive(repo, archiveId)).histories);
+  const doubts = [...unlisted, ...results.flatMap((result) => (result.ok ? [] : [result]))];
+  // A timeline that only this repository knows would be used again.
+  if (doubts.length > 0 && mayLack !== true) throw inDoubt("the archive has more WAL", doubts);
+  return { ...listed, histories: [...new Set(results.flatMap((result) => (result.ok ? result.value : [])))].sort() };
 }
 
 /** Brings the histories of all timelines alone. */
@@ -113,11 +174,4 @@ function lastPosition(
   if (type === "immediate" && archiveStop !== undefined) return archiveStop.slice(8);
   if (type === "lsn" && target !== undefined) return segmentOfLsn(0, parseLsn(target), segmentSizeBytes).slice(8);
   return null;
-}
-
-async function findHistories(repos: readonly Repository[], manifest: Manifest): Promise<string[]> {
-  const archiveId = archiveIdOf({ id: manifest.pg.id, pgVersion: manifest.pg.version });
-  // The segments' listing has reported repositories that do not answer.
-  const results = await perRepo(repos, async (repo) => (await listArchive(repo, archiveId)).histories);
-  return [...new Set(results.flatMap((result) => (result.ok ? result.value : [])))].sort();
 }

@@ -23,7 +23,7 @@ import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { Progress } from "../shared/progress";
 import { findServerFiles, writeServerFiles, type ServerFile } from "../shared/serverFiles";
-import { bringWal } from "./bringWal";
+import { bringWal, type BringOptions } from "./bringWal";
 import { type ChooseOptions, openSources } from "./openSources";
 import { type Selection, selectDatabases } from "./databases";
 import { prepareDirectories, syncDirectories } from "./directories";
@@ -52,8 +52,8 @@ export interface RestoreOptions extends RemapOptions, ChooseOptions {
   readonly spoolPath: string;
   /** This process; 0 may give files to other users. */
   readonly self: Owner;
-  /** Fetches the WAL too, asking for this long; absent: restore_command does. */
-  readonly bringWalMs?: number;
+  /** Fetches the WAL too; absent: restore_command does. */
+  readonly bringWal?: Pick<BringOptions, "acknowledge" | "timeoutMs">;
 }
 
 export interface RestoreDeps {
@@ -125,10 +125,10 @@ export async function restore(
     ctx,
   );
   await offerServerFiles(plan, options.serverFiles, ctx);
-  if (options.bringWalMs !== undefined && !WITHOUT_WAL.includes(recovery.type)) {
+  if (options.bringWal !== undefined && !WITHOUT_WAL.includes(recovery.type)) {
     const target = { dataDirectory: layout.dataDirectory, walDirectory: layout.locate("pg_data/pg_wal") };
     const owner = base === undefined ? null : plan.owners.of(base);
-    const asked = { set: options.set, recovery, timeoutMs: options.bringWalMs };
+    const asked = { ...options.bringWal, set: options.set, recovery, repoIndexes: repos.map(({ key }) => key) };
     await bringWal(repos, manifest, { ...asked, ...target, owner }, ctx);
   }
   await syncDirectories(manifest, layout);

@@ -1,0 +1,108 @@
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import type { AcknowledgePolicy } from "../../../../runtime/config/types";
+import { bringWal } from "../../../../runtime/operations/restore/bringWal";
+import { loadManifest } from "../../../../runtime/repository/backupStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { type TestContext, testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { type MadeBackup, makeStanza } from "../../../harness/madeRepository";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { repository, temporaryFolder, walName } from "../../repository/support";
+import { restoreOptions } from "./support";
+
+const LABEL = "20261120-064059F";
+const ALL: AcknowledgePolicy = { mode: "all", repoIndexes: [] };
+const ANY: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
+const DENIED = { kind: "error", error: fail("pathOpen", "permission denied") } as const;
+const RESTORE = "If the repository is gone for good, restore with --repo.";
+const HISTORY = "00000002.history";
+
+let ctx: TestContext;
+let folder: string;
+let second: FaultyStorage;
+let repos: readonly Repository[];
+
+beforeEach(() => {
+  ctx = testContext();
+  folder = join(temporaryFolder(), "data");
+  mkdirSync(folder);
+  second = new FaultyStorage(new MemoryStorage({ name: "memory2" }));
+  repos = [repository(1), repository(2, { storage: second })];
+});
+
+/** Both repositories have the backup, whose WAL is segment 2. */
+async function make(...wal: readonly (readonly string[])[]): Promise<void> {
+  const backups: readonly MadeBackup[] = [{ label: LABEL, wal: [walName(2), walName(2)] }];
+  for (const [index, repo] of repos.entries())
+    await makeStanza(repo, { versions: ["15"], backups, wal: { "15-1": wal[index] ?? [] } });
+}
+
+/** Names of the brought files. */
+async function brought(
+  acknowledge = ANY,
+  recovery: Partial<ReturnType<typeof restoreOptions>["recovery"]> = {},
+): Promise<string[]> {
+  const manifest = await loadManifest(repos[0] as Repository, LABEL, null);
+  const walDirectory = join(folder, "pg_wal");
+  const base = restoreOptions(folder, folder);
+  await bringWal(
+    repos,
+    manifest,
+    {
+      ...base,
+      recovery: { ...base.recovery, ...recovery },
+      acknowledge,
+      repoIndexes: [1, 2],
+      walDirectory,
+      owner: null,
+      timeoutMs: 5000,
+    },
+    ctx,
+  );
+  return readdirSync(walDirectory).sort();
+}
+
+const segments = (...numbers: readonly number[]): string[] => numbers.map((no) => walName(no));
+
+it("brings the WAL of all repositories up to the target, and the histories of all timelines", async () => {
+  await make([...segments(2, 4), HISTORY], segments(3));
+  expect(await brought(ANY, { targetTimeline: "current" })).toEqual([...segments(2, 3, 4), HISTORY].sort());
+});
+
+it("stops at a gap that no repository fills", async () => {
+  await make(segments(2, 3), segments(5));
+  expect(await brought()).toEqual(segments(2, 3));
+});
+
+// claim: docs/hosts/containers.md: a restore does not end at the WAL of one repository while another cannot be read
+describe("a repository that cannot be read", () => {
+  it.each([
+    ["cannot be listed", "archive/demo/15-1", segments(2, 3, 4)],
+    ["does not say whether it has the next segment", "archive/demo/15-1/0000000100000000$", segments(2)],
+  ])("stops the restore when it %s", async (_, path, wal) => {
+    await make(segments(2), wal);
+    second.plan("list", DENIED, { path: new RegExp(path), times: Number.POSITIVE_INFINITY });
+    await expect(brought()).rejects.toMatchObject({ kind: "repoInvalid", hints: expect.arrayContaining([RESTORE]) });
+    // Repository 1 holds every acknowledged file.
+    expect(await brought(ALL)).toEqual(segments(2));
+  });
+
+  it("is asked again", async () => {
+    await make(segments(2), segments(3, 4));
+    second.plan("list", DENIED, { path: /15-1$/, times: 3 });
+    expect(await brought()).toEqual(segments(2, 3, 4));
+    second.verifyAllFaultsExercised();
+  });
+});
+
+it("brings what a repository has got since it was listed", async () => {
+  await make(segments(2), segments(2, 3, 4));
+  const list = second.list.bind(second);
+  second.list = (path, options) => (options?.recursive === true ? none() : list(path, options));
+  expect(await brought()).toEqual(segments(2, 3, 4));
+});
+
+async function* none(): AsyncGenerator<never> {}
