@@ -146,15 +146,14 @@ async function begin(proc: CommandProcess, facts: HostFacts, file: JournalFile):
   return run(proc, { journal, file, control }, tools);
 }
 
-/** Only on the followed timeline, and only after archived WAL without a gap: other WAL would not fit. */
-function oldWalOf(facts: HostFacts, source: RecoverSource, moved: string | undefined): Journal["oldWal"] {
+/** Only on the followed timeline: other WAL would not fit. */
+function oldWalOf(facts: HostFacts, { wal }: RecoverSource, moved: string | undefined): Journal["oldWal"] {
   const { control, walDirectory } = facts;
-  const last = source.wal?.last ?? null;
-  if (control === null || moved === undefined || last === null || source.wal?.missing !== null) return null;
-  if (Number.parseInt(last.slice(0, 8), 16) !== control.timeline) return null;
+  if (control === null || moved === undefined || wal === null || wal.last === null) return null;
+  if (wal.timeline !== control.timeline) return null;
   const suffix = moved.slice(facts.dataDirectory.length);
   const directory = walDirectory === null ? `${moved}/pg_wal` : `${walDirectory}${suffix}`;
-  return { directory, last, segmentSizeBytes: control.walSegmentSizeBytes };
+  return { directory, last: wal.last, timeline: wal.timeline, segmentSizeBytes: control.walSegmentSizeBytes };
 }
 
 async function goOnWith(proc: CommandProcess, begun: Begun): Promise<number> {

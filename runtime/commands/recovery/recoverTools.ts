@@ -38,7 +38,6 @@ export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
     asAccount: (work) => (inContainer ? work() : actAs(account, work)),
     archiveGet: inContainer ? "false" : archiveGetOf(proc, [...carried, stanza]),
     bringsWal: inContainer,
-    ...(inContainer ? { walDirectory: () => proc.walDirectory } : {}),
     hasLabels: isRoot && existsSync(SELINUX),
     isRoots: inContainer,
     program: (args, needsAccount) =>

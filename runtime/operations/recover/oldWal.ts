@@ -1,12 +1,18 @@
 /**
  * Saves WAL of the old data that no repository has: what the server wrote after its last archived segment, before it
- * died. PostgreSQL searches pg_wal for segments that the archive lacks ("Continuous Archiving", recovering, step 6). So
- * the files are copied there, and recovery ends where the old server did.
+ * died or was stopped. PostgreSQL searches pg_wal for segments that the archive lacks ("Continuous Archiving",
+ * recovering, step 6). So `recover` copies the files into the new data directory, `restore` moves them to pg_wal before
+ * the server can start, and recovery ends where the old server did.
  */
-import { chown, copyFile, open, readdir } from "../../local/nodeFiles";
-import { nextSegment, lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
+import { chown, copyFile, mkdir, open, readdir, rename, rmdir, stat, unlink } from "../../local/nodeFiles";
+import { fail } from "../../base/errors";
+import { lsnOfSegment, parseWalName, SEGMENT_NAME } from "../../format/wal/walSegment";
 import { syncDirectory } from "../../local/atomicWrite";
+import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
 import type { Owner } from "./hostFacts";
+
+/** Name below the data directory. */
+export const OLD_WAL = "pgbackstop.old-wal";
 
 /** Header of a WAL page: magic, flags, timeline, address (PostgreSQL "src/include/access/xlog_internal.h"). */
 const PAGE_HEAD_BYTES = 16;
@@ -15,36 +21,79 @@ export interface OldWal {
   readonly directory: string;
   /** The newest archived segment. */
   readonly last: string;
+  /** The old server's; default that of `last`. */
+  readonly timeline?: number;
   readonly segmentSizeBytes: number;
 }
 
 /**
- * Copies the segments that follow the archived ones without a gap; returns their names. A repeated call copies them
- * again.
+ * Copies the segments after the archived ones; returns their names. There may be gaps: segments that were archived
+ * since, and are gone here. A repeated call copies them again.
+ * @throws fileRead (42) for an old pg_wal that exists and cannot be read
  */
-export async function keepOldWal(old: OldWal, walDirectory: string, account: Owner): Promise<string[]> {
-  const present = new Set(await readdir(old.directory).catch(() => [] as string[]));
-  const kept: string[] = [];
-  for (
-    let name = nextSegment(old.last, old.segmentSizeBytes);
-    present.has(name);
-    name = nextSegment(name, old.segmentSizeBytes)
-  ) {
-    // A recycled file still holds its old content.
-    if (!(await isWritten(`${old.directory}/${name}`, name, old.segmentSizeBytes))) break;
-    const target = `${walDirectory}/${name}`;
-    await copyFile(`${old.directory}/${name}`, target);
-    await chown(target, account.uid, account.gid);
-    const handle = await open(target, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
+export async function saveOldWal(old: OldWal, dataDirectory: string, account: Owner): Promise<string[]> {
+  const { directory, segmentSizeBytes } = old;
+  const saved: string[] = [];
+  try {
+    for (const name of ((await nullIfMissing(readdir(directory))) ?? []).sort()) {
+      // A recycled file still holds its old content.
+      if (!isAfter(name, old) || !(await isWritten(`${directory}/${name}`, name, segmentSizeBytes))) continue;
+      await saveFile(`${directory}/${name}`, `${dataDirectory}/${OLD_WAL}`, name, account);
+      saved.push(name);
     }
-    kept.push(name);
+  } catch (error) {
+    const { hints, kind, message } = systemError("fileRead", `save the old WAL in '${directory}'`, directory, error);
+    const wayOut = "It may hold the last commits: make it readable. To recover without it, move that directory away.";
+    throw fail(kind, message, { hint: [...hints, wayOut], path: directory, cause: error });
   }
-  if (kept.length > 0) await syncDirectory(walDirectory);
-  return kept;
+  if (saved.length > 0) await syncDirectory(`${dataDirectory}/${OLD_WAL}`);
+  return saved;
+}
+
+/** Moves what {@link saveOldWal} copied to pg_wal. */
+export async function moveOldWal(dataDirectory: string, walDirectory: string): Promise<void> {
+  const directory = `${dataDirectory}/${OLD_WAL}`;
+  const names = await nullIfMissing(readdir(directory), (error) =>
+    systemError("pathOpen", `list path '${directory}'`, directory, error),
+  );
+  if (names === null) return;
+  for (const name of names) {
+    const [from, to] = [`${directory}/${name}`, `${walDirectory}/${name}`];
+    try {
+      await rename(from, to);
+    } catch (error) {
+      if (systemCodeOf(error) !== "EXDEV") throw systemError("fileMove", `move '${from}' to '${to}'`, from, error);
+      await saveFile(from, walDirectory, name, await stat(from));
+      await unlink(from);
+    }
+  }
+  await syncDirectory(walDirectory);
+  await rmdir(directory);
+}
+
+function isAfter(name: string, { last, timeline = parseWalName(last)?.timeline }: OldWal): boolean {
+  if (!SEGMENT_NAME.test(name) || parseWalName(name)?.timeline !== timeline) return false;
+  const isOwn = parseWalName(last)?.timeline === timeline;
+  // The segment with the switch point is on both timelines.
+  return isOwn ? name > last : name.slice(8) >= last.slice(8);
+}
+
+async function saveFile(
+  from: string,
+  directory: string,
+  name: string,
+  { gid, uid }: Pick<Owner, "gid" | "uid">,
+): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const target = `${directory}/${name}`;
+  await copyFile(from, target);
+  await chown(target, uid, gid);
+  const handle = await open(target, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 async function isWritten(path: string, name: string, segmentSizeBytes: number): Promise<boolean> {

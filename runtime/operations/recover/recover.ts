@@ -13,7 +13,7 @@ import { type Journal, type Phase, PHASES, serverLogPath } from "./recoveryJourn
 import type { JournalFile } from "./journalFile";
 import { moveAside, moveBack, prepare } from "./moves";
 import { askForNewTimeline, forgetNewTimeline } from "./newTimeline";
-import { keepOldWal } from "./oldWal";
+import { saveOldWal } from "./oldWal";
 import type { Opened } from "./steps";
 
 export interface RecoverTools {
@@ -27,8 +27,6 @@ export interface RecoverTools {
   readonly archiveGet: string;
   /** The server cannot run that command: histories must be in pg_wal beforehand. */
   readonly bringsWal?: boolean;
-  /** pg_wal as of now, where a container's link does not lead there on this machine. */
-  walDirectory?(): string;
   /** True on a machine with SELinux. */
   readonly hasLabels?: boolean;
   /** As in {@link Rights}. */
@@ -81,9 +79,9 @@ export async function goOn(
   if (await enter("restore")) {
     await prepare(journal, tools);
     await keepLabels(journal, tools, ctx);
+    await addOldWal(journal, tools, ctx);
     const restored = await tools.self(["restore", ...journal.restoreWords], ctx.signal);
     if (restored.exitCode !== 0) throw unfinished(errorOf("restore", restored));
-    await addOldWal(journal, tools, ctx);
   }
   await enter("start");
   const opened = await startServer(served, tools, ctx);
@@ -270,8 +268,7 @@ async function addOldWal(
   ctx: Context,
 ): Promise<void> {
   if (oldWal === null) return;
-  const walDirectory = tools.walDirectory?.() ?? `${dataDirectory}/pg_wal`;
-  const names = await tools.asAccount(() => keepOldWal(oldWal, walDirectory, account));
+  const names = await tools.asAccount(() => saveOldWal(oldWal, dataDirectory, account));
   if (names.length > 0)
     ctx.log.info(
       `${names.length} WAL segment(s) of the old data follow the archived ones: ${names[0]} to ${names.at(-1)}`,

@@ -5,6 +5,7 @@
 import { fail } from "../../base/errors";
 import type { HostFacts, Owner } from "./hostFacts";
 import { JournalFile } from "./journalFile";
+import type { OldWal } from "./oldWal";
 import type { Move, RecoverRequest } from "./recoverPlan";
 
 /** In order. Each phase is written before its work begins, `done` after all work. */
@@ -25,7 +26,7 @@ export interface Journal {
   readonly moves: readonly Move[];
   readonly restoreWords: readonly string[];
   /** Where the old data's WAL is after the move, and the last archived segment at the time of the plan. */
-  readonly oldWal: { readonly directory: string; readonly last: string; readonly segmentSizeBytes: number } | null;
+  readonly oldWal: OldWal | null;
   /** For an undo: the recovered server has run, so its timeline may be in the archive. */
   readonly hasStarted?: boolean;
   /** Suffix for data begun in place of the old data, when it is moved away. */

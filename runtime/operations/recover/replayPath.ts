@@ -9,6 +9,8 @@ import { nextSegment, parseWalName, segmentOfLsn, timelineDigits, timelineOf } f
 export interface ReplayPath {
   /** The first segment that the backup needs. */
   readonly first: string;
+  /** The followed timeline. */
+  readonly timeline: number;
   /** The last segment before any gap; null when even the first is missing. */
   readonly last: string | null;
   readonly segmentCount: number;
@@ -43,11 +45,11 @@ export function replayPath(
     sizeRepoBytes += sizeBytes;
     name = nextSegment(name, walSegmentSizeBytes);
   }
-  const goal = followed?.timeline ?? parseWalName(first)?.timeline;
+  const goal = followed?.timeline ?? timelineOf(first);
   const hasMore = [...stored.keys()].some(
     (other) => parseWalName(other)?.timeline === goal && other.slice(8) > name.slice(8),
   );
-  return { first, last, segmentCount, sizeRepoBytes, missing: hasMore ? name : null };
+  return { first, timeline: goal, last, segmentCount, sizeRepoBytes, missing: hasMore ? name : null };
 }
 
 /** The segments of a path, in order. */

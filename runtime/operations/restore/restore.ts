@@ -23,6 +23,7 @@ import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { Progress } from "../shared/progress";
 import { findServerFiles, writeServerFiles, type ServerFile } from "../shared/serverFiles";
+import { moveOldWal, OLD_WAL } from "../recover/oldWal";
 import { bringWal, type BringOptions } from "./bringWal";
 import { type ChooseOptions, openSources } from "./openSources";
 import { type Selection, selectDatabases } from "./databases";
@@ -100,7 +101,7 @@ export async function restore(
       ? { ...options.recovery, type: "none" }
       : options.recovery;
 
-  const keep = new Set(["backup.manifest", ...(recovery.type === "preserve" ? PRESERVED : [])]);
+  const keep = new Set(["backup.manifest", OLD_WAL, ...(recovery.type === "preserve" ? PRESERVED : [])]);
   await prepareDirectories(
     manifest,
     layout,
@@ -131,6 +132,7 @@ export async function restore(
     const asked = { ...options.bringWal, set: options.set, recovery, repoIndexes: repos.map(({ key }) => key) };
     await bringWal(repos, manifest, { ...asked, ...target, owner }, ctx);
   }
+  await moveOldWal(layout.dataDirectory, layout.locate("pg_data/pg_wal"));
   await syncDirectories(manifest, layout);
   await restoreControl(plan, deps.pool, ctx);
   await rm(`${layout.dataDirectory}/backup.manifest`, { force: true });

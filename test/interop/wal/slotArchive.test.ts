@@ -182,6 +182,34 @@ describe("WAL through a replication slot", async () => {
     },
   );
 
+  // claim: docs/hosts/recover.md: WAL of the old data that no repository…
+  test("recover keeps every row that is committed before the stop", { timeout: 300_000 }, async () => {
+    await open({ repos: [{}] });
+    await bed.cluster.stop("fast");
+    await pgCtl(bed, ["start"]);
+    try {
+      await bed.cluster.sql("CREATE TABLE committed (id int)");
+      await dropTemplates(bed);
+      await bed.oursOk(["backup", "--type=full"]);
+      // The agent does not archive the segment in which these commits end.
+      const writing = (async (): Promise<number> => {
+        for (let id = 1; ; id++) {
+          const isCommitted = await bed.cluster.sql("INSERT INTO committed VALUES ($1)", [id]).then(
+            () => true,
+            () => false,
+          );
+          if (!isCommitted) return id - 1;
+          await sleep(2);
+        }
+      })();
+      const { stderr, stdout } = await bed.oursOk(["recover", "--yes"]);
+      expect(stdout + stderr).toMatch(/WAL segment\(s\) of the old data follow the archived ones/);
+      expect(Number(await bed.cluster.value("SELECT max(id) FROM committed"))).toBeGreaterThanOrEqual(await writing);
+    } finally {
+      await pgCtl(bed, ["stop", "-m", "immediate"]);
+    }
+  });
+
   // claim: docs/slot-archiving.md: a timeline that began while no agent ran is archived from its beginning on
   test.runIf(NIGHTLY)("a timeline that began while no agent ran", { timeout: 300_000 }, async () => {
     await open();

@@ -54,6 +54,7 @@ const INPUT: PlanInput = {
     walStop: "000000010000000000000003",
     wal: {
       first: "000000010000000000000002",
+      timeline: 1,
       last: "000000010000000000000009",
       segmentCount: 8,
       sizeRepoBytes: 1000,

@@ -165,6 +165,16 @@ describe("several repositories are one source", () => {
     expect(existsSync(join(target, "global/pg_control"))).toBe(false);
   });
 
+  it("has the WAL that recover saved in pg_wal before pg_control exists", async () => {
+    await runBackup([repos[0]], data, ctx);
+    makeTree(target, { "backup.manifest": "", "pgbackstop.old-wal/000000010000000000000007": "the last commits" });
+    first.plan("read", { kind: "error", error: fail("fileRead", "damaged") }, { path: /pg_control/, times: 9 });
+    await expect(restoreTo(target, repos, { delta: true })).rejects.toMatchObject({ kind: "fileRead" });
+    expect(existsSync(join(target, "global/pg_control"))).toBe(false);
+    expect(readFileSync(join(target, "pg_wal/000000010000000000000007"), "utf8")).toBe("the last commits");
+    expect(existsSync(join(target, "pgbackstop.old-wal"))).toBe(false);
+  });
+
   it("does not look for another source when this machine is at fault", async () => {
     await runBackup(repos, data, ctx);
     await expect(
