@@ -5,7 +5,7 @@
 import { RECOVERY_ABORTED } from "../base/recoveryExit";
 import { type BackupError, toBackupError } from "../base/errors";
 import { unreadableKeys } from "../operations/archiveGet/archiveGet";
-import { endOfRecovery } from "../operations/archiveGet/endOfRecovery";
+import { endOfRecovery, guaranteeOf } from "../operations/archiveGet/endOfRecovery";
 import { refuseTablespace } from "../operations/archiveGet/refuseTablespace";
 import type { GetService, GetSource } from "./getService";
 import type { OwnFiles } from "./ownFile";
@@ -43,8 +43,7 @@ export async function getForRecovery(
   } catch (thrown) {
     const error = toBackupError(thrown);
     if (gone.aborted) throw error;
-    const repoIndexes = source.repositories().map((repo) => repo.key);
-    const end = await endOfRecovery(error, { repoIndexes, acknowledge: config.settings.acknowledge, exists });
+    const end = await endOfRecovery(error, { ...guaranteeOf(source.repositories(), config), exists });
     const isAborted = end?.exitCode === RECOVERY_ABORTED;
     const last = (): Promise<boolean> => fill((temporary) => gets.last(walName, temporary, null, async () => false));
     if (!isAborted && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, error: null };

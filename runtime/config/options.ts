@@ -909,7 +909,7 @@ const ARCHIVE_AND_BACKUP = [
   acted(
     "archive-push-queue-max",
     "size",
-    PUSH,
+    [...PUSH, "archive-get", "open", "restore"],
     "limit of waiting WAL in bytes, above which WAL that no repository accepts is dropped; by default none",
     { config: "archive.pushQueueSizeBytesMax", range: ["0B", "4PiB"], aliases: ["archive-queue-max"] },
   ),

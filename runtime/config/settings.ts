@@ -14,7 +14,7 @@ export const SETTINGS_FILE_NAME = "pgbackstop.json";
 export const DRILL_PATH = "/var/lib/pgbackstop-drill";
 
 export const DEFAULT_SETTINGS: Settings = {
-  acknowledge: { mode: "all", repoIndexes: [] },
+  acknowledge: { mode: "all", repoIndexes: [], isDefault: true },
   archiveCommandWord: "pgbackrest",
   repos: {},
 };

@@ -128,6 +128,8 @@ export interface AcknowledgePolicy {
   readonly mode: "all" | "any" | "named";
   /** Keys of the repositories that must hold the segment; only with `named`. */
   readonly repoIndexes: readonly number[];
+  /** The settings file does not say it. */
+  readonly isDefault?: true;
 }
 
 /** What pgBackRest has no option for; in a file of its own, because stock warns about unknown options. */

@@ -2,6 +2,7 @@
  * `restore`: into pg1-path, from `--repo` or the first repository with a suitable backup; others replace damaged files.
  */
 import { guardedArchiveGet } from "../../base/recoveryExit";
+import { guaranteeOf } from "../../operations/archiveGet/endOfRecovery";
 import { shellQuote } from "../../operations/restore/recovery";
 import { restore } from "../../operations/restore/restore";
 import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../../process/commandProcess";
@@ -34,7 +35,7 @@ export const restoreCommand: Command = async (proc) => {
       self: proc.self,
       recovery: { ...config.restore, restoreCommand: inContainer ? "false" : archiveGetLine(proc), options },
       ...(inContainer && !isOwn
-        ? { bringWal: { acknowledge: config.settings.acknowledge, timeoutMs: config.archive.timeoutMs } }
+        ? { bringWal: { ...guaranteeOf(repos, config), timeoutMs: config.archive.timeoutMs } }
         : {}),
     },
     ctx,

@@ -1,8 +1,9 @@
 /**
  * `archive-get <name> <destination>`: 0 done, 1 certainly in no repository, anything else an error. Transient errors
  * are retried until `archive-timeout`; then a code above 125 aborts the recovery (`runtime/base/recoveryExit`). The
- * recovery may end when the unreadable repositories could not have acknowledged the file alone: under policy `all` the
- * others hold every acknowledged file. Standbys, which retry, and calls alongside a running server get the plain code.
+ * recovery may end when the unreadable repositories could not have acknowledged the file alone: if the settings file
+ * says policy `all`, the others hold every acknowledged file. Standbys, which retry, and calls alongside a running
+ * server get the plain code.
  */
 import { SEGMENT_NAME } from "../../format/wal/walSegment";
 import { isAbsolute } from "node:path";
@@ -10,7 +11,7 @@ import { fail, isError, toBackupError } from "../../base/errors";
 import { RECOVERY_ABORTED } from "../../base/recoveryExit";
 import { stockSpool } from "../../local/spool";
 import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../../operations/archiveGet/archiveGet";
-import { endOfRecovery, type Recovery } from "../../operations/archiveGet/endOfRecovery";
+import { endOfRecovery, guaranteeOf, type Recovery } from "../../operations/archiveGet/endOfRecovery";
 import { Prefetcher } from "../../operations/archiveGet/prefetch";
 import { getLast, type Recovery as LastRecovery } from "../../operations/stream/partial";
 import { refuseTablespace } from "../../operations/archiveGet/refuseTablespace";
@@ -52,9 +53,8 @@ async function answer(proc: CommandProcess): Promise<number> {
 /** The recovery that this command serves, for the decision about its end. */
 function recoveryOf(proc: CommandProcess): Recovery & LastRecovery {
   return {
+    ...guaranteeOf(proc.repositories(), proc.config),
     dataDirectory: proc.dataDirectory,
-    repoIndexes: proc.repositories().map((repo) => repo.key),
-    acknowledge: proc.config.settings.acknowledge,
     exists: async (name) => (await proc.readFile(`${proc.dataDirectory}/${name}`)) !== null,
   };
 }

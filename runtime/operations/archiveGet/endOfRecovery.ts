@@ -4,12 +4,24 @@
 import { type BackupError, fail } from "../../base/errors";
 import { RECOVERY_ABORTED } from "../../base/recoveryExit";
 import { isSatisfied } from "../archivePush/acknowledge";
-import type { AcknowledgePolicy } from "../../config/types";
+import type { Config, Settings } from "../../config/types";
+import type { Repository } from "../../repository/repository";
 import { unreadableKeys } from "./archiveGet";
 
+/** What decides which repositories hold every acknowledged file. */
 export interface Guarantee {
   readonly repoIndexes: readonly number[];
-  readonly acknowledge: AcknowledgePolicy;
+  readonly settings: Pick<Settings, "acknowledge" | "archive" | "stream">;
+  /** `archive-push-queue-max` is set. */
+  readonly dropsWal: boolean;
+}
+
+export function guaranteeOf(
+  repos: readonly Pick<Repository, "key">[],
+  { archive, settings }: Pick<Config, "archive" | "settings">,
+): Guarantee {
+  const dropsWal = archive.pushQueueSizeBytesMax !== undefined;
+  return { repoIndexes: repos.map(({ key }) => key), settings, dropsWal };
 }
 
 export interface Recovery extends Guarantee {
@@ -26,15 +38,33 @@ export async function endOfRecovery(
   if (!(await recovery.exists("recovery.signal")) || (await recovery.exists("standby.signal"))) return null;
   if (mayEnd(error, recovery)) return { exitCode: 1, error };
   const why = "PostgreSQL would take this for the end of the archive, so recovery is aborted.";
-  const wayOut = unreadableKeys(error) === null ? "" : " If the repository is gone for good, recover with --repo.";
   return {
     exitCode: RECOVERY_ABORTED,
-    error: fail(error.kind, error.message, { hint: [...error.hints, `${why}${wayOut}`], cause: error }),
+    error: fail(error.kind, error.message, {
+      hint: [...error.hints, why, ...remedyOf(error, recovery, "recover")],
+      cause: error,
+    }),
   };
 }
 
-/** True when the repositories that could not be read cannot have acknowledged a file alone. */
-export function mayEnd(error: BackupError, { acknowledge, repoIndexes }: Guarantee): boolean {
+/**
+ * True when the repositories that could not be read cannot have acknowledged a file alone. The user must have said so:
+ * a new machine has defaults. And where WAL may be dropped, or a slot be lost, a repository may have what the others
+ * lack, whatever the policy.
+ */
+export function mayEnd(error: BackupError, { dropsWal, repoIndexes, settings }: Guarantee): boolean {
   const unreadable = unreadableKeys(error);
-  return unreadable !== null && !isSatisfied(acknowledge, repoIndexes, new Set(unreadable));
+  const { acknowledge, archive, stream } = settings;
+  if (unreadable === null || acknowledge.isDefault === true || dropsWal || archive === "stream") return false;
+  const policies = [acknowledge, ...(stream?.synchronous === undefined ? [] : [stream.synchronous])];
+  return policies.every((policy) => !isSatisfied(policy, repoIndexes, new Set(unreadable)));
+}
+
+/** What to do if the repositories that could not be read do not return. */
+export function remedyOf(error: BackupError, { repoIndexes }: Guarantee, verb: string): string[] {
+  const unreadable = unreadableKeys(error) ?? [];
+  const options = repoIndexes.filter((key) => !unreadable.includes(key)).map((key) => `--repo=${key}`);
+  if (unreadable.length === 0 || options.length === 0) return [];
+  const names = unreadable.map((key) => `repo${key}`).join(" and ");
+  return [`If ${names} is gone for good, ${verb} with ${options.join(" or ")}.`];
 }

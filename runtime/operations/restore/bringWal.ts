@@ -18,7 +18,7 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import { listArchive } from "../../repository/expireStore";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { archiveGetInTime, inDoubt, inTime, unreadableKeys } from "../archiveGet/archiveGet";
-import { type Guarantee, mayEnd } from "../archiveGet/endOfRecovery";
+import { type Guarantee, mayEnd, remedyOf } from "../archiveGet/endOfRecovery";
 import { findReplayPath, type ListedPath } from "../recover/recoverSource";
 import { replayNames } from "../recover/replayPath";
 import { getLast, type PartialOptions } from "../stream/partial";
@@ -121,7 +121,7 @@ async function decided<T>(work: () => Promise<T>, without: () => Promise<T>, gua
     if (mayEnd(error, guarantee)) return without();
     if (unreadableKeys(error) === null) throw error;
     throw fail(error.kind, error.message, {
-      hint: [...error.hints, "If the repository is gone for good, restore with --repo."],
+      hint: [...error.hints, ...remedyOf(error, guarantee, "restore")],
       cause: error,
     });
   }

@@ -23,6 +23,7 @@ import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { Progress } from "../shared/progress";
 import { findServerFiles, writeServerFiles, type ServerFile } from "../shared/serverFiles";
+import type { Guarantee } from "../archiveGet/endOfRecovery";
 import { moveOldWal, OLD_WAL } from "../recover/oldWal";
 import { bringWal, type BringOptions } from "./bringWal";
 import { type ChooseOptions, openSources } from "./openSources";
@@ -54,7 +55,7 @@ export interface RestoreOptions extends RemapOptions, ChooseOptions {
   /** This process; 0 may give files to other users. */
   readonly self: Owner;
   /** Fetches the WAL too; absent: restore_command does. */
-  readonly bringWal?: Pick<BringOptions, "acknowledge" | "timeoutMs">;
+  readonly bringWal?: Guarantee & Pick<BringOptions, "timeoutMs">;
 }
 
 export interface RestoreDeps {
@@ -129,7 +130,7 @@ export async function restore(
   if (options.bringWal !== undefined && !WITHOUT_WAL.includes(recovery.type)) {
     const target = { dataDirectory: layout.dataDirectory, walDirectory: layout.locate("pg_data/pg_wal") };
     const owner = base === undefined ? null : plan.owners.of(base);
-    const asked = { ...options.bringWal, set: options.set, recovery, repoIndexes: repos.map(({ key }) => key) };
+    const asked = { ...options.bringWal, set: options.set, recovery };
     await bringWal(repos, manifest, { ...asked, ...target, owner }, ctx);
   }
   await moveOldWal(layout.dataDirectory, layout.locate("pg_data/pg_wal"));

@@ -149,6 +149,7 @@ describe("archive-get", () => {
     });
     // Under policy all, the other repository holds all acknowledged WAL too.
     expect(await run(under("all"))).toBe(1);
+    expect(await run({ ...make(["--archive-push-queue-max=1GiB", ...argv], withPolicy("all")), readFile })).toBe(255);
     signals.add("standby.signal");
     await expect(run(test)).rejects.toMatchObject({ kind: "repoInvalid", exitCode: 103 });
     second.repair();

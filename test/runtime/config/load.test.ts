@@ -338,7 +338,7 @@ describe("the settings file", () => {
 
   test("may be missing if it is not named, and only then", () => {
     expect(load({ argv }).config.settings).toEqual({
-      acknowledge: { mode: "all", repoIndexes: [] },
+      acknowledge: { mode: "all", repoIndexes: [], isDefault: true },
       archiveCommandWord: "pgbackrest",
       repos: {},
     });

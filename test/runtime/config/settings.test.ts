@@ -20,7 +20,7 @@ describe("the settings file", () => {
     expect(parseSettings("{}", FILE)).toEqual(DEFAULT_SETTINGS);
     expect(parseSettings('{"version":1,"repos":{}}', FILE)).toEqual(DEFAULT_SETTINGS);
     expect(DEFAULT_SETTINGS).toEqual({
-      acknowledge: { mode: "all", repoIndexes: [] },
+      acknowledge: { mode: "all", repoIndexes: [], isDefault: true },
       archiveCommandWord: "pgbackrest",
       repos: {},
     });

@@ -98,7 +98,7 @@ describe("a mistake", () => {
       const { config, warnings } = loaded(command, file);
       // It opens no repository itself, so it judges none.
       if (command === "recover") continue;
-      expect(config.settings.acknowledge, command).toEqual({ mode: "all", repoIndexes: [] });
+      expect(config.settings.acknowledge, command).toEqual({ mode: "all", repoIndexes: [], isDefault: true });
       expect(warnings.join("\n"), command).toContain("; ignored");
     }
     for (const command of ["backup", "check", "expire"] satisfies CommandName[])

@@ -17,7 +17,7 @@ const LABEL = "20261120-064059F";
 const ALL: AcknowledgePolicy = { mode: "all", repoIndexes: [] };
 const ANY: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 const DENIED = { kind: "error", error: fail("pathOpen", "permission denied") } as const;
-const RESTORE = "If the repository is gone for good, restore with --repo.";
+const RESTORE = "If repo2 is gone for good, restore with --repo=1.";
 const HISTORY = "00000002.history";
 
 let ctx: TestContext;
@@ -54,7 +54,8 @@ async function brought(
     {
       ...base,
       recovery: { ...base.recovery, ...recovery },
-      acknowledge,
+      settings: { acknowledge },
+      dropsWal: false,
       repoIndexes: [1, 2],
       walDirectory,
       owner: null,
