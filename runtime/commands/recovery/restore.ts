@@ -14,17 +14,17 @@ export const restoreCommand: Command = async (proc) => {
   // Threads start while the locks are taken and the backup is chosen.
   pool.warm?.();
   proc.lock("restore", repos);
-  const inContainer = proc.container !== undefined;
-  await proc.container?.requireStopped();
+  const { container } = proc;
+  const inContainer = container !== undefined;
   const options = recoveryOptionsOf(proc);
   const isOwn = Object.keys(options).some((name) => /^restore[-_]command$/.test(name));
   const outcome = await restore(
     repos,
-    { pool, users: proc.users },
+    { pool, users: proc.users, ...(inContainer ? { requireStopped: () => container.requireStopped() } : {}) },
     {
       ...config.restore,
       dataDirectory: proc.dataDirectory,
-      view: proc.container?.view,
+      view: container?.view,
       set: config.set,
       delta: config.delta,
       force: config.force,

@@ -18,6 +18,7 @@ import {
   readdirSync,
   readlink,
   readlinkSync,
+  rename,
   rm,
   rmSync,
   stat,
@@ -28,7 +29,7 @@ import {
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Context } from "../../base/context";
-import { assert, fail, toBackupError } from "../../base/errors";
+import { assert, fail, isError, toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
 import type { Manifest, ManifestFile, ManifestPath } from "../../format/repository/manifest";
 import { renderMode } from "../../format/repository/manifestRows";
@@ -46,6 +47,8 @@ export interface PrepareOptions {
   readonly owners: Owners;
   /** This process. */
   readonly self: Owner;
+  /** @throws pgRunning (38) */
+  requireStopped(): Promise<void>;
 }
 
 /** @throws pgRunning (38), pathNotEmpty (40), pathOpen (53), fileExists (93) before anything is changed */
@@ -66,7 +69,7 @@ export async function prepareDirectories(
     for (const link of layout.links)
       if (link.isFile && !link.isMapped) await requireOwnParent(link, layout, options.owners);
   }
-  await removeControl(layout, ctx);
+  await removeControl(layout, options, ctx);
   if (options.overwrite) {
     const scope = { wanted: wantedOf(manifest, layout), kept, owners: options.owners, ctx };
     for (const root of present) {
@@ -240,18 +243,40 @@ async function requireOwnParent(link: PlannedLink, layout: RestoreLayout, owners
 
 const TABLESPACE = /^pg_tblspc\/\d+$/;
 
-async function removeControl(layout: RestoreLayout, ctx: Context): Promise<void> {
+/**
+ * The server may have been started since the restore began. PostgreSQL writes postmaster.pid before it reads
+ * pg_control, so one that is not seen after the rename cannot start.
+ */
+async function removeControl(
+  layout: RestoreLayout,
+  { requireStopped }: Pick<PrepareOptions, "requireStopped">,
+  ctx: Context,
+): Promise<void> {
+  await requireStopped();
   const path = layout.locate(CONTROL_FILE);
   if ((await lstat(path).catch(() => null)) === null) return;
   ctx.log.detail("remove 'global/pg_control' so cluster will not start if restore does not complete");
   // A link in the directory's place could lead to another cluster's.
   const directory = dirname(path);
   const isPlanted = directory.startsWith(`${layout.dataDirectory}/`) && (await lstat(directory)).isSymbolicLink();
-  await rm(isPlanted ? directory : path).catch((error: unknown) => {
-    throw systemError("fileRemove", `remove '${path}'`, path, error);
-  });
-  await syncDirectory(isPlanted ? layout.dataDirectory : directory);
+  const removed = isPlanted ? directory : path;
+  const aside = `${removed}${ASIDE}`;
+  try {
+    await rename(removed, aside);
+    await syncDirectory(dirname(removed));
+    await requireStopped().catch(async (error: unknown) => {
+      await rename(aside, removed);
+      throw error;
+    });
+    await rm(aside);
+  } catch (error) {
+    throw isError(error) ? error : systemError("fileRemove", `remove '${removed}'`, removed, error);
+  }
+  await syncDirectory(dirname(removed));
 }
+
+/** Suffix of what the restore is about to remove. */
+const ASIDE = ".before-restore";
 
 /**
  * A row of the manifest, or a link of the layout. There are hundreds of thousands of files, so only the path is made

@@ -61,6 +61,8 @@ export interface RestoreOptions extends RemapOptions, ChooseOptions {
 export interface RestoreDeps {
   readonly pool: JobPool;
   readonly users: UserNames;
+  /** What postmaster.pid does not show. @throws pgRunning (38) */
+  readonly requireStopped?: () => Promise<void>;
 }
 
 export interface RestoreOutcome {
@@ -93,7 +95,8 @@ export async function restore(
   ctx: Context,
 ): Promise<RestoreOutcome> {
   const beganAtMs = ctx.clock.monotonicMs();
-  await requireStopped(options.dataDirectory);
+  const isStopped = (): Promise<void> => requireStopped(options.dataDirectory, deps);
+  await isStopped();
   const sources = await openSources(repos, options, ctx);
   const plan = await planRestore(sources, deps, options, ctx);
   const { manifest, layout } = plan;
@@ -106,7 +109,13 @@ export async function restore(
   await prepareDirectories(
     manifest,
     layout,
-    { overwrite: plan.overwrite !== "no", keep, owners: plan.owners, self: options.self },
+    {
+      overwrite: plan.overwrite !== "no",
+      keep,
+      owners: plan.owners,
+      self: options.self,
+      requireStopped: isStopped,
+    },
     ctx,
   );
   await clearSpool(options.spoolPath);
@@ -155,7 +164,8 @@ const WITHOUT_WAL: readonly RecoveryRequest["type"][] = ["none", "preserve", "st
 const PRESERVED = ["postgresql.auto.conf", "recovery.signal", "standby.signal"];
 
 /** @throws pgRunning (38) */
-async function requireStopped(dataDirectory: string): Promise<void> {
+async function requireStopped(dataDirectory: string, deps: RestoreDeps): Promise<void> {
+  await deps.requireStopped?.();
   const pidFile = `${dataDirectory}/postmaster.pid`;
   const failure = (error: unknown): Error =>
     systemError("fileOpen", `get info for path/file '${pidFile}'`, pidFile, error);

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -49,12 +49,13 @@ interface More extends Partial<Omit<RestoreOptions, "recovery">> {
   readonly recovery?: Partial<RestoreOptions["recovery"]>;
   /** Called before each file. */
   readonly onFile?: (name: string) => void;
+  readonly requireStopped?: () => Promise<void>;
 }
 
 function restoreTo(
   to: string,
   from: readonly Repository[] = repos,
-  { recovery, onFile, ...more }: More = {},
+  { recovery, onFile, requireStopped = async () => {}, ...more }: More = {},
 ): Promise<RestoreOutcome> {
   const pool = inlinePool(new Map(from.map((repo) => [repo.key, repo])), ctx, 2);
   const watched: JobPool = {
@@ -68,7 +69,11 @@ function restoreTo(
   const base = restoreOptions(folder, to);
   return restore(
     from,
-    { pool: watched, users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null } },
+    {
+      pool: watched,
+      users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },
+      requireStopped,
+    },
     { ...base, recovery: { ...base.recovery, ...recovery }, ...more },
     ctx,
   );
@@ -235,6 +240,41 @@ describe("before it changes anything, a restore refuses", () => {
     await restoreTo(target, repos, { delta: true });
     expect(existsSync(join(target, "precious"))).toBe(false);
     expect(warnings()).toContain("invalid page checksum(s) found in file pg_data/base/5/30000");
+  });
+
+  // claim: docs/hosts/recover.md: a server that is started while a restore chooses its backup is left alone
+  it("a server that was started since it began (38), even in the last moment", async () => {
+    await runBackup([repos[0]], data, ctx);
+    const control = readFileSync(join(data, "global/pg_control"));
+    makeTree(target, { PG_VERSION: "15\n", precious: "old" });
+    mkdirSync(join(target, "global"));
+    writeFileSync(join(target, "global/pg_control"), control);
+    const refused = async (more: More = {}): Promise<void> => {
+      await expect(restoreTo(target, [repos[0]], { ...more, delta: true })).rejects.toMatchObject({
+        kind: "pgRunning",
+      });
+      expect(readdirSync(join(target, "global"))).toEqual(["pg_control"]);
+      expect(readFileSync(join(target, "global/pg_control")).equals(control)).toBe(true);
+      expect(readFileSync(join(target, "precious"), "utf8")).toBe("old");
+    };
+    const start = (): void => writeFileSync(join(target, "postmaster.pid"), "4711\n");
+    const read = first.read.bind(first);
+    first.read = async (path, range) => {
+      if (path.endsWith("backup.info")) start();
+      return read(path, range);
+    };
+    await refused();
+    first.read = read;
+    rmSync(join(target, "postmaster.pid"));
+    // At the first look, immediately before pg_control is moved, and after that.
+    for (const looks of [1, 2, 3]) {
+      let count = 0;
+      await refused({ requireStopped: async () => void (++count === looks && start()) });
+      expect(count).toBe(looks);
+      rmSync(join(target, "postmaster.pid"));
+    }
+    await restoreTo(target, [repos[0]], { delta: true });
+    requireRestored(target);
   });
 
   it("a backup of a PostgreSQL with another kind of recovery (46)", async () => {
