@@ -97,8 +97,8 @@ async function pushOne(spool: Spool, queue: PushQueue, walName: string, options:
 
 /**
  * True for an `.ok` file that may be of another push: the WAL file is newer (the server was reset to a snapshot), or
- * the status is old, and the repository may have been made again since. Another push of a stored file costs one look. What
- * an operator has skipped stays skipped.
+ * the status is old, and the repository may have been made again since. Another push of a stored file costs one look.
+ * What an operator has skipped stays skipped.
  */
 async function isStale(spool: Spool, walDirectory: string, walName: string, ctx: Context): Promise<boolean> {
   const okAtMs = await spool.writtenAtMs(`${walName}.ok`);
