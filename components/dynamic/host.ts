@@ -6,15 +6,9 @@
  * as empty.
  */
 import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
-import {
-  convergeHost,
-  type DesiredHost,
-  type HostIdentity,
-  type HostOutcome,
-  PartlyApplied,
-  readHost,
-  removeHost,
-} from "../host/converge";
+import { convergeHost, type DesiredHost, PartlyApplied, readHost } from "../host/converge";
+import type { HostIdentity, HostOutcome } from "../host/hostIdentity";
+import { removeHost } from "../host/removeHost";
 import { type BriefFile, wholeFiles } from "../host/briefFiles";
 import type { NodeInput, NodeLocation } from "../host/nodeChoice";
 import type { PostgresInput } from "../host/postgresInstall";

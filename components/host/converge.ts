@@ -1,12 +1,11 @@
 /**
- * Brings a host to its desired state, reads its true state, and undoes everything. The order of an update: directories,
- * files and runtime, PostgreSQL's settings, a restart only if allowed, stanza, check, first backup, units. Repositories
- * are never removed.
+ * Brings a host to its desired state, and reads its true state. The order of an update: directories, files and runtime,
+ * PostgreSQL's settings, a restart only if allowed, stanza, check, first backup, units.
  *
  * Every step can be repeated, and leaves parts alone that are as desired. A failure keeps the state reached so far
  * ({@link PartlyApplied}), above all PostgreSQL's previous settings.
  */
-import { type Account, type Connection, loadAccount, run, type LogLine } from "./connection";
+import { type Account, type Connection, run, type LogLine } from "./connection";
 import {
   type Accounts,
   accountsFor,
@@ -15,30 +14,24 @@ import {
   desiredText,
   factText,
   makeDirectories,
-  type OwnerRole,
   readFacts,
-  removeDirectories,
   removeFiles,
   sha256Hex,
   writeFiles,
 } from "./desiredFiles";
 import {
   askServer,
-  findRestartCommand,
   isPending,
   type LiveSettings,
-  type PreviousSettings,
   readPreviousSettings,
   readSettings,
   settingFactsOf,
   settingNow,
-  waitForServer,
   writeSettings,
 } from "./postgresSettings";
 import { destinationText, lackingFull, renderDestinations } from "./hostDestinations";
 import {
   destinationLines,
-  type Detected,
   detectionOf,
   isAsDesired,
   type Looked,
@@ -47,7 +40,6 @@ import {
   requireUsable,
 } from "./detected";
 import {
-  dropSlot,
   type EngineVerbs,
   readDestinations,
   type RuntimeOnHost,
@@ -56,17 +48,8 @@ import {
   VERB_TIMEOUT_MS,
 } from "./runtimeVerbs";
 import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
-import type { NodeLocation } from "./nodeChoice";
 import { PACKAGED_PGBACKREST, requireVersion } from "./postgresInstall";
-import {
-  accountsIn,
-  bringPrograms,
-  findNodeNeed,
-  type ProgramsOutcome,
-  type ProgramsWanted,
-  removeOldNodes,
-} from "./installPrograms";
-import { takeBackRestoreCommand } from "./restoreCommand";
+import { accountsIn, bringPrograms, findNodeNeed, type ProgramsWanted, removeOldNodes } from "./installPrograms";
 import { readState } from "./state";
 import {
   checkAgent,
@@ -76,45 +59,25 @@ import {
   isSystemdRunning,
   isUnitPath,
   readUnits,
-  reloadUnits,
-  servingUnits,
   startServing,
   servicesOf,
   timersAndServicesOf,
-  timersOf,
-  type UnitNames,
 } from "./systemdUnits";
 import { BY_COMMAND, BY_SLOT, refuseOtherArchiving, requireWalLevel } from "./archiveSetting";
 import { given } from "../../runtime/base/given";
-import { answers, checkContainer } from "./containedServer";
-
-/**
- * Reaches a host and identifies our things on it. Kept in the state, so that reading and removing work without
- * arguments.
- */
-export interface HostIdentity {
-  readonly stanza: string;
-  /** Account of PostgreSQL. */
-  readonly user: string;
-  /** In the container if there is one. */
-  readonly dataDirectory: string;
-  /** For messages, the container that PostgreSQL runs in; omitted if it runs on the host itself. */
-  readonly container?: string;
-  readonly directories: { readonly config: string; readonly units: string };
-  readonly runtimeArgv: readonly string[];
-  /** The command that passes the secrets to a verb; omitted if PostgreSQL's account reads them itself. */
-  readonly launcher?: string;
-  readonly units: UnitNames;
-  /**
-   * PostgreSQL settings as declared; empty on a host that only restores: nothing writes into a repository there, and no
-   * server is queried.
-   */
-  readonly settings: Readonly<Record<string, string>>;
-  readonly allowRestart: boolean;
-  readonly restartCommand: readonly string[];
-  /** Location of our Node.js; omitted if the host's own is used. */
-  readonly node?: NodeLocation;
-}
+import { checkContainer } from "./containedServer";
+import {
+  archives,
+  emptyOutcome,
+  type HostIdentity,
+  type HostOutcome,
+  type FileOwners,
+  programOf,
+  restart,
+  runtimeOf,
+  withCompiled,
+} from "./hostIdentity";
+import { withLock } from "./hostLock";
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
   /** Omitted if the runtime is the engine. */
@@ -141,21 +104,6 @@ interface Update {
   readonly log: LogLine;
 }
 
-/** The known state of a host after it was converged or read. */
-export interface HostOutcome extends Detected, ProgramsOutcome {
-  previousSettings: PreviousSettings;
-  /** `taken`, `found` (there was a backup), `off`, or `waiting`. */
-  firstBackup: string;
-  /**
-   * True once every repository of the present configuration has the stanza: from then on its passphrases are in use.
-   */
-  stanzaMade: boolean;
-  /** True once stanza, check and first backup succeeded with the present configuration. */
-  ready: boolean;
-  /** Data directory of the cluster that pg_upgrade upgraded, until the stanza follows the new one; else omitted. */
-  upgradedFrom?: string;
-}
-
 /** An incomplete update; `outcome` is the state it reached. */
 export class PartlyApplied extends Error {
   readonly outcome: HostOutcome;
@@ -166,8 +114,6 @@ export class PartlyApplied extends Error {
     this.outcome = outcome;
   }
 }
-
-const LOCK_SCRIPT = 'exec flock -w 10 -E 75 "$1" /bin/sh -c "echo locked; exec cat"';
 
 /** Converges the host. @throws Error before any change, PartlyApplied after that */
 export async function convergeHost(
@@ -238,7 +184,7 @@ export async function readHost(
   connection: Connection,
   identity: HostIdentity,
   before: HostOutcome,
-  owners: Owners,
+  owners: FileOwners,
   log: LogLine,
 ): Promise<HostOutcome> {
   const looked = lookedAt(identity, owners);
@@ -254,7 +200,7 @@ export async function readHost(
 
 function lookedAt(
   identity: HostIdentity,
-  owners: Owners,
+  owners: FileOwners,
   more: Partial<Pick<DesiredHost, "directoriesToMake" | "directoriesToKeep" | "mounts">> = {},
 ): Looked {
   const { directoriesToKeep = [], directoriesToMake = [], mounts = [] } = more;
@@ -276,49 +222,12 @@ function lookedAt(
   };
 }
 
-function ownersOf(files: readonly DesiredFile[]): Owners {
+function ownersOf(files: readonly DesiredFile[]): FileOwners {
   return Object.fromEntries(files.map((file) => [file.path, file.owner]));
 }
 
 function isEmptyDifference(left: readonly string[], right: readonly string[]): boolean {
   return left.length === right.length && left.every((item) => right.includes(item));
-}
-
-/** Path of each file to its owner's role. */
-export type Owners = Readonly<Record<string, OwnerRole>>;
-
-/**
- * Undoes {@link convergeHost}: units, settings, a standby's restore_command, files, empty directories; never a
- * repository, spool or log.
- */
-export async function removeHost(
-  connection: Connection,
-  identity: HostIdentity,
-  before: HostOutcome,
-  log: LogLine,
-): Promise<void> {
-  const accounts = await loadAccounts(connection, identity.user);
-  const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
-  const work = async (): Promise<void> => {
-    const systemd = await isSystemdRunning(connection, identity.directories.units);
-    if (systemd) await disableUnits(connection, timersOf(identity.units));
-    await restoreSettings(connection, identity, before, accounts.database, log);
-    if (!archives(identity)) {
-      await takeBackRestoreCommand(
-        connection,
-        accounts.database,
-        { dataDirectory: identity.dataDirectory, program: programOf(identity) },
-        log,
-      );
-    }
-    if (systemd) await disableUnits(connection, servingUnits(identity.units));
-    if (BY_SLOT in identity.settings) await dropSlot(runtimeOf(connection, identity, accounts.database, log), log);
-    await removeFiles(connection, [...withCompiled(Object.keys(before.fileFacts), identity), ...before.nodePaths]);
-    if (systemd) await reloadUnits(connection);
-    const kept = await removeDirectories(connection, before.madeDirectories);
-    if (kept.length > 0) log(`kept because not empty: ${kept.join(", ")}`);
-  };
-  await (hasLock ? withLock(connection, identity.directories.config, work) : work());
 }
 
 async function applyAll(update: Update, accounts: Accounts): Promise<void> {
@@ -373,21 +282,6 @@ async function followUpgrade({ outcome, log }: Update, runtime: RuntimeOnHost): 
   log(`upgrading the stanza, which was that of ${upgradedFrom}`);
   await upgradeStanza(runtime, upgradedFrom);
   delete outcome.upgradedFrom;
-}
-
-/** False on a host that only restores. */
-function archives({ settings }: Pick<HostIdentity, "settings">): boolean {
-  return Object.keys(settings).length > 0;
-}
-
-function programOf({ runtimeArgv }: Pick<HostIdentity, "runtimeArgv">): string {
-  return runtimeArgv[1] ?? "";
-}
-
-/** Includes the cache that the program writes next to itself (runtime/start.ts). */
-function withCompiled(paths: readonly string[], identity: Pick<HostIdentity, "runtimeArgv">): string[] {
-  const program = programOf(identity);
-  return paths.flatMap((path) => (path === program ? [path, `${path}.compiled`] : [path]));
 }
 
 /**
@@ -560,53 +454,6 @@ async function applyUnits({ connection, desired, outcome, log }: Update, changed
   outcome.unitFacts = { ...(await readUnits(connection, desired.units.enabled)) };
 }
 
-async function restoreSettings(
-  connection: Connection,
-  identity: HostIdentity,
-  before: HostOutcome,
-  account: Account,
-  log: LogLine,
-): Promise<void> {
-  const names = Object.keys(before.previousSettings);
-  if (names.length === 0) return;
-  const hasData = `${identity.dataDirectory}/PG_VERSION`;
-  if (
-    identity.container === undefined &&
-    (await connection.exec(["test", "-e", hasData], { account })).exitCode !== 0
-  ) {
-    log(`${identity.dataDirectory} is gone: there are no settings to restore`);
-    return;
-  }
-  const runtime = runtimeOf(connection, identity, account, log);
-  const program = programOf(identity);
-  if ((await connection.exec(["test", "-e", program], { account })).exitCode !== 0) {
-    throw new Error(
-      `${program} is gone, and restoring the archive settings needs it: run an update to install it again, then destroy`,
-    );
-  }
-  if (identity.container !== undefined && !(await answers(runtime, names, log))) return;
-  const inFile = await readPreviousSettings(runtime, identity, names);
-  const own = BY_SLOT in identity.settings ? BY_SLOT : BY_COMMAND;
-  if (inFile[own] !== identity.settings[own]) {
-    log(`${own} was changed since: keeping the archive settings`);
-    return;
-  }
-  const live = await writeSettings(runtime, before.previousSettings);
-  log(`restored ${names.join(" and ")}`);
-  if (!isPending(live, names)) return;
-  if (identity.allowRestart) await restart(runtime, identity, log);
-  else log("WARN: PostgreSQL keeps archive_mode on and therefore all WAL until it is restarted: restart it soon");
-}
-
-async function restart(runtime: RuntimeOnHost, identity: HostIdentity, log: LogLine): Promise<LiveSettings> {
-  const { connection } = runtime;
-  const { dataDirectory, restartCommand } = identity;
-  const command = restartCommand.length > 0 ? restartCommand : await findRestartCommand(connection, dataDirectory);
-  log(`restarting PostgreSQL: ${command.join(" ")}`);
-  await run(connection, "restart PostgreSQL", command);
-  return waitForServer(runtime);
-}
-
 async function refreshSettings(runtime: RuntimeOnHost, identity: HostIdentity, outcome: HostOutcome): Promise<void> {
   const names = Object.keys(identity.settings);
   const live = await readSettings(runtime);
@@ -616,58 +463,9 @@ async function refreshSettings(runtime: RuntimeOnHost, identity: HostIdentity, o
   outcome.settingFacts = settingFactsOf(identity.settings, live, inFile);
 }
 
-async function readFileFacts(connection: Connection, owners: Owners, accounts: Accounts): Promise<FileFacts> {
+async function readFileFacts(connection: Connection, owners: FileOwners, accounts: Accounts): Promise<FileFacts> {
   const facts = [...(await readFacts(connection, Object.keys(owners)))];
   return Object.fromEntries(facts.map(([path, fact]) => [path, factText(fact, owners[path] ?? "admin", accounts)]));
 }
 
 type FileFacts = HostOutcome["fileFacts"];
-
-async function loadAccounts(connection: Connection, user: string): Promise<Accounts> {
-  return accountsFor(connection.login, await loadAccount(connection, user));
-}
-
-function runtimeOf(connection: Connection, identity: HostIdentity, account: Account, log: LogLine): RuntimeOnHost {
-  const { launcher, runtimeArgv } = identity;
-  return { connection, account, argv: runtimeArgv, ...given({ launcher }), onLine: log };
-}
-
-/**
- * Locks the configuration's directory itself; the lock ends with the connection, so a crash leaves nothing to clean up.
- */
-async function withLock<T>(connection: Connection, directory: string, work: () => Promise<T>): Promise<T> {
-  const held = await connection.hold(["/bin/sh", "-c", LOCK_SCRIPT, "sh", directory]).catch((error: unknown) => {
-    const text = error instanceof Error ? error.message : String(error);
-    throw new Error(
-      /exit code 75/.test(text)
-        ? `another update of ${directory} is running on ${connection.name}: try again when it is done`
-        : `unable to lock ${directory}: ${text}`,
-    );
-  });
-  try {
-    return await work();
-  } finally {
-    await held.release();
-  }
-}
-
-/** For an unknown host. */
-export function emptyOutcome(): HostOutcome {
-  return {
-    fileFacts: {},
-    settingFacts: {},
-    unitFacts: {},
-    timersEnabled: false,
-    pendingRestart: false,
-    previousSettings: {},
-    madeDirectories: [],
-    serverVersion: 0,
-    versions: {},
-    nodeFact: "",
-    nodePaths: [],
-    firstBackup: "waiting",
-    destinations: "",
-    stanzaMade: false,
-    ready: false,
-  };
-}

@@ -10,14 +10,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { desiredOf } from "../../components/dynamic/host";
 import { hostDesired, hostSettings } from "../../components/databases/hostFiles";
 import type { Connection } from "../../components/host/connection";
-import {
-  convergeHost,
-  emptyOutcome,
-  type HostOutcome,
-  PartlyApplied,
-  readHost,
-  removeHost,
-} from "../../components/host/converge";
+import { convergeHost, PartlyApplied, readHost } from "../../components/host/converge";
+import { emptyOutcome, type HostOutcome } from "../../components/host/hostIdentity";
+import { removeHost } from "../../components/host/removeHost";
 import { hostFilesOf } from "../../components/render/host/hostParts";
 import { chooseNode } from "../../components/host/nodeChoice";
 import { connectOverSsh } from "../../components/host/ssh/sshConnection";

@@ -1,0 +1,92 @@
+/** Undoes what an update did to a host. */
+import type { Account, Connection, LogLine } from "./connection";
+import { removeDirectories, removeFiles } from "./desiredFiles";
+import { isPending, readPreviousSettings, writeSettings } from "./postgresSettings";
+import { dropSlot } from "./runtimeVerbs";
+import { takeBackRestoreCommand } from "./restoreCommand";
+import { disableUnits, isSystemdRunning, reloadUnits, servingUnits, timersOf } from "./systemdUnits";
+import { BY_COMMAND, BY_SLOT } from "./archiveSetting";
+import { answers } from "./containedServer";
+import {
+  archives,
+  type HostIdentity,
+  type HostOutcome,
+  loadAccounts,
+  programOf,
+  restart,
+  runtimeOf,
+  withCompiled,
+} from "./hostIdentity";
+import { withLock } from "./hostLock";
+
+/**
+ * Undoes an update: units, settings, a standby's restore_command, files, empty directories; never a repository, spool or
+ * log.
+ */
+export async function removeHost(
+  connection: Connection,
+  identity: HostIdentity,
+  before: HostOutcome,
+  log: LogLine,
+): Promise<void> {
+  const accounts = await loadAccounts(connection, identity.user);
+  const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
+  const work = async (): Promise<void> => {
+    const systemd = await isSystemdRunning(connection, identity.directories.units);
+    if (systemd) await disableUnits(connection, timersOf(identity.units));
+    await restoreSettings(connection, identity, before, accounts.database, log);
+    if (!archives(identity)) {
+      await takeBackRestoreCommand(
+        connection,
+        accounts.database,
+        { dataDirectory: identity.dataDirectory, program: programOf(identity) },
+        log,
+      );
+    }
+    if (systemd) await disableUnits(connection, servingUnits(identity.units));
+    if (BY_SLOT in identity.settings) await dropSlot(runtimeOf(connection, identity, accounts.database, log), log);
+    await removeFiles(connection, [...withCompiled(Object.keys(before.fileFacts), identity), ...before.nodePaths]);
+    if (systemd) await reloadUnits(connection);
+    const kept = await removeDirectories(connection, before.madeDirectories);
+    if (kept.length > 0) log(`kept because not empty: ${kept.join(", ")}`);
+  };
+  await (hasLock ? withLock(connection, identity.directories.config, work) : work());
+}
+
+async function restoreSettings(
+  connection: Connection,
+  identity: HostIdentity,
+  before: HostOutcome,
+  account: Account,
+  log: LogLine,
+): Promise<void> {
+  const names = Object.keys(before.previousSettings);
+  if (names.length === 0) return;
+  const hasData = `${identity.dataDirectory}/PG_VERSION`;
+  if (
+    identity.container === undefined &&
+    (await connection.exec(["test", "-e", hasData], { account })).exitCode !== 0
+  ) {
+    log(`${identity.dataDirectory} is gone: there are no settings to restore`);
+    return;
+  }
+  const runtime = runtimeOf(connection, identity, account, log);
+  const program = programOf(identity);
+  if ((await connection.exec(["test", "-e", program], { account })).exitCode !== 0) {
+    throw new Error(
+      `${program} is gone, and restoring the archive settings needs it: run an update to install it again, then destroy`,
+    );
+  }
+  if (identity.container !== undefined && !(await answers(runtime, names, log))) return;
+  const inFile = await readPreviousSettings(runtime, identity, names);
+  const own = BY_SLOT in identity.settings ? BY_SLOT : BY_COMMAND;
+  if (inFile[own] !== identity.settings[own]) {
+    log(`${own} was changed since: keeping the archive settings`);
+    return;
+  }
+  const live = await writeSettings(runtime, before.previousSettings);
+  log(`restored ${names.join(" and ")}`);
+  if (!isPending(live, names)) return;
+  if (identity.allowRestart) await restart(runtime, identity, log);
+  else log("WARN: PostgreSQL keeps archive_mode on and therefore all WAL until it is restarted: restart it soon");
+}
