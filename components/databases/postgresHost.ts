@@ -165,6 +165,7 @@ export class PostgresHost extends pulumi.ComponentResource {
       {
         settings: derive(({ plan }) => hostSettings(plan)),
         ...connectionInputs(args.connection),
+        owner: this.urn,
         dataDirectory: derive(({ plan }) => plan.dataDirectory),
         desired: derive(({ input, plan }) =>
           JSON.stringify(hostDesired(plan, runtimeBundleSha256(), input ?? undefined)),

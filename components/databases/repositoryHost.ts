@@ -132,7 +132,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
     });
     const host = new RepositoryHostResource(
       childName(name, "host"),
-      { connection, desired, ...given({ signIn }) },
+      { connection, desired, owner: this.urn, ...given({ signIn }) },
       { parent: this },
     );
 

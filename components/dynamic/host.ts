@@ -73,6 +73,8 @@ export interface DesiredInput {
  */
 export interface HostInputs {
   readonly connection: ConnectionInput;
+  /** URN of the component. */
+  readonly owner: string;
   readonly dataDirectory: string;
   readonly desired: DesiredInput;
   /** Absolute path to the desired file, and lines of several files by a name: {@link wholeFiles} reads them. */
@@ -231,7 +233,7 @@ export async function remove(_id: string, props: Partial<HostOutputs>): Promise<
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
   requirePassphrases(olds ?? {}, inputs);
   const identity = identityOf(inputs);
-  const desired = desiredOf(inputs, identity);
+  const desired = { ...desiredOf(inputs, identity), ...given({ formerOwner: olds?.identity?.owner }) };
   try {
     const before = olds === null ? null : outcomeBefore(olds, identity);
     const patience = { log, isNew: olds === null };
@@ -335,6 +337,7 @@ function identityOf(inputs: HostInputs): KeptIdentity {
   const { directories, runtime, server, stanza, units } = inputs.desired;
   return {
     connection: inputs.connection,
+    ...given({ owner: inputs.owner }),
     stanza,
     user: server.user,
     ...given({ container: server.container }),

@@ -13,9 +13,12 @@ import {
 import type { Connection } from "../host/connection";
 import type { SignInInput } from "../host/ssh/sshTarget";
 import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
+import { given } from "../../runtime/base/given";
 
 export interface RepositoryHostInputs {
   readonly connection: ConnectionInput;
+  /** URN of the component. */
+  readonly owner: string;
   /** Credentials of the host, then of the jump hosts. Secret. */
   readonly signIn?: readonly SignInInput[];
   readonly desired: DesiredRepositoryHost;
@@ -27,9 +30,16 @@ export interface RepositoryHostState {
   /** The host's last known state, by names. */
   readonly facts: Record<string, string>;
   /** The only inputs of a refresh and a removal. */
-  readonly kept: { readonly connection: ConnectionInput; readonly desired: DesiredRepositoryHost };
+  readonly kept: Kept;
   /** Secret. */
   readonly keptSignIn: readonly SignInInput[];
+}
+
+interface Kept {
+  readonly connection: ConnectionInput;
+  readonly desired: DesiredRepositoryHost;
+  /** Missing in the state of an earlier version. */
+  readonly owner?: string;
 }
 
 type Access = Pick<RepositoryHostInputs, "connection" | "signIn">;
@@ -45,7 +55,7 @@ export async function repositoryHostUpdate(
   olds: Partial<RepositoryHostState>,
   news: RepositoryHostInputs,
 ): Promise<{ outs: RepositoryHostState }> {
-  return { outs: await apply(news, olds.facts ?? {}) };
+  return { outs: await apply(news, { facts: olds.facts ?? {}, ...given({ owner: olds.kept?.owner }) }) };
 }
 
 /**
@@ -60,8 +70,8 @@ export async function repositoryHostDiff(
   const replaces =
     olds.kept !== undefined && hostOf(olds.kept.connection) !== hostOf(news.connection) ? ["connection"] : [];
   const accessChanged = !isDeepStrictEqual(
-    [olds.kept?.connection, olds.keptSignIn ?? []],
-    [news.connection, news.signIn ?? []],
+    [olds.kept?.connection, olds.keptSignIn ?? [], olds.kept?.owner],
+    [news.connection, news.signIn ?? [], news.owner],
   );
   const changes =
     replaces.length > 0 || accessChanged || differences(olds.facts ?? {}, wantedFacts(news.desired)).length > 0;
@@ -91,21 +101,37 @@ export async function repositoryHostRead(
 export async function repositoryHostRemove(_id: string, props: Partial<RepositoryHostState>): Promise<void> {
   const { facts: before = {}, kept, keptSignIn = [] } = props;
   if (kept === undefined) return;
-  const { desired } = kept;
+  const { desired, owner } = kept;
   const access: Access = { connection: kept.connection, signIn: keptSignIn };
   await withConnection(access, (connection) =>
-    removeRepositoryHost({ connection, desired, before, signInAgain: () => signInAgain(access), log }),
+    removeRepositoryHost({
+      connection,
+      desired,
+      before,
+      signInAgain: () => signInAgain(access),
+      log,
+      ...given({ owner }),
+    }),
   );
 }
 
 async function apply(
   inputs: RepositoryHostInputs,
-  before: Readonly<Record<string, string>> | null,
+  olds: { readonly facts: Readonly<Record<string, string>>; readonly owner?: string } | null,
 ): Promise<RepositoryHostState> {
-  const { connection: access, desired, signIn = [] } = inputs;
+  const { connection: access, desired, owner, signIn = [] } = inputs;
+  const before = olds?.facts ?? {};
   const work = async (connection: Connection): Promise<RepositoryHostState> => {
     const again = (): Promise<void> => signInAgain(inputs);
-    await convergeRepositoryHost({ connection, desired, before: before ?? {}, signInAgain: again, log });
+    await convergeRepositoryHost({
+      connection,
+      desired,
+      before,
+      signInAgain: again,
+      log,
+      owner,
+      ...given({ formerOwner: olds?.owner }),
+    });
     const facts = await readRepositoryHost(connection, desired);
     const wrong = differences(facts, wantedFacts(desired));
     if (wrong.length > 0)
@@ -115,11 +141,11 @@ async function apply(
     return {
       hostKey: chooseKey(await readHostKeys(connection)),
       facts,
-      kept: { connection: access, desired },
+      kept: { connection: access, desired, owner },
       keptSignIn: signIn,
     };
   };
-  return withConnection(inputs, work, { log, isNew: before === null });
+  return withConnection(inputs, work, { log, isNew: olds === null });
 }
 
 async function signInAgain(access: Access): Promise<void> {

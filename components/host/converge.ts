@@ -72,12 +72,14 @@ import {
   type HostIdentity,
   type HostOutcome,
   type FileOwners,
+  ownersPath,
   programOf,
   restart,
   runtimeOf,
   withCompiled,
 } from "./hostIdentity";
 import { withLock } from "./hostLock";
+import { enterHost } from "./hostOwners";
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
   /** Omitted if the runtime is the engine. */
@@ -92,6 +94,8 @@ export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directo
   readonly firstBackup: boolean;
   /** Paths of secrets that somebody else keeps on the host. */
   readonly secretFiles?: readonly string[];
+  /** `owner` of the last update. */
+  readonly formerOwner?: string;
 }
 
 /** An update under way. */
@@ -99,6 +103,8 @@ interface Update {
   readonly connection: Connection;
   /** With the version of stock on the host; null if the runtime is the engine. */
   readonly desired: DesiredHost & { readonly stockVersion: string | null };
+  /** True if another component that declares the host too has set the settings. */
+  readonly isShared: boolean;
   /** Filled as far as it gets. */
   readonly outcome: HostOutcome;
   readonly log: LogLine;
@@ -131,7 +137,8 @@ export async function convergeHost(
   requireVersion(desired.postgres, desired.dataDirectory, facts, connection.name);
   if (before?.upgradedFrom !== undefined)
     requireUpgraded(desired.dataDirectory, before.upgradedFrom, facts, connection.name);
-  if (wasReady && findNodeNeed(connection, desired, looked, facts, before.nodeFact) === null) {
+  const isOwner = desired.owner === desired.formerOwner;
+  if (wasReady && isOwner && findNodeNeed(connection, desired, looked, facts, before.nodeFact) === null) {
     const finding = detectionOf(looked, facts, accountsIn(facts, desired.user, connection));
     const files = Object.fromEntries(
       desired.files.map((file) => [file.path, desiredText(file, sha256Hex(file.content))]),
@@ -156,10 +163,11 @@ export async function convergeHost(
   return withLock(connection, desired.directories.config, async () => {
     const outcome: HostOutcome = before === null ? emptyOutcome() : structuredClone(before);
     outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...madeForLock])];
+    const isShared = await enter(connection, desired, log);
     try {
       const accounts = await bringPrograms(connection, { ...desired, ...given({ postgres }) }, looked, outcome, log);
       const checked = { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) };
-      await applyAll({ connection, desired: checked, outcome, log }, accounts);
+      await applyAll({ connection, desired: checked, isShared, outcome, log }, accounts);
       await removeOldNodes(connection, desired, outcome);
       return outcome;
     } catch (error) {
@@ -167,6 +175,14 @@ export async function convergeHost(
       throw new PartlyApplied(outcome, error);
     }
   });
+}
+
+/** Records the component that declares the host. @returns true if another one has set the settings @throws Error */
+async function enter(connection: Connection, desired: DesiredHost, log: LogLine): Promise<boolean> {
+  const { container, dataDirectory, formerOwner: former, owner, stanza } = desired;
+  if (owner === undefined) return false;
+  const declared = { stanza, "data directory": dataDirectory, ...given({ container }) };
+  return enterHost(connection, ownersPath(desired), { owner, former, declared, archives: archives(desired) }, log);
 }
 
 /** Whether the packages to install include stock pgBackRest: only if its program is missing. */
@@ -329,17 +345,20 @@ async function removeStale({ connection, desired, outcome, log }: Update, stale:
 }
 
 /** Sets values that differ and restarts if needed and allowed. Returns true if a setting changed or took effect. */
-async function applySettings({ connection, desired, outcome, log }: Update, runtime: RuntimeOnHost): Promise<boolean> {
+async function applySettings(
+  { connection, desired, isShared, log, outcome }: Update,
+  runtime: RuntimeOnHost,
+): Promise<boolean> {
   const names = Object.keys(desired.settings);
   let live = await askServer(runtime, desired);
   const inFile = await readPreviousSettings(runtime, desired, names);
   for (const name of names) {
-    // Our own value from a run whose state was lost is no previous value.
+    // Our own value from a run whose state was lost, or of a component that had another name, is no previous value.
     if (!(name in outcome.previousSettings)) {
       const value = inFile[name] ?? null;
       outcome.previousSettings = {
         ...outcome.previousSettings,
-        [name]: value === desired.settings[name] ? null : value,
+        [name]: isShared || value === desired.settings[name] ? null : value,
       };
     }
   }

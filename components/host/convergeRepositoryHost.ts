@@ -25,7 +25,9 @@ import {
   sha256Hex,
   writeFiles,
 } from "./desiredFiles";
-import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./systemdUnits";
+import { withLock } from "./hostLock";
+import { enterHost, leaveHost } from "./hostOwners";
+import { disableUnits, enableUnits, isUnitPath, readUnits, reloadUnits, UNIT_AT_WORK } from "./systemdUnits";
 
 export interface DesiredRepositoryHost {
   /** Writers before readers of their group. */
@@ -45,6 +47,10 @@ export interface DesiredRepositoryHost {
 
 export interface RepositoryHostUpdate {
   readonly connection: Connection;
+  /** URN of the component; missing in the state of an earlier version. */
+  readonly owner?: string;
+  /** `owner` of the last update. */
+  readonly formerOwner?: string;
   readonly desired: DesiredRepositoryHost;
   /** The last known state. */
   readonly before: Readonly<Record<string, string>>;
@@ -54,6 +60,8 @@ export interface RepositoryHostUpdate {
 }
 
 const SHELL = "/usr/sbin/nologin";
+/** Exists wherever there is an sshd. */
+const LOCKED = "/etc/ssh";
 /** This comment marks our accounts. */
 const COMMENT = "pgbackstop repository";
 
@@ -245,10 +253,29 @@ export async function readHostKeys(connection: Connection): Promise<string[]> {
 
 /** @throws Error before any change if the host is unsuitable; later errors keep the state reached */
 export async function convergeRepositoryHost(update: RepositoryHostUpdate): Promise<void> {
-  const { connection, desired, log } = update;
+  const { connection, desired } = update;
   if (connection.login.uid !== 0)
     throw new Error(`creating accounts needs root: sign in to ${connection.name} as root, or with sudo`);
   await checkDirectories(connection, desired);
+  await withLock(connection, LOCKED, async () => {
+    await enter(update);
+    await applyAll(update);
+  });
+}
+
+/** Records the component that declares the host. @throws Error if another one declares something else there */
+async function enter({ connection, desired, formerOwner: former, log, owner }: RepositoryHostUpdate): Promise<void> {
+  if (owner === undefined) return;
+  const listOf = (names: readonly string[]): string => names.toSorted().join(" and ");
+  const declared = {
+    accounts: listOf(desired.accounts.map(({ name }) => name)),
+    repositories: listOf(Object.values(desired.repositories)),
+  };
+  await enterHost(connection, REPOSITORY_HOST_PATHS.owners, { owner, former, declared, archives: false }, log);
+}
+
+async function applyAll(update: RepositoryHostUpdate): Promise<void> {
+  const { connection, desired, log } = update;
   const facts = await readRepositoryHost(connection, desired);
   for (const { group, name, root } of desired.accounts) {
     const made = await runScript(connection, `make the account ${name}`, ACCOUNT_SCRIPT, [name, group, COMMENT, SHELL]);
@@ -266,12 +293,25 @@ export async function convergeRepositoryHost(update: RepositoryHostUpdate): Prom
 
 /** Afterwards only the administrator signs in; accounts and backups stay. */
 export async function removeRepositoryHost(update: RepositoryHostUpdate): Promise<void> {
-  const { before, connection, desired, log } = update;
+  const { before, connection, log, owner } = update;
+  const files = filesIn(before);
+  const own = { previousSettings: {}, madeDirectories: [], nodePaths: [], files };
+  await withLock(connection, LOCKED, async () => {
+    const left = await leaveHost(connection, REPOSITORY_HOST_PATHS.owners, owner, own, log);
+    if (left !== null) await undo(update, [...new Set([...files, ...left.flatMap((each) => each.files)])]);
+  });
+}
+
+async function undo(update: RepositoryHostUpdate, files: readonly string[]): Promise<void> {
+  const { connection, desired, log } = update;
+  const units = files.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
+  const timers = [...new Set([...desired.timers, ...units.filter((unit) => unit.endsWith(".timer"))])];
+  if (timers.length > 0) await disableUnits(connection, timers);
   // Keys first: nobody may have one without the confinement.
-  if (desired.timers.length > 0) await disableUnits(connection, desired.timers);
-  await removeFiles(connection, filesIn(before));
+  await removeFiles(connection, files);
   await writeSshd(update, "");
-  if (desired.timers.length > 0) await reloadUnits(connection);
+  await removeFiles(connection, [REPOSITORY_HOST_PATHS.owners]);
+  if (timers.length > 0) await reloadUnits(connection);
   const accounts = desired.accounts.map(({ name }) => name).join(", ");
   log(
     `kept: the backups in ${Object.values(desired.repositories).join(", ")}, and the accounts that own them, without keys (${accounts})`,

@@ -14,6 +14,8 @@ import { given } from "../../runtime/base/given";
  * arguments.
  */
 export interface HostIdentity {
+  /** URN of the component; missing in the state of an earlier version. */
+  readonly owner?: string;
   readonly stanza: string;
   /** Account of PostgreSQL. */
   readonly user: string;
@@ -50,6 +52,11 @@ export interface HostOutcome extends Detected, ProgramsOutcome {
   ready: boolean;
   /** Data directory of the cluster that pg_upgrade upgraded, until the stanza follows the new one; else omitted. */
   upgradedFrom?: string;
+}
+
+/** The file that names the components which declare a host (hostOwners.ts). */
+export function ownersPath({ directories }: Pick<HostIdentity, "directories">): string {
+  return `${directories.config}/owners`;
 }
 
 /** For an unknown host. */

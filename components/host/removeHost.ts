@@ -1,10 +1,11 @@
 /** Undoes what an update did to a host. */
 import type { Account, Connection, LogLine } from "./connection";
-import { removeDirectories, removeFiles } from "./desiredFiles";
+import { type Accounts, removeDirectories, removeFiles } from "./desiredFiles";
 import { isPending, readPreviousSettings, writeSettings } from "./postgresSettings";
+import { type Left, leaveHost } from "./hostOwners";
 import { dropSlot } from "./runtimeVerbs";
 import { takeBackRestoreCommand } from "./restoreCommand";
-import { disableUnits, isSystemdRunning, reloadUnits, servingUnits, timersOf } from "./systemdUnits";
+import { disableUnits, isSystemdRunning, isUnitPath, reloadUnits, servingUnits, timersOf } from "./systemdUnits";
 import { BY_COMMAND, BY_SLOT } from "./archiveSetting";
 import { answers } from "./containedServer";
 import {
@@ -12,6 +13,7 @@ import {
   type HostIdentity,
   type HostOutcome,
   loadAccounts,
+  ownersPath,
   programOf,
   restart,
   runtimeOf,
@@ -20,8 +22,8 @@ import {
 import { withLock } from "./hostLock";
 
 /**
- * Undoes an update: units, settings, a standby's restore_command, files, empty directories; never a repository, spool or
- * log.
+ * Undoes an update: units, settings, a standby's restore_command, files, empty directories. It never removes a
+ * repository, spool or log.
  */
 export async function removeHost(
   connection: Connection,
@@ -32,25 +34,66 @@ export async function removeHost(
   const accounts = await loadAccounts(connection, identity.user);
   const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
   const work = async (): Promise<void> => {
-    const systemd = await isSystemdRunning(connection, identity.directories.units);
-    if (systemd) await disableUnits(connection, timersOf(identity.units));
-    await restoreSettings(connection, identity, before, accounts.database, log);
-    if (!archives(identity)) {
-      await takeBackRestoreCommand(
-        connection,
-        accounts.database,
-        { dataDirectory: identity.dataDirectory, program: programOf(identity) },
-        log,
-      );
-    }
-    if (systemd) await disableUnits(connection, servingUnits(identity.units));
-    if (BY_SLOT in identity.settings) await dropSlot(runtimeOf(connection, identity, accounts.database, log), log);
-    await removeFiles(connection, [...withCompiled(Object.keys(before.fileFacts), identity), ...before.nodePaths]);
-    if (systemd) await reloadUnits(connection);
-    const kept = await removeDirectories(connection, before.madeDirectories);
-    if (kept.length > 0) log(`kept because not empty: ${kept.join(", ")}`);
+    const path = ownersPath(identity);
+    const left = await leaveHost(connection, path, identity.owner, leftOf(before), log);
+    if (left !== null) await undo(connection, identity, withLeft(before, left), accounts, log);
   };
   await (hasLock ? withLock(connection, identity.directories.config, work) : work());
+}
+
+async function undo(
+  connection: Connection,
+  identity: HostIdentity,
+  before: HostOutcome,
+  accounts: Accounts,
+  log: LogLine,
+): Promise<void> {
+  const systemd = await isSystemdRunning(connection, identity.directories.units);
+  if (systemd) await disableUnits(connection, timersOf(identity.units));
+  await restoreSettings(connection, identity, before, accounts.database, log);
+  if (!archives(identity)) {
+    await takeBackRestoreCommand(
+      connection,
+      accounts.database,
+      { dataDirectory: identity.dataDirectory, program: programOf(identity) },
+      log,
+    );
+  }
+  if (systemd) await disableUnits(connection, servingUnits(identity.units));
+  if (BY_SLOT in identity.settings) await dropSlot(runtimeOf(connection, identity, accounts.database, log), log);
+  const files = Object.keys(before.fileFacts);
+  // Also those of a component that left before.
+  if (systemd)
+    await disableUnits(
+      connection,
+      files.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1)),
+    );
+  await removeFiles(connection, [...withCompiled(files, identity), ...before.nodePaths, ownersPath(identity)]);
+  if (systemd) await reloadUnits(connection);
+  const kept = await removeDirectories(connection, before.madeDirectories);
+  if (kept.length > 0) log(`kept because not empty: ${kept.join(", ")}`);
+}
+
+function leftOf({ fileFacts, madeDirectories, nodePaths, previousSettings }: HostOutcome): Left {
+  return { previousSettings, madeDirectories, nodePaths, files: Object.keys(fileFacts) };
+}
+
+/** With what components that left before have not undone. The first one knew the settings before all of them. */
+function withLeft(before: HostOutcome, left: readonly Left[]): HostOutcome {
+  const all = [...left, leftOf(before)];
+  const names = new Set(all.flatMap(({ previousSettings }) => Object.keys(previousSettings)));
+  const previous = (name: string): string | null =>
+    all.map(({ previousSettings }) => previousSettings[name] ?? null).find((value) => value !== null) ?? null;
+  return {
+    ...before,
+    previousSettings: Object.fromEntries([...names].map((name) => [name, previous(name)])),
+    // A directory before those in it.
+    madeDirectories: [...new Set(all.flatMap(({ madeDirectories }) => madeDirectories))].toSorted(),
+    nodePaths: [...new Set(all.flatMap(({ nodePaths }) => nodePaths))],
+    fileFacts: Object.fromEntries(
+      all.flatMap(({ files }) => files.map((path) => [path, before.fileFacts[path] ?? "missing"])),
+    ),
+  };
 }
 
 async function restoreSettings(

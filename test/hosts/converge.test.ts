@@ -26,6 +26,7 @@ import { NIGHTLY } from "../../tools/parts/nightly";
 
 const DATA = "/var/lib/postgresql/17/main";
 const LIB = "/usr/local/lib/pgbackstop";
+const OWNER = "urn:pulumi:test::test::pgbackstop:index:PostgresHost::db";
 /** More than the steps of any convergence. */
 const STEPS_MAX = 200;
 
@@ -98,7 +99,8 @@ describe("a host behind SSH", async () => {
       hostPaths(plan.directories).client,
       { mode: "0755", owner: "admin", text: loadArchiveClient(), secret: false },
     ];
-    return desiredOf({
+    const desired = desiredOf({
+      owner: OWNER,
       connection: {
         ssh: { host: "127.0.0.1", port: 22, user: "deploy", sudo: true, hostKeys: [], knownHostsFiles: [] },
       },
@@ -108,6 +110,7 @@ describe("a host behind SSH", async () => {
       ciphers: {},
       settings: hostSettings(plan),
     });
+    return { ...desired, formerOwner: OWNER };
   };
   const converge = (desired: Desired, before: HostOutcome | null = null): Promise<HostOutcome> =>
     withHost((connection) => convergeHost(connection, desired, before, report));

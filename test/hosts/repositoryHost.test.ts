@@ -385,6 +385,34 @@ describe("a backup host", async () => {
     expect(await vault.runOk(["cat", config])).not.toContain("DisableForwarding no");
   });
 
+  // claim: docs/hosts/updates.md: a component with another name or stack keeps…
+  test("stays what it is when its component is renamed without an alias", async () => {
+    const renamed = await openStack(programFolder, "vault", async () => {
+      const cipher = new CipherPassphrase("key", {}, { protect: false }).ref;
+      const { hostKey } = new RepositoryHost("renamed", {
+        connection: reach(vault),
+        clients: { orders: { cipher, reader: true } },
+        address: vault.address,
+      });
+      return { hostKey };
+    });
+    const { text } = await up(renamed);
+    expect(text).toContain("RepositoryHost::renamed still declares this host");
+    expect(await vault.runOk(["ls", "/etc/ssh/sshd_config.d"])).toContain("60-pgbackstop.conf");
+    expect(await vault.runOk(["ls", "/etc/ssh/pgbackstop"])).toBe(`${ACCOUNT}\n${ACCOUNT}-r\n`);
+    // A second one with other clients would replace both files.
+    const other = await openStack(programFolder, "other", async () => {
+      const clients = { ledger: {} };
+      const { hostKey } = new RepositoryHost("other", { connection: reach(vault), clients, address: vault.address });
+      return { hostKey };
+    });
+    expect(await failureOf(other.up(), printed)).toMatch(
+      /RepositoryHost::other \(accounts pgbackstop-ledger, .*would replace files of .*RepositoryHost::renamed/,
+    );
+    await other.destroy();
+    expect(await vault.runOk(["cat", "/etc/ssh/sshd_config.d/60-pgbackstop.conf"])).toContain(ACCOUNT);
+  });
+
   // claim: docs/hosts/repository-host.md: a backup host: its…
   test("keeps every backup when it is destroyed, and admits only its administrator", async () => {
     await (await open("v1")).destroy();
@@ -394,10 +422,10 @@ describe("a backup host", async () => {
         await vault.run([
           "sh",
           "-c",
-          "ls /etc/ssh/sshd_config.d /etc/ssh/pgbackstop /etc/systemd/system | grep pgbackstop",
+          "ls /etc/ssh /etc/ssh/sshd_config.d /etc/ssh/pgbackstop /etc/systemd/system | grep pgbackstop",
         ])
       ).stdout,
-    ).not.toMatch(/60-pgbackstop|pgbackstop-orders|seal/);
+    ).not.toMatch(/60-pgbackstop|owners|pgbackstop-orders|seal/);
     await expect(signIn(async () => "in")).rejects.toThrow("authentication");
     expect(await runOverSsh(vault, "deploy", "sudo -n id -un")).toMatchObject({ stdout: "root\n" });
     const marker = (keys["writer"] ?? "").split("\n")[2] ?? "";

@@ -34,6 +34,8 @@ export interface RepositoryHostFile {
 export const REPOSITORY_HOST_PATHS = {
   sshd: "/etc/ssh/sshd_config.d/60-pgbackstop.conf",
   keys: "/etc/ssh/pgbackstop",
+  /** The components that declare the host. */
+  owners: "/etc/ssh/pgbackstop.owners",
   sealScript: "/usr/local/lib/pgbackstop/seal-repository",
   units: "/etc/systemd/system",
 } as const;

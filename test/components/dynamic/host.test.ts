@@ -12,6 +12,7 @@ import { desiredText, sha256Hex } from "../../../components/host/desiredFiles";
 
 const inputs: HostInputs = {
   connection: { local: {} },
+  owner: "urn:pulumi:prod::shop::pgbackstop:index:PostgresHost::db",
   dataDirectory: "/data",
   desired: {
     stanza: "main",
@@ -39,6 +40,7 @@ const EMPTY = '[{"repository":"repo2","newestFull":null,"newestWal":null}]';
 const outputs: HostOutputs = {
   identity: {
     connection: { local: {} },
+    owner: "urn:pulumi:prod::shop::pgbackstop:index:PostgresHost::db",
     stanza: "main",
     user: "postgres",
     dataDirectory: "/data",
@@ -177,6 +179,7 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
     ["Node.js"],
   ],
   ["a Node.js as it was brought", { nodeFact: "link to /tmp/node" }, {}, []],
+  ["a component with another name and an alias", {}, { owner: "urn:pulumi:prod::shop::x::y" }, ["identity"]],
   [
     "a restart that is now allowed",
     {},

@@ -1,0 +1,117 @@
+/**
+ * The components that declare a host, in a file there: one line of JSON for each. The engine creates a component with a
+ * new name before it deletes the one with the old name, and another stack may declare the same host. So a component that
+ * is destroyed removes nothing while another one remains. Call these functions under the host's lock.
+ */
+import { isFields } from "../plan/model/anyValue";
+import { type Connection, type LogLine, runScript } from "./connection";
+import { accountsFor, writeFiles } from "./desiredFiles";
+
+/** What a component declares on the host; another one may only declare the same. */
+export type Declared = Readonly<Record<string, string>>;
+
+/** What the last owner undoes for those that left before it. */
+export interface Left {
+  readonly previousSettings: Readonly<Record<string, string | null>>;
+  readonly madeDirectories: readonly string[];
+  readonly nodePaths: readonly string[];
+  readonly files: readonly string[];
+}
+
+interface Owner {
+  /** URN of the component. */
+  readonly owner: string;
+  readonly declared: Declared;
+  /** True if it sets PostgreSQL's settings. */
+  readonly archives: boolean;
+}
+
+interface Owners {
+  readonly owners: readonly Owner[];
+  readonly left: readonly Left[];
+}
+
+/** A component that enters. */
+export interface Entering extends Owner {
+  /** Its URN before this update. */
+  readonly former?: string | undefined;
+}
+
+/**
+ * Records a component, before anything else is changed.
+ * @returns true if another one declares the host too, and has set PostgreSQL's settings
+ * @throws Error if another one declares something else there
+ */
+export async function enterHost(
+  connection: Connection,
+  path: string,
+  { archives, declared, former, owner }: Entering,
+  log: LogLine,
+): Promise<boolean> {
+  const { left, owners } = await readOwners(connection, path);
+  const others = owners.filter((each) => each.owner !== owner && each.owner !== former);
+  for (const other of others) {
+    if (textOf(other.declared) !== textOf(declared))
+      throw new Error(
+        `${owner} (${textOf(declared)}) would replace files of ${other.owner} (${textOf(other.declared)}) on ${connection.name}: give one of them its own directories, or destroy that one first; if it no longer exists, delete its line in ${path}`,
+      );
+    log(`${other.owner} declares this host too, as ${path} says: each update replaces what the other one wrote`);
+  }
+  await writeOwners(connection, path, { owners: [...others, { owner, declared, archives }], left });
+  return others.some((other) => other.archives);
+}
+
+/**
+ * Takes a component out, if others still declare the host; the last one removes the file with everything else.
+ * @param own undone by the last one
+ * @returns what others left, or null if others remain
+ */
+export async function leaveHost(
+  connection: Connection,
+  path: string,
+  owner: string | undefined,
+  own: Left,
+  log: LogLine,
+): Promise<readonly Left[] | null> {
+  const { left, owners } = await readOwners(connection, path);
+  const others = owners.filter((each) => each.owner !== owner);
+  if (others.length === 0) return left;
+  await writeOwners(connection, path, { owners: others, left: [...left, own] });
+  for (const other of others) log(`${other.owner} still declares this host, as ${path} says: nothing of it is removed`);
+  return null;
+}
+
+const READ_SCRIPT = '[ ! -e "$1" ] || cat -- "$1"';
+
+async function readOwners(connection: Connection, path: string): Promise<Owners> {
+  const { stdout } = await runScript(connection, `read ${path}`, READ_SCRIPT, [path]);
+  const lines = stdout.split("\n").filter((line) => line !== "");
+  const rows = lines.map((line): unknown => {
+    try {
+      return JSON.parse(line);
+    } catch (error) {
+      throw new Error(`${path} on ${connection.name} has a line that is not JSON: delete the line`, { cause: error });
+    }
+  });
+  return {
+    owners: rows.flatMap((row) =>
+      isFields(row) && typeof row["owner"] === "string" && isFields(row["declared"])
+        ? [{ owner: row["owner"], declared: row["declared"] as Declared, archives: row["archives"] === true }]
+        : [],
+    ),
+    left: rows.flatMap((row) => (isFields(row) && isFields(row["left"]) ? [row["left"] as object as Left] : [])),
+  };
+}
+
+async function writeOwners(connection: Connection, path: string, { left, owners }: Owners): Promise<void> {
+  const lines = [...owners, ...left.map((each) => ({ left: each }))].map((row) => JSON.stringify(row));
+  const file = { path, mode: "0600", owner: "admin", content: lines.map((line) => `${line}\n`).join("") } as const;
+  await writeFiles(connection, [file], accountsFor(connection.login, connection.login));
+}
+
+/** `stanza main, data directory /srv/pg` */
+function textOf(declared: Declared): string {
+  return Object.entries(declared)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+}

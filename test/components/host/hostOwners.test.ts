@@ -1,0 +1,69 @@
+/** The record of the components that declare a host. The tests of the engine have the journeys. */
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { enterHost, leaveHost } from "../../../components/host/hostOwners";
+import { connectLocally } from "../../../components/host/localConnection";
+
+const LEFT = { previousSettings: { archive_command: "mine" }, madeDirectories: [], nodePaths: [], files: [] };
+let folder: string;
+let path: string;
+const printed: string[] = [];
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "owners-"));
+  path = join(folder, "owners");
+});
+beforeEach(() => {
+  rmSync(path, { force: true });
+  printed.length = 0;
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const log = (line: string): void => void printed.push(line);
+const enter = (owner: string, stanza: string, over: { former?: string; archives?: boolean } = {}): Promise<boolean> =>
+  enterHost(connectLocally(), path, { owner, declared: { stanza }, archives: true, ...over }, log);
+const leave = (owner: string | undefined): ReturnType<typeof leaveHost> =>
+  leaveHost(connectLocally(), path, owner, LEFT, log);
+
+test("a component with the same stanza may enter, one with another stanza is refused with the way out", async () => {
+  expect(await enter("a", "main")).toBe(false);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(await enter("b", "main")).toBe(true);
+  expect(printed).toEqual([`a declares this host too, as ${path} says: each update replaces what the other one wrote`]);
+  const before = readFileSync(path, "utf8");
+  await expect(enter("c", "other")).rejects.toThrow(
+    `c (stanza other) would replace files of a (stanza main) on this machine: give one of them its own directories, or destroy that one first; if it no longer exists, delete its line in ${path}`,
+  );
+  expect(readFileSync(path, "utf8")).toBe(before);
+});
+
+test("a component may change its name and its stanza", async () => {
+  await enter("a", "main");
+  expect(await enter("b", "other", { former: "a" })).toBe(false);
+  expect(await leave("b")).toEqual([]);
+  expect(printed).toEqual([]);
+});
+
+test("one that sets no settings leaves those that it found to the other", async () => {
+  await enter("standby", "main", { archives: false });
+  expect(await enter("a", "main")).toBe(false);
+});
+
+test("the last component learns what others left, and one without a name is never the last of several", async () => {
+  await enter("a", "main");
+  await enter("b", "main");
+  expect(await leave("a")).toBeNull();
+  expect(await leave(undefined)).toBeNull();
+  expect(printed.at(-1)).toBe(`b still declares this host, as ${path} says: nothing of it is removed`);
+  expect(await leave("b")).toEqual([LEFT, LEFT]);
+});
+
+test("a damaged line is reported, and a missing file is no other component", async () => {
+  expect(await leave("a")).toEqual([]);
+  writeFileSync(path, "{\n");
+  await expect(enter("a", "main")).rejects.toThrow(
+    `${path} on this machine has a line that is not JSON: delete the line`,
+  );
+});

@@ -1,0 +1,152 @@
+/**
+ * Who declares a host, on the real engine: a component that gets another name or stack, one that is declared beside
+ * another, a destroy that fails, and a host that is declared again.
+ */
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { ComponentResourceOptions } from "@pulumi/pulumi";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type * as Package from "../../components/index";
+import type { PostgresHostArgs } from "../../components/databases/hostArgs";
+import { given } from "../../runtime/base/given";
+import { run } from "../../tools/parts/process";
+import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf } from "../harness/compare/engineTexts";
+import { LocalHost } from "./localHost";
+
+/** That of another program, before the first update. */
+const PREVIOUS_COMMAND = "/bin/true %p";
+
+let host: LocalHost;
+let pgbackstop: typeof Package;
+
+beforeAll(async () => {
+  host = await LocalHost.create();
+  await host.cluster.alterSystem({ archive_command: PREVIOUS_COMMAND });
+  pgbackstop = createRequire(join(host.programFolder.folder, "program.cjs"))("pgbackstop") as typeof Package;
+});
+afterAll(() => host?.remove());
+
+interface Declared {
+  readonly name: string;
+  readonly standby?: boolean;
+  readonly args?: Partial<PostgresHostArgs>;
+  readonly opts?: ComponentResourceOptions;
+}
+
+function open(stack: string, declared: readonly Declared[]): Promise<Stack> {
+  const { PosixRepository, PostgresHost, StandbyHost } = pgbackstop;
+  const { dataDirectory, host: own } = host.settings();
+  return openStack(host.programFolder, stack, async () => {
+    const { target } = new PosixRepository("nas", { path: host.nasPath });
+    const { directories, nodePath, user, ...archiving } = own ?? {};
+    const base = { dataDirectory, ...given({ directories, nodePath, user }) };
+    const made = declared.flatMap(({ name, args = {}, opts = {}, standby = false }) => {
+      if (standby) return (new StandbyHost(name, { ...base, repositories: { repo1: { at: target } } }, opts), []);
+      const repositories = { repo1: { at: target, keepDays: 7 } };
+      const schedules = { full: { cron: "30 2 * * 0" } };
+      return [new PostgresHost(name, { ...base, ...archiving, repositories, schedules, ...args }, opts)];
+    });
+    return { firstBackup: made[0]?.firstBackup };
+  });
+}
+
+async function up(stack: Stack): Promise<{ text: string; changes: object; firstBackup: unknown }> {
+  const { outputs, stdout, summary } = await stack.up();
+  return {
+    text: stdout,
+    changes: summary.resourceChanges ?? {},
+    firstBackup: outputs["firstBackup"]?.value,
+  };
+}
+
+async function verb(...args: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
+  const argv = [host.path("lib", "runtime.cjs"), `--config-path=${host.path("etc")}`, "--stanza=main", ...args];
+  return run(host.nodePath, argv, { user: host.cluster.user });
+}
+
+/** What the host has only while its backups work. */
+async function expectWorking(): Promise<void> {
+  expect(await host.cluster.value("SHOW archive_mode")).toBe("on");
+  expect(await host.cluster.value("SHOW archive_command")).toContain("archive-push");
+  expect(await verb("check")).toMatchObject({ exitCode: 0 });
+}
+
+/** Names of the components in the host's own record. */
+function owners(): string[] {
+  return readFileSync(host.path("etc", "owners"), "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .flatMap((line) => (JSON.parse(line) as { owner?: string }).owner ?? [])
+    .map((urn) => urn.replace(/^urn:pulumi:(.*?)::.*::(.*?)$/, "$1 $2"));
+}
+
+// claim: docs/hosts/standby.md: one update makes a PostgresHost of a StandbyHost
+test("a host that restores becomes one that archives by one update", async () => {
+  await up(await open("first", [{ name: "db", standby: true }]));
+  const { text } = await up(await open("first", [{ name: "db" }]));
+  expect(text).toContain("PostgresHost::db still declares this host");
+  expect(owners()).toEqual(["first db"]);
+  await expectWorking();
+});
+
+// claim: docs/hosts/updates.md: a component with another name or stack keeps the host that it declares
+test("a component that was renamed without an alias leaves the host to the new one", async () => {
+  const { changes, text } = await up(await open("first", [{ name: "renamed" }]));
+  expect(changes).toMatchObject({ create: 2, delete: 2 });
+  await expectWorking();
+  expect(text).toContain("PostgresHost::db declares this host too");
+  expect(text).toContain("PostgresHost::renamed still declares this host");
+  expect(owners()).toEqual(["first renamed"]);
+  expect((await up(await open("first", [{ name: "renamed" }]))).changes).toEqual({ same: 4 });
+});
+
+// claim: docs/hosts/updates.md: a component with another name or stack keeps…
+test("one that was renamed with an alias is updated in place", async () => {
+  const opts = { aliases: [{ name: "renamed" }] };
+  const { changes, text } = await up(await open("first", [{ name: "again", opts }]));
+  expect(changes).toEqual({ same: 2, update: 2 });
+  expect(text).not.toContain("declares this host too");
+  expect(owners()).toEqual(["first again"]);
+  await expectWorking();
+});
+
+// claim: docs/hosts/updates.md: a component with another name or stack keeps…
+test("a host that moves to another stack stays, and its first stack is destroyed", async () => {
+  const { text } = await up(await open("second", [{ name: "db" }]));
+  expect(text).toContain("PostgresHost::again declares this host too");
+  const before = host.fingerprint();
+  const { stdout } = await (await open("first", [{ name: "again" }])).destroy();
+  expect(stdout).toContain("PostgresHost::db still declares this host");
+  expect(owners()).toEqual(["second db"]);
+  const { "etc/owners": _changed, ...files } = host.fingerprint();
+  expect(before).toMatchObject(files);
+  await expectWorking();
+});
+
+// claim: docs/hosts/updates.md: two components with the same directories: the second one is refused
+test("a component that declares something else in the same directories is refused before any change", async () => {
+  const before = host.fingerprint();
+  const stack = await open("third", [{ name: "other", args: { stanza: "other", dataDirectory: host.path("other") } }]);
+  const failure = await failureOf(stack.up(), []);
+  expect(failure).toMatch(
+    /PostgresHost::other \(stanza other, data directory \S+other\) would replace files of \S+PostgresHost::db \(stanza main, data directory \S+\) on this machine: give one of them its own directories, or destroy that one first/,
+  );
+  expect(host.fingerprint()).toEqual(before);
+  // There is nothing to destroy.
+  await stack.destroy();
+  expect(host.fingerprint()).toEqual(before);
+  await expectWorking();
+});
+
+// claim: docs/hosts/updates.md: a component with another name or stack keeps…
+test("the last component restores the settings that the first one found, and removes all files", async () => {
+  await (await open("second", [{ name: "db" }])).destroy();
+  expect(await host.cluster.value("SHOW archive_mode")).toBe("off");
+  const autoConf = readFileSync(join(host.cluster.dataPath, "postgresql.auto.conf"), "utf8");
+  expect(autoConf).toContain(`archive_command = '${PREVIOUS_COMMAND}'`);
+  for (const name of ["etc", "lib", "units"]) expect(existsSync(host.path(name)), name).toBe(false);
+  expect(readdirSync(host.path("nas", "backup", "main"))).toContain("backup.info");
+});
