@@ -51,9 +51,11 @@ export async function enterHost(
   const { left, owners } = await readOwners(connection, path);
   const others = owners.filter((each) => each.owner !== owner && each.owner !== former);
   for (const other of others) {
-    if (textOf(other.declared) !== textOf(declared))
+    const isSame = textOf(other.declared) === textOf(declared);
+    // Nobody would undo its settings.
+    if (!isSame || (other.archives && !archives))
       throw new Error(
-        `${owner} (${textOf(declared)}) would replace files of ${other.owner} (${textOf(other.declared)}) on ${connection.name}: give one of them its own directories, or destroy that one first; if it no longer exists, delete its line in ${path}`,
+        `${owner} (${textOf(declared)}${isSame ? ", archives nothing" : ""}) would replace files of ${other.owner} (${textOf(other.declared)}) on ${connection.name}: give one of them its own directories, or destroy that one first; if it no longer exists, delete its line in ${path}`,
       );
     log(`${other.owner} declares this host too, as ${path} says: each update replaces what the other one wrote`);
   }
@@ -62,9 +64,10 @@ export async function enterHost(
 }
 
 /**
- * Takes a component out, if others still declare the host; the last one removes the file with everything else.
+ * Takes a component out, if others still declare the host. The last one removes the file with everything else.
  * @param own undone by the last one
  * @returns what others left, or null if others remain
+ * @throws Error if the last one that archives would leave its settings to others, which do not undo them
  */
 export async function leaveHost(
   connection: Connection,
@@ -76,6 +79,12 @@ export async function leaveHost(
   const { left, owners } = await readOwners(connection, path);
   const others = owners.filter((each) => each.owner !== owner);
   if (others.length === 0) return left;
+  const isArchiving = owners.some((each) => each.owner === owner && each.archives);
+  const [first] = others;
+  if (first !== undefined && isArchiving && others.every((other) => !other.archives))
+    throw new Error(
+      `${first.owner}, which archives nothing, declares this host too, as ${path} says: destroy it first`,
+    );
   await writeOwners(connection, path, { owners: others, left: [...left, own] });
   for (const other of others) log(`${other.owner} still declares this host, as ${path} says: nothing of it is removed`);
   return null;

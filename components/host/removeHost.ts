@@ -1,9 +1,9 @@
 /** Undoes what an update did to a host. */
-import type { Account, Connection, LogLine } from "./connection";
+import { type Account, CommandFailed, type Connection, type LogLine } from "./connection";
 import { type Accounts, removeDirectories, removeFiles } from "./desiredFiles";
-import { isPending, readPreviousSettings, writeSettings } from "./postgresSettings";
+import { isPending, type LiveSettings, readPreviousSettings, readSettings, writeSettings } from "./postgresSettings";
 import { type Left, leaveHost } from "./hostOwners";
-import { dropSlot } from "./runtimeVerbs";
+import { dropSlot, type RuntimeOnHost } from "./runtimeVerbs";
 import { takeBackRestoreCommand } from "./restoreCommand";
 import { disableUnits, isSystemdRunning, isUnitPath, reloadUnits, servingUnits, timersOf } from "./systemdUnits";
 import { BY_COMMAND, BY_SLOT } from "./archiveSetting";
@@ -22,8 +22,9 @@ import {
 import { withLock } from "./hostLock";
 
 /**
- * Undoes an update: units, settings, a standby's restore_command, files, empty directories. It never removes a
- * repository, spool or log.
+ * Undoes an update: settings, a standby's restore_command, units, files, empty directories. It never removes a
+ * repository, spool or log. What can be refused comes first: a host that keeps its archiving keeps its timers.
+ * @throws Error, also if the host is partly removed
  */
 export async function removeHost(
   connection: Connection,
@@ -36,9 +37,20 @@ export async function removeHost(
   const work = async (): Promise<void> => {
     const path = ownersPath(identity);
     const left = await leaveHost(connection, path, identity.owner, leftOf(before), log);
-    if (left !== null) await undo(connection, identity, withLeft(before, left), accounts, log);
+    if (left !== null) await orWaysOut(undo(connection, identity, withLeft(before, left), accounts, log));
   };
   await (hasLock ? withLock(connection, identity.directories.config, work) : work());
+}
+
+/** The engine keeps a state that says that all is well, and so does the next preview. */
+export async function orWaysOut(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    const fact = error instanceof Error ? error.message : String(error);
+    const ways = "run the destroy again, or pulumi up --refresh to put them back";
+    throw new Error(`${fact}\nParts of the host may be removed: ${ways}`, { cause: error });
+  }
 }
 
 async function undo(
@@ -48,8 +60,6 @@ async function undo(
   accounts: Accounts,
   log: LogLine,
 ): Promise<void> {
-  const systemd = await isSystemdRunning(connection, identity.directories.units);
-  if (systemd) await disableUnits(connection, timersOf(identity.units));
   await restoreSettings(connection, identity, before, accounts.database, log);
   if (!archives(identity)) {
     await takeBackRestoreCommand(
@@ -59,7 +69,8 @@ async function undo(
       log,
     );
   }
-  if (systemd) await disableUnits(connection, servingUnits(identity.units));
+  const systemd = await isSystemdRunning(connection, identity.directories.units);
+  if (systemd) await disableUnits(connection, [...timersOf(identity.units), ...servingUnits(identity.units)]);
   if (BY_SLOT in identity.settings) await dropSlot(runtimeOf(connection, identity, accounts.database, log), log);
   const files = Object.keys(before.fileFacts);
   // Also those of a component that left before.
@@ -124,12 +135,44 @@ async function restoreSettings(
   const inFile = await readPreviousSettings(runtime, identity, names);
   const own = BY_SLOT in identity.settings ? BY_SLOT : BY_COMMAND;
   if (inFile[own] !== identity.settings[own]) {
-    log(`${own} was changed since: keeping the archive settings`);
-    return;
+    // An earlier removal may have failed after it restored them.
+    const isRestored = names.every((name) => inFile[name] === before.previousSettings[name]);
+    if (isRestored) return restartIfPending(runtime, identity, names, await readIfRunning(runtime), log);
+    return log(`${own} was changed since: keeping the archive settings`);
   }
   const live = await writeSettings(runtime, before.previousSettings);
   log(`restored ${names.join(" and ")}`);
-  if (!isPending(live, names)) return;
+  try {
+    await restartIfPending(runtime, identity, names, live, log);
+  } catch (error) {
+    // A server that still has archive_mode on would keep all WAL without its command.
+    const former = Object.fromEntries(names.map((name) => [name, identity.settings[name] ?? null]));
+    await writeSettings(runtime, former).then(
+      () => log(`set ${names.join(" and ")} again`),
+      () => log(`WARN: ${names.join(" and ")} stay restored, because PostgreSQL does not answer`),
+    );
+    throw error;
+  }
+}
+
+async function restartIfPending(
+  runtime: RuntimeOnHost,
+  identity: HostIdentity,
+  names: readonly string[],
+  live: LiveSettings | null,
+  log: LogLine,
+): Promise<void> {
+  if (live === null || !isPending(live, names)) return;
   if (identity.allowRestart) await restart(runtime, identity, log);
   else log("WARN: PostgreSQL keeps archive_mode on and therefore all WAL until it is restarted: restart it soon");
+}
+
+/** Null for a server that does not answer: it reads its settings when it starts. */
+async function readIfRunning(runtime: RuntimeOnHost): Promise<LiveSettings | null> {
+  try {
+    return await readSettings(runtime);
+  } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
+    return null;
+  }
 }

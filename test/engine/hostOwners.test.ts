@@ -141,6 +141,20 @@ test("a component that declares something else in the same directories is refuse
   await expectWorking();
 });
 
+// claim: docs/hosts/updates.md: a destroy that fails at any step… (the restart)
+test("a destroy whose restart fails writes the archive settings back, and the next one ends", async () => {
+  const restarting = (restartCommand: string[]): Promise<Stack> =>
+    open("second", [{ name: "db", args: { restartCommand } }]);
+  const stack = await restarting(["/bin/false"]);
+  await up(stack);
+  const failure = await failureOf(stack.destroy(), []);
+  expect(failure).toContain("unable to restart PostgreSQL");
+  expect(failure).toContain("run the destroy again, or pulumi up --refresh to put them back");
+  await expectWorking();
+  const { restartCommand = [] } = host.settings().host ?? {};
+  expect((await up(await restarting([...(restartCommand as string[])]))).changes).toEqual({ same: 3, update: 1 });
+});
+
 // claim: docs/hosts/updates.md: a component with another name or stack keeps…
 test("the last component restores the settings that the first one found, and removes all files", async () => {
   await (await open("second", [{ name: "db" }])).destroy();

@@ -233,8 +233,8 @@ describe("a host behind SSH", async () => {
   });
 
   describe("whose connection breaks", () => {
-    /** Converges and cuts the connection when the k-th command has begun. Returns null if there were fewer commands. */
-    const cutAt = async (k: number, desired: Desired, before: HostOutcome | null): Promise<Error | null> => {
+    /** Cuts the connection when the k-th command of `work` has begun. Returns null if there were fewer commands. */
+    const cutAt = async (k: number, work: (connection: Connection) => Promise<unknown>): Promise<Error | null> => {
       const connection = await reach();
       let begun = 0;
       const count = <T>(running: Promise<T>): Promise<T> => {
@@ -247,7 +247,7 @@ describe("a host behind SSH", async () => {
         exec: (argv, options) => count(connection.exec(argv, options)),
         hold: (argv) => count(connection.hold(argv)),
       };
-      const failure = await convergeHost(cutting, desired, before, report).then(
+      const failure = await work(cutting).then(
         () => null,
         (error: unknown) => error as Error,
       );
@@ -263,7 +263,8 @@ describe("a host behind SSH", async () => {
       let before: HostOutcome | null = null;
       const failures: Error[] = [];
       for (let k = 1; k <= STEPS_MAX; k += NIGHTLY ? 3 : 14) {
-        const failure = await cutAt(k, desired, before);
+        const known = before;
+        const failure = await cutAt(k, (connection) => convergeHost(connection, desired, known, report));
         if (failure === null) break;
         failures.push(failure);
         // After every second cut, the program was killed too and has no outcome.
@@ -284,7 +285,7 @@ describe("a host behind SSH", async () => {
         await converge(desired);
         for (let k = 1; k <= STEPS_MAX; k += 4) {
           await reset(desired);
-          const failure = await cutAt(k, desired, null);
+          const failure = await cutAt(k, (connection) => convergeHost(connection, desired, null, report));
           if (failure === null) break;
           steps = k;
           expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
@@ -298,6 +299,52 @@ describe("a host behind SSH", async () => {
       },
       3 * 3_600_000,
     );
+
+    // claim: docs/hosts/updates.md: a destroy that fails at any step is continued by another one, or undone by a refresh
+    //   and an update (two steps; every step in the nightly form)
+    test("after any step of a destroy: a refresh and an update put everything back, or another destroy ends it", async () => {
+      const desired = declared();
+      let before = await converge(desired);
+      let cuts = 0;
+      for (let k = NIGHTLY ? 1 : 6; k <= STEPS_MAX; k += NIGHTLY ? 1 : 12) {
+        const known = before;
+        const failure = await cutAt(k, (connection) => removeHost(connection, desired, known, report));
+        if (failure === null) break;
+        cuts += 1;
+        expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
+        if (cuts % 2 === 0) {
+          await withHost((connection) => removeHost(connection, desired, known, report));
+          expect(await host.runOk(["sh", "-c", "ls -d /etc/pgbackstop /etc/systemd/system/pgbackstop* || true"])).toBe(
+            "",
+          );
+          before = await converge(desired);
+        } else {
+          const refreshed = await withHost((connection) =>
+            readHost(connection, desired, known, owners(desired), report),
+          );
+          before = await converge(desired, refreshed);
+        }
+        await proveConverged(desired, before);
+      }
+      console.log(`cut ${cuts} destroys`);
+      expect(cuts).toBeGreaterThan(1);
+    });
+
+    test("while PostgreSQL is stopped, a destroy undoes nothing, and names the ways out", async () => {
+      const desired = declared();
+      const outcome = await converge(desired);
+      await host.runOk(["systemctl", "stop", "postgresql@17-main"]);
+      const before = await traces();
+      const failure = await failureOf(withHost((connection) => removeHost(connection, desired, outcome, report)));
+      const [after, timer] = [await traces(), await host.run(["systemctl", "is-active", "pgbackstop-main-full.timer"])];
+      await host.runOk(["systemctl", "start", "postgresql@17-main"]);
+      expect(failure.message).toMatch(
+        /^unable to run pg-settings[\s\S]*\nParts of the host may be removed: run the destroy again, or pulumi up --refresh to put them back$/,
+      );
+      expect(timer.stdout).toBe("active\n");
+      expect(after).toBe(before);
+      await proveConverged(desired, outcome);
+    });
 
     const proveConverged = async (desired: Desired, outcome: HostOutcome): Promise<void> => {
       expect(outcome).toMatchObject({ ready: true, pendingRestart: false, timersEnabled: true });

@@ -46,9 +46,14 @@ test("a component may change its name and its stanza", async () => {
   expect(printed).toEqual([]);
 });
 
-test("one that sets no settings leaves those that it found to the other", async () => {
+test("one that archives may follow one that does not, and not the other way round", async () => {
   await enter("standby", "main", { archives: false });
   expect(await enter("a", "main")).toBe(false);
+  await expect(leave("a")).rejects.toThrow("standby, which archives nothing, declares this host too");
+  expect(await leave("standby")).toBeNull();
+  await expect(enter("standby", "main", { archives: false })).rejects.toThrow(
+    "standby (stanza main, archives nothing) would replace files of a (stanza main)",
+  );
 });
 
 test("the last component learns what others left, and one without a name is never the last of several", async () => {
