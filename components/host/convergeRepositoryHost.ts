@@ -27,7 +27,7 @@ import {
 } from "./desiredFiles";
 import { withLock } from "./hostLock";
 import { enterHost, leaveHost } from "./hostOwners";
-import { orWaysOut } from "./removeHost";
+import { withRemedy } from "./removeHost";
 import { disableUnits, enableUnits, isUnitPath, readUnits, reloadUnits, UNIT_AT_WORK } from "./systemdUnits";
 
 export interface DesiredRepositoryHost {
@@ -299,7 +299,7 @@ export async function removeRepositoryHost(update: RepositoryHostUpdate): Promis
   const own = { previousSettings: {}, madeDirectories: [], nodePaths: [], files };
   await withLock(connection, LOCKED, async () => {
     const left = await leaveHost(connection, REPOSITORY_HOST_PATHS.owners, owner, own, log);
-    if (left !== null) await orWaysOut(undo(update, [...new Set([...files, ...left.flatMap((each) => each.files)])]));
+    if (left !== null) await withRemedy(undo(update, [...new Set([...files, ...left.flatMap((each) => each.files)])]));
   });
 }
 

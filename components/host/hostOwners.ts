@@ -1,7 +1,7 @@
 /**
  * The components that declare a host, in a file there: one line of JSON for each. The engine creates a component with a
- * new name before it deletes the one with the old name, and another stack may declare the same host. So a component that
- * is destroyed removes nothing while another one remains. Call these functions under the host's lock.
+ * new name before it deletes the one with the old name, and another stack may declare the same host. So a component
+ * that is destroyed removes nothing while another one remains. Call these functions under the host's lock.
  */
 import { isFields } from "../plan/model/anyValue";
 import { type Connection, type LogLine, runScript } from "./connection";

@@ -37,19 +37,19 @@ export async function removeHost(
   const work = async (): Promise<void> => {
     const path = ownersPath(identity);
     const left = await leaveHost(connection, path, identity.owner, leftOf(before), log);
-    if (left !== null) await orWaysOut(undo(connection, identity, withLeft(before, left), accounts, log));
+    if (left !== null) await withRemedy(undo(connection, identity, withLeft(before, left), accounts, log));
   };
   await (hasLock ? withLock(connection, identity.directories.config, work) : work());
 }
 
 /** The engine keeps a state that says that all is well, and so does the next preview. */
-export async function orWaysOut(work: Promise<void>): Promise<void> {
+export async function withRemedy(work: Promise<void>): Promise<void> {
   try {
     await work;
   } catch (error) {
     const fact = error instanceof Error ? error.message : String(error);
-    const ways = "run the destroy again, or pulumi up --refresh to put them back";
-    throw new Error(`${fact}\nParts of the host may be removed: ${ways}`, { cause: error });
+    const remedy = "run the destroy again, or pulumi up --refresh to put them back";
+    throw new Error(`${fact}\nParts of the host may be removed: ${remedy}`, { cause: error });
   }
 }
 

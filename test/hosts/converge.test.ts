@@ -300,8 +300,8 @@ describe("a host behind SSH", async () => {
       3 * 3_600_000,
     );
 
-    // claim: docs/hosts/updates.md: a destroy that fails at any step is continued by another one, or undone by a refresh
-    //   and an update (two steps; every step in the nightly form)
+    // claim: docs/hosts/updates.md: a destroy that fails at any step is continued by another one, or undone by a
+    //   refresh and an update (two steps; every step in the nightly form)
     test("after any step of a destroy: a refresh and an update put everything back, or another destroy ends it", async () => {
       const desired = declared();
       let before = await converge(desired);
