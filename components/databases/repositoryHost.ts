@@ -20,6 +20,7 @@ import {
 import { secretCipher, shareableTarget } from "../repositories/common";
 import type { CipherRef, RepositoryTarget } from "../repositories/target";
 import type { HostConnection } from "./hostArgs";
+import { claimRepositoryHost } from "./sharedUse";
 import { addressOf, connectionFindings, connectionInputs, connectionKinds, isRemote } from "./hostConnection";
 import { given } from "../../runtime/base/given";
 
@@ -120,6 +121,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
       accounts.map((account) => ({ account, client, settings, key: this.createKey(name, account, settings) })),
     );
     const { connection, signIn } = connectionInputs(args.connection);
+    claimRepositoryHost({ resource: this, title: `RepositoryHost ${name}` }, connection);
     const keys = signers.map(({ account, key, settings }) =>
       pulumi
         .all([key.publicKey, ...(account.readOnly ? [] : (settings.publicKeys ?? []))])

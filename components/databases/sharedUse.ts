@@ -1,5 +1,7 @@
 /** What databases and plugins of one program may not share: archives, archivers, directories, operators. */
 import * as pulumi from "@pulumi/pulumi";
+import { hasLauncher, launcherPath } from "../plan/host/hostCommand";
+import { unitsOf } from "../render/host/hostParts";
 import { claim, claimsOfProgram, type Use } from "../internal/programClaims";
 import { logWarnings, throwErrors } from "../internal/validate";
 import type { DatabasePlan, HostPlan } from "../plan/model/plan";
@@ -22,7 +24,7 @@ interface User {
 
 const ANOTHER_ARCHIVE = "give each database its own stanza, path or bucket";
 
-/** Uses of a host: its data directory, and the archives that it writes. */
+/** Uses of a host: its data directory, its files, and the archives that it writes. */
 export function claimHost(
   user: User,
   targets: Targets,
@@ -30,9 +32,11 @@ export function claimHost(
   plan: pulumi.Input<unknown>,
   { stanza, hasOwnCluster, restoreOnly, drillsOnly }: HostUse,
 ): void {
-  if (drillsOnly) return;
   const machine = pulumi.output(connection).apply((known) => machineOf(known as ConnectionInput));
-  claimWhenKnown(user, pulumi.all([machine, plan]), ([on, known]) => [directoryUse(on, known as HostPlan)]);
+  claimWhenKnown(user, pulumi.all([machine, plan]), ([on, known]) => [
+    ...(drillsOnly ? [] : [directoryUse(on, known as HostPlan)]),
+    ...fileUses(on, known as HostPlan),
+  ]);
   if (restoreOnly) return;
   const memberOf = (on: string): Use["member"] => {
     const remedy = "silence it for members of one PostgreSQL cluster; else give each its own stanza, path or bucket";
@@ -48,6 +52,20 @@ interface HostUse {
   readonly hasOwnCluster: boolean;
   readonly restoreOnly: boolean;
   readonly drillsOnly: boolean;
+}
+
+/** Uses of a host that stores repositories: its accounts are in one part of sshd's configuration. */
+export function claimRepositoryHost(user: User, connection: pulumi.Input<ConnectionInput>): void {
+  const machine = pulumi.output(connection).apply((known) => machineOf(known as ConnectionInput));
+  claimWhenKnown(user, machine, (on) => [
+    {
+      key: keyOf("sshd", on),
+      path: "connection",
+      code: "PB203",
+      what: "sshd's configuration of this host",
+      remedy: "declare all clients of a host in one RepositoryHost",
+    },
+  ]);
 }
 
 /** Uses of a cluster that archives: its archiver, and the archives that it writes. */
@@ -125,6 +143,25 @@ function directoryUse(machine: string, { container, dataDirectory }: HostPlan): 
     what: "this directory of the host",
     remedy: "declare each database of a host once",
   };
+}
+
+/** What an update writes under names of which a host has one each. */
+function fileUses(machine: string, plan: HostPlan): Use[] {
+  const { config, lib, units } = plan.directories;
+  const use = (path: string, file: string, remedy: string): Use => ({
+    key: keyOf("file", machine, file),
+    path,
+    code: "PB203",
+    what: `${file} of the host`,
+    remedy,
+  });
+  const own = "give each host of a machine its own `directories`";
+  return [
+    use("directories.config", config, own),
+    use("directories.lib", lib, own),
+    ...(hasLauncher(plan) ? [use("directories.bin", launcherPath(plan), own)] : []),
+    ...unitsOf(plan).map(({ name }) => use("stanza", `${units}/${name}`, "give each its own stanza, or its own units")),
+  ];
 }
 
 /** Uses by the target itself, whose address may come later. A directory is another one on each machine. */

@@ -505,8 +505,8 @@ test.runIf(NIGHTLY)(
   },
 );
 
-// claim: docs/reference/rules.md: PB195 to PB199: databases and plugins of one program are judged together, each
-//   program for itself
+// claim: docs/reference/rules.md: PB195 to PB199 and PB203: databases and plugins of one program are judged together,
+//   each program for itself
 test.runIf(NIGHTLY)(
   "what two databases of one program share is an error; two programs in one process do not see each other",
   async () => {
@@ -535,6 +535,7 @@ test.runIf(NIGHTLY)(
       "PB196 clusterName: the Cluster that archives here is also that of CnpgCluster orders",
       "PB198 dataDirectory: this directory of the host is also that of PostgresHost ledger",
       "PostgresHost mixed: 1 error",
+      "PB203 directories.lib: /usr/local/lib/pgbackstop of the host is also that of PostgresHost ledger",
     ])
       expect(failure).toContain(text);
     const stacks = await Promise.all(["apart-1", "apart-2"].map((name) => declare(name, false)));

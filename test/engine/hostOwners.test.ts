@@ -92,6 +92,19 @@ test("a host that restores becomes one that archives by one update", async () =>
   await expectWorking();
 });
 
+// claim: docs/reference/rules.md: PB195 to PB199 and PB203: databases…
+test("two hosts of one program in the same directories are an error of the preview", async () => {
+  const other = { stanza: "other", dataDirectory: host.path("other") };
+  const failure = await failureOf((await open("first", [{ name: "db" }, { name: "two", args: other }])).preview(), []);
+  expect(failure).toContain(
+    `PB203 directories.config: ${host.path("etc")} of the host is also that of PostgresHost db (directories.config); give each host of a machine its own \`directories\``,
+  );
+  expect(failure).toContain("PB203 directories.lib");
+  const directories = { ...host.settings().host?.directories, config: host.path("etc2"), lib: host.path("lib2") };
+  const apart = await open("first", [{ name: "db" }, { name: "two", args: { ...other, directories } }]);
+  expect((await apart.preview()).stderr).not.toContain("PB203");
+});
+
 // claim: docs/hosts/updates.md: a component with another name or stack keeps the host that it declares
 test("a component that was renamed without an alias leaves the host to the new one", async () => {
   const { changes, text } = await up(await open("first", [{ name: "renamed" }]));

@@ -46,6 +46,7 @@ const PASSFILE = "/var/lib/postgresql/standby.pgpass";
 const STANDBY_DIRECTORIES = {
   config: "/etc/pgbackstop-standby",
   lib: "/usr/local/lib/pgbackstop-standby",
+  bin: "/opt/pgbackstop-standby",
   lock: "/tmp/pgbackrest-standby",
   spool: "/var/spool/pgbackrest-standby",
   log: "/var/log/pgbackrest-standby",

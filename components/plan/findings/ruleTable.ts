@@ -562,6 +562,7 @@ export const RULES = {
   PB200: error("an override that an argument contradicts", "only one can hold", "remove one of the two"),
   PB201: error("a Cluster whose archiver is removed", "no WAL is stored", "keep the archiver"),
   PB202: error("a transform that changes what was judged", "the preview judged other objects", "use arguments"),
+  PB203: error("two hosts with the same files", "each update replaces the other's", "give each its own `directories`"),
   PB205: error("a field of another manager", "the API server refuses it", "`takeOverPlugins`, or leave it out"),
   PB210: error("a value that CloudNativePG refuses", "the update would fail", "use one that it accepts"),
   PB211: note("a primary that is updated by hand", "its sidecar is too", "promote a standby after updates"),

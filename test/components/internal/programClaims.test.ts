@@ -1,5 +1,5 @@
 /** Two components of one program that use the same; the engine's tests show that programs do not see each other. */
-// claim: docs/reference/rules.md: PB195 to PB199: databases…
+// claim: docs/reference/rules.md: PB195 to PB199 and PB203: databases…
 import { expect, test } from "vitest";
 import { claim, type Claims, claimsOfProgram, type Use } from "../../../components/internal/programClaims";
 import { findingText } from "../../../components/plan/findings/findings";
@@ -29,6 +29,7 @@ test("a second component learns once which one uses the same already", () => {
   expect(other("PB196", "clusterName")).toEqual(["PB196 clusterName"]);
   expect(other("PB197", "operatorNamespace")).toEqual(["PB197 operatorNamespace"]);
   expect(other("PB198", "dataDirectory")).toEqual(["PB198 dataDirectory"]);
+  expect(other("PB203", "directories.lib")).toEqual(["PB203 directories.lib"]);
 });
 
 test("two machines may be members of one PostgreSQL cluster: that is a warning, unless one is no member", () => {
