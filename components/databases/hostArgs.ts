@@ -648,8 +648,9 @@ export interface PostgresHostArgs extends HostBaseArgs {
    */
   restoreOnly?: boolean;
   /**
-   * As part of the update, takes a full backup into every repository that has none; without one the update fails. False
-   * warns instead, and leaves it to the schedule.
+   * As part of the update, takes a full backup into every repository that has none; without one the update fails. If
+   * archiving begins with the update, the others get an incremental one. False warns instead, and leaves it to the
+   * schedule.
    * @default true
    */
   firstBackup?: pulumi.Input<boolean>;

@@ -73,7 +73,10 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly pendingRestart: pulumi.Output<boolean>;
   /** False if the timers are only written, because systemd is not running. */
   public readonly timersEnabled: pulumi.Output<boolean>;
-  /** `taken`, `found` (every repository had one), `off` (also with `restoreOnly`), or `waiting` for the restart. */
+  /**
+   * `taken`, `found` (every repository had one, and the server archived already), `off` (also with `restoreOnly`), or
+   * `waiting` for the restart.
+   */
   public readonly firstBackup: pulumi.Output<string>;
   /**
    * JSON text, which the last update or refresh read from the repositories: for each its newest full backup (label, end

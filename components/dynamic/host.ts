@@ -397,7 +397,7 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
     destinations: outputs.status?.destinations ?? "",
     stanzaMade: outputs.stanzaMade ?? false,
     ready: outputs.ready ?? false,
-    ...given({ upgradedFrom: outputs.upgradedFrom }),
+    ...given({ upgradedFrom: outputs.upgradedFrom, walGap: outputs.walGap }),
   };
 }
 

@@ -23,13 +23,14 @@ import {
   askServer,
   isPending,
   type LiveSettings,
+  type PreviousSettings,
   readPreviousSettings,
   readSettings,
   settingFactsOf,
   settingNow,
   writeSettings,
 } from "./postgresSettings";
-import { destinationText, lackingFull, renderDestinations } from "./hostDestinations";
+import { type Destination, destinationText, indexOf, lackingFull, renderDestinations } from "./hostDestinations";
 import {
   destinationLines,
   detectionOf,
@@ -352,6 +353,7 @@ async function applySettings(
   const names = Object.keys(desired.settings);
   let live = await askServer(runtime, desired);
   const inFile = await readPreviousSettings(runtime, desired, names);
+  const begins = beginsToArchive({ desired, isShared, outcome }, live, inFile);
   for (const name of names) {
     // Our own value from a run whose state was lost, or of a component that had another name, is no previous value.
     if (!(name in outcome.previousSettings)) {
@@ -365,6 +367,7 @@ async function applySettings(
   const waited = outcome.pendingRestart;
   await checkServer(connection, desired, live);
   if (desired.stockVersion !== null) checkStockKnows(desired.stockVersion, live.serverVersion);
+  if (begins) outcome.walGap = true;
   const different = names.filter((name) => settingNow(name, live, inFile) !== desired.settings[name]);
   if (different.length > 0) {
     for (const name of different) log(`setting ${name} = ${desired.settings[name]}`);
@@ -386,6 +389,22 @@ async function applySettings(
   return different.length > 0 || (waited && !outcome.pendingRestart);
 }
 
+/**
+ * True if the server's WAL has gone nowhere until now, or to another program's archive. Another text of our own command
+ * is no beginning, and neither is that of a component which declares the host too.
+ */
+function beginsToArchive(
+  { desired, isShared, outcome }: Pick<Update, "desired" | "isShared" | "outcome">,
+  live: LiveSettings,
+  inFile: PreviousSettings,
+): boolean {
+  // The agent that reads the slot closes gaps itself.
+  if (BY_SLOT in desired.settings) return false;
+  if (live.values["archive_mode"] === "off") return true;
+  const command = settingNow(BY_COMMAND, live, inFile);
+  return !isShared && ![desired.settings[BY_COMMAND], outcome.settingFacts[BY_COMMAND]].includes(command);
+}
+
 /** Requirements for archiving. @throws Error if it is another server, or one that would not start again */
 async function checkServer(connection: Connection, desired: DesiredHost, live: LiveSettings): Promise<void> {
   requireWalLevel(live.values["wal_level"], desired.settings);
@@ -402,6 +421,8 @@ async function checkServer(connection: Connection, desired: DesiredHost, live: L
   if (library !== "") throw new Error(`archive_library is ${library}: it replaces archive_command; reset it first`);
 }
 
+const GAP = "the server has not archived until now, so the WAL since the last backup is in no repository";
+
 async function applyFirstRun(
   { desired, outcome, log }: Update,
   runtime: RuntimeOnHost,
@@ -409,26 +430,46 @@ async function applyFirstRun(
 ): Promise<void> {
   log("checking that WAL reaches the repositories");
   await verbs.checkArchiving();
+  const hasGap = outcome.walGap === true;
   if (!desired.firstBackup) {
     outcome.firstBackup = "off";
+    delete outcome.walGap;
+    if (hasGap) log(`WARN: ${GAP}; take a backup with: pgbackstop backup`);
     return;
   }
   const destinations = await readDestinations(runtime);
   const lacking = lackingFull(renderDestinations(destinations));
-  if (lacking.length === 0) {
+  const outdated = destinations.filter(({ newestFull }) => hasGap && newestFull !== null);
+  if (lacking.length === 0 && outdated.length === 0) {
     if (outcome.firstBackup !== "taken") outcome.firstBackup = "found";
     return;
   }
   outcome.firstBackup = "waiting";
+  await takeFull(lacking, destinations, verbs, log);
+  if (outdated.length > 0) {
+    const names = outdated.map(({ repository }) => repository);
+    log(`${GAP}: taking an incremental backup for ${names.join(" and ")}`);
+    await verbs.takeIncremental(names.map(indexOf), outdated.length === destinations.length);
+  }
+  delete outcome.walGap;
+  outcome.firstBackup = "taken";
+}
+
+/** A repository that is new, or lost its backups, gets a full one: WAL alone restores nothing. */
+async function takeFull(
+  lacking: readonly number[],
+  destinations: readonly Destination[],
+  verbs: EngineVerbs,
+  log: LogLine,
+): Promise<void> {
+  if (lacking.length === 0) return;
   const isAll = destinations.every(({ newestFull }) => newestFull === null);
   if (isAll) log("taking the first backup");
-  // A repository is new, or lost its backups: WAL alone restores nothing.
   else
     log(
       `taking a full backup for ${lacking.map((repoIndex) => `repo${repoIndex}`).join(" and ")}, which ${lacking.length === 1 ? "has" : "have"} none`,
     );
   await verbs.takeFull(lacking, isAll);
-  outcome.firstBackup = "taken";
 }
 
 /**

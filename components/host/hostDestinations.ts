@@ -43,7 +43,12 @@ export function lackingFull(text: string | undefined): number[] {
   if (text === undefined || text === "") return [];
   return (JSON.parse(text) as Destination[])
     .filter(({ error, newestFull }) => error === undefined && newestFull === null)
-    .map(({ repository }) => Number(repository.slice("repo".length)));
+    .map(({ repository }) => indexOf(repository));
+}
+
+/** 2 for `repo2`. */
+export function indexOf(repository: string): number {
+  return Number(repository.slice("repo".length));
 }
 
 /** One line for each repository: `repo2: newest full backup 20251217-034103F of 2025-12-17T03:45:10Z, …`. */

@@ -50,6 +50,11 @@ export interface HostOutcome extends Detected, ProgramsOutcome {
   stanzaMade: boolean;
   /** True once stanza, check and first backup succeeded with the present configuration. */
   ready: boolean;
+  /**
+   * True once an update made the server archive, until each repository has a backup that begins after that; else
+   * omitted. WAL before that is in no repository.
+   */
+  walGap?: true;
   /** Data directory of the cluster that pg_upgrade upgraded, until the stanza follows the new one; else omitted. */
   upgradedFrom?: string;
 }

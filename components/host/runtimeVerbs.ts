@@ -37,6 +37,8 @@ export interface EngineVerbs {
   checkArchiving(): Promise<void>;
   /** A full backup into each of these repositories. */
   takeFull(repoIndexes: readonly number[], isAll: boolean): Promise<void>;
+  /** An incremental backup into each of these repositories, which have a full one. */
+  takeIncremental(repoIndexes: readonly number[], isAll: boolean): Promise<void>;
 }
 
 export function runtimeVerbs(runtime: RuntimeOnHost): EngineVerbs {
@@ -46,6 +48,10 @@ export function runtimeVerbs(runtime: RuntimeOnHost): EngineVerbs {
     takeFull: async (repoIndexes, isAll) => {
       if (isAll) return takeFullBackup(runtime);
       for (const repoIndex of repoIndexes) await takeFullBackup(runtime, repoIndex);
+    },
+    takeIncremental: async (repoIndexes, isAll) => {
+      const args = ["backup", "--type=incr", ...(isAll ? [] : [`--repos=${repoIndexes.join(",")}`])];
+      await runVerb(runtime, "take a backup after the gap in the WAL", args, BACKUP_TIMEOUT_MS);
     },
   };
 }

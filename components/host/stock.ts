@@ -55,25 +55,23 @@ export function checkStockKnows(version: string, serverVersion: number): void {
 /** Stock's verbs; backups go into one repository after the other, and a failure does not stop the others. */
 export function stockVerbs(runtime: RuntimeOnHost, { argv }: StockOnHost): EngineVerbs {
   const stock = { ...runtime, argv };
+  const takeEach = async (what: string, type: "full" | "incr", repoIndexes: readonly number[]): Promise<void> => {
+    const failures: string[] = [];
+    for (const repoIndex of repoIndexes) {
+      const args = ["backup", `--type=${type}`, `--repo=${repoIndex}`];
+      try {
+        await runVerb(stock, `${what} into repo${repoIndex}`, args, BACKUP_TIMEOUT_MS);
+      } catch (error) {
+        failures.push(error instanceof Error ? error.message : String(error));
+      }
+    }
+    if (failures.length > 0) throw new Error(failures.join("\n"));
+  };
   return {
     createStanza: () => createStanza(stock),
     checkArchiving: () => runVerb(stock, "check the archiving", ["check"], VERB_TIMEOUT_MS),
-    takeFull: async (repoIndexes) => {
-      const failures: string[] = [];
-      for (const repoIndex of repoIndexes) {
-        try {
-          await runVerb(
-            stock,
-            `take the first backup into repo${repoIndex}`,
-            ["backup", "--type=full", `--repo=${repoIndex}`],
-            BACKUP_TIMEOUT_MS,
-          );
-        } catch (error) {
-          failures.push(error instanceof Error ? error.message : String(error));
-        }
-      }
-      if (failures.length > 0) throw new Error(failures.join("\n"));
-    },
+    takeFull: (repoIndexes) => takeEach("take the first backup", "full", repoIndexes),
+    takeIncremental: (repoIndexes) => takeEach("take a backup after the gap in the WAL", "incr", repoIndexes),
   };
 }
 

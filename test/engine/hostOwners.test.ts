@@ -2,7 +2,7 @@
  * Who declares a host, on the real engine: a component that gets another name or stack, one that is declared beside
  * another, a destroy that fails, and a host that is declared again.
  */
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, readdirSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { ComponentResourceOptions } from "@pulumi/pulumi";
@@ -176,4 +176,36 @@ test("the last component restores the settings that the first one found, and rem
   expect(autoConf).toContain(`archive_command = '${PREVIOUS_COMMAND}'`);
   for (const name of ["etc", "lib", "units"]) expect(existsSync(host.path(name)), name).toBe(false);
   expect(readdirSync(host.path("nas", "backup", "main"))).toContain("backup.info");
+});
+
+/** Types of the repository's backups, oldest first. */
+async function backups(): Promise<string[]> {
+  const { stdout } = await verb("--output=json", "info");
+  const [stanza] = JSON.parse(stdout) as { backup: { type: string }[] }[];
+  return (stanza?.backup ?? []).map(({ type }) => type);
+}
+
+// claim: docs/hosts/updates.md: a host that archives again gets an incremental backup, another text of the own command
+//   gets none
+test("a host that is declared again gets a backup at once, because its WAL has a gap", async () => {
+  const { firstBackup, text } = await up(await open("second", [{ name: "db" }]));
+  expect(text).toContain(
+    "so the WAL since the last backup is in no repository: taking an incremental backup for repo1",
+  );
+  expect(firstBackup).toBe("taken");
+  expect(await backups()).toEqual(["full", "incr"]);
+  symlinkSync(host.nodePath, host.path("node"));
+  const { text: changed } = await up(await open("second", [{ name: "db", args: { nodePath: host.path("node") } }]));
+  expect(changed).toContain("setting archive_command");
+  expect(await backups()).toEqual(["full", "incr"]);
+});
+
+test("an update that ends between the settings and the backup leaves the backup to the next one", async () => {
+  await (await open("second", [{ name: "db" }])).destroy();
+  chmodSync(host.nasPath, 0);
+  await failureOf((await open("second", [{ name: "db" }])).up(), []);
+  expect(await host.cluster.value("SHOW archive_mode")).toBe("on");
+  chmodSync(host.nasPath, 0o750);
+  await up(await open("second", [{ name: "db" }]));
+  expect(await backups()).toEqual(["full", "incr", "incr"]);
 });
