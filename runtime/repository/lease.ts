@@ -57,6 +57,12 @@ export interface Lease {
   keep(): Promise<void>;
   /** Releases the lease; never throws, and a second call does nothing. */
   release(): Promise<void>;
+  /**
+   * Ends the lease together with its files, for a stanza that is gone. Its own file is the last one: until then nobody
+   * else takes the lease, and afterwards nothing of another holder is removed.
+   * @throws like `check`
+   */
+  remove(): Promise<void>;
 }
 
 /** For a dry run. */
@@ -68,6 +74,7 @@ export const NO_LEASE: Lease = {
   check: async () => {},
   keep: async () => {},
   release: async () => {},
+  remove: async () => {},
 };
 
 /** What one process of a machine knows about others (local/lockDomain.ts). */
@@ -457,6 +464,22 @@ class HeldLease implements Lease {
       this.#queue.then(() => this.#release()),
     );
     return this.#released;
+  }
+
+  async remove(): Promise<void> {
+    await this.check();
+    this.#ended.abort();
+    this.#released ??= this.#queue.then(() => this.#remove());
+    await this.#released;
+  }
+
+  async #remove(): Promise<void> {
+    const { storage, stanza } = this.#repo;
+    await this.#requireOwn(storage);
+    const paths: string[] = [];
+    for await (const { path, type } of storage.list(leasePath(stanza))) if (type === "file") paths.push(path);
+    for (const path of paths) if (path !== this.#claimed.path) await storage.remove(path);
+    await storage.remove(this.#claimed.path);
   }
 
   /** An unreachable repository must not delay the end of a command: requests still running end with the storage. */

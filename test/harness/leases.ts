@@ -28,6 +28,7 @@ export function testLease(more: Partial<Lease> = {}): TestLease {
     },
     keep: () => lease.check(),
     release: async () => {},
+    remove: () => lease.check(),
     ...more,
   };
   return lease;

@@ -31,8 +31,7 @@ export const stanzaDeleteCommand: Command = async (proc) => {
   proc.lock("backup", [repo]);
   const lease = await proc.leases.take(repo, async () => {});
   await stanzaDelete(repo, lease, ctx);
-  await proc.leases.releaseAll();
-  await removeLease(repo);
+  await removeLease(repo, lease);
   // With several repositories the stanza lives on in the others.
   if (slotArchivingOf(config) !== null && config.repos.length === 1) await dropSlotOf(proc);
   removeStopFile(lockPath, stanza, proc.lockOwners());

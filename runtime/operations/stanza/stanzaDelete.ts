@@ -21,8 +21,15 @@ async function removeServerFiles({ stanza, storage }: Repository): Promise<void>
   }
 }
 
-/** Called after {@link stanzaDelete}, when the lease was released. */
-export async function removeLease({ stanza, storage }: Repository): Promise<void> {
+/**
+ * Ends {@link stanzaDelete} with the lease and the empty directories. Another host may create the stanza again as soon
+ * as the lease is gone: its files stay.
+ */
+export async function removeLease({ stanza, storage }: Repository, lease: Pick<Lease, "remove">): Promise<void> {
+  await lease.remove();
+  if (!storage.features.directories) return;
+  for await (const { type } of storage.list(serverFilesRoot(stanza), { recursive: true }))
+    if (type !== "directory") return;
   await storage.removePath(serverFilesRoot(stanza));
 }
 

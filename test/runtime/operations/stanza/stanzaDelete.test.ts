@@ -1,0 +1,70 @@
+/** The end of `stanza-delete`; the tests of test/runtime/operations/keeping.test.ts cover the rest. */
+// claim: docs/internals/concurrency.md: `stanza-delete` removes nothing of a process that takes the lease after it
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { removeLease, stanzaDelete } from "../../../../runtime/operations/stanza/stanzaDelete";
+import { acquireLease, type Lease } from "../../../../runtime/repository/lease";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { PosixStorage } from "../../../../runtime/storage/posix";
+import { HeldClock, testContext } from "../../../harness/context";
+import { testDomain } from "../../../harness/leases";
+import { makeStanza } from "../../../harness/madeRepository";
+import { repository, temporaryFolder, walName } from "../../repository/support";
+
+const OTHERS = ["lease/00000001.json", "stream/15-1/piece"].map((name) => `pgbackstop/demo/${name}`);
+
+/** A directory where another host creates the stanza again as soon as no lease is left. */
+class Contested extends PosixStorage {
+  isWaiting = false;
+
+  override async remove(path: string): Promise<void> {
+    await super.remove(path);
+    if (!this.isWaiting || !/\/lease\/\d/.test(path)) return;
+    for await (const entry of super.list("pgbackstop/demo/lease")) if (entry.type === "file") return;
+    for (const other of OTHERS) await super.put(other, Buffer.from("another host's"));
+  }
+}
+
+function acquire(repo: Repository, name: string): Promise<Lease> {
+  const ctx = testContext({ clock: new HeldClock() });
+  return acquireLease(repo, { domain: testDomain(name), holder: { host: name, pid: 1, verb: "test" } }, ctx);
+}
+
+it.each([
+  ["leaves nothing", false],
+  ["leaves what another host has written since the lease ended", true],
+])("%s", async (_what, isWaiting) => {
+  const root = temporaryFolder();
+  const ctx = testContext();
+  const storage = new Contested({ root, syncDirectories: false, symlinks: true, signal: ctx.signal });
+  const repo = repository(1, { storage });
+  const backups = [{ label: "20260101-000000F", wal: [walName(1), walName(1)] }] as const;
+  await makeStanza(repo, { versions: ["15"], backups, wal: { "15-1": [walName(1)] } });
+  // Two terms, so that the lease has more than its own file.
+  await (await acquire(repo, "a")).release();
+  const lease = await acquire(repo, "a");
+  await stanzaDelete(repo, lease, ctx);
+  storage.isWaiting = isWaiting;
+  await removeLease(repo, lease);
+  await lease.release();
+  expect(existsSync(join(root, "pgbackstop/demo"))).toBe(isWaiting);
+  for (const other of OTHERS) expect(existsSync(join(root, other))).toBe(isWaiting);
+  for (const area of ["archive", "backup"]) expect(existsSync(join(root, area, "demo"))).toBe(false);
+});
+
+it("removes no lease that was lost", async () => {
+  const ctx = testContext();
+  const storage = new PosixStorage({
+    root: temporaryFolder(),
+    syncDirectories: false,
+    symlinks: true,
+    signal: ctx.signal,
+  });
+  const repo = repository(1, { storage });
+  const lease = await acquire(repo, "a");
+  const other = await acquire(repo, "a");
+  expect(other.term).toBe(lease.term + 1);
+  await expect(removeLease(repo, lease)).rejects.toMatchObject({ kind: "lockAcquire" });
+  await other.check();
+});
