@@ -8,7 +8,7 @@ import { durationText } from "../../base/units";
 import type { RepoSettings } from "../../config/types";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { currentBackupsOf, findNewestWal, fullError, newestFullOf } from "../info/destinations";
+import { currentBackupsOf, findNewestWal, fullError, futureError, newestFullOf } from "../info/destinations";
 
 /** Largest ages in seconds; what is absent is not compared. */
 export type ExpectedAges = Pick<RepoSettings, "expectFullWithinS" | "expectBackupWithinS" | "expectWalWithinS">;
@@ -46,7 +46,10 @@ function tooOld(
   expectedS: number | undefined,
   nowS: number,
 ): BackupError[] {
-  if (expectedS === undefined || nowS - atS <= expectedS) return [];
+  if (expectedS === undefined) return [];
+  const future = futureError(repoIndex, what, atS, nowS);
+  if (future !== null) return [future];
+  if (nowS - atS <= expectedS) return [];
   const limit = `expected is at most ${durationText(expectedS)}`;
   const fact =
     atS === 0 ? `no ${what}: ${limit} old` : `the newest ${what} is ${durationText(nowS - atS)} old; ${limit}`;

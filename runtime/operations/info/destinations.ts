@@ -78,10 +78,24 @@ export function fullError(
       repoIndex,
       hint,
     });
+  if (expected === "ever") return null;
+  const future = futureError(repoIndex, `full backup '${newest.label}'`, newest.stoppedAtS, nowS);
+  if (future !== null) return future;
   const ageS = Math.max(0, nowS - newest.stoppedAtS);
-  if (expected === "ever" || ageS <= expected) return null;
+  if (ageS <= expected) return null;
   const fact = `the newest full backup '${newest.label}' is ${durationText(ageS)} old; expected is one every ${durationText(expected)}`;
   return fail("backupSetInvalid", fact, { repoIndex, hint: [hint, "Check the log of the scheduled backups."] });
+}
+
+/** A clock may be ahead by this much. */
+const AHEAD_S_MAX = 3600;
+
+/** What is of the future is recent for as long as the clock was ahead: its age says nothing. */
+export function futureError(repoIndex: number, what: string, atS: number, nowS: number): BackupError | null {
+  if (atS - nowS <= AHEAD_S_MAX) return null;
+  const fact = `the newest ${what} is of the future (${timeText(atS)}): its age says nothing`;
+  const hint = "Check the clock of this host, of the host that takes the backups, and of the repository.";
+  return fail("backupSetInvalid", fact, { repoIndex, hint });
 }
 
 /**

@@ -43,10 +43,11 @@ afterEach(() => web.close());
 const fill = async (...backups: (typeof FULL | typeof INCR)[]): Promise<void> => {
   for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups, wal: { "18-1": WAL } });
 };
-const messages = async (expected: ExpectedAges): Promise<string[]> =>
-  (await findStale(repos, (key) => (key === 1 ? expected : {}), NOW_S)).flatMap((result) =>
+const messagesAt = async (expected: ExpectedAges, nowS: number): Promise<string[]> =>
+  (await findStale(repos, (key) => (key === 1 ? expected : {}), nowS)).flatMap((result) =>
     result.ok ? result.value.map(({ message }) => `repo${result.repoIndex}: ${message}`) : [result.error.message],
   );
+const messages = (expected: ExpectedAges): Promise<string[]> => messagesAt(expected, NOW_S);
 
 test("each age has its own limit, and what is not expected is not compared", async () => {
   await fill(FULL, INCR);
@@ -75,6 +76,26 @@ test("a repository without a backup or WAL is stale, and says it once", async ()
   expect(await messages({ expectBackupWithinS: 25 * HOUR_S })).toEqual([
     "repo1: no backup: expected is at most 25 hours old",
   ]);
+});
+
+test("what is of the future is not recent: a clock is wrong", async () => {
+  const expected = { expectFullWithinS: 49 * HOUR_S, expectBackupWithinS: 25 * HOUR_S, expectWalWithinS: 2 * HOUR_S };
+  const aheadS = 400 * 24 * HOUR_S;
+  for (const repo of repos)
+    await makeStanza(repo, {
+      versions: ["18"],
+      backups: [{ ...FULL, stoppedAtS: NOW_S + aheadS }],
+      wal: { "18-1": WAL },
+    });
+  const time = new Date((NOW_S + aheadS) * 1000).toISOString().replace(".000Z", "Z");
+  expect(await messages(expected)).toEqual([
+    `repo1: the newest full backup '20261118-030000F' is of the future (${time}): its age says nothing`,
+    `repo1: the newest backup is of the future (${time}): its age says nothing`,
+  ]);
+  // An hour is tolerated. The files are an hour old, so the WAL is from three hours ahead of this time.
+  expect(await messagesAt(expected, NOW_S + aheadS - HOUR_S)).toEqual([expect.stringContaining("the newest WAL is")]);
+  const wal = await messagesAt({ expectWalWithinS: 2 * HOUR_S }, NOW_S - 3 * HOUR_S);
+  expect(wal).toEqual([expect.stringContaining("the newest WAL is of the future")]);
 });
 
 /** `check --stale` with a webhook and an Alertmanager as targets. */
