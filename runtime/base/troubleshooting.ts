@@ -43,6 +43,7 @@ const ENTRIES: readonly (readonly [anchor: string, pattern: RegExp])[] = [
   ["metrics-stale", /unable to write '[^']*': its directory does not exist/],
   ["zfs-rollback", /there is no snapshot '|is not in file system '/],
   ["repository-damaged", /is damaged or cut short|verify found errors in/],
+  ["recovery-aborted", /unable to determine whether [0-9A-F]{8}\S* (is in the archive|was streamed further)/],
 ];
 
 /** Every anchor that an error can point at. */
