@@ -204,6 +204,19 @@ test("arguments, configuration and output", async () => {
   expect(await wrong(plain(logs), ["continues"])).toEqual([]);
 });
 
+test("streamed WAL that cannot be listed is not the end of the WAL", async () => {
+  const stream = join(folder, "repo/pgbackstop/demo/stream");
+  mkdirSync(stream, { recursive: true });
+  // No account can list it.
+  symlinkSync("15-1", join(stream, "15-1"));
+  try {
+    expect(await wrong(both({ missing: { name: MISSING } }), ["stops"])).toEqual([]);
+  } finally {
+    rmSync(join(folder, "repo/pgbackstop"), { recursive: true });
+  }
+  expect(await outcome({ name: MISSING })).toMatch(/^opens: 1 /);
+});
+
 test("an option that archive-get does not use never stops it", async () => {
   const unused = {
     "start-fast": "maybe",
