@@ -15,6 +15,7 @@ import {
   freeBytesAt,
   type HostFacts,
   loadHostFacts,
+  hasSameDirectories,
 } from "../../operations/recover/hostFacts";
 import {
   type Journal,
@@ -55,11 +56,11 @@ export const recoverCommand: Command = async (proc) => {
   const isUndo = proc.config.recover.undo;
   const journal = readJournal(file, isUndo);
   await proc.container?.requireNoWriters();
-  if (journal === null) return isUndo ? nothingToUndo(file) : begin(proc, facts, file);
+  if (journal === null) return isUndo ? nothingToUndo(file) : begin(proc, facts, file, null);
   await requireAlone(proc, journal);
   const begun = { journal, file, control: controlOf(proc, remember(facts, journal.server)) };
   if (isUndo || journal.phase === "undo") return undoRecovery(proc, begun);
-  return journal.phase === "done" ? begin(proc, facts, file) : goOnWith(proc, begun);
+  return journal.phase === "done" ? begin(proc, facts, file, journal) : goOnWith(proc, begun);
 };
 
 /** Another account's link in the path to the data directory could lead root elsewhere. @throws fileOwner (88) */
@@ -80,7 +81,12 @@ function controlOf(proc: Invocation & ClusterAccess, facts: HostFacts): ServerCo
   return container === undefined ? control : { ...control, find: () => findInContainer(container) };
 }
 
-async function begin(proc: CommandProcess, facts: HostFacts, file: JournalFile): Promise<number> {
+async function begin(
+  proc: CommandProcess,
+  facts: HostFacts,
+  file: JournalFile,
+  former: Journal | null,
+): Promise<number> {
   const { config, ctx } = proc;
   const account = accountOf(facts, proc.users.findUid, proc.users.findGid);
   const tools = toolsOf(proc, account);
@@ -142,6 +148,7 @@ async function begin(proc: CommandProcess, facts: HostFacts, file: JournalFile):
     oldWal: oldWalOf(facts, source, plan.moves.at(-1)?.to),
     stamp: input.stamp,
   };
+  await requireAsPlanned(proc, facts, file, former);
   await file.write(journal);
   return run(proc, { journal, file, control }, tools);
 }
@@ -252,6 +259,24 @@ async function requireAlone(proc: ProgramAccess & MachineAccess, journal: Journa
   if (commandLine === null || !Buffer.from(commandLine).toString("latin1").split("\0").includes("recover")) return;
   throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, {
     hint: "Wait for it to finish.",
+  });
+}
+
+/**
+ * The user may have looked at the plan for an hour: another recover may have begun, whose journal alone says where the
+ * old data are, and a new tablespace would not be moved away. @throws lockAcquire (50)
+ */
+async function requireAsPlanned(
+  proc: CommandProcess,
+  planned: HostFacts,
+  file: JournalFile,
+  former: Journal | null,
+): Promise<void> {
+  const now = await loadHostFacts(proc.dataDirectory, proc.ctx, proc.container);
+  const isSameJournal = JSON.stringify(readJournal(file, false)) === JSON.stringify(former);
+  if (isSameJournal && hasSameDirectories(planned, now)) return;
+  throw fail("lockAcquire", `'${planned.dataDirectory}' is not as it was when this plan was made`, {
+    hint: "Another recover has begun, or a tablespace or pg_wal has changed. Nothing was moved. Run recover again for a new plan.",
   });
 }
 

@@ -59,6 +59,13 @@ export interface ServerFacts {
   readonly unit: string | null;
 }
 
+/** True if a plan made with `before` moves the directories of `now`. */
+export function hasSameDirectories(before: HostFacts, now: HostFacts): boolean {
+  const directoriesOf = ({ control, dataDirectory, otherUse, tablespaces, walDirectory }: HostFacts): string =>
+    JSON.stringify([String(control?.systemId), dataDirectory, otherUse, tablespaces, walDirectory]);
+  return directoriesOf(before) === directoriesOf(now);
+}
+
 export async function loadHostFacts(
   configuredDirectory: string,
   ctx: Context,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
 import { serverControl } from "../../../../runtime/operations/recover/control";
-import type { HostFacts } from "../../../../runtime/operations/recover/hostFacts";
+import { hasSameDirectories, type HostFacts } from "../../../../runtime/operations/recover/hostFacts";
 import { planRecover, type PlanInput, planText } from "../../../../runtime/operations/recover/recoverPlan";
 import { newTimelineSettings, withoutNewTimeline } from "../../../../runtime/operations/recover/newTimeline";
 import { replayPath } from "../../../../runtime/operations/recover/replayPath";
@@ -239,4 +239,14 @@ test("settings for a new timeline are removed without a trace", () => {
   );
   expect(text).toContain("recovery_target_time = ''");
   expect(withoutNewTimeline(`${before}${text}after = 1\n`)).toBe(`${before}after = 1\n`);
+});
+
+it("a plan is over when a tablespace, pg_wal or another server has changed, and not when the server has stopped", () => {
+  expect(hasSameDirectories(FACTS, { ...FACTS, server: null, walWrittenAtS: 1 })).toBe(true);
+  for (const change of [
+    { tablespaces: [...FACTS.tablespaces, "/space/later/PG_17_202406281"] },
+    { walDirectory: "/wal/other" },
+    { otherUse: { path: "/space/one", dataDirectory: "/srv/17" } },
+  ])
+    expect(hasSameDirectories(FACTS, { ...FACTS, ...change })).toBe(false);
 });
