@@ -148,7 +148,7 @@ export function inDoubt(whether: string, doubts: readonly Doubt[]): BackupError 
   const kinds = new Set(doubts.map(({ error }) => error.kind));
   const [first] = kinds;
   const own = isForGood ? doubts.flatMap(({ error }) => error.hints) : [];
-  const lines = doubts.map(({ repoIndex, error }) => repoErrorLine(repoIndex, error));
+  const lines = new Set(doubts.map(({ repoIndex, error }) => repoErrorLine(repoIndex, error)));
   return fail(
     isForGood && first !== undefined && kinds.size === 1 ? first : "repoInvalid",
     [`unable to determine whether ${whether}`, ...lines].join("\n"),

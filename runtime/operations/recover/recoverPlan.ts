@@ -229,6 +229,10 @@ function requireReachable({ facts, live, nowS, request, source }: PlanInput): st
     warnings.push(
       `recovery will end before WAL segment ${wal.missing}: no repository has it, although later ones exist`,
     );
+  for (const key of source.unlisted)
+    warnings.push(
+      `repo${key} cannot be read: recovery stops where only it may have WAL. If it is gone for good, choose another one with --repo`,
+    );
   if (type === "name" || type === "xid")
     warnings.push(`only the replay shows whether the WAL contains ${type} '${target}'`);
   if (live === null && facts.owner !== null)

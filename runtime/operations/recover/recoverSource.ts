@@ -32,6 +32,8 @@ export interface RecoverSource {
   /** The last segment that makes the backup consistent; null for a backup of a stopped server, which needs none. */
   readonly walStop: string | null;
   readonly wal: ReplayPath | null;
+  /** Keys of repositories whose WAL could not be listed. */
+  readonly unlisted: readonly number[];
   /** When a repository received its newest WAL; null without WAL. */
   readonly newestWalStoredAtS: number | null;
 }
@@ -52,6 +54,7 @@ export async function findRecoverSource(
   const { manifest, repo } = sources;
   const newest = await perRepo(repos, findNewestWal);
   const storedAtS = Math.max(0, ...newest.map((result) => (result.ok ? (result.value?.storedAtS ?? 0) : 0)));
+  const replay = manifest.archiveStart === undefined ? null : await findReplayPath(repos, manifest, options, ctx);
   return {
     repoIndex: repo.key,
     location: repo.storage.name,
@@ -62,7 +65,8 @@ export async function findRecoverSource(
     targets: targetsOf(manifest),
     fileCount: manifest.files.length,
     walStop: manifest.archiveStop ?? null,
-    wal: manifest.archiveStart === undefined ? null : (await findReplayPath(repos, manifest, options, ctx)).path,
+    wal: replay?.path ?? null,
+    unlisted: replay?.unlisted.map(({ repoIndex }) => repoIndex) ?? [],
     newestWalStoredAtS: storedAtS === 0 ? null : storedAtS,
   };
 }

@@ -60,6 +60,7 @@ const INPUT: PlanInput = {
       sizeRepoBytes: 1000,
       missing: null,
     },
+    unlisted: [],
     newestWalStoredAtS: 900,
   },
   live: { dataDirectory: DATA, inRecovery: false, archiveMode: "on", lsn: "0/A000000" },
@@ -199,6 +200,13 @@ describe("who stops and starts it", () => {
       /the commands that stop and start/,
     );
   });
+});
+
+test("the plan names repositories that cannot be read, before the server is stopped", () => {
+  const { warnings } = planRecover({ ...INPUT, source: { ...INPUT.source, unlisted: [2] } });
+  expect(warnings).toEqual([
+    "repo2 cannot be read: recovery stops where only it may have WAL. If it is gone for good, choose another one with --repo",
+  ]);
 });
 
 describe("the path of the WAL", () => {
