@@ -20,6 +20,7 @@ export const ARGUMENT_TYPES = {
     "tablespaces?": "Input<boolean>",
     "disconnect?": "Input<boolean>",
     "replace?": "Input<boolean>",
+    "sourceStopped?": "Input<boolean>",
     "processMax?": "Input<number>",
     "drill?": "string",
     "binDirectory?": "Input<string>",

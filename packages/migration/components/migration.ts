@@ -59,8 +59,8 @@ export class Migration extends pulumi.ComponentResource {
   /** The comparison, as JSON text; empty before it was made. */
   public readonly report: pulumi.Output<string>;
   /**
-   * True only if everything was compared, is in a later backup of every repository, and was restored by a drill: in
-   * stage `retire`.
+   * True only if everything was compared, the source has been read-only since, every repository has a later backup, and
+   * a drill restored one: in stage `retire`.
    */
   public readonly mayRetireSource: pulumi.Output<boolean>;
 

@@ -11,7 +11,10 @@ export const MigrationStage = {
   Copy: "copy",
   /** Repoints Secrets, and starts the applications on the target. */
   Switch: "switch",
-  /** Backs the target up into every repository, runs a drill, and reports whether the source may be removed. */
+  /**
+   * Backs the target up into every repository, runs a drill, asks the source whether it is still read-only, and reports
+   * whether it may be removed.
+   */
   Retire: "retire",
   /**
    * Undoes the migration before the applications have used the target: restores the source and the Secrets, and starts
@@ -132,6 +135,11 @@ export interface MigrationArgs {
    * @default false
    */
   replace?: pulumi.Input<boolean>;
+  /**
+   * The source was shut down for good while it was read-only: the last step does not ask it. Set it before `retire`.
+   * @default false
+   */
+  sourceStopped?: pulumi.Input<boolean>;
   /** Databases at a time. @default 2 @minimum 1 @maximum 999 */
   processMax?: pulumi.Input<number>;
   /**

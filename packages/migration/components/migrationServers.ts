@@ -47,6 +47,7 @@ export function settingsOf(name: string, args: MigrationArgs): GivenSettings {
     tablespaces: args.tablespaces ?? true,
     disconnect: args.disconnect ?? false,
     replace: args.replace ?? false,
+    sourceStopped: args.sourceStopped ?? false,
     processMax: args.processMax ?? PROCESS_MAX,
     binDirectory: args.binDirectory,
     drill: args.drill,
@@ -148,7 +149,8 @@ export function serverSources(
   const named = (["source", "target"] as const).flatMap((side) => {
     const { ca, password } = secretRefs(args[side], settings[side]);
     const files = SERVER_FILES[side];
-    return [...refSource(password, files.password), ...refSource(ca, files.ca)];
+    const mayBeGone = side === "source" ? (args.sourceStopped ?? false) : false;
+    return [...refSource(password, files.password, mayBeGone), ...refSource(ca, files.ca, mayBeGone)];
   });
   const own =
     names.length === 0
@@ -171,7 +173,11 @@ function secretRefs(
   return given({ password: passwordRef, ca: caRef });
 }
 
-function refSource(ref: KeyRef | undefined, path: string): pulumi.Output<object>[] {
+function refSource(ref: KeyRef | undefined, path: string, mayBeGone: pulumi.Input<boolean>): pulumi.Output<object>[] {
   if (ref === undefined) return [];
-  return [pulumi.all([ref.name, ref.key]).apply(([name, key]) => ({ secret: { name, items: [{ key, path }] } }))];
+  return [
+    pulumi.all([ref.name, ref.key, mayBeGone]).apply(([name, key, isOptional]) => ({
+      secret: { name, ...(isOptional ? { optional: true } : {}), items: [{ key, path }] },
+    })),
+  ];
 }

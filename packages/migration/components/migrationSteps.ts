@@ -62,6 +62,7 @@ export interface MigrationSettings {
   readonly tablespaces: boolean;
   readonly disconnect: boolean;
   readonly replace: boolean;
+  readonly sourceStopped: boolean;
   readonly processMax: number;
   /** PostgreSQL's programs on the migration's host; undefined to search for them. */
   readonly binDirectory?: string | undefined;
@@ -238,7 +239,9 @@ export function migrateArgs(
 ): string[] {
   const isCopying = verb === "copy" || verb === "plan" || verb === "verify";
   return [
-    ...(verb === "finish" ? [] : serverArgs("from", source, SERVER_FILES.source, directory)),
+    ...(verb === "finish" && settings.sourceStopped
+      ? ["--source-stopped"]
+      : serverArgs("from", source, SERVER_FILES.source, directory)),
     ...(verb === "release" ? [] : serverArgs("to", target, SERVER_FILES.target, directory)),
     ...(isCopying
       ? [

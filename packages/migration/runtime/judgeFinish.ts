@@ -1,9 +1,10 @@
 /**
- * `finish`: decides whether the old cluster may be removed: compared, backed up in every repository since, and restored
- * once by a drill. Pure.
+ * `finish`: decides whether the old cluster may be removed: compared, read-only ever since, backed up in every
+ * repository since, and restored once by a drill. Pure.
  */
 import type { BackupEvidence } from "./backupEvidence";
-import type { DatabaseFacts } from "./facts";
+import type { ClusterFacts, DatabaseFacts } from "./facts";
+import type { MigrationMark } from "./marks";
 
 export interface FinishReport {
   readonly version: 1;
@@ -20,23 +21,38 @@ export interface FinishReport {
   readonly missing: readonly string[];
 }
 
-/** `databases` of the target; those without a mark were not migrated. */
+type SourceFacts = Pick<ClusterFacts, "databases" | "inRecovery" | "systemId">;
+
+/** The old cluster now, or why it does not answer. `stopped`: its owner says so. Null: nobody asked it. */
+export type SourceEvidence = SourceFacts | { readonly trouble: string } | "stopped" | null;
+
+type Migrated = MigrationMark & { readonly name: string };
+
+/** `databases` of the target; those without a mark, or of another source than the one that answers, do not count. */
 export function judgeFinish(
   { drills, repositories }: BackupEvidence,
   databases: readonly DatabaseFacts[],
+  source: SourceEvidence,
 ): FinishReport {
-  const migrated = databases.flatMap(({ migration, name }) => (migration === null ? [] : [{ name, ...migration }]));
+  const facts = isFacts(source) ? source : null;
+  const migrated = databases.flatMap(({ migration, name }): Migrated[] =>
+    migration === null || (facts !== null && migration.from !== facts.systemId) ? [] : [{ name, ...migration }],
+  );
   const missing: string[] = [];
   const copiedAtS = migrated.length === 0 ? null : Math.max(...migrated.map((each) => each.copiedAtS));
-  if (copiedAtS === null) missing.push("no database was migrated into this cluster: pgbackstop-migration copy");
+  if (copiedAtS === null) {
+    const from = facts === null ? "" : " from the server that --from-server names";
+    missing.push(`no database was migrated into this cluster${from}: pgbackstop-migration copy`);
+  }
   const unfinished = databases.filter(({ isCopying }) => isCopying);
   if (unfinished.length > 0)
     missing.push(`${unfinished.length} databases are not completely copied: run pgbackstop-migration copy again`);
   const unverified = migrated.filter(({ verifiedAtS }) => verifiedAtS === null);
   if (unverified.length > 0)
     missing.push(
-      `different, or not compared with a read-only source: ${unverified.map(({ name }) => `'${name}'`).join(", ")}: pgbackstop-migration verify`,
+      `different, or not compared with a read-only source: ${quoted(unverified)}: pgbackstop-migration verify`,
     );
+  missing.push(...judgeSource(source, migrated));
   if (repositories.length === 0) missing.push("no repository is configured, so these data have no backup");
   const labels = new Set<string>();
   const backups = repositories.map(({ backups: all, key, trouble }) => {
@@ -60,4 +76,34 @@ export function judgeFinish(
     drill,
     missing,
   };
+}
+
+/** Writes may have gone to a source without the guard of the comparison: only the source itself can tell. */
+function judgeSource(source: SourceEvidence, migrated: readonly Migrated[]): string[] {
+  if (source === "stopped") return [];
+  if (source === null)
+    return [
+      "nobody asked the source whether it is still read-only: --from-server, or --source-stopped if it was shut down for good",
+    ];
+  if (!isFacts(source))
+    return [
+      `the source cannot be asked whether it is still read-only: ${source.trouble}: start it, or --source-stopped if it was shut down for good`,
+    ];
+  if (source.inRecovery) return ["the source is a standby, which may lag behind: name its primary in --from-server"];
+  const writable = migrated.filter(
+    ({ guardAtS, name, verifiedAtS }) =>
+      verifiedAtS !== null && source.databases.find((each) => each.name === name)?.guard?.atS !== guardAtS,
+  );
+  if (writable.length === 0) return [];
+  return [
+    `the source was writable after the comparison of ${quoted(writable)}: stop the applications, then pgbackstop-migration copy and verify`,
+  ];
+}
+
+function isFacts(source: SourceEvidence): source is SourceFacts {
+  return source !== null && typeof source === "object" && "databases" in source;
+}
+
+function quoted(databases: readonly Migrated[]): string {
+  return databases.map(({ name }) => `'${name}'`).join(", ");
 }

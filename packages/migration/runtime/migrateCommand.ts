@@ -3,7 +3,7 @@
  * old cluster stays until the new one has a backup and a drill has restored it.
  */
 import type { Context } from "../../../runtime/base/context";
-import { ERRORS, fail } from "../../../runtime/base/errors";
+import { ERRORS, fail, isError } from "../../../runtime/base/errors";
 import { Secret } from "../../../runtime/base/secret";
 import { type Connection, findPassword, parseConnection } from "../../../runtime/postgres/connectionString";
 import { findClientPrograms } from "../../../runtime/postgres/programs";
@@ -12,7 +12,7 @@ import { copyDatabases } from "./copyDatabases";
 import { loadFacts } from "./facts";
 import { gatherPlanInput } from "./gatherPlanInput";
 import { liftGuard, lockServers } from "./guard";
-import { judgeFinish } from "./judgeFinish";
+import { judgeFinish, type SourceEvidence } from "./judgeFinish";
 import { type MigrateOptions, type MigrateStep, parseMigrate } from "./migrateOptions";
 import { type MigrationPlan, planMigration } from "./migrationPlan";
 import { copyText, finishText, planText, verifyText } from "./migrationText";
@@ -81,16 +81,28 @@ async function release(work: Work): Promise<number> {
 
 async function finish(work: Work): Promise<number> {
   const { options, proc } = work;
-  const servers = await serversOf(work, "target");
+  const asksSource = options.fromServer !== undefined && !options.sourceStopped;
+  const servers = await serversOf(work, asksSource ? undefined : "target");
   const { databases } = await withSession(servers, servers.target, undefined, loadFacts);
+  const source = asksSource ? await askSource(servers) : options.sourceStopped ? "stopped" : null;
   const texts =
     options.backupReports.length === 0
       ? await Promise.all(
           ["info", "status"].map((verb) => proc.shell(`${options.backupCommand} --output=json ${verb}`)),
         )
       : await Promise.all(options.backupReports.map((path) => readText(proc, "backup-report", path)));
-  const report = judgeFinish(parseEvidence(texts), databases);
+  const report = judgeFinish(parseEvidence(texts), databases, source);
   return show(work, report, finishText, report.mayRetireSource ? 0 : ERRORS.backupSetInvalid);
+}
+
+/** A source that does not answer is one of the reasons in the report. */
+async function askSource(servers: Servers): Promise<SourceEvidence> {
+  try {
+    return await withSession(servers, servers.source, undefined, loadFacts);
+  } catch (error) {
+    if (!isError(error, "dbConnect")) throw error;
+    return { trouble: error.message };
+  }
 }
 
 async function makePlan({ ctx, options }: Work, servers: Servers): Promise<MigrationPlan> {

@@ -37,6 +37,11 @@ const OPTIONS = {
     default: false,
     about: "copy databases again that an earlier run has copied and compared, and that differ now",
   },
+  "source-stopped": {
+    type: "boolean",
+    default: false,
+    about: "finish: the old cluster was shut down for good while it was read-only, and is not asked",
+  },
   "process-max": { type: "string", default: "1", about: "databases to copy at a time" },
   "bin-path": { type: "string", about: "directory of pg_dump and psql, instead of the usual directories" },
   "backup-command": {
@@ -63,6 +68,7 @@ export interface MigrateOptions {
   readonly tablespaces: boolean;
   readonly disconnect: boolean;
   readonly replace: boolean;
+  readonly sourceStopped: boolean;
   readonly processMax: number;
   readonly binPath: string | undefined;
   readonly backupCommand: string;
@@ -101,6 +107,7 @@ export function parseMigrate(args: readonly string[]): MigrateOptions {
     tablespaces: values.tablespaces,
     disconnect: values.disconnect,
     replace: values.replace,
+    sourceStopped: values["source-stopped"],
     processMax,
     binPath: values["bin-path"],
     backupCommand: values["backup-command"],

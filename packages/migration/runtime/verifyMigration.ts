@@ -18,7 +18,7 @@ import { beginLooking, differingLargeObjects, loadDatabaseContents } from "./con
 import { type ClientFacts, type ClusterFacts, loadFacts } from "./facts";
 import { inTransaction, listClients, lockServers } from "./guard";
 import { type InventoryLine, inventorySql } from "./inventory";
-import { MIGRATION_MARK, renderMark } from "./marks";
+import { type GuardMark, MIGRATION_MARK, renderMark } from "./marks";
 import { movedRoles } from "./migrationPlan";
 import { type Servers, withSession } from "./serverSessions";
 import { identifier, literal } from "./statements";
@@ -100,10 +100,10 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
         ),
       };
       const differing = new Set(differences.map(({ database }) => database));
-      const guarded = new Set(here.databases.flatMap(({ guard, name }) => (guard === null ? [] : [name])));
+      const guards = new Map(here.databases.map(({ guard, name }) => [name, guard]));
       await markVerified(target, there, present, {
         isEqual: (name) => !differing.has(null) && !differing.has(name),
-        isGuarded: (name) => guarded.has(name),
+        guardOf: (name) => guards.get(name) ?? null,
       });
       return report;
     }),
@@ -221,8 +221,8 @@ async function comparePasswords(source: Session, target: Session, facts: Cluster
 
 interface Verdicts {
   isEqual(database: string): boolean;
-  /** Otherwise the source may have more when the mark is read. */
-  isGuarded(database: string): boolean;
+  /** Null: the source may have more when the mark is read. */
+  guardOf(database: string): GuardMark | null;
 }
 
 /** A copy that was once equal and no longer is loses its mark. */
@@ -230,7 +230,7 @@ async function markVerified(
   target: Session,
   facts: ClusterFacts,
   databases: readonly string[],
-  { isEqual, isGuarded }: Verdicts,
+  { guardOf, isEqual }: Verdicts,
 ): Promise<void> {
   const nowS = await target.nowS();
   await inTransaction(
@@ -238,10 +238,13 @@ async function markVerified(
     databases.flatMap((name) => {
       const mark = facts.databases.find((each) => each.name === name)?.migration;
       if (mark === undefined || mark === null) return [];
-      const verifiedAtS = isEqual(name) && isGuarded(name) ? nowS : null;
+      const guard = isEqual(name) ? guardOf(name) : null;
+      const verifiedAtS = guard === null ? null : nowS;
+      // A killed copy sets another guard before it compares: under that one the target is as good as copied.
+      const since = guard === null || guard.atS === mark.guardAtS ? {} : { copiedAtS: nowS, guardAtS: guard.atS };
       const wasEqual = isEqual(name) || mark.wasEqual === true || mark.verifiedAtS !== null;
       return [
-        `ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, verifiedAtS, wasEqual }))}`,
+        `ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, ...since, verifiedAtS, wasEqual }))}`,
       ];
     }),
   );

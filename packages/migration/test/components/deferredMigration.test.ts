@@ -64,6 +64,7 @@ const MIGRATION = {
   tablespaces: false,
   disconnect: true,
   replace: true,
+  sourceStopped: true,
   processMax: 5,
   planTriggers: ["v2"],
   until: "switch" as const,

@@ -174,10 +174,31 @@ describe("into a cluster", () => {
       "data"
     ] as Record<string, string>;
     expect(Object.keys(texts).sort()).toEqual(["copy", "finish", "plan", "verify"]);
+    expect(texts["finish"]).toContain("--from-server=host=old.example.net user=postgres sslmode=verify-full ");
     expect(texts["finish"]).toContain(
       "--to-server=host=orders-rw.db user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/to-ca.pem\n",
     );
   });
+});
+
+test("a source that is shut down for good is not asked, and its Secrets may be gone", async () => {
+  const source = { address: "old.example.net", passwordSecret: { name: "old", key: "password" } };
+  const sourcesOf = async (sourceStopped: boolean): Promise<unknown> => {
+    declared = [];
+    await declare(args({ source, sourceStopped, until: MigrationStage.Retire }));
+    const job = ofKind("Job").find(({ inputs }) => inputs.metadata?.name === "to-18-finish");
+    const { template } = job?.inputs["spec"] as {
+      template: { spec: { volumes: { name: string; projected: object }[] } };
+    };
+    return template.spec.volumes.find(({ name }) => name === "servers")?.projected;
+  };
+  const of = (name: string, key: string, path: string, more = {}): object => ({
+    secret: { name, ...more, items: [{ key, path }] },
+  });
+  const own = [of("orders-superuser", "password", "to-password"), of("orders-ca", "ca.crt", "to-ca.pem")];
+  expect(await sourcesOf(false)).toMatchObject({ sources: [of("old", "password", "from-password"), ...own] });
+  const gone = of("old", "password", "from-password", { optional: true });
+  expect(await sourcesOf(true)).toMatchObject({ sources: [gone, ...own] });
 });
 
 describe("into a host", () => {

@@ -10,6 +10,7 @@ import {
 } from "../../components/migrationSteps";
 import { mayRetireSource } from "../../components/migrationReport";
 import { checkMigration } from "../../components/migrationRules";
+import { parseMigrate } from "../../runtime/migrateOptions";
 import { parseConnection } from "../../../../runtime/postgres/connectionString";
 
 const OLD: ServerSettings = {
@@ -51,6 +52,7 @@ function settings(given: Partial<MigrationSettings> = {}): MigrationSettings {
     tablespaces: true,
     disconnect: false,
     replace: false,
+    sourceStopped: false,
     processMax: 2,
     drill: "weekly",
     drills: ["weekly"],
@@ -163,7 +165,6 @@ describe("command lines", () => {
   });
 
   test("name the side that the step contacts, and always state the encryption", () => {
-    expect(args("finish").filter((arg) => arg.startsWith("--from"))).toEqual([]);
     expect(args("release").filter((arg) => arg.startsWith("--to"))).toEqual([]);
     expect(args("release", { source: { ...OLD, hasCa: false } })[0]).toContain("sslmode=require");
     const socket = migrateArgs(
@@ -173,6 +174,17 @@ describe("command lines", () => {
       "/files",
     );
     expect(socket.filter((arg) => arg.startsWith("--to"))).toEqual(["--to-server=host=/run/pg user=postgres"]);
+  });
+
+  test("let finish ask the source, unless it is shut down for good", () => {
+    const asked = (sourceStopped: boolean): string[] =>
+      args("finish", { sourceStopped }).filter((arg) => /^--(from|source)/.test(arg));
+    expect(asked(false)).toEqual(args("copy").filter((arg) => arg.startsWith("--from")));
+    expect(asked(true)).toEqual(["--source-stopped"]);
+    expect(parseMigrate(args("finish", { sourceStopped: true }))).toMatchObject({
+      step: "finish",
+      sourceStopped: true,
+    });
   });
 
   test("give finish the answers of the backup program", () => {

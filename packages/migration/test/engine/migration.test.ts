@@ -166,7 +166,10 @@ const asked = (): number =>
   [old, host.cluster]
     .map(({ logFile }) => readFileSync(logFile, "utf8").split(/LOG: {2}(?:statement|execute)/).length)
     .reduce((a, b) => a + b);
-const finish = async (): Promise<{ readonly code: number | null; readonly missing: readonly string[] }> => {
+const fromOld = (): string => `--from-server=host=${old.socketPath} user=postgres`;
+const finish = async (
+  from: readonly string[] = [fromOld()],
+): Promise<{ readonly code: number | null; readonly missing: readonly string[] }> => {
   const backups = [
     host.nodePath,
     host.path("lib", "runtime.cjs"),
@@ -177,6 +180,7 @@ const finish = async (): Promise<{ readonly code: number | null; readonly missin
     reachable(join(projectFolder(), "packages", "migration", "dist", "migrate.cjs"), host.cluster.user),
     `--to-server=host=${host.cluster.socketPath} port=${host.cluster.port} user=${host.cluster.superuser}`,
     `--backup-command=${backups.join(" ")}`,
+    ...from,
     "--output=json",
     "finish",
   ];
@@ -273,6 +277,7 @@ test("the source may go only after a backup in each repository, and after a dril
   expect(done.mayRetireSource).toBe(true);
   expect(JSON.parse(done.reports["finish"] ?? "")).toMatchObject({ mayRetireSource: true, missing: [], databases: 2 });
   expect(await finish()).toEqual({ code: 0, missing: [] });
+  expect(await finish([])).toEqual({ code: 75, missing: [expect.stringMatching(/^nobody asked the source/)] });
   expect(Object.keys((await up(args)).changes)).toEqual(["same"]);
 });
 
@@ -283,6 +288,7 @@ test("the return restores the source as it was", async () => {
     { version: 1, released: ["ledger", "shop"] },
   ]);
   expect(await guarded()).toBe("0");
+  expect((await finish()).missing).toEqual([expect.stringMatching(/^the source was writable after/)]);
   await old.sql("CREATE TABLE late (x int)", [], "shop");
 });
 

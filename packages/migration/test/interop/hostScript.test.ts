@@ -58,10 +58,9 @@ describe("a step on a host", async () => {
         `${FILES_PLACEHOLDER}/migrate.cjs`,
         ...(verb === "finish"
           ? ["info", "status"].map((name) => `--backup-report=${FILES_PLACEHOLDER}/${name}.json`)
-          : [
-              `--from-server=host=${source.socketPath} user=mover`,
-              `--from-password-file=${FILES_PLACEHOLDER}/from-password`,
-            ]),
+          : []),
+        `--from-server=host=${source.socketPath} user=mover`,
+        `--from-password-file=${FILES_PLACEHOLDER}/from-password`,
         `--to-server=host=${cluster.socketPath} port=${cluster.port} user=${cluster.superuser}`,
         "--keep-role=mover",
         `--bin-path=${binaries.folder}`,
@@ -69,7 +68,7 @@ describe("a step on a host", async () => {
         "--log-level=info",
         verb,
       ],
-      files: verb === "finish" ? {} : { "from-password": PASSWORD },
+      files: { "from-password": PASSWORD },
       packed: { "migrate.cjs": migrateProgram() },
       acceptedCode: 0,
       what: `migrate ${verb}`,

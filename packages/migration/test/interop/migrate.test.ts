@@ -215,6 +215,35 @@ describe("migrate", async () => {
     ]);
     const after = await asked("finish");
     expect([after.code, after.report.mayRetireSource, after.report.missing]).toEqual([0, true, []]);
+    const silent = await asked("finish", ["--from-server=host=127.0.0.1 port=1 user=mover"]);
+    expect([silent.code, silent.report.missing]).toEqual([
+      75,
+      [expect.stringMatching(/cannot be asked.*unable to con/)],
+    ]);
+  });
+
+  // claim: packages/migration/docs/steps.md: the source may go only while…
+  test("a source that was released since may not go, until it is read-only and compared again", async () => {
+    const only = ["--db-include=small", "--db-include=app_05"];
+    expect((await migrate("release")).exitCode).toBe(0);
+    await source.sql("INSERT INTO things (name) VALUES ('late')", [], "app_05");
+    const { code, report } = await asked("finish");
+    expect([code, report.missing]).toEqual([75, [expect.stringContaining("comparison of 'app_05', 'small': stop")]]);
+    expect((await asked("finish", ["--source-stopped"])).report.missing).toEqual([]);
+    await source.sql("DELETE FROM things WHERE name = 'late'; SELECT setval('things_id_seq', 50)", [], "app_05");
+    // As a copy leaves it that is killed before it compares: verify does the rest.
+    for (const name of ["small", "app_05"])
+      await source.sql(
+        `ALTER DATABASE ${name} SET pgbackstop.guard TO '{"connectionLimit":-1,"readOnly":null,"atS":1}';
+         ALTER DATABASE ${name} SET default_transaction_read_only TO on; ALTER DATABASE ${name} CONNECTION LIMIT 0`,
+      );
+    expect((await asked("finish")).report.missing).toEqual([expect.stringContaining("the source was writable")]);
+    expect((await asked("verify", only)).report.ok).toBe(true);
+    expect((await asked("finish")).report.missing.map((line) => line.slice(0, 25))).toEqual([
+      "repo1 has no backup that ",
+      "repo2 has no backup that ",
+      "no drill has passed with ",
+    ]);
   });
 
   // claim: packages/migration/docs/steps.md: a copy that is stopped restores the source, and the next one keeps
