@@ -130,8 +130,8 @@ export interface MigrationArgs {
   /** Ends remaining connections to the source. @default false */
   disconnect?: pulumi.Input<boolean>;
   /**
-   * After a rehearsal: recopies databases that were copied and equal then, and differ now. Data that only the target
-   * has are lost.
+   * After a rehearsal or a failed copy: recopies databases that were copied completely, and differ now. Data that only
+   * the target has are lost.
    * @default false
    */
   replace?: pulumi.Input<boolean>;

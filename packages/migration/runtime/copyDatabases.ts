@@ -38,7 +38,7 @@ export interface CopyOptions extends MigrationOptions {
   /** Copy password hashes too. */
   readonly rolePasswords: boolean;
   /**
-   * Allow a copy that was once equal and now differs to be made again: anything that only the target has is lost then.
+   * Allow a complete copy that differs now to be made again: anything that only the target has is lost then.
    */
   readonly replace: boolean;
   /** Paths of pg_dump and psql. */
@@ -221,16 +221,14 @@ class Copy {
     return { name, state: "copied", bytes, elapsedMs: elapsedMs() };
   }
 
-  /** Under the same guard nothing can have changed; otherwise both sides are compared. */
+  /** Under the same guard the source cannot have changed; otherwise both sides are compared. */
   async #isStillTrue(name: string, state: PlannedDatabase["state"]): Promise<boolean> {
     if (state === "done") return true;
-    const mark = this.#there.databases.find((each) => each.name === name)?.migration;
-    const wasEqual = mark?.wasEqual === true || typeof mark?.verifiedAtS === "number";
     const { differences } = await compareDatabase(this.#servers, name, [this.#facts, this.#there], this.#ctx);
-    if (differences.length === 0) await inTransaction(this.#target, await this.#markStatements(name, name, wasEqual));
-    else if (wasEqual && !this.#options.replace)
-      throw fail("dbInvalid", `database '${name}' of the target was identical to the source, and differs now`, {
-        hint: "Nothing was changed, because applications may have used the target. After a rehearsal, --replace copies such databases again.",
+    if (differences.length === 0) await inTransaction(this.#target, await this.#markStatements(name, name));
+    else if (!this.#options.replace)
+      throw fail("dbInvalid", `database '${name}' of the target is a complete copy, and differs from the source now`, {
+        hint: "It was not changed, because applications may have used it since. After a rehearsal or a failed copy, --replace copies such databases again.",
       });
     return differences.length === 0;
   }
@@ -318,17 +316,16 @@ class Copy {
       `ALTER DATABASE ${database} CONNECTION LIMIT ${facts.connectionLimit}`,
       ...(facts.isTemplate ? [`ALTER DATABASE ${database} IS_TEMPLATE true`] : []),
       `ALTER DATABASE ${database} RESET ${COPYING_MARK}`,
-      ...(await this.#markStatements(facts.name, scratch, false)),
+      ...(await this.#markStatements(facts.name, scratch)),
       `ALTER DATABASE ${database} RENAME TO ${identifier(facts.name)}`,
     ]);
   }
 
-  async #markStatements(name: string, database: string, wasEqual: boolean): Promise<string[]> {
+  async #markStatements(name: string, database: string): Promise<string[]> {
     const mark = {
       from: this.#facts.systemId,
       copiedAtS: await this.#target.nowS(),
       verifiedAtS: null,
-      wasEqual,
       guardAtS: this.#guards.get(name)?.atS ?? 0,
     };
     return [`ALTER DATABASE ${identifier(database)} SET ${MIGRATION_MARK} TO ${literal(renderMark(mark))}`];

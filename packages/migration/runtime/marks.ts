@@ -25,9 +25,7 @@ export interface MigrationMark {
   readonly copiedAtS: number;
   /** Null until a comparison found the copy equal. */
   readonly verifiedAtS: number | null;
-  /** True if it was ever found equal: applications may have used it since. */
-  readonly wasEqual?: boolean;
-  /** When the guard of this copy was set. Another time means that the source may have changed since. */
+  /** When the guard of this copy, or of its comparison, was set. Another time: the source may have changed since. */
   readonly guardAtS: number;
 }
 

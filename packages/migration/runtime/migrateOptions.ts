@@ -35,7 +35,7 @@ const OPTIONS = {
   replace: {
     type: "boolean",
     default: false,
-    about: "copy databases again that an earlier run has copied and compared, and that differ now",
+    about: "copy databases again that an earlier run has copied, and that differ now",
   },
   "source-stopped": {
     type: "boolean",

@@ -242,9 +242,8 @@ async function markVerified(
       const verifiedAtS = guard === null ? null : nowS;
       // A killed copy sets another guard before it compares: under that one the target is as good as copied.
       const since = guard === null || guard.atS === mark.guardAtS ? {} : { copiedAtS: nowS, guardAtS: guard.atS };
-      const wasEqual = isEqual(name) || mark.wasEqual === true || mark.verifiedAtS !== null;
       return [
-        `ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, ...since, verifiedAtS, wasEqual }))}`,
+        `ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, ...since, verifiedAtS }))}`,
       ];
     }),
   );

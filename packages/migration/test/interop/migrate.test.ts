@@ -270,8 +270,17 @@ describe("migrate", async () => {
     expect(await ended.stop("SIGTERM", 120_000)).toBe(63);
     expect([await guarded(), await copied()]).toEqual([before, "2"]);
     await source.sql("CREATE TABLE since (x int)", [], "app_17");
-    const { code, report } = await asked("copy", only);
-    // app_17 has changed since. Its copy was never compared, so nobody can have used it, and it is copied again.
+    // app_17 has changed since. Its copy was never compared, and applications may have used it all the same.
+    const refused = await migrate("copy", only);
+    expect([refused.exitCode, refused.stdout]).toEqual([
+      81,
+      expect.stringMatching(/'app_17' of the target is a complete copy, and differs from the source now[^]*--replace/),
+    ]);
+    expect([await guarded(), await bed.cluster.value("SELECT to_regclass('since')", [], "app_17")]).toEqual([
+      before,
+      "null",
+    ]);
+    const { code, report } = await asked("copy", [...only, "--replace"]);
     expect([code, report.databases.map(({ name, state }) => `${name} ${state}`).sort()]).toEqual([
       0,
       ["app_16 copied", "app_17 copied", "app_18 kept"],
@@ -443,15 +452,15 @@ describe("migrate", async () => {
     await source.sql("CREATE TABLE late (x int)", [], "app_01");
   });
 
-  // claim: packages/migration/docs/steps.md: a target that verified once is recreated only on request, and a comparison
-  //   with a writable source does not count
-  test("a target that verified once is recreated only on request, and a comparison with a writable source does not count", async () => {
+  // claim: packages/migration/docs/steps.md: a complete copy is replaced only on request, and a comparison with a
+  //   writable source does not count
+  test("a complete copy is replaced only on request, and a comparison with a writable source does not count", async () => {
     const only = ["--db-include=app_01"];
     await onTarget("ALTER ROLE auditor NOINHERIT");
     const { exitCode, stdout } = await migrate("copy", only);
     expect([exitCode, stdout]).toEqual([
       81,
-      expect.stringContaining("database 'app_01' of the target was identical to the source, and differs now"),
+      expect.stringContaining("database 'app_01' of the target is a complete copy, and differs from the source now"),
     ]);
     expect([
       await bed.cluster.value("SELECT count(*) FROM things", [], "app_01"),
