@@ -249,7 +249,7 @@ test("settings for a new timeline are removed without a trace", () => {
   expect(withoutNewTimeline(`${before}${text}after = 1\n`)).toBe(`${before}after = 1\n`);
 });
 
-it("a plan is over when a tablespace, pg_wal or another server has changed, and not when the server has stopped", () => {
+test("a plan is over when a tablespace, pg_wal or another server has changed, and not when the server has stopped", () => {
   expect(hasSameDirectories(FACTS, { ...FACTS, server: null, walWrittenAtS: 1 })).toBe(true);
   for (const change of [
     { tablespaces: [...FACTS.tablespaces, "/space/later/PG_17_202406281"] },
