@@ -116,6 +116,7 @@ add(
     immutableDays: 15,
     undeleteDays: 21,
     kmsKeyArn: "arn:aws:kms:eu-central-1:123456789012:key/abc",
+    formerKmsKeyArns: ["arn:aws:kms:eu-central-1:123456789012:key/abb"],
     expectedStoredGiB: 500,
   },
   (args) => outputsOf(new all.S3Repository("s3", args)),

@@ -107,11 +107,7 @@ async function begin(
     source,
     live,
     control,
-    freeSpace: await Promise.all(
-      source.targets.map(({ name, path }) =>
-        freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : (proc.container?.view.here(path) ?? path)),
-      ),
-    ),
+    freeSpace: await freeSpaceOf(proc, facts, source),
     broughtWalBytes:
       proc.container === undefined
         ? 0
@@ -151,6 +147,13 @@ async function begin(
   await requireAsPlanned(proc, facts, file, former);
   await file.write(journal);
   return run(proc, { journal, file, control }, tools);
+}
+
+function freeSpaceOf({ container }: CommandProcess, { dataDirectory }: HostFacts, { targets }: RecoverSource) {
+  const pathOf = (path: string): string => container?.view.here(path) ?? path;
+  return Promise.all(
+    targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(dataDirectory) : pathOf(path))),
+  );
 }
 
 /** Only on the followed timeline: other WAL would not fit. */

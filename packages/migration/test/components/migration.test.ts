@@ -187,10 +187,8 @@ test("a source that is shut down for good is not asked, and its Secrets may be g
     declared = [];
     await declare(args({ source, sourceStopped, until: MigrationStage.Retire }));
     const job = ofKind("Job").find(({ inputs }) => inputs.metadata?.name === "to-18-finish");
-    const { template } = job?.inputs["spec"] as {
-      template: { spec: { volumes: { name: string; projected: object }[] } };
-    };
-    return template.spec.volumes.find(({ name }) => name === "servers")?.projected;
+    const spec = job?.inputs["spec"] as { template: { spec: { volumes: { name: string; projected: object }[] } } };
+    return spec.template.spec.volumes.find(({ name }) => name === "servers")?.projected;
   };
   const of = (name: string, key: string, path: string, more = {}): object => ({
     secret: { name, ...more, items: [{ key, path }] },

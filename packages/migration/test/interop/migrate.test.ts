@@ -271,7 +271,7 @@ describe("migrate", async () => {
     expect([await guarded(), await copied()]).toEqual([before, "2"]);
     await source.sql("CREATE TABLE since (x int)", [], "app_17");
     // app_17 has changed since. Its copy was never compared, and applications may have used it all the same.
-    const refused = await migrate("copy", only);
+    const refused = await migrate("copy", ["--db-include=app_17"]);
     expect([refused.exitCode, refused.stdout]).toEqual([
       81,
       expect.stringMatching(/'app_17' of the target is a complete copy, and differs from the source now[^]*--replace/),
