@@ -123,7 +123,7 @@ test("up creates what the inline program creates, a second one changes nothing, 
   expect(await host.cluster.value("SHOW archive_mode")).toBe("on");
 
   const before = host.fingerprint();
-  expect(Object.keys(before)).toHaveLength(7);
+  expect(Object.keys(before)).toHaveLength(8);
   const second = await pulumi("up", "--yes", "--skip-preview");
   expect(second).toContain("7 unchanged");
   expect(second).not.toMatch(/created|updated|replaced|deleted/);

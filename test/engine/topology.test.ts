@@ -27,7 +27,7 @@ const s3 = (name, endpoint, bucket) =>
 const b2 = s3("b2", "s3.eu-central-003.backblazeb2.com", "ledger");
 const hidden = s3("hidden", "s3.eu-central-003.backblazeb2.com", pulumi.secret("planted-bucket"));
 const host = (name, repositories, more) => new PostgresHost(name, { connection: { local: {} }, dataDirectory: "/srv/pg/" + name, stanza: name, repositories,
-  directories: { config: "/nowhere/etc", lib: "/nowhere/lib", units: "/nowhere/units" },
+  directories: { config: "/nowhere/etc/" + name, lib: "/nowhere/lib/" + name, units: "/nowhere/units" },
   schedules: { full: { cron: "30 2 * * 0" } }, sizing: { databaseGiB: 100, walGiBPerDay: 2 }, archiveTimeoutSeconds: 60, ...more });
 `;
 const BEFORE = `${HEAD}

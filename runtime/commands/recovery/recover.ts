@@ -160,7 +160,8 @@ function freeSpaceOf({ container }: CommandProcess, { dataDirectory }: HostFacts
 function oldWalOf(facts: HostFacts, { wal }: RecoverSource, moved: string | undefined): Journal["oldWal"] {
   const { control, walDirectory } = facts;
   if (control === null || moved === undefined || wal === null || wal.last === null) return null;
-  if (wal.timeline !== control.timeline) return null;
+  // After a promotion pg_control says the former timeline until its first checkpoint.
+  if (wal.timeline < control.timeline) return null;
   const suffix = moved.slice(facts.dataDirectory.length);
   const directory = walDirectory === null ? `${moved}/pg_wal` : `${walDirectory}${suffix}`;
   return { directory, last: wal.last, timeline: wal.timeline, segmentSizeBytes: control.walSegmentSizeBytes };

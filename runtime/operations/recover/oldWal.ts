@@ -6,7 +6,7 @@
  */
 import { chown, copyFile, mkdir, open, readdir, rename, rmdir, stat, unlink } from "../../local/nodeFiles";
 import { fail } from "../../base/errors";
-import { lsnOfSegment, parseWalName, SEGMENT_NAME } from "../../format/wal/walSegment";
+import { lsnOfSegment, parseWalName, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
 import { syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
 import type { Owner } from "./hostFacts";
@@ -102,10 +102,8 @@ async function isWritten(path: string, name: string, segmentSizeBytes: number): 
     const head = Buffer.alloc(PAGE_HEAD_BYTES);
     const { bytesRead } = await handle.read(head, 0, PAGE_HEAD_BYTES, 0);
     if (bytesRead < PAGE_HEAD_BYTES) return false;
-    return (
-      head.readUInt32LE(4) === parseWalName(name)?.timeline &&
-      head.readBigUInt64LE(8) === lsnOfSegment(name, segmentSizeBytes)
-    );
+    // A timeline's first segment begins with a copy of its ancestor's.
+    return head.readUInt32LE(4) <= timelineOf(name) && head.readBigUInt64LE(8) === lsnOfSegment(name, segmentSizeBytes);
   } finally {
     await handle.close();
   }

@@ -14,6 +14,7 @@ import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { bySession } from "../../format/wal/streamChunk";
 import { formatLsn, lsnOfSegment, SEGMENT_NAME } from "../../format/wal/walSegment";
 import { isSpecialFile } from "../../local/atomicWrite";
+import { nullIfMissing } from "../../local/systemError";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listChunks } from "../../repository/streamStore";
@@ -65,12 +66,48 @@ export async function getLast(
   const attempt = (): Promise<boolean> => getPartial(repos, options, ctx);
   if (!(await (options.timeoutMs === null ? attempt() : inTime(attempt, options.timeoutMs, ctx)))) return false;
   if (await getWhole()) return true;
+  // PostgreSQL reads this part alone, although pg_wal may have more: `recover` keeps the old server's WAL there.
+  if (await goesOnIn(`${recovery.dataDirectory}/pg_wal/${options.walName}`, options.destination)) {
+    ctx.log.info(`${options.walName} in pg_wal has all that was streamed, and more`);
+    await rm(options.destination, { force: true });
+    return false;
+  }
   if (!(await archivesAlways(recovery.dataDirectory))) return true;
   ctx.log.warn(
     `${options.walName} is skipped: with archive_mode = always the server would archive it as a complete segment`,
   );
   await rm(options.destination, { force: true });
   return false;
+}
+
+const COMPARED_BYTES = 1024 * 1024;
+
+/** True if `own` begins with what `part` has before its zeros, and does not end there. */
+async function goesOnIn(own: string, part: string): Promise<boolean> {
+  if (own === part) return false;
+  const handles = await Promise.all([own, part].map((path) => nullIfMissing(open(path, "r"))));
+  try {
+    const [longer, shorter] = handles;
+    if (longer == null || shorter == null) return false;
+    let goesOn = false;
+    for (let at = 0; ; at += COMPARED_BYTES) {
+      const [more, less] = await Promise.all([readAt(longer, at), readAt(shorter, at)]);
+      if (more.length !== less.length) return false;
+      if (more.length === 0) return goesOn;
+      const from = goesOn ? 0 : less.findIndex((byte, index) => byte !== more[index]);
+      if (from === -1) continue;
+      if (less.subarray(from).some((byte) => byte !== 0)) return false;
+      goesOn = true;
+    }
+  } finally {
+    for (const handle of handles) await handle?.close();
+  }
+}
+
+async function readAt(handle: FileHandle, at: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(COMPARED_BYTES);
+  const { bytesRead } = await handle.read(bytes, 0, bytes.length, at);
+  return bytes.subarray(0, bytesRead);
 }
 
 /** True when a part of the segment was streamed and is now at `destination`. @throws as {@link getLast} */

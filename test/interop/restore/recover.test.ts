@@ -4,14 +4,16 @@
  * resumed or undone.
  */
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseLsn } from "../../../runtime/format/wal/walSegment";
+import { AgentProcess, agentPaths } from "../../harness/real/agentProcess";
 import { loud } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
-import { type RunResult, sleep } from "../../../tools/parts/process";
+import { type RunResult, sleep, waitFor } from "../../../tools/parts/process";
 import { isRoot } from "../../../tools/parts/users";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 
@@ -166,6 +168,31 @@ describe("recover", async () => {
     expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(" is open") });
     expect(await state()).toBe(before);
     expect(kept().filter((name) => name.includes(".before-recover-")).length).toBeGreaterThan(0);
+  });
+
+  // claim: docs/hosts/recover.md: WAL of the old data that was only streamed in part is replayed to its end
+  test("a segment that was streamed in part is replayed as far as the old server wrote it", async () => {
+    const paths = agentPaths();
+    const configPath = bed.variant("stream", { settings: { stream: { intervalSeconds: 1 } } });
+    const agent = await AgentProcess.start({ paths, runtime: bed.runtime, configPath, stanza: bed.stanza });
+    try {
+      const flushed = parseLsn(await bed.cluster.value("SELECT pg_current_wal_flush_lsn()"));
+      await waitFor("streamed WAL", 60_000, async () => {
+        const { stdout, stderr } = await agent.ask(bed.cluster.dataPath, ["status"]);
+        const positions = [...`${stdout}${stderr}`.matchAll(/streamed=([0-9A-F/]+)/g)].map(([, lsn = ""]) =>
+          parseLsn(lsn),
+        );
+        return positions.length === 2 && positions.every((lsn) => lsn >= flushed) ? true : null;
+      });
+      await agent.stop("SIGKILL");
+      await sql("INSERT INTO kept VALUES (9000)");
+      await pgCtl(bed, ["stop", "-m", "immediate"]);
+      await bed.oursOk(["recover", "--yes"]);
+      expect(await state()).toMatch(/ 9000$/);
+    } finally {
+      await agent.stop("SIGKILL");
+      rmSync(paths.folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 /** A stream worker on a storage in memory. Recovery always gets a prefix of the WAL that the server wrote. */
 // claim: docs/streaming.md: a recovery gets an unbroken start of a streamed segment after any crash; a standby gets
 //   none
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -274,6 +274,22 @@ describe("a repository worker", () => {
     expect(await recovered(NAME, ["standby.signal"])).toBeNull();
     expect(await recovered(NAME, [])).toBeNull();
     expect(await recovered("00000002.history")).toBeNull();
+  });
+
+  it("leaves the segment to a pg_wal that has all that was streamed, and more", async () => {
+    await session(new WalWindow(START), [100, 300]);
+    mkdirSync(join(folder, "pg_wal"), { recursive: true });
+    const put = (sizeBytes: number, more: Buffer): void =>
+      writeFileSync(
+        join(folder, "pg_wal", NAME),
+        Buffer.concat([wal(START, sizeBytes), more, Buffer.alloc(WAL_SIZE_BYTES - sizeBytes - more.length)]),
+      );
+    put(500, Buffer.alloc(0));
+    expect(await recovered(NAME)).toBeNull();
+    put(400, Buffer.alloc(0));
+    expect(beginningOf(await recovered(NAME), START)).toBe(400);
+    put(300, Buffer.alloc(9000, 7));
+    expect(beginningOf(await recovered(NAME), START)).toBe(400);
   });
 
   it("prefers the complete segment that was archived meanwhile", async () => {
