@@ -1,6 +1,6 @@
 /** Converts a host's plan to the inputs of its resource. Pure: the caller passes the runtime's digest. */
 import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host";
-import type { NodeInput } from "../host/nodeChoice";
+import type { NodeInput } from "../host/node/nodeChoice";
 import { drillPath, ownDrills } from "../plan/schedule/declaredDrills";
 import type { HostPlan } from "../plan/model/plan";
 import { typeOf } from "../plan/repositories/repositoryTypes";

@@ -7,7 +7,7 @@ import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
 import { type CipherArgs, type FileArgs, HostState, type HostStateArgs } from "../dynamic/hostState";
 import { type BriefFile, briefFile, briefTexts } from "../host/briefFiles";
-import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "../host/nodeChoice";
+import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "../host/node/nodeChoice";
 import { changedTypes } from "../plan/arguments/checkArguments";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";

@@ -10,7 +10,7 @@ import { convergeHost, type DesiredHost, PartlyApplied, readHost } from "../host
 import type { HostIdentity, HostOutcome } from "../host/hostIdentity";
 import { removeHost } from "../host/removeHost";
 import { type BriefFile, wholeFiles } from "../host/briefFiles";
-import type { NodeInput, NodeLocation } from "../host/nodeChoice";
+import type { NodeInput, NodeLocation } from "../host/node/nodeChoice";
 import type { PostgresInput } from "../host/postgresInstall";
 import { lackingFull } from "../host/hostDestinations";
 import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/desiredFiles";

@@ -12,8 +12,8 @@ import {
 } from "./postgresSettings";
 import { destinationsArgv, findNodeFault, parseDestinationsAnswer } from "./runtimeVerbs";
 import type { HostFacts, StateQuery } from "./state";
-import type { NodeLocation } from "./nodeChoice";
-import { nodeFactOf, nodeLinkLine } from "./node";
+import type { NodeLocation } from "./node/nodeChoice";
+import { nodeFactOf, nodeLinkLine } from "./node/node";
 import { isUnitDirectory, UNIT_AT_WORK } from "./systemdUnits";
 import { shellArgument } from "../plan/host/hostCommand";
 import { given } from "../../runtime/base/given";

@@ -3,7 +3,7 @@ import { type Account, type Connection, type LogLine, loadAccount, run } from ".
 import { type Accounts, accountsFor, type OwnerRole } from "./desiredFiles";
 import type { Detected } from "./detected";
 import type { ProgramsOutcome } from "./installPrograms";
-import type { NodeLocation } from "./nodeChoice";
+import type { NodeLocation } from "./node/nodeChoice";
 import { findRestartCommand, type LiveSettings, type PreviousSettings, waitForServer } from "./postgresSettings";
 import type { RuntimeOnHost } from "./runtimeVerbs";
 import type { UnitNames } from "./systemdUnits";

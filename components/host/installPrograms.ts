@@ -3,8 +3,8 @@ import { dirname } from "node:path";
 import type { Connection, LogLine } from "./connection";
 import { type Accounts, accountsFor, type DesiredDirectory, makeDirectories, removeFiles } from "./desiredFiles";
 import { type Looked, nodeFactIn, queryOf, requireNode, versionsOf } from "./detected";
-import { bringNode, findNeed, nodeFactOf } from "./node";
-import type { NodeInput } from "./nodeChoice";
+import { bringNode, findNeed, nodeFactOf } from "./node/node";
+import type { NodeInput } from "./node/nodeChoice";
 import { bringPostgres, type PostgresInput } from "./postgresInstall";
 import { type HostFacts, readState } from "./state";
 

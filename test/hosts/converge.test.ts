@@ -14,7 +14,7 @@ import { convergeHost, PartlyApplied, readHost } from "../../components/host/con
 import { emptyOutcome, type HostOutcome } from "../../components/host/hostIdentity";
 import { removeHost } from "../../components/host/removeHost";
 import { hostFilesOf } from "../../components/render/host/hostParts";
-import { chooseNode } from "../../components/host/nodeChoice";
+import { chooseNode } from "../../components/host/node/nodeChoice";
 import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { loadArchiveClient, runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
 import { resolveHost } from "../../components/plan/model/resolveDatabase";

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { desiredText, sha256Hex } from "../../../components/host/desiredFiles";
-import { findNeed } from "../../../components/host/node";
-import { chooseNode } from "../../../components/host/nodeChoice";
+import { desiredText, sha256Hex } from "../../../../components/host/desiredFiles";
+import { findNeed } from "../../../../components/host/node/node";
+import { chooseNode } from "../../../../components/host/node/nodeChoice";
 
 const LIB = "/lib/ours";
 let folder: string;

@@ -6,12 +6,12 @@
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { type Account, type Connection, type ExecResult, runScript, type LogLine } from "./connection";
-import { type Accounts, desiredText, factText } from "./desiredFiles";
+import { type Account, type Connection, type ExecResult, runScript, type LogLine } from "../connection";
+import { type Accounts, desiredText, factText } from "../desiredFiles";
 import type { NodeInput, NodeLocation, NodeUpload } from "./nodeChoice";
 import type { NodeDownload } from "./nodeRelease";
-import { findNodeFault } from "./runtimeVerbs";
-import type { HostFacts } from "./state";
+import { findNodeFault } from "../runtimeVerbs";
+import type { HostFacts } from "../state";
 
 const MODE = "0755";
 /** 50 MB over a slow line. */

@@ -1,7 +1,7 @@
 /** Chooses a host's Node.js and its source from the arguments, before anything reads the host. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { type Finding, finding } from "../plan/findings/findings";
+import { type Finding, finding } from "../../plan/findings/findings";
 import { NODE_RELEASE_NAME, type NodeDownload, nodeReleases } from "./nodeRelease";
 
 /** The arguments about Node.js. */
