@@ -63,6 +63,7 @@ import {
   startServing,
   servicesOf,
   timersAndServicesOf,
+  unitsIn,
 } from "./systemdUnits";
 import { BY_COMMAND, BY_SLOT, refuseOtherArchiving, requireWalLevel } from "./archiveSetting";
 import { given } from "../../runtime/base/given";
@@ -337,7 +338,7 @@ async function applyFiles(
 /** Stops the units among them, and removes all. */
 async function removeStale({ connection, desired, outcome, log }: Update, stale: readonly string[]): Promise<void> {
   if (stale.length === 0) return;
-  const units = stale.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
+  const units = unitsIn(stale);
   if (units.length > 0 && (await isSystemdRunning(connection, desired.directories.units)))
     await disableUnits(connection, units);
   await removeFiles(connection, withCompiled(stale, desired));

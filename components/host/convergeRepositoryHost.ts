@@ -28,7 +28,7 @@ import {
 import { withLock } from "./hostLock";
 import { enterHost, leaveHost } from "./hostOwners";
 import { withRemedy } from "./removeHost";
-import { disableUnits, enableUnits, isUnitPath, readUnits, reloadUnits, UNIT_AT_WORK } from "./systemdUnits";
+import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK, unitsIn } from "./systemdUnits";
 
 export interface DesiredRepositoryHost {
   /** Writers before readers of their group. */
@@ -305,8 +305,7 @@ export async function removeRepositoryHost(update: RepositoryHostUpdate): Promis
 
 async function undo(update: RepositoryHostUpdate, files: readonly string[]): Promise<void> {
   const { connection, desired, log } = update;
-  const units = files.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
-  const timers = [...new Set([...desired.timers, ...units.filter((unit) => unit.endsWith(".timer"))])];
+  const timers = [...new Set([...desired.timers, ...unitsIn(files).filter((unit) => unit.endsWith(".timer"))])];
   if (timers.length > 0) await disableUnits(connection, timers);
   // Keys first: nobody may have one without the confinement.
   await removeFiles(connection, files);
@@ -388,8 +387,7 @@ async function writeSshd(update: RepositoryHostUpdate, text: string): Promise<vo
 
 async function applyFiles({ before, connection, desired, log }: RepositoryHostUpdate): Promise<string[]> {
   const stale = filesIn(before).filter((path) => desired.files[path] === undefined);
-  const staleUnits = (kind: string): string[] =>
-    stale.filter((path) => path.endsWith(kind)).map((path) => path.slice(path.lastIndexOf("/") + 1));
+  const staleUnits = (kind: string): string[] => unitsIn(stale).filter((unit) => unit.endsWith(kind));
   const [staleTimers, staleServices] = [staleUnits(".timer"), staleUnits(".service")];
   if (staleTimers.length > 0) await disableUnits(connection, staleTimers);
   // One that runs would take files from their account after they were returned.

@@ -5,7 +5,7 @@ import { isPending, type LiveSettings, readPreviousSettings, readSettings, write
 import { type Left, leaveHost } from "./hostOwners";
 import { dropSlot, type RuntimeOnHost } from "./runtimeVerbs";
 import { takeBackRestoreCommand } from "./restoreCommand";
-import { disableUnits, isSystemdRunning, isUnitPath, reloadUnits, servingUnits, timersOf } from "./systemdUnits";
+import { disableUnits, isSystemdRunning, reloadUnits, servingUnits, timersOf, unitsIn } from "./systemdUnits";
 import { BY_COMMAND, BY_SLOT } from "./archiveSetting";
 import { answers } from "./containedServer";
 import {
@@ -70,15 +70,11 @@ async function undo(
     );
   }
   const systemd = await isSystemdRunning(connection, identity.directories.units);
-  if (systemd) await disableUnits(connection, [...timersOf(identity.units), ...servingUnits(identity.units)]);
-  if (BY_SLOT in identity.settings) await dropSlot(runtimeOf(connection, identity, accounts.database, log), log);
   const files = Object.keys(before.fileFacts);
-  // Also those of a component that left before.
-  if (systemd)
-    await disableUnits(
-      connection,
-      files.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1)),
-    );
+  // The files are also those of a component that left before.
+  const units = new Set([...timersOf(identity.units), ...servingUnits(identity.units), ...unitsIn(files)]);
+  if (systemd) await disableUnits(connection, [...units]);
+  if (BY_SLOT in identity.settings) await dropSlot(runtimeOf(connection, identity, accounts.database, log), log);
   await removeFiles(connection, [...withCompiled(files, identity), ...before.nodePaths, ownersPath(identity)]);
   if (systemd) await reloadUnits(connection);
   const kept = await removeDirectories(connection, before.madeDirectories);

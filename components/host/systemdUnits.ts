@@ -52,6 +52,11 @@ export function isUnitPath(path: string): boolean {
   return /\.(service|socket|timer)$/.test(path);
 }
 
+/** Names of the units among these files. */
+export function unitsIn(paths: readonly string[]): string[] {
+  return paths.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
+}
+
 /** `enabled active` and similar for each unit; `missing` for one that systemd does not know. */
 export async function readUnits(
   connection: Connection,

@@ -30,13 +30,17 @@ const LOCK_TIMEOUT = "10s";
 
 export function swapSql({ around, comment, kept, restored, tables, wanted }: SwapRequest): string[] {
   const head = ["BEGIN", `SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`];
-  const references = around.references.flatMap((key) => [
-    `ALTER TABLE ${qualified(key.schema, key.table)} DROP CONSTRAINT ${identifier(key.name)}`,
-    foreignKeySql(key.schema, key).trim().replace(/;$/, ""),
-  ]);
-  const drops = [...references.filter((_, index) => index % 2 === 0), ...around.parents.map(leaveSql)];
-  const joins = around.parents.filter(({ table }) => tables.includes(table)).map(joinSql);
-  const adds = [...joins, ...references.filter((_, index) => index % 2 === 1)];
+  const { parents, references } = around;
+  const drops = [
+    ...references.map(
+      ({ name, schema, table }) => `ALTER TABLE ${qualified(schema, table)} DROP CONSTRAINT ${identifier(name)}`,
+    ),
+    ...parents.map(leaveSql),
+  ];
+  const adds = [
+    ...parents.filter(({ table }) => tables.includes(table)).map(joinSql),
+    ...references.map((key) => foreignKeySql(key.schema, key).trim().replace(/;$/, "")),
+  ];
   if (wanted.table === null) {
     const old = !around.isThere ? [] : [`ALTER SCHEMA ${identifier(wanted.schema)} RENAME TO ${identifier(kept)}`];
     const rename = `ALTER SCHEMA ${identifier(restored)} RENAME TO ${identifier(wanted.schema)}`;

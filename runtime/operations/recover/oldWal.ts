@@ -6,7 +6,7 @@
  */
 import { chown, copyFile, mkdir, open, readdir, rename, rmdir, stat, unlink } from "../../local/nodeFiles";
 import { fail } from "../../base/errors";
-import { lsnOfSegment, parseWalName, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
+import { lsnOfSegment, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
 import { syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
 import type { Owner } from "./hostFacts";
@@ -21,8 +21,8 @@ export interface OldWal {
   readonly directory: string;
   /** The newest archived segment. */
   readonly last: string;
-  /** The old server's; default that of `last`. */
-  readonly timeline?: number;
+  /** The followed one; `last` may be on its ancestor. */
+  readonly timeline: number;
   readonly segmentSizeBytes: number;
 }
 
@@ -71,11 +71,10 @@ export async function moveOldWal(dataDirectory: string, walDirectory: string): P
   await rmdir(directory);
 }
 
-function isAfter(name: string, { last, timeline = parseWalName(last)?.timeline }: OldWal): boolean {
-  if (!SEGMENT_NAME.test(name) || parseWalName(name)?.timeline !== timeline) return false;
-  const isOwn = parseWalName(last)?.timeline === timeline;
+function isAfter(name: string, { last, timeline }: OldWal): boolean {
+  if (!SEGMENT_NAME.test(name) || timelineOf(name) !== timeline) return false;
   // The segment with the switch point is on both timelines.
-  return isOwn ? name > last : name.slice(8) >= last.slice(8);
+  return timelineOf(last) === timeline ? name > last : name.slice(8) >= last.slice(8);
 }
 
 async function saveFile(

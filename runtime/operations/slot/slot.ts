@@ -124,8 +124,8 @@ export async function dropSlot(
 const NOT_ALLOWED = "42501";
 
 /**
- * Those of `names` that the server has in its `pg_wal`. A role that may not look there (it needs `pg_monitor`) is told
- * by the slot, which promises everything from its position on. @throws dbQuery (57)
+ * Those of `names` that the server has in its `pg_wal`. If the role lacks `pg_monitor` and may not look there, the slot
+ * decides: it keeps everything from its position on. @throws dbQuery (57)
  */
 export async function findInServer(
   session: SqlSession,

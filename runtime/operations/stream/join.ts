@@ -13,6 +13,7 @@ import {
   type StreamArchive,
   type StreamOrigin,
 } from "../../repository/streamStore";
+import type { Doubt } from "../archiveGet/archiveGet";
 import { repoErrorLine } from "../shared/results";
 
 export interface PieceSource {
@@ -35,12 +36,7 @@ export interface Joined {
   /** The source whose chunks reach that far. */
   readonly last: PieceSource | null;
   /** Repositories whose chunks reach further, and could not be read. */
-  readonly unread: readonly Unread[];
-}
-
-export interface Unread {
-  readonly repoIndex: number;
-  readonly error: BackupError;
+  readonly unread: readonly Doubt[];
 }
 
 /**
@@ -66,7 +62,7 @@ export async function joinPieces(
   return { sizeBytes, last, unread: failed.filter(({ end }) => end > sizeBytes) };
 }
 
-interface Failure extends Unread {
+interface Failure extends Doubt {
   /** How far the session reaches, according to its chunks' names. */
   readonly end: number;
 }

@@ -18,11 +18,11 @@ import { nullIfMissing } from "../../local/systemError";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listChunks } from "../../repository/streamStore";
-import { inDoubt, inTime } from "../archiveGet/archiveGet";
+import { type Doubt, inDoubt, inTime } from "../archiveGet/archiveGet";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { repoErrorLine } from "../shared/results";
 import { archivesAlways } from "./archiveMode";
-import { type Joined, type JoinTarget, joinPieces, type PieceSource, type Unread } from "./join";
+import { type Joined, type JoinTarget, joinPieces, type PieceSource } from "./join";
 
 export interface PartialOptions {
   readonly walName: string;
@@ -114,7 +114,7 @@ async function readAt(handle: FileHandle, at: number): Promise<Buffer> {
 async function getPartial(repos: readonly Repository[], options: PartialOptions, ctx: Context): Promise<boolean> {
   const { cluster, destination, segmentSizeBytes, timeoutMs, walName } = options;
   const sources: PieceSource[] = [];
-  const unread: Unread[] = [];
+  const unread: Doubt[] = [];
   for (const result of await perRepo(repos, (repo) => findSessions(repo, options))) {
     if (result.ok) sources.push(...result.value);
     else {

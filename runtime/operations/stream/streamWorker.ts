@@ -671,7 +671,7 @@ export class StreamWorker {
       this.#options.requireStarted();
       // Chunks of other timelines may stay forever: expire checks them.
       const ours = [...names].filter((name) => timelineOf(name) === timelineOf(current));
-      // What the archive has under a name that still waits may be another server's, or a former self's.
+      // While a segment waits, a file of its name in the archive may have another server's content.
       const waiting = new Set(await this.#options.listMissingWal?.());
       const wanted = [...ours, ...this.#missingWal].filter((name) => !this.#archived.has(name) && !waiting.has(name));
       for await (const name of archivedOf(this.#repo, archive, this.#target.known, wanted)) this.archived(name);

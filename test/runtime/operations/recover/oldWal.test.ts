@@ -16,7 +16,7 @@ beforeEach(() => {
   data = join(folder, "data");
   mkdirSync(directory, { recursive: true });
   mkdirSync(join(data, "pg_wal"), { recursive: true });
-  old = { directory, last: walName(5), segmentSizeBytes: WAL_SIZE_BYTES };
+  old = { directory, last: walName(5), timeline: 1, segmentSizeBytes: WAL_SIZE_BYTES };
 });
 
 function put(no: number, timeline = 1, content = no): void {

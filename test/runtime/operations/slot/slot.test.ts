@@ -49,7 +49,7 @@ test.each([
   });
 });
 
-test("a role that may not look at pg_wal is told by the slot which WAL the server has", async () => {
+test("if the role may not look at pg_wal, the slot says which WAL the server has", async () => {
   const names = ["000000010000000000000002", "000000010000000000000003", "000000010000000000000004"];
   const slot = { name: "s", segmentSizeBytes: 16 * 1024 * 1024 };
   const asked = (row: object | null) => ({
