@@ -16,9 +16,14 @@ test("the lock is the last thing that a close removes: an open that begins then 
   for (let number = 0; number < 300; number++) writeFileSync(join(location.folder, `page${number}`), "");
   let left: readonly string[] | null = null;
   const watch = setInterval(() => {
-    if (left !== null || existsSync(lock) || !existsSync(location.folder)) return;
-    left = readdirSync(location.folder);
-    writeFileSync(lock, "of another open");
+    if (left !== null || existsSync(lock)) return;
+    try {
+      const names = readdirSync(location.folder);
+      writeFileSync(lock, "of another open");
+      left = names;
+    } catch {
+      // The folder went before this open began.
+    }
   }, 0);
   await removeFolder(location, SELF);
   clearInterval(watch);
