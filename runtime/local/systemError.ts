@@ -17,10 +17,10 @@ export function systemCodeOf(error: unknown): string | undefined {
   return error.code;
 }
 
-/** True when `error` says that the entry, or a directory on its path, does not exist. */
+/** True when `error` says that the entry, or a directory on its path, does not exist; in `/proc`, that the process ended. */
 export function isMissing(error: unknown): boolean {
   const code = systemCodeOf(error);
-  return code === "ENOENT" || code === "ENOTDIR";
+  return code === "ENOENT" || code === "ENOTDIR" || code === "ESRCH";
 }
 
 /** The result of `work`, or null if the entry is missing; other errors are thrown as `failure` makes them. */

@@ -3,11 +3,12 @@
  * "src/backend/postmaster/pgarch.c".
  */
 import { statSync, readdir, stat } from "../local/nodeFiles";
+import { nullIfMissing, systemError } from "../local/systemError";
 import { parseWalName } from "../format/wal/walSegment";
 
 /**
- * Names of WAL files with a `.ready` file, ascending, timeline histories first as in PostgreSQL; at most `limit`. Empty
- * for an unreadable directory: looking ahead is optional.
+ * Names of WAL files with a `.ready` file, ascending, timeline histories first as in PostgreSQL; at most `limit`.
+ * @throws pathOpen (53) when it cannot be seen
  */
 export async function listReady(walDirectory: string, limit: number): Promise<string[]> {
   const ready = await listStatus(walDirectory, ".ready");
@@ -15,13 +16,15 @@ export async function listReady(walDirectory: string, limit: number): Promise<st
   return ready.sort((left, right) => (rank(left) < rank(right) ? -1 : 1)).slice(0, limit);
 }
 
-/** Names of WAL files that PostgreSQL takes for archived and has not removed yet, in any order. */
+/** Names of WAL files that PostgreSQL takes for archived and has not removed yet, in any order. @throws pathOpen (53) */
 export function listDone(walDirectory: string): Promise<string[]> {
   return listStatus(walDirectory, ".done");
 }
 
 async function listStatus(walDirectory: string, ending: string): Promise<string[]> {
-  const names = await readdir(`${walDirectory}/archive_status`).catch(() => [] as string[]);
+  const path = `${walDirectory}/archive_status`;
+  const failure = (error: unknown): Error => systemError("pathOpen", `list path '${path}'`, path, error);
+  const names = (await nullIfMissing(readdir(path), failure)) ?? [];
   return names.flatMap((name) => {
     const walName = name.slice(0, -ending.length);
     return name.endsWith(ending) && parseWalName(walName) !== null ? [walName] : [];
@@ -48,13 +51,14 @@ function exists(path: string): boolean {
   }
 }
 
-/** Number of waiting WAL files, and since when the first one waits; null without a server's directory. */
+/** Number of waiting WAL files, and since when the first one waits; null without a server's directory that it may list. */
 export async function waitingWal(
   walDirectory: string,
 ): Promise<{ readonly count: number; readonly oldestAtS: number | null } | null> {
   const directory = `${walDirectory}/archive_status`;
   if ((await stat(directory).catch(() => null)) === null) return null;
-  const names = await listReady(walDirectory, Number.POSITIVE_INFINITY);
+  const names = await listReady(walDirectory, Number.POSITIVE_INFINITY).catch(() => null);
+  if (names === null) return null;
   const first = names[0] === undefined ? null : await stat(`${directory}/${names[0]}.ready`).catch(() => null);
   return { count: names.length, oldestAtS: first === null ? null : Math.floor(first.mtimeMs / 1000) };
 }

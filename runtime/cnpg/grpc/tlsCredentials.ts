@@ -10,6 +10,7 @@
  */
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFile } from "../../local/nodeFiles";
+import { nullIfMissing } from "../../local/systemError";
 import type { SecureContextOptions } from "node:tls";
 import {
   ResponderBuilder,
@@ -102,7 +103,7 @@ async function load({ serverPath, clientPath }: CertificatePaths): Promise<Certi
   const cert = await read(`${serverPath}/tls.crt`);
   const key = await read(`${serverPath}/tls.key`);
   const shown = await read(`${clientPath}/tls.crt`);
-  const authority = await readFile(`${clientPath}/ca.crt`).catch(() => null);
+  const authority = await nullIfMissing(readFile(`${clientPath}/ca.crt`));
   try {
     if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)))
       throw new Error("tls.key is not the key of tls.crt");

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "../../local/nodeFiles";
+import { nullIfMissing } from "../../local/systemError";
 import { createServer, type ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
@@ -32,7 +33,7 @@ const PATH = new RegExp(`^${programPath("([0-9a-f]{64})")}$`);
 
 /** Reads the runtimes of a directory. A missing directory has none. */
 export async function readRuntimes(directory: string): Promise<Runtimes> {
-  const names = await readdir(directory).catch(() => []);
+  const names = (await nullIfMissing(readdir(directory))) ?? [];
   const entries = await Promise.all(
     names.map(async (name): Promise<readonly [string, Uint8Array][]> => {
       const sha256 = FILE.exec(name)?.[1];

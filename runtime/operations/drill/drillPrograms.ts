@@ -2,6 +2,7 @@
  * Whose programs a drill's server has: those of this machine, or those of the image if production runs in a container.
  */
 import { readFile } from "../../local/nodeFiles";
+import { nullIfMissing } from "../../local/systemError";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import type { ContainerServer } from "../../postgres/container/serverContainer";
@@ -71,8 +72,8 @@ export function programsOfImage(
 
 /** pg_ctl knows whether the server of a data directory runs. @throws pgRunning when it cannot be stopped */
 async function endServer(dataDirectory: string, binPath: string | undefined, ctx: Context): Promise<void> {
-  const version = await readFile(`${dataDirectory}/PG_VERSION`, "utf8").catch(() => null);
-  const pid = await readFile(`${dataDirectory}/postmaster.pid`, "utf8").catch(() => null);
+  const version = await nullIfMissing(readFile(`${dataDirectory}/PG_VERSION`, "utf8"));
+  const pid = await nullIfMissing(readFile(`${dataDirectory}/postmaster.pid`, "utf8"));
   if (version === null || pid === null) return;
   try {
     const programs = await findPrograms(version.trim(), binPath, ctx.signal);

@@ -1,5 +1,6 @@
 /** Makes an isolated, harmless server from restored files, and starts it. */
 import { chown, mkdir, readFile, rm, writeFile } from "../../local/nodeFiles";
+import { nullIfMissing } from "../../local/systemError";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -107,7 +108,7 @@ async function readLimits(programs: Programs, dataDirectory: string, ctx: Contex
 
 async function restoredPreload(dataDirectory: string): Promise<string> {
   const files = await readConfig(`${dataDirectory}/postgresql.conf`, "settings");
-  const auto = await readFile(`${dataDirectory}/postgresql.auto.conf`, "utf8").catch(() => "");
+  const auto = (await nullIfMissing(readFile(`${dataDirectory}/postgresql.auto.conf`, "utf8"))) ?? "";
   return preloadIn([...files.map(({ content }) => Buffer.from(content).toString("utf8")), auto]);
 }
 

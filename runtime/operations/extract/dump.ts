@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { syncDirectory } from "../../local/atomicWrite";
-import { systemError } from "../../local/systemError";
+import { nullIfMissing, systemError } from "../../local/systemError";
 import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import { identifier, isThere, qualified, tablesOf, type Wanted, wantedText } from "./tableObjects";
@@ -22,7 +22,7 @@ export interface DumpRequest {
 
 /** @throws fileExists */
 export async function requireNoFile(path: string): Promise<void> {
-  if ((await stat(path).catch(() => null)) !== null)
+  if ((await nullIfMissing(stat(path))) !== null)
     throw fail("fileExists", `'${path}' already exists`, { hint: "Choose another file with --to-file." });
 }
 

@@ -383,6 +383,8 @@ async function healFile(
     return null;
   };
   const server = (await local?.prepare(name).catch((error: unknown) => note("pg_wal", error))) ?? null;
+  // The server has its own content, which decides: another one waits until it can be read.
+  if (problems.length > 0) return { outcome: "open", problem: problems.join("; "), lacking: [] };
   const own = await target.find(name);
   const header = local?.headerCheck === false ? null : cluster;
   const holders = [{ ...target, find: async () => own, open: async () => target }, ...sources];

@@ -7,6 +7,7 @@ import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
+import type { PreparedWal } from "../archivePush/prepareWal";
 import { putWal, type StoredWal } from "../../repository/walStore";
 import type { Repository } from "../../repository/repository";
 import type { LocalWal } from "../shared/localWal";
@@ -73,7 +74,7 @@ async function healName(
   }
   const isAlike = copies.every(({ content }) => content.problem === null && content.sha1 === copies[0]?.content.sha1);
   if (isAlike) return;
-  const good = await findGood(name, copies, local);
+  const good = await findGood(name, copies, local, ctx);
   for (const { archive, content } of copies) {
     const own = healed.get(archive.repo.key);
     if (good === null) {
@@ -95,13 +96,23 @@ async function healName(
   }
 }
 
-/** PostgreSQL's own file, else the content that all readable copies share; null without either. */
+/**
+ * PostgreSQL's own file, else the content that all readable copies share; null without either, and while the own file
+ * is there but cannot be read.
+ */
 async function findGood(
   name: string,
   copies: readonly Copy[],
   local: LocalWal,
+  { log }: Context,
 ): Promise<Pick<NamedContent, "bytes" | "sha1"> | null> {
-  const wal = await local.prepare(name).catch(() => null);
+  let wal: PreparedWal | null;
+  try {
+    wal = await local.prepare(name);
+  } catch (error) {
+    log.warn(`pg_wal: ${name}: ${toBackupError(error).message}`);
+    return null;
+  }
   if (wal !== null) {
     const bytes = await collect((await wal.packed({ type: "none", level: 0 }))(), LIMITS.wholeFileSizeBytesMax);
     if (findNamedProblem(name, textOf(bytes)) === null) return { bytes, sha1: wal.sha1 };

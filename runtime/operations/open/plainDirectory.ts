@@ -100,7 +100,7 @@ function requireSameFileSystem({ upper }: OpenLocation, path: string, option: st
 }
 
 async function directoriesIn(path: string): Promise<readonly string[]> {
-  const info = await lstat(path).catch(() => null);
+  const info = await nullIfMissing(lstat(path));
   return info?.isDirectory() === true ? readdir(path) : [];
 }
 
@@ -115,7 +115,7 @@ export async function makePlain(
   sync: () => Promise<void>,
 ): Promise<void> {
   const { upper } = location;
-  if ((await lstat(upper).catch(() => null)) !== null) {
+  if ((await nullIfMissing(lstat(upper))) !== null) {
     await actAs(account, async () => {
       await restoreSettings(location, to);
       for (const name of ["postmaster.pid", "postmaster.opts"]) await rm(`${upper}/${name}`, { force: true });
@@ -127,7 +127,7 @@ export async function makePlain(
   await sync();
   await actAs(account, async () => {
     const hidden = `${to}/${HIDDEN_CONTROL}`;
-    if ((await lstat(hidden).catch(() => null)) !== null) await move(hidden, `${to}/${CONTROL}`);
+    if ((await nullIfMissing(lstat(hidden))) !== null) await move(hidden, `${to}/${CONTROL}`);
     await syncDirectory(dirname(hidden));
   });
 }
@@ -148,7 +148,7 @@ async function restoreSettings({ at, restoredConf, upper }: OpenLocation, to: st
 async function linkTablespace(path: string, { destination, location }: Move["tablespaces"][number]): Promise<void> {
   const made = `${path}${LINK_SUFFIX}`;
   const names = await directoriesIn(path);
-  if ((await lstat(path).catch(() => null))?.isDirectory() === true) {
+  if ((await nullIfMissing(lstat(path)))?.isDirectory() === true) {
     try {
       await mkdir(location, { recursive: true, mode: 0o700 });
     } catch (error) {

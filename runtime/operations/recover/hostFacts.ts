@@ -123,7 +123,7 @@ export async function freeBytesAt(path: string): Promise<{ readonly device: numb
 
 async function newestWalAtS(walDirectory: string): Promise<number | null> {
   let newestMs = 0;
-  for (const name of await readdir(walDirectory).catch(() => [] as string[]))
+  for (const name of await namesIn(walDirectory))
     if (parseWalName(name)?.kind === "segment")
       newestMs = Math.max(newestMs, (await statOrNull(`${walDirectory}/${name}`))?.mtimeMs ?? 0);
   return newestMs === 0 ? null : Math.floor(newestMs / 1000);
@@ -141,11 +141,11 @@ async function findTablespaces(
   container: ContainerServer | undefined,
 ): Promise<string[]> {
   const directories: string[] = [];
-  for (const oid of await readdir(`${dataDirectory}/pg_tblspc`).catch(() => [] as string[])) {
+  for (const oid of await namesIn(`${dataDirectory}/pg_tblspc`)) {
     const link = `${dataDirectory}/pg_tblspc/${oid}`;
     const location =
       container === undefined
-        ? await realpath(link).catch(() => null)
+        ? await nullIfMissing(realpath(link))
         : container.view.here(`${container.view.dataDirectory}/pg_tblspc/${oid}`);
     const directory =
       location === null ? null : `${location}/${tablespaceDirectory(control.pgVersion, control.catalogVersion)}`;
@@ -172,7 +172,7 @@ async function findUnits(cluster: HostFacts["debianCluster"]): Promise<string[]>
   const usual = ["/etc/systemd/system", "/run/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system"];
   const units = new Set<string>();
   for (const directory of usual) {
-    const names = await readdir(directory).catch(() => [] as string[]);
+    const names = await namesIn(directory);
     if (cluster !== null && names.includes("postgresql@.service"))
       units.add(`postgresql@${cluster.major}-${cluster.name}.service`);
     // Debian's unit of this name only stands for all clusters.
@@ -196,7 +196,14 @@ async function loadMounts(): Promise<string[]> {
 }
 
 async function readOrNull(path: string): Promise<string | null> {
-  return readFile(path, "utf8").catch(() => null);
+  return nullIfMissing(readFile(path, "utf8"), (error) =>
+    systemError("fileOpen", `open file '${path}' for read`, path, error),
+  );
+}
+
+async function namesIn(path: string): Promise<string[]> {
+  const failure = (error: unknown): Error => systemError("pathOpen", `list path '${path}'`, path, error);
+  return (await nullIfMissing(readdir(path), failure)) ?? [];
 }
 
 function statOrNull(path: string): Promise<Stats | null> {

@@ -5,11 +5,22 @@
  * PostgreSQL's account may write here, so root works with that account's rights. Root uses its own rights only where
  * the account lacks them: in directories that only root can write, where no other account can swap a name.
  */
-import { chmod, chown, lstat, mkdir, mkdtemp, readFile, rename, rmdir, writeFile } from "../../local/nodeFiles";
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rmdir,
+  type Stats,
+  writeFile,
+} from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import { fail } from "../../base/errors";
 import { syncDirectory } from "../../local/atomicWrite";
-import { systemCodeOf, systemError } from "../../local/systemError";
+import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
 import { isRootsAlone, ownUid } from "../../local/trust";
 import type { Owner } from "./hostFacts";
 import type { Journal } from "./recoveryJournal";
@@ -94,7 +105,7 @@ export async function prepare(
   await makeDirectory(dataDirectory, account, rights);
   await rights.asAccount(async () => {
     const marker = `${dataDirectory}/backup.manifest`;
-    if ((await readFile(marker).catch(() => null)) !== null) return;
+    if ((await nullIfMissing(readFile(marker))) !== null) return;
     await writeFile(marker, "", { mode: 0o600 });
     await syncDirectory(dataDirectory);
   });
@@ -134,7 +145,7 @@ function ownersOf(from: string, { account, dataDirectory }: Omit<Moved, "stamp">
 
 /** @throws fileOwner (88) */
 async function requireOwner(path: string, owners: readonly number[]): Promise<void> {
-  const info = await lstat(path).catch(() => null);
+  const info = await look(path);
   if (info === null || (info.isDirectory() && owners.includes(info.uid)) || ownUid() !== 0) return;
   const fact = info.isDirectory() ? `belongs to account ${info.uid}` : "is not a directory";
   throw fail("fileOwner", `'${path}' ${fact}, and the cluster belongs to account ${owners[0]}: root does not move it`, {
@@ -170,5 +181,10 @@ async function renameTo(from: string, to: string, owners: readonly number[], rig
 }
 
 async function exists(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => null)) !== null;
+  return (await look(path)) !== null;
+}
+
+/** Null for a missing entry only: a move that cannot be seen is not one that has been made. @throws fileOpen (41) */
+function look(path: string): Promise<Stats | null> {
+  return nullIfMissing(lstat(path), (error) => systemError("fileOpen", `look at '${path}'`, path, error));
 }

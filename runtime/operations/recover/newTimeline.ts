@@ -53,7 +53,7 @@ export function withoutNewTimeline(text: string): string {
  * @throws fileExists (93) for a standby, which follows its primary
  */
 export async function askForNewTimeline(dataDirectory: string, archiveGet: string, account: Owner): Promise<void> {
-  if ((await stat(`${dataDirectory}/standby.signal`).catch(() => null)) !== null) {
+  if ((await nullIfMissing(stat(`${dataDirectory}/standby.signal`))) !== null) {
     throw fail("fileExists", `'${dataDirectory}' belongs to a standby, which follows its primary's timeline`, {
       hint: "Roll back the primary, and rebuild the standby.",
     });

@@ -109,9 +109,11 @@ async function checkRoot(
 
 /** A data directory may be a symbolic link. */
 function statDirectory(path: string): Promise<Stats | null> {
-  return nullIfMissing(lstat(`${path}/.`), (error) =>
-    systemError("pathOpen", `get info for path '${path}'`, path, error),
-  );
+  return statEntry(`${path}/.`);
+}
+
+async function statEntry(path: string, look = lstat): Promise<Stats | null> {
+  return nullIfMissing(look(path), (error) => systemError("pathOpen", `get info for path '${path}'`, path, error));
 }
 
 /**
@@ -122,8 +124,7 @@ async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): 
   for (const link of layout.links) {
     if (!link.isFile) continue;
     const path = layout.locate(nameOf(link, layout));
-    if ((await lstat(path).catch(() => null)) === null || (overwrite && (await leadsTo(link.path, path, layout))))
-      continue;
+    if ((await statEntry(path)) === null || (overwrite && (await leadsTo(link.path, path, layout)))) continue;
     throw fail(
       "fileExists",
       `unable to restore file '${path}' because it already exists${overwrite ? ` and '${link.path}' does not point to it` : ""}`,
@@ -199,7 +200,7 @@ async function requireOwnTablespaces({ paths }: Manifest, layout: RestoreLayout,
   for (const row of paths) {
     if (!TABLESPACE.test(row.name)) continue;
     const location = layout.locate(row.name);
-    const info = await stat(location).catch(() => null);
+    const info = await statEntry(location, stat);
     const owner = owners.of(row);
     if (info === null || owner === null || isServers(info, owner, row.mode)) continue;
     const names = await readdir(location).catch((error: unknown) => {
@@ -226,7 +227,7 @@ function isServers(info: Stats, owner: Owner, mode: number): boolean {
 async function requireOwnParent(link: PlannedLink, layout: RestoreLayout, owners: Owners): Promise<void> {
   const file = layout.locate(nameOf(link, layout));
   const parent = dirname(file);
-  const info = await stat(parent).catch(() => null);
+  const info = await statEntry(parent, stat);
   const owner = owners.of(link);
   if (
     info === null ||
@@ -254,7 +255,7 @@ async function removeControl(
 ): Promise<void> {
   await requireStopped();
   const path = layout.locate(CONTROL_FILE);
-  if ((await lstat(path).catch(() => null)) === null) return;
+  if ((await statEntry(path)) === null) return;
   ctx.log.detail("remove 'global/pg_control' so cluster will not start if restore does not complete");
   // A link in the directory's place could lead to another cluster's.
   const directory = dirname(path);

@@ -1,5 +1,6 @@
 /** `pg_wal` of the running cluster: what the server has written decides what a repository may hold. */
 import { open, readdir } from "../../local/nodeFiles";
+import { nullIfMissing } from "../../local/systemError";
 import { nullOn } from "../../base/errors";
 import { WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
 import { parseWalName, timelineDigits } from "../../format/wal/walSegment";
@@ -81,7 +82,7 @@ async function findNewest(
   isWhole: (name: string) => boolean,
 ): Promise<NewestWal | null> {
   let newest = null as WalPosition | null;
-  for (const name of await readdir(walDirectory).catch(() => [])) {
+  for (const name of (await nullIfMissing(readdir(walDirectory))) ?? []) {
     if (parseWalName(name)?.kind !== "segment" || !(await isWritten(name))) continue;
     const own = positionOf(name);
     newest = {
@@ -94,19 +95,21 @@ async function findNewest(
   return { ...newest, isFinished: isWhole(name) };
 }
 
+/** False for a file that PostgreSQL has removed in the meantime, or not written yet. */
 async function hasOwnHeader(path: string, name: string, cluster: ClusterIdentity): Promise<boolean> {
+  const handle = await nullIfMissing(open(path, "r"));
+  if (handle === null) return false;
+  const head = Buffer.alloc(WAL_HEADER_SIZE_BYTES);
+  let sizeBytes: number;
   try {
-    const handle = await open(path, "r");
-    try {
-      const head = Buffer.alloc(WAL_HEADER_SIZE_BYTES);
-      const { bytesRead } = await handle.read(head, 0, head.length, 0);
-      requireOwn(name, head.subarray(0, bytesRead), cluster);
-      return true;
-    } finally {
-      await handle.close();
-    }
+    ({ bytesRead: sizeBytes } = await handle.read(head, 0, head.length, 0));
+  } finally {
+    await handle.close();
+  }
+  try {
+    requireOwn(name, head.subarray(0, sizeBytes), cluster);
+    return true;
   } catch {
-    // Removed in the meantime, or not written yet.
     return false;
   }
 }

@@ -1,5 +1,6 @@
 /** Reads `archive_mode` from a server's configuration, while a recovering server accepts no questions. */
 import { readFile } from "../../local/nodeFiles";
+import { nullIfMissing } from "../../local/systemError";
 import { readConfig } from "../shared/configFiles";
 
 const ALWAYS = /^[ \t]*archive_mode[ \t=]+'?always\b/im;
@@ -9,7 +10,7 @@ const ALWAYS = /^[ \t]*archive_mode[ \t=]+'?always\b/im;
  * replays.
  */
 export async function archivesAlways(dataDirectory: string): Promise<boolean> {
-  const options = await readFile(`${dataDirectory}/postmaster.opts`, "utf8").catch(() => "");
+  const options = (await nullIfMissing(readFile(`${dataDirectory}/postmaster.opts`, "utf8"))) ?? "";
   if (/archive_mode=always/i.test(options)) return true;
   // Debian keeps them elsewhere.
   const elsewhere = /config_file=([^"\s]+)/.exec(options)?.[1];

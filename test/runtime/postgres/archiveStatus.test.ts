@@ -1,5 +1,6 @@
+import { symlinkSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { listReady } from "../../../runtime/postgres/archiveStatus";
+import { listReady, waitingWal } from "../../../runtime/postgres/archiveStatus";
 import { makeTree, temporaryFolder } from "../repository/support";
 
 describe("the list of files that wait for the archive", () => {
@@ -25,7 +26,11 @@ describe("the list of files that wait for the archive", () => {
     expect(await listReady(folder, 2)).toEqual(expected.slice(0, 2));
   });
 
-  it("is empty when unreadable", async () => {
-    expect(await listReady("/nowhere/pg_wal", 10)).toEqual([]);
+  it("is empty without a directory, and an error when the directory cannot be seen", async () => {
+    const folder = temporaryFolder();
+    expect(await listReady(folder, 10)).toEqual([]);
+    symlinkSync("archive_status", `${folder}/archive_status`);
+    await expect(listReady(folder, 10)).rejects.toMatchObject({ kind: "pathOpen" });
+    expect(await waitingWal(folder)).toBeNull();
   });
 });

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -48,6 +48,12 @@ describe("the archive's owner", () => {
     await check();
     await store(0, HISTORY);
     await check();
+  });
+
+  test("is unknown while the server's own history cannot be read", async () => {
+    symlinkSync("00000002.history", join(walDirectory, "00000002.history"));
+    await store(1, OTHER);
+    await expect(check()).rejects.toMatchObject({ kind: "fileOpen" });
   });
 
   // claim: docs/kubernetes/plugin.md: a missing stanza is…

@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -112,6 +112,22 @@ describe("heal", () => {
     expect((await run())[0]).toMatchObject({ ok: true, value: { copied: 1 } });
     expect(await readable(repos[0])).toEqual([walName(1), walName(2), walName(3)]);
     expect(await pathOf(repos[0], 3)).toMatch(/\.gz$/);
+  });
+
+  it("takes no other content while the server has its own and cannot read it", async () => {
+    const history = "00000002.history";
+    await store(repos[0], 1, [history, Buffer.from("1\t0/1\tx\n")]);
+    await store(repos[1], [history, Buffer.from("damaged")]);
+    missingWal.add(2, walName(1), CLUSTER);
+    for (const name of [walName(1), history]) symlinkSync(name, join(walDirectory, name));
+    const unread = { ...localWal(), prepare: openLocalWal(walDirectory, CLUSTER, true).prepare };
+    const healed = await heal(repos, { missingWal, cluster: CLUSTER, local: unread }, ctx);
+    expect(healed[1]).toMatchObject({
+      ok: true,
+      value: { copied: 0, unhealed: expect.arrayContaining([expect.stringContaining("pg_wal")]) },
+    });
+    expect(missingWal.list(2, CLUSTER)).toEqual([walName(1)]);
+    expect(await verifyNames(repos[1])).toHaveLength(1);
   });
 
   it("keeps the record of a file that the storage answered to have stored and did not", async () => {

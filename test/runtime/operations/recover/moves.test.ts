@@ -69,6 +69,14 @@ test("directories are renamed, made again, and renamed back", async () => {
   expect([existsSync(join(data, "old")), existsSync(`${wal}.old`), existsSync(wal)]).toEqual([true, false, true]);
 });
 
+test("a directory that cannot be seen has not been moved, nor is it absent", async () => {
+  const loop = join(folder, "loop");
+  symlinkSync("loop", loop);
+  const moved = movedOf(join(loop, "data"));
+  await expect(moveBack(moved, rights)).rejects.toMatchObject({ kind: "fileOpen" });
+  await expect(moveAside(moved, rights)).rejects.toMatchObject({ kind: "fileOpen" });
+});
+
 test.runIf(isRoot)(
   "a directory that neither the account nor root alone may rename is refused before anything is stopped",
   async () => {
