@@ -2,7 +2,7 @@
  * Keeps a recovery from another server's tablespaces: PostgreSQL takes the directory that the WAL names, even if a
  * server of this machine has its files there, and overwrites them with older pages.
  */
-import { fail } from "../../base/errors";
+import { fail, isError } from "../../base/errors";
 import { SEGMENT_NAME } from "../../format/wal/walSegment";
 import { findNewTablespace, type NewTablespace } from "../../format/wal/walTablespace";
 import { open, rm } from "../../local/nodeFiles";
@@ -22,13 +22,19 @@ export interface RecoveringServer {
  * Nothing is refused to a server that runs, which has such tablespaces already, nor in a file that is no segment.
  * @param path the fetched file
  * @throws tablespaceMap (76) if the segment creates a tablespace where another server has its own, or any if the server
- *   refuses all; the file is gone then
+ *   refuses all; versionNotSupported (83) if that cannot be seen; the file is gone then
  */
 export async function refuseTablespace(path: string, walName: string, server: RecoveringServer): Promise<void> {
   if (!SEGMENT_NAME.test(walName)) return;
   const { exists, refusesAll } = server;
   if (!refusesAll && !(await exists("recovery.signal")) && !(await exists("standby.signal"))) return;
-  const created = await createdIn(path);
+  let created: NewTablespace | null;
+  try {
+    created = await createdIn(path, refusesAll);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
   if (created === null) return;
   const owner = refusesAll ? null : await findOwner(created, server);
   if (owner === null && !refusesAll) return;
@@ -44,11 +50,13 @@ export async function refuseTablespace(path: string, walName: string, server: Re
   );
 }
 
-async function createdIn(path: string): Promise<NewTablespace | null> {
+/** @throws versionNotSupported for WAL that only a newer server can read, if all tablespaces are refused */
+async function createdIn(path: string, refusesAll: boolean): Promise<NewTablespace | null> {
   const segment = await readOnce(path);
   try {
     return findNewTablespace(segment);
-  } catch {
+  } catch (error) {
+    if (refusesAll && isError(error, "versionNotSupported")) throw error;
     // Damaged, or of a version to come: PostgreSQL refuses the first, and the guard must not keep it from the second.
     return null;
   }
