@@ -213,17 +213,20 @@ class StorageServer {
     return put;
   }
 
-  /** File by file, because a large directory takes longer than a hung one may. */
+  /** File by file, because a large directory takes longer than a hung one may. Nothing behind a link. */
   async #removePath(path: string, progress: () => void): Promise<void> {
     const storage = this.#storage;
-    let batch: Promise<void>[] = [];
+    const there = await storage.stat(path);
+    if (there === null) return;
+    if (there.type !== "directory") return storage.remove(path);
+    let batch: string[] = [];
     const finish = async (): Promise<void> => {
-      await Promise.all(batch);
+      await Promise.all(batch.map((each) => storage.remove(each)));
       batch = [];
       progress();
     };
     for await (const entry of storage.list(path, { recursive: true })) {
-      batch.push(storage.remove(entry.path));
+      batch.push(entry.path);
       if (batch.length >= REMOVED_TOGETHER) await finish();
     }
     await finish();

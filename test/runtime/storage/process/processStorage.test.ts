@@ -1,5 +1,14 @@
 /** A directory that stops answering costs only itself. The conformance suite covers the rules of all drivers. */
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -54,7 +63,7 @@ const CALLS: Readonly<Record<string, (storage: ProcessStorage) => Promise<unknow
   create: (storage) => storage.create("f", utf8("x")),
   putStream: (storage) => storage.putStream("f", () => streamOf(utf8("x"))),
   remove: (storage) => storage.remove("f"),
-  removePath: (storage) => storage.removePath("f"),
+  removePath: (storage) => storage.removePath("d"),
   makePath: (storage) => storage.makePath("d"),
   syncPath: (storage) => storage.syncPath(""),
   link: (storage) => storage.link("l", "f"),
@@ -65,6 +74,7 @@ const CALLS: Readonly<Record<string, (storage: ProcessStorage) => Promise<unknow
 describe("a call that hangs", () => {
   test.for(Object.entries(CALLS))("%s ends after io-timeout, and its process is killed", async ([name, call]) => {
     const processes = new StorageProcesses((_, signal) => hangingAt(posix(signal), [name as keyof Storage]));
+    mkdirSync(join(root, "d"));
     const storage = open(processes);
     expect(await failure(call(storage))).toMatchObject({ kind: "hostConnect", retryable: true, path: root });
     expect(processes.killedCount).toBe(1);
@@ -126,6 +136,7 @@ test("slow work is not taken for a hang while it advances", async () => {
     const storage = posix(signal);
     return {
       ...hangingAt(storage, []),
+      stat: (path) => storage.stat(path),
       removePath: (path) => storage.removePath(path),
       remove: (path) => storage.remove(path),
       async *list(path, options) {
@@ -229,4 +240,40 @@ test("a reader that stops early, and a command that ends, free the files", async
   expect(await stopped).toMatchObject({ kind: "term" });
   await expect.poll(() => readdirSync(root)).toEqual(["f"]);
   expect(existsSync(join(root, "f"))).toBe(true);
+});
+
+test("a removed path that is a link loses only the link", async () => {
+  const elsewhere = mkdtempSync(join(tmpdir(), "process-"));
+  writeFileSync(join(elsewhere, "f"), "not the repository's");
+  symlinkSync(elsewhere, join(root, "d"));
+  const storage = open(new StorageProcesses((_, signal) => posix(signal)));
+  await storage.removePath("d");
+  expect([readdirSync(root), readFileSync(join(elsewhere, "f"), "utf8")]).toEqual([[], "not the repository's"]);
+  rmSync(elsewhere, { recursive: true });
+  await storage.close();
+});
+
+test("a file that cannot be removed fails the call and not the process, while the listing goes on", async () => {
+  mkdirSync(join(root, "d"));
+  for (const name of ["a", "b", "c"]) writeFileSync(join(root, "d", name), "");
+  const slowly = (signal: AbortSignal): Storage => {
+    const storage = posix(signal);
+    return new Proxy(storage, {
+      get: (_, name: keyof Storage) => {
+        if (name === "remove") return async () => Promise.reject(fail("fileRemove", "not permitted"));
+        if (name === "list")
+          return async function* (...args: Parameters<Storage["list"]>) {
+            for await (const entry of storage.list(...args)) {
+              yield entry;
+              await new Promise((resolve) => setTimeout(resolve, 10));
+            }
+          };
+        const member = storage[name];
+        return typeof member === "function" ? member.bind(storage) : member;
+      },
+    });
+  };
+  const storage = open(new StorageProcesses((_, signal) => slowly(signal)));
+  expect(await failure(storage.removePath("d"))).toMatchObject({ kind: "fileRemove", message: "not permitted" });
+  await storage.close();
 });
