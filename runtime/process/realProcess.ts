@@ -4,7 +4,7 @@ import { readFile, readFileSync, statSync } from "../local/nodeFiles";
 import type { Context } from "../base/context";
 import { printable } from "../base/printable";
 import type { Log } from "../base/log";
-import { assert, ERRORS, fail } from "../base/errors";
+import { assert, type BackupError, ERRORS, fail, toBackupError } from "../base/errors";
 import { given } from "../base/given";
 import type { BackgroundDetails, CommandProcess, OtherConfiguration } from "./commandProcess";
 import { COMMAND_TABLE } from "../config/commands";
@@ -29,7 +29,8 @@ import { WalStream } from "../postgres/walStream";
 import { LEASE_TIMES } from "../repository/lease";
 import { type LeaseParts, Leases } from "../repository/leases";
 import type { Repository } from "../repository/repository";
-import { findMountedOwner, mayHang, openStorage, type StorageProcesses } from "../storage/open";
+import { findMountedOwner, mayHang, type OpenDeps, openStorage, type StorageProcesses } from "../storage/open";
+import type { Storage } from "../storage/storage";
 import { unusableStorage } from "../storage/unusable";
 import { workerPool } from "../workers/pool";
 
@@ -79,7 +80,10 @@ interface Known {
 
 const SOON_TIMEOUT_MS = 5000;
 
-/** Opens repositories as configured, also in worker threads. No I/O yet: a dead repository fails its first use. */
+/**
+ * Opens repositories as configured, also in worker threads. No I/O with them yet. One that cannot be opened (its
+ * authorities are missing) fails its first use like a dead one: the others go on.
+ */
 export function openRepositories(
   stanza: string,
   repos: readonly RepoConfig[],
@@ -91,17 +95,14 @@ export function openRepositories(
     key: config.key,
     name: `repo${config.key}`,
     stanza,
-    storage:
-      config.unusable === undefined
-        ? openStorage(config, {
-            clock: ctx.clock,
-            random: ctx.random,
-            signal: ctx.signal,
-            ioTimeoutMs,
-            readFile: (path) => readFileSync(path),
-            ...(processes === undefined ? {} : { processes }),
-          })
-        : unusableStorage(`repo${config.key}`, config.unusable),
+    storage: openOrUnusable(config, {
+      clock: ctx.clock,
+      random: ctx.random,
+      signal: ctx.signal,
+      ioTimeoutMs,
+      readFile: (path) => readFileSync(path),
+      ...(processes === undefined ? {} : { processes }),
+    }),
     cipherType: config.cipherType,
     cipherPass: config.cipherPass?.reveal() ?? null,
     compress: { type: config.compressType, level: config.compressLevel },
@@ -110,6 +111,16 @@ export function openRepositories(
     hardLinks: config.hardlink,
     latestLink: config.symlink,
   }));
+}
+
+function openOrUnusable(config: RepoConfig, deps: OpenDeps): Storage {
+  const unusable = (error: BackupError): Storage => unusableStorage(`repo${config.key}`, error);
+  if (config.unusable !== undefined) return unusable(config.unusable);
+  try {
+    return openStorage(config, deps);
+  } catch (error) {
+    return unusable(toBackupError(error));
+  }
 }
 
 export class RealProcess implements CommandProcess {
@@ -464,11 +475,10 @@ export class RealProcess implements CommandProcess {
 
   isLocked(kind: LockKind): boolean {
     const { lockPath, repos, stanza = "" } = this.config;
-    const { execId, isAlive, pid } = this.#facts;
+    const { execId, pid } = this.#facts;
     return isLocked(
       { lockPath, owners: this.lockOwners(), stanza, kind, repoIndexes: repos.map((repo) => repo.key) },
       { pid, execId },
-      isAlive,
     );
   }
 

@@ -121,7 +121,8 @@ export async function findMountedOwner(path: string, deps: ProcessStorageDeps): 
 }
 
 function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
-  const quirks = findQuirks(s3.quirks, s3.endpoint);
+  // Another host than the endpoint's name says is another service.
+  const quirks = findQuirks(s3.quirks, s3.storageHost ?? s3.endpoint);
   if (quirks === null) {
     throw fail("optionInvalidValue", `'${s3.quirks}' is not allowed for 's3Quirks' of repo${repo.key}`, {
       repoIndex: repo.key,

@@ -1,13 +1,16 @@
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../runtime/base/clock";
 import { systemRandom } from "../../../runtime/base/random";
 import { Secret } from "../../../runtime/base/secret";
 import type { RepoConfig, S3Config } from "../../../runtime/config/types";
+import { openRepositories } from "../../../runtime/process/realProcess";
 import { openServed, openStorage } from "../../../runtime/storage/open";
 import { S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
 import { testContext } from "../../harness/context";
 import { StorageProcesses } from "../../harness/doubles/storageProcesses";
 import { posixRepo } from "../../harness/repositories";
+import { temporaryFolder } from "../repository/support";
 
 const s3: S3Config = {
   bucket: "bkt",
@@ -44,8 +47,22 @@ test("each type has its driver", () => {
   expect(open({ type: "s3", s3, path: "/" }).name).toBe("s3://bkt");
 });
 
-test("the authority's file is read if it is configured", () => {
+test("the authority's file is read if it is configured, and a missing one costs its repository alone", async () => {
   expect(() => open({ type: "s3", s3: { ...s3, caFile: "/etc/ca.pem" } })).toThrow("reads /etc/ca.pem");
+  const root = temporaryFolder();
+  const broken = { key: 2, type: "s3", s3: { ...s3, caFile: join(root, "ca.pem") } } as const;
+  const repos = openRepositories("main", [posixRepo(root), posixRepo(root, broken)], 1_000, testContext());
+  expect(await repos[0]?.storage.stat("f")).toBeNull();
+  await expect(repos[1]?.storage.stat("f")).rejects.toMatchObject({ message: expect.stringContaining("ca.pem") });
+});
+
+test("what a service can do is guessed from the host that is asked", () => {
+  const at = (storageHost?: string) =>
+    open({
+      type: "s3",
+      s3: { ...s3, endpoint: "s3.eu-central-1.amazonaws.com", ...(storageHost === undefined ? {} : { storageHost }) },
+    });
+  expect([at().create !== undefined, at("minio.lan").create !== undefined]).toEqual([true, false]);
 });
 
 test("S3 and SFTP refuse a name that is no UTF-8 before they connect, and show its bytes", async () => {
