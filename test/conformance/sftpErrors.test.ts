@@ -424,6 +424,37 @@ describe("sftp errors", async () => {
       }
     });
 
+    test("that lists a large directory over a slow line for longer than the io-timeout does not count as silent", async () => {
+      const proxy = createServer((client) => {
+        const upstream = connect(server.port, server.host);
+        for (const socket of [client, upstream])
+          socket.on("error", () => undefined).on("close", () => void (client.destroy(), upstream.destroy()));
+        client.on("data", (bytes) => upstream.write(bytes));
+        upstream.on("data", (bytes) => void setTimeout(() => client.write(bytes), 50));
+      });
+      await new Promise<void>((resolve) => void proxy.listen(0, server.host, resolve));
+      const { storage, root } = open({ port: (proxy.address() as AddressInfo).port }, { ioTimeoutMs: 600 });
+      for (let index = 0; index < 2000; index++) writeFileSync(join(root, `${index}`), "");
+      let count = 0;
+      for await (const _ of storage.list("")) count++;
+      expect(count).toBe(2000);
+      await storage.close();
+      proxy.close();
+    });
+
+    test("that signs in and starts no SFTP fails after the io-timeout", async () => {
+      const keys = join(server.folder, "authorized_keys");
+      const before = readFileSync(keys, "utf8");
+      writeFileSync(keys, before.replaceAll(/^ssh-/gm, 'command="sleep 60" ssh-'));
+      try {
+        const result = await refusal(open({}, { ioTimeoutMs: 1000 }).storage.stat("f"));
+        expect(result).toMatchObject({ kind: "hostConnect", retryable: true });
+        expect(result.message).toContain("it has not started SFTP for 1 s");
+      } finally {
+        writeFileSync(keys, before);
+      }
+    });
+
     test("in the middle of an upload that is aborted leaves nothing, once it answers", async () => {
       const asked = new AbortController();
       const { storage, root } = open({}, { signal: asked.signal });

@@ -62,7 +62,7 @@ export async function openSession(
       readyTimeoutMs: deps.ioTimeoutMs,
     });
     if ("length" in outcome) throw wrongHostKey(config, known, outcome, endpoint);
-    return new SftpSession(outcome, await sftpOf(outcome, endpoint), endpoint, deps);
+    return new SftpSession(outcome, await sftpOf(outcome, endpoint, deps), endpoint, deps);
   } catch (error) {
     client?.destroy();
     throw signal.aborted ? terminated() : error;
@@ -71,13 +71,29 @@ export async function openSession(
   }
 }
 
-function sftpOf(client: Client, endpoint: SftpEndpoint): Promise<SFTPWrapper> {
+/** The library has no limit for it, and a server whose disk hangs answers everything else. */
+async function sftpOf(
+  client: Client,
+  endpoint: SftpEndpoint,
+  { clock, ioTimeoutMs }: SessionDeps,
+): Promise<SFTPWrapper> {
   client.setNoDelay(true);
-  return new Promise((resolve, reject) => {
+  const started = new AbortController();
+  const silence = clock.sleep(ioTimeoutMs, started.signal).then((): never => {
+    throw lost(endpoint, `it has not started SFTP for ${Math.round(ioTimeoutMs / 1000)} s`);
+  });
+  silence.catch(() => undefined);
+  const opened = new Promise<SFTPWrapper>((resolve, reject) => {
     client.once("error", (error) => reject(lost(endpoint, error.message, error)));
     client.once("close", () => reject(lost(endpoint, "the server closed the connection")));
     client.sftp((error, sftp) => (error === undefined ? resolve(sftp) : reject(noSftp(error, endpoint))));
   });
+  try {
+    return await Promise.race([opened, silence]);
+  } finally {
+    started.abort();
+    opened.catch(() => undefined);
+  }
 }
 
 function connectError(error: Error, config: SftpConfig, endpoint: SftpEndpoint): BackupError {

@@ -17,7 +17,7 @@ import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFa
 import { openSession } from "./connect";
 import { download } from "./download";
 import { isLost, isStatus, requestError, type SftpEndpoint, STATUS } from "./failure";
-import { isComplete, makePath, statOf } from "./requests";
+import { closeHandle, isComplete, makePath, statOf } from "./requests";
 import { probeSftp } from "./probe";
 import { PrivateKey } from "./privateKey";
 import type { SessionDeps, SftpSession } from "./session";
@@ -278,12 +278,26 @@ async function removeFile(session: SftpSession, full: string): Promise<void> {
   }
 }
 
+/** Page by page: each answer shows that the server lives, however many names there are. */
 async function readDirectory(session: SftpSession, full: string): Promise<FileEntryWithStats[]> {
+  const entries: FileEntryWithStats[] = [];
+  let handle: Buffer;
   try {
-    return await session.request<FileEntryWithStats[]>((sftp, answer) => sftp.readdir(full, answer));
+    handle = await session.request<Buffer>((sftp, answer) => sftp.opendir(full, answer));
   } catch (error) {
     if (isStatus(error, STATUS.noSuchFile)) return [];
     throw error;
+  }
+  try {
+    for (;;) {
+      const page = session.request<FileEntryWithStats[]>((sftp, answer) => sftp.readdir(handle, answer));
+      for (const entry of await page) entries.push(entry);
+    }
+  } catch (error) {
+    if (isStatus(error, STATUS.eof)) return entries;
+    throw error;
+  } finally {
+    closeHandle(session, handle);
   }
 }
 

@@ -382,6 +382,10 @@ export async function createFrom(
       .catch((error: unknown) => {
         if (!isStatus(error, STATUS.unsupported)) throw error;
       });
+  } catch (error) {
+    // A part under the final name would pass for a file of another writer.
+    session.post((sftp, answer) => sftp.unlink(full, (refused) => answer(refused, undefined)));
+    throw error;
   } finally {
     closeHandle(session, handle);
   }
