@@ -210,13 +210,15 @@ function nextOf(
   const token = findText(root, "NextContinuationToken");
   if (token !== undefined && token !== "") return { "continuation-token": token };
   // Older Ceph omits the token: continue after the last name, which is the greatest of the page.
-  const last = [objects.at(-1)?.key ?? "", commonPrefixes.at(-1) ?? ""].sort(compareBytes)[1] ?? "";
+  const [name, prefix] = [objects.at(-1)?.key ?? "", commonPrefixes.at(-1) ?? ""];
+  const isPrefix = compareBytes(prefix, name) > 0;
+  const last = isPrefix ? prefix : name;
   if (last === "")
     throw fail("service", `unable to ${facts.doing}: the listing is incomplete, without names or a token`, {
       repoIndex: facts.repoIndex,
     });
-  // For a prefix, after everything below it.
-  return { "start-after": last.endsWith("/") ? `${last}\u{10FFFF}` : last };
+  // For a prefix, after everything below it. An object may be named like one.
+  return { "start-after": isPrefix ? `${last}\u{10FFFF}` : last };
 }
 
 /** Text of the child of that name. @throws service if it is missing or empty */

@@ -21,6 +21,8 @@ export interface TemporaryCredentials extends Credentials {
 export interface CredentialSource {
   /** Valid keys. @throws the error of their source */
   current(): Promise<Credentials>;
+  /** After the service has refused the keys: true if the source is asked for others, false if it has no others. */
+  refuse?(): boolean;
 }
 
 const RENEW_BEFORE_MS = 5 * 60_000;
@@ -34,6 +36,7 @@ export class RenewedCredentials implements CredentialSource {
   #held: TemporaryCredentials | undefined;
   #pending: Promise<TemporaryCredentials> | undefined;
   #askAgainAtMs = 0;
+  #refused: TemporaryCredentials | undefined;
 
   constructor(fetch: () => Promise<TemporaryCredentials>, clock: Clock) {
     this.#fetch = fetch;
@@ -51,6 +54,17 @@ export class RenewedCredentials implements CredentialSource {
       this.#askAgainAtMs = this.#clock.nowMs() + RETRY_PAUSE_MS;
       return held;
     }
+  }
+
+  /** Keys end before their time when they are revoked, or when this clock is behind the service's. */
+  refuse(): boolean {
+    const held = this.#held;
+    // Another request has asked already.
+    if (held === undefined) return true;
+    if (held.key.reveal() === this.#refused?.key.reveal()) return false;
+    this.#refused = held;
+    this.#held = undefined;
+    return true;
   }
 
   /** Concurrent requests share one renewal. */

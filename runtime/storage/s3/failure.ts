@@ -49,14 +49,9 @@ const RETRYABLE_CODES = new Set([
   "IncompleteBody",
   "XAmzContentSHA256Mismatch",
 ]);
-const CREDENTIAL_CODES = new Set([
-  "InvalidAccessKeyId",
-  "InvalidToken",
-  "ExpiredToken",
-  "AuthorizationHeaderMalformed",
-  "InvalidSecurity",
-  "NotEntitled",
-]);
+/** Temporary keys have ended, or were revoked. */
+const ENDED_KEYS = ["InvalidAccessKeyId", "InvalidToken", "ExpiredToken"];
+const CREDENTIAL_CODES = new Set([...ENDED_KEYS, "AuthorizationHeaderMalformed", "InvalidSecurity", "NotEntitled"]);
 const MESSAGE_LENGTH_MAX = 300;
 const NOT_FOUND = 404;
 
@@ -82,8 +77,13 @@ const CONNECT_CODES = new Set([
   "UND_ERR_CONNECT_TIMEOUT",
 ]);
 
+/** True if the service refuses the request because of its keys, which others may replace. */
+export function isOfEndedKeys({ code }: ErrorAnswer): boolean {
+  return ENDED_KEYS.includes(code);
+}
+
 /** The error for an answer with a status of 300 or more, or for an `<Error>` body under 200. */
-export function answerError(answer: ErrorAnswer, facts: FailureFacts): BackupError {
+export function answerError(answer: ErrorAnswer, facts: FailureFacts, hasOtherKeys = false): BackupError {
   const { status, code } = answer;
   const details: ErrorDetails = {
     repoIndex: facts.repoIndex,
@@ -107,7 +107,7 @@ export function answerError(answer: ErrorAnswer, facts: FailureFacts): BackupErr
   }
   if (code === "RequestTimeTooSkewed") return fail("access", text, { ...details, hint: clockHint(answer) });
   if (status === 401 || status === 403 || CREDENTIAL_CODES.has(code))
-    return fail("access", text, { ...details, hint: accessHints(code, facts) });
+    return fail("access", text, { ...details, hint: accessHints(code, facts), retryable: hasOtherKeys });
   if (status === 408 || status === 429 || (status >= 500 && status !== 501))
     return fail("service", text, { ...details, retryable: true });
   if (status >= 300 && status < 400) {

@@ -16,7 +16,7 @@ import { type BackupError, fail, isError } from "../../base/errors";
 import type { Random } from "../../base/random";
 import { ioRetryPolicy, Retries, type RetryPolicy } from "../../base/retry";
 import type { S3Address } from "./address";
-import { answerError, type FailureFacts, parseErrorAnswer, transportError } from "./failure";
+import { answerError, type FailureFacts, isOfEndedKeys, parseErrorAnswer, transportError } from "./failure";
 import { encodePath, encodeQuery, SHA256_EMPTY, type Signer } from "./sign";
 
 /** A request body that can be sent again. */
@@ -183,11 +183,9 @@ export class S3Http {
       // An incomplete error body is useless: the status is known.
       const body = await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX).catch(() => new Uint8Array(0));
       const text = isUtf8(body) ? textOf(body) : "";
-      return {
-        ok: false,
-        error: answerError(parseErrorAnswer(answer.status, text, date), this.factsOf(request)),
-        retryAfterMs,
-      };
+      const refusal = parseErrorAnswer(answer.status, text, date);
+      const hasOtherKeys = isOfEndedKeys(refusal) && this.#options.signer.refuse();
+      return { ok: false, error: answerError(refusal, this.factsOf(request), hasOtherKeys), retryAfterMs };
     } catch (error) {
       return { ok: false, error: isError(error) ? error : transportError(error, this.factsOf(request)), retryAfterMs };
     }

@@ -33,6 +33,11 @@ export class Signer {
     this.#region = region;
   }
 
+  /** As {@link CredentialSource.refuse}; fixed keys are the only ones. */
+  refuse(): boolean {
+    return this.#credentials.refuse?.() === true;
+  }
+
   /** All headers to send, including `authorization` and `host`. `nowMs` is the time of signing. */
   async sign(request: UnsignedRequest, nowMs: number): Promise<Record<string, string>> {
     this.#signer ??= loadSigner(this.#credentials, this.#region);

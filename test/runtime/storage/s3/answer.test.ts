@@ -36,6 +36,8 @@ test("without a token the next page starts after the greatest name, and after al
   expect(list(`${contents("a")}${contents("b")}${prefix}<IsTruncated>true</IsTruncated>`).next).toEqual({
     "start-after": "c/\u{10FFFF}",
   });
+  // Consoles make objects that are named like directories, before what lies in them.
+  expect(list(`${contents("p/x/")}<IsTruncated>true</IsTruncated>`).next).toEqual({ "start-after": "p/x/" });
 });
 
 test("any other answer is an error of the service", () => {

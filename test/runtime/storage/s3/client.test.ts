@@ -6,6 +6,7 @@ import { type ByteStream, collect, streamOf, utf8 } from "../../../../runtime/ba
 import { type Clock, systemClock } from "../../../../runtime/base/clock";
 import { Secret } from "../../../../runtime/base/secret";
 import { type S3Options, S3Storage } from "../../../../runtime/storage/s3/client";
+import { type Credentials, RenewedCredentials } from "../../../../runtime/storage/s3/credentials";
 import { findQuirks, type S3Quirks } from "../../../../runtime/storage/s3/quirks";
 import { type TestContext, testContext } from "../../../harness/context";
 import { content, errorBody, S3Double, stored } from "../../../harness/doubles/s3Double";
@@ -120,6 +121,20 @@ describe("retries", () => {
     });
     expect(double.requests).toHaveLength(6);
     expect(context.clock.sleeps.reduce((sum, pause) => sum + pause, 0)).toBeLessThan(60_000);
+  });
+
+  test("keys that have ended are replaced, and the request is sent again", async () => {
+    let keys = 0;
+    const fetch = async (): Promise<Credentials> => ({ key: new Secret(`key${++keys}`), keySecret: new Secret("s") });
+    const ended = { status: 400, body: errorBody("ExpiredToken") };
+    double.answering((request) =>
+      request.headers.authorization?.includes("=key2/") === true ? stored(request) : ended,
+    );
+    await open({ credentials: new RenewedCredentials(fetch, context.clock) }).put("f", utf8("x"));
+    expect([keys, double.requests.length]).toEqual([2, 2]);
+    double.answering(() => ended);
+    expect(await refusal(open().put("f", utf8("x")))).toMatchObject({ kind: "access", retryable: false });
+    expect(double.requests).toHaveLength(1);
   });
 
   test("retry-after is honoured within the io-timeout", async () => {

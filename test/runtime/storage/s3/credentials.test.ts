@@ -79,3 +79,18 @@ test("a signature uses the keys of its time", async () => {
   clock.advance(HOUR_MS);
   expect(await sign()).toBe("key2");
 });
+
+test("keys that the service refuses are replaced once by others of the source", async () => {
+  const { renewed, state } = numbered();
+  await renewed.current();
+  expect(renewed.refuse()).toBe(true);
+  expect([await keyOf(renewed), state.fetches]).toEqual(["key2", 2]);
+  const fixed = new RenewedCredentials(
+    async () => ({ key: new Secret("key"), keySecret: new Secret("s") }),
+    new ManualClock(0),
+  );
+  await fixed.current();
+  expect(fixed.refuse()).toBe(true);
+  await fixed.current();
+  expect(fixed.refuse()).toBe(false);
+});
