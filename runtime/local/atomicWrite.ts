@@ -169,7 +169,7 @@ export async function writeDirectly(
 async function requireOwn(handle: FileHandle, written: string): Promise<void> {
   const own = await handle.stat({ bigint: true });
   const there = await lstat(written, { bigint: true }).catch(() => null);
-  if (there === null || (there.ino === own.ino && there.dev === own.dev)) return;
+  if (there?.ino === own.ino && there.dev === own.dev) return;
   throw fail("fileMove", `'${written}' is not the file that was written: does another process write the same file?`, {
     path: written,
     retryable: true,

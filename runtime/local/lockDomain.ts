@@ -91,15 +91,15 @@ function namespaceOf(kind: string): string {
 function readId(path: string, uid: number): string | null {
   let fd: number;
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;
   }
   try {
     const info = fstatSync(fd, { bigint: true });
-    const id = readFileSync(fd, "utf8").trim();
-    if (!info.isFile() || info.uid !== BigInt(uid) || (Number(info.mode) & WRITABLE_BY_OTHERS) !== 0 || !ID.test(id)) {
+    const id = info.isFile() ? readFileSync(fd, "utf8").trim() : "";
+    if (info.uid !== BigInt(uid) || (Number(info.mode) & WRITABLE_BY_OTHERS) !== 0 || !ID.test(id)) {
       throw new Error(`'${path}' is not this account's own`);
     }
     return `${id} ${info.dev} ${info.ino}`;

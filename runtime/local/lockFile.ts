@@ -132,18 +132,19 @@ export function findLockHolder(path: string): LockHolder | null {
 
 /**
  * False when no process holds the lock, whatever the file's content says. Only a shared lock is tried, for a moment, so
- * readers do not disturb each other, and nothing in the file changes. True also if the lock cannot be tried: no right
- * to read the file, no flock(1).
+ * readers do not disturb each other, and nothing in the file changes. Null if the lock cannot be tried: no right to
+ * read the file, no flock(1).
  */
-export function isFlocked(path: string): boolean {
+export function isFlocked(path: string): boolean | null {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    return systemCodeOf(error) !== "ENOENT";
+    return systemCodeOf(error) === "ENOENT" ? false : null;
   }
   try {
-    return runFlock(["-n", "-s"], fd).status !== 0;
+    const { status } = runFlock(["-n", "-s"], fd);
+    return status === 0 ? false : status === 1 ? true : null;
   } finally {
     closeSync(fd);
   }

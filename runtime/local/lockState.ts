@@ -38,8 +38,8 @@ interface LockQuery {
 }
 
 /**
- * Reads the files' contents and changes nothing. `isAlive` excludes most files of killed processes without trying the
- * lock; the lock itself excludes those whose holder's number now belongs to another process.
+ * Reads the files' contents and changes nothing. The lock decides: a holder may be in another container, and clocks
+ * step. `isAlive` counts only where the lock cannot be tried.
  */
 export function readLockState(query: LockQuery, isAlive: HolderCheck): LockState {
   const { lockPath, stanza, kind, repoIndexes } = query;
@@ -56,13 +56,12 @@ export function readLockState(query: LockQuery, isAlive: HolderCheck): LockState
 }
 
 /**
- * True when a process holds one of these locks now. A file whose holder's number exists is tried: after a reboot, or in
- * another container, that number may belong to any process. Files without a held lock are removed.
+ * True when a process holds one of these locks now. Each file is tried: the number that it names may belong to any
+ * process by now. Files without a held lock are removed.
  */
 export function isLocked(
   { kind, lockPath, owners = [], repoIndexes, stanza }: LockQuery,
   self: { readonly pid: number; readonly execId: string },
-  isAlive: HolderCheck,
 ): boolean {
   const requests = [{}, ...repoIndexes.map((repoIndex) => ({ repoIndex }))].map((key) => ({
     lockPath,
@@ -73,7 +72,7 @@ export function isLocked(
     ...self,
   }));
   return requests.some((request: LockRequest) => {
-    if (!isClaimed(join(lockPath, lockFileName(stanza, kind, request.repoIndex)), isAlive)) return false;
+    if (findLockHolder(join(lockPath, lockFileName(stanza, kind, request.repoIndex))) === null) return false;
     try {
       acquireLock(request).release();
       return false;
@@ -127,14 +126,10 @@ function lockFiles(lockPath: string): string[] {
 }
 
 function isHeld(path: string, isAlive: HolderCheck): boolean {
-  return isClaimed(path, isAlive) && isFlocked(path);
-}
-
-/** True when the process that the file names may live; it may have dropped the lock. */
-function isClaimed(path: string, isAlive: HolderCheck): boolean {
   const holder = findLockHolder(path);
+  if (holder === null) return false;
   const writtenAtMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
-  return holder !== null && writtenAtMs !== undefined && isAlive(holder.pid, writtenAtMs);
+  return isFlocked(path) ?? (writtenAtMs !== undefined && isAlive(holder.pid, writtenAtMs));
 }
 
 /** Precision of a process' start and of a file's time. */

@@ -11,16 +11,20 @@
  */
 import {
   closeSync,
+  constants,
   type Dirent,
   fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  realpathSync,
   rmSync,
   writeSync,
 } from "./nodeFiles";
 import { dirname } from "node:path";
+import { fail } from "../base/errors";
 import { isMissing, systemError } from "./systemError";
 
 /** Identifies a cluster in directory names. */
@@ -60,14 +64,15 @@ export interface MissingWalStore {
   listDropped(repoIndex: number, cluster?: MissingWalCluster): string[];
 }
 
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 const SHA1 = /^[0-9a-f]{40}$/;
 const CLUSTER_NAME = /^(\d+(?:\.\d+)?)-(\d+)$/;
 
 export function openMissingWal(spoolPath: string, stanza: string): MissingWalStore {
   const base = `${spoolPath}/pgbackstop/${stanza}`;
-  const missingWal = openNames(`${base}/missing`);
-  const conflicts = openNames(`${base}/conflict`);
-  const dropped = openNames(`${base}/dropped`);
+  const missingWal = openNames(spoolPath, `${base}/missing`);
+  const conflicts = openNames(spoolPath, `${base}/conflict`);
+  const dropped = openNames(spoolPath, `${base}/dropped`);
   return {
     add: missingWal.add,
     list: missingWal.list,
@@ -93,7 +98,7 @@ export function openMissingWal(spoolPath: string, stanza: string): MissingWalSto
 
 type NameStore = Pick<MissingWalStore, "add" | "list" | "clusters" | "sha1Of" | "remove">;
 
-function openNames(root: string): NameStore {
+function openNames(spoolPath: string, root: string): NameStore {
   const repoPath = (repoIndex: number): string => `${root}/repo${repoIndex}`;
   const clusterPath = (repoIndex: number, { version, systemId }: MissingWalCluster): string =>
     `${repoPath(repoIndex)}/${version}-${systemId}`;
@@ -110,7 +115,7 @@ function openNames(root: string): NameStore {
       const directory = clusterPath(repoIndex, cluster);
       try {
         const made = mkdirSync(directory, { recursive: true, mode: 0o750 });
-        writeRecord(`${directory}/${walName}`, sha1);
+        writeRecord(directory, `${realpathSync(spoolPath)}${directory.slice(spoolPath.length)}`, walName, sha1);
         // Each new directory is a name in its parent; a directory that a killed process has made is synced here too.
         const top = made === undefined || made.length > root.length ? root : dirname(made);
         for (let path = directory; path.length >= top.length; path = dirname(path)) syncDirectory(path);
@@ -144,15 +149,27 @@ function openNames(root: string): NameStore {
   };
 }
 
-/** An empty text leaves the content of an existing record. */
-function writeRecord(path: string, text: string): void {
-  const descriptor = openSync(path, text === "" ? "a" : "w", 0o640);
+/**
+ * An empty text leaves the content of an existing record. The spool is PostgreSQL's, and root may heal: it follows no
+ * link there, also none that appears in the meantime.
+ * @param expected the directory's path without links
+ */
+function writeRecord(directory: string, expected: string, name: string, text: string): void {
+  const folder = openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   try {
-    if (text === "") return;
-    writeSync(descriptor, text);
-    fsyncSync(descriptor);
+    const held = `/proc/self/fd/${folder}`;
+    if (readlinkSync(held) !== expected) throw fail("fileOwner", `'${directory}' leads to another directory`);
+    const how = text === "" ? O_APPEND : O_TRUNC;
+    const descriptor = openSync(`${held}/${name}`, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | how, 0o640);
+    try {
+      if (text === "") return;
+      writeSync(descriptor, text);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
   } finally {
-    closeSync(descriptor);
+    closeSync(folder);
   }
 }
 

@@ -9,6 +9,7 @@
  */
 import { readFile } from "./nodeFiles";
 import { atomicWrite } from "./atomicWrite";
+import { nullIfMissing } from "./systemError";
 
 export interface OwnCluster {
   readonly version: string;
@@ -21,10 +22,12 @@ const FILE_NAME = "clusters.json";
 const VERSION = 1;
 const CLUSTERS_MAX = 20;
 
-/** Empty without a readable file: nothing is proven then. */
+/** Empty without a valid file: nothing is proven then. @throws the file system's errors */
 export async function loadOwnClusters(spoolPath: string, stanza: string): Promise<OwnCluster[]> {
+  const text = await nullIfMissing(readFile(fileOf(spoolPath, stanza), "utf8"));
+  if (text === null) return [];
   try {
-    const value = JSON.parse(await readFile(fileOf(spoolPath, stanza), "utf8")) as {
+    const value = JSON.parse(text) as {
       readonly version?: unknown;
       readonly clusters?: unknown;
     };

@@ -76,7 +76,7 @@ export async function endServing(
   const path = `${folder}/${lockFileName(SERVING.stanza, SERVING.kind)}`;
   if (await isFree(path, graceMs, ctx)) return;
   const holder = findLockHolder(path);
-  if (holder !== null && isOf(account, holder)) process.kill(holder.pid, "SIGKILL");
+  if (holder !== null && isFlocked(path) === true && isOf(account, holder)) process.kill(holder.pid, "SIGKILL");
   if (await isFree(path, KILLED_MS, ctx)) return;
   throw fail("lockAcquire", `a process that serves '${folder}' cannot be ended`, {
     hint: `'fuser -v ${path}' shows it.`,
@@ -91,7 +91,7 @@ export function isOf({ uid }: Account, { pid }: { readonly pid: number }): boole
 
 async function isFree(path: string, withinMs: number, { clock, signal }: Context): Promise<boolean> {
   const endMs = clock.monotonicMs() + withinMs;
-  while (isFlocked(path)) {
+  while (isFlocked(path) !== false) {
     if (clock.monotonicMs() > endMs) return false;
     await clock.sleep(POLL_MS, signal);
   }

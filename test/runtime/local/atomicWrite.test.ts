@@ -163,6 +163,15 @@ test("writers with their own temporary names both succeed, and the last one's co
   expect(readdirSync(root)).toEqual(["f"]);
 });
 
+test("a writer whose shared temporary name was removed publishes nothing", async () => {
+  const path = join(root, "f");
+  const source = async function* (): ByteStream {
+    yield utf8("first");
+    for (const name of readdirSync(root)) rmSync(join(root, name));
+  };
+  await expect(atomicWrite(path, source())).rejects.toThrow("is not the file that was written");
+});
+
 // claim: README.md: a device or pipe is never replaced by a file, and a file with other names is never written into
 describe("an existing entry", () => {
   test("loses its name: other names of the file keep the old content", async () => {

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -65,6 +65,10 @@ test("is null behind a link, with an empty file, or when nothing can be created"
   writeFileSync(join(root, "pgbackstop.domain"), "", { mode: 0o600 });
   expect(domainOf(root)).toBeNull();
   expect(domainOf(join(root, "missing"))).toBeNull();
+  // Opening a pipe would wait for its other end.
+  rmSync(join(root, "pgbackstop.domain"));
+  execFileSync("mkfifo", ["-m", "600", join(root, "pgbackstop.domain")]);
+  expect(domainOf(root)).toBeNull();
 });
 
 test("shows whether another process lives, even a stopped one, and is not deceived by a number that was reused", async () => {

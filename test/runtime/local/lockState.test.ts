@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -30,7 +30,10 @@ test("shows the worker and its progress, as long as it holds the lock", () => {
   // Looking drops no lock and changes no file.
   expect(state(true)).toEqual(shown);
   expect(() => acquireLock(request)).toThrow("Resource temporarily unavailable");
-  expect(state(false)).toEqual({ held: false, repos: [] });
+  // A clock that stepped, or a holder in another container, changes nothing.
+  utimesSync(join(lockPath, "main-backup.lock"), 1, 1);
+  expect(state(false)).toEqual(shown);
+  expect(isLocked({ lockPath, stanza: "main", kind: "backup", repoIndexes: [1, 2] }, SELF)).toBe(true);
   lock.release();
   stanzaLock.release();
   expect(state(true)).toEqual({ held: false, repos: [] });
@@ -64,7 +67,7 @@ test("a process of a killed holder's number counts if it existed when the file w
 
 test("a file whose holder's number now belongs to another process blocks no process", () => {
   const location = { lockPath, stanza: "main", kind: "archive", repoIndexes: [1] } as const;
-  const locked = (): boolean => isLocked(location, SELF, () => true);
+  const locked = (): boolean => isLocked(location, SELF);
   expect(locked()).toBe(false);
   // After a reboot another process may have the holder's number.
   const left = join(lockPath, "main-archive.lock");

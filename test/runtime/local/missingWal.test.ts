@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, realpathSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { openMissingWal } from "../../../runtime/local/missingWal";
@@ -38,4 +38,22 @@ it("stays readable for versions that know empty records only", () => {
   openMissingWal(spool, "demo").add(1, walName(1), CLUSTER);
   const record = join(spool, `pgbackstop/demo/missing/repo1/${CLUSTER.version}-${CLUSTER.systemId}`, walName(1));
   expect(readFileSync(record, "utf8")).toBe("");
+});
+
+it("writes through no link in the spool, which is another account's when root heals", () => {
+  const spool = realpathSync(temporaryFolder());
+  const elsewhere = temporaryFolder();
+  const cluster = join(spool, `pgbackstop/demo/missing/repo1/${CLUSTER.version}-${CLUSTER.systemId}`);
+  mkdirSync(cluster, { recursive: true });
+  symlinkSync(join(elsewhere, "nologin"), join(cluster, walName(1)));
+  symlinkSync(elsewhere, join(spool, "pgbackstop/demo/missing/repo2"));
+  const missingWal = openMissingWal(spool, "demo");
+  expect(() => missingWal.add(1, walName(1), CLUSTER)).toThrow("[40] Too many symbolic links");
+  expect(() => missingWal.add(2, walName(1), CLUSTER, SHA1)).toThrow("leads to another directory");
+  expect([existsSync(join(elsewhere, "nologin")), missingWal.list(2)]).toEqual([false, []]);
+  // The administrator's own link to the whole spool is not one of those.
+  const link = join(temporaryFolder(), "spool");
+  symlinkSync(spool, link);
+  openMissingWal(link, "demo").add(3, walName(1), CLUSTER, SHA1);
+  expect(missingWal.sha1Of(3, walName(1), CLUSTER)).toBe(SHA1);
 });

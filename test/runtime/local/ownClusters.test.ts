@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { loadOwnClusters, type OwnCluster, saveOwnCluster } from "../../../runtime/local/ownClusters";
@@ -24,6 +24,12 @@ test("keeps a volume's clusters in their order, each once with its newest positi
   expect(readFileSync(file(), "utf8")).toBe(
     '{"version":1,"clusters":[{"version":"17","systemId":"7396123456789012345","position":"67108864"},{"version":"18","systemId":"7396123456789012346","position":"83886120"}]}\n',
   );
+});
+
+test("a list that cannot be read is not replaced", async () => {
+  mkdirSync(file(), { recursive: true });
+  await expect(loadOwnClusters(spoolPath, "main")).rejects.toThrow("EISDIR");
+  await expect(saveOwnCluster(spoolPath, "main", NEW)).rejects.toThrow("EISDIR");
 });
 
 test.each([
