@@ -7,7 +7,7 @@
  */
 import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
 import { convergeHost, type DesiredHost, PartlyApplied, readHost } from "../host/converge";
-import type { HostIdentity, HostOutcome } from "../host/hostIdentity";
+import { type HostIdentity, type HostOutcome, ownersPath } from "../host/hostIdentity";
 import { removeHost } from "../host/removeHost";
 import { type BriefFile, wholeFiles } from "../host/briefFiles";
 import type { NodeInput, NodeLocation } from "../host/node/nodeChoice";
@@ -233,7 +233,11 @@ export async function remove(_id: string, props: Partial<HostOutputs>): Promise<
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
   requirePassphrases(olds ?? {}, inputs);
   const identity = identityOf(inputs);
-  const desired = { ...desiredOf(inputs, identity), ...given({ formerOwner: olds?.identity?.owner }) };
+  const former = olds?.identity;
+  const desired = {
+    ...desiredOf(inputs, identity),
+    ...given({ formerOwner: former?.owner, formerOwnersPath: former === undefined ? undefined : ownersPath(former) }),
+  };
   try {
     const before = olds === null ? null : outcomeBefore(olds, identity);
     const patience = { log, isNew: olds === null };

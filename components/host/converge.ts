@@ -81,7 +81,7 @@ import {
   withCompiled,
 } from "./hostIdentity";
 import { withLock } from "./hostLock";
-import { enterHost } from "./hostOwners";
+import { enterHost, leaveFormer } from "./hostOwners";
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
   /** Omitted if the runtime is the engine. */
@@ -96,8 +96,9 @@ export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directo
   readonly firstBackup: boolean;
   /** Paths of secrets that somebody else keeps on the host. */
   readonly secretFiles?: readonly string[];
-  /** `owner` of the last update. */
+  /** `owner` of the last update, and its file of owners. */
   readonly formerOwner?: string;
+  readonly formerOwnersPath?: string;
 }
 
 /** An update under way. */
@@ -181,10 +182,13 @@ export async function convergeHost(
 
 /** Records the component that declares the host. @returns true if another one has set the settings @throws Error */
 async function enter(connection: Connection, desired: DesiredHost, log: LogLine): Promise<boolean> {
-  const { container, dataDirectory, formerOwner: former, owner, stanza } = desired;
+  const { container, dataDirectory, formerOwner: former, formerOwnersPath: from, owner, stanza } = desired;
   if (owner === undefined) return false;
   const declared = { stanza, "data directory": dataDirectory, ...given({ container }) };
-  return enterHost(connection, ownersPath(desired), { owner, former, declared, archives: archives(desired) }, log);
+  const to = ownersPath(desired);
+  const isShared = await enterHost(connection, to, { owner, former, declared, archives: archives(desired) }, log);
+  if (from !== undefined && from !== to) await leaveFormer(connection, { from, to }, [owner, former]);
+  return isShared;
 }
 
 /** Whether the packages to install include stock pgBackRest: only if its program is missing. */

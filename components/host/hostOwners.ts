@@ -5,7 +5,7 @@
  */
 import { isFields } from "../plan/model/anyValue";
 import { type Connection, type LogLine, runScript } from "./connection";
-import { accountsFor, writeFiles } from "./desiredFiles";
+import { accountsFor, removeFiles, writeFiles } from "./desiredFiles";
 
 /** What a component declares on the host; another one may only declare the same. */
 export type Declared = Readonly<Record<string, string>>;
@@ -88,6 +88,24 @@ export async function leaveHost(
   await writeOwners(connection, path, { owners: others, left: [...left, own] });
   for (const other of others) log(`${other.owner} still declares this host, as ${path} says: nothing of it is removed`);
   return null;
+}
+
+/**
+ * Takes a component out of the file at `from`, where its configuration was before, after it has entered `to`. What
+ * others left there goes along; the file itself goes with its last component.
+ */
+export async function leaveFormer(
+  connection: Connection,
+  { from, to }: { readonly from: string; readonly to: string },
+  own: readonly (string | undefined)[],
+): Promise<void> {
+  const old = await readOwners(connection, from);
+  const others = old.owners.filter((each) => !own.includes(each.owner));
+  if (others.length === old.owners.length) return;
+  if (others.length > 0) return writeOwners(connection, from, { ...old, owners: others });
+  const now = await readOwners(connection, to);
+  if (old.left.length > 0) await writeOwners(connection, to, { ...now, left: [...old.left, ...now.left] });
+  await removeFiles(connection, [from]);
 }
 
 const READ_SCRIPT = '[ ! -e "$1" ] || cat -- "$1"';

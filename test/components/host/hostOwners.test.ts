@@ -1,9 +1,9 @@
 /** The record of the components that declare a host. The tests of the engine have the journeys. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { enterHost, leaveHost } from "../../../components/host/hostOwners";
+import { enterHost, leaveFormer, leaveHost } from "../../../components/host/hostOwners";
 import { connectLocally } from "../../../components/host/localConnection";
 
 const LEFT = { previousSettings: { archive_command: "mine" }, madeDirectories: [], nodePaths: [], files: [] };
@@ -71,4 +71,24 @@ test("a damaged line is reported, and a missing file is no other component", asy
   await expect(enter("a", "main")).rejects.toThrow(
     `${path} on this machine has a line that is not JSON: delete the line`,
   );
+});
+
+test("a component whose directory changes leaves the file in the former one, with it what others left", async () => {
+  const to = join(folder, "new");
+  const move = (): Promise<void> => leaveFormer(connectLocally(), { from: path, to }, ["b", "b before"]);
+  await enter("b before", "main");
+  await enter("a", "main");
+  await enterHost(connectLocally(), to, { owner: "b", declared: { stanza: "main" }, archives: true }, log);
+  await move();
+  expect([readFileSync(path, "utf8").includes('"a"'), readFileSync(path, "utf8").includes('"b')]).toEqual([
+    true,
+    false,
+  ]);
+  await enter("b", "main");
+  await leave("a");
+  await move();
+  expect(existsSync(path)).toBe(false);
+  expect(await leaveHost(connectLocally(), to, "b", LEFT, log)).toEqual([LEFT]);
+  await move();
+  rmSync(to);
 });
