@@ -28,8 +28,9 @@ function projectsOfTier(tier: Tier, position: number): TestProjectInlineConfigur
   return projects.map((project) => configOf(project, tier, position));
 }
 
-/** The nightly form does more in one test, and often beside other work. */
+/** The nightly form does more in one test, and often beside other work; a property runs many more cases. */
 const NIGHTLY_FACTOR = 4;
+const NIGHTLY_TIMEOUT_MS_MIN = 900_000;
 
 /** As the build does it. */
 const protoFiles = {
@@ -53,7 +54,7 @@ function configOf(
   { filesAtOnce, testTimeoutMs, pollPauseMs }: Tier,
   position: number,
 ): TestProjectInlineConfiguration {
-  const factor = NIGHTLY ? NIGHTLY_FACTOR : 1;
+  const timeoutMs = NIGHTLY ? Math.max(NIGHTLY_FACTOR * testTimeoutMs, NIGHTLY_TIMEOUT_MS_MIN) : testTimeoutMs;
   return {
     plugins: [protoFiles],
     resolve: { alias: ALIASES },
@@ -67,8 +68,8 @@ function configOf(
       setupFiles: "test/harness/setup.ts",
       maxWorkers: filesAtOnce,
       sequence: { groupOrder: position },
-      testTimeout: factor * testTimeoutMs,
-      hookTimeout: factor * testTimeoutMs,
+      testTimeout: timeoutMs,
+      hookTimeout: timeoutMs,
       teardownTimeout: 60_000,
       // Where a test names none: vitest's second is less than a busy machine may need.
       expect: { poll: { timeout: 10_000, ...(pollPauseMs === undefined ? {} : { interval: pollPauseMs }) } },
