@@ -5,10 +5,11 @@ import type { Config } from "../../config/types";
 import { expireRepository } from "../../operations/expire/expire";
 import { checkRequest, type ExpireRequest, type Retention } from "../../operations/expire/expirePlan";
 import { loggedFailure } from "../../operations/shared/results";
+import { openedHere } from "../opened";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
-import type { Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
+import type { ClusterAccess, Command, Invocation, MachineAccess, RepositoryAccess } from "../../process/commandProcess";
 
 export const expireCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -24,8 +25,10 @@ export const expireCommand: Command = async (proc) => {
   return 0;
 };
 
+type Expiring = Invocation & RepositoryAccess & MachineAccess & Pick<ClusterAccess, "dataDirectory">;
+
 /** Runs after a backup, under its locks and leases. A failure is logged and does not fail the backup. */
-export async function expireAfterBackup(proc: Invocation & RepositoryAccess): Promise<void> {
+export async function expireAfterBackup(proc: Expiring): Promise<void> {
   const repos: Repository[] = [];
   for (const repo of proc.repositories()) {
     // The backup's own error names the other process, which expires at its own end.
@@ -37,18 +40,21 @@ export async function expireAfterBackup(proc: Invocation & RepositoryAccess): Pr
 }
 
 async function expireEach(
-  proc: Invocation & RepositoryAccess,
+  proc: Expiring,
   repos: readonly Repository[],
   request: ExpireRequest,
 ): Promise<{ errors: BackupError[]; hasSet: boolean }> {
   const { config, ctx } = proc;
   const errors: BackupError[] = [];
   let hasSet = false;
+  const opened = await openedHere(proc);
   // Sequential, so that the log reads in order.
   for (const repo of repos) {
     try {
       const lease = request.dryRun ? NO_LEASE : await proc.leases.take(repo, loadBackupInfo);
-      hasSet = (await expireRepository(repo, retentionOf(config, repo), request, lease, ctx)).hasSet || hasSet;
+      const kept = opened.filter((each) => each.repo === repo.name && each.progress?.isWhole !== true);
+      const careful = { ...request, opened: new Map(kept.map(({ at, label }) => [label, at])) };
+      hasSet = (await expireRepository(repo, retentionOf(config, repo), careful, lease, ctx)).hasSet || hasSet;
     } catch (thrown) {
       errors.push(loggedFailure(repo, thrown, ctx));
     }

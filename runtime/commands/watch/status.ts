@@ -10,11 +10,10 @@ import { collectStatus, isWell, statusJson, type StatusInput, statusText } from 
 import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
-import { listOpened, type OpenedBackup } from "../../operations/open/openLocation";
-import { accountAt } from "../../operations/recover/hostFacts";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
-import type { Command, Invocation, MachineAccess, ProgramAccess } from "../../process/commandProcess";
+import { openedHere } from "../opened";
+import type { Command, Invocation, ProgramAccess } from "../../process/commandProcess";
 
 export const statusCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -39,21 +38,13 @@ export const statusCommand: Command = async (proc) => {
     streams: await loadStreams(config, exists),
     next: await loadNextRuns(proc),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
-    opened: await openedHere(proc, dataDirectory),
+    opened: await openedHere(proc),
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
     nowS,
   });
   proc.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
   return isWell(report) ? 0 : ERRORS.command;
 };
-
-async function openedHere(
-  { config, users }: Invocation & MachineAccess,
-  dataDirectory: string | null,
-): Promise<readonly OpenedBackup[]> {
-  const account = await accountAt(dataDirectory, users);
-  return account === null ? [] : listOpened(config.stanza ?? "", account);
-}
 
 /** Null without systemd, or with a version that prints another form. */
 async function loadNextRuns(proc: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {

@@ -58,7 +58,7 @@ import {
   type TrimArchive,
 } from "./archivePlan";
 import { removeLeftovers } from "./temporaryFiles";
-import { type ExpirePlan, type ExpireRequest, pausesIn, planExpire, type Retention } from "./expirePlan";
+import { type ExpirePlan, type ExpireRequest, keepOpened, pausesIn, planExpire, type Retention } from "./expirePlan";
 
 export interface Expired {
   /** Removed labels, ascending. */
@@ -95,7 +95,8 @@ export async function expireRepository(
   if (reconstructed.lost.length + reconstructed.doubts.length + directories.doubts.length > 0)
     return reportMissing(run, reconstructed, directories.doubts);
   const { info } = reconstructed;
-  const plan = await planBySigns(run, info, retention);
+  const { opened = new Map() } = request;
+  const plan = keepOpened(await planBySigns(run, info, retention), info, opened);
   const damaged = damagedOldest(plan, request);
   if (damaged !== null && request.refusePageErrors && plan.sets.length > 0)
     throw fail("checksum", damaged, { hint: PAGE_ERROR_HINT, repoIndex: repo.key });
@@ -119,7 +120,7 @@ export async function expireRepository(
   if (damaged !== null) ctx.log.warn(`${repo.name}: ${damaged}\nHINT: ${PAGE_ERROR_HINT}`);
   return {
     labels: plan.sets.flatMap((set) => set.labels).sort(),
-    hasSet: request.set === undefined || plan.sets.length > 0,
+    hasSet: request.set === undefined || info.backups.some(({ label }) => label === request.set),
   };
 }
 

@@ -34,6 +34,8 @@ export interface ExpireRequest {
   /** True refuses to expire while the oldest remaining backup has pages with a wrong checksum. */
   readonly refusePageErrors: boolean;
   readonly dryRun: boolean;
+  /** Backups of this repository that are open on this machine and still read from it, by label: where. */
+  readonly opened?: ReadonlyMap<string, string>;
 }
 
 export interface ExpiredSet {
@@ -109,6 +111,30 @@ export function planExpire(
   const byAge = windowBegin(kept, rule.retention, ages) === undefined ? undefined : fullsOf(kept).length;
   sets.push(...expireDiffs(kept, rule.retention));
   return { sets, kept, archive: archiveRuleOf(rule.retention, byAge), latestLost: null, notes: rule.notes };
+}
+
+/** The plan without the sets that hold an opened backup: its unread pages would become errors. */
+export function keepOpened(plan: ExpirePlan, info: BackupInfo, opened: ReadonlyMap<string, string>): ExpirePlan {
+  const notes: ExpirePlan["notes"][number][] = [];
+  const sets = plan.sets.filter(({ labels }) => {
+    const label = labels.find((each) => opened.has(each));
+    if (label === undefined) return true;
+    const others = labels.length > 1 ? `, and all of ${labels.join(", ")} with it` : "";
+    notes.push({
+      level: "warn",
+      text: `backup ${label} stays, because it is open at '${opened.get(label)}'${others}\nHINT: close it, or let it fetch everything (--fetch-all).`,
+    });
+    return false;
+  });
+  if (notes.length === 0) return plan;
+  const gone = new Set(sets.flatMap(({ labels }) => labels));
+  return {
+    ...plan,
+    sets,
+    kept: info.backups.filter(({ label }) => !gone.has(label)),
+    latestLost: sets.length === 0 ? null : plan.latestLost,
+    notes: [...plan.notes, ...notes],
+  };
 }
 
 /** A set by hand. A missing one changes nothing; the caller reports it if no repository has it. */

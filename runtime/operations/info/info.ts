@@ -15,6 +15,8 @@ import type { Manifest, ManifestTarget } from "../../format/repository/manifest"
 import type { LockState } from "../../local/lockState";
 import type { MissingWalStore } from "../../local/missingWal";
 import { openGapIn } from "../archivePush/dropWal";
+import type { OpenedBackup } from "../open/openLocation";
+import { openedJson } from "./opened";
 import { loadManifest } from "../../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import { listNames, type Repository } from "../../repository/repository";
@@ -61,6 +63,8 @@ export interface InfoReport {
   readonly status: { readonly code: number; readonly message: string };
   readonly repos: readonly InfoRepo[];
   readonly locks: InfoLocks;
+  /** Backups that are open on this machine. */
+  readonly opened: readonly OpenedBackup[];
   /** For `--set`: the manifest in each repository that has it. */
   readonly manifests: ReadonlyMap<number, Manifest>;
 }
@@ -77,6 +81,7 @@ export interface InfoOptions {
   /** True also reads streams: a listing per repository, and one file. */
   readonly streams: boolean;
   readonly locks: InfoLocks;
+  readonly opened?: readonly OpenedBackup[];
 }
 
 /** Stanzas in any repository, ascending. A silent repository is skipped; its error shows in each report. */
@@ -118,8 +123,8 @@ export async function collectInfo(
     if (answer.value.manifest !== null) manifests.set(repo.key, answer.value.manifest);
     return { ...base, ...answer.value, error: null };
   });
-  const { stanza, locks } = options;
-  return { stanza, status: stanzaStatus(rows), repos: rows, locks, manifests };
+  const { stanza, locks, opened = [] } = options;
+  return { stanza, status: stanzaStatus(rows), repos: rows, locks, opened, manifests };
 }
 
 type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups" | "stream"> & {
@@ -241,6 +246,7 @@ export function infoJson(report: InfoReport): JsonValue {
       })),
     ),
     name: report.stanza,
+    ...(report.opened.length === 0 ? {} : { opened: report.opened.map(openedJson) }),
     repo: report.repos.map((repo) => ({
       cipher: repo.cipherType,
       key: repo.key,

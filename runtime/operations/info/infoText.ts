@@ -7,6 +7,7 @@ import { formatSize } from "../../base/units";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { labelType } from "../../format/repository/label";
 import type { LockState } from "../../local/lockState";
+import { openedText } from "./opened";
 import { destinationOf, errorFiles, type InfoRepo, type InfoReport, InfoStatus, progressOf, shortName } from "./info";
 
 /** For `--detail-level=progress`: only the status. */
@@ -15,7 +16,8 @@ export function progressText(report: InfoReport): string {
 }
 
 export function infoText(report: InfoReport): string {
-  const lines = [`stanza: ${report.stanza}`, ...statusLines(report)];
+  const opened = report.opened.map((each) => `    open: ${openedText(each)}`);
+  const lines = [`stanza: ${report.stanza}`, ...statusLines(report), ...opened];
   if (report.status.code === InfoStatus.missingPath.code) return `${lines.join("\n")}\n`;
   lines.push(...cipherLines(report));
   for (const database of databases(report).filter(({ historyId }) => isShown(report, historyId)))

@@ -17,6 +17,7 @@ import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
 import { openGapIn } from "../archivePush/dropWal";
 import type { OpenedBackup } from "../open/openLocation";
+import { openedJson, openedText } from "./opened";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
@@ -300,17 +301,6 @@ export function statusText(report: StatusReport): string {
   return `${lines.join("\n")}\n`;
 }
 
-function openedText({ at, isServed, label, progress, repo }: OpenedBackup): string {
-  const what = `${label} of ${repo} in ${at}`;
-  if (!isServed) return `${what} (its process has ended: close it)`;
-  if (progress === null) return what;
-  const { fetchesAll, isWhole, missingBytes, totalBytes, trouble } = progress;
-  if (isWhole) return `${what}: everything is here`;
-  const there = `${formatSize(totalBytes - missingBytes)} of ${formatSize(totalBytes)} are here`;
-  const rest = !fetchesAll ? "" : trouble === null ? ", fetching the rest" : `, the rest waits: ${trouble}`;
-  return `${what}: ${there}${rest}`;
-}
-
 function slotText({ retainedBytes, safeBytes, slot }: SlotReport): string {
   const left = safeBytes === null ? "no limit" : `${formatSize(Math.max(0, safeBytes))} until WAL is lost`;
   return `${slot} keeps ${formatSize(retainedBytes)} of WAL, ${left}`;
@@ -449,26 +439,6 @@ export function statusJson(report: StatusReport): JsonValue {
     troubles: troublesJson(report.troubles),
     version: 1,
     waiting: waiting === null ? null : { files: waiting.count, oldest: waiting.oldestAtS },
-  };
-}
-
-function openedJson({ at, isServed, label, progress, repo }: OpenedBackup): JsonValue {
-  return {
-    at,
-    label,
-    ...(progress === null
-      ? {}
-      : {
-          progress: {
-            all: progress.fetchesAll,
-            missing: progress.missingBytes,
-            total: progress.totalBytes,
-            trouble: progress.trouble,
-            whole: progress.isWhole,
-          },
-        }),
-    repo,
-    served: isServed,
   };
 }
 

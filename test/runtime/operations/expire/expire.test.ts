@@ -161,6 +161,29 @@ it("removes a backup with its direct and indirect dependants", () => {
   expect(plan.kept.map((entry) => entry.label)).toEqual(chain.map((entry) => entry.label));
 });
 
+it("leaves an opened backup and its set, by retention and by hand, and takes the others", async () => {
+  const storage = new MemoryStorage();
+  const repo = repository(1, { storage });
+  await makeStanza(repo, STANZA);
+  const listed = async (): Promise<string[]> => (await loadBackupInfo(repo)).backups.map(({ label }) => label);
+  const diff = "20260201-000000F_20260202-000000D";
+  const opened = new Map([[diff, "/mnt/past"]]);
+  const ctx = testContext();
+  await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), ctx);
+  expect(await listed()).toEqual(["20260201-000000F", diff, "20260301-000000F"]);
+  expect(ctx.lines.map(({ text }) => text)).toContain(
+    `repo1: backup ${diff} stays, because it is open at '/mnt/past', and all of 20260201-000000F, ${diff} with it\nHINT: close it, or let it fetch everything (--fetch-all).`,
+  );
+  const byHand = { ...REQUEST, set: "20260201-000000F", opened };
+  expect(await expireRepository(repo, RETENTION, byHand, testLease(), testContext())).toEqual({
+    labels: [],
+    hasSet: true,
+  });
+  expect(await listed()).toHaveLength(3);
+  await expireRepository(repo, RETENTION, REQUEST, testLease(), testContext());
+  expect(await listed()).toEqual(["20260301-000000F"]);
+});
+
 it("refuses contradictory requests", () => {
   const ask = (request: Partial<ExpireRequest>) => () => checkRequest({ ...REQUEST, ...request });
   expect(ask({ set: "20260101-000000F", oldest: true })).toThrow("--oldest and --set cannot be used together");

@@ -104,6 +104,13 @@ describe("info", () => {
     );
   });
 
+  it("lists the backups that are open on this machine", async () => {
+    const opened = { at: "/mnt/past", label: "20261121-000000F", repo: "repo4", isServed: true, progress: null };
+    const result = await report([await golden("2.60", 4)], { opened: [opened] });
+    expect(infoText(result)).toMatch(/ {4}status: ok\n {4}open: 20261121-000000F of repo4 in \/mnt\/past\n {4}cipher/);
+    expect(infoJson(result)).toMatchObject({ opened: [{ at: "/mnt/past", label: "20261121-000000F", served: true }] });
+  });
+
   it("is stock 2.60's text", async () => {
     const result = infoText(await report([await golden("2.60", 4)]));
     expect(
