@@ -17,7 +17,7 @@ export function systemCodeOf(error: unknown): string | undefined {
   return error.code;
 }
 
-/** True when `error` says that the entry, or a directory on its path, does not exist; in `/proc`, that the process ended. */
+/** True when `error` says that the entry or a directory above it does not exist; in `/proc`, that the process ended. */
 export function isMissing(error: unknown): boolean {
   const code = systemCodeOf(error);
   return code === "ENOENT" || code === "ENOTDIR" || code === "ESRCH";

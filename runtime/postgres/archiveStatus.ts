@@ -16,7 +16,10 @@ export async function listReady(walDirectory: string, limit: number): Promise<st
   return ready.sort((left, right) => (rank(left) < rank(right) ? -1 : 1)).slice(0, limit);
 }
 
-/** Names of WAL files that PostgreSQL takes for archived and has not removed yet, in any order. @throws pathOpen (53) */
+/**
+ * Names of WAL files that PostgreSQL takes for archived and has not removed yet, in any order.
+ * @throws pathOpen (53)
+ */
 export function listDone(walDirectory: string): Promise<string[]> {
   return listStatus(walDirectory, ".done");
 }
@@ -51,7 +54,7 @@ function exists(path: string): boolean {
   }
 }
 
-/** Number of waiting WAL files, and since when the first one waits; null without a server's directory that it may list. */
+/** Number of waiting WAL files, and since when the first one waits; null without a directory that may be listed. */
 export async function waitingWal(
   walDirectory: string,
 ): Promise<{ readonly count: number; readonly oldestAtS: number | null } | null> {
