@@ -51,9 +51,17 @@ export function parseAttempt(text: string, name: string): Attempt {
   return { token, term, domain, source: isFields(source) ? parseSource(source, name) : null };
 }
 
-/** True when both read the same server; an unknown server equals none. */
+/**
+ * True when both read the same server, so that equal sizes and times mean equal bytes. An unknown server equals none,
+ * and a standby's bytes may be older than the primary's times say.
+ */
 export function isSameSource(left: SourceIdentity | null, right: SourceIdentity | null): boolean {
-  return left !== null && right !== null && renderJson(sourceJson(left)) === renderJson(sourceJson(right));
+  return (
+    left !== null &&
+    right !== null &&
+    right.standby === null &&
+    renderJson(sourceJson(left)) === renderJson(sourceJson(right))
+  );
 }
 
 function sourceJson({ systemId, timeline, standby, ...directory }: SourceIdentity): JsonObject {

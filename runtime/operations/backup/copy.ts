@@ -214,6 +214,15 @@ class Copy {
     const { dataDirectory, standbyDirectory, pageSizeBytes, pageHeaderCheck } = this.#options;
     const isControl = file.name === CONTROL_FILE;
     const onStandby = standbyDirectory !== null && !isControl && ON_STANDBY.test(file.name);
+    // A container's tablespaces have paths of their own here.
+    if (onStandby && !file.sourcePath.startsWith(`${dataDirectory}/`))
+      throw fail(
+        "optionInvalid",
+        `'${file.sourcePath}' cannot be read from the standby: the primary is in a container`,
+        {
+          hint: "Turn backup-standby off.",
+        },
+      );
     const takers = this.#run.alive.filter(
       ({ repo }) => this.#run.plan(repo.key).choices.get(file.name)?.kind !== "keep",
     );

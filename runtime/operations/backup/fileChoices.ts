@@ -125,8 +125,9 @@ export interface DeltaInput {
 
 /** Why the prior's times cannot be trusted; null when they can. */
 export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInput): string | null {
-  // Servers write the same change at different times by different clocks, so equal times may hide different contents.
-  if (times === "standby alone" || (prior.options.backupStandby ?? false) !== (times !== "primary")) {
+  // Servers write the same change at different times by different clocks. With a standby beside the primary the times
+  // are the primary's and the bytes the standby's, which may be older: equal times may hide different contents.
+  if (times !== "primary" || prior.options.backupStandby === true) {
     return `file times may come from another server than those of the ${prior.label} backup`;
   }
   const timeline = prior.archiveStop?.slice(0, TIMELINE_LENGTH);
