@@ -91,6 +91,8 @@ const DROP_LOOK_AGAIN_MS = 100;
 const SEEN_AT_ONCE = 1000;
 const RELATION = /^\d+(_fsm|_vm)?(\.\d+)?$/;
 const TEMPORARY_RELATION = /^t\d+_\d+(_fsm|_vm)?(\.\d+)?$/;
+const TABLESPACE_LINKS = "pg_data/pg_tblspc";
+const TABLESPACE_LINK = /^pg_data\/pg_tblspc\/(\d+)$/;
 const DATABASE_DIRECTORY = /^(pg_data\/base\/\d+|pg_data\/global|pg_tblspc\/\d+\/PG_[^/]+\/\d+)$/;
 
 /**
@@ -160,7 +162,7 @@ class Walk {
       const info = lstatNow(childSource);
       if (++this.#seenCount % SEEN_AT_ONCE === 0) await setImmediate();
       if (info === null || this.#isExcluded(childName, childSource)) continue;
-      if (name === "pg_data/pg_tblspc" && !info.isSymbolicLink()) {
+      if (name === TABLESPACE_LINKS && !info.isSymbolicLink()) {
         throw fail("linkExpected", `'${child}' is not a symlink - pg_tblspc should contain only symlinks`);
       }
       if (info.isDirectory()) await this.#childDirectory(childName, childSource, info);
@@ -212,6 +214,12 @@ class Walk {
   async #link(name: string, sourcePath: string, info: Stats): Promise<void> {
     const destination = await readlink(sourcePath).catch(vanished<null>(null));
     if (destination === null) return;
+    const oid = TABLESPACE_LINK.exec(name)?.[1];
+    // As PostgreSQL does. Its files would have names that no manifest may contain.
+    if (oid === undefined && name.startsWith(`${TABLESPACE_LINKS}/`)) {
+      this.#warnings.push(`exclude '${sourcePath}' from backup: its name is not that of a tablespace`);
+      return;
+    }
     const targetPath = this.#sourceOfLink(name, sourcePath, destination);
     const target = await lstat(targetPath).catch(async (error: NodeJS.ErrnoException) => {
       // Dropping a tablespace removes its directory and its link.
@@ -226,7 +234,6 @@ class Walk {
     if (target.isSymbolicLink())
       throw fail("linkDestination", `link '${name}' -> '${destination}' cannot reference another link`);
     const { userName, groupName } = this.#options.users;
-    const oid = /^pg_data\/pg_tblspc\/(\d+)$/.exec(name)?.[1];
     const behind = this.#behind(sourcePath, targetPath);
     const content = oid === undefined ? null : await this.#tablespaceContent(oid, sourcePath, behind);
     if (oid !== undefined && content === null) return;

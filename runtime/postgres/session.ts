@@ -239,18 +239,19 @@ export class Session {
     return rows[0].wal;
   }
 
+  /** Names may hold any bytes: each database has its own encoding. */
   async listDatabases(): Promise<DatabaseRow[]> {
     const { rows } = await this.query(
-      "select oid::int8::text as id, datname::text as name, (select oid::int8::text from pg_catalog.pg_database where datname = 'template0') as last from pg_catalog.pg_database order by datname",
+      "select oid::int8::text as id, pg_catalog.textsend(datname::text) as name, (select oid::int8::text from pg_catalog.pg_database where datname = 'template0') as last from pg_catalog.pg_database order by datname",
     );
-    return rows.map((row) => ({ name: row.name, id: Number(row.id), lastSystemId: Number(row.last) }));
+    return rows.map((row) => ({ name: textOf(row.name), id: Number(row.id), lastSystemId: Number(row.last) }));
   }
 
   async listTablespaces(): Promise<TablespaceRow[]> {
     const { rows } = await this.query(
-      "select oid::int8::text as id, spcname::text as name from pg_catalog.pg_tablespace order by oid",
+      "select oid::int8::text as id, pg_catalog.textsend(spcname::text) as name from pg_catalog.pg_tablespace order by oid",
     );
-    return rows.map((row) => ({ id: Number(row.id), name: row.name }));
+    return rows.map((row) => ({ id: Number(row.id), name: textOf(row.name) }));
   }
 
   /** Settings by name with their source; unknown names are omitted. */

@@ -5,6 +5,7 @@
  * its own plan over the one scan.
  */
 import type { Context } from "../../base/context";
+import { fail, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { formatSize } from "../../base/units";
@@ -12,6 +13,7 @@ import type { SourceIdentity } from "../../format/repository/attemptFile";
 import type { CompressSpec } from "../../format/codec/compress";
 import { type BackupType, fullLabelOf } from "../../format/repository/label";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
+import { checkNames } from "../../format/repository/manifestNames";
 import type { PgControl } from "../../format/page/pgControl";
 import type { Scan } from "../../postgres/dataDirectory";
 import type { BackupStart } from "../../postgres/session";
@@ -179,7 +181,10 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
   const manifest = withSharers(fresh, one.sharers);
   const files = scan.files.map((file) => choices.get(file.name)?.row ?? uncopied(file));
   await lease.keep();
-  await saveManifestCopy(repo, { ...manifest, files }, infoPass, ctx);
+  const planned = { ...manifest, files };
+  // Before anything is copied.
+  requireNames(planned);
+  await saveManifestCopy(repo, planned, infoPass, ctx);
   run.begin(repo.key, { manifest, choices, bundle: repo.bundle, block });
 }
 
@@ -433,4 +438,16 @@ function manifestOptions(
     online: begin.begun !== null,
     processMax,
   };
+}
+
+/** A manifest that no program reads is no backup. @throws format (29) */
+export function requireNames(manifest: Manifest): void {
+  try {
+    checkNames(manifest, manifest.label);
+  } catch (error) {
+    throw fail("format", toBackupError(error).message, {
+      hint: "No program could restore it. Move it out of the data directory, or leave it out with --exclude.",
+      cause: error,
+    });
+  }
 }

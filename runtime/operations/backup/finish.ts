@@ -20,6 +20,7 @@ import type { LocalWal } from "../shared/localWal";
 import { waitForWal } from "../shared/waitWal";
 import type { Copied } from "./copy";
 import { copyWal } from "./archiveCopy";
+import { requireNames } from "./begin";
 import { compressOf } from "./backupPlan";
 import type { BackupRun, OpenBackup } from "./run";
 import { withoutSharers } from "./sharers";
@@ -73,6 +74,7 @@ export async function finish(
     const end = wal === null ? {} : { archiveStop: wal.stopped.walName, lsnStop: wal.stopped.lsn };
     const manifest: Manifest = { ...withoutSharers(begun), ...end, stoppedAtS, files };
     checkComplete(manifest);
+    requireNames(manifest);
     if (manifest.options.hardlink) await linkUnchanged(open, manifest, ctx);
     await syncDirectories(repo, manifest);
     await finishBackup(repo, manifest, { lease, pass: infoPass }, ctx);

@@ -293,6 +293,16 @@ describe("tablespaces and links", () => {
     ]);
   });
 
+  it("under another name than a number are no tablespaces, as for PostgreSQL", async () => {
+    symlinkSync(space("ts1"), join(data, "pg_tblspc/16384"));
+    symlinkSync(space("elsewhere"), join(data, "pg_tblspc/16384.old"));
+    const { files, links, warnings } = await scan();
+    expect(warnings).toContain(
+      `exclude '${data}/pg_tblspc/16384.old' from backup: its name is not that of a tablespace`,
+    );
+    expect([...files, ...links].filter(({ name }) => name.includes("16384.old"))).toEqual([]);
+  });
+
   it("without a name are our bug online, and named by their number offline", async () => {
     symlinkSync(space("ts1"), join(data, "pg_tblspc/16399"));
     await expect(scan()).rejects.toMatchObject({
