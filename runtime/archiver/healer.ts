@@ -33,20 +33,23 @@ async function healOne(repo: Repository, parts: HealerParts, ctx: Context, signa
   let pauseMs = 0;
   while (!signal.aborted) {
     await ctx.clock.sleep(Math.max(pauseMs, LOOK_MS), signal).catch(() => {});
-    const present = parts.present();
-    if (signal.aborted || present === null || parts.missingWal.list(repo.key).length === 0) continue;
-    const isPaid = await tryOnce(repo, parts, present, { ...ctx, signal });
-    pauseMs = isPaid ? 0 : Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
+    if (signal.aborted) return;
+    const isPaid = await tryOnce(repo, parts, { ...ctx, signal });
+    if (isPaid !== null) pauseMs = isPaid ? 0 : Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
   }
 }
 
+/** Null if nothing is missing, or nothing may be written now. */
 async function tryOnce(
   repo: Repository,
-  { repos, missingWal, lock }: HealerParts,
-  { cluster, local, claims }: NonNullable<ReturnType<HealerParts["present"]>>,
+  { repos, missingWal, lock, present }: HealerParts,
   ctx: Context,
-): Promise<boolean> {
+): Promise<boolean | null> {
   try {
+    // Also this fails, while the server's container is gone.
+    const now = present();
+    if (now === null || missingWal.list(repo.key).length === 0) return null;
+    const { cluster, local, claims } = now;
     lock.enter();
     try {
       for (const former of missingWal.clusters(repo.key)) {

@@ -174,7 +174,10 @@ export class StreamService {
   }
 
   async #isShuttingDown(): Promise<boolean> {
-    const file = await this.#proc.readFile(`${this.#proc.dataDirectory}/postmaster.pid`).catch(() => null);
+    // The directory has no path while the server's container is gone.
+    const read = async (): Promise<Uint8Array | null> =>
+      this.#proc.readFile(`${this.#proc.dataDirectory}/postmaster.pid`);
+    const file = await read().catch(() => null);
     return file !== null && parsePostmasterPid(Buffer.from(file).toString("utf8")).status === "stopping";
   }
 

@@ -70,3 +70,25 @@ test("pushes from the directory that the server has now", async () => {
   expect((await ctx.clock.until(service.push(walName(2)))).answer.accepted).toBe(true);
   expect(await pathOf(repos[1], 2)).toContain(sha1Hex(walBytes(2)));
 });
+
+test("goes on when the server's container, and with it the directory, was gone for a while", async () => {
+  const walDirectory = join(own.dataDirectory, "pg_wal");
+  let isGone = false;
+  own = Object.defineProperty({ ...own }, "walDirectory", {
+    get: () => {
+      if (isGone) throw fail("dbConnect", "container 'db' does not exist");
+      return walDirectory;
+    },
+  });
+  await store(repos[0], 1);
+  service = new WalService(own, ctx);
+  addWal(walDirectory, walName(2), walBytes(2));
+  expect((await ctx.clock.until(service.push(walName(2)))).answer.accepted).toBe(true);
+  own.missingWal().add(2, walName(1), CLUSTER);
+  isGone = true;
+  await ctx.clock.advance(30_000);
+  expect(own.missingWal().list(2)).toEqual([walName(1)]);
+  isGone = false;
+  await ctx.clock.advance(60_000);
+  await expect.poll(() => own.missingWal().list(2)).toEqual([]);
+});
