@@ -23,7 +23,7 @@ import { helpText } from "./config/help";
 import { type Loaded, type LoadInput, loadConfig } from "./config/load";
 import { withSecretFiles } from "./config/secretFiles";
 import type { Config } from "./config/types";
-import { closeSync, lstatSync, readdirSync, stat, writeFileSync } from "./local/nodeFiles";
+import { closeSync, fstatSync, lstatSync, readdirSync, stat, writeFileSync } from "./local/nodeFiles";
 import { BACKREST_VERSION } from "./format/repository/infoFile";
 import { ConfigReader } from "./local/configReader";
 import { hasRunSince } from "./local/lockState";
@@ -334,6 +334,10 @@ function processFacts(): ConstructorParameters<typeof RealProcess>[2] {
     loadAgain: (log) => withWarnings(loadOwn(ARGUMENTS), log),
     printBytes: (bytes) => {
       output.isResult = true;
+      if (isFile(process.stdout)) {
+        writeAll(bytes);
+        return output.error === undefined ? Promise.resolve() : Promise.reject(unwritten(output.error));
+      }
       return new Promise((resolve, reject) => {
         process.stdout.write(bytes, (error) =>
           error === null || error === undefined ? resolve() : reject(unwritten(error)),
@@ -394,8 +398,28 @@ async function ask(question: string, signal: AbortSignal): Promise<string | null
 
 function print(text: string): 0 {
   output.isResult = true;
-  process.stdout.write(utf8(text));
+  const bytes = utf8(text);
+  if (isFile(process.stdout)) writeAll(bytes);
+  else process.stdout.write(bytes);
   return 0;
+}
+
+/** A file of the shell. */
+function isFile({ fd }: { readonly fd: number }): boolean {
+  try {
+    return fstatSync(fd).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** Node's stream takes a write for whole that a full disk has cut short. The first error is kept for {@link end}. */
+function writeAll(bytes: Uint8Array): void {
+  try {
+    writeFileSync(process.stdout.fd, bytes);
+  } catch (error) {
+    output.error ??= error instanceof Error ? error : new Error(String(error));
+  }
 }
 
 /** As stock: a result that nobody got is no success. */

@@ -37,6 +37,14 @@ test.each([
   expect(exitCode).toBe(64);
 });
 
+test("a result that a full disk cuts short is no success", async () => {
+  // The limit of the process stands for the disk's end: a block of 512 bytes.
+  const cut = `trap '' XFSZ; ulimit -f 1; "$@" help backup > '${folder}/cut'`;
+  const { exitCode, stderr } = await shell(cut);
+  expect(stderr).toMatch(/^ERROR: \[064\]: unable to write to stdout: EFBIG/);
+  expect(exitCode).toBe(64);
+});
+
 test("help and version fail too; a log that cannot be written fails nothing", async () => {
   const bare = `'${program.node}' '${program.file}'`;
   for (const verb of ["help", "version"]) expect((await shell(`${bare} ${verb} >/dev/full`)).exitCode).toBe(64);
