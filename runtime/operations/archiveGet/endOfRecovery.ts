@@ -35,7 +35,9 @@ export async function endOfRecovery(
   recovery: Recovery,
 ): Promise<{ readonly exitCode: 1 | typeof RECOVERY_ABORTED; readonly error: BackupError } | null> {
   if (error.kind === "term") return null;
-  if (!(await recovery.exists("recovery.signal")) || (await recovery.exists("standby.signal"))) return null;
+  // What cannot be seen may be a recovery, which any other code would end.
+  const recovers = await recovery.exists("recovery.signal").catch(() => true);
+  if (!recovers || (await recovery.exists("standby.signal").catch(() => false))) return null;
   if (mayEnd(error, recovery)) return { exitCode: 1, error };
   const why = "PostgreSQL would take this for the end of the archive, so recovery is aborted.";
   return {

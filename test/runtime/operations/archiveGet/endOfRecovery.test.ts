@@ -47,6 +47,9 @@ it("aborts a recovery that would end although acknowledged WAL may follow, and n
   expect(await endOfRecovery(error, recovery(ANY, "recovery.signal", "standby.signal"))).toBeNull();
   expect(await endOfRecovery(error, recovery(ANY))).toBeNull();
   expect(await endOfRecovery(fail("term", "terminated"), recovery(ANY, "recovery.signal"))).toBeNull();
+  // A data directory that cannot be seen may recover.
+  const unseen = { ...recovery(ANY), exists: async () => Promise.reject(new Error("EMFILE")) };
+  expect((await endOfRecovery(error, unseen))?.exitCode).toBe(255);
   // Any other error means that the file exists but is unreadable.
   expect(await endOfRecovery(fail("checksum", "damaged"), recovery(ALL, "recovery.signal"))).toMatchObject({
     exitCode: 255,
