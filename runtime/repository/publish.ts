@@ -8,6 +8,7 @@
  */
 import type { Context } from "../base/context";
 import { isError, toBackupError } from "../base/errors";
+import type { ArchiveInfo } from "../format/repository/archiveInfo";
 import { mapParallel } from "../base/parallel";
 import { type BackupInfo, backupInfoEntryOf, withEntries } from "../format/repository/backupInfo";
 import type { Manifest } from "../format/repository/manifest";
@@ -66,7 +67,12 @@ export async function finishBackup(
   const updated = await saveListed(repo, lease, update, ctx);
   if (repo.latestLink && repo.storage.features.symlinks)
     await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
-  await updateArchiveInfo(repo, (info) => ({ ...info }), ctx);
+  // For buckets whose rules remove old objects. A process that slept must not put back an older one.
+  const renew = async (info: ArchiveInfo): Promise<ArchiveInfo> => {
+    await lease.check();
+    return { ...info };
+  };
+  if (!repo.storage.features.directories) await updateArchiveInfo(repo, renew, ctx);
   await repo.storage.remove(attemptPath(repo.stanza, label)).catch((error: unknown) => {
     ctx.log.warn(
       `${repo.name}: unable to remove the attempt file of listed backup '${label}': ${toBackupError(error).message}`,
