@@ -13,7 +13,7 @@ import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { type ArchiveHistoryEntry, archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
-import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { typeOfName } from "../../format/codec/compress";
 import type { Manifest } from "../../format/repository/manifest";
 import { walPath } from "../../format/repository/repoPath";
@@ -75,11 +75,13 @@ export async function verify(
   ctx: Context,
   options: VerifyOptions = {},
 ): Promise<Verdict> {
-  const archiveInfo = await loadArchiveInfo(repo);
+  // In this order: an upgrade of the stanza writes archive.info first.
   const backupInfo = await loadBackupInfo(repo);
+  const archiveInfo = await loadArchiveInfo(repo);
   const entries = chooseBackups(repo, backupInfo.backups, options.set);
   const isSingle = options.set !== undefined;
-  const problems: string[] = [];
+  const strangers = withoutArchive(backupInfo, archiveInfo);
+  const problems: string[] = [...strangers];
   const named = new NamedFiles(repo, archiveInfo.cipherPass ?? null, problems);
   const sizeOf = (historyId: number): number =>
     segmentSizeOf(entries.filter(({ dbId }) => dbId === historyId)) ?? walSegmentSizeBytes;
@@ -102,6 +104,7 @@ export async function verify(
   problems.push(...damaged);
   const ok =
     named.isOk &&
+    strangers.length === 0 &&
     stream.valid === stream.total &&
     damaged.length === 0 &&
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
@@ -116,6 +119,16 @@ export async function verify(
     orphans: orphans.lines,
     named: named.sha1s,
   };
+}
+
+/** A line for each cluster of backup.info that archive.info does not know: no recovery finds WAL for its backups. */
+function withoutArchive(backupInfo: BackupInfo, archiveInfo: ArchiveInfo): string[] {
+  return backupInfo.history.flatMap(({ id, pgVersion, systemId }) => {
+    const own = archiveInfo.history.find((entry) => entry.id === id);
+    if (own?.systemId === systemId && own.pgVersion === pgVersion) return [];
+    const other = own === undefined ? "lacks it" : `has ${own.pgVersion} ${own.systemId}`;
+    return [`backup.info has cluster ${id} (${pgVersion} ${systemId}), and archive.info ${other}: is one of them old?`];
+  });
 }
 
 /** All of them, or the one of `set`. @throws backupSetInvalid (75) */

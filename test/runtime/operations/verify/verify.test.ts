@@ -67,6 +67,19 @@ async function backup(
   await putBackup(repo, manifest, null);
 }
 
+it("finds a cluster of backup.info that archive.info does not know", async () => {
+  await backup("20261120-064059F", 1, { a: "first" });
+  await store(repo, 1);
+  const info = await loadBackupInfo(repo);
+  const [first] = info.history;
+  const next = { ...first, id: 2, pgVersion: "16" } as typeof first;
+  await saveBackupInfo(repo, { ...info, currentId: 2, history: [first, next] as typeof info.history }, ctx);
+  expect(await run()).toMatchObject({
+    ok: false,
+    problems: [expect.stringMatching(/^backup\.info has cluster 2 \(16 \d+\), and archive\.info lacks it/)],
+  });
+});
+
 describe("second copies", () => {
   it("report a damaged one of each pair, whichever it is, and not a difference that a killed writer left", async () => {
     await backup("20261120-064059F", 1, { a: "first" });
