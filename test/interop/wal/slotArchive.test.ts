@@ -530,8 +530,8 @@ describe("WAL through a replication slot", async () => {
       const args = [...server, `--pg1-socket-path=${standby.socketPath}`];
       const { configPath, runtime, stanza } = bed;
       agent = await AgentProcess.start({ paths: agentPaths(), runtime, configPath, stanza, args });
-      await sleep(2000);
-      expect(await standby.value("SELECT count(*) FROM pg_replication_slots")).toBe("0");
+      const slots = (): Promise<string> => standby.value("SELECT count(*) FROM pg_replication_slots");
+      await expect.poll(slots, { timeout: 60_000, interval: 500 }).toBe("0");
       await standby.sql("SELECT pg_promote()");
       await standby.waitForValue("SELECT pg_is_in_recovery()", "false");
       await standby.sql("INSERT INTO filled VALUES (0, 'promoted')");
