@@ -10,12 +10,14 @@
  *   durable FILE A B      pages A to B are on the disk
  *   dropped FILE A B      they are missing again, and their space may be given back
  *   cut FILE BYTES · cut-done FILE        before and after a truncation
- *   remove FILE · removed FILE · kept FILE  before an unlink, after it, after a failed one
+ *   remove FILE · removed FILE            before and after an unlink
+ *   kept FILE             instead of the end of either: it failed, and changed nothing
  *   own FILE              the file at this name is whole, and no longer the backup's
  *   whole                 every file is, on the disk: nothing belongs to the backup any more
  * ```
- * FILE is the index of the manifest's row. An intent without its end is carried out at the next start: the server was
- * not told that it happened, and repeats it if it needs to. A line with a wrong checksum does not count.
+ * FILE is the index of the manifest's row. An intent without its end is carried out at the next start, which writes its
+ * end: the server was not told that it happened, and repeats it if it needs to. A line with a wrong checksum does not
+ * count.
  */
 import { closeSync, fdatasync, writeSync } from "../../local/nodeFiles";
 import { assert } from "../../base/errors";
@@ -124,7 +126,7 @@ export function replayJournal(entries: readonly JournalEntry[], boot: string): M
   let isThisBoot = false;
   for (const entry of entries) {
     if (entry.kind === "session") isThisBoot = entry.boot === boot;
-    else if (entry.kind !== "whole") apply(historyOf(entry.file), entry, isThisBoot);
+    else if (entry.kind !== "whole") applyEntry(historyOf(entry.file), entry, isThisBoot);
   }
   return histories;
 }
@@ -134,7 +136,11 @@ export function isWholeJournal(entries: readonly JournalEntry[]): boolean {
   return entries.some(({ kind }) => kind === "whole");
 }
 
-function apply(history: FileHistory, entry: Extract<JournalEntry, { file: number }>, isThisBoot: boolean): void {
+export function applyEntry(
+  history: FileHistory,
+  entry: Extract<JournalEntry, { file: number }>,
+  isThisBoot: boolean,
+): void {
   switch (entry.kind) {
     case "fetched":
       if (isThisBoot) history.runs.push(["clean", entry.run]);
@@ -149,17 +155,19 @@ function apply(history: FileHistory, entry: Extract<JournalEntry, { file: number
       history.runs.push(["dropped", entry.run]);
       break;
     case "cut":
-      history.runs.push(["there", [pagesBefore(entry.sizeBytes), Number.MAX_SAFE_INTEGER]]);
-      history.endBytes = Math.min(history.endBytes, entry.sizeBytes);
       history.pendingCutBytes = entry.sizeBytes;
       break;
     case "cut-done":
+      if (history.pendingCutBytes === null) break;
+      history.runs.push(["there", [pagesBefore(history.pendingCutBytes), Number.MAX_SAFE_INTEGER]]);
+      history.endBytes = Math.min(history.endBytes, history.pendingCutBytes);
       history.pendingCutBytes = null;
       break;
     case "remove":
       history.isPendingRemove = true;
       break;
     case "kept":
+      history.pendingCutBytes = null;
       history.isPendingRemove = false;
       break;
     case "removed":

@@ -279,11 +279,9 @@ export class OpenFiles implements FileSystem {
     const { file } = node;
     const index = file?.origin?.index;
     file?.holdOpen();
-    if (index !== undefined) {
-      this.#journal.append({ kind: "remove", file: index });
-      await this.#journal.sync();
-    }
+    if (index !== undefined) this.#journal.append({ kind: "remove", file: index });
     try {
+      if (index !== undefined) await this.#journal.sync();
       unlinkSync(this.#tree.pathOf(node));
     } catch (error) {
       if (index !== undefined) this.#journal.append({ kind: "kept", file: index });

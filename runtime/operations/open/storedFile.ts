@@ -130,17 +130,26 @@ export class StoredFile {
   /** What was behind a smaller size is gone, and reads as zeros if the file grows again. */
   async truncate(sizeBytes: number): Promise<void> {
     const origin = this.#origin;
-    const isCut = origin !== null && sizeBytes < origin.endBytes;
-    if (isCut)
-      await this.keptWhile(async () => {
-        this.#journal.append({ kind: "cut", file: origin.index, sizeBytes });
-        await this.#journal.sync();
-        endAt(origin, sizeBytes);
-        origin.endBytes = sizeBytes;
-      });
+    if (origin !== null && sizeBytes < origin.endBytes) return this.keptWhile(() => this.#cut(origin, sizeBytes));
     this.#with((fd) => ftruncateSync(fd, sizeBytes));
     this.sizeBytes = sizeBytes;
-    if (isCut) this.#journal.append({ kind: "cut-done", file: origin.index });
+  }
+
+  async #cut(origin: Origin, sizeBytes: number): Promise<void> {
+    const file = origin.index;
+    this.#journal.append({ kind: "cut", file, sizeBytes });
+    try {
+      await this.#journal.sync();
+      this.#with((fd) => ftruncateSync(fd, sizeBytes));
+    } catch (error) {
+      // The server goes on with the long file.
+      this.#journal.append({ kind: "kept", file });
+      throw error;
+    }
+    this.sizeBytes = sizeBytes;
+    endAt(origin, sizeBytes);
+    origin.endBytes = sizeBytes;
+    this.#journal.append({ kind: "cut-done", file });
   }
 
   /** Everything that was written before is on the disk when it resolves, and the journal knows it. */
@@ -211,8 +220,9 @@ export class StoredFile {
     assert(origin.pages.missingCount === 0, "a file that is not whole");
     await this.sync();
     this.#journal.append({ kind: "own", file: origin.index });
-    await this.#journal.sync();
+    // Also if the sync fails: for the journal its pages are no longer the backup's, so none may be dropped.
     this.#origin = null;
+    await this.#journal.sync();
   }
 
   /** A sync of everything that began when all pages were there has ended. */

@@ -3,9 +3,11 @@ import { closeSync, ftruncateSync, openSync, readFileSync, unlinkSync, writeSync
 import type { ManifestFile } from "../../format/repository/manifest";
 import { systemCodeOf } from "../../local/systemError";
 import {
+  applyEntry,
   type FileHistory,
   isWholeJournal,
   Journal,
+  type JournalEntry,
   type PageFate,
   parseJournal,
   renderEntry,
@@ -56,31 +58,50 @@ export function openUpper(
   const histories = replayJournal(entries, boot);
   // A file that is whole may be cut or removed by an unfinished step, and need not.
   const bound = isWholeJournal(entries) ? [] : rows;
-  finishSteps(location.upper, bound, histories);
+  const ends = finishSteps(location.upper, bound, histories);
   const fd = openSync(location.journal, "a", 0o600);
   // A torn last line ends here, so that what follows can be read.
   writeSync(fd, `\n${renderEntry({ kind: "session", boot })}`);
   const journal = new Journal(fd);
+  // Before anything is served: a step that is carried out again would take what was written since.
+  for (const entry of ends) journal.append(entry);
   const tree = new Tree(location.upper, journal, nowMs);
   const targets = bound.flatMap((row, index) => bind(tree, index, row, histories.get(index)) ?? []);
   return { tree, journal, targets, close: () => journal.close() };
 }
 
-/** Intents of a killed process. Nobody was told that they happened; a server repeats what it still needs. */
-function finishSteps(upper: string, rows: readonly ManifestFile[], histories: ReadonlyMap<number, FileHistory>): void {
-  for (const [index, history] of histories) {
-    const row = rows[index];
+/**
+ * Intents of a killed process. Nobody was told that they happened; a server repeats what it still needs. Returns their
+ * ends.
+ */
+function finishSteps(
+  upper: string,
+  rows: readonly ManifestFile[],
+  histories: ReadonlyMap<number, FileHistory>,
+): JournalEntry[] {
+  const ends: JournalEntry[] = [];
+  for (const [file, history] of histories) {
+    const row = rows[file];
     if (row === undefined || !history.isBound) continue;
     const path = `${upper}/${pathInData(row.name)}`;
+    const end = (kind: "cut-done" | "removed"): void => {
+      const entry = { kind, file } as const;
+      applyEntry(history, entry, true);
+      ends.push(entry);
+    };
     try {
       if (history.isPendingRemove) {
-        history.isBound = false;
+        end("removed");
         unlinkSync(path);
-      } else if (history.pendingCutBytes !== null) cutTo(path, history.pendingCutBytes);
+      } else if (history.pendingCutBytes !== null) {
+        cutTo(path, history.pendingCutBytes);
+        end("cut-done");
+      }
     } catch (error) {
       if (systemCodeOf(error) !== "ENOENT") throw error;
     }
   }
+  return ends;
 }
 
 function cutTo(path: string, sizeBytes: number): void {

@@ -51,7 +51,13 @@ describe("the journal of an upper directory", () => {
     expect(histories.get(6)?.isBound).toBe(false);
     const kept = replayJournal([...ENTRIES, { kind: "kept", file: 5 }], "0b");
     expect([kept.get(5)?.isPendingRemove, kept.get(5)?.isBound]).toEqual([false, true]);
-    const cut = replayJournal([{ kind: "cut", file: 1, sizeBytes: 8192 }], BOOT);
-    expect([cut.get(1)?.pendingCutBytes, cut.get(1)?.runs[0]?.[1][0]]).toEqual([8192, 1]);
+    const intent = { kind: "cut", file: 1, sizeBytes: 8192 } as const;
+    const cut = (...ends: readonly JournalEntry[]): unknown[] => {
+      const history = replayJournal([intent, ...ends], BOOT).get(1);
+      return [history?.pendingCutBytes, history?.endBytes, history?.runs.map(([fate, [first]]) => [fate, first])];
+    };
+    expect(cut()).toEqual([8192, Infinity, []]);
+    expect(cut({ kind: "cut-done", file: 1 })).toEqual([null, 8192, [["there", 1]]]);
+    expect(cut({ kind: "kept", file: 1 })).toEqual([null, Infinity, []]);
   });
 });

@@ -89,6 +89,39 @@ describe("an opened directory", () => {
     expect(await made.read("base/2")).toEqual(originBytes(1, PAGE_BYTES));
   });
 
+  // claim: docs/open.md: an unlink or a truncation that a kill has cut short is carried out once
+  test("an unfinished step is carried out once: what comes later at its name stays at every further start", async () => {
+    const made = world({ "base/1": SIZE, "base/2": SIZE });
+    made.upper.journal.append({ kind: "remove", file: 0 });
+    made.upper.journal.append({ kind: "cut", file: 1, sizeBytes: PAGE_BYTES });
+    made.reopen();
+    const rows = Buffer.alloc(PAGE_BYTES, 7);
+    await made.ask({ kind: "create", name: "1", mode: 0o600 }, made.nodeOf("base"));
+    for (const path of ["base/1", "base/2"]) {
+      await made.write(path, 3 * PAGE_BYTES, rows);
+      await made.ask({ kind: "fsync" }, made.nodeOf(path));
+    }
+    for (const die of [() => made.reopen(), () => made.losePower()]) {
+      die();
+      const grown = Buffer.concat([originBytes(1, PAGE_BYTES), Buffer.alloc(2 * PAGE_BYTES), rows]);
+      expect((await made.read("base/2")).equals(grown)).toBe(true);
+      expect((await made.read("base/1")).equals(Buffer.concat([Buffer.alloc(3 * PAGE_BYTES), rows]))).toBe(true);
+    }
+  });
+
+  test("an unlink or a truncation that the journal cannot keep is refused, and is not carried out later", async () => {
+    const made = world({ "base/1": SIZE, "base/2": SIZE });
+    made.diesAtSync = true;
+    await expect(made.ask({ kind: "unlink", name: "1" }, made.nodeOf("base"))).rejects.toThrow("killed");
+    await expect(made.truncate("base/2", PAGE_BYTES)).rejects.toThrow("killed");
+    made.diesAtSync = false;
+    for (const die of [() => {}, () => made.reopen(), () => made.losePower()]) {
+      die();
+      expect((await made.read("base/1")).equals(originBytes(0, SIZE))).toBe(true);
+      expect((await made.read("base/2")).equals(originBytes(1, SIZE))).toBe(true);
+    }
+  });
+
   test("pg_control has another name in the upper directory", async () => {
     const made = world({ "base/1": SIZE });
     const root = 1;
@@ -198,8 +231,10 @@ const KINDS = [
   "write",
   "write",
   "truncate",
+  "truncate, killed",
   "rename",
   "unlink",
+  "unlink, killed",
   "create",
   "fsync",
   "kill",
@@ -318,9 +353,16 @@ async function change(
     data.copy(content, offset);
     modelled.content = content;
     for (let at = Math.floor(offset / PAGE_BYTES); at * PAGE_BYTES < offset + size; at++) modelled.fresh.add(at);
-  } else if (kind === "truncate") {
+  } else if (kind === "truncate" || kind === "truncate, killed") {
     const sizeBytes = page * PAGE_BYTES + (odd % 3 === 0 ? odd : 0);
-    if (!(await tried(made.truncate(name, sizeBytes)))) return;
+    if (kind === "truncate") {
+      if (!(await tried(made.truncate(name, sizeBytes)))) return;
+    } else {
+      const origin = made.upper.tree.find(name)?.file?.origin;
+      if (origin == null || sizeBytes >= origin.endBytes) return;
+      made.upper.journal.append({ kind: "cut", file: origin.index, sizeBytes });
+      made.reopen();
+    }
     const content = Buffer.alloc(sizeBytes);
     modelled.content.copy(content);
     modelled.content = content;
@@ -334,6 +376,12 @@ async function change(
     modelled.fresh.clear();
   } else if (kind === "unlink") {
     await made.ask({ kind: "unlink", name: name.slice(5) }, directory);
+    model.delete(name);
+  } else if (kind === "unlink, killed") {
+    const origin = made.upper.tree.find(name)?.file?.origin;
+    if (origin == null) return;
+    made.upper.journal.append({ kind: "remove", file: origin.index });
+    made.reopen();
     model.delete(name);
   } else if (kind === "rename") {
     const to = NAMES[page % NAMES.length] as string;
