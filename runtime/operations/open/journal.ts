@@ -20,6 +20,7 @@
  * count.
  */
 import { closeSync, fdatasync, writeSync } from "../../local/nodeFiles";
+import { utf8 } from "../../base/bytes";
 import { assert } from "../../base/errors";
 import { crc32c } from "../../format/codec/crc32c";
 import { PAGE_BYTES, type PageRun } from "./pageSet";
@@ -90,7 +91,9 @@ const PLAIN = new RegExp(`^(cut-done|remove|removed|kept|own) ${NUMBER}$`);
  * lost whole ones: what they said was not promised to anybody.
  */
 export function parseJournal(text: string): JournalEntry[] {
-  return text.split("\n").flatMap((line) => parseLine(line) ?? []);
+  // Behind the last line's end is at most an entry that was refused.
+  const lines = text.split("\n").slice(0, -1);
+  return lines.flatMap((line) => parseLine(line) ?? []);
 }
 
 function parseLine(line: string): JournalEntry | null {
@@ -185,31 +188,67 @@ export function pagesBefore(sizeBytes: number): number {
   return Math.ceil(sizeBytes / PAGE_BYTES);
 }
 
+/** Ends a line that may be torn, so that it never counts: it may lack nothing but its end. */
+const TORN = "~\n";
+
 /** Appends to the journal's file. */
 export class Journal {
   #fd: number;
+  readonly #writeSome: (fd: number, bytes: Uint8Array) => number;
   /** Entries that must not be lost, and how many of them are on the disk. */
   #count = 0;
   #syncedCount = 0;
+  /** Of an earlier process, or of a full disk. */
+  #mayBeTorn = true;
+  /** What has happened and could not be written yet. */
+  readonly #owed: JournalEntry[] = [];
 
-  constructor(fd: number) {
+  /** `writeSome` returns how many of the bytes it has written. */
+  constructor(fd: number, writeSome: (fd: number, bytes: Uint8Array) => number = writeSync) {
     this.#fd = fd;
+    this.#writeSome = writeSome;
   }
 
-  /** In the file when it returns: a killed process loses nothing. */
+  /** In the file when it returns: a killed process loses nothing. It does not count if it throws. */
   append(entry: JournalEntry): void {
-    assert(this.#fd >= 0, "an entry after the journal's end");
-    writeSync(this.#fd, renderEntry(entry));
-    // A lost one costs a fetch.
-    if (entry.kind !== "present" && entry.kind !== "fetched") this.#count++;
+    this.#writeOwed();
+    this.#write(entry);
+  }
+
+  /** The end of a step that has happened: if it cannot be written now, it comes before everything else. */
+  conclude(entry: JournalEntry): void {
+    this.#owed.push(entry);
+    try {
+      this.#writeOwed();
+    } catch {
+      // The next append or sync says why.
+    }
   }
 
   /** On the disk when it resolves. */
   async sync(): Promise<void> {
+    this.#writeOwed();
     const count = this.#count;
     if (this.#syncedCount >= count) return;
     await dataSync(this.#fd);
     this.#syncedCount = Math.max(this.#syncedCount, count);
+  }
+
+  #writeOwed(): void {
+    for (let entry = this.#owed[0]; entry !== undefined; entry = this.#owed[0]) {
+      this.#write(entry);
+      this.#owed.shift();
+    }
+  }
+
+  #write(entry: JournalEntry): void {
+    assert(this.#fd >= 0, "an entry after the journal's end");
+    const bytes = utf8(`${this.#mayBeTorn ? TORN : ""}${renderEntry(entry)}`);
+    this.#mayBeTorn = true;
+    for (let done = 0; done < bytes.length; ) done += this.#writeSome(this.#fd, bytes.subarray(done));
+    this.#mayBeTorn = false;
+    // A lost one costs a fetch.
+    if (entry.kind !== "present" && entry.kind !== "fetched") this.#count++;
   }
 
   /** A fetch that comes later must not write into another file of the same number. */

@@ -284,10 +284,10 @@ export class OpenFiles implements FileSystem {
       if (index !== undefined) await this.#journal.sync();
       unlinkSync(this.#tree.pathOf(node));
     } catch (error) {
-      if (index !== undefined) this.#journal.append({ kind: "kept", file: index });
+      if (index !== undefined) this.#journal.conclude({ kind: "kept", file: index });
       throw error;
     }
-    if (index !== undefined) this.#journal.append({ kind: "removed", file: index });
+    if (index !== undefined) this.#journal.conclude({ kind: "removed", file: index });
     file?.removed();
     this.#tree.detach(node);
     return NOTHING;

@@ -6,7 +6,7 @@ import { bootId } from "../../local/lockDomain";
 import { requireHoles } from "../../local/punchHoles";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { ProgramEnd } from "../../local/program";
-import { closeSync, fsyncSync, openSync, readFileSync, rm, statfs, writeSync } from "../../local/nodeFiles";
+import { closeSync, fsyncSync, openSync, readFileSync, rm, statfs } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
@@ -20,7 +20,7 @@ import type { Sources } from "../restore/sources";
 import { askingCommand } from "./askForWal";
 import { Fetcher, isSmall } from "./fetcher";
 import { Hydration, missingBytes } from "./hydration";
-import { Journal, renderEntry } from "./journal";
+import { Journal } from "./journal";
 import { type Fetch, OpenFiles } from "./openFiles";
 import { PageCache } from "./pageCache";
 import {
@@ -227,8 +227,9 @@ async function prepare(
   await rm(location.journal, { force: true });
   const fd = openSync(location.journal, "wx", 0o600);
   try {
-    writeSync(fd, renderEntry({ kind: "session", boot: bootId() }));
-    await makeSkeleton({ ...parts, journal: new Journal(fd) }, recovery, ctx);
+    const journal = new Journal(fd);
+    journal.append({ kind: "session", boot: bootId() });
+    await makeSkeleton({ ...parts, journal }, recovery, ctx);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

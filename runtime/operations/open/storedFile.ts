@@ -121,7 +121,11 @@ export class StoredFile {
     const first = Math.floor(offsetBytes / PAGE_BYTES);
     const last = Math.ceil((offsetBytes + data.length) / PAGE_BYTES) - 1;
     // Before the write: a page that may hold it must never be dropped.
-    for (const run of origin?.clean.remove(first, last) ?? []) this.#note(origin as Origin, "present", run);
+    if (origin !== null)
+      for (const run of origin.clean.runsIn(first, last)) {
+        this.#note(origin, "present", run);
+        origin.clean.remove(...run);
+      }
     this.#write(data, offsetBytes);
     this.sizeBytes = Math.max(this.sizeBytes, offsetBytes + data.length);
     if (origin !== null) this.#keep(origin, first, last, "present");
@@ -143,13 +147,13 @@ export class StoredFile {
       this.#with((fd) => ftruncateSync(fd, sizeBytes));
     } catch (error) {
       // The server goes on with the long file.
-      this.#journal.append({ kind: "kept", file });
+      this.#journal.conclude({ kind: "kept", file });
       throw error;
     }
     this.sizeBytes = sizeBytes;
     endAt(origin, sizeBytes);
     origin.endBytes = sizeBytes;
-    this.#journal.append({ kind: "cut-done", file });
+    this.#journal.conclude({ kind: "cut-done", file });
   }
 
   /** Everything that was written before is on the disk when it resolves, and the journal knows it. */
@@ -180,9 +184,10 @@ export class StoredFile {
   drop(first: number, last: number): PageRun[] {
     const origin = this.#origin;
     if (origin === null || this.#keepers > 0) return [];
-    const runs = origin.clean.remove(first, last);
+    const runs = origin.clean.runsIn(first, last);
     for (const run of runs) {
       this.#note(origin, "dropped", run);
+      origin.clean.remove(...run);
       origin.pages.remove(...run);
       // They may come back before a sync that has begun ends: it does not make those certain.
       this.#fresh = withoutRun(this.#fresh, run);
@@ -229,8 +234,8 @@ export class StoredFile {
   settled(): void {
     const origin = this.#origin;
     if (origin === null) return;
-    this.#fresh = [];
     this.#note(origin, "durable", [0, origin.pages.count - 1]);
+    this.#fresh = [];
   }
 
   /** The journal says that the backup is no longer needed, or nobody can read the file any more. */
@@ -260,9 +265,11 @@ export class StoredFile {
     this.#fd = -1;
   }
 
+  /** The journal knows first: a page that it does not know is missing after a kill. */
   #keep(origin: Origin, first: number, last: number, kind: "fetched" | "present"): void {
-    for (const run of origin.pages.add(first, last)) {
+    for (const run of origin.pages.missingRuns(first, last)) {
       this.#note(origin, kind, run);
+      origin.pages.add(...run);
       this.#fresh.push(run);
       if (kind === "present") continue;
       origin.clean.add(...run);

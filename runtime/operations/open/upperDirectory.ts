@@ -1,5 +1,5 @@
 /** Opens the upper directory: reads its names and the journal, and carries out unfinished steps. */
-import { closeSync, ftruncateSync, openSync, readFileSync, unlinkSync, writeSync } from "../../local/nodeFiles";
+import { closeSync, ftruncateSync, openSync, readFileSync, unlinkSync } from "../../local/nodeFiles";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { systemCodeOf } from "../../local/systemError";
 import {
@@ -10,7 +10,6 @@ import {
   type JournalEntry,
   type PageFate,
   parseJournal,
-  renderEntry,
   replayJournal,
 } from "./journal";
 import type { PageRun } from "./pageSet";
@@ -60,9 +59,8 @@ export function openUpper(
   const bound = isWholeJournal(entries) ? [] : rows;
   const ends = finishSteps(location.upper, bound, histories);
   const fd = openSync(location.journal, "a", 0o600);
-  // A torn last line ends here, so that what follows can be read.
-  writeSync(fd, `\n${renderEntry({ kind: "session", boot })}`);
   const journal = new Journal(fd);
+  journal.append({ kind: "session", boot });
   // Before anything is served: a step that is carried out again would take what was written since.
   for (const entry of ends) journal.append(entry);
   const tree = new Tree(location.upper, journal, nowMs);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import {
+  Journal,
   type JournalEntry,
   parseJournal,
   renderEntry,
@@ -27,6 +28,54 @@ describe("the journal of an upper directory", () => {
     expect(parseJournal(torn)).toEqual([...ENTRIES.slice(0, -1), { kind: "removed", file: 5 }]);
     expect(parseJournal(text.replace("fetched 3 0 4", "fetched 3 0 5"))).not.toContainEqual(ENTRIES[1]);
     expect(parseJournal("\0\0\0\n")).toEqual([]);
+  });
+
+  describe("on a disk that is full now and then", () => {
+    const [first, second, third] = ENTRIES.slice(1, 4) as [JournalEntry, JournalEntry, JournalEntry];
+    let written = "";
+    /** What each write takes; then everything. */
+    let takes: number[] = [];
+    const opened = (...sizes: readonly number[]): Journal => {
+      written = "";
+      takes = [...sizes];
+      return new Journal(0, (_, bytes) => {
+        const size = takes.shift() ?? bytes.length;
+        if (size < 0) throw new Error("no space left on device");
+        written += Buffer.from(bytes).toString("latin1", 0, size);
+        return Math.min(size, bytes.length);
+      });
+    };
+    /** Of the first write: what begins a line, and an entry without its end. */
+    const WHOLE_BUT_END = renderEntry(first).length + 1;
+
+    test("a short write goes on", () => {
+      const journal = opened(5, 7);
+      journal.append(first);
+      expect(parseJournal(written)).toEqual([first]);
+    });
+
+    test.each([0, 5, WHOLE_BUT_END])("an entry that failed after %i bytes never counts, and harms no other", (size) => {
+      const journal = opened(size, -1);
+      expect(() => journal.append(first)).toThrow("no space");
+      expect(parseJournal(written)).toEqual([]);
+      journal.append(second);
+      expect(parseJournal(written)).toEqual([second]);
+      // The same by the next process.
+      const left = opened(size, -1);
+      expect(() => left.append(first)).toThrow("no space");
+      const before = written;
+      opened().append(second);
+      expect(parseJournal(before + written)).toEqual([second]);
+    });
+
+    test("the end of a step that has happened comes before everything else, and before a sync", async () => {
+      const journal = opened(-1, -1, -1);
+      journal.conclude(first);
+      await expect(journal.sync()).rejects.toThrow("no space");
+      expect(() => journal.append(second)).toThrow("no space");
+      journal.append(third);
+      expect(parseJournal(written)).toEqual([first, third]);
+    });
   });
 
   test("pages that were only present count on the same start of the machine, durable ones on any", () => {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Refusal } from "../../../../runtime/fuse/kernelProtocol";
 import { PAGE_BYTES } from "../../../../runtime/operations/open/pageSet";
 import { originBytes, UpperWorld, upperWorlds } from "./upperWorld";
@@ -120,6 +120,40 @@ describe("an opened directory", () => {
       expect((await made.read("base/1")).equals(originBytes(0, SIZE))).toBe(true);
       expect((await made.read("base/2")).equals(originBytes(1, SIZE))).toBe(true);
     }
+  });
+
+  // claim: docs/open.md: a full disk refuses writes, and loses none that was acknowledged
+  test.each(["a fetched page", "a missing page"])("a write to %s on a full disk is refused, or kept", async (which) => {
+    const made = world({ "base/1": SIZE });
+    if (which === "a fetched page") await made.read("base/1");
+    const append = vi.spyOn(made.upper.journal, "append").mockImplementationOnce(() => {
+      throw Object.assign(new Error("no space left on device"), { code: "ENOSPC", errno: -28 });
+    });
+    const rows = Buffer.alloc(PAGE_BYTES, 7);
+    await expect(made.write("base/1", PAGE_BYTES, rows)).rejects.toThrow("no space");
+    append.mockRestore();
+    await made.write("base/1", PAGE_BYTES, rows);
+    await made.ask({ kind: "fsync" }, made.nodeOf("base/1"));
+    for (const die of [() => made.reopen(), () => made.losePower()]) {
+      die();
+      await made.dropAll();
+      expect((await made.read("base/1", PAGE_BYTES, PAGE_BYTES)).equals(rows)).toBe(true);
+    }
+  });
+
+  test("pages that the journal cannot call durable are synced by the next fsync", async () => {
+    const made = world({ "base/1": SIZE });
+    const rows = Buffer.alloc(PAGE_BYTES, 7);
+    await made.write("base/1", PAGE_BYTES, rows);
+    const file = made.upper.tree.find("base/1")?.file;
+    const append = vi.spyOn(made.upper.journal, "append").mockImplementationOnce(() => {
+      throw new Error("no space left on device");
+    });
+    expect(() => file?.settled()).toThrow("no space");
+    append.mockRestore();
+    await made.ask({ kind: "fsync" }, made.nodeOf("base/1"));
+    made.losePower();
+    expect((await made.read("base/1", PAGE_BYTES, PAGE_BYTES)).equals(rows)).toBe(true);
   });
 
   test("pg_control has another name in the upper directory", async () => {
