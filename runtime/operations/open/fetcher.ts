@@ -25,7 +25,7 @@ import type { Fetch } from "./openFiles";
 import { type PageRun, runsOf } from "./pageSet";
 import type { Origin, StoredFile } from "./storedFile";
 import type { Target } from "./upperDirectory";
-import { loadWhole, type PageCheck, pageCheckOf, type PageFacts, streamWhole, WHOLE_BYTES_MAX } from "./wholeFetch";
+import { hasPageChecksums, loadWhole, pageCheckOf, type PageFacts, streamWhole, WHOLE_BYTES_MAX } from "./wholeFetch";
 
 export interface FetcherParts {
   readonly sources: Sources;
@@ -198,17 +198,18 @@ export class Fetcher implements Fetch {
   }
 
   /** Fetches the frames of a large file with the wanted pages, unless the reader goes through the file. */
-  async #fetchFramed(target: Target, runs: readonly PageRun[], check: PageCheck): Promise<void> {
-    const { index } = target.origin;
+  async #fetchFramed(target: Target, runs: readonly PageRun[]): Promise<void> {
+    const { index, row } = target.origin;
     const state = this.#stateOf(target.origin);
     const [first, last] = [runs[0]?.[0] ?? 0, runs.at(-1)?.[1] ?? 0];
     state.framedInRow = first >= state.framedTo && first - state.framedTo <= FRAME_PAGES ? state.framedInRow + 1 : 0;
     state.framedTo = last;
     if (state.framedInRow > FRAMED_IN_ROW_MAX) return;
     await this.#parts.sources.use(requestOf(target), async (source) => {
-      if (source.block !== undefined) return;
+      const check = pageCheckOf(row, this.#parts.pages, source);
+      if (source.block !== undefined || check === null) return;
       const repo = this.#parts.repo(source.repoIndex);
-      const open = (): Promise<FramedFile | null> => FramedFile.open(repo, source, target.origin.row.sizeBytes);
+      const open = (): Promise<FramedFile | null> => FramedFile.open(repo, source, row.sizeBytes);
       try {
         const framed = await kept(this.#framed, `${repo.key} ${index}`, open);
         if (framed !== null) await fetchFrames(framed, target, runs, check, this.#parts.pages);
@@ -224,8 +225,7 @@ export class Fetcher implements Fetch {
     const state = this.#stateOf(origin);
     const isThere = (): boolean => runs.every(([first, last]) => origin.pages.hasAll(first, last));
     // Also while the file streams: its stream may be far from the page.
-    const check = isRead ? pageCheckOf(origin.row, this.#parts.pages) : null;
-    if (check !== null) await this.#fetchFramed(target, runs, check);
+    if (isRead && hasPageChecksums(origin.row, this.#parts.pages)) await this.#fetchFramed(target, runs);
     while (!isThere()) {
       state.passing ??= this.#startStream(target, runs, state);
       const { done, more } = state.passing;

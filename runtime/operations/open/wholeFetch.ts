@@ -84,7 +84,7 @@ export async function streamWhole(
   const { file, origin } = target;
   const { row } = origin;
   const unitBytes = Math.max(PAGE_BYTES, pages.pageSizeBytes);
-  const check = pageCheckOf(row, pages);
+  const check = pageCheckOf(row, pages, source);
   const spool = new Spool(spoolPath);
   const hash = createHash("sha1");
   let offsetBytes = 0;
@@ -161,24 +161,39 @@ function unitsOf(bytes: Uint8Array, unitBytes: number): number[] {
 /** Finds the units with pages that do not prove themselves. */
 export type PageCheck = (bytes: Uint8Array, offsetBytes: number) => number[];
 
+/** Whether pages of the file can prove themselves. */
+export function hasPageChecksums({ checksumPage, name }: Origin["row"], { dataChecksums }: PageFacts): boolean {
+  return dataChecksums && pageSegmentOf(name) !== null && checksumPage !== false;
+}
+
 /** Null if the file has no checksums of its own. */
 export function pageCheckOf(
-  { checksumPage, name }: Origin["row"],
-  { dataChecksums, pageSizeBytes }: PageFacts,
+  row: Origin["row"],
+  facts: PageFacts,
+  { cipherPass, compressType }: Pick<RestoreSource, "cipherPass" | "compressType">,
 ): PageCheck | null {
-  const segment = pageSegmentOf(name);
-  if (!dataChecksums || segment === null || checksumPage === false) return null;
+  const { pageSizeBytes } = facts;
+  const segment = pageSegmentOf(row.name);
+  if (segment === null || !hasPageChecksums(row, facts)) return null;
   const unitBytes = Math.max(PAGE_BYTES, pageSizeBytes);
   const firstBlockNo = segment.segmentNo * (RELATION_SEGMENT_BYTES / pageSizeBytes);
+  // A page that was never used is zeros, and so is a damaged part of a plain file: only a codec or a cipher would show it.
+  const isPlain = compressType === "none" && cipherPass === null;
   return (bytes, offsetBytes) => {
     const wholeBytes = bytes.length - (bytes.length % pageSizeBytes);
     const run = { pageSizeBytes, headerCheck: true, blockNo: firstBlockNo + offsetBytes / pageSizeBytes };
     // An online backup holds pages that were just being written; WAL repairs them.
-    const bad = badPagesOf(bytes.subarray(0, wholeBytes), run).map((page) =>
-      Math.floor((page * pageSizeBytes) / unitBytes),
-    );
-    return wholeBytes === bytes.length ? bad : [...bad, Math.floor(wholeBytes / unitBytes)];
+    const bad = badPagesOf(bytes.subarray(0, wholeBytes), run);
+    const unproven = isPlain ? [...bad, ...newPagesOf(bytes.subarray(0, wholeBytes), pageSizeBytes)] : bad;
+    const units = unproven.map((page) => Math.floor((page * pageSizeBytes) / unitBytes));
+    return wholeBytes === bytes.length ? units : [...units, Math.floor(wholeBytes / unitBytes)];
   };
+}
+
+/** Pages without content, by `pd_upper`. */
+function newPagesOf(bytes: Uint8Array, pageSizeBytes: number): number[] {
+  const pages = Array.from({ length: bytes.length / pageSizeBytes }, (_, page) => page);
+  return pages.filter((page) => bytes[page * pageSizeBytes + 14] === 0 && bytes[page * pageSizeBytes + 15] === 0);
 }
 
 /** Adjacent units of the same kind, as offsets. */

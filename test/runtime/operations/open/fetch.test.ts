@@ -200,7 +200,7 @@ describe("files that are stored whole", () => {
     bytes.fill(7, 20 * PAGE_BYTES + 100, 20 * PAGE_BYTES + 200);
     const { repo, source, storage } = stored(bytes, packing);
     const framed = await FramedFile.open(repo, source, SIZE);
-    const check = pageCheckOf(rowOf(bytes), PAGES);
+    const check = pageCheckOf(rowOf(bytes), PAGES, source);
     if (framed === null || check === null) throw new Error("no frames");
     const sizes = vi.spyOn(storage, "read");
     await fc.assert(
@@ -220,6 +220,36 @@ describe("files that are stored whole", () => {
       }),
       { numRuns: 20 },
     );
+  });
+
+  // claim: docs/open.md: zeros of a file that is stored without compression and encryption are read only when its SHA-1 is right
+  test.each([
+    [{ compressType: "none" }, false],
+    [{ compressType: "zst" }, true],
+    [{ compressType: "none", cipherPass: "secret" }, true],
+  ] as const)("a page of zeros stored as %j proves itself: %s", async (packing, provesItself) => {
+    const bytes = relation();
+    bytes.fill(0, 20 * PAGE_BYTES, 30 * PAGE_BYTES);
+    const { repo, source } = stored(bytes, packing);
+    const framed = await FramedFile.open(repo, source, SIZE);
+    const check = pageCheckOf(rowOf(bytes), PAGES, source);
+    if (framed === null || check === null) throw new Error("no frames");
+    const byFrame = targetOf(rowOf(bytes));
+    await fetchFrames(framed, byFrame, [[10, 40]], check, PAGES);
+    expect(byFrame.origin.pages.runsIn(10, 40)).toEqual(
+      provesItself
+        ? [[10, 40]]
+        : [
+            [10, 19],
+            [30, 40],
+          ],
+    );
+    for (const isDamaged of [false, true]) {
+      const target = targetOf({ ...rowOf(bytes), ...(isDamaged ? { sha1: sha1Hex("other") } : {}) });
+      const reading = streamWhole(repo, source, target, PAGES, join(folder, "waiting"), () => {});
+      await (isDamaged ? expect(reading).rejects.toThrow("has checksum") : reading);
+      expect(target.origin.pages.runsIn(20, 29)).toEqual(isDamaged && !provesItself ? [] : [[20, 29]]);
+    }
   });
 
   test("a zst file without a seek table, and other compression, have no frames", async () => {
