@@ -43,6 +43,10 @@ export const openCommand: Command = async (proc) => {
       stanza: config.stanza ?? "",
       account,
       recovery: recoveryOf(proc),
+      named: {
+        set: config.set,
+        isTarget: !config.restore.typeIsDefault || config.restore.targetTimeline !== undefined,
+      },
       fetchesAll: fetchAll,
       limitsCache: cacheBytesMax !== undefined,
       self: proc.process,

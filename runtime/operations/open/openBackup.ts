@@ -13,6 +13,7 @@ import { actAs, becomeAccount } from "../../local/actAs";
 import type { ProgramEnd } from "../../local/program";
 import { systemError } from "../../local/systemError";
 import type { DrillPrograms } from "../drill/drillPrograms";
+import { shellQuote } from "../restore/recovery";
 import type { SideServer } from "../../postgres/sideServer";
 import { prepareServer } from "../drill/drillServer";
 import { askingCommand, requireRunnable } from "./askForWal";
@@ -36,6 +37,8 @@ export interface OpenRequest {
   /** PostgreSQL's. */
   readonly account: Account;
   readonly recovery: OpenState["recovery"];
+  /** What the user has named, and not left to an earlier `open`. */
+  readonly named: { readonly set: string | undefined; readonly isTarget: boolean };
   /** Also what nobody reads is fetched. */
   readonly fetchesAll: boolean;
   /** Fetched pages have a limit. */
@@ -116,16 +119,20 @@ function isServed({ at }: OpenLocation, { server }: OpenState): boolean {
 /** What an earlier `open` left; null for the first. @throws fileExists when it is still open */
 async function continued(
   location: OpenLocation,
-  { account, fetchesAll, limitsCache, server }: OpenRequest,
+  request: OpenRequest,
   tools: OpenTools,
   ctx: Context,
 ): Promise<OpenState | null> {
+  const { account, fetchesAll, limitsCache, recovery, server, stanza } = request;
   const state = await loadState(location);
   if (state === null) return null;
   if (state.phase === "moving")
     throw fail("fileExists", `'${location.at}' becomes a plain data directory`, {
       hint: `Repeat the command that was interrupted: close --at=${location.at} --move-to=DIRECTORY`,
     });
+  // Of an open that was killed before anything of it was usable.
+  const isNew = state.phase === "preparing";
+  if (!isNew) requireSame(location, state, request);
   if (isServed(location, state)) {
     if (server === null || findServer(location, account) !== null || (fetchesAll && !state.fetchesAll) || limitsCache)
       throw fail("fileExists", `'${location.at}' is open already`, {
@@ -133,7 +140,7 @@ async function continued(
       });
     return state;
   }
-  if (limitsCache && state.fetchesAll)
+  if (!isNew && limitsCache && state.fetchesAll)
     throw fail(
       "optionInvalid",
       `'${location.at}' was opened with --fetch-all: --cache-max would drop what it fetches`,
@@ -141,10 +148,46 @@ async function continued(
         hint: `Open it without --cache-max, or close it first and lose its pages: close --at=${location.at}`,
       },
     );
-  ctx.log.info(`'${location.at}' was open before: its fetched and written pages are used again`);
+  if (!isNew) ctx.log.info(`'${location.at}' was open before: its fetched and written pages are used again`);
   await endLeftServer(location, account, ctx);
   await unmount(location, account, tools, ctx);
-  return state;
+  if (!isNew) return state;
+  const renewed = { ...state, stanza, recovery, fetchesAll };
+  await actAs(account, () => saveState(location, renewed));
+  return renewed;
+}
+
+/** @throws optionInvalid when the directory holds something else than what was asked for */
+function requireSame({ at }: OpenLocation, state: OpenState, { named, recovery, stanza }: OpenRequest): void {
+  const asked = textOf(stanza, recovery, named.set);
+  const held = textOf(state.stanza, named.isTarget ? state.recovery : recovery, named.set && state.backup?.label);
+  if (asked === held) return;
+  throw fail(
+    "optionInvalid",
+    `'${at}' holds what was opened with ${textOf(state.stanza, state.recovery, state.backup?.label)}`,
+    {
+      hint: [
+        "Omit the backup and the target to continue with it.",
+        `For another one, choose another directory, or close this one first and lose its pages: close --at=${at}`,
+      ],
+    },
+  );
+}
+
+function textOf(
+  stanza: string,
+  { target, targetExclusive, targetTimeline, type }: OpenState["recovery"],
+  set: string | undefined,
+): string {
+  const options = [
+    `--stanza=${stanza}`,
+    set === undefined ? "" : `--set=${set}`,
+    `--type=${type}`,
+    target === undefined ? "" : `--target=${shellQuote(target)}`,
+    targetExclusive ? "--target-exclusive" : "",
+    targetTimeline === undefined ? "" : `--target-timeline=${targetTimeline}`,
+  ];
+  return options.filter((option) => option !== "").join(" ");
 }
 
 async function begun(

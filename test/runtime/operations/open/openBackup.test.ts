@@ -1,0 +1,123 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { openBackup, type OpenRequest, type OpenTools } from "../../../../runtime/operations/open/openBackup";
+import { openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
+import { testContext } from "../../../harness/context";
+import { fuseMissing } from "../../../harness/real/openedBackup";
+import { temporaryFolder } from "../../repository/support";
+
+const SELF = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+const TIME = "2026-11-20 06:40:00+00";
+
+type Recovery = OpenState["recovery"];
+const RECOVERY: Recovery = {
+  type: "default",
+  target: undefined,
+  targetAction: "promote",
+  targetExclusive: false,
+  targetTimeline: undefined,
+  archiveMode: "off",
+  options: {},
+};
+const TO_TIME: Recovery = { ...RECOVERY, type: "time", target: TIME };
+
+function stateOf(more: Partial<OpenState>): OpenState {
+  const backup = { label: "20261120-020000F", repo: "repo1", pgVersion: "18", sizeBytes: 1, rows: "", verified: "" };
+  return {
+    version: 1,
+    stanza: "main",
+    account: SELF,
+    madeDirectory: true,
+    recovery: TO_TIME,
+    fetchesAll: false,
+    phase: "used",
+    backup: { ...backup, tablespaces: [] },
+    ...more,
+  };
+}
+
+function requestOf(at: string, more: Partial<OpenRequest>): OpenRequest {
+  return {
+    at,
+    stanza: "main",
+    account: SELF,
+    recovery: RECOVERY,
+    named: { set: undefined, isTarget: false },
+    fetchesAll: false,
+    limitsCache: false,
+    server: null,
+    self: { pid: process.pid, execId: "1-00000000" },
+    ...more,
+  };
+}
+
+/** The serving process ends at once. */
+function toolsThat(started: () => void): OpenTools {
+  return {
+    startServing: () => {
+      started();
+      return { ended: Promise.resolve(1) };
+    },
+    program: () => Promise.resolve({ exitCode: 0, stdout: "", stderr: "" }) as never,
+  };
+}
+
+/** Opens a directory in this state; the error says what became of it. */
+async function opens(
+  state: Partial<OpenState>,
+  request: Partial<OpenRequest>,
+  started = (): void => {},
+): Promise<string> {
+  const location = openLocation(join(temporaryFolder(), "past"));
+  await saveState(location, stateOf(state)).catch(() => {});
+  const opening = openBackup(
+    requestOf(location.at, request),
+    toolsThat(() => started()),
+    testContext(),
+  );
+  return opening.then(
+    () => "open",
+    (error: Error) => `${error.name}: ${error.message}`,
+  );
+}
+
+describe("open of a directory that was open before", () => {
+  // claim: docs/open.md: another open continues with the backup and the target of the first, and refuses others
+  test.each<readonly [string, Partial<OpenRequest>]>([
+    ["stanza", { stanza: "other" }],
+    ["backup", { named: { set: "20261119-020000F", isTarget: false } }],
+    [
+      "target",
+      { recovery: { ...TO_TIME, target: "2026-11-20 07:00:00+00" }, named: { set: undefined, isTarget: true } },
+    ],
+    ["kind of target", { recovery: { ...RECOVERY, type: "immediate" }, named: { set: undefined, isTarget: true } }],
+    ["timeline", { recovery: { ...TO_TIME, targetTimeline: "2" }, named: { set: undefined, isTarget: true } }],
+  ])("refuses another %s, in words", async (_, request) => {
+    for (const phase of ["prepared", "used"] as const)
+      expect(await opens({ phase }, request)).toContain(
+        `holds what was opened with --stanza=main --set=20261120-020000F --type=time --target='${TIME}'`,
+      );
+  });
+
+  test("continues with what it holds, named or not", async (context) => {
+    if (fuseMissing() !== null) return context.skip();
+    const same = { set: "20261120-020000F", isTarget: true };
+    for (const request of [{}, { recovery: TO_TIME, named: same }])
+      expect(await opens({}, request)).toContain("unable to open the backup: exit code 1");
+  });
+
+  test("takes what is asked for if nothing of it was usable", async (context) => {
+    if (fuseMissing() !== null) return context.skip();
+    const location = openLocation(join(temporaryFolder(), "past"));
+    await saveState(location, stateOf({ phase: "preparing", fetchesAll: true }));
+    let seen: OpenState | undefined;
+    const tools = toolsThat(() => {
+      seen = JSON.parse(readFileSync(join(location.folder, "open.json"), "utf8")) as OpenState;
+    });
+    const recovery: Recovery = { ...RECOVERY, type: "immediate" };
+    const request = requestOf(location.at, { recovery, named: { set: undefined, isTarget: true }, limitsCache: true });
+    await expect(openBackup(request, tools, testContext())).rejects.toThrow("unable to open the backup");
+    expect([seen?.recovery.type, seen?.recovery.target, seen?.fetchesAll]).toEqual(["immediate", undefined, false]);
+  });
+});
