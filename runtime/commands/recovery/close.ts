@@ -21,11 +21,11 @@ export const closeCommand: Command = async (proc) => {
 
 /** @throws optionInvalid, optionInvalidValue */
 function moveOf(proc: CommandProcess): CloseRequest["move"] {
-  const { close, open, restore } = proc.config;
+  const { close, restore } = proc.config;
   if (close.moveTo === undefined) return null;
   if (close.keep) throw fail("optionInvalid", "close has either --keep or --move-to");
   const to = close.moveTo.replace(/\/+$/, "");
-  const at = open.at?.replace(/\/+$/, "") ?? "";
+  const at = directoryOf(proc);
   if (to === "" || `${to}/`.startsWith(`${at}/`) || `${to}/`.startsWith(`${at}.pgbackstop/`))
     throw fail(
       "optionInvalidValue",

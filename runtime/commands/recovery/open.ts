@@ -2,9 +2,11 @@
  * `open`: a backup as a directory and a server, in seconds; its pages are fetched when they are read. `open:async` is
  * the process that serves them.
  */
+import { basename, dirname, join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { fail } from "../../base/errors";
 import { becomeAccount } from "../../local/actAs";
+import { realpathSync } from "../../local/nodeFiles";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
 import { findProcess, openLocation, type OpenState } from "../../operations/open/openLocation";
 import { lockServing } from "../../operations/open/openLocks";
@@ -114,11 +116,21 @@ async function serve(proc: CommandProcess): Promise<number> {
 export function directoryOf(proc: CommandProcess): string {
   const { config } = proc;
   if (config.open.at === undefined) throw fail("optionRequired", `${config.command} command requires option: at`);
-  const at = config.open.at.replace(/\/+$/, "");
-  if (at === "")
+  const named = config.open.at.replace(/\/+$/, "");
+  if (named === "")
     throw fail("optionInvalidValue", `'${config.open.at}' is not valid for 'at' option: it is the root directory`);
-  requireOutsideData(proc, "at", config.open.at);
+  const at = join(withoutLinks(dirname(named)), basename(named));
+  for (const path of [named, at]) requireOutsideData(proc, "at", path);
   return at;
+}
+
+/** The kernel names a mount like that, whatever links led to it. What does not exist yet stays as it is. */
+function withoutLinks(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return join(withoutLinks(dirname(path)), basename(path));
+  }
 }
 
 /** The owner of the configured data directory, else the account `postgres`. @throws userMissing */

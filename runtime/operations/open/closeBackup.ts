@@ -81,6 +81,7 @@ async function closeLocked(
     throw fail("optionRequired", `'${at}' becomes a plain data directory in '${state.move?.to}'`, {
       hint: "Repeat the command that was interrupted, with --move-to.",
     });
+  requireSeen(location, state, account);
   const planned = move === null ? null : await planMove(location, state, move);
   const server = findServer(location, account);
   // A clean stop writes the server's memory; without our process it cannot.
@@ -145,6 +146,30 @@ export function findServer({ at, upper }: OpenLocation, account: Account): Proce
     return args.includes(at) ? server : null;
   } catch {
     return null;
+  }
+}
+
+/**
+ * In another mount namespace, as a container or a unit of systemd may have one, the directory may be in good use.
+ * @throws execute
+ */
+export function requireSeen(location: OpenLocation, { server }: OpenState, account: Account): void {
+  const { at } = location;
+  if (!isAlive(server) || findMount(at) !== null) return;
+  for (const id of [server, findServer(location, account)]) {
+    if (id == null || !seesMount(at, id)) continue;
+    throw fail("execute", `'${at}' is mounted for process ${id.pid}, and not for this one`, {
+      hint: `Run the command in the mount namespace of that process: nsenter --mount --target=${id.pid} pgbackstop`,
+    });
+  }
+}
+
+function seesMount(at: string, { pid }: ProcessId): boolean {
+  try {
+    return findMount(at, pid) !== null;
+  } catch {
+    // It has ended.
+    return false;
   }
 }
 

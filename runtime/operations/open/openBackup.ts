@@ -18,7 +18,7 @@ import type { SideServer } from "../../postgres/sideServer";
 import { prepareServer } from "../drill/drillServer";
 import { askingCommand, requireRunnable } from "./askForWal";
 import { endServing, type LockHolder, lockOpening } from "./openLocks";
-import { endLeftServer, findServer, removeFolder, unmount } from "./closeBackup";
+import { endLeftServer, findServer, removeFolder, requireSeen, unmount } from "./closeBackup";
 import {
   findMount,
   isAbsent,
@@ -140,6 +140,7 @@ async function continued(
       });
     return state;
   }
+  requireSeen(location, state, account);
   if (!isNew && limitsCache && state.fetchesAll)
     throw fail(
       "optionInvalid",

@@ -232,7 +232,8 @@ export async function syncFileSystem(
   if (exitCode !== 0) throw fail("fileSync", `unable to sync the file system of '${folder}': ${stderr.trim()}`);
 }
 
-/** What is mounted at a path; null when nothing is. */
-export function findMount(at: string): Mount | null {
-  return parseMountTable(readFileSync("/proc/self/mountinfo", "utf8")).findLast(({ path }) => path === at) ?? null;
+/** What is mounted at a path, as this process or another one sees it; null when nothing is. */
+export function findMount(at: string, pid: "self" | number = "self"): Mount | null {
+  const mounts = parseMountTable(readFileSync(`/proc/${pid}/mountinfo`, "utf8"));
+  return mounts.findLast(({ path }) => path === at) ?? null;
 }

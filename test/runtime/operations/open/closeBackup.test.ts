@@ -1,9 +1,12 @@
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
-import { removeFolder } from "../../../../runtime/operations/open/closeBackup";
-import { openLocation } from "../../../../runtime/operations/open/openLocation";
+import { expect, onTestFinished, test } from "vitest";
+import { closeBackup, removeFolder } from "../../../../runtime/operations/open/closeBackup";
+import { findProcess, openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
 import { OPENING_LOCK } from "../../../../runtime/operations/open/openLocks";
+import { isRoot } from "../../../../tools/parts/users";
+import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
 
 const SELF = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
@@ -31,4 +34,30 @@ test("the lock is the last thing that a close removes: an open that begins then 
   expect(existsSync(lock)).toBe(left !== null);
   if (left !== null) await removeFolder(location, SELF);
   expect(existsSync(location.folder)).toBe(false);
+});
+
+test("processes for which the directory is mounted are not ended from another mount namespace", async (context) => {
+  if (!isRoot()) return context.skip();
+  const location = openLocation(join(temporaryFolder(), "past"));
+  mkdirSync(location.at);
+  const script = 'mount -t tmpfs pgbackstop "$1" && echo mounted && exec sleep 60';
+  const child = spawn("unshare", ["--mount", "sh", "-c", script, "sh", location.at], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  await new Promise((resolve, reject) => {
+    child.stdout.once("data", resolve);
+    child.once("error", reject);
+  });
+  const server = findProcess(child.pid ?? 0);
+  await saveState(location, { phase: "used", version: 1, server } as OpenState);
+  const request = { at: location.at, isRoot: true, account: SELF, keeps: false, move: null };
+  const self = { pid: process.pid, execId: "1-00000000" };
+  const program = (): never => {
+    throw new Error("nothing is done");
+  };
+  await expect(closeBackup({ ...request, self }, { program }, testContext())).rejects.toThrow(
+    `is mounted for process ${child.pid}, and not for this one`,
+  );
+  expect([findProcess(child.pid ?? 0), existsSync(location.folder)]).toEqual([server, true]);
 });
