@@ -8,6 +8,7 @@ import {
   constants,
   copyFile,
   existsSync,
+  fsyncSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -18,6 +19,7 @@ import {
 } from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import type { Context } from "../../base/context";
+import { syncDirectory } from "../../local/atomicWrite";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { invalidateCheckpoint } from "../../format/page/pgControl";
 import type { Repository } from "../../repository/repository";
@@ -72,15 +74,34 @@ export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryReque
   for (const name of ["standby.signal", "recovery.signal"]) rmSync(`${upper}/${name}`, { force: true });
   await writeSettings(recovery, { dataDirectory: upper, mode, owner: null }, ctx);
   const autoConf = `${upper}/${AUTO_CONF}`;
-  if (!existsSync(autoConf)) return;
-  await copyFile(autoConf, parts.restoredConf);
-  const text = readFileSync(autoConf, "latin1");
-  const [restoring, asking] = [recovery.restoreCommand, parts.asking].map(settingText);
-  writeFileSync(
-    autoConf,
-    text.replace(`'${restoring}'`, () => `'${asking}'`),
-    "latin1",
-  );
+  if (existsSync(autoConf)) {
+    await copyFile(autoConf, parts.restoredConf);
+    const text = readFileSync(autoConf, "latin1");
+    const [restoring, asking] = [recovery.restoreCommand, parts.asking].map(settingText);
+    writeFileSync(
+      autoConf,
+      text.replace(`'${restoring}'`, () => `'${asking}'`),
+      "latin1",
+    );
+  }
+  await settle([`${upper}/${HIDDEN_CONTROL}`, autoConf, parts.restoredConf]);
+}
+
+/**
+ * What is written here, and not fetched, is on the disk before anybody hears that the backup is prepared. The sparse
+ * files have no content; whether their names have survived a loss of power shows when the directory is opened again.
+ */
+async function settle(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    if (!existsSync(path)) continue;
+    const fd = openSync(path, "r");
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    await syncDirectory(dirname(path));
+  }
 }
 
 function settingText(value: string): string {

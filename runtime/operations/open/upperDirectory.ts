@@ -1,5 +1,6 @@
 /** Opens the upper directory: reads its names and the journal, and carries out unfinished steps. */
 import { closeSync, ftruncateSync, openSync, readFileSync, unlinkSync } from "../../local/nodeFiles";
+import { fail } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { systemCodeOf } from "../../local/systemError";
 import {
@@ -46,7 +47,7 @@ export function isWhole({ journal }: Pick<UpperLocation, "journal">): boolean {
   }
 }
 
-/** `boot` identifies this start of the machine. */
+/** `boot` identifies this start of the machine. @throws fileInvalid when a file is not as the journal says */
 export function openUpper(
   location: UpperLocation,
   rows: readonly ManifestFile[],
@@ -121,11 +122,21 @@ function meet({ clean, pages }: Origin, fate: PageFate, [first, last]: PageRun):
 
 function bind(tree: Tree, index: number, row: ManifestFile, history: FileHistory | undefined): Target | null {
   if (row.sizeBytes === 0 || history?.isBound === false) return null;
-  const file = tree.find(pathInData(row.name))?.file;
-  if (file == null) return null;
+  const path = pathInData(row.name);
+  const file = tree.find(path)?.file;
   const origin = originOf(index, row);
   for (const [fate, run] of history?.runs ?? []) meet(origin, fate, run);
   origin.endBytes = Math.min(origin.endBytes, history?.endBytes ?? origin.endBytes);
+  // A server would take a table for empty or shorter, without an error.
+  if (file == null || file.sizeBytes < origin.endBytes)
+    throw fail(
+      "fileInvalid",
+      `'${path}' is ${file == null ? "missing" : "too short"}, and the journal does not say why`,
+      {
+        hint: "The machine may have lost its power while the backup was prepared. Close it, and open it again.",
+        path: `${tree.upper}/${path}`,
+      },
+    );
   file.bind(origin);
   return { file, origin };
 }
