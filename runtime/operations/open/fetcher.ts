@@ -226,14 +226,18 @@ export class Fetcher implements Fetch {
     const isThere = (): boolean => runs.every(([first, last]) => origin.pages.hasAll(first, last));
     // Also while the file streams: its stream may be far from the page.
     if (isRead && hasPageChecksums(origin.row, this.#parts.pages)) await this.#fetchFramed(target, runs);
+    let own: Promise<void> | null = null;
     while (!isThere()) {
-      state.passing ??= this.#startStream(target, runs, state);
+      if (state.passing === null) {
+        state.passing = this.#startStream(target, runs, state);
+        own = state.passing.done;
+      }
       const { done, more } = state.passing;
       await Promise.race([more, done]);
-      if (state.passing === null && !isThere()) {
-        await done;
-        throw fail("fileInvalid", `'${origin.row.name}' has passed without pages ${String(runs[0])}`);
-      }
+      if (state.passing !== null || isThere()) continue;
+      await done;
+      // Of another reader's stream the pages may have passed before we came, and been dropped.
+      if (done === own) throw fail("fileInvalid", `'${origin.row.name}' has passed without pages ${String(runs[0])}`);
     }
   }
 

@@ -10,6 +10,7 @@ import { pageChecksum } from "../../../../runtime/format/page/pageChecksum";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { openBlockFile } from "../../../../runtime/repository/blockReader";
 import type { Packing, Repository } from "../../../../runtime/repository/repository";
+import { Fetcher } from "../../../../runtime/operations/open/fetcher";
 import { fetchFrames, FramedFile } from "../../../../runtime/operations/open/frameFetch";
 import { fetchBlocks, indexMap, pagesAlong } from "../../../../runtime/operations/open/blockFetch";
 import { Journal } from "../../../../runtime/operations/open/journal";
@@ -18,6 +19,8 @@ import { originOf, StoredFile } from "../../../../runtime/operations/open/stored
 import type { Target } from "../../../../runtime/operations/open/upperDirectory";
 import { loadWhole, pageCheckOf, streamWhole } from "../../../../runtime/operations/open/wholeFetch";
 import type { RestoreSource } from "../../../../runtime/operations/restore/restoreFile";
+import type { Sources } from "../../../../runtime/operations/restore/sources";
+import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { fc } from "../../../harness/properties";
 import { sampleBytes } from "../../format/vectors";
@@ -56,6 +59,14 @@ function readAll({ file }: Target, [first, last]: PageRun): Buffer {
   const bytes = Buffer.alloc(Math.min((last + 1) * PAGE_BYTES, file.sizeBytes) - begin);
   file.read(begin, bytes);
   return bytes;
+}
+
+/** From one repository, without other files. */
+function fetcherOf(repo: Repository, source: RestoreSource, target: Target): Fetcher {
+  const sources: Pick<Sources, "use"> = { use: (_, attempt) => attempt(source, false) };
+  const pages = { pageSizeBytes: PAGE_BYTES, dataChecksums: true };
+  const parts = { sources: sources as Sources, repo: () => repo, pages, spoolPath: folder };
+  return new Fetcher(parts, [target], testContext());
 }
 
 describe("pages of a file in blocks", () => {
@@ -250,6 +261,24 @@ describe("files that are stored whole", () => {
       await (isDamaged ? expect(reading).rejects.toThrow("has checksum") : reading);
       expect(target.origin.pages.runsIn(20, 29)).toEqual(isDamaged && !provesItself ? [] : [[20, 29]]);
     }
+  });
+
+  test("a reader that joins a stream behind its page gets it by another one", async () => {
+    const bytes = relation();
+    const { repo, source } = stored(bytes, { compressType: "gz" });
+    const target = targetOf(rowOf(bytes));
+    const fetcher = fetcherOf(repo, source, target);
+    let joined: Promise<void> | undefined;
+    target.origin.onFill = ([, last]) => {
+      if (joined !== undefined || last < 100) return;
+      // As the limit of the cache does it.
+      target.file.drop(0, 9);
+      joined = fetcher.pages(target.file, target.origin, [[5, 5]]);
+    };
+    await fetcher.pages(target.file, target.origin, [[599, 599]]);
+    await joined;
+    expect(readAll(target, [5, 5]).equals(bytes.subarray(5 * PAGE_BYTES, 6 * PAGE_BYTES))).toBe(true);
+    expect(joined).toBeDefined();
   });
 
   test("a zst file without a seek table, and other compression, have no frames", async () => {
