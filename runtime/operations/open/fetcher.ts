@@ -168,7 +168,10 @@ export class Fetcher implements Fetch {
     try {
       await this.#fillFrom(target, runs, source, repo);
     } catch (error) {
-      throw asDamage(error, target.origin, runs, repo);
+      const failure = asDamage(error, target.origin, runs, repo);
+      // The map itself may have been damaged on its way, or be of another file now.
+      if (isError(failure, "checksum")) this.#maps.delete(keyOf(repo, target.origin));
+      throw failure;
     }
   }
 
@@ -191,16 +194,18 @@ export class Fetcher implements Fetch {
   #mapOf(
     repo: Repository,
     { block }: RestoreSource & Required<Pick<RestoreSource, "block">>,
-    { index, row }: Origin,
+    origin: Origin,
   ): Promise<IndexedMap> {
+    const { row } = origin;
     const load = async (): Promise<IndexedMap> => indexMap(await openBlockFile(repo, block), block, row.sizeBytes);
-    return isSmall(row) ? load() : kept(this.#maps, `${repo.key} ${index}`, load);
+    return isSmall(row) ? load() : kept(this.#maps, keyOf(repo, origin), load);
   }
 
   /** Fetches the frames of a large file with the wanted pages, unless the reader goes through the file. */
   async #fetchFramed(target: Target, runs: readonly PageRun[]): Promise<void> {
-    const { index, row } = target.origin;
-    const state = this.#stateOf(target.origin);
+    const { origin } = target;
+    const { row } = origin;
+    const state = this.#stateOf(origin);
     const [first, last] = [runs[0]?.[0] ?? 0, runs.at(-1)?.[1] ?? 0];
     state.framedInRow = first >= state.framedTo && first - state.framedTo <= FRAME_PAGES ? state.framedInRow + 1 : 0;
     state.framedTo = last;
@@ -211,10 +216,12 @@ export class Fetcher implements Fetch {
       const repo = this.#parts.repo(source.repoIndex);
       const open = (): Promise<FramedFile | null> => FramedFile.open(repo, source, row.sizeBytes);
       try {
-        const framed = await kept(this.#framed, `${repo.key} ${index}`, open);
+        const framed = await kept(this.#framed, keyOf(repo, origin), open);
         if (framed !== null) await fetchFrames(framed, target, runs, check, this.#parts.pages);
       } catch (error) {
-        throw asDamage(error, target.origin, runs, repo);
+        const failure = asDamage(error, origin, runs, repo);
+        if (isError(failure, "checksum")) this.#framed.delete(keyOf(repo, origin));
+        throw failure;
       }
     });
   }
@@ -282,6 +289,10 @@ const MAPS_MAX = 64;
 const FRAME_PAGES = 128;
 /** A reader that goes through the file streams after as many frames. */
 const FRAMED_IN_ROW_MAX = 8;
+
+function keyOf({ key }: Repository, { index }: Origin): string {
+  return `${key} ${index}`;
+}
 
 /** What `load` made for the key, loaded once however many ask. A failure is not kept. */
 function kept<T>(entries: Map<string, Promise<T>>, key: string, load: () => Promise<T>): Promise<T> {

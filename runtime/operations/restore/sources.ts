@@ -5,7 +5,8 @@
  * the label that the same run used there (a repository without a usable prior gets a full while the others stay
  * incremental). Every repository's manifest locates its own bytes, so chains of different shape can stand in for each
  * other. Stand-ins' manifests are loaded only after a failure. A repository that stops answering moves to the end of
- * the order, so that a restore does not wait for it file by file.
+ * the order, so that a restore does not wait for it file by file. A manifest that could not be loaded is requested again
+ * later: an opened backup lives for days.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
@@ -21,11 +22,16 @@ import { type Selected, systemIdOf } from "./select";
 /** Consecutive failures that say something about the repository and not about one file. */
 const STRIKES_MAX = 3;
 
+/** How long a manifest is not requested again. */
+const RETRY_MS = 30_000;
+
 interface Member {
   readonly repo: Repository;
   readonly label: string;
-  /** Undefined until it was requested; null when it cannot be loaded. */
+  /** Undefined until it was requested, and again after a failure; null when it cannot be loaded. */
   manifest: Promise<LoadedManifest | null> | undefined;
+  /** When it is requested again. */
+  retryAtMs: number;
   strikes: number;
   /** Its last reported failure: one report is enough for all files of a job. */
   reported: string;
@@ -83,7 +89,7 @@ export class Sources {
     );
     const members = ordered.flatMap(({ repo, info }): Member[] => {
       const label = repo.key === selected.repoIndex ? selected.entry.label : findTwin(info, selected);
-      return label === null ? [] : [{ repo, label, manifest: undefined, strikes: 0, reported: "" }];
+      return label === null ? [] : [{ repo, label, manifest: undefined, retryAtMs: 0, strikes: 0, reported: "" }];
     });
     let first: BackupError | undefined;
     for (const member of members) {
@@ -94,7 +100,7 @@ export class Sources {
       } catch (error) {
         const failure = toBackupError(error);
         first ??= failure;
-        member.manifest = Promise.resolve(null);
+        member.retryAtMs = ctx.clock.monotonicMs() + RETRY_MS;
         ctx.log.warn(`${member.repo.name}: [${failure.name}] ${failure.message}`);
       }
     }
@@ -215,13 +221,18 @@ export class Sources {
   }
 
   #load(member: Member): Promise<LoadedManifest | null> {
-    member.manifest ??= loadManifest(
+    const { clock, log } = this.#ctx;
+    if (member.manifest !== undefined) return member.manifest;
+    if (clock.monotonicMs() < member.retryAtMs) return Promise.resolve(null);
+    member.manifest = loadManifest(
       member.repo,
       member.label,
       this.#infos.get(member.repo.key)?.cipherPass ?? null,
     ).then(loadedOf, (error: unknown) => {
       const { name, message } = toBackupError(error);
-      this.#ctx.log.warn(`${member.repo.name} cannot replace it: [${name}] ${message}`);
+      log.warn(`${member.repo.name} cannot replace it: [${name}] ${message}`);
+      member.manifest = undefined;
+      member.retryAtMs = clock.monotonicMs() + RETRY_MS;
       return null;
     });
     return member.manifest;

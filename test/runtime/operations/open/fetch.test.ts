@@ -113,6 +113,22 @@ describe("pages of a file in blocks", () => {
     }
   });
 
+  test("a damaged map is loaded again for the next reader", async () => {
+    const { bytes, chain } = await chainOf(PAGE_BYTES);
+    const large = Buffer.concat(Array.from({ length: 6 }, () => bytes));
+    await chain.backup(large);
+    const map = (await openBlockFile(chain.repo, chain.source())).map;
+    const damaged = await chain.withMap({ ...map, checksums: map.checksums.map((byte) => byte ^ 1) });
+    const { storage } = chain.repo;
+    vi.spyOn(storage, "read").mockImplementationOnce((path, range) => damaged.storage.read(path, range));
+    const target = targetOf(rowOf(large));
+    const source = { repoIndex: 1, path: "", range: null, sizeRepoBytes: 0, cipherPass: null, raw: true };
+    const fetcher = fetcherOf(chain.repo, { ...source, compressType: "none", block: chain.source() }, target);
+    await expect(fetcher.pages(target.file, target.origin, [[5, 5]])).rejects.toThrow("wrong checksum");
+    await fetcher.pages(target.file, target.origin, [[5, 5]]);
+    expect(readAll(target, [5, 5]).equals(large.subarray(5 * PAGE_BYTES, 6 * PAGE_BYTES))).toBe(true);
+  });
+
   test("a block with a wrong checksum is named, and no page of it is kept", async () => {
     const { bytes, chain } = await chainOf(PAGE_BYTES);
     const source = chain.source();

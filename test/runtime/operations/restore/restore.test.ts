@@ -6,6 +6,7 @@ import { LIMITS } from "../../../../runtime/base/limits";
 import { renderManifest } from "../../../../runtime/format/repository/manifest";
 import { parsePgControl } from "../../../../runtime/format/page/pgControl";
 import { inlinePool, type JobPool } from "../../../../runtime/operations/shared/jobs";
+import { openSources } from "../../../../runtime/operations/restore/openSources";
 import { restore, type RestoreOptions, type RestoreOutcome } from "../../../../runtime/operations/restore/restore";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadManifest } from "../../../../runtime/repository/backupStore";
@@ -121,6 +122,26 @@ describe("several repositories are one source", () => {
       2 * atOnce,
     );
     expect(Object.keys(MANY).length).toBeGreaterThan(atOnce + 20);
+  });
+
+  it("that asks a repository again whose manifest could not be loaded, but not for each file", async () => {
+    await runBackup(repos, data, ctx);
+    const { recovery } = restoreOptions(folder, target);
+    const sources = await openSources(repos, { set: undefined, recovery }, ctx);
+    const file = sources.manifest.files.find(({ name }) => name === "pg_data/large.bin");
+    if (file === undefined) throw new Error("no such file");
+    const away = fail("hostConnect", "unreachable");
+    const use = (): Promise<number> =>
+      sources.use({ file, destination: "" }, async ({ repoIndex }) => {
+        if (repoIndex === 1) throw away;
+        return repoIndex;
+      });
+    second.breakDown(away);
+    for (const _ of [1, 2, 3]) await expect(use()).rejects.toThrow("unreachable");
+    expect(warnings().filter((text) => text.startsWith("repo2 cannot replace it"))).toHaveLength(1);
+    second.repair();
+    ctx.clock.advance(30_000);
+    expect(await use()).toBe(2);
   });
 
   it("whatever label the run's backup has in each", async () => {
