@@ -43,6 +43,11 @@ function endAt({ clean, pages }: Origin, sizeBytes: number): void {
   clean.remove(pagesBefore(sizeBytes), pages.count - 1);
 }
 
+interface Syncing {
+  runs: PageRun[];
+  done: Promise<unknown>;
+}
+
 export class StoredFile {
   sizeBytes: number;
   /** Kernel's open handles. */
@@ -52,7 +57,7 @@ export class StoredFile {
   #origin: Origin | null = null;
   /** Runs that are present and not known to be on the disk; the others are just being synced. */
   #fresh: PageRun[] = [];
-  #syncing: { runs: PageRun[] }[] = [];
+  #syncing: Syncing[] = [];
   /** How many works need all pages to stay. */
   #keepers = 0;
   #fd = -1;
@@ -158,9 +163,16 @@ export class StoredFile {
 
   /** Everything that was written before is on the disk when it resolves, and the journal knows it. */
   async sync(): Promise<void> {
-    const syncing = { runs: this.#fresh };
+    // What an earlier sync has taken over is certain when that one has ended.
+    const earlier = this.#syncing.map(({ done }) => done);
+    const syncing: Syncing = { runs: this.#fresh, done: Promise.resolve() };
     this.#fresh = [];
     this.#syncing.push(syncing);
+    syncing.done = Promise.all([this.#syncRuns(syncing), ...earlier]);
+    await syncing.done;
+  }
+
+  async #syncRuns(syncing: Syncing): Promise<void> {
     this.opens++;
     try {
       await dataSync(this.#open());

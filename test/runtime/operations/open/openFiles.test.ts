@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import fs, { existsSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
 import { describe, expect, test, vi } from "vitest";
@@ -193,6 +194,31 @@ describe("an opened directory", () => {
     expect(readFileSync(join(made.folder, "journal"), "latin1")).not.toContain("durable");
     await made.ask({ kind: "fsync" }, made.nodeOf("base/1"));
     expect(readFileSync(join(made.folder, "journal"), "latin1")).toContain("durable 0 0 0");
+  });
+
+  test("an fsync waits for an earlier one of the same file that has taken its pages over", async () => {
+    const made = world({ "base/1": SIZE });
+    const rows = Buffer.alloc(PAGE_BYTES, 7);
+    await made.write("base/1", 0, rows);
+    const { fdatasync } = fs;
+    let slow = (): void => {};
+    fs.fdatasync = ((fd: number, done: fs.NoParamCallback) => {
+      fs.fdatasync = fdatasync;
+      syncBuiltinESMExports();
+      slow = () => fdatasync(fd, done);
+    }) as typeof fdatasync;
+    syncBuiltinESMExports();
+    const first = made.ask({ kind: "fsync" }, made.nodeOf("base/1"));
+    let isAnswered = false;
+    const second = made.ask({ kind: "fsync" }, made.nodeOf("base/1")).then(() => {
+      isAnswered = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(isAnswered).toBe(false);
+    slow();
+    await Promise.all([first, second]);
+    made.losePower();
+    expect((await made.read("base/1", 0, PAGE_BYTES)).equals(rows)).toBe(true);
   });
 
   // claim: docs/open.md: dropped pages lose no write, and their holes are never read, whenever the process or the
