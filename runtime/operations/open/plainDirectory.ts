@@ -41,11 +41,15 @@ export interface MoveRequest extends Pick<RemapOptions, "tablespaceMap" | "table
 /** Makes every refusal before anything is changed. @throws fileMissing, pathNotEmpty, pathOpen, errors of the layout */
 export async function planMove(location: OpenLocation, state: OpenState, request: MoveRequest): Promise<Move> {
   const { to } = request;
-  if (state.phase === "moving") {
-    if (state.move?.to === to) return state.move;
-    throw fail("optionInvalidValue", `'${location.at}' is being moved to '${state.move?.to}'`, {
-      hint: "Repeat that command, with the same directory.",
-    });
+  if (state.phase === "moving" && state.move !== undefined) {
+    if (state.move.to === to) return state.move;
+    if ((await nullIfMissing(lstat(location.upper))) === null)
+      throw fail("optionInvalidValue", `'${location.at}' was moved to '${state.move.to}'`, {
+        hint: "Repeat that command, with the same directory.",
+      });
+    // Its tablespaces may be in their places already.
+    await requireTarget(location, to);
+    return { ...state.move, to };
   }
   if (!isWhole(location)) throw await notWhole(location);
   const targets = state.backup?.tablespaces ?? [];
@@ -53,8 +57,7 @@ export async function planMove(location: OpenLocation, state: OpenState, request
     { targets, paths: [], links: [], files: [] },
     { ...request, dataDirectory: to, linkMap: {}, linkAll: false },
   );
-  await requireEmpty(to, "--move-to");
-  requireSameFileSystem(location, to, "--move-to");
+  await requireTarget(location, to);
   const tablespaces = layout.links.map((link) => ({
     name: link.path.slice(to.length + 1),
     destination: link.destination,
@@ -63,9 +66,20 @@ export async function planMove(location: OpenLocation, state: OpenState, request
   for (const { location: root, name } of tablespaces) {
     const versions = await directoriesIn(`${location.upper}/${name}`);
     for (const version of versions) await requireEmpty(`${root}/${version}`, "--tablespace-map-all");
-    requireSameFileSystem(location, root, "--tablespace-map-all");
+    if (versions.length > 0) await actAs(state.account, () => requireMovable(location, root, "--tablespace-map-all"));
   }
   return { to, tablespaces };
+}
+
+/** @throws optionInvalidValue, pathNotEmpty, pathOpen */
+async function requireTarget(location: OpenLocation, to: string): Promise<void> {
+  // No directory can take its name.
+  if ((await nullIfMissing(lstat(to)))?.isSymbolicLink() === true)
+    throw fail("optionInvalidValue", `'${to}' is not valid for 'move-to' option: it is a link`, {
+      hint: "Name the directory to which it leads.",
+    });
+  await requireEmpty(to, "--move-to");
+  await requireMovable(location, to, "--move-to");
 }
 
 async function notWhole(location: OpenLocation): Promise<BackupError> {
@@ -88,14 +102,36 @@ async function requireEmpty(path: string, option: string): Promise<void> {
   });
 }
 
-/** A move is a rename: nothing is copied. @throws pathOpen */
-function requireSameFileSystem({ upper }: OpenLocation, path: string, option: string): void {
+/**
+ * A move is a rename: nothing is copied. Between two mounts of one file system it is refused too, which only a rename
+ * shows. @throws pathOpen, pathCreate
+ */
+async function requireMovable({ folder, upper }: OpenLocation, path: string, option: string): Promise<void> {
   let above = path;
   while (statSync(above, { throwIfNoEntry: false }) === undefined) above = dirname(above);
-  if (statSync(above).dev === lstatSync(upper).dev) return;
-  throw fail("pathOpen", `'${path}' is on another file system than '${upper}': its files cannot be moved there`, {
+  if (statSync(above).dev !== lstatSync(upper).dev) throw notMovable(upper, path, option);
+  const [probe, moved] = [`${above}/${PROBE}`, `${folder}/${PROBE}`];
+  await mkdir(probe).catch((error: unknown) => {
+    if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${probe}'`, probe, error);
+  });
+  try {
+    await rename(probe, moved);
+    await rmdir(moved);
+  } catch (error) {
+    await rmdir(probe).catch(() => {});
+    throw notMovable(upper, path, option, error);
+  }
+}
+
+const PROBE = ".pgbackstop-probe";
+
+function notMovable(upper: string, path: string, option: string, cause?: unknown): BackupError {
+  const code = systemCodeOf(cause) ?? "EXDEV";
+  const fact = code === "EXDEV" ? `is on another file system or mount than '${upper}'` : `does not take them (${code})`;
+  return fail("pathOpen", `'${path}' ${fact}: its files cannot be moved there`, {
     hint: `Name a directory on that file system with ${option}.`,
     path,
+    cause,
   });
 }
 

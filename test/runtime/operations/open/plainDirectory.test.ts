@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -7,6 +8,7 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,6 +23,7 @@ import {
   saveProgress,
 } from "../../../../runtime/operations/open/openLocation";
 import { makePlain, planMove } from "../../../../runtime/operations/open/plainDirectory";
+import { isRoot } from "../../../../tools/parts/users";
 
 let folder: string;
 let location: OpenLocation;
@@ -125,7 +128,6 @@ describe("a plain data directory of an opened backup", () => {
     const state = stateOf();
     const move = await planMove(location, state, request());
     const moving: OpenState = { ...state, phase: "moving", move };
-    await expect(planMove(location, moving, request({ to: `${to}2` }))).rejects.toThrow(`being moved to '${to}'`);
     // The tablespace moved, and its link is not in place yet.
     mkdirSync(join(folder, "space"));
     const path = join(location.upper, "pg_tblspc/16385");
@@ -135,8 +137,41 @@ describe("a plain data directory of an opened backup", () => {
       makePlain(location, moving, (await planMove(location, moving, request())) satisfies Move, sync);
     await expect(again(() => Promise.reject(new Error("killed")))).rejects.toThrow("killed");
     expect(existsSync(join(to, "global/pg_control"))).toBe(false);
+    await expect(planMove(location, moving, request({ to: `${to}2` }))).rejects.toThrow(`was moved to '${to}'`);
     for (const _ of [1, 2]) await again(done);
     expectPlain(join(folder, "space"));
+  });
+
+  // claim: docs/open.md: as long as the files of a killed move are not in their place, it may name another directory
+  test("a killed move may name another directory as long as the files are not in their place", async () => {
+    const state = stateOf();
+    const never = { ...(await planMove(location, state, request())), to: "/proc/never" };
+    await expect(makePlain(location, state, never, done)).rejects.toThrow();
+    const move = await planMove(location, { ...state, phase: "moving", move: never }, request());
+    await makePlain(location, state, move, done);
+    expectPlain(join(folder, "space"));
+  });
+
+  test("is refused before anything is changed for a link, and for another mount of the same file system", async (context) => {
+    mkdirSync(join(folder, "real"));
+    symlinkSync(join(folder, "real"), join(folder, "link"));
+    await expect(planMove(location, stateOf(), request({ to: join(folder, "link") }))).rejects.toThrow("it is a link");
+    if (!isRoot()) return context.skip();
+    const other = join(folder, "mount");
+    mkdirSync(other);
+    execFileSync("mount", ["--bind", join(folder, "real"), other]);
+    try {
+      for (const path of [other, join(other, "new")])
+        await expect(planMove(location, stateOf(), request({ to: path }))).rejects.toThrow(
+          "another file system or mount",
+        );
+      const spaces = planMove(location, stateOf(), request({ tablespaceMapAll: other }));
+      await expect(spaces).rejects.toThrow("another file system or mount");
+    } finally {
+      execFileSync("umount", [other]);
+    }
+    expect(readdirSync(join(folder, "real"))).toEqual([]);
+    expect(readdirSync(location.folder).sort()).toEqual(["journal", "restored.auto.conf", "upper"]);
   });
 
   // claim: docs/open.md: `close --move-to` refuses while a page is missing
