@@ -27,6 +27,7 @@ import {
   type OpenLocation,
   type OpenState,
   openLocation,
+  type ProcessId,
   saveState,
 } from "./openLocation";
 import type { Account } from "./tree";
@@ -264,13 +265,18 @@ async function untilServed(
   });
   for (;;) {
     const state = await loadState(location);
-    if (state?.server !== undefined && state.server.pid !== before.server?.pid && isAlive(state.server)) return state;
+    if (state?.server !== undefined && !isSame(state.server, before.server) && isAlive(state.server)) return state;
     if (code !== undefined) {
       const log = await readFile(location.serveLog, "utf8").catch(() => "");
       throw fail("execute", `unable to open the backup: ${errorsIn(log) || `exit code ${code}`}`);
     }
     await ctx.clock.sleep(POLL_MS, ctx.signal);
   }
+}
+
+/** A number may be given again. */
+function isSame(left: ProcessId, right: ProcessId | undefined): boolean {
+  return left.pid === right?.pid && left.startTicks === right.startTicks;
 }
 
 function errorsIn(log: string): string {

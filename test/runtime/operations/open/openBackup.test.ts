@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openBackup, type OpenRequest, type OpenTools } from "../../../../runtime/operations/open/openBackup";
-import { openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
+import { findProcess, openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
 import { testContext } from "../../../harness/context";
 import { fuseMissing } from "../../../harness/real/openedBackup";
 import { temporaryFolder } from "../../repository/support";
@@ -105,6 +105,26 @@ describe("open of a directory that was open before", () => {
     const same = { set: "20261120-020000F", isTarget: true };
     for (const request of [{}, { recovery: TO_TIME, named: same }])
       expect(await opens({}, request)).toContain("unable to open the backup: exit code 1");
+  });
+
+  test("knows a serving process that has the number of an earlier one", async (context) => {
+    if (fuseMissing() !== null) return context.skip();
+    const location = openLocation(join(temporaryFolder(), "past"));
+    const state = stateOf({ server: { pid: process.pid, startTicks: 1 } });
+    await saveState(location, state);
+    // Nothing can be mounted there.
+    writeFileSync(location.at, "");
+    const tools: OpenTools = {
+      ...toolsThat(() => {}),
+      startServing: () => {
+        const server = findProcess(process.pid);
+        const text = JSON.stringify({ ...state, server });
+        writeFileSync(join(location.folder, "open.json"), text);
+        return { ended: new Promise(() => {}) };
+      },
+    };
+    const opening = openBackup(requestOf(location.at, {}), tools, testContext());
+    await expect(opening).rejects.toThrow("EEXIST");
   });
 
   test("takes what is asked for if nothing of it was usable", async (context) => {
