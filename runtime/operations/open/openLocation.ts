@@ -232,8 +232,9 @@ export async function syncFileSystem(
   if (exitCode !== 0) throw fail("fileSync", `unable to sync the file system of '${folder}': ${stderr.trim()}`);
 }
 
-/** What is mounted at a path, as this process or another one sees it; null when nothing is. */
+/** What we have mounted at a path, as this process or another one sees it. The path may be a mount itself. */
 export function findMount(at: string, pid: "self" | number = "self"): Mount | null {
   const mounts = parseMountTable(readFileSync(`/proc/${pid}/mountinfo`, "utf8"));
-  return mounts.findLast(({ path }) => path === at) ?? null;
+  const seen = mounts.findLast(({ path }) => path === at);
+  return seen?.source === OPENED_SOURCE ? seen : null;
 }

@@ -76,6 +76,7 @@ export async function endServing(
   const path = `${folder}/${lockFileName(SERVING.stanza, SERVING.kind)}`;
   if (await isFree(path, graceMs, ctx)) return;
   const holder = findLockHolder(path);
+  // A lock that cannot be tried proves nothing: the number in its file may be anybody\'s today.
   if (holder !== null && isFlocked(path) === true && isOf(account, holder)) process.kill(holder.pid, "SIGKILL");
   if (await isFree(path, KILLED_MS, ctx)) return;
   throw fail("lockAcquire", `a process that serves '${folder}' cannot be ended`, {

@@ -1,10 +1,11 @@
-import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { type Clock, systemClock } from "../../../../runtime/base/clock";
 import { closeBackup, removeFolder } from "../../../../runtime/operations/open/closeBackup";
 import { findProcess, openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
-import { OPENING_LOCK } from "../../../../runtime/operations/open/openLocks";
+import { endServing, OPENING_LOCK } from "../../../../runtime/operations/open/openLocks";
 import { isRoot } from "../../../../tools/parts/users";
 import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
@@ -60,4 +61,45 @@ test("processes for which the directory is mounted are not ended from another mo
     `is mounted for process ${child.pid}, and not for this one`,
   );
   expect([findProcess(child.pid ?? 0), existsSync(location.folder)]).toEqual([server, true]);
+});
+
+test("a directory that is a mount of its own is closed like any other", async (context) => {
+  if (!isRoot()) return context.skip();
+  const location = openLocation(join(temporaryFolder(), "past"));
+  mkdirSync(location.at);
+  await saveState(location, { phase: "used", version: 1 } as OpenState);
+  const request = { at: location.at, isRoot: true, account: SELF, keeps: false, move: null };
+  const self = { pid: process.pid, execId: "1-00000000" };
+  const program = (): never => {
+    throw new Error("nothing is unmounted");
+  };
+  execFileSync("mount", ["-t", "tmpfs", "dataset", location.at]);
+  try {
+    expect(await closeBackup({ ...request, self }, { program }, testContext())).toContain("is closed");
+  } finally {
+    execFileSync("umount", [location.at]);
+  }
+  expect(existsSync(location.folder)).toBe(false);
+});
+
+test("a number that an old lock names is not killed where flock cannot tell whether the lock is held", async () => {
+  const location = openLocation(join(temporaryFolder(), "past"));
+  const child = spawn("sleep", ["60"], { stdio: "ignore" });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  mkdirSync(location.folder);
+  const path = join(location.folder, "opened-serving.lock");
+  writeFileSync(path, JSON.stringify({ pid: child.pid, execId: "1-00000000" }));
+  utimesSync(path, 1, 1);
+  let sleptMs = 0;
+  const clock: Clock = {
+    nowMs: () => systemClock.nowMs() + sleptMs,
+    monotonicMs: () => systemClock.monotonicMs() + sleptMs,
+    sleep: async (durationMs) => {
+      sleptMs += durationMs;
+    },
+  };
+  vi.stubEnv("PATH", "");
+  onTestFinished(() => void vi.unstubAllEnvs());
+  await expect(endServing(location, SELF, 0, testContext({ clock }))).rejects.toThrow("cannot be ended");
+  expect(findProcess(child.pid ?? 0)).not.toBeNull();
 });
