@@ -61,7 +61,7 @@ export class Hydration {
 
   /** Resolves when everything is there and on the disk. @throws term */
   async run(): Promise<void> {
-    const { journal, targets } = this.#parts;
+    const { targets } = this.#parts;
     let missing = missingBytes(targets);
     if (missing > 0) this.#ctx.log.info(`fetching everything: ${formatSize(missing)} are missing`);
     while (!(await this.#attempt())) {
@@ -69,8 +69,6 @@ export class Hydration {
       if (left >= missing) await this.#pause();
       missing = left;
     }
-    journal.append({ kind: "whole" });
-    await journal.sync();
     for (const { file } of targets) file.release();
     this.#ctx.log.info("everything is here: these files no longer need the repository");
   }
@@ -81,6 +79,7 @@ export class Hydration {
       await this.#requireSpace();
       await this.#pass();
       const isWhole = await this.#settle();
+      if (isWhole) await this.#conclude();
       this.#diskFailure = null;
       return isWhole;
     } catch (error) {
@@ -88,6 +87,12 @@ export class Hydration {
       if (this.#ctx.signal.aborted) throw error;
       return false;
     }
+  }
+
+  async #conclude(): Promise<void> {
+    const { journal } = this.#parts;
+    journal.append({ kind: "whole" });
+    await journal.sync();
   }
 
   async #requireSpace(): Promise<void> {

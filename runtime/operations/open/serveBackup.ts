@@ -123,8 +123,14 @@ async function work(options: ServeOptions, served: Served, ctx: Context): Promis
         trouble: trouble === null ? null : `[${trouble.name}] ${trouble.message}`,
       };
       const text = JSON.stringify(progress);
-      if (text !== last) await saveProgress(location, progress);
-      last = text;
+      if (text === last) continue;
+      try {
+        await saveProgress(location, progress);
+        last = text;
+      } catch (error) {
+        // It is due again; a full disk has space later.
+        ctx.log.detail(`unable to write '${location.progress}': ${toBackupError(error).message}`);
+      }
     }
   };
   const quietly = async (task: Promise<void>): Promise<void> => {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ManualClock, testContext } from "../../../harness/context";
 import type { HydrationParts } from "../../../../runtime/operations/open/hydration";
 import { missingBytes } from "../../../../runtime/operations/open/hydration";
@@ -181,6 +181,19 @@ describe("fetching everything", () => {
     expect(missingBytes(made.upper.targets)).toBe(SMALL);
     await made.ask({ kind: "release" }, node);
     expect(missingBytes(made.upper.targets)).toBe(0);
+  });
+
+  test("an end that the journal has no space for is tried again", async () => {
+    const made = world({ "base/1": SMALL });
+    const { journal } = made.upper;
+    const append = journal.append.bind(journal);
+    let failures = 0;
+    vi.spyOn(journal, "append").mockImplementation((entry) => {
+      if (entry.kind === "whole" && ++failures < 3) throw new Error("no space left on device");
+      append(entry);
+    });
+    await made.hydration().run();
+    expect([failures, isWhole(journalOf(made))]).toEqual([3, true]);
   });
 
   test("takes no space that the disk does not have", async () => {
