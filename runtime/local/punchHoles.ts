@@ -1,7 +1,7 @@
 /** Gives space of a file back to its file system. Node cannot, but fallocate(1) can, on an inherited descriptor. */
 import { spawnSync } from "node:child_process";
 import { fail, toBackupError } from "../base/errors";
-import { closeSync, fstatSync, openSync, unlinkSync, writeSync } from "./nodeFiles";
+import { closeSync, fstatSync, openSync, rmSync, unlinkSync, writeSync } from "./nodeFiles";
 
 interface ByteRange {
   readonly offsetBytes: number;
@@ -36,6 +36,8 @@ const PROBE_BYTES = 64 * 1024;
 /** @throws featureNotSupported if files of this directory cannot have holes */
 export function requireHoles(directory: string): void {
   const path = `${directory}/holes`;
+  // Of a process that was killed before it could remove the name.
+  rmSync(path, { force: true });
   const fd = openSync(path, "wx+", 0o600);
   try {
     unlinkSync(path);

@@ -4,7 +4,7 @@
  * their own can be read as they pass, all others when the whole file has proved right.
  */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync, unlinkSync, writeSync } from "../../local/nodeFiles";
+import { closeSync, openSync, readSync, rmSync, unlinkSync, writeSync } from "../../local/nodeFiles";
 import { collect, limited, streamOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
@@ -224,6 +224,8 @@ class Spool {
 
   add(offsetBytes: number, bytes: Uint8Array): void {
     if (this.#fd < 0) {
+      // Of a process that was killed before it could remove the name.
+      rmSync(this.#path, { force: true });
       this.#fd = openSync(this.#path, "wx+", 0o600);
       unlinkSync(this.#path);
     }

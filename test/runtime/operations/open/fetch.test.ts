@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
@@ -204,6 +204,8 @@ describe("files that are stored whole", () => {
     const bytes = relation();
     const { repo, source } = stored(bytes);
     const noChecksums = { ...PAGES, dataChecksums: false };
+    // Of a process that was killed.
+    writeFileSync(join(folder, "waiting"), "old");
     const target = targetOf(rowOf(bytes));
     const missing: number[] = [];
     await streamWhole(repo, source, target, noChecksums, join(folder, "waiting"), () =>
