@@ -16,6 +16,7 @@ import {
   symlinkSync,
   unlinkSync,
 } from "../../local/nodeFiles";
+import { utf8 } from "../../base/bytes";
 import type { FileRequest, FileSystem } from "../../fuse/answerRequest";
 import { NAME_BYTES_MAX, Refusal, TRANSFER_BYTES_MAX } from "../../fuse/kernelProtocol";
 import {
@@ -95,7 +96,7 @@ export class OpenFiles implements FileSystem {
     forget: (request) => this.#forget(request),
     getattr: (_, node) => encodeAttributes(this.#attributes(node)),
     setattr: ({ changes }, node) => this.#change(node, changes),
-    readlink: (_, node) => Buffer.from(node.target),
+    readlink: (_, node) => utf8(node.target),
     symlink: ({ name, target }, node) => {
       symlinkSync(target, this.#newPath(node, name));
       return this.#entry(this.#tree.add(node, name, "link", { mode: 0o777, target }));
@@ -180,7 +181,7 @@ export class OpenFiles implements FileSystem {
   }
 
   #newPath(directory: Node, name: string): string {
-    if (Buffer.byteLength(name) > NAME_BYTES_MAX) throw new Refusal("ENAMETOOLONG");
+    if (utf8(name).length > NAME_BYTES_MAX) throw new Refusal("ENAMETOOLONG");
     if (this.#childrenOf(directory).has(name)) throw new Refusal("EEXIST");
     return this.#tree.pathIn(directory, name);
   }

@@ -4,10 +4,20 @@
  * Fetched bytes go only to pages that are still missing; check and write are one synchronous step, so that a write of
  * the server is never overwritten. Reading a missing page throws: zeros are never an answer.
  */
-import { closeSync, constants, ftruncateSync, openSync, readSync, writeSync } from "../../local/nodeFiles";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readSync,
+  writeSync,
+} from "../../local/nodeFiles";
 import { assert } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { punchHoles } from "../../local/punchHoles";
+import { systemCodeOf } from "../../local/systemError";
 import { dataSync, type Journal, pagesBefore } from "./journal";
 import { PAGE_BYTES, type PageRun, PageSet, withoutRun } from "./pageSet";
 
@@ -309,8 +319,25 @@ export class StoredFile {
   }
 
   #open(): number {
-    // Not through a link: the names are ours, but what they lead to must be too.
-    if (this.#fd < 0) this.#fd = openSync(this.#path(), constants.O_RDWR | constants.O_NOFOLLOW);
+    if (this.#fd < 0) this.#fd = openAnyMode(this.#path());
     return this.#fd;
+  }
+}
+
+/** The kernel has judged the file's mode already, and pages must be written whatever it is. */
+function openAnyMode(path: string): number {
+  // Not through a link: the names are ours, but what they lead to must be too.
+  const open = (): number => openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+  try {
+    return open();
+  } catch (error) {
+    const info = lstatSync(path, { throwIfNoEntry: false });
+    if (systemCodeOf(error) !== "EACCES" || info?.isFile() !== true) throw error;
+    chmodSync(path, info.mode | 0o600);
+    try {
+      return open();
+    } finally {
+      chmodSync(path, info.mode);
+    }
   }
 }

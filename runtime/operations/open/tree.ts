@@ -3,6 +3,7 @@
  * renaming and removing change it, so that it needs no list of what is gone.
  */
 import { constants, lstatSync, readdirSync, readlinkSync } from "../../local/nodeFiles";
+import { utf8 } from "../../base/bytes";
 import { ROOT_NODE, Refusal } from "../../fuse/kernelProtocol";
 import type { Attributes, FileKind } from "../../fuse/reply";
 import type { Journal } from "./journal";
@@ -178,7 +179,7 @@ export function attributesOf(node: Node, { gid, uid }: Account): Attributes {
   return {
     node: id,
     kind,
-    sizeBytes: file?.sizeBytes ?? Buffer.byteLength(target),
+    sizeBytes: file?.sizeBytes ?? utf8(target).length,
     modifiedMs,
     mode,
     linkCount: node.entry === null && id !== ROOT_NODE ? 0 : children === null ? 1 : 2,

@@ -1,10 +1,20 @@
-import fs, { existsSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import fs, {
+  chmodSync,
+  chownSync,
+  existsSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+} from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
 import { describe, expect, test, vi } from "vitest";
 import { Refusal } from "../../../../runtime/fuse/kernelProtocol";
 import { PAGE_BYTES } from "../../../../runtime/operations/open/pageSet";
+import { isRoot } from "../../../../tools/parts/users";
 import { originBytes, UpperWorld, upperWorlds } from "./upperWorld";
 
 const world = upperWorlds();
@@ -172,6 +182,35 @@ describe("an opened directory", () => {
     await cut.ask({ kind: "unlink", name: "2" }, cut.nodeOf("base"));
     cut.reopen();
     expect((await cut.read("base/1")).equals(originBytes(0, 100))).toBe(true);
+  });
+
+  test("a link keeps the bytes of its target", async () => {
+    const made = world({ "base/1": SIZE });
+    const target = Buffer.from([0x2f, 0xe4, 0xff, 0x61]);
+    symlinkSync(target, join(made.folder, "upper/link"));
+    made.reopen();
+    const node = made.nodeOf("link");
+    expect(Buffer.from(await made.ask({ kind: "readlink" }, node))).toEqual(target);
+    const attributes = Buffer.from(await made.ask({ kind: "getattr" }, node));
+    expect(Number(attributes.readBigUInt64LE(24))).toBe(target.length);
+  });
+
+  test("a file that its owner may not write is read, filled and written all the same", async (context) => {
+    const made = world({ "base/1": SIZE });
+    if (!isRoot()) return context.skip();
+    const path = join(made.folder, "upper/base/1");
+    for (const each of [made.folder, join(made.folder, "upper"), join(made.folder, "upper/base"), path])
+      chownSync(each, 65_534, 65_534);
+    chmodSync(path, 0o400);
+    process.seteuid?.(65_534);
+    try {
+      expect(await made.read("base/1")).toEqual(originBytes(0, SIZE));
+      await made.write("base/1", 0, Buffer.from("new"));
+    } finally {
+      process.seteuid?.(0);
+    }
+    expect((await made.read("base/1", 0, 3)).toString()).toBe("new");
+    expect(statSync(path).mode & 0o777).toBe(0o400);
   });
 
   test("pg_control has another name in the upper directory", async () => {
