@@ -41,6 +41,7 @@ export type Request =
   | { readonly kind: "flush" | "interrupt" | "destroy" }
   | { readonly kind: "setattr"; readonly changes: AttributeChanges }
   | { readonly kind: "symlink"; readonly name: string; readonly target: string }
+  | { readonly kind: "link"; readonly fromNode: number; readonly name: string }
   | { readonly kind: "mkdir" | "create"; readonly name: string; readonly mode: number }
   | {
       readonly kind: "rename";
@@ -126,6 +127,7 @@ const DECODERS: Readonly<Record<Opcode, Decoder>> = {
   MKDIR: (body) => ({ kind: "mkdir", mode: body.u32(0) & MODE_BITS, name: body.name(8) }),
   UNLINK: (body) => ({ kind: "unlink", name: body.name(0) }),
   RMDIR: (body) => ({ kind: "rmdir", name: body.name(0) }),
+  LINK: (body) => ({ kind: "link", fromNode: body.u64(0), name: body.name(8) }),
   RENAME: (body) => renameOf(body, 0, 8),
   RENAME2: (body) => renameOf(body, body.u32(8), 16),
   OPEN: () => ({ kind: "open" }),

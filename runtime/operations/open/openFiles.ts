@@ -7,6 +7,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  linkSync,
   mkdirSync,
   open,
   openSync,
@@ -101,6 +102,14 @@ export class OpenFiles implements FileSystem {
       symlinkSync(target, this.#newPath(node, name));
       return this.#entry(this.#tree.add(node, name, "link", { mode: 0o777, target }));
     },
+    link: ({ fromNode, name }, node) => {
+      const from = this.#tree.get(fromNode);
+      // Its missing pages are bound to its only name.
+      if (from.file === null || from.file.origin !== null) throw new Refusal("EPERM");
+      linkSync(this.#tree.pathOf(from), this.#newPath(node, name));
+      this.#tree.link(from, node, name);
+      return this.#entry(from);
+    },
     mkdir: ({ mode, name }, node) => {
       const path = this.#newPath(node, name);
       mkdirSync(path, { mode });
@@ -109,12 +118,12 @@ export class OpenFiles implements FileSystem {
       return this.#entry(this.#tree.add(node, name, "directory", { mode }));
     },
     create: ({ mode, name }, node) => this.#create(node, name, mode),
-    unlink: ({ name }, node) => this.#unlink(this.#child(node, name)),
+    unlink: ({ name }, node) => this.#unlink(node, name),
     rmdir: ({ name }, node) => {
       const child = this.#child(node, name);
       if (child.children === null) throw new Refusal("ENOTDIR");
       rmdirSync(this.#tree.pathOf(child));
-      this.#tree.detach(child);
+      this.#tree.detach(node, name);
       return NOTHING;
     },
     rename: (request, node) => this.#rename(request, node),
@@ -275,7 +284,8 @@ export class OpenFiles implements FileSystem {
   }
 
   /** The journal knows first: a file of the same name must not get the removed one's pages. */
-  async #unlink(node: Node): Promise<Uint8Array> {
+  async #unlink(directory: Node, name: string): Promise<Uint8Array> {
+    const node = this.#child(directory, name);
     if (node.children !== null) throw new Refusal("EISDIR");
     const { file } = node;
     const index = file?.origin?.index;
@@ -283,14 +293,14 @@ export class OpenFiles implements FileSystem {
     if (index !== undefined) this.#journal.append({ kind: "remove", file: index });
     try {
       if (index !== undefined) await this.#journal.sync();
-      unlinkSync(this.#tree.pathOf(node));
+      unlinkSync(this.#tree.pathIn(directory, name));
     } catch (error) {
       if (index !== undefined) this.#journal.conclude({ kind: "kept", file: index });
       throw error;
     }
     if (index !== undefined) this.#journal.conclude({ kind: "removed", file: index });
-    file?.removed();
-    this.#tree.detach(node);
+    if (node.links.length === 0) file?.removed();
+    this.#tree.detach(directory, name);
     return NOTHING;
   }
 
@@ -305,9 +315,9 @@ export class OpenFiles implements FileSystem {
     if (node.children !== null && hasOrigins(node)) throw new Refusal("EACCES");
     for (const file of [node.file, target?.file]) if (file != null) await this.#own(file);
     target?.file?.holdOpen();
-    renameSync(this.#tree.pathOf(node), this.#tree.pathIn(toDirectory, toName));
-    if (target !== undefined) this.#tree.detach(target);
-    this.#tree.move(node, toDirectory, toName);
+    renameSync(this.#tree.pathIn(directory, name), this.#tree.pathIn(toDirectory, toName));
+    if (target !== undefined) this.#tree.detach(toDirectory, toName);
+    this.#tree.move({ parent: directory, name }, toDirectory, toName);
     return NOTHING;
   }
 

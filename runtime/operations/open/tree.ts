@@ -9,13 +9,20 @@ import type { Attributes, FileKind } from "../../fuse/reply";
 import type { Journal } from "./journal";
 import { StoredFile } from "./storedFile";
 
+interface Entry {
+  readonly parent: Node;
+  readonly name: string;
+}
+
 export interface Node {
   readonly id: number;
   readonly kind: FileKind;
   mode: number;
   modifiedMs: number;
-  /** Null for the root, and once it was removed. */
-  entry: { readonly parent: Node; readonly name: string } | null;
+  /** Null for the root, and once its last name was removed. */
+  entry: Entry | null;
+  /** Further names of a file. */
+  readonly links: Entry[];
   /** Answers to the kernel that it has not forgotten. */
   lookups: number;
   /** Null unless it is a directory. */
@@ -108,16 +115,28 @@ export class Tree {
     return this.#attach(directory, name, this.#make(kind, now, details.target));
   }
 
+  /** Another name of a file, which was just made in the upper directory. */
+  link(node: Node, directory: Node, name: string): void {
+    if (node.entry !== null) node.links.push(node.entry);
+    this.#attach(directory, name, node);
+  }
+
   /** A name that was removed, or taken by another file. */
-  detach(node: Node): void {
-    node.entry?.parent.children?.delete(node.entry.name);
-    node.entry = null;
+  detach(directory: Node, name: string): void {
+    const node = directory.children?.get(name);
+    directory.children?.delete(name);
+    if (node === undefined) return;
+    const isName = (entry: Entry | null): boolean => entry?.parent === directory && entry.name === name;
+    if (isName(node.entry)) node.entry = node.links.pop() ?? null;
+    else node.links.splice(node.links.findIndex(isName), 1);
     this.forget(node, 0);
   }
 
-  move(node: Node, directory: Node, name: string): void {
-    node.entry?.parent.children?.delete(node.entry.name);
-    this.#attach(directory, name, node);
+  move(from: Entry, directory: Node, name: string): void {
+    const node = from.parent.children?.get(from.name);
+    if (node === undefined) return;
+    this.link(node, directory, name);
+    this.detach(from.parent, from.name);
   }
 
   /** A removed node lives until the kernel forgets it. */
@@ -152,6 +171,7 @@ export class Tree {
       mode: info.mode & MODE_BITS,
       modifiedMs: info.mtimeMs,
       entry: null,
+      links: [],
       lookups: 0,
       children: kind === "directory" ? new Map() : null,
       file: kind === "file" ? new StoredFile(() => this.pathOf(node), info.size, this.#journal) : null,
@@ -175,14 +195,14 @@ export class Tree {
 }
 
 export function attributesOf(node: Node, { gid, uid }: Account): Attributes {
-  const { children, file, id, kind, mode, modifiedMs, target } = node;
+  const { children, file, id, kind, links, mode, modifiedMs, target } = node;
   return {
     node: id,
     kind,
     sizeBytes: file?.sizeBytes ?? utf8(target).length,
     modifiedMs,
     mode,
-    linkCount: node.entry === null && id !== ROOT_NODE ? 0 : children === null ? 1 : 2,
+    linkCount: node.entry === null && id !== ROOT_NODE ? 0 : children === null ? 1 + links.length : 2,
     uid,
     gid,
   };

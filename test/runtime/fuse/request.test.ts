@@ -25,6 +25,11 @@ describe("requests", () => {
       encode({ op: "WRITE", body: fields([8, 5], [8, 3], [4, 8], [4, 0], [8, 0], [4, 0], [4, 0], data) }),
     );
     expect(written).toEqual({ kind: "write", offsetBytes: 3, data: Buffer.from(`${data}\0`) });
+    expect(decode(encode({ op: "LINK", body: fields([8, 9], "to") }))).toEqual({
+      kind: "link",
+      fromNode: 9,
+      name: "to",
+    });
     expect(decode(encode({ op: "RENAME2", body: fields([8, 9], [4, 1], [4, 0], "from", "to") }))).toEqual({
       kind: "rename",
       name: "from",

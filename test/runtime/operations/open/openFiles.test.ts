@@ -184,6 +184,44 @@ describe("an opened directory", () => {
     expect((await cut.read("base/1")).equals(originBytes(0, 100))).toBe(true);
   });
 
+  test("a file of the server's own has two names until one is removed, as older PostgreSQL installs WAL", async () => {
+    const made = world({ "base/1": SIZE });
+    const directory = made.nodeOf("base");
+    await made.ask({ kind: "create", name: "new", mode: 0o600 }, directory);
+    const node = made.nodeOf("base/new");
+    await made.write("base/new", 0, Buffer.from("segment"));
+    const linked = { kind: "link", fromNode: node, name: "segment" } as const;
+    const linkCount = async (): Promise<number> =>
+      Buffer.from(await made.ask({ kind: "getattr" }, node)).readUInt32LE(16 + 64);
+    await made.ask(linked, directory);
+    await expect(made.ask(linked, directory)).rejects.toThrow("EEXIST");
+    expect([await linkCount(), made.nodeOf("base/segment")]).toEqual([2, node]);
+    await made.ask({ kind: "unlink", name: "new" }, directory);
+    expect([await linkCount(), existsSync(join(made.folder, "upper/base/new"))]).toEqual([1, false]);
+    for (const die of [() => {}, () => made.reopen()]) {
+      die();
+      expect((await made.read("base/segment")).toString()).toBe("segment");
+    }
+    await expect(made.ask({ ...linked, fromNode: made.nodeOf("base/1") }, directory)).rejects.toThrow("EPERM");
+  });
+
+  test("a file with two names keeps the other one when one is renamed or taken", async () => {
+    const made = world({ "base/1": SIZE });
+    const directory = made.nodeOf("base");
+    for (const name of ["a", "b"]) await made.ask({ kind: "create", name, mode: 0o600 }, directory);
+    await made.write("base/a", 0, Buffer.from("a"));
+    await made.ask({ kind: "link", fromNode: made.nodeOf("base/a"), name: "a2" }, directory);
+    const rename = { kind: "rename", toNode: directory, mayReplace: true } as const;
+    await made.ask({ ...rename, name: "a", toName: "a3" }, directory);
+    await made.ask({ ...rename, name: "b", toName: "a2" }, directory);
+    for (const die of [() => {}, () => made.reopen()]) {
+      die();
+      expect((await made.read("base/a3")).toString()).toBe("a");
+      expect((await made.read("base/a2")).toString()).toBe("");
+      expect([made.upper.tree.find("base/a"), made.upper.tree.find("base/b")]).toEqual([null, null]);
+    }
+  });
+
   test("a link keeps the bytes of its target", async () => {
     const made = world({ "base/1": SIZE });
     const target = Buffer.from([0x2f, 0xe4, 0xff, 0x61]);
