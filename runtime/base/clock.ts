@@ -98,13 +98,26 @@ export function isCalendarDate(date: string): boolean {
  * PostgreSQL. Null for any other text.
  */
 export function findTimeMs(text: string): number | null {
-  const match = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(\.\d+)?\s*(?:([+-])(\d{2})(?::?(\d{2}))?|Z|UTC)?$/.exec(
-    text,
-  );
+  const match = TIME.exec(text);
   if (match === null) return null;
-  const [, date = "", time, fraction, sign, hours, minutes] = match;
+  const [, date = "", time, fraction, zone, sign, hours, minutes] = match;
   if (!isCalendarDate(date)) return null;
-  const zone = sign === undefined ? (/(Z|UTC)$/.test(text) ? "Z" : "") : `${sign}${hours}:${minutes ?? "00"}`;
-  const timeMs = Date.parse(`${date}T${time}${fraction ?? ""}${zone}`);
+  const offset = zone === undefined ? "" : sign === undefined ? "Z" : `${sign}${hours}:${minutes ?? "00"}`;
+  const timeMs = Date.parse(`${date}T${time}${fraction ?? ""}${offset}`);
   return Number.isNaN(timeMs) ? null : timeMs;
 }
+
+/**
+ * The same time with this process' offset from UTC, so that a program with another zone reads the time of {@link
+ * findTimeMs}. A text with a zone, or that findTimeMs does not read, stays as it is.
+ */
+export function withOffset(text: string): string {
+  const timeMs = findTimeMs(text);
+  if (timeMs === null || TIME.exec(text)?.[4] !== undefined) return text;
+  const offsetMs = (findTimeMs(`${text}Z`) ?? timeMs) - timeMs;
+  const minutes = Math.round(Math.abs(offsetMs) / 60_000);
+  const two = (value: number): string => String(value).padStart(2, "0");
+  return `${text.trimEnd()}${offsetMs < 0 ? "-" : "+"}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
+}
+
+const TIME = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(\.\d+)?\s*(([+-])(\d{2})(?::?(\d{2}))?|Z|UTC)?$/;

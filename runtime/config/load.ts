@@ -7,7 +7,7 @@
  * broken configuration does not stop them.
  */
 import { posix } from "node:path";
-import { findTimeMs } from "../base/clock";
+import { findTimeMs, withOffset } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { given } from "../base/given";
 import { Secret } from "../base/secret";
@@ -188,6 +188,7 @@ function buildConfig(
     restore: {
       ...groups.restore,
       type: ((isRestore ? type : undefined) ?? "default") as Config["restore"]["type"],
+      target: timeOrOther(groups.restore.target, type),
       typeIsDefault: isRestore && resolved.find("type")?.entry === undefined,
     },
     sync: { ...groups.sync, fromIndex: from?.key },
@@ -198,6 +199,11 @@ function buildConfig(
     carriedOptions: carriedOptionsOf(resolved, COMMAND_TABLE[command].serves === true ? "backup" : "archive-get"),
     beginLine: beginLineOf(resolved, params),
   };
+}
+
+/** The restored server may have another time zone than the process that chooses the backup. */
+function timeOrOther(target: string | undefined, type: string | undefined): string | undefined {
+  return target === undefined || type !== "time" ? target : withOffset(target);
 }
 
 /** Errors of repositories that lack something. @throws optionRequired when the command would have no other */

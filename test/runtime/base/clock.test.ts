@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { formatLocalSeconds, findTimeMs, formatLocalTime, systemClock } from "../../../runtime/base/clock";
+import { formatLocalSeconds, findTimeMs, formatLocalTime, systemClock, withOffset } from "../../../runtime/base/clock";
 
 describe("the system's clock", () => {
   const zone = process.env.TZ;
@@ -37,6 +37,32 @@ describe("the system's clock", () => {
       "2026-11-31 06:40:59",
     ])
       expect(at(text)).toBeNull();
+  });
+
+  it("gives a time without a zone the offset that it reads it with", () => {
+    expect(withOffset("2026-11-20 06:40:59")).toBe("2026-11-20 06:40:59+05:30");
+    expect(withOffset("2026-11-20T06:40:59.25 ")).toBe("2026-11-20T06:40:59.25+05:30");
+    for (const text of [
+      "2026-11-20 06:40:59+00",
+      "2026-11-20 06:40:59Z",
+      "2026-11-20 06:40",
+      "now",
+      "2026-11-31 00:00:00",
+    ])
+      expect(withOffset(text)).toBe(text);
+    for (const [place, text, offset] of [
+      ["Europe/Berlin", "2026-11-21 08:00:00", "+01:00"],
+      ["Europe/Berlin", "2026-07-21 08:00:00", "+02:00"],
+      ["America/St_Johns", "2026-11-21 08:00:00", "-03:30"],
+      // The hour that summer time skips, and the hour that comes twice.
+      ["Europe/Berlin", "2026-03-29 02:30:00", "+01:00"],
+      ["Europe/Berlin", "2026-10-25 02:30:00", "+02:00"],
+    ] as const) {
+      process.env.TZ = place;
+      expect(withOffset(text)).toBe(`${text}${offset}`);
+      expect(findTimeMs(withOffset(text))).toBe(findTimeMs(text));
+    }
+    process.env.TZ = "Asia/Kolkata";
   });
 
   it("sleeps, and wakes at once when aborted", async () => {

@@ -192,6 +192,17 @@ describe("required options", () => {
     ).toMatchObject({
       restore: { type: "time", target: "2026-01-01 00:00:00+00", targetAction: "promote", targetExclusive: false },
     });
+    const zone = process.env.TZ;
+    process.env.TZ = "Europe/Berlin";
+    try {
+      const targetOf = (...args: string[]): string | undefined => load(restore(...args)).config.restore.target;
+      expect(targetOf("--type=time", "--target=2026-11-21 08:00:00")).toBe("2026-11-21 08:00:00+01:00");
+      expect(targetOf("--type=time", "--target=2026-11-21 08:00:00Z")).toBe("2026-11-21 08:00:00Z");
+      expect(targetOf("--type=name", "--target=2026-11-21 08:00:00")).toBe("2026-11-21 08:00:00");
+    } finally {
+      if (zone === undefined) delete process.env.TZ;
+      else process.env.TZ = zone;
+    }
     expect(load(restore("--set=latest")).config.set).toBeUndefined();
     expect(load({ argv: ["info", "--stanza=main", "--set=latest"] }).config.set).toBeUndefined();
     expect(load(restore("--set=20260101-000000F")).config.set).toBe("20260101-000000F");
