@@ -4,9 +4,9 @@
  * A backup needs the same session from start to stop (PostgreSQL "Continuous Archiving", non-exclusive backup); the
  * advisory lock of stock 2.45–2.57 is also a session lock. The session uses stock's settings ("pgbackrest-format" 15).
  */
-import type { Client, ClientConfig, QueryResult } from "pg";
+import type { Client, ClientConfig, QueryArrayResult, QueryResult } from "pg";
 import { textOf } from "../base/bytes";
-import { fail, toBackupError } from "../base/errors";
+import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Secret } from "../base/secret";
 import { parseLsn, segmentOfLsn } from "../format/wal/walSegment";
 import { OWN_PATHS, type ServerPaths } from "./container/serverPaths";
@@ -107,8 +107,25 @@ export class Session {
     try {
       return await this.#client.query(sql, [...params]);
     } catch (error) {
-      throw fail("dbQuery", `unable to execute query '${sql}': ${toBackupError(error).message}`, { cause: error });
+      throw queryError(sql, error);
     }
+  }
+
+  /**
+   * Rows as lists: in an object, columns of one name would hide each other.
+   * @throws dbQuery (57) as {@link query}
+   */
+  async values(sql: string): Promise<unknown[][]> {
+    try {
+      const result: QueryArrayResult<unknown[]> | QueryArrayResult<unknown[]>[] = await this.#client.query({
+        text: sql,
+        rowMode: "array",
+      });
+      if (!Array.isArray(result)) return result.rows;
+    } catch (error) {
+      throw queryError(sql, error);
+    }
+    throw fail("dbQuery", `only one statement is allowed in '${sql}'`);
   }
 
   async close(): Promise<void> {
@@ -298,6 +315,10 @@ export class Session {
     );
     return Number((rows as { ms: number }[])[0]?.ms);
   }
+}
+
+function queryError(sql: string, cause: unknown): BackupError {
+  return fail("dbQuery", `unable to execute query '${sql}': ${toBackupError(cause).message}`, { cause });
 }
 
 async function connect(target: SessionTarget): Promise<Client> {

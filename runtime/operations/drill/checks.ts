@@ -200,9 +200,10 @@ export async function checkAssertion(
   try {
     // Runs the user's statement as in the user's own session.
     await own.query("reset search_path");
-    const { rows } = await own.query(sql);
+    const rows = await own.values(sql);
     if (rows.length === 0) throw fail("dbQuery", `assertion '${name}' returned no row`);
-    const wrong = rows.filter((row) => !Object.values(row as object).every((value) => value === true));
+    if (rows[0]?.length === 0) throw fail("dbQuery", `assertion '${name}' returned no column`);
+    const wrong = rows.filter((row) => !row.every((value) => value === true));
     if (wrong.length > 0)
       throw fail("dbQuery", `assertion '${name}' does not hold: ${wrong.length} of ${rows.length} rows are not true`);
     return ok(`${rows.length} rows hold`);

@@ -154,7 +154,12 @@ describe("fire drills", async () => {
   test("a failed assertion and every missed objective are failures, in the report and by the exit code", async () => {
     const drillSettings = {
       objectives: { rtoSeconds: 1, rpoSeconds: 1, backupAgeSeconds: 1 },
-      assertions: [{ name: "all there", database: "shop", sql: "SELECT count(*) = 60002 FROM orders" }],
+      assertions: [
+        { name: "all there", database: "shop", sql: "SELECT count(*) = 60002 FROM orders" },
+        // Two columns of one name, and none.
+        { name: "both", sql: "SELECT false, true" },
+        { name: "any", database: "shop", sql: "SELECT FROM orders" },
+      ],
     };
     const config = bed.variant("promised", { settings: { drill: drillSettings } });
     const { exitCode, stdout } = await bed.ours(argv(["--repo=1", "--pick=newest", "--level=quick"]), { config });
@@ -165,6 +170,8 @@ describe("fire drills", async () => {
         new RegExp(`^  ! objective:${name}: \\[CommandError\\] \\[104\\] .* exceeds the objective of 1 s$`, "m"),
       );
     expect(stdout).toContain("assertion 'all there' does not hold");
+    expect(stdout).toContain("assertion 'both' does not hold: 1 of 1 rows are not true");
+    expect(stdout).toContain("assertion 'any' returned no column");
   }, 300_000);
 
   // claim: docs/drills.md: a drill detects a damaged file, a missing segment, a wrong passphrase, an index that lacks
