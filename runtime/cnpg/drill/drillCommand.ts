@@ -203,10 +203,7 @@ class ClusterVenue implements DrillVenue {
     const { newestWal, picked, walSegmentSizeBytes } = chosen;
     const { version } = await session.facts();
     const lostWalBytes = journal.rpo?.lostWalBytes ?? null;
-    const ofRecovery = (): Outcome => {
-      if (lsn === null) return { verdict: "ok", text: "nothing to recover: the server was stopped during the backup" };
-      return judgeRecoveryEnd(lsn, picked, newestWal, walSegmentSizeBytes);
-    };
+    const ofRecovery = (): Outcome => judgeRecoveryEnd(lsn, picked, newestWal, walSegmentSizeBytes);
     const looks: [string, () => Promise<Outcome>][] = [
       ["recovery", async () => ofRecovery()],
       ["collations", () => checkCollations({ control: { pgVersion: version }, session })],
@@ -242,8 +239,9 @@ class ClusterVenue implements DrillVenue {
  * The end of the recovery, as the parameter `newestWal` has it: streamed WAL continues the archive, up to where it was
  * when the drill began.
  */
-async function lastWal({ newestWal, picked, repo }: Chosen, ctx: Context): Promise<string | null> {
-  if (picked.type !== "default" || newestWal === null) return newestWal;
+async function lastWal({ info, newestWal, picked, repo }: Chosen, ctx: Context): Promise<string | null> {
+  // A former cluster's archive is not continued.
+  if (picked.type !== "default" || newestWal === null || picked.backup.dbId !== info.currentId) return newestWal;
   const stream = await surveyStream(repo).catch((error: unknown) => {
     ctx.log.warn(`the drill omits streamed WAL: ${toBackupError(error).message}`);
     return null;

@@ -113,18 +113,32 @@ async function checkRecovery({ control, newestWal, picked, session }: CheckInput
   );
   const { lsn, recovering } = rows[0] as { lsn: string | null; recovering: boolean };
   if (recovering) throw fail("runtime", "the server is still in recovery");
-  if (lsn === null) return ok("nothing to recover: the server was stopped during the backup");
-  return judgeRecoveryEnd(parseLsn(lsn), picked, newestWal, control.walSegmentSizeBytes);
+  return judgeRecoveryEnd(lsn === null ? null : parseLsn(lsn), picked, newestWal, control.walSegmentSizeBytes);
 }
 
-/** @throws archiveTimeout when the archive or the target continues after `reached` */
+/**
+ * `reached` is null when the server reports no recovery.
+ * @throws archiveTimeout when the archive or the target continues after `reached`; runtime without a recovery;
+ * fileMissing without an archive
+ */
 export function judgeRecoveryEnd(
-  reached: bigint,
+  reached: bigint | null,
   picked: Picked,
   newestWal: string | null,
   walSegmentSizeBytes: number,
 ): Outcome {
+  const { optionArchiveCheck, optionOnline } = picked.backup;
+  if (reached === null) {
+    if (optionOnline)
+      throw fail("runtime", "the server reports no recovery, which the backup of a running server needs");
+    return ok("nothing to recover: the server was stopped during the backup");
+  }
   const lsn = formatLsn(reached);
+  if (picked.type === "default" && newestWal === null) {
+    const text = `reached ${lsn}: the repository has no WAL of the backup's cluster, so that only the backup came back`;
+    if (optionOnline && optionArchiveCheck) throw fail("fileMissing", text);
+    return { verdict: "warning", text };
+  }
   const wanted =
     picked.type === "lsn" ? parseLsn(picked.target ?? "0/0") : endOf(picked, newestWal, walSegmentSizeBytes);
   if (wanted === null || reached >= wanted)

@@ -5,11 +5,11 @@ import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
-import { currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findNewestWal } from "../info/destinations";
+import { currentBackupsOf, findNewestWal } from "../info/destinations";
+import { archiveIdOfBackup } from "../restore/select";
 import { listTurns } from "./history";
 import type { DrillJournal } from "./drillJournal";
 import { fetchedBytes, type Picked, pickBackup, planTurn } from "./drillPlan";
@@ -31,7 +31,7 @@ export interface Chosen {
   readonly info: BackupInfo;
   readonly picked: Picked;
   readonly walSegmentSizeBytes: number;
-  /** The newest segment that recovery may use; null if absent, or for another cluster's. */
+  /** The newest segment that recovery may use, of the backup's cluster; null without one. */
   readonly newestWal: string | null;
 }
 
@@ -54,8 +54,9 @@ export async function choose(
     throw fail("optionInvalidValue", `'${turn.repo}' is not allowed for 'repo' option: it is not configured`);
   ctx.log.info(`drill ${journal.id}: ${repo.name}, ${set ?? `${turn.pick} backup`}`);
   const info = await loadBackupInfo(repo);
-  const ended = info.backups.map(({ stoppedAtS }) => stoppedAtS);
-  journal.newestAgeS = ended.length === 0 ? null : Math.max(0, journal.beganAtMs / 1000 - Math.max(...ended));
+  const ended = currentBackupsOf(info).map(({ stoppedAtS }) => stoppedAtS);
+  // Without a backup the greatest end is -Infinity.
+  journal.newestAgeS = Math.max(0, journal.beganAtMs / 1000 - Math.max(...ended));
   const newest = (await findNewestWal(repo))?.name ?? null;
   const walSegmentSizeBytes = segmentSizeOf(info.backups) ?? WAL_SEGMENT_SIZE_BYTES;
   const draw = (): number => Buffer.from(ctx.random.bytes(4)).readUInt32LE() / 2 ** 32;
@@ -64,6 +65,7 @@ export async function choose(
     repoIndex: repo.key,
     pick: turn.pick,
     backups: info.backups,
+    currentId: info.currentId,
     newestWal: newest,
     walSegmentSizeBytes,
     set,
@@ -71,7 +73,7 @@ export async function choose(
   });
   journal.picked = picked;
   if (picked.note !== undefined) ctx.log.info(`drill: ${picked.note}`);
-  const newestWal = picked.backup.dbId === currentHistory(info).id ? newest : null;
+  const newestWal = await newestWalOf(picked, { repo, info, newest });
   const { sizeBytes } = picked.backup;
   const fetched = fetchedBytes(picked, newestWal, walSegmentSizeBytes);
   const cost = `the drill restores ${formatSize(sizeBytes)} and fetches up to ${formatSize(fetched)}`;
@@ -81,4 +83,13 @@ export async function choose(
       hint: "Allow more with --max-bytes, or choose a smaller backup with --set.",
     });
   return { repo, info, picked, walSegmentSizeBytes, newestWal };
+}
+
+/** A former cluster's WAL is in an archive of its own. */
+async function newestWalOf(
+  { backup }: Picked,
+  { info, newest, repo }: { readonly repo: Repository; readonly info: BackupInfo; readonly newest: string | null },
+): Promise<string | null> {
+  if (backup.dbId === info.currentId) return newest;
+  return (await findNewestWal(repo, archiveIdOfBackup(info, backup)))?.name ?? null;
 }

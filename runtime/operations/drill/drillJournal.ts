@@ -30,7 +30,7 @@ export class DrillJournal {
   picked: Picked | null = null;
   rpo: DrillRpo | null = null;
   restoredBytes = 0;
-  /** Age of the newest backup in the drilled repository. */
+  /** Age of the present cluster's newest backup in the drilled repository; infinite without one, null if not read. */
   newestAgeS: number | null = null;
   readonly #start: JournalStart;
   readonly #ctx: Context;
@@ -82,10 +82,10 @@ export class DrillJournal {
     const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#start.objectivesOf(this.turn);
     const miss = (name: string, measured: number | null, promised: number | undefined, what: string): void => {
       if (measured === null || promised === undefined || measured <= promised) return;
-      this.fail(
-        `objective:${name}`,
-        fail("command", `${what} of ${seconds(measured)} exceeds the objective of ${seconds(promised)}`),
-      );
+      const text = Number.isFinite(measured)
+        ? `${what} of ${seconds(measured)} exceeds the objective of ${seconds(promised)}`
+        : `${what}: there is none of the present cluster, and the objective is ${seconds(promised)}`;
+      this.fail(`objective:${name}`, fail("command", text));
     };
     miss("rto", this.#rtoMs === null ? null : this.#rtoMs / 1000, rtoSeconds, "RTO");
     miss("rpo", this.rpo?.seconds ?? null, rpoSeconds, `RPO (by ${this.rpo?.method ?? ""})`);

@@ -4,10 +4,11 @@
  * Repositories take turns, and each uses every kind of pick, so that `repositories × picks` drills try each pair. A
  * failed drill counts as a turn: a broken repository must not block the others.
  *
- * - `newest`: the newest backup, recovered to the end of the archive, as after a disaster. Measures RTO and RPO.
+ * - `newest`: the newest backup of the present cluster, recovered to the end of the archive, as after a disaster.
+ *   Measures RTO and RPO.
  * - `oldest`: the oldest kept backup, until it is consistent.
  * - `random`: any backup, until it is consistent.
- * - `moment`: any WAL position after the end of a backup. A position, not a time of day: it is certain to be reached.
+ * - `moment`: any WAL position of the present cluster after the end of a backup. A position, not a time of day: it is certain to be reached.
  */
 import { type BackupError, fail } from "../../base/errors";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -58,6 +59,8 @@ export interface PickRequest {
   readonly repoIndex: number;
   readonly pick: DrillPick;
   readonly backups: readonly BackupInfoEntry[];
+  /** History id of the present cluster; after an upgrade, backups of the former one have another. */
+  readonly currentId: number;
   /** Newest segment in the repository's current archive. */
   readonly newestWal: string | null;
   readonly walSegmentSizeBytes: number;
@@ -82,8 +85,8 @@ export function pickBackup(request: PickRequest): Picked {
   const byEnd = backups.toSorted(
     (left, right) => left.stoppedAtS - right.stoppedAtS || (left.label < right.label ? -1 : 1),
   );
-  const [oldest, newest] = [byEnd[0], byEnd.at(-1)];
-  if (oldest === undefined || newest === undefined) throw nothing(repoIndex);
+  const [oldest] = byEnd;
+  if (oldest === undefined) throw nothing(repoIndex, "backup");
   if (set !== undefined) {
     const backup = byEnd.find(({ label }) => label === set);
     if (backup === undefined)
@@ -95,18 +98,25 @@ export function pickBackup(request: PickRequest): Picked {
   }
   switch (pick) {
     case "newest":
-      return toEnd(newest);
+      return toEnd(newestOf(byEnd, request));
     case "oldest":
       return immediate(oldest);
     case "random":
-      return immediate(drawn(byEnd, request.random[0]) ?? newest);
+      return immediate(drawn(byEnd, request.random[0]) ?? oldest);
     case "moment":
-      return pickPosition(byEnd, newest, request);
+      return pickPosition(byEnd, newestOf(byEnd, request), request);
   }
 }
 
-function nothing(repoIndex: number): BackupError {
-  return fail("backupSetInvalid", `repo${repoIndex} has no backup: nothing can be restored from it`, {
+/** @throws backupSetInvalid (75) when only a former cluster has backups: they do not bring the present one back */
+function newestOf(byEnd: readonly BackupInfoEntry[], { currentId, repoIndex }: PickRequest): BackupInfoEntry {
+  const newest = byEnd.findLast(({ dbId }) => dbId === currentId);
+  if (newest === undefined) throw nothing(repoIndex, "backup of the present cluster");
+  return newest;
+}
+
+function nothing(repoIndex: number, what: string): BackupError {
+  return fail("backupSetInvalid", `repo${repoIndex} has no ${what}: nothing can be restored from it`, {
     repoIndex,
     hint: `pgbackstop backup --type=full --repo=${repoIndex} takes one; pgbackstop sync copies one from another repository.`,
   });

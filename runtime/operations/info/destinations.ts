@@ -136,11 +136,11 @@ async function findNewestFull(repo: Repository): Promise<StoredFull | null> {
 }
 
 /**
- * In the current archive id: its directories from the last one back, until one holds a segment. Null without segments
- * or without the stanza.
+ * In the current archive id, unless another one is given: its directories from the last one back, until one holds a
+ * segment. Null without segments or without the stanza.
  */
-export async function findNewestWal(repo: Repository): Promise<StoredWal | null> {
-  const archiveId = await findArchiveId(repo);
+export async function findNewestWal(repo: Repository, ofArchive?: string): Promise<StoredWal | null> {
+  const archiveId = ofArchive ?? (await findArchiveId(repo));
   if (archiveId === null) return null;
   for (const directory of (await segmentDirectories(repo, archiveId)).reverse()) {
     const newest = (await segmentsIn(repo, archiveId, directory)).at(-1);

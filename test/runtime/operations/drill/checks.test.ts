@@ -3,9 +3,49 @@ import type { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { checkAssertion } from "../../../../runtime/operations/drill/checks";
+import { formatLsn, parseLsn } from "../../../../runtime/format/wal/walSegment";
+import { checkAssertion, judgeRecoveryEnd } from "../../../../runtime/operations/drill/checks";
 import { Session } from "../../../../runtime/postgres/session";
 import { startPostgresDouble } from "../../../harness/doubles/postgresDouble";
+import { backupEntry } from "./support";
+
+describe("the end of a recovery", () => {
+  const MIB = 1024 * 1024;
+  const online = backupEntry("20261101-020000F");
+  const judge = (
+    reached: string | null,
+    newestWal: string | null,
+    backup = online,
+    type: "default" | "immediate" = "default",
+  ): string => {
+    try {
+      const lsn = reached === null ? null : parseLsn(reached);
+      const { text, verdict } = judgeRecoveryEnd(lsn, { backup, type }, newestWal, MIB);
+      return `${verdict}: ${text}`;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  const newest = "0000000100000000000000C0";
+
+  it("is that of the archive", () => {
+    expect(judge("0/C000100", newest)).toBe("ok: reached 0/C000100, the end of the archive");
+    expect(judge("0/B000100", newest)).toMatch(/^recovery ended at 0\/B000100, before 0\/C000000: segment /);
+    expect(judge("0/B000100", newest, online, "immediate")).toBe("ok: reached 0/B000100");
+  });
+
+  it("is not judged by an archive without WAL", () => {
+    const text = `reached ${formatLsn(parseLsn("0/3000100"))}: the repository has no WAL of the backup's cluster, so that only the backup came back`;
+    expect(judge("0/3000100", null)).toBe(text);
+    expect(judge("0/3000100", null, { ...online, optionArchiveCheck: false })).toBe(`warning: ${text}`);
+    expect(judge("0/3000100", null, online, "immediate")).toBe("ok: reached 0/3000100");
+  });
+
+  it("is needed by the backup of a running server", () => {
+    expect(judge(null, newest)).toBe("the server reports no recovery, which the backup of a running server needs");
+    expect(judge(null, newest, { ...online, optionOnline: false })).toMatch(/^ok: nothing to recover/);
+  });
+});
 
 describe("an assertion", () => {
   let folder = "";

@@ -20,7 +20,7 @@ beforeEach(async () => {
   await makeStanza(repos[0] as Repository, { versions: ["18"], backups, wal: { "18-1": [walName(2), walName(3)] } });
 });
 
-function run(venue: Partial<DrillVenue> = {}): Promise<DrillRecord> {
+function run(venue: Partial<DrillVenue> = {}, more: Partial<DrillOptions> = {}): Promise<DrillRecord> {
   const options: DrillOptions = {
     stanza: "demo",
     level: "quick",
@@ -34,6 +34,7 @@ function run(venue: Partial<DrillVenue> = {}): Promise<DrillRecord> {
     assertions: [],
     beganMs: ctx.clock.monotonicMs(),
     objectivesOf: () => ({}),
+    ...more,
   };
   const standIn: DrillVenue = {
     openProduction: () => Promise.reject(fail("dbConnect", "no server")),
@@ -98,4 +99,24 @@ it("ends at the signal, and removes", async () => {
 it("does not begin without space", async () => {
   const record = await run({ requireSpace: () => Promise.reject(fail("fileWrite", "too small")) });
   expect(record.failures).toMatchObject([{ where: "choose", message: "too small" }]);
+});
+
+it("after an upgrade needs a backup of the present cluster, and finds the WAL of a former one", async () => {
+  repos = [repository(1, { storage: new MemoryStorage() })];
+  const backups = [{ label: "20261119-010000F", wal: [walName(2), walName(3)] as const }];
+  const wal = { "17-1": [walName(2), walName(3), walName(9)], "18-2": [walName(0x20)] };
+  await makeStanza(repos[0] as Repository, { versions: ["17", "18"], backups, wal });
+  const objectivesOf = (): { backupAgeSeconds: number } => ({ backupAgeSeconds: 3600 });
+  const age = {
+    where: "objective:backupAge",
+    message: "repo1: age of the newest backup: there is none of the present cluster, and the objective is 3600 s",
+  };
+  expect((await run({}, { objectivesOf })).failures).toMatchObject([
+    { where: "choose", error: "BackupSetInvalidError", message: expect.stringContaining("of the present cluster") },
+    age,
+  ]);
+  let newestWal: string | null = null;
+  const restore: DrillVenue["restore"] = async ({ chosen }) => void (newestWal = chosen.newestWal);
+  const oldest = await run({ restore }, { objectivesOf, pick: "oldest" });
+  expect([oldest.failures, newestWal]).toMatchObject([[age], walName(9)]);
 });

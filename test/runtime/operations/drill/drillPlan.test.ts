@@ -74,6 +74,7 @@ describe("which backup", () => {
       repoIndex: 1,
       pick: "newest",
       backups,
+      currentId: 1,
       newestWal: "0000000100000000000000C0",
       walSegmentSizeBytes: MIB,
       random: [0, 0],
@@ -124,12 +125,25 @@ describe("which backup", () => {
     expect(
       picked({
         pick: "moment",
+        currentId: 2,
         backups: [other, ...backups.map((entry) => ({ ...entry, dbId: 2 })), older].map((entry) => ({
           ...entry,
           dbId: entry === older ? 1 : 2,
         })),
       }),
     ).toBe("20261101-020000F lsn 0/3000100");
+  });
+
+  // claim: docs/drills.md: after an upgrade a drill of the newest backup, or of a moment, needs one of the new cluster
+  test("after an upgrade is no backup of the former cluster for what must bring the present one back", () => {
+    const former = { currentId: 2, newestWal: null };
+    for (const pick of ["newest", "moment"] as const)
+      expect(() => picked({ pick, ...former })).toThrow("repo1 has no backup of the present cluster");
+    expect(picked({ pick: "oldest", ...former })).toBe("20261101-020000F immediate");
+    const own = backupEntry("20261105-020000F", { dbId: 2, lsnStop: "0/100" });
+    const both = { currentId: 2, backups: [...backups, own] };
+    expect(picked(both)).toBe("20261105-020000F default");
+    expect(picked({ ...both, pick: "moment" })).toBe("20261105-020000F lsn 0/100");
   });
 
   test("without WAL after a backup there is no such point, and a note says so", () => {
