@@ -14,6 +14,8 @@ const SCHEMA = "pgbackstop_drill";
 /** Limit of the search for a commit: an idle hour of segments that `archive_timeout` has ended. */
 const SEGMENTS_BACK_MAX = 64;
 const DETAILS_MAX = 5;
+/** A history has a line for each timeline. */
+const HISTORY_BYTES_MAX = 1024 * 1024;
 
 export interface DrilledServer {
   /** The default is the configuration's database; the caller closes the session. */
@@ -27,7 +29,10 @@ export interface DrilledServer {
 export async function findReplayed(session: Session, major: number, ctx: Context): Promise<Replayed> {
   const { timeline } = await session.controlCheckpoint();
   const name = `${timelineDigits(timeline)}.history`;
-  const { rows } = await session.query("select pg_read_file($1, true) as history", [`pg_wal/${name}`]);
+  // The form with a size: PostgreSQL has one without since 16.
+  const { rows } = await session.query(`select pg_read_file($1, 0, ${HISTORY_BYTES_MAX}, true) as history`, [
+    `pg_wal/${name}`,
+  ]);
   const lsn = endOfHistory((rows[0] as { history: string | null } | undefined)?.history ?? "");
   if (lsn === null || major < 15) return { lsn, commitAtS: null };
   const size = await segmentSizeOfServer(session);

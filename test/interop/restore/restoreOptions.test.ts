@@ -30,6 +30,9 @@ import { run, sleep, waitFor } from "../../../tools/parts/process";
 import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { compareChecksums, TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { giveTo, isRoot } from "../../../tools/parts/users";
+import { findReplayed } from "../../../runtime/cnpg/drill/drillSql";
+import { Session } from "../../../runtime/postgres/session";
+import { testContext } from "../../harness/context";
 import { findParts, type InteropParts, s3Kind } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed } from "../../harness/real/sampleData";
 import { requireOk, TestBed } from "../../harness/real/testBed";
@@ -55,15 +58,18 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     cluster.value("SELECT string_agg(name, ' ' ORDER BY id) FROM mark");
   const mark = async (name: string): Promise<void> =>
     void (await bed.cluster.sql("INSERT INTO mark (name) VALUES ($1)", [name]));
-  const again = async (...args: string[]) =>
-    bed.oursOk([
-      "restore",
-      "--delta",
-      `--pg1-path=${data}`,
-      `--tablespace-map=space=${join(data, "../space")}`,
-      "--archive-mode=off",
-      ...args,
-    ]);
+  const again = async (args: readonly string[], options: Parameters<TestBed["oursOk"]>[1] = {}) =>
+    bed.oursOk(
+      [
+        "restore",
+        "--delta",
+        `--pg1-path=${data}`,
+        `--tablespace-map=space=${join(data, "../space")}`,
+        "--archive-mode=off",
+        ...args,
+      ],
+      options,
+    );
   const adopted = async <T>(
     dataPath: string,
     use: (cluster: TestCluster) => Promise<T>,
@@ -162,7 +168,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     ["time", () => ["--type=time", `--target=${midTime}`, "--target-action=promote"], "before first", "promoted"],
     ["standby", () => ["--type=standby"], "before first second", "standby"],
   ])("%s ends at the right position", async (_, args, expected, end) => {
-    await again(...args());
+    await again(args());
     expect(existsSync(join(data, "standby.signal"))).toBe(end === "standby");
     expect(existsSync(join(data, "recovery.signal"))).toBe(end !== "standby");
     await adopted(data, async (cluster) => {
@@ -176,8 +182,29 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     });
   });
 
+  test("a time without a zone is local time of the program, and a drill sees where the recovery ended", async () => {
+    const local = `to_char('${midTime}'::timestamptz AT TIME ZONE 'Asia/Kolkata', 'YYYY-MM-DD HH24:MI:SS.US')`;
+    const target = await bed.cluster.value(`SELECT ${local}`);
+    const env = { ...process.env, TZ: "Asia/Kolkata" };
+    await again(["--type=time", `--target=${target}`, "--target-action=promote"], { env });
+    await adopted(data, async (cluster) => {
+      await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+      expect(await marks(cluster)).toBe("before first");
+      const at = { host: cluster.socketPath, port: cluster.port, user: cluster.superuser, database: "postgres" };
+      const session = await Session.open({ ...at, queryTimeoutMs: 60_000, applicationName: "test" });
+      try {
+        // The connection may come before the checkpoint that writes the new timeline.
+        await session.checkpoint();
+        const { lsn } = await findReplayed(session, 15, testContext());
+        expect(lsn).toBeGreaterThan(0n);
+      } finally {
+        await session.close();
+      }
+    });
+  });
+
   test.runIf(NIGHTLY)("shutdown at the target stops the server", async () => {
-    await again("--type=name", "--target=middle", "--target-action=shutdown");
+    await again(["--type=name", "--target=middle", "--target-action=shutdown"]);
     const cluster = TestCluster.adopt({ binaries, dataPath: data });
     await cluster.start(outside(data)).catch(() => undefined);
     await waitFor("shutdown", 120_000, async () => (cluster.isRunning() ? null : true));
@@ -186,24 +213,24 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
   });
 
   test.runIf(NIGHTLY)("type preserve keeps the user's recovery settings, type none writes none", async () => {
-    await again("--type=name", "--target=middle");
+    await again(["--type=name", "--target=middle"]);
     const own = `${readFileSync(join(data, "postgresql.auto.conf"), "utf8")}# mine\n`;
     writeFileSync(join(data, "postgresql.auto.conf"), own);
-    expect((await again("--type=preserve")).stdout).not.toContain("write updated");
+    expect((await again(["--type=preserve"])).stdout).not.toContain("write updated");
     expect(readFileSync(join(data, "postgresql.auto.conf"), "utf8")).toBe(own);
     expect(existsSync(join(data, "recovery.signal"))).toBe(true);
     await adopted(data, async (cluster) => {
       await cluster.waitForValue("SELECT pg_get_wal_replay_pause_state()", "paused");
       expect(await marks(cluster)).toBe("before first");
     });
-    await again("--type=none");
+    await again(["--type=none"]);
     expect(readdirSync(data).filter((name) => name.endsWith(".signal"))).toEqual([]);
     expect(readFileSync(join(data, "postgresql.auto.conf"), "utf8")).not.toMatch(/^(restore_command|recovery_target)/m);
   });
 
   test("--delta repairs any change in the directory: the result equals stock's restore", async () => {
     damage(data, bed);
-    const output = (await again("--type=immediate", "--log-level-console=detail")).stdout;
+    const output = (await again(["--type=immediate", "--log-level-console=detail"])).stdout;
     expect(output).toContain(`remove invalid path '${join(data, "extra")}'`);
     const { dataPath } = await restored({ by: stock, repo: 2, args: ["--type=immediate"] });
     expect(differences(tree(dataPath), tree(data))).toEqual([]);
@@ -229,7 +256,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     const forced = await bed.oursOk([...options, "--force", "--log-level-console=detail"]);
     expect(forced.stdout).toContain(`restore file ${path} - exists and matches size and modification time`);
     expect(readFileSync(path)[0]).toBe(7);
-    await again();
+    await again([]);
     expect(readFileSync(path)[0]).not.toBe(7);
     const refused = await bed.ours(options);
     expect([refused.exitCode, refused.stdout]).toEqual([40, expect.stringContaining("because it contains files")]);
@@ -389,7 +416,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
   test("a new machine gets its configuration files back too, and stock ignores them", async () => {
     await bed.stockOk(stock, ["verify", "--repo=2", "--output=text"]);
     await bed.stockOk(stock, ["expire", "--repo=2", "--repo2-retention-full=1"]);
-    const offered = await again();
+    const offered = await again([]);
     expect(offered.stdout).toContain(
       `this backup has configuration files from outside of the data directory: ${join(etc, "conf.d/more.conf")}`,
     );
