@@ -102,6 +102,13 @@ export function parseNamedRow(columns: Uint8Array): NamedRow | null {
   };
 }
 
+/** A row of pg_inherits: two oids (PostgreSQL "catalog/pg_inherits.h"); zeros when it is too short. */
+export function parseInheritance(columns: Uint8Array): { readonly child: number; readonly parent: number } {
+  if (columns.length < 8) return { child: 0, parent: 0 };
+  const view = new DataView(columns.buffer, columns.byteOffset, columns.byteLength);
+  return { child: view.getUint32(0, true), parent: view.getUint32(4, true) };
+}
+
 /** DROP DATABASE first sets the connection limit to -2 (PostgreSQL "catalog/pg_database.h"). */
 export function isInvalidDatabase(columns: Uint8Array, major: number): boolean {
   const offset = major < 15 ? 208 : 80;

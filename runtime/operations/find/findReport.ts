@@ -60,12 +60,13 @@ function transactionLines(
   const lines = [
     `${formatTime(atUs)}  xid ${xid}  lsn ${formatLsn(lsn)}${preparedAs === null ? "" : `  prepared as '${preparedAs}'`}${SOURCES[source]}`,
   ];
-  for (const { databaseName, kind, name, object, rows } of markers.slice(0, MARKERS_SHOWN_MAX)) {
+  for (const { databaseName, kind, name, object, partOf, rows } of markers.slice(0, MARKERS_SHOWN_MAX)) {
     const what =
       rows === null
         ? `${kind} ${object}`
         : `${kind} ${isCut ? "at least " : ""}${rows} ${rows === 1 ? "row" : "rows"} of ${object}`;
-    lines.push(object === "database" ? `    ${what} ${databaseName}` : `    ${what} ${databaseName}: ${name}`);
+    const of = partOf.length === 0 ? "" : ` (part of ${partOf.join(", ")})`;
+    lines.push(object === "database" ? `    ${what} ${databaseName}` : `    ${what} ${databaseName}: ${name}${of}`);
   }
   if (markers.length > MARKERS_SHOWN_MAX) lines.push(`    and ${markers.length - MARKERS_SHOWN_MAX} more`);
   const [best] = targets;
@@ -119,12 +120,13 @@ export function findJson(result: SearchResult): JsonValue {
       archived: transaction.source === "archive",
       source: transaction.source,
       cut: transaction.isCut,
-      markers: transaction.markers.map(({ database, databaseName, isResolved, kind, name, object, rows }) => ({
+      markers: transaction.markers.map(({ database, databaseName, isResolved, kind, name, object, partOf, rows }) => ({
         kind,
         object,
         databaseId: database,
         database: databaseName,
         name,
+        partOf: [...partOf],
         resolved: isResolved,
         rows,
       })),

@@ -8,8 +8,7 @@
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
-import type { ClassRow } from "../../format/page/heapPage";
-import { rowsOf } from "../../format/page/heapPage";
+import { type ClassRow, parseInheritance, rowsOf } from "../../format/page/heapPage";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { PAGE_SIZE_BYTES } from "../../format/wal/walRecord";
 import type { Session } from "../../postgres/session";
@@ -36,7 +35,13 @@ export interface NamesDeps {
 interface Known {
   readonly relations: Map<string, ClassRow>;
   readonly schemas: Map<string, string>;
+  /** Partitioned and inherited tables by `database/oid` of a child. */
+  readonly parents: Map<string, Parent[]>;
 }
+
+type Parent = Pick<ClassRow, "name" | "oid" | "schema">;
+
+const nothingKnown = (): Known => ({ relations: new Map(), schemas: new Map(), parents: new Map() });
 
 const MAPS_AT_ONCE = 8;
 /** In a cluster with more databases, the rest uses only names from WAL: each database costs a request. */
@@ -45,10 +50,12 @@ const MAPS_MAX = 256;
 export class KnownNames implements Names {
   readonly #deps: NamesDeps;
   readonly #ctx: Context;
-  readonly #production: Known = { relations: new Map(), schemas: new Map() };
-  readonly #backup: Known = { relations: new Map(), schemas: new Map() };
+  readonly #production = nothingKnown();
+  readonly #backup = nothingKnown();
   readonly #databases = new Map<number, string>();
   readonly #asked = new Set<number>();
+  /** Databases whose parents are known. */
+  readonly #related = new Set<number>();
   #manifest: Manifest | null = null;
   #isProductionThere = true;
   /** Sources that could not be read, and why. */
@@ -101,6 +108,26 @@ export class KnownNames implements Names {
       this.#production.schemas.get(key) ??
       SCHEMAS.get(oid)
     );
+  }
+
+  /** Names of the tables that this one is a partition of, or inherits from, nearest first; of a loaded database. */
+  parents(database: number, relation: number): string[] {
+    const found = new Map<number, string>();
+    const follow = (oid: number): void => {
+      const key = `${database}/${oid}`;
+      for (const parent of [...(this.#production.parents.get(key) ?? []), ...(this.#backup.parents.get(key) ?? [])]) {
+        if (found.has(parent.oid)) continue;
+        found.set(parent.oid, `${this.schema(database, parent.schema) ?? parent.schema}.${parent.name}`);
+        follow(parent.oid);
+      }
+    };
+    follow(relation);
+    return [...found.values()];
+  }
+
+  /** False if neither production nor the backup could say what a partition belongs to. */
+  knowsParents(database: number): boolean {
+    return this.#related.has(database);
   }
 
   database(oid: number): string | undefined {
@@ -156,6 +183,15 @@ export class KnownNames implements Names {
       const schemas = await session.query("select oid::int8::text as oid, nspname from pg_namespace");
       for (const { nspname, oid } of schemas.rows as { oid: string; nspname: string }[])
         this.#production.schemas.set(`${database}/${oid}`, nspname);
+      const parents = await session.query(
+        "select i.inhrelid::int8::text as child, p.oid::int8::text as oid, p.relname as name, p.relnamespace::int8::text as schema from pg_inherits i join pg_class p on p.oid = i.inhparent where p.relkind in ('r', 'p', 'f')",
+      );
+      for (const { child, name: own, oid, schema } of parents.rows as Record<
+        "child" | "name" | "oid" | "schema",
+        string
+      >[])
+        addParent(this.#production, `${database}/${child}`, { oid: Number(oid), name: own, schema: Number(schema) });
+      this.#related.add(database);
     });
   }
 
@@ -201,12 +237,20 @@ export class KnownNames implements Names {
   async #loadBackup(database: number): Promise<void> {
     const { catalogs } = this.#deps;
     const { relations } = catalogs.filesOf(database);
+    const tables = new Map<number, Parent>();
+    let inheritsFile = 0;
     try {
       for (const columns of await this.#rows(database, relations)) {
         const row = catalogs.relationOf(columns);
-        if (row !== null && row.file !== 0) this.#backup.relations.set(`${database}/${row.file}`, row);
-        if (row !== null && row.oid === NAMESPACE_OID && row.file !== 0) await this.#loadSchemas(database, row.file);
+        if (row === null) continue;
+        if (PARENT_KINDS.has(row.kind)) tables.set(row.oid, { oid: row.oid, name: row.name, schema: row.schema });
+        // A partitioned table has no file.
+        if (row.file === 0) continue;
+        this.#backup.relations.set(`${database}/${row.file}`, row);
+        if (row.oid === NAMESPACE_OID) await this.#loadSchemas(database, row.file);
+        if (row.oid === INHERITS_OID) inheritsFile = row.file;
       }
+      if (inheritsFile !== 0) await this.#loadParents(database, inheritsFile, tables);
     } catch (error) {
       this.#report(error);
     }
@@ -217,6 +261,16 @@ export class KnownNames implements Names {
       const row = this.#deps.catalogs.namedOf(columns);
       if (row !== null) this.#backup.schemas.set(`${database}/${row.oid}`, row.name);
     }
+  }
+
+  /** A row of a partition that was detached counts too: it was one once. */
+  async #loadParents(database: number, file: number, tables: ReadonlyMap<number, Parent>): Promise<void> {
+    for (const columns of await this.#rows(database, file)) {
+      const { child, parent } = parseInheritance(columns);
+      const table = tables.get(parent);
+      if (table !== undefined) addParent(this.#backup, `${database}/${child}`, table);
+    }
+    this.#related.add(database);
   }
 
   /** Old rows first. */
@@ -242,12 +296,21 @@ export class KnownNames implements Names {
 }
 
 const NAMESPACE_OID = 2615;
+const INHERITS_OID = 2611;
+/** Tables, partitioned and foreign ones. */
+const PARENT_KINDS: ReadonlySet<string> = new Set(["r", "p", "f"]);
 /** In every database ("catalog/pg_namespace.dat"). */
 const SCHEMAS: ReadonlyMap<number, string> = new Map([
   [11, "pg_catalog"],
   [99, "pg_toast"],
   [2200, "public"],
 ]);
+
+function addParent({ parents }: Known, child: string, parent: Parent): void {
+  const known = parents.get(child);
+  if (known === undefined) parents.set(child, [parent]);
+  else known.push(parent);
+}
 
 /** Files above one gigabyte continue in files with a number after the name. */
 function filesOf({ files }: Manifest, database: number, file: number): ManifestFile[] {

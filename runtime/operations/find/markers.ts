@@ -24,6 +24,8 @@ export interface Marker {
   /** `schema.table`, or the name of the schema or database; `database/file` in numbers when unknown. */
   readonly name: string;
   readonly isResolved: boolean;
+  /** Oid of its relation; null of others, or when unknown. */
+  readonly relation: number | null;
   /** For delete and update; null for others. */
   readonly rows: number | null;
 }
@@ -53,12 +55,12 @@ export function markersOf(activity: Activity, { dropped }: Pick<TransactionEnd, 
   const relations = relationMarkers(activity, dropped, names);
   const schemas = activity.schemas.map(
     ({ database, row }): Marker =>
-      marker("drop", "schema", database, row?.name ?? `${database}/schema`, row !== null, null),
+      marker("drop", "schema", database, { name: row?.name ?? `${database}/schema`, isResolved: row !== null }),
   );
   const removed = new Set([...activity.removedDatabases, ...activity.databases].map(({ oid }) => oid));
   const databases = [...removed].map((oid): Marker => {
     const name = names.database(oid) ?? activity.databases.find((each) => each.oid === oid)?.row?.name;
-    return marker("drop", "database", oid, name ?? String(oid), name !== undefined, null);
+    return marker("drop", "database", oid, { name: name ?? String(oid), isResolved: name !== undefined });
   });
   return [...databases, ...schemas, ...relations, ...rowMarkers(activity, names)];
 }
@@ -76,16 +78,14 @@ function relationMarkers(activity: Activity, dropped: readonly RelationFile[], n
     const kind = change.new === null ? "drop" : isTruncated(change, activity, transient) ? "truncate" : null;
     const object = OBJECTS[row.kind];
     if (kind === null || object === undefined || (kind === "truncate" && object === "view")) continue;
-    markers.push(marker(kind, object, change.database, relationName(row, change.database, names), true, null));
+    markers.push(marker(kind, object, change.database, relationFacts(row, change, names)));
   }
   for (const file of dropped.filter((each) => !explained.has(fileKey(each)))) {
     const row = names.relation(file.database, file.relation);
     if (row !== undefined && (OBJECTS[row.kind] === undefined || row.isTemporary || TRANSIENT.test(row.name))) continue;
-    const name = row === undefined ? fileKey(file) : relationName(row, file.database, names);
     const object = row === undefined ? "relation" : (OBJECTS[row.kind] ?? "relation");
-    markers.push(
-      marker(activity.unknownDrops > 0 ? "drop" : "truncate", object, file.database, name, row !== undefined, null),
-    );
+    const kind = activity.unknownDrops > 0 ? "drop" : "truncate";
+    markers.push(marker(kind, object, file.database, relationFacts(row, file, names)));
   }
   return markers;
 }
@@ -109,7 +109,6 @@ function rowMarkers({ rows }: Activity, names: Names): Marker[] {
     if (file.relation < USER_ID_MIN || deletes + updates === 0) return [];
     const row = names.relation(file.database, file.relation);
     if (row !== undefined && (row.schema === CATALOG_SCHEMA || row.schema === TOAST_SCHEMA)) return [];
-    const name = row === undefined ? fileKey(file) : relationName(row, file.database, names);
     const object = row === undefined ? "relation" : (OBJECTS[row.kind] ?? "relation");
     return (
       [
@@ -117,24 +116,33 @@ function rowMarkers({ rows }: Activity, names: Names): Marker[] {
         ["update", updates],
       ] as const
     ).flatMap(([kind, count]) =>
-      count === 0 ? [] : [marker(kind, object, file.database, name, row !== undefined, count)],
+      count === 0 ? [] : [marker(kind, object, file.database, relationFacts(row, file, names), count)],
     );
   });
 }
 
-function relationName(row: ClassRow, database: number, names: Names): string {
-  return `${names.schema(database, row.schema) ?? row.schema}.${row.name}`;
+type Facts = Pick<Marker, "isResolved" | "name"> & Partial<Pick<Marker, "relation">>;
+
+/** Without a row only its file is known. */
+function relationFacts(
+  row: ClassRow | undefined,
+  place: Pick<RelationFile, "database"> & Partial<RelationFile>,
+  names: Names,
+): Facts {
+  const { database, relation = 0 } = place;
+  if (row === undefined) return { name: fileKey({ database, relation }), isResolved: false };
+  const schema = names.schema(database, row.schema) ?? row.schema;
+  return { name: `${schema}.${row.name}`, isResolved: true, relation: row.oid };
 }
 
 function marker(
   kind: MarkerKind,
   object: Marker["object"],
   database: number,
-  name: string,
-  isResolved: boolean,
-  rows: number | null,
+  { isResolved, name, relation = null }: Facts,
+  rows: number | null = null,
 ): Marker {
-  return { kind, object, database, name, isResolved, rows };
+  return { kind, object, database, name, isResolved, relation, rows };
 }
 
 /** A dropped or truncated object weighs more than any number of rows. */

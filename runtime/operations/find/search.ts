@@ -42,12 +42,18 @@ export interface MatchedTransaction {
   /** Position of its first action that was read. */
   readonly firstLsn: bigint;
   readonly preparedAs: string | null;
-  readonly markers: readonly (Marker & { readonly databaseName: string })[];
+  readonly markers: readonly NamedMarker[];
   /** Where its end was read. A recovery reaches WAL in pg_wal only after it is archived. */
   readonly source: WalSource;
   /** It began, or may have begun, before the WAL that was read: earlier row changes are not counted. */
   readonly isCut: boolean;
   readonly targets: readonly Target[];
+}
+
+export interface NamedMarker extends Marker {
+  readonly databaseName: string;
+  /** Tables that it is a partition of, or inherits from, nearest first. */
+  readonly partOf: readonly string[];
 }
 
 export type WalSource = "archive" | "stream" | "pg_wal";
@@ -104,6 +110,7 @@ export class Search {
   #committed = 0;
   #cutCount = 0;
   #unnamed = 0;
+  #unrelated = 0;
   #lastUs: bigint | null = null;
   #highestUs: bigint | null = null;
   #isPast = false;
@@ -158,8 +165,12 @@ export class Search {
       notes.push(
         `no repository has a backup on timeline ${archive.timeline} or its ancestors, so recovery is impossible`,
       );
+    const reasons = names.reasons.length === 0 ? "" : `: ${names.reasons.join("; ")}`;
+    if (this.#unrelated > 0)
+      notes.push(
+        `${this.#unrelated} transactions changed tables that may be partitions of others, which --table cannot match${reasons}`,
+      );
     if (this.#unnamed > 0) {
-      const reasons = names.reasons.length === 0 ? "" : `: ${names.reasons.join("; ")}`;
       notes.push(
         `${this.#unnamed} transactions changed objects with unknown names, which --table and --database cannot match${reasons}`,
       );
@@ -244,10 +255,7 @@ export class Search {
     const { end, lsn, markedLsn } = ended;
     const { backups, names } = this.#parts;
     for (const database of databasesWithoutNames(activity, ended, names)) await names.load(database);
-    const markers = markersOf(activity, end, names).map((marker) => ({
-      ...marker,
-      databaseName: names.database(marker.database) ?? String(marker.database),
-    }));
+    const markers = await this.#named(markersOf(activity, end, names));
     if (markers.some(({ isResolved }) => !isResolved)) this.#unnamed++;
     const wanted = markers.filter((marker) => this.#isWanted(marker));
     if (wanted.length === 0) return;
@@ -279,12 +287,35 @@ export class Search {
     if (this.#kept.length >= this.#options.limit + SPARE) this.#cut(this.#options.limit);
   }
 
-  #isWanted(marker: Marker & { readonly databaseName: string }): boolean {
-    const { database, kind, table } = this.#options;
-    if (kind !== undefined && marker.kind !== kind) return false;
-    if (database !== undefined && marker.databaseName !== database && String(marker.database) !== database)
-      return false;
-    return table === undefined || marker.name === table || marker.name.endsWith(`.${table}`);
+  /** With `--table` it must be known what a partition belongs to: changes of a partitioned table are its partitions'. */
+  async #named(markers: readonly Marker[]): Promise<NamedMarker[]> {
+    const { names } = this.#parts;
+    const withName = (marker: Marker): NamedMarker => ({
+      ...marker,
+      databaseName: names.database(marker.database) ?? String(marker.database),
+      partOf: marker.relation === null ? [] : names.parents(marker.database, marker.relation),
+    });
+    if (this.#options.table !== undefined)
+      for (const marker of markers)
+        if (marker.relation !== null && this.#isOfDatabase(withName(marker))) await names.load(marker.database);
+    const named = markers.map(withName);
+    const isUnrelated = ({ database, relation }: NamedMarker): boolean =>
+      relation !== null && !names.knowsParents(database);
+    if (this.#options.table !== undefined && named.some((each) => isUnrelated(each) && this.#isOfDatabase(each)))
+      this.#unrelated++;
+    return named;
+  }
+
+  #isOfDatabase(marker: NamedMarker): boolean {
+    const { database } = this.#options;
+    return database === undefined || marker.databaseName === database || String(marker.database) === database;
+  }
+
+  #isWanted(marker: NamedMarker): boolean {
+    const { kind, table } = this.#options;
+    if ((kind !== undefined && marker.kind !== kind) || !this.#isOfDatabase(marker)) return false;
+    const isTable = (name: string): boolean => name === table || name.endsWith(`.${table}`);
+    return table === undefined || isTable(marker.name) || marker.partOf.some(isTable);
   }
 
   /** Keeps the heaviest, and of equal weight the older ones. */

@@ -166,6 +166,10 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     );
     await cluster.sql("CREATE SCHEMA old");
     for (let index = 0; index < INCIDENTS; index += 2) await makeTable(cluster, `old.t${index}`, 100 + index);
+    await cluster.sql(
+      "CREATE TABLE parts (id int) PARTITION BY RANGE (id); CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (100);" +
+        "CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (100) TO (200); INSERT INTO parts SELECT generate_series(90, 119)",
+    );
     await bed.oursOk(["backup", "--type=full"]);
     fromTime = await cluster.value(
       "SELECT to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00'",
@@ -356,6 +360,25 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     // pg_waldump reads the next segment to complete its last record. Ours begins with the first whole record.
     expect(records).toEqual(expected.slice(0, records.length));
     expect(expected.length - records.length).toBeLessThanOrEqual(1);
+  });
+
+  // claim: docs/find.md: `--table` of a partitioned table finds what happened to its partitions, by production's
+  //   catalogs or the backup's
+  test("a partitioned table has its partitions' changes, also without production", async () => {
+    await bed.cluster.sql("DELETE FROM parts");
+    await bed.cluster.sql("TRUNCATE parts");
+    await bed.archiveAll();
+    const lost = bed.variant("lost", { stanza: { "pg1-socket-path": join(bed.folder, "nowhere") } });
+    for (const config of [undefined, lost]) {
+      const own = await find([`--from=${fromTime}`, "--table=public.parts"], config);
+      const markers = own.transactions.map((each) =>
+        each.markers.map(({ kind, name, rows }) => `${kind} ${name} ${rows}`).sort(),
+      );
+      expect(markers).toEqual([
+        ["delete public.parts_high 20", "delete public.parts_low 10"],
+        ["truncate public.parts_high null", "truncate public.parts_low null"],
+      ]);
+    }
   });
 });
 

@@ -15,6 +15,7 @@ import { parseTimeOrAge } from "../../../../runtime/operations/find/timeOrAge";
 import { findJson, findText } from "../../../../runtime/operations/find/findReport";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { stanzaUpgrade } from "../../../../runtime/operations/stanza/stanzaUpgrade";
+import type { Session } from "../../../../runtime/postgres/session";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";
@@ -118,8 +119,9 @@ const OPTIONS: Omit<FindOptions, "walDirectory"> = {
   repoIndex: undefined,
 };
 
-function look(options: Partial<FindOptions> = {}): Promise<SearchResult> {
-  const openProduction = (): Promise<never> => Promise.reject(fail("dbConnect", "nobody answers"));
+const silent = (): Promise<Session> => Promise.reject(fail("dbConnect", "nobody answers"));
+
+function look(options: Partial<FindOptions> = {}, openProduction = silent): Promise<SearchResult> {
   return find({ repos, openProduction }, { ...OPTIONS, walDirectory, ...options }, ctx);
 }
 
@@ -542,6 +544,60 @@ describe("unknowns", () => {
     expect(result.transactions).toEqual([]);
     expect(findText(result)).toContain(
       "NOTE: 1 transactions changed objects with unknown names, which --table and --database cannot match: unable to read names from production: nobody answers",
+    );
+  });
+
+  // claim: docs/find.md: `--table` of a partitioned table…
+  it("a partitioned table has its partitions' changes, and what is not known of them is a note", async () => {
+    const story = new Story().checkpoint(700, -60);
+    story.incident(700, 10, 3);
+    story.next();
+    await archive(story, [2]);
+    const relation = (oid: number, relname: string, file: number, kind: string) => ({
+      oid: String(oid),
+      relname,
+      schema: "2200",
+      file: String(file),
+      kind,
+      temporary: false,
+    });
+    const answers: Readonly<Record<string, readonly object[]>> = {
+      pg_control_system: [{ id: String(CLUSTER.systemId) }],
+      pg_database: [{ oid: "5", datname: "shop" }],
+      pg_inherits: [
+        { child: "90", oid: "80", name: "orders_2026", schema: "2200" },
+        { child: "80", oid: "70", name: "orders", schema: "2200" },
+      ],
+      pg_namespace: [{ oid: "2200", nspname: "public" }],
+      pg_class: [
+        relation(70, "orders", 0, "p"),
+        relation(80, "orders_2026", 0, "p"),
+        relation(90, "orders_2026_01", 16400, "r"),
+      ],
+    };
+    let isOld = false;
+    const query = async (sql: string): Promise<{ rows: readonly object[] }> => {
+      const [, rows = []] = Object.entries(answers).find(([name]) => sql.includes(name)) ?? [];
+      if (isOld && sql.includes("pg_inherits")) throw fail("dbQuery", "not now");
+      return { rows };
+    };
+    const production = async (): Promise<Session> => ({ query, close: async () => {} }) as unknown as Session;
+    for (const table of ["public.orders", "orders_2026", "orders_2026_01"]) {
+      const result = await look({ table }, production);
+      expect(findText(result)).toContain(
+        "    delete 3 rows of table shop: public.orders_2026_01 (part of public.orders_2026, public.orders)\n",
+      );
+      expect(findJson(result)).toMatchObject({
+        transactions: [{ markers: [{ partOf: ["public.orders_2026", "public.orders"] }] }],
+        notes: [expect.stringContaining("no repository has a backup"), expect.stringContaining("pg_wal")],
+      });
+    }
+    expect((await look({ table: "public.items" }, production)).transactions).toEqual([]);
+    isOld = true;
+    const unknown = await look({ table: "public.orders" }, production);
+    expect(unknown.transactions).toEqual([]);
+    expect(findText(unknown)).toContain(
+      "NOTE: 1 transactions changed tables that may be partitions of others, which --table cannot match: unable to read names from production: not now",
     );
   });
 
