@@ -92,7 +92,7 @@ export class SlotArchiver {
   async #once(): Promise<boolean> {
     const proc = this.#proc;
     // A container that was made again may have other mounts: its pg_wal must not be looked for in the old ones.
-    await proc.container?.findPid();
+    await proc.container?.findProcess();
     const { spoolPath, stanza = "" } = proc.config;
     const parts = {
       slot: this.#slot.name,

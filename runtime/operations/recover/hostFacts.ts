@@ -57,6 +57,8 @@ export interface ServerFacts {
   readonly pid: number;
   /** `postgresql@17-main.service`; null when systemd did not start it. */
   readonly unit: string | null;
+  /** It is between two starts: its container's engine starts it again until it is stopped. */
+  readonly isRestarting?: true;
 }
 
 /** True if a plan made with `before` moves the directories of `now`. */
@@ -131,8 +133,9 @@ async function newestWalAtS(walDirectory: string): Promise<number | null> {
 
 /** A server in a container has its own numbers in postmaster.pid. */
 export async function findInContainer(container: ContainerServer): Promise<ServerFacts | null> {
-  const pid = await container.findPid();
-  return pid === null ? null : { pid, unit: null };
+  const { pid, state } = await container.findProcess();
+  if (state === "down") return null;
+  return { pid: pid ?? 0, unit: null, ...(state === "restarting" ? { isRestarting: true } : {}) };
 }
 
 async function findTablespaces(

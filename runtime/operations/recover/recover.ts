@@ -160,7 +160,8 @@ async function requireDown(served: Served): Promise<void> {
   const { dataDirectory } = served;
   const server = await find(served);
   if (server === null) return;
-  throw fail("pgRunning", `the server of '${dataDirectory}' was started again (pid ${server.pid}) by another program`, {
+  const pidText = server.pid === 0 ? "" : ` (pid ${server.pid})`;
+  throw fail("pgRunning", `the server of '${dataDirectory}' was started again${pidText} by another program`, {
     hint: "Stop that program, and run this again.",
   });
 }
@@ -204,7 +205,8 @@ async function watch(served: Served, signal: AbortSignal, ctx: Context): Promise
       )
     )
       return new Promise(() => undefined);
-    absent = (await find(served)) === null ? absent + 1 : 0;
+    const server = await find(served);
+    absent = server === null || server.isRestarting === true ? absent + 1 : 0;
   }
 }
 

@@ -129,7 +129,8 @@ export function targetArgs(request: RecoverRequest): string[] {
 /** @throws pgRunning (38) */
 function requireOwnServer({ facts, live }: PlanInput): void {
   if (live === null) {
-    if (facts.server === null) return;
+    // The stop ends the restarts.
+    if (facts.server === null || facts.server.isRestarting === true) return;
     throw fail(
       "pgRunning",
       `the server of '${facts.dataDirectory}' runs (pid ${facts.server.pid}), but accepts no connection`,

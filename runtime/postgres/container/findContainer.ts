@@ -85,8 +85,11 @@ async function look(engine: Engine, choice: ContainerChoice, run: RunProgram): P
     if (ids.length === 0) return { matches: [] };
     const { exitCode, stderr, stdout } = await run([engine, "container", "inspect", ...ids]);
     if (exitCode !== 0) return NO_CONTAINER.test(stderr) ? { matches: [] } : { problem: problemOf(engine, stderr) };
-    const matches = parseInspect(stdout).filter(
-      (facts) => choice.name !== undefined || isOfService(facts, choice.compose ?? "", choice.service ?? ""),
+    // Engines also take the beginning of another container's id for a name.
+    const matches = parseInspect(stdout).filter((facts) =>
+      choice.name === undefined
+        ? isOfService(facts, choice.compose ?? "", choice.service ?? "")
+        : facts.name === choice.name,
     );
     return { matches: matches.map((facts) => ({ ...facts, engine })) };
   } catch (error) {
@@ -103,7 +106,7 @@ async function idsOfService(engine: Engine, service: string, run: RunProgram): P
 
 /** Names of containers that look like a server's, for messages. */
 async function listServers(engine: Engine, run: RunProgram): Promise<string[]> {
-  const all = await listContainers(engine, run, ["--all"]).catch(() => []);
+  const all = await listContainers(engine, run).catch(() => []);
   return all.flatMap((facts) => {
     if (!isServer(facts)) return [];
     const service = serviceText(facts);
@@ -111,18 +114,26 @@ async function listServers(engine: Engine, run: RunProgram): Promise<string[]> {
   });
 }
 
-/** All containers that run. @throws execute (102) */
-export function listRunning(engine: Engine, run: RunProgram): Promise<ContainerFacts[]> {
-  return listContainers(engine, run, []);
+/** All containers that run, or may go on by themselves. @throws execute (102) */
+export async function listRunning(engine: Engine, run: RunProgram): Promise<ContainerFacts[]> {
+  // Without --all, Podman lists no paused ones.
+  return (await listContainers(engine, run)).filter(({ state }) => state !== "down");
 }
 
-async function listContainers(engine: Engine, run: RunProgram, which: readonly string[]): Promise<ContainerFacts[]> {
-  const listed = await run([engine, "ps", ...which, "--no-trunc", "--quiet"]);
-  if (listed.exitCode !== 0) throw fail("execute", problemOf(engine, listed.stderr));
-  const ids = listed.stdout.split("\n").filter((line) => line !== "");
-  if (ids.length === 0) return [];
-  // One of them may have ended in the meantime: the others are printed.
-  return parseInspect((await run([engine, "container", "inspect", ...ids])).stdout);
+const LIST_TRIES = 3;
+
+/** All containers of the engine. @throws execute (102) */
+async function listContainers(engine: Engine, run: RunProgram): Promise<ContainerFacts[]> {
+  for (let turn = 1; ; turn++) {
+    const listed = await run([engine, "ps", "--all", "--no-trunc", "--quiet"]);
+    if (listed.exitCode !== 0) throw fail("execute", problemOf(engine, listed.stderr));
+    const ids = listed.stdout.split("\n").filter((line) => line !== "");
+    if (ids.length === 0) return [];
+    const { exitCode, stderr, stdout } = await run([engine, "container", "inspect", ...ids]);
+    if (exitCode === 0) return parseInspect(stdout);
+    // One of them may have been removed in the meantime. No answer must not mean that there is none.
+    if (turn === LIST_TRIES) throw fail("execute", problemOf(engine, stderr));
+  }
 }
 
 function problemOf(engine: Engine, text: string): string {

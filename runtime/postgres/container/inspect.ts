@@ -20,13 +20,20 @@ export interface ContainerMount {
   readonly readOnly?: true;
 }
 
+/**
+ * `down`: nothing of it runs until somebody starts it. `restarting`: it has ended, and the engine starts it again.
+ * `paused`: its processes are frozen, and go on where they stopped.
+ */
+export type ContainerState = "down" | "paused" | "restarting" | "running";
+
 export interface ContainerFacts {
   readonly id: string;
   readonly name: string;
   readonly image: string;
   /** Digest of the image. */
   readonly imageId: string;
-  /** First process on this machine; null if it does not run. */
+  readonly state: ContainerState;
+  /** First process on this machine; null without one, also between two starts. */
   readonly pid: number | null;
   readonly mounts: readonly ContainerMount[];
   readonly environment: Readonly<Record<string, string>>;
@@ -52,6 +59,7 @@ export function parseInspect(text: string): ContainerFacts[] {
 function parseContainer(container: JsonObject): ContainerFacts {
   const state = objectAt(container, "State");
   const config = objectAt(container, "Config");
+  const own = stateOf(state);
   const pid = Number(state["Pid"] ?? 0);
   const mounts = listAt(container, "Mounts").filter(isObject).map(parseMount);
   // `--tmpfs` is not among the mounts.
@@ -61,7 +69,8 @@ function parseContainer(container: JsonObject): ContainerFacts {
     name: textAt(container, "Name").replace(/^\//, ""),
     image: textAt(config, "Image"),
     imageId: textAt(container, "Image"),
-    pid: state["Running"] === true && pid > 0 ? pid : null,
+    state: own,
+    pid: own !== "down" && pid > 0 ? pid : null,
     mounts: [
       ...mounts,
       ...tmpfs
@@ -71,6 +80,17 @@ function parseContainer(container: JsonObject): ContainerFacts {
     environment: environmentOf(listAt(config, "Env")),
     labels: textsOf(objectAt(config, "Labels")),
   };
+}
+
+/** Docker's `removing` and Podman's `stopping` may still have processes. */
+const DOWN: ReadonlySet<string> = new Set(["", "created", "configured", "exited", "stopped", "dead"]);
+
+/** Docker's Running is true of a paused and of a restarting container, Podman's of neither. */
+function stateOf(state: JsonObject): ContainerState {
+  const status = textAt(state, "Status").toLowerCase();
+  if (state["Paused"] === true || status === "paused") return "paused";
+  if (state["Restarting"] === true || status === "restarting") return "restarting";
+  return state["Running"] === true || !DOWN.has(status) ? "running" : "down";
 }
 
 function parseMount(mount: JsonObject): ContainerMount {

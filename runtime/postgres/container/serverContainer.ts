@@ -35,8 +35,8 @@ export interface ContainerServer {
   readonly view: ServerView;
   /** Programs that stop and start it. */
   readonly control: { readonly stop: readonly string[]; readonly start: readonly string[] };
-  /** Its first process on this machine, as of now; null if it does not run. @throws dbConnect (56) */
-  findPid(): Promise<number | null>;
+  /** Its state and its first process on this machine, as of now. @throws dbConnect (56) */
+  findProcess(): Promise<Pick<EngineContainer, "pid" | "state">>;
   /** Warnings about where its data are. @throws pgRunning (38) if another container has them too */
   checkData(): Promise<readonly string[]>;
   /** Warnings about files that a restored server needs, and that no backup has. */
@@ -105,9 +105,10 @@ export class ServerContainer implements ContainerServer {
     return { stop: [engine, "stop", "-t", STOP_SECONDS, name], start: [engine, "start", name] };
   }
 
-  async findPid(): Promise<number | null> {
+  async findProcess(): Promise<Pick<EngineContainer, "pid" | "state">> {
     await this.look();
-    return this.facts.pid;
+    const { pid, state } = this.facts;
+    return { pid, state };
   }
 
   async checkData(): Promise<readonly string[]> {
@@ -122,10 +123,19 @@ export class ServerContainer implements ContainerServer {
   }
 
   async requireStopped(): Promise<void> {
-    if ((await this.findPid()) !== null)
-      throw fail("pgRunning", "unable to restore while the container of PostgreSQL runs", {
-        hint: `Stop it: ${this.control.stop.join(" ")}. recover does this by itself.`,
+    const { state } = await this.findProcess();
+    const { engine, name } = this.facts;
+    const stop = this.control.stop.join(" ");
+    if (state === "paused")
+      throw fail("pgRunning", "unable to restore while the container of PostgreSQL is paused: its server would go on", {
+        hint: `Stop it: ${engine} unpause ${name}, then ${stop}.`,
       });
+    if (state !== "down")
+      throw fail(
+        "pgRunning",
+        `unable to restore while the container of PostgreSQL ${state === "restarting" ? "restarts again and again" : "runs"}`,
+        { hint: `Stop it: ${stop}. recover does this by itself.` },
+      );
     await this.requireNoWriters();
   }
 
@@ -167,12 +177,18 @@ export class ServerContainer implements ContainerServer {
    * @throws dbConnect (56) if the container does not run; pathOpen (53) if the socket is a link
    */
   async socketPath(configured: string | undefined, port: number): Promise<string> {
-    const pid = await this.findPid();
+    const { pid, state } = await this.findProcess();
     const { engine, name } = this.facts;
+    // A frozen server lets a connection wait.
+    if (state === "paused")
+      throw fail("dbConnect", `container '${name}' is paused`, {
+        hint: `Let it go on: ${engine} unpause ${name}.`,
+        retryable: true,
+      });
     if (pid === null) {
       const [fault, remedy] = versionFault(this.facts, await this.#dataMajor()) ?? [
         null,
-        `Start it: ${engine} start ${name}.`,
+        state === "restarting" ? "Its engine starts it again and again." : `Start it: ${engine} start ${name}.`,
       ];
       throw fail("dbConnect", `container '${name}' does not run${fault === null ? "" : `: ${fault}`}`, {
         hint: [remedy, `Its log says why it ended, such as a full disk: ${engine} logs --tail=20 ${name}.`],

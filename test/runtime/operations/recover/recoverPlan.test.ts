@@ -138,6 +138,11 @@ describe("the plan of recover", () => {
       { facts: { ...FACTS, otherUse: { path: "/space/one", dataDirectory: "/srv/17" } } },
       /^pgRunning: a link in .* leads to '\/space\/one', which the running server of '\/srv\/17' uses/,
     ],
+    [
+      "a silent server in a container",
+      { live: null, facts: { ...FACTS, server: { pid: 0, unit: null } } },
+      /^pgRunning: .*accepts no connection/,
+    ],
     ["a silent server", { live: null }, /^pgRunning: .*accepts no connection/],
     ["a running backup", { running: "backup" }, /^lockAcquire/],
     ["too little space", { freeSpace: [{ device: 1, freeBytes: GIB }] }, /^fileWrite: not enough space for/],
@@ -164,6 +169,12 @@ describe("the plan of recover", () => {
 
   test("lets a dead server be recovered to the end of its pg_wal", () => {
     expect(kindOf({ ...DOWN, request: target("time", "1970-01-01 00:16:00Z") })).toBe("planned");
+  });
+
+  test("stops a container whose server ends at each start", () => {
+    const facts: HostFacts = { ...FACTS, server: { pid: 0, unit: null, isRestarting: true } };
+    expect(kindOf({ live: null, facts })).toBe("planned");
+    expect(planRecover({ ...INPUT, live: null, facts }).isStopped).toBe(false);
   });
 });
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { ProgramEnd } from "../../../../runtime/local/program";
-import { findContainer } from "../../../../runtime/postgres/container/findContainer";
+import { findContainer, listRunning } from "../../../../runtime/postgres/container/findContainer";
 
 const docker = readFileSync(join(__dirname, "docker.json"), "utf8");
 const ok = (stdout: string): ProgramEnd => ({ exitCode: 0, stdout, stderr: "" });
@@ -59,6 +59,13 @@ describe("finding a container", () => {
     });
   });
 
+  test("takes no container whose id begins with the name", async () => {
+    const run = answering({ docker: ok(docker) });
+    await expect(findContainer({ name: "18af", engine: "docker" }, run)).rejects.toThrow(
+      "there is no container '18af'",
+    );
+  });
+
   test("refuses to choose between two", async () => {
     const run = answering({ docker: ok(docker), podman: ok(docker) });
     await expect(findContainer({ name: "shop-db" }, run)).rejects.toMatchObject({
@@ -71,6 +78,38 @@ describe("finding a container", () => {
     await expect(findContainer({ compose: "/srv/compose.yaml", service: "database" }, run)).rejects.toMatchObject({
       message:
         "there is no container of service 'database' of '/srv/compose.yaml'\nPostgreSQL is in 'shop-db' (docker)",
+    });
+  });
+});
+
+describe("the containers that run", () => {
+  const inspected = (...states: readonly (readonly [string, string])[]): ProgramEnd =>
+    ok(JSON.stringify(states.map(([name, Status]) => ({ Id: name, Name: `/${name}`, State: { Status } }))));
+  const engine =
+    (inspects: readonly ProgramEnd[], calls: string[] = []) =>
+    async (argv: readonly string[]): Promise<ProgramEnd> => {
+      calls.push(argv.join(" "));
+      if (argv[1] === "ps") return ok("a\nb\n");
+      return inspects[calls.filter((call) => call.includes("inspect")).length - 1] ?? no("too often");
+    };
+
+  test("are also paused ones and ones between two starts", async () => {
+    const calls: string[] = [];
+    const run = engine(
+      [inspected(["a", "running"], ["b", "paused"], ["c", "restarting"], ["d", "exited"], ["e", "created"])],
+      calls,
+    );
+    expect((await listRunning("podman", run)).map(({ name }) => name)).toEqual(["a", "b", "c"]);
+    expect(calls).toEqual(["podman ps --all --no-trunc --quiet", "podman container inspect a b"]);
+  });
+
+  test("are listed again when one was removed, and never taken for none", async () => {
+    const gone = no("Error: No such container: b");
+    expect(await listRunning("docker", engine([gone, inspected(["a", "running"])]))).toHaveLength(1);
+    const broken = engine([no("permission denied"), no("permission denied"), no("permission denied")]);
+    await expect(listRunning("docker", broken)).rejects.toMatchObject({
+      kind: "execute",
+      message: "docker: permission denied",
     });
   });
 });

@@ -72,6 +72,22 @@ describe("what an engine says of a container", () => {
     expect(() => parseInspect(text)).toThrow("is no list of containers");
   });
 
+  // Docker 20.10 and 29, Podman 4.3: what each says of the same container.
+  test.each([
+    ["running", { Status: "running", Running: true, Pid: 7 }, 7],
+    ["down", { Status: "exited", Running: false, Pid: 0 }, null],
+    ["down", { Status: "created", Running: false, Pid: 0 }, null],
+    ["down", { Status: "configured", Running: false, Pid: 0 }, null],
+    ["down", { Status: "dead", Running: false, Dead: true, Pid: 0 }, null],
+    ["restarting", { Status: "restarting", Running: true, Restarting: true, Pid: 0 }, null],
+    ["paused", { Status: "paused", Running: true, Paused: true, Pid: 7 }, 7],
+    ["paused", { Status: "paused", Running: false, Paused: true, Pid: 7 }, 7],
+    ["running", { Status: "stopping", Running: false, Pid: 7 }, 7],
+    ["running", { Status: "removing", Running: false, Pid: 0 }, null],
+  ])("is %s: %j", (state, State, pid) => {
+    expect(parseInspect(JSON.stringify([{ Id: "f", Name: "/db", State }]))).toMatchObject([{ state, pid }]);
+  });
+
   test("a volume without a name of its own", () => {
     expect(isAnonymous({ volume: "0f".repeat(32) })).toBe(true);
     expect(isAnonymous({ volume: "shop-db-data" })).toBe(false);

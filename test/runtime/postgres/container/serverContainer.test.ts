@@ -49,3 +49,26 @@ test("a password's file is read through no link that is made late, and a process
   symlinkSync("other", join(folder, "postmaster.pid"));
   expect(await server.socketPath(undefined, 5432)).not.toContain("elsewhere");
 });
+
+// claim: docs/hosts/containers.md: nothing is restored under a container that goes on by itself
+test.each([
+  [
+    { Status: "restarting", Running: true, Restarting: true, Pid: 0 },
+    /restarts again and again/,
+    /docker stop -t 3600/,
+  ],
+  [{ Status: "paused", Running: true, Paused: true, Pid: process.pid }, /is paused/, /docker unpause shop-db, then/],
+  [{ Status: "running", Running: true, Pid: process.pid }, /of PostgreSQL runs/, /docker stop -t 3600/],
+])("nothing is restored under %j", async (State, message, hint) => {
+  await expect(serverAt(temporaryFolder(), { State }).requireStopped()).rejects.toMatchObject({
+    kind: "pgRunning",
+    message: expect.stringMatching(message),
+    hints: [expect.stringMatching(hint)],
+  });
+});
+
+test("a paused container is not waited for", async () => {
+  const State = { Status: "paused", Running: true, Paused: true, Pid: process.pid };
+  const server = serverAt(temporaryFolder(), { State });
+  await expect(server.socketPath(undefined, 5432)).rejects.toThrow("container 'shop-db' is paused");
+});

@@ -16,6 +16,7 @@ const container = (name: string, mount: ContainerMount, more: Partial<ContainerF
   name,
   image: "postgres:18",
   imageId: "sha256:18",
+  state: "running",
   pid: 7,
   mounts: [mount],
   environment: { PGDATA: DATA },
