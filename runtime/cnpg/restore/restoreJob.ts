@@ -5,7 +5,7 @@
  * them and are removed. A failed job is repeated in a new pod on the same volume: the restore compares and continues.
  */
 import { guardedByMark } from "../../base/recoveryExit";
-import { lstat, mkdir, readFile, rm, symlink } from "../../local/nodeFiles";
+import { copyFile, lstat, mkdir, open, readdir, readFile, rm, symlink } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -124,13 +124,27 @@ async function removeRecovery(dataDirectory: string): Promise<void> {
 }
 
 /** WAL on its own volume: CloudNativePG 1.30 leaves the link to plugins; later versions accept an existing one. */
-async function linkWal(dataDirectory: string, walDirectory: string): Promise<void> {
+export async function linkWal(dataDirectory: string, walDirectory: string): Promise<void> {
   const path = `${dataDirectory}/pg_wal`;
   if ((await lstat(path)).isSymbolicLink()) return;
-  // A restore leaves no segments here. Those of an earlier attempt on the volume equal the archive's or begin like it,
-  // and a recovery asks the archive first.
+  // Segments of an earlier attempt on the volume equal the archive's or begin like it, and a recovery asks the archive
+  // first.
   await mkdir(`${walDirectory}/archive_status`, { recursive: true, mode: 0o700 });
+  // A backup with archive-copy brings segments that the archive may no longer have.
+  for (const file of await readdir(path, { withFileTypes: true }))
+    if (file.isFile()) await copyToVolume(`${path}/${file.name}`, `${walDirectory}/${file.name}`);
+  await syncDirectory(walDirectory);
   await rm(path, { recursive: true });
   await symlink(walDirectory, path);
   await syncDirectory(dataDirectory);
+}
+
+async function copyToVolume(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  const handle = await open(to, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }

@@ -1,9 +1,9 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { guardedByMark } from "../../../../runtime/base/recoveryExit";
 import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
-import { restoreJobService, restoreArgs } from "../../../../runtime/cnpg/restore/restoreJob";
+import { linkWal, restoreArgs, restoreJobService } from "../../../../runtime/cnpg/restore/restoreJob";
 import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
 import { bytesOf, cluster } from "../support";
@@ -97,6 +97,21 @@ describe("a restore for a job", () => {
       ["recovery.signal", "standby.signal", "backup_label"].map((name) => existsSync(join(dataDirectory, name))),
     ).toEqual([false, false, true]);
     expect(lstatSync(join(dataDirectory, "pg_wal")).isDirectory()).toBe(true);
+  });
+
+  test("moves the WAL that came with the backup to the volume for WAL", async () => {
+    const [data, volume] = [join(temporaryFolder(), "pgdata"), join(temporaryFolder(), "wal", "pg_wal")];
+    mkdirSync(join(data, "pg_wal", "archive_status"), { recursive: true });
+    mkdirSync(volume, { recursive: true });
+    const segment = "000000010000000000000002";
+    writeFileSync(join(data, "pg_wal", segment), "from the backup");
+    writeFileSync(join(volume, segment), "half of");
+    for (const _ of ["once", "again"]) {
+      await linkWal(data, volume);
+      expect(readlinkSync(join(data, "pg_wal"))).toBe(volume);
+      expect(readFileSync(join(data, "pg_wal", segment), "utf8")).toBe("from the backup");
+      expect(existsSync(join(volume, "archive_status"))).toBe(true);
+    }
   });
 
   test("fails with the program's message", async () => {
