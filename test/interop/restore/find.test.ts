@@ -371,8 +371,9 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     const lost = bed.variant("lost", { stanza: { "pg1-socket-path": join(bed.folder, "nowhere") } });
     for (const config of [undefined, lost]) {
       const own = await find([`--from=${fromTime}`, "--table=public.parts"], config);
+      // Without production, a catalog that was rewritten after the backup has no name.
       const markers = own.transactions.map((each) =>
-        each.markers.map(({ kind, name, rows }) => `${kind} ${name} ${rows}`).sort(),
+        each.markers.flatMap(({ kind, name, rows }) => (/^\d/.test(name) ? [] : [`${kind} ${name} ${rows}`])).sort(),
       );
       expect(markers).toEqual([
         ["delete public.parts_high 20", "delete public.parts_low 10"],
