@@ -15,21 +15,31 @@ export interface Notification {
   /** Without secrets and log lines, which may contain anything. */
   readonly lines: readonly string[];
   readonly atMs: number;
+  /** Key of the drilled repository; null for other events, and without a record. */
+  readonly repo: number | null;
 }
 
-export interface NotificationInput extends Omit<Notification, "ok" | "title" | "lines"> {
+export interface NotificationInput extends Omit<Notification, "lines" | "ok" | "repo" | "title"> {
   /** Lines that say where to look; by default a host's: its journal, and `pgbackstop status`. */
   readonly whereToLook?: readonly string[];
   /** With event `stale`: a line for each backup or WAL that is too old; empty when all are recent again. */
   readonly stale?: readonly string[];
   /** Whether the drill passed, and its findings. */
-  readonly drill: Pick<Notification, "ok" | "title" | "lines"> | null;
+  readonly drill: (Pick<Notification, "lines" | "ok" | "title"> & { readonly repo: number }) | null;
 }
 
 export function notificationOf(input: NotificationInput): Notification {
   const { drill, event, facts, host, stale = [], stanza, unit } = input;
   const what = unit === "" ? "pgbackstop" : unit;
-  const base = { event, stanza, host, unit, facts, atMs: input.atMs };
+  const base = {
+    event,
+    stanza,
+    host,
+    unit,
+    facts,
+    atMs: input.atMs,
+    repo: event === "drill" ? (drill?.repo ?? null) : null,
+  };
   switch (event) {
     case "failure":
       return { ...base, ok: false, title: `${what} failed on ${host}`, lines: failureLines(input) };

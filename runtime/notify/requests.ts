@@ -11,8 +11,11 @@ export interface WebRequest {
 
 /** healthchecks.io takes up to 100 kB. */
 const BODY_CHARS_MAX = 10_000;
-/** How long an alert lasts when nothing resolves it. */
-const ALERT_MS = 24 * 3600_000;
+/**
+ * How long an alert lasts when nothing resolves it. Alertmanager reports its end as a recovery, so it must outlast the
+ * pause of any usual schedule: a month.
+ */
+const ALERT_MS = 35 * 24 * 3600_000;
 const JSON_TYPE = { "content-type": "application/json" };
 const ALERT_NAMES: Readonly<Record<Notification["event"], string>> = {
   start: "PgbackstopUnitFailed",
@@ -42,7 +45,7 @@ export function requestOf(target: WebTarget, notification: Notification): WebReq
       return {
         url: `${url.replace(/\/+$/, "")}/api/v2/alerts`,
         headers: { ...JSON_TYPE, ...auth },
-        body: JSON.stringify([alertOf(notification)]),
+        body: JSON.stringify(alertsOf(notification)),
       };
     case "webhook": {
       const body = JSON.stringify(fieldsOf(notification));
@@ -94,8 +97,17 @@ function pingUrl(url: string, { event, facts, ok }: Notification): string {
   return `${address.replace(/\/+$/, "")}${suffix}${parameters.length === 0 ? "" : `?${parameters.join("&")}`}`;
 }
 
-/** A success ends the alert of the same labels. */
-function alertOf({ atMs, event, host, lines, ok, stanza, title, unit }: Notification): object {
+/**
+ * A success ends the alert of the same labels. A drill of one repository says nothing about another one, but it ends the
+ * alert of a drill that died without a record.
+ */
+function alertsOf(notification: Notification): object[] {
+  const { event, ok, repo } = notification;
+  const repos = repo === null ? [null] : ok && event === "drill" ? [repo, null] : [repo];
+  return repos.map((key) => alertOf(notification, key));
+}
+
+function alertOf({ atMs, event, host, lines, ok, stanza, title, unit }: Notification, repo: number | null): object {
   const isOver = ok && event !== "test";
   return {
     labels: {
@@ -104,6 +116,7 @@ function alertOf({ atMs, event, host, lines, ok, stanza, title, unit }: Notifica
       severity: event === "test" ? "info" : "critical",
       stanza,
       ...(unit === "" ? {} : { unit }),
+      ...(repo === null ? {} : { repo_key: String(repo) }),
     },
     annotations: { summary: title, description: lines.join("\n") },
     startsAt: new Date(isOver ? atMs - 1000 : atMs).toISOString(),

@@ -74,7 +74,7 @@ async function makeDrill(proc: CommandProcess, asked: AskedRestore, ctx: Context
   const api = await openKubernetes(kubernetes, new AbortController().signal);
   await clearName(api, name, cluster, jobUid, ctx);
   const venue = new ClusterVenue(api, proc, ctx);
-  return drill(venue, proc.repositories(), drillOptions(proc.config, asked, proc.process.beganMs), ctx);
+  return drill(venue, proc.repositories(), drillOptions(proc.config, asked, { beganMs: proc.process.beganMs }), ctx);
 }
 
 /** Needs neither Kubernetes nor a Cluster. */

@@ -8,6 +8,7 @@ import { acquireLock } from "../../local/lockFile";
 import { askedDrill, type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
 import { attackDrill } from "../../operations/drill/attackDrill";
 import { drill } from "../../operations/drill/drill";
+import type { JournalStart } from "../../operations/drill/drillJournal";
 import { type DrillPrograms, programsOfHost, programsOfImage } from "../../operations/drill/drillPrograms";
 import { type HostParts, HostVenue } from "../../operations/drill/hostVenue";
 import { saveDrill } from "../../operations/drill/history";
@@ -76,6 +77,11 @@ export function sideUser({ config, container, self, users }: CommandProcess): st
   return pg?.user ?? container?.superuser ?? users.userName(self.uid) ?? "postgres";
 }
 
+/** The unit's run identifies the record for its notification. */
+function startOf({ machine, process: { beganMs } }: CommandProcess): Pick<JournalStart, "beganMs" | "invocationId"> {
+  return { beganMs, invocationId: machine.environment["INVOCATION_ID"] };
+}
+
 /** Needs no PostgreSQL, and a few megabytes. */
 function makeAttack(
   proc: CommandProcess,
@@ -84,8 +90,7 @@ function makeAttack(
   ctx: Context,
 ): Promise<DrillRecord> {
   const { repoIndex, stanza = "" } = proc.config;
-  const { beganMs } = proc.process;
-  return attackDrill(proc.repositories(), proc, { ...asked, stanza, repoIndex, path, beganMs }, ctx);
+  return attackDrill(proc.repositories(), proc, { ...asked, ...startOf(proc), stanza, repoIndex, path }, ctx);
 }
 
 function makeDrill(
@@ -108,7 +113,7 @@ function makeDrill(
     database: pg?.database ?? "postgres",
     openProduction: (database) => proc.newSession(database),
   };
-  const options = drillOptions(config, asked, proc.process.beganMs);
+  const options = drillOptions(config, asked, startOf(proc));
   return drill(new HostVenue(parts, ctx), proc.repositories(), options, ctx);
 }
 

@@ -4,9 +4,10 @@
  * Targets are independent. Exit 0 when all got it, 104 when some did not; units ignore the code, so that no backup
  * fails because of it. Log lines are never sent, because they may contain anything: the message says how to read them.
  */
+import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Config } from "../../config/types";
-import { monitoredUnit, ownUnit } from "../../local/systemdUnit";
+import { monitoredUnit, ownUnit, type UnitFacts } from "../../local/systemdUnit";
 import { deliver } from "../../notify/deliver";
 import { type Notification, notificationOf, type NotificationInput } from "../../notify/message";
 import { type NotifyTarget, parseTargets } from "../../notify/targets";
@@ -22,18 +23,15 @@ export const notifyCommand: Command = async (proc) => {
   const { environment, hostName } = proc.machine;
   const monitored = monitoredUnit(environment);
   const name = unit ?? monitored?.unit ?? "";
+  // With a unit of its own for this process, only systemd knows the unit that is meant.
+  const meant = monitored?.facts ?? (name === "" ? null : await proc.machine.showUnit(name));
   const notification = notificationOf({
     event,
     stanza: config.stanza ?? "",
     host: hostName,
     unit: name,
-    // With a unit of its own for this process, only systemd knows the unit that is meant.
-    facts:
-      monitored?.facts ??
-      (name === "" ? null : await proc.machine.showUnit(name)) ??
-      (event === "failure" ? null : ownUnit(environment)),
-    drill:
-      event === "drill" ? await newestDrill(config, name === "" ? 0 : ctx.clock.nowMs() / 1000 - JUST_ENDED_S) : null,
+    facts: meant ?? (event === "failure" ? null : ownUnit(environment)),
+    drill: event === "drill" ? await findDrill(config, name, meant, ctx) : null,
     atMs: ctx.clock.nowMs(),
   });
   await send(proc, targets, notification);
@@ -121,10 +119,22 @@ function targetsPath({ config, machine }: Invocation & MachineAccess): string | 
   return config.monitoring.notifyFile ?? usual;
 }
 
-/** The unit has just ended: an older record belongs to an earlier run. */
+/** A record without a run's id that is older than this belongs to an earlier run. */
 const JUST_ENDED_S = 900;
 
-async function newestDrill({ spoolPath, stanza }: Config, sinceS: number): Promise<NotificationInput["drill"]> {
-  const record = (await loadLocalDrills(spoolPath, stanza ?? "", DRILL_KINDS)).at(-1);
-  return record === undefined || record.endedAtS < sinceS ? null : drillNotice(record);
+/**
+ * The record of this run of the unit: another drill may have ended in the meantime, while this one died without a
+ * record. Without a unit the newest one.
+ */
+async function findDrill(
+  { spoolPath, stanza }: Config,
+  unit: string,
+  meant: UnitFacts | null,
+  { clock }: Context,
+): Promise<NotificationInput["drill"]> {
+  const records = await loadLocalDrills(spoolPath, stanza ?? "", DRILL_KINDS);
+  const run = meant?.invocationId ?? "";
+  const sinceS = unit === "" ? 0 : clock.nowMs() / 1000 - JUST_ENDED_S;
+  const record = run === "" ? records.at(-1) : records.findLast(({ invocationId }) => invocationId === run);
+  return record === undefined || (run === "" && record.endedAtS < sinceS) ? null : drillNotice(record);
 }

@@ -2,6 +2,7 @@
 import { fail } from "../../base/errors";
 import type { Config, DeclaredDrill, Settings } from "../../config/types";
 import type { DrillOptions } from "./drill";
+import type { JournalStart } from "./drillJournal";
 import type { DrillObjectives, DrillPick, DrillRecord } from "./record";
 
 /** A drill as requested by the command line and the settings file. */
@@ -41,11 +42,11 @@ function declaredDrill(settings: Settings, name: string | undefined, now: boolea
   });
 }
 
-/** For a drill that restores. `beganMs`: {@link Context.clock}'s monotonic time at the program's start. */
+/** For a drill that restores. */
 export function drillOptions(
   { repoIndex, set, settings, stanza = "" }: Config,
   { level, maxBytes, maxMinutes, pick, repoIndexes }: AskedDrill & { readonly pick: DrillPick | undefined },
-  beganMs: number,
+  start: Pick<JournalStart, "beganMs" | "invocationId">,
 ): DrillOptions {
   const { assertions = [], heartbeat } = settings.drill ?? {};
   return {
@@ -59,7 +60,7 @@ export function drillOptions(
     set,
     heartbeat,
     assertions,
-    beganMs,
+    ...start,
     objectivesOf: (turn) => objectivesOf(settings, turn),
   };
 }

@@ -22,7 +22,7 @@ import {
   writeAttackStanza,
 } from "./attackStanza";
 import type { CheckResult } from "./checks";
-import { DrillJournal } from "./drillJournal";
+import { DrillJournal, type JournalStart } from "./drillJournal";
 import type { AskedDrill } from "./askedDrill";
 import { repoInTurn } from "./drillPlan";
 import { listTurns } from "./history";
@@ -30,13 +30,13 @@ import { ATTACK, type DrillRecord } from "./record";
 import { makeScratch, removeScratch } from "./scratch";
 
 /** `repoIndexes` take turns; undefined means all. */
-export interface AttackOptions extends Pick<AskedDrill, "level" | "maxMinutes" | "repoIndexes"> {
+export interface AttackOptions
+  extends Pick<AskedDrill, "level" | "maxMinutes" | "repoIndexes">,
+    Pick<JournalStart, "beganMs" | "invocationId"> {
   readonly stanza: string;
   readonly repoIndex: number | undefined;
   /** Existing directory for the stanza's few files and for what is restored; the caller holds the drill lock. */
   readonly path: string;
-  /** {@link Context.clock}'s monotonic time at the program's start. */
-  readonly beganMs: number;
 }
 
 const MINUTE_MS = 60_000;

@@ -20,6 +20,8 @@ export interface JournalStart {
   objectivesOf(turn: Pick<DrillRecord, "pick" | "repo">): DrillObjectives;
   /** {@link Context.clock}'s monotonic time at the program's start. */
   readonly beganMs: number;
+  /** As in {@link DrillRecord}. */
+  readonly invocationId?: string | undefined;
 }
 
 export class DrillJournal {
@@ -93,7 +95,7 @@ export class DrillJournal {
   }
 
   record(): DrillRecord {
-    const { level, objectivesOf, stanza } = this.#start;
+    const { invocationId, level, objectivesOf, stanza } = this.#start;
     const { picked } = this;
     return {
       version: 1,
@@ -121,6 +123,7 @@ export class DrillJournal {
       restoredBytes: this.restoredBytes,
       checks: this.#checks,
       objectives: objectivesOf(this.turn),
+      ...(invocationId === undefined ? {} : { invocationId }),
     };
   }
 }

@@ -75,6 +75,7 @@ export function drillNotice({ backup, failures, id, ok, pick, repo, rpo, rtoMs }
   readonly ok: boolean;
   readonly title: string;
   readonly lines: readonly string[];
+  readonly repo: number;
 } {
   const lines = [
     `drill: ${id}`,
@@ -84,5 +85,5 @@ export function drillNotice({ backup, failures, id, ok, pick, repo, rpo, rtoMs }
     ...failures.map(({ code, error, where }) => `failed: ${where}, ${error} (${code})`),
   ];
   const what = pick === ATTACK ? "attack drill" : "fire drill";
-  return { ok, title: `${what} of repo${repo} ${ok ? "passed" : "failed"}`, lines };
+  return { ok, title: `${what} of repo${repo} ${ok ? "passed" : "failed"}`, lines, repo };
 }

@@ -67,6 +67,8 @@ export interface DrillRecord {
   readonly restoredBytes: number;
   readonly checks: readonly DrillCheck[];
   readonly objectives: DrillObjectives;
+  /** systemd's id of the unit's run, 32 hexadecimal digits; absent outside of a unit. */
+  readonly invocationId?: string;
 }
 
 export interface DrillRpo {

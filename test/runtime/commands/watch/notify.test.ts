@@ -97,6 +97,24 @@ test("a drill is reported by its newest record", async () => {
   expect(reported()).toMatchObject({ ok: false, title: "fire drill on db1: no record", unitFacts: { status: "50" } });
 });
 
+// claim: docs/notifications.md: a drill's notification is of its own run
+test("a drill that died without a record is not reported by another drill's record", async () => {
+  const drills = join(folder, "spool", "pgbackstop", "demo", "drills");
+  mkdirSync(drills, { recursive: true });
+  const endedAtS = Math.floor(Date.now() / 1000) - 60;
+  const other = record("20261121-051347Z-1a2b3c4d", { endedAtS, invocationId: "ab".repeat(16) });
+  writeFileSync(join(drills, drillFileName(other)), JSON.stringify(other));
+  const died = { result: "signal", status: "9", invocationId: "cd".repeat(16) };
+  expect(await run(["--event=drill", `--unit=${UNIT}`], {}, died)).toBe(0);
+  expect(reported()).toMatchObject({ ok: false, title: "fire drill on db1: no record" });
+  const ended = { result: "success", status: "0", invocationId: "ab".repeat(16) };
+  expect(await run(["--event=drill", `--unit=${UNIT}`], {}, ended)).toBe(0);
+  expect(reported()).toMatchObject({ ok: true, title: "fire drill of repo1 passed on db1" });
+  // A systemd that does not say which run.
+  expect(await run(["--event=drill", `--unit=${UNIT}`], {}, { ...ended, invocationId: "" })).toBe(0);
+  expect(reported()).toMatchObject({ ok: true });
+});
+
 test("failed deliveries set the exit code, and are reported without the address", async () => {
   web.planned.push({ status: 403 });
   await expect(run(["--event=test"])).rejects.toMatchObject({
