@@ -85,7 +85,7 @@ export async function copyDatabases(
         const current = chosen.find(({ name }) => name === planned.name);
         return current === undefined ? planned : { ...planned, state: stateOf(current, facts.systemId, there) };
       });
-      const guards = await setGuard(source, chosen, (database) => readOnlyOf(facts, database));
+      const guards = await setGuard(source, chosen, facts.settings);
       ctx.log.info(`${chosen.length} databases of the source are read-only`);
       try {
         await requireNobody(source, names, options.disconnect, ctx);
@@ -112,22 +112,12 @@ export async function copyDatabases(
   );
 }
 
-function readOnlyOf({ settings }: ClusterFacts, database: string): string | null {
-  return (
-    settings.find(
-      (each) => each.database === database && each.role === null && each.name === "default_transaction_read_only",
-    )?.value ?? null
-  );
-}
-
 /** After a failure the applications of the source continue. */
 async function liftAfterFailure(source: Session, names: readonly string[], ctx: Context): Promise<void> {
   try {
-    const { databases } = await loadFacts(source);
-    await liftGuard(
-      source,
-      databases.filter(({ name }) => names.includes(name)),
-    );
+    const { databases, settings } = await loadFacts(source);
+    const chosen = databases.filter(({ name }) => names.includes(name));
+    await liftGuard(source, chosen, settings);
     ctx.log.warn("the copy is not finished: the source can be written to again");
   } catch (error) {
     ctx.log.warn(

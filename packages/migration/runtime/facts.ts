@@ -5,13 +5,16 @@
 import type { Session } from "../../../runtime/postgres/session";
 import { majorVersion } from "../../../runtime/postgres/versions";
 import {
+  GUARD_CONNECTION_LIMIT,
   GUARD_MARK,
+  GUARD_READ_ONLY,
   MARK_PREFIX,
   type GuardMark,
   MIGRATION_MARK,
   type MigrationMark,
   parseGuard,
   parseMigration,
+  READ_ONLY,
 } from "./marks";
 
 export interface Grant {
@@ -40,8 +43,10 @@ export interface DatabaseFacts {
   readonly grants: readonly Grant[];
   readonly comment: string | null;
   readonly sizeBytes: number;
-  /** An earlier run's record in the cluster. */
+  /** Our guard, only while it is in force: nobody but a superuser connects, and new sessions are read-only. */
   readonly guard: GuardMark | null;
+  /** Its record in the cluster, which stays when somebody changes the settings by hand. */
+  readonly guardMark: GuardMark | null;
   readonly migration: MigrationMark | null;
   readonly isCopying: boolean;
 }
@@ -222,7 +227,9 @@ function databaseOf(
   const markOf = (mark: string): string | null =>
     settings.find((setting) => setting.database === name && setting.role === null && setting.name === mark)?.value ??
     null;
-  const guard = parseGuard(markOf(GUARD_MARK));
+  const guardMark = parseGuard(markOf(GUARD_MARK));
+  const isClosed = Number(row["datconnlimit"]) === GUARD_CONNECTION_LIMIT;
+  const isGuarded = isClosed && markOf(READ_ONLY) === GUARD_READ_ONLY;
   const text = (...columns: readonly string[]): string | null => {
     for (const column of columns) if (typeof row[column] === "string") return row[column];
     return null;
@@ -238,13 +245,14 @@ function databaseOf(
     locale: provider === "libc" ? null : text("datlocale", "daticulocale"),
     icuRules: text("daticurules"),
     tablespace,
-    connectionLimit: guard?.connectionLimit ?? Number(row["datconnlimit"]),
+    connectionLimit: isClosed && guardMark !== null ? guardMark.connectionLimit : Number(row["datconnlimit"]),
     isTemplate: row["datistemplate"] === true,
     allowsConnections: row["datallowconn"] === true,
     grants: grants ?? [],
     comment,
     sizeBytes: Number(size),
-    guard,
+    guard: isGuarded ? guardMark : null,
+    guardMark,
     migration: parseMigration(markOf(MIGRATION_MARK)),
     isCopying: markOf(`${MARK_PREFIX}copying`) !== null,
   };
@@ -252,7 +260,7 @@ function databaseOf(
 
 const PROVIDERS: Readonly<Record<string, DatabaseFacts["provider"]>> = { c: "libc", i: "icu", b: "builtin" };
 
-/** As before our guard. */
+/** As before our guard. What somebody has changed since is theirs. */
 function withoutOurs(settings: readonly SettingFacts[]): SettingFacts[] {
   const guards = new Map(
     settings.flatMap(({ database, name, value }) =>
@@ -262,7 +270,8 @@ function withoutOurs(settings: readonly SettingFacts[]): SettingFacts[] {
   return settings.flatMap((setting) => {
     if (setting.name.startsWith(MARK_PREFIX)) return [];
     const guard = setting.database === null || setting.role !== null ? undefined : guards.get(setting.database);
-    if (guard === undefined || guard === null || setting.name !== "default_transaction_read_only") return [setting];
+    if (guard === undefined || guard === null || setting.name !== READ_ONLY || setting.value !== GUARD_READ_ONLY)
+      return [setting];
     return guard.readOnly === null ? [] : [{ ...setting, value: guard.readOnly }];
   });
 }

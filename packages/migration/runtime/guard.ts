@@ -6,8 +6,8 @@
 import type { Context } from "../../../runtime/base/context";
 import { fail } from "../../../runtime/base/errors";
 import type { Session } from "../../../runtime/postgres/session";
-import { type ClientFacts, CLIENTS, type DatabaseFacts } from "./facts";
-import { GUARD_MARK, type GuardMark, renderMark } from "./marks";
+import { type ClientFacts, CLIENTS, type DatabaseFacts, type SettingFacts } from "./facts";
+import { GUARD_CONNECTION_LIMIT, GUARD_MARK, GUARD_READ_ONLY, type GuardMark, READ_ONLY, renderMark } from "./marks";
 import { identifier, literal } from "./statements";
 
 const POLL_MS = 200;
@@ -41,46 +41,60 @@ export async function lockServers(sessions: readonly Session[], ctx: Context): P
   }
 }
 
-/** Sets it where it is missing, for all databases at once. Resolves with the marks by database. */
+/**
+ * Sets it where it is missing or was lifted by hand, for all databases at once. Resolves with the marks by database.
+ */
 export async function setGuard(
   session: Session,
   databases: readonly DatabaseFacts[],
-  readOnlyOf: (database: string) => string | null,
+  settings: readonly SettingFacts[],
 ): Promise<ReadonlyMap<string, GuardMark>> {
   // In milliseconds, so that a later guard always has another mark.
   const atS = (await session.nowMs()) / 1000;
   const marks = new Map<string, GuardMark>();
   const statements = databases.flatMap(({ connectionLimit, guard, name }) => {
-    const mark = guard ?? { connectionLimit, readOnly: readOnlyOf(name), atS };
+    const mark = guard ?? { connectionLimit, readOnly: readOnlyOf(settings, name), atS };
     marks.set(name, mark);
     const database = `ALTER DATABASE ${identifier(name)}`;
     if (guard !== null) return [];
     return [
       `${database} SET ${GUARD_MARK} TO ${literal(renderMark(mark))}`,
-      `${database} SET default_transaction_read_only TO 'on'`,
-      `${database} CONNECTION LIMIT 0`,
+      `${database} SET ${READ_ONLY} TO ${literal(GUARD_READ_ONLY)}`,
+      `${database} CONNECTION LIMIT ${GUARD_CONNECTION_LIMIT}`,
     ];
   });
   await inTransaction(session, statements);
   return marks;
 }
 
-/** Restores the previous settings; does nothing without a guard of ours. Returns the names. */
-export async function liftGuard(session: Session, databases: readonly DatabaseFacts[]): Promise<readonly string[]> {
-  const guarded = databases.filter(({ guard }) => guard !== null);
-  const statements = guarded.flatMap(({ guard, name }) => {
+/**
+ * Restores the previous settings, except those that somebody has changed since; does nothing without a mark of ours.
+ * Returns the names.
+ */
+export async function liftGuard(
+  session: Session,
+  databases: readonly DatabaseFacts[],
+  settings: readonly SettingFacts[],
+): Promise<readonly string[]> {
+  const marked = databases.filter(({ guardMark }) => guardMark !== null);
+  const statements = marked.flatMap(({ connectionLimit, name }) => {
     const database = `ALTER DATABASE ${identifier(name)}`;
-    const { connectionLimit = -1, readOnly = null } = guard ?? {};
+    const readOnly = readOnlyOf(settings, name);
     return [
-      readOnly === null
-        ? `${database} RESET default_transaction_read_only`
-        : `${database} SET default_transaction_read_only TO ${literal(readOnly)}`,
+      readOnly === null ? `${database} RESET ${READ_ONLY}` : `${database} SET ${READ_ONLY} TO ${literal(readOnly)}`,
       `${database} CONNECTION LIMIT ${connectionLimit}`,
       `${database} RESET ${GUARD_MARK}`,
     ];
   });
   await inTransaction(session, statements);
-  return guarded.map(({ name }) => name);
+  return marked.map(({ name }) => name);
+}
+
+/** Of the database itself, before our guard. */
+function readOnlyOf(settings: readonly SettingFacts[], database: string): string | null {
+  return (
+    settings.find((each) => each.database === database && each.role === null && each.name === READ_ONLY)?.value ?? null
+  );
 }
 
 /** Clients of `databases` only. */

@@ -6,6 +6,10 @@
 export const MARK_PREFIX = "pgbackstop.";
 /** In the source: the settings before writing was stopped. */
 export const GUARD_MARK = `${MARK_PREFIX}guard`;
+/** What the guard sets. */
+export const READ_ONLY = "default_transaction_read_only";
+export const GUARD_READ_ONLY = "on";
+export const GUARD_CONNECTION_LIMIT = 0;
 /** In the target: an unfinished copy of ours. */
 export const COPYING_MARK = `${MARK_PREFIX}copying`;
 /** In the target: a finished one. */

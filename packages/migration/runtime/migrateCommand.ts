@@ -69,7 +69,8 @@ async function release(work: Work): Promise<number> {
   const { readFile, source } = await serversOf(work, "source");
   const names = await withSession({ readFile, source, target: source }, source, undefined, async (session) => {
     await lockServers([session], ctx);
-    return liftGuard(session, (await loadFacts(session)).databases);
+    const { databases, settings } = await loadFacts(session);
+    return liftGuard(session, databases, settings);
   });
   ctx.log.info(`${names.length} databases of the source have their old settings`);
   const text = ({ released }: { readonly released: readonly string[] }): string =>

@@ -37,6 +37,7 @@ export function database(name: string, changes: Partial<DatabaseFacts> = {}): Da
     comment: null,
     sizeBytes: 20 * 1024 * 1024,
     guard: null,
+    guardMark: null,
     migration: null,
     isCopying: false,
     ...changes,

@@ -1,0 +1,113 @@
+/** What keeps the source as it was compared, on two real servers: nothing else of a migration is here. */
+// claim: packages/migration/docs/steps.md: the source may go only while…
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { testContext } from "../../../../test/harness/context";
+import { loud } from "../../../../test/harness/real/interopParts";
+import { findPostgres } from "../../../../tools/parts/postgres/postgres";
+import { TestCluster } from "../../../../tools/parts/postgres/testCluster";
+import { systemClock } from "../../../../runtime/base/clock";
+import type { BackupEvidence } from "../../runtime/backupEvidence";
+import { type CopyReport, copyDatabases } from "../../runtime/copyDatabases";
+import { loadFacts } from "../../runtime/facts";
+import { gatherPlanInput } from "../../runtime/gatherPlanInput";
+import { liftGuard } from "../../runtime/guard";
+import { judgeFinish } from "../../runtime/judgeFinish";
+import { type MigrationPlan, planMigration } from "../../runtime/migrationPlan";
+import { type Servers, withSession } from "../../runtime/serverSessions";
+import { type VerifyReport, verifyMigration } from "../../runtime/verifyMigration";
+
+const NO_BACKUPS: BackupEvidence = { repositories: [], drills: [] };
+
+describe("the guard of the source", async () => {
+  const postgres = await findPostgres(17);
+  if ("missing" in postgres) {
+    loud("the guard of a migration", postgres.missing);
+    test.skip("PostgreSQL is missing", () => undefined);
+    return;
+  }
+  const { binaries } = postgres;
+  let [source, target]: (TestCluster | undefined)[] = [];
+  let servers: Servers;
+  const options = {
+    include: ["shop"],
+    exclude: [],
+    keepRoles: [],
+    tablespaces: true,
+    disconnect: false,
+    processMax: 1,
+    rolePasswords: true,
+    replace: false,
+    programs: { dump: `${binaries.folder}/pg_dump`, load: `${binaries.folder}/psql` },
+  };
+  const ctx = () => testContext({ clock: systemClock });
+  const plan = async (): Promise<MigrationPlan> => planMigration(await gatherPlanInput(servers, options, ctx()));
+  const copy = async (): Promise<CopyReport> => copyDatabases(servers, await plan(), options, ctx());
+  const verify = (): Promise<VerifyReport> => verifyMigration(servers, { ...options, databases: ["shop"] }, ctx());
+  const facts = (side: "source" | "target") => withSession(servers, servers[side], undefined, loadFacts);
+  /** What `finish` says about the source alone. */
+  const reasons = async (): Promise<readonly string[]> =>
+    judgeFinish(NO_BACKUPS, (await facts("target")).databases, await facts("source")).missing.filter(
+      (line) => !/repository|drill/.test(line),
+    );
+  const onSource = async (sql: string, database = "postgres"): Promise<void> =>
+    void (await source?.sql(sql, [], database));
+
+  beforeAll(async () => {
+    const created = await Promise.all([1, 2].map(() => TestCluster.create({ binaries })));
+    [source, target] = created;
+    await source?.start({ wal_level: "logical" });
+    await target?.start();
+    const [from, to] = created.map(({ port, socketPath, superuser }) => {
+      return { host: socketPath, port, user: superuser, database: "postgres", sslMode: "disable" as const };
+    });
+    if (from === undefined || to === undefined) throw new Error("no clusters");
+    servers = { source: from, target: to, readFile: () => Promise.resolve(null) };
+    for (const name of ["shop", "feed"]) await onSource(`CREATE DATABASE ${name}`);
+    for (const name of ["shop", "feed"]) await onSource("CREATE TABLE goods (id int PRIMARY KEY)", name);
+    await onSource("INSERT INTO goods SELECT generate_series(1, 100)", "shop");
+  }, 120_000);
+  afterAll(async () => {
+    await source?.remove();
+    await target?.remove();
+  });
+
+  test("lifted by hand, it protects nothing, whatever its mark says", async () => {
+    await copy();
+    expect(await verify()).toMatchObject({ ok: true, guarded: true });
+    expect([await reasons(), (await plan()).databases[0]?.state]).toEqual([[], "done"]);
+    for (const [half, back] of [
+      ["CONNECTION LIMIT -1", "CONNECTION LIMIT 0"],
+      ["RESET default_transaction_read_only", "SET default_transaction_read_only TO on"],
+    ] as const) {
+      await onSource(`ALTER DATABASE shop ${half}`);
+      expect([half, await reasons()]).toEqual([half, [expect.stringContaining("the source was writable after")]]);
+      expect([half, (await plan()).databases[0]?.state]).toEqual([half, "stale"]);
+      await onSource(`ALTER DATABASE shop ${back}`);
+    }
+    await onSource("ALTER DATABASE shop CONNECTION LIMIT 7");
+    await onSource("ALTER DATABASE shop RESET default_transaction_read_only");
+    expect(await verify()).toMatchObject({ ok: false, guarded: false });
+    await onSource("INSERT INTO goods VALUES (101)", "shop");
+    await expect(copy()).rejects.toThrow("'shop' of the target is a complete copy, and differs");
+    // After the failure: what the settings were since somebody changed them.
+    expect(await source?.value("SELECT datconnlimit FROM pg_database WHERE datname = 'shop'")).toBe("7");
+    await onSource("DELETE FROM goods WHERE id = 101", "shop");
+    expect((await facts("source")).databases.find(({ name }) => name === "shop")).toMatchObject({ guardMark: null });
+  }, 120_000);
+
+  test("a release leaves what somebody has changed since", async () => {
+    await onSource("ALTER DATABASE shop CONNECTION LIMIT -1");
+    await copy();
+    await onSource("ALTER DATABASE shop CONNECTION LIMIT 9");
+    await withSession(servers, servers.source, undefined, async (session) => {
+      const { databases, settings } = await loadFacts(session);
+      expect(await liftGuard(session, databases, settings)).toEqual(["shop"]);
+    });
+    expect(
+      await source?.value(
+        "SELECT datconnlimit || ' ' || (SELECT count(*) FROM pg_db_role_setting) FROM pg_database WHERE datname = 'shop'",
+      ),
+    ).toBe("9 0");
+    await onSource("ALTER DATABASE shop CONNECTION LIMIT -1");
+  }, 120_000);
+});
