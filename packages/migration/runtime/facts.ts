@@ -43,7 +43,10 @@ export interface DatabaseFacts {
   readonly grants: readonly Grant[];
   readonly comment: string | null;
   readonly sizeBytes: number;
-  /** Our guard, only while it is in force: nobody but a superuser connects, and new sessions are read-only. */
+  /**
+   * Our guard, only while it is in force: nobody but a superuser connects, new sessions are read-only, and no
+   * subscription is enabled.
+   */
   readonly guard: GuardMark | null;
   /** Its record in the cluster, which stays when somebody changes the settings by hand. */
   readonly guardMark: GuardMark | null;
@@ -84,7 +87,7 @@ export interface SettingFacts {
   readonly value: string;
 }
 
-/** Connected clients, counted. */
+/** Connected clients, and workers of subscriptions, counted. */
 export interface ClientFacts {
   readonly database: string;
   readonly user: string;
@@ -92,6 +95,13 @@ export interface ClientFacts {
   /** Address, or `local`. */
   readonly address: string;
   readonly count: number;
+}
+
+export interface SubscriptionFacts {
+  readonly database: string;
+  readonly name: string;
+  /** Its workers write even into a read-only database: they run no statements. */
+  readonly isEnabled: boolean;
 }
 
 export interface ClusterFacts {
@@ -113,7 +123,7 @@ export interface ClusterFacts {
   readonly clients: readonly ClientFacts[];
   readonly prepared: readonly { readonly database: string; readonly name: string }[];
   readonly slots: readonly { readonly name: string; readonly type: string; readonly database: string | null }[];
-  readonly subscriptions: readonly { readonly database: string; readonly name: string }[];
+  readonly subscriptions: readonly SubscriptionFacts[];
 }
 
 /** Facts that can be read only inside a database. */
@@ -149,11 +159,15 @@ const SETTINGS = `
   from pg_db_role_setting s left join pg_database d on d.oid = s.setdatabase left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) c
   where (s.setdatabase = 0 or d.oid is not null) and (s.setrole = 0 or r.oid is not null) order by 1, 2, 3`;
 
-/** Without this program's own sessions. */
+/** How PostgreSQL calls the workers of subscriptions. */
+export const WORKER = "logical replication";
+
+/** Without this program's own sessions. A worker is called by its type. */
 export const CLIENTS = `
-  select datname as database, coalesce(usename, '') as user, coalesce(application_name, '') as application, coalesce(host(client_addr), 'local') as address,
-    count(*)::int as count
-  from pg_stat_activity where backend_type = 'client backend' and datname is not null and pid <> pg_backend_pid()
+  select datname as database, coalesce(usename, '') as user,
+    case backend_type when 'client backend' then coalesce(application_name, '') else backend_type end as application,
+    coalesce(host(client_addr), 'local') as address, count(*)::int as count
+  from pg_stat_activity where (backend_type = 'client backend' or backend_type like '${WORKER}%') and datname is not null and pid <> pg_backend_pid()
     and application_name not like 'pgbackstop migrate%' group by 1, 2, 3, 4 order by 1, 2, 3, 4`;
 
 const REFERENCED = `
@@ -168,6 +182,9 @@ export async function loadFacts(session: Session): Promise<ClusterFacts> {
       "pg_get_userbyid(10) as bootstrap, current_setting('shared_preload_libraries') as preload",
   );
   const settings = await rows<SettingFacts>(SETTINGS);
+  const subscriptions = await rows<SubscriptionFacts>(
+    'select d.datname as database, s.subname as name, s.subenabled as "isEnabled" from pg_subscription s join pg_database d on d.oid = s.subdbid order by 1, 2',
+  );
   return {
     systemId: String(base?.["id"]),
     version: majorVersion(Number(base?.["num"])),
@@ -179,7 +196,7 @@ export async function loadFacts(session: Session): Promise<ClusterFacts> {
       .split(",")
       .map((name) => name.trim())
       .filter((name) => name !== ""),
-    databases: (await rows<DatabaseRow>(DATABASES)).map((row) => databaseOf(row, settings)),
+    databases: (await rows<DatabaseRow>(DATABASES)).map((row) => databaseOf(row, settings, subscriptions)),
     roles: await rows<RoleFacts>(ROLES),
     referencedRoles: (await rows<{ name: string }>(REFERENCED)).map(({ name }) => name),
     memberships: await rows<Membership>(MEMBERSHIPS),
@@ -190,9 +207,7 @@ export async function loadFacts(session: Session): Promise<ClusterFacts> {
     clients: await rows<ClientFacts>(CLIENTS),
     prepared: await rows("select database, gid as name from pg_prepared_xacts order by 1, 2"),
     slots: await rows("select slot_name as name, slot_type as type, database from pg_replication_slots order by 1"),
-    subscriptions: await rows(
-      "select d.datname as database, s.subname as name from pg_subscription s join pg_database d on d.oid = s.subdbid order by 1, 2",
-    ),
+    subscriptions,
   };
 }
 
@@ -222,6 +237,7 @@ interface DatabaseRow {
 function databaseOf(
   { row, comment, encoding, grants, owner, size, tablespace }: DatabaseRow,
   settings: readonly SettingFacts[],
+  subscriptions: readonly SubscriptionFacts[],
 ): DatabaseFacts {
   const name = String(row["datname"]);
   const markOf = (mark: string): string | null =>
@@ -229,7 +245,8 @@ function databaseOf(
     null;
   const guardMark = parseGuard(markOf(GUARD_MARK));
   const isClosed = Number(row["datconnlimit"]) === GUARD_CONNECTION_LIMIT;
-  const isGuarded = isClosed && markOf(READ_ONLY) === GUARD_READ_ONLY;
+  const isFed = subscriptions.some(({ database, isEnabled }) => isEnabled && database === name);
+  const isGuarded = isClosed && !isFed && markOf(READ_ONLY) === GUARD_READ_ONLY;
   const text = (...columns: readonly string[]): string | null => {
     for (const column of columns) if (typeof row[column] === "string") return row[column];
     return null;

@@ -6,7 +6,7 @@
 import type { Context } from "../../../runtime/base/context";
 import { fail } from "../../../runtime/base/errors";
 import type { Session } from "../../../runtime/postgres/session";
-import { type ClientFacts, CLIENTS, type DatabaseFacts, type SettingFacts } from "./facts";
+import { type ClientFacts, CLIENTS, type DatabaseFacts, type SettingFacts, WORKER } from "./facts";
 import { GUARD_CONNECTION_LIMIT, GUARD_MARK, GUARD_READ_ONLY, type GuardMark, READ_ONLY, renderMark } from "./marks";
 import { identifier, literal } from "./statements";
 
@@ -126,7 +126,12 @@ export async function requireNobody(
           ...lines,
         ].join("\n"),
         {
-          hint: "Stop these programs first; --disconnect ends their connections immediately.",
+          hint: [
+            "Stop these programs first; --disconnect ends their connections immediately.",
+            ...(clients.some(({ application }) => application.startsWith(WORKER))
+              ? ["ALTER SUBSCRIPTION … DISABLE ends the workers of a subscription."]
+              : []),
+          ],
         },
       );
     }

@@ -21,7 +21,7 @@ export interface FinishReport {
   readonly missing: readonly string[];
 }
 
-type SourceFacts = Pick<ClusterFacts, "databases" | "inRecovery" | "systemId">;
+type SourceFacts = Pick<ClusterFacts, "databases" | "inRecovery" | "subscriptions" | "systemId">;
 
 /** The old cluster now, or why it does not answer. `stopped`: its owner says so. Null: nobody asked it. */
 export type SourceEvidence = SourceFacts | { readonly trouble: string } | "stopped" | null;
@@ -90,13 +90,25 @@ function judgeSource(source: SourceEvidence, migrated: readonly Migrated[]): str
       `the source cannot be asked whether it is still read-only: ${source.trouble}: start it, or --source-stopped if it was shut down for good`,
     ];
   if (source.inRecovery) return ["the source is a standby, which may lag behind: name its primary in --from-server"];
+  const fed = source.subscriptions.filter(
+    ({ database, isEnabled }) => isEnabled && migrated.some(({ name }) => name === database),
+  );
   const writable = migrated.filter(
     ({ guardAtS, name, verifiedAtS }) =>
-      verifiedAtS !== null && source.databases.find((each) => each.name === name)?.guard?.atS !== guardAtS,
+      verifiedAtS !== null &&
+      !fed.some(({ database }) => database === name) &&
+      source.databases.find((each) => each.name === name)?.guard?.atS !== guardAtS,
   );
-  if (writable.length === 0) return [];
   return [
-    `the source was writable after the comparison of ${quoted(writable)}: stop the applications, then pgbackstop-migration copy and verify`,
+    ...fed.map(
+      ({ database, name }) =>
+        `the subscription '${name}' writes into '${database}' of the source: SET default_transaction_read_only = off and ALTER SUBSCRIPTION … DISABLE there, then pgbackstop-migration verify`,
+    ),
+    ...(writable.length === 0
+      ? []
+      : [
+          `the source was writable after the comparison of ${quoted(writable)}: stop the applications, then pgbackstop-migration copy and verify`,
+        ]),
   ];
 }
 

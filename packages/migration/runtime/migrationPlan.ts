@@ -338,8 +338,14 @@ function judgeContents(chosen: readonly DatabaseFacts[], input: PlanInput, refus
         "a dump contains no slots",
         "let its reader catch up before writes stop, and create it again in the target",
       );
-  for (const { database, name } of source.subscriptions)
-    if (names.has(database))
+  for (const { database, isEnabled, name } of source.subscriptions.filter((each) => names.has(each.database)))
+    if (isEnabled)
+      refuse(
+        `the subscription '${name}' of '${database}' is enabled`,
+        "its workers write into the source even while that is read-only, so the target would lack rows",
+        "disable it in the source: ALTER SUBSCRIPTION … DISABLE",
+      );
+    else
       warn(
         `the subscription '${name}' of '${database}' is disabled in the target`,
         "two subscribers of one slot would share its changes",

@@ -110,4 +110,38 @@ describe("the guard of the source", async () => {
     ).toBe("9 0");
     await onSource("ALTER DATABASE shop CONNECTION LIMIT -1");
   }, 120_000);
+
+  // claim: packages/migration/docs/steps.md: an enabled subscription, which writes into a read-only database, is an
+  //   obstacle
+  test("an enabled subscription writes into a guarded database: no copy begins, and the source must stay", async () => {
+    await copy();
+    expect([(await verify()).ok, await reasons()]).toEqual([true, []]);
+    await onSource("CREATE PUBLICATION goods FOR TABLE goods", "feed");
+    await onSource("SELECT pg_create_logical_replication_slot('feed', 'pgoutput')", "feed");
+    const subscribe = `CREATE SUBSCRIPTION feed CONNECTION 'host=${servers.source.host} dbname=feed' PUBLICATION goods WITH (create_slot = false, copy_data = false)`;
+    const inShop = async (sql: string): Promise<void> => {
+      const client = await source?.connect("shop");
+      await client?.query("SET default_transaction_read_only TO off");
+      await client?.query(sql);
+      await client?.end();
+    };
+    await inShop(subscribe);
+    await onSource("INSERT INTO goods VALUES (1000)", "feed");
+    const count = () => source?.value("SELECT count(*) FROM goods WHERE id = 1000", [], "shop");
+    await expect.poll(count, { timeout: 60_000 }).toBe("1");
+    expect(await reasons()).toEqual([expect.stringContaining("the subscription 'feed' writes into 'shop'")]);
+    expect((await verify()).guarded).toBe(false);
+    const planned = await plan();
+    expect(planned.refusals.map(({ fact }) => fact)).toEqual(["the subscription 'feed' of 'shop' is enabled"]);
+    expect(planned.clients).toMatchObject([{ database: "shop", application: expect.stringMatching(/^logical repl/) }]);
+    // As if it had been enabled after the plan.
+    await expect(copyDatabases(servers, planned, options, ctx())).rejects.toThrow(
+      /connected to databases that will be copied[^]*shop: postgres \(logical replication/,
+    );
+    await inShop("ALTER SUBSCRIPTION feed DISABLE");
+    await expect.poll(async () => (await plan()).clients).toEqual([]);
+    expect((await plan()).refusals).toEqual([]);
+    await inShop("ALTER SUBSCRIPTION feed SET (slot_name = NONE)");
+    await inShop("DROP SUBSCRIPTION feed");
+  }, 240_000);
 });

@@ -26,6 +26,14 @@ describe("the source may go", () => {
     expect(judge(source({ guard: guard(5) }))).toMatchObject({ mayRetireSource: true, missing: [], databases: 1 });
   });
 
+  test("with subscriptions that are disabled, or of databases that were not migrated", () => {
+    const subscriptions = [
+      { database: "shop", name: "feed", isEnabled: false },
+      { database: "postgres", name: "other", isEnabled: true },
+    ];
+    expect(judge(source({ guard: guard(5) }, { subscriptions })).missing).toEqual([]);
+  });
+
   test("when its owner says that it was shut down", () => {
     expect(judge("stopped")).toMatchObject({ mayRetireSource: true, missing: [] });
   });
@@ -42,6 +50,11 @@ describe("the source must stay", () => {
     ["released", source({ guard: null }), /^the source was writable after the comparison of 'shop'/],
     ["released, and guarded again", source({ guard: guard(6) }), /^the source was writable after .*'shop': .* copy/],
     ["without the database", source(null), /^the source was writable after the comparison of 'shop'/],
+    [
+      "fed by a subscription",
+      source({ guard: null }, { subscriptions: [{ database: "shop", name: "feed", isEnabled: true }] }),
+      /^the subscription 'feed' writes into 'shop' of the source: .*ALTER SUBSCRIPTION … DISABLE there/,
+    ],
     ["a standby", source({ guard: guard(5) }, { inRecovery: true }), /^the source is a standby.*: .*primary/],
     ["another server", source({ guard: guard(5) }, { systemId: "7" }), /^no database was migrated .* --from-server/],
     [

@@ -58,6 +58,16 @@ describe("the plan of a migration", () => {
       { source: { prepared: [{ database: "shop", name: "x" }] } },
       "database 'shop' has a prepared transaction 'x'",
     ],
+    [
+      "an enabled subscription",
+      {
+        source: {
+          ...shop(),
+          subscriptions: ["shop", "postgres"].map((name) => ({ database: name, name: "feed", isEnabled: true })),
+        },
+      },
+      "the subscription 'feed' of 'shop' is enabled",
+    ],
     ["a name that is not there", { options: { exclude: ["shpo"] } }, "the source has no database 'shpo'"],
     ["a database of that name", { source: shop(), target: shop() }, "the target already has a database 'shop'"],
     [
@@ -134,7 +144,7 @@ describe("the plan of a migration", () => {
             { name: "cdc", type: "logical", database: "shop" },
             { name: "standby", type: "physical", database: null },
           ],
-          subscriptions: [{ database: "shop", name: "feed" }],
+          subscriptions: [{ database: "shop", name: "feed", isEnabled: false }],
         },
       }),
     );
