@@ -15,7 +15,14 @@ export interface RepositoryEvidence {
   /** Why it cannot be read; null if it can. */
   readonly trouble: string | null;
   /** Oldest first. */
-  readonly backups: readonly { readonly label: string; readonly startedAtS: number }[];
+  readonly backups: readonly BackupFacts[];
+}
+
+export interface BackupFacts {
+  readonly label: string;
+  readonly startedAtS: number;
+  /** System identifier of the cluster that it is of; null if the answer does not say. */
+  readonly systemId: string | null;
 }
 
 export interface DrillEvidence {
@@ -33,9 +40,10 @@ interface InfoDocument {
   }[];
   readonly backup?: readonly {
     readonly label?: string;
-    readonly database?: { readonly "repo-key"?: number };
+    readonly database?: { readonly id?: number; readonly "repo-key"?: number };
     readonly timestamp?: { readonly start?: number };
   }[];
+  readonly db?: readonly { readonly id?: number; readonly "repo-key"?: number; readonly "system-id"?: string }[];
 }
 
 interface StatusDocument {
@@ -58,7 +66,7 @@ export function parseEvidence(texts: readonly string[]): BackupEvidence {
       hint: "Choose the target's: --backup-command='pgbackstop --stanza=main'.",
     });
   return {
-    repositories: (info?.repo ?? []).map((repo) => repositoryOf(repo, info?.backup ?? [])),
+    repositories: (info?.repo ?? []).map((repo) => repositoryOf(repo, info ?? {})),
     drills: statuses.flatMap(({ repos = [] }) =>
       repos.flatMap(({ drill }) =>
         drill === undefined || drill === null
@@ -71,7 +79,7 @@ export function parseEvidence(texts: readonly string[]): BackupEvidence {
 
 function parseDocument(text: string): object {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(text, exactSystemId);
     if (typeof value === "object" && value !== null) return value;
   } catch {
     // Reported below.
@@ -81,17 +89,28 @@ function parseDocument(text: string): object {
   });
 }
 
+/** As text: it has more digits than a number of JavaScript. */
+function exactSystemId(key: string, value: unknown, context?: { readonly source?: string }): unknown {
+  return key === "system-id" && typeof value === "number" ? (context?.source ?? String(value)) : value;
+}
+
 function repositoryOf(
   { key = 0, status }: NonNullable<InfoDocument["repo"]>[number],
-  backups: NonNullable<InfoDocument["backup"]>,
+  { backup = [], db = [] }: InfoDocument,
 ): RepositoryEvidence {
+  const systemIdOf = (id: number | undefined): string | null =>
+    db.find((each) => each["repo-key"] === key && each.id === id)?.["system-id"] ?? null;
   const isReadable = READABLE_CODES.includes(status?.code ?? 0);
   return {
     key,
     trouble: isReadable ? null : (status?.message ?? "unknown"),
-    backups: backups
+    backups: backup
       .filter(({ database }) => database?.["repo-key"] === key)
-      .map(({ label = "", timestamp }) => ({ label, startedAtS: timestamp?.start ?? 0 }))
+      .map(({ database, label = "", timestamp }) => ({
+        label,
+        startedAtS: timestamp?.start ?? 0,
+        systemId: systemIdOf(database?.id),
+      }))
       .toSorted((left, right) => left.startedAtS - right.startedAtS),
   };
 }

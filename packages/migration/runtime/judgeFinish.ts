@@ -2,8 +2,8 @@
  * `finish`: decides whether the old cluster may be removed: compared, read-only ever since, backed up in every
  * repository since, and restored once by a drill. Pure.
  */
-import type { BackupEvidence } from "./backupEvidence";
-import type { ClusterFacts, DatabaseFacts } from "./facts";
+import type { BackupEvidence, RepositoryEvidence } from "./backupEvidence";
+import type { ClusterFacts } from "./facts";
 import type { MigrationMark } from "./marks";
 
 export interface FinishReport {
@@ -13,7 +13,7 @@ export interface FinishReport {
   /** Time by the target's clock; null when nothing was copied. */
   readonly copiedAtS: number | null;
   readonly databases: number;
-  /** Each repository's first backup that began after the copy; null if absent. */
+  /** Each repository's first backup of the target that began after the copy; null if absent. */
   readonly backups: readonly { readonly repo: number; readonly label: string | null }[];
   /** The newest successful drill with such a backup. */
   readonly drill: string | null;
@@ -28,10 +28,13 @@ export type SourceEvidence = SourceFacts | { readonly trouble: string } | "stopp
 
 type Migrated = MigrationMark & { readonly name: string };
 
-/** `databases` of the target; those without a mark, or of another source than the one that answers, do not count. */
+/**
+ * Databases of the target without a mark, or of another source than the one that answers, do not count; nor do backups
+ * of another cluster than the target.
+ */
 export function judgeFinish(
   { drills, repositories }: BackupEvidence,
-  databases: readonly DatabaseFacts[],
+  { databases, systemId }: Pick<ClusterFacts, "databases" | "systemId">,
   source: SourceEvidence,
 ): FinishReport {
   const facts = isFacts(source) ? source : null;
@@ -55,13 +58,13 @@ export function judgeFinish(
   missing.push(...judgeSource(source, migrated));
   if (repositories.length === 0) missing.push("no repository is configured, so these data have no backup");
   const labels = new Set<string>();
-  const backups = repositories.map(({ backups: all, key, trouble }) => {
-    const since = all.filter(({ startedAtS }) => startedAtS >= (copiedAtS ?? 0));
+  const backups = repositories.map((repository) => {
+    const { backups: all, key, trouble } = repository;
+    const since = all.filter((each) => each.systemId === systemId && each.startedAtS >= (copiedAtS ?? 0));
     for (const { label } of since) labels.add(label);
     const [first] = since;
     if (trouble !== null) missing.push(`repo${key} cannot be read: ${trouble}`);
-    else if (first === undefined)
-      missing.push(`repo${key} has no backup that began after the copy: pgbackstop backup --repo=${key}`);
+    else if (first === undefined) missing.push(lacking(repository, systemId));
     return { repo: key, label: first?.label ?? null };
   });
   const passed = drills.filter(({ label, ok }) => ok && label !== null && labels.has(label)).map(({ id }) => id);
@@ -76,6 +79,13 @@ export function judgeFinish(
     drill,
     missing,
   };
+}
+
+function lacking({ backups, key }: RepositoryEvidence, systemId: string): string {
+  const others = [...new Set(backups.map((each) => each.systemId ?? "unknown"))];
+  return others.length === 0 || others.includes(systemId)
+    ? `repo${key} has no backup that began after the copy: pgbackstop backup --repo=${key}`
+    : `repo${key} has backups of another cluster only (system identifier ${others.join(", ")}, the target's is ${systemId}): ask for the target's stanza with --backup-command or --backup-report`;
 }
 
 /** Writes may have gone to a source without the guard of the comparison: only the source itself can tell. */

@@ -84,7 +84,7 @@ async function finish(work: Work): Promise<number> {
   const { options, proc } = work;
   const asksSource = options.fromServer !== undefined && !options.sourceStopped;
   const servers = await serversOf(work, asksSource ? undefined : "target");
-  const { databases } = await withSession(servers, servers.target, undefined, loadFacts);
+  const target = await withSession(servers, servers.target, undefined, loadFacts);
   const source = asksSource ? await askSource(servers) : options.sourceStopped ? "stopped" : null;
   const texts =
     options.backupReports.length === 0
@@ -92,7 +92,7 @@ async function finish(work: Work): Promise<number> {
           ["info", "status"].map((verb) => proc.shell(`${options.backupCommand} --output=json ${verb}`)),
         )
       : await Promise.all(options.backupReports.map((path) => readText(proc, "backup-report", path)));
-  const report = judgeFinish(parseEvidence(texts), databases, source);
+  const report = judgeFinish(parseEvidence(texts), target, source);
   return show(work, report, finishText, report.mayRetireSource ? 0 : ERRORS.backupSetInvalid);
 }
 

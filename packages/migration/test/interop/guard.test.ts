@@ -46,7 +46,7 @@ describe("the guard of the source", async () => {
   const facts = (side: "source" | "target") => withSession(servers, servers[side], undefined, loadFacts);
   /** What `finish` says about the source alone. */
   const reasons = async (): Promise<readonly string[]> =>
-    judgeFinish(NO_BACKUPS, (await facts("target")).databases, await facts("source")).missing.filter(
+    judgeFinish(NO_BACKUPS, await facts("target"), await facts("source")).missing.filter(
       (line) => !/repository|drill/.test(line),
     );
   const onSource = async (sql: string, database = "postgres"): Promise<void> =>

@@ -1,15 +1,21 @@
 /** Whether the old cluster may go: what each database, the source, the repositories and the drills must show. */
 // claim: packages/migration/docs/steps.md: the source may go only while it is still as it was compared
 import { describe, expect, test } from "vitest";
-import type { BackupEvidence } from "../../runtime/backupEvidence";
+import { parseEvidence } from "../../runtime/backupEvidence";
 import type { DatabaseFacts } from "../../runtime/facts";
 import { type FinishReport, judgeFinish, type SourceEvidence } from "../../runtime/judgeFinish";
 import { cluster, database } from "./support";
 
-const EVIDENCE: BackupEvidence = {
-  repositories: [{ key: 1, trouble: null, backups: [{ label: "20260101-000000F", startedAtS: 20 }] }],
-  drills: [{ id: "drill-1", ok: true, label: "20260101-000000F" }],
-};
+/** More digits than a number of JavaScript has; the last one distinguishes them. */
+const [TARGET_ID, OTHER_ID] = ["7710561311428050182", "7710561311428050183"];
+/** Of `info` and `status`. */
+function answers(systemId: string): string[] {
+  const repo = `"repo":[{"key":1,"status":{"code":0,"message":"ok"}}]`;
+  const db = `"db":[{"id":1,"repo-key":1,"system-id":${OTHER_ID},"version":"15"},{"id":2,"repo-key":1,"system-id":${systemId},"version":"17"}]`;
+  const backup = `"backup":[{"database":{"id":2,"repo-key":1},"label":"20260101-000000F","timestamp":{"start":20,"stop":21}}]`;
+  const drill = `{"id":"drill-1","ok":true,"label":"20260101-000000F"}`;
+  return [`[{${repo},${db},${backup},"name":"main"}]`, `{"repos":[{"drill":${drill}}]}`];
+}
 const MIGRATION = { from: "1", copiedAtS: 10, verifiedAtS: 15, guardAtS: 5 };
 const TARGET = [database("postgres"), database("shop", { migration: MIGRATION })];
 
@@ -18,8 +24,11 @@ function source(changes: Partial<DatabaseFacts> | null, of: Parameters<typeof cl
   const databases = changes === null ? [] : [database("shop", changes)];
   return cluster({ databases: [...cluster().databases, ...databases], ...of });
 }
-const judge = (asked: SourceEvidence, databases: readonly DatabaseFacts[] = TARGET): FinishReport =>
-  judgeFinish(EVIDENCE, databases, asked);
+const judge = (
+  asked: SourceEvidence,
+  databases: readonly DatabaseFacts[] = TARGET,
+  ofBackups: string = TARGET_ID,
+): FinishReport => judgeFinish(parseEvidence(answers(ofBackups)), { databases, systemId: TARGET_ID }, asked);
 
 describe("the source may go", () => {
   test("while the guard of the copy is in it", () => {
@@ -66,6 +75,16 @@ describe("the source must stay", () => {
   ])("if it is %s", (_, asked, missing) => {
     const report = judge(asked);
     expect([report.mayRetireSource, report.missing]).toEqual([false, [expect.stringMatching(missing)]]);
+  });
+
+  // claim: packages/migration/docs/steps.md: backups of another cluster do not count
+  test("if the backups and the drill are another cluster's", () => {
+    const report = judge(source({ guard: guard(5) }), TARGET, OTHER_ID);
+    expect(report.backups).toEqual([{ repo: 1, label: null }]);
+    expect(report.missing).toEqual([
+      `repo1 has backups of another cluster only (system identifier ${OTHER_ID}, the target's is ${TARGET_ID}): ask for the target's stanza with --backup-command or --backup-report`,
+      expect.stringMatching(/^no drill has passed with such a backup/),
+    ]);
   });
 
   test("if nothing was migrated, which needs no other reason", () => {
