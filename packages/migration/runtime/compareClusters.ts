@@ -182,7 +182,7 @@ function settingKey({ database, name, role, value }: SettingFacts): readonly [st
     ...(database === null ? [] : [`database ${database}`]),
     ...(role === null ? [] : [`role ${role}`]),
   ].join(", ");
-  return [`${name} of ${whose}`, value];
+  return [`${name} of ${whose === "" ? "all roles" : whose}`, value];
 }
 
 function keyed<T>(items: readonly T[], key: (item: T) => readonly [string, string]): ReadonlyMap<string, string> {

@@ -143,7 +143,7 @@ async function copyRoles(
       .filter(({ member }) => !kept.has(member))
       .map((each) => grantMembership(each, version)),
     ...movedSettings(facts, [])
-      .filter(({ database, role }) => database === null && role !== null && plan.roles.includes(role))
+      .filter(({ role }) => role === null || plan.roles.includes(role))
       .map((each) => alterSetting(each, null)),
   ]);
   if (options.rolePasswords) await copyPasswords(source, target, plan.roles);

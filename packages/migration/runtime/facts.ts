@@ -79,7 +79,7 @@ export interface Membership {
   readonly set: boolean | null;
 }
 
-/** A line of `ALTER DATABASE … SET`, `ALTER ROLE … SET`, or both. */
+/** A line of `ALTER DATABASE … SET`, `ALTER ROLE … SET`, or both. Without either: `ALTER ROLE ALL SET`. */
 export interface SettingFacts {
   readonly database: string | null;
   readonly role: string | null;

@@ -85,6 +85,7 @@ export function planMigration(input: PlanInput): MigrationPlan {
   const chosen = chooseDatabases(input, refuse, warn);
   judgeDatabases(chosen, input, refuse);
   const roles = judgeRoles(input, refuse);
+  judgeSettings(source, target, refuse);
   judgeContents(chosen, input, refuse, warn);
   const names = new Set(chosen.map(({ name }) => name));
   const clients = source.clients.filter(({ database }) => names.has(database));
@@ -126,12 +127,17 @@ export function movedMemberships(source: ClusterFacts): readonly Membership[] {
   );
 }
 
+/** Of these databases, of migrated roles, and of all roles. */
 export function movedSettings(source: ClusterFacts, databases: readonly string[]): readonly SettingFacts[] {
   return source.settings.filter(
     ({ database, role }) =>
-      (database === null || databases.includes(database)) &&
-      (role === null ? database !== null : isMoved(role, source)),
+      (database === null || databases.includes(database)) && (role === null || isMoved(role, source)),
   );
+}
+
+/** `ALTER ROLE ALL SET`. */
+export function isForAll({ database, role }: SettingFacts): boolean {
+  return database === null && role === null;
 }
 
 function isMoved(name: string, source: ClusterFacts): boolean {
@@ -308,6 +314,18 @@ function judgeRoles({ options, source, target }: PlanInput, refuse: AddFinding):
       );
     return false;
   });
+}
+
+/** They would change how the target's other databases work. */
+function judgeSettings(source: ClusterFacts, target: ClusterFacts, refuse: AddFinding): void {
+  const wanted = new Map(source.settings.filter(isForAll).map(({ name, value }) => [name, value]));
+  for (const { name, value } of target.settings.filter(isForAll))
+    if (wanted.get(name) !== value)
+      refuse(
+        `${name} of all roles is '${value}' in the target, ${wanted.has(name) ? `'${wanted.get(name)}'` : "not set"} in the source`,
+        "a migration does not change existing settings of all roles",
+        "make both equal: ALTER ROLE ALL SET, ALTER ROLE ALL RESET",
+      );
 }
 
 function judgeContents(chosen: readonly DatabaseFacts[], input: PlanInput, refuse: AddFinding, warn: AddFinding): void {

@@ -24,6 +24,8 @@ export async function withSession<T>(
   });
   const session = await Session.open(target);
   try {
+    // A setting of the role, or of all roles, must not end an ANALYZE.
+    await session.query("SET statement_timeout TO 0");
     return await work(session);
   } finally {
     await session.close();

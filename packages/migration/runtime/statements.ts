@@ -57,7 +57,11 @@ export function grantMembership({ admin, inherit, member, role, set }: Membershi
 export function alterSetting({ name, role, value }: SettingFacts, database: string | null): string {
   const [parameter, whose] = [name.split(".").map(identifier).join("."), database === null ? "" : identifier(database)];
   const subject =
-    role === null ? `DATABASE ${whose}` : `ROLE ${identifier(role)}${database === null ? "" : ` IN DATABASE ${whose}`}`;
+    role === null
+      ? database === null
+        ? "ROLE ALL"
+        : `DATABASE ${whose}`
+      : `ROLE ${identifier(role)}${database === null ? "" : ` IN DATABASE ${whose}`}`;
   const text = LISTS.has(name) ? splitNames(value).map(literal).join(", ") : literal(value);
   return `ALTER ${subject} SET ${parameter} TO ${text === "" ? "''" : text}`;
 }

@@ -143,5 +143,23 @@ describe("the guard of the source", async () => {
     expect((await plan()).refusals).toEqual([]);
     await inShop("ALTER SUBSCRIPTION feed SET (slot_name = NONE)");
     await inShop("DROP SUBSCRIPTION feed");
+    await inShop("DELETE FROM goods WHERE id = 1000");
   }, 240_000);
+
+  // claim: packages/migration/docs/steps.md: settings of all roles move, and are compared
+  test("settings of all roles move, and are compared", async () => {
+    await onSource("ALTER ROLE ALL SET work_mem TO '7MB'");
+    await onSource("ALTER ROLE ALL SET search_path TO '$user', app");
+    expect((await verify()).differences.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual([
+      "setting search_path of all roles",
+      "setting work_mem of all roles",
+    ]);
+    await copy();
+    const forAll =
+      "SELECT string_agg(c, ' ' ORDER BY c) FROM pg_db_role_setting, unnest(setconfig) c WHERE setdatabase = 0 AND setrole = 0";
+    expect(await target?.value(forAll)).toBe(await source?.value(forAll));
+    expect((await verify()).differences).toEqual([]);
+    await target?.sql("ALTER ROLE ALL SET lock_timeout TO '1s'");
+    expect((await plan()).refusals.map(({ fact }) => fact)).toEqual([expect.stringMatching(/^lock_timeout of all/)]);
+  }, 120_000);
 });

@@ -23,6 +23,7 @@ const ROLES = `
   COMMENT ON ROLE admins IS 'they''re the ones';
   ALTER ROLE "app owner" SET search_path TO "$user", app, public;
   ALTER ROLE auditor SET statement_timeout TO '30s';
+  ALTER ROLE ALL SET lock_timeout TO '61s';
   CREATE ROLE mover SUPERUSER LOGIN PASSWORD 'over there'`;
 
 /** One object of every kind, with rows. */

@@ -93,7 +93,7 @@ test("a cluster differs by databases, roles, memberships, settings and passwords
     databases: [database("shop", { owner: "web" }), database("ledger")],
     roles: [role("web"), role("readers"), role("kept"), role("postgres")],
     memberships: [membership],
-    settings: [setting],
+    settings: [setting, { ...setting, database: null, name: "lock_timeout" }],
   });
   const target = cluster({
     systemId: "2",
@@ -117,6 +117,7 @@ test("a cluster differs by databases, roles, memberships, settings and passwords
     "role web",
     "membership web in readers",
     "setting work_mem of database shop",
+    "setting lock_timeout of all roles",
   ]);
   expect(compareClusters({ ...input, target: { ...source, systemId: "2" }, otherPasswords: null })).toEqual([]);
 });

@@ -5,6 +5,9 @@ import { cluster, database, type PlanChanges, planInput, role } from "./support"
 
 const shop = (changes = {}) => ({ databases: [...cluster().databases, database("shop", changes)] });
 
+/** `ALTER ROLE ALL SET`. */
+const FOR_ALL = { database: null, role: null, name: "statement_timeout", value: "1s" };
+
 describe("the plan of a migration", () => {
   test("takes every database and role except PostgreSQL's and an operator's, and estimates the time from sizes", () => {
     const roles = ["postgres", "streaming_replica", "cnpg_pooler_pgbouncer", "pg_monitor", "app", "boss"].map((name) =>
@@ -67,6 +70,24 @@ describe("the plan of a migration", () => {
         },
       },
       "the subscription 'feed' of 'shop' is enabled",
+    ],
+    [
+      "another setting of all roles",
+      {
+        source: {
+          settings: [
+            { ...FOR_ALL, value: "1min" },
+            { ...FOR_ALL, name: "work_mem" },
+          ],
+        },
+        target: { settings: [FOR_ALL] },
+      },
+      "statement_timeout of all roles is '1s' in the target, '1min' in the source",
+    ],
+    [
+      "a setting of all roles that only the target has",
+      { target: { settings: [FOR_ALL] } },
+      "statement_timeout of all roles is '1s' in the target, not set in the source",
     ],
     ["a name that is not there", { options: { exclude: ["shpo"] } }, "the source has no database 'shpo'"],
     ["a database of that name", { source: shop(), target: shop() }, "the target already has a database 'shop'"],

@@ -48,6 +48,12 @@ describe("statements of a migration", () => {
     expect(alterSetting(setting, "x")).toBe(statement);
   });
 
+  test("restore a setting of all roles", () => {
+    expect(alterSetting({ database: null, role: null, name: "work_mem", value: "7MB" }, null)).toBe(
+      `ALTER ROLE ALL SET "work_mem" TO '7MB'`,
+    );
+  });
+
   test("create a database of any provider", () => {
     const begin = `CREATE DATABASE "x" WITH OWNER "postgres" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'`;
     expect(createDatabase(database("a", { tablespace: "fast" }), "x", true)).toBe(`${begin} TABLESPACE "fast"`);
