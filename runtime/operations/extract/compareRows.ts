@@ -23,7 +23,10 @@ export interface Difference {
 
 /** Settings that determine a value's text form. */
 const SAME_TEXT =
-  "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set extra_float_digits = 3; set bytea_output = 'hex'; set xmloption = 'content'";
+  "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set extra_float_digits = 3; set bytea_output = 'hex'; set xmloption = 'content'; set lc_monetary = 'C'";
+
+/** A column of the same name would be read in place of the row. */
+const [ROW, RESTORED, PRESENT] = ['"pgbackstop row"', '"pgbackstop restored"', '"pgbackstop present"'];
 
 export async function sumsOf(session: Session, schema: string): Promise<Map<string, TableSum>> {
   await session.query(SAME_TEXT);
@@ -34,7 +37,7 @@ export async function sumsOf(session: Session, schema: string): Promise<Map<stri
 
 async function sumOf(session: Session, schema: string, table: string): Promise<TableSum> {
   const { rows } = await session.query(
-    `select count(*)::text as rows, coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text as checksum from ${qualified(schema, table)} t`,
+    `select count(*)::text as rows, coalesce(sum(hashtextextended(${ROW}::text, 0)::numeric), 0)::text as checksum from ${qualified(schema, table)} ${ROW}`,
   );
   const { checksum, rows: count } = rows[0] as { rows: string; checksum: string };
   return { rows: BigInt(count), checksum };
@@ -81,11 +84,15 @@ async function compareByKey(
 ): Promise<Difference["byKey"]> {
   const [own, other] = [await keyOf(session, schema, table), await keyOf(session, restored, table)];
   if (own.length === 0 || own.join("\0") !== other.join("\0")) return null;
-  const [first] = own as [string];
+  const [restoredKey, presentKey] = [
+    `${RESTORED}.${identifier(own[0] ?? "")}`,
+    `${PRESENT}.${identifier(own[0] ?? "")}`,
+  ];
+  const isSame = own.map((name) => `${RESTORED}.${identifier(name)} = ${PRESENT}.${identifier(name)}`).join(" and ");
   const { rows } = await session.query(
-    `select count(*) filter (where p.${identifier(first)} is null)::text as restored, count(*) filter (where r.${identifier(first)} is null)::text as present, ` +
-      `count(*) filter (where p.${identifier(first)} is not null and r.${identifier(first)} is not null and p::text is distinct from r::text)::text as changed ` +
-      `from ${qualified(restored, table)} r full join ${qualified(schema, table)} p on ${own.map((name) => `r.${identifier(name)} = p.${identifier(name)}`).join(" and ")}`,
+    `select count(*) filter (where ${presentKey} is null)::text as restored, count(*) filter (where ${restoredKey} is null)::text as present, ` +
+      `count(*) filter (where ${presentKey} is not null and ${restoredKey} is not null and ${PRESENT}::text is distinct from ${RESTORED}::text)::text as changed ` +
+      `from ${qualified(restored, table)} ${RESTORED} full join ${qualified(schema, table)} ${PRESENT} on ${isSame}`,
   );
   const row = rows[0] as { restored: string; present: string; changed: string };
   return { onlyBroughtBack: BigInt(row.restored), onlyPresent: BigInt(row.present), changed: BigInt(row.changed) };
@@ -105,10 +112,11 @@ async function addingSql(session: Session, schema: string, restored: string, tab
   return `INSERT INTO ${to} OVERRIDING SYSTEM VALUE SELECT ${names} FROM ${qualified(restored, table)} ON CONFLICT DO NOTHING;`;
 }
 
+/** Without the columns that its index includes. */
 async function keyOf(session: Session, schema: string, table: string): Promise<string[]> {
   const { rows } = await session.query(
     "select a.attname as name from pg_index i join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace " +
-      "join pg_attribute a on a.attrelid = c.oid and a.attnum = any(i.indkey) where i.indisprimary and n.nspname = $1 and c.relname = $2 order by a.attname",
+      "join pg_attribute a on a.attrelid = c.oid and a.attnum = any(i.indkey[0:i.indnkeyatts - 1]) where i.indisprimary and n.nspname = $1 and c.relname = $2 order by a.attname",
     [schema, table],
   );
   return (rows as { name: string }[]).map(({ name }) => name);
