@@ -23,6 +23,7 @@ import { openSources } from "../restore/openSources";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { Manifest } from "../../format/repository/manifest";
 import { compareWithPresent, type Difference, differences, sumsOf } from "./compareRows";
+import { missingRoles, removeFromPolicies, rolesOf } from "./absentRoles";
 import {
   type ForeignKey,
   foreignKeySql,
@@ -30,8 +31,6 @@ import {
   isThere,
   literal,
   lookAround,
-  missingRoles,
-  rolesOf,
   schemaComment,
   schemaExists,
   setAside,
@@ -115,16 +114,22 @@ export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: C
   }
 }
 
-/** @throws optionInvalidValue when the database does not exist; dbConnect */
+/** @throws optionInvalidValue when the database does not exist; dbInvalid when it is a standby; dbConnect */
 async function openProduction(deps: ExtractDeps, { database }: ExtractOptions): Promise<Session> {
+  let session: Session;
   try {
-    return await deps.openProduction(database);
+    session = await deps.openProduction(database);
   } catch (error) {
     if ((toBackupError(error).cause as { code?: unknown } | undefined)?.code !== NO_SUCH_DATABASE) throw error;
     throw fail("optionInvalidValue", `production has no database ${database}`, {
       hint: "Create it (createdb), or write a dump with --to-file.",
     });
   }
+  if (!(await session.facts()).inRecovery) return session;
+  await session.close();
+  throw fail("dbInvalid", "this server is a standby, which is read-only: nothing can be brought back into it", {
+    hint: "Run extract-table on the primary's host, or write a dump with --to-file.",
+  });
 }
 
 /**
@@ -347,8 +352,11 @@ class Extraction {
   async #carry(side: Session, server: PreparedServer, keys: readonly ForeignKey[], production: Session): Promise<void> {
     const { database, restored, user } = this.#options;
     const missing = await missingRoles(production, await rolesOf(side, restored));
-    if (missing.length > 0)
-      this.#ctx.log.warn(`production has no role ${missing.join(", ")}: owners and grants are not restored`);
+    if (missing.length > 0) {
+      const policies = await removeFromPolicies(side, restored, missing);
+      const changed = policies.length === 0 ? "" : `, and these policies are without it: ${policies.join(", ")}`;
+      this.#ctx.log.warn(`production has no role ${missing.join(", ")}: owners and grants are not restored${changed}`);
+    }
     const { rows } = await production.query(
       "select split_part(current_setting('unix_socket_directories'), ',', 1) as host, current_setting('port') as port, current_user as user",
     );

@@ -219,24 +219,6 @@ export async function lookAround(session: Session, wanted: Wanted): Promise<Surr
   };
 }
 
-/** Roles that own objects of a schema or have rights on them. */
-export async function rolesOf(session: Session, schema: string): Promise<string[]> {
-  const { rows } = await session.query(
-    "select distinct pg_get_userbyid(role) as name from (select c.relowner as role, c.relnamespace from pg_class c union select (aclexplode(c.relacl)).grantee, c.relnamespace from pg_class c) r " +
-      "join pg_namespace n on n.oid = r.relnamespace where n.nspname = $1 and role <> 0 order by 1",
-    [schema],
-  );
-  return (rows as { name: string }[]).map(({ name }) => name);
-}
-
-export async function missingRoles(session: Session, roles: readonly string[]): Promise<string[]> {
-  const { rows } = await session.query(
-    "select name from unnest($1::text[]) name where name not in (select rolname from pg_roles)",
-    [[...roles]],
-  );
-  return (rows as { name: string }[]).map(({ name }) => name);
-}
-
 /** Checks a foreign key for new rows only: existing rows may refer to missing ones. */
 export function foreignKeySql(schema: string, { definition, isPartitioned, name, table }: ForeignKey): string {
   const valid = isPartitioned || /\bNOT VALID$/i.test(definition) ? "" : " NOT VALID";

@@ -3,7 +3,7 @@
  * dependent objects. Production stays unchanged whenever a run is killed. The swap keeps the old table.
  */
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
-import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
@@ -365,4 +365,15 @@ describe("extract-table", async () => {
     expect(await shop("SELECT count(*) FROM kept")).toBe("5000");
     expect(leftOvers()).toEqual([]);
   }, 300_000);
+
+  // claim: docs/extract-table.md: a standby is refused
+  test("a standby is refused before anything is restored", async () => {
+    const signal = join(bed.cluster.dataPath, "standby.signal");
+    writeFileSync(signal, "");
+    giveTo(signal, bed.cluster.user);
+    await bed.cluster.restart();
+    const { exitCode, stderr, stdout } = await bed.ours(argv(["--type=immediate", "--table=customers"]));
+    expect([exitCode, stdout + stderr]).toEqual([81, expect.stringContaining("this server is a standby")]);
+    expect(stdout).not.toContain("restoring the backup");
+  }, 120_000);
 });
