@@ -1,6 +1,6 @@
 /** Compares tables by row counts and checksums: how a restored table differs from the current one. */
 import type { Session } from "../../postgres/session";
-import { comparedTables, identifier, qualified, tablesOf, type Wanted } from "./tableObjects";
+import { comparedTables, identifier, ownRows, qualified, tablesOf, type Wanted } from "./tableObjects";
 
 export interface TableSum {
   readonly rows: bigint;
@@ -31,13 +31,13 @@ const [ROW, RESTORED, PRESENT] = ['"pgbackstop row"', '"pgbackstop restored"', '
 export async function sumsOf(session: Session, schema: string): Promise<Map<string, TableSum>> {
   await session.query(SAME_TEXT);
   const sums = new Map<string, TableSum>();
-  for (const table of await comparedTables(session, schema)) sums.set(table, await sumOf(session, schema, table));
+  for (const [table, from] of await comparedTables(session, schema)) sums.set(table, await sumOf(session, from));
   return sums;
 }
 
-async function sumOf(session: Session, schema: string, table: string): Promise<TableSum> {
+async function sumOf(session: Session, from: string): Promise<TableSum> {
   const { rows } = await session.query(
-    `select count(*)::text as rows, coalesce(sum(hashtextextended(${ROW}::text, 0)::numeric), 0)::text as checksum from ${qualified(schema, table)} ${ROW}`,
+    `select count(*)::text as rows, coalesce(sum(hashtextextended(${ROW}::text, 0)::numeric), 0)::text as checksum from ${from} ${ROW}`,
   );
   const { checksum, rows: count } = rows[0] as { rows: string; checksum: string };
   return { rows: BigInt(count), checksum };
@@ -61,38 +61,39 @@ export async function compareWithPresent(
   sums: ReadonlyMap<string, TableSum>,
 ): Promise<Difference[]> {
   // A table that came back alone may be a partition in production.
-  const present = new Set((await tablesOf(session, { schema: wanted.schema, table: null })).map(({ name }) => name));
+  const tables = await tablesOf(session, { schema: wanted.schema, table: null });
+  const present = new Map(tables.map(({ isPartitioned, name }) => [name, ownRows(wanted.schema, name, isPartitioned)]));
+  const restoredTables = await comparedTables(session, restored);
   const result: Difference[] = [];
   for (const [table, broughtBack] of sums) {
-    if (!present.has(table)) {
+    const [from, to] = [restoredTables.get(table), present.get(table)];
+    if (from === undefined || to === undefined) {
       result.push({ table, broughtBack, present: null, byKey: null, addSql: null });
       continue;
     }
-    const byKey = await compareByKey(session, wanted.schema, restored, table);
+    const [own, other] = [await keyOf(session, wanted.schema, table), await keyOf(session, restored, table)];
+    const byKey = own.join("\0") === other.join("\0") ? await compareByKey(session, from, to, own) : null;
     const addSql =
       byKey === null || byKey.onlyBroughtBack === 0n ? null : await addingSql(session, wanted.schema, restored, table);
-    result.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey, addSql });
+    result.push({ table, broughtBack, present: await sumOf(session, to), byKey, addSql });
   }
   return result;
 }
 
 async function compareByKey(
   session: Session,
-  schema: string,
-  restored: string,
-  table: string,
+  from: string,
+  to: string,
+  key: readonly string[],
 ): Promise<Difference["byKey"]> {
-  const [own, other] = [await keyOf(session, schema, table), await keyOf(session, restored, table)];
-  if (own.length === 0 || own.join("\0") !== other.join("\0")) return null;
-  const [restoredKey, presentKey] = [
-    `${RESTORED}.${identifier(own[0] ?? "")}`,
-    `${PRESENT}.${identifier(own[0] ?? "")}`,
-  ];
-  const isSame = own.map((name) => `${RESTORED}.${identifier(name)} = ${PRESENT}.${identifier(name)}`).join(" and ");
+  const [first] = key;
+  if (first === undefined) return null;
+  const [restoredKey, presentKey] = [`${RESTORED}.${identifier(first)}`, `${PRESENT}.${identifier(first)}`];
+  const isSame = key.map((name) => `${RESTORED}.${identifier(name)} = ${PRESENT}.${identifier(name)}`).join(" and ");
   const { rows } = await session.query(
     `select count(*) filter (where ${presentKey} is null)::text as restored, count(*) filter (where ${restoredKey} is null)::text as present, ` +
       `count(*) filter (where ${presentKey} is not null and ${restoredKey} is not null and ${PRESENT}::text is distinct from ${RESTORED}::text)::text as changed ` +
-      `from ${qualified(restored, table)} ${RESTORED} full join ${qualified(schema, table)} ${PRESENT} on ${isSame}`,
+      `from ${from} ${RESTORED} full join ${to} ${PRESENT} on ${isSame}`,
   );
   const row = rows[0] as { restored: string; present: string; changed: string };
   return { onlyBroughtBack: BigInt(row.restored), onlyPresent: BigInt(row.present), changed: BigInt(row.changed) };

@@ -8,6 +8,7 @@ import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemErro
 import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import { identifier, isThere, qualified, tablesOf, type Wanted, wantedText } from "./tableObjects";
+import { oidColumns, referredObjects, referredText } from "./largeObjects";
 import { databaseSizeOf, requireSpace, sizeOf } from "./extractSpace";
 
 export interface DumpRequest {
@@ -36,8 +37,8 @@ export async function writeDump(
   { connection, path, programs, side, wanted }: DumpRequest,
   ctx: Context,
 ): Promise<void> {
-  const { sizeBytes, args } =
-    wanted === null ? { sizeBytes: await databaseSizeOf(side), args: [] } : await partOf(side, wanted);
+  const { sizeBytes, args, notes } =
+    wanted === null ? { sizeBytes: await databaseSizeOf(side), args: [], notes: [] } : await partOf(side, wanted);
   await requireSpace(dirname(path), sizeBytes, "the dump", "Choose a file elsewhere with --to-file.");
   const temporary = `${path}${TEMPORARY}`;
   try {
@@ -65,6 +66,7 @@ export async function writeDump(
   } catch (error) {
     throw error instanceof BackupError ? error : systemError("fileWrite", `write '${path}'`, path, error);
   }
+  for (const note of notes) ctx.log.warn(note);
 }
 
 /** A rename would replace a file that appeared since the run began; a link does not. */
@@ -90,17 +92,16 @@ function appeared(temporary: string, path: string): Error {
 async function partOf(
   side: Session,
   wanted: Wanted,
-): Promise<{ readonly sizeBytes: number; readonly args: readonly string[] }> {
+): Promise<{ readonly sizeBytes: number; readonly args: readonly string[]; readonly notes: readonly string[] }> {
   if (!(await isThere(side, wanted)))
     throw fail("optionInvalidValue", `${wantedText(wanted)} does not exist at this target`);
   const tables = await tablesOf(side, wanted);
-  const sizeBytes = await sizeOf(
-    side,
-    tables.map(({ oid }) => oid),
-  );
+  const oids = tables.map(({ oid }) => oid);
+  const sizeBytes = await sizeOf(side, oids);
+  const notes = referredText(await referredObjects(side, await oidColumns(side, oids)), null);
   const args =
     wanted.table === null
       ? [`--schema=${identifier(wanted.schema)}`]
       : tables.map(({ name, schema }) => `--table=${qualified(schema, name)}`);
-  return { sizeBytes, args };
+  return { sizeBytes, args, notes };
 }

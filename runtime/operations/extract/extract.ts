@@ -24,13 +24,14 @@ import type { RecoveryRequest } from "../restore/recovery";
 import type { Manifest } from "../../format/repository/manifest";
 import { compareWithPresent, type Difference, differences, sumsOf } from "./compareRows";
 import { missingRoles, removeFromPolicies, rolesOf } from "./absentRoles";
+import { columnText, oidColumns, type ReferredObjects, referredObjects, referredText } from "./largeObjects";
+import { loadFullPublications, publicationText, requireNoSubscription } from "./replication";
+import { lookAround, type Surroundings } from "./surroundings";
 import {
   type ForeignKey,
   foreignKeySql,
   identifier,
-  isThere,
   literal,
-  lookAround,
   schemaComment,
   schemaExists,
   setAside,
@@ -96,7 +97,10 @@ export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: C
   const production = options.toFile === undefined ? await openProduction(deps, options) : null;
   try {
     if (options.toFile !== undefined) await requireNoFile(options.toFile);
-    deps.print(await planText(manifest, repo, production, options));
+    const around = production === null ? null : await lookAround(production, options.wanted);
+    if (options.swap && around !== null) requireSwappable(around, options.wanted);
+    deps.print(planText(manifest, repo, around, options));
+    if (production !== null) await warnOfReplication(production, options, ctx);
     if (production !== null) await clearSchema(production, options);
     const include = includedOf(manifest, options.database);
     await requireSpace(
@@ -130,6 +134,28 @@ async function openProduction(deps: ExtractDeps, { database }: ExtractOptions): 
   throw fail("dbInvalid", "this server is a standby, which is read-only: nothing can be brought back into it", {
     hint: "Run extract-table on the primary's host, or write a dump with --to-file.",
   });
+}
+
+/** @throws dbInvalid (81) when the new version would lack something that only the old one keeps */
+function requireSwappable({ extensions, replication }: Surroundings, wanted: Wanted): void {
+  requireNoSubscription(replication, wanted);
+  if (extensions.length > 0)
+    throw fail(
+      "dbInvalid",
+      `${wantedText(wanted)} has the extension ${extensions.join(", ")}, which a swap would move away with it`,
+      {
+        hint: "Replace its tables one by one with --table, or move the extension first: ALTER EXTENSION … SET SCHEMA.",
+      },
+    );
+}
+
+/** Subscribers of such a publication stop at the first row of a table that they lack. */
+async function warnOfReplication(production: Session, { restored }: ExtractOptions, ctx: Context): Promise<void> {
+  const names = await loadFullPublications(production);
+  if (names.length > 0)
+    ctx.log.warn(
+      `${names.join(", ")} publish${names.length === 1 ? "es" : ""} all tables: subscribers stop until they have the tables of schema ${restored}`,
+    );
 }
 
 /**
@@ -190,14 +216,10 @@ async function archiveNow(
   }
 }
 
-async function planText(
-  manifest: Manifest,
-  repo: Repository,
-  production: Session | null,
-  options: ExtractOptions,
-): Promise<string> {
+/** @param around null when production stays as it is */
+function planText(manifest: Manifest, repo: Repository, around: Surroundings | null, options: ExtractOptions): string {
   const { database, isWhole, kept, recovery, restored, swap, toFile, wanted } = options;
-  const present = production !== null && (await isThere(production, wanted));
+  const present = around?.isThere === true;
   const target =
     recovery.target === undefined
       ? recovery.type === "default"
@@ -219,13 +241,26 @@ async function planText(
         ]
       : []),
   ];
-  if (swap && production !== null && present) {
-    const { references, views } = await lookAround(production, wanted);
-    if (references.length > 0)
-      lines.push(`             ${references.length} foreign keys of other tables are created again for it, NOT VALID`);
-    if (views.length > 0) lines.push(`             these views keep reading the old version: ${views.join(", ")}`);
-  }
+  if (swap && around !== null) lines.push(...swapLines(around).map((line) => `             ${line}`));
+  if (around !== null && around.oidColumns.length > 0)
+    lines.push(
+      `  numbers    of large objects come back without their contents: ${around.oidColumns.map(columnText).join(", ")}`,
+    );
   return `${lines.join("\n")}\n`;
+}
+
+function swapLines({ children, references, replication, views }: Surroundings): string[] {
+  const published = publicationText(replication);
+  return [
+    ...(references.length === 0
+      ? []
+      : [`${references.length} foreign keys of other tables are created again for it, NOT VALID`]),
+    ...(children.length === 0
+      ? []
+      : [`these tables inherit from it then: ${children.map(({ schema, table }) => `${schema}.${table}`).join(", ")}`]),
+    ...(published === null ? [] : [published]),
+    ...(views.length === 0 ? [] : [`these views keep reading the old version: ${views.join(", ")}`]),
+  ];
 }
 
 /** Removes a schema that a killed run left; any other one is an error. @throws fileExists */
@@ -318,8 +353,10 @@ class Extraction {
         );
       return true;
     }
-    const keys = await setAside(side, wanted, restored);
+    const { children, homes, keys } = await setAside(side, wanted, restored);
+    if (children.length > 0) this.#ctx.log.warn(`without the rows of tables that inherit: ${children.join(", ")}`);
     const oids = (await tablesOf(side, { schema: restored, table: null })).map(({ oid }) => oid);
+    const objects = await referredObjects(side, await oidColumns(side, oids));
     const directory = await dataDirectoryOf(this.#production);
     if (directory !== null) await requireProductionSpace(this.#deps.here(directory), await sizeOf(side, oids));
     const sums = await sumsOf(side, restored);
@@ -333,6 +370,7 @@ class Extraction {
       this.#deps.print("the copied rows are identical to those of the backup\n");
       compared = await compareWithPresent(this.#production, wanted, restored, sums);
       this.#deps.print(differenceText(compared));
+      await this.#warnOfObjects(this.#production, objects);
     } catch (error) {
       await this.#production.query(`drop schema ${identifier(restored)} cascade`).catch(() => {});
       throw error;
@@ -340,7 +378,7 @@ class Extraction {
     const comment = `restored by pgbackstop extract-table from backup ${this.#manifest.label}`;
     await this.#production.query(`comment on schema ${identifier(restored)} is ${literal(comment)}`);
     if (swap && (await this.#deps.agrees(`Replace ${wantedText(wanted)} with it?`))) {
-      await this.#swap(this.#production);
+      await this.#swap(this.#production, homes);
       return true;
     }
     this.#deps.print(
@@ -386,13 +424,25 @@ class Extraction {
     });
   }
 
-  async #swap(production: Session): Promise<void> {
+  async #warnOfObjects(production: Session, objects: readonly ReferredObjects[]): Promise<void> {
+    const kept = await referredObjects(production, objects);
+    for (const line of referredText(objects, kept)) this.#ctx.log.warn(line);
+  }
+
+  async #swap(production: Session, former: ReadonlyMap<string, string>): Promise<void> {
     const { kept, restored, wanted } = this.#options;
-    const tables = (await tablesOf(production, { schema: restored, table: null })).map(({ name }) => name);
+    const homes = new Map<string, string>();
+    for (const { name } of await tablesOf(production, { schema: restored, table: null })) {
+      const home = former.get(name) ?? wanted.schema;
+      const exists = home === wanted.schema || (await schemaExists(production, home));
+      if (!exists) this.#ctx.log.warn(`${name} goes into schema ${wanted.schema}: production has no schema ${home}`);
+      homes.set(name, exists ? home : wanted.schema);
+    }
     const around = await lookAround(production, wanted);
+    requireSwappable(around, wanted);
     const comment = `replaced by pgbackstop extract-table: ${wantedText(wanted)}`;
     try {
-      for (const statement of swapSql({ wanted, restored, tables, around, kept, comment }))
+      for (const statement of swapSql({ wanted, restored, homes, around, kept, comment }))
         await production.query(statement);
     } catch (error) {
       await production.query("ROLLBACK");
@@ -402,6 +452,8 @@ class Extraction {
     this.#deps.print(`${wantedText(wanted)} is replaced by the restored version${old}\n`);
     if (around.views.length > 0)
       this.#deps.print(`these views keep reading the old version: ${around.views.join(", ")}\n`);
+    const published = publicationText(around.replication);
+    if (published !== null) this.#deps.print(`${published}\n`);
   }
 }
 

@@ -49,7 +49,7 @@ describe("extract-table", async () => {
     const { cluster } = bed;
     await cluster.start();
     await bed.oursOk(["stanza-create"]);
-    await cluster.sql("CREATE ROLE app; CREATE ROLE reader");
+    await cluster.sql("CREATE ROLE app; CREATE ROLE reader; CREATE ROLE gone");
     await cluster.sql("CREATE DATABASE shop");
     await cluster.sql("CREATE DATABASE other");
     // By night pg_restore makes a database of one.
@@ -79,7 +79,22 @@ describe("extract-table", async () => {
        CREATE TABLE parts.log (id int);
        CREATE TABLE parts.log_1 () INHERITS (parts.log);
        INSERT INTO parts.split SELECT generate_series(1, 20);
-       INSERT INTO parts.log_1 SELECT generate_series(1, 20)`,
+       INSERT INTO parts.log_1 SELECT generate_series(1, 20);
+       CREATE SCHEMA feed;
+       CREATE TABLE feed.goods (id int PRIMARY KEY, note text, doc oid);
+       CREATE TABLE feed.more () INHERITS (feed.goods);
+       INSERT INTO feed.goods SELECT generate_series(1, 20), 'a';
+       INSERT INTO feed.more VALUES (100, 'b');
+       UPDATE feed.goods SET doc = lo_from_bytea(0, 'picture') WHERE id <= 3;
+       ALTER TABLE feed.goods ENABLE ROW LEVEL SECURITY;
+       CREATE POLICY theirs ON feed.goods TO gone;
+       CREATE POLICY ours ON feed.goods TO gone, reader USING (id < 5);
+       GRANT SELECT (note) ON feed.goods TO gone;
+       CREATE PUBLICATION changes FOR TABLE ONLY feed.goods (id, note) WHERE (id > 5);
+       CREATE SCHEMA elsewhere;
+       CREATE TABLE feed.days (id int) PARTITION BY RANGE (id);
+       CREATE TABLE elsewhere.days_1 PARTITION OF feed.days FOR VALUES FROM (0) TO (100);
+       INSERT INTO feed.days SELECT generate_series(1, 20)`,
       [],
       "shop",
     );
@@ -196,7 +211,7 @@ describe("extract-table", async () => {
     const kept = /the old version is in schema (orders_before_\d+)/.exec(stdout)?.[1] ?? "";
     expect(await shop(`SELECT count(*) FROM ${kept}.orders`)).toBe("10");
     expect(await shop(CONTENT("public.orders"))).toBe(before.get("orders"));
-    expect(await schemas()).toBe(`${kept} parts public sales`);
+    expect(await schemas()).toBe(`elsewhere feed ${kept} parts public sales`);
     expect(
       await shop(
         "SELECT pg_get_userbyid(relowner) || has_table_privilege('reader', oid, 'SELECT') FROM pg_class WHERE oid = 'orders'::regclass",
@@ -330,6 +345,71 @@ describe("extract-table", async () => {
     await bed.oursOk(argv([...target, "--swap", "--yes"]));
     expect(await count()).toBe("20");
     expect(await shop(`SELECT tableoid::regclass FROM parts.${parent} LIMIT 1`)).toBe(`parts.${child}`);
+  });
+
+  // claim: docs/extract-table.md: roles that production lacks, also those of policies, are left out; large objects are
+  //   counted; the swap keeps publications and tables that inherit
+  test("a table with a publication, children, large objects, and a role that is gone", async () => {
+    await bed.cluster.sql(
+      `SELECT lo_unlink(doc) FROM ONLY feed.goods WHERE id <= 2; DELETE FROM ONLY feed.goods WHERE id > 10;
+       DROP OWNED BY gone; DROP ROLE gone`,
+      [],
+      "shop",
+    );
+    const { stderr, stdout } = await bed.oursOk(argv(["--type=immediate", "--table=feed.goods", "--swap", "--yes"]));
+    for (const line of [
+      "             these tables inherit from it then: feed.more",
+      "             changes publishes the restored version from then on; subscribers keep the rows that they have",
+      "  numbers    of large objects come back without their contents: goods.doc",
+      "copying goods (20 rows)",
+      "  goods: 20 rows restored, 10 in the current version: 10 only in the restored version, 0 only in the current one, 0 changed",
+    ])
+      expect(stdout).toContain(`${line}\n`);
+    for (const line of [
+      "without the rows of tables that inherit: feed.more",
+      "production has no role gone: owners and grants are not restored, and these policies are without it: ours of goods, theirs of goods",
+      "goods.doc refers to 3 large objects: their contents are not restored, and production has 1 of them now",
+    ])
+      expect(stdout + stderr).toContain(line);
+    expect(await shop("SELECT count(*) || ' ' || (SELECT count(*) FROM ONLY feed.goods) FROM feed.goods")).toBe(
+      "21 20",
+    );
+    expect(
+      await shop(
+        "SELECT concat_ws(' ', prrelid::regclass, prattrs, pg_get_expr(prqual, prrelid)) FROM pg_publication_rel",
+      ),
+    ).toBe("feed.goods 1 2 (id > 5)");
+    expect(
+      await shop("SELECT string_agg(policyname || roles::text, ' ') FROM pg_policies WHERE schemaname = 'feed'"),
+    ).toBe("ours{reader}");
+  }, 300_000);
+
+  // claim: docs/extract-table.md: partitions go back into their schemas
+  test("a partition in another schema goes back there", async () => {
+    await bed.cluster.sql("DELETE FROM feed.days WHERE id > 5", [], "shop");
+    await bed.oursOk(argv(["--type=immediate", "--table=feed.days", "--swap", "--yes"]));
+    expect(await shop("SELECT count(*) FROM elsewhere.days_1")).toBe("20");
+    expect(await shop("SELECT count(*) FROM feed.days")).toBe("20");
+  }, 300_000);
+
+  // claim: docs/extract-table.md: a swap is refused for a subscription's table and an extension's schema
+  test("a swap that would lose something is refused before anything is restored", async () => {
+    await bed.cluster.sql(
+      `CREATE SUBSCRIPTION theirs CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE);
+       INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) SELECT oid, 'customers'::regclass, 'r' FROM pg_subscription;
+       CREATE SCHEMA tools; CREATE EXTENSION citext SCHEMA tools`,
+      [],
+      "shop",
+    );
+    for (const [wanted, message] of [
+      ["--table=customers", "table public.customers gets rows by the subscription theirs"],
+      ["--schema=tools", "schema tools has the extension citext, which a swap would move away with it"],
+    ] as const) {
+      const { exitCode, stderr, stdout } = await bed.ours(argv(["--type=immediate", wanted, "--swap", "--yes"]));
+      expect([exitCode, stdout + stderr]).toEqual([81, expect.stringContaining(message)]);
+      expect(stdout).not.toContain("restoring the backup");
+    }
+    await bed.cluster.sql("DROP SUBSCRIPTION theirs; DROP SCHEMA tools CASCADE", [], "shop");
   });
 
   // claim: docs/drills.md, docs/open.md, docs/extract-table.md: WAL that creates a tablespace is refused by each server
