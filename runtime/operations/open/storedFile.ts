@@ -83,9 +83,13 @@ export class StoredFile {
     return this.#origin;
   }
 
-  /** The file is the backup's: its missing pages are to be fetched. */
-  bind(origin: Origin): void {
+  /**
+   * The file is the backup's: its missing pages are to be fetched.
+   * @param unsynced written by an earlier process, which may not have synced them: the next sync makes them certain
+   */
+  bind(origin: Origin, unsynced: readonly PageRun[] = []): void {
     this.#origin = origin;
+    this.#fresh = [...unsynced];
     // Cut off, or never as long: what follows reads as zeros.
     endAt(origin, this.sizeBytes);
   }

@@ -13,7 +13,7 @@ import {
   parseJournal,
   replayJournal,
 } from "./journal";
-import type { PageRun } from "./pageSet";
+import { type PageRun, PageSet } from "./pageSet";
 import { type Origin, originOf, type StoredFile } from "./storedFile";
 import { pathInData, Tree } from "./tree";
 
@@ -125,7 +125,12 @@ function bind(tree: Tree, index: number, row: ManifestFile, history: FileHistory
   const path = pathInData(row.name);
   const file = tree.find(path)?.file;
   const origin = originOf(index, row);
-  for (const [fate, run] of history?.runs ?? []) meet(origin, fate, run);
+  const unsynced = new PageSet(row.sizeBytes);
+  for (const [fate, run] of history?.runs ?? []) {
+    meet(origin, fate, run);
+    if (fate === "there") unsynced.add(...run);
+    else if (fate !== "clean") unsynced.remove(...run);
+  }
   origin.endBytes = Math.min(origin.endBytes, history?.endBytes ?? origin.endBytes);
   // A server would take a table for empty or shorter, without an error.
   if (file == null || file.sizeBytes < origin.endBytes)
@@ -137,6 +142,6 @@ function bind(tree: Tree, index: number, row: ManifestFile, history: FileHistory
         path: `${tree.upper}/${path}`,
       },
     );
-  file.bind(origin);
+  file.bind(origin, unsynced.runsIn(0, unsynced.count - 1));
   return { file, origin };
 }

@@ -372,13 +372,18 @@ describe("an opened directory", () => {
   test("it equals a plain directory after any requests, kills and losses of power", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(STEP, { minLength: 1, maxLength: 40 }), (steps) => follows(steps)),
-      {
-        numRuns: 150,
-      },
+      { numRuns: 150, examples: [[SYNCED_AFTER_A_KILL]] },
     );
   }, 120_000);
 });
 
+/** Once it lost the write: the sync is another process's than the write. PostgreSQL's recovery begins with such syncs. */
+const SYNCED_AFTER_A_KILL: Step[] = [
+  ["write", 1, 0, 0, 1],
+  ["drop and kill", 0, 0, 0, 0],
+  ["fsync", 1, 0, 0, 0],
+  ["drop and power", 0, 0, 0, 0],
+];
 type Step = readonly [kind: (typeof KINDS)[number], file: number, page: number, odd: number, size: number];
 const KINDS = [
   "read",
