@@ -123,7 +123,11 @@ export async function collectInfo(
     if (answer.value.manifest !== null) manifests.set(repo.key, answer.value.manifest);
     return { ...base, ...answer.value, error: null };
   });
-  const { stanza, locks, opened = [] } = options;
+  const { stanza, locks } = options;
+  // Another cluster of this machine may have the stanza's name.
+  const opened = (options.opened ?? []).filter(({ label, repo }) =>
+    rows.some(({ info, key }) => `repo${key}` === repo && info?.backups.some((entry) => entry.label === label)),
+  );
   return { stanza, status: stanzaStatus(rows), repos: rows, locks, opened, manifests };
 }
 
