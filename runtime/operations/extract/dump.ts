@@ -30,7 +30,7 @@ export async function requireNoFile(path: string): Promise<void> {
 }
 
 /**
- * A file that appears meanwhile is not replaced.
+ * It replaces no file that appeared since the run began.
  * @throws optionInvalidValue when the objects do not exist; runtime without space; execute, fileExists, fileWrite
  */
 export async function writeDump(

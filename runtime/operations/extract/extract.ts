@@ -42,7 +42,7 @@ import {
 import { requireNoFile, writeDump } from "./dump";
 import { differenceText, stayText } from "./extractReport";
 import { dataDirectoryOf, requireProductionSpace, requireSpace, sideBytes, sizeOf } from "./extractSpace";
-import { swapSql } from "./swap";
+import { lostLinks, swapSql } from "./swap";
 import { waitForWal } from "../shared/waitWal";
 
 export interface ExtractOptions {
@@ -452,6 +452,9 @@ class Extraction {
     this.#deps.print(`${wantedText(wanted)} is replaced by the restored version${old}\n`);
     if (around.views.length > 0)
       this.#deps.print(`these views keep reading the old version: ${around.views.join(", ")}\n`);
+    const lost = lostLinks({ around, homes });
+    if (lost.length > 0)
+      this.#deps.print(`no longer a part of their parents, which the restored version lacks: ${lost.join(", ")}\n`);
     const published = publicationText(around.replication);
     if (published !== null) this.#deps.print(`${published}\n`);
   }

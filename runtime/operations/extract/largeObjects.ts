@@ -28,17 +28,17 @@ export async function oidColumns(session: Session, oids: readonly number[]): Pro
   return rows as OidColumn[];
 }
 
-/** Of this session's database; only columns that refer to some. */
+/** Counts what rows in this session's database refer to; only columns that refer to some. */
 export async function referredObjects(session: Session, columns: readonly OidColumn[]): Promise<ReferredObjects[]> {
-  const found: ReferredObjects[] = [];
+  const referred: ReferredObjects[] = [];
   for (const each of columns) {
     const { rows } = await session.query(
       `select count(*)::int as count from pg_largeobject_metadata m where exists (select from ${qualified(each.schema, each.table)} "pgbackstop row" where "pgbackstop row".${identifier(each.column)} = m.oid)`,
     );
     const { count } = rows[0] as { count: number };
-    if (count > 0) found.push({ ...each, count });
+    if (count > 0) referred.push({ ...each, count });
   }
-  return found;
+  return referred;
 }
 
 export function columnText({ column, table }: OidColumn): string {

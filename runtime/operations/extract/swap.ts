@@ -4,7 +4,16 @@
  */
 import { publishSql, unpublishSql } from "./replication";
 import type { Surroundings } from "./surroundings";
-import { foreignKeySql, identifier, joinSql, leaveSql, literal, qualified, type Wanted } from "./tableObjects";
+import {
+  foreignKeySql,
+  identifier,
+  joinSql,
+  leaveSql,
+  type Link,
+  literal,
+  qualified,
+  type Wanted,
+} from "./tableObjects";
 
 export interface SwapRequest {
   readonly wanted: Wanted;
@@ -31,14 +40,9 @@ export function swapSql({ around, comment, homes, kept, restored, wanted }: Swap
     ...[...parents, ...children].map(leaveSql),
     ...unpublishSql(replication, wanted.schema),
   ];
-  const joined = [
-    ...parents.map((link) => ({ ...link, schema: homes.get(link.table) })),
-    ...children.map((link) => ({ ...link, parentSchema: homes.get(link.parentTable) })),
-  ];
+  const { joined } = rejoin(around, homes);
   const adds = [
-    ...joined.flatMap(({ parentSchema, schema, ...link }) =>
-      schema === undefined || parentSchema === undefined ? [] : [joinSql({ ...link, parentSchema, schema })],
-    ),
+    ...joined.map(joinSql),
     ...references.map((key) => foreignKeySql(key.schema, key).trim().replace(/;$/, "")),
     ...publishSql(replication, wanted.schema, (table) => homes.get(table)),
   ];
@@ -69,4 +73,29 @@ export function swapSql({ around, comment, homes, kept, restored, wanted }: Swap
     ([table, home]) => `ALTER TABLE ${qualified(restored, table)} SET SCHEMA ${identifier(home)}`,
   );
   return [...head, ...drops, ...old, ...back, `DROP SCHEMA ${identifier(restored)}`, ...adds, "COMMIT"];
+}
+
+/** Tables that leave a parent for good, because either one did not exist at the target: `child of parent`. */
+export function lostLinks({ around, homes }: Pick<SwapRequest, "around" | "homes">): string[] {
+  return rejoin(around, homes).lost.map(
+    ({ parentSchema, parentTable, schema, table }) => `${schema}.${table} of ${parentSchema}.${parentTable}`,
+  );
+}
+
+function rejoin(
+  { children, parents }: Surroundings,
+  homes: ReadonlyMap<string, string>,
+): { readonly joined: readonly Link[]; readonly lost: readonly Link[] } {
+  const [joined, lost]: [Link[], Link[]] = [[], []];
+  for (const link of parents) {
+    const schema = homes.get(link.table);
+    if (schema === undefined) lost.push(link);
+    else joined.push({ ...link, schema });
+  }
+  for (const link of children) {
+    const parentSchema = homes.get(link.parentTable);
+    if (parentSchema === undefined) lost.push(link);
+    else joined.push({ ...link, parentSchema });
+  }
+  return { joined, lost };
 }

@@ -208,7 +208,7 @@ async function takeForeignKeys(session: Session, oids: readonly number[]): Promi
   }));
 }
 
-/** Of wanted tables to others: their parents, or their children. */
+/** Links between wanted tables and others: to their parents, or to their children. */
 export async function linksOf(
   session: Session,
   oids: readonly number[],
