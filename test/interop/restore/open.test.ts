@@ -3,7 +3,18 @@
  * local; killed processes cost nothing that was acknowledged; and a damaged repository gives an error, never wrong
  * bytes.
  */
-import { chmodSync, chownSync, existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
@@ -162,6 +173,12 @@ describe("open", async () => {
         .find((line) => line.includes(backup.at)) ?? "";
     for (const option of ["nosuid", "nodev", "noexec", "default_permissions"]) expect(mount).toContain(option);
     expect(statSync(backup.at).mode & 0o777).toBe(0o700);
+    const [own, second] = ["own", "second"].map((name) => join(backup.at, name)) as [string, string];
+    writeFileSync(own, "segment");
+    linkSync(own, second);
+    expect([statSync(second).nlink, statSync(second).ino]).toEqual([2, statSync(own).ino]);
+    unlinkSync(own);
+    expect([statSync(second).nlink, readFileSync(second, "utf8"), existsSync(own)]).toEqual([1, "segment", false]);
     expect((await bed.ours(["status"])).stdout).toMatch(
       new RegExp(`^  open +\\d{8}-\\d{6}F_\\d{8}-\\d{6}I of repo2 in ${backup.at}: .* are here$`, "m"),
     );
@@ -296,6 +313,24 @@ describe("open", async () => {
     } finally {
       await sleeper.stop();
     }
+  }, 300_000);
+
+  // claim: docs/open.md: a link on the way…
+  // claim: docs/open.md: another open continues…
+  test("a link in the path leads to the same directory, and an open continues only with what it holds", async () => {
+    symlinkSync(bed.folder, join(bed.folder, "way"));
+    const backup = opens("linked");
+    const linked = new OpenedBackup(bed, "way/linked");
+    const open = ["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`];
+    await backup.open(["--repo=1", "--type=name", "--target=before"]);
+    expect(outputOf(await linked.run(open))).toContain("is open already");
+    expect(await backup.value(TABLE_SUMS, "shop")).toBe(atPoint);
+    process.kill(servingPid(backup), "SIGKILL");
+    expect(outputOf(await backup.run([...open, "--type=immediate"]))).toContain("holds what was opened with --stanza=");
+    await linked.open(["--repo=1"]);
+    expect(await backup.value(TABLE_SUMS, "shop")).toBe(atPoint);
+    await linked.close();
+    expect([existsSync(backup.folder), servingPids(linked)]).toEqual([false, []]);
   }, 300_000);
 
   test("what cannot be opened is refused in words, and leaves nothing", async () => {
