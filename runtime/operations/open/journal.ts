@@ -198,10 +198,10 @@ export class Journal {
   /** Entries that must not be lost, and how many of them are on the disk. */
   #count = 0;
   #syncedCount = 0;
-  /** Of an earlier process, or of a full disk. */
+  /** By an earlier process, or by a full disk. */
   #mayBeTorn = true;
   /** What has happened and could not be written yet. */
-  readonly #owed: JournalEntry[] = [];
+  readonly #unwritten: JournalEntry[] = [];
 
   /** `writeSome` returns how many of the bytes it has written. */
   constructor(fd: number, writeSome: (fd: number, bytes: Uint8Array) => number = writeSync) {
@@ -211,15 +211,15 @@ export class Journal {
 
   /** In the file when it returns: a killed process loses nothing. It does not count if it throws. */
   append(entry: JournalEntry): void {
-    this.#writeOwed();
+    this.#writeUnwritten();
     this.#write(entry);
   }
 
   /** The end of a step that has happened: if it cannot be written now, it comes before everything else. */
   conclude(entry: JournalEntry): void {
-    this.#owed.push(entry);
+    this.#unwritten.push(entry);
     try {
-      this.#writeOwed();
+      this.#writeUnwritten();
     } catch {
       // The next append or sync says why.
     }
@@ -227,17 +227,17 @@ export class Journal {
 
   /** On the disk when it resolves. */
   async sync(): Promise<void> {
-    this.#writeOwed();
+    this.#writeUnwritten();
     const count = this.#count;
     if (this.#syncedCount >= count) return;
     await dataSync(this.#fd);
     this.#syncedCount = Math.max(this.#syncedCount, count);
   }
 
-  #writeOwed(): void {
-    for (let entry = this.#owed[0]; entry !== undefined; entry = this.#owed[0]) {
+  #writeUnwritten(): void {
+    for (let entry = this.#unwritten[0]; entry !== undefined; entry = this.#unwritten[0]) {
       this.#write(entry);
-      this.#owed.shift();
+      this.#unwritten.shift();
     }
   }
 

@@ -165,7 +165,7 @@ export class StoredFile {
       await this.#journal.sync();
       this.#with((fd) => ftruncateSync(fd, sizeBytes));
     } catch (error) {
-      // The server goes on with the long file.
+      // For the server the file keeps its length.
       this.#journal.conclude({ kind: "kept", file });
       throw error;
     }

@@ -177,7 +177,7 @@ export function pageCheckOf(
   if (segment === null || !hasPageChecksums(row, facts)) return null;
   const unitBytes = Math.max(PAGE_BYTES, pageSizeBytes);
   const firstBlockNo = segment.segmentNo * (RELATION_SEGMENT_BYTES / pageSizeBytes);
-  // A page that was never used is zeros, and so is a damaged part of a plain file: only a codec or a cipher would show it.
+  // A page that was never used is zeros, and so may be a damaged part of a plain file; a codec or a cipher shows it.
   const isPlain = compressType === "none" && cipherPass === null;
   return (bytes, offsetBytes) => {
     const wholeBytes = bytes.length - (bytes.length % pageSizeBytes);

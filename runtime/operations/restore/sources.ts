@@ -5,8 +5,8 @@
  * the label that the same run used there (a repository without a usable prior gets a full while the others stay
  * incremental). Every repository's manifest locates its own bytes, so chains of different shape can stand in for each
  * other. Stand-ins' manifests are loaded only after a failure. A repository that stops answering moves to the end of
- * the order, so that a restore does not wait for it file by file. A manifest that could not be loaded is requested again
- * later: an opened backup lives for days.
+ * the order, so that a restore does not wait for it file by file. A manifest that could not be loaded is requested
+ * again later: an opened backup lives for days.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";

@@ -251,7 +251,8 @@ describe("files that are stored whole", () => {
     );
   });
 
-  // claim: docs/open.md: zeros of a file that is stored without compression and encryption are read only when its SHA-1 is right
+  // claim: docs/open.md: zeros of a file that is stored without compression and encryption are read only when its SHA-1
+  //   is right
   test.each([
     [{ compressType: "none" }, false],
     [{ compressType: "zst" }, true],
