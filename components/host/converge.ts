@@ -41,6 +41,7 @@ import {
   requireUsable,
 } from "./detected";
 import {
+  dropSynchronous,
   type EngineVerbs,
   readDestinations,
   type RuntimeOnHost,
@@ -57,6 +58,7 @@ import {
   checkSecretFiles,
   disableUnits,
   enableUnits,
+  hasAgent,
   isSystemdRunning,
   isUnitPath,
   readUnits,
@@ -279,6 +281,8 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
   }
   const settingsChanged = await applySettings(update, runtime);
   await removeStale(update, left);
+  // Whatever an agent set: nobody confirms commits any more.
+  if (hasAgent(left) && !hasAgent(desired.files.map(({ path }) => path))) await dropSynchronous(runtime, log);
 
   const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
   if (!wasReady || settingsChanged || isLacking || changed.some((path) => !isUnitPath(path))) {

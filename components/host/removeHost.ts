@@ -3,9 +3,9 @@ import { type Account, CommandFailed, type Connection, type LogLine } from "./co
 import { type Accounts, removeDirectories, removeFiles } from "./desiredFiles";
 import { isPending, type LiveSettings, readPreviousSettings, readSettings, writeSettings } from "./postgresSettings";
 import { type Left, leaveHost } from "./hostOwners";
-import { dropSlot, type RuntimeOnHost } from "./runtimeVerbs";
+import { dropSlot, dropSynchronous, type RuntimeOnHost } from "./runtimeVerbs";
 import { takeBackRestoreCommand } from "./restoreCommand";
-import { disableUnits, isSystemdRunning, reloadUnits, servingUnits, timersOf, unitsIn } from "./systemdUnits";
+import { disableUnits, hasAgent, isSystemdRunning, reloadUnits, servingUnits, timersOf, unitsIn } from "./systemdUnits";
 import { BY_COMMAND, BY_SLOT } from "./archiveSetting";
 import { answers } from "./containedServer";
 import {
@@ -74,7 +74,10 @@ async function undo(
   // The files are also those of a component that left before.
   const units = new Set([...timersOf(identity.units), ...servingUnits(identity.units), ...unitsIn(files)]);
   if (systemd) await disableUnits(connection, [...units]);
-  if (BY_SLOT in identity.settings) await dropSlot(runtimeOf(connection, identity, accounts.database, log), log);
+  const runtime = runtimeOf(connection, identity, accounts.database, log);
+  if (BY_SLOT in identity.settings) await dropSlot(runtime, log);
+  // Not before: the agent would set it again.
+  if (hasAgent([...units])) await dropSynchronous(runtime, log);
   await removeFiles(connection, [...withCompiled(files, identity), ...before.nodePaths, ownersPath(identity)]);
   if (systemd) await reloadUnits(connection);
   const kept = await removeDirectories(connection, before.madeDirectories);

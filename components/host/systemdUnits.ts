@@ -57,6 +57,11 @@ export function unitsIn(paths: readonly string[]): string[] {
   return paths.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
 }
 
+/** True if an agent's service is among these units or files (components/render/units/agentUnits.ts). */
+export function hasAgent(names: readonly string[]): boolean {
+  return names.some((name) => name.endsWith("-agent.service"));
+}
+
 /** `enabled active` and similar for each unit; `missing` for one that systemd does not know. */
 export async function readUnits(
   connection: Connection,

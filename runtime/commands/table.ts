@@ -41,6 +41,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   start: async () => (await import("./setup/startStop.js")).startCommand,
   status: async () => (await import("./watch/status.js")).statusCommand,
   stop: async () => (await import("./setup/startStop.js")).stopCommand,
+  "synchronous-drop": async () => (await import("./setup/synchronousDrop.js")).synchronousDropCommand,
   sync: async () => (await import("./backups/sync.js")).syncCommand,
   verify: async () => (await import("./backups/verify.js")).verifyCommand,
 };

@@ -173,6 +173,11 @@ const ROWS = {
     ["cluster", "session"],
     ["own"],
   ),
+  "synchronous-drop": row(
+    "remove pgbackstop from synchronous_standby_names, after its agent was stopped",
+    ["cluster", "session"],
+    ["own"],
+  ),
   "pg-settings": row(
     "show or set settings of the PostgreSQL server",
     ["cluster", "session"],

@@ -816,10 +816,17 @@ describe("files and units on a host", async () => {
     },
   );
 
-  test("destroying it leaves PostgreSQL and the repositories, and no secret", async () => {
+  // claim: docs/synchronous.md: a destroy of a `PostgresHost`…
+  test("destroying it leaves PostgreSQL and the repositories, and no secret; no commit waits for the agent", async () => {
+    const names = (): Promise<string> => sql("SHOW synchronous_standby_names");
+    streaming = { synchronous: "any" };
+    await up(9, true);
+    await waitFor("waiting commits", 120_000, async () => ((await names()) === "pgbackstop" ? true : null));
     const stack = await open(9, true);
     const { stdout } = await stack.destroy();
     printedTexts.push(stdout);
+    expect(await names()).toBe("");
+    await sql("INSERT INTO ledger DEFAULT VALUES");
     expect(await sql("SHOW archive_command")).not.toContain("pgbackstop");
     const left = await shell(
       "ls -d /etc/pgbackstop /usr/local/bin/pgbackstop /etc/systemd/system/pgbackstop* /run/pgbackstop/main.sock 2>/dev/null || true",

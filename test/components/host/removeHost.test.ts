@@ -1,0 +1,69 @@
+/** The order of a removal, on a host that only records its commands. test/hosts has real ones. */
+import { expect, test } from "vitest";
+import type { Connection } from "../../../components/host/connection";
+import { emptyOutcome, type HostIdentity } from "../../../components/host/hostIdentity";
+import { removeHost } from "../../../components/host/removeHost";
+
+const UNITS = "/etc/systemd/system";
+const AGENT = "pgbackstop-main-agent.service";
+const IDENTITY: HostIdentity = {
+  stanza: "main",
+  user: "root",
+  dataDirectory: "/data",
+  directories: { config: "/etc/pgbackstop", units: UNITS },
+  runtimeArgv: ["node", "/usr/local/lib/pgbackstop/runtime.cjs"],
+  launcher: "/usr/local/bin/pgbackstop",
+  units: { enabled: [], restarted: [AGENT] },
+  settings: { archive_command: "ours" },
+  allowRestart: false,
+  restartCommand: [],
+};
+
+/** @param isDown PostgreSQL does not answer */
+const removed = async (
+  identity: HostIdentity,
+  files: readonly string[],
+  isDown = false,
+): Promise<{ readonly commands: string[]; readonly printed: string[] }> => {
+  const commands: string[] = [];
+  const printed: string[] = [];
+  const login = { name: "root", uid: 0, gid: 0 };
+  const connection: Connection = {
+    name: "db",
+    login,
+    exec: async (argv) => {
+      const command = argv.join(" ");
+      commands.push(command);
+      const stdout = command.includes("systemctl show") ? "LoadState=loaded ActiveState=active\n" : "";
+      return { exitCode: isDown && command.includes("synchronous-drop") ? 56 : 0, stdout, stderr: "" };
+    },
+    hold: async () => ({ release: async () => {} }),
+    close: async () => {},
+  };
+  const before = { ...emptyOutcome(), fileFacts: Object.fromEntries(files.map((path) => [path, "0644 admin"])) };
+  await removeHost(connection, identity, before, (line) => printed.push(line));
+  return { commands, printed };
+};
+
+// claim: docs/synchronous.md: a destroy of a `PostgresHost` removes the agent's name from `synchronous_standby_names`
+//   (here the order of its commands; test/hosts/agent.test.ts has the server)
+test("commits stop waiting after the agent has ended, and before its program is removed", async () => {
+  const { commands } = await removed(IDENTITY, [`${UNITS}/${AGENT}`, "/usr/local/lib/pgbackstop/runtime.cjs"]);
+  const at = (part: string): number => commands.findIndex((command) => command.includes(part));
+  expect(at(`systemctl stop -- ${AGENT}`)).toBeGreaterThan(-1);
+  expect(at("synchronous-drop")).toBeGreaterThan(at(`systemctl stop -- ${AGENT}`));
+  expect(commands.findIndex((command) => command.includes("rm -f --"))).toBeGreaterThan(at("synchronous-drop"));
+  // The launcher needs the repositories' keys, which may be gone.
+  expect(commands[at("synchronous-drop")]).toMatch(/^node /);
+});
+
+test("a server that is down gets the way out, and the removal goes on", async () => {
+  const { commands, printed } = await removed(IDENTITY, [`${UNITS}/${AGENT}`], true);
+  expect(printed.join()).toContain("ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();");
+  expect(commands.join()).toContain("rm -f --");
+});
+
+test("a host without an agent is not asked", async () => {
+  const { commands } = await removed({ ...IDENTITY, units: { enabled: [], restarted: [] } }, []);
+  expect(commands.join()).not.toContain("synchronous-drop");
+});
