@@ -74,10 +74,12 @@ shift 2
 get install "$@"`;
 
 /**
- * $1 major version, $2 data directory, $3 port, $4 note. archive_mode is on before the first start, as ALTER SYSTEM
+ * $1 major version, $2 data directory, $3 port, $4 note, $5 directory of Debian's configurations. A cluster that a boot
+ * started before the note said so is complete: initdb's own servers leave no postmaster.opts, and a negative number in
+ * postmaster.pid. archive_mode is on before the first start, as ALTER SYSTEM
  * would write it. So a new server needs no restart, and undoing resets it.
  */
-const CLUSTER_SCRIPT = `
+export const CLUSTER_SCRIPT = `
 set -eu
 export LC_ALL=C.UTF-8 LANG=C.UTF-8
 fail() { echo "$*" >&2; exit 1; }
@@ -85,11 +87,19 @@ if [ -e "$4" ]; then
   read -r state directory < "$4"
   [ "$directory" = "$2" ] || fail "$4 tells of a cluster in $directory that was never finished: remove that and the note"
   if [ "$state" = creating ]; then
-    [ ! -d "$2" ] || find "$2" -mindepth 1 -delete
-    rm -rf -- "/etc/postgresql/$1/${CLUSTER}"
+    if [ -e "$2/postmaster.opts" ] || [ -e "$2/backup_label" ] || [ -e "$2/recovery.signal" ] || [ -e "$2/standby.signal" ] ||
+      grep -qs '^[0-9]' "$2/postmaster.pid"; then
+      state=created
+    else
+      other=$(pg_conftool -s "$1" ${CLUSTER} show data_directory 2>/dev/null) || other=
+      [ -z "$other" ] || [ "$(readlink -f -- "$other")" = "$(readlink -f -- "$2")" ] ||
+        fail "$5/$1/${CLUSTER} is now of the cluster in $other: set dataDirectory to that and remove $4, or drop that cluster"
+      [ ! -d "$2" ] || find "$2" -mindepth 1 -delete
+      rm -rf -- "$5/$1/${CLUSTER}"
+    fi
   fi
 elif [ -n "$(ls -A -- "$2" 2>/dev/null)" ]; then fail "$2 is not empty, and holds no cluster: name another dataDirectory"
-elif [ -e "/etc/postgresql/$1/${CLUSTER}" ]; then
+elif [ -e "$5/$1/${CLUSTER}" ]; then
   fail "there is a cluster $1/${CLUSTER} in $(pg_conftool -s "$1" ${CLUSTER} show data_directory) already: set dataDirectory to it"
 fi
 note() { printf '%s %s\\n' "$1" "$2" > "$3.new"; sync "$3.new"; mv -f -- "$3.new" "$3"; }
@@ -142,7 +152,7 @@ export async function bringPostgres(
     connection,
     `make a cluster in ${location.dataDirectory}`,
     CLUSTER_SCRIPT,
-    [String(wanted.version), location.dataDirectory, String(wanted.port), note],
+    [String(wanted.version), location.dataDirectory, String(wanted.port), note, "/etc/postgresql"],
     { timeoutMs: CLUSTER_TIMEOUT_MS },
   );
   return true;
