@@ -83,7 +83,7 @@ import {
   withCompiled,
 } from "./hostIdentity";
 import { withLock } from "./hostLock";
-import { enterHost, leaveFormer } from "./hostOwners";
+import { enterHost, leaveFormer, refuseOtherHost } from "./hostOwners";
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
   /** Omitted if the runtime is the engine. */
@@ -160,6 +160,7 @@ export async function convergeHost(
   const stockVersion = postgres?.pgbackrest === true ? null : await checkEngine(facts.account);
   if (desired.launcher !== undefined) await checkAgent(connection, desired.directories.units);
   await checkSecretFiles(connection, desired.secretFiles ?? []);
+  await refuseOthersFiles(connection, desired, before);
   const madeForLock = await makeDirectories(
     connection,
     desired.directoriesToMake.filter((directory) => directory.path === desired.directories.config),
@@ -180,6 +181,19 @@ export async function convergeHost(
       throw new PartlyApplied(outcome, error);
     }
   });
+}
+
+/** Looks at files that this component has not written, outside of its own directory. @throws Error */
+async function refuseOthersFiles(
+  connection: Connection,
+  { directories, files, runtimeArgv }: DesiredHost,
+  before: HostOutcome | null,
+): Promise<void> {
+  const config = runtimeArgv.find((argument) => argument.startsWith("--config="));
+  const paths = files
+    .map(({ path }) => path)
+    .filter((path) => before?.fileFacts[path] === undefined && !path.startsWith(`${directories.config}/`));
+  if (config !== undefined) await refuseOtherHost(connection, config.slice("--config=".length), paths);
 }
 
 /** Records the component that declares the host. @returns true if another one has set the settings @throws Error */

@@ -6,6 +6,7 @@
 import { isFields } from "../plan/model/anyValue";
 import { type Connection, type LogLine, runScript } from "./connection";
 import { accountsFor, removeFiles, writeFiles } from "./desiredFiles";
+import { UNIT_HEAD } from "../render/units/unit";
 
 /** What a component declares on the host; another one may only declare the same. */
 export type Declared = Readonly<Record<string, string>>;
@@ -106,6 +107,34 @@ export async function leaveFormer(
   const now = await readOwners(connection, to);
   if (old.left.length > 0) await writeOwners(connection, to, { ...now, left: [...old.left, ...now.left] });
   await removeFiles(connection, [from]);
+}
+
+/** $1 line that begins our files; then paths. Prints a path and each configuration that its commands name. */
+const CONFIGURATION_SCRIPT = `
+head=$1
+shift
+for path do
+  [ -f "$path" ] && grep -qF -- "$head" "$path" || continue
+  grep -o -- "--config=[^ '\\"]*" "$path" | sort -u | while IFS= read -r config; do printf '%s %s\\n' "\${config#--config=}" "$path"; done
+done`;
+
+/**
+ * Units and launcher lie outside the configuration's directory, so that its record says nothing about them.
+ * @param config path of this host's configuration
+ * @throws Error if one of these files belongs to a host with another configuration
+ */
+export async function refuseOtherHost(connection: Connection, config: string, paths: readonly string[]): Promise<void> {
+  // Files quote any other path in ways of their own.
+  if (paths.length === 0 || !/^[A-Za-z0-9_@+=:,./-]+$/.test(config)) return;
+  const args = [UNIT_HEAD, ...paths];
+  const { stdout } = await runScript(connection, "read whose the units are", CONFIGURATION_SCRIPT, args);
+  const others = stdout.split("\n").filter((line) => line !== "" && !line.startsWith(`${config} `));
+  const [first] = others;
+  if (first === undefined) return;
+  const [other = "", path = ""] = [first.slice(0, first.indexOf(" ")), first.slice(first.indexOf(" ") + 1)];
+  throw new Error(
+    `${path} on ${connection.name} belongs to the host whose configuration is ${other}, and would be replaced: give one of them its own stanza and directories (config, lib, bin, units), or destroy that one first; if it no longer exists, remove ${path}`,
+  );
 }
 
 const READ_SCRIPT = '[ ! -e "$1" ] || cat -- "$1"';

@@ -154,6 +154,20 @@ test("a component that declares something else in the same directories is refuse
   await expectWorking();
 });
 
+// claim: docs/hosts/updates.md: two components with the same directories: the… (their units)
+test("a component of another configuration is refused before it replaces the units of this one", async () => {
+  const before = host.fingerprint();
+  const directories = { ...host.settings().host?.directories, config: host.path("etc2"), lib: host.path("lib2") };
+  const stack = await open("third", [{ name: "other", args: { directories } }]);
+  expect(await failureOf(stack.up(), [])).toMatch(
+    /pgbackstop-main-\S+ on this machine belongs to the host whose configuration is \S+etc\/pgbackrest\.conf, and would be replaced/,
+  );
+  expect(host.fingerprint()).toEqual(before);
+  for (const name of ["etc2", "lib2"]) expect(existsSync(host.path(name)), name).toBe(false);
+  await stack.destroy();
+  await expectWorking();
+});
+
 // claim: docs/hosts/updates.md: a destroy that fails at any step… (the restart)
 test("a destroy whose restart fails writes the archive settings back, and the next one ends", async () => {
   const restarting = (restartCommand: string[]): Promise<Stack> =>

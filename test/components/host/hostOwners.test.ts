@@ -3,8 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { enterHost, leaveFormer, leaveHost } from "../../../components/host/hostOwners";
+import { enterHost, leaveFormer, leaveHost, refuseOtherHost } from "../../../components/host/hostOwners";
 import { connectLocally } from "../../../components/host/localConnection";
+import { UNIT_HEAD } from "../../../components/render/units/unit";
 
 const LEFT = { previousSettings: { archive_command: "mine" }, madeDirectories: [], nodePaths: [], files: [] };
 let folder: string;
@@ -91,4 +92,22 @@ test("a component whose directory changes leaves the file in the former one, wit
   expect(await leaveHost(connectLocally(), to, "b", LEFT, log)).toEqual([LEFT]);
   await move();
   rmSync(to);
+});
+
+// claim: docs/hosts/updates.md: two components with the same directories: the second one is refused (their units)
+test("a unit of a host with another configuration is refused with the way out, one of the same is not", async () => {
+  const unit = join(folder, "pgbackstop-main-full.service");
+  const refused = (config: string): Promise<void> =>
+    refuseOtherHost(connectLocally(), config, [unit, `${unit}.missing`]);
+  await refused("/etc/pgbackstop/pgbackrest.conf");
+  writeFileSync(unit, `${UNIT_HEAD}\nExecStart=node "runtime.cjs" "--config=/etc/pgbackstop/pgbackrest.conf" backup\n`);
+  await refused("/etc/pgbackstop/pgbackrest.conf");
+  await expect(refused("/etc/pgbackrest/pgbackrest.conf")).rejects.toThrow(
+    `${unit} on this machine belongs to the host whose configuration is /etc/pgbackstop/pgbackrest.conf, and would be replaced: give one of them its own stanza and directories`,
+  );
+  // Nobody else's file names our configuration, and stock's default has no option.
+  writeFileSync(unit, "ExecStart=other --config=/etc/other.conf\n");
+  await refused("/etc/pgbackrest/pgbackrest.conf");
+  writeFileSync(unit, `${UNIT_HEAD}\nExecStart=pgbackrest --stanza=main backup\n`);
+  await refused("/etc/pgbackrest/pgbackrest.conf");
 });
