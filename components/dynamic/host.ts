@@ -401,7 +401,7 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
     destinations: outputs.status?.destinations ?? "",
     stanzaMade: outputs.stanzaMade ?? false,
     ready: outputs.ready ?? false,
-    ...given({ upgradedFrom: outputs.upgradedFrom, walGap: outputs.walGap }),
+    ...given({ machineId: outputs.machineId, upgradedFrom: outputs.upgradedFrom, walGap: outputs.walGap }),
   };
 }
 

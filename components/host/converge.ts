@@ -52,7 +52,8 @@ import {
 import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
 import { PACKAGED_PGBACKREST, requireVersion } from "./postgresInstall";
 import { accountsIn, bringPrograms, findNodeNeed, type ProgramsWanted, removeOldNodes } from "./installPrograms";
-import { readState } from "./state";
+import { type HostFacts, readState } from "./state";
+import { isOtherMachine } from "./otherMachine";
 import {
   checkAgent,
   checkSecretFiles,
@@ -130,13 +131,15 @@ export class PartlyApplied extends Error {
 export async function convergeHost(
   connection: Connection,
   desired: DesiredHost,
-  before: HostOutcome | null,
+  known: HostOutcome | null,
   log: LogLine,
 ): Promise<HostOutcome> {
   const looked = lookedAt(desired, ownersOf(desired.files), desired);
-  const wasReady =
-    before !== null && before.ready && isEmptyDifference(Object.keys(before.fileFacts), Object.keys(looked.owners));
-  const facts = await readState(connection, queryOf(looked, wasReady), VERB_TIMEOUT_MS);
+  const seemsReady =
+    known !== null && known.ready && isEmptyDifference(Object.keys(known.fileFacts), Object.keys(looked.owners));
+  const facts = await readState(connection, queryOf(looked, seemsReady), VERB_TIMEOUT_MS);
+  const before = await beforeOn(connection, desired, known, facts.machineId, log);
+  const wasReady = seemsReady && before !== null;
   if (desired.postgres?.install !== true) accountsIn(facts, desired.user, connection);
   requireUsable(looked, facts, connection.name);
   requireVersion(desired.postgres, desired.dataDirectory, facts, connection.name);
@@ -150,7 +153,7 @@ export async function convergeHost(
     );
     if (isAsDesired(looked, finding, facts, { files, expectsFull: desired.firstBackup })) {
       for (const line of destinationLines(finding.detected.destinations)) log(line);
-      return { ...structuredClone(before), ...finding.detected };
+      return { ...structuredClone(before), ...finding.detected, ...machineOf(facts) };
     }
   }
   refuseOtherArchiving(desired.settings, before?.previousSettings ?? {});
@@ -167,7 +170,10 @@ export async function convergeHost(
     accountsFor(connection.login, connection.login),
   );
   return withLock(connection, desired.directories.config, async () => {
-    const outcome: HostOutcome = before === null ? emptyOutcome() : structuredClone(before);
+    const outcome: HostOutcome = {
+      ...(before === null ? emptyOutcome() : structuredClone(before)),
+      ...machineOf(facts),
+    };
     outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...madeForLock])];
     const isShared = await enter(connection, desired, log);
     try {
@@ -181,6 +187,29 @@ export async function convergeHost(
       throw new PartlyApplied(outcome, error);
     }
   });
+}
+
+/** The last known state, if it is that of this machine. */
+async function beforeOn(
+  connection: Connection,
+  desired: DesiredHost,
+  known: HostOutcome | null,
+  machineId: string,
+  log: LogLine,
+): Promise<HostOutcome | null> {
+  if (known === null) return null;
+  const { formerOwner, formerOwnersPath, owner } = desired;
+  const ours = { ownersPaths: [ownersPath(desired), formerOwnersPath], owners: [owner, formerOwner] };
+  if (!(await isOtherMachine(connection, { ...ours, ...given({ machineId: known.machineId }) }, machineId)))
+    return known;
+  log(
+    `${connection.name} is another machine than at the last update: it is set up from the start, and nothing was undone on the former one`,
+  );
+  return null;
+}
+
+function machineOf({ machineId }: HostFacts): Pick<HostOutcome, "machineId"> {
+  return machineId === "" ? {} : { machineId };
 }
 
 /** Looks at files that this component has not written, outside of its own directory. @throws Error */
@@ -229,6 +258,8 @@ export async function readHost(
   const facts = await readState(connection, queryOf(looked), VERB_TIMEOUT_MS);
   const { detected, problems } = detectionOf(looked, facts, accountsIn(facts, identity.user, connection));
   for (const line of problems) log(line);
+  if (before.machineId !== undefined && facts.machineId !== "" && before.machineId !== facts.machineId)
+    log(`${connection.name} has another machine-id than at the last update: is it the same machine?`);
   // A server that is down, or of another cluster at the same port, says nothing about this one.
   const isOwn =
     identity.container !== undefined || facts.clusterVersion === String(Math.floor(detected.serverVersion / 10_000));

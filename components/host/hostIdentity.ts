@@ -55,6 +55,8 @@ export interface HostOutcome extends Detected, ProgramsOutcome {
    * omitted. WAL before that is in no repository.
    */
   walGap?: true;
+  /** The machine's own id, when it has one: the same address may lead to another machine. */
+  machineId?: string;
   /** Data directory of the cluster that pg_upgrade upgraded, until the stanza follows the new one; else omitted. */
   upgradedFrom?: string;
 }

@@ -109,6 +109,15 @@ export async function leaveFormer(
   await removeFiles(connection, [from]);
 }
 
+/** True if the file names one of these components. */
+export async function hasOwner(
+  connection: Connection,
+  path: string,
+  owners: readonly (string | undefined)[],
+): Promise<boolean> {
+  return (await readOwners(connection, path)).owners.some(({ owner }) => owners.includes(owner));
+}
+
 /** $1 line that begins our files; then paths. Prints a path and each configuration that its commands name. */
 const CONFIGURATION_SCRIPT = `
 head=$1

@@ -20,6 +20,7 @@ import {
   withCompiled,
 } from "./hostIdentity";
 import { withLock } from "./hostLock";
+import { isOtherMachine, readMachineId } from "./otherMachine";
 
 /**
  * Undoes an update: settings, a standby's restore_command, units, files, empty directories. It never removes a
@@ -32,6 +33,11 @@ export async function removeHost(
   before: HostOutcome,
   log: LogLine,
 ): Promise<void> {
+  if (before.machineId !== undefined) {
+    const ours = { machineId: before.machineId, ownersPaths: [ownersPath(identity)], owners: [identity.owner] };
+    if (await isOtherMachine(connection, ours, await readMachineId(connection)))
+      return log(`${connection.name} is another machine than at the last update: nothing of it is removed`);
+  }
   const accounts = await loadAccounts(connection, identity.user);
   const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
   const work = async (): Promise<void> => {

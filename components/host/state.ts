@@ -37,6 +37,8 @@ export interface HostFacts {
   readonly packages: Readonly<Record<string, string>>;
   /** Output of `uname -m`: `x86_64`, `aarch64`. */
   readonly machine: string;
+  /** `/etc/machine-id`, which each installation has its own of; empty if unknown. */
+  readonly machineId: string;
   /** Text of `/etc/os-release`; empty without it. */
   readonly osRelease: string;
   /** Major version of the cluster in the data directory; null if absent. */
@@ -114,6 +116,7 @@ said=$(
   done
   facts "$@"
   printf 'machine %s\\n' "$(uname -m)"
+  [ ! -r /etc/machine-id ] || each installed < /etc/machine-id
   [ ! -r /etc/os-release ] || each os < /etc/os-release
   [ ! -r "$data/PG_VERSION" ] || each cluster < "$data/PG_VERSION"
   if [ -d /run/systemd/system ]; then
@@ -174,6 +177,7 @@ export function parseState(query: StateQuery, stdout: string): HostFacts {
         .map(([, name = "", version = ""]) => [name, version]),
     ),
     machine: rows("machine")[0] ?? "",
+    machineId: machineIdIn(rows("installed")[0] ?? ""),
     osRelease: rows("os").join("\n"),
     clusterVersion: rows("cluster")[0]?.trim() ?? null,
     answers: new Map(
@@ -194,6 +198,11 @@ function rowOf(rows: readonly string[], name: string, what: string): string {
 function parseAccount(name: string, row: string): Account | null {
   const match = /^([0-9]+) ([0-9]+)$/.exec(row);
   return match === null ? null : { name, uid: Number(match[1]), gid: Number(match[2]) };
+}
+
+/** Empty for any other text, such as `uninitialized` during the first boot. */
+export function machineIdIn(text: string): string {
+  return /^[0-9a-f]{32}$/.exec(text.trim())?.[0] ?? "";
 }
 
 function parseMount(row: string, path: string): MountFact {

@@ -230,6 +230,31 @@ describe("a host behind SSH", async () => {
         await reset(declared());
       }
     });
+
+    // claim: docs/hosts/updates.md: another machine at the same address is set up from the start (another id in the
+    //   state; the machine is the same)
+    test("another machine gets nothing of the former one's state, and keeps what it has when that is destroyed", async () => {
+      const desired = declared();
+      const first = await converge(desired);
+      expect(first.machineId).toMatch(/^[0-9a-f]{32}$/);
+      const elsewhere = {
+        ...first,
+        machineId: "0".repeat(32),
+        previousSettings: { archive_mode: null, archive_command: "the former machine's" },
+      };
+      printed.length = 0;
+      // Its record names the component: the machine has got another id.
+      expect((await converge(desired, elsewhere)).previousSettings).toEqual(elsewhere.previousSettings);
+      await host.runOk(["rm", "/etc/pgbackstop/owners"]);
+      await withHost((connection) => removeHost(connection, desired, elsewhere, report));
+      expect(printed.join()).toContain("is another machine than at the last update: nothing of it is removed");
+      await host.runOk(["test", "-e", "/etc/pgbackstop/pgbackrest.conf"]);
+      const second = await converge(desired, elsewhere);
+      expect(printed.join()).toContain("is another machine than at the last update: it is set up from the start");
+      expect(second).toMatchObject({ machineId: first.machineId, ready: true });
+      expect(second.previousSettings["archive_command"]).toBeNull();
+      await reset(desired);
+    });
   });
 
   describe("whose connection breaks", () => {

@@ -1,7 +1,7 @@
 /** The order of a removal, on a host that only records its commands. test/hosts has real ones. */
 import { expect, test } from "vitest";
 import type { Connection } from "../../../components/host/connection";
-import { emptyOutcome, type HostIdentity } from "../../../components/host/hostIdentity";
+import { emptyOutcome, type HostIdentity, type HostOutcome } from "../../../components/host/hostIdentity";
 import { removeHost } from "../../../components/host/removeHost";
 
 const UNITS = "/etc/systemd/system";
@@ -24,6 +24,7 @@ const removed = async (
   identity: HostIdentity,
   files: readonly string[],
   isDown = false,
+  known: Partial<HostOutcome> = {},
 ): Promise<{ readonly commands: string[]; readonly printed: string[] }> => {
   const commands: string[] = [];
   const printed: string[] = [];
@@ -34,13 +35,21 @@ const removed = async (
     exec: async (argv) => {
       const command = argv.join(" ");
       commands.push(command);
-      const stdout = command.includes("systemctl show") ? "LoadState=loaded ActiveState=active\n" : "";
+      const stdout = command.includes("systemctl show")
+        ? "LoadState=loaded ActiveState=active\n"
+        : command.includes("/etc/machine-id")
+          ? `${"1".repeat(32)}\n`
+          : "";
       return { exitCode: isDown && command.includes("synchronous-drop") ? 56 : 0, stdout, stderr: "" };
     },
     hold: async () => ({ release: async () => {} }),
     close: async () => {},
   };
-  const before = { ...emptyOutcome(), fileFacts: Object.fromEntries(files.map((path) => [path, "0644 admin"])) };
+  const before = {
+    ...emptyOutcome(),
+    ...known,
+    fileFacts: Object.fromEntries(files.map((path) => [path, "0644 admin"])),
+  };
   await removeHost(connection, identity, before, (line) => printed.push(line));
   return { commands, printed };
 };
@@ -66,4 +75,12 @@ test("a server that is down gets the way out, and the removal goes on", async ()
 test("a host without an agent is not asked", async () => {
   const { commands } = await removed({ ...IDENTITY, units: { enabled: [], restarted: [] } }, []);
   expect(commands.join()).not.toContain("synchronous-drop");
+});
+
+test("another machine at the same address keeps everything", async () => {
+  const same = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, { machineId: "1".repeat(32) });
+  expect(same.commands.join()).toContain("rm -f --");
+  const other = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, { machineId: "0".repeat(32) });
+  expect(other.commands.join()).not.toMatch(/rm -f|systemctl/);
+  expect(other.printed).toEqual(["db is another machine than at the last update: nothing of it is removed"]);
 });

@@ -93,6 +93,7 @@ const WHOLE = [
   "out node djI0LjE2LjAK",
   "code node 0",
   "machine aarch64",
+  "installed 0123456789abcdef0123456789abcdef",
   'os PRETTY_NAME="Ubuntu 24.04 LTS"',
   "cluster 16",
   "systemd",
@@ -123,6 +124,7 @@ test("records of another host become facts", () => {
     units: { "a.timer": "enabled active", "b.timer": "missing" },
     packages: { "postgresql-16": "16.10-0ubuntu0.24.04.1" },
     machine: "aarch64",
+    machineId: "0123456789abcdef0123456789abcdef",
     clusterVersion: "16",
     answers: new Map([["node", { exitCode: 0, stdout: "v24.16.0\n", stderr: "" }]]),
   });
