@@ -9,7 +9,6 @@ import { disableUnits, hasAgent, isSystemdRunning, reloadUnits, servingUnits, ti
 import { BY_COMMAND, BY_SLOT } from "./archiveSetting";
 import { answers } from "./containedServer";
 import {
-  archives,
   type HostIdentity,
   type HostOutcome,
   loadAccounts,
@@ -67,7 +66,8 @@ async function undo(
   log: LogLine,
 ): Promise<void> {
   await restoreSettings(connection, identity, before, accounts.database, log);
-  if (!archives(identity)) {
+  // Also where we archive: a standby that was restored here, or its server after the promotion.
+  if (identity.container === undefined) {
     await takeBackRestoreCommand(
       connection,
       accounts.database,

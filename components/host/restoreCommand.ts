@@ -3,33 +3,40 @@
  * exits with 127, at the next time that the standby does not stream. PostgreSQL then stops the standby
  * (RestoreArchivedFile in xlogarchive.c).
  */
+import { dirname } from "node:path/posix";
+import { hostPaths } from "../plan/host/hostCommand";
 import { type Account, type Connection, runScript, type LogLine } from "./connection";
 
 /**
- * $1 data directory, $2 runtime. Needs no session: the server may be stopped or unreachable. ALTER SYSTEM writes this
+ * $1 data directory, $2 runtime, $3 the agent's client. A recovery that is under way needs its command to end where it
+ * shall: without it the server would stop, or open too early. Needs no session: the server may be stopped or unreachable. ALTER SYSTEM writes this
  * file in the same form, one line per setting.
  */
 const SCRIPT = `
 set -eu
 file=$1/postgresql.auto.conf
-if [ -f "$file" ] && grep -F -- "$2" "$file" | grep -q '^restore_command'; then
+names() { [ -f "$1" ] && grep -F -e "$2" -e "$3" -- "$1" | grep -q '^ *restore_command'; }
+if [ -e "$1/recovery.signal" ] && [ ! -e "$1/standby.signal" ]; then
+  if names "$file" "$2" "$3"; then echo recovering; fi
+elif names "$file" "$2" "$3"; then
   umask 077
   while IFS= read -r line || [ -n "$line" ]; do
-    case $line in restore_command*"$2"*) ;; *) printf '%s\\n' "$line" ;; esac
+    case $line in restore_command*"$2"* | restore_command*"$3"*) ;; *) printf '%s\\n' "$line" ;; esac
   done < "$file" > "$file.new"
   sync "$file.new"
   mv -f -- "$file.new" "$file"
-  echo taken
+  if [ -e "$1/standby.signal" ]; then echo taken standby; else echo taken; fi
   if [ -r "$1/postmaster.pid" ]; then
     pid=$(head -n 1 "$1/postmaster.pid")
     # A number that is left over may be another process by now; a server works in its data directory.
     if [ ! -d /proc/self ] || [ "$(readlink "/proc/$pid/cwd")" = "$(readlink -f "$1")" ]; then kill -HUP "$pid" || true; fi
   fi
 fi
-if [ -f "$1/postgresql.conf" ] && grep -F -- "$2" "$1/postgresql.conf" | grep -q '^ *restore_command'; then echo named; fi`;
+if names "$1/postgresql.conf" "$2" "$3"; then echo named; fi`;
 
 /**
- * Removes a restore_command that calls `program` from ALTER SYSTEM's file, and makes the server reload it.
+ * Removes a restore_command that calls `program`, or the client next to it, from ALTER SYSTEM's file, and makes the
+ * server reload it.
  * @throws CommandFailed
  */
 export async function takeBackRestoreCommand(
@@ -42,10 +49,17 @@ export async function takeBackRestoreCommand(
     connection,
     `remove restore_command from ${dataDirectory}`,
     SCRIPT,
-    [dataDirectory, program],
+    [dataDirectory, program, hostPaths({ config: "", lib: dirname(program) }).client],
     { account },
   );
-  if (stdout.includes("taken")) log("removed restore_command: without an archive the standby can only stream");
+  if (stdout.includes("taken"))
+    log(
+      `removed restore_command${stdout.includes("standby") ? ": without an archive the standby can only stream" : ""}`,
+    );
+  if (stdout.includes("recovering"))
+    log(
+      `WARN: the recovery in ${dataDirectory} reads the archive by programs in ${dirname(program)}, which are removed: the server stops at the next segment. Declare the host again to finish it`,
+    );
   if (stdout.includes("named")) {
     log(
       `WARN: restore_command in ${dataDirectory}/postgresql.conf names ${program}, which is removed: delete it there, with Patroni in patroni.yml`,

@@ -35,11 +35,30 @@ const takeBack = async (): Promise<string[]> => {
 };
 
 test("a restore_command that calls the program is removed, and nothing else", async () => {
+  write("standby.signal", "");
   write("postgresql.auto.conf", `${OTHERS}${OURS}work_mem = '8MB'`);
   expect(await takeBack()).toEqual(["removed restore_command: without an archive the standby can only stream"]);
   expect(read("postgresql.auto.conf")).toBe(`${OTHERS}work_mem = '8MB'\n`);
   expect(statSync(join(folder, "postgresql.auto.conf")).mode & 0o777).toBe(0o600);
-  expect(readdirSync(folder)).toEqual(["postgresql.auto.conf"]);
+  expect(readdirSync(folder)).toEqual(["postgresql.auto.conf", "standby.signal"]);
+});
+
+test("one that asks the agent is removed too, whose client goes with the program", async () => {
+  write(
+    "postgresql.auto.conf",
+    `${OTHERS}restore_command = 'test -e x && /usr/local/lib/pgbackstop/pgbackrest-client /run/main.sock archive-get %f %p'\n`,
+  );
+  expect(await takeBack()).toEqual(["removed restore_command"]);
+  expect(read("postgresql.auto.conf")).toBe(OTHERS);
+});
+
+test("a recovery that is under way keeps it, a standby does not", async () => {
+  write("postgresql.auto.conf", OURS);
+  write("recovery.signal", "");
+  expect(await takeBack()).toEqual([expect.stringMatching(/^WARN: the recovery in \S+ reads the archive by programs/)]);
+  expect(read("postgresql.auto.conf")).toBe(OURS);
+  write("standby.signal", "");
+  expect(await takeBack()).toEqual(["removed restore_command: without an archive the standby can only stream"]);
 });
 
 test("another program's stays, and a directory without a cluster is no error", async () => {
