@@ -27,9 +27,7 @@ import {
 } from "../cloud/b2Buckets";
 import { createKey, deleteKey, findKey, type WantedKey } from "../cloud/b2Keys";
 import { given } from "../../runtime/base/given";
-
-/** The engine's marker of an unknown value in a preview; the SDK does not export it. */
-export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+import { hasUnknown, isUnknown } from "./previewValues";
 
 export interface BucketInputs {
   readonly bucketName: string;
@@ -474,16 +472,6 @@ function keyInputsOf(inputs: KeyInputs): KeyInputs {
 
 function sameSet(left: readonly string[] | undefined, right: readonly string[] | undefined): boolean {
   return JSON.stringify([...new Set(left)].sort()) === JSON.stringify([...new Set(right)].sort());
-}
-
-function isUnknown(value: unknown): boolean {
-  return value === UNKNOWN;
-}
-
-/** True if the value is or contains an unknown one. */
-function hasUnknown(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return isUnknown(value);
-  return Object.entries(value).some(([name, item]) => name !== "__provider" && hasUnknown(item));
 }
 
 /** The value; undefined while it is unknown. */

@@ -21,6 +21,7 @@ import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundl
 import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
 import { given } from "../../runtime/base/given";
 import { sortedJson } from "../plan/model/anyValue";
+import { hasUnknown, isUnknown } from "./previewValues";
 
 /** The program on the host. */
 export interface RuntimeInput {
@@ -284,14 +285,23 @@ export function readInputs({ closedFiles, desired, files, ...others }: GivenInpu
   return { ...others, desired: JSON.parse(desired) as DesiredInput, files: { ...open, ...closedFiles } };
 }
 
-/** In a preview an unknown property is a text of the engine, whatever its type. */
-function isUnknownYet({ closedFiles, desired, files, settings }: GivenInputs): boolean {
+/**
+ * In a preview an unknown property is a text of the engine, whatever its type. A connection may have unknown parts:
+ * which host it reaches is then unknown.
+ */
+function isUnknownYet({ closedFiles, connection, dataDirectory, desired, files, settings }: GivenInputs): boolean {
+  if (hasUnknown(connection) || isUnknown(dataDirectory)) return true;
   return [closedFiles, desired, files, settings].some((part) => typeof part === "string" && !part.startsWith("{"));
 }
 
-/** Runs before anything is written. In a refresh `news` comes from the state. @throws Error */
+/**
+ * Runs before anything is written. In a refresh `news` comes from the state. A passphrase that a preview does not know
+ * yet is left to the update.
+ * @throws Error
+ */
 function requirePassphrases(olds: Partial<HostOutputs>, news: Pick<Partial<HostInputs>, "ciphers">): void {
-  const faults = passphraseFaults(news.ciphers ?? {}, olds.cipherFingerprints ?? {});
+  const ciphers = Object.entries(news.ciphers ?? {}).filter(([, cipher]) => !hasUnknown(cipher));
+  const faults = passphraseFaults(Object.fromEntries(ciphers), olds.cipherFingerprints ?? {});
   if (faults.length > 0) throw new Error(`a passphrase cannot be changed in place:\n  ${faults.join("\n  ")}`);
 }
 

@@ -4,6 +4,7 @@
  * the preview if it is known there. A passphrase can be read and removed without the package.
  */
 import { randomBytes, randomUUID } from "node:crypto";
+import { isUnknown } from "./previewValues";
 
 export interface PassphraseInputs {
   readonly sizeBytes: number;
@@ -31,7 +32,8 @@ export async function diff(
   olds: PassphraseOutputs,
   { existing }: PassphraseInputs,
 ): Promise<{ changes: boolean }> {
-  if (existing !== undefined && existing !== olds.passphrase) {
+  // One that a preview does not know yet is left to the update.
+  if (existing !== undefined && !isUnknown(existing) && existing !== olds.passphrase) {
     throw new Error(
       "a passphrase cannot be changed in place: existing backups would become unreadable. Restore the old one (or leave out `existing`); " +
         "a new passphrase needs a new repository: create another CipherPassphrase, add it as another key (repo3) at a new path, and keep both until the old backups are no longer needed",

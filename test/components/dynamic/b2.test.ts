@@ -18,8 +18,8 @@ import {
   keyDelete,
   keyDiff,
   keyRead,
-  UNKNOWN,
 } from "../../../components/dynamic/b2";
+import { UNKNOWN } from "../../../components/dynamic/previewValues";
 import { B2ServerDouble } from "../../harness/doubles/b2Server";
 
 // Skips the pauses between attempts. The client's tests check their length.

@@ -8,6 +8,7 @@ import {
   type HostOutputs,
   update,
 } from "../../../components/dynamic/host";
+import { UNKNOWN } from "../../../components/dynamic/previewValues";
 import { desiredText, sha256Hex } from "../../../components/host/desiredFiles";
 
 const inputs: HostInputs = {
@@ -269,4 +270,21 @@ test("a state of an unknown earlier version is a difference, not a crash", async
   expect((await diff("local/main", {}, given(inputs))).changes).toBe(true);
   const { ciphers: _none, ...earlier } = inputs;
   expect((await diff("local/main", outputs, given(earlier as HostInputs))).changes).toBe(false);
+});
+
+test("a preview judges no value that it does not know yet, and the update does", async () => {
+  const location = "s3://backups/ledger at s3.example.net:443";
+  const ciphers = { repo2: { location, passphrase: "the first passphrase" } };
+  const known = { ...outputs, cipherFingerprints: rememberPassphrases(ciphers, {}) };
+  const later = (over: Partial<HostInputs>): ReturnType<typeof diff> =>
+    diff("local/main", known, given({ ...inputs, ...over }));
+  for (const cipher of [{ location, passphrase: UNKNOWN }, { location: UNKNOWN, passphrase: "any" }, UNKNOWN as never])
+    await expect(later({ ciphers: { repo2: cipher } })).resolves.toMatchObject({ replaces: [] });
+  await expect(later({ ciphers: UNKNOWN as never })).resolves.toMatchObject({ replaces: [] });
+  const unknown = { changes: true, replaces: [], deleteBeforeReplace: true };
+  for (const connection of [UNKNOWN, { ssh: UNKNOWN }, { ssh: { host: UNKNOWN } }])
+    expect(await later({ connection: connection as never })).toEqual(unknown);
+  expect(await later({ dataDirectory: UNKNOWN })).toEqual(unknown);
+  const wrong = given({ ...inputs, ciphers: { repo2: { location, passphrase: "another passphrase" } } });
+  await expect(update("local/main", known, wrong)).rejects.toThrow("cannot be changed in place");
 });
