@@ -12,6 +12,7 @@ import {
 } from "../host/convergeRepositoryHost";
 import type { Connection } from "../host/connection";
 import type { SignInInput } from "../host/ssh/sshTarget";
+import { hasUnknown } from "./previewValues";
 import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
 import { given } from "../../runtime/base/given";
 
@@ -60,13 +61,14 @@ export async function repositoryHostUpdate(
 
 /**
  * Compares the last known state with the desired one; another host is another resource, and the old one keeps its
- * backups.
+ * backups. Keys that are still to be made are unknown in a preview.
  */
 export async function repositoryHostDiff(
   _id: string,
   olds: Partial<RepositoryHostState>,
   news: RepositoryHostInputs,
 ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
+  if (hasUnknown(news.connection)) return { changes: true, replaces: [], deleteBeforeReplace: true };
   const replaces =
     olds.kept !== undefined && hostOf(olds.kept.connection) !== hostOf(news.connection) ? ["connection"] : [];
   const accessChanged = !isDeepStrictEqual(
@@ -74,7 +76,10 @@ export async function repositoryHostDiff(
     [news.connection, news.signIn ?? [], news.owner],
   );
   const changes =
-    replaces.length > 0 || accessChanged || differences(olds.facts ?? {}, wantedFacts(news.desired)).length > 0;
+    replaces.length > 0 ||
+    accessChanged ||
+    hasUnknown(news.desired) ||
+    differences(olds.facts ?? {}, wantedFacts(news.desired)).length > 0;
   return { changes, replaces, deleteBeforeReplace: true };
 }
 

@@ -1,0 +1,54 @@
+/** The methods of a backup host and its keys, as far as they need no host; test/hosts has one. */
+import { expect, test } from "vitest";
+import { UNKNOWN } from "../../../components/dynamic/previewValues";
+import {
+  repositoryHostDiff,
+  type RepositoryHostInputs,
+  type RepositoryHostState,
+} from "../../../components/dynamic/repositoryHost";
+import { type DesiredRepositoryHost, wantedFacts } from "../../../components/host/convergeRepositoryHost";
+
+const desired: DesiredRepositoryHost = {
+  accounts: [{ name: "db", group: "db", root: "/srv/pgbackstop/db", readOnly: false }],
+  repositories: { db: "/srv/pgbackstop/db/repo" },
+  sealed: [],
+  sshdConfig: "Match User db\n",
+  files: { "/etc/ssh/pgbackstop/db": { mode: "0644", text: "ssh-ed25519 AAAA" } },
+  timers: [],
+  admin: "root",
+  mount: "",
+};
+const inputs = {
+  connection: { ssh: { host: "backup", port: 22 } },
+  owner: "urn:pulumi:prod::shop::pgbackstop:index:RepositoryHost::backup",
+  signIn: [],
+  desired,
+} as unknown as RepositoryHostInputs;
+const state: RepositoryHostState = {
+  hostKey: "ssh-ed25519 AAAA",
+  facts: wantedFacts(desired),
+  kept: { connection: inputs.connection, desired, owner: inputs.owner },
+  keptSignIn: [],
+};
+const judged = (over: object): ReturnType<typeof repositoryHostDiff> =>
+  repositoryHostDiff("id", state, { ...inputs, ...over });
+
+test("another host is another resource, and the same one as declared has no difference", async () => {
+  expect(await judged({})).toEqual({ changes: false, replaces: [], deleteBeforeReplace: true });
+  const elsewhere = { connection: { ssh: { host: "other", port: 22 } } };
+  expect(await judged(elsewhere)).toEqual({ changes: true, replaces: ["connection"], deleteBeforeReplace: true });
+  expect(await judged({ ...elsewhere, desired: UNKNOWN })).toMatchObject({ replaces: ["connection"] });
+});
+
+test("keys that are still to be made, and a host that is, are an update in the preview", async () => {
+  const update = { changes: true, replaces: [], deleteBeforeReplace: true };
+  const files = { "/etc/ssh/pgbackstop/db": { mode: "0644", text: UNKNOWN } };
+  for (const over of [
+    { desired: UNKNOWN },
+    { desired: { ...desired, files } },
+    { desired: { ...desired, files: UNKNOWN } },
+    { connection: UNKNOWN },
+    { connection: { ssh: { host: UNKNOWN, port: 22 } } },
+  ])
+    expect(await judged(over)).toEqual(update);
+});
