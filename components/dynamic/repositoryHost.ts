@@ -184,6 +184,8 @@ export interface KeyState {
   /** Secret. */
   readonly privateKey: string;
   readonly publicKey: string;
+  /** True if the pair was given: omitting it later generates one. Missing in the state of an earlier version. */
+  readonly isGiven?: boolean;
 }
 
 export async function keyCreate(inputs: KeyInputs): Promise<{ id: string; outs: KeyState }> {
@@ -196,7 +198,7 @@ export async function keyDiff(
   olds: Partial<KeyState>,
   { existing }: KeyInputs,
 ): Promise<{ changes: boolean }> {
-  return { changes: existing !== undefined && existing !== olds.privateKey };
+  return { changes: existing === undefined ? olds.isGiven === true : existing !== olds.privateKey };
 }
 
 export async function keyUpdate(_id: string, _olds: Partial<KeyState>, news: KeyInputs): Promise<{ outs: KeyState }> {
@@ -207,6 +209,6 @@ async function pairOf({ comment, existing, passphrase }: KeyInputs): Promise<Key
   // Loads the library only for such resources.
   const { makeKeyPair, publicKeyOf } = await import("../host/ssh/keys.js");
   return existing === undefined
-    ? makeKeyPair(comment)
-    : { privateKey: existing, publicKey: publicKeyOf(existing, passphrase) };
+    ? { ...makeKeyPair(comment), isGiven: false }
+    : { privateKey: existing, publicKey: publicKeyOf(existing, passphrase), isGiven: true };
 }

@@ -2,6 +2,9 @@
 import { expect, test } from "vitest";
 import { UNKNOWN } from "../../../components/dynamic/previewValues";
 import {
+  keyCreate,
+  keyDiff,
+  keyUpdate,
   repositoryHostDiff,
   type RepositoryHostInputs,
   type RepositoryHostState,
@@ -51,4 +54,17 @@ test("keys that are still to be made, and a host that is, are an update in the p
     { connection: { ssh: { host: UNKNOWN, port: 22 } } },
   ])
     expect(await judged(over)).toEqual(update);
+});
+
+test("a given key that is omitted later makes way for a generated one, which then stays", async () => {
+  const comment = "db";
+  const { outs: given } = await keyCreate({ comment, existing: (await keyCreate({ comment })).outs.privateKey });
+  expect(await keyDiff("id", given, { comment, existing: given.privateKey })).toEqual({ changes: false });
+  expect(await keyDiff("id", given, { comment })).toEqual({ changes: true });
+  const { outs: generated } = await keyUpdate("id", given, { comment });
+  expect(generated.privateKey).not.toBe(given.privateKey);
+  expect(await keyDiff("id", generated, { comment })).toEqual({ changes: false });
+  expect(await keyDiff("id", generated, { comment, existing: given.privateKey })).toEqual({ changes: true });
+  const { isGiven: _, ...earlier } = given;
+  expect(await keyDiff("id", earlier, { comment })).toEqual({ changes: false });
 });
