@@ -30,7 +30,7 @@ import {
   settingNow,
   writeSettings,
 } from "./postgresSettings";
-import { type Destination, destinationText, indexOf, lackingFull, renderDestinations } from "./hostDestinations";
+import { destinationText, lackingFull, renderDestinations } from "./hostDestinations";
 import {
   destinationLines,
   detectionOf,
@@ -42,7 +42,6 @@ import {
 } from "./detected";
 import {
   dropSynchronous,
-  type EngineVerbs,
   readDestinations,
   type RuntimeOnHost,
   runtimeVerbs,
@@ -83,6 +82,7 @@ import {
   runtimeOf,
   withCompiled,
 } from "./hostIdentity";
+import { applyFirstRun } from "./firstRun";
 import { withLock } from "./hostLock";
 import { enterHost, leaveFormer, refuseOtherHost } from "./hostOwners";
 
@@ -400,10 +400,8 @@ async function removeStale({ connection, desired, outcome, log }: Update, stale:
 }
 
 /** Sets values that differ and restarts if needed and allowed. Returns true if a setting changed or took effect. */
-async function applySettings(
-  { connection, desired, isShared, log, outcome }: Update,
-  runtime: RuntimeOnHost,
-): Promise<boolean> {
+async function applySettings(update: Update, runtime: RuntimeOnHost): Promise<boolean> {
+  const { connection, desired, isShared, log, outcome } = update;
   const names = Object.keys(desired.settings);
   let live = await askServer(runtime, desired);
   const inFile = await readPreviousSettings(runtime, desired, names);
@@ -473,57 +471,6 @@ async function checkServer(connection: Connection, desired: DesiredHost, live: L
   }
   const library = BY_COMMAND in desired.settings ? (live.values["archive_library"] ?? "") : "";
   if (library !== "") throw new Error(`archive_library is ${library}: it replaces archive_command; reset it first`);
-}
-
-const GAP = "the server has not archived until now, so the WAL since the last backup is in no repository";
-
-async function applyFirstRun(
-  { desired, outcome, log }: Update,
-  runtime: RuntimeOnHost,
-  verbs: EngineVerbs,
-): Promise<void> {
-  log("checking that WAL reaches the repositories");
-  await verbs.checkArchiving();
-  const hasGap = outcome.walGap === true;
-  if (!desired.firstBackup) {
-    outcome.firstBackup = "off";
-    delete outcome.walGap;
-    if (hasGap) log(`WARN: ${GAP}; take a backup with: pgbackstop backup`);
-    return;
-  }
-  const destinations = await readDestinations(runtime);
-  const lacking = lackingFull(renderDestinations(destinations));
-  const outdated = destinations.filter(({ newestFull }) => hasGap && newestFull !== null);
-  if (lacking.length === 0 && outdated.length === 0) {
-    if (outcome.firstBackup !== "taken") outcome.firstBackup = "found";
-    return;
-  }
-  outcome.firstBackup = "waiting";
-  await takeFull(lacking, destinations, verbs, log);
-  if (outdated.length > 0) {
-    const names = outdated.map(({ repository }) => repository);
-    log(`${GAP}: taking an incremental backup for ${names.join(" and ")}`);
-    await verbs.takeIncremental(names.map(indexOf), outdated.length === destinations.length);
-  }
-  delete outcome.walGap;
-  outcome.firstBackup = "taken";
-}
-
-/** A repository that is new, or lost its backups, gets a full one: WAL alone restores nothing. */
-async function takeFull(
-  lacking: readonly number[],
-  destinations: readonly Destination[],
-  verbs: EngineVerbs,
-  log: LogLine,
-): Promise<void> {
-  if (lacking.length === 0) return;
-  const isAll = destinations.every(({ newestFull }) => newestFull === null);
-  if (isAll) log("taking the first backup");
-  else
-    log(
-      `taking a full backup for ${lacking.map((repoIndex) => `repo${repoIndex}`).join(" and ")}, which ${lacking.length === 1 ? "has" : "have"} none`,
-    );
-  await verbs.takeFull(lacking, isAll);
 }
 
 /**

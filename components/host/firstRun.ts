@@ -1,0 +1,72 @@
+/** The check of archiving and the first backups of an update, also those after a gap in the WAL. */
+import type { LogLine } from "./connection";
+import { type Destination, destinationText, indexOf, lackingFull, renderDestinations } from "./hostDestinations";
+import type { HostOutcome } from "./hostIdentity";
+import { type EngineVerbs, readDestinations, type RuntimeOnHost } from "./runtimeVerbs";
+
+interface FirstRun {
+  readonly desired: { readonly firstBackup: boolean };
+  readonly outcome: Pick<HostOutcome, "firstBackup" | "walGap">;
+  readonly log: LogLine;
+}
+
+const GAP = "the server has not archived until now, so the WAL since the last backup is in no repository";
+
+/**
+ * Proves that WAL arrives, then takes the backups that are missing.
+ * @throws Error also if a repository cannot be read: whether it lacks a backup is unknown then
+ */
+export async function applyFirstRun(
+  { desired, outcome, log }: FirstRun,
+  runtime: RuntimeOnHost,
+  verbs: EngineVerbs,
+): Promise<void> {
+  log("checking that WAL reaches the repositories");
+  await verbs.checkArchiving();
+  const hasGap = outcome.walGap === true;
+  if (!desired.firstBackup) {
+    outcome.firstBackup = "off";
+    delete outcome.walGap;
+    if (hasGap) log(`WARN: ${GAP}; take a backup with: pgbackstop backup`);
+    return;
+  }
+  const destinations = await readDestinations(runtime);
+  const lacking = lackingFull(renderDestinations(destinations));
+  const unread = destinations.filter(({ error }) => error !== undefined);
+  const outdated = destinations.filter(({ newestFull }) => hasGap && newestFull !== null);
+  if (lacking.length === 0 && outdated.length === 0 && unread.length === 0) {
+    if (outcome.firstBackup !== "taken") outcome.firstBackup = "found";
+    return;
+  }
+  outcome.firstBackup = "waiting";
+  await takeFull(lacking, destinations, verbs, log);
+  if (outdated.length > 0) {
+    const names = outdated.map(({ repository }) => repository);
+    log(`${GAP}: taking an incremental backup for ${names.join(" and ")}`);
+    await verbs.takeIncremental(names.map(indexOf), outdated.length === destinations.length);
+  }
+  // The gap stays on record: this repository may have a backup from before it.
+  if (unread.length > 0)
+    throw new Error(
+      `${unread.map(destinationText).join("; ")}: whether backups are missing there is unknown; run the update again`,
+    );
+  delete outcome.walGap;
+  outcome.firstBackup = "taken";
+}
+
+/** A repository that is new, or lost its backups, gets a full one: WAL alone restores nothing. */
+async function takeFull(
+  lacking: readonly number[],
+  destinations: readonly Destination[],
+  verbs: EngineVerbs,
+  log: LogLine,
+): Promise<void> {
+  if (lacking.length === 0) return;
+  const isAll = destinations.every(({ error, newestFull }) => error === undefined && newestFull === null);
+  if (isAll) log("taking the first backup");
+  else
+    log(
+      `taking a full backup for ${lacking.map((repoIndex) => `repo${repoIndex}`).join(" and ")}, which ${lacking.length === 1 ? "has" : "have"} none`,
+    );
+  await verbs.takeFull(lacking, isAll);
+}

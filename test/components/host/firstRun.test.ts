@@ -1,0 +1,56 @@
+/** The backups of an update, with a runtime that only answers. test/engine and test/hosts have real ones. */
+import { expect, test } from "vitest";
+import { applyFirstRun } from "../../../components/host/firstRun";
+import type { EngineVerbs, RuntimeOnHost } from "../../../components/host/runtimeVerbs";
+
+const FULL = { label: "20261120-065325F", stop: 1_700_000_000 };
+
+interface Ran {
+  readonly calls: string[];
+  readonly failure: string;
+  readonly outcome: { firstBackup: string; walGap?: true };
+}
+
+/** @param rows of `info`, one for each repository */
+const ran = async (rows: readonly object[], walGap?: true): Promise<Ran> => {
+  const calls: string[] = [];
+  const repo = rows.map((row, index) => ({ key: index + 1, ...row }));
+  const result = { exitCode: 0, stdout: JSON.stringify([{ name: "main", repo }]), stderr: "" };
+  const runtime = { connection: { exec: async () => result }, argv: ["runtime"] } as unknown as RuntimeOnHost;
+  const verbs: EngineVerbs = {
+    createStanza: async () => {},
+    checkArchiving: async () => {},
+    takeFull: async (repos, isAll) => void calls.push(`full ${repos.join()} ${isAll}`),
+    takeIncremental: async (repos, isAll) => void calls.push(`incr ${repos.join()} ${isAll}`),
+  };
+  const outcome: Ran["outcome"] = { firstBackup: "waiting", ...(walGap === undefined ? {} : { walGap }) };
+  const failure = await applyFirstRun({ desired: { firstBackup: true }, outcome, log: () => {} }, runtime, verbs).then(
+    () => "",
+    (error: unknown) => (error instanceof Error ? error.message : ""),
+  );
+  return { calls, failure, outcome };
+};
+
+test("repositories with full backups need one only after a gap, and an empty one gets a full backup", async () => {
+  expect(await ran([{ full: FULL }, { full: FULL }])).toEqual({
+    calls: [],
+    failure: "",
+    outcome: { firstBackup: "found" },
+  });
+  const { calls, outcome } = await ran([{ full: FULL }, {}], true);
+  expect(calls).toEqual(["full 2 false", "incr 1 false"]);
+  expect(outcome).toEqual({ firstBackup: "taken" });
+});
+
+test("one that cannot be read now may lack a backup: the others get theirs, and the next update looks again", async () => {
+  const { calls, failure, outcome } = await ran([{ full: FULL }, { error: "[HostConnectError] reset" }], true);
+  expect(calls).toEqual(["incr 1 false"]);
+  expect(failure).toBe(
+    "repo2: cannot be read: [HostConnectError] reset: whether backups are missing there is unknown; run the update again",
+  );
+  expect(outcome).toEqual({ firstBackup: "waiting", walGap: true });
+  const empty = await ran([{}, { error: "[HostConnectError] reset" }]);
+  expect(empty.calls).toEqual(["full 1 false"]);
+  expect(empty.failure).toContain("repo2: cannot be read");
+  expect((await ran([{}, {}])).calls).toEqual(["full 1,2 true"]);
+});
