@@ -84,7 +84,7 @@ import {
 } from "./hostIdentity";
 import { applyFirstRun } from "./firstRun";
 import { withLock } from "./hostLock";
-import { enterHost, leaveFormer, refuseOtherHost } from "./hostOwners";
+import { enterHost, leaveFormer, readBegun, refuseOtherHost, writeBegun } from "./hostOwners";
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
   /** Omitted if the runtime is the engine. */
@@ -176,6 +176,7 @@ export async function convergeHost(
     };
     outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...madeForLock])];
     const isShared = await enter(connection, desired, log);
+    await resumeSettings(connection, desired, outcome);
     try {
       const accounts = await bringPrograms(connection, { ...desired, ...given({ postgres }) }, looked, outcome, log);
       const checked = { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) };
@@ -234,6 +235,25 @@ async function enter(connection: Connection, desired: DesiredHost, log: LogLine)
   const isShared = await enterHost(connection, to, { owner, former, declared, archives: archives(desired) }, log);
   if (from !== undefined && from !== to) await leaveFormer(connection, { from, to }, [owner, former]);
   return isShared;
+}
+
+/** Takes over what an update that was killed had noted; the engine knows nothing of it. */
+async function resumeSettings(connection: Connection, desired: DesiredHost, outcome: HostOutcome): Promise<void> {
+  const { formerOwner, owner } = desired;
+  if (owner === undefined || !archives(desired)) return;
+  const begun = await readBegun(connection, ownersPath(desired), [owner, formerOwner]);
+  if (begun === null) return;
+  outcome.previousSettings = { ...begun.previousSettings, ...outcome.previousSettings };
+  if (begun.walGap === true) outcome.walGap = true;
+  refuseOtherArchiving(desired.settings, outcome.previousSettings);
+}
+
+/** Notes what {@link resumeSettings} reads, on the host itself. */
+async function noteSettings({ connection, desired, outcome }: Update): Promise<void> {
+  const { owner } = desired;
+  const { previousSettings, walGap } = outcome;
+  if (owner === undefined) return;
+  await writeBegun(connection, ownersPath(desired), owner, { previousSettings, ...given({ walGap }) });
 }
 
 /** Whether the packages to install include stock pgBackRest: only if its program is missing. */
@@ -338,7 +358,9 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
     outcome.stanzaMade = true;
     // Nothing at PostgreSQL starts an agent that reads a slot.
     if (systemd && BY_SLOT in desired.settings) await enableUnits(connection, servicesOf(desired.units), changed);
+    const hadGap = outcome.walGap === true;
     if (!outcome.pendingRestart) await applyFirstRun(update, runtime, verbs);
+    if (hadGap && outcome.walGap === undefined) await noteSettings(update);
   }
   outcome.stanzaMade = true;
   await applyUnits(update, changed);
@@ -421,6 +443,8 @@ async function applySettings(update: Update, runtime: RuntimeOnHost): Promise<bo
   if (desired.stockVersion !== null) checkStockKnows(desired.stockVersion, live.serverVersion);
   if (begins) outcome.walGap = true;
   const different = names.filter((name) => settingNow(name, live, inFile) !== desired.settings[name]);
+  // A killed update leaves no other trace of the previous values, and of the gap.
+  if (different.length > 0 || begins) await noteSettings(update);
   if (different.length > 0) {
     for (const name of different) log(`setting ${name} = ${desired.settings[name]}`);
     live = await writeSettings(runtime, desired.settings);

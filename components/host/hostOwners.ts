@@ -6,6 +6,7 @@
 import { isFields } from "../plan/model/anyValue";
 import { type Connection, type LogLine, runScript } from "./connection";
 import { accountsFor, removeFiles, writeFiles } from "./desiredFiles";
+import { given } from "../../runtime/base/given";
 import { UNIT_HEAD } from "../render/units/unit";
 
 /** What a component declares on the host; another one may only declare the same. */
@@ -19,12 +20,20 @@ export interface Left {
   readonly files: readonly string[];
 }
 
+/** What an update learned before it changed PostgreSQL's settings: its state may never be stored. */
+export interface Begun {
+  readonly previousSettings: Readonly<Record<string, string | null>>;
+  /** WAL before the settings is in no repository, and no backup has been taken since. */
+  readonly walGap?: true;
+}
+
 interface Owner {
   /** URN of the component. */
   readonly owner: string;
   readonly declared: Declared;
   /** True if it sets PostgreSQL's settings. */
   readonly archives: boolean;
+  readonly begun?: Begun;
 }
 
 interface Owners {
@@ -33,7 +42,7 @@ interface Owners {
 }
 
 /** A component that enters. */
-export interface Entering extends Owner {
+export interface Entering extends Omit<Owner, "begun"> {
   /** Its URN before this update. */
   readonly former?: string | undefined;
 }
@@ -60,8 +69,34 @@ export async function enterHost(
       );
     log(`${other.owner} declares this host too, as ${path} says: each update replaces what the other one wrote`);
   }
-  await writeOwners(connection, path, { owners: [...others, { owner, declared, archives }], left });
+  const begun = begunIn(owners, [owner, former]);
+  await writeOwners(connection, path, {
+    owners: [...others, { owner, declared, archives, ...given({ begun }) }],
+    left,
+  });
   return others.some((other) => other.archives);
+}
+
+/** Of an update of the component that changed settings, or null. @param own its names now and before */
+export async function readBegun(
+  connection: Connection,
+  path: string,
+  own: readonly (string | undefined)[],
+): Promise<Begun | null> {
+  return begunIn((await readOwners(connection, path)).owners, own) ?? null;
+}
+
+/** Writes it into the component's line. */
+export async function writeBegun(connection: Connection, path: string, owner: string, begun: Begun): Promise<void> {
+  const { left, owners } = await readOwners(connection, path);
+  await writeOwners(connection, path, {
+    owners: owners.map((each) => (each.owner === owner ? { ...each, begun } : each)),
+    left,
+  });
+}
+
+function begunIn(owners: readonly Owner[], own: readonly (string | undefined)[]): Begun | undefined {
+  return owners.find(({ begun, owner }) => begun !== undefined && own.includes(owner))?.begun;
 }
 
 /**
@@ -161,7 +196,14 @@ async function readOwners(connection: Connection, path: string): Promise<Owners>
   return {
     owners: rows.flatMap((row) =>
       isFields(row) && typeof row["owner"] === "string" && isFields(row["declared"])
-        ? [{ owner: row["owner"], declared: row["declared"] as Declared, archives: row["archives"] === true }]
+        ? [
+            {
+              owner: row["owner"],
+              declared: row["declared"] as Declared,
+              archives: row["archives"] === true,
+              ...(isFields(row["begun"]) ? { begun: row["begun"] as object as Begun } : {}),
+            },
+          ]
         : [],
     ),
     left: rows.flatMap((row) => (isFields(row) && isFields(row["left"]) ? [row["left"] as object as Left] : [])),

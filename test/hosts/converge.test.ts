@@ -257,6 +257,45 @@ describe("a host behind SSH", async () => {
     });
   });
 
+  // claim: docs/hosts/updates.md: a killed update loses neither the former settings nor the gap before them
+  test("an update that was killed after PostgreSQL's restart leaves the former settings and the gap to the next one", async () => {
+    const desired = declared();
+    await converge(desired);
+    await reset(desired);
+    const former = "/bin/true of another program";
+    await host.runOk([
+      "runuser",
+      "-u",
+      "postgres",
+      "--",
+      "psql",
+      "-qc",
+      `ALTER SYSTEM SET archive_command = '${former}'`,
+    ]);
+    await withHost(async (connection) => {
+      const killed: Connection = {
+        ...connection,
+        exec: async (argv, options) => {
+          const result = await connection.exec(argv, options);
+          if (argv.join(" ") === desired.restartCommand.join(" ")) throw new Error("killed");
+          return result;
+        },
+      };
+      expect((await failureOf(convergeHost(killed, desired, null, report))).message).toContain("killed");
+    });
+    printed.length = 0;
+    const outcome = await converge(desired);
+    expect(outcome.previousSettings["archive_command"]).toBe(former);
+    expect(printed.join()).toContain("the server has not archived until now");
+    printed.length = 0;
+    await converge(declared({ processMax: 3 }));
+    expect(printed.join()).not.toContain("the server has not archived until now");
+    await withHost((connection) => removeHost(connection, desired, outcome, report));
+    expect(await host.runOk(["cat", `${DATA}/postgresql.auto.conf`])).toContain(`archive_command = '${former}'`);
+    await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-qc", "ALTER SYSTEM RESET archive_command"]);
+    await reset(desired);
+  });
+
   describe("whose connection breaks", () => {
     /** Cuts the connection when the k-th command of `work` has begun. Returns null if there were fewer commands. */
     const cutAt = async (k: number, work: (connection: Connection) => Promise<unknown>): Promise<Error | null> => {

@@ -3,7 +3,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { enterHost, leaveFormer, leaveHost, refuseOtherHost } from "../../../components/host/hostOwners";
+import {
+  enterHost,
+  leaveFormer,
+  leaveHost,
+  readBegun,
+  refuseOtherHost,
+  writeBegun,
+} from "../../../components/host/hostOwners";
 import { connectLocally } from "../../../components/host/localConnection";
 import { UNIT_HEAD } from "../../../components/render/units/unit";
 
@@ -110,4 +117,18 @@ test("a unit of a host with another configuration is refused with the way out, o
   await refused("/etc/pgbackrest/pgbackrest.conf");
   writeFileSync(unit, `${UNIT_HEAD}\nExecStart=pgbackrest --stanza=main backup\n`);
   await refused("/etc/pgbackrest/pgbackrest.conf");
+});
+
+test("what an update noted before it was killed stays in its line, also under another name", async () => {
+  await enter("a", "main");
+  await enter("b", "main");
+  expect(await readBegun(connectLocally(), path, ["a"])).toBeNull();
+  const begun = { previousSettings: { archive_command: "mine", archive_mode: null }, walGap: true } as const;
+  await writeBegun(connectLocally(), path, "a", begun);
+  expect(await readBegun(connectLocally(), path, ["a"])).toEqual(begun);
+  expect(await readBegun(connectLocally(), path, ["b", undefined])).toBeNull();
+  await enter("a", "main");
+  await enter("c", "main", { former: "a" });
+  expect(await readBegun(connectLocally(), path, ["c"])).toEqual(begun);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
 });
