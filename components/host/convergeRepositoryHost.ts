@@ -174,11 +174,11 @@ done
 echo "no service of sshd is active" >&2
 exit 1`;
 
-/** One line per account: sshd's effective settings. */
+/** One line per account: sshd's effective settings, each entry of a list by itself, and the account's groups. */
 const EFFECTIVE_SCRIPT = `${SSHD}
 for name; do
-  effective "$name" | sed -n -e 's/^\\(forcecommand\\|chrootdirectory\\|disableforwarding\\|permittty\\|allowusers\\|allowgroups\\) //p' | tr '\\n' '|'
-  echo
+  effective "$name" | sed -n -e '/^\\(forcecommand\\|chrootdirectory\\|disableforwarding\\|permittty\\|allowusers\\|allowgroups\\) /p' | tr '\\n' '|'
+  printf 'groups %s\\n' "$(id -nG -- "$name" 2>/dev/null)"
 done`;
 
 const HOST_KEYS_SCRIPT = `${SSHD}
@@ -232,7 +232,7 @@ export async function readRepositoryHost(
   return {
     ...Object.fromEntries([...files].map(([path, fact]) => [path, factText(fact, "admin", accountsOf(connection))])),
     ...Object.fromEntries(names.map((name, index) => [`account ${name}`, lines[index] ?? ""])),
-    ...Object.fromEntries(names.map((name, index) => [`sshd ${name}`, parseEffective(confined[index] ?? "")])),
+    ...Object.fromEntries(names.map((name, index) => [`sshd ${name}`, effectiveOf(name, confined[index] ?? "")])),
     ...Object.fromEntries(roots.map((path, index) => [`directory ${path}`, lines[names.length + index] ?? ""])),
     // Its owner and mode change while its files belong to root.
     ...Object.fromEntries(
@@ -355,10 +355,9 @@ async function applySshd(update: RepositoryHostUpdate, facts: Readonly<Record<st
   const lines = stdout.split("\n");
   for (const [index, { name, readOnly, root }] of desired.accounts.entries()) {
     const line = lines[index] ?? "";
-    if (parseEffective(line) === confinement(root, readOnly)) continue;
-    const allowed = allowedOnly(line);
+    if (effectiveOf(name, line) === confinement(root, readOnly)) continue;
     throw new Error(
-      allowed
+      !isAllowed(name, line)
         ? `sshd on ${connection.name} allows only some accounts to sign in (AllowUsers or AllowGroups): add ${name} there`
         : `sshd on ${connection.name} does not confine ${name} (${line}): its sshd_config must include ${sshd} before other rules for it`,
     );
@@ -446,18 +445,37 @@ function confinement(root: string, readOnly: boolean): string {
 }
 
 /**
- * `ROOT COMMAND no yes`, from the output of {@link EFFECTIVE_SCRIPT} in sshd's own order; otherwise the output itself.
+ * `ROOT COMMAND no yes`, from the account's line of {@link EFFECTIVE_SCRIPT}; the line itself if sshd does not let the
+ * account in.
  */
-function parseEffective(line: string): string {
-  const parts = line.split("|").filter((part) => part !== "");
-  const root = parts.find((part) => part.startsWith("/"));
-  const command = parts.find((part) => part.startsWith("internal-sftp"));
-  const flags = parts.filter((part) => part === "no" || part === "yes").sort();
-  return root === undefined || command === undefined || parts.length > 4
-    ? line
-    : `${root} ${command} ${flags.join(" ")}`;
+export function effectiveOf(account: string, line: string): string {
+  const [root = "", command = ""] = ["chrootdirectory", "forcecommand"].flatMap((key) => valuesOf(line, key));
+  const flags = ["disableforwarding", "permittty"].flatMap((key) => valuesOf(line, key)).sort();
+  const isConfined = root.startsWith("/") && command.startsWith("internal-sftp");
+  return isConfined && isAllowed(account, line) ? `${root} ${command} ${flags.join(" ")}` : line;
 }
 
-function allowedOnly(line: string): boolean {
-  return line.split("|").filter((part) => part !== "").length > 4;
+/** True if no list of sshd's excludes the account. */
+function isAllowed(account: string, line: string): boolean {
+  const isIn = (names: readonly string[], key: string): boolean => {
+    const patterns = valuesOf(line, key).flatMap((value) => value.split(" "));
+    return patterns.length === 0 || patterns.some((pattern) => names.some((name) => fits(name, pattern)));
+  };
+  const groups = valuesOf(line, "groups").flatMap((value) => value.split(" "));
+  return isIn([account], "allowusers") && isIn(groups, "allowgroups");
+}
+
+/** Patterns of sshd_config(5): `*`, `?`, and `USER@HOST`, whose host depends on the client. */
+function fits(name: string, pattern: string): boolean {
+  const [user = ""] = pattern.split("@");
+  const text = user
+    .replaceAll(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replaceAll("*", ".*")
+    .replaceAll("?", ".");
+  return new RegExp(`^${text}$`).test(name);
+}
+
+/** Of one key among `KEY VALUE|KEY VALUE`. */
+function valuesOf(line: string, key: string): string[] {
+  return line.split("|").flatMap((part) => (part.startsWith(`${key} `) ? [part.slice(key.length + 1)] : []));
 }
