@@ -328,6 +328,7 @@ function processFacts(): ConstructorParameters<typeof RealProcess>[2] {
     plainEnvironment: Object.fromEntries(Object.entries(process.env).filter(([name]) => !OWN_VARIABLES.test(name))),
     isInteractive: process.stdin.isTTY && process.stdout.isTTY,
     ask,
+    readInput,
     print,
     printError: (text) => void process.stderr.write(text),
     loadOther,
@@ -394,6 +395,11 @@ async function ask(question: string, signal: AbortSignal): Promise<string | null
   } finally {
     lines.close();
   }
+}
+
+async function readInput(): Promise<string> {
+  const { text } = await import("node:stream/consumers");
+  return text(process.stdin);
 }
 
 function print(text: string): 0 {

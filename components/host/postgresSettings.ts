@@ -52,12 +52,19 @@ export function parseSettingsAnswer(result: ExecResult): LiveSettings {
 }
 
 /**
- * Sets values permanently (ALTER SYSTEM and reload); null resets a setting to the other files' value.
+ * Sets values permanently (ALTER SYSTEM and reload); null resets a setting to the other files' value. Another program's
+ * archive_command may contain a password, and sudo logs command lines: the values go to standard input.
  * @throws CommandFailed
  */
 export async function writeSettings(runtime: RuntimeOnHost, values: PreviousSettings): Promise<LiveSettings> {
-  const args = Object.entries(values).map(([name, value]) => `${name}=${value ?? ""}`);
-  return parseSettings((await runQuietly(runtime, ["pg-settings", ...args])).stdout);
+  try {
+    return parseSettings((await runQuietly(runtime, ["pg-settings", "stdin"], JSON.stringify(values))).stdout);
+  } catch (error) {
+    // A runtime of an earlier version, which a destroy may find.
+    if (!(error instanceof CommandFailed && error.message.includes("'stdin' is not a setting"))) throw error;
+    const args = Object.entries(values).map(([name, value]) => `${name}=${value ?? ""}`);
+    return parseSettings((await runQuietly(runtime, ["pg-settings", ...args])).stdout);
+  }
 }
 
 /** $1 data directory. The eighth line of its file has the server's own state. */

@@ -163,9 +163,11 @@ export function parseDestinationsAnswer(result: ExecResult): Destination[] {
 export async function runQuietly(
   runtime: RuntimeOnHost,
   args: readonly string[],
+  stdin?: string,
 ): Promise<{ readonly stdout: string }> {
   const { connection, account, argv } = runtime;
-  const result = await connection.exec([...argv, ...QUIET, ...args], { account, timeoutMs: VERB_TIMEOUT_MS });
+  const options = { account, timeoutMs: VERB_TIMEOUT_MS, stdin };
+  const result = await connection.exec([...argv, ...QUIET, ...args], options);
   if (result.exitCode !== 0) throw new CommandFailed(`run ${args[0]}`, result);
   return result;
 }

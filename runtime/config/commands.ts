@@ -182,7 +182,7 @@ const ROWS = {
     "show or set settings of the PostgreSQL server",
     ["cluster", "session"],
     ["own", "prints"],
-    "[NAME=VALUE …]",
+    "[NAME=VALUE … | stdin]",
   ),
   recover: row(
     "recover this host's cluster from a backup: plan, stop, keep the old data, restore, start, check",

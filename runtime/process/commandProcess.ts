@@ -133,6 +133,8 @@ export interface Terminal {
   readonly isInteractive: boolean;
   /** Null when nobody can answer. */
   ask(question: string): Promise<string | null>;
+  /** Standard input to its end. */
+  readInput(): Promise<string>;
   /** To standard output: a command's result, not its log. */
   print(text: string): void;
   /** To standard error: for people, alongside a result for programs. */

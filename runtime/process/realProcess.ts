@@ -63,6 +63,7 @@ export interface ProcessFacts {
   /** Both standard input and output are a terminal. */
   readonly isInteractive: boolean;
   ask(question: string, signal: AbortSignal): Promise<string | null>;
+  readInput(): Promise<string>;
   print(text: string): void;
   printError(text: string): void;
   printBytes(bytes: Uint8Array): Promise<void>;
@@ -260,6 +261,10 @@ export class RealProcess implements CommandProcess {
 
   ask(question: string): Promise<string | null> {
     return this.isInteractive ? this.#facts.ask(question, this.ctx.signal) : Promise.resolve(null);
+  }
+
+  readInput(): Promise<string> {
+    return this.#facts.readInput();
   }
 
   other(configuration: OtherConfiguration): CommandProcess {

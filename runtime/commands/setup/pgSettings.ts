@@ -1,6 +1,7 @@
 /**
  * `pg-settings [name=value …]`: prints the settings that archiving depends on, or changes them by ALTER SYSTEM and a
- * reload; `name=` resets. Prints JSON:
+ * reload; `name=` resets. `pg-settings stdin` reads them as JSON, `{"name":"value","other":null}`: an archive_command
+ * may contain a password, and command lines are public. Prints JSON:
  * `{"settings":[{"name","value","configured","automatic","source","pendingRestart"}],"serverVersion","dataDirectory"}`.
  * The data directory is the container's if there is one. The host component uses it in place of a client on the host.
  */
@@ -24,8 +25,8 @@ const RELOAD_MS = 30_000;
 
 export const pgSettingsCommand: Command = async (proc) => {
   const { config, ctx } = proc;
+  const changes = isInput(config.params) ? parseInput(await proc.readInput()) : config.params.map(parseChange);
   const session = await proc.session();
-  const changes = config.params.map(parseChange);
   for (const [name, value] of changes) await session.alterSystem(name, value);
   if (changes.length > 0) await reload(session, ctx);
   const names = [...new Set([...SETTINGS, ...changes.map(([name]) => name)])];
@@ -44,6 +45,27 @@ async function reload(session: Session, ctx: Context): Promise<void> {
   const endMs = ctx.clock.monotonicMs() + RELOAD_MS;
   while ((await session.configurationReadMs()) === beforeMs && ctx.clock.monotonicMs() < endMs)
     await ctx.clock.sleep(RELOAD_PAUSE_MS, ctx.signal);
+}
+
+function isInput(params: readonly string[]): boolean {
+  return params.length === 1 && params[0] === "stdin";
+}
+
+function parseInput(text: string): [string, string | null][] {
+  try {
+    const changes: unknown = JSON.parse(text);
+    if (typeof changes !== "object" || changes === null) throw new TypeError("no object");
+    return Object.entries(changes as Record<string, unknown>).map(([name, value]) => {
+      if (value !== null && typeof value !== "string") throw new TypeError("neither text nor null");
+      return [name, value === "" ? null : value];
+    });
+  } catch (error) {
+    // Without the text, and without the parser's message, which quotes it.
+    throw fail("paramInvalid", "standard input holds no settings", {
+      hint: 'Write JSON: {"name":"value"}, or null as value to reset it.',
+      ...(error instanceof TypeError ? { cause: error } : {}),
+    });
+  }
 }
 
 function parseChange(change: string): [string, string | null] {

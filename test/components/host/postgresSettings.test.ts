@@ -3,7 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { connectLocally } from "../../../components/host/localConnection";
-import { askServer, findRestartCommand, parseAutoConf, waitForServer } from "../../../components/host/postgresSettings";
+import {
+  askServer,
+  findRestartCommand,
+  parseAutoConf,
+  waitForServer,
+  writeSettings,
+} from "../../../components/host/postgresSettings";
 import type { RuntimeOnHost } from "../../../components/host/runtimeVerbs";
 
 // The tests assert the pauses between attempts instead of waiting.
@@ -115,4 +121,24 @@ test("values of postgresql.auto.conf are read as they were set", () => {
     archive_command: "echo 'it''s' && cp %p \\srv\ta",
     work_mem: "8MB",
   });
+});
+
+test("values go to standard input, because command lines are public; a former runtime gets arguments", async () => {
+  const answer = `echo '{"settings":[],"serverVersion":170000,"dataDirectory":"/d"}'`;
+  const written = async (script: string): Promise<string> => {
+    const connection = connectLocally();
+    const argv = ["/bin/sh", "-c", script, join(folder, "got")];
+    const runtime = { connection, account: connection.login, argv, onLine: () => undefined };
+    await writeSettings(runtime, { archive_command: "push --password=marker", archive_mode: null });
+    return readFileSync(join(folder, "got"), "utf8");
+  };
+  const now = await written(`{ echo "$@"; cat; } > "$0"; ${answer}`);
+  expect(now.split("\n")).toEqual([
+    "--log-level-console=off --log-level-stderr=error pg-settings stdin",
+    '{"archive_command":"push --password=marker","archive_mode":null}',
+  ]);
+  const former = await written(
+    `case "$*" in *stdin) echo "ERROR: [032]: 'stdin' is not a setting" >&2; exit 32;; esac; echo "$@" > "$0"; ${answer}`,
+  );
+  expect(former).toContain("pg-settings archive_command=push --password=marker archive_mode=");
 });

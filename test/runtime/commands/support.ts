@@ -96,5 +96,6 @@ export function host(parts: HostParts): TestHost {
     program: () => Promise.reject(new Error("no program here")),
     isInteractive: false,
     ask: async () => null,
+    readInput: async () => "",
   };
 }

@@ -346,6 +346,19 @@ describe("pg-settings", () => {
     expect(printed).toMatchObject({ serverVersion: 150020, dataDirectory: "/d" });
     expect(printed.settings.map((row: { name: string }) => row.name)).toContain("work_mem");
     await expect(run(make(["pg-settings", "=x"], { session }))).rejects.toMatchObject({ kind: "paramInvalid" });
+    readAtMs.push(1, 2);
+    const given = (text: string): TestHost => ({
+      ...make(["pg-settings", "stdin"], { session }),
+      readInput: async () => text,
+    });
+    asked.length = 0;
+    expect(await run(given(JSON.stringify({ archive_command: "a secret\n=b", archive_mode: null })))).toBe(0);
+    expect(asked).toEqual(["archive_command=a secret\n=b", "archive_mode=null", "reload"]);
+    for (const text of ["", "a secret", '"a secret"', '{"archive_mode":1}'])
+      await expect(run(given(text))).rejects.toMatchObject({
+        kind: "paramInvalid",
+        message: "standard input holds no settings",
+      });
   });
 });
 
