@@ -98,9 +98,10 @@ export class Monitoring extends pulumi.ComponentResource {
     const { alertLabels, runbookUrl, selectors, title } = args;
     const databases = pulumi.all(args.topologies).apply((texts) => texts.flatMap(topologiesOf));
     const texts: pulumi.Output<AlertTexts> = pulumi.output(given({ alertLabels, runbookUrl, selectors }));
-    const groups = pulumi
-      .all([databases, texts])
-      .apply(([known, added]) => alertGroupsOf(known, (database) => optionsOf(added, database)));
+    const groups = pulumi.all([databases, texts]).apply(([known, added]) => {
+      requireKnown(name, known, Object.keys(added.selectors ?? {}));
+      return alertGroupsOf(known, (database) => optionsOf(added, database));
+    });
     this.rulesFile = groups.apply(renderAlertFile);
     this.dashboardJson = pulumi.all([databases, title]).apply(([known, text]) => renderDashboard(known, text));
     if (args.kubernetes !== undefined) this.makeObjects(name, args.kubernetes, groups);
@@ -138,6 +139,17 @@ export class Monitoring extends pulumi.ComponentResource {
   public get dashboard(): ConfigMap | undefined {
     return shownChild(this, "dashboard") as ConfigMap | undefined;
   }
+}
+
+/** A preview may not know every database yet. @throws Error for a selector that would match nothing */
+function requireKnown(name: string, topologies: readonly Topology[], selectors: readonly string[]): void {
+  const names = topologies.flatMap(({ databases }) => databases.map((database) => database.name));
+  const unknown = selectors.find((selector) => !names.includes(selector));
+  if (unknown === undefined || pulumi.runtime.isDryRun()) return;
+  throw new pulumi.InputPropertyError({
+    propertyPath: `selectors.${unknown}`,
+    reason: `Monitoring ${name}: the topologies have no such database, but ${names.join(", ") || "none"}`,
+  });
 }
 
 type AlertTexts = pulumi.Unwrap<Pick<MonitoringArgs, "alertLabels" | "runbookUrl" | "selectors">>;

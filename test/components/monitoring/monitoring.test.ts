@@ -98,3 +98,9 @@ describe("Monitoring", () => {
     );
   });
 });
+
+// claim: docs/monitoring.md: a selector of a database that no topology has is an error
+test("refuses a selector of a database that no topology has", async () => {
+  const made = monitoring({ topologies: [FORGE, LEDGER], selectors: { forg: 'instance="forge:9100"' } });
+  await expect(made).rejects.toThrow("Monitoring backups: the topologies have no such database, but forge, ledger");
+});
