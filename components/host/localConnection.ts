@@ -3,6 +3,7 @@
  * reaches them.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { constants, userInfo } from "node:os";
 import { createInterface } from "node:readline";
 import {
@@ -55,13 +56,18 @@ function execute(argv: readonly string[], options: ExecOptions, running: Set<Chi
     let tooMuch = false;
     const timeoutMs = options.timeoutMs ?? EXEC_LIMITS.timeoutMs;
     const timers = [
-      setTimeout(() => child.kill("SIGTERM"), timeoutMs),
-      setTimeout(() => child.kill("SIGKILL"), timeoutMs + EXEC_LIMITS.killAfterMs),
+      setTimeout(() => endTree(child, "SIGTERM"), timeoutMs),
+      setTimeout(() => {
+        endTree(child, "SIGKILL");
+        // Whoever is left may hold them open for ever.
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+      }, timeoutMs + EXEC_LIMITS.killAfterMs),
     ];
     const collect = (name: "stdout" | "stderr") => (text: string) => {
       if (output[name].length + text.length > EXEC_LIMITS.outputCharsMax) {
         tooMuch = true;
-        child.kill("SIGTERM");
+        endTree(child, "SIGTERM");
       } else {
         output[name] += text;
       }
@@ -83,6 +89,28 @@ function execute(argv: readonly string[], options: ExecOptions, running: Set<Chi
     });
     child.stdin?.end(options.stdin ?? "");
   });
+}
+
+/** A shell's programs do not end with it. They stay in our process group, so that they end when that is killed. */
+function endTree(child: ChildProcess, signal: "SIGTERM" | "SIGKILL"): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  for (const pid of treeOf(child.pid)) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+/** A process and its descendants; on systems without this file the process alone. */
+function treeOf(pid: number): number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/[0-9]+/g) ?? [];
+    return [pid, ...children.flatMap((each) => treeOf(Number(each)))];
+  } catch {
+    return [pid];
+  }
 }
 
 function hold(argv: readonly string[], running: Set<ChildProcess>): Promise<HeldCommand> {

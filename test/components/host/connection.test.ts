@@ -1,7 +1,9 @@
+import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { argvAs, type Connection, loadAccount, run } from "../../../components/host/connection";
+import { argvAs, type Connection, EXEC_LIMITS, loadAccount, run } from "../../../components/host/connection";
 import { connectLocally } from "../../../components/host/localConnection";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
 let connection: Connection;
 beforeEach(() => {
@@ -26,6 +28,22 @@ test("output, exit code and lines come back; a failure is a result", async () =>
 test("a signal counts as in a shell, and nothing runs for ever", async () => {
   expect((await connection.exec(sh("kill -9 $$"))).exitCode).toBe(137);
   expect((await connection.exec(["sleep", "60"], { timeoutMs: 100 })).exitCode).toBe(143);
+});
+
+test.runIf(existsSync("/proc/self/task"))(
+  "a program that a shell has started ends with it at the time limit",
+  async () => {
+    const beganMs = performance.now();
+    const { exitCode, stdout } = await connection.exec(sh("sh -c 'sleep 40; true'; true"), { timeoutMs: 300 });
+    expect([exitCode, stdout]).toEqual([143, ""]);
+    expect(performance.now() - beganMs).toBeLessThan(EXEC_LIMITS.killAfterMs);
+  },
+);
+
+test.runIf(NIGHTLY)("a program that nothing ends keeps nobody waiting", { timeout: 60_000 }, async () => {
+  const stays = "trap '' TERM; echo began; setsid sh -c 'sleep 40' & sleep 40; sleep 40";
+  const { exitCode, stdout } = await connection.exec(sh(stays), { timeoutMs: 300 });
+  expect([exitCode, stdout]).toEqual([137, "began\n"]);
 });
 
 test("standard input arrives complete, and a program may leave it unread", async () => {
