@@ -175,7 +175,8 @@ export async function refuseOtherHost(connection: Connection, config: string, pa
   const others = stdout.split("\n").filter((line) => line !== "" && !line.startsWith(`${config} `));
   const [first] = others;
   if (first === undefined) return;
-  const [other = "", path = ""] = [first.slice(0, first.indexOf(" ")), first.slice(first.indexOf(" ") + 1)];
+  const [other = ""] = first.split(" ");
+  const path = first.slice(other.length + 1);
   throw new Error(
     `${path} on ${connection.name} belongs to the host whose configuration is ${other}, and would be replaced: give one of them its own stanza and directories (config, lib, bin, units), or destroy that one first; if it no longer exists, remove ${path}`,
   );

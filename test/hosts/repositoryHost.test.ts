@@ -69,6 +69,11 @@ describe("a backup host", async () => {
     network = await startHostNetwork("repository-host");
     vault = await startDebianHost(parts, { suite: "bookworm-bare", name: "vault", network, node: false });
     db = await startDebianHost(parts, { suite: "trixie", name: "db", network });
+    // As on a host that its administrator has closed to all but some.
+    const lists = `AllowUsers root deploy\nAllowUsers ${ACCOUNT} ${ACCOUNT}-?\n`;
+    await vault.runOk(["sh", "-c", "cat > /etc/ssh/sshd_config.d/10-lists.conf; systemctl restart ssh"], {
+      input: lists,
+    });
     programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-vault-")), {
       cli,
       passphrase: "state passphrase of the test",

@@ -15,6 +15,8 @@ import { connectLocally } from "../../../components/host/localConnection";
 import { UNIT_HEAD } from "../../../components/render/units/unit";
 
 const LEFT = { previousSettings: { archive_command: "mine" }, madeDirectories: [], nodePaths: [], files: [] };
+// One: each listens for the end of this process.
+const connection = connectLocally();
 let folder: string;
 let path: string;
 const printed: string[] = [];
@@ -27,13 +29,16 @@ beforeEach(() => {
   rmSync(path, { force: true });
   printed.length = 0;
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  await connection.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const log = (line: string): void => void printed.push(line);
 const enter = (owner: string, stanza: string, over: { former?: string; archives?: boolean } = {}): Promise<boolean> =>
-  enterHost(connectLocally(), path, { owner, declared: { stanza }, archives: true, ...over }, log);
+  enterHost(connection, path, { owner, declared: { stanza }, archives: true, ...over }, log);
 const leave = (owner: string | undefined): ReturnType<typeof leaveHost> =>
-  leaveHost(connectLocally(), path, owner, LEFT, log);
+  leaveHost(connection, path, owner, LEFT, log);
 
 test("a component with the same stanza may enter, one with another stanza is refused with the way out", async () => {
   expect(await enter("a", "main")).toBe(false);
@@ -83,10 +88,10 @@ test("a damaged line is reported, and a missing file is no other component", asy
 
 test("a component whose directory changes leaves the file in the former one, with it what others left", async () => {
   const to = join(folder, "new");
-  const move = (): Promise<void> => leaveFormer(connectLocally(), { from: path, to }, ["b", "b before"]);
+  const move = (): Promise<void> => leaveFormer(connection, { from: path, to }, ["b", "b before"]);
   await enter("b before", "main");
   await enter("a", "main");
-  await enterHost(connectLocally(), to, { owner: "b", declared: { stanza: "main" }, archives: true }, log);
+  await enterHost(connection, to, { owner: "b", declared: { stanza: "main" }, archives: true }, log);
   await move();
   expect([readFileSync(path, "utf8").includes('"a"'), readFileSync(path, "utf8").includes('"b')]).toEqual([
     true,
@@ -96,7 +101,7 @@ test("a component whose directory changes leaves the file in the former one, wit
   await leave("a");
   await move();
   expect(existsSync(path)).toBe(false);
-  expect(await leaveHost(connectLocally(), to, "b", LEFT, log)).toEqual([LEFT]);
+  expect(await leaveHost(connection, to, "b", LEFT, log)).toEqual([LEFT]);
   await move();
   rmSync(to);
 });
@@ -104,8 +109,7 @@ test("a component whose directory changes leaves the file in the former one, wit
 // claim: docs/hosts/updates.md: two components with the same directories: the second one is refused (their units)
 test("a unit of a host with another configuration is refused with the way out, one of the same is not", async () => {
   const unit = join(folder, "pgbackstop-main-full.service");
-  const refused = (config: string): Promise<void> =>
-    refuseOtherHost(connectLocally(), config, [unit, `${unit}.missing`]);
+  const refused = (config: string): Promise<void> => refuseOtherHost(connection, config, [unit, `${unit}.missing`]);
   await refused("/etc/pgbackstop/pgbackrest.conf");
   writeFileSync(unit, `${UNIT_HEAD}\nExecStart=node "runtime.cjs" "--config=/etc/pgbackstop/pgbackrest.conf" backup\n`);
   await refused("/etc/pgbackstop/pgbackrest.conf");
@@ -122,13 +126,13 @@ test("a unit of a host with another configuration is refused with the way out, o
 test("what an update noted before it was killed stays in its line, also under another name", async () => {
   await enter("a", "main");
   await enter("b", "main");
-  expect(await readBegun(connectLocally(), path, ["a"])).toBeNull();
+  expect(await readBegun(connection, path, ["a"])).toBeNull();
   const begun = { previousSettings: { archive_command: "mine", archive_mode: null }, walGap: true } as const;
-  await writeBegun(connectLocally(), path, "a", begun);
-  expect(await readBegun(connectLocally(), path, ["a"])).toEqual(begun);
-  expect(await readBegun(connectLocally(), path, ["b", undefined])).toBeNull();
+  await writeBegun(connection, path, "a", begun);
+  expect(await readBegun(connection, path, ["a"])).toEqual(begun);
+  expect(await readBegun(connection, path, ["b", undefined])).toBeNull();
   await enter("a", "main");
   await enter("c", "main", { former: "a" });
-  expect(await readBegun(connectLocally(), path, ["c"])).toEqual(begun);
+  expect(await readBegun(connection, path, ["c"])).toEqual(begun);
   expect(statSync(path).mode & 0o777).toBe(0o600);
 });
