@@ -32,7 +32,7 @@ const HELP = `pgbackstop topology: the backups of a Pulumi stack, and the effect
                                                previews the merge base in a worktree of git, prints its commit: BEFORE of diff
 
 Files are recognized by their shape; - is stdin:
-  pulumi preview --json > preview.json
+  pulumi preview --json --show-sames > preview.json
   pulumi stack export > stack.json             (--show-secrets is not needed)
   pgbackstop topology show --format=json ...   a document saved earlier
   pulumi stack output topology                 the output of one database

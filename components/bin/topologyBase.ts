@@ -72,7 +72,15 @@ function previewBase(order: BaseOrder): string {
       return commit;
     }
     if (order.install !== undefined) checked("the base's installation", spawn("sh", ["-c", order.install], project));
-    const argv = ["preview", "--json", "--non-interactive", "--stack", order.stack, ...order.previewArgs];
+    const argv = [
+      "preview",
+      "--json",
+      "--show-sames",
+      "--non-interactive",
+      "--stack",
+      order.stack,
+      ...order.previewArgs,
+    ];
     const preview = spawn("pulumi", argv, project);
     if (preview.error !== undefined) throw new UsageError(`pulumi did not start: ${preview.error.message}`);
     writeOutput(order.output, preview.stdout);

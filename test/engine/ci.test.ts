@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { run } from "../../tools/parts/process";
@@ -37,6 +37,14 @@ new PostgresHost("ledger", {
   connection: { local: {} }, dataDirectory: "/srv/pg/ledger",
   directories: { config: "/nowhere/etc", lib: "/nowhere/lib", units: "/nowhere/units" },
   repositories: { repo1: { at: nas.target, keepDays: ${keepDays} } }, schedules: { full: { cron: "${cron}" } },
+});
+`;
+
+/** A second host, after `program`. */
+const ORDERS = `new PostgresHost("orders", {
+  connection: { local: {} }, dataDirectory: "/srv/pg/orders", stanza: "orders",
+  directories: { config: "/nowhere/etc/orders", lib: "/nowhere/lib/orders", units: "/nowhere/units" },
+  repositories: { repo1: { at: nas.target, keepDays: 14 } }, schedules: { full: { cron: "30 2 * * 0" } },
 });
 `;
 
@@ -78,7 +86,7 @@ beforeAll(async () => {
   push("main", program(14));
   git("origin", "branch", "change");
   push("main", `${program(14)}// Merged by others.\n`);
-  for (const stack of ["prod", "test"]) {
+  for (const stack of ["prod", "test", "deployed"]) {
     const made = await run("pulumi", ["stack", "init", stack, "--non-interactive"], {
       cwd: join(prepared.folder, "origin", "infra"),
       env,
@@ -180,6 +188,28 @@ test.runIf(NIGHTLY)(
     expect(`${weaker.log}${failed.log}${bodies().join("")}`).not.toContain(TOKEN);
   },
 );
+
+// claim: docs/ci.md: the action compares with the merge base, also while that base is deployed
+test("GitHub: a deployed merge base counts with its unchanged databases", async () => {
+  forge = await ForgeDouble.start({ kind: "github", token: TOKEN });
+  onTestFinished(() => push("main", `${program(14)}// Merged by others.\n`));
+  push("main", `${program(60)}${ORDERS}`);
+  const workspace = await checkout("refs/heads/main");
+  // Creates only the components, so no host changes.
+  const up = await run(
+    "pulumi",
+    ["up", "--yes", "--skip-preview", "--non-interactive", "--stack=deployed", "--target", "**PostgresHost::*"],
+    { cwd: join(workspace, "infra"), env: programFolder.env },
+  );
+  expect(up.exitCode, up.stdout + up.stderr).toBe(0);
+  git("origin", "branch", "--force", "deployed", "main");
+  push("deployed", program(7));
+  const weaker = await github({ stack: "deployed" });
+  expect(weaker, weaker.log).toMatchObject({ exitCode: 1, outputs: { "exit-code": "1" } });
+  for (const change of ["ledger repositories.repo1.keepDays", "orders database"])
+    expect(weaker.log).toContain(`title=weakened ${change}::`);
+  expect(bodies()).toEqual([expect.stringContaining("▼ Backup topology of shop/deployed: 2 weakened\n")]);
+});
 
 test.runIf(NIGHTLY)(
   "GitHub: the deployed state is another base, and a merge base that cannot be previewed is said",

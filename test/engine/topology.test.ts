@@ -75,7 +75,7 @@ beforeAll(async () => {
   const made = await pulumi(BEFORE, "up", "--yes", "--skip-preview", ...targets);
   expect(made.exitCode, made.stdout).toBe(0);
   writeFileSync(file("before.json"), (await pulumi(BEFORE, "stack", "export")).stdout);
-  writeFileSync(file("preview.json"), (await pulumi(AFTER, "preview", "--json")).stdout);
+  writeFileSync(file("preview.json"), (await pulumi(AFTER, "preview", "--json", "--show-sames")).stdout);
 });
 afterAll(() => rmSync(programFolder?.folder ?? "", { recursive: true, force: true }));
 
@@ -154,7 +154,7 @@ test("two exports, or a saved document, show the same as the preview", async () 
 
 // claim: docs/topology.md: comparable files, exit codes…
 test("a failed preview has its findings and exit code 3, a missing file and wrong arguments have 2", async () => {
-  const failed = await pulumi(WRONG, "preview", "--json");
+  const failed = await pulumi(WRONG, "preview", "--json", "--show-sames");
   writeFileSync(file("failed.json"), failed.stdout);
   expect(await topology("diff", "failed.json")).toMatchObject({
     exitCode: 3,

@@ -1,5 +1,5 @@
 /**
- * Reads topologies from files of CI: `pulumi preview --json`, `pulumi stack export`, a document saved by
+ * Reads topologies from files of CI: `pulumi preview --json --show-sames`, `pulumi stack export`, a document saved by
  * `pgbackstop topology show`, or a component's output `topology`, recognized by their shape. Pure; reads nothing but
  * topologies and findings.
  *
@@ -98,7 +98,9 @@ export function parseStackFile(text: string): StackFile {
       findings: [],
     };
   }
-  throw new StackFileError("this JSON is not a pulumi preview --json, a pulumi stack export or a saved topology");
+  throw new StackFileError(
+    "this JSON is not a pulumi preview --json --show-sames, a pulumi stack export or a saved topology",
+  );
 }
 
 function parseJson(text: string): Record<string, unknown> {
@@ -109,8 +111,8 @@ function parseJson(text: string): Record<string, unknown> {
   } catch {
     throw new StackFileError(
       /^\s*\{.*\}\s*\n\s*\{/.test(text)
-        ? "this is a stream of events, one JSON object a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json"
-        : "this is not JSON: run pulumi preview with --json, and save its stdout only",
+        ? "this is a stream of events, one JSON object a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json --show-sames"
+        : "this is not JSON: run pulumi preview with --json --show-sames, and save its stdout only",
     );
   }
   if (!isFields(value)) throw new StackFileError("this JSON is not an object");
@@ -145,7 +147,18 @@ function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonl
   const findings = findingsOf(diagnostics, names, after);
   const errors = diagnostics.filter((diagnostic) => diagnostic["severity"] === "error");
   if (errors.length > 0) throw new FailedPreviewError(parseErrors(errors), findings);
+  refuseWithoutSames(document["changeSummary"], steps);
   return { kind: "preview", before, after, findings };
+}
+
+/** The engine counts every unchanged resource, but lists it only with --show-sames. An omitted database looks removed. */
+function refuseWithoutSames(summary: unknown, steps: readonly unknown[]): void {
+  const counted = isFields(summary) ? Number(summary["same"] ?? 0) : 0;
+  const omittedCount = counted - steps.filter((step) => isFields(step) && step["op"] === "same").length;
+  if (!(omittedCount > 0)) return;
+  throw new StackFileError(
+    `the preview omits ${omittedCount} unchanged ${omittedCount === 1 ? "resource" : "resources"}: run pulumi preview with --json --show-sames`,
+  );
 }
 
 function fromResources(resources: readonly unknown[]): StackFile {

@@ -97,7 +97,7 @@ test("the merge base is previewed, with its own packages, from a clone of one co
   expect(printed.join("")).toBe(`${base}\n`);
   expect(readFileSync(join(folder, "base.json"), "utf8")).toBe('{"of":"base"}');
   const [argv, at] = readFileSync(join(folder, "called"), "utf8").split("\n");
-  expect(argv).toBe("preview --json --non-interactive --stack prod --config a=b");
+  expect(argv).toBe("preview --json --show-sames --non-interactive --stack prod --config a=b");
   expect(at).toMatch(/\/tmp\/pgbackstop-base-[^/]+\/tree\/infra$/);
   expect(readdirSync(join(folder, "tmp"))).toEqual([]);
   expect(git("clone", "worktree", "list").split("\n")).toHaveLength(1);

@@ -117,6 +117,21 @@ describe("a preview", () => {
     ]);
   });
 
+  // claim: docs/topology.md: a preview without its unchanged resources is refused
+  test("without its unchanged resources is refused: they would look removed or new", () => {
+    const root = { op: "same", urn: "urn:pulumi:prod::shop::pulumi:pulumi:Stack::shop-prod" };
+    const steps = [root, step("create", "orders", null, topology({}, "orders"))];
+    const withSummary = (changeSummary: object, more: readonly object[] = []): string =>
+      JSON.stringify({ steps: [...steps, ...more], diagnostics: [], changeSummary });
+    expect(failureOf(withSummary({ create: 1, same: 3 }))).toBe(
+      "the preview omits 2 unchanged resources: run pulumi preview with --json --show-sames",
+    );
+    expect(failureOf(withSummary({ create: 1, same: 2 }))).toContain("omits 1 unchanged resource:");
+    const all = withSummary({ create: 1, same: 2 }, [step("same", "ledger", topology(), topology())]);
+    expect([...parseStackFile(all).after.keys()]).toEqual(["orders", "ledger"]);
+    expect(failureOf(withSummary({ create: 1, same: 1 }))).toBe("no error");
+  });
+
   test("that failed is refused: unreached resources would look removed", () => {
     expect(
       failureOf(
@@ -214,13 +229,19 @@ test("a saved document, and the output of one database", () => {
 
 test.each([
   ["", "the file is empty"],
-  ["Previewing update (prod):", "this is not JSON: run pulumi preview with --json, and save its stdout only"],
+  [
+    "Previewing update (prod):",
+    "this is not JSON: run pulumi preview with --json --show-sames, and save its stdout only",
+  ],
   [
     '{"sequence":0}\n{"sequence":1}\n',
-    "this is a stream of events, one JSON object a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json",
+    "this is a stream of events, one JSON object a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json --show-sames",
   ],
   ["[1]", "this JSON is not an object"],
-  ['{"resources":[]}', "this JSON is not a pulumi preview --json, a pulumi stack export or a saved topology"],
+  [
+    '{"resources":[]}',
+    "this JSON is not a pulumi preview --json --show-sames, a pulumi stack export or a saved topology",
+  ],
   ['{"version":9,"deployment":{}}', "a stack export of version 9 is not supported: only 3 and 4 are"],
   [
     '{"version":2,"topologies":{}}',
