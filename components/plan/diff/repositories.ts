@@ -74,7 +74,12 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
   const { name } = now;
   if (!isHidden(old.location) && !isHidden(now.location) && !isSameRepository(old, now)) {
     // The same bucket name and path at two providers, or on two servers, are two repositories.
-    const shown = old.location === now.location ? locationText : ({ location }: RepositoryNode): string => location;
+    const shown =
+      old.location !== now.location
+        ? ({ location }: RepositoryNode): string => location
+        : old.failureDomain === now.failureDomain
+          ? endpointText
+          : locationText;
     const text = `${name} starts from scratch at ${shown(now)}: nothing maintains what ${shown(old)} holds any more`;
     to.add(`${path}.location`, shown(old), shown(now), "weakened", `${text}${movedText(name, before, after)}`);
   } else {
@@ -210,6 +215,11 @@ function locationText({ failureDomain, location }: RepositoryNode): string {
   return isHidden(failureDomain) || isHidden(location) || location.startsWith("/")
     ? valueText(location)
     : `${location} at ${failureDomain}`;
+}
+
+/** `s3://bucket/path at ACCOUNT.r2.cloudflarestorage.com`. */
+function endpointText({ endpoint, location }: RepositoryNode): string {
+  return `${location} at ${valueText(endpoint)}`;
 }
 
 function known<T extends Value>(value: T | undefined): T | null {

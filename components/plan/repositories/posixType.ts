@@ -31,6 +31,7 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
 
   location: ({ path }) => path,
   endpoint: () => null,
+  server: () => null,
   address: () => "filesystem",
   confOptions: () => [],
   keyFile: () => null,

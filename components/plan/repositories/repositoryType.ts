@@ -112,6 +112,8 @@ export interface RepositoryType<Target extends TargetBase, Repository extends Re
   location(repository: Repository): string;
   /** Server details that the location lacks; null if it has all. */
   endpoint(repository: Repository): string | null;
+  /** Distinguishes repositories of one location, as `host[:port]`; null if the location alone decides. */
+  server(repository: Repository): string | null;
   /** Equal for two repositories whose paths decide whether they overlap. */
   address(repository: Repository): string;
   /** Options of `pgbackrest.conf` after those of every type. @param directory of the secrets on the host */

@@ -42,6 +42,9 @@ type Repository = RepositoryBase & { readonly kind: "s3"; readonly s3: S3Plan };
 /** The providers' table advises these for all of them. */
 const UPLOAD_CHUNK = "16MiB";
 
+/** Vendors whose bucket names are unique in all accounts and regions: their endpoints lead to the same bucket. */
+const GLOBAL_NAMES = ["aws", "b2", "scaleway", "wasabi"];
+
 const POD_KEY_TYPES = ["web-id", "pod-id"];
 
 export const s3: RepositoryType<Target, Repository> = {
@@ -84,6 +87,10 @@ export const s3: RepositoryType<Target, Repository> = {
 
   location: ({ path, s3: { bucket } }) => `s3://${bucket}${path}`,
   endpoint: ({ s3: { endpoint, port } }) => `${endpoint}:${port}`,
+  server: ({ s3: { endpoint, port, quirks } }) =>
+    GLOBAL_NAMES.includes(findQuirks(quirks ?? "auto", endpoint)?.id ?? "")
+      ? null
+      : `${endpoint}${port === DEFAULTS.s3Port ? "" : `:${port}`}`,
   address: ({ s3: { bucket, endpoint, port } }) => `${endpoint}:${port}/${bucket}`,
   confOptions: ({ s3: bucket }) => [
     { name: "s3-bucket", value: bucket.bucket },

@@ -78,7 +78,9 @@ export const sftp: RepositoryType<Target, Repository> = {
   bringsKeys: (target) => target.sftp.hasKeyPassphrase === true,
 
   location: ({ path, sftp: { host, user } }) => `sftp://${user}@${host}${path}`,
-  endpoint: () => null,
+  // Without the default port, so that the record of a passphrase stays as it is.
+  endpoint: ({ sftp: { host, port } }) => (port === DEFAULTS.sftpPort ? null : `${host}:${port}`),
+  server: ({ sftp: { host, port } }) => `${host}:${port}`,
   address: ({ sftp: { host, port } }) => `${host}:${port}`,
   confOptions(repository, directory) {
     const { fingerprint, host, port, user } = repository.sftp;

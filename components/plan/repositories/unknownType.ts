@@ -36,6 +36,7 @@ export const unknown: RepositoryType<TargetBase, RepositoryBase> = {
 
   location: ({ site }) => site.title,
   endpoint: () => null,
+  server: () => null,
   address: ({ site }) => site.title,
   confOptions: () => [],
   keyFile: () => null,

@@ -63,6 +63,11 @@ export interface RepositoryNode {
   readonly kind: RepositoryPlan["kind"];
   /** Directory, or `s3://bucket/prefix`. */
   readonly location: string;
+  /**
+   * Server, as `host[:port]`: the same location on another one is another repository. Absent for directories, and at
+   * vendors whose bucket names are unique.
+   */
+  readonly endpoint?: string;
   /** Row of the S3 providers' table, or `filesystem`. */
   readonly provider: string;
   /** Failure domain. */
@@ -242,6 +247,7 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
         location: () => typeOf(repository).location(repository),
         ...readers(site, "provider", "failureDomain"),
       }),
+      givenFields({ endpoint: () => typeOf(repository).server(repository) ?? undefined }),
     ),
     merged(
       givenFields({ offSite: () => site.offSite }),

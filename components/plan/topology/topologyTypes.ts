@@ -55,6 +55,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     name: "string",
     kind: '"posix" | "s3" | "sftp" | "unknown"',
     location: "string",
+    "endpoint?": "string",
     provider: "string",
     failureDomain: "string",
     "offSite?": "boolean",

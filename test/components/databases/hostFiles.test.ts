@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hostDesired } from "../../../components/databases/hostFiles";
+import { cipherLocation, hostDesired } from "../../../components/databases/hostFiles";
 import { attempt, DeferredRead } from "../../../components/plan/model/deferred";
 import type { HostPlan } from "../../../components/plan/model/plan";
 import { unknownMarker } from "../../../components/plan/model/unknown";
@@ -36,4 +36,17 @@ test("locks are in a directory of PostgreSQL's account, which an update creates;
   expect(kept(usual)).toContain("/var/spool/pgbackrest/lock 0750 database");
   expect(plan({ directories: { spool: "/srv/spool" } }).directories.lock).toBe("/srv/spool/lock");
   expect(kept(plan({ directories: { lock: "/tmp/pgbackrest" } })).join(" ")).not.toContain("/tmp/pgbackrest");
+});
+
+test("a passphrase belongs to one server: two ports of an address are two, and the usual port is not recorded", () => {
+  const locationOf = (port?: number): string => {
+    const sftp = { host: "10.0.0.9", user: "orders", hostKey: "ecdsa-sha2-nistp256 AAAA", port };
+    const at = { name: "vault", path: "/repository", encrypted: true, sftp };
+    return cipherLocation(plan({ repositories: { repo1: { at, keepDays: 7 } } }), "repo1");
+  };
+  expect([locationOf(), locationOf(22), locationOf(2222)]).toEqual([
+    "sftp://orders@10.0.0.9/repository",
+    "sftp://orders@10.0.0.9/repository",
+    "sftp://orders@10.0.0.9/repository at 10.0.0.9:2222",
+  ]);
 });

@@ -25,6 +25,18 @@ const brief = ({ changes }: TopologyDiff): string[] =>
 const changed = (before: Partial<HostSettings>, after: Partial<HostSettings>): string[] =>
   brief(diff(topology(before), topology(after)));
 
+type At = (typeof NAS)["at"];
+const sftpAt = (port?: number): At => ({
+  name: "box",
+  path: "/ledger",
+  encrypted: true,
+  sftp: { host: "box.example", user: "u1", hostKey: "ecdsa-sha2-nistp256 AAAA", port },
+});
+const s3At = (endpoint: string, port?: number): At => ({
+  ...BUCKET.at,
+  s3: { bucket: "ledger-backups", endpoint, region: "auto", port },
+});
+
 describe("weakened, and strengthened in the other direction", () => {
   const { keepDays: _days, ...unlimited } = NAS;
   test.each<[what: string, before: Partial<HostSettings>, after: Partial<HostSettings>, expected: string[]]>([
@@ -240,6 +252,52 @@ describe("weakened, and strengthened in the other direction", () => {
       "weakened repositories.repo2.location: s3://ledger-backups/elsewhere → s3://ledger-backups/ledger",
     ]);
     expect(changed({}, { stanza: "other" })).toEqual(["weakened stanza: main → other"]);
+  });
+
+  test.each<[what: string, from: At, to: At, before: string, after: string]>([
+    [
+      "another account of R2",
+      s3At("0123.r2.cloudflarestorage.com"),
+      s3At("4567.r2.cloudflarestorage.com"),
+      "s3://ledger-backups/ledger at 0123.r2.cloudflarestorage.com",
+      "s3://ledger-backups/ledger at 4567.r2.cloudflarestorage.com",
+    ],
+    [
+      "another jurisdiction of R2",
+      s3At("0123.r2.cloudflarestorage.com"),
+      s3At("0123.eu.r2.cloudflarestorage.com"),
+      "s3://ledger-backups/ledger at 0123.r2.cloudflarestorage.com",
+      "s3://ledger-backups/ledger at 0123.eu.r2.cloudflarestorage.com",
+    ],
+    [
+      "another port of an S3 server",
+      s3At("minio.example"),
+      s3At("minio.example", 9000),
+      "s3://ledger-backups/ledger at minio.example",
+      "s3://ledger-backups/ledger at minio.example:9000",
+    ],
+    [
+      "another port of an SFTP server",
+      sftpAt(),
+      sftpAt(2222),
+      "sftp://u1@box.example/ledger at box.example:22",
+      "sftp://u1@box.example/ledger at box.example:2222",
+    ],
+  ])("%s starts empty, in both directions", (_what, from, to, before, after) => {
+    const of = (at: At): Partial<HostSettings> => ({ repositories: { repo1: NAS, repo2: { at, keepDays: 9 } } });
+    expect(changed(of(from), of(to))).toEqual([`weakened repositories.repo2.location: ${before} → ${after}`]);
+    expect(changed(of(to), of(from))).toEqual([`weakened repositories.repo2.location: ${after} → ${before}`]);
+  });
+
+  test("another endpoint is the same repository where bucket names are unique, or a side does not name it", () => {
+    const of = (at: At): Topology => topology({ repositories: { repo1: { at, keepDays: 9 } } });
+    const [global, dual] = ["s3", "s3.dualstack"].map((name) => of(s3At(`${name}.eu-central-1.amazonaws.com`)));
+    expect(brief(diff(global as Topology, dual as Topology))).toEqual([]);
+    const withoutEndpoints = (made: Topology): Topology => ({
+      ...made,
+      repositories: made.repositories.map(({ endpoint: _endpoint, ...each }) => each),
+    });
+    expect(brief(diff(withoutEndpoints(of(sftpAt())), of(sftpAt(2222))))).toEqual([]);
   });
 
   test("other hours, other compression, a larger jitter are neutral", () => {
