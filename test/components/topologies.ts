@@ -6,6 +6,8 @@ import { type Topology, topologyOf } from "../../components/plan/topology/topolo
 import { unknownMarker } from "../../components/plan/model/unknown";
 import { BUCKET, NAS, R2, settings } from "./plans";
 
+type StreamingSettings = NonNullable<HostSettings["streaming"]>;
+
 /** The topology of a host called `name`. */
 export function topology(over: Partial<HostSettings> = {}, name = "ledger"): Topology {
   // JSON drops undefined fields, as a topology read from a file has none.
@@ -71,6 +73,13 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
       { mode: "named", repositories: ["repo1", "repo2"] },
     ]),
     archiveTimeoutSeconds: optional([0, 60, 300]),
+    streaming: optional<StreamingSettings>([
+      {},
+      { synchronous: "any" },
+      { synchronous: "all", degradeAfterSeconds: 30 },
+      { synchronous: "named", repositories: ["repo1"] },
+      { synchronous: "named", repositories: ["repo1", "repo2"], degradeAfterSeconds: 60 },
+    ]),
     objectives: fc.record({
       rpoSeconds: optional([60, 300]),
       rtoMinutes: optional([10, 30]),
@@ -139,6 +148,7 @@ export const anyRenamedTopologies: fc.Arbitrary<readonly [Topology, Topology]> =
           ]),
         ),
         acknowledge: mode === "named" ? { mode, repositories: chosen } : { mode },
+        streaming: mode === "named" ? { synchronous: mode, repositories: chosen } : { synchronous: mode },
         schedules: { full: { cron: "30 2 * * 0", repositories: chosen } },
         drills: { weekly: { cron: "0 5 * * 6", ...(isInTurn ? { repositories: chosen } : { from: name(0) }) } },
         sizing: { databaseGiB: 100, walGiBPerDay: 2 },

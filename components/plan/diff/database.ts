@@ -8,6 +8,7 @@ import { type EngineRow, findEngine } from "../engines/engines";
 import type { DrillPlan } from "../model/plan";
 import { type Schedule, textRunsPerDay } from "../schedule/schedule";
 import type { DrillChecksNode, Flow, Topology } from "../topology/topology";
+import { diffPolicy, diffSynchronous } from "./acknowledge";
 import { type Collector, isHidden, section, type Value, valueText } from "./change";
 import { copyCountsText, countCopies, type Range } from "./copyCounts";
 import { diffRepositories } from "./repositories";
@@ -19,7 +20,6 @@ const COPY_TEXTS = {
   providers: "places that do not fail together",
   offSite: "copies off-site",
 } as const;
-const ACKNOWLEDGE_RANK: Readonly<Record<string, number>> = { any: 0, all: 2 };
 /** Rates that differ by less count as equal. */
 const RATE_EPSILON = 0.001;
 
@@ -31,6 +31,7 @@ export function diffDatabase(to: Collector, old: Topology, after: Topology): voi
   diffRepositories(to, before, after, oldNames);
   diffSnapshots(to, before.databases[0]?.volumeSnapshots, after.databases[0]?.volumeSnapshots);
   diffWal(to, before, after);
+  diffSynchronous(to, before.databases[0]?.synchronous, after.databases[0]?.synchronous);
   diffPromises(to, before, after);
   diffSchedules(to, before, after);
   diffDrills(to, before, after);
@@ -123,21 +124,13 @@ function abilitiesOf(row: EngineRow): string[] {
   ];
 }
 
-/** Strongest first: all repositories hold the segment, the named ones hold it, one holds it. */
 function diffWal(to: Collector, before: Topology, after: Topology): void {
   const [old, now] = [findWal(before), findWal(after)];
   if (old === undefined || now === undefined) return;
   const [was, is] = [old.acknowledge ?? null, now.acknowledge ?? null];
-  const rank = (value: Value): number => ACKNOWLEDGE_RANK[String(value)] ?? 1;
-  const names = (value: Value): string[] => (rank(value) === 1 ? String(value).split(",") : []);
-  const added = names(is).filter((name) => !names(was).includes(name)).length;
-  const removed = names(was).filter((name) => !names(is).includes(name)).length;
   const sentence = (value: Value): string =>
     `PostgreSQL may remove a segment ${value === "all" ? "when all repositories hold it" : value === "any" ? "as soon as one repository holds it" : `when ${valueText(value)} holds it`}`;
-  const bothNamed = rank(was) === 1 && rank(is) === 1;
-  // More named repositories are safer; other ones are neither safer nor weaker, and the order says nothing.
-  if (!bothNamed || added + removed > 0)
-    to.rank("acknowledge", was, is, (value) => (bothNamed ? (value === is ? added : removed) : rank(value)), sentence);
+  diffPolicy(to, "acknowledge", was, is, sentence);
   diffKeys(to, "wal", "WAL", [old.toRepoKeys, before], [now.toRepoKeys, after]);
 }
 

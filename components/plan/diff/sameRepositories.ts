@@ -95,6 +95,14 @@ function rename(topology: Topology, names: ReadonlyMap<RepositoryNode, Named>): 
   );
   return {
     ...topology,
+    databases: topology.databases.map((database) => ({
+      ...database,
+      ...(database.synchronous?.repositories === undefined
+        ? {}
+        : {
+            synchronous: { ...database.synchronous, repositories: database.synchronous.repositories.map(nameOf) },
+          }),
+    })),
     repositories: topology.repositories.map((repository) => ({ ...repository, ...names.get(repository) })),
     flows: topology.flows.map((flow) => ({
       ...flow,

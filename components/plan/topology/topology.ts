@@ -22,6 +22,8 @@ export interface SynchronousNode {
   readonly repositories?: readonly string[];
   /** Absent if they wait for as long as it takes. */
   readonly degradeAfterSeconds?: number;
+  /** Clusters: how many standbys must hold a commit too. */
+  readonly standbys?: number;
 }
 
 export interface DatabaseNode {
@@ -233,8 +235,8 @@ function streamsOf(plan: DatabasePlan): Pick<DatabaseNode, "streamIntervalSecond
 
 function synchronousOf({ synchronous }: DatabasePlan): SynchronousNode | undefined {
   if (synchronous === undefined) return undefined;
-  const { degradeAfterSeconds, mode, repositories } = synchronous;
-  return { mode, ...(mode === "named" ? { repositories } : {}), ...given({ degradeAfterSeconds }) };
+  const { degradeAfterSeconds, mode, repositories, standbys } = synchronous;
+  return { mode, ...(mode === "named" ? { repositories } : {}), ...given({ degradeAfterSeconds, standbys }) };
 }
 
 function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): RepositoryNode {

@@ -43,6 +43,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     mode: "string",
     "repositories?": "string[]",
     "degradeAfterSeconds?": "number",
+    "standbys?": "number",
   },
   VolumeSnapshots: {
     "online?": "boolean",

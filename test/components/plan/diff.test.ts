@@ -141,6 +141,36 @@ describe("weakened, and strengthened in the other direction", () => {
       { acknowledge: { mode: "named", repositories: ["repo2"] } },
       ["weakened acknowledge: repo1,repo2 → repo2"],
     ],
+    [
+      "commits no longer wait for repositories",
+      { streaming: { synchronous: "any" } },
+      { streaming: {} },
+      ["weakened streaming.synchronous: any → none", "weakened worstCaseRpoSeconds: 0 → 25"],
+    ],
+    [
+      "commits wait for named repositories instead of all, or for fewer",
+      { streaming: { synchronous: "all" } },
+      { streaming: { synchronous: "named", repositories: ["repo2"] } },
+      ["weakened streaming.synchronous: all → repo2"],
+    ],
+    [
+      "commits wait for fewer named repositories",
+      { streaming: { synchronous: "named", repositories: ["repo1", "repo2"] } },
+      { streaming: { synchronous: "named", repositories: ["repo2"] } },
+      ["weakened streaming.synchronous: repo1,repo2 → repo2"],
+    ],
+    [
+      "commits wait for a shorter time",
+      { streaming: { synchronous: "any", degradeAfterSeconds: 60 } },
+      { streaming: { synchronous: "any", degradeAfterSeconds: 30 } },
+      ["weakened streaming.degradeAfterSeconds: 60 → 30"],
+    ],
+    [
+      "commits stop waiting at all",
+      { streaming: { synchronous: "any" } },
+      { streaming: { synchronous: "any", degradeAfterSeconds: 30 } },
+      ["weakened streaming.degradeAfterSeconds: none → 30", "weakened worstCaseRpoSeconds: 0 → 25"],
+    ],
     ["a drill is removed", {}, { drills: {} }, ["weakened drills.monthly: 0 5 1 * * UTC from repo1 → removed"]],
     [
       "a drill is rarer",
@@ -235,6 +265,15 @@ describe("weakened, and strengthened in the other direction", () => {
     expect(textOf(of("runtime", {}), of("runtime", { path: "/second" }))).toMatch(
       /nothing maintains what .* holds any more$/,
     );
+  });
+
+  test("commits of a cluster wait for fewer standbys", () => {
+    const of = (standbys?: number): Topology =>
+      topologyOf(
+        resolved({ streaming: { synchronous: "any", ...(standbys === undefined ? {} : { standbys }) } }).database,
+      );
+    expect(brief(diff(of(2), of(1)))).toEqual(["weakened streaming.standbys: 2 → 1"]);
+    expect(brief(diff(of(), of(1)))).toEqual(["strengthened streaming.standbys: none → 1"]);
   });
 
   test("a removed database, and an added one", () => {
