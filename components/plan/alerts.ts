@@ -12,6 +12,7 @@ import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
 import { slotRules, streamRules } from "./alerts/streams";
 import { type AlertGroup, type AlertOptions, type AlertRule, durationText, Writer } from "./alerts/rule";
+import { runningSchedules } from "./schedule/schedule";
 import type { RepositoryNode, Topology } from "./topology/topology";
 import { isUnknown } from "./model/unknown";
 
@@ -193,13 +194,13 @@ function hostRepositoryRules(writer: Writer, { key }: RepositoryNode): AlertRule
   ];
 }
 
-/** Null if no schedule makes backups of this type: nothing can be late. */
+/** Null if no running schedule makes backups of this type: nothing can be late. */
 export function backupAgeLimit(
   topology: Topology,
   repoIndex: number,
   type: (typeof TYPES)[number],
 ): { readonly limitS: number; readonly gapMinutes: number } | null {
-  const counted = topology.schedules.filter(
+  const counted = runningSchedules(topology.schedules).filter(
     (schedule) => schedule.repoKeys.includes(repoIndex) && TYPES.indexOf(schedule.type) <= TYPES.indexOf(type),
   );
   if (!counted.some((schedule) => schedule.type === type)) return null;

@@ -9,6 +9,8 @@ export interface SnapshotPlan {
   readonly cron: string | undefined;
   readonly keepDays: number | undefined;
   readonly keepCount: number | undefined;
+  /** Whose deletion removes them: `cluster` or `backup`; undefined for nobody's. */
+  readonly ownerReference: string | undefined;
 }
 
 /** Suffix of the cluster's name, for the snapshots' schedule alongside another engine. */
@@ -26,6 +28,7 @@ export function snapshotPlanOf(engine: string, settings: SnapshotSettings | unde
     cron: () => settings?.cron,
     keepDays: () => settings?.keepDays,
     keepCount: () => settings?.keepCount,
+    ownerReference: () => (settings?.ownerReference === "none" ? undefined : settings?.ownerReference),
   });
 }
 

@@ -172,16 +172,26 @@ function diffSchedules(to: Collector, before: Topology, after: Topology): void {
   for (const [name, old] of olds) {
     const now = news.get(name);
     const path = `schedules.${name}`;
+    const isIdle = old.suspended === true || now?.suspended === true;
     if (now === undefined) {
-      to.add(path, scheduleText(old), "removed", "weakened", `no more ${old.type} backups`);
+      to.add(path, scheduleText(old), "removed", isIdle ? "neutral" : "weakened", `no more ${old.type} backups`);
       continue;
     }
-    diffRate(to, `${path}.cron`, `${now.type} backups`, old.cron, now.cron);
+    to.rank(
+      `${path}.suspend`,
+      old.suspended ?? false,
+      now.suspended ?? false,
+      (value) => (value ? 0 : 1),
+      (value) => (value ? `${now.type} backups are suspended: none is taken` : `${now.type} backups are taken again`),
+    );
+    if (isIdle) to.plain(`${path}.cron`, old.cron, now.cron, (value) => `${now.type} backups: ${valueText(value)}`);
+    else diffRate(to, `${path}.cron`, `${now.type} backups`, old.cron, now.cron);
     const schedule = section(to, path, old, now);
     schedule.plain("timeZone", (value) => `${name} runs in time zone ${valueText(value)}`);
     schedule.plain("jitterSeconds", (value) => `${name} starts up to ${valueText(value)} s late`);
     schedule.plain("deadlineSeconds", (value) => `${name} is stopped after ${valueText(value)} s`);
-    diffKeys(to, `${path}.repositories`, `${now.type} backups`, [old.repoKeys, before], [now.repoKeys, after]);
+    if (!isIdle)
+      diffKeys(to, `${path}.repositories`, `${now.type} backups`, [old.repoKeys, before], [now.repoKeys, after]);
   }
   for (const [name, now] of news) {
     if (!olds.has(name))
@@ -189,7 +199,7 @@ function diffSchedules(to: Collector, before: Topology, after: Topology): void {
         `schedules.${name}`,
         null,
         scheduleText(now),
-        "strengthened",
+        now.suspended === true ? "neutral" : "strengthened",
         `new ${now.type} backups: ${scheduleText(now)}`,
       );
   }
@@ -333,9 +343,9 @@ function findWal({ flows }: Topology): Flow | undefined {
   return flows.find((flow) => flow.kind === "wal");
 }
 
-/** `0 3 * * 0 UTC`. */
-export function scheduleText({ cron, timeZone }: Pick<Schedule, "cron" | "timeZone">): string {
-  return `${valueText(cron)} ${valueText(timeZone)}`;
+/** `0 3 * * 0 UTC`, `0 3 * * 0 UTC, suspended`. */
+export function scheduleText({ cron, suspended, timeZone }: Pick<Schedule, "cron" | "timeZone" | "suspended">): string {
+  return `${valueText(cron)} ${valueText(timeZone)}${suspended === true ? ", suspended" : ""}`;
 }
 
 /** `0 5 1 * * UTC from repo1`. */

@@ -1,6 +1,6 @@
 /** Changes in the repositories of one database: which exist, where they are, their retention and protection. Pure. */
 import { findEngine } from "../engines/engines";
-import { textRunsPerDay } from "../schedule/schedule";
+import { runningSchedules, textRunsPerDay } from "../schedule/schedule";
 import type { RepositoryNode, Topology } from "../topology/topology";
 import { type Collector, isHidden, type Value, valueText, section } from "./change";
 import { isSameRepository } from "./sameRepositories";
@@ -46,7 +46,7 @@ export function windowDays(repository: RepositoryNode, topology: Topology): numb
   if (isHidden(keepDays) || isHidden(keepFullCount)) return null;
   if (keepDays !== undefined) return keepDays;
   if (keepFullCount === undefined) return Number.POSITIVE_INFINITY;
-  const rate = topology.schedules
+  const rate = runningSchedules(topology.schedules)
     .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(repository.key))
     .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
   // Right after a full backup the oldest one expires, so the window spans one interval less than there are fulls.

@@ -25,6 +25,12 @@ export function diffSnapshots(to: Collector, old: Snapshots, now: Snapshots): vo
     now.online ?? true,
     (value) => `snapshots are ${value === true ? "hot" : "cold"}`,
   );
+  const survives = (owner: Value): number => (owner === null ? 1 : 0);
+  to.rank("snapshots.ownerReference", old.ownerReference ?? null, now.ownerReference ?? null, survives, (owner) =>
+    owner === null
+      ? "snapshots outlive the Cluster"
+      : `snapshots are removed with the ${owner === "cluster" ? "Cluster" : valueText(owner)}`,
+  );
   const texts = {
     keepDays: "days that every snapshot is kept",
     keepCount: "snapshots that are kept at any age",

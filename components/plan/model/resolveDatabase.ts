@@ -232,6 +232,9 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
   );
 }
 
+/** Only clusters can suspend one. */
+type Suspendable = ScheduleSettings & { readonly suspend?: boolean | undefined };
+
 /** Schedules by kind: the common schedule, then those of single repositories, which the common one omits. */
 function resolveSchedules(settings: DatabaseSettings, repositories: readonly RepositoryPlan[]): Schedule[] {
   return BACKUP_TYPES.flatMap((type): Schedule[] => {
@@ -240,11 +243,14 @@ function resolveSchedules(settings: DatabaseSettings, repositories: readonly Rep
       return schedule === undefined ? [] : [{ name, schedule }];
     });
     const others = repositories.map(({ name }) => name).filter((name) => !own.some((each) => each.name === name));
-    const common = settings.schedules?.[type];
-    return [
+    const common: Suspendable | undefined = settings.schedules?.[type];
+    // A repository's own schedule has the other settings of the common one of its kind.
+    const suspended = givenFields({ suspended: () => (common?.suspend === false ? undefined : common?.suspend) });
+    const made = [
       ...(common === undefined ? [] : [resolveSchedule(type, type, common, () => common.repositories ?? others)]),
       ...own.map(({ name, schedule }) => resolveSchedule(ownScheduleName(type, name), type, schedule, () => [name])),
     ];
+    return made.map((schedule) => merged(schedule, suspended));
   });
 }
 

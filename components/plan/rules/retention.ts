@@ -2,7 +2,7 @@
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
-import { type Schedule, textRunsPerDay } from "../schedule/schedule";
+import { runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
 import { abstaining, eachOf } from "../findings/abstain";
 
 const UNDELETE_DAYS_MIN = 7;
@@ -27,7 +27,7 @@ export function recoveryWindowDays(repository: RepositoryPlan, schedules: readon
   const { keepDays, keepFullCount } = repository;
   if (keepDays !== undefined) return keepDays;
   if (keepFullCount === undefined) return null;
-  const perDay = schedules
+  const perDay = runningSchedules(schedules)
     .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(repository.key))
     .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
   return perDay === 0 ? null : Math.floor((keepFullCount - 1) / perDay);

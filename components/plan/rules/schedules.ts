@@ -1,6 +1,6 @@
 /** Backup schedules: each one alone, then conflicts between them, then each repository's share. Pure. */
 import { checkRange } from "../arguments/ranges";
-import { repositoriesWithFulls } from "../storage/copies";
+import { repositoriesWithDeclaredFulls } from "../storage/copies";
 import { findRepoIndex } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
@@ -116,9 +116,9 @@ function checkMeetings(schedules: readonly Schedule[]): Finding[] {
   );
 }
 
-/** WAL alone restores nothing, and increments need regular full backups. */
+/** WAL alone restores nothing, and increments need regular full backups. PB092 reports a suspended schedule. */
 function checkCoverage(plan: DatabasePlan): Finding[] {
-  const full = new Set(repositoriesWithFulls(plan).map((repository) => repository.key));
+  const full = new Set(repositoriesWithDeclaredFulls(plan).map((repository) => repository.key));
   return plan.repositories.flatMap((repository) => {
     if (repository.key === 0 || full.has(repository.key)) return [];
     const scheduled = plan.schedules

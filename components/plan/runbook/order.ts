@@ -1,11 +1,11 @@
 /** The order in which to try repositories, and the name of each in a sentence. Pure. */
-import { repositoriesWithFulls } from "../storage/copies";
+import { repositoriesWithDeclaredFulls } from "../storage/copies";
 import { type Markdown, markdown } from "./markdown";
 import type { RepositoryNode, Topology } from "../topology/topology";
 
 /** Those with full backups, on-site ones first: they are faster, and the others survive the site. */
 export function byReach(topology: Topology): RepositoryNode[] {
-  const full = repositoriesWithFulls(topology);
+  const full = repositoriesWithDeclaredFulls(topology);
   // No schedule of full backups: they may exist anyway, taken by hand or by the first update.
   const all = full.length === 0 ? topology.repositories : full;
   return all.toSorted(

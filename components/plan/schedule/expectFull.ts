@@ -1,7 +1,7 @@
 /** Maximum age of each repository's newest backups, from the schedules. Pure. */
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
-import { isTimeZone, longestGapDays, longestGapMinutes, type Schedule } from "./schedule";
+import { isTimeZone, longestGapDays, longestGapMinutes, runningSchedules, type Schedule } from "./schedule";
 
 const DAY_S = 86_400;
 /** For an hour of daylight saving, and a host that catches up after boot. */
@@ -15,7 +15,9 @@ export function expectFullWithin(
   plan: Pick<DatabasePlan, "schedules"> & { readonly firstBackup: boolean },
   repository: Pick<RepositoryPlan, "name">,
 ): number | "ever" | undefined {
-  const schedule = plan.schedules.find((row) => row.type === "full" && row.repositories.includes(repository.name));
+  const schedule = runningSchedules(plan.schedules).find(
+    (row) => row.type === "full" && row.repositories.includes(repository.name),
+  );
   const gapDays = schedule === undefined ? null : longestGapDays(schedule.cron);
   if (schedule === undefined || gapDays === null || !isTimeZone(schedule.timeZone))
     return plan.firstBackup ? "ever" : undefined;
@@ -50,6 +52,8 @@ export function expectBackupWithin(
   { schedules }: Pick<DatabasePlan, "schedules">,
   { name }: Pick<RepositoryPlan, "name">,
 ): number | undefined {
-  return ageLimit(schedules.filter(({ repositories, timeZone }) => repositories.includes(name) && isTimeZone(timeZone)))
-    ?.limitS;
+  const own = runningSchedules(schedules).filter(
+    ({ repositories, timeZone }) => repositories.includes(name) && isTimeZone(timeZone),
+  );
+  return ageLimit(own)?.limitS;
 }

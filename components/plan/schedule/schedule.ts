@@ -25,6 +25,13 @@ export interface Schedule extends RunTime {
   readonly repoKeys: readonly number[];
   /** The same by name, as declared. */
   readonly repositories: readonly string[];
+  /** Clusters: it is declared, but makes no backup. Absent otherwise. */
+  readonly suspended?: boolean;
+}
+
+/** Those that make backups. */
+export function runningSchedules<T extends Pick<Schedule, "suspended">>(schedules: readonly T[]): T[] {
+  return schedules.filter(({ suspended }) => suspended !== true);
 }
 
 /** The argument that declares it: of the database, or of one repository ({@link ownScheduleName}). */

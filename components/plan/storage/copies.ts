@@ -5,6 +5,7 @@
 import type { DatabasePlan } from "../model/plan";
 import { readOr } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
+import { runningSchedules, type Schedule } from "../schedule/schedule";
 
 export interface Copies {
   /** The database and every repository with full backups. */
@@ -30,15 +31,25 @@ export function copiesOf(plan: Pick<DatabasePlan, "repositories" | "schedules">)
   };
 }
 
-/** Repositories with scheduled full backups; all of them if nothing is scheduled (manual backups go to all). */
-export function repositoriesWithFulls<T extends { readonly key: number }>({
-  repositories,
-  schedules,
-}: {
+interface Scheduled<T> {
   readonly repositories: readonly T[];
   readonly schedules: DatabasePlan["schedules"];
-}): readonly T[] {
-  if (schedules.length === 0) return repositories;
+}
+
+/** Repositories with scheduled full backups; all of them if nothing is scheduled (manual backups go to all). */
+export function repositoriesWithFulls<T extends { readonly key: number }>(of: Scheduled<T>): readonly T[] {
+  return of.schedules.length === 0 ? of.repositories : reachedByFulls(of, runningSchedules(of.schedules));
+}
+
+/** The same, but a suspended schedule counts too: its backups may exist. */
+export function repositoriesWithDeclaredFulls<T extends { readonly key: number }>(of: Scheduled<T>): readonly T[] {
+  return of.schedules.length === 0 ? of.repositories : reachedByFulls(of, of.schedules);
+}
+
+function reachedByFulls<T extends { readonly key: number }>(
+  { repositories }: Scheduled<T>,
+  schedules: readonly Schedule[],
+): readonly T[] {
   const keys = new Set(
     schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys),
   );

@@ -6,7 +6,7 @@
 import type { DatabasePlan, Sizing } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { PRICES, PRICES_AS_OF, type PriceRow } from "./prices";
-import { type BackupType, type Schedule, textRunsPerDay } from "../schedule/schedule";
+import { type BackupType, runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 
 export interface CostEstimate {
@@ -38,7 +38,7 @@ export function estimateRepository(
   const { sizing } = plan;
   const row = findPrice(repository);
   if (sizing === undefined || row === null || !isComputable(repository, sizing)) return null;
-  const schedules = plan.schedules.filter((schedule) => schedule.repoKeys.includes(repository.key));
+  const schedules = runningSchedules(plan.schedules).filter((schedule) => schedule.repoKeys.includes(repository.key));
   const amounts = amountsOf(repository, sizing, schedules);
   const storedGb = amounts.storedGib * BYTES_RATIO;
   const billedGb = Math.max(

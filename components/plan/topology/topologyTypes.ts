@@ -50,6 +50,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     "cron?": "string",
     "keepDays?": "number",
     "keepCount?": "number",
+    "ownerReference?": "string",
   },
   RepositoryNode: {
     key: "number",
@@ -96,6 +97,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     type: '"full" | "diff" | "incr"',
     repoKeys: "number[]",
     repositories: "string[]",
+    "suspended?": "boolean",
     name: "string",
     cron: "string",
     timeZone: "string",

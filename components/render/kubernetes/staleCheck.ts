@@ -20,14 +20,12 @@ const CPU = "50m";
 
 /** Empty without a stale check, and with an engine that cannot make one. */
 export function renderStaleCheck(context: EngineContext): RenderedObject[] {
-  const { database, definition, schedules } = context;
+  const { database, definition } = context;
   const { staleCheck } = definition;
   if (staleCheck === undefined || !engineOf(database.engine).own) return [];
   const name = (): string => objectName(`${database.cluster}-stale`);
   const parts = repositoryParts(context);
   const plan = fields({
-    // A suspended schedule makes no backup.
-    schedules: () => database.schedules.filter((schedule) => schedules[schedule.name]?.suspend !== true),
     firstBackup: () => true,
     drilled: () => database,
     maintenance: () => [{ name: "stale" as const }],

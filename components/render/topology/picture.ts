@@ -206,7 +206,8 @@ function travelText(topology: Topology, { key }: RepositoryNode): string {
   const schedules = topology.schedules.filter((schedule) => schedule.repoKeys.includes(key));
   const zones = [...new Set(schedules.map(({ timeZone }) => valueText(timeZone)))];
   const texts = schedules.map(
-    ({ cron, name, timeZone }) => `${name} ${valueText(cron)}${zones.length > 1 ? ` ${valueText(timeZone)}` : ""}`,
+    ({ cron, name, suspended, timeZone }) =>
+      `${name} ${suspended === true ? "suspended" : `${valueText(cron)}${zones.length > 1 ? ` ${valueText(timeZone)}` : ""}`}`,
   );
   const fulls = repositoriesWithFulls(topology).some((repository) => repository.key === key);
   const by = schedules.length === 0 && fulls ? ["backups by hand"] : [...texts, ...(fulls ? [] : ["no full backup"])];

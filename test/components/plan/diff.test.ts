@@ -8,6 +8,7 @@ import { copiesOf } from "../../../components/plan/storage/copies";
 import { diffTopologies, type TopologyDiff, weakenedOf } from "../../../components/plan/diff";
 import type { Change } from "../../../components/plan/diff/change";
 import { countCopies } from "../../../components/plan/diff/copyCounts";
+import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 import { type Topology, topologyOf } from "../../../components/plan/topology/topology";
 import { resolved } from "../clusters";
@@ -26,6 +27,7 @@ const changed = (before: Partial<HostSettings>, after: Partial<HostSettings>): s
   brief(diff(topology(before), topology(after)));
 
 type At = (typeof NAS)["at"];
+type Cluster = Partial<DeclaredCluster>;
 const sftpAt = (port?: number): At => ({
   name: "box",
   path: "/ledger",
@@ -274,6 +276,49 @@ describe("weakened, and strengthened in the other direction", () => {
       );
     expect(brief(diff(of(2), of(1)))).toEqual(["weakened streaming.standbys: 2 → 1"]);
     expect(brief(diff(of(), of(1)))).toEqual(["strengthened streaming.standbys: none → 1"]);
+  });
+
+  // claim: docs/topology.md: a suspended schedule of a cluster counts as no backups
+  test("a schedule of a cluster is suspended", () => {
+    const full = { cron: "0 3 * * 0" };
+    const incr = { cron: "0 3 * * 1-6" };
+    const of = (schedules: Cluster["schedules"], more: Cluster = {}): Topology =>
+      JSON.parse(JSON.stringify(topologyOf(resolved({ schedules, ...more }).database))) as Topology;
+    const suspended = { suspend: true };
+    expect(brief(diff(of({ full, incr }), of({ full, incr: { ...incr, ...suspended } })))).toEqual([
+      "weakened schedules.incr.suspend: false → true",
+    ]);
+    const idle = of({ full: { ...full, ...suspended } });
+    expect(brief(diff(of({ full }), idle))).toEqual(
+      expect.arrayContaining(["weakened copies.copies: 3 → 1", "weakened schedules.full.suspend: false → true"]),
+    );
+    expect(brief(diff(idle, of({ full: { cron: "0 3 * * *" } })))).toEqual(
+      expect.arrayContaining([
+        "strengthened copies.copies: 1 → 3",
+        "strengthened schedules.full.suspend: true → false",
+        "neutral schedules.full.cron: 0 3 * * 0 → 0 3 * * *",
+      ]),
+    );
+    // Nothing ran before, and nothing does now.
+    expect(brief(diff(of({ full, incr: { ...incr, ...suspended } }), of({ full })))).toEqual([
+      "neutral schedules.incr: 0 3 * * 1-6 UTC, suspended → removed",
+    ]);
+    const own = { ...BUCKET, schedules: { full: { cron: "0 4 * * 0" } } };
+    expect(
+      of({ full: { ...full, ...suspended } }, { repositories: { repo1: own, repo2: R2 } }).schedules,
+    ).toMatchObject([
+      { name: "full", suspended: true },
+      { name: "full-repo1", suspended: true },
+    ]);
+  });
+
+  test("volume snapshots that vanish with the Cluster", () => {
+    const of = (more: Cluster["snapshots"] = {}): Topology =>
+      topologyOf(resolved({ snapshots: { cron: "0 * * * *", ...more } }).database);
+    const owned = of({ ownerReference: "cluster" });
+    for (const before of [of(), of({ ownerReference: "none" })])
+      expect(brief(diff(before, owned))).toEqual(["weakened snapshots.ownerReference: none → cluster"]);
+    expect(brief(diff(owned, of()))).toEqual(["strengthened snapshots.ownerReference: cluster → none"]);
   });
 
   test("a removed database, and an added one", () => {
