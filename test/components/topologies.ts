@@ -22,6 +22,12 @@ const optional = <T>(values: readonly T[]): fc.Arbitrary<T | undefined> =>
 const repository: fc.Arbitrary<RepositorySettings> = fc
   .record({
     base: fc.constantFrom(NAS, BUCKET, R2),
+    keepDiffCount: optional([1, 7]),
+    options: fc.constantFrom(
+      {},
+      { "retention-archive": "2" },
+      { "retention-archive": "9", "retention-archive-type": "incr" },
+    ),
     encrypted: fc.boolean(),
     requireMount: fc.boolean(),
     offSite: optional([true, false]),
@@ -36,7 +42,9 @@ const repository: fc.Arbitrary<RepositorySettings> = fc
       expireLiveDays: optional(DAYS),
     }),
   })
-  .map(({ base, encrypted, facts, keepDays, keepFullCount, offSite, requireMount }) => ({
+  .map(({ base, encrypted, facts, keepDays, keepDiffCount, keepFullCount, offSite, options, requireMount }) => ({
+    options,
+    keepDiffCount,
     at: {
       ...base.at,
       encrypted,
@@ -100,6 +108,14 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
       { heartbeat: { sql: "SELECT now()" } },
       { assertions: [{ name: "a.b=c", sql: "SELECT true" }] },
     ]),
+    options: fc.constantFrom(
+      {},
+      { "archive-check": "n" },
+      { "archive-push-queue-max": "64GiB", "log-timestamp": "n" },
+      { "archive-push-queue-max": "1TiB", exclude: "junk/\nmore/" },
+    ),
+    maintenance: optional([{ verify: { enabled: false } }, { stale: {}, verify: { samplePercent: 50 } }]),
+    notify: optional([{ existingFile: "/etc/notify.json" }]),
     silence: fc.constantFrom({}, { PB042: "soon" }, { PB042: "later", PB009: "no NAS yet" }),
     sizing: fc.constant({ databaseGiB: 100, walGiBPerDay: 2 }),
     snapshots: optional([{ zfs: {} }]),

@@ -27,8 +27,7 @@ import { overSpec } from "./specArgument";
 import { DEFAULTS } from "../model/defaults";
 import { fields, merged, readOr, readers } from "../model/deferred";
 import { valueAt } from "../model/anyValue";
-import type { ClusterDatabasePlan } from "../model/plan";
-import type { RunTime } from "../schedule/schedule";
+import type { ClusterDatabasePlan, StaleCheckPlan } from "../model/plan";
 
 /** Default major version. Changing it is a breaking change. */
 export const DEFAULT_POSTGRES_VERSION = 18;
@@ -109,7 +108,7 @@ export interface ClusterDefinition {
   readonly podPlacement: PodPlacement | undefined;
   /** For an attachment: a Job removes the operator's own archiver. */
   readonly replacesBarmanObjectStore: boolean;
-  readonly staleCheck: Pick<RunTime, "cron" | "timeZone"> | undefined;
+  readonly staleCheck: StaleCheckPlan | undefined;
   readonly stanzaKind: string;
   readonly overrides: NonNullable<DeclaredCluster["overrides"]>;
   /** Overrides that arguments contradict. */
@@ -149,7 +148,7 @@ export function resolveDefinition(
 ): ClusterDefinition {
   const postgresVersion = (): number => database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
   const processMax = (): number => settings.processMax ?? PROCESS_MAX;
-  const { monitoring = {}, replica, sidecar = {}, staleCheck } = settings;
+  const { monitoring = {}, replica, sidecar = {} } = settings;
   return fields({
     postgresVersion,
     isDefaultImage: () => readOr(() => settings.image === undefined, false) && settings.imageCatalog === undefined,
@@ -193,13 +192,7 @@ export function resolveDefinition(
     firstBackupTimeoutMinutes: () =>
       settings.firstBackupTimeoutMinutes ?? (takesFirst(database, settings) ? FIRST_BACKUP_MINUTES : 0),
     replacesBarmanObjectStore: () => settings.replaceBarmanObjectStore ?? false,
-    staleCheck: () =>
-      staleCheck === undefined
-        ? undefined
-        : fields({
-            cron: () => staleCheck.cron ?? DEFAULTS.maintenance.stale.cron,
-            timeZone: () => staleCheck.timeZone ?? DEFAULTS.timeZone,
-          }),
+    staleCheck: () => staleCheckOf(settings),
     stanzaKind: () => settings.stanzaKind ?? "Stanza",
     overrides: () => settings.overrides ?? {},
     contradictions: () => contradictions,
@@ -259,5 +252,13 @@ function resolvePooler(name: string, settings: PoolerSettings, overrides: () => 
     poolMode: () => settings.poolMode ?? "session",
     parameters: () => settings.parameters ?? {},
     overrides: () => overSpec(settings.spec, overrides() ?? {}),
+  });
+}
+
+export function staleCheckOf({ staleCheck }: Pick<DeclaredCluster, "staleCheck">): StaleCheckPlan | undefined {
+  if (staleCheck === undefined) return undefined;
+  return fields({
+    cron: () => staleCheck.cron ?? DEFAULTS.maintenance.stale.cron,
+    timeZone: () => staleCheck.timeZone ?? DEFAULTS.timeZone,
   });
 }

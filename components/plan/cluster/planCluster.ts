@@ -3,7 +3,7 @@
  * Pure.
  */
 import type { ClusterScheduleSettings, DeclaredCluster, RecoverySettings } from "./declaredCluster";
-import { type ClusterPlan, type SourcePlan, resolveDefinition } from "./clusterPlan";
+import { type ClusterPlan, type SourcePlan, resolveDefinition, staleCheckOf } from "./clusterPlan";
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
 import { fields, givenFields, merged } from "../model/deferred";
@@ -31,6 +31,8 @@ export function planCluster(name: string, settled: DeclaredCluster): ClusterPlan
     usual === null ? {} : fields({ chosen: usual.chosen }),
     volumeSnapshots === null ? {} : { volumeSnapshots },
     givenFields({
+      staleCheck: () => staleCheckOf(declared),
+      notifies: () => (declared.notifySecret === undefined ? undefined : true),
       isReplica: () => (isReplica(declared) ? true : undefined),
       withoutBackups: () => (recovery !== undefined && isUnbacked(base) ? true : undefined),
     }),

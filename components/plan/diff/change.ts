@@ -107,6 +107,11 @@ export function valueText(value: Value | undefined): string {
   return String(value);
 }
 
+/** A list as a value: hidden, none, or known. */
+export function listText(list: unknown): Value {
+  return typeof list === "string" ? list : list === undefined ? null : "known";
+}
+
 /** Two unknown values, or two secrets, count as equal. */
 function sortOf(value: Value): string {
   return isHidden(value) ? valueText(value) : "";

@@ -6,11 +6,14 @@ import { findRepoIndex } from "../model/defaults";
 import { ATTACK, DRILL_LEVELS, drilledRepositories, drillSourceText } from "../schedule/declaredDrills";
 import { type EngineRow, findEngine } from "../engines/engines";
 import type { DrillPlan } from "../model/plan";
-import { type Schedule, textRunsPerDay } from "../schedule/schedule";
+import type { Schedule } from "../schedule/schedule";
 import type { DrillChecksNode, Flow, Topology } from "../topology/topology";
 import { diffPolicy, diffSynchronous } from "./acknowledge";
 import { type Collector, isHidden, section, type Value, valueText } from "./change";
 import { copyCountsText, countCopies, type Range } from "./copyCounts";
+import { diffCare } from "./care";
+import { diffOptions } from "./options";
+import { diffRate } from "./rate";
 import { diffRepositories } from "./repositories";
 import { underNewKeys } from "./sameRepositories";
 import { diffSnapshots } from "./snapshots";
@@ -20,8 +23,6 @@ const COPY_TEXTS = {
   providers: "places that do not fail together",
   offSite: "copies off-site",
 } as const;
-/** Rates that differ by less count as equal. */
-const RATE_EPSILON = 0.001;
 
 /** In reading order: the headline first. */
 export function diffDatabase(to: Collector, old: Topology, after: Topology): void {
@@ -61,6 +62,8 @@ function diffNode(to: Collector, before: Topology, after: Topology): void {
     to.add("stanza", old.stanza, now.stanza, "weakened", text);
   }
   diffEngine(to, old.engine, now.engine);
+  diffOptions(to, "options", old.options, now.options);
+  diffCare(to, old, now);
   const fields = [
     "kind",
     "engineVersion",
@@ -73,7 +76,10 @@ function diffNode(to: Collector, before: Topology, after: Topology): void {
   ] as const;
   for (const field of fields)
     to.plain(field, old[field] ?? null, now[field] ?? null, (value) => `${field} is ${valueText(value)}`);
-  const snapshots = [old.snapshots, now.snapshots].map((kinds) => kinds?.join(", ") ?? null);
+  // A topology from a file may hide the list.
+  const snapshots = [old.snapshots, now.snapshots].map((kinds: unknown) =>
+    Array.isArray(kinds) ? kinds.join(", ") : typeof kinds === "string" ? kinds : null,
+  );
   to.plain(
     "snapshots",
     snapshots[0] ?? null,
@@ -308,23 +314,6 @@ function diffSilenced(to: Collector, before: Topology, after: Topology): void {
     if (!news.has(code)) to.add(`silence.${code}`, "silenced", null, "strengthened", `${code} is no longer silenced`);
 }
 
-/** Less often is weaker; other hours at the same rate are neutral. */
-function diffRate(to: Collector, path: string, what: string, before: string, after: string): void {
-  if (isHidden(before) || isHidden(after)) return to.plain(path, before, after, () => "");
-  const [old, now] = [textRunsPerDay(before), textRunsPerDay(after)];
-  const same = Math.abs(old - now) <= RATE_EPSILON * Math.max(old, now);
-  to.rank(
-    path,
-    before,
-    after,
-    (value) => (same ? 0 : value === after ? now : old),
-    () =>
-      same
-        ? `${what}: ${after} instead of ${before}, as often as before`
-        : `${what}: ${rateText(now)} (${after}), was ${rateText(old)} (${before})`,
-  );
-}
-
 /** Repositories that something starts or stops going to; added and removed repositories are reported elsewhere. */
 function diffKeys(to: Collector, path: string, what: string, [olds, before]: Reached, [news, after]: Reached): void {
   for (const { key, name } of after.repositories) {
@@ -360,13 +349,6 @@ function sourceText(drill: DrillPlan): string {
 function pickText(value: Value): string {
   if (value === ATTACK) return "no backup, and attacks a bucket";
   return value === null ? "each kind of backup in turn" : valueText(value);
-}
-
-/** `daily`, `every 7 days`, `4 times a day`. */
-function rateText(perDay: number): string {
-  if (perDay <= 0) return "never";
-  if (Math.abs(perDay - 1) < 0.01) return "daily";
-  return perDay > 1 ? `${Number(perDay.toFixed(1))} times a day` : `every ${Number((1 / perDay).toFixed(1))} days`;
 }
 
 function rangeText({ min, max }: Range): string {

@@ -3,6 +3,8 @@ import { findEngine } from "../engines/engines";
 import { runningSchedules, textRunsPerDay } from "../schedule/schedule";
 import type { RepositoryNode, Topology } from "../topology/topology";
 import { type Collector, isHidden, type Value, valueText, section } from "./change";
+import { archiveWindowDays } from "../schedule/archiveWindow";
+import { diffOptions } from "./options";
 import { isSameRepository } from "./sameRepositories";
 
 const LOCK_MODES = ["", "governance", "compliance"];
@@ -44,10 +46,29 @@ export function diffRepositories(
 export function windowDays(repository: RepositoryNode, topology: Topology): number | null {
   const { keepDays, keepFullCount } = repository;
   if (isHidden(keepDays) || isHidden(keepFullCount)) return null;
+  const archived = archivedDays(repository, topology);
+  const kept = keptDays(repository, topology);
+  return archived === null || kept === null ? null : Math.min(archived, kept);
+}
+
+/** Infinite while WAL is kept as long as its backups. */
+function archivedDays(repository: RepositoryNode, { schedules }: Topology): number | null {
+  const [count, type] = ["retention-archive", "retention-archive-type"].map((option) => optionOf(repository, option));
+  if (isHidden(count) || isHidden(type)) return null;
+  return count === undefined ? Number.POSITIVE_INFINITY : archiveWindowDays(repository, count, type, schedules);
+}
+
+function optionOf({ options }: RepositoryNode, name: string): string | undefined {
+  // A topology from a file may hide the list.
+  const list: unknown = options;
+  return Array.isArray(list) ? options?.find((option) => option.name === name)?.value : undefined;
+}
+
+function keptDays({ keepDays, keepFullCount, key }: RepositoryNode, topology: Topology): number | null {
   if (keepDays !== undefined) return keepDays;
   if (keepFullCount === undefined) return Number.POSITIVE_INFINITY;
   const rate = runningSchedules(topology.schedules)
-    .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(repository.key))
+    .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(key))
     .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
   // Right after a full backup the oldest one expires, so the window spans one interval less than there are fulls.
   return rate > 0 ? (keepFullCount - 1) / rate : null;
@@ -105,6 +126,13 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
     (value) => `${name} is compressed with ${valueText(value)}`,
   );
   diffRetention(to, path, [old, before], [now, after]);
+  const diffs = (value: Value): number => (value === null ? Number.POSITIVE_INFINITY : Number(value));
+  repository.rank("keepDiffCount", diffs, (value) =>
+    value === null
+      ? `${name} keeps every differential backup of its full ones`
+      : `${name} keeps ${count(diffs(value), "differential backup")}`,
+  );
+  diffOptions(to, `${path}.options`, old.options, now.options);
   diffBucket(to, path, old, now);
 }
 
@@ -139,6 +167,8 @@ function diffRetention(to: Collector, path: string, [old, before]: Side, [now, a
     if (Math.sign(compareWindows(windows)) === Math.sign(Number(newDays ?? newFulls) - Number(oldDays ?? oldFulls)))
       return;
   }
+  // The option's own change says so.
+  if (!isSwitch && optionOf(old, "retention-archive") !== optionOf(now, "retention-archive")) return;
   const texts = isSwitch ? [retentionText(old), retentionText(now)] : windows.map(windowText);
   const field = isSwitch ? "retention" : "window";
   if (

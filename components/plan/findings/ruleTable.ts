@@ -331,8 +331,8 @@ export const RULES = {
     "use an engine that encrypts, or silence it with a reason",
   ),
   PB079: warningPolicy(
-    "`pushQueueMax` in Dalibo's plugin",
-    "beyond it the plugin drops WAL for all repositories, even if only one is down",
+    "a limit for waiting WAL: `archive-push-queue-max`, or `pushQueueMax` of Dalibo's plugin",
+    "beyond it WAL is dropped, and nothing up to the next backup can be restored",
     "leave it out and watch the disk",
   ),
   PB080: error(
@@ -365,7 +365,11 @@ export const RULES = {
     "the API server refuses the object, and the keys never arrive",
     "write `external-secrets.io/v1`",
   ),
-  PB088: warningPolicy("unchecked certificates", "anyone between can change backups", "set `verifyTLS: true`"),
+  PB088: warningPolicy(
+    "unchecked certificates",
+    "anyone between can change backups",
+    "set `verifyTLS: true`, or leave `storage-verify-tls` out",
+  ),
   PB089: warningPolicy(
     "the kind Repository of Dalibo's plugin",
     "version 0.0.1 renamed it to Stanza",

@@ -15,6 +15,15 @@ export function nameOf(key: string): string {
   return key.slice(key.indexOf(":") + 1);
 }
 
+/** @param name as the file has it: `repo1-cipher-pass` */
+export function isSecretOption(name: string): boolean {
+  try {
+    return findOption(name)?.row.secret === true;
+  } catch {
+    return false;
+  }
+}
+
 /** As the file has it: one line for each value of a list. */
 export function optionValue(row: OptionRow | undefined, value: string): string | string[] {
   return row !== undefined && isMultiple(row) ? value.split("\n") : value;

@@ -169,6 +169,8 @@ export interface HostPlan extends DatabasePlan, HostDefaults {
   readonly snapshots: readonly string[];
 }
 
+export type StaleCheckPlan = Pick<RunTime, "cron" | "timeZone">;
+
 export interface ClusterDatabasePlan extends DatabasePlan {
   readonly kind: "cnpg";
   readonly namespace: string;
@@ -185,4 +187,8 @@ export interface ClusterDatabasePlan extends DatabasePlan {
   readonly isReplica?: boolean;
   /** Snapshots of its volumes; undefined if none are taken. */
   readonly volumeSnapshots?: SnapshotPlan;
+  /** When its repositories are checked for old backups; undefined never. */
+  readonly staleCheck?: StaleCheckPlan;
+  /** True if Jobs report to anyone. */
+  readonly notifies?: boolean;
 }

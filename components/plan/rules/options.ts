@@ -99,7 +99,23 @@ function checkDatabaseOption(plan: HostPlan | ClusterDatabasePlan, key: string):
     () => checkRow(row, path, name),
     () => checkValue(row, name, plan.options[key], path),
     () => checkEffect(plan, row, path, name),
+    () => checkQueue(plan, row, key, path),
   );
+}
+
+function checkQueue({ engine, options }: DatabasePlan, row: OptionRow, key: string, path: string): Finding[] {
+  if (row.name !== "archive-push-queue-max") return [];
+  const whose = engineOf(engine).own ? "that no repository accepts" : "for all repositories, even if only one is down,";
+  const fact = `beyond ${options[key] ?? ""}, WAL ${whose} is dropped: no point in time between the last segment and the next backup can be restored`;
+  return [finding("PB079", path, fact, "leave it out and watch the disk")];
+}
+
+function checkCertificate({ options }: RepositoryPlan, row: OptionRow, key: string, path: string): Finding[] {
+  if (row.name !== "repo-storage-verify-tls" || options[key] !== "n") return [];
+  const fact = "nothing checks the certificate: anyone between can read and change the backups";
+  return [
+    finding("PB088", path, fact, "leave it out; caFile of the repository component names an authority of your own"),
+  ];
 }
 
 function checkRepositoryOption(plan: DatabasePlan, given: RepositoryPlan, key: string): Finding[] {
@@ -129,6 +145,7 @@ function checkRepositoryOption(plan: DatabasePlan, given: RepositoryPlan, key: s
     () => checkRow(row, path, key),
     () => checkValue(row, own, given.options[key], path),
     () => checkEffect(plan, row, path, key),
+    () => checkCertificate(given, row, key, path),
   );
 }
 

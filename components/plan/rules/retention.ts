@@ -3,6 +3,7 @@ import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
+import { archiveWindowDays } from "../schedule/archiveWindow";
 import { abstaining, eachOf } from "../findings/abstain";
 
 const UNDELETE_DAYS_MIN = 7;
@@ -11,6 +12,7 @@ export function checkRetention(plan: DatabasePlan): Finding[] {
   return eachOf(plan.repositories, (repository) =>
     abstaining(
       () => checkWindow(repository, plan),
+      () => checkArchiveWindow(repository, plan),
       () => checkSingleFull(repository),
       () => checkLocks(repository),
       () => checkVersions(repository),
@@ -45,6 +47,25 @@ function checkWindow(repository: RepositoryPlan, { objectives, schedules }: Data
       ? `set keepDays: ${pitrDays}`
       : `set keepDays: ${pitrDays} instead, which meets the objective with any schedule`;
   return [finding("PB032", `repositories.${repository.name}.${name}`, fact, hint)];
+}
+
+/** It overrides how long WAL is kept, not how long backups are. */
+function checkArchiveWindow(repository: RepositoryPlan, { objectives, schedules }: DatabasePlan): Finding[] {
+  const { name, options } = repository;
+  const { pitrDays } = objectives;
+  const { "retention-archive": amount, "retention-archive-type": type } = options;
+  if (pitrDays === undefined || amount === undefined) return [];
+  const days = archiveWindowDays(repository, amount, type, schedules);
+  if (days === null || days >= pitrDays) return [];
+  const fact = `WAL of the newest ${amount} ${type ?? "full"} backups gives a window of ${Math.floor(days)} days in the worst case, but objectives.pitrDays is ${pitrDays}`;
+  return [
+    finding(
+      "PB032",
+      `repositories.${name}.options.retention-archive`,
+      fact,
+      "leave it out: keepDays keeps the WAL too",
+    ),
+  ];
 }
 
 function checkSingleFull({ keepFullCount, name }: RepositoryPlan): Finding[] {

@@ -7,7 +7,7 @@ import { copiesOf, type Copies } from "../storage/copies";
 import { estimateRepository, type CostEstimate } from "../storage/cost";
 import { containerName, OPERATOR_COMMAND, operatorCommand, secretsDirectory } from "../host/hostCommand";
 import { worstCaseRpo } from "../schedule/objectives";
-import type { ClusterDatabasePlan, DatabasePlan, DrillPlan, HostPlan } from "../model/plan";
+import type { ClusterDatabasePlan, DatabasePlan, DrillPlan, HostPlan, TaskPlan } from "../model/plan";
 import type { BucketFacts } from "../repositories/s3Type";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
@@ -16,6 +16,8 @@ import { fields, givenFields, items, merged, readers } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
 import { given } from "../../../runtime/base/given";
 import { sortedJson } from "../model/anyValue";
+import { type ConfOptions, isSecretOption, nameOf } from "../model/confOptions";
+import { engineOf } from "../engines/engines";
 
 export interface SynchronousNode {
   readonly mode: string;
@@ -24,6 +26,28 @@ export interface SynchronousNode {
   readonly degradeAfterSeconds?: number;
   /** Clusters: how many standbys must hold a commit too. */
   readonly standbys?: number;
+}
+
+/** An option of pgBackRest that the program passes on; never one that is secret. */
+export interface OptionNode {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What runs between backups; absent if it does not. */
+export interface TasksNode {
+  readonly expire?: TaskNode;
+  readonly verify?: TaskNode;
+  readonly heal?: TaskNode;
+  readonly metrics?: TaskNode;
+  readonly stale?: TaskNode;
+}
+
+export interface TaskNode {
+  readonly cron: string;
+  readonly timeZone: string;
+  /** Share of the data that a verification reads; absent for all. */
+  readonly samplePercent?: number;
 }
 
 export interface DatabaseNode {
@@ -57,6 +81,12 @@ export interface DatabaseNode {
   readonly synchronous?: SynchronousNode;
   /** Clusters: volume snapshots in the cluster's storage. Without `keepDays` and `keepCount` all are kept. */
   readonly volumeSnapshots?: Partial<SnapshotPlan>;
+  /** Ascending by name; absent without any. */
+  readonly options?: readonly OptionNode[];
+  /** Hosts: maintenance. Clusters: the stale check. */
+  readonly tasks?: TasksNode;
+  /** True if failures are reported to somebody; absent otherwise. */
+  readonly notifies?: boolean;
 }
 
 export interface RepositoryNode {
@@ -85,6 +115,10 @@ export interface RepositoryNode {
   readonly compressLevel: number;
   readonly keepFullCount?: number;
   readonly keepDays?: number;
+  /** Differential backups that are kept; absent for all those of kept full backups. */
+  readonly keepDiffCount?: number;
+  /** Ascending by name; absent without any. */
+  readonly options?: readonly OptionNode[];
   /** The bucket's own protection, if known. */
   readonly bucket?: Partial<Record<keyof BucketFacts, boolean | number | string>>;
   /** Absent without `sizing`, or without a price. */
@@ -151,7 +185,7 @@ export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = fa
   return merged(
     { version: 1 as const },
     fields<Omit<Topology, "version" | "drillChecks" | "acknowledged">>({
-      databases: () => [merged(databaseNode(plan), isAttached ? { attached: true } : {})],
+      databases: () => [merged(databaseNode(plan), careOf(plan), isAttached ? { attached: true } : {})],
       repositories: () => items(plan.repositories, (repository) => [repositoryNode(repository, plan)]),
       flows: () => [
         merged(
@@ -229,6 +263,53 @@ function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
   );
 }
 
+function careOf(plan: HostPlan | ClusterDatabasePlan): Pick<DatabaseNode, "options" | "tasks" | "notifies"> {
+  return givenFields({
+    options: () => optionNodes(plan.options, (name) => name),
+    tasks: () => tasksNode(plan),
+    notifies: () => (plan.notifies === true ? true : undefined),
+  });
+}
+
+/** The rules refuse a secret option, and this never shows one. */
+function optionNodes(options: ConfOptions, rowName: (name: string) => string): readonly OptionNode[] | undefined {
+  const names = Object.keys(options).filter((name) => !isSecretOption(rowName(nameOf(name))));
+  if (names.length === 0) return undefined;
+  return names.sort().map((name) => fields({ name: () => name, value: () => options[name] ?? "" }));
+}
+
+/** By name: the places in a list depend on which tasks are late. */
+function tasksNode(plan: HostPlan | ClusterDatabasePlan): TasksNode {
+  const made = (name: TaskPlan["name"]) => () => taskNode(plan, name);
+  return givenFields<Partial<TasksNode>>(
+    plan.kind === "cnpg"
+      ? { stale: made("stale") }
+      : {
+          expire: made("expire"),
+          verify: made("verify"),
+          heal: made("heal"),
+          metrics: made("metrics"),
+          stale: made("stale"),
+        },
+  );
+}
+
+function taskNode(plan: HostPlan | ClusterDatabasePlan, name: TaskPlan["name"]): TaskNode | undefined {
+  const task: Task | undefined =
+    plan.kind === "host"
+      ? plan.maintenance.find((each) => each.name === name)
+      : engineOf(plan.engine).own
+        ? plan.staleCheck
+        : undefined;
+  if (task === undefined) return undefined;
+  return merged(
+    fields({ ...readers(task, "cron", "timeZone") }),
+    givenFields({ samplePercent: () => task.samplePercent }),
+  );
+}
+
+type Task = Pick<TaskPlan, "cron" | "timeZone" | "samplePercent">;
+
 function streamsOf(plan: DatabasePlan): Pick<DatabaseNode, "streamIntervalSeconds" | "synchronous"> {
   return given({ streamIntervalSeconds: plan.streamIntervalSeconds, synchronous: synchronousOf(plan) });
 }
@@ -261,7 +342,10 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
     ),
     { compressType, compressLevel },
     merged(
-      givenFields({ ...readers(repository, "keepFullCount", "keepDays") }),
+      givenFields({
+        ...readers(repository, "keepFullCount", "keepDays", "keepDiffCount"),
+        options: () => optionNodes(repository.options, (option) => `repo${key}-${option}`),
+      }),
       Object.keys(facts).length === 0 ? {} : { bucket: facts },
       givenFields({ cost: () => estimateRepository(repository, plan) ?? undefined }),
     ),

@@ -38,6 +38,9 @@ export const TOPOLOGY_TYPES: TypeTable = {
     "archive?": '"stream"',
     "synchronous?": "SynchronousNode",
     "volumeSnapshots?": "VolumeSnapshots",
+    "options?": "OptionNode[]",
+    "tasks?": "TasksNode",
+    "notifies?": "boolean",
   },
   SynchronousNode: {
     mode: "string",
@@ -51,6 +54,22 @@ export const TOPOLOGY_TYPES: TypeTable = {
     "keepDays?": "number",
     "keepCount?": "number",
     "ownerReference?": "string",
+  },
+  OptionNode: {
+    name: "string",
+    value: "string",
+  },
+  TasksNode: {
+    "expire?": "TaskNode",
+    "verify?": "TaskNode",
+    "heal?": "TaskNode",
+    "metrics?": "TaskNode",
+    "stale?": "TaskNode",
+  },
+  TaskNode: {
+    cron: "string",
+    timeZone: "string",
+    "samplePercent?": "number",
   },
   RepositoryNode: {
     key: "number",
@@ -68,6 +87,8 @@ export const TOPOLOGY_TYPES: TypeTable = {
     compressLevel: "number",
     "keepFullCount?": "number",
     "keepDays?": "number",
+    "keepDiffCount?": "number",
+    "options?": "OptionNode[]",
     "bucket?": "Bucket",
     "cost?": "CostEstimate",
   },

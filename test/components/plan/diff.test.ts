@@ -214,6 +214,75 @@ describe("weakened, and strengthened in the other direction", () => {
       {},
       ["weakened drillChecks.heartbeat: true → false", "weakened drillChecks.orders-are-there: asked → removed"],
     ],
+    [
+      "options that remove protection",
+      {},
+      { options: { "archive-push-queue-max": "64GiB", "backup:archive-check": "n", "log-timestamp": "n" } },
+      [
+        "weakened options.archive-push-queue-max: none → 64GiB",
+        "weakened options.backup:archive-check: none → n",
+        "neutral options.log-timestamp: none → n",
+      ],
+    ],
+    [
+      "a smaller limit of waiting WAL",
+      { options: { "archive-push-queue-max": "1TiB" } },
+      { options: { "archive-push-queue-max": "64GiB" } },
+      ["weakened options.archive-push-queue-max: 1TiB → 64GiB"],
+    ],
+    [
+      "options of a repository that remove protection",
+      {},
+      {
+        repositories: {
+          repo1: { ...NAS, options: { "retention-archive": "2" } },
+          repo2: { ...BUCKET, options: { "storage-verify-tls": "n", "s3-requester-pays": "y" } },
+        },
+      },
+      [
+        "weakened repositories.repo1.options.retention-archive: none → 2",
+        "weakened repositories.repo2.options.storage-verify-tls: none → n",
+        "neutral repositories.repo2.options.s3-requester-pays: none → y",
+      ],
+    ],
+    [
+      "rarer full backups grow the window that the WAL of a count allows, up to keepDays",
+      { repositories: { repo1: { ...NAS, keepDays: 30, options: { "retention-archive": "2" } } } },
+      {
+        repositories: { repo1: { ...NAS, keepDays: 30, options: { "retention-archive": "2" } } },
+        schedules: { full: { cron: "30 2 * * *", timeZone: "Europe/Berlin" } },
+      },
+      [
+        "weakened repositories.repo1.window: 7 days → 1 day",
+        "strengthened schedules.full.cron: 30 2 * * 0 → 30 2 * * *",
+      ],
+    ],
+    [
+      "fewer differential backups",
+      { repositories: { repo1: { ...NAS, keepDiffCount: 7 } } },
+      { repositories: { repo1: { ...NAS, keepDiffCount: 2 } } },
+      ["weakened repositories.repo1.keepDiffCount: 7 → 2"],
+    ],
+    [
+      "tasks are switched off",
+      { maintenance: { stale: { cron: "0 7 * * *" } }, notify: { existingFile: "/etc/notify.json" } },
+      {
+        maintenance: { verify: { enabled: false }, heal: { enabled: false }, expire: { enabled: false } },
+      },
+      [
+        "neutral maintenance.expire: 40 6 * * * UTC → removed",
+        "weakened maintenance.heal: 50 * * * * UTC → removed",
+        "weakened maintenance.stale: 0 7 * * * UTC → removed",
+        "weakened maintenance.verify: 20 7 * * 6 UTC → removed",
+        "weakened notify: true → false",
+      ],
+    ],
+    [
+      "a verification is rarer and reads less",
+      { maintenance: { verify: { cron: "0 4 * * *", samplePercent: 50 } } },
+      { maintenance: { verify: { cron: "0 4 * * 0", samplePercent: 10 } } },
+      ["weakened maintenance.verify.cron: 0 4 * * * → 0 4 * * 0", "weakened maintenance.verify.samplePercent: 50 → 10"],
+    ],
     ["a finding is silenced", {}, { silence: { PB009: "no NAS yet" } }, ["weakened silence.PB009: none → silenced"]],
     ["an engine with fewer features", {}, { engine: "pgbackrest" }, ["weakened engine: runtime → pgbackrest"]],
     [
@@ -276,6 +345,20 @@ describe("weakened, and strengthened in the other direction", () => {
       );
     expect(brief(diff(of(2), of(1)))).toEqual(["weakened streaming.standbys: 2 → 1"]);
     expect(brief(diff(of(), of(1)))).toEqual(["strengthened streaming.standbys: none → 1"]);
+  });
+
+  test("the stale check and the notices of a cluster", () => {
+    const of = (more: Cluster): Topology => topologyOf(resolved(more).database);
+    const watched = of({ staleCheck: { cron: "0 7 * * *" }, notifySecret: "backup-notify" });
+    expect(brief(diff(watched, of({})))).toEqual([
+      "weakened staleCheck: 0 7 * * * UTC → removed",
+      "weakened notifySecret: true → false",
+    ]);
+  });
+
+  test("a secret option is in no topology", () => {
+    const repositories = { repo1: { ...BUCKET, options: { "cipher-pass": "planted", "s3-key": "planted" } } };
+    expect(JSON.stringify(topology({ repositories }))).not.toContain("planted");
   });
 
   // claim: docs/topology.md: a suspended schedule of a cluster counts as no backups

@@ -25,7 +25,7 @@ describe("options of a database", () => {
   test.each([
     ["a level of the log", { "log-level-file": "detail" }],
     ["a time", { "protocol-timeout": "3700" }],
-    ["a size", { "archive-push-queue-max": "64GiB" }],
+    ["a size", { "archive-push-batch-size": "64MiB" }],
     ["a switch", { delta: "y" }],
     ["an option of one command", { "backup:process-max": "4" }],
     ["a list, one value on each line", { exclude: "base/1\nbase/2" }],
@@ -67,6 +67,17 @@ describe("options of a database", () => {
     expect(findings.join("\n")).toContain(expected);
   });
 
+  test("a limit of waiting WAL is passed on, with a warning that WAL is dropped", () => {
+    const limits = { "archive-push-queue-max": "64GiB", "archive-push:archive-push-queue-max": "1GiB" };
+    const [all, one] = ofDatabase(limits);
+    expect(all).toMatch(
+      /^PB079 options\.archive-push-queue-max: beyond 64GiB, WAL that no repository accepts is dropped/,
+    );
+    expect(one).toMatch(/^PB079 options\.archive-push:archive-push-queue-max: beyond 1GiB/);
+    const stock = ofDatabase(limits, { engine: "pgbackrest", agent: false, schedules: {} });
+    expect(stock.join("\n")).toContain("beyond 64GiB, WAL for all repositories, even if only one is down, is dropped");
+  });
+
   test("what only stock reads is a warning with the runtime, and works with stock", () => {
     expect(ofDatabase({ "tcp-keep-alive-count": "3" }).map((text) => text.split(":")[0])).toEqual([
       "PB171 options.tcp-keep-alive-count",
@@ -79,9 +90,15 @@ describe("options of a database", () => {
 describe("options of a repository", () => {
   test.each([
     ["a retention of WAL", { "retention-archive": "2" }],
-    ["a switch of its store", { "storage-verify-tls": "n" }],
+    ["a switch of its store", { "storage-verify-tls": "y" }],
   ])("%s is passed on", (_what, options) => {
     expect(ofRepository(options)).toEqual([]);
+  });
+
+  test("an unchecked certificate is passed on, with a warning", () => {
+    expect(ofRepository({ "storage-verify-tls": "n" })).toEqual([
+      "PB088 repositories.repo2.options.storage-verify-tls: nothing checks the certificate: anyone between can read and change the backups; leave it out; caFile of the repository component names an authority of your own",
+    ]);
   });
 
   test.each([

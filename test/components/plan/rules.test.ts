@@ -461,6 +461,22 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     repository({}, { requireMount: false }),
     ["PB031 repositories.repo1.at.requireMount"],
   ],
+  [
+    "WAL of fewer backups than the window needs, whatever keepDays is",
+    {
+      repositories: { repo1: { ...NAS, keepDays: 60, options: { "retention-archive": "2" } } },
+      objectives: { pitrDays: 30 },
+    },
+    ["PB003 repositories", "PB032 repositories.repo1.options.retention-archive"],
+  ],
+  [
+    "WAL of enough backups for the window",
+    {
+      repositories: { repo1: { ...NAS, keepDays: 60, options: { "retention-archive": "6" } } },
+      objectives: { pitrDays: 30 },
+    },
+    ["PB003 repositories"],
+  ],
   ["days shorter than the window", { objectives: { pitrDays: 14 } }, ["PB032 repositories.repo1.keepDays"]],
   [
     "full backups shorter than the window",

@@ -21,6 +21,25 @@ test("the topology has copies, locations, schedules and flows", () => {
           "name": "ledger",
           "reachedBy": "local",
           "stanza": "main",
+          "tasks": {
+            "expire": {
+              "cron": "40 6 * * *",
+              "timeZone": "UTC",
+            },
+            "heal": {
+              "cron": "50 * * * *",
+              "timeZone": "UTC",
+            },
+            "metrics": {
+              "cron": "*/5 * * * *",
+              "timeZone": "UTC",
+            },
+            "verify": {
+              "cron": "20 7 * * 6",
+              "samplePercent": 10,
+              "timeZone": "UTC",
+            },
+          },
         },
       ],
       "drills": [
