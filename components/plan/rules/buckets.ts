@@ -49,10 +49,20 @@ function checkAwsRules(resource: CloudResource, field: string): Finding[] {
     if (textAt(rule, "status") === "Disabled" || valueAt(rule, "enabled") === false) return [];
     const path = `${resource.name} ${field}[${index}]`;
     const transitions = listAt(rule, "transitions").map((item) => textAt(item, "storageClass") ?? "");
-    const days = numberAt(rule, "expiration", "days");
-    const ends = (days !== null && days > 0) || hasField(rule, "expiration", "date");
-    return [...(ends ? [expiring(`${path}.expiration`, days)] : []), ...moving(`${path}.transitions`, transitions)];
+    const ends = expirationsOf(rule, path).flatMap(([at, expiration]) => {
+      const days = numberAt(expiration, "days");
+      return (days !== null && days > 0) || hasField(expiration, "date") ? [expiring(at, days)] : [];
+    });
+    return [...ends, ...moving(`${path}.transitions`, transitions)];
   });
+}
+
+/** One section, or a list of them in BucketV2. */
+function expirationsOf(rule: unknown, path: string): (readonly [path: string, expiration: unknown])[] {
+  return [
+    [`${path}.expiration`, valueAt(rule, "expiration")],
+    ...listAt(rule, "expirations").map((each, index) => [`${path}.expirations[${index}]`, each] as const),
+  ];
 }
 
 function checkR2Rules(resource: CloudResource): Finding[] {

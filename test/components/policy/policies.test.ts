@@ -62,6 +62,23 @@ test("only buckets with backups are judged", () => {
   expect(codes({ bucket: "acme-website" }, ["website"])).toEqual(["PB058"]);
 });
 
+test.each([
+  ["Bucket", { expiration: { days: 30 } }, ["PB058 bucket lifecycleRules[0].expiration"]],
+  ["BucketV2", { expirations: [{ days: 30 }] }, ["PB058 bucket lifecycleRules[0].expirations[0]"]],
+  [
+    "BucketV2",
+    { expirations: [{ expiredObjectDeleteMarker: true }, { date: "2030-01-01" }] },
+    ["PB058 bucket lifecycleRules[0].expirations[1]"],
+  ],
+  ["BucketV2", { noncurrentVersionExpirations: [{ days: 30 }] }, []],
+])("rules in the %s itself that delete live objects are judged: %j", (kind, rule, expected) => {
+  const props = { bucket: "acme-pg-backups", lifecycleRules: [{ enabled: true, ...rule }] };
+  const type = `aws:s3/${kind.toLowerCase()}:${kind}`;
+  expect(checkResource({ type, name: "bucket", props }, ["backup"]).map(({ code, path }) => `${code} ${path}`)).toEqual(
+    expected,
+  );
+});
+
 test("a login by password is found in this package's hosts, at each jump", () => {
   const codes = (type: string, ssh: object): string[] =>
     checkResource({ type, name: "db", props: { connection: { ssh } } }, []).map(({ code, path }) => `${code} ${path}`);
