@@ -114,7 +114,7 @@ function openGitlab(number: string | undefined, env: Environment): Forge {
 async function findSelf(forge: Forge): Promise<Fields | null> {
   const answer = await send(forge, "GET", forge.userUrl);
   if (answer.status === 403) return null;
-  return fieldsIn(await bodyOf(answer, "GET", forge.userUrl));
+  return fieldsIn(bodyOf(answer, "GET", forge.userUrl));
 }
 
 async function listComments(forge: Forge): Promise<Fields[]> {
@@ -122,8 +122,8 @@ async function listComments(forge: Forge): Promise<Fields[]> {
   let url: string | null = `${forge.commentsUrl}?per_page=${PAGE_SIZE}`;
   for (let page = 0; url !== null; page += 1) {
     if (page === PAGES_MAX) throw new ForgeError(`there are more than ${PAGES_MAX * PAGE_SIZE} comments`);
-    const answer: Response = await send(forge, "GET", url);
-    const items = await bodyOf(answer, "GET", url);
+    const answer: Answer = await send(forge, "GET", url);
+    const items = bodyOf(answer, "GET", url);
     if (!Array.isArray(items)) throw new ForgeError(`GET ${url}: the answer is not a list`);
     comments.push(...items.map(fieldsIn));
     url = nextUrl(answer.headers.get("link"), url);
@@ -141,12 +141,17 @@ function nextUrl(link: string | null, from: string): string | null {
 }
 
 async function request(forge: Forge, method: string, url: string, body?: object): Promise<void> {
-  await bodyOf(await send(forge, method, url, body), method, url);
+  bodyOf(await send(forge, method, url, body), method, url);
 }
 
-async function send({ headers }: Forge, method: string, url: string, body?: object): Promise<Response> {
+interface Answer extends Pick<Response, "headers" | "ok" | "status"> {
+  readonly text: string;
+}
+
+/** With the whole body: a forge may also stop in the middle of it. */
+async function send({ headers }: Forge, method: string, url: string, body?: object): Promise<Answer> {
   try {
-    return await fetch(url, {
+    const answer = await fetch(url, {
       method,
       headers: {
         ...headers,
@@ -158,6 +163,8 @@ async function send({ headers }: Forge, method: string, url: string, body?: obje
       signal: AbortSignal.timeout(TIMEOUT_MS),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
+    const { ok, status } = answer;
+    return { headers: answer.headers, ok, status, text: await answer.text() };
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : "";
     throw new ForgeError(`${method} ${url}: ${error instanceof Error ? error.message : String(error)}${cause}`);
@@ -165,8 +172,8 @@ async function send({ headers }: Forge, method: string, url: string, body?: obje
 }
 
 /** @throws ForgeError with the remedy of known refusals */
-async function bodyOf(answer: Response, method: string, url: string): Promise<unknown> {
-  const text = await answer.text();
+function bodyOf(answer: Answer, method: string, url: string): unknown {
+  const { text } = answer;
   if (!answer.ok) {
     const remedy =
       answer.status === 401 || answer.status === 403

@@ -1,8 +1,10 @@
 /** Comments of pull requests and merge requests, at a double of the forges' APIs. */
 // claim: docs/ci.md: what each kind of…
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test } from "vitest";
 import { commitOf, ForgeError, openForge, putComment } from "../../../components/bin/comment";
 import { UsageError } from "../../../components/bin/command";
 import { commentMark } from "../../../components/render/topology/topologyMarkdown";
@@ -65,6 +67,21 @@ describe.each(["github", "gitlab"] as const)("at %s", (kind) => {
     double = undefined;
     await expect(put(forge, PROD, "text")).rejects.toThrow(ForgeError);
   });
+});
+
+test("a forge that stops in the middle of its answer is an error of the forge", async () => {
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { "content-length": "100" });
+    response.write("{", () => response.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  const env = {
+    GITHUB_API_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    GITHUB_REPOSITORY: "acme/shop",
+    GITHUB_TOKEN: TOKEN,
+  };
+  await expect(putComment(openForge("github", "7", env), PROD, "text")).rejects.toThrow(ForgeError);
 });
 
 test("the token never goes to another host", async () => {
