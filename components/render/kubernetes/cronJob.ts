@@ -7,6 +7,7 @@ import { fields, isGiven, list, merged } from "../../plan/model/deferred";
 import type { EngineContext } from "../engines/engine";
 import { programContainer, type ProgramContainer, PROGRAM_SECURITY, programVolumes } from "./container";
 import { MANAGED_BY, type Metadata, metadataOf, object, type RenderedObject } from "./objects";
+import { toCronJobFields } from "./sixFields";
 import { placed } from "./podPlacement";
 
 /** Allowed delay of a run, for instance after a control plane outage. */
@@ -45,7 +46,7 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
   return object(role, ["batch/v1", "CronJob"], metadata, {
     spec: () =>
       fields({
-        schedule: () => scheduled.cron,
+        schedule: () => toCronJobFields(scheduled.cron),
         timeZone: () => scheduled.timeZone,
         concurrencyPolicy: () => "Forbid",
         startingDeadlineSeconds: () => DELAY_SECONDS,

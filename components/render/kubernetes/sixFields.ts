@@ -1,4 +1,4 @@
-/** Schedules in CloudNativePG's form: six fields with the seconds first. Pure. */
+/** Schedules as Kubernetes reads them: CloudNativePG's six fields with the seconds first, and a CronJob's five. Pure. */
 import { parseCron } from "../../plan/schedule/schedule";
 
 /**
@@ -19,6 +19,19 @@ export function toSixFields(cron: string): string {
     month,
     dayField(dayOfWeek, parsed.cron.daysOfWeek, 7),
   ].join(" ");
+}
+
+/**
+ * The same for a CronJob, whose robfig/cron 3 refuses Sunday as 7. It takes `*` with a step for no star: if both day
+ * fields are restricted, such a schedule runs on days of either one, so more often than cron's.
+ * @throws Error for an invalid schedule; rules find it before
+ */
+export function toCronJobFields(cron: string): string {
+  const parsed = parseCron(cron);
+  if (!parsed.ok) throw new Error(parsed.reason);
+  const [minute = "", hour = "", dayOfMonth = "", month = "", dayOfWeek = ""] = cron.trim().split(/\s+/);
+  const days = dayOfWeek.includes("7") ? dayField(dayOfWeek, parsed.cron.daysOfWeek, 7) : dayOfWeek;
+  return [minute, hour, dayOfMonth, month, days].join(" ");
 }
 
 /**

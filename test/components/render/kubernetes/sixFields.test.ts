@@ -2,7 +2,7 @@
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { parseCron } from "../../../../components/plan/schedule/schedule";
-import { toSixFields } from "../../../../components/render/kubernetes/sixFields";
+import { toCronJobFields, toSixFields } from "../../../../components/render/kubernetes/sixFields";
 
 interface Field {
   readonly values: ReadonlySet<number>;
@@ -102,6 +102,18 @@ test.each([
   ["15 */6 * jan *", "0 15 */6 * jan *"],
 ])("%s is %s", (five, six) => {
   expect(toSixFields(five)).toBe(six);
+});
+
+test.each([
+  ["0 5 * * 7", "0 5 * * 0"],
+  ["0 5 * * 1-7", "0 5 * * 0-6"],
+  ["0 5 * * 5-7", "0 5 * * 0,5-6"],
+  ["0 5 1 * 7", "0 5 1 * 0"],
+  ["*/5 * * * *", "*/5 * * * *"],
+  ["17 4 * jan-mar mon,wed", "17 4 * jan-mar mon,wed"],
+  ["0 5 7,17,27 * *", "0 5 7,17,27 * *"],
+])("a CronJob of %s has %s: Kubernetes knows Sunday as 0 only", (cron, expected) => {
+  expect(toCronJobFields(cron)).toBe(expected);
 });
 
 test("five fields passed unchanged would run every hour", () => {
