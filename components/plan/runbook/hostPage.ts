@@ -212,6 +212,7 @@ function hostLost(
   const alone = lost.length > 0 && left !== undefined && left;
   const gone = lost.map((each) => each.name).join(" and ");
   const directory = String(dataDirectory);
+  if (lost.length > 0 && left === undefined) return everythingLost(pgbackstop, name, lost);
   return markdown`
     ### The host is lost {#host-lost}
 
@@ -243,6 +244,24 @@ function hostLost(
            pulumi up
     1. Point the applications to the new machine.
     ${after(pgbackstop)}
+  `;
+}
+
+/** Without a repository elsewhere. */
+function everythingLost(pgbackstop: string, name: string, lost: readonly RepositoryNode[]): Markdown {
+  return markdown`
+    ### The host is lost {#host-lost}
+
+    The machine will not come back. Every copy was on it: ${lost.map(repositoryText).join(" and ")}. Nothing that this
+    stack declares is left to restore from.
+
+    1. Keep the machine and its disks, whatever their state, and have them read: the data directory or a repository on
+       them is the only way back. Ask too for exports and copies that others made.
+    1. *not always:* If a repository's directory can be read: copy it to the same path of a new machine, declare that
+       machine at PostgresHost ${name} with restoreOnly: true, and recover there.
+           pulumi up
+           ${pgbackstop} recover
+    1. Declare a repository on another machine or in a bucket before the database is used again.
   `;
 }
 

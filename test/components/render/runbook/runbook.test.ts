@@ -12,6 +12,7 @@ import { BUCKET, NAS, R2 } from "../../plans";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { renderRunbook } from "../../../../components/render/runbook/runbookMarkdown";
 import { DEFAULT_PEOPLE } from "../../../../components/render/runbook/people";
+import type { RunbookScenario } from "../../../../components/plan/runbook/runbookDocument";
 import { renderRunbookPage } from "../../../../components/render/runbook/runbookPage";
 import { resolved } from "../../clusters";
 import { anyTopology, topology } from "../../topologies";
@@ -129,6 +130,15 @@ describe("a runbook", () => {
     expect(both).toContain("RTO declared: 30 minutes for the newest state");
     expect(both).toContain("RTO declared: 60 minutes for a point in time");
     expect(bookOf(topology({ drills: {} })).objectives).toContain("no drills: nobody knows how long a restore takes");
+  });
+
+  test("of a host whose copies were all on it says that nothing is left", () => {
+    const local = { at: { name: "disk", path: "/backup", encrypted: false }, keepDays: 7 };
+    const lostOf = (repositories: object): RunbookScenario | undefined =>
+      bookOf(topology({ repositories, drills: {} } as never)).scenarios.find(({ id }) => id === "host-lost");
+    expect(lostOf({ repo1: local })?.when).toContain("Every copy was on it: repo1 (/backup)");
+    expect(JSON.stringify(lostOf({ repo1: local })?.steps)).not.toContain("Point the applications");
+    expect(JSON.stringify(lostOf({ repo1: local, repo2: BUCKET })?.steps)).toContain("from repo2 alone");
   });
 
   test("offers a ZFS snapshot only if there are some", () => {
