@@ -31,6 +31,7 @@ export function runbookOf(topology: Topology, measured: Measured | null = null):
     database.kind === "host" ? hostPart(database, repositories) : clusterPart(database, repositories, topology);
   return {
     name: database.name,
+    kind: database.kind,
     state: createHash("sha256")
       .update(JSON.stringify([renderTopology(topology), own]))
       .digest("hex")

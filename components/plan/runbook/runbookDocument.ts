@@ -1,5 +1,5 @@
 /** A runbook as data. */
-import type { RepositoryNode } from "../topology/topology";
+import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import type { MeasuredRow } from "./measured";
 
 export interface RunbookStep {
@@ -37,6 +37,7 @@ export interface Placeholder {
 
 export interface DatabaseRunbook {
   readonly name: string;
+  readonly kind: DatabaseNode["kind"];
   /** `PostgreSQL on a host, data in /var/lib/postgresql/17/main, stanza main`. */
   readonly what: string;
   /** Hash of the topology and of the texts made from it: if it differs, the runbook is stale. */

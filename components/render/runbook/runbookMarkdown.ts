@@ -3,18 +3,20 @@ import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/r
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import { cell } from "../topology/topologyMarkdown";
+import { type LinkedDatabase, linkedDatabases } from "./links";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
 /** @param origin a sentence that names the stack's state. Ends with a newline. */
 export function renderRunbook(databases: readonly DatabaseRunbook[], people: RunbookPeople, origin: string): string {
+  const linked = linkedDatabases(databases);
   const parts = [
     "# Recovery runbook\n",
     `${cell(origin)} Commands are complete except for the words in angle brackets, which each database's section explains.\n`,
     peopleText(people),
     ...(databases.length > 1
-      ? [`Databases: ${databases.map(({ name }) => `[${cell(name)}](#${anchor(name)})`).join(", ")}\n`]
+      ? [`Databases: ${linked.map(({ link, title }) => `[${cell(title)}](#${link})`).join(", ")}\n`]
       : []),
-    ...databases.map(databaseText),
+    ...linked.map(databaseText),
   ];
   return parts.join("\n");
 }
@@ -33,13 +35,12 @@ function peopleText(people: RunbookPeople): string {
   ].join("\n");
 }
 
-function databaseText(database: DatabaseRunbook): string {
-  const { decisions, keys, name, objectives, repositories, scenarios, state, what, where } = database;
+function databaseText({ database, link, linkOf, title: shown }: LinkedDatabase): string {
+  const { decisions, keys, objectives, repositories, scenarios, state, what, where } = database;
   const titles = new Map(scenarios.map(({ id, title }, index) => [id, `${index + 1}. ${title}`]));
   const tree = decisions.map(({ answers, question }) => {
     const lines = answers.map(
-      ({ answer, scenario }) =>
-        `   - ${answer} → [${cell(titles.get(scenario) ?? scenario)}](#${anchor(`${name} ${scenario}`)})`,
+      ({ answer, scenario }) => `   - ${answer} → [${cell(titles.get(scenario) ?? scenario)}](#${linkOf(scenario)})`,
     );
     return `1. ${question}\n${lines.join("\n")}`;
   });
@@ -54,13 +55,13 @@ function databaseText(database: DatabaseRunbook): string {
     return `| ${[...cells, encrypted ? "yes" : "no", retentionText(repository)].map(cell).join(" | ")} |`;
   });
   return [
-    `<a id="${anchor(name)}"></a>\n## ${cell(name)}\n`,
+    `<a id="${link}"></a>\n## ${cell(shown)}\n`,
     `${cell(what)}. State of this runbook: \`${state}\`.\n`,
     `### Where commands are run\n\n${bullets(where)}\n`,
     `### Which scenario?\n\n${tree.join("\n")}\n`,
     ...placeholderTexts(database),
     `### Copies, in the order to try\n\n| | where | lost together with | off-site | encrypted | retention |\n| --- | --- | --- | --- | --- | --- |\n${rows.join("\n")}\n`,
-    ...scenarios.map((scenario, index) => scenarioText(name, scenario, index + 1)),
+    ...scenarios.map((scenario, index) => scenarioText(linkOf(scenario.id), scenario, index + 1)),
     `### Objectives\n\n${bullets(objectives)}\n`,
     measuredText(database),
     `### Keys and passphrases\n\n${bullets(keys.length === 0 ? ["none are needed"] : keys)}\n`,
@@ -96,8 +97,8 @@ function placeholderTexts({ placeholders }: DatabaseRunbook): string[] {
   return [`### Placeholders\n\n${placeholders.map(({ text, name }) => `- \`${name}\`: ${cell(text)}`).join("\n")}\n`];
 }
 
-function scenarioText(name: string, { id, steps, title, when }: RunbookScenario, number: number): string {
-  return `<a id="${anchor(`${name} ${id}`)}"></a>\n### ${number}. ${cell(title)}\n\n${cell(when)}\n\n${steps.map(stepText).join("\n")}`;
+function scenarioText(link: string, { steps, title, when }: RunbookScenario, number: number): string {
+  return `<a id="${link}"></a>\n### ${number}. ${cell(title)}\n\n${cell(when)}\n\n${steps.map(stepText).join("\n")}`;
 }
 
 function stepText({ commands, isOptional, isRepeated, language = "sh", text }: RunbookStep): string {
@@ -109,9 +110,4 @@ function stepText({ commands, isOptional, isRepeated, language = "sh", text }: R
 
 function bullets(lines: readonly string[]): string {
   return lines.map((line) => `- ${cell(line)}`).join("\n");
-}
-
-/** A link name, the same in both formats. */
-export function anchor(text: string): string {
-  return text.toLowerCase().replace(/[^a-z0-9]+/g, "-");
 }

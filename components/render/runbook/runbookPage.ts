@@ -6,7 +6,8 @@ import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/runbookDocument";
 import { escapeText } from "../topology/picture";
-import { anchor, DRILLED_LEAD, measuredLead } from "./runbookMarkdown";
+import { type LinkedDatabase, linkedDatabases } from "./links";
+import { DRILLED_LEAD, measuredLead } from "./runbookMarkdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
 /** The complete document. @param origin a sentence that names the stack's state */
@@ -15,7 +16,8 @@ export function renderRunbookPage(
   people: RunbookPeople,
   origin: string,
 ): string {
-  const links = databases.map(({ name }) => `<a href="#${anchor(name)}">${escapeText(name)}</a>`);
+  const linked = linkedDatabases(databases);
+  const links = linked.map(({ link, title }) => `<a href="#${link}">${escapeText(title)}</a>`);
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -32,7 +34,7 @@ export function renderRunbookPage(
 <p class="paper">In a frame, indented lines continue the command above: type it as one line. A dotted line separates two commands.</p>
 ${databases.length > 1 ? `<p class="contents">${links.join(" · ")}</p>` : ""}
 ${peopleSection(people)}
-${databases.map(databaseSection).join("\n")}
+${linked.map(databaseSection).join("\n")}
 </main>
 </body>
 </html>
@@ -56,13 +58,13 @@ ${table(
 )}</section>`;
 }
 
-function databaseSection(database: DatabaseRunbook): string {
-  const { decisions, keys, name, objectives, repositories, scenarios, state, what, where } = database;
+function databaseSection({ database, link, linkOf, title: shown }: LinkedDatabase): string {
+  const { decisions, keys, objectives, repositories, scenarios, state, what, where } = database;
   const titles = new Map(scenarios.map(({ id, title }, index) => [id, `${index + 1}. ${title}`]));
   const questions = decisions.map(({ answers, question }) => {
     const lines = answers.map(
       ({ answer, scenario }) =>
-        `<li>${escapeText(answer)} → <a href="#${anchor(`${name} ${scenario}`)}">${escapeText(titles.get(scenario) ?? scenario)}</a></li>`,
+        `<li>${escapeText(answer)} → <a href="#${linkOf(scenario)}">${escapeText(titles.get(scenario) ?? scenario)}</a></li>`,
     );
     return `<li>${escapeText(question)}<ul>${lines.join("")}</ul></li>`;
   });
@@ -77,7 +79,7 @@ function databaseSection(database: DatabaseRunbook): string {
       retentionText(repository),
     ]);
   });
-  return `<section class="database" id="${anchor(name)}"><h2>${escapeText(name)}</h2>
+  return `<section class="database" id="${link}"><h2>${escapeText(shown)}</h2>
 <p>${escapeText(what)}. State of this runbook: <code>${state}</code>.</p>
 <h3>Where commands are run</h3>
 ${list(where)}
@@ -86,7 +88,7 @@ ${list(where)}
 ${placeholderSection(database)}
 <h3>Copies, in the order to try</h3>
 ${table(["", "where", "lost together with", "off-site", "encrypted", "retention"], rows)}
-${scenarios.map((scenario, index) => scenarioSection(name, scenario, index + 1)).join("\n")}
+${scenarios.map((scenario, index) => scenarioSection(linkOf(scenario.id), scenario, index + 1)).join("\n")}
 <h3>Objectives</h3>
 ${list(objectives)}
 ${measuredSection(database)}
@@ -110,8 +112,8 @@ function placeholderSection({ placeholders }: DatabaseRunbook): string {
 <ul>${lines.join("\n")}</ul>`;
 }
 
-function scenarioSection(name: string, { id, steps, title, when }: RunbookScenario, number: number): string {
-  return `<section class="scenario" id="${anchor(`${name} ${id}`)}"><h3>${number}. ${escapeText(title)}</h3>
+function scenarioSection(link: string, { steps, title, when }: RunbookScenario, number: number): string {
+  return `<section class="scenario" id="${link}"><h3>${number}. ${escapeText(title)}</h3>
 <p>${escapeText(when)}</p>
 <ol class="steps">${steps.map(stepItem).join("\n")}</ol></section>`;
 }

@@ -141,6 +141,27 @@ describe("a runbook", () => {
     expect(JSON.stringify(lostOf({ repo1: local, repo2: BUCKET })?.steps)).toContain("from repo2 alone");
   });
 
+  test.each([
+    ["Markdown", renderRunbook, /<a id="([^"]+)">/g, /\(#([^)]+)\)/g],
+    ["HTML", renderRunbookPage, / id="([^"]+)"/g, /href="#([^"]+)"/g],
+  ])("of databases whose names are alike has a place for each link, as %s", (_what, render, ids, links) => {
+    const like = (name: string, of: Topology): Topology => ({
+      ...of,
+      databases: of.databases.map((database) => ({ ...database, name })),
+    });
+    const all = [like("orders", cluster()), like("orders", topology())];
+    const books = [...all, topology({}, "orders_db"), topology({}, "orders-db")].map(bookOf);
+    const text = render(books, DEFAULT_PEOPLE, ORIGIN);
+    const places = [...text.matchAll(ids)].map(([, id]) => id);
+    expect(new Set(places).size).toBe(places.length);
+    expect(places).toEqual(expect.arrayContaining(["orders", "orders-2", "orders-db", "orders-db-2"]));
+    const targets = [...text.matchAll(links)].map(([, id]) => id);
+    expect(targets.filter((id) => !places.includes(id))).toEqual([]);
+    expect(new Set(targets).size).toBeGreaterThan(4 * 8);
+    expect(text).toContain("orders (cluster)");
+    expect(text).toContain("orders (host)");
+  });
+
   test("offers a ZFS snapshot only if there are some", () => {
     expect(bookOf(topology({ snapshots: { zfs: {} } })).scenarios.map(({ id }) => id)).toContain("snapshot");
     expect(bookOf(topology()).scenarios.map(({ id }) => id)).not.toContain("snapshot");
