@@ -3,7 +3,7 @@
  * findings. Pure.
  */
 import { findRepoIndex } from "../model/defaults";
-import { ATTACK, DRILL_LEVELS, drilledRepositories, drillSourceText } from "../schedule/declaredDrills";
+import { ATTACK, DRILL_LEVELS, isAttack, drilledRepositories, drillSourceText } from "../schedule/declaredDrills";
 import { type EngineRow, findEngine } from "../engines/engines";
 import type { DrillPlan } from "../model/plan";
 import type { Schedule } from "../schedule/schedule";
@@ -217,14 +217,11 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
   for (const [name, old] of olds) {
     const now = news.get(name);
     const path = `drills.${name}`;
-    if (now === undefined) {
-      to.add(
-        path,
-        drillText(old),
-        "removed",
-        "weakened",
-        `the drill ${name} no longer proves restores from ${sourceText(old)}`,
-      );
+    // One that attacks restores nothing, and the other way round: they prove different things.
+    const isOther = now !== undefined && isAttack(old) !== isAttack(now) && !isHidden(old.pick) && !isHidden(now.pick);
+    if (now === undefined || isOther) {
+      to.add(path, drillText(old), "removed", "weakened", `the drill ${name} no longer ${purposeText(old)}`);
+      if (isOther) to.add(path, null, drillText(now), "strengthened", `the drill ${name} ${purposeText(now)}`);
       continue;
     }
     diffRate(to, `${path}.cron`, `the drill ${name}`, old.cron, now.cron);
@@ -340,6 +337,12 @@ export function scheduleText({ cron, suspended, timeZone }: Pick<Schedule, "cron
 /** `0 5 1 * * UTC from repo1`. */
 export function drillText(drill: DrillPlan): string {
   return `${scheduleText(drill)} from ${sourceText(drill)}`;
+}
+
+function purposeText(drill: DrillPlan): string {
+  return isAttack(drill)
+    ? `proves that a stolen key cannot destroy ${sourceText(drill)}`
+    : `proves restores from ${sourceText(drill)}`;
 }
 
 function sourceText(drill: DrillPlan): string {

@@ -404,6 +404,19 @@ describe("weakened, and strengthened in the other direction", () => {
     expect(brief(diff(owned, of()))).toEqual(["strengthened snapshots.ownerReference: cluster → none"]);
   });
 
+  test("a drill that attacks instead of restoring is another drill", () => {
+    const of = (pick?: string): Partial<HostSettings> => ({
+      drills: { monthly: { cron: "0 5 1 * *", from: "repo2", ...(pick === undefined ? {} : { pick }) } },
+    });
+    const other = [
+      "weakened drills.monthly: 0 5 1 * * UTC from repo2 → removed",
+      "strengthened drills.monthly: none → 0 5 1 * * UTC from repo2",
+    ];
+    expect(changed(of(), of("attack"))).toEqual(other);
+    expect(changed(of("attack"), of("newest"))).toEqual(other);
+    expect(changed(of("oldest"), of("newest"))).toEqual(["neutral drills.monthly.pick: oldest → newest"]);
+  });
+
   test("a removed database, and an added one", () => {
     const one = new Map([["ledger", topology()]]);
     expect(brief(diffTopologies(one, new Map()))).toEqual(["weakened database: 3-2-1 → removed"]);
