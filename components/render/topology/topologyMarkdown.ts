@@ -198,13 +198,16 @@ export function fitRows(rows: readonly string[], noun: string): string {
 /** Plain text in a table cell, whatever it contains. */
 export function cell(text: string): string {
   const cut = text.length > CELL_CHARACTERS_MAX ? `${text.slice(0, CELL_CHARACTERS_MAX)}…` : text;
-  return oneLine(cut)
-    .replace(/&/g, "&amp;")
-    .replace(/</g, "&lt;")
-    .replace(/>/g, "&gt;")
-    .replace(/[\\`*_[\]|~#!]/g, (character) => `\\${character}`)
-    .replace(/@/g, "@\u200b")
-    .replace(/(https?):\/\/|www\./gi, (prefix) => prefix.replace(/[:.]/, "$&\u200b"));
+  return (
+    oneLine(cut)
+      .replace(/&/g, "&amp;")
+      .replace(/</g, "&lt;")
+      .replace(/>/g, "&gt;")
+      .replace(/[\\`*_[\]|~#!]/g, (character) => `\\${character}`)
+      .replace(/@/g, "@\u200b")
+      // Nothing opens s3://, and people copy it.
+      .replace(/\b(?!s3:)\w+:\/\/|www\./gi, (prefix) => prefix.replace(/[:.]/, "$&\u200b"))
+  );
 }
 
 /** Half a surrogate pair makes encoders throw. */

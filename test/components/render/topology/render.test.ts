@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { diffTopologies, type TopologyDiff } from "../../../../components/plan/diff";
 import type { Topology } from "../../../../components/plan/topology/topology";
-import { MARKDOWN_CHARACTERS_MAX, renderMarkdown } from "../../../../components/render/topology/topologyMarkdown";
+import { cell, MARKDOWN_CHARACTERS_MAX, renderMarkdown } from "../../../../components/render/topology/topologyMarkdown";
 import { renderPage } from "../../../../components/render/topology/topologyPage";
 import { bandsOf, renderPicture } from "../../../../components/render/topology/picture";
 import { renderShown } from "../../../../components/render/topology/show";
@@ -139,6 +139,13 @@ test("values stay text, whatever they contain", () => {
   expect(table.length).toBeGreaterThan(3);
   for (const line of table) expect(line.replaceAll("\\|", "").split("|")).toHaveLength(8);
   expect(open).not.toMatch(/@everyone|[^\\]\]\(|https?:\/\//);
+});
+
+test("no scheme of a name becomes a link in Markdown", () => {
+  for (const link of ["https://a.example", "ftp://a.example", "irc://a.example", "sftp://u@a.example", "www.a.example"])
+    expect(cell(link)).not.toContain(link);
+  expect(cell("ftp://a.example")).toBe("ftp:\u200b//a.example");
+  expect(cell("s3://bucket/path")).toBe("s3://bucket/path");
 });
 
 test("a comment stays below the forges' limit, and says what is left out", () => {
