@@ -2,7 +2,8 @@
  * `pgbackstop alerts` and `pgbackstop dashboard`: Prometheus rules and a Grafana dashboard from a stack's topologies.
  * Reads one file or stdin, needs no engine and no network. Exit codes: 0, 2 for invalid arguments and unreadable files.
  */
-import { alertGroupOf } from "../plan/alerts";
+import { alertGroupOf, alertGroupsOf } from "../plan/alerts";
+import { withoutHidden } from "../plan/alerts/hidden";
 import type { AlertOptions } from "../plan/alerts/rule";
 import { StackFileError } from "../plan/topology/stackFiles";
 import type { Topology } from "../plan/topology/topology";
@@ -63,15 +64,9 @@ export function monitoringMain(verb: "alerts" | "dashboard", argv: readonly stri
 }
 
 function alertsText(options: Options, topologies: readonly Topology[]): string {
-  const groups = topologies.flatMap((topology) => {
-    const group = alertGroupOf(topology, alertOptionsOf(options));
-    if (group !== null) return [group];
-    const name = topology.databases[0]?.name ?? "?";
-    process.stderr.write(
-      `warning: ${name}: no rules, because its engine has no pgbackstop metrics or is not known yet\n`,
-    );
-    return [];
-  });
+  const alertOptions = alertOptionsOf(options);
+  const groups = alertGroupsOf(topologies, () => alertOptions);
+  for (const topology of topologies) warnOfGaps(topology, alertOptions);
   const format = last(options, "format") ?? "file";
   if (format === "file") return renderAlertFile(groups);
   if (format !== "kubernetes") throw new UsageError(`--format takes file or kubernetes, found '${format}'`);
@@ -88,6 +83,15 @@ function alertsText(options: Options, topologies: readonly Topology[]): string {
     labels: Object.fromEntries(labels),
   };
   return renderPrometheusRule(groups, metadata);
+}
+
+function warnOfGaps(topology: Topology, options: AlertOptions): void {
+  const name = topology.databases[0]?.name ?? "?";
+  const reasons =
+    alertGroupOf(topology, options) === null
+      ? ["no rules, because its engine has no pgbackstop metrics or is not known yet"]
+      : withoutHidden(topology).hidden.map((path) => `no rules about ${path}: it is secret or not known yet`);
+  for (const reason of reasons) process.stderr.write(`warning: ${name}: ${reason}\n`);
 }
 
 function alertOptionsOf(options: Options): AlertOptions {

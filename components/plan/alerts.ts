@@ -8,6 +8,7 @@
  */
 import { engineOf } from "./engines/engines";
 import { ageLimit, WAL_WAIT_S } from "./schedule/expectFull";
+import { withoutHidden } from "./alerts/hidden";
 import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
 import { slotRules, streamRules } from "./alerts/streams";
@@ -20,7 +21,8 @@ const TYPES = ["full", "diff", "incr"] as const;
 const OVER_ESTIMATE = 1.5;
 
 /** Null if no metrics of ours exist: a cluster with another engine, or a topology that is not known yet. */
-export function alertGroupOf(topology: Topology, options: AlertOptions = {}): AlertGroup | null {
+export function alertGroupOf(declared: Topology, options: AlertOptions = {}): AlertGroup | null {
+  const { topology } = withoutHidden(declared);
   const [database] = topology.databases;
   if (database === undefined || [database.name, database.stanza, database.namespace].some(isUnknown)) return null;
   if (database.kind === "cnpg" && !engineOf(database.engine).own) return null;
@@ -28,7 +30,7 @@ export function alertGroupOf(topology: Topology, options: AlertOptions = {}): Al
   return {
     name: `pgbackstop-${database.name}`,
     rules: [
-      ...(database.kind === "host" ? hostRules(writer, topology) : clusterRules(writer)),
+      ...(database.kind === "host" ? hostRules(writer, topology) : clusterRules(writer, declared)),
       ...topology.repositories.flatMap((repository) =>
         repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository),
       ),
@@ -48,13 +50,14 @@ export function alertGroupsOf(
   topologies: readonly Topology[],
   optionsOf: (database: string) => AlertOptions,
 ): AlertGroup[] {
-  const taken = new Map<string, number>();
+  const taken = new Set<string>();
   return topologies.flatMap((topology) => {
     const group = alertGroupOf(topology, optionsOf(topology.databases[0]?.name ?? ""));
     if (group === null) return [];
-    const count = (taken.get(group.name) ?? 0) + 1;
-    taken.set(group.name, count);
-    return [count === 1 ? group : { ...group, name: `${group.name}-${count}` }];
+    let { name } = group;
+    for (let number = 2; taken.has(name); number += 1) name = `${group.name}-${number}`;
+    taken.add(name);
+    return [{ ...group, name }];
   });
 }
 

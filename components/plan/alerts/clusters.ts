@@ -3,14 +3,19 @@
  * dead, which the standbys' sidecars cannot see, and kube-state-metrics' on Jobs. Without those metrics nothing fires.
  * Pure.
  */
+import { expiryName } from "../cluster/snapshotPlan";
+import { drillName } from "../schedule/declaredDrills";
+import type { Topology } from "../topology/topology";
 import type { AlertRule, Writer } from "./rule";
 
 /** Ten segments: fifty minutes of a quiet database at CloudNativePG's archive_timeout, minutes of a busy one. */
 const READY_MAX = 10;
 
-export function clusterRules(writer: Writer): AlertRule[] {
+export function clusterRules(writer: Writer, { drills }: Topology): AlertRule[] {
   const { cluster = "", namespace = "" } = writer.database;
   const of = `namespace=${JSON.stringify(namespace)}`;
+  // Of a long name the end is a hash.
+  const jobs = [expiryName(cluster), ...drills.map(({ name }) => drillName(cluster, name))];
   return [
     writer.critical(
       "PgbackstopWalNotArchived",
@@ -22,7 +27,7 @@ export function clusterRules(writer: Writer): AlertRule[] {
     writer.warning(
       "PgbackstopJobFailed",
       "0m",
-      `max by (namespace, job_name) (kube_job_failed{condition="true",${of},job_name=~"${cluster}-(expire|drill).*"}) == 1`,
+      `max by (namespace, job_name) (kube_job_failed{condition="true",${of},job_name=~"(${jobs.join("|")})(-.*)?"}) == 1`,
       "the job {{ $labels.job_name }} failed",
       `kubectl -n ${namespace} logs job/{{ $labels.job_name }} says why. The alert fires until you remove the job.`,
     ),

@@ -46,3 +46,11 @@ export function expiresSnapshots(plan: Snapshooter, settings: SnapshotSettings |
   const hasRetention = settings?.keepDays !== undefined || settings?.keepCount !== undefined;
   return hasRetention && snapshotSchedules(plan, settings).length > 0;
 }
+
+/**
+ * Name of the CronJob that removes them, its account and its Role: a CronJob allows 52 characters, and names of
+ * clusters with snapshots leave space for it.
+ */
+export function expiryName(cluster: string): string {
+  return `${cluster}-expire`;
+}

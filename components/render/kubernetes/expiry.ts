@@ -2,20 +2,12 @@
  * Removes a cluster's old volume snapshots: the runtime's `cnpg-expire` runs once a day, with an account that may only
  * list and delete Backups and VolumeSnapshots of the namespace. CloudNativePG itself keeps every snapshot. Pure.
  */
-import { expiresSnapshots, snapshotSchedules } from "../../plan/cluster/snapshotPlan";
+import { expiresSnapshots, expiryName, snapshotSchedules } from "../../plan/cluster/snapshotPlan";
 import { minuteOf } from "../../plan/schedule/defaultBackups";
 import type { EngineContext } from "../engines/engine";
 import { fields } from "../../plan/model/deferred";
 import { renderAccount, renderCronJob, type ScheduledJob } from "./cronJob";
 import type { RenderedObject } from "./objects";
-
-/**
- * Name of the CronJob, its account and its Role: a CronJob allows 52 characters, and names of clusters with snapshots
- * leave space for it.
- */
-export function expiryName(cluster: string): string {
-  return `${cluster}-expire`;
-}
 
 const HOUR = 4;
 /** A run takes seconds; one that hangs must not block the next. */

@@ -52,6 +52,25 @@ test("a database whose engine has no metrics of this package is reported", () =>
   expect(printed.join("")).toContain("groups: []");
 });
 
+test("a host and a cluster of one name get a group each, and what is hidden is named", () => {
+  const [database] = topology().databases;
+  const hidden = { ...topology(), objectives: { rpoSeconds: "[secret]" } };
+  const state = (type: string, of: object): object => ({
+    urn: `urn:pulumi:prod::shop::pgbackstop:index:${type}::ledger`,
+    type: `pgbackstop:index:${type}`,
+    inputs: { topology: of },
+  });
+  const cluster = { ...topology(), databases: [{ ...database, kind: "cnpg", namespace: "shop", cluster: "ledger" }] };
+  const resources = [state("PostgresHost", hidden), state("CnpgCluster", cluster)];
+  writeFileSync(file, JSON.stringify({ version: 3, deployment: { resources } }));
+  expect(monitoringMain("alerts", [file, `--output=${folder}/rules.yml`]), printed.join("")).toBe(0);
+  const names = [...readFileSync(join(folder, "rules.yml"), "utf8").matchAll(/^ {2}- name: "(.*)"$/gm)];
+  expect(names.map(([, name]) => name)).toEqual(["pgbackstop-ledger", "pgbackstop-ledger-2"]);
+  expect(printed.join("")).toBe(
+    "warning: ledger: no rules about objectives.rpoSeconds: it is secret or not known yet\n",
+  );
+});
+
 test.each([
   [["x", "y"], "takes one file"],
   [["--nonsense=1", "x"], "unknown option"],

@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { describe, expect, test } from "vitest";
 import { PUBLISHED } from "../../published/vpsNasR2";
 import { alertGroupOf, alertGroupsOf } from "../../../../components/plan/alerts";
+import { withoutHidden } from "../../../../components/plan/alerts/hidden";
 import type { AlertGroup, AlertOptions } from "../../../../components/plan/alerts/rule";
 import { resolveHost } from "../../../../components/plan/model/resolveDatabase";
 import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
@@ -12,6 +13,9 @@ import {
   renderPrometheusRule,
 } from "../../../../components/render/monitoring/prometheusRule";
 import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
+import { drillName } from "../../../../components/plan/schedule/declaredDrills";
+import { SECRET_MARKER, unknownMarker } from "../../../../components/plan/model/unknown";
+import { runningSchedules } from "../../../../components/plan/schedule/schedule";
 import { topology } from "../../topologies";
 
 const { load } = createRequire(__filename)("js-yaml") as { load(text: string): unknown };
@@ -30,6 +34,44 @@ const exprs = (group: AlertGroup, alert: string): string[] =>
   group.rules.filter((rule) => rule.alert === alert).map(({ expr }) => expr);
 
 describe("thresholds", () => {
+  test("that are secret or not known yet make no rule, and spoil none", () => {
+    const hidden = {
+      ...DRILLED,
+      objectives: {
+        rpoSeconds: unknownMarker(0),
+        rtoMinutes: SECRET_MARKER,
+        maxRepositoryGB: SECRET_MARKER,
+        worstCaseRpoSeconds: unknownMarker(1),
+      } as never,
+      databases: SEED.databases.map((database) => ({ ...database, streamIntervalSeconds: unknownMarker(2) as never })),
+      schedules: SEED.schedules.map((schedule) =>
+        schedule.type === "full" ? { ...schedule, cron: unknownMarker(3) } : schedule,
+      ),
+    } satisfies Topology;
+    const group = groupOf(hidden);
+    expect(JSON.stringify(group)).not.toMatch(/NaN|undefined|unknown:|secret/);
+    const ages = exprs(group, "PgbackstopBackupTooOld");
+    expect([ages.some((expr) => expr.includes('"full"')), ages.some((expr) => expr.includes('"incr"'))]).toEqual([
+      false,
+      true,
+    ]);
+    expect(exprs(group, "PgbackstopRtoMissed")).toEqual([]);
+    expect(withoutHidden(hidden).hidden).toEqual([
+      "objectives.rpoSeconds",
+      "objectives.rtoMinutes",
+      "objectives.maxRepositoryGB",
+      "objectives.worstCaseRpoSeconds",
+      ...SEED.schedules.flatMap(({ name, type }) => (type === "full" ? [`schedules.${name}`] : [])),
+      "streaming.intervalSeconds",
+    ]);
+  });
+
+  test("of a suspended schedule make no rule", () => {
+    const suspended = SEED.schedules.map((schedule) => ({ ...schedule, suspended: true }));
+    expect(runningSchedules(suspended)).toEqual([]);
+    expect(exprs(groupOf({ ...SEED, schedules: suspended }), "PgbackstopBackupTooOld")).toEqual([]);
+  });
+
   // claim: docs/monitoring.md: thresholds follow from the declaration and equal the hand-written ones; missing figures
   //   have alerts of their own
   test("of the published set-up are the reference ones: 25 hours, 2 hours, 100 GB", () => {
@@ -211,8 +253,25 @@ describe("clusters", () => {
       'max without (pod, instance, endpoint, container, job) (cnpg_collector_pg_wal_archive_status{value="ready",namespace="shop",pod=~"orders-[0-9]+"}) > 10',
     );
     expect(exprs(group, "PgbackstopJobFailed")).toEqual([
-      'max by (namespace, job_name) (kube_job_failed{condition="true",namespace="shop",job_name=~"orders-(expire|drill).*"}) == 1',
+      'max by (namespace, job_name) (kube_job_failed{condition="true",namespace="shop",job_name=~"(orders-expire)(-.*)?"}) == 1',
     ]);
+  });
+
+  test("of a long name find the Jobs whose names end in a hash", () => {
+    const long = "a-cluster-with-a-name-of-forty-characters";
+    const [expr = ""] = exprs(
+      groupOf({
+        ...cluster,
+        databases: cluster.databases.map((each) => ({ ...each, cluster: long })),
+        drills: DRILLED.drills,
+      }),
+      "PgbackstopJobFailed",
+    );
+    const pattern = new RegExp(`^(?:${/job_name=~"([^"]+)"/.exec(expr)?.[1] ?? ""})$`);
+    const job = drillName(long, "weekly");
+    expect(job).not.toContain("drill-weekly");
+    for (const name of [`${job}-29381234`, `${job}-now`, `${long}-expire-29381234`]) expect(name).toMatch(pattern);
+    expect(`${long}-2-expire-29381234`).not.toMatch(pattern);
   });
 
   test("compare streamed WAL with the time of the scrape", () => {

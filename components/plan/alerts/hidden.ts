@@ -1,0 +1,36 @@
+/** Values that a topology from a file hides: alerts cannot compare with a secret, or with what is not known yet. Pure. */
+import { isHidden } from "../diff/change";
+import type { Topology } from "../topology/topology";
+
+/**
+ * The topology as if what is hidden were not declared.
+ * @returns `hidden`: paths of objectives, schedules and drills that get no alert
+ */
+export function withoutHidden(topology: Topology): { readonly topology: Topology; readonly hidden: readonly string[] } {
+  const { databases, drills, objectives, schedules } = topology;
+  const [database] = databases;
+  const isUnstreamed = isHidden(database?.streamIntervalSeconds);
+  const hidden = [
+    ...Object.entries(objectives).flatMap(([name, value]) => (isHidden(value) ? [`objectives.${name}`] : [])),
+    ...schedules.filter(isPartHidden).map(({ name }) => `schedules.${name}`),
+    ...drills.filter(isPartHidden).map(({ name }) => `drills.${name}`),
+    ...(isUnstreamed ? ["streaming.intervalSeconds"] : []),
+  ];
+  if (hidden.length === 0) return { topology, hidden };
+  return {
+    topology: {
+      ...topology,
+      databases: databases.map(({ streamIntervalSeconds, ...others }) =>
+        isUnstreamed || streamIntervalSeconds === undefined ? others : { ...others, streamIntervalSeconds },
+      ),
+      objectives: Object.fromEntries(Object.entries(objectives).filter(([, value]) => !isHidden(value))),
+      schedules: schedules.filter((schedule) => !isPartHidden(schedule)),
+      drills: drills.filter((drill) => !isPartHidden(drill)),
+    },
+    hidden,
+  };
+}
+
+function isPartHidden(part: object): boolean {
+  return Object.values(part).flat().some(isHidden);
+}
