@@ -6,6 +6,8 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { Socket } from "node:net";
 import { availableParallelism, hostname, userInfo } from "node:os";
+import { createInterface } from "node:readline/promises";
+import { text as textFrom } from "node:stream/consumers";
 import type { Duplex } from "node:stream";
 import { basename } from "node:path";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
@@ -385,7 +387,6 @@ function osUserName(): string {
 
 /** Null when the input ends instead. */
 async function ask(question: string, signal: AbortSignal): Promise<string | null> {
-  const { createInterface } = await import("node:readline/promises");
   const lines = createInterface({ input: process.stdin, output: process.stdout });
   try {
     return await Promise.race([
@@ -397,9 +398,8 @@ async function ask(question: string, signal: AbortSignal): Promise<string | null
   }
 }
 
-async function readInput(): Promise<string> {
-  const { text } = await import("node:stream/consumers");
-  return text(process.stdin);
+function readInput(): Promise<string> {
+  return textFrom(process.stdin);
 }
 
 function print(text: string): 0 {

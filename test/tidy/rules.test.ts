@@ -35,6 +35,7 @@ const USES: Readonly<Record<string, string>> = {
   enum: "enum Color { red }",
   'import "fast-check"': 'import * as fc from "fast-check";',
   'import "node:fs"': 'import { readFile } from "node:fs/promises";',
+  'import("node:…")': 'await import("node:os");',
   namespace: "namespace Words {}",
 };
 

@@ -144,6 +144,16 @@ export const BANS: readonly Ban[] = [
       ts.isStringLiteral(node.moduleSpecifier) &&
       /^node:fs(\/promises)?$/.test(node.moduleSpecifier.text),
   },
+  {
+    text: 'import("node:…")',
+    instead: "a static import: it loads at its first use, and the compiled program has no dynamic one",
+    where: ["runtime", "packages/migration/runtime"],
+    except: [],
+    matches: (node) =>
+      ts.isCallExpression(node) &&
+      node.expression.kind === ts.SyntaxKind.ImportKeyword &&
+      node.arguments.some((argument) => ts.isStringLiteral(argument) && argument.text.startsWith("node:")),
+  },
   { text: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: isNamespace },
 ];
 

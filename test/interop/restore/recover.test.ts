@@ -13,7 +13,7 @@ import { loud } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
-import { type RunResult, sleep, waitFor } from "../../../tools/parts/process";
+import { run, type RunResult, sleep, waitFor } from "../../../tools/parts/process";
 import { isRoot } from "../../../tools/parts/users";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 
@@ -82,6 +82,12 @@ describe("recover", async () => {
       const { exitCode, stdout } = await bed.ours(["recover", ...args]);
       expect({ args, exitCode, stdout }).toMatchObject({ args, exitCode: code, stdout: expect.stringMatching(text) });
     }
+    // At a terminal a person decides.
+    const line = [bed.runtime.node, ...bed.oursCommand(["recover"])].map((word) => `'${word}'`).join(" ");
+    const user = "user" in AS_ROOT ? AS_ROOT.user : bed.cluster.user;
+    const asked = await run("script", ["-qec", line, "/dev/null"], { user, cwd: bed.folder, input: "no\n" });
+    expect(asked.stdout).toMatch(/\[yes\/no\] [^]*Nothing was changed\./);
+    expect(asked.exitCode, asked.stdout).toBe(0);
     expect(readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8")).toBe(pid);
     expect(kept()).toEqual([]);
   });
