@@ -198,7 +198,7 @@ export class Journal {
   /** Entries that must not be lost, and how many of them are on the disk. */
   #count = 0;
   #syncedCount = 0;
-  /** By an earlier process, or by a full disk. */
+  /** The last line is, after an earlier process or a full disk. */
   #mayBeTorn = true;
   /** What has happened and could not be written yet. */
   readonly #unwritten: JournalEntry[] = [];
