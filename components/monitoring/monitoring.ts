@@ -141,11 +141,11 @@ export class Monitoring extends pulumi.ComponentResource {
   }
 }
 
-/** A preview may not know every database yet. @throws Error for a selector that would match nothing */
-function requireKnown(name: string, topologies: readonly Topology[], selectors: readonly string[]): void {
+/** @throws Error for a selector that would match nothing */
+export function requireKnown(name: string, topologies: readonly Topology[], selectors: readonly string[]): void {
   const names = topologies.flatMap(({ databases }) => databases.map((database) => database.name));
   const unknown = selectors.find((selector) => !names.includes(selector));
-  if (unknown === undefined || pulumi.runtime.isDryRun()) return;
+  if (unknown === undefined) return;
   throw new pulumi.InputPropertyError({
     propertyPath: `selectors.${unknown}`,
     reason: `Monitoring ${name}: the topologies have no such database, but ${names.join(", ") || "none"}`,
