@@ -204,7 +204,7 @@ async function beforeOn(
   if (!(await isOtherMachine(connection, { ...ours, ...given({ machineId: known.machineId }) }, machineId)))
     return known;
   log(
-    `${connection.name} is another machine than at the last update: it is set up from the start, and nothing was undone on the former one`,
+    `${connection.name} is another machine than at the last update: it is set up from the start, and the former machine keeps what it has`,
   );
   return null;
 }

@@ -475,7 +475,7 @@ function fits(name: string, pattern: string): boolean {
   return new RegExp(`^${text}$`).test(name);
 }
 
-/** Of one key among `KEY VALUE|KEY VALUE`. */
+/** Values of one key among `KEY VALUE|KEY VALUE`. */
 function valuesOf(line: string, key: string): string[] {
   return line.split("|").flatMap((part) => (part.startsWith(`${key} `) ? [part.slice(key.length + 1)] : []));
 }

@@ -77,7 +77,7 @@ export async function enterHost(
   return others.some((other) => other.archives);
 }
 
-/** Of an update of the component that changed settings, or null. @param own its names now and before */
+/** What an update of the component noted before it changed settings; else null. @param own its names now and before */
 export async function readBegun(
   connection: Connection,
   path: string,

@@ -59,7 +59,7 @@ function execute(argv: readonly string[], options: ExecOptions, running: Set<Chi
       setTimeout(() => endTree(child, "SIGTERM"), timeoutMs),
       setTimeout(() => {
         endTree(child, "SIGKILL");
-        // Whoever is left may hold them open for ever.
+        // A program that survives may hold them open for ever.
         child.stdout?.destroy();
         child.stderr?.destroy();
       }, timeoutMs + EXEC_LIMITS.killAfterMs),

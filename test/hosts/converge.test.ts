@@ -233,7 +233,7 @@ describe("a host behind SSH", async () => {
 
     // claim: docs/hosts/updates.md: another machine at the same address is set up from the start (another id in the
     //   state; the machine is the same)
-    test("another machine gets nothing of the former one's state, and keeps what it has when that is destroyed", async () => {
+    test("another machine takes over no state, and keeps its own when the component is destroyed", async () => {
       const desired = declared();
       const first = await converge(desired);
       expect(first.machineId).toMatch(/^[0-9a-f]{32}$/);

@@ -276,15 +276,15 @@ test("a preview judges no value that it does not know yet, and the update does",
   const location = "s3://backups/ledger at s3.example.net:443";
   const ciphers = { repo2: { location, passphrase: "the first passphrase" } };
   const known = { ...outputs, cipherFingerprints: rememberPassphrases(ciphers, {}) };
-  const later = (over: Partial<HostInputs>): ReturnType<typeof diff> =>
+  const judged = (over: Partial<HostInputs>): ReturnType<typeof diff> =>
     diff("local/main", known, given({ ...inputs, ...over }));
   for (const cipher of [{ location, passphrase: UNKNOWN }, { location: UNKNOWN, passphrase: "any" }, UNKNOWN as never])
-    await expect(later({ ciphers: { repo2: cipher } })).resolves.toMatchObject({ replaces: [] });
-  await expect(later({ ciphers: UNKNOWN as never })).resolves.toMatchObject({ replaces: [] });
+    await expect(judged({ ciphers: { repo2: cipher } })).resolves.toMatchObject({ replaces: [] });
+  await expect(judged({ ciphers: UNKNOWN as never })).resolves.toMatchObject({ replaces: [] });
   const unknown = { changes: true, replaces: [], deleteBeforeReplace: true };
   for (const connection of [UNKNOWN, { ssh: UNKNOWN }, { ssh: { host: UNKNOWN } }])
-    expect(await later({ connection: connection as never })).toEqual(unknown);
-  expect(await later({ dataDirectory: UNKNOWN })).toEqual(unknown);
+    expect(await judged({ connection: connection as never })).toEqual(unknown);
+  expect(await judged({ dataDirectory: UNKNOWN })).toEqual(unknown);
   const wrong = given({ ...inputs, ciphers: { repo2: { location, passphrase: "another passphrase" } } });
   await expect(update("local/main", known, wrong)).rejects.toThrow("cannot be changed in place");
 });

@@ -21,12 +21,15 @@ const desired: DesiredRepositoryHost = {
   admin: "root",
   mount: "",
 };
-const inputs = {
-  connection: { ssh: { host: "backup", port: 22 } },
+const reached = (host: string): RepositoryHostInputs["connection"] => ({
+  ssh: { host, port: 22, user: "root", sudo: false, hostKeys: [], knownHostsFiles: [] },
+});
+const inputs: RepositoryHostInputs = {
+  connection: reached("backup"),
   owner: "urn:pulumi:prod::shop::pgbackstop:index:RepositoryHost::backup",
   signIn: [],
   desired,
-} as unknown as RepositoryHostInputs;
+};
 const state: RepositoryHostState = {
   hostKey: "ssh-ed25519 AAAA",
   facts: wantedFacts(desired),
@@ -38,7 +41,7 @@ const judged = (over: object): ReturnType<typeof repositoryHostDiff> =>
 
 test("another host is another resource, and the same one as declared has no difference", async () => {
   expect(await judged({})).toEqual({ changes: false, replaces: [], deleteBeforeReplace: true });
-  const elsewhere = { connection: { ssh: { host: "other", port: 22 } } };
+  const elsewhere = { connection: reached("other") };
   expect(await judged(elsewhere)).toEqual({ changes: true, replaces: ["connection"], deleteBeforeReplace: true });
   expect(await judged({ ...elsewhere, desired: UNKNOWN })).toMatchObject({ replaces: ["connection"] });
 });
@@ -51,7 +54,7 @@ test("keys that are still to be made, and a host that is, are an update in the p
     { desired: { ...desired, files } },
     { desired: { ...desired, files: UNKNOWN } },
     { connection: UNKNOWN },
-    { connection: { ssh: { host: UNKNOWN, port: 22 } } },
+    { connection: reached(UNKNOWN) },
   ])
     expect(await judged(over)).toEqual(update);
 });

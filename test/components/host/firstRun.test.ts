@@ -1,6 +1,7 @@
 /** The backups of an update, with a runtime that only answers. test/engine and test/hosts have real ones. */
 import { expect, test } from "vitest";
 import { applyFirstRun } from "../../../components/host/firstRun";
+import { connectLocally } from "../../../components/host/localConnection";
 import type { EngineVerbs, RuntimeOnHost } from "../../../components/host/runtimeVerbs";
 
 const FULL = { label: "20261120-065325F", stop: 1_700_000_000 };
@@ -16,7 +17,9 @@ const ran = async (rows: readonly object[], walGap?: true): Promise<Ran> => {
   const calls: string[] = [];
   const repo = rows.map((row, index) => ({ key: index + 1, ...row }));
   const result = { exitCode: 0, stdout: JSON.stringify([{ name: "main", repo }]), stderr: "" };
-  const runtime = { connection: { exec: async () => result }, argv: ["runtime"] } as unknown as RuntimeOnHost;
+  const local = connectLocally();
+  const connection = { ...local, exec: async () => result };
+  const runtime: RuntimeOnHost = { connection, account: local.login, argv: ["runtime"], onLine: () => {} };
   const verbs: EngineVerbs = {
     createStanza: async () => {},
     checkArchiving: async () => {},
@@ -28,6 +31,7 @@ const ran = async (rows: readonly object[], walGap?: true): Promise<Ran> => {
     () => "",
     (error: unknown) => (error instanceof Error ? error.message : ""),
   );
+  await local.close();
   return { calls, failure, outcome };
 };
 

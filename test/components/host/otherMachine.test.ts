@@ -36,7 +36,7 @@ test.each([
   expect(await isOther(machineId, now, owner)).toBe(false);
 });
 
-test("other texts than an id are none", () => {
+test("any other text is no id", () => {
   expect(machineIdIn(`${ID}\n`)).toBe(ID);
   for (const text of ["", "uninitialized\n", `${ID}0`]) expect(machineIdIn(text)).toBe("");
 });
