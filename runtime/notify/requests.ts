@@ -98,8 +98,8 @@ function pingUrl(url: string, { event, facts, ok }: Notification): string {
 }
 
 /**
- * A success ends the alert of the same labels. A drill of one repository says nothing about another one, but it ends the
- * alert of a drill that died without a record.
+ * A success ends the alert of the same labels. A drill of one repository says nothing about another one, but it ends
+ * the alert of a drill that died without a record.
  */
 function alertsOf(notification: Notification): object[] {
   const { event, ok, repo } = notification;

@@ -240,7 +240,7 @@ class ClusterVenue implements DrillVenue {
  * when the drill began.
  */
 async function lastWal({ info, newestWal, picked, repo }: Chosen, ctx: Context): Promise<string | null> {
-  // A former cluster's archive is not continued.
+  // The archive of a cluster before an upgrade gets no more WAL.
   if (picked.type !== "default" || newestWal === null || picked.backup.dbId !== info.currentId) return newestWal;
   const stream = await surveyStream(repo).catch((error: unknown) => {
     ctx.log.warn(`the drill omits streamed WAL: ${toBackupError(error).message}`);

@@ -31,7 +31,7 @@ export interface Chosen {
   readonly info: BackupInfo;
   readonly picked: Picked;
   readonly walSegmentSizeBytes: number;
-  /** The newest segment that recovery may use, of the backup's cluster; null without one. */
+  /** The newest segment that recovery may use, of the backup's cluster; null if the archive has no WAL. */
   readonly newestWal: string | null;
 }
 
@@ -85,7 +85,7 @@ export async function choose(
   return { repo, info, picked, walSegmentSizeBytes, newestWal };
 }
 
-/** A former cluster's WAL is in an archive of its own. */
+/** The WAL of a cluster before an upgrade is in another archive. */
 async function newestWalOf(
   { backup }: Picked,
   { info, newest, repo }: { readonly repo: Repository; readonly info: BackupInfo; readonly newest: string | null },

@@ -8,7 +8,8 @@
  *   Measures RTO and RPO.
  * - `oldest`: the oldest kept backup, until it is consistent.
  * - `random`: any backup, until it is consistent.
- * - `moment`: any WAL position of the present cluster after the end of a backup. A position, not a time of day: it is certain to be reached.
+ * - `moment`: any WAL position of the present cluster after the end of a backup. A position, not a time of day: it is
+ *   certain to be reached.
  */
 import { type BackupError, fail } from "../../base/errors";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -59,7 +60,7 @@ export interface PickRequest {
   readonly repoIndex: number;
   readonly pick: DrillPick;
   readonly backups: readonly BackupInfoEntry[];
-  /** History id of the present cluster; after an upgrade, backups of the former one have another. */
+  /** History id of the present cluster; backups from before an upgrade have another one. */
   readonly currentId: number;
   /** Newest segment in the repository's current archive. */
   readonly newestWal: string | null;
@@ -108,7 +109,7 @@ export function pickBackup(request: PickRequest): Picked {
   }
 }
 
-/** @throws backupSetInvalid (75) when only a former cluster has backups: they do not bring the present one back */
+/** @throws backupSetInvalid (75) when all backups are from before an upgrade: none restores the present cluster */
 function newestOf(byEnd: readonly BackupInfoEntry[], { currentId, repoIndex }: PickRequest): BackupInfoEntry {
   const newest = byEnd.findLast(({ dbId }) => dbId === currentId);
   if (newest === undefined) throw nothing(repoIndex, "backup of the present cluster");

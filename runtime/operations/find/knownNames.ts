@@ -112,17 +112,17 @@ export class KnownNames implements Names {
 
   /** Names of the tables that this one is a partition of, or inherits from, nearest first; of a loaded database. */
   parents(database: number, relation: number): string[] {
-    const found = new Map<number, string>();
+    const known = new Map<number, string>();
     const follow = (oid: number): void => {
       const key = `${database}/${oid}`;
       for (const parent of [...(this.#production.parents.get(key) ?? []), ...(this.#backup.parents.get(key) ?? [])]) {
-        if (found.has(parent.oid)) continue;
-        found.set(parent.oid, `${this.schema(database, parent.schema) ?? parent.schema}.${parent.name}`);
+        if (known.has(parent.oid)) continue;
+        known.set(parent.oid, `${this.schema(database, parent.schema) ?? parent.schema}.${parent.name}`);
         follow(parent.oid);
       }
     };
     follow(relation);
-    return [...found.values()];
+    return [...known.values()];
   }
 
   /** False if neither production nor the backup could say what a partition belongs to. */

@@ -126,10 +126,10 @@ type Facts = Pick<Marker, "isResolved" | "name"> & Partial<Pick<Marker, "relatio
 /** Without a row only its file is known. */
 function relationFacts(
   row: ClassRow | undefined,
-  place: Pick<RelationFile, "database"> & Partial<RelationFile>,
+  location: Pick<RelationFile, "database"> & Partial<RelationFile>,
   names: Names,
 ): Facts {
-  const { database, relation = 0 } = place;
+  const { database, relation = 0 } = location;
   if (row === undefined) return { name: fileKey({ database, relation }), isResolved: false };
   const schema = names.schema(database, row.schema) ?? row.schema;
   return { name: `${schema}.${row.name}`, isResolved: true, relation: row.oid };

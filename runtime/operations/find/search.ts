@@ -287,7 +287,7 @@ export class Search {
     if (this.#kept.length >= this.#options.limit + SPARE) this.#cut(this.#options.limit);
   }
 
-  /** With `--table` it must be known what a partition belongs to: changes of a partitioned table are its partitions'. */
+  /** With `--table` the parents must be known: changes of a partitioned table are its partitions' in WAL. */
   async #named(markers: readonly Marker[]): Promise<NamedMarker[]> {
     const { names } = this.#parts;
     const withName = (marker: Marker): NamedMarker => ({

@@ -33,7 +33,7 @@ export interface ContainerFacts {
   /** Digest of the image. */
   readonly imageId: string;
   readonly state: ContainerState;
-  /** First process on this machine; null without one, also between two starts. */
+  /** First process on this machine; null if it has none, also between two starts. */
   readonly pid: number | null;
   readonly mounts: readonly ContainerMount[];
   readonly environment: Readonly<Record<string, string>>;

@@ -52,8 +52,8 @@ function answer(results: readonly ScriptedRows[]): Buffer {
 }
 
 function describeColumn(name: string): Buffer {
-  const place = Buffer.concat([uint32(0), uint16(0)]);
-  return Buffer.concat([Buffer.from(`${name}\0`), place, uint32(BOOLEAN_OID), uint16(1), uint32(0), uint16(0)]);
+  const origin = Buffer.concat([uint32(0), uint16(0)]);
+  return Buffer.concat([Buffer.from(`${name}\0`), origin, uint32(BOOLEAN_OID), uint16(1), uint32(0), uint16(0)]);
 }
 
 function message(type: string, ...parts: readonly Buffer[]): Buffer {

@@ -50,7 +50,7 @@ describe("the system's clock", () => {
       "2026-11-31 00:00:00",
     ])
       expect(withOffset(text)).toBe(text);
-    for (const [place, text, offset] of [
+    for (const [area, text, offset] of [
       ["Europe/Berlin", "2026-11-21 08:00:00", "+01:00"],
       ["Europe/Berlin", "2026-07-21 08:00:00", "+02:00"],
       ["America/St_Johns", "2026-11-21 08:00:00", "-03:30"],
@@ -58,7 +58,7 @@ describe("the system's clock", () => {
       ["Europe/Berlin", "2026-03-29 02:30:00", "+01:00"],
       ["Europe/Berlin", "2026-10-25 02:30:00", "+02:00"],
     ] as const) {
-      process.env.TZ = place;
+      process.env.TZ = area;
       expect(withOffset(text)).toBe(`${text}${offset}`);
       expect(findTimeMs(withOffset(text))).toBe(findTimeMs(text));
     }

@@ -62,12 +62,12 @@ describe("an assertion", () => {
       { name: "a", sql },
       {
         server: {
-          connect: (database = "postgres") =>
+          connect: (database) =>
             Session.open({
               host: folder,
               port: 5432,
               user: "u",
-              database,
+              database: database ?? "postgres",
               queryTimeoutMs: 10_000,
               applicationName: "test",
             }),

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { QueryResult } from "pg";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
@@ -576,12 +577,12 @@ describe("unknowns", () => {
       ],
     };
     let isOld = false;
-    const query = async (sql: string): Promise<{ rows: readonly object[] }> => {
+    const query = async (sql: string): Promise<QueryResult> => {
       const [, rows = []] = Object.entries(answers).find(([name]) => sql.includes(name)) ?? [];
       if (isOld && sql.includes("pg_inherits")) throw fail("dbQuery", "not now");
-      return { rows };
+      return { rows: [...rows], rowCount: rows.length, command: "SELECT", oid: 0, fields: [] };
     };
-    const production = async (): Promise<Session> => ({ query, close: async () => {} }) as unknown as Session;
+    const production = async (): Promise<Session> => ({ query, close: async () => {} }) as Session;
     for (const table of ["public.orders", "orders_2026", "orders_2026_01"]) {
       const result = await look({ table }, production);
       expect(findText(result)).toContain(

@@ -11,9 +11,9 @@ import { HeldClock, testContext } from "../../../harness/context";
 const BETWEEN_STARTS: ServerFacts = { pid: 0, unit: null, isRestarting: true };
 
 /** A container that ends whenever it is started, and that its engine starts again until it is stopped. */
-function loopingContainer(found: ServerFacts | null) {
+function loopingContainer(begun: ServerFacts | null) {
   const calls: string[] = [];
-  let server = found;
+  let server = begun;
   const control = { stop: ["docker", "stop", "db"], start: ["docker", "start", "db"], asAccount: false };
   const served: Served = { control: { ...control, find: async () => server }, dataDirectory: "/nowhere" };
   const tools: Omit<RecoverTools, "archiveGet"> = {
