@@ -20,7 +20,7 @@ import { checkArguments } from "../arguments/checkArguments";
 import { asArchived, type ClusterSpecs, clusterSpecs } from "./liveCluster";
 import type { Topology } from "./topology";
 import { TOPOLOGY_TYPES } from "./topologyTypes";
-import { SECRET_MARKER, unknownMarker } from "../model/unknown";
+import { isSecret, isUnknown, SECRET_MARKER, unknownMarker } from "../model/unknown";
 import { isFields } from "../model/anyValue";
 
 export interface StackFile {
@@ -223,7 +223,12 @@ function readTopology(value: unknown, name: string, spec?: unknown): Topology | 
 
 /** Unknown fields are of newer versions. */
 function problemOf(topology: Topology): string | null {
-  const [first] = checkArguments("Topology", topology, { types: TOPOLOGY_TYPES, ignoresUnknown: true });
+  const [first] = checkArguments("Topology", topology, {
+    types: TOPOLOGY_TYPES,
+    ignoresUnknown: true,
+    // A secret hides its type too.
+    isDeferred: (value) => isUnknown(value) || isSecret(value),
+  });
   if (first !== undefined) return `${first.path}: ${first.message}`;
   const { databases, repositories } = topology;
   if (databases.length !== 1) return `a topology has one database, this one has ${databases.length}`;

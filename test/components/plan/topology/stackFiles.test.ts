@@ -84,6 +84,12 @@ describe("a preview", () => {
     expect(JSON.stringify(read)).not.toContain("s3.secret.example");
   });
 
+  test("a secret number hides itself only", () => {
+    const secret = { ...topology(), objectives: { rpoSeconds: "[secret]" } };
+    const read = parseStackFile(preview([step("create", "ledger", null, secret)])).after.get("ledger");
+    expect(isSecret(read?.objectives.rpoSeconds)).toBe(true);
+  });
+
   test("an unknown topology, or list of it, hides the rest", () => {
     const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
     const steps = [
