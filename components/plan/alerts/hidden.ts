@@ -1,4 +1,4 @@
-/** Values that a topology from a file hides: alerts cannot compare with a secret, or with what is not known yet. Pure. */
+/** Values that a file's topology hides: alerts cannot compare with a secret, or with what is not known yet. Pure. */
 import { isHidden } from "../diff/change";
 import type { Topology } from "../topology/topology";
 

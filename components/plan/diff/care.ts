@@ -1,4 +1,4 @@
-/** Changes in what happens between backups: tasks that verify, heal and report, and whether anybody is notified. Pure. */
+/** Changes between backups: tasks that verify, heal and report, and whether anybody is notified. Pure. */
 import type { DatabaseNode, TaskNode, TasksNode } from "../topology/topology";
 import { type Collector, listText, section, type Value, valueText } from "./change";
 import { diffRate } from "./rate";
@@ -25,7 +25,7 @@ export function diffCare(to: Collector, old: DatabaseNode, now: DatabaseNode): v
   const path = now.kind === "cnpg" ? "notifySecret" : "notify";
   const is = (value: Value): number => (value === true ? 1 : 0);
   to.rank(path, old.notifies ?? false, now.notifies ?? false, is, (value) =>
-    value === true ? "failures are reported to somebody" : "failures are reported to nobody",
+    value ? "failures are reported to somebody" : "failures are reported to nobody",
   );
 }
 
@@ -58,7 +58,7 @@ function diffTask(to: Collector, path: string, name: string, [old, now]: readonl
   task.rank("samplePercent", share, (value) => `${name} reads ${share(value)} % of the data each time`);
 }
 
-/** By name; each, or all, may be hidden in a topology from a file. */
+/** Ascending by name; each, or all, may be hidden in a topology from a file. */
 function tasksOf(tasks: TasksNode): Map<string, TaskNode | string> | null {
   const given: unknown = tasks;
   return typeof given === "string" ? null : new Map(Object.entries(tasks));

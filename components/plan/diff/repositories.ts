@@ -4,7 +4,7 @@ import { runningSchedules, textRunsPerDay } from "../schedule/schedule";
 import type { RepositoryNode, Topology } from "../topology/topology";
 import { type Collector, isHidden, type Value, valueText, section } from "./change";
 import { archiveWindowDays } from "../schedule/archiveWindow";
-import { diffOptions } from "./options";
+import { diffOptions } from "./passedOptions";
 import { isSameRepository } from "./sameRepositories";
 
 const LOCK_MODES = ["", "governance", "compliance"];
@@ -53,9 +53,9 @@ export function windowDays(repository: RepositoryNode, topology: Topology): numb
 
 /** Infinite while WAL is kept as long as its backups. */
 function archivedDays(repository: RepositoryNode, { schedules }: Topology): number | null {
-  const [count, type] = ["retention-archive", "retention-archive-type"].map((option) => optionOf(repository, option));
-  if (isHidden(count) || isHidden(type)) return null;
-  return count === undefined ? Number.POSITIVE_INFINITY : archiveWindowDays(repository, count, type, schedules);
+  const [backups, type] = ["retention-archive", "retention-archive-type"].map((option) => optionOf(repository, option));
+  if (isHidden(backups) || isHidden(type)) return null;
+  return backups === undefined ? Number.POSITIVE_INFINITY : archiveWindowDays(repository, backups, type, schedules);
 }
 
 function optionOf({ options }: RepositoryNode, name: string): string | undefined {

@@ -151,7 +151,7 @@ function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonl
   return { kind: "preview", before, after, findings };
 }
 
-/** The engine counts every unchanged resource, but lists it only with --show-sames. An omitted database looks removed. */
+/** The engine counts unchanged resources, and lists them only with --show-sames. An omitted database looks removed. */
 function refuseWithoutSames(summary: unknown, steps: readonly unknown[]): void {
   const counted = isFields(summary) ? Number(summary["same"] ?? 0) : 0;
   const omittedCount = counted - steps.filter((step) => isFields(step) && step["op"] === "same").length;

@@ -278,7 +278,7 @@ function optionNodes(options: ConfOptions, rowName: (name: string) => string): r
   return names.sort().map((name) => fields({ name: () => name, value: () => options[name] ?? "" }));
 }
 
-/** By name: the places in a list depend on which tasks are late. */
+/** Ascending by name: an index would depend on which tasks are late. */
 function tasksNode(plan: HostPlan | ClusterDatabasePlan): TasksNode {
   const made = (name: TaskPlan["name"]) => () => taskNode(plan, name);
   return givenFields<Partial<TasksNode>>(

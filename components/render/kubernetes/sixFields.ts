@@ -1,4 +1,4 @@
-/** Schedules as Kubernetes reads them: CloudNativePG's six fields with the seconds first, and a CronJob's five. Pure. */
+/** Schedules as Kubernetes reads them: CloudNativePG's six fields, seconds first, and a CronJob's five. Pure. */
 import { parseCron } from "../../plan/schedule/schedule";
 
 /**

@@ -36,8 +36,8 @@ export async function endOfRecovery(
 ): Promise<{ readonly exitCode: 1 | typeof RECOVERY_ABORTED; readonly error: BackupError } | null> {
   if (error.kind === "term") return null;
   // What cannot be seen may be a recovery, which any other code would end.
-  const recovers = await recovery.exists("recovery.signal").catch(() => true);
-  if (!recovers || (await recovery.exists("standby.signal").catch(() => false))) return null;
+  if (!(await exists(recovery, "recovery.signal", true)) || (await exists(recovery, "standby.signal", false)))
+    return null;
   if (mayEnd(error, recovery)) return { exitCode: 1, error };
   const why = "PostgreSQL would take this for the end of the archive, so recovery is aborted.";
   return {
@@ -47,6 +47,14 @@ export async function endOfRecovery(
       cause: error,
     }),
   };
+}
+
+async function exists(recovery: Recovery, name: string, unseen: boolean): Promise<boolean> {
+  try {
+    return await recovery.exists(name);
+  } catch {
+    return unseen;
+  }
 }
 
 /**

@@ -83,7 +83,7 @@ describe("recover", async () => {
       expect({ args, exitCode, stdout }).toMatchObject({ args, exitCode: code, stdout: expect.stringMatching(text) });
     }
     // At a terminal a person decides.
-    const line = [bed.runtime.node, ...bed.oursCommand(["recover"])].map((word) => `'${word}'`).join(" ");
+    const line = [bed.runtime.node, ...bed.oursCommand(["recover"])].map((arg) => `'${arg}'`).join(" ");
     const user = "user" in AS_ROOT ? AS_ROOT.user : bed.cluster.user;
     const asked = await run("script", ["-qec", line, "/dev/null"], { user, cwd: bed.folder, input: "no\n" });
     expect(asked.stdout).toMatch(/\[yes\/no\] [^]*Nothing was changed\./);

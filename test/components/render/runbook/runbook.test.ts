@@ -152,11 +152,11 @@ describe("a runbook", () => {
     const all = [like("orders", cluster()), like("orders", topology())];
     const books = [...all, topology({}, "orders_db"), topology({}, "orders-db")].map(bookOf);
     const text = render(books, DEFAULT_PEOPLE, ORIGIN);
-    const places = [...text.matchAll(ids)].map(([, id]) => id);
-    expect(new Set(places).size).toBe(places.length);
-    expect(places).toEqual(expect.arrayContaining(["orders", "orders-2", "orders-db", "orders-db-2"]));
+    const anchors = [...text.matchAll(ids)].map(([, id]) => id);
+    expect(new Set(anchors).size).toBe(anchors.length);
+    expect(anchors).toEqual(expect.arrayContaining(["orders", "orders-2", "orders-db", "orders-db-2"]));
     const targets = [...text.matchAll(links)].map(([, id]) => id);
-    expect(targets.filter((id) => !places.includes(id))).toEqual([]);
+    expect(targets.filter((id) => !anchors.includes(id))).toEqual([]);
     expect(new Set(targets).size).toBeGreaterThan(4 * 8);
     expect(text).toContain("orders (cluster)");
     expect(text).toContain("orders (host)");

@@ -377,7 +377,7 @@ describe("an opened directory", () => {
   }, 120_000);
 });
 
-/** Once it lost the write: the sync is another process's than the write. PostgreSQL's recovery begins with such syncs. */
+/** Once it lost the write, which another process had made. PostgreSQL's recovery begins with such syncs. */
 const SYNCED_AFTER_A_KILL: Step[] = [
   ["write", 1, 0, 0, 1],
   ["drop and kill", 0, 0, 0, 0],
