@@ -137,6 +137,10 @@ describe("a host behind SSH", async () => {
       previousSettings: previous,
     };
     await withHost((connection) => removeHost(connection, desired, all, report));
+    await clear();
+  };
+  /** What a removal leaves. */
+  const clear = async (): Promise<void> => {
     await host.runOk(["systemctl", "restart", "postgresql@17-main"]);
     await host.runOk(["sh", "-c", "umount /srv/second 2>/dev/null; rm -rf /srv/first /srv/second"]);
   };
@@ -293,7 +297,7 @@ describe("a host behind SSH", async () => {
     await withHost((connection) => removeHost(connection, desired, outcome, report));
     expect(await host.runOk(["cat", `${DATA}/postgresql.auto.conf`])).toContain(`archive_command = '${former}'`);
     await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-qc", "ALTER SYSTEM RESET archive_command"]);
-    await reset(desired);
+    await clear();
   });
 
   describe("whose connection breaks", () => {

@@ -75,12 +75,13 @@ export async function verify(
   ctx: Context,
   options: VerifyOptions = {},
 ): Promise<Verdict> {
-  // In this order: an upgrade of the stanza writes archive.info first.
-  const backupInfo = await loadBackupInfo(repo);
   const archiveInfo = await loadArchiveInfo(repo);
+  const backupInfo = await loadBackupInfo(repo);
   const entries = chooseBackups(repo, backupInfo.backups, options.set);
   const isSingle = options.set !== undefined;
-  const strangers = withoutArchive(backupInfo, archiveInfo);
+  const seemStrange = withoutArchive(backupInfo, archiveInfo).length > 0;
+  // An upgrade of the stanza may have come between: it writes archive.info first.
+  const strangers = seemStrange ? withoutArchive(backupInfo, await loadArchiveInfo(repo)) : [];
   const problems: string[] = [...strangers];
   const named = new NamedFiles(repo, archiveInfo.cipherPass ?? null, problems);
   const sizeOf = (historyId: number): number =>
