@@ -52,7 +52,6 @@ import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./sto
 import { PACKAGED_PGBACKREST, requireVersion } from "./postgresInstall";
 import { accountsIn, bringPrograms, findNodeNeed, type ProgramsWanted, removeOldNodes } from "./installPrograms";
 import { type HostFacts, readState } from "./state";
-import { isOtherMachine } from "./otherMachine";
 import {
   checkAgent,
   checkSecretFiles,
@@ -84,7 +83,7 @@ import {
 } from "./hostIdentity";
 import { applyFirstRun } from "./firstRun";
 import { withLock } from "./hostLock";
-import { enterHost, leaveFormer, readBegun, refuseOtherHost, writeBegun } from "./hostOwners";
+import { enterHost, isOtherMachine, leaveFormer, readBegun, refuseOtherHost, writeBegun } from "./hostOwners";
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
   /** Omitted if the runtime is the engine. */

@@ -144,8 +144,33 @@ export async function leaveFormer(
   await removeFiles(connection, [from]);
 }
 
+/** What an update knows of the machine that it reached last. */
+interface Known {
+  /** That of the last update; omitted if unknown. */
+  readonly machineId?: string;
+  /** The files that name the components, and their names then and now. */
+  readonly ownersPaths: readonly (string | undefined)[];
+  readonly owners: readonly (string | undefined)[];
+}
+
+/**
+ * True if an address leads to another machine than at the last update: it was installed again, a name or a jump host
+ * leads elsewhere. What is known of the old one, such as its previous settings, says nothing about this one. Its id
+ * is another, and it knows nothing of the component: a machine may get another id, and an image keeps it.
+ */
+export async function isOtherMachine(
+  connection: Connection,
+  { machineId, owners, ownersPaths }: Known,
+  now: string,
+): Promise<boolean> {
+  if (machineId === undefined || now === "" || machineId === now) return false;
+  for (const path of new Set(ownersPaths))
+    if (path !== undefined && (await hasOwner(connection, path, owners))) return false;
+  return true;
+}
+
 /** True if the file names one of these components. */
-export async function hasOwner(
+async function hasOwner(
   connection: Connection,
   path: string,
   owners: readonly (string | undefined)[],

@@ -2,7 +2,7 @@
 import { type Account, CommandFailed, type Connection, type LogLine } from "./connection";
 import { type Accounts, removeDirectories, removeFiles } from "./desiredFiles";
 import { isPending, type LiveSettings, readPreviousSettings, readSettings, writeSettings } from "./postgresSettings";
-import { type Left, leaveHost } from "./hostOwners";
+import { isOtherMachine, type Left, leaveHost } from "./hostOwners";
 import { dropSlot, dropSynchronous, type RuntimeOnHost } from "./runtimeVerbs";
 import { takeBackRestoreCommand } from "./restoreCommand";
 import { disableUnits, hasAgent, isSystemdRunning, reloadUnits, servingUnits, timersOf, unitsIn } from "./systemdUnits";
@@ -19,7 +19,7 @@ import {
   withCompiled,
 } from "./hostIdentity";
 import { withLock } from "./hostLock";
-import { isOtherMachine, readMachineId } from "./otherMachine";
+import { readMachineId } from "./state";
 
 /**
  * Undoes an update: settings, a standby's restore_command, units, files, empty directories. It never removes a

@@ -8,9 +8,9 @@ import { hostPaths } from "../plan/host/hostCommand";
 import { type Account, type Connection, runScript, type LogLine } from "./connection";
 
 /**
- * $1 data directory, $2 runtime, $3 the agent's client. A recovery that is under way needs its command to end where it
- * shall: without it the server would stop, or open too early. Needs no session: the server may be stopped or
- * unreachable. ALTER SYSTEM writes this file in the same form, one line per setting.
+ * $1 data directory, $2 runtime, $3 the agent's client. A recovery that is under way keeps its command: without it the
+ * server would stop, or open too early. Needs no session: the server may be stopped or unreachable. ALTER SYSTEM writes
+ * this file in the same form, one line per setting.
  */
 const SCRIPT = `
 set -eu

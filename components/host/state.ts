@@ -234,3 +234,9 @@ function parseAnswer(name: string, rows: (kind: string) => string[]): ExecResult
   const decode = (kind: string): string => Buffer.from(textOf(kind), "latin1").toString("utf8");
   return { exitCode: Number(rowOf(rows("code"), name, name)), stdout: decode("out"), stderr: decode("err") };
 }
+
+/** Empty if unknown. */
+export async function readMachineId(connection: Connection): Promise<string> {
+  const script = "[ ! -r /etc/machine-id ] || cat /etc/machine-id";
+  return machineIdIn((await runScript(connection, "read the machine's id", script, [])).stdout);
+}

@@ -6,10 +6,10 @@
  * own status. Bytes as in pgBackRest 2.60 "command/archive/common", so that a host can move from stock to this program
  * and back in the middle of a queue.
  */
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat } from "./nodeFiles";
+import { copyFile, mkdir, readdir, rename, rm, stat } from "./nodeFiles";
 import { TEMP_SUFFIX } from "../base/temporaryName";
 import { atomicWrite, DIRECTORY_MODE } from "./atomicWrite";
-import { isMissing, nullIfMissing, systemCodeOf, systemError } from "./systemError";
+import { isMissing, nullIfMissing, systemCodeOf, systemError, textIfThere } from "./systemError";
 
 export interface SpoolStatus {
   readonly kind: "ok" | "error";
@@ -113,9 +113,7 @@ export class Spool {
 
   async #read(name: string): Promise<string | null> {
     const path = `${this.path}/${name}`;
-    return nullIfMissing(readFile(path, "utf8"), (error) =>
-      systemError("fileOpen", `open file '${path}' for read`, path, error),
-    );
+    return textIfThere(path);
   }
 
   async #write(name: string, text: string): Promise<void> {

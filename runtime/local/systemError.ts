@@ -6,7 +6,7 @@
  * such. Used by everything that touches this machine's files (pgBackRest 2.60 "storage/posix" for the first words and
  * the kinds).
  */
-import { lstatSync, type Stats } from "./nodeFiles";
+import { lstatSync, readdir, readFile, type Stats } from "./nodeFiles";
 import { dirname } from "node:path";
 import { getSystemErrorMap } from "node:util";
 import { type BackupError, type ErrorKind, fail } from "../base/errors";
@@ -34,6 +34,25 @@ export async function nullIfMissing<T>(
     if (isMissing(error)) return null;
     throw failure(error);
   }
+}
+
+/** The file's content; null if it is missing. @throws fileOpen (41) */
+export function bytesIfThere(path: string): Promise<Uint8Array | null> {
+  return nullIfMissing(readFile(path), (error) => unreadable(path, error));
+}
+
+/** {@link bytesIfThere} as text. */
+export function textIfThere(path: string): Promise<string | null> {
+  return nullIfMissing(readFile(path, "utf8"), (error) => unreadable(path, error));
+}
+
+function unreadable(path: string, error: unknown): BackupError {
+  return systemError("fileOpen", `open file '${path}' for read`, path, error);
+}
+
+/** The names in a directory; null if it is missing. @throws pathOpen (53) */
+export function namesIfThere(path: string): Promise<string[] | null> {
+  return nullIfMissing(readdir(path), (error) => systemError("pathOpen", `list path '${path}'`, path, error));
 }
 
 /** `unable to <doing>: [errno] text` with rights or hints if the code has them; `path` is the entry. */

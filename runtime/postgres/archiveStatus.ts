@@ -2,8 +2,8 @@
  * `pg_wal/archive_status`: the files that PostgreSQL has ready for the archive. Source: PostgreSQL
  * "src/backend/postmaster/pgarch.c".
  */
-import { statSync, readdir, stat } from "../local/nodeFiles";
-import { nullIfMissing, systemError } from "../local/systemError";
+import { statSync, stat } from "../local/nodeFiles";
+import { namesIfThere } from "../local/systemError";
 import { parseWalName } from "../format/wal/walSegment";
 
 /**
@@ -26,8 +26,7 @@ export function listDone(walDirectory: string): Promise<string[]> {
 
 async function listStatus(walDirectory: string, ending: string): Promise<string[]> {
   const path = `${walDirectory}/archive_status`;
-  const failure = (error: unknown): Error => systemError("pathOpen", `list path '${path}'`, path, error);
-  const names = (await nullIfMissing(readdir(path), failure)) ?? [];
+  const names = (await namesIfThere(path)) ?? [];
   return names.flatMap((name) => {
     const walName = name.slice(0, -ending.length);
     return name.endsWith(ending) && parseWalName(walName) !== null ? [walName] : [];

@@ -7,8 +7,8 @@
  * same timeline: its history of that timeline differs. Every push refuses another system's archive, and no push
  * replaces a segment; this check reports it before anything is written.
  */
-import { access, readFile } from "../../local/nodeFiles";
-import { nullIfMissing, systemError } from "../../local/systemError";
+import { access } from "../../local/nodeFiles";
+import { textIfThere } from "../../local/systemError";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
@@ -81,7 +81,7 @@ export interface OwnTimeline {
 /** An unreadable repository is no reason to refuse: pushes judge it. @throws archiveDuplicate (45) */
 export async function requireOwnTimeline(repos: readonly Repository[], own: OwnTimeline, ctx: Context): Promise<void> {
   const history = `${timelineOf(own.walName)}.history`;
-  const local = await readLocal(own.walDirectory, history);
+  const local = await textIfThere(`${own.walDirectory}/${history}`);
   // The first timeline has no history: only the system identifier distinguishes it.
   if (local === null) return;
   await Promise.all(
@@ -125,7 +125,7 @@ export async function requireArchivedTimeline(
 ): Promise<void> {
   if (timeline === 1) return;
   const history = `${timelineDigits(timeline)}.history`;
-  const local = await readLocal(walDirectory, history);
+  const local = await textIfThere(`${walDirectory}/${history}`);
   // A server that took this timeline itself has its history.
   if (local === null) return;
   const stored = await findHistory(repo, cluster, history);
@@ -140,14 +140,6 @@ export async function requireArchivedTimeline(
   const target = new PushTarget(repo, ctx);
   const archive = await target.open(cluster);
   await target.push(await new WalPreparer({ walDirectory, headerCheck: false }, cluster).prepare(history), archive);
-}
-
-/** The server's own history; null if it never left the first timeline. @throws fileOpen (41) */
-async function readLocal(walDirectory: string, history: string): Promise<string | null> {
-  const path = `${walDirectory}/${history}`;
-  return nullIfMissing(readFile(path, "utf8"), (error) =>
-    systemError("fileOpen", `open file '${path}' for read`, path, error),
-  );
 }
 
 async function findHistory(repo: Repository, cluster: ClusterIdentity, name: string): Promise<string | null> {

@@ -16,7 +16,7 @@ import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
-import { nullIfMissing, systemError } from "../../local/systemError";
+import { namesIfThere, systemError } from "../../local/systemError";
 import type { Owner } from "../restore/owners";
 
 export interface Scratch {
@@ -112,9 +112,7 @@ export async function cleanScratch(
   ctx: Context,
 ): Promise<number> {
   let removed = 0;
-  const names = await nullIfMissing(readdir(root), (error) =>
-    systemError("pathOpen", `list path '${root}'`, root, error),
-  );
+  const names = await namesIfThere(root);
   for (const name of names ?? []) {
     const path = `${root}/${name}`;
     if (!(await isOurs(path, name, stanza))) continue;

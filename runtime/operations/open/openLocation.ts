@@ -21,7 +21,7 @@ import type { ManifestTarget } from "../../format/repository/manifest";
 import { atomicWrite, loadReport, replaceReport } from "../../local/atomicWrite";
 import type { ProgramEnd } from "../../local/program";
 import { statOf } from "../../local/lockState";
-import { isMissing, nullIfMissing, systemError } from "../../local/systemError";
+import { isMissing, systemError, textIfThere } from "../../local/systemError";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { PlannedLink } from "../restore/restorePlan";
 import type { Account } from "./tree";
@@ -112,9 +112,7 @@ export interface Move {
 /** Null when nothing is open there. @throws jsonFormat, fileOpen */
 export async function loadState({ folder }: OpenLocation): Promise<OpenState | null> {
   const path = stateFile(folder);
-  const text = await nullIfMissing(readFile(path, "utf8"), (error) =>
-    systemError("fileOpen", `open file '${path}' for read`, path, error),
-  );
+  const text = await textIfThere(path);
   if (text === null) return null;
   try {
     const state = JSON.parse(text) as OpenState;

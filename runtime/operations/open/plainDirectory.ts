@@ -6,26 +6,21 @@
  * whether it was done. Steps inside the directory have the account's rights, because the account can swap names there;
  * root moves only the directory itself, to the path that its user names.
  */
-import {
-  lstat,
-  lstatSync,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  rmdir,
-  stat,
-  statSync,
-  symlink,
-} from "../../local/nodeFiles";
+import { lstat, lstatSync, mkdir, readdir, rename, rm, rmdir, stat, statSync, symlink } from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import { utf8 } from "../../base/bytes";
 import { type BackupError, fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import { actAs } from "../../local/actAs";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
-import { isMissing, nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
+import {
+  isMissing,
+  namesIfThere,
+  nullIfMissing,
+  systemCodeOf,
+  systemError,
+  textIfThere,
+} from "../../local/systemError";
 import { shellQuote } from "../restore/recovery";
 import { AUTO_CONF } from "../restore/recoverySettings";
 import { planLayout, type RemapOptions } from "../restore/restorePlan";
@@ -92,9 +87,7 @@ async function notWhole(location: OpenLocation): Promise<BackupError> {
 
 /** @throws pathNotEmpty */
 async function requireEmpty(path: string, option: string): Promise<void> {
-  const names = await nullIfMissing(readdir(path), (error) =>
-    systemError("pathOpen", `list path '${path}'`, path, error),
-  );
+  const names = await namesIfThere(path);
   if (names === null || names.length === 0) return;
   throw fail("pathNotEmpty", `unable to move files to '${path}': it is not empty`, {
     hint: `Name another directory with ${option}.`,
@@ -171,9 +164,7 @@ export async function makePlain(
 /** An opened server has settings of its own, and the recovery of an unused one names the directory. */
 async function restoreSettings({ at, restoredConf, upper }: OpenLocation, to: string): Promise<void> {
   const path = `${upper}/${AUTO_CONF}`;
-  const text = await nullIfMissing(readFile(restoredConf, "utf8"), (error) =>
-    systemError("fileOpen", `open file '${restoredConf}' for read`, restoredConf, error),
-  );
+  const text = await textIfThere(restoredConf);
   if (text === null) return rm(path, { force: true });
   const argument = (directory: string): string => shellQuote(`--pg1-path=${directory}`).replaceAll("'", "''");
   const { mode } = await stat(restoredConf);

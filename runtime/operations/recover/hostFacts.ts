@@ -2,14 +2,14 @@
  * What `recover` and `rollback` must know about this host before they change anything: the directories, the server's
  * manager, and the free space.
  */
-import { readdir, readFile, readlink, realpath, stat, statfs, type Stats } from "../../local/nodeFiles";
+import { readlink, realpath, stat, statfs, type Stats } from "../../local/nodeFiles";
 import { dirname, resolve } from "node:path";
 import type { Context } from "../../base/context";
 import { parseMountTable } from "../../base/mountTable";
 import { fail } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { parseWalName } from "../../format/wal/walSegment";
-import { nullIfMissing, systemError } from "../../local/systemError";
+import { namesIfThere, nullIfMissing, systemError, textIfThere } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import type { ContainerServer } from "../../postgres/container/serverContainer";
 import { loadControlFile } from "../../postgres/controlFile";
@@ -106,7 +106,7 @@ export async function loadHostFacts(
     walLink: container === undefined ? walDirectory : walLink,
     walWrittenAtS: await newestWalAtS(walDirectory ?? `${dataDirectory}/pg_wal`),
     server: container === undefined ? await findServer(dataDirectory) : await findInContainer(container),
-    startedWith: await readOrNull(`${dataDirectory}/postmaster.opts`),
+    startedWith: await textIfThere(`${dataDirectory}/postmaster.opts`),
     hasSystemd,
     units: hasSystemd ? await findUnits(debianCluster) : [],
     debianCluster,
@@ -159,14 +159,14 @@ async function findTablespaces(
 
 /** The process in postmaster.pid, if it lives and works in this directory. */
 export async function findServer(dataDirectory: string): Promise<ServerFacts | null> {
-  const text = await readOrNull(`${dataDirectory}/postmaster.pid`);
+  const text = await textIfThere(`${dataDirectory}/postmaster.pid`);
   const pid = Math.abs(parsePostmasterPid(text ?? "").pid);
   if (!(pid > 0)) return null;
-  const name = await readOrNull(`/proc/${pid}/comm`);
+  const name = await textIfThere(`/proc/${pid}/comm`);
   if (name === null || !/postgres|postmaster/.test(name)) return null;
   const directory = await readlink(`/proc/${pid}/cwd`).catch(() => dataDirectory);
   if (directory !== dataDirectory) return null;
-  const groups = (await readOrNull(`/proc/${pid}/cgroup`)) ?? "";
+  const groups = (await textIfThere(`/proc/${pid}/cgroup`)) ?? "";
   const unit = /([^/\n]+\.service)(?:\/[^/\n]+)?$/m.exec(groups)?.[1] ?? null;
   return { pid, unit };
 }
@@ -195,18 +195,11 @@ async function findDebianCluster(...directories: readonly string[]): Promise<Hos
 }
 
 async function loadMounts(): Promise<string[]> {
-  return parseMountTable((await readOrNull("/proc/self/mountinfo")) ?? "").map(({ path }) => path);
-}
-
-async function readOrNull(path: string): Promise<string | null> {
-  return nullIfMissing(readFile(path, "utf8"), (error) =>
-    systemError("fileOpen", `open file '${path}' for read`, path, error),
-  );
+  return parseMountTable((await textIfThere("/proc/self/mountinfo")) ?? "").map(({ path }) => path);
 }
 
 async function namesIn(path: string): Promise<string[]> {
-  const failure = (error: unknown): Error => systemError("pathOpen", `list path '${path}'`, path, error);
-  return (await nullIfMissing(readdir(path), failure)) ?? [];
+  return (await namesIfThere(path)) ?? [];
 }
 
 function statOrNull(path: string): Promise<Stats | null> {

@@ -8,7 +8,7 @@ import { chown, copyFile, mkdir, open, readdir, rename, rmdir, stat, unlink } fr
 import { fail } from "../../base/errors";
 import { lsnOfSegment, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
 import { syncDirectory } from "../../local/atomicWrite";
-import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
+import { namesIfThere, nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
 import type { Owner } from "./hostFacts";
 
 /** Name below the data directory. */
@@ -53,9 +53,7 @@ export async function saveOldWal(old: OldWal, dataDirectory: string, account: Ow
 /** Moves what {@link saveOldWal} copied to pg_wal. */
 export async function moveOldWal(dataDirectory: string, walDirectory: string): Promise<void> {
   const directory = `${dataDirectory}/${OLD_WAL}`;
-  const names = await nullIfMissing(readdir(directory), (error) =>
-    systemError("pathOpen", `list path '${directory}'`, directory, error),
-  );
+  const names = await namesIfThere(directory);
   if (names === null) return;
   for (const name of names) {
     const [from, to] = [`${directory}/${name}`, `${walDirectory}/${name}`];

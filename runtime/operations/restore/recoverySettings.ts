@@ -2,13 +2,13 @@
  * Writes the recovery settings of the restored server: postgresql.auto.conf and the signal file, and no old target
  * anywhere else.
  */
-import { chown, lstat, readFile, realpath, stat } from "../../local/nodeFiles";
+import { chown, lstat, realpath, stat } from "../../local/nodeFiles";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
-import { nullIfMissing, systemError } from "../../local/systemError";
+import { textIfThere } from "../../local/systemError";
 import { type ConfigFile, readConfig } from "../shared/configFiles";
 import type { Owner } from "./owners";
 import { type RecoveryRequest, recoveryFiles, withoutTargets } from "./recovery";
@@ -34,9 +34,7 @@ export async function writeSettings(request: RecoveryRequest, target: SettingsTa
   }
   const timeText = formatLocalSeconds(ctx.clock.nowMs());
   await removeOldTargets(target, timeText, ctx);
-  const failure = (error: unknown): Error =>
-    systemError("fileOpen", `open file '${autoConf}' for read`, autoConf, error);
-  const files = recoveryFiles(request, (await nullIfMissing(readFile(autoConf, "utf8"), failure)) ?? "", timeText);
+  const files = recoveryFiles(request, (await textIfThere(autoConf)) ?? "", timeText);
   if (files.autoConf !== null) {
     await write(autoConf, files.autoConf, target);
     ctx.log.info(`write updated ${autoConf}`);

@@ -4,9 +4,9 @@
  * `include_dir` takes every `*.conf` whose name does not begin with a dot. pg_hba.conf and pg_ident.conf support the
  * same directives since PostgreSQL 16, and always `@file` lists of names.
  */
-import { readdir, readFile } from "../../local/nodeFiles";
+
 import { dirname, resolve } from "node:path";
-import { nullIfMissing, systemError } from "../../local/systemError";
+import { bytesIfThere, namesIfThere } from "../../local/systemError";
 
 /** The syntax of a file: settings, or client authentication records. */
 export type ConfigKind = "settings" | "records";
@@ -60,7 +60,7 @@ export async function readConfig(path: string, kind: ConfigKind, within?: string
   const queue = [path];
   for (let next = queue.shift(); next !== undefined && files.size < FILES_MAX; next = queue.shift()) {
     if (files.has(next) || (within !== undefined && !next.startsWith(`${within}/`))) continue;
-    const content = await findContent(next);
+    const content = await bytesIfThere(next);
     if (content === null) continue;
     files.set(next, { path: next, content });
     for (const include of includesOf(Buffer.from(content).toString("utf8"), kind)) {
@@ -73,14 +73,8 @@ export async function readConfig(path: string, kind: ConfigKind, within?: string
   return [...files.values()];
 }
 
-function findContent(path: string): Promise<Uint8Array | null> {
-  return nullIfMissing(readFile(path), (error) => systemError("fileOpen", `open file '${path}' for read`, path, error));
-}
-
 async function listDirectory(path: string): Promise<string[]> {
-  const names = await nullIfMissing(readdir(path), (error) =>
-    systemError("pathOpen", `list path '${path}'`, path, error),
-  );
+  const names = await namesIfThere(path);
   const wanted = (names ?? []).filter((name) => name.endsWith(".conf") && !name.startsWith("."));
   return wanted.sort().map((name) => `${path}/${name}`);
 }

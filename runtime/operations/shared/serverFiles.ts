@@ -27,7 +27,7 @@ import type { Manifest, OwnerName } from "../../format/repository/manifest";
 import { parseMode, renderMode } from "../../format/repository/manifestRows";
 import { serverFilesPath, serverFilesRoot } from "../../format/repository/repoPath";
 import { atomicWrite } from "../../local/atomicWrite";
-import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
+import { bytesIfThere, systemCodeOf, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import type { ServerView } from "../../postgres/container/serverPaths";
 import type { Session } from "../../postgres/session";
@@ -270,9 +270,7 @@ export async function writeServerFiles(
     const path = resolve(directory, `.${file.path}`);
     const owner = ownerOf(file);
     await makeParents(dirname(path), owner);
-    const present = await nullIfMissing(readFile(path), (error) =>
-      systemError("fileOpen", `open file '${path}' for read`, path, error),
-    );
+    const present = await bytesIfThere(path);
     if (present !== null && Buffer.compare(present, file.content) !== 0) await keepBefore(path);
     await atomicWrite(path, file.content, { mode: file.mode });
     if (owner !== null) await chown(path, owner.uid, owner.gid);

@@ -131,7 +131,7 @@ async function listContainers(engine: Engine, run: RunProgram): Promise<Containe
     if (ids.length === 0) return [];
     const { exitCode, stderr, stdout } = await run([engine, "container", "inspect", ...ids]);
     if (exitCode === 0) return parseInspect(stdout);
-    // One of them may have been removed in the meantime. No answer must not mean that there is none.
+    // One of them may be gone by now. An empty answer is no proof that no container is there.
     if (turn === LIST_TRIES) throw fail("execute", problemOf(engine, stderr));
   }
 }

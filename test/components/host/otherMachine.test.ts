@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connectLocally } from "../../../components/host/localConnection";
-import { isOtherMachine } from "../../../components/host/otherMachine";
+import { isOtherMachine } from "../../../components/host/hostOwners";
 import { machineIdIn } from "../../../components/host/state";
 
 const [ID, OTHER] = ["0".repeat(32), "1".repeat(32)];

@@ -6,20 +6,12 @@ import { findProcess, openLocation, type OpenState, saveState } from "../../../.
 import { testContext } from "../../../harness/context";
 import { fuseMissing } from "../../../harness/real/openedBackup";
 import { temporaryFolder } from "../../repository/support";
+import { RECOVERY } from "./upperWorld";
 
 const SELF = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 const TIME = "2026-11-20 06:40:00+00";
 
 type Recovery = OpenState["recovery"];
-const RECOVERY: Recovery = {
-  type: "default",
-  target: undefined,
-  targetAction: "promote",
-  targetExclusive: false,
-  targetTimeline: undefined,
-  archiveMode: "off",
-  options: {},
-};
 const TO_TIME: Recovery = { ...RECOVERY, type: "time", target: TIME };
 
 function stateOf(more: Partial<OpenState>): OpenState {

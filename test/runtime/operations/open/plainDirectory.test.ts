@@ -24,6 +24,7 @@ import {
 } from "../../../../runtime/operations/open/openLocation";
 import { makePlain, planMove } from "../../../../runtime/operations/open/plainDirectory";
 import { isRoot } from "../../../../tools/parts/users";
+import { RECOVERY } from "./upperWorld";
 
 let folder: string;
 let location: OpenLocation;
@@ -60,15 +61,7 @@ function stateOf(space = join(folder, "space")): OpenState {
     stanza: "main",
     account,
     madeDirectory: true,
-    recovery: {
-      type: "default",
-      target: undefined,
-      targetAction: "promote",
-      targetExclusive: false,
-      targetTimeline: undefined,
-      archiveMode: "off",
-      options: {},
-    },
+    recovery: RECOVERY,
     fetchesAll: true,
     phase: "used",
     backup: {

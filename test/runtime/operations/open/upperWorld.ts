@@ -22,6 +22,18 @@ import { PageCache } from "../../../../runtime/operations/open/pageCache";
 import { PAGE_BYTES } from "../../../../runtime/operations/open/pageSet";
 import { openUpper, type UpperDirectory } from "../../../../runtime/operations/open/upperDirectory";
 import { testContext, type TestContext } from "../../../harness/context";
+import type { OpenState } from "../../../../runtime/operations/open/openLocation";
+
+/** To the end of the WAL. */
+export const RECOVERY: OpenState["recovery"] = {
+  type: "default",
+  target: undefined,
+  targetAction: "promote",
+  targetExclusive: false,
+  targetTimeline: undefined,
+  archiveMode: "off",
+  options: {},
+};
 
 export const BOOT = "6c1a";
 
