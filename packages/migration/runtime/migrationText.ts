@@ -59,7 +59,7 @@ export function verifyText(report: VerifyReport): string {
     ...(guarded
       ? []
       : [
-          "  note: the source is writable: later changes are not in the target, and finish does not accept this result",
+          "  note: the source is writable, or clients connected before it became read-only: later changes are not in the target, and finish does not accept this result",
         ]),
   ]);
 }

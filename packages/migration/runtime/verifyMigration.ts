@@ -76,6 +76,7 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
     withSession(servers, servers.target, undefined, async (target) => {
       await lockServers([source, target], ctx);
       const [here, there] = await Promise.all([loadFacts(source), loadFacts(target)]);
+      const guardOf = await findGuards(source, [here, there], options.databases);
       const otherPasswords = options.rolePasswords ? await comparePasswords(source, target, here) : null;
       const differences: Difference[] = compareClusters({ source: here, target: there, ...options, otherPasswords });
       const present = options.databases.filter((name) => there.databases.some((each) => each.name === name));
@@ -95,19 +96,33 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
         differenceCount: differences.length,
         notes: notes.slice(0, DIFFERENCES_MAX),
         clients: await listClients(source, options.databases),
-        guarded: options.databases.every((name) =>
-          here.databases.some((each) => each.name === name && each.guard !== null),
-        ),
+        guarded: options.databases.every((name) => guardOf(name) !== null),
       };
       const differing = new Set(differences.map(({ database }) => database));
-      const guards = new Map(here.databases.map(({ guard, name }) => [name, guard]));
       await markVerified(target, there, present, {
         isEqual: (name) => !differing.has(null) && !differing.has(name),
-        guardOf: (name) => guards.get(name) ?? null,
+        guardOf,
       });
       return report;
     }),
   );
+}
+
+/**
+ * The guard of each database that keeps everyone from writing. It does not reach sessions from before it: `copy` has
+ * looked for them under the guard that the target's mark knows, and under another one no client may be connected.
+ */
+async function findGuards(
+  source: Session,
+  [here, there]: readonly [ClusterFacts, ClusterFacts],
+  databases: readonly string[],
+): Promise<Verdicts["guardOf"]> {
+  const clients = await listClients(source, databases);
+  return (name) => {
+    const guard = here.databases.find((each) => each.name === name)?.guard ?? null;
+    const known = there.databases.find((each) => each.name === name)?.migration?.guardAtS;
+    return guard?.atS !== known && clients.some(({ database }) => database === name) ? null : guard;
+  };
 }
 
 /** Compares one database; also used by `copy` for an existing one. */

@@ -28,7 +28,8 @@ import type {
 export const archiveGetCommand: Command = async (proc) => {
   const exitCode = await answer(proc);
   const { absolute, walName } = paramsOf(proc);
-  if (exitCode === 0)
+  // The background process fills the queue. The file at the destination is the foreground's, which looks itself.
+  if (exitCode === 0 && proc.config.role !== "async")
     await refuseTablespace(absolute, walName, {
       ...recoveryOf(proc),
       refusesAll: proc.config.archive.refusesTablespace,

@@ -8,7 +8,7 @@
  */
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
+import { fail, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { MissingWalStore } from "../../local/missingWal";
 import { listReady } from "../../postgres/archiveStatus";
@@ -72,8 +72,14 @@ export async function archivePush(
   const queue = new PushQueue(repos, missingWal, queueOptions, null, callCtx);
   const ahead = new Set<string>();
   const look = async (): Promise<void> => {
-    for (const name of await listReady(walDirectory, LIMITS.lookAheadSegments + 1))
-      if (name !== walName && ahead.size < LIMITS.lookAheadSegments) ahead.add(name);
+    let names: readonly string[] = [];
+    try {
+      names = await listReady(walDirectory, LIMITS.lookAheadSegments + 1);
+    } catch (error) {
+      // The file itself may be stored already, and is what the server asked for.
+      ctx.log.detail(`unable to look ahead: ${toBackupError(error).message}`);
+    }
+    for (const name of names) if (name !== walName && ahead.size < LIMITS.lookAheadSegments) ahead.add(name);
     queue.setReady([...ahead]);
   };
   const lookForever = async (): Promise<void> => {

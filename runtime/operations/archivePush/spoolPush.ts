@@ -36,8 +36,10 @@ export async function pushThroughSpool(
   background: BackgroundProcess,
   ctx: Context,
 ): Promise<void> {
-  // Only before the wait: with a clock that jumps, a status that this call has asked for could look old too.
-  if (await isStale(spool, walDirectory, walName, ctx)) await spool.remove(`${walName}.ok`);
+  // Only before the wait: with a clock that jumps, a status that this call has asked for could look old too. A process
+  // that runs has looked at the old ones when it began, and would not write them again.
+  const doubt = await doubtOf(spool, walDirectory, walName, ctx);
+  if (doubt === "replaced" || (doubt === "old" && !background.isRunning())) await spool.remove(`${walName}.ok`);
   const accept = async ({ code, message }: SpoolStatus): Promise<void> => {
     for (const text of okWarnings(walName, code, message)) ctx.log.warn(text);
     ctx.log.info(`pushed WAL file '${walName}' to the archive asynchronously`);
@@ -96,15 +98,21 @@ async function pushOne(spool: Spool, queue: PushQueue, walName: string, options:
 }
 
 /**
- * True for an `.ok` file that may be of another push: the WAL file is newer (the server was reset to a snapshot), or
- * the status is old, and the repository may have been made again since. Another push of a stored file costs one look.
- * What an operator has skipped stays skipped.
+ * Why an `.ok` file may be of another push: the WAL file is newer (the server was reset to a snapshot), or the status
+ * is old, and the repository may have been made again since. Another push of a stored file costs one look. What an
+ * operator has skipped stays skipped.
  */
-async function isStale(spool: Spool, walDirectory: string, walName: string, ctx: Context): Promise<boolean> {
+async function doubtOf(
+  spool: Spool,
+  walDirectory: string,
+  walName: string,
+  ctx: Context,
+): Promise<"replaced" | "old" | null> {
   const okAtMs = await spool.writtenAtMs(`${walName}.ok`);
-  if (okAtMs === null || ((await spool.findStatus(walName))?.code ?? 0) !== 0) return false;
+  if (okAtMs === null || ((await spool.findStatus(walName))?.code ?? 0) !== 0) return null;
   const walAtMs = (await stat(`${walDirectory}/${walName}`).catch(() => null))?.mtimeMs ?? 0;
-  return okAtMs < walAtMs || Math.abs(ctx.clock.nowMs() - okAtMs) > BELIEVED_MS;
+  if (okAtMs < walAtMs) return "replaced";
+  return Math.abs(ctx.clock.nowMs() - okAtMs) > BELIEVED_MS ? "old" : null;
 }
 
 /** Removes spool files that PostgreSQL does not wait for; returns the files to push, ascending. */
@@ -119,7 +127,7 @@ async function openWork(
   const done = new Set<string>();
   for (const entry of await spool.list()) {
     const walName = entry.endsWith(".ok") ? entry.slice(0, -".ok".length) : null;
-    if (walName !== null && waiting.has(walName) && !(await isStale(spool, walDirectory, walName, ctx)))
+    if (walName !== null && waiting.has(walName) && (await doubtOf(spool, walDirectory, walName, ctx)) === null)
       done.add(walName);
     else await spool.remove(entry);
   }

@@ -74,7 +74,9 @@ export async function compareWithPresent(
     const [own, other] = [await keyOf(session, wanted.schema, table), await keyOf(session, restored, table)];
     const byKey = own.join("\0") === other.join("\0") ? await compareByKey(session, from, to, own) : null;
     const addSql =
-      byKey === null || byKey.onlyBroughtBack === 0n ? null : await addingSql(session, wanted.schema, restored, table);
+      byKey === null || byKey.onlyBroughtBack === 0n
+        ? null
+        : await addingSql(session, wanted.schema, table, { schema: restored, from });
     result.push({ table, broughtBack, present: await sumOf(session, to), byKey, addSql });
   }
   return result;
@@ -100,17 +102,22 @@ async function compareByKey(
 }
 
 /** Uses the columns that both tables have; generated columns cannot be inserted. */
-async function addingSql(session: Session, schema: string, restored: string, table: string): Promise<string> {
+async function addingSql(
+  session: Session,
+  schema: string,
+  table: string,
+  restored: { readonly schema: string; readonly from: string },
+): Promise<string> {
   const columns =
     "select a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace " +
     "where a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and c.relname = $1 and n.nspname =";
   const { rows } = await session.query(
     `select attname as name from (${columns} $2 intersect ${columns} $3) both_have order by 1`,
-    [table, schema, restored],
+    [table, schema, restored.schema],
   );
   const names = (rows as { name: string }[]).map(({ name }) => identifier(name)).join(", ");
   const to = `${qualified(schema, table)} (${names})`;
-  return `INSERT INTO ${to} OVERRIDING SYSTEM VALUE SELECT ${names} FROM ${qualified(restored, table)} ON CONFLICT DO NOTHING;`;
+  return `INSERT INTO ${to} OVERRIDING SYSTEM VALUE SELECT ${names} FROM ${restored.from} ON CONFLICT DO NOTHING;`;
 }
 
 /** Without the columns that its index includes. */

@@ -120,19 +120,31 @@ export async function listRunning(engine: Engine, run: RunProgram): Promise<Cont
   return (await listContainers(engine, run)).filter(({ state }) => state !== "down");
 }
 
-const LIST_TRIES = 3;
+const LIST_TRIES = 10;
+/** An answer has some 10 kB for each, and only its first 16 MiB are kept. */
+const INSPECTED_AT_ONCE = 100;
 
 /** All containers of the engine. @throws execute (102) */
 async function listContainers(engine: Engine, run: RunProgram): Promise<ContainerFacts[]> {
+  const seen = new Map<string, ContainerFacts>();
   for (let turn = 1; ; turn++) {
     const listed = await run([engine, "ps", "--all", "--no-trunc", "--quiet"]);
     if (listed.exitCode !== 0) throw fail("execute", problemOf(engine, listed.stderr));
     const ids = listed.stdout.split("\n").filter((line) => line !== "");
-    if (ids.length === 0) return [];
-    const { exitCode, stderr, stdout } = await run([engine, "container", "inspect", ...ids]);
-    if (exitCode === 0) return parseInspect(stdout);
-    // One of them may be gone by now. An empty answer is no proof that no container is there.
-    if (turn === LIST_TRIES) throw fail("execute", problemOf(engine, stderr));
+    const unseen = ids.filter((id) => !seen.has(id));
+    let trouble = "no answer for a listed container";
+    for (let first = 0; first < unseen.length; first += INSPECTED_AT_ONCE) {
+      const some = unseen.slice(first, first + INSPECTED_AT_ONCE);
+      const { exitCode, stderr, stdout } = await run([engine, "container", "inspect", ...some]);
+      if (exitCode !== 0) trouble = stderr;
+      // One that is gone by now fails the command, whose answer has the others.
+      if (exitCode !== 0 && (!NO_CONTAINER.test(stderr) || stdout.trim() === "")) continue;
+      for (const facts of parseInspect(stdout)) seen.set(facts.id, facts);
+    }
+    // An empty answer is no proof that no container is there.
+    const all = ids.flatMap((id) => seen.get(id) ?? []);
+    if (all.length === ids.length) return all;
+    if (turn === LIST_TRIES) throw fail("execute", problemOf(engine, trouble));
   }
 }
 

@@ -21,8 +21,11 @@ export interface TemporaryCredentials extends Credentials {
 export interface CredentialSource {
   /** Valid keys. @throws the error of their source */
   current(): Promise<Credentials>;
-  /** After the service has refused the keys: true if the source is asked for others, false if it has no others. */
-  refuse?(): boolean;
+  /**
+   * After the service has refused a request with this access key: true if another try has other keys, false if the
+   * source has no others.
+   */
+  refuse?(accessKey: string): boolean;
 }
 
 const RENEW_BEFORE_MS = 5 * 60_000;
@@ -57,11 +60,11 @@ export class RenewedCredentials implements CredentialSource {
   }
 
   /** Keys end before their time when they are revoked, or when this clock is behind the service's. */
-  refuse(): boolean {
+  refuse(accessKey: string): boolean {
     const held = this.#held;
-    // Another request has asked already.
-    if (held === undefined) return true;
-    if (held.key.reveal() === this.#refused?.key.reveal()) return false;
+    // Another request has asked already, or has the answer.
+    if (held === undefined || held.key.reveal() !== accessKey) return true;
+    if (accessKey === this.#refused?.key.reveal()) return false;
     this.#refused = held;
     this.#held = undefined;
     return true;

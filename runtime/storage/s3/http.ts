@@ -55,6 +55,8 @@ export interface S3Answer {
   readonly body: Readable;
   /** From 1. From the second on, an earlier attempt may have succeeded unseen. */
   readonly attempt: number;
+  /** The request's header. */
+  readonly authorization: string;
 }
 
 export interface HttpOptions {
@@ -184,7 +186,7 @@ export class S3Http {
       const body = await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX).catch(() => new Uint8Array(0));
       const text = isUtf8(body) ? textOf(body) : "";
       const refusal = parseErrorAnswer(answer.status, text, date);
-      const hasOtherKeys = isOfEndedKeys(refusal) && this.#options.signer.refuse();
+      const hasOtherKeys = isOfEndedKeys(refusal) && this.#options.signer.refuse(answer.authorization);
       return { ok: false, error: answerError(refusal, this.factsOf(request), hasOtherKeys), retryAfterMs };
     } catch (error) {
       return { ok: false, error: isError(error) ? error : transportError(error, this.factsOf(request)), retryAfterMs };
@@ -221,7 +223,8 @@ export class S3Http {
     // The reader of the body gets its error; without this listener the error of an abandoned body would end the
     // process.
     response.body.on("error", () => undefined);
-    return { status: response.statusCode, headers: response.headers, body: response.body, attempt };
+    const { authorization = "" } = signed;
+    return { status: response.statusCode, headers: response.headers, body: response.body, attempt, authorization };
   }
 }
 

@@ -33,9 +33,10 @@ export class Signer {
     this.#region = region;
   }
 
-  /** As {@link CredentialSource.refuse}; fixed keys are the only ones. */
-  refuse(): boolean {
-    return this.#credentials.refuse?.() === true;
+  /** As {@link CredentialSource.refuse}, for a request with this header; fixed keys are the only ones. */
+  refuse(authorization: string): boolean {
+    const [, accessKey = ""] = /Credential=(.+?)\/\d{8}\//.exec(authorization) ?? [];
+    return this.#credentials.refuse?.(accessKey) === true;
   }
 
   /** All headers to send, including `authorization` and `host`. `nowMs` is the time of signing. */

@@ -10,7 +10,7 @@ import type { BackupEvidence } from "../../runtime/backupEvidence";
 import { type CopyReport, copyDatabases } from "../../runtime/copyDatabases";
 import { loadFacts } from "../../runtime/facts";
 import { gatherPlanInput } from "../../runtime/gatherPlanInput";
-import { liftGuard } from "../../runtime/guard";
+import { liftGuard, setGuard } from "../../runtime/guard";
 import { judgeFinish } from "../../runtime/judgeFinish";
 import { type MigrationPlan, planMigration } from "../../runtime/migrationPlan";
 import { type Servers, withSession } from "../../runtime/serverSessions";
@@ -109,6 +109,30 @@ describe("the guard of the source", async () => {
       ),
     ).toBe("9 0");
     await onSource("ALTER DATABASE shop CONNECTION LIMIT -1");
+  }, 120_000);
+
+  test("a session from before the guard of a killed copy writes on: a comparison then proves nothing", async () => {
+    await copy();
+    await withSession(servers, servers.source, undefined, async (session) => {
+      const { databases, settings } = await loadFacts(session);
+      await liftGuard(session, databases, settings);
+    });
+    const idle = await source?.connect("shop");
+    await withSession(servers, servers.source, undefined, async (session) => {
+      const { databases, settings } = await loadFacts(session);
+      await setGuard(
+        session,
+        databases.filter(({ name }) => name === "shop"),
+        settings,
+      );
+    });
+    expect(await verify()).toMatchObject({ ok: true, guarded: false });
+    await idle?.query("INSERT INTO goods VALUES (500)");
+    await idle?.query("DELETE FROM goods WHERE id = 500");
+    expect(await reasons()).toEqual([expect.stringContaining("not compared with a read-only source: 'shop'")]);
+    await idle?.end();
+    expect(await verify()).toMatchObject({ ok: true, guarded: true });
+    expect(await reasons()).toEqual([]);
   }, 120_000);
 
   // claim: packages/migration/docs/steps.md: an enabled subscription, which writes into a read-only database, is an

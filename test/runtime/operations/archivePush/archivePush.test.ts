@@ -1,5 +1,5 @@
 // claim: README.md: acknowledgement by all, any or named repositories
-import { rmSync, truncateSync, writeFileSync } from "node:fs";
+import { rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../../../../runtime/base/bytes";
@@ -136,6 +136,14 @@ describe("archive-push", () => {
   });
 
   // claim: docs/agent.md: `archive-push` pushes ahead; both programs understand stock's spool
+  it("acknowledges what is stored, also if nothing can be looked up ahead", async () => {
+    const status = join(walDirectory, "archive_status");
+    rmSync(status, { recursive: true, force: true });
+    symlinkSync(status, status);
+    expect((await push(1)).accepted).toBe(true);
+    expect(ctx.lines.map(({ text }) => text)).toContainEqual(expect.stringContaining("unable to look ahead: "));
+  });
+
   it("looks ahead for a limited number of segments", async () => {
     for (let no = 2; no <= 80; no++) addWal(walDirectory, walName(no), walBytes(no));
     repos = [repository(1, { storage: first })];

@@ -68,6 +68,17 @@ describe("archive-push through the spool", () => {
     expect(startCount).toBe(1);
   });
 
+  it("believes an old status while a process runs, which has looked at it and may work for hours", async () => {
+    putOk(120);
+    age(join(walDirectory, NAME), 130);
+    const running = { isRunning: () => true, start: () => void startCount++ };
+    await pushThroughSpool(spool, { walDirectory, walName: NAME, timeoutMs: 300 }, running, ctx);
+    putOk(140);
+    const replaced = pushThroughSpool(spool, { walDirectory, walName: NAME, timeoutMs: 300 }, running, ctx);
+    await expect(replaced).rejects.toMatchObject({ kind: "archiveTimeout" });
+    expect(startCount).toBe(0);
+  });
+
   it("skips what an operator has skipped", async () => {
     putOk(120, "55\nunable to open missing file");
     await push();

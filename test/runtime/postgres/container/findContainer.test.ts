@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { ProgramEnd } from "../../../../runtime/local/program";
+import { parseInspect } from "../../../../runtime/postgres/container/inspect";
 import { findContainer, listRunning } from "../../../../runtime/postgres/container/findContainer";
 
 const docker = readFileSync(join(__dirname, "docker.json"), "utf8");
@@ -17,6 +18,12 @@ const answering =
     calls.push(argv.join(" "));
     const answer = answers[argv[0] ?? ""];
     if (answer === undefined) throw fail("execute", `unable to start '${argv[0]}': spawn ${argv[0]} ENOENT`);
+    if (argv[1] === "ps" && answer.stdout.startsWith("["))
+      return ok(
+        parseInspect(answer.stdout)
+          .map(({ id }) => id)
+          .join("\n"),
+      );
     return answer;
   };
 
@@ -86,30 +93,45 @@ describe("the containers that run", () => {
   const inspected = (...states: readonly (readonly [string, string])[]): ProgramEnd =>
     ok(JSON.stringify(states.map(([name, Status]) => ({ Id: name, Name: `/${name}`, State: { Status } }))));
   const engine =
-    (inspects: readonly ProgramEnd[], calls: string[] = []) =>
+    (ids: string, inspects: readonly ProgramEnd[], calls: string[] = []) =>
     async (argv: readonly string[]): Promise<ProgramEnd> => {
       calls.push(argv.join(" "));
-      if (argv[1] === "ps") return ok("a\nb\n");
+      if (argv[1] === "ps") return ok(ids.replaceAll(" ", "\n"));
       return inspects[calls.filter((call) => call.includes("inspect")).length - 1] ?? no("too often");
     };
 
   test("are also paused ones and ones between two starts", async () => {
     const calls: string[] = [];
     const run = engine(
+      "a b c d e",
       [inspected(["a", "running"], ["b", "paused"], ["c", "restarting"], ["d", "exited"], ["e", "created"])],
       calls,
     );
     expect((await listRunning("podman", run)).map(({ name }) => name)).toEqual(["a", "b", "c"]);
-    expect(calls).toEqual(["podman ps --all --no-trunc --quiet", "podman container inspect a b"]);
+    expect(calls).toEqual(["podman ps --all --no-trunc --quiet", "podman container inspect a b c d e"]);
   });
 
   test("are listed again when one was removed, and never taken for none", async () => {
     const gone = no("Error: No such container: b");
-    expect(await listRunning("docker", engine([gone, inspected(["a", "running"])]))).toHaveLength(1);
-    const broken = engine([no("permission denied"), no("permission denied"), no("permission denied")]);
+    expect(await listRunning("docker", engine("a", [gone, inspected(["a", "running"])]))).toHaveLength(1);
+    const broken = engine("a b", Array(10).fill(no("permission denied")));
     await expect(listRunning("docker", broken)).rejects.toMatchObject({
       kind: "execute",
       message: "docker: permission denied",
     });
+  });
+
+  test("are asked for in parts, because an answer has a limit, also where jobs come and go", async () => {
+    const all = new Set(Array.from({ length: 3000 }, (_, number) => `c${number}`));
+    let jobs = 0;
+    const run = async ([, verb, , ...ids]: readonly string[]): Promise<ProgramEnd> => {
+      // The job of the last listing is gone, and another one runs.
+      if (verb === "ps") return ok([...all, `job${++jobs}`].join("\n"));
+      expect(ids.length).toBeLessThanOrEqual(100);
+      const there = ids.filter((id) => all.has(id) || (jobs > 5 && id === `job${jobs}`));
+      const { stdout } = inspected(...there.map((id) => [id, "running"] as const));
+      return there.length === ids.length ? ok(stdout) : { ...no("Error: No such container"), stdout };
+    };
+    expect(await listRunning("docker", run)).toHaveLength(3001);
   });
 });

@@ -83,14 +83,29 @@ test("a signature uses the keys of its time", async () => {
 test("keys that the service refuses are replaced once by others of the source", async () => {
   const { renewed, state } = numbered();
   await renewed.current();
-  expect(renewed.refuse()).toBe(true);
+  expect(renewed.refuse("key1")).toBe(true);
   expect([await keyOf(renewed), state.fetches]).toEqual(["key2", 2]);
+  // The answer to a request from before says nothing about the new ones.
+  expect([renewed.refuse("key1"), await keyOf(renewed), renewed.refuse("key1")]).toEqual([true, "key2", true]);
+  expect(state.fetches).toBe(2);
   const fixed = new RenewedCredentials(
     async () => ({ key: new Secret("key"), keySecret: new Secret("s") }),
     new ManualClock(0),
   );
   await fixed.current();
-  expect(fixed.refuse()).toBe(true);
+  expect(fixed.refuse("key")).toBe(true);
   await fixed.current();
-  expect(fixed.refuse()).toBe(false);
+  expect(fixed.refuse("key")).toBe(false);
+});
+
+test("the refused key is the one of the request's signature", async () => {
+  const refused: string[] = [];
+  const source = {
+    current: async () => ({ key: new Secret("AKIA/odd"), keySecret: new Secret("s") }),
+    refuse: (key: string) => refused.push(key) > 0,
+  };
+  const signer = new Signer(source, "us-east-1");
+  const request = { method: "GET", host: "h", path: "/", query: {}, headers: {}, sha256Hex: SHA256_EMPTY };
+  const { authorization = "" } = await signer.sign(request, TEST_TIME_MS);
+  expect([signer.refuse(authorization), refused]).toEqual([true, ["AKIA/odd"]]);
 });
