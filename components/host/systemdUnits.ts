@@ -95,7 +95,7 @@ export async function startServing(
   units: UnitNames,
   changedPaths: readonly string[],
 ): Promise<void> {
-  const sockets = units.enabled.filter((unit) => unit.endsWith(".socket"));
+  const sockets = units.enabled.filter(isSocket);
   if (units.restarted.length === 0 || changedPaths.length === 0) return enableUnits(connection, sockets, []);
   if (changedPaths.some(isUnitPath)) await reloadUnits(connection);
   for (const service of units.restarted) {
@@ -115,14 +115,21 @@ export async function enableUnits(
 ): Promise<void> {
   const changed = changedPaths.filter(isUnitPath);
   if (changed.length > 0) await reloadUnits(connection);
-  const state = await readUnits(connection, units);
+  const state = await readUnits(connection, [...units, ...units.filter(isSocket).map(serviceOf)]);
   for (const unit of units) {
-    if (state[unit] !== UNIT_AT_WORK)
+    if (state[unit] !== UNIT_AT_WORK) {
+      // A destroy that was cut off may leave the service alone, and systemd refuses the socket of one that runs.
+      if (isSocket(unit) && isStopped(state[unit]) && !isStopped(state[serviceOf(unit)]))
+        await run(connection, `stop ${serviceOf(unit)}`, ["systemctl", "stop", "--", serviceOf(unit)]);
       await run(connection, `enable ${unit}`, ["systemctl", "enable", "--now", "--", unit]);
-    else if (changed.some((path) => path.endsWith(`/${unit}`)))
+    } else if (changed.some((path) => path.endsWith(`/${unit}`)))
       await run(connection, `restart ${unit}`, ["systemctl", "restart", "--", unit]);
   }
 }
+
+const isSocket = (unit: string): boolean => unit.endsWith(".socket");
+const serviceOf = (socket: string): string => socket.replace(/socket$/, "service");
+const isStopped = (state = "missing"): boolean => /(^missing| inactive| failed)$/.test(state);
 
 /**
  * Units that an archive command still needs: stop them only when PostgreSQL has another one. Sockets first: they would

@@ -1,0 +1,42 @@
+import { expect, it } from "vitest";
+import type { Connection } from "../../../components/host/connection";
+import { enableUnits } from "../../../components/host/systemdUnits";
+
+/** Answers with the states of the units, in the order in which they are asked for. */
+function systemd(states: Readonly<Record<string, string>>): {
+  readonly connection: Connection;
+  readonly done: string[];
+} {
+  const done: string[] = [];
+  const exec: Connection["exec"] = async (command) => {
+    if (!command.includes("systemctl show") && !command.some((part) => part.includes("systemctl show"))) {
+      done.push(command.slice(1).join(" "));
+      return { exitCode: 0, stdout: "", stderr: "" };
+    }
+    const units = command.filter((part) => /\.(service|socket|timer)$/.test(part));
+    return { exitCode: 0, stdout: units.map((unit) => `${states[unit]}\n`).join(""), stderr: "" };
+  };
+  return { connection: { name: "db1", exec } as Connection, done };
+}
+
+const [SOCKET, SERVICE, TIMER] = ["a-agent.socket", "a-agent.service", "a-full.timer"];
+const state = (file: string, active: string): string => `LoadState=loaded UnitFileState=${file} ActiveState=${active}`;
+
+it.each([
+  ["enabled", "inactive", "active", [`stop -- ${SERVICE}`, `enable --now -- ${SOCKET}`]],
+  ["enabled", "failed", "activating", [`stop -- ${SERVICE}`, `enable --now -- ${SOCKET}`]],
+  ["disabled", "inactive", "inactive", [`enable --now -- ${SOCKET}`]],
+  ["disabled", "active", "active", [`enable --now -- ${SOCKET}`]],
+  ["enabled", "active", "active", []],
+])(
+  "a socket that is %s and %s, with a service that is %s, works afterwards: systemd starts none while its service runs",
+  async (file, active, service, expected) => {
+    const { connection, done } = systemd({
+      [SOCKET]: state(file, active),
+      [SERVICE]: state("static", service),
+      [TIMER]: state("enabled", "active"),
+    });
+    await enableUnits(connection, [SOCKET, TIMER], []);
+    expect(done).toEqual(expected);
+  },
+);
