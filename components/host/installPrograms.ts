@@ -1,6 +1,6 @@
 /** Programs that everything else on a host needs, installed if missing: PostgreSQL and Node.js. */
 import { dirname } from "node:path";
-import type { Connection, LogLine } from "./connection";
+import { type Connection, type LogLine, runScript } from "./connection";
 import { type Accounts, accountsFor, type DesiredDirectory, makeDirectories, removeFiles } from "./desiredFiles";
 import { type Looked, nodeFactIn, queryOf, requireNode, versionsOf } from "./detected";
 import { bringNode, findNeed, nodeFactOf } from "./node/node";
@@ -78,16 +78,31 @@ export async function bringPrograms(
   return accounts;
 }
 
+/** $1 the command; then paths. Prints those that it leads to: a link stays at a release while that is good. */
+const LED_TO_SCRIPT = `
+command=$1
+shift
+for path do
+  if [ "$path" -ef "$command" ]; then printf '%s\\n' "$path"; fi
+done`;
+
 /** Removes earlier updates' versions that nothing needs any more. */
 export async function removeOldNodes(
   connection: Connection,
-  { bringsNode }: ProgramsWanted,
-  outcome: ProgramsOutcome,
+  { bringsNode, runtimeArgv }: Pick<ProgramsWanted, "bringsNode"> & { readonly runtimeArgv: readonly string[] },
+  outcome: Pick<ProgramsOutcome, "nodePaths">,
 ): Promise<void> {
   const present = bringsNode === undefined ? [] : [bringsNode.path, bringsNode.file];
-  const old = outcome.nodePaths.filter((path) => !present.includes(path));
-  await removeFiles(connection, old);
-  outcome.nodePaths = outcome.nodePaths.filter((path) => present.includes(path));
+  const former = outcome.nodePaths.filter((path) => !present.includes(path));
+  if (former.length === 0) return;
+  const args = [runtimeArgv[0] ?? "", ...former];
+  const { stdout } = await runScript(connection, "look for the Node.js in use", LED_TO_SCRIPT, args);
+  const used = stdout.split("\n");
+  await removeFiles(
+    connection,
+    former.filter((path) => !used.includes(path)),
+  );
+  outcome.nodePaths = outcome.nodePaths.filter((path) => present.includes(path) || used.includes(path));
 }
 
 /** @throws Error without an account of PostgreSQL */
