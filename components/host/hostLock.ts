@@ -18,6 +18,7 @@ export async function withLock<T>(connection: Connection, directory: string, wor
   try {
     return await work();
   } finally {
-    await held.release();
+    // Its error would replace what the work did or failed with: a lost connection has released the lock as well.
+    await held.release().catch(() => undefined);
   }
 }

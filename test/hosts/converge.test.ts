@@ -301,6 +301,15 @@ describe("a host behind SSH", async () => {
   });
 
   describe("whose connection breaks", () => {
+    /** Number of the command that held the lock in the last update. */
+    let lockedAt: number;
+    /** The record of the components is read and written before the first change. */
+    const RECORD_STEPS = 8;
+    /** A later failure must keep what the update reached: otherwise the engine would forget a host that it created. */
+    const expectKept = (failure: Error, k: number): void => {
+      if (k > lockedAt + RECORD_STEPS) expect(failure, `step ${k}`).toBeInstanceOf(PartlyApplied);
+    };
+
     /** Cuts the connection when the k-th command of `work` has begun. Returns null if there were fewer commands. */
     const cutAt = async (k: number, work: (connection: Connection) => Promise<unknown>): Promise<Error | null> => {
       const connection = await reach();
@@ -313,8 +322,12 @@ describe("a host behind SSH", async () => {
       const cutting: Connection = {
         ...connection,
         exec: (argv, options) => count(connection.exec(argv, options)),
-        hold: (argv) => count(connection.hold(argv)),
+        hold: (argv) => {
+          lockedAt = begun + 1;
+          return count(connection.hold(argv));
+        },
       };
+      lockedAt = Number.POSITIVE_INFINITY;
       const failure = await work(cutting).then(
         () => null,
         (error: unknown) => error as Error,
@@ -335,6 +348,7 @@ describe("a host behind SSH", async () => {
         const failure = await cutAt(k, (connection) => convergeHost(connection, desired, known, report));
         if (failure === null) break;
         failures.push(failure);
+        expectKept(failure, k);
         // After every second cut, the program was killed too and has no outcome.
         before = failure instanceof PartlyApplied && failures.length % 2 === 0 ? failure.outcome : null;
       }
@@ -357,6 +371,7 @@ describe("a host behind SSH", async () => {
           if (failure === null) break;
           steps = k;
           expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
+          expectKept(failure, k);
           const kept = failure instanceof PartlyApplied && k % 2 === 0 ? failure.outcome : null;
           await proveConverged(desired, await converge(desired, kept));
           // The whole test takes long, so report progress.
