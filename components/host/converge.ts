@@ -83,7 +83,16 @@ import {
 } from "./hostIdentity";
 import { applyFirstRun } from "./firstRun";
 import { withLock } from "./hostLock";
-import { enterHost, isOtherMachine, leaveFormer, readBegun, refuseOtherHost, writeBegun } from "./hostOwners";
+import {
+  enterHost,
+  isOtherMachine,
+  isUnfinished,
+  leaveFormer,
+  markFinished,
+  readBegun,
+  refuseOtherHost,
+  writeBegun,
+} from "./hostOwners";
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
   /** Omitted if the runtime is the engine. */
@@ -133,12 +142,12 @@ export async function convergeHost(
   known: HostOutcome | null,
   log: LogLine,
 ): Promise<HostOutcome> {
-  const looked = lookedAt(desired, ownersOf(desired.files), desired);
+  const looked = lookedAt(desired, ownersOf(desired.files), desired, [desired.formerOwnersPath]);
   const seemsReady =
     known !== null && known.ready && isEmptyDifference(Object.keys(known.fileFacts), Object.keys(looked.owners));
   const facts = await readState(connection, queryOf(looked, seemsReady), VERB_TIMEOUT_MS);
-  const before = await beforeOn(connection, desired, known, facts.machineId, log);
-  const wasReady = seemsReady && before !== null;
+  const before = await beforeOn(connection, desired, known, facts, log);
+  const wasReady = seemsReady && before !== null && before.ready;
   if (desired.postgres?.install !== true) accountsIn(facts, desired.user, connection);
   requireUsable(looked, facts, connection.name);
   requireVersion(desired.postgres, desired.dataDirectory, facts, connection.name);
@@ -181,6 +190,8 @@ export async function convergeHost(
       const checked = { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) };
       await applyAll({ connection, desired: checked, isShared, outcome, log }, accounts);
       await removeOldNodes(connection, desired, outcome);
+      if (outcome.ready && desired.owner !== undefined)
+        await markFinished(connection, ownersPath(desired), desired.owner);
       return outcome;
     } catch (error) {
       outcome.ready = false;
@@ -189,19 +200,19 @@ export async function convergeHost(
   });
 }
 
-/** The last known state, if it is that of this machine. */
+/** The last known state, if it is that of this machine; not ready if a killed update has changed it since. */
 async function beforeOn(
   connection: Connection,
   desired: DesiredHost,
   known: HostOutcome | null,
-  machineId: string,
+  { answers, machineId }: HostFacts,
   log: LogLine,
 ): Promise<HostOutcome | null> {
   if (known === null) return null;
   const { formerOwner, formerOwnersPath, owner } = desired;
   const ours = { ownersPaths: [ownersPath(desired), formerOwnersPath], owners: [owner, formerOwner] };
   if (!(await isOtherMachine(connection, { ...ours, ...given({ machineId: known.machineId }) }, machineId)))
-    return known;
+    return isUnfinished(answers.get("record"), [owner, formerOwner]) ? { ...known, ready: false } : known;
   log(
     `${connection.name} is another machine than at the last update: it is set up from the start, and the former machine keeps what it has`,
   );
@@ -231,7 +242,12 @@ async function enter(connection: Connection, desired: DesiredHost, log: LogLine)
   if (owner === undefined) return false;
   const declared = { stanza, "data directory": dataDirectory, ...given({ container }) };
   const to = ownersPath(desired);
-  const isShared = await enterHost(connection, to, { owner, former, declared, archives: archives(desired) }, log);
+  const isShared = await enterHost(
+    connection,
+    to,
+    { owner, former, declared, archives: archives(desired), unfinished: true },
+    log,
+  );
   if (from !== undefined && from !== to) await leaveFormer(connection, { from, to }, [owner, former]);
   return isShared;
 }
@@ -283,13 +299,16 @@ export async function readHost(
   const isOwn =
     identity.container !== undefined || facts.clusterVersion === String(Math.floor(detected.serverVersion / 10_000));
   const serverVersion = isOwn ? detected.serverVersion : before.serverVersion;
-  return { ...structuredClone(before), ...detected, serverVersion };
+  // The last update was killed after the state was stored: only another one proves the host.
+  const ready = before.ready && !isUnfinished(facts.answers.get("record"), [identity.owner]);
+  return { ...structuredClone(before), ...detected, serverVersion, ready };
 }
 
 function lookedAt(
   identity: HostIdentity,
   owners: FileOwners,
   more: Partial<Pick<DesiredHost, "directoriesToMake" | "directoriesToKeep" | "mounts">> = {},
+  formerOwnersPaths: readonly (string | undefined)[] = [],
 ): Looked {
   const { directoriesToKeep = [], directoriesToMake = [], mounts = [] } = more;
   const written = directoriesToKeep.map(({ path }) => path);
@@ -297,6 +316,7 @@ function lookedAt(
     user: identity.user,
     dataDirectory: identity.dataDirectory,
     container: identity.container,
+    ownersPaths: [...new Set([ownersPath(identity), ...formerOwnersPaths.filter((path) => path !== undefined)])],
     unitsDirectory: identity.directories.units,
     runtimeArgv: identity.runtimeArgv,
     launcher: identity.launcher,

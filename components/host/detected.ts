@@ -10,6 +10,7 @@ import {
   settingFactsOf,
   settingsArgv,
 } from "./postgresSettings";
+import { recordLine } from "./hostOwners";
 import { destinationsArgv, findNodeFault, parseDestinationsAnswer } from "./runtimeVerbs";
 import type { HostFacts, StateQuery } from "./state";
 import type { NodeLocation } from "./node/nodeChoice";
@@ -27,6 +28,8 @@ export interface Looked {
   readonly dataDirectory: string;
   /** The container of PostgreSQL; undefined if it runs on the host itself. */
   readonly container?: string | undefined;
+  /** Files of the components that declare the host. */
+  readonly ownersPaths: readonly string[];
   readonly unitsDirectory: string;
   readonly runtimeArgv: readonly string[];
   /** The command that passes the secrets to a verb; undefined if PostgreSQL's account reads them itself. */
@@ -95,7 +98,10 @@ export function queryOf(looked: Looked, repositories = true): StateQuery {
           }
         : {}),
     },
-    askAsAdmin: repositories && launcher !== undefined ? { destinations: line(destinationsArgv([launcher])) } : {},
+    askAsAdmin: {
+      record: recordLine(looked.ownersPaths),
+      ...(repositories && launcher !== undefined ? { destinations: line(destinationsArgv([launcher])) } : {}),
+    },
   };
 }
 

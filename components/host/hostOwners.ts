@@ -4,9 +4,10 @@
  * that is destroyed removes nothing while another one remains. Call these functions under the host's lock.
  */
 import { isFields } from "../plan/model/anyValue";
-import { type Connection, type LogLine, runScript } from "./connection";
+import { type Connection, type ExecResult, type LogLine, runScript } from "./connection";
 import { accountsFor, removeFiles, writeFiles } from "./desiredFiles";
 import { given } from "../../runtime/base/given";
+import { shellArgument } from "../plan/host/hostCommand";
 import { UNIT_HEAD } from "../render/units/unit";
 
 /** What a component declares on the host; another one may only declare the same. */
@@ -34,6 +35,8 @@ interface Owner {
   /** True if it sets PostgreSQL's settings. */
   readonly archives: boolean;
   readonly begun?: Begun;
+  /** True while an update has not ended with everything as desired: it may have been killed. */
+  readonly unfinished?: true;
 }
 
 interface Owners {
@@ -55,7 +58,7 @@ export interface Entering extends Omit<Owner, "begun"> {
 export async function enterHost(
   connection: Connection,
   path: string,
-  { archives, declared, former, owner }: Entering,
+  { archives, declared, former, owner, unfinished }: Entering,
   log: LogLine,
 ): Promise<boolean> {
   const { left, owners } = await readOwners(connection, path);
@@ -71,7 +74,7 @@ export async function enterHost(
   }
   const begun = begunIn(owners, [owner, former]);
   await writeOwners(connection, path, {
-    owners: [...others, { owner, declared, archives, ...given({ begun }) }],
+    owners: [...others, { owner, declared, archives, ...given({ begun, unfinished }) }],
     left,
   });
   return others.some((other) => other.archives);
@@ -93,6 +96,39 @@ export async function writeBegun(connection: Connection, path: string, owner: st
     owners: owners.map((each) => (each.owner === owner ? { ...each, begun } : each)),
     left,
   });
+}
+
+/** Removes the mark of an update under way from the component's line. */
+export async function markFinished(connection: Connection, path: string, owner: string): Promise<void> {
+  const { left, owners } = await readOwners(connection, path);
+  await writeOwners(connection, path, {
+    owners: owners.map(({ unfinished, ...each }) =>
+      each.owner === owner ? each : { ...each, ...given({ unfinished }) },
+    ),
+    left,
+  });
+}
+
+/**
+ * True if an update of the component was killed: files may be written that no service has read, and backups missing.
+ * Also for a record that cannot be read; the next update reports it.
+ * @param record answer of {@link recordLine}
+ */
+export function isUnfinished(record: ExecResult | undefined, own: readonly (string | undefined)[]): boolean {
+  if (record === undefined) return false;
+  if (record.exitCode !== 0) return true;
+  try {
+    return parseOwners(record.stdout).owners.some(
+      ({ owner, unfinished }) => unfinished === true && own.includes(owner),
+    );
+  } catch {
+    return true;
+  }
+}
+
+/** The shell line that prints the records at `paths`. */
+export function recordLine(paths: readonly string[]): string {
+  return `for path in ${paths.map(shellArgument).join(" ")}; do [ ! -e "$path" ] || cat -- "$path" || exit 1; done`;
 }
 
 function begunIn(owners: readonly Owner[], own: readonly (string | undefined)[]): Begun | undefined {
@@ -211,14 +247,17 @@ const READ_SCRIPT = '[ ! -e "$1" ] || cat -- "$1"';
 
 async function readOwners(connection: Connection, path: string): Promise<Owners> {
   const { stdout } = await runScript(connection, `read ${path}`, READ_SCRIPT, [path]);
-  const lines = stdout.split("\n").filter((line) => line !== "");
-  const rows = lines.map((line): unknown => {
-    try {
-      return JSON.parse(line);
-    } catch (error) {
-      throw new Error(`${path} on ${connection.name} has a line that is not JSON: delete the line`, { cause: error });
-    }
-  });
+  try {
+    return parseOwners(stdout);
+  } catch (error) {
+    throw new Error(`${path} on ${connection.name} has a line that is not JSON: delete the line`, { cause: error });
+  }
+}
+
+/** @throws SyntaxError */
+function parseOwners(text: string): Owners {
+  const lines = text.split("\n").filter((line) => line !== "");
+  const rows = lines.map((line): unknown => JSON.parse(line));
   return {
     owners: rows.flatMap((row) =>
       isFields(row) && typeof row["owner"] === "string" && isFields(row["declared"])
@@ -228,6 +267,7 @@ async function readOwners(connection: Connection, path: string): Promise<Owners>
               declared: row["declared"] as Declared,
               archives: row["archives"] === true,
               ...(isFields(row["begun"]) ? { begun: row["begun"] as object as Begun } : {}),
+              ...(row["unfinished"] === true ? { unfinished: true as const } : {}),
             },
           ]
         : [],

@@ -1,0 +1,55 @@
+/** Updates that are killed, on a host in a folder. test/hosts/converge.test.ts has a real one. */
+import { writeFileSync } from "node:fs";
+import { afterEach, expect, test } from "vitest";
+import type { HostOutcome } from "../../../components/host/hostIdentity";
+import { ConvergedHost } from "../../harness/hosts/convergedHost";
+
+let host: ConvergedHost;
+afterEach(() => host.remove());
+
+/** The state that the engine keeps if the program dies. */
+const converged = async (): Promise<HostOutcome> => {
+  const outcome = await host.converge(host.desired());
+  expect(outcome.ready).toBe(true);
+  host.verbs();
+  return outcome;
+};
+
+// claim: docs/hosts/updates.md: a killed update leaves a mark, so the next one repeats check and backup
+test("the next update takes the backup after the gap, although the settings are as declared", async () => {
+  host = new ConvergedHost();
+  const desired = host.desired();
+  const known = await converged();
+  host.change({ automatic: {} });
+  const drifted = await host.refresh(desired, known);
+  expect(drifted).toMatchObject({ ready: true, settingFacts: { archive_command: "another value" } });
+  await expect(host.converge(desired, drifted, " backup ")).rejects.toThrow("killed");
+  expect(host.verbs()).toEqual(["pg-settings stdin", "stanza-create", "check --no-full-check"]);
+  // Also if a refresh comes first: it must leave the update something to do.
+  expect(await host.refresh(desired, known)).toMatchObject({ ready: false });
+  const outcome = await host.converge(desired, drifted);
+  expect(host.verbs()).toEqual(["stanza-create", "check --no-full-check", "backup --type=incr"]);
+  await host.converge(desired, outcome);
+  expect(host.commands).toHaveLength(1);
+  expect(await host.refresh(desired, outcome)).toMatchObject({ ready: true });
+});
+
+test("the next update checks the host again, although the killed one had written every file", async () => {
+  host = new ConvergedHost();
+  const known = await converged();
+  const next = host.desired({}, [
+    { path: host.path("etc", "credentials"), mode: "0600", owner: "admin", content: "new key" },
+  ]);
+  await expect(host.converge(next, known, "stanza-create")).rejects.toThrow("killed");
+  const after = { ...known, fileFacts: { ...known.fileFacts, [host.path("etc", "credentials")]: "missing" } };
+  expect(await host.converge(next, after)).toMatchObject({ ready: true });
+  expect(host.verbs()).toEqual(["stanza-create", "check --no-full-check"]);
+});
+
+test("one that left a record which cannot be read counts as killed, and the next one names the line", async () => {
+  host = new ConvergedHost();
+  const known = await converged();
+  writeFileSync(host.path("etc", "owners"), "{\n");
+  expect(await host.refresh(host.desired(), known)).toMatchObject({ ready: false });
+  await expect(host.converge(host.desired(), known)).rejects.toThrow("has a line that is not JSON: delete the line");
+});
