@@ -139,7 +139,7 @@ async function restoreSettings(
   if (identity.container !== undefined && !(await answers(runtime, names, log))) return;
   const inFile = await readPreviousSettings(runtime, identity, names);
   const own = BY_SLOT in identity.settings ? BY_SLOT : BY_COMMAND;
-  if (inFile[own] !== identity.settings[own]) {
+  if (!isOurs(own, inFile[own] ?? null, identity, before)) {
     // An earlier removal may have failed after it restored them.
     const isRestored = names.every((name) => inFile[name] === before.previousSettings[name]);
     if (isRestored) return restartIfPending(runtime, identity, names, await readIfRunning(runtime), log);
@@ -151,13 +151,23 @@ async function restoreSettings(
     await restartIfPending(runtime, identity, names, live, log);
   } catch (error) {
     // A server that still has archive_mode on would keep all WAL without its command.
-    const former = Object.fromEntries(names.map((name) => [name, identity.settings[name] ?? null]));
-    await writeSettings(runtime, former).then(
+    await writeSettings(runtime, inFile).then(
       () => log(`set ${names.join(" and ")} again`),
       () => log(`WARN: ${names.join(" and ")} stay restored, because PostgreSQL does not answer`),
     );
     throw error;
   }
+}
+
+/**
+ * True if the last update has set the value, or an earlier one because the last one did not get that far. Another
+ * command that names our files is the user's, and would run nothing once they are removed.
+ */
+function isOurs(name: string, value: string | null, identity: HostIdentity, before: HostOutcome): boolean {
+  if (value === null) return false;
+  if (value === identity.settings[name] || value === before.settingFacts[name]) return true;
+  const paths = [programOf(identity), ...Object.keys(before.fileFacts)].filter((path) => path !== "");
+  return name === BY_COMMAND && paths.some((path) => value.includes(path));
 }
 
 async function restartIfPending(

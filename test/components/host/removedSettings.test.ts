@@ -1,0 +1,45 @@
+/** Archive settings after a destroy, on a host in a folder. test/hosts has real ones. */
+import { afterEach, expect, test } from "vitest";
+import { PartlyApplied } from "../../../components/host/converge";
+import type { HostOutcome } from "../../../components/host/hostIdentity";
+import { ConvergedHost } from "../../harness/hosts/convergedHost";
+
+const FORMER = "cp %p /srv/wal";
+let host: ConvergedHost;
+afterEach(() => host.remove());
+
+const outcomeOf = (failed: Promise<unknown>): Promise<HostOutcome> =>
+  failed.then(
+    () => Promise.reject(new Error("nothing failed")),
+    (error: unknown) => (error instanceof PartlyApplied ? error.outcome : Promise.reject(error)),
+  );
+
+// claim: docs/hosts/updates.md: the last component restores the archive settings (also if an earlier update has set
+//   them, and the last one was killed before)
+test("a destroy restores the settings if the last update was killed before it changed our command", async () => {
+  host = new ConvergedHost({ automatic: { archive_command: FORMER } });
+  const known = await host.converge(host.desired());
+  const next = host.desired({ settings: { archive_command: `${host.path("lib", "client")} archive-push` } });
+  const reached = await outcomeOf(host.converge(next, known, "pg-settings stdin"));
+  await host.destroy(next, reached);
+  expect(host.world.automatic).toEqual({ archive_command: FORMER });
+  expect(host.printed.join()).not.toContain("was changed since");
+});
+
+test("so it does after a refresh, which does not keep our earlier command", async () => {
+  host = new ConvergedHost({ automatic: { archive_command: FORMER } });
+  const known = await host.converge(host.desired());
+  const next = host.desired({ settings: { archive_command: `${host.path("lib", "client")} archive-push` } });
+  const reached = await outcomeOf(host.converge(next, known, "pg-settings stdin"));
+  await host.destroy(next, await host.refresh(next, reached));
+  expect(host.world.automatic).toEqual({ archive_command: FORMER });
+});
+
+test("another program's command stays", async () => {
+  host = new ConvergedHost({ automatic: { archive_command: FORMER } });
+  const known = await host.converge(host.desired());
+  host.change({ automatic: { archive_command: "other" } });
+  await host.destroy(host.desired(), known);
+  expect(host.world.automatic).toEqual({ archive_command: "other" });
+  expect(host.printed.at(-1)).toBe("archive_command was changed since: keeping the archive settings");
+});
