@@ -6,13 +6,7 @@ import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { CommandProcess } from "../process/commandProcess";
-import {
-  loadStreamState,
-  loadSynchronousReport,
-  saveStreamState,
-  type StreamState,
-  type SynchronousReport,
-} from "../local/streamState";
+import { loadStreamState, saveStreamState, type StreamState, type SynchronousReport } from "../local/streamState";
 import { type StreamStatus, stateOf, type StreamWorker } from "../operations/stream/streamWorker";
 import { listMissingWal } from "../operations/stream/needed";
 import { readyDirectoryOf } from "../operations/slot/readyDirectory";
@@ -211,16 +205,14 @@ export class StreamService {
 }
 
 /**
- * Commits must not wait for a receiver that an earlier configuration has made synchronous. Does nothing if none did on
- * this host; tries until the server answers.
+ * Commits must not wait for a receiver that an earlier configuration has made synchronous. Only the server knows:
+ * reports of former agents may be lost, or written again since. Tries until it answers.
  */
 export async function stopRequiring(
-  proc: Pick<CommandProcess, "config" | "newSession">,
+  proc: Pick<CommandProcess, "newSession">,
   ctx: Context,
   signal: AbortSignal,
 ): Promise<void> {
-  const { spoolPath, stanza = "" } = proc.config;
-  if ((await loadSynchronousReport(spoolPath, stanza)) === null) return;
   while (!signal.aborted) {
     try {
       const session = await proc.newSession();
