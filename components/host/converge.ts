@@ -355,7 +355,7 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
   if (systemd) await startServing(connection, desired.units, changed);
   const runtime = runtimeOf(connection, desired, accounts.database, log);
   if (!archives(desired)) {
-    await removeStale(update, left);
+    await removeLeft(update, left, runtime);
     outcome.firstBackup = "off";
     // For drills, if there are any.
     if (desired.units.enabled.length > 0) await applyUnits(update, changed);
@@ -364,9 +364,7 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
     return;
   }
   const settingsChanged = await applySettings(update, runtime);
-  await removeStale(update, left);
-  // Whatever an agent set: nobody confirms commits any more.
-  if (hasAgent(left) && !hasAgent(desired.files.map(({ path }) => path))) await dropSynchronous(runtime, log);
+  await removeLeft(update, left, runtime);
 
   const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
   if (!wasReady || settingsChanged || isLacking || changed.some((path) => !isUnitPath(path))) {
@@ -429,12 +427,30 @@ async function applyFiles(
   return { changed: [...stale, ...written], left };
 }
 
-/** Stops the units among them, and removes all. */
-async function removeStale({ connection, desired, outcome, log }: Update, stale: readonly string[]): Promise<void> {
-  if (stale.length === 0) return;
-  const units = unitsIn(stale);
+/**
+ * Removes the files of a previous engine. Those of an agent stay on record until no commit waits for it, so that the
+ * next update repeats what failed.
+ */
+async function removeLeft(update: Update, left: readonly string[], runtime: RuntimeOnHost): Promise<void> {
+  if (hasAgent(left) && !hasAgent(update.desired.files.map(({ path }) => path))) {
+    // Not before it ended: it would set the name again.
+    await stopUnits(update, left);
+    await dropSynchronous(runtime, update.log);
+  }
+  await removeStale(update, left);
+}
+
+async function stopUnits({ connection, desired }: Update, paths: readonly string[]): Promise<void> {
+  const units = unitsIn(paths);
   if (units.length > 0 && (await isSystemdRunning(connection, desired.directories.units)))
     await disableUnits(connection, units);
+}
+
+/** Stops the units among them, and removes all. */
+async function removeStale(update: Update, stale: readonly string[]): Promise<void> {
+  if (stale.length === 0) return;
+  const { connection, desired, outcome, log } = update;
+  await stopUnits(update, stale);
   await removeFiles(connection, withCompiled(stale, desired));
   for (const path of stale) log(`removed ${path}`);
   outcome.fileFacts = Object.fromEntries(Object.entries(outcome.fileFacts).filter(([path]) => !stale.includes(path)));

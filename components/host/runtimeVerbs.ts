@@ -102,16 +102,28 @@ export async function dropSlot(runtime: RuntimeOnHost, log: (line: string) => vo
 /**
  * Lets commits no longer wait for an agent that is gone. It needs no repository, so no secrets. A server that is down
  * keeps the setting, which is logged.
+ * @throws CommandFailed if the server answers
  */
 export async function dropSynchronous(runtime: RuntimeOnHost, log: (line: string) => void): Promise<void> {
   const { launcher: _, ...withoutSecrets } = runtime;
   try {
     await runVerb(withoutSecrets, "end the wait of commits", ["synchronous-drop"], VERB_TIMEOUT_MS);
   } catch (error) {
-    if (!(error instanceof CommandFailed)) throw error;
+    if (!(error instanceof CommandFailed) || (await isAnswering(withoutSecrets))) throw error;
     log(
       "WARN: commits may wait for the agent, which is gone. See SHOW synchronous_standby_names; if it names pgbackstop, run there: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();",
     );
+  }
+}
+
+/** True if the server answers. */
+async function isAnswering(runtime: RuntimeOnHost): Promise<boolean> {
+  try {
+    await runQuietly(runtime, ["pg-settings"]);
+    return true;
+  } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
+    return false;
   }
 }
 

@@ -1,6 +1,7 @@
 /** Updates that are killed, on a host in a folder. test/hosts/converge.test.ts has a real one. */
-import { writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
+import { PartlyApplied } from "../../../components/host/converge";
 import type { HostOutcome } from "../../../components/host/hostIdentity";
 import { ConvergedHost } from "../../harness/hosts/convergedHost";
 
@@ -52,4 +53,22 @@ test("one that left a record which cannot be read counts as killed, and the next
   writeFileSync(host.path("etc", "owners"), "{\n");
   expect(await host.refresh(host.desired(), known)).toMatchObject({ ready: false });
   await expect(host.converge(host.desired(), known)).rejects.toThrow("has a line that is not JSON: delete the line");
+});
+
+// claim: docs/synchronous.md: an update of a `PostgresHost` that removes the agent removes the name too (and repeats it
+//   after a failure)
+test("the agent's files stay on record until no commit waits for it", async () => {
+  host = new ConvergedHost({ failing: ["synchronous-drop"] });
+  const unit = host.path("units", "pgbackstop-main-agent.service");
+  mkdirSync(host.path("units"));
+  const withAgent = host.desired({}, [{ path: unit, mode: "0644", owner: "admin", content: "" }]);
+  const known = await host.converge(withAgent);
+  const failure = await host.converge(host.desired(), known).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(PartlyApplied);
+  const { outcome } = failure as PartlyApplied;
+  expect(outcome.fileFacts[unit]).toBeDefined();
+  host.change({ failing: [] });
+  host.verbs();
+  expect((await host.converge(host.desired(), outcome)).fileFacts[unit]).toBeUndefined();
+  expect([host.verbs()[0], existsSync(unit)]).toEqual(["synchronous-drop", false]);
 });

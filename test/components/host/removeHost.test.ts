@@ -40,7 +40,8 @@ const removed = async (
         : command.includes("/etc/machine-id")
           ? `${"1".repeat(32)}\n`
           : "";
-      return { exitCode: isDown && command.includes("synchronous-drop") ? 56 : 0, stdout, stderr: "" };
+      const asksServer = command.includes("synchronous-drop") || command.includes("pg-settings");
+      return { exitCode: isDown && asksServer ? 56 : 0, stdout, stderr: "" };
     },
     hold: async () => ({ release: async () => {} }),
     close: async () => {},

@@ -30,10 +30,16 @@ const RUNTIME = `
 const { readFileSync, writeFileSync } = require("node:fs");
 const { join } = require("node:path");
 const file = join(__dirname, "..", "world.json");
-const world = JSON.parse(readFileSync(file, "utf8"));
+const text = readFileSync(file, "utf8");
+const world = JSON.parse(text);
 const args = process.argv.slice(2).filter((each) => !/^--(config|stanza|log-level|output|detail-level)/.test(each));
 const [verb] = args;
-const end = (code, text) => { writeFileSync(file, JSON.stringify(world)); console.log(text); process.exit(code); };
+// Questions run at the same time.
+const end = (code, answer) => {
+  if (JSON.stringify(world) !== text) writeFileSync(file, JSON.stringify(world));
+  console.log(answer);
+  process.exit(code);
+};
 const dataDirectory = join(__dirname, "..", "data");
 if (verb === "pg-settings") {
   if (world.isDown) end(56, "unable to connect");
