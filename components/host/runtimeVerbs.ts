@@ -87,32 +87,37 @@ export async function upgradeStanza(runtime: RuntimeOnHost, former: string): Pro
   await runLocked(runtime, "upgrade the stanza", ["stanza-upgrade", `--upgraded-from=${former}`]);
 }
 
-/** Drops the stanza's replication slot. A server that is down keeps it, which is logged. */
-export async function dropSlot(runtime: RuntimeOnHost, log: (line: string) => void): Promise<void> {
-  try {
-    await runVerb(runtime, "drop the replication slot", ["slot-drop"], VERB_TIMEOUT_MS);
-  } catch (error) {
-    if (!(error instanceof CommandFailed)) throw error;
-    log(
-      "WARN: the replication slot may still keep WAL on the server. Drop it there: SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'pgbackstop%'",
-    );
-  }
+/**
+ * Drops the stanza's replication slot. A server that is down keeps it, which is logged.
+ * @throws CommandFailed if the server answers
+ */
+export function dropSlot(runtime: RuntimeOnHost, log: (line: string) => void): Promise<void> {
+  const warning =
+    "the replication slot may still keep WAL on the server. Drop it there: SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'pgbackstop%'";
+  return dropAtServer(runtime, { what: "drop the replication slot", verb: "slot-drop", warning }, log);
 }
 
 /**
- * Lets commits no longer wait for an agent that is gone. It needs no repository, so no secrets. A server that is down
- * keeps the setting, which is logged.
+ * Lets commits no longer wait for an agent that is gone. A server that is down keeps the setting, which is logged.
  * @throws CommandFailed if the server answers
  */
-export async function dropSynchronous(runtime: RuntimeOnHost, log: (line: string) => void): Promise<void> {
-  const { launcher: _, ...withoutSecrets } = runtime;
+export function dropSynchronous(runtime: RuntimeOnHost, log: (line: string) => void): Promise<void> {
+  const warning =
+    "commits may wait for the agent, which is gone. See SHOW synchronous_standby_names; if it names pgbackstop, run there: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();";
+  return dropAtServer(runtime, { what: "end the wait of commits", verb: "synchronous-drop", warning }, log);
+}
+
+/** Runs a verb that needs no repository, so no secrets: those may be gone. */
+async function dropAtServer(
+  { launcher: _, ...runtime }: RuntimeOnHost,
+  { verb, warning, what }: { readonly what: string; readonly verb: string; readonly warning: string },
+  log: (line: string) => void,
+): Promise<void> {
   try {
-    await runVerb(withoutSecrets, "end the wait of commits", ["synchronous-drop"], VERB_TIMEOUT_MS);
+    await runVerb(runtime, what, [verb], VERB_TIMEOUT_MS);
   } catch (error) {
-    if (!(error instanceof CommandFailed) || (await isAnswering(withoutSecrets))) throw error;
-    log(
-      "WARN: commits may wait for the agent, which is gone. See SHOW synchronous_standby_names; if it names pgbackstop, run there: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();",
-    );
+    if (!(error instanceof CommandFailed) || (await isAnswering(runtime))) throw error;
+    log(`WARN: ${warning}`);
   }
 }
 

@@ -1,6 +1,6 @@
 /** The order of a removal, on a host that only records its commands. test/hosts has real ones. */
-import { expect, test } from "vitest";
-import type { Connection } from "../../../components/host/connection";
+import { describe, expect, test } from "vitest";
+import type { Connection, ExecResult } from "../../../components/host/connection";
 import { emptyOutcome, type HostIdentity, type HostOutcome } from "../../../components/host/hostIdentity";
 import { removeHost } from "../../../components/host/removeHost";
 
@@ -19,13 +19,21 @@ const IDENTITY: HostIdentity = {
   restartCommand: [],
 };
 
-/** @param isDown PostgreSQL does not answer */
+interface Removed {
+  readonly commands: string[];
+  readonly printed: string[];
+  /** Empty if nothing failed. */
+  readonly failure: string;
+}
+
+/** @param isDown PostgreSQL does not answer @param answer to a command; by default it succeeds and prints nothing */
 const removed = async (
   identity: HostIdentity,
   files: readonly string[],
   isDown = false,
   known: Partial<HostOutcome> = {},
-): Promise<{ readonly commands: string[]; readonly printed: string[] }> => {
+  answer: (command: string) => Partial<ExecResult> = () => ({}),
+): Promise<Removed> => {
   const commands: string[] = [];
   const printed: string[] = [];
   const login = { name: "root", uid: 0, gid: 0 };
@@ -41,7 +49,7 @@ const removed = async (
           ? `${"1".repeat(32)}\n`
           : "";
       const asksServer = command.includes("synchronous-drop") || command.includes("pg-settings");
-      return { exitCode: isDown && asksServer ? 56 : 0, stdout, stderr: "" };
+      return { exitCode: isDown && asksServer ? 56 : 0, stdout, stderr: "", ...answer(command) };
     },
     hold: async () => ({ release: async () => {} }),
     close: async () => {},
@@ -51,14 +59,18 @@ const removed = async (
     ...known,
     fileFacts: Object.fromEntries(files.map((path) => [path, "0644 admin"])),
   };
-  await removeHost(connection, identity, before, (line) => printed.push(line));
-  return { commands, printed };
+  const failure = await removeHost(connection, identity, before, (line) => printed.push(line)).then(
+    () => "",
+    (error: unknown) => String(error),
+  );
+  return { commands, printed, failure };
 };
 
 // claim: docs/synchronous.md: a destroy of a `PostgresHost` removes the agent's name from `synchronous_standby_names`
 //   (here the order of its commands; test/hosts/agent.test.ts has the server)
 test("commits stop waiting after the agent has ended, and before its program is removed", async () => {
-  const { commands } = await removed(IDENTITY, [`${UNITS}/${AGENT}`, "/usr/local/lib/pgbackstop/runtime.cjs"]);
+  const { commands, failure } = await removed(IDENTITY, [`${UNITS}/${AGENT}`, "/usr/local/lib/pgbackstop/runtime.cjs"]);
+  expect(failure).toBe("");
   const at = (part: string): number => commands.findIndex((command) => command.includes(part));
   expect(at(`systemctl stop -- ${AGENT}`)).toBeGreaterThan(-1);
   expect(at("synchronous-drop")).toBeGreaterThan(at(`systemctl stop -- ${AGENT}`));
@@ -68,13 +80,15 @@ test("commits stop waiting after the agent has ended, and before its program is 
 });
 
 test("a server that is down gets the way out, and the removal goes on", async () => {
-  const { commands, printed } = await removed(IDENTITY, [`${UNITS}/${AGENT}`], true);
+  const { commands, failure, printed } = await removed(IDENTITY, [`${UNITS}/${AGENT}`], true);
+  expect(failure).toBe("");
   expect(printed.join()).toContain("ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();");
   expect(commands.join()).toContain("rm -f --");
 });
 
 test("a host without an agent is not asked", async () => {
-  const { commands } = await removed({ ...IDENTITY, units: { enabled: [], restarted: [] } }, []);
+  const { commands, failure } = await removed({ ...IDENTITY, units: { enabled: [], restarted: [] } }, []);
+  expect(failure).toBe("");
   expect(commands.join()).not.toContain("synchronous-drop");
 });
 
@@ -84,4 +98,26 @@ test("another machine at the same address keeps everything", async () => {
   const other = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, { machineId: "0".repeat(32) });
   expect(other.commands.join()).not.toMatch(/rm -f|systemctl/);
   expect(other.printed).toEqual(["db is another machine than at the last update: nothing of it is removed"]);
+});
+
+describe("a host that archives through a slot", () => {
+  const identity = { ...IDENTITY, settings: { max_slot_wal_keep_size: "64GB" } };
+  const files = [`${UNITS}/${AGENT}`];
+  const failing = (command: string): Partial<ExecResult> => (command.includes("slot-drop") ? { exitCode: 55 } : {});
+
+  // claim: docs/hosts/updates.md: the last component drops the slot (a failure keeps everything else)
+  test("drops it without the repositories' keys, or keeps its programs for the next destroy", async () => {
+    const { commands, failure } = await removed(identity, files, false, {}, failing);
+    expect(commands.find((command) => command.includes("slot-drop"))).toMatch(/^node /);
+    expect(failure).toContain("unable to drop the replication slot: exit code 55");
+    expect(failure).toContain("run the destroy again");
+    expect(commands.join()).not.toContain("rm -f --");
+  });
+
+  test("is removed if its server is down, with the way out", async () => {
+    const { commands, failure, printed } = await removed(identity, files, true, {}, failing);
+    expect(failure).toBe("");
+    expect(printed.join()).toContain("SELECT pg_drop_replication_slot(slot_name)");
+    expect(commands.join()).toContain("rm -f --");
+  });
 });
