@@ -1,5 +1,5 @@
 /** Undoes what an update did to a host. */
-import { type Account, CommandFailed, type Connection, type LogLine } from "./connection";
+import { type Account, CommandFailed, type Connection, type LogLine, runScript } from "./connection";
 import { type Accounts, removeDirectories, removeFiles } from "./desiredFiles";
 import { isPending, type LiveSettings, readPreviousSettings, readSettings, writeSettings } from "./postgresSettings";
 import { isOtherMachine, type Left, leaveHost } from "./hostOwners";
@@ -112,6 +112,20 @@ function withLeft(before: HostOutcome, left: readonly Left[]): HostOutcome {
   };
 }
 
+/** $1 file. An unknown file is no missing one: its volume may be unreachable, and a limit of time ends this program. */
+const GONE_SCRIPT = `
+if said=$(LC_ALL=C stat -- "$1" 2>&1); then echo present; exit 0; fi
+case $said in *'No such file or directory'*) echo missing ;; *) printf '%s\\n' "$said" >&2; exit 1 ;; esac`;
+
+/** True if there is no cluster in the data directory. @throws CommandFailed if that is unknown */
+async function isGone(connection: Connection, dataDirectory: string, account: Account): Promise<boolean> {
+  const args = [`${dataDirectory}/PG_VERSION`];
+  const { stdout } = await runScript(connection, `look for the cluster in ${dataDirectory}`, GONE_SCRIPT, args, {
+    account,
+  });
+  return stdout.trim() === "missing";
+}
+
 async function restoreSettings(
   connection: Connection,
   identity: HostIdentity,
@@ -121,11 +135,7 @@ async function restoreSettings(
 ): Promise<void> {
   const names = Object.keys(before.previousSettings);
   if (names.length === 0) return;
-  const hasData = `${identity.dataDirectory}/PG_VERSION`;
-  if (
-    identity.container === undefined &&
-    (await connection.exec(["test", "-e", hasData], { account })).exitCode !== 0
-  ) {
+  if (identity.container === undefined && (await isGone(connection, identity.dataDirectory, account))) {
     log(`${identity.dataDirectory} is gone: there are no settings to restore`);
     return;
   }

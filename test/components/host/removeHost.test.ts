@@ -121,3 +121,17 @@ describe("a host that archives through a slot", () => {
     expect(commands.join()).toContain("rm -f --");
   });
 });
+
+// claim: docs/hosts/updates.md: a destroy restores the archive settings first (a data directory that cannot be examined
+//   is not gone)
+test("a data directory that nobody can examine stops the destroy before anything is removed", async () => {
+  const known = { previousSettings: { archive_command: null } };
+  const answer = (stdout: string, exitCode: number) => (command: string) =>
+    command.includes("/data/PG_VERSION") ? { stdout, exitCode } : {};
+  const unknown = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, known, answer("", 143));
+  expect(unknown.failure).toContain("unable to look for the cluster in /data: exit code 143");
+  expect(unknown.commands.join()).not.toMatch(/rm -f --|systemctl/);
+  const gone = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, known, answer("missing\n", 0));
+  expect(gone.printed).toContain("/data is gone: there are no settings to restore");
+  expect(gone.commands.join()).toContain("rm -f --");
+});

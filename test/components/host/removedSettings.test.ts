@@ -1,4 +1,5 @@
 /** Archive settings after a destroy, on a host in a folder. test/hosts has real ones. */
+import { existsSync, symlinkSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { PartlyApplied } from "../../../components/host/converge";
 import type { HostOutcome } from "../../../components/host/hostIdentity";
@@ -42,4 +43,17 @@ test("another program's command stays", async () => {
   await host.destroy(host.desired(), known);
   expect(host.world.automatic).toEqual({ archive_command: "other" });
   expect(host.printed.at(-1)).toBe("archive_command was changed since: keeping the archive settings");
+});
+
+test("a data directory that is gone has no settings, and one that cannot be read is not gone", async () => {
+  host = new ConvergedHost({ automatic: { archive_command: FORMER } });
+  const known = await host.converge(host.desired());
+  const at = (dataDirectory: string): ReturnType<ConvergedHost["desired"]> => ({ ...host.desired(), dataDirectory });
+  // A link that leads to itself stands for a volume with errors.
+  symlinkSync(host.path("loop"), host.path("loop"));
+  await expect(host.destroy(at(host.path("loop")), known)).rejects.toThrow("unable to look for the cluster");
+  expect(existsSync(host.path("lib", "runtime.cjs"))).toBe(true);
+  await host.destroy(at(host.path("none", "such")), known);
+  expect(host.printed).toContain(`${host.path("none", "such")} is gone: there are no settings to restore`);
+  expect(existsSync(host.path("lib", "runtime.cjs"))).toBe(false);
 });
