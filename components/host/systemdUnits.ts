@@ -62,24 +62,36 @@ export function hasAgent(names: readonly string[]): boolean {
   return names.some((name) => name.endsWith("-agent.service"));
 }
 
-/** `enabled active` and similar for each unit; `missing` for one that systemd does not know. */
+/** Prints a line for each unit. An answer that did not come must not look like a unit that is disabled and at rest. */
+const STATE_SCRIPT = `
+for unit do
+  said=$(systemctl show -p LoadState -p UnitFileState -p ActiveState -- "$unit") || exit 1
+  printf '%s\\n' "$said" | tr '\\n' ' '
+  echo
+done`;
+
+/**
+ * `enabled active` and similar for each unit; `missing` for one that systemd does not know.
+ * @throws CommandFailed, Error if systemd does not answer
+ */
 export async function readUnits(
   connection: Connection,
   units: readonly string[],
 ): Promise<Readonly<Record<string, string>>> {
-  const script =
-    'for unit; do systemctl show -p LoadState -p UnitFileState -p ActiveState -- "$unit" | tr "\\n" " "; echo; done';
   if (units.length === 0) return {};
-  const { stdout } = await runScript(connection, "read the state of the units", script, units);
+  const { stdout } = await runScript(connection, "read the state of the units", STATE_SCRIPT, units);
   const lines = stdout.split("\n");
   return Object.fromEntries(units.map((unit, index) => [unit, unitText(lines[index] ?? "")]));
 }
 
+/** @throws Error for a line without a state */
 export function unitText(line: string): string {
   const properties = new Map(
     line.split(" ").map((part) => [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)]),
   );
-  if (properties.get("LoadState") === "not-found") return "missing";
+  const loadState = properties.get("LoadState") ?? "";
+  if (loadState === "") throw new Error("unable to read the state of the units: systemd does not answer");
+  if (loadState === "not-found") return "missing";
   return `${properties.get("UnitFileState") || "disabled"} ${properties.get("ActiveState") || "inactive"}`;
 }
 

@@ -44,7 +44,7 @@ const removed = async (
       const command = argv.join(" ");
       commands.push(command);
       const stdout = command.includes("systemctl show")
-        ? "LoadState=loaded ActiveState=active\n"
+        ? "LoadState=loaded ActiveState=active\n".repeat(argv.length - 4)
         : command.includes("/etc/machine-id")
           ? `${"1".repeat(32)}\n`
           : "";
@@ -134,4 +134,12 @@ test("a data directory that nobody can examine stops the destroy before anything
   const gone = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, known, answer("missing\n", 0));
   expect(gone.printed).toContain("/data is gone: there are no settings to restore");
   expect(gone.commands.join()).toContain("rm -f --");
+});
+
+test("units whose state systemd does not tell are not taken for stopped ones", async () => {
+  const silent = (command: string): Partial<ExecResult> =>
+    command.includes("systemctl show") ? { stdout: "\n".repeat(2) } : {};
+  const { commands, failure } = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, {}, silent);
+  expect(failure).toContain("unable to read the state of the units: systemd does not answer");
+  expect(commands.join()).not.toContain("rm -f --");
 });

@@ -140,3 +140,8 @@ test("records of another host become facts", () => {
     "1 answers for 2 units",
   );
 });
+
+test("a unit without a state is an error, not a disabled one", () => {
+  const lines = ["account 105 109", "machine x86_64", "systemd", "end", ""];
+  expect(() => parseState(query({ units: ["a.timer"] }), lines.join("\n"))).toThrow("systemd does not answer");
+});
