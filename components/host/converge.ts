@@ -226,14 +226,18 @@ function machineOf({ machineId }: HostFacts): Pick<HostOutcome, "machineId"> {
 /** Looks at files that this component has not written, outside of its own directory. @throws Error */
 async function refuseOthersFiles(
   connection: Connection,
-  { directories, files, runtimeArgv }: DesiredHost,
+  desired: DesiredHost,
   before: HostOutcome | null,
 ): Promise<void> {
+  const { directories, files, runtimeArgv } = desired;
   const config = runtimeArgv.find((argument) => argument.startsWith("--config="));
   const paths = files
     .map(({ path }) => path)
     .filter((path) => before?.fileFacts[path] === undefined && !path.startsWith(`${directories.config}/`));
-  if (config !== undefined) await refuseOtherHost(connection, config.slice("--config=".length), paths);
+  if (config === undefined) return;
+  const program = paths.find((path) => path === programOf(desired));
+  const placed = { config: config.slice("--config=".length), paths, units: directories.units, program };
+  await refuseOtherHost(connection, placed);
 }
 
 /** Records the component that declares the host. @returns true if another one has set the settings @throws Error */

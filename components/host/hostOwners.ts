@@ -214,24 +214,42 @@ async function hasOwner(
   return (await readOwners(connection, path)).owners.some(({ owner }) => owners.includes(owner));
 }
 
-/** $1 line that begins our files; then paths. Prints a path and each configuration that its commands name. */
+/**
+ * $1 line that begins our files, $2 directory of units, $3 program or empty; then paths. Prints a path and each
+ * configuration that its commands name, also for each unit that runs the program.
+ */
 const CONFIGURATION_SCRIPT = `
-head=$1
-shift
-for path do
-  [ -f "$path" ] && grep -qF -- "$head" "$path" || continue
-  grep -o -- "--config=[^ '\\"]*" "$path" | sort -u | while IFS= read -r config; do printf '%s %s\\n' "\${config#--config=}" "$path"; done
-done`;
+head=$1 units=$2 program=$3
+shift 3
+configurations() {
+  [ -f "$1" ] && grep -qF -- "$head" "$1" && grep -qF -- "$2" "$1" || return 0
+  grep -o -- "--config=[^ '\\"]*" "$1" | sort -u | while IFS= read -r config; do printf '%s %s\\n' "\${config#--config=}" "$1"; done
+}
+for path do configurations "$path" ''; done
+[ -z "$program" ] || for path in "$units"/*.service; do configurations "$path" "$program"; done`;
+
+/** Files that an update is about to write outside of the configuration's directory. */
+interface Placed {
+  /** Path of this host's configuration. */
+  readonly config: string;
+  readonly paths: readonly string[];
+  /** Directory of units. */
+  readonly units: string;
+  /** The program, if it is among `paths`: its units may have other names than this host's. */
+  readonly program?: string | undefined;
+}
 
 /**
- * Units and launcher lie outside the configuration's directory, so that its record says nothing about them.
- * @param config path of this host's configuration
+ * Units, program and launcher lie outside the configuration's directory, so that its record says nothing about them.
  * @throws Error if one of these files belongs to a host with another configuration
  */
-export async function refuseOtherHost(connection: Connection, config: string, paths: readonly string[]): Promise<void> {
+export async function refuseOtherHost(
+  connection: Connection,
+  { config, paths, program = "", units }: Placed,
+): Promise<void> {
   // Files quote any other path in ways of their own.
   if (paths.length === 0 || !/^[A-Za-z0-9_@+=:,./-]+$/.test(config)) return;
-  const args = [UNIT_HEAD, ...paths];
+  const args = [UNIT_HEAD, units, program, ...paths];
   const { stdout } = await runScript(connection, "read whose the units are", CONFIGURATION_SCRIPT, args);
   const others = stdout.split("\n").filter((line) => line !== "" && !line.startsWith(`${config} `));
   const [first] = others;
@@ -239,7 +257,7 @@ export async function refuseOtherHost(connection: Connection, config: string, pa
   const [other = ""] = first.split(" ");
   const path = first.slice(other.length + 1);
   throw new Error(
-    `${path} on ${connection.name} belongs to the host whose configuration is ${other}, and would be replaced: give one of them its own stanza and directories (config, lib, bin, units), or destroy that one first; if it no longer exists, remove ${path}`,
+    `${path} on ${connection.name} belongs to the host whose configuration is ${other}, and ${paths.includes(path) ? "" : `its program ${program} `}would be replaced: give one of them its own stanza and directories (config, lib, bin, units), or destroy that one first; if it no longer exists, remove ${path}`,
   );
 }
 

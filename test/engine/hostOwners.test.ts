@@ -162,6 +162,12 @@ test("a component of another configuration is refused before it replaces the uni
   expect(await failureOf(stack.up(), [])).toMatch(
     /pgbackstop-main-\S+ on this machine belongs to the host whose configuration is \S+etc\/pgbackrest\.conf, and would be replaced/,
   );
+  // With a stanza of its own only the program is shared, which a destroy would take from this one.
+  const shared = { ...host.settings().host?.directories, config: host.path("etc2") };
+  const second = { stanza: "other", dataDirectory: host.path("other"), directories: shared };
+  expect(await failureOf((await open("third", [{ name: "other", args: second }])).up(), [])).toMatch(
+    /belongs to the host whose configuration is \S+etc\/pgbackrest\.conf, and its program \S+runtime\.cjs would be replaced/,
+  );
   expect(host.fingerprint()).toEqual(before);
   for (const name of ["etc2", "lib2"]) expect(existsSync(host.path(name)), name).toBe(false);
   await stack.destroy();

@@ -109,7 +109,8 @@ test("a component whose directory changes leaves the file in the former one, wit
 // claim: docs/hosts/updates.md: two components with the same directories: the second one is refused (their units)
 test("a unit of a host with another configuration is refused with the way out, one of the same is not", async () => {
   const unit = join(folder, "pgbackstop-main-full.service");
-  const refused = (config: string): Promise<void> => refuseOtherHost(connection, config, [unit, `${unit}.missing`]);
+  const paths = [unit, `${unit}.missing`];
+  const refused = (config: string): Promise<void> => refuseOtherHost(connection, { config, paths, units: folder });
   await refused("/etc/pgbackstop/pgbackrest.conf");
   writeFileSync(unit, `${UNIT_HEAD}\nExecStart=node "runtime.cjs" "--config=/etc/pgbackstop/pgbackrest.conf" backup\n`);
   await refused("/etc/pgbackstop/pgbackrest.conf");
@@ -121,6 +122,23 @@ test("a unit of a host with another configuration is refused with the way out, o
   await refused("/etc/pgbackrest/pgbackrest.conf");
   writeFileSync(unit, `${UNIT_HEAD}\nExecStart=pgbackrest --stanza=main backup\n`);
   await refused("/etc/pgbackrest/pgbackrest.conf");
+});
+
+test("a host of another stanza is refused if a host with another configuration runs the same program", async () => {
+  const units = mkdtempSync(join(folder, "units-"));
+  const program = "/usr/local/lib/pgbackstop/runtime.cjs";
+  const text = `${UNIT_HEAD}\nExecStart=node "${program}" "--config=/etc/first/pgbackrest.conf" backup\n`;
+  writeFileSync(join(units, "pgbackstop-first-full.service"), text);
+  const paths = [program, join(units, "pgbackstop-second-full.service")];
+  const refused = (config: string, at: string | undefined): Promise<void> =>
+    refuseOtherHost(connection, { config, paths, units, program: at });
+  await expect(refused("/etc/second/pgbackrest.conf", program)).rejects.toThrow(
+    `${units}/pgbackstop-first-full.service on this machine belongs to the host whose configuration is /etc/first/pgbackrest.conf, and its program ${program} would be replaced: give one of them its own stanza and directories (config, lib, bin, units)`,
+  );
+  await refused("/etc/first/pgbackrest.conf", program);
+  // Written by an earlier update of this host.
+  await refused("/etc/second/pgbackrest.conf", undefined);
+  await refused("/etc/second/pgbackrest.conf", "/usr/local/lib/second/runtime.cjs");
 });
 
 test("what an update noted before it was killed stays in its line, also under another name", async () => {
