@@ -164,3 +164,15 @@ test("the workflow of the tests runs every tier, on the image of the pods", () =
   expect(strategy?.matrix.tier.toSorted()).toEqual(TIERS.map(({ name }) => name).toSorted());
   expect(container?.image).toBe(NODE_IMAGE);
 });
+
+test("every job in a container trusts the checkout, which another account owns, and has the tags of releases", () => {
+  const inContainers = readdirSync(join(projectFolder(), WORKFLOWS)).flatMap((name) =>
+    Object.entries(workflow(name).jobs).filter(([, { container }]) => container !== undefined),
+  );
+  expect(inContainers.length).toBeGreaterThan(0);
+  for (const [job, { steps = [] }] of inContainers) {
+    const checkout = steps.findIndex(({ uses = "" }) => uses.startsWith("actions/checkout@"));
+    expect(steps[checkout]?.with?.["fetch-depth"], job).toBe(0);
+    expect(steps[checkout + 1]?.run, job).toBe('git config --global --add safe.directory "$GITHUB_WORKSPACE"');
+  }
+});
