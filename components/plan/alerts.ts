@@ -134,7 +134,7 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
     writer.warning(
       "PgbackstopWalMissing",
       "30m",
-      `${writer.series("pgbackstop_repo_wal_debt_files")} > 0`,
+      `${writer.series("pgbackstop_repo_wal_missing_files")} > 0`,
       `{{ $value }} WAL file(s) are known to be missing in ${repo}`,
       "They are acknowledged, because another repository holds them. They are copied as soon as this one accepts them.",
     ),

@@ -27,8 +27,6 @@ export function samples(
   );
 }
 
-/** An older word: dashboards know the metric by it. */
-export const MISSING_FILES = "pgbackstop_repo_wal_debt_files";
 const STANZA = ["stanza"];
 const REPO = ["stanza", "repo_key"];
 const REPO_TYPE = [...REPO, "backup_type"];
@@ -129,7 +127,7 @@ export const REPOSITORY: readonly MetricDefinition[] = metrics(REPO, {
   pgbackstop_repo_wal_gap_segments:
     "WAL segments missing between the oldest backup and the newest segment: no restore can pass them",
   pgbackstop_repo_wal_waiting_files: "WAL files that are ready and not yet in the repository",
-  [MISSING_FILES]: "Acknowledged WAL files that the repository lacks",
+  pgbackstop_repo_wal_missing_files: "Acknowledged WAL files that the repository lacks",
   pgbackstop_repo_wal_conflict_files: "WAL files that the repository's archive has with other content than the server",
   pgbackstop_repo_stream_timestamp_seconds:
     "Everything that the server wrote before this time is in the repository, streamed or archived",

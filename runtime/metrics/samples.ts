@@ -8,7 +8,7 @@ import type { StreamState, SynchronousReport } from "../local/streamState";
 import type { StoredWal } from "../operations/info/destinations";
 import type { DrillRecord } from "../operations/drill/record";
 import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
-import { MISSING_FILES, type Sample, samples } from "./definitions";
+import { type Sample, samples } from "./definitions";
 
 export interface RepoFacts {
   readonly key: number;
@@ -78,7 +78,7 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
     return [
       ...samples(labels, {
         pgbackstop_repo_up: backups !== null,
-        [MISSING_FILES]: missingWalCount,
+        pgbackstop_repo_wal_missing_files: missingWalCount,
         pgbackstop_repo_wal_conflict_files: conflictCount,
       }),
       ...(backups === null ? [] : backupSamples(labels, backups)),

@@ -60,7 +60,7 @@ const repoSeries = (key: string, more: Record<string, string> = {}): Record<stri
   [`pgbackstop_repo_up{stanza="main",repo_key="${key}"}`]: still(1),
   [`pgbackstop_repo_wal_lag_seconds{stanza="main",repo_key="${key}"}`]: still(0),
   [`pgbackstop_repo_wal_gap_segments{stanza="main",repo_key="${key}"}`]: still(0),
-  [`pgbackstop_repo_wal_debt_files{stanza="main",repo_key="${key}"}`]: still(0),
+  [`pgbackstop_repo_wal_missing_files{stanza="main",repo_key="${key}"}`]: still(0),
   // Backups of all types are fresh. A case overrides the ones that are late.
   ...Object.fromEntries(
     ["full", "diff", "incr"].map((type) => [
@@ -541,8 +541,8 @@ describe("metrics of real repositories", async () => {
     const ready = join(bed.cluster.dataPath, "pg_wal/archive_status", `${segment}.ready`);
     await waitFor("a segment that waits", 60_000, async () => (existsSync(ready) ? true : null));
     waiting = await scrape();
-    const global = { "repo2-path": join(bed.folder, "no-directory"), "spool-path": ownedFolder("owed-spool") };
-    const any = bed.variant("owed", { global, settings: { acknowledge: "any" } });
+    const global = { "repo2-path": join(bed.folder, "no-directory"), "spool-path": ownedFolder("missing-spool") };
+    const any = bed.variant("missing", { global, settings: { acknowledge: "any" } });
     await bed.oursOk(["archive-push", join(bed.cluster.dataPath, "pg_wal", segment)], { config: any });
     missing = await scrape(any);
     await bed.cluster.sql("ALTER SYSTEM RESET archive_command");

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { brotliDecompressSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { DEFINITIONS } from "../../runtime/metrics/definitions";
 import { BUNDLE_SIZE_BYTES_MAX } from "../../tools/parts/build/build";
 import { projectFolder } from "../../tools/parts/cache";
 import { TIERS } from "../../tools/parts/tiers";
@@ -25,7 +26,7 @@ import {
   pathEnds,
 } from "./rules";
 import { readSources, readTextFiles } from "./sources";
-import { checkPhrases, checkRetiredNames, checkWidth, retiredWords } from "./words";
+import { checkPhrases, checkRetiredMetrics, checkRetiredNames, checkWidth, retiredWords } from "./words";
 
 /** Longer functions with their length. No entry may grow; each should go. */
 const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
@@ -129,6 +130,8 @@ describe("every file", () => {
   test("uses the words of docs/glossary.md in names", () => {
     const retired = retiredWords(readFileSync(join(root, "docs", "glossary.md"), "utf8"));
     expect(sources.flatMap((source) => checkRetiredNames(source, retired))).toEqual([]);
+    const metrics = DEFINITIONS.map(({ name }) => name);
+    expect(checkRetiredMetrics(metrics, retired)).toEqual([]);
   });
 
   test("is in plain words", () => {

@@ -1,7 +1,7 @@
 /** The rules for words report their own violations and nothing else. */
 import { expect, test } from "vitest";
 import { sourceOf } from "./sources";
-import { checkPhrases, checkRetiredNames, checkWidth, retiredWords } from "./words";
+import { checkPhrases, checkRetiredMetrics, checkRetiredNames, checkWidth, retiredWords } from "./words";
 
 const GLOSSARY = `# Glossary
 
@@ -27,6 +27,13 @@ test("a declared name with a retired word is refused, a use of it and other name
   expect(checkRetiredNames(source, retiredWords(GLOSSARY))).toEqual([
     "runtime/x.ts:1: repoKeyList has the retired word 'repo key': say repository index",
     "runtime/x.ts:3: SftpScene has the retired word 'scene': say context",
+  ]);
+});
+
+test("a metric with a retired word is refused", () => {
+  const names = ["pgbackstop_repo_up", "pgbackstop_scene_seconds"];
+  expect(checkRetiredMetrics(names, retiredWords(GLOSSARY))).toEqual([
+    "pgbackstop_scene_seconds has the retired word 'scene': say context",
   ]);
 });
 

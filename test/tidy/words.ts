@@ -43,13 +43,6 @@ const TRANSLATED = new RegExp(
 );
 const SPEAKING = /^(runtime|components|tools|examples|docs(?!\/internals\/repository-format))\b/;
 
-/** Files with texts that stacks have deployed: a new wording would change every stack. */
-const DEPLOYED: ReadonlySet<string> = new Set([
-  "components/plan/alerts.ts",
-  "components/render/host/sshdConfig.ts",
-  "components/render/monitoring/dashboard.ts",
-]);
-
 export const LINE_WIDTH_MAX = 120;
 
 /** Words in the glossary's last column. */
@@ -68,21 +61,27 @@ export function checkRetiredNames(source: Source, retired: readonly RetiredWord[
   const problems: string[] = [];
   walk(source, (node) => {
     if (!ts.isIdentifier(node) || !isDeclared(node) || PUBLIC_NAMES.has(node.text)) return;
-    const parts = partsOf(node.text);
-    const word = retired.find((candidate) =>
-      parts.some((_, start) => candidate.parts.every((part, at) => isForm(parts[start + at], part))),
-    );
-    if (word === undefined) return;
-    problems.push(
-      `${positionOf(source, node)}: ${node.text} has the retired word '${word.parts.join(" ")}': say ${word.term}`,
-    );
+    const problem = retiredIn(node.text, retired);
+    if (problem !== null) problems.push(`${positionOf(source, node)}: ${problem}`);
   });
   return problems;
 }
 
+/** Metrics whose name contains a retired word. */
+export function checkRetiredMetrics(names: readonly string[], retired: readonly RetiredWord[]): string[] {
+  return names.flatMap((name) => retiredIn(name, retired) ?? []);
+}
+
+function retiredIn(name: string, retired: readonly RetiredWord[]): string | null {
+  const parts = partsOf(name);
+  const word = retired.find((candidate) =>
+    parts.some((_, start) => candidate.parts.every((part, at) => isForm(parts[start + at], part))),
+  );
+  return word === undefined ? null : `${name} has the retired word '${word.parts.join(" ")}': say ${word.term}`;
+}
+
 /** Comments, messages and prose that read as translated, or use jargon that the glossary retires. */
 export function checkPhrases(file: TextFile): string[] {
-  if (DEPLOYED.has(file.path)) return [];
   return linesOf(file).flatMap(([line, number]) => {
     const spoken = SPEAKING.test(file.path) ? (JARGON.exec(line) ?? TRANSLATED.exec(line)) : null;
     const phrase = (STIFF.exec(line) ?? spoken)?.[0];

@@ -247,7 +247,7 @@ for folder in backup/*/*/; do
       continue
       ;;
   esac
-  # Without a manifest a backup is being taken, or was left: its next try goes on with it, or removes it.
+  # Without a manifest a backup is being taken, or was interrupted: the next attempt resumes or removes it.
   if [ -f "$folder/backup.manifest" ]; then close_files "$folder"; fi
   settle "$folder"
 done

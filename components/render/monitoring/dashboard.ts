@@ -225,13 +225,13 @@ function walPanels({ rpoS }: Limits): readonly Panel[] {
       description: "Grows on an idle database too: archive_timeout switches no segment that nothing was written into.",
     }),
     graph(
-      "Missing, dropped, owed and in conflict",
+      "WAL: gaps, missing, dropped, in conflict",
       "short",
       12,
       [
-        line(ofRepositories("pgbackstop_repo_wal_gap_segments"), `missing ${REPO}`),
+        line(ofRepositories("pgbackstop_repo_wal_gap_segments"), `gap ${REPO}`),
         line(ofRepositories("pgbackstop_repo_wal_dropped_files"), `dropped ${REPO}`),
-        line(ofRepositories("pgbackstop_repo_wal_debt_files"), `owed ${REPO}`),
+        line(ofRepositories("pgbackstop_repo_wal_missing_files"), `missing ${REPO}`),
         line(ofRepositories("pgbackstop_repo_wal_conflict_files"), `in conflict ${REPO}`),
       ],
       { steps: BAD_ABOVE_0 },

@@ -107,7 +107,7 @@ test("report for each repository how far back and how far forward it can recover
     "pgbackstop_recovery_window_start_timestamp_seconds demo,1": oldest,
     "pgbackstop_repo_last_backup_timestamp_seconds demo,1,full": newest,
     "pgbackstop_repo_wal_waiting_files demo,2": 3,
-    "pgbackstop_repo_wal_debt_files demo,2": 1,
+    "pgbackstop_repo_wal_missing_files demo,2": 1,
     "pgbackstop_repo_wal_conflict_files demo,2": 2,
     "pgbackstop_repo_wal_gap_segments demo,2": 98,
     "pgbackstop_repo_backups demo,2,full": 0,

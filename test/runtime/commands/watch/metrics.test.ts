@@ -116,8 +116,8 @@ describe("each repository", () => {
     const { values } = await scrape(["metrics"], {
       settings: { acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "", repos: repoSettings },
     });
-    expect(values[of("repo_wal_debt_files", 1)]).toBe(0);
-    expect(values[of("repo_wal_debt_files", 2)]).toBe(1);
+    expect(values[of("repo_wal_missing_files", 1)]).toBe(0);
+    expect(values[of("repo_wal_missing_files", 2)]).toBe(1);
     expect(values[of("repo_wal_dropped_files", 2)]).toBe(1);
     expect([1, 2].map((key) => values[of("repo_wal_conflict_files", key)])).toEqual([1, 0]);
     expect(values[of("repo_full_expected_seconds", 1)]).toBe(90_000);
