@@ -11,7 +11,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "package?": "Line",
       "acknowledge?": '"all" | "any" | RepoName[]',
       "archive?": '"command" | "stream"',
-      "archiveCommandWord?": "OptionalLine",
+      "archiveCommandContains?": "OptionalLine",
       "firstBackup?": "boolean",
       "fullBackups?": "FullBackupReport",
       "postgres?": "ServerCommands",

@@ -15,7 +15,7 @@ export const DRILL_PATH = "/var/lib/pgbackstop-drill";
 
 export const DEFAULT_SETTINGS: Settings = {
   acknowledge: { mode: "all", repoIndexes: [], isDefault: true },
-  archiveCommandWord: "pgbackrest",
+  archiveCommandContains: "pgbackrest",
   repos: {},
 };
 
@@ -42,7 +42,7 @@ export function parseJson(text: string, fileName: string): unknown {
  */
 export function renderSettings(settings: SettingsFile, writtenFor?: string, since = FILE_SINCE): string {
   settingsOf(settings, SETTINGS_FILE_NAME);
-  const { acknowledge = "all", archive, archiveCommandWord, drill, firstBackup, repos = {}, stream } = settings;
+  const { acknowledge = "all", archive, archiveCommandContains, drill, firstBackup, repos = {}, stream } = settings;
   const isEmpty = (value: object | undefined): boolean => value !== undefined && Object.keys(value).length === 0;
   const file: Partial<Record<keyof SettingsFile, unknown>> = {
     ...settings,
@@ -50,7 +50,8 @@ export function renderSettings(settings: SettingsFile, writtenFor?: string, sinc
     package: writtenFor,
     acknowledge: inKeyOrder(acknowledge),
     archive: archive === "stream" ? archive : undefined,
-    archiveCommandWord: archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord ? undefined : archiveCommandWord,
+    archiveCommandContains:
+      archiveCommandContains === DEFAULT_SETTINGS.archiveCommandContains ? undefined : archiveCommandContains,
     firstBackup: firstBackup === true ? true : undefined,
     drill: drill && Object.fromEntries(Object.entries(drill).filter(([, part]) => !isEmpty(part))),
     stream: stream && { ...stream, synchronous: stream.synchronous && inKeyOrder(stream.synchronous) },
@@ -89,7 +90,7 @@ export function settingsOf(value: unknown, fileName: string): Settings {
     if (new Set(repoIndexes).size < repoIndexes.length) throw wrong(field, "must have each repository once");
     return { mode: "named", repoIndexes };
   };
-  const { acknowledge, archive, archiveCommandWord, container, drill, firstBackup, fullBackups, postgres } = file;
+  const { acknowledge, archive, archiveCommandContains, container, drill, firstBackup, fullBackups, postgres } = file;
   const { repos = {}, stream } = file;
   for (const [name, { compressLevel, compressType }] of Object.entries(repos)) {
     const level = compressLevel ?? 0;
@@ -102,7 +103,7 @@ export function settingsOf(value: unknown, fileName: string): Settings {
   return {
     acknowledge: acknowledge === undefined ? DEFAULT_SETTINGS.acknowledge : policy(["acknowledge"], acknowledge),
     ...(archive === "stream" ? { archive } : {}),
-    archiveCommandWord: archiveCommandWord ?? DEFAULT_SETTINGS.archiveCommandWord,
+    archiveCommandContains: archiveCommandContains ?? DEFAULT_SETTINGS.archiveCommandContains,
     ...(firstBackup === true ? { firstBackup } : {}),
     ...(fullBackups === undefined ? {} : { fullBackups }),
     ...(postgres === undefined ? {} : { postgres }),

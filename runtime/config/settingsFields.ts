@@ -44,7 +44,7 @@ export interface SettingsFile {
    * What `archive_command` must contain for `backup` and `check`. Stock requires the default; empty allows any command.
    * @default "pgbackrest"
    */
-  readonly archiveCommandWord?: OptionalLine;
+  readonly archiveCommandContains?: OptionalLine;
   /** True when the cluster's sidecar takes a repository's first full backup. @default false */
   readonly firstBackup?: boolean;
   /** The ConfigMap to which the cluster's sidecar reports full backups. If omitted, it reports none. */

@@ -138,7 +138,7 @@ export interface Settings {
   /** The agent takes finished WAL through a replication slot; absent: `archive_command` does. */
   readonly archive?: "stream";
   /** What `archive_command` must contain for `backup` and `check`; empty allows any command. */
-  readonly archiveCommandWord: string;
+  readonly archiveCommandContains: string;
   /** True when the cluster's sidecar takes a repository's first full backup. */
   readonly firstBackup?: true;
   /** Where the cluster's sidecar reports full backups; absent nowhere. */

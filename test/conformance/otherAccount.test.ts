@@ -147,7 +147,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       account: { uid: postgres.uid, gid: postgres.gid, mode: 0o700 },
       control: { stop: command, start: command, asAccount: false },
       moves: [{ from: data, to: `${data}.before-recover-1` }],
-      restoreWords: [],
+      restoreArgs: [],
       oldWal: null,
       stamp: "1",
     });

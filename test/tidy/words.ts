@@ -20,8 +20,6 @@ const PUBLIC_NAMES: ReadonlySet<string> = new Set([
   "toRepoKeys",
   "repo_key",
   "foundOwner",
-  "archiveCommandWord",
-  "restoreWords",
   "wayOut",
 ]);
 

@@ -37,7 +37,7 @@ export const backupCommand: Command = async (proc) => {
       archiveCheck: config.archive.check,
       archiveCopy: config.archive.copy,
       archiveModeCheck: config.archive.modeCheck,
-      archiveCommandWord: config.settings.archiveCommandWord,
+      archiveCommandContains: config.settings.archiveCommandContains,
       slot: slotArchivingOf(config),
       archiveTimeoutMs: config.archive.timeoutMs,
       bufferSizeBytes: config.bufferSizeBytes,

@@ -140,7 +140,7 @@ async function begin(
     account,
     server: serverMemory(facts),
     moves: plan.moves,
-    restoreWords: [...plan.restoreArgs, ...(request.repoIndex === undefined ? [] : [`--repo=${request.repoIndex}`])],
+    restoreArgs: [...plan.restoreArgs, ...(request.repoIndex === undefined ? [] : [`--repo=${request.repoIndex}`])],
     oldWal: oldWalOf(facts, source, plan.moves.at(-1)?.to),
     stamp: input.stamp,
   };

@@ -56,7 +56,7 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
       archiveCheck: config.archive.check,
       archiveModeCheck: config.archive.modeCheck,
       archiveTimeoutMs: config.archive.timeoutMs,
-      archiveCommandWord: config.settings.archiveCommandWord,
+      archiveCommandContains: config.settings.archiveCommandContains,
       slot: slotArchivingOf(config),
       conflicts: (repoIndex) => missingWal.listConflicts(repoIndex),
       // With `--no-full-check` only what arrives now counts: the agent closes a gap by a backup.

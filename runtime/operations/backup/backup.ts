@@ -46,7 +46,7 @@ export interface BackupOptions extends BeginOptions {
   readonly startFast: boolean;
   readonly archiveModeCheck: boolean;
   /** Must be in `archive_command`. */
-  readonly archiveCommandWord: string;
+  readonly archiveCommandContains: string;
   /** Null where PostgreSQL archives by itself. */
   readonly slot: SlotArchiving | null;
   readonly archiveTimeoutMs: number;
@@ -150,9 +150,21 @@ async function openCluster(
   options: BackupOptions,
   ctx: Context,
 ): Promise<Cluster> {
-  const { online, backupStandby: standby, force, archiveCheck, archiveModeCheck, archiveCommandWord, slot } = options;
+  const {
+    online,
+    backupStandby: standby,
+    force,
+    archiveCheck,
+    archiveModeCheck,
+    archiveCommandContains,
+    slot,
+  } = options;
   if (online)
-    return OnlineCluster.open(candidates, { standby, archiveCheck, archiveModeCheck, archiveCommandWord, slot }, ctx);
+    return OnlineCluster.open(
+      candidates,
+      { standby, archiveCheck, archiveModeCheck, archiveCommandContains, slot },
+      ctx,
+    );
   const [first] = candidates;
   assert(first !== undefined, "a backup needs pg1-path");
   return OfflineCluster.open(first, { standby, force }, ctx);

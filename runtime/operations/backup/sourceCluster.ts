@@ -67,7 +67,7 @@ interface OpenOnline {
   readonly archiveCheck: boolean;
   readonly archiveModeCheck: boolean;
   /** Must be in `archive_command`. */
-  readonly archiveCommandWord: string;
+  readonly archiveCommandContains: string;
   /** Null where PostgreSQL archives by itself. */
   readonly slot: SlotArchiving | null;
 }

@@ -13,18 +13,18 @@ const CNPG_COMMAND = /^\/controller\/manager wal-archive\b/;
 
 export interface ArchiverOptions {
   readonly archiveModeCheck: boolean;
-  readonly archiveCommandWord: string;
+  readonly archiveCommandContains: string;
   readonly slot: SlotArchiving | null;
 }
 
 /** Checks what archives the server's WAL: PostgreSQL, or an agent through a replication slot. */
 export async function requireArchiver(
   session: Pick<Session, "facts" | "query">,
-  { archiveCommandWord, archiveModeCheck, slot }: ArchiverOptions,
+  { archiveCommandContains, archiveModeCheck, slot }: ArchiverOptions,
   ctx: Context,
 ): Promise<void> {
   const facts = await session.facts();
-  if (slot === null) return requireArchiving(facts, archiveModeCheck, archiveCommandWord);
+  if (slot === null) return requireArchiving(facts, archiveModeCheck, archiveCommandContains);
   // The primary's agent archives.
   if (facts.inRecovery) return;
   const warning = boundWarning(await requireReader(session, slot, ctx), slot.name);
@@ -32,9 +32,9 @@ export async function requireArchiver(
 }
 
 /**
- * `refuseAlways` is stock's `archive-mode-check` of a backup. `archive_command` must contain `word`. Stock requires its
- * own name, so a cluster that both tools serve needs it. If another program archives (CloudNativePG's instance
- * manager), the caller passes another text; the empty one allows any command.
+ * `refuseAlways` is stock's `archive-mode-check` of a backup. `archive_command` must contain `requiredText`. Stock
+ * requires its own name, so a cluster that both tools serve needs it. If another program archives (CloudNativePG's
+ * instance manager), the caller passes another text; the empty one allows any command.
  * @throws archiveDisabled (87), featureNotSupported (67) for archive_mode=always, archiveCommandInvalid (68)
  */
 export function requireArchiving(
@@ -54,7 +54,7 @@ export function requireArchiving(
     throw fail("archiveCommandInvalid", `archive_command '${facts.archiveCommand}' must contain ${requiredText}`, {
       hint: [
         "Stock pgBackRest requires it too: keep it anywhere in the command, for example in a path or a comment.",
-        "If another program archives, set archiveCommandWord in the settings file to a part of its command; an empty text allows any command.",
+        "If another program archives, set archiveCommandContains in the settings file to a part of its command; an empty text allows any command.",
       ],
     });
   }

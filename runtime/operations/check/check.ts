@@ -26,7 +26,7 @@ export interface CheckOptions {
   readonly archiveModeCheck: boolean;
   readonly archiveTimeoutMs: number;
   /** Must be in `archive_command`. */
-  readonly archiveCommandWord: string;
+  readonly archiveCommandContains: string;
   /** Null where PostgreSQL archives by itself. */
   readonly slot: SlotArchiving | null;
   /** WAL files that a repository's archive has with other content than this server, by its key. */

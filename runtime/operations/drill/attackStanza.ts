@@ -170,7 +170,7 @@ const OFFLINE = {
   archiveCheck: false,
   archiveModeCheck: false,
   slot: null,
-  archiveCommandWord: "",
+  archiveCommandContains: "",
   archiveTimeoutMs: 60_000,
   manifestSaveThresholdBytes: MIB,
   checksumPage: false,

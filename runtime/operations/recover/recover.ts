@@ -80,7 +80,7 @@ export async function goOn(
     await prepare(journal, tools);
     await keepLabels(journal, tools, ctx);
     await addOldWal(journal, tools, ctx);
-    const restored = await tools.self(["restore", ...journal.restoreWords], ctx.signal);
+    const restored = await tools.self(["restore", ...journal.restoreArgs], ctx.signal);
     if (restored.exitCode !== 0) throw unfinished(errorOf("restore", restored));
   }
   await enter("start");

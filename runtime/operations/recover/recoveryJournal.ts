@@ -24,7 +24,7 @@ export interface Journal {
   readonly account: Owner;
   readonly server: ServerMemory;
   readonly moves: readonly Move[];
-  readonly restoreWords: readonly string[];
+  readonly restoreArgs: readonly string[];
   /** Where the old data's WAL is after the move, and the last archived segment at the time of the plan. */
   readonly oldWal: OldWal | null;
   /** For an undo: the recovered server has run, so its timeline may be in the archive. */

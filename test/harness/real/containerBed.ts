@@ -98,7 +98,7 @@ export class ContainerBed {
         stanza: { "pg1-path": IMAGE_DATA },
         settings: {
           version: 1,
-          archiveCommandWord: "",
+          archiveCommandContains: "",
           container: { dataDirectory: IMAGE_DATA, ...container },
           ...settings,
         },

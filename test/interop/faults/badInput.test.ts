@@ -363,7 +363,7 @@ describe("bad input", async () => {
         [
           "[068]: archive_command 'true' must contain pgbackrest",
           "HINT: Stock pgBackRest requires it too: keep it anywhere in the command, for example in a path or a comment.",
-          "HINT: If another program archives, set archiveCommandWord in the settings file to a part of its command; an empty text allows any command.",
+          "HINT: If another program archives, set archiveCommandContains in the settings file to a part of its command; an empty text allows any command.",
         ].join("\n"),
       ]);
       await bed.cluster.stop("immediate");

@@ -51,7 +51,7 @@ const run = async (test: TestHost): Promise<number> => {
 const texts = (level = "info"): string[] => ctx.lines.filter((line) => line.level === level).map((line) => line.text);
 
 const withPolicy = (mode: "all" | "any"): Partial<HostParts> => ({
-  config: { settings: { acknowledge: { mode, repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
+  config: { settings: { acknowledge: { mode, repoIndexes: [] }, archiveCommandContains: "pgbackrest", repos: {} } },
 });
 
 describe("archive-push", () => {
@@ -92,7 +92,7 @@ describe("archive-push", () => {
     await expect(run(make(["archive-push", path]))).rejects.toMatchObject({ kind: "command", exitCode: 104 });
     const any = make(["archive-push", path], {
       config: {
-        settings: { acknowledge: { mode: "any", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} },
+        settings: { acknowledge: { mode: "any", repoIndexes: [] }, archiveCommandContains: "pgbackrest", repos: {} },
       },
     });
     expect(await run(any)).toBe(0);

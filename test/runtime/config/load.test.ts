@@ -350,7 +350,7 @@ describe("the settings file", () => {
   test("may be missing if it is not named, and only then", () => {
     expect(load({ argv }).config.settings).toEqual({
       acknowledge: { mode: "all", repoIndexes: [], isDefault: true },
-      archiveCommandWord: "pgbackrest",
+      archiveCommandContains: "pgbackrest",
       repos: {},
     });
     expect(failure(() => load({ argv: [...argv, "--settings=/s.json"] }))).toBe(

@@ -21,17 +21,17 @@ describe("the settings file", () => {
     expect(parseSettings('{"version":1,"repos":{}}', FILE)).toEqual(DEFAULT_SETTINGS);
     expect(DEFAULT_SETTINGS).toEqual({
       acknowledge: { mode: "all", repoIndexes: [], isDefault: true },
-      archiveCommandWord: "pgbackrest",
+      archiveCommandContains: "pgbackrest",
       repos: {},
     });
   });
 
   test("reads all fields", () => {
     const text =
-      '{"acknowledge":["repo10","repo2"],"archiveCommandWord":"wal-archive","repos":{"repo2":{"compressType":"zst","compressLevel":-3,"s3Quirks":"minio","expectFullWithinS":604800},"repo10":{"compressLevel":99,"expectFullWithinS":"ever"}}}';
+      '{"acknowledge":["repo10","repo2"],"archiveCommandContains":"wal-archive","repos":{"repo2":{"compressType":"zst","compressLevel":-3,"s3Quirks":"minio","expectFullWithinS":604800},"repo10":{"compressLevel":99,"expectFullWithinS":"ever"}}}';
     expect(parseSettings(text, FILE)).toEqual({
       acknowledge: { mode: "named", repoIndexes: [2, 10] },
-      archiveCommandWord: "wal-archive",
+      archiveCommandContains: "wal-archive",
       repos: {
         2: { compressType: "zst", compressLevel: -3, s3Quirks: "minio", expectFullWithinS: 604800 },
         10: { compressLevel: 99, expectFullWithinS: "ever" },
@@ -182,8 +182,8 @@ describe("the settings file", () => {
       "field 'firstBackup' is the text \"yes\", and must be true or false\nHINT: Write true without quotes.",
     ],
     [
-      '{"archiveCommandWord":7}',
-      "field 'archiveCommandWord' is the number 7, and must be text on one line, or empty text\nHINT: Write it in quotes: \"7\".",
+      '{"archiveCommandContains":7}',
+      "field 'archiveCommandContains' is the number 7, and must be text on one line, or empty text\nHINT: Write it in quotes: \"7\".",
     ],
     ['{"acknowledge":[]}', "field 'acknowledge' has 0 items, and must have 1 or more"],
     ['{"acknowledge":["repo1","repo1"]}', "field 'acknowledge' must have each repository once"],
@@ -237,11 +237,11 @@ describe("the settings file", () => {
     expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`),
   );
 
-  test("renders archiveCommandWord only if it is not stock's", () => {
+  test("renders archiveCommandContains only if it is not stock's", () => {
     expect(parseSettings(renderSettings({ firstBackup: true }), FILE)).toMatchObject({ firstBackup: true });
     expect(renderSettings({ firstBackup: false })).not.toContain("firstBackup");
-    expect(renderSettings({ archiveCommandWord: "" })).toContain('"archiveCommandWord": ""');
-    expect(renderSettings({ archiveCommandWord: "pgbackrest" })).not.toContain("archiveCommandWord");
+    expect(renderSettings({ archiveCommandContains: "" })).toContain('"archiveCommandContains": ""');
+    expect(renderSettings({ archiveCommandContains: "pgbackrest" })).not.toContain("archiveCommandContains");
   });
 
   test("renders in a fixed order and refuses unreadable values", () => {

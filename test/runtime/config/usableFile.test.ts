@@ -46,7 +46,7 @@ describe("a file of a newer version", () => {
     const { config, warnings } = loaded("backup", NEWER);
     expect(config.settings).toEqual({
       acknowledge: { mode: "named", repoIndexes: [2] },
-      archiveCommandWord: "pgbackrest",
+      archiveCommandContains: "pgbackrest",
       // Commits wait for all repositories: what is unknown may promise as much.
       stream: { intervalSeconds: 5, synchronous: { mode: "all", repoIndexes: [], degradeAfterSeconds: 30 } },
       drill: {

@@ -37,7 +37,7 @@ async function run(command: Command, argv: readonly string[], mode: "all" | "any
     archiveCommand: "pgbackrest",
     inRecovery: true,
   };
-  const settings = { acknowledge: { mode, repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} };
+  const settings = { acknowledge: { mode, repoIndexes: [] }, archiveCommandContains: "pgbackrest", repos: {} };
   const session = { facts: async () => facts as never };
   const own = host({ argv, repos, ctx, folder, config: { settings }, session });
   const exitCode = await command(own).catch((error: unknown) => (error as { exitCode: number }).exitCode);

@@ -114,7 +114,7 @@ describe("each repository", () => {
     missingWal.addConflict(1, segment(5), CLUSTER, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
     const repoSettings = { 1: { expectFullWithinS: 90_000 }, 2: { expectFullWithinS: "ever" } };
     const { values } = await scrape(["metrics"], {
-      settings: { acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "", repos: repoSettings },
+      settings: { acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandContains: "", repos: repoSettings },
     });
     expect(values[of("repo_wal_missing_files", 1)]).toBe(0);
     expect(values[of("repo_wal_missing_files", 2)]).toBe(1);

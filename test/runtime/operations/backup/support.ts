@@ -84,7 +84,7 @@ export const OPTIONS: BackupOptions = {
   manifestSaveThresholdBytes: 1024 * 1024 * 1024,
   archiveCheck: false,
   archiveModeCheck: true,
-  archiveCommandWord: "pgbackrest",
+  archiveCommandContains: "pgbackrest",
   slot: null,
   archiveTimeoutMs: 5000,
   checksumPage: undefined,
