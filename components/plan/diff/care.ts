@@ -30,11 +30,10 @@ export function diffCare(to: Collector, old: DatabaseNode, now: DatabaseNode): v
 }
 
 function diffTasks(to: Collector, old: DatabaseNode, now: DatabaseNode): void {
-  // A topology of an older version has no tasks.
-  if (old.tasks === undefined || now.tasks === undefined) return;
-  const [olds, news] = [tasksOf(old.tasks), tasksOf(now.tasks)];
+  const [before, after] = [old.tasks ?? {}, now.tasks ?? {}];
+  const [olds, news] = [tasksOf(before), tasksOf(after)];
   if (olds === null || news === null) {
-    to.plain("maintenance", listText(old.tasks), listText(now.tasks), () => "");
+    to.plain("maintenance", listText(before), listText(after), () => "");
     return;
   }
   for (const name of [...new Set([...olds.keys(), ...news.keys()])].sort()) {

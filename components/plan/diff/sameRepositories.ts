@@ -38,15 +38,10 @@ export function underNewKeys(before: Topology, after: Topology): Renamed {
 /** True if both hold the same files: bucket, server and path. An unknown server does not tell them apart. */
 export function isSameRepository(old: RepositoryNode, now: RepositoryNode): boolean {
   if (isHidden(old.location) || isHidden(now.location) || old.location !== now.location) return false;
-  if (areOther(old.endpoint, now.endpoint)) return false;
+  if (!isHidden(old.endpoint) && !isHidden(now.endpoint) && old.endpoint !== now.endpoint) return false;
   // Other locations name their server, or are directories of the host.
   if (old.kind !== "s3" || isHidden(old.failureDomain) || isHidden(now.failureDomain)) return true;
   return old.failureDomain === now.failureDomain;
-}
-
-/** A topology of an older version has no endpoints. */
-function areOther(old: string | undefined, now: string | undefined): boolean {
-  return old !== undefined && now !== undefined && !isHidden(old) && !isHidden(now) && old !== now;
 }
 
 /**

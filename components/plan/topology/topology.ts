@@ -83,7 +83,7 @@ export interface DatabaseNode {
   readonly volumeSnapshots?: Partial<SnapshotPlan>;
   /** Ascending by name; absent without any. */
   readonly options?: readonly OptionNode[];
-  /** Hosts: maintenance. Clusters: the stale check. */
+  /** Hosts: maintenance. Clusters: the stale check. Absent without any. */
   readonly tasks?: TasksNode;
   /** True if failures are reported to somebody; absent otherwise. */
   readonly notifies?: boolean;

@@ -22,8 +22,6 @@ import {
 } from "./migrationSteps";
 import { FILES_PLACEHOLDER } from "./reportScript";
 
-/** Types of a program that was written for a package in which this component was part of pgbackstop. */
-const EARLIER_TYPE = "pgbackstop:index:Migration";
 /** Exit code of `plan` when something is in the way: a report, not a failure of the update. */
 const OBSTRUCTED = 81;
 /** Time limit of a step on a host. */
@@ -69,8 +67,7 @@ export class Migration extends pulumi.ComponentResource {
     const checked = checkedSettings(name, args);
     const { settings, texts } = checked;
     const steps = planSteps(settings);
-    const options = pulumi.mergeOptions(opts, { aliases: [{ type: EARLIER_TYPE }] });
-    super("pgbackstop-migration:index:Migration", name, { until: settings.until, steps: texts }, options);
+    super("pgbackstop-migration:index:Migration", name, { until: settings.until, steps: texts }, opts);
     const reports = this.#carryOut(name, args, checked, steps);
     this.steps = pulumi.output(texts);
     this.reports = pulumi.all(reports);

@@ -9,8 +9,10 @@ import { diffTopologies, type TopologyDiff, weakenedOf } from "../../../componen
 import type { Change } from "../../../components/plan/diff/change";
 import { countCopies } from "../../../components/plan/diff/copyCounts";
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
+import { unknownMarker } from "../../../components/plan/model/unknown";
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 import { type Topology, topologyOf } from "../../../components/plan/topology/topology";
+import { given } from "../../../runtime/base/given";
 import { resolved } from "../clusters";
 import { BUCKET, NAS, plan, R2 } from "../plans";
 import { anyRenamedTopologies, anyTopology, topology, withUnknown } from "../topologies";
@@ -469,15 +471,25 @@ describe("weakened, and strengthened in the other direction", () => {
     expect(changed(of(to), of(from))).toEqual([`weakened repositories.repo2.location: ${after} → ${before}`]);
   });
 
-  test("another endpoint is the same repository where bucket names are unique, or a side does not name it", () => {
+  test("another endpoint is the same repository where bucket names are unique, or a side is not known yet", () => {
     const of = (at: At): Topology => topology({ repositories: { repo1: { at, keepDays: 9 } } });
     const [global, dual] = ["s3", "s3.dualstack"].map((name) => of(s3At(`${name}.eu-central-1.amazonaws.com`)));
     expect(brief(diff(global as Topology, dual as Topology))).toEqual([]);
-    const withoutEndpoints = (made: Topology): Topology => ({
+    const withEndpoint = (made: Topology, endpoint?: string): Topology => ({
       ...made,
-      repositories: made.repositories.map(({ endpoint: _endpoint, ...each }) => each),
+      repositories: made.repositories.map(({ endpoint: _endpoint, ...each }) => ({ ...each, ...given({ endpoint }) })),
     });
-    expect(brief(diff(withoutEndpoints(of(sftpAt())), of(sftpAt(2222))))).toEqual([]);
+    expect(brief(diff(withEndpoint(of(sftpAt()), unknownMarker(0)), of(sftpAt(2222))))).toEqual([]);
+    expect(brief(diff(withEndpoint(of(sftpAt())), of(sftpAt(2222))))).toEqual([
+      expect.stringContaining("weakened repositories.repo1.location"),
+    ]);
+  });
+
+  test("a database without tasks loses those that the old topology has", () => {
+    const made = topology({});
+    const without = { ...made, databases: made.databases.map(({ tasks: _tasks, ...each }) => each) };
+    expect(brief(diff(made, without))).toContain("weakened maintenance.heal: 50 * * * * UTC → removed");
+    expect(brief(diff(without, without))).toEqual([]);
   });
 
   test("other hours, other compression, a larger jitter are neutral", () => {

@@ -1,12 +1,12 @@
 /**
- * A migration into a cluster on the real engine, with a double of the Kubernetes provider: the example's preview, a
- * corrected image, and a stack that was made when the component belonged to pgbackstop.
+ * A migration into a cluster on the real engine, with a double of the Kubernetes provider: the example's preview, and a
+ * corrected image.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import type { Deployment, Stack } from "@pulumi/pulumi/automation";
+import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { engineEnvironment, ProviderDouble } from "../../../../test/harness/doubles/providerDouble";
 import { KUBERNETES } from "../../../../test/harness/doubles/providerSchemas";
@@ -81,10 +81,9 @@ test("an existing server moves into a cluster: the preview has each step of the 
   expect(stdout).not.toContain(secret);
 });
 
-function openMove(image: string, until: MigrationStage, name = "move"): Promise<Stack> {
-  return openStack(programFolder, name, async () => {
-    // The double of the API server keeps the objects of other stacks.
-    new Migration(name, {
+function openMove(image: string, until: MigrationStage): Promise<Stack> {
+  return openStack(programFolder, "move", async () => {
+    new Migration("move", {
       source: { address: "old.example.net", password: pulumi.secret(PASSWORD) },
       target: { cluster: { namespace: "db", clusterName: pulumi.output("orders"), backups: {} } },
       workloads: [{ kind: WorkloadKind.CronJob, name: "nightly" }],
@@ -133,20 +132,3 @@ test.runIf(NIGHTLY)(
     });
   },
 );
-
-// claim: packages/migration/README.md: a stack that was made when `Migration` belonged to pgbackstop keeps its
-//   resources
-test.runIf(NIGHTLY)("a stack with the component's earlier type keeps its Jobs", async () => {
-  const stack = await openMove("postgresql:one", MigrationStage.Copy, "earlier");
-  await stack.up();
-  const text = JSON.stringify(await stack.exportStack());
-  expect(text).toContain('"pgbackstop-migration:index:Migration"');
-  await stack.importStack(
-    JSON.parse(text.replaceAll("pgbackstop-migration:index:Migration", "pgbackstop:index:Migration")) as Deployment,
-  );
-  const before = kubernetes.calls.length;
-  const { summary } = await stack.up();
-  expect(Object.keys(summary.resourceChanges ?? {})).toEqual(["same"]);
-  expect(kubernetes.calls.slice(before).filter((call) => /^(create|delete|update)/.test(call))).toEqual([]);
-  expect(JSON.stringify(await stack.exportStack())).not.toContain('"pgbackstop:index:Migration"');
-});
