@@ -5,7 +5,7 @@
 import type { Context } from "../../../runtime/base/context";
 import { ERRORS, fail, isError } from "../../../runtime/base/errors";
 import { Secret } from "../../../runtime/base/secret";
-import { type Connection, findPassword, parseConnection } from "../../../runtime/postgres/connectionString";
+import { type Connection, findPassword, parseConnection } from "./connectionString";
 import { findClientPrograms } from "../../../runtime/postgres/programs";
 import { parseEvidence } from "./backupEvidence";
 import { copyDatabases } from "./copyDatabases";

@@ -1,5 +1,5 @@
 /** The two servers of a migration: sessions with any of their databases. */
-import { type CertificateReader, type Connection, sessionTarget } from "../../../runtime/postgres/connectionString";
+import { type CertificateReader, type Connection, sessionTarget } from "./connectionString";
 import { Session } from "../../../runtime/postgres/session";
 
 /** The checksum of a large table takes long, and so does an index. */

@@ -11,7 +11,7 @@ import {
 import { mayRetireSource } from "../../components/migrationReport";
 import { checkMigration } from "../../components/migrationRules";
 import { parseMigrate } from "../../runtime/migrateOptions";
-import { parseConnection } from "../../../../runtime/postgres/connectionString";
+import { parseConnection } from "../../runtime/connectionString";
 
 const OLD: ServerSettings = {
   kind: "server",

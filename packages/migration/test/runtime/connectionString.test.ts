@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { findPassword, parseConnection, programEnvironment } from "../../../runtime/postgres/connectionString";
+import { findPassword, parseConnection, programEnvironment } from "../../runtime/connectionString";
 
 const parse = (text: string) => parseConnection("from-server", text, "me");
 

@@ -3,9 +3,9 @@
  * for PostgreSQL's programs. A password is never an argument: it comes from a file, and goes to a program only through
  * its environment.
  */
-import { fail } from "../base/errors";
-import { Secret } from "../base/secret";
-import type { SessionTarget } from "./session";
+import { fail } from "../../../runtime/base/errors";
+import { Secret } from "../../../runtime/base/secret";
+import type { SessionTarget } from "../../../runtime/postgres/session";
 
 export const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"] as const;
 export type SslMode = (typeof SSL_MODES)[number];

@@ -7,7 +7,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fail } from "../base/errors";
+import { fail } from "../../../runtime/base/errors";
 
 export interface DumpPipe {
   readonly dumpProgram: string;

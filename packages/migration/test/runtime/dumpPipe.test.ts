@@ -6,7 +6,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { pipeDump } from "../../../runtime/postgres/dumpPipe";
+import { pipeDump } from "../../runtime/dumpPipe";
 
 const WHOLE = "echo 'CREATE TABLE a ();'; echo '-- PostgreSQL database dump complete'";
 const folder = mkdtempSync(join(tmpdir(), "pgbk-"));
