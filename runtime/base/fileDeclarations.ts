@@ -65,7 +65,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "expectBackupWithinS?": "number",
       "expectWalWithinS?": "number",
     },
-    NotifyFile: { "version?": "1", targets: "NotifyTargetArgs[]" },
+    NotifyFile: { "version?": "1", "package?": "Line", targets: "NotifyTargetArgs[]" },
     NotifyTargetArgs: {
       type: '"slack" | "ntfy" | "healthchecks" | "alertmanager" | "webhook" | "email"',
       "name?": "Line",

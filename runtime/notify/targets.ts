@@ -11,12 +11,14 @@
  *        "from":"db1@example","to":["ops@example"]}]}
  *
  * NotifyTargetArgs of the components declares the fields. An unknown field or a wrong value is a config error (27) with
- * the field and what is expected, never the value. Pure.
+ * the field and what is expected, never the value. In a file that a newer version wrote, such a field or target is
+ * ignored instead, so that the other targets get their notices. Pure.
  */
 import { type BackupError, fail } from "../base/errors";
 import { Secret } from "../base/secret";
 import { checkDeclared, type Keys, pathText, problemHint, problemText } from "../base/declaredTypes";
 import { FILE_DECLARATIONS } from "../base/fileDeclarations";
+import { usable } from "../config/usableFile";
 import { DEFAULT_EVENTS, type NotifyEvent } from "./events";
 
 interface CommonTarget {
@@ -69,9 +71,11 @@ type FileTarget = { readonly type: NotifyTarget["type"]; readonly events?: reado
   readonly units?: readonly string[];
 };
 
-/** @throws config (27) */
-export function parseTargets(text: string, fileName: string): readonly NotifyTarget[] {
-  const wrong = (what: string, hint: readonly string[] = [EXAMPLE], field?: Keys): BackupError => {
+type WrongFile = (what: string, hint?: readonly string[], field?: Keys) => BackupError;
+
+/** @param warn about what a newer version wrote and this one ignores. @throws config (27) */
+export function parseTargets(text: string, fileName: string, warn: (text: string) => void): readonly NotifyTarget[] {
+  const wrong: WrongFile = (what, hint = [EXAMPLE], field) => {
     const where = field === undefined ? {} : { field };
     return fail("config", `notify file '${fileName}' ${what}`, { path: fileName, hint, ...where });
   };
@@ -82,6 +86,10 @@ export function parseTargets(text: string, fileName: string): readonly NotifyTar
     // JSON.parse's message quotes the text.
     throw wrong("is not valid JSON");
   }
+  return usable(value, { ignores: "newer", warn }, (file) => targetsOf(file, wrong));
+}
+
+function targetsOf(value: unknown, wrong: WrongFile): readonly NotifyTarget[] {
   const options = { owner: "the file", isSecret: () => true };
   const [problem] = checkDeclared("NotifyFile", value, FILE_DECLARATIONS, options);
   if (problem !== undefined) {

@@ -740,10 +740,11 @@ export function localTargets(folder: string): readonly Target[] {
             { type: "ntfy", url: "https://n/t", token: "t" },
           ],
         }),
+        json({ package: "9.9.9", targets: [{ type: "pager" }, { type: "slack", url: "https://h/x", retries: 3 }] }),
       ],
       tokens: ['"type":"healthchecks"', '"type":"alertmanager"', "null", "[]", "{}", '"to":', '"port":1'],
       kinds: ["config"],
-      run: (bytes) => void parseTargets(textOf(bytes), "notify.json"),
+      run: (bytes) => void parseTargets(textOf(bytes), "notify.json", () => {}),
     },
     {
       name: "pgbackstop.json",

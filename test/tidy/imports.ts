@@ -181,7 +181,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/notify",
     about: "notices by e-mail, ntfy, Alertmanager and webhook",
-    mayImport: ["runtime/base", "runtime/web"],
+    mayImport: ["runtime/base", "runtime/config/usableFile", "runtime/web"],
     mayImportTypes: ["runtime/local"],
   },
   {

@@ -37,7 +37,7 @@ test("the labels of its table are those of the metrics", () => {
 // claim: docs/notifications.md: the file of targets is the program's
 test("its targets file is valid", () => {
   const json = /```json\n([\s\S]*?)```/.exec(notifications)?.[1] ?? "";
-  expect(parseTargets(json, "notify.json").map(({ type }) => type)).toEqual([
+  expect(parseTargets(json, "notify.json", (warning) => expect.fail(warning)).map(({ type }) => type)).toEqual([
     "healthchecks",
     "slack",
     "ntfy",

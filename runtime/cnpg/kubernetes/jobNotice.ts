@@ -57,7 +57,7 @@ async function loadTargets(
   if (path === undefined) return [];
   try {
     const bytes = await readFile(path);
-    if (bytes !== null) return parseTargets(Buffer.from(bytes).toString("utf8"), path);
+    if (bytes !== null) return parseTargets(Buffer.from(bytes).toString("utf8"), path, (text) => ctx.log.warn(text));
     ctx.log.warn(`no notification of this Job: '${path}' does not exist`);
   } catch (error) {
     ctx.log.warn(`no notification of this Job: ${toBackupError(error).message}`);

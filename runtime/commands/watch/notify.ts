@@ -110,7 +110,8 @@ async function loadTargets(proc: Invocation & MachineAccess): Promise<readonly N
 async function findTargets(proc: Invocation & MachineAccess): Promise<readonly NotifyTarget[] | null> {
   const path = targetsPath(proc);
   const bytes = path === undefined ? null : await proc.readFile(path);
-  return path === undefined || bytes === null ? null : parseTargets(Buffer.from(bytes).toString("utf8"), path);
+  if (path === undefined || bytes === null) return null;
+  return parseTargets(Buffer.from(bytes).toString("utf8"), path, (text) => proc.ctx.log.warn(text));
 }
 
 function targetsPath({ config, machine }: Invocation & MachineAccess): string | undefined {

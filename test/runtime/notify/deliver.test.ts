@@ -45,7 +45,9 @@ const report = (
   input: Partial<NotificationInput> = {},
   readFile = async (): Promise<Uint8Array | null> => null,
 ): Promise<Delivery[]> => {
-  const targets = parseTargets(JSON.stringify({ version: 1, targets: [target] }), "notify.json");
+  const targets = parseTargets(JSON.stringify({ version: 1, targets: [target] }), "notify.json", (text) =>
+    expect.fail(text),
+  );
   return deliver(targets, notificationOf({ ...FAILURE, ...input }), { readFile }, context());
 };
 const json = (index = 0): Record<string, unknown> => JSON.parse(web.requests[index]?.body ?? "null");
@@ -212,6 +214,7 @@ describe("faults", () => {
         ],
       }),
       "notify.json",
+      (text) => expect.fail(text),
     );
     const deliveries = await deliver(targets, notificationOf(FAILURE), { readFile: async () => null }, context());
     expect(deliveries.map(({ error, target }) => `${target} ${error?.kind ?? "ok"}`)).toEqual([

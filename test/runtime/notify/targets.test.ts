@@ -1,9 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { BackupError } from "../../../runtime/base/errors";
 import { parseTargets } from "../../../runtime/notify/targets";
+import { VERSION } from "../../../runtime/version";
 
 const EMAIL = { type: "email", host: "mail.example.org", from: "a@example.org", to: ["b@example.org"] };
-const parse = (target: object) => parseTargets(JSON.stringify({ version: 1, targets: [target] }), "notify.json")[0];
+const SLACK = { type: "slack", url: "https://hooks.slack.com/services/x" };
+const noWarning = (text: string): void => expect.fail(text);
+const parse = (target: object) =>
+  parseTargets(JSON.stringify({ version: 1, package: VERSION, targets: [target] }), "notify.json", noWarning)[0];
 
 describe("targets", () => {
   test("have events and ports that fit their kind", () => {
@@ -56,8 +60,31 @@ describe("targets", () => {
   });
 
   test("a file that is not JSON is not quoted", () => {
-    expect(() => parseTargets("https://hooks.slack.com/geheim", "notify.json")).toThrow(
+    expect(() => parseTargets("https://hooks.slack.com/geheim", "notify.json", noWarning)).toThrow(
       "notify file 'notify.json' is not valid JSON",
     );
+  });
+
+  // claim: docs/upgrading.md: notices are sent in spite of fields and targets that a newer version wrote
+  test("of a newer version's file are used without what this version does not know", () => {
+    const newer = [
+      { ...SLACK, geheim: "geheim" },
+      { ...EMAIL, events: ["failure", "geheim"], security: "geheim" },
+      { type: "geheim", url: "https://geheim.example" },
+    ];
+    const read = (version: string, warnings: string[]) =>
+      parseTargets(JSON.stringify({ version: 1, package: version, quorum: 2, targets: newer }), "notify.json", (text) =>
+        warnings.push(text),
+      );
+    const warnings: string[] = [];
+    expect(read("9.9.9", warnings)).toEqual([
+      expect.objectContaining({ type: "slack", name: "slack" }),
+      expect.objectContaining({ type: "email", security: "starttls", events: expect.arrayContaining(["stale"]) }),
+    ]);
+    for (const field of ["unknown field", "targets[1].events", "targets[1].security", "targets[2].type"])
+      expect(warnings.join("\n")).toContain(field);
+    expect(warnings.join("\n")).not.toContain("geheim");
+    expect(warnings.every((text) => text.includes("the file is for version 9.9.9"))).toBe(true);
+    for (const version of [VERSION, "0.0.9"]) expect(() => read(version, [])).toThrow("has an unknown field");
   });
 });

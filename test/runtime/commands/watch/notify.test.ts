@@ -57,6 +57,14 @@ test("systemd's facts about the failed unit are sent; the file is read from the 
   expect(reported()["lines"]).toContain("result: exit-code, status 49 (HostConnectError)");
 });
 
+test("a file of a newer version notifies the targets that this version knows", async () => {
+  const known = { type: "webhook", url: `${web.origin}/hook/geheim`, retries: 3 };
+  const targets = [{ type: "pager", number: "geheim" }, known];
+  writeFileSync(join(folder, "notify.json"), JSON.stringify({ version: 1, package: "9.9.9", targets }));
+  expect(await run(["--event=test"])).toBe(0);
+  expect(reported()).toMatchObject({ event: "test" });
+});
+
 test("an older systemd is queried", async () => {
   expect(
     await run(
