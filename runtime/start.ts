@@ -30,6 +30,7 @@ import {
 import { dirname } from "node:path";
 import { compileFunction, Script } from "node:vm";
 import { isMainThread } from "node:worker_threads";
+import { canRunRuntime } from "./base/nodeVersion";
 import { exitCodeFor, GUARD_VARIABLE } from "./base/recoveryExit";
 
 /** Exit code of stock's UnhandledError. */
@@ -43,12 +44,6 @@ declare const PROGRAM_DIGEST: string;
 /** Position (bytes before the end of the file) and size of each text. */
 declare const TEXTS: Readonly<Record<string, readonly [fromEndBytes: number, sizeBytes: number]>>;
 
-const MAJOR_MIN = 22;
-/**
- * Oldest minor version with zstd by major version (nodejs.org, "Zlib", history of createZstdCompress); all later ones
- * have it.
- */
-const MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };
 /** Exit code of stock's RuntimeError. */
 const RUNTIME_ERROR_CODE = 122;
 const STDERR_FD = 2;
@@ -89,11 +84,6 @@ function isRecovery(): boolean {
   return [".", dirname(dirname(process.argv.at(-1) ?? "")), ...given].some(
     (path) => existsSync(`${path}/recovery.signal`) && !existsSync(`${path}/standby.signal`),
   );
-}
-
-function isNodeTooOld(): boolean {
-  const [major = 0, minor = 0] = process.version.slice(1).split(".").map(Number);
-  return major < MAJOR_MIN || minor < (MINOR_MIN[major] ?? 0);
 }
 
 function refuseNode(): void {
@@ -195,5 +185,5 @@ function digestOf(compiled: Buffer): Buffer {
     .digest();
 }
 
-if (isNodeTooOld()) refuseNode();
+if (!canRunRuntime(process.version)) refuseNode();
 else loadProgram()(exports, requireOnUse, module, __filename, __dirname, loadPackage);

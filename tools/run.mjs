@@ -157,10 +157,10 @@ function takeLock(file) {
   return false;
 }
 
-/** This process's Node when the runtime can run on it (22.15 has zstd), else one from the npm registry in the cache folder. */
+/** This process's Node if it is one of package.json's engines, else one from the npm registry in the cache folder. */
 function ensureNode() {
-  const [major, minor] = process.versions.node.split(".").map(Number);
-  if (major > 22 || (major === 22 && minor >= 15)) return process.execPath;
+  const { engines } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  if (isEngine(process.versions.node, engines.node)) return process.execPath;
   const folder = join(cacheFolder(), `node-${NODE_VERSION}`);
   const name =
     process.platform === "darwin" && process.arch === "arm64"
@@ -169,7 +169,7 @@ function ensureNode() {
   const file = join(folder, "node_modules", name, "bin", "node");
   if (existsSync(file)) return file;
   process.stdout.write(
-    `  … Node ${NODE_VERSION} (npm package ${name}), because ${process.versions.node} is older than 22.15\n`,
+    `  … Node ${NODE_VERSION} (npm package ${name}), because the runtime cannot run on ${process.versions.node}\n`,
   );
   mkdirSync(cacheFolder(), { recursive: true });
   const scratch = mkdtempSync(`${folder}.new-`);
@@ -194,6 +194,16 @@ function ensureNode() {
     rmSync(scratch, { recursive: true, force: true });
   }
   return file;
+}
+
+/** True if `engines`, ranges as `^22.15.0 || >=23.8.0`, have the version. */
+function isEngine(version, engines) {
+  const [major, minor] = version.split(".").map(Number);
+  return engines.split(" || ").some((range) => {
+    const [, sign, majorMin, minorMin] = /^(\^|>=)(\d+)\.(\d+)\.0$/.exec(range);
+    const isLater = sign === ">=" && major > Number(majorMin);
+    return isLater || (major === Number(majorMin) && minor >= Number(minorMin));
+  });
 }
 
 /** Bundles tools/<name>.ts (packages stay outside) below node_modules/.cache; the name holds the process id, so that runs do not meet. */

@@ -1,14 +1,9 @@
 /** The runtime's verbs on a host: run as PostgreSQL's account, with their log lines passed on while they run. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { canRunRuntime, NODE_MAJOR_MIN, NODE_MINOR_MIN } from "../../runtime/base/nodeVersion";
 import { type Account, CommandFailed, type Connection, type ExecOptions, type ExecResult } from "./connection";
 import { type Destination, parseDestinations } from "./hostDestinations";
 
-/**
- * Oldest minor version of Node.js with zstd in its standard library, by major version, as in runtime/start.ts; later
- * ones all have it.
- */
-const NODE_MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };
-const NODE_MAJOR_MIN = 22;
 /** For all verbs but backups: repositories may be slow or silent. */
 export const VERB_TIMEOUT_MS = 10 * 60_000;
 /** Standard output has only the document. */
@@ -62,10 +57,9 @@ export function findNodeFault(answer: ExecResult): string | null {
     const errorText = answer.stderr.trim();
     return `cannot be run${errorText === "" ? "" : ` (${errorText})`}`;
   }
-  const match = /^v([0-9]+)\.([0-9]+)\./.exec(answer.stdout);
-  const [major, minor] = [Number(match?.[1]), Number(match?.[2])];
+  if (canRunRuntime(answer.stdout)) return null;
+  const major = Number(/^v([0-9]+)\./.exec(answer.stdout)?.[1]);
   const minorMin = NODE_MINOR_MIN[major];
-  if (match !== null && major >= NODE_MAJOR_MIN && minor >= (minorMin ?? 0)) return null;
   const also = major > NODE_MAJOR_MIN && minorMin !== undefined ? `, or v${major}.${minorMin}` : "";
   return `is ${answer.stdout.trim()} but the runtime needs at least v${NODE_MAJOR_MIN}.${NODE_MINOR_MIN[NODE_MAJOR_MIN]}${also}`;
 }

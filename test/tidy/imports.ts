@@ -260,7 +260,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["runtime"],
   },
   // The head of the bundle starts the program and contains none of it.
-  { prefix: "runtime/start", mayImport: ["runtime/base/recoveryExit"] },
+  { prefix: "runtime/start", mayImport: ["runtime/base/nodeVersion", "runtime/base/recoveryExit"] },
   {
     prefix: "components/plan",
     about: "pure functions from arguments to plans, findings, topologies and runbooks",
@@ -300,6 +300,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "runtime/base/given",
       "runtime/base/nearNames",
+      "runtime/base/nodeVersion",
       "runtime/cnpg/names",
       "runtime/config",
       "runtime/version",

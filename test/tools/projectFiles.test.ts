@@ -5,8 +5,10 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { NODE_IMAGE } from "../../components/plan/cluster/images";
+import { canRunRuntime, NODE_MINOR_MIN } from "../../runtime/base/nodeVersion";
 import { projectFolder } from "../../tools/parts/cache";
 import { TIERS } from "../../tools/parts/tiers";
 import { parseYaml } from "../harness/ciJobs";
@@ -68,8 +70,7 @@ describe("the owner and the repository", () => {
 });
 
 describe("the version of Node.js", () => {
-  const [, range = ""] = /const MINOR_MIN[^=]*= \{ ([^}]+) \}/.exec(read("runtime/start.ts")) ?? [];
-  const minors = range.split(", ").map((pair) => pair.split(": "));
+  const minors = Object.entries(NODE_MINOR_MIN);
 
   // claim: docs/versioning.md: one version of Node.js in `engines`, pages and messages; Pulumi's SDK as a range
   //   (promises about later versions need later versions; provenance and signature need npm and a registry)
@@ -78,6 +79,15 @@ describe("the version of Node.js", () => {
     expect(MANIFEST.engines.node).toBe(
       versions.map((version, at) => `${at === 0 ? "^" : ">="}${version}`).join(" || "),
     );
+  });
+
+  test("of this project's own commands is what the runtime accepts", () => {
+    const [text = ""] = /^function isEngine\([\s\S]*?^}/m.exec(read("tools/run.mjs")) ?? [];
+    const isEngine = runInNewContext(`(${text})`) as (version: string, engines: string) => boolean;
+    const versions = ["20.20.2", "22.14.9", "22.15.0", "22.20.1", "23.0.0", "23.7.9", "23.8.0", "24.0.0", "100.1.0"];
+    for (const version of versions)
+      expect(isEngine(version, MANIFEST.engines.node), version).toBe(canRunRuntime(version));
+    expect(versions.filter(canRunRuntime)).toEqual(["22.15.0", "22.20.1", "23.8.0", "24.0.0", "100.1.0"]);
   });
 
   // claim: docs/versioning.md: one version of Node.js…

