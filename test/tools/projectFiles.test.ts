@@ -3,7 +3,8 @@
  * by GitHub's advice for a safe use of actions; actionlint judges their syntax in CI.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
@@ -56,11 +57,12 @@ describe("the owner and the repository", () => {
   });
 
   test("are the same in the package that builds on this one, and so is the version", () => {
-    const { homepage, peerDependencies, repository, version } = JSON.parse(
+    const { bugs, homepage, peerDependencies, repository, version } = JSON.parse(
       read("packages/migration/package.json"),
     ) as Manifest & { readonly peerDependencies: Readonly<Record<string, string>> };
     expect([version, peerDependencies["pgbackstop"]]).toEqual([MANIFEST.version, MANIFEST.version]);
     expect(repository.url).toBe(MANIFEST.repository.url);
+    expect(bugs.url).toBe(MANIFEST.bugs.url);
     expect(homepage).toContain(`https://github.com/${OWNER}/${NAME}/`);
   });
 
@@ -104,6 +106,30 @@ describe("the version of Node.js", () => {
 test("Pulumi's packages are ranges, so that npm installs one SDK for a program and its components", () => {
   for (const name of ["@pulumi/pulumi", "@pulumi/command"])
     expect(MANIFEST.dependencies[name], name).toMatch(/^\^\d+\.\d+\.\d+$/);
+});
+
+test("pages and files for CI name this version of the packages, and an upgrade names both", () => {
+  const pages = PATHS.filter((path) => !/(^|\/)test\/|^CHANGELOG\.md$/.test(path));
+  const named = pages.flatMap((path) =>
+    [...read(path).matchAll(/\bpgbackstop(?:-migration|\.git\/pulumi)?@(\d[\w.-]*)/g)].map(([, version]) => ({
+      path,
+      version,
+    })),
+  );
+  const places = ["actions/topology/action.yml", "docs/ci.md", "docs/languages.md", "templates/topology.yml"];
+  expect(named.map(({ path }) => path)).toEqual(expect.arrayContaining(places));
+  expect(named.filter(({ version }) => version !== MANIFEST.version)).toEqual([]);
+  const [first, ...installs] = read("docs/upgrading.md").match(/npm install [^`\n#]+/g) ?? [];
+  expect(first?.trim()).toBe("npm install pgbackstop@latest");
+  expect(installs.length).toBeGreaterThan(0);
+  for (const install of installs) expect(install).toMatch(/^npm install pgbackstop@(\w+) pgbackstop-migration@\1\s*$/);
+});
+
+test("CONTRIBUTING.md has the command that judges the workflows", () => {
+  const runs = workflow("tests.yml").jobs["check"]?.steps?.flatMap(({ run = "" }) => run) ?? [];
+  const command = runs.find((run) => run.includes("actionlint")) ?? "";
+  expect(command).toMatch(/^go run .*actionlint@v[\d.]+$/);
+  expect(read("CONTRIBUTING.md")).toContain(`\`${command}\``);
 });
 
 test("the folder that Pulumi clones from git installs this version", () => {
@@ -185,4 +211,34 @@ test("every job in a container trusts the checkout, which another account owns, 
     expect(steps[checkout]?.with?.["fetch-depth"], job).toBe(0);
     expect(steps[checkout + 1]?.run, job).toBe('git config --global --add safe.directory "$GITHUB_WORKSPACE"');
   }
+});
+
+test("a repeated job publishes only the packages that npm lacks", () => {
+  const [script = ""] = workflow("release.yml").jobs["npm"]?.steps?.flatMap(({ run = [] }) => run) ?? [];
+  const published = (...there: string[]): string[] => {
+    const folder = mkdtempSync(join(tmpdir(), "npm-"));
+    try {
+      // As npm answers: nothing for another version, an error for an unknown package.
+      const npm = `#!/bin/sh
+case "$1" in
+view) case " ${there.join(" ")} " in *" $2 "*) echo "\${2##*@}" ;; *) echo E404 >&2; exit 1 ;; esac ;;
+*) echo "$*" >>${folder}/log ;;
+esac
+`;
+      writeFileSync(join(folder, "npm"), npm, { mode: 0o755 });
+      writeFileSync(join(folder, "log"), "");
+      const env = { PATH: `${folder}:${process.env["PATH"]}`, GITHUB_REF_NAME: "v0.1.0" };
+      execFileSync("bash", ["-e", "-o", "pipefail", "-c", script], { env, stdio: "pipe" });
+      return readFileSync(join(folder, "log"), "utf8").trim().split("\n");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  };
+  const [first, second] = ["pgbackstop", "pgbackstop-migration"].map(
+    (name) => `publish ./release/${name}-0.1.0.tgz --provenance --access public`,
+  );
+  expect(published()).toEqual([first, second]);
+  expect(published("pgbackstop@0.0.9")).toEqual([first, second]);
+  expect(published("pgbackstop@0.1.0")).toEqual([second]);
+  expect(published("pgbackstop@0.1.0", "pgbackstop-migration@0.1.0")).toEqual([""]);
 });

@@ -40,6 +40,16 @@ export function findObstacles(
   ];
 }
 
+export type ReleasePart = "a bare Debian" | "the image";
+
+/** True if a run with a tag must make the part. Only root can make a bare Debian. */
+export function mustHave(
+  part: ReleasePart,
+  { isRoot, tag }: { readonly isRoot: boolean; readonly tag?: string | undefined },
+): boolean {
+  return tag !== undefined && (part === "the image" || isRoot);
+}
+
 /** The commands that README begins with, for the tarball alongside them instead of the registry's package. */
 export function firstCommands(readme: string, version: string): string {
   const [, block = ""] = /```sh\n([^]*?)```/.exec(readme) ?? [];

@@ -1,7 +1,8 @@
 /**
  * `npm run release -- --dry-run [--output=FOLDER] [--tag=vX.Y.Z --repository=OWNER/NAME]`: makes the files of a release
  * in FOLDER (default: in node_modules/.cache), installs the tarball in a bare Debian and runs it. It publishes
- * nothing: the workflow `release` does, with these files. With a tag, what stands against publishing is an error.
+ * nothing: the workflow `release` does, with these files. With a tag, what stands against publishing is an error, and so
+ * is a missing image, or a missing Debian although this is root.
  */
 import { createHash } from "node:crypto";
 import {
@@ -27,8 +28,8 @@ import { cleanUp, findOnPath, runOk } from "../parts/process";
 import { createProgress, formatBytes, type Progress } from "../parts/progress";
 import { BareDebian } from "./bareDebian";
 import { buildImage, imageNotes, keepImage } from "./image";
-import { findObstacles, firstCommands, type Manifest, sectionOf } from "./notes";
-import { makeSbom } from "./sbom";
+import { findObstacles, firstCommands, type Manifest, mustHave, type ReleasePart, sectionOf } from "./notes";
+import { makeSboms } from "./sbom";
 
 const { values: options } = parseArgs({
   options: {
@@ -58,12 +59,13 @@ async function release(): Promise<void> {
   mkdirSync(folder, { recursive: true });
 
   const { pgbackstop: tarball } = await packTarballs(progress, folder);
-  const sbom = await progress.step("list of components", async (note) => {
-    const made = await makeSbom(root);
-    note(`${made.components.length} packages`);
+  const sboms = await progress.step("lists of components", async (note) => {
+    const made = Object.entries(await makeSboms(root));
+    note(made.map(([name, { components }]) => `${name}: ${components.length} packages`).join(", "));
     return made;
   });
-  writeFileSync(join(folder, `pgbackstop-${manifest.version}.cdx.json`), `${JSON.stringify(sbom, null, 2)}\n`);
+  for (const [name, sbom] of sboms)
+    writeFileSync(join(folder, `${name}-${manifest.version}.cdx.json`), `${JSON.stringify(sbom, null, 2)}\n`);
   cpSync(join(root, "dist", "runtime.cjs"), join(folder, `pgbackstop-${manifest.version}.cjs`));
   const scratch = mkdtempSync(join(tmpdir(), "pgb-release-"));
   try {
@@ -95,8 +97,11 @@ function sumOf(file: string): string {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
 }
 
-function skip(progress: Progress, what: string, { missing }: Missing): void {
-  progress.loud(`skipped, ${what}: ${missing}`);
+/** @throws Error if a release with this tag must have it */
+function skip(progress: Progress, part: ReleasePart, { missing }: Missing): void {
+  if (mustHave(part, { tag: options.tag, isRoot: process.getuid?.() === 0 }))
+    throw new Error(`unable to make ${part}: ${missing}`);
+  progress.loud(`skipped, ${part}: ${missing}`);
 }
 
 /**

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { projectFolder } from "../../../tools/parts/cache";
-import { findObstacles, firstCommands, sectionOf } from "../../../tools/release/notes";
+import { findObstacles, firstCommands, mustHave, sectionOf } from "../../../tools/release/notes";
 
 const CHANGELOG =
   "# Changelog\n\n## 0.2.0 (unreleased)\n\n- Second.\n\n## 0.1.0 (2026-12-01)\n\n### Runtime\n\n- First.\n";
@@ -28,6 +28,15 @@ test("a version is not published without its date, under another tag, or from an
     "package.json names __OWNER__/pgbackstop: write the owner of the repository",
     "package.json names __OWNER__/pgbackstop, but this is acme/pgbackstop: npm refuses a provenance from elsewhere",
   ]);
+});
+
+test("a run with a tag makes the image, and as root a bare Debian; one without skips what this machine cannot make", () => {
+  for (const isRoot of [true, false]) {
+    expect(mustHave("the image", { tag: "v0.1.0", isRoot })).toBe(true);
+    expect(mustHave("a bare Debian", { tag: "v0.1.0", isRoot })).toBe(isRoot);
+    expect(mustHave("the image", { isRoot })).toBe(false);
+    expect(mustHave("a bare Debian", { isRoot })).toBe(false);
+  }
 });
 
 test("a stranger's first commands are README's, with the tarball in place of the registry's package", () => {

@@ -224,15 +224,20 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; packedS
   return { sizeBytes: bytes.length, packedSizeBytes: packed.length };
 }
 
-/** Programs of packages/migration, without what Jobs alone need on hosts. */
-async function bundleMigration(root: string): Promise<void> {
+/** esbuild's options for each program of packages/migration: a host's has nothing that Jobs alone need. */
+export function migrationBundles(root: string) {
   const folder = join(root, "packages", "migration");
-  mkdirSync(join(folder, "dist"), { recursive: true });
-  for (const [entry, name] of Object.entries({ migrateMain: "migrate.cjs", kubernetesMain: "kubernetes.cjs" })) {
-    const outfile = join(folder, "dist", name);
-    const banner = { js: "#!/usr/bin/env node" };
+  const banner = { js: "#!/usr/bin/env node" };
+  return Object.entries({ migrateMain: "migrate.cjs", kubernetesMain: "kubernetes.cjs" }).map(([entry, name]) => {
     const entryPoints = [join(folder, "runtime", `${entry}.ts`)];
-    await bundle({ ...bundleOptions(root), entryPoints, banner, outfile: `${outfile}.new` });
+    return { ...bundleOptions(root), entryPoints, banner, outfile: join(folder, "dist", name) };
+  });
+}
+
+async function bundleMigration(root: string): Promise<void> {
+  mkdirSync(join(root, "packages", "migration", "dist"), { recursive: true });
+  for (const { outfile, ...options } of migrationBundles(root)) {
+    await bundle({ ...options, outfile: `${outfile}.new` });
     chmodSync(`${outfile}.new`, 0o755);
     renameSync(`${outfile}.new`, outfile);
   }
