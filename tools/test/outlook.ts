@@ -1,8 +1,10 @@
 /** What a run of tests will do and how long it takes, said before it begins. */
 import { readdirSync } from "node:fs";
 import { sharedCacheFolder } from "../parts/cache";
+import { findVersitygw } from "../parts/kubernetes/goTools";
 import { findKubernetesProgram, findPodObstacle, KUBERNETES_PROGRAMS } from "../parts/kubernetes/kubernetesPrograms";
 import { formatTable } from "../parts/progress";
+import { findPulumiCli } from "../parts/pulumi/pulumiCli";
 import type { Tier } from "../parts/tiers";
 import type { Form } from "./plan";
 
@@ -18,6 +20,8 @@ export const TIER_MINUTES: Readonly<Record<Tier["name"], number>> = {
 export const RUN_MINUTES = { quick: 6, all: 20 } as const;
 const TREES_MINUTES = 6;
 const KUBERNETES_MINUTES = 9;
+const PULUMI_MINUTES = 5;
+const VERSITYGW_MINUTES = 2;
 
 /** What a look at this machine shows, without fetching or building. */
 export interface Machine {
@@ -26,6 +30,8 @@ export interface Machine {
   readonly hasHostTrees: boolean;
   readonly hasApiServer: boolean;
   readonly hasKubernetes: boolean;
+  readonly hasPulumi: boolean;
+  readonly hasVersitygw: boolean;
 }
 
 export async function lookAtMachine(): Promise<Machine> {
@@ -34,11 +40,13 @@ export async function lookAtMachine(): Promise<Machine> {
     hasHostTrees: readdirSync(sharedCacheFolder()).some((name) => name.startsWith("host-")),
     hasApiServer: findKubernetesProgram("kube-apiserver") !== null,
     hasKubernetes: KUBERNETES_PROGRAMS.every((name) => findKubernetesProgram(name) !== null),
+    hasPulumi: (await findPulumiCli()) !== null,
+    hasVersitygw: (await findVersitygw()) !== null,
   };
 }
 
 export interface TierFiles {
-  readonly tier: Pick<Tier, "name" | "about">;
+  readonly tier: Pick<Tier, "name" | "about" | "needsPulumi">;
   readonly files: number;
 }
 
@@ -53,7 +61,7 @@ export function describeRun(
     .map(({ tier, files }) => [
       tier.name,
       `${files} ${files === 1 ? "file" : "files"}`,
-      noteOf(tier.name, run.form, machine) ?? tier.about,
+      noteOf(tier, run.form, machine) ?? tier.about,
     ]);
   return `${timeOf(tiers, run)}\n${formatTable(rows, [1])}\n`;
 }
@@ -68,8 +76,16 @@ function timeOf(tiers: readonly TierFiles[], { form, quick, whole }: Parameters<
 }
 
 /** What keeps a tier from running as a whole, or what it makes first. */
-function noteOf(name: Tier["name"], form: Form, machine: Machine): string | null {
-  const { obstacle, hasHostTrees, hasApiServer, hasKubernetes } = machine;
+function noteOf({ name, needsPulumi }: TierFiles["tier"], form: Form, machine: Machine): string | null {
+  const { obstacle, hasHostTrees, hasApiServer, hasKubernetes, hasPulumi, hasVersitygw } = machine;
+  if (needsPulumi && !hasPulumi)
+    return form === "quick"
+      ? "skipped: there is no Pulumi CLI; npm test -- --all installs or builds it"
+      : `first installs Pulumi's CLI, or builds it, once: about ${PULUMI_MINUTES} minutes of one core`;
+  if (name === "data" && !hasVersitygw)
+    return form === "quick"
+      ? "without versitygw, a strict S3 server: npm test -- --all builds it"
+      : `first builds versitygw, once: about ${VERSITYGW_MINUTES} minutes of one core`;
   if (name === "hosts") {
     if (obstacle !== null) return `skipped: ${obstacle.replace(/^pods/, "hosts")}`;
     return hasHostTrees ? null : `first makes the Debian systems that it boots, once: about ${TREES_MINUTES} minutes`;

@@ -5,8 +5,22 @@ import { projectFolder } from "../../../tools/parts/cache";
 import { TIERS } from "../../../tools/parts/tiers";
 import { describeRun, type Machine, RUN_MINUTES, TIER_MINUTES } from "../../../tools/test/outlook";
 
-const ALL: Machine = { obstacle: null, hasHostTrees: true, hasApiServer: true, hasKubernetes: true };
-const NONE: Machine = { obstacle: null, hasHostTrees: false, hasApiServer: false, hasKubernetes: false };
+const ALL: Machine = {
+  obstacle: null,
+  hasHostTrees: true,
+  hasApiServer: true,
+  hasKubernetes: true,
+  hasPulumi: true,
+  hasVersitygw: true,
+};
+const NONE: Machine = {
+  obstacle: null,
+  hasHostTrees: false,
+  hasApiServer: false,
+  hasKubernetes: false,
+  hasPulumi: false,
+  hasVersitygw: false,
+};
 const tiers = TIERS.map((tier) => ({ tier, files: 2 }));
 const QUICK = { form: "quick", quick: true, whole: true } as const;
 const WHOLE = { form: "all", quick: false, whole: true } as const;
@@ -28,6 +42,14 @@ test("a run says first what it makes once, and which tier is small for what reas
     /kubernetes +2 files {2}skipped: kube-apiserver is not built; npm test/,
   );
   expect(describeRun(tiers, WHOLE, NONE)).toMatch(/kubernetes +2 files {2}first builds Kubernetes' programs, once/);
+  for (const name of ["engine", "package"]) {
+    expect(describeRun(tiers, QUICK, NONE)).toMatch(
+      new RegExp(`${name} +2 files {2}skipped: there is no Pulumi CLI; npm`),
+    );
+    expect(describeRun(tiers, WHOLE, NONE)).toMatch(new RegExp(`${name} +2 files {2}first installs Pulumi's CLI`));
+  }
+  expect(describeRun(tiers, QUICK, NONE)).toMatch(/data +2 files {2}without versitygw/);
+  expect(describeRun(tiers, WHOLE, NONE)).toMatch(/data +2 files {2}first builds versitygw/);
   const closed = describeRun(tiers, WHOLE, { ...ALL, obstacle: "pods need root (namespaces, mounts)" });
   expect(closed).toMatch(/hosts +2 files {2}skipped: hosts need root/);
   expect(closed).toMatch(/kubernetes +2 files {2}only what needs no pods: pods need root/);
