@@ -116,8 +116,8 @@ test("pages and files for CI name this version of the packages, and an upgrade n
       version,
     })),
   );
-  const places = ["actions/topology/action.yml", "docs/ci.md", "docs/languages.md", "templates/topology.yml"];
-  expect(named.map(({ path }) => path)).toEqual(expect.arrayContaining(places));
+  const expected = ["actions/topology/action.yml", "docs/ci.md", "docs/languages.md", "templates/topology.yml"];
+  expect(named.map(({ path }) => path)).toEqual(expect.arrayContaining(expected));
   expect(named.filter(({ version }) => version !== MANIFEST.version)).toEqual([]);
   const [first, ...installs] = read("docs/upgrading.md").match(/npm install [^`\n#]+/g) ?? [];
   expect(first?.trim()).toBe("npm install pgbackstop@latest");

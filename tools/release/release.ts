@@ -1,8 +1,8 @@
 /**
  * `npm run release -- --dry-run [--output=FOLDER] [--tag=vX.Y.Z --repository=OWNER/NAME]`: makes the files of a release
  * in FOLDER (default: in node_modules/.cache), installs the tarball in a bare Debian and runs it. It publishes
- * nothing: the workflow `release` does, with these files. With a tag, what stands against publishing is an error, and so
- * is a missing image, or a missing Debian although this is root.
+ * nothing: the workflow `release` does, with these files. With a tag, what stands against publishing is an error, and
+ * so is a missing image, or a missing Debian although this is root.
  */
 import { createHash } from "node:crypto";
 import {

@@ -1,7 +1,7 @@
 /**
- * The CycloneDX list of what a user gets with a package: the packages that npm installs with it, and those inside of its
- * programs, such as dist/runtime.cjs. A peer has a list of its own. `npm sbom --omit=dev` has neither the second kind nor what is a peer of a tool as well, such as
- * Pulumi's SDK: so the whole list is filtered.
+ * The CycloneDX list of what a user gets with a package: the packages that npm installs with it, and those inside of
+ * its programs, such as dist/runtime.cjs. A peer has a list of its own. `npm sbom --omit=dev` has neither the second
+ * kind nor what is a peer of a tool as well, such as Pulumi's SDK: so the whole list is filtered.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

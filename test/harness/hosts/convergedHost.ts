@@ -1,6 +1,6 @@
 /**
- * A host in a folder of this machine, for the order of an update and what a killed one leaves. Commands, files, lock and
- * record are real; the runtime answers for a server and repositories that a JSON file describes. No systemd.
+ * A host in a folder of this machine, for the order of an update and what a killed one leaves. Commands, files, lock
+ * and record are real; the runtime answers for a server and repositories that a JSON file describes. No systemd.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";

@@ -18,7 +18,7 @@ const altered = async (names: string, down = 0): Promise<readonly (string | null
   const newSession = async (): Promise<Session> => {
     tries += 1;
     if (tries <= down) throw fail("dbConnect", "no server");
-    return session as unknown as Session;
+    return session as object as Session;
   };
   await stopRequiring({ newSession }, testContext(), new AbortController().signal);
   return values;
