@@ -432,16 +432,27 @@ export type ParsedType =
 /** A type as the declarations have it. What may be an output is its value. */
 export function parseType(text: string): ParsedType {
   const type = text.replace(/ \| undefined$/, "").replaceAll(/\breadonly /g, "");
-  const input = (/^Input<(.*)>$/.exec(type) ?? /^\(([^()]*)\)$/.exec(type))?.[1];
-  if (input !== undefined) return parseType(input);
+  const alternatives = alternativesOf(type);
+  if (alternatives.length > 1) return { kind: "either", of: alternatives };
+  const input = /^Input<(.*)>$/.exec(type) ?? /^\((.*)\)$/.exec(type);
+  if (input !== null) return parseType(input[1] ?? "");
   const [, key = "", item] = /^\{ \[\w+: (\w+)\]: (.*) \}$/.exec(type) ?? [];
   if (item !== undefined) return { kind: "map", of: item, key };
-  // Alternatives of an item are in parentheses.
-  const alternatives = /^\(.*\)\[\]$/.test(type) ? [] : type.split(" | ");
-  if (alternatives.length > 1) return { kind: "either", of: alternatives };
-  if (type.endsWith("[]")) return { kind: "list", of: type.slice(0, -2).replace(/^\((.*)\)$/, "$1") };
+  if (type.endsWith("[]")) return { kind: "list", of: type.slice(0, -2) };
   if (/^("[^"]*"|\d+)$/.test(type)) return { kind: "value", value: JSON.parse(type) as string | number };
   return { kind: "name", name: type };
+}
+
+/** Those inside of brackets belong to a part. */
+function alternativesOf(type: string): string[] {
+  const alternatives: string[] = [];
+  let depth = 0;
+  for (const part of type.split(" | ")) {
+    if (depth > 0) alternatives.push(`${alternatives.pop()} | ${part}`);
+    else alternatives.push(part);
+    depth += part.replaceAll(/[^(<{]/g, "").length - part.replaceAll(/[^)>}]/g, "").length;
+  }
+  return alternatives;
 }
 
 /** `targets[0].url` */

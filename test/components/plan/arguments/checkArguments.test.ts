@@ -12,6 +12,7 @@ import {
 import { ARGUMENT_TYPES, type ArgumentType } from "../../../../components/plan/arguments/argumentTypes";
 import { checkArguments } from "../../../../components/plan/arguments/checkArguments";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
+import { fieldsOf, parseType, type Shape } from "../../../../runtime/base/declaredTypes";
 import { fc } from "../../../harness/properties";
 
 beforeAll(() =>
@@ -111,6 +112,48 @@ test("each component refuses them before it creates anything", () => {
     expect(() => create({ nothing: 1 }), Component.name).toThrow("PB190 nothing");
     expect(() => create(undefined), Component.name).toThrow("PB118");
   }
+});
+
+test.each([
+  [["failed"], "events[0]", 'it is the text "failed", and must be one of start, success, failure, drill, stale, test'],
+  ["failure", "events", 'it is the text "failure", and must be a list'],
+])("events %j of a notification are refused: the runtime would refuse the whole file", (events, path, message) => {
+  const target = { type: "ntfy", url: "https://ntfy.sh", topic: "backups", events };
+  const findings = checkArguments("PostgresHostArgs", { repositories: REPOSITORIES, notify: { targets: [target] } });
+  expect(findings).toMatchObject([{ code: "PB191", path: `notify.targets[0].${path}`, message }]);
+});
+
+test.each([
+  ['Input<Input<("a" | "b")>[]>', { kind: "list", of: 'Input<("a" | "b")>' }],
+  ['Input<("a" | "b")>', { kind: "either", of: ['"a"', '"b"'] }],
+  ["Input<A> | Input<B>[]", { kind: "either", of: ["Input<A>", "Input<B>[]"] }],
+  ["{ [name: string]: A | B } | undefined", { kind: "map", key: "string", of: "A | B" }],
+])("the type %s is read", (text, parsed) => {
+  expect(parseType(text)).toEqual(parsed);
+});
+
+/** Passed on as they are: what a component returns, and overrides of objects. A new one here is checked by nothing. */
+const OPEN = [
+  "BackupNowArgs.cluster",
+  "ClusterOverrides.cluster",
+  "ClusterOverrides.poolers",
+  "PodPlacementArgs.affinity",
+  "PodPlacementArgs.tolerations",
+  "VolumeClaimTemplateSpec.metadata",
+];
+
+test("only these arguments take anything", () => {
+  const isOpen = (shape: Shape): boolean =>
+    shape.kind === "any" ||
+    (shape.kind === "either" && shape.of.some(isOpen)) ||
+    (shape.kind === "map" && (isOpen(shape.key) || isOpen(shape.of))) ||
+    (shape.kind === "list" && isOpen(shape.of));
+  const open = Object.keys(ARGUMENT_TYPES).flatMap((name) =>
+    fieldsOf(name, { types: ARGUMENT_TYPES }).flatMap((field) =>
+      field.owner === name && isOpen(field.shape) ? [`${name}.${field.name}`] : [],
+    ),
+  );
+  expect(open.sort()).toEqual(OPEN);
 });
 
 /** A value of none of the declared types, for every kind of field. */
