@@ -1,5 +1,5 @@
 /** A one-time backup, as part of an update. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import type { BackupTarget, ClusterAccess } from "../databases/cnpgArgs";
@@ -72,17 +72,17 @@ export class BackupNow extends pulumi.ComponentResource {
   public readonly label: pulumi.Output<string>;
 
   constructor(name: string, args: BackupNowArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("BackupNow", name, args);
-    const { host, cluster, repositories = [], triggers = [] } = args;
-    const type = args.type ?? BackupKind.Full;
-    checkArguments(name, args);
+    const own = checkedArguments("BackupNow", name, args, { kept: (each) => [each.cluster] });
+    const { host, cluster, repositories = [], triggers = [] } = own;
+    const type = own.type ?? BackupKind.Full;
+    checkArguments(name, own);
     super(typeToken("BackupNow"), name, { type, repositories }, opts);
     const scope: ActionScope = { name, parent: this, type, triggers };
     this.label =
       host !== undefined
-        ? onHost(scope, host, repositories, args.timeoutMinutes ?? HOST_MINUTES)
+        ? onHost(scope, host, repositories, own.timeoutMinutes ?? HOST_MINUTES)
         : cluster !== undefined
-          ? inCluster(scope, cluster, args, args.timeoutMinutes ?? CLUSTER_MINUTES)
+          ? inCluster(scope, cluster, own, own.timeoutMinutes ?? CLUSTER_MINUTES)
           : pulumi.output("");
     this.registerOutputs({ label: this.label });
   }

@@ -1,5 +1,5 @@
 /** A check of archiving and backups, as part of an update. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import type { HostAccess } from "../databases/hostAccess";
 import { childName, typeToken } from "../internal/children";
@@ -35,8 +35,7 @@ export class CheckNow extends pulumi.ComponentResource {
   public readonly report: pulumi.Output<string>;
 
   constructor(name: string, args: CheckNowArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("CheckNow", name, args);
-    const { host, timeoutMinutes = LIMIT_MINUTES, triggers = [] } = args;
+    const { host, timeoutMinutes = LIMIT_MINUTES, triggers = [] } = checkedArguments("CheckNow", name, args);
     super(typeToken("CheckNow"), name, {}, opts);
     const { report } = runOnHost(
       childName(name, "command"),

@@ -1,5 +1,5 @@
 /** A fire drill, as part of an update. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import type { HostAccess } from "../databases/hostAccess";
 import { type DrillLevel, DrillPick } from "../drills/drillArgs";
@@ -54,8 +54,8 @@ export class DrillNow extends pulumi.ComponentResource {
   public readonly report: pulumi.Output<string>;
 
   constructor(name: string, args: DrillNowArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("DrillNow", name, args);
-    const { binDirectory, drill, from, host, level, maxMinutes, pick, triggers = [] } = args;
+    const own = checkedArguments("DrillNow", name, args);
+    const { binDirectory, drill, from, host, level, maxMinutes, pick, triggers = [] } = own;
     const choice = given({ binDirectory, drill, from, level, maxMinutes, pick });
     const { deferred, value } = splitKnown(choice);
     checkArguments(name, host, value);

@@ -1,5 +1,5 @@
 /** The passphrase of client-side encryption. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { Passphrase } from "../dynamic/passphraseState";
 import { childName, typeToken } from "../internal/children";
@@ -41,15 +41,13 @@ export class CipherPassphrase extends pulumi.ComponentResource {
   public readonly passphrase: pulumi.Output<string>;
 
   constructor(name: string, args: CipherPassphraseArgs = {}, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("CipherPassphrase", name, args);
+    const { existing: declared } = checkedArguments("CipherPassphrase", name, args);
     const child = childName(name, "passphrase");
     const unique = refusedIfRenamed(`CipherPassphrase ${name}`, child, opts, () => this.passphrase);
     // A given passphrase may be the previous one.
-    super(typeToken("CipherPassphrase"), name, {}, args.existing === undefined ? unique : opts);
+    super(typeToken("CipherPassphrase"), name, {}, declared === undefined ? unique : opts);
     const existing =
-      args.existing === undefined
-        ? undefined
-        : checkedPassphrase(`CipherPassphrase ${name}`, "existing", args.existing);
+      declared === undefined ? undefined : checkedPassphrase(`CipherPassphrase ${name}`, "existing", declared);
     const inputs = { sizeBytes: SIZE_BYTES, ...given({ existing }) };
     const options = { parent: this, protect: opts?.protect ?? true, ...given({ dependsOn: opts?.dependsOn }) };
     const made = withoutStackTraces(() => new Passphrase(child, inputs, options));

@@ -1,5 +1,5 @@
 /** One repository's keys and passphrase in a Kubernetes namespace. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { CHILD_ROLES, childName, typeToken } from "../internal/children";
 import { declareContent } from "../internal/content";
@@ -73,9 +73,9 @@ export class RepositorySecret extends pulumi.ComponentResource {
   public readonly ref: SecretRef;
 
   constructor(name: string, args: RepositorySecretArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("RepositorySecret", name, args);
-    const secretName = checkChoice(name, args);
-    const { create, existing, external, labels = {}, namespace } = args;
+    const own = checkedArguments("RepositorySecret", name, args, { kept: ({ create }) => [create?.from] });
+    const secretName = checkChoice(name, own);
+    const { create, existing, external, labels = {}, namespace } = own;
     super(typeToken("RepositorySecret"), name, { namespace, secretName: existing?.name ?? secretName }, opts);
     const metadata = { name: secretName, namespace, labels };
     if (create !== undefined) {

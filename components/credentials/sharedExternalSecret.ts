@@ -1,5 +1,5 @@
 /** One ExternalSecret with the keys of several repositories, for all clusters of a namespace. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { type CustomResource, declareKubernetes, showChild, shownChild } from "../internal/kubernetesObjects";
@@ -63,11 +63,11 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
   public readonly refs: { [repository: string]: SecretRef };
 
   constructor(name: string, args: SharedExternalSecretArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("SharedExternalSecret", name, args);
+    const own = checkedArguments("SharedExternalSecret", name, args);
     const title = `SharedExternalSecret ${name}`;
-    const secretName = checkedSecretName(title, args.secretName ?? name);
-    const { labels = {}, namespace } = args;
-    const keys = Object.entries(args.repositories).map(([repository, remote]) => ({
+    const secretName = checkedSecretName(title, own.secretName ?? name);
+    const { labels = {}, namespace } = own;
+    const keys = Object.entries(own.repositories).map(([repository, remote]) => ({
       repository,
       parts: externalKeysOf(remote, `${repository}-`),
     }));
@@ -78,7 +78,7 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
     super(typeToken("SharedExternalSecret"), name, { namespace, secretName }, opts);
     const object = renderExternalSecret<pulumi.Input<string>>(
       { name: secretName, namespace, labels },
-      externalSourceOf(args.store),
+      externalSourceOf(own.store),
       all,
     );
     const made = declareKubernetes(childName(name, "secret"), object, { parent: this });

@@ -24,7 +24,6 @@ import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
-import { changedTypes, type CheckOptions, checkArguments } from "../plan/arguments/checkArguments";
 import { checkTransformedCluster } from "../plan/rules/finalCluster";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
@@ -76,34 +75,26 @@ export interface CheckedCluster {
   warn(resource: pulumi.Resource): void;
 }
 
-/** What {@link openSettings} has made of the arguments. */
-const OPENED: CheckOptions = {
-  skipped: ["RepositoryTarget"],
-  types: changedTypes({ CnpgBackupArgs: { "walStorage?": "any" } }),
-};
 /** In the place of a late value: stands for the check of all values, which fails if one of them is wrong. */
 const ALL_CHECKED = "all values";
 
 /**
  * Resolves and checks known values immediately, and the others when they arrive.
  * @param title of the component, for errors
+ * @param settings of checked arguments, so that a late value has its declared type or none arrives
  * @throws InputPropertiesError
  */
 export function checkedCluster(title: string, name: string, settings: object, attached: boolean): CheckedCluster {
   const part = splitKnown(settings);
-  const type = attached ? "CnpgBackupArgs" : "CnpgClusterArgs";
   const planOf = (values: unknown): ClusterPlan => planCluster(name, values as DeclaredCluster);
   const known = planOf(view(part.value));
   const findings = checkClusterPlan(known, attached);
   throwErrors(title, findings);
-  // An output may turn out to have no value.
-  const check = (values: unknown, resolved: ClusterPlan): Finding[] => [
-    ...checkArguments(type, values, OPENED),
-    ...checkClusterPlan(resolved, attached),
-  ];
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
     const resolved = planOf(values);
-    const final = withoutSecretValues(check(values, resolved), () => check(open, planOf(view(open))));
+    const final = withoutSecretValues(checkClusterPlan(resolved, attached), () =>
+      checkClusterPlan(planOf(view(open)), attached),
+    );
     throwErrors(title, final);
     return { resolved, final };
   });

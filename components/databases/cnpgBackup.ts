@@ -1,5 +1,5 @@
 /** Backups of a Cluster that something else created: YAML, Helm or GitOps. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { refuseConflicts } from "./attachConflicts";
 import { claimCluster } from "./sharedUse";
@@ -33,6 +33,7 @@ import {
   sourceOf,
 } from "./clusterParts";
 import { runtimeOf } from "./clusterRuntime";
+import { keptTargets } from "../repositories/common";
 import type { ClusterAccess, ClusterBackupArgs, ClusterLikeArgs, RecoveryArgs, VolumeArgs } from "./cnpgArgs";
 
 export interface CnpgBackupArgs extends ClusterBackupArgs {
@@ -120,8 +121,8 @@ export class CnpgBackup extends pulumi.ComponentResource {
   public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgBackupArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("CnpgBackup", name, args);
-    const { hasWalStorage, takeOverPlugins, readCluster = readsByDefault(args, opts), ...common } = args;
+    const own = checkedArguments("CnpgBackup", name, args, { kept: keptTargets });
+    const { hasWalStorage, takeOverPlugins, readCluster = readsByDefault(args, opts), ...common } = own;
     const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
     const title = `CnpgBackup ${name}`;
     const checked = checkedCluster(title, name, settings, true);
@@ -133,18 +134,18 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const stanza = derive(({ database }) => database.stanza);
     claimCluster(
       { resource: this, title },
-      args.repositories,
+      own.repositories,
       checked.resolved.apply((plan) => plan.database),
-      { cluster, namespace: args.namespace, stanza, continues: false },
+      { cluster, namespace: own.namespace, stanza, continues: false },
     );
-    const scope = { title, name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
+    const scope = { title, name, cluster, namespace: own.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     if (readCluster) {
-      const pluginName = typeof args.plugin?.name === "string" ? args.plugin.name : undefined;
+      const pluginName = typeof own.plugin?.name === "string" ? own.plugin.name : undefined;
       const outline = outlineOf(checked, (_known, context) => renderAttachment(context), "attachment", pluginName);
       refuseConflicts({ ...scope, name: renderedName(name, "live"), dependsOn: opts?.dependsOn, outline });
     }
-    const { contents, named, secrets } = deliverSecrets(scope, args.repositories);
-    const others = { sourceSecrets: {}, runtime: runtimeOf(scope, known, args), pluginName: args.plugin?.name };
+    const { contents, named, secrets } = deliverSecrets(scope, own.repositories);
+    const others = { sourceSecrets: {}, runtime: runtimeOf(scope, known, own), pluginName: own.plugin?.name };
     const inputs = { ...others, secrets };
     const objects = declareObjects(
       { ...scope, contents },
@@ -158,12 +159,12 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const attached = objects.get("attachment");
     this.clusterName =
       attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => pulumi.output(cluster));
-    this.drilled = drilledDatabase(name, args, (make) => derive(({ database }) => make(database)));
+    this.drilled = drilledDatabase(name, own, (make) => derive(({ database }) => make(database)));
     warnUndrilled(this, this.drilled, known.database.silence);
-    this.access = clusterAccess(checked, inputs, args.namespace, this.clusterName);
-    this.source = sourceOf(stanza, args);
+    this.access = clusterAccess(checked, inputs, own.namespace, this.clusterName);
+    this.source = sourceOf(stanza, own);
     this.like = liveLike(attached, hasWalStorage ?? false);
-    const services = clusterHosts(this.clusterName, args.namespace);
+    const services = clusterHosts(this.clusterName, own.namespace);
     this.writeHost = services.write;
     this.readOnlyHost = services.readOnly;
     this.readHost = services.read;

@@ -1,5 +1,5 @@
 /** A PostgreSQL cluster of CloudNativePG with its backups. */
-import { requireArguments, throwErrors } from "../internal/validate";
+import { checkedArguments, throwErrors } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { claimCluster } from "./sharedUse";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
@@ -43,6 +43,7 @@ import {
 } from "./clusterParts";
 import type { BootstrapArgs, ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 import { runtimeOf } from "./clusterRuntime";
+import { keptTargets } from "../repositories/common";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
 import { givenFields, readOr } from "../plan/model/deferred";
 
@@ -110,29 +111,29 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgClusterArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("CnpgCluster", name, args);
-    const declared = declaredCluster(args);
+    const own = checkedArguments("CnpgCluster", name, args, { kept: keptInCluster });
+    const declared = declaredCluster(own);
     const checked = checkedCluster(`CnpgCluster ${name}`, name, declared, false);
     const { derive, known } = checked;
     super(typeToken("CnpgCluster"), name, { topology: derive(({ database }) => topologyOf(database)) }, opts);
     checked.warn(this);
-    const recovery = args.bootstrap?.recovery;
+    const recovery = own.bootstrap?.recovery;
     const cluster = derive(({ database }) => database.cluster);
     const stanza = derive(({ database }) => database.stanza);
-    const scope = { title: `CnpgCluster ${name}`, name, cluster, namespace: args.namespace, parent: this };
-    claimFor(scope, args, checked, stanza);
-    const own = deliverSecrets(scope, args.repositories);
+    const scope = { title: `CnpgCluster ${name}`, name, cluster, namespace: own.namespace, parent: this };
+    claimFor(scope, own, checked, stanza);
+    const delivered = deliverSecrets(scope, own.repositories);
     const source = deliverSecrets(
       { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "-source") },
       recovery?.repositories ?? {},
       { path: "bootstrap.recovery.repositories", role: "source-secret" },
     );
-    const contents = [...own.contents, ...source.contents];
-    const others = { runtime: runtimeOf(scope, known, args), pluginName: args.plugin?.name };
+    const contents = [...delivered.contents, ...source.contents];
+    const others = { runtime: runtimeOf(scope, known, own), pluginName: own.plugin?.name };
     const objects = declareObjects(
       { ...scope, contents },
       checked,
-      { ...others, secrets: own.named, sourceSecrets: source.named },
+      { ...others, secrets: delivered.named, sourceSecrets: source.named },
       renderAll,
       (role, made) => ({
         ...(role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : { dependsOn: waitedFor(role, made) }),
@@ -140,27 +141,27 @@ export class CnpgCluster extends pulumi.ComponentResource {
       }),
     );
     guardChildren(name, leavesOf([...contents, ...objects.values()]), this, opts?.protect ?? true);
-    const inputs = { ...others, secrets: own.secrets, sourceSecrets: source.secrets };
+    const inputs = { ...others, secrets: delivered.secrets, sourceSecrets: source.secrets };
 
     const made = objects.get("cluster");
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => pulumi.output(cluster));
-    this.drilled = drilledDatabase(name, args, (make) => derive(({ database }) => make(database)));
+    this.drilled = drilledDatabase(name, own, (make) => derive(({ database }) => make(database)));
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = {
-      ...clusterAccess(checked, inputs, args.namespace, this.clusterName),
+      ...clusterAccess(checked, inputs, own.namespace, this.clusterName),
       superuserAccess: derive(({ definition }) => definition.superuserAccess),
     };
     // An image without a version has been refused.
     const version = derive(({ definition }) => majorOfCluster(definition) ?? undefined);
-    this.source = sourceOf(stanza, args, version as pulumi.Input<number> | undefined);
+    this.source = sourceOf(stanza, own, version as pulumi.Input<number> | undefined);
     this.like = likeOf(checked, declared);
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
-    const { read, readOnly, write } = clusterHosts(this.clusterName, args.namespace);
+    const { read, readOnly, write } = clusterHosts(this.clusterName, own.namespace);
     [this.writeHost, this.readOnlyHost, this.readHost] = [write, readOnly, read];
-    this.poolerHosts = poolerHosts(known.definition, objects, this.clusterName, args.namespace);
-    this.applicationSecret = applicationSecret(this.clusterName, args.bootstrap ?? {});
+    this.poolerHosts = poolerHosts(known.definition, objects, this.clusterName, own.namespace);
+    this.applicationSecret = applicationSecret(this.clusterName, own.bootstrap ?? {});
     this.caSecret = pulumi.interpolate`${this.clusterName}-ca`;
     this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
     this.destinations = destinationsOf(objects);
@@ -207,6 +208,11 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public get objects(): { [role: string]: pulumi.CustomResource } {
     return shownChildren(this, "");
   }
+}
+
+/** Targets of the cluster's own repositories, and of those that it comes from. */
+function keptInCluster({ bootstrap, repositories }: CnpgClusterArgs): readonly unknown[] {
+  return [...keptTargets({ repositories }), ...keptTargets(bootstrap?.recovery ?? {})];
 }
 
 /** A replica, and a cluster that continues an archive, share it with another one. */

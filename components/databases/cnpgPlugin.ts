@@ -136,9 +136,10 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const isOwn = (args.engine ?? PluginEngine.Runtime) === PluginEngine.Runtime;
     const usualName = isOwn ? PLUGIN_DEFAULTS.serviceName : DALIBO_NAME;
     const { followRuntime = false, replicas = PLUGIN_DEFAULTS.replicas } = args;
-    const own = checkedArguments("CnpgPlugin", name, args, ({ exporterImage, serviceName = usualName, sidecarImage }) =>
-      checkPlugin({ ...given({ sidecarImage, exporterImage }), followRuntime, serviceName, replicas, isOwn }),
-    );
+    const own = checkedArguments("CnpgPlugin", name, args, {
+      check: ({ exporterImage, serviceName = usualName, sidecarImage }) =>
+        checkPlugin({ ...given({ sidecarImage, exporterImage }), followRuntime, serviceName, replicas, isOwn }),
+    });
     requireOneImage(name, args);
     const serviceName = withDefault(own.serviceName, usualName);
     const namespace = withDefault(own.operatorNamespace, PLUGIN_DEFAULTS.namespace);

@@ -3,7 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { showChild, shownChild } from "../internal/kubernetesObjects";
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
+import { keptTargets } from "../repositories/common";
 import { clusterOutputs } from "./clusterParts";
 import { CnpgCluster } from "./cnpgCluster";
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
@@ -69,8 +70,13 @@ export class CnpgRestore extends pulumi.ComponentResource {
   public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgRestoreArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("CnpgRestore", name, args);
-    const { source, repositories = {}, ...cluster } = args;
+    const {
+      source,
+      repositories = {},
+      ...cluster
+    } = checkedArguments("CnpgRestore", name, args, {
+      kept: (each) => [...keptTargets(each.source), ...keptTargets(each)],
+    });
     if (cluster.bootstrap !== undefined) {
       throw new pulumi.InputPropertyError({
         propertyPath: "bootstrap",

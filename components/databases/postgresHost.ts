@@ -15,7 +15,7 @@ import { childName, typeToken } from "../internal/children";
 import { apart, derived, secretText, splitKnown, withoutSecrets } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { withoutStackTraces } from "../internal/stackTraces";
-import { requireArguments, logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
+import { checkedArguments, logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import type { HostPlan } from "../plan/model/plan";
 import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
@@ -28,7 +28,7 @@ import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath, type RenderedFile } from "../render/host/renderedFile";
 import { hostEngine } from "../render/engines/engineTable";
 import { hostFilesOf } from "../render/host/hostParts";
-import { isDeferredTarget, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
+import { isDeferredTarget, keptTargets, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
 import type { RepositoryTarget } from "../repositories/target";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
@@ -95,8 +95,8 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("PostgresHost", name, args, { types: TYPES });
-    const { derive, deriveApart, known, warn } = checkedHost(name, args);
+    const own = checkedArguments("PostgresHost", name, args, { types: TYPES, kept: keptTargets });
+    const { derive, deriveApart, known, warn } = checkedHost(name, own);
     const { restoreOnly } = known;
     // It holds no copies: it is in no topology.
     const shown = restoreOnly ? { restoreOnly } : { topology: deriveApart((plan) => topologyOf(plan)) };
@@ -105,18 +105,18 @@ export class PostgresHost extends pulumi.ComponentResource {
     const stanza = deriveApart((plan) => plan.stanza);
     claimHost(
       { resource: this, title: `PostgresHost ${name}`, silence: known.silence },
-      args.repositories,
-      connectionInputs(args.connection).connection,
+      own.repositories,
+      connectionInputs(own.connection).connection,
       derive((host) => whole(host).plan),
       {
         stanza,
-        hasOwnCluster: args.postgres !== undefined,
+        hasOwnCluster: own.postgres !== undefined,
         restoreOnly,
         drillsOnly: known.drillsOnly,
       },
     );
 
-    const host = withoutStackTraces(() => this.createHost(name, args, known, derive));
+    const host = withoutStackTraces(() => this.createHost(name, own, known, derive));
 
     this.stanza = pulumi.output(stanza);
     this.topology = pulumi.output(derive(({ plan }) => (restoreOnly ? "" : renderTopology(topologyOf(plan)))));
@@ -128,17 +128,17 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.timersEnabled = host.status.timersEnabled;
     this.firstBackup = host.status.firstBackup;
     this.destinations = host.status.destinations;
-    this.drilled = drilledDatabase(name, args, (make) => derive(({ plan }) => make(plan)));
+    this.drilled = drilledDatabase(name, own, (make) => derive(({ plan }) => make(plan)));
     warnUndrilled(this, this.drilled, known.silence);
     this.source = {
       stanza,
       engine: ClusterEngine.Runtime,
-      repositories: args.repositories,
-      ...given({ postgresVersion: args.postgres?.version }),
+      repositories: own.repositories,
+      ...given({ postgresVersion: own.postgres?.version }),
     };
     // Known in every preview, and available only once the host is as declared.
     this.access = {
-      connection: secretConnection(args.connection),
+      connection: secretConnection(own.connection),
       user: derive(({ plan }) => (plan.agent ? "root" : plan.user)),
       ...(engineOf(known.engine).stock
         ? {}

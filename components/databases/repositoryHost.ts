@@ -4,7 +4,7 @@ import { RepositoryHostResource, SshKey } from "../dynamic/repositoryHostState";
 import type { DesiredRepositoryHost } from "../host/convergeRepositoryHost";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
-import { requireArguments, logWarnings } from "../internal/validate";
+import { checkedArguments, logWarnings } from "../internal/validate";
 import { checkRange } from "../plan/arguments/ranges";
 import { readOr, view } from "../plan/model/deferred";
 import {
@@ -108,29 +108,29 @@ export class RepositoryHost extends pulumi.ComponentResource {
   public readonly hostKey: pulumi.Output<string>;
 
   constructor(name: string, args: RepositoryHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("RepositoryHost", name, args);
-    const layout = layoutOf(args);
+    const own = checkedArguments("RepositoryHost", name, args, { kept: ciphers });
+    const layout = layoutOf(own);
     const { deferred, value: planned } = splitKnown(layout);
-    checkArguments(name, args, view(planned));
-    const directory = args.directory ?? DIRECTORY;
-    const clients = clientsOf(planned.directory, args.clients);
+    checkArguments(name, own, view(planned));
+    const directory = own.directory ?? DIRECTORY;
+    const clients = clientsOf(planned.directory, own.clients);
     super(typeToken("RepositoryHost"), name, { directory, clients: clients.map(({ client }) => client) }, opts);
-    logWarnings(connectionFindings(args.connection), this);
+    logWarnings(connectionFindings(own.connection), this);
 
     const signers = clients.flatMap(({ accounts, client, settings }) =>
       accounts.map((account) => ({ account, client, settings, key: this.createKey(name, account, settings) })),
     );
-    const { connection, signIn } = connectionInputs(args.connection);
+    const { connection, signIn } = connectionInputs(own.connection);
     claimRepositoryHost({ resource: this, title: `RepositoryHost ${name}` }, connection);
     const keys = signers.map(({ account, key, settings }) =>
       pulumi
         .all([key.publicKey, ...(account.readOnly ? [] : (settings.publicKeys ?? []))])
         .apply((lines) => ({ name: account.name, lines })),
     );
-    const address = addressOf(args.connection);
+    const address = addressOf(own.connection);
     const desired = pulumi.all([pulumi.all(keys), address.login, layout]).apply(([known, admin, settled]) => {
-      if (deferred.size > 0) checkArguments(name, args, settled);
-      return desiredOf(admin, settled, clientsOf(settled.directory, args.clients), known);
+      if (deferred.size > 0) checkArguments(name, own, settled);
+      return desiredOf(admin, settled, clientsOf(settled.directory, own.clients), known);
     });
     const host = new RepositoryHostResource(
       childName(name, "host"),
@@ -140,8 +140,8 @@ export class RepositoryHost extends pulumi.ComponentResource {
 
     this.hostKey = host.hostKey;
     const server = {
-      host: args.address ?? address.host,
-      port: args.port ?? address.port,
+      host: own.address ?? address.host,
+      port: own.port ?? address.port,
       hostKey: host.hostKey,
     };
     const targetsOf = (readOnly: boolean): Record<string, RepositoryTarget> => {
@@ -152,7 +152,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
           shareableTarget({
             name: renderedName(name, client),
             path: REPOSITORY_INSIDE,
-            ...given({ offSite: args.offSite }),
+            ...given({ offSite: own.offSite }),
             ...(readOnly ? { readOnly } : {}),
             sftp: {
               ...server,
@@ -186,6 +186,11 @@ export class RepositoryHost extends pulumi.ComponentResource {
           };
     return new SshKey(renderedName(name, account.name), { comment: account.name, ...own }, { parent: this });
   }
+}
+
+/** A passphrase is known by its output. */
+function ciphers({ clients }: RepositoryHostArgs): readonly unknown[] {
+  return Object.values(clients).map(({ cipher }) => cipher);
 }
 
 /** Arguments that may come later. */

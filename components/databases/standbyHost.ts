@@ -1,8 +1,9 @@
 /** A standby from a repository: a member of a Patroni cluster, or a plain streaming standby. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
+import { keptTargets } from "../repositories/common";
 import { patroniBootstrap, patroniReplica, standbyCommand } from "../render/host/standby";
 import type { HostAccess } from "./hostAccess";
 import type { HostBaseArgs, HostRepositoryArgs } from "./hostArgs";
@@ -76,9 +77,8 @@ export class StandbyHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: StandbyHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("StandbyHost", name, args);
-    const { primary, ...host } = args;
-    super(typeToken("StandbyHost"), name, { dataDirectory: args.dataDirectory, streams: primary !== undefined }, opts);
+    const { primary, ...host } = checkedArguments("StandbyHost", name, args, { kept: keptTargets });
+    super(typeToken("StandbyHost"), name, { dataDirectory: host.dataDirectory, streams: primary !== undefined }, opts);
     const made = new PostgresHost(name, { ...host, restoreOnly: true }, { parent: this });
     this.access = made.access;
     this.destinations = made.destinations;

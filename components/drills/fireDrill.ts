@@ -1,5 +1,5 @@
 /** Fire drills on a separate host, away from production. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import type { HostAccess } from "../databases/hostAccess";
 import type {
@@ -13,6 +13,7 @@ import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { PostgresHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
 import { suffixed } from "../internal/inputs";
+import { keptTargets } from "../repositories/common";
 import { DEFAULTS } from "../plan/model/defaults";
 import { shellArgument } from "../plan/host/hostCommand";
 import type { HostSettings } from "../plan/model/databaseSettings";
@@ -82,9 +83,9 @@ export class FireDrill extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: FireDrillArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("FireDrill", name, args);
-    const { of, path = DEFAULTS.drillPath, ...host } = args;
-    const { drillChecks, drills, objectives, stanza } = askedOf(name, args);
+    const own = checkedArguments("FireDrill", name, args, { kept: (each) => [...keptTargets(each), each.of] });
+    const { of, path = DEFAULTS.drillPath, ...host } = own;
+    const { drillChecks, drills, objectives, stanza } = askedOf(name, own);
     super(typeToken("FireDrill"), name, { stanza, drills }, opts);
     if (of !== undefined) claimDrills(of);
     const settings: PostgresHostArgs & Pick<HostSettings, "drillsOnly"> = {

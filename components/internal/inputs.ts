@@ -125,6 +125,24 @@ export function withValues(known: unknown, values: ReadonlyMap<string, unknown>)
   return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, withValues(item, values)]));
 }
 
+/** The value with another one for each late value in it. What has none, and what is kept, is the same object. */
+export function withDeferred(
+  value: unknown,
+  kept: ReadonlySet<unknown>,
+  make: (deferred: unknown) => unknown,
+): unknown {
+  if (isDeferredInput(value)) return make(value);
+  if (typeof value !== "object" || value === null || kept.has(value)) return value;
+  const fields = Object.entries(value).map(([key, item]: [string, unknown]) => {
+    const made = withDeferred(item, kept, make);
+    return { key, made, isSame: made === item };
+  });
+  if (fields.every(({ isSame }) => isSame)) return value;
+  return Array.isArray(value)
+    ? fields.map(({ made }) => made)
+    : Object.fromEntries(fields.map(({ key, made }) => [key, made]));
+}
+
 /** The value once all of it is known, with markers for secrets: safe to report. */
 export function withoutSecrets<T>({ value, deferred }: KnownPart<T>): pulumi.Output<unknown> {
   const entries = [...deferred].map(

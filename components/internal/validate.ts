@@ -3,8 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ArgumentType } from "../plan/arguments/argumentTypes";
 import { type CheckOptions, checkArguments, type Declarations } from "../plan/arguments/checkArguments";
 import { type Finding, findingText, reasonText } from "../plan/findings/findings";
+import { valueAt } from "../plan/model/anyValue";
 import { findRule } from "../plan/findings/ruleTable";
-import { splitKnown, withValues } from "./inputs";
+import { splitKnown, withDeferred } from "./inputs";
 
 /**
  * Throws all errors at once.
@@ -45,37 +46,61 @@ export function requireDeclared(component: string, name: string, args: unknown, 
   throwErrors(`${component} ${name}`, checkArguments(`${component}Args`, args, { declared }));
 }
 
+/** How the arguments of a component are checked. */
+export interface ArgumentChecks<Args> extends CheckOptions {
+  /** Rules for arguments of the declared types, with markers for what is not known yet. */
+  readonly check?: (values: pulumi.Unwrap<Args>) => readonly Finding[];
+  /**
+   * Values of other components, which have checked them. They stay the same objects, by which some are known. One that
+   * comes later as a whole is checked nevertheless.
+   */
+  readonly kept?: (args: Args) => readonly unknown[];
+}
+
+/** Values of components. Those of another version may have more fields. */
+const OF_COMPONENTS = ["PluginRuntime", "RepositoryTarget"];
+
 /**
  * The arguments with a check before each late value: an output of another stack may have any type, or none.
- * @param check of the arguments, with markers for what is not known yet
  * @throws InputPropertiesError with every error that known values have
  */
 export function checkedArguments<Args extends object>(
   component: ComponentName,
   name: string,
   args: Args,
-  check: (values: pulumi.Unwrap<Args>) => readonly Finding[] = () => [],
+  { check, kept = () => [], ...options }: ArgumentChecks<Args> = {},
 ): Args {
-  requireArguments(component, name, args);
+  requireArguments(component, name, args, options);
   const title = `${component} ${name}`;
-  const { deferred, value } = splitKnown(args);
-  throwErrors(title, check(value));
-  const judge = (values: unknown): readonly Finding[] => {
-    const wrong = checkArguments(`${component}Args` as ArgumentType, values);
-    return wrong.length > 0 ? wrong : check(values as pulumi.Unwrap<Args>);
+  const findings = (values: object): readonly Finding[] =>
+    check?.(splitKnown(values).value as pulumi.Unwrap<Args>) ?? [];
+  throwErrors(title, findings(args));
+  const judge = (values: object): readonly Finding[] => {
+    // Checking all others again for each late value would take long.
+    const changed = new Map(Object.entries(values).filter(([key, value]) => value !== valueAt(args, key)));
+    const type = `${component}Args` as ArgumentType;
+    const wrong = checkArguments(type, Object.fromEntries(changed), { open: OF_COMPONENTS, ...options });
+    const own = wrong.filter(({ path }) => changed.has(path.split(/[.[]/)[0] ?? ""));
+    return own.length > 0 ? own : findings(values);
   };
-  const checked = [...deferred].map(([marker, output]): [string, pulumi.Output<unknown>] => [
-    marker,
-    pulumi.all([output, pulumi.isSecret(output)]).apply(([known, isSecret]) => {
-      const findings = judge(withValues(value, new Map([[marker, known]])));
+  const others = new Set(kept(args));
+  const checked = new Map<unknown, pulumi.Output<unknown>>();
+  const checkedOf = (deferred: unknown): pulumi.Output<unknown> => {
+    const output = pulumi.output(deferred);
+    return pulumi.all([output, pulumi.isSecret(output)]).apply(([known, isSecret]) => {
+      const wrong = judge(withDeferred(args, others, (each) => (each === deferred ? known : each)) as object);
       throwErrors(
         title,
-        withoutSecretValues(findings, () => (isSecret ? [] : findings)),
+        withoutSecretValues(wrong, () => (isSecret ? [] : wrong)),
       );
       return known;
-    }),
-  ]);
-  return withValues(value, new Map(checked)) as Args;
+    });
+  };
+  return withDeferred(args, others, (deferred) => {
+    const output = checked.get(deferred) ?? checkedOf(deferred);
+    checked.set(deferred, output);
+    return output;
+  }) as Args;
 }
 
 /** Logs warnings and notes on their component. */

@@ -1,5 +1,5 @@
 /** Alerts and a dashboard of a stack, from its databases' topologies. */
-import { requireArguments } from "../internal/validate";
+import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { declareContent } from "../internal/content";
@@ -87,16 +87,16 @@ export class Monitoring extends pulumi.ComponentResource {
   public readonly dashboardJson: pulumi.Output<string>;
 
   constructor(name: string, args: MonitoringArgs, opts?: pulumi.ComponentResourceOptions) {
-    requireArguments("Monitoring", name, args);
-    if (args.topologies.length === 0) {
+    const own = checkedArguments("Monitoring", name, args);
+    if (own.topologies.length === 0) {
       throw new pulumi.InputPropertyError({
         propertyPath: "topologies",
         reason: `Monitoring ${name}: it monitors no database: give the output topology of each`,
       });
     }
     super(typeToken("Monitoring"), name, {}, opts);
-    const { alertLabels, runbookUrl, selectors, title } = args;
-    const databases = pulumi.all(args.topologies).apply((texts) => texts.flatMap(topologiesOf));
+    const { alertLabels, runbookUrl, selectors, title } = own;
+    const databases = pulumi.all(own.topologies).apply((texts) => texts.flatMap(topologiesOf));
     const texts: pulumi.Output<AlertTexts> = pulumi.output(given({ alertLabels, runbookUrl, selectors }));
     const groups = pulumi.all([databases, texts]).apply(([known, added]) => {
       requireKnown(name, known, Object.keys(added.selectors ?? {}));
@@ -104,7 +104,7 @@ export class Monitoring extends pulumi.ComponentResource {
     });
     this.rulesFile = groups.apply(renderAlertFile);
     this.dashboardJson = pulumi.all([databases, title]).apply(([known, text]) => renderDashboard(known, text));
-    if (args.kubernetes !== undefined) this.makeObjects(name, args.kubernetes, groups);
+    if (own.kubernetes !== undefined) this.makeObjects(name, own.kubernetes, groups);
     this.registerOutputs({ rulesFile: this.rulesFile, dashboardJson: this.dashboardJson });
   }
 

@@ -23,7 +23,7 @@ export function repositoryArguments<Args extends EncryptionArgs>(
   check?: (values: pulumi.Unwrap<Args>) => readonly Finding[],
 ): Args {
   // A passphrase is known by its output: each repository with it counts as a use.
-  return { ...checkedArguments(component, name, args, check), ...given({ cipher: args.cipher }) };
+  return { ...checkedArguments(component, name, args, given({ check })), ...given({ cipher: args.cipher }) };
 }
 
 /** A plan of a bucket, of which some values come with `undeleteDays`. */
@@ -99,6 +99,15 @@ export function withoutKeys(args: {
   if (credentials === undefined) return others;
   const { keys, ...choices } = credentials;
   return { ...others, credentials: { ...choices, ...(keys === undefined ? {} : { keys: {} }) } };
+}
+
+/** Targets of the repositories of a database: their components have checked them. */
+export function keptTargets({
+  repositories = {},
+}: {
+  readonly repositories?: { readonly [key: string]: { readonly at: pulumi.Input<RepositoryTarget> } };
+}): readonly unknown[] {
+  return Object.values(repositories).map(({ at }) => at);
 }
 
 /** A target that comes later as a whole, for instance out of a StackReference. */

@@ -44,6 +44,8 @@ export interface DeclaredOptions {
   readonly judged?: readonly string[];
   /** True for values of other versions, which may have other fields too. */
   readonly ignoresUnknown?: boolean;
+  /** Types of values of other versions. */
+  readonly open?: readonly string[];
   /** A value that comes later is given; its type is compared when it arrives. */
   readonly isDeferred?: (value: unknown) => boolean;
   /** True for a path whose value no message repeats. */
@@ -123,6 +125,9 @@ class Checker {
 
   fields(name: string, value: unknown, keys: Keys): Problem[] {
     if (this.#options.skipped?.includes(name) === true) return [];
+    const { ignoresUnknown = false, open = [] } = this.#options;
+    if (!ignoresUnknown && open.includes(name))
+      return new Checker(this.#declared, { ...this.#options, ignoresUnknown: true }).fields(name, value, keys);
     if (!isFields(value))
       return this.#section(value, keys, typeof value === "string" ? this.#sectionOf(name, value) : "");
     if (this.#options.isComponent?.(value) === true) return [this.#output(name, value, keys)];
@@ -133,7 +138,7 @@ class Checker {
     const ofKind = fields.length < all.length ? ` of type ${String(kind)}` : "";
     const owner = keys.length === 0 ? this.#options.owner : `${pathText(keys)}${ofKind}`;
     return [
-      ...(this.#options.ignoresUnknown === true ? [] : this.#names(name, value, fields, owner, keys)),
+      ...(ignoresUnknown ? [] : this.#names(name, value, fields, owner, keys)),
       ...fields.flatMap((field) => {
         const given = values.get(field.name);
         const isRequired = field.isRequired && this.#options.judged?.includes(field.owner) !== true;

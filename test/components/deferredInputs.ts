@@ -141,7 +141,8 @@ const COMPUTED: readonly (readonly [type: RegExp, outputs: object])[] = [
   [/Certificate$/, { certificatePem: "pem", privateKeyPem: "key", notAfter: "2030-01-01T00:00:00Z" }],
 ];
 
-function computedOf(type: string): object {
+/** What a resource of this type has besides its inputs. */
+export function computedOf(type: string): object {
   return COMPUTED.find(([pattern]) => pattern.test(type))?.[1] ?? {};
 }
 

@@ -16,6 +16,7 @@ import { hostFilesOf } from "../../../components/render/host/hostParts";
 import { targetSettings } from "../../../components/repositories/common";
 import type { Keys } from "../../../runtime/base/declaredTypes";
 import { NIGHTLY } from "../../../tools/parts/nightly";
+import { type Answer, answerTo, isExplained, valueOf } from "../answers";
 import { deferred, inputsOf } from "../deferredInputs";
 import { plan } from "../plans";
 import { drawn, fieldsBelow, STRANGE, withValue } from "../strangeValues";
@@ -102,54 +103,18 @@ const FORMS: readonly Form[] = [
   }),
 ];
 
-interface Answer {
-  readonly errors: readonly unknown[];
-  /** Everything that a component declares and returns; empty if it throws. */
-  readonly shown: string;
+interface RepositoryAnswer extends Answer<{ readonly target: all.RepositoryTarget }> {
   readonly target: pulumi.Unwrap<all.RepositoryTarget> | null;
 }
 
-async function answerTo({ component: Repository }: Form, args: object): Promise<Answer> {
-  const errors: unknown[] = [];
-  const keep = (error: unknown): void => void errors.push(error);
-  const declared: unknown[] = [];
-  process.on("unhandledRejection", keep);
-  await pulumi.runtime.setMocks({
-    call: () => ({ results: [] }),
-    newResource: ({ inputs, name, type }) => {
-      declared.push([type, name, inputs]);
-      return { id: name, state: { ...(inputs as object), value: "token", arn: "arn", secret: "secret" } };
-    },
-  });
-  let shown: unknown;
-  let target: Answer["target"] = null;
-  try {
-    const made = new Repository("store", args as never);
-    target = await valueOf(pulumi.output(made.target));
-    const fields = Object.entries(made).filter(([name]) => !/^(urn|__)/.test(name));
-    shown = await valueOf(pulumi.output(Object.fromEntries(fields)));
-  } catch (error) {
-    keep(error);
-  }
-  await pulumi.runtime.disconnect().catch(keep);
-  await new Promise((resolve) => setImmediate(resolve));
-  process.off("unhandledRejection", keep);
-  return { errors, shown: JSON.stringify([shown, declared]), target };
-}
-
-function valueOf<T>(output: pulumi.Output<T>): Promise<T> {
-  return (output as pulumi.Output<T> & { promise(): Promise<T> }).promise();
-}
-
-/** Errors for users, without a stack trace. */
-function isExplained(error: unknown): boolean {
-  return [pulumi.InputPropertiesError, pulumi.InputPropertyError, pulumi.RunError].some((each) =>
-    each.isInstance(error),
-  );
+async function repositoryWith({ component: Repository }: Form, args: object): Promise<RepositoryAnswer> {
+  const answer = await answerTo(() => new Repository("store", args as never));
+  const isTaken = answer.made !== null && answer.errors.length === 0;
+  return { ...answer, target: isTaken ? await valueOf(pulumi.output(answer.made.target)) : null };
 }
 
 /** What a host with the repository writes that it should have refused. */
-function faultsOfHost(target: NonNullable<Answer["target"]>): string[] {
+function faultsOfHost(target: NonNullable<RepositoryAnswer["target"]>): string[] {
   const at = targetSettings(target) as TargetSettings;
   const host = plan({ repositories: { repo1: { at, keepDays: 7 } }, drills: {} });
   if (checkHost(host).some(({ severity }) => severity === "error")) return [];
@@ -164,7 +129,7 @@ describe.each(FORMS)("$name", (each) => {
   async function faultOf(keys: Keys, strange: unknown, isDeferred: boolean): Promise<string[]> {
     const args = withValue(each.base, keys, isDeferred ? deferred(strange) : strange) as object;
     const what = `${keys.join(".")} = ${(strange === undefined ? "undefined" : JSON.stringify(strange)).slice(0, 40)}${isDeferred ? ", late" : ""}`;
-    const { errors, shown, target } = await answerTo(each, args);
+    const { errors, shown, target } = await repositoryWith(each, args);
     const stray = errors.filter((error) => !isExplained(error));
     if (stray.length > 0) return [`${what} throws ${String((stray[0] as Error).stack ?? stray[0]).slice(0, 400)}`];
     if (errors.length > 0)
@@ -180,8 +145,8 @@ describe.each(FORMS)("$name", (each) => {
     return target === null ? [] : faultsOfHost(target).map((path) => `${what} is written to ${path}`);
   }
 
-  let plain: Answer;
-  beforeAll(async () => void (plain = await answerTo(each, each.base)));
+  let plain: RepositoryAnswer;
+  beforeAll(async () => void (plain = await repositoryWith(each, each.base)));
 
   test("the base is taken", () => {
     expect(plain.errors).toEqual([]);

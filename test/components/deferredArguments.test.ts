@@ -1,0 +1,98 @@
+/** Arguments of another type than declared that arrive late: each is refused by name before anything reads it. */
+// claim: docs/reference/components.md: "Plain arguments": every other…
+import * as pulumi from "@pulumi/pulumi";
+import { expect, test, vi } from "vitest";
+import { answerTo, isExplained } from "./answers";
+import { deferred } from "./deferredInputs";
+import { withValue } from "./strangeValues";
+import { BASES, type BaseName } from "./componentBases";
+
+vi.mock("../../components/internal/runtimeBundle", () => ({
+  runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleBrotli: () => "YnI=",
+  loadArchiveClient: () => "client",
+}));
+
+type Case = readonly [component: BaseName, path: string, value: unknown, code: string];
+
+const CASES: readonly Case[] = [
+  // The text would switch the agent on.
+  ["PostgresHost", "agent", "false", "PB191"],
+  // The text would let the update restart PostgreSQL.
+  ["PostgresHost", "allowRestart", "false", "PB191"],
+  ["PostgresHost", "repositories.repo1.keepDays", "14", "PB191"],
+  ["PostgresHost", "repositories.repo1.at", 5, "PB191"],
+  ["PostgresHost", "stanza", 5, "PB191"],
+  ["PostgresHost", "schedules.full.cron", undefined, "PB118"],
+  ["PostgresHost", "connection.ssh.host", 5, "PB191"],
+  ["PostgresHost", "connection", "db1", "PB191"],
+  ["PostgresHost", "notify.targets.0.url", 5, "PB191"],
+  ["PostgresHost", "notify.targets.0.events", ["failed"], "PB191"],
+  ["StandbyHost", "primary.port", "5432", "PB191"],
+  ["StandbyHost", "processMax", "3", "PB191"],
+  ["FireDrill", "path", 5, "PB191"],
+  ["FireDrill", "drills.monthly.cron", 5, "PB191"],
+  ["RepositoryHost", "directory", 5, "PB191"],
+  ["RepositoryHost", "address", 5, "PB191"],
+  ["RepositoryHost", "clients.orders.immutableDays", "14", "PB191"],
+  ["CnpgCluster", "image", 18, "PB191"],
+  ["CnpgCluster", "schedules.full.cron", undefined, "PB118"],
+  ["CnpgCluster", "drillChecks.heartbeat.sql", 5, "PB191"],
+  ["CnpgCluster", "plugin.name", 5, "PB191"],
+  ["CnpgBackup", "stanza", 5, "PB191"],
+  ["CnpgBackup", "takeOverPlugins", "false", "PB191"],
+  ["CnpgRestore", "source.stanza", 5, "PB191"],
+  ["CnpgRestore", "source.target.time", 5, "PB191"],
+  ["BackupNow", "host.user", 5, "PB191"],
+  ["CheckNow", "timeoutMinutes", "4", "PB191"],
+  ["DrillNow", "level", 5, "PB191"],
+  ["CipherPassphrase", "existing", 5, "PB191"],
+  ["RepositorySecret", "namespace", 5, "PB191"],
+  ["SharedExternalSecret", "store.refreshIntervalSeconds", "90", "PB191"],
+  ["Monitoring", "topologies.0", 5, "PB191"],
+  ["Monitoring", "kubernetes.ruleLabels", ["a"], "PB191"],
+  ["Runbook", "internalMinutes", "15", "PB191"],
+];
+
+test.each(CASES)("%s refuses %s: output(%j)", async (name, path, value, code) => {
+  const { args, make } = BASES[name];
+  const keys = path.split(".").map((key) => (/^\d+$/.test(key) ? Number(key) : key));
+  const { errors } = await answerTo(() => make(withValue(args, keys, deferred(value))));
+  expect(errors.filter((error) => !isExplained(error))).toEqual([]);
+  const shown = path.replaceAll(/\.(\d+)/g, "[$1]");
+  expect(errors.map((error) => String((error as Error).message)).join("\n")).toContain(`${code} ${shown}`);
+});
+
+test("no error repeats a late secret", async () => {
+  const { args, make } = BASES.PostgresHost;
+  const stanza = deferred(pulumi.secret({ planted: 1 }));
+  const { errors } = await answerTo(() => make({ ...args, stanza }));
+  expect(String(errors)).toContain("the value is secret");
+  expect(String(errors)).not.toContain("planted");
+});
+
+test("a component takes what another one of a newer version made", async () => {
+  const { args, make } = BASES.PostgresHost;
+  const target = { name: "nas", path: "/mnt/nas", inTheNextVersion: true };
+  const newer = { ...args, repositories: { repo1: { at: deferred(target), keepDays: 7 } } };
+  const { errors } = await answerTo(() => make(newer));
+  expect(errors).toEqual([]);
+  const runtime = deferred({
+    sha256: "0".repeat(64),
+    url: "https://p",
+    image: "node",
+    onRequest: false,
+    inTheNextVersion: 1,
+  });
+  const cluster = BASES.CnpgCluster;
+  const answer = await answerTo(() => cluster.make({ ...cluster.args, plugin: { name: "plugin", runtime } }));
+  expect(answer.errors).toEqual([]);
+});
+
+test("what comes late is declared as before", async () => {
+  const { args, make } = BASES.PostgresHost;
+  const known = await answerTo(() => make({ ...args, agent: true, stanza: "ledger" }));
+  const made = await answerTo(() => make({ ...args, agent: deferred(true), stanza: deferred("ledger") }));
+  expect(made.errors).toEqual([]);
+  expect(JSON.parse(made.shown)[0]).toEqual(JSON.parse(known.shown)[0]);
+});
