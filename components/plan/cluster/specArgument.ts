@@ -1,7 +1,7 @@
 /** The arguments `spec`, which are merged over the rendered objects before `overrides` are. Pure. */
 
 import type { Finding } from "../findings/findings";
-import { type Fields, isFields, isNamedList } from "../model/anyValue";
+import { areOneItem, type Fields, isFields, isNamedList } from "../model/anyValue";
 import { fields, givenFields, merged, readOr, without } from "../model/deferred";
 
 interface Settings {
@@ -55,9 +55,8 @@ function inTurn(first: unknown, second: unknown): unknown {
     return merged(first, givenFields(Object.fromEntries(makers)));
   }
   if (!isNamedList(first) || !isNamedList(second) || second.some(({ $patch }) => $patch === "replace")) return second;
-  const isIn = (items: readonly Fields[], { name }: Fields): boolean => items.some((item) => item["name"] === name);
   return [
-    ...first.map((item) => inTurn(item, second.find(({ name }) => name === item["name"]) ?? {})),
-    ...second.filter((item) => !isIn(first, item)),
+    ...first.map((item) => inTurn(item, second.find((other) => areOneItem(item, other)) ?? {})),
+    ...second.filter((item) => !first.some((other) => areOneItem(item, other))),
   ];
 }

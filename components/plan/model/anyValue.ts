@@ -17,11 +17,23 @@ export function valueAt(value: unknown, ...path: readonly (string | number)[]): 
   );
 }
 
-/** A list whose items have different names, by which two of them are merged; an item may replace all. */
+/** Fields that identify an item of Kubernetes' lists besides its name: one ConfigMap may be named with several keys. */
+const KEYS = ["key", "mountPath", "devicePath", "containerPort"];
+
+/** A list whose items are different ones by {@link areOneItem}, so that two lists are merged; an item may replace all. */
 export function isNamedList(value: unknown): value is readonly Fields[] {
   if (!Array.isArray(value) || !value.every(isFields)) return false;
-  const names = value.filter((item) => item["$patch"] !== "replace").map((item) => item["name"]);
-  return names.every((name) => typeof name === "string") && new Set(names).size === names.length;
+  const items = value.filter((item) => item["$patch"] !== "replace");
+  if (!items.every(({ name }) => typeof name === "string")) return false;
+  const identities = items.map((item) => JSON.stringify([item["name"], ...KEYS.map((key) => item[key])]));
+  return new Set(identities).size === items.length;
+}
+
+/** True for items of two named lists that are one in the merged list. What one does not say fits any. */
+export function areOneItem(left: Fields, right: Fields): boolean {
+  const isSame = (key: string): boolean =>
+    left[key] === undefined || right[key] === undefined || left[key] === right[key];
+  return left["name"] === right["name"] && KEYS.every(isSame);
 }
 
 /** True for an output or a promise. */

@@ -1,6 +1,6 @@
 /** Kubernetes objects as plain data, and small helpers of render/kubernetes/ and render/engines/. Pure. */
 import type { ResourcesSettings } from "../../plan/cluster/declaredCluster";
-import { type Fields, isFields, isNamedList } from "../../plan/model/anyValue";
+import { areOneItem, type Fields, isFields, isNamedList } from "../../plan/model/anyValue";
 import { fields, givenFields, isGiven, mapped, mappedFields, merged, readOr, without } from "../../plan/model/deferred";
 
 export interface Metadata {
@@ -79,9 +79,10 @@ function inOrder(value: unknown): unknown {
 }
 
 /**
- * Applies `over` to `base`: objects are merged field by field, and lists by the names of their items; null removes a
- * field, any other value replaces it. In a list, the item `{ $patch: "replace" }` drops the items of `base`, and
- * `{ name, $patch: "delete" }` drops the one of that name, as in Kubernetes' strategic merge patches.
+ * Applies `over` to `base`: objects are merged field by field, and lists by the names of their items and, where several
+ * have one name, their keys; null removes a field, any other value replaces it. In a list, the item
+ * `{ $patch: "replace" }` drops the items of `base`, and `{ name, $patch: "delete" }` drops the one of that name, as in
+ * Kubernetes' strategic merge patches.
  */
 export function mergeOver(base: unknown, over: unknown): unknown {
   if (isNamedList(over)) return mergeItems(isNamedList(base) ? base : [], over);
@@ -97,8 +98,8 @@ function mergeItems(base: readonly Fields[], over: readonly Fields[]): readonly 
   const isReplaced = over.some(({ $patch }) => $patch === "replace");
   const items = over.filter(({ $patch }) => $patch !== "replace");
   const kept = isReplaced ? [] : base;
-  const changed = kept.map((item) => mergeOver(item, items.find(({ name }) => name === item["name"]) ?? {}) as Fields);
-  const added = items.filter(({ name }) => !kept.some((item) => item["name"] === name));
+  const changed = kept.map((item) => mergeOver(item, items.find((other) => areOneItem(item, other)) ?? {}) as Fields);
+  const added = items.filter((item) => !kept.some((other) => areOneItem(item, other)));
   return [...changed, ...added].filter(({ $patch }) => $patch !== "delete");
 }
 

@@ -227,6 +227,35 @@ test("overrides are applied to the Cluster: merged, replaced, removed", () => {
   expect(mergeOver({ a: [1, 2], b: { c: 1 } }, { a: [3], b: { d: 2 } })).toEqual({ a: [3], b: { c: 1, d: 2 } });
 });
 
+test("keys of one ConfigMap, and paths of one volume, are items of their own", () => {
+  const refs = [{ name: "m", key: "a" }];
+  const monitoring = { customQueriesConfigMap: [{ name: "m", key: "b" }] };
+  const over = { monitoring: { customQueries: refs }, spec: { monitoring } };
+  const cluster = objectOf(renderCluster(context(over), null), "cluster");
+  expect(cluster["spec"]).toMatchObject({
+    monitoring: { customQueriesConfigMap: [...refs, ...monitoring.customQueriesConfigMap] },
+  });
+  const both = [...refs, { name: "m", key: "b" }];
+  expect(mergeOver(both, [{ name: "m", key: "a", $patch: "delete" }])).toEqual([{ name: "m", key: "b" }]);
+  expect(mergeOver(both, [{ name: "m", $patch: "delete" }])).toEqual([]);
+  const mounts = [{ name: "data", mountPath: "/a" }];
+  expect(mergeOver(mounts, [{ name: "data", mountPath: "/b" }])).toHaveLength(2);
+});
+
+test("what `spec` adds to a list of keys stays beside what overrides add", () => {
+  const refsOf = (key: string): object => ({ monitoring: { customQueriesConfigMap: [{ name: "m", key }] } });
+  const over = { spec: refsOf("a"), overrides: { cluster: { spec: refsOf("b") } } };
+  const { spec } = objectOf(renderCluster(context(over), null), "cluster");
+  expect(spec).toMatchObject({
+    monitoring: {
+      customQueriesConfigMap: [
+        { name: "m", key: "a" },
+        { name: "m", key: "b" },
+      ],
+    },
+  });
+});
+
 /** The value with every object's keys in another order. */
 function shuffled(value: unknown, order: () => number): unknown {
   if (Array.isArray(value)) return value.map((item) => shuffled(item, order));
