@@ -15,6 +15,8 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
+import { applicationSecretOf, caSecretOf } from "../plan/cluster/secretNames";
+import { settleItems } from "../plan/cluster/overriddenItems";
 import { settleOverrides } from "../plan/cluster/overrides";
 import { withSpec } from "../plan/cluster/specArgument";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
@@ -41,11 +43,11 @@ import {
   serviceHost,
   sourceOf,
 } from "./clusterParts";
-import type { BootstrapArgs, ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
+import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 import { runtimeOf } from "./clusterRuntime";
 import { keptTargets } from "../repositories/common";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
-import { givenFields, readOr } from "../plan/model/deferred";
+import { givenFields, merged, readOr } from "../plan/model/deferred";
 
 /**
  * A CloudNativePG cluster with its backup configuration, schedules, poolers and monitor.
@@ -161,8 +163,10 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const { read, readOnly, write } = clusterHosts(this.clusterName, own.namespace);
     [this.writeHost, this.readOnlyHost, this.readHost] = [write, readOnly, read];
     this.poolerHosts = poolerHosts(known.definition, objects, this.clusterName, own.namespace);
-    this.applicationSecret = applicationSecret(this.clusterName, own.bootstrap ?? {});
-    this.caSecret = pulumi.interpolate`${this.clusterName}-ca`;
+    const existing = (name: pulumi.Input<string>): pulumi.Output<string> =>
+      pulumi.all([this.clusterName, name]).apply(([, known]) => known);
+    this.applicationSecret = existing(derive(applicationSecretOf));
+    this.caSecret = existing(derive(caSecretOf));
     this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
     this.destinations = destinationsOf(objects);
     // The state has the topology among the inputs.
@@ -261,17 +265,6 @@ function poolerHosts(
   return pulumi.all(Object.fromEntries(hosts));
 }
 
-function applicationSecret(
-  cluster: pulumi.Output<string>,
-  { import: imported, initdb, recovery }: BootstrapArgs,
-): pulumi.Output<string> {
-  if (recovery !== undefined && recovery.database === undefined) return pulumi.output("");
-  const name = recovery?.ownerSecret ?? initdb?.ownerSecret ?? pulumi.interpolate`${cluster}-app`;
-  const type = imported?.type ?? "";
-  if (typeof type === "string") return pulumi.output(type === "monolith" ? "" : name);
-  return pulumi.all([type, name]).apply(([known, secret]) => (known === "monolith" ? "" : secret));
-}
-
 const LIKE = [
   ...(["extensions", "image", "imageCatalog", "parameters", "postgresVersion", "sharedPreloadLibraries"] as const),
   ...(["storageClass", "storageGiB", "tablespaces", "walStorage"] as const),
@@ -281,7 +274,8 @@ const LIKE = [
 function likeOf({ join }: CheckedCluster, declared: object): ClusterLikeArgs {
   const { derive } = join({ declared }, (_plan, known) => {
     const { settings } = settleOverrides(withSpec(known.declared as DeclaredCluster));
-    return givenFields(Object.fromEntries(LIKE.map((name) => [name, () => settings[name]])));
+    const all = merged(settings, settleItems(settings).items);
+    return givenFields(Object.fromEntries(LIKE.map((name) => [name, () => all[name]])));
   });
   return derive((like): object => like) as ClusterLikeArgs;
 }

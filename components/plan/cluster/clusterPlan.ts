@@ -23,6 +23,7 @@ import type {
 } from "./declaredCluster";
 import { type Contradiction, isReplica } from "./overrides";
 import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
+import type { SettledItems } from "./overriddenItems";
 import { overSpec } from "./specArgument";
 import { DEFAULTS } from "../model/defaults";
 import { fields, merged, readOr, readers } from "../model/deferred";
@@ -63,7 +64,14 @@ export interface MonitorPlan {
   readonly runbookUrl: string | undefined;
 }
 
-export interface ClusterDefinition {
+/** By their names. */
+interface Items {
+  readonly tablespaces: Readonly<Record<string, TablespaceSettings>>;
+  readonly extensions: Readonly<Record<string, ExtensionSettings>>;
+  readonly roles: Readonly<Record<string, RoleSettings>>;
+}
+
+export interface ClusterDefinition extends Items {
   readonly postgresVersion: number;
   /** Undefined if a catalog decides. */
   readonly image: string | undefined;
@@ -72,11 +80,8 @@ export interface ClusterDefinition {
   readonly imageCatalog: { readonly name: string; readonly kind: string } | undefined;
   readonly storage: StorageSettings | undefined;
   readonly walStorage: StorageSettings | undefined;
-  readonly tablespaces: Readonly<Record<string, TablespaceSettings>>;
   readonly parameters: Readonly<Record<string, string>>;
   readonly sharedPreloadLibraries: readonly string[];
-  readonly extensions: Readonly<Record<string, ExtensionSettings>>;
-  readonly roles: Readonly<Record<string, RoleSettings>>;
   readonly bootstrap: BootstrapSettings;
   /** Follows the cluster it was restored from; `enabled: false` has promoted it. */
   readonly replica: (ReplicaSettings & { readonly enabled: boolean }) | undefined;
@@ -111,6 +116,8 @@ export interface ClusterDefinition {
   readonly staleCheck: StaleCheckPlan | undefined;
   readonly stanzaKind: string;
   readonly overrides: NonNullable<DeclaredCluster["overrides"]>;
+  /** Tablespaces, extensions and roles with those of `spec` and overrides. */
+  readonly settled: Items;
   /** Overrides that arguments contradict. */
   readonly contradictions: readonly Contradiction[];
 }
@@ -144,6 +151,7 @@ export function runsInPods({ database, source }: Pick<ClusterPlan, "database" | 
 export function resolveDefinition(
   database: ClusterDatabasePlan,
   settings: DeclaredCluster,
+  items: SettledItems,
   contradictions: readonly Contradiction[],
 ): ClusterDefinition {
   const postgresVersion = (): number => database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
@@ -195,6 +203,12 @@ export function resolveDefinition(
     staleCheck: () => staleCheckOf(settings),
     stanzaKind: () => settings.stanzaKind ?? "Stanza",
     overrides: () => settings.overrides ?? {},
+    settled: () =>
+      fields<Items>({
+        tablespaces: () => items.tablespaces ?? {},
+        extensions: () => items.extensions ?? {},
+        roles: () => items.roles ?? {},
+      }),
     contradictions: () => contradictions,
   });
 }

@@ -11,15 +11,23 @@ export interface Contradiction {
   readonly fact: string;
 }
 
-interface Row {
-  /** Below `spec`. */
+export interface OverrideRow {
+  /** Below `spec`, or in an item of a list. */
   readonly field: readonly string[];
   readonly argument: readonly string[];
   /** The field's value as the argument's; undefined if it has no such form. Absent: the same value. */
   readonly read?: (value: unknown) => unknown;
 }
 
-const ROWS: readonly Row[] = [
+/** Below `bootstrap.initdb` and below `bootstrap.recovery`: only where the argument says how the cluster begins. */
+const INITDB = [
+  ...["database", "owner", "encoding", "localeProvider", "locale", "icuLocale", "icuRules", "builtinLocale"],
+  ...["localeCollate", "localeCType", "dataChecksums"],
+].map((name): OverrideRow => ({ field: [name], argument: [name] }));
+const RECOVERY = ["database", "owner"].map((name): OverrideRow => ({ field: [name], argument: [name] }));
+const OWNER_SECRET: OverrideRow = { field: ["secret", "name"], argument: ["ownerSecret"] };
+
+const ROWS: readonly OverrideRow[] = [
   { field: ["instances"], argument: ["instances"] },
   { field: ["imageName"], argument: ["image"] },
   { field: ["imageCatalogRef", "kind"], argument: ["imageCatalog", "kind"] },
@@ -34,7 +42,7 @@ const ROWS: readonly Row[] = [
   { field: ["postgresql", "shared_preload_libraries"], argument: ["sharedPreloadLibraries"] },
 ];
 
-const SPEC = "overrides.cluster.spec";
+export const SPEC = "overrides.cluster.spec";
 const PARAMETERS = ["postgresql", "parameters"];
 
 /** The arguments with what their overrides say. */
@@ -44,15 +52,11 @@ export interface SettledOverrides<T> {
 }
 
 /** An argument whose override comes later is late too. */
-export function settleOverrides<
-  T extends { readonly overrides?: { readonly cluster?: object | undefined } | undefined },
->(declared: T): SettledOverrides<T> {
+export function settleOverrides<T extends { readonly overrides?: Overrides | undefined }>(
+  declared: T,
+): SettledOverrides<T> {
   const cluster = (...path: readonly string[]): unknown => valueAt(declared, "overrides", "cluster", ...path);
-  const contradictions: Contradiction[] = ["name", "namespace"].flatMap((name) =>
-    readOr(() => cluster("metadata", name) === undefined, true)
-      ? []
-      : [{ path: `overrides.cluster.metadata.${name}`, fact: "other objects would name another Cluster" }],
-  );
+  const contradictions: Contradiction[] = renamings(declared);
   let settings: Fields = declared;
   const settle = (field: readonly string[], argument: readonly string[], read: (value: unknown) => unknown): void => {
     const value = attempt(() => cluster("spec", ...field));
@@ -65,7 +69,8 @@ export function settleOverrides<
     const isRead = value instanceof DeferredRead || read(value) !== undefined;
     if (isRead) settings = withValue(settings, argument, () => read(cluster("spec", ...field)));
   };
-  for (const { argument, field, read = (value: unknown): unknown => value } of ROWS) settle(field, argument, read);
+  const rows = [...ROWS, ...bootstrapRows(declared, "initdb"), ...bootstrapRows(declared, "recovery")];
+  for (const { argument, field, read = (value: unknown): unknown => value } of rows) settle(field, argument, read);
   const parameters = attempt(() => cluster("spec", ...PARAMETERS));
   if (parameters instanceof DeferredRead) settle(PARAMETERS, ["parameters"], (value) => value);
   else if (isFields(parameters))
@@ -73,8 +78,38 @@ export function settleOverrides<
   return { settings: settings as T, contradictions };
 }
 
+/** Other objects and outputs have the names that arguments say. */
+function renamings({ overrides = {} }: { readonly overrides?: Overrides | undefined }): Contradiction[] {
+  const poolers = readOr(() => Object.keys(overrides.poolers ?? {}), []);
+  const objects = [
+    { path: ["cluster"], fact: "other objects would name another Cluster" },
+    ...poolers.map((name) => ({ path: ["poolers", name], fact: "poolerHosts would name another Service" })),
+  ];
+  return objects.flatMap(({ fact, path }) =>
+    ["name", "namespace"].flatMap((field) => {
+      const own = [...path, "metadata", field];
+      const isSaid = readOr(() => valueAt(overrides, ...own) !== undefined, false);
+      return isSaid ? [{ path: `overrides.${own.join(".")}`, fact }] : [];
+    }),
+  );
+}
+
+interface Overrides {
+  readonly cluster?: object | undefined;
+  readonly poolers?: Readonly<Record<string, object>> | undefined;
+}
+
+function bootstrapRows(declared: object, method: "initdb" | "recovery"): OverrideRow[] {
+  if (!isFields(valueAt(declared, "bootstrap", method))) return [];
+  const own = method === "initdb" ? INITDB : RECOVERY;
+  return [...own, OWNER_SECRET].map(({ argument, field }) => ({
+    field: ["bootstrap", method, ...field],
+    argument: ["bootstrap", method, ...argument],
+  }));
+}
+
 /** Null if argument and override do not contradict each other. */
-function contradictionOf(
+export function contradictionOf(
   declared: object,
   argument: readonly string[],
   value: unknown,
@@ -111,7 +146,7 @@ const GIB: Readonly<Record<string, number>> = {
 };
 
 /** GiB of a quantity as Kubernetes writes it. */
-function sizeGiB(value: unknown): number | undefined {
+export function sizeGiB(value: unknown): number | undefined {
   const match = typeof value === "string" ? /^(\d+)([MGT]i?)$/.exec(value) : null;
   return match === null ? undefined : Number(match[1]) * (GIB[match[2] ?? ""] ?? Number.NaN);
 }

@@ -12,6 +12,7 @@ import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
 import { checkClusterDefinition } from "../rules/clusterDefinition";
 import { withDefaultBackups } from "../schedule/defaultBackups";
+import { settleItems } from "./overriddenItems";
 import { isReplica, settleOverrides } from "./overrides";
 import { asWritten, withSpec } from "./specArgument";
 import { snapshotPlanOf } from "./snapshotPlan";
@@ -19,6 +20,7 @@ import { snapshotPlanOf } from "./snapshotPlan";
 /** @param name of the component */
 export function planCluster(name: string, settled: DeclaredCluster): ClusterPlan {
   const { contradictions, settings } = settleOverrides(withSpec(settled));
+  const items = settleItems(settings);
   const usual = withDefaultBackups(name, settings);
   const declared = usual?.settings ?? settings;
   const { schedules = {}, snapshots } = declared;
@@ -39,7 +41,7 @@ export function planCluster(name: string, settled: DeclaredCluster): ClusterPlan
   );
   return {
     database,
-    definition: resolveDefinition(database, declared, contradictions),
+    definition: resolveDefinition(database, declared, items.items, [...contradictions, ...items.contradictions]),
     schedules: { ...schedules, ...ownOptions(database, schedules) },
     source: recovery === undefined ? null : resolveSource(database, recovery),
   };

@@ -1,7 +1,7 @@
 /** The arguments `spec`, which are merged over the rendered objects before `overrides` are. Pure. */
 
 import type { Finding } from "../findings/findings";
-import { areOneItem, type Fields, isFields, isNamedList } from "../model/anyValue";
+import { areOneItem, isFields, isNamedList } from "../model/anyValue";
 import { fields, givenFields, merged, readOr, without } from "../model/deferred";
 
 interface Settings {
@@ -32,11 +32,14 @@ export function asWritten({ bySpec }: Overrides, finding: Finding): Finding {
   return readOr(() => hasPath(bySpec, path), false) ? { ...finding, path: `spec.${path}` } : finding;
 }
 
-/** Names may have dots. */
+/** Names may have dots. Items of a list have theirs. */
 function hasPath(value: unknown, path: string): boolean {
-  if (!isFields(value)) return false;
-  return Object.keys(value).some(
-    (key) => path === key || (path.startsWith(`${key}.`) && hasPath(value[key], path.slice(key.length + 1))),
+  const named = Array.isArray(value)
+    ? Object.fromEntries(value.filter(isFields).map((item) => [item["name"], item]))
+    : value;
+  if (!isFields(named)) return false;
+  return Object.keys(named).some(
+    (key) => path === key || (path.startsWith(`${key}.`) && hasPath(named[key], path.slice(key.length + 1))),
   );
 }
 

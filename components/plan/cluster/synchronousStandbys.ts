@@ -27,7 +27,6 @@ interface OwnSynchronous {
 }
 
 interface ClusterSpec {
-  readonly certificates?: { readonly serverCASecret?: unknown } | null;
   readonly monitoring?: { readonly tls?: { readonly enabled?: unknown } | null } | null;
   readonly primaryUpdateStrategy?: unknown;
   readonly minSyncReplicas?: unknown;

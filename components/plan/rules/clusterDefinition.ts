@@ -2,7 +2,7 @@
  * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
  */
 import { checkRange } from "../arguments/ranges";
-import type { BootstrapSettings, RecoverySettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
+import type { RecoverySettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
 import {
   type ClusterDefinition,
   type ClusterPlan,
@@ -14,9 +14,12 @@ import { DEFAULTS } from "../model/defaults";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { majorOf, SUPPORTED_MAJORS } from "../cluster/images";
+import { itemPath, type SettledItems } from "../cluster/overriddenItems";
+import { SPEC } from "../cluster/overrides";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf, withoutVersions } from "../repositories/repositoryTypes";
 import { parseCron, schedulePath } from "../schedule/schedule";
+import { isFields, valueAt } from "../model/anyValue";
 import { merged, readOr } from "../model/deferred";
 import { isOlder } from "../../../runtime/config/compareVersions";
 import { abstaining, eachOf } from "../findings/abstain";
@@ -109,11 +112,20 @@ function checkPoolerName(name: string, database: ClusterDatabasePlan): Finding[]
   return [finding("PB110", path, fact, "use a shorter name")];
 }
 
+/** Items of `spec` and overrides too, once they are known. */
+function itemsOf<Name extends keyof SettledItems>(
+  definition: ClusterDefinition,
+  name: Name,
+): ClusterDefinition["settled"][Name] {
+  const own: ClusterDefinition["settled"] = definition;
+  return readOr(() => definition.settled[name], own[name]);
+}
+
 /** The operator's webhook refuses others. */
-function checkTablespaceNames({ tablespaces }: ClusterDefinition): Finding[] {
-  const names = Object.keys(tablespaces);
+function checkTablespaceNames(definition: ClusterDefinition): Finding[] {
+  const names = Object.keys(itemsOf(definition, "tablespaces"));
   return names.flatMap((name, index): Finding[] => {
-    const path = `tablespaces.${name}`;
+    const path = itemPath(definition.tablespaces, "tablespaces", name);
     if (name.startsWith("pg_"))
       return [finding("PB110", path, `"${name}" begins with pg_, which PostgreSQL reserves`, "use another name")];
     if (!/^[A-Za-z_][A-Za-z0-9_$]*$/.test(name) || name.length > LABEL_LENGTH_MAX) {
@@ -128,11 +140,11 @@ function checkTablespaceNames({ tablespaces }: ClusterDefinition): Finding[] {
 }
 
 /** Volumes are named after them, with hyphens for underscores. */
-function checkExtensionNames({ extensions }: ClusterDefinition): Finding[] {
-  const names = Object.keys(extensions);
+function checkExtensionNames(definition: ClusterDefinition): Finding[] {
+  const names = Object.keys(itemsOf(definition, "extensions"));
   const volumeOf = (name: string): string => name.replaceAll("_", "-");
   return names.flatMap((name, index) => {
-    const path = `extensions.${name}`;
+    const path = itemPath(definition.extensions, "extensions", name);
     if (!NAME.test(volumeOf(name))) {
       const fact = `"${name}" cannot be part of a volume's name`;
       return [finding("PB110", path, fact, "use lower-case letters, digits, hyphens and underscores")];
@@ -144,15 +156,17 @@ function checkExtensionNames({ extensions }: ClusterDefinition): Finding[] {
 }
 
 /** The operator's webhook refuses these. */
-function checkRoles({ roles }: ClusterDefinition): Finding[] {
+function checkRoles(definition: ClusterDefinition): Finding[] {
+  const roles = itemsOf(definition, "roles");
   return eachOf(Object.keys(roles), (name) => {
+    const path = itemPath(definition.roles, "roles", name);
     if (/^(postgres|streaming_replica|(pg|cnpg)_.*)$/s.test(name)) {
       const fact = `the role "${name}" belongs to PostgreSQL or the operator`;
-      return [finding("PB110", `roles.${name}`, fact, "use another name")];
+      return [finding("PB110", path, fact, "use another name")];
     }
     if (roles[name]?.disablePassword !== true || roles[name].passwordSecret === undefined) return [];
     const fact = "passwordSecret sets a password, and this removes it";
-    return [finding("PB210", `roles.${name}.disablePassword`, fact, "leave one of the two out")];
+    return [finding("PB210", `${path}.disablePassword`, fact, "leave one of the two out")];
   });
 }
 
@@ -270,7 +284,8 @@ function checkBootstrap(resolved: ClusterPlan): Finding[] {
   const { bootstrap } = definition;
   const { initdb, recovery } = bootstrap;
   const others = abstaining(
-    () => checkImport(bootstrap),
+    () => checkMethods(definition),
+    () => checkImport(definition),
     () => checkReplica(definition),
   );
   if (recovery === undefined) return others;
@@ -305,6 +320,22 @@ function checkBootstrap(resolved: ClusterPlan): Finding[] {
     },
   );
   return [...own, ...others];
+}
+
+/** `spec` and overrides may name a second way to begin. */
+function checkMethods({ bootstrap, overrides }: ClusterDefinition): Finding[] {
+  const over = valueAt(overrides.cluster, "spec", "bootstrap");
+  if (!isFields(over)) return [];
+  const own: Readonly<Record<string, unknown>> = {
+    initdb: bootstrap.initdb ?? bootstrap.import,
+    recovery: bootstrap.recovery,
+    pg_basebackup: undefined,
+  };
+  const methods = Object.keys(own).filter((name) => (over[name] === undefined ? own[name] : over[name]) ?? false);
+  const added = methods.findLast((name) => own[name] === undefined);
+  if (methods.length < 2 || added === undefined) return [];
+  const fact = `${methods.join(" and ")} are set: a cluster begins in one way`;
+  return [finding("PB114", `${SPEC}.bootstrap.${added}`, fact, "leave one of them out")];
 }
 
 /** A repository that the new cluster reads. */
@@ -401,8 +432,10 @@ function checkReplica({ bootstrap: { recovery }, replica }: ClusterDefinition): 
   return [finding("PB114", "bootstrap.recovery.target", fact, "leave target out")];
 }
 
-function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[] {
+function checkImport({ bootstrap: { import: imported, initdb }, overrides }: ClusterDefinition): Finding[] {
   if (imported === undefined) return [];
+  const database = (): unknown =>
+    valueAt(overrides.cluster, "spec", "bootstrap", "initdb", "database") ?? initdb?.database;
   const { type } = imported;
   const path = "bootstrap.import";
   if (type !== "microservice" && type !== "monolith") {
@@ -411,7 +444,7 @@ function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[]
   }
   if (type === "monolith") {
     const { databases } = imported;
-    if (databases.length > 0 && imported.postImportSql === undefined && initdb?.database === undefined) return [];
+    if (databases.length > 0 && imported.postImportSql === undefined && database() === undefined) return [];
     const fact = databases.length === 0 ? "no database is named" : "type monolith has no application database";
     const hint = 'name databases, or ["*"], and leave initdb.database and postImportSql out';
     return [finding("PB114", path, fact, hint)];

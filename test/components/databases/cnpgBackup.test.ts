@@ -438,6 +438,42 @@ test("the names of a cluster's Services and Secrets", async () => {
   expect(secrets.sort()).toEqual(["all ", "own app-keys"]);
 });
 
+test("names of Secrets, and what a copy needs, are those of the final Cluster", async () => {
+  const outputs: Record<string, unknown> = {};
+  await renderedObjects(() => {
+    const { snapshots: _snapshots, ...args } = common();
+    const spec = {
+      certificates: { serverCASecret: "own-ca" },
+      bootstrap: { initdb: { secret: { name: "own-app" } } },
+      tablespaces: [
+        { name: "logs", owner: { name: "app" }, storage: { size: pulumi.output("2Gi"), storageClass: "fast" } },
+      ],
+      postgresql: { extensions: [{ name: "vector", image: { reference: "pgvector:1" }, bin_path: ["bin"] }] },
+    };
+    const tablespaces = { old: { sizeGiB: 1 } };
+    const made = new CnpgCluster("c", { ...args, clusterName: "c", storageGiB: 1, tablespaces, spec });
+    const restored = { ...made.like, namespace: "db", source: made.source };
+    const copy = new CnpgRestore("copy", { ...restored, spec: { bootstrap: { recovery: { database: "shop" } } } });
+    const { applicationSecret, caSecret, like } = made;
+    pulumi
+      .output({
+        applicationSecret,
+        caSecret,
+        tablespaces: like.tablespaces,
+        extensions: like.extensions,
+        copied: copy.applicationSecret,
+      })
+      .apply((values) => Object.assign(outputs, values));
+  });
+  expect(outputs).toEqual({
+    applicationSecret: "own-app",
+    caSecret: "own-ca",
+    tablespaces: { old: { sizeGiB: 1 }, logs: { sizeGiB: 2, storageClass: "fast", owner: "app" } },
+    extensions: { vector: { image: "pgvector:1", binPath: ["bin"] } },
+    copied: "copy-app",
+  });
+});
+
 const S3 = {
   bucket: "orders-pg",
   endpoint: "s3.example.net",

@@ -38,6 +38,52 @@ const WAITING = { synchronous: "any" } as const;
 
 const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
+  [
+    "names that the webhook refuses, by `spec`",
+    {
+      roles: { app: { passwordSecret: "app" } },
+      extensions: { pg_x: { image: "x:1" } },
+      spec: {
+        managed: {
+          roles: [
+            { name: "postgres" },
+            { name: "app", disablePassword: true },
+            { name: "both", disablePassword: true, passwordSecret: { name: "both" } },
+          ],
+        },
+        tablespaces: [{ name: "pg_x", storage: { size: "1Gi" } }],
+        postgresql: { extensions: [{ name: "pg-x" }] },
+      },
+    },
+    [
+      "PB110 spec.tablespaces.pg_x",
+      "PB210 roles.app.disablePassword",
+      "PB110 spec.managed.roles.postgres",
+      "PB210 spec.managed.roles.both.disablePassword",
+      "PB110 spec.postgresql.extensions.pg-x",
+    ],
+  ],
+  [
+    "a second way to begin, by `spec`",
+    { bootstrap: { initdb: { database: "app" } }, spec: { bootstrap: { recovery: { source: "other" } } } },
+    ["PB114 spec.bootstrap.recovery"],
+  ],
+  [
+    "another way to begin, in place of the argument's",
+    {
+      bootstrap: { initdb: { database: "app" } },
+      overrides: { cluster: { spec: { bootstrap: { initdb: null, pg_basebackup: { source: "other" } } } } },
+    },
+    [],
+  ],
+  [
+    "an import of all databases with one by `spec`",
+    {
+      bootstrap: { import: { type: "monolith", host: "old", databases: ["*"] } },
+      spec: { bootstrap: { initdb: { database: "app" } } },
+    },
+    ["PB114 bootstrap.import"],
+  ],
   ["alerts of an engine with metrics", { monitoring: { prometheusRule: true } }, []],
   [
     "alerts of an engine without any",

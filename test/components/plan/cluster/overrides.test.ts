@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
 import { checkClusterPlan } from "../../../../components/plan/cluster/planCluster";
+import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
+import { settleItems } from "../../../../components/plan/cluster/overriddenItems";
 import { settleOverrides } from "../../../../components/plan/cluster/overrides";
 import { findingText } from "../../../../components/plan/findings/findings";
 import { DeferredRead, view } from "../../../../components/plan/model/deferred";
@@ -63,6 +65,71 @@ test.each<[string, object, string]>([
 test("another name of the Cluster is a finding", () => {
   const { contradictions } = settleOverrides({ overrides: { cluster: { metadata: { name: "other" } } } });
   expect(contradictions.map(({ path }) => path)).toEqual(["overrides.cluster.metadata.name"]);
+});
+
+test.each<[string, Partial<DeclaredCluster>, string]>([
+  [
+    "a tablespace's size",
+    { tablespaces: { logs: { sizeGiB: 1 } }, ...over({ tablespaces: [{ name: "logs", storage: { size: "2Gi" } }] }) },
+    "PB200 overrides.cluster.spec.tablespaces.logs.storage.size: it is 2, and tablespaces.logs.sizeGiB is 1",
+  ],
+  [
+    "an extension's image, by `spec`",
+    {
+      extensions: { v: { image: "v:1" } },
+      spec: { postgresql: { extensions: [{ name: "v", image: { reference: "v:2" } }] } },
+    },
+    'PB200 spec.postgresql.extensions.v.image.reference: it is "v:2", and extensions.v.image is "v:1"',
+  ],
+  [
+    "a role's Secret",
+    {
+      roles: { app: { passwordSecret: "a" } },
+      spec: { managed: { roles: [{ name: "app", passwordSecret: { name: "b" } }] } },
+    },
+    'PB200 spec.managed.roles.app.passwordSecret.name: it is "b", and roles.app.passwordSecret is "a"',
+  ],
+  [
+    "the application's Secret",
+    { bootstrap: { initdb: { ownerSecret: "a" } }, spec: { bootstrap: { initdb: { secret: { name: "b" } } } } },
+    'PB200 spec.bootstrap.initdb.secret.name: it is "b", and bootstrap.initdb.ownerSecret is "a"',
+  ],
+  [
+    "a Pooler's name",
+    { poolers: { web: {} }, overrides: { poolers: { web: { metadata: { name: "other" } } } } },
+    "PB200 overrides.poolers.web.metadata.name: poolerHosts would name another Service",
+  ],
+])("another value of %s is a finding", (_what, declared, text) => {
+  const findings = checkClusterPlan(resolved(declared), false);
+  expect(findings.map(findingText)).toContainEqual(expect.stringContaining(text));
+});
+
+test("items are those of the arguments, with what overrides add, change and remove", () => {
+  const tablespaces = { a: { sizeGiB: 1, owner: "app" }, b: { sizeGiB: 2 } };
+  const itemsOf = (list: unknown): object | undefined =>
+    settleItems(declaredCluster({ tablespaces, ...over({ tablespaces: list }) })).items.tablespaces;
+  const added = { name: "c", storage: { size: "3Gi", storageClass: "fast" }, temporary: true };
+  expect(itemsOf([added, { name: "b", $patch: "delete" }, { name: "a", owner: { name: null } }])).toEqual({
+    a: { sizeGiB: 1 },
+    c: { sizeGiB: 3, storageClass: "fast", temporary: true },
+  });
+  expect(itemsOf([{ $patch: "replace" }, { name: "b", storage: { size: "4Gi" } }])).toEqual({ b: { sizeGiB: 4 } });
+  expect(itemsOf(null)).toEqual({});
+  expect(itemsOf(undefined)).toBe(tablespaces);
+  const deferred = view([{ name: "c", storage: { size: unknownMarker(0), storageClass: "fast" } }]);
+  const { c } = itemsOf(deferred) as { c: { sizeGiB: number; storageClass: string } };
+  expect(c.storageClass).toBe("fast");
+  expect(() => c.sizeGiB).toThrow(DeferredRead);
+});
+
+test("the Cluster has the items in the order in which they were written", () => {
+  const tablespaces = ["z", "y"].map((name) => ({ name, storage: { size: "1Gi" } }));
+  const cluster = objectOf(
+    renderCluster(context({ tablespaces: { x: { sizeGiB: 1 } }, spec: { tablespaces } }), null),
+    "cluster",
+  );
+  const { tablespaces: made } = cluster["spec"] as { tablespaces: readonly { name: string }[] };
+  expect(made.map(({ name }) => name)).toEqual(["x", "z", "y"]);
 });
 
 test("the same value twice contradicts nothing, and neither does a late one", () => {
