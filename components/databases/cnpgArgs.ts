@@ -600,7 +600,7 @@ export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   bootstrap?: BootstrapArgs;
   /** Makes it a replica cluster of its source. */
   replica?: ReplicaArgs;
-  /** PgBouncer poolers, by names of your own. */
+  /** PgBouncer poolers, by names of your own. `rw`, `ro` and `r` are those of the Cluster's Services. */
   poolers?: { [name: string]: PoolerArgs };
   /** Objects of the Prometheus operator, and queries of the exporter. */
   monitoring?: ClusterMonitoringArgs;

@@ -61,7 +61,7 @@ async function namesOf(children: object): Promise<Record<string, string>> {
 }
 
 test("a cluster shows its objects, and those that its arguments leave out are undefined", async () => {
-  const args = { ...common(), storageGiB: 1, poolers: { rw: {} }, drills: { weekly: { cron: "0 5 * * 6" } } };
+  const args = { ...common(), storageGiB: 1, poolers: { web: {} }, drills: { weekly: { cron: "0 5 * * 6" } } };
   const orders = new CnpgCluster("orders", args);
   const { cluster, configMap, podMonitor, prometheusRule } = orders;
   expect(await namesOf({ cluster, configMap, podMonitor, prometheusRule, ...orders.secrets })).toEqual({
@@ -75,7 +75,7 @@ test("a cluster shows its objects, and those that its arguments leave out are un
     full: "ScheduledBackup orders-schedule-full",
     incr: "ScheduledBackup orders-schedule-incr",
   });
-  expect(await namesOf(orders.poolers)).toEqual({ rw: "Pooler orders-pooler-rw" });
+  expect(await namesOf(orders.poolers)).toEqual({ web: "Pooler orders-pooler-web" });
   expect(await namesOf(orders.objects)).toMatchObject({
     runtime: "ConfigMap orders-runtime",
     "drill-weekly": "CronJob orders-drill-weekly",

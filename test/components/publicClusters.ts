@@ -67,7 +67,7 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
       },
       parameters: PARAMETERS,
       poolers: {
-        rw: { instances: 2, parameters: { max_client_conn: "1000", default_pool_size: "10" } },
+        web: { instances: 2, parameters: { max_client_conn: "1000", default_pool_size: "10" } },
       },
       spec: {
         superuserSecret: { name: "orders-superuser" },

@@ -78,7 +78,7 @@ const WIDE: Partial<CnpgClusterArgs> = {
       postInitSql: ["SELECT 1"],
     },
   },
-  poolers: { rw: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500" } } },
+  poolers: { web: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500" } } },
   monitoring: {
     podMonitor: true,
     prometheusRule: true,

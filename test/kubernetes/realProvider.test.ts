@@ -125,7 +125,7 @@ describe("the real Kubernetes provider", async () => {
       const destinations = JSON.parse(String(outputs?.[name])) as object;
       expect(JSON.stringify(destinations), name).toMatch(/repo1.*\d{8}-\d{6}F.*repo2.*\d{8}-\d{6}F/);
     }
-    expect(await objects()).toEqual(expect.arrayContaining([expect.stringContaining("orders-rw")]));
+    expect(await objects()).toEqual(expect.arrayContaining([expect.stringContaining("orders-web")]));
   });
 
   test("a second update and a refresh change nothing", async () => {

@@ -48,6 +48,8 @@ const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
   restore_command: "",
   shared_preload_libraries: "sharedPreloadLibraries",
 };
+/** Ends of the names of a Cluster's own Services. The operator leaves a Pooler alone whose Service is not its own. */
+const OWN_SERVICES: readonly string[] = ["rw", "ro", "r"];
 const LIKE_HINT = "take image and version from the source, ...orders.like, or set postgresVersion";
 /** The first version that restarts the primary in place when an archiver is added. */
 const ATTACH_VERSION = "1.29.2";
@@ -107,6 +109,10 @@ function checkPoolerName(name: string, database: ClusterDatabasePlan): Finding[]
   const path = `poolers.${name}`;
   if (!NAME.test(name)) return [finding("PB110", path, `"${name}" cannot be part of an object's name`, NAME_HINT)];
   const whole = `${database.cluster}-${name}`;
+  if (OWN_SERVICES.includes(name)) {
+    const fact = `"${whole}" is the name of the Cluster's own Service: the operator would never set up the Pooler`;
+    return [finding("PB110", path, fact, "use another name, for instance web")];
+  }
   if (whole.length <= LABEL_LENGTH_MAX) return [];
   const fact = `"${whole}" is too long for a Service: at most ${LABEL_LENGTH_MAX} characters`;
   return [finding("PB110", path, fact, "use a shorter name")];

@@ -39,6 +39,11 @@ const WAITING = { synchronous: "any" } as const;
 const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
   [
+    "poolers with the names of the Cluster's own Services",
+    { poolers: { rw: {}, ro: { type: "ro" }, r: {}, web: {} } },
+    ["PB110 poolers.rw", "PB110 poolers.ro", "PB110 poolers.r"],
+  ],
+  [
     "names that the webhook refuses, by `spec`",
     {
       roles: { app: { passwordSecret: "app" } },

@@ -168,7 +168,7 @@ function ordersOf(settings: ProgramSettings, plugin: pulumi.Input<string>, paren
       ...commonOf(settings, "/orders", parent),
       plugin: { name: plugin },
       storageGiB: 1,
-      poolers: { rw: {} },
+      poolers: { web: {} },
       monitoring: { podMonitor: true, prometheusRule: true },
     },
     { parent, protect: false },

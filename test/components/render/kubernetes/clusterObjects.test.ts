@@ -116,7 +116,7 @@ const WIDE: Partial<DeclaredCluster> = {
     app: { login: true, createdb: true },
   },
   poolers: {
-    rw: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500", default_pool_size: "100" } },
+    web: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500", default_pool_size: "100" } },
   },
   bootstrap: {
     initdb: {
@@ -170,9 +170,9 @@ test("a cluster's parts besides its backups", () => {
     monitoring: { customQueriesConfigMap: [{ name: "queries", key: "q.yaml" }] },
     resources: { requests: { cpu: "500m", memory: "1Gi" }, limits: { memory: "2Gi" } },
   });
-  expect(objectOf(objects, "pooler-rw")).toMatchObject({
+  expect(objectOf(objects, "pooler-web")).toMatchObject({
     kind: "Pooler",
-    metadata: { name: "orders-rw" },
+    metadata: { name: "orders-web" },
     spec: {
       type: "rw",
       instances: 2,

@@ -24,5 +24,5 @@ test.each(Object.entries(PUBLIC_CLUSTERS))("%s", (_what, { pooler, program, spec
       names.includes(name) || !(OURS.includes(name) || name === "imageName" || DEFAULTS[name] === value),
   );
   expect(Object.fromEntries(own)).toEqual(spec);
-  if (pooler !== undefined) expect(objectOf(objects, "pooler-rw")["spec"]).toEqual(pooler);
+  if (pooler !== undefined) expect(objectOf(objects, "pooler-web")["spec"]).toEqual(pooler);
 });
