@@ -42,6 +42,9 @@ const ROWS: readonly OverrideRow[] = [
   { field: ["postgresql", "shared_preload_libraries"], argument: ["sharedPreloadLibraries"] },
 ];
 
+/** Fields below `spec` that count as arguments. */
+export const OVERRIDE_FIELDS: readonly (readonly string[])[] = ROWS.map(({ field }) => field);
+
 export const SPEC = "overrides.cluster.spec";
 const PARAMETERS = ["postgresql", "parameters"];
 

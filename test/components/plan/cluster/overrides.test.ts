@@ -8,8 +8,11 @@ import { DeferredRead, view } from "../../../../components/plan/model/deferred";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { topologyOf } from "../../../../components/plan/topology/topology";
 import { checkOverrides, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
+import { BARMAN } from "../../../../components/plan/rules/manifests/plugins";
+import { recoverySource } from "../../../../components/render/kubernetes/source";
 import { PLUGIN_NAME } from "../../../../runtime/cnpg/names";
 import { context, declaredCluster, objectOf, resolved } from "../../clusters";
+import { BUCKET } from "../../plans";
 
 const IMAGE = "registry.example.net/postgresql:17.4@sha256:0123";
 
@@ -167,7 +170,48 @@ test.each<[string, object, readonly string[]]>([
   ["other plugins instead", { plugins: [{ $patch: "replace" }, { name: "own.example.net" }] }, ["PB201"]],
   ["no plugins", { plugins: null }, ["PB201"]],
   ["a second archiver", { plugins: [{ name: "own.example.net", isWALArchiver: true }] }, ["PB196"]],
+  ["another configuration", { plugins: [{ name: PLUGIN_NAME, parameters: { configMap: "other" } }] }, ["PB200"]],
+  ["another Secret", { plugins: [{ name: PLUGIN_NAME, parameters: { repo1Secret: "other" } }] }, ["PB200"]],
+  ["a removed stanza", { plugins: [{ name: PLUGIN_NAME, parameters: { stanza: null } }] }, ["PB200"]],
+  ["other resources", { plugins: [{ name: PLUGIN_NAME, parameters: { cpuRequest: "1", fullEveryDays: "3" } }] }, []],
   ["the operator's own archiver", { backup: { barmanObjectStore: { destinationPath: "s3://b" } } }, ["PB196"]],
 ])("the archiver beside an override of %s", (_what, spec, codes) => {
   expect(checkOverrides(context(over(spec)), null).map(({ code }) => code)).toEqual(codes);
+});
+
+test("an override of the source of a restore is a finding, at the field that has it", () => {
+  const recovery = { stanza: "old", repositories: { repo1: BUCKET } };
+  const textsOf = (over: Partial<DeclaredCluster>): string[] => {
+    const declared = { bootstrap: { recovery }, ...over };
+    const { source } = resolved(declared);
+    const made = context(declared);
+    const from = source === null ? null : recoverySource(made, source);
+    return checkOverrides(made, from).map(({ code, path }) => `${code} ${path}`);
+  };
+  const elsewhere = (parameters: object): object => ({
+    externalClusters: [{ name: "source", plugin: { parameters } }],
+  });
+  expect(textsOf({ spec: elsewhere({ stanza: "other" }) })).toEqual([
+    "PB200 spec.externalClusters.source.plugin.parameters.stanza",
+  ]);
+  expect(textsOf(over({ ...elsewhere({ image: "mirror.example.net/node" }) }))).toEqual([]);
+  expect(textsOf(over({ externalClusters: null }))).toEqual([
+    "PB200 overrides.cluster.spec.externalClusters.source.plugin",
+  ]);
+  expect(textsOf(over({ bootstrap: { recovery: { source: "other" } } }))).toEqual([
+    "PB200 overrides.cluster.spec.bootstrap.recovery.source",
+  ]);
+});
+
+test("an override of Barman's server name sends WAL elsewhere", () => {
+  const plugins = [{ name: BARMAN, parameters: { serverName: "other" } }];
+  const declared = {
+    engine: "barman-cloud",
+    schedules: { full: { cron: "0 3 * * 0" } },
+    repositories: { repo1: BUCKET },
+  };
+  const findings = checkOverrides(context({ ...declared, spec: { plugins } }), null);
+  expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual([
+    `PB200 spec.plugins.${BARMAN}.parameters.serverName`,
+  ]);
 });
