@@ -25,6 +25,7 @@ import { type Contradiction, isReplica } from "./overrides";
 import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
 import type { SettledItems } from "./overriddenItems";
 import { overSpec } from "./specArgument";
+import type { Finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import { fields, merged, readOr, readers } from "../model/deferred";
 import { valueAt } from "../model/anyValue";
@@ -120,6 +121,8 @@ export interface ClusterDefinition extends Items {
   readonly settled: Items;
   /** Overrides that arguments contradict. */
   readonly contradictions: readonly Contradiction[];
+  /** Overrides of other types than the objects have; then there are no others, and nothing else is judged. */
+  readonly wrongOverrides: readonly Finding[];
 }
 
 export interface ClusterPlan {
@@ -152,7 +155,7 @@ export function resolveDefinition(
   database: ClusterDatabasePlan,
   settings: DeclaredCluster,
   items: SettledItems,
-  contradictions: readonly Contradiction[],
+  judged: Pick<ClusterDefinition, "contradictions" | "wrongOverrides">,
 ): ClusterDefinition {
   const postgresVersion = (): number => database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
   const processMax = (): number => settings.processMax ?? PROCESS_MAX;
@@ -209,7 +212,7 @@ export function resolveDefinition(
         extensions: () => items.extensions ?? {},
         roles: () => items.roles ?? {},
       }),
-    contradictions: () => contradictions,
+    ...readers(judged, "contradictions", "wrongOverrides"),
   });
 }
 

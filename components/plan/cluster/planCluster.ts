@@ -4,9 +4,10 @@
  */
 import type { ClusterScheduleSettings, DeclaredCluster, RecoverySettings } from "./declaredCluster";
 import { type ClusterPlan, type SourcePlan, resolveDefinition, staleCheckOf } from "./clusterPlan";
+import { checkOverrideTypes } from "../arguments/overrideTypes";
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
-import { fields, givenFields, merged } from "../model/deferred";
+import { fields, givenFields, merged, without } from "../model/deferred";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
@@ -18,8 +19,11 @@ import { asWritten, withSpec } from "./specArgument";
 import { snapshotPlanOf } from "./snapshotPlan";
 
 /** @param name of the component */
-export function planCluster(name: string, settled: DeclaredCluster): ClusterPlan {
-  const { contradictions, settings } = settleOverrides(withSpec(settled));
+export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
+  const wrongOverrides = checkOverrideTypes(given.overrides);
+  // Rules and objects could not read them.
+  const usable: DeclaredCluster = wrongOverrides.length > 0 ? without(given, "overrides") : given;
+  const { contradictions, settings } = settleOverrides(withSpec(usable));
   const items = settleItems(settings);
   const usual = withDefaultBackups(name, settings);
   const declared = usual?.settings ?? settings;
@@ -41,7 +45,10 @@ export function planCluster(name: string, settled: DeclaredCluster): ClusterPlan
   );
   return {
     database,
-    definition: resolveDefinition(database, declared, items.items, [...contradictions, ...items.contradictions]),
+    definition: resolveDefinition(database, declared, items.items, {
+      wrongOverrides,
+      contradictions: [...contradictions, ...items.contradictions],
+    }),
     schedules: { ...schedules, ...ownOptions(database, schedules) },
     source: recovery === undefined ? null : resolveSource(database, recovery),
   };
@@ -61,6 +68,7 @@ function ownOptions(
 
 /** @param attached to a Cluster that others made */
 export function checkClusterPlan(resolved: ClusterPlan, attached: boolean): Finding[] {
+  if (resolved.definition.wrongOverrides.length > 0) return [...resolved.definition.wrongOverrides];
   const findings = checkCluster(resolved.database, checkClusterDefinition(resolved, attached));
   return findings.map((each) => asWritten(resolved.definition.overrides, each));
 }

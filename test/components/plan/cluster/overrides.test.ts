@@ -9,6 +9,7 @@ import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { topologyOf } from "../../../../components/plan/topology/topology";
 import { checkOverrides, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { BARMAN } from "../../../../components/plan/rules/manifests/plugins";
+import { renderGitops } from "../../../../components/render/kubernetes/gitops";
 import { recoverySource } from "../../../../components/render/kubernetes/source";
 import { PLUGIN_NAME } from "../../../../runtime/cnpg/names";
 import { context, declaredCluster, objectOf, resolved } from "../../clusters";
@@ -63,6 +64,82 @@ test.each<[string, object, string]>([
 ])("%s than the argument's is a finding", (_what, spec, text) => {
   const findings = checkClusterPlan(resolved(over(spec)), false);
   expect(findings.map(findingText)).toContainEqual(expect.stringContaining(text));
+});
+
+test.each<[object, string, string, string]>([
+  [
+    { spec: { imageName: 17 } },
+    "PB191 overrides.cluster.spec.imageName",
+    "it is the number 17, and must be text",
+    'write it in quotes: "17"',
+  ],
+  [
+    { spec: { instances: "3" } },
+    "PB191 overrides.cluster.spec.instances",
+    'it is the text "3", and must be a number',
+    "write 3 without quotes",
+  ],
+  [
+    { spec: { postgresql: { parameters: { max_connections: 400 } } } },
+    "PB191 overrides.cluster.spec.postgresql.parameters.max_connections",
+    "it is the number 400, and must be text",
+    'write it in quotes: "400"',
+  ],
+  [
+    { spec: { plugins: { name: "x" } } },
+    "PB191 overrides.cluster.spec.plugins",
+    "it is a section, and must be a list",
+    "write each value as an item of a list",
+  ],
+  [
+    { spec: { backup: "primary" } },
+    "PB191 overrides.cluster.spec.backup",
+    'it is the text "primary", and must be a section with names',
+    "",
+  ],
+  [{ spec: "x" }, "PB191 overrides.cluster.spec", 'it is the text "x", and must be a section with names', ""],
+  [{ sepc: {} }, "PB190 overrides.cluster.sepc", "overrides.cluster has no field 'sepc'", "it takes metadata and spec"],
+  [{ meta: {} }, "PB190 overrides.cluster.meta", "overrides.cluster has no field 'meta'", "did you mean metadata?"],
+  [
+    { spec: { postgresql: { synchronous: { number: "two" } } } },
+    "PB191 overrides.cluster.spec.postgresql.synchronous.number",
+    'it is the text "two", and must be a number',
+    "write the number alone",
+  ],
+  [
+    { metadata: { labels: { tier: 1 } } },
+    "PB191 overrides.cluster.metadata.labels.tier",
+    "it is the number 1, and must be text",
+    'write it in quotes: "1"',
+  ],
+])("the override %j is refused on every road", (cluster, at, message, hint) => {
+  const overrides = { cluster };
+  const expected = [{ message, hint }];
+  const findings = checkClusterPlan(resolved({ overrides }), false);
+  expect(findings).toMatchObject(expected);
+  expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual([at]);
+  const file = { clusters: { orders: { namespace: "orders", storageGiB: 1, overrides } } };
+  const { findings: rendered, manifests } = renderGitops(file, { sha256: "0".repeat(64), brotli: "" } as never, false);
+  expect(rendered).toMatchObject(expected);
+  expect(manifests).toEqual([]);
+});
+
+test("an override of a Pooler has its types, too", () => {
+  const overrides = { poolers: { web: { spec: { instances: "2", template: null, brandNew: 1 } } } };
+  const findings = checkClusterPlan(resolved({ poolers: { web: {} }, overrides }), false);
+  expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB191 overrides.poolers.web.spec.instances"]);
+});
+
+test.each([
+  { spec: { brandNew: { instances: "3" }, instances: null, plugins: [{ $patch: "replace" }] } },
+  { spec: { imageName: unknownMarker(0), affinity: { tolerations: unknownMarker(1) } }, metadata: unknownMarker(2) },
+  {
+    apiVersion: "postgresql.cnpg.io/v1",
+    kind: "Cluster",
+    spec: { managed: { roles: [{ name: "a", $patch: "delete" }] } },
+  },
+])("null, $patch, late values and fields of a newer operator are no wrong types: %j", (cluster) => {
+  expect(resolved({ overrides: { cluster } }).definition.wrongOverrides).toEqual([]);
 });
 
 test("another name of the Cluster is a finding", () => {

@@ -138,7 +138,7 @@ test.each([
   ["its own receiver", own({ method: "first", number: 1, standbyNamesPre: ["PgBackstop"] }), /adds pgbackstop/],
   ["anybody", own({ method: "first", number: 1, standbyNamesPre: ["*"] }), /would match/],
   ["more than there are", own({ method: "first", number: 3 }), /3 standbys must answer, and it lists 2/],
-  ["a number of another type", own({ method: "first", number: "two" }), /must be whole/],
+  ["a number that is not whole", own({ method: "first", number: 1.5 }), /must be whole/],
   [
     "two settings",
     own({ method: "first", number: 1 }, { streaming: { synchronous: "any", standbys: 1 } }),
