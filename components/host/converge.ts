@@ -91,6 +91,7 @@ import {
   markFinished,
   readBegun,
   refuseOtherHost,
+  requireAlone,
   writeBegun,
 } from "./hostOwners";
 
@@ -246,6 +247,7 @@ async function enter(connection: Connection, desired: DesiredHost, log: LogLine)
   if (owner === undefined) return false;
   const declared = { stanza, "data directory": dataDirectory, ...given({ container }) };
   const to = ownersPath(desired);
+  if (from !== undefined && from !== to) await requireAlone(connection, from, [owner, former]);
   const isShared = await enterHost(
     connection,
     to,

@@ -163,8 +163,25 @@ export async function leaveHost(
 }
 
 /**
+ * A component whose configuration moves would leave the record of the others: the last of them would undo a host that
+ * is still declared.
+ * @throws Error if others declare the host in the file at `path`
+ */
+export async function requireAlone(
+  connection: Connection,
+  path: string,
+  own: readonly (string | undefined)[],
+): Promise<void> {
+  const other = (await readOwners(connection, path)).owners.find(({ owner }) => !own.includes(owner));
+  if (other === undefined) return;
+  throw new Error(
+    `${other.owner} declares this host too, as ${path} on ${connection.name} says, so its configuration cannot move: destroy that one first; if it no longer exists, delete its line in ${path}`,
+  );
+}
+
+/**
  * Takes a component out of the file at `from`, where its configuration was before, after it has entered `to`. What
- * others left there goes along; the file itself goes with its last component.
+ * others left there goes along, and what a killed update of it had noted; the file itself goes with its last component.
  */
 export async function leaveFormer(
   connection: Connection,
@@ -176,7 +193,9 @@ export async function leaveFormer(
   if (others.length === old.owners.length) return;
   if (others.length > 0) return writeOwners(connection, from, { ...old, owners: others });
   const now = await readOwners(connection, to);
-  if (old.left.length > 0) await writeOwners(connection, to, { ...now, left: [...old.left, ...now.left] });
+  const begun = begunIn(old.owners, own);
+  const owners = now.owners.map((each) => (own.includes(each.owner) ? { ...each, ...given({ begun }) } : each));
+  await writeOwners(connection, to, { owners, left: [...old.left, ...now.left] });
   await removeFiles(connection, [from]);
 }
 

@@ -9,6 +9,7 @@ import {
   leaveHost,
   readBegun,
   refuseOtherHost,
+  requireAlone,
   writeBegun,
 } from "../../../components/host/hostOwners";
 import { connectLocally } from "../../../components/host/localConnection";
@@ -103,6 +104,30 @@ test("a component whose directory changes leaves the file in the former one, wit
   expect(existsSync(path)).toBe(false);
   expect(await leaveHost(connection, to, "b", LEFT, log)).toEqual([LEFT]);
   await move();
+  rmSync(to);
+});
+
+// claim: docs/hosts/updates.md: move the configuration of a host that another component declares too: the update refuses
+test("a component whose directory changes may not leave the record to others", async () => {
+  await enter("a", "main");
+  await enter("b", "main");
+  await expect(requireAlone(connection, path, ["b", undefined])).rejects.toThrow(
+    `a declares this host too, as ${path} on this machine says, so its configuration cannot move: destroy that one first; if it no longer exists, delete its line in ${path}`,
+  );
+  await leave("a");
+  await requireAlone(connection, path, ["b", undefined]);
+  await requireAlone(connection, `${path}.missing`, ["b"]);
+});
+
+test("what a killed update had noted moves with the component", async () => {
+  const to = join(folder, "moved");
+  const begun = { previousSettings: { archive_command: "mine" }, walGap: true } as const;
+  await enter("b before", "main");
+  await writeBegun(connection, path, "b before", begun);
+  await enterHost(connection, to, { owner: "b", declared: { stanza: "main" }, archives: true, unfinished: true }, log);
+  await leaveFormer(connection, { from: path, to }, ["b", "b before"]);
+  expect(await readBegun(connection, to, ["b"])).toEqual(begun);
+  expect(readFileSync(to, "utf8")).toContain('"unfinished":true');
   rmSync(to);
 });
 
