@@ -66,7 +66,7 @@ import {
   timersAndServicesOf,
   unitsIn,
 } from "./systemdUnits";
-import { BY_COMMAND, BY_SLOT, refuseOtherArchiving, requireWalLevel } from "./archiveSetting";
+import { archivedBy, BY_COMMAND, BY_SLOT, refuseOtherArchiving, requireWalLevel } from "./archiveSetting";
 import { given } from "../../runtime/base/given";
 import { checkContainer } from "./containedServer";
 import {
@@ -248,12 +248,9 @@ async function enter(connection: Connection, desired: DesiredHost, log: LogLine)
   const declared = { stanza, "data directory": dataDirectory, ...given({ container }) };
   const to = ownersPath(desired);
   if (from !== undefined && from !== to) await requireAlone(connection, from, [owner, former]);
-  const isShared = await enterHost(
-    connection,
-    to,
-    { owner, former, declared, archives: archives(desired), unfinished: true },
-    log,
-  );
+  const entering = { owner, former, declared, archives: archives(desired), unfinished: true as const };
+  const by = archivedBy(desired.settings);
+  const isShared = await enterHost(connection, to, { ...entering, ...given({ by }) }, log);
   if (from !== undefined && from !== to) await leaveFormer(connection, { from, to }, [owner, former]);
   return isShared;
 }

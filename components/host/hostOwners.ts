@@ -34,6 +34,8 @@ interface Owner {
   readonly declared: Declared;
   /** True if it sets PostgreSQL's settings. */
   readonly archives: boolean;
+  /** The setting by which WAL leaves (archiveSetting.ts); missing in lines of earlier versions. */
+  readonly by?: string;
   readonly begun?: Begun;
   /** True while an update has not ended with everything as desired: it may have been killed. */
   readonly unfinished?: true;
@@ -58,7 +60,7 @@ export interface Entering extends Omit<Owner, "begun"> {
 export async function enterHost(
   connection: Connection,
   path: string,
-  { archives, declared, former, owner, unfinished }: Entering,
+  { archives, by, declared, former, owner, unfinished }: Entering,
   log: LogLine,
 ): Promise<boolean> {
   const { left, owners } = await readOwners(connection, path);
@@ -70,11 +72,16 @@ export async function enterHost(
       throw new Error(
         `${owner} (${textOf(declared)}${isSame ? ", archives nothing" : ""}) would replace files of ${other.owner} (${textOf(other.declared)}) on ${connection.name}: give one of them its own directories, or destroy that one first; if it no longer exists, delete its line in ${path}`,
       );
+    // Nobody would drop its slot, or take back its command.
+    if (by !== undefined && other.by !== undefined && by !== other.by)
+      throw new Error(
+        `${owner} (${by}) archives another way than ${other.owner} (${other.by}), which declares ${connection.name} too: destroy that one first; if it no longer exists, delete its line in ${path}`,
+      );
     log(`${other.owner} declares this host too, as ${path} says: each update replaces what the other one wrote`);
   }
   const begun = begunIn(owners, [owner, former]);
   await writeOwners(connection, path, {
-    owners: [...others, { owner, declared, archives, ...given({ begun, unfinished }) }],
+    owners: [...others, { owner, declared, archives, ...given({ by, begun, unfinished }) }],
     left,
   });
   return others.some((other) => other.archives);
@@ -303,6 +310,7 @@ function parseOwners(text: string): Owners {
               owner: row["owner"],
               declared: row["declared"] as Declared,
               archives: row["archives"] === true,
+              ...(typeof row["by"] === "string" ? { by: row["by"] } : {}),
               ...(isFields(row["begun"]) ? { begun: row["begun"] as object as Begun } : {}),
               ...(row["unfinished"] === true ? { unfinished: true as const } : {}),
             },

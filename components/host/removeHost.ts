@@ -81,7 +81,8 @@ async function undo(
   const units = new Set([...timersOf(identity.units), ...servingUnits(identity.units), ...unitsIn(files)]);
   if (systemd) await disableUnits(connection, [...units]);
   const runtime = runtimeOf(connection, identity, accounts.database, log);
-  if (BY_SLOT in identity.settings) await dropSlot(runtime, log);
+  // Also that of a component which left before.
+  if (BY_SLOT in identity.settings || BY_SLOT in before.previousSettings) await dropSlot(runtime, log);
   // Not before: the agent would set it again.
   if (hasAgent([...units])) await dropSynchronous(runtime, log);
   await removeFiles(connection, [...withCompiled(files, identity), ...before.nodePaths, ownersPath(identity)]);

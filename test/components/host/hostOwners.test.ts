@@ -13,6 +13,7 @@ import {
   writeBegun,
 } from "../../../components/host/hostOwners";
 import { connectLocally } from "../../../components/host/localConnection";
+import { given } from "../../../runtime/base/given";
 import { UNIT_HEAD } from "../../../components/render/units/unit";
 
 const LEFT = { previousSettings: { archive_command: "mine" }, madeDirectories: [], nodePaths: [], files: [] };
@@ -108,6 +109,19 @@ test("a component whose directory changes leaves the file in the former one, wit
 });
 
 // claim: docs/hosts/updates.md: move the configuration of a host that another component declares too: the update refuses
+// claim: docs/hosts/updates.md: rename a component and change `archive` at once: the update refuses
+test("one that archives another way is refused with the way out, also under another name", async () => {
+  const entering = (owner: string, by?: string): Promise<boolean> =>
+    enterHost(connection, path, { owner, declared: {}, archives: true, ...given({ by }) }, log);
+  await entering("a", "max_slot_wal_keep_size");
+  await expect(entering("b", "archive_command")).rejects.toThrow(
+    `b (archive_command) archives another way than a (max_slot_wal_keep_size), which declares this machine too: destroy that one first; if it no longer exists, delete its line in ${path}`,
+  );
+  // A line of an earlier version does not say how.
+  await entering("a");
+  await entering("b", "archive_command");
+});
+
 test("a component whose directory changes may not leave the record to others", async () => {
   await enter("a", "main");
   await enter("b", "main");

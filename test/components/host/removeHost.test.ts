@@ -114,6 +114,13 @@ describe("a host that archives through a slot", () => {
     expect(commands.join()).not.toContain("rm -f --");
   });
 
+  test("drops it too if a component that left before had it", async () => {
+    const known = { previousSettings: { max_slot_wal_keep_size: null } };
+    const stdout = JSON.stringify({ settings: [], serverVersion: 170004, dataDirectory: "/data" });
+    const server = (command: string): Partial<ExecResult> => (command.includes("pg-settings") ? { stdout } : {});
+    expect((await removed(IDENTITY, files, false, known, server)).commands.join()).toContain("slot-drop");
+  });
+
   test("is removed if its server is down, with the way out", async () => {
     const { commands, failure, printed } = await removed(identity, files, true, {}, failing);
     expect(failure).toBe("");
