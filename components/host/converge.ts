@@ -84,12 +84,15 @@ import {
 import { applyFirstRun } from "./firstRun";
 import { withLock } from "./hostLock";
 import {
+  closeGap,
   enterHost,
   isOtherMachine,
   isUnfinished,
   leaveFormer,
   markFinished,
+  markSet,
   readBegun,
+  readOthersBegun,
   refuseOtherHost,
   requireAlone,
   writeBegun,
@@ -255,14 +258,15 @@ async function enter(connection: Connection, desired: DesiredHost, log: LogLine)
   return isShared;
 }
 
-/** Takes over what an update that was killed had noted; the engine knows nothing of it. */
+/** Takes over what updates that were killed had noted, also others'; the engine knows nothing of it. */
 async function resumeSettings(connection: Connection, desired: DesiredHost, outcome: HostOutcome): Promise<void> {
   const { formerOwner, owner } = desired;
   if (owner === undefined || !archives(desired)) return;
-  const begun = await readBegun(connection, ownersPath(desired), [owner, formerOwner]);
-  if (begun === null) return;
-  outcome.previousSettings = { ...begun.previousSettings, ...outcome.previousSettings };
-  if (begun.walGap === true) outcome.walGap = true;
+  const own = [owner, formerOwner];
+  const begun = await readBegun(connection, ownersPath(desired), own);
+  const others = await readOthersBegun(connection, ownersPath(desired), own);
+  outcome.previousSettings = { ...others.previousSettings, ...begun?.previousSettings, ...outcome.previousSettings };
+  if (begun?.walGap === true || others.walGap === true) outcome.walGap = true;
   refuseOtherArchiving(desired.settings, outcome.previousSettings);
 }
 
@@ -380,7 +384,8 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
     if (systemd && BY_SLOT in desired.settings) await enableUnits(connection, servicesOf(desired.units), changed);
     const hadGap = outcome.walGap === true;
     if (!outcome.pendingRestart) await applyFirstRun(update, runtime, verbs);
-    if (hadGap && outcome.walGap === undefined) await noteSettings(update);
+    if (hadGap && outcome.walGap === undefined && desired.owner !== undefined)
+      await closeGap(connection, ownersPath(desired));
   }
   outcome.stanzaMade = true;
   await applyUnits(update, changed);
@@ -486,6 +491,7 @@ async function applySettings(update: Update, runtime: RuntimeOnHost): Promise<bo
   if (different.length > 0) {
     for (const name of different) log(`setting ${name} = ${desired.settings[name]}`);
     live = await writeSettings(runtime, desired.settings);
+    if (desired.owner !== undefined) await markSet(connection, ownersPath(desired), desired.owner);
   }
   if (isPending(live, names) && desired.allowRestart) {
     live = await restart(runtime, desired, log);

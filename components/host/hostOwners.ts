@@ -37,6 +37,8 @@ interface Owner {
   /** The setting by which WAL leaves (archiveSetting.ts); missing in lines of earlier versions. */
   readonly by?: string;
   readonly begun?: Begun;
+  /** False until it has written its settings; missing in lines of earlier versions. */
+  readonly isSet?: false;
   /** True while an update has not ended with everything as desired: it may have been killed. */
   readonly unfinished?: true;
 }
@@ -47,14 +49,14 @@ interface Owners {
 }
 
 /** A component that enters. */
-export interface Entering extends Omit<Owner, "begun"> {
+export interface Entering extends Omit<Owner, "begun" | "isSet"> {
   /** Its URN before this update. */
   readonly former?: string | undefined;
 }
 
 /**
  * Records a component, before anything else is changed.
- * @returns true if another one declares the host too, and has set PostgreSQL's settings
+ * @returns true if another one declares the host too, and has written PostgreSQL's settings
  * @throws Error if another one declares something else there
  */
 export async function enterHost(
@@ -80,11 +82,13 @@ export async function enterHost(
     log(`${other.owner} declares this host too, as ${path} says: each update replaces what the other one wrote`);
   }
   const begun = begunIn(owners, [owner, former]);
+  const hasSet = owners.some((each) => !others.includes(each) && each.archives && each.isSet !== false);
+  const isSet = archives && !hasSet ? (false as const) : undefined;
   await writeOwners(connection, path, {
-    owners: [...others, { owner, declared, archives, ...given({ by, begun, unfinished }) }],
+    owners: [...others, { owner, declared, archives, ...given({ by, begun, isSet, unfinished }) }],
     left,
   });
-  return others.some((other) => other.archives);
+  return others.some((other) => other.archives && other.isSet !== false);
 }
 
 /** What an update of the component noted before it changed settings; else null. @param own its names now and before */
@@ -94,6 +98,42 @@ export async function readBegun(
   own: readonly (string | undefined)[],
 ): Promise<Begun | null> {
   return begunIn((await readOwners(connection, path)).owners, own) ?? null;
+}
+
+/**
+ * The same of the others, which may never run again. The first one knew the settings before all of them.
+ * @param own names of the component that asks
+ */
+export async function readOthersBegun(
+  connection: Connection,
+  path: string,
+  own: readonly (string | undefined)[],
+): Promise<Begun> {
+  const { owners } = await readOwners(connection, path);
+  const others = owners.flatMap(({ begun, owner }) => (begun === undefined || own.includes(owner) ? [] : [begun]));
+  const previousSettings = Object.assign({}, ...others.map((begun) => begun.previousSettings).toReversed()) as object;
+  return {
+    previousSettings: previousSettings as Begun["previousSettings"],
+    ...(others.some(({ walGap }) => walGap === true) ? { walGap: true as const } : {}),
+  };
+}
+
+/** Records that each repository has a backup that begins after the settings. */
+export async function closeGap(connection: Connection, path: string): Promise<void> {
+  const { left, owners } = await readOwners(connection, path);
+  const closed = owners.map(({ begun, ...each }) =>
+    begun === undefined ? each : { ...each, begun: { previousSettings: begun.previousSettings } },
+  );
+  await writeOwners(connection, path, { owners: closed, left });
+}
+
+/** Records that the component has written its settings. */
+export async function markSet(connection: Connection, path: string, owner: string): Promise<void> {
+  const { left, owners } = await readOwners(connection, path);
+  await writeOwners(connection, path, {
+    owners: owners.map(({ isSet, ...each }) => (each.owner === owner ? each : { ...each, ...given({ isSet }) })),
+    left,
+  });
 }
 
 /** Writes it into the component's line. */
@@ -109,8 +149,8 @@ export async function writeBegun(connection: Connection, path: string, owner: st
 export async function markFinished(connection: Connection, path: string, owner: string): Promise<void> {
   const { left, owners } = await readOwners(connection, path);
   await writeOwners(connection, path, {
-    owners: owners.map(({ unfinished, ...each }) =>
-      each.owner === owner ? each : { ...each, ...given({ unfinished }) },
+    owners: owners.map(({ isSet, unfinished, ...each }) =>
+      each.owner === owner ? each : { ...each, ...given({ isSet, unfinished }) },
     ),
     left,
   });
@@ -312,6 +352,7 @@ function parseOwners(text: string): Owners {
               archives: row["archives"] === true,
               ...(typeof row["by"] === "string" ? { by: row["by"] } : {}),
               ...(isFields(row["begun"]) ? { begun: row["begun"] as object as Begun } : {}),
+              ...(row["isSet"] === false ? { isSet: false as const } : {}),
               ...(row["unfinished"] === true ? { unfinished: true as const } : {}),
             },
           ]

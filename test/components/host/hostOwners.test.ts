@@ -6,8 +6,11 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import {
   enterHost,
   leaveFormer,
+  closeGap,
   leaveHost,
+  markSet,
   readBegun,
+  readOthersBegun,
   refuseOtherHost,
   requireAlone,
   writeBegun,
@@ -45,6 +48,10 @@ const leave = (owner: string | undefined): ReturnType<typeof leaveHost> =>
 test("a component with the same stanza may enter, one with another stanza is refused with the way out", async () => {
   expect(await enter("a", "main")).toBe(false);
   expect(statSync(path).mode & 0o777).toBe(0o600);
+  // Its line was written before its settings.
+  expect(await enter("b", "main")).toBe(false);
+  await markSet(connection, path, "a");
+  printed.length = 0;
   expect(await enter("b", "main")).toBe(true);
   expect(printed).toEqual([`a declares this host too, as ${path} says: each update replaces what the other one wrote`]);
   const before = readFileSync(path, "utf8");
@@ -131,6 +138,21 @@ test("a component whose directory changes may not leave the record to others", a
   await leave("a");
   await requireAlone(connection, path, ["b", undefined]);
   await requireAlone(connection, `${path}.missing`, ["b"]);
+});
+
+test("what others noted is known to all, the first one's settings before the later ones'", async () => {
+  await enter("a", "main");
+  await enter("b", "main");
+  await enter("c", "main");
+  expect(await readOthersBegun(connection, path, ["c"])).toEqual({ previousSettings: {} });
+  await writeBegun(connection, path, "a", { previousSettings: { archive_command: "mine" }, walGap: true });
+  await writeBegun(connection, path, "b", { previousSettings: { archive_command: "a's", archive_timeout: "60s" } });
+  expect(await readOthersBegun(connection, path, ["c"])).toEqual({
+    previousSettings: { archive_command: "mine", archive_timeout: "60s" },
+    walGap: true,
+  });
+  await closeGap(connection, path);
+  expect(await readBegun(connection, path, ["a"])).toEqual({ previousSettings: { archive_command: "mine" } });
 });
 
 test("what a killed update had noted moves with the component", async () => {

@@ -1,9 +1,9 @@
 /** Updates that are killed, on a host in a folder. test/hosts/converge.test.ts has a real one. */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { PartlyApplied } from "../../../components/host/converge";
 import type { HostOutcome } from "../../../components/host/hostIdentity";
-import { ConvergedHost } from "../../harness/hosts/convergedHost";
+import { ConvergedHost, OWNER } from "../../harness/hosts/convergedHost";
 
 let host: ConvergedHost;
 afterEach(() => host.remove());
@@ -46,6 +46,24 @@ test("the next update checks the host again, although the killed one had written
   expect(await host.converge(next, after)).toMatchObject({ ready: true });
   expect(host.verbs()).toEqual(["stanza-create", "check --no-full-check"]);
 });
+
+// claim: docs/hosts/updates.md: a killed update loses neither the former settings nor the gap before them (for a
+//   component with another name, which takes the host over)
+test.each(["readlink", "stanza-create"])(
+  "the host of an update that was killed before %s goes to another component with its former settings and the gap",
+  async (killedAt) => {
+    const former = "cp %p /srv/wal";
+    host = new ConvergedHost({ automatic: { archive_command: former } });
+    await expect(host.converge(host.desired(), null, killedAt)).rejects.toThrow("killed");
+    host.verbs();
+    const renamed = host.desired({ owner: `${OWNER}2`, formerOwner: `${OWNER}2` });
+    const outcome = await host.converge(renamed);
+    expect(outcome.previousSettings).toEqual({ archive_command: former });
+    expect(host.verbs()).toContain("backup --type=incr");
+    // The gap is closed for both.
+    expect(readFileSync(host.path("etc", "owners"), "utf8")).not.toContain("walGap");
+  },
+);
 
 test("one that left a record which cannot be read counts as killed, and the next one names the line", async () => {
   host = new ConvergedHost();
