@@ -30,7 +30,7 @@ import {
   settingNow,
   writeSettings,
 } from "./postgresSettings";
-import { destinationText, lackingFull, renderDestinations } from "./hostDestinations";
+import { destinationText, lackingFull, renderDestinations, withoutNew } from "./hostDestinations";
 import {
   destinationLines,
   detectionOf,
@@ -307,8 +307,10 @@ export async function readHost(
     identity.container !== undefined || facts.clusterVersion === String(Math.floor(detected.serverVersion / 10_000));
   const serverVersion = isOwn ? detected.serverVersion : before.serverVersion;
   // The last update was killed after the state was stored: only another one proves the host.
-  const ready = before.ready && !isUnfinished(facts.answers.get("record"), [identity.owner]);
-  return { ...structuredClone(before), ...detected, serverVersion, ready };
+  const isKilled = isUnfinished(facts.answers.get("record"), [identity.owner]);
+  // A repository that it added may still lack the backup after its gap.
+  const destinations = isKilled ? withoutNew(detected.destinations, before.destinations) : detected.destinations;
+  return { ...structuredClone(before), ...detected, destinations, serverVersion, ready: before.ready && !isKilled };
 }
 
 function lookedAt(

@@ -1,12 +1,20 @@
 /** The check of archiving and the first backups of an update, also those after a gap in the WAL. */
 import type { LogLine } from "./connection";
-import { type Destination, destinationText, indexOf, lackingFull, renderDestinations } from "./hostDestinations";
+import {
+  type Destination,
+  destinationText,
+  indexOf,
+  lackingFull,
+  renderDestinations,
+  repositoriesIn,
+} from "./hostDestinations";
 import type { HostOutcome } from "./hostIdentity";
 import { type EngineVerbs, readDestinations, type RuntimeOnHost } from "./runtimeVerbs";
 
 interface FirstRun {
   readonly desired: { readonly firstBackup: boolean };
-  readonly outcome: Pick<HostOutcome, "firstBackup" | "walGap">;
+  /** Its `destinations` are those of the last update that ended. */
+  readonly outcome: Pick<HostOutcome, "firstBackup" | "walGap"> & Partial<Pick<HostOutcome, "destinations">>;
   readonly log: LogLine;
 }
 
@@ -33,7 +41,11 @@ export async function applyFirstRun(
   const destinations = await readDestinations(runtime);
   const lacking = lackingFull(renderDestinations(destinations));
   const unread = destinations.filter(({ error }) => error !== undefined);
-  const outdated = destinations.filter(({ newestFull }) => hasGap && newestFull !== null);
+  const known = repositoriesIn(outcome.destinations);
+  const isAdded = (repository: string): boolean => known.length > 0 && !known.includes(repository);
+  const outdated = destinations.filter(
+    ({ newestFull, repository }) => newestFull !== null && (hasGap || isAdded(repository)),
+  );
   if (lacking.length === 0 && outdated.length === 0 && unread.length === 0) {
     if (outcome.firstBackup !== "taken") outcome.firstBackup = "found";
     return;
@@ -42,7 +54,8 @@ export async function applyFirstRun(
   await takeFull(lacking, destinations, verbs, log);
   if (outdated.length > 0) {
     const names = outdated.map(({ repository }) => repository);
-    log(`${GAP}: taking an incremental backup for ${names.join(" and ")}`);
+    const fact = hasGap ? GAP : "the last update sent no WAL there, so some since its last backup may be missing";
+    log(`${fact}: taking an incremental backup for ${names.join(" and ")}`);
     await verbs.takeIncremental(names.map(indexOf), outdated.length === destinations.length);
   }
   // The gap stays on record: this repository may have a backup from before it.

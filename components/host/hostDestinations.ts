@@ -38,6 +38,19 @@ export function renderDestinations(destinations: readonly Destination[]): string
   return JSON.stringify(destinations);
 }
 
+/** Names in the output's JSON text; empty if nobody has read them. */
+export function repositoriesIn(text: string | undefined): string[] {
+  if (text === undefined || text === "") return [];
+  return (JSON.parse(text) as Destination[]).map(({ repository }) => repository);
+}
+
+/** The rows about repositories that `known` names too; all of them if it names none. */
+export function withoutNew(text: string, known: string): string {
+  const names = repositoriesIn(known);
+  if (text === "" || names.length === 0) return text;
+  return renderDestinations((JSON.parse(text) as Destination[]).filter(({ repository }) => names.includes(repository)));
+}
+
 /** Keys of readable repositories without a full backup; empty if nobody has read them. */
 export function lackingFull(text: string | undefined): number[] {
   if (text === undefined || text === "") return [];

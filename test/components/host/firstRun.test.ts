@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { applyFirstRun } from "../../../components/host/firstRun";
 import { connectLocally } from "../../../components/host/localConnection";
+import { given } from "../../../runtime/base/given";
 import type { EngineVerbs, RuntimeOnHost } from "../../../components/host/runtimeVerbs";
 
 const FULL = { label: "20261120-065325F", stop: 1_700_000_000 };
@@ -9,11 +10,11 @@ const FULL = { label: "20261120-065325F", stop: 1_700_000_000 };
 interface Ran {
   readonly calls: string[];
   readonly failure: string;
-  readonly outcome: { firstBackup: string; walGap?: true };
+  readonly outcome: { firstBackup: string; walGap?: true; destinations?: string };
 }
 
 /** @param rows of `info`, one for each repository */
-const ran = async (rows: readonly object[], walGap?: true): Promise<Ran> => {
+const ran = async (rows: readonly object[], walGap?: true, known?: string): Promise<Ran> => {
   const calls: string[] = [];
   const repo = rows.map((row, index) => ({ key: index + 1, ...row }));
   const result = { exitCode: 0, stdout: JSON.stringify([{ name: "main", repo }]), stderr: "" };
@@ -26,7 +27,7 @@ const ran = async (rows: readonly object[], walGap?: true): Promise<Ran> => {
     takeFull: async (repos, isAll) => void calls.push(`full ${repos.join()} ${isAll}`),
     takeIncremental: async (repos, isAll) => void calls.push(`incr ${repos.join()} ${isAll}`),
   };
-  const outcome: Ran["outcome"] = { firstBackup: "waiting", ...(walGap === undefined ? {} : { walGap }) };
+  const outcome: Ran["outcome"] = { firstBackup: "waiting", ...given({ destinations: known, walGap }) };
   const failure = await applyFirstRun({ desired: { firstBackup: true }, outcome, log: () => {} }, runtime, verbs).then(
     () => "",
     (error: unknown) => (error instanceof Error ? error.message : ""),
@@ -57,4 +58,17 @@ test("one that cannot be read now may lack a backup: the others get theirs, and 
   expect(empty.calls).toEqual(["full 1 false"]);
   expect(empty.failure).toContain("repo2: cannot be read");
   expect((await ran([{}, {}])).calls).toEqual(["full 1,2 true"]);
+});
+
+// claim: docs/hosts/repositories.md: a repository that was declared before and left out for a time gets an incremental
+//   backup
+test("a repository that the last update did not have gets a backup although it has a full one", async () => {
+  const known = JSON.stringify([{ repository: "repo1", newestFull: null, newestWal: null }]);
+  const { calls, outcome } = await ran([{ full: FULL }, { full: FULL }], undefined, known);
+  expect(calls).toEqual(["incr 2 false"]);
+  expect(outcome.firstBackup).toBe("taken");
+  expect((await ran([{ full: FULL }, { full: FULL }], true, known)).calls).toEqual(["incr 1,2 true"]);
+  expect((await ran([{ full: FULL }], undefined, known)).calls).toEqual([]);
+  // Nothing is known of a first update.
+  expect((await ran([{ full: FULL }], undefined, "")).calls).toEqual([]);
 });

@@ -90,3 +90,16 @@ test("the agent's files stay on record until no commit waits for it", async () =
   expect((await host.converge(host.desired(), outcome)).fileFacts[unit]).toBeUndefined();
   expect([host.verbs()[0], existsSync(unit)]).toEqual(["synchronous-drop", false]);
 });
+
+test("a refresh between a killed update and the next one hides no added repository from that", async () => {
+  host = new ConvergedHost();
+  const known = await converged();
+  host.change({ repositories: { repo1: true, repo2: true } });
+  const next = host.desired({}, [
+    { path: host.path("etc", "added.conf"), mode: "0644", owner: "admin", content: "[global]\nrepo2-path=/srv/2\n" },
+  ]);
+  await expect(host.converge(next, known, " backup ")).rejects.toThrow("killed");
+  host.verbs();
+  expect(await host.converge(next, await host.refresh(next, known))).toMatchObject({ ready: true });
+  expect(host.verbs()).toContain("backup --type=incr --repos=2");
+});
