@@ -31,7 +31,7 @@ import { ConfigReader } from "./local/configReader";
 import { hasRunSince } from "./local/lockState";
 import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
-import { exactArguments, exactDirectory, exactEnvironment } from "./local/ownProcess";
+import { exactArguments, exactDirectory, exactEnvironment, nodeAsCalled } from "./local/ownProcess";
 import { openToAppend } from "./local/trust";
 import { openRepositories, RealProcess } from "./process/realProcess";
 import { openServed, type StorageProcesses } from "./storage/open";
@@ -313,7 +313,7 @@ function processFacts(): ConstructorParameters<typeof RealProcess>[2] {
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
     hostName: hostname(),
     managerEnvironment: Object.fromEntries(MANAGER_NAMES.map((name) => [name, process.env[name]])),
-    ownCommand: [process.execPath, programFile],
+    ownCommand: [nodeAsCalled(process.argv0, process.execPath), programFile],
     args: ARGUMENTS,
     programFile: __filename,
     processorCount: availableParallelism(),

@@ -82,6 +82,7 @@ import {
   withCompiled,
 } from "./hostIdentity";
 import { applyFirstRun } from "./firstRun";
+import { neededByStandby } from "./restoreCommand";
 import { withLock } from "./hostLock";
 import {
   closeGap,
@@ -121,6 +122,8 @@ interface Update {
   readonly connection: Connection;
   /** With the version of stock on the host; null if the runtime is the engine. */
   readonly desired: DesiredHost & { readonly stockVersion: string | null };
+  /** PostgreSQL's. */
+  readonly account: Account;
   /** True if another component that declares the host too has set the settings. */
   readonly isShared: boolean;
   /** Filled as far as it gets. */
@@ -192,8 +195,11 @@ export async function convergeHost(
     try {
       const accounts = await bringPrograms(connection, { ...desired, ...given({ postgres }) }, looked, outcome, log);
       const checked = { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) };
-      await applyAll({ connection, desired: checked, isShared, outcome, log }, accounts);
-      await removeOldNodes(connection, desired, outcome);
+      const account = accounts.database;
+      await applyAll({ connection, desired: checked, account, isShared, outcome, log }, accounts);
+      await removeOldNodes(connection, desired, outcome, (paths) =>
+        neededByStandby(connection, account, desired, paths, log),
+      );
       if (outcome.ready && desired.owner !== undefined)
         await markFinished(connection, ownersPath(desired), desired.owner);
       return outcome;
@@ -430,8 +436,9 @@ async function applyFiles(
   if (written.includes(programOf(desired)))
     await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
   const facts = await readFileFacts(connection, ownersOf(desired.files), accounts);
+  const remaining = stale.filter((path) => outcome.fileFacts[path] !== undefined);
   outcome.fileFacts = {
-    ...Object.fromEntries(left.map((path) => [path, outcome.fileFacts[path] ?? "missing"])),
+    ...Object.fromEntries(remaining.map((path) => [path, outcome.fileFacts[path] ?? "missing"])),
     ...facts,
   };
   return { changed: [...stale, ...written], left };
@@ -456,10 +463,12 @@ async function stopUnits({ connection, desired }: Update, paths: readonly string
     await disableUnits(connection, units);
 }
 
-/** Stops the units among them, and removes all. */
-async function removeStale(update: Update, stale: readonly string[]): Promise<void> {
+/** Stops the units among them, and removes all but what a standby needs, which stays on record. */
+async function removeStale(update: Update, all: readonly string[]): Promise<void> {
+  const { account, connection, desired, outcome, log } = update;
+  const needed = await neededByStandby(connection, account, desired, all, log);
+  const stale = all.filter((path) => !needed.includes(path));
   if (stale.length === 0) return;
-  const { connection, desired, outcome, log } = update;
   await stopUnits(update, stale);
   await removeFiles(connection, withCompiled(stale, desired));
   for (const path of stale) log(`removed ${path}`);

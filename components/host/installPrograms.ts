@@ -86,18 +86,19 @@ for path do
   if [ "$path" -ef "$command" ]; then printf '%s\\n' "$path"; fi
 done`;
 
-/** Removes earlier updates' versions that nothing needs any more. */
+/** Removes earlier updates' versions that nothing needs any more. @param neededOf which of some paths others need */
 export async function removeOldNodes(
   connection: Connection,
   { bringsNode, runtimeArgv }: Pick<ProgramsWanted, "bringsNode"> & { readonly runtimeArgv: readonly string[] },
   outcome: Pick<ProgramsOutcome, "nodePaths">,
+  neededOf: (paths: readonly string[]) => Promise<readonly string[]> = async () => [],
 ): Promise<void> {
   const present = bringsNode === undefined ? [] : [bringsNode.path, bringsNode.file];
   const former = outcome.nodePaths.filter((path) => !present.includes(path));
   if (former.length === 0) return;
   const args = [runtimeArgv[0] ?? "", ...former];
   const { stdout } = await runScript(connection, "look for the Node.js in use", LED_TO_SCRIPT, args);
-  const used = stdout.split("\n");
+  const used = [...stdout.split("\n"), ...(await neededOf(former))];
   await removeFiles(
     connection,
     former.filter((path) => !used.includes(path)),

@@ -35,6 +35,41 @@ fi
 if names "$1/postgresql.conf" "$2" "$3"; then echo named; fi`;
 
 /**
+ * $1 data directory; then paths. Prints those that the restore_command of a standby, or of a recovery under way, names.
+ * A cluster that was promoted needs it no more.
+ */
+const NAMED_SCRIPT = `
+data=$1
+shift
+[ -e "$data/standby.signal" ] || [ -e "$data/recovery.signal" ] || exit 0
+for path do
+  for file in "$data/postgresql.auto.conf" "$data/postgresql.conf"; do
+    [ -f "$file" ] || continue
+    if grep '^ *restore_command' -- "$file" | grep -qF -e "$path"; then printf '%s\\n' "$path"; break; fi
+  done
+done`;
+
+/** Those of `paths` that a standby of the host needs: without its restore_command's program PostgreSQL stops it. */
+export async function neededByStandby(
+  connection: Connection,
+  account: Account,
+  { container, dataDirectory }: { readonly container?: string; readonly dataDirectory: string },
+  paths: readonly string[],
+  log: LogLine,
+): Promise<string[]> {
+  if (paths.length === 0 || container !== undefined) return [];
+  const args = [dataDirectory, ...paths];
+  const what = `look for restore_command in ${dataDirectory}`;
+  const { stdout } = await runScript(connection, what, NAMED_SCRIPT, args, { account });
+  const needed = stdout.split("\n").filter((path) => path !== "");
+  for (const path of needed)
+    log(
+      `WARN: kept ${path}, which restore_command of the standby in ${dataDirectory} names: change it there, then run the update again`,
+    );
+  return needed;
+}
+
+/**
  * Removes a restore_command that calls `program`, or the client next to it, from ALTER SYSTEM's file, and makes the
  * server reload it.
  * @throws CommandFailed

@@ -1,11 +1,11 @@
 /**
- * Arguments, environment and working directory of this process as texts that lose no byte.
+ * Arguments, environment and working directory of this process as texts that lose no byte, and its program.
  *
  * Node gives U+FFFD for every byte of them that is no UTF-8; the kernel still has the bytes. Without `/proc` they stay
  * as Node gives them.
  */
 import { textOf } from "../base/bytes";
-import { readFileSync, readlinkSync } from "./nodeFiles";
+import { readFileSync, readlinkSync, realpathSync } from "./nodeFiles";
 
 const LOST = "\ufffd";
 
@@ -39,6 +39,18 @@ export function exactDirectory(path: string): string {
     return readlinkSync("/proc/self/cwd");
   } catch {
     return path;
+  }
+}
+
+/**
+ * Node.js by the path that it was started with: a link may lead to another release tomorrow, and this one be removed.
+ * @param execPath with links resolved
+ */
+export function nodeAsCalled(argv0: string, execPath: string): string {
+  try {
+    return argv0.startsWith("/") && realpathSync(argv0) === execPath ? argv0 : execPath;
+  } catch {
+    return execPath;
   }
 }
 

@@ -58,3 +58,11 @@ test("a program of ours that nodePath names now stays", async () => {
     files: ["node-24.16.0"],
   });
 });
+
+test("a release that others need stays on record", async () => {
+  for (const name of ["node-24.16.0", "node-22.15.0"]) writeFileSync(join(lib, name), "");
+  const outcome = { nodePaths: [join(lib, "node-24.16.0"), join(lib, "node-22.15.0")] };
+  const neededOf = async (): Promise<string[]> => [join(lib, "node-22.15.0")];
+  await removeOldNodes(connection, { runtimeArgv: ["/usr/bin/node"] }, outcome, neededOf);
+  expect([outcome.nodePaths, readdirSync(lib)]).toEqual([[join(lib, "node-22.15.0")], ["node-22.15.0"]]);
+});

@@ -1,5 +1,5 @@
 /** Archive settings after a destroy, on a host in a folder. test/hosts has real ones. */
-import { existsSync, symlinkSync } from "node:fs";
+import { existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { PartlyApplied } from "../../../components/host/converge";
 import type { HostOutcome } from "../../../components/host/hostIdentity";
@@ -56,4 +56,31 @@ test("a data directory that is gone has no settings, and one that cannot be read
   await host.destroy(at(host.path("none", "such")), known);
   expect(host.printed).toContain(`${host.path("none", "such")} is gone: there are no settings to restore`);
   expect(existsSync(host.path("lib", "runtime.cjs"))).toBe(false);
+});
+
+// claim: docs/hosts/updates.md: an update keeps programs that the `restore_command` of a standby names
+test("an update that moves the program keeps the one that a standby's restore_command names", async () => {
+  host = new ConvergedHost();
+  const desired = host.desired();
+  const known = await host.converge(desired);
+  const [old, moved] = [host.path("lib", "runtime.cjs"), host.path("lib2", "runtime.cjs")];
+  writeFileSync(host.path("data", "standby.signal"), "");
+  host.change({ automatic: { ...host.world.automatic, restore_command: `node ${old} archive-get` } });
+  const next = {
+    ...desired,
+    runtimeArgv: desired.runtimeArgv.map((part) => (part === old ? moved : part)),
+    files: desired.files.map((file) => (file.path === old ? { ...file, path: moved } : file)),
+    directoriesToMake: [
+      ...desired.directoriesToMake,
+      { path: host.path("lib2"), mode: "0755", owner: "admin" as const },
+    ],
+  };
+  const outcome = await host.converge(next, known);
+  expect([existsSync(old), outcome.fileFacts[old] !== undefined]).toEqual([true, true]);
+  expect(host.printed.join()).toContain(
+    `WARN: kept ${old}, which restore_command of the standby in ${host.path("data")} names`,
+  );
+  rmSync(host.path("data", "standby.signal"));
+  const after = await host.converge(next, outcome);
+  expect([existsSync(old), after.fileFacts[old]]).toEqual([false, undefined]);
 });
