@@ -37,7 +37,7 @@ export async function removeHost(
     if (await isOtherMachine(connection, ours, await readMachineId(connection)))
       return log(`${connection.name} is another machine than at the last update: nothing of it is removed`);
   }
-  const accounts = await loadAccounts(connection, identity.user);
+  const accounts = await accountsLeft(connection, identity);
   const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
   const work = async (): Promise<void> => {
     const path = ownersPath(identity);
@@ -45,6 +45,18 @@ export async function removeHost(
     if (left !== null) await withRemedy(undo(connection, identity, withLeft(before, left), accounts, log));
   };
   await (hasLock ? withLock(connection, identity.directories.config, work) : work());
+}
+
+/** Null if the cluster and PostgreSQL's account are gone. @throws Error if the account alone is missing */
+async function accountsLeft(connection: Connection, identity: HostIdentity): Promise<Accounts | null> {
+  const { container, dataDirectory, user } = identity;
+  try {
+    return await loadAccounts(connection, user);
+  } catch (error) {
+    if (container === undefined && (await isGone(connection, clusterFile(dataDirectory), connection.login)))
+      return null;
+    throw error;
+  }
 }
 
 /** The engine keeps a state that says that all is well, and so does the next preview. */
@@ -62,33 +74,48 @@ async function undo(
   connection: Connection,
   identity: HostIdentity,
   before: HostOutcome,
-  accounts: Accounts,
+  accounts: Accounts | null,
   log: LogLine,
 ): Promise<void> {
-  await restoreSettings(connection, identity, before, accounts.database, log);
+  const { container, dataDirectory, user } = identity;
+  if (accounts === null) log(`${dataDirectory} and the account ${user} are gone: there are no settings to restore`);
+  else await restoreSettings(connection, identity, before, accounts.database, log);
   // Also where we archive: a standby that was restored here, or its server after the promotion.
-  if (identity.container === undefined) {
-    await takeBackRestoreCommand(
-      connection,
-      accounts.database,
-      { dataDirectory: identity.dataDirectory, program: programOf(identity) },
-      log,
-    );
+  if (accounts !== null && container === undefined) {
+    const names = { dataDirectory, program: programOf(identity) };
+    await takeBackRestoreCommand(connection, accounts.database, names, log);
   }
   const systemd = await isSystemdRunning(connection, identity.directories.units);
   const files = Object.keys(before.fileFacts);
   // The files are also those of a component that left before.
   const units = new Set([...timersOf(identity.units), ...servingUnits(identity.units), ...unitsIn(files)]);
   if (systemd) await disableUnits(connection, [...units]);
-  const runtime = runtimeOf(connection, identity, accounts.database, log);
-  // Also that of a component which left before.
-  if (BY_SLOT in identity.settings || BY_SLOT in before.previousSettings) await dropSlot(runtime, log);
-  // Not before: the agent would set it again.
-  if (hasAgent([...units])) await dropSynchronous(runtime, log);
+  // Not before: the agent would set them again.
+  if (accounts !== null) await dropAtServer(connection, identity, before, accounts.database, [...units], log);
   await removeFiles(connection, [...withCompiled(files, identity), ...before.nodePaths, ownersPath(identity)]);
   if (systemd) await reloadUnits(connection);
   const kept = await removeDirectories(connection, before.madeDirectories);
   if (kept.length > 0) log(`kept because not empty: ${kept.join(", ")}`);
+}
+
+/** What an agent made in the server. */
+async function dropAtServer(
+  connection: Connection,
+  identity: HostIdentity,
+  before: HostOutcome,
+  account: Account,
+  units: readonly string[],
+  log: LogLine,
+): Promise<void> {
+  // Also that of a component which left before.
+  const hasSlot = BY_SLOT in identity.settings || BY_SLOT in before.previousSettings;
+  if (!hasSlot && !hasAgent(units)) return;
+  // Of an earlier destroy that failed after it had done all this.
+  if (await isGone(connection, programOf(identity), account))
+    return log(`${programOf(identity)} is gone: nothing is dropped in PostgreSQL`);
+  const runtime = runtimeOf(connection, identity, account, log);
+  if (hasSlot) await dropSlot(runtime, log);
+  if (hasAgent(units)) await dropSynchronous(runtime, log);
 }
 
 function leftOf({ fileFacts, madeDirectories, nodePaths, previousSettings }: HostOutcome): Left {
@@ -118,13 +145,14 @@ const GONE_SCRIPT = `
 if said=$(LC_ALL=C stat -- "$1" 2>&1); then echo present; exit 0; fi
 case $said in *'No such file or directory'*) echo missing ;; *) printf '%s\\n' "$said" >&2; exit 1 ;; esac`;
 
-/** True if there is no cluster in the data directory. @throws CommandFailed if that is unknown */
-async function isGone(connection: Connection, dataDirectory: string, account: Account): Promise<boolean> {
-  const args = [`${dataDirectory}/PG_VERSION`];
-  const { stdout } = await runScript(connection, `look for the cluster in ${dataDirectory}`, GONE_SCRIPT, args, {
-    account,
-  });
+/** True if there is no such file. @throws CommandFailed if that is unknown */
+async function isGone(connection: Connection, path: string, account: Account): Promise<boolean> {
+  const { stdout } = await runScript(connection, `look for ${path}`, GONE_SCRIPT, [path], { account });
   return stdout.trim() === "missing";
+}
+
+function clusterFile(dataDirectory: string): string {
+  return `${dataDirectory}/PG_VERSION`;
 }
 
 async function restoreSettings(
@@ -136,26 +164,33 @@ async function restoreSettings(
 ): Promise<void> {
   const names = Object.keys(before.previousSettings);
   if (names.length === 0) return;
-  if (identity.container === undefined && (await isGone(connection, identity.dataDirectory, account))) {
-    log(`${identity.dataDirectory} is gone: there are no settings to restore`);
+  const { container, dataDirectory } = identity;
+  if (container === undefined && (await isGone(connection, clusterFile(dataDirectory), account))) {
+    log(`${dataDirectory} is gone: there are no settings to restore`);
     return;
   }
   const runtime = runtimeOf(connection, identity, account, log);
   const program = programOf(identity);
-  if ((await connection.exec(["test", "-e", program], { account })).exitCode !== 0) {
-    throw new Error(
-      `${program} is gone, and restoring the archive settings needs it: run an update to install it again, then destroy`,
-    );
+  const isProgramGone = await isGone(connection, program, account);
+  const programGone = new Error(
+    `${program} is gone, and restoring the archive settings needs it: run an update to install it again, then destroy`,
+  );
+  if (container !== undefined) {
+    // Only the program reads its file of settings.
+    if (isProgramGone) throw programGone;
+    if (!(await answers(runtime, names, log))) return;
   }
-  if (identity.container !== undefined && !(await answers(runtime, names, log))) return;
   const inFile = await readPreviousSettings(runtime, identity, names);
   const own = BY_SLOT in identity.settings ? BY_SLOT : BY_COMMAND;
   if (!isOurs(own, inFile[own] ?? null, identity, before)) {
     // An earlier removal may have failed after it restored them.
     const isRestored = names.every((name) => inFile[name] === before.previousSettings[name]);
-    if (isRestored) return restartIfPending(runtime, identity, names, await readIfRunning(runtime), log);
-    return log(`${own} was changed since: keeping the archive settings`);
+    if (!isRestored) return log(`${own} was changed since: keeping the archive settings`);
+    // It removed the program after that.
+    if (isProgramGone) return;
+    return restartIfPending(runtime, identity, names, await readIfRunning(runtime), log);
   }
+  if (isProgramGone) throw programGone;
   const live = await writeSettings(runtime, before.previousSettings);
   log(`restored ${names.join(" and ")}`);
   try {

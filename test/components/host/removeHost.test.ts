@@ -136,7 +136,7 @@ test("a data directory that nobody can examine stops the destroy before anything
   const answer = (stdout: string, exitCode: number) => (command: string) =>
     command.includes("/data/PG_VERSION") ? { stdout, exitCode } : {};
   const unknown = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, known, answer("", 143));
-  expect(unknown.failure).toContain("unable to look for the cluster in /data: exit code 143");
+  expect(unknown.failure).toContain("unable to look for /data/PG_VERSION: exit code 143");
   expect(unknown.commands.join()).not.toMatch(/rm -f --|systemctl/);
   const gone = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, known, answer("missing\n", 0));
   expect(gone.printed).toContain("/data is gone: there are no settings to restore");

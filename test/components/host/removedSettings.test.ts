@@ -51,7 +51,9 @@ test("a data directory that is gone has no settings, and one that cannot be read
   const at = (dataDirectory: string): ReturnType<ConvergedHost["desired"]> => ({ ...host.desired(), dataDirectory });
   // A link that leads to itself stands for a volume with errors.
   symlinkSync(host.path("loop"), host.path("loop"));
-  await expect(host.destroy(at(host.path("loop")), known)).rejects.toThrow("unable to look for the cluster");
+  await expect(host.destroy(at(host.path("loop")), known)).rejects.toThrow(
+    `unable to look for ${host.path("loop", "PG_VERSION")}`,
+  );
   expect(existsSync(host.path("lib", "runtime.cjs"))).toBe(true);
   await host.destroy(at(host.path("none", "such")), known);
   expect(host.printed).toContain(`${host.path("none", "such")} is gone: there are no settings to restore`);
@@ -83,4 +85,30 @@ test("an update that moves the program keeps the one that a standby's restore_co
   rmSync(host.path("data", "standby.signal"));
   const after = await host.converge(next, outcome);
   expect([existsSync(old), after.fileFacts[old]]).toEqual([false, undefined]);
+});
+
+// claim: docs/hosts/updates.md: after a destroy that failed run the destroy again (its programs are gone)
+test("another destroy ends one that failed after it had removed the programs", async () => {
+  host = new ConvergedHost({ automatic: { archive_command: FORMER } });
+  const desired = host.desired();
+  const known = await host.converge(desired);
+  await host.destroy(desired, known, "rmdir").catch(() => undefined);
+  expect([existsSync(host.path("lib", "runtime.cjs")), existsSync(host.path("etc"))]).toEqual([false, true]);
+  await host.destroy(desired, known);
+  expect(existsSync(host.path("etc"))).toBe(false);
+  // Our own command may not stay without its program.
+  host.change({ automatic: { archive_command: desired.settings["archive_command"] ?? "" } });
+  await expect(host.destroy(desired, known)).rejects.toThrow("run an update to install it again, then destroy");
+});
+
+test("a host without PostgreSQL's account is removed only if its cluster is gone too", async () => {
+  host = new ConvergedHost();
+  const desired = host.desired();
+  const known = await host.converge(desired);
+  const gone = { ...desired, user: "no-such-account" };
+  await expect(host.destroy(gone, known)).rejects.toThrow("there is no account no-such-account");
+  rmSync(host.path("data"), { recursive: true });
+  await host.destroy(gone, known);
+  expect(host.printed.join()).toContain("and the account no-such-account are gone");
+  expect(existsSync(host.path("lib", "runtime.cjs"))).toBe(false);
 });
