@@ -1,6 +1,6 @@
 /**
- * Parts for packages that build on this one: arguments, late values, programs on hosts, Jobs. Every version may change
- * them: such a package names the exact version of this one.
+ * Parts for packages that build on this one: arguments, deferred values, programs on hosts, Jobs. Every version may
+ * change them: such a package names the exact version of this one.
  */
 export { runOnHost, runScriptOnHost } from "./actions/runOnHost";
 export { type RuntimeInputs, runtimeOfJobs } from "./databases/clusterRuntime";

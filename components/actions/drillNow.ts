@@ -104,7 +104,7 @@ function optionsOf({ binDirectory, drill, from, level, maxMinutes, pick = DrillP
   ];
 }
 
-/** Late values are markers, which it skips. */
+/** Deferred values are markers, which it skips. */
 function checkArguments(name: string, host: HostAccess, { drill, from, level, maxMinutes, pick }: DrillChoice): void {
   const wrong = (propertyPath: string, reason: string): never => {
     throw new pulumi.InputPropertyError({ propertyPath, reason: `DrillNow ${name}: ${reason}` });

@@ -109,7 +109,7 @@ export function refOf(name: pulumi.Input<string>, keys: Readonly<Record<string, 
   return { name, ...Object.fromEntries(Object.entries(keys).map(([part, key]) => [`${part}Key`, key])) };
 }
 
-/** The name; a late one is checked when it arrives. @throws InputPropertyError for a name that Kubernetes refuses */
+/** The name, checked when it arrives if it is deferred. @throws InputPropertyError if Kubernetes refuses it */
 export function checkedSecretName(title: string, name: pulumi.Input<string>): pulumi.Input<string> {
   if (typeof name !== "string")
     return pulumi.output(name).apply((known) => pulumi.output(checkedSecretName(title, known)));

@@ -120,7 +120,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
 
 /**
  * The Secret of a target that comes later: it always exists, with the keys that the target turns out to have, which may
- * be none. A child of the same name and type, so that a target may become late.
+ * be none. A child of the same name and type, so that a target may become deferred.
  */
 export class DeferredRepositorySecret extends pulumi.ComponentResource {
   /** Which keys the Secret has. Waits for it. */

@@ -16,7 +16,7 @@ export interface Attaching extends ClusterScope {
   /** The resource that reads the Cluster. */
   readonly name: string;
   readonly dependsOn: pulumi.ComponentResourceOptions["dependsOn"];
-  /** The attachment, in which values that come later are not judged. */
+  /** The attachment, in which deferred values are not judged. */
   readonly outline: Manifest;
   readonly takeOver: pulumi.Input<boolean>;
 }

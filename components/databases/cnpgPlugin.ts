@@ -234,7 +234,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     this.declareAll(name, { ...common, images, ...given({ cpu, memory, placement }) }, renderDalibo, made);
   }
 
-  /** In sequence; a late value makes only the fields late that read it. */
+  /** In sequence; a deferred value makes only the fields deferred that read it. */
   private declareAll<Values extends object>(
     name: string,
     values: Values,

@@ -26,7 +26,7 @@ type Known<T> = pulumi.UnwrappedObject<T>;
 /** Where none is given. */
 const HERE: HostConnection = { local: {} };
 
-/** @throws InputPropertyError, late if it comes from another resource, without a host key in the form of Command */
+/** @throws InputPropertyError, deferred if it comes from another resource, without a host key in the form of Command */
 export function connectionInputs(connection: Given = HERE): ConnectionInputs {
   if (isDeferred(connection)) {
     const whole = pulumi.output(connection);
@@ -103,7 +103,7 @@ export function connectionKinds(connection: Given = HERE): { local?: object; ssh
   };
 }
 
-/** Findings about an object in the form of Command; those of a late one come with its values. */
+/** Findings about an object in the form of Command; those of a deferred one come with its values. */
 export function connectionFindings(connection: Given | undefined): Finding[] {
   if (connection === undefined) {
     const fact = "chosen: the machine that runs this program";

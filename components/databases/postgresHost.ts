@@ -192,7 +192,7 @@ type BroughtNode = NodeInput | null;
 
 /** A host that is checked immediately, and again when all values are known. */
 interface CheckedHost {
-  /** Reading a value that comes later ends what reads it. */
+  /** Reading a deferred value ends what reads it. */
   readonly known: HostPlan;
   readonly derive: Derive;
   /** For what is only shown: each field waits for its own values alone. */
@@ -208,8 +208,8 @@ interface LookedHost {
 }
 
 /**
- * Something of the host: immediate if it reads no late value, since every output costs a preview a millisecond;
- * otherwise late.
+ * Something of the host: immediate if it reads no deferred value, since every output costs a preview a millisecond;
+ * otherwise deferred.
  */
 type Derive = <T>(make: (host: LookedHost) => T) => T | pulumi.Output<T>;
 
@@ -244,7 +244,7 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
       ? null
       : pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply((parts) => check(...parts));
   const resolved = (): pulumi.Output<LookedHost> => {
-    if (checked === null) throw new Error(`${title}: a value is late, and none is deferred`);
+    if (checked === null) throw new Error(`${title}: a deferred value was read, and every value is known`);
     return checked as pulumi.Output<object> as pulumi.Output<LookedHost>;
   };
   return {
@@ -270,7 +270,7 @@ function knownTargets({ repositories }: PostgresHostArgs): pulumi.Output<Readonl
   return pulumi.all(Object.fromEntries(Object.entries(repositories).map(([name, { at }]) => [name, knownTarget(at)])));
 }
 
-/** What follows from plan and targets: as a whole when the values arrive, if a target or what it needs is late. */
+/** What follows from plan and targets: as a whole when the values arrive, if a target or what it needs is deferred. */
 function withTargets<T extends object>(
   args: PostgresHostArgs,
   known: HostPlan,
@@ -300,7 +300,7 @@ function ciphersOf(known: HostPlan, targets: Targets, derive: Derive): Record<st
   return Object.fromEntries(rows);
 }
 
-/** A file whose text is late is late alone. If the list of files is, all of them are. */
+/** A file whose text is deferred is deferred alone. If the list of files is, all of them are. */
 function hostFiles(
   args: PostgresHostArgs,
   known: HostPlan,

@@ -26,7 +26,7 @@ const MADE = new WeakSet<DrillArgs>();
 
 /**
  * @param name of the database
- * @param derive something from its plan; late values make it late
+ * @param derive something from its plan; deferred values make it deferred
  */
 export function drilledDatabase(
   name: string,

@@ -14,7 +14,7 @@ const METHODS = methodsOf<BackupModule>("pgbackstop/dynamic/clusterBackup", {
   diff: "backupEndDiff",
 });
 
-/** {@link BackupEndInputs}, known or late. */
+/** {@link BackupEndInputs}, known or deferred. */
 type ClusterBackupEndArgs = { readonly [K in keyof BackupEndInputs]: pulumi.Input<BackupEndInputs[K]> };
 
 /**

@@ -91,7 +91,7 @@ export interface HostInputs {
 export interface GivenInputs extends Omit<HostInputs, "desired" | "files"> {
   readonly desired: string;
   readonly files: string;
-  /** Files with late or secret texts. */
+  /** Files with deferred or secret texts. */
   readonly closedFiles?: Readonly<Record<string, BriefFile>>;
 }
 

@@ -8,10 +8,10 @@ import { DynamicResource, methodsOf } from "./dynamicResource";
 import type { FileInput } from "../host/briefFiles";
 import type { GivenInputs, HostInputs, HostOutputs, HostStatus } from "./host";
 
-/** A file whose text may be late, and may be secret. */
+/** A file whose text may be deferred, and may be secret. */
 export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput[K]> };
 
-/** {@link HostInputs}, known or late. */
+/** {@link HostInputs}, known or deferred. */
 export interface HostStateArgs extends HostStatePlainArgs {
   /** In JSON, as `desired`: two values instead of a hundred. A host costs a preview half as much. */
   readonly files: pulumi.Input<string>;
@@ -22,7 +22,7 @@ export interface HostStateArgs extends HostStatePlainArgs {
   readonly signIn?: pulumi.Input<NonNullable<HostInputs["signIn"]>>;
   readonly desired: pulumi.Input<string>;
 }
-/** A location and a passphrase that may be late; the passphrase is secret. */
+/** A location and a passphrase that may be deferred; the passphrase is secret. */
 export type CipherArgs = { readonly [K in keyof CipherInput]: pulumi.Input<CipherInput[K]> };
 type HostStatePlainArgs = {
   readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "desired" | "signIn">]: pulumi.Input<HostInputs[K]>;

@@ -35,7 +35,7 @@ export async function diff(
   // One that a preview does not know yet is left to the update.
   if (existing !== undefined && !isUnknown(existing) && existing !== olds.passphrase) {
     throw new Error(
-      "a passphrase cannot be changed in place: existing backups would become unreadable. Restore the old one (or leave out `existing`); " +
+      "a passphrase cannot be changed in place: existing backups would become unreadable. Restore the old one (or omit `existing`); " +
         "a new passphrase needs a new repository: create another CipherPassphrase, add it as another key (repo3) at a new path, and keep both until the old backups are no longer needed",
     );
   }

@@ -21,7 +21,7 @@ export type BriefFile = FileInput | string;
 
 const USUAL = { mode: "0644", owner: "admin", secret: false } as const satisfies Omit<FileInput, "text">;
 
-/** @param file whose text may be late */
+/** @param file whose text may be deferred */
 export function briefFile<T>(file: Omit<FileInput, "text"> & { readonly text: T }): T | typeof file {
   const { mode, owner, secret, text } = file;
   return mode === USUAL.mode && owner === USUAL.owner && secret === USUAL.secret ? text : file;

@@ -1,9 +1,9 @@
 /**
- * Values of a program that may be known or late. A plan is made immediately, with a marker for every value from another
- * resource, and again when values arrive. The first one decides which children exist and finds mistakes early.
+ * Values of a program that may be known or deferred. A plan is made immediately, with a marker for every value from
+ * another resource, and again when values arrive. The first one decides which children exist and finds mistakes early.
  *
- * Each late value has its own marker, the same at every position. So what reads several of them waits for these alone,
- * and a value that is unknown in a preview hides nothing else.
+ * Each deferred value has its own marker, the same at every position. So what reads several of them waits for these
+ * alone, and a value that is unknown in a preview hides nothing else.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { valueAt } from "../plan/model/anyValue";
@@ -17,7 +17,7 @@ export interface KnownPart<T> {
   readonly deferred: ReadonlyMap<string, pulumi.Output<unknown>>;
 }
 
-/** Separates plain and late values. */
+/** Separates plain and deferred values. */
 export function splitKnown<T>(value: T): KnownPart<T> {
   const deferred = new Map<string, pulumi.Output<unknown>>();
   const markers = new Map<unknown, string>();
@@ -30,8 +30,8 @@ export function splitKnown<T>(value: T): KnownPart<T> {
 }
 
 /**
- * What `make` makes of a plan with late values (deferred.ts): immediately, with an output for each late field; as a
- * whole when the values have arrived, if it reads one itself.
+ * What `make` makes of a plan with deferred values (deferred.ts): immediately, with an output for each deferred field;
+ * as a whole when the values have arrived, if it reads one itself.
  * @param final the plan when they have
  */
 export function derived<Plan, T>(
@@ -45,11 +45,11 @@ export function derived<Plan, T>(
   return made instanceof DeferredRead ? final().apply<T>((known) => make(known) as never) : (made as T);
 }
 
-/** What follows from something that is made of values of which some are late. */
+/** What follows from something that is made of values of which some are deferred. */
 export interface Apart<Plan> {
-  /** Made of what is known. Reading a late value ends what reads it. */
+  /** Made of what is known. Reading a deferred value ends what reads it. */
   readonly now: Plan;
-  /** Each late field waits for the values that it is made of, and for no other: one hides nothing else. */
+  /** Each deferred field waits for the values that it is made of, and for no other: one hides nothing else. */
   readonly derive: <T>(make: (plan: Plan) => T) => T | pulumi.Output<T>;
 }
 
@@ -79,7 +79,7 @@ export function apart<Plan, Values>(
   return { now: planOf(new Map()), derive };
 }
 
-/** The value with an output for each late field; the same object without any. */
+/** The value with an output for each deferred field; the same object without any. */
 function fillDeferred(
   value: unknown,
   outputAt: (path: readonly string[]) => unknown,
@@ -95,12 +95,12 @@ function fillDeferred(
   return Array.isArray(value) ? entries.map(([, item]) => item) : Object.fromEntries(entries);
 }
 
-/** True for a value that comes later. */
+/** True for a deferred value. */
 export function isDeferredInput(value: unknown): boolean {
   return pulumi.Output.isInstance(value) || value instanceof Promise;
 }
 
-/** The input; a late one that has no value is the default. */
+/** The input; a deferred one that has no value is the default. */
 export function withDefault<T>(value: pulumi.Input<T> | undefined, otherwise: T): pulumi.Input<T> {
   if (value === undefined) return otherwise;
   if (!isDeferredInput(value)) return value;

@@ -89,7 +89,7 @@ function wrongArgument(name: string, propertyPath: string, reason: string): Erro
   return new pulumi.InputPropertyError({ propertyPath, reason: `Runbook ${name}: ${reason}` });
 }
 
-/** Applies the defaults. Late values are markers, which it does not check. */
+/** Applies the defaults. Deferred values are markers, which it does not check. */
 function peopleOf(name: string, { externalMinutes, internalMinutes, roles }: Partial<RunbookPeople>): RunbookPeople {
   const people = {
     roles: roles ?? DEFAULT_PEOPLE.roles,

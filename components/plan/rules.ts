@@ -1,5 +1,5 @@
 /**
- * Checks a plan and returns all findings at once. Pure. Rules abstain from values that come later
+ * Checks a plan and returns all findings at once. Pure. Rules abstain from deferred values
  * (findings/abstain.ts): the check runs again when they are known. The rules lie in rules/, one file for each subject.
  */
 import type { Finding } from "./findings/findings";

@@ -1,4 +1,4 @@
-/** Common parts of the repository components: late paths, arguments without secrets, read-only keys. */
+/** Common parts of the repository components: deferred paths, arguments without secrets, read-only keys. */
 import * as pulumi from "@pulumi/pulumi";
 import { isDeferredInput, secretText, splitKnown } from "../internal/inputs";
 import { CipherPassphrase } from "../credentials/cipherPassphrase";
@@ -34,7 +34,7 @@ export interface PlannedBucket<Plan, Fields extends keyof Plan> {
 }
 
 /**
- * @param known arguments, with markers for late values
+ * @param known arguments, with markers for deferred values
  * @param fields that follow from `undeleteDays`
  */
 export function planBucket<Settings extends object, Plan extends object, Fields extends keyof Plan>(

@@ -30,7 +30,7 @@ export interface GuardOptions {
   readonly degradeMs: number | null;
   /** True while the user has stopped the stanza: nothing can be confirmed then. */
   isStopped(): boolean;
-  /** Who sets what commits wait for, for messages; absent where the guard does. */
+  /** Who manages `synchronous_standby_names`, for messages; absent if the guard does. */
   readonly setBy?: string | undefined;
   /** A session of its own, which the guard closes. */
   connect(): Promise<NamesSession & { close(): Promise<void> }>;

@@ -272,7 +272,7 @@ function repoIndexesOf(
   return resolved.repoIndexes.filter((key) => keys.includes(String(key)));
 }
 
-/** A repository, and the time that shows it as it was. */
+/** The repository to read, and as of which time. */
 interface Source {
   readonly key: number | undefined;
   readonly targetTimeMs: number | undefined;

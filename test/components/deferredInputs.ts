@@ -1,6 +1,6 @@
 /**
  * Values of arguments that come later: finds the inputs among a component's arguments by its public types, and runs a
- * program with each of them plain, late, or unknown in a preview.
+ * program with each of them plain, deferred, or unknown in a preview.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { isUnknown, unknown } from "@pulumi/pulumi/output";
@@ -158,7 +158,7 @@ function plainValue(value: unknown): unknown {
   );
 }
 
-/** A host's inputs as its methods read them: which files are in JSON depends on which of them are late. */
+/** A host's inputs as its methods read them: which files are in JSON depends on which of them are deferred. */
 function asRead(given: object): object {
   const { closedFiles, desired, files, ...others } = given as Readonly<Record<string, unknown>>;
   if (desired === undefined || files === undefined) return given;
@@ -201,12 +201,12 @@ export interface DeferredForm {
   run(paths: readonly string[], of: (value: unknown) => unknown): () => unknown;
 }
 
-/** Late values give what plain ones give, and a preview without them guesses nothing. */
+/** Deferred values give what plain ones give, and a preview without them guesses nothing. */
 export function describeDeferred(forms: readonly DeferredForm[]): void {
   describe.each(forms)("$name", ({ own, paths, run }) => {
-    // claim: docs/reference/components.md: "Plain arguments": every other value may come from another resource: a late
-    //   one gives what a plain one gives, and a preview without it guesses nothing (no engine)
-    test("late values give what plain ones give", async () => {
+    // claim: docs/reference/components.md: "Plain arguments": every other value may come from another resource: a
+    //   deferred one gives what a plain one gives, and a preview without it guesses nothing (no engine)
+    test("deferred values give what plain ones give", async () => {
       const plain = await register(run([], deferred), false);
       const made = await register(run(paths, deferred), false);
       expect(guesses(plain, made)).toEqual([]);
@@ -216,7 +216,7 @@ export function describeDeferred(forms: readonly DeferredForm[]): void {
     beforeAll(async () => void (known = await register(run([], deferred), true)));
 
     // claim: docs/reference/components.md: "Plain arguments": every other…
-    test("any part of them may be late", async () => {
+    test("any part of them may be deferred", async () => {
       const plain = await register(run([], deferred), false);
       const subsets = fc.sample(fc.subarray([...paths], { minLength: 1 }), NIGHTLY ? 40 : 1);
       for (const some of subsets) {

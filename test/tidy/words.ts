@@ -33,6 +33,7 @@ const TRANSLATED = new RegExp(
   [
     "\\b(?:by sudo|waits? for its end|so many (?:days|seconds|bytes|past)|[a-z]+ of yours|left out (?:if|for)|leaves out",
     "(?:null|undefined|empty|zero|false|0) without one|mak(?:e|es|ing) (?:a )?drills?|meanwhile|(?:fails?|ends?) at once",
+    "late (?:values?|fields?|arguments?)|values? that comes? later",
     "former (?:one|version|runtime|directory|name|configuration|cluster|options)",
     "beside (?:production|an instance|a recovery|the (?:file|program|data directory|backups|configuration|uploads)))\\b",
     "/\\*\\* (?:Of|By) ",

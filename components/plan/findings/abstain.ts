@@ -1,7 +1,7 @@
 /**
- * How rules abstain. A rule that reads a value that comes later says nothing, and the check runs again when the value
+ * How rules abstain. A rule that reads a deferred value says nothing, and the check runs again when the value
  * arrives. Only what depends on that value is missing: rules go through {@link abstaining}, and their loops through
- * {@link eachOf}. No rule asks whether a value is late. Pure.
+ * {@link eachOf}. No rule asks whether a value is deferred. Pure.
  */
 import type { Finding } from "./findings";
 import { attempt, DeferredRead } from "../model/deferred";
@@ -11,7 +11,7 @@ const ABSTAINED: Finding = { code: "", severity: "note", path: "", message: "", 
 
 type Rule = () => readonly Finding[];
 
-/** What all rules say. One that reads a late value says nothing. */
+/** What all rules say. One that reads a deferred value says nothing. */
 export function abstaining(...rules: readonly Rule[]): Finding[] {
   return rules.flatMap((rule) => {
     const said = attempt(rule);
@@ -19,7 +19,7 @@ export function abstaining(...rules: readonly Rule[]): Finding[] {
   });
 }
 
-/** The same of a rule about each item: a late value of one hides nothing about another. */
+/** The same of a rule about each item: a deferred value of one hides nothing about another. */
 export function eachOf<T>(list: readonly T[], rule: (item: T, index: number) => readonly Finding[]): Finding[] {
   return abstaining(...[...list.keys()].map((index) => () => rule(list[index] as T, index)));
 }

@@ -1,22 +1,22 @@
 /**
- * Values that come later end whatever reads them. So a rule that depends on one says nothing by itself, and a field of
- * a plan that follows from one is late too. Nothing lists which values may be late, and none is tried in their place.
- * Pure.
+ * Deferred values end whatever reads them. So a rule that depends on one says nothing by itself, and a field of
+ * a plan that follows from one is deferred too. Nothing lists which values may be deferred, and none is tried in their
+ * place. Pure.
  *
  * JavaScript lets nothing intercept a comparison, but it lets the reading of a field be intercepted: in a {@link view},
- * each late value is a getter that throws {@link DeferredRead}. Spreading an object and Object.entries read all of its
- * fields; {@link merged} and `given` copy them unread.
+ * each deferred value is a getter that throws {@link DeferredRead}. Spreading an object and Object.entries read all of
+ * its fields; {@link merged} and `given` copy them unread.
  */
 import { given } from "../../../runtime/base/given";
 import { isUnknown } from "./unknown";
 
-/** Thrown by reading a value that comes later. */
+/** Thrown by reading a deferred value. */
 export class DeferredRead extends Error {
   /** Stands for the value (unknown.ts). */
   public readonly marker: string;
 
   constructor(marker: string) {
-    super(`a value that comes later was read: ${JSON.stringify(marker)}`);
+    super(`a deferred value was read: ${JSON.stringify(marker)}`);
     this.name = "DeferredRead";
     this.marker = marker;
   }
@@ -46,8 +46,8 @@ export function view<T>(values: T): T {
 }
 
 /**
- * An object of fields that are made immediately. One whose making reads a late value is late itself, and spoils no
- * other. Undefined fields stay.
+ * An object of fields that are made immediately. One whose making reads a deferred value is deferred itself, and spoils
+ * no other. Undefined fields stay.
  */
 export function fields<T extends object>(makers: { readonly [Key in keyof T]: () => T[Key] }): T {
   const made: Record<string, unknown> = {};
@@ -64,7 +64,7 @@ export function readers<T extends object, Name extends keyof T>(
   return Object.fromEntries(makers) as { readonly [Own in Name]-?: () => T[Own] };
 }
 
-/** The items that `make` makes of each one. Where that reads a late value, the list has one late item. */
+/** The items that `make` makes of each one. Where that reads a deferred value, the list has one deferred item. */
 export function items<From, To>(from: readonly From[], make: (item: From) => readonly To[]): To[] {
   const made: To[] = [];
   for (const index of from.keys()) {
@@ -75,19 +75,19 @@ export function items<From, To>(from: readonly From[], make: (item: From) => rea
   return made;
 }
 
-/** A list with one item of each maker. One whose making reads a late value is late itself, and spoils no other. */
+/** A list with one item of each maker. An item whose making reads a deferred value is deferred, and spoils no other. */
 export function list<T>(...makers: readonly (() => T)[]): T[] {
   const made: T[] = [];
   for (const [index, make] of makers.entries()) put(made, index, make);
   return made;
 }
 
-/** What `make` makes of each item, which may be late. */
+/** What `make` makes of each item, which may be deferred. */
 export function mapped<From, To>(from: readonly From[], make: (read: () => From) => To): To[] {
   return list(...[...from.keys()].map((index) => () => make(() => from[index] as From)));
 }
 
-/** What `make` makes of each field, which may be late; by their names in order. */
+/** What `make` makes of each field, which may be deferred; by their names in order. */
 export function mappedFields<From, To>(
   from: Readonly<Record<string, From>>,
   make: (read: () => From) => To,
@@ -96,24 +96,24 @@ export function mappedFields<From, To>(
   return fields(Object.fromEntries(names.map((name) => [name, () => make(() => from[name] as From)])));
 }
 
-/** Fields that are made immediately, without undefined ones; a late one stays. */
+/** Fields that are made immediately, without undefined ones; a deferred one stays. */
 export function givenFields<T extends object>(makers: { readonly [Key in keyof T]: () => T[Key] }) {
   return given(fields<T>(makers));
 }
 
-/** True for a value that is declared, also while it is late. */
+/** True for a value that is declared, also while it is deferred. */
 export function isGiven(read: () => unknown): boolean {
   return readOr(() => read() !== undefined, true);
 }
 
-/** True if both read the same value, also while it is late. */
+/** True if both read the same value, also while it is deferred. */
 export function areSame(left: () => unknown, right: () => unknown): boolean {
   const [first, second] = [attempt(left), attempt(right)];
   if (first instanceof DeferredRead && second instanceof DeferredRead && first.marker === second.marker) return true;
   return left() === right();
 }
 
-/** The value without what is late in it. */
+/** The value without what is deferred in it. */
 export function knownPart(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   const known = Object.keys(value).flatMap((key): [string, unknown][] => {
@@ -123,7 +123,7 @@ export function knownPart(value: unknown): unknown {
   return Array.isArray(value) ? known.map(([, item]) => item) : Object.fromEntries(known);
 }
 
-/** What `make` makes, or the late value that ends it. */
+/** What `make` makes, or the deferred value that ends it. */
 export function attempt<T>(make: () => T): T | DeferredRead {
   try {
     return make();
@@ -139,7 +139,7 @@ export function readOr<T>(read: () => T, instead: T): T {
   return value instanceof DeferredRead ? instead : value;
 }
 
-/** The fields of all objects, each over those before it. Late ones stay late. */
+/** The fields of all objects, each over those before it. Deferred ones stay deferred. */
 export function merged<A extends object, B extends object, C extends object = object, D extends object = object>(
   ...parts: readonly [A, B, C?, D?]
 ): A & B & C & D {
@@ -163,7 +163,7 @@ export function without<T extends object, Key extends keyof T>(values: T, ...nam
   return made;
 }
 
-/** Sets a field or an item; where its making reads a late value, it is late itself. */
+/** Sets a field or an item; where its making reads a deferred value, it is deferred itself. */
 function put(made: object, key: string | number, make: () => unknown): void {
   const value = attempt(make);
   if (value instanceof DeferredRead) defineDeferred(made, String(key), value);

@@ -117,7 +117,7 @@ export const s3: RepositoryType<Target, Repository> = {
           : wrong(
               "s3.endpoint",
               `"${bucket.endpoint}" is not a host name`,
-              'leave out "https://", the port (an argument of its own) and any path',
+              'omit "https://", the port (an argument of its own) and any path',
             ),
       () =>
         /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket.bucket)

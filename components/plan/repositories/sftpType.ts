@@ -101,7 +101,7 @@ export const sftp: RepositoryType<Target, Repository> = {
     const wrong = (field: string, fact: string, why = ""): Finding[] => [
       finding("PB020", `${path}.at.${field}`, fact, why),
     ];
-    const hint = "leave out the user and the port (arguments of their own) and any path";
+    const hint = "omit the user and the port (arguments of their own) and any path";
     return abstaining(
       () =>
         /^[A-Za-z0-9:]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$/.test(server.host)

@@ -476,7 +476,7 @@ function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Fin
   const given = TARGETS.filter((name) => readOr(() => target[name] !== undefined, true));
   const path = "bootstrap.recovery.target";
   if (given.length > 1) {
-    // A late one may turn out to have no value.
+    // A deferred one may turn out to have no value.
     if (given.some((name) => target[name] === undefined)) return [];
     const fact = `${given.join(" and ")} are given: recovery stops at one target`;
     return [finding("PB114", path, fact, "keep one of them")];

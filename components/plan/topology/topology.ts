@@ -177,7 +177,7 @@ export interface Topology {
 }
 
 /**
- * A field whose value comes later is late (deferred.ts); what decides the topology's form must be known.
+ * A field may be deferred (deferred.ts); what decides the topology's form must be known.
  * @param isAttached to a Cluster that others made
  */
 export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = false): Topology {
@@ -278,7 +278,7 @@ function optionNodes(options: ConfOptions, rowName: (name: string) => string): r
   return names.sort().map((name) => fields({ name: () => name, value: () => options[name] ?? "" }));
 }
 
-/** Ascending by name: an index would depend on which tasks are late. */
+/** Ascending by name: an index would depend on which tasks are deferred. */
 function tasksNode(plan: HostPlan | ClusterDatabasePlan): TasksNode {
   const made = (name: TaskPlan["name"]) => () => taskNode(plan, name);
   return givenFields<Partial<TasksNode>>(

@@ -18,7 +18,7 @@ export interface RenderedFile {
   readonly text: string;
 }
 
-/** A file whose text is late if it reads a value that comes later. */
+/** A file whose text is deferred if it reads a deferred value. */
 export function madeFile(path: string, [mode, owner]: Rights, text: () => string): RenderedFile {
   return fields({ path: () => path, mode: () => mode, owner: () => owner, text });
 }

@@ -1,7 +1,7 @@
 /**
- * Variables of Flux (`postBuild.substitute` of a Kustomization): it replaces every `${NAME}` of an object's text, an
- * unknown one by nothing, and turns `$${` into `${`. So a declared variable is kept and counts as unknown in checks;
- * any other `${` is escaped. Pure.
+ * Variables of Flux (`postBuild.substitute` of a Kustomization). Flux replaces every `${NAME}` in an object's text,
+ * unknown names by an empty string, and turns `$${` into `${`. So a declared variable is kept and counts as unknown in
+ * checks; any other `${` is escaped. Pure.
  */
 import { type Finding, finding } from "../../plan/findings/findings";
 import { unknownMarker } from "../../plan/model/unknown";
@@ -49,9 +49,9 @@ export function findVariables(manifests: readonly Manifest[]): Finding[] {
       return text;
     });
     if (detected.size === 0) return [];
-    const fact = `it contains ${[...detected].join(", ")}: Flux with variables would replace it, by nothing if it is not set`;
+    const fact = `it contains ${[...detected].join(", ")}: Flux with variables would replace it, by an empty string if it is not set`;
     const hint =
-      "for Flux set flux: { variables: [] } with the names that it shall replace; other tools leave it as it is";
+      "for Flux set flux: { variables: [] } with the variables that it should substitute; other tools leave the text alone";
     return [finding("PB181", `${manifest.kind}/${manifest.metadata.name}`, fact, hint)];
   });
 }

@@ -56,7 +56,7 @@ function accountOf({ database, definition }: EngineContext): string {
   return typeof spec?.serviceAccountName === "string" ? spec.serviceAccountName : database.cluster;
 }
 
-/** Digest of what the repositories are: another one is awaited again. */
+/** Digest of the repositories' locations: if it changes, the update waits for full backups again. */
 function locationsOf({ repositories, stanza }: EngineContext["database"]): string {
   const rows = repositories.map(({ kind, name, path, s3 }) => [name, kind, path, s3?.endpoint, s3?.bucket]);
   return createHash("sha256")

@@ -28,7 +28,7 @@ export interface RenderedObject {
 /** Names this package as the manager of Kubernetes objects. */
 export const MANAGED_BY = { "app.kubernetes.io/managed-by": "pgbackstop" } as const;
 
-/** An object whose fields are made immediately. A late one (deferred.ts) spoils no other. */
+/** An object whose fields are made immediately. A deferred one (deferred.ts) spoils no other. */
 export function object(
   role: string,
   [apiVersion, kind]: readonly [apiVersion: string, kind: string],

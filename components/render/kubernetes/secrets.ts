@@ -1,7 +1,7 @@
 /**
  * Kubernetes Secrets with a repository's keys and passphrase, in one form for every engine: Barman's documentation and
  * Dalibo's samples use the names `ACCESS_KEY_ID`, `ACCESS_SECRET_KEY`, `ACCESS_SESSION_TOKEN` and `ENCRYPTION_PASS`.
- * Pure: values are texts or late values.
+ * Pure: values are texts or deferred values.
  *
  * ExternalSecret: external-secrets.io/v1; the operator no longer serves v1beta1.
  */

@@ -6,7 +6,7 @@ import { madeFile, type RenderedFile } from "../host/renderedFile";
 export interface Unit {
   /** With its ending: `pgbackstop-main-full.timer`. */
   readonly name: string;
-  /** Late if it reads a value that comes later. */
+  /** Deferred if it reads a deferred value. */
   readonly text: string;
   /**
    * An update enables, starts and monitors it: timers and sockets, which start the services, and services that a boot

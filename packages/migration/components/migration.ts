@@ -122,7 +122,7 @@ interface Work extends CheckedSettings {
   readonly sides: { readonly source: pulumi.Output<KnownServer>; readonly target: pulumi.Output<KnownServer> };
 }
 
-/** @throws InputPropertiesError, for late values when they arrive */
+/** @throws InputPropertiesError, for deferred values when they arrive */
 function checkedSettings(name: string, args: MigrationArgs): ShownSettings {
   const all = settingsOf(name, args);
   const { derive, now } = apart(splitKnown<object>(all), (values) => values as MigrationSettings);

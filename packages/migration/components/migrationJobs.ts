@@ -51,7 +51,7 @@ interface Sides {
 
 /** The settings of a migration, checked. */
 export interface CheckedSettings {
-  /** What is known now. Reading a late value ends what reads it. */
+  /** What is known now. Reading a deferred value ends what reads it. */
   readonly settings: MigrationSettings;
   /** For what acts: once all values are known and checked. */
   readonly settled: pulumi.Output<MigrationSettings>;
@@ -117,7 +117,7 @@ export class MigrationJobs {
       });
   }
 
-  /** Late names spoil only what is made of them. */
+  /** Deferred names spoil only what is made of them. */
   #declareShared(verbs: readonly string[], parent: pulumi.Resource): pulumi.Resource[] {
     const inputs = { settings: settingsOf(this.#name, this.#args), namespace: this.#namespace };
     const shared = apart(splitKnown<object>(inputs), (values) => {

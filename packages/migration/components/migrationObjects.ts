@@ -1,6 +1,6 @@
 /**
  * Objects of a migration in Kubernetes: inputs, records and reports of its Jobs, rights to the named objects only, and
- * a Job for each step. Pure; settings may be late.
+ * a Job for each step. Pure; settings may be deferred.
  *
  * A Job of `pgbackstop-migration` needs both Node.js and pg_dump. The image of the target's PostgreSQL has pg_dump, and
  * the program comes as a ConfigMap. An init container of Node.js's own image copies `node` next to it; copying pg_dump

@@ -18,7 +18,7 @@ const OBJECT_NAME_LENGTH_MAX = 40;
 type Judged = readonly [fact: string, rule: string, remedy: string] | null;
 type Report = (path: string, ...judges: readonly (() => Judged)[]) => void;
 
-/** A rule that reads a late value says nothing; the check runs again when all values have arrived. */
+/** A rule that reads a deferred value says nothing; the check runs again when all values have arrived. */
 export function checkMigration(settings: MigrationSettings): MigrationFinding[] {
   const findings: MigrationFinding[] = [];
   const report: Report = (path, ...judges) => {

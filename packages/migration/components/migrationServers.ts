@@ -1,4 +1,4 @@
-/** Both sides of a migration: plain settings for the plan, and late values for its arguments. */
+/** Both sides of a migration: plain settings for the plan, and deferred values for its arguments. */
 import * as pulumi from "@pulumi/pulumi";
 import { given } from "pgbackstop/kit";
 import type { KeyRef } from "pgbackstop";
@@ -55,7 +55,7 @@ export function settingsOf(name: string, args: MigrationArgs): GivenSettings {
   };
 }
 
-/** Settings before their late values are known. */
+/** Settings before their deferred values are known. */
 type GivenServer = { readonly [Key in keyof ServerSettings]: pulumi.Input<ServerSettings[Key]> };
 interface GivenSettings extends Omit<Given<MigrationSettings>, "secrets" | "source" | "target" | "workloads"> {
   readonly source: GivenServer;
@@ -87,7 +87,7 @@ function serverSettings(
       (host === undefined || host.databaseUser !== undefined) && (cluster === undefined || cluster.verbs !== undefined),
     isElsewhere,
     isInSecret: passwordSecret !== undefined || caSecret !== undefined,
-    // A late address exists: its text is read when a server is queried.
+    // A deferred address exists: its text is read when a server is queried.
     address: typeof address === "string" ? address : address === undefined ? undefined : "later",
     port: server.port,
     user: server.user,

@@ -3,7 +3,7 @@
  * started around it, in which order. Pure.
  *
  * Steps are resources that run once: an update that goes further creates the next ones and does not repeat earlier
- * ones. Settings may be late: which steps there are follows from known ones.
+ * ones. Settings may be deferred: which steps there are follows from known ones.
  */
 import { fields, PATHS } from "pgbackstop/kit";
 

@@ -1,4 +1,4 @@
-/** Every input of a cluster: late values give what plain ones give, and a preview without them guesses nothing. */
+/** Every input of a cluster: deferred values give what plain ones give, and a preview without them guesses nothing. */
 // claim: docs/reference/components.md: "Plain arguments": every other…
 import { expect, test, vi } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../../components/databases/cnpgArgs";
@@ -376,7 +376,7 @@ test("the programs give every input of the arguments", () => {
 
 describeDeferred(forms);
 
-test("what other fields follow from is late with them, and nothing else is", async () => {
+test("what other fields follow from is deferred with them, and nothing else is", async () => {
   const args: CnpgClusterArgs = {
     namespace: "db",
     storageGiB: 20,

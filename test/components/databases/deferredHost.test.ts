@@ -1,4 +1,4 @@
-/** Every input of a host: late values give what plain ones give, and a preview without them guesses nothing. */
+/** Every input of a host: deferred values give what plain ones give, and a preview without them guesses nothing. */
 // claim: docs/reference/components.md: "Plain arguments": every other…
 import { expect, test, vi } from "vitest";
 import type { PostgresHostArgs } from "../../../components/databases/hostArgs";

@@ -18,7 +18,7 @@ test("a second component learns once which one uses the same already", () => {
   const claims: Claims = new Map();
   const uses = [archive("target 1"), archive("s3://orders")];
   expect(claim(claims, orders, "CnpgCluster orders", uses)).toEqual([]);
-  // A component claims again when late values arrive.
+  // A component claims again when deferred values arrive.
   expect(claim(claims, orders, "CnpgCluster orders", uses)).toEqual([]);
   expect(claim(claims, ledger, "PostgresHost ledger", uses).map(findingText)).toEqual([
     "PB195 repositories.repo1.at: this repository with this stanza is also that of CnpgCluster orders (repositories.repo1.at); give each its own",

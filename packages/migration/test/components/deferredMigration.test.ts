@@ -1,4 +1,4 @@
-/** Every input of a migration: late values give what plain ones give, and a preview guesses nothing. */
+/** Every input of a migration: deferred values give what plain ones give, and a preview guesses nothing. */
 // claim: docs/reference/components.md: "Plain arguments": every other…
 import { expect, test, vi } from "vitest";
 import type { HostAccess } from "../../../../components/databases/hostAccess";

@@ -21,7 +21,7 @@ function inCluster(over: Partial<DeclaredCluster>): string[] {
   return checkClusterPlan(resolved(over), false).map(({ code, path }) => `${code} ${path}`);
 }
 
-test("a rule that reads a late value says nothing, and others go on", () => {
+test("a rule that reads a deferred value says nothing, and others go on", () => {
   const values = view({ deferred: DEFERRED, list: [DEFERRED, "known"] });
   const [known] = checkHost(plan({ port: 0 }));
   if (known === undefined) throw new Error("no finding");
@@ -33,7 +33,7 @@ test("a rule that reads a late value says nothing, and others go on", () => {
   expect(judged(detected)).toEqual({ findings: [known, { ...known, message: "known" }], isWhole: false });
 });
 
-describe("a late value hides only what follows from it", () => {
+describe("a deferred value hides only what follows from it", () => {
   test.each<[what: string, over: Partial<HostSettings>, hidden: string, detected: string]>([
     ["of an agent", { streaming: {}, agent: DEFERRED, port: 0 }, "PB150 streaming", "PB014 port"],
     [

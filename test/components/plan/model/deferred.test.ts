@@ -27,7 +27,7 @@ test("values without markers are the same object, so that a known program pays n
   expect(mixed.known).toBe(values);
 });
 
-test("reading a late value throws, whether in an object, in a list or inside a text", () => {
+test("reading a deferred value throws, whether in an object, in a list or inside a text", () => {
   const values = view({ deferred: MARKER, list: ["a", MARKER], text: `s3://${MARKER}/x`, known: 1 });
   for (const read of [() => values.deferred, () => values.list[1], () => values.text, () => ({ ...values })])
     expect(read).toThrow(DeferredRead);
@@ -39,7 +39,7 @@ test("reading a late value throws, whether in an object, in a list or inside a t
   ]);
 });
 
-test("a field that follows from a late value is late, and its neighbours are not", () => {
+test("a field that follows from a deferred value is deferred, and its neighbours are not", () => {
   const settings = view({ agent: MARKER, port: 5432 });
   const plan = fields({
     port: () => settings.port,
@@ -51,7 +51,7 @@ test("a field that follows from a late value is late, and its neighbours are not
   expect(readOr(() => plan.units, ["none"])).toEqual(["none"]);
 });
 
-test("merged, given and without copy late fields unread", () => {
+test("merged, given and without copy deferred fields unread", () => {
   const first = view({ a: MARKER, b: "b", c: undefined });
   const made = merged({ z: 1 }, given(first));
   expect(Object.keys(made)).toEqual(["z", "a", "b"]);
@@ -60,7 +60,7 @@ test("merged, given and without copy late fields unread", () => {
   expect(merged(first, { a: "known" }).a).toBe("known");
 });
 
-test("where an item reads a late value, the list has one late item", () => {
+test("where an item reads a deferred value, the list has one deferred item", () => {
   const settings = view({ verify: { enabled: MARKER }, heal: { enabled: false } });
   const made = items(["verify", "heal", "expire"] as const, (name) =>
     name === "expire" || settings[name].enabled ? [name] : [],
@@ -70,7 +70,7 @@ test("where an item reads a late value, the list has one late item", () => {
   expect(made[1]).toBe("expire");
 });
 
-test("lists and maps keep a late item in its place", () => {
+test("lists and maps keep a deferred item in its place", () => {
   const settings = view({ names: ["a", MARKER], labels: { b: MARKER, a: "x" } });
   const made = mapped(settings.names, (read) => read().length);
   expect([made.length, made[0]]).toEqual([2, 1]);
@@ -87,7 +87,7 @@ test("lists and maps keep a late item in its place", () => {
   expect([knownPart(settings), isGiven(() => labels["b"])]).toEqual([{ names: ["a"], labels: { a: "x" } }, true]);
 });
 
-test("a late value is the same as itself alone", () => {
+test("a deferred value is the same as itself alone", () => {
   const values = view({ a: MARKER, again: MARKER, b: unknownMarker(8), c: "c" });
   const same = (left: keyof typeof values, right: keyof typeof values): boolean =>
     areSame(

@@ -1,6 +1,6 @@
 /**
- * Random programs with a random part of their values late: a preview says a part of what it says when all values are
- * known, in the same words, and what it shows of files and topology is the same.
+ * Random programs with a random part of their values deferred: a preview says a part of what it says when all values
+ * are known, in the same words, and what it shows of files and topology is the same.
  */
 // claim: docs/reference/components.md: "Plain arguments": every other…
 import * as pulumi from "@pulumi/pulumi";
