@@ -23,7 +23,7 @@ import { findNewestWal, listBackups, type StoredWal } from "../../operations/inf
 import { loadDrillHistory } from "../../operations/drill/history";
 import { ATTACK, DRILL_KINDS, type DrillRecord } from "../../operations/drill/record";
 import type { SynchronousReport } from "../../local/streamState";
-import { stateOf, type StreamStatus } from "../../operations/stream/streamWorker";
+import { stateOf, type StreamStatus } from "../../operations/stream/streamStatus";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
 import type { MetricSample } from "../grpc/messages";

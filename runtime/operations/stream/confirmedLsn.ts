@@ -3,7 +3,7 @@
  * it, and a recovery can reach it in each of them. Pure.
  */
 import type { AcknowledgePolicy } from "../../config/types";
-import type { StreamStatus } from "./streamWorker";
+import type { StreamStatus } from "./streamStatus";
 
 /** True for a repository that commits wait for. */
 export function isAwaited(policy: AcknowledgePolicy, repoIndex: number): boolean {

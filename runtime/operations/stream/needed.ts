@@ -2,7 +2,8 @@
  * WAL files without which a recovery cannot reach the streamed WAL after them: complete segments, and timeline
  * histories.
  */
-import { lsnOfSegment, parseWalName, SEGMENT_NAME } from "../../format/wal/walSegment";
+import { bySession, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
+import { lsnOfSegment, parseWalName, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { listWal, type StoredWal } from "../../repository/walStore";
@@ -38,6 +39,25 @@ export function leastLsn(missing: ReadonlySet<string>, segmentSizeBytes: number)
 export function isNeeded(walName: string, first: string): boolean {
   if (parseWalName(walName)?.kind === "history") return true;
   return SEGMENT_NAME.test(walName) && walName < first;
+}
+
+/** Those of `names` of which one session has streamed all. */
+export function completeOf(
+  names: Iterable<string>,
+  chunks: readonly StreamChunk[],
+  segmentSizeBytes: number,
+): readonly string[] {
+  return [...names].filter((name) =>
+    bySession(chunks.filter(({ segment }) => segment === name)).some((own) => reachOf(own) === segmentSizeBytes),
+  );
+}
+
+/** Where the furthest chunk of a timeline ends; 0 without any. */
+export function endOf(chunks: readonly StreamChunk[], timeline: number, segmentSizeBytes: number): bigint {
+  return chunks
+    .filter(({ segment }) => timelineOf(segment) === timeline)
+    .map(({ end, segment }) => lsnOfSegment(segment, segmentSizeBytes) + BigInt(end))
+    .reduce((most, end) => (end > most ? end : most), 0n);
 }
 
 /** The archived ones of `names` by their bytes, as far as a bounded search shows, earliest first. */

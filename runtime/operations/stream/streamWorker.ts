@@ -12,65 +12,23 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
-import {
-  formatLsn,
-  lsnOfSegment,
-  SEGMENT_NAME,
-  segmentOfLsn,
-  timelineDigits,
-  timelineOf,
-} from "../../format/wal/walSegment";
-import { bySession, coverOf, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
-import type { StreamState } from "../../local/streamState";
+import { formatLsn, lsnOfSegment, SEGMENT_NAME, segmentOfLsn, timelineOf } from "../../format/wal/walSegment";
+import { coverOf, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
 import { requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listChunks, putChunk, type StreamOrigin } from "../../repository/streamStore";
-import type { ClusterIdentity } from "../shared/identity";
+import type { StoredWal } from "../../repository/walStore";
 import { PushTarget } from "../archivePush/pushWal";
 import type { OpenArchive } from "../shared/knownWal";
 import { repoErrorLine } from "../shared/results";
 import { Leftovers } from "./streamLeftovers";
-import { archivedOf, isNeeded, leastLsn } from "./needed";
-import { findLost } from "./proof";
+import { archivedOf, completeOf, endOf, isNeeded, leastLsn } from "./needed";
+import { findLost, storedBeside } from "./proof";
 import { settle } from "./settle";
+import { isServers, StreamConflicts } from "./streamConflicts";
+import type { StreamStatus } from "./streamStatus";
+import type { PromptOptions, StreamWorkerOptions } from "./streamWorkerOptions";
 import type { WalWindow } from "./walWindow";
-
-export interface StreamWorkerOptions {
-  readonly cluster: ClusterIdentity;
-  readonly timeline: number;
-  readonly segmentSizeBytes: number;
-  /** Session id of format/wal/streamChunk. */
-  readonly session: string;
-  readonly intervalMs: number;
-  /** The server's flush position at the start of the session. */
-  readonly flushLsn: bigint;
-  /**
-   * WAL files that the archive may lack and that a recovery needs before the session's first segment: by name, in any
-   * order.
-   */
-  readonly missingWal: readonly string[];
-  /** The same list later; absent if it cannot grow. */
-  listMissingWal?(): Promise<readonly string[]>;
-  /** @throws stop (62) when the user has stopped the stanza */
-  requireStarted(): void;
-  /** Runs before the session's first chunk, until it succeeds. @throws if this server may not write here */
-  requireOwn?(): Promise<void>;
-  /** Absent for a repository that no commit waits for. */
-  readonly prompt?: PromptOptions;
-  /** {@link StreamStatus.lostCount} of earlier sessions. */
-  readonly lostCount?: number;
-  /** Records that the repository lacks an archived segment again. */
-  recordLost?(walName: string): void;
-  /** Called when streamed WAL is lost that the window no longer has: the server must send it again. */
-  restart?(reason: BackupError): void;
-}
-
-export interface PromptOptions {
-  /** Minimum time between the starts of two uploads: it limits the number of requests. */
-  readonly groupMs: number;
-  /** Called when the position of {@link StreamStatus} has changed. */
-  progressed(): void;
-}
 
 /** An upload of a prompt repository: one chunk, or a segment that needs none because it is archived. */
 interface Upload {
@@ -78,24 +36,6 @@ interface Upload {
   /** When it began, if it reached everything that was received by then. */
   readonly levelAtMs: number | null;
   isDone: boolean;
-}
-
-export interface StreamStatus {
-  readonly repoIndex: number;
-  /** Position up to which the repository has everything, streamed or archived; null while unknown. */
-  readonly lsn: bigint | null;
-  /** Everything that the server had written by this time is in the repository; null while unknown. */
-  readonly atMs: number | null;
-  readonly error: BackupError | null;
-  /** How often WAL was missing that had been stored. */
-  readonly lostCount: number;
-}
-
-/** The state for other processes; null while unknown. */
-export function stateOf({ atMs, lostCount, lsn, repoIndex }: StreamStatus): StreamState | null {
-  return atMs === null || lsn === null
-    ? null
-    : { key: repoIndex, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000), lostCount };
 }
 
 /** A chunk: the unit of an upload. */
@@ -146,6 +86,9 @@ export class StreamWorker {
   readonly #histories = new Set<string>();
   /** Chunks of earlier sessions. */
   #older: StreamChunk[] | null = null;
+  /** Segments that an earlier session has streamed completely and that the archive lacks. */
+  readonly #complete = new Set<string>();
+  readonly #conflicts: StreamConflicts;
   #position: bigint;
   #reachedAtMs: number | null = null;
   /** The last time that nothing was missing. */
@@ -182,6 +125,7 @@ export class StreamWorker {
     this.#target = new PushTarget(repo, ctx);
     this.#ctx = ctx;
     this.#leftovers = new Leftovers(repo, ctx);
+    this.#conflicts = new StreamConflicts(repo.key, options.segmentSizeBytes, ctx.log);
     this.#position = window.begin;
     this.#sent = window.begin;
     this.#confirmed = window.begin;
@@ -192,10 +136,12 @@ export class StreamWorker {
   }
 
   status(): StreamStatus {
-    const common = { repoIndex: this.#repo.key, error: this.#error, lostCount: this.#lostCount };
+    const error = this.#error ?? this.#conflicts.error;
+    const common = { repoIndex: this.#repo.key, error, lostCount: this.#lostCount };
     if (this.#reachedAtMs === null) return { ...common, lsn: null, atMs: null };
-    if (this.#missingWal.size > 0)
-      return { ...common, lsn: leastLsn(this.#missingWal, this.#options.segmentSizeBytes), atMs: this.#safeAtMs };
+    const missing = new Set([...this.#missingWal, ...this.#conflicts.before(this.#confirmed)]);
+    if (missing.size > 0)
+      return { ...common, lsn: leastLsn(missing, this.#options.segmentSizeBytes), atMs: this.#safeAtMs };
     const lsn = this.#confirmed;
     const isShown = this.#options.prompt !== undefined || this.#provenAgeMs() <= SHOWN_MS;
     const isLevel = isShown && !this.#window.closed && lsn >= this.#window.end;
@@ -205,6 +151,8 @@ export class StreamWorker {
   /** Called when a file has reached the repository's archive. */
   archived(walName: string): void {
     this.#archived.add(walName);
+    this.#complete.delete(walName);
+    this.#conflicts.end(walName);
     if (SEGMENT_NAME.test(walName) && walName >= this.#first && walName > (this.#newestArchived ?? ""))
       this.#newestArchived = walName;
     const isHistory = !SEGMENT_NAME.test(walName) && this.#missingWal.has(walName);
@@ -323,7 +271,7 @@ export class StreamWorker {
           continue;
         }
         this.#tidy(archive);
-        const lookMs = this.#histories.size > 0 ? TIDY_MS : this.#missingWal.size > 0 ? PROMPT_LOOK_MS : LOOK_MS;
+        const lookMs = this.#histories.size > 0 ? TIDY_MS : this.#isHeldBack() ? PROMPT_LOOK_MS : LOOK_MS;
         await this.#wait(waitMs ?? lookMs);
       }
     } finally {
@@ -405,7 +353,7 @@ export class StreamWorker {
   /** Begins to look whether the repository still has what it had, when a confirmation needs that, or soon will. */
   #keepProven(archive: OpenArchive, prompt: PromptOptions): void {
     const nowMs = this.#ctx.clock.monotonicMs();
-    const hasMore = this.#uploads.length > 0 || this.#confirmed < this.#position;
+    const hasMore = this.#uploads.length > 0 || this.#confirmed < this.#position || this.#conflicts.names.length > 0;
     if (this.#proving !== null || !hasMore || nowMs - this.#provenAtMs <= PROOF_MS / 2) return;
     this.#proving = this.#prove(archive, nowMs)
       .then(() => this.#confirm(prompt, true))
@@ -431,12 +379,49 @@ export class StreamWorker {
 
   /** @throws fileMissing if streamed WAL is gone; the position is then where it begins */
   async #prove(archive: OpenArchive, nowMs: number): Promise<void> {
-    const held = { chunks: [...this.#own.values()].flat(), archived: this.#newestArchived };
-    const isHeld = (chunk: StreamChunk): boolean => this.#own.get(chunk.segment)?.includes(chunk) === true;
-    const lost = await findLost(this.#repo, archive.archiveId, held, isHeld);
+    const { segmentSizeBytes, timeline } = this.#options;
+    // A file of a segment that is yet to come is another server's too.
+    const [present, next] = [0n, BigInt(segmentSizeBytes)].map((ahead) =>
+      segmentOfLsn(timeline, this.#window.end + ahead, segmentSizeBytes),
+    ) as [string, string];
+    const held = {
+      chunks: [...this.#own.values()].flat(),
+      archived: this.#newestArchived,
+      segments: [...this.#complete, ...this.#own.keys(), this.#segment(), present, next],
+    };
+    const lost = await findLost(this.#repo, archive.archiveId, held, {
+      isHeld: (chunk) => this.#own.get(chunk.segment)?.includes(chunk) === true,
+      isOwn: (segment, copies) => this.#isOwn(segment, copies),
+    });
+    this.#conflicts.set(this.#conflictsIn(lost.stored));
     if (lost.isArchivedLost && held.archived !== null) this.#lose(held.archived);
     if (lost.chunk !== null) throw this.#goBack(lost.chunk);
     this.#provenAtMs = nowMs;
+  }
+
+  /** True if these files of a segment's name are the server's own segment, as far as this worker knows. */
+  #isOwn(segment: string, copies: readonly StoredWal[]): boolean {
+    const { segmentSizeBytes } = this.#options;
+    const begin = lsnOfSegment(segment, segmentSizeBytes);
+    return (
+      copies.length > 0 &&
+      (this.#archived.has(segment) || isServers(copies, begin, begin + BigInt(segmentSizeBytes), this.#window))
+    );
+  }
+
+  /** Segments that count by their chunks, or are yet to come, and of which the archive has another file. */
+  #conflictsIn(stored: ReadonlyMap<string, readonly StoredWal[]>): string[] {
+    const current = this.#segment();
+    const isOurs = (name: string): boolean =>
+      this.#own.has(name) ||
+      this.#complete.has(name) ||
+      (name >= current && timelineOf(name) === this.#options.timeline);
+    return [...stored].flatMap(([name, copies]) => (isOurs(name) && !this.#isOwn(name, copies) ? [name] : []));
+  }
+
+  /** True while WAL that is streamed does not count. */
+  #isHeldBack(): boolean {
+    return this.#missingWal.size > 0 || this.#conflicts.names.length > 0;
   }
 
   /** An archived segment is gone: nothing after it can be recovered until the archive has it again. */
@@ -476,7 +461,7 @@ export class StreamWorker {
   #reached(atMs: number): void {
     if (this.#position < this.#options.flushLsn) return;
     this.#reachedAtMs = atMs;
-    if (this.#missingWal.size === 0) this.#safeAtMs = atMs;
+    if (!this.#isHeldBack()) this.#safeAtMs = atMs;
   }
 
   /** The next chunk from `from` on: within one segment and the limit of a chunk. */
@@ -599,22 +584,28 @@ export class StreamWorker {
   async #listOlder(archiveId: string): Promise<StreamChunk[]> {
     const { flushLsn, segmentSizeBytes, timeline } = this.#options;
     const older = await listChunks(this.#repo, archiveId);
-    const prefix = timelineDigits(timeline);
-    const ends = older.flatMap(({ end, segment }) =>
-      segment.startsWith(prefix) ? [lsnOfSegment(segment, segmentSizeBytes) + BigInt(end)] : [],
-    );
-    const most = ends.reduce((max, end) => (end > max ? end : max), 0n);
+    const most = endOf(older, timeline, segmentSizeBytes);
     if (most > flushLsn)
       this.#ctx.log.warn(
         `${this.#repo.name} has streamed WAL of timeline ${timeline} up to ${formatLsn(most)}, the server has it up to ${formatLsn(flushLsn)}: ` +
           "was it reset to an earlier state, or do two servers stream into one stanza?",
       );
-    // An earlier session has streamed these completely, which is as good as archived.
-    for (const name of this.#missingWal) {
-      const sessions = bySession(older.filter(({ segment }) => segment === name));
-      if (sessions.some((chunks) => reachOf(chunks) === segmentSizeBytes)) this.#missingWal.delete(name);
-    }
+    await this.#countComplete(older, archiveId);
     return older;
+  }
+
+  /**
+   * A segment that an earlier session has streamed completely is as good as archived, unless the archive has a file of
+   * its name: until the server's push knows that file, it may be another server's.
+   */
+  async #countComplete(older: readonly StreamChunk[], archiveId: string): Promise<void> {
+    const complete = completeOf(this.#missingWal, older, this.#options.segmentSizeBytes);
+    const stored = await storedBeside(this.#repo, archiveId, complete);
+    for (const name of complete) {
+      if (stored.has(name) || this.#archived.has(name)) continue;
+      this.#missingWal.delete(name);
+      this.#complete.add(name);
+    }
   }
 
   /** Until this session has shipped the segment up to `end`, an earlier one may have shipped more. */
@@ -662,27 +653,22 @@ export class StreamWorker {
   /** Removes every chunk of archived segments. */
   async #sweep(archive: OpenArchive): Promise<void> {
     const current = this.#segment();
-    const older = (this.#older ?? []).map(({ segment }) => segment);
-    const names = new Set([...this.#own.keys(), ...older].filter((name) => name !== current));
+    const older = this.#older ?? [];
+    const streamed = [...this.#own.keys(), ...older.map(({ segment }) => segment)];
+    const names = new Set(streamed.filter((name) => name !== current));
     const nowMs = this.#ctx.clock.monotonicMs();
-    const isAwaited = this.#options.prompt !== undefined && this.#missingWal.size > 0;
+    const isAwaited = this.#options.prompt !== undefined && this.#isHeldBack();
     if (nowMs - this.#lookedAtMs >= (isAwaited ? PROMPT_LOOK_MS : LOOK_MS)) {
       this.#lookedAtMs = nowMs;
       this.#options.requireStarted();
       // Chunks of other timelines may stay forever: expire checks them.
       const ours = [...names].filter((name) => timelineOf(name) === timelineOf(current));
+      const passed = [...ours, ...this.#conflicts.names].filter((name) => name < current);
       // While a segment waits, a file of its name in the archive may have another server's content.
       const waiting = new Set(await this.#options.listMissingWal?.());
-      const wanted = [...ours, ...this.#missingWal].filter((name) => !this.#archived.has(name) && !waiting.has(name));
+      const wanted = [...passed, ...this.#missingWal].filter((name) => !this.#archived.has(name) && !waiting.has(name));
       for await (const name of archivedOf(this.#repo, archive, this.#target.known, wanted)) this.archived(name);
-      for await (const name of settle(
-        this.#target,
-        archive,
-        this.#older ?? [],
-        this.#options,
-        this.#unusable,
-        this.#ctx,
-      ))
+      for await (const name of settle(this.#target, archive, older, this.#options, this.#unusable, this.#ctx))
         this.archived(name);
     }
     for (const name of names) {

@@ -7,17 +7,25 @@ import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Clock, systemClock } from "../../../../runtime/base/clock";
 import { fail } from "../../../../runtime/base/errors";
-import { parseChunkName, reachOf, sessionName, bySession } from "../../../../runtime/format/wal/streamChunk";
+import { sha1Hex } from "../../../../runtime/base/hash";
+import {
+  bySession,
+  parseChunkName,
+  reachOf,
+  sessionName,
+  type StreamChunk,
+} from "../../../../runtime/format/wal/streamChunk";
 import { lsnOfSegment, segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { getLast } from "../../../../runtime/operations/stream/partial";
-import { StreamWorker, type StreamWorkerOptions } from "../../../../runtime/operations/stream/streamWorker";
+import { StreamWorker } from "../../../../runtime/operations/stream/streamWorker";
+import type { StreamWorkerOptions } from "../../../../runtime/operations/stream/streamWorkerOptions";
 import { WalWindow } from "../../../../runtime/operations/stream/walWindow";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { HeldClock, pause, type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { fc } from "../../../harness/properties";
-import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
+import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";
 import { store } from "../archive";
 import { NIGHTLY } from "../../../../tools/parts/nightly";
 
@@ -48,8 +56,11 @@ class Harbour extends MemoryStorage {
     for (let at = from; ; ) {
       const segment = segmentOfLsn(1, at, WAL_SIZE_BYTES);
       const sessions = bySession(chunks.filter((chunk) => chunk.segment === segment));
-      const isStored = names.some((name) => name.startsWith(`${segment}-`) && parseChunkName(name) === null);
-      const reach = isStored ? WAL_SIZE_BYTES : Math.max(0, ...sessions.map((own) => reachOf(own)));
+      const stored = names.filter((name) => name.startsWith(`${segment}-`) && parseChunkName(name) === null);
+      // A recovery gets the archived file, and of another server's file nothing of this one.
+      const isServers = stored.every((name) => name === `${segment}-${segmentSha1(segment)}`);
+      const streamed = Math.max(0, ...sessions.map((own) => reachOf(own)));
+      const reach = stored.length === 0 ? streamed : isServers ? WAL_SIZE_BYTES : 0;
       if (reach < WAL_SIZE_BYTES) return lsnOfSegment(segment, WAL_SIZE_BYTES) + BigInt(reach);
       at = lsnOfSegment(segment, WAL_SIZE_BYTES) + SIZE;
     }
@@ -91,6 +102,19 @@ async function begin(): Promise<void> {
 function wal(from: bigint, sizeBytes: number): Buffer {
   const first = Number(from % 251n);
   return Buffer.alloc(sizeBytes, Buffer.from(Array.from({ length: 251 }, (_, index) => ((first + index) % 251) + 1)));
+}
+
+const sha1s = new Map<string, string>();
+
+function segmentSha1(segment: string): string {
+  const known = sha1s.get(segment) ?? sha1Hex(wal(lsnOfSegment(segment, WAL_SIZE_BYTES), WAL_SIZE_BYTES));
+  sha1s.set(segment, known);
+  return known;
+}
+
+/** The archive gets the server's segment. */
+async function storeWal(no: number): Promise<void> {
+  await store(repo, [walName(no), wal(BigInt(no) * SIZE, WAL_SIZE_BYTES)]);
 }
 
 interface Sailing {
@@ -418,7 +442,7 @@ describe("what vanishes from the repository", () => {
     send(sailing, WAL_SIZE_BYTES);
     await settled(() => sailing.confirmed === sailing.window.end);
     const name = segmentOfLsn(1, START, WAL_SIZE_BYTES);
-    await store(repo, 5);
+    await storeWal(5);
     sailing.worker.archived(name);
     await afterProof();
     send(sailing, 10);
@@ -433,7 +457,7 @@ describe("what vanishes from the repository", () => {
     expect(sailing.worker.status()).toMatchObject({ lsn: START, lostCount: 1 });
     expect(ctx.lines.at(-1)?.text).toContain(`repo1 no longer has the archived segment ${name}`);
     expect(recorded).toEqual([name]);
-    await store(repo, 5);
+    await storeWal(5);
     sailing.worker.archived(name);
     await settled(() => sailing.confirmed === sailing.window.end);
     await sailing.crash();
@@ -486,6 +510,130 @@ describe("what vanishes from the repository", () => {
     expect(listings).toBeLessThanOrEqual(6);
     for (let second = 0; second < 60; second++) await held.advance(1000);
     expect(listings).toBeLessThanOrEqual(6);
+    await sailing.crash();
+  });
+});
+
+describe("a segment of which the archive has another server's file", () => {
+  const [NAME, AFTER] = [walName(5), walName(6)];
+  let held: HeldClock;
+  beforeEach(() => {
+    held = new HeldClock();
+    ctx = { ...ctx, clock: held };
+  });
+  const passSeconds = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second++) await held.advance(1000);
+  };
+  const removeArchived = async (name: string): Promise<void> => {
+    for (const path of storage.paths().filter((each) => each.startsWith("archive/") && each.includes(`/${name}-`)))
+      await storage.remove(path);
+  };
+  const streamed = (name: string): number => Math.max(0, ...bySession(chunksOf(name)).map((own) => reachOf(own)));
+  const chunksOf = (name: string): StreamChunk[] =>
+    storage.paths().flatMap((path) => {
+      const chunk = parseChunkName(basename(path));
+      return chunk?.segment === name ? [chunk] : [];
+    });
+  const warnings = (): string[] => ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text);
+
+  // claim: docs/synchronous.md: nothing counts in a segment of which the archive has another server's file
+  it("lets no commit in it be confirmed, names the conflict, and goes on once the file is gone", async () => {
+    await store(repo, 5);
+    const sailing = sail();
+    send(sailing, 100);
+    await settled(() => streamed(NAME) === 100);
+    await passSeconds(30);
+    expect(sailing.confirmed).toBe(START);
+    expect(sailing.worker.status()).toMatchObject({ lsn: START, error: { kind: "archiveDuplicate" } });
+    expect(warnings()).toEqual([
+      expect.stringMatching(
+        new RegExp(`^streaming: repo1: \\[ArchiveDuplicateError\\] the archive's ${NAME} differs from this server's\n`),
+      ),
+    ]);
+    await removeArchived(NAME);
+    await passSeconds(15);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    expect(sailing.worker.status().error).toBeNull();
+    await sailing.crash();
+  });
+
+  it("lets no commit after it be confirmed, in this session and the next one", async () => {
+    await store(repo, 5);
+    const listMissingWal = async (): Promise<string[]> => [NAME];
+    const sailing = sail({ listMissingWal });
+    send(sailing, WAL_SIZE_BYTES + 10);
+    await settled(() => streamed(AFTER) === 10);
+    await passSeconds(60);
+    expect(sailing.confirmed).toBe(START);
+    await sailing.crash();
+    const next = sail({ listMissingWal, missingWal: [NAME] }, 0, START + SIZE);
+    send(next, 20);
+    await settled(() => streamed(AFTER) === 20);
+    await passSeconds(60);
+    expect(next.worker.status().lsn).toBe(START);
+    // The user has decided for this server's content, and its push has stored it.
+    await removeArchived(NAME);
+    await storeWal(5);
+    next.worker.archived(NAME);
+    await settled(() => next.worker.status().lsn === next.window.end);
+    await next.crash();
+  });
+
+  it("holds back what was confirmed when the file came later", async () => {
+    const sailing = sail();
+    send(sailing, 100);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    await store(repo, 5);
+    await passSeconds(11);
+    send(sailing, 50);
+    await settled(() => sailing.worker.status().lsn === START);
+    await sailing.crash();
+  });
+
+  it("does not excuse a chunk that is gone", async () => {
+    const sailing = sail();
+    send(sailing, 100);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    await store(repo, 5);
+    for (const path of storage.paths().filter((each) => parseChunkName(basename(each)) !== null))
+      await storage.remove(path);
+    await passSeconds(11);
+    send(sailing, 50);
+    await passSeconds(5);
+    await settled(() => streamed(NAME) === 150);
+    expect(sailing.worker.status()).toMatchObject({ lsn: START, lostCount: 1 });
+    await sailing.crash();
+  });
+
+  it("is known before the server begins it, and is streamed whatever an earlier session has left of it", async () => {
+    const ahead = sail({}, 0, START + SIZE);
+    send(ahead, 30);
+    await settled(() => ahead.confirmed === ahead.window.end);
+    await ahead.crash();
+    await store(repo, 6);
+    const sailing = sail();
+    send(sailing, 100);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    await passSeconds(40);
+    expect(sailing.worker.status().lsn).toBe(START + 100n);
+    send(sailing, WAL_SIZE_BYTES);
+    await settled(() => streamed(AFTER) === 100);
+    await passSeconds(20);
+    expect(sailing.confirmed).toBe(START + SIZE);
+    await sailing.crash();
+  });
+
+  it("is not one that has the server's bytes, whoever archived it", async () => {
+    const sailing = sail();
+    send(sailing, WAL_SIZE_BYTES + 10);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    await storeWal(5);
+    await passSeconds(11);
+    send(sailing, 10);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    await passSeconds(11);
+    expect(sailing.worker.status()).toMatchObject({ lsn: sailing.window.end, error: null });
+    expect(warnings()).toEqual([]);
     await sailing.crash();
   });
 });
@@ -568,7 +716,7 @@ async function archiveNext(sailing: Sailing): Promise<void> {
   for (let lsn = START; lsn + SIZE <= sailing.window.end; lsn += SIZE) {
     const name = segmentOfLsn(1, lsn, WAL_SIZE_BYTES);
     if (isArchived(name)) continue;
-    await store(repo, Number(lsn / SIZE));
+    await storeWal(Number(lsn / SIZE));
     sailing.worker.archived(name);
     break;
   }

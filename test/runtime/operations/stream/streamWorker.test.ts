@@ -11,7 +11,8 @@ import { sha1Hex } from "../../../../runtime/base/hash";
 import { chunkFileName, sessionName, type StreamChunk } from "../../../../runtime/format/wal/streamChunk";
 import { segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
-import { type StreamWorkerOptions, StreamWorker } from "../../../../runtime/operations/stream/streamWorker";
+import { StreamWorker } from "../../../../runtime/operations/stream/streamWorker";
+import type { StreamWorkerOptions } from "../../../../runtime/operations/stream/streamWorkerOptions";
 import { getLast } from "../../../../runtime/operations/stream/partial";
 import { WalWindow } from "../../../../runtime/operations/stream/walWindow";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -344,7 +345,16 @@ describe("a repository worker", () => {
     const path = `archive/demo/15-1/${NAME.slice(0, 16)}/${stored?.fileName}`;
     await storage.put(path, Buffer.alloc(stored?.sizeRepoBytes ?? 0, 7));
     const window = new WalWindow(START + SIZE);
-    await session(window, [20, 1], worker(window, { missingWal: [NAME] }));
+    const shipping = worker(window, { missingWal: [NAME] });
+    const running = shipping.run();
+    for (const amount of [20, 1]) {
+      window.append(window.end, wal(window.end, amount));
+      await settled(async () => (await names()).some((name) => name.endsWith(`-${window.end - START - SIZE}`)));
+    }
+    window.close();
+    await running;
+    // A recovery would get the damaged file.
+    expect(shipping.status().lsn).toBe(START);
     expect((await names()).filter((name) => name.startsWith(NAME))).toEqual([`${NAME} 0-${WAL_SIZE_BYTES}`]);
     const reads = storage.calls("read").filter((each) => each === path);
     expect(reads).toHaveLength(1);
