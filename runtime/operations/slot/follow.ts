@@ -95,7 +95,7 @@ async function leaveStandby(parts: FollowParts, history: WalHistory, control: Pg
   try {
     const slot = await findSlot(session, name);
     if (slot === null || slot.activePid !== null) return;
-    for (const walName of await waitingOfPrimary(parts, history, control)) {
+    for (const walName of await waitingOfPrimary(parts, slot, history, control)) {
       const { accepted, error } = await parts.push(walName);
       if (accepted) continue;
       ctx.log.warn(`the replication slot ${name} stays: this standby has WAL of its time as a primary to archive`);
@@ -110,16 +110,24 @@ async function leaveStandby(parts: FollowParts, history: WalHistory, control: Pg
   }
 }
 
-/** Whole segments between what is acknowledged and the end of that timeline, as far as the server has them. */
+/**
+ * Whole segments between what is acknowledged and the end of that timeline, as far as the server has them. The record
+ * may be missing or unreadable: then the slot shows what is acknowledged, and the server's last change of timeline where
+ * its time as a primary ended.
+ */
 async function waitingOfPrimary(
   { loadPosition, walDirectory }: FollowParts,
+  { restartLsn }: Slot,
   history: WalHistory,
   { systemId, walSegmentSizeBytes }: PgControl,
 ): Promise<readonly string[]> {
   const saved = await loadPosition();
-  const from = saved?.systemId === systemId ? resumePoint(saved, history) : null;
-  if (saved === null || from === null) return [];
-  const to = history.ancestors.find(({ timeline }) => timeline === saved.timeline)?.lsn ?? history.flushLsn;
+  const resumed = saved?.systemId === systemId ? resumePoint(saved, history) : null;
+  const from = resumed === null || (restartLsn !== null && restartLsn < resumed) ? restartLsn : resumed;
+  if (from === null) return [];
+  const left =
+    resumed === null ? history.ancestors.at(-1) : history.ancestors.find((each) => each.timeline === saved?.timeline);
+  const to = left?.lsn ?? history.flushLsn;
   const size = BigInt(walSegmentSizeBytes);
   const names = segmentsBetween((from / size) * size, (to / size) * size, history, walSegmentSizeBytes);
   return names.filter((name) => existsSync(`${walDirectory}/${name}`));
