@@ -12,6 +12,8 @@ export interface Mount {
   readonly type: string;
   /** What is mounted, as `/dev/vda1`; a file system without a device has a name of its own. */
   readonly source: string;
+  /** The file system's own. */
+  readonly options: readonly string[];
 }
 
 /** In the kernel's order: of several mounts of one path the last one is seen. */
@@ -19,9 +21,9 @@ export function parseMountTable(text: string): Mount[] {
   return text.split("\n").flatMap((line) => {
     const fields = line.split(" ");
     const [id = "", , device = "", , path = ""] = fields;
-    const [type = "", source = ""] = fields.slice(fields.indexOf("-", 6) + 1);
+    const [type = "", source = "", options = ""] = fields.slice(fields.indexOf("-", 6) + 1);
     // Blanks and similar characters are octal.
     const plain = path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-    return path === "" ? [] : [{ id, device, path: plain, type, source }];
+    return path === "" ? [] : [{ id, device, path: plain, type, source, options: options.split(",") }];
   });
 }

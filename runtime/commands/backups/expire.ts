@@ -3,13 +3,13 @@ import { type BackupError, fail } from "../../base/errors";
 import { given } from "../../base/given";
 import type { Config } from "../../config/types";
 import { expireRepository } from "../../operations/expire/expire";
-import { checkRequest, type ExpireRequest, type Retention } from "../../operations/expire/expirePlan";
+import { checkRequest, closeHint, type ExpireRequest, type Retention } from "../../operations/expire/expirePlan";
 import { loggedFailure } from "../../operations/shared/results";
 import { openedHere } from "../opened";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
-import type { ClusterAccess, Command, Invocation, MachineAccess, RepositoryAccess } from "../../process/commandProcess";
+import type { Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
 export const expireCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -25,7 +25,7 @@ export const expireCommand: Command = async (proc) => {
   return 0;
 };
 
-type Expiring = Invocation & RepositoryAccess & MachineAccess & Pick<ClusterAccess, "dataDirectory">;
+type Expiring = Invocation & RepositoryAccess;
 
 /** Runs after a backup, under its locks and leases. A failure is logged and does not fail the backup. */
 export async function expireAfterBackup(proc: Expiring): Promise<void> {
@@ -47,19 +47,31 @@ async function expireEach(
   const { config, ctx } = proc;
   const errors: BackupError[] = [];
   let hasSet = false;
-  const opened = await openedHere(proc);
   // Sequential, so that the log reads in order.
   for (const repo of repos) {
     try {
       const lease = request.dryRun ? NO_LEASE : await proc.leases.take(repo, loadBackupInfo);
-      const kept = opened.filter((each) => each.repo === repo.name && each.progress?.isWhole !== true);
-      const careful = { ...request, opened: new Map(kept.map(({ at, label }) => [label, at])) };
+      // With the lease: a backup that is opened later is chosen from what this run leaves.
+      const careful = { ...request, opened: await openedIn(proc, repo) };
       hasSet = (await expireRepository(repo, retentionOf(config, repo), careful, lease, ctx)).hasSet || hasSet;
     } catch (thrown) {
       errors.push(loggedFailure(repo, thrown, ctx));
     }
   }
   return { errors, hasSet };
+}
+
+/** The repository's backups that are still read. @throws lockAcquire while nobody can tell which they are */
+async function openedIn(proc: Invocation, repo: Repository): Promise<NonNullable<ExpireRequest["opened"]>> {
+  const opened = (await openedHere(proc)).filter(({ progress }) => progress?.isWhole !== true);
+  return opened.flatMap(({ at, doubt, label, repo: of }) => {
+    if (label === null)
+      throw fail("lockAcquire", `a backup is open at '${at}', and nobody can tell which: ${doubt}`, {
+        hint: closeHint(at),
+        repoIndex: repo.key,
+      });
+    return of === repo.name ? [{ label, at, ...given({ doubt }) }] : [];
+  });
 }
 
 /** @throws optionInvalid, optionInvalidValue */

@@ -12,6 +12,8 @@ export const closeCommand: Command = async (proc) => {
     isRoot: proc.self.uid === 0,
     account: await accountOf(proc),
     keeps: config.close.keep,
+    stanza: config.stanza ?? "",
+    spoolPath: config.spoolPath,
     self: proc.process,
     move: moveOf(proc),
   };

@@ -51,6 +51,7 @@ export const openCommand: Command = async (proc) => {
       },
       fetchesAll: fetchAll,
       limitsCache: cacheBytesMax !== undefined,
+      spoolPath: config.spoolPath,
       self: proc.process,
       server: start ? { port, programs, user, database: pg?.database ?? "postgres", node: nodeOf(proc) } : null,
     },

@@ -24,16 +24,8 @@ import {
 } from "../../operations/info/info";
 import { infoText, progressText } from "../../operations/info/infoText";
 import { policyError } from "../../operations/shared/results";
-import { openedHere } from "../opened";
-import type {
-  ClusterAccess,
-  Command,
-  Invocation,
-  LockAccess,
-  MachineAccess,
-  RepositoryAccess,
-  Terminal,
-} from "../../process/commandProcess";
+import { reportedOpened } from "../opened";
+import type { Command, Invocation, LockAccess, RepositoryAccess, Terminal } from "../../process/commandProcess";
 
 export const infoCommand: Command = async (proc) => {
   const { config } = proc;
@@ -75,14 +67,11 @@ async function printDestinations(
   return codes.find((code) => code !== 0) ?? 0;
 }
 
-async function reportOf(
-  proc: Invocation & RepositoryAccess & LockAccess & MachineAccess & Pick<ClusterAccess, "dataDirectory">,
-  stanza: string,
-): Promise<InfoReport> {
+async function reportOf(proc: Invocation & RepositoryAccess & LockAccess, stanza: string): Promise<InfoReport> {
   const repos = proc.repositories().map((repo) => ({ ...repo, stanza }));
   const { info, set } = proc.config;
   const locks = { backup: proc.lockState("backup", stanza), restore: proc.lockState("restore", stanza) };
-  const opened = await openedHere(proc, stanza);
+  const opened = await reportedOpened(proc, stanza);
   return collectInfo(repos, proc.missingWal(stanza), { stanza, set, type: info.type, locks, opened, streams: true });
 }
 

@@ -12,7 +12,7 @@ import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
-import { openedHere } from "../opened";
+import { reportedOpened } from "../opened";
 import type { Command, Invocation, ProgramAccess } from "../../process/commandProcess";
 
 export const statusCommand: Command = async (proc) => {
@@ -38,7 +38,7 @@ export const statusCommand: Command = async (proc) => {
     streams: await loadStreams(config, exists),
     next: await loadNextRuns(proc),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
-    opened: await openedHere(proc),
+    opened: await reportedOpened(proc),
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
     nowS,
   });

@@ -95,7 +95,7 @@ export async function expireRepository(
   if (reconstructed.lost.length + reconstructed.doubts.length + directories.doubts.length > 0)
     return reportMissing(run, reconstructed, directories.doubts);
   const { info } = reconstructed;
-  const { opened = new Map() } = request;
+  const { opened = [] } = request;
   const plan = keepOpened(await planBySigns(run, info, retention), info, opened);
   const damaged = damagedOldest(plan, request);
   if (damaged !== null && request.refusePageErrors && plan.sets.length > 0)

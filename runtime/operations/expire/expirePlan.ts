@@ -34,8 +34,15 @@ export interface ExpireRequest {
   /** True refuses to expire while the oldest remaining backup has pages with a wrong checksum. */
   readonly refusePageErrors: boolean;
   readonly dryRun: boolean;
-  /** Backups of this repository that are open on this machine and still read from it, by label: where. */
-  readonly opened?: ReadonlyMap<string, string>;
+  /** Backups of this repository that are open on this machine and still read from it. */
+  readonly opened?: readonly OpenedUse[];
+}
+
+export interface OpenedUse {
+  readonly label: string;
+  readonly at: string;
+  /** Why it only counts as open. */
+  readonly doubt?: string;
 }
 
 export interface ExpiredSet {
@@ -114,15 +121,19 @@ export function planExpire(
 }
 
 /** The plan without the sets that hold an opened backup: its unread pages would become errors. */
-export function keepOpened(plan: ExpirePlan, info: BackupInfo, opened: ReadonlyMap<string, string>): ExpirePlan {
+export function keepOpened(plan: ExpirePlan, info: BackupInfo, opened: readonly OpenedUse[]): ExpirePlan {
   const notes: ExpirePlan["notes"][number][] = [];
   const sets = plan.sets.filter(({ labels }) => {
-    const label = labels.find((each) => opened.has(each));
-    if (label === undefined) return true;
+    const use = opened.find(({ label }) => labels.includes(label));
+    if (use === undefined) return true;
+    const { at, doubt, label } = use;
     const others = labels.length > 1 ? `, and all of ${labels.join(", ")} with it` : "";
     notes.push({
       level: "warn",
-      text: `backup ${label} stays, because it is open at '${opened.get(label)}'${others}\nHINT: close it, or let it fetch everything (--fetch-all).`,
+      text:
+        doubt === undefined
+          ? `backup ${label} stays, because it is open at '${at}'${others}\nHINT: close it, or let it fetch everything (--fetch-all).`
+          : `backup ${label} stays, because it counts as open at '${at}'${others}: ${doubt}\nHINT: ${closeHint(at)}`,
     });
     return false;
   });
@@ -135,6 +146,10 @@ export function keepOpened(plan: ExpirePlan, info: BackupInfo, opened: ReadonlyM
     latestLost: sets.length === 0 ? null : plan.latestLost,
     notes: [...plan.notes, ...notes],
   };
+}
+
+export function closeHint(at: string): string {
+  return `If it is gone for good, end it: pgbackstop close --at=${at}`;
 }
 
 /** A set by hand. A missing one changes nothing; the caller reports it if no repository has it. */

@@ -3,9 +3,10 @@ import { formatSize } from "../../base/units";
 import type { JsonValue } from "../../format/repository/json";
 import type { OpenedBackup } from "../open/openLocation";
 
-export function openedText({ at, isServed, label, progress, repo }: OpenedBackup): string {
-  const what = `${label} of ${repo} in ${at}`;
-  if (!isServed) return `${what} (its process has ended: close it)`;
+export function openedText({ at, doubt, isServed, label, progress, repo }: OpenedBackup): string {
+  const what = `${label === null ? "a backup" : `${label} of ${repo}`} in ${at}`;
+  if (doubt !== undefined) return `${what} (${doubt})`;
+  if (!isServed) return `${what} (not mounted: open or close it)`;
   if (progress === null) return what;
   const { fetchesAll, isWhole, missingBytes, totalBytes, trouble } = progress;
   if (isWhole) return `${what}: everything is here`;

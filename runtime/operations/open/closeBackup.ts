@@ -21,6 +21,7 @@ import {
   syncFileSystem,
 } from "./openLocation";
 import { endServing, isOf, lockOpening, type LockHolder, OPENING_LOCK } from "./openLocks";
+import { forgetOpened } from "./openedRecords";
 import { makePlain, type MoveRequest, planMove } from "./plainDirectory";
 import type { Account } from "./tree";
 
@@ -33,6 +34,9 @@ export interface CloseRequest {
   readonly keeps: boolean;
   /** It becomes a plain data directory; null removes or keeps it. */
   readonly move: MoveRequest | null;
+  readonly stanza: string;
+  /** Where it is recorded as open. */
+  readonly spoolPath: string;
   readonly self: LockHolder;
 }
 
@@ -52,7 +56,10 @@ export async function closeBackup(request: CloseRequest, tools: Tools, ctx: Cont
   if (!isRoot)
     throw fail("access", "close needs root: only root may unmount a directory", { hint: "Run it with sudo." });
   const location = openLocation(at);
-  if (!existsSync(location.folder)) throw nothingOpen(at);
+  if (!existsSync(location.folder)) {
+    if (!(await forgetOpened(request.spoolPath, request.stanza, at))) throw nothingOpen(at);
+    return `the files of '${at}' are gone: from now on its backup may expire\n`;
+  }
   const lock = await lockOpening(location, account, request.self);
   try {
     return await closeLocked(location, request, tools, ctx);
@@ -67,13 +74,14 @@ function nothingOpen(at: string): BackupError {
 
 async function closeLocked(
   location: OpenLocation,
-  { account, at, keeps, move }: CloseRequest,
+  { account, at, keeps, move, spoolPath, stanza }: CloseRequest,
   tools: Tools,
   ctx: Context,
 ): Promise<string> {
   const state = await loadState(location);
   if (state === null) {
     // Of an open that was killed before it could say what it opens.
+    await forgetOpened(spoolPath, stanza, at);
     await removeFolder(location, account);
     throw nothingOpen(at);
   }
@@ -91,6 +99,7 @@ async function closeLocked(
   if (planned !== null) {
     await actAs(account, () => saveState(location, { ...state, phase: "moving", move: planned }));
     await makePlain(location, state, planned, () => syncFileSystem(location, tools));
+    await forgetOpened(spoolPath, state.stanza, at);
     await removeFolder(location, account);
     return movedText(at, planned, state);
   }
@@ -98,6 +107,7 @@ async function closeLocked(
     await syncFileSystem(location, tools);
     return `'${at}' is closed; its pages stay in ${location.folder} for another open\n`;
   }
+  await forgetOpened(spoolPath, state.stanza, at);
   await removeFolder(location, account);
   return `'${at}' is closed and its pages are removed\n`;
 }

@@ -30,6 +30,7 @@ import {
   type ProcessId,
   saveState,
 } from "./openLocation";
+import { findOpened, forgetOpened, saveOpened } from "./openedRecords";
 import type { Account } from "./tree";
 
 export interface OpenRequest {
@@ -53,6 +54,8 @@ export interface OpenRequest {
     /** The program that asks for WAL. */
     readonly node: string;
   } | null;
+  /** Where it is recorded as open. */
+  readonly spoolPath: string;
   readonly self: LockHolder;
 }
 
@@ -78,7 +81,7 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
   let started: SideServer | null = null;
   try {
     const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
-    served = isServed(location, state) ? state : await mountBackup(location, account, state, tools, ctx);
+    served = isServed(location, state) ? state : await mountBackup(location, request, state, tools, ctx);
     becomeAccount(account);
     if (server !== null) started = await startServer(location, served, server, ctx);
   } finally {
@@ -124,7 +127,7 @@ async function continued(
   tools: OpenTools,
   ctx: Context,
 ): Promise<OpenState | null> {
-  const { account, fetchesAll, limitsCache, recovery, server, stanza } = request;
+  const { account, fetchesAll, limitsCache, recovery, server, spoolPath, stanza } = request;
   const state = await loadState(location);
   if (state === null) return null;
   if (state.phase === "moving")
@@ -139,6 +142,7 @@ async function continued(
       throw fail("fileExists", `'${location.at}' is open already`, {
         hint: `Close it first; --keep keeps its pages: close --at=${location.at} --keep`,
       });
+    await saveOpened(spoolPath, location.at, state);
     return state;
   }
   requireSeen(location, state, account);
@@ -194,12 +198,16 @@ function textOf(
 
 async function begun(
   location: OpenLocation,
-  { account, fetchesAll, recovery, stanza }: OpenRequest,
+  { account, fetchesAll, recovery, spoolPath, stanza }: OpenRequest,
 ): Promise<OpenState> {
-  const madeDirectory = await isAbsent(location).catch(async (error: unknown) => {
+  let madeDirectory: boolean;
+  try {
+    requireForgotten(location, await findOpened(spoolPath, stanza, location.at));
+    madeDirectory = await isAbsent(location);
+  } catch (error) {
     await removeFolder(location, account);
     throw error;
-  });
+  }
   const state: OpenState = {
     version: 1,
     stanza,
@@ -213,19 +221,32 @@ async function begun(
   return state;
 }
 
+/** The folder of what was open there may be on a disk that is not mounted. @throws fileMissing */
+function requireForgotten({ at, folder }: OpenLocation, left: { readonly label: string } | null): void {
+  if (left === null) return;
+  throw fail("fileMissing", `backup ${left.label} was open in '${at}', and its files in '${folder}' are missing`, {
+    hint: [
+      "Mount the file system that holds them.",
+      `If they are gone for good, end it, and open again: pgbackstop close --at=${at}`,
+    ],
+  });
+}
+
 async function mountBackup(
   location: OpenLocation,
-  account: Account,
+  { account, spoolPath }: OpenRequest,
   state: OpenState,
   tools: OpenTools,
   ctx: Context,
 ): Promise<OpenState> {
   const deviceFd = openDevice();
   try {
+    await saveOpened(spoolPath, location.at, state);
     const logFd = await openLog(location, account);
     const child = tools.startServing(deviceFd, logFd);
     closeSync(logFd);
     const served = await untilServed(location, state, child.ended, ctx);
+    if (state.backup === undefined) await saveOpened(spoolPath, location.at, served);
     if (state.madeDirectory) await mkdir(location.at, { recursive: true, mode: 0o700 });
     await mountDevice(deviceFd, location.at);
     await readAhead(location, ctx);
@@ -234,6 +255,7 @@ async function mountBackup(
     await endServing(location, account, 0, { ...ctx, signal: new AbortController().signal });
     // Nothing of a first preparation is worth keeping.
     if (state.phase === "preparing") {
+      await forgetOpened(spoolPath, state.stanza, location.at);
       await removeFolder(location, account);
       if (state.madeDirectory) await rmdir(location.at).catch(() => {});
     }

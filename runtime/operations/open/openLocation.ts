@@ -13,7 +13,7 @@
  *   postgresql.conf hba.conf ident.conf, the socket
  * ```
  */
-import { lstat, readdir, readFile, readFileSync } from "../../local/nodeFiles";
+import { lstat, readdir, readFileSync } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { type Mount, OPENED_SOURCE, parseMountTable } from "../../base/mountTable";
@@ -164,12 +164,15 @@ export async function isAbsent({ at }: OpenLocation): Promise<boolean> {
 /** A backup that is open on this machine. */
 export interface OpenedBackup {
   readonly at: string;
-  readonly label: string;
-  readonly repo: string;
+  /** Null while nobody can tell which backup it is. */
+  readonly label: string | null;
+  readonly repo: string | null;
   /** False if the process that serves its files has ended. */
   readonly isServed: boolean;
   /** Null if nothing says it yet. */
   readonly progress: OpenProgress | null;
+  /** Why what is there cannot be seen. */
+  readonly doubt?: string;
 }
 
 /** How much of the backup's files is there. */
@@ -199,26 +202,6 @@ export async function loadProgress({ progress }: OpenLocation): Promise<OpenProg
     fetchesAll: fetchesAll === true,
     trouble: typeof trouble === "string" ? trouble : null,
   };
-}
-
-/**
- * The stanza's, as the mounts of this machine show them. Only the files of PostgreSQL's account are believed: anybody
- * may mount a file system of this name.
- */
-export async function listOpened(stanza: string, account: Account): Promise<OpenedBackup[]> {
-  const mounts = parseMountTable(await readFile("/proc/self/mountinfo", "utf8"));
-  const paths = new Set(mounts.filter(({ source }) => source === OPENED_SOURCE).map(({ path }) => path));
-  const opened: OpenedBackup[] = [];
-  for (const at of [...paths].sort()) {
-    const location = openLocation(at);
-    const info = await lstat(location.folder).catch(() => null);
-    if (info === null || !info.isDirectory() || info.uid !== account.uid) continue;
-    const state = await loadState(location).catch(() => null);
-    if (state?.backup === undefined || state.stanza !== stanza) continue;
-    const { label, repo } = state.backup;
-    opened.push({ at, label, repo, isServed: isAlive(state.server), progress: await loadProgress(location) });
-  }
-  return opened;
 }
 
 /** Everything that was written there is on the disk when it resolves. @throws fileSync */

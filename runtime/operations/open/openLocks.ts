@@ -19,8 +19,9 @@ export interface LockHolder {
 
 const OPENING = { stanza: "opened", kind: "opening" } as const;
 const SERVING = { stanza: "opened", kind: "serving" } as const;
-/** Name of the first one's file. */
+/** Names of their files. */
 export const OPENING_LOCK = lockFileName(OPENING.stanza, OPENING.kind);
+export const SERVING_LOCK = lockFileName(SERVING.stanza, SERVING.kind);
 const POLL_MS = 50;
 const KILLED_MS = 10_000;
 
@@ -73,7 +74,7 @@ export async function endServing(
   graceMs: number,
   ctx: Context,
 ): Promise<void> {
-  const path = `${folder}/${lockFileName(SERVING.stanza, SERVING.kind)}`;
+  const path = `${folder}/${SERVING_LOCK}`;
   if (await isFree(path, graceMs, ctx)) return;
   const holder = findLockHolder(path);
   // A lock that cannot be tried proves nothing: the number in its file may be anybody\'s today.

@@ -221,6 +221,23 @@ describe("open", async () => {
     expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
   }, 300_000);
 
+  // claim: docs/open.md: `expire` leaves an opened backup while nothing is mounted…
+  test("expire leaves what close --keep has kept, and another open has its rows", async () => {
+    const backup = opens("left");
+    await backup.open(["--repo=3", "--no-start"]);
+    await backup.close(["--keep"]);
+    const [, label = ""] =
+      new RegExp(`^ +open: (\\S+) of repo3 in ${backup.at} \\(not mounted`, "m").exec(
+        (await bed.ours(["info"])).stdout,
+      ) ?? [];
+    const kept = await bed.ours(["expire", "--repo=3", `--set=${label}`]);
+    expect(outputOf(kept)).toContain(`backup ${label} stays, because it is open at '${backup.at}'`);
+    await backup.open(["--repo=3"]);
+    expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
+    await backup.close();
+    expect((await bed.ours(["info"])).stdout).not.toContain(backup.at);
+  }, 300_000);
+
   // claim: docs/open.md: a damaged block is an error that names file, block and repository, and another repository
   //   stands in for it
   test("a damaged block is an error with its name, and another repository stands in", async () => {

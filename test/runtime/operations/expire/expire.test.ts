@@ -167,7 +167,7 @@ it("leaves an opened backup and its set, by retention and by hand, and takes the
   await makeStanza(repo, STANZA);
   const listed = async (): Promise<string[]> => (await loadBackupInfo(repo)).backups.map(({ label }) => label);
   const diff = "20260201-000000F_20260202-000000D";
-  const opened = new Map([[diff, "/mnt/past"]]);
+  const opened = [{ label: diff, at: "/mnt/past" }];
   const ctx = testContext();
   await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), ctx);
   expect(await listed()).toEqual(["20260201-000000F", diff, "20260301-000000F"]);

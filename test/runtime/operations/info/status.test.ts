@@ -204,7 +204,7 @@ describe("the screen", () => {
         "      HINT: They are copied automatically. To copy them now: pgbackstop heal",
         "  waiting WAL    3 file(s), the oldest for 40 seconds",
         "  backup now     43 % done",
-        "  open           20261118-030000F of repo1 in /mnt/past (its process has ended: close it)",
+        "  open           20261118-030000F of repo1 in /mnt/past (not mounted: open or close it)",
         "",
       ].join("\n"),
     );

@@ -6,11 +6,20 @@ import { type Clock, systemClock } from "../../../../runtime/base/clock";
 import { closeBackup, removeFolder } from "../../../../runtime/operations/open/closeBackup";
 import { findProcess, openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
 import { endServing, OPENING_LOCK } from "../../../../runtime/operations/open/openLocks";
+import { listOpened, saveOpened } from "../../../../runtime/operations/open/openedRecords";
 import { isRoot } from "../../../../tools/parts/users";
 import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
 
 const SELF = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+const REQUEST = {
+  isRoot: true,
+  account: SELF,
+  keeps: false,
+  move: null,
+  stanza: "main",
+  spoolPath: "/nonexistent/spool",
+} as const;
 
 test("the lock is the last thing that a close removes: an open that begins then finds nothing, and keeps the folder", async () => {
   const location = openLocation(join(temporaryFolder(), "past"));
@@ -52,7 +61,7 @@ test("processes for which the directory is mounted are not ended from another mo
   });
   const server = findProcess(child.pid ?? 0);
   await saveState(location, { phase: "used", version: 1, server } as OpenState);
-  const request = { at: location.at, isRoot: true, account: SELF, keeps: false, move: null };
+  const request = { ...REQUEST, at: location.at };
   const self = { pid: process.pid, execId: "1-00000000" };
   const program = (): never => {
     throw new Error("nothing is done");
@@ -68,7 +77,7 @@ test("a directory that is a mount of its own is closed like any other", async (c
   const location = openLocation(join(temporaryFolder(), "past"));
   mkdirSync(location.at);
   await saveState(location, { phase: "used", version: 1 } as OpenState);
-  const request = { at: location.at, isRoot: true, account: SELF, keeps: false, move: null };
+  const request = { ...REQUEST, at: location.at };
   const self = { pid: process.pid, execId: "1-00000000" };
   const program = (): never => {
     throw new Error("nothing is unmounted");
@@ -80,6 +89,24 @@ test("a directory that is a mount of its own is closed like any other", async (c
     execFileSync("umount", [location.at]);
   }
   expect(existsSync(location.folder)).toBe(false);
+});
+
+test("files that are gone are forgotten by a close, so that their backup may expire", async () => {
+  const folder = temporaryFolder();
+  const location = openLocation(join(folder, "past"));
+  const request = {
+    ...REQUEST,
+    at: location.at,
+    spoolPath: join(folder, "spool"),
+    self: { pid: process.pid, execId: "1-00000000" },
+  };
+  const backup = { label: "20261120-020000F", repo: "repo1" };
+  await saveOpened(request.spoolPath, location.at, { stanza: "main", account: SELF, backup } as OpenState);
+  const close = (): Promise<string> =>
+    closeBackup(request, { program: () => Promise.reject(new Error("nothing is done")) }, testContext());
+  expect(await close()).toContain("from now on its backup may expire");
+  expect(await listOpened(request.spoolPath, "main")).toEqual([]);
+  await expect(close()).rejects.toThrow("nothing is open");
 });
 
 test("a number that an old lock names is not killed where flock cannot tell whether the lock is held", async () => {

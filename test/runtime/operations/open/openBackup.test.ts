@@ -39,6 +39,7 @@ function requestOf(at: string, more: Partial<OpenRequest>): OpenRequest {
     fetchesAll: false,
     limitsCache: false,
     server: null,
+    spoolPath: `${at}.spool`,
     self: { pid: process.pid, execId: "1-00000000" },
     ...more,
   };
