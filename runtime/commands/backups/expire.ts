@@ -63,14 +63,15 @@ async function expireEach(
 
 /** The repository's backups that are still read. @throws lockAcquire while nobody can tell which they are */
 async function openedIn(proc: Invocation, repo: Repository): Promise<NonNullable<ExpireRequest["opened"]>> {
-  const opened = (await openedHere(proc)).filter(({ progress }) => progress?.isWhole !== true);
-  return opened.flatMap(({ at, doubt, label, repo: of }) => {
+  const opened = await openedHere(proc);
+  const read = opened.filter(({ isRecovering, progress }) => isRecovering || progress?.isWhole !== true);
+  return read.flatMap(({ at, doubt, isRecovering, label, repo: of }) => {
     if (label === null)
       throw fail("lockAcquire", `a backup is open at '${at}', and nobody can tell which: ${doubt}`, {
         hint: closeHint(at),
         repoIndex: repo.key,
       });
-    return of === repo.name ? [{ label, at, ...given({ doubt }) }] : [];
+    return of === repo.name ? [{ label, at, isRecovering, ...given({ doubt }) }] : [];
   });
 }
 

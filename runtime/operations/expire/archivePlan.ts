@@ -37,6 +37,8 @@ export interface ArchiveRule {
   readonly count: number;
   readonly type: BackupType;
   readonly before: string | null;
+  /** Labels that keep all WAL after them, whatever the count says. */
+  readonly gapless?: ReadonlySet<string>;
 }
 
 const DIRECTORY_LENGTH = 16;
@@ -62,7 +64,7 @@ export function planArchives(
     const local = counted.filter((backup) => backup.dbId === entry.id);
     if (local.length > 0) {
       const own = kept.filter((backup) => backup.dbId === entry.id);
-      return trim(archiveId, own, retentionBackup(counted, local, rule.count), rule.before);
+      return trim(archiveId, own, retentionBackup(counted, local, rule.count), rule);
     }
     if (entry.id !== archiveInfo.currentId) return [{ archiveId, kind: "remove" }];
     const isUnused = !kept.some((backup) => backup.dbId === entry.id);
@@ -113,7 +115,7 @@ function trim(
   archiveId: string,
   own: readonly BackupInfoEntry[],
   retained: BackupInfoEntry,
-  before: string | null,
+  { before, gapless }: ArchiveRule,
 ): ArchiveExpiry[] {
   // An offline backup needs no WAL.
   if (retained.archiveStart === null) return [];
@@ -121,7 +123,8 @@ function trim(
   const ranges = own.flatMap((backup): KeepRange[] => {
     const { label, archiveStart: start, archiveStop: stop } = backup;
     if (start === null || (label > retained.label && start >= from)) return [];
-    return [{ label, start, stop: label >= retained.label ? null : stop }];
+    const isGapless = label >= retained.label || gapless?.has(label) === true;
+    return [{ label, start, stop: isGapless ? null : stop }];
   });
   const gaplessFrom = ranges.reduce((min, { start, stop }) => (stop === null && start < min ? start : min), from);
   return [{ archiveId, kind: "trim", ranges, gaplessFrom, before }];

@@ -374,7 +374,8 @@ async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, rete
   }
   const archiveInfo = await loadArchiveInfo(repo);
   const onDisk = new Set(await listArchiveIds(repo));
-  const rule = { ...plan.archive, before: request.archiveExpireBefore ?? null };
+  const recovering = (request.opened ?? []).flatMap(({ isRecovering, label }) => (isRecovering ? [label] : []));
+  const rule = { ...plan.archive, before: request.archiveExpireBefore ?? null, gapless: new Set(recovering) };
   for (const archive of planArchives(archiveInfo, info, plan.kept, onDisk, rule)) {
     if (archive.kind === "trim") {
       await trimArchive(run, archive);

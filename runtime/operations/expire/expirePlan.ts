@@ -41,6 +41,8 @@ export interface ExpireRequest {
 export interface OpenedUse {
   readonly label: string;
   readonly at: string;
+  /** It may need any WAL after the backup. */
+  readonly isRecovering: boolean;
   /** Why it only counts as open. */
   readonly doubt?: string;
 }

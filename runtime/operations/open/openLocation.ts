@@ -171,6 +171,8 @@ export interface OpenedBackup {
   readonly isServed: boolean;
   /** Null if nothing says it yet. */
   readonly progress: OpenProgress | null;
+  /** Its recovery may still ask for WAL. */
+  readonly isRecovering: boolean;
   /** Why what is there cannot be seen. */
   readonly doubt?: string;
 }

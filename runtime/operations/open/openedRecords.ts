@@ -16,7 +16,7 @@ import { OPENED_SOURCE, parseMountTable } from "../../base/mountTable";
 import { actAs } from "../../local/actAs";
 import { atomicWrite, DIRECTORY_MODE, syncDirectory } from "../../local/atomicWrite";
 import { isFlocked } from "../../local/lockFile";
-import { lchown, mkdir, stat, unlink } from "../../local/nodeFiles";
+import { lchown, lstat, mkdir, stat, unlink } from "../../local/nodeFiles";
 import { isMissing, namesIfThere, nullIfMissing, systemError, textIfThere } from "../../local/systemError";
 import {
   isAlive,
@@ -121,8 +121,20 @@ async function lookAt(
     repo: chosen?.repo ?? null,
     isServed: isAlive(state?.server),
     progress: state === null ? null : await loadProgress(location),
+    isRecovering: state === null || state.phase === "preparing" || (await hasSignal(location)),
     ...(doubt === undefined ? {} : { doubt }),
   };
+}
+
+/** PostgreSQL removes these files at the end of a recovery. One that cannot be looked at counts. */
+async function hasSignal({ upper }: OpenLocation): Promise<boolean> {
+  try {
+    for (const name of ["recovery.signal", "standby.signal"])
+      if ((await nullIfMissing(lstat(`${upper}/${name}`))) !== null) return true;
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** An `open` was killed before it has chosen a backup: the next one begins again. */

@@ -167,7 +167,7 @@ it("leaves an opened backup and its set, by retention and by hand, and takes the
   await makeStanza(repo, STANZA);
   const listed = async (): Promise<string[]> => (await loadBackupInfo(repo)).backups.map(({ label }) => label);
   const diff = "20260201-000000F_20260202-000000D";
-  const opened = [{ label: diff, at: "/mnt/past" }];
+  const opened = [{ label: diff, at: "/mnt/past", isRecovering: false }];
   const ctx = testContext();
   await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), ctx);
   expect(await listed()).toEqual(["20260201-000000F", diff, "20260301-000000F"]);
@@ -182,6 +182,20 @@ it("leaves an opened backup and its set, by retention and by hand, and takes the
   expect(await listed()).toHaveLength(3);
   await expireRepository(repo, RETENTION, REQUEST, testLease(), testContext());
   expect(await listed()).toEqual(["20260301-000000F"]);
+});
+
+// claim: docs/open.md: `expire` leaves the WAL that the recovery of an opened backup may need
+it("leaves all WAL after an opened backup while that recovers", async () => {
+  for (const isRecovering of [true, false]) {
+    const storage = new MemoryStorage();
+    const repo = repository(1, { storage });
+    await makeStanza(repo, STANZA);
+    const opened = [{ label: "20260201-000000F_20260202-000000D", at: "/mnt/past", isRecovering }];
+    await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), testContext());
+    const wal = storage.paths().flatMap((path) => /15-2\/\d{16}\/(\d[0-9A-F]{23})/.exec(path)?.[1] ?? []);
+    const numbers = [3, 4, 5, ...(isRecovering ? [6] : []), 7, 8];
+    expect(wal.sort()).toEqual(numbers.map((no) => walName(no)));
+  }
 });
 
 it("refuses contradictory requests", () => {

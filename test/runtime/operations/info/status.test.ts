@@ -148,7 +148,7 @@ describe("the screen", () => {
   });
 
   test("says how much of an opened backup is here, and what holds up the rest", async () => {
-    const opened = { at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: true };
+    const opened = { at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: true, isRecovering: false };
     const progress: OpenProgress = {
       totalBytes: 2048,
       missingBytes: 512,
@@ -185,7 +185,9 @@ describe("the screen", () => {
       expectFull: () => 86_400,
       waiting: { count: 3, oldestAtS: NOW_S - 40 },
       running: [{ what: "backup", percent: 43 }],
-      opened: [{ at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: false, progress: null }],
+      opened: [
+        { at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: false, isRecovering: false, progress: null },
+      ],
     };
     expect(masked(await textOf(more))).toBe(
       [

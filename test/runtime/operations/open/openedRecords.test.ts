@@ -44,7 +44,9 @@ describe("what is open on this machine", () => {
     await saveOpened(spool, "/mnt/other", { ...STATE, stanza: "other" });
     const progress = { totalBytes: 10, missingBytes: 3, isWhole: false, fetchesAll: false, trouble: null };
     await saveProgress(openLocation(at), progress);
-    expect(await listOpened(spool, "main")).toEqual([{ at, ...CHOSEN, isServed: false, progress }]);
+    expect(await listOpened(spool, "main")).toEqual([
+      { at, ...CHOSEN, isServed: false, isRecovering: false, progress },
+    ]);
     expect([await forgetOpened(spool, "main", at), await forgetOpened(spool, "main", at)]).toEqual([true, false]);
     expect(await listOpened(spool, "main")).toEqual([]);
   });
@@ -57,6 +59,22 @@ describe("what is open on this machine", () => {
     writeFileSync(`${at}.pgbackstop/open.json`, "{");
     const [unreadable] = await listOpened(spool, "main");
     expect(unreadable).toMatchObject({ at, ...CHOSEN, doubt: expect.stringContaining("does not say what is open") });
+  });
+
+  test("recovers until PostgreSQL removes the signal, and where nobody can see it", async () => {
+    const location = openLocation(at);
+    const isRecovering = async (): Promise<unknown> => (await listOpened(spool, "main"))[0]?.isRecovering;
+    await saveOpened(spool, at, STATE);
+    expect(await isRecovering()).toBe(true);
+    await saveState(location, STATE);
+    expect(await isRecovering()).toBe(false);
+    mkdirSync(location.upper);
+    for (const name of ["recovery.signal", "standby.signal"]) {
+      writeFileSync(join(location.upper, name), "");
+      expect(await isRecovering()).toBe(true);
+      rmSync(join(location.upper, name));
+    }
+    expect(await isRecovering()).toBe(false);
   });
 
   test("is a list that fails with an unreadable record", async () => {
