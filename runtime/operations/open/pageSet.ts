@@ -17,6 +17,17 @@ export function runsOf(pages: Iterable<number>): PageRun[] {
   return runs;
 }
 
+/** The same pages in the fewest runs. */
+export function mergeRuns(runs: readonly PageRun[]): PageRun[] {
+  const merged: [number, number][] = [];
+  for (const [first, last] of [...runs].sort(([left], [right]) => left - right)) {
+    const run = merged.at(-1);
+    if (run !== undefined && first <= run[1] + 1) run[1] = Math.max(run[1], last);
+    else merged.push([first, last]);
+  }
+  return merged;
+}
+
 /** What is left of runs without the pages of another one. */
 export function withoutRun(runs: readonly PageRun[], [first, last]: PageRun): PageRun[] {
   return runs.flatMap(([begin, end]): PageRun[] => {
@@ -56,24 +67,47 @@ export class PageSet {
 
   /** The runs of pages in it that are missing. */
   missingRuns(first: number, last: number): PageRun[] {
-    return this.#missingCount === 0 ? [] : runsOf(this.#missing(first, last));
+    return this.#missingCount === 0 ? [] : this.#runs(first, last, false);
   }
 
   /** The runs of pages in it that are there, up to the end. */
   runsIn(first: number, last: number): PageRun[] {
-    return this.presentCount === 0 ? [] : runsOf(this.#present(first, last));
+    return this.presentCount === 0 ? [] : this.#runs(first, last, true);
   }
 
   allMissing(): PageRun[] {
     return this.missingRuns(0, this.count - 1);
   }
 
-  *#missing(first: number, last: number): Iterable<number> {
-    for (let page = first; page <= Math.min(last, this.count - 1); page++) if (!this.has(page)) yield page;
+  /** Eight pages at a time where all are alike. */
+  #runs(first: number, last: number, isThere: boolean): PageRun[] {
+    const end = Math.min(last, this.count - 1);
+    const runs: [number, number][] = [];
+    let run: [number, number] | null = null;
+    for (let page = first; page <= end; ) {
+      const byte = this.#bits[page >> 3] as number;
+      const isWholeByte = (page & 7) === 0 && page + 7 <= end && (byte === 0 || byte === 0xff);
+      const step = isWholeByte ? 8 : 1;
+      if ((((byte >> (page & 7)) & 1) === 1) !== isThere) run = null;
+      else if (run !== null) run[1] = page + step - 1;
+      else {
+        run = [page, page + step - 1];
+        runs.push(run);
+      }
+      page += step;
+    }
+    return runs;
   }
 
-  *#present(first: number, last: number): Iterable<number> {
-    for (let page = first; page <= Math.min(last, this.count - 1); page++) if (this.has(page)) yield page;
+  /** A bit for each of so many pages, fewer at the end. @param first a multiple of eight */
+  bitsFrom(first: number, count: number): Uint8Array {
+    return this.#bits.subarray(first >> 3, (first + count) >> 3);
+  }
+
+  /** @param other of the same size */
+  addAll(other: PageSet): void {
+    if (other.presentCount === 0) return;
+    for (const run of other.runsIn(0, this.count - 1)) this.add(...run);
   }
 
   /** Returns the runs that were there. */

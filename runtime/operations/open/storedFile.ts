@@ -18,8 +18,9 @@ import { assert } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { punchHoles } from "../../local/punchHoles";
 import { systemCodeOf } from "../../local/systemError";
-import { dataSync, type Journal, pagesBefore } from "./journal";
-import { PAGE_BYTES, type PageRun, PageSet, withoutRun } from "./pageSet";
+import { dataSync, type Journal } from "./journal";
+import { pagesBefore } from "./journalState";
+import { mergeRuns, PAGE_BYTES, type PageRun, PageSet, withoutRun } from "./pageSet";
 
 /** The backup's content of a file. */
 export interface Origin {
@@ -191,7 +192,7 @@ export class StoredFile {
     try {
       await dataSync(this.#open());
       const origin = this.#origin;
-      if (origin !== null) for (const run of syncing.runs) this.#note(origin, "durable", run);
+      if (origin !== null) for (const run of mergeRuns(syncing.runs)) this.#note(origin, "durable", run);
       await this.#journal.sync();
     } catch (error) {
       this.#fresh.push(...syncing.runs);

@@ -1,19 +1,11 @@
 /** Opens the upper directory: reads its names and the journal, and carries out unfinished steps. */
-import { closeSync, ftruncateSync, openSync, readFileSync, unlinkSync } from "../../local/nodeFiles";
+import { closeSync, fsyncSync, ftruncateSync, openSync, unlinkSync, writeSync } from "../../local/nodeFiles";
 import { fail } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { systemCodeOf } from "../../local/systemError";
-import {
-  applyEntry,
-  type FileHistory,
-  isWholeJournal,
-  Journal,
-  type JournalEntry,
-  type PageFate,
-  parseJournal,
-  replayJournal,
-} from "./journal";
-import { type PageRun, PageSet } from "./pageSet";
+import { Journal } from "./journal";
+import { type JournalEntry, readJournal } from "./journalEntries";
+import { type FileHistory, JournalState, pagesBefore } from "./journalState";
 import { type Origin, originOf, type StoredFile } from "./storedFile";
 import { pathInData, Tree } from "./tree";
 
@@ -40,7 +32,8 @@ export interface UpperDirectory {
 /** Whether everything is there, and on the disk. */
 export function isWhole({ journal }: Pick<UpperLocation, "journal">): boolean {
   try {
-    return isWholeJournal(parseJournal(readFileSync(journal, "latin1")));
+    for (const { kind } of readJournal(journal)) if (kind === "whole") return true;
+    return false;
   } catch (error) {
     if (systemCodeOf(error) === "ENOENT") return false;
     throw error;
@@ -54,38 +47,48 @@ export function openUpper(
   boot: string,
   nowMs: () => number,
 ): UpperDirectory {
-  const entries = parseJournal(readFileSync(location.journal, "latin1"));
-  const histories = replayJournal(entries, boot);
+  const state = new JournalState(rows, boot);
+  for (const entry of readJournal(location.journal)) state.apply(entry);
   // A file that is whole may be cut or removed by an unfinished step, and need not.
-  const bound = isWholeJournal(entries) ? [] : rows;
-  const ends = finishSteps(location.upper, bound, histories);
-  const fd = openSync(location.journal, "a", 0o600);
-  const journal = new Journal(fd);
-  journal.append({ kind: "session", boot });
-  // Before anything is served: a step that is carried out again would take what was written since.
-  for (const entry of ends) journal.append(entry);
+  const bound = state.isWhole ? [] : rows;
+  const ends = finishSteps(location.upper, bound, state);
+  const journal = continueJournal(location.journal, boot, state, ends);
   const tree = new Tree(location.upper, journal, nowMs);
-  const targets = bound.flatMap((row, index) => bind(tree, index, row, histories.get(index)) ?? []);
+  const targets = bound.flatMap((row, index) => bind(tree, index, row, state.histories.get(index)) ?? []);
   return { tree, journal, targets, close: () => journal.close() };
+}
+
+/** Before anything is served: a step that is carried out again would take what was written since. */
+function continueJournal(path: string, boot: string, state: JournalState, ends: readonly JournalEntry[]): Journal {
+  const session = { kind: "session", boot } as const;
+  state.apply(session);
+  const journal = new Journal(openSync(path, "a", 0o600), writeSync, { path, state });
+  try {
+    if (state.isComplete) {
+      journal.merge();
+      return journal;
+    }
+  } catch {
+    // A full disk may take some lines more, but not another file.
+  }
+  journal.append(session);
+  for (const entry of ends) journal.append(entry);
+  return journal;
 }
 
 /**
  * Intents of a killed process. Nobody was told that they happened; a server repeats what it still needs. Returns their
  * ends.
  */
-function finishSteps(
-  upper: string,
-  rows: readonly ManifestFile[],
-  histories: ReadonlyMap<number, FileHistory>,
-): JournalEntry[] {
+function finishSteps(upper: string, rows: readonly ManifestFile[], state: JournalState): JournalEntry[] {
   const ends: JournalEntry[] = [];
-  for (const [file, history] of histories) {
+  for (const [file, history] of state.histories) {
     const row = rows[file];
     if (row === undefined || !history.isBound) continue;
     const path = `${upper}/${pathInData(row.name)}`;
     const end = (kind: "cut-done" | "removed"): void => {
       const entry = { kind, file } as const;
-      applyEntry(history, entry, true);
+      state.apply(entry);
       ends.push(entry);
     };
     try {
@@ -107,17 +110,11 @@ function cutTo(path: string, sizeBytes: number): void {
   const fd = openSync(path, "r+");
   try {
     ftruncateSync(fd, sizeBytes);
+    // The journal is about to say that it has happened.
+    fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-}
-
-function meet({ clean, pages }: Origin, fate: PageFate, [first, last]: PageRun): void {
-  const isNew = fate === "clean" ? pages.missingRuns(first, last) : [];
-  if (fate === "dropped") pages.remove(first, last);
-  else pages.add(first, last);
-  if (fate === "there" || fate === "dropped") clean.remove(first, last);
-  for (const run of isNew) clean.add(...run);
 }
 
 function bind(tree: Tree, index: number, row: ManifestFile, history: FileHistory | undefined): Target | null {
@@ -125,13 +122,12 @@ function bind(tree: Tree, index: number, row: ManifestFile, history: FileHistory
   const path = pathInData(row.name);
   const file = tree.find(path)?.file;
   const origin = originOf(index, row);
-  const unsynced = new PageSet(row.sizeBytes);
-  for (const [fate, run] of history?.runs ?? []) {
-    meet(origin, fate, run);
-    if (fate === "there") unsynced.add(...run);
-    else if (fate !== "clean") unsynced.remove(...run);
+  if (history !== undefined) {
+    for (const pages of [history.clean, history.durable, history.unsynced]) origin.pages.addAll(pages);
+    origin.clean.addAll(history.clean);
+    origin.endBytes = Math.min(origin.endBytes, history.endBytes);
+    origin.pages.add(pagesBefore(origin.endBytes), origin.pages.count - 1);
   }
-  origin.endBytes = Math.min(origin.endBytes, history?.endBytes ?? origin.endBytes);
   // A server would take a table for empty or shorter, without an error.
   if (file == null || file.sizeBytes < origin.endBytes)
     throw fail(
@@ -142,6 +138,6 @@ function bind(tree: Tree, index: number, row: ManifestFile, history: FileHistory
         path: `${tree.upper}/${path}`,
       },
     );
-  file.bind(origin, unsynced.runsIn(0, unsynced.count - 1));
+  file.bind(origin, history?.unsynced.runsIn(0, origin.pages.count - 1));
   return { file, origin };
 }

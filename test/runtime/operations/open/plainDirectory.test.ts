@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { renderEntry } from "../../../../runtime/operations/open/journal";
+import { renderEntry } from "../../../../runtime/operations/open/journalEntries";
 import {
   type Move,
   openLocation,

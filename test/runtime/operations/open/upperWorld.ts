@@ -184,6 +184,8 @@ export class UpperWorld {
   #open(): [UpperDirectory, OpenFiles] {
     const location = { upper: join(this.folder, "upper"), journal: join(this.folder, "journal") };
     const upper = openUpper(location, this.rows, this.boot, () => 1000);
+    // It begins with a new file, which is on the disk.
+    this.#syncedBytes = statSync(location.journal).size;
     const sync = upper.journal.sync.bind(upper.journal);
     upper.journal.sync = async () => {
       const { size } = statSync(location.journal);
