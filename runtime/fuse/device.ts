@@ -7,7 +7,7 @@
  * nobody would answer.
  */
 import { spawn } from "node:child_process";
-import { openSync, read, writevSync } from "../local/nodeFiles";
+import { closeSync, constants, openSync, read, readlinkSync, writevSync } from "../local/nodeFiles";
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import { OPENED_SOURCE } from "../base/mountTable";
@@ -19,6 +19,8 @@ import { encodeReply } from "./reply";
 const DEVICE = "/dev/fuse";
 /** The device in the child that mounts. */
 const CHILD_FD = 3;
+/** The directory there. */
+const CHILD_DIRECTORY_FD = 4;
 /** A device that is not mounted yet answers EPERM. */
 const MOUNT_POLL_MS = 5;
 /** One reads the next request while the other's is answered. */
@@ -113,13 +115,42 @@ export class FuseDevice {
 }
 
 /**
- * `-i`: no helper program of FUSE is needed. The descriptor may be another process's too, which serves it.
- * @throws execute
+ * The descriptor may be another process's too, which serves it. Who may write beside the directory may swap it for a
+ * link at any time: root mounts on the directory that it has opened, wherever that is then.
+ * @throws pathOpen, execute
  */
-export function mountDevice(fd: number, directory: string): Promise<void> {
-  const args = ["-i", "-t", "fuse", "-o", MOUNT_OPTIONS.join(","), OPENED_SOURCE, directory];
+export async function mountDevice(fd: number, directory: string): Promise<void> {
+  const directoryFd = openItself(directory);
+  try {
+    await mount(fd, directoryFd, directory);
+  } finally {
+    closeSync(directoryFd);
+  }
+}
+
+/** @throws pathOpen if a link is in its place, or on the way to it */
+function openItself(directory: string): number {
+  let fd: number;
+  try {
+    fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  } catch (error) {
+    throw systemError("pathOpen", `open path '${directory}'`, directory, error);
+  }
+  const actual = readlinkSync(`/proc/self/fd/${fd}`);
+  if (actual === directory) return fd;
+  closeSync(fd);
+  throw fail("pathOpen", `'${directory}' leads to '${actual}' now: nothing was mounted`, {
+    hint: "Something has put a link on the way to it. Choose a directory in one that only root may write.",
+    path: directory,
+  });
+}
+
+/** `-i`: no helper program of FUSE is needed. `-c`: the path of the descriptor is taken as it is. */
+function mount(fd: number, directoryFd: number, directory: string): Promise<void> {
+  const at = `/proc/self/fd/${CHILD_DIRECTORY_FD}/.`;
+  const args = ["-c", "-i", "-t", "fuse", "-o", MOUNT_OPTIONS.join(","), OPENED_SOURCE, at];
   return new Promise((resolve, reject) => {
-    const child = spawn("mount", args, { stdio: ["ignore", "ignore", "pipe", fd], cwd: "/" });
+    const child = spawn("mount", args, { stdio: ["ignore", "ignore", "pipe", fd, directoryFd], cwd: "/" });
     let text = "";
     child.stderr?.setEncoding("utf8").on("data", (part: string) => {
       text += part;

@@ -158,6 +158,7 @@ async function continued(
   await endLeftServer(location, account, ctx);
   await unmount(location, account, tools, ctx);
   if (!isNew) return state;
+  if (state.stanza !== stanza) await forgetOpened(spoolPath, state.stanza, location.at);
   const renewed = { ...state, stanza, recovery, fetchesAll };
   await actAs(account, () => saveState(location, renewed));
   return renewed;
@@ -249,6 +250,7 @@ async function mountBackup(
     if (state.backup === undefined) await saveOpened(spoolPath, location.at, served);
     if (state.madeDirectory) await mkdir(location.at, { recursive: true, mode: 0o700 });
     await mountDevice(deviceFd, location.at);
+    requireMounted(location);
     await readAhead(location, ctx);
     return served;
   } catch (error) {
@@ -263,6 +265,14 @@ async function mountBackup(
   } finally {
     closeSync(deviceFd);
   }
+}
+
+/** @throws execute if the directory was moved while it was mounted */
+function requireMounted({ at }: OpenLocation): void {
+  if (findMount(at) !== null) return;
+  throw fail("execute", `'${at}' was moved while it was mounted`, {
+    hint: "Unmount it where /proc/self/mountinfo shows it, and choose a directory in one that only root may write.",
+  });
 }
 
 /** The folder is the account's: root must not follow a link that it has put there. @throws fileOpen */

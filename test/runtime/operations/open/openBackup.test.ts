@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, realpathSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openBackup, type OpenRequest, type OpenTools } from "../../../../runtime/operations/open/openBackup";
@@ -119,6 +120,42 @@ describe("open of a directory that was open before", () => {
     const opening = openBackup(requestOf(location.at, {}), tools, testContext());
     await expect(opening).rejects.toThrow("EEXIST");
   });
+
+  // claim: docs/open.md: root mounts on the directory itself, and follows no link that comes into its place
+  test.each(["the directory", "the one above it"])(
+    "mounts nothing if %s becomes a link while it prepares",
+    async (which) => {
+      if (fuseMissing() !== null) return;
+      const folder = realpathSync(temporaryFolder());
+      const [above, victim] = [join(folder, "above"), join(folder, "victim")];
+      const location = openLocation(join(above, "past"));
+      mkdirSync(location.at, { recursive: true });
+      mkdirSync(join(victim, "past"), { recursive: true });
+      const state = stateOf({ madeDirectory: false });
+      await saveState(location, state);
+      const tools: OpenTools = {
+        ...toolsThat(() => {}),
+        startServing: () => {
+          const text = JSON.stringify({ ...state, server: findProcess(process.pid) });
+          writeFileSync(join(location.folder, "open.json"), text);
+          const swapped = which === "the directory" ? location.at : above;
+          renameSync(swapped, `${swapped}.real`);
+          symlinkSync(which === "the directory" ? join(victim, "past") : victim, swapped);
+          if (swapped === above)
+            cpSync(`${above}.real/past.pgbackstop`, `${victim}/past.pgbackstop`, { recursive: true });
+          return { ended: new Promise(() => {}) };
+        },
+      };
+      try {
+        const opening = openBackup(requestOf(location.at, { spoolPath: join(folder, "spool") }), tools, testContext());
+        await expect(opening).rejects.toMatchObject({ kind: "pathOpen" });
+        expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(victim);
+      } finally {
+        if (readFileSync("/proc/self/mountinfo", "utf8").includes(victim))
+          execFileSync("umount", ["-l", join(victim, "past")]);
+      }
+    },
+  );
 
   test("takes what is asked for if nothing of it was usable", async (context) => {
     if (fuseMissing() !== null) return context.skip();
