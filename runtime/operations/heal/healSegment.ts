@@ -10,8 +10,9 @@ import { parseWalName } from "../../format/wal/walSegment";
 import { walPath } from "../../format/repository/repoPath";
 import type { MissingWalStore } from "../../local/missingWal";
 import type { Repository } from "../../repository/repository";
+import { isSegment } from "../../repository/walStore";
 import type { WalContent } from "../archivePush/pushWal";
-import { openCopy } from "../shared/carriedWal";
+import { isAhead, openCopy } from "../shared/carriedWal";
 import type { ClusterIdentity } from "../shared/identity";
 import type { LocalWal } from "../shared/localWal";
 import { openArchive, store } from "./openArchive";
@@ -68,6 +69,7 @@ async function chosenContent(
   { name, trustIndex }: Choice,
 ): Promise<WalContent> {
   const server = await local.prepare(name);
+  if (isSegment(name)) await requireFinished(name, server?.sha1 ?? null, local);
   if (trustIndex === undefined) {
     if (server !== null) return server;
     throw fail("fileMissing", `pg_wal no longer has ${name}`, {
@@ -98,4 +100,23 @@ async function chosenContent(
       },
     );
   return copy;
+}
+
+/**
+ * PostgreSQL allocates a whole segment and then fills it. A stored half of it, or another server's, would make the
+ * finished segment a duplicate, and every later push would end with 45.
+ * @param sha1 of the segment in pg_wal; null if it is not there
+ */
+async function requireFinished(name: string, sha1: string | null, local: LocalWal): Promise<void> {
+  if (sha1 !== null) {
+    if ((await local.finishedSha1(name)) === sha1) return;
+  } else {
+    const newest = await local.newest();
+    if (newest === null || !isAhead(name, newest)) return;
+  }
+  throw fail(
+    "optionInvalidValue",
+    `'${name}' is not allowed for 'segment' option: PostgreSQL has not finished this segment`,
+    { hint: "Wait until the segment has a .ready or .done file in archive_status, or end it with pg_switch_wal()." },
+  );
 }

@@ -1,8 +1,11 @@
 // claim: docs/agent.md: the server's own bytes…
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { openMissingWal, type MissingWalStore } from "../../../../runtime/local/missingWal";
 import { healSegment } from "../../../../runtime/operations/heal/healSegment";
+import { openLocalWal } from "../../../../runtime/operations/shared/localWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { findWal } from "../../../../runtime/repository/walStore";
@@ -28,7 +31,10 @@ beforeEach(async () => {
 });
 
 const run = (name: string, trustIndex?: number, wal: Uint8Array | null = null): ReturnType<typeof healSegment> => {
-  const local = emptyWal({ prepare: async () => (wal === null ? null : preparedWal(name, wal)) });
+  const local = emptyWal({
+    prepare: async () => (wal === null ? null : preparedWal(name, wal)),
+    finishedSha1: async () => (wal === null ? null : sha1Hex(wal)),
+  });
   return healSegment(repos, missingWal, CLUSTER, local, { name, trustIndex }, ctx);
 };
 
@@ -83,5 +89,34 @@ describe("heal --segment", () => {
     const before = await contents();
     await expect(run(walName(1), trustIndex, wal)).rejects.toMatchObject({ kind });
     expect(await contents()).toEqual(before);
+  });
+
+  it.each([
+    ["that PostgreSQL is writing", 1, undefined],
+    ["that PostgreSQL is writing, also of a trusted repository", 1, 1],
+    ["that PostgreSQL has yet to write", 2, 1],
+  ] as const)("refuses a segment %s, and takes it once it is finished", async (_case, no, trustIndex) => {
+    const folder = temporaryFolder();
+    const name = walName(no);
+    mkdirSync(join(folder, "archive_status"));
+    writeFileSync(join(folder, walName(1)), walBytes(1));
+    await store(repos[0], no);
+    await store(repos[1], [name, Buffer.from(walBytes(no)).fill("x", 700, 800)]);
+    const local = openLocalWal(folder, CLUSTER, true);
+    const heal = (): ReturnType<typeof healSegment> =>
+      healSegment(repos, missingWal, CLUSTER, local, { name, trustIndex }, ctx);
+    const stored = async (): Promise<(string | null)[][]> =>
+      Promise.all(repos.map(async (repo) => (await findWal(repo, "15-1", name)).map(({ sha1 }) => sha1)));
+    const before = await stored();
+    await expect(heal()).rejects.toMatchObject({
+      kind: "optionInvalidValue",
+      message: expect.stringContaining("PostgreSQL has not finished this segment"),
+    });
+    expect(await stored()).toEqual(before);
+    writeFileSync(join(folder, name), walBytes(no));
+    writeFileSync(join(folder, "archive_status", `${name}.ready`), "");
+    await heal();
+    const right = sha1Hex(walBytes(no));
+    expect(await stored()).toEqual([[right], [right], [right]]);
   });
 });
