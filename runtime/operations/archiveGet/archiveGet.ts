@@ -276,7 +276,7 @@ export interface FetchWalJob extends Omit<Candidate, "repo"> {
  * The candidates with the content that counts, by `heal`'s rules: a history or label that does not fit its name, a
  * damaged segment, and one with another header lose against others; then the majority decides. Nothing is read unless
  * contents differ, except histories and labels.
- * @throws archiveDuplicate (45) when no content counts
+ * @throws archiveDuplicate (45) when no content counts; the storage's errors
  */
 async function withOneContent(
   offers: readonly Candidate[],
@@ -294,7 +294,8 @@ async function withOneContent(
     else ctx.log.warn(`${candidate.repo.name}: ${candidate.stored.fileName} is not used: ${problem}`);
   }
   const copies = await Promise.all(valid.map((candidate) => openCopy(candidate, cluster)));
-  const { sha1 } = await decide(walName, copies, null);
+  const { sha1, trouble } = await decide(walName, copies, null);
+  if (trouble !== null) throw trouble;
   if (sha1 === null) requireOneContent(offers, walName);
   return valid.filter((candidate) => contentOf(candidate) === sha1);
 }

@@ -16,6 +16,8 @@ export interface Verdict {
   readonly sha1: string | null;
   /** The repositories with different contents; null when they agree. */
   readonly conflict: string | null;
+  /** Why the majority's copy could not be read, which leaves the conflict undecided; null otherwise. */
+  readonly trouble: BackupError | null;
 }
 
 /** Begins the text of a conflict. */
@@ -33,11 +35,16 @@ export async function decide(name: string, copies: readonly Copy[], server: Serv
   const contents = new Set(copies.map(({ sha1 }) => sha1));
   if (server !== null) contents.add(server.sha1);
   const conflict = contents.size < 2 ? null : conflictText(copies, server);
-  if (server !== null) return { sha1: server.sha1, conflict };
-  if (conflict === null) return { sha1: copies[0]?.sha1 ?? null, conflict };
-  const most = majorityOf(copies);
-  const isGood = most !== null && isSegment(name) && (await isWholeWal(most));
-  return { sha1: isGood ? most.sha1 : null, conflict };
+  if (server !== null) return { sha1: server.sha1, conflict, trouble: null };
+  if (conflict === null) return { sha1: copies[0]?.sha1 ?? null, conflict, trouble: null };
+  const most = isSegment(name) ? majorityOf(copies) : null;
+  if (most === null) return { sha1: null, conflict, trouble: null };
+  try {
+    return { sha1: (await isWholeWal(most)) ? most.sha1 : null, conflict, trouble: null };
+  } catch (error) {
+    const trouble = toBackupError(error);
+    return { sha1: null, conflict: `${conflict}; undecided: ${most.repo.name}: ${trouble.message}`, trouble };
+  }
 }
 
 function conflictText(copies: readonly Copy[], server: ServerContent | null): string {
@@ -60,7 +67,7 @@ function majorityOf(copies: readonly Copy[]): Copy | null {
   return votes.find(({ sha1 }) => 2 * votes.filter((vote) => vote.sha1 === sha1).length > repoCount) ?? null;
 }
 
-/** True when its bytes are records of PostgreSQL without a gap. */
+/** True when its bytes are records of PostgreSQL without a gap. @throws when the repository gives no answer */
 async function isWholeWal(copy: Copy): Promise<boolean> {
   try {
     const bytes = await collect(copy.open(), LIMITS.wholeFileSizeBytesMax);

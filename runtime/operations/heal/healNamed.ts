@@ -7,7 +7,6 @@ import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
-import type { PreparedWal } from "../archivePush/prepareWal";
 import { putWal, type StoredWal } from "../../repository/walStore";
 import type { Repository } from "../../repository/repository";
 import type { LocalWal } from "../shared/localWal";
@@ -89,7 +88,12 @@ async function healName(
         compressType: "none" as const,
         open: () => streamOf(good.bytes),
       };
-      await putWal(archive.repo, wal, archive.pass, () => ctx.random.bytes(8));
+      try {
+        await putWal(archive.repo, wal, archive.pass, () => ctx.random.bytes(8));
+      } catch (error) {
+        own?.unhealed.push(`${name}: ${toBackupError(error).message}`);
+        continue;
+      }
       ctx.log.warn(`${archive.repo.name}: replaced ${name}: ${content.problem ?? "pg_wal has different content"}`);
       if (own !== undefined) own.copied++;
     }
@@ -106,16 +110,15 @@ async function findGood(
   local: LocalWal,
   { log }: Context,
 ): Promise<Pick<NamedContent, "bytes" | "sha1"> | null> {
-  let wal: PreparedWal | null;
   try {
-    wal = await local.prepare(name);
+    const wal = await local.prepare(name);
+    if (wal !== null) {
+      const bytes = await collect((await wal.packed({ type: "none", level: 0 }))(), LIMITS.wholeFileSizeBytesMax);
+      if (findNamedProblem(name, textOf(bytes)) === null) return { bytes, sha1: wal.sha1 };
+    }
   } catch (error) {
     log.warn(`pg_wal: ${name}: ${toBackupError(error).message}`);
     return null;
-  }
-  if (wal !== null) {
-    const bytes = await collect((await wal.packed({ type: "none", level: 0 }))(), LIMITS.wholeFileSizeBytesMax);
-    if (findNamedProblem(name, textOf(bytes)) === null) return { bytes, sha1: wal.sha1 };
   }
   const readable = copies.filter(({ content }) => content.problem === null);
   const contents = new Set(readable.map(({ content }) => content.sha1));

@@ -444,6 +444,33 @@ describe("heal", () => {
     expect(missingWal.list(2)).toEqual([walName(1)]);
   });
 
+  it.each([
+    ["refuses the replacement of a history", "00000002.history", 1, "putStream"],
+    ["does not give its copy of a segment in conflict", walName(3), 0, "read"],
+  ] as const)("heals the others, and the rest, when one repository %s", async (_case, name, storage, method) => {
+    const three = [...repos, repository(3)];
+    await stanzaCreate(three.slice(2), CONTROL, ctx);
+    const [good, bad] = name.endsWith(".history")
+      ? [Buffer.from("1\t0/1\tx\n"), Buffer.from("cut")]
+      : [walBytes(3), changed(3)];
+    for (const [repo, bytes] of [
+      [three[0], good],
+      [three[1], name.endsWith(".history") ? bad : good],
+      [three[2], name.endsWith(".history") ? good : bad],
+    ] as const)
+      await store(repo as Repository, [name, bytes]);
+    await store(repos[0], 1);
+    for (const key of [2, 3]) missingWal.add(key, walName(1), CLUSTER);
+    storages[storage].plan(method, { kind: "error", error: SILENT }, { path: new RegExp(name) });
+    const results = await heal(three, { missingWal, cluster: CLUSTER, local: localWal() }, ctx);
+    storages[storage].verifyAllFaultsExercised();
+    expect(results.map((result) => result.ok && result.value.copied)).toEqual([0, 1, 1]);
+    expect(results[1]).toMatchObject({
+      value: { unhealed: [expect.stringMatching(new RegExp(`^${name}: (.*; undecided: repo1: )?no answer$`))] },
+    });
+    expect(missingWal.repoIndexes()).toEqual([]);
+  });
+
   it("stops on request, and loses nothing", async () => {
     await store(repos[0], 1);
     missingWal.add(2, walName(1), CLUSTER);
