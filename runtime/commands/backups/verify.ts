@@ -134,13 +134,15 @@ function errorText(repoIndex: number, error: BackupError): string {
  */
 function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string {
   const lines = [`stanza: ${stanza}`, `repo: ${verdict.repoIndex}`, `status: ${verdict.ok ? "ok" : "error"}`];
-  for (const { archiveId, counts, gaps } of verdict.archives) {
-    if (!verbose && counts.valid === counts.total && gaps.length === 0) continue;
+  for (const { archiveId, counts, gaps, missingHistories } of verdict.archives) {
+    const isComplete = gaps.length === 0 && missingHistories.length === 0;
+    if (!verbose && counts.valid === counts.total && isComplete) continue;
     lines.push(
       `  archiveId: ${archiveId}, total WAL checked: ${counts.total}, total valid WAL: ${counts.valid}`,
       ...countsLine(counts, verbose),
     );
     for (const [first, last] of gaps) lines.push(`    WAL gap: ${first} to ${last}`);
+    for (const [first, last] of missingHistories) lines.push(`    missing histories: ${first} to ${last}`);
   }
   for (const { label, status, counts } of verdict.backups) {
     if (!verbose && status === "valid") continue;

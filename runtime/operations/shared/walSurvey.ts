@@ -6,13 +6,14 @@ import { lsnOfSegment, parseWalName, segmentSizeOf } from "../../format/wal/walS
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal } from "../../repository/walStore";
+import { countHistories, findMissingHistories } from "../verify/histories";
 import { findNewestTimeline, gapsOf, neededRanges } from "../verify/verify";
 
 export interface WalSurvey {
   readonly segmentCount: number;
   /** Stored size of everything in the archive id's directory. */
   readonly sizeBytes: number;
-  /** Missing segments between the oldest backup and the newest segment, counted like `verify`. */
+  /** Missing segments and histories between the oldest backup and the newest segment, counted like `verify`. */
   readonly gapCount: number;
 }
 
@@ -29,17 +30,20 @@ export async function surveyWal(
   const own = backups.filter(({ dbId }) => dbId === current.id);
   const walSegmentSizeBytes = segmentSizeOf(own) ?? localSegmentSizeBytes;
   const names: string[] = [];
-  let newest = "";
+  const histories: string[] = [];
   let sizeBytes = 0;
   for await (const stored of listWal(repo, archiveId)) {
     sizeBytes += stored.sizeRepoBytes;
-    if (stored.name.endsWith(".history") && stored.name > newest) newest = stored.name;
+    if (stored.name.endsWith(".history")) histories.push(stored.name);
     if (isSegment(stored.name) && !stored.name.endsWith(".partial")) names.push(stored.name);
   }
+  const newest = histories.sort().at(-1) ?? "";
   const timeline = await findNewestTimeline(repo, archiveId, newest, archiveInfo.cipherPass ?? null);
-  const gaps = gapsOf(names, neededRanges(backups, current.id), timeline, walSegmentSizeBytes);
+  const needed = neededRanges(backups, current.id);
+  const gaps = gapsOf(names, needed, timeline, walSegmentSizeBytes);
+  const missing = await findMissingHistories(repo, archiveId, [...names, ...histories], needed);
   const gapCount = gaps.reduce((sum, [from, to]) => sum + segmentsBetween(from, to, walSegmentSizeBytes) + 1, 0);
-  return { segmentCount: names.length, sizeBytes, gapCount };
+  return { segmentCount: names.length, sizeBytes, gapCount: gapCount + countHistories(missing) };
 }
 
 /** Number of segments from one to a later one, whatever their timelines; 0 when it is not later. Pure. */

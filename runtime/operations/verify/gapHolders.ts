@@ -1,4 +1,4 @@
-/** Which other repositories have the segments that one lacks: there `heal` finds them. From names alone. */
+/** Which other repositories have the segments and histories that one lacks: there `heal` finds them. From names alone. */
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { nextSegment } from "../../format/wal/walSegment";
@@ -6,12 +6,14 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listWal } from "../../repository/walStore";
 import { archiveIdsOf } from "../shared/identity";
+import { countHeldHistories, countHistories } from "./histories";
 import type { WalRange } from "./path";
 
 export interface Gaps {
   readonly repo: Repository;
   readonly archiveId: string;
   readonly gaps: readonly WalRange[];
+  readonly missingHistories: readonly WalRange[];
   readonly segmentSizeBytes: number;
 }
 
@@ -21,25 +23,31 @@ const DIRECTORY_LENGTH = 16;
 
 /** One line for each other repository that has some of them. A repository that does not answer has none. */
 export async function gapHolders(
-  { archiveId, gaps, repo, segmentSizeBytes }: Gaps,
+  { archiveId, gaps, missingHistories, repo, segmentSizeBytes }: Gaps,
   others: readonly Repository[],
 ): Promise<string[]> {
   const missing = missingNames(gaps, segmentSizeBytes);
-  if (missing.size === 0) return [];
+  if (missing.size === 0 && missingHistories.length === 0) return [];
   const info = await loadArchiveInfo(repo).catch(() => null);
   const entry = info?.history.find((each) => archiveIdOf(each) === archiveId);
   if (entry === undefined) return [];
   const cluster = { version: entry.pgVersion, systemId: entry.systemId };
   const held = await perRepo(others, async (other) => {
     const [own] = archiveIdsOf(await loadArchiveInfo(other), cluster);
-    return own === undefined ? 0 : countHeld(other, archiveIdOf(own), missing);
+    if (own === undefined) return [];
+    const [ownId, historyCount] = [archiveIdOf(own), countHistories(missingHistories)];
+    return [
+      { text: `${missing.size} missing segment(s)`, count: await countHeld(other, ownId, missing) },
+      {
+        text: `${historyCount} missing history file(s)`,
+        count: historyCount === 0 ? 0 : await countHeldHistories(other, ownId, missingHistories),
+      },
+    ];
   });
   return held.flatMap((result) =>
-    result.ok && result.value > 0
-      ? [
-          `${archiveId}: repo${result.repoIndex} has ${result.value} of the ${missing.size} missing segment(s): 'heal' copies them`,
-        ]
-      : [],
+    (result.ok ? result.value : []).flatMap(({ count, text }) =>
+      count === 0 ? [] : [`${archiveId}: repo${result.repoIndex} has ${count} of the ${text}: 'heal' copies them`],
+    ),
   );
 }
 

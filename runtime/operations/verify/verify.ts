@@ -6,7 +6,7 @@
  * by one request). Every backup's references must exist. Info files and manifests are read in both copies. Unlike
  * stock, a missing segment between the oldest backup's start and the newest segment, stored or needed by a backup, is
  * an error and is named ("pgbackrest-format" 19; stock reports ok with segments missing). So is one that a backup needs
- * to reach the timeline of a failover.
+ * to reach the timeline of a failover, and the history of a timeline after the oldest backup's.
  */
 import type { Context } from "../../base/context";
 import { fail, nullOn, toBackupError } from "../../base/errors";
@@ -27,6 +27,7 @@ import { readNamed } from "../shared/namedWal";
 import { readHistory } from "../restore/timelines";
 import { type StreamCounts, verifyStream } from "../stream/survey";
 import { findDamagedCopies } from "./damagedCopies";
+import { findMissingHistories, historyProblem } from "./histories";
 import { filesOfNobody, findOrphans } from "./orphans";
 import { type NewestTimeline, pathRanges, type WalRange } from "./path";
 import { Tally, type VerifyCounts } from "./tally";
@@ -38,6 +39,8 @@ export interface ArchiveVerdict {
   readonly counts: VerifyCounts;
   /** Missing segments that a backup needs to reach the newest one: `[first, last]` of each gap. */
   readonly gaps: readonly WalRange[];
+  /** Histories without which a restore ends on an earlier timeline: `[first, last]` of each run. */
+  readonly missingHistories: readonly WalRange[];
   readonly segmentSizeBytes: number;
 }
 
@@ -108,7 +111,7 @@ export async function verify(
     strangers.length === 0 &&
     stream.valid === stream.total &&
     damaged.length === 0 &&
-    archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
+    archives.every(isComplete) &&
     backups.verdicts.every((backup) => backup.status === "valid");
   return {
     repoIndex: repo.key,
@@ -120,6 +123,10 @@ export async function verify(
     orphans: orphans.lines,
     named: named.sha1s,
   };
+}
+
+function isComplete({ counts, gaps, missingHistories }: ArchiveVerdict): boolean {
+  return counts.valid === counts.total && gaps.length === 0 && missingHistories.length === 0;
 }
 
 /** A line for each cluster of backup.info that archive.info does not know: no recovery finds WAL for its backups. */
@@ -173,9 +180,9 @@ async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems:
     // A single offline backup, or one of another history id, needs no WAL here.
     if (isSingle && needed.length === 0) continue;
     const segments: StoredWal[] = [];
-    let newest = "";
+    const histories: string[] = [];
     for await (const stored of listWal(repo, archiveId)) {
-      if (stored.name.endsWith(".history") && stored.name > newest) newest = stored.name;
+      if (stored.name.endsWith(".history")) histories.push(stored.name);
       if (isSegment(stored.name)) {
         segments.push(stored);
         named.add(entry, stored);
@@ -183,15 +190,17 @@ async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems:
     }
     segments.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
     const isNeeded = ({ name }: StoredWal): boolean => needed.some(([start, stop]) => name >= start && name <= stop);
+    const names = segments.map((stored) => stored.name);
     const archive = {
       repo,
       pool,
       wal: isSingle ? segments.filter(isNeeded) : segments,
-      names: segments.map((stored) => stored.name),
+      names,
       archiveId,
       pass,
       needed,
-      newest: await findNewestTimeline(repo, archiveId, newest, pass),
+      newest: await findNewestTimeline(repo, archiveId, histories.sort().at(-1) ?? "", pass),
+      missingHistories: await findMissingHistories(repo, archiveId, [...names, ...histories], needed),
       walSegmentSizeBytes: input.sizeOf(entry.id),
     };
     verdicts.push(await verifyArchive(archive, problems));
@@ -290,6 +299,7 @@ interface ArchiveInput {
   readonly pass: string | null;
   readonly needed: readonly WalRange[];
   readonly newest: NewestTimeline | null;
+  readonly missingHistories: readonly WalRange[];
   readonly walSegmentSizeBytes: number;
 }
 
@@ -311,7 +321,7 @@ export async function findNewestTimeline(
 }
 
 async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<ArchiveVerdict> {
-  const { repo, pool, wal, names, archiveId, pass, needed, newest, walSegmentSizeBytes } = input;
+  const { repo, pool, wal, names, archiveId, pass, needed, newest, missingHistories, walSegmentSizeBytes } = input;
   const tally = new Tally(problems);
   const duplicates = new Set(
     wal.filter((stored, index) => wal[index - 1]?.name === stored.name).map((stored) => stored.name),
@@ -337,7 +347,8 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
   const gaps = gapsOf(whole, needed, newest, walSegmentSizeBytes);
   for (const [from, to] of gaps)
     problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
-  return { archiveId, counts: tally.counts(), gaps, segmentSizeBytes: walSegmentSizeBytes };
+  problems.push(...missingHistories.map((range) => historyProblem(archiveId, range)));
+  return { archiveId, counts: tally.counts(), gaps, missingHistories, segmentSizeBytes: walSegmentSizeBytes };
 }
 
 /** The gaps of {@link findGaps}, and those on the path to the newest timeline. Pure. */

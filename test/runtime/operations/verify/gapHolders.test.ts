@@ -18,6 +18,7 @@ describe("a gap in one repository", () => {
         repo: repos[0],
         archiveId: "15-1",
         gaps: ranges.map(([from, to]) => [walName(from), walName(to)]),
+        missingHistories: [],
         segmentSizeBytes: WAL_SIZE_BYTES,
       },
       repos.slice(1),
@@ -41,6 +42,14 @@ describe("a gap in one repository", () => {
     ]);
     expect(await holders([5, 6])).toEqual([]);
     expect(await holders()).toEqual([]);
+  });
+
+  it("may be a history, which is in no directory", async () => {
+    await store(repos[1], 1, ["00000002.history", Buffer.from("1\t0/1\tx\n")]);
+    const missing = { gaps: [], missingHistories: [["00000002.history", "00000003.history"]] as const };
+    expect(
+      await gapHolders({ repo: repos[0], archiveId: "15-1", ...missing, segmentSizeBytes: WAL_SIZE_BYTES }, [repos[1]]),
+    ).toEqual(["15-1: repo2 has 1 of the 2 missing history file(s): 'heal' copies them"]);
   });
 
   it("is no error of a repository that does not answer", async () => {

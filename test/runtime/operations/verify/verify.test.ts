@@ -12,6 +12,7 @@ import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { differingNames } from "../../../../runtime/operations/shared/namedWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { findGaps, type Verdict, type VerifyOptions, verify } from "../../../../runtime/operations/verify/verify";
+import { surveyWal } from "../../../../runtime/operations/shared/walSurvey";
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import type { WalRange } from "../../../../runtime/operations/verify/path";
 import { putBackup } from "../../../harness/madeRepository";
@@ -170,7 +171,13 @@ describe("verify", () => {
       ok: true,
       stream: { total: 0, valid: 0 },
       archives: [
-        { archiveId: "15-1", counts: { total: 3, valid: 3, ...none }, gaps: [], segmentSizeBytes: WAL_SIZE_BYTES },
+        {
+          archiveId: "15-1",
+          counts: { total: 3, valid: 3, ...none },
+          gaps: [],
+          missingHistories: [],
+          segmentSizeBytes: WAL_SIZE_BYTES,
+        },
       ],
       backups: [{ label: "20261120-000000F", status: "valid", counts: { total: 2, valid: 2, ...none } }],
       problems: [],
@@ -302,6 +309,35 @@ describe("verify", () => {
     expect(verdict).toMatchObject({ ok: false, archives: [{ gaps: [[walName(4), walName(5)]] }] });
     expect(verdict.problems).toEqual([
       `15-1: WAL missing from ${walName(4)} to ${walName(5)}: a restore cannot pass it`,
+    ]);
+  });
+
+  it("reports a missing history between a backup's timeline and the newest one", async () => {
+    const history = (timeline: number): readonly [string, Uint8Array] => [
+      `0000000${timeline}.history`,
+      Buffer.from(`1\t0/${(3 * WAL_SIZE_BYTES).toString(16)}\tx\n`),
+    ];
+    await store(repo, 1, 2, [walName(3, 2), walBytes(3)]);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
+    expect(await run()).toMatchObject({
+      ok: false,
+      archives: [{ gaps: [], missingHistories: [["00000002.history", "00000002.history"]] }],
+      problems: ["15-1: 00000002.history is missing: a restore ends on an earlier timeline"],
+    });
+    const survey = async (): Promise<number | undefined> =>
+      (await surveyWal(repo, (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES))?.gapCount;
+    expect(await survey()).toBe(1);
+    await store(repo, history(3));
+    expect(await run()).toMatchObject({
+      ok: false,
+      archives: [{ missingHistories: [["00000002.history", "00000002.history"]] }],
+    });
+    await store(repo, history(2));
+    expect(await run()).toMatchObject({ ok: true, problems: [] });
+    expect(await survey()).toBe(0);
+    await store(repo, history(6));
+    expect((await run()).problems).toEqual([
+      "15-1: 00000004.history to 00000005.history are missing: a restore ends on an earlier timeline",
     ]);
   });
 
