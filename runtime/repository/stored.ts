@@ -25,11 +25,11 @@ export async function requireStored(repo: Repository, manifest: Manifest): Promi
   const strays: string[] = [];
   const expected = new Expected(repo.stanza, manifest);
   for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), { recursive: true })) {
-    if (entry.type === "file" && !expected.see(repo, entry.path, entry.sizeBytes)) strays.push(entry.path);
+    if (entry.type === "file" && !expected.require(repo, entry.path, entry.sizeBytes)) strays.push(entry.path);
   }
   await mapParallel(expected.unseen(), QUESTIONS_AT_ONCE, async (path) => {
     const file = await repo.storage.stat(path);
-    if (file !== null) expected.see(repo, path, file.sizeBytes);
+    if (file !== null) expected.require(repo, path, file.sizeBytes);
     else
       throw fail("fileMissing", `${repo.name}: '${path}' of backup '${manifest.label}' is gone`, {
         hint: HINT,
@@ -38,6 +38,26 @@ export async function requireStored(repo: Repository, manifest: Manifest): Promi
       });
   });
   return strays;
+}
+
+/**
+ * Paths of the backup's own files that a listing of its directory lacks or shows with another size. A listing may be
+ * incomplete, so the caller reads these paths and judges what it reads.
+ */
+export async function listDoubtful(repo: Repository, manifest: Manifest): Promise<readonly string[]> {
+  const expected = new Expected(repo.stanza, manifest);
+  const wrong: string[] = [];
+  for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), { recursive: true })) {
+    if (entry.type === "file" && isWrongSize(expected.see(entry.path, entry.sizeBytes))) wrong.push(entry.path);
+  }
+  return [...wrong, ...expected.unseen()];
+}
+
+/** A path of no file, a file of the right size, or the size that a file should have. */
+type Sight = "stray" | "right" | number;
+
+function isWrongSize(sight: Sight): sight is number {
+  return typeof sight === "number";
 }
 
 /**
@@ -75,19 +95,23 @@ class Expected {
   }
 
   /** False for a path that is not in the manifest. @throws fileInvalid (28) for another size */
-  see(repo: Repository, path: string, sizeBytes: number): boolean {
+  require(repo: Repository, path: string, sizeBytes: number): boolean {
+    const sight = this.see(path, sizeBytes);
+    if (isWrongSize(sight)) throw this.#wrongSize(repo, path, sizeBytes, sight);
+    return sight === "right";
+  }
+
+  see(path: string, sizeBytes: number): Sight {
     const leastBytes = this.#bundles.get(path);
     if (leastBytes !== undefined) {
-      if (sizeBytes < leastBytes) throw this.#wrongSize(repo, path, sizeBytes, leastBytes);
       this.#bundles.delete(path);
-      return true;
+      return sizeBytes < leastBytes ? leastBytes : "right";
     }
     const index = this.#indexOf(path);
     const row = this.#rows[index];
-    if (row === undefined) return false;
-    if (sizeBytes !== row.sizeRepoBytes) throw this.#wrongSize(repo, path, sizeBytes, row.sizeRepoBytes);
+    if (row === undefined) return "stray";
     this.#seen[index] = 1;
-    return true;
+    return sizeBytes === row.sizeRepoBytes ? "right" : row.sizeRepoBytes;
   }
 
   unseen(): string[] {

@@ -4,16 +4,20 @@
  * Bytes that several backups refer to are read once and judged for all of them, also those of a block incremental file
  * in earlier backups. Files of a bundle are read by one request. Memory holds one manifest, or two with a set by its
  * label, and forty bytes for each stored file of its set.
+ *
+ * With a sample, one listing of each backup's directory compares names and sizes of all its files. Files that differ
+ * are read too, so that reading judges them.
  */
 import { hash } from "node:crypto";
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
+import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { fullLabelOf, isLabel } from "../../format/repository/label";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
+import { listDoubtful } from "../../repository/stored";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { basesOf, isInBlocks, namesByBase } from "./blockBases";
@@ -79,6 +83,7 @@ async function verifyOne(
   }
   const broken = brokenReferences(entry, manifest, input.listed);
   problems.push(...broken.map((line) => `${label}: ${line}`));
+  await reader.compareListings(manifest);
   await reader.readBases(manifest);
   await reader.check(manifest, tally);
   await reader.countBases(manifest, tally);
@@ -121,6 +126,8 @@ class FileReader {
   readonly #seen = new Map<string, VerifyFileResult | null>();
   /** Errors of block incremental files of the current set, by {@link baseKey}. */
   readonly #damagedBlocks = new Map<string, VerifyFileResult>();
+  /** Paths of the current set that a listing lacks or shows with another size: read in any sample. */
+  readonly #doubtful = new Set<string>();
   #fullLabel = "";
 
   constructor(input: BackupsInput, ctx: Context) {
@@ -144,12 +151,32 @@ class FileReader {
     }
   }
 
+  /** Looks at every file of the backup, and of the backups outside this run that it refers to, by listings. */
+  async compareListings(manifest: Manifest): Promise<void> {
+    this.#enterSet(manifest.label);
+    const { pass, repo, samplePercent } = this.#input;
+    if (samplePercent >= 100) return;
+    const add = async (listed: Manifest): Promise<void> => {
+      for (const path of await listDoubtful(repo, listed)) this.#doubtful.add(path);
+    };
+    await add(manifest);
+    for (const label of this.#outsideOf(manifest)) {
+      const base = await nullOn(loadManifest(repo, label, pass), "fileMissing", "format", "checksum", "crypto");
+      if (base !== null) await add(base);
+    }
+  }
+
+  /** References to backups that this run does not check by themselves. */
+  #outsideOf({ references }: Manifest): readonly string[] {
+    const inRun = new Set(this.#input.entries.map(({ label }) => label));
+    return references.filter((label) => !inRun.has(label));
+  }
+
   /** Reads what backups outside this run hold of block incremental files; {@link countBases} counts the errors. */
   async readBases(manifest: Manifest): Promise<void> {
     this.#enterSet(manifest.label);
-    const { entries, pass, repo } = this.#input;
-    const inRun = new Set(entries.map(({ label }) => label));
-    const outside = manifest.references.filter((label) => !inRun.has(label));
+    const { pass, repo } = this.#input;
+    const outside = this.#outsideOf(manifest);
     if (outside.length === 0) return;
     for (const [label, names] of await namesByBase(repo, manifest, outside)) {
       if (names.size === 0) continue;
@@ -183,6 +210,7 @@ class FileReader {
     if (fullLabel === this.#fullLabel) return;
     this.#fullLabel = fullLabel;
     this.#seen.clear();
+    this.#doubtful.clear();
     this.#damagedBlocks.clear();
   }
 
@@ -201,7 +229,7 @@ class FileReader {
         known.push(file);
         continue;
       }
-      const isWanted = this.#isInSample();
+      const isWanted = this.#isInSample() || this.#doubtful.has(source.path);
       this.#seen.set(fingerprint, isWanted ? OK : null);
       if (!isWanted) continue;
       if (source.range === null || (file.sha1Repo === undefined && !isPlain(source))) pieces.push(file);

@@ -210,6 +210,31 @@ describe("verify", () => {
     expect((await run({ samplePercent: 100 })).backups[0]?.counts.total).toBe(400);
   });
 
+  it("looks at every file that is not in the sample", async () => {
+    await store(repo, 1, 2);
+    const label = "20261120-000000F";
+    const names = Array.from({ length: 400 }, (_, index) => `base/1/${index}`);
+    await backup(label, 1, Object.fromEntries(names.map((name) => [name, `content of ${name}`])));
+    const [lost = "", cut = "", other = ""] = names.map((name) => `backup/demo/${label}/pg_data/${name}`);
+    await storage.remove(lost);
+    await storage.put(cut, Buffer.from("cut"));
+    await storage.put(other, Buffer.from("CONTENT of base/1/2"));
+    const bytes = (count: number): Uint8Array => new Uint8Array(count).fill(255);
+    const none = { ...ctx, random: { ...ctx.random, bytes } };
+    const dataReads = (): string[] => storage.calls("read").filter((path) => path.includes("/base/1/"));
+    const before = dataReads().length;
+    const pool = inlinePool(new Map([[1, repo]]), none, 2);
+    expect(await verify(repo, pool, WAL_SIZE_BYTES, none, { samplePercent: 1 })).toMatchObject({
+      ok: false,
+      backups: [{ status: "invalid", counts: { total: 2, valid: 0, missing: 1 } }],
+      problems: expect.arrayContaining([
+        expect.stringContaining(`file missing '${lost}'`),
+        expect.stringContaining(`'${cut}'`),
+      ]),
+    });
+    expect(dataReads().slice(before).sort()).toEqual([lost, cut]);
+  });
+
   it("reads the files of a bundle by one request, and names the damaged one", async () => {
     await store(repo, 1);
     const label = "20261120-000000F";
