@@ -7,6 +7,8 @@ import { type BackupError, ERRORS, fail } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { differingNames } from "../../operations/shared/namedWal";
 import { combinedError } from "../../operations/shared/results";
+import { BEHIND_S } from "../../operations/info/status";
+import { behindLines } from "../../operations/verify/ends";
 import { gapHolders } from "../../operations/verify/gapHolders";
 import { type Verdict, verify } from "../../operations/verify/verify";
 import type { VerifyCounts } from "../../operations/verify/tally";
@@ -24,7 +26,9 @@ export const verifyCommand: Command = async (proc) => {
     .loadControl()
     .then((control) => control.walSegmentSizeBytes)
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
+  const isPast = config.repos.some((repo) => repo.targetTimeMs !== undefined);
   const options = {
+    settledBeforeMs: ctx.clock.nowMs() - BEHIND_S * 1000,
     ...(config.set === undefined ? {} : { set: config.set }),
     ...(config.verify.samplePercent === undefined ? {} : { samplePercent: config.verify.samplePercent }),
   };
@@ -43,6 +47,8 @@ export const verifyCommand: Command = async (proc) => {
   }
   compareNamed(results);
   addConflicts(results, proc.missingWal());
+  // The records and the newest WAL of today say nothing about the past.
+  if (!isPast) addMissing(results, proc.missingWal());
   await addHolders(results, proc.repositories());
   for (const result of results) {
     if (!result.ok) continue;
@@ -58,7 +64,6 @@ export const verifyCommand: Command = async (proc) => {
     );
     proc.print(text.join(""));
   }
-  const isPast = config.repos.some((repo) => repo.targetTimeMs !== undefined);
   if (config.set === undefined && !isPast) await rememberVerdicts(proc, results);
   const error = combinedError("verify", results);
   if (error !== null) throw error;
@@ -92,22 +97,36 @@ function compareNamed(results: RepoResult<Verdict>[]): void {
     results.flatMap((result) => (result.ok ? [[result.repoIndex, result.value.named] as const] : [])),
   );
   const differing = differingNames(named);
-  for (const [position, result] of results.entries()) {
-    const own = differing.filter(({ repoIndexes }) => repoIndexes.includes(result.repoIndex)).map(({ text }) => text);
-    if (!result.ok || own.length === 0) continue;
-    results[position] = {
-      ...result,
-      value: { ...result.value, ok: false, problems: [...result.value.problems, ...own] },
-    };
-  }
+  addProblems(results, (repoIndex) =>
+    differing.filter(({ repoIndexes }) => repoIndexes.includes(repoIndex)).map(({ text }) => text),
+  );
 }
 
 /** Adds this host's conflicts: where the archive differs from its server, a restore cannot pass. */
 function addConflicts(results: RepoResult<Verdict>[], missingWal: MissingWalStore): void {
+  addProblems(results, (repoIndex) => {
+    const conflict = conflictError(repoIndex, missingWal.listConflicts(repoIndex));
+    return conflict === null ? [] : [conflict.message];
+  });
+}
+
+/** Adds acknowledged WAL that a repository lacks: by this host's records, and by what another repository has. */
+function addMissing(results: RepoResult<Verdict>[], missingWal: MissingWalStore): void {
+  const ends = new Map(
+    results.flatMap((result) => (result.ok ? [[result.repoIndex, result.value.ends] as const] : [])),
+  );
+  addProblems(results, (repoIndex) => {
+    const names = missingWal.list(repoIndex);
+    const missing = `${names.length} acknowledged WAL file(s) are missing here, the first is ${names[0]}: 'heal' copies them`;
+    return [...(names.length === 0 ? [] : [missing]), ...behindLines(repoIndex, ends)];
+  });
+}
+
+function addProblems(results: RepoResult<Verdict>[], linesOf: (repoIndex: number) => readonly string[]): void {
   for (const [position, result] of results.entries()) {
-    const conflict = conflictError(result.repoIndex, missingWal.listConflicts(result.repoIndex));
-    if (!result.ok || conflict === null) continue;
-    const problems = [...result.value.problems, conflict.message];
+    const lines = linesOf(result.repoIndex);
+    if (!result.ok || lines.length === 0) continue;
+    const problems = [...result.value.problems, ...lines];
     results[position] = { ...result, value: { ...result.value, ok: false, problems } };
   }
 }

@@ -32,7 +32,7 @@ import {
   timeText,
 } from "./destinations";
 
-const BEHIND_S = 300;
+export const BEHIND_S = 300;
 /** A shorter wait of commits is an upload. */
 const WAIT_S_MIN = 5;
 

@@ -27,6 +27,7 @@ import { readNamed } from "../shared/namedWal";
 import { readHistory } from "../restore/timelines";
 import { type StreamCounts, verifyStream } from "../stream/survey";
 import { findDamagedCopies } from "./damagedCopies";
+import { type ArchiveEnd, ArchiveEnds } from "./ends";
 import { findMissingHistories, historyProblem } from "./histories";
 import { filesOfNobody, findOrphans } from "./orphans";
 import { type NewestTimeline, pathRanges, type WalRange } from "./path";
@@ -59,6 +60,8 @@ export interface Verdict {
    * `<version>-<system id>/<name>`, for comparison with other repositories.
    */
   readonly named: ReadonlyMap<string, string>;
+  /** Where each archive ends, by `<version>-<system id>`, for comparison with other repositories. */
+  readonly ends: ReadonlyMap<string, ArchiveEnd>;
 }
 
 const GAP_SEGMENTS_MAX = 1_000_000;
@@ -68,6 +71,8 @@ export interface VerifyOptions {
   readonly set?: string;
   /** Percentage of the data files to read; absent reads all. WAL is always read. */
   readonly samplePercent?: number;
+  /** WAL stored before this time should be in every repository. */
+  readonly settledBeforeMs?: number;
 }
 
 /** Reads one repository. @throws when neither info file is readable; backupSetInvalid (75) when it has no such set */
@@ -86,7 +91,7 @@ export async function verify(
   // An upgrade of the stanza may have come between: it writes archive.info first.
   const strangers = seemStrange ? withoutArchive(backupInfo, await loadArchiveInfo(repo)) : [];
   const problems: string[] = [...strangers];
-  const named = new NamedFiles(repo, archiveInfo.cipherPass ?? null, problems);
+  const named = new NamedFiles(repo, archiveInfo.cipherPass ?? null, problems, options.settledBeforeMs ?? 0);
   const sizeOf = (historyId: number): number =>
     segmentSizeOf(entries.filter(({ dbId }) => dbId === historyId)) ?? walSegmentSizeBytes;
   const archives = await verifyArchives({ repo, pool, archiveInfo, entries, isSingle, sizeOf }, named, problems);
@@ -122,6 +127,7 @@ export async function verify(
     problems,
     orphans: orphans.lines,
     named: named.sha1s,
+    ends: named.ends,
   };
 }
 
@@ -214,9 +220,11 @@ class NamedFiles {
   readonly #pass: string | null;
   readonly #problems: string[];
   readonly #sha1s = new Map<string, string>();
+  readonly #ends: ArchiveEnds;
   #isOk = true;
 
-  constructor(repo: Repository, pass: string | null, problems: string[]) {
+  constructor(repo: Repository, pass: string | null, problems: string[], settledBeforeMs: number) {
+    this.#ends = new ArchiveEnds(settledBeforeMs);
     this.#repo = repo;
     this.#pass = pass;
     this.#problems = problems;
@@ -227,14 +235,22 @@ class NamedFiles {
     return this.#sha1s;
   }
 
+  /** As {@link Verdict.ends}. */
+  get ends(): ReadonlyMap<string, ArchiveEnd> {
+    return this.#ends.byCluster;
+  }
+
   /** False once one is damaged. */
   get isOk(): boolean {
     return this.#isOk;
   }
 
   /** A segment. */
-  add(entry: ArchiveHistoryEntry, { name, sha1 }: StoredWal): void {
-    if (sha1 !== null && !name.endsWith(".partial")) this.#sha1s.set(keyOf(entry, name), sha1);
+  add(entry: ArchiveHistoryEntry, stored: StoredWal): void {
+    const { name, sha1 } = stored;
+    if (sha1 === null || name.endsWith(".partial")) return;
+    this.#sha1s.set(keyOf(entry, name), sha1);
+    this.#ends.add(clusterOf(entry), stored);
   }
 
   async read(entry: ArchiveHistoryEntry, stored: StoredWal): Promise<void> {
@@ -246,8 +262,12 @@ class NamedFiles {
   }
 }
 
-function keyOf({ pgVersion, systemId }: ArchiveHistoryEntry, name: string): string {
-  return `${pgVersion}-${systemId}/${name}`;
+function keyOf(entry: ArchiveHistoryEntry, name: string): string {
+  return `${clusterOf(entry)}/${name}`;
+}
+
+function clusterOf({ pgVersion, systemId }: ArchiveHistoryEntry): string {
+  return `${pgVersion}-${systemId}`;
 }
 
 /** Collects lines until a search fails; that error is reported and earlier results stay. */

@@ -182,6 +182,7 @@ describe("verify", () => {
       backups: [{ label: "20261120-000000F", status: "valid", counts: { total: 2, valid: 2, ...none } }],
       problems: [],
       named: new Map([1, 2, 3].map((no) => [`15-${CONTROL.systemId}/${walName(no)}`, sha1Hex(walBytes(no))])),
+      ends: new Map([[`15-${CONTROL.systemId}`, { newest: walName(3), settled: "" }]]),
       orphans: [],
     });
   });

@@ -1,0 +1,44 @@
+import { beforeEach, expect, test } from "vitest";
+import { verifyCommand } from "../../../../runtime/commands/backups/verify";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { type TestContext, testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { store } from "../../operations/archive";
+import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../../repository/support";
+import { host, type TestHost } from "../support";
+
+let ctx: TestContext;
+let repos: readonly [Repository, Repository];
+let own: TestHost;
+
+beforeEach(async () => {
+  ctx = testContext();
+  const storage = (): MemoryStorage => new MemoryStorage({ nowMs: () => ctx.clock.nowMs() });
+  repos = [repository(1, { storage: storage() }), repository(2, { storage: storage() })];
+  await stanzaCreate(repos, CONTROL, ctx);
+  await store(repos[0], 1, 2, 3, 4, 5);
+  await store(repos[1], 1, 2, 3, 4, 5);
+  own = host({ argv: ["verify"], repos, ctx, folder: temporaryFolder() });
+});
+
+const warnings = (): string[] => ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text);
+
+test("verify reports WAL that this host has recorded as missing", async () => {
+  expect(await verifyCommand(own)).toBe(0);
+  own.missingWal().add(2, walName(6), CLUSTER);
+  await expect(verifyCommand(own)).rejects.toMatchObject({ message: "verify found errors in repo2", exitCode: 26 });
+  expect(warnings()).toEqual([
+    `repo2: 1 acknowledged WAL file(s) are missing here, the first is ${walName(6)}: 'heal' copies them`,
+  ]);
+});
+
+test("verify reports a repository that lacks the newest WAL for longer than a few minutes", async () => {
+  await store(repos[0], 6, 7, 8, 9);
+  expect(await verifyCommand(own)).toBe(0);
+  ctx.clock.advance(60 * 60 * 1000);
+  await expect(verifyCommand(own)).rejects.toMatchObject({ message: "verify found errors in repo2", exitCode: 26 });
+  expect(warnings()).toEqual([
+    `repo2: 15-${CONTROL.systemId}: the archive ends with ${walName(5)}, and repo1 has ${walName(9)}: 'heal' copies what is missing`,
+  ]);
+});
