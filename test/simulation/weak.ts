@@ -112,5 +112,5 @@ export async function firstDecides(
   [first]: readonly Copy[],
   server: ServerContent | null,
 ): Promise<Verdict> {
-  return { sha1: first?.sha1 ?? server?.sha1 ?? null, conflict: null };
+  return { sha1: first?.sha1 ?? server?.sha1 ?? null, conflict: null, trouble: null };
 }
