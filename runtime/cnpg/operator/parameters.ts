@@ -4,6 +4,7 @@
  */
 import { findTimeMs } from "../../base/clock";
 import { fail } from "../../base/errors";
+import { nearNames } from "../../base/nearNames";
 import type { Parameters } from "../kubernetes/clusterObject";
 
 export interface PluginParameters {
@@ -85,8 +86,10 @@ export function readParameters(
 ): PluginParameters {
   for (const name of Object.keys(given).sort()) {
     if (KNOWN.includes(name) || REPO_SECRET.test(name)) continue;
+    const near = nearNames(name, [...KNOWN, ...secretNames(name)]);
+    const all = `parameters are ${[...KNOWN, "repo1Secret or repo1SecretKeys, repo2Secret, …"].join(", ")}.`;
     throw fail("optionInvalid", `plugin parameter '${name}' is unknown`, {
-      hint: `parameters are ${[...KNOWN, "repo1Secret or repo1SecretKeys, repo2Secret, …"].join(", ")}.`,
+      hint: near.length > 0 ? `did you mean ${near.join(" or ")}?` : all,
     });
   }
   const resources = { requests: {} as Record<string, string>, limits: {} as Record<string, string> };
@@ -106,6 +109,12 @@ export function readParameters(
     repositoryTargetTime: pastOf(given),
     ...resources,
   };
+}
+
+/** Parameters of the repository that a wrong name begins with. */
+function secretNames(name: string): string[] {
+  const [repo = "repo1"] = /^repo[1-9]\d{0,2}/.exec(name) ?? [];
+  return [`${repo}Secret`, `${repo}SecretKeys`];
 }
 
 /** The runtime in a ConfigMap or from the plugin, with an image of Node, or an image that contains both. */

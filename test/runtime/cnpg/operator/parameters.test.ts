@@ -24,6 +24,16 @@ test("an image that contains the runtime replaces the ConfigMap and the image of
   expect(() => readParameters({ ...others, image: "node:24" }, DEFAULTS)).toThrow("'bundle' is required");
 });
 
+// claim: docs/kubernetes/plugin.md: unknown parameters are refused…
+test.each([
+  ["confgMap", "did you mean configMap?"],
+  ["repo2Secrt", "did you mean repo2Secret?"],
+  ["completely", "parameters are stanza, "],
+])("the unknown parameter %s is answered by the nearest name, or by all", (name, hint) => {
+  const read = (): unknown => readParameters({ ...REQUIRED, [name]: "x" }, DEFAULTS);
+  expect(read).toThrow(expect.objectContaining({ hints: [expect.stringContaining(hint)] }));
+});
+
 describe("a runtime by its digest", () => {
   const { bundle: _bundle, ...others } = REQUIRED;
   const runtime = "ab".repeat(32);
