@@ -13,7 +13,7 @@ import {
 } from "../internal/kubernetesObjects";
 import { alertGroupsOf } from "../plan/alerts";
 import type { AlertGroup, AlertOptions } from "../plan/alerts/rule";
-import { parseStackFile } from "../plan/topology/stackFiles";
+import { parseStackFile, StackFileError } from "../plan/topology/stackFiles";
 import type { Topology } from "../plan/topology/topology";
 import { prometheusRule, renderAlertFile } from "../render/monitoring/prometheusRule";
 import { renderDashboard } from "../render/monitoring/dashboard";
@@ -96,7 +96,7 @@ export class Monitoring extends pulumi.ComponentResource {
     }
     super(typeToken("Monitoring"), name, {}, opts);
     const { alertLabels, runbookUrl, selectors, title } = own;
-    const databases = pulumi.all(own.topologies).apply((texts) => texts.flatMap(topologiesOf));
+    const databases = pulumi.all(own.topologies).apply((texts) => topologiesOf(`Monitoring ${name}`, texts));
     const texts: pulumi.Output<AlertTexts> = pulumi.output(given({ alertLabels, runbookUrl, selectors }));
     const groups = pulumi.all([databases, texts]).apply(([known, added]) => {
       requireKnown(name, known, Object.keys(added.selectors ?? {}));
@@ -161,8 +161,17 @@ function optionsOf({ alertLabels, runbookUrl, selectors }: AlertTexts, database:
   };
 }
 
-/** Empty for a restore-only host, whose topology is empty. */
-function topologiesOf(text: string): Topology[] {
-  if (text === "") return [];
-  return [...parseStackFile(text).after.values()].flatMap((topology) => (topology === null ? [] : [topology]));
+/** None for a restore-only host, whose topology is empty. @throws InputPropertyError for a text that is no topology */
+export function topologiesOf(title: string, texts: readonly string[]): Topology[] {
+  return texts.flatMap((text, index) => {
+    if (text === "") return [];
+    try {
+      return [...parseStackFile(text).after.values()].flatMap((topology) => (topology === null ? [] : [topology]));
+    } catch (error) {
+      if (!(error instanceof StackFileError)) throw error;
+      const propertyPath = `topologies[${index}]`;
+      const reason = `${title}: ${propertyPath}: ${error.message}; give the output topology of a database`;
+      throw new pulumi.InputPropertyError({ propertyPath, reason });
+    }
+  });
 }

@@ -7,8 +7,9 @@ import { checkRange } from "../plan/arguments/ranges";
 import { given } from "../../runtime/base/given";
 import { runbookOf } from "../plan/runbook/databaseRunbook";
 import type { DatabaseRunbook } from "../plan/runbook/runbookDocument";
-import { parseStackFile } from "../plan/topology/stackFiles";
+import type { Topology } from "../plan/topology/topology";
 import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
+import { topologiesOf } from "./monitoring";
 import { renderRunbook } from "../render/runbook/runbookMarkdown";
 import { DEFAULT_PEOPLE, type RunbookPeople } from "../render/runbook/people";
 import { renderRunbookPage } from "../render/runbook/runbookPage";
@@ -66,7 +67,7 @@ export class Runbook extends pulumi.ComponentResource {
       .all([pulumi.all(own.topologies), pulumi.all(own.measured ?? {})])
       .apply(([texts, measured]) => {
         const drills = measuredOf(name, measured);
-        const runbooks = texts.flatMap((text) => booksOf(text, drills));
+        const runbooks = topologiesOf(`Runbook ${name}`, texts).flatMap((topology) => bookOf(topology, drills));
         const unknown = Object.keys(measured).find((database) => !runbooks.some((book) => book.name === database));
         if (unknown !== undefined && !pulumi.runtime.isDryRun())
           throw wrongMeasured(name, unknown, "the topologies have no such database");
@@ -120,11 +121,7 @@ function wrongMeasured(name: string, database: string, reason: string): Error {
   return wrongArgument(name, `measured.${database}`, reason);
 }
 
-/** Empty for a restore-only host, whose topology is empty. */
-function booksOf(text: string, measured: ReadonlyMap<string, Measured | null>): DatabaseRunbook[] {
-  if (text === "") return [];
-  return [...parseStackFile(text).after.values()].flatMap((topology) => {
-    if (topology === null) return [];
-    return runbookOf(topology, measured.get(topology.databases[0]?.name ?? "") ?? null) ?? [];
-  });
+function bookOf(topology: Topology, measured: ReadonlyMap<string, Measured | null>): DatabaseRunbook[] {
+  const book = runbookOf(topology, measured.get(topology.databases[0]?.name ?? "") ?? null);
+  return book === null ? [] : [book];
 }

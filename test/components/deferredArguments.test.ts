@@ -57,11 +57,24 @@ const CASES: readonly Case[] = [
 test.each(CASES)("%s refuses %s: output(%j)", async (name, path, value, code) => {
   const { args, make } = BASES[name];
   const keys = path.split(".").map((key) => (/^\d+$/.test(key) ? Number(key) : key));
-  const { errors } = await answerTo(() => make(withValue(args, keys, deferred(value))));
+  const { errors } = await answerTo(() => make(withValue(args, keys, deferred(value)) as object));
   expect(errors.filter((error) => !isExplained(error))).toEqual([]);
   const shown = path.replaceAll(/\.(\d+)/g, "[$1]");
   expect(errors.map((error) => String((error as Error).message)).join("\n")).toContain(`${code} ${shown}`);
 });
+
+test.each<BaseName>(["Monitoring", "Runbook"])(
+  "%s refuses a text that is no topology, at once or late",
+  async (name) => {
+    const { args, make } = BASES[name];
+    for (const text of ["ledger", deferred('{"version":1}')]) {
+      const { errors } = await answerTo(() => make({ ...args, topologies: [text] }));
+      expect(errors.filter((error) => !isExplained(error))).toEqual([]);
+      expect(String(errors)).toContain(`${name} made: topologies[0]: `);
+      expect(String(errors)).toContain("give the output topology of a database");
+    }
+  },
+);
 
 test("no error repeats a late secret", async () => {
   const { args, make } = BASES.PostgresHost;
