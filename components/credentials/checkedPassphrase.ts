@@ -1,6 +1,7 @@
 /** Passphrases on their way into files and Secrets: hosts and clusters refuse the same ones, in the same words. */
 import * as pulumi from "@pulumi/pulumi";
 import { throwErrors } from "../internal/validate";
+import { checkArguments } from "../plan/arguments/checkArguments";
 import { checkPassphrase } from "../plan/rules/credentials";
 import type { CipherRef } from "../repositories/target";
 
@@ -11,7 +12,9 @@ export function checkedPassphrase(
   passphrase: pulumi.Input<string>,
 ): pulumi.Input<string> {
   const check = (known: string): string => {
-    throwErrors(component, checkPassphrase(path, known));
+    // A hand-written target in another language may have a number.
+    const wrong = checkArguments("CipherRef", { passphrase: known }).map((each) => ({ ...each, path }));
+    throwErrors(component, wrong.length > 0 ? wrong : checkPassphrase(path, known));
     return known;
   };
   return typeof passphrase === "string" ? check(passphrase) : pulumi.output(passphrase).apply(check);

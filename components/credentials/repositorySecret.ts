@@ -19,6 +19,8 @@ import {
   refOf,
 } from "./externalKeys";
 import { given } from "../../runtime/base/given";
+import { type TextMap, textsOf } from "../internal/inputs";
+import { withCheckedCipher } from "./checkedPassphrase";
 import { renderExternalSecret, renderSecret, SECRET_KEYS, type SecretPart } from "../render/kubernetes/secrets";
 import type { KnownTarget } from "../repositories/common";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";
@@ -46,7 +48,7 @@ export interface RepositorySecretArgs {
   existing?: SecretRef;
   external?: ExternalSecretArgs;
   /** Besides `cnpg.io/reload`, which every Secret created here has. */
-  labels?: { [key: string]: pulumi.Input<string> };
+  labels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 }
 
 /**
@@ -79,8 +81,8 @@ export class RepositorySecret extends pulumi.ComponentResource {
     super(typeToken("RepositorySecret"), name, { namespace, secretName: existing?.name ?? secretName }, opts);
     const metadata = { name: secretName, namespace, labels };
     if (create !== undefined) {
-      const parts = partsOf(create.from);
-      const object = renderSecret<pulumi.Input<string>>(metadata, parts);
+      const parts = partsOf(withCheckedCipher(`RepositorySecret ${name}`, "create.from", create.from));
+      const object = renderSecret<pulumi.Input<string>, TextMap>(metadata, parts, textsOf);
       const { object: made, content } = declareContent(childName(name, "secret"), object, { parent: this });
       showChild(this, "secret", made);
       showChild(this, CHILD_ROLES.content, content);
@@ -90,10 +92,11 @@ export class RepositorySecret extends pulumi.ComponentResource {
       );
     } else if (external !== undefined) {
       const keys = externalKeysOf(external.keys, "");
-      const object = renderExternalSecret<pulumi.Input<string>>(
+      const object = renderExternalSecret<pulumi.Input<string>, TextMap>(
         metadata,
         externalSourceOf(external.store),
         Object.values(keys),
+        textsOf,
       );
       const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
       showChild(this, "external-secret", made);
@@ -134,7 +137,7 @@ export class DeferredRepositorySecret extends pulumi.ComponentResource {
     opts: pulumi.ComponentResourceOptions,
   ) {
     super(typeToken("RepositorySecret"), name, { namespace, secretName }, opts);
-    const texts = from.apply((target) => (target === null ? {} : given(textsOf(target))));
+    const texts = from.apply((target) => (target === null ? {} : given(secretTextsOf(target))));
     const stringData = pulumi.secret(texts.apply((known) => renderSecret(NO_METADATA, known).stringData));
     const empty = renderSecret<pulumi.Input<string>>({ name: secretName, namespace, labels: {} }, {});
     const object = { ...empty, stringData };
@@ -164,7 +167,7 @@ type SecretKeys = Partial<Record<SecretPart, { readonly name: string; readonly k
 const NO_METADATA = { name: "", namespace: "", labels: {} };
 
 /** The texts of a bucket's Secret; other repositories need none. */
-function textsOf({ cipher, s3 }: KnownTarget): Partial<Record<SecretPart, string | undefined>> {
+function secretTextsOf({ cipher, s3 }: KnownTarget): Partial<Record<SecretPart, string | undefined>> {
   if (s3 === undefined) return {};
   const { credentials, region } = s3;
   return {

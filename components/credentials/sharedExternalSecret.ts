@@ -13,6 +13,7 @@ import {
   externalSourceOf,
   refOf,
 } from "./externalKeys";
+import { type TextMap, textsOf } from "../internal/inputs";
 import { nameWhenMade } from "./repositorySecret";
 
 export interface SharedExternalSecretArgs {
@@ -33,7 +34,7 @@ export interface SharedExternalSecretArgs {
    */
   repositories: { [repository: string]: ExternalKeys };
   /** Besides `cnpg.io/reload`. */
-  labels?: { [key: string]: pulumi.Input<string> };
+  labels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 }
 
 /**
@@ -76,10 +77,11 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
       keys.flatMap(({ parts }) => Object.values(parts)),
     );
     super(typeToken("SharedExternalSecret"), name, { namespace, secretName }, opts);
-    const object = renderExternalSecret<pulumi.Input<string>>(
+    const object = renderExternalSecret<pulumi.Input<string>, TextMap>(
       { name: secretName, namespace, labels },
       externalSourceOf(own.store),
       all,
+      textsOf,
     );
     const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
     showChild(this, "secret", made);

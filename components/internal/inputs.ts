@@ -115,7 +115,7 @@ export function textsOf(...maps: TextMap[]): TextMap {
   return isDeferred ? pulumi.all(maps).apply((known) => merged(known)) : merged(maps);
 }
 
-type TextMap = pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
+export type TextMap = pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 
 /** `known` with the values of some markers. */
 export function withValues(known: unknown, values: ReadonlyMap<string, unknown>): unknown {

@@ -76,6 +76,33 @@ test.each<BaseName>(["Monitoring", "Runbook"])(
   },
 );
 
+test("the labels of a Secret may come later as a whole", async () => {
+  for (const name of ["RepositorySecret", "SharedExternalSecret"] as const) {
+    const { args, make } = BASES[name];
+    const labels = { team: "databases" };
+    const known = await answerTo(() => make({ ...args, labels }));
+    const made = await answerTo(() => make({ ...args, labels: deferred(labels) }));
+    expect(made.errors).toEqual([]);
+    expect(JSON.parse(made.shown)).toEqual(JSON.parse(known.shown));
+    expect(made.shown).toContain('"team":"databases"');
+    expect(made.shown).toContain('"cnpg.io/reload":"true"');
+  }
+});
+
+test.each([
+  ["a\n", "PB105"],
+  [12_345_678, "PB191"],
+])("RepositorySecret refuses the passphrase %j", async (passphrase, code) => {
+  const { args, make } = BASES.RepositorySecret;
+  for (const each of [passphrase, deferred(passphrase)]) {
+    const keys = ["create", "from", "cipher", "passphrase"];
+    const { errors } = await answerTo(() => make(withValue(args, keys, each) as object));
+    expect(errors.filter((error) => !isExplained(error))).toEqual([]);
+    expect(String(errors)).toContain(`${code} create.from.cipher.passphrase`);
+    expect(String(errors)).not.toContain("12345678");
+  }
+});
+
 test("no error repeats a late secret", async () => {
   const { args, make } = BASES.PostgresHost;
   const stanza = deferred(pulumi.secret({ planted: 1 }));

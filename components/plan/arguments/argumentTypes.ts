@@ -49,14 +49,14 @@ export const ARGUMENT_TYPES = {
     "create?": "NewSecret",
     "existing?": "SecretRef",
     "external?": "ExternalSecretArgs",
-    "labels?": "{ [key: string]: Input<string> }",
+    "labels?": "Input<{ [name: string]: Input<string> }>",
   },
   SharedExternalSecretArgs: {
     namespace: "Input<string>",
     "secretName?": "Input<string>",
     store: "ExternalStore",
     repositories: "{ [repository: string]: ExternalKeys }",
-    "labels?": "{ [key: string]: Input<string> }",
+    "labels?": "Input<{ [name: string]: Input<string> }>",
   },
   BackupMonitoringArgs: {
     "podMonitor?": "boolean",

@@ -48,17 +48,25 @@ export function secretKeysOf<T>(
 /** With this label CloudNativePG and its plugins read a changed Secret again. */
 const RELOAD = { "cnpg.io/reload": "true" };
 
-export interface SecretMetadata<T> {
+export interface SecretMetadata<T, Labels = Readonly<Record<string, T>>> {
   readonly name: T;
   readonly namespace: T;
   /** Besides the required ones. */
-  readonly labels: Readonly<Record<string, T>>;
+  readonly labels: Labels;
+}
+
+/** Labels of both, which may come later as a whole. */
+type Join<Labels> = (required: Readonly<Record<string, string>>, own: Labels) => Labels;
+
+function joined<Labels>(required: Readonly<Record<string, string>>, own: Labels): Labels {
+  return { ...required, ...own };
 }
 
 /** `v1/Secret` with `stringData`, which Pulumi's provider keeps secret. Undefined parts are omitted. */
-export function renderSecret<T>(
-  metadata: SecretMetadata<T>,
+export function renderSecret<T, Labels = Readonly<Record<string, T>>>(
+  metadata: SecretMetadata<T, Labels>,
   parts: Readonly<Partial<Record<SecretPart, T | undefined>>>,
+  join: Join<Labels> = joined,
 ) {
   const entries = SECRET_PARTS.flatMap((part): [string, T][] => {
     const value = parts[part];
@@ -67,7 +75,7 @@ export function renderSecret<T>(
   return {
     apiVersion: "v1",
     kind: "Secret",
-    metadata: metadataOf(metadata),
+    metadata: { ...metadata, labels: join(RELOAD, metadata.labels) },
     type: "Opaque",
     stringData: Object.fromEntries(entries),
   };
@@ -95,10 +103,11 @@ export interface ExternalSource<T> {
 }
 
 /** `external-secrets.io/v1/ExternalSecret` whose Secret has its name. */
-export function renderExternalSecret<T>(
-  metadata: SecretMetadata<T>,
+export function renderExternalSecret<T, Labels extends object = Readonly<Record<string, T>>>(
+  metadata: SecretMetadata<T, Labels>,
   source: ExternalSource<T>,
   keys: readonly ExternalKey<T>[],
+  join: Join<Labels> = joined,
 ) {
   const { storeName, storeKind, refreshInterval, creationPolicy, deletionPolicy } = source;
   return {
@@ -117,15 +126,11 @@ export function renderExternalSecret<T>(
         name: metadata.name,
         creationPolicy,
         deletionPolicy,
-        template: { metadata: { labels: { ...RELOAD, ...metadata.labels } } },
+        template: { metadata: { labels: join(RELOAD, metadata.labels) } },
       },
       data: keys.map(({ secretKey, key, property }) => ({ secretKey, remoteRef: { key, ...given({ property }) } })),
     },
   };
-}
-
-function metadataOf<T>({ name, namespace, labels }: SecretMetadata<T>) {
-  return { name, namespace, labels: { ...RELOAD, ...labels } };
 }
 
 /** A duration in Go's form: `1h`, `90s`. */
