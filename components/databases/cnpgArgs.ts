@@ -4,7 +4,7 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
-import type { ClusterSpec } from "./cnpgSpec";
+import type { ClusterSpec, SpecAffinitySpec, TolerationSpec } from "./cnpgSpec";
 import type {
   AffinityArgs,
   ExtensionArgs,
@@ -186,9 +186,9 @@ export interface PodPlacementArgs {
   /** Labels that nodes must have. */
   nodeSelector?: pulumi.Input<{ [label: string]: pulumi.Input<string> }>;
   /** Node taints that the pods tolerate, in Kubernetes' form. */
-  tolerations?: pulumi.Inputs[];
+  tolerations?: TolerationSpec[];
   /** Affinity in Kubernetes' form, merged into the package's own. */
-  affinity?: pulumi.Inputs;
+  affinity?: SpecAffinitySpec;
   /** Names of Secrets with registry credentials, in the pods' namespace. */
   imagePullSecrets?: pulumi.Input<string>[];
   /** Name of a PriorityClass. */

@@ -201,8 +201,8 @@ export const ARGUMENT_TYPES = {
   PluginRuntime: { sha256: "string", url: "string", image: "string", onRequest: "boolean", "version?": "string" },
   PodPlacementArgs: {
     "nodeSelector?": "Input<{ [label: string]: Input<string> }>",
-    "tolerations?": "Inputs[]",
-    "affinity?": "Inputs",
+    "tolerations?": "TolerationSpec[]",
+    "affinity?": "SpecAffinitySpec",
     "imagePullSecrets?": "Input<string>[]",
     "priorityClassName?": "Input<string>",
     "annotations?": "Input<{ [name: string]: Input<string> }>",

@@ -114,6 +114,19 @@ test("each component refuses them before it creates anything", () => {
   }
 });
 
+test("the placement of pods is compared with Kubernetes' fields", () => {
+  const podPlacement = {
+    tolerations: [{ key: "dedicated", oprator: "Exists" }],
+    affinity: { nodeAfinity: {}, podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: "zone" } },
+  };
+  const findings = checkArguments("CnpgClusterArgs", { ...GIVEN, podPlacement });
+  expect(findings.map(({ code, path }) => `${code} ${path}`).sort()).toEqual([
+    "PB190 podPlacement.affinity.nodeAfinity",
+    "PB190 podPlacement.tolerations[0].oprator",
+    "PB191 podPlacement.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution",
+  ]);
+});
+
 test.each([
   [["failed"], "events[0]", 'it is the text "failed", and must be one of start, success, failure, drill, stale, test'],
   ["failure", "events", 'it is the text "failure", and must be a list'],
@@ -137,8 +150,6 @@ const OPEN = [
   "BackupNowArgs.cluster",
   "ClusterOverrides.cluster",
   "ClusterOverrides.poolers",
-  "PodPlacementArgs.affinity",
-  "PodPlacementArgs.tolerations",
   "VolumeClaimTemplateSpec.metadata",
 ];
 
