@@ -113,6 +113,7 @@ export {
 } from "./drills/drillArgs";
 export { PostgresHost } from "./databases/postgresHost";
 export { type RepositoryClientArgs, RepositoryHost, type RepositoryHostArgs } from "./databases/repositoryHost";
+export { SslMode } from "./databases/sslMode";
 export { type PrimaryArgs, StandbyHost, type StandbyHostArgs } from "./databases/standbyHost";
 export { B2ApplicationKey, type B2ApplicationKeyArgs } from "./dynamic/b2ApplicationKey";
 export { B2Bucket, type B2BucketArgs, type B2LifecycleRule, type B2Retention } from "./dynamic/b2Bucket";

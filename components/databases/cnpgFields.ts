@@ -10,6 +10,7 @@ import type {
   PostInitApplicationSQLRefsSpec,
   TolerationSpec,
 } from "./cnpgSpec";
+import type { SslMode } from "./sslMode";
 
 /** How the primary is updated, once its standbys are. */
 export const PrimaryUpdateStrategy = {
@@ -194,7 +195,7 @@ export interface ImportArgs {
   /** Database to connect to. @default "postgres" */
   database?: pulumi.Input<string>;
   /** libpq's `sslmode`. */
-  sslMode?: pulumi.Input<string>;
+  sslMode?: pulumi.Input<SslMode>;
   /** The password of that role. */
   passwordSecret?: KeyRef;
   /** Certificate of the authority that the server's is checked against, with `sslMode` `verify-ca` or `verify-full`. */

@@ -8,6 +8,7 @@ import { patroniBootstrap, patroniReplica, standbyCommand } from "../render/host
 import type { HostAccess } from "./hostAccess";
 import type { HostBaseArgs, HostRepositoryArgs } from "./hostArgs";
 import { PostgresHost } from "./postgresHost";
+import type { SslMode } from "./sslMode";
 
 /** The server that a plain standby streams from. A password is no argument: libpq reads it from a file. */
 export interface PrimaryArgs {
@@ -23,7 +24,7 @@ export interface PrimaryArgs {
    */
   passfile?: pulumi.Input<string>;
   /** libpq's `sslmode`. @example "verify-full" */
-  sslmode?: pulumi.Input<string>;
+  sslmode?: pulumi.Input<SslMode>;
   /** The standby's replication slot on the primary. */
   slot?: pulumi.Input<string>;
 }

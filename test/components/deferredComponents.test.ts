@@ -333,7 +333,14 @@ add(
     user: "pg",
     processMax: 3,
     repositories: { repo1: { at: { name: "nas", path: "/mnt/nas/p", readOnly: true } } },
-    primary: { host: "db1", port: 5433, user: "replicator", passfile: "/pass", sslmode: "require", slot: "db2" },
+    primary: {
+      host: "db1",
+      port: 5433,
+      user: "replicator",
+      passfile: "/pass",
+      sslmode: "require" as const,
+      slot: "db2",
+    },
   },
   (args) => outputsOf(new all.StandbyHost("db2", args)),
 );

@@ -51,27 +51,48 @@ function constant(name: string, lines: readonly string[]): readonly string[] {
   return [`export const ${name} = {`, ...lines, "} as const;"];
 }
 
-/** No rule judges these choices, so the check of types does. */
-const UNRULED = [
-  "BackupTarget",
-  "MailSecurity",
-  "NotifyEvent",
-  "NotifyType",
-  "S3Quirks",
-  "SnapshotOwner",
-  "StanzaKind",
-  "UriStyle",
+/** Choices whose values a rule judges, in words about them. For the check of types they are text. */
+const RULED = [
+  "AcknowledgeArgs.mode",
+  "AffinityArgs.podAntiAffinityType",
+  "BackupNowArgs.type",
+  "BucketProtectionArgs.lockMode",
+  "ClusterBackupArgs.engine",
+  "CnpgClusterArgs.primaryUpdateMethod",
+  "CnpgClusterArgs.primaryUpdateStrategy",
+  "CompressArgs.type",
+  "DrillArgs.level",
+  "DrillArgs.pick",
+  "DrillNowArgs.level",
+  "DrillNowArgs.pick",
+  "HostContainerArgs.engine",
+  "MigrationArgs.until",
+  "MigrationServerArgs.sslMode",
+  "MigrationWorkloadArgs.kind",
+  "PostgresHostArgs.archive",
+  "PostgresHostArgs.engine",
+  "R2NewBucket.location",
+  "R2RepositoryArgs.jurisdiction",
+  "StreamingArgs.synchronous",
 ];
 
-/** Other choices are text: rules judge their values. */
+/** The check of types judges every other choice. */
 function withoutChoices(type: FieldsType, all: readonly PublicType[]): FieldsType {
   const choices = all.flatMap((other) => (other.kind === "choice" ? [other] : []));
-  const textOf = (name: string): string => {
-    const choice = UNRULED.includes(name) ? choices.find((other) => other.name === name) : undefined;
-    return choice === undefined ? "string" : `(${choiceText(choice)})`;
-  };
   const names = new RegExp(`\\b(${choices.map(({ name }) => name).join("|")})\\b`, "g");
-  return { ...type, fields: type.fields.map((field) => ({ ...field, type: field.type.replaceAll(names, textOf) })) };
+  const fields = type.fields.map((field) => {
+    const textOf = (name: string): string => {
+      const choice = isRuled(type.name, field) ? undefined : choices.find((other) => other.name === name);
+      return choice === undefined ? "string" : `(${choiceText(choice)})`;
+    };
+    return { ...field, type: field.type.replaceAll(names, textOf) };
+  });
+  return { ...type, fields };
+}
+
+/** A field that a type has from another one is ruled by that one's name. */
+function isRuled(type: string, { isInherited, name }: Field): boolean {
+  return isInherited ? RULED.some((ruled) => ruled.endsWith(`.${name}`)) : RULED.includes(`${type}.${name}`);
 }
 
 /** Types that take fields from another have them under that one's name. */

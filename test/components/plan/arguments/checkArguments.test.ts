@@ -114,6 +114,21 @@ test("each component refuses them before it creates anything", () => {
   }
 });
 
+test.each([
+  ["CnpgPluginArgs", "engine", { engine: "nonsense" }],
+  ["CnpgClusterArgs", "runtimeDelivery", { ...GIVEN, runtimeDelivery: "nonsense" }],
+  ["CnpgClusterArgs", "stanzaKind", { ...GIVEN, stanzaKind: "nonsense" }],
+  ["ClusterScheduleArgs", "ownerReference", { cron: "0 3 * * 0", ownerReference: "nonsense" }],
+  ["PrimaryArgs", "sslmode", { host: "db1", user: "replicator", sslmode: "nonsense" }],
+  ["ExternalStore", "kind", { name: "vault", kind: "nonsense" }],
+  ["ExternalStore", "creationPolicy", { name: "vault", creationPolicy: "nonsense" }],
+  ["ExternalStore", "deletionPolicy", { name: "vault", deletionPolicy: "nonsense" }],
+  ["RecoveryArgs", "engine", { stanza: "s", repositories: REPOSITORIES, engine: "nonsense" }],
+])("%s refuses a value of %s that is none of its choices", (type, path, args) => {
+  const message = expect.stringContaining('it is the text "nonsense", and must be one of ');
+  expect(checkArguments(type, args)).toMatchObject([{ code: "PB191", path, message }]);
+});
+
 test("the placement of pods is compared with Kubernetes' fields", () => {
   const podPlacement = {
     tolerations: [{ key: "dedicated", oprator: "Exists" }],
