@@ -68,24 +68,30 @@ export interface PluginRef {
 
 /** A runtime that the plugin serves. */
 export interface PluginRuntime {
-  /** SHA-256 of the runtime, in hexadecimal digits. @plain `runtime` as a whole may come from another resource */
+  /**
+   * SHA-256 of the runtime, in hexadecimal digits.
+   * @plain what pods fetch; `runtime` as a whole may come from another resource
+   */
   sha256: string;
   /**
    * Address of the plugin inside Kubernetes.
-   * @plain `runtime` as a whole may come from another resource
+   * @plain what pods fetch; `runtime` as a whole may come from another resource
    * @example "http://pgbackstop.cnpg-system.svc:9091"
    */
   url: string;
-  /** Image of Node.js that runs it. @plain `runtime` as a whole may come from another resource */
+  /**
+   * Image of Node.js that runs it.
+   * @plain what pods fetch; `runtime` as a whole may come from another resource
+   */
   image: string;
   /**
    * True if only clusters with `runtimeDelivery: "plugin"` take it: the plugin's own image contains it.
-   * @plain `runtime` as a whole may come from another resource
+   * @plain what pods fetch; `runtime` as a whole may come from another resource
    */
   onRequest: boolean;
   /**
    * Version of the package that brought the runtime: clusters get a configuration that this version knows.
-   * @plain `runtime` as a whole may come from another resource
+   * @plain what pods fetch; `runtime` as a whole may come from another resource
    */
   version?: string;
 }

@@ -5,6 +5,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { throwErrors } from "../internal/validate";
+import { given } from "../../runtime/base/given";
 import { checkArguments, type Declarations } from "../plan/arguments/checkArguments";
 import { OwnResources } from "./ownResources";
 import { type ObjectSpecs, type Settled, settleInputs, type TypeSpec } from "./settleInputs";
@@ -66,7 +67,8 @@ export class ComponentPlugin extends OwnResources implements pulumi.provider.Pro
     const outputNames = Object.keys(spec.properties);
     if (settled.missing.length > 0) {
       const component = type.split(":").at(-1) ?? "";
-      const options = this.#declared === undefined ? {} : { declared: this.#declared };
+      // The update knows what this preview does not.
+      const options = { refusesDeferred: () => false, ...given({ declared: this.#declared }) };
       throwErrors(`${component} ${name}`, checkArguments(`${component}Args`, settled.value, options));
       return announce(name, type, settled.missing, outputNames, opts);
     }

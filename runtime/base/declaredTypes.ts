@@ -28,6 +28,8 @@ export interface Declarations {
   readonly texts?: Readonly<Record<string, readonly [expected: string, pattern: string]>>;
   /** Fields that only sections of some `type` have. */
   readonly kinds?: Readonly<Record<string, FieldKinds>>;
+  /** What a field decides that may not come later. */
+  readonly plain?: Readonly<Record<string, string>>;
 }
 
 export interface FieldKinds {
@@ -48,6 +50,8 @@ export interface DeclaredOptions {
   readonly open?: readonly string[];
   /** A value that comes later is given; its type is compared when it arrives. */
   readonly isDeferred?: (value: unknown) => boolean;
+  /** True for an argument, as `Type.field`, that may come later only if it is an `Input`. */
+  readonly refusesDeferred?: (argument: string) => boolean;
   /** True for a path whose value no message repeats. */
   readonly isSecret?: (path: string) => boolean;
   /** A component in the place of one of its outputs. */
@@ -59,7 +63,7 @@ export interface DeclaredOptions {
 export type Keys = readonly (string | number)[];
 
 export interface Problem {
-  readonly kind: "unknown" | "missing" | "empty" | "wrong";
+  readonly kind: "unknown" | "missing" | "empty" | "deferred" | "wrong";
   readonly path: string;
   /** The path's names and positions. */
   readonly keys: Keys;
@@ -70,7 +74,10 @@ export interface Problem {
   readonly hint: string;
 }
 
-export type Shape =
+/** With `isInput`, what a program may pass as an output. */
+export type Shape = AnyShape & { readonly isInput?: boolean };
+
+type AnyShape =
   | { readonly kind: "text" | "number" | "boolean" | "any" | "never" }
   | { readonly kind: "pattern"; readonly expected: string; readonly pattern: RegExp }
   | { readonly kind: "value"; readonly value: string | number }
@@ -206,7 +213,7 @@ class Checker {
     if (value === undefined) return [];
     if (shape.kind === "never") return [unknown(owner, [...keys, name], "only a program has it", "leave it out")];
     const own = [...keys, name];
-    const problems = this.#shape(shape, value, own);
+    const problems = this.#shape(shape, value, own).flatMap((each) => this.#ofField(each, `${owner}.${name}`));
     const range = problems.length > 0 ? undefined : this.#declared.ranges?.[`${owner}.${name}`];
     if (range === undefined) return problems;
     const isList = Array.isArray(value);
@@ -219,7 +226,8 @@ class Checker {
   }
 
   #shape(shape: Shape, value: unknown, keys: Keys): Problem[] {
-    if (shape.kind === "any" || shape.kind === "never" || this.#isDeferred(value)) return [];
+    if (shape.kind === "any" || shape.kind === "never") return [];
+    if (this.#isDeferred(value)) return shape.isInput === true ? [] : [deferred(keys, shape)];
     if (value === null) return [empty(keys)];
     switch (shape.kind) {
       case "fields":
@@ -246,6 +254,15 @@ class Checker {
         if (fits(shape, value)) return [];
         return [this.#wrong(keys, value, expectedOf(shape), this.#remedyOf(shape.kind, value, pathText(keys)))];
     }
+  }
+
+  /** A value, or an item, that comes later where a plain one belongs gets the reason of its field. */
+  #ofField(found: Problem, argument: string): Problem[] {
+    if (found.kind !== "deferred" || found.argument !== "") return [found];
+    if (this.#options.refusesDeferred?.(argument) !== true) return [];
+    const reason = this.#declared.plain?.[argument];
+    const about = reason === undefined ? {} : { fact: `${COMES_LATER}: it decides ${reason}`, hint: PASS_ITSELF };
+    return [{ ...found, argument, ...about }];
   }
 
   #remedyOf(kind: Shape["kind"], value: unknown, path: string): string {
@@ -297,6 +314,21 @@ function missing(type: string, keys: Keys): Problem {
 
 function empty(keys: Keys): Problem {
   return problem("empty", keys, "is empty", "give it a value, or leave it out");
+}
+
+const COMES_LATER = "comes from another resource, and must be known when the program runs";
+const PASS_ITSELF = "pass the value itself";
+
+function deferred(keys: Keys, shape: Shape): Problem {
+  const parts = shape.kind === "list" ? "items" : "fields";
+  return shape.kind === "fields" || shape.kind === "map" || shape.kind === "list"
+    ? problem(
+        "deferred",
+        keys,
+        `${COMES_LATER}: what it has decides which resources exist`,
+        `pass its ${parts} instead`,
+      )
+    : problem("deferred", keys, COMES_LATER, PASS_ITSELF);
 }
 
 function unknown(type: string, keys: Keys, fact: string, hint: string): Problem {
@@ -409,9 +441,14 @@ const SCALARS: Readonly<Record<string, Shape>> = {
   never: { kind: "never" },
 };
 
-/** Types of packages, and what the declarations leave open, may be anything. */
 function shapeOf(text: string, declarations: Declarations): Shape {
   const type = parseType(text);
+  const shape = shapeOfParsed(type, declarations);
+  return type.isInput === true ? { ...shape, isInput: true } : shape;
+}
+
+/** Types of packages, and what the declarations leave open, may be anything. */
+function shapeOfParsed(type: ParsedType, declarations: Declarations): Shape {
   if (type.kind === "either") return { kind: "either", of: type.of.map((each) => shapeOf(each, declarations)) };
   if (type.kind === "list") return { kind: "list", of: shapeOf(type.of, declarations) };
   if (type.kind === "map")
@@ -427,20 +464,24 @@ function shapeOf(text: string, declarations: Declarations): Shape {
   return SCALARS[name] ?? { kind: "any" };
 }
 
-export type ParsedType =
+export type ParsedType = AnyParsedType & { readonly isInput?: boolean };
+
+type AnyParsedType =
   | { readonly kind: "list"; readonly of: string }
   | { readonly kind: "map"; readonly of: string; readonly key: string }
   | { readonly kind: "either"; readonly of: readonly string[] }
   | { readonly kind: "value"; readonly value: string | number }
   | { readonly kind: "name"; readonly name: string };
 
-/** A type as the declarations have it. What may be an output is its value. */
+/** A type as the declarations have it. What may be an output is its value, marked. */
 export function parseType(text: string): ParsedType {
   const type = text.replace(/ \| undefined$/, "").replaceAll(/\breadonly /g, "");
   const alternatives = alternativesOf(type);
   if (alternatives.length > 1) return { kind: "either", of: alternatives };
-  const input = /^Input<(.*)>$/.exec(type) ?? /^\((.*)\)$/.exec(type);
-  if (input !== null) return parseType(input[1] ?? "");
+  const input = /^Input<(.*)>$/.exec(type)?.[1];
+  if (input !== undefined) return { ...parseType(input), isInput: true };
+  const inner = /^\((.*)\)$/.exec(type)?.[1];
+  if (inner !== undefined) return parseType(inner);
   const [, key = "", item] = /^\{ \[\w+: (\w+)\]: (.*) \}$/.exec(type) ?? [];
   if (item !== undefined) return { kind: "map", of: item, key };
   if (type.endsWith("[]")) return { kind: "list", of: type.slice(0, -2) };

@@ -63,6 +63,39 @@ test.each(CASES)("%s refuses %s: output(%j)", async (name, path, value, code) =>
   expect(errors.map((error) => String((error as Error).message)).join("\n")).toContain(`${code} ${shown}`);
 });
 
+test.each<[component: BaseName, path: string, value: unknown]>([
+  ["PostgresHost", "engine", "runtime"],
+  ["PostgresHost", "restoreOnly", true],
+  ["PostgresHost", "silence", {}],
+  ["PostgresHost", "repositories", {}],
+  ["PostgresHost", "drills", {}],
+  ["FireDrill", "drills", {}],
+  ["StandbyHost", "repositories.repo1", { at: {} }],
+  ["RepositoryHost", "clients.orders.reader", true],
+  ["CnpgCluster", "engine", "runtime"],
+  ["CnpgCluster", "monitoring", { podMonitor: true }],
+  ["CnpgCluster", "monitoring.podMonitor", true],
+  ["CnpgCluster", "silence", {}],
+  ["CnpgCluster", "poolers", {}],
+  ["CnpgCluster", "drills", {}],
+  ["CnpgCluster", "schedules.full.immediate", true],
+  ["CnpgCluster", "firstBackupTimeoutMinutes", 5],
+  ["CnpgCluster", "followRuntime", true],
+  ["CnpgCluster", "repositories", {}],
+  ["CnpgBackup", "hasWalStorage", true],
+  ["CnpgBackup", "readCluster", true],
+  ["CnpgRestore", "source", {}],
+  ["CnpgPlugin", "replicas", 2],
+  ["BackupNow", "repositories", ["repo1"]],
+  ["Monitoring", "kubernetes.dashboard", true],
+  ["Runbook", "roles", {}],
+])("%s refuses %s: output(%j), which decides what exists", async (name, path, value) => {
+  const { args, make } = BASES[name];
+  const { errors } = await answerTo(() => make(withValue(args, path.split("."), deferred(value)) as object));
+  expect(errors.filter((error) => !isExplained(error))).toEqual([]);
+  expect(String(errors)).toContain(`PB191 ${path}: it comes from another resource`);
+});
+
 test.each<BaseName>(["Monitoring", "Runbook"])(
   "%s refuses a text that is no topology, at once or late",
   async (name) => {

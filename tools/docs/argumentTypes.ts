@@ -43,6 +43,12 @@ function renderTypes(all: readonly PublicType[]): string {
       boundLines(types, ({ kinds }) => kinds),
     ),
     "",
+    "/** What a field decides that may not come later: `@plain`. */",
+    ...constant(
+      "ARGUMENT_PLAIN",
+      boundLines(types, ({ plain }) => plain),
+    ),
+    "",
   ].join("\n");
 }
 
@@ -96,7 +102,10 @@ function isRuled(type: string, { isInherited, name }: Field): boolean {
 }
 
 /** Types that take fields from another have them under that one's name. */
-function boundLines(types: readonly FieldsType[], valueOf: (field: Field) => object | null): readonly string[] {
+function boundLines(
+  types: readonly FieldsType[],
+  valueOf: (field: Field) => object | string | null,
+): readonly string[] {
   return types.flatMap((type) =>
     type.fields.flatMap((field) => {
       const value = valueOf(field);

@@ -2,7 +2,8 @@
  * Compares arguments with their declarations, for what TypeScript has not seen: programs in other languages, files,
  * copied text. Pure.
  *
- * A value from another resource is skipped. It is given, and its type is compared when it arrives.
+ * A value from another resource is given, and its type is compared when it arrives. Where only a plain value may be, it
+ * is a finding.
  */
 import {
   checkDeclared,
@@ -15,7 +16,7 @@ import { type Finding, finding } from "../findings/findings";
 import type { RuleCode } from "../findings/ruleTable";
 import { isFields, isOutput } from "../model/anyValue";
 import { isUnknown } from "../model/unknown";
-import { ARGUMENT_KINDS, ARGUMENT_TYPES } from "./argumentTypes";
+import { ARGUMENT_KINDS, ARGUMENT_PLAIN, ARGUMENT_TYPES } from "./argumentTypes";
 import { UNRULED_RANGES } from "./ranges";
 
 export type { Declarations, TypeTable };
@@ -41,6 +42,7 @@ const CODES: Readonly<Record<Problem["kind"], RuleCode>> = {
   unknown: "PB190",
   missing: "PB118",
   empty: "PB191",
+  deferred: "PB191",
   wrong: "PB191",
 };
 
@@ -49,11 +51,13 @@ const REMEDIES: Readonly<Record<string, string>> = {
   "CnpgRestoreArgs.storageGiB": "set it, or take it from the source cluster: ...orders.like",
 };
 
-const DECLARED = { types: ARGUMENT_TYPES, ranges: UNRULED_RANGES, kinds: ARGUMENT_KINDS };
+const DECLARED = { types: ARGUMENT_TYPES, ranges: UNRULED_RANGES, kinds: ARGUMENT_KINDS, plain: ARGUMENT_PLAIN };
 
 const DEFAULTS = {
   judged: ["RepositoryTarget"],
   isDeferred: (value: unknown) => isUnknown(value) || isOutput(value),
+  // The operator's own fields are passed on, whenever they come.
+  refusesDeferred: (argument: string) => !/^\w+Spec\./.test(argument),
   isSecret: (path: string) => SECRET.test(path),
   isComponent: (value: unknown) => isFields(value) && "__pulumiResource" in value,
   otherwise: {
@@ -70,6 +74,7 @@ export function checkArguments(name: string, args: unknown, options: CheckOption
     types: { ...types, ...declared?.types },
     ranges: { ...DECLARED.ranges, ...declared?.ranges },
     kinds: { ...DECLARED.kinds, ...declared?.kinds },
+    plain: { ...DECLARED.plain, ...declared?.plain },
   };
   return checkDeclared(name, args ?? {}, all, { ...DEFAULTS, owner, ...others }).map(
     ({ argument, fact, hint, kind, path }) =>

@@ -228,6 +228,7 @@ function problemOf(topology: Topology): string | null {
     ignoresUnknown: true,
     // A secret hides its type too.
     isDeferred: (value) => isUnknown(value) || isSecret(value),
+    refusesDeferred: () => false,
   });
   if (first !== undefined) return `${first.path}: ${first.message}`;
   const { databases, repositories } = topology;

@@ -60,3 +60,14 @@ export const ARGUMENT_RANGES = {
 
 /** Types of section that have a field: `@for` and `@required`. */
 export const ARGUMENT_KINDS = {} as const;
+
+/** What a field decides that may not come later: `@plain`. */
+export const ARGUMENT_PLAIN = {
+  "MigrationArgs.until": "the steps of the update",
+  "MigrationArgs.drill": "which of the target's drills is made",
+  "MigrationArgs.timeoutMinutes": "how long the engine waits for a resource",
+  "MigrationSecretArgs.namespace": "which Roles exist",
+  "MigrationUnitsArgs.names": "the steps that the preview shows",
+  "MigrationWorkloadArgs.kind": "the steps that the preview shows",
+  "MigrationWorkloadArgs.namespace": "which Roles exist",
+} as const;

@@ -34,10 +34,26 @@ describe("of a cluster", () => {
       ["PB118 schedules.full.cron", "PB118 walStorage.sizeGiB"],
     ],
     [
-      "an output, whatever it has",
-      { namespace: pulumi.output("db"), repositories: pulumi.output({}), storageGiB: unknownMarker(1) },
+      "an output where one may be, whatever it has",
+      {
+        ...GIVEN,
+        namespace: pulumi.output("db"),
+        storageGiB: unknownMarker(1),
+        options: { "log-path": pulumi.output("") },
+      },
       [],
     ],
+    [
+      "an output where a plain value must be",
+      {
+        ...GIVEN,
+        engine: pulumi.output("runtime"),
+        repositories: pulumi.output({}),
+        silence: { PB003: unknownMarker(1) },
+      },
+      ["PB191 engine", "PB191 repositories", "PB191 silence.PB003"],
+    ],
+    ["an output in a field of the operator", { ...GIVEN, spec: { affinity: pulumi.output({}) } }, []],
     ["a typo at any depth", { ...GIVEN, bootstrap: { initdb: { datbase: "x" } } }, ["PB190 bootstrap.initdb.datbase"]],
     ["an empty section", { ...GIVEN, walStorage: null, parameters: null }, ["PB191 parameters", "PB191 walStorage"]],
     ["text for a section", { ...GIVEN, walStorage: "10Gi" }, ["PB191 walStorage"]],
@@ -93,7 +109,8 @@ describe("of a cluster", () => {
   });
 
   test("a copy may take its volumes from its source", () => {
-    const findings = checkArguments("CnpgRestoreArgs", { namespace: "db", source: pulumi.output({}) });
+    const source = { stanza: "orders", repositories: REPOSITORIES };
+    const findings = checkArguments("CnpgRestoreArgs", { namespace: "db", source });
     expect(findings).toMatchObject([{ path: "storageGiB", hint: expect.stringContaining("...orders.like") }]);
   });
 
@@ -112,6 +129,25 @@ test("each component refuses them before it creates anything", () => {
     expect(() => create({ nothing: 1 }), Component.name).toThrow("PB190 nothing");
     expect(() => create(undefined), Component.name).toThrow("PB118");
   }
+});
+
+const LATER = "it comes from another resource, and must be known when the program runs";
+
+test.each([
+  [{ engine: pulumi.output("runtime") }, `${LATER}: it decides the objects of the engine`, "pass the value itself"],
+  [
+    { silence: { PB003: pulumi.output("one is enough") } },
+    `${LATER}: it decides which findings the preview reports`,
+    "pass the value itself",
+  ],
+  [{ poolers: pulumi.output({}) }, `${LATER}: what it has decides which resources exist`, "pass its fields instead"],
+  [
+    { drillChecks: { assertions: pulumi.output([]) } },
+    `${LATER}: what it has decides which resources exist`,
+    "pass its items instead",
+  ],
+])("a plain argument that comes later says what it decides: %#", (args, message, hint) => {
+  expect(checkArguments("CnpgClusterArgs", { ...GIVEN, ...args })).toMatchObject([{ code: "PB191", message, hint }]);
 });
 
 test.each([
@@ -152,8 +188,8 @@ test.each([
 });
 
 test.each([
-  ['Input<Input<("a" | "b")>[]>', { kind: "list", of: 'Input<("a" | "b")>' }],
-  ['Input<("a" | "b")>', { kind: "either", of: ['"a"', '"b"'] }],
+  ['Input<Input<("a" | "b")>[]>', { kind: "list", of: 'Input<("a" | "b")>', isInput: true }],
+  ['Input<("a" | "b")>', { kind: "either", of: ['"a"', '"b"'], isInput: true }],
   ["Input<A> | Input<B>[]", { kind: "either", of: ["Input<A>", "Input<B>[]"] }],
   ["{ [name: string]: A | B } | undefined", { kind: "map", key: "string", of: "A | B" }],
 ])("the type %s is read", (text, parsed) => {
