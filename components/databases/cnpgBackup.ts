@@ -136,7 +136,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
       { resource: this, title },
       own.repositories,
       checked.resolved.apply((plan) => plan.database),
-      { cluster, namespace: own.namespace, stanza, continues: false },
+      { cluster, namespace: own.namespace, stanza, role: "owns" },
     );
     const scope = { title, name, cluster, namespace: own.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     if (readCluster) {

@@ -19,6 +19,7 @@ import { applicationSecretOf, caSecretOf } from "../plan/cluster/secretNames";
 import { settleItems } from "../plan/cluster/overriddenItems";
 import { settleOverrides } from "../plan/cluster/overrides";
 import { withSpec } from "../plan/cluster/specArgument";
+import { archiveRole } from "../plan/repositories/archiveUses";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
@@ -219,24 +220,23 @@ function keptInCluster({ bootstrap, repositories }: CnpgClusterArgs): readonly u
   return [...keptTargets({ repositories }), ...keptTargets(bootstrap?.recovery ?? {})];
 }
 
-/** A replica, and a cluster that continues an archive, share it with another one. */
 function claimFor(
   { cluster, namespace, parent: resource, title }: ClusterScope,
   args: CnpgClusterArgs,
   { derive, resolved }: CheckedCluster,
   stanza: pulumi.Input<string>,
 ): void {
-  const reasons = [
-    args.bootstrap?.recovery?.continueArchive ?? false,
-    derive(({ database }) => database.isReplica === true),
-  ];
-  const isDeferred = reasons.some((reason) => typeof reason !== "boolean");
-  const continues = isDeferred ? pulumi.all(reasons).apply((known) => known.includes(true)) : reasons.includes(true);
+  const continued = args.bootstrap?.recovery?.continueArchive ?? false;
+  const follows = derive(({ database }) => database.isReplica === true);
+  const role =
+    typeof continued === "boolean" && typeof follows === "boolean"
+      ? archiveRole(continued, follows)
+      : pulumi.all([continued, follows]).apply(([isContinued, isReplica]) => archiveRole(isContinued, isReplica));
   claimCluster(
     { resource, title },
     args.repositories ?? {},
     resolved.apply((plan) => plan.database),
-    { cluster, namespace, stanza, continues },
+    { cluster, namespace, stanza, role },
   );
 }
 

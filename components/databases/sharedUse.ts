@@ -2,10 +2,18 @@
 import * as pulumi from "@pulumi/pulumi";
 import { hasLauncher, launcherPath } from "../plan/host/hostCommand";
 import { unitsOf } from "../render/host/hostParts";
-import { claim, claimsOfProgram, type Use } from "../internal/programClaims";
+import { claim, type Use } from "../plan/findings/claims";
+import {
+  type ArchiveRole,
+  archiverUse,
+  archiveUse,
+  archiveUses,
+  inRole,
+  keyOf,
+} from "../plan/repositories/archiveUses";
+import { claimsOfProgram, judgeWhenKnown } from "../internal/programClaims";
 import { logWarnings, throwErrors } from "../internal/validate";
 import type { DatabasePlan, HostPlan } from "../plan/model/plan";
-import { typeOf } from "../plan/repositories/repositoryTypes";
 import { withoutSilenced } from "../plan/rules/silence";
 import type { SshInput } from "../host/ssh/sshTarget";
 import type { ConnectionInput } from "../dynamic/reach";
@@ -21,8 +29,6 @@ interface User {
   readonly title: string;
   readonly silence?: DatabasePlan["silence"];
 }
-
-const ANOTHER_ARCHIVE = "give each database its own stanza, path or bucket";
 
 /** Uses of a host: its data directory, its files, and the archives that it writes. */
 export function claimHost(
@@ -73,26 +79,14 @@ export function claimCluster(
   user: User,
   targets: Targets,
   plan: pulumi.Output<DatabasePlan>,
-  { cluster, continues, namespace, stanza }: ClusterUse,
+  { cluster, namespace, role, stanza }: ClusterUse,
 ): void {
   if (Object.keys(targets).length === 0) return;
   const location = pulumi.all([kubernetesOf(user.resource), namespace]);
-  claimWhenKnown(user, pulumi.all([location, cluster]), ([at, name]) => [
-    {
-      key: keyOf("archiver", ...at, name),
-      path: "clusterName",
-      code: "PB196",
-      what: "the Cluster that archives here",
-      remedy: "a Cluster has one archiver: keep one of the two",
-    },
-  ]);
-  if (continues === true) return;
+  claimWhenKnown(user, pulumi.all([location, cluster]), ([at, name]) => [archiverUse("clusterName", [...at, name])]);
+  if (role === "follows") return;
   const claimArchives = <T>(values: pulumi.Output<T>, usesOf: (known: T) => readonly Use[]): void =>
-    continues === false
-      ? claimWhenKnown(user, values, usesOf)
-      : claimWhenKnown(user, pulumi.all([values, continues]), ([known, isOther]) =>
-          isOther ? [] : usesOf(known as T),
-        );
+    claimWhenKnown(user, pulumi.all([values, role]), ([known, own]) => inRole(own, usesOf(known as T)));
   claimArchives(pulumi.output(stanza), (known) => targetUses(targets, known, undefined));
   claimArchives(pulumi.all([location, plan]), ([at, known]) =>
     archiveUses(known as DatabasePlan, keyOf(...at), undefined),
@@ -103,8 +97,7 @@ interface ClusterUse {
   readonly cluster: pulumi.Input<string>;
   readonly namespace: pulumi.Input<string>;
   readonly stanza: pulumi.Input<string>;
-  /** True if it may write on in another one's archive: its replacement, or its replica. */
-  readonly continues: pulumi.Input<boolean>;
+  readonly role: pulumi.Input<ArchiveRole>;
 }
 
 /** The operator that a plugin serves. */
@@ -128,7 +121,7 @@ function claimWhenKnown<T>(
 ): void {
   const claims = claimsOfProgram();
   if (claims === null) return;
-  values.apply((known) => {
+  judgeWhenKnown(values, (known) => {
     const findings = withoutSilenced({ silence }, claim(claims, resource, title, usesOf(known)));
     throwErrors(title, findings);
     logWarnings(findings, resource);
@@ -172,26 +165,6 @@ function targetUses(targets: Targets, stanza: string, member: Use["member"]): Us
   });
 }
 
-function archiveUses({ repositories, stanza }: DatabasePlan, machine: string, member: Use["member"]): Use[] {
-  return repositories.flatMap((repository): Use[] => {
-    if (repository.readOnly) return [];
-    const type = typeOf(repository);
-    const server = repository.kind === "posix" ? machine : (type.endpoint(repository) ?? "");
-    return [archiveUse(repository.name, keyOf("archive", server, type.location(repository), stanza), member)];
-  });
-}
-
-function archiveUse(name: string, key: string, member: Use["member"]): Use {
-  return {
-    key,
-    path: `repositories.${name}.at`,
-    code: "PB195",
-    what: "this repository with this stanza",
-    remedy: ANOTHER_ARCHIVE,
-    ...(member === undefined ? {} : { member }),
-  };
-}
-
 /** The same address behind another jump host is another machine, and so is another port behind one address. */
 function machineOf({ ssh }: ConnectionInput): string {
   const addresses = (route: SshInput | undefined): string[] =>
@@ -211,8 +184,4 @@ function identityOf(target: object): string {
   const known = identities.get(target) ?? String(++identitiesMade);
   identities.set(target, known);
   return known;
-}
-
-function keyOf(...parts: readonly string[]): string {
-  return JSON.stringify(parts);
 }

@@ -1,61 +1,69 @@
 /**
  * What the components of one program use, so that two of them that use the same are detected. Each program has its own
  * record, even if one process runs several: the record belongs to the program's stack resource, of which the SDK makes
- * one for each run.
+ * one for each run. For a program in another language, the plugin has the record: the engine asks one process of it for
+ * all components of a deployment.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import * as pulumi from "@pulumi/pulumi";
-import { type Finding, finding } from "../plan/findings/findings";
-import type { RuleCode } from "../plan/findings/ruleTable";
-
-/** The use of something that only one component may use. */
-export interface Use {
-  /** Equal for the same thing. Never shown: it may contain secrets. */
-  readonly key: string;
-  /** The argument that decides it. */
-  readonly path: string;
-  readonly code: RuleCode;
-  /** What is used, as the finding says it. */
-  readonly what: string;
-  readonly remedy: string;
-  /** A machine that may be a member of the same PostgreSQL cluster as another machine with the same use. */
-  readonly member?: { readonly machine: string; readonly code: RuleCode; readonly remedy: string };
-}
-
-interface Claim {
-  readonly owner: object;
-  readonly title: string;
-  readonly use: Use;
-}
-
-export type Claims = Map<string, Claim>;
+import type { Claims } from "../plan/findings/claims";
 
 const programs = new WeakMap<object, Claims>();
 
-/** Call it while the program declares. Null without a program: one in another language, or a test without an engine. */
+/** One component that the plugin makes, the outputs that judge its claims, and what they refuse. */
+interface Construction {
+  readonly claims: Claims;
+  readonly judgements: pulumi.Output<void>[];
+  readonly refusals: unknown[];
+}
+
+const construction = new AsyncLocalStorage<Construction>();
+
+/**
+ * Makes a component for a program in another language, and waits until its claims are judged as far as they are known.
+ * @throws what a claim's judgement throws
+ */
+export async function constructed<T>(claims: Claims, make: () => T): Promise<T> {
+  const own: Construction = { claims, judgements: [], refusals: [] };
+  const made = construction.run(own, make);
+  await Promise.all(own.judgements.map(settled));
+  if (own.refusals.length > 0) throw own.refusals[0];
+  return made;
+}
+
+/**
+ * Judges values when they are known. What `judge` throws ends a program. In the plugin it would end every component
+ * that is being made, and is the answer for the one that claims.
+ */
+export function judgeWhenKnown<T>(values: pulumi.Output<T>, judge: (known: T) => void): void {
+  const own = construction.getStore();
+  if (own === undefined) {
+    values.apply((known) => judge(known as T));
+    return;
+  }
+  const judgement = values.apply((known) => {
+    try {
+      judge(known as T);
+    } catch (error) {
+      own.refusals.push(error);
+    }
+  });
+  own.judgements.push(judgement);
+}
+
+/** Also for a value that a preview does not know. */
+async function settled(output: pulumi.Output<unknown>): Promise<void> {
+  // The SDK's declarations hide it; its own component provider reads it in the same way.
+  if ("promise" in output && typeof output.promise === "function") await output.promise();
+}
+
+/** Call it while the program declares. Null without a program: in a test without an engine. */
 export function claimsOfProgram(): Claims | null {
+  const own = construction.getStore();
+  if (own !== undefined) return own.claims;
   const program = pulumi.runtime.getStackResource();
   if (program === undefined) return null;
-  const claims = programs.get(program) ?? new Map<string, Claim>();
+  const claims: Claims = programs.get(program) ?? new Map();
   programs.set(program, claims);
   return claims;
-}
-
-/** Records the uses of one component. Finds those that another component has already. */
-export function claim(claims: Claims, owner: object, title: string, uses: readonly Use[]): Finding[] {
-  const taken = uses.flatMap((use) => {
-    const other = claims.get(use.key);
-    if (other !== undefined && other.owner !== owner) return [[use, other] as const];
-    claims.set(use.key, { owner, title, use });
-    return [];
-  });
-  const detected = taken.map(([use, other]) => {
-    const isMember = areMembers(use, other.use);
-    const { code, remedy } = isMember && use.member !== undefined ? use.member : use;
-    return finding(code, use.path, `${use.what} is also that of ${other.title} (${other.use.path})`, remedy);
-  });
-  return [...new Map(detected.map((each) => [`${each.code} ${each.path}`, each])).values()];
-}
-
-function areMembers({ member: own }: Use, { member: other }: Use): boolean {
-  return own !== undefined && other !== undefined && own.machine !== other.machine;
 }

@@ -4,6 +4,8 @@
  * need no compiler or analyzer.
  */
 import * as pulumi from "@pulumi/pulumi";
+import type { Claims } from "../plan/findings/claims";
+import { constructed } from "../internal/programClaims";
 import { throwErrors } from "../internal/validate";
 import { given } from "../../runtime/base/given";
 import { checkArguments, type Declarations } from "../plan/arguments/checkArguments";
@@ -39,6 +41,8 @@ export class ComponentPlugin extends OwnResources implements pulumi.provider.Pro
   readonly #schema: PackageSchema;
   readonly #exported: Exported;
   readonly #declared: Declarations | undefined;
+  /** Of the deployment that asked last. */
+  #run: { readonly deployment: string | undefined; readonly claims: Claims } | null = null;
 
   /**
    * @param exported the package's components, by their names
@@ -72,9 +76,28 @@ export class ComponentPlugin extends OwnResources implements pulumi.provider.Pro
       throwErrors(`${component} ${name}`, checkArguments(`${component}Args`, settled.value, options));
       return announce(name, type, settled.missing, outputNames, opts);
     }
-    const made = new (componentClass(type, this.#exported))(name, settled.value as never, opts);
+    const Component = componentClass(type, this.#exported);
+    const make = (): pulumi.ComponentResource => new Component(name, settled.value as never, opts);
+    const made = await constructed(this.#claims(), make);
     return { urn: made.urn, state: Object.fromEntries(outputNames.map((key) => [key, fieldOf(made, key)])) };
   }
+
+  /** One process serves one deployment, unless a debugger attached the engine to it. */
+  #claims(): Claims {
+    const deployment = deploymentAddress();
+    if (this.#run === null || this.#run.deployment !== deployment) this.#run = { deployment, claims: new Map() };
+    return this.#run.claims;
+  }
+}
+
+/** Where the engine registers resources: another address in each deployment. The SDK's types hide it. */
+function deploymentAddress(): string | undefined {
+  const { getStore } = require("@pulumi/pulumi/runtime/state") as SdkState;
+  return getStore().settings.options.monitorAddr;
+}
+
+interface SdkState {
+  getStore(): { readonly settings: { readonly options: { readonly monitorAddr?: string } } };
 }
 
 /** A component whose children are still unknown: in a preview it appears alone, and all its outputs are unknown. */

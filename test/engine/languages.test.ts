@@ -171,3 +171,20 @@ test("mistakes are reported as in TypeScript, and so are an unknown argument and
   for (const path of ["storageGiB", "source.stanza"])
     expect(failure).toContain(`PB118 ${path}: it is required, and not given`);
 });
+
+// claim: docs/languages.md: components used from another…
+test("two hosts with one stanza in one repository are an error, as in TypeScript", async () => {
+  const twice = (): Record<string, unknown> => {
+    const { host: machine } = host.settings();
+    const repositories = { repo1: { at: { name: "store", path: "/srv/store" }, keepDays: 7 } };
+    const schedules = { full: { cron: "30 2 * * *" } };
+    const args = { connection: { local: {} }, repositories, schedules, stanza: "orders", ...machine };
+    const hosts = ["a", "b"].map(
+      (name) => new Foreign("PostgresHost", name, { ...args, dataDirectory: `/srv/${name}` }, []),
+    );
+    return { urns: hosts.map(({ urn }) => urn) };
+  };
+  expect(await failureOf(open(twice).then((stack) => stack.preview()))).toMatch(
+    /PB195 repositories\.repo1\.at: this repository with this stanza is also that of PostgresHost [ab]/,
+  );
+});

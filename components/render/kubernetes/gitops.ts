@@ -9,12 +9,14 @@ import { checkClusterPlan, planCluster } from "../../plan/cluster/planCluster";
 import { checkArguments } from "../../plan/arguments/checkArguments";
 import { FILE } from "../../plan/arguments/fileTypes";
 import { type ClusterPlan, type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
+import { claim, type Claims } from "../../plan/findings/claims";
 import { type Finding, finding, findingsBelow } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
 import { checkPlugin } from "../../plan/rules/plugin";
 import { expiresSnapshots } from "../../plan/cluster/snapshotPlan";
 import type { RepositorySettings } from "../../plan/model/databaseSettings";
 import { isFields } from "../../plan/model/anyValue";
+import { archiveRole, archiverUse, archiveUses, inRole, keyOf } from "../../plan/repositories/archiveUses";
 import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import type { EngineContext } from "../engines/engine";
 import { VERSION } from "../../../runtime/version";
@@ -98,13 +100,35 @@ export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntim
       clusterOf(`attach.${name}`, name, [cluster, checked.attach?.[name] ?? cluster], true, bundle, withRuntime),
     ),
   ];
-  const findings = made.flatMap((each) => each.findings);
+  const own = made.flatMap((each) => each.findings);
+  const isPlanned = own.every(({ severity }) => severity !== "error");
+  const findings = isPlanned ? [...own, ...sharedIn(file)] : own;
   const isWrong = findings.some(({ severity }) => severity === "error");
   if (isWrong) return { manifests: [], findings };
   const manifests = made.flatMap((each) => each.manifests);
   return flux === undefined
     ? { manifests, findings: [...findings, ...findVariables(manifests)] }
     : { manifests: escapedForFlux(manifests, flux), findings };
+}
+
+const NAME = "clusterName";
+
+/** What two clusters of the file use, and only one may; variables of Flux by their names. */
+function sharedIn({ attach = {}, clusters = {} }: GitopsFile): Finding[] {
+  const claims: Claims = new Map();
+  return Object.entries({ clusters, attach }).flatMap(([section, files]) =>
+    Object.entries(files).flatMap(([name, file]) => {
+      const { database } = planOf(name, file);
+      const place = ["", database.namespace];
+      const role = archiveRole(file.bootstrap?.recovery?.continueArchive === true, database.isReplica === true);
+      const archiver = archiverUse(NAME, [...place, database.cluster]);
+      const uses = [archiver, ...inRole(role, archiveUses(database, keyOf(...place), undefined))];
+      const path = `${section}.${name}`;
+      const shared = claim(claims, database, path, database.repositories.length === 0 ? [] : uses);
+      // An attachment has its cluster's name.
+      return shared.map((each) => ({ ...each, path: each.path === NAME ? path : `${path}.${each.path}` }));
+    }),
+  );
 }
 
 function pluginOf(

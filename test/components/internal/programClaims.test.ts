@@ -1,7 +1,8 @@
 /** Two components of one program that use the same; the engine's tests show that programs do not see each other. */
 // claim: docs/reference/rules.md: PB195 to PB199 and PB203: databases…
 import { expect, test } from "vitest";
-import { claim, type Claims, claimsOfProgram, type Use } from "../../../components/internal/programClaims";
+import { claimsOfProgram } from "../../../components/internal/programClaims";
+import { claim, type Claims, type Use } from "../../../components/plan/findings/claims";
 import { findingText } from "../../../components/plan/findings/findings";
 
 const archive = (key: string, machine?: string): Use => ({

@@ -1,8 +1,14 @@
 /** Components of programs in other languages: a mistake in their arguments is refused as in TypeScript. */
 import * as pulumi from "@pulumi/pulumi";
 import { unknown } from "@pulumi/pulumi/output";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import * as exported from "../../../components/index";
+
+vi.mock("../../../components/internal/runtimeBundle", () => ({
+  runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleBrotli: () => "YnI=",
+  loadArchiveClient: () => "client",
+}));
 import { ComponentPlugin, type PackageSchema } from "../../../components/plugin/componentPlugin";
 
 const TYPE = "pgbackstop:index:CnpgCluster";
@@ -73,4 +79,45 @@ test("a preview that does not know a plain part refuses the others' mistakes", a
   const superuserAccess = pulumi.output<unknown>(unknown);
   expect(await refusalOf({ ...GIVEN, superuserAccess, instances: "3" }, true)).toContain("PB191 instances");
   expect(await refusalOf({ ...GIVEN, superuserAccess }, true)).toBe("none");
+});
+
+test("two components of one run that use the same are judged together; another run does not see them", async () => {
+  // Resources of earlier runs register with their mocks.
+  await pulumi.runtime.disconnect();
+  const s3 = { bucket: "orders-pg", endpoint: "s3.example.net", region: "eu" };
+  const keys = { name: "keys", accessKeyIdKey: "id", secretAccessKeyKey: "secret" };
+  const at = { name: "store", path: "/pg", s3: { ...s3, existingSecret: keys } };
+  const given = { ...GIVEN, repositories: { repo1: { at, keepDays: 7 } }, firstBackupTimeoutMinutes: 0 };
+  const state = require("@pulumi/pulumi/runtime/state") as {
+    getStore(): { settings: { options: { monitorAddr?: string } } };
+  };
+  await pulumi.runtime.setMocks({
+    call: () => ({}),
+    newResource: (own) => ({ id: own.name, state: own.inputs as object }),
+  });
+  const plugin = new ComponentPlugin(SCHEMA, exported);
+  const declare = async (name: string, stanza: unknown, address = "first", more = {}): Promise<string> => {
+    state.getStore().settings.options.monitorAddr = address;
+    try {
+      await plugin.construct(name, TYPE, { ...given, stanza, clusterName: name, ...more }, {});
+      return "none";
+    } catch (error) {
+      if (!pulumi.InputPropertiesError.isInstance(error)) throw error;
+      return error.message;
+    }
+  };
+  expect(await declare("orders", "orders")).toBe("none");
+  expect(await declare("ledger", "ledger")).toBe("none");
+  expect(await declare("copy", pulumi.output(Promise.resolve("orders")))).toContain(
+    "PB195 repositories.repo1.at: this repository with this stanza is also that of CnpgCluster orders",
+  );
+  expect(await declare("copy", "orders", "second")).toBe("none");
+  // Each would write on in the archive of the cluster that is gone.
+  const recovery = { stanza: "orders", repositories: given.repositories, continueArchive: true, postgresVersion: 18 };
+  const replacement = { bootstrap: { recovery }, postgresVersion: 18 };
+  expect(await declare("replacement", "orders", "second", replacement)).toBe("none");
+  expect(await declare("another", "orders", "second", replacement)).toContain(
+    "PB195 repositories.repo1.at: this repository with this stanza is also that of CnpgCluster replacement",
+  );
+  await pulumi.runtime.disconnect();
 });

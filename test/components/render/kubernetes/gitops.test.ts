@@ -252,3 +252,26 @@ test("an invalid declaration is reported with its position in the file, and noth
   );
   expect(overdue.manifests).toEqual([]);
 });
+
+test("two clusters of a file share no archive, and no Cluster has two archivers", () => {
+  const orders = file().clusters?.["orders"];
+  if (orders === undefined) throw new Error("no cluster");
+  const { repositories, schedules } = orders;
+  const textsOf = (over: GitopsFile): string[] =>
+    renderGitops({ ...file(), ...over }, BUNDLE as never, false)
+      .findings.filter(({ severity }) => severity === "error")
+      .map(findingText);
+  const copy = { ...orders, stanza: "orders" };
+  const texts = textsOf({ clusters: { orders, copy } });
+  expect(texts.map((text) => text.split(": ")[0])).toEqual(
+    Object.keys(repositories ?? {}).map((name) => `PB195 clusters.copy.repositories.${name}.at`),
+  );
+  expect(texts[0]).toContain("is also that of clusters.orders (repositories.repo1.at)");
+  expect(textsOf({ clusters: { orders, copy: { ...copy, stanza: "copy" } } })).toEqual([]);
+  const attached = { namespace: orders.namespace, repositories, schedules, stanza: "attached" };
+  expect(textsOf({ clusters: { orders }, attach: { orders: attached } } as GitopsFile)).toEqual([
+    expect.stringMatching(/^PB196 attach\.orders: the Cluster that archives here is also that of clusters\.orders/),
+  ]);
+  const elsewhere = { ...attached, namespace: "other" };
+  expect(textsOf({ clusters: { orders }, attach: { orders: elsewhere } } as GitopsFile)).toEqual([]);
+});
