@@ -6,6 +6,7 @@ import {
   convergeRepositoryHost,
   type DesiredRepositoryHost,
   readHostKeys,
+  INTERRUPTED,
   readRepositoryHost,
   removeRepositoryHost,
   wantedFacts,
@@ -94,12 +95,12 @@ export async function repositoryHostRead(
   const { facts, hostKey } = await withConnection(
     { connection: kept.connection, signIn: keptSignIn },
     async (connection) => ({
-      facts: await readRepositoryHost(connection, kept.desired),
+      facts: await readRepositoryHost(connection, kept.desired, kept.owner),
       hostKey: chooseKey(await readHostKeys(connection)),
     }),
   );
   for (const name of differences(facts, wantedFacts(kept.desired)))
-    log(`changed by hand: ${name}: ${facts[name] ?? "missing"}`);
+    log(`${name === INTERRUPTED ? "" : "changed by hand: "}${name}: ${facts[name] ?? "missing"}`);
   return { id, props: { hostKey, facts, kept, keptSignIn } };
 }
 

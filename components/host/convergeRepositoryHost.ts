@@ -26,7 +26,7 @@ import {
   writeFiles,
 } from "./desiredFiles";
 import { withLock } from "./hostLock";
-import { enterHost, leaveHost } from "./hostOwners";
+import { enterHost, isUnfinished, leaveHost, markFinished, recordLine } from "./hostOwners";
 import { withRemedy } from "./removeHost";
 import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK, unitsIn } from "./systemdUnits";
 
@@ -211,11 +211,16 @@ export function wantedFacts(desired: DesiredRepositoryHost): Record<string, stri
   ]) as Record<string, string>;
 }
 
-/** The true state, by names. */
+/** A name of {@link readRepositoryHost}, if the last update was killed: sshd may not have read its file. */
+export const INTERRUPTED = "the last update";
+
+/** The true state, by names. @param owner the component, to see whether its last update was killed */
 export async function readRepositoryHost(
   connection: Connection,
   desired: DesiredRepositoryHost,
+  owner?: string,
 ): Promise<Record<string, string>> {
+  const record = await connection.exec(["/bin/sh", "-c", recordLine([REPOSITORY_HOST_PATHS.owners])]);
   const paths = [...Object.keys(desired.files), REPOSITORY_HOST_PATHS.sshd];
   const files = await readFacts(connection, paths);
   const names = desired.accounts.map(({ name }) => name);
@@ -242,6 +247,7 @@ export async function readRepositoryHost(
       ]),
     ),
     ...(await readUnits(connection, desired.timers)),
+    ...(owner !== undefined && isUnfinished(record, [owner]) ? { [INTERRUPTED]: "was interrupted" } : {}),
   };
 }
 
@@ -261,6 +267,7 @@ export async function convergeRepositoryHost(update: RepositoryHostUpdate): Prom
   await withLock(connection, LOCKED, async () => {
     await enter(update);
     await applyAll(update);
+    if (update.owner !== undefined) await markFinished(connection, REPOSITORY_HOST_PATHS.owners, update.owner);
   });
 }
 
@@ -272,7 +279,12 @@ async function enter({ connection, desired, formerOwner: former, log, owner }: R
     accounts: listOf(desired.accounts.map(({ name }) => name)),
     repositories: listOf(Object.values(desired.repositories)),
   };
-  await enterHost(connection, REPOSITORY_HOST_PATHS.owners, { owner, former, declared, archives: false }, log);
+  await enterHost(
+    connection,
+    REPOSITORY_HOST_PATHS.owners,
+    { owner, former, declared, archives: false, unfinished: true },
+    log,
+  );
 }
 
 async function applyAll(update: RepositoryHostUpdate): Promise<void> {
@@ -349,6 +361,9 @@ async function applySshd(update: RepositoryHostUpdate, facts: Readonly<Record<st
   if (facts[sshd] !== wanted[sshd]) {
     await writeSshd(update, desired.sshdConfig);
     log(`wrote ${sshd}`);
+  } else {
+    // An update that was killed before may have written the file without having sshd read it.
+    await runScript(connection, "reload sshd", RELOAD_SCRIPT, []);
   }
   const names = desired.accounts.map(({ name }) => name);
   const { stdout } = await runScript(connection, "ask sshd for its configuration", EFFECTIVE_SCRIPT, names);

@@ -1,6 +1,14 @@
 /** sshd's answers about the accounts of a backup host; test/hosts has a real sshd. */
 import { expect, test } from "vitest";
-import { effectiveOf } from "../../../components/host/convergeRepositoryHost";
+import type { Connection } from "../../../components/host/connection";
+import {
+  convergeRepositoryHost,
+  effectiveOf,
+  INTERRUPTED,
+  readRepositoryHost,
+} from "../../../components/host/convergeRepositoryHost";
+import { sha256Hex } from "../../../components/host/desiredFiles";
+import { REPOSITORY_HOST_PATHS } from "../../../components/render/host/sshdConfig";
 
 const CONFINED = "chrootdirectory /srv/db|forcecommand internal-sftp -R|permittty no|disableforwarding yes|";
 const line = (lists: readonly string[] = [], groups = "pgb-db"): string =>
@@ -30,4 +38,54 @@ test.each<[string, string]>([
 test("other flags differ from the confinement", () => {
   const loose = line().replace("permittty no", "permittty yes");
   expect(effectiveOf("pgb-db", loose)).toBe("/srv/db internal-sftp -R yes yes");
+});
+
+const OWNER = "urn:pulumi:test::test::pgbackstop:index:RepositoryHost::nas";
+const DESIRED = {
+  accounts: [],
+  repositories: {},
+  sealed: [],
+  sshdConfig: "Match all\n",
+  files: {},
+  timers: [],
+  admin: "",
+  mount: "",
+};
+
+/** A host whose files are as declared. */
+const recording = (record = ""): { readonly connection: Connection; readonly commands: string[] } => {
+  const commands: string[] = [];
+  const connection: Connection = {
+    name: "nas",
+    login: { name: "root", uid: 0, gid: 0 },
+    exec: async (argv) => {
+      const command = argv.join(" ");
+      commands.push(command);
+      const path = argv.at(-1) ?? "";
+      const isOwners = command.includes(REPOSITORY_HOST_PATHS.owners);
+      const file = isOwners
+        ? "kind missing\n"
+        : `kind file\nstat 644 0 0 ${path}\n${sha256Hex("Match all\n")}  ${path}\n`;
+      const stdout = command.includes("facts()") ? file : isOwners ? record : "";
+      return { exitCode: 0, stdout, stderr: "" };
+    },
+    hold: async () => ({ release: async () => {} }),
+    close: async () => {},
+  };
+  return { connection, commands };
+};
+
+test("sshd reads its configuration although the file is as declared: a killed update may have left that out", async () => {
+  const { commands, connection } = recording();
+  const update = { connection, desired: DESIRED, before: {}, signInAgain: async () => {}, log: () => {} };
+  await convergeRepositoryHost({ ...update, owner: OWNER });
+  expect(commands.filter((command) => command.includes('systemctl reload "$unit"'))).toHaveLength(1);
+});
+
+test("a refresh after a killed update leaves the next one something to do", async () => {
+  const line = { owner: OWNER, declared: {}, archives: false };
+  const read = async (record: object): Promise<string | undefined> =>
+    (await readRepositoryHost(recording(`${JSON.stringify(record)}\n`).connection, DESIRED, OWNER))[INTERRUPTED];
+  expect(await read(line)).toBeUndefined();
+  expect(await read({ ...line, unfinished: true })).toBe("was interrupted");
 });
