@@ -12,6 +12,8 @@ export interface ExecOptions {
   readonly onLine?: ((line: string) => void) | undefined;
   /** The program is terminated (TERM) after this time; default two minutes. */
   readonly timeoutMs?: number | undefined;
+  /** Leaves alone what the program has started, such as a server: it neither ends with it nor is waited for. */
+  readonly startsServer?: boolean | undefined;
 }
 
 /**

@@ -61,6 +61,9 @@ export interface HostOutcome extends Detected, ProgramsOutcome {
   upgradedFrom?: string;
 }
 
+/** A server may recover for long, and waits for its clients before that. */
+const RESTART_TIMEOUT_MS = 3_600_000;
+
 /** The file that names the components which declare a host (hostOwners.ts). */
 export function ownersPath({ directories }: Pick<HostIdentity, "directories">): string {
   return `${directories.config}/owners`;
@@ -124,6 +127,6 @@ export async function restart(runtime: RuntimeOnHost, identity: HostIdentity, lo
   const { dataDirectory, restartCommand } = identity;
   const command = restartCommand.length > 0 ? restartCommand : await findRestartCommand(connection, dataDirectory);
   log(`restarting PostgreSQL: ${command.join(" ")}`);
-  await run(connection, "restart PostgreSQL", command);
+  await run(connection, "restart PostgreSQL", command, { timeoutMs: RESTART_TIMEOUT_MS, startsServer: true });
   return waitForServer(runtime);
 }

@@ -16,6 +16,8 @@ import {
   type HeldCommand,
 } from "./connection";
 
+/** For the last output of a program whose server may keep the pipe open. */
+const OUTPUT_MS = 2000;
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** The machine that runs this program. */
@@ -54,16 +56,24 @@ function execute(argv: readonly string[], options: ExecOptions, running: Set<Chi
     const child = start(argv, running);
     const output = { stdout: "", stderr: "" };
     let tooMuch = false;
-    const timeoutMs = options.timeoutMs ?? EXEC_LIMITS.timeoutMs;
+    const { startsServer = false, timeoutMs = EXEC_LIMITS.timeoutMs } = options;
+    const end = (signal: "SIGTERM" | "SIGKILL"): void => {
+      if (startsServer) child.kill(signal);
+      else endTree(child, signal);
+    };
+    // A program that survives may hold them open for ever.
+    const closeOutput = (): void => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    };
     const timers = [
-      setTimeout(() => endTree(child, "SIGTERM"), timeoutMs),
+      setTimeout(() => end("SIGTERM"), timeoutMs),
       setTimeout(() => {
-        endTree(child, "SIGKILL");
-        // A program that survives may hold them open for ever.
-        child.stdout?.destroy();
-        child.stderr?.destroy();
+        end("SIGKILL");
+        closeOutput();
       }, timeoutMs + EXEC_LIMITS.killAfterMs),
     ];
+    if (startsServer) child.on("exit", () => timers.push(setTimeout(closeOutput, OUTPUT_MS)));
     const collect = (name: "stdout" | "stderr") => (text: string) => {
       if (output[name].length + text.length > EXEC_LIMITS.outputCharsMax) {
         tooMuch = true;

@@ -40,6 +40,20 @@ test.runIf(existsSync("/proc/self/task"))(
   },
 );
 
+// claim: docs/hosts/updates.md: an update waits an hour for a restart of PostgreSQL, and ends no server at its limit
+test("a server that a program has started survives the program's limit, and holds no answer back", async () => {
+  const options = { timeoutMs: 300, startsServer: true };
+  const waiting = await connection.exec(sh("sleep 40 >/dev/null 2>&1 & echo $!; wait"), options);
+  expect(waiting.exitCode).toBe(143);
+  expect(process.kill(Number(waiting.stdout), "SIGKILL")).toBe(true);
+  // The server keeps the pipe.
+  const beganMs = performance.now();
+  const ended = await connection.exec(sh("sleep 40 & echo $!"), { startsServer: true });
+  expect(ended.exitCode).toBe(0);
+  expect(process.kill(Number(ended.stdout), "SIGKILL")).toBe(true);
+  expect(performance.now() - beganMs).toBeLessThan(EXEC_LIMITS.killAfterMs);
+});
+
 test.runIf(NIGHTLY)("a program that nothing ends keeps nobody waiting", { timeout: 60_000 }, async () => {
   const stays = "trap '' TERM; echo began; setsid sh -c 'sleep 40' & sleep 40; sleep 40";
   const { exitCode, stdout } = await connection.exec(sh(stays), { timeoutMs: 300 });
