@@ -87,6 +87,7 @@ import { withLock } from "./hostLock";
 import {
   closeGap,
   enterHost,
+  filesOfLeft,
   isOtherMachine,
   isUnfinished,
   leaveFormer,
@@ -192,6 +193,7 @@ export async function convergeHost(
     outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...madeForLock])];
     const isShared = await enter(connection, desired, log);
     await resumeSettings(connection, desired, outcome);
+    await takeLeftFiles(connection, desired, outcome);
     try {
       const accounts = await bringPrograms(connection, { ...desired, ...given({ postgres }) }, looked, outcome, log);
       const checked = { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) };
@@ -201,7 +203,7 @@ export async function convergeHost(
         neededByStandby(connection, account, desired, paths, log),
       );
       if (outcome.ready && desired.owner !== undefined)
-        await markFinished(connection, ownersPath(desired), desired.owner);
+        await markFinished(connection, ownersPath(desired), desired.owner, true);
       return outcome;
     } catch (error) {
       outcome.ready = false;
@@ -274,6 +276,13 @@ async function resumeSettings(connection: Connection, desired: DesiredHost, outc
   outcome.previousSettings = { ...others.previousSettings, ...begun?.previousSettings, ...outcome.previousSettings };
   if (begun?.walGap === true || others.walGap === true) outcome.walGap = true;
   refuseOtherArchiving(desired.settings, outcome.previousSettings);
+}
+
+/** What a component that left had beyond this one, such as timers and keys, is removed like files of our own. */
+async function takeLeftFiles(connection: Connection, desired: DesiredHost, outcome: HostOutcome): Promise<void> {
+  if (desired.owner === undefined) return;
+  const files = await filesOfLeft(connection, ownersPath(desired));
+  outcome.fileFacts = { ...Object.fromEntries(files.map((path) => [path, "missing"])), ...outcome.fileFacts };
 }
 
 /** Notes what {@link resumeSettings} reads, on the host itself. */

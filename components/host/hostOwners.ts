@@ -145,9 +145,24 @@ export async function writeBegun(connection: Connection, path: string, owner: st
   });
 }
 
-/** Removes the mark of an update under way from the component's line. */
-export async function markFinished(connection: Connection, path: string, owner: string): Promise<void> {
+/** Files of components that left, for the only one that still declares the host; none while there are several. */
+export async function filesOfLeft(connection: Connection, path: string): Promise<string[]> {
   const { left, owners } = await readOwners(connection, path);
+  return owners.length > 1 ? [] : [...new Set(left.flatMap(({ files }) => files))];
+}
+
+/**
+ * Removes the mark of an update under way from the component's line.
+ * @param ownsLeft true if it has taken over or removed {@link filesOfLeft}
+ */
+export async function markFinished(
+  connection: Connection,
+  path: string,
+  owner: string,
+  ownsLeft = false,
+): Promise<void> {
+  const { left: all, owners } = await readOwners(connection, path);
+  const left = ownsLeft && owners.length === 1 ? all.map((each) => ({ ...each, files: [] })) : all;
   await writeOwners(connection, path, {
     owners: owners.map(({ isSet, unfinished, ...each }) =>
       each.owner === owner ? each : { ...each, ...given({ isSet, unfinished }) },

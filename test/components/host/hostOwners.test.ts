@@ -7,7 +7,9 @@ import {
   enterHost,
   leaveFormer,
   closeGap,
+  filesOfLeft,
   leaveHost,
+  markFinished,
   markSet,
   readBegun,
   readOthersBegun,
@@ -85,6 +87,23 @@ test("the last component learns what others left, and one without a name is neve
   expect(await leave(undefined)).toBeNull();
   expect(printed.at(-1)).toBe(`b still declares this host, as ${path} says: nothing of it is removed`);
   expect(await leave("b")).toEqual([LEFT, LEFT]);
+});
+
+test("files of those that left are known to the last one, until it has removed them", async () => {
+  const files = ["/etc/systemd/system/pgbackstop-main-full.timer"];
+  await enter("a", "main");
+  await enter("b", "main");
+  await enter("c", "main");
+  await leaveHost(connection, path, "a", { ...LEFT, files }, log);
+  expect(await filesOfLeft(connection, path)).toEqual([]);
+  await leave("b");
+  expect(await filesOfLeft(connection, path)).toEqual(files);
+  await markFinished(connection, path, "c");
+  expect(await filesOfLeft(connection, path)).toEqual(files);
+  await markFinished(connection, path, "c", true);
+  expect(await filesOfLeft(connection, path)).toEqual([]);
+  // The settings that they found are still to be restored.
+  expect(await leave("c")).toEqual([LEFT, LEFT]);
 });
 
 test("a damaged line is reported, and a missing file is no other component", async () => {

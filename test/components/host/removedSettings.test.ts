@@ -3,7 +3,7 @@ import { existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { PartlyApplied } from "../../../components/host/converge";
 import type { HostOutcome } from "../../../components/host/hostIdentity";
-import { ConvergedHost } from "../../harness/hosts/convergedHost";
+import { ConvergedHost, OWNER } from "../../harness/hosts/convergedHost";
 
 const FORMER = "cp %p /srv/wal";
 let host: ConvergedHost;
@@ -111,4 +111,20 @@ test("a host without PostgreSQL's account is removed only if its cluster is gone
   await host.destroy(gone, known);
   expect(host.printed.join()).toContain("and the account no-such-account are gone");
   expect(existsSync(host.path("lib", "runtime.cjs"))).toBe(false);
+});
+
+// claim: docs/hosts/updates.md: an update removes what a component that left had beyond the new one
+test("an update removes the files of a component that left, unless it declares them too", async () => {
+  host = new ConvergedHost();
+  const key = host.path("etc", "credentials-repo2");
+  const old = host.desired({}, [{ path: key, mode: "0600", owner: "admin", content: "key" }]);
+  const known = await host.converge(old);
+  const renamed = host.desired({ owner: `${OWNER}2`, formerOwner: `${OWNER}2` });
+  const outcome = await host.converge(renamed);
+  await host.destroy(old, known);
+  expect(existsSync(key)).toBe(true);
+  const changed = { ...renamed, firstBackup: false, units: { enabled: ["other.timer"], restarted: [] } };
+  const after = await host.converge(changed, { ...outcome, ready: false });
+  expect([existsSync(key), existsSync(host.path("lib", "runtime.cjs")), after.ready]).toEqual([false, true, true]);
+  expect(Object.keys(after.fileFacts).toSorted()).toEqual(changed.files.map(({ path }) => path).toSorted());
 });
