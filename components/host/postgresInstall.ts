@@ -41,36 +41,38 @@ const PACKAGE_USER = "postgres";
 const CLUSTER = "main";
 
 /**
- * $1 `distribution` or `pgdg`, $2 code name, then the packages. postgresql-common comes from the distribution and
- * brings the other archive's key, which is trusted because the distribution trusts it. The packages create no cluster,
- * since they would choose its location.
+ * $1 `distribution` or `pgdg`, $2 code name, $3 root directory (empty), then the packages. postgresql-common comes from
+ * the distribution and brings the other archive's key, which is trusted because the distribution trusts it. The
+ * packages create no cluster, since they would choose its location.
  */
-const PACKAGES_SCRIPT = `
+export const PACKAGES_SCRIPT = `
 set -eu
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8
 get() { apt-get -qq -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o APT::Install-Recommends=false "$@" </dev/null; }
 tries=0
 update() { until apt-get -qq update; do tries=$((tries + 1)); [ "$tries" -lt 20 ] || exit 100; sleep 3; done; }
-made=/etc/postgresql-common/createcluster.d/pgbackstop.conf
-# An archive that could not be used is not left to trouble every later update of packages.
-end() { code=$?; [ "$code" = 0 ] || rm -f "$list"; rm -f "$made"; exit "$code"; }
-list=
+made=$3/etc/postgresql-common/createcluster.d/pgbackstop.conf
+list=$3/etc/apt/sources.list.d/pgbackstop-pgdg.sources
+# An archive that could not be used is not left to trouble every later update of packages. One of an earlier run stays:
+# installed packages get their updates from there.
+end() { code=$?; [ "$code" = 0 ] || [ -z "$new" ] || rm -f "$new"; rm -f "$made"; exit "$code"; }
+new=
 trap end EXIT
 dpkg --configure -a
 update
 get install postgresql-common
 if [ "$1" = pgdg ]; then
   key=
-  for file in asc gpg; do [ ! -r "/usr/share/postgresql-common/pgdg/apt.postgresql.org.$file" ] || key=/usr/share/postgresql-common/pgdg/apt.postgresql.org.$file; done
+  for file in asc gpg; do [ ! -r "$3/usr/share/postgresql-common/pgdg/apt.postgresql.org.$file" ] || key=/usr/share/postgresql-common/pgdg/apt.postgresql.org.$file; done
   [ -n "$key" ] || { echo "postgresql-common brought no key of apt.postgresql.org" >&2; exit 1; }
-  list=/etc/apt/sources.list.d/pgbackstop-pgdg.sources
+  [ -e "$list" ] || new=$list
   printf 'Types: deb\\nURIs: https://apt.postgresql.org/pub/repos/apt\\nSuites: %s-pgdg\\nComponents: main\\nSigned-By: %s\\n' "$2" "$key" > "$list"
   get install ca-certificates
   update
 fi
-mkdir -p /etc/postgresql-common/createcluster.d
+mkdir -p "$(dirname -- "$made")"
 echo 'create_main_cluster = false' > "$made"
-shift 2
+shift 3
 get install "$@"`;
 
 /**
@@ -183,7 +185,7 @@ async function bringPackages(
   if (missing.length === 0) return false;
   const what = missing.map((name) => (name === server ? `PostgreSQL ${wanted.version}` : "pgBackRest")).join(" and ");
   log(`installing ${what} from ${source === "pgdg" ? "apt.postgresql.org" : distribution.title}`);
-  await runScript(connection, `install ${what}`, PACKAGES_SCRIPT, [source, distribution.codename, ...missing], {
+  await runScript(connection, `install ${what}`, PACKAGES_SCRIPT, [source, distribution.codename, "", ...missing], {
     timeoutMs: PACKAGES_TIMEOUT_MS,
   });
   return true;

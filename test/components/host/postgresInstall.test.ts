@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { CLUSTER_SCRIPT } from "../../../components/host/postgresInstall";
+import { CLUSTER_SCRIPT, PACKAGES_SCRIPT } from "../../../components/host/postgresInstall";
 
 let folder: string;
 let data: string;
@@ -79,4 +79,22 @@ test("the configuration of another cluster is not removed", () => {
   expect(resumed()).toContain("is now of the cluster in /srv/other");
   expect(existsSync(configuration)).toBe(true);
   expect(existsSync(join(data, "rows"))).toBe(true);
+});
+
+test("a failed installation removes the source list that it made, and none of an earlier one", () => {
+  const root = join(folder, "root");
+  const sources = join(root, "etc/apt/sources.list.d/pgbackstop-pgdg.sources");
+  const keys = join(root, "usr/share/postgresql-common/pgdg");
+  for (const path of [join(root, "etc/apt/sources.list.d"), keys]) mkdirSync(path, { recursive: true });
+  writeFileSync(join(keys, "apt.postgresql.org.asc"), "");
+  program("dpkg", "");
+  program("apt-get", 'case "$*" in *broken*) exit 100 ;; esac');
+  const env = { ...process.env, PATH: `${join(folder, "bin")}:${process.env["PATH"] ?? ""}` };
+  const installed = (name: string): number | null =>
+    spawnSync("/bin/sh", ["-c", PACKAGES_SCRIPT, "sh", "pgdg", "trixie", root, name], { env }).status;
+  expect([installed("broken"), existsSync(sources)]).toEqual([100, false]);
+  expect([installed("postgresql-18"), existsSync(sources)]).toEqual([0, true]);
+  expect([installed("broken"), existsSync(sources)]).toEqual([100, true]);
+  expect(readFileSync(sources, "utf8")).toContain("Suites: trixie-pgdg");
+  expect(existsSync(join(root, "etc/postgresql-common/createcluster.d/pgbackstop.conf"))).toBe(false);
 });
