@@ -2,7 +2,7 @@
  * The last release beside this package, on real parts: each row of the table in docs/upgrading.md that is not about a
  * stack. `test/engine/skew.test.ts` has those.
  */
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { planCluster } from "../../components/plan/cluster/planCluster";
@@ -17,11 +17,11 @@ import * as loading from "../../runtime/config/load";
 import * as drillRecords from "../../runtime/operations/drill/record";
 import { loadOfRelease } from "../../tools/parts/build/lastRelease";
 import { findPostgres } from "../../tools/parts/postgres/postgres";
-import { run } from "../../tools/parts/process";
+import { run, start, waitFor } from "../../tools/parts/process";
 import { VERSION } from "../../runtime/version";
 import { declaredCluster, SECRETS } from "../components/clusters";
 import { isReleased, lastReleaseOrLoud, runtimeOfRelease } from "../harness/lastRelease";
-import { parseInfo } from "../harness/compare/infoJson";
+import { labelsOf, parseInfo } from "../harness/compare/infoJson";
 import { agentPaths, AgentProcess, archiveCommandOf } from "../harness/real/agentProcess";
 import { loud } from "../harness/real/interopParts";
 import type { RuntimeProgram } from "../harness/real/runtimeCli";
@@ -59,6 +59,18 @@ const DRILL: drillRecords.DrillRecord = {
   checks: [{ name: "amcheck", verdict: "failed", elapsedMs: 12_000, text: "one row is missing" }],
   objectives: { rtoSeconds: 1800 },
 };
+
+/** The part of `status --output=json` that both versions must print alike. */
+interface Status {
+  readonly repos: readonly {
+    readonly key: number;
+    readonly backups: number;
+    readonly full: object | null;
+    readonly newest: object | null;
+    readonly wal: object | null;
+    readonly drill: { readonly id: string; readonly ok: boolean } | null;
+  }[];
+}
 
 describe("beside the last release", async () => {
   const release = await lastReleaseOrLoud("the last release beside this package");
@@ -186,14 +198,23 @@ describe("beside the last release", async () => {
       await agent?.stop();
       agent = await AgentProcess.start({ paths, runtime, configPath: bed.configPath, stanza: bed.stanza });
     };
-    /** A segment through the agent that runs, by both clients. */
+    /** A segment and the status, through the agent that runs, by both clients. */
     const expectSegment = async (name: string): Promise<void> => {
       for (const client of [paths.client, old.client]) {
         const target = "pg_wal/SKEW";
         const args = [paths.socket, "archive-get", name, target];
         requireOk("archive-get", await run(client, args, { user: bed.cluster.user, cwd: bed.cluster.dataPath }));
         rmSync(join(bed.cluster.dataPath, target));
+        const status = await run(client, [paths.socket, "status"], { user: bed.cluster.user, cwd: paths.folder });
+        expect(requireOk("status", status).stderr).toMatch(/^repo1 waiting=\d+ .*\nrepo2 waiting=\d+ /);
       }
+    };
+
+    /** The stand-in for a release cannot read a lease of this version, and waits until it counts as dead. */
+    const forgetLeases = (): void => {
+      if (isReleased(release)) return;
+      for (const key of [1, 2])
+        rmSync(join(bed.repoPath(key), "pgbackstop/main/lease"), { recursive: true, force: true });
     };
 
     beforeAll(async () => {
@@ -233,6 +254,83 @@ describe("beside the last release", async () => {
       await bed.archiveAll();
       await expectSegment(name);
     });
+
+    // claim: docs/upgrading.md: agents and clients of two releases…
+    test("whose old agent archives shares its locks with commands of both: one backup at a time", async () => {
+      const lock = (name: string): string => join(bed.folder, "lock", `main-${name}-1.lock`);
+      const isTaken = async (name: string): Promise<true | null> =>
+        existsSync(lock(name)) && readFileSync(lock(name), "utf8").includes('"pid"') ? true : null;
+      for (const [holder, other] of [
+        [old, bed.runtime],
+        [bed.runtime, old],
+      ] as const) {
+        forgetLeases();
+        // The agent archives these segments, and the backup's checkpoint has pages to write for minutes.
+        await bed.cluster.sql("INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 100000) g");
+        const args = bed.oursCommand(["backup", "--type=full", "--no-start-fast"], bed.configPath, holder);
+        const logFile = join(bed.folder, "log", `held-by-${holder === old ? "old" : "new"}.log`);
+        const held = await start(holder.node, args, { user: bed.cluster.user, cwd: bed.folder, logFile });
+        try {
+          await waitFor("the backup's lock", 60_000, () => isTaken("backup"));
+          const refused = await bed.ours(["backup", "--type=full"], { runtime: other });
+          expect(held.isRunning(), held.log()).toBe(true);
+          expect(refused.exitCode).toBe(50);
+          expect(refused.stdout).toContain("unable to acquire lock on file");
+          await writeSegments(bed, 1);
+          await waitFor("the agent's lock", 60_000, () => isTaken("archive"));
+        } finally {
+          await held.stop("SIGTERM");
+        }
+        forgetLeases();
+        await bed.oursOk(["backup", "--type=incr"], { runtime: other });
+      }
+      await bed.archiveAll();
+    }, 600_000);
+
+    // claim: docs/upgrading.md: agents and clients of two releases…
+    test("whose backup the new runtime took: the old one extends it, verifies it and expires older ones", async () => {
+      const made = await bed.oursOk(["backup", "--type=full"]);
+      forgetLeases();
+      await writeSegments(bed, 1);
+      await bed.oursOk(["backup", "--type=incr"], { runtime: old });
+      await bed.archiveAll();
+      await bed.oursOk(["expire", "--repo1-retention-full=1", "--repo2-retention-full=1"], { runtime: old });
+      const verified = await bed.oursOk(["verify", "--output=text"], { runtime: old });
+      expect(verified.stdout.match(/^status: ok$/gm)).toHaveLength(2);
+      const rows = labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout));
+      for (const key of [1, 2]) {
+        const [full = "", ...rest] = rows.flatMap(({ label, repo }) => (repo === key ? [label] : []));
+        expect(made.stdout).toContain(`new backup label = ${full}`);
+        expect(rest).toEqual([expect.stringMatching(new RegExp(`^${full}_\\d{8}-\\d{6}I$`))]);
+      }
+    }, 600_000);
+
+    // claim: docs/upgrading.md: agents and clients of two releases…
+    test("whose drills both versions run has one status, and one set of metrics of drills", async () => {
+      const drill = async (key: number, runtime: RuntimeProgram): Promise<string> => {
+        const folders = [`--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${postgres.binaries.folder}`];
+        const options = [`--repo=${key}`, "--pick=newest", "--level=quick", "--output=json"];
+        const { stdout } = await bed.oursOk(["drill", ...folders, ...options], { runtime });
+        return (JSON.parse(stdout) as drillRecords.DrillRecord).id;
+      };
+      const ids = [await drill(1, old), await drill(2, bed.runtime)];
+      const [former, present] = await Promise.all(
+        [old, bed.runtime].map(async (runtime) => {
+          const status = JSON.parse((await bed.ours(["status", "--output=json"], { runtime })).stdout) as Status;
+          const { stdout } = await bed.oursOk(["metrics"], { runtime });
+          const repos = status.repos.map(({ backups, drill: last, full, key, newest, wal }) => {
+            return { backups, drill: last, full, key, newest, wal };
+          });
+          return { repos, drills: stdout.match(/^pgbackstop_drill_.*$/gm)?.toSorted() };
+        }),
+      );
+      expect(former).toEqual(present);
+      expect(present?.repos.map((repo) => repo.drill)).toEqual(
+        ids.map((id) => expect.objectContaining({ id, ok: true })),
+      );
+      for (const key of [1, 2])
+        expect(present?.drills).toContain(`pgbackstop_drill_ok{stanza="main",repo_key="${key}"} 1`);
+    }, 600_000);
 
     // claim: docs/upgrading.md: agents and clients of two releases…
     test("restores with either version what both backed up and archived", async () => {
