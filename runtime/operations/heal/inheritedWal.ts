@@ -47,11 +47,11 @@ export async function recordInherited(historyName: string, parts: InheritedParts
     .filter((name) => isInherited(name, ancestors, walSegmentSizeBytes))
     .sort();
   if (names.length === 0) return;
-  const looked = await perRepo(repos, (repo) => withinTime(lackedBy(repo, names, cluster), LOOK_MS, ctx));
+  const looked = await perRepo(repos, (repo) => withinTime(askArchive(repo, names, cluster), LOOK_MS, ctx));
   for (const result of looked) {
     if (!result.ok)
       ctx.log.debug(`repo${result.repoIndex}: unable to compare the archive: ${toBackupError(result.error).message}`);
-    const lacked = result.ok ? result.value : names;
+    const lacked = result.ok ? result.value.lacked : names;
     for (const name of lacked) missingWal.add(result.repoIndex, name, cluster);
     if (lacked.length === 0) continue;
     const doubt = result.ok ? "lacks" : "may lack";
@@ -106,28 +106,38 @@ function isInherited(name: string, ancestors: readonly TimelineAncestor[], walSe
   );
 }
 
-/** Without a backup the repository needs no WAL; WAL before its oldest backup has expired. */
-export async function lackedBy(
+export interface ArchiveAnswer {
+  /** Those of the names that the archive has. */
+  readonly held: ReadonlySet<string>;
+  /** Those that the repository needs and lacks. */
+  readonly lacked: readonly string[];
+}
+
+/**
+ * Without a backup a repository needs no WAL; WAL before its oldest backup has expired. What it does not need it may
+ * hold, or not.
+ */
+export async function askArchive(
   repo: Repository,
   names: readonly string[],
   cluster: ClusterIdentity,
-): Promise<readonly string[]> {
+): Promise<ArchiveAnswer> {
   const [entry] = archiveIdsOf(await loadArchiveInfo(repo), cluster);
-  if (entry === undefined) return [];
+  const held = new Set<string>();
+  if (entry === undefined) return { held, lacked: [] };
   const starts = (await loadBackupInfo(repo)).backups.flatMap(({ archiveStart }) =>
     archiveStart === null ? [] : [archiveStart],
   );
   const [neededFrom] = starts.sort();
-  if (neededFrom === undefined) return [];
-  const needed = names.filter((name) => name >= neededFrom);
   const archiveId = archiveIdOf(entry);
-  const directories = new Set(needed.map((name) => name.slice(0, DIRECTORY_LENGTH)));
-  const stored = new Set<string>();
+  const wanted = new Set(names);
+  const directories = new Set(names.map((name) => name.slice(0, DIRECTORY_LENGTH)));
   // After a long absence most of the directories do not exist.
   for (const directory of directories.size > 1 ? await segmentDirectories(repo, archiveId) : directories)
     if (directories.has(directory))
-      for (const wal of await segmentsIn(repo, archiveId, directory)) stored.add(wal.name);
-  return needed.filter((name) => !stored.has(name));
+      for (const wal of await segmentsIn(repo, archiveId, directory)) if (wanted.has(wal.name)) held.add(wal.name);
+  const needed = neededFrom === undefined ? [] : names.filter((name) => name >= neededFrom);
+  return { held, lacked: needed.filter((name) => !held.has(name)) };
 }
 
 /** @throws archiveTimeout (82) */
