@@ -10,13 +10,18 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { LOOK_MS, withinTime } from "../heal/inheritedWal";
 import { checkArchive, type ClusterIdentity } from "../shared/identity";
+import { repoErrorLine } from "../shared/results";
 import { segmentDirectories, segmentsIn } from "../shared/walRange";
 import type { ArchivePosition, WalHistory } from "./slotPlan";
 
+/** Errors of a repository that has none of this cluster's WAL: no stanza yet, or another cluster's. */
+const ANSWERS = ["archiveMismatch", "fileMissing"] as const;
+
 /**
- * The end of the newest segment of a server's history; null if no repository has one, or none answers.
+ * The end of the newest segment of a server's history, by the repositories that answer; null if none of them has one.
  * @throws archiveMismatch (44) if every repository belongs to another cluster: a slot would keep WAL that none takes,
  * until the disk is full
+ * @throws repoInvalid (103), retryable, if none answers: one may have WAL, and a gap after it would not be noticed
  */
 export async function findArchived(
   repos: readonly Repository[],
@@ -43,6 +48,14 @@ export async function findArchived(
       retryable: true,
     });
   for (const error of errors) ctx.log.debug(`unable to look for the newest WAL: ${toBackupError(error).message}`);
+  const silent = looked.flatMap((result) => (result.ok || isError(result.error, ...ANSWERS) ? [] : [result]));
+  if (silent.length > 0 && silent.length === repos.length) {
+    const lines = silent.map(({ error, repoIndex }) => repoErrorLine(repoIndex, error));
+    throw fail("repoInvalid", ["no repository shows how far it has this server's WAL", ...lines].join("\n"), {
+      hint: [...new Set(silent.flatMap(({ error }) => error.hints)), "The slot keeps the WAL until one answers."],
+      retryable: true,
+    });
+  }
   return looked.reduce<ArchivePosition | null>((newest, result) => {
     const position = result.ok ? result.value : null;
     return position !== null && (newest === null || position.lsn > newest.lsn) ? position : newest;

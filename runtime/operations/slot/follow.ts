@@ -74,9 +74,15 @@ export async function followOnce(parts: FollowParts, signal: AbortSignal, ctx: C
       return true;
     }
     const follower = new Follower(parts, history, control, ctx);
-    const resumed = await follower.findResumePoint();
+    const { isRecorded, resumed } = await follower.findResumePoint().catch(async (error: unknown) => {
+      // The slot keeps WAL until a repository shows where to begin.
+      if (isError(error, "repoInvalid")) await ownSlot(parts, ctx);
+      throw error;
+    });
     const { slot, isNew } = await ownSlot(parts, ctx);
-    await follower.begin({ isNew, slotLsn: slot.restartLsn ?? source.flushLsn, resumed });
+    // An earlier connection may have created it, and not begun.
+    const isFirst = isNew || !isRecorded;
+    await follower.begin({ isNew: isFirst, slotLsn: slot.restartLsn ?? source.flushLsn, resumed });
     parts.begun(follower);
     const start = { timeline: source.timeline, lsn: source.flushLsn, slot: parts.slot };
     throw await follower.run(stream, start, signal);
@@ -210,17 +216,15 @@ export class Follower implements Confirmation {
 
   /**
    * Where the archive of this server's history ends, as the agent has recorded, else as repositories show.
-   * @throws archiveMismatch (44) if every repository belongs to another cluster
+   * @throws archiveMismatch (44) if every repository belongs to another cluster; repoInvalid (103) if none answers
    */
-  async findResumePoint(): Promise<bigint | null> {
+  async findResumePoint(): Promise<{ readonly isRecorded: boolean; readonly resumed: bigint | null }> {
     const saved = await this.#parts.loadPosition();
     const recorded = resumePoint(saved?.systemId === this.#cluster.systemId ? saved : null, this.#history);
-    if (recorded !== null) return recorded;
+    if (recorded !== null) return { isRecorded: true, resumed: recorded };
     const size = Number(this.#size);
-    return resumePoint(
-      await findArchived(this.#parts.repos, this.#cluster, this.#history, size, this.#ctx),
-      this.#history,
-    );
+    const archived = await findArchived(this.#parts.repos, this.#cluster, this.#history, size, this.#ctx);
+    return { isRecorded: false, resumed: resumePoint(archived, this.#history) };
   }
 
   /** Lists what waits, and records what the server no longer has. */

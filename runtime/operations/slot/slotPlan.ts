@@ -27,7 +27,7 @@ export interface SegmentPlan {
 const OPTIONAL_MAX = 64;
 
 export interface SegmentStart {
-  /** True for a slot that was created just now, at the server's last checkpoint. */
+  /** True for a slot that was created at the server's last checkpoint, and from which nothing is known as archived. */
   readonly isNew: boolean;
   readonly slotLsn: bigint;
   /**

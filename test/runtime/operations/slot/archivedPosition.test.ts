@@ -1,8 +1,11 @@
 import { beforeEach, expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
 import { findArchived } from "../../../../runtime/operations/slot/archivedPosition";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
 import {
   CLUSTER,
   CONTROL,
@@ -55,4 +58,18 @@ test("a cluster of another stanza is refused if every repository belongs to one,
   // Not made yet: it may become this cluster's.
   repos.push(repository(3));
   expect(await find()).toBeNull();
+});
+
+test("an archive that only silent repositories may have is unknown, and one that answers decides", async () => {
+  const storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
+  repos = storages.map((storage, index) => repository(index + 1, { storage }));
+  await stanzaCreate(repos, CONTROL, ctx);
+  await store(repos[1] as Repository, 7);
+  for (const storage of storages) storage.breakDown(fail("hostConnect", "no route"));
+  await expect(find()).rejects.toMatchObject({ kind: "repoInvalid", retryable: true });
+  await expect(find()).rejects.toThrow(/\nrepo2: \[HostConnectError\] /);
+  storages[0]?.repair();
+  expect(await find()).toBeNull();
+  storages[1]?.repair();
+  expect(await find()).toEqual({ timeline: 1, lsn: at(8) });
 });

@@ -1,39 +1,63 @@
 /** A scripted server and the real list of finished WAL. */
+import { readdirSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type BackupError, fail } from "../../../../runtime/base/errors";
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { openMissingWal } from "../../../../runtime/local/missingWal";
 import type { SlotPosition } from "../../../../runtime/local/slotState";
 import { followOnce, type FollowParts } from "../../../../runtime/operations/slot/follow";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
 import {
   CONTROL,
   makeTree,
   makeWalDirectory,
+  repository,
   temporaryFolder,
   WAL_SIZE_BYTES,
   walName,
 } from "../../repository/support";
+import { store } from "../archive";
 
 const at = (segments: number): bigint => BigInt(segments * WAL_SIZE_BYTES);
 
-describe("a standby", () => {
-  let folder: string;
-  let position: SlotPosition | null;
-  let pushed: string[];
-  let queries: string[];
-  let refusal: BackupError | null;
+let folder: string;
+let position: SlotPosition | null;
+let pushed: string[];
+let queries: string[];
+let refusal: BackupError | null;
+/** Null while the server has no slot. */
+let slot: { readonly lsn: bigint | null } | null;
 
-  beforeEach(() => {
-    folder = temporaryFolder();
-    [position, pushed, queries, refusal] = [null, [], [], null];
-  });
+beforeEach(() => {
+  folder = temporaryFolder();
+  [position, pushed, queries, refusal, slot] = [null, [], [], null, null];
+});
 
-  /** A standby with the slot of its time as a primary, which held WAL from `slotLsn` on. */
-  const follow = (slotLsn: bigint | null, timeline = 1, history: string | null = null): Promise<boolean> => {
-    const lsn = slotLsn === null ? null : formatLsn(slotLsn);
-    const row = { lsn, pid: null, status: slotLsn === null ? "lost" : "reserved", safe: null, retained: "0" };
-    const parts = {
+/** A server that has written a bit of segment 8. */
+const source = { systemId: CONTROL.systemId, timeline: 1, flushLsn: at(8) + 100n, inRecovery: false };
+
+async function query(sql: string): Promise<never> {
+  queries.push(sql);
+  if (sql.includes("pg_create_physical_replication_slot")) slot = { lsn: at(7) };
+  const lsn = slot?.lsn ?? null;
+  const row = {
+    lsn: lsn === null ? null : formatLsn(lsn),
+    pid: null,
+    status: lsn === null ? "lost" : "reserved",
+    safe: null,
+    retained: "0",
+  };
+  return { rows: slot === null ? [] : [row] } as never;
+}
+
+function follow(more: Partial<typeof source> = {}, over: Partial<FollowParts> = {}): Promise<boolean> {
+  const ctx = testContext();
+  return followOnce(
+    {
       slot: "pgbackstop_demo",
       walDirectory: `${folder}/pg_wal`,
       readyDirectory: `${folder}/slot`,
@@ -42,62 +66,108 @@ describe("a standby", () => {
       requireStarted: () => {},
       loadControl: async () => CONTROL,
       open: async () => ({
-        identify: async () => ({ systemId: CONTROL.systemId, timeline, flushLsn: at(8) + 100n, inRecovery: true }),
-        receive: async () => fail("dbConnect", "not expected"),
+        identify: async () => ({ ...source, ...more }),
+        receive: async () => fail("dbConnect", "the connection is lost"),
         close: async () => {},
       }),
-      newSession: async () => ({
-        query: async (sql: string) => {
-          queries.push(sql);
-          return { rows: [row] } as never;
-        },
-        close: async () => {},
-      }),
-      readFile: async () => (history === null ? null : Buffer.from(history)),
+      newSession: async () => ({ query, close: async () => {} }),
+      readFile: async () => null,
       loadPosition: async () => position,
       savePosition: async () => {},
-      push: async (walName: string) => {
+      push: async (walName) => {
         pushed.push(walName);
         return { accepted: refusal === null, error: refusal };
       },
       begun: () => {},
       lost: () => {},
-    } satisfies FollowParts;
-    const ctx = testContext();
-    return followOnce(parts, ctx.signal, ctx);
+      ...over,
+    },
+    ctx.signal,
+    ctx,
+  );
+}
+
+const asked = (what: string): boolean => queries.some((sql) => sql.includes(what));
+
+describe("a standby", () => {
+  /** `slotLsn`: what the slot of its time as a primary holds. */
+  const stand = (slotLsn: bigint | null, timeline = 1, history: string | null = null): Promise<boolean> => {
+    slot = { lsn: slotLsn };
+    const readFile = async (): Promise<Buffer | null> => (history === null ? null : Buffer.from(history));
+    return follow({ timeline, inRecovery: true }, { readFile });
   };
-  const isDropped = (): boolean => queries.some((sql) => sql.includes("pg_drop_replication_slot"));
 
   // claim: docs/slot-archiving.md: a server that becomes a standby keeps its slot until its own WAL is archived
   test("keeps its slot while no repository takes a segment of its time as a primary, without a recorded position too", async () => {
     makeWalDirectory(folder, [5, 6]);
     refusal = fail("archiveTimeout", "the repositories are down", { retryable: true });
-    await expect(follow(at(5) + 40n)).rejects.toThrow("the repositories are down");
-    expect([pushed, isDropped()]).toEqual([[walName(5)], false]);
+    await expect(stand(at(5) + 40n)).rejects.toThrow("the repositories are down");
+    expect([pushed, asked("pg_drop_replication_slot")]).toEqual([[walName(5)], false]);
     refusal = null;
-    expect(await follow(at(5) + 40n)).toBe(true);
-    expect([pushed.slice(1), isDropped()]).toEqual([[walName(5), walName(6)], true]);
+    expect(await stand(at(5) + 40n)).toBe(true);
+    expect([pushed.slice(1), asked("pg_drop_replication_slot")]).toEqual([[walName(5), walName(6)], true]);
   });
 
   test("archives from the lower one of slot and record on, up to where another timeline took over", async () => {
     makeWalDirectory(folder, [4, 5, 6, 7]);
     position = { systemId: CONTROL.systemId, timeline: 1, lsn: at(6) };
     const history = `1\t${formatLsn(at(7) + 8n)}\tno recovery target specified\n`;
-    expect(await follow(at(5), 2, history)).toBe(true);
+    expect(await stand(at(5), 2, history)).toBe(true);
     expect(pushed).toEqual([walName(5), walName(6)]);
     position = { ...position, lsn: at(4) };
     pushed = [];
-    await follow(at(5), 2, history);
+    await stand(at(5), 2, history);
     expect(pushed).toEqual([walName(4), walName(5), walName(6)]);
     position = null;
     pushed = [];
-    await follow(at(6), 2, history);
+    await stand(at(6), 2, history);
     expect(pushed).toEqual([walName(6)]);
   });
 
   test("drops a slot that holds nothing", async () => {
     makeTree(folder, { "pg_wal/": "" });
-    expect(await follow(null)).toBe(true);
-    expect([pushed, isDropped()]).toEqual([[], true]);
+    expect(await stand(null)).toBe(true);
+    expect([pushed, asked("pg_drop_replication_slot")]).toEqual([[], true]);
+  });
+});
+
+describe("a primary without a recorded position", () => {
+  let storage: FaultyStorage;
+  let repos: Repository[];
+
+  beforeEach(async () => {
+    storage = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
+    repos = [repository(1, { storage })];
+    await stanzaCreate(repos, CONTROL, testContext());
+  });
+
+  // claim: docs/slot-archiving.md: a slot that was dropped leaves no hidden gap while no repository answers
+  test("creates its slot and begins once a repository shows how far it is", async () => {
+    await store(repos[0] as Repository, 3);
+    makeWalDirectory(folder, [4, 5, 6, 7]);
+    storage.breakDown(fail("hostConnect", "no route"));
+    let isBegun = false;
+    const begun = (): void => {
+      isBegun = true;
+    };
+    await expect(follow({}, { repos, begun })).rejects.toMatchObject({ kind: "repoInvalid", retryable: true });
+    expect([asked("pg_create_physical_replication_slot"), isBegun]).toEqual([true, false]);
+    storage.repair();
+    await expect(follow({}, { repos, begun })).rejects.toThrow("the connection is lost");
+    const listed = readdirSync(`${folder}/slot/archive_status`).map((file) => file.slice(0, 24));
+    expect(listed.sort()).toEqual([4, 5, 6, 7].map((no) => walName(no)));
+  });
+
+  test("takes what the server has of its timeline from before the slot, which an earlier connection created", async () => {
+    makeWalDirectory(folder, [5, 6, 7]);
+    const history = `1\t${formatLsn(at(5) + 8n)}\tno recovery target specified\n`;
+    for (const no of [5, 6, 7]) writeFileSync(`${folder}/pg_wal/${walName(no, 2)}`, "");
+    const readFile = async (): Promise<Buffer> => Buffer.from(history);
+    storage.breakDown(fail("hostConnect", "no route"));
+    await expect(follow({ timeline: 2 }, { repos, readFile })).rejects.toMatchObject({ kind: "repoInvalid" });
+    storage.repair();
+    await expect(follow({ timeline: 2 }, { repos, readFile })).rejects.toThrow("the connection is lost");
+    const listed = readdirSync(`${folder}/slot/archive_status`).map((file) => file.slice(0, 24));
+    expect(listed.sort()).toEqual([5, 6, 7].map((no) => walName(no, 2)));
   });
 });
