@@ -5,7 +5,7 @@
  * failure never ends it: the file is tried again in the next pass. Several failures in a row say that the repository is
  * away, and each further attempt waits longer.
  */
-import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import type { Context } from "../../base/context";
 import { formatSize } from "../../base/units";
 import type { Journal } from "./journal";
@@ -162,15 +162,24 @@ export class Hydration {
   async #settle(): Promise<boolean> {
     const { journal, sync, targets } = this.#parts;
     this.#unsyncedBytes = 0;
-    const whole = targets.filter((target) => target.origin.pages.missingCount === 0);
-    await sync();
-    for (const target of whole) {
+    const whole = targets.flatMap((target) =>
+      target.origin.pages.missingCount === 0 ? [{ target, dropCount: target.file.dropCount }] : [],
+    );
+    try {
+      await sync();
+    } catch (error) {
+      if (isError(error, "fileSync")) for (const { file } of targets) file.distrust();
+      throw error;
+    }
+    // Another sync may have failed in the meantime: what came back since is not on the disk.
+    const certain = whole.filter(({ dropCount, target }) => dropCount === target.file.dropCount);
+    for (const { target } of certain) {
       if (this.#settled.has(target)) continue;
       target.file.settled();
       this.#settled.add(target);
     }
     await journal.sync();
-    return whole.length === targets.length;
+    return certain.length === targets.length;
   }
 }
 

@@ -4,7 +4,7 @@
  *
  * ```
  * <crc32c of the text, 8 hex> <text>
- *   session BOOT          a process begins to serve, on this start of the machine
+ *   session BOOT          a process begins to serve, on this start of the machine and this mount of the file system
  *   fetched FILE A B      pages A to B are there, as in the backup; after a restart of the machine nobody knows
  *   present FILE A B      … and may hold writes
  *   durable FILE A B      pages A to B are on the disk
@@ -99,7 +99,7 @@ function parseLine(line: string): JournalEntry[] {
   const [, plain, plainFile] = PLAIN.exec(text) ?? [];
   if (plain !== undefined) return [{ kind: plain as "own", file: Number(plainFile) }];
   if (text === "whole") return [{ kind: "whole" }];
-  const [, boot] = /^session ([0-9a-f-]{1,64})$/.exec(text) ?? [];
+  const [, boot] = /^session ([0-9a-f-]{1,100})$/.exec(text) ?? [];
   return boot === undefined ? [] : [{ kind: "session", boot }];
 }
 

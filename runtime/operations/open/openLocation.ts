@@ -13,13 +13,15 @@
  *   postgresql.conf hba.conf ident.conf, the socket
  * ```
  */
-import { lstat, readdir, readFileSync } from "../../local/nodeFiles";
+import { basename } from "node:path";
+import { lstat, readdir, readFileSync, readlinkSync, statSync } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { type Mount, OPENED_SOURCE, parseMountTable } from "../../base/mountTable";
 import type { ManifestTarget } from "../../format/repository/manifest";
 import { atomicWrite, loadReport, replaceReport } from "../../local/atomicWrite";
 import type { ProgramEnd } from "../../local/program";
+import { bootId } from "../../local/lockDomain";
 import { statOf } from "../../local/lockState";
 import { isMissing, systemError, textIfThere } from "../../local/systemError";
 import type { RecoveryRequest } from "../restore/recovery";
@@ -215,9 +217,38 @@ export async function syncFileSystem(
   if (exitCode !== 0) throw fail("fileSync", `unable to sync the file system of '${folder}': ${stderr.trim()}`);
 }
 
+/**
+ * Identifies this start of the machine, and this mount of the file system that has the path: what was only in the
+ * kernel's memory is gone with either. Numbers of mounts are given again; on a disk the kernel's entry of the mounted
+ * file system is not.
+ */
+export function bootOf(path: string, mounts = mountsOf("self"), superblock = superblockOf): string {
+  const holds = ({ path: at }: Mount): boolean => at === "/" || path === at || path.startsWith(`${at}/`);
+  const mount = mounts.filter(holds).reduce<Mount | null>((found, each) => longer(found, each), null);
+  return `${bootId()}-${mount?.id ?? 0}-${mount === null ? 0 : superblock(mount)}`;
+}
+
+/** Of two at the same path the later one is seen. */
+function longer(left: Mount | null, right: Mount): Mount {
+  return left === null || right.path.length >= left.path.length ? right : left;
+}
+
+/** Zero where the kernel shows none. */
+function superblockOf({ device, type }: Mount): number {
+  try {
+    const name = basename(readlinkSync(`/sys/dev/block/${device}`));
+    return statSync(`/sys/fs/${type}/${name}`).ino;
+  } catch {
+    return 0;
+  }
+}
+
+function mountsOf(pid: "self" | number): Mount[] {
+  return parseMountTable(readFileSync(`/proc/${pid}/mountinfo`, "utf8"));
+}
+
 /** What we have mounted at a path, as this process or another one sees it. The path may be a mount itself. */
 export function findMount(at: string, pid: "self" | number = "self"): Mount | null {
-  const mounts = parseMountTable(readFileSync(`/proc/${pid}/mountinfo`, "utf8"));
-  const seen = mounts.findLast(({ path }) => path === at);
+  const seen = mountsOf(pid).findLast(({ path }) => path === at);
   return seen?.source === OPENED_SOURCE ? seen : null;
 }

@@ -2,7 +2,6 @@
  * The process that serves an opened backup: chooses and prepares it, or continues with what an earlier process left,
  * and answers the kernel until the directory is unmounted. It has no more rights than PostgreSQL's account.
  */
-import { bootId } from "../../local/lockDomain";
 import { requireHoles } from "../../local/punchHoles";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { ProgramEnd } from "../../local/program";
@@ -24,6 +23,7 @@ import { Journal } from "./journal";
 import { type Fetch, OpenFiles } from "./openFiles";
 import { PageCache } from "./pageCache";
 import {
+  bootOf,
   loadState,
   type OpenLocation,
   type OpenState,
@@ -170,7 +170,7 @@ function hydrationOf(
 
 /** Everything is there: no repository is asked. */
 function servedAlone(location: OpenLocation, state: OpenState, ctx: Context): Served {
-  const upper = openUpper(location, [], bootId(), () => ctx.clock.nowMs());
+  const upper = openUpper(location, [], bootOf(location.folder), () => ctx.clock.nowMs());
   ctx.log.info("everything is here: no repository is asked");
   const none: Fetch = { pages: () => Promise.resolve(), readTo: () => {} };
   return { state, upper, files: filesOf(upper, state, none, ctx), fetcher: null, cache: null, firstWal: null };
@@ -196,7 +196,7 @@ async function servedFrom(
   const asking = askingCommand(location, node);
   const parts = { upper: location.upper, restoredConf: location.restoredConf, asking, sources, manifest, repo };
   if (state.phase === "preparing") await prepare(location, parts, recovery, ctx);
-  const upper = openUpper(location, manifest.files, bootId(), () => ctx.clock.nowMs());
+  const upper = openUpper(location, manifest.files, bootOf(location.folder), () => ctx.clock.nowMs());
   const control = controlOf(location);
   const fetcher = new Fetcher({ ...parts, pages: control, spoolPath: location.folder }, upper.targets, ctx);
   const prepared = preparedState(state, sources, manifest, rows, control);
@@ -234,7 +234,7 @@ async function prepare(
   const fd = openSync(location.journal, "wx", 0o600);
   try {
     const journal = new Journal(fd);
-    journal.append({ kind: "session", boot: bootId() });
+    journal.append({ kind: "session", boot: bootOf(location.folder) });
     await makeSkeleton({ ...parts, journal }, recovery, ctx);
     fsyncSync(fd);
   } finally {

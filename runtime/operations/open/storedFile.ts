@@ -54,6 +54,9 @@ function endAt({ clean, pages }: Origin, sizeBytes: number): void {
   clean.remove(pagesBefore(sizeBytes), pages.count - 1);
 }
 
+/** Read and written at once. */
+const COPY_PAGES = 128;
+
 interface Syncing {
   runs: PageRun[];
   done: Promise<unknown>;
@@ -69,6 +72,10 @@ export class StoredFile {
   /** Runs that are present and not known to be on the disk; the others are just being synced. */
   #fresh: PageRun[] = [];
   #syncing: Syncing[] = [];
+  /** A sync has failed: what was written before may be lost, and no further one says so. */
+  #isDoubtful = false;
+  /** Changes when pages are dropped. */
+  dropCount = 0;
   /** How many works need all pages to stay. */
   #keepers = 0;
   #fd = -1;
@@ -183,14 +190,16 @@ export class StoredFile {
     const syncing: Syncing = { runs: this.#fresh, done: Promise.resolve() };
     this.#fresh = [];
     this.#syncing.push(syncing);
-    syncing.done = Promise.all([this.#syncRuns(syncing), ...earlier]);
+    syncing.done = Promise.all([this.#syncRuns(syncing, earlier), ...earlier]);
     await syncing.done;
   }
 
-  async #syncRuns(syncing: Syncing): Promise<void> {
+  async #syncRuns(syncing: Syncing, earlier: readonly Promise<unknown>[]): Promise<void> {
     this.opens++;
     try {
-      await dataSync(this.#open());
+      // One at a time: the kernel reports a failure to one of them only.
+      if (earlier.length > 0) await Promise.allSettled(earlier);
+      await this.#syncData();
       const origin = this.#origin;
       if (origin !== null) for (const run of mergeRuns(syncing.runs)) this.#note(origin, "durable", run);
       await this.#journal.sync();
@@ -204,6 +213,47 @@ export class StoredFile {
     }
   }
 
+  async #syncData(): Promise<void> {
+    if (this.#isDoubtful) this.#writeAgain();
+    try {
+      await dataSync(this.#open());
+    } catch (error) {
+      this.distrust();
+      throw error;
+    }
+  }
+
+  /**
+   * A sync has failed. The kernel says so once, and may keep pages in memory that it will never write: the next sync
+   * would succeed, and a restart of the machine bring holes.
+   */
+  distrust(): void {
+    this.#isDoubtful = true;
+    try {
+      this.#writeAgain();
+    } catch {
+      // Tried again before the next sync.
+    }
+  }
+
+  /** What was fetched is fetched again, and what was written is written again as it is in memory. */
+  #writeAgain(): void {
+    for (const [first, last] of this.#uncertain()) this.drop(first, last);
+    const buffer = Buffer.allocUnsafe(COPY_PAGES * PAGE_BYTES);
+    for (const [first, last] of mergeRuns(this.#uncertain()))
+      for (let page = first; page <= last; page += COPY_PAGES) {
+        const offsetBytes = page * PAGE_BYTES;
+        const wanted = buffer.subarray(0, Math.min(COPY_PAGES, last - page + 1) * PAGE_BYTES);
+        const sizeBytes = this.#with((fd) => readSync(fd, wanted, 0, wanted.length, offsetBytes));
+        this.#write(wanted.subarray(0, sizeBytes), offsetBytes);
+      }
+    this.#isDoubtful = false;
+  }
+
+  #uncertain(): PageRun[] {
+    return [...this.#fresh, ...this.#syncing.flatMap(({ runs }) => runs)];
+  }
+
   /**
    * Forgets fetched pages: from now on they are missing. Returns them for {@link punch}, which must wait until the
    * journal is on the disk.
@@ -212,6 +262,7 @@ export class StoredFile {
     const origin = this.#origin;
     if (origin === null || this.#keepers > 0) return [];
     const runs = origin.clean.runsIn(first, last);
+    if (runs.length > 0) this.dropCount++;
     for (const run of runs) {
       this.#note(origin, "dropped", run);
       origin.clean.remove(...run);

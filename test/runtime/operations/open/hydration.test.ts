@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import { ManualClock, testContext } from "../../../harness/context";
 import type { HydrationParts } from "../../../../runtime/operations/open/hydration";
+import { fail } from "../../../../runtime/base/errors";
 import { missingBytes } from "../../../../runtime/operations/open/hydration";
 import { PAGE_BYTES, type PageRun } from "../../../../runtime/operations/open/pageSet";
 import type { Target } from "../../../../runtime/operations/open/upperDirectory";
@@ -194,6 +195,30 @@ describe("fetching everything", () => {
     });
     await made.hydration().run();
     expect([failures, isWhole(journalOf(made))]).toEqual([3, true]);
+  });
+
+  test("fetches again what a failed sync of the file system may have lost", async () => {
+    const made = world({ "base/1": SMALL, "base/2": SMALL });
+    const written = Buffer.alloc(PAGE_BYTES, 1);
+    await made.write("base/2", 0, written);
+    const watched = new Watched(made);
+    let syncs = 0;
+    await made
+      .hydration({
+        behind: watched.behind,
+        sync: async () => {
+          if (++syncs === 1) throw fail("fileSync", "unable to sync the file system");
+        },
+      })
+      .run();
+    expect([syncs, isWhole(journalOf(made))]).toEqual([2, true]);
+    expect(watched.asked).toEqual([
+      [0, [0, 3]],
+      [1, [1, 3]],
+      [0, [0, 3]],
+      [1, [1, 3]],
+    ]);
+    expect((await made.read("base/2", 0, PAGE_BYTES)).equals(written)).toBe(true);
   });
 
   test("takes no space that the disk does not have", async () => {

@@ -1,4 +1,5 @@
-import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import fs, { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
@@ -208,6 +209,41 @@ describe("the journal of an upper directory", () => {
       expect(sizeBytesMax).toBeLessThan(2100);
       expect(historyOf([...readJournal(path)], BOOT, 0).clean.runsIn(0, 2000)).toEqual([[0, 999]]);
       expect(existsSync(`${path}.new`)).toBe(false);
+    });
+
+    test("is written again after a sync that failed, and synced only then", async () => {
+      const path = join(temporaryFolder(), "journal");
+      writeFileSync(path, "");
+      let isFull = false;
+      const write = (fd: number, bytes: Uint8Array): number => {
+        if (isFull) throw new Error("no space left on device");
+        return writeSync(fd, bytes);
+      };
+      const journal = new Journal(openSync(path, "a"), write, { path, state: new JournalState(ROWS, BOOT) });
+      journal.append({ kind: "session", boot: BOOT });
+      journal.append({ kind: "durable", file: 0, run: [3, 4] });
+      const { fdatasync } = fs;
+      fs.fdatasync = ((_: number, done: fs.NoParamCallback) => {
+        fs.fdatasync = fdatasync;
+        syncBuiltinESMExports();
+        done(new Error("i/o error"));
+      }) as typeof fdatasync;
+      syncBuiltinESMExports();
+      const before = statSync(path).ino;
+      isFull = true;
+      await expect(journal.sync()).rejects.toThrow("no space");
+      expect(statSync(path).ino).toBe(before);
+      // The kernel has forgotten its failure: a sync of the old file would succeed.
+      await expect(journal.sync()).rejects.toThrow("no space");
+      isFull = false;
+      await journal.sync();
+      expect(statSync(path).ino).not.toBe(before);
+      journal.append({ kind: "own", file: 1 });
+      await journal.sync();
+      journal.close();
+      const entries = [...readJournal(path)];
+      expect(historyOf(entries, "0c", 0).durable.runsIn(0, 9)).toEqual([[3, 4]]);
+      expect(historyOf(entries, "0c", 1).isBound).toBe(false);
     });
 
     test("keeps lines about files that the backup does not have", () => {
