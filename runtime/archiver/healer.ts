@@ -6,9 +6,9 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { MissingWalStore } from "../local/missingWal";
-import { copyMissingWal, type WalClaims } from "../operations/heal/heal";
+import { copyFormerWal, copyMissingWal, type WalClaims } from "../operations/heal/heal";
 import { type LocalWal, withoutFiles } from "../operations/shared/localWal";
-import type { ClusterIdentity } from "../operations/shared/identity";
+import { type ClusterIdentity, isSameCluster } from "../operations/shared/identity";
 import type { WorkLock } from "../operations/archivePush/pushQueue";
 import type { Repository } from "../repository/repository";
 
@@ -52,16 +52,12 @@ async function tryOnce(
     const { cluster, local, claims } = now;
     lock.enter();
     try {
+      if (missingWal.list(repo.key, cluster).length > 0)
+        await copyMissingWal(repo, repos, cluster, { missingWal, local, claims }, ctx);
       for (const former of missingWal.clusters(repo.key)) {
-        const isPresent = former.version === cluster.version && former.systemId === cluster.systemId;
-        if (missingWal.list(repo.key, former).length > 0)
-          await copyMissingWal(
-            repo,
-            repos,
-            former,
-            { missingWal, local: isPresent ? local : withoutFiles(local), claims },
-            ctx,
-          );
+        if (isSameCluster(former, cluster) || missingWal.list(repo.key, former).length === 0) continue;
+        const parts = { missingWal, local: withoutFiles(local), claims };
+        await copyFormerWal(repo, repos, { former, present: cluster }, parts, ctx);
       }
     } finally {
       lock.leave();

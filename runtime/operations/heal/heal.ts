@@ -24,7 +24,7 @@ import { type Archive, openArchive } from "./openArchive";
 import { decide, findDamage, type ServerContent } from "./decide";
 import { healNamed } from "./healNamed";
 import { type Copy, isAhead, type NewestWal, openCopy, positionOf } from "../shared/carriedWal";
-import { checkArchive, type ClusterIdentity } from "../shared/identity";
+import { archiveIdsOf, checkArchive, type ClusterIdentity, isSameCluster, UNKNOWN_CLUSTER } from "../shared/identity";
 import { type LocalWal, withoutFiles } from "../shared/localWal";
 
 export interface Healed {
@@ -118,9 +118,9 @@ export async function heal(
     ];
     // Previous clusters at this location: pg_wal no longer has their files.
     for (const former of missingWal.clusters(repo.key)) {
-      if (isSame(former, cluster)) continue;
+      if (isSameCluster(former, cluster)) continue;
       const parts = { missingWal, local: withoutFiles(local), claims: null, mayLetGo };
-      healed.push(await copyMissingWal(repo, repos, former, parts, ctx));
+      healed.push(await copyFormerWal(repo, repos, { former, present: cluster }, parts, ctx));
     }
     return sum(healed);
   });
@@ -162,6 +162,13 @@ async function sendPending(
   return { copied, settled: 0, unhealed };
 }
 
+export interface MissingParts {
+  readonly missingWal: MissingWalStore;
+  readonly local: LocalWal | null;
+  readonly claims: WalClaims | null;
+  readonly mayLetGo?: boolean;
+}
+
 /**
  * Copies the WAL of one cluster that is recorded as missing in `target`, except files that still wait for the archive.
  * @throws when the repository cannot be opened
@@ -170,12 +177,7 @@ export async function copyMissingWal(
   target: Repository,
   repos: readonly Repository[],
   cluster: ClusterIdentity,
-  parts: {
-    readonly missingWal: MissingWalStore;
-    readonly local: LocalWal | null;
-    readonly claims: WalClaims | null;
-    readonly mayLetGo?: boolean;
-  },
+  parts: MissingParts,
   ctx: Context,
 ): Promise<Healed> {
   const archive = await openArchive(target, cluster);
@@ -183,6 +185,32 @@ export async function copyMissingWal(
   const names = [...recordedNames(parts.missingWal, target, cluster)].filter((name) => !pending.has(name));
   const sources = repos.filter((repo) => repo.key !== target.key).map((repo) => lazyArchive(repo, cluster));
   return copyAll(archive, sources, names, { mayLetGo: true, ...parts, cluster }, ctx);
+}
+
+/**
+ * The same for a cluster that was here before the present one. A repository of the present cluster that does not know
+ * the previous one has no backup of it and needs none of its WAL: the records end.
+ * @throws archiveMismatch (44) when the repository is another cluster's, and as {@link copyMissingWal}
+ */
+export async function copyFormerWal(
+  target: Repository,
+  repos: readonly Repository[],
+  { former, present }: { readonly former: ClusterIdentity; readonly present: ClusterIdentity },
+  parts: MissingParts,
+  ctx: Context,
+): Promise<Healed> {
+  const info = await loadArchiveInfo(target);
+  if (archiveIdsOf(info, former).length > 0) return copyMissingWal(target, repos, former, parts, ctx);
+  checkArchive(target, info, present);
+  const names = [...recordedNames(parts.missingWal, target, former)].sort();
+  // The present cluster may have written these while nothing could read which one it is.
+  if (isSameCluster(former, UNKNOWN_CLUSTER))
+    return { copied: 0, settled: 0, unhealed: names.map((name) => `${name}: its record names no cluster`) };
+  for (const name of names) parts.missingWal.remove(target.key, name, former);
+  ctx.log.warn(
+    `${target.name}: stopped looking for ${names.length} missing WAL file(s) of version ${former.version}, system-id ${former.systemId}: the repository does not know this cluster, so none of its backups needs them`,
+  );
+  return { copied: 0, settled: names.length, unhealed: [] };
 }
 
 /** Missing files and conflicts: this server has acknowledged them. */
@@ -443,10 +471,6 @@ async function copiesIn(
 function serverContent(wal: PreparedWal | null, acknowledged: string | null): ServerContent | null {
   const sha1 = wal?.sha1 ?? acknowledged;
   return sha1 === null ? null : { sha1, isRemembered: wal === null };
-}
-
-function isSame(left: ClusterIdentity, right: ClusterIdentity): boolean {
-  return left.version === right.version && left.systemId === right.systemId;
 }
 
 function sum(parts: readonly Healed[]): Healed {

@@ -17,6 +17,10 @@ export interface ClusterIdentity {
 /** Records missing WAL of a cluster that neither pg_control nor a WAL header names. */
 export const UNKNOWN_CLUSTER: ClusterIdentity = { version: "0", systemId: 0n };
 
+export function isSameCluster(left: ClusterIdentity, right: ClusterIdentity): boolean {
+  return left.version === right.version && left.systemId === right.systemId;
+}
+
 /** The archive id for the cluster's new WAL. @throws archiveMismatch (44) when the archive is another cluster's */
 export function checkArchive(repo: Repository, info: ArchiveInfo, cluster: ClusterIdentity): string {
   const current = currentHistory(info);

@@ -5,7 +5,8 @@ import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
-import { heal, copyMissingWal } from "../../../../runtime/operations/heal/heal";
+import { heal, copyFormerWal, copyMissingWal } from "../../../../runtime/operations/heal/heal";
+import { UNKNOWN_CLUSTER } from "../../../../runtime/operations/shared/identity";
 import { readNamed } from "../../../../runtime/operations/shared/namedWal";
 import { type LocalWal, openLocalWal } from "../../../../runtime/operations/shared/localWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
@@ -511,12 +512,31 @@ describe("missing WAL of an earlier cluster", () => {
     missingWal.add(2, walName(1), next);
     expect(missingWal.list(2)).toEqual([walName(1), walName(1)]);
     expect(missingWal.list(2, next)).toEqual([walName(1)]);
-    // The repositories belong to the current cluster. Heal copies its missing WAL and reports the other cluster's.
+    // The repositories belong to the current cluster and do not know the other one, so they need none of its WAL.
     const [, answer] = await run();
-    expect(answer).toMatchObject({ ok: false, error: { kind: "archiveMismatch" } });
-    expect(missingWal.list(2)).toEqual([walName(1)]);
-    expect(missingWal.clusters(2)).toEqual(expect.arrayContaining([next]));
+    expect(answer).toMatchObject({ ok: true, value: { copied: 1, settled: 1, unhealed: [] } });
+    expect(missingWal.list(2)).toEqual([]);
     expect(await readable(repos[1])).toEqual([walName(1)]);
+    expect(ctx.lines).toContainEqual({
+      level: "warn",
+      text: "repo2: stopped looking for 1 missing WAL file(s) of version 16, system-id 99: the repository does not know this cluster, so none of its backups needs them",
+    });
+  });
+
+  it("stays recorded while the repository is not the present cluster's, or the record names no cluster", async () => {
+    const parts = { missingWal, local: null, claims: null };
+    for (const cluster of [CLUSTER, UNKNOWN_CLUSTER]) missingWal.add(2, walName(1), cluster);
+    const of = { former: UNKNOWN_CLUSTER, present: CLUSTER };
+    expect(await copyFormerWal(repos[1], repos, of, parts, ctx)).toMatchObject({
+      settled: 0,
+      unhealed: [`${walName(1)}: its record names no cluster`],
+    });
+    const foreign = { former: { version: "14", systemId: 7n }, present: next };
+    missingWal.add(2, walName(1), foreign.former);
+    await expect(copyFormerWal(repos[1], repos, foreign, parts, ctx)).rejects.toMatchObject({
+      kind: "archiveMismatch",
+    });
+    expect(missingWal.list(2)).toHaveLength(3);
   });
 });
 
