@@ -167,8 +167,10 @@ export function timersAndServicesOf({ enabled }: UnitNames): readonly string[] {
 
 /** Disables and stops units; unknown ones are fine. A running backup (its service stays `activating`) may finish. */
 export async function disableUnits(connection: Connection, units: readonly string[]): Promise<void> {
-  const state = await readUnits(connection, units);
-  for (const unit of units) {
+  // A template runs only by its instances, and systemd tells no state of it.
+  const able = units.filter((unit) => !unit.includes("@."));
+  const state = await readUnits(connection, able);
+  for (const unit of able) {
     const [file, active] = (state[unit] ?? "missing").split(" ");
     if (file === "enabled") await run(connection, `disable ${unit}`, ["systemctl", "disable", "--now", "--", unit]);
     else if (active === "active") await run(connection, `stop ${unit}`, ["systemctl", "stop", "--", unit]);

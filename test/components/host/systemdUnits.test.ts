@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Connection } from "../../../components/host/connection";
-import { enableUnits } from "../../../components/host/systemdUnits";
+import { disableUnits, enableUnits } from "../../../components/host/systemdUnits";
 
 /** Answers with the states of the units, in the order in which they are asked for. */
 function systemd(states: Readonly<Record<string, string>>): {
@@ -14,6 +14,8 @@ function systemd(states: Readonly<Record<string, string>>): {
       return { exitCode: 0, stdout: "", stderr: "" };
     }
     const units = command.filter((part) => /\.(service|socket|timer)$/.test(part));
+    const template = units.find((unit) => unit.includes("@."));
+    if (template !== undefined) return { exitCode: 1, stdout: "", stderr: `Unit name ${template} is neither a valid` };
     return { exitCode: 0, stdout: units.map((unit) => `${states[unit]}\n`).join(""), stderr: "" };
   };
   return { connection: { name: "db1", exec } as Connection, done };
@@ -40,3 +42,9 @@ it.each([
     expect(done).toEqual(expected);
   },
 );
+
+it("a template among removed files is not asked for: systemd tells no state of it, and nothing of it runs", async () => {
+  const { connection, done } = systemd({ [TIMER]: state("enabled", "active") });
+  await disableUnits(connection, [TIMER, "a-failed@.service"]);
+  expect(done).toEqual([`disable --now -- ${TIMER}`]);
+});
