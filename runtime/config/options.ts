@@ -797,7 +797,7 @@ const GENERAL = [
     range: ["1", "999"],
   }),
   acted("protocol-timeout", "time", WORK, "upper bound of db-timeout", { default: "31m", range: ["100ms", "7d"] }),
-  acted("spool-path", "path", REPO, "directory of WAL queues and of records of missing WAL", {
+  acted("spool-path", "path", [...REPO, "close"], "directory of WAL queues and of records of missing WAL", {
     config: "spoolPath",
     default: "/var/spool/pgbackrest",
   }),

@@ -150,7 +150,9 @@ describe("open", async () => {
     await backup.open(["--repo=1", "--cache-max=16MiB"]);
     for (const round of ["first", "again", "after a kill"]) {
       expect(await backup.value(TABLE_SUMS, "shop"), round).toBe(expected);
-      expect(readFileSync(join(backup.folder, "journal"), "latin1"), round).toContain(" dropped ");
+      // Another open merges the journal.
+      if (round !== "after a kill")
+        expect(readFileSync(join(backup.folder, "journal"), "latin1"), round).toContain(" dropped ");
       if (round !== "again") continue;
       process.kill(servingPid(backup), "SIGKILL");
       await backup.open(["--repo=1", "--cache-max=16MiB"]);
