@@ -49,6 +49,8 @@ export interface OptionDetails extends OptionRule {
   readonly negate?: boolean;
   /** An enum that also takes `--opt` and `--no-opt`. */
   readonly booleanLike?: boolean;
+  /** Commands that read it, and for which it alone configures no repository. */
+  readonly addsNoKeyFor?: readonly CommandName[];
   /** Old names; `?` stands for the key. */
   readonly aliases?: readonly string[];
   /** Not an option of stock. */
@@ -100,7 +102,9 @@ const PG_REMOTE: readonly CommandName[] = [
   "stanza-upgrade",
 ];
 const DRILL: readonly CommandName[] = ["cnpg-drill", "drill"];
-const RETENTION: readonly CommandName[] = ["backup", "expire"];
+/** Commands that judge or copy by what `backup` and `expire` keep. */
+const KEEPING: readonly CommandName[] = ["agent", "cnpg-instance", "heal", "metrics", "sync", "verify"];
+const RETENTION: readonly CommandName[] = ["backup", "expire", ...KEEPING];
 const NONE: readonly CommandName[] = [];
 /** Commands that can read a versioned bucket as it was. */
 const PAST: readonly CommandName[] = [
@@ -134,6 +138,7 @@ const STORE = on("repo-type", ...OBJECT_STORES);
 const AZURE = on("repo-type", "azure");
 const SFTP = on("repo-type", "sftp");
 const BLOCK = on("repo-block", "y");
+const KEEP = { addsNoKeyFor: KEEPING } as const;
 const BUNDLE = on("repo-bundle", "y");
 const CONNECTION = on("pg-path");
 
@@ -1037,27 +1042,33 @@ const REPOSITORY = grouped("repo", "global", [
     range: ["8KiB", "1PiB"],
   }),
   acted("repo-retention-full", "integer", RETENTION, "full backups, or days, to keep", {
+    ...KEEP,
     range: RETENTION_RANGE,
     aliases: ["retention-full"],
   }),
   acted("repo-retention-full-type", "enum", RETENTION, "unit of repo-retention-full: backups or days", {
+    ...KEEP,
     default: "count",
     allowed: ["count", "time"],
   }),
   acted("repo-retention-diff", "integer", RETENTION, "differential backups to keep", {
+    ...KEEP,
     range: RETENTION_RANGE,
     aliases: ["retention-diff"],
   }),
   acted("repo-retention-archive", "integer", RETENTION, "backups to keep WAL for", {
+    ...KEEP,
     range: RETENTION_RANGE,
     aliases: ["retention-archive"],
   }),
   acted("repo-retention-archive-type", "enum", RETENTION, "kind of backup that repo-retention-archive counts", {
+    ...KEEP,
     default: "full",
     allowed: ["full", "diff", "incr"],
     aliases: ["retention-archive-type"],
   }),
   acted("repo-retention-history", "integer", RETENTION, "days to keep manifests of expired backups", {
+    ...KEEP,
     range: ["0", "9999999"],
   }),
   acted("repo-block", "boolean", ["backup", "sync"], "store changed blocks instead of changed files", {

@@ -109,9 +109,14 @@ class Resolver {
     this.#warn = warn;
   }
 
-  /** The group's options that are valid for the command. */
+  /** The group's options that are valid for the command and configure a key. */
   rowsOf(group: "repo" | "pg"): readonly OptionRow[] {
-    return OPTIONS.filter((row) => row.group === group && row.commands.includes(this.#command));
+    return OPTIONS.filter(
+      (row) =>
+        row.group === group &&
+        row.commands.includes(this.#command) &&
+        row.addsNoKeyFor?.includes(this.#command) !== true,
+    );
   }
 
   /** Keys of options that are valid for the command; key 1 if none is set, and always for a group `pg` in use. */

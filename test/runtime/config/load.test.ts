@@ -321,6 +321,17 @@ describe("warnings", () => {
     expect(warnings("check", "")).toEqual([]);
   });
 
+  test.each(["agent", "heal", "metrics", "sync", "verify"])("%s knows what retention keeps", (command) => {
+    const { config } = load({
+      argv: [command, "--stanza=main", ...(command === "sync" ? ["--from-repo=1", "--to-repo=2"] : [])],
+      files: {
+        [MAIN_FILE]:
+          "[global]\nrepo1-path=/a\nrepo2-path=/b\nrepo2-retention-full=3\nrepo2-retention-archive=1\n[main]\npg1-path=/pg\n",
+      },
+    });
+    expect(config.repos).toMatchObject([{ key: 1 }, { key: 2, retentionFull: 3, retentionArchive: 1 }]);
+  });
+
   test("about unknown options, an unused passphrase, and old options", () => {
     expect(warnings("check", "nope=1")).toEqual(["configuration file contains invalid option 'nope'"]);
     expect(warnings("check", "repo1-cipher-pass=markerSecret")).toEqual([

@@ -68,6 +68,7 @@ describe("keys of groups", () => {
     expect(resolve(["info"], "repo4-s3-bucket=b\n").repoIndexes).toEqual([1]);
     expect(resolve(["info"], "repo4-s3-bucket=b\nrepo2-path=/a\n").repoIndexes).toEqual([2]);
     expect(resolve(["info"], "repo4-retention-full=2\n").repoIndexes).toEqual([1]);
+    expect(resolve(["verify"], "repo4-retention-full=2\n").repoIndexes).toEqual([1]);
     expect(resolve(["info", "--reset-repo5-path"]).repoIndexes).toEqual([1]);
     expect(resolve(["archive-push"], "pg2-path=/pg\n").pgKeys).toEqual([2]);
     expect(resolve(["pg-settings"], "pg1-path=/pg\nrepo1-path=/a\n").repoIndexes).toEqual([]);
