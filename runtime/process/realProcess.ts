@@ -28,7 +28,7 @@ import { Session, type SessionTarget } from "../postgres/session";
 import { WalStream } from "../postgres/walStream";
 import { LEASE_TIMES } from "../repository/lease";
 import { type LeaseParts, Leases } from "../repository/leases";
-import type { Repository } from "../repository/repository";
+import type { ArchiveRetention, Repository } from "../repository/repository";
 import { findMountedOwner, mayHang, type OpenDeps, openStorage, type StorageProcesses } from "../storage/open";
 import type { Storage } from "../storage/storage";
 import { unusableStorage } from "../storage/unusable";
@@ -111,7 +111,20 @@ export function openRepositories(
     block: config.block === undefined ? null : { ...BLOCK_DEFAULTS, ...config.block },
     hardLinks: config.hardlink,
     latestLink: config.symlink,
+    ...given({ archiveRetention: archiveRetentionOf(config) }),
   }));
+}
+
+/**
+ * Undefined where WAL is kept from the oldest backup on. `retention-full` alone removes the backups whose WAL it removes.
+ */
+function archiveRetentionOf({
+  retentionArchive,
+  retentionArchiveType: type,
+  retentionDiff,
+}: RepoConfig): ArchiveRetention | undefined {
+  const count = retentionArchive ?? (type === "diff" ? retentionDiff : undefined);
+  return count === undefined ? undefined : { count, type };
 }
 
 function openOrUnusable(config: RepoConfig, deps: OpenDeps): Storage {

@@ -54,6 +54,8 @@ export const verifyCommand: Command = async (proc) => {
     if (!result.ok) continue;
     for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoIndex}: ${problem}`);
     for (const orphan of result.value.orphans) ctx.log.info(`repo${result.repoIndex}: ${orphan}`);
+    for (const { archiveId, gaplessFrom } of result.value.archives)
+      if (gaplessFrom !== null) ctx.log.info(`repo${result.repoIndex}: ${trimmedText(archiveId, gaplessFrom)}`);
   }
   if (config.output === "json") proc.print(`${renderJson(verdictsJson(config.stanza ?? "", results))}\n`);
   else if (config.output !== "none") {
@@ -141,6 +143,10 @@ async function addHolders(results: RepoResult<Verdict>[], repos: readonly Reposi
     for (const archive of result.value.archives) lines.push(...(await gapHolders({ repo, ...archive }, others)));
     results[position] = { ...result, value: { ...result.value, problems: [...result.value.problems, ...lines] } };
   }
+}
+
+function trimmedText(archiveId: string, gaplessFrom: string): string {
+  return `${archiveId}: retention-archive keeps all WAL from ${gaplessFrom} on. Older backups restore only to their own end.`;
 }
 
 function errorText(repoIndex: number, error: BackupError): string {

@@ -12,6 +12,7 @@ import { SEGMENT_LENGTH, TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { fail } from "../../base/errors";
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { ArchiveRetention } from "../../repository/repository";
 import type { BackupType } from "../../format/repository/label";
 
 export interface KeepRange {
@@ -33,9 +34,7 @@ export interface TrimArchive {
 
 export type ArchiveExpiry = TrimArchive | { readonly archiveId: string; readonly kind: "remove" };
 
-export interface ArchiveRule {
-  readonly count: number;
-  readonly type: BackupType;
+export interface ArchiveRule extends ArchiveRetention {
   readonly before: string | null;
   /** Labels that keep all WAL after them, whatever the count says. */
   readonly gapless?: ReadonlySet<string>;
@@ -72,6 +71,29 @@ export function planArchives(
       ? []
       : [{ archiveId, kind: "trim", ranges: [], gaplessFrom: null, before: rule.before }];
   });
+}
+
+/**
+ * What a repository's rule keeps of one history id once these backups are listed; null if it keeps all from the oldest
+ * backup on. The next expire removes the rest, so nothing may miss it or copy it back.
+ */
+export function planKept(
+  backups: readonly BackupInfoEntry[],
+  historyId: number,
+  rule: ArchiveRetention | undefined,
+): TrimArchive | null {
+  if (rule === undefined) return null;
+  const counted = backups.filter((entry) => isCounted(entry, rule.type)).reverse();
+  const local = counted.filter(({ dbId }) => dbId === historyId);
+  if (counted.length < rule.count || local.length === 0) return null;
+  const own = backups.filter(({ dbId }) => dbId === historyId);
+  return trim("", own, retentionBackup(counted, local, rule.count), { before: null })[0] ?? null;
+}
+
+/** True for a segment, history or label that the plan removes. */
+export function isTrimmed(plan: TrimArchive | null, name: string): boolean {
+  if (plan === null) return false;
+  return name.endsWith(".history") ? isHistoryExpired(plan, name) : isFileExpired(plan, name);
 }
 
 /** True when a directory (16 characters) holds nothing to keep. */
@@ -115,8 +137,8 @@ function trim(
   archiveId: string,
   own: readonly BackupInfoEntry[],
   retained: BackupInfoEntry,
-  { before, gapless }: ArchiveRule,
-): ArchiveExpiry[] {
+  { before, gapless }: Pick<ArchiveRule, "before" | "gapless">,
+): TrimArchive[] {
   // An offline backup needs no WAL.
   if (retained.archiveStart === null) return [];
   const from = retained.archiveStart;

@@ -17,6 +17,7 @@ import type { MissingWalStore } from "../../local/missingWal";
 import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, makeDurable, type StoredWal } from "../../repository/walStore";
+import { isTrimmed, planKept, type TrimArchive } from "../expire/archivePlan";
 import { newestStart } from "../archivePush/dropWal";
 import { PushTarget } from "../archivePush/pushWal";
 import type { PreparedWal } from "../archivePush/prepareWal";
@@ -49,6 +50,8 @@ interface ListedArchive extends Archive {
   readonly stored: ReadonlyMap<string, readonly StoredWal[]>;
   /** The oldest segment that a backup of this repository needs; null without backups. */
   readonly neededFrom: string | null;
+  /** What its retention keeps; null keeps all from there on. */
+  readonly plan: TrimArchive | null;
 }
 
 /** Limits for repeated runs alongside an archiver. */
@@ -223,11 +226,11 @@ async function listArchive(repo: Repository, cluster: ClusterIdentity): Promise<
   const archiveId = checkArchive(repo, info, cluster);
   const stored = new Map<string, StoredWal[]>();
   for await (const wal of listWal(repo, archiveId)) stored.set(wal.name, [...(stored.get(wal.name) ?? []), wal]);
-  const starts = (await loadBackupInfo(repo)).backups.flatMap((entry) =>
-    entry.archiveStart === null ? [] : [entry.archiveStart],
-  );
+  const { backups } = await loadBackupInfo(repo);
+  const starts = backups.flatMap((entry) => (entry.archiveStart === null ? [] : [entry.archiveStart]));
+  const plan = planKept(backups, historyIdOf(archiveId), repo.archiveRetention);
   const find = async (name: string): Promise<readonly StoredWal[]> => stored.get(name) ?? [];
-  return { repo, archiveId, pass: info.cipherPass ?? null, find, stored, neededFrom: starts.sort()[0] ?? null };
+  return { repo, archiveId, pass: info.cipherPass ?? null, find, stored, neededFrom: starts.sort()[0] ?? null, plan };
 }
 
 /**
@@ -242,12 +245,13 @@ function missingFrom(
   newest: NewestWal | null,
   { log }: Context,
 ): string[] {
-  const { neededFrom } = target;
+  const { neededFrom, plan } = target;
   if (neededFrom === null) return [];
+  const isKept = (name: string): boolean => (name >= neededFrom || name.endsWith(".history")) && !isTrimmed(plan, name);
   const lacked = archives.flatMap((archive) => {
     if (archive === target) return [];
     const names = [...archive.stored.keys()].filter(
-      (name) => (name >= neededFrom || name.endsWith(".history")) && !target.stored.has(name) && !recorded.has(name),
+      (name) => isKept(name) && !target.stored.has(name) && !recorded.has(name),
     );
     const ahead = names.filter((name) => newest === null || isAhead(name, newest)).sort();
     if (ahead.length > 0)
@@ -263,15 +267,14 @@ function missingFrom(
  * Those of the server's archived segments that this repository lacks before a later one of their timeline: something
  * else removed them.
  */
-function gapsOf({ neededFrom, stored }: ListedArchive, done: readonly string[]): string[] {
+function gapsOf({ neededFrom, plan, stored }: ListedArchive, done: readonly string[]): string[] {
   if (neededFrom === null) return [];
   const isWhole = (name: string): boolean => parseWalName(name)?.kind === "segment";
   const segments = [...stored.keys()].filter(isWhole);
+  const isLost = (name: string): boolean => name >= neededFrom && !stored.has(name) && !isTrimmed(plan, name);
   const isAfter = (own: string, name: string): boolean =>
     own > name && positionOf(own).timeline === positionOf(name).timeline;
-  return done.filter(
-    (name) => isWhole(name) && name >= neededFrom && !stored.has(name) && segments.some((own) => isAfter(own, name)),
-  );
+  return done.filter((name) => isWhole(name) && isLost(name) && segments.some((own) => isAfter(own, name)));
 }
 
 /**
@@ -308,10 +311,14 @@ async function findConflicts(
  */
 async function bygone({ repo, archiveId }: Archive, names: readonly string[]): Promise<string[]> {
   if (names.length === 0) return [];
-  const historyId = Number(archiveId.slice(archiveId.lastIndexOf("-") + 1));
+  const historyId = historyIdOf(archiveId);
   const backups = (await loadBackupInfo(repo)).backups.filter((entry) => entry.dbId === historyId);
   const newest = newestStart(backups.map((entry) => entry.archiveStart));
   return names.filter((name) => name < newest);
+}
+
+function historyIdOf(archiveId: string): number {
+  return Number(archiveId.slice(archiveId.lastIndexOf("-") + 1));
 }
 
 /** A repository that is opened on first use. */

@@ -7,7 +7,7 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal } from "../../repository/walStore";
 import { countHistories, findMissingHistories } from "../verify/histories";
-import { findNewestTimeline, gapsOf, neededRanges } from "../verify/verify";
+import { findNewestTimeline, gapsOf, walNeeds } from "../verify/verify";
 
 export interface WalSurvey {
   readonly segmentCount: number;
@@ -39,9 +39,9 @@ export async function surveyWal(
   }
   const newest = histories.sort().at(-1) ?? "";
   const timeline = await findNewestTimeline(repo, archiveId, newest, archiveInfo.cipherPass ?? null);
-  const needed = neededRanges(backups, current.id);
-  const gaps = gapsOf(names, needed, timeline, walSegmentSizeBytes);
-  const missing = await findMissingHistories(repo, archiveId, [...names, ...histories], needed);
+  const needs = walNeeds(backups, current.id, repo, backups);
+  const gaps = gapsOf(names, needs, timeline, walSegmentSizeBytes);
+  const missing = await findMissingHistories(repo, archiveId, [...names, ...histories], needs.gapless);
   const gapCount = gaps.reduce((sum, [from, to]) => sum + segmentsBetween(from, to, walSegmentSizeBytes) + 1, 0);
   return { segmentCount: names.length, sizeBytes, gapCount: gapCount + countHistories(missing) };
 }

@@ -3,6 +3,7 @@ import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
 import type { Repository } from "../../repository/repository";
+import { isTrimmed, type TrimArchive } from "../expire/archivePlan";
 import type { JobPool } from "../shared/jobs";
 import { KnownWal } from "../shared/knownWal";
 import { canBeWhole, findWal, listWal, type StoredWal } from "../../repository/walStore";
@@ -20,6 +21,8 @@ export interface WalCopy {
   readonly cluster: ClusterIdentity | null;
   /** Earlier segments are skipped; histories are always copied. */
   readonly from: string;
+  /** What the target's retention keeps; null keeps all from there on. */
+  readonly plan: TrimArchive | null;
 }
 
 /** Files that are read at the same time: hides an object store's latency. */
@@ -46,7 +49,7 @@ export interface WalNeeds {
 export async function findMissingWal(
   source: WalSide,
   target: WalSide,
-  { archiveId, from }: WalCopy,
+  { archiveId, from, plan }: WalCopy,
   { isNeeded, required }: WalNeeds,
 ): Promise<WalGap> {
   const known = new KnownWal(target.repo);
@@ -66,7 +69,8 @@ export async function findMissingWal(
   const unseen = new Set(required);
   for await (const stored of listWal(source.repo, archiveId)) {
     unseen.delete(stored.name);
-    if (stored.name >= from || stored.name.endsWith(".history")) compare(stored);
+    const isFrom = stored.name >= from || stored.name.endsWith(".history");
+    if (isFrom && !isTrimmed(plan, stored.name)) compare(stored);
   }
   await mapParallel([...unseen], READS_AT_ONCE, async (name) => {
     // A listing may be incomplete.

@@ -18,6 +18,7 @@ import { newSubPass, type Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import type { JobPool } from "../shared/jobs";
 import { hasStanza } from "../stanza/stanzaDelete";
+import { planKept } from "../expire/archivePlan";
 import { copyBackup, type SyncSide } from "./copyBackup";
 import { copyStream, type WalRange } from "./copyStream";
 import { copyWal, findMissingWal, type WalSide } from "./copyWal";
@@ -231,6 +232,10 @@ async function copyBackups(
   return done;
 }
 
+function byLabel(entries: readonly BackupInfoEntry[]): readonly BackupInfoEntry[] {
+  return [...entries].sort((left, right) => (left.label < right.label ? -1 : 1));
+}
+
 async function openSide(repo: Repository): Promise<OpenSide> {
   const [archiveInfo, backupInfo] = await Promise.all([loadArchiveInfo(repo), loadBackupInfo(repo)]);
   return { repo, archiveInfo, backupInfo };
@@ -292,6 +297,8 @@ function walRanges(
     const [from] = starts.sort();
     const { pgVersion: version, systemId } = row;
     const cluster = headerCheck ? { version, systemId } : null;
-    return from === undefined ? [] : [{ archiveId: archiveIdOf(row), from, systemId, cluster }];
+    // Only a copy of everything follows the target's retention.
+    const plan = scope.kind === "all" ? planKept(byLabel(needing), row.id, target.repo.archiveRetention) : null;
+    return from === undefined ? [] : [{ archiveId: archiveIdOf(row), from, plan, systemId, cluster }];
   });
 }

@@ -22,6 +22,7 @@ import { nextSegment, parseWalName, segmentSizeOf } from "../../format/wal/walSe
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
+import { planKept } from "../expire/archivePlan";
 import type { JobPool } from "../shared/jobs";
 import { readNamed } from "../shared/namedWal";
 import { readHistory } from "../restore/timelines";
@@ -40,6 +41,8 @@ export interface ArchiveVerdict {
   readonly counts: VerifyCounts;
   /** Missing segments that a backup needs to reach the newest one: `[first, last]` of each gap. */
   readonly gaps: readonly WalRange[];
+  /** The first segment from which `retention-archive` keeps all WAL; null if it trims nothing. */
+  readonly gaplessFrom: string | null;
   /** Histories without which a restore ends on an earlier timeline: `[first, last]` of each run. */
   readonly missingHistories: readonly WalRange[];
   readonly segmentSizeBytes: number;
@@ -94,13 +97,18 @@ export async function verify(
   const named = new NamedFiles(repo, archiveInfo.cipherPass ?? null, problems, options.settledBeforeMs ?? 0);
   const sizeOf = (historyId: number): number =>
     segmentSizeOf(entries.filter(({ dbId }) => dbId === historyId)) ?? walSegmentSizeBytes;
-  const archives = await verifyArchives({ repo, pool, archiveInfo, entries, isSingle, sizeOf }, named, problems);
+  const listed = backupInfo.backups;
+  const archives = await verifyArchives(
+    { repo, pool, archiveInfo, entries, listed, isSingle, sizeOf },
+    named,
+    problems,
+  );
   const stream = await verifyStream(repo, isSingle ? null : archiveInfo, sizeOf, problems, ctx);
   const input = {
     repo,
     pool,
     entries,
-    listed: backupInfo.backups,
+    listed,
     pass: backupInfo.cipherPass ?? null,
     samplePercent: options.samplePercent ?? 100,
   };
@@ -166,6 +174,8 @@ interface ArchivesInput {
   readonly archiveInfo: ArchiveInfo;
   /** Backups whose WAL is needed. */
   readonly entries: readonly BackupInfoEntry[];
+  /** All backups in backup.info. */
+  readonly listed: readonly BackupInfoEntry[];
   /**
    * True when verifying a single backup (`--set`). Reads only the WAL it needs and skips history and backup-label
    * files.
@@ -177,12 +187,13 @@ interface ArchivesInput {
 
 /** The archive of each history id. */
 async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems: string[]): Promise<ArchiveVerdict[]> {
-  const { repo, pool, archiveInfo, entries, isSingle } = input;
+  const { repo, pool, archiveInfo, entries, isSingle, listed } = input;
   const pass = archiveInfo.cipherPass ?? null;
   const verdicts: ArchiveVerdict[] = [];
   for (const entry of archiveInfo.history) {
     const archiveId = archiveIdOf(entry);
-    const needed = neededRanges(entries, entry.id);
+    const needs = walNeeds(entries, entry.id, repo, listed);
+    const needed = [...needs.alone, ...needs.gapless];
     // A single offline backup, or one of another history id, needs no WAL here.
     if (isSingle && needed.length === 0) continue;
     const segments: StoredWal[] = [];
@@ -204,9 +215,9 @@ async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems:
       names,
       archiveId,
       pass,
-      needed,
+      needs,
       newest: await findNewestTimeline(repo, archiveId, histories.sort().at(-1) ?? "", pass),
-      missingHistories: await findMissingHistories(repo, archiveId, [...names, ...histories], needed),
+      missingHistories: await findMissingHistories(repo, archiveId, [...names, ...histories], needs.gapless),
       walSegmentSizeBytes: input.sizeOf(entry.id),
     };
     verdicts.push(await verifyArchive(archive, problems));
@@ -317,7 +328,7 @@ interface ArchiveInput {
   readonly names: readonly string[];
   readonly archiveId: string;
   readonly pass: string | null;
-  readonly needed: readonly WalRange[];
+  readonly needs: WalNeeds;
   readonly newest: NewestTimeline | null;
   readonly missingHistories: readonly WalRange[];
   readonly walSegmentSizeBytes: number;
@@ -341,7 +352,7 @@ export async function findNewestTimeline(
 }
 
 async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<ArchiveVerdict> {
-  const { repo, pool, wal, names, archiveId, pass, needed, newest, missingHistories, walSegmentSizeBytes } = input;
+  const { repo, pool, wal, names, archiveId, pass, needs, newest, missingHistories, walSegmentSizeBytes } = input;
   const tally = new Tally(problems);
   const duplicates = new Set(
     wal.filter((stored, index) => wal[index - 1]?.name === stored.name).map((stored) => stored.name),
@@ -364,22 +375,38 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
     );
   });
   const whole = names.filter((name) => !name.endsWith(".partial"));
-  const gaps = gapsOf(whole, needed, newest, walSegmentSizeBytes);
+  const gaps = gapsOf(whole, needs, newest, walSegmentSizeBytes);
   for (const [from, to] of gaps)
     problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
   problems.push(...missingHistories.map((range) => historyProblem(archiveId, range)));
-  return { archiveId, counts: tally.counts(), gaps, missingHistories, segmentSizeBytes: walSegmentSizeBytes };
+  return {
+    archiveId,
+    counts: tally.counts(),
+    gaps,
+    gaplessFrom: needs.from,
+    missingHistories,
+    segmentSizeBytes: walSegmentSizeBytes,
+  };
 }
 
-/** The gaps of {@link findGaps}, and those on the path to the newest timeline. Pure. */
+/** The gaps of {@link findGaps}, and those on the path to the newest timeline, outside trimmed WAL. Pure. */
 export function gapsOf(
   names: readonly string[],
-  needed: readonly WalRange[],
+  { alone, from, gapless }: WalNeeds,
   newest: NewestTimeline | null,
   walSegmentSizeBytes: number,
 ): readonly WalRange[] {
-  const onPath = newest === null ? [] : pathRanges(needed, names, newest, walSegmentSizeBytes);
-  return findGaps(names, [...needed, ...onPath], walSegmentSizeBytes);
+  const own = new Map(
+    alone.flatMap(([start, stop]) => {
+      const stored = names.filter((name) => name >= start && name <= stop).sort();
+      return gapsBetween(start, stop, stored, walSegmentSizeBytes).map((gap) => [gap.join(), gap] as const);
+    }),
+  );
+  // Without it the newest segments alone would count as an archive without a backup.
+  if (gapless.length === 0 && alone.length > 0) return [...own.values()];
+  const kept = from === null ? names : names.filter((name) => name >= from);
+  const onPath = newest === null ? [] : pathRanges(gapless, kept, newest, walSegmentSizeBytes);
+  return [...own.values(), ...findGaps(kept, [...gapless, ...onPath], walSegmentSizeBytes)];
 }
 
 /**
@@ -436,10 +463,33 @@ function timelineOf(name: string): number {
 }
 
 /** WAL ranges of every online backup of one history id. */
-export function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
+function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
   return entries.flatMap((entry) =>
     entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null
       ? [[entry.archiveStart, entry.archiveStop] as const]
       : [],
   );
+}
+
+/** What the backups of one history id need, by the WAL that the repository means to keep. */
+export interface WalNeeds {
+  /** Ranges of backups that keep all WAL after them. */
+  readonly gapless: readonly WalRange[];
+  /** Ranges of backups that `retention-archive` keeps no more WAL for. */
+  readonly alone: readonly WalRange[];
+  /** Where gapless WAL begins; null if nothing is trimmed. */
+  readonly from: string | null;
+}
+
+/** @param listed all backups of the repository: the rule counts them */
+export function walNeeds(
+  entries: readonly BackupInfoEntry[],
+  historyId: number,
+  { archiveRetention }: Repository,
+  listed: readonly BackupInfoEntry[],
+): WalNeeds {
+  const ranges = neededRanges(entries, historyId);
+  const from = planKept(listed, historyId, archiveRetention)?.gaplessFrom ?? null;
+  const isGapless = ([start]: WalRange): boolean => from === null || start >= from;
+  return { gapless: ranges.filter(isGapless), alone: ranges.filter((range) => !isGapless(range)), from };
 }

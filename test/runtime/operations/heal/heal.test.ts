@@ -70,6 +70,28 @@ async function needFrom(repo: Repository, no: number): Promise<void> {
   );
 }
 
+it("copies no WAL that the target's retention-archive removes", async () => {
+  const [first, second] = repos;
+  repos = [{ ...first, archiveRetention: { count: 1, type: "full" } }, second];
+  const info = await loadBackupInfo(first);
+  if (BACKUP === undefined) throw new Error("the golden backup.info has no backup");
+  const backups = [
+    { ...BACKUP, label: "20261120-000000F", archiveStart: walName(1), archiveStop: walName(2) },
+    { ...BACKUP, label: "20261121-000000F", archiveStart: walName(10), archiveStop: walName(11) },
+  ];
+  await saveBackupInfo(first, { ...info, backups }, ctx);
+  await store(first, 1, 2, 10, 11, 12);
+  await store(second, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
+  expect(await run()).toMatchObject([
+    { ok: true, value: { copied: 0 } },
+    { ok: true, value: { copied: 0 } },
+  ]);
+  await storages[0].remove(await pathOf(first, 2));
+  await storages[0].remove(await pathOf(first, 12));
+  expect(await run()).toMatchObject([{ value: { copied: 2 } }, { value: { copied: 0 } }]);
+  expect(await readable(first)).toEqual([1, 2, 10, 11, 12].map((no) => walName(no)));
+});
+
 /** Other content that belongs under the same name. */
 function changed(no: number): Uint8Array {
   const bytes = Buffer.from(walBytes(no));

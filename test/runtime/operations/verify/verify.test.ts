@@ -175,6 +175,7 @@ describe("verify", () => {
           archiveId: "15-1",
           counts: { total: 3, valid: 3, ...none },
           gaps: [],
+          gaplessFrom: null,
           missingHistories: [],
           segmentSizeBytes: WAL_SIZE_BYTES,
         },
@@ -336,6 +337,30 @@ describe("verify", () => {
     expect(verdict.problems).toEqual([
       `15-1: WAL missing from ${walName(4)} to ${walName(5)}: a restore cannot pass it`,
     ]);
+  });
+
+  it("takes no WAL for a gap that retention-archive removes", async () => {
+    repo = { ...repo, archiveRetention: { count: 1, type: "full" } };
+    await store(repo, 1, 10, 11, 12);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
+    await backup("20261121-000000F", 10, { PG_VERSION: "15\n" });
+    expect(await run()).toMatchObject({ ok: true, problems: [], archives: [{ gaplessFrom: walName(10) }] });
+    expect(await run({ set: "20261120-000000F" })).toMatchObject({ ok: true, archives: [{ counts: { total: 1 } }] });
+    const survey = await surveyWal(repo, (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES);
+    expect(survey?.gapCount).toBe(0);
+    await storage.remove(await pathOf(repo, 1));
+    await storage.remove(await pathOf(repo, 11));
+    expect(await run()).toMatchObject({
+      ok: false,
+      archives: [
+        {
+          gaps: [
+            [walName(1), walName(1)],
+            [walName(11), walName(11)],
+          ],
+        },
+      ],
+    });
   });
 
   it("reports a missing history between a backup's timeline and the newest one", async () => {
