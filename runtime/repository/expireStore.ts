@@ -18,6 +18,7 @@ import {
   manifestPath,
   tombstonePath,
 } from "../format/repository/repoPath";
+import { findAttempt } from "./attempt";
 import { loadManifestFile } from "./backupStore";
 import type { Lease } from "./lease";
 import { listNames, readFile, type Repository } from "./repository";
@@ -95,6 +96,39 @@ export async function loadUnfinishedPrior(
 ): Promise<string | null> {
   const path = copyOf(manifestPath(repo.stanza, label));
   return (await loadManifestFile(repo, path, pass)).prior ?? null;
+}
+
+/** How long an interrupted copy of `sync` waits for the next run. */
+const COPY_KEPT_MS = 7 * 24 * 60 * 60 * 1000;
+
+/**
+ * True for a copy that `sync` on this host has begun and not finished: the next one resumes it. Its manifest copy is
+ * that of a complete backup, which an attempt of `backup` never has. One whose prior is no longer `listed` is useless.
+ */
+export async function isUnfinishedCopy(
+  repo: Repository,
+  label: string,
+  {
+    lease,
+    listed,
+    nowMs,
+    pass,
+  }: {
+    readonly lease: Pick<Lease, "isOver">;
+    readonly listed: ReadonlySet<string>;
+    readonly nowMs: number;
+    readonly pass: string | null;
+  },
+): Promise<boolean> {
+  const attempt = await findAttempt(repo, label, pass);
+  if (attempt === null || attempt.source !== null || attempt.token === "" || !lease.isOver(attempt.domain))
+    return false;
+  const path = copyOf(manifestPath(repo.stanza, label));
+  const saved = await repo.storage.stat(path);
+  if (saved === null || saved.modifiedAtMs < nowMs - COPY_KEPT_MS) return false;
+  const manifest = await nullOn(loadManifestFile(repo, path, pass), "fileMissing", "format", "checksum", "crypto");
+  if (manifest === null || manifest.stoppedAtS === 0) return false;
+  return manifest.prior === undefined || listed.has(manifest.prior);
 }
 
 /** True when the directory has a manifest copy: of an unfinished or resumable backup. */

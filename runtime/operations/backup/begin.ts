@@ -25,7 +25,7 @@ import {
   removeUnfinished,
   saveManifestCopy,
 } from "../../repository/backupStore";
-import { leaveTombstone } from "../../repository/expireStore";
+import { isUnfinishedCopy, leaveTombstone } from "../../repository/expireStore";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { storedAt } from "../restore/restorePlan";
@@ -251,7 +251,7 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
   await run.forEach(async (open) => {
     const left = await sortOut(open, begin, ctx);
     known.set(open.repo.key, left.finished);
-    for (const label of left.foreign) taken.add(label);
+    for (const label of left.taken) taken.add(label);
     if (left.attempt !== null) attempts.set(open.repo.key, left.attempt);
   });
   // After a sleep the labels may be those of another host, which has taken a repository over. Only that one leaves.
@@ -306,8 +306,8 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
 interface LeftBehind {
   /** Labels of existing and expired backups. */
   readonly finished: readonly string[];
-  /** Labels of another host's attempts: that host may wake and write there again. */
-  readonly foreign: readonly string[];
+  /** Labels of another host's attempts, because that host may wake and write there again, and of interrupted copies. */
+  readonly taken: readonly string[];
   readonly attempt: Resumable | null;
 }
 
@@ -316,7 +316,7 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
   const { lost, repo, infoPass, lease } = open;
   const listed = new Set([...lost, ...open.backups.map((entry) => entry.label)]);
   const finished: string[] = [];
-  const foreign: string[] = [];
+  const taken: string[] = [];
   let resumable: Resumable | null = null;
   const all = await listLabels(repo);
   for (const label of all) {
@@ -325,9 +325,14 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
       finished.push(label);
       continue;
     }
+    if (await isUnfinishedCopy(repo, label, { lease, listed, nowMs: ctx.clock.nowMs(), pass: infoPass })) {
+      taken.push(label);
+      ctx.log.info(`${repo.name}: keep backup '${label}', which the next sync completes`);
+      continue;
+    }
     const attempt = await findAttempt(repo, label, infoPass);
     if (attempt !== null && !lease.isOver(attempt.domain)) {
-      foreign.push(label);
+      taken.push(label);
       await leaveTombstone(repo, label);
     }
     if (label !== all.at(-1)) {
@@ -340,7 +345,7 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
     else await removeAttempt(open, label, outcome.reason, ctx);
   }
   const expired = await findNewestHistoryLabel(repo);
-  return { finished: expired === null ? finished : [...finished, expired], foreign, attempt: resumable };
+  return { finished: expired === null ? finished : [...finished, expired], taken, attempt: resumable };
 }
 
 /** Safe under the lease: no one else may write there. */

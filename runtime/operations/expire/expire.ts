@@ -27,6 +27,7 @@ import { hasManifest, listHistory, listLabels } from "../../repository/backupSto
 import {
   hasManifestCopy,
   isRemovedElsewhere,
+  isUnfinishedCopy,
   leaveTombstone,
   linkLatest,
   listArchive,
@@ -288,6 +289,7 @@ async function removeDirectories(
   pass: string | null,
 ): Promise<void> {
   const { repo, request, ctx } = run;
+  const nowMs = ctx.clock.nowMs();
   const current = new Set(plan.kept.map((entry) => entry.label));
   const expired = new Set(plan.sets.flatMap((set) => set.labels));
   const labels = (await listLabels(repo)).reverse();
@@ -299,6 +301,10 @@ async function removeDirectories(
     await run.lease.keep();
     if (stamp !== undefined && stamp !== (await stampOf(repo, label))) {
       run.report("info", `keep backup ${label}, which is in progress`);
+      continue;
+    }
+    if (stamp !== undefined && (await isUnfinishedCopy(repo, label, { ...run, listed: current, nowMs, pass }))) {
+      run.report("info", `keep backup ${label}, which the next sync completes`);
       continue;
     }
     run.report("info", `remove expired backup ${label}`);

@@ -1,0 +1,66 @@
+import { beforeEach, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { expireRepository } from "../../../../runtime/operations/expire/expire";
+import { inlinePool } from "../../../../runtime/operations/shared/jobs";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { sync, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
+import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { ManualClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { testLease } from "../../../harness/leases";
+import { KEEP_ALL } from "../../../harness/madeRepository";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { CONTROL, makeDataDirectory, repository, temporaryFolder } from "../../repository/support";
+import { runBackup } from "../backup/support";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+let ctx: TestContext;
+let data: string;
+let storage: FaultyStorage;
+let from: Repository;
+let to: Repository;
+/** The backup whose copy was interrupted. */
+let copied: string;
+
+beforeEach(async () => {
+  ctx = testContext({ clock: new ManualClock(TEST_TIME_MS) });
+  const nowMs = (): number => ctx.clock.nowMs();
+  storage = new FaultyStorage(new MemoryStorage({ nowMs }));
+  from = repository(1, { storage: new MemoryStorage({ nowMs }) });
+  to = repository(2, { storage, pass: "second" });
+  data = makeDataDirectory(temporaryFolder());
+  await stanzaCreate([from, to], CONTROL, ctx);
+  await runBackup([from], data, ctx);
+  copied = (await loadBackupInfo(from)).backups[0]?.label ?? "";
+  storage.plan("putStream", { kind: "error", error: fail("hostConnect", "away") }, { path: /backup\.manifest$/ });
+  storage.plan("put", { kind: "error", error: fail("hostConnect", "away") }, { path: /backup\.manifest$/ });
+  expect((await syncAll()).labels).toEqual([]);
+  storage.repair();
+  ctx.clock.advance(60_000);
+});
+
+function syncAll(): Promise<SyncOutcome> {
+  const pool = inlinePool(new Map([from, to].map((repo) => [repo.key, repo])), ctx, 2);
+  const scope = { kind: "all", retention: KEEP_ALL } as const;
+  return sync(from, to, pool, { scope, dryRun: false, headerCheck: false, lease: testLease() }, ctx);
+}
+
+const expire = (): Promise<unknown> =>
+  expireRepository(to, KEEP_ALL, { oldest: false, refusePageErrors: false, dryRun: false }, testLease(), ctx);
+const lines = (): string => ctx.lines.map(({ text }) => text).join("\n");
+
+it("resumes after a backup into the target and its expire", async () => {
+  await runBackup([to], data, ctx);
+  await expire();
+  expect((await syncAll()).labels).toEqual([copied]);
+  expect(lines()).toMatch(new RegExp(`repo2: copied backup ${copied} from repo1 .*, [1-9]\\d* of them already there`));
+  expect((await loadBackupInfo(to)).backups).toHaveLength(2);
+});
+
+it("starts over after a week: then a backup or expire has removed the interrupted copy", async () => {
+  ctx.clock.advance(8 * DAY_MS);
+  await runBackup([to], data, ctx);
+  expect((await syncAll()).labels).toEqual([copied]);
+  expect(lines()).not.toContain("of them already there");
+});
