@@ -14,7 +14,7 @@ export interface PosixRepositoryArgs extends EncryptionArgs {
   /**
    * True refuses writes while nothing is mounted at or above the path, so that a missing NAS does not fill the root
    * file system. An update fails before it creates or changes anything, and backups after a boot wait for network
-   * mounts. While the NAS is missing only its repository fails (its info files are missing), and the others get their
+   * mounts. While the NAS is missing only its repository fails, also for `stanza-create`, and the others get their
    * backups and WAL. No `RequiresMountsFor=` is written, because systemd would then block the backup of all of them.
    * @default false
    */

@@ -64,6 +64,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "expectFullWithinS?": 'number | "ever"',
       "expectBackupWithinS?": "number",
       "expectWalWithinS?": "number",
+      "requireMount?": "boolean",
     },
     NotifyFile: { "version?": "1", "package?": "Line", targets: "NotifyTargetArgs[]" },
     NotifyTargetArgs: {

@@ -8,6 +8,8 @@ export interface Mount {
   /** Major and minor number, as `0:45`. */
   readonly device: string;
   readonly path: string;
+  /** The directory of the file system that is mounted. */
+  readonly root: string;
   /** The file system's, as `ext4` or `fuse`. */
   readonly type: string;
   /** What is mounted, as `/dev/vda1`; a file system without a device has a name of its own. */
@@ -20,10 +22,12 @@ export interface Mount {
 export function parseMountTable(text: string): Mount[] {
   return text.split("\n").flatMap((line) => {
     const fields = line.split(" ");
-    const [id = "", , device = "", , path = ""] = fields;
+    const [id = "", , device = "", root = "", path = ""] = fields;
     const [type = "", source = "", options = ""] = fields.slice(fields.indexOf("-", 6) + 1);
     // Blanks and similar characters are octal.
-    const plain = path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-    return path === "" ? [] : [{ id, device, path: plain, type, source, options: options.split(",") }];
+    const plain = (name: string): string =>
+      name.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+    if (path === "") return [];
+    return [{ id, device, path: plain(path), root: plain(root), type, source, options: options.split(",") }];
   });
 }

@@ -25,7 +25,7 @@ const ENTRIES: readonly (readonly [anchor: string, pattern: RegExp])[] = [
   ["permission-denied", /\[13\] Permission denied/],
   ["wrong-keys", /\bAccessError\b/],
   ["repository-unreachable", /\bHostConnectError\b/],
-  ["nas-not-mounted", /was there a moment ago and is gone/],
+  ["nas-not-mounted", /was there a moment ago and is gone|nothing is mounted at or above '/],
   ["stanza-missing", /unable to load info file [^]*\bFileMissingError\b/],
   ["two-writers", /\bArchiveDuplicateError\b/],
   ["wrong-timeline", /target timeline [0-9A-F]+ (forked from|has no history)|not in the history of target timeline/],

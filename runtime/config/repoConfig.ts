@@ -57,6 +57,7 @@ function buildRepo(
     key,
     type,
     path: values.text("repo-path", key) ?? "",
+    ...(own.requireMount === true ? { requireMount: true } : {}),
     cipherType: values.text("repo-cipher-type", key) === "aes-256-cbc" ? "aes-256-cbc" : "none",
     ...(cipherPass === undefined ? {} : { cipherPass: new Secret(cipherPass) }),
     ...(type === "s3" ? { s3: buildS3(values, key, own.s3Quirks ?? "auto", surroundings) } : {}),

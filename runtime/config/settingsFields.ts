@@ -171,4 +171,6 @@ export interface RepoSettings {
   readonly expectBackupWithinS?: number;
   /** `check --stale` reports the newest WAL here when it is older. If omitted, no WAL is compared. @minimum 1 */
   readonly expectWalWithinS?: number;
+  /** True refuses the directory of the repository while nothing is mounted at or above it. @default false */
+  readonly requireMount?: boolean;
 }

@@ -88,6 +88,8 @@ export interface RepoConfig {
   readonly type: "posix" | "cifs" | "s3" | "sftp";
   /** Directory (posix) or key prefix (object store). */
   readonly path: string;
+  /** True if the directory is usable only while a file system is mounted at or above it. */
+  readonly requireMount?: boolean;
   readonly cipherType: "none" | "aes-256-cbc";
   readonly cipherPass?: Secret;
   /** Why it cannot be used: a secret is missing. Every use fails with this error; other repositories continue. */

@@ -4,7 +4,7 @@ import { fail } from "../base/errors";
 import type { RepoConfig, S3Config, S3KeySource } from "../config/types";
 import { type PosixOptions, PosixStorage } from "./posix";
 import type { Served } from "./process/calls";
-import { findHangingMount, type Mount, type MountReader } from "./process/mounts";
+import { findHangingMount, isOnMount, type Mount, type MountReader } from "./process/mounts";
 import { ProcessStorage, type ProcessStorageDeps } from "./process/processStorage";
 import { type S3Deps, S3Storage } from "./s3/client";
 import { type CredentialSource, RenewedCredentials } from "./s3/credentials";
@@ -14,6 +14,7 @@ import { findQuirks, S3_QUIRKS } from "./s3/quirks";
 import { SftpStorage } from "./sftp/driver";
 import type { SessionDeps } from "./sftp/session";
 import type { Storage } from "./storage";
+import { unusableStorage } from "./unusable";
 
 export type OpenDeps = S3Deps &
   KeySourceDeps &
@@ -47,9 +48,13 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   }
   switch (repo.type) {
     case "posix":
-      return openDirectory({ root: repo.path, syncDirectories: true, symlinks: repo.symlink, hardLinks: true }, deps);
+      return openDirectory(
+        repo,
+        { root: repo.path, syncDirectories: true, symlinks: repo.symlink, hardLinks: true },
+        deps,
+      );
     case "cifs":
-      return openDirectory({ root: repo.path, syncDirectories: false, symlinks: false, hardLinks: false }, deps);
+      return openDirectory(repo, { root: repo.path, syncDirectories: false, symlinks: false, hardLinks: false }, deps);
     case "s3":
       if (repo.s3 === undefined)
         throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoIndex: repo.key });
@@ -61,23 +66,34 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   }
 }
 
-/** Directly on a local disk; in a process of its own where a file system may stop answering. */
-function openDirectory(served: Served, deps: OpenDeps): Storage {
+/**
+ * Directly on a local disk; in a process of its own where a file system may stop answering. Unusable while a required
+ * mount is missing: a bare mount point takes a new stanza and all WAL, which the next mount hides.
+ */
+function openDirectory(
+  { key, requireMount = false }: Pick<RepoConfig, "key" | "requireMount">,
+  served: Served,
+  deps: OpenDeps,
+): Storage {
   const { clock, processes, random, signal } = deps;
   const direct = new PosixStorage({ ...served, random, signal });
-  if (processes === undefined) return direct;
+  if (processes === undefined && !requireMount) return direct;
   const apart = new Map<string, ProcessStorage>();
   let lookedUpMs = Number.NEGATIVE_INFINITY;
   let chosen: Storage = direct;
   const choose = (): Storage => {
     if (clock.monotonicMs() - lookedUpMs < MOUNTS_LOOKED_UP_MS) return chosen;
     lookedUpMs = clock.monotonicMs();
-    const mount = findHangingMount(served.root, processes.mounts);
-    chosen = mount === null ? direct : openApart(mount);
+    if (requireMount && !isOnMount(served.root, processes?.mounts)) {
+      chosen = unmounted(key, served.root);
+      return chosen;
+    }
+    const mount = processes === undefined ? null : findHangingMount(served.root, processes.mounts);
+    chosen = mount === null || processes === undefined ? direct : openApart(mount, processes);
     return chosen;
   };
-  const openApart = (mount: Mount): Storage => {
-    const known = apart.get(mount.id) ?? new ProcessStorage(served, mount, { ...deps, ...processes });
+  const openApart = (mount: Mount, parts: StorageProcesses): Storage => {
+    const known = apart.get(mount.id) ?? new ProcessStorage(served, mount, { ...deps, ...parts });
     apart.set(mount.id, known);
     return known;
   };
@@ -90,6 +106,16 @@ function openDirectory(served: Served, deps: OpenDeps): Storage {
       return typeof member === "function" ? member.bind(storage) : member;
     },
   });
+}
+
+function unmounted(repoIndex: number, root: string): Storage {
+  const error = fail("pathMissing", `nothing is mounted at or above '${root}'`, {
+    hint: `Mount it. Only for a repository on this machine's own disk: remove requireMount of repo${repoIndex} from the settings file.`,
+    repoIndex,
+    path: root,
+    retryable: true,
+  });
+  return unusableStorage(root, error);
 }
 
 /** 30 s of a file server that takes a megabyte a second: less than the usual `io-timeout`. */

@@ -45,6 +45,24 @@ export function findHangingMount(directory: string, reader: MountReader = system
   return null;
 }
 
+/**
+ * True if a file system other than the one of `/` is mounted at or above the directory, or if that cannot be seen. A
+ * unit of systemd sees each path of `ReadWritePaths` as a mount: the same directory of the same file system is none.
+ */
+export function isOnMount(directory: string, reader: MountReader = systemMounts): boolean {
+  const table = reader.readTable();
+  if (table === null) return true;
+  const mounts = parseMountTable(table);
+  const end = follow(directory, new Map(parseMounts(table).map((mount) => [mount.path, mount])), reader);
+  // Where `/` itself is a file server's, links are not followed.
+  const path = typeof end === "string" ? end : end.path === "/" ? resolve(directory) : end.path;
+  const base = mounts.findLast((mount) => mount.path === "/");
+  const isBase = (mount: KernelMount): boolean =>
+    mount.path === "/" ||
+    (mount.device === base?.device && mount.root === `${base.root === "/" ? "" : base.root}${mount.path}`);
+  return mounts.some((mount) => !isBase(mount) && (path === mount.path || path.startsWith(`${mount.path}/`)));
+}
+
 /** The real path, as far as it exists, or the first mount on it that is not local. */
 function follow(path: string, mounts: ReadonlyMap<string, Mount>, reader: MountReader): string | Mount {
   let rest = partsOf(resolve(path));

@@ -2,10 +2,10 @@
  * A NAS that is not mounted. Only its repository fails, for backups, WAL and restores, and nothing is written into the
  * bare mount point. It gets its missing WAL once it is back. Needs root for the mount.
  */
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { run } from "../../../tools/parts/process";
-import { isRoot } from "../../../tools/parts/users";
+import { giveTo, isRoot } from "../../../tools/parts/users";
 import { parseInfo } from "../../harness/compare/infoJson";
 import { findParts, loud } from "../../harness/real/interopParts";
 import { TestBed } from "../../harness/real/testBed";
@@ -58,5 +58,50 @@ describe("a directory on a mount", async () => {
     expect(readdirSync(`${path}/archive/main/18-1/${name.slice(0, 16)}`).some((file) => file.startsWith(name))).toBe(
       true,
     );
+  });
+
+  test("takes no new stanza while it is unmounted, if its mount is required", async (context) => {
+    const bed = await TestBed.create({
+      binaries: parts.binaries,
+      repos: [{}, {}],
+      acknowledge: "any",
+      walSegmentSizeMb: 1,
+    });
+    context.onTestFinished(() => bed.remove());
+    // The bed itself may be in memory, which is a mount.
+    const path = mkdtempSync("/var/tmp/pgb-mount-");
+    context.onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+    giveTo(path, bed.cluster.user);
+    const around = await run("findmnt", ["--noheadings", "--output=TARGET", `--target=${path}`]);
+    if (around.stdout.trim() !== "/") return void loud(title, "/var/tmp is a mount");
+    const settings = { repos: { repo1: { requireMount: true } } };
+    bed.writeVariant(bed.configPath, { global: { "repo1-path": path }, settings });
+    const { uid, gid } = bed.cluster.user;
+    const options = `size=256m,uid=${uid},gid=${gid},mode=750`;
+    const mounted = await run("mount", ["-t", "tmpfs", "-o", options, "nas", path]);
+    if (mounted.exitCode !== 0) return void loud(title, mounted.stderr.trim());
+    const nas = `${bed.folder}/side`;
+    await run("mount", ["--bind", path, nas]);
+    context.onTestFinished(async () => {
+      for (const point of [path, nas]) await run("umount", ["-l", point]);
+    });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await bed.archiveAll();
+    await bed.oursOk(["backup", "--repo=2", "--type=full"]);
+
+    await run("umount", [path]);
+    for (const args of [["stanza-create"], ["sync", "--from-repo=2", "--to-repo=1"]]) {
+      const refused = await bed.ours(args);
+      expect(refused.exitCode, args[0]).not.toBe(0);
+      expect(refused.stdout + refused.stderr).toContain(`nothing is mounted at or above '${path}'`);
+    }
+    await bed.archiveAll();
+    expect(readdirSync(path)).toEqual([]);
+    const away = parseInfo((await bed.ours(["info", "--output=json"])).stdout);
+    expect(Number(away.repo[0]?.["wal-missing"])).toBeGreaterThan(0);
+
+    await run("mount", ["--bind", nas, path]);
+    expect((await bed.oursOk(["heal"])).stdout).toMatch(/repo1: [1-9]\d* missing WAL file\(s\) copied/);
   });
 });

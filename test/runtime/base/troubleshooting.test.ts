@@ -21,6 +21,7 @@ describe("an error's entry", () => {
       [fail("dbConnect", "container 'shop-db' does not run"), "container-gone"],
       [fail("pgRunning", "containers 'shop-db' and 'twin' have the same data, '/a'"), "container-data-shared"],
       [fail("fileMissing", "unable to open missing file '/a' for read"), null],
+      [fail("pathMissing", "nothing is mounted at or above '/mnt/nas'"), "nas-not-mounted"],
       [fail("optionInvalid", "invalid option '--x'"), null],
     ] as const;
     expect(cases.map(([error]) => troubleshootingAnchor(error))).toEqual(cases.map(([, anchor]) => anchor));

@@ -1,16 +1,19 @@
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../runtime/base/clock";
 import { systemRandom } from "../../../runtime/base/random";
 import { Secret } from "../../../runtime/base/secret";
 import type { RepoConfig, S3Config } from "../../../runtime/config/types";
+import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { openRepositories } from "../../../runtime/process/realProcess";
+import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
 import { openServed, openStorage } from "../../../runtime/storage/open";
 import { S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
 import { testContext } from "../../harness/context";
 import { StorageProcesses } from "../../harness/doubles/storageProcesses";
 import { posixRepo } from "../../harness/repositories";
-import { temporaryFolder } from "../repository/support";
+import { CONTROL, temporaryFolder } from "../repository/support";
 
 const s3: S3Config = {
   bucket: "bkt",
@@ -115,4 +118,30 @@ test("a directory is served by a process of its own from the time that a file se
   nextMs = 6000;
   expect([await storage.stat("f"), double.startedCount, storage.openWriter === undefined]).toEqual([null, 1, true]);
   await storage.close();
+});
+
+// claim: docs/troubleshooting.md: with `requireMount` nothing is written while nothing is mounted
+test("a directory with requireMount is unusable until something is mounted there", async () => {
+  const root = temporaryFolder();
+  let table = "27 1 254:0 / / rw - ext4 /dev/vda rw";
+  const ctx = testContext();
+  const double = new StorageProcesses((served, signal) => openServed(served, { random: systemRandom, signal }));
+  const [repo] = openRepositories("demo", [posixRepo(root, { requireMount: true })], 1000, ctx, {
+    ...double,
+    mounts: { readTable: () => table, readLink: () => null },
+  });
+  if (repo === undefined) throw new Error("one repository is configured");
+  const missing = {
+    kind: "pathMissing",
+    retryable: true,
+    message: `nothing is mounted at or above '${root}'`,
+    hints: [expect.stringMatching(/^Mount it\./)],
+  };
+  await expect(repo.storage.put("f", new Uint8Array(1))).rejects.toMatchObject(missing);
+  await expect(loadArchiveInfo(repo)).rejects.toMatchObject({ ...missing, message: expect.any(String) });
+  expect(await stanzaCreate([repo], CONTROL, ctx)).toMatchObject([{ ok: false, error: { kind: "pathMissing" } }]);
+  expect(readdirSync(root)).toEqual([]);
+  table += `\n30 27 8:1 / ${root} rw - ext4 /dev/sda1 rw`;
+  ctx.clock.advance(6000);
+  expect(await stanzaCreate([repo], CONTROL, ctx)).toMatchObject([{ ok: true }]);
 });

@@ -19,11 +19,18 @@ test("every repository has its compression, buckets their provider", () => {
     version: 1,
     acknowledge: ["repo3"],
     repos: {
-      repo1: { compressType: "none", expectFullWithinS: WEEKLY_S },
+      repo1: { compressType: "none", expectFullWithinS: WEEKLY_S, requireMount: true },
       repo3: { compressType: "zst", compressLevel: 3, s3Quirks: "minio", expectFullWithinS: WEEKLY_S },
     },
   });
   expect(parseSettings(text, "pgbackstop.json").acknowledge).toEqual({ mode: "named", repoIndexes: [3] });
+});
+
+test("a repository whose mount is required says so, and no other", () => {
+  const repositories = { repo1: NAS, repo2: { ...NAS, at: { ...NAS.at, requireMount: false } } };
+  const { repos } = JSON.parse(renderSettingsFile(plan({ repositories })));
+  expect(repos.repo1).toHaveProperty("requireMount", true);
+  expect(repos.repo2).not.toHaveProperty("requireMount");
 });
 
 test("a host whose WAL leaves through a slot says so", () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { findHangingMount, type MountReader } from "../../../../runtime/storage/process/mounts";
+import { findHangingMount, isOnMount, type MountReader } from "../../../../runtime/storage/process/mounts";
 
 const LOCAL = [
   "22 27 0:21 / /proc rw,relatime - proc proc rw",
@@ -81,4 +81,17 @@ test("a name with a space is read", () => {
 test("the last of several mounts at one place counts", () => {
   const over = ["30 27 0:40 / /mnt/nas rw - autofs x rw", "31 30 254:1 / /mnt/nas rw - ext4 /dev/vdb rw"];
   expect(findHangingMount("/mnt/nas/repo", reader(over))).toBeNull();
+});
+
+test.each<[string, boolean, readonly string[], Readonly<Record<string, string>>]>([
+  ["a bare mount point", false, [], {}],
+  ["a mount elsewhere", false, ["30 27 0:40 / /mnt/nasty rw - nfs4 nas:/x rw"], {}],
+  ["a mount above", true, [NAS], {}],
+  ["a local disk at it", true, ["30 27 8:1 / /mnt/nas/pg rw - ext4 /dev/sda1 rw"], {}],
+  ["a link to a mount", true, ["30 27 0:40 / /srv/box rw - nfs4 nas:/x rw"], { "/mnt/nas": "/srv/box" }],
+  ["a link from a mount to the disk of /", false, [], { "/mnt/nas": "/srv/box" }],
+  ["another directory of the disk of /", true, ["30 27 254:0 /disks/nas /mnt/nas rw - ext4 /dev/vda rw"], {}],
+  ["a writable path of a unit", false, ["30 27 254:0 /mnt/nas/pg /mnt/nas/pg rw - ext4 /dev/vda rw"], {}],
+])("a directory behind %s is on a mount: %s", (_, expected, mounts, links) => {
+  expect(isOnMount("/mnt/nas/pg", reader(mounts, links))).toBe(expected);
 });
