@@ -11,6 +11,7 @@ import { loadBackupInfo } from "../../runtime/repository/infoStore";
 import type { Repository } from "../../runtime/repository/repository";
 import { PosixStorage } from "../../runtime/storage/posix";
 import { testContext } from "../harness/context";
+import { testLease } from "../harness/leases";
 import { makeStanza } from "../harness/madeRepository";
 import { stockOrSkip } from "../harness/real/parts";
 import { repository, walName } from "../runtime/repository/support";
@@ -76,7 +77,7 @@ describe("annotate without --repo", () => {
 
   test("pgbackstop writes each repository with its own key", async () => {
     for (const repo of [plain, encrypted]) {
-      expect(await annotate(repo, LABEL, { by: "ours" }, testContext())).toBe(true);
+      expect(await annotate(repo, LABEL, { by: "ours" }, testLease(), testContext())).toBe(true);
       expect((await loadBackupInfo(repo)).backups[0]?.annotations).toMatchObject({ by: "ours" });
     }
   });

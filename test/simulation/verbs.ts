@@ -164,8 +164,8 @@ async function run(text: string, stage: Stage): Promise<string> {
       return exchange(stage);
     case "annotate":
       for (const repo of repos) {
-        await stage.leaseOf(repo);
-        await annotate(repo, await stage.world.newestLabel(repo), { by: stage.host.name }, stage.ctx);
+        const lease = await stage.leaseOf(repo);
+        await annotate(repo, await stage.world.newestLabel(repo), { by: stage.host.name }, lease, stage.ctx);
       }
       return "";
     case "change":

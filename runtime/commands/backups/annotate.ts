@@ -20,8 +20,8 @@ export const annotateCommand: Command = async (proc) => {
   let isAnnotated = false;
   for (const repo of repos) {
     try {
-      await proc.leases.take(repo, loadBackupInfo);
-      isAnnotated = (await annotate(repo, set, config.backup.annotations, ctx)) || isAnnotated;
+      const lease = await proc.leases.take(repo, loadBackupInfo);
+      isAnnotated = (await annotate(repo, set, config.backup.annotations, lease, ctx)) || isAnnotated;
     } catch (thrown) {
       errors.push(loggedFailure(repo, thrown, ctx));
     }

@@ -13,9 +13,10 @@ import { hasStanza, stanzaDelete } from "../../../runtime/operations/stanza/stan
 import { NO_LEASE } from "../../../runtime/repository/lease";
 import { listCurrentBackups } from "../../../runtime/operations/info/destinations";
 import { isUpgraded, stanzaUpgrade } from "../../../runtime/operations/stanza/stanzaUpgrade";
-import { loadArchiveInfo, loadBackupInfo } from "../../../runtime/repository/infoStore";
+import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
+import { testLease } from "../../harness/leases";
 import { FaultyStorage } from "../../harness/network/faults";
 import { type MadeStanza, makeStanza } from "../../harness/madeRepository";
 import { MemoryStorage } from "../../harness/doubles/storages";
@@ -40,12 +41,37 @@ describe("annotate", () => {
   it("adds, changes and removes annotations, and nothing else", async () => {
     const repo = await made();
     const [before] = (await loadBackupInfo(repo)).backups;
-    expect(await annotate(repo, LABEL, { key: "", added: "yes" }, ctx)).toBe(true);
+    expect(await annotate(repo, LABEL, { key: "", added: "yes" }, testLease(), ctx)).toBe(true);
     const [after] = (await loadBackupInfo(repo)).backups;
     expect(after).toEqual({ ...before, annotations: { added: "yes", note: before?.annotations?.["note"] } });
-    await annotate(repo, LABEL, { added: "", note: "" }, ctx);
+    await annotate(repo, LABEL, { added: "", note: "" }, testLease(), ctx);
     expect((await loadBackupInfo(repo)).backups[0]).not.toHaveProperty("annotations");
-    expect(await annotate(repo, "20260102-000000F", { key: "value" }, ctx)).toBe(false);
+    expect(await annotate(repo, "20260102-000000F", { key: "value" }, testLease(), ctx)).toBe(false);
+  });
+
+  it("writes nothing without its lease, and keeps what others list if it loses the lease during the write", async () => {
+    const lease = testLease();
+    class Slow extends MemoryStorage {
+      override async put(...args: Parameters<MemoryStorage["put"]>): Promise<void> {
+        await super.put(...args);
+        if (args[0] === "backup/demo/backup.info") lease.isLost = isAsleep;
+      }
+    }
+    let isAsleep = false;
+    const storage = new Slow();
+    const second = { label: "20260102-000000F", wal: [walName(1), walName(1)] } as const;
+    const repo = repository(1, { storage, pass: "secret" });
+    await makeStanza(repo, { ...STANZA, backups: [...STANZA.backups, second] });
+    const info = await loadBackupInfo(repo);
+    // Another host lists the second backup while this one sleeps with the list that it has read.
+    await saveBackupInfo(repo, { ...info, backups: info.backups.slice(0, 1) }, ctx);
+    isAsleep = true;
+    const lost = { kind: "lockAcquire" };
+    await expect(annotate(repo, LABEL, { added: "yes" }, lease, ctx)).rejects.toMatchObject(lost);
+    const listed = (await loadBackupInfo(repo)).backups;
+    expect(listed.map(({ label }) => label)).toEqual([LABEL, second.label]);
+    await expect(annotate(repo, LABEL, { added: "no" }, lease, ctx)).rejects.toMatchObject(lost);
+    expect((await loadBackupInfo(repo)).backups).toEqual(listed);
   });
 });
 
