@@ -1,7 +1,7 @@
 /** `stanza-delete`: from one repository; requires a stopped stanza and, without `--force`, a stopped server. */
 import { fail } from "../../base/errors";
 import { hasStopFile, removeStopFile } from "../../local/stopFile";
-import { hasStanza, removeLease, stanzaDelete } from "../../operations/stanza/stanzaDelete";
+import { hasServerFiles, hasStanza, removeLease, stanzaDelete } from "../../operations/stanza/stanzaDelete";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import { dropSlotOf } from "./slotDrop";
 import type { Command } from "../../process/commandProcess";
@@ -15,13 +15,17 @@ export const stanzaDeleteCommand: Command = async (proc) => {
       hint: "this command requires a specific repository to operate on",
     });
   }
-  if (!(await hasStanza(repo))) return 0;
+  const isThere = await hasStanza(repo);
+  // Without the stanza these are what a run left that was killed, or failed, after it had removed the stanza.
+  if (!isThere && !(await hasServerFiles(repo))) return 0;
   if (!hasStopFile(lockPath, stanza, proc.lockOwners())) {
+    // A slot and a lease without a stop file are an agent's.
+    if (!isThere) return 0;
     throw fail("fileMissing", `stop file does not exist for stanza '${stanza}'`, {
       hint: "has the pgbackrest stop command been run on this server for this stanza?",
     });
   }
-  if (!config.force && (await proc.readFile(`${proc.dataDirectory}/postmaster.pid`)) !== null) {
+  if (isThere && !config.force && (await proc.readFile(`${proc.dataDirectory}/postmaster.pid`)) !== null) {
     throw fail(
       "pgRunning",
       `postmaster.pid exists - looks like PostgreSQL is running. To delete stanza '${stanza}' on ${repo.name}, shut down PostgreSQL for stanza '${stanza}' and try again, or use --force.`,
@@ -30,10 +34,10 @@ export const stanzaDeleteCommand: Command = async (proc) => {
   proc.lock("archive", [repo]);
   proc.lock("backup", [repo]);
   const lease = await proc.leases.take(repo, async () => {});
-  await stanzaDelete(repo, lease, ctx);
-  await removeLease(repo, lease);
+  if (isThere) await stanzaDelete(repo, lease, ctx);
   // With several repositories the stanza lives on in the others.
   if (slotArchivingOf(config) !== null && config.repos.length === 1) await dropSlotOf(proc);
+  await removeLease(repo, lease);
   removeStopFile(lockPath, stanza, proc.lockOwners());
   return 0;
 };

@@ -35,11 +35,17 @@ export async function removeLease({ stanza, storage }: Repository, lease: Pick<L
 
 /** True when the repository holds any file of the stanza. */
 export async function hasStanza(repo: Repository): Promise<boolean> {
-  for (const path of [archivePath(repo.stanza), backupsPath(repo.stanza)]) {
-    for await (const _entry of repo.storage.list(path)) return true;
-    if (repo.storage.features.directories && (await repo.storage.stat(path)) !== null) return true;
-  }
-  return false;
+  return (await exists(repo, archivePath(repo.stanza))) || (await exists(repo, backupsPath(repo.stanza)));
+}
+
+/** True when the repository holds a lease or another file that only this program knows. */
+export function hasServerFiles(repo: Repository): Promise<boolean> {
+  return exists(repo, serverFilesRoot(repo.stanza));
+}
+
+async function exists({ storage }: Repository, path: string): Promise<boolean> {
+  for await (const _entry of storage.list(path)) return true;
+  return storage.features.directories && (await storage.stat(path)) !== null;
 }
 
 /** @throws lockAcquire (50) when the lease was lost: another process may have created the stanza again */
