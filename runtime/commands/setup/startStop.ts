@@ -9,10 +9,8 @@ import type { Command } from "../../process/commandProcess";
 export const stopCommand: Command = async (proc) => {
   const { config, ctx } = proc;
   const { lockPath, stanza } = config;
-  if (!writeStopFile(lockPath, stanza, proc.lockOwners())) {
+  if (!writeStopFile(lockPath, stanza, proc.lockOwners()))
     ctx.log.warn(`stop file already exists for ${stanza === undefined ? "all stanzas" : `stanza ${stanza}`}`);
-    return 0;
-  }
   if (!config.force) return 0;
   // One process may hold several locks.
   const pids = new Set<number>();
