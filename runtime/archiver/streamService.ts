@@ -193,6 +193,8 @@ export class StreamService {
       recordLost: (repoIndex: number, walName: string, cluster: ClusterIdentity) =>
         this.#proc.missingWal().add(repoIndex, walName, cluster),
       lostCount: (repoIndex: number) => this.status().find((each) => each.repoIndex === repoIndex)?.lostCount ?? 0,
+      archivedBefore: (repoIndex: number) =>
+        this.#workers.find((worker) => worker.status().repoIndex === repoIndex)?.newestArchived ?? null,
       begun: (workers: readonly StreamWorker[]) => {
         this.#workers = workers;
         this.#connections.begun();

@@ -74,6 +74,12 @@ export function nextSegment(name: string, segmentSizeBytes: number): string {
   return formatSegment(position.timeline, position.number + 1n, segmentSizeBytes);
 }
 
+/** On the same timeline; null before the first one. */
+export function previousSegment(name: string, segmentSizeBytes: number): string | null {
+  const position = segmentPosition(name, segmentSizeBytes);
+  return position.number === 0n ? null : formatSegment(position.timeline, position.number - 1n, segmentSizeBytes);
+}
+
 /**
  * All segments from `start` to `stop`, inclusive.
  * @throws format when their timelines differ, or stop is before start.

@@ -7,7 +7,9 @@ import { lsnOfSegment, parseWalName, SEGMENT_NAME, timelineOf } from "../../form
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { listWal, type StoredWal } from "../../repository/walStore";
+import type { ClusterIdentity } from "../shared/identity";
 import type { KnownWal, OpenArchive } from "../shared/knownWal";
+import type { ArchivedSegment } from "./streamWorkerOptions";
 
 const DIRECTORY_LENGTH = 16;
 /** Each holds the segments of 4 GiB. */
@@ -39,6 +41,14 @@ export function leastLsn(missing: ReadonlySet<string>, segmentSizeBytes: number)
 export function isNeeded(walName: string, first: string): boolean {
   if (parseWalName(walName)?.kind === "history") return true;
   return SEGMENT_NAME.test(walName) && walName < first;
+}
+
+/** The segment that was seen in the archive, if a recovery needs it before a stream that begins with `first`. */
+export function archivedBefore(seen: ArchivedSegment | null, cluster: ClusterIdentity, first: string): string | null {
+  if (seen === null || seen.cluster.systemId !== cluster.systemId || seen.cluster.version !== cluster.version)
+    return null;
+  // Another timeline may have left before it.
+  return timelineOf(seen.name) === timelineOf(first) && seen.name < first ? seen.name : null;
 }
 
 /** Those of `names` of which one session has streamed all. */

@@ -18,6 +18,7 @@ import type { Repository } from "../../repository/repository";
 import type { AcknowledgePolicy } from "../../config/types";
 import { confirmedLsn, isAwaited } from "./confirmedLsn";
 import { StreamWorker } from "./streamWorker";
+import type { ArchivedSegment } from "./streamWorkerOptions";
 import { WalWindow } from "./walWindow";
 
 export type WalSource = Pick<WalStream, "identify" | "receive" | "close">;
@@ -42,6 +43,8 @@ export interface StreamParts {
   recordLost?(repoIndex: number, walName: string, cluster: ClusterIdentity): void;
   /** How often a repository has lost streamed WAL so far. */
   lostCount(repoIndex: number): number;
+  /** The newest segment that an earlier connection has seen in a repository's archive. */
+  archivedBefore?(repoIndex: number): ArchivedSegment | null;
   /** Receives the repository workers of a working connection. */
   begun(workers: readonly StreamWorker[]): void;
   /**
@@ -124,6 +127,7 @@ async function ship(
           missingWal: await parts.listMissingWal(repo.key),
           listMissingWal: () => parts.listMissingWal(repo.key),
           lostCount: parts.lostCount(repo.key),
+          archivedBefore: parts.archivedBefore?.(repo.key) ?? null,
           recordLost: (walName) => parts.recordLost?.(repo.key, walName, options.cluster),
           restart: (reason) => lost.abort(reason),
           requireOwn: async () => parts.requireOwn?.(repo, start.timeline),

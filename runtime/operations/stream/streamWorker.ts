@@ -12,7 +12,14 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
-import { formatLsn, lsnOfSegment, SEGMENT_NAME, segmentOfLsn, timelineOf } from "../../format/wal/walSegment";
+import {
+  formatLsn,
+  lsnOfSegment,
+  previousSegment,
+  SEGMENT_NAME,
+  segmentOfLsn,
+  timelineOf,
+} from "../../format/wal/walSegment";
 import { coverOf, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
 import { requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -22,12 +29,12 @@ import { PushTarget } from "../archivePush/pushWal";
 import type { OpenArchive } from "../shared/knownWal";
 import { repoErrorLine } from "../shared/results";
 import { Leftovers } from "./streamLeftovers";
-import { archivedOf, completeOf, endOf, isNeeded, leastLsn } from "./needed";
+import { archivedBefore, archivedOf, completeOf, endOf, isNeeded, leastLsn } from "./needed";
 import { findLost, storedBeside } from "./proof";
 import { settle } from "./settle";
 import { isServers, StreamConflicts } from "./streamConflicts";
 import type { StreamStatus } from "./streamStatus";
-import type { PromptOptions, StreamWorkerOptions } from "./streamWorkerOptions";
+import type { ArchivedSegment, PromptOptions, StreamWorkerOptions } from "./streamWorkerOptions";
 import type { WalWindow } from "./walWindow";
 
 /** An upload of a prompt repository: one chunk, or a segment that needs none because it is archived. */
@@ -113,8 +120,8 @@ export class StreamWorker {
   #confirmed: bigint;
   #provenAtMs = Number.NEGATIVE_INFINITY;
   #proving: Promise<void> | null = null;
-  /** Newest segment that was archived during this session. */
-  #newestArchived: string | null = null;
+  /** Newest segment that was seen in the archive. */
+  #newestArchived: string | null;
   #lostCount: number;
 
   constructor(repo: Repository, window: WalWindow, options: StreamWorkerOptions, ctx: Context) {
@@ -132,6 +139,7 @@ export class StreamWorker {
     this.#lostCount = options.lostCount ?? 0;
     this.#first = this.#segment();
     this.#missingWal = new Set(options.missingWal.filter((name) => isNeeded(name, this.#first)));
+    this.#newestArchived = archivedBefore(options.archivedBefore ?? null, options.cluster, this.#first);
     this.#lookedAtMs = Number.NEGATIVE_INFINITY;
   }
 
@@ -146,6 +154,11 @@ export class StreamWorker {
     const isShown = this.#options.prompt !== undefined || this.#provenAgeMs() <= SHOWN_MS;
     const isLevel = isShown && !this.#window.closed && lsn >= this.#window.end;
     return { ...common, lsn, atMs: isLevel ? this.#ctx.clock.nowMs() : this.#reachedAtMs };
+  }
+
+  /** For the next session. */
+  get newestArchived(): ArchivedSegment | null {
+    return this.#newestArchived === null ? null : { cluster: this.#options.cluster, name: this.#newestArchived };
   }
 
   /** Called when a file has reached the repository's archive. */
@@ -590,17 +603,22 @@ export class StreamWorker {
         `${this.#repo.name} has streamed WAL of timeline ${timeline} up to ${formatLsn(most)}, the server has it up to ${formatLsn(flushLsn)}: ` +
           "was it reset to an earlier state, or do two servers stream into one stanza?",
       );
-    await this.#countComplete(older, archiveId);
+    await this.#lookBack(older, archiveId);
     return older;
   }
 
   /**
    * A segment that an earlier session has streamed completely is as good as archived, unless the archive has a file of
-   * its name: until the server's push knows that file, it may be another server's.
+   * its name: until the server's push knows that file, it may be another server's. The same listing shows the segment
+   * before the session's first one.
    */
-  async #countComplete(older: readonly StreamChunk[], archiveId: string): Promise<void> {
-    const complete = completeOf(this.#missingWal, older, this.#options.segmentSizeBytes);
-    const stored = await storedBeside(this.#repo, archiveId, complete);
+  async #lookBack(older: readonly StreamChunk[], archiveId: string): Promise<void> {
+    const { segmentSizeBytes } = this.#options;
+    const complete = completeOf(this.#missingWal, older, segmentSizeBytes);
+    const before = previousSegment(this.#first, segmentSizeBytes);
+    const stored = await storedBeside(this.#repo, archiveId, before === null ? complete : [...complete, before]);
+    // One that is absent may never have been there: a stanza may be newer than the server's WAL.
+    if (before !== null && stored.has(before) && !this.#missingWal.has(before)) this.#newestArchived = before;
     for (const name of complete) {
       if (stored.has(name) || this.#archived.has(name)) continue;
       this.#missingWal.delete(name);

@@ -26,10 +26,17 @@ export interface StreamWorkerOptions {
   readonly prompt?: PromptOptions;
   /** {@link StreamStatus.lostCount} of earlier sessions. */
   readonly lostCount?: number;
+  /** The newest segment that an earlier session of this process has seen in the archive. */
+  readonly archivedBefore?: ArchivedSegment | null;
   /** Records that the repository lacks an archived segment again. */
   recordLost?(walName: string): void;
   /** Called when streamed WAL is lost that the window no longer has: the server must send it again. */
   restart?(reason: BackupError): void;
+}
+
+export interface ArchivedSegment {
+  readonly cluster: ClusterIdentity;
+  readonly name: string;
 }
 
 export interface PromptOptions {

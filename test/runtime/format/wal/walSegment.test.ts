@@ -4,6 +4,7 @@ import {
   formatLsn,
   lsnOfSegment,
   nextSegment,
+  previousSegment,
   parseArchivedName,
   parseLsn,
   parseWalName,
@@ -61,6 +62,8 @@ describe("WAL arithmetic", () => {
     expect(nextSegment("0000000100000000000000FE", 16 * MIB)).toBe("0000000100000000000000FF");
     expect(nextSegment("0000000100000000000000FF", 16 * MIB)).toBe("000000010000000100000000");
     expect(nextSegment("000000010000000000000FFF", MIB)).toBe("000000010000000100000000");
+    expect(previousSegment("000000010000000100000000", 16 * MIB)).toBe("0000000100000000000000FF");
+    expect(previousSegment("000000020000000000000000", MIB)).toBeNull();
     expect(nextSegment("000000010000000000000003", 1024 * MIB)).toBe("000000010000000100000000");
   });
 

@@ -463,6 +463,47 @@ describe("what vanishes from the repository", () => {
     await sailing.crash();
   });
 
+  // claim: docs/synchronous.md: streamed WAL that vanishes…
+  it.each([
+    ["that the archive has when a connection begins", {}],
+    ["that vanished between two connections", { archivedBefore: { cluster: CLUSTER, name: walName(4) } }],
+  ])("the segment before the first one, %s, lets no later commit be confirmed", async (_when, more) => {
+    const recorded: string[] = [];
+    await storeWal(4);
+    const path = storage.paths().find((each) => each.includes(`/${walName(4)}-`)) ?? "";
+    if ("archivedBefore" in more) await storage.remove(path);
+    const sailing = sail({ ...more, recordLost: (walName) => void recorded.push(walName) });
+    if (!("archivedBefore" in more)) {
+      send(sailing, 100);
+      await settled(() => sailing.confirmed === sailing.window.end);
+      await storage.remove(path);
+      await afterProof();
+    }
+    send(sailing, 50);
+    await settled(() => recorded.length > 0);
+    expect(sailing.worker.status()).toMatchObject({ lsn: START - SIZE, lostCount: 1 });
+    expect(recorded).toEqual([walName(4)]);
+    await storeWal(4);
+    sailing.worker.archived(walName(4));
+    await settled(() => sailing.worker.status().lsn === sailing.window.end);
+    await sailing.crash();
+  });
+
+  it("a segment that a repository never had, or of another timeline or cluster, is not missed", async () => {
+    const other = { ...CLUSTER, systemId: CLUSTER.systemId + 1n };
+    for (const archivedBefore of [
+      null,
+      { cluster: other, name: walName(4) },
+      { cluster: CLUSTER, name: walName(4, 2) },
+      { cluster: CLUSTER, name: walName(5) },
+    ]) {
+      const sailing = sail({ archivedBefore });
+      send(sailing, 100);
+      await settled(() => sailing.confirmed === sailing.window.end);
+      await sailing.crash();
+    }
+  });
+
   it("what the window no longer has is asked of the server again", async () => {
     const reasons: string[] = [];
     const sailing = await sailConfirmed({ restart: ({ message }) => void reasons.push(message) });
@@ -573,6 +614,8 @@ describe("a segment of which the archive has another server's file", () => {
     expect(next.worker.status().lsn).toBe(START);
     // The user has decided for this server's content, and its push has stored it.
     await removeArchived(NAME);
+    await passSeconds(60);
+    expect(next.worker.status()).toMatchObject({ lsn: START, lostCount: 0 });
     await storeWal(5);
     next.worker.archived(NAME);
     await settled(() => next.worker.status().lsn === next.window.end);
