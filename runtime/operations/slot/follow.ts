@@ -341,12 +341,18 @@ export class Follower implements Confirmation {
     if (SEGMENT_NAME.test(name)) await this.#confirm(name);
     await markDone(this.#parts.readyDirectory, name);
     this.#waiting.shift();
-    if (++this.#doneCount % PRUNE_SEGMENTS === 0) {
-      await this.#marking;
+    if (++this.#doneCount % PRUNE_SEGMENTS === 0) await this.#prune();
+    return null;
+  }
+
+  /** In turn with `.ready` files: one that is written in the meantime would not be among the waiting names, and go. */
+  async #prune(): Promise<void> {
+    const pruned = this.#marking.then(async () => {
       const present = await this.#listWal();
       await setReadyFiles(this.#parts.readyDirectory, this.#waiting, (done) => present.has(done));
-    }
-    return null;
+    });
+    this.#marking = pruned.catch(() => {});
+    await pruned;
   }
 
   async #confirm(name: string): Promise<void> {

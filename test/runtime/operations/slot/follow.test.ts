@@ -5,7 +5,7 @@ import { type BackupError, fail } from "../../../../runtime/base/errors";
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { openMissingWal } from "../../../../runtime/local/missingWal";
 import type { SlotPosition } from "../../../../runtime/local/slotState";
-import { followOnce, type FollowParts } from "../../../../runtime/operations/slot/follow";
+import { type Follower, followOnce, type FollowParts } from "../../../../runtime/operations/slot/follow";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
@@ -170,4 +170,43 @@ describe("a primary without a recorded position", () => {
     const listed = readdirSync(`${folder}/slot/archive_status`).map((file) => file.slice(0, 24));
     expect(listed.sort()).toEqual([5, 6, 7].map((no) => walName(no, 2)));
   });
+});
+
+test("a segment that is finished while acknowledged ones are forgotten stays on the list of waiting ones", async () => {
+  const [first, end] = [6, 70];
+  makeTree(
+    folder,
+    Object.fromEntries(Array.from({ length: end - first }, (_, no) => [`pg_wal/${walName(first + no)}`, ""])),
+  );
+  slot = { lsn: at(first) };
+  position = { systemId: CONTROL.systemId, timeline: 1, lsn: at(first) };
+  let finished = end;
+  let isPruning = false;
+  const push: FollowParts["push"] = async (walName) => {
+    pushed.push(walName);
+    if (pushed.length > end - first) await new Promise(() => {});
+    isPruning = pushed.length === end - first;
+    return { accepted: true, error: null };
+  };
+  let follower: Follower | null = null;
+  const open: FollowParts["open"] = async () => ({
+    identify: async () => ({ ...source, flushLsn: at(end) + 100n }),
+    receive: async (_start, sink) => {
+      while (!isPruning) await new Promise((resolve) => setImmediate(resolve));
+      // One in each turn, so that one falls between the list of names and that of files.
+      for (; finished < end + 100; finished++) {
+        sink(at(finished + 1), Buffer.alloc(10));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await follower?.markUntil(at(finished));
+      return fail("dbConnect", "the connection is lost");
+    },
+    close: async () => {},
+  });
+  const begun = (begunFollower: Follower): void => {
+    follower = begunFollower;
+  };
+  await expect(follow({}, { open, push, begun })).rejects.toThrow("the connection is lost");
+  const ready = readdirSync(`${folder}/slot/archive_status`).filter((file) => file.endsWith(".ready"));
+  expect(ready.sort()).toEqual(Array.from({ length: 100 }, (_, no) => `${walName(end + no)}.ready`));
 });
