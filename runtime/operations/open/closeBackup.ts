@@ -215,7 +215,10 @@ async function ends(id: ProcessId, withinMs: number, ctx: Context): Promise<bool
 export async function unmount(location: OpenLocation, account: Account, tools: Tools, ctx: Context): Promise<void> {
   const { at, upper } = location;
   // A process that serves a directory which was never mounted does not learn that it is not needed.
-  if (findMount(at) === null) return endServing(location, account, 0, ctx);
+  if (findMount(at) === null) {
+    await endServing(location, account, 0, ctx);
+    return removePidFile(upper, account);
+  }
   const endMs = ctx.clock.monotonicMs() + BUSY_MS;
   for (;;) {
     const { exitCode, stderr } = await tools.program(["umount", at]);
@@ -227,7 +230,14 @@ export async function unmount(location: OpenLocation, account: Account, tools: T
       });
     await ctx.clock.sleep(BUSY_POLL_MS, ctx.signal);
   }
-  // A dead postmaster that nobody has waited for yet looks alive to the next one. No process of it uses the files now.
-  await actAs(account, () => rm(`${upper}/postmaster.pid`, { force: true }));
+  await removePidFile(upper, account);
   await endServing(location, account, SERVING_END_MS, ctx);
+}
+
+/**
+ * A dead postmaster that nobody has waited for yet looks alive to the next one, and after a restart of the machine its
+ * number may be another process'. Nothing of it uses the files now.
+ */
+function removePidFile(upper: string, account: Account): Promise<void> {
+  return actAs(account, () => rm(`${upper}/postmaster.pid`, { force: true }));
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "n
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { type Clock, systemClock } from "../../../../runtime/base/clock";
+import type { ProgramEnd } from "../../../../runtime/local/program";
 import { closeBackup, removeFolder } from "../../../../runtime/operations/open/closeBackup";
 import { findProcess, openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
 import { endServing, OPENING_LOCK } from "../../../../runtime/operations/open/openLocks";
@@ -89,6 +90,18 @@ test("a directory that is a mount of its own is closed like any other", async (c
     execFileSync("umount", [location.at]);
   }
   expect(existsSync(location.folder)).toBe(false);
+});
+
+test("the number of a postmaster from before a restart of the machine is removed where nothing is mounted", async () => {
+  const location = openLocation(join(temporaryFolder(), "past"));
+  const path = join(location.upper, "postmaster.pid");
+  mkdirSync(location.upper, { recursive: true });
+  await saveState(location, { phase: "used", version: 1, stanza: "main" } as OpenState);
+  writeFileSync(path, `${process.pid}\n`);
+  const request = { ...REQUEST, at: location.at, keeps: true, self: { pid: process.pid, execId: "1-00000000" } };
+  const program = async (): Promise<ProgramEnd> => ({ exitCode: 0, stdout: "", stderr: "" });
+  expect(await closeBackup(request, { program }, testContext())).toContain("its pages stay");
+  expect([existsSync(location.upper), existsSync(path)]).toEqual([true, false]);
 });
 
 test("files that are gone are forgotten by a close, so that their backup may expire", async () => {
