@@ -24,7 +24,13 @@ export const closeCommand: Command = async (proc) => {
 /** @throws optionInvalid, optionInvalidValue */
 function moveOf(proc: CommandProcess): CloseRequest["move"] {
   const { close, restore } = proc.config;
-  if (close.moveTo === undefined) return null;
+  if (close.moveTo === undefined) {
+    if (restore.tablespaceMapAll !== undefined || Object.keys(restore.tablespaceMap).length > 0)
+      throw fail("optionInvalid", "close has --tablespace-map and --tablespace-map-all only with --move-to", {
+        hint: "Nothing was closed: without --move-to, close would discard all pages.",
+      });
+    return null;
+  }
   if (close.keep) throw fail("optionInvalid", "close has either --keep or --move-to");
   const to = close.moveTo.replace(/\/+$/, "");
   const at = directoryOf(proc);
