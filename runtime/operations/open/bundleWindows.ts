@@ -21,9 +21,9 @@ export interface WindowParts {
   fetchAlone(target: Target, source: RestoreSource): Promise<void>;
 }
 
-/** No file of this machine causes a failure of a source. */
-export function requestOf({ origin }: Target): FileRequest {
-  return { file: origin.row, destination: "" };
+/** A failure of the destination is this machine's, and no source's. */
+export function requestOf({ file, origin }: Target): FileRequest {
+  return { file: origin.row, destination: file.localPath };
 }
 
 const WINDOW_BYTES = 1024 * 1024;

@@ -14,10 +14,10 @@ import {
   readSync,
   writeSync,
 } from "../../local/nodeFiles";
-import { assert } from "../../base/errors";
+import { assert, isError } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { punchHoles } from "../../local/punchHoles";
-import { systemCodeOf } from "../../local/systemError";
+import { systemCodeOf, systemError } from "../../local/systemError";
 import { dataSync, type Journal } from "./journal";
 import { pagesBefore } from "./journalState";
 import { mergeRuns, PAGE_BYTES, type PageRun, PageSet, withoutRun } from "./pageSet";
@@ -87,6 +87,15 @@ export class StoredFile {
     this.sizeBytes = sizeBytes;
   }
 
+  /** In the upper directory; empty once the file has no name. */
+  get localPath(): string {
+    try {
+      return this.#path();
+    } catch {
+      return "";
+    }
+  }
+
   get origin(): Origin | null {
     return this.#origin;
   }
@@ -125,7 +134,7 @@ export class StoredFile {
 
   /**
    * Keeps those of the fetched bytes whose pages are missing. They begin at a page and end at a page or with the
-   * backup's file. Verified by the caller.
+   * backup's file. Verified by the caller. @throws fileWrite, with the file's path, for a failure of this machine
    */
   fill(origin: Origin, offsetBytes: number, bytes: Uint8Array): void {
     const end = offsetBytes + bytes.length;
@@ -136,8 +145,13 @@ export class StoredFile {
       const from = first * PAGE_BYTES;
       const to = Math.min((last + 1) * PAGE_BYTES, origin.endBytes);
       assert(to > from, "fetched bytes behind a cut");
-      this.#write(bytes.subarray(from - offsetBytes, to - offsetBytes), from);
-      this.#keep(origin, first, last, "fetched");
+      try {
+        this.#write(bytes.subarray(from - offsetBytes, to - offsetBytes), from);
+        this.#keep(origin, first, last, "fetched");
+      } catch (error) {
+        const path = this.localPath;
+        throw isError(error) ? error : systemError("fileWrite", `write '${path}'`, path, error);
+      }
     }
   }
 

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync, rmSync, unlinkSync, writeSync } from "../../local/nodeFiles";
 import { collect, limited, streamOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
+import { systemError } from "../../local/systemError";
 import { sha1Hex } from "../../base/hash";
 import { pageSegmentOf } from "../../format/page/pageChecksum";
 import { badPagesOf } from "../../format/codec/sums";
@@ -85,7 +86,7 @@ export async function streamWhole(
   const { row } = origin;
   const unitBytes = Math.max(PAGE_BYTES, pages.pageSizeBytes);
   const check = pageCheckOf(row, pages, source);
-  const spool = new Spool(spoolPath);
+  const spool = new Spool(spoolPath, file.localPath);
   const hash = createHash("sha1");
   let offsetBytes = 0;
   const take = (bytes: Uint8Array): void => {
@@ -214,15 +215,26 @@ function* spansOf(
 /** Bytes that may not be seen yet, in a file without a name. */
 class Spool {
   readonly #path: string;
+  /** The file that the bytes wait for: its failures are this machine's. */
+  readonly #destination: string;
   readonly #parts: { readonly offsetBytes: number; readonly sizeBytes: number }[] = [];
   #fd = -1;
   #endBytes = 0;
 
-  constructor(path: string) {
+  constructor(path: string, destination: string) {
     this.#path = path;
+    this.#destination = destination;
   }
 
   add(offsetBytes: number, bytes: Uint8Array): void {
+    try {
+      this.#add(offsetBytes, bytes);
+    } catch (error) {
+      throw systemError("fileWrite", `write '${this.#path}'`, this.#destination, error);
+    }
+  }
+
+  #add(offsetBytes: number, bytes: Uint8Array): void {
     if (this.#fd < 0) {
       // Of a process that was killed before it could remove the name.
       rmSync(this.#path, { force: true });

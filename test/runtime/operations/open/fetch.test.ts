@@ -282,6 +282,33 @@ describe("files that are stored whole", () => {
     }
   });
 
+  test.each([
+    ["its own file", "nowhere/1"],
+    ["the file that waits for a checksum", ""],
+  ])("a failure of %s is this machine's, and no repository's", async (_, path) => {
+    const bytes = relation();
+    const { repo, source } = stored(bytes, { compressType: "gz" });
+    const target = targetOf(rowOf(bytes, path === "" ? "pg_data/other" : "pg_data/base/5/16384"));
+    const file =
+      path === "" ? target.file : new StoredFile(() => join(folder, path), bytes.length, new Journal(journalFd));
+    if (path !== "") file.bind(target.origin);
+    const seen: unknown[] = [];
+    const sources: Pick<Sources, "use"> = {
+      use: async (request, attempt) => {
+        try {
+          return await attempt(source, false);
+        } catch (error) {
+          seen.push([request.destination, (error as { path?: string }).path, (error as { kind?: string }).kind]);
+          throw error;
+        }
+      },
+    };
+    const parts = { sources: sources as Sources, repo: () => repo, pages: PAGES, spoolPath: join(folder, "nowhere") };
+    const fetcher = new Fetcher(parts, [{ ...target, file }], testContext());
+    await expect(fetcher.pages(file, target.origin, [[1, 1]])).rejects.toThrow("No such file");
+    expect(seen).toEqual([[file.localPath, file.localPath, "fileWrite"]]);
+  });
+
   test("a reader that joins a stream behind its page gets it by another one", async () => {
     const bytes = relation();
     const { repo, source } = stored(bytes, { compressType: "gz" });
