@@ -97,8 +97,10 @@ export async function expireRepository(
     return reportMissing(run, reconstructed, directories.doubts);
   const { info } = reconstructed;
   const { opened = [] } = request;
-  const plan = keepOpened(await planBySigns(run, info, retention), info, opened);
-  const damaged = damagedOldest(plan, request);
+  const planned = await planBySigns(run, info, retention);
+  // Before: retention does not count on a backup that only stays because it is open.
+  const damaged = damagedOldest(planned, request);
+  const plan = keepOpened(planned, info, opened);
   if (damaged !== null && request.refusePageErrors && plan.sets.length > 0)
     throw fail("checksum", damaged, { hint: PAGE_ERROR_HINT, repoIndex: repo.key });
   for (const note of plan.notes) run.report(note.level, note.text);

@@ -198,6 +198,18 @@ it("leaves all WAL after an opened backup while that recovers", async () => {
   }
 });
 
+it("takes the oldest backup that only stays because it is open for no sign of trouble", async () => {
+  const repo = repository(1, { storage: new MemoryStorage() });
+  await makeStanza(repo, STANZA);
+  const label = "20260201-000000F";
+  const info = await loadBackupInfo(repo);
+  const backups = info.backups.map((entry) => (entry.label === label ? { ...entry, error: true } : entry));
+  await saveBackupInfo(repo, { ...info, backups }, testContext());
+  const opened = [{ label, at: "/mnt/past", isRecovering: false }];
+  const { labels } = await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), testContext());
+  expect(labels).toEqual(["20260101-000000F"]);
+});
+
 it("refuses contradictory requests", () => {
   const ask = (request: Partial<ExpireRequest>) => () => checkRequest({ ...REQUEST, ...request });
   expect(ask({ set: "20260101-000000F", oldest: true })).toThrow("--oldest and --set cannot be used together");
