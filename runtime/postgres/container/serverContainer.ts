@@ -3,7 +3,7 @@
  * no published port: the socket is reached through the container's first process.
  */
 import { lstatSync, readFile, statSync } from "../../local/nodeFiles";
-import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
 import type { UserNames } from "../../local/users";
 import { parsePostmasterPid } from "../postmasterPid";
@@ -235,11 +235,18 @@ export class ServerContainer implements ContainerServer {
   /**
    * Names of the container's accounts, so that a backup means the same anywhere. The owner of the data directory, by
    * whatever number this machine has for it, is the container's `postgres`. Undefined if the container or its data are
-   * gone.
+   * gone, or the data are in no volume: reports about repositories need none of them.
    */
   findUsers(): UserNames | undefined {
     if (this.#facts instanceof Error) return undefined;
-    const owner = statSync(this.view.here(this.dataDirectory), { throwIfNoEntry: false });
+    let path: string;
+    try {
+      path = this.view.here(this.dataDirectory);
+    } catch (error) {
+      if (isError(error, "pathMissing", "pathOpen")) return undefined;
+      throw error;
+    }
+    const owner = statSync(path, { throwIfNoEntry: false });
     if (owner === undefined) return undefined;
     return {
       userName: (uid) => (uid === owner.uid ? ACCOUNT : uid === 0 ? "root" : null),

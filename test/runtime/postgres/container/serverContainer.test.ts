@@ -50,6 +50,12 @@ test("a password's file is read through no link that is made late, and a process
   expect(await server.socketPath(undefined, 5432)).not.toContain("elsewhere");
 });
 
+test("a container whose data are in no volume has no accounts here, and hides no report", async () => {
+  const server = serverAt("", { Mounts: [{ Type: "tmpfs", Source: "", Destination: "/data", RW: true }] });
+  await server.look();
+  expect(server.findUsers()).toBeUndefined();
+});
+
 // claim: docs/hosts/containers.md: nothing is restored under a container that goes on by itself
 test.each([
   [
