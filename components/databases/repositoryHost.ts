@@ -21,6 +21,7 @@ import { secretCipher, shareableTarget } from "../repositories/common";
 import type { CipherRef, RepositoryTarget } from "../repositories/target";
 import type { HostConnection } from "./hostArgs";
 import { claimRepositoryHost } from "./sharedUse";
+import { refusedIfRenamed } from "./renamedRepositoryHost";
 import { addressOf, connectionFindings, connectionInputs, connectionKinds, isRemote } from "./hostConnection";
 import { given } from "../../runtime/base/given";
 
@@ -114,13 +115,17 @@ export class RepositoryHost extends pulumi.ComponentResource {
     checkArguments(name, own, view(planned));
     const directory = own.directory ?? DIRECTORY;
     const clients = clientsOf(planned.directory, own.clients);
-    super(typeToken("RepositoryHost"), name, { directory, clients: clients.map(({ client }) => client) }, opts);
+    const { connection, signIn } = connectionInputs(own.connection);
+    const generated = clients.flatMap(({ accounts, settings }) =>
+      accounts.filter(({ readOnly }) => readOnly || settings.privateKey === undefined).map((account) => account.name),
+    );
+    const inputs = { directory, clients: clients.map(({ client }) => client) };
+    super(typeToken("RepositoryHost"), name, inputs, refusedIfRenamed(name, opts, connection, generated));
     logWarnings(connectionFindings(own.connection), this);
 
     const signers = clients.flatMap(({ accounts, client, settings }) =>
       accounts.map((account) => ({ account, client, settings, key: this.createKey(name, account, settings) })),
     );
-    const { connection, signIn } = connectionInputs(own.connection);
     claimRepositoryHost({ resource: this, title: `RepositoryHost ${name}` }, connection);
     const keys = signers.map(({ account, key, settings }) =>
       pulumi

@@ -96,6 +96,20 @@ function uniqueName(name: string): string {
   return free;
 }
 
+/** Titles of components, by the program's stack resource. */
+const titles = new WeakMap<object, Set<string>>();
+
+/**
+ * Class and name of each component that the program has declared so far and whose earlier self another one looks for:
+ * one that is still declared was not renamed.
+ */
+export function declaredTitles(): Set<string> {
+  const program = programOf();
+  const declared = titles.get(program) ?? new Set();
+  titles.set(program, declared);
+  return declared;
+}
+
 /** Stands for the program; an object of its own without one. */
 export function programOf(): object {
   return pulumi.runtime.getStackResource() ?? {};

@@ -117,6 +117,8 @@ export interface B2RepositoryArgs extends BucketContentArgs, BucketProtectionArg
 const B2_BUCKETS: BucketKind = {
   type: "pulumi-nodejs:dynamic/index:B2Bucket",
   identityOf: (bucketName) => ({ bucketName }),
+  keyTypes: ["pulumi-nodejs:dynamic/index:B2ApplicationKey"],
+  serviceOf: () => ({}),
 };
 
 /**

@@ -143,6 +143,10 @@ export interface R2RepositoryArgs extends BucketContentArgs {
 const R2_BUCKETS: BucketKind = {
   type: "cloudflare:index/r2Bucket:R2Bucket",
   identityOf: (name, { accountId, jurisdiction = "default" }) => ({ name, accountId, jurisdiction }),
+  keyTypes: ["cloudflare:index/accountToken:AccountToken"],
+  serviceOf: ({ accountId, jurisdiction = "default" }) => ({
+    endpoint: r2EndpointOf(String(accountId), String(jurisdiction)),
+  }),
 };
 
 /**

@@ -31,6 +31,8 @@ import { given } from "../../runtime/base/given";
 const S3_BUCKETS: BucketKind = {
   type: "aws:s3/bucket:Bucket",
   identityOf: (bucket) => ({ bucket }),
+  keyTypes: ["aws:iam/accessKey:AccessKey", "aws:iam/role:Role"],
+  serviceOf: () => ({}),
 };
 
 /**

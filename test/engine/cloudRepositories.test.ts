@@ -584,6 +584,19 @@ test("R2: a rename changes no token; without an alias it is refused with the ali
 });
 
 // claim: docs/keys.md: a rename of a…
+test("R2: so it is of a bucket that exists, whose tokens are made here", async () => {
+  const r2 = { ...R2, bucket: { existing: { name: "acme-shared-pg" } } };
+  const tokens = await up(await openR2(r2, {}, "renamed-shared"));
+  const from = cloudflare.calls.length;
+  const refused = await failureOf((await openR2(r2, {}, "renamed-shared", "sales-r2")).up(), printed);
+  expect(refused).toContain('this stack has its keys already, as those of "orders-r2"');
+  expect(changesOf(cloudflare, from)).toEqual([]);
+  const aliases = { aliases: [{ name: "orders-r2" }] };
+  const kept = await up(await openR2(r2, aliases, "renamed-shared", "sales-r2"));
+  expect([changesOf(cloudflare, from), kept.outputs["writerKey"]]).toEqual([[], tokens.outputs["writerKey"]]);
+});
+
+// claim: docs/keys.md: a rename of a…
 test.runIf(NIGHTLY)("S3: a rename changes no user and no key; without an alias it is refused", async () => {
   const s3 = { region: S3.region, bucket: { create: { name: "acme-sales-pg" } }, cipher: { passphrase: CIPHER } };
   const before = await up(await openS3(s3, {}, "renamed-s3"));

@@ -392,7 +392,7 @@ describe("a backup host", async () => {
   });
 
   // claim: docs/hosts/updates.md: a component with another name or stack keeps…
-  test("stays what it is when its component is renamed without an alias", async () => {
+  test("keeps its keys when its component is renamed: without an alias that is refused", async () => {
     const renamed = await openStack(programFolder, "vault", async () => {
       const cipher = new CipherPassphrase("key", {}, { protect: false }).ref;
       const { hostKey } = new RepositoryHost("renamed", {
@@ -402,8 +402,11 @@ describe("a backup host", async () => {
       });
       return { hostKey };
     });
-    const { text } = await up(renamed);
-    expect(text).toContain("RepositoryHost::renamed still declares this host");
+    const keyFile = ["cat", `/etc/ssh/pgbackstop/${ACCOUNT}`];
+    const before = await vault.runOk(keyFile);
+    for (const refuse of [() => renamed.preview(), () => renamed.up()])
+      expect(await failureOf(refuse(), printed)).toContain('add the option { aliases: [{ name: "vault" }] }');
+    expect(await vault.runOk(keyFile)).toBe(before);
     expect(await vault.runOk(["ls", "/etc/ssh/sshd_config.d"])).toContain("60-pgbackstop.conf");
     expect(await vault.runOk(["ls", "/etc/ssh/pgbackstop"])).toBe(`${ACCOUNT}\n${ACCOUNT}-r\n`);
     // A second one with other clients would replace both files.
@@ -413,7 +416,7 @@ describe("a backup host", async () => {
       return { hostKey };
     });
     expect(await failureOf(other.up(), printed)).toMatch(
-      /RepositoryHost::other \(accounts pgbackstop-ledger, .*would replace files of .*RepositoryHost::renamed/,
+      /RepositoryHost::other \(accounts pgbackstop-ledger, .*would replace files of .*RepositoryHost::vault/,
     );
     await other.destroy();
     expect(await vault.runOk(["cat", "/etc/ssh/sshd_config.d/60-pgbackstop.conf"])).toContain(ACCOUNT);
