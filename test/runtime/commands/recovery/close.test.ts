@@ -10,7 +10,7 @@ test.each(["--tablespace-map=space=/srv/space", "--tablespace-map-all=/srv"])(
   async (option) => {
     const folder = temporaryFolder();
     const argv = ["close", `--at=${folder}/past`, option];
-    const made = host({ folder, repos: [], ctx: testContext(), argv: ["close", `--at=${folder}/past`, option] });
+    const made = host({ folder, repos: [], ctx: testContext(), argv });
     const users = { ...made.users, findUid: () => 1000, findGid: () => 1000 };
     const closing = closeCommand({ ...made, users, self: { uid: 1000, gid: 1000 } });
     await expect(closing).rejects.toThrow("--tablespace-map-all only with --move-to");
