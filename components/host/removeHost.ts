@@ -140,14 +140,25 @@ function withLeft(before: HostOutcome, left: readonly Left[]): HostOutcome {
   };
 }
 
-/** $1 file. An unknown file is no missing one: its volume may be unreachable, and a limit of time ends this program. */
-const GONE_SCRIPT = `
+/**
+ * $1 file, $2 table of file systems, $3 those that are mounted. An unknown file is no missing one: its volume may be
+ * unreachable or unmounted, and a limit of time ends this program.
+ */
+export const GONE_SCRIPT = `
 if said=$(LC_ALL=C stat -- "$1" 2>&1); then echo present; exit 0; fi
-case $said in *'No such file or directory'*) echo missing ;; *) printf '%s\\n' "$said" >&2; exit 1 ;; esac`;
+case $said in *'No such file or directory'*) ;; *) printf '%s\\n' "$said" >&2; exit 1 ;; esac
+if [ -r "$2" ] && [ -r "$3" ]; then
+  while read -r first at _; do
+    case $first$at in '#'* | */) continue ;; esac
+    case $1 in "$at"/*) grep -qF -- " $at " "$3" || { echo "$at is not mounted" >&2; exit 1; } ;; esac
+  done < "$2"
+fi
+echo missing`;
 
 /** True if there is no such file. @throws CommandFailed if that is unknown */
 async function isGone(connection: Connection, path: string, account: Account): Promise<boolean> {
-  const { stdout } = await runScript(connection, `look for ${path}`, GONE_SCRIPT, [path], { account });
+  const args = [path, "/etc/fstab", "/proc/mounts"];
+  const { stdout } = await runScript(connection, `look for ${path}`, GONE_SCRIPT, args, { account });
   return stdout.trim() === "missing";
 }
 

@@ -1,8 +1,12 @@
 /** The order of a removal, on a host that only records its commands. test/hosts has real ones. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Connection, ExecResult } from "../../../components/host/connection";
 import { emptyOutcome, type HostIdentity, type HostOutcome } from "../../../components/host/hostIdentity";
-import { removeHost } from "../../../components/host/removeHost";
+import { connectLocally } from "../../../components/host/localConnection";
+import { GONE_SCRIPT, removeHost } from "../../../components/host/removeHost";
 
 const UNITS = "/etc/systemd/system";
 const AGENT = "pgbackstop-main-agent.service";
@@ -149,4 +153,27 @@ test("units whose state systemd does not tell are not taken for stopped ones", a
   const { commands, failure } = await removed(IDENTITY, [`${UNITS}/${AGENT}`], false, {}, silent);
   expect(failure).toContain("unable to read the state of the units: systemd does not answer");
   expect(commands.join()).not.toContain("rm -f --");
+});
+
+test("a data directory whose volume is not mounted is not gone", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "gone-"));
+  const local = connectLocally();
+  try {
+    const [table, mounted] = [join(folder, "fstab"), join(folder, "mounts")];
+    const look = (path: string): Promise<ExecResult> =>
+      local.exec(["/bin/sh", "-c", GONE_SCRIPT, "sh", path, table, mounted]);
+    writeFileSync(table, `#UUID=0 ${folder} ext4\nUUID=1 / ext4 defaults 0 1\nUUID=2 ${folder}/pg ext4 defaults 0 2\n`);
+    writeFileSync(mounted, "/dev/vda / ext4 rw 0 0\n");
+    expect(await look(`${folder}/pg/17/PG_VERSION`)).toMatchObject({
+      exitCode: 1,
+      stderr: `${folder}/pg is not mounted\n`,
+    });
+    expect(await look(`${folder}/other/PG_VERSION`)).toMatchObject({ exitCode: 0, stdout: "missing\n" });
+    writeFileSync(mounted, `/dev/vda / ext4 rw 0 0\n/dev/vdb ${folder}/pg ext4 rw 0 0\n`);
+    expect(await look(`${folder}/pg/17/PG_VERSION`)).toMatchObject({ exitCode: 0, stdout: "missing\n" });
+    expect(await look(table)).toMatchObject({ exitCode: 0, stdout: "present\n" });
+  } finally {
+    await local.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
