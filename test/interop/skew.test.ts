@@ -16,7 +16,7 @@ import * as parameters from "../../runtime/cnpg/operator/parameters";
 import * as loading from "../../runtime/config/load";
 import * as drillRecords from "../../runtime/operations/drill/record";
 import { loadOfRelease } from "../../tools/parts/build/lastRelease";
-import { findPostgres } from "../../tools/parts/postgres/postgres";
+import { findWholePostgres } from "../../tools/parts/postgres/postgres";
 import { run, start, waitFor } from "../../tools/parts/process";
 import { VERSION } from "../../runtime/version";
 import { declaredCluster, SECRETS } from "../components/clusters";
@@ -74,7 +74,7 @@ interface Status {
 
 describe("beside the last release", async () => {
   const release = await lastReleaseOrLoud("the last release beside this package");
-  const postgres = await findPostgres(18);
+  const postgres = await findWholePostgres(18);
   if (release === null || "missing" in postgres) {
     if ("missing" in postgres) loud("the last release beside this package", postgres.missing);
     test.skip("a part is missing", () => undefined);
@@ -281,6 +281,11 @@ describe("beside the last release", async () => {
         } finally {
           await held.stop("SIGTERM");
         }
+        // Its session still waits in the server, with the advisory lock, for the checkpoint.
+        await bed.cluster.sql("CHECKPOINT");
+        await waitFor("the end of its session", 60_000, async () =>
+          (await bed.cluster.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")) === "0" ? true : null,
+        );
         forgetLeases();
         await bed.oursOk(["backup", "--type=incr"], { runtime: other });
       }

@@ -117,16 +117,26 @@ function addMissing(results: RepoResult<Verdict>[], missingWal: MissingWalStore)
   const ends = new Map(
     results.flatMap((result) => (result.ok ? [[result.repoIndex, result.value.ends] as const] : [])),
   );
-  addProblems(results, (repoIndex) => {
-    const names = missingWal.list(repoIndex);
+  addProblems(results, (repoIndex, { named }) => {
+    const names = missingWal.clusters(repoIndex).flatMap((cluster) =>
+      missingWal.list(repoIndex, cluster).filter((name) => {
+        // Another host, or another version, may have copied it since.
+        const stored = named.get(`${cluster.version}-${cluster.systemId}/${name}`);
+        const wanted = missingWal.sha1Of(repoIndex, name, cluster);
+        return stored === undefined || (wanted !== null && wanted !== stored);
+      }),
+    );
     const missing = `${names.length} acknowledged WAL file(s) are missing here, the first is ${names[0]}: 'heal' copies them`;
     return [...(names.length === 0 ? [] : [missing]), ...behindLines(repoIndex, ends)];
   });
 }
 
-function addProblems(results: RepoResult<Verdict>[], linesOf: (repoIndex: number) => readonly string[]): void {
+function addProblems(
+  results: RepoResult<Verdict>[],
+  linesOf: (repoIndex: number, verdict: Verdict) => readonly string[],
+): void {
   for (const [position, result] of results.entries()) {
-    const lines = linesOf(result.repoIndex);
+    const lines = result.ok ? linesOf(result.repoIndex, result.value) : [];
     if (!result.ok || lines.length === 0) continue;
     const problems = [...result.value.problems, ...lines];
     results[position] = { ...result, value: { ...result.value, ok: false, problems } };

@@ -31,6 +31,12 @@ test("verify reports WAL that this host has recorded as missing", async () => {
   expect(warnings()).toEqual([
     `repo2: 1 acknowledged WAL file(s) are missing here, the first is ${walName(6)}: 'heal' copies them`,
   ]);
+  // Another host has copied it; this host's record stays until heal looks.
+  await store(repos[0], 6);
+  await store(repos[1], 6);
+  expect(await verifyCommand(own)).toBe(0);
+  own.missingWal().add(2, walName(5), CLUSTER, "0".repeat(40));
+  await expect(verifyCommand(own)).rejects.toMatchObject({ exitCode: 26 });
 });
 
 test("verify reports a repository that lacks the newest WAL for longer than a few minutes", async () => {
