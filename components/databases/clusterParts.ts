@@ -46,7 +46,7 @@ import { NO_RUNTIME, type RuntimeInputs } from "./clusterRuntime";
 import { given } from "../../runtime/base/given";
 import { DeferredRead, fields, list, merged, view, without } from "../plan/model/deferred";
 
-/** The keys of one repository, as Secrets of the namespace name them; late values are outputs. */
+/** The keys of one repository, as Secrets of the namespace name them; deferred values are outputs. */
 export interface SecretKeyInputs {
   readonly accessKeyId?: KeyRef;
   readonly secretAccessKey?: KeyRef;
@@ -61,7 +61,7 @@ export type SecretInputs = Readonly<Record<string, SecretKeyInputs | pulumi.Outp
 
 /** A cluster that is checked immediately, and again when all values are known. */
 export interface CheckedCluster {
-  /** Reading a value that comes later ends what reads it. */
+  /** Reading a deferred value ends what reads it. */
   readonly known: ClusterPlan;
   readonly derive: Apart<ClusterPlan>["derive"];
   /** What is made of the plan and other values. */
@@ -69,19 +69,19 @@ export interface CheckedCluster {
     inputs: Inputs,
     make: (plan: ClusterPlan, inputs: pulumi.Unwrap<Inputs>) => Made,
   ) => Apart<Made>;
-  /** Fails if a late value is wrong. */
+  /** Fails if a deferred value is wrong. */
   readonly resolved: pulumi.Output<ClusterPlan>;
-  /** Logs warnings, including those of late values. */
+  /** Logs warnings, including those of deferred values. */
   warn(resource: pulumi.Resource): void;
 }
 
-/** In the place of a late value: stands for the check of all values, which fails if one of them is wrong. */
+/** In the place of a deferred value: stands for the check of all values, which fails if one of them is wrong. */
 const ALL_CHECKED = "all values";
 
 /**
  * Resolves and checks known values immediately, and the others when they arrive.
  * @param title of the component, for errors
- * @param settings of checked arguments, so that a late value has its declared type or none arrives
+ * @param settings of checked arguments, so that a deferred value has its declared type or none arrives
  * @throws InputPropertiesError
  */
 export function checkedCluster(title: string, name: string, settings: object, attached: boolean): CheckedCluster {

@@ -164,8 +164,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const { read, readOnly, write } = clusterHosts(this.clusterName, own.namespace);
     [this.writeHost, this.readOnlyHost, this.readHost] = [write, readOnly, read];
     this.poolerHosts = poolerHosts(known.definition, objects, this.clusterName, own.namespace);
-    const existing = (name: pulumi.Input<string>): pulumi.Output<string> =>
-      pulumi.all([this.clusterName, name]).apply(([, known]) => known);
+    const existing = (secret: pulumi.Input<string>): pulumi.Output<string> =>
+      pulumi.all([this.clusterName, secret]).apply(([, secretName]) => secretName);
     this.applicationSecret = existing(derive(applicationSecretOf));
     this.caSecret = existing(derive(caSecretOf));
     this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));

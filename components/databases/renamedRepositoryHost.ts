@@ -65,7 +65,7 @@ function hostWhenKnown(connection: pulumi.Input<ConnectionInput>): Promise<strin
     const timer = setTimeout(() => resolve(null), ADDRESS_MS);
     pulumi.output(connection).apply((known) => {
       clearTimeout(timer);
-      resolve(hostOf(known as ConnectionInput));
+      resolve(hostOf(known));
     });
   });
 }

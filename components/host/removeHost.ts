@@ -53,7 +53,7 @@ async function accountsLeft(connection: Connection, identity: HostIdentity): Pro
   try {
     return await loadAccounts(connection, user);
   } catch (error) {
-    if (container === undefined && (await isGone(connection, clusterFile(dataDirectory), connection.login)))
+    if (container === undefined && (await isGone(connection, versionFile(dataDirectory), connection.login)))
       return null;
     throw error;
   }
@@ -162,7 +162,7 @@ async function isGone(connection: Connection, path: string, account: Account): P
   return stdout.trim() === "missing";
 }
 
-function clusterFile(dataDirectory: string): string {
+function versionFile(dataDirectory: string): string {
   return `${dataDirectory}/PG_VERSION`;
 }
 
@@ -176,7 +176,7 @@ async function restoreSettings(
   const names = Object.keys(before.previousSettings);
   if (names.length === 0) return;
   const { container, dataDirectory } = identity;
-  if (container === undefined && (await isGone(connection, clusterFile(dataDirectory), account))) {
+  if (container === undefined && (await isGone(connection, versionFile(dataDirectory), account))) {
     log(`${dataDirectory} is gone: there are no settings to restore`);
     return;
   }

@@ -20,7 +20,7 @@ export interface RuntimeOnHost {
   /** Program and options that every verb shares. */
   readonly argv: readonly string[];
   /** Runs a verb with the secrets, as the login; omitted if `account` reads them itself. */
-  readonly launcher?: string;
+  readonly launcher?: string | undefined;
   readonly onLine: (line: string) => void;
 }
 
@@ -103,10 +103,11 @@ export function dropSynchronous(runtime: RuntimeOnHost, log: (line: string) => v
 
 /** Runs a verb that needs no repository, so no secrets: those may be gone. */
 async function dropAtServer(
-  { launcher: _, ...runtime }: RuntimeOnHost,
+  onHost: RuntimeOnHost,
   { verb, warning, what }: { readonly what: string; readonly verb: string; readonly warning: string },
   log: (line: string) => void,
 ): Promise<void> {
+  const runtime = { ...onHost, launcher: undefined };
   try {
     await runVerb(runtime, what, [verb], VERB_TIMEOUT_MS);
   } catch (error) {

@@ -125,7 +125,7 @@ export function withValues(known: unknown, values: ReadonlyMap<string, unknown>)
   return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, withValues(item, values)]));
 }
 
-/** The value with another one for each late value in it. What has none, and what is kept, is the same object. */
+/** The value with another one for each deferred value in it. What has none, and what is kept, is the same object. */
 export function withDeferred(
   value: unknown,
   kept: ReadonlySet<unknown>,

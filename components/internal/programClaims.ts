@@ -38,12 +38,12 @@ export async function constructed<T>(claims: Claims, make: () => T): Promise<T> 
 export function judgeWhenKnown<T>(values: pulumi.Output<T>, judge: (known: T) => void): void {
   const own = construction.getStore();
   if (own === undefined) {
-    values.apply((known) => judge(known as T));
+    values.apply((known) => judge(known));
     return;
   }
   const judgement = values.apply((known) => {
     try {
-      judge(known as T);
+      judge(known);
     } catch (error) {
       own.refusals.push(error);
     }

@@ -61,7 +61,7 @@ export interface ArgumentChecks<Args> extends CheckOptions {
 const OF_COMPONENTS = ["PluginRuntime", "RepositoryTarget"];
 
 /**
- * The arguments with a check before each late value: an output of another stack may have any type, or none.
+ * The arguments with a check before each deferred value: an output of another stack may have any type, or none.
  * @throws InputPropertiesError with every error that known values have
  */
 export function checkedArguments<Args extends object>(
@@ -76,7 +76,7 @@ export function checkedArguments<Args extends object>(
     check?.(splitKnown(values).value as pulumi.Unwrap<Args>) ?? [];
   throwErrors(title, findings(args));
   const judge = (values: object): readonly Finding[] => {
-    // Checking all others again for each late value would take long.
+    // Checking all others again for each deferred value would take long.
     const changed = new Map(Object.entries(values).filter(([key, value]) => value !== valueAt(args, key)));
     const type = `${component}Args` as ArgumentType;
     const wrong = checkArguments(type, Object.fromEntries(changed), { open: OF_COMPONENTS, ...options });

@@ -41,7 +41,7 @@ export class ComponentPlugin extends OwnResources implements pulumi.provider.Pro
   readonly #schema: PackageSchema;
   readonly #exported: Exported;
   readonly #declared: Declarations | undefined;
-  /** Of the deployment that asked last. */
+  /** Claims of the deployment that asked last. */
   #run: { readonly deployment: string | undefined; readonly claims: Claims } | null = null;
 
   /**

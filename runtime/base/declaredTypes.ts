@@ -48,7 +48,7 @@ export interface DeclaredOptions {
   readonly ignoresUnknown?: boolean;
   /** Types of values of other versions. */
   readonly open?: readonly string[];
-  /** A value that comes later is given; its type is compared when it arrives. */
+  /** A deferred value is given; its type is compared when it arrives. */
   readonly isDeferred?: (value: unknown) => boolean;
   /** True for an argument, as `Type.field`, that may come later only if it is an `Input`. */
   readonly refusesDeferred?: (argument: string) => boolean;
@@ -257,12 +257,13 @@ class Checker {
   }
 
   /** A value, or an item, that comes later where a plain one belongs gets the reason of its field. */
-  #ofField(found: Problem, argument: string): Problem[] {
-    if (found.kind !== "deferred" || found.argument !== "") return [found];
+  #ofField(known: Problem, argument: string): Problem[] {
+    if (known.kind !== "deferred" || known.argument !== "") return [known];
     if (this.#options.refusesDeferred?.(argument) !== true) return [];
     const reason = this.#declared.plain?.[argument];
-    const about = reason === undefined ? {} : { fact: `${COMES_LATER}: it decides ${reason}`, hint: PASS_ITSELF };
-    return [{ ...found, argument, ...about }];
+    const about =
+      reason === undefined ? {} : { fact: `${COMES_FROM_ANOTHER}: it decides ${reason}`, hint: PASS_ITSELF };
+    return [{ ...known, argument, ...about }];
   }
 
   #remedyOf(kind: Shape["kind"], value: unknown, path: string): string {
@@ -316,7 +317,7 @@ function empty(keys: Keys): Problem {
   return problem("empty", keys, "is empty", "give it a value, or leave it out");
 }
 
-const COMES_LATER = "comes from another resource, and must be known when the program runs";
+const COMES_FROM_ANOTHER = "comes from another resource, and must be known when the program runs";
 const PASS_ITSELF = "pass the value itself";
 
 function deferred(keys: Keys, shape: Shape): Problem {
@@ -325,10 +326,10 @@ function deferred(keys: Keys, shape: Shape): Problem {
     ? problem(
         "deferred",
         keys,
-        `${COMES_LATER}: what it has decides which resources exist`,
+        `${COMES_FROM_ANOTHER}: what it has decides which resources exist`,
         `pass its ${parts} instead`,
       )
-    : problem("deferred", keys, COMES_LATER, PASS_ITSELF);
+    : problem("deferred", keys, COMES_FROM_ANOTHER, PASS_ITSELF);
 }
 
 function unknown(type: string, keys: Keys, fact: string, hint: string): Problem {

@@ -116,7 +116,7 @@ export function openRepositories(
 }
 
 /**
- * Undefined where WAL is kept from the oldest backup on. `retention-full` alone removes the backups whose WAL it removes.
+ * Undefined where WAL is kept from the oldest backup on. `retention-full` alone removes backups along with their WAL.
  */
 function archiveRetentionOf({
   retentionArchive,

@@ -47,8 +47,8 @@ const CLUSTER = {
   drillChecks: { heartbeat: HEARTBEAT },
 };
 
-function base<Args>(type: ArgumentType, Component: new (name: string, args: Args) => object, args: object): Base {
-  return { type, args, make: (own) => new Component("made", own as Args) };
+function base(type: ArgumentType, Component: new (name: string, args: never) => object, args: object): Base {
+  return { type, args, make: (own) => new Component("made", own as never) };
 }
 
 export const BASES = {

@@ -60,7 +60,7 @@ test.each(CASES)("%s refuses %s: output(%j)", async (name, path, value, code) =>
   const { errors } = await answerTo(() => make(withValue(args, keys, deferred(value)) as object));
   expect(errors.filter((error) => !isExplained(error))).toEqual([]);
   const shown = path.replaceAll(/\.(\d+)/g, "[$1]");
-  expect(errors.map((error) => String((error as Error).message)).join("\n")).toContain(`${code} ${shown}`);
+  expect(errors.map((error) => (error as Error).message).join("\n")).toContain(`${code} ${shown}`);
 });
 
 test.each<[component: BaseName, path: string, value: unknown]>([

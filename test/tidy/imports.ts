@@ -283,6 +283,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "components/plan",
       "runtime/base/given",
+      "runtime/base/nearNames",
       "runtime/base/recoveryExit",
       "runtime/cnpg/names",
       "runtime/cnpg/programStart",

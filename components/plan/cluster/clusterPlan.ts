@@ -65,7 +65,7 @@ export interface MonitorPlan {
   readonly runbookUrl: string | undefined;
 }
 
-/** By their names. */
+/** The keys are their names. */
 interface Items {
   readonly tablespaces: Readonly<Record<string, TablespaceSettings>>;
   readonly extensions: Readonly<Record<string, ExtensionSettings>>;

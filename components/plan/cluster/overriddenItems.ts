@@ -51,8 +51,7 @@ export function settleItems(declared: DeclaredCluster): {
   readonly items: SettledItems;
   readonly contradictions: readonly Contradiction[];
 } {
-  const listOf = (name: ItemsName): unknown =>
-    valueAt(declared, "overrides", "cluster", "spec", ...LISTS[name].field) as unknown;
+  const listOf = (name: ItemsName): unknown => valueAt(declared, "overrides", "cluster", "spec", ...LISTS[name].field);
   const items = (name: ItemsName) => (): never =>
     settledItems(declared[name], listOf(name), LISTS[name].rows) as object as never;
   const names = Object.keys(LISTS) as readonly ItemsName[];

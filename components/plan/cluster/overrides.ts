@@ -20,11 +20,10 @@ export interface OverrideRow {
 }
 
 /** Below `bootstrap.initdb` and below `bootstrap.recovery`: only where the argument says how the cluster begins. */
-const INITDB = [
-  ...["database", "owner", "encoding", "localeProvider", "locale", "icuLocale", "icuRules", "builtinLocale"],
-  ...["localeCollate", "localeCType", "dataChecksums"],
-].map((name): OverrideRow => ({ field: [name], argument: [name] }));
-const RECOVERY = ["database", "owner"].map((name): OverrideRow => ({ field: [name], argument: [name] }));
+const LOCALE = ["localeProvider", "locale", "icuLocale", "icuRules", "builtinLocale", "localeCollate", "localeCType"];
+const ofSameName = (name: string): OverrideRow => ({ field: [name], argument: [name] });
+const INITDB = ["database", "owner", "encoding", ...LOCALE, "dataChecksums"].map(ofSameName);
+const RECOVERY = ["database", "owner"].map(ofSameName);
 const OWNER_SECRET: OverrideRow = { field: ["secret", "name"], argument: ["ownerSecret"] };
 
 const ROWS: readonly OverrideRow[] = [

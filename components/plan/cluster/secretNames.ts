@@ -15,6 +15,10 @@ export function applicationSecretOf({ database, definition }: Plan): string {
   const { import: imported, initdb, recovery } = definition.bootstrap;
   const over = valueAt(definition.overrides.cluster, "spec", "bootstrap");
   const overAt = (...path: readonly string[]): unknown => valueAt(over, ...path) ?? undefined;
+  const nameAt = (method: string): string | undefined => {
+    const name = overAt(method, "secret", "name");
+    return typeof name === "string" ? name : undefined;
+  };
   const has = (method: string, own: unknown): boolean =>
     over !== null && valueAt(over, method) !== null && (own !== undefined || overAt(method) !== undefined);
   const standard = `${database.cluster}-app`;
@@ -25,10 +29,10 @@ export function applicationSecretOf({ database, definition }: Plan): string {
   if (copied !== undefined) {
     const { method, own } = copied;
     if ((overAt(method, "database") ?? own?.database) === undefined) return "";
-    return String(overAt(method, "secret", "name") ?? own?.ownerSecret ?? standard);
+    return nameAt(method) ?? own?.ownerSecret ?? standard;
   }
   const isNew = has("initdb", initdb ?? imported);
   if (!isNew) return standard;
   if ((overAt("initdb", "import", "type") ?? imported?.type) === "monolith") return "";
-  return String(overAt("initdb", "secret", "name") ?? initdb?.ownerSecret ?? standard);
+  return nameAt("initdb") ?? initdb?.ownerSecret ?? standard;
 }

@@ -20,7 +20,7 @@ export function valueAt(value: unknown, ...path: readonly (string | number)[]): 
 /** Fields that identify an item of Kubernetes' lists besides its name: one ConfigMap may be named with several keys. */
 const KEYS = ["key", "mountPath", "devicePath", "containerPort"];
 
-/** A list whose items are different ones by {@link areOneItem}, so that two lists are merged; an item may replace all. */
+/** A list whose items differ by {@link areOneItem}, so that two lists are merged; an item may replace all. */
 export function isNamedList(value: unknown): value is readonly Fields[] {
   if (!Array.isArray(value) || !value.every(isFields)) return false;
   const items = value.filter((item) => item["$patch"] !== "replace");

@@ -119,10 +119,10 @@ function sharedIn({ attach = {}, clusters = {} }: GitopsFile): Finding[] {
   return Object.entries({ clusters, attach }).flatMap(([section, files]) =>
     Object.entries(files).flatMap(([name, file]) => {
       const { database } = planOf(name, file);
-      const place = ["", database.namespace];
+      const scope = ["", database.namespace];
       const role = archiveRole(file.bootstrap?.recovery?.continueArchive === true, database.isReplica === true);
-      const archiver = archiverUse(NAME, [...place, database.cluster]);
-      const uses = [archiver, ...inRole(role, archiveUses(database, keyOf(...place), undefined))];
+      const archiver = archiverUse(NAME, [...scope, database.cluster]);
+      const uses = [archiver, ...inRole(role, archiveUses(database, keyOf(...scope), undefined))];
       const path = `${section}.${name}`;
       const shared = claim(claims, database, path, database.repositories.length === 0 ? [] : uses);
       // An attachment has its cluster's name.

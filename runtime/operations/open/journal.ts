@@ -47,7 +47,7 @@ export class Journal {
   /** What has happened and could not be written yet. */
   readonly #unwritten: JournalEntry[] = [];
   #syncing: Promise<void> | null = null;
-  /** Of an earlier file, while it is synced. */
+  /** The earlier file, while it is synced. */
   #retiredFd = -1;
   #sizeBytes = 0;
   #sizeBytesMax: number;

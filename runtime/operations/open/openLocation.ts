@@ -224,11 +224,11 @@ export async function syncFileSystem(
  */
 export function bootOf(path: string, mounts = mountsOf("self"), superblock = superblockOf): string {
   const holds = ({ path: at }: Mount): boolean => at === "/" || path === at || path.startsWith(`${at}/`);
-  const mount = mounts.filter(holds).reduce<Mount | null>((found, each) => longer(found, each), null);
+  const mount = mounts.filter(holds).reduce<Mount | null>((longest, each) => longer(longest, each), null);
   return `${bootId()}-${mount?.id ?? 0}-${mount === null ? 0 : superblock(mount)}`;
 }
 
-/** Of two at the same path the later one is seen. */
+/** If two have the same path, the second one is seen. */
 function longer(left: Mount | null, right: Mount): Mount {
   return left === null || right.path.length >= left.path.length ? right : left;
 }

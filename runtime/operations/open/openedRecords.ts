@@ -90,8 +90,8 @@ export async function listOpened(spoolPath: string, stanza: string): Promise<Ope
   const ours = mounts.filter(({ options, source }) => source === OPENED_SOURCE && options.includes("user_id=0"));
   const opened: OpenedBackup[] = [];
   for (const at of [...new Set([...records.keys(), ...ours.map(({ path }) => path)])].sort()) {
-    const found = await lookAt(openLocation(at), records.get(at), stanza);
-    if (found !== null) opened.push(found);
+    const seen = await lookAt(openLocation(at), records.get(at), stanza);
+    if (seen !== null) opened.push(seen);
   }
   return opened;
 }

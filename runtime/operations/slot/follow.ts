@@ -118,8 +118,8 @@ async function leaveStandby(parts: FollowParts, history: WalHistory, control: Pg
 
 /**
  * Whole segments between what is acknowledged and the end of that timeline, as far as the server has them. The record
- * may be missing or unreadable: then the slot shows what is acknowledged, and the server's last change of timeline where
- * its time as a primary ended.
+ * may be missing or unreadable: then the slot shows what is acknowledged, and the server's last change of timeline
+ * where its time as a primary ended.
  */
 async function waitingOfPrimary(
   { loadPosition, walDirectory }: FollowParts,
@@ -349,7 +349,7 @@ export class Follower implements Confirmation {
   async #prune(): Promise<void> {
     const pruned = this.#marking.then(async () => {
       const present = await this.#listWal();
-      await setReadyFiles(this.#parts.readyDirectory, this.#waiting, (done) => present.has(done));
+      await setReadyFiles(this.#parts.readyDirectory, this.#waiting, (name) => present.has(name));
     });
     this.#marking = pruned.catch(() => {});
     await pruned;

@@ -17,8 +17,8 @@ export class ArchiveEnds {
   readonly #ends = new Map<string, ArchiveEnd>();
 
   /**
-   * @param settledBeforeMs one time for all repositories: verify reads them one after the other, and the server archives
-   *   meanwhile
+   * @param settledBeforeMs one time for all repositories: verify reads them one after the other while the
+   *   server archives
    */
   constructor(settledBeforeMs: number) {
     this.#settledBeforeMs = settledBeforeMs;

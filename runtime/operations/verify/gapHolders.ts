@@ -1,4 +1,4 @@
-/** Which other repositories have the segments and histories that one lacks: there `heal` finds them. From names alone. */
+/** Which other repositories have the segments and histories that one lacks, by names: `heal` finds them there. */
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { nextSegment } from "../../format/wal/walSegment";

@@ -51,9 +51,9 @@ export function missingHistories({ newest, withHistory }: StoredTimelines, neede
   if (needed.length === 0) return [];
   const missing: WalRange[] = [];
   let expected = Math.min(...needed.map(([start]) => timelineOf(start))) + 1;
-  const later = [...withHistory].filter((timeline) => timeline >= expected).sort((left, right) => left - right);
+  const above = [...withHistory].filter((timeline) => timeline >= expected).sort((left, right) => left - right);
   // The guard after the newest timeline also counts a run at the end.
-  for (const timeline of [...later, newest + 1]) {
+  for (const timeline of [...above, newest + 1]) {
     if (expected < timeline) missing.push([nameOf(expected), nameOf(timeline - 1)]);
     expected = timeline + 1;
   }

@@ -83,9 +83,9 @@ test("sshd reads its configuration although the file is as declared: a killed up
 });
 
 test("a refresh after a killed update leaves the next one something to do", async () => {
-  const line = { owner: OWNER, declared: {}, archives: false };
+  const own = { owner: OWNER, declared: {}, archives: false };
   const read = async (record: object): Promise<string | undefined> =>
     (await readRepositoryHost(recording(`${JSON.stringify(record)}\n`).connection, DESIRED, OWNER))[INTERRUPTED];
-  expect(await read(line)).toBeUndefined();
-  expect(await read({ ...line, unfinished: true })).toBe("was interrupted");
+  expect(await read(own)).toBeUndefined();
+  expect(await read({ ...own, unfinished: true })).toBe("was interrupted");
 });

@@ -134,7 +134,8 @@ test("a component whose directory changes leaves the file in the former one, wit
   rmSync(to);
 });
 
-// claim: docs/hosts/updates.md: move the configuration of a host that another component declares too: the update refuses
+// claim: docs/hosts/updates.md: move the configuration of a host that another component declares too: the update
+//   refuses
 // claim: docs/hosts/updates.md: rename a component and change `archive` at once: the update refuses
 test("one that archives another way is refused with the way out, also under another name", async () => {
   const entering = (owner: string, by?: string): Promise<boolean> =>

@@ -131,19 +131,27 @@ test("each component refuses them before it creates anything", () => {
   }
 });
 
-const LATER = "it comes from another resource, and must be known when the program runs";
+const UNKNOWN_YET = "it comes from another resource, and must be known when the program runs";
 
 test.each([
-  [{ engine: pulumi.output("runtime") }, `${LATER}: it decides the objects of the engine`, "pass the value itself"],
   [
-    { silence: { PB003: pulumi.output("one is enough") } },
-    `${LATER}: it decides which findings the preview reports`,
+    { engine: pulumi.output("runtime") },
+    `${UNKNOWN_YET}: it decides the objects of the engine`,
     "pass the value itself",
   ],
-  [{ poolers: pulumi.output({}) }, `${LATER}: what it has decides which resources exist`, "pass its fields instead"],
+  [
+    { silence: { PB003: pulumi.output("one is enough") } },
+    `${UNKNOWN_YET}: it decides which findings the preview reports`,
+    "pass the value itself",
+  ],
+  [
+    { poolers: pulumi.output({}) },
+    `${UNKNOWN_YET}: what it has decides which resources exist`,
+    "pass its fields instead",
+  ],
   [
     { drillChecks: { assertions: pulumi.output([]) } },
-    `${LATER}: what it has decides which resources exist`,
+    `${UNKNOWN_YET}: what it has decides which resources exist`,
     "pass its items instead",
   ],
 ])("a plain argument that comes later says what it decides: %#", (args, message, hint) => {
@@ -160,7 +168,7 @@ test.each([
   ["ExternalStore", "creationPolicy", { name: "vault", creationPolicy: "nonsense" }],
   ["ExternalStore", "deletionPolicy", { name: "vault", deletionPolicy: "nonsense" }],
   ["RecoveryArgs", "engine", { stanza: "s", repositories: REPOSITORIES, engine: "nonsense" }],
-])("%s refuses a value of %s that is none of its choices", (type, path, args) => {
+])("%s refuses a value of %s beside its choices", (type, path, args) => {
   const message = expect.stringContaining('it is the text "nonsense", and must be one of ');
   expect(checkArguments(type, args)).toMatchObject([{ code: "PB191", path, message }]);
 });

@@ -258,8 +258,8 @@ test.each<[string, object, readonly string[]]>([
 
 test("an override of the source of a restore is a finding, at the field that has it", () => {
   const recovery = { stanza: "old", repositories: { repo1: BUCKET } };
-  const textsOf = (over: Partial<DeclaredCluster>): string[] => {
-    const declared = { bootstrap: { recovery }, ...over };
+  const textsOf = (more: Partial<DeclaredCluster>): string[] => {
+    const declared = { bootstrap: { recovery }, ...more };
     const { source } = resolved(declared);
     const made = context(declared);
     const from = source === null ? null : recoverySource(made, source);

@@ -33,7 +33,7 @@ describe("expire", () => {
   beforeEach(async () => {
     folder = temporaryFolder();
     repo = repository(1);
-    await makeStanza(repo, STANZA as never);
+    await makeStanza(repo, STANZA);
     state = {
       version: 1,
       stanza: "demo",

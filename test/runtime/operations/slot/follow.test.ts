@@ -74,8 +74,8 @@ function follow(more: Partial<typeof source> = {}, over: Partial<FollowParts> = 
       readFile: async () => null,
       loadPosition: async () => position,
       savePosition: async () => {},
-      push: async (walName) => {
-        pushed.push(walName);
+      push: async (name) => {
+        pushed.push(name);
         return { accepted: refusal === null, error: refusal };
       },
       begun: () => {},
@@ -182,8 +182,8 @@ test("a segment that is finished while acknowledged ones are forgotten stays on 
   position = { systemId: CONTROL.systemId, timeline: 1, lsn: at(first) };
   let finished = end;
   let isPruning = false;
-  const push: FollowParts["push"] = async (walName) => {
-    pushed.push(walName);
+  const push: FollowParts["push"] = async (name) => {
+    pushed.push(name);
     if (pushed.length > end - first) await new Promise(() => {});
     isPruning = pushed.length === end - first;
     return { accepted: true, error: null };

@@ -438,7 +438,7 @@ describe("what vanishes from the repository", () => {
   // claim: docs/synchronous.md: streamed WAL that vanishes…
   it("an archived segment lets no later commit be confirmed until it is there again", async () => {
     const recorded: string[] = [];
-    const sailing = await sailConfirmed({ recordLost: (walName) => void recorded.push(walName) });
+    const sailing = await sailConfirmed({ recordLost: (name) => void recorded.push(name) });
     send(sailing, WAL_SIZE_BYTES);
     await settled(() => sailing.confirmed === sailing.window.end);
     const name = segmentOfLsn(1, START, WAL_SIZE_BYTES);
@@ -472,7 +472,7 @@ describe("what vanishes from the repository", () => {
     await storeWal(4);
     const path = storage.paths().find((each) => each.includes(`/${walName(4)}-`)) ?? "";
     if ("archivedBefore" in more) await storage.remove(path);
-    const sailing = sail({ ...more, recordLost: (walName) => void recorded.push(walName) });
+    const sailing = sail({ ...more, recordLost: (name) => void recorded.push(name) });
     if (!("archivedBefore" in more)) {
       send(sailing, 100);
       await settled(() => sailing.confirmed === sailing.window.end);
@@ -666,7 +666,7 @@ describe("a segment of which the archive has another server's file", () => {
     await sailing.crash();
   });
 
-  it("is not one that has the server's bytes, whoever archived it", async () => {
+  it("is not one that has the server's bytes, also if another program archived it", async () => {
     const sailing = sail();
     send(sailing, WAL_SIZE_BYTES + 10);
     await settled(() => sailing.confirmed === sailing.window.end);
