@@ -27,6 +27,7 @@ import type { JobPool } from "../shared/jobs";
 import { readNamed } from "../shared/namedWal";
 import { readHistory } from "../restore/timelines";
 import { type StreamCounts, verifyStream } from "../stream/survey";
+import { archivedSegmentSize } from "./archivedSize";
 import { findDamagedCopies } from "./damagedCopies";
 import { type ArchiveEnd, ArchiveEnds } from "./ends";
 import { findMissingHistories, historyProblem } from "./histories";
@@ -95,11 +96,13 @@ export async function verify(
   const strangers = seemStrange ? withoutArchive(backupInfo, await loadArchiveInfo(repo)) : [];
   const problems: string[] = [...strangers];
   const named = new NamedFiles(repo, archiveInfo.cipherPass ?? null, problems, options.settledBeforeMs ?? 0);
-  const sizeOf = (historyId: number): number =>
-    segmentSizeOf(entries.filter(({ dbId }) => dbId === historyId)) ?? walSegmentSizeBytes;
+  const sizes = new Map(
+    archiveInfo.history.map(({ id }) => [id, segmentSizeOf(entries.filter((each) => each.dbId === id))]),
+  );
+  const sizeOf = (historyId: number): number => sizes.get(historyId) ?? walSegmentSizeBytes;
   const listed = backupInfo.backups;
   const archives = await verifyArchives(
-    { repo, pool, archiveInfo, entries, listed, isSingle, sizeOf },
+    { repo, pool, archiveInfo, entries, listed, isSingle, sizes, walSegmentSizeBytes },
     named,
     problems,
   );
@@ -181,13 +184,15 @@ interface ArchivesInput {
    * files.
    */
   readonly isSingle: boolean;
-  /** Size of WAL segments by history id. */
-  sizeOf(historyId: number): number;
+  /** Size of WAL segments by history id; null where no backup shows it, until a stored segment does. */
+  readonly sizes: Map<number, number | null>;
+  /** Counts where nothing shows the size. */
+  readonly walSegmentSizeBytes: number;
 }
 
 /** The archive of each history id. */
 async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems: string[]): Promise<ArchiveVerdict[]> {
-  const { repo, pool, archiveInfo, entries, isSingle, listed } = input;
+  const { repo, pool, archiveInfo, entries, isSingle, listed, sizes } = input;
   const pass = archiveInfo.cipherPass ?? null;
   const verdicts: ArchiveVerdict[] = [];
   for (const entry of archiveInfo.history) {
@@ -206,6 +211,8 @@ async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems:
       } else if (!isSingle) await named.read(entry, stored);
     }
     segments.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
+    const size = sizes.get(entry.id) ?? (await archivedSegmentSize(repo, entry, segments, pass));
+    sizes.set(entry.id, size);
     const isNeeded = ({ name }: StoredWal): boolean => needed.some(([start, stop]) => name >= start && name <= stop);
     const names = segments.map((stored) => stored.name);
     const archive = {
@@ -218,7 +225,7 @@ async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems:
       needs,
       newest: await findNewestTimeline(repo, archiveId, histories.sort().at(-1) ?? "", pass),
       missingHistories: await findMissingHistories(repo, archiveId, [...names, ...histories], needs.gapless),
-      walSegmentSizeBytes: input.sizeOf(entry.id),
+      walSegmentSizeBytes: size ?? input.walSegmentSizeBytes,
     };
     verdicts.push(await verifyArchive(archive, problems));
   }

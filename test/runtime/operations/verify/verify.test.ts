@@ -486,8 +486,16 @@ describe("verify", () => {
     expect(problems).toEqual([expect.stringMatching(/WAL missing from 0{7}10{15}2 to 0{7}10{15}2:/)]);
   });
 
+  it("takes the size from a stored segment where there is no backup and no cluster", async () => {
+    await store(repo, 1, 2);
+    await storage.put(await pathOf(repo, 1), Buffer.from("damaged"));
+    const { archives } = await verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES / 2, ctx);
+    expect(archives).toMatchObject([{ segmentSizeBytes: WAL_SIZE_BYTES, counts: { total: 2, valid: 1 } }]);
+  });
+
   it("distinguishes a failing store from wrong bytes", async () => {
     await store(repo, 1);
+    await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
     storage.plan("read", { kind: "error", error: fail("hostConnect", "away") }, { path: new RegExp(walName(1)) });
     expect((await run()).archives[0]?.counts).toMatchObject({ other: 1, checksumInvalid: 0 });
     storage.breakDown(fail("access", "refused"));
