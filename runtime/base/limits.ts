@@ -10,8 +10,10 @@ export const LIMITS = {
   lookAheadSegments: 64,
   /** WAL files that a push queue holds at the same time; the rest waits in its directory. */
   queueFiles: 1024,
-  /** Largest file that is loaded whole: manifests. */
+  /** Largest file that is loaded whole. */
   wholeFileSizeBytesMax: 1024 * 1024 * 1024,
+  /** Largest manifest, which is read and written as a stream: 60 million files. Memory ends before. */
+  manifestSizeBytesMax: 16 * 1024 * 1024 * 1024,
   /** Largest info file, and every other small file of a repository: 100,000 backups fit. */
   infoFileSizeBytesMax: 128 * 1024 * 1024,
   /** PostgreSQL's largest WAL segment. */

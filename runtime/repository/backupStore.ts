@@ -82,7 +82,7 @@ export async function loadManifest(repo: Repository, label: string, pass: string
 
 /** One of a manifest's two files, unvalidated. @throws fileMissing, checksum, crypto, format */
 export async function loadManifestFile(repo: Repository, path: string, pass: string | null): Promise<Manifest> {
-  return readManifest(await openFile(repo, path, pass), path, LIMITS.wholeFileSizeBytesMax);
+  return readManifest(await openFile(repo, path, pass), path, LIMITS.manifestSizeBytesMax);
 }
 
 /** A manifest with more files is never held in memory as text. */

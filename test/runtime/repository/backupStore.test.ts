@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { ByteStream } from "../../../runtime/base/bytes";
+import { fail } from "../../../runtime/base/errors";
 import { parseManifest, renderManifest, type Manifest } from "../../../runtime/format/repository/manifest";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import {
@@ -6,6 +8,7 @@ import {
   hasManifest,
   listLabels,
   loadManifest,
+  loadManifestFile,
   removeUnfinished,
   saveManifestCopy,
 } from "../../../runtime/repository/backupStore";
@@ -44,6 +47,20 @@ describe("a manifest", () => {
     await expect(loadManifest(repo, LABEL, null)).rejects.toMatchObject({ kind: "fileMissing" });
     expect(await hasManifest(repo, LABEL)).toBe(false);
     expect(await listLabels(repo)).toEqual([LABEL]);
+  });
+
+  it("may be larger than a gibibyte, as those with millions of files are", async () => {
+    const part = Buffer.alloc(16 * 1024 * 1024, "x");
+    class Large extends MemoryStorage {
+      override async read(): Promise<ByteStream> {
+        return (async function* parts(): ByteStream {
+          for (let count = 0; count <= 64; count++) yield part;
+          throw fail("hostConnect", "the rest does not arrive");
+        })();
+      }
+    }
+    const repo = repository(1, { storage: new Large() });
+    await expect(loadManifestFile(repo, "backup.manifest", null)).rejects.toMatchObject({ kind: "hostConnect" });
   });
 
   it("must carry the label of its directory", async () => {
