@@ -1,4 +1,4 @@
-/** The size of an archive's WAL segments, from a stored segment. Without a backup nothing else in a repository shows it. */
+/** The size of an archive's WAL segments, from a stored one. Without a backup nothing else in a repository shows it. */
 import { concatBytes } from "../../base/bytes";
 import { type ArchiveHistoryEntry, archiveIdOf } from "../../format/repository/archiveInfo";
 import { parseWalHeader, WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
