@@ -267,6 +267,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "runtime/base/declaredTypes",
       "runtime/base/given",
+      "runtime/base/nearNames",
       "runtime/cnpg/names",
       "runtime/config",
       "runtime/notify/events",
@@ -283,7 +284,6 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "components/plan",
       "runtime/base/given",
-      "runtime/base/nearNames",
       "runtime/base/recoveryExit",
       "runtime/cnpg/names",
       "runtime/cnpg/programStart",

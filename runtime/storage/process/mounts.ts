@@ -47,7 +47,8 @@ export function findHangingMount(directory: string, reader: MountReader = system
 
 /**
  * True if a file system other than the one of `/` is mounted at or above the directory, or if that cannot be seen. A
- * unit of systemd sees each path of `ReadWritePaths` as a mount: the same directory of the same file system does not count.
+ * unit of systemd sees each path of `ReadWritePaths` as a mount: the same directory of the same file system does not
+ * count.
  */
 export function isOnMount(directory: string, reader: MountReader = systemMounts): boolean {
   const table = reader.readTable();
