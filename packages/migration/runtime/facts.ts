@@ -102,6 +102,8 @@ export interface SubscriptionFacts {
   readonly name: string;
   /** Its workers write even into a read-only database: they run no statements. */
   readonly isEnabled: boolean;
+  /** Another text after each ALTER: ENABLE and DISABLE leave no other trace. Null for a role that cannot see it. */
+  readonly state: string | null;
 }
 
 export interface ClusterFacts {
@@ -182,8 +184,9 @@ export async function loadFacts(session: Session): Promise<ClusterFacts> {
       "pg_get_userbyid(10) as bootstrap, current_setting('shared_preload_libraries') as preload",
   );
   const settings = await rows<SettingFacts>(SETTINGS);
+  const state = base?.["super"] === true ? "s.oid::text || ':' || s.xmin::text" : "null";
   const subscriptions = await rows<SubscriptionFacts>(
-    'select d.datname as database, s.subname as name, s.subenabled as "isEnabled" from pg_subscription s join pg_database d on d.oid = s.subdbid order by 1, 2',
+    `select d.datname as database, s.subname as name, s.subenabled as "isEnabled", ${state} as state from pg_subscription s join pg_database d on d.oid = s.subdbid order by 1, 2`,
   );
   return {
     systemId: String(base?.["id"]),

@@ -103,6 +103,15 @@ function judgeSource(source: SourceEvidence, migrated: readonly Migrated[]): str
   const fed = source.subscriptions.filter(
     ({ database, isEnabled }) => isEnabled && migrated.some(({ name }) => name === database),
   );
+  // Enabled for a while since the comparison: its workers may have written although the guard is there.
+  const altered = source.subscriptions.filter(
+    ({ database, isEnabled, state }) =>
+      !isEnabled &&
+      migrated.some(
+        ({ name, subscriptions = [], verifiedAtS }) =>
+          name === database && verifiedAtS !== null && !(state !== null && subscriptions.includes(state)),
+      ),
+  );
   const writable = migrated.filter(
     ({ guardAtS, name, verifiedAtS }) =>
       verifiedAtS !== null &&
@@ -113,6 +122,11 @@ function judgeSource(source: SourceEvidence, migrated: readonly Migrated[]): str
     ...fed.map(
       ({ database, name }) =>
         `the subscription '${name}' writes into '${database}' of the source: SET default_transaction_read_only = off and ALTER SUBSCRIPTION … DISABLE there, then pgbackstop-migration verify`,
+    ),
+    ...altered.map(({ database, name, state }) =>
+      state === null
+        ? `only a superuser sees whether the subscription '${name}' of '${database}' was enabled in the source: name one in --from-server`
+        : `the subscription '${name}' of '${database}' was changed in the source after the comparison: pgbackstop-migration verify`,
     ),
     ...(writable.length === 0
       ? []

@@ -31,6 +31,8 @@ export interface MigrationMark {
   readonly verifiedAtS: number | null;
   /** When the guard of this copy, or of its comparison, was set. Another time: the source may have changed since. */
   readonly guardAtS: number;
+  /** The `state` of each subscription of the source's database when the comparison began; absent without one. */
+  readonly subscriptions?: readonly string[];
 }
 
 export function renderMark(mark: GuardMark | MigrationMark): string {

@@ -102,6 +102,8 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
       await markVerified(target, there, present, {
         isEqual: (name) => !differing.has(null) && !differing.has(name),
         guardOf,
+        statesOf: (name) =>
+          here.subscriptions.flatMap(({ database, state }) => (database === name && state !== null ? [state] : [])),
       });
       return report;
     }),
@@ -238,6 +240,8 @@ interface Verdicts {
   isEqual(database: string): boolean;
   /** Null: the source may have more when the mark is read. */
   guardOf(database: string): GuardMark | null;
+  /** Of the database's subscriptions in the source. */
+  statesOf(database: string): readonly string[];
 }
 
 /** A copy that was once equal and no longer is loses its mark. */
@@ -245,7 +249,7 @@ async function markVerified(
   target: Session,
   facts: ClusterFacts,
   databases: readonly string[],
-  { guardOf, isEqual }: Verdicts,
+  { guardOf, isEqual, statesOf }: Verdicts,
 ): Promise<void> {
   const nowS = await target.nowS();
   await inTransaction(
@@ -257,9 +261,8 @@ async function markVerified(
       const verifiedAtS = guard === null ? null : nowS;
       // A killed copy sets another guard before it compares: under that one the target is as good as copied.
       const since = guard === null || guard.atS === mark.guardAtS ? {} : { copiedAtS: nowS, guardAtS: guard.atS };
-      return [
-        `ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, ...since, verifiedAtS }))}`,
-      ];
+      const seen = { ...mark, ...since, verifiedAtS, subscriptions: statesOf(name) };
+      return [`ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark(seen))}`];
     }),
   );
 }

@@ -19,6 +19,7 @@ function answers(systemId: string): string[] {
 const MIGRATION = { from: "1", copiedAtS: 10, verifiedAtS: 15, guardAtS: 5 };
 const TARGET = [database("postgres"), database("shop", { migration: MIGRATION })];
 
+const FEED = { database: "shop", name: "feed", isEnabled: true, state: "16400:700" };
 const guard = (atS: number) => ({ connectionLimit: -1, readOnly: null, atS });
 function source(changes: Partial<DatabaseFacts> | null, of: Parameters<typeof cluster>[0] = {}): SourceEvidence {
   const databases = changes === null ? [] : [database("shop", changes)];
@@ -37,10 +38,11 @@ describe("the source may go", () => {
 
   test("with subscriptions that are disabled, or of databases that were not migrated", () => {
     const subscriptions = [
-      { database: "shop", name: "feed", isEnabled: false },
-      { database: "postgres", name: "other", isEnabled: true },
+      { database: "shop", name: "feed", isEnabled: false, state: "16400:700" },
+      { database: "postgres", name: "other", isEnabled: true, state: "16401:701" },
     ];
-    expect(judge(source({ guard: guard(5) }, { subscriptions })).missing).toEqual([]);
+    const compared = database("shop", { migration: { ...MIGRATION, subscriptions: ["16400:700"] } });
+    expect(judge(source({ guard: guard(5) }, { subscriptions }), [compared]).missing).toEqual([]);
   });
 
   test("when its owner says that it was shut down", () => {
@@ -61,7 +63,7 @@ describe("the source must stay", () => {
     ["without the database", source(null), /^the source was writable after the comparison of 'shop'/],
     [
       "fed by a subscription",
-      source({ guard: null }, { subscriptions: [{ database: "shop", name: "feed", isEnabled: true }] }),
+      source({ guard: null }, { subscriptions: [FEED] }),
       /^the subscription 'feed' writes into 'shop' of the source: .*ALTER SUBSCRIPTION … DISABLE there/,
     ],
     ["a standby", source({ guard: guard(5) }, { inRecovery: true }), /^the source is a standby.*: .*primary/],
@@ -74,6 +76,21 @@ describe("the source must stay", () => {
     ["not asked", null, /^nobody asked the source .*: --from-server, or --source-stopped/],
   ])("if it is %s", (_, asked, missing) => {
     const report = judge(asked);
+    expect([report.mayRetireSource, report.missing]).toEqual([false, [expect.stringMatching(missing)]]);
+  });
+
+  test.each([
+    [
+      "enabled and disabled",
+      "16400:702",
+      /^the subscription 'feed' of 'shop' was changed .*after the comparison: .*verify$/,
+    ],
+    ["created", "16402:702", /^the subscription 'feed' of 'shop' was changed/],
+    ["seen by no superuser", null, /^only a superuser sees whether .*'feed' of 'shop'.*--from-server$/],
+  ])("if its subscription was %s since the comparison", (_, state, missing) => {
+    const compared = database("shop", { migration: { ...MIGRATION, subscriptions: ["16400:700"] } });
+    const subscriptions = [{ ...FEED, isEnabled: false, state }];
+    const report = judge(source({ guard: guard(5) }, { subscriptions }), [compared]);
     expect([report.mayRetireSource, report.missing]).toEqual([false, [expect.stringMatching(missing)]]);
   });
 

@@ -66,7 +66,12 @@ describe("the plan of a migration", () => {
       {
         source: {
           ...shop(),
-          subscriptions: ["shop", "postgres"].map((name) => ({ database: name, name: "feed", isEnabled: true })),
+          subscriptions: ["shop", "postgres"].map((name) => ({
+            database: name,
+            name: "feed",
+            isEnabled: true,
+            state: null,
+          })),
         },
       },
       "the subscription 'feed' of 'shop' is enabled",
@@ -165,7 +170,7 @@ describe("the plan of a migration", () => {
             { name: "cdc", type: "logical", database: "shop" },
             { name: "standby", type: "physical", database: null },
           ],
-          subscriptions: [{ database: "shop", name: "feed", isEnabled: false }],
+          subscriptions: [{ database: "shop", name: "feed", isEnabled: false, state: null }],
         },
       }),
     );
