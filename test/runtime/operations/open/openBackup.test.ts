@@ -1,9 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, realpathSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openBackup, type OpenRequest, type OpenTools } from "../../../../runtime/operations/open/openBackup";
 import { findProcess, openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
+import { findOpened, saveOpened } from "../../../../runtime/operations/open/openedRecords";
 import { testContext } from "../../../harness/context";
 import { fuseMissing } from "../../../harness/real/openedBackup";
 import { temporaryFolder } from "../../repository/support";
@@ -99,6 +109,18 @@ describe("open of a directory that was open before", () => {
     const same = { set: "20261120-020000F", isTarget: true };
     for (const request of [{}, { recovery: TO_TIME, named: same }])
       expect(await opens({}, request)).toContain("unable to open the backup: exit code 1");
+  });
+
+  // claim: docs/open.md: open does not begin again where the files of an opened backup are missing
+  test("is refused where its files are missing, and leaves the record and no folder", async () => {
+    const folder = temporaryFolder();
+    const location = openLocation(join(folder, "past"));
+    const spoolPath = join(folder, "spool");
+    await saveOpened(spoolPath, location.at, stateOf({}));
+    const opening = openBackup(requestOf(location.at, { spoolPath }), toolsThat(expect.unreachable), testContext());
+    await expect(opening).rejects.toThrow(`its files in '${location.folder}' are missing`);
+    expect(existsSync(location.folder)).toBe(false);
+    expect(await findOpened(spoolPath, "main", location.at)).toMatchObject({ label: "20261120-020000F" });
   });
 
   test("knows a serving process that has the number of an earlier one", async (context) => {
