@@ -111,9 +111,11 @@ export async function readOthersBegun(
 ): Promise<Begun> {
   const { owners } = await readOwners(connection, path);
   const others = owners.flatMap(({ begun, owner }) => (begun === undefined || own.includes(owner) ? [] : [begun]));
-  const previousSettings = Object.assign({}, ...others.map((begun) => begun.previousSettings).toReversed()) as object;
+  const names = new Set(others.flatMap(({ previousSettings }) => Object.keys(previousSettings)));
+  const first = (name: string): string | null =>
+    others.map(({ previousSettings }) => previousSettings[name] ?? null).find((value) => value !== null) ?? null;
   return {
-    previousSettings: previousSettings as Begun["previousSettings"],
+    previousSettings: Object.fromEntries([...names].map((name) => [name, first(name)])),
     ...(others.some(({ walGap }) => walGap === true) ? { walGap: true as const } : {}),
   };
 }

@@ -149,7 +149,8 @@ if said=$(LC_ALL=C stat -- "$1" 2>&1); then echo present; exit 0; fi
 case $said in *'No such file or directory'*) ;; *) printf '%s\\n' "$said" >&2; exit 1 ;; esac
 if [ -r "$2" ] && [ -r "$3" ]; then
   while read -r first at _; do
-    case $first$at in '#'* | */) continue ;; esac
+    case $first in '#'*) continue ;; esac
+    case $at in /?*) ;; *) continue ;; esac
     case $1 in "$at"/*) grep -qF -- " $at " "$3" || { echo "$at is not mounted" >&2; exit 1; } ;; esac
   done < "$2"
 fi

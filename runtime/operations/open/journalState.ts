@@ -52,10 +52,8 @@ export class JournalState {
 
   apply(entry: JournalEntry): void {
     if (entry.kind === "session") this.#isThisBoot = entry.boot === this.#boot;
-    else if (entry.kind === "whole") {
-      this.isWhole = true;
-      this.#histories.clear();
-    } else {
+    else if (entry.kind === "whole") this.isWhole = true;
+    else {
       const history = this.#historyOf(entry.file);
       if (history === null) this.#hasUnknown = true;
       else applyEntry(history, entry, this.#isThisBoot);

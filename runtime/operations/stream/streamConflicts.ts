@@ -44,14 +44,15 @@ export class StreamConflicts {
     return this.#names.filter((name) => lsnOfSegment(name, this.#segmentSizeBytes) < lsn);
   }
 
-  /** Null without any. */
+  /** The error of the reported ones; null without any. */
   get error(): BackupError | null {
-    return conflictError(this.#repoIndex, this.#names);
+    return conflictError(this.#repoIndex, [...this.#reported].sort());
   }
 
   /** The archive has the server's own file. */
   end(name: string): void {
     this.#names = this.#names.filter((each) => each !== name);
+    this.#reported.delete(name);
   }
 
   /**

@@ -162,7 +162,10 @@ test("a data directory whose volume is not mounted is not gone", async () => {
     const [table, mounted] = [join(folder, "fstab"), join(folder, "mounts")];
     const look = (path: string): Promise<ExecResult> =>
       local.exec(["/bin/sh", "-c", GONE_SCRIPT, "sh", path, table, mounted]);
-    writeFileSync(table, `#UUID=0 ${folder} ext4\nUUID=1 / ext4 defaults 0 1\nUUID=2 ${folder}/pg ext4 defaults 0 2\n`);
+    writeFileSync(
+      table,
+      `#UUID=0 ${folder} ext4\n\nword\nUUID=3 none swap sw 0 0\nUUID=1 / ext4 defaults 0 1\nUUID=2 ${folder}/pg ext4 defaults 0 2\n`,
+    );
     writeFileSync(mounted, "/dev/vda / ext4 rw 0 0\n");
     expect(await look(`${folder}/pg/17/PG_VERSION`)).toMatchObject({
       exitCode: 1,

@@ -227,6 +227,23 @@ describe("the position that a repository reports", () => {
     await end();
   });
 
+  // claim: docs/streaming.md: a position counts as…
+  it("stays before a segment of which the archive has another server's file", async () => {
+    await send(WAL_SIZE_BYTES + 10);
+    await store(repo, 6);
+    await pass(61);
+    window.append(window.end, wal(window.end, 10));
+    await pass(61);
+    expect(shipping.status()).toMatchObject({ lsn: START + SIZE, error: { kind: "archiveDuplicate" }, lostCount: 0 });
+    expect(held.nowMs() - Number(shipping.status().atMs)).toBeGreaterThan(60_000);
+    const [stored] = await findWal(repo, "15-1", AFTER);
+    await storage.remove(`archive/demo/15-1/${AFTER.slice(0, 16)}/${stored?.fileName}`);
+    await pass(61);
+    await settled(() => shipping.status().lsn === window.end);
+    expect(shipping.status()).toMatchObject({ lsn: window.end, error: null });
+    await end();
+  });
+
   it("is not newer than the last look while the repository does not answer", async () => {
     await send(100);
     const before = held.nowMs();
