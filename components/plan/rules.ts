@@ -12,7 +12,7 @@ import { checkCredentials } from "./rules/credentials";
 import { checkDrills } from "./rules/drills";
 import { checkHostArguments } from "./rules/host";
 import { checkOptions } from "./rules/options";
-import { checkObjectives } from "./rules/objectives";
+import { checkAmounts, checkObjectives } from "./rules/objectives";
 import { checkProviders } from "./rules/providers";
 import { checkRepositories, type DataDirectory } from "./rules/repositories";
 import { checkReadOnly, checkRestoreOnly, checkWithoutBackups } from "./rules/restoreOnly";
@@ -34,6 +34,7 @@ export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Find
     ? abstaining(
         () => checkHostArguments(plan),
         () => checkReach(plan, dataDirectory).filter(({ code }) => !ABOUT_WRITING.includes(code)),
+        () => checkAmounts(plan),
         () => checkDrills(plan),
         () => checkRestoreOnly(plan),
         () => checkOptions(plan),
@@ -53,7 +54,7 @@ export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Find
 /** @param others found earlier, which `silence` covers too */
 export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding[] = []): Finding[] {
   const own = abstaining(
-    () => (plan.withoutBackups === true ? checkWithoutBackups() : checkDatabase(plan, () => undefined)),
+    () => (plan.withoutBackups === true ? checkWithoutBackups(plan) : checkDatabase(plan, () => undefined)),
     () => checkClusterEngine(plan),
     () => checkOptions(plan),
     () => checkAcknowledgeWeaker(plan),

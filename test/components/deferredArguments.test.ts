@@ -54,10 +54,15 @@ const CASES: readonly Case[] = [
   ["Runbook", "internalMinutes", "15", "PB191"],
 ];
 
+function keysOf(path: string): (string | number)[] {
+  return path.split(".").map((key) => (/^\d+$/.test(key) ? Number(key) : key));
+}
+
+const LOGIN = { host: "db1", user: "root", hostKey: "ssh-ed25519 AAAAC3", privateKey: "key" };
+
 test.each(CASES)("%s refuses %s: output(%j)", async (name, path, value, code) => {
   const { args, make } = BASES[name];
-  const keys = path.split(".").map((key) => (/^\d+$/.test(key) ? Number(key) : key));
-  const { errors } = await answerTo(() => make(withValue(args, keys, deferred(value)) as object));
+  const { errors } = await answerTo(() => make(withValue(args, keysOf(path), deferred(value)) as object));
   expect(errors.filter((error) => !isExplained(error))).toEqual([]);
   const shown = path.replaceAll(/\.(\d+)/g, "[$1]");
   expect(errors.map((error) => (error as Error).message).join("\n")).toContain(`${code} ${shown}`);
@@ -82,6 +87,7 @@ test.each<[component: BaseName, path: string, value: unknown]>([
   ["CnpgCluster", "firstBackupTimeoutMinutes", 5],
   ["CnpgCluster", "followRuntime", true],
   ["CnpgCluster", "repositories", {}],
+  ["CnpgCluster", "overrides.cluster", {}],
   ["CnpgBackup", "hasWalStorage", true],
   ["CnpgBackup", "readCluster", true],
   ["CnpgRestore", "source", {}],
@@ -94,6 +100,24 @@ test.each<[component: BaseName, path: string, value: unknown]>([
   const { errors } = await answerTo(() => make(withValue(args, path.split("."), deferred(value)) as object));
   expect(errors.filter((error) => !isExplained(error))).toEqual([]);
   expect(String(errors)).toContain(`PB191 ${path}: it comes from another resource`);
+});
+
+/** What a host that only restores, and a cluster that is restored, write into a configuration too. */
+test.each<[component: BaseName, path: string, value: unknown]>([
+  ["FireDrill", "objectives.pitrRtoMinutes", 0],
+  ["StandbyHost", "repositories.repo1.keepDiffCount", 0.5],
+  ["StandbyHost", "repositories.repo1.keepDays", 0],
+  ["CnpgRestore", "objectives.rtoMinutes", 0],
+  ["CnpgRestore", "source.repositories.repo1.options.repo1", "3"],
+  ["CnpgRestore", "source.repositories.repo1.compress.type", "nonsense"],
+  ["CnpgRestore", "source.repositories.repo1.keepFullCount", 0.5],
+])("%s refuses %s: %j, at once and late", async (name, path, value) => {
+  const { args, make } = BASES[name];
+  for (const each of [value, deferred(value)]) {
+    const { errors } = await answerTo(() => make(withValue(args, keysOf(path), each) as object));
+    expect(errors.filter((error) => !isExplained(error))).toEqual([]);
+    expect(String(errors)).toContain(path.replace(/^source\./, "bootstrap.recovery."));
+  }
 });
 
 test.each<BaseName>(["Monitoring", "Runbook"])(

@@ -23,8 +23,9 @@ import { isFields, valueAt } from "../model/anyValue";
 import { merged, readOr } from "../model/deferred";
 import { isOlder } from "../../../runtime/config/compareVersions";
 import { abstaining, eachOf } from "../findings/abstain";
+import { checkRepositoryOptions } from "./options";
 import { checkPlacement } from "./placement";
-import { checkLocation } from "./repositories";
+import { checkLocation, checkRepositoryValues } from "./repositories";
 import { checkTime } from "./schedules";
 import { checkClusterSynchronous } from "./synchronous";
 import { checkStanza } from "./values";
@@ -348,8 +349,14 @@ function checkMethods({ bootstrap, overrides }: ClusterDefinition): Finding[] {
 function checkSource(repository: RepositoryPlan, path: string, { definition, source }: ClusterPlan): Finding[] {
   return abstaining(
     () => checkLocation(repository, path, () => undefined),
+    () => checkRepositoryValues(repository, path),
     () => typeOf(repository).checkKeys(repository, path, "cnpg"),
     () => (source === null ? [] : checkReachable(repository, path, source.database, definition)),
+    () => {
+      if (source === null) return [];
+      const { own, stock } = engineOf(source.database.engine);
+      return own || stock ? checkRepositoryOptions(source.database, repository, path) : [];
+    },
   );
 }
 

@@ -71,9 +71,14 @@ export function checkOptions(plan: HostPlan | ClusterDatabasePlan): Finding[] {
     () => eachOf(Object.keys(plan.options), (key) => checkDatabaseOption(plan, key)),
     () =>
       eachOf(plan.repositories, (repository) =>
-        eachOf(Object.keys(repository.options), (key) => checkRepositoryOption(plan, repository, key)),
+        checkRepositoryOptions(plan, repository, `repositories.${repository.name}`),
       ),
   );
+}
+
+/** @param at path of the repository's argument */
+export function checkRepositoryOptions(plan: DatabasePlan, repository: RepositoryPlan, at: string): Finding[] {
+  return eachOf(Object.keys(repository.options), (key) => checkRepositoryOption(plan, repository, key, at));
 }
 
 function checkDatabaseOption(plan: HostPlan | ClusterDatabasePlan, key: string): Finding[] {
@@ -118,9 +123,9 @@ function checkCertificate({ options }: RepositoryPlan, row: OptionRow, key: stri
   ];
 }
 
-function checkRepositoryOption(plan: DatabasePlan, given: RepositoryPlan, key: string): Finding[] {
+function checkRepositoryOption(plan: DatabasePlan, given: RepositoryPlan, key: string, at: string): Finding[] {
   const { name: repository } = given;
-  const path = `repositories.${repository}.options.${key}`;
+  const path = `${at}.options.${key}`;
   if (key.includes(":")) {
     const fact = "an option of a repository applies to every command";
     return [wrong(path, fact, `write "${nameOf(key)}"`)];

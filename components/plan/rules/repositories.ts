@@ -38,8 +38,22 @@ function checkRepository(repository: RepositoryPlan, dataDirectory: DataDirector
   const path = `repositories.${repository.name}`;
   return abstaining(
     () => checkRetention(repository, path),
-    () => checkCompression(repository, `${path}.compress`),
+    () => checkRepositoryValues(repository, path),
     () => checkLocation(repository, path, dataDirectory),
+  );
+}
+
+/**
+ * Values that a configuration has of each repository, also of one that is only read.
+ * @param path of the repository's argument
+ */
+export function checkRepositoryValues(repository: RepositoryPlan, path: string): Finding[] {
+  return abstaining(
+    () =>
+      eachOf(["keepFullCount", "keepDays", "keepDiffCount"] as const, (name) =>
+        checkRange(`HostRepositoryArgs.${name}`, `${path}.${name}`, repository[name]),
+      ),
+    () => checkCompression(repository, `${path}.compress`),
   );
 }
 
@@ -92,17 +106,11 @@ function checkRetention(repository: RepositoryPlan, path: string): Finding[] {
     const fact = "neither keepFullCount nor keepDays is set: backups are kept until the repository is full";
     return [finding("PB006", path, fact, "set one of them")];
   }
-  return abstaining(
-    () => {
-      if (repository.keepFullCount === undefined || repository.keepDays === undefined) return [];
-      const fact = "keepFullCount and keepDays are both set: pgBackRest applies only one of them";
-      return [finding("PB004", path, fact, "remove one")];
-    },
-    () =>
-      eachOf([...given, "keepDiffCount"] as const, (name) =>
-        checkRange(`HostRepositoryArgs.${name}`, `${path}.${name}`, repository[name]),
-      ),
-  );
+  return abstaining(() => {
+    if (repository.keepFullCount === undefined || repository.keepDays === undefined) return [];
+    const fact = "keepFullCount and keepDays are both set: pgBackRest applies only one of them";
+    return [finding("PB004", path, fact, "remove one")];
+  });
 }
 
 /** Two repositories at one location, or one inside the other, destroy each other. */

@@ -2,6 +2,7 @@
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, HostPlan } from "../model/plan";
 import { abstaining, eachOf } from "../findings/abstain";
+import { checkAmounts } from "./objectives";
 
 /** Backup settings make no sense on a host that takes no backups. */
 export function checkRestoreOnly(plan: HostPlan): Finding[] {
@@ -30,9 +31,10 @@ export function checkRestoreOnly(plan: HostPlan): Finding[] {
   );
 }
 
-export function checkWithoutBackups(): Finding[] {
+export function checkWithoutBackups(plan: DatabasePlan): Finding[] {
   const hint = "set repositories and schedules, or silence this for a copy that is thrown away";
-  return [finding("PB142", "repositories", "the restored cluster archives nowhere and has no backups", hint)];
+  const none = finding("PB142", "repositories", "the restored cluster archives nowhere and has no backups", hint);
+  return [none, ...checkAmounts(plan)];
 }
 
 /** @param plan of a database that is backed up */
