@@ -111,8 +111,11 @@ export function refOf(name: pulumi.Input<string>, keys: Readonly<Record<string, 
 
 /** The name, checked when it arrives if it is deferred. @throws InputPropertyError if Kubernetes refuses it */
 export function checkedSecretName(title: string, name: pulumi.Input<string>): pulumi.Input<string> {
-  if (typeof name !== "string")
-    return pulumi.output(name).apply((known) => pulumi.output(checkedSecretName(title, known)));
+  const check = (known: string): string => checkedName(title, known);
+  return typeof name === "string" ? check(name) : pulumi.output(name).apply(check);
+}
+
+function checkedName(title: string, name: string): string {
   if (name.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name)) return name;
   const reason = `${title}: "${name}" is not a name for a Secret: use lower-case letters, digits, hyphens and dots, at most 253`;
   throw new pulumi.InputPropertyError({ propertyPath: "secretName", reason });

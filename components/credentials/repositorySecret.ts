@@ -19,7 +19,7 @@ import {
   refOf,
 } from "./externalKeys";
 import { given } from "../../runtime/base/given";
-import { type TextMap, textsOf } from "../internal/inputs";
+import { type TextMap, textsOf, withDefault } from "../internal/inputs";
 import { withCheckedCipher } from "./checkedPassphrase";
 import { renderExternalSecret, renderSecret, SECRET_KEYS, type SecretPart } from "../render/kubernetes/secrets";
 import type { KnownTarget } from "../repositories/common";
@@ -75,7 +75,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
   public readonly ref: SecretRef;
 
   constructor(name: string, args: RepositorySecretArgs, opts?: pulumi.ComponentResourceOptions) {
-    const own = checkedArguments("RepositorySecret", name, args, { kept: ({ create }) => [create?.from] });
+    const own = checkedArguments("RepositorySecret", name, args);
     const secretName = checkChoice(name, own);
     const { create, existing, external, labels = {}, namespace } = own;
     super(typeToken("RepositorySecret"), name, { namespace, secretName: existing?.name ?? secretName }, opts);
@@ -187,8 +187,10 @@ export function nameWhenMade(made: pulumi.Resource, name: pulumi.Input<string>):
 /** The name of the Secret that is created, checked after the choice and before its content. */
 function checkChoice(
   name: string,
-  { create, existing, external, secretName = name }: RepositorySecretArgs,
+  { create, existing, external, secretName: declared }: RepositorySecretArgs,
 ): pulumi.Input<string> {
+  // One that comes without a value is left out.
+  const secretName = withDefault(declared, name);
   const sources = Object.entries({ create, existing, external }).flatMap(([field, value]) =>
     value === undefined ? [] : [field],
   );

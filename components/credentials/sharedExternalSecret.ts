@@ -13,7 +13,7 @@ import {
   externalSourceOf,
   refOf,
 } from "./externalKeys";
-import { type TextMap, textsOf } from "../internal/inputs";
+import { type TextMap, textsOf, withDefault } from "../internal/inputs";
 import { nameWhenMade } from "./repositorySecret";
 
 export interface SharedExternalSecretArgs {
@@ -66,7 +66,7 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
   constructor(name: string, args: SharedExternalSecretArgs, opts?: pulumi.ComponentResourceOptions) {
     const own = checkedArguments("SharedExternalSecret", name, args);
     const title = `SharedExternalSecret ${name}`;
-    const secretName = checkedSecretName(title, own.secretName ?? name);
+    const secretName = checkedSecretName(title, withDefault(own.secretName, name));
     const { labels = {}, namespace } = own;
     const keys = Object.entries(own.repositories).map(([repository, remote]) => ({
       repository,

@@ -454,6 +454,9 @@ function onlyListed(roles: Set<string>, rendered: readonly RenderedObject[]): re
 
 function loadManifest(objects: readonly RenderedObject[], role: string): Manifest {
   const rendered = objects.find((object) => object.role === role);
-  if (rendered === undefined) throw new Error(`${role} is listed but not rendered`);
+  if (rendered === undefined)
+    throw new pulumi.RunError(
+      `${role} was declared for an argument that comes later, which has no value: give it one, or leave it out`,
+    );
   return rendered.manifest;
 }

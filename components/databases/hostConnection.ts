@@ -29,7 +29,10 @@ const HERE: HostConnection = { local: {} };
 /** @throws InputPropertyError, deferred if it comes from another resource, without a host key in the form of Command */
 export function connectionInputs(connection: Given = HERE): ConnectionInputs {
   if (isDeferred(connection)) {
-    const whole = pulumi.output(connection);
+    // It may turn out to have no value, which no route has either.
+    const whole = pulumi
+      .output<object | undefined>(connection)
+      .apply((known) => (known ?? {}) as Known<HostConnection>);
     return {
       // One secret field makes all of such an output secret, and the address is not one.
       connection: pulumi.unsecret(whole.apply(settledRoute)),
@@ -155,8 +158,9 @@ function openPart({ local, proxy, ssh, waitSeconds, ...login }: HostConnection):
   };
 }
 
-function openProxy(proxy: Known<CommandLogin>): OpenLogin {
-  return openLogin(proxy);
+/** One that comes later may have no value. */
+function openProxy(proxy: Known<CommandLogin> | undefined): OpenLogin {
+  return (proxy === undefined ? undefined : openLogin(proxy)) as OpenLogin;
 }
 
 function openSsh({ jump, passphrase: _phrase, privateKey: _key, ...open }: SshConnection): OpenSsh {

@@ -226,8 +226,8 @@ class Checker {
   }
 
   #shape(shape: Shape, value: unknown, keys: Keys): Problem[] {
-    if (shape.kind === "any" || shape.kind === "never") return [];
     if (this.#isDeferred(value)) return shape.isInput === true ? [] : [deferred(keys, shape)];
+    if (shape.kind === "any" || shape.kind === "never") return [];
     if (value === null) return [empty(keys)];
     switch (shape.kind) {
       case "fields":
@@ -235,7 +235,7 @@ class Checker {
       case "list":
         if (!Array.isArray(value)) return [this.#wrong(keys, value, "a list", "write each value as an item of a list")];
         return value.flatMap((item, index) =>
-          item === undefined ? [] : this.#shape(shape.of, item, [...keys, index]),
+          item === undefined ? [empty([...keys, index])] : this.#shape(shape.of, item, [...keys, index]),
         );
       case "map":
         if (!isFields(value)) return this.#section(value, keys);
@@ -322,7 +322,7 @@ const PASS_ITSELF = "pass the value itself";
 
 function deferred(keys: Keys, shape: Shape): Problem {
   const parts = shape.kind === "list" ? "items" : "fields";
-  return shape.kind === "fields" || shape.kind === "map" || shape.kind === "list"
+  return ["any", "fields", "list", "map"].includes(shape.kind)
     ? problem(
         "deferred",
         keys,

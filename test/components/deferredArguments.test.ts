@@ -102,6 +102,34 @@ test.each<[component: BaseName, path: string, value: unknown]>([
   expect(String(errors)).toContain(`PB191 ${path}: it comes from another resource`);
 });
 
+/** An optional argument from another resource that turns out to have no value. */
+test.each<[component: BaseName, path: string, expected: string]>([
+  ["PostgresHost", "connection", "there is no host"],
+  ["PostgresHost", "connection.ssh.hostKeys.0", "PB191 connection.ssh.hostKeys[0]: it is empty"],
+  ["RepositoryHost", "clients.orders.publicKeys.0", "PB191 clients.orders.publicKeys[0]: it is empty"],
+  ["Monitoring", "topologies.0", "PB191 topologies[0]: it is empty"],
+  ["CnpgCluster", "snapshots.cron", "schedule-snapshot was declared for an argument"],
+])("%s refuses %s without a value", async (name, path, expected) => {
+  const { args, make } = BASES[name];
+  const { errors } = await answerTo(() => make(withValue(args, keysOf(path), deferred(undefined)) as object));
+  expect(errors.filter((error) => !isExplained(error))).toEqual([]);
+  expect(String(errors)).toContain(expected);
+});
+
+test.each<[component: BaseName, path: string]>([
+  ["RepositorySecret", "secretName"],
+  ["SharedExternalSecret", "secretName"],
+  ["PostgresHost", "connection.proxy"],
+])("%s takes %s without a value as left out", async (name, path) => {
+  const { args, make } = BASES[name];
+  const over = path === "connection.proxy" ? { connection: LOGIN } : {};
+  const base = { ...args, ...over };
+  const plain = await answerTo(() => make(base));
+  const made = await answerTo(() => make(withValue(base, keysOf(path), deferred(undefined)) as object));
+  expect([plain.errors, made.errors]).toEqual([[], []]);
+  expect(JSON.parse(made.shown)).toEqual(JSON.parse(plain.shown));
+});
+
 /** What a host that only restores, and a cluster that is restored, write into a configuration too. */
 test.each<[component: BaseName, path: string, value: unknown]>([
   ["FireDrill", "objectives.pitrRtoMinutes", 0],
