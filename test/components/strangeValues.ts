@@ -55,9 +55,9 @@ export function withValue(value: unknown, [key, ...rest]: Keys, strange: unknown
   return section;
 }
 
-/** Some of them in the short form, all at night. Each field gets another of `STRANGE`. */
-export function drawn<T>(all: readonly T[], count: number): readonly T[] {
-  const step = NIGHTLY ? 1 : Math.ceil(all.length / count);
+/** Some of them in the short form, at night all or another number. Each field gets another of `STRANGE`. */
+export function drawn<T>(all: readonly T[], count: number, atNight = all.length): readonly T[] {
+  const step = Math.max(1, Math.ceil(all.length / (NIGHTLY ? atNight : count)));
   // Not a multiple of the number of values.
   return all.filter((_, index) => index % (step % 2 === 0 ? step + 1 : step) === 0);
 }

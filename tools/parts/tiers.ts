@@ -73,6 +73,7 @@ export const TIERS: readonly Tier[] = [
       "test/components/databases/postgresHost.test.ts",
       "test/components/deferredArguments.test.ts",
       "test/components/deferredComponents.test.ts",
+      "test/components/strangeComponents.test.ts",
       "test/components/dynamic/b2.test.ts",
       "test/components/plugin/componentPlugin.test.ts",
       "test/components/host/postgresSettings.test.ts",
