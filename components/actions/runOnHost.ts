@@ -91,13 +91,16 @@ async function commandLogin(
   signIn: readonly SignInInput[],
   parent: pulumi.Resource | undefined,
 ): Promise<remote.ConnectionArgs> {
-  const { commandConnection } = await import("../host/ssh/commandConnection.js");
+  const { commandConnection, ConnectionError } = await import("../host/ssh/commandConnection.js");
   if (ssh === undefined) throw new Error("there is no host to connect to");
   const access = {
     readText: (path: string) => readFile(path, "utf8"),
     isPreview: pulumi.runtime.isDryRun(),
   };
-  const login = await commandConnection(ssh, signIn, access);
+  const login = await commandConnection(ssh, signIn, access).catch((error: unknown) => {
+    if (!(error instanceof ConnectionError)) throw error;
+    throw new pulumi.InputPropertyError({ propertyPath: "host.connection", reason: error.message });
+  });
   if (access.isPreview) return login;
   const { findSilence } = await import("../host/ssh/silentHost.js");
   const silence = await findSilence(ssh, (line) => void pulumi.log.info(line, parent));

@@ -257,13 +257,12 @@ class Checker {
   }
 
   /** A value, or an item, that comes later where a plain one belongs gets the reason of its field. */
-  #ofField(known: Problem, argument: string): Problem[] {
-    if (known.kind !== "deferred" || known.argument !== "") return [known];
+  #ofField(raw: Problem, argument: string): Problem[] {
+    if (raw.kind !== "deferred" || raw.argument !== "") return [raw];
     if (this.#options.refusesDeferred?.(argument) !== true) return [];
     const reason = this.#declared.plain?.[argument];
-    const about =
-      reason === undefined ? {} : { fact: `${COMES_FROM_ANOTHER}: it decides ${reason}`, hint: PASS_ITSELF };
-    return [{ ...known, argument, ...about }];
+    const about = reason === undefined ? {} : { fact: `${IS_DEFERRED}: it decides ${reason}`, hint: PASS_ITSELF };
+    return [{ ...raw, argument, ...about }];
   }
 
   #remedyOf(kind: Shape["kind"], value: unknown, path: string): string {
@@ -317,7 +316,7 @@ function empty(keys: Keys): Problem {
   return problem("empty", keys, "is empty", "give it a value, or leave it out");
 }
 
-const COMES_FROM_ANOTHER = "comes from another resource, and must be known when the program runs";
+const IS_DEFERRED = "comes from another resource, and must be known when the program runs";
 const PASS_ITSELF = "pass the value itself";
 
 function deferred(keys: Keys, shape: Shape): Problem {
@@ -326,10 +325,10 @@ function deferred(keys: Keys, shape: Shape): Problem {
     ? problem(
         "deferred",
         keys,
-        `${COMES_FROM_ANOTHER}: what it has decides which resources exist`,
+        `${IS_DEFERRED}: what it has decides which resources exist`,
         `pass its ${parts} instead`,
       )
-    : problem("deferred", keys, COMES_FROM_ANOTHER, PASS_ITSELF);
+    : problem("deferred", keys, IS_DEFERRED, PASS_ITSELF);
 }
 
 function unknown(type: string, keys: Keys, fact: string, hint: string): Problem {

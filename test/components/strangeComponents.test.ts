@@ -1,6 +1,6 @@
 /**
- * Every component besides repositories with a wrong value in any argument, at any depth, at once or late: each is refused
- * in words, or is of its declared type. The nightly form tries every argument.
+ * Every component besides repositories with a wrong value in any argument, at any depth, at once or late: each is
+ * refused in words, or is of its declared type. The nightly form tries every argument.
  */
 // claim: docs/reference/components.md: an argument that is unknown…
 import { describe, expect, test, vi } from "vitest";

@@ -3,7 +3,6 @@
  * one jump host, so known_hosts files and key files are read here. What it cannot do is refused.
  */
 import type { remote } from "@pulumi/command/types/input";
-import * as pulumi from "@pulumi/pulumi";
 import { expandHome } from "../../../runtime/storage/sftp/privateKey";
 import { keyTypeOf, listKnownKeys } from "../../../runtime/storage/sftp/hostKey";
 import { given } from "../../../runtime/base/given";
@@ -29,9 +28,12 @@ const KEY_TYPES = [
   "sk-ssh-ed25519@openssh.com",
 ];
 
+/** The program's connection is the cause. */
+export class ConnectionError extends Error {}
+
 /**
  * @param signIn credentials for the host, then for the jump host
- * @throws InputPropertyError if @pulumi/command cannot express the connection; the message says how to fix it
+ * @throws ConnectionError if @pulumi/command cannot express the connection; the message says how to fix it
  */
 export async function commandConnection(
   input: SshInput,
@@ -40,7 +42,7 @@ export async function commandConnection(
 ): Promise<remote.ConnectionArgs> {
   const { jump } = input;
   if (jump?.jump !== undefined) {
-    throw wrong(
+    throw new ConnectionError(
       `${input.host} is behind more than one jump host, and @pulumi/command knows one: run the action on the host itself, ` +
         "or make the first jump in the ssh configuration of this machine (a tunnel)",
     );
@@ -58,7 +60,8 @@ async function loginOf(
   access: FileAccess,
 ): Promise<Login> {
   const { agent, dialing = {}, host, port, privateKeyFile, user } = input;
-  if (host === "" || /[\s\p{Cc}]/u.test(host)) throw wrong(`${JSON.stringify(host)} is no name or address of a host`);
+  if (host === "" || /[\s\p{Cc}]/u.test(host))
+    throw new ConnectionError(`${JSON.stringify(host)} is no name or address of a host`);
   const key = privateKey ?? (privateKeyFile === undefined ? undefined : await readKey(host, privateKeyFile, access));
   return {
     host,
@@ -80,7 +83,7 @@ async function readKey(host: string, file: string, { isPreview, readText }: File
   if (isPreview) return "";
   return readText(expandHome(file)).catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
-    throw wrong(`unable to read the private key ${file} for ${host}: ${reason}`);
+    throw new ConnectionError(`unable to read the private key ${file} for ${host}: ${reason}`);
   });
 }
 
@@ -106,15 +109,10 @@ async function hostKeyOf(
       : listed.length > 0
         ? "only fingerprints"
         : "no key";
-  throw wrong(
+  throw new ConnectionError(
     `${where} ${listed.length > 0 ? "have" : "has"} ${what} for ${host}, and @pulumi/command needs an ed25519 or ecdsa host key: ` +
       `add the line that ssh-keyscan -p ${port} -t ed25519 ${host} prints, once you have compared it`,
   );
-}
-
-/** Without a stack trace: the program's connection is the cause. */
-function wrong(reason: string): Error {
-  return new pulumi.InputPropertyError({ propertyPath: "connection", reason });
 }
 
 function usable(keys: ReturnType<typeof listKnownKeys>): { readonly type: string; readonly base64: string }[] {

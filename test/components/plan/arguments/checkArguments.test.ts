@@ -131,27 +131,19 @@ test("each component refuses them before it creates anything", () => {
   }
 });
 
-const UNKNOWN_YET = "it comes from another resource, and must be known when the program runs";
+const DEFERRED = "it comes from another resource, and must be known when the program runs";
 
 test.each([
-  [
-    { engine: pulumi.output("runtime") },
-    `${UNKNOWN_YET}: it decides the objects of the engine`,
-    "pass the value itself",
-  ],
+  [{ engine: pulumi.output("runtime") }, `${DEFERRED}: it decides the objects of the engine`, "pass the value itself"],
   [
     { silence: { PB003: pulumi.output("one is enough") } },
-    `${UNKNOWN_YET}: it decides which findings the preview reports`,
+    `${DEFERRED}: it decides which findings the preview reports`,
     "pass the value itself",
   ],
-  [
-    { poolers: pulumi.output({}) },
-    `${UNKNOWN_YET}: what it has decides which resources exist`,
-    "pass its fields instead",
-  ],
+  [{ poolers: pulumi.output({}) }, `${DEFERRED}: what it has decides which resources exist`, "pass its fields instead"],
   [
     { drillChecks: { assertions: pulumi.output([]) } },
-    `${UNKNOWN_YET}: what it has decides which resources exist`,
+    `${DEFERRED}: what it has decides which resources exist`,
     "pass its items instead",
   ],
 ])("a plain argument that comes later says what it decides: %#", (args, message, hint) => {
@@ -168,7 +160,7 @@ test.each([
   ["ExternalStore", "creationPolicy", { name: "vault", creationPolicy: "nonsense" }],
   ["ExternalStore", "deletionPolicy", { name: "vault", deletionPolicy: "nonsense" }],
   ["RecoveryArgs", "engine", { stanza: "s", repositories: REPOSITORIES, engine: "nonsense" }],
-])("%s refuses a value of %s beside its choices", (type, path, args) => {
+])("%s refuses a value of %s outside of its choices", (type, path, args) => {
   const message = expect.stringContaining('it is the text "nonsense", and must be one of ');
   expect(checkArguments(type, args)).toMatchObject([{ code: "PB191", path, message }]);
 });
