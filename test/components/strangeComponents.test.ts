@@ -37,7 +37,7 @@ describe.each(forms)("$name", ({ args, make, type }) => {
 
   async function faultOf(keys: Keys, strange: unknown, isDeferred: boolean): Promise<string[]> {
     const given = withValue(args, keys, isDeferred ? deferred(strange) : strange) as object;
-    const what = `${keys.join(".")} = ${String(JSON.stringify(strange)).slice(0, 40)}${isDeferred ? ", late" : ""}`;
+    const what = `${keys.join(".")} = ${(JSON.stringify(strange) ?? "").slice(0, 40)}${isDeferred ? ", late" : ""}`;
     const { errors } = await answerTo(() => make(given));
     const stray = errors.filter((error) => !isExplained(error));
     if (stray.length > 0) return [`${what} throws ${String((stray[0] as Error).stack ?? stray[0]).slice(0, 600)}`];

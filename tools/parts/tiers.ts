@@ -75,7 +75,6 @@ export const TIERS: readonly Tier[] = [
       "test/components/deferredComponents.test.ts",
       "test/components/strangeComponents.test.ts",
       "test/components/dynamic/b2.test.ts",
-      "test/components/plugin/componentPlugin.test.ts",
       "test/components/host/postgresSettings.test.ts",
       "test/components/repositories/cloudRepositories.test.ts",
       "test/components/upgrade.test.ts",

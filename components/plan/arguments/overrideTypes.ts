@@ -2,8 +2,7 @@
  * Types of what overrides set in objects of CloudNativePG. Below `spec` a newer operator may have other fields; those
  * that are known have their types. Pure.
  */
-import { nearNames } from "../../../runtime/base/nearNames";
-import { type Finding, finding } from "../findings/findings";
+import type { Finding } from "../findings/findings";
 import { isFields } from "../model/anyValue";
 import { knownPart } from "../model/deferred";
 import { changedTypes, type CheckOptions, checkArguments } from "./checkArguments";
@@ -22,9 +21,10 @@ const OBJECT: CheckOptions = {
     ObjectMetadata: { "name?": "string", "namespace?": "string", "labels?": TEXTS, "annotations?": TEXTS },
   }),
 };
-const NAMES: readonly string[] = ["metadata", "spec"];
-/** They may be repeated. */
-const FIXED: readonly string[] = ["apiVersion", "kind"];
+/** Checked without what is below them. */
+const NAMES: CheckOptions = {
+  types: { Names: { "apiVersion?": "unknown", "kind?": "unknown", "metadata?": "unknown", "spec?": "unknown" } },
+};
 
 /** What is not known yet is judged when it arrives. */
 export function checkOverrideTypes(overrides: Overrides | undefined): Finding[] {
@@ -39,19 +39,11 @@ export function checkOverrideTypes(overrides: Overrides | undefined): Finding[] 
 
 function checkObject(type: string, object: unknown, path: string): Finding[] {
   if (object === undefined) return [];
-  const types = checkArguments(type, object, OBJECT).map((own) => ({
+  const unknown = isFields(object) ? checkArguments("Names", object, { ...NAMES, owner: path }) : [];
+  return [...checkArguments(type, object, OBJECT), ...unknown].map((own) => ({
     ...own,
     path: own.path === "" ? path : `${path}.${own.path}`,
   }));
-  const unknown = isFields(object) ? Object.keys(object).filter((name) => ![...NAMES, ...FIXED].includes(name)) : [];
-  return [
-    ...types,
-    ...unknown.map((name) => {
-      const near = nearNames(name, NAMES);
-      const hint = near.length > 0 ? `did you mean ${near.join(" or ")}?` : `it takes ${NAMES.join(" and ")}`;
-      return finding("PB190", `${path}.${name}`, `${path} has no field '${name}'`, hint);
-    }),
-  ];
 }
 
 /** Null removes a field, whatever its type. */

@@ -21,7 +21,7 @@ export function checkOverriddenCluster(wanted: unknown, final: unknown): Finding
 
 /** Any value may stand where nothing was given: it decides nothing, or the operator derives it. */
 const ANY = Symbol("any value");
-/** What the API server or the operator's webhook (CloudNativePG 1.30, cluster_defaults.go) sets if nothing is given. */
+/** What the API server or the operator's webhook sets (CloudNativePG 1.30, cluster_defaults.go). */
 type Defaults = typeof ANY | string | number | boolean | { readonly [field: string]: Defaults } | undefined;
 
 const APPLICATION: Defaults = { database: "app", owner: ANY };

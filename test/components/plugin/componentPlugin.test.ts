@@ -1,14 +1,8 @@
 /** Components of programs in other languages: a mistake in their arguments is refused as in TypeScript. */
 import * as pulumi from "@pulumi/pulumi";
 import { unknown } from "@pulumi/pulumi/output";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import * as exported from "../../../components/index";
-
-vi.mock("../../../components/internal/runtimeBundle", () => ({
-  runtimeBundleSha256: () => "0".repeat(64),
-  runtimeBundleBrotli: () => "YnI=",
-  loadArchiveClient: () => "client",
-}));
 import { ComponentPlugin, type PackageSchema } from "../../../components/plugin/componentPlugin";
 
 const TYPE = "pgbackstop:index:CnpgCluster";
@@ -87,7 +81,9 @@ test("two components of one run that use the same are judged together; another r
   const s3 = { bucket: "orders-pg", endpoint: "s3.example.net", region: "eu" };
   const keys = { name: "keys", accessKeyIdKey: "id", secretAccessKeyKey: "secret" };
   const at = { name: "store", path: "/pg", s3: { ...s3, existingSecret: keys } };
-  const given = { ...GIVEN, repositories: { repo1: { at, keepDays: 7 } }, firstBackupTimeoutMinutes: 0 };
+  // An engine that needs no program of ours.
+  const engine = { engine: "barman-cloud", schedules: { full: { cron: "0 3 * * 0" } } };
+  const given = { ...GIVEN, ...engine, repositories: { repo1: { at, keepDays: 7 } } };
   const state = require("@pulumi/pulumi/runtime/state") as {
     getStore(): { settings: { options: { monitorAddr?: string } } };
   };

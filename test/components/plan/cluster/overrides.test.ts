@@ -98,7 +98,12 @@ test.each<[object, string, string, string]>([
     "",
   ],
   [{ spec: "x" }, "PB191 overrides.cluster.spec", 'it is the text "x", and must be a section with names', ""],
-  [{ sepc: {} }, "PB190 overrides.cluster.sepc", "overrides.cluster has no field 'sepc'", "it takes metadata and spec"],
+  [
+    { sepc: {} },
+    "PB190 overrides.cluster.sepc",
+    "overrides.cluster has no field 'sepc'",
+    "it takes apiVersion, kind, metadata, spec",
+  ],
   [{ meta: {} }, "PB190 overrides.cluster.meta", "overrides.cluster has no field 'meta'", "did you mean metadata?"],
   [
     { spec: { postgresql: { synchronous: { number: "two" } } } },
