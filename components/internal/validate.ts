@@ -88,7 +88,8 @@ export function checkedArguments<Args extends object>(
   const checkedOf = (deferred: unknown): pulumi.Output<unknown> => {
     const output = pulumi.output(deferred);
     return pulumi.all([output, pulumi.isSecret(output)]).apply(([known, isSecret]) => {
-      const wrong = judge(withDeferred(args, others, (each) => (each === deferred ? known : each)) as object);
+      const judged = judge(withDeferred(args, others, (each) => (each === deferred ? known : each)) as object);
+      const wrong = known === undefined ? judged.map(withoutOutput) : judged;
       throwErrors(
         title,
         withoutSecretValues(wrong, () => (isSecret ? [] : wrong)),
@@ -101,6 +102,13 @@ export function checkedArguments<Args extends object>(
     checked.set(deferred, output);
     return output;
   }) as Args;
+}
+
+/** The program gives the argument. What lacks is the value of the output that it names. */
+function withoutOutput(missing: Finding): Finding {
+  if (missing.code !== "PB118") return missing;
+  const hint = "update the stack that exports it first, and check the output's name";
+  return { ...missing, message: "it is required, and the output has no value", hint };
 }
 
 /** Logs warnings and notes on their component. */

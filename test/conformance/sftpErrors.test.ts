@@ -425,19 +425,25 @@ describe("sftp errors", async () => {
     });
 
     test("that lists a large directory over a slow line for longer than the io-timeout does not count as silent", async () => {
+      let delayMs = 0;
       const proxy = createServer((client) => {
         const upstream = connect(server.port, server.host);
         for (const socket of [client, upstream])
           socket.on("error", () => undefined).on("close", () => void (client.destroy(), upstream.destroy()));
         client.on("data", (bytes) => upstream.write(bytes));
-        upstream.on("data", (bytes) => void setTimeout(() => client.write(bytes), 50));
+        upstream.on("data", (bytes) => void setTimeout(() => client.write(bytes), delayMs));
       });
       await new Promise<void>((resolve) => void proxy.listen(0, server.host, resolve));
-      const { storage, root } = open({ port: (proxy.address() as AddressInfo).port }, { ioTimeoutMs: 600 });
+      const ioTimeoutMs = 2000;
+      const { storage, root } = open({ port: (proxy.address() as AddressInfo).port }, { ioTimeoutMs });
       for (let index = 0; index < 2000; index++) writeFileSync(join(root, `${index}`), "");
+      expect(await storage.stat("none")).toBeNull();
+      delayMs = 150;
+      const beganMs = performance.now();
       let count = 0;
       for await (const _ of storage.list("")) count++;
       expect(count).toBe(2000);
+      expect(performance.now() - beganMs).toBeGreaterThan(ioTimeoutMs);
       await storage.close();
       proxy.close();
     });

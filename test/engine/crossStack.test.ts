@@ -189,6 +189,6 @@ test("a preview guesses nothing about a target that the same update makes", asyn
 test("a preview refuses an output that the other stack does not have", async () => {
   await (await openNetwork(() => ({ other: "x" }))).up();
   const failure = await failureOf((await openShared()).preview(), printed);
-  expect(failure).toContain("PB020 repositories.repo2.at: the output has no value");
+  expect(failure).toContain("PB118 repositories.repo2.at: it is required, and the output has no value");
   expect(failure).toContain("update the stack that exports it first");
 });

@@ -165,6 +165,7 @@ test("a second update changes nothing: no inode, no time, no restart", async () 
 
 test("a changed schedule shows as the change of its timer and of what check expects, and only these files are written", async () => {
   const before = host.fingerprint();
+  const record = readFileSync(host.path("etc", "owners"), "utf8");
   const settings = host.settings({ schedules: { full: { cron: "45 3 * * 6", timeZone: "Europe/Berlin" } } });
   const stack = await open(settings);
   const shown = await preview(stack, true);
@@ -173,7 +174,9 @@ test("a changed schedule shows as the change of its timer and of what check expe
   expect((await up(stack)).changes).toEqual({ same: 5, update: 2 });
   const after = host.fingerprint();
   const changed = Object.keys(after).filter((path) => after[path] !== before[path]);
-  expect(changed).toEqual(["etc/pgbackstop.json", "units/pgbackstop-main-full.timer"]);
+  // The record has a mark while an update works.
+  expect(changed).toEqual(["etc/owners", "etc/pgbackstop.json", "units/pgbackstop-main-full.timer"]);
+  expect(readFileSync(host.path("etc", "owners"), "utf8")).toBe(record);
   await up(await open());
 });
 

@@ -179,9 +179,12 @@ test("two hosts with one stanza in one repository are an error, as in TypeScript
     const repositories = { repo1: { at: { name: "store", path: "/srv/store" }, keepDays: 7 } };
     const schedules = { full: { cron: "30 2 * * *" } };
     const args = { connection: { local: {} }, repositories, schedules, stanza: "orders", ...machine };
-    const hosts = ["a", "b"].map(
-      (name) => new Foreign("PostgresHost", name, { ...args, dataDirectory: `/srv/${name}` }, []),
-    );
+    const hosts = ["a", "b"].map((name) => {
+      const directories = Object.fromEntries(
+        Object.entries(machine?.directories ?? {}).map(([kind, path]) => [kind, `${path}/${name}`]),
+      );
+      return new Foreign("PostgresHost", name, { ...args, directories, dataDirectory: `/srv/${name}` }, []);
+    });
     return { urns: hosts.map(({ urn }) => urn) };
   };
   expect(await failureOf(open(twice).then((stack) => stack.preview()))).toMatch(
