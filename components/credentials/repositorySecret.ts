@@ -189,7 +189,7 @@ function checkChoice(
   name: string,
   { create, existing, external, secretName: declared }: RepositorySecretArgs,
 ): pulumi.Input<string> {
-  // One that comes without a value is left out.
+  // An output may have no value.
   const secretName = withDefault(declared, name);
   const sources = Object.entries({ create, existing, external }).flatMap(([field, value]) =>
     value === undefined ? [] : [field],

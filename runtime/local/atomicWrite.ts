@@ -13,12 +13,15 @@
  * `/dev/null`.
  */
 import {
+  closeSync,
   constants,
   type FileHandle,
+  fsyncSync,
   link,
   lstat,
   mkdir,
   open,
+  openSync,
   readFile,
   rename,
   stat,
@@ -188,6 +191,16 @@ export async function makeDirectories(path: string, syncDirectories = true): Pro
   const top = dirname(first);
   for (let current = path; current !== top && current !== dirname(current); current = dirname(current))
     await syncDirectory(dirname(current));
+}
+
+/** {@link syncDirectory} for code that nothing may interrupt. Its errors are the system's. */
+export function syncDirectorySync(path: string): void {
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** Makes the names in a directory durable. */

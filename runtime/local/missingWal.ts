@@ -23,6 +23,7 @@ import {
   rmSync,
   writeSync,
 } from "./nodeFiles";
+import { syncDirectorySync } from "./atomicWrite";
 import { dirname } from "node:path";
 import { fail } from "../base/errors";
 import { isMissing, systemError } from "./systemError";
@@ -118,7 +119,7 @@ function openNames(spoolPath: string, root: string): NameStore {
         writeRecord(directory, `${realpathSync(spoolPath)}${directory.slice(spoolPath.length)}`, walName, sha1);
         // Each new directory is a name in its parent; a directory that a killed process has made is synced here too.
         const top = made === undefined || made.length > root.length ? root : dirname(made);
-        for (let path = directory; path.length >= top.length; path = dirname(path)) syncDirectory(path);
+        for (let path = directory; path.length >= top.length; path = dirname(path)) syncDirectorySync(path);
       } catch (error) {
         throw systemError(
           "fileWrite",
@@ -170,15 +171,6 @@ function writeRecord(directory: string, expected: string, name: string, text: st
     }
   } finally {
     closeSync(folder);
-  }
-}
-
-function syncDirectory(path: string): void {
-  const descriptor = openSync(path, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }
 

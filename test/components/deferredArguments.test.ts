@@ -120,7 +120,7 @@ test.each<[component: BaseName, path: string]>([
   ["RepositorySecret", "secretName"],
   ["SharedExternalSecret", "secretName"],
   ["PostgresHost", "connection.proxy"],
-])("%s takes %s without a value as left out", async (name, path) => {
+])("%s takes an output without a value for %s, as if nobody gave it", async (name, path) => {
   const { args, make } = BASES[name];
   const over = path === "connection.proxy" ? { connection: LOGIN } : {};
   const base = { ...args, ...over };

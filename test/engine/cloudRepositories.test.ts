@@ -571,30 +571,33 @@ test("no finding contains a secret name or prefix, even if it is the fault", asy
 });
 
 // claim: docs/keys.md: a rename of a…
-test("R2: a rename changes no token; without an alias it is refused with the alias to write", async () => {
-  const r2 = { ...R2, bucket: { create: { name: "acme-sales-pg" } } };
-  const tokens = await up(await openR2(r2, {}, "renamed-r2"));
-  const from = cloudflare.calls.length;
-  const refused = await failureOf((await openR2(r2, {}, "renamed-r2", "sales-r2")).up(), printed);
-  expect(refused).toContain('add the option { aliases: [{ name: "orders-r2" }] }');
-  expect(changesOf(cloudflare, from)).toEqual([]);
-  const aliases = { aliases: [{ name: "orders-r2" }] };
-  const kept = await up(await openR2(r2, aliases, "renamed-r2", "sales-r2"));
-  expect([changesOf(cloudflare, from), kept.outputs["writerKey"]]).toEqual([[], tokens.outputs["writerKey"]]);
-});
-
-// claim: docs/keys.md: a rename of a…
-test("R2: so it is of a bucket that exists, whose tokens are made here", async () => {
-  const r2 = { ...R2, bucket: { existing: { name: "acme-shared-pg" } } };
-  const tokens = await up(await openR2(r2, {}, "renamed-shared"));
-  const from = cloudflare.calls.length;
-  const refused = await failureOf((await openR2(r2, {}, "renamed-shared", "sales-r2")).up(), printed);
-  expect(refused).toContain('this stack has its keys already, as those of "orders-r2"');
-  expect(changesOf(cloudflare, from)).toEqual([]);
-  const aliases = { aliases: [{ name: "orders-r2" }] };
-  const kept = await up(await openR2(r2, aliases, "renamed-shared", "sales-r2"));
-  expect([changesOf(cloudflare, from), kept.outputs["writerKey"]]).toEqual([[], tokens.outputs["writerKey"]]);
-});
+test.each([
+  [
+    "created",
+    "renamed-r2",
+    { create: { name: "acme-sales-pg" } },
+    'add the option { aliases: [{ name: "orders-r2" }] }',
+  ],
+  [
+    "existing",
+    "renamed-shared",
+    { existing: { name: "acme-shared-pg" } },
+    'this stack has its keys already, as those of "orders-r2"',
+  ],
+])(
+  "R2: a rename changes no token of a bucket that is %s; without an alias it is refused",
+  async (_, stack, bucket, why) => {
+    const r2 = { ...R2, bucket };
+    const tokens = await up(await openR2(r2, {}, stack));
+    const from = cloudflare.calls.length;
+    const refused = await failureOf((await openR2(r2, {}, stack, "sales-r2")).up(), printed);
+    expect(refused).toContain(why);
+    expect(changesOf(cloudflare, from)).toEqual([]);
+    const aliases = { aliases: [{ name: "orders-r2" }] };
+    const kept = await up(await openR2(r2, aliases, stack, "sales-r2"));
+    expect([changesOf(cloudflare, from), kept.outputs["writerKey"]]).toEqual([[], tokens.outputs["writerKey"]]);
+  },
+);
 
 // claim: docs/keys.md: a rename of a…
 test.runIf(NIGHTLY)("S3: a rename changes no user and no key; without an alias it is refused", async () => {

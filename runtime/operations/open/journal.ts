@@ -15,6 +15,7 @@ import {
   rmSync,
   writeSync,
 } from "../../local/nodeFiles";
+import { syncDirectorySync } from "../../local/atomicWrite";
 import { type JournalEntry, renderEntry } from "./journalEntries";
 import type { JournalState } from "./journalState";
 
@@ -215,13 +216,4 @@ export function dataSync(fd: number): Promise<void> {
   return new Promise((resolve, reject) => {
     fdatasync(fd, (error) => (error === null ? resolve() : reject(error)));
   });
-}
-
-function syncDirectorySync(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

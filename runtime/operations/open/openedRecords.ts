@@ -51,7 +51,7 @@ export async function saveOpened(spoolPath: string, at: string, state: OpenState
   await actAs(owner, () => atomicWrite(recordFile(spoolPath, stanza, at), Buffer.from(text)));
 }
 
-/** False if there is none. @throws fileRemove */
+/** Returns whether it was open. @throws fileRemove */
 export async function forgetOpened(spoolPath: string, stanza: string, at: string): Promise<boolean> {
   const owner = await nullIfMissing(stat(spoolPath));
   if (owner === null) return false;

@@ -60,8 +60,7 @@ test("one that cannot be read now may lack a backup: the others get theirs, and 
   expect((await ran([{}, {}])).calls).toEqual(["full 1,2 true"]);
 });
 
-// claim: docs/hosts/repositories.md: a repository that was declared before and left out for a time gets an incremental
-//   backup
+// claim: docs/hosts/repositories.md: a repository that comes back after a time gets an incremental backup
 test("a repository that the last update did not have gets a backup although it has a full one", async () => {
   const known = JSON.stringify([{ repository: "repo1", newestFull: null, newestWal: null }]);
   const { calls, outcome } = await ran([{ full: FULL }, { full: FULL }], undefined, known);

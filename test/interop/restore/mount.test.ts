@@ -3,7 +3,7 @@
  * bare mount point. It gets its missing WAL once it is back. Needs root for the mount.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, type TestContext } from "vitest";
 import { run } from "../../../tools/parts/process";
 import { giveTo, isRoot } from "../../../tools/parts/users";
 import { parseInfo } from "../../harness/compare/infoJson";
@@ -19,7 +19,7 @@ describe("a directory on a mount", async () => {
     return;
   }
 
-  test("accepts nothing while it is unmounted, and is healed when it is back", async (context) => {
+  const makeBed = async (context: TestContext): Promise<TestBed> => {
     const bed = await TestBed.create({
       binaries: parts.binaries,
       repos: [{}, {}],
@@ -27,16 +27,30 @@ describe("a directory on a mount", async () => {
       walSegmentSizeMb: 1,
     });
     context.onTestFinished(() => bed.remove());
-    const path = bed.repoPath(1);
+    return bed;
+  };
+
+  /** Null if nothing can be mounted. A bind mount keeps the content of the NAS while its mount point is bare. */
+  const mountNas = async (bed: TestBed, path: string, context: TestContext): Promise<string | null> => {
     const { uid, gid } = bed.cluster.user;
     const mounted = await run("mount", ["-t", "tmpfs", "-o", `size=256m,uid=${uid},gid=${gid},mode=750`, "nas", path]);
-    if (mounted.exitCode !== 0) return void loud(title, mounted.stderr.trim());
-    // A bind mount keeps the content of the NAS while its mount point is bare.
+    if (mounted.exitCode !== 0) {
+      loud(title, mounted.stderr.trim());
+      return null;
+    }
     const nas = `${bed.folder}/side`;
     await run("mount", ["--bind", path, nas]);
     context.onTestFinished(async () => {
       for (const point of [path, nas]) await run("umount", ["-l", point]);
     });
+    return nas;
+  };
+
+  test("accepts nothing while it is unmounted, and is healed when it is back", async (context) => {
+    const bed = await makeBed(context);
+    const path = bed.repoPath(1);
+    const nas = await mountNas(bed, path, context);
+    if (nas === null) return;
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 1000) g");
@@ -61,13 +75,7 @@ describe("a directory on a mount", async () => {
   });
 
   test("takes no new stanza while it is unmounted, if its mount is required", async (context) => {
-    const bed = await TestBed.create({
-      binaries: parts.binaries,
-      repos: [{}, {}],
-      acknowledge: "any",
-      walSegmentSizeMb: 1,
-    });
-    context.onTestFinished(() => bed.remove());
+    const bed = await makeBed(context);
     // The bed itself may be in memory, which is a mount.
     const path = mkdtempSync("/var/tmp/pgb-mount-");
     context.onTestFinished(() => rmSync(path, { recursive: true, force: true }));
@@ -76,15 +84,8 @@ describe("a directory on a mount", async () => {
     if (around.stdout.trim() !== "/") return void loud(title, "/var/tmp is a mount");
     const settings = { repos: { repo1: { requireMount: true } } };
     bed.writeVariant(bed.configPath, { global: { "repo1-path": path }, settings });
-    const { uid, gid } = bed.cluster.user;
-    const options = `size=256m,uid=${uid},gid=${gid},mode=750`;
-    const mounted = await run("mount", ["-t", "tmpfs", "-o", options, "nas", path]);
-    if (mounted.exitCode !== 0) return void loud(title, mounted.stderr.trim());
-    const nas = `${bed.folder}/side`;
-    await run("mount", ["--bind", path, nas]);
-    context.onTestFinished(async () => {
-      for (const point of [path, nas]) await run("umount", ["-l", point]);
-    });
+    const nas = await mountNas(bed, path, context);
+    if (nas === null) return;
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await bed.archiveAll();
