@@ -363,9 +363,9 @@ function after(filled: object, made: ReadonlyMap<string, pulumi.Resource>): obje
 export function sourceOf(
   stanza: pulumi.Input<string>,
   { engine, repositories }: Pick<ClusterBackupArgs, "engine" | "repositories">,
-  postgresVersion?: pulumi.Input<number>,
+  more: Partial<RecoveryArgs> = {},
 ): RecoveryArgs {
-  return { stanza, repositories, ...given({ engine, postgresVersion }) };
+  return { stanza, repositories, ...given({ engine }), ...more };
 }
 
 /** Host name of a Service of a cluster, inside Kubernetes. */

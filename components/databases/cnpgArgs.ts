@@ -479,9 +479,13 @@ export interface RecoveryArgs {
   continueArchive?: pulumi.Input<boolean>;
   /** End of the recovery. */
   target?: RecoveryTargetArgs;
-  /** Application's database, for which CloudNativePG writes a Secret. */
+  /**
+   * The application's database, for which CloudNativePG writes a Secret. CloudNativePG creates it if the backup does not
+   * have it; a cluster's `source` names its own.
+   * @default app
+   */
   database?: pulumi.Input<string>;
-  /** Role that owns that database. */
+  /** Role that owns that database. CloudNativePG sets its password. @default the name of the database */
   owner?: pulumi.Input<string>;
   /** Secret of type `kubernetes.io/basic-auth` for that role. If omitted, CloudNativePG makes one. */
   ownerSecret?: pulumi.Input<string>;

@@ -1,4 +1,5 @@
 /** A PostgreSQL cluster of CloudNativePG with its backups. */
+import { given } from "../../runtime/base/given";
 import { checkedArguments, throwErrors } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { claimCluster } from "./sharedUse";
@@ -15,7 +16,7 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
-import { applicationSecretOf, caSecretOf } from "../plan/cluster/secretNames";
+import { applicationOf, applicationSecretOf, caSecretOf } from "../plan/cluster/secretNames";
 import { settleItems } from "../plan/cluster/overriddenItems";
 import { settleOverrides } from "../plan/cluster/overrides";
 import { withSpec } from "../plan/cluster/specArgument";
@@ -100,7 +101,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly poolerHosts: pulumi.Output<{ [name: string]: string }>;
   /**
    * Name of the Secret with the application's `username`, `password`, `dbname` and `uri`. Empty if the bootstrap makes
-   * no application database: a restore without `database`, an import of type monolith.
+   * none: an import of type monolith, a replica without `ownerSecret`.
    */
   public readonly applicationSecret: pulumi.Output<string>;
   /** Name of the Secret whose `ca.crt` verifies the server. */
@@ -155,8 +156,10 @@ export class CnpgCluster extends pulumi.ComponentResource {
       superuserAccess: derive(({ definition }) => definition.superuserAccess),
     };
     // An image without a version has been refused.
-    const version = derive(({ definition }) => majorOfCluster(definition) ?? undefined);
-    this.source = sourceOf(stanza, own, version as pulumi.Input<number> | undefined);
+    const postgresVersion = derive(({ definition }) => majorOfCluster(definition) ?? undefined);
+    const database = derive((plan) => applicationOf(plan).database);
+    const owner = derive((plan) => applicationOf(plan).owner);
+    this.source = sourceOf(stanza, own, given({ postgresVersion, database, owner }) as Partial<RecoveryArgs>);
     this.like = likeOf(checked, declared);
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));

@@ -60,7 +60,7 @@ export class CnpgRestore extends pulumi.ComponentResource {
   public readonly readHost: pulumi.Output<string>;
   /** Host name of each pooler, by its name in the arguments. */
   public readonly poolerHosts: pulumi.Output<{ [name: string]: string }>;
-  /** Name of the Secret with the application's credentials; empty without `source.database`. */
+  /** Name of the Secret with the application's credentials; empty for a replica without `source.ownerSecret`. */
   public readonly applicationSecret: pulumi.Output<string>;
   /** Name of the Secret whose `ca.crt` verifies the server. */
   public readonly caSecret: pulumi.Output<string>;

@@ -1,8 +1,14 @@
 /** Names of Secrets that a Cluster gets, as CloudNativePG decides them from its final `spec`. Pure. */
 import { valueAt } from "../model/anyValue";
+import { givenFields } from "../model/deferred";
 import type { ClusterPlan } from "./clusterPlan";
 
 type Plan = Pick<ClusterPlan, "database" | "definition">;
+
+interface Application {
+  readonly database?: string | undefined;
+  readonly owner?: string | undefined;
+}
 
 /** The Secret whose `ca.crt` verifies the server. */
 export function caSecretOf({ database, definition }: Plan): string {
@@ -10,29 +16,39 @@ export function caSecretOf({ database, definition }: Plan): string {
   return (given as string | undefined) ?? `${database.cluster}-ca`;
 }
 
-/** The Secret with the application's keys. Empty if the bootstrap makes no application database. */
+/**
+ * The Secret with the application's keys. Empty if nobody makes one: CloudNativePG (1.28 to 1.30) creates the
+ * application's database and Secret at every bootstrap, unless the cluster is a replica or the import monolithic.
+ */
 export function applicationSecretOf({ database, definition }: Plan): string {
-  const { import: imported, initdb, recovery } = definition.bootstrap;
-  const over = valueAt(definition.overrides.cluster, "spec", "bootstrap");
-  const overAt = (...path: readonly string[]): unknown => valueAt(over, ...path) ?? undefined;
-  const nameAt = (method: string): string | undefined => {
-    const name = overAt(method, "secret", "name");
-    return typeof name === "string" ? name : undefined;
+  const at = bootstrapReader(definition);
+  const given = at("secret", "name") ?? at("ownerSecret");
+  if (given !== undefined) return given;
+  const isCopiedWhole = at("import", "type") === "monolith" && at("database") === undefined;
+  return isCopiedWhole || database.isReplica === true ? "" : `${database.cluster}-app`;
+}
+
+/** What a restore must say of the application: CloudNativePG would create database and role `app` in it otherwise. */
+export function applicationOf({ definition }: Pick<Plan, "definition">): Application {
+  const at = bootstrapReader(definition);
+  return givenFields({ database: () => at("database"), owner: () => at("owner") });
+}
+
+/** Reads the texts of the bootstrap that counts. */
+function bootstrapReader({ bootstrap, overrides }: Plan["definition"]): (...path: string[]) => string | undefined {
+  const over = valueAt(overrides.cluster, "spec", "bootstrap");
+  const isRemoved = (method: string): boolean => over === null || valueAt(over, method) === null;
+  const { import: imported, initdb, recovery } = bootstrap;
+  const isCopy = (method: string, own: unknown): boolean =>
+    !isRemoved(method) && (own ?? valueAt(over, method)) !== undefined;
+  const method = isCopy("recovery", recovery)
+    ? "recovery"
+    : isCopy("pg_basebackup", undefined)
+      ? "pg_basebackup"
+      : "initdb";
+  const own = { recovery, initdb: { ...initdb, import: imported }, pg_basebackup: undefined }[method];
+  return (...path) => {
+    const value = valueAt(over, method, ...path) ?? (isRemoved(method) ? undefined : valueAt(own, ...path));
+    return typeof value === "string" ? value : undefined;
   };
-  const has = (method: string, own: unknown): boolean =>
-    over !== null && valueAt(over, method) !== null && (own !== undefined || overAt(method) !== undefined);
-  const standard = `${database.cluster}-app`;
-  const [copied] = [
-    { method: "recovery", own: recovery },
-    { method: "pg_basebackup", own: undefined },
-  ].filter(({ method, own }) => has(method, own));
-  if (copied !== undefined) {
-    const { method, own } = copied;
-    if ((overAt(method, "database") ?? own?.database) === undefined) return "";
-    return nameAt(method) ?? own?.ownerSecret ?? standard;
-  }
-  const isNew = has("initdb", initdb ?? imported);
-  if (!isNew) return standard;
-  if ((overAt("initdb", "import", "type") ?? imported?.type) === "monolith") return "";
-  return nameAt("initdb") ?? initdb?.ownerSecret ?? standard;
 }

@@ -8,6 +8,7 @@ import { CnpgCluster } from "../../../components/databases/cnpgCluster";
 import { given } from "../../../runtime/base/given";
 import { CnpgRestore } from "../../../components/databases/cnpgRestore";
 import { PostgresHost } from "../../../components/databases/postgresHost";
+import { valueAt } from "../../../components/plan/model/anyValue";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
 import type { RepositoryTarget } from "../../../components/repositories/target";
 import { renderedObjects } from "../../harness/kubernetes/rendered";
@@ -394,7 +395,7 @@ test("a restored cluster without repositories archives nowhere, makes no backup,
       .all([made.repositoryNames, made.scheduleNames, made.destinations, made.applicationSecret, made.caSecret])
       .apply((values) => (outputs = values));
   })) as KubernetesObject[];
-  expect(outputs).toEqual([[], [], "", "", "copy-ca"]);
+  expect(outputs).toEqual([[], [], "", "copy-app", "copy-ca"]);
   expect(backups).toEqual({});
   const kinds = objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort();
   expect(kinds).toEqual(["Cluster copy", "ConfigMap copy-program-000000000000", "ConfigMap copy-source-pgbackstop"]);
@@ -436,6 +437,40 @@ test("the names of a cluster's Services and Secrets", async () => {
   ]);
   expect(deferredHosts).toEqual({ web: "late-web.db.svc", reports: "late-reports.db.svc" });
   expect(secrets.sort()).toEqual(["all ", "own app-keys"]);
+});
+
+// claim: docs/kubernetes/restore.md: a restore has the application's database and role of its source: CloudNativePG
+//   would create `app` in it
+test("a restore names the application's database and role of the cluster that it comes from", async () => {
+  const outputs: Record<string, unknown> = {};
+  const objects = await renderedObjects(() => {
+    const { snapshots: _snapshots, ...args } = common();
+    const bootstrap = { initdb: { database: "shop", owner: pulumi.output("seller") } };
+    const made = new CnpgCluster("c", { ...args, clusterName: "c", storageGiB: 1, bootstrap });
+    const restored = { ...made.like, namespace: "db", source: made.source };
+    const copies = {
+      same: new CnpgRestore("same", restored),
+      replica: new CnpgRestore("replica", { ...restored, replica: { enabled: true } }),
+      plain: new CnpgRestore("plain", { ...restored, source: { ...made.source, database: "app", owner: "app" } }),
+      unnamed: new CnpgRestore("unnamed", {
+        ...restored,
+        source: new CnpgCluster("d", { ...args, clusterName: "d", storageGiB: 1 }).source,
+      }),
+    };
+    for (const [name, copy] of Object.entries(copies))
+      copy.applicationSecret.apply((secret) => (outputs[name] = secret));
+  });
+  const recoveryOf = (name: string): unknown =>
+    valueAt(
+      objects.find((each) => valueAt(each, "kind") === "Cluster" && valueAt(each, "metadata", "name") === name),
+      "spec",
+      "bootstrap",
+      "recovery",
+    );
+  expect(recoveryOf("same")).toMatchObject({ database: "shop", owner: "seller" });
+  expect(recoveryOf("plain")).toMatchObject({ database: "app", owner: "app" });
+  expect(recoveryOf("unnamed")).not.toHaveProperty("database");
+  expect(outputs).toEqual({ same: "same-app", replica: "", plain: "plain-app", unnamed: "unnamed-app" });
 });
 
 test("names of Secrets, and what a copy needs, are those of the final Cluster", async () => {
