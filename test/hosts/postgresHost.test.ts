@@ -121,10 +121,16 @@ describe("a host behind SSH", async () => {
     const { stdout } = await stack.preview({ diff: true });
     printed.push(stdout);
     expect(stdout).toMatch(/repo1-retention-full=(7|9)/);
-    const before = (await files()).split("\n");
+    const owners = (): Promise<string> => host.runOk(["cat", "/etc/pgbackstop/owners"]);
+    const before = { files: (await files()).split("\n"), owners: await owners() };
     await up(stack);
-    const changed = (await files()).split("\n").filter((line) => !before.includes(line));
-    expect(changed.map((line) => line.split(" ")[0])).toEqual(["/etc/pgbackstop/pgbackrest.conf"]);
+    const changed = (await files()).split("\n").filter((line) => !before.files.includes(line));
+    expect(changed.map((line) => line.split(" ")[0])).toEqual([
+      "/etc/pgbackstop/owners",
+      "/etc/pgbackstop/pgbackrest.conf",
+    ]);
+    // Only for the time of the update, it says that one runs.
+    expect(await owners()).toBe(before.owners);
   });
 
   test.runIf(NIGHTLY)("shows a manual change in a refresh, and an update repairs it", async () => {
