@@ -96,8 +96,11 @@ export interface ImageCatalogArgs {
 
 /** An extension from an image (PostgreSQL 18 and Kubernetes 1.33 or newer). */
 export interface ExtensionArgs {
-  /** Image with the files of the extension. @example "ghcr.io/cloudnative-pg/pgvector:0.8.1-18-trixie" */
-  image: pulumi.Input<string>;
+  /**
+   * Image with the files of the extension. If omitted, `imageCatalog` has it (CloudNativePG 1.29 and newer).
+   * @example "ghcr.io/cloudnative-pg/pgvector:0.8.1-18-trixie"
+   */
+  image?: pulumi.Input<string>;
   /** Directories of the image for `dynamic_library_path`. */
   libraryPath?: pulumi.Input<pulumi.Input<string>[]>;
   /** Directories of the image for `extension_control_path`. */

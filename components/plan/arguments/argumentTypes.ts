@@ -150,7 +150,7 @@ export const ARGUMENT_TYPES = {
     "overrides?": "ClusterOverrides",
   },
   ExtensionArgs: {
-    image: "Input<string>",
+    "image?": "Input<string>",
     "libraryPath?": "Input<Input<string>[]>",
     "controlPath?": "Input<Input<string>[]>",
     "ldLibraryPath?": "Input<Input<string>[]>",

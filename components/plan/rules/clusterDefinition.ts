@@ -54,6 +54,8 @@ const OWN_SERVICES: readonly string[] = ["rw", "ro", "r"];
 const LIKE_HINT = "take image and version from the source, ...orders.like, or set postgresVersion";
 /** The first version that restarts the primary in place when an archiver is added. */
 const ATTACH_VERSION = "1.29.2";
+/** The first version whose image catalogs have images of extensions. */
+const CATALOG_VERSION = "1.29.0";
 
 /** @param attached to a Cluster that others made */
 export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean): Finding[] {
@@ -102,7 +104,7 @@ function checkNames({ database, definition }: ClusterPlan): Finding[] {
     () => checkTablespaceNames(definition),
     () => checkRoles(definition),
     () => checkOverriddenPoolers(definition),
-    () => checkExtensionNames(definition),
+    () => checkExtensions({ database, definition }),
   );
 }
 
@@ -146,19 +148,26 @@ function checkTablespaceNames(definition: ClusterDefinition): Finding[] {
   });
 }
 
-/** Volumes are named after them, with hyphens for underscores. */
-function checkExtensionNames(definition: ClusterDefinition): Finding[] {
-  const names = Object.keys(itemsOf(definition, "extensions"));
+/** Volumes are named after them, with hyphens for underscores. From CloudNativePG 1.29 on, a catalog has images too. */
+function checkExtensions({ database, definition }: Pick<ClusterPlan, "database" | "definition">): Finding[] {
+  const extensions = itemsOf(definition, "extensions");
+  const names = Object.keys(extensions);
   const volumeOf = (name: string): string => name.replaceAll("_", "-");
-  return names.flatMap((name, index) => {
+  const hasCatalog = (): boolean =>
+    definition.imageCatalog !== undefined &&
+    (database.operatorVersion === undefined || !isOlder(database.operatorVersion, CATALOG_VERSION));
+  return eachOf(names, (name) => {
     const path = itemPath(definition.extensions, "extensions", name);
     if (!NAME.test(volumeOf(name))) {
       const fact = `"${name}" cannot be part of a volume's name`;
       return [finding("PB110", path, fact, "use lower-case letters, digits, hyphens and underscores")];
     }
-    const other = names.slice(0, index).find((each) => volumeOf(each) === volumeOf(name));
-    if (other === undefined) return [];
-    return [finding("PB110", path, `"${name}" and "${other}" would be one volume`, "rename one of them")];
+    const other = names.slice(0, names.indexOf(name)).find((each) => volumeOf(each) === volumeOf(name));
+    if (other !== undefined)
+      return [finding("PB110", path, `"${name}" and "${other}" would be one volume`, "rename one of them")];
+    if (extensions[name]?.image !== undefined || hasCatalog()) return [];
+    const hint = `set it, or name in imageCatalog a catalog with it (CloudNativePG ${CATALOG_VERSION})`;
+    return [finding("PB118", `${path}.image`, "the extension has no image", hint)];
   });
 }
 

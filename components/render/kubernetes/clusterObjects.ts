@@ -242,7 +242,7 @@ function postgresqlSpec(context: EngineContext): object | undefined {
 function extensionSpec(extension: ExtensionSettings, name: string): object {
   return givenFields({
     name: () => name,
-    image: () => fields({ reference: () => extension.image }),
+    image: () => filled(givenFields({ reference: () => extension.image })),
     extension_control_path: () => extension.controlPath,
     dynamic_library_path: () => extension.libraryPath,
     ld_library_path: () => extension.ldLibraryPath,

@@ -223,6 +223,17 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { extensions: { pg_ivm: { image: "i:1" }, "pg-ivm": { image: "i:1" }, "A b": { image: "i:1" } } },
     ["PB110 extensions.pg-ivm", "PB110 extensions.A b"],
   ],
+  ["an extension without an image", { extensions: { vector: {} } }, ["PB118 extensions.vector.image"]],
+  [
+    "an extension whose image a catalog has",
+    { extensions: { vector: {} }, imageCatalog: { name: "own" }, postgresVersion: 18 },
+    [],
+  ],
+  [
+    "the same with an operator that looks for none there",
+    { extensions: { vector: {} }, imageCatalog: { name: "own" }, postgresVersion: 18, operatorVersion: "1.28.1" },
+    ["PB118 extensions.vector.image"],
+  ],
   ["a stanza that is no name", { stanza: "a b" }, ["PB013 stanza"]],
   ["an invalid namespace", { namespace: "Orders" }, ["PB110 namespace"]],
   ["a pooler that cannot be named", { poolers: { "Read-Write": {} } }, ["PB110 poolers.Read-Write"]],

@@ -110,6 +110,8 @@ const WIDE: Partial<DeclaredCluster> = {
   extensions: {
     vchord: { image: "ghcr.io/x/vchord:18" },
     pgvector: { image: "ghcr.io/x/pgvector:18", libraryPath: ["lib"] },
+    // Its image is in a catalog.
+    postgis: { libraryPath: ["lib"] },
   },
   roles: {
     reader: { login: true, inRoles: ["pg_monitor"], passwordSecret: "reader" },
@@ -134,6 +136,7 @@ const WIDE: Partial<DeclaredCluster> = {
 
 test("a cluster's parts besides its backups", () => {
   const objects = renderCluster(context(WIDE), null);
+  expect(JSON.stringify(objectOf(objects, "cluster"))).not.toContain('"image":{}');
   expect(objectOf(objects, "cluster")["spec"]).toMatchObject({
     walStorage: { size: "10Gi", storageClass: "fast" },
     tablespaces: [
@@ -150,6 +153,7 @@ test("a cluster's parts besides its backups", () => {
       shared_preload_libraries: ["vchord.so"],
       extensions: [
         { name: "pgvector", image: { reference: "ghcr.io/x/pgvector:18" }, dynamic_library_path: ["lib"] },
+        { name: "postgis", dynamic_library_path: ["lib"] },
         { name: "vchord", image: { reference: "ghcr.io/x/vchord:18" } },
       ],
     },
