@@ -138,7 +138,7 @@ test("restores another host's backups with the reader's key, and writes nothing"
   const cluster = TestCluster.adopt({ binaries: host.cluster.binaries, dataPath: host.path("restoring", "data") });
   try {
     await cluster.start();
-    await cluster.waitForValue("SELECT pg_is_in_recovery()::text", "false", 120_000);
+    await cluster.waitForRecovery();
     expect(compareChecksums(expected, await cluster.tableChecksums())).toEqual([]);
     expect(await cluster.value("SHOW archive_mode")).toBe("off");
   } finally {

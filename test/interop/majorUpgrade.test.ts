@@ -78,7 +78,7 @@ describe(TITLE, async () => {
     const copy = TestCluster.adopt({ binaries, dataPath });
     try {
       await copy.start({}, { timeoutMs: 120_000 });
-      await copy.waitForValue("SELECT pg_is_in_recovery()", "false", 120_000);
+      await copy.waitForRecovery();
       return await copy.value("SELECT string_agg(note, ' ' ORDER BY note) FROM story");
     } catch (error) {
       throw new Error(`${String(error)}\n${copy.logTail()}`, { cause: error });

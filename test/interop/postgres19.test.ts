@@ -50,7 +50,7 @@ describe("PostgreSQL 19", async () => {
     const copy = TestCluster.adopt({ binaries, dataPath });
     try {
       await copy.start({}, { timeoutMs: 120_000 });
-      await copy.waitForValue("SELECT pg_is_in_recovery()", "false", 120_000);
+      await copy.waitForRecovery();
       return await copy.value(sql, [], "shop");
     } catch (error) {
       throw new Error(`${String(error)}\n${copy.logTail()}`, { cause: error });

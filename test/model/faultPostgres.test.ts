@@ -158,7 +158,7 @@ describe("a counting writer", async () => {
       const restored = TestCluster.adopt({ binaries, dataPath });
       try {
         await restored.start({}, { timeoutMs: 120_000 });
-        await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 120_000);
+        await restored.waitForRecovery();
       } catch (error) {
         if (mustOpen)
           throw new Error(`restore to row ${row}: ${String(error)}\n${restored.logTail()}`, { cause: error });

@@ -292,7 +292,7 @@ export class TestBed {
     const restored = TestCluster.adopt({ binaries: this.cluster.binaries, dataPath });
     try {
       await restored.start({}, { timeoutMs: 180_000 });
-      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      await restored.waitForRecovery();
       return compareChecksums(expected, await restored.tableChecksums());
     } catch (error) {
       throw new Error(`${String(error)}\n${restored.logTail()}`, { cause: error });

@@ -173,7 +173,7 @@ async function restoreDelta(bed: TestBed, key: number): Promise<string[]> {
   const restored = TestCluster.adopt({ binaries: bed.cluster.binaries, dataPath });
   try {
     await restored.start({}, { timeoutMs: 180_000 });
-    await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+    await restored.waitForRecovery();
     return compareChecksums(expected, await restored.tableChecksums());
   } finally {
     await restored.remove();

@@ -274,7 +274,7 @@ describe("many writers", async () => {
     const restored = TestCluster.adopt({ binaries, dataPath });
     try {
       await restored.start({}, { timeoutMs: 120_000 });
-      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 120_000);
+      await restored.waitForRecovery();
       const wrong = await restored.value("SELECT count(*) FROM readings WHERE length(body) <> 32");
       const rows = await restored.value("SELECT count(*) >= 20000 FROM readings");
       expect(`${what}: ${wrong} wrong, all there: ${rows}`).toBe(`${what}: 0 wrong, all there: true`);

@@ -256,7 +256,7 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
         const restored = TestCluster.adopt({ binaries: postgres.binaries, dataPath });
         try {
           await restored.start({ archive_mode: "off" }, { timeoutMs: 120_000 });
-          await restored.waitForValue("SELECT pg_is_in_recovery()", "false");
+          await restored.waitForRecovery();
           if (incident.gid !== null) await restored.sql(`ROLLBACK PREPARED '${incident.gid}'`);
           const table =
             incident.object === "table" ? incident.name : incident.object === "schema" ? `${incident.name}.t` : "t";

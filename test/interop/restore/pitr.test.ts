@@ -98,7 +98,7 @@ describe.each(atNight(18, 17, 15))(`targets drawn by seed ${SEED}, PostgreSQL %i
     await bed.cluster.stop();
     await bed.oursOk(["restore", "--delta", "--type=lsn", `--target=${fork}`, "--target-action=promote"]);
     await bed.cluster.start();
-    await bed.cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+    await bed.cluster.waitForRecovery();
     await writers.write("d");
     await history.addBackup(bed, 2);
     await writers.write("e");

@@ -146,7 +146,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     const result = await adopted(
       data,
       async (cluster) => {
-        await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+        await cluster.waitForRecovery();
         expect(await cluster.value("SHOW work_mem")).toBe("5MB");
         return [
           await marks(cluster),
@@ -188,7 +188,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     const env = { ...process.env, TZ: "Asia/Kolkata" };
     await again(["--type=time", `--target=${target}`, "--target-action=promote"], { env });
     await adopted(data, async (cluster) => {
-      await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+      await cluster.waitForRecovery();
       expect(await marks(cluster)).toBe("before first");
       const at = { host: cluster.socketPath, port: cluster.port, user: cluster.superuser, database: "postgres" };
       const session = await Session.open({ ...at, queryTimeoutMs: 60_000, applicationName: "test" });
@@ -309,7 +309,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     const relation = lstatSync(join(dataPath, "base", other, "1259"));
     expect([relation.size > 0, relation.blocks]).toEqual([true, 0]);
     await adopted(dataPath, async (cluster) => {
-      await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+      await cluster.waitForRecovery();
       expect(await cluster.value("SELECT count(*) FROM customers", [], "shop")).toBe("200");
       await expect(cluster.value("SELECT 1", [], "other")).rejects.toThrow(/invalid/);
       await cluster.sql("DROP DATABASE other");
@@ -338,7 +338,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     const { dataPath } = await restored({ by: null, repo: 2 });
     expect(differences(tree(dataPath), tree(join(location, "data")))).toEqual([]);
     await adopted(join(location, "data"), async (cluster) => {
-      await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+      await cluster.waitForRecovery();
       expect(await cluster.value("SELECT count(*) FROM history", [], "shop")).toBe("2000");
     });
   });
@@ -368,7 +368,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     expect(result.stdout).toContain("repo1: restore backup set");
     expect(result.stdout).toContain("repo1 is now the last choice");
     await adopted(join(location, "data"), async (cluster) => {
-      await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+      await cluster.waitForRecovery();
       expect(compareChecksums(await bed.cluster.tableChecksums(), await cluster.tableChecksums())).toEqual([]);
     });
   });
@@ -407,7 +407,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     const output = (await bed.oursOk([...options, "--delta", "--log-level-console=detail"])).stdout;
     expect(output.split("\n").filter((line) => line.includes("exists and matches backup")).length).toBeGreaterThan(50);
     await adopted(path, async (cluster) => {
-      await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+      await cluster.waitForRecovery();
       expect(await marks(cluster)).toBe("before first second");
     });
   });
@@ -430,7 +430,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await bed.oursOk(["restore", "--repo=2", "--server-files=/"]);
     expect(differences(expected, tree(etc))).toEqual([]);
     await bed.cluster.start({ config_file: join(etc, "postgresql.conf") });
-    await bed.cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
+    await bed.cluster.waitForRecovery();
     expect(await bed.cluster.value("SHOW maintenance_work_mem")).toBe("17MB");
     expect(await marks(bed.cluster)).toBe("before first second");
   });

@@ -281,7 +281,7 @@ describe("the promises beside stock", async () => {
         );
         bringBack(bed.repoPath(2));
         await restored.start();
-        await restored.waitForValue("SELECT pg_is_in_recovery()", "false", WAIT_MS);
+        await restored.waitForRecovery();
         expect(compareChecksums(expected, await restored.tableChecksums())).toEqual([]);
       } finally {
         await restored.remove();

@@ -249,7 +249,7 @@ describe("the agent", async () => {
     const restored = TestCluster.adopt({ binaries: parts.binaries, dataPath });
     try {
       await restored.start({ archive_mode: "off" }, { timeoutMs: 120_000 });
-      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 120_000);
+      await restored.waitForRecovery();
       expect(compareChecksums(expected, await restored.tableChecksums())).toEqual([]);
       const ahead = second.log().match(/found [0-9A-F]{24} in the queue/g) ?? [];
       expect(ahead.length).toBeGreaterThan(SEGMENTS / 2);

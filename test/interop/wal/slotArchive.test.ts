@@ -134,7 +134,7 @@ describe("WAL through a replication slot", async () => {
         expect(result.exitCode, result.stderr).toBe(0);
         const restored = TestCluster.adopt({ binaries, dataPath });
         await restored.start({}, { timeoutMs: 180_000 });
-        await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+        await restored.waitForRecovery();
         expect(await restored.tableChecksums()).toEqual(then);
         await restored.remove();
       }
@@ -224,7 +224,7 @@ describe("WAL through a replication slot", async () => {
       await bed.cluster.stop("immediate");
       await bed.oursOk(["restore", "--delta", "--type=default"]);
       await bed.cluster.start({}, { timeoutMs: 180_000 });
-      await bed.cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      await bed.cluster.waitForRecovery();
       for (let turn = 0; turn < 4; turn++) {
         await bed.cluster.sql("INSERT INTO filled SELECT g, repeat(md5(g::text), 9) FROM generate_series(1, 9000) g");
         await bed.cluster.switchWal();
@@ -502,7 +502,7 @@ describe("WAL through a replication slot", async () => {
       expect(result.exitCode, result.stderr).toBe(0);
       const restored = TestCluster.adopt({ binaries, dataPath });
       await restored.start({ synchronous_standby_names: "" }, { timeoutMs: 180_000 });
-      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      await restored.waitForRecovery();
       expect(await restored.value("SELECT count(*) FROM filled")).toBe("27001");
       await restored.remove();
     },
@@ -533,7 +533,7 @@ describe("WAL through a replication slot", async () => {
       const slots = (): Promise<string> => standby.value("SELECT count(*) FROM pg_replication_slots");
       await expect.poll(slots, { timeout: 60_000, interval: 500 }).toBe("0");
       await standby.sql("SELECT pg_promote()");
-      await standby.waitForValue("SELECT pg_is_in_recovery()", "false");
+      await standby.waitForRecovery();
       await standby.sql("INSERT INTO filled VALUES (0, 'promoted')");
       const last = await standby.switchWal();
       expect(last.slice(0, 8)).toBe("00000002");
@@ -547,7 +547,7 @@ describe("WAL through a replication slot", async () => {
       expect(result.exitCode, result.stderr).toBe(0);
       const restored = TestCluster.adopt({ binaries, dataPath });
       await restored.start({}, { timeoutMs: 180_000 });
-      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      await restored.waitForRecovery();
       expect(await restored.tableChecksums()).toEqual(await standby.tableChecksums());
       await restored.remove();
       // A server that becomes a standby again archives what it finished before, and then keeps no WAL for ever.

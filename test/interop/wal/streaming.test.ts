@@ -109,7 +109,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
           },
         ),
       );
-      await bed.cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      await bed.cluster.waitForRecovery();
       const last = Number(await bed.cluster.value("SELECT coalesce(max(id), 0) FROM commits"));
       // No commit in between is missing.
       expect(await bed.cluster.value("SELECT count(*) FROM commits")).toBe(String(last));
@@ -368,7 +368,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     const restored = TestCluster.adopt({ binaries: bed.cluster.binaries, dataPath });
     try {
       await restored.start({}, { timeoutMs: 180_000 });
-      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      await restored.waitForRecovery();
       return Number(await restored.value(query));
     } finally {
       await restored.remove();

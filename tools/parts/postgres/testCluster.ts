@@ -231,6 +231,29 @@ export class TestCluster {
    */
   async waitForValue(query: string, expected: string, timeoutMs = 60_000): Promise<void> {
     const endMs = performance.now() + timeoutMs;
+    await this.#poll(query, (actual) => {
+      if (actual === expected) return true;
+      if (performance.now() > endMs)
+        throw new Error(`${query}: expected ${expected} but found ${actual} after ${timeoutMs} ms`);
+      return false;
+    });
+  }
+
+  /** Waits for the end of a recovery, however long it takes. @throws Error once it has replayed nothing for a while */
+  async waitForRecovery(idleMs = 120_000): Promise<void> {
+    let replayed = "";
+    let endMs = performance.now() + idleMs;
+    await this.#poll("SELECT concat_ws(' ', pg_is_in_recovery(), pg_last_wal_replay_lsn())", (actual) => {
+      if (actual.startsWith("f")) return true;
+      if (actual !== replayed) endMs = performance.now() + idleMs;
+      replayed = actual;
+      if (performance.now() > endMs) throw new Error(`the recovery has replayed nothing for ${idleMs} ms: ${actual}`);
+      return false;
+    });
+  }
+
+  /** Asks until the answer is enough; connects again if the server has ended a session. */
+  async #poll(query: string, isEnough: (actual: string) => boolean): Promise<void> {
     let client = await this.connect();
     const look = async (): Promise<string> => {
       const [row] = (await client.query<Row>(query)).rows;
@@ -244,9 +267,7 @@ export class TestCluster {
           client = await this.connect();
           return look();
         });
-        if (actual === expected) return;
-        if (performance.now() > endMs)
-          throw new Error(`${query}: expected ${expected} but found ${actual} after ${timeoutMs} ms`);
+        if (isEnough(actual)) return;
         await sleep(50);
       }
     } finally {
