@@ -16,7 +16,8 @@ import { checkResults, failureResults, renderAnnotations, renderSarif } from "..
 import { bySeverity, type Failure, renderFailure, renderFailurePage } from "../render/topology/failedComparison";
 import { bandsOf, renderPicture } from "../render/topology/picture";
 import { renderDiffDocument, renderFailedDocument } from "../render/topology/topologyDocument";
-import { type About, oneLine, renderMarkdown } from "../render/topology/topologyMarkdown";
+import { oneLine } from "../../runtime/base/html";
+import { type About, renderMarkdown } from "../render/topology/topologyMarkdown";
 import { renderPage } from "../render/topology/topologyPage";
 import { nameOf, readText, UsageError } from "./command";
 

@@ -480,8 +480,8 @@ export interface RecoveryArgs {
   /** End of the recovery. */
   target?: RecoveryTargetArgs;
   /**
-   * The application's database, for which CloudNativePG writes a Secret. CloudNativePG creates it if the backup does not
-   * have it; a cluster's `source` names its own.
+   * The application's database, for which CloudNativePG writes a Secret. CloudNativePG creates it if the backup lacks
+   * it; a cluster's `source` names its own.
    * @default app
    */
   database?: pulumi.Input<string>;

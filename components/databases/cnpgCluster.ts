@@ -157,9 +157,11 @@ export class CnpgCluster extends pulumi.ComponentResource {
     };
     // An image without a version has been refused.
     const postgresVersion = derive(({ definition }) => majorOfCluster(definition) ?? undefined);
-    const database = derive((plan) => applicationOf(plan).database);
-    const owner = derive((plan) => applicationOf(plan).owner);
-    this.source = sourceOf(stanza, own, given({ postgresVersion, database, owner }) as Partial<RecoveryArgs>);
+    const application = {
+      database: derive((plan) => applicationOf(plan).database),
+      owner: derive((plan) => applicationOf(plan).owner),
+    };
+    this.source = sourceOf(stanza, own, given({ postgresVersion, ...application }) as Partial<RecoveryArgs>);
     this.like = likeOf(checked, declared);
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));

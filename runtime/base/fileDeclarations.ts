@@ -1,6 +1,6 @@
 /**
- * The files `pgbackstop.json` and `notify.json` as data, for the checks of the runtime. `npm run docs` makes this file
- * from runtime/config/settingsFields.ts and from NotifyTargetArgs: change those.
+ * The files `pgbackstop.json`, `notify.json` and `report.json` as data, for the checks of the runtime. `npm run docs`
+ * makes this file from runtime/config/settingsFields.ts, NotifyTargetArgs and reportFields.ts: change those.
  */
 import type { Declarations } from "./declaredTypes";
 
@@ -84,6 +84,49 @@ export const FILE_DECLARATIONS: Declarations = {
       "caFile?": "Line",
       "units?": "Line[]",
       "events?": '("start" | "success" | "failure" | "drill" | "stale" | "test")[]',
+    },
+    ReportFile: { version: "1", databases: "ReportedDatabase[]" },
+    ReportedDatabase: {
+      host: "string",
+      stanza: "string",
+      atS: "number",
+      troubles: "ReportedTrouble[]",
+      repos: "ReportedRepo[]",
+      drills: "ReportedDrill[]",
+      "rtoSeconds?": "number",
+      "rpoSeconds?": "number",
+    },
+    ReportedTrouble: { error: "string", message: "string", hints: "string[]" },
+    ReportedRepo: {
+      key: "number",
+      location: "string",
+      encrypted: "boolean",
+      troubles: "ReportedTrouble[]",
+      backups: "ReportedBackup[]",
+      windows: "ReportedWindow[]",
+      gaps: "ReportedGap[]",
+      "newestWalS?": "number",
+      walBytes: "number",
+    },
+    ReportedBackup: {
+      label: "string",
+      type: '"full" | "diff" | "incr"',
+      startedAtS: "number",
+      stoppedAtS: "number",
+      databaseBytes: "number",
+      storedBytes: "number",
+      "damaged?": "boolean",
+    },
+    ReportedWindow: { fromS: "number", toS: "number" },
+    ReportedGap: { from: "string", to: "string", fromS: "number", toS: "number" },
+    ReportedDrill: {
+      id: "string",
+      repo: "number",
+      endedAtS: "number",
+      ok: "boolean",
+      "rtoSeconds?": "number",
+      "rpoSeconds?": "number",
+      "failure?": "string",
     },
   },
   ranges: {

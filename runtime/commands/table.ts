@@ -31,6 +31,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   "pg-settings": async () => (await import("./setup/pgSettings.js")).pgSettingsCommand,
   recover: async () => (await import("./recovery/recover.js")).recoverCommand,
   "recover-step": async () => (await import("./recovery/recoverStep.js")).recoverStepCommand,
+  report: async () => (await import("./watch/report.js")).reportCommand,
   "repo-get": async () => (await import("./backups/repoFiles.js")).repoGetCommand,
   "repo-ls": async () => (await import("./backups/repoFiles.js")).repoLsCommand,
   restore: async () => (await import("./recovery/restore.js")).restoreCommand,

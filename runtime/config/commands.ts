@@ -195,6 +195,12 @@ const ROWS = {
     ["own", "prints"],
     "STEP",
   ),
+  report: row(
+    "make a page about the backups of this host, or of the hosts whose documents it reads",
+    ["repositories"],
+    ["optionalStanza", "own", "prints"],
+    "[FILE …]",
+  ),
   "repo-get": row("print a file of a repository", ["repositories"], ["optionalStanza", "prints"], "FILE"),
   "repo-ls": row("list files of a repository", ["repositories"], ["optionalStanza", "prints"], "[PATH]"),
   restore: row(

@@ -469,6 +469,11 @@ const COMMAND_LINE = [
     "form of the answer",
     { default: "text", allowed: ["text", "json"], forCommand: { verify: { allowed: ["none", "text", "json"] } } },
   ),
+  own("format", "enum", ["report"], "form of the document: a page, or JSON for a page about several hosts", {
+    config: "report.format",
+    default: "html",
+    allowed: ["html", "json"],
+  }),
   own("output-file", "path", ["metrics"], "file to replace atomically, instead of standard output", {
     config: "monitoring.outputFile",
   }),
@@ -971,9 +976,9 @@ const RESTORE = [
 ];
 
 const POSTGRES = grouped("pg", "stanza", [
-  acted("pg-path", "path", [...PG, "manifest", "metrics", "status", "verify"], "data directory", {
+  acted("pg-path", "path", [...PG, "manifest", "metrics", "report", "status", "verify"], "data directory", {
     required: true,
-    ...optionalFor(["archive-push", "drill", "find", "manifest", "metrics", "status", "verify"]),
+    ...optionalFor(["archive-push", "drill", "find", "manifest", "metrics", "report", "status", "verify"]),
     ...db("path"),
   }),
   acted("pg-database", "string", SESSION, "database to connect to", { ...CONNECTION, default: "postgres" }),

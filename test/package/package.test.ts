@@ -66,7 +66,14 @@ test("the package installs one copy of everything, and no more than it states", 
   const files = (await runOk("tar", ["-tzf", project.tarball])).trim().split("\n");
   expect(files).toContain("package/dist/runtime.cjs");
   expect(files).toContain("package/dist/components/dynamic/host.js");
-  for (const name of ["schema", "notify.schema", "render.schema", "settings.schema", "topology.schema"])
+  for (const name of [
+    "schema",
+    "notify.schema",
+    "render.schema",
+    "report.schema",
+    "settings.schema",
+    "topology.schema",
+  ])
     expect(files).toContain(`package/dist/${name}.json`);
   for (const name of ["docs/troubleshooting.md", "actions/topology/action.yml", "templates/topology.yml"])
     expect(files).toContain(`package/${name}`);

@@ -283,6 +283,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "components/plan",
       "runtime/base/given",
+      "runtime/base/html",
       "runtime/base/recoveryExit",
       "runtime/cnpg/names",
       "runtime/cnpg/programStart",
@@ -299,6 +300,7 @@ export const ROOMS: readonly Room[] = [
     about: "the Pulumi components, their dynamic resources, and connections to hosts",
     mayImport: [
       "runtime/base/given",
+      "runtime/base/html",
       "runtime/base/nearNames",
       "runtime/base/nodeVersion",
       "runtime/cnpg/names",

@@ -1,6 +1,6 @@
 /**
- * The files `pgbackstop.json` and `notify.json`, from their declarations: runtime/base/fileDeclarations.ts for the
- * runtime's checks, docs/reference/files.md, and the types of their JSON schemas.
+ * The files `pgbackstop.json`, `notify.json` and `report.json`, from their declarations:
+ * runtime/base/fileDeclarations.ts for the runtime's checks, docs/reference/files.md, and the types of their schemas.
  */
 import type { Declarations } from "../../runtime/base/declaredTypes";
 import { projectFolder } from "../parts/cache";
@@ -29,6 +29,7 @@ function readFiles(): NonNullable<typeof read> {
   const root = projectFolder();
   const settings = readTypes(root, "runtime/config/settingsFields.ts");
   const texts = settings.filter((type) => type.kind === "text");
+  const report = readTypes(root, "runtime/operations/report/reportFields.ts");
   const notify = [...readTypes(root, "components/credentials/notifyFile.ts"), ...publicTypes()];
   const targets = ["NotifyFile", "NotifyTargetArgs"].map((name) => {
     const type = notify.find((each) => each.name === name);
@@ -54,6 +55,15 @@ function readFiles(): NonNullable<typeof read> {
         "or `notify.json` in `$CREDENTIALS_DIRECTORY`. All of it is secret. `notify.targets` of a host writes it.",
       ],
       types: targets,
+    },
+    {
+      name: "report.json",
+      root: "ReportFile",
+      about: [
+        "What `pgbackstop report --format=json` writes about a host's database, and `pgbackstop report FILE …` makes a page of.",
+        "It contains no secret. Fields are only added; a reader ignores those that it does not know.",
+      ],
+      types: report.filter((type) => type.kind === "fields").map((type) => plain(type, (text) => text)),
     },
   ];
   return { files, texts };
@@ -105,8 +115,8 @@ export function renderFileDeclarations(): string {
   };
   return [
     "/**",
-    " * The files `pgbackstop.json` and `notify.json` as data, for the checks of the runtime. `npm run docs` makes this file",
-    " * from runtime/config/settingsFields.ts and from NotifyTargetArgs: change those.",
+    " * The files `pgbackstop.json`, `notify.json` and `report.json` as data, for the checks of the runtime. `npm run docs`",
+    " * makes this file from runtime/config/settingsFields.ts, NotifyTargetArgs and reportFields.ts: change those.",
     " */",
     'import type { Declarations } from "./declaredTypes";',
     "",
@@ -124,7 +134,7 @@ export function renderFilesPage(): string {
     "",
     "What the runtime reads besides `pgbackrest.conf`. A field that is unknown, of another type or out of range ends the",
     "command with 27, and the message names it. Editors check these files by `pgbackstop/settings.schema.json` and",
-    "`pgbackstop/notify.schema.json`.",
+    "`pgbackstop/notify.schema.json`; `pgbackstop/report.schema.json` describes the report.",
     "`npm run docs` makes this page from the declarations.",
     ...fileTypes().files.flatMap(({ about, name, types }) => [
       "",

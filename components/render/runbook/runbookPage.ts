@@ -5,7 +5,7 @@
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/runbookDocument";
-import { escapeText } from "../topology/picture";
+import { escapeText } from "../../../runtime/base/html";
 import { type LinkedDatabase, linkedDatabases } from "./links";
 import { DRILLED_LEAD, measuredLead } from "./runbookMarkdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";

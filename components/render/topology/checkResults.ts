@@ -7,7 +7,8 @@ import { type LoggedFinding, severityOf } from "../../plan/findings/loggedFindin
 import type { Severity } from "../../plan/findings/ruleRow";
 import { findRule } from "../../plan/findings/ruleTable";
 import type { Failure } from "./failedComparison";
-import { oneLine, wellFormed } from "./topologyMarkdown";
+import { oneLine } from "../../../runtime/base/html";
+import { wellFormed } from "./topologyMarkdown";
 
 /** GitHub shows ten annotations of a level; a log of thousands hides the rest. */
 const ANNOTATIONS_MAX = 50;

@@ -4,7 +4,7 @@
  */
 import { type LoggedFinding, severityOf } from "../../plan/findings/loggedFindings";
 import { findRule } from "../../plan/findings/ruleTable";
-import { escapeText } from "./picture";
+import { escapeText } from "../../../runtime/base/html";
 import { type About, cell, fitRows, footer, headOf } from "./topologyMarkdown";
 
 export interface Failure {

@@ -9,8 +9,9 @@ import type { TopologySet } from "../../plan/diff";
 import { repositoriesWithFulls } from "../../plan/storage/copies";
 import { retentionText } from "../../plan/diff/repositories";
 import { underNewKeys } from "../../plan/diff/sameRepositories";
+import { escapeText, oneLine, PAGE_COLOURS } from "../../../runtime/base/html";
 import type { RepositoryNode, Topology } from "../../plan/topology/topology";
-import { costText, oneLine } from "./topologyMarkdown";
+import { costText } from "./topologyMarkdown";
 
 export const PICTURE_WIDTH = 1120;
 const ROW_HEIGHT = 104;
@@ -76,16 +77,6 @@ export function renderPicture(bands: readonly Band[]): string {
 export function renderBand(band: Band): string {
   const { height, text } = drawBand(band);
   return frame(describe(band), height, text, "");
-}
-
-/** Escapes text for XML and HTML. */
-export function escapeText(text: string): string {
-  return oneLine(text)
-    .replace(/&/g, "&amp;")
-    .replace(/</g, "&lt;")
-    .replace(/>/g, "&gt;")
-    .replace(/"/g, "&quot;")
-    .replace(/'/g, "&#39;");
 }
 
 function frame(title: string, height: number, text: string, style: string): string {
@@ -283,16 +274,8 @@ function describe(band: Band): string {
 const STATUSES = Object.keys(MARKS) as Status[];
 const ARROWS = `<defs>${STATUSES.map((status) => `<marker id="tip-${status}" class="${status}" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path class="tip" d="M0 0L10 5L0 10z"/></marker>`).join("")}</defs>`;
 
-const LIGHT =
-  "--ground:#ffffff;--box:#f6f8fa;--ink:#1f2328;--dim:#4b535d;--line:#8c959f;--weak:#b3261e;--strong:#1a7f37;--open:#7d4e00";
-const DARK =
-  "--ground:#0d1117;--box:#161b22;--ink:#e6edf3;--dim:#a9b4c0;--line:#6e7681;--weak:#ff7b72;--strong:#56d364;--open:#e3b341";
-
-/** Light and dark, and light on paper. The page uses the same colours. */
-export const PICTURE_STYLE = `:root{${LIGHT};color-scheme:light dark}
-@media (prefers-color-scheme:dark){:root{${DARK}}}
-@media print{:root{${LIGHT}}}
-.topology .ground{fill:var(--ground)}
+/** The page uses the same colours. */
+export const PICTURE_STYLE = `${PAGE_COLOURS}.topology .ground{fill:var(--ground)}
 .topology text{fill:var(--ink)}
 .topology .small{fill:var(--dim);font-size:12px}
 .topology .name{font-weight:600;font-size:14px}

@@ -2,6 +2,7 @@
  * A comparison of topologies as Markdown for a pull request. Pure. The change's author controls the values, so each one
  * is escaped to plain text: none can draw a table, a link or a mention.
  */
+import { oneLine } from "../../../runtime/base/html";
 import type { Change } from "../../plan/diff/change";
 import { type DatabaseSummary, type TopologyDiff, type UnknownPart, weakenedOf } from "../../plan/diff";
 import type { LoggedFinding } from "../../plan/findings/loggedFindings";
@@ -213,14 +214,6 @@ export function cell(text: string): string {
 /** Half a surrogate pair makes encoders throw. */
 export function wellFormed(text: string): string {
   return Buffer.from(text).toString();
-}
-
-/** Removes control characters and those that change the text direction. */
-export function oneLine(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text
-    .replace(/\s+/g, " ")
-    .replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, "�");
 }
 
 /** A code fence that the text cannot close. */

@@ -6,7 +6,8 @@ import { type DatabaseSummary, type TopologyDiff, weakenedOf } from "../../plan/
 import type { Change } from "../../plan/diff/change";
 import type { LoggedFinding } from "../../plan/findings/loggedFindings";
 import { costCell, headline, inOrder, markOf } from "./topologyMarkdown";
-import { type Band, escapeText, PICTURE_STYLE, PICTURE_WIDTH, renderBand } from "./picture";
+import { escapeText } from "../../../runtime/base/html";
+import { type Band, PICTURE_STYLE, PICTURE_WIDTH, renderBand } from "./picture";
 
 export interface PageParts {
   readonly bands: readonly Band[];

@@ -6,16 +6,30 @@ import { ERRORS } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import type { LockState } from "../../local/lockState";
 import { progressOf } from "../../operations/info/info";
-import { collectStatus, isWell, statusJson, type StatusInput, statusText } from "../../operations/info/status";
+import {
+  collectStatus,
+  isWell,
+  statusJson,
+  type StatusInput,
+  type StatusReport,
+  statusText,
+} from "../../operations/info/status";
 import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
 import { reportedOpened } from "../opened";
-import type { Command, Invocation, ProgramAccess } from "../../process/commandProcess";
+import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 
 export const statusCommand: Command = async (proc) => {
+  const report = await loadStatus(proc);
+  proc.print(proc.config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
+  return isWell(report) ? 0 : ERRORS.command;
+};
+
+/** The state of the configured stanza. */
+export async function loadStatus(proc: CommandProcess): Promise<StatusReport> {
   const { config, ctx } = proc;
   const missingWal = proc.missingWal();
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
@@ -23,7 +37,7 @@ export const statusCommand: Command = async (proc) => {
   const [pg] = config.pgs;
   const dataDirectory = pg === undefined ? null : findDataDirectory(proc);
   const exists = async (path: string): Promise<boolean> => (await proc.readFile(path)) !== null;
-  const report = await collectStatus({
+  return collectStatus({
     stanza: config.stanza ?? "",
     repos: proc.repositories(),
     missingWal: (repoIndex) => missingWal.list(repoIndex),
@@ -42,9 +56,7 @@ export const statusCommand: Command = async (proc) => {
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
     nowS,
   });
-  proc.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
-  return isWell(report) ? 0 : ERRORS.command;
-};
+}
 
 /** Null without systemd, or with a version that prints another form. */
 async function loadNextRuns(proc: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {

@@ -68,3 +68,21 @@ test("called as pgbackrest it names the version of stock that it stands for", as
   expect((await run(program.node, [join(folder, "pgbackrest"), "version"])).stdout).toBe("pgBackRest 2.60.0\n");
   expect((await run(program.node, [program.file, "version"])).stdout).toMatch(/^pgbackstop \d/);
 });
+
+// claim: docs/report.md: a document of another host is checked (27), and its unknown fields are ignored
+test("report makes a page of other hosts' documents, and names what is wrong in one", async () => {
+  const [good, bad] = ["good.json", "bad.json"].map((name) => join(folder, name)) as [string, string];
+  const database = { host: "db-1", stanza: "orders", atS: 1, troubles: [], repos: [], drills: [], newer: 1 };
+  writeFileSync(good, JSON.stringify({ version: 1, databases: [database] }));
+  writeFileSync(bad, JSON.stringify({ version: 1, databases: [{ ...database, atS: "now" }] }));
+  const report = (...files: string[]): Promise<RunResult> => shell(`"$@" report ${files.join(" ")}`);
+  const page = await report(good, good);
+  expect(page).toMatchObject({ exitCode: 0, stderr: "" });
+  expect(page.stdout).toContain("all is well with 2 databases");
+  const refused = await report(good, bad);
+  expect(refused.exitCode).toBe(27);
+  expect(refused.stdout).toContain(`${bad}: field 'databases[0].atS' is the text "now", and must be a number`);
+  expect(refused.stdout).not.toContain("<html");
+  expect((await report("missing.json")).exitCode).toBe(55);
+  expect((await report()).stdout).toContain("report command requires option: stanza");
+});

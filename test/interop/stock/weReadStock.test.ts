@@ -12,6 +12,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CompressType } from "../../../runtime/config/options";
+import type { ReportFile } from "../../../runtime/operations/report/reportFields";
 import type { StockVersion } from "../../../tools/parts/debian/pgbackrest";
 import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJson";
@@ -128,6 +129,17 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
         comparableInfo(parseInfo((await bed.stockOk(stock, details)).stdout)),
       );
     }
+  });
+
+  test("a report shows one unbroken window from the backup to the newest WAL", async () => {
+    const { databases } = JSON.parse((await bed.oursOk(["report", "--format=json"])).stdout) as ReportFile;
+    const repos = databases[0]?.repos ?? [];
+    expect(repos.map(({ key }) => key)).toEqual(keys);
+    for (const { backups, gaps, newestWalS, windows } of repos) {
+      expect(windows).toEqual([{ fromS: backups[0]?.stoppedAtS, toS: newestWalS }]);
+      expect(gaps).toEqual([]);
+    }
+    expect((await bed.oursOk(["report"])).stdout).toContain("<h1>Backups</h1>");
   });
 
   test("verify finds every repository valid", async () => {

@@ -37,14 +37,12 @@ export function writeFileSchemas(): void {
 
 /** Schemas by the file's name. */
 export function fileSchemas(): Readonly<Record<string, Schema>> {
-  const [settings, notify] = fileTypes().files.map(({ name, root, types }) =>
-    schemaOf(name === "notify.json" ? "notify.schema.json" : "settings.schema.json", name, root, types),
-  );
-  return {
-    "render.schema.json": renderSchema(),
-    "settings.schema.json": settings ?? {},
-    "notify.schema.json": notify ?? {},
-  };
+  const files = fileTypes().files.map(({ name, root, types }): readonly [string, Schema] => {
+    // The settings file has the program's name.
+    const file = name === "pgbackstop.json" ? "settings.schema.json" : name.replace(".json", ".schema.json");
+    return [file, schemaOf(file, name, root, types)];
+  });
+  return { "render.schema.json": renderSchema(), ...Object.fromEntries(files) };
 }
 
 export function renderSchema(): Schema {

@@ -1,7 +1,8 @@
 /**
- * The page of a comparison in a real browser without a network: light or dark by the reader's mode. Skipped loudly
- * without a browser.
+ * The pages of a comparison and of a report in a real browser without a network: light or dark by the reader's mode,
+ * and usable with a keyboard and a screen reader. Skipped loudly without a browser.
  */
+import { createRequire } from "node:module";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,9 +11,11 @@ import { afterAll, describe, expect, test } from "vitest";
 import { diffTopologies } from "../../components/plan/diff";
 import { renderPage } from "../../components/render/topology/topologyPage";
 import { bandsOf, renderPicture } from "../../components/render/topology/picture";
+import { renderReportPage } from "../../runtime/operations/report/reportPage";
 import { findOnPath, run } from "../../tools/parts/process";
 import { BUCKET, NAS } from "../components/plans";
 import { topology } from "../components/topologies";
+import { reportedDatabase, reportedRepo } from "../runtime/operations/report/reported";
 
 const folder = mkdtempSync(join(tmpdir(), "pgb-page-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -25,19 +28,24 @@ describe("the page in a browser", async () => {
     return;
   }
 
-  const shoot = async (name: string, isDark: boolean): Promise<Buffer> => {
-    const out = join(folder, "shot.png");
+  const browse = async (name: string, isDark: boolean, widthPx: number, more: readonly string[]): Promise<string> => {
     const options = [
       "--headless",
       "--no-sandbox",
       "--disable-gpu",
       `--user-data-dir=${join(folder, "profile")}`,
-      "--window-size=1180,900",
+      `--window-size=${widthPx},900`,
     ];
     const mode = `--blink-settings=preferredColorScheme=${isDark ? 0 : 1}`;
-    const offline = ["--host-resolver-rules=MAP * ~NOTFOUND", `--screenshot=${out}`, `file://${join(folder, name)}`];
-    const { exitCode, stderr } = await run(browser, [...options, mode, ...offline], { timeoutMs: 60_000 });
+    const offline = ["--host-resolver-rules=MAP * ~NOTFOUND", ...more, `file://${join(folder, name)}`];
+    const { exitCode, stderr, stdout } = await run(browser, [...options, mode, ...offline], { timeoutMs: 60_000 });
     expect(exitCode, stderr).toBe(0);
+    return stdout;
+  };
+
+  const shoot = async (name: string, isDark: boolean): Promise<Buffer> => {
+    const out = join(folder, "shot.png");
+    await browse(name, isDark, 1180, [`--screenshot=${out}`]);
     return readFileSync(out);
   };
 
@@ -56,6 +64,35 @@ describe("the page in a browser", async () => {
       expect([name, firstPixel(light), firstPixel(dark)]).toEqual([name, "ffffff", "0d1117"]);
       // An empty page of this size has barely a tenth of the bytes.
       expect(light.length).toBeGreaterThan(15_000);
+    }
+  });
+
+  // claim: docs/report.md: light and dark mode, a phone, a keyboard and screen readers (axe-core in Chromium)
+  test("a report has no fault for a keyboard or a screen reader, in both modes and at three widths", async () => {
+    const axe = readFileSync(createRequire(__filename).resolve("axe-core/axe.min.js"), "utf8");
+    const troubles = [{ error: "FileMissingError", message: "WAL is missing", hints: ["pgbackstop heal"] }];
+    const gaps = [{ from: "a", to: "b", fromS: 1_794_000_000, toS: 1_794_100_000 }];
+    const repos = [reportedRepo(), reportedRepo({ key: 2, encrypted: false, gaps, troubles })];
+    const databases = Array.from({ length: 50 }, (_, index) => reportedDatabase({ stanza: `orders-${index}`, repos }));
+    const page = renderReportPage({ databases });
+    writeFileSync(join(folder, "report.html"), page);
+    const [light, dark] = [await shoot("report.html", false), await shoot("report.html", true)];
+    expect([firstPixel(light), firstPixel(dark)]).toEqual(["ffffff", "0d1117"]);
+    // The page itself runs no script: its policy would refuse axe-core.
+    const open = page.replace(/<meta http-equiv="Content-Security-Policy"[^>]*>/, "");
+    const report = `axe.run().then(({ violations }) => document.title = "axe " + JSON.stringify(violations.map(({ id, nodes }) => [id, nodes[0].html])))`;
+    writeFileSync(
+      join(folder, "axe.html"),
+      open.replace("</body>", () => `<script>${axe}</script><script>${report}</script></body>`),
+    );
+    for (const [isDark, widthPx] of [
+      [false, 1180],
+      [true, 1180],
+      [false, 768],
+      [false, 500],
+    ] as const) {
+      const text = await browse("axe.html", isDark, widthPx, ["--virtual-time-budget=60000", "--dump-dom"]);
+      expect(/<title>(axe .*?)<\/title>/.exec(text)?.[1]).toBe("axe []");
     }
   });
 });

@@ -1,0 +1,136 @@
+/**
+ * Which moments a repository can restore: those from the end of a backup to the end of the unbroken WAL after it. By
+ * names and times of the stored segments; `verify` reads their content. Pure.
+ */
+import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import { nextSegment, previousSegment, segmentOfLsn, timelineOf } from "../../format/wal/walSegment";
+import type { NewestTimeline } from "../verify/path";
+import type { ReportedGap, ReportedWindow } from "./reportFields";
+
+export interface CoverageInput {
+  /** Those of one cluster. */
+  readonly backups: readonly Pick<BackupInfoEntry, "archiveStart" | "archiveStop" | "stoppedAtS">[];
+  /** When each complete segment was stored. */
+  readonly storedAtS: ReadonlyMap<string, number>;
+  readonly newest: NewestTimeline | null;
+  /** First segments of backups that keep no other WAL than their own: what follows is no gap. */
+  readonly trimmed: ReadonlySet<string>;
+  readonly segmentSizeBytes: number;
+}
+
+export interface Coverage {
+  readonly windows: readonly ReportedWindow[];
+  readonly gaps: readonly ReportedGap[];
+}
+
+/** Segments without one missing between them. */
+interface Run {
+  endS: number;
+  /** The segment after it, which is not stored. */
+  missing: string;
+  /** All WAL after it is meant to be kept. */
+  isGapless: boolean;
+}
+
+export function coverageOf(input: CoverageInput): Coverage {
+  const runs = new Map<string, Run>();
+  const windows: ReportedWindow[] = [];
+  const online = input.backups.flatMap(({ archiveStart, archiveStop, stoppedAtS }) => {
+    if (archiveStart !== null && archiveStop !== null) return [{ archiveStart, archiveStop, stoppedAtS }];
+    windows.push({ fromS: stoppedAtS, toS: stoppedAtS });
+    return [];
+  });
+  const follow = followerOf(input);
+  for (const { archiveStart, archiveStop, stoppedAtS } of online.toSorted(byStart)) {
+    const run = runFrom(archiveStart, follow(archiveStart, archiveStop), input, runs);
+    if (run === undefined) continue;
+    run.isGapless ||= !input.trimmed.has(archiveStart);
+    // Without its own WAL it cannot become consistent.
+    if (runs.get(archiveStop) === run) windows.push({ fromS: stoppedAtS, toS: Math.max(stoppedAtS, run.endS) });
+  }
+  return { windows: joined(windows), gaps: gapsOf([...new Set(runs.values())], input) };
+}
+
+type Backup = { readonly archiveStart: string };
+
+function byStart(left: Backup, right: Backup): number {
+  return left.archiveStart < right.archiveStart ? -1 : 1;
+}
+
+/** Marks every segment of the run, so that each is visited once however many backups are in it. */
+function runFrom(
+  start: string,
+  next: (segment: string) => string,
+  { storedAtS }: CoverageInput,
+  runs: Map<string, Run>,
+): Run | undefined {
+  const visited: string[] = [];
+  let current = start;
+  let endS = 0;
+  while (storedAtS.has(current) && !runs.has(current)) {
+    visited.push(current);
+    endS = Math.max(endS, storedAtS.get(current) ?? 0);
+    current = next(current);
+  }
+  const run = runs.get(current) ?? (visited.length === 0 ? undefined : { endS, missing: current, isGapless: false });
+  if (run !== undefined) for (const segment of visited) runs.set(segment, run);
+  return run;
+}
+
+/**
+ * The segment after another one, as a recovery to the newest timeline reads them: the segment in which a timeline ends
+ * is read from the next one. A backup that is not on that way recovers along its own timeline.
+ */
+function followerOf({
+  newest,
+  segmentSizeBytes,
+}: CoverageInput): (start: string, stop: string) => (segment: string) => string {
+  const ancestors = newest?.ancestors ?? [];
+  const forks = new Map(
+    ancestors.map(({ lsn, timeline }, index) => {
+      const child = ancestors[index + 1]?.timeline ?? newest?.timeline ?? timeline;
+      return [
+        timeline,
+        { last: segmentOfLsn(timeline, lsn, segmentSizeBytes), first: segmentOfLsn(child, lsn, segmentSizeBytes) },
+      ] as const;
+    }),
+  );
+  const alone = (segment: string): string => nextSegment(segment, segmentSizeBytes);
+  const onPath = (segment: string): string => {
+    const next = alone(segment);
+    const fork = forks.get(timelineOf(segment));
+    return fork !== undefined && next >= fork.last ? fork.first : next;
+  };
+  return (start, stop) => {
+    const fork = forks.get(timelineOf(start));
+    return fork !== undefined && stop > fork.last ? alone : onPath;
+  };
+}
+
+/** Where newer WAL is stored behind the first missing segment. */
+function gapsOf(runs: readonly Run[], { newest, segmentSizeBytes, storedAtS }: CoverageInput): ReportedGap[] {
+  const timelines = newest === null ? [] : [...newest.ancestors.map(({ timeline }) => timeline), newest.timeline];
+  const names = [...storedAtS.keys()].toSorted();
+  return runs.flatMap(({ endS, isGapless, missing }) => {
+    const own = timelineOf(missing);
+    const after = names.find(
+      (name) =>
+        name > missing &&
+        (timelineOf(name) === own || (timelines.includes(own) && timelines.includes(timelineOf(name)))),
+    );
+    if (!isGapless || after === undefined) return [];
+    const before = timelineOf(after) === own ? previousSegment(after, segmentSizeBytes) : null;
+    return [{ from: missing, to: before ?? missing, fromS: endS, toS: storedAtS.get(after) ?? endS }];
+  });
+}
+
+function joined(windows: readonly ReportedWindow[]): ReportedWindow[] {
+  const all: ReportedWindow[] = [];
+  for (const window of windows.toSorted((left, right) => left.fromS - right.fromS)) {
+    const last = all.at(-1);
+    if (last !== undefined && window.fromS <= last.toS)
+      all[all.length - 1] = { fromS: last.fromS, toS: Math.max(last.toS, window.toS) };
+    else all.push(window);
+  }
+  return all;
+}

@@ -1,0 +1,58 @@
+import { expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { collectStatus } from "../../../../runtime/operations/info/status";
+import { collectReport } from "../../../../runtime/operations/report/collectReport";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { makeStanza } from "../../../harness/madeRepository";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { repository } from "../../repository/support";
+
+const NOW_S = Date.UTC(2026, 10, 20, 6, 40, 59) / 1000;
+const STOPPED_S = Date.UTC(2026, 10, 18, 3, 2) / 1000;
+const segment = (number: number): string => `0000000100000000${number.toString(16).toUpperCase().padStart(8, "0")}`;
+
+test("a repository that cannot be read has its trouble, and hides nothing of the other", async () => {
+  const storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
+  const repos = storages.map((storage, index): Repository => repository(index + 1, { storage }));
+  for (const repo of repos) {
+    await makeStanza(repo, {
+      versions: ["17", "18"],
+      backups: [
+        { label: "20261110-030000F", stoppedAtS: STOPPED_S - 8 * 86_400, wal: [segment(1), segment(1)] },
+        { label: "20261118-030000F", stoppedAtS: STOPPED_S, dbId: 2, wal: [segment(3), segment(4)] },
+      ],
+      wal: { "17-1": [segment(1)], "18-2": [3, 4, 5, 8].map(segment) },
+    });
+  }
+  storages[1]?.plan("read", { kind: "error", error: fail("hostConnect", "memory2 does not answer") }, { times: 100 });
+  const status = await collectStatus({
+    stanza: "demo",
+    repos,
+    missingWal: () => [],
+    conflicts: () => [],
+    dropped: () => [],
+    expectFull: () => undefined,
+    waiting: null,
+    slot: null,
+    rpoS: undefined,
+    isStandby: false,
+    running: [],
+    opened: [],
+    next: null,
+    streams: null,
+    drills: [],
+    nowS: NOW_S,
+  });
+  const report = await collectReport({ host: "db-1", repos, status, drills: [], objectives: { rtoSeconds: 900 } });
+  expect(report).toMatchObject({ host: "db-1", stanza: "demo", atS: NOW_S, rtoSeconds: 900, troubles: [] });
+  const [first, second] = report.repos;
+  expect(first?.backups.map(({ label }) => label)).toEqual(["20261110-030000F", "20261118-030000F"]);
+  // Of the present cluster: no WAL after the upgrade continues the earlier one.
+  expect(first?.windows).toEqual([{ fromS: STOPPED_S, toS: expect.any(Number) }]);
+  expect(first?.gaps).toEqual([
+    { from: segment(6), to: segment(7), fromS: expect.any(Number), toS: expect.any(Number) },
+  ]);
+  expect(second).toMatchObject({ key: 2, backups: [], windows: [], walBytes: 0 });
+  expect(second?.troubles[0]?.message).toContain("memory2 does not answer");
+});

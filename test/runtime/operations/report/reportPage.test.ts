@@ -1,0 +1,82 @@
+import { describe, expect, test } from "vitest";
+import { DAY_S, NOW_S, reportedDatabase as database, reportedRepo as repo } from "./reported";
+import { renderReportPage } from "../../../../runtime/operations/report/reportPage";
+
+const HOSTILE = `"><script>alert(1)</script>\u202e&'`;
+
+describe("the page of a report", () => {
+  test("asks for nothing outside, and runs nothing", () => {
+    const page = renderReportPage({ databases: [database()] });
+    expect(page).toContain(`content="default-src 'none'; style-src 'unsafe-inline'"`);
+    expect(page).not.toMatch(/<(script|link|img|iframe)|url\(|@import|https?:(?!\/\/www\.w3\.org\/2000\/svg)/);
+  });
+
+  test("text of a repository or of another host's document stays text", () => {
+    const trouble = { error: HOSTILE, message: HOSTILE, hints: [HOSTILE] };
+    const [own] = repo().backups;
+    if (own === undefined) throw new Error("no backup");
+    const hostile = repo({
+      location: HOSTILE,
+      troubles: [trouble],
+      backups: [{ ...own, label: HOSTILE }],
+      gaps: [{ from: HOSTILE, to: "x", fromS: NOW_S - DAY_S, toS: NOW_S }],
+    });
+    const drill = { id: HOSTILE, repo: 1, endedAtS: NOW_S - 60, ok: false, rtoSeconds: 9, failure: HOSTILE };
+    const page = renderReportPage({
+      databases: [database({ host: HOSTILE, stanza: HOSTILE, repos: [hostile], drills: [drill], troubles: [trouble] })],
+    });
+    expect(page).not.toContain("<script>");
+    expect(page).not.toContain("\u202e");
+    // Attributes too: no quote of the text ends one.
+    const tag = /<style>[^]*?<\/style>|<\/?[a-z0-9]+(?: [A-Za-z-]+="[^"<>]*")*(?: ?\/)?>|<!doctype html>/g;
+    expect(page.replaceAll(tag, "")).not.toMatch(/[<>"]/);
+  });
+
+  test("what needs attention comes first, with its way out", () => {
+    const hints = ["They are copied automatically. To copy them now: pgbackstop heal"];
+    const troubles = [{ error: "FileMissingError", message: "3 acknowledged WAL file(s) are missing here", hints }];
+    const databases = [database(), database({ stanza: "shop", repos: [repo(), repo({ key: 2, troubles })] })];
+    const page = renderReportPage({ databases });
+    expect(page).toContain("1 of 2 databases needs attention");
+    const first = page.indexOf("What needs attention");
+    expect(first).toBeLessThan(page.indexOf('id="databases"'));
+    expect(page.slice(first)).toMatch(/shop on db-1<\/a> <strong>repo2<\/strong>: 3 acknowledged[^]*pgbackstop heal/);
+    expect(renderReportPage({ databases: [database()] })).not.toContain("What needs attention");
+  });
+
+  test("a repository without backups, and an empty document, are pages too", () => {
+    const empty = repo({ backups: [], windows: [], walBytes: 0 });
+    const page = renderReportPage({ databases: [database({ repos: [empty] })] });
+    expect(page).toContain("There is no backup.");
+    expect(page).toContain("repo1 can restore nothing.");
+    expect(page).not.toContain("recover --repo");
+    expect(renderReportPage({ databases: [] })).toContain("all is well with 0 databases");
+  });
+
+  test("commands quote the stanza, and name a moment that the repository can restore", () => {
+    const page = renderReportPage({ databases: [database({ stanza: "a b" })] });
+    const target = new Date((NOW_S - 60) * 1000).toISOString().slice(0, 19).replace("T", " ");
+    const quoted = (text: string): string => `&#39;${text}&#39;`;
+    expect(page).toContain(
+      `pgbackstop --stanza=${quoted("a b")} recover --repo=1 --type=time --target=${quoted(`${target}+00`)}`,
+    );
+  });
+
+  test("drills are drawn with their objective, and failures by another shape", () => {
+    const drills = [1, 2, 3].map((days) => {
+      return {
+        id: `${days}`,
+        repo: 1,
+        endedAtS: NOW_S - days * DAY_S,
+        ok: days !== 2,
+        rtoSeconds: 100 * days,
+        rpoSeconds: 5,
+      };
+    });
+    const page = renderReportPage({ databases: [database({ drills, rtoSeconds: 900 })] });
+    expect(page).toContain("3 drills, 1 failed.");
+    expect(page.match(/class="passed"/g)).toHaveLength(4);
+    expect(page.match(/class="failed"/g)).toHaveLength(2);
+    expect(page).toContain("Objective 15 minutes.");
+  });
+});
