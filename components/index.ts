@@ -63,6 +63,7 @@ export { CnpgBackup, type CnpgBackupArgs } from "./databases/cnpgBackup";
 export { CnpgCluster } from "./databases/cnpgCluster";
 export { CnpgPlugin, type CnpgPluginArgs, PluginEngine } from "./databases/cnpgPlugin";
 export { CnpgRestore, type CnpgRestoreArgs } from "./databases/cnpgRestore";
+export { DatabaseClone, type DatabaseCloneArgs } from "./databases/databaseClone";
 export type { HostAccess, HostServer } from "./databases/hostAccess";
 export {
   type AcknowledgeArgs,

@@ -42,6 +42,7 @@ export const CHILD_ROLES = {
   rules: "rules",
   dashboard: "dashboard",
   content: "content",
+  clone: "clone",
 } as const;
 
 /** `orders-key-passphrase`. */

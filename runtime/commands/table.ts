@@ -9,6 +9,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   "archive-push": async () => (await import("./wal/archivePush.js")).archivePushCommand,
   backup: async () => (await import("./backups/backup.js")).backupCommand,
   check: async () => (await import("./setup/check.js")).checkCommand,
+  clone: async () => (await import("./recovery/clone.js")).cloneCommand,
   close: async () => (await import("./recovery/close.js")).closeCommand,
   "cnpg-drill": async () => (await import("../cnpg/drill/drillCommand.js")).clusterDrillCommand,
   "cnpg-expire": async () => (await import("../cnpg/snapshots/expireSnapshots.js")).expireSnapshotsCommand,

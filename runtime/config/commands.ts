@@ -93,6 +93,11 @@ const ROWS = {
     "cluster",
     "session",
   ]),
+  clone: row(
+    "open a backup as a masked copy that clients may use, and that ends by itself",
+    ["repositories", "cluster", "copy"],
+    ["own", "root", "prints", "anySettings"],
+  ),
   close: row(
     "unmount a backup that open has opened, and remove its local pages",
     ["cluster"],

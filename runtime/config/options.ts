@@ -108,7 +108,17 @@ const RETENTION: readonly CommandName[] = ["backup", "expire", ...KEEPING];
 const NONE: readonly CommandName[] = [];
 /** Commands that can read a versioned bucket as it was. */
 const PAST: readonly CommandName[] = [
-  ...(["archive-get", "cnpg-restore", "extract-table", "find", "info", "manifest", "open", "recover"] as const),
+  ...([
+    "archive-get",
+    "clone",
+    "cnpg-restore",
+    "extract-table",
+    "find",
+    "info",
+    "manifest",
+    "open",
+    "recover",
+  ] as const),
   ...(["recover-step", "repo-get", "repo-ls", "restore", "verify"] as const),
 ];
 /** Commands that can work with one of the repositories. */
@@ -127,7 +137,7 @@ const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"] 
 const OBJECT_STORES = ["azure", "gcs", "s3"];
 const TARGET_TYPES = ["lsn", "name", "time", "xid"];
 const RECOVER: readonly CommandName[] = ["recover", "recover-step", "restore"];
-const TARGETED: readonly CommandName[] = ["extract-table", "open", ...RECOVER];
+const TARGETED: readonly CommandName[] = ["clone", "extract-table", "open", ...RECOVER];
 const RECOVER_TYPES = ["default", "immediate", "name", "time", "lsn", "xid"];
 const CONFIG_PATH = "/etc/pgbackrest";
 const LOCAL_ONLY = "run the command on that host";
@@ -374,6 +384,7 @@ const COMMAND_LINE = [
     "string",
     [
       "annotate",
+      "clone",
       "cnpg-drill",
       "drill",
       "expire",
@@ -394,6 +405,7 @@ const COMMAND_LINE = [
         manifest: { default: "latest" },
         "extract-table": { default: "latest" },
         info: { depend: { option: "stanza" } },
+        clone: { default: "latest" },
         open: { default: "latest" },
         recover: { default: "latest" },
         "recover-step": { default: "latest" },
@@ -404,13 +416,14 @@ const COMMAND_LINE = [
   typed(
     "type",
     "enum",
-    ["backup", "extract-table", "info", "open", "recover", "recover-step", "restore"],
+    ["backup", "clone", "extract-table", "info", "open", "recover", "recover-step", "restore"],
     "type of backup, or of recovery target",
     {
       forCommand: {
         info: { allowed: ["full", "diff", "incr"] },
         backup: { default: "incr", allowed: ["full", "diff", "incr"] },
         "extract-table": { default: "default", allowed: RECOVER_TYPES },
+        clone: { default: "default", allowed: RECOVER_TYPES },
         open: { default: "default", allowed: RECOVER_TYPES },
         recover: { default: "default", allowed: RECOVER_TYPES },
         "recover-step": { default: "default", allowed: RECOVER_TYPES },
@@ -465,7 +478,7 @@ const COMMAND_LINE = [
   typed(
     "output",
     "enum",
-    ["cnpg-drill", "doctor", "drill", "find", "info", "manifest", "repo-ls", "status", "verify", "version"],
+    ["clone", "cnpg-drill", "doctor", "drill", "find", "info", "manifest", "repo-ls", "status", "verify", "version"],
     "form of the answer",
     { default: "text", allowed: ["text", "json"], forCommand: { verify: { allowed: ["none", "text", "json"] } } },
   ),
@@ -601,7 +614,7 @@ const COMMAND_LINE = [
   own(
     "bin-path",
     "path",
-    ["drill", "extract-table", "open"],
+    ["clone", "drill", "extract-table", "open"],
     "directory of PostgreSQL's programs, instead of the usual directories",
     { config: "binPath" },
   ),
@@ -640,9 +653,15 @@ const COMMAND_LINE = [
     config: "drill.now",
     default: "n",
   }),
-  own("at", "path", ["close", "open"], "directory to mount the backup at; its pages are kept in AT.pgbackstop", {
-    config: "open.at",
-  }),
+  own(
+    "at",
+    "path",
+    ["clone", "close", "open"],
+    "directory to mount the backup at; its pages are kept in AT.pgbackstop",
+    {
+      config: "open.at",
+    },
+  ),
   own("port", "integer", ["open"], "port of the opened server, which only names its socket", {
     config: "open.port",
     default: "5499",
@@ -667,7 +686,7 @@ const COMMAND_LINE = [
     config: "open.fetchAll",
     default: "n",
   }),
-  own("cache-max", "size", ["open"], "space for fetched pages; the least recently used are dropped", {
+  own("cache-max", "size", ["clone", "open"], "space for fetched pages; the least recently used are dropped", {
     config: "open.cacheBytesMax",
     range: ["16MiB", "1PiB"],
   }),
@@ -677,6 +696,40 @@ const COMMAND_LINE = [
   own("keep", "boolean", ["close"], "keep fetched and written pages for another open", {
     config: "close.keep",
     default: "n",
+  }),
+  own(
+    "password-file",
+    "path",
+    ["clone"],
+    "file with the password of the clone's role; /dev/stdin reads it from a pipe",
+    {
+      config: "clone.passwordFile",
+    },
+  ),
+  own("mask-file", "path", ["clone"], "SQL that runs in each database of the clone before anybody may connect", {
+    config: "clone.maskFile",
+  }),
+  own("role", "string", ["clone"], "the only role that may sign in to the clone", {
+    config: "clone.role",
+    default: "clone",
+  }),
+  own("keep-database", "list", ["clone"], "databases of the clone; all others are dropped, by default none", {
+    config: "clone.databases",
+  }),
+  own("listen", "string", ["clone"], "addresses on which the clone listens, separated by commas", {
+    config: "clone.listen",
+    default: "127.0.0.1",
+  }),
+  own("allow", "list", ["clone"], "networks of the clone's clients; by default this machine", {
+    config: "clone.allow",
+  }),
+  own("clone-port", "integer", ["clone"], "TCP port of the clone; by default a free one", {
+    config: "clone.port",
+    range: PORTS,
+  }),
+  own("lifetime-hours", "integer", ["clone"], "hours after which a timer of systemd closes the clone", {
+    config: "clone.lifetimeHours",
+    range: ["1", "8760"],
   }),
   own("from", "string", ["find"], "search commits from this time on; by default an hour before --to", {
     config: "find.from",

@@ -90,6 +90,7 @@ export const BASES = {
     storageGiB: 50,
     source: { stanza: "orders", repositories: { repo1: { at: BUCKET } }, postgresVersion: 18 },
   }),
+  DatabaseClone: base("DatabaseCloneArgs", all.DatabaseClone, { host: HOST, databases: ["shop"], lifetimeHours: 12 }),
   CnpgPlugin: base("CnpgPluginArgs", all.CnpgPlugin, {}),
   BackupNow: base("BackupNowArgs", all.BackupNow, { host: HOST, repositories: ["repo1"] }),
   CheckNow: base("CheckNowArgs", all.CheckNow, { host: HOST, triggers: ["v2"] }),

@@ -46,6 +46,7 @@ const CASES: readonly Case[] = [
   ["BackupNow", "host.user", 5, "PB191"],
   ["CheckNow", "timeoutMinutes", "4", "PB191"],
   ["DrillNow", "level", 5, "PB191"],
+  ["DatabaseClone", "lifetimeHours", "24", "PB191"],
   ["CipherPassphrase", "existing", 5, "PB191"],
   ["RepositorySecret", "namespace", 5, "PB191"],
   ["SharedExternalSecret", "store.refreshIntervalSeconds", "90", "PB191"],

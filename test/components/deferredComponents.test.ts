@@ -302,6 +302,26 @@ add(
   (args) => outputsOf(new all.DrillNow("drill", args)),
 );
 add(
+  "DatabaseClone",
+  "DatabaseCloneArgs",
+  {
+    host: HOST,
+    at: "2026-11-20 06:40:00+00",
+    from: "repo2",
+    databases: ["shop"],
+    mask: ["UPDATE customers SET email = ''"],
+    role: "preview",
+    lifetimeHours: 12,
+    listen: "10.0.0.5",
+    allow: ["10.0.0.0/8"],
+    address: "db1.internal",
+    directory: "/srv/clones",
+    cacheGiB: 5,
+    binDirectory: "/opt/pg/bin",
+  },
+  (args) => outputsOf(new all.DatabaseClone("pr-123", args)),
+);
+add(
   "BackupNow",
   "BackupNowArgs",
   { cluster: CLUSTER, repositories: ["repo1"], target: "primary" as const, triggers: ["v2"] },

@@ -9,6 +9,7 @@ const COMPONENTS = [
   "BackupNow",
   "CheckNow",
   "CipherPassphrase",
+  "DatabaseClone",
   "DrillNow",
   "FireDrill",
   "Monitoring",

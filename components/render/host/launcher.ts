@@ -105,12 +105,12 @@ exit "$code"
 }
 
 /**
- * `open` leaves processes that run on, so it is no unit: systemd would end them with it. They read the keys at their
- * start, as root.
+ * `open` and `clone` leave processes that run on, so they are no units: systemd would end those with them. They read
+ * the keys at their start, as root.
  */
 function opening(program: string, given: readonly { readonly id: string; readonly path: string }[]): string {
   const copies = given.map(({ id, path }) => `cp ${shellArgument(path)} "$keys"/${shellArgument(id)} || exit 41\n  `);
-  return `if [ "$verb" = open ]; then
+  return `if [ "$verb" = open ] || [ "$verb" = clone ]; then
   keys=$(mktemp -d /run/pgbackstop-open-XXXXXXXX) || exit 41
   trap 'rm -rf "$keys"' EXIT
   trap : HUP INT TERM

@@ -1,7 +1,9 @@
 /** `close`: ends what `open` has begun. */
-import { fail } from "../../base/errors";
+import { fail, isError } from "../../base/errors";
 import { closeBackup, type CloseRequest } from "../../operations/open/closeBackup";
 import type { Command, CommandProcess } from "../../process/commandProcess";
+import { removeTimer } from "../../operations/clone/cloneTimer";
+import { timerOf } from "./clone";
 import { requireOutsideData } from "./drill";
 import { accountOf, directoryOf } from "./open";
 
@@ -17,7 +19,14 @@ export const closeCommand: Command = async (proc) => {
     self: proc.process,
     move: moveOf(proc),
   };
-  proc.print(await closeBackup(request, { program: (args) => proc.program(args, { signal: ctx.signal }) }, ctx));
+  try {
+    proc.print(await closeBackup(request, { program: (args) => proc.program(args, { signal: ctx.signal }) }, ctx));
+  } catch (error) {
+    // The timer of a clone that is gone must not try for ever.
+    if (isError(error, "fileMissing")) await removeTimer(request.at, timerOf(proc));
+    throw error;
+  }
+  if (!request.keeps) await removeTimer(request.at, timerOf(proc));
   return 0;
 };
 

@@ -69,14 +69,14 @@ export const openCommand: Command = async (proc) => {
  * Keys that systemd lends end with the unit of this verb, and with them every process of it: nothing would serve the
  * files any more. @throws featureNotSupported
  */
-function requireOwnKeys({ config }: Invocation): void {
+export function requireOwnKeys({ config }: Invocation): void {
   if (!config.carriedOptions.some((arg) => arg.startsWith("--config-include-path=/run/credentials/"))) return;
   throw fail(
     "featureNotSupported",
-    "open cannot use keys that systemd lends to one command: it serves files after its end",
+    `${config.command} cannot use keys that systemd lends to one command: it serves files after its end`,
     {
       hint: [
-        "Use the host's own command, sudo pgbackstop open, or run the program itself as root.",
+        "Use the host's own command, sudo pgbackstop, or run the program itself as root.",
         "Or restore the backup into an empty directory: pgbackstop restore --pg1-path=DIRECTORY.",
       ],
     },

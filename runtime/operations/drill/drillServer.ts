@@ -27,6 +27,8 @@ export interface ServerRequest {
   /** Production's value of `shared_preload_libraries`; undefined reads the restored configuration. */
   readonly preload: string | undefined;
   readonly port: number;
+  /** What lets clients in; undefined lets nobody in but the account and root. */
+  readonly clients?: { readonly settings: string; readonly access: string } | undefined;
 }
 
 export interface PreparedServer {
@@ -41,7 +43,7 @@ export interface PreparedServer {
 const QUERY_TIMEOUT_MS = 86_400_000;
 
 export async function prepareServer(request: ServerRequest, ctx: Context): Promise<PreparedServer> {
-  const { port, programs, scratch } = request;
+  const { clients, port, programs, scratch } = request;
   const { account, dataDirectory, path, socketDirectory } = scratch;
   const { control } = await loadControlFile(dataDirectory, ctx);
   const limits = await readLimits(programs, dataDirectory, ctx);
@@ -51,12 +53,12 @@ export async function prepareServer(request: ServerRequest, ctx: Context): Promi
   const recovery = recoveryFiles(request.recovery, "", formatLocalSeconds(ctx.clock.nowMs())).autoConf ?? "";
   // The restored file is replaced completely: production's settings do not apply here.
   const autoConf = `${dataDirectory}/postgresql.auto.conf`;
-  await atomicWrite(autoConf, utf8(`${neutral}${recovery}`), { mode: 0o600 });
+  await atomicWrite(autoConf, utf8(`${neutral}${clients?.settings ?? ""}${recovery}`), { mode: 0o600 });
   await rm(`${dataDirectory}/standby.signal`, { force: true });
   const configFile = `${path}/postgresql.conf`;
   for (const [name, text] of [
     [configFile, ""],
-    [`${path}/hba.conf`, HBA_TEXT],
+    [`${path}/hba.conf`, clients?.access ?? HBA_TEXT],
     [`${path}/ident.conf`, ""],
   ] as const)
     await writeFile(name, text, { mode: 0o600 });

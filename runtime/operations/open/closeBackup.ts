@@ -189,7 +189,8 @@ export async function endLeftServer(location: OpenLocation, account: Account, ct
   if (server !== null) await endServer(server, END_SIGNALS, ctx);
 }
 
-async function endServer(server: ProcessId, signals: readonly NodeJS.Signals[], ctx: Context): Promise<void> {
+/** @throws pgRunning */
+export async function endServer(server: ProcessId, signals: readonly NodeJS.Signals[], ctx: Context): Promise<void> {
   for (const signal of signals) {
     try {
       process.kill(server.pid, signal);

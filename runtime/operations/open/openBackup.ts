@@ -15,6 +15,8 @@ import { systemError } from "../../local/systemError";
 import type { DrillPrograms } from "../drill/drillPrograms";
 import { shellQuote } from "../restore/recovery";
 import type { SideServer } from "../../postgres/sideServer";
+import { clientAccess, clientSettings } from "../clone/cloneSettings";
+import { loadClone, requireAlive } from "../clone/cloneState";
 import { prepareServer } from "../drill/drillServer";
 import { askingCommand, requireRunnable } from "./askForWal";
 import { endServing, type LockHolder, lockOpening } from "./openLocks";
@@ -343,7 +345,7 @@ function describe({ at }: OpenLocation, { backup }: OpenState): string {
 
 /**
  * The server, which is not ready yet. Harmless like a drill's: it archives nothing, calls nobody, and only its own
- * account and root reach its socket.
+ * account and root reach its socket. Clients reach that of a clone that is ready.
  */
 async function startServer(
   location: OpenLocation,
@@ -353,6 +355,9 @@ async function startServer(
 ): Promise<SideServer> {
   const { at, folder, serverLog } = location;
   await requireRunnable(server.node);
+  const clone = await loadClone(location);
+  if (clone !== null) requireAlive(clone, at, ctx.clock.nowMs());
+  const clients = clone?.ready === true ? { settings: clientSettings(clone), access: clientAccess(clone) } : undefined;
   const version = state.backup?.pgVersion ?? "";
   const paths = { path: folder, tablespaces: folder, spool: folder, socketDirectory: folder, account: null };
   const scratch = { ...paths, dataDirectory: at, logFile: serverLog };
@@ -361,7 +366,8 @@ async function startServer(
   const restoreCommand = askingCommand(location, server.node);
   const recovery = { ...state.recovery, restoreCommand, options: serverOptions(version, state.phase === "used") };
   const programs = await server.programs.find(version, folder, ctx.signal);
-  const request = { ...server, programs, scratch, preload: undefined, recovery };
+  const port = clients === undefined ? server.port : (clone?.port ?? server.port);
+  const request = { ...server, port, programs, scratch, preload: undefined, recovery, clients };
   const { server: started } = await prepareServer(request, ctx);
   // Until another open or close can see it, and beside it the server's own lock.
   while (started.isRunning && findServer(location, state.account) === null) await ctx.clock.sleep(POLL_MS, ctx.signal);
@@ -370,11 +376,13 @@ async function startServer(
 
 /**
  * Recovery needs no page that a record restores, so nothing may be fetched ahead of it. A server that has run before
- * must sync its files one by one, because the kernel does not pass a sync of the whole file system on to us.
+ * must sync its files one by one, because the kernel does not pass a sync of the whole file system on to us. Old WAL is
+ * removed instead of kept for later, and new files are sparse: both would take more space than what is read.
  */
 export function serverOptions(version: string, hasRun: boolean): Readonly<Record<string, string>> {
   const major = Number(version);
   return {
+    ...(major >= 12 ? { wal_init_zero: "off", wal_recycle: "off" } : {}),
     ...(major >= 14 && !hasRun ? { recovery_init_sync_method: "syncfs" } : {}),
     ...(major >= 15 ? { recovery_prefetch: "off", [TABLESPACES_AS_DIRECTORIES]: "on" } : {}),
   };

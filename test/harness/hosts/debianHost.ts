@@ -34,6 +34,8 @@ export interface HostOptions {
   readonly shown?: Readonly<Record<string, string>>;
   /** True if it runs a container engine, whose data in `/var/lib/docker` then are in a file system that it can use. */
   readonly runsContainers?: boolean;
+  /** True if it may mount by FUSE. */
+  readonly fuse?: boolean;
 }
 
 export interface DebianHost extends HostIdentity {
@@ -144,7 +146,11 @@ class Machine {
   /** The process id of its first process in this process's namespace. */
   #leader = 0;
 
-  private constructor(nspawn: string, network: HostNetwork, { name, node, runsContainers, shown = {} }: HostOptions) {
+  private constructor(
+    nspawn: string,
+    network: HostNetwork,
+    { fuse, name, node, runsContainers, shown = {} }: HostOptions,
+  ) {
     const { address, number } = network.nextAddress();
     this.address = address;
     const { identity, files } = makeIdentity();
@@ -173,6 +179,8 @@ class Machine {
       ...(runsContainers === true
         ? ["--system-call-filter=bpf keyctl add_key", `--bind=${join(this.#layer, "engine")}:/var/lib/docker`]
         : []),
+      // For the kernel's control group it is a device like any other.
+      ...(fuse === true ? ["--bind=/dev/fuse", "--property=DeviceAllow=/dev/fuse rwm"] : []),
       ...Object.entries(shown).map(([there, here]) => `--bind-ro=${here}:${there}`),
     ];
   }

@@ -71,11 +71,11 @@ test("they are passed its path if it is not the default", () => {
   expect(run(["recover"], { bin: "/opt/bin", repositories: { repo1: NAS } }).stdout).not.toContain("--launcher");
 });
 
-// claim: docs/open.md: on a host with an agent `open` has the keys only while it starts
-test.skipIf(process.geteuid?.() !== 0)(
-  "open is no unit, which would end its processes, and has the keys only while it starts",
-  () => {
-    const { status, stdout } = run(["open", "--at=/mnt/it's $past"], {
+// claim: docs/open.md, docs/clones.md: on a host with an agent `open` and `clone` have the keys only while they start
+test.skipIf(process.geteuid?.() !== 0).each(["open", "clone"])(
+  "%s is no unit, which would end its processes, and has the keys only while it starts",
+  (verb) => {
+    const { status, stdout } = run([verb, "--at=/mnt/it's $past"], {
       node: 'echo "$CREDENTIALS_DIRECTORY"; for word; do printf "%s\\n" "$word"; done; ls -ld "$CREDENTIALS_DIRECTORY" "$CREDENTIALS_DIRECTORY"/*; exit 9',
     });
     const [keys = "", ...lines] = stdout.split("\n");
@@ -86,7 +86,7 @@ test.skipIf(process.geteuid?.() !== 0)(
         `--config=${folder}/pgbackrest.conf`,
         "--stanza=main",
         `--config-include-path=${keys}`,
-        "open",
+        verb,
         "--at=/mnt/it's $past",
       ],
     ]);

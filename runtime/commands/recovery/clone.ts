@@ -1,0 +1,150 @@
+/** `clone`: a masked copy of a backup in seconds, that clients may use and that ends by itself. */
+import { fail } from "../../base/errors";
+import { createServer } from "node:net";
+import { given } from "../../base/given";
+import { readFile } from "../../local/nodeFiles";
+import { systemError } from "../../local/systemError";
+import { type CloneRequest, cloneJson, type CloneTools, cloneText, makeClone } from "../../operations/clone/makeClone";
+import { removeTimer, type TimerTools } from "../../operations/clone/cloneTimer";
+import { closeBackup } from "../../operations/open/closeBackup";
+import { requireFuse } from "../../operations/open/openBackup";
+import type { Command, CommandProcess } from "../../process/commandProcess";
+import { accountOf, directoryOf, requireOwnKeys } from "./open";
+
+const LOOPBACK = ["127.0.0.1/32", "::1/128"];
+const LOCAL = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
+const HOUR_MS = 3_600_000;
+/** Root's: it must make no directory that other accounts need. */
+const LOCK_PATH = "/run/pgbackstop-clones";
+/** Keys that the launcher lends for the start: they are gone when the timer fires. */
+const LENT = /^--config-include-path=\/run\//;
+
+export const cloneCommand: Command = async (proc) => {
+  const { config, ctx } = proc;
+  const at = directoryOf(proc);
+  requireFuse(proc.self.uid === 0);
+  requireOwnKeys(proc);
+  const request = await requestOf(proc, at);
+  const report = await makeClone(request, toolsOf(proc, request), ctx);
+  const nowMs = ctx.clock.nowMs();
+  proc.print(config.output === "json" ? `${cloneJson(report, nowMs)}\n` : cloneText(report, nowMs));
+  return 0;
+};
+
+async function requestOf(proc: CommandProcess, at: string): Promise<CloneRequest> {
+  const { config, ownCommand, users } = proc;
+  const { allow, databases, lifetimeHours, listen, maskFile, passwordFile, role } = config.clone;
+  if (passwordFile === undefined) throw fail("optionRequired", "clone command requires option: password-file");
+  const isLocal = listen.split(",").every((address) => LOCAL.test(address));
+  if (!isLocal && allow.length === 0)
+    throw fail("optionRequired", "clone command requires option: allow", {
+      hint: `It listens on ${listen}: name the networks of its clients, as --allow=10.0.0.0/8.`,
+    });
+  if (passwordFile === INPUT && maskFile === INPUT)
+    throw fail("optionInvalid", "standard input holds either the password or the mask of a clone");
+  const account = await accountOf(proc);
+  const [pg] = config.pgs;
+  const carried = config.carriedOptions.filter((arg) => !LENT.test(arg));
+  return {
+    at,
+    account,
+    superuser: pg?.user ?? users.userName(account.uid) ?? "postgres",
+    maintenance: pg?.database ?? "postgres",
+    allow: allow.length === 0 ? LOOPBACK : allow,
+    databases,
+    listen,
+    port: config.clone.port ?? (await freePort(listen)),
+    role,
+    lifetimeMs: lifetimeHours === undefined ? null : lifetimeHours * HOUR_MS,
+    lockPath: LOCK_PATH,
+    self: proc.process,
+    // Read before anything is opened: a pipe has it only once.
+    password: (await textOf(proc, passwordFile)).replace(/\r?\n$/, ""),
+    mask: maskFile === undefined ? null : await textOf(proc, maskFile),
+    closeArgv: [...ownCommand, ...carried, `--stanza=${config.stanza ?? ""}`, "close", `--at=${at}`],
+  };
+}
+
+/** Another program may take it before PostgreSQL does: then the clone fails, and nothing of it is left. */
+async function freePort(listen: string): Promise<number> {
+  const [first = ""] = listen.split(",");
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(systemError("hostConnect", `listen on '${first}'`, first, error)));
+    server.listen(0, first === "*" ? undefined : first, resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => {
+    server.close(resolve);
+  });
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/** Standard input may be a socket, which cannot be opened by its name. */
+const INPUT = "/dev/stdin";
+
+async function textOf(proc: CommandProcess, path: string): Promise<string> {
+  if (path === INPUT) return proc.readInput();
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw systemError("fileOpen", `read '${path}'`, path, error);
+  }
+}
+
+function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
+  const { account, at } = request;
+  const { config, ctx } = proc;
+  // A cleanup goes on when the command is ended.
+  const { signal } = new AbortController();
+  return {
+    timer: timerOf(proc),
+    open: (isFirst) =>
+      proc.program([...proc.ownCommand, ...openArgs(proc, request, isFirst)], { signal: ctx.signal, isOwn: true }),
+    close: async () => {
+      const closing = {
+        at,
+        isRoot: true,
+        account,
+        keeps: false,
+        stanza: config.stanza ?? "",
+        spoolPath: config.spoolPath,
+        self: proc.process,
+        move: null,
+      };
+      const tools = { program: (args: readonly string[]) => proc.program(args, { signal }) };
+      try {
+        await closeBackup(closing, tools, { ...ctx, signal });
+      } finally {
+        await removeTimer(at, timerOf(proc));
+      }
+    },
+  };
+}
+
+function openArgs({ config }: CommandProcess, { at, port }: CloneRequest, isFirst: boolean): string[] {
+  const { restore, set, binPath } = config;
+  // Of the process that serves the files, which the first one starts.
+  const cacheMax = isFirst ? config.open.cacheBytesMax : undefined;
+  const { target, targetExclusive, targetTimeline, type, typeIsDefault } = restore;
+  const named = given({ "bin-path": binPath, set, target, "target-timeline": targetTimeline });
+  return [
+    ...config.carriedOptions,
+    `--stanza=${config.stanza ?? ""}`,
+    "--log-level-console=off",
+    "--log-level-stderr=error",
+    "open",
+    `--at=${at}`,
+    `--port=${port}`,
+    ...(cacheMax === undefined ? [] : [`--cache-max=${cacheMax}B`]),
+    ...(typeIsDefault ? [] : [`--type=${type}`]),
+    ...(targetExclusive ? ["--target-exclusive"] : []),
+    ...Object.entries(named).map(([name, value]) => `--${name}=${value}`),
+  ];
+}
+
+/** Ends the timer of a clone that was closed. */
+export function timerOf({ ctx, program }: Pick<CommandProcess, "ctx" | "program">): TimerTools {
+  const { signal } = new AbortController();
+  return { log: ctx.log, program: (args) => program(args, { signal }) };
+}

@@ -1,0 +1,214 @@
+/**
+ * Makes a clone of an opened backup before anybody may connect: nothing in it reaches another server or this machine,
+ * databases that are not wanted are gone, the mask has run, and one role can sign in.
+ *
+ * Everything runs as the superuser on a socket that only its account and root reach. Whatever fails, the caller throws
+ * the clone away.
+ */
+import { toBackupError, fail } from "../../base/errors";
+import type { Session } from "../../postgres/session";
+import { identifier, literal } from "../extract/tableObjects";
+
+export interface SealRequest {
+  /** Databases to keep; none keeps all but the templates and `maintenance`. */
+  readonly databases: readonly string[];
+  /** Run as one transaction in each kept database; null without a mask. */
+  readonly mask: string | null;
+  /** Where statements about the cluster run; clients reach it only if it is named. */
+  readonly maintenance: string;
+  readonly role: string;
+  /** Its password as PostgreSQL stores it. */
+  readonly verifier: string;
+  connect(database: string): Promise<Session>;
+}
+
+/** The superuser that initdb made. */
+const BOOTSTRAP_OID = 10;
+const USER_OID_MIN = 16_384;
+/** Extensions whose functions call other servers or run programs, besides those with untrusted languages. */
+const REACHING = [
+  "aws_lambda",
+  "aws_s3",
+  "dblink",
+  "file_fdw",
+  "http",
+  "pg_background",
+  "pg_cron",
+  "pg_net",
+  "plproxy",
+  "postgres_fdw",
+];
+
+/** Returns the databases that clients may reach. @throws dbMissing, dbQuery */
+export async function sealClone(request: SealRequest): Promise<readonly string[]> {
+  const { connect, maintenance, mask } = request;
+  const { names, others } = await inDatabase(connect, maintenance, (session) => chooseDatabases(session, request));
+  for (const name of new Set([...names, ...others, maintenance]))
+    await inDatabase(connect, name, (session) => cutOff(session, mask !== null));
+  await inDatabase(connect, maintenance, async (session) => {
+    for (const name of others) await session.query(`drop database ${identifier(name)}`);
+  });
+  if (mask !== null) for (const name of names) await runMask(name, mask, connect);
+  await inDatabase(connect, maintenance, (session) => lockRoles(session, request, names));
+  for (const name of names) await inDatabase(connect, name, dropRights);
+  await inDatabase(connect, maintenance, (session) => session.checkpoint());
+  return names;
+}
+
+async function inDatabase<T>(
+  connect: SealRequest["connect"],
+  name: string,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = await connect(name);
+  try {
+    // No trigger and no event trigger of the database runs for these statements.
+    await session.query("set session_replication_role = replica");
+    return await work(session);
+  } finally {
+    await session.close();
+  }
+}
+
+/** Makes every database that is to be changed accept connections, and takes away what cannot be opened. */
+async function chooseDatabases(
+  session: Session,
+  { databases: wanted, maintenance }: Pick<SealRequest, "databases" | "maintenance">,
+): Promise<{ readonly names: readonly string[]; readonly others: readonly string[] }> {
+  const { rows } = await session.query(
+    "select datname as name, datallowconn as open, datistemplate as template, datconnlimit as limit from pg_database where datname <> 'template0' order by datname",
+  );
+  const inBackup = rows as { name: string; open: boolean; template: boolean; limit: number }[];
+  const missing = wanted.find((name) => !inBackup.some((row) => row.name === name));
+  if (missing !== undefined)
+    throw fail("dbMissing", `database '${missing}' is not in the backup`, {
+      hint: `It has: ${inBackup.map(({ name }) => name).join(", ")}.`,
+    });
+  const userRows = inBackup.filter(({ name, template }) => name !== maintenance && !template);
+  const all = userRows.length === 0 ? [maintenance] : userRows.map(({ name }) => name);
+  const names = wanted.length === 0 ? all : wanted;
+  const others = inBackup.filter(({ name }) => name !== maintenance && name !== "template1" && !names.includes(name));
+  for (const { limit, name, open, template } of inBackup) {
+    // Of a DROP DATABASE that was interrupted.
+    if (limit === -2) {
+      if (names.includes(name)) throw fail("dbInvalid", `database '${name}' was being dropped, and cannot be opened`);
+      await session.query(`drop database ${identifier(name)}`);
+      continue;
+    }
+    if (template && name !== "template1") await session.query(`alter database ${identifier(name)} is_template false`);
+    if (!open) await session.query(`alter database ${identifier(name)} allow_connections true`);
+  }
+  return { names, others: others.filter(({ limit }) => limit !== -2).map(({ name }) => name) };
+}
+
+/** Removes what reaches other servers, with the keys to them. */
+async function cutOff(session: Session, isMasked: boolean): Promise<void> {
+  // So that no statement below can call the publisher.
+  await session.query(
+    "update pg_subscription set subenabled = false, subslotname = null, subconninfo = 'host=/nonexistent' where subdbid = (select oid from pg_database where datname = current_database())",
+  );
+  await session.query(
+    "delete from pg_subscription_rel where srsubid in (select oid from pg_subscription where subdbid = (select oid from pg_database where datname = current_database()))",
+  );
+  await each(
+    session,
+    "select format('drop subscription %I', subname) as statement from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())",
+  );
+  await each(session, "select format('drop server if exists %I cascade', srvname) as statement from pg_foreign_server");
+  // Its library may be missing here, which a drop does not need.
+  await each(
+    session,
+    `select format('drop extension if exists %I cascade', e.extname) as statement from pg_extension e
+     where e.extname = any($1) or exists (
+       select from pg_depend d join pg_language l on d.classid = 'pg_language'::regclass and d.objid = l.oid
+       where d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and not l.lanpltrusted)`,
+    [REACHING],
+  );
+  await each(
+    session,
+    "select format('drop language if exists %I cascade', lanname) as statement from pg_language where not lanpltrusted and lanname not in ('internal', 'c')",
+  );
+  // Samples of columns: they would show values from before the mask, which may run ANALYZE for new ones.
+  if (!isMasked) return;
+  await session.query(`delete from pg_statistic where starelid >= ${USER_OID_MIN}`);
+  await session.query("delete from pg_statistic_ext_data");
+}
+
+/** Runs the statements that a query makes. */
+async function each(session: Session, query: string, values: readonly unknown[] = []): Promise<void> {
+  const { rows } = await session.query(query, values);
+  for (const { statement } of rows as { statement: string }[]) await session.query(statement);
+}
+
+/** @throws dbQuery without the statement, which may be long */
+async function runMask(name: string, mask: string, connect: SealRequest["connect"]): Promise<void> {
+  const session = await connect(name);
+  try {
+    await session.query("reset search_path");
+    await session.query(mask);
+  } catch (error) {
+    const { cause } = toBackupError(error);
+    throw fail("dbQuery", `the mask failed in database '${name}': ${toBackupError(cause ?? error).message}`, {
+      hint: "Nobody could connect, and the clone is removed. Correct the SQL, and try again.",
+    });
+  } finally {
+    await session.close();
+  }
+}
+
+/**
+ * Nobody signs in but the role, and nobody gets further than SQL. The bootstrap superuser keeps its rights for the
+ * private socket.
+ */
+async function lockRoles(
+  session: Session,
+  { role, verifier }: SealRequest,
+  databases: readonly string[],
+): Promise<void> {
+  const { rows } = await session.query("select oid::int8::int as id from pg_roles where rolname = $1", [role]);
+  const [existing] = rows as { id: number }[];
+  if (existing?.id === BOOTSTRAP_OID)
+    throw fail(
+      "optionInvalidValue",
+      `role '${role}' is the superuser of the backup's cluster, and cannot be the clone's`,
+      {
+        hint: "Choose another one with --role.",
+      },
+    );
+  // Members of these run programs and read files of this machine as its account.
+  await session.query(
+    `delete from pg_auth_members where roleid = ${BOOTSTRAP_OID} or roleid in (select oid from pg_authid where rolname in ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files', 'pg_create_subscription'))`,
+  );
+  await each(
+    session,
+    `select format('alter role %I with nosuperuser nocreaterole noreplication nologin password null', rolname) as statement
+     from pg_authid where oid <> ${BOOTSTRAP_OID} and oid >= ${USER_OID_MIN}`,
+  );
+  await each(
+    session,
+    `select format('alter role %I password null', rolname) as statement from pg_authid where oid = ${BOOTSTRAP_OID}`,
+  );
+  const name = identifier(role);
+  if (existing === undefined) await session.query(`create role ${name}`);
+  // A verifier is no password, but nothing should log it either.
+  await session.query("set log_min_error_statement = panic");
+  await session.query("set log_statement = 'none'");
+  await session.query(`alter role ${name} with login inherit connection limit -1 valid until 'infinity'`);
+  await session.query(`alter role ${name} password ${literal(verifier)}`);
+  await each(
+    session,
+    `select format('grant %I to %I', r.rolname, $1::text) as statement from pg_roles r
+     where r.rolname <> $1 and not pg_has_role(r.oid, (select oid from pg_roles where rolname = $1), 'member')
+       and (r.oid >= ${USER_OID_MIN} or r.rolname in ('pg_read_all_data', 'pg_write_all_data'))`,
+    [role],
+  );
+  // The owner may create schemas, and extensions that are trusted.
+  for (const database of databases) await session.query(`alter database ${identifier(database)} owner to ${name}`);
+}
+
+/** Functions that a superuser made run with the rights of their caller. */
+async function dropRights(session: Session): Promise<void> {
+  await session.query(
+    `update pg_proc set prosecdef = false where prosecdef and proowner = ${BOOTSTRAP_OID} and oid >= ${USER_OID_MIN}`,
+  );
+}

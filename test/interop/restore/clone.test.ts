@@ -1,0 +1,215 @@
+/**
+ * Clones with real programs: masked before anybody may connect, cut off from production, and gone when the mask fails.
+ */
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Client } from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
+import { pidsWith, type RunResult } from "../../../tools/parts/process";
+import { freePort } from "../../../tools/parts/servers/s3Server";
+import { NIGHTLY } from "../../../tools/parts/nightly";
+import { loud } from "../../harness/real/interopParts";
+import { fuseMissing, OpenedBackup } from "../../harness/real/openedBackup";
+import { TestBed } from "../../harness/real/testBed";
+
+const PASSWORD = "marker-of-a-clone-password";
+const SECRET = "marker-of-a-production-password";
+const ROWS = 20_000;
+
+interface Answer {
+  readonly databases: readonly string[];
+  readonly dataAgeS: number;
+  readonly diskBytes: number;
+  readonly fetchedBytes: number;
+  readonly totalBytes: number;
+  readonly endsAt: string | null;
+}
+
+describe("clone", async () => {
+  const postgres = await findWholePostgres(18);
+  const missing = fuseMissing() ?? ("missing" in postgres ? postgres.missing : null);
+  if (missing !== null || "missing" in postgres) {
+    loud("clone", missing ?? "");
+    test.skip(`a part is missing: ${missing}`, () => undefined);
+    return;
+  }
+  let bed: TestBed;
+  const made: OpenedBackup[] = [];
+
+  const clone = async (
+    backup: OpenedBackup,
+    port: number,
+    { args = [], mask }: { readonly args?: readonly string[]; readonly mask?: string } = {},
+  ): Promise<RunResult> => {
+    const passwordFile = join(bed.folder, "password");
+    const maskFile = join(bed.folder, "mask.sql");
+    writeFileSync(passwordFile, `${PASSWORD}\n`, { mode: 0o600 });
+    if (mask !== undefined) writeFileSync(maskFile, mask);
+    return backup.run([
+      "clone",
+      `--bin-path=${bed.cluster.binaries.folder}`,
+      `--clone-port=${port}`,
+      `--password-file=${passwordFile}`,
+      ...(mask === undefined ? [] : [`--mask-file=${maskFile}`]),
+      "--output=json",
+      ...args,
+    ]);
+  };
+  /** By the superuser, on the private socket. */
+  const inside = (backup: OpenedBackup, port: number, sql: string, database = "postgres"): Promise<unknown> =>
+    valueOf(new Client({ host: backup.folder, port, user: bed.cluster.superuser, database }), sql);
+  const opens = (name: string): OpenedBackup => {
+    const backup = new OpenedBackup(bed, name);
+    made.push(backup);
+    return backup;
+  };
+
+  beforeAll(async () => {
+    bed = await TestBed.create({
+      binaries: postgres.binaries,
+      repos: [{ compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } }],
+    });
+    const { cluster } = bed;
+    await cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    for (const sql of [
+      "CREATE DATABASE shop",
+      "CREATE DATABASE staff",
+      `CREATE ROLE app LOGIN PASSWORD '${SECRET}'`,
+      "CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'boss'",
+      "GRANT pg_execute_server_program TO app",
+    ])
+      await cluster.sql(sql);
+    for (const sql of [
+      "CREATE TABLE customers (id int PRIMARY KEY, email text)",
+      `INSERT INTO customers SELECT i, 'person' || i || '@example.com' FROM generate_series(1, ${ROWS}) i`,
+      "ALTER TABLE customers OWNER TO app",
+      "CREATE TABLE still AS SELECT i, repeat(md5(i::text), 30) AS filler FROM generate_series(1, 100000) i",
+      "VACUUM (FREEZE, ANALYZE)",
+      "CREATE EXTENSION postgres_fdw",
+      "CREATE EXTENSION dblink",
+      "CREATE SERVER production FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1')",
+      `CREATE USER MAPPING FOR app SERVER production OPTIONS (user 'app', password '${SECRET}')`,
+      `CREATE SUBSCRIPTION feed CONNECTION 'host=127.0.0.1 port=1 password=${SECRET}' PUBLICATION feed WITH (connect = false)`,
+      "CREATE FUNCTION reach() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN COPY (SELECT 1) TO PROGRAM ''true''; RETURN ''reached''; END'",
+    ])
+      await cluster.sql(sql, [], "shop");
+    await bed.oursOk(["backup", "--type=full"]);
+    await cluster.sql("UPDATE customers SET email = 'late@example.com' WHERE id = 7", [], "shop");
+    await bed.archiveAll();
+  }, 600_000);
+  afterAll(async () => {
+    for (const each of made) if (existsSync(each.folder)) await each.run(["close"]).catch(() => {});
+    await bed?.remove();
+  });
+
+  // claim: docs/clones.md: a mask that fails leaves nothing
+  test("a mask that fails leaves no file, no mount, no process, and says why", async () => {
+    const backup = opens("failed");
+    const port = await freePort();
+    const mask = "UPDATE customers SET email = 'x'; UPDATE absent SET email = 'x';";
+    const result = await clone(backup, port, { mask });
+    expect(result.exitCode).not.toBe(0);
+    expect(`${result.stdout}${result.stderr}`).toMatch(/the mask failed in database '(shop|staff)': .*does not exist/);
+    expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
+    expect(pidsWith(backup.at)).toEqual([]);
+    expect((await bed.ours(["status"])).stdout).not.toContain(backup.at);
+  }, 300_000);
+
+  // claim: docs/clones.md: the mask has run before the first connection, and only one role can sign in
+  // claim: docs/clones.md: a clone reaches neither production nor its machine
+  test("clients see masked rows, write, and reach nothing else; after a kill it continues", async () => {
+    const backup = opens("masked");
+    const port = await freePort();
+    const mask = "UPDATE customers SET email = 'user' || id || '@test'";
+    const result = await clone(backup, port, { mask, args: ["--keep-database=shop"] });
+    expect(result, result.stderr).toMatchObject({ exitCode: 0 });
+    const answer = JSON.parse(result.stdout) as Answer;
+    expect(answer).toMatchObject({ databases: ["shop"], endsAt: null });
+    expect(answer.dataAgeS).toBeGreaterThanOrEqual(0);
+    expect(answer.dataAgeS).toBeLessThan(3600);
+    expect(answer.diskBytes).toBeGreaterThan(0);
+    const ask = (sql: string): Promise<unknown> => askClone(port, "clone", PASSWORD, "shop", sql);
+    expect(await ask("SELECT count(*) FROM customers WHERE email LIKE '%@test'")).toBe(String(ROWS));
+    expect(await ask("SELECT count(*) FROM customers WHERE email LIKE '%example%'")).toBe("0");
+    // Statistics would show what was there before.
+    expect(await ask("SELECT count(*) FROM pg_stats WHERE tablename = 'customers'")).toBe("0");
+    expect(await ask("INSERT INTO customers VALUES (0, 'new') RETURNING email")).toBe("new");
+    expect(await ask("ALTER TABLE customers ADD note text")).toBeUndefined();
+    expect(await ask("CREATE TABLE own (id int)")).toBeUndefined();
+    for (const name of ["pg_subscription", "pg_foreign_server", "pg_user_mappings"])
+      expect(await inside(backup, port, `SELECT count(*) FROM ${name}`, "shop"), name).toBe("0");
+    expect(await inside(backup, port, "SELECT count(*) FROM pg_extension WHERE extname ~ 'fdw|dblink'", "shop")).toBe(
+      "0",
+    );
+    expect(
+      await inside(backup, port, "SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL AND rolname <> 'clone'"),
+    ).toBe("0");
+    expect(await inside(backup, port, "SELECT count(*) FROM pg_database WHERE datname = 'staff'")).toBe("0");
+    await expect(ask("SELECT reach()")).rejects.toThrow(/permission denied|must be superuser/);
+    await expect(ask("COPY customers TO PROGRAM 'cat'")).rejects.toThrow(/permission denied/);
+    for (const [role, password, database] of [
+      ["app", SECRET, "shop"],
+      ["boss", "boss", "shop"],
+      [bed.cluster.superuser, "", "shop"],
+      ["clone", "wrong-password", "shop"],
+      ["clone", PASSWORD, "postgres"],
+    ] as const)
+      await expect(askClone(port, role, password, database, "SELECT 1"), `${role} ${database}`).rejects.toThrow(
+        /authentication failed|no pg_hba.conf entry/,
+      );
+    for (const text of [result.stdout, result.stderr, ...textsIn(backup.folder)]) expect(text).not.toContain(PASSWORD);
+    expect(statSync(join(backup.folder, "clone.json")).mode & 0o777).toBe(0o600);
+
+    const again = await clone(backup, port, { mask });
+    expect(`${again.stdout}${again.stderr}`).toContain("is a clone already");
+    const { server } = JSON.parse(readFileSync(join(backup.folder, "open.json"), "utf8")) as {
+      server: { pid: number };
+    };
+    process.kill(server.pid, "SIGKILL");
+    const continued = await clone(backup, port, { mask: "this is no SQL" });
+    expect(continued, continued.stderr).toMatchObject({ exitCode: 0 });
+    expect(await ask("SELECT email FROM customers WHERE id = 0")).toBe("new");
+    await backup.close();
+    expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
+  }, 300_000);
+
+  // claim: docs/clones.md: clones take the space of what they read and write
+  test("clones of one backup take what they read and write", async () => {
+    const answers: Answer[] = [];
+    const count = NIGHTLY ? 10 : 3;
+    for (let number = 1; number <= count; number++) {
+      const result = await clone(opens(`many${number}`), await freePort(), { args: ["--keep-database=shop"] });
+      expect(result, result.stderr).toMatchObject({ exitCode: 0 });
+      answers.push(JSON.parse(result.stdout) as Answer);
+    }
+    const [{ totalBytes } = { totalBytes: 0 }] = answers;
+    const used = answers.map(({ diskBytes, fetchedBytes }) => `${diskBytes} on the disk, ${fetchedBytes} fetched`);
+    process.stderr.write(`clone: ${count} clones of a backup of ${totalBytes} bytes: ${used.join("; ")}\n`);
+    const diskBytes = answers.reduce((sum, answer) => sum + answer.diskBytes, 0);
+    expect(diskBytes).toBeLessThan((count * totalBytes) / 2);
+  }, 600_000);
+});
+
+function askClone(port: number, user: string, password: string, database: string, sql: string): Promise<unknown> {
+  return valueOf(new Client({ host: "127.0.0.1", port, user, password, database }), sql);
+}
+
+async function valueOf(client: Client, sql: string): Promise<unknown> {
+  client.on("error", () => {});
+  await client.connect();
+  try {
+    const { rows } = await client.query<Record<string, unknown>>(sql);
+    return Object.values(rows[0] ?? {})[0];
+  } finally {
+    await client.end();
+  }
+}
+
+/** Logs and settings of a clone. */
+function textsIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => readFileSync(join(folder, name), "latin1"));
+}

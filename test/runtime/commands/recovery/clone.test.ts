@@ -1,0 +1,31 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { cloneCommand } from "../../../../runtime/commands/recovery/clone";
+import { testContext } from "../../../harness/context";
+import { temporaryFolder } from "../../repository/support";
+import { host } from "../support";
+
+function cloned(argv: readonly string[], uid = 0): Promise<number> {
+  const folder = temporaryFolder();
+  const made = host({ folder, repos: [], ctx: testContext(), argv: ["clone", `--at=${join(folder, "pr")}`, ...argv] });
+  const users = { ...made.users, findUid: () => 1000, findGid: () => 1000 };
+  return cloneCommand({ ...made, users, self: { uid, gid: uid } });
+}
+
+test("needs root", async () => {
+  await expect(cloned([], 1000)).rejects.toThrow("needs root");
+});
+
+test.runIf(existsSync("/dev/fuse")).each<[string[], string]>([
+  [[], "requires option: password-file"],
+  [["--password-file=/dev/stdin", "--listen=10.0.0.5"], "requires option: allow"],
+  [["--password-file=/dev/stdin", "--mask-file=/dev/stdin"], "either the password or the mask"],
+  [["--password-file=/nonexistent/password"], "/nonexistent/password"],
+])("refuses %j", async (argv, message) => {
+  await expect(cloned(argv)).rejects.toThrow(message);
+});
+
+test.each([["--lifetime-hours=0"], ["--lifetime-hours=9000"], ["--clone-port=70000"]])("refuses %s", async (option) => {
+  await expect(async () => cloned([option])).rejects.toThrow("out of range");
+});
