@@ -686,6 +686,9 @@ const COMMAND_LINE = [
     config: "open.fetchAll",
     default: "n",
   }),
+  own("share", "path", ["open"], "directory of fetched pages that opened backups share; clone sets it", {
+    config: "open.share",
+  }),
   own("cache-max", "size", ["clone", "open"], "space for fetched pages; the least recently used are dropped", {
     config: "open.cacheBytesMax",
     range: ["16MiB", "1PiB"],

@@ -1,10 +1,11 @@
 /** `clone`: a masked copy of a backup in seconds, that clients may use and that ends by itself. */
-import { fail } from "../../base/errors";
+import { fail, toBackupError } from "../../base/errors";
 import { createServer } from "node:net";
 import { given } from "../../base/given";
 import { readFile } from "../../local/nodeFiles";
 import { systemError } from "../../local/systemError";
 import { type CloneRequest, cloneJson, type CloneTools, cloneText, makeClone } from "../../operations/clone/makeClone";
+import { joinShare, leaveShare } from "../../operations/clone/cloneShare";
 import { removeTimer, type TimerTools } from "../../operations/clone/cloneTimer";
 import { closeBackup } from "../../operations/open/closeBackup";
 import { requireFuse } from "../../operations/open/openBackup";
@@ -99,8 +100,14 @@ function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
   const { signal } = new AbortController();
   return {
     timer: timerOf(proc),
-    open: (isFirst) =>
-      proc.program([...proc.ownCommand, ...openArgs(proc, request, isFirst)], { signal: ctx.signal, isOwn: true }),
+    open: async (isFirst) => {
+      const { cacheBytesMax } = config.open;
+      // Of the process that serves the files, which the first one starts. Pages that it may drop are its own.
+      const limit = cacheBytesMax === undefined ? [] : [`--cache-max=${cacheBytesMax}B`];
+      const serving = !isFirst ? [] : limit.length > 0 ? limit : [`--share=${await joinShare(request, ctx)}`];
+      const args = [...proc.ownCommand, ...openArgs(proc, request, isFirst), ...serving];
+      return proc.program(args, { signal: ctx.signal, isOwn: true });
+    },
     close: async () => {
       const closing = {
         at,
@@ -116,7 +123,7 @@ function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
       try {
         await closeBackup(closing, tools, { ...ctx, signal });
       } finally {
-        await removeTimer(at, timerOf(proc));
+        await forgetClone(proc, request);
       }
     },
   };
@@ -124,10 +131,10 @@ function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
 
 function openArgs({ config }: CommandProcess, { at, port }: CloneRequest, isFirst: boolean): string[] {
   const { restore, set, binPath } = config;
-  // Of the process that serves the files, which the first one starts.
-  const cacheMax = isFirst ? config.open.cacheBytesMax : undefined;
   const { target, targetExclusive, targetTimeline, type, typeIsDefault } = restore;
-  const named = given({ "bin-path": binPath, set, target, "target-timeline": targetTimeline });
+  // A second one continues with what the first one has opened.
+  const choice = isFirst ? given({ set, target, "target-timeline": targetTimeline }) : {};
+  const named = { ...given({ "bin-path": binPath }), ...choice };
   return [
     ...config.carriedOptions,
     `--stanza=${config.stanza ?? ""}`,
@@ -136,15 +143,28 @@ function openArgs({ config }: CommandProcess, { at, port }: CloneRequest, isFirs
     "open",
     `--at=${at}`,
     `--port=${port}`,
-    ...(cacheMax === undefined ? [] : [`--cache-max=${cacheMax}B`]),
-    ...(typeIsDefault ? [] : [`--type=${type}`]),
-    ...(targetExclusive ? ["--target-exclusive"] : []),
+    ...(typeIsDefault || !isFirst ? [] : [`--type=${type}`]),
+    ...(targetExclusive && isFirst ? ["--target-exclusive"] : []),
     ...Object.entries(named).map(([name, value]) => `--${name}=${value}`),
   ];
 }
 
-/** Ends the timer of a clone that was closed. */
-export function timerOf({ ctx, program }: Pick<CommandProcess, "ctx" | "program">): TimerTools {
+/** What a closed clone leaves beside its files: its timer, and pages that no other clone shares. */
+export async function forgetClone(
+  proc: CommandProcess,
+  { account, at }: Pick<CloneRequest, "account" | "at">,
+): Promise<void> {
+  const { signal } = new AbortController();
+  await removeTimer(at, timerOf(proc));
+  try {
+    await leaveShare({ at, account, lockPath: LOCK_PATH, self: proc.process }, { ...proc.ctx, signal });
+  } catch (error) {
+    // They count only until the next start of the machine.
+    proc.ctx.log.warn(`shared pages stay: ${toBackupError(error).message}`);
+  }
+}
+
+function timerOf({ ctx, program }: Pick<CommandProcess, "ctx" | "program">): TimerTools {
   const { signal } = new AbortController();
   return { log: ctx.log, program: (args) => program(args, { signal }) };
 }

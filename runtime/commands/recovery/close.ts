@@ -2,8 +2,7 @@
 import { fail, isError } from "../../base/errors";
 import { closeBackup, type CloseRequest } from "../../operations/open/closeBackup";
 import type { Command, CommandProcess } from "../../process/commandProcess";
-import { removeTimer } from "../../operations/clone/cloneTimer";
-import { timerOf } from "./clone";
+import { forgetClone } from "./clone";
 import { requireOutsideData } from "./drill";
 import { accountOf, directoryOf } from "./open";
 
@@ -23,10 +22,10 @@ export const closeCommand: Command = async (proc) => {
     proc.print(await closeBackup(request, { program: (args) => proc.program(args, { signal: ctx.signal }) }, ctx));
   } catch (error) {
     // The timer of a clone that is gone must not try for ever.
-    if (isError(error, "fileMissing")) await removeTimer(request.at, timerOf(proc));
+    if (isError(error, "fileMissing")) await forgetClone(proc, request);
     throw error;
   }
-  if (!request.keeps) await removeTimer(request.at, timerOf(proc));
+  if (!request.keeps) await forgetClone(proc, request);
   return 0;
 };
 

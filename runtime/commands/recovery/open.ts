@@ -34,9 +34,11 @@ export const openCommand: Command = async (proc) => {
   requireOwnKeys(proc);
   const account = await accountOf(proc);
   const [pg] = config.pgs;
-  const { cacheBytesMax, fetchAll, port, start } = config.open;
+  const { cacheBytesMax, fetchAll, port, share, start } = config.open;
   if (cacheBytesMax !== undefined && fetchAll)
     throw fail("optionInvalid", "open has either --fetch-all or --cache-max");
+  if (share !== undefined && (fetchAll || cacheBytesMax !== undefined))
+    throw fail("optionInvalid", "open has --share without --fetch-all and --cache-max");
   const user = pg?.user ?? users.userName(account.uid) ?? "postgres";
   const programs = { find: (major: string) => findPrograms(major, config.binPath, ctx.signal) };
   const text = await openBackup(
@@ -104,6 +106,7 @@ async function serve(proc: CommandProcess): Promise<number> {
       node: nodeOf(proc),
       fetchesAll: config.open.fetchAll,
       cacheBytesMax: config.open.cacheBytesMax,
+      share: config.open.share,
       self,
       offerWal: (control, firstWal) => offerWal(proc, location, control, firstWal),
       program: (args) => proc.program(args, { signal: ctx.signal }),

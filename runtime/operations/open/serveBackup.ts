@@ -13,6 +13,7 @@ import type { Manifest } from "../../format/repository/manifest";
 import { PG_CONTROL_READ_BYTES, type PgControl, parsePgControl } from "../../format/page/pgControl";
 import { FuseDevice } from "../../fuse/device";
 import type { Repository } from "../../repository/repository";
+import { SharedPages } from "../clone/sharedPages";
 import { openSources } from "../restore/openSources";
 import { checkPages, restorable } from "../restore/restore";
 import type { Sources } from "../restore/sources";
@@ -34,6 +35,7 @@ import {
 } from "./openLocation";
 import { makeSkeleton } from "./skeleton";
 import { HIDDEN_CONTROL, pathInData } from "./tree";
+import { shareWith } from "./storedFile";
 import { isWhole, openUpper, type Target, type UpperDirectory } from "./upperDirectory";
 
 export interface ServeOptions {
@@ -49,6 +51,8 @@ export interface ServeOptions {
   readonly fetchesAll: boolean;
   /** Space for fetched pages; undefined keeps all of them. */
   readonly cacheBytesMax: number | undefined;
+  /** Directory of fetched pages that clones share; undefined shares none. */
+  readonly share: string | undefined;
   readonly self: ProcessId;
   program(args: readonly string[]): Promise<ProgramEnd>;
   /** Serves WAL for the recovery of this cluster, which needs `firstWal` first. */
@@ -179,7 +183,7 @@ function servedAlone(location: OpenLocation, state: OpenState, ctx: Context): Se
 async function servedFrom(
   repos: readonly Repository[],
   state: OpenState,
-  { cacheBytesMax, location, node, restoreCommand, set }: ServeOptions,
+  { cacheBytesMax, location, node, restoreCommand, set, share }: ServeOptions,
   ctx: Context,
 ): Promise<Served> {
   const recovery = { ...state.recovery, restoreCommand };
@@ -197,6 +201,7 @@ async function servedFrom(
   const parts = { upper: location.upper, restoredConf: location.restoredConf, asking, sources, manifest, repo };
   if (state.phase === "preparing") await prepare(location, parts, recovery, ctx);
   const upper = openUpper(location, manifest.files, bootOf(location.folder), () => ctx.clock.nowMs());
+  if (share !== undefined) shareAll(upper.targets, SharedPages.open({ directory: share, boot: bootOf(share), rows }));
   const control = controlOf(location);
   const fetcher = new Fetcher({ ...parts, pages: control, spoolPath: location.folder }, upper.targets, ctx);
   const prepared = preparedState(state, sources, manifest, rows, control);
@@ -204,6 +209,14 @@ async function servedFrom(
   const files = filesOf(upper, state, cache === null ? fetcher : cache.around(fetcher), ctx);
   const firstWal = state.phase === "used" ? null : (manifest.archiveStart ?? null);
   return { state: prepared, upper, files, fetcher, cache, firstWal };
+}
+
+function shareAll(targets: readonly Target[], pages: SharedPages): void {
+  for (const { file, origin } of targets) {
+    shareWith(origin, pages.file(origin.index, origin.row.sizeBytes));
+    // A start fetches many of these without a look at what others have.
+    if (isSmall(origin.row)) file.missingIn(0, origin.row.sizeBytes);
+  }
 }
 
 function filesOf({ journal, tree }: UpperDirectory, { account }: OpenState, fetch: Fetch, ctx: Context): OpenFiles {

@@ -14,12 +14,13 @@ import {
   readSync,
   writeSync,
 } from "../../local/nodeFiles";
-import { assert, isError } from "../../base/errors";
+import { assert, fail, isError } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { punchHoles } from "../../local/punchHoles";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import { dataSync, type Journal } from "./journal";
 import { pagesBefore } from "./journalState";
+import type { SharedFile } from "../clone/sharedPages";
 import { mergeRuns, PAGE_BYTES, type PageRun, PageSet, withoutRun } from "./pageSet";
 
 /** The backup's content of a file. */
@@ -30,6 +31,10 @@ export interface Origin {
   readonly pages: PageSet;
   /** Pages as they were fetched: without them the backup still has everything. */
   readonly clean: PageSet;
+  /** Where clones of the backup share its fetched pages; null without. */
+  shared: SharedFile | null;
+  /** Pages that are there, not here: for the journal and after a restart of this process they are missing. */
+  borrowed: PageSet;
   /** Pages were fetched. */
   onFill: (run: PageRun) => void;
   /** Bytes of it that still belong to the file: what was cut off stays zero, even inside a page. */
@@ -44,14 +49,21 @@ export function missingBytesOf({ pages, row }: Origin): number {
 
 export function originOf(index: number, row: ManifestFile): Origin {
   const { sizeBytes } = row;
-  const clean = new PageSet(sizeBytes);
-  return { index, row, pages: new PageSet(sizeBytes), clean, onFill: () => {}, endBytes: sizeBytes };
+  const [pages, clean] = [new PageSet(sizeBytes), new PageSet(sizeBytes)];
+  return { index, row, pages, clean, borrowed: new PageSet(0), shared: null, onFill: () => {}, endBytes: sizeBytes };
+}
+
+/** From now on fetched pages go there, and those that others have fetched count as present. */
+export function shareWith(origin: Origin, shared: SharedFile | null): void {
+  if (shared === null) return;
+  origin.shared = shared;
+  origin.borrowed = new PageSet(origin.row.sizeBytes);
 }
 
 /** Pages behind it are there, and no longer the backup's. */
-function endAt({ clean, pages }: Origin, sizeBytes: number): void {
+function endAt({ borrowed, clean, pages }: Origin, sizeBytes: number): void {
   pages.add(pagesBefore(sizeBytes), pages.count - 1);
-  clean.remove(pagesBefore(sizeBytes), pages.count - 1);
+  for (const gone of [borrowed, clean]) gone.remove(pagesBefore(sizeBytes), pages.count - 1);
 }
 
 /** Read and written at once. */
@@ -115,7 +127,17 @@ export class StoredFile {
   missingIn(offsetBytes: number, sizeBytes: number): readonly PageRun[] {
     if (this.#origin === null || sizeBytes <= 0) return [];
     const last = Math.floor((offsetBytes + sizeBytes - 1) / PAGE_BYTES);
-    return this.#origin.pages.missingRuns(Math.floor(offsetBytes / PAGE_BYTES), last);
+    return this.#borrow(this.#origin, this.#origin.pages.missingRuns(Math.floor(offsetBytes / PAGE_BYTES), last));
+  }
+
+  /** What is missing even though others have fetched pages. */
+  #borrow(origin: Origin, missing: readonly PageRun[]): readonly PageRun[] {
+    const { borrowed, pages, shared } = origin;
+    if (shared === null || missing.length === 0) return missing;
+    for (const run of missing.flatMap((each) => shared.presentIn(each)))
+      for (const own of pages.add(...run)) borrowed.add(...own);
+    this.closeIdle();
+    return missing.flatMap(([first, last]) => pages.missingRuns(first, last));
   }
 
   /** Pages that a write covers only in part: their other bytes must be there before. */
@@ -129,7 +151,47 @@ export class StoredFile {
 
   read(offsetBytes: number, target: Uint8Array): number {
     assert(this.missingIn(offsetBytes, target.length).length === 0, "a read of a page that is not there");
-    return this.#with((fd) => readSync(fd, target, 0, target.length, offsetBytes));
+    const sizeBytes = this.#with((fd) => readSync(fd, target, 0, target.length, offsetBytes));
+    const origin = this.#origin;
+    if (origin !== null) this.#readBorrowed(origin, offsetBytes, target.subarray(0, sizeBytes));
+    return sizeBytes;
+  }
+
+  /** @throws checksum for pages that this machine has lost: the next read fetches them */
+  #readBorrowed(origin: Origin, offsetBytes: number, target: Uint8Array): void {
+    const end = Math.min(offsetBytes + target.length, origin.endBytes);
+    const runs = origin.borrowed.runsIn(Math.floor(offsetBytes / PAGE_BYTES), Math.ceil(end / PAGE_BYTES) - 1);
+    for (const [first, last] of runs) {
+      const bytes = this.#borrowedBytes(origin, first, last);
+      const from = Math.max(offsetBytes, first * PAGE_BYTES);
+      const to = Math.min(end, (last + 1) * PAGE_BYTES);
+      target.set(bytes.subarray(from - first * PAGE_BYTES, to - first * PAGE_BYTES), from - offsetBytes);
+    }
+  }
+
+  #borrowedBytes({ borrowed, pages, row, shared }: Origin, first: number, last: number): Uint8Array {
+    const bytes = Buffer.allocUnsafe((last - first + 1) * PAGE_BYTES);
+    const isRight = shared?.read(first, bytes) === true;
+    this.closeIdle();
+    if (isRight) return bytes;
+    borrowed.remove(first, last);
+    pages.remove(first, last);
+    throw fail("checksum", `shared pages ${first} to ${last} of '${row.name}' are not what was fetched`, {
+      hint: "This machine has lost them. They are fetched again.",
+    });
+  }
+
+  /** Takes borrowed pages here, because their bytes are about to change or to be named otherwise. */
+  #takeOver(origin: Origin, first: number, last: number): void {
+    for (const run of origin.borrowed.runsIn(first, last))
+      for (let page = run[0]; page <= run[1]; page += COPY_PAGES) {
+        const end = Math.min(run[1], page + COPY_PAGES - 1);
+        const bytes = this.#borrowedBytes(origin, page, end);
+        this.#write(bytes.subarray(0, Math.min(bytes.length, origin.endBytes - page * PAGE_BYTES)), page * PAGE_BYTES);
+        origin.borrowed.remove(page, end);
+        origin.pages.remove(page, end);
+        this.#keep(origin, page, end, "fetched");
+      }
   }
 
   /**
@@ -146,6 +208,13 @@ export class StoredFile {
       const to = Math.min((last + 1) * PAGE_BYTES, origin.endBytes);
       assert(to > from, "fetched bytes behind a cut");
       try {
+        if (origin.shared !== null && to === (last + 1) * PAGE_BYTES) {
+          origin.shared.write(first, bytes.subarray(from - offsetBytes, to - offsetBytes));
+          this.closeIdle();
+          origin.pages.add(first, last);
+          origin.borrowed.add(first, last);
+          continue;
+        }
         this.#write(bytes.subarray(from - offsetBytes, to - offsetBytes), from);
         this.#keep(origin, first, last, "fetched");
       } catch (error) {
@@ -161,6 +230,7 @@ export class StoredFile {
     const origin = this.#origin;
     const first = Math.floor(offsetBytes / PAGE_BYTES);
     const last = Math.ceil((offsetBytes + data.length) / PAGE_BYTES) - 1;
+    if (origin !== null) this.#takeOver(origin, first, last);
     // Before the write: a page that may hold it must never be dropped.
     if (origin !== null)
       for (const run of origin.clean.runsIn(first, last)) {
@@ -315,6 +385,7 @@ export class StoredFile {
     const origin = this.#origin;
     if (origin === null) return;
     assert(origin.pages.missingCount === 0, "a file that is not whole");
+    this.#takeOver(origin, 0, origin.pages.count - 1);
     await this.sync();
     this.#journal.append({ kind: "own", file: origin.index });
     // Also if the sync fails: for the journal its pages are no longer the backup's, so none may be dropped.
@@ -351,6 +422,7 @@ export class StoredFile {
 
   closeIdle(): void {
     if (this.opens > 0) return;
+    this.#origin?.shared?.close();
     if (this.#isRemoved) this.release();
     if (this.#fd < 0) return;
     closeSync(this.#fd);

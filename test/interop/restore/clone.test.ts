@@ -175,20 +175,42 @@ describe("clone", async () => {
     expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
   }, 300_000);
 
-  // claim: docs/clones.md: clones take the space of what they read and write
-  test("clones of one backup take what they read and write", async () => {
+  // claim: docs/clones.md: clones of one backup share the pages that they have only read, and the last one takes them
+  test("clones of one backup share what they read", async () => {
     const answers: Answer[] = [];
     const count = NIGHTLY ? 10 : 3;
+    const clones: OpenedBackup[] = [];
+    const sums: unknown[] = [];
     for (let number = 1; number <= count; number++) {
-      const result = await clone(opens(`many${number}`), await freePort(), { args: ["--keep-database=shop"] });
+      const backup = opens(`many${number}`);
+      const port = await freePort();
+      const result = await clone(backup, port, { args: ["--keep-database=shop"] });
       expect(result, result.stderr).toMatchObject({ exitCode: 0 });
       answers.push(JSON.parse(result.stdout) as Answer);
+      clones.push(backup);
+      // All of its pages come into this clone.
+      sums.push(
+        await askClone(port, "clone", PASSWORD, "shop", "SELECT sum(hashtextextended(still::text, 0)) FROM still"),
+      );
     }
+    expect(new Set(sums).size).toBe(1);
+    const shared = join(bed.folder, ".shared");
+    const [own, all] = [clones.map(({ folder }) => usedBytes(folder)), usedBytes(shared)];
+    process.stderr.write(`clone: ${count} clones have ${own.join(", ")} bytes, and share ${all}\n`);
     const [{ totalBytes } = { totalBytes: 0 }] = answers;
     const used = answers.map(({ diskBytes, fetchedBytes }) => `${diskBytes} on the disk, ${fetchedBytes} fetched`);
     process.stderr.write(`clone: ${count} clones of a backup of ${totalBytes} bytes: ${used.join("; ")}\n`);
     const diskBytes = answers.reduce((sum, answer) => sum + answer.diskBytes, 0);
     expect(diskBytes).toBeLessThan((count * totalBytes) / 2);
+    // A copy of the table in each clone would be more.
+    const tableBytes = 100_000_000;
+    expect(all).toBeGreaterThan(tableBytes);
+    for (const bytes of own) expect(bytes).toBeLessThan(tableBytes);
+    for (const backup of clones) {
+      expect(existsSync(join(shared, "pages"))).toBe(true);
+      await backup.close();
+    }
+    expect(existsSync(join(shared, "pages"))).toBe(false);
   }, 600_000);
 });
 
@@ -205,6 +227,11 @@ async function valueOf(client: Client, sql: string): Promise<unknown> {
   } finally {
     await client.end();
   }
+}
+
+function usedBytes(directory: string): number {
+  const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
+  return names.reduce((sum, name) => sum + statSync(join(directory, name)).blocks * 512, 0);
 }
 
 /** Logs and settings of a clone. */

@@ -1,0 +1,103 @@
+/**
+ * The directory of the pages that clones of one place share, beside them:
+ *
+ * ```
+ * <parent>/.shared/          0700, of PostgreSQL's account
+ *   users/<SHA-1 of a path>  one for each clone: the last one takes everything with it
+ *   pages/                   see sharedPages.ts
+ * ```
+ */
+import { dirname } from "node:path";
+import type { Context } from "../../base/context";
+import { fail, isError } from "../../base/errors";
+import { sha1Hex } from "../../base/hash";
+import { actAs } from "../../local/actAs";
+import { acquireLock, type LockFile } from "../../local/lockFile";
+import { existsSync, lchown, lstat, mkdir, readdir, rm, writeFile } from "../../local/nodeFiles";
+import { systemCodeOf, systemError } from "../../local/systemError";
+import type { LockHolder } from "../open/openLocks";
+import type { Account } from "../open/tree";
+
+export interface ShareRequest {
+  readonly at: string;
+  /** PostgreSQL's. */
+  readonly account: Account;
+  readonly lockPath: string;
+  readonly self: LockHolder;
+}
+
+const LOCK_MS = 10_000;
+const POLL_MS = 50;
+
+/** The directory for pages; the clone uses it until it leaves. @throws pathCreate, fileOwner, lockAcquire */
+export function joinShare(request: ShareRequest, ctx: Context): Promise<string> {
+  const { account, at } = request;
+  const share = shareOf(at);
+  return locked(request, ctx, async () => {
+    await requireOwn(share, account);
+    await actAs(account, async () => {
+      for (const name of ["pages", "users"]) await mkdir(`${share}/${name}`, { recursive: true, mode: 0o700 });
+      await writeFile(userFile(at), `${at}\n`, { mode: 0o600 });
+    });
+    return `${share}/pages`;
+  });
+}
+
+/** Removes the pages after the last clone. Nothing happens to a clone that shares nothing. @throws lockAcquire */
+export async function leaveShare(request: ShareRequest, ctx: Context): Promise<void> {
+  const { account, at } = request;
+  const share = shareOf(at);
+  if (!existsSync(userFile(at))) return;
+  await locked(request, ctx, () =>
+    actAs(account, async () => {
+      await rm(userFile(at), { force: true });
+      if ((await readdir(`${share}/users`)).length > 0) return;
+      for (const name of ["pages", "users"]) await rm(`${share}/${name}`, { recursive: true, force: true });
+    }),
+  );
+}
+
+function shareOf(at: string): string {
+  return `${dirname(at)}/.shared`;
+}
+
+function userFile(at: string): string {
+  return `${shareOf(at)}/users/${sha1Hex(at)}`;
+}
+
+async function requireOwn(share: string, { gid, uid }: Account): Promise<void> {
+  try {
+    await mkdir(share, { mode: 0o700 });
+    await lchown(share, uid, gid);
+  } catch (error) {
+    if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${share}'`, share, error);
+    const info = await lstat(share);
+    if (!info.isDirectory() || info.uid !== uid)
+      throw fail("fileOwner", `'${share}' is no directory of account ${uid}, which clones have`, {
+        hint: "Remove it, or choose another directory.",
+        path: share,
+      });
+  }
+}
+
+async function locked<T>(
+  { at, lockPath, self }: ShareRequest,
+  { clock, signal }: Context,
+  work: () => Promise<T>,
+): Promise<T> {
+  const endMs = clock.monotonicMs() + LOCK_MS;
+  let lock: LockFile | null = null;
+  while (lock === null) {
+    try {
+      lock = acquireLock({ lockPath, stanza: `share-${sha1Hex(shareOf(at))}`, kind: "cloning", ...self });
+    } catch (error) {
+      if (!isError(error, "lockAcquire") || clock.monotonicMs() > endMs) throw error;
+      await clock.sleep(POLL_MS, signal);
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    lock.release();
+  }
+}
