@@ -112,12 +112,12 @@ export class DatabaseClone extends pulumi.ComponentResource {
     const { address, cluster: _refused, host: _host, ...choice } = own;
     const { deferred, value } = splitKnown(given(choice));
     const host = checkedHost(name, own);
-    checkChoice(name, value as Choice);
+    checkChoice(name, value);
     const { at = NEWEST, databases = [], lifetimeHours = DEFAULT.lifetimeHours } = own;
     super(typeToken("DatabaseClone"), name, { at, databases, lifetimeHours, masked: own.mask !== undefined }, opts);
-    const settled = pulumi.output<object>(given(choice)).apply((known) => {
-      if (deferred.size > 0) checkChoice(name, known as Choice);
-      return known as Choice;
+    const settled = pulumi.output<object>(given(choice)).apply((known): Choice => {
+      if (deferred.size > 0) checkChoice(name, known);
+      return known;
     });
     const { connection, signIn } = connectionInputs(host.connection);
     const clone = new CloneResource(

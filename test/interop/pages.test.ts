@@ -2,11 +2,11 @@
  * The pages of a comparison and of a report in a real browser without a network: light or dark by the reader's mode,
  * and usable with a keyboard and a screen reader. Skipped loudly without a browser.
  */
-import { createRequire } from "node:module";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inflateSync } from "node:zlib";
+import { source as axe } from "axe-core";
 import { afterAll, describe, expect, test } from "vitest";
 import { diffTopologies } from "../../components/plan/diff";
 import { renderPage } from "../../components/render/topology/topologyPage";
@@ -69,7 +69,6 @@ describe("the page in a browser", async () => {
 
   // claim: docs/report.md: light and dark mode, a phone, a keyboard and screen readers (axe-core in Chromium)
   test("a report has no fault for a keyboard or a screen reader, in both modes and at three widths", async () => {
-    const axe = readFileSync(createRequire(__filename).resolve("axe-core/axe.min.js"), "utf8");
     const troubles = [{ error: "FileMissingError", message: "WAL is missing", hints: ["pgbackstop heal"] }];
     const gaps = [{ from: "a", to: "b", fromS: 1_794_000_000, toS: 1_794_100_000 }];
     const repos = [reportedRepo(), reportedRepo({ key: 2, encrypted: false, gaps, troubles })];

@@ -39,7 +39,7 @@ export function requireUsable({ allow, databases, listen, role }: Reach): void {
   for (const [option, name] of [["role", role], ...databases.map((each) => ["keep-database", each] as const)] as const)
     if (name === "" || Buffer.byteLength(name) > NAME_BYTES_MAX || /["\p{Cc}]/u.test(name))
       refuse(option, name, `use a name of 1 to ${NAME_BYTES_MAX} bytes without quotes and control characters`);
-  if (/^pg_/.test(role)) refuse("role", role, "PostgreSQL reserves names that begin with pg_");
+  if (role.startsWith("pg_")) refuse("role", role, "PostgreSQL reserves names that begin with pg_");
   if (!/^[0-9A-Za-z.:*,-]+$/.test(listen)) refuse("listen", listen, "use addresses, separated by commas");
   for (const network of allow)
     if (!/^[0-9A-Fa-f.:]+\/\d{1,3}$/.test(network))
