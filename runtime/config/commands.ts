@@ -160,6 +160,11 @@ const ROWS = {
     ["own", "writes", "remembered"],
   ),
   help: row("this text", [], [], "[COMMAND [OPTION]]"),
+  hold: row(
+    "keep a backup, and what it needs, from retention, expire and stanza-delete",
+    ["repositories"],
+    ["own", "writes"],
+  ),
   info: row("show backups and WAL in the repositories", ["repositories"], ["optionalStanza", "prints", "soon"]),
   manifest: row("show the files of a backup", ["repositories"], ["prints"]),
   metrics: row(
@@ -206,6 +211,7 @@ const ROWS = {
     ["optionalStanza", "own", "prints"],
     "[FILE …]",
   ),
+  release: row("let retention remove a backup again that hold has kept", ["repositories"], ["own", "writes"]),
   "repo-get": row("print a file of a repository", ["repositories"], ["optionalStanza", "prints"], "FILE"),
   "repo-ls": row("list files of a repository", ["repositories"], ["optionalStanza", "prints"], "[PATH]"),
   restore: row(

@@ -377,8 +377,13 @@ function warnAboutRepos(resolved: Resolved, config: Config, entries: Entries, wa
 
 /** Without retention backups stay forever. */
 function warnAboutRetention(repo: RepoConfig, name: string, warn: (text: string) => void): void {
-  const { retentionFull, retentionFullType, retentionDiff, retentionArchive, retentionArchiveType } = repo;
-  if (retentionFull === undefined) {
+  const { keep, retentionFull, retentionFullType, retentionDiff, retentionArchive, retentionArchiveType } = repo;
+  if (retentionFull === undefined && keep !== undefined) {
+    warn(
+      `setting 'repos.${name}.keep' has no effect without option '${name}-retention-full': every backup is kept\n` +
+        `HINT: set ${name}-retention-full to what must stay completely; the calendar keeps older backups.`,
+    );
+  } else if (retentionFull === undefined) {
     warn(
       `option '${name}-retention-full' is not set for '${name}-retention-full-type=${retentionFullType}', the repository may run out of space\n` +
         `HINT: to retain full backups indefinitely (without warning), set option '${name}-retention-full' to the maximum.`,

@@ -103,7 +103,9 @@ const PG_REMOTE: readonly CommandName[] = [
 ];
 const DRILL: readonly CommandName[] = ["cnpg-drill", "drill"];
 /** Commands that judge or copy by what `backup` and `expire` keep. */
-const KEEPING: readonly CommandName[] = ["agent", "cnpg-instance", "heal", "metrics", "sync", "verify"];
+const KEEPING: readonly CommandName[] = [
+  ...(["agent", "cnpg-drill", "cnpg-instance", "drill", "heal", "metrics", "status", "sync", "verify"] as const),
+];
 const RETENTION: readonly CommandName[] = ["backup", "expire", ...KEEPING];
 const NONE: readonly CommandName[] = [];
 /** Commands that can read a versioned bucket as it was. */
@@ -124,7 +126,8 @@ const PAST: readonly CommandName[] = [
 /** Commands that can work with one of the repositories. */
 const ONE_REPOSITORY: readonly CommandName[] = [
   ...PAST,
-  ...(["annotate", "backup", "cnpg-drill", "doctor", "drill", "expire", "heal", "stanza-delete"] as const),
+  ...(["annotate", "backup", "cnpg-drill", "doctor", "drill", "expire", "heal", "hold", "release"] as const),
+  "stanza-delete",
 ];
 const SIDECARS: readonly CommandName[] = ["cnpg-instance", "cnpg-restore"];
 const PORTS = ["1", "65535"] as const;
@@ -389,11 +392,13 @@ const COMMAND_LINE = [
       "drill",
       "expire",
       "extract-table",
+      "hold",
       "info",
       "manifest",
       "open",
       "recover",
       "recover-step",
+      "release",
       "restore",
       "sync",
       "verify",
@@ -402,6 +407,8 @@ const COMMAND_LINE = [
     {
       forCommand: {
         annotate: { required: true },
+        hold: { required: true },
+        release: { required: true },
         manifest: { default: "latest" },
         "extract-table": { default: "latest" },
         info: { depend: { option: "stanza" } },
@@ -471,6 +478,13 @@ const COMMAND_LINE = [
     "restore: overwrite existing files, copying only those that differ in size or time; stanza-delete, offline backup: ignore running processes; stop: end running processes",
     { config: "force", default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
+  own("reason", "string", ["hold"], "why the backup must stay, on one line", {
+    config: "hold.reason",
+    required: true,
+  }),
+  own("until", "string", ["hold"], "day in UTC or time at which the hold ends; if omitted, release ends it", {
+    config: "hold.until",
+  }),
   typed("verbose", "boolean", ["verify"], "also print backups and WAL without errors", {
     config: "verify.verbose",
     default: "n",

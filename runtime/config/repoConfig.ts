@@ -73,6 +73,7 @@ function buildRepo(
       retentionDiff: values.number("repo-retention-diff", key),
       retentionArchive: values.number("repo-retention-archive", key),
       retentionHistoryDays: values.number("repo-retention-history", key),
+      keep: own.keep === undefined ? undefined : { ...own.keep, zone: own.keep.zone ?? "UTC" },
     }),
     retentionFullType: values.text("repo-retention-full-type", key) === "time" ? "time" : "count",
     retentionArchiveType: (values.text("repo-retention-archive-type", key) ??

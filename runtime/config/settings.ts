@@ -2,9 +2,10 @@
 import { checkDeclared, inDeclaredOrder, type Keys, pathText, problemHint, problemText } from "../base/declaredTypes";
 import { type BackupError, fail } from "../base/errors";
 import { FILE_DECLARATIONS, FILE_SINCE } from "../base/fileDeclarations";
+import { isTimeZone } from "../base/timeZone";
 import { rowOf } from "./optionName";
 import type { CompressType } from "./options";
-import type { ContainerFile, DrillFile, RepoName, SettingsFile, StreamFile } from "./settingsFields";
+import type { ContainerFile, DrillFile, KeepCalendar, RepoName, SettingsFile, StreamFile } from "./settingsFields";
 import type { AcknowledgePolicy, DrillSettings, Settings, StreamSettings } from "./types";
 import { compareReleases } from "./usableFile";
 
@@ -92,7 +93,8 @@ export function settingsOf(value: unknown, fileName: string): Settings {
   };
   const { acknowledge, archive, archiveCommandContains, container, drill, firstBackup, fullBackups, postgres } = file;
   const { repos = {}, stream } = file;
-  for (const [name, { compressLevel, compressType }] of Object.entries(repos)) {
+  for (const [name, { compressLevel, compressType, keep }] of Object.entries(repos)) {
+    if (keep !== undefined) checkKeep(keep, (field, fact) => wrong(["repos", name, "keep", ...field], fact));
     const level = compressLevel ?? 0;
     const own = (allowed: string): BackupError =>
       wrong(["repos", name, "compressLevel"], `is ${level}, and must be ${allowed}`);
@@ -112,6 +114,12 @@ export function settingsOf(value: unknown, fileName: string): Settings {
     ...(container === undefined ? {} : { container: containerOf(container, wrong) }),
     repos: Object.fromEntries(Object.entries(repos).map(([name, repo]) => [keyOf(name), repo])),
   };
+}
+
+function checkKeep({ daily, monthly, weekly, yearly, zone = "UTC" }: KeepCalendar, wrong: Wrong): void {
+  if ([daily, weekly, monthly, yearly].every((count) => count === undefined))
+    throw wrong([], "keeps nothing: it must have daily, weekly, monthly or yearly");
+  if (!isTimeZone(zone)) throw wrong(["zone"], `is '${zone}', and must be UTC or a name such as Europe/Berlin`);
 }
 
 function streamOf(

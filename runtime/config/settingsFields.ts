@@ -173,4 +173,23 @@ export interface RepoSettings {
   readonly expectWalWithinS?: number;
   /** True refuses the directory of the repository while nothing is mounted at or above it. @default false */
   readonly requireMount?: boolean;
+  /**
+   * Backups that stay when `retention-full` and `retention-diff` would remove them, by calendar. pgBackRest's own
+   * `backup` and `expire` do not read it. If omitted, none stays.
+   */
+  readonly keep?: KeepCalendar;
+}
+
+/** One backup of each of the newest days, weeks, months and years that have one. At least one of them. */
+export interface KeepCalendar {
+  /** Number of days. @minimum 1 @maximum 9999 */
+  readonly daily?: number;
+  /** Number of weeks, which begin on Monday. @minimum 1 @maximum 9999 */
+  readonly weekly?: number;
+  /** Number of months. @minimum 1 @maximum 9999 */
+  readonly monthly?: number;
+  /** Number of years. @minimum 1 @maximum 9999 */
+  readonly yearly?: number;
+  /** Time zone in which days begin. @default "UTC" @example Europe/Berlin */
+  readonly zone?: Line;
 }

@@ -13,6 +13,7 @@ import type {
   DrillObjectives,
   DrillStatement,
   FullBackupReport,
+  KeepCalendar,
   RepoSettings,
   ServerCommands,
 } from "./settingsFields";
@@ -111,6 +112,8 @@ export interface RepoConfig {
   readonly retentionArchive?: number;
   readonly retentionArchiveType: "full" | "diff" | "incr";
   readonly retentionHistoryDays?: number;
+  /** Backups that stay by calendar. */
+  readonly keep?: KeepCalendar & { readonly zone: string };
   /** Compression of new files here: `compress-type`/`compress-level`, unless the settings file says otherwise. */
   readonly compressType: CompressType;
   readonly compressLevel: number;

@@ -117,7 +117,8 @@ export const REPOSITORY: readonly MetricDefinition[] = metrics(REPO, {
     REPO_TYPE,
   ],
   pgbackstop_repo_backup_bytes: "Bytes that all backups take in the repository, without WAL",
-  pgbackstop_recovery_window_start_timestamp_seconds: "End of the oldest backup: recovery reaches back to it",
+  pgbackstop_recovery_window_start_timestamp_seconds:
+    "End of the oldest backup that keeps the WAL after it: recovery to any point in time reaches back to it",
   pgbackstop_recovery_window_end_timestamp_seconds:
     "When the newest WAL segment that follows the backups without a gap was stored: recovery reaches up to it",
   pgbackstop_repo_wal_last_archived_timestamp_seconds: "When the newest WAL segment was stored in the repository",

@@ -2,6 +2,7 @@
 import { WAL_SEGMENT_SIZE_BYTES } from "../base/limits";
 import { createHash } from "node:crypto";
 import { toBackupError } from "../base/errors";
+import { given } from "../base/given";
 import type { CommandProcess, Invocation } from "../process/commandProcess";
 import type { Config } from "../config/types";
 import { BACKREST_VERSION } from "../format/repository/infoFile";
@@ -9,6 +10,7 @@ import { loadRuns } from "../local/runRecords";
 import { hasStopFile } from "../local/stopFile";
 import { loadLocalDrills } from "../operations/drill/history";
 import { ATTACK } from "../operations/drill/record";
+import { trimmedLabels } from "../operations/expire/archivePlan";
 import { findNewestWal } from "../operations/info/destinations";
 import { collectInfo } from "../operations/info/info";
 import { loadStreams } from "../operations/stream/streamReport";
@@ -53,10 +55,12 @@ export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = 
       const newestWal = await orNull(proc, key, () => findNewestWal(repo));
       const survey = config.monitoring.walGaps
         ? await surveys.of(key, () =>
-            orNull(proc, key, () => surveyWal(repo, info?.backups ?? [], walSegmentSizeBytes)),
+            orNull(proc, key, () => surveyWal(repo, info?.backups ?? [], walSegmentSizeBytes, ctx.clock.nowMs())),
           )
         : null;
-      return { ...known, backups: info?.backups ?? [], newestWal, survey };
+      const trimmed =
+        info === null ? undefined : trimmedLabels(info.backups, info.currentId, repo.retention, ctx.clock.nowMs());
+      return { ...known, backups: info?.backups ?? [], newestWal, survey, ...given({ trimmed }) };
     }),
   );
   const slot = await loadSlot(config);

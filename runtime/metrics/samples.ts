@@ -18,6 +18,8 @@ export interface RepoFacts {
   readonly newestWal: StoredWal | null;
   readonly missingWalCount: number;
   readonly conflictCount: number;
+  /** Labels of backups that keep no WAL after them. */
+  readonly trimmed?: ReadonlySet<string>;
 }
 
 /** The state of one repository's queue, from the process that serves WAL. */
@@ -66,7 +68,7 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
   );
   return repos.flatMap((repo): Sample[] => {
     const labels = { stanza, repo_key: String(repo.key) };
-    const { backups, conflictCount, missingWalCount, newestWal } = repo;
+    const { backups, conflictCount, missingWalCount, newestWal, trimmed } = repo;
     const wal = newestWal !== null &&
       newest !== null && {
         pgbackstop_repo_wal_last_archived_timestamp_seconds: newestWal.storedAtS,
@@ -81,7 +83,7 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
         pgbackstop_repo_wal_missing_files: missingWalCount,
         pgbackstop_repo_wal_conflict_files: conflictCount,
       }),
-      ...(backups === null ? [] : backupSamples(labels, backups)),
+      ...(backups === null ? [] : backupSamples(labels, backups, trimmed)),
       ...samples(labels, wal || {}),
     ];
   });
@@ -101,8 +103,12 @@ export function gapSamples(stanza: string, gaps: ReadonlyMap<number, number>): S
   );
 }
 
-function backupSamples(labels: Sample["labels"], backups: readonly BackupInfoEntry[]): Sample[] {
-  const ends = backups.map(({ stoppedAtS }) => stoppedAtS);
+function backupSamples(
+  labels: Sample["labels"],
+  backups: readonly BackupInfoEntry[],
+  trimmed: RepoFacts["trimmed"],
+): Sample[] {
+  const ends = backups.flatMap(({ label, stoppedAtS }) => (trimmed?.has(label) === true ? [] : [stoppedAtS]));
   return [
     ...TYPES.flatMap((type) => {
       const count = backups.filter((entry) => entry.type === type).length;

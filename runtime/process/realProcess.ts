@@ -20,6 +20,7 @@ import { type Environment, showUnit } from "../local/systemdUnit";
 import { type ProgramEnd, runProgram } from "../local/program";
 import { loadUserNames, type UserNames } from "../local/users";
 import type { ServerCandidate } from "../operations/backup/chooseServers";
+import { retentionOf } from "../operations/expire/repoRetention";
 import { inlinePool, type Job, type JobPool, runJob } from "../operations/shared/jobs";
 import { type ContainerServer, ServerContainer } from "../postgres/container/serverContainer";
 import { loadControlFile } from "../postgres/controlFile";
@@ -28,7 +29,7 @@ import { Session, type SessionTarget } from "../postgres/session";
 import { WalStream } from "../postgres/walStream";
 import { LEASE_TIMES } from "../repository/lease";
 import { type LeaseParts, Leases } from "../repository/leases";
-import type { ArchiveRetention, Repository } from "../repository/repository";
+import type { Repository } from "../repository/repository";
 import { findMountedOwner, mayHang, type OpenDeps, openStorage, type StorageProcesses } from "../storage/open";
 import type { Storage } from "../storage/storage";
 import { unusableStorage } from "../storage/unusable";
@@ -111,20 +112,8 @@ export function openRepositories(
     block: config.block === undefined ? null : { ...BLOCK_DEFAULTS, ...config.block },
     hardLinks: config.hardlink,
     latestLink: config.symlink,
-    ...given({ archiveRetention: archiveRetentionOf(config) }),
+    retention: retentionOf(config),
   }));
-}
-
-/**
- * Undefined where WAL is kept from the oldest backup on. `retention-full` alone removes backups along with their WAL.
- */
-function archiveRetentionOf({
-  retentionArchive,
-  retentionArchiveType: type,
-  retentionDiff,
-}: RepoConfig): ArchiveRetention | undefined {
-  const count = retentionArchive ?? (type === "diff" ? retentionDiff : undefined);
-  return count === undefined ? undefined : { count, type };
 }
 
 function openOrUnusable(config: RepoConfig, deps: OpenDeps): Storage {

@@ -9,11 +9,11 @@ import { basename } from "node:path";
 import { type ByteStream, collect } from "../base/bytes";
 import type { Context } from "../base/context";
 import { LIMITS } from "../base/limits";
-import type { BackupType } from "../format/repository/label";
 import type { BlockSettings } from "../format/repository/blockSize";
 import { decrypt, Encryptor, encryptBytes, SALT_SIZE_BYTES } from "../format/codec/cipher";
 import { type CompressSpec, type CompressType, decompress } from "../format/codec/compress";
 import type { ObjectInfo, Storage } from "../storage/storage";
+import type { Retention } from "./retention";
 
 /** Small files are stored together. */
 export interface BundleSpec {
@@ -21,12 +21,6 @@ export interface BundleSpec {
   readonly sizeBytes: number;
   /** The largest file to bundle. */
   readonly limitBytes: number;
-}
-
-/** The newest `count` backups of a type, as `retention-archive` counts them. */
-export interface ArchiveRetention {
-  readonly count: number;
-  readonly type: BackupType;
 }
 
 export interface Repository {
@@ -46,8 +40,8 @@ export interface Repository {
   readonly block: BlockSettings | null;
   /** Hard-links unchanged files into each backup's directory, if the storage can. */
   readonly hardLinks: boolean;
-  /** Which backups keep gapless WAL if older ones keep only their own; absent keeps all from the oldest backup on. */
-  readonly archiveRetention?: ArchiveRetention;
+  /** Which backups and WAL its next expire keeps; absent keeps all. */
+  readonly retention?: Retention;
   /** A `latest` link next to the backups, if the storage has links. */
   readonly latestLink: boolean;
 }

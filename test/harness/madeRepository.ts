@@ -12,7 +12,7 @@ import { BACKREST_VERSION } from "../../runtime/format/repository/infoFile";
 import { labelType } from "../../runtime/format/repository/label";
 import { type Manifest, parseManifest } from "../../runtime/format/repository/manifest";
 import { saveManifest, saveManifestCopy } from "../../runtime/repository/backupStore";
-import type { Retention } from "../../runtime/operations/expire/expirePlan";
+import type { Retention } from "../../runtime/repository/retention";
 import { loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
 import { manifestHistoryPath } from "../../runtime/format/repository/repoPath";
 import { NO_LEASE } from "../../runtime/repository/lease";

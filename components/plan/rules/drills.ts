@@ -1,10 +1,11 @@
 /** Fire drills: each must be able to run as declared and to tell whether the objective is met. Pure. */
+import { isTimeZone } from "../../../runtime/base/timeZone";
 import { checkRange } from "../arguments/ranges";
 import { ATTACK, DRILL_LEVELS, DRILL_PICKS, drilledRepositories, isDrillName } from "../schedule/declaredDrills";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, DrillPlan, DrillStatement } from "../model/plan";
 import { withoutVersions } from "../repositories/repositoryTypes";
-import { isTimeZone, parseCron } from "../schedule/schedule";
+import { parseCron } from "../schedule/schedule";
 import { abstaining, eachOf } from "../findings/abstain";
 
 export function checkDrills(plan: DatabasePlan): Finding[] {

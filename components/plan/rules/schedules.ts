@@ -1,4 +1,5 @@
 /** Backup schedules: each one alone, then conflicts between them, then each repository's share. Pure. */
+import { isTimeZone } from "../../../runtime/base/timeZone";
 import { checkRange } from "../arguments/ranges";
 import { repositoriesWithDeclaredFulls } from "../storage/copies";
 import { findRepoIndex } from "../model/defaults";
@@ -7,7 +8,6 @@ import type { DatabasePlan } from "../model/plan";
 import {
   type CalendarMinute,
   firstMeeting,
-  isTimeZone,
   parseCron,
   type RunTime,
   type Schedule,

@@ -1,7 +1,8 @@
 /** Maximum age of each repository's newest backups, from the schedules. Pure. */
+import { isTimeZone } from "../../../runtime/base/timeZone";
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
-import { isTimeZone, longestGapDays, longestGapMinutes, runningSchedules, type Schedule } from "./schedule";
+import { longestGapDays, longestGapMinutes, runningSchedules, type Schedule } from "./schedule";
 
 const DAY_S = 86_400;
 /** For an hour of daylight saving, and a host that catches up after boot. */

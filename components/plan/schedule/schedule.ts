@@ -7,6 +7,7 @@
  * `*` with a step (rules of cronie and Vixie cron). systemd always demands both, so such a schedule becomes two
  * OnCalendar lines.
  */
+import { isTimeZone } from "../../../runtime/base/timeZone";
 export const BACKUP_TYPES = ["full", "diff", "incr"] as const;
 export type BackupType = (typeof BACKUP_TYPES)[number];
 
@@ -119,26 +120,6 @@ export function loadCron(schedule: Pick<RunTime, "name" | "cron">): Cron {
   const parsed = parseCron(schedule.cron);
   if (!parsed.ok) throw new Error(`schedule ${schedule.name}: ${parsed.reason}`);
   return parsed.cron;
-}
-
-/** Cached: a lookup takes half a millisecond, and a program makes several for each schedule. */
-const timeZones = new Map<string, boolean>();
-
-/** True if both systemd and this program know `timeZone`: `UTC` or an IANA name, not an offset such as `+02:00`. */
-export function isTimeZone(timeZone: string): boolean {
-  const known = timeZones.get(timeZone) ?? isNamedZone(timeZone);
-  timeZones.set(timeZone, known);
-  return known;
-}
-
-function isNamedZone(timeZone: string): boolean {
-  if (!/^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)*$/.test(timeZone)) return false;
-  try {
-    new Intl.DateTimeFormat("en", { timeZone });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** The first matching minute at or after `from`, in the calendar's own time, or null. */

@@ -19,6 +19,7 @@ import {
   synchronousSamples,
   workerSamples,
 } from "../../metrics/samples";
+import { trimmedLabels } from "../../operations/expire/archivePlan";
 import { findNewestWal, listBackups, type StoredWal } from "../../operations/info/destinations";
 import { loadDrillHistory } from "../../operations/drill/history";
 import { ATTACK, DRILL_KINDS, type DrillRecord } from "../../operations/drill/record";
@@ -54,6 +55,7 @@ export class MetricSource {
   #backups: readonly RepoResult<readonly BackupInfoEntry[]>[] = [];
   #wal: readonly RepoResult<StoredWal | null>[] = [];
   #drills: readonly DrillRecord[] = [];
+  #trimmed: ReadonlyMap<number, ReadonlySet<string>> = new Map();
   #walSegmentSizeBytes = WAL_SEGMENT_SIZE_BYTES;
 
   constructor(parts: MetricParts) {
@@ -82,6 +84,7 @@ export class MetricSource {
     for (let turn = 0; !signal.aborted; turn++) {
       this.#walSegmentSizeBytes = await this.#parts.walSegmentSizeBytes().catch(() => WAL_SEGMENT_SIZE_BYTES);
       this.#backups = await listBackups(this.#parts.repos).catch(unknown);
+      this.#trimmed = this.#trimmedLabels(ctx.clock.nowMs());
       const isKnown = this.#wal.length > 0 && this.#wal.every((result) => result.ok && result.value !== null);
       if (turn % WAL_TURNS === 0 || !isKnown)
         this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
@@ -94,6 +97,16 @@ export class MetricSource {
     }
   }
 
+  #trimmedLabels(nowMs: number): ReadonlyMap<number, ReadonlySet<string>> {
+    return new Map(
+      this.#backups.map((result): readonly [number, ReadonlySet<string>] => {
+        const backups = result.ok ? result.value : [];
+        const repo = this.#parts.repos.find(({ key }) => key === result.repoIndex);
+        return [result.repoIndex, trimmedLabels(backups, backups.at(-1)?.dbId ?? 0, repo?.retention, nowMs)];
+      }),
+    );
+  }
+
   /** Queues are reported from the start, repositories after they were read. */
   #samples(): MetricSample[] {
     const stanza = this.#parts.repos[0]?.stanza ?? "";
@@ -103,6 +116,7 @@ export class MetricSource {
       return {
         key: result.repoIndex,
         backups: result.ok ? result.value : null,
+        trimmed: this.#trimmed.get(result.repoIndex) ?? new Set<string>(),
         newestWal: result.ok && wal?.ok === true ? wal.value : null,
         missingWalCount: workers.find(({ repoIndex }) => repoIndex === result.repoIndex)?.missingWalCount ?? 0,
         conflictCount: workers.find(({ repoIndex }) => repoIndex === result.repoIndex)?.conflictCount ?? 0,

@@ -91,7 +91,7 @@ export class TimedHeal {
       const surveys = await perRepo(this.#parts.repos, async (repo) => {
         const own = backups.find(({ repoIndex }) => repoIndex === repo.key);
         if (own?.ok === false) throw own.error;
-        return surveyWal(repo, own?.value ?? [], walSegmentSizeBytes);
+        return surveyWal(repo, own?.value ?? [], walSegmentSizeBytes, ctx.clock.nowMs());
       });
       // An unreadable repository has no number, not an old one.
       this.#gaps = new Map(

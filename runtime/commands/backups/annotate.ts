@@ -3,6 +3,7 @@
  * it.
  */
 import { type BackupError, fail } from "../../base/errors";
+import { HOLD_NOTE } from "../../operations/expire/hold";
 import { annotate } from "../../operations/shared/annotate";
 import { loggedFailure } from "../../operations/shared/results";
 import { requireLabel } from "../../operations/shared/requireLabel";
@@ -13,6 +14,9 @@ export const annotateCommand: Command = async (proc) => {
   const { config, ctx } = proc;
   const set = config.set ?? "";
   requireLabel(set);
+  const reserved = Object.keys(config.backup.annotations).find((name) => name.startsWith(HOLD_NOTE));
+  if (reserved !== undefined)
+    throw fail("optionInvalidValue", `annotation '${reserved}' is a hold's`, { hint: "use hold and release." });
   proc.requireStarted();
   const repos = proc.repositories();
   proc.lock("backup", repos);

@@ -3,12 +3,14 @@ import { type BackupError, fail } from "../../base/errors";
 import { given } from "../../base/given";
 import type { Config } from "../../config/types";
 import { expireRepository } from "../../operations/expire/expire";
-import { checkRequest, closeHint, type ExpireRequest, type Retention } from "../../operations/expire/expirePlan";
+import { checkRequest, closeHint, type ExpireRequest } from "../../operations/expire/expirePlan";
+import { retentionOf } from "../../operations/expire/repoRetention";
 import { loggedFailure } from "../../operations/shared/results";
 import { openedHere } from "../opened";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
+import type { Retention } from "../../repository/retention";
 import type { Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
 export const expireCommand: Command = async (proc) => {
@@ -17,7 +19,8 @@ export const expireCommand: Command = async (proc) => {
   const request = requestOf(config);
   const repos = proc.repositories();
   proc.lock("backup", repos);
-  const { errors, hasSet } = await expireEach(proc, repos, request);
+  const { calendars, errors, hasSet } = await expireEach(proc, repos, request);
+  for (const calendar of calendars) proc.print(calendar);
   if (!hasSet && errors.length === 0)
     ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);
   if (errors.length > 0)
@@ -43,9 +46,10 @@ async function expireEach(
   proc: Expiring,
   repos: readonly Repository[],
   request: ExpireRequest,
-): Promise<{ errors: BackupError[]; hasSet: boolean }> {
+): Promise<{ calendars: string[]; errors: BackupError[]; hasSet: boolean }> {
   const { config, ctx } = proc;
   const errors: BackupError[] = [];
+  const calendars: string[] = [];
   let hasSet = false;
   // Sequential, so that the log reads in order.
   for (const repo of repos) {
@@ -53,12 +57,14 @@ async function expireEach(
       const lease = request.dryRun ? NO_LEASE : await proc.leases.take(repo, loadBackupInfo);
       // With the lease: a backup that is opened later is chosen from what this run leaves.
       const careful = { ...request, opened: await openedIn(proc, repo) };
-      hasSet = (await expireRepository(repo, retentionOf(config, repo), careful, lease, ctx)).hasSet || hasSet;
+      const expired = await expireRepository(repo, configuredRetention(config, repo), careful, lease, ctx);
+      hasSet = expired.hasSet || hasSet;
+      if (expired.calendar !== undefined) calendars.push(expired.calendar);
     } catch (thrown) {
       errors.push(loggedFailure(repo, thrown, ctx));
     }
   }
-  return { errors, hasSet };
+  return { calendars, errors, hasSet };
 }
 
 /** The repository's backups that are still read. @throws lockAcquire while nobody can tell which they are */
@@ -84,15 +90,8 @@ function requestOf({ checksumPageError, dryRun, expire, set }: Config): ExpireRe
   return request;
 }
 
-export function retentionOf(config: Config, { key, name }: Repository): Retention {
+export function configuredRetention(config: Config, { key, name }: Repository): Retention {
   const settings = config.repos.find((candidate) => candidate.key === key);
   if (settings === undefined) throw fail("assert", `${name} is open but not configured`);
-  const { retentionArchive, retentionDiff, retentionFull, retentionHistoryDays } = settings;
-  const limits = {
-    full: retentionFull,
-    diff: retentionDiff,
-    archive: retentionArchive,
-    historyDays: retentionHistoryDays,
-  };
-  return { ...given(limits), fullType: settings.retentionFullType, archiveType: settings.retentionArchiveType };
+  return retentionOf(settings);
 }

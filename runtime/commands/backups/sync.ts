@@ -7,7 +7,7 @@ import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import type { Command, RepositoryAccess } from "../../process/commandProcess";
-import { retentionOf } from "./expire";
+import { configuredRetention } from "./expire";
 
 export const syncCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -43,5 +43,5 @@ function scopeOf(config: Config, to: Repository): SyncScope {
   } = config;
   if (set !== undefined && latest) throw fail("optionInvalid", "--latest and --set cannot be used together");
   if (set !== undefined) return { kind: "set", label: set };
-  return latest ? { kind: "latest" } : { kind: "all", retention: retentionOf(config, to) };
+  return latest ? { kind: "latest" } : { kind: "all", retention: configuredRetention(config, to) };
 }

@@ -74,6 +74,7 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
     ctx.log.info(`repo${result.repoIndex}: ${fullText(result.value.newestFull)}`);
     if (result.value.fullError !== null) ctx.log.warn(repoErrorLine(result.repoIndex, result.value.fullError));
   }
+  noteCalendars(proc);
   const streamError = config.settings.stream === undefined ? null : await checkStream(proc);
   const error =
     policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
@@ -82,6 +83,14 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
   if (streamError !== null && config.check.full) throw streamError;
   if (streamError !== null) ctx.log.warn([streamError.message, ...hintLines(streamError)].join("\n"));
   return 0;
+}
+
+function noteCalendars({ config, ctx }: Invocation): void {
+  const keys = config.repos.flatMap(({ keep, key }) => (keep === undefined ? [] : [`repo${key}`]));
+  if (keys.length > 0)
+    ctx.log.info(
+      `${keys.join(", ")}: backup and expire of stock pgBackRest remove what only the calendar or a hold keeps`,
+    );
 }
 
 /**

@@ -1,10 +1,13 @@
 /** `stanza-delete`: from one repository; requires a stopped stanza and, without `--force`, a stopped server. */
-import { fail } from "../../base/errors";
+import { fail, isError, toBackupError } from "../../base/errors";
 import { hasStopFile, removeStopFile } from "../../local/stopFile";
+import { holdOf, holdText } from "../../operations/expire/hold";
 import { hasServerFiles, hasStanza, removeLease, stanzaDelete } from "../../operations/stanza/stanzaDelete";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import { dropSlotOf } from "./slotDrop";
-import type { Command } from "../../process/commandProcess";
+import { loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import type { Command, Invocation } from "../../process/commandProcess";
 
 export const stanzaDeleteCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -34,6 +37,7 @@ export const stanzaDeleteCommand: Command = async (proc) => {
   proc.lock("archive", [repo]);
   proc.lock("backup", [repo]);
   const lease = await proc.leases.take(repo, async () => {});
+  if (isThere) await requireNoHold(proc, repo);
   if (isThere) await stanzaDelete(repo, lease, ctx);
   // With several repositories the stanza lives on in the others.
   if (slotArchivingOf(config) !== null && config.repos.length === 1) await dropSlotOf(proc);
@@ -41,3 +45,24 @@ export const stanzaDeleteCommand: Command = async (proc) => {
   removeStopFile(lockPath, stanza, proc.lockOwners());
   return 0;
 };
+
+/** @throws backupSetInvalid (75) for a held backup; what makes backup.info unreadable, unless `--force` ignores it */
+async function requireNoHold({ config, ctx }: Invocation, repo: Repository): Promise<void> {
+  let backups: Awaited<ReturnType<typeof loadBackupInfo>>["backups"] = [];
+  try {
+    ({ backups } = await loadBackupInfo(repo));
+  } catch (error) {
+    if (isError(error, "fileMissing")) return;
+    if (!config.force) throw error;
+    ctx.log.warn(`${repo.name}: nobody can tell whether a backup is held: ${toBackupError(error).message}`);
+  }
+  for (const entry of backups) {
+    const hold = holdOf(entry);
+    const isOver = hold === null || (hold.untilS !== null && hold.untilS * 1000 < ctx.clock.nowMs());
+    if (isOver) continue;
+    throw fail("backupSetInvalid", `backup ${entry.label} of ${repo.name} is ${holdText(hold)}`, {
+      hint: `to let it go, run release --set=${entry.label}.`,
+      repoIndex: repo.key,
+    });
+  }
+}

@@ -12,6 +12,7 @@ import { currentBackupsOf, findNewestWal } from "../info/destinations";
 import { archiveIdOfBackup } from "../restore/select";
 import { listTurns } from "./history";
 import type { DrillJournal } from "./drillJournal";
+import { trimmedLabels } from "../expire/archivePlan";
 import { fetchedBytes, type Picked, pickBackup, planTurn } from "./drillPlan";
 import { segmentSizeOf } from "../../format/wal/walSegment";
 import type { DrillPick } from "./record";
@@ -68,6 +69,7 @@ export async function choose(
     currentId: info.currentId,
     newestWal: newest,
     walSegmentSizeBytes,
+    trimmed: trimmedLabels(info.backups, info.currentId, repo.retention, ctx.clock.nowMs()),
     set,
     random,
   });

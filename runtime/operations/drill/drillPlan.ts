@@ -8,8 +8,8 @@
  *   Measures RTO and RPO.
  * - `oldest`: the oldest kept backup, until it is consistent.
  * - `random`: any backup, until it is consistent.
- * - `moment`: any WAL position of the present cluster after the end of a backup. A position, not a time of day: it is
- *   certain to be reached.
+ * - `moment`: any WAL position of the present cluster after the end of a backup that keeps its WAL. A position, not a
+ *   time of day: it is certain to be reached.
  */
 import { type BackupError, fail } from "../../base/errors";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -65,6 +65,8 @@ export interface PickRequest {
   /** Newest segment in the repository's current archive. */
   readonly newestWal: string | null;
   readonly walSegmentSizeBytes: number;
+  /** Labels of backups that keep no WAL after them. */
+  readonly trimmed?: ReadonlySet<string>;
   /** `--set` */
   readonly set?: string | undefined;
   /** Two numbers from 0 to below 1. */
@@ -141,11 +143,13 @@ function drawn<T>(values: readonly T[], random: number): T | undefined {
  * timelines are excluded: the same position may exist on each.
  */
 function pickPosition(byEnd: readonly BackupInfoEntry[], newest: BackupInfoEntry, request: PickRequest): Picked {
-  const { newestWal, random, walSegmentSizeBytes } = request;
+  const { newestWal, random, trimmed, walSegmentSizeBytes } = request;
   const ends = byEnd.flatMap((backup) => {
     const isSame =
       newestWal !== null && backup.archiveStart?.slice(0, 8) === newestWal.slice(0, 8) && backup.dbId === newest.dbId;
-    return isSame && backup.lsnStop !== undefined ? [{ backup, lsn: parseLsn(backup.lsnStop) }] : [];
+    return isSame && trimmed?.has(backup.label) !== true && backup.lsnStop !== undefined
+      ? [{ backup, lsn: parseLsn(backup.lsnStop) }]
+      : [];
   });
   const last = newestWal === null ? 0n : lsnOfSegment(newestWal, walSegmentSizeBytes);
   const usable = ends.filter(({ lsn }) => lsn < last);

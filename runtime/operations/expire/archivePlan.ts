@@ -12,8 +12,9 @@ import { SEGMENT_LENGTH, TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { fail } from "../../base/errors";
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
-import type { ArchiveRetention } from "../../repository/repository";
+import type { Retention } from "../../repository/retention";
 import type { BackupType } from "../../format/repository/label";
+import { type Ages, pausesIn, planExpire } from "./expirePlan";
 
 export interface KeepRange {
   readonly label: string;
@@ -34,8 +35,13 @@ export interface TrimArchive {
 
 export type ArchiveExpiry = TrimArchive | { readonly archiveId: string; readonly kind: "remove" };
 
-export interface ArchiveRule extends ArchiveRetention {
+/** The newest `count` backups of a type keep all WAL, as `retention-archive` counts them. */
+export interface ArchiveRule {
+  readonly count: number;
+  readonly type: BackupType;
   readonly before: string | null;
+  /** Labels that do not count, because a calendar keeps them: they keep only their own WAL. */
+  readonly extra?: ReadonlySet<string>;
   /** Labels that keep all WAL after them, whatever the count says. */
   readonly gapless?: ReadonlySet<string>;
 }
@@ -53,7 +59,7 @@ export function planArchives(
   onDisk: ReadonlySet<string>,
   rule: ArchiveRule,
 ): ArchiveExpiry[] {
-  const counted = kept.filter((entry) => isCounted(entry, rule.type)).reverse();
+  const counted = kept.filter((entry) => isCounted(entry, rule)).reverse();
   // Too few backups: nothing expires, unless the user named a limit.
   if (rule.before === null && (counted.length === 0 || counted.length < rule.count)) return [];
   checkHistories(archiveInfo, backupInfo);
@@ -61,13 +67,11 @@ export function planArchives(
     const archiveId = archiveIdOf(entry);
     if (!onDisk.has(archiveId)) return [];
     const local = counted.filter((backup) => backup.dbId === entry.id);
-    if (local.length > 0) {
-      const own = kept.filter((backup) => backup.dbId === entry.id);
-      return trim(archiveId, own, retentionBackup(counted, local, rule.count), rule);
-    }
+    const own = kept.filter((backup) => backup.dbId === entry.id);
+    if (local.length > 0) return trim(archiveId, own, retentionBackup(counted, local, rule.count), rule);
+    if (own.some(({ label }) => rule.extra?.has(label))) return [alone(archiveId, own, rule)];
     if (entry.id !== archiveInfo.currentId) return [{ archiveId, kind: "remove" }];
-    const isUnused = !kept.some((backup) => backup.dbId === entry.id);
-    return rule.before === null || !isUnused
+    return rule.before === null || own.length > 0
       ? []
       : [{ archiveId, kind: "trim", ranges: [], gaplessFrom: null, before: rule.before }];
   });
@@ -80,14 +84,49 @@ export function planArchives(
 export function planKept(
   backups: readonly BackupInfoEntry[],
   historyId: number,
-  rule: ArchiveRetention | undefined,
+  retention: Retention | undefined,
+  ages: Ages,
 ): TrimArchive | null {
-  if (rule === undefined) return null;
-  const counted = backups.filter((entry) => isCounted(entry, rule.type)).reverse();
+  const rule = retention === undefined ? null : keptRule(backups, retention, ages);
+  if (rule === null) return null;
+  const counted = backups.filter((entry) => isCounted(entry, rule)).reverse();
+  if (counted.length < rule.count) return null;
   const local = counted.filter(({ dbId }) => dbId === historyId);
-  if (counted.length < rule.count || local.length === 0) return null;
   const own = backups.filter(({ dbId }) => dbId === historyId);
-  return trim("", own, retentionBackup(counted, local, rule.count), { before: null })[0] ?? null;
+  if (local.length > 0) return trim("", own, retentionBackup(counted, local, rule.count), rule)[0] ?? null;
+  return own.some(({ label }) => rule.extra?.has(label)) ? alone("", own, rule) : null;
+}
+
+/**
+ * Null where WAL is kept from the oldest backup on: `retention-full` removes backups along with their WAL. What a
+ * calendar keeps of them has only its own.
+ */
+function keptRule(backups: readonly BackupInfoEntry[], retention: Retention, ages: Ages): ArchiveRule | null {
+  const { archive, archiveType: type, diff } = retention;
+  const request = { oldest: false, refusePageErrors: false, dryRun: true };
+  const plan = planExpire("", { backups }, retention, request, ages);
+  const { extra } = plan;
+  const count = archive ?? (type === "diff" ? diff : undefined);
+  if (count !== undefined) return { count, type, before: null, extra };
+  return extra.size === 0 || plan.archive === null ? null : { ...plan.archive, before: null, extra };
+}
+
+/** Backups of one history id that can be restored only to their own end, by the rule of {@link planKept}. */
+export function trimmedLabels(
+  backups: readonly BackupInfoEntry[],
+  historyId: number,
+  retention: Retention | undefined,
+  nowMs: number,
+): ReadonlySet<string> {
+  const plan = planKept(backups, historyId, retention, { nowS: Math.floor(nowMs / 1000), pauses: [] });
+  return new Set(plan?.ranges.flatMap(({ label, stop }) => (stop === null ? [] : [label])));
+}
+
+/** For runs that change something: a long pause may be a wrong clock, which must not make WAL unnecessary. */
+export function carefulAges(backups: readonly BackupInfoEntry[], nowMs: number): Ages {
+  const nowS = Math.floor(nowMs / 1000);
+  const stopsS = backups.map(({ stoppedAtS }) => stoppedAtS);
+  return { nowS, pauses: pausesIn(stopsS, nowS) };
 }
 
 /** True for a segment, history or label that the plan removes. */
@@ -152,8 +191,17 @@ function trim(
   return [{ archiveId, kind: "trim", ranges, gaplessFrom, before }];
 }
 
-function isCounted(entry: BackupInfoEntry, type: BackupType): boolean {
-  return type === "incr" || entry.type === "full" || entry.type === type;
+/** Where every backup is kept by a calendar, after an upgrade of the cluster: nothing follows their own WAL. */
+function alone(archiveId: string, own: readonly BackupInfoEntry[], { before, gapless }: ArchiveRule): TrimArchive {
+  const ranges = own.flatMap(({ label, archiveStart: start, archiveStop: stop }): KeepRange[] =>
+    start === null ? [] : [{ label, start, stop: gapless?.has(label) === true ? null : stop }],
+  );
+  return { archiveId, kind: "trim", ranges, gaplessFrom: null, before };
+}
+
+function isCounted({ label, type: own }: BackupInfoEntry, { extra, type }: ArchiveRule): boolean {
+  if (extra?.has(label) === true) return false;
+  return type === "incr" || own === "full" || own === type;
 }
 
 function isBetween(name: string, start: string, stop: string | null, length: number): boolean {

@@ -47,6 +47,7 @@ import {
   saveListed,
 } from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
+import type { Retention } from "../../repository/retention";
 import { listArchiveIds } from "../../repository/walStore";
 import { expireServerFiles } from "../shared/serverFiles";
 import { expireStream } from "../stream/expireStream";
@@ -58,14 +59,18 @@ import {
   planArchives,
   type TrimArchive,
 } from "./archivePlan";
+import { holdOf } from "./hold";
 import { removeLeftovers } from "./temporaryFiles";
-import { type ExpirePlan, type ExpireRequest, keepOpened, pausesIn, planExpire, type Retention } from "./expirePlan";
+import { calendarText } from "./calendarText";
+import { type Ages, type ExpirePlan, type ExpireRequest, keepOpened, pausesIn, planExpire } from "./expirePlan";
 
 export interface Expired {
   /** Removed labels, ascending. */
   readonly labels: readonly string[];
   /** True when this repository had the requested set. */
   readonly hasSet: boolean;
+  /** For people: what stays, what goes, and since when any point in time can be restored. Of a dry run by retention. */
+  readonly calendar?: string;
 }
 
 const DAY_S = 86_400;
@@ -97,7 +102,7 @@ export async function expireRepository(
     return reportMissing(run, reconstructed, directories.doubts);
   const { info } = reconstructed;
   const { opened = [] } = request;
-  const planned = await planBySigns(run, info, retention);
+  const { ages, plan: planned } = await planBySigns(run, info, retention);
   // Before: retention does not count on a backup that only stays because it is open.
   const damaged = damagedOldest(planned, request);
   const plan = keepOpened(planned, info, opened);
@@ -113,7 +118,9 @@ export async function expireRepository(
   await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
   await run.lease.keep();
-  const { refused, removed } = await expireStream(repo, plan.kept, request.dryRun);
+  const recovering = new Set(opened.flatMap(({ isRecovering, label }) => (isRecovering ? [label] : [])));
+  const counted = plan.kept.filter(({ label }) => !plan.extra.has(label) || recovering.has(label));
+  const { refused, removed } = await expireStream(repo, counted, request.dryRun);
   for (const path of removed) run.report("detail", `remove streamed WAL ${path}`);
   if (refused[0] !== undefined)
     run.report("warn", `${refused.length} piece(s) of streamed WAL stay for now: ${refused[0].message}`);
@@ -124,6 +131,9 @@ export async function expireRepository(
   return {
     labels: plan.sets.flatMap((set) => set.labels).sort(),
     hasSet: request.set === undefined || info.backups.some(({ label }) => label === request.set),
+    ...(request.dryRun && request.set === undefined
+      ? { calendar: calendarText({ repoName: repo.name, info, plan, retention, ages }) }
+      : {}),
   };
 }
 
@@ -132,12 +142,15 @@ async function planBySigns(
   { repo, request, ctx, report }: Run,
   info: BackupInfo,
   retention: Retention,
-): Promise<ExpirePlan> {
+): Promise<{ readonly plan: ExpirePlan; readonly ages: Ages }> {
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
-  const plan = planExpire(repo.name, info, retention, request, { nowS, pauses: [] });
-  if (!plan.sets.some((set) => set.why === "time-based")) return plan;
+  const ages = { nowS, pauses: [] };
+  const plan = planExpire(repo.name, info, retention, request, ages);
+  const isTimed = plan.sets.some((set) => set.why === "time-based");
+  const hasEnd = info.backups.some((entry) => (holdOf(entry)?.untilS ?? null) !== null);
+  if (plan.sets.length === 0 || !(isTimed || hasEnd)) return { plan, ages };
   const stopsS = info.backups.map((entry) => entry.stoppedAtS);
-  if (pausesIn(stopsS, nowS).length === 0) return plan;
+  if (pausesIn(stopsS, nowS).length === 0) return { plan, ages };
   // Backups may be rare while WAL arrives all the time.
   const days = new Set<number>();
   for await (const { modifiedAtMs, type } of repo.storage.list(archivePath(repo.stanza), { recursive: true }))
@@ -145,14 +158,14 @@ async function planBySigns(
   const pauses = pausesIn([...stopsS, ...days], nowS);
   const careful = planExpire(repo.name, info, retention, request, { nowS, pauses });
   const last = pauses.at(-1);
-  if (last === undefined || careful.sets.length === plan.sets.length) return plan;
+  if (last === undefined || careful.kept.length === plan.kept.length) return { plan, ages };
   const [from, to] = [last.beginS, last.endS].map((timeS) => new Date(timeS * 1000).toISOString());
   report(
     "warn",
-    `no backup and no WAL from ${from} to ${to}: ${repo.name}-retention-full does not count this time, because a wrong clock looks the same\n` +
+    `no backup and no WAL from ${from} to ${to}: ${isTimed ? `${repo.name}-retention-full does` : "the ends of holds do"} not count this time, because a wrong clock looks the same\n` +
       "HINT: check this host's clock. To remove a backup anyway, name it: expire --set.",
   );
-  return careful;
+  return { plan: careful, ages: { nowS, pauses } };
 }
 
 interface Run {
@@ -241,7 +254,7 @@ const PAGE_ERROR_HINT = "use info --set command to get details about errors in t
  * decision.
  */
 function damagedOldest(plan: ExpirePlan, request: ExpireRequest): string | null {
-  const [oldest] = plan.kept;
+  const oldest = plan.kept.find(({ label }) => !plan.extra.has(label));
   if (oldest?.error !== true || request.set !== undefined) return null;
   return `oldest retained backup ${oldest.label} contains invalid page checksum(s)`;
 }
@@ -383,7 +396,8 @@ async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, rete
   const archiveInfo = await loadArchiveInfo(repo);
   const onDisk = new Set(await listArchiveIds(repo));
   const recovering = (request.opened ?? []).flatMap(({ isRecovering, label }) => (isRecovering ? [label] : []));
-  const rule = { ...plan.archive, before: request.archiveExpireBefore ?? null, gapless: new Set(recovering) };
+  const { extra } = plan;
+  const rule = { ...plan.archive, before: request.archiveExpireBefore ?? null, gapless: new Set(recovering), extra };
   for (const archive of planArchives(archiveInfo, info, plan.kept, onDisk, rule)) {
     if (archive.kind === "trim") {
       await trimArchive(run, archive);

@@ -2,27 +2,18 @@
  * Which backups expire: pure, from backup.info and the time.
  *
  * The rules are stock's ("pgbackrest-format" 16; pgBackRest 2.60 "command/expire"): fulls by count or age, diffs by
- * count with the fulls included, one set by hand. Dependent backups expire with their base. WAL expires by the backups
- * that remain: see `archivePlan.ts`.
+ * count with the fulls included, one set by hand. Dependent backups expire with their base. A calendar and holds only
+ * keep backups that these rules would remove. WAL expires by the backups that remain: see `archivePlan.ts`.
  */
 import { compareBytes } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { BackupType } from "../../format/repository/label";
 import { parseWalName } from "../../format/wal/walSegment";
+import type { Retention } from "../../repository/retention";
 import { requireLabel } from "../shared/requireLabel";
-
-export interface Retention {
-  /** Count of backups, or days, by `fullType`; absent keeps all. */
-  readonly full?: number;
-  readonly fullType: "count" | "time";
-  readonly diff?: number;
-  /** Number of `archiveType` backups with gapless WAL; absent follows the retention of that type. */
-  readonly archive?: number;
-  readonly archiveType: BackupType;
-  /** Age at which a manifest in the history expires; absent keeps all. */
-  readonly historyDays?: number;
-}
+import { pickByCalendar, withBases } from "./calendar";
+import { holdOf, holdText } from "./hold";
 
 export interface ExpireRequest {
   /** Set by hand: only this backup and its dependants, regardless of retention. */
@@ -57,6 +48,8 @@ export interface ExpirePlan {
   readonly sets: readonly ExpiredSet[];
   /** Ascending by label. */
   readonly kept: readonly BackupInfoEntry[];
+  /** Those of them that stock's rules would remove: they count for no WAL but their own. */
+  readonly extra: ReadonlySet<string>;
   /** How many backups of which type keep gapless WAL; null keeps all. */
   readonly archive: { readonly count: number; readonly type: BackupType } | null;
   /** The newest backup, if it is expired by hand. */
@@ -78,6 +71,7 @@ export interface Pause {
 }
 
 const DAY_S = 86_400;
+const NONE: ReadonlySet<string> = new Set();
 /** Longer than the time between two monthly backups. */
 const PAUSE_S_MIN = 45 * DAY_S;
 
@@ -105,21 +99,79 @@ export function checkRequest({ set, oldest, archiveExpireBefore }: ExpireRequest
   }
 }
 
-/** @throws backupSetInvalid (75) for the last full backup of the current cluster */
+/** @throws backupSetInvalid (75) for the last full backup of the current cluster, and for one that is held */
 export function planExpire(
   repoName: string,
-  info: BackupInfo,
+  info: Pick<BackupInfo, "backups">,
   retention: Retention,
   request: ExpireRequest,
   ages: Ages,
 ): ExpirePlan {
-  if (request.set !== undefined) return planSet(info, retention, request.set);
+  const held = info.backups.filter((entry) => isHeld(entry, ages));
+  if (request.set !== undefined) {
+    refuseHeld(info, request.set, held);
+    return planSet(info, retention, request.set);
+  }
   const rule = request.oldest ? oldestRule(info, retention, repoName) : { retention, eligible: true, notes: [] };
+  const [first] = fullsOf(info.backups);
+  if (request.oldest && rule.eligible && first !== undefined) refuseHeld(info, first.label, held);
   const kept = [...info.backups];
-  const sets = rule.eligible ? expireFulls(kept, rule.retention, ages) : [];
+  const ruled = rule.eligible ? expireFulls(kept, rule.retention, ages) : [];
   const byAge = windowBegin(kept, rule.retention, ages) === undefined ? undefined : fullsOf(kept).length;
-  sets.push(...expireDiffs(kept, rule.retention));
-  return { sets, kept, archive: archiveRuleOf(rule.retention, byAge), latestLost: null, notes: rule.notes };
+  ruled.push(...expireDiffs(kept, rule.retention));
+  const wanted = [...calendarLabels(info, retention, request), ...held.map(({ label }) => label)];
+  const saved = withBases(info.backups, wanted);
+  const sets = withoutLabels(ruled, saved);
+  const gone = new Set(sets.flatMap(({ labels }) => labels));
+  const counted = new Set(kept.map(({ label }) => label));
+  const left = info.backups.filter(({ label }) => !gone.has(label));
+  // By hand, stock counts all that remain.
+  const extra = request.oldest ? [] : left.flatMap(({ label }) => (counted.has(label) ? [] : [label]));
+  const archive = archiveRuleOf(rule.retention, byAge);
+  return { sets, kept: left, extra: new Set(extra), archive, latestLost: null, notes: rule.notes };
+}
+
+/** A hold does not end in a time that does not count: a wrong clock must not end it. */
+function isHeld(entry: BackupInfoEntry, { nowS, pauses }: Ages): boolean {
+  const hold = holdOf(entry);
+  return hold !== null && (hold.untilS === null || nowS - pausedSince(entry.stoppedAtS, pauses) <= hold.untilS);
+}
+
+function pausedSince(sinceS: number, pauses: Ages["pauses"]): number {
+  return pauses.reduce((sumS, { beginS, endS }) => sumS + (beginS < sinceS ? 0 : endS - beginS), 0);
+}
+
+/** @throws backupSetInvalid (75) if the backup, or one that needs it, is held */
+function refuseHeld({ backups }: Pick<BackupInfo, "backups">, label: string, held: readonly BackupInfoEntry[]): void {
+  const lost = new Set(dependantsOf(backups, label));
+  const entry = held.find((each) => lost.has(each.label));
+  const hold = entry === undefined ? null : holdOf(entry);
+  if (entry === undefined || hold === null) return;
+  const what = entry.label === label ? "" : `, and needs ${label}`;
+  throw fail("backupSetInvalid", `backup ${entry.label} is ${holdText(hold)}${what}`, {
+    hint: `to let it go, run release --set=${entry.label}.`,
+  });
+}
+
+/** What the calendar keeps; the oldest full backup that a user removes by hand is not. */
+function calendarLabels(
+  info: Pick<BackupInfo, "backups">,
+  { keep }: Retention,
+  { oldest }: ExpireRequest,
+): readonly string[] {
+  if (keep === undefined) return [];
+  const [first] = fullsOf(info.backups);
+  const removed = new Set(oldest && first !== undefined ? dependantsOf(info.backups, first.label) : []);
+  const backups = info.backups.filter(({ label }) => !removed.has(label));
+  return pickByCalendar(backups, keep).map(({ label }) => label);
+}
+
+/** What is left of each set, so that nothing that stays loses its base. */
+function withoutLabels(sets: readonly ExpiredSet[], saved: ReadonlySet<string>): ExpiredSet[] {
+  return sets.flatMap(({ labels, why }) => {
+    const left = labels.filter((label) => !saved.has(label));
+    return left.length === 0 ? [] : [{ why, labels: left }];
+  });
 }
 
 /** The plan without the sets that hold an opened backup: its unread pages would become errors. */
@@ -155,10 +207,11 @@ export function closeHint(at: string): string {
 }
 
 /** A set by hand. A missing one changes nothing; the caller reports it if no repository has it. */
-function planSet(info: BackupInfo, retention: Retention, label: string): ExpirePlan {
+function planSet(info: Pick<BackupInfo, "backups">, retention: Retention, label: string): ExpirePlan {
   const kept = [...info.backups];
   const archive = archiveRuleOf(retention, undefined);
-  if (!kept.some((entry) => entry.label === label)) return { sets: [], kept, archive, latestLost: null, notes: [] };
+  if (!kept.some((entry) => entry.label === label))
+    return { sets: [], kept, extra: NONE, archive, latestLost: null, notes: [] };
   const [newest, before] = fullsOf(kept).reverse();
   if (newest?.label === label && before?.dbId !== newest.dbId) {
     throw fail(
@@ -168,12 +221,13 @@ function planSet(info: BackupInfo, retention: Retention, label: string): ExpireP
   }
   const latest = kept.at(-1)?.label ?? "";
   const sets = [takeOut(kept, label, "adhoc")];
-  return { sets, kept, archive, latestLost: kept.some((entry) => entry.label === latest) ? null : latest, notes: [] };
+  const latestLost = kept.some((entry) => entry.label === latest) ? null : latest;
+  return { sets, kept, extra: NONE, archive, latestLost, notes: [] };
 }
 
 /** For this run: all fulls but the oldest. */
 function oldestRule(
-  info: BackupInfo,
+  info: Pick<BackupInfo, "backups">,
   retention: Retention,
   repoName: string,
 ): { retention: Retention; eligible: boolean; notes: ExpirePlan["notes"] } {
@@ -223,9 +277,9 @@ function windowBegin(
   { nowS, pauses }: Ages,
 ): BackupInfoEntry | undefined {
   if (full === undefined || fullType !== "time") return undefined;
-  const pausedS = (sinceS: number): number =>
-    pauses.reduce((sumS, { beginS, endS }) => sumS + (beginS < sinceS ? 0 : endS - beginS), 0);
-  return fullsOf(backups).findLast(({ stoppedAtS }) => nowS - stoppedAtS - pausedS(stoppedAtS) > full * DAY_S);
+  return fullsOf(backups).findLast(
+    ({ stoppedAtS }) => nowS - stoppedAtS - pausedSince(stoppedAtS, pauses) > full * DAY_S,
+  );
 }
 
 /** Fulls count, but only diffs expire. */

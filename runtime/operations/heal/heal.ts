@@ -17,7 +17,7 @@ import type { MissingWalStore } from "../../local/missingWal";
 import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, makeDurable, type StoredWal } from "../../repository/walStore";
-import { isTrimmed, planKept, type TrimArchive } from "../expire/archivePlan";
+import { carefulAges, isTrimmed, planKept, type TrimArchive } from "../expire/archivePlan";
 import { newestStart } from "../archivePush/dropWal";
 import { PushTarget } from "../archivePush/pushWal";
 import type { PreparedWal } from "../archivePush/prepareWal";
@@ -84,7 +84,7 @@ export async function heal(
   { missingWal, cluster, local, bounds, isEvery = true, sendsPending = false }: HealRequest,
   ctx: Context,
 ): Promise<RepoResult<Healed>[]> {
-  const opened = await perRepo(repos, (repo) => listArchive(repo, cluster));
+  const opened = await perRepo(repos, (repo) => listArchive(repo, cluster, ctx));
   // Listed after the repositories: a file seen in a repository is then either still here or acknowledged.
   const pending = new Set(await local.listReady());
   const newest = await local.newest();
@@ -221,14 +221,14 @@ function recordedNames(records: MissingWalStore, { key }: Repository, cluster: C
   return new Set([...records.list(key, cluster), ...records.listConflicts(key, cluster)]);
 }
 
-async function listArchive(repo: Repository, cluster: ClusterIdentity): Promise<ListedArchive> {
+async function listArchive(repo: Repository, cluster: ClusterIdentity, { clock }: Context): Promise<ListedArchive> {
   const info = await loadArchiveInfo(repo);
   const archiveId = checkArchive(repo, info, cluster);
   const stored = new Map<string, StoredWal[]>();
   for await (const wal of listWal(repo, archiveId)) stored.set(wal.name, [...(stored.get(wal.name) ?? []), wal]);
   const { backups } = await loadBackupInfo(repo);
   const starts = backups.flatMap((entry) => (entry.archiveStart === null ? [] : [entry.archiveStart]));
-  const plan = planKept(backups, historyIdOf(archiveId), repo.archiveRetention);
+  const plan = planKept(backups, historyIdOf(archiveId), repo.retention, carefulAges(backups, clock.nowMs()));
   const find = async (name: string): Promise<readonly StoredWal[]> => stored.get(name) ?? [];
   return { repo, archiveId, pass: info.cipherPass ?? null, find, stored, neededFrom: starts.sort()[0] ?? null, plan };
 }

@@ -15,6 +15,7 @@ import type { Manifest, ManifestTarget } from "../../format/repository/manifest"
 import type { LockState } from "../../local/lockState";
 import type { MissingWalStore } from "../../local/missingWal";
 import { openGapIn } from "../archivePush/dropWal";
+import { holdOf } from "../expire/hold";
 import type { OpenedBackup } from "../open/openLocation";
 import { openedJson } from "./opened";
 import { loadManifest } from "../../repository/backupStore";
@@ -281,6 +282,7 @@ function backupJson(repo: InfoRepo, entry: BackupInfoEntry, manifest: Manifest |
         }),
     ...(entry.error === undefined ? {} : { error: entry.error }),
     ...(own === undefined ? {} : errorList(own)),
+    ...holdJson(entry),
     info: {
       delta: entry.sizeDeltaBytes,
       repository: {
@@ -303,6 +305,12 @@ function backupJson(repo: InfoRepo, entry: BackupInfoEntry, manifest: Manifest |
     timestamp: { start: entry.startedAtS, stop: entry.stoppedAtS },
     type: entry.type,
   };
+}
+
+/** Times are seconds since 1970, as of all of stock's fields. */
+function holdJson(entry: BackupInfoEntry): { hold?: JsonValue } {
+  const hold = holdOf(entry);
+  return hold === null ? {} : { hold: { reason: hold.reason, until: hold.untilS } };
 }
 
 function errorList(manifest: Manifest): { "error-list"?: JsonValue } {

@@ -7,6 +7,7 @@ import { formatSize } from "../../base/units";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { labelType } from "../../format/repository/label";
 import type { LockState } from "../../local/lockState";
+import { holdOf, holdText } from "../expire/hold";
 import { openedText } from "./opened";
 import { destinationOf, errorFiles, type InfoRepo, type InfoReport, InfoStatus, progressOf, shortName } from "./info";
 
@@ -170,6 +171,8 @@ function backupLines(report: InfoReport, repo: InfoRepo, entry: BackupInfoEntry)
   const damaged = manifest === undefined ? [] : errorFiles(manifest);
   if (damaged.length > 0) lines.push(`            error list: ${damaged.join(", ")}`);
   else if (entry.error === true) lines.push("            error(s) detected during backup");
+  const hold = holdOf(entry);
+  if (hold !== null) lines.push(`            ${printableValue(holdText(hold))}`);
   const notes = manifest === undefined ? [] : Object.entries(entry.annotations ?? {});
   if (notes.length > 0)
     lines.push(

@@ -4,6 +4,7 @@
  */
 import { type BackupError, fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
+import { printableValue } from "../../base/printable";
 import { durationText, formatSize } from "../../base/units";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
@@ -16,6 +17,8 @@ import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
 import { openGapIn } from "../archivePush/dropWal";
+import { trimmedLabels } from "../expire/archivePlan";
+import { type Hold, holdOf, holdText } from "../expire/hold";
 import type { OpenedBackup } from "../open/openLocation";
 import { openedJson, openedText } from "./opened";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
@@ -82,9 +85,11 @@ export interface RepoStatus {
   readonly backupCount: number;
   readonly newest: (StoredFull & { readonly type: string }) | null;
   readonly newestFull: StoredFull | null;
-  /** When the oldest backup ended. */
+  /** When the oldest backup ended that keeps its WAL. */
   readonly recoverableFromS: number | null;
   readonly newestWal: StoredWal | null;
+  /** Backups that no retention removes, with the reason and the end. */
+  readonly held: readonly HeldBackup[];
   readonly missingWalCount: number;
   readonly conflicts: readonly string[];
   readonly droppedCount: number;
@@ -100,6 +105,11 @@ export interface RepoStatus {
   readonly attack: DrillRecord | null;
   /** What needs attention, the worst first; empty when all is well. */
   readonly troubles: readonly BackupError[];
+}
+
+export interface HeldBackup {
+  readonly label: string;
+  readonly hold: Hold;
 }
 
 /** Every repository has its own result; an unreadable one counts as a trouble. Never throws for a repository. */
@@ -139,10 +149,18 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       attack: result.ok ? result.value.attack : null,
     };
     if (!result.ok) {
-      const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
+      const nothing = {
+        held: [],
+        backupCount: 0,
+        newest: null,
+        newestFull: null,
+        recoverableFromS: null,
+        newestWal: null,
+      };
       return { ...common, ...nothing, troubles: [result.error, ...conflictErrors(common)] };
     }
-    const status = { ...common, ...backupsOf(result.value.info), newestWal: result.value.newestWal };
+    const trimmed = trimmedIn(result.value.info, input.repos[index], input.nowS);
+    const status = { ...common, ...backupsOf(result.value.info, trimmed), newestWal: result.value.newestWal };
     return { ...status, troubles: troublesOf(status, input, newestWal) };
   });
   const { next, nowS, running, slot, stanza, waiting } = input;
@@ -172,15 +190,30 @@ function joinDrills(drills: readonly DrillRecord[]): DrillRecord[] {
   );
 }
 
-function backupsOf(info: BackupInfo): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
+function trimmedIn(
+  { backups, currentId }: BackupInfo,
+  repo: Repository | undefined,
+  nowS: number,
+): ReadonlySet<string> {
+  return trimmedLabels(backups, currentId, repo?.retention, nowS * 1000);
+}
+
+function backupsOf(
+  info: BackupInfo,
+  trimmed: ReadonlySet<string>,
+): Pick<RepoStatus, "backupCount" | "held" | "newest" | "newestFull" | "recoverableFromS"> {
   const { backups } = info;
   const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS);
   const last = byEnd.at(-1);
   return {
     backupCount: backups.length,
+    held: backups.flatMap((entry): HeldBackup[] => {
+      const hold = holdOf(entry);
+      return hold === null ? [] : [{ label: entry.label, hold }];
+    }),
     newest: last === undefined ? null : { label: last.label, type: last.type, stoppedAtS: last.stoppedAtS },
     newestFull: newestFullOf(currentBackupsOf(info)),
-    recoverableFromS: byEnd[0]?.stoppedAtS ?? null,
+    recoverableFromS: byEnd.find(({ label }) => !trimmed.has(label))?.stoppedAtS ?? null,
   };
 }
 
@@ -368,6 +401,7 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
       newestWal === null ? "no WAL after them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
     lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${backupCount} backup(s)`));
   }
+  for (const { hold, label } of repo.held) lines.push(row("kept", printableValue(`${label}, ${holdText(hold)}`)));
   if (repo.stream !== null) {
     const behind =
       repo.streamBehindBytes === 0 ? "" : `, ${formatSize(repo.streamBehindBytes)} behind another repository`;
@@ -417,6 +451,11 @@ export function statusJson(report: StatusReport): JsonValue {
         drill: drillJson(repo),
         dropped: repo.droppedCount,
         full: stored(repo.newestFull),
+        ...(repo.held.length === 0
+          ? {}
+          : {
+              held: repo.held.map(({ hold, label }): JsonValue => ({ label, reason: hold.reason, until: hold.untilS })),
+            }),
         key: repo.key,
         newest:
           repo.newest === null

@@ -22,6 +22,7 @@ export async function surveyWal(
   repo: Repository,
   backups: readonly BackupInfoEntry[],
   localSegmentSizeBytes: number,
+  nowMs: number,
 ): Promise<WalSurvey | null> {
   const archiveInfo = await nullOn(loadArchiveInfo(repo), "fileMissing");
   if (archiveInfo === null) return null;
@@ -39,7 +40,7 @@ export async function surveyWal(
   }
   const newest = histories.sort().at(-1) ?? "";
   const timeline = await findNewestTimeline(repo, archiveId, newest, archiveInfo.cipherPass ?? null);
-  const needs = walNeeds(backups, current.id, repo, backups);
+  const needs = walNeeds(backups, current.id, repo, backups, nowMs);
   const gaps = gapsOf(names, needs, timeline, walSegmentSizeBytes);
   const missing = await findMissingHistories(repo, archiveId, [...names, ...histories], needs.gapless);
   const gapCount = gaps.reduce((sum, [from, to]) => sum + segmentsBetween(from, to, walSegmentSizeBytes) + 1, 0);

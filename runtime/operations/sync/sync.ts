@@ -18,7 +18,7 @@ import { newSubPass, type Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import type { JobPool } from "../shared/jobs";
 import { hasStanza } from "../stanza/stanzaDelete";
-import { planKept } from "../expire/archivePlan";
+import { carefulAges, planKept } from "../expire/archivePlan";
 import { copyBackup, type SyncSide } from "./copyBackup";
 import { copyStream, type WalRange } from "./copyStream";
 import { copyWal, findMissingWal, type WalSide } from "./copyWal";
@@ -75,7 +75,7 @@ export async function sync(
   const prefix = options.dryRun ? "[DRY-RUN] " : "";
   const lacking: LackingWal[] = [];
   let walCount = 0;
-  const ranges = walRanges(source, target, entries, options);
+  const ranges = walRanges(source, target, entries, options, ctx.clock.nowMs());
   for (const copy of ranges) {
     const sides = [
       { repo: from, pass: source.archiveInfo.cipherPass ?? null },
@@ -277,6 +277,7 @@ function walRanges(
   target: OpenSide,
   entries: readonly BackupInfoEntry[],
   { headerCheck, scope }: Pick<SyncOptions, "headerCheck" | "scope">,
+  nowMs: number,
 ): WalRange[] {
   for (const entry of source.archiveInfo.history) {
     const other = target.archiveInfo.history.find((row) => row.id === entry.id);
@@ -290,6 +291,7 @@ function walRanges(
     );
   }
   const needing = scope.kind === "all" ? [...target.backupInfo.backups, ...entries] : entries;
+  const ages = carefulAges(byLabel(needing), nowMs);
   return source.archiveInfo.history.flatMap((row): WalRange[] => {
     const starts = needing.flatMap((entry) =>
       entry.dbId === row.id && entry.archiveStart !== null ? [entry.archiveStart] : [],
@@ -298,7 +300,7 @@ function walRanges(
     const { pgVersion: version, systemId } = row;
     const cluster = headerCheck ? { version, systemId } : null;
     // Only a copy of everything follows the target's retention.
-    const plan = scope.kind === "all" ? planKept(byLabel(needing), row.id, target.repo.archiveRetention) : null;
+    const plan = scope.kind === "all" ? planKept(byLabel(needing), row.id, target.repo.retention, ages) : null;
     return from === undefined ? [] : [{ archiveId: archiveIdOf(row), from, plan, systemId, cluster }];
   });
 }

@@ -12,7 +12,8 @@ import { BACKREST_VERSION } from "../../format/repository/infoFile";
 import { isLabel } from "../../format/repository/label";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { Repository } from "../../repository/repository";
-import { planExpire, type Retention } from "../expire/expirePlan";
+import type { Retention } from "../../repository/retention";
+import { planExpire } from "../expire/expirePlan";
 
 /** All that the target's retention keeps, the newest, or one by its label; always with those that they depend on. */
 export type SyncScope =

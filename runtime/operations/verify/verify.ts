@@ -22,7 +22,7 @@ import { nextSegment, parseWalName, segmentSizeOf } from "../../format/wal/walSe
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
-import { planKept } from "../expire/archivePlan";
+import { planKept, trimmedLabels } from "../expire/archivePlan";
 import type { JobPool } from "../shared/jobs";
 import { readNamed } from "../shared/namedWal";
 import { readHistory } from "../restore/timelines";
@@ -102,7 +102,7 @@ export async function verify(
   const sizeOf = (historyId: number): number => sizes.get(historyId) ?? walSegmentSizeBytes;
   const listed = backupInfo.backups;
   const archives = await verifyArchives(
-    { repo, pool, archiveInfo, entries, listed, isSingle, sizes, walSegmentSizeBytes },
+    { repo, pool, archiveInfo, entries, listed, nowMs: ctx.clock.nowMs(), isSingle, sizes, walSegmentSizeBytes },
     named,
     problems,
   );
@@ -179,6 +179,7 @@ interface ArchivesInput {
   readonly entries: readonly BackupInfoEntry[];
   /** All backups in backup.info. */
   readonly listed: readonly BackupInfoEntry[];
+  readonly nowMs: number;
   /**
    * True when verifying a single backup (`--set`). Reads only the WAL it needs and skips history and backup-label
    * files.
@@ -192,12 +193,12 @@ interface ArchivesInput {
 
 /** The archive of each history id. */
 async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems: string[]): Promise<ArchiveVerdict[]> {
-  const { repo, pool, archiveInfo, entries, isSingle, listed, sizes } = input;
+  const { repo, pool, archiveInfo, entries, isSingle, listed, nowMs, sizes } = input;
   const pass = archiveInfo.cipherPass ?? null;
   const verdicts: ArchiveVerdict[] = [];
   for (const entry of archiveInfo.history) {
     const archiveId = archiveIdOf(entry);
-    const needs = walNeeds(entries, entry.id, repo, listed);
+    const needs = walNeeds(entries, entry.id, repo, listed, nowMs);
     const needed = [...needs.alone, ...needs.gapless];
     // A single offline backup, or one of another history id, needs no WAL here.
     if (isSingle && needed.length === 0) continue;
@@ -482,7 +483,7 @@ function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): W
 export interface WalNeeds {
   /** Ranges of backups that keep all WAL after them. */
   readonly gapless: readonly WalRange[];
-  /** Ranges of backups that `retention-archive` keeps no more WAL for. */
+  /** Ranges of backups that retention keeps no more WAL for. */
   readonly alone: readonly WalRange[];
   /** Where gapless WAL begins; null if nothing is trimmed. */
   readonly from: string | null;
@@ -492,11 +493,21 @@ export interface WalNeeds {
 export function walNeeds(
   entries: readonly BackupInfoEntry[],
   historyId: number,
-  { archiveRetention }: Repository,
+  { retention }: Repository,
   listed: readonly BackupInfoEntry[],
+  nowMs: number,
 ): WalNeeds {
-  const ranges = neededRanges(entries, historyId);
-  const from = planKept(listed, historyId, archiveRetention)?.gaplessFrom ?? null;
-  const isGapless = ([start]: WalRange): boolean => from === null || start >= from;
-  return { gapless: ranges.filter(isGapless), alone: ranges.filter((range) => !isGapless(range)), from };
+  const plan = planKept(listed, historyId, retention, { nowS: Math.floor(nowMs / 1000), pauses: [] });
+  const trimmed = trimmedLabels(listed, historyId, retention, nowMs);
+  return {
+    gapless: neededRanges(
+      entries.filter(({ label }) => !trimmed.has(label)),
+      historyId,
+    ),
+    alone: neededRanges(
+      entries.filter(({ label }) => trimmed.has(label)),
+      historyId,
+    ),
+    from: plan?.gaplessFrom ?? null,
+  };
 }

@@ -117,6 +117,8 @@ function run(
   if (command === "rollback") Object.assign(needed, { snapshot: "tank/pg@name" });
   if (command === "sync") Object.assign(needed, { "from-repo": "1", "to-repo": "2" });
   if (row.name === "repo-target-time") needed.repo = "1";
+  if (command === "hold" || command === "release") needed["set"] = "20260101-000000F";
+  if (command === "hold") needed["reason"] = "audit";
   if (command === "annotate") Object.assign(needed, { set: "20260101-000000F", annotation: "note=text" });
   delete needed[nameOf(row)];
   const argv: string[] = [command];

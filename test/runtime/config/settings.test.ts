@@ -199,7 +199,7 @@ describe("the settings file", () => {
     ['{"repos":{"repo257":{}}}', "field 'repos.repo257' is the text \"repo257\", and must be repo1 to repo256"],
     [
       '{"repos":{"repo1":{"level":3}}}',
-      "has an unknown field 'repos.repo1.level'\nHINT: It takes compressLevel, compressType, expectBackupWithinS, expectFullWithinS, expectWalWithinS, requireMount, s3Quirks.",
+      "has an unknown field 'repos.repo1.level'\nHINT: It takes compressLevel, compressType, expectBackupWithinS, expectFullWithinS, expectWalWithinS, keep, requireMount, s3Quirks.",
     ],
     [
       '{"repos":{"repo1":{"compressType":"xz"}}}',
@@ -224,6 +224,15 @@ describe("the settings file", () => {
     [
       '{"repos":{"repo1":{"s3Quirks":"Min IO"}}}',
       "field 'repos.repo1.s3Quirks' is the text \"Min IO\", and must be auto or the name of a provider in lower case",
+    ],
+    [
+      '{"repos":{"repo1":{"keep":{"zone":"Europe/Berlin"}}}}',
+      "field 'repos.repo1.keep' keeps nothing: it must have daily, weekly, monthly or yearly",
+    ],
+    ['{"repos":{"repo1":{"keep":{"daily":0}}}}', "field 'repos.repo1.keep.daily' is 0, and must be 1 to 9999"],
+    [
+      '{"repos":{"repo1":{"keep":{"daily":7,"zone":"+02:00"}}}}',
+      "field 'repos.repo1.keep.zone' is '+02:00', and must be UTC or a name such as Europe/Berlin",
     ],
     [
       '{"repos":{"repo1":{"expectFullWithinS":0}}}',

@@ -6,7 +6,8 @@ import { onTestFinished } from "vitest";
 import type { CompressSpec } from "../../../runtime/format/codec/compress";
 import { imageOf, type PgControl, parsePgControl } from "../../../runtime/format/page/pgControl";
 import type { ClusterIdentity } from "../../../runtime/operations/shared/identity";
-import type { ArchiveRetention, Repository } from "../../../runtime/repository/repository";
+import type { Repository } from "../../../runtime/repository/repository";
+import type { Retention } from "../../../runtime/repository/retention";
 import type { Storage } from "../../../runtime/storage/storage";
 import { MemoryStorage } from "../../harness/doubles/storages";
 import { vectorBytes } from "../format/vectors";
@@ -27,7 +28,7 @@ export interface RepositoryOptions {
   readonly block?: Repository["block"];
   readonly hardLinks?: boolean;
   readonly latestLink?: boolean;
-  readonly archiveRetention?: ArchiveRetention;
+  readonly retention?: Retention;
 }
 
 /** A repository over `storage`, by default an empty one in memory. A passphrase encrypts it. */
@@ -44,7 +45,7 @@ export function repository(key: number, options: RepositoryOptions = {}): Reposi
     block: options.block ?? null,
     hardLinks: options.hardLinks ?? false,
     latestLink: options.latestLink ?? false,
-    ...(options.archiveRetention === undefined ? {} : { archiveRetention: options.archiveRetention }),
+    ...(options.retention === undefined ? {} : { retention: options.retention }),
   };
 }
 

@@ -9,7 +9,7 @@ import type { ByteStream } from "../../../../runtime/base/bytes";
 import { toBackupError } from "../../../../runtime/base/errors";
 import type { BackupType } from "../../../../runtime/format/repository/label";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
-import type { Retention } from "../../../../runtime/operations/expire/expirePlan";
+import type { Retention } from "../../../../runtime/repository/retention";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { sync } from "../../../../runtime/operations/sync/sync";

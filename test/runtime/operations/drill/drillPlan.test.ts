@@ -134,6 +134,15 @@ describe("which backup", () => {
     ).toBe("20261101-020000F lsn 0/3000100");
   });
 
+  test("for a point in time is never one whose WAL retention has removed", () => {
+    const trimmed = new Set(["20261101-020000F"]);
+    const own = backupEntry("20261105-020000F", { dbId: 1, lsnStop: "0/5000000" });
+    const old = { ...backupEntry("20261101-020000F", { dbId: 1, lsnStop: "0/100" }) };
+    const asked = { pick: "moment" as const, backups: [old, own], newestWal: "000000010000000000000009" };
+    expect(picked(asked)).toContain("20261101-020000F");
+    expect(picked({ ...asked, trimmed })).toContain("20261105-020000F");
+  });
+
   // claim: docs/drills.md: after an upgrade a drill of the newest backup, or of a moment, needs one of the new cluster
   test("after an upgrade is no backup of the former cluster for what must bring the present one back", () => {
     const former = { currentId: 2, newestWal: null };

@@ -12,7 +12,6 @@ import {
   dependantsOf,
   type ExpireRequest,
   planExpire,
-  type Retention,
 } from "../../../../runtime/operations/expire/expirePlan";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { verify } from "../../../../runtime/operations/verify/verify";
@@ -21,6 +20,7 @@ import { hasManifest } from "../../../../runtime/repository/backupStore";
 import { markExpired } from "../../../../runtime/repository/expireStore";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
+import type { Retention } from "../../../../runtime/repository/retention";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import type { ListOptions, ObjectInfo } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
@@ -127,6 +127,35 @@ it("leaves a tombstone where another host was at work, and only there", async ()
   expect(memory.paths().filter((path) => path.startsWith("pgbackstop/"))).toEqual(
     [begun, marked].map((label) => `pgbackstop/demo/tombstones/${label}`),
   );
+});
+
+// claim: docs/retention.md: a backup of the calendar stays with what it needs and the WAL from its start to its end
+it("keeps a calendar's backup with its base and only its own WAL, and verify misses none", async () => {
+  const storage = new MemoryStorage();
+  const retention: Retention = { ...RETENTION, keep: { yearly: 3, zone: "UTC" } };
+  const repo = repository(1, { storage, retention });
+  const full = "20240101-000000F";
+  const [diff, other, last] = [`${full}_20240102-000000D`, `${full}_20240103-000000I`, `${full}_20240104-000000I`];
+  const backups = [
+    { label: full, wal: [walName(1), walName(1)], pageErrors: true },
+    { label: diff, wal: [walName(2), walName(2)] },
+    { label: other, wal: [walName(4), walName(4)], pageErrors: true },
+    { label: last, prior: diff, wal: [walName(6), walName(7)], pageErrors: true },
+    { label: "20250101-000000F", wal: [walName(9), walName(9)] },
+    { label: "20260101-000000F", wal: [walName(11), walName(11)] },
+  ] as const;
+  const wal = Array.from({ length: 13 }, (_, no) => walName(no));
+  await makeStanza(repo, { versions: ["15"], backups, wal: { "15-1": wal } });
+  await expireRepository(repo, retention, REQUEST, testLease(), testContext());
+  const { backups: left } = await loadBackupInfo(repo);
+  expect(left.map(({ label }) => label)).toEqual([full, diff, "20250101-000000F", "20260101-000000F"]);
+  const names = storage.paths().flatMap((path) => /15-1\/\d{16}\/(\d[0-9A-F]{23})/.exec(path)?.[1] ?? []);
+  expect(names.sort()).toEqual([1, 2, 9, 11, 12].map((no) => walName(no)));
+  const pool = inlinePool(new Map([[1, repo]]), testContext(), 1);
+  const verdict = await verify(repo, pool, MADE_WAL_SIZE_BYTES, testContext());
+  expect(verdict.archives[0]).toMatchObject({ gaps: [], gaplessFrom: walName(11) });
+  const without = await verify({ ...repo, retention: RETENTION }, pool, MADE_WAL_SIZE_BYTES, testContext());
+  expect(without.archives[0]?.gaps).not.toEqual([]);
 });
 
 it("writes nothing in a dry run", async () => {

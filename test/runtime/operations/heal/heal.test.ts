@@ -72,7 +72,7 @@ async function needFrom(repo: Repository, no: number): Promise<void> {
 
 it("copies no WAL that the target's retention-archive removes", async () => {
   const [first, second] = repos;
-  repos = [{ ...first, archiveRetention: { count: 1, type: "full" } }, second];
+  repos = [{ ...first, retention: { archive: 1, archiveType: "full", fullType: "count" } }, second];
   const info = await loadBackupInfo(first);
   if (BACKUP === undefined) throw new Error("the golden backup.info has no backup");
   const backups = [

@@ -340,13 +340,13 @@ describe("verify", () => {
   });
 
   it("takes no WAL for a gap that retention-archive removes", async () => {
-    repo = { ...repo, archiveRetention: { count: 1, type: "full" } };
+    repo = { ...repo, retention: { archive: 1, archiveType: "full", fullType: "count" } };
     await store(repo, 1, 10, 11, 12);
     await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
     await backup("20261121-000000F", 10, { PG_VERSION: "15\n" });
     expect(await run()).toMatchObject({ ok: true, problems: [], archives: [{ gaplessFrom: walName(10) }] });
     expect(await run({ set: "20261120-000000F" })).toMatchObject({ ok: true, archives: [{ counts: { total: 1 } }] });
-    const survey = await surveyWal(repo, (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES);
+    const survey = await surveyWal(repo, (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES, 0);
     expect(survey?.gapCount).toBe(0);
     await storage.remove(await pathOf(repo, 1));
     await storage.remove(await pathOf(repo, 11));
@@ -376,7 +376,7 @@ describe("verify", () => {
       problems: ["15-1: 00000002.history is missing: a restore ends on an earlier timeline"],
     });
     const survey = async (): Promise<number | undefined> =>
-      (await surveyWal(repo, (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES))?.gapCount;
+      (await surveyWal(repo, (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES, 0))?.gapCount;
     expect(await survey()).toBe(1);
     await store(repo, history(3));
     expect(await run()).toMatchObject({

@@ -1,0 +1,75 @@
+/**
+ * What `expire --dry-run` prints of a repository: which backups stay and why, which go, and since when any point in
+ * time can be restored. Pure.
+ */
+import { printableValue } from "../../base/printable";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { Retention } from "../../repository/retention";
+import { planKept } from "./archivePlan";
+import { pickByCalendar, withBases } from "./calendar";
+import type { Ages, ExpirePlan } from "./expirePlan";
+import { holdOf, holdText } from "./hold";
+
+export interface CalendarInput {
+  readonly repoName: string;
+  readonly info: Pick<BackupInfo, "backups" | "currentId">;
+  readonly plan: Pick<ExpirePlan, "kept" | "extra" | "sets">;
+  readonly retention: Retention;
+  readonly ages: Ages;
+}
+
+export function calendarText(input: CalendarInput): string {
+  const { ages, info, plan, repoName, retention } = input;
+  const { zone } = retention.keep ?? {};
+  const reasons = reasonsOf(input);
+  const width = Math.max(0, ...plan.kept.map(({ label }) => label.length));
+  const lines = [`${repoName}: what stays${zone === undefined ? "" : `, in days of ${zone}`}`];
+  for (const { label } of plan.kept) {
+    const alone = plan.extra.has(label) ? "; only as it was when it ended" : "";
+    lines.push(`  ${label.padEnd(width)}  ${(reasons.get(label) ?? []).join(", ")}${alone}`);
+  }
+  const gone = plan.sets.flatMap(({ labels }) => labels).sort();
+  lines.push(`${repoName}: what goes${gone.length === 0 ? ": nothing" : ""}`, ...gone.map((label) => `  ${label}`));
+  const fromS = pointInTimeFrom(plan.kept, info.currentId, retention, ages);
+  const since = fromS === null ? "no point in time yet" : `any point in time from ${secondsText(fromS)} on`;
+  lines.push(`${repoName}: ${since}`);
+  return `${lines.map(printableValue).join("\n")}\n`;
+}
+
+function reasonsOf({ info, plan, retention }: CalendarInput): ReadonlyMap<string, readonly string[]> {
+  const { keep } = retention;
+  const picks = keep === undefined ? [] : pickByCalendar(info.backups, keep);
+  const needs = plan.kept.map(({ label }) => ({ label, bases: withBases(plan.kept, [label]) }));
+  return new Map(
+    plan.kept.map((entry): readonly [string, readonly string[]] => {
+      const { label } = entry;
+      const hold = holdOf(entry);
+      const own = [
+        ...(plan.extra.has(label) ? [] : ["within retention"]),
+        ...picks.flatMap((pick) => (pick.label === label ? [`${pick.keptBy} ${pick.period}`] : [])),
+        ...(hold === null ? [] : [holdText(hold)]),
+      ];
+      const dependant = needs.find((each) => each.label !== label && each.bases.has(label));
+      return [label, own.length > 0 || dependant === undefined ? own : [`needed by ${dependant.label}`]];
+    }),
+  );
+}
+
+/** When the first backup of the present cluster ended that keeps all WAL after it; null if there is none. */
+function pointInTimeFrom(
+  kept: readonly BackupInfoEntry[],
+  historyId: number,
+  retention: Retention,
+  ages: Ages,
+): number | null {
+  const plan = planKept(kept, historyId, retention, ages);
+  const alone = new Set(plan?.ranges.flatMap(({ label, stop }) => (stop === null ? [] : [label])));
+  const ends = kept.flatMap(({ archiveStart, dbId, label, stoppedAtS }) =>
+    dbId === historyId && archiveStart !== null && !alone.has(label) ? [stoppedAtS] : [],
+  );
+  return ends.length === 0 ? null : Math.min(...ends);
+}
+
+function secondsText(timeS: number): string {
+  return new Date(timeS * 1000).toISOString().replace(".000Z", "Z");
+}
