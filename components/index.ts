@@ -83,6 +83,7 @@ export {
   type HostRepositoryArgs,
   type HostSecretFiles,
   type HostSnapshotsArgs,
+  type KeepArgs,
   type LocalConnection,
   type MaintenanceArgs,
   type MaintenanceTaskArgs,

@@ -143,6 +143,23 @@ export interface HostSecretFiles {
   encrypted?: pulumi.Input<boolean>;
 }
 
+/**
+ * One backup of each of the newest days, weeks, months and years that have one, beyond what `keepDays` or
+ * `keepFullCount` keep. Each can be restored only as it was when it ended. At least one class.
+ */
+export interface KeepArgs {
+  /** Number of days. @minimum 1 @maximum 9999 */
+  daily?: pulumi.Input<number>;
+  /** Number of weeks, which begin on Monday. @minimum 1 @maximum 9999 */
+  weekly?: pulumi.Input<number>;
+  /** Number of months. @minimum 1 @maximum 9999 */
+  monthly?: pulumi.Input<number>;
+  /** Number of years. @minimum 1 @maximum 9999 */
+  yearly?: pulumi.Input<number>;
+  /** Time zone in which days begin. @default "UTC" @example "Europe/Berlin" */
+  zone?: pulumi.Input<string>;
+}
+
 /** One repository, and its retention. */
 export interface HostRepositoryArgs {
   /**
@@ -168,6 +185,11 @@ export interface HostRepositoryArgs {
    * @minimum 1 @maximum 9999999
    */
   keepDiffCount?: pulumi.Input<number>;
+  /**
+   * Backups that stay by calendar, beside `keepDays` or `keepFullCount`.
+   * @example { daily: 7, weekly: 5, monthly: 12, yearly: 7 }
+   */
+  keep?: KeepArgs;
   /**
    * This repository's own schedules; each replaces the database's schedule of the same kind. A stanza takes one backup
    * at a time, so the preview refuses schedules that collide (PB027).

@@ -23,6 +23,7 @@ const repository: fc.Arbitrary<RepositorySettings> = fc
   .record({
     base: fc.constantFrom(NAS, BUCKET, R2),
     keepDiffCount: optional([1, 7]),
+    keep: optional([{ monthly: 12 }, { daily: 7, monthly: 3, zone: "Europe/Berlin" }]),
     options: fc.constantFrom(
       {},
       { "retention-archive": "2" },
@@ -42,9 +43,10 @@ const repository: fc.Arbitrary<RepositorySettings> = fc
       expireLiveDays: optional(DAYS),
     }),
   })
-  .map(({ base, encrypted, facts, keepDays, keepDiffCount, keepFullCount, offSite, options, requireMount }) => ({
+  .map(({ base, encrypted, facts, keep, keepDays, keepDiffCount, keepFullCount, offSite, options, requireMount }) => ({
     options,
     keepDiffCount,
+    keep,
     at: {
       ...base.at,
       encrypted,

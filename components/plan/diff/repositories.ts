@@ -1,7 +1,7 @@
 /** Changes in the repositories of one database: which exist, where they are, their retention and protection. Pure. */
 import { findEngine } from "../engines/engines";
 import { runningSchedules, textRunsPerDay } from "../schedule/schedule";
-import type { RepositoryNode, Topology } from "../topology/topology";
+import type { KeepNode, RepositoryNode, Topology } from "../topology/topology";
 import { type Collector, isHidden, type Value, valueText, section } from "./change";
 import { archiveWindowDays } from "../schedule/archiveWindow";
 import { diffOptions } from "./passedOptions";
@@ -74,8 +74,28 @@ function keptDays({ keepDays, keepFullCount, key }: RepositoryNode, topology: To
   return rate > 0 ? (keepFullCount - 1) / rate : null;
 }
 
-/** `keeps 14 days`, `keeps 4 full backups`, `keeps everything`. */
-export function retentionText({ keepDays, keepFullCount }: RepositoryNode): string {
+/** `keeps 14 days`, `keeps 4 full backups; 7 days and 12 months by calendar`, `keeps everything`. */
+export function retentionText(repository: RepositoryNode): string {
+  const { keep } = repository;
+  const calendar = keep === undefined ? "" : calendarText(keep);
+  return calendar === "" ? keptText(repository) : `${keptText(repository)}; ${calendar} by calendar`;
+}
+
+const KEEP_NOUNS = { daily: "day", weekly: "week", monthly: "month", yearly: "year" } as const;
+
+function calendarText(keep: KeepNode): string {
+  // A topology from a file may hide it.
+  if (isHidden(keep)) return "some";
+  const parts = (["daily", "weekly", "monthly", "yearly"] as const).flatMap((each) => {
+    const amount = keep[each];
+    return amount === undefined
+      ? []
+      : [isHidden(amount) ? `${each} ${valueText(amount)}` : count(amount, KEEP_NOUNS[each])];
+  });
+  return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
+}
+
+function keptText({ keepDays, keepFullCount }: RepositoryNode): string {
   if (keepDays !== undefined)
     return isHidden(keepDays) ? `keeps days: ${valueText(keepDays)}` : `keeps ${count(keepDays, "day")}`;
   if (keepFullCount === undefined) return "keeps everything";
@@ -126,6 +146,7 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
     (value) => `${name} is compressed with ${valueText(value)}`,
   );
   diffRetention(to, path, [old, before], [now, after]);
+  diffCalendar(to, `${path}.keep`, old, now);
   const diffs = (value: Value): number => (value === null ? Number.POSITIVE_INFINITY : Number(value));
   repository.rank("keepDiffCount", diffs, (value) =>
     value === null
@@ -151,6 +172,18 @@ function diffFormat(to: Collector, path: string, [old, before]: Side, [now, afte
   if (was === null || is === null || was === is || !isSameRepository(old, now)) return;
   const text = `${now.name} starts from scratch at the same location, in the format of ${is}: nothing maintains what ${was} wrote there any more, and it takes up space`;
   to.add(`${path}.format`, was, is, "weakened", text);
+}
+
+/** Fewer periods of a class, or none, is weaker. */
+function diffCalendar(to: Collector, path: string, old: RepositoryNode, now: RepositoryNode): void {
+  for (const each of ["daily", "weekly", "monthly", "yearly"] as const) {
+    const [was, is] = [old, now].map(({ keep }): Value => (isHidden(keep) ? null : known(keep?.[each])));
+    const text = (value: Value): string =>
+      value === null
+        ? `${now.name} keeps no backup of past ${KEEP_NOUNS[each]}s`
+        : `${now.name} keeps a backup of each of ${count(Number(value), KEEP_NOUNS[each])}`;
+    to.rank(`${path}.${each}`, was ?? null, is ?? null, (value) => (value === null ? 0 : Number(value)), text);
+  }
 }
 
 function diffRetention(to: Collector, path: string, [old, before]: Side, [now, after]: Side): void {

@@ -570,6 +570,8 @@ export const RULES = {
   PB205: error("a field of another manager", "the API server refuses it", "`takeOverPlugins`, or leave it out"),
   PB210: error("a value that CloudNativePG refuses", "the update would fail", "use one that it accepts"),
   PB211: note("a primary that is updated by hand", "its sidecar is too", "promote a standby after updates"),
+  PB212: error("a calendar that keeps nothing", "no old backup stays", "set a class, and `keepDays` beside it"),
+  PB213: warning("a class of the calendar with too few backups", "its backups are further apart", "add a schedule"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -23,7 +23,7 @@ import type {
   SynchronousPlan,
   TaskPlan,
 } from "./plan";
-import { ENV_FILE, OPTIONS_FILE } from "../repositories/repositoryType";
+import { ENV_FILE, KEEP_CLASSES, type KeepPlan, OPTIONS_FILE } from "../repositories/repositoryType";
 import {
   kindOf,
   type RepositoryPlan,
@@ -217,6 +217,7 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
     writesSecrets: () => at().encrypted || type().bringsKeys(at()),
     readOnly: () => at().readOnly ?? false,
     ...readers(settings, "keepFullCount", "keepDays", "keepDiffCount"),
+    keep: () => keepOf(settings.keep),
     compressType,
     compressLevel: () => settings.compress?.level ?? defaultLevel(compressType()),
     bundle: () => settings.bundle ?? type().bundles,
@@ -230,6 +231,12 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
     // A target that comes later may have either.
     located instanceof DeferredRead ? view({ s3: located.marker, sftp: located.marker }) : type().resolve(at()),
   );
+}
+
+function keepOf(keep: RepositorySettings["keep"]): KeepPlan | undefined {
+  if (keep === undefined) return undefined;
+  const counts = givenFields(readers(keep, ...KEEP_CLASSES));
+  return merged(counts, fields({ zone: () => keep.zone ?? DEFAULTS.timeZone }));
 }
 
 /** Only clusters can suspend one. */

@@ -47,6 +47,12 @@ export interface SitePlan {
   readonly thirdParty: boolean;
 }
 
+export const KEEP_CLASSES = ["daily", "weekly", "monthly", "yearly"] as const;
+export type KeepClass = (typeof KEEP_CLASSES)[number];
+
+/** How many periods of each class keep a backup, and where days begin. */
+export type KeepPlan = Readonly<Partial<Record<KeepClass, number>>> & { readonly zone: string };
+
 /** Common to all repositories. */
 export interface RepositoryBase {
   /** 1 for repo1; 0 for an invalid name (a finding reports it). */
@@ -67,6 +73,8 @@ export interface RepositoryBase {
   readonly keepDays: number | undefined;
   /** Differential backups kept; undefined keeps all those of kept full backups. */
   readonly keepDiffCount: number | undefined;
+  /** Backups that stay by calendar; undefined keeps none. */
+  readonly keep: KeepPlan | undefined;
   readonly compressType: string;
   readonly compressLevel: number;
   readonly bundle: boolean;

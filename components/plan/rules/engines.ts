@@ -6,6 +6,7 @@ import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { firstMeeting, parseCron, schedulePath, shiftCron } from "../schedule/schedule";
 import { isInRange, stockLimits } from "../engines/stockVersions";
 import { compareVersions } from "../../../runtime/config/compareVersions";
+import { isGiven } from "../model/deferred";
 import { abstaining, eachOf } from "../findings/abstain";
 import { checkStreamInterval } from "./values";
 
@@ -113,6 +114,11 @@ function checkFeatures(repository: RepositoryPlan, row: EngineRow): Finding[] {
       const fact = `${row.title} does not encrypt: it would ignore the passphrase, and the bucket would hold readable backups`;
       const hint = 'use engine "runtime" or "pgbackrest", or leave cipher out on purpose';
       return [finding("PB045", `${path}.at.cipher`, fact, hint)];
+    },
+    () => {
+      if (row.own || !isGiven(() => repository.keep)) return [];
+      const fact = `${row.title} keeps no backup by calendar: it would remove what only the calendar keeps`;
+      return [finding("PB044", `${path}.keep`, fact, 'use engine "runtime", or leave keep out')];
     },
     () => {
       if (row.blockIncremental || !repository.blockIncremental) return [];

@@ -1,12 +1,14 @@
 /** Each repository alone, and no two at one location. Pure. */
 import { checkRange } from "../arguments/ranges";
+import { isTimeZone } from "../../../runtime/base/timeZone";
 import { levelRangeOf } from "../../../runtime/config/settings";
 import { COMPRESS_TYPES, findCompressType, REPO_INDEX_MAX } from "../model/defaults";
 import { type EngineRow, findEngine } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
+import { KEEP_CLASSES, type KeepPlan } from "../repositories/repositoryType";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
-import { readOr } from "../model/deferred";
+import { isGiven, readOr } from "../model/deferred";
 import { abstaining, eachOf } from "../findings/abstain";
 import { checkPath, isBelow, isWithin } from "./values";
 
@@ -54,6 +56,23 @@ export function checkRepositoryValues(repository: RepositoryPlan, path: string):
         checkRange(`HostRepositoryArgs.${name}`, `${path}.${name}`, repository[name]),
       ),
     () => checkCompression(repository, `${path}.compress`),
+    () => (repository.keep === undefined ? [] : checkKeep(repository.keep, `${path}.keep`)),
+  );
+}
+
+function checkKeep(keep: KeepPlan, path: string): Finding[] {
+  return abstaining(
+    () => {
+      if (KEEP_CLASSES.some((each) => isGiven(() => keep[each]))) return [];
+      const fact = "the calendar keeps nothing: it has none of daily, weekly, monthly and yearly";
+      return [finding("PB212", path, fact, "set one, for instance monthly: 12")];
+    },
+    () => eachOf(KEEP_CLASSES, (each) => checkRange(`KeepArgs.${each}`, `${path}.${each}`, keep[each])),
+    () => {
+      if (isTimeZone(keep.zone)) return [];
+      const hint = 'use UTC or a name such as "Europe/Berlin"';
+      return [finding("PB011", `${path}.zone`, `"${keep.zone}" is not a time zone name`, hint)];
+    },
   );
 }
 
@@ -102,6 +121,11 @@ function checkRetention(repository: RepositoryPlan, path: string): Finding[] {
   const given = (["keepFullCount", "keepDays"] as const).filter((name) =>
     readOr(() => repository[name] !== undefined, true),
   );
+  if (given.length === 0 && repository.keep !== undefined) {
+    const fact =
+      "a calendar without keepFullCount or keepDays: it only keeps what these remove, so every backup is kept";
+    return [finding("PB212", `${path}.keep`, fact, "set keepDays to the days in which any point in time is needed")];
+  }
   if (given.length === 0) {
     const fact = "neither keepFullCount nor keepDays is set: backups are kept until the repository is full";
     return [finding("PB006", path, fact, "set one of them")];

@@ -5,8 +5,13 @@ import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
 import { archiveWindowDays } from "../schedule/archiveWindow";
 import { abstaining, eachOf } from "../findings/abstain";
+import { KEEP_CLASSES, type KeepClass } from "../repositories/repositoryType";
 
 const UNDELETE_DAYS_MIN = 7;
+/** The longest period of each class. */
+const PERIOD_DAYS = { daily: 1, weekly: 7, monthly: 31, yearly: 366 } as const satisfies Record<KeepClass, number>;
+/** Schedules may skip a day of a leap year. */
+const RATE_TOLERANCE = 0.99;
 
 export function checkRetention(plan: DatabasePlan): Finding[] {
   return eachOf(plan.repositories, (repository) =>
@@ -15,6 +20,7 @@ export function checkRetention(plan: DatabasePlan): Finding[] {
       () => checkArchiveWindow(repository, plan),
       () => checkSingleFull(repository),
       () => checkLocks(repository),
+      () => checkFeed(repository, plan.schedules),
       () => checkVersions(repository),
     ),
   );
@@ -75,12 +81,39 @@ function checkSingleFull({ keepFullCount, name }: RepositoryPlan): Finding[] {
   return [finding("PB033", `repositories.${name}.keepFullCount`, fact, "keep at least 2, or set keepDays")];
 }
 
+/** Backups of any type count. A class with fewer backups than periods reaches back further, with gaps. */
+function checkFeed(repository: RepositoryPlan, schedules: readonly Schedule[]): Finding[] {
+  const { keep, key, name } = repository;
+  const own = runningSchedules(schedules).filter(({ repoKeys }) => repoKeys.includes(key));
+  if (keep === undefined || own.length === 0) return [];
+  const perDay = own.reduce((sum, { cron }) => sum + textRunsPerDay(cron), 0);
+  return eachOf(KEEP_CLASSES, (each) => {
+    const periods = keep[each];
+    if (periods === undefined || perDay * PERIOD_DAYS[each] >= RATE_TOLERANCE) return [];
+    const fact = `${each}: ${periods} keeps a backup of each of ${periods} periods, but schedules make one only every ${Math.round(1 / perDay)} days`;
+    const hint = "add a schedule, for instance of incremental backups, or leave the class out";
+    return [finding("PB213", `repositories.${name}.keep.${each}`, fact, hint)];
+  });
+}
+
+/** Days back to the oldest backup that the calendar keeps; 0 if there is none. */
+function calendarDays({ keep }: RepositoryPlan): number {
+  return Math.max(0, ...KEEP_CLASSES.map((each) => (keep?.[each] ?? 0) * PERIOD_DAYS[each]));
+}
+
 /** A lock longer than the retention costs money for expired backups; a shorter one leaves backups unprotected. */
 function checkLocks(repository: RepositoryPlan): Finding[] {
   const lockedDays = repository.s3?.facts.immutableDays;
   const { keepDays, name } = repository;
   if (lockedDays === undefined || lockedDays <= 0 || keepDays === undefined) return [];
   const path = `repositories.${name}`;
+  const keptDays = calendarDays(repository);
+  if (keepDays <= lockedDays && keptDays > lockedDays) {
+    const fact = `the calendar keeps backups for up to ${keptDays} days, but they are locked for ${lockedDays}: anyone who may remove versions can remove the older ones`;
+    const hint =
+      "accept that only the newest are safe from stolen keys, or keep the old ones in a bucket with a longer lock";
+    return [finding("PB034", `${path}.keep`, fact, hint)];
+  }
   if (keepDays > lockedDays) {
     const fact = `backups are kept for ${keepDays} days but locked for ${lockedDays}: anyone who may remove versions can remove the older ones`;
     const hint = `lock for ${keepDays} days, or accept that only the newest ${lockedDays} days are safe from stolen keys`;

@@ -4,6 +4,7 @@
  * have no price: null, never zero.
  */
 import type { DatabasePlan, Sizing } from "../model/plan";
+import { KEEP_CLASSES, type KeepClass } from "../repositories/repositoryType";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { PRICES, PRICES_AS_OF, type PriceRow } from "./prices";
 import { type BackupType, runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
@@ -29,6 +30,7 @@ const CALLS_PER_SEGMENT = 2;
 const WRITES_PER_GIB = 80;
 /** Assumed retention without a limit: an estimate needs an end. */
 const UNLIMITED_DAYS = 365;
+const PERIOD_DAYS = { daily: 1, weekly: 7, monthly: 30.4, yearly: 365 } as const satisfies Record<KeepClass, number>;
 
 /** Null without `sizing`, for directories, and for providers without a price. */
 export function estimateRepository(
@@ -109,7 +111,12 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
   const diffGib = Math.min((changed * fullEveryDays) / 2, full);
   const incrGib = incrs > 0 ? Math.min(changed / incrs, full) : 0;
   const perDayGib = full * fulls + diffGib * diffs + incrGib * incrs + wal;
-  const kept = full * fullCount + (diffGib * diffs + incrGib * incrs + wal) * windowDays;
+  const byCalendar = keptByCalendar(repository, windowDays, {
+    fullGib: full,
+    fullEveryDays,
+    perDayGib: full * fulls + diffGib * diffs + incrGib * incrs,
+  });
+  const kept = full * fullCount + (diffGib * diffs + incrGib * incrs + wal) * windowDays + byCalendar;
   const afterwardsDays = Math.max(repository.s3?.facts.undeleteDays ?? 0, repository.s3?.facts.immutableDays ?? 0);
   return {
     storedGib: kept + perDayGib * afterwardsDays,
@@ -119,6 +126,25 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
     restoreGib: full + wal,
     earlyDeletedGib: (days) => perDayGib * Math.max(days - windowDays - afterwardsDays, 0),
   };
+}
+
+/**
+ * Stored size of what only the calendar keeps. A longer class begins where a shorter one ends: until then its backups
+ * are among those of the shorter one. A class shorter than the interval of full backups keeps whole chains.
+ */
+function keptByCalendar(
+  { keep }: RepositoryPlan,
+  windowDays: number,
+  sizes: { readonly fullGib: number; readonly fullEveryDays: number; readonly perDayGib: number },
+): number {
+  let [coveredDays, sumGib] = [windowDays, 0];
+  for (const each of KEEP_CLASSES) {
+    const days = PERIOD_DAYS[each];
+    const moreDays = Math.max(0, (keep?.[each] ?? 0) * days - coveredDays);
+    sumGib += days < sizes.fullEveryDays ? moreDays * sizes.perDayGib : (moreDays / days) * sizes.fullGib;
+    coveredDays += moreDays;
+  }
+  return sumGib;
 }
 
 export function findPrice(repository: RepositoryPlan): PriceRow | null {
@@ -138,6 +164,7 @@ function isComputable(repository: RepositoryPlan, sizing: Sizing): boolean {
     compressedTo,
     repository.keepDays ?? 0,
     repository.keepFullCount ?? 0,
+    ...KEEP_CLASSES.map((each) => repository.keep?.[each] ?? 0),
   ].every((value) => !isUnknown(value) && Number.isFinite(value));
 }
 

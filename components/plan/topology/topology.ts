@@ -117,12 +117,24 @@ export interface RepositoryNode {
   readonly keepDays?: number;
   /** Differential backups that are kept; absent for all those of kept full backups. */
   readonly keepDiffCount?: number;
+  /** Backups that stay by calendar, each only as it was when it ended. */
+  readonly keep?: KeepNode;
   /** Ascending by name; absent without any. */
   readonly options?: readonly OptionNode[];
   /** The bucket's own protection, if known. */
   readonly bucket?: Partial<Record<keyof BucketFacts, boolean | number | string>>;
   /** Absent without `sizing`, or without a price. */
   readonly cost?: CostEstimate;
+}
+
+/** How many of the newest days, weeks, months and years with a backup keep one. */
+export interface KeepNode {
+  readonly daily?: number;
+  readonly weekly?: number;
+  readonly monthly?: number;
+  readonly yearly?: number;
+  /** Where days begin. */
+  readonly zone: string;
 }
 
 /** Each complete WAL segment, or each scheduled backup, from one database to all of `toRepoKeys` in one pass. */
@@ -343,7 +355,7 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
     { compressType, compressLevel },
     merged(
       givenFields({
-        ...readers(repository, "keepFullCount", "keepDays", "keepDiffCount"),
+        ...readers(repository, "keepFullCount", "keepDays", "keepDiffCount", "keep"),
         options: () => optionNodes(repository.options, (option) => `repo${key}-${option}`),
       }),
       Object.keys(facts).length === 0 ? {} : { bucket: facts },

@@ -88,6 +88,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     "keepFullCount?": "number",
     "keepDays?": "number",
     "keepDiffCount?": "number",
+    "keep?": "KeepNode",
     "options?": "OptionNode[]",
     "bucket?": "Bucket",
     "cost?": "CostEstimate",
@@ -107,6 +108,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     perMonth: "number",
     perRestore: "number",
   },
+  KeepNode: { "daily?": "number", "weekly?": "number", "monthly?": "number", "yearly?": "number", zone: "string" },
   Flow: {
     kind: '"wal" | "backup"',
     from: "string",

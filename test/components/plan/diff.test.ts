@@ -266,6 +266,12 @@ describe("weakened, and strengthened in the other direction", () => {
       ["weakened repositories.repo1.keepDiffCount: 7 → 2"],
     ],
     [
+      "a calendar of fewer months, and of days",
+      { repositories: { repo1: { ...NAS, keep: { monthly: 12 } } } },
+      { repositories: { repo1: { ...NAS, keep: { monthly: 6, daily: 7 } } } },
+      ["weakened repositories.repo1.keep.monthly: 12 → 6", "strengthened repositories.repo1.keep.daily: none → 7"],
+    ],
+    [
       "tasks are switched off",
       { maintenance: { stale: { cron: "0 7 * * *" } }, notify: { existingFile: "/etc/notify.json" } },
       {

@@ -68,6 +68,11 @@ test("commits that wait name repositories, outage and cost", () => {
   );
 });
 
+test("stock pgBackRest keeps nothing by calendar", () => {
+  const over = { ...repository({ keep: { monthly: 12 } }), engine: "pgbackrest" };
+  expect(findings(over)).toContain("PB044 repositories.repo1.keep");
+});
+
 test("correct plans have no finding", () => {
   expect(findings({})).toEqual([]);
   expect(clusterFindings({})).toEqual([]);
@@ -126,6 +131,39 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB048 repositories.repo2", "PB049 repositories.repo2", "PB049 repositories.repo2", "PB121 engine"],
   ],
   ["no differential backup kept", repository({ keepDiffCount: 0 }), ["PB005 repositories.repo1.keepDiffCount"]],
+  ["a calendar without a class", repository({ keep: {} }), ["PB212 repositories.repo1.keep"]],
+  [
+    "a calendar without a window",
+    repository({ keepDays: undefined, keep: { monthly: 12 } }),
+    ["PB212 repositories.repo1.keep"],
+  ],
+  ["a class of 0", repository({ keep: { monthly: 0 } }), ["PB005 repositories.repo1.keep.monthly"]],
+  [
+    "an offset as a calendar's zone",
+    repository({ keep: { monthly: 1, zone: "+02:00" } }),
+    ["PB011 repositories.repo1.keep.zone"],
+  ],
+  [
+    "weekly backups for a class of days",
+    { ...repository({ keep: { daily: 7, weekly: 5 } }), schedules: { full: { cron: "0 3 * * 0" } } },
+    ["PB213 repositories.repo1.keep.daily"],
+  ],
+  [
+    "incremental backups for a class of days",
+    {
+      ...repository({ keep: { daily: 7, weekly: 5, monthly: 12, yearly: 7 } }),
+      schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
+    },
+    [],
+  ],
+  [
+    "a calendar that outlasts a lock",
+    withFacts(
+      { versioning: true, immutableDays: 30, undeleteDays: 31 },
+      { keepFullCount: undefined, keepDays: 30, keep: { monthly: 12 } },
+    ),
+    ["PB034 repositories.repo2.keep"],
+  ],
   ["a cron with four fields", { schedules: { full: { cron: "0 3 * *" } } }, ["PB011 schedules.full.cron"]],
   [
     "an unknown zone",

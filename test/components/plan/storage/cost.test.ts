@@ -11,6 +11,7 @@ function costOf(over: {
   sizing?: typeof SIZING;
   keepDays?: number;
   keepFullCount?: number;
+  keep?: object;
   provider?: string;
   facts?: object;
   schedules?: object;
@@ -22,6 +23,7 @@ function costOf(over: {
     ...bare,
     ...(over.keepDays === undefined ? {} : { keepDays: over.keepDays }),
     ...(over.keepFullCount === undefined ? {} : { keepFullCount: over.keepFullCount }),
+    ...(over.keep === undefined ? {} : { keep: over.keep }),
     at: { ...BUCKET.at, s3: { ...s3, quirks: over.provider ?? "b2", facts: over.facts ?? {} } },
   };
   const made = markedPlan({
@@ -41,6 +43,16 @@ test("two weeks on B2: three full backups and three weeks of WAL", () => {
 
 test("by count: one more than the number kept, while the newest is being made", () => {
   expect(costOf({ keepFullCount: 2 })?.storedGb).toBe(273.8);
+});
+
+test("a calendar costs what it keeps beyond the window, each period once", () => {
+  const stored = (keep: object): number => costOf({ keepDays: 14, keep })?.storedGb ?? 0;
+  // Two weeks and the next one are in the window anyway.
+  expect(stored({ weekly: 3 })).toBe(273.8);
+  // 343.8 days more, with 50 GiB for each 30.4 of them.
+  expect(stored({ monthly: 12 })).toBeCloseTo(273.8 + 607.2, 0);
+  expect(stored({ weekly: 5, monthly: 12, yearly: 7 })).toBeGreaterThan(stored({ monthly: 12, yearly: 7 }));
+  expect(stored({ yearly: 7 })).toBeLessThan(stored({ monthly: 12, yearly: 7 }));
 });
 
 test("versions that are kept after expiry cost too", () => {

@@ -33,6 +33,16 @@ test("a repository whose mount is required says so, and no other", () => {
   expect(repos.repo2).not.toHaveProperty("requireMount");
 });
 
+test("a repository's calendar is in the file, with its zone", () => {
+  const keep = { daily: 7, weekly: 5, monthly: 12, yearly: 7 };
+  const repositories = { repo1: { ...NAS, keep }, repo2: { ...NAS, keep: { monthly: 1, zone: "Europe/Berlin" } } };
+  const text = renderSettingsFile(plan({ repositories }), "0.1.0");
+  expect(parseSettings(text, "pgbackstop.json").repos).toMatchObject({
+    1: { keep: { ...keep, zone: "UTC" } },
+    2: { keep: { monthly: 1, zone: "Europe/Berlin" } },
+  });
+});
+
 test("a host whose WAL leaves through a slot says so", () => {
   expect(JSON.parse(renderSettingsFile(plan({ archive: "stream" })))).toMatchObject({ archive: "stream" });
   expect(JSON.parse(renderSettingsFile(plan()))).not.toHaveProperty("archive");
