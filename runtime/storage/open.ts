@@ -2,13 +2,14 @@
 import { textOf } from "../base/bytes";
 import { fail } from "../base/errors";
 import type { RepoConfig, S3Config, S3KeySource } from "../config/types";
+import type { KeySourceDeps } from "./objectStore/keyAsker";
 import { type PosixOptions, PosixStorage } from "./posix";
 import type { Served } from "./process/calls";
 import { findHangingMount, isOnMount, type Mount, type MountReader } from "./process/mounts";
 import { ProcessStorage, type ProcessStorageDeps } from "./process/processStorage";
 import { type S3Deps, S3Storage } from "./s3/client";
 import { type CredentialSource, RenewedCredentials } from "./s3/credentials";
-import { fetchCredentials, type KeySourceDeps } from "./s3/keySource";
+import { fetchCredentials } from "./s3/keySource";
 import { PastStorage } from "./s3/past";
 import { findQuirks, S3_QUIRKS } from "./s3/quirks";
 import { SftpStorage } from "./sftp/driver";

@@ -11,7 +11,7 @@ import { Secret } from "../../runtime/base/secret";
 import type { S3Config } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
 import { SHA256_EMPTY, Signer } from "../../runtime/storage/s3/sign";
-import { findText, parseXml } from "../../runtime/storage/s3/xml";
+import { findText, parseXml } from "../../runtime/storage/objectStore/xml";
 import type { Storage } from "../../runtime/storage/storage";
 import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
 import { freePort, S3Server } from "../../tools/parts/servers/s3Server";

@@ -88,7 +88,7 @@ import {
   keyTypeOf,
   listKnownKeys,
 } from "../../runtime/storage/sftp/hostKey";
-import { parseXml } from "../../runtime/storage/s3/xml";
+import { parseXml } from "../../runtime/storage/objectStore/xml";
 import { MemoryStorage } from "../harness/doubles/storages";
 import { BLOCK_VECTORS, blockVector } from "../runtime/format/blockVectors";
 import { sampleBytes, vectorBytes, vectorText } from "../runtime/format/vectors";

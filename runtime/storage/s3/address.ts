@@ -4,8 +4,7 @@
  * As in stock, `repo-storage-host` and `repo-storage-port` change only the connection and the certificate's name. Host
  * header and signature keep the endpoint (pgBackRest 2.60 "storage/s3/storage").
  */
-import { isIP } from "node:net";
-import { type BackupError, fail } from "../../base/errors";
+import { hasScheme, invalidAddress, parseHostUrl, type StoreAddress, tlsNameOf } from "../objectStore/storeAddress";
 
 export interface S3Location {
   readonly endpoint: string;
@@ -15,27 +14,18 @@ export interface S3Location {
   readonly storagePort: number;
 }
 
-export interface S3Address {
-  /** `https://host:port` of the connection. */
-  readonly origin: string;
-  /** Host and port of the connection, for messages. */
-  readonly connection: string;
-  /** Host header. */
-  readonly host: string;
-  /** Name in the certificate; absent for an IP address, which is compared itself. */
-  readonly tlsName?: string;
-  /** `/bucket` or empty: precedes `/key`. */
-  readonly pathPrefix: string;
-}
+export type S3Address = StoreAddress;
 
 /** @throws optionInvalidValue for a malformed endpoint, host or bucket */
 export function addressOf(location: S3Location, repoIndex: number): S3Address {
-  const endpoint = parseUrl(location.endpoint, `repo${repoIndex}-s3-endpoint`);
+  const endpoint = parseHostUrl(location.endpoint, `repo${repoIndex}-s3-endpoint`);
   if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}$/.test(location.bucket))
-    throw invalid(location.bucket, `repo${repoIndex}-s3-bucket`);
+    throw invalidAddress(location.bucket, `repo${repoIndex}-s3-bucket`, undefined, "Use only the bucket's name.");
   const name = location.uriStyle === "host" ? `${location.bucket}.${endpoint.hostname}` : endpoint.hostname;
   const override =
-    location.storageHost === undefined ? undefined : parseUrl(location.storageHost, `repo${repoIndex}-storage-host`);
+    location.storageHost === undefined
+      ? undefined
+      : parseHostUrl(location.storageHost, `repo${repoIndex}-storage-host`);
   const protocol = override !== undefined && hasScheme(location.storageHost) ? override.protocol : endpoint.protocol;
   const defaultPort = protocol === "https:" ? 443 : 80;
   const endpointPort = endpoint.port === "" ? undefined : Number(endpoint.port);
@@ -48,46 +38,11 @@ export function addressOf(location: S3Location, repoIndex: number): S3Address {
     defaultPort;
   const hostPort = endpointPort ?? (override === undefined ? port : undefined);
   const connectName = override?.hostname ?? name;
-  const bareName = connectName.replace(/^\[|\]$/g, "");
   return {
     origin: `${protocol}//${connectName}:${port}`,
     connection: `${connectName}:${port}`,
     host: hostPort === undefined || hostPort === defaultPort ? name : `${name}:${hostPort}`,
-    ...(isIP(bareName) === 0 ? { tlsName: bareName } : {}),
+    ...tlsNameOf(connectName),
     pathPrefix: location.uriStyle === "path" ? `/${location.bucket}` : "",
   };
-}
-
-function hasScheme(text: string | undefined): boolean {
-  return text !== undefined && /^[a-z]+:\/\//i.test(text);
-}
-
-function parseUrl(text: string, option: string): URL {
-  let url: URL;
-  try {
-    url = new URL(hasScheme(text) ? text : `https://${text}`);
-  } catch (error) {
-    throw invalid(text, option, error);
-  }
-  if (
-    !["https:", "http:"].includes(url.protocol) ||
-    url.pathname !== "/" ||
-    url.search !== "" ||
-    url.username !== "" ||
-    url.password !== ""
-  ) {
-    throw invalid(text, option);
-  }
-  return url;
-}
-
-function invalid(value: string, option: string, cause?: unknown): BackupError {
-  // An address with a user may contain a password.
-  const shown = value.includes("@") ? "(an address with credentials)" : value;
-  return fail("optionInvalidValue", `'${shown}' is not valid for '${option}' option`, {
-    ...(cause === undefined ? {} : { cause }),
-    hint: option.endsWith("bucket")
-      ? "Use only the bucket's name."
-      : "Use a host name, optionally with scheme and port, without a path.",
-  });
 }

@@ -1,8 +1,9 @@
 /** Reads the XML answers of an S3 service: pages of listings, results of a batch deletion. */
 import { compareBytes } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
-import { answerError, errorFacts, type FailureFacts } from "./failure";
-import { findText, parseXml, type XmlElement } from "./xml";
+import { answerError, type FailureFacts } from "./failure";
+import { errorFacts } from "../objectStore/errorDocument";
+import { findText, parseXml, type XmlElement } from "../objectStore/xml";
 
 export interface ListedObject {
   readonly key: string;

@@ -11,7 +11,7 @@ import { joinPath } from "../paths";
 import type { Attacked, Storage, StorageFact } from "../storage";
 import { parseDeleteResult, parseUploadId, secondOf } from "./answer";
 import { bodyOf, headerOf, readText, type S3Answer, type S3Http, type S3Request } from "./http";
-import { escapeXml } from "./xml";
+import { escapeXml } from "../objectStore/xml";
 
 export interface AttackTarget {
   readonly http: S3Http;

@@ -3,11 +3,11 @@
  * contain something. A put is atomic and durable when it returns. Requests, retries and errors: http.ts and failure.ts;
  * uploads: multipart.ts.
  */
-import type { Readable } from "node:stream";
 import { type ByteStream, collect, streamOf } from "../../base/bytes";
 import { assert, fail, isError, nullOn } from "../../base/errors";
-import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
+import { eachPage } from "../objectStore/pages";
+import { BEHIND_END, getRange, type RangedObject, resumedBody } from "../objectStore/rangedRead";
 import { checkDirectoryPath, checkPath, joinPath, requireUnicode } from "../paths";
 import type {
   Attacked,
@@ -36,7 +36,7 @@ import type { S3Quirks } from "./quirks";
 import { type Proof, requireStored, type Upload } from "./uploadProof";
 import type { Credentials, CredentialSource } from "./credentials";
 import { Signer } from "./sign";
-import { escapeXml } from "./xml";
+import { escapeXml } from "../objectStore/xml";
 
 export interface S3Options extends S3Location, Credentials {
   readonly repoIndex: number;
@@ -61,8 +61,6 @@ const SINGLE_DELETES_IN_FLIGHT = 8;
 const NOT_FOUND = 404;
 const CONFLICT = 409;
 const PRECONDITION_FAILED = 412;
-/** 100 million objects: a server with more pages repeats itself. */
-const PAGES_MAX = 100_000;
 
 export class S3Storage implements AttackedStorage {
   readonly name: string;
@@ -164,15 +162,13 @@ export class S3Storage implements AttackedStorage {
         throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, { path });
       return streamOf();
     }
-    const request = this.#getRequest(path, range, versionId);
-    const first = await (versionId === undefined
-      ? this.#getOrMissing(request, path, range)
-      : this.#get(request, range));
-    if (first.status === 416) {
+    const object = this.#object(path, versionId);
+    const first = await (versionId === undefined ? this.#getOrMissing(object, range) : getRange(object, range));
+    if (first.status === BEHIND_END) {
       first.body.resume();
       return streamOf();
     }
-    return this.#resuming(path, range, first, versionId);
+    return resumedBody(object, range, first);
   }
 
   /**
@@ -190,7 +186,10 @@ export class S3Storage implements AttackedStorage {
       const request: S3Request = { method: "GET", query: { ...query, ...next }, doing };
       return this.#http.exchangeText(request, (text, facts) => parseVersionPage(text, whole, facts));
     };
-    for await (const { versions, commonPrefixes, next } of this.#eachPage(ask, doing)) {
+    for await (const { versions, commonPrefixes, next } of eachPage(ask, {
+      doing,
+      repoIndex: this.#options.repoIndex,
+    })) {
       yield {
         versions: versions.map((version) => ({ ...version, key: this.#pathOf(version.key) })),
         commonPrefixes: commonPrefixes.map((folder) => this.#pathOf(folder)),
@@ -370,116 +369,35 @@ export class S3Storage implements AttackedStorage {
   }
 
   #pages(query: Readonly<Record<string, string>>, doing: string): AsyncIterable<ListPage> {
-    return this.#eachPage((next: ListPage["next"]) => this.#page({ ...query, ...next }, doing), doing);
+    const { repoIndex } = this.#options;
+    return eachPage((next: ListPage["next"]) => this.#page({ ...query, ...next }, doing), { doing, repoIndex });
   }
 
-  async *#eachPage<P extends { readonly next: object | null }>(
-    ask: (next: P["next"] | null) => Promise<P>,
-    doing: string,
-  ): AsyncIterable<P> {
-    let next: P["next"] | null = null;
-    for (let pageCount = 0; pageCount < PAGES_MAX; pageCount++) {
-      const page: P = await ask(next);
-      yield page;
-      if (page.next === null) return;
-      if (JSON.stringify(page.next) === JSON.stringify(next)) break;
-      next = page.next;
-    }
-    throw fail("service", `unable to ${doing}: the listing does not end`, { repoIndex: this.#options.repoIndex });
-  }
-
-  #getRequest(path: string, range: ByteRange | undefined, versionId: string | undefined): S3Request {
-    const last = range?.sizeBytes === undefined ? "" : String(range.offsetBytes + range.sizeBytes - 1);
-    const whole = range === undefined || (range.offsetBytes === 0 && last === "");
-    const headers = whole ? {} : { range: `bytes=${range.offsetBytes}-${last}` };
+  #object(path: string, versionId?: string): RangedObject {
+    const name = this.#nameOf(path);
+    const query = versionId === undefined ? {} : { query: { versionId } };
     return {
-      method: "GET",
-      key: this.#key(path),
+      http: this.#http,
       path,
-      ...(versionId === undefined ? {} : { query: { versionId } }),
-      headers,
-      expected: whole ? [] : [416],
-      doing: `get '${this.#nameOf(path)}'`,
+      name,
+      request: { method: "GET", key: this.#key(path), path, ...query, doing: `get '${name}'` },
     };
-  }
-
-  #get(request: S3Request, range: ByteRange | undefined): Promise<S3Answer> {
-    return this.#http.exchange(request, async (answer) => {
-      const fault = answer.status === 416 ? null : faultOf(answer, request, range);
-      if (fault === null) return answer;
-      answer.body.destroy();
-      const { path, repoIndex } = this.#http.factsOf(request);
-      throw fail("service", `unable to ${request.doing}: ${fault}`, {
-        repoIndex,
-        ...(path === undefined ? {} : { path }),
-      });
-    });
   }
 
   /**
    * Amazon S3 answers 403, not 404, for a missing object if the key may list only a prefix, as in our policies. A
    * listing below that prefix decides.
    */
-  async #getOrMissing(request: S3Request, path: string, range: ByteRange | undefined): Promise<S3Answer> {
+  async #getOrMissing(object: RangedObject, range: ByteRange | undefined): Promise<S3Answer> {
+    const { name, path } = object;
     try {
-      return await this.#get(request, range);
+      return await getRange(object, range);
     } catch (error) {
       if (!isError(error, "access")) throw error;
       const key = this.#key(path);
-      const page = await this.#page({ prefix: key, "max-keys": "1" }, `get '${this.#nameOf(path)}'`, path).catch(
-        () => null,
-      );
-      if (page === null || page.objects.some((object) => object.key === key)) throw error;
-      throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, {
-        path,
-        cause: error,
-      });
-    }
-  }
-
-  /** The body of `first`. After a broken connection it resumes at the byte reached, as long as it makes progress. */
-  async *#resuming(
-    path: string,
-    range: ByteRange | undefined,
-    first: S3Answer,
-    versionId: string | undefined,
-  ): ByteStream {
-    const startBytes = range?.offsetBytes ?? 0;
-    const endBytes = endOf(first, startBytes);
-    const request = this.#getRequest(path, range, versionId);
-    let answer = first;
-    const retries = this.#http.bodyRetries();
-    let position = startBytes;
-    let checkpoint = position;
-    for (;;) {
-      let failure: unknown;
-      try {
-        for await (const chunk of chunksOf(answer.body)) {
-          position += chunk.length;
-          yield chunk;
-        }
-      } catch (error) {
-        failure = error;
-      }
-      if (failure === undefined && (endBytes === undefined || position === endBytes)) return;
-      const error = this.#http.errorOf(
-        failure ?? new Error(`the body ended at byte ${position} of ${endBytes}`),
-        request,
-      );
-      if (position - checkpoint >= LIMITS.chunkSizeBytes) retries.reset();
-      checkpoint = position;
-      await retries.pause(error);
-      const rest =
-        endBytes === undefined ? { offsetBytes: position } : { offsetBytes: position, sizeBytes: endBytes - position };
-      if (rest.sizeBytes === 0) return;
-      answer = await this.#get(this.#getRequest(path, rest, versionId), rest);
-      if (answer.status === 416 || headerOf(answer, "etag") !== headerOf(first, "etag")) {
-        answer.body.destroy();
-        throw fail("fileRead", `unable to get '${this.#nameOf(path)}': the object changed while it was read`, {
-          path,
-          retryable: true,
-        });
-      }
+      const page = await this.#page({ prefix: key, "max-keys": "1" }, `get '${name}'`, path).catch(() => null);
+      if (page === null || page.objects.some((listed) => listed.key === key)) throw error;
+      throw fail("fileMissing", `unable to get '${name}': the object does not exist`, { path, cause: error });
     }
   }
 
@@ -525,31 +443,4 @@ export class S3Storage implements AttackedStorage {
       return keys.filter((key) => !deleted.has(key));
     });
   }
-}
-
-/** Why an answer has not the asked bytes; null if it has. Without a checksum others would go unnoticed. */
-function faultOf(answer: S3Answer, request: S3Request, range: ByteRange | undefined): string | null {
-  if (headerOf(answer, "etag") === undefined) return "the answer has no etag";
-  const isRange = request.headers?.["range"] !== undefined;
-  if (answer.status === 200) return isRange ? "the service ignores ranges" : null;
-  const [, first, last, size] =
-    /^bytes ([0-9]+)-([0-9]+)\/([0-9]+|\*)$/.exec(headerOf(answer, "content-range") ?? "") ?? [];
-  const end = range?.sizeBytes === undefined ? undefined : range.offsetBytes + range.sizeBytes - 1;
-  const isAsked =
-    isRange &&
-    Number(first) === range?.offsetBytes &&
-    (Number(last) === end || Number(last) === Number(size) - 1) &&
-    (endOf(answer, Number(first)) ?? Number(last) + 1) === Number(last) + 1;
-  return isAsked ? null : "the service sends another range";
-}
-
-/** End of the object or range; undefined if the service does not state it. */
-function endOf(answer: S3Answer, startBytes: number): number | undefined {
-  const text = headerOf(answer, "content-length");
-  return text !== undefined && /^[0-9]{1,15}$/.test(text) ? startBytes + Number(text) : undefined;
-}
-
-/** The body with typed chunks. */
-function chunksOf(body: Readable): ByteStream {
-  return body;
 }

@@ -1,11 +1,7 @@
-/**
- * Temporary keys: fetched before the first signature, renewed before they expire, shared by all requests of a storage.
- *
- * Renewal begins five minutes before they expire, as in stock (pgBackRest 2.60 "storage/s3/storage"). If it fails,
- * valid keys stay in use and the source is asked again after a pause: a metadata service may be away for a minute.
- */
+/** Keys of a bucket, which may be temporary. */
 import type { Clock } from "../../base/clock";
 import type { Secret } from "../../base/secret";
+import { Renewed } from "../objectStore/renewed";
 
 export interface Credentials {
   readonly key: Secret;
@@ -28,58 +24,8 @@ export interface CredentialSource {
   refuse?(accessKey: string): boolean;
 }
 
-const RENEW_BEFORE_MS = 5 * 60_000;
-/** Clocks differ: keys that expire sooner are not used. */
-const USABLE_MS = 10_000;
-const RETRY_PAUSE_MS = 30_000;
-
-export class RenewedCredentials implements CredentialSource {
-  readonly #fetch: () => Promise<TemporaryCredentials>;
-  readonly #clock: Clock;
-  #held: TemporaryCredentials | undefined;
-  #pending: Promise<TemporaryCredentials> | undefined;
-  #askAgainAtMs = 0;
-  #refused: TemporaryCredentials | undefined;
-
+export class RenewedCredentials extends Renewed<TemporaryCredentials> implements CredentialSource {
   constructor(fetch: () => Promise<TemporaryCredentials>, clock: Clock) {
-    this.#fetch = fetch;
-    this.#clock = clock;
-  }
-
-  async current(): Promise<Credentials> {
-    const held = this.#held;
-    const leftMs = held === undefined ? 0 : (held.expiresAtMs ?? Number.POSITIVE_INFINITY) - this.#clock.nowMs();
-    if (held === undefined || leftMs <= USABLE_MS) return this.#renew();
-    if (leftMs > RENEW_BEFORE_MS || this.#clock.nowMs() < this.#askAgainAtMs) return held;
-    try {
-      return await this.#renew();
-    } catch {
-      this.#askAgainAtMs = this.#clock.nowMs() + RETRY_PAUSE_MS;
-      return held;
-    }
-  }
-
-  /** Keys end before their time when they are revoked, or when this clock is behind the service's. */
-  refuse(accessKey: string): boolean {
-    const held = this.#held;
-    // Another request has asked already, or has the answer.
-    if (held === undefined || held.key.reveal() !== accessKey) return true;
-    if (accessKey === this.#refused?.key.reveal()) return false;
-    this.#refused = held;
-    this.#held = undefined;
-    return true;
-  }
-
-  /** Concurrent requests share one renewal. */
-  #renew(): Promise<TemporaryCredentials> {
-    this.#pending ??= this.#fetch()
-      .then((fetched) => {
-        this.#held = fetched;
-        return fetched;
-      })
-      .finally(() => {
-        this.#pending = undefined;
-      });
-    return this.#pending;
+    super(fetch, ({ key }) => key, clock);
   }
 }

@@ -1,87 +1,25 @@
-/**
- * Requests to one bucket: signs, sends, reads answers and retries.
- *
- * A request that may succeed later is repeated with growing, jittered pauses within `ioTimeoutMs` (as stock's
- * `io-timeout`), at most `LIMITS.requestAttempts` times. Each attempt has a new signature and sends its body from
- * memory again. The same time limits the connection, the wait for the answer's head and each pause within a body, in
- * both directions.
- */
-import { isUtf8 } from "node:buffer";
-import { createHash } from "node:crypto";
-import { Readable } from "node:stream";
-import type { buildConnector, Pool } from "undici";
-import { type ByteStream, concatBytes, textOf } from "../../base/bytes";
-import type { Clock } from "../../base/clock";
-import { type BackupError, fail, isError } from "../../base/errors";
-import type { Random } from "../../base/random";
-import { ioRetryPolicy, Retries, type RetryPolicy } from "../../base/retry";
+/** Requests to one bucket in Amazon's protocol. */
+import { assert } from "../../base/errors";
+import { headerOf, BodyHash, hashed, type StoreAnswer, type StoreBody, StoreHttp } from "../objectStore/storeHttp";
+import type { SignedRequest, StoreDialect, StoreHttpOptions, StoreRequest } from "../objectStore/storeHttp";
+import { encodePath, encodeQuery } from "../objectStore/urlEncoding";
 import type { S3Address } from "./address";
-import { answerError, type FailureFacts, isOfEndedKeys, parseErrorAnswer, transportError } from "./failure";
-import { encodePath, encodeQuery, SHA256_EMPTY, type Signer } from "./sign";
+import { answerError, type FailureFacts, isOfEndedKeys, parseErrorAnswer } from "./failure";
+import { SHA256_EMPTY, type Signer } from "./sign";
 
-/** A request body that can be sent again. */
-export interface S3Body {
-  readonly chunks: readonly Uint8Array[];
-  readonly sizeBytes: number;
-  readonly sha256Hex: string;
-  readonly md5: Buffer;
-  /** Whether `content-md5` is sent. */
-  readonly sendsMd5: boolean;
-}
+export { headerOf, readText } from "../objectStore/storeHttp";
+export type S3Body = StoreBody;
+export type S3Request = StoreRequest;
+export type S3Answer = StoreAnswer;
 
-export interface S3Request {
-  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
-  /** Key of the object; absent addresses the bucket. */
-  readonly key?: string;
-  readonly query?: Readonly<Record<string, string>>;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: S3Body;
-  /** Follows "unable to" in messages. */
-  readonly doing: string;
-  /** Path relative to the storage, for errors. */
-  readonly path?: string;
-  /** Statuses of 300 and more that this request accepts. */
-  readonly expected?: readonly number[];
-  /** Aborts the request, like the storage's own signal. */
-  readonly signal?: AbortSignal;
-  /** Default: the usual number. */
-  readonly attempts?: number;
-}
-
-export interface S3Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Its recipient must read it to the end or destroy it. */
-  readonly body: Readable;
-  /** From 1. From the second on, an earlier attempt may have succeeded unseen. */
-  readonly attempt: number;
-  /** The request's header. */
-  readonly authorization: string;
-}
-
-export interface HttpOptions {
+export interface HttpOptions extends Omit<StoreHttpOptions<FailureFacts>, "facts"> {
   readonly address: S3Address;
   readonly signer: Signer;
   /** A message without the request's own part. */
-  readonly facts: Omit<FailureFacts, "doing" | "path">;
-  /** PEM text of trusted authorities; default: Node's. */
-  readonly ca?: string;
-  readonly verifyTls: boolean;
-  readonly ioTimeoutMs: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly signal: AbortSignal;
+  readonly facts: Omit<FailureFacts, "doing" | "path" | "type">;
 }
 
-const CONNECTIONS_MAX = 64;
-const KEEP_ALIVE_MS = 15_000;
-/** Size of the pieces of a body. Each one restarts the clock, so that a slow line does not pass for a dead one. */
-const SEND_SIZE_BYTES = 128 * 1024;
-const ERROR_BODY_SIZE_BYTES_MAX = 64 * 1024;
-/**
- * What the API promises for a success (Amazon S3 API reference). Any other 2xx, such as 202, comes from something else
- * than an S3 service, or promises nothing.
- */
+/** Amazon S3 API reference. */
 const SUCCESSES: Readonly<Record<S3Request["method"], readonly number[]>> = {
   GET: [200, 206],
   HEAD: [200],
@@ -89,266 +27,47 @@ const SUCCESSES: Readonly<Record<S3Request["method"], readonly number[]>> = {
   POST: [200],
   DELETE: [204, 200],
 };
-/** A page of 1,000 keys of 1,024 bytes is about 1.5 MiB. */
-const TEXT_BODY_SIZE_BYTES_MAX = 32 * 1024 * 1024;
 
-type Outcome<T> =
-  | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly error: BackupError; readonly retryAfterMs: number };
-
-export class S3Http {
-  readonly #options: HttpOptions;
-  readonly #policy: RetryPolicy;
-  #pool: Promise<Pool> | undefined;
-
+export class S3Http extends StoreHttp<FailureFacts> {
   constructor(options: HttpOptions) {
-    this.#options = options;
-    this.#policy = ioRetryPolicy(options);
-  }
-
-  /** Sends until `consume` has processed a good answer; its retryable errors are retried like a failed request. */
-  async exchange<T>(request: S3Request, consume: (answer: S3Answer) => Promise<T>): Promise<T> {
-    const signal = request.signal ?? this.#options.signal;
-    const retries = new Retries(
-      { ...this.#policy, attempts: request.attempts ?? this.#policy.attempts },
-      this.#options.clock,
-      signal,
-    );
-    for (let attempt = 1; ; attempt++) {
-      const outcome = await this.#attempt(request, consume, attempt, signal);
-      if (outcome.ok) return outcome.value;
-      if (signal.aborted) throw terminated(request);
-      await retries.pause(outcome.error, outcome.retryAfterMs);
-    }
-  }
-
-  /** What `parse` makes of the complete body of a good answer; its retryable errors are retried. */
-  exchangeText<T>(request: S3Request, parse: (text: string, facts: FailureFacts) => T): Promise<T> {
-    return this.exchange(request, async (answer) => parse(await readText(answer), this.factsOf(request)));
-  }
-
-  /** A good answer, whose success has no body. */
-  exchangeHead(request: S3Request): Promise<S3Answer> {
-    return this.exchange(request, async (answer) => {
-      await this.requireNoBody(request, answer);
-      return answer;
-    });
-  }
-
-  /** Refuses a success with a body: that is an `<Error>`, or the HTML of a portal. */
-  async requireNoBody(request: S3Request, answer: S3Answer): Promise<void> {
-    const text = textOf(await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX));
-    if (answer.status >= 300 || text.trim() === "") return;
-    throw answerError(parseErrorAnswer(answer.status, text, headerOf(answer, "date")), this.factsOf(request));
-  }
-
-  /** Pause after a failed attempt: half to one and a half of its share. */
-  bodyRetries(): Retries {
-    return new Retries(
-      { ...this.#policy, limitMs: Number.POSITIVE_INFINITY, isCounted: false },
-      this.#options.clock,
-      this.#options.signal,
-    );
-  }
-
-  /** Converts an HTTP client error that a caller met while reading a body. */
-  errorOf(error: unknown, request: S3Request): BackupError {
-    if (this.#options.signal.aborted) return terminated(request);
-    return isError(error) ? error : transportError(error, this.factsOf(request));
-  }
-
-  factsOf(request: S3Request): FailureFacts {
-    return {
-      ...this.#options.facts,
-      doing: request.doing,
-      ...(request.path === undefined ? {} : { path: request.path }),
-    };
-  }
-
-  async close(): Promise<void> {
-    await (await this.#pool)?.destroy();
-  }
-
-  async #attempt<T>(
-    request: S3Request,
-    consume: (answer: S3Answer) => Promise<T>,
-    attempt: number,
-    signal: AbortSignal,
-  ): Promise<Outcome<T>> {
-    let retryAfterMs = 0;
-    try {
-      const answer = await this.#send(request, attempt, signal);
-      if (SUCCESSES[request.method].includes(answer.status) || request.expected?.includes(answer.status) === true)
-        return { ok: true, value: await consume(answer) };
-      retryAfterMs = retryAfterOf(answer);
-      const date = headerOf(answer, "date");
-      // An incomplete error body is useless: the status is known.
-      const body = await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX).catch(() => new Uint8Array(0));
-      const text = isUtf8(body) ? textOf(body) : "";
-      const refusal = parseErrorAnswer(answer.status, text, date);
-      const hasOtherKeys = isOfEndedKeys(refusal) && this.#options.signer.refuse(answer.authorization);
-      return { ok: false, error: answerError(refusal, this.factsOf(request), hasOtherKeys), retryAfterMs };
-    } catch (error) {
-      return { ok: false, error: isError(error) ? error : transportError(error, this.factsOf(request)), retryAfterMs };
-    }
-  }
-
-  async #send(request: S3Request, attempt: number, signal: AbortSignal): Promise<S3Answer> {
-    const { address, signer, clock } = this.#options;
-    const path = `${address.pathPrefix}/${request.key === undefined ? "" : encodePath(request.key)}`;
-    const query = request.query ?? {};
-    const { body } = request;
-    const headers: Record<string, string> = { "user-agent": "pgbackstop", ...request.headers };
-    if (body?.sendsMd5 === true) headers["content-md5"] = body.md5.toString("base64");
-    const sha256Hex = body?.sha256Hex ?? SHA256_EMPTY;
-    const signed = await signer.sign(
-      { method: request.method, host: address.host, path, query, headers, sha256Hex },
-      clock.nowMs(),
-    );
-    // Not signed: the client sets it.
-    if (body !== undefined) signed["content-length"] = String(body.sizeBytes);
-    const text = encodeQuery(query);
-    this.#pool ??= openPool(this.#options);
-    const sent = (await this.#pool).request({
-      method: request.method,
-      path: text === "" ? path : `${path}?${text}`,
-      headers: signed,
-      signal,
-      // By default the client closes the connection after every HEAD, for servers that send a body with it: no S3
-      // service does.
-      reset: false,
-      body: body === undefined ? null : bodyToSend(body),
-    });
-    const response = await orAborted(sent, signal);
-    // The reader of the body gets its error; without this listener the error of an abandoned body would end the
-    // process.
-    response.body.on("error", () => undefined);
-    const { authorization = "" } = signed;
-    return { status: response.statusCode, headers: response.headers, body: response.body, attempt, authorization };
+    super({ ...options, facts: { ...options.facts, type: "s3" } }, dialectOf(options));
   }
 }
 
-/** A body of one piece, hashed. */
-export function bodyOf(bytes: Uint8Array, sendsMd5: boolean): S3Body {
-  const hash = new BodyHash(sendsMd5);
-  hash.add(bytes);
-  return hash.finish([bytes], bytes.length);
-}
-
-/** Hashes a body while it is assembled. Most services answer with its MD5. */
-export class BodyHash {
-  readonly #sha256 = createHash("sha256");
-  readonly #md5 = createHash("md5");
-  readonly #sendsMd5: boolean;
-
-  constructor(sendsMd5: boolean) {
-    this.#sendsMd5 = sendsMd5;
-  }
-
-  add(chunk: Uint8Array): void {
-    this.#sha256.update(chunk);
-    this.#md5.update(chunk);
-  }
-
-  finish(chunks: readonly Uint8Array[], sizeBytes: number): S3Body {
-    const md5 = this.#md5.digest();
-    return { chunks, sizeBytes, sha256Hex: this.#sha256.digest("hex"), md5, sendsMd5: this.#sendsMd5 };
-  }
-}
-
-export function headerOf(answer: S3Answer, name: string): string | undefined {
-  const value = answer.headers[name];
-  return typeof value === "string" ? value : value?.[0];
-}
-
-/** The body of an answer as text. @throws service if it is too large */
-export async function readText(answer: S3Answer): Promise<string> {
-  return textOf(await readBytes(answer.body, TEXT_BODY_SIZE_BYTES_MAX));
-}
-
-async function readBytes(body: ByteStream, limitBytes: number): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let sizeBytes = 0;
-  for await (const part of body) {
-    sizeBytes += part.length;
-    if (sizeBytes > limitBytes) throw fail("service", `an answer is larger than ${limitBytes} bytes`);
-    parts.push(part);
-  }
-  return concatBytes(parts);
-}
-
-/** The client observes the signal only once it is connected: a silent host must not block the caller. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    work.catch(() => undefined);
-    throw signal.reason;
-  }
-  let abort: () => void = () => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-    work.catch(() => undefined);
-  }
-}
-
-/** Loads the client with the first request: loading costs tens of milliseconds, and many calls use no bucket. */
-async function openPool(options: HttpOptions): Promise<Pool> {
-  const undici = await import("undici");
-  return new undici.Pool(options.address.origin, {
-    connections: CONNECTIONS_MAX,
-    connect: connectorOf(undici.buildConnector, options),
-    headersTimeout: options.ioTimeoutMs,
-    bodyTimeout: options.ioTimeoutMs,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-  });
-}
-
-function connectorOf(build: typeof buildConnector, options: HttpOptions): buildConnector.connector {
-  const connect = build({
-    timeout: options.ioTimeoutMs,
-    rejectUnauthorized: options.verifyTls,
-    minVersion: "TLSv1.2",
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
-  });
-  const { tlsName } = options.address;
-  return (target, callback) => {
-    // By default the client takes the name from the Host header, which names the endpoint even if the connection goes
-    // elsewhere.
-    const { servername: _fromHostHeader, ...rest } = target;
-    connect(tlsName === undefined ? rest : { ...rest, servername: tlsName }, callback);
+function dialectOf({ address, signer }: HttpOptions): StoreDialect<FailureFacts> {
+  return {
+    successes: SUCCESSES,
+    sign: (request, nowMs) => sign(request, nowMs, address, signer),
+    refusalError: ({ status, headers, text, authorization }, facts) => {
+      const refusal = parseErrorAnswer(status, text, headerOf({ headers }, "date"));
+      const hasOtherKeys = status >= 300 && isOfEndedKeys(refusal) && signer.refuse(authorization);
+      return answerError(refusal, facts, hasOtherKeys);
+    },
   };
 }
 
-function bodyToSend(body: S3Body): Buffer | Readable {
-  if (body.sizeBytes <= SEND_SIZE_BYTES) {
-    const bytes = concatBytes(body.chunks);
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  }
-  return Readable.from(pieces(body.chunks), { objectMode: true, highWaterMark: 1 });
+async function sign(request: S3Request, nowMs: number, address: S3Address, signer: Signer): Promise<SignedRequest> {
+  const path = `${address.pathPrefix}/${request.key === undefined ? "" : encodePath(request.key)}`;
+  const { body, method, query = {} } = request;
+  const headers: Record<string, string> = { "user-agent": "pgbackstop", ...request.headers };
+  if (body?.sendsMd5 === true) headers["content-md5"] = body.md5.toString("base64");
+  const sha256Hex = body === undefined ? SHA256_EMPTY : sha256Of(body);
+  const signed = await signer.sign({ method, host: address.host, path, query, headers, sha256Hex }, nowMs);
+  const text = encodeQuery(query);
+  return { path: text === "" ? path : `${path}?${text}`, headers: signed };
 }
 
-function* pieces(chunks: readonly Uint8Array[]): Iterable<Uint8Array> {
-  for (const chunk of chunks) {
-    for (let offset = 0; offset < chunk.length; offset += SEND_SIZE_BYTES)
-      yield chunk.subarray(offset, offset + SEND_SIZE_BYTES);
-  }
+/** A body of one piece. */
+export function bodyOf(bytes: Uint8Array, sendsMd5: boolean): S3Body {
+  return hashed(bytes, newBodyHash(sendsMd5));
 }
 
-/** Seconds of `retry-after`; dates and malformed values are ignored. */
-function retryAfterOf(answer: S3Answer): number {
-  const text = headerOf(answer, "retry-after");
-  return text !== undefined && /^[0-9]{1,6}$/.test(text) ? Number(text) * 1000 : 0;
+/** Signatures contain the SHA-256 of a body. */
+export function newBodyHash(sendsMd5: boolean): BodyHash {
+  return new BodyHash({ sendsMd5, sha256: true });
 }
 
-function terminated(request: S3Request): BackupError {
-  return fail(
-    "term",
-    `terminated while trying to ${request.doing}`,
-    request.path === undefined ? {} : { path: request.path },
-  );
+function sha256Of({ sha256Hex }: S3Body): string {
+  assert(sha256Hex !== undefined, "a body has no SHA-256");
+  return sha256Hex;
 }

@@ -3,40 +3,26 @@
  * a command.
  *
  * Shapes: "Instance metadata and user data" (EC2), AssumeRoleWithWebIdentity (STS), "Container credential provider" and
- * "Process credential provider" (AWS SDKs and Tools reference). Every error is the repository's own and comes after a
- * bounded time: {@link TRIES} attempts of at most {@link TRY_MS} each. No message contains a key, or more of a
+ * "Process credential provider" (AWS SDKs and Tools reference). No message contains a key, or more of a
  * service's answer than its error code.
  */
 import { execFile } from "node:child_process";
 import { rootCertificates } from "node:tls";
 import { textOf } from "../../base/bytes";
-import { type Clock, withTimeTo } from "../../base/clock";
-import { type BackupError, type ErrorDetails, fail, isError } from "../../base/errors";
-import { retry } from "../../base/retry";
+import type { BackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
 import type { S3KeySource } from "../../config/types";
-import { askWeb, type WebAnswer, type WebQuestion } from "../../web/ask";
+import type { WebAnswer, WebQuestion } from "../../web/ask";
 import type { TemporaryCredentials } from "./credentials";
-import { findChild, findText, parseXml, type XmlElement } from "./xml";
+import {
+  KeyAsker,
+  type KeySourceDeps,
+  type KeySourceOptions,
+  METADATA_ORIGIN,
+  parseFields,
+} from "../objectStore/keyAsker";
+import { findChild, findText, parseXml, type XmlElement } from "../objectStore/xml";
 
-export interface KeySourceDeps {
-  readonly clock: Clock;
-  readonly signal: AbortSignal;
-  readonly ioTimeoutMs: number;
-  /** Reads small local files: tokens. */
-  readonly readFile: (path: string) => Uint8Array;
-}
-
-export interface KeySourceOptions {
-  readonly repoIndex: number;
-  /** PEM text of authorities trusted besides the public ones. */
-  readonly ca?: string;
-}
-
-const TRIES = 3;
-const TRY_MS = 5_000;
-const PAUSES_MS = [200, 400];
-const METADATA_ORIGIN = "http://169.254.169.254";
 const ROLE_PATH = "/latest/meta-data/iam/security-credentials";
 const TOKEN_SECONDS = "60";
 /** Hosts that may receive a pod's token without TLS: this machine, and the agents of ECS and EKS. */
@@ -49,7 +35,7 @@ export function fetchCredentials(
   options: KeySourceOptions,
   deps: KeySourceDeps,
 ): Promise<TemporaryCredentials> {
-  const asker = new Asker(options, deps);
+  const asker = new KeyAsker(options, deps);
   switch (source.type) {
     case "auto":
       return fromInstance(source, asker);
@@ -62,69 +48,7 @@ export function fetchCredentials(
   }
 }
 
-/** Requests for one repository, with its number in every error. */
-class Asker {
-  readonly options: KeySourceOptions;
-  readonly deps: KeySourceDeps;
-
-  constructor(options: KeySourceOptions, deps: KeySourceDeps) {
-    this.options = options;
-    this.deps = deps;
-  }
-
-  fail(
-    kind: "optionInvalid" | "hostConnect" | "service" | "access" | "format" | "execute",
-    message: string,
-    details: ErrorDetails = {},
-  ): BackupError {
-    return fail(kind, message, { repoIndex: this.options.repoIndex, ...details });
-  }
-
-  /** `doing` follows "unable to". @throws hostConnect after the last attempt */
-  async ask(question: WebQuestion, doing: string, hint: string): Promise<WebAnswer> {
-    const { clock, signal, ioTimeoutMs } = this.deps;
-    const origin = new URL(question.url).host;
-    const limitMs = Math.min(TRY_MS, ioTimeoutMs);
-    try {
-      return await retry({ attempts: TRIES, pausesMs: PAUSES_MS }, clock, signal, async (attempt) => {
-        const answer = await withTimeTo(limitMs, clock, (timeout) =>
-          askWeb(question, AbortSignal.any([timeout, signal])),
-        );
-        if (attempt < TRIES && (answer.status >= 500 || answer.status === 429))
-          throw this.fail("service", "try again", { retryable: true });
-        return answer;
-      });
-    } catch (error) {
-      if (signal.aborted) throw this.fail("hostConnect", `unable to ${doing}: terminated`);
-      const reason = error instanceof Error ? error.message : String(error);
-      throw this.fail("hostConnect", `unable to ${doing}: no answer from '${origin}' in ${TRIES} tries: ${reason}`, {
-        hint,
-        cause: error,
-      });
-    }
-  }
-
-  /** A token in a file that another program renews. */
-  readToken(path: string, variable: string): string {
-    try {
-      return textOf(this.deps.readFile(path)).trim();
-    } catch (error) {
-      throw this.fail(
-        "optionInvalid",
-        `unable to read the token file '${path}' of ${variable}: ${isError(error) ? error.message : String(error)}`,
-        {
-          hint: "is the service account's token mounted here, and may this user read it?",
-        },
-      );
-    }
-  }
-
-  option(name: string): string {
-    return `repo${this.options.repoIndex}-${name}`;
-  }
-}
-
-async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker): Promise<TemporaryCredentials> {
+async function fromInstance(source: S3KeySource & { type: "auto" }, asker: KeyAsker): Promise<TemporaryCredentials> {
   const origin = (source.endpoint ?? METADATA_ORIGIN).replace(/\/$/, "");
   const doing = "get temporary credentials of this instance's role";
   const away = `Does this host run on EC2? Elsewhere use another ${asker.option("s3-key-type")}; in a container the hop limit of the metadata service must be 2.`;
@@ -166,7 +90,10 @@ async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker
   return credentialsOf(fields, "Token", doing, asker);
 }
 
-async function fromWebIdentity(source: S3KeySource & { type: "web-id" }, asker: Asker): Promise<TemporaryCredentials> {
+async function fromWebIdentity(
+  source: S3KeySource & { type: "web-id" },
+  asker: KeyAsker,
+): Promise<TemporaryCredentials> {
   const { roleArn, tokenFile, stsHost, sessionName } = source;
   if (roleArn === undefined || tokenFile === undefined)
     throw unset(asker, "web-id", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE");
@@ -200,7 +127,7 @@ async function fromWebIdentity(source: S3KeySource & { type: "web-id" }, asker: 
   return credentialsOf(fields, "SessionToken", doing, asker);
 }
 
-async function fromPod(source: S3KeySource & { type: "pod-id" }, asker: Asker): Promise<TemporaryCredentials> {
+async function fromPod(source: S3KeySource & { type: "pod-id" }, asker: KeyAsker): Promise<TemporaryCredentials> {
   const { uri, tokenFile } = source;
   if (uri === undefined || tokenFile === undefined) {
     throw unset(asker, "pod-id", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
@@ -223,7 +150,7 @@ async function fromPod(source: S3KeySource & { type: "pod-id" }, asker: Asker): 
   return credentialsOf(parseFields(textOf(answer.bytes), doing, asker), "Token", doing, asker);
 }
 
-async function fromProcess(source: S3KeySource & { type: "process" }, asker: Asker): Promise<TemporaryCredentials> {
+async function fromProcess(source: S3KeySource & { type: "process" }, asker: KeyAsker): Promise<TemporaryCredentials> {
   const [program = "", ...args] = source.command;
   const { runAs } = source;
   const doing = `get temporary credentials from '${program}'`;
@@ -255,7 +182,7 @@ async function fromProcess(source: S3KeySource & { type: "process" }, asker: Ask
   return credentialsOf(parseFields(output, doing, asker), "SessionToken", doing, asker);
 }
 
-function unset(asker: Asker, type: string, ...variables: readonly [string, string]): BackupError {
+function unset(asker: KeyAsker, type: string, ...variables: readonly [string, string]): BackupError {
   return asker.fail(
     "optionInvalid",
     `option '${asker.option("s3-key-type")}' is '${type}' but '${variables[0]}' and '${variables[1]}' are not set`,
@@ -265,7 +192,7 @@ function unset(asker: Asker, type: string, ...variables: readonly [string, strin
   );
 }
 
-function refused(answer: WebAnswer, code: string | undefined, doing: string, asker: Asker): BackupError {
+function refused(answer: WebAnswer, code: string | undefined, doing: string, asker: KeyAsker): BackupError {
   const kind = answer.status >= 500 || answer.status === 429 ? "service" : "access";
   return asker.fail(
     kind,
@@ -276,17 +203,7 @@ function refused(answer: WebAnswer, code: string | undefined, doing: string, ask
   );
 }
 
-function parseFields(text: string, doing: string, asker: Asker): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null) return value as Readonly<Record<string, unknown>>;
-  } catch {
-    // The text may contain a key: the message leaves it out.
-  }
-  throw asker.fail("format", `unable to ${doing}: the answer is not a JSON object`);
-}
-
-function parseAnswer(answer: WebAnswer, doing: string, asker: Asker): XmlElement {
+function parseAnswer(answer: WebAnswer, doing: string, asker: KeyAsker): XmlElement {
   try {
     return parseXml(textOf(answer.bytes));
   } catch {
@@ -302,7 +219,7 @@ function credentialsOf(
   fields: Readonly<Record<string, unknown>>,
   tokenName: string,
   doing: string,
-  asker: Asker,
+  asker: KeyAsker,
 ): TemporaryCredentials {
   const text = (name: string): string | undefined => {
     const value = fields[name];

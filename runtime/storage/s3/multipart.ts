@@ -1,20 +1,17 @@
 /**
- * Uploads streams of unknown length in bounded memory.
- *
- * A body that fits one part is one PUT. A longer one is a multipart upload of equal parts, the last one shorter
- * (Cloudflare R2 refuses growing parts). Two are in flight while the next fills: at most three parts in memory. A part
- * is repeated from memory. A failed upload is aborted, so that its parts cost nothing (Amazon S3 API reference,
- * "Uploading objects using multipart upload").
+ * Uploads streams: a PUT, or a multipart upload of equal parts, the last one shorter (Cloudflare R2 refuses growing
+ * parts). A failed upload is aborted, so that its parts cost nothing (Amazon S3 API reference, "Uploading objects using
+ * multipart upload").
  */
 import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
-import { assert, fail, isError } from "../../base/errors";
+import { type PartUpload, uploadParts } from "../objectStore/partUpload";
 import { parseAnswer, parseUploadId, requiredText } from "./answer";
 import { parseErrorAnswer } from "./failure";
-import { BodyHash, bodyOf, readText, type S3Body, type S3Http, type S3Request } from "./http";
+import { bodyOf, newBodyHash, readText, type S3Body, type S3Http, type S3Request } from "./http";
 import type { S3Quirks } from "./quirks";
 import { bare, isMd5, type Proof, requireObject, requireStored, type Upload } from "./uploadProof";
-import { escapeXml } from "./xml";
+import { escapeXml } from "../objectStore/xml";
 
 export interface UploadTarget extends Proof {
   readonly http: S3Http;
@@ -29,85 +26,33 @@ export interface UploadTarget extends Proof {
   readonly signal: AbortSignal;
 }
 
-interface Part {
-  /** From 1. */
-  readonly number: number;
-  readonly body: S3Body;
-  readonly last: boolean;
-}
-
-const PARTS_IN_FLIGHT_MAX = 2;
 /** For aborting an upload: short, because the caller already waits for a failure or the end of the process. */
 const ABORT_TIMEOUT_MS = 5_000;
 
 /** Uploads all of `source` under the target's key, which changes atomically at the end. */
 export async function upload(target: UploadTarget, source: ByteStream): Promise<void> {
-  const { http, key, path, name } = target;
-  const stop = new AbortController();
-  const signal = AbortSignal.any([target.signal, stop.signal]);
-  const inFlight = new Set<Promise<void>>();
-  const etags: string[] = [];
-  let uploadId: string | undefined;
-  let sizeBytes = 0;
-  try {
-    for await (const part of partsOf(source, target)) {
-      if (part.last && part.number === 1) {
-        const put: Upload = { method: "PUT", key, path, body: part.body, doing: `put '${name}'` };
-        await http.exchange(put, (answer) => requireStored(http, put, answer, target));
-        return;
-      }
-      if (part.number > target.quirks.partCountMax) throw tooManyParts(target);
-      uploadId ??= await beginUpload(target);
-      while (inFlight.size >= PARTS_IN_FLIGHT_MAX) await Promise.race(inFlight);
-      const run = putPart(target, uploadId, part, signal).then((etag) => {
-        etags[part.number - 1] = etag;
-        inFlight.delete(run);
-      });
-      // The set keeps the failure for the next wait; this only marks the rejection as handled.
-      run.catch(() => undefined);
-      inFlight.add(run);
-      sizeBytes += part.body.sizeBytes;
-    }
-    await Promise.all(inFlight);
-    assert(uploadId !== undefined && etags.length > 0, "an upload of several parts has no id");
-    await completeUpload(target, uploadId, etags, sizeBytes);
-  } catch (error) {
-    stop.abort();
-    await Promise.allSettled(inFlight);
-    if (uploadId !== undefined) await abortUpload(target, uploadId);
-    throw target.signal.aborted && !isError(error, "term")
-      ? fail("term", `terminated while trying to put '${name}'`, { path, cause: error })
-      : error;
-  }
-}
-
-/**
- * Equal parts of a stream, hashed while they are read; at least one, which may be empty. Chunks are kept by reference:
- * they must not change.
- */
-async function* partsOf(source: ByteStream, target: UploadTarget): AsyncIterable<Part> {
-  let number = 1;
-  let chunks: Uint8Array[] = [];
-  let sizeBytes = 0;
-  let hash = new BodyHash(target.quirks.contentMd5);
-  for await (const chunk of source) {
-    let rest = chunk;
-    while (rest.length > 0) {
-      // Full, and more data follows: not the last part.
-      if (sizeBytes === target.partSizeBytes) {
-        yield { number: number++, body: hash.finish(chunks, sizeBytes), last: false };
-        chunks = [];
-        sizeBytes = 0;
-        hash = new BodyHash(target.quirks.contentMd5);
-      }
-      const piece = rest.subarray(0, target.partSizeBytes - sizeBytes);
-      hash.add(piece);
-      chunks.push(piece);
-      sizeBytes += piece.length;
-      rest = rest.subarray(piece.length);
-    }
-  }
-  yield { number, body: hash.finish(chunks, sizeBytes), last: true };
+  const { http, key, name, partSizeBytes, path, quirks, repoIndex, signal } = target;
+  let uploadId = "";
+  const requests: PartUpload<string> = {
+    name,
+    partCountMax: quirks.partCountMax,
+    partSizeBytes,
+    path,
+    repoIndex,
+    signal,
+    newHash: () => newBodyHash(quirks.contentMd5),
+    putWhole: async (body) => {
+      const put: Upload = { method: "PUT", key, path, body, doing: `put '${name}'` };
+      await http.exchange(put, (answer) => requireStored(http, put, answer, target));
+    },
+    begin: async () => {
+      uploadId = await beginUpload(target);
+    },
+    putPart: (number, body, stop) => putPart(target, uploadId, number, body, stop),
+    complete: (etags, sizeBytes) => completeUpload(target, uploadId, etags, sizeBytes),
+    abort: () => (uploadId === "" ? Promise.resolve() : abortUpload(target, uploadId)),
+  };
+  await uploadParts(requests, source);
 }
 
 async function beginUpload({ http, key, path, name }: UploadTarget): Promise<string> {
@@ -115,11 +60,16 @@ async function beginUpload({ http, key, path, name }: UploadTarget): Promise<str
   return http.exchangeText(request, parseUploadId);
 }
 
-function putPart(target: UploadTarget, uploadId: string, part: Part, signal: AbortSignal): Promise<string> {
+function putPart(
+  target: UploadTarget,
+  uploadId: string,
+  number: number,
+  body: S3Body,
+  signal: AbortSignal,
+): Promise<string> {
   const { http, key, path, name } = target;
-  const query = { partNumber: String(part.number), uploadId };
-  const doing = `put part ${part.number} of '${name}'`;
-  const put: Upload = { method: "PUT", key, path, query, body: part.body, signal, doing };
+  const query = { partNumber: String(number), uploadId };
+  const put: Upload = { method: "PUT", key, path, query, body, signal, doing: `put part ${number} of '${name}'` };
   return http.exchange(put, (answer) => requireStored(http, put, answer, target, true));
 }
 
@@ -181,16 +131,4 @@ async function abortUpload({ http, key, path, name }: UploadTarget, uploadId: st
     doing: `abort upload of '${name}'`,
   };
   await http.exchangeHead(request).catch(() => undefined);
-}
-
-function tooManyParts({ quirks, partSizeBytes, name, path, repoIndex }: UploadTarget): Error {
-  return fail(
-    "fileWrite",
-    `unable to put '${name}': it is larger than ${quirks.partCountMax} parts of ${partSizeBytes} bytes`,
-    {
-      path,
-      repoIndex,
-      hint: `Raise repo${repoIndex}-storage-upload-chunk-size: parts of one upload all have that size.`,
-    },
-  );
 }

@@ -6,6 +6,7 @@
 import { utf8 } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
 import { fail } from "../../base/errors";
+import { clockVerdict, tlsFact } from "../objectStore/probeFacts";
 import { asked, type Verdict } from "../space";
 import type { StorageFact } from "../storage";
 import { type ListPage, parseListPage, parseUploadId } from "./answer";
@@ -30,14 +31,11 @@ const PAGE_OBJECTS = 5;
 const PAGE_SIZE = 2;
 /** More pages than can be needed. */
 const PAGES_MAX = PAGE_OBJECTS + 1;
-/** Signed requests are refused beyond 15 minutes (Amazon S3, "RequestTimeTooSkewed"). */
-const SKEW_SECONDS_MAX = 900;
-const SKEW_SECONDS_GOOD = 60;
 const DENIED = [401, 403];
 
 export async function probeS3(target: ProbeTarget): Promise<StorageFact[]> {
   return [
-    tlsFact(target),
+    tlsFact(target.origin, target.verifyTls),
     await asked("clock", () => probeClock(target)),
     await asked("pages", () => probePages(target)),
     await asked("abort-upload", () => probeAbort(target)),
@@ -46,31 +44,13 @@ export async function probeS3(target: ProbeTarget): Promise<StorageFact[]> {
   ];
 }
 
-function tlsFact({ origin, verifyTls }: ProbeTarget): StorageFact {
-  if (!origin.startsWith("https:")) {
-    const text = "the endpoint is http: anyone on the network can read and change the data; use an https endpoint";
-    return { name: "tls", verdict: "warn", text };
-  }
-  return verifyTls
-    ? { name: "tls", verdict: "ok", text: "the certificate is checked" }
-    : {
-        name: "tls",
-        verdict: "warn",
-        text: "the certificate is not checked: anyone on the network can read and change the data",
-      };
-}
-
 async function probeClock({ clock, http, name, prefix }: ProbeTarget): Promise<Verdict> {
   const query = { "list-type": "2", prefix, "max-keys": "1" };
   const answer = await http.exchange({ method: "GET", query, doing: `list '${name}'` }, async (listing) => {
     await readText(listing);
     return listing;
   });
-  const served = Date.parse(headerOf(answer, "date") ?? "");
-  if (Number.isNaN(served)) return { verdict: "skip", text: "the service reports no time" };
-  const seconds = Math.round(Math.abs(served - clock.nowMs()) / 1000);
-  const text = `${seconds} s apart from the service, which refuses requests at ${SKEW_SECONDS_MAX} s or more`;
-  return { verdict: seconds > SKEW_SECONDS_MAX ? "fail" : seconds > SKEW_SECONDS_GOOD ? "warn" : "ok", text };
+  return clockVerdict(answer, clock.nowMs());
 }
 
 async function probePages(target: ProbeTarget): Promise<Verdict> {

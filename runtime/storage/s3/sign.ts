@@ -78,27 +78,6 @@ async function loadSigner(source: CredentialSource, region: string): Promise<Sig
   });
 }
 
-/** A path or parameter part as the signature requires: everything but letters, digits and `-._~` in hexadecimal. */
-export function encodePart(text: string): string {
-  return encodeURIComponent(text).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-}
-
-/** Keeps slashes. */
-export function encodePath(path: string): string {
-  return path.split("/").map(encodePart).join("/");
-}
-
-/** `a=1&b=2`, sorted as in the signature, empty without parameters. */
-export function encodeQuery(query: Readonly<Record<string, string>>): string {
-  return Object.entries(query)
-    .map(([name, value]) => `${encodePart(name)}=${encodePart(value)}`)
-    .sort()
-    .join("&");
-}
-
 /** The signer's hash: plain SHA-256, or HMAC if it passes a key. */
 class NativeSha256 {
   readonly #secret: string | ArrayBuffer | ArrayBufferView | undefined;

@@ -1,6 +1,6 @@
 /** A bucket in memory that keeps the promises of Amazon's API that the driver needs. It reads no signatures. */
 import { createHash } from "node:crypto";
-import { escapeXml, findText, parseXml } from "../../../runtime/storage/s3/xml";
+import { escapeXml, findText, parseXml } from "../../../runtime/storage/objectStore/xml";
 import { content, type DoubleAnswer, type DoubleRequest, errorBody } from "./s3Double";
 
 const MODIFIED = "2026-11-20T06:40:59.000Z";

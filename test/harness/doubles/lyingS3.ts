@@ -17,12 +17,14 @@ const empty =
   // Amazon answers 204 to a deletion: this lie has no sign.
   (verb) =>
     status === 204 && verb.startsWith("DELETE") ? null : { status };
-const document =
+/** A document in place of the true one. */
+export const document =
   (verbs: readonly string[], body: string): Lie =>
   (verb) =>
     verbs.includes(verb) ? { status: 200, body: `<?xml version="1.0"?>${body}` } : null;
 
-export const LIES: Readonly<Record<string, Lie>> = {
+/** Lies to any object store. */
+export const COMMON_LIES: Readonly<Record<string, Lie>> = {
   "200 with InternalError": error("InternalError"),
   "200 with NoSuchKey": error("NoSuchKey"),
   "200 with AccessDenied": error("AccessDenied"),
@@ -59,6 +61,10 @@ export const LIES: Readonly<Record<string, Lie>> = {
           body: Buffer.concat([bytesOf(truth).subarray(1), Buffer.from("x")]),
         }
       : null,
+};
+
+export const LIES: Readonly<Record<string, Lie>> = {
+  ...COMMON_LIES,
   "no listing": document(["GET list"], "<ListBucketResult/>"),
   "an unfinished listing": document(
     ["GET list"],

@@ -3,7 +3,7 @@
  * service about them (GetBucketVersioning, ListObjectVersions in small pages, GET of a version).
  */
 import { compareBytes } from "../../../runtime/base/bytes";
-import { escapeXml } from "../../../runtime/storage/s3/xml";
+import { escapeXml } from "../../../runtime/storage/objectStore/xml";
 import { content, type DoubleAnswer, type DoubleRequest, errorBody } from "./s3Double";
 
 interface State {

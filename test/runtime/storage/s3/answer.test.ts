@@ -7,7 +7,14 @@ import {
   parseVersionPage,
 } from "../../../../runtime/storage/s3/answer";
 
-const setting = { repoIndex: 2, bucket: "b", endpoint: "e", connection: "e:443", doing: "list 's3://b'" };
+const setting = {
+  repoIndex: 2,
+  type: "s3" as const,
+  bucket: "b",
+  endpoint: "e",
+  connection: "e:443",
+  doing: "list 's3://b'",
+};
 const WHOLE = "<IsTruncated>false</IsTruncated>";
 const list = (inner: string, prefix = "") =>
   parseListPage(

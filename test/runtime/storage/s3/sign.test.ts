@@ -2,7 +2,8 @@
 import { createHash, createHmac } from "node:crypto";
 import { expect, test } from "vitest";
 import { Secret } from "../../../../runtime/base/secret";
-import { encodePath, encodeQuery, SHA256_EMPTY, Signer } from "../../../../runtime/storage/s3/sign";
+import { encodePath, encodeQuery } from "../../../../runtime/storage/objectStore/urlEncoding";
+import { SHA256_EMPTY, Signer } from "../../../../runtime/storage/s3/sign";
 
 const credentials = {
   key: new Secret("AKIAIOSFODNN7EXAMPLE"),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { escapeXml, findChild, findText, parseXml } from "../../../../runtime/storage/s3/xml";
+import { escapeXml, findChild, findText, parseXml } from "../../../../runtime/storage/objectStore/xml";
 
 test("reads elements, text, entities, CDATA, comments and name spaces", () => {
   const root = parseXml(

@@ -1,0 +1,122 @@
+/**
+ * Uploads streams of unknown length in bounded memory.
+ *
+ * A body that fits one part is one request. A longer one is uploaded in equal parts, the last one shorter. Two are in
+ * flight while the next fills: at most three parts in memory. A part is repeated from memory.
+ */
+import type { ByteStream } from "../../base/bytes";
+import { assert, fail, isError } from "../../base/errors";
+import type { BodyHash, StoreBody } from "./storeHttp";
+
+/** The requests of a service. */
+export interface PartUpload<T> {
+  /** Path relative to the storage, for errors. */
+  readonly path: string;
+  /** `s3://bucket/key` for messages. */
+  readonly name: string;
+  readonly repoIndex: number;
+  readonly partSizeBytes: number;
+  readonly partCountMax: number;
+  readonly signal: AbortSignal;
+  newHash(): BodyHash;
+  putWhole(body: StoreBody): Promise<void>;
+  /** Before the first part. */
+  begin(): Promise<void>;
+  /** `number` counts from 1. */
+  putPart(number: number, body: StoreBody, signal: AbortSignal): Promise<T>;
+  /** Makes the object of the parts, in their order. */
+  complete(parts: readonly T[], sizeBytes: number): Promise<void>;
+  /** After a failure, once no part is in flight. Never fails. */
+  abort(): Promise<void>;
+}
+
+interface Part {
+  /** From 1. */
+  readonly number: number;
+  readonly body: StoreBody;
+  readonly last: boolean;
+}
+
+const PARTS_IN_FLIGHT_MAX = 2;
+
+/** Uploads all of `source`. The object changes atomically at the end. */
+export async function uploadParts<T>(upload: PartUpload<T>, source: ByteStream): Promise<void> {
+  const { name, path } = upload;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([upload.signal, stop.signal]);
+  const inFlight = new Set<Promise<void>>();
+  const parts: T[] = [];
+  let hasBegun = false;
+  let sizeBytes = 0;
+  try {
+    for await (const part of partsOf(source, upload)) {
+      if (part.last && part.number === 1) return await upload.putWhole(part.body);
+      if (part.number > upload.partCountMax) throw tooManyParts(upload);
+      if (!hasBegun) await upload.begin();
+      hasBegun = true;
+      while (inFlight.size >= PARTS_IN_FLIGHT_MAX) await Promise.race(inFlight);
+      const run = upload.putPart(part.number, part.body, signal).then((result) => {
+        parts[part.number - 1] = result;
+        inFlight.delete(run);
+      });
+      // The set keeps the failure for the next wait; this only marks the rejection as handled.
+      run.catch(() => undefined);
+      inFlight.add(run);
+      sizeBytes += part.body.sizeBytes;
+    }
+    await Promise.all(inFlight);
+    assert(parts.length > 0, "an upload of several parts has none");
+    await upload.complete(parts, sizeBytes);
+  } catch (error) {
+    stop.abort();
+    await Promise.allSettled(inFlight);
+    if (hasBegun) await upload.abort();
+    throw upload.signal.aborted && !isError(error, "term")
+      ? fail("term", `terminated while trying to put '${name}'`, { path, cause: error })
+      : error;
+  }
+}
+
+/**
+ * Equal parts of a stream, hashed while they are read; at least one, which may be empty. Chunks are kept by reference:
+ * they must not change.
+ */
+async function* partsOf(
+  source: ByteStream,
+  { newHash, partSizeBytes }: Pick<PartUpload<unknown>, "newHash" | "partSizeBytes">,
+): AsyncIterable<Part> {
+  let number = 1;
+  let chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  let hash = newHash();
+  for await (const chunk of source) {
+    let rest = chunk;
+    while (rest.length > 0) {
+      // Full, and more data follows: not the last part.
+      if (sizeBytes === partSizeBytes) {
+        yield { number: number++, body: hash.finish(chunks, sizeBytes), last: false };
+        chunks = [];
+        sizeBytes = 0;
+        hash = newHash();
+      }
+      const piece = rest.subarray(0, partSizeBytes - sizeBytes);
+      hash.add(piece);
+      chunks.push(piece);
+      sizeBytes += piece.length;
+      rest = rest.subarray(piece.length);
+    }
+  }
+  yield { number, body: hash.finish(chunks, sizeBytes), last: true };
+}
+
+function tooManyParts({ partCountMax, partSizeBytes, name, path, repoIndex }: PartUpload<unknown>): Error {
+  return fail(
+    "fileWrite",
+    `unable to put '${name}': it is larger than ${partCountMax} parts of ${partSizeBytes} bytes`,
+    {
+      path,
+      repoIndex,
+      hint: `Raise repo${repoIndex}-storage-upload-chunk-size: parts of one upload all have that size.`,
+    },
+  );
+}
