@@ -1077,8 +1077,7 @@ const REPOSITORY = grouped("repo", "global", [
     allowed: ["azure", "cifs", "gcs", "posix", "s3", "sftp"],
     aliases: ["repo-type"],
     refusedValues: {
-      azure: "use posix, cifs, s3 or sftp",
-      gcs: "use the S3 interface of the service, posix, cifs or sftp",
+      gcs: "use the S3 interface of the service, azure, posix, cifs or sftp",
     },
   }),
   acted("repo-path", "path", REPO, "directory of the repository, in an object store the prefix of its keys", {
@@ -1273,23 +1272,23 @@ const STORAGE = grouped("repo", "global", [
     default: "sts.amazonaws.com",
     ...on("repo-s3-key-type", "web-id"),
   }),
-  accepted("repo-azure-account", "string", REPO, "storage account", { ...AZURE, secret: true, required: true }),
-  accepted("repo-azure-container", "string", REPO, "container of the repository", { ...AZURE, required: true }),
-  accepted("repo-azure-endpoint", "string", REPO, "endpoint of the service", {
+  acted("repo-azure-account", "string", REPO, "storage account", { ...AZURE, secret: true, required: true }),
+  acted("repo-azure-container", "string", REPO, "container of the repository", { ...AZURE, required: true }),
+  acted("repo-azure-endpoint", "string", REPO, "endpoint of the service", {
     ...AZURE,
     secret: true,
     default: "blob.core.windows.net",
   }),
-  accepted("repo-azure-key", "string", REPO, "key of the account", {
+  acted("repo-azure-key", "string", REPO, "key of the account", {
     secret: true,
     ...on("repo-azure-key-type", "shared", "sas"),
   }),
-  accepted("repo-azure-key-type", "enum", REPO, "kind of repo-azure-key", {
+  acted("repo-azure-key-type", "enum", REPO, "kind of repo-azure-key", {
     ...AZURE,
     default: "shared",
     allowed: ["shared", "sas", "auto"],
   }),
-  accepted("repo-azure-uri-style", "enum", REPO, "account in the host name or in the path", {
+  acted("repo-azure-uri-style", "enum", REPO, "account in the host name or in the path", {
     ...AZURE,
     default: "host",
     allowed: ["host", "path"],

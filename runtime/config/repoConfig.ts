@@ -9,7 +9,7 @@ import { buildBlock } from "./blockOptions";
 import type { ResolvedValues } from "./resolvedValues";
 import { checkLevel, levelRangeOf } from "./settings";
 import type { CompressType } from "./options";
-import type { RepoConfig, S3Config, S3KeySource, Settings, SftpConfig, SftpHostKeyCheck } from "./types";
+import type { AzureConfig, RepoConfig, S3Config, S3KeySource, Settings, SftpConfig, SftpHostKeyCheck } from "./types";
 
 export interface CompressDefault {
   readonly type: CompressType;
@@ -50,7 +50,7 @@ function buildRepo(
   surroundings: Surroundings,
 ): RepoConfig {
   const type = values.text("repo-type", key) ?? "posix";
-  if (type !== "posix" && type !== "cifs" && type !== "s3" && type !== "sftp")
+  if (type !== "azure" && type !== "posix" && type !== "cifs" && type !== "s3" && type !== "sftp")
     throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
   const cipherPass = values.text("repo-cipher-pass", key);
   return {
@@ -60,6 +60,7 @@ function buildRepo(
     ...(own.requireMount === true ? { requireMount: true } : {}),
     cipherType: values.text("repo-cipher-type", key) === "aes-256-cbc" ? "aes-256-cbc" : "none",
     ...(cipherPass === undefined ? {} : { cipherPass: new Secret(cipherPass) }),
+    ...(type === "azure" ? { azure: buildAzure(values, key, surroundings) } : {}),
     ...(type === "s3" ? { s3: buildS3(values, key, own.s3Quirks ?? "auto", surroundings) } : {}),
     ...(type === "sftp" ? { sftp: buildSftp(values, key) } : {}),
     hardlink: values.flag("repo-hardlink", key),
@@ -101,6 +102,41 @@ function compressOf(
     compressType,
     compressLevel: compressType === compress.type ? compress.level : (levelRangeOf(compressType)?.fallback ?? 0),
   };
+}
+
+function buildAzure(values: ResolvedValues, key: number, { env }: Surroundings): AzureConfig {
+  const keyType = (values.text("repo-azure-key-type", key) ?? "shared") as AzureConfig["keyType"];
+  const secret = keyType === "auto" ? undefined : values.text("repo-azure-key", key);
+  if (keyType === "shared" && secret !== undefined) checkBase64(secret, key);
+  const storageHost = values.text("repo-storage-host", key);
+  // In stock the host option once meant Azurite, which has the account in the path.
+  const isUsualStyle = storageHost === undefined || values.isGiven("repo-azure-uri-style", key);
+  return {
+    account: values.text("repo-azure-account", key) ?? "",
+    container: values.text("repo-azure-container", key) ?? "",
+    endpoint: values.text("repo-azure-endpoint", key) ?? "",
+    keyType,
+    ...given({
+      key: secret === undefined ? undefined : new Secret(secret),
+      // As the SDKs of Azure know it.
+      identityOrigin: env["AZURE_POD_IDENTITY_AUTHORITY_HOST"] || undefined,
+      storageHost,
+      caFile: values.text("repo-storage-ca-file", key),
+    }),
+    uriStyle: isUsualStyle && values.text("repo-azure-uri-style", key) !== "path" ? "host" : "path",
+    storagePort: values.number("repo-storage-port", key) ?? 443,
+    verifyTls: values.flag("repo-storage-verify-tls", key),
+    uploadChunkSizeBytes: values.number("repo-storage-upload-chunk-size", key) ?? 0,
+  };
+}
+
+/** The message never repeats the key. */
+function checkBase64(secret: string, key: number): void {
+  if (secret.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(secret)) return;
+  throw fail("optionInvalidValue", `invalid value for 'repo${key}-azure-key' option: it is not base64`, {
+    repoIndex: key,
+    hint: `value must be valid base64 when 'repo${key}-azure-key-type = shared'.`,
+  });
 }
 
 function buildS3(values: ResolvedValues, key: number, quirks: string, surroundings: Surroundings): S3Config {
@@ -206,7 +242,15 @@ function checkLocations(repos: readonly RepoConfig[]): void {
 }
 
 /** Null for a directory of this machine. */
-function serverOf({ s3, sftp }: RepoConfig): { readonly identity: readonly unknown[]; readonly text: string } | null {
+function serverOf({
+  azure,
+  s3,
+  sftp,
+}: RepoConfig): { readonly identity: readonly unknown[]; readonly text: string } | null {
+  if (azure !== undefined) {
+    const { account, container, endpoint, storageHost } = azure;
+    return { identity: [account, container, storageHost ?? endpoint], text: `in container '${container}'` };
+  }
   if (sftp !== undefined) return { identity: [sftp.host, sftp.port], text: `on host '${sftp.host}'` };
   return s3 === undefined ? null : { identity: [s3.bucket, s3.endpoint], text: `in bucket '${s3.bucket}'` };
 }

@@ -50,8 +50,8 @@ export class ResolvedValues {
     return value as Readonly<Record<string, string>>;
   }
 
-  isGiven(name: string): boolean {
-    const option = this.#resolved.find(name, undefined);
+  isGiven(name: string, key?: number): boolean {
+    const option = this.#resolved.find(name, key);
     return option !== null && option.source !== "default";
   }
 

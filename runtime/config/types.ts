@@ -68,6 +68,25 @@ export interface S3Config {
   readonly quirks: string;
 }
 
+export interface AzureConfig {
+  readonly account: string;
+  readonly container: string;
+  readonly endpoint: string;
+  /** A key of the account signs, a shared access signature is sent, or the machine's managed identity has a token. */
+  readonly keyType: "shared" | "sas" | "auto";
+  /** Absent with `auto`. */
+  readonly key?: Secret;
+  /** Instead of the metadata service that gives tokens. */
+  readonly identityOrigin?: string;
+  readonly uriStyle: "host" | "path";
+  /** Takes the endpoint's place. */
+  readonly storageHost?: string;
+  readonly storagePort: number;
+  readonly verifyTls: boolean;
+  readonly caFile?: string;
+  readonly uploadChunkSizeBytes: number;
+}
+
 /** How an SSH host key is checked. Without named files ssh's known_hosts files apply. */
 export type SftpHostKeyCheck =
   | { readonly type: "fingerprint"; readonly hashType: "md5" | "sha1" | "sha256"; readonly fingerprint: string }
@@ -86,7 +105,7 @@ export interface SftpConfig {
 
 export interface RepoConfig {
   readonly key: number;
-  readonly type: "posix" | "cifs" | "s3" | "sftp";
+  readonly type: "azure" | "posix" | "cifs" | "s3" | "sftp";
   /** Directory (posix) or key prefix (object store). */
   readonly path: string;
   /** True if the directory is usable only while a file system is mounted at or above it. */
@@ -95,6 +114,7 @@ export interface RepoConfig {
   readonly cipherPass?: Secret;
   /** Why it cannot be used: a secret is missing. Every use fails with this error; other repositories continue. */
   readonly unusable?: BackupError;
+  readonly azure?: AzureConfig;
   readonly s3?: S3Config;
   readonly sftp?: SftpConfig;
   /** `repo-target-time`: the repository is read as it was then, and never written. Milliseconds since 1970. */

@@ -1,8 +1,13 @@
 /** Opens the storage of a repository: the one file that names the drivers. */
 import { textOf } from "../base/bytes";
 import { fail } from "../base/errors";
-import type { RepoConfig, S3Config, S3KeySource } from "../config/types";
+import type { AzureConfig, RepoConfig, S3Config, S3KeySource } from "../config/types";
+import { type AzureAuthority, sasAuthority, sharedKeyAuthority, tokenAuthority } from "./azure/azureKey";
+import { azureAddressOf } from "./azure/azureAddress";
+import { BlobStorage } from "./azure/blobStorage";
+import { fetchIdentityToken } from "./azure/managedIdentity";
 import type { KeySourceDeps } from "./objectStore/keyAsker";
+import { Renewed } from "./objectStore/renewed";
 import { type PosixOptions, PosixStorage } from "./posix";
 import type { Served } from "./process/calls";
 import { findHangingMount, isOnMount, type Mount, type MountReader } from "./process/mounts";
@@ -38,16 +43,22 @@ const MOUNTS_LOOKED_UP_MS = 5000;
  */
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   if (repo.targetTimeMs !== undefined && repo.type !== "s3") {
-    throw fail(
-      "featureNotSupported",
-      `repo${repo.key} cannot be read as of a time: a repository of type '${repo.type}' keeps no versions`,
-      {
-        repoIndex: repo.key,
-        hint: "Omit repo-target-time, or use a repository in a versioned bucket with --repo. A file system may have snapshots: mount one, and name it with repo-path.",
-      },
-    );
+    const fact =
+      repo.type === "azure"
+        ? "versions of blobs in Azure are not read"
+        : `a repository of type '${repo.type}' keeps no versions`;
+    throw fail("featureNotSupported", `repo${repo.key} cannot be read as of a time: ${fact}`, {
+      repoIndex: repo.key,
+      hint: "Omit repo-target-time, or use a repository in a versioned bucket with --repo. A file system may have snapshots: mount one, and name it with repo-path.",
+    });
   }
   switch (repo.type) {
+    case "azure":
+      if (repo.azure === undefined)
+        throw fail("optionRequired", `command requires option: repo${repo.key}-azure-container`, {
+          repoIndex: repo.key,
+        });
+      return openAzure(repo, repo.azure, deps);
     case "posix":
       return openDirectory(
         repo,
@@ -145,6 +156,31 @@ export async function findMountedOwner(path: string, deps: ProcessStorageDeps): 
   } finally {
     await storage.close();
   }
+}
+
+function openAzure(repo: RepoConfig, azure: AzureConfig, deps: OpenDeps): Storage {
+  const { key: repoIndex, path } = repo;
+  const { caFile, uploadChunkSizeBytes, key: _key, identityOrigin: _origin, ...rest } = azure;
+  const authority = azureAuthorityOf(azure, repoIndex, deps);
+  const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
+  return new BlobStorage({ ...rest, repoIndex, path, authority, partSizeBytes: uploadChunkSizeBytes, ...ca }, deps);
+}
+
+function azureAuthorityOf(azure: AzureConfig, repoIndex: number, deps: OpenDeps): AzureAuthority {
+  const { account, identityOrigin, key, keyType } = azure;
+  if (keyType === "auto") {
+    const { host } = azureAddressOf(azure, repoIndex);
+    const options = { repoIndex, host, ...(identityOrigin === undefined ? {} : { origin: identityOrigin }) };
+    const fetch = (): ReturnType<typeof fetchIdentityToken> => fetchIdentityToken(options, deps);
+    return tokenAuthority(new Renewed(fetch, ({ token }) => token, deps.clock));
+  }
+  if (key === undefined) {
+    throw fail("optionRequired", `command requires option: repo${repoIndex}-azure-key`, {
+      repoIndex,
+      hint: `it is needed when repo${repoIndex}-azure-key-type is ${keyType}; write it in a configuration file or set PGBACKREST_REPO${repoIndex}_AZURE_KEY.`,
+    });
+  }
+  return keyType === "sas" ? sasAuthority(key) : sharedKeyAuthority(account, key);
 }
 
 function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {

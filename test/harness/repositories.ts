@@ -1,6 +1,7 @@
 /** Complete, plain repository configurations for tests. Each test overrides only what it needs. */
 import { Secret } from "../../runtime/base/secret";
-import type { RepoConfig, S3Config, SftpConfig } from "../../runtime/config/types";
+import type { AzureConfig, RepoConfig, S3Config, SftpConfig } from "../../runtime/config/types";
+import type { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
 import type { S3Server } from "../../tools/parts/servers/s3Server";
 import type { SftpServer } from "../../tools/parts/servers/sftpServer";
 
@@ -56,4 +57,22 @@ export function sftpRepo(server: SftpServer, path: string, sftp: Partial<SftpCon
     ...sftp,
   };
   return { ...PLAIN, key: 3, symlink: false, type: "sftp", path, sftp: own };
+}
+
+/** A repository in the server's container. */
+export function azureRepo(server: AzuriteServer, path: string, azure: Partial<AzureConfig> = {}): RepoConfig {
+  const own: AzureConfig = {
+    account: server.account,
+    container: server.container,
+    endpoint: server.host,
+    keyType: "shared",
+    key: new Secret(server.accountKey),
+    uriStyle: "path",
+    storagePort: server.port,
+    verifyTls: true,
+    caFile: server.caFile,
+    uploadChunkSizeBytes: 4 * 1024 * 1024,
+    ...azure,
+  };
+  return { ...PLAIN, key: 4, symlink: false, type: "azure", path, azure: own };
 }

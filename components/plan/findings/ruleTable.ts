@@ -240,7 +240,7 @@ export const RULES = {
   PB053: error(
     "Azure or Google as a repository",
     "they use another protocol, or lack S3 features that a repository needs",
-    "use B2, R2, S3, SFTP, or stock pgBackRest",
+    "use B2, R2, S3 or SFTP; for Azure, write `repo-type=azure` into pgbackrest.conf yourself",
   ),
   PB054: errorPolicy(
     "a region that does not match the endpoint",

@@ -9,8 +9,8 @@ import { s3, type S3Plan, type S3Settings } from "./s3Type";
 import { sftp, type SftpPlan, type SftpSettings } from "./sftpType";
 import { isTargetUnknown, unknown } from "./unknownType";
 
-/** `cifs` is a mounted directory; `unknown` stands for a target that a preview does not know. */
-export type RepositoryKind = Exclude<RepoConfig["type"], "cifs"> | "unknown";
+/** `cifs` is a mounted directory; no component has `azure` yet; `unknown` is a target that a preview does not know. */
+export type RepositoryKind = Exclude<RepoConfig["type"], "azure" | "cifs"> | "unknown";
 
 /** Location of backups: `target` of a repository component. */
 export interface TargetSettings extends TargetBase {

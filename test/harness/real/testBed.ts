@@ -11,6 +11,7 @@ import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
 import { NIGHTLY } from "../../../tools/parts/nightly";
 import type { PostgresBinaries } from "../../../tools/parts/postgres/postgres";
 import { endProcesses, run, type RunOptions, type RunResult, waitFor } from "../../../tools/parts/process";
+import type { AzuriteServer } from "../../../tools/parts/servers/azuriteServer";
 import type { S3Server } from "../../../tools/parts/servers/s3Server";
 import type { SftpServer } from "../../../tools/parts/servers/sftpServer";
 import { compareChecksums, TestCluster } from "../../../tools/parts/postgres/testCluster";
@@ -21,6 +22,7 @@ import { findSecrets, holdsSecret } from "../compare/secrets";
 export interface BedRepo {
   /** Absent: the repository is a directory of this machine. */
   readonly s3?: S3Server;
+  readonly azure?: AzuriteServer;
   /** If set, `repoPath` is a directory of the server. */
   readonly sftp?: SftpServer;
   readonly encrypted?: boolean;
@@ -364,14 +366,17 @@ function planRepos(folder: string, repos: readonly BedRepo[], cluster: TestClust
     const own: Record<string, string> = { ...repo.options };
     if (repo.sftp !== undefined)
       Object.assign(own, repo.sftp.repositoryOptions(), { path: join(folder, `repo${key}`) }, repo.options);
-    else if (repo.s3 === undefined) {
+    else if (repo.azure !== undefined) {
+      const options = repo.azure.repositoryOptions();
+      const caFile = copyCa(folder, key, repo.azure.caFile);
+      Object.assign(own, { path: "/repo", ...options, "storage-ca-file": caFile, ...repo.options });
+      plan.secrets.push(repo.azure.accountKey);
+    } else if (repo.s3 === undefined) {
       own["path"] = join(folder, `repo${key}`);
       mkdirSync(own["path"], { mode: 0o750 });
       giveTo(own["path"], cluster.user);
     } else {
-      // PostgreSQL's account cannot enter the folder with the server's own copy.
-      const caFile = join(folder, `repo${key}-ca.crt`);
-      copyFileSync(repo.s3.caFile, caFile);
+      const caFile = copyCa(folder, key, repo.s3.caFile);
       Object.assign(own, { path: "/repo", ...repo.s3.repositoryOptions(), "storage-ca-file": caFile, ...repo.options });
       plan.secrets.push(repo.s3.secretKey, repo.s3.accessKey);
     }
@@ -386,6 +391,13 @@ function planRepos(folder: string, repos: readonly BedRepo[], cluster: TestClust
     plan.settings[`repo${key}`] = { compressType, ...(compressType === "gz" ? { compressLevel: 1 } : {}) };
   });
   return plan;
+}
+
+/** PostgreSQL's account cannot enter the folder with the server's own copy. */
+function copyCa(folder: string, key: number, caFile: string): string {
+  const copy = join(folder, `repo${key}-ca.crt`);
+  copyFileSync(caFile, copy);
+  return copy;
 }
 
 function configPathOf(folder: string): string {

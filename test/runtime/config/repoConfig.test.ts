@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
+import { Secret } from "../../../runtime/base/secret";
 import type { RepoConfig } from "../../../runtime/config/types";
 import { failure, load, MAIN_FILE } from "./support";
 
@@ -9,6 +10,12 @@ const S3 = [
   "repo2-s3-endpoint=s3.example.net",
   "repo2-s3-region=eu",
   "repo2-path=/prefix",
+];
+const AZURE = [
+  "repo2-type=azure",
+  "repo2-path=/prefix",
+  "repo2-azure-account=account",
+  "repo2-azure-container=backups",
 ];
 const SFTP = [
   "repo2-type=sftp",
@@ -52,6 +59,34 @@ describe("repositories", () => {
         compressLevel: 6,
       },
     ]);
+  });
+
+  // claim: docs/azure.md: options of pgBackRest, with its defaults
+  test("Azure with its defaults, with every key type, and in the path's style behind a storage host", () => {
+    const azureOf = (...more: readonly string[]) => repos(["repo1-path=/a", ...AZURE, ...more])[1]?.azure;
+    const plain = repos(["repo1-path=/a", ...AZURE, "repo2-azure-key=bWFya2Vy"])[1];
+    expect(plain).toMatchObject({ type: "azure", path: "/prefix", symlink: false });
+    expect(plain?.azure).toEqual({
+      account: "account",
+      container: "backups",
+      endpoint: "blob.core.windows.net",
+      keyType: "shared",
+      key: expect.any(Secret),
+      uriStyle: "host",
+      storagePort: 443,
+      verifyTls: true,
+      uploadChunkSizeBytes: 4 * 2 ** 20,
+    });
+    expect(plain?.azure?.key?.reveal()).toBe("bWFya2Vy");
+    expect(inspect(plain, { depth: 10 })).not.toContain("bWFya2Vy");
+    const sas = ["repo2-azure-key-type=sas", "repo2-azure-key=sv=1&sig=markerSas"];
+    expect(azureOf(...sas)?.key?.reveal()).toBe("sv=1&sig=markerSas");
+    const auto = azureOf("repo2-azure-key-type=auto");
+    expect(auto).toMatchObject({ keyType: "auto" });
+    expect(auto).not.toHaveProperty("key");
+    const host = ["repo2-azure-key-type=auto", "repo2-storage-host=azurite.lan", "repo2-storage-port=10000"];
+    expect(azureOf(...host)).toMatchObject({ uriStyle: "path", storageHost: "azurite.lan", storagePort: 10_000 });
+    expect(azureOf(...host, "repo2-azure-uri-style=host")).toMatchObject({ uriStyle: "host" });
   });
 
   test("S3 with its defaults and with everything set", () => {
@@ -228,12 +263,16 @@ describe("repositories", () => {
 
   test.each([
     [
-      ["repo1-type=azure"],
-      "featureNotSupported: option 'repo1-type' = 'azure' is not supported: use posix, cifs, s3 or sftp",
+      ["repo1-type=azure", "repo1-azure-account=account"],
+      "optionRequired: backup command requires option: repo1-azure-container\nHINT: it is needed when repo1-type is azure.",
+    ],
+    [
+      ["repo1-type=azure", "repo1-azure-account=account", "repo1-azure-container=c", "repo1-azure-key=not base64!"],
+      "optionInvalidValue: invalid value for 'repo1-azure-key' option: it is not base64\nHINT: value must be valid base64 when 'repo1-azure-key-type = shared'.",
     ],
     [
       ["repo1-type=gcs"],
-      "featureNotSupported: option 'repo1-type' = 'gcs' is not supported: use the S3 interface of the service, posix, cifs or sftp",
+      "featureNotSupported: option 'repo1-type' = 'gcs' is not supported: use the S3 interface of the service, azure, posix, cifs or sftp",
     ],
     [
       ["repo1-type=sftp"],

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../../runtime/base/clock";
 import { systemRandom } from "../../../runtime/base/random";
 import { Secret } from "../../../runtime/base/secret";
-import type { RepoConfig, S3Config } from "../../../runtime/config/types";
+import type { AzureConfig, RepoConfig, S3Config } from "../../../runtime/config/types";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { openRepositories } from "../../../runtime/process/realProcess";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
@@ -27,6 +27,17 @@ const s3: S3Config = {
   uploadChunkSizeBytes: 16 * 1024 * 1024,
   quirks: "auto",
 };
+const azure: AzureConfig = {
+  account: "account",
+  container: "backups",
+  endpoint: "blob.core.windows.net",
+  keyType: "shared",
+  key: new Secret("a2V5"),
+  uriStyle: "host",
+  storagePort: 443,
+  verifyTls: true,
+  uploadChunkSizeBytes: 4 * 1024 * 1024,
+};
 const open = (repo: Partial<RepoConfig>) =>
   openStorage(posixRepo("/srv/repo", repo), {
     ...testContext(),
@@ -48,6 +59,10 @@ test("each type has its driver", () => {
     features: { directories: false, symlinks: false },
   });
   expect(open({ type: "s3", s3, path: "/" }).name).toBe("s3://bkt");
+  expect(open({ type: "azure", azure })).toMatchObject({
+    name: "azure://backups/srv/repo",
+    features: { directories: false, symlinks: false },
+  });
 });
 
 test("the authority's file is read if it is configured, and a missing one costs its repository alone", async () => {
@@ -68,9 +83,24 @@ test("what a service can do is guessed from the host that is asked", () => {
   expect([at().create !== undefined, at("minio.lan").create !== undefined]).toEqual([true, false]);
 });
 
-test("S3 and SFTP refuse a name that is no UTF-8 before they connect, and show its bytes", async () => {
+test("Azure's key is required unless the machine has an identity, and its past cannot be read", () => {
+  const { key: _key, ...without } = azure;
+  expect(() => open({ type: "azure", azure: without })).toThrow(
+    expect.objectContaining({ kind: "optionRequired", message: "command requires option: repo1-azure-key" }),
+  );
+  expect(open({ type: "azure", azure: { ...without, keyType: "auto" } }).name).toBe("azure://backups/srv/repo");
+  expect(() => open({ type: "azure", azure, targetTimeMs: 1 })).toThrow(
+    expect.objectContaining({ kind: "featureNotSupported" }),
+  );
+});
+
+test("S3, Azure and SFTP refuse a name that is no UTF-8 before they connect, and show its bytes", async () => {
   const sftp = { host: "localhost", port: 22, user: "u" } as RepoConfig["sftp"] & object;
-  for (const repo of [{ type: "s3", s3 } as const, { type: "sftp", sftp } as const]) {
+  for (const repo of [
+    { type: "s3", s3 } as const,
+    { type: "azure", azure } as const,
+    { type: "sftp", sftp } as const,
+  ]) {
     const storage = open(repo);
     for (const work of [storage.put("caf\udce9", new Uint8Array(1)), storage.stat("caf\udce9")])
       await expect(work).rejects.toMatchObject({

@@ -1,0 +1,71 @@
+/** Reads listings of Azure Blob Storage. */
+import { BackupError, fail } from "../../base/errors";
+import type { RequestFacts } from "../objectStore/transportFailure";
+import { findChild, findText, parseXml, type XmlElement } from "../objectStore/xml";
+
+export interface ListedBlob {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly modifiedAtMs: number;
+}
+
+export interface BlobPage {
+  readonly blobs: readonly ListedBlob[];
+  /** Each ends in `/`. */
+  readonly folders: readonly string[];
+  /** Parameters of the request for the next page; null on the last. */
+  readonly next: { readonly marker: string } | null;
+}
+
+/** One page of List Blobs with keys that begin with `prefix`. @throws service for any other document */
+export function parseBlobPage(text: string, prefix: string, facts: RequestFacts): BlobPage {
+  const root = parseRoot(text, facts);
+  if (root.name !== "EnumerationResults") throw malformed(`the answer is '${root.name}'`, facts);
+  const [listed, marker] = [findChild(root, "Blobs"), findText(root, "NextMarker")];
+  // Every listing says whether it is complete; a document that does not is no listing.
+  if (listed === undefined || marker === undefined) throw malformed("the listing is incomplete", facts);
+  const blobs = listed.children.filter((child) => child.name === "Blob" && !isDirectory(child));
+  const page = {
+    blobs: blobs.map((child) => listedBlob(child, facts)),
+    folders: listed.children.filter(({ name }) => name === "BlobPrefix").map((child) => nameOf(child, facts)),
+  };
+  // A cache that ignores the query returns another listing.
+  const foreign = [...page.blobs.map(({ key }) => key), ...page.folders].find((key) => !key.startsWith(prefix));
+  if (foreign !== undefined)
+    throw malformed(`the listing has '${foreign}', which does not begin with '${prefix}'`, facts);
+  return { ...page, next: marker === "" ? null : { marker } };
+}
+
+/** Accounts with a hierarchical namespace list directories among the blobs. */
+function isDirectory(blob: XmlElement): boolean {
+  const properties = findChild(blob, "Properties");
+  return properties !== undefined && findText(properties, "ResourceType")?.trim() === "directory";
+}
+
+function listedBlob(element: XmlElement, facts: RequestFacts): ListedBlob {
+  const properties = findChild(element, "Properties");
+  const text = (name: string): string => (properties === undefined ? "" : (findText(properties, name) ?? ""));
+  const size = text("Content-Length");
+  const modifiedAtMs = Date.parse(text("Last-Modified"));
+  if (!/^[0-9]{1,15}$/.test(size) || Number.isNaN(modifiedAtMs))
+    throw malformed("the listing has a blob without a valid size or time", facts);
+  return { key: nameOf(element, facts), sizeBytes: Number(size), modifiedAtMs };
+}
+
+function nameOf(element: XmlElement, facts: RequestFacts): string {
+  const name = findText(element, "Name") ?? "";
+  if (name === "") throw malformed(`'${element.name}' without 'Name'`, facts);
+  return name;
+}
+
+function parseRoot(text: string, facts: RequestFacts): XmlElement {
+  try {
+    return parseXml(text);
+  } catch (error) {
+    throw malformed(error instanceof BackupError ? error.message : String(error), facts, error);
+  }
+}
+
+function malformed(reason: string, { doing, repoIndex }: RequestFacts, cause?: unknown): BackupError {
+  return fail("service", `unable to ${doing}: ${reason}`, { repoIndex, ...(cause === undefined ? {} : { cause }) });
+}

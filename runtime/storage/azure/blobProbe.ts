@@ -1,0 +1,84 @@
+/**
+ * Tests a container and a key beyond the contract of storages: certificates, the clock, pages of a listing, conditional
+ * writes. Every blob is below one directory, which the caller removes.
+ */
+import { utf8 } from "../../base/bytes";
+import type { Clock } from "../../base/clock";
+import { fail } from "../../base/errors";
+import { eachPage } from "../objectStore/pages";
+import { clockVerdict, tlsFact } from "../objectStore/probeFacts";
+import { readText, type StoreRequest } from "../objectStore/storeHttp";
+import { asked, type Verdict } from "../space";
+import type { Storage, StorageFact } from "../storage";
+import { type BlobPage, parseBlobPage } from "./azureAnswer";
+import type { AzureHttp } from "./azureHttp";
+
+export interface BlobProbe {
+  readonly http: AzureHttp;
+  readonly storage: Required<Pick<Storage, "create" | "put" | "replace">>;
+  /** The directory for probes, and the prefix of its blobs, without a slash at the end. */
+  readonly scratch: string;
+  readonly prefix: string;
+  /** `azure://container/prefix` for messages. */
+  readonly name: string;
+  /** Target of connections. */
+  readonly origin: string;
+  readonly verifyTls: boolean;
+  readonly repoIndex: number;
+  readonly clock: Clock;
+}
+
+const PAGE_BLOBS = 5;
+const PAGE_SIZE = 2;
+
+export async function probeBlobs(probe: BlobProbe): Promise<StorageFact[]> {
+  return [
+    tlsFact(probe.origin, probe.verifyTls),
+    await asked("clock", () => probeClock(probe)),
+    await asked("pages", () => probePages(probe)),
+    await asked("create", () => probeCreate(probe)),
+  ];
+}
+
+function listRequest({ name, prefix }: BlobProbe, more: Readonly<Record<string, string>>): StoreRequest {
+  const query = { restype: "container", comp: "list", prefix: `${prefix}/page/`, ...more };
+  return { method: "GET", query, doing: `list '${name}' in pages` };
+}
+
+async function probeClock(probe: BlobProbe): Promise<Verdict> {
+  const answer = await probe.http.exchange(listRequest(probe, { maxresults: "1" }), async (listing) => {
+    await readText(listing);
+    return listing;
+  });
+  return clockVerdict(answer, probe.clock.nowMs());
+}
+
+async function probePages(probe: BlobProbe): Promise<Verdict> {
+  const { http, prefix, repoIndex, scratch, storage } = probe;
+  for (let index = 0; index < PAGE_BLOBS; index++) await storage.put(`${scratch}/page/${index}`, utf8("x"));
+  const ask = (next: BlobPage["next"]): Promise<BlobPage> => {
+    const request = listRequest(probe, { maxresults: String(PAGE_SIZE), ...next });
+    return http.exchangeText(request, (text, facts) => parseBlobPage(text, `${prefix}/page/`, facts));
+  };
+  const seen = new Set<string>();
+  let pageCount = 0;
+  for await (const { blobs } of eachPage(ask, { doing: listRequest(probe, {}).doing, repoIndex })) {
+    for (const { key } of blobs) seen.add(key);
+    pageCount++;
+  }
+  if (seen.size === PAGE_BLOBS) return { verdict: "ok", text: `${PAGE_BLOBS} blobs in ${pageCount} pages` };
+  const fact = `${seen.size} of ${PAGE_BLOBS} blobs are listed in ${pageCount} pages of ${PAGE_SIZE}`;
+  throw fail("service", fact, { repoIndex });
+}
+
+/** The lease of a stanza needs both conditions. */
+async function probeCreate({ scratch, storage }: BlobProbe): Promise<Verdict> {
+  const path = `${scratch}/create`;
+  await storage.put(path, utf8("x"));
+  if (await storage.create(path, utf8("y")))
+    return { verdict: "fail", text: "the service created a blob that exists: it does not support If-None-Match" };
+  if (await storage.replace(path, utf8("z"), '"0x0"'))
+    return { verdict: "fail", text: "the service replaced a blob that has changed: it does not support If-Match" };
+  const text = "a blob that exists is not created again (If-None-Match), nor a changed one replaced (If-Match)";
+  return { verdict: "ok", text };
+}

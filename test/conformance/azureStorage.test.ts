@@ -1,0 +1,85 @@
+/** The driver of Azure Blob Storage under the suite of storages, on Azurite. */
+// claim: docs/azure.md: containers of Azure Blob Storage (Azurite, Microsoft's emulator; no real account)
+import { readFileSync } from "node:fs";
+import { inspect } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { collect, streamOf } from "../../runtime/base/bytes";
+import { systemClock } from "../../runtime/base/clock";
+import { systemRandom } from "../../runtime/base/random";
+import { Secret } from "../../runtime/base/secret";
+import type { AzureConfig } from "../../runtime/config/types";
+import { openStorage } from "../../runtime/storage/open";
+import type { Storage } from "../../runtime/storage/storage";
+import { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
+import { azureRepo } from "../harness/repositories";
+import { storageSuite } from "./storage.suite";
+
+const MIB = 1024 * 1024;
+const deps = {
+  clock: systemClock,
+  random: systemRandom,
+  signal: new AbortController().signal,
+  ioTimeoutMs: 20_000,
+  readFile: (path: string) => readFileSync(path),
+};
+
+let server: AzuriteServer;
+const opened: Storage[] = [];
+beforeAll(async () => {
+  server = await AzuriteServer.create();
+});
+afterAll(async () => {
+  for (const storage of opened) await storage.close();
+  await server.remove();
+});
+const open = (path: string, azure: Partial<AzureConfig> = {}): Storage => {
+  const storage = openStorage(azureRepo(server, path, azure), deps);
+  opened.push(storage);
+  return storage;
+};
+storageSuite("Azure with the account's key", () => ({
+  features: { directories: false, symlinks: false },
+  open: async () => open("/some/prefix"),
+  partSizeBytes: 4 * MIB,
+  createsExclusively: true,
+  replaces: true,
+  manyCount: 1100,
+}));
+
+// claim: docs/azure.md: `doctor` tests the certificate, the clock, listings and conditional writes
+test("a probe finds a service that keeps its promises", async () => {
+  const facts = (await open("/probe").probe?.("scratch")) ?? [];
+  expect(facts.map(({ name, verdict }) => `${name} ${verdict}`)).toEqual([
+    "tls ok",
+    "clock ok",
+    "pages ok",
+    "create ok",
+  ]);
+});
+
+test("a shared access signature reads, lists, writes and removes, also at the root", async () => {
+  const storage = open("/", { keyType: "sas", key: new Secret(server.sas()) });
+  await storage.putStream("sas/f", () => streamOf(Buffer.alloc(4 * MIB + 1, "x")));
+  expect((await collect(await storage.read("sas/f"), 5 * MIB)).length).toBe(4 * MIB + 1);
+  const names: string[] = [];
+  for await (const { path } of storage.list("sas")) names.push(path);
+  expect(names).toEqual(["sas/f"]);
+  await storage.remove("sas/f");
+  expect(await storage.stat("sas/f")).toBeNull();
+});
+
+// claim: docs/azure.md: a signature that has expired is refused in words, and no message repeats it
+test("a shared access signature that has expired or lacks a right is refused, and not repeated", async () => {
+  for (const [sas, hint] of [
+    [server.sas({ expiresAtMs: Date.now() - 60_000 }), "repo4-azure-key"],
+    [server.sas({ permissions: "r" }), "must allow to list, read, write and delete"],
+  ] as const) {
+    const refused = await open("/", { keyType: "sas", key: new Secret(sas) })
+      .put("sas/g", new Uint8Array(1))
+      .catch((error: unknown) => error);
+    expect(refused).toMatchObject({ kind: "access", hints: [expect.stringContaining(hint)] });
+    const signature = new URLSearchParams(sas).get("sig") ?? "";
+    expect(inspect(refused, { depth: 10 })).not.toContain(signature);
+    expect(inspect(refused, { depth: 10 })).not.toContain(encodeURIComponent(signature));
+  }
+});
