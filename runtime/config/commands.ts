@@ -96,7 +96,7 @@ const ROWS = {
   clone: row(
     "open a backup as a masked copy that clients may use, and that ends by itself",
     ["repositories", "cluster", "copy"],
-    ["own", "root", "prints", "anySettings"],
+    ["own", "root", "prints"],
   ),
   close: row(
     "unmount a backup that open has opened, and remove its local pages",

@@ -110,7 +110,7 @@ describe(TITLE, async () => {
     expect(await changesOf(await open())).toEqual({ same: 3 });
 
     const at = "2026-11-20 06:40:00+00";
-    expect(await changesOf(await open({ at }))).toMatchObject({ update: 1 });
+    expect(await changesOf(await open({ at }))).toMatchObject({ update: 2 });
     const [made, moved, closed] = calls();
     expect(moved).toContain(`--target=${at}`);
     expect([closed, directoryIn(moved) === directoryIn(made)]).toEqual([

@@ -410,13 +410,6 @@ export const ARGUMENT_TYPES = {
     "blockIncremental?": "Input<boolean>",
     "options?": "{ [name: string]: Input<string> }",
   },
-  KeepArgs: {
-    "daily?": "Input<number>",
-    "weekly?": "Input<number>",
-    "monthly?": "Input<number>",
-    "yearly?": "Input<number>",
-    "zone?": "Input<string>",
-  },
   HostSecretFiles: {
     "options?": "Input<string>",
     "env?": "Input<string>",
@@ -429,6 +422,13 @@ export const ARGUMENT_TYPES = {
     "encrypted?": "Input<boolean>",
   },
   HostSnapshotsArgs: { "zfs?": "ZfsSnapshotsArgs" },
+  KeepArgs: {
+    "daily?": "Input<number>",
+    "weekly?": "Input<number>",
+    "monthly?": "Input<number>",
+    "yearly?": "Input<number>",
+    "zone?": "Input<string>",
+  },
   LocalConnection: {},
   MaintenanceArgs: {
     "expire?": "MaintenanceTaskArgs",

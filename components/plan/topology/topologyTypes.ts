@@ -93,6 +93,13 @@ export const TOPOLOGY_TYPES: TypeTable = {
     "bucket?": "Bucket",
     "cost?": "CostEstimate",
   },
+  KeepNode: {
+    "daily?": "number",
+    "weekly?": "number",
+    "monthly?": "number",
+    "yearly?": "number",
+    zone: "string",
+  },
   Bucket: {
     "versioning?": "unknown",
     "immutableDays?": "unknown",
@@ -108,7 +115,6 @@ export const TOPOLOGY_TYPES: TypeTable = {
     perMonth: "number",
     perRestore: "number",
   },
-  KeepNode: { "daily?": "number", "weekly?": "number", "monthly?": "number", "yearly?": "number", zone: "string" },
   Flow: {
     kind: '"wal" | "backup"',
     from: "string",

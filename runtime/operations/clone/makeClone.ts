@@ -60,6 +60,8 @@ export interface CloneReport {
 }
 
 const MASK_MS = 86_400_000;
+const ATTEMPTS = 3;
+const PAUSE_MS = 2000;
 
 /** Continues a clone whose server has ended, as after a restart of the machine. @throws fileExists when it runs */
 export async function makeClone(request: CloneRequest, tools: CloneTools, ctx: Context): Promise<CloneReport> {
@@ -129,13 +131,23 @@ async function continueClone(
   ctx: Context,
 ): Promise<CloneReport> {
   requireAlive(state, at, ctx.clock.nowMs());
-  const isServed = isAlive((await loadState(location))?.server) && findMount(at) !== null;
-  if (isServed && findServer(location, account) !== null)
-    throw fail("fileExists", `'${at}' is a clone already, and its server runs`, {
-      hint: `For another one, choose another directory, or close it first: close --at=${at}`,
-    });
-  ctx.log.info(`'${at}' was a clone before: it continues with its data, its password and the end of its life`);
-  await opened(tools, !isServed);
+  for (let attempt = 1; ; attempt++) {
+    const isServed = isAlive((await loadState(location))?.server) && findMount(at) !== null;
+    if (isServed && findServer(location, account) !== null)
+      throw fail("fileExists", `'${at}' is a clone already, and its server runs`, {
+        hint: `For another one, choose another directory, or close it first: close --at=${at}`,
+      });
+    ctx.log.info(`'${at}' was a clone before: it continues with its data, its password and the end of its life`);
+    try {
+      await opened(tools, !isServed);
+      break;
+    } catch (error) {
+      // Processes of a server whose files were taken from it may still be ending.
+      if (attempt === ATTEMPTS) throw error;
+      ctx.log.info(`another attempt follows: ${toBackupError(error).message}`);
+      await ctx.clock.sleep(PAUSE_MS, ctx.signal);
+    }
+  }
   return reportOf(location, state);
 }
 

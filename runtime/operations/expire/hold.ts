@@ -12,7 +12,7 @@ export interface Hold {
 
 /** All names of such notes begin with it. */
 export const HOLD_NOTE = "pgbackstop-hold";
-export const HOLD_END_NOTE = `${HOLD_NOTE}-until`;
+const HOLD_END_NOTE = `${HOLD_NOTE}-until`;
 
 /** Null without a hold. An end that is no time, which only another program can have written, never comes. */
 export function holdOf({ annotations = {} }: Pick<BackupInfoEntry, "annotations">): Hold | null {

@@ -31,7 +31,7 @@ const NOTHING: Held = { backups: [], windows: [], gaps: [], walBytes: 0 };
 /** Lists every WAL file: a request for each thousand. An unreadable repository has its trouble, and nothing else. */
 export async function collectReport(input: ReportInput): Promise<ReportedDatabase> {
   const { drills, host, objectives, repos, status } = input;
-  const results = await perRepo(repos, heldBy);
+  const results = await perRepo(repos, (repo) => heldBy(repo, status.nowS * 1000));
   return {
     host,
     stanza: status.stanza,
@@ -54,7 +54,7 @@ export async function collectReport(input: ReportInput): Promise<ReportedDatabas
   };
 }
 
-async function heldBy(repo: Repository): Promise<Held> {
+async function heldBy(repo: Repository, nowMs: number): Promise<Held> {
   const info = await loadBackupInfo(repo);
   const archive = await loadArchiveInfo(repo);
   const wal: StoredWal[] = [];
@@ -69,7 +69,7 @@ async function heldBy(repo: Repository): Promise<Held> {
     .reduce((newest, each) => Math.max(newest, each.modifiedAtMs), 0);
   return {
     backups: info.backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS).map(backupOf),
-    ...(await coverage(repo, info, archive, wal)),
+    ...(await coverage(repo, info, archive, wal, nowMs)),
     ...(newestMs === 0 ? {} : { newestWalS: Math.floor(newestMs / 1000) }),
     walBytes,
   };
@@ -84,6 +84,7 @@ async function coverage(
   info: BackupInfo,
   archive: ArchiveInfo,
   wal: readonly StoredWal[],
+  nowMs: number,
 ): Promise<Coverage> {
   const current = currentHistory(archive);
   const pass = archive.cipherPass ?? null;
@@ -95,7 +96,7 @@ async function coverage(
     backups,
     storedAtS: new Map(segments.map(({ modifiedAtMs, name }) => [name, Math.floor(modifiedAtMs / 1000)])),
     newest: await findNewestTimeline(repo, archiveIdOf(current), histories.toSorted().at(-1) ?? "", pass),
-    trimmed: new Set(walNeeds(backups, current.id, repo, info.backups).alone.map(([start]) => start)),
+    trimmed: new Set(walNeeds(backups, current.id, repo, info.backups, nowMs).alone.map(([start]) => start)),
     segmentSizeBytes: shown ?? WAL_SEGMENT_SIZE_BYTES,
   });
 }

@@ -129,8 +129,11 @@ describe.each(ROADS)("$name", (road) => {
       const isWrongType = refusals.some((text) => /^(PB190|PB191|PB118) /.test(text));
       if (!validate(file) && refusals.length === 0) return [`${what} is taken`];
       // JSON's schema has no largest integer, and a rule says which pooler an override is for. Without a container a
-      // host needs a data directory.
-      const isOpen = strange === 1e300 || keys.includes("overrides") || keys.at(-1) === "dataDirectory";
+      // host needs a data directory, and without a catalog an extension needs an image.
+      const isOpen =
+        strange === 1e300 ||
+        ["overrides", "extensions"].some((key) => keys.includes(key)) ||
+        keys.at(-1) === "dataDirectory";
       if (validate(file) && isWrongType && !isOpen) return [`${what} is valid: ${refusals[0]?.slice(0, 150)}`];
       return refusals.filter((text) => text.length > 1000).map((text) => `${what} is quoted: ${text.slice(0, 100)}`);
     } catch (error) {

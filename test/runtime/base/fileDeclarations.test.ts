@@ -12,7 +12,7 @@ const FIRST_FIELDS = pathsOf(JSON.parse(readFileSync(vector, "utf8")) as Readonl
 const DECLARED = pathsOf(
   Object.fromEntries(
     Object.entries(FILE_DECLARATIONS.types)
-      .filter(([type]) => !type.startsWith("Notify"))
+      .filter(([type]) => !/^(Notify|Report)/.test(type))
       .map(([type, fields]) => [type, Object.keys(fields).map((name) => name.replace(/\?$/, ""))]),
   ),
 );

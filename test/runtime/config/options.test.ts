@@ -19,6 +19,7 @@ const S3 = {
   "repo1-s3-key": "k",
   "repo1-s3-key-secret": "s",
 };
+const AZURE = { "repo1-azure-account": "a", "repo1-azure-container": "c", "repo1-azure-key": "a2V5" };
 const SFTP = {
   "repo1-sftp-host": "h",
   "repo1-sftp-host-user": "u",
@@ -64,6 +65,9 @@ function sampleOf(row: OptionRow, command: CommandName): string {
     "repo-target-time": "2026-11-20 06:40:59+00",
     "from-repo": "2",
     set: "20260101-000000F",
+    // Needs no other option.
+    "repo-type": "cifs",
+    "repo-azure-key": "c2FtcGxl",
     // accept-new has the same effect as strict.
     "repo-sftp-host-key-check-type": "none",
     "repo-block-size-map": "32KiB=8KiB",
@@ -109,6 +113,7 @@ function run(
     ...companions,
   };
   if (needed["repo1-type"] === "s3") Object.assign(needed, S3);
+  if (needed["repo1-type"] === "azure") Object.assign(needed, AZURE);
   if (needed["repo1-type"] === "sftp") Object.assign(needed, SFTP);
   // The hash type only matters with a fingerprint, which replaces the known hosts.
   if (row.name === "repo-sftp-host-key-hash-type") needed["repo1-sftp-host-fingerprint"] = "f";

@@ -201,6 +201,7 @@ const OPEN = [
   "BackupNowArgs.cluster",
   "ClusterOverrides.cluster",
   "ClusterOverrides.poolers",
+  "DatabaseCloneArgs.cluster",
   "VolumeClaimTemplateSpec.metadata",
 ];
 

@@ -101,7 +101,6 @@ describe("files of clones", () => {
         case 2:
           if (random(3) === 0)
             await clone.resize(SIZE / 2 + (isAligned ? random(PAGES / 2) * PAGE_BYTES : random(SIZE / 2)));
-          await clone.file.sync();
           break;
         case 3:
           await clone.file.sync();

@@ -56,7 +56,7 @@ describe("pages that clones share", () => {
     expect(existsSync(join(directory, "boot0-rows"))).toBe(false);
   });
 
-  test("are none of a file that ends inside a page", () => {
+  test("do not include those of a file that ends inside a page", () => {
     expect(SharedPages.open({ directory, boot: "boot1", rows: "rows" }).file(1, PAGE_BYTES + 1)).toBeNull();
   });
 });
