@@ -164,7 +164,7 @@ export async function forgetClone(
   }
 }
 
-function timerOf({ ctx, program }: Pick<CommandProcess, "ctx" | "program">): TimerTools {
+function timerOf(proc: Pick<CommandProcess, "ctx" | "program">): TimerTools {
   const { signal } = new AbortController();
-  return { log: ctx.log, program: (args) => program(args, { signal }) };
+  return { log: proc.ctx.log, program: (args) => proc.program(args, { signal }) };
 }
