@@ -17,7 +17,7 @@ import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer"
 import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import { kilobytes, STATE_BUDGET, stateBytes } from "../harness/stateBudget";
-import { realProviderFolder, realProviderParts } from "../harness/kubernetes/realProvider";
+import { realProviderFolder, realProviderParts, withoutControllers } from "../harness/kubernetes/realProvider";
 
 /** Another version of this package: its runtime. Empty for the built one. */
 const other = vi.hoisted(() => ({ sha256: "" }));
@@ -422,22 +422,6 @@ function changeIn(event: EngineEvent["resourcePreEvent"]): string[] {
   const { op = "same", type = "" } = event?.metadata ?? {};
   const isChange = type.startsWith("kubernetes:") && !["same", "refresh", "read"].includes(op);
   return isChange ? [`${op} ${type.split(":").at(-1)}`] : [];
-}
-
-/**
- * No controller runs here: none starts the plugin's pods, and none ends a deletion in the foreground, which is the
- * provider's default.
- */
-function withoutControllers(args: pulumi.ResourceTransformArgs): pulumi.ResourceTransformResult | undefined {
-  // A kept runtime is never deleted; stacks have it without annotations.
-  if (!args.type.startsWith("kubernetes:") || args.name === "pgbackstop-runtime") return undefined;
-  const metadata = args.props["metadata"] as { annotations?: object } | undefined;
-  const annotations = {
-    ...metadata?.annotations,
-    "pulumi.com/deletionPropagationPolicy": "background",
-    ...(/:(Deployment|Service|Job)$/.test(args.type) ? { "pulumi.com/skipAwait": "true" } : {}),
-  };
-  return { props: { ...args.props, metadata: { ...metadata, annotations } }, opts: args.opts };
 }
 
 /** Objects for which the provider would wait: no controller runs here. */

@@ -5,6 +5,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
+import type * as pulumi from "@pulumi/pulumi";
 import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import { findOnPath } from "../../../tools/parts/process";
 import { findPulumiCli, type PulumiCli } from "../../../tools/parts/pulumi/pulumiCli";
@@ -64,4 +65,20 @@ export async function realProviderFolder(
       PULUMI_SKIP_CHECKPOINTS: "true",
     },
   };
+}
+
+/**
+ * No controller runs here: none starts the plugin's pods, and none ends a deletion in the foreground, which is the
+ * provider's default.
+ */
+export function withoutControllers(args: pulumi.ResourceTransformArgs): pulumi.ResourceTransformResult | undefined {
+  // A kept runtime is never deleted; stacks have it without annotations.
+  if (!args.type.startsWith("kubernetes:") || args.name === "pgbackstop-runtime") return undefined;
+  const metadata = args.props["metadata"] as { annotations?: object } | undefined;
+  const annotations = {
+    ...metadata?.annotations,
+    "pulumi.com/deletionPropagationPolicy": "background",
+    ...(/:(Deployment|Service|Job)$/.test(args.type) ? { "pulumi.com/skipAwait": "true" } : {}),
+  };
+  return { props: { ...args.props, metadata: { ...metadata, annotations } }, opts: args.opts };
 }
