@@ -18,6 +18,30 @@ export function escapeText(text: string): string {
     .replace(/'/g, "&#39;");
 }
 
+/** A self-contained document: no network, no script. @param title plain text; the others are markup */
+export function renderDocument({
+  main,
+  style,
+  title,
+}: { readonly [Part in "main" | "style" | "title"]: string }): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${escapeText(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+${main}
+</main>
+</body>
+</html>
+`;
+}
+
 const LIGHT =
   "--ground:#ffffff;--box:#f6f8fa;--ink:#1f2328;--dim:#4b535d;--line:#8c959f;--weak:#b3261e;--strong:#1a7f37;--open:#7d4e00";
 const DARK =

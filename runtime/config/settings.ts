@@ -2,7 +2,7 @@
 import { checkDeclared, inDeclaredOrder, type Keys, pathText, problemHint, problemText } from "../base/declaredTypes";
 import { type BackupError, fail } from "../base/errors";
 import { FILE_DECLARATIONS, FILE_SINCE } from "../base/fileDeclarations";
-import { isTimeZone } from "../base/timeZone";
+import { isTimeZone } from "./timeZone";
 import { rowOf } from "./optionName";
 import type { CompressType } from "./options";
 import type { ContainerFile, DrillFile, KeepCalendar, RepoName, SettingsFile, StreamFile } from "./settingsFields";

@@ -267,7 +267,6 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "runtime/base/declaredTypes",
       "runtime/base/given",
-      "runtime/base/timeZone",
       "runtime/cnpg/names",
       "runtime/config",
       "runtime/notify/events",

@@ -1,5 +1,5 @@
 /** Fire drills: each must be able to run as declared and to tell whether the objective is met. Pure. */
-import { isTimeZone } from "../../../runtime/base/timeZone";
+import { isTimeZone } from "../../../runtime/config/timeZone";
 import { checkRange } from "../arguments/ranges";
 import { ATTACK, DRILL_LEVELS, DRILL_PICKS, drilledRepositories, isDrillName } from "../schedule/declaredDrills";
 import { type Finding, finding } from "../findings/findings";

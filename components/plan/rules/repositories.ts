@@ -1,6 +1,6 @@
 /** Each repository alone, and no two at one location. Pure. */
 import { checkRange } from "../arguments/ranges";
-import { isTimeZone } from "../../../runtime/base/timeZone";
+import { isTimeZone } from "../../../runtime/config/timeZone";
 import { levelRangeOf } from "../../../runtime/config/settings";
 import { COMPRESS_TYPES, findCompressType, REPO_INDEX_MAX } from "../model/defaults";
 import { type EngineRow, findEngine } from "../engines/engines";

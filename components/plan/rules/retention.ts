@@ -96,7 +96,7 @@ function checkFeed(repository: RepositoryPlan, schedules: readonly Schedule[]): 
   });
 }
 
-/** Days back to the oldest backup that the calendar keeps; 0 if there is none. */
+/** Days back to the oldest backup that the calendar keeps; 0 if it keeps no backup. */
 function calendarDays({ keep }: RepositoryPlan): number {
   return Math.max(0, ...KEEP_CLASSES.map((each) => (keep?.[each] ?? 0) * PERIOD_DAYS[each]));
 }

@@ -1,5 +1,5 @@
 /** Backup schedules: each one alone, then conflicts between them, then each repository's share. Pure. */
-import { isTimeZone } from "../../../runtime/base/timeZone";
+import { isTimeZone } from "../../../runtime/config/timeZone";
 import { checkRange } from "../arguments/ranges";
 import { repositoriesWithDeclaredFulls } from "../storage/copies";
 import { findRepoIndex } from "../model/defaults";

@@ -1,5 +1,5 @@
 /** Maximum age of each repository's newest backups, from the schedules. Pure. */
-import { isTimeZone } from "../../../runtime/base/timeZone";
+import { isTimeZone } from "../../../runtime/config/timeZone";
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { longestGapDays, longestGapMinutes, runningSchedules, type Schedule } from "./schedule";

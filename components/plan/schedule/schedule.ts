@@ -7,7 +7,7 @@
  * `*` with a step (rules of cronie and Vixie cron). systemd always demands both, so such a schedule becomes two
  * OnCalendar lines.
  */
-import { isTimeZone } from "../../../runtime/base/timeZone";
+import { isTimeZone } from "../../../runtime/config/timeZone";
 export const BACKUP_TYPES = ["full", "diff", "incr"] as const;
 export type BackupType = (typeof BACKUP_TYPES)[number];
 

@@ -5,7 +5,7 @@
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/runbookDocument";
-import { escapeText } from "../../../runtime/base/html";
+import { escapeText, renderDocument } from "../../../runtime/base/html";
 import { type LinkedDatabase, linkedDatabases } from "./links";
 import { DRILLED_LEAD, measuredLead } from "./runbookMarkdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
@@ -18,27 +18,17 @@ export function renderRunbookPage(
 ): string {
   const linked = linkedDatabases(databases);
   const links = linked.map(({ link, title }) => `<a href="#${link}">${escapeText(title)}</a>`);
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Recovery runbook: ${escapeText(databases.map(({ name }) => name).join(", "))}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<main>
-<h1>Recovery runbook</h1>
+  const main = `<h1>Recovery runbook</h1>
 <p>${escapeText(origin)} Commands are complete except for the words in angle brackets, which each database's section explains.</p>
 <p class="paper">In a frame, indented lines continue the command above: type it as one line. A dotted line separates two commands.</p>
 ${databases.length > 1 ? `<p class="contents">${links.join(" · ")}</p>` : ""}
 ${peopleSection(people)}
-${linked.map(databaseSection).join("\n")}
-</main>
-</body>
-</html>
-`;
+${linked.map(databaseSection).join("\n")}`;
+  return renderDocument({
+    title: `Recovery runbook: ${databases.map(({ name }) => name).join(", ")}`,
+    style: STYLE,
+    main,
+  });
 }
 
 function peopleSection(people: RunbookPeople): string {

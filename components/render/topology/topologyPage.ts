@@ -6,7 +6,7 @@ import { type DatabaseSummary, type TopologyDiff, weakenedOf } from "../../plan/
 import type { Change } from "../../plan/diff/change";
 import type { LoggedFinding } from "../../plan/findings/loggedFindings";
 import { costCell, headline, inOrder, markOf } from "./topologyMarkdown";
-import { escapeText } from "../../../runtime/base/html";
+import { escapeText, renderDocument } from "../../../runtime/base/html";
 import { type Band, PICTURE_STYLE, PICTURE_WIDTH, renderBand } from "./picture";
 
 export interface PageParts {
@@ -24,27 +24,13 @@ export function renderPage(parts: PageParts): string {
   const head = compares ? headline(diff) : `${bands.length} ${bands.length === 1 ? "database" : "databases"}`;
   const summaries = new Map(diff.databases.map((database) => [database.name, database]));
   const sections = bands.map((band, index) => section(band, index, summaries.get(band.name), compares));
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Backup topology: ${escapeText(head)}</title>
-<style>${PICTURE_STYLE}${PAGE_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>Backup topology</h1>
+  const main = `<h1>Backup topology</h1>
 <p class="headline${weakened > 0 ? " weakened" : ""}">${weakened > 0 ? "▼ " : ""}${escapeText(head)}</p>
 ${bands.length === 0 ? "<p>It has no database of this package.</p>" : summaryTable(diff, compares)}
 ${sections.join("\n")}
 ${unusedList(diff)}${findingsList(findings)}
-<footer><p>3-2-1 counts copies, places that do not fail together, and copies off-site. Costs are estimates from list prices. ${compares ? "▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet." : ""}</p></footer>
-</main>
-</body>
-</html>
-`;
+<footer><p>3-2-1 counts copies, places that do not fail together, and copies off-site. Costs are estimates from list prices. ${compares ? "▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet." : ""}</p></footer>`;
+  return renderDocument({ title: `Backup topology: ${head}`, style: `${PICTURE_STYLE}${PAGE_STYLE}`, main });
 }
 
 function summaryTable({ changes, databases }: TopologyDiff, compares: boolean): string {

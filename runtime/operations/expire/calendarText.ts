@@ -55,7 +55,7 @@ function reasonsOf({ info, plan, retention }: CalendarInput): ReadonlyMap<string
   );
 }
 
-/** When the first backup of the present cluster ended that keeps all WAL after it; null if there is none. */
+/** End of the first backup of the present cluster that keeps all WAL after it. Null if no backup does. */
 function pointInTimeFrom(
   kept: readonly BackupInfoEntry[],
   historyId: number,

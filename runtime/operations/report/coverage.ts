@@ -5,7 +5,7 @@
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { nextSegment, previousSegment, segmentOfLsn, timelineOf } from "../../format/wal/walSegment";
 import type { NewestTimeline } from "../verify/path";
-import type { ReportedGap, ReportedWindow } from "./reportFields";
+import type { ReportedBackup, ReportedGap, ReportedWindow } from "./reportFields";
 
 export interface CoverageInput {
   /** Those of one cluster. */
@@ -30,6 +30,14 @@ interface Run {
   missing: string;
   /** All WAL after it is meant to be kept. */
   isGapless: boolean;
+}
+
+/** False for a backup whose own WAL is missing, and for one of an earlier cluster. */
+export function isRestorable(
+  { stoppedAtS }: Pick<ReportedBackup, "stoppedAtS">,
+  windows: readonly ReportedWindow[],
+): boolean {
+  return windows.some(({ fromS, toS }) => stoppedAtS >= fromS && stoppedAtS <= toS);
 }
 
 export function coverageOf(input: CoverageInput): Coverage {

@@ -2,9 +2,10 @@
  * The document of `report` as one self-contained HTML page: no network, no script. It follows the reader's light or
  * dark mode, and is light on paper. Pure.
  */
-import { escapeText, PAGE_COLOURS } from "../../base/html";
+import { escapeText, PAGE_COLOURS, renderDocument } from "../../base/html";
 import { durationText, formatSize } from "../../base/units";
 import { shellQuote } from "../restore/recovery";
+import { isRestorable } from "./coverage";
 import { renderDrills } from "./drillPlot";
 import { DRAWING_STYLE, whenText } from "./drawing";
 import { renderCopies } from "./copiesPicture";
@@ -24,26 +25,12 @@ interface Linked {
 export function renderReportPage({ databases }: Pick<ReportFile, "databases">): string {
   const linked = databases.map((database, index): Linked => ({ database, link: `database-${index + 1}` }));
   const head = headline(databases);
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Backups: ${escapeText(head)}</title>
-<style>${PAGE_COLOURS}${DRAWING_STYLE}${STYLE}</style>
-</head>
-<body>
-<main>
-<h1>Backups</h1>
+  const main = `<h1>Backups</h1>
 <p class="headline${troubled(databases).length > 0 ? " weak" : ""}">${escapeText(head)}</p>
 ${attention(linked)}${databases.length > 1 ? overview(linked) : ""}
 ${linked.map(databaseSection).join("\n")}
-<footer><p>Windows and gaps follow from the names and times of stored WAL; <code>pgbackstop verify</code> reads the content. All times are UTC.</p></footer>
-</main>
-</body>
-</html>
-`;
+<footer><p>Windows and gaps follow from the names and times of stored WAL; <code>pgbackstop verify</code> reads the content. All times are UTC.</p></footer>`;
+  return renderDocument({ title: `Backups: ${head}`, style: `${PAGE_COLOURS}${DRAWING_STYLE}${STYLE}`, main });
 }
 
 function headline(databases: readonly ReportedDatabase[]): string {
@@ -202,7 +189,7 @@ function backupTable({ backups, key, windows }: ReportedRepo, title: string): st
   if (backups.length === 0) return "";
   const rows = backups.toReversed().map((backup) => {
     const { damaged, databaseBytes, label, startedAtS, stoppedAtS, storedBytes: added, type } = backup;
-    const isUsable = windows.some(({ fromS, toS }) => stoppedAtS >= fromS && stoppedAtS <= toS);
+    const isUsable = isRestorable(backup, windows);
     const notes = [
       ...(damaged === true ? ["has damaged pages"] : []),
       ...(isUsable ? [] : ["its WAL is missing, or of an earlier cluster"]),

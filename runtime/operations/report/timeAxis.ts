@@ -1,4 +1,5 @@
 /** The time axis of a database: for each repository its backups, the windows that it can restore, and gaps. Pure. */
+import { isRestorable } from "./coverage";
 import { cutText, DRAWING_WIDTH, frame, line, mark, caption, timeScale, timeTicks, whenText } from "./drawing";
 import type { ReportedBackup, ReportedDatabase, ReportedRepo } from "./reportFields";
 
@@ -44,7 +45,7 @@ function drawRow(
     const { damaged, label, stoppedAtS, type } = backup;
     const size = MARK_SIZE[type];
     const at = x(stoppedAtS);
-    const isUsable = windows.some(({ fromS, toS }) => stoppedAtS >= fromS && stoppedAtS <= toS);
+    const isUsable = isRestorable(backup, windows);
     const name = isUsable && damaged !== true ? "backup" : "backup weak";
     return mark(
       `M${at} ${middle - size}L${at + size * 0.7} ${middle}L${at} ${middle + size}L${at - size * 0.7} ${middle}z`,

@@ -3,11 +3,11 @@
  * exist while they contain something. A put is atomic and durable when it returns. Requests and errors: azureHttp.ts
  * and azureFailure.ts; uploads: blobUpload.ts.
  */
-import { type ByteStream, collect, streamOf } from "../../base/bytes";
+import { type ByteStream, streamOf } from "../../base/bytes";
 import { fail, nullOn } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
 import { eachPage } from "../objectStore/pages";
-import { BEHIND_END, getRange, type RangedObject, resumedBody } from "../objectStore/rangedRead";
+import { BEHIND_END, getRange, holdsBytes, type RangedObject, resumedBody } from "../objectStore/rangedRead";
 import { headerOf, readText, type StoreHttpOptions, type StoreRequest } from "../objectStore/storeHttp";
 import { checkDirectoryPath, checkPath, joinPath, requireUnicode } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFact, StorageFeatures } from "../storage";
@@ -206,14 +206,7 @@ export class BlobStorage implements Storage {
       return { ...answer, isMet: false };
     });
     // An earlier attempt may have written the blob and lost its answer.
-    return isMet || (attempt > 1 && (await this.#holds(path, bytes)));
-  }
-
-  async #holds(path: string, bytes: Uint8Array): Promise<boolean> {
-    const read = async (): Promise<Uint8Array> =>
-      collect(await this.read(path, { offsetBytes: 0, sizeBytes: bytes.length + 1 }), bytes.length + 1);
-    const stored = await nullOn(read(), "fileMissing");
-    return stored !== null && Buffer.from(bytes).equals(stored);
+    return isMet || (attempt > 1 && (await holdsBytes(this, path, bytes)));
   }
 
   #target(path: string): BlobTarget {

@@ -1,9 +1,9 @@
 /** Reads objects: exactly the requested bytes, and after a broken connection the rest of the same object. */
 import type { Readable } from "node:stream";
-import type { ByteStream } from "../../base/bytes";
-import { fail } from "../../base/errors";
+import { type ByteStream, collect } from "../../base/bytes";
+import { fail, nullOn } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
-import type { ByteRange } from "../storage";
+import type { ByteRange, Storage } from "../storage";
 import { headerOf, type StoreAnswer, type StoreHttp, type StoreRequest } from "./storeHttp";
 import type { RequestFacts } from "./transportFailure";
 
@@ -107,4 +107,12 @@ function endOf(answer: StoreAnswer, startBytes: number): number | undefined {
 /** The body with typed chunks. */
 function chunksOf(body: Readable): ByteStream {
   return body;
+}
+
+/** Whether the object has exactly these bytes. @throws errors of reading, except that it is missing */
+export async function holdsBytes(storage: Pick<Storage, "read">, path: string, bytes: Uint8Array): Promise<boolean> {
+  const read = async (): Promise<Uint8Array> =>
+    collect(await storage.read(path, { offsetBytes: 0, sizeBytes: bytes.length + 1 }), bytes.length + 1);
+  const stored = await nullOn(read(), "fileMissing");
+  return stored !== null && Buffer.from(bytes).equals(stored);
 }

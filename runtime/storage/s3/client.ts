@@ -3,11 +3,11 @@
  * contain something. A put is atomic and durable when it returns. Requests, retries and errors: http.ts and failure.ts;
  * uploads: multipart.ts.
  */
-import { type ByteStream, collect, streamOf } from "../../base/bytes";
-import { assert, fail, isError, nullOn } from "../../base/errors";
+import { type ByteStream, streamOf } from "../../base/bytes";
+import { assert, fail, isError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
 import { eachPage } from "../objectStore/pages";
-import { BEHIND_END, getRange, type RangedObject, resumedBody } from "../objectStore/rangedRead";
+import { BEHIND_END, getRange, holdsBytes, type RangedObject, resumedBody } from "../objectStore/rangedRead";
 import { checkDirectoryPath, checkPath, joinPath, requireUnicode } from "../paths";
 import type {
   Attacked,
@@ -325,14 +325,7 @@ export class S3Storage implements AttackedStorage {
     });
     if (status < 300) return true;
     // An earlier attempt may have written the object and lost its answer.
-    return attempt > 1 && this.#holds(path, bytes);
-  }
-
-  async #holds(path: string, bytes: Uint8Array): Promise<boolean> {
-    const read = async (): Promise<Uint8Array> =>
-      collect(await this.read(path, { offsetBytes: 0, sizeBytes: bytes.length + 1 }), bytes.length + 1);
-    const stored = await nullOn(read(), "fileMissing");
-    return stored !== null && Buffer.from(bytes).equals(stored);
+    return attempt > 1 && holdsBytes(this, path, bytes);
   }
 
   #putRequest(path: string, bytes: Uint8Array): Upload {

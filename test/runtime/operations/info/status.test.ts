@@ -16,6 +16,7 @@ import type { DrillRecord } from "../../../../runtime/operations/drill/record";
 import { saveDrill } from "../../../../runtime/operations/drill/history";
 import { testContext } from "../../../harness/context";
 import { repository, temporaryFolder } from "../../repository/support";
+import { statusInput } from "./statusInput";
 
 const FULL = {
   label: "20261118-030000F",
@@ -51,25 +52,7 @@ beforeEach(() => {
   repos = storages.map((storage, index) => repository(index + 1, { storage }));
 });
 
-const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
-  stanza: "demo",
-  repos,
-  missingWal: () => [],
-  conflicts: () => [],
-  dropped: () => [],
-  expectFull: () => undefined,
-  waiting: { count: 0, oldestAtS: null },
-  slot: null,
-  rpoS: undefined,
-  isStandby: false,
-  running: [],
-  opened: [],
-  next: null,
-  streams: null,
-  drills: [],
-  nowS: NOW_S,
-  ...more,
-});
+const inputOf = (more: Partial<StatusInput> = {}): StatusInput => statusInput(repos, NOW_S, more);
 const textOf = async (more: Partial<StatusInput> = {}): Promise<string> =>
   statusText(await collectStatus(inputOf(more)));
 /** Masks the storage's times, which differ in each run. */

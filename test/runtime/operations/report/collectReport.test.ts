@@ -7,6 +7,7 @@ import { MemoryStorage } from "../../../harness/doubles/storages";
 import { makeStanza } from "../../../harness/madeRepository";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { repository } from "../../repository/support";
+import { statusInput } from "../info/statusInput";
 
 const NOW_S = Date.UTC(2026, 10, 20, 6, 40, 59) / 1000;
 const STOPPED_S = Date.UTC(2026, 10, 18, 3, 2) / 1000;
@@ -26,24 +27,7 @@ test("a repository that cannot be read has its trouble, and hides nothing of the
     });
   }
   storages[1]?.plan("read", { kind: "error", error: fail("hostConnect", "memory2 does not answer") }, { times: 100 });
-  const status = await collectStatus({
-    stanza: "demo",
-    repos,
-    missingWal: () => [],
-    conflicts: () => [],
-    dropped: () => [],
-    expectFull: () => undefined,
-    waiting: null,
-    slot: null,
-    rpoS: undefined,
-    isStandby: false,
-    running: [],
-    opened: [],
-    next: null,
-    streams: null,
-    drills: [],
-    nowS: NOW_S,
-  });
+  const status = await collectStatus(statusInput(repos, NOW_S, { waiting: null }));
   const report = await collectReport({ host: "db-1", repos, status, drills: [], objectives: { rtoSeconds: 900 } });
   expect(report).toMatchObject({ host: "db-1", stanza: "demo", atS: NOW_S, rtoSeconds: 900, troubles: [] });
   const [first, second] = report.repos;

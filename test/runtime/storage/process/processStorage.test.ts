@@ -22,7 +22,7 @@ import { hangingAt, StorageProcesses } from "../../../harness/doubles/storagePro
 
 const MIB = 1024 * 1024;
 const SHORT_TIMEOUT_MS = 100;
-/** For what shall succeed, on a busy machine too. */
+/** For calls that must succeed, even on a busy machine. */
 const LONG_TIMEOUT_MS = 60_000;
 const MOUNT = { id: "30 0:40", path: "/mnt/nas", type: "nfs4" };
 let root: string;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isTimeZone } from "../../../runtime/base/timeZone";
+import { isTimeZone } from "../../../runtime/config/timeZone";
 
 test("time zones are IANA names or UTC, never offsets", () => {
   for (const good of ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"])

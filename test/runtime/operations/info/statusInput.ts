@@ -1,0 +1,25 @@
+/** The input of `status` on a host that needs no attention. */
+import type { StatusInput } from "../../../../runtime/operations/info/status";
+import type { Repository } from "../../../../runtime/repository/repository";
+
+export function statusInput(repos: readonly Repository[], nowS: number, more: Partial<StatusInput> = {}): StatusInput {
+  return {
+    stanza: "demo",
+    repos,
+    missingWal: () => [],
+    conflicts: () => [],
+    dropped: () => [],
+    expectFull: () => undefined,
+    waiting: { count: 0, oldestAtS: null },
+    slot: null,
+    rpoS: undefined,
+    isStandby: false,
+    running: [],
+    opened: [],
+    next: null,
+    streams: null,
+    drills: [],
+    nowS,
+    ...more,
+  };
+}
