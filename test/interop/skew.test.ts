@@ -4,6 +4,7 @@
  */
 import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { planCluster } from "../../components/plan/cluster/planCluster";
 import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";
@@ -319,24 +320,27 @@ describe("beside the last release", async () => {
         return (JSON.parse(stdout) as drillRecords.DrillRecord).id;
       };
       const ids = [await drill(1, old), await drill(2, bed.runtime)];
-      const [former, present] = await Promise.all(
-        [old, bed.runtime].map(async (runtime) => {
-          const status = JSON.parse((await bed.ours(["status", "--output=json"], { runtime })).stdout) as Status;
-          const { stdout } = await bed.oursOk(["metrics"], { runtime });
-          const repos = status.repos.map(({ backups, drill: last, full, key, newest, wal }) => {
-            // The stand-in for a release does not name the drill's backup.
-            const drilled = isReleased(release) ? last : { ...last, label: undefined };
-            return { backups, drill: drilled, full, key, newest, wal };
-          });
-          return { repos, drills: stdout.match(/^pgbackstop_drill_.*$/gm)?.toSorted() };
-        }),
-      );
+      const seenBy = async (runtime: RuntimeProgram) => {
+        const status = JSON.parse((await bed.ours(["status", "--output=json"], { runtime })).stdout) as Status;
+        const { stdout } = await bed.oursOk(["metrics"], { runtime });
+        const repos = status.repos.map(({ backups, drill: last, full, key, newest, wal }) => {
+          // The stand-in for a release does not name the drill's backup.
+          const drilled = isReleased(release) ? last : { ...last, label: undefined };
+          return { backups, drill: drilled, full, key, newest, wal };
+        });
+        return { repos, drills: stdout.match(/^pgbackstop_drill_.*$/gm)?.toSorted() };
+      };
+      // One repository acknowledges a segment, and the other may get it between two looks.
+      const [former, present] = await waitFor("repositories that do not change", 120_000, async () => {
+        const [before, between, after] = [await seenBy(old), await seenBy(bed.runtime), await seenBy(old)];
+        return isDeepStrictEqual(before, after) ? ([before, between] as const) : null;
+      });
       expect(former).toEqual(present);
-      expect(present?.repos.map((repo) => repo.drill)).toEqual(
+      expect(present.repos.map((repo) => repo.drill)).toEqual(
         ids.map((id) => expect.objectContaining({ id, ok: true })),
       );
       for (const key of [1, 2])
-        expect(present?.drills).toContain(`pgbackstop_drill_ok{stanza="main",repo_key="${key}"} 1`);
+        expect(present.drills).toContain(`pgbackstop_drill_ok{stanza="main",repo_key="${key}"} 1`);
     }, 600_000);
 
     // claim: docs/upgrading.md: agents and clients of two releases…

@@ -6,7 +6,7 @@
  */
 import { closeSync, existsSync, mkdir, openSync, readFile, rmdir, writeFile } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import { mountDevice, openDevice } from "../../fuse/device";
 import { actAs, becomeAccount } from "../../local/actAs";
@@ -14,6 +14,7 @@ import type { ProgramEnd } from "../../local/program";
 import { systemError } from "../../local/systemError";
 import type { DrillPrograms } from "../drill/drillPrograms";
 import { shellQuote } from "../restore/recovery";
+import type { Session } from "../../postgres/session";
 import type { SideServer } from "../../postgres/sideServer";
 import { clientAccess, clientSettings } from "../clone/cloneSettings";
 import { loadClone, requireAlive } from "../clone/cloneState";
@@ -93,7 +94,7 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
   const lines = [describe(location, served)];
   if (server === null || started === null) lines.push(`its files are in ${location.at}`);
   else {
-    const session = await started.connectFirst(ctx);
+    const session = await firstSession(started, location, account, ctx);
     await session.close();
     const elapsedS = (ctx.clock.monotonicMs() - beganMs) / 1000;
     lines.push(
@@ -141,9 +142,7 @@ async function continued(
   if (!isNew) requireSame(location, state, request);
   if (isServed(location, state)) {
     if (server === null || findServer(location, account) !== null || (fetchesAll && !state.fetchesAll) || limitsCache)
-      throw fail("fileExists", `'${location.at}' is open already`, {
-        hint: `Close it first; --keep keeps its pages: close --at=${location.at} --keep`,
-      });
+      throw openAlready(location);
     await saveOpened(spoolPath, location.at, state);
     return state;
   }
@@ -164,6 +163,12 @@ async function continued(
   const renewed = { ...state, stanza, recovery, fetchesAll };
   await actAs(account, () => saveState(location, renewed));
   return renewed;
+}
+
+function openAlready({ at }: OpenLocation): BackupError {
+  return fail("fileExists", `'${at}' is open already`, {
+    hint: `Close it first; --keep keeps its pages: close --at=${at} --keep`,
+  });
 }
 
 /** @throws optionInvalid when the directory holds something else than what was asked for */
@@ -341,6 +346,21 @@ function describe({ at }: OpenLocation, { backup }: OpenState): string {
     `backup ${backup.label} of ${backup.repo} (${formatSize(backup.sizeBytes)}) is open in ${at}\n` +
     `verified: ${backup.verified}`
   );
+}
+
+/** @throws fileExists when the server of a killed `open`, which nobody could see yet, was faster; dbConnect */
+async function firstSession(
+  started: SideServer,
+  location: OpenLocation,
+  account: Account,
+  ctx: Context,
+): Promise<Session> {
+  try {
+    return await started.connectFirst(ctx);
+  } catch (error) {
+    if (!started.isRunning && findServer(location, account) !== null) throw openAlready(location);
+    throw error;
+  }
 }
 
 /**

@@ -313,6 +313,36 @@ describe("open", async () => {
     }
   }, 300_000);
 
+  test("an open that is slower than the server of a killed one says that it is open", async () => {
+    const backup = opens("slower");
+    const open = ["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`];
+    const hasLock = (): boolean => existsSync(join(backup.at, "postmaster.pid"));
+    /** Stops a new server that does not hold the directory's lock yet. */
+    const stopped = async (others: readonly number[]): Promise<number> => {
+      const pid = await waitFor(
+        "a server",
+        60_000,
+        async () => pidsWith(`-D\0${backup.at}\0`).find((each) => !others.includes(each)) ?? null,
+        1,
+      );
+      process.kill(pid, "SIGSTOP");
+      return pid;
+    };
+    const cut = await backup.start(open);
+    const first = await stopped([]);
+    process.kill(cut.pid, "SIGKILL");
+    expect(hasLock()).toBe(false);
+    const second = backup.run(open);
+    const late = await stopped([first]);
+    process.kill(first, "SIGCONT");
+    await waitFor("the first server's lock", 60_000, async () => (hasLock() ? true : null));
+    process.kill(late, "SIGCONT");
+    expect(outputOf(await second)).toContain("is open already");
+    await waitFor("the server", 60_000, () => backup.value("SELECT 1").catch(() => null));
+    expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
+    await backup.close();
+  }, 300_000);
+
   test("root follows no link and ends no process that PostgreSQL's account names", async () => {
     const backup = opens("hostile");
     await backup.open(["--repo=1", "--no-start"]);
