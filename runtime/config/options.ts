@@ -557,6 +557,19 @@ const COMMAND_LINE = [
     default: "n",
   }),
   own("undo", "boolean", ["recover"], "restore the old data", { config: "recover.undo", default: "n" }),
+  own("instant", "boolean", ["recover"], "start the server at once, and fetch everything else behind it", {
+    config: "recover.instant",
+    default: "n",
+  }),
+  own(
+    "move-at",
+    "string",
+    ["recover"],
+    "with --instant: local time of the restart that ends it, as 02:00; now as soon as everything is here",
+    {
+      config: "recover.moveAt",
+    },
+  ),
   own("finish-wal", "boolean", ["recover"], "archive the server's last WAL before stopping it", {
     config: "recover.finishWal",
     default: "y",
@@ -877,7 +890,7 @@ const GENERAL = [
     range: ["1", "999"],
   }),
   acted("protocol-timeout", "time", WORK, "upper bound of db-timeout", { default: "31m", range: ["100ms", "7d"] }),
-  acted("spool-path", "path", [...REPO, "close"], "directory of WAL queues and of records of missing WAL", {
+  acted("spool-path", "path", [...REPO, "close", "recover"], "directory of WAL queues and of records of missing WAL", {
     config: "spoolPath",
     default: "/var/spool/pgbackrest",
   }),

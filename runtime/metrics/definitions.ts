@@ -163,6 +163,14 @@ const SLOT: readonly MetricDefinition[] = metrics(STANZA, {
     "WAL that the server may write until it drops what the slot needs; absent without max_slot_wal_keep_size",
 });
 
+/** An instant recovery of this host; absent without one. */
+const INSTANT: readonly MetricDefinition[] = metrics(STANZA, {
+  pgbackstop_instant_served: "1 while a process serves the files of production, 0 after it has ended",
+  pgbackstop_instant_total_bytes: "Size of the backup that production runs on until everything is here",
+  pgbackstop_instant_missing_bytes: "Bytes of it that are not here yet",
+  pgbackstop_instant_waiting: "1 while the rest of it cannot be fetched",
+});
+
 /** Further facts of a process on the host. */
 const HOST: readonly MetricDefinition[] = metrics(REPO, {
   pgbackstop_repo_wal_bytes: "Bytes that the WAL of the current cluster takes in the repository",
@@ -190,6 +198,7 @@ export const DEFINITIONS: readonly MetricDefinition[] = [
   ...REPOSITORY,
   ...SYNCHRONOUS,
   ...SLOT,
+  ...INSTANT,
   ...HOST,
   ...DRILLS,
 ];

@@ -13,6 +13,8 @@ import { ATTACK } from "../operations/drill/record";
 import { trimmedLabels } from "../operations/expire/archivePlan";
 import { findNewestWal } from "../operations/info/destinations";
 import { collectInfo } from "../operations/info/info";
+import type { OpenedBackup } from "../operations/open/openLocation";
+import { listOpened } from "../operations/open/openedRecords";
 import { loadStreams } from "../operations/stream/streamReport";
 import { surveyWal, type WalSurvey } from "../operations/shared/walSurvey";
 import { loadSlot, waitingFor } from "../operations/slot/slotReport";
@@ -80,11 +82,22 @@ export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = 
       synchronous: streams?.synchronous ?? null,
       drills: await loadLocalDrills(config.spoolPath, stanza),
       attacks: await loadLocalDrills(config.spoolPath, stanza, [ATTACK]),
+      opened: await openedOrNone(proc),
       configHash: hashOf(config),
       version: VERSION,
       nowS,
     }),
   ];
+}
+
+/** A spool that cannot be read hides no other metric. */
+async function openedOrNone({ config, ctx }: Invocation): Promise<readonly OpenedBackup[]> {
+  try {
+    return await listOpened(config.spoolPath, config.stanza ?? "");
+  } catch (error) {
+    ctx.log.warn(`opened backups are not counted: ${toBackupError(error).message}`);
+    return [];
+  }
 }
 
 /** Facts that a repository cannot provide are missing, with a log line. */

@@ -7,6 +7,7 @@ import { isRead } from "../operations/slot/slotReport";
 import type { StreamState, SynchronousReport } from "../local/streamState";
 import type { StoredWal } from "../operations/info/destinations";
 import type { DrillRecord } from "../operations/drill/record";
+import type { OpenedBackup } from "../operations/open/openLocation";
 import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
 import { type Sample, samples } from "./definitions";
 
@@ -53,6 +54,8 @@ export interface HostFacts {
   readonly drills: readonly DrillRecord[];
   /** Those that attack a bucket. */
   readonly attacks: readonly DrillRecord[];
+  /** Backups that are open on this host. */
+  readonly opened: readonly OpenedBackup[];
   readonly configHash: string;
   readonly version: string;
   readonly nowS: number;
@@ -150,6 +153,23 @@ export function slotSamples(stanza: string, slot: SlotReport | null, nowS: numbe
   );
 }
 
+/** Progress of an instant recovery, while production's files are fetched. */
+export function instantSamples(stanza: string, opened: readonly OpenedBackup[]): Sample[] {
+  return opened.flatMap(({ isProduction, isServed, progress }) =>
+    isProduction
+      ? samples(
+          { stanza },
+          {
+            pgbackstop_instant_served: isServed,
+            pgbackstop_instant_total_bytes: progress?.totalBytes,
+            pgbackstop_instant_missing_bytes: progress?.missingBytes,
+            pgbackstop_instant_waiting: progress === null ? null : !progress.isWhole && progress.trouble !== null,
+          },
+        )
+      : [],
+  );
+}
+
 /** Facts that only a process on the host knows. */
 export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
   const { attacks, configHash, drills, isStopped, locks, nowS, repos, runs, streams, version, waiting } = facts;
@@ -168,6 +188,7 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
     ...streams.flatMap((stream) => streamSamples(stanza, stream)),
     ...synchronousSamples(stanza, facts.synchronous),
     ...slotSamples(stanza, facts.slot, nowS),
+    ...instantSamples(stanza, facts.opened),
     ...drillSamples(stanza, drills),
     ...attackSamples(stanza, attacks),
     ...samples(own, { pgbackstop_collected_timestamp_seconds: nowS }),

@@ -116,6 +116,8 @@ export interface BackgroundDetails {
   /** An open file for its output. */
   readonly logFd: number;
   readonly env: Readonly<Record<string, string>>;
+  /** Arguments of another command, instead of this one's. */
+  readonly args?: readonly string[];
 }
 
 export interface MachineAccess {

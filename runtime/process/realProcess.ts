@@ -203,7 +203,8 @@ export class RealProcess implements CommandProcess {
     const [program = "", ...first] = this.#facts.ownCommand;
     const { command } = this.config;
     const at = this.#facts.args.indexOf(command);
-    const args = this.#facts.args.map((arg, position) => (position === at ? `${command}:async` : arg));
+    const own = this.#facts.args.map((arg, position) => (position === at ? `${command}:async` : arg));
+    const args = details?.args ?? own;
     const child = spawn(program, [...first, ...args], {
       detached: true,
       ...(details === undefined

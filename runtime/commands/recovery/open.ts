@@ -8,8 +8,9 @@ import { fail } from "../../base/errors";
 import { becomeAccount } from "../../local/actAs";
 import { realpathSync } from "../../local/nodeFiles";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
-import { findProcess, openLocation, type OpenState } from "../../operations/open/openLocation";
+import { findProcess, loadState, openLocation, type OpenState } from "../../operations/open/openLocation";
 import { lockServing } from "../../operations/open/openLocks";
+import { folderAccount } from "../../operations/recover/productionDirectory";
 import { serveBackup } from "../../operations/open/serveBackup";
 import { accountAt } from "../../operations/recover/hostFacts";
 import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
@@ -19,7 +20,7 @@ import { offerWal } from "./openedWal";
 
 /** Descriptor of /dev/fuse in the serving process. */
 const DEVICE_FD = 3;
-const SERVING_ENVIRONMENT = {
+export const SERVING_ENVIRONMENT = {
   /** Node's default is four; each reader of the device holds one. */
   UV_THREADPOOL_SIZE: "12",
   /** With an arena for each of these threads glibc keeps more freed memory. */
@@ -72,7 +73,7 @@ export const openCommand: Command = async (proc) => {
  * files any more. @throws featureNotSupported
  */
 export function requireOwnKeys({ config }: Invocation): void {
-  if (!config.carriedOptions.some((arg) => arg.startsWith("--config-include-path=/run/credentials/"))) return;
+  if (!hasLentKeys({ config })) return;
   throw fail(
     "featureNotSupported",
     `${config.command} cannot use keys that systemd lends to one command: it serves files after its end`,
@@ -85,12 +86,17 @@ export function requireOwnKeys({ config }: Invocation): void {
   );
 }
 
+export function hasLentKeys({ config }: Pick<Invocation, "config">): boolean {
+  return config.carriedOptions.some((arg) => arg.startsWith("--config-include-path=/run/credentials/"));
+}
+
 /** As PostgreSQL's account, once the configuration with its keys was read. */
 async function serve(proc: CommandProcess): Promise<number> {
   const { config, ctx } = proc;
-  const location = openLocation(directoryOf(proc));
+  const location = openLocation(atOf(proc));
   // The configuration says whose the server is. A file that the account could change must not.
-  becomeAccount(await accountOf(proc));
+  const isProduction = (await loadState(location))?.production !== undefined;
+  becomeAccount(isProduction ? folderAccount(location) : await accountOf(proc));
   lockServing(location, proc.process);
   // Few objects live long here, and V8 would let the space of new ones grow to 64 MiB.
   setFlagsFromString("--semi-space-growth-factor=1");
@@ -104,6 +110,7 @@ async function serve(proc: CommandProcess): Promise<number> {
       set: config.set,
       restoreCommand: restoreCommandLine(proc, config.repoIndex, location.at),
       node: nodeOf(proc),
+      walSpoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
       fetchesAll: config.open.fetchAll,
       cacheBytesMax: config.open.cacheBytesMax,
       share: config.open.share,
@@ -118,14 +125,17 @@ async function serve(proc: CommandProcess): Promise<number> {
 
 /** @throws optionRequired, optionInvalidValue */
 export function directoryOf(proc: CommandProcess): string {
-  const { config } = proc;
+  const at = atOf(proc);
+  for (const path of [proc.config.open.at?.replace(/\/+$/, "") ?? at, at]) requireOutsideData(proc, "at", path);
+  return at;
+}
+
+function atOf({ config }: Invocation): string {
   if (config.open.at === undefined) throw fail("optionRequired", `${config.command} command requires option: at`);
   const named = config.open.at.replace(/\/+$/, "");
   if (named === "")
     throw fail("optionInvalidValue", `'${config.open.at}' is not valid for 'at' option: it is the root directory`);
-  const at = join(withoutLinks(dirname(named)), basename(named));
-  for (const path of [named, at]) requireOutsideData(proc, "at", path);
-  return at;
+  return join(withoutLinks(dirname(named)), basename(named));
 }
 
 /** The kernel names a mount like that, whatever links led to it. What does not exist yet stays as it is. */

@@ -6,6 +6,7 @@
 import { dirname } from "node:path";
 import { formatLocalSeconds } from "../../base/clock";
 import { fail } from "../../base/errors";
+import { given } from "../../base/given";
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { resolveTrusted } from "../../local/trust";
 import { type ServerControl, serverControl } from "../../operations/recover/control";
@@ -35,7 +36,8 @@ import {
   type RecoverRequest,
   targetArgs,
 } from "../../operations/recover/recoverPlan";
-import { type Begun, goOn, requireOk, type RecoverTools, undo } from "../../operations/recover/recover";
+import { clearInstant, goOnInstant } from "../../operations/recover/instant";
+import { type Begun, goOn, type Recovered, requireOk, type RecoverTools, undo } from "../../operations/recover/recover";
 import type { RecoverSource } from "../../operations/recover/recoverSource";
 import { agreed, refused } from "./agree";
 import type {
@@ -45,12 +47,12 @@ import type {
   Invocation,
   MachineAccess,
   ProgramAccess,
-  Terminal,
 } from "../../process/commandProcess";
+import { instantFactsOf, instantMemoryOf, instantOf, moveAtOf, requireServable, seenOf } from "./instant";
 import { toolsOf } from "./recoverTools";
 
 export const recoverCommand: Command = async (proc) => {
-  const facts = await loadHostFacts(proc.dataDirectory, proc.ctx, proc.container);
+  const facts = await loadHostFacts(proc.dataDirectory, proc.ctx, proc.container, seenOf);
   requireOwnLinks(proc, facts);
   const file = recoverJournal(facts.dataDirectory);
   const isUndo = proc.config.recover.undo;
@@ -113,6 +115,7 @@ async function begin(
         ? 0
         : (source.wal?.segmentCount ?? 0) * (facts.control?.walSegmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES),
     finishWal: config.recover.finishWal,
+    instant: instantFactsOf(proc, facts.dataDirectory, account),
     running: (["backup", "restore"] as const).find((kind) => proc.isLocked(kind)) ?? null,
     nowS: Math.floor(nowMs / 1000),
     stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
@@ -128,8 +131,9 @@ async function begin(
     ctx.log.info("recover: archiving the server's last WAL");
     requireOk("recover-step finish-wal", await tools.self(["recover-step", "finish-wal"], ctx.signal));
   }
+  const oldWal = oldWalOf(facts, source, plan.moves.at(-1)?.to);
   const journal: Journal = {
-    version: 2,
+    version: input.instant === null ? 2 : 3,
     phase: "stop",
     pid: proc.process.pid,
     request,
@@ -141,8 +145,9 @@ async function begin(
     server: serverMemory(facts),
     moves: plan.moves,
     restoreArgs: [...plan.restoreArgs, ...(request.repoIndex === undefined ? [] : [`--repo=${request.repoIndex}`])],
-    oldWal: oldWalOf(facts, source, plan.moves.at(-1)?.to),
+    oldWal,
     stamp: input.stamp,
+    ...(input.instant === null ? {} : { instant: instantMemoryOf(proc, source, oldWal) }),
   };
   await requireAsPlanned(proc, facts, file, former);
   await file.write(journal);
@@ -180,19 +185,34 @@ async function goOnWith(proc: CommandProcess, begun: Begun): Promise<number> {
       hint: "Run recover without a target to continue. To use another target, run recover --undo first.",
     });
   }
+  if (config.recover.instant && journal.instant === undefined)
+    throw fail("optionInvalid", `${began}; it copies everything before the server starts`, {
+      hint: "Run recover without --instant to continue. To begin again, run recover --undo first.",
+    });
+  const moveAt = moveAtOf(proc);
+  if (journal.instant !== undefined) requireServable(proc);
   proc.print(
     `${began}.\nIts next step: ${journal.phase}. To restore the old data instead: pgbackstop recover --undo\n`,
   );
   if (config.dryRun) return 0;
   if (!(await agreed(proc, "Continue?"))) return refused(proc, "recover");
-  const mine = { ...journal, pid: proc.process.pid };
+  const mine: Journal = {
+    ...journal,
+    pid: proc.process.pid,
+    ...(journal.instant === undefined ? {} : { instant: { ...journal.instant, ...given({ moveAt }) } }),
+  };
   await file.write(mine);
   return run(proc, { ...begun, journal: mine }, toolsOf(proc, journal.account));
 }
 
-async function run(proc: Invocation & Terminal, begun: Begun, tools: RecoverTools): Promise<number> {
+function goOnAs(proc: CommandProcess, begun: Begun, tools: RecoverTools): Promise<Recovered> {
+  const instant = instantOf(proc, begun.journal);
+  return instant === null ? goOn(begun, tools, proc.ctx) : goOnInstant(begun, instant, tools, proc.ctx);
+}
+
+async function run(proc: CommandProcess, begun: Begun, tools: RecoverTools): Promise<number> {
   const { journal } = begun;
-  const { checkCode, opened } = await goOn(begun, tools, proc.ctx);
+  const { checkCode, opened } = await goOnAs(proc, begun, tools);
   const data = journal.moves.at(-1)?.to;
   const lines = [
     opened.paused
@@ -242,11 +262,12 @@ async function undoRecovery(proc: CommandProcess, begun: Begun): Promise<number>
   );
   if (proc.config.dryRun) return 0;
   if (!(await agreed(proc, "Restore the old data?"))) return refused(proc, "recover --undo");
-  const { kept, opened } = await undo(
-    { ...begun, journal: { ...journal, pid: proc.process.pid } },
-    toolsOf(proc, journal.account),
-    proc.ctx,
-  );
+  const tools = toolsOf(proc, journal.account);
+  const mine = { ...begun, journal: { ...journal, pid: proc.process.pid } };
+  const instant = instantOf(proc, journal);
+  const clear =
+    instant === null ? undefined : (now: Journal) => clearInstant(instant, { control, journal: now }, tools, proc.ctx);
+  const { kept, opened } = await undo(mine, tools, proc.ctx, clear);
   const lines = [
     `The server of ${journal.dataDirectory} is open with the old data, on timeline ${opened.timeline}.`,
     ...(kept.length === 0 ? [] : ["The recovered data:", ...kept.map((path) => `     ${path}`)]),

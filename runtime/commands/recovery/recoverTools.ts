@@ -8,7 +8,7 @@ import type { ClusterAccess, CommandProcess, Invocation, ProgramAccess } from ".
 import { archiveGetLine } from "./restore";
 
 /** Exists on a machine with SELinux ("selinux(8)"). */
-const SELINUX = "/sys/fs/selinux/enforce";
+export const SELINUX = "/sys/fs/selinux/enforce";
 /** Arguments that a launcher adds. */
 const LAUNCHER_ARGS = /^--(no-)?(config|config-path|config-include-path|settings|stanza)(=|$)/;
 /** Keys that systemd gave to this process. PostgreSQL's account cannot read them; the launcher lends it its own. */
@@ -26,8 +26,7 @@ export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
     isRoot && !inContainer
       ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"]
       : [];
-  // Steps that need them get them by name: one that writes must not see the past.
-  const carried = config.carriedOptions.filter((arg) => !/^--repo(-target-time)?=/.test(arg));
+  const carried = carriedArgs(config);
   const stanza = `--stanza=${config.stanza ?? ""}`;
   const launcher = config.recover.launcher ?? (carried.some((arg) => LENT_ARG.test(arg)) ? LAUNCHER : undefined);
   const program: readonly string[] =
@@ -60,14 +59,37 @@ export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
   };
 }
 
+/** Steps that need more get it by name: one that writes must not see the past. */
+export function carriedArgs({ carriedOptions }: Invocation["config"]): string[] {
+  return carriedOptions.filter((arg) => !/^--repo(-target-time)?=/.test(arg));
+}
+
 /** The configuration's restore_command (a host's agent answers it), else this program. */
 function archiveGetOf(proc: Invocation & ClusterAccess & ProgramAccess, args: readonly string[]): string {
+  return restoreCommandIn(configuredOptions(proc, args)) ?? archiveGetLine(proc);
+}
+
+/** Recovery settings of a restore of this cluster, always with a restore_command. */
+export function recoveryOptionsOf(proc: Invocation & ClusterAccess & ProgramAccess): Readonly<Record<string, string>> {
+  const { config } = proc;
+  const configured = configuredOptions(proc, [...carriedArgs(config), `--stanza=${config.stanza ?? ""}`]);
+  const others = Object.entries(configured).filter(([name]) => !/^restore[-_]command$/.test(name));
+  return { ...Object.fromEntries(others), restore_command: restoreCommandIn(configured) ?? archiveGetLine(proc) };
+}
+
+function restoreCommandIn(options: Readonly<Record<string, string>>): string | undefined {
+  return options["restore_command"] ?? options["restore-command"];
+}
+
+function configuredOptions(
+  proc: Pick<ProgramAccess, "other">,
+  args: readonly string[],
+): Readonly<Record<string, string>> {
   try {
-    const { recoveryOptions } = proc.other({ args: [...args, "restore"], secretsPath: "", moved: {} }).config.restore;
-    return recoveryOptions["restore_command"] ?? recoveryOptions["restore-command"] ?? archiveGetLine(proc);
+    return proc.other({ args: [...args, "restore"], secretsPath: "", moved: {} }).config.restore.recoveryOptions;
   } catch {
     // Without any key the configuration cannot be read as a restore's.
-    return archiveGetLine(proc);
+    return {};
   }
 }
 

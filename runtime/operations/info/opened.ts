@@ -1,24 +1,50 @@
 /** Opened backups in the output of `info` and `status`. */
+import { type BackupError, fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import type { JsonValue } from "../../format/repository/json";
-import type { OpenedBackup } from "../open/openLocation";
+import type { OpenedBackup, OpenProgress } from "../open/openLocation";
 
-export function openedText({ at, doubt, isServed, label, progress, repo }: OpenedBackup): string {
+export function openedText({ at, doubt, isProduction, isServed, label, progress, repo }: OpenedBackup): string {
   const what = `${label === null ? "a backup" : `${label} of ${repo}`} in ${at}`;
   if (doubt !== undefined) return `${what} (${doubt})`;
-  if (!isServed) return `${what} (not mounted: open or close it)`;
-  if (progress === null) return what;
-  const { fetchesAll, isWhole, missingBytes, totalBytes, trouble } = progress;
-  if (isWhole) return `${what}: everything is here`;
-  const there = `${formatSize(totalBytes - missingBytes)} of ${formatSize(totalBytes)} are here`;
-  const rest = !fetchesAll ? "" : trouble === null ? ", fetching the rest" : `, the rest waits: ${trouble}`;
-  return `${what}: ${there}${rest}`;
+  if (!isServed) return `${what} (not mounted: ${isProduction ? "recover continues" : "open or close it"})`;
+  const use = isProduction ? "production runs on it" : "";
+  if (progress === null) return [what, use].filter((text) => text !== "").join(": ");
+  return `${what}: ${use === "" ? "" : `${use}; `}${progressText(progress)}`;
 }
 
-export function openedJson({ at, isServed, label, progress, repo }: OpenedBackup): JsonValue {
+function progressText({ fetchesAll, isWhole, missingBytes, totalBytes, trouble }: OpenProgress): string {
+  if (isWhole) return "everything is here";
+  const there = `${formatSize(totalBytes - missingBytes)} of ${formatSize(totalBytes)} are here`;
+  const rest = !fetchesAll ? "" : trouble === null ? ", fetching the rest" : `, the rest waits: ${trouble}`;
+  return `${there}${rest}`;
+}
+
+/** Troubles of an instant recovery: production depends on the process that serves its files. */
+export function productionTroubles(opened: readonly OpenedBackup[]): BackupError[] {
+  return opened.flatMap(({ at, isProduction, isServed, progress }) => {
+    if (!isProduction) return [];
+    if (!isServed)
+      return [
+        fail("execute", `nobody serves the files of production in '${at}'`, {
+          hint: "pgbackstop recover mounts them again, and starts the server. No acknowledged commit is lost.",
+        }),
+      ];
+    const trouble = progress?.isWhole === false ? progress.trouble : null;
+    if (trouble === null) return [];
+    return [
+      fail("fileMissing", `files of production in '${at}' cannot be fetched: ${trouble}`, {
+        hint: "It is tried again until it succeeds. Until then reads of these files fail: bring the repository back.",
+      }),
+    ];
+  });
+}
+
+export function openedJson({ at, isProduction, isServed, label, progress, repo }: OpenedBackup): JsonValue {
   return {
     at,
     label,
+    production: isProduction,
     ...(progress === null
       ? {}
       : {

@@ -20,7 +20,7 @@ import { openGapIn } from "../archivePush/dropWal";
 import { trimmedLabels } from "../expire/archivePlan";
 import { type Hold, holdOf, holdText } from "../expire/hold";
 import type { OpenedBackup } from "../open/openLocation";
-import { openedJson, openedText } from "./opened";
+import { openedJson, openedText, productionTroubles } from "./opened";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
@@ -167,7 +167,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   return {
     stanza,
     repos,
-    troubles: [...slotTroubles(input), ...waitTroubles(input)],
+    troubles: [...productionTroubles(input.opened), ...slotTroubles(input), ...waitTroubles(input)],
     waiting,
     slot,
     running,
@@ -358,9 +358,11 @@ function titleOf(report: StatusReport): string {
   const { repos, troubles } = report;
   const troubled = repos.filter((repo) => repo.troubles.length > 0).length;
   const verb = troubled === 1 ? "needs" : "need";
+  const lacking = productionTroubles(report.opened).length;
   return [
     ...(troubled === 0 ? [] : [`${troubled} of ${repos.length} repositories ${verb} attention`]),
-    ...(troubles.length === 0 ? [] : ["WAL waits for too long"]),
+    ...(lacking === 0 ? [] : ["production lacks files"]),
+    ...(troubles.length === lacking ? [] : ["WAL waits for too long"]),
   ].join(", ");
 }
 

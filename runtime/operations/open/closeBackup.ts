@@ -1,5 +1,5 @@
 /** `close`: ends the server of an opened backup, unmounts it, and removes its files or keeps them. */
-import { existsSync, readdir, readFileSync, rm, rmdir } from "../../local/nodeFiles";
+import { existsSync, readdir, readFileSync, readlinkSync, rm, rmdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
@@ -153,7 +153,7 @@ export function findServer({ at, upper }: OpenLocation, account: Account): Proce
     // A number from before a restart of the machine may be anybody's, and the account could write any.
     if (!isOf(account, server)) return null;
     const args = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-    return args.includes(at) ? server : null;
+    return args.includes(at) || readlinkSync(`/proc/${pid}/cwd`) === at ? server : null;
   } catch {
     return null;
   }
@@ -212,8 +212,18 @@ async function ends(id: ProcessId, withinMs: number, ctx: Context): Promise<bool
   return true;
 }
 
-/** Until no process serves it. @throws execute when a process still uses the directory */
-export async function unmount(location: OpenLocation, account: Account, tools: Tools, ctx: Context): Promise<void> {
+/**
+ * Until no process serves it.
+ * @param isForced a process that still uses the directory does not keep it: nothing that it writes later arrives
+ * @throws execute when a process still uses the directory
+ */
+export async function unmount(
+  location: OpenLocation,
+  account: Account,
+  tools: Tools,
+  ctx: Context,
+  isForced = false,
+): Promise<void> {
   const { at, upper } = location;
   // A process that serves a directory which was never mounted does not learn that it is not needed.
   if (findMount(at) === null) {
@@ -225,6 +235,13 @@ export async function unmount(location: OpenLocation, account: Account, tools: T
     const { exitCode, stderr } = await tools.program(["umount", at]);
     if (exitCode === 0) break;
     // The server's last processes may still be ending.
+    if (ctx.clock.monotonicMs() > endMs && isForced) {
+      ctx.log.warn(`'${at}' is unmounted although a process still uses it: ${stderr.trim()}`);
+      // Before its name is free: the process must not reach the files that another server uses then.
+      await endServing(location, account, 0, ctx);
+      await tools.program(["umount", "-l", at]);
+      break;
+    }
     if (ctx.clock.monotonicMs() > endMs)
       throw fail("execute", `unable to unmount '${at}': ${stderr.trim()}`, {
         hint: `End the processes that use it ('fuser -vm ${at}' shows them), and close it again.`,

@@ -4,14 +4,25 @@
  * Root prepares the directory and mounts it; the process that serves the files, the recovery and the server run as
  * PostgreSQL's account. A second `open` of the same directory continues where a killed one left.
  */
-import { closeSync, existsSync, mkdir, openSync, readFile, rmdir, writeFile } from "../../local/nodeFiles";
+import {
+  closeSync,
+  existsSync,
+  lstat,
+  mkdir,
+  openSync,
+  readdir,
+  readFile,
+  rmdir,
+  writeFile,
+} from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { given } from "../../base/given";
 import { formatSize } from "../../base/units";
 import { mountDevice, openDevice } from "../../fuse/device";
 import { actAs, becomeAccount } from "../../local/actAs";
 import type { ProgramEnd } from "../../local/program";
-import { systemError } from "../../local/systemError";
+import { systemCodeOf, systemError } from "../../local/systemError";
 import type { DrillPrograms } from "../drill/drillPrograms";
 import { shellQuote } from "../restore/recovery";
 import type { Session } from "../../postgres/session";
@@ -60,6 +71,8 @@ export interface OpenRequest {
   /** Where it is recorded as open. */
   readonly spoolPath: string;
   readonly self: LockHolder;
+  /** Only `recover --instant` sets it. */
+  readonly production?: OpenState["production"];
 }
 
 export interface OpenTools {
@@ -83,8 +96,7 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
   let served: OpenState;
   let started: SideServer | null = null;
   try {
-    const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
-    served = isServed(location, state) ? state : await mountBackup(location, request, state, tools, ctx);
+    served = await serveOpened(location, request, tools, ctx);
     becomeAccount(account);
     if (server !== null) started = await startServer(location, served, server, ctx);
   } finally {
@@ -105,6 +117,17 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
   if (served.fetchesAll) lines.push("everything else is fetched behind it: pgbackstop status shows how much is here");
   lines.push(`end it with: pgbackstop --stanza=${stanza} close --at=${location.at}`);
   return `${lines.join("\n")}\n`;
+}
+
+/** Serves and mounts it, or continues; the caller holds the lock. @throws what refuses or prevents it */
+export async function serveOpened(
+  location: OpenLocation,
+  request: OpenRequest,
+  tools: OpenTools,
+  ctx: Context,
+): Promise<OpenState> {
+  const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
+  return isServed(location, state) ? state : mountBackup(location, request, state, tools, ctx);
 }
 
 /** @throws access, featureNotSupported with the plain restore as the way out */
@@ -130,9 +153,10 @@ async function continued(
   tools: OpenTools,
   ctx: Context,
 ): Promise<OpenState | null> {
-  const { account, fetchesAll, limitsCache, recovery, server, spoolPath, stanza } = request;
+  const { account, fetchesAll, limitsCache, production, recovery, server, spoolPath, stanza } = request;
   const state = await loadState(location);
   if (state === null) return null;
+  if ((state.production === undefined) !== (production === undefined)) throw ofAnotherVerb(location, state);
   if (state.phase === "moving")
     throw fail("fileExists", `'${location.at}' becomes a plain data directory`, {
       hint: `Repeat the command that was interrupted: close --at=${location.at} --move-to=DIRECTORY`,
@@ -141,7 +165,8 @@ async function continued(
   const isNew = state.phase === "preparing";
   if (!isNew) requireSame(location, state, request);
   if (isServed(location, state)) {
-    if (server === null || findServer(location, account) !== null || (fetchesAll && !state.fetchesAll) || limitsCache)
+    const isBusy = server === null || findServer(location, account) !== null;
+    if (production === undefined && (isBusy || (fetchesAll && !state.fetchesAll) || limitsCache))
       throw openAlready(location);
     await saveOpened(spoolPath, location.at, state);
     return state;
@@ -160,7 +185,7 @@ async function continued(
   await unmount(location, account, tools, ctx);
   if (!isNew) return state;
   if (state.stanza !== stanza) await forgetOpened(spoolPath, state.stanza, location.at);
-  const renewed = { ...state, stanza, recovery, fetchesAll };
+  const renewed = { ...state, stanza, recovery, fetchesAll, ...given({ production }) };
   await actAs(account, () => saveState(location, renewed));
   return renewed;
 }
@@ -169,6 +194,16 @@ function openAlready({ at }: OpenLocation): BackupError {
   return fail("fileExists", `'${at}' is open already`, {
     hint: `Close it first; --keep keeps its pages: close --at=${at} --keep`,
   });
+}
+
+function ofAnotherVerb({ at, folder }: OpenLocation, { production }: OpenState): Error {
+  return production === undefined
+    ? fail("fileExists", `'${folder}' holds a backup that 'open' has opened at '${at}'`, {
+        hint: `Close it first: pgbackstop close --at=${at}`,
+      })
+    : fail("fileExists", `'${at}' is production's data directory: recover --instant fetches its files`, {
+        hint: "pgbackstop recover continues, and recover --undo restores the old data.",
+      });
 }
 
 /** @throws optionInvalid when the directory holds something else than what was asked for */
@@ -206,7 +241,7 @@ function textOf(
 
 async function begun(
   location: OpenLocation,
-  { account, fetchesAll, recovery, spoolPath, stanza }: OpenRequest,
+  { account, fetchesAll, production, recovery, spoolPath, stanza }: OpenRequest,
 ): Promise<OpenState> {
   let madeDirectory: boolean;
   try {
@@ -224,6 +259,7 @@ async function begun(
     recovery,
     fetchesAll,
     phase: "preparing",
+    ...given({ production }),
   };
   await actAs(account, () => saveState(location, state));
   return state;
@@ -255,7 +291,8 @@ async function mountBackup(
     closeSync(logFd);
     const served = await untilServed(location, state, child.ended, ctx);
     if (state.backup === undefined) await saveOpened(spoolPath, location.at, served);
-    if (state.madeDirectory) await mkdir(location.at, { recursive: true, mode: 0o700 });
+    if (state.production !== undefined) await makeMountPoint(location.at);
+    else if (state.madeDirectory) await mkdir(location.at, { recursive: true, mode: 0o700 });
     await mountDevice(deviceFd, location.at);
     requireMounted(location);
     await readAhead(location, ctx);
@@ -272,6 +309,25 @@ async function mountBackup(
   } finally {
     closeSync(deviceFd);
   }
+}
+
+/**
+ * Without the mount, as after a restart of the machine, nobody may take the directory for a data directory, or make one
+ * of it: it is root's, and closed to everybody else. @throws pathNotEmpty
+ */
+async function makeMountPoint(at: string): Promise<void> {
+  try {
+    await mkdir(at, { mode: 0 });
+    return;
+  } catch (error) {
+    if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${at}'`, at, error);
+  }
+  const info = await lstat(at);
+  if (info.isDirectory() && info.uid === 0 && (info.mode & 0o777) === 0 && (await readdir(at)).length === 0) return;
+  throw fail("pathNotEmpty", `something else than recover has made '${at}'`, {
+    hint: "Move it away, and run recover again.",
+    path: at,
+  });
 }
 
 /** @throws execute if the directory was moved while it was mounted */

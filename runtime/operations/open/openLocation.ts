@@ -14,7 +14,7 @@
  * ```
  */
 import { basename } from "node:path";
-import { lstat, readdir, readFileSync, readlinkSync, statSync } from "../../local/nodeFiles";
+import { lstat, readdir, readFileSync, readlinkSync, statfsSync, statSync } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { type Mount, OPENED_SOURCE, parseMountTable } from "../../base/mountTable";
@@ -23,8 +23,10 @@ import { atomicWrite, loadReport, replaceReport } from "../../local/atomicWrite"
 import type { ProgramEnd } from "../../local/program";
 import { bootId } from "../../local/lockDomain";
 import { statOf } from "../../local/lockState";
-import { isMissing, systemError, textIfThere } from "../../local/systemError";
+import { isMissing, systemCodeOf, systemError, textIfThere } from "../../local/systemError";
 import type { RecoveryRequest } from "../restore/recovery";
+import type { OldWal } from "../recover/oldWal";
+import type { Settings } from "../recover/productionSettings";
 import type { PlannedLink } from "../restore/restorePlan";
 import type { Account } from "./tree";
 
@@ -100,6 +102,15 @@ export interface OpenState {
   readonly server?: ProcessId;
   /** Where it becomes a plain data directory. */
   readonly move?: Move;
+  /** Only after `recover --instant`: production runs on it until everything is here. */
+  readonly production?: Production;
+}
+
+export interface Production {
+  /** WAL of the old data that no repository has. */
+  readonly oldWal: OldWal | null;
+  /** The server has them until the directory is a plain one. */
+  readonly settings: Settings;
 }
 
 /** To a plain data directory. */
@@ -171,6 +182,8 @@ export interface OpenedBackup {
   readonly repo: string | null;
   /** False if the process that serves its files has ended. */
   readonly isServed: boolean;
+  /** Production runs on it. */
+  readonly isProduction: boolean;
   /** Null if nothing says it yet. */
   readonly progress: OpenProgress | null;
   /** Its recovery may still ask for WAL. */
@@ -251,4 +264,15 @@ function mountsOf(pid: "self" | number): Mount[] {
 export function findMount(at: string, pid: "self" | number = "self"): Mount | null {
   const seen = mountsOf(pid).findLast(({ path }) => path === at);
   return seen?.source === OPENED_SOURCE ? seen : null;
+}
+
+/** It is mounted, and nobody answers. The kernel knows attributes by heart: only a request shows it. */
+export function isDeadMount(at: string): boolean {
+  if (findMount(at) === null) return false;
+  try {
+    statfsSync(at);
+    return false;
+  } catch (error) {
+    return ["ENOTCONN", "ECONNABORTED"].includes(systemCodeOf(error) ?? "");
+  }
 }

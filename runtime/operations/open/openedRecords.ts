@@ -120,6 +120,7 @@ async function lookAt(
     label: chosen?.label ?? null,
     repo: chosen?.repo ?? null,
     isServed: isAlive(state?.server),
+    isProduction: state?.production !== undefined,
     progress: state === null ? null : await loadProgress(location),
     isRecovering: state === null || state.phase === "preparing" || (await hasSignal(location)),
     ...(doubt === undefined ? {} : { doubt }),

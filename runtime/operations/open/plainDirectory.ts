@@ -21,10 +21,11 @@ import {
   systemError,
   textIfThere,
 } from "../../local/systemError";
+import { withoutSettings } from "../recover/productionSettings";
 import { shellQuote } from "../restore/recovery";
 import { AUTO_CONF } from "../restore/recoverySettings";
 import { planLayout, type RemapOptions } from "../restore/restorePlan";
-import { loadProgress, type Move, type OpenLocation, type OpenState } from "./openLocation";
+import { loadProgress, type Move, type OpenLocation, type OpenState, type Production } from "./openLocation";
 import { CONTROL, HIDDEN_CONTROL } from "./tree";
 import { isWhole } from "./upperDirectory";
 
@@ -139,14 +140,15 @@ async function directoriesIn(path: string): Promise<readonly string[]> {
  */
 export async function makePlain(
   location: OpenLocation,
-  { account }: OpenState,
+  { account, production }: OpenState,
   { tablespaces, to }: Move,
   sync: () => Promise<void>,
 ): Promise<void> {
   const { upper } = location;
   if ((await nullIfMissing(lstat(upper))) !== null) {
     await actAs(account, async () => {
-      await restoreSettings(location, to);
+      if (production === undefined) await restoreSettings(location, to);
+      else await dropSettings(location, production);
       for (const name of ["postmaster.pid", "postmaster.opts"]) await rm(`${upper}/${name}`, { force: true });
       for (const link of tablespaces) await linkTablespace(`${upper}/${link.name}`, link);
     });
@@ -159,6 +161,16 @@ export async function makePlain(
     if ((await nullIfMissing(lstat(hidden))) !== null) await move(hidden, `${to}/${CONTROL}`);
     await syncDirectory(dirname(hidden));
   });
+}
+
+/** Production's own settings stay, as it has changed them. */
+async function dropSettings({ restoredConf, upper }: OpenLocation, { settings }: Production): Promise<void> {
+  const path = `${upper}/${AUTO_CONF}`;
+  const text = await textIfThere(path);
+  if (text === null) return;
+  const { mode } = await stat(path);
+  const kept = withoutSettings(text, settings, (await textIfThere(restoredConf)) ?? "");
+  await atomicWrite(path, utf8(kept), { mode: mode & 0o777 });
 }
 
 /** An opened server has settings of its own, and the recovery of an unused one names the directory. */

@@ -5,8 +5,11 @@
 import { requireHoles } from "../../local/punchHoles";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { ProgramEnd } from "../../local/program";
-import { closeSync, fsyncSync, openSync, readFileSync, rm, statfs } from "../../local/nodeFiles";
+import { textIfThere } from "../../local/systemError";
+import { atomicWrite } from "../../local/atomicWrite";
+import { closeSync, fsyncSync, openSync, readFileSync, rm, stat, statfs } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
+import { utf8 } from "../../base/bytes";
 import { fail, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import type { Manifest } from "../../format/repository/manifest";
@@ -14,8 +17,11 @@ import { PG_CONTROL_READ_BYTES, type PgControl, parsePgControl } from "../../for
 import { FuseDevice } from "../../fuse/device";
 import type { Repository } from "../../repository/repository";
 import { SharedPages } from "../clone/sharedPages";
+import { moveOldWal, saveOldWal } from "../recover/oldWal";
+import { withSettings } from "../recover/productionSettings";
 import { openSources } from "../restore/openSources";
-import { checkPages, restorable } from "../restore/restore";
+import { AUTO_CONF } from "../restore/recoverySettings";
+import { checkPages, clearSpool, restorable } from "../restore/restore";
 import type { Sources } from "../restore/sources";
 import { askingCommand } from "./askForWal";
 import { Fetcher, isSmall } from "./fetcher";
@@ -29,6 +35,7 @@ import {
   type OpenLocation,
   type OpenState,
   type ProcessId,
+  type Production,
   saveProgress,
   saveState,
   syncFileSystem,
@@ -47,6 +54,8 @@ export interface ServeOptions {
   readonly restoreCommand: string;
   /** The program that asks for WAL. */
   readonly node: string;
+  /** Spool of the stanza, with WAL that was fetched for the old data. */
+  readonly walSpoolPath: string;
   /** Also what nobody reads is fetched. */
   readonly fetchesAll: boolean;
   /** Space for fetched pages; undefined keeps all of them. */
@@ -74,7 +83,8 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
   const isPrepared = state.phase !== "preparing";
   const served =
     isPrepared && isWhole(location) ? servedAlone(location, state, ctx) : await servedFrom(repos, state, options, ctx);
-  const wal = await options.offerWal(controlOf(location), served.firstWal);
+  // Production's own restore_command reads the repositories.
+  const wal = state.production === undefined ? await options.offerWal(controlOf(location), served.firstWal) : null;
   await saveState(location, { ...served.state, server: self });
   const ended = new AbortController();
   const device = FuseDevice.serve(options.deviceFd, served.files, ctx);
@@ -84,7 +94,7 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
   ended.abort();
   // A repository that hangs must not delay a close.
   await withTimeTo(WORK_END_MS, ctx.clock, (enough) =>
-    Promise.all([Promise.race([working, untilAborted(enough)]), wal.close(enough)]),
+    Promise.all([Promise.race([working, untilAborted(enough)]), wal?.close(enough)]),
   );
   served.upper.close();
 }
@@ -93,6 +103,8 @@ const WORK_END_MS = 2000;
 
 interface Served {
   readonly state: OpenState;
+  /** No server has run in it. */
+  readonly isFirst: boolean;
   readonly upper: UpperDirectory;
   readonly files: OpenFiles;
   /** Null if everything is there. */
@@ -106,11 +118,11 @@ interface Served {
 /** What happens behind the readers. */
 async function work(options: ServeOptions, served: Served, ctx: Context): Promise<void> {
   const { location } = options;
-  const { fetcher, state, upper } = served;
+  const { fetcher, isFirst, state, upper } = served;
   const hydration = fetcher === null ? null : hydrationOf(options, upper, fetcher, ctx);
   let isDone = fetcher === null;
   const ahead = async (): Promise<void> => {
-    if (state.phase !== "used") await fetcher?.prefetch(startTargets(upper.targets));
+    if (isFirst) await fetcher?.prefetch(startTargets(upper.targets));
     if (!state.fetchesAll || hydration === null) return;
     await hydration.run();
     isDone = true;
@@ -177,15 +189,17 @@ function servedAlone(location: OpenLocation, state: OpenState, ctx: Context): Se
   const upper = openUpper(location, [], bootOf(location.folder), () => ctx.clock.nowMs());
   ctx.log.info("everything is here: no repository is asked");
   const none: Fetch = { pages: () => Promise.resolve(), readTo: () => {} };
-  return { state, upper, files: filesOf(upper, state, none, ctx), fetcher: null, cache: null, firstWal: null };
+  const files = filesOf(upper, state, none, ctx);
+  return { state, isFirst: false, upper, files, fetcher: null, cache: null, firstWal: null };
 }
 
 async function servedFrom(
   repos: readonly Repository[],
   state: OpenState,
-  { cacheBytesMax, location, node, restoreCommand, set, share }: ServeOptions,
+  options: ServeOptions,
   ctx: Context,
 ): Promise<Served> {
+  const { cacheBytesMax, location, node, restoreCommand, set, share } = options;
   const recovery = { ...state.recovery, restoreCommand };
   const sources = await openSources(repos, { set: state.backup?.label ?? set, recovery }, ctx);
   const manifest = restorable(sources.manifest, false, ctx);
@@ -197,9 +211,12 @@ async function servedFrom(
       hint: "Close it, and open it again.",
     });
   const repo = (key: number): Repository => repos.find((each) => each.key === key) as Repository;
-  const asking = askingCommand(location, node);
+  const asking = state.production === undefined ? askingCommand(location, node) : null;
   const parts = { upper: location.upper, restoredConf: location.restoredConf, asking, sources, manifest, repo };
-  if (state.phase === "preparing") await prepare(location, parts, recovery, ctx);
+  if (state.phase === "preparing") {
+    await prepare(location, parts, recovery, ctx);
+    if (state.production !== undefined) await prepareProduction(options, state, state.production);
+  }
   const upper = openUpper(location, manifest.files, bootOf(location.folder), () => ctx.clock.nowMs());
   if (share !== undefined) shareAll(upper.targets, SharedPages.open({ directory: share, boot: bootOf(share), rows }));
   const control = controlOf(location);
@@ -207,8 +224,9 @@ async function servedFrom(
   const prepared = preparedState(state, sources, manifest, rows, control);
   const cache = cacheBytesMax === undefined ? null : new PageCache({ ...upper, sizeBytesMax: cacheBytesMax }, ctx);
   const files = filesOf(upper, state, cache === null ? fetcher : cache.around(fetcher), ctx);
-  const firstWal = state.phase === "used" ? null : (manifest.archiveStart ?? null);
-  return { state: prepared, upper, files, fetcher, cache, firstWal };
+  const isFirst = state.phase !== "used";
+  const firstWal = isFirst ? (manifest.archiveStart ?? null) : null;
+  return { state: prepared, isFirst, upper, files, fetcher, cache, firstWal };
 }
 
 function shareAll(targets: readonly Target[], pages: SharedPages): void {
@@ -229,7 +247,7 @@ function filesOf({ journal, tree }: UpperDirectory, { account }: OpenState, fetc
 interface Parts {
   readonly upper: string;
   readonly restoredConf: string;
-  readonly asking: string;
+  readonly asking: string | null;
   readonly sources: Sources;
   readonly manifest: Manifest;
   repo(key: number): Repository;
@@ -256,6 +274,29 @@ async function prepare(
   ctx.log.info(`prepared ${parts.manifest.files.length} files`);
 }
 
+/**
+ * What a restore leaves for production, before any server can start: WAL of the old data, and no WAL that was fetched
+ * for it. All names are on the disk before a server writes its first page: no loss of power may take an acknowledged
+ * commit because a name is missing.
+ */
+async function prepareProduction(
+  { location, program, walSpoolPath }: ServeOptions,
+  { account }: OpenState,
+  { oldWal, settings }: Production,
+): Promise<void> {
+  const { upper } = location;
+  await clearSpool(walSpoolPath);
+  const autoConf = `${upper}/${AUTO_CONF}`;
+  const text = (await textIfThere(autoConf)) ?? "";
+  const { mode } = await stat(autoConf);
+  await atomicWrite(autoConf, utf8(withSettings(text, settings)), { mode: mode & 0o777 });
+  if (oldWal !== null) {
+    await saveOldWal(oldWal, upper, { ...account, mode: 0o700 });
+    await moveOldWal(upper, `${upper}/pg_wal`);
+  }
+  await syncFileSystem(location, { program });
+}
+
 function preparedState(
   state: OpenState,
   { repo }: Sources,
@@ -265,7 +306,8 @@ function preparedState(
 ): OpenState {
   return {
     ...state,
-    phase: state.phase === "preparing" ? "prepared" : state.phase,
+    // Production may be started by anybody once it is mounted: its files may hold writes from then on.
+    phase: state.production !== undefined ? "used" : state.phase === "preparing" ? "prepared" : state.phase,
     backup: {
       label: manifest.label,
       repo: repo.name,

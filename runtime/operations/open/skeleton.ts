@@ -35,8 +35,8 @@ import { HIDDEN_CONTROL, pathInData } from "./tree";
 export interface SkeletonParts {
   readonly upper: string;
   readonly restoredConf: string;
-  /** The restore_command while it is opened. */
-  readonly asking: string;
+  /** The restore_command while it is opened; null keeps the restored one, for production. */
+  readonly asking: string | null;
   readonly journal: Journal;
   readonly sources: Sources;
   /** Without files that are not restored. */
@@ -76,13 +76,15 @@ export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryReque
   const autoConf = `${upper}/${AUTO_CONF}`;
   if (existsSync(autoConf)) {
     await copyFile(autoConf, parts.restoredConf);
-    const text = readFileSync(autoConf, "latin1");
-    const [restoring, asking] = [recovery.restoreCommand, parts.asking].map(settingText);
-    writeFileSync(
-      autoConf,
-      text.replace(`'${restoring}'`, () => `'${asking}'`),
-      "latin1",
-    );
+    const { asking } = parts;
+    if (asking !== null) {
+      const text = readFileSync(autoConf, "latin1");
+      writeFileSync(
+        autoConf,
+        text.replace(`'${settingText(recovery.restoreCommand)}'`, () => `'${settingText(asking)}'`),
+        "latin1",
+      );
+    }
   }
   await settle([`${upper}/${HIDDEN_CONTROL}`, autoConf, parts.restoredConf]);
 }

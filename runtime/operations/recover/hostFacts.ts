@@ -3,13 +3,13 @@
  * manager, and the free space.
  */
 import { readlink, realpath, stat, statfs, type Stats } from "../../local/nodeFiles";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Context } from "../../base/context";
 import { parseMountTable } from "../../base/mountTable";
 import { fail } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { parseWalName } from "../../format/wal/walSegment";
-import { namesIfThere, nullIfMissing, systemError, textIfThere } from "../../local/systemError";
+import { namesIfThere, nullIfMissing, systemCodeOf, systemError, textIfThere } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import type { ContainerServer } from "../../postgres/container/serverContainer";
 import { loadControlFile } from "../../postgres/controlFile";
@@ -68,16 +68,18 @@ export function hasSameDirectories(before: HostFacts, now: HostFacts): boolean {
   return directoriesOf(before) === directoriesOf(now);
 }
 
+/** @param seenOf where the files of a data directory can be read, also if its mount is dead */
 export async function loadHostFacts(
   configuredDirectory: string,
   ctx: Context,
   container?: ContainerServer,
+  seenOf = (directory: string): string => directory,
 ): Promise<HostFacts> {
-  const dataDirectory = await realpath(configuredDirectory).catch(() => configuredDirectory);
-  const info = await statOrNull(dataDirectory);
-  const control =
-    info === null ? null : ((await loadControlFile(dataDirectory, ctx).catch(() => null))?.control ?? null);
-  const walLink = await readlink(`${dataDirectory}/pg_wal`).catch(() => null);
+  const dataDirectory = await realDirectory(configuredDirectory);
+  const seen = seenOf(dataDirectory);
+  const info = await statOrNull(seen);
+  const control = info === null ? null : ((await loadControlFile(seen, ctx).catch(() => null))?.control ?? null);
+  const walLink = await readlink(`${seen}/pg_wal`).catch(() => null);
   const hasSystemd = container === undefined && (await statOrNull("/run/systemd/system")) !== null;
   const debianCluster = container === undefined ? await findDebianCluster(dataDirectory, configuredDirectory) : null;
   const walDirectory =
@@ -104,13 +106,25 @@ export async function loadHostFacts(
         : null,
     walDirectory,
     walLink: container === undefined ? walDirectory : walLink,
-    walWrittenAtS: await newestWalAtS(walDirectory ?? `${dataDirectory}/pg_wal`),
-    server: container === undefined ? await findServer(dataDirectory) : await findInContainer(container),
-    startedWith: await textIfThere(`${dataDirectory}/postmaster.opts`),
+    walWrittenAtS: await newestWalAtS(walDirectory ?? `${seen}/pg_wal`),
+    server: container === undefined ? await findServer(dataDirectory, seen) : await findInContainer(container),
+    startedWith: await textIfThere(`${seen}/postmaster.opts`),
     hasSystemd,
     units: hasSystemd ? await findUnits(debianCluster) : [],
     debianCluster,
   };
+}
+
+/** Also behind a dead mount, which no path leads into. */
+async function realDirectory(configured: string): Promise<string> {
+  try {
+    return await realpath(configured);
+  } catch (error) {
+    if (systemCodeOf(error) !== "ENOTCONN") return configured;
+    const link = await readlink(configured).catch(() => null);
+    if (link !== null) return realDirectory(resolve(dirname(configured), link));
+    return join(await realpath(dirname(configured)), basename(configured));
+  }
 }
 
 /** Free bytes for ordinary accounts in the file system of a path or of its nearest existing parent. */
@@ -157,9 +171,9 @@ async function findTablespaces(
   return directories.sort();
 }
 
-/** The process in postmaster.pid, if it lives and works in this directory. */
-export async function findServer(dataDirectory: string): Promise<ServerFacts | null> {
-  const text = await textIfThere(`${dataDirectory}/postmaster.pid`);
+/** The process in postmaster.pid, if it lives and works in this directory. @param seen where its files can be read */
+export async function findServer(dataDirectory: string, seen = dataDirectory): Promise<ServerFacts | null> {
+  const text = await textIfThere(`${seen}/postmaster.pid`);
   const pid = Math.abs(parsePostmasterPid(text ?? "").pid);
   if (!(pid > 0)) return null;
   const name = await textIfThere(`/proc/${pid}/comm`);

@@ -56,26 +56,10 @@ export interface Begun {
 }
 
 /** Continues from the journal's phase. @throws the steps' errors; the journal then says which step */
-export async function goOn(
-  { control, file, journal: begun }: Begun,
-  tools: RecoverTools,
-  ctx: Context,
-): Promise<Recovered> {
-  let journal = begun;
-  const served: Served = { control, dataDirectory: begun.dataDirectory };
-  const enter = async (phase: Phase): Promise<boolean> => {
-    if (PHASES.indexOf(phase) < PHASES.indexOf(begun.phase)) return false;
-    journal = { ...journal, phase };
-    await file.write(journal);
-    if (ctx.signal.aborted) throw ctx.signal.reason;
-    ctx.log.info(`recover: ${PHASE_TEXTS[phase]}`);
-    return true;
-  };
-  if (await enter("stop")) await stopServer(served, tools, ctx);
-  if (await enter("move")) {
-    await requireDown(served);
-    await moveAside(journal, tools);
-  }
+export async function goOn(begun: Begun, tools: RecoverTools, ctx: Context): Promise<Recovered> {
+  const { journal } = begun;
+  const enter = phasesOf(begun, ctx);
+  const served = await keepOldData(begun, enter, tools, ctx);
   if (await enter("restore")) {
     await prepare(journal, tools);
     await keepLabels(journal, tools, ctx);
@@ -90,11 +74,43 @@ export async function goOn(
   return { opened, checkCode };
 }
 
+/** Writes a phase into the journal; false for one that is over. */
+type Enter = (phase: Phase) => Promise<boolean>;
+
+export function phasesOf({ file, journal }: Begun, ctx: Context): Enter {
+  return async (phase) => {
+    if (PHASES.indexOf(phase) < PHASES.indexOf(journal.phase)) return false;
+    await file.write({ ...journal, phase });
+    if (ctx.signal.aborted) throw ctx.signal.reason;
+    ctx.log.info(`recover: ${PHASE_TEXTS[phase]}`);
+    return true;
+  };
+}
+
+/** The first phases of every recovery. */
+export async function keepOldData(
+  { control, journal }: Begun,
+  enter: Enter,
+  tools: RecoverTools,
+  ctx: Context,
+): Promise<Served> {
+  const served: Served = { control, dataDirectory: journal.dataDirectory };
+  if (await enter("stop")) await stopServer(served, tools, ctx);
+  if (await enter("move")) {
+    await requireDown(served);
+    await moveAside(journal, tools);
+  }
+  return served;
+}
+
 const PHASE_TEXTS: Readonly<Record<Phase, string>> = {
   stop: "stopping the server",
   move: "renaming the old data",
   restore: "restoring",
   start: "starting the server",
+  fetch: "fetching the rest behind the server",
+  swap: "moving the files into place",
+  restart: "starting the server on its own files",
   done: "done",
   undo: "restoring the old data",
 };
@@ -102,20 +118,23 @@ const PHASE_TEXTS: Readonly<Record<Phase, string>> = {
 /**
  * Puts the old data back in any phase and starts the server on them, on a new timeline if the recovered one may have
  * been archived. Returns where the newer data are kept.
+ * @param clear takes away what stands in the place of the data directory without being one; returns where it is kept
  */
 export async function undo(
   { control, file, journal: begun }: Begun,
   tools: RecoverTools,
   ctx: Context,
+  clear?: (journal: Journal) => Promise<readonly string[]>,
 ): Promise<{ readonly kept: readonly string[]; readonly opened: Opened }> {
   const hasStarted = begun.hasStarted ?? PHASES.indexOf(begun.phase) >= PHASES.indexOf("start");
   const journal: Journal = { ...begun, phase: "undo", hasStarted };
   const served: Served = { control, dataDirectory: journal.dataDirectory };
   await file.write(journal);
   ctx.log.info(`recover: ${PHASE_TEXTS.undo}`);
+  const cleared = (await clear?.(journal)) ?? [];
   if ((await find(served)) !== null) await stopServer(served, tools, ctx);
   await requireDown(served);
-  const kept = await moveBack(journal, tools);
+  const kept = [...cleared, ...(await moveBack(journal, tools))];
   if (hasStarted && tools.bringsWal === true)
     requireOk("recover-step histories", await tools.self(["recover-step", "histories"], ctx.signal));
   if (hasStarted)

@@ -9,6 +9,7 @@ import { timeText } from "../info/destinations";
 import { parseTargetTime } from "../restore/select";
 import type { ServerControl } from "./control";
 import type { HostFacts } from "./hostFacts";
+import { type InstantFacts, instantSteps, requireInstant } from "./instantPlan";
 import type { RecoverSource } from "./recoverSource";
 
 export interface RecoverRequest {
@@ -49,6 +50,8 @@ export interface PlanInput {
   readonly finishWal: boolean;
   /** A running backup or restore of this stanza on this host. */
   readonly running: string | null;
+  /** Null copies everything before the server starts. */
+  readonly instant: InstantFacts | null;
   readonly nowS: number;
   /** `20261121-053000`, for the names of kept data. */
   readonly stamp: string;
@@ -87,6 +90,7 @@ export function planRecover(input: PlanInput): RecoverPlan {
     });
   requireSameCluster(facts, source);
   requireUnused(facts);
+  if (input.instant !== null) requireInstant(input.instant, facts, source, request);
   requireMovable(facts);
   const warnings = requireReachable(input);
   requireSpace(input);
@@ -270,7 +274,7 @@ function requireSpace({ broughtWalBytes, freeSpace, source }: PlanInput): void {
   }
 }
 
-export function planText(plan: RecoverPlan, { control, facts, request, source }: PlanInput): string {
+export function planText(plan: RecoverPlan, { control, facts, instant, request, source }: PlanInput): string {
   const { wal } = source;
   const sizeBytes = source.targets.reduce((sum, target) => sum + target.sizeBytes, 0);
   const replayed =
@@ -286,9 +290,18 @@ export function planText(plan: RecoverPlan, { control, facts, request, source }:
           "keep the old data under another name:",
           ...plan.moves.map(({ from, to }) => `     ${from}\n       -> ${to}`),
         ].join("\n"),
-    `restore backup ${source.label} to ${facts.dataDirectory}: ${formatSize(sizeBytes)}, ${source.fileCount} file(s)`,
-    `start it: ${control.start.join(" ")}`,
-    "wait until it is open on a new timeline, and check that every repository gets its WAL",
+    ...(instant === null
+      ? [
+          `restore backup ${source.label} to ${facts.dataDirectory}: ${formatSize(sizeBytes)}, ${source.fileCount} file(s)`,
+          `start it: ${control.start.join(" ")}`,
+          "wait until it is open on a new timeline, and check that every repository gets its WAL",
+        ]
+      : instantSteps(instant, {
+          what: `backup ${source.label} (${formatSize(sizeBytes)}, ${source.fileCount} file(s))`,
+          dataDirectory: facts.dataDirectory,
+          start: control.start.join(" "),
+          stop: control.stop.join(" "),
+        })),
   ];
   return [
     `Recovery of stanza ${request.stanza} in ${facts.dataDirectory}`,

@@ -28,6 +28,8 @@ export interface RecoverSource {
   readonly systemId: string;
   /** Location of the restored data directory and of each tablespace, by its path in the backup. */
   readonly targets: readonly SourceTarget[];
+  /** Links besides those of tablespaces, as `pg_data/pg_wal`. */
+  readonly links: readonly string[];
   readonly fileCount: number;
   /** The last segment that makes the backup consistent; null for a backup of a stopped server, which needs none. */
   readonly walStop: string | null;
@@ -63,6 +65,9 @@ export async function findRecoverSource(
     pgVersion: manifest.pg.version,
     systemId: String(manifest.pg.systemId),
     targets: targetsOf(manifest),
+    links: manifest.targets.flatMap(({ name, tablespaceId, type }) =>
+      type === "link" && tablespaceId === undefined ? [name] : [],
+    ),
     fileCount: manifest.files.length,
     walStop: manifest.archiveStop ?? null,
     wal: replay?.path ?? null,

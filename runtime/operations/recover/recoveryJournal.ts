@@ -3,17 +3,22 @@
  * secrets and no commands: how to stop and start the server is derived on each run.
  */
 import { fail } from "../../base/errors";
+import type { OpenState, Production } from "../open/openLocation";
 import type { HostFacts, Owner } from "./hostFacts";
 import { JournalFile } from "./journalFile";
 import type { OldWal } from "./oldWal";
 import type { Move, RecoverRequest } from "./recoverPlan";
 
-/** In order. Each phase is written before its work begins, `done` after all work. */
-export const PHASES = ["stop", "move", "restore", "start", "done", "undo"] as const;
+/**
+ * In order. Each phase is written before its work begins, `done` after all work. Only an instant recovery has `fetch`,
+ * `swap` and `restart`.
+ */
+export const PHASES = ["stop", "move", "restore", "start", "fetch", "swap", "restart", "done", "undo"] as const;
 export type Phase = (typeof PHASES)[number];
 
 export interface Journal {
-  readonly version: 2;
+  /** 3 for an instant recovery, which older versions cannot continue. */
+  readonly version: 2 | 3;
   readonly phase: Phase;
   readonly pid: number;
   readonly request: RecoverRequest;
@@ -31,6 +36,16 @@ export interface Journal {
   readonly hasStarted?: boolean;
   /** Suffix for data begun in place of the old data, when it is moved away. */
   readonly stamp: string;
+  readonly instant?: InstantMemory;
+}
+
+/** What an instant recovery needs besides. */
+export interface InstantMemory {
+  /** What `open.json` says to the process that serves the files. */
+  readonly recovery: OpenState["recovery"];
+  readonly production: Production;
+  /** `02:00`, local time; null moves the files as soon as all are here. */
+  readonly moveAt: string | null;
 }
 
 /** Facts that cannot be read from the host once the server is down and its data are renamed. */
@@ -69,7 +84,8 @@ export function readJournal(file: JournalFile, isUndo: boolean): Journal | null 
   const journal = file.read((other) => !isUndo && phaseOf(other) === "done");
   if (journal === null) return null;
   const phase = phaseOf(journal);
-  if (phase !== null && (journal as { readonly version?: unknown }).version === 2) return journal as Journal;
+  const { version } = journal as { readonly version?: unknown };
+  if (phase !== null && (version === 2 || version === 3)) return journal as Journal;
   if (phase === "done" && !isUndo) return null;
   throw fail("format", `'${file.path}' is not a recovery journal that this version can read`, {
     path: file.path,

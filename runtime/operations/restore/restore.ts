@@ -287,7 +287,7 @@ async function overwriteOf({ dataDirectory, delta, force }: RestoreOptions, ctx:
 }
 
 /** The directories stay: an agent may use them. */
-async function clearSpool(spoolPath: string): Promise<void> {
+export async function clearSpool(spoolPath: string): Promise<void> {
   for (const directory of [`${spoolPath}/in`, `${spoolPath}/out`])
     for (const name of await readdir(directory).catch(() => [] as string[]))
       await rm(`${directory}/${name}`, { force: true, recursive: true });

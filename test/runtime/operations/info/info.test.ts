@@ -108,7 +108,15 @@ describe("info", () => {
   it("lists the backups that are open on this machine", async () => {
     const repo = await golden("2.60", 4);
     const [{ label } = { label: "" }] = (await loadBackupInfo(repo)).backups;
-    const opened = { at: "/mnt/past", label, repo: "repo4", isServed: true, isRecovering: false, progress: null };
+    const opened = {
+      at: "/mnt/past",
+      label,
+      repo: "repo4",
+      isServed: true,
+      isProduction: false,
+      isRecovering: false,
+      progress: null,
+    };
     const another = { ...opened, at: "/mnt/other", label: "20200101-000000F" };
     const result = await report([repo], { opened: [opened, another] });
     expect(infoText(result)).toContain(`    status: ok\n    open: ${label} of repo4 in /mnt/past\n    cipher`);

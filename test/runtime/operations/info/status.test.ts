@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import type { OpenProgress } from "../../../../runtime/operations/open/openLocation";
+import type { OpenedBackup, OpenProgress } from "../../../../runtime/operations/open/openLocation";
 import {
   collectStatus,
   isWell,
@@ -131,7 +131,14 @@ describe("the screen", () => {
   });
 
   test("says how much of an opened backup is here, and what holds up the rest", async () => {
-    const opened = { at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: true, isRecovering: false };
+    const opened = {
+      at: "/mnt/past",
+      label: FULL.label,
+      repo: "repo1",
+      isServed: true,
+      isProduction: false,
+      isRecovering: false,
+    };
     const progress: OpenProgress = {
       totalBytes: 2048,
       missingBytes: 512,
@@ -157,6 +164,31 @@ describe("the screen", () => {
     });
   });
 
+  // claim: docs/hosts/instant.md: metrics and `status` show…
+  test("production that lacks files needs attention, an opened backup does not", async () => {
+    const progress: OpenProgress = {
+      totalBytes: 2048,
+      missingBytes: 512,
+      isWhole: false,
+      fetchesAll: true,
+      trouble: null,
+    };
+    const opened = { at: "/data", label: FULL.label, repo: "repo1", isServed: true, isRecovering: false, progress };
+    const textFor = (more: Partial<OpenedBackup>): Promise<string> =>
+      textOf({ opened: [{ ...opened, isProduction: true, ...more }] });
+    expect(await textFor({})).toContain(
+      `open           ${FULL.label} of repo1 in /data: production runs on it; 1.5KB of 2KB are here, fetching the rest\n`,
+    );
+    expect(await textFor({})).not.toContain("production lacks files");
+    const away = { progress: { ...progress, trouble: "repo1 is away" } };
+    expect(await textFor(away)).toMatch(/^demo: .*production lacks files\n/);
+    expect(await textFor(away)).toContain("! [FileMissingError] files of production in '/data' cannot be fetched");
+    expect(await textFor({ isServed: false })).toContain("! [ExecuteError] nobody serves the files of production");
+    expect(await textFor({ isServed: false })).toContain("(not mounted: recover continues)");
+    for (const more of [away, { isServed: false }])
+      expect(await textFor({ ...more, isProduction: false })).not.toContain("production");
+  });
+
   // claim: docs/commands.md, docs/kubernetes/commands.md: `status` shows on one screen what needs attention
   test("says what needs attention in which repository, and what runs", async () => {
     const [first, second] = repos;
@@ -169,7 +201,15 @@ describe("the screen", () => {
       waiting: { count: 3, oldestAtS: NOW_S - 40 },
       running: [{ what: "backup", percent: 43 }],
       opened: [
-        { at: "/mnt/past", label: FULL.label, repo: "repo1", isServed: false, isRecovering: false, progress: null },
+        {
+          at: "/mnt/past",
+          label: FULL.label,
+          repo: "repo1",
+          isServed: false,
+          isProduction: false,
+          isRecovering: false,
+          progress: null,
+        },
       ],
     };
     expect(masked(await textOf(more))).toBe(

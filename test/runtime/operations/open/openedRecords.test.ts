@@ -45,7 +45,7 @@ describe("what is open on this machine", () => {
     const progress = { totalBytes: 10, missingBytes: 3, isWhole: false, fetchesAll: false, trouble: null };
     await saveProgress(openLocation(at), progress);
     expect(await listOpened(spool, "main")).toEqual([
-      { at, ...CHOSEN, isServed: false, isRecovering: false, progress },
+      { at, ...CHOSEN, isServed: false, isProduction: false, isRecovering: false, progress },
     ]);
     expect([await forgetOpened(spool, "main", at), await forgetOpened(spool, "main", at)]).toEqual([true, false]);
     expect(await listOpened(spool, "main")).toEqual([]);

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
 import { serverControl } from "../../../../runtime/operations/recover/control";
 import { hasSameDirectories, type HostFacts } from "../../../../runtime/operations/recover/hostFacts";
+import type { InstantFacts } from "../../../../runtime/operations/recover/instantPlan";
 import { planRecover, type PlanInput, planText } from "../../../../runtime/operations/recover/recoverPlan";
 import { newTimelineSettings, withoutNewTimeline } from "../../../../runtime/operations/recover/newTimeline";
 import { replayPath } from "../../../../runtime/operations/recover/replayPath";
@@ -50,6 +51,7 @@ const INPUT: PlanInput = {
       { name: "pg_data", path: DATA, sizeBytes: GIB },
       { name: "pg_tblspc/16384", path: "/space/one", sizeBytes: GIB },
     ],
+    links: [],
     fileCount: 2,
     walStop: "000000010000000000000003",
     wal: {
@@ -70,6 +72,7 @@ const INPUT: PlanInput = {
     { device: 2, freeBytes: 2 * GIB },
   ],
   finishWal: true,
+  instant: null,
   running: null,
   nowS: 2000,
   stamp: "20261121-053000",
@@ -87,6 +90,56 @@ const kindOf = (more: Partial<PlanInput>): string => {
   }
 };
 const target = (type: string, text: string) => ({ ...INPUT.request, type, target: text });
+
+describe("the plan of recover --instant", () => {
+  const instant: InstantFacts = {
+    isRoot: true,
+    hasFuse: true,
+    hasLabels: false,
+    isContainer: false,
+    hasLentKeys: false,
+    isLeft: false,
+    isShared: false,
+    moveAt: null,
+  };
+  const source = { ...INPUT.source, targets: INPUT.source.targets.slice(0, 1) };
+  const facts = { ...FACTS, tablespaces: [], walDirectory: null, walLink: null };
+  const plain = { instant, source, facts };
+
+  test("mounts the backup, and names the restart that ends it", () => {
+    const input = { ...INPUT, ...plain, instant: { ...instant, moveAt: "02:00" } };
+    const text = planText(planRecover(input), input);
+    expect(text).toContain(`mount backup 20261120-020015F (1GB, 2 file(s)) in ${DATA}; its pages`);
+    expect(text).toContain(
+      `when everything is here, at 02:00: systemctl stop p; move the files to ${DATA}; systemctl start p`,
+    );
+    expect(text).not.toContain("restore backup");
+  });
+
+  // claim: docs/hosts/instant.md: what it does not support is refused…
+  test.each<readonly [string, Partial<PlanInput>]>([
+    ["access", { instant: { ...instant, isRoot: false } }],
+    ["fileExists", { instant: { ...instant, isLeft: true } }],
+    ["a server in a container", { instant: { ...instant, isContainer: true } }],
+    ["without /dev/fuse", { instant: { ...instant, hasFuse: false } }],
+    ["SELinux", { instant: { ...instant, hasLabels: true } }],
+    ["keys that systemd lends", { instant: { ...instant, hasLentKeys: true } }],
+    ["beside which other accounts may write ('/var/lib/postgresql/17')", { instant: { ...instant, isShared: true } }],
+    ["tablespaces", { facts: { ...facts, tablespaces: ["/space/one/PG_17_202406281"] } }],
+    ["tablespaces", { source: INPUT.source }],
+    ["with links ('/wal/17')", { facts: { ...facts, walDirectory: "/wal/17" } }],
+    ["with links ('pg_data/pg_wal')", { source: { ...source, links: ["pg_data/pg_wal"] } }],
+    ["--repo-target-time", { request: { ...INPUT.request, repoTargetTime: "2026-11-20 06:40:59+00" } }],
+    ["--target-action=pause", { request: { ...INPUT.request, type: "immediate", targetAction: "pause" } }],
+  ])("refuses %s, with the recovery that copies first as the way out", (what, more) => {
+    expect(kindOf({ ...plain, ...more })).toContain(what);
+    expect(kindOf({ ...plain, ...more, instant: null })).toBe("planned");
+  });
+
+  test("needs the space of all files, although it begins without them", () => {
+    expect(kindOf({ ...plain, freeSpace: [{ device: 1, freeBytes: GIB / 2 }] })).toMatch(/^fileWrite/);
+  });
+});
 
 describe("the plan of recover", () => {
   test("moves every directory of the cluster within its own parent, the data directory last", () => {
