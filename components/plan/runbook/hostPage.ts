@@ -54,7 +54,7 @@ export function hostPage(database: DatabaseNode, repositories: readonly Reposito
        - yes → #keys-lost
        ${attackedAnswers(repositories)}
 
-    ${latest(pgbackstop, repositories)}
+    ${latest(pgbackstop, database, repositories)}
     ${pointInTime(pgbackstop)}
     ${table(pgbackstop)}
     ${others.map((repository) => fromRepository(pgbackstop, repository))}
@@ -102,13 +102,21 @@ function recover(pgbackstop: string, args = "", situation = ""): Markdown {
   `;
 }
 
-function latest(pgbackstop: string, repositories: readonly RepositoryNode[]): Markdown {
+function latest(
+  pgbackstop: string,
+  { container, engine }: DatabaseNode,
+  repositories: readonly RepositoryNode[],
+): Markdown {
+  // It needs root, which mounts the files.
+  const mayBeInstant = engine === "runtime" && container === undefined && !pgbackstop.startsWith("sudo -u ");
   return markdown`
     ### Restore the newest state {#latest}
 
     The data directory is damaged or gone. Restores from ${repositories.map(repositoryText).join(", then ")}.
 
     ${look(pgbackstop)}
+    ${only(mayBeInstant)}1. *not always:* If a copy of all data takes too long: the next command with --instant opens the
+       database in seconds, and fetches its files behind it. It refuses tablespaces before it stops anything.
     ${recover(pgbackstop)}
     ${after(pgbackstop)}
   `;

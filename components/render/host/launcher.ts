@@ -70,7 +70,7 @@ if [ "$(id -u)" != 0 ]; then
   echo "pgbackstop: only root can lend the keys of the repositories to $verb: sudo pgbackstop …" >&2
   exit 41
 fi
-${missingCheck(given.map(({ path }) => path))}${opening(program, given)}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellArgument(plan.user)} ;; esac
+${missingCheck(given.map(({ path }) => path))}${opening(program, launcherPath(plan), given)}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellArgument(plan.user)} ;; esac
 # systemd reads variables out of command lines: a dollar sign is doubled.
 count=$#
 while [ "$count" -gt 0 ]; do
@@ -105,12 +105,23 @@ exit "$code"
 }
 
 /**
- * `open` and `clone` leave processes that run on, so they are no units: systemd would end those with them. They read
- * the keys at their start, as root.
+ * `open`, `clone` and `recover --instant` leave processes that run on, so they are no units: systemd would end those
+ * with them. They read the keys at their start, as root. Steps of `recover` that PostgreSQL's account runs are units as
+ * ever.
  */
-function opening(program: string, given: readonly { readonly id: string; readonly path: string }[]): string {
+function opening(
+  program: string,
+  launcher: string,
+  given: readonly { readonly id: string; readonly path: string }[],
+): string {
   const copies = given.map(({ id, path }) => `cp ${shellArgument(path)} "$keys"/${shellArgument(id)} || exit 41\n  `);
-  return `if [ "$verb" = open ] || [ "$verb" = clone ]; then
+  return `opens=
+if [ "$verb" = open ] || [ "$verb" = clone ]; then opens=1; fi
+if [ "$verb" = recover ]; then
+  for word in "$@"; do if [ "$word" = --instant ]; then opens=1; fi; done
+  if [ -n "$opens" ]; then set -- ${shellArgument(`--launcher=${launcher}`)} "$@"; fi
+fi
+if [ -n "$opens" ]; then
   keys=$(mktemp -d /run/pgbackstop-open-XXXXXXXX) || exit 41
   trap 'rm -rf "$keys"' EXIT
   trap : HUP INT TERM

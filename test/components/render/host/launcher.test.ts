@@ -96,6 +96,23 @@ test.skipIf(process.geteuid?.() !== 0).each(["open", "clone"])(
   },
 );
 
+// claim: docs/hosts/instant.md: on a host with an agent `recover --instant` is no unit, and its steps of PostgreSQL's
+//   account get the keys through the launcher
+test.skipIf(process.geteuid?.() !== 0)("an instant recovery is no unit, and its steps go through the launcher", () => {
+  const node = 'for word; do printf "%s\\n" "$word"; done; ls "$CREDENTIALS_DIRECTORY"';
+  const { stdout } = run(["recover", "--instant", "--target=2026-11-20 06:40:59+00"], { node });
+  const [, , , include, ...lines] = stdout.trim().split("\n");
+  expect(include).toMatch(/^--config-include-path=\/run\/pgbackstop-open-/);
+  expect(lines).toEqual([
+    "--launcher=/usr/local/bin/pgbackstop",
+    "recover",
+    "--instant",
+    "--target=2026-11-20 06:40:59+00",
+    "repo2.conf",
+  ]);
+  expect(run(["recover", "--yes"], { node }).stdout).toContain("\nUser=root\n");
+});
+
 test("missing keys are named before anything runs", () => {
   const refused = run(["info"], {
     repositories: {

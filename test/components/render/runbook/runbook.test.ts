@@ -68,7 +68,7 @@ describe("a runbook", () => {
     const texts = books.map((book) => renderRunbook([{ ...book, state: "" }], DEFAULT_PEOPLE, ORIGIN));
     expect(texts.map(hashOf)).toMatchInlineSnapshot(`
       [
-        "07e28127942e",
+        "830308105bd5",
         "1126b0be46ae",
         "bf91fcdc0fa4",
         "446d16efa960",
@@ -130,6 +130,17 @@ describe("a runbook", () => {
     expect(both).toContain("RTO declared: 30 minutes for the newest state");
     expect(both).toContain("RTO declared: 60 minutes for a point in time");
     expect(bookOf(topology({ drills: {} })).objectives).toContain("no drills: nobody knows how long a restore takes");
+  });
+
+  test("of a host offers an instant recovery where root runs it on the host's own server", () => {
+    const offers = (...args: Parameters<typeof topology>): boolean =>
+      JSON.stringify(bookOf(topology(...args)).scenarios.find(({ id }) => id === "latest")?.steps).includes(
+        "--instant",
+      );
+    expect(offers()).toBe(true);
+    // PostgreSQL's account runs it there.
+    expect(offers({ agent: false })).toBe(false);
+    expect(offers({ engine: "pgbackrest" })).toBe(false);
   });
 
   test("of a host whose copies were all on it says that nothing is left", () => {
