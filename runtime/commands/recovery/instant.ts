@@ -8,7 +8,6 @@ import { type Instant, MOVE_AT } from "../../operations/recover/instant";
 import type { InstantFacts } from "../../operations/recover/instantPlan";
 import type { InstantMemory, Journal } from "../../operations/recover/recoveryJournal";
 import type { RecoverSource } from "../../operations/recover/recoverSource";
-import type { RecoveryRequest } from "../../operations/restore/recovery";
 import type { CommandProcess, Invocation } from "../../process/commandProcess";
 import { hasLentKeys, SERVING_ENVIRONMENT } from "./open";
 import { carriedArgs, recoveryOptionsOf, SELINUX } from "./recoverTools";
@@ -62,11 +61,10 @@ export function instantMemoryOf(
   const { config } = proc;
   const { target, targetAction, targetExclusive, targetTimeline, type } = config.restore;
   return {
-    // recover has only such types and actions.
     recovery: {
       type,
       target,
-      targetAction: targetAction as RecoveryRequest["targetAction"],
+      targetAction,
       targetExclusive,
       targetTimeline,
       archiveMode: "preserve",

@@ -13,6 +13,7 @@ import { loud } from "../../harness/real/interopParts";
 import { fuseMissing } from "../../harness/real/openedBackup";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
+import { atNight } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { type RunResult, run, sleep, waitFor } from "../../../tools/parts/process";
 
@@ -131,16 +132,22 @@ describe("recover --instant", async () => {
   // claim: docs/hosts/instant.md: killed at any step, the next run continues or undoes, and no acknowledged row is
   //   missing
   test.each([
-    ["renaming the old data", 0, "continue"],
-    ["restoring", 300, "continue"],
-    ["restoring", 900, "undo"],
-    ["starting the server", 0, "continue"],
-    ["starting the server", 700, "undo"],
-    ["fetching the rest behind the server", 200, "continue"],
-    ["moving the files into place", 0, "continue"],
-    ["moving the files into place", 400, "continue"],
-    ["moving the files into place", 800, "undo"],
-    ["starting the server on its own files", 0, "continue"],
+    ...atNight<readonly [string, number, string]>(
+      ["starting the server", 0, "continue"],
+      ["renaming the old data", 0, "continue"],
+      ["restoring", 300, "continue"],
+      ["restoring", 900, "undo"],
+      ["fetching the rest behind the server", 200, "continue"],
+      ["starting the server on its own files", 0, "continue"],
+    ),
+    ...atNight<readonly [string, number, string]>(
+      ["moving the files into place", 400, "continue"],
+      ["moving the files into place", 0, "continue"],
+    ),
+    ...atNight<readonly [string, number, string]>(
+      ["moving the files into place", 800, "undo"],
+      ["starting the server", 700, "undo"],
+    ),
   ])(
     "killed while %s, %i ms later: %s",
     async (step, afterMs, next) => {

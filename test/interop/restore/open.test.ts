@@ -333,10 +333,10 @@ describe("open", async () => {
     process.kill(cut.pid, "SIGKILL");
     expect(hasLock()).toBe(false);
     const second = backup.run(open);
-    const late = await stopped([first]);
+    const slower = await stopped([first]);
     process.kill(first, "SIGCONT");
     await waitFor("the first server's lock", 60_000, async () => (hasLock() ? true : null));
-    process.kill(late, "SIGCONT");
+    process.kill(slower, "SIGCONT");
     expect(outputOf(await second)).toContain("is open already");
     await waitFor("the server", 60_000, () => backup.value("SELECT 1").catch(() => null));
     expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
