@@ -1,6 +1,7 @@
 /**
- * A `DatabaseClone` on a booted Debian 12: the engine opens it over SSH beside production, with keys that only root can
- * read, and systemd closes it at the end of its life, also if the machine restarts in between.
+ * Backups that a booted Debian 12 mounts, with keys that only root can read. A `DatabaseClone` beside production: the
+ * engine opens it over SSH, and systemd closes it at the end of its life, also if the machine restarts in between. An
+ * instant recovery, whose machine restarts before the files are in their place.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -20,7 +21,7 @@ import { prepareProgramFolder } from "../harness/programFolder";
 import { loud } from "../harness/real/interopParts";
 import { fuseMissing } from "../harness/real/openedBackup";
 
-const TITLE = "a clone on a host";
+const TITLE = "a backup that a host mounts";
 const DATA = "/var/lib/postgresql/15/main";
 const REPOSITORY = "/srv/repository";
 const CLUSTER_UNIT = "postgresql@15-main";
@@ -38,9 +39,12 @@ describe(TITLE, async () => {
   let programFolder: ProgramFolder;
 
   beforeAll(async () => {
-    host = await startDebianHost(real.parts, { suite: "bookworm", name: "clone", fuse: true });
+    host = await startDebianHost(real.parts, { suite: "bookworm", name: "mounted", fuse: true });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", REPOSITORY]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-clone-")), {
+    // overlayfs can rename a directory only in its upper layer, so copy it there.
+    const copied = `cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`;
+    await host.runOk(["sh", "-c", `systemctl stop ${CLUSTER_UNIT} && ${copied} && systemctl start ${CLUSTER_UNIT}`]);
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-mounted-")), {
       cli: real.cli,
       passphrase: "state passphrase of the test",
     });
@@ -54,7 +58,7 @@ describe(TITLE, async () => {
   const sql = (statement: string): Promise<string> =>
     host.runOk(["runuser", "-u", "postgres", "--", "psql", "-XAtc", statement]);
   const open = (isCloned: boolean): Promise<Stack> =>
-    openStack(programFolder, "clone", async () => {
+    openStack(programFolder, "mounted", async () => {
       const repository = new PosixRepository("near", { path: REPOSITORY, cipher: { passphrase } });
       const db = new PostgresHost("db", {
         connection: {
@@ -80,7 +84,7 @@ describe(TITLE, async () => {
   const clones = async (): Promise<string> => (await host.run(["ls", "/var/lib/pgbackstop/clones"])).stdout.trim();
 
   // claim: docs/clones.md: a timer of systemd closes a clone at its end…
-  test("is masked, reached by its role alone, and closed by systemd after a restart of the machine", async () => {
+  test("as a clone is masked, reached by its role alone, and closed by systemd after a restart of the machine", async () => {
     await (await open(false)).up();
     const { outputs } = await (await open(true)).up();
     const url = String(outputs["connectionString"]?.value);
@@ -113,7 +117,40 @@ describe(TITLE, async () => {
     );
     const refreshed = await (await open(true)).refresh();
     expect(refreshed.stdout).toContain("is gone");
-    await (await open(true)).destroy();
+    await (await open(false)).up();
     expect(await sql("SELECT count(*) FROM customers")).toContain("100");
   }, 600_000);
+
+  // claim: docs/hosts/instant.md: after a restart of the machine no server…
+  test("as production takes writes at once, and has them after a restart of the machine, on its own files", async () => {
+    await (await open(false)).up();
+    const recover = "sudo pgbackstop recover --instant --yes";
+    const script = `{ ${recover} --move-at=${farTime()}; echo "ended $?"; } > /root/recover.log 2>&1`;
+    await host.runOk(["sh", "-c", `setsid sh -c '${script}' < /dev/null > /dev/null 2>&1 &`]);
+    await waitFor("an open server", 120_000, async () => {
+      const text = await host.runOk(["cat", "/root/recover.log"]);
+      if (text.includes("ended ")) throw new Error(text);
+      return text.includes(" is open, on timeline") ? true : null;
+    });
+    await sql("INSERT INTO customers SELECT i, 'new' FROM generate_series(101, 200) i");
+    expect(await host.runOk(["findmnt", "--noheadings", "--output=FSTYPE", DATA])).toContain("fuse");
+    const running = await host.runOk(["sh", "-c", "ps axww; cat /proc/[0-9]*/environ | tr '\\0' '\\n'; journalctl"]);
+    expect(running).not.toContain(passphrase);
+    await host.powerOff();
+    // Nothing mounts the files by itself, and no server starts without them.
+    await expect(host.powerOn()).rejects.toThrow(`${CLUSTER_UNIT}.service loaded failed`);
+    const continued = await host.runOk(["sh", "-c", `${recover} --move-at=now`], { timeoutMs: 300_000 });
+    expect(continued).toContain(" is open, on timeline");
+    expect((await host.run(["findmnt", DATA])).stdout).toBe("");
+    expect((await host.runOk(["systemctl", "is-active", CLUSTER_UNIT])).trim()).toBe("active");
+    expect(await sql("SELECT count(*) FROM customers")).toContain("200");
+    await host.runOk(["sudo", "pgbackstop", "check"]);
+    await (await open(false)).destroy();
+    expect(await sql("SELECT count(*) FROM customers")).toContain("200");
+  }, 600_000);
 });
+
+/** Six hours from now, as a local time of the host's day. */
+function farTime(): string {
+  return new Date(Date.now() + 6 * 3_600_000).toISOString().slice(11, 16);
+}
