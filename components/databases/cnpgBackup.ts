@@ -2,7 +2,7 @@
 import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { refuseConflicts } from "./attachConflicts";
-import { claimCluster } from "./sharedUse";
+import { sharedByCluster } from "./sharedUse";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
@@ -127,17 +127,14 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const title = `CnpgBackup ${name}`;
     const checked = checkedCluster(title, name, settings, true);
     const { derive, known } = checked;
+    const shared = sharedByCluster(title, own.repositories, checked, "owns");
+    shared.refuse();
     super(typeToken("CnpgBackup"), name, { topology: derive(({ database }) => topologyOf(database, true)) }, opts);
     checked.warn(this);
+    shared.judge(this);
 
     const cluster = derive(({ database }) => database.cluster);
     const stanza = derive(({ database }) => database.stanza);
-    claimCluster(
-      { resource: this, title },
-      own.repositories,
-      checked.resolved.apply((plan) => plan.database),
-      { cluster, namespace: own.namespace, stanza, role: "owns" },
-    );
     const scope = { title, name, cluster, namespace: own.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     if (readCluster) {
       const pluginName = typeof own.plugin?.name === "string" ? own.plugin.name : undefined;

@@ -2,7 +2,7 @@
 import { given } from "../../runtime/base/given";
 import { checkedArguments, throwErrors } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
-import { claimCluster } from "./sharedUse";
+import { sharedByCluster, type SharedUses } from "./sharedUse";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
@@ -20,7 +20,7 @@ import { applicationOf, applicationSecretOf, caSecretOf } from "../plan/cluster/
 import { settleItems } from "../plan/cluster/overriddenItems";
 import { settleOverrides } from "../plan/cluster/overrides";
 import { withSpec } from "../plan/cluster/specArgument";
-import { archiveRole } from "../plan/repositories/archiveUses";
+import { type ArchiveRole, archiveRole } from "../plan/repositories/archiveUses";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
@@ -30,7 +30,6 @@ import type { RenderedObject } from "../render/kubernetes/objects";
 import { recoverySource } from "../render/kubernetes/source";
 import {
   type CheckedCluster,
-  type ClusterScope,
   checkedCluster,
   clusterAccess,
   clusterHosts,
@@ -115,17 +114,16 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgClusterArgs, opts?: pulumi.ComponentResourceOptions) {
-    const own = checkedArguments("CnpgCluster", name, args, { kept: keptInCluster });
-    const declared = declaredCluster(own);
-    const checked = checkedCluster(`CnpgCluster ${name}`, name, declared, false);
+    const { checked, declared, own, shared } = PREPARED.get(args) ?? preparedCluster(name, args);
     const { derive, known } = checked;
+    shared.refuse();
     super(typeToken("CnpgCluster"), name, { topology: derive(({ database }) => topologyOf(database)) }, opts);
     checked.warn(this);
+    shared.judge(this);
     const recovery = own.bootstrap?.recovery;
     const cluster = derive(({ database }) => database.cluster);
     const stanza = derive(({ database }) => database.stanza);
     const scope = { title: `CnpgCluster ${name}`, name, cluster, namespace: own.namespace, parent: this };
-    claimFor(scope, own, checked, stanza);
     const delivered = deliverSecrets(scope, own.repositories);
     const source = deliverSecrets(
       { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "-source") },
@@ -225,24 +223,49 @@ function keptInCluster({ bootstrap, repositories }: CnpgClusterArgs): readonly u
   return [...keptTargets({ repositories }), ...keptTargets(bootstrap?.recovery ?? {})];
 }
 
-function claimFor(
-  { cluster, namespace, parent: resource, title }: ClusterScope,
-  args: CnpgClusterArgs,
-  { derive, resolved }: CheckedCluster,
-  stanza: pulumi.Input<string>,
-): void {
-  const continued = args.bootstrap?.recovery?.continueArchive ?? false;
+/** A cluster before it is registered. */
+interface PreparedCluster {
+  readonly own: CnpgClusterArgs;
+  /** The arguments without secrets. */
+  readonly declared: object;
+  readonly checked: CheckedCluster;
+  readonly shared: SharedUses;
+}
+
+/** Clusters inside of other components, by their arguments. */
+const PREPARED = new WeakMap<CnpgClusterArgs, PreparedCluster>();
+
+/**
+ * For a component that makes a cluster: refuses it before that component is registered itself.
+ * @param args of this cluster alone
+ * @throws InputPropertiesError
+ */
+export function prepareCluster(name: string, args: CnpgClusterArgs): void {
+  const prepared = preparedCluster(name, args);
+  prepared.shared.refuse();
+  PREPARED.set(args, prepared);
+}
+
+/** @throws InputPropertiesError */
+function preparedCluster(name: string, args: CnpgClusterArgs): PreparedCluster {
+  const title = `CnpgCluster ${name}`;
+  const own = checkedArguments("CnpgCluster", name, args, { kept: keptInCluster });
+  const declared = declaredCluster(own);
+  const checked = checkedCluster(title, name, declared, false);
+  return {
+    own,
+    declared,
+    checked,
+    shared: sharedByCluster(title, own.repositories ?? {}, checked, roleOf(own, checked)),
+  };
+}
+
+function roleOf({ bootstrap }: CnpgClusterArgs, { derive }: CheckedCluster): pulumi.Input<ArchiveRole> {
+  const continued = bootstrap?.recovery?.continueArchive ?? false;
   const follows = derive(({ database }) => database.isReplica === true);
-  const role =
-    typeof continued === "boolean" && typeof follows === "boolean"
-      ? archiveRole(continued, follows)
-      : pulumi.all([continued, follows]).apply(([isContinued, isReplica]) => archiveRole(isContinued, isReplica));
-  claimCluster(
-    { resource, title },
-    args.repositories ?? {},
-    resolved.apply((plan) => plan.database),
-    { cluster, namespace, stanza, role },
-  );
+  return typeof continued === "boolean" && typeof follows === "boolean"
+    ? archiveRole(continued, follows)
+    : pulumi.all([continued, follows]).apply(([isContinued, isReplica]) => archiveRole(isContinued, isReplica));
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The operator side of this package's CloudNativePG plugin. */
 import * as pulumi from "@pulumi/pulumi";
-import { claimOperator } from "./sharedUse";
+import { sharedByPlugin } from "./sharedUse";
 import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 import { VERSION } from "../../runtime/version";
 import { RuntimeRecord } from "../dynamic/runtimeRecord";
@@ -144,7 +144,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const serviceName = withDefault(own.serviceName, usualName);
     const namespace = withDefault(own.operatorNamespace, PLUGIN_DEFAULTS.namespace);
     super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
-    claimOperator({ resource: this, title: `CnpgPlugin ${name}` }, namespace, isOwn ? PLUGIN_NAME : DALIBO);
+    sharedByPlugin(`CnpgPlugin ${name}`, namespace, isOwn ? PLUGIN_NAME : DALIBO).judge(this);
 
     const certificates = this.makeCertificates(name, serviceName, namespace, own.rotationTrigger ?? "");
     showChild(this, "server-tls", certificates.server.object);

@@ -6,7 +6,7 @@ import { showChild, shownChild } from "../internal/kubernetesObjects";
 import { checkedArguments } from "../internal/validate";
 import { keptTargets } from "../repositories/common";
 import { clusterOutputs } from "./clusterParts";
-import { CnpgCluster } from "./cnpgCluster";
+import { CnpgCluster, prepareCluster } from "./cnpgCluster";
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
 export interface CnpgRestoreArgs extends Omit<CnpgClusterArgs, "repositories"> {
@@ -83,12 +83,11 @@ export class CnpgRestore extends pulumi.ComponentResource {
         reason: `CnpgRestore ${name}: source already sets the bootstrap; leave bootstrap out`,
       });
     }
+    const restored = renderedName(name, "restored");
+    const settings = { clusterName: name, ...cluster, repositories, bootstrap: { recovery: source } };
+    prepareCluster(restored, settings);
     super(typeToken("CnpgRestore"), name, {}, opts);
-    const made = new CnpgCluster(
-      renderedName(name, "restored"),
-      { clusterName: name, ...cluster, repositories, bootstrap: { recovery: source } },
-      { parent: this, protect: opts?.protect ?? true },
-    );
+    const made = new CnpgCluster(restored, settings, { parent: this, protect: opts?.protect ?? true });
     showChild(this, "restored", made);
     this.access = made.access;
     this.drilled = made.drilled;

@@ -6,6 +6,8 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ConnectionInput } from "../dynamic/reach";
 import type { DialLimits, SignInInput, SshInput } from "../host/ssh/sshTarget";
 import { type Finding, finding } from "../plan/findings/findings";
+import { knownNow } from "../internal/inputs";
+import { DeferredRead } from "../plan/model/deferred";
 import { given } from "../../runtime/base/given";
 import type { CommandLogin, HostConnection, SshConnection } from "./hostArgs";
 
@@ -44,6 +46,12 @@ export function connectionInputs(connection: Given = HERE): ConnectionInputs {
     connection: pulumi.output(openPart(connection)).apply(routeOf),
     signIn: pulumi.secret(pulumi.output(closedPart(connection)).apply((known) => signInOf(known))),
   };
+}
+
+/** The same route now, as far as it is known. Reading a deferred value ends what reads it. */
+export function routeNow(connection: Given = HERE): ConnectionInput {
+  if (isDeferred(connection)) throw new DeferredRead("the connection");
+  return isRemote(connection) ? routeOf(knownNow(openPart(connection))) : { local: {} };
 }
 
 /** The same connection with its credentials marked as secret: for later actions on the host. */

@@ -2,7 +2,7 @@
 import { hostPaths, shellArgument } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { withCheckedCipher } from "../credentials/checkedPassphrase";
-import { claimHost } from "./sharedUse";
+import { sharedByHost, type SharedUses } from "./sharedUse";
 import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
 import { type CipherArgs, type FileArgs, HostState, type HostStateArgs } from "../dynamic/hostState";
@@ -95,26 +95,15 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    const own = checkedArguments("PostgresHost", name, args, { types: TYPES, kept: keptTargets });
-    const { derive, deriveApart, known, warn } = checkedHost(name, own);
+    const { checked, own, shared, stanza } = PREPARED.get(args) ?? preparedHost(name, args);
+    const { derive, deriveApart, known, warn } = checked;
     const { restoreOnly } = known;
+    shared.refuse();
     // It holds no copies: it is in no topology.
     const shown = restoreOnly ? { restoreOnly } : { topology: deriveApart((plan) => topologyOf(plan)) };
     super(typeToken("PostgresHost"), name, shown, opts);
     warn(this);
-    const stanza = deriveApart((plan) => plan.stanza);
-    claimHost(
-      { resource: this, title: `PostgresHost ${name}`, silence: known.silence },
-      own.repositories,
-      connectionInputs(own.connection).connection,
-      derive((host) => whole(host).plan),
-      {
-        stanza,
-        hasOwnCluster: own.postgres !== undefined,
-        restoreOnly,
-        drillsOnly: known.drillsOnly,
-      },
-    );
+    shared.judge(this);
 
     const host = withoutStackTraces(() => this.createHost(name, own, known, derive));
 
@@ -179,6 +168,43 @@ export class PostgresHost extends pulumi.ComponentResource {
       { parent: this },
     );
   }
+}
+
+/** A host before it is registered. */
+interface PreparedHost {
+  readonly own: PostgresHostArgs;
+  readonly checked: CheckedHost;
+  readonly stanza: pulumi.Input<string>;
+  readonly shared: SharedUses;
+}
+
+/** Hosts inside of other components, by their arguments. */
+const PREPARED = new WeakMap<PostgresHostArgs, PreparedHost>();
+
+/**
+ * For a component that makes a host: refuses it before that component is registered itself.
+ * @param args of this host alone
+ * @throws InputPropertiesError
+ */
+export function prepareHost(name: string, args: PostgresHostArgs): void {
+  const prepared = preparedHost(name, args);
+  prepared.shared.refuse();
+  PREPARED.set(args, prepared);
+}
+
+/** @throws InputPropertiesError */
+function preparedHost(name: string, args: PostgresHostArgs): PreparedHost {
+  const own = checkedArguments("PostgresHost", name, args, { types: TYPES, kept: keptTargets });
+  const checked = checkedHost(name, own);
+  const { derive, deriveApart, known } = checked;
+  const stanza = deriveApart((plan) => plan.stanza);
+  const shared = sharedByHost(`PostgresHost ${name}`, own, {
+    known,
+    stanza,
+    derived: derive((host) => whole(host).plan),
+    hasOwnCluster: own.postgres !== undefined,
+  });
+  return { own, checked, stanza, shared };
 }
 
 /** The host once all of its plan is known. */

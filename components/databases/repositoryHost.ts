@@ -20,7 +20,7 @@ import {
 import { secretCipher, shareableTarget } from "../repositories/common";
 import type { CipherRef, RepositoryTarget } from "../repositories/target";
 import type { HostConnection } from "./hostArgs";
-import { claimRepositoryHost } from "./sharedUse";
+import { sharedByRepositoryHost } from "./sharedUse";
 import { refusedIfRenamed } from "./renamedRepositoryHost";
 import { addressOf, connectionFindings, connectionInputs, connectionKinds, isRemote } from "./hostConnection";
 import { given } from "../../runtime/base/given";
@@ -120,13 +120,15 @@ export class RepositoryHost extends pulumi.ComponentResource {
       accounts.filter(({ readOnly }) => readOnly || settings.privateKey === undefined).map((account) => account.name),
     );
     const inputs = { directory, clients: clients.map(({ client }) => client) };
+    const shared = sharedByRepositoryHost(`RepositoryHost ${name}`, own.connection, connection);
+    shared.refuse();
     super(typeToken("RepositoryHost"), name, inputs, refusedIfRenamed(name, opts, connection, generated));
     logWarnings(connectionFindings(own.connection), this);
+    shared.judge(this);
 
     const signers = clients.flatMap(({ accounts, client, settings }) =>
       accounts.map((account) => ({ account, client, settings, key: this.createKey(name, account, settings) })),
     );
-    claimRepositoryHost({ resource: this, title: `RepositoryHost ${name}` }, connection);
     const keys = signers.map(({ account, key, settings }) =>
       pulumi
         .all([key.publicKey, ...(account.readOnly ? [] : (settings.publicKeys ?? []))])

@@ -2,7 +2,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { hasLauncher, launcherPath } from "../plan/host/hostCommand";
 import { unitsOf } from "../render/host/hostParts";
-import { claim, type Use } from "../plan/findings/claims";
+import { claim, type Claims, type Use } from "../plan/findings/claims";
+import type { Finding } from "../plan/findings/findings";
 import {
   type ArchiveRole,
   archiverUse,
@@ -11,59 +12,131 @@ import {
   inRole,
   keyOf,
 } from "../plan/repositories/archiveUses";
+import { knownNow } from "../internal/inputs";
 import { claimsOfProgram, judgeWhenKnown } from "../internal/programClaims";
 import { logWarnings, throwErrors } from "../internal/validate";
+import type { ClusterPlan } from "../plan/cluster/clusterPlan";
+import { DeferredRead, readOr } from "../plan/model/deferred";
 import type { DatabasePlan, HostPlan } from "../plan/model/plan";
 import { withoutSilenced } from "../plan/rules/silence";
 import type { SshInput } from "../host/ssh/sshTarget";
 import type { ConnectionInput } from "../dynamic/reach";
 import { isDeferredTarget } from "../repositories/common";
 import type { RepositoryTarget } from "../repositories/target";
+import type { CheckedCluster } from "./clusterParts";
+import type { PostgresHostArgs } from "./hostArgs";
+import { connectionInputs, routeNow } from "./hostConnection";
 
 /** Targets by the repositories' keys. */
 type Targets = { readonly [key: string]: { readonly at: pulumi.Input<RepositoryTarget> } };
 
-/** A component whose uses are judged as soon as the values are known. */
-interface User {
-  readonly resource: pulumi.Resource;
-  readonly title: string;
-  readonly silence?: DatabasePlan["silence"];
+/** Uses that are judged together. */
+interface Part {
+  /**
+   * Those that are known while the program declares.
+   * @param resource null before it is registered: its provider is not known then
+   */
+  now(resource: pulumi.Resource | null): readonly Use[];
+  /** All of them, once they are known. */
+  later(resource: pulumi.Resource, judge: (uses: readonly Use[]) => void): void;
+}
+
+/** What one component uses. Others of the program may not use it too. */
+export class SharedUses {
+  readonly #title: string;
+  readonly #silence: DatabasePlan["silence"];
+  readonly #parts: readonly Part[];
+
+  constructor(title: string, silence: DatabasePlan["silence"], parts: readonly Part[]) {
+    this.#title = title;
+    this.#silence = silence;
+    this.#parts = parts;
+  }
+
+  /**
+   * Refuses an update by what is known already. Call it before the component is registered: an update without a preview
+   * creates whatever is declared before it fails. A preview creates nothing, and shows the findings of all components.
+   * @throws InputPropertiesError
+   */
+  refuse(resource: pulumi.Resource | null = null): void {
+    const claims = claimsOfProgram();
+    if (claims === null || pulumi.runtime.isDryRun()) return;
+    throwErrors(this.#title, this.#claim(claims, knownUses(this.#parts.map((part) => () => part.now(resource)))));
+  }
+
+  /**
+   * Judges everything as soon as it is known. A value that no preview knows is judged by the update.
+   * @throws InputPropertiesError by what is known with the component's provider
+   */
+  judge(resource: pulumi.Resource): void {
+    this.refuse(resource);
+    const claims = claimsOfProgram();
+    if (claims === null) return;
+    for (const part of this.#parts)
+      part.later(resource, (uses) => {
+        const findings = this.#claim(claims, uses);
+        throwErrors(this.#title, findings);
+        logWarnings(findings, resource);
+      });
+  }
+
+  #claim(claims: Claims, uses: readonly Use[]): Finding[] {
+    return withoutSilenced({ silence: this.#silence }, claim(claims, this, this.#title, uses));
+  }
 }
 
 /** Uses of a host: its data directory, its files, and the archives that it writes. */
-export function claimHost(
-  user: User,
-  targets: Targets,
-  connection: pulumi.Input<ConnectionInput>,
-  plan: pulumi.Input<unknown>,
-  { stanza, hasOwnCluster, restoreOnly, drillsOnly }: HostUse,
-): void {
-  const machine = pulumi.output(connection).apply((known) => machineOf(known as ConnectionInput));
-  claimWhenKnown(user, pulumi.all([machine, plan]), ([on, known]) => [
-    ...(drillsOnly ? [] : [directoryUse(on, known as HostPlan)]),
-    ...fileUses(on, known as HostPlan),
+export function sharedByHost(
+  title: string,
+  { connection, repositories }: Pick<PostgresHostArgs, "connection" | "repositories">,
+  { derived, hasOwnCluster, known, stanza }: HostUse,
+): SharedUses {
+  const { drillsOnly, restoreOnly, silence } = known;
+  const machine = pulumi.output(connectionInputs(connection).connection).apply(machineOf);
+  const machineNow = (): string => machineOf(routeNow(connection));
+  const partOf = (...uses: readonly ((plan: HostPlan, on: () => string) => readonly Use[])[]): Part => ({
+    now: () => knownUses(uses.map((usesOf) => () => usesOf(known, machineNow))),
+    later: (_resource, judge) =>
+      judgeWhenKnown(pulumi.all([machine, derived]), ([on, plan]) =>
+        judge(uses.flatMap((usesOf) => usesOf(plan as HostPlan, () => on))),
+      ),
+  });
+  const files = partOf((plan, on) => (drillsOnly ? [] : [directoryUse(on(), plan)]), fileUses, unitUses);
+  if (restoreOnly) return new SharedUses(title, silence, [files]);
+  const remedy = "silence it for members of one PostgreSQL cluster; else give each its own stanza, path or bucket";
+  const memberOf = (on: () => string): Use["member"] =>
+    hasOwnCluster ? undefined : { machine: on(), code: "PB199", remedy };
+  return new SharedUses(title, silence, [
+    files,
+    {
+      now: () => targetUses(repositories, known.stanza, () => memberOf(machineNow)),
+      // Not after the whole plan: a preview does not know a bucket that the update creates.
+      later: (_resource, judge) =>
+        judgeWhenKnown(pulumi.all([machine, stanza]), ([on, text]) =>
+          judge(targetUses(repositories, text, () => memberOf(() => on))),
+        ),
+    },
+    partOf((plan, on) => archiveUses(plan, on, () => memberOf(on))),
   ]);
-  if (restoreOnly) return;
-  const memberOf = (on: string): Use["member"] => {
-    const remedy = "silence it for members of one PostgreSQL cluster; else give each its own stanza, path or bucket";
-    return hasOwnCluster ? undefined : { machine: on, code: "PB199", remedy };
-  };
-  claimWhenKnown(user, pulumi.all([machine, stanza]), ([on, known]) => targetUses(targets, known, memberOf(on)));
-  claimWhenKnown(user, pulumi.all([machine, plan]), ([on, known]) => archiveUses(known as HostPlan, on, memberOf(on)));
 }
 
 interface HostUse {
+  /** Reading a deferred value ends what reads it. */
+  readonly known: HostPlan;
   readonly stanza: pulumi.Input<string>;
+  /** The plan with all values. */
+  readonly derived: pulumi.Input<unknown>;
   /** True if the program makes the host's PostgreSQL, which then is no member of another one's. */
   readonly hasOwnCluster: boolean;
-  readonly restoreOnly: boolean;
-  readonly drillsOnly: boolean;
 }
 
 /** Uses of a host that stores repositories: its accounts are in one part of sshd's configuration. */
-export function claimRepositoryHost(user: User, connection: pulumi.Input<ConnectionInput>): void {
-  const machine = pulumi.output(connection).apply((known) => machineOf(known as ConnectionInput));
-  claimWhenKnown(user, machine, (on) => [
+export function sharedByRepositoryHost(
+  title: string,
+  given: PostgresHostArgs["connection"],
+  connection: pulumi.Input<ConnectionInput>,
+): SharedUses {
+  const usesOf = (on: string): Use[] => [
     {
       key: keyOf("sshd", on),
       path: "connection",
@@ -71,61 +144,90 @@ export function claimRepositoryHost(user: User, connection: pulumi.Input<Connect
       what: "sshd's configuration of this host",
       remedy: "declare all clients of a host in one RepositoryHost",
     },
+  ];
+  const machine = pulumi.output(connection).apply((known) => machineOf(known as ConnectionInput));
+  return new SharedUses(title, {}, [
+    {
+      now: () => usesOf(machineOf(routeNow(given))),
+      later: (_resource, judge) => judgeWhenKnown(machine, (on) => judge(usesOf(on))),
+    },
   ]);
 }
 
 /** Uses of a cluster that archives: its archiver, and the archives that it writes. */
-export function claimCluster(
-  user: User,
+export function sharedByCluster(
+  title: string,
   targets: Targets,
-  plan: pulumi.Output<DatabasePlan>,
-  { cluster, namespace, role, stanza }: ClusterUse,
-): void {
-  if (Object.keys(targets).length === 0) return;
-  const location = pulumi.all([kubernetesOf(user.resource), namespace]);
-  claimWhenKnown(user, pulumi.all([location, cluster]), ([at, name]) => [archiverUse("clusterName", [...at, name])]);
-  if (role === "follows") return;
-  const claimArchives = <T>(values: pulumi.Output<T>, usesOf: (known: T) => readonly Use[]): void =>
-    claimWhenKnown(user, pulumi.all([values, role]), ([known, own]) => inRole(own, usesOf(known as T)));
-  claimArchives(pulumi.output(stanza), (known) => targetUses(targets, known, undefined));
-  claimArchives(pulumi.all([location, plan]), ([at, known]) =>
-    archiveUses(known as DatabasePlan, keyOf(...at), undefined),
-  );
-}
-
-interface ClusterUse {
-  readonly cluster: pulumi.Input<string>;
-  readonly namespace: pulumi.Input<string>;
-  readonly stanza: pulumi.Input<string>;
-  readonly role: pulumi.Input<ArchiveRole>;
+  { derive, known, resolved }: CheckedCluster,
+  role: pulumi.Input<ArchiveRole>,
+): SharedUses {
+  const silence = {};
+  if (Object.keys(targets).length === 0) return new SharedUses(title, silence, []);
+  const placeOf = (kubernetes: string, { database }: ClusterPlan): string[] => [kubernetes, database.namespace];
+  const archiverOf = (place: readonly string[], cluster: string): Use[] => [
+    archiverUse("clusterName", [...place, cluster]),
+  ];
+  const archiver: Part = {
+    now: (resource) => archiverOf(placeOf(kubernetesNow(resource), known), known.database.cluster),
+    later: (resource, judge) => {
+      const names = [derive(({ database }) => database.namespace), derive(({ database }) => database.cluster)] as const;
+      judgeWhenKnown(pulumi.all([kubernetesOf(resource), ...names]), ([kubernetes, namespace, cluster]) =>
+        judge(archiverOf([kubernetes, namespace], cluster)),
+      );
+    },
+  };
+  if (role === "follows") return new SharedUses(title, silence, [archiver]);
+  const ownRole = (): ArchiveRole => knownNow({ role }).role;
+  const byTarget: Part = {
+    now: () => inRole(ownRole(), targetUses(targets, known.database.stanza)),
+    later: (_resource, judge) => {
+      const stanza = derive(({ database }) => database.stanza);
+      judgeWhenKnown(pulumi.all([stanza, role]), ([text, own]) => judge(inRole(own, targetUses(targets, text))));
+    },
+  };
+  const byLocation: Part = {
+    now: (resource) =>
+      inRole(
+        ownRole(),
+        archiveUses(known.database, () => keyOf(...placeOf(kubernetesNow(resource), known))),
+      ),
+    later: (resource, judge) =>
+      judgeWhenKnown(pulumi.all([kubernetesOf(resource), resolved, role]), ([kubernetes, plan, own]) => {
+        const place = keyOf(...placeOf(kubernetes, plan as ClusterPlan));
+        judge(
+          inRole(
+            own,
+            archiveUses((plan as ClusterPlan).database, () => place),
+          ),
+        );
+      }),
+  };
+  return new SharedUses(title, silence, [archiver, byTarget, byLocation]);
 }
 
 /** The operator that a plugin serves. */
-export function claimOperator(user: User, namespace: pulumi.Input<string>, plugin: string): void {
-  claimWhenKnown(user, pulumi.all([kubernetesOf(user.resource), namespace]), (at) => [
+export function sharedByPlugin(title: string, namespace: pulumi.Input<string>, plugin: string): SharedUses {
+  const usesOf = (...place: readonly string[]): Use[] => [
     {
-      key: keyOf("plugin", ...at, plugin),
+      key: keyOf("plugin", ...place, plugin),
       path: "operatorNamespace",
       code: "PB197",
       what: `the operator for the plugin ${plugin}`,
       remedy: "one plugin serves every cluster of an operator: keep one of the two",
     },
+  ];
+  return new SharedUses(title, {}, [
+    {
+      now: (resource) => usesOf(kubernetesNow(resource), knownNow({ namespace }).namespace),
+      later: (resource, judge) =>
+        judgeWhenKnown(pulumi.all([kubernetesOf(resource), namespace]), (place) => judge(usesOf(...place))),
+    },
   ]);
 }
 
-/** A value that no preview knows yet is judged by the update. */
-function claimWhenKnown<T>(
-  { resource, silence = {}, title }: User,
-  values: pulumi.Output<T>,
-  usesOf: (known: T) => readonly Use[],
-): void {
-  const claims = claimsOfProgram();
-  if (claims === null) return;
-  judgeWhenKnown(values, (known) => {
-    const findings = withoutSilenced({ silence }, claim(claims, resource, title, usesOf(known)));
-    throwErrors(title, findings);
-    logWarnings(findings, resource);
-  });
+/** Without those that read a deferred value. */
+function knownUses(makers: readonly (() => readonly Use[])[]): Use[] {
+  return makers.flatMap((make) => readOr(make, []));
 }
 
 function directoryUse(machine: string, { container, dataDirectory }: HostPlan): Use {
@@ -139,29 +241,31 @@ function directoryUse(machine: string, { container, dataDirectory }: HostPlan): 
 }
 
 /** What an update writes under names of which a host has one each. */
-function fileUses(machine: string, plan: HostPlan): Use[] {
-  const { config, lib, units } = plan.directories;
-  const use = (path: string, file: string, remedy: string): Use => ({
-    key: keyOf("file", machine, file),
-    path,
-    code: "PB203",
-    what: `${file} of the host`,
-    remedy,
-  });
+function fileUses(plan: HostPlan, on: () => string): Use[] {
+  const { config, lib } = plan.directories;
   const own = "give each host of a machine its own `directories`";
   return [
-    use("directories.config", config, own),
-    use("directories.lib", lib, own),
-    ...(hasLauncher(plan) ? [use("directories.bin", launcherPath(plan), own)] : []),
-    ...unitsOf(plan).map(({ name }) => use("stanza", `${units}/${name}`, "give each its own stanza, or its own units")),
+    fileUse(on(), "directories.config", config, own),
+    fileUse(on(), "directories.lib", lib, own),
+    ...(hasLauncher(plan) ? [fileUse(on(), "directories.bin", launcherPath(plan), own)] : []),
   ];
 }
 
+function unitUses(plan: HostPlan, on: () => string): Use[] {
+  const { units } = plan.directories;
+  const own = "give each its own stanza, or its own units";
+  return unitsOf(plan).map(({ name }) => fileUse(on(), "stanza", `${units}/${name}`, own));
+}
+
+function fileUse(machine: string, path: string, file: string, remedy: string): Use {
+  return { key: keyOf("file", machine, file), path, code: "PB203", what: `${file} of the host`, remedy };
+}
+
 /** Uses by the target itself, whose address may come later. A directory is another one on each machine. */
-function targetUses(targets: Targets, stanza: string, member: Use["member"]): Use[] {
+function targetUses(targets: Targets, stanza: string, memberOf: () => Use["member"] = () => undefined): Use[] {
   return Object.entries(targets).flatMap(([key, { at }]): Use[] => {
     if (isDeferredTarget(at) || at.readOnly === true || (at.s3 === undefined && at.sftp === undefined)) return [];
-    return [archiveUse(key, keyOf("target", identityOf(at), stanza), member)];
+    return [archiveUse(key, keyOf("target", identityOf(at), stanza), memberOf())];
   });
 }
 
@@ -174,7 +278,21 @@ function machineOf({ ssh }: ConnectionInput): string {
 
 /** The Kubernetes cluster: its provider, empty for the default one. */
 function kubernetesOf(resource: pulumi.Resource): pulumi.Output<string> {
-  return pulumi.output(resource.getProvider("kubernetes:core/v1:Secret")?.urn ?? "");
+  return pulumi.output(providerOf(resource)?.urn ?? "");
+}
+
+/**
+ * The same before the provider's URN is known: by the provider's object.
+ * @throws DeferredRead before the resource is registered
+ */
+function kubernetesNow(resource: pulumi.Resource | null): string {
+  if (resource === null) throw new DeferredRead("the provider");
+  const provider = providerOf(resource);
+  return provider === undefined ? "" : keyOf("provider", identityOf(provider));
+}
+
+function providerOf(resource: pulumi.Resource): pulumi.ProviderResource | undefined {
+  return resource.getProvider("kubernetes:core/v1:Secret");
 }
 
 const identities = new WeakMap<object, string>();

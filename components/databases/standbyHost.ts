@@ -7,7 +7,7 @@ import { keptTargets } from "../repositories/common";
 import { patroniBootstrap, patroniReplica, standbyCommand } from "../render/host/standby";
 import type { HostAccess } from "./hostAccess";
 import type { HostBaseArgs, HostRepositoryArgs } from "./hostArgs";
-import { PostgresHost } from "./postgresHost";
+import { PostgresHost, prepareHost } from "./postgresHost";
 import type { SslMode } from "./sslMode";
 
 /** The server that a plain standby streams from. A password is no argument: libpq reads it from a file. */
@@ -79,8 +79,10 @@ export class StandbyHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: StandbyHostArgs, opts?: pulumi.ComponentResourceOptions) {
     const { primary, ...host } = checkedArguments("StandbyHost", name, args, { kept: keptTargets });
+    const restoring = { ...host, restoreOnly: true };
+    prepareHost(name, restoring);
     super(typeToken("StandbyHost"), name, { dataDirectory: host.dataDirectory, streams: primary !== undefined }, opts);
-    const made = new PostgresHost(name, { ...host, restoreOnly: true }, { parent: this });
+    const made = new PostgresHost(name, restoring, { parent: this });
     this.access = made.access;
     this.destinations = made.destinations;
     const argv = pulumi.output(made.access.runtimeArgv);

@@ -10,7 +10,7 @@ import type {
   PostgresHostArgs,
 } from "../databases/hostArgs";
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
-import { PostgresHost } from "../databases/postgresHost";
+import { PostgresHost, prepareHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
 import { suffixed } from "../internal/inputs";
 import { keptTargets } from "../repositories/common";
@@ -86,8 +86,6 @@ export class FireDrill extends pulumi.ComponentResource {
     const own = checkedArguments("FireDrill", name, args, { kept: (each) => [...keptTargets(each), each.of] });
     const { of, path = DEFAULTS.drillPath, ...host } = own;
     const { drillChecks, drills, objectives, stanza } = askedOf(name, own);
-    super(typeToken("FireDrill"), name, { stanza, drills }, opts);
-    if (of !== undefined) claimDrills(of);
     const settings: PostgresHostArgs & Pick<HostSettings, "drillsOnly"> = {
       ...host,
       stanza,
@@ -101,6 +99,9 @@ export class FireDrill extends pulumi.ComponentResource {
         Object.entries(drills).map(([drill, each]) => [drill, { ...each, path: each.path ?? path, elsewhere: false }]),
       ),
     };
+    prepareHost(name, settings);
+    super(typeToken("FireDrill"), name, { stanza, drills }, opts);
+    if (of !== undefined) claimDrills(of);
     const made = new PostgresHost(name, settings, { parent: this });
     this.access = made.access;
     this.destinations = made.destinations;

@@ -29,6 +29,11 @@ export function splitKnown<T>(value: T): KnownPart<T> {
   return { value: known, deferred };
 }
 
+/** The values as they are now. Reading a deferred one ends what reads it. */
+export function knownNow<T>(values: T): pulumi.Unwrap<T> {
+  return view(splitKnown(values).value);
+}
+
 /**
  * What `make` makes of a plan with deferred values (deferred.ts): immediately, with an output for each deferred field;
  * as a whole when the values have arrived, if it reads one itself.

@@ -105,6 +105,32 @@ test("two hosts of one program in the same directories are an error of the previ
   expect((await apart.preview()).stderr).not.toContain("PB203");
 });
 
+// claim: docs/reference/rules.md: PB195 to PB199 and PB203: an update…
+test("an update without a preview leaves nothing of a database that shares an archive; a preview names every one", async () => {
+  const before = host.fingerprint();
+  const apart = (name: string): Partial<PostgresHostArgs> => {
+    const own = ["config", "lib", "units"].map((kind) => [kind, host.path(`${name}-${kind}`)]);
+    const directories = { ...host.settings().host?.directories, ...(Object.fromEntries(own) as object) };
+    return { stanza: "main", dataDirectory: host.path(name), directories };
+  };
+  const declared = ["two", "three"].map((name) => ({ name, args: apart(name) }));
+  const stack = await open("first", [{ name: "db" }, ...declared]);
+  const fact =
+    "PB195 repositories.repo1.at: this repository with this stanza is also that of PostgresHost db (repositories.repo1.at); give each database its own stanza, path or bucket";
+  const failure = await failureOf(stack.up(), []);
+  expect(failure).toContain("PostgresHost two: 1 error in the arguments");
+  expect(failure).toContain(fact);
+  const { resources } = (await stack.exportStack()).deployment as { resources: { urn: string }[] };
+  const names = resources.map(({ urn }) => urn.split("::").at(-1) ?? "");
+  expect(names).toContain("db");
+  expect(names.filter((name) => /^(two|three)/.test(name))).toEqual([]);
+  expect(host.fingerprint()).toEqual(before);
+  for (const name of ["two", "three"]) expect(existsSync(host.path(`${name}-config`)), name).toBe(false);
+  const shown = await failureOf(stack.preview(), []);
+  for (const { name } of declared) expect(shown).toContain(`PostgresHost ${name}: 1 error in the arguments`);
+  expect(shown).toContain(fact);
+});
+
 // claim: docs/hosts/updates.md: a component with another name or stack keeps the host that it declares
 test("a component that was renamed without an alias leaves the host to the new one", async () => {
   const { changes, text } = await up(await open("first", [{ name: "renamed" }]));

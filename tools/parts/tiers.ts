@@ -71,6 +71,7 @@ export const TIERS: readonly Tier[] = [
       "test/components/databases/deferredCluster.test.ts",
       "test/components/databases/deferredHost.test.ts",
       "test/components/databases/postgresHost.test.ts",
+      "test/components/databases/sharedUse.test.ts",
       "test/components/deferredArguments.test.ts",
       "test/components/deferredComponents.test.ts",
       "test/components/strangeComponents.test.ts",

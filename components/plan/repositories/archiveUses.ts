@@ -1,7 +1,8 @@
 /** What a database uses that no other one may: its archives, and the Cluster that it archives. Pure. */
 import type { Use } from "../findings/claims";
+import { readOr } from "../model/deferred";
 import type { DatabasePlan } from "../model/plan";
-import { typeOf } from "./repositoryTypes";
+import { type RepositoryPlan, typeOf } from "./repositoryTypes";
 
 /**
  * How a cluster writes into its archives: as the only one, on after a cluster that is gone, or not before it is
@@ -14,14 +15,23 @@ export function archiveRole(continuesArchive: boolean, isReplica: boolean): Arch
   return continuesArchive ? "continues" : "owns";
 }
 
-/** @param machine on which a directory is: another one on each machine, or in each namespace */
-export function archiveUses({ repositories, stanza }: DatabasePlan, machine: string, member: Use["member"]): Use[] {
-  return repositories.flatMap((repository): Use[] => {
+/**
+ * A repository with a deferred value is omitted.
+ * @param machine on which a directory is: another one on each machine, or in each namespace
+ */
+export function archiveUses(
+  plan: DatabasePlan,
+  machine: () => string,
+  memberOf: () => Use["member"] = () => undefined,
+): Use[] {
+  const usesOf = (repository: RepositoryPlan): Use[] => {
     if (repository.readOnly) return [];
     const type = typeOf(repository);
-    const server = repository.kind === "posix" ? machine : (type.endpoint(repository) ?? "");
-    return [archiveUse(repository.name, keyOf("archive", server, type.location(repository), stanza), member)];
-  });
+    const server = repository.kind === "posix" ? machine() : (type.endpoint(repository) ?? "");
+    const key = keyOf("archive", server, type.location(repository), plan.stanza);
+    return [archiveUse(repository.name, key, memberOf())];
+  };
+  return plan.repositories.flatMap((repository) => readOr(() => usesOf(repository), []));
 }
 
 export function archiveUse(name: string, key: string, member: Use["member"]): Use {

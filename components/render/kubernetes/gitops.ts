@@ -122,7 +122,8 @@ function sharedIn({ attach = {}, clusters = {} }: GitopsFile): Finding[] {
       const scope = ["", database.namespace];
       const role = archiveRole(file.bootstrap?.recovery?.continueArchive === true, database.isReplica === true);
       const archiver = archiverUse(NAME, [...scope, database.cluster]);
-      const uses = [archiver, ...inRole(role, archiveUses(database, keyOf(...scope), undefined))];
+      const archives = archiveUses(database, () => keyOf(...scope));
+      const uses = [archiver, ...inRole(role, archives)];
       const path = `${section}.${name}`;
       const shared = claim(claims, database, path, database.repositories.length === 0 ? [] : uses);
       // An attachment has its cluster's name.
