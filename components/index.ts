@@ -119,6 +119,20 @@ export { SslMode } from "./databases/sslMode";
 export { type PrimaryArgs, StandbyHost, type StandbyHostArgs } from "./databases/standbyHost";
 export { B2ApplicationKey, type B2ApplicationKeyArgs } from "./dynamic/b2ApplicationKey";
 export { B2Bucket, type B2BucketArgs, type B2LifecycleRule, type B2Retention } from "./dynamic/b2Bucket";
+export { AzureRepository } from "./repositories/azureRepository";
+export {
+  AzureAccountKey,
+  type AzureContainerChoice,
+  type AzureCredentialsChoice,
+  type AzureExistingContainer,
+  type AzureExistingKeys,
+  type AzureManagedIdentity,
+  type AzureNewContainer,
+  type AzureNewKeys,
+  AzureRedundancy,
+  type AzureRepositoryArgs,
+  type AzureSharedKey,
+} from "./repositories/azureRepositoryArgs";
 export {
   type B2BucketChoice,
   type B2CredentialsChoice,
@@ -167,6 +181,9 @@ export type {
 } from "./repositories/s3RepositoryArgs";
 export { SftpRepository, type SftpRepositoryArgs } from "./repositories/sftpRepository";
 export {
+  type AzureCredentials,
+  AzureKeyType,
+  type AzureLocation,
   type BucketFacts,
   type CipherRef,
   LockMode,

@@ -63,6 +63,8 @@ export interface ExternalKeys {
 }
 
 const REFRESH_SECONDS = 3600;
+/** A key of Azure is in a Secret that the program names: `existingSecret`. */
+const EXTERNAL_PARTS = SECRET_PARTS.filter((part) => part !== "azureKey");
 
 /** Applies every default. @throws InputPropertyError */
 export function externalSourceOf(store: ExternalStore): ExternalSource<pulumi.Input<string>> {
@@ -86,7 +88,7 @@ function intervalText(seconds: number): string {
 
 /** The keys by their part. @param prefix of omitted names in the Secret, if several repositories share it: `b2-` */
 export function externalKeysOf(keys: ExternalKeys, prefix: string): Record<string, ExternalKey<pulumi.Input<string>>> {
-  const given = SECRET_PARTS.flatMap((part): [string, ExternalKey<pulumi.Input<string>>][] => {
+  const given = EXTERNAL_PARTS.flatMap((part): [string, ExternalKey<pulumi.Input<string>>][] => {
     const remote = keys[part];
     if (remote === undefined) return [];
     const own = `${prefix}${SECRET_KEYS[part]}`;

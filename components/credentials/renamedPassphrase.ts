@@ -27,7 +27,7 @@ interface Use {
 }
 
 /** Inputs of repositories' components that decide their locations. */
-const LOCATION_INPUTS = ["bucket", "endpoint", "host", "path", "user"];
+const LOCATION_INPUTS = ["bucket", "container", "endpoint", "host", "path", "user"];
 
 /** Options of a repository's component, and a record of the passphrase that it uses. */
 export function watchLocation(

@@ -167,13 +167,14 @@ type SecretKeys = Partial<Record<SecretPart, { readonly name: string; readonly k
 const NO_METADATA = { name: "", namespace: "", labels: {} };
 
 /** The texts of a bucket's Secret; other repositories need none. */
-function secretTextsOf({ cipher, s3 }: KnownTarget): Partial<Record<SecretPart, string | undefined>> {
-  if (s3 === undefined) return {};
-  const { credentials, region } = s3;
+function secretTextsOf({ azure, cipher, s3 }: KnownTarget): Partial<Record<SecretPart, string | undefined>> {
+  if (azure === undefined && s3 === undefined) return {};
+  const { credentials, region } = s3 ?? { credentials: undefined, region: undefined };
   return {
     accessKeyId: credentials?.accessKeyId,
     secretAccessKey: credentials?.secretAccessKey,
     sessionToken: credentials?.sessionToken,
+    azureKey: azure?.credentials?.key,
     passphrase: cipher?.passphrase,
     region: credentials === undefined ? undefined : region,
   };
@@ -205,10 +206,10 @@ function checkChoice(
   }
   const checked = existing === undefined ? checkedSecretName(title, secretName) : secretName;
   if (create === undefined) return checked;
-  const { s3 } = create.from;
-  if (s3 === undefined || (s3.credentials === undefined && create.from.cipher === undefined)) {
+  const store = create.from.s3 ?? create.from.azure;
+  if (store === undefined || (store.credentials === undefined && create.from.cipher === undefined)) {
     const fact =
-      s3 === undefined ? "it is not a bucket" : "it has neither keys nor a passphrase, and a role needs no Secret";
+      store === undefined ? "it is not a bucket" : "it has neither keys nor a passphrase, and a role needs no Secret";
     throw new pulumi.InputPropertyError({
       propertyPath: "create.from",
       reason: `${title}: there is nothing to put into a Secret for ${create.from.name}: ${fact}`,
@@ -217,7 +218,7 @@ function checkChoice(
   return checked;
 }
 
-function partsOf({ cipher, s3 }: RepositoryTarget): Parameters<typeof renderSecret<pulumi.Input<string>>>[1] {
+function partsOf({ azure, cipher, s3 }: RepositoryTarget): Parameters<typeof renderSecret<pulumi.Input<string>>>[1] {
   const { credentials, region } = s3 ?? { credentials: undefined, region: undefined };
   const secret = (value: pulumi.Input<string> | undefined): pulumi.Input<string> | undefined =>
     value === undefined ? undefined : pulumi.secret(value);
@@ -225,6 +226,7 @@ function partsOf({ cipher, s3 }: RepositoryTarget): Parameters<typeof renderSecr
     accessKeyId: secret(credentials?.accessKeyId),
     secretAccessKey: secret(credentials?.secretAccessKey),
     sessionToken: secret(credentials?.sessionToken),
+    azureKey: secret(azure?.credentials?.key),
     passphrase: secret(cipher?.passphrase),
     region: credentials === undefined ? undefined : region,
   };

@@ -31,7 +31,7 @@ import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import { FULL_BACKUP_ROLE } from "../render/kubernetes/fullBackupGate";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
-import { secretKeysOf } from "../render/kubernetes/secrets";
+import { existingKeysOf, secretKeysOf } from "../render/kubernetes/secrets";
 import { isDeferredTarget, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";
 import type {
@@ -51,6 +51,7 @@ export interface SecretKeyInputs {
   readonly accessKeyId?: KeyRef;
   readonly secretAccessKey?: KeyRef;
   readonly sessionToken?: KeyRef;
+  readonly azureKey?: KeyRef;
   readonly passphrase?: KeyRef;
   readonly region?: KeyRef;
   readonly ca?: KeyRef;
@@ -191,7 +192,9 @@ export function deliverSecrets(
       continue;
     }
     const at = checked(declared);
-    const isMade = at.s3 !== undefined && (at.s3.credentials !== undefined || at.cipher !== undefined);
+    const store = at.s3 ?? at.azure;
+    const keyKind = store?.credentials === undefined ? null : at.s3 === undefined ? "azure" : "s3";
+    const isMade = store !== undefined && (keyKind !== null || at.cipher !== undefined);
     const create = (): RepositorySecret =>
       new RepositorySecret(own, { namespace, secretName, create: { from: at } }, { parent });
     const made = isMade ? withoutStackTraces(create) : null;
@@ -199,8 +202,8 @@ export function deliverSecrets(
     const content = made === null ? undefined : shownChild(made, CHILD_ROLES.content);
     if (content !== undefined) contents.push(content);
     const keysOf = (ref: SecretRef | undefined): SecretKeyInputs => ({
-      ...(at.s3?.existingSecret === undefined ? {} : secretKeysOf(at.s3.existingSecret, true)),
-      ...(ref === undefined ? {} : secretKeysOf(ref, at.s3?.credentials !== undefined)),
+      ...existingKeysOf(at),
+      ...(ref === undefined ? {} : secretKeysOf(ref, keyKind)),
       ...given({ ca }),
     });
     secrets[key] = keysOf(made?.ref);
@@ -219,11 +222,10 @@ function deferredKeys(
   ca: KeyRef | undefined,
 ): pulumi.Output<SecretKeyInputs> {
   // Names of Secrets and of their keys.
-  const existing = pulumi.unsecret(from).apply((target) => target?.s3?.existingSecret ?? null);
-  return pulumi.all([existing, secret.keys, pulumi.output(ca)]).apply(([ref, keys, authority]): SecretKeyInputs => {
-    const own = ref === null ? {} : secretKeysOf(ref, true);
-    return { ...own, ...keys, ...given({ ca: authority }) };
-  });
+  const existing = pulumi.unsecret(from).apply((target) => (target === null ? {} : existingKeysOf(target)));
+  return pulumi
+    .all([existing, secret.keys, pulumi.output(ca)])
+    .apply(([own, keys, authority]): SecretKeyInputs => ({ ...own, ...keys, ...given({ ca: authority }) }));
 }
 
 /** Existing objects of the namespace, which rendering needs besides the plan. */

@@ -133,6 +133,8 @@ export interface HostSecretFiles {
   secretAccessKey?: pulumi.Input<string>;
   /** File with the token of temporary credentials. */
   sessionToken?: pulumi.Input<string>;
+  /** File with the key of an Azure storage account or its shared access signature, as `keyType` of the target says. */
+  azureKey?: pulumi.Input<string>;
   /** File with the private key for an SFTP server, as ssh-keygen writes it. */
   privateKey?: pulumi.Input<string>;
   /** File with the passphrase of an encrypted private key. */

@@ -10,7 +10,7 @@ import { given } from "../../runtime/base/given";
 import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositoryTypes";
 import { NO_TARGET } from "../plan/repositories/unknownType";
 import type { EncryptionArgs } from "./repositoryArgs";
-import type { CipherRef, RepositoryTarget, S3Credentials, S3Location, SftpLocation } from "./target";
+import type { AzureLocation, CipherRef, RepositoryTarget, S3Credentials, S3Location, SftpLocation } from "./target";
 
 /**
  * {@link checkedArguments} of a repository.
@@ -149,10 +149,11 @@ export function openTarget(target: pulumi.Input<RepositoryTarget>): object {
 
 /** The target, which also says whether anything of its location is secret. */
 export function shareableTarget(target: RepositoryTarget): RepositoryTarget {
-  const { cipher: _cipher, path, s3 = {}, sftp = {} } = target;
+  const { azure = {}, cipher: _cipher, path, s3 = {}, sftp = {} } = target;
   const { credentials: _credentials, ...bucket } = s3 as Partial<S3Location>;
+  const { credentials: _accountKey, ...container } = azure as Partial<AzureLocation>;
   const { privateKey: _key, privateKeyPassphrase: _passphrase, ...server } = sftp as Partial<SftpLocation>;
-  const location = { path, bucket, server };
+  const location = { path, bucket, container, server };
   const outputs = [...splitKnown(location).deferred.values()];
   if (outputs.length === 0) return { ...target, secretLocation: false };
   const isSecret = Promise.all(outputs.map((output) => pulumi.isSecret(output))).then((all) => all.includes(true));

@@ -13,6 +13,8 @@ type BucketInputs = Readonly<Record<string, unknown>>;
 /** How a state shows a bucket and its keys. */
 export interface BucketKind {
   readonly type: string;
+  /** Argument and field with the name of what is made, and its child. By default `bucket.create.name` and `bucket`. */
+  readonly section?: { readonly name: string; readonly field: string; readonly child: Parameters<typeof childName>[1] };
   /** Outputs that together identify a bucket of the type, from a repository that makes it. */
   identityOf(bucketName: string, inputs: BucketInputs): Readonly<Record<string, unknown>>;
   /** Types of keys, tokens and roles that a repository makes. */
@@ -42,13 +44,14 @@ export function renamedBucket(
   inputs: BucketInputs,
   titles: ReadonlySet<string>,
 ): string | null {
-  const madeBucket = valueAt(inputs, "bucket", "create", "name");
+  const { child, field, name: section } = kind.section ?? { name: "bucket", field: "name", child: "bucket" };
+  const madeBucket = valueAt(inputs, section, "create", field);
   if (typeof madeBucket === "string") {
     const same = earlier.find(
       ({ outputs, type }) => type === kind.type && hasAll(outputs, kind.identityOf(madeBucket, inputs)),
     );
     if (same === undefined) return null;
-    const ending = childName("", "bucket");
+    const ending = childName("", child);
     return refusal(title, "bucket", same.name.endsWith(ending) ? same.name.slice(0, -ending.length) : same.name);
   }
   const existing = valueAt(inputs, "bucket", "existing", "name");

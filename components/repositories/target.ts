@@ -57,6 +57,8 @@ export interface SecretRef {
   secretAccessKeyKey?: pulumi.Input<string>;
   /** Key that holds the session token; only for temporary credentials. */
   sessionTokenKey?: pulumi.Input<string>;
+  /** Key that holds the key of an Azure storage account, or its shared access signature. @default "AZURE_KEY" */
+  azureKeyKey?: pulumi.Input<string>;
   /** Key that holds the passphrase of client-side encryption, if there is one. */
   passphraseKey?: pulumi.Input<string>;
   /** Key that holds the region, if there is one; for Barman. */
@@ -130,6 +132,46 @@ export interface S3Location {
   facts?: BucketFacts;
 }
 
+/** How requests to Azure are authorized: names of pgBackRest's `repo-azure-key-type`. */
+export const AzureKeyType = {
+  /** With a key of the account, which may do everything in all of its containers. */
+  Shared: "shared",
+  /** With a shared access signature (SAS), which may do what it names until it ends. */
+  Sas: "sas",
+  /** With the managed identity of the machine. */
+  Auto: "auto",
+} as const;
+export type AzureKeyType = (typeof AzureKeyType)[keyof typeof AzureKeyType];
+
+/** The key of a container of Azure Blob Storage. It is treated as a secret. */
+export interface AzureCredentials {
+  /** A key of the account, or a shared access signature with `keyType` "sas". */
+  key: pulumi.Input<string>;
+}
+
+/** A container of Azure Blob Storage and its address. */
+export interface AzureLocation {
+  /** Name of the storage account. */
+  account: pulumi.Input<string>;
+  /** Name of the container. */
+  container: pulumi.Input<string>;
+  /** Host name without the account, scheme and port. If omitted, `blob.core.windows.net`. */
+  endpoint?: pulumi.Input<string>;
+  /** Port of the service. If omitted, 443. @minimum 1 @maximum 65535 */
+  port?: pulumi.Input<number>;
+  /** Account in the host name or in the path of the address. If omitted, in the host name. */
+  uriStyle?: pulumi.Input<UriStyle>;
+  /** File with the certificate of a private authority. */
+  caFile?: pulumi.Input<string>;
+  /** @default "shared" */
+  keyType?: pulumi.Input<AzureKeyType>;
+  /** The key; with key types "shared" and "sas" only, and not together with `existingSecret`. */
+  credentials?: AzureCredentials;
+  /** For Kubernetes clusters only: the Secret that already has the key. */
+  existingSecret?: SecretRef;
+  facts?: BucketFacts;
+}
+
 /** A directory of an SFTP server and its address. */
 export interface SftpLocation {
   /** Name or address of the server. */
@@ -161,8 +203,10 @@ export interface RepositoryTarget {
    * directories are not.
    */
   offSite?: pulumi.Input<boolean>;
-  /** The bucket, for object stores. */
+  /** The bucket, for object stores with Amazon's protocol. */
   s3?: S3Location;
+  /** The container, for Azure Blob Storage. */
+  azure?: AzureLocation;
   /** The server, for directories of an SFTP server. */
   sftp?: SftpLocation;
   /** Client-side encryption. */

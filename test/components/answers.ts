@@ -3,6 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import { vi } from "vitest";
 import { computedOf } from "./deferredInputs";
 
+/** The two keys of a storage account of Azure. */
+const AZURE_KEYS = ["key1", "key2"].map((keyName) => ({ keyName, value: "a2V5" }));
+
 export interface Answer<Made> {
   readonly errors: readonly unknown[];
   /** Everything that a component declares and returns; empty if it throws. */
@@ -20,7 +23,7 @@ export async function answerTo<Made extends object>(make: () => Made): Promise<A
   const silent = async (): Promise<void> => {};
   const spies = (["warn", "info"] as const).map((level) => vi.spyOn(pulumi.log, level).mockImplementation(silent));
   await pulumi.runtime.setMocks({
-    call: () => ({ results: [] }),
+    call: () => ({ results: [], keys: AZURE_KEYS }),
     newResource: ({ id, inputs, name, type }) => {
       // One that is only read.
       if (id) return { id, state: {} };

@@ -19,6 +19,7 @@ const SECRET = {
   accessKeyIdKey: "id",
   secretAccessKeyKey: "secret",
   sessionTokenKey: "token",
+  azureKeyKey: "azure",
   passphraseKey: "pass",
   regionKey: "region",
 };
@@ -136,6 +137,57 @@ add(
     expectedStoredGiB: 500,
   },
   (args) => outputsOf(new all.R2Repository("r2", args)),
+);
+const AZURE = { accountName: "acmepg", location: "westeurope" };
+add(
+  "AzureRepository",
+  "AzureRepositoryArgs",
+  {
+    container: {
+      create: { ...AZURE, resourceGroupName: "backups", name: "orders", redundancy: "Standard_ZRS" as const },
+    },
+    endpoint: "blob.core.usgovcloudapi.net",
+    path: "/p",
+    credentials: { create: { expires: "2027-12-31", signedBy: "key2" as const } },
+    cipher: { passphrase: "pass" },
+    offSite: true,
+    immutableDays: 15,
+    undeleteDays: 21,
+    expectedStoredGiB: 500,
+  },
+  (args) => outputsOf(new all.AzureRepository("azure", args)),
+);
+add(
+  "AzureRepository with an account's key",
+  "AzureRepositoryArgs",
+  { container: { create: AZURE }, credentials: { accountKey: { signedBy: "key2" as const } } },
+  (args) => outputsOf(new all.AzureRepository("azure", args)),
+);
+add(
+  "AzureRepository of a machine",
+  "AzureRepositoryArgs",
+  { container: { create: AZURE }, credentials: { managedIdentity: { principalId: "identity" } } },
+  (args) => outputsOf(new all.AzureRepository("azure", args)),
+);
+add(
+  "AzureRepository in an existing container",
+  "AzureRepositoryArgs",
+  {
+    container: {
+      existing: {
+        accountName: "acmepg",
+        name: "orders",
+        resourceGroupName: "backups",
+        port: 10000,
+        uriStyle: "path" as const,
+        caFile: "/etc/ca.pem",
+        facts: FACTS,
+      },
+    },
+    endpoint: "azurite.lan",
+    credentials: { keys: { key: "sas" } },
+  },
+  (args) => outputsOf(new all.AzureRepository("azure", args)),
 );
 add(
   "S3CompatibleRepository",
@@ -367,7 +419,7 @@ add(
 
 test("the programs give every input of their components", () => {
   const others =
-    /^(Acknowledge|Cluster|Command|Compress|Drill|Host|KeyRef|Objectives|Postgres|S3Location|Sftp|Ssh|PodPlacement|RepositoryTarget)/;
+    /^(Acknowledge|Cluster|Command|Compress|Drill|Host|KeyRef|Objectives|Postgres|AzureCredentials|AzureLocation|S3Location|Sftp|Ssh|PodPlacement|RepositoryTarget)/;
   expect(missing.filter((name) => !given.has(name) && !others.test(name))).toEqual([]);
 });
 

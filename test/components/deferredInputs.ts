@@ -12,6 +12,9 @@ import { publicTypes } from "../../tools/docs/componentsPage";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { UNKNOWN } from "../harness/doubles/providerValues";
 
+/** The two keys of a storage account of Azure. */
+const AZURE_KEYS = ["key1", "key2"].map((keyName) => ({ keyName, value: "a2V5" }));
+
 /** One input of a component's arguments. */
 export interface InputPath {
   /** `repositories.repo1.bundle` */
@@ -108,7 +111,7 @@ export async function register(program: () => unknown, preview: boolean): Promis
   ];
   await pulumi.runtime.setMocks(
     {
-      call: () => ({}),
+      call: () => ({ keys: AZURE_KEYS }),
       newResource: ({ id, inputs, name, type }) => {
         // One that is only read.
         if (id) return { id, state: {} };

@@ -5,6 +5,7 @@ import { analyzeComponents } from "../../tools/parts/build/packageSchema";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
 const COMPONENTS = [
+  "AzureRepository",
   "B2Repository",
   "BackupNow",
   "CheckNow",

@@ -61,6 +61,9 @@ function constant(name: string, lines: readonly string[]): readonly string[] {
 const RULED = [
   "AcknowledgeArgs.mode",
   "AffinityArgs.podAntiAffinityType",
+  "AzureNewContainer.redundancy",
+  "AzureNewKeys.signedBy",
+  "AzureSharedKey.signedBy",
   "BackupNowArgs.type",
   "BucketProtectionArgs.lockMode",
   "ClusterBackupArgs.engine",

@@ -66,6 +66,7 @@ export interface SecretKeysSettings {
   readonly accessKeyId?: KeyRefSettings | undefined;
   readonly secretAccessKey?: KeyRefSettings | undefined;
   readonly sessionToken?: KeyRefSettings | undefined;
+  readonly azureKey?: KeyRefSettings | undefined;
   readonly passphrase?: KeyRefSettings | undefined;
   readonly region?: KeyRefSettings | undefined;
   readonly ca?: KeyRefSettings | undefined;

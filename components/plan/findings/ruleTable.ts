@@ -161,7 +161,7 @@ export const RULES = {
     "keep backups for as long as they are locked",
   ),
   PB036: warning(
-    "deleted versions kept for less than a week",
+    "deleted versions kept for less than a week, or a container of Azure that keeps none",
     "an attack may be noticed too late",
     "set `undeleteDays: 14`",
   ),
@@ -238,9 +238,9 @@ export const RULES = {
     "rename it, for instance to `cnpg-pgbackrest`",
   ),
   PB053: error(
-    "Azure or Google as a repository",
+    "Azure or Google as an S3 bucket",
     "they use another protocol, or lack S3 features that a repository needs",
-    "use B2, R2, S3 or SFTP; for Azure, write `repo-type=azure` into pgbackrest.conf yourself",
+    "use `AzureRepository` for Azure; B2, R2, S3 or SFTP instead of Google",
   ),
   PB054: errorPolicy(
     "a region that does not match the endpoint",
@@ -346,7 +346,7 @@ export const RULES = {
     "protect for 14 days or more",
   ),
   PB082: error(
-    "settings for a bucket that is not taken over, or a taken-over bucket whose name is another resource's output",
+    "settings for a bucket or container that is not taken over, or a taken-over bucket whose name is another resource's output",
     "pgbackstop changes an existing bucket only after taking it over, by its name",
     "set `takeOver: true` with the name as plain text, or set `facts`",
   ),

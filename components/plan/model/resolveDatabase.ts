@@ -206,7 +206,7 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
   const located = attempt(() => settings.at);
   const at = (): TargetSettings => targetOf(settings.at);
   const type = (): ReturnType<typeof typeOf> => typeOf({ kind: kindOf(settings.at) });
-  const own = fields<Omit<RepositoryPlan, "secretFiles" | "s3" | "sftp">>({
+  const own = fields<Omit<RepositoryPlan, "azure" | "secretFiles" | "s3" | "sftp">>({
     key: () => findRepoIndex(name) ?? 0,
     name: () => name,
     kind: () => kindOf(settings.at),
@@ -228,8 +228,10 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
   return merged(
     own,
     givenFields({ secretFiles: () => (secretFiles === undefined ? undefined : secretFilesOf(name, secretFiles)) }),
-    // A target that comes later may have either.
-    located instanceof DeferredRead ? view({ s3: located.marker, sftp: located.marker }) : type().resolve(at()),
+    // A target that comes later may have any of them.
+    located instanceof DeferredRead
+      ? view({ azure: located.marker, s3: located.marker, sftp: located.marker })
+      : type().resolve(at()),
   );
 }
 

@@ -171,7 +171,7 @@ function bucketSite(target: Target): SitePlan {
   });
 }
 
-function resolveFacts(facts: NonNullable<S3Settings["facts"]>): BucketFacts {
+export function resolveFacts(facts: NonNullable<S3Settings["facts"]>): BucketFacts {
   return fields({
     ...readers(facts, "versioning", "immutableDays", "lockMode", "undeleteDays", "storageClass", "expireLiveDays"),
   });

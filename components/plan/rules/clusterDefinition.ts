@@ -432,7 +432,7 @@ function checkOverwrite(plan: ClusterDatabasePlan, source: SourcePlan | null, re
 }
 
 function addressOf(repository: RepositoryPlan): string {
-  return `${repository.s3?.endpoint ?? ""} ${typeOf(repository).location(repository)}`;
+  return `${(repository.s3 ?? repository.azure)?.endpoint ?? ""} ${typeOf(repository).location(repository)}`;
 }
 
 function checkReplica({ bootstrap: { recovery }, replica }: ClusterDefinition): Finding[] {

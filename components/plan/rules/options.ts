@@ -28,6 +28,11 @@ const OF_DATABASE: Readonly<Record<string, string>> = {
 };
 /** The same for a repository, without `repo-`. */
 const OF_REPOSITORY: Readonly<Record<string, string>> = {
+  "azure-account": "account of the repository component",
+  "azure-container": "container of the repository component",
+  "azure-endpoint": "endpoint of the repository component",
+  "azure-key-type": "credentials of the repository component",
+  "azure-uri-style": "uriStyle of the repository component",
   block: "blockIncremental",
   bundle: "bundle",
   "cipher-type": "cipher of the repository component",

@@ -16,7 +16,7 @@ const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string
   {
     pattern: /\.blob\.core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)$/,
     name: "Azure Blob Storage",
-    hint: "it does not speak S3, and no component creates such a repository: use B2, R2, S3 or a host over SFTP, or write repo-type=azure into pgbackrest.conf yourself (docs/azure.md)",
+    hint: "it does not speak S3: use AzureRepository (docs/azure.md)",
   },
   {
     pattern: /(^|\.)storage\.googleapis\.com$/,

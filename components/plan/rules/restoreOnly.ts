@@ -23,7 +23,7 @@ export function checkRestoreOnly(plan: HostPlan): Finding[] {
       }),
     () =>
       eachOf(plan.repositories, ({ kind, name, readOnly }) => {
-        if (kind !== "s3" || readOnly) return [];
+        if ((kind !== "azure" && kind !== "s3") || readOnly) return [];
         const fact = "this host only restores, but its keys can write: an intruder could overwrite and delete backups";
         const hint = "use readerTarget of the repository (credentials.create.reader: true)";
         return [finding("PB101", `repositories.${name}.at`, fact, hint)];

@@ -1,7 +1,7 @@
 /** Whether retention meets the objectives and agrees with object locks and versions. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
-import type { RepositoryPlan } from "../repositories/repositoryTypes";
+import { factsOf, type RepositoryPlan } from "../repositories/repositoryTypes";
 import { runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
 import { archiveWindowDays } from "../schedule/archiveWindow";
 import { abstaining, eachOf } from "../findings/abstain";
@@ -103,7 +103,7 @@ function calendarDays({ keep }: RepositoryPlan): number {
 
 /** A lock longer than the retention costs money for expired backups; a shorter one leaves backups unprotected. */
 function checkLocks(repository: RepositoryPlan): Finding[] {
-  const lockedDays = repository.s3?.facts.immutableDays;
+  const lockedDays = factsOf(repository)?.immutableDays;
   const { keepDays, name } = repository;
   if (lockedDays === undefined || lockedDays <= 0 || keepDays === undefined) return [];
   const path = `repositories.${name}`;
@@ -127,8 +127,15 @@ function checkLocks(repository: RepositoryPlan): Finding[] {
 }
 
 /** On a versioned bucket, only the undelete window protects against a stolen writer key. */
-function checkVersions({ name, s3 }: RepositoryPlan): Finding[] {
-  const { immutableDays, undeleteDays, versioning } = s3?.facts ?? {};
+function checkVersions(repository: RepositoryPlan): Finding[] {
+  const { kind, name } = repository;
+  const { immutableDays, undeleteDays, versioning } = factsOf(repository) ?? {};
+  if (kind === "azure" && versioning === false && (undeleteDays ?? 0) < UNDELETE_DAYS_MIN) {
+    const lacking =
+      "the container keeps neither versions nor deleted blobs: what a stolen key removes is gone for good";
+    const hint = `switch on versioning and soft delete for ${UNDELETE_DAYS_MIN} days or more in the account`;
+    return [finding("PB036", `repositories.${name}.at`, lacking, hint)];
+  }
   if (versioning !== true || undeleteDays === undefined || undeleteDays >= UNDELETE_DAYS_MIN) return [];
   if (immutableDays !== undefined && immutableDays >= UNDELETE_DAYS_MIN) return [];
   const fact = `deleted or overwritten objects are gone after ${undeleteDays} days: an attack must be noticed sooner`;

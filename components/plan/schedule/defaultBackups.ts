@@ -57,7 +57,7 @@ function isKept(repository: RepositorySettings): boolean {
 
 /** As long as the bucket locks them (PB034, PB035), else at least as long as the objective asks. */
 function keepDaysOf({ at }: RepositorySettings, { objectives }: Settings): number {
-  const locked = at.s3?.facts?.immutableDays;
+  const locked = (at.s3 ?? at.azure)?.facts?.immutableDays;
   if (locked !== undefined && locked > 0) return locked;
   return Math.max(KEEP_DAYS, objectives?.pitrDays ?? KEEP_DAYS);
 }

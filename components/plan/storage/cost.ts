@@ -5,7 +5,7 @@
  */
 import type { DatabasePlan, Sizing } from "../model/plan";
 import { KEEP_CLASSES, type KeepClass } from "../repositories/repositoryType";
-import type { RepositoryPlan } from "../repositories/repositoryTypes";
+import { factsOf, type RepositoryPlan } from "../repositories/repositoryTypes";
 import { PRICES, PRICES_AS_OF, type PriceRow } from "./prices";
 import { type BackupType, runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
@@ -117,7 +117,8 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
     perDayGib: full * fulls + diffGib * diffs + incrGib * incrs,
   });
   const kept = full * fullCount + (diffGib * diffs + incrGib * incrs + wal) * windowDays + byCalendar;
-  const afterwardsDays = Math.max(repository.s3?.facts.undeleteDays ?? 0, repository.s3?.facts.immutableDays ?? 0);
+  const { immutableDays, undeleteDays } = factsOf(repository) ?? {};
+  const afterwardsDays = Math.max(undeleteDays ?? 0, immutableDays ?? 0);
   return {
     storedGib: kept + perDayGib * afterwardsDays,
     writesPerMonth:
@@ -148,7 +149,7 @@ function keptByCalendar(
 }
 
 export function findPrice(repository: RepositoryPlan): PriceRow | null {
-  return findRow(repository.site.provider, repository.s3?.facts.storageClass);
+  return findRow(repository.site.provider, factsOf(repository)?.storageClass);
 }
 
 function findRow(provider: string, storageClass = "standard"): PriceRow | null {

@@ -3,7 +3,7 @@
  * smallest tier.
  */
 export interface PriceRow {
-  /** Row of the S3 providers' table. */
+  /** Row of the S3 providers' table, or `azure`. */
   readonly provider: string;
   readonly storageClass: string;
   readonly storagePerGbMonth: number;
@@ -66,6 +66,18 @@ export const PRICES: readonly PriceRow[] = [
     egressPerGb: 0.09,
     freeEgressGb: 100,
   },
+  // Hot tier of Azure, locally redundant, in the United States (East US); other redundancies have no row.
+  ...["standard", "standard_lrs"].map(
+    (storageClass): PriceRow => ({
+      ...NOTHING_FREE,
+      provider: "azure",
+      storageClass,
+      storagePerGbMonth: 0.018,
+      writesPerMillion: 5,
+      egressPerGb: 0.087,
+      freeEgressGb: 100,
+    }),
+  ),
   {
     ...NOTHING_FREE,
     provider: "wasabi",

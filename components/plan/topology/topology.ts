@@ -9,7 +9,7 @@ import { containerName, OPERATOR_COMMAND, operatorCommand, secretsDirectory } fr
 import { worstCaseRpo } from "../schedule/objectives";
 import type { ClusterDatabasePlan, DatabasePlan, DrillPlan, HostPlan, TaskPlan } from "../model/plan";
 import type { BucketFacts } from "../repositories/s3Type";
-import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
+import { factsOf, type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
 import { fields, givenFields, items, merged, readers } from "../model/deferred";
@@ -93,14 +93,14 @@ export interface RepositoryNode {
   readonly key: number;
   readonly name: string;
   readonly kind: RepositoryPlan["kind"];
-  /** Directory, or `s3://bucket/prefix`. */
+  /** Directory, `s3://bucket/prefix`, or `azure://account/container/prefix`. */
   readonly location: string;
   /**
    * Server, as `host[:port]`: the same location on another one is another repository. Absent for directories, and at
    * vendors whose bucket names are unique.
    */
   readonly endpoint?: string;
-  /** Row of the S3 providers' table, or `filesystem`. */
+  /** Row of the S3 providers' table, `azure`, `sftp` or `filesystem`. */
   readonly provider: string;
   /** Failure domain. */
   readonly failureDomain: string;
@@ -334,7 +334,7 @@ function synchronousOf({ synchronous }: DatabasePlan): SynchronousNode | undefin
 
 function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): RepositoryNode {
   const { compressLevel, compressType, encrypted, key, kind, name, requireMount, site } = repository;
-  const facts = given({ ...repository.s3?.facts });
+  const facts = given({ ...factsOf(repository) });
   return merged(
     merged(
       { key, name, kind },

@@ -12,6 +12,7 @@ import { DEFAULTS } from "../../plan/model/defaults";
 import { given } from "../../../runtime/base/given";
 import { areSame, fields, givenFields, mappedFields, merged, readOr } from "../../plan/model/deferred";
 import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
+import type { AzurePlan } from "../../plan/repositories/azureType";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { fullBackupReport } from "../kubernetes/fullBackupGate";
@@ -31,6 +32,7 @@ const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> 
   accessKeyId: SECRET_KEYS.accessKeyId,
   secretAccessKey: SECRET_KEYS.secretAccessKey,
   sessionToken: SECRET_KEYS.sessionToken,
+  azureKey: SECRET_KEYS.azureKey,
   passphrase: SECRET_KEYS.passphrase,
   ca: "ca.crt",
 };
@@ -190,9 +192,11 @@ function claimOf(path: string): string {
 }
 
 function withMountedCa(repository: RepositoryPlan, keys: () => SecretKeysSettings | undefined): RepositoryPlan {
-  if (repository.s3 === undefined || keys()?.ca === undefined) return repository;
-  const s3 = merged(repository.s3, { caFile: `${PATHS.secrets}/${repository.name}/ca.crt` });
-  return merged(repository, { s3 }) as RepositoryPlan;
+  const { azure, name, s3 } = repository;
+  if ((s3 ?? azure) === undefined || keys()?.ca === undefined) return repository;
+  const ca = { caFile: `${PATHS.secrets}/${name}/ca.crt` };
+  const store = s3 === undefined ? { azure: merged(azure as AzurePlan, ca) } : { s3: merged(s3, ca) };
+  return merged(repository, store) as RepositoryPlan;
 }
 
 function runOf(context: EngineContext, schedule: Schedule): BackupRun {

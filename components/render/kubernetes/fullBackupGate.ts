@@ -58,7 +58,12 @@ function accountOf({ database, definition }: EngineContext): string {
 
 /** Digest of the repositories' locations: if it changes, the update waits for full backups again. */
 function locationsOf({ repositories, stanza }: EngineContext["database"]): string {
-  const rows = repositories.map(({ kind, name, path, s3 }) => [name, kind, path, s3?.endpoint, s3?.bucket]);
+  // Digests of earlier versions must not change: only containers have a different row.
+  const rows = repositories.map(({ azure, kind, name, path, s3 }) =>
+    azure === undefined
+      ? [name, kind, path, s3?.endpoint, s3?.bucket]
+      : [name, kind, path, azure.endpoint, azure.account, azure.container],
+  );
   return createHash("sha256")
     .update(JSON.stringify([stanza, rows]))
     .digest("hex")

@@ -25,14 +25,15 @@ import { checkOverrides, renderAttachment, renderCluster } from "./clusterObject
 import { checkFlux, escapedForFlux, findVariables, type FluxSettings, withoutVariables } from "./flux";
 import { certificateObjects, PLUGIN_DEFAULTS, renderPlugin } from "./plugin";
 import { canonical, type Manifest } from "./objects";
-import { type SecretNames, secretKeysOf } from "./secrets";
+import { existingKeysOf, type SecretNames } from "./secrets";
 import { recoverySource } from "./source";
 import { given } from "../../../runtime/base/given";
 import { view } from "../../plan/model/deferred";
 
 /** A repository as in a file: keys by the Secret that contains them. */
 export interface FileRepository extends Omit<RepositorySettings, "at"> {
-  readonly at: Omit<TargetSettings, "name" | "encrypted" | "s3"> & {
+  readonly at: Omit<TargetSettings, "azure" | "name" | "encrypted" | "s3"> & {
+    readonly azure?: NonNullable<TargetSettings["azure"]> & { readonly existingSecret?: SecretNames<string> };
     readonly s3?: NonNullable<TargetSettings["s3"]> & { readonly existingSecret?: SecretNames<string> };
   };
   readonly ca?: KeyRefSettings;
@@ -80,7 +81,8 @@ export const SECRET_FIELDS = [
   "secretAccessKey",
 ];
 
-const KUBERNETES_SECRETS = "name the Secret that holds it: at.s3.existingSecret with the names of its keys";
+const KUBERNETES_SECRETS =
+  "name the Secret that holds it: at.s3.existingSecret, or at.azure.existingSecret, with the names of its keys";
 
 /** @param bundle null omits the ConfigMaps with the program, and lists them */
 export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
@@ -225,15 +227,17 @@ type Repositories = Readonly<Record<string, FileRepository>>;
 function settingsOf(repositories: Repositories): Record<string, RepositorySettings> {
   const entries = Object.entries(repositories).map(
     ([key, { at, ca: _ca, ...repository }]): [string, RepositorySettings] => {
-      const { s3, ...others } = at;
-      const { existingSecret, ...location } = s3 ?? { existingSecret: undefined };
+      const { azure, s3, ...others } = at;
+      const { existingSecret, ...location } = s3 ?? azure ?? { existingSecret: undefined };
+      const hasExistingSecret = existingSecret !== undefined;
       const target: TargetSettings = {
         ...others,
         name: key,
         encrypted: existingSecret?.passphraseKey !== undefined,
-        ...(s3 === undefined
+        ...(s3 === undefined ? {} : { s3: { ...(location as typeof s3), hasKeys: false, hasExistingSecret } }),
+        ...(s3 !== undefined || azure === undefined
           ? {}
-          : { s3: { ...(location as typeof s3), hasKeys: false, hasExistingSecret: existingSecret !== undefined } }),
+          : { azure: { ...(location as typeof azure), hasKey: false, hasExistingSecret } }),
       };
       return [key, { ...repository, at: target }];
     },
@@ -245,7 +249,7 @@ function secretsOf(repositories: Repositories): RepositorySecrets {
   return Object.fromEntries(
     Object.entries(repositories).map(([key, { at, ca }]): [string, SecretKeysSettings] => [
       key,
-      { ...(at.s3?.existingSecret === undefined ? {} : secretKeysOf(at.s3.existingSecret, true)), ...given({ ca }) },
+      { ...existingKeysOf(at), ...given({ ca }) },
     ]),
   );
 }

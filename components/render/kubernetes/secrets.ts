@@ -12,6 +12,7 @@ export const SECRET_KEYS = {
   accessKeyId: "ACCESS_KEY_ID",
   secretAccessKey: "ACCESS_SECRET_KEY",
   sessionToken: "ACCESS_SESSION_TOKEN",
+  azureKey: "AZURE_KEY",
   passphrase: "ENCRYPTION_PASS",
   region: "ACCESS_REGION",
 } as const;
@@ -24,18 +25,23 @@ export interface SecretNames<T> {
   readonly accessKeyIdKey?: T | undefined;
   readonly secretAccessKeyKey?: T | undefined;
   readonly sessionTokenKey?: T | undefined;
+  readonly azureKeyKey?: T | undefined;
   readonly passphraseKey?: T | undefined;
   readonly regionKey?: T | undefined;
 }
 
-/** Each part with its Secret and key. @param hasKeys false for a Secret that holds a passphrase only */
+/** Kind of keys: those of an S3 bucket, or that of a container of Azure. */
+export type KeyKind = "azure" | "s3";
+
+/** Each part with its Secret and key. @param kind null for a Secret that holds a passphrase only */
 export function secretKeysOf<T>(
   ref: SecretNames<T>,
-  hasKeys: boolean,
+  kind: KeyKind | null,
 ): Partial<Record<SecretPart, { name: T; key: T | string }>> {
   const keys: Record<SecretPart, T | string | undefined> = {
-    accessKeyId: hasKeys ? (ref.accessKeyIdKey ?? SECRET_KEYS.accessKeyId) : undefined,
-    secretAccessKey: hasKeys ? (ref.secretAccessKeyKey ?? SECRET_KEYS.secretAccessKey) : undefined,
+    accessKeyId: kind === "s3" ? (ref.accessKeyIdKey ?? SECRET_KEYS.accessKeyId) : undefined,
+    secretAccessKey: kind === "s3" ? (ref.secretAccessKeyKey ?? SECRET_KEYS.secretAccessKey) : undefined,
+    azureKey: kind === "azure" ? (ref.azureKeyKey ?? SECRET_KEYS.azureKey) : undefined,
     sessionToken: ref.sessionTokenKey,
     passphrase: ref.passphraseKey,
     region: ref.regionKey,
@@ -43,6 +49,17 @@ export function secretKeysOf<T>(
   return Object.fromEntries(
     SECRET_PARTS.flatMap((part) => (keys[part] === undefined ? [] : [[part, { name: ref.name, key: keys[part] }]])),
   );
+}
+
+interface KeptKeys<T> {
+  readonly azure?: { readonly existingSecret?: SecretNames<T> | undefined } | undefined;
+  readonly s3?: { readonly existingSecret?: SecretNames<T> | undefined } | undefined;
+}
+
+/** The keys of a target that an existing Secret holds. */
+export function existingKeysOf<T>({ azure, s3 }: KeptKeys<T>): ReturnType<typeof secretKeysOf<T>> {
+  if (s3?.existingSecret !== undefined) return secretKeysOf(s3.existingSecret, "s3");
+  return azure?.existingSecret === undefined ? {} : secretKeysOf(azure.existingSecret, "azure");
 }
 
 /** With this label CloudNativePG and its plugins read a changed Secret again. */

@@ -100,8 +100,8 @@ function usesHome(plan: HostPlan, writes: readonly string[]): boolean {
     ...writablePaths(plan),
     ...writes,
   ];
-  return [...paths, ...plan.repositories.map((repository) => repository.s3?.caFile ?? "/")].some((path) =>
-    HOME_DIRECTORIES.some((home) => path === home || path.startsWith(`${home}/`)),
+  return [...paths, ...plan.repositories.map((repository) => (repository.s3 ?? repository.azure)?.caFile ?? "/")].some(
+    (path) => HOME_DIRECTORIES.some((home) => path === home || path.startsWith(`${home}/`)),
   );
 }
 

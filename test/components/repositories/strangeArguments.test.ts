@@ -54,6 +54,20 @@ const FORMS: readonly Form[] = [
     bucket: { existing: { name: "acme-orders-pg" } },
     credentials: { keys: { applicationKeyId: "id", applicationKey: "key" } },
   }),
+  form("AzureRepository with a new container", "AzureRepositoryArgs", all.AzureRepository, {
+    container: { create: { accountName: "acmepg", location: "westeurope" } },
+    credentials: { create: { reader: true } },
+    immutableDays: 15,
+    cipher,
+  }),
+  form("AzureRepository with an existing container", "AzureRepositoryArgs", all.AzureRepository, {
+    container: { existing: { accountName: "acmepg", name: "orders", resourceGroupName: "backups" } },
+    credentials: { keys: { key: "sas" } },
+  }),
+  form("AzureRepository of a machine", "AzureRepositoryArgs", all.AzureRepository, {
+    container: { create: { accountName: "acmepg", location: "westeurope" } },
+    credentials: { managedIdentity: { principalId: "identity" } },
+  }),
   form("R2Repository with a new bucket", "R2RepositoryArgs", all.R2Repository, {
     accountId: ACCOUNT,
     bucket: { create: { name: "acme-orders-pg" } },

@@ -5,6 +5,7 @@ const FILES: Readonly<Record<string, string>> = {
   "/secrets/repo1/ACCESS_KEY_ID": "AKIA\n",
   "/secrets/repo1/ACCESS_SECRET_KEY": "s3cret",
   "/secrets/repo2/ENCRYPTION_PASS": "pass phrase\r\n",
+  "/secrets/repo2/AZURE_KEY": "sv=1&sig=a%3D\n",
   "/secrets/repo2/ACCESS_SESSION_TOKEN": "",
   "/secrets/repo2/OTHER": "x",
   "/secrets/elsewhere/ACCESS_KEY_ID": "x",
@@ -21,6 +22,7 @@ describe("secrets that are files", () => {
       HOME: "/",
       PGBACKREST_REPO1_S3_KEY: "AKIA",
       PGBACKREST_REPO1_S3_KEY_SECRET: "s3cret",
+      PGBACKREST_REPO2_AZURE_KEY: "sv=1&sig=a%3D",
       PGBACKREST_REPO2_CIPHER_PASS: "pass phrase",
     });
   });

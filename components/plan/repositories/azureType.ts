@@ -1,0 +1,197 @@
+/** Repositories in containers of Azure Blob Storage. Pure. */
+import type { AzureLocation } from "../../repositories/target";
+import { abstaining } from "../findings/abstain";
+import { isInRange } from "../arguments/ranges";
+import { type Finding, finding } from "../findings/findings";
+import { DEFAULTS } from "../model/defaults";
+import { fields, readers } from "../model/deferred";
+import type { Plain } from "../model/plainArguments";
+import { checkPath } from "../rules/values";
+import type { ConfOption, RepositoryBase, RepositoryType, SitePlan, TargetBase } from "./repositoryType";
+import { type BucketFacts, resolveFacts } from "./s3Type";
+
+/** A container; its key never comes here. */
+export interface AzureSettings extends Omit<Plain<AzureLocation>, "credentials" | "existingSecret"> {
+  /** True if a key was given; undefined if unknown. */
+  readonly hasKey?: boolean | undefined;
+  readonly hasExistingSecret?: boolean | undefined;
+}
+
+export interface AzurePlan {
+  readonly account: string;
+  readonly container: string;
+  readonly endpoint: string;
+  readonly port: number;
+  readonly uriStyle: string;
+  readonly caFile: string | undefined;
+  /** Name of pgBackRest's `repo-azure-key-type`. */
+  readonly keyType: string;
+  /** Undefined: not declared. */
+  readonly hasKey: boolean | undefined;
+  /** True for a Kubernetes Secret. */
+  readonly hasExistingSecret: boolean;
+  readonly facts: BucketFacts;
+}
+
+type Target = TargetBase & { readonly azure: AzureSettings };
+type Repository = RepositoryBase & { readonly kind: "azure"; readonly azure: AzurePlan };
+
+export const AZURE_TITLE = "Azure Blob Storage";
+/** Clouds whose accounts have names of their own; any other endpoint is somebody's server. */
+const CLOUDS = /^blob\.core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)$/;
+/** As the runtime takes them: "Naming and referencing containers, blobs, and metadata". */
+const ACCOUNT = /^[a-z0-9][a-z0-9-]{2,62}$/;
+const CONTAINER = /^[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}$/;
+const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
+
+export const azure: RepositoryType<Target, Repository> = {
+  bundles: true,
+  exposed: "container",
+  secretFiles: { azureKey: "azure-key" },
+
+  open(target) {
+    const { credentials, existingSecret, ...container } = target.azure ?? {
+      credentials: undefined,
+      existingSecret: undefined,
+    };
+    return {
+      azure: { ...container, hasKey: credentials !== undefined, hasExistingSecret: existingSecret !== undefined },
+      ...(existingSecret?.passphraseKey === undefined ? {} : { encrypted: true }),
+    };
+  },
+  secrets: (target) => ({ "azure-key": target.azure?.credentials?.key }),
+  secretText: () => null,
+
+  resolve: ({ azure: container }): Pick<Repository, "azure"> => ({
+    azure: fields({
+      ...readers(container, "account", "container", "caFile", "hasKey"),
+      endpoint: () => container.endpoint ?? DEFAULTS.azureEndpoint,
+      port: () => container.port ?? DEFAULTS.azurePort,
+      uriStyle: () => container.uriStyle ?? "host",
+      keyType: () => container.keyType ?? DEFAULTS.keyType,
+      hasExistingSecret: () => container.hasExistingSecret ?? false,
+      facts: () => resolveFacts(container.facts ?? {}),
+    }),
+  }),
+  site: (target) => siteOf(target),
+  bringsKeys: (target) => target.azure.hasKey === true,
+
+  location: ({ azure: { account, container }, path }) => `azure://${account}/${container}${path}`,
+  endpoint: ({ azure: { endpoint, port } }) => `${endpoint}:${port}`,
+  server: ({ azure: { endpoint, port } }) =>
+    endpoint === DEFAULTS.azureEndpoint && port === DEFAULTS.azurePort ? null : `${endpoint}:${port}`,
+  address: ({ azure: { account, container, endpoint, port } }) => `${endpoint}:${port}/${account}/${container}`,
+  confOptions: ({ azure: container }) => {
+    const { account, caFile, endpoint, keyType, port, uriStyle } = container;
+    const unless = (usual: ConfOption["value"], name: string, value: ConfOption["value"]): ConfOption[] =>
+      value === usual ? [] : [{ name, value }];
+    return [
+      { name: "azure-account", value: account },
+      { name: "azure-container", value: container.container },
+      ...unless(DEFAULTS.azureEndpoint, "azure-endpoint", endpoint),
+      ...unless(DEFAULTS.keyType, "azure-key-type", keyType),
+      ...unless("host", "azure-uri-style", uriStyle),
+      ...unless(DEFAULTS.azurePort, "storage-port", port),
+      ...(caFile === undefined ? [] : [{ name: "storage-ca-file", value: caFile }]),
+    ];
+  },
+  keyFile: () => null,
+
+  checkAddress(repository, path) {
+    const { azure: container } = repository;
+    const wrong = (field: string, fact: string, hint = ""): Finding[] => [
+      finding("PB020", `${path}.at.${field}`, fact, hint),
+    ];
+    return abstaining(
+      () => {
+        if (ACCOUNT.test(container.account)) return [];
+        const hint = "it is the first part of its endpoint's name: 3 to 24 lower-case letters and digits";
+        return wrong("azure.account", `"${container.account}" is not the name of a storage account`, hint);
+      },
+      () => {
+        if (CONTAINER.test(container.container)) return [];
+        const hint = "use 3 to 63 lower-case letters, digits and single hyphens";
+        return wrong("azure.container", `"${container.container}" is not the name of a container`, hint);
+      },
+      () => {
+        if (HOST_NAME.test(container.endpoint)) return [];
+        const hint = 'omit "https://", the account, the port (an argument of its own) and any path';
+        return wrong("azure.endpoint", `"${container.endpoint}" is not a host name`, hint);
+      },
+      () => checkPath(`${path}.at.azure.caFile`, container.caFile),
+      () =>
+        isInRange("AzureLocation.port", container.port)
+          ? []
+          : wrong("azure.port", `${container.port} is not a port: 1 to 65535`),
+      () => {
+        const fact = "the prefix covers the whole container, including blobs of others";
+        return repository.path === "/" ? wrong("path", fact, 'set a prefix such as "/pgbackrest"') : [];
+      },
+    );
+  },
+  checkKeys(repository, path, database) {
+    const { azure: container } = repository;
+    return abstaining(
+      () => (repository.secretFiles === undefined ? checkGivenKey(container, `${path}.at.azure`) : []),
+      () => checkSecret(container, `${path}.at.azure`, database),
+    );
+  },
+  checkSecretFiles({ azure: { hasKey } }, path, options) {
+    if (hasKey !== true || !options.includes("azure-key")) return [];
+    const fact = "credentials are given too: it is unclear which of them sign";
+    return [finding("PB103", path, fact, "remove one of them")];
+  },
+  checkPod: () => [],
+};
+
+/** Accounts of one cloud are off-site and fail together: one vendor, one outage, one unpaid bill. */
+function siteOf(target: Target): SitePlan {
+  const endpoint = (): string => target.azure.endpoint ?? DEFAULTS.azureEndpoint;
+  const isHosted = (): boolean => CLOUDS.test(endpoint());
+  return fields({
+    provider: () => "azure",
+    title: () => AZURE_TITLE,
+    failureDomain: () => (isHosted() ? AZURE_TITLE : endpoint()),
+    offSite: () => target.offSite ?? (isHosted() ? true : undefined),
+    thirdParty: isHosted,
+  });
+}
+
+function checkGivenKey({ hasExistingSecret, hasKey, keyType }: AzurePlan, path: string): Finding[] {
+  if (keyType !== "auto") {
+    if (hasKey !== false || hasExistingSecret) return [];
+    const fact = `key type "${keyType}" needs a key, and none is given`;
+    const hint = 'set credentials, existingSecret in Kubernetes, or keyType: "auto" for a managed identity';
+    return [finding("PB063", `${path}.credentials`, fact, hint)];
+  }
+  if (hasKey !== true && !hasExistingSecret) return [];
+  const field = hasKey === true ? "credentials" : "existingSecret";
+  const fact = 'key type "auto" uses the managed identity, and a key is given too: it is unclear which of them counts';
+  return [finding("PB064", `${path}.${field}`, fact, `remove ${field}, or leave keyType out`)];
+}
+
+function checkSecret({ hasExistingSecret, hasKey }: AzurePlan, path: string, database: "host" | "cnpg"): Finding[] {
+  if (!hasExistingSecret) return [];
+  return [
+    ...(database === "cnpg"
+      ? []
+      : [
+          finding(
+            "PB067",
+            `${path}.existingSecret`,
+            "a host cannot read a Kubernetes Secret",
+            "set credentials: an update writes them to a file that only PostgreSQL's account can read",
+          ),
+        ]),
+    ...(hasKey === true
+      ? [
+          finding(
+            "PB068",
+            `${path}.existingSecret`,
+            "credentials and existingSecret are both given",
+            "remove one of them",
+          ),
+        ]
+      : []),
+  ];
+}
