@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { containerSas, SAS_PERMISSIONS, type SasRole } from "../../components/plan/storage/azureSas";
 import { collect, streamOf } from "../../runtime/base/bytes";
 import { systemClock } from "../../runtime/base/clock";
 import { systemRandom } from "../../runtime/base/random";
@@ -66,6 +67,27 @@ test("a shared access signature reads, lists, writes and removes, also at the ro
   expect(names).toEqual(["sas/f"]);
   await storage.remove("sas/f");
   expect(await storage.stat("sas/f")).toBeNull();
+});
+
+// claim: docs/azure.md: a signature (SAS) for databases lists, reads, writes and deletes by name
+test("the writer's signature of the components does all that a repository needs, the reader's only reads", async () => {
+  const { account, accountKey, container } = server;
+  const openAs = (role: SasRole): Storage => {
+    const permissions = SAS_PERMISSIONS[role];
+    const sas = containerSas({ account, accountKey, container, permissions, expires: "9999-12-31" });
+    return open("/signed", { keyType: "sas", key: new Secret(sas) });
+  };
+  const writer = openAs("writer");
+  expect(await writer.create?.("lease", Buffer.from("1"))).toBe(true);
+  expect(await writer.create?.("lease", Buffer.from("2"))).toBe(false);
+  await writer.putStream("d/f", () => streamOf(Buffer.alloc(4 * MIB + 1, "x")));
+  const reader = openAs("reader");
+  expect((await collect(await reader.read("d/f"), 5 * MIB)).length).toBe(4 * MIB + 1);
+  for (const refused of [reader.put("d/g", new Uint8Array(1)), reader.remove("d/f"), reader.removePath("d")])
+    await expect(refused).rejects.toMatchObject({ kind: "access" });
+  expect(await writer.stat("d/f")).toMatchObject({ sizeBytes: 4 * MIB + 1 });
+  await writer.removePath("d");
+  expect(await writer.stat("d/f")).toBeNull();
 });
 
 // claim: docs/azure.md: a signature that has expired is refused in words, and no message repeats it

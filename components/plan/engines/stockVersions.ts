@@ -51,6 +51,13 @@ const ROWS: readonly StockRow[] = [
   },
   {
     code: "PB048",
+    before: "2.58",
+    concerns: ({ azure }) => azure?.keyType === "auto",
+    fact: "managed identities of Azure came with 2.58",
+    hint: "use a signature or a key, or a newer version",
+  },
+  {
+    code: "PB048",
     before: "2.38",
     concerns: ({ s3 }) => s3?.keyType === "web-id",
     fact: "key type web-id came with 2.38",

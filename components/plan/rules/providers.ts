@@ -5,7 +5,7 @@ import { engineOf } from "../engines/engines";
 import { findOtherRegion, findQuirks, S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
-import type { S3Plan } from "../repositories/s3Type";
+import type { BucketFacts, S3Plan } from "../repositories/s3Type";
 import { R2_LOCK_REASON } from "../storage/r2";
 import { findClassFault } from "../storage/storageClasses";
 import { abstaining, eachOf } from "../findings/abstain";
@@ -27,15 +27,17 @@ const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string
 
 export function checkProviders({ engine, repositories }: DatabasePlan): Finding[] {
   return eachOf(repositories, (repository) => {
-    const { s3 } = repository;
-    if (s3 === undefined) return [];
+    const { azure, s3 } = repository;
     const path = `repositories.${repository.name}.at`;
+    if (azure !== undefined) return checkFacts(azure.facts, path);
+    if (s3 === undefined) return [];
     return abstaining(
       () => checkService(s3, path),
       () => checkRegion(s3, path),
       () => checkQuirks(s3, path),
       () => checkStyle(s3, path, engine),
-      () => checkBucket(s3, path),
+      () => checkFacts(s3.facts, path),
+      () => checkLock(s3, path),
     );
   });
 }
@@ -93,21 +95,22 @@ function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
   return findings;
 }
 
-function checkBucket(s3: S3Plan, path: string): Finding[] {
-  const { facts } = s3;
+function checkLock({ endpoint, facts, quirks }: S3Plan, path: string): Finding[] {
+  const row = findQuirks(quirks ?? "auto", endpoint);
+  if (row === null || row.objectLock || (facts.immutableDays ?? 0) <= 0) return [];
+  const reason = row.id === "r2" ? R2_LOCK_REASON : "it has no object lock";
+  const fact = `immutableDays is not possible on ${row.title}: ${reason}`;
+  const hint = "use B2 or S3 for the immutable copy and this one as second repository";
+  return [finding("PB059", `${path}.immutableDays`, fact, hint)];
+}
+
+/** Rules and storage classes of buckets and containers. */
+function checkFacts(facts: BucketFacts, path: string): Finding[] {
   return abstaining(
     () => {
       if (facts.expireLiveDays === undefined) return [];
       const fact = `a rule of the bucket removes objects ${facts.expireLiveDays} days after they were written: increments and WAL need older ones, so restores fail although backups report success`;
       return [finding("PB058", path, fact, KEEP_HINT)];
-    },
-    () => {
-      const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
-      if (row === null || row.objectLock || (facts.immutableDays ?? 0) <= 0) return [];
-      const reason = row.id === "r2" ? R2_LOCK_REASON : "it has no object lock";
-      const fact = `immutableDays is not possible on ${row.title}: ${reason}`;
-      const hint = "use B2 or S3 for the immutable copy and this one as second repository";
-      return [finding("PB059", `${path}.immutableDays`, fact, hint)];
     },
     () => {
       const { storageClass = "" } = facts;

@@ -6,6 +6,8 @@ import { repositoryText } from "./order";
 
 /** True if the repository can be read as it was, as far as the program knows. */
 export function hasPast({ bucket, provider }: RepositoryNode): boolean {
+  // This program does not read old versions of blobs.
+  if (provider === "azure") return false;
   return bucket?.versioning === true || findQuirks(provider, "")?.versioning === "always";
 }
 

@@ -1,12 +1,12 @@
 /** Storage classes that backups should not use, in all vendors' terms. Pure. */
 
 /** Reading takes hours of thawing first. */
-const FROZEN = ["glacier", "deeparchive"];
+const FROZEN = ["glacier", "deeparchive", "archive"];
 /**
  * Each object is billed for 30 days or more, and each read costs. Amazon's instant Glacier is readable immediately, so
- * it belongs here.
+ * it belongs here, as do Azure's tiers Cool and Cold.
  */
-const INFREQUENT = ["standardia", "onezoneia", "glacierir", "intelligenttiering", "infrequentaccess"];
+const INFREQUENT = ["standardia", "onezoneia", "glacierir", "intelligenttiering", "infrequentaccess", "cool", "cold"];
 
 /** Why backups should not use it; null for a class that is fine or unknown. */
 export function findClassFault(storageClass: string): "frozen" | "infrequent" | null {

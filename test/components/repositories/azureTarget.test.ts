@@ -4,9 +4,11 @@ import { describe, expect, test } from "vitest";
 import { secretFiles } from "../../../components/credentials/repositorySecretFiles";
 import { findingText } from "../../../components/plan/findings/findings";
 import { unknownMarker } from "../../../components/plan/model/unknown";
+import { isInRange, stockLimits } from "../../../components/plan/engines/stockVersions";
 import type { AzureSettings } from "../../../components/plan/repositories/azureType";
 import type { TargetSettings } from "../../../components/plan/repositories/repositoryTypes";
 import { checkHost } from "../../../components/plan/rules";
+import { hasPast } from "../../../components/plan/runbook/attacked";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import { renderPgbackrestConf } from "../../../components/render/host/pgbackrestConf";
 import { credentialLines } from "../../../components/render/host/systemdCredentials";
@@ -70,6 +72,15 @@ describe("the rules", () => {
     );
   });
 
+  // claim: docs/azure.md: do not let a rule delete or archive blobs
+  test("refuse a container whose blobs a rule removes or freezes", () => {
+    const removed = findings({ facts: { expireLiveDays: 90, storageClass: "Archive" } }).join();
+    expect(removed).toContain("PB058 repositories.repo2.at: a rule of the bucket removes objects 90 days after");
+    expect(removed).toContain("PB060 repositories.repo2.at.storageClass: reading from class Archive takes hours");
+    expect(findings({ facts: { storageClass: "Cool" } }).join()).toContain("PB061");
+    expect(findings({ facts: { storageClass: "Standard_ZRS" } })).toEqual([]);
+  });
+
   test("refuse an attack drill and a host that restores with the writer's key", () => {
     const attack = plan({
       repositories: { repo1: { at: { name: "azure", path: "/o", encrypted: true, azure: FULL }, keepDays: 7 } },
@@ -99,6 +110,11 @@ test("the topology shows account and container, in a failure domain of their own
   const lab = topologyOf(planOf({ endpoint: "azurite.lan", port: 10000 })).repositories[1];
   expect(lab).toMatchObject({ endpoint: "azurite.lan:10000", failureDomain: "azurite.lan" });
   expect(lab).not.toHaveProperty("offSite");
+});
+
+test("the runbook does not send anyone to versions that this program does not read", () => {
+  const [, node] = topologyOf(planOf({ facts: { versioning: true, undeleteDays: 14 } })).repositories;
+  expect(node === undefined || hasPast(node)).toBe(false);
 });
 
 test("a month's price is estimated with Azure's own row", () => {
@@ -139,6 +155,15 @@ test("pgbackrest.conf has the same meaning for the runtime, and the key is in th
     uriStyle: "host",
   });
   expect(azure?.key?.reveal()).toBe(SAS);
+});
+
+test("stock reads a managed identity from 2.58 on, and the other keys before", () => {
+  const limits = (keyType: AzureSettings["keyType"], version: string): string[] =>
+    stockLimits(planOf({ keyType }).repositories)
+      .filter((limit) => isInRange(limit, version))
+      .map(({ path, fact }) => `${path}: ${fact}`);
+  const managed = ["repositories.repo2: managed identities of Azure came with 2.58"];
+  expect([limits("auto", "2.57"), limits("auto", "2.58.0"), limits("sas", "2.45")]).toEqual([managed, [], []]);
 });
 
 test("another server is written with its port, style and authority", () => {
