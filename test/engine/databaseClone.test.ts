@@ -1,6 +1,7 @@
 /**
  * A `DatabaseClone` on the real engine with its dynamic resource: a script stands for the host's runtime, because a
- * clone needs FUSE, PostgreSQL and systemd. test/interop/restore/clone.test.ts and test/hosts/mounted.test.ts have them.
+ * clone needs FUSE, PostgreSQL and systemd. test/interop/restore/clone.test.ts and test/hosts/mounted.test.ts have
+ * them.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

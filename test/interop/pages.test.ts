@@ -12,6 +12,7 @@ import { diffTopologies } from "../../components/plan/diff";
 import { renderPage } from "../../components/render/topology/topologyPage";
 import { bandsOf, renderPicture } from "../../components/render/topology/picture";
 import { renderReportPage } from "../../runtime/operations/report/reportPage";
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { findOnPath, run } from "../../tools/parts/process";
 import { BUCKET, NAS } from "../components/plans";
 import { topology } from "../components/topologies";
@@ -72,7 +73,7 @@ describe("the page in a browser", async () => {
     const troubles = [{ error: "FileMissingError", message: "WAL is missing", hints: ["pgbackstop heal"] }];
     const gaps = [{ from: "a", to: "b", fromS: 1_794_000_000, toS: 1_794_100_000 }];
     const repos = [reportedRepo(), reportedRepo({ key: 2, encrypted: false, gaps, troubles })];
-    const databases = Array.from({ length: 50 }, (_, index) => reportedDatabase({ stanza: `orders-${index}`, repos }));
+    const databases = Array.from({ length: NIGHTLY ? 50 : 8 }, (_, index) => reportedDatabase({ stanza: `orders-${index}`, repos }));
     const page = renderReportPage({ databases });
     writeFileSync(join(folder, "report.html"), page);
     const [light, dark] = [await shoot("report.html", false), await shoot("report.html", true)];

@@ -157,7 +157,7 @@ export const TIERS: readonly Tier[] = [
       "test/hosts/slotArchive.test.ts":
         "`test/hosts/containerHost.test.ts`: an update, a kill and a destroy with a slot; `test/interop/wal/slotArchive.test.ts`: killed agents, a lost slot",
       "test/hosts/mounted.test.ts":
-        "`test/interop/restore/clone.test.ts`, `instant.test.ts` beside it: the same on a real server; `test/engine/databaseClone.test.ts`: the component",
+        "`test/interop/restore/clone.test.ts`, `test/interop/restore/instant.test.ts`: the same on a real server; `test/engine/databaseClone.test.ts`: the component",
       "test/hosts/majorUpgrade.test.ts": "`test/engine/majorUpgrade.test.ts`: the update after pg_upgrade",
       "test/hosts/newMachine.test.ts": "`test/package/machine.test.ts`: the update waits for the boot",
     },

@@ -1925,7 +1925,6 @@ export const ARGUMENT_PLAIN = {
   "RepositoryClientArgs.user": "the name of the resource of its key",
   "RepositoryClientArgs.reader": "whether a second key exists",
   "AzureExistingKeys.isAccountKey": "what kind of key it is",
-  "AzureManagedIdentity.principalId": "whether the role is assigned",
   "AzureNewKeys.reader": "whether the signature exists",
   "AzureNewKeys.recovery": "whether the signature exists",
   "B2NewKeys.reader": "whether the key exists",
