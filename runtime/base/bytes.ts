@@ -16,6 +16,18 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
 }
 
+/** Below this, collecting garbage is cheaper. */
+const FREED_SIZE_BYTES_MIN = 64 * 1024;
+
+/**
+ * Frees the memory of bytes that nothing uses any more, if they have a buffer of their own. V8 would let 32 MiB of such
+ * buffers pile up.
+ */
+export function freeMemory({ buffer, length }: Uint8Array): void {
+  if (length < FREED_SIZE_BYTES_MIN || buffer.byteLength !== length || !(buffer instanceof ArrayBuffer)) return;
+  buffer.transfer(0);
+}
+
 /** The whole stream in memory. @throws fileInvalid when it is larger than `limitBytes`. */
 export async function collect(source: ByteStream, limitBytes: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];

@@ -2,8 +2,6 @@
 export const LIMITS = {
   /** Read size for sources whose chunks are kept. */
   chunkSizeBytes: 1024 * 1024,
-  /** Chunks that may wait for a slow repository before the source pauses. */
-  targetQueueChunks: 4,
   /** Small files that one worker copies at the same time: hides an object store's latency. */
   filesPerWorker: 4,
   /** Segments that one archive-push call may push ahead. */

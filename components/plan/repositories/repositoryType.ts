@@ -124,8 +124,12 @@ export interface RepositoryType<Target extends TargetBase, Repository extends Re
   server(repository: Repository): string | null;
   /** Equal for two repositories whose paths decide whether they overlap. */
   address(repository: Repository): string;
-  /** Options of `pgbackrest.conf` after those of every type. @param directory of the secrets on the host */
-  confOptions(repository: Repository, directory: string): readonly ConfOption[];
+  /**
+   * Options of `pgbackrest.conf` after those of every type.
+   * @param directory of the secrets on the host
+   * @param uploadChunk size of the parts of an upload; undefined for the type's own
+   */
+  confOptions(repository: Repository, directory: string, uploadChunk?: string): readonly ConfOption[];
   /**
    * The option whose value is a file with a secret, and that file; null if absent.
    * @param directory of the secrets on the host

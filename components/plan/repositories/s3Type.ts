@@ -92,7 +92,7 @@ export const s3: RepositoryType<Target, Repository> = {
       ? null
       : `${endpoint}${port === DEFAULTS.s3Port ? "" : `:${port}`}`,
   address: ({ s3: { bucket, endpoint, port } }) => `${endpoint}:${port}/${bucket}`,
-  confOptions: ({ s3: bucket }) => [
+  confOptions: ({ s3: bucket }, _directory, uploadChunk = UPLOAD_CHUNK) => [
     { name: "s3-bucket", value: bucket.bucket },
     { name: "s3-endpoint", value: bucket.endpoint },
     { name: "s3-region", value: bucket.region },
@@ -100,7 +100,7 @@ export const s3: RepositoryType<Target, Repository> = {
     ...(bucket.keyType === DEFAULTS.keyType ? [] : [{ name: "s3-key-type", value: bucket.keyType }]),
     { name: "storage-port", value: bucket.port },
     // Equal parts up to 5.5 GiB of stored size even where stock lets them grow: R2 requires it, others do not care.
-    { name: "storage-upload-chunk-size", value: UPLOAD_CHUNK },
+    { name: "storage-upload-chunk-size", value: uploadChunk },
     ...(bucket.caFile === undefined ? [] : [{ name: "storage-ca-file", value: bucket.caFile }]),
   ],
   keyFile: () => null,

@@ -26,7 +26,7 @@ const BYTES_RATIO = 1.073741824;
 const SEGMENTS_PER_GIB = 64;
 /** A duplicate check and a put for each segment. */
 const CALLS_PER_SEGMENT = 2;
-/** Objects of a backup share bundles of about 20 MiB; larger ones are sent in parts of 16 MiB. */
+/** Objects of a backup share bundles of about 20 MiB; larger ones are sent in parts of 16 MiB (clusters: 8). */
 const WRITES_PER_GIB = 80;
 /** Assumed retention without a limit: an estimate needs an end. */
 const UNLIMITED_DAYS = 365;

@@ -72,6 +72,12 @@ export function configMapName(cluster: string): string {
   return `${cluster}-pgbackstop`;
 }
 
+/**
+ * An upload holds three parts, each repository has its own, and the sidecar's memory is limited. Only this runtime reads
+ * the file, and its parts are equal at any size.
+ */
+const UPLOAD_CHUNK = "8MiB";
+
 /** The ConfigMap with `pgbackrest.conf` and `pgbackstop.json`. @param fullBackups not for the source of a restore */
 function configObject(
   context: EngineContext,
@@ -91,6 +97,7 @@ function configObject(
     socketDirectory: () => "/controller/run",
     databaseUser: () => "postgres",
     processMax: () => definition.processMax,
+    uploadChunk: () => UPLOAD_CHUNK,
     directories: () => ({
       config: PATHS.config,
       lib: PATHS.bundle,

@@ -27,7 +27,10 @@ export type ConfPlan = Pick<
   | "socketDirectory"
   | "databaseUser"
 > &
-  Partial<Pick<HostPlan, "container" | "drillsOnly" | "options">>;
+  Partial<Pick<HostPlan, "container" | "drillsOnly" | "options">> & {
+    /** Size of the parts of an upload to S3, as the file has it. Default: one that is right for stock too. */
+    readonly uploadChunk?: string;
+  };
 
 /** The complete text. @throws BackupError for an option that cannot be written */
 export function renderPgbackrestConf(plan: ConfPlan): string {
@@ -90,7 +93,7 @@ function compressOptions(repository: RepositoryPlan): Option[] {
     : [type, { name: "compress-level", value: repository.compressLevel }];
 }
 
-function repositoryOptions(layout: SecretLayout, repository: RepositoryPlan): Option[] {
+function repositoryOptions(plan: SecretLayout & Pick<ConfPlan, "uploadChunk">, repository: RepositoryPlan): Option[] {
   const prefix = repository.name;
   const option = (name: string, value: Option["value"]): Option => ({ name: `${prefix}-${name}`, value });
   return [
@@ -101,7 +104,7 @@ function repositoryOptions(layout: SecretLayout, repository: RepositoryPlan): Op
     ...(repository.encrypted ? [option("cipher-type", "aes-256-cbc")] : []),
     ...retentionOptions(repository, option),
     ...typeOf(repository)
-      .confOptions(repository, secretsDirectory(layout))
+      .confOptions(repository, secretsDirectory(plan), plan.uploadChunk)
       .map(({ name, value }) => option(name, value)),
     ...optionsOf(prefixed(repository), null),
   ];

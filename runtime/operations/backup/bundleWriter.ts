@@ -12,7 +12,13 @@ import type { Repository } from "../../repository/repository";
 import type { Storage } from "../../storage/storage";
 
 const WRITE_SIZE_BYTES = 256 * 1024;
-const QUEUE_SIZE_BYTES_MAX = LIMITS.targetQueueChunks * LIMITS.chunkSizeBytes;
+/**
+ * A stream keeps its pieces until they are stored. The allocator maps pieces of this size one by one and unmaps them at
+ * once; among small ones their memory would stay with the process.
+ */
+const PIECE_SIZE_BYTES = LIMITS.chunkSizeBytes;
+/** Besides what the stream's reader holds: a store keeps parts of an upload too. */
+const QUEUE_SIZE_BYTES_MAX = PIECE_SIZE_BYTES;
 const EMPTY = Buffer.alloc(0);
 
 /** The repository's key is named in errors. */
@@ -44,6 +50,8 @@ export class BundleWriter {
     }
     for (let position = 0; position < bytes.length; ) {
       if (this.#filled === this.#buffer.length) await this.#flush();
+      if (this.#buffer.length === 0)
+        this.#buffer = Buffer.allocUnsafeSlow(this.#isDirect ? WRITE_SIZE_BYTES : PIECE_SIZE_BYTES);
       const piece = bytes.subarray(position, position + this.#buffer.length - this.#filled);
       this.#buffer.set(piece, this.#filled);
       this.#filled += piece.length;
@@ -73,12 +81,12 @@ export class BundleWriter {
     return this.#target.storage.openWriter !== undefined;
   }
 
-  /** Uses a new buffer for each write to a stream, which may still hold the last one. */
   async #flush(): Promise<void> {
     const full = this.#buffer.subarray(0, this.#filled);
     this.#filled = 0;
+    // The stream may still hold it.
+    if (!this.#isDirect) this.#buffer = EMPTY;
     if (full.length > 0) await this.#write(full);
-    if (this.#buffer.length === 0 || !this.#isDirect) this.#buffer = Buffer.allocUnsafeSlow(WRITE_SIZE_BYTES);
   }
 
   async #write(bytes: Uint8Array): Promise<void> {

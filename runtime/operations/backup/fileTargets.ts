@@ -6,6 +6,7 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
+import { freeMemory } from "../../base/bytes";
 import { Measured } from "../../base/hash";
 import type { BlockMap, BlockSizes } from "../../format/repository/blockMap";
 import type { BlockSource } from "../../format/repository/blockSource";
@@ -190,7 +191,11 @@ class PlainGroup implements TargetGroup {
       for (const target of this.targets) {
         const encryptor = this.#encryptors.get(target);
         if (encryptor === undefined) await target.append(piece);
-        else for (const bytes of encryptor.update(piece)) await target.append(bytes);
+        else
+          for (const bytes of encryptor.update(piece)) {
+            await target.append(bytes);
+            freeMemory(bytes);
+          }
       }
     }
   }

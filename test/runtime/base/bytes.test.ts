@@ -4,6 +4,7 @@ import {
   collect,
   compareBytes,
   concatBytes,
+  freeMemory,
   hasStrayBytes,
   shownText,
   streamOf,
@@ -16,6 +17,16 @@ import { Measured, measure, SHA1_EMPTY, sha1Hex } from "../../../runtime/base/ha
 import { formatSize } from "../../../runtime/base/units";
 
 const parts = fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 8 });
+
+describe("memory", () => {
+  it("is freed only of bytes with a large buffer of their own", () => {
+    const own = new Uint8Array(100_000);
+    const slice = new Uint8Array(new ArrayBuffer(200_000), 0, 100_000);
+    const small = new Uint8Array(1000);
+    for (const bytes of [own, slice, small]) freeMemory(bytes);
+    expect([own, slice, small].map(({ length }) => length)).toEqual([0, 100_000, 1000]);
+  });
+});
 
 describe("byte streams", () => {
   it("are collected whole, up to a limit", async () => {

@@ -77,6 +77,9 @@ test("the configuration is a host's, with a pod's paths", () => {
     "repo1-retention-full=4",
     "repo2-retention-full=90",
     "repo2-retention-full-type=time",
+    // Half a host's: the memory of a sidecar is limited.
+    "repo1-storage-upload-chunk-size=8MiB",
+    "repo2-storage-upload-chunk-size=8MiB",
   ])
     expect(conf).toContain(`${line}\n`);
   expect(conf).toContain("spool-path=/var/lib/postgresql/data/pgbackstop\n");

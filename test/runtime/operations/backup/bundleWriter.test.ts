@@ -1,12 +1,14 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { EMPTY_BYTES, utf8 } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { decryptBytes } from "../../../../runtime/format/codec/cipher";
 import { BundleWriter, putWhole } from "../../../../runtime/operations/backup/bundleWriter";
 import { groupTargets, OpenTarget, type TargetGroup } from "../../../../runtime/operations/backup/fileTargets";
+import { type PartUpload, uploadParts } from "../../../../runtime/storage/objectStore/partUpload";
+import { BodyHash } from "../../../../runtime/storage/objectStore/storeHttp";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import type { Storage } from "../../../../runtime/storage/storage";
 import { FaultyStorage } from "../../../harness/network/faults";
@@ -99,6 +101,17 @@ describe.each([
     expect(Buffer.from(decryptBytes(stored, "pass")).equals(content)).toBe(true);
   });
 
+  it("frees what it encrypted at once", async () => {
+    const { storage } = make();
+    const target = open(storage, "pass");
+    const appended = vi.spyOn(target, "append");
+    await feed(target, 30);
+    const sizes = appended.mock.calls.map(([bytes]) => bytes.length);
+    // The head and the end of the envelope stay.
+    expect(sizes.length).toBeGreaterThan(30);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(16);
+  });
+
   it("stores a file without chunks", async () => {
     const { root, storage } = make();
     await putWhole(storage, "backup/x", EMPTY_BYTES);
@@ -150,7 +163,7 @@ describe("a target that fails", () => {
     });
   });
 
-  it("slows the source down to its pace", async () => {
+  it("slows the source down to its pace, with one MiB in its queue and one that fills", async () => {
     const { storage } = posix();
     let go: () => void = () => undefined;
     const gate = new Promise<void>((resolve) => {
@@ -170,12 +183,45 @@ describe("a target that fails", () => {
         await target.append(Buffer.alloc(100_000));
       }
     })();
-    await expect.poll(() => fed, { timeout: 10_000 }).toBe(41);
+    await expect.poll(() => fed, { timeout: 10_000 }).toBe(10);
     await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(fed).toBe(41);
+    expect(fed).toBe(10);
     go();
     await feeding;
     await finish(target);
     expect(taken).toBe(10_000_000);
   });
+
+  // claim: docs/kubernetes/restarts.md: what a backup holds for a repository in S3
+  it("holds three parts of an upload and three MiB for a store that does not answer", async () => {
+    const { storage } = posix();
+    const part = 8 * MIB;
+    const stop = new AbortController();
+    const hung: Storage = Object.assign(new FaultyStorage(storage), {
+      putStream: (path: string, openSource: () => AsyncIterable<Uint8Array>) =>
+        uploadParts(hungUpload(path, part, stop.signal), openSource()),
+    });
+    const target = open(hung);
+    let fed = 0;
+    const feeding = (async () => {
+      for (; fed < 64; fed++) await target.append(Buffer.alloc(MIB));
+    })();
+    await expect.poll(() => fed, { timeout: 10_000 }).toBeGreaterThan(20);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    // The last one waits.
+    expect(fed + 1).toBeLessThanOrEqual(27);
+    stop.abort();
+    await feeding;
+    await expect(finish(target)).rejects.toThrow();
+  });
 });
+
+/** An upload whose parts get no answer. */
+function hungUpload(path: string, partSizeBytes: number, stopped: AbortSignal): PartUpload<string> {
+  const done = (): Promise<void> => Promise.resolve();
+  const putPart = (): Promise<string> =>
+    new Promise((_, reject) => stopped.addEventListener("abort", () => reject(stopped.reason)));
+  const newHash = (): BodyHash => new BodyHash({ sendsMd5: false, sha256: false });
+  const facts = { path, name: path, repoIndex: 2, partSizeBytes, partCountMax: 10_000, signal: stopped };
+  return { ...facts, newHash, putWhole: done, begin: done, putPart, complete: done, abort: done };
+}
