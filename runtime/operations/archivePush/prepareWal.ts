@@ -45,6 +45,8 @@ export interface PrepareOptions {
   readonly headerCheck: boolean;
   /** Size of the cluster's segments, from pg_control; absent: as the segment's header says. */
   readonly segmentSizeBytes?: number | undefined;
+  /** False holds no content, for callers that need a checksum: it is read again on demand, as a large segment's is. */
+  readonly holds?: false;
   /** Files held at the same time; default 4. */
   readonly heldMax?: number;
   /** Number of kinds of compression; the plain content is released after the last one. Default: it is kept. */
@@ -100,14 +102,15 @@ export class WalPreparer {
     const hash = createHash("sha1");
     const parts: Uint8Array[] = [];
     let head: Uint8Array | undefined;
-    let isHeld = true;
+    const { holds = true } = this.#options;
+    let isHeld = holds;
     const visit = (chunk: Uint8Array, size: number): void => {
       hash.update(chunk);
       head ??= headOf(chunk);
-      isHeld = size <= HELD_SEGMENT_SIZE_BYTES_MAX;
+      isHeld = holds && size <= HELD_SEGMENT_SIZE_BYTES_MAX;
       if (isHeld) parts.push(chunk);
     };
-    const { fileId, sizeBytes } = await readChecked(path, visit, { own: true });
+    const { fileId, sizeBytes } = await readChecked(path, visit, { own: holds });
     const cluster = isSegment(name) ? this.#check(name, head ?? new Uint8Array(0), sizeBytes) : null;
     const facts = { name, sizeBytes, sha1: hash.digest("hex"), cluster, fileId };
     if (!isHeld) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };

@@ -8,7 +8,7 @@ import { isFinished, listDone, listReady } from "../../postgres/archiveStatus";
 import { type NewestWal, positionOf, requireOwn, type WalPosition } from "./carriedWal";
 import type { ClusterIdentity } from "./identity";
 import { isSegment } from "../../repository/walStore";
-import { type PreparedWal, WalPreparer } from "../archivePush/prepareWal";
+import { type PreparedWal, type PrepareOptions, WalPreparer } from "../archivePush/prepareWal";
 
 export interface LocalWal {
   /** `archive-header-check`: false for a server whose segments have other headers than PostgreSQL's. */
@@ -41,19 +41,20 @@ export function openLocalWal(
   const isWhole = (name: string): boolean => directories.some((directory) => isFinished(directory, name));
   const isWritten = async (name: string): Promise<boolean> =>
     !headerCheck || hasOwnHeader(`${walDirectory}/${name}`, name, cluster);
-  const prepare = async (name: string): Promise<PreparedWal | null> => {
+  const prepare = async (name: string, options: Pick<PrepareOptions, "holds"> = {}): Promise<PreparedWal | null> => {
     // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
-    const preparer = new WalPreparer({ walDirectory, headerCheck, segmentSizeBytes, kindCount: 1 }, cluster);
+    const facts = { walDirectory, headerCheck, segmentSizeBytes };
+    const preparer = new WalPreparer({ ...facts, kindCount: 1, ...options }, cluster);
     const wal = await nullOn(preparer.prepare(name), "fileMissing");
     return wal === null || (isSegment(name) && !(await isWritten(name))) ? null : wal;
   };
   return {
     headerCheck,
-    prepare,
+    prepare: (name) => prepare(name),
     async finishedSha1(name) {
       if (!isWhole(name)) return null;
       // A segment that PostgreSQL recycles during the read is no longer this one.
-      const wal = await prepare(name).catch(() => null);
+      const wal = await prepare(name, { holds: false }).catch(() => null);
       return wal !== null && isWhole(name) ? wal.sha1 : null;
     },
     listReady: () => listReady(readyDirectory, Number.POSITIVE_INFINITY),

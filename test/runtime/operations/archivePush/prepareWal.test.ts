@@ -1,6 +1,6 @@
 import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { collect } from "../../../../runtime/base/bytes";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { decompressBytes } from "../../../../runtime/format/codec/compress";
@@ -67,6 +67,23 @@ describe("a prepared WAL file", () => {
     });
     truncateSync(join(directory, walName(2)), 1 << 20);
     await expect(collect(open(), 1 << 26)).rejects.toMatchObject({ kind: "fileRead" });
+  });
+
+  it("passes through one buffer when only its checksum is needed", async () => {
+    const { directory } = preparer([]);
+    const segment = Buffer.alloc(16 * 1024 * 1024, 7);
+    segment.set(walBytes(2));
+    segment.writeUInt32LE(segment.length, 32);
+    addWal(directory, walName(2), segment);
+    const wal = new WalPreparer({ walDirectory: directory, headerCheck: true, holds: false }, CLUSTER);
+    const allocated = vi.spyOn(Buffer, "allocUnsafeSlow");
+    const prepared = await wal.prepare(walName(2));
+    const sizeBytes = allocated.mock.calls.reduce((sum, [size]) => sum + size, 0);
+    allocated.mockRestore();
+    expect(sizeBytes).toBe(1024 * 1024);
+    expect(prepared).toMatchObject({ sizeBytes: segment.length, sha1: sha1Hex(segment), cluster: CLUSTER });
+    const open = await prepared.packed({ type: "zst", level: 1 });
+    expect(sha1Hex(decompressBytes(await collect(open(), LIMIT), "zst", 2 * LIMIT))).toBe(sha1Hex(segment));
   });
 
   it("is the same when other threads read and compress it", async () => {
