@@ -86,12 +86,15 @@ export function backupPolicies(
   });
 }
 
+/** Inputs with the name of a bucket, a container or its account. */
+const BUCKET_FIELDS = ["bucket", "bucketName", "accountName", "containerName"];
+
 /** Findings about a single resource. */
 export function checkResource({ name, props, type }: StackResource, bucketNames: readonly string[]): Finding[] {
   const properties = plainOf(props);
   if (type.startsWith("kubernetes:")) return checkManifest(manifestOf(type, name, properties));
   if (OWN_HOSTS.some((own) => type.endsWith(own))) return checkLogin(properties);
-  const texts = [name, ...["bucket", "bucketName"].map((field) => textAt(properties, field) ?? "")];
+  const texts = [name, ...BUCKET_FIELDS.map((field) => textAt(properties, field) ?? "")];
   if (!bucketNames.some((part) => texts.some((text) => text.toLowerCase().includes(part.toLowerCase())))) return [];
   return checkCloudResource({ type, name, properties });
 }

@@ -53,25 +53,9 @@ function newContainer(
   allowSharedKeyAccess: boolean,
   opts: pulumi.CustomResourceOptions,
 ): AzureContainerRef {
-  const { accountName, location } = args;
+  const { accountName } = args;
   const resourceGroupName = resourceGroupOf(name, args, opts);
-  const account = declareAzure(
-    "azure-native:storage:StorageAccount",
-    childName(name, "account"),
-    {
-      accountName,
-      resourceGroupName,
-      location,
-      kind: "StorageV2",
-      sku: { name: withDefault<string>(args.redundancy, AZURE_DEFAULTS.redundancy) },
-      accessTier: "Hot",
-      allowBlobPublicAccess: false,
-      allowSharedKeyAccess,
-      enableHttpsTrafficOnly: true,
-      minimumTlsVersion: "TLS1_2",
-    },
-    opts,
-  );
+  const account = newAccount(name, args, resourceGroupName, allowSharedKeyAccess, opts);
   const known = pulumi.all([accountName, resourceGroupName, account.id]).apply(([accountNamed, group]) => ({
     accountName: accountNamed,
     resourceGroupName: group,
@@ -117,6 +101,33 @@ function newContainer(
     containerName: ready.apply(([named = ""]) => named),
     containerId: container.id,
   };
+}
+
+/** Over TLS, and closed to the public. */
+function newAccount(
+  name: string,
+  { accountName, location, redundancy }: AzureNewContainer,
+  resourceGroupName: pulumi.Input<string>,
+  allowSharedKeyAccess: boolean,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.CustomResource {
+  return declareAzure(
+    "azure-native:storage:StorageAccount",
+    childName(name, "account"),
+    {
+      accountName,
+      resourceGroupName,
+      location,
+      kind: "StorageV2",
+      sku: { name: withDefault<string>(redundancy, AZURE_DEFAULTS.redundancy) },
+      accessTier: "Hot",
+      allowBlobPublicAccess: false,
+      allowSharedKeyAccess,
+      enableHttpsTrafficOnly: true,
+      minimumTlsVersion: "TLS1_2",
+    },
+    opts,
+  );
 }
 
 /** The given one, or a new one. */

@@ -1,5 +1,5 @@
 /**
- * Buckets of Amazon S3 and Cloudflare R2 as resources of their providers' packages: rules that delete or freeze objects
+ * Buckets of Amazon S3 and Cloudflare R2 and containers of Azure as resources of their providers' packages: rules that delete or freeze objects
  * backups need, locks that break backups, and public access. Pure; pass only buckets that hold backups.
  */
 import { type Finding, finding } from "../findings/findings";
@@ -18,6 +18,7 @@ export interface CloudResource {
 export const KEEP_HINT =
   "remove the rule: only pgBackRest's expire knows which objects are no longer needed; rules may remove replaced versions and unfinished uploads";
 const PUBLIC_ACLS = ["public-read", "public-read-write", "authenticated-read"];
+const AZURE_AGES = ["Modification", "Creation", "LastAccessTime"];
 const BLOCKS = ["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"];
 
 /** Empty for types without rules. */
@@ -34,6 +35,9 @@ const CHECKS: Readonly<Record<string, (resource: CloudResource) => Finding[]>> =
   "aws:s3:BucketLifecycleConfiguration": (resource) => checkAwsRules(resource, "rules"),
   "aws:s3:BucketLifecycleConfigurationV2": (resource) => checkAwsRules(resource, "rules"),
   "aws:s3:BucketPublicAccessBlock": checkPublicAccessBlock,
+  "azure-native:storage:BlobContainer": checkContainerAccess,
+  "azure-native:storage:ManagementPolicy": checkAzureRules,
+  "azure-native:storage:StorageAccount": checkAccountAccess,
   "cloudflare:index:R2BucketLock": checkR2Lock,
   "cloudflare:index:R2BucketLifecycle": checkR2Rules,
   "cloudflare:index:R2ManagedDomain": checkR2Domain,
@@ -82,6 +86,34 @@ function checkR2Rules(resource: CloudResource): Finding[] {
       ...moving(`${path}.storageClassTransitions`, moves),
     ];
   });
+}
+
+/** What concerns live blobs; previous versions and snapshots may go. */
+function checkAzureRules(resource: CloudResource): Finding[] {
+  return listAt(valueAt(resource.properties, "policy"), "rules").flatMap((rule, index) => {
+    if (valueAt(rule, "enabled") === false) return [];
+    const path = `${resource.name} policy.rules[${index}]`;
+    const live = valueAt(rule, "definition", "actions", "baseBlob");
+    const ages = AZURE_AGES.flatMap((age) => numberAt(live, "delete", `daysAfter${age}GreaterThan`) ?? []);
+    const ends = hasField(live, "delete");
+    const tiers = ["Archive", "Cool", "Cold"].filter((tier) => hasField(live, `tierTo${tier}`));
+    return [
+      ...(ends ? [expiring(`${path}.baseBlob.delete`, ages[0] ?? null)] : []),
+      ...moving(`${path}.baseBlob`, tiers),
+    ];
+  });
+}
+
+function checkContainerAccess({ name, properties }: CloudResource): Finding[] {
+  const access = textAt(properties, "publicAccess") ?? "None";
+  if (access === "None") return [];
+  return [open(`${name} publicAccess`, `the container is open (${access}): anyone can read the backups`)];
+}
+
+function checkAccountAccess({ name, properties }: CloudResource): Finding[] {
+  if (valueAt(properties, "allowBlobPublicAccess") !== true) return [];
+  const hint = "leave it out, or set it to false";
+  return [open(`${name} allowBlobPublicAccess`, "one setting of a container can make the backups public", hint)];
 }
 
 function expiring(path: string, days: number | null): Finding {

@@ -55,7 +55,9 @@ export interface AzureRepositoryPlan {
   readonly rules: readonly AzureRule[];
 }
 
-/** As `azure-native:storage:ManagementPolicy` takes it. It touches no live blob: increments refer to them at any age. */
+/**
+ * As `azure-native:storage:ManagementPolicy` takes it. It touches no live blob: increments refer to them at any age.
+ */
 export interface AzureRule {
   readonly name: string;
   readonly enabled: boolean;

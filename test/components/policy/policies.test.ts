@@ -79,6 +79,17 @@ test.each([
   );
 });
 
+test("a container of Azure is one of backups by the name of its account or its own", () => {
+  const codes = (props: object): string[] =>
+    checkResource({ type: "azure-native:storage:BlobContainer", name: "own", props }, ["backup"]).map(
+      ({ code }) => code,
+    );
+  const open = { publicAccess: "Blob" };
+  expect(codes({ ...open, accountName: "acmebackups", containerName: "orders" })).toEqual(["PB094"]);
+  expect(codes({ ...open, accountName: "acme", containerName: "pg-backup" })).toEqual(["PB094"]);
+  expect(codes({ ...open, accountName: "acme", containerName: "site" })).toEqual([]);
+});
+
 test("a login by password is found in this package's hosts, at each jump", () => {
   const codes = (type: string, ssh: object): string[] =>
     checkResource({ type, name: "db", props: { connection: { ssh } } }, []).map(({ code, path }) => `${code} ${path}`);

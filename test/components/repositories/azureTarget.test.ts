@@ -197,7 +197,7 @@ test("pods of a cluster get the key from a Secret with a key of any name", () =>
       path: "/orders",
       azure: { account: "acmepg", container: "orders", keyType: "sas" as const, existingSecret },
     };
-    const { findings: found, manifests } = renderGitops(
+    const { findings: judged, manifests } = renderGitops(
       {
         clusters: {
           orders: {
@@ -212,7 +212,7 @@ test("pods of a cluster get the key from a Secret with a key of any name", () =>
       { gzipBase64: "H4sI", sha256: "0123456789abcdef".repeat(4) },
       true,
     );
-    expect(found.filter(({ severity }) => severity === "error")).toEqual([]);
+    expect(judged.filter(({ severity }) => severity === "error")).toEqual([]);
     const cluster = manifests.find(({ kind }) => kind === "Cluster") as {
       spec?: { plugins?: readonly { parameters?: Record<string, string> }[] };
     };

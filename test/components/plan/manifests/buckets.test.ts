@@ -1,9 +1,15 @@
 /** Findings about buckets that the cloud providers' packages declare. */
 import { expect, test } from "vitest";
 import { checkCloudResource } from "../../../../components/plan/rules/buckets";
+import { resolveAzure } from "../../../../components/plan/storage/azure";
 
 const RULES = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
 const R2 = "cloudflare:index/r2Bucket";
+const AZURE = "azure-native:storage";
+const OWN_RULES = resolveAzure({ container: { create: { accountName: "acmepg", location: "westeurope" } } }).rules;
+const azureRules = (actions: object, enabled = true): object => ({
+  policy: { rules: [{ enabled, name: "rule", type: "Lifecycle", definition: { actions } }] },
+});
 
 function codes(type: string, properties: object): string[] {
   return checkCloudResource({ type, name: "backups", properties }).map((result) => `${result.code} ${result.path}`);
@@ -49,6 +55,39 @@ test.each<[string, string, object, string[]]>([
     "aws:s3/bucket:Bucket",
     { lifecycleRules: [{ enabled: true, expiration: { days: 1 } }] },
     ["PB058 backups lifecycleRules[0].expiration"],
+  ],
+  [
+    "a rule of Azure that removes live blobs",
+    `${AZURE}:ManagementPolicy`,
+    azureRules({ baseBlob: { delete: { daysAfterCreationGreaterThan: 30 } } }),
+    ["PB058 backups policy.rules[0].baseBlob.delete"],
+  ],
+  [
+    "a rule of Azure that freezes, in a version of its interface",
+    "azure-native:storage/v20230101:ManagementPolicy",
+    azureRules({ baseBlob: { tierToArchive: { daysAfterModificationGreaterThan: 7 } } }),
+    ["PB060 backups policy.rules[0].baseBlob"],
+  ],
+  [
+    "a tier with a minimum",
+    `${AZURE}:ManagementPolicy`,
+    azureRules({ baseBlob: { tierToCool: { daysAfterModificationGreaterThan: 7 } } }),
+    ["PB061 backups policy.rules[0].baseBlob"],
+  ],
+  [
+    "a rule of Azure that is disabled",
+    `${AZURE}:ManagementPolicy`,
+    azureRules({ baseBlob: { delete: { daysAfterCreationGreaterThan: 30 } } }, false),
+    [],
+  ],
+  ["rules for replaced versions of blobs", `${AZURE}:ManagementPolicy`, { policy: { rules: OWN_RULES } }, []],
+  ["an open container", `${AZURE}:BlobContainer`, { publicAccess: "Blob" }, ["PB094 backups publicAccess"]],
+  ["a private container", `${AZURE}:BlobContainer`, { publicAccess: "None" }, []],
+  [
+    "an account that allows open containers",
+    `${AZURE}:StorageAccount`,
+    { allowBlobPublicAccess: true },
+    ["PB094 backups allowBlobPublicAccess"],
   ],
   [
     "a lock at R2",
