@@ -57,6 +57,16 @@ test("another location of a repository is awaited again; retention and schedules
   expect(awaitedOf({ schedules: { full: { cron: "0 4 * * 0" } } })).toEqual(awaitedOf());
 });
 
+test("so is another account or container of Azure", () => {
+  const awaitedIn = (account: string, container: string): readonly string[] => {
+    const at = { name: "azure", path: "/orders", encrypted: true, azure: { account, container } };
+    return awaitedOf({ repositories: { repo1: { at, keepDays: 14 } } });
+  };
+  const orders = awaitedIn("acmepg", "orders");
+  expect(awaitedIn("acmepg", "orders")).toEqual(orders);
+  for (const other of [awaitedIn("acmedb", "orders"), awaitedIn("acmepg", "sales")]) expect(other).not.toEqual(orders);
+});
+
 const full = { cron: "0 3 * * 0" };
 test.each<[string, Partial<DeclaredCluster>, boolean]>([
   ["a schedule that takes its first backup at once", {}, true],
