@@ -64,3 +64,16 @@ function ofKernel(name: "cmdline" | "environ"): readonly string[] | null {
     return null;
   }
 }
+
+/** Sizes from which glibc's allocator maps memory on its own, and returns free memory at the end of the heap. */
+const ALLOCATOR_THRESHOLDS = ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"];
+/** Compressed and encrypted pieces of a backup are longer: between other memory they would stay with the process. */
+const CHILD_THRESHOLD_BYTES = 128 * 1024;
+
+/** The environment of a child of a program whose allocator has limits, as in a sidecar: lower ones. Others: the same. */
+export function childEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string | undefined>> {
+  const limited = ALLOCATOR_THRESHOLDS.filter((name) => Number(environment[name]) > CHILD_THRESHOLD_BYTES);
+  return { ...environment, ...Object.fromEntries(limited.map((name) => [name, String(CHILD_THRESHOLD_BYTES)])) };
+}

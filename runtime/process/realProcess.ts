@@ -14,6 +14,7 @@ import { type MissingWalStore, openMissingWal } from "../local/missingWal";
 import { acquireLock, type LockFile, type LockKind } from "../local/lockFile";
 import { lockDomain } from "../local/lockDomain";
 import { isLocked, type LockState, readLockState } from "../local/lockState";
+import { childEnvironment } from "../local/ownProcess";
 import { checkStopFile } from "../local/stopFile";
 import { nullIfMissing } from "../local/systemError";
 import { type Environment, showUnit } from "../local/systemdUnit";
@@ -231,6 +232,7 @@ export class RealProcess implements CommandProcess {
     return new Promise((resolve, reject) => {
       const child = spawn(program, [...first, ...args], {
         stdio: ["ignore", "inherit", onOutput === undefined ? "inherit" : "pipe"],
+        env: childEnvironment(this.#facts.environment),
       });
       child.stderr?.setEncoding("utf8").on("data", (text: string) => onOutput?.(text));
       const end = (): void => void child.kill("SIGTERM");
