@@ -70,7 +70,7 @@ const ALLOCATOR_THRESHOLDS = ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"
 /** Compressed and encrypted pieces of a backup are longer: between other memory they would stay with the process. */
 const CHILD_THRESHOLD_BYTES = 128 * 1024;
 
-/** The environment of a child of a program whose allocator has limits, as in a sidecar: lower ones. Others: the same. */
+/** The environment of a child. A program whose allocator has limits, as a sidecar, gives it lower ones. */
 export function childEnvironment(
   environment: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, string | undefined>> {

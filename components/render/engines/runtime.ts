@@ -73,8 +73,8 @@ export function configMapName(cluster: string): string {
 }
 
 /**
- * An upload holds three parts, each repository has its own, and the sidecar's memory is limited. Only this runtime reads
- * the file, and its parts are equal at any size.
+ * An upload holds three parts, each repository has its own, and the sidecar's memory is limited. Only this runtime
+ * reads the file, and its parts are equal at any size.
  */
 const UPLOAD_CHUNK = "8MiB";
 
