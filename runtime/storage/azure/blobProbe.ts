@@ -1,17 +1,18 @@
 /**
  * Tests a container and a key beyond the contract of storages: certificates, the clock, pages of a listing, conditional
- * writes. Every blob is below one directory, which the caller removes.
+ * writes, versions. Every blob is below one directory, which the caller removes.
  */
 import { utf8 } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
 import { fail } from "../../base/errors";
 import { eachPage } from "../objectStore/pages";
 import { clockVerdict, tlsFact } from "../objectStore/probeFacts";
-import { readText, type StoreRequest } from "../objectStore/storeHttp";
+import { headerOf, readText, type StoreRequest } from "../objectStore/storeHttp";
 import { asked, type Verdict } from "../space";
 import type { Storage, StorageFact } from "../storage";
 import { type BlobPage, parseBlobPage } from "./azureAnswer";
 import type { AzureHttp } from "./azureHttp";
+import { blobBody, putBlob } from "./blobUpload";
 
 export interface BlobProbe {
   readonly http: AzureHttp;
@@ -30,6 +31,9 @@ export interface BlobProbe {
 
 const PAGE_BLOBS = 5;
 const PAGE_SIZE = 2;
+const DENIED = [401, 403];
+/** A policy or a legal hold keeps the version ("Immutable storage for blob versions"). */
+const LOCKED = 409;
 
 export async function probeBlobs(probe: BlobProbe): Promise<StorageFact[]> {
   return [
@@ -37,6 +41,7 @@ export async function probeBlobs(probe: BlobProbe): Promise<StorageFact[]> {
     await asked("clock", () => probeClock(probe)),
     await asked("pages", () => probePages(probe)),
     await asked("create", () => probeCreate(probe)),
+    await asked("versions", () => probeVersions(probe)),
   ];
 }
 
@@ -81,4 +86,37 @@ async function probeCreate({ scratch, storage }: BlobProbe): Promise<Verdict> {
     return { verdict: "fail", text: "the service replaced a blob that has changed: it does not support If-Match" };
   const text = "a blob that exists is not created again (If-None-Match), nor a changed one replaced (If-Match)";
   return { verdict: "ok", text };
+}
+
+/** An attacker needs a key that deletes versions. In a container without versions not even that is needed. */
+async function probeVersions({ http, name, prefix, scratch }: BlobProbe): Promise<Verdict> {
+  const key = `${prefix}/version`;
+  const write = async (): Promise<string> => {
+    const put = putBlob({ key, path: `${scratch}/version`, name: `${name}/version` }, blobBody(utf8("x")));
+    return headerOf(await http.exchangeHead(put), "x-ms-version-id") ?? "";
+  };
+  const replaced = await write();
+  if (replaced === "") {
+    const text =
+      "the container keeps no versions: only soft delete, if it is on, brings back what this key deletes or overwrites";
+    return { verdict: "warn", text };
+  }
+  // No key may delete the current version by its id.
+  await write();
+  const request: StoreRequest = {
+    method: "DELETE",
+    key,
+    query: { versionid: replaced },
+    expected: [...DENIED, 400, LOCKED],
+    doing: `delete a version of '${name}'`,
+  };
+  const { status } = await http.exchangeHead(request);
+  if (status < 300) {
+    const text =
+      "this key can delete versions: a thief of the key can destroy every backup; use a signature without that right";
+    return { verdict: "warn", text };
+  }
+  if (DENIED.includes(status)) return { verdict: "ok", text: "versions are kept, and this key cannot delete them" };
+  if (status === LOCKED) return { verdict: "ok", text: "versions are kept and locked: no key can delete them yet" };
+  return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
 }

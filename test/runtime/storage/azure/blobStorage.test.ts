@@ -221,7 +221,37 @@ test("a probe finds a service that ignores conditions, markers or TLS", async ()
     expect.stringContaining("clock "),
     "pages fail: 1 of 5 blobs are listed in 2 pages of 2",
     "create fail: the service created a blob that exists: it does not support If-None-Match",
+    "versions warn: the container keeps no versions: only soft delete, if it is on, brings back what this key deletes or overwrites",
   ]);
+});
+
+// claim: docs/azure.md: `doctor` says whether versions are kept and the key can delete them (simulated service)
+test.each([
+  [
+    "a key without the right to",
+    refused(403, "AuthorizationPermissionMismatch"),
+    "ok: versions are kept, and this key",
+  ],
+  ["nobody, while a policy keeps them,", refused(409, "BlobImmutableDueToPolicy"), "ok: versions are kept and locked"],
+  ["the account's key", { status: 202 }, "warn: this key can delete versions"],
+  ["a request that is not understood", refused(400, "InvalidQueryParameterValue"), "skip: the service answers 400"],
+])("a probe says what %s does to a version that is no longer current", async (_who, answer, expected) => {
+  const container = new HonestAzure();
+  let written = 0;
+  const deleted: (string | null)[] = [];
+  double.answering((request) => {
+    const { pathname, searchParams } = new URL(request.url, "http://a");
+    const version = searchParams.get("versionid");
+    if (version !== null) deleted.push(version);
+    if (version !== null) return answer;
+    const honest = container.answer(request);
+    if (request.method !== "PUT" || !pathname.endsWith("/scratch/version")) return honest;
+    return { ...honest, headers: { ...honest.headers, "x-ms-version-id": `2026-11-20T06:40:0${++written}.0000000Z` } };
+  });
+  const fact = (await open().probe("scratch")).find(({ name }) => name === "versions");
+  expect(`${fact?.verdict}: ${fact?.text}`).toContain(expected);
+  expect(deleted).toEqual(["2026-11-20T06:40:01.0000000Z"]);
+  expect(written).toBe(2);
 });
 
 // claim: docs/azure.md: a machine's managed identity gives tokens, which are renewed (simulated metadata service)
