@@ -36,7 +36,7 @@ export interface AzurePlan {
 type Target = TargetBase & { readonly azure: AzureSettings };
 type Repository = RepositoryBase & { readonly kind: "azure"; readonly azure: AzurePlan };
 
-export const AZURE_TITLE = "Azure Blob Storage";
+const AZURE_TITLE = "Azure Blob Storage";
 /** Clouds whose accounts have names of their own; any other endpoint is somebody's server. */
 const CLOUDS = /^blob\.core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)$/;
 /** As the runtime takes them: "Naming and referencing containers, blobs, and metadata". */

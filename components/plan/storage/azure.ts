@@ -36,7 +36,7 @@ export interface AzureRepositorySettings extends LockSettings {
   readonly expectedStoredGiB?: number | undefined;
 }
 
-export interface AzureCredentialsSettings extends CredentialsSettings {
+interface AzureCredentialsSettings extends CredentialsSettings {
   readonly create?: AzureSigner & { readonly expires?: string | undefined };
   readonly accountKey?: AzureSigner;
   readonly managedIdentity?: { readonly principalId?: string | undefined };
@@ -68,8 +68,8 @@ export interface AzureRule {
   };
 }
 
-export const AZURE_REDUNDANCIES = ["Standard_LRS", "Standard_ZRS", "Standard_GRS"] as const;
-export const AZURE_ACCOUNT_KEYS = ["key1", "key2"] as const;
+const AZURE_REDUNDANCIES = ["Standard_LRS", "Standard_ZRS", "Standard_GRS"] as const;
+const AZURE_ACCOUNT_KEYS = ["key1", "key2"] as const;
 export const AZURE_DEFAULTS = {
   container: "pgbackrest",
   redundancy: "Standard_LRS",
@@ -104,7 +104,7 @@ export function resolveAzure(settings: AzureRepositorySettings): AzureRepository
 }
 
 /** True if keys come from the account, which must then be found by its resource group. */
-export function needsAccountKeys(credentials: AzureCredentialsSettings | undefined): boolean {
+function needsAccountKeys(credentials: AzureCredentialsSettings | undefined): boolean {
   return credentials === undefined || credentials.create !== undefined || credentials.accountKey !== undefined;
 }
 

@@ -66,7 +66,8 @@ export const PRICES: readonly PriceRow[] = [
     egressPerGb: 0.09,
     freeEgressGb: 100,
   },
-  // Hot tier of Azure, locally redundant, in the United States (East US); other redundancies have no row.
+  // Hot tier of Azure, locally redundant, in the United States (East US), from published examples: not compared with
+  // Microsoft's page on that day. Other redundancies have no row.
   ...["standard", "standard_lrs"].map(
     (storageClass): PriceRow => ({
       ...NOTHING_FREE,

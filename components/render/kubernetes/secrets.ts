@@ -31,7 +31,7 @@ export interface SecretNames<T> {
 }
 
 /** Kind of keys: those of an S3 bucket, or that of a container of Azure. */
-export type KeyKind = "azure" | "s3";
+type KeyKind = "azure" | "s3";
 
 /** Each part with its Secret and key. @param kind null for a Secret that holds a passphrase only */
 export function secretKeysOf<T>(
