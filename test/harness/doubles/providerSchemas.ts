@@ -1,6 +1,6 @@
 /**
  * Schemas for the doubles of cloud providers: inputs, inputs that replace the resource, secrets, and outputs that the
- * service decides. Taken from the schemas of @pulumi/aws 7 and @pulumi/cloudflare 6 and the documentation of the
+ * service decides. Taken from the schemas of @pulumi/aws 7, @pulumi/azure-native 3 and @pulumi/cloudflare 6 and the documentation of the
  * services. Only types that this project uses have a row.
  */
 import { createHash } from "node:crypto";
@@ -99,6 +99,54 @@ export const AWS: ProviderSchema = {
     },
   },
 };
+
+/** Azure: an account, its blobs' settings, containers. @param keys of every account */
+export function azureNative(keys: readonly { readonly keyName: string; readonly value: string }[]): ProviderSchema {
+  const within = ["accountName", "resourceGroupName"];
+  const ofAccount = (required: readonly string[], optional: readonly string[] = []): ResourceSchema => ({
+    required: [...within, ...required],
+    optional,
+    replaces: within,
+  });
+  return {
+    name: "azure-native",
+    version: "3.28.0",
+    resources: {
+      "azure-native:resources:ResourceGroup": {
+        required: ["location"],
+        optional: ["resourceGroupName", "tags"],
+        replaces: ["resourceGroupName", "location"],
+      },
+      "azure-native:storage:StorageAccount": {
+        required: ["kind", "resourceGroupName", "sku"],
+        optional: ["accountName", "location", "accessTier", ...ACCOUNT_FLAGS, "minimumTlsVersion", "tags"],
+        replaces: [...within, "location"],
+        computed: { name: ({ accountName }) => textOf(accountName) },
+      },
+      "azure-native:storage:BlobServiceProperties": ofAccount(
+        ["blobServicesName"],
+        ["isVersioningEnabled", "deleteRetentionPolicy", "containerDeleteRetentionPolicy"],
+      ),
+      "azure-native:storage:BlobContainer": {
+        ...ofAccount(["containerName"], ["publicAccess", "immutableStorageWithVersioning", "metadata"]),
+        replaces: [...within, "containerName"],
+      },
+      "azure-native:storage:BlobContainerImmutabilityPolicy": ofAccount(
+        ["containerName"],
+        ["immutabilityPolicyName", "immutabilityPeriodSinceCreationInDays", "allowProtectedAppendWrites"],
+      ),
+      "azure-native:storage:ManagementPolicy": ofAccount(["managementPolicyName", "policy"]),
+      "azure-native:authorization:RoleAssignment": {
+        required: ["principalId", "roleDefinitionId", "scope"],
+        optional: ["principalType", "roleAssignmentName"],
+        replaces: ["principalId", "roleDefinitionId", "scope"],
+      },
+    },
+    functions: { "azure-native:storage:listStorageAccountKeys": () => ({ keys: keys.map((key) => ({ ...key })) }) },
+  };
+}
+
+const ACCOUNT_FLAGS = ["allowBlobPublicAccess", "allowSharedKeyAccess", "enableHttpsTrafficOnly"];
 
 /** Cloudflare: R2 buckets and their tokens. */
 export const CLOUDFLARE: ProviderSchema = {
