@@ -20,6 +20,8 @@ export interface AzureContainerRef {
   readonly containerId?: pulumi.Output<string>;
   /** What the account's keys are found by, once it exists; undefined without its resource group. */
   readonly account?: pulumi.Output<InAccountKnown>;
+  /** The policy that locks new versions; it can be taken away, unlike the others. */
+  readonly lock: readonly pulumi.Resource[];
 }
 
 /** How databases sign in. */
@@ -42,6 +44,7 @@ export function createContainer(
   return {
     accountName,
     containerName: pulumi.output(containerName),
+    lock: [],
     ...(resourceGroupName === undefined ? {} : { account: pulumi.output({ accountName, resourceGroupName }) }),
   };
 }
@@ -84,22 +87,21 @@ function newContainer(
     { ...within, containerName, publicAccess: "None", immutableStorageWithVersioning: { enabled: true } },
     after(service),
   );
-  const settings = [
-    container,
-    declareAzure(
-      "azure-native:storage:ManagementPolicy",
-      childName(name, "lifecycle"),
-      { ...within, managementPolicyName: "default", policy: { rules } },
-      after(service),
-    ),
-    ...lockOf(name, { ...within, containerName }, immutableDays, after(container)),
-  ];
+  const lock = lockOf(name, { ...within, containerName }, immutableDays, after(container));
+  const lifecycle = declareAzure(
+    "azure-native:storage:ManagementPolicy",
+    childName(name, "lifecycle"),
+    { ...within, managementPolicyName: "default", policy: { rules } },
+    after(service),
+  );
+  const settings = [container, lifecycle, ...lock];
   const ready = pulumi.all([containerName, ...settings.map(({ id }) => id)]);
   return {
     accountName,
     account: known,
     containerName: ready.apply(([named = ""]) => named),
     containerId: container.id,
+    lock,
   };
 }
 
@@ -147,7 +149,10 @@ function resourceGroupOf(
   return pulumi.all([groupName, group.urn]).apply(([named]) => named);
 }
 
-/** The container's default for each new version. 0 takes it away, and what is locked stays locked. */
+/**
+ * The container's default for each new version. 0 takes it away, and what is locked stays locked: so it is neither
+ * protected nor kept.
+ */
 function lockOf(
   name: string,
   within: { readonly accountName: pulumi.Input<string>; readonly resourceGroupName: pulumi.Input<string> } & {
@@ -163,7 +168,7 @@ function lockOf(
     immutabilityPeriodSinceCreationInDays: days,
   };
   const token = "azure-native:storage:BlobContainerImmutabilityPolicy";
-  return [declareAzure(token, childName(name, "lock"), policy, opts)];
+  return [declareAzure(token, childName(name, "lock"), policy, { ...opts, protect: false, retainOnDelete: false })];
 }
 
 /** "Azure built-in roles": Storage Blob Data Contributor. */

@@ -49,7 +49,7 @@ const AZURE_ACCOUNTS: BucketKind = {
  * and a signature (SAS) for databases that can do nothing but list, read, write and delete by name in this container.
  *
  * It is protected: a destroy is refused before anything of it is deleted. When the protection is taken off
- * (`{ protect: false }`, then an update), destroying it leaves account and container at Azure with every backup; with
+ * (`{ protect: false }`, then an update), destroying it leaves account and container at Azure with every backup, and what is locked stays locked; with
  * `{ protect: false, retainOnDelete: false }` they are deleted, and Azure refuses that while the container has blobs.
  * An existing container always stays.
  *
@@ -102,7 +102,7 @@ export class AzureRepository extends pulumi.ComponentResource {
     const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, resourcesOf(container.containerName));
     if (passphrase !== undefined) this.passphrase = passphrase;
     const access = createAccess(name, own, container, this);
-    guardChildren(name, access.made, this, protect);
+    guardChildren(name, [...access.made, ...container.lock], this, protect);
 
     this.endpoint = pulumi.output(withDefault(own.endpoint, DEFAULTS.azureEndpoint));
     this.location = pulumi.interpolate`azure://${container.accountName}/${container.containerName}${path}`;

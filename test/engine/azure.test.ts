@@ -1,0 +1,137 @@
+/**
+ * `AzureRepository` on the real engine, with a double of the provider `azure-native`: what it creates, changes and
+ * keeps. Its signature opens a repository on Azurite, whose account's key the double gives.
+ */
+// claim: docs/azure.md: `AzureRepository` creates…
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type * as pulumi from "@pulumi/pulumi";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { AzureRepository, type AzureRepositoryArgs } from "../../components/index";
+import { systemClock } from "../../runtime/base/clock";
+import { systemRandom } from "../../runtime/base/random";
+import { Secret } from "../../runtime/base/secret";
+import { openStorage } from "../../runtime/storage/open";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
+import { failureOf } from "../harness/compare/engineTexts";
+import { findSecrets, holdsSecret } from "../harness/compare/secrets";
+import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { azureNative } from "../harness/doubles/providerSchemas";
+import { prepareProgramFolder } from "../harness/programFolder";
+import { azureRepo } from "../harness/repositories";
+
+const OTHER_KEY = Buffer.from("planted second key of the account").toString("base64");
+const CIPHER = "planted-passphrase-of-the-repository";
+
+let server: AzuriteServer;
+let azure: ProviderDouble;
+let programFolder: ProgramFolder;
+/** All output of the engine, and all secrets, for the search at the end. */
+const printed: string[] = [];
+const secrets = new Set<string>([CIPHER, OTHER_KEY]);
+
+beforeAll(async () => {
+  const cli = await findPulumiCli();
+  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
+  server = await AzuriteServer.create();
+  secrets.add(server.accountKey);
+  azure = await ProviderDouble.start(
+    azureNative([
+      { keyName: "key1", value: server.accountKey },
+      { keyName: "key2", value: OTHER_KEY },
+    ]),
+  );
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-azure-")), {
+    cli,
+    passphrase: "state passphrase of the test",
+  });
+  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([azure]) } };
+});
+afterAll(async () => {
+  azure?.stop();
+  await server?.remove();
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+});
+
+function open(args: Partial<AzureRepositoryArgs> = {}, opts: pulumi.ComponentResourceOptions = {}): Promise<Stack> {
+  const create = { accountName: server.account, location: "westeurope", name: server.container };
+  const all = { container: { create }, cipher: { passphrase: CIPHER }, ...args };
+  return openStack(programFolder, "azure", async () => {
+    const { location, target } = new AzureRepository("orders-azure", all, opts);
+    return { location, sas: target.azure?.credentials?.key };
+  });
+}
+
+async function up(
+  stack: Stack,
+): Promise<{ changes: object; outputs: Record<string, { value: unknown; secret: boolean }> }> {
+  const { outputs, stdout, stderr, summary } = await stack.up();
+  printed.push(stdout, stderr);
+  secrets.add(String(outputs["sas"]?.value));
+  return { changes: summary.resourceChanges ?? {}, outputs };
+}
+
+let sas = "";
+
+test("a preview knows the location; an update creates the account and a signature that opens a repository", async () => {
+  const { changeSummary, stdout } = await (await open()).preview({ diff: true });
+  printed.push(stdout);
+  expect(changeSummary).toEqual({ create: 8 });
+  expect(azure.calls.filter((call) => /^(create|invoke)/.test(call))).toEqual([]);
+  const { changes, outputs } = await up(await open());
+  expect(changes).toEqual({ create: 8 });
+  expect(outputs["location"]?.value).toBe(`azure://${server.account}/${server.container}/pgbackrest`);
+  expect(outputs["sas"]?.secret).toBe(true);
+  sas = String(outputs["sas"]?.value);
+  const storage = openStorage(azureRepo(server, "/pgbackrest", { keyType: "sas", key: new Secret(sas) }), {
+    clock: systemClock,
+    random: systemRandom,
+    signal: new AbortController().signal,
+    ioTimeoutMs: 20_000,
+    readFile: (path: string) => readFileSync(path),
+  });
+  expect(await storage.create?.("backup.info", Buffer.from("1"))).toBe(true);
+  expect(await storage.stat("backup.info")).toMatchObject({ sizeBytes: 1 });
+  await storage.close();
+});
+
+test("a second update changes nothing, a lock is added later, and another key of the account signs anew", async () => {
+  const again = await up(await open());
+  expect(again.changes).toEqual({ same: 8 });
+  expect(again.outputs["sas"]?.value).toBe(sas);
+  const locked = await up(await open({ immutableDays: 30 }));
+  // The policy; the repository's own arguments, soft delete and the rule, because deleted blobs stay longer.
+  expect(locked.changes).toEqual({ create: 1, same: 5, update: 3 });
+  const other = await up(await open({ immutableDays: 30, credentials: { create: { signedBy: "key2" } } }));
+  // The repository's own arguments.
+  expect(other.changes).toEqual({ same: 8, update: 1 });
+  expect(other.outputs["sas"]?.value).not.toBe(sas);
+});
+
+// claim: docs/azure.md: a destroy is refused before anything is deleted, and then leaves account and container
+test("a destroy is refused; a lock can end; without the protection a destroy leaves everything at Azure", async () => {
+  const before = azure.calls.length;
+  const deleted = (): string[] => azure.calls.slice(before).filter((call) => call.startsWith("delete"));
+  const args = { immutableDays: 30 };
+  await failureOf((await open(args)).destroy(), printed);
+  expect(deleted()).toEqual([]);
+  // A protected repository takes the policy away: what is locked stays locked.
+  expect((await up(await open({ immutableDays: 0 }))).changes).toMatchObject({ delete: 1 });
+  expect(deleted()).toEqual(["delete azure-native:storage:BlobContainerImmutabilityPolicy"]);
+  await up(await open({}, { protect: false }));
+  const { stdout } = await (await open({}, { protect: false })).destroy();
+  printed.push(stdout);
+  expect(deleted()).toHaveLength(1);
+});
+
+test("neither the state nor the engine's output contains a key, a signature or the passphrase", () => {
+  const all = [...secrets];
+  expect(all.length).toBe(5);
+  expect(findSecrets(join(programFolder.folder, "state"), all)).toEqual([]);
+  expect(holdsSecret(printed.join("\n"), all)).toBe(false);
+  expect(findSecrets(join(programFolder.folder, "state"), [server.account]).length).toBeGreaterThan(0);
+});
