@@ -38,7 +38,7 @@ interface Part {
    */
   now(resource: pulumi.Resource | null): readonly Use[];
   /** All of them, once they are known. */
-  later(resource: pulumi.Resource, judge: (uses: readonly Use[]) => void): void;
+  deferred(resource: pulumi.Resource, judge: (uses: readonly Use[]) => void): void;
 }
 
 /** What one component uses. Others of the program may not use it too. */
@@ -73,7 +73,7 @@ export class SharedUses {
     const claims = claimsOfProgram();
     if (claims === null) return;
     for (const part of this.#parts)
-      part.later(resource, (uses) => {
+      part.deferred(resource, (uses) => {
         const findings = this.#claim(claims, uses);
         throwErrors(this.#title, findings);
         logWarnings(findings, resource);
@@ -96,7 +96,7 @@ export function sharedByHost(
   const machineNow = (): string => machineOf(routeNow(connection));
   const partOf = (...uses: readonly ((plan: HostPlan, on: () => string) => readonly Use[])[]): Part => ({
     now: () => knownUses(uses.map((usesOf) => () => usesOf(known, machineNow))),
-    later: (_resource, judge) =>
+    deferred: (_resource, judge) =>
       judgeWhenKnown(pulumi.all([machine, derived]), ([on, plan]) =>
         judge(uses.flatMap((usesOf) => usesOf(plan as HostPlan, () => on))),
       ),
@@ -111,7 +111,7 @@ export function sharedByHost(
     {
       now: () => targetUses(repositories, known.stanza, () => memberOf(machineNow)),
       // Not after the whole plan: a preview does not know a bucket that the update creates.
-      later: (_resource, judge) =>
+      deferred: (_resource, judge) =>
         judgeWhenKnown(pulumi.all([machine, stanza]), ([on, text]) =>
           judge(targetUses(repositories, text, () => memberOf(() => on))),
         ),
@@ -149,7 +149,7 @@ export function sharedByRepositoryHost(
   return new SharedUses(title, {}, [
     {
       now: () => usesOf(machineOf(routeNow(given))),
-      later: (_resource, judge) => judgeWhenKnown(machine, (on) => judge(usesOf(on))),
+      deferred: (_resource, judge) => judgeWhenKnown(machine, (on) => judge(usesOf(on))),
     },
   ]);
 }
@@ -163,13 +163,13 @@ export function sharedByCluster(
 ): SharedUses {
   const silence = {};
   if (Object.keys(targets).length === 0) return new SharedUses(title, silence, []);
-  const placeOf = (kubernetes: string, { database }: ClusterPlan): string[] => [kubernetes, database.namespace];
-  const archiverOf = (place: readonly string[], cluster: string): Use[] => [
-    archiverUse("clusterName", [...place, cluster]),
+  const locationOf = (kubernetes: string, { database }: ClusterPlan): string[] => [kubernetes, database.namespace];
+  const archiverOf = (location: readonly string[], cluster: string): Use[] => [
+    archiverUse("clusterName", [...location, cluster]),
   ];
   const archiver: Part = {
-    now: (resource) => archiverOf(placeOf(kubernetesNow(resource), known), known.database.cluster),
-    later: (resource, judge) => {
+    now: (resource) => archiverOf(locationOf(kubernetesNow(resource), known), known.database.cluster),
+    deferred: (resource, judge) => {
       const names = [derive(({ database }) => database.namespace), derive(({ database }) => database.cluster)] as const;
       judgeWhenKnown(pulumi.all([kubernetesOf(resource), ...names]), ([kubernetes, namespace, cluster]) =>
         judge(archiverOf([kubernetes, namespace], cluster)),
@@ -180,7 +180,7 @@ export function sharedByCluster(
   const ownRole = (): ArchiveRole => knownNow({ role }).role;
   const byTarget: Part = {
     now: () => inRole(ownRole(), targetUses(targets, known.database.stanza)),
-    later: (_resource, judge) => {
+    deferred: (_resource, judge) => {
       const stanza = derive(({ database }) => database.stanza);
       judgeWhenKnown(pulumi.all([stanza, role]), ([text, own]) => judge(inRole(own, targetUses(targets, text))));
     },
@@ -189,15 +189,15 @@ export function sharedByCluster(
     now: (resource) =>
       inRole(
         ownRole(),
-        archiveUses(known.database, () => keyOf(...placeOf(kubernetesNow(resource), known))),
+        archiveUses(known.database, () => keyOf(...locationOf(kubernetesNow(resource), known))),
       ),
-    later: (resource, judge) =>
+    deferred: (resource, judge) =>
       judgeWhenKnown(pulumi.all([kubernetesOf(resource), resolved, role]), ([kubernetes, plan, own]) => {
-        const place = keyOf(...placeOf(kubernetes, plan as ClusterPlan));
+        const location = keyOf(...locationOf(kubernetes, plan));
         judge(
           inRole(
             own,
-            archiveUses((plan as ClusterPlan).database, () => place),
+            archiveUses((plan as ClusterPlan).database, () => location),
           ),
         );
       }),
@@ -207,9 +207,9 @@ export function sharedByCluster(
 
 /** The operator that a plugin serves. */
 export function sharedByPlugin(title: string, namespace: pulumi.Input<string>, plugin: string): SharedUses {
-  const usesOf = (...place: readonly string[]): Use[] => [
+  const usesOf = (...location: readonly string[]): Use[] => [
     {
-      key: keyOf("plugin", ...place, plugin),
+      key: keyOf("plugin", ...location, plugin),
       path: "operatorNamespace",
       code: "PB197",
       what: `the operator for the plugin ${plugin}`,
@@ -219,8 +219,8 @@ export function sharedByPlugin(title: string, namespace: pulumi.Input<string>, p
   return new SharedUses(title, {}, [
     {
       now: (resource) => usesOf(kubernetesNow(resource), knownNow({ namespace }).namespace),
-      later: (resource, judge) =>
-        judgeWhenKnown(pulumi.all([kubernetesOf(resource), namespace]), (place) => judge(usesOf(...place))),
+      deferred: (resource, judge) =>
+        judgeWhenKnown(pulumi.all([kubernetesOf(resource), namespace]), (location) => judge(usesOf(...location))),
     },
   ]);
 }

@@ -194,9 +194,9 @@ test("a plugin, an attached archiver and a host of repositories get none of thei
 });
 
 test("a location that is not known yet is judged when it comes, and so is everything in a preview", async () => {
-  const late = (name: string) => (): pulumi.Resource =>
+  const withDeferredPath = (name: string) => (): pulumi.Resource =>
     new CnpgCluster(name, { ...cluster({ ...bucket(), path: deferred("/orders") }), clusterName: name, storageGiB: 1 });
-  const update = await declare(late("one"), late("two"));
+  const update = await declare(withDeferredPath("one"), withDeferredPath("two"));
   expect(update.refusal).toContain(shared("CnpgCluster one"));
   expect(update.registered).toContain("two");
   const known = (name: string) => (): pulumi.Resource =>
