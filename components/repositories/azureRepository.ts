@@ -49,9 +49,9 @@ const AZURE_ACCOUNTS: BucketKind = {
  * and a signature (SAS) for databases that can do nothing but list, read, write and delete by name in this container.
  *
  * It is protected: a destroy is refused before anything of it is deleted. When the protection is taken off
- * (`{ protect: false }`, then an update), destroying it leaves account and container at Azure with every backup, and what is locked stays locked; with
- * `{ protect: false, retainOnDelete: false }` they are deleted, and Azure refuses that while the container has blobs.
- * An existing container always stays.
+ * (`{ protect: false }`, then an update), destroying it leaves account and container at Azure with every backup, and
+ * what is locked stays locked; with `{ protect: false, retainOnDelete: false }` they are deleted, and Azure refuses
+ * that while the container has blobs. An existing container always stays.
  *
  * Costs (list prices, hot tier, LRS, a region of the United States) 0.018 USD a month per GB, 5 USD per million writes,
  * and 0.087 USD per GB that is restored outside of Azure. Versions that were deleted count for up to twice

@@ -99,7 +99,7 @@ test("a preview knows the location; an update creates the account and a signatur
   await storage.close();
 });
 
-test("a second update changes nothing, a lock is added later, and another key of the account signs anew", async () => {
+test("a second update changes nothing, a lock is added later, and the account's other key makes another signature", async () => {
   const again = await up(await open());
   expect(again.changes).toEqual({ same: 8 });
   expect(again.outputs["sas"]?.value).toBe(sas);

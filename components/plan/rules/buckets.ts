@@ -1,6 +1,7 @@
 /**
- * Buckets of Amazon S3 and Cloudflare R2 and containers of Azure as resources of their providers' packages: rules that delete or freeze objects
- * backups need, locks that break backups, and public access. Pure; pass only buckets that hold backups.
+ * Buckets of Amazon S3 and Cloudflare R2 and containers of Azure as resources of their providers' packages: rules that
+ * delete or freeze objects backups need, locks that break backups, and public access. Pure; pass only buckets that hold
+ * backups.
  */
 import { type Finding, finding } from "../findings/findings";
 import { R2_LOCK_REASON } from "../storage/r2";

@@ -1,7 +1,7 @@
 /**
  * Schemas for the doubles of cloud providers: inputs, inputs that replace the resource, secrets, and outputs that the
- * service decides. Taken from the schemas of @pulumi/aws 7, @pulumi/azure-native 3 and @pulumi/cloudflare 6 and the documentation of the
- * services. Only types that this project uses have a row.
+ * service decides. Taken from the schemas of @pulumi/aws 7, @pulumi/azure-native 3 and @pulumi/cloudflare 6 and the
+ * documentation of the services. Only types that this project uses have a row.
  */
 import { createHash } from "node:crypto";
 import type { ProviderSchema, ResourceSchema } from "./providerDouble";
