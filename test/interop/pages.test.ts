@@ -73,7 +73,9 @@ describe("the page in a browser", async () => {
     const troubles = [{ error: "FileMissingError", message: "WAL is missing", hints: ["pgbackstop heal"] }];
     const gaps = [{ from: "a", to: "b", fromS: 1_794_000_000, toS: 1_794_100_000 }];
     const repos = [reportedRepo(), reportedRepo({ key: 2, encrypted: false, gaps, troubles })];
-    const databases = Array.from({ length: NIGHTLY ? 50 : 8 }, (_, index) => reportedDatabase({ stanza: `orders-${index}`, repos }));
+    const databases = Array.from({ length: NIGHTLY ? 50 : 8 }, (_, index) =>
+      reportedDatabase({ stanza: `orders-${index}`, repos }),
+    );
     const page = renderReportPage({ databases });
     writeFileSync(join(folder, "report.html"), page);
     const [light, dark] = [await shoot("report.html", false), await shoot("report.html", true)];

@@ -57,6 +57,22 @@ const BACKUPS: ClusterBackupArgs = {
       options: { "retention-archive": "3" },
     },
     repo2: { at: { name: "claim", path: "/pgbackstop/claims/nas/p" }, keepFullCount: 3 },
+    repo3: {
+      at: {
+        name: "azure",
+        path: "/z",
+        azure: {
+          account: "acmepg",
+          container: "orders",
+          endpoint: "blob.core.usgovcloudapi.net",
+          port: 8443,
+          uriStyle: "host",
+          keyType: "sas",
+          existingSecret: { name: "azure", azureKeyKey: "sas" },
+        },
+      },
+      keepDays: 9,
+    },
   },
   schedules: {
     full: { cron: "0 3 * * 0", suspend: true, target: "primary", ownerReference: "none" },

@@ -100,6 +100,23 @@ const ARGS: PostgresHostArgs = {
       keepDays: 9,
       secretFiles: { privateKey: "/run/s/ssh", privateKeyPassphrase: "/run/s/phrase" },
     },
+    repo4: {
+      at: {
+        name: "azure",
+        path: "/z",
+        azure: {
+          account: "acmepg",
+          container: "orders",
+          endpoint: "blob.core.usgovcloudapi.net",
+          port: 8443,
+          caFile: "/etc/ca.pem",
+          uriStyle: "host",
+          keyType: "sas",
+        },
+      },
+      keepDays: 9,
+      secretFiles: { azureKey: "/run/s/azure" },
+    },
   },
   schedules: {
     full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin", jitterSeconds: 30, deadlineSeconds: 40_000 },

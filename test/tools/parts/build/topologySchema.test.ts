@@ -82,7 +82,10 @@ test("a schema has its address and the comments of the types", () => {
     expect(schema["$id"]).toMatch(new RegExp(`^https://[^ ]+@[0-9.]+/dist/${name}$`));
   const definitions = schemas.get("topology.schema.json")?.["definitions"] as Record<string, { properties: unknown }>;
   expect(definitions["RepositoryNode"]?.properties).toMatchObject({
-    location: { type: "string", description: "Directory, or `s3://bucket/prefix`." },
+    location: {
+      type: "string",
+      description: "Directory, `s3://bucket/prefix`, or `azure://account/container/prefix`.",
+    },
     offSite: { anyOf: [{ type: "boolean" }, { $ref: "#/definitions/hidden" }], description: "Absent if unknown." },
   });
 });
