@@ -8,6 +8,8 @@ import {
   chownSync,
   existsSync,
   linkSync,
+  mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -315,28 +317,31 @@ describe("open", async () => {
 
   test("an open that is slower than the server of a killed one says that it is open", async () => {
     const backup = opens("slower");
-    const open = ["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`];
-    const hasLock = (): boolean => existsSync(join(backup.at, "postmaster.pid"));
-    /** Stops a new server that does not hold the directory's lock yet. */
-    const stopped = async (others: readonly number[]): Promise<number> => {
-      const pid = await waitFor(
-        "a server",
-        60_000,
-        async () => pidsWith(`-D\0${backup.at}\0`).find((each) => !others.includes(each)) ?? null,
-        1,
-      );
-      process.kill(pid, "SIGSTOP");
-      return pid;
-    };
+    const real = bed.cluster.binaries.folder;
+    const held = join(bed.folder, "held");
+    mkdirSync(held);
+    chownSync(held, bed.cluster.user.uid, bed.cluster.user.gid);
+    for (const name of readdirSync(real)) if (name !== "postgres") symlinkSync(join(real, name), join(held, name));
+    // A server waits before it takes the directory's lock.
+    const script = `case " $* " in *" -D "*) touch ${held}/waits.$$; until [ -e ${held}/go.$$ ]; do sleep 0.02; done;; esac
+exec ${join(real, "postgres")} "$@"`;
+    writeFileSync(join(held, "postgres"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    const waiting = (others: readonly string[]): Promise<string> =>
+      waitFor("a server that waits", 60_000, async () => {
+        const pids = readdirSync(held).flatMap((name) => /^waits\.(\d+)$/.exec(name)?.[1] ?? []);
+        return pids.find((pid) => !others.includes(pid)) ?? null;
+      });
+    const letGo = (pid: string): void => writeFileSync(join(held, `go.${pid}`), "");
+    const open = ["open", "--repo=1", `--bin-path=${held}`];
     const cut = await backup.start(open);
-    const first = await stopped([]);
+    const first = await waiting([]);
     process.kill(cut.pid, "SIGKILL");
-    expect(hasLock()).toBe(false);
     const second = backup.run(open);
-    const slower = await stopped([first]);
-    process.kill(first, "SIGCONT");
-    await waitFor("the first server's lock", 60_000, async () => (hasLock() ? true : null));
-    process.kill(slower, "SIGCONT");
+    const slower = await waiting([first]);
+    letGo(first);
+    const lock = join(backup.at, "postmaster.pid");
+    await waitFor("the first server's lock", 60_000, async () => (existsSync(lock) ? true : null));
+    letGo(slower);
     expect(outputOf(await second)).toContain("is open already");
     await waitFor("the server", 60_000, () => backup.value("SELECT 1").catch(() => null));
     expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
