@@ -37,7 +37,8 @@ describe("recover --instant", async () => {
   const dataPath = (): string => bed.cluster.dataPath;
   const pages = (): string => `${dataPath()}.pgbackstop`;
   const recover = (args: readonly string[]): Promise<RunResult> => bed.ours(["recover", "--yes", ...args], AS_ROOT);
-  const finish = async (args: readonly string[] = ["--move-at=now"]): Promise<string> => {
+  /** Continues; a recovery that was over before the kill is followed by another. */
+  const finish = async (args: readonly string[] = ["--instant", "--move-at=now"]): Promise<string> => {
     const { exitCode, stdout } = await recover(args);
     expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(" is open") });
     return stdout;
@@ -156,7 +157,7 @@ describe("recover --instant", async () => {
       await recovering.until(`recover: ${step}`);
       await sleep(afterMs);
       await recovering.kill();
-      await finish(next === "undo" ? ["--undo"] : ["--move-at=now"]);
+      await finish(next === "undo" ? ["--undo"] : undefined);
       expect(await bed.cluster.value("SELECT count(*) || ' ' || sum(i) FROM orders")).toBe(before);
       await writer.write(20);
       await expectPlain();
