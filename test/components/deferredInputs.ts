@@ -15,6 +15,16 @@ import { UNKNOWN } from "../harness/doubles/providerValues";
 /** The two keys of a storage account of Azure. */
 const AZURE_KEYS = ["key1", "key2"].map((keyName) => ({ keyName, value: "a2V5" }));
 
+/** A container, without what signs. */
+export const AZURE_LOCATION = {
+  account: "acmepg",
+  container: "orders",
+  endpoint: "blob.core.usgovcloudapi.net",
+  port: 8443,
+  uriStyle: "host",
+  keyType: "sas",
+} as const;
+
 /** One input of a component's arguments. */
 export interface InputPath {
   /** `repositories.repo1.bundle` */

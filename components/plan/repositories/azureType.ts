@@ -7,8 +7,9 @@ import { DEFAULTS } from "../model/defaults";
 import { fields, readers } from "../model/deferred";
 import type { Plain } from "../model/plainArguments";
 import { checkPath } from "../rules/values";
+import { AZURE_CONTAINER } from "../storage/azure";
 import type { ConfOption, RepositoryBase, RepositoryType, SitePlan, TargetBase } from "./repositoryType";
-import { type BucketFacts, resolveFacts } from "./s3Type";
+import { type BucketFacts, checkExistingSecret, resolveFacts } from "./s3Type";
 
 /** A container; its key never comes here. */
 export interface AzureSettings extends Omit<Plain<AzureLocation>, "credentials" | "existingSecret"> {
@@ -41,7 +42,6 @@ const AZURE_TITLE = "Azure Blob Storage";
 const CLOUDS = /^blob\.core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)$/;
 /** As the runtime takes them: "Naming and referencing containers, blobs, and metadata". */
 const ACCOUNT = /^[a-z0-9][a-z0-9-]{2,62}$/;
-const CONTAINER = /^[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}$/;
 const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
 
 export const azure: RepositoryType<Target, Repository> = {
@@ -109,7 +109,7 @@ export const azure: RepositoryType<Target, Repository> = {
         return wrong("azure.account", `"${container.account}" is not the name of a storage account`, hint);
       },
       () => {
-        if (CONTAINER.test(container.container)) return [];
+        if (AZURE_CONTAINER.test(container.container)) return [];
         const hint = "use 3 to 63 lower-case letters, digits and single hyphens";
         return wrong("azure.container", `"${container.container}" is not the name of a container`, hint);
       },
@@ -133,7 +133,10 @@ export const azure: RepositoryType<Target, Repository> = {
     const { azure: container } = repository;
     return abstaining(
       () => (repository.secretFiles === undefined ? checkGivenKey(container, `${path}.at.azure`) : []),
-      () => checkSecret(container, `${path}.at.azure`, database),
+      () => {
+        const { hasExistingSecret, hasKey } = container;
+        return checkExistingSecret({ hasExistingSecret, hasKeys: hasKey }, `${path}.at.azure`, database);
+      },
     );
   },
   checkSecretFiles({ azure: { hasKey } }, path, options) {
@@ -168,30 +171,4 @@ function checkGivenKey({ hasExistingSecret, hasKey, keyType }: AzurePlan, path: 
   const field = hasKey === true ? "credentials" : "existingSecret";
   const fact = 'key type "auto" uses the managed identity, and a key is given too: it is unclear which of them counts';
   return [finding("PB064", `${path}.${field}`, fact, `remove ${field}, or leave keyType out`)];
-}
-
-function checkSecret({ hasExistingSecret, hasKey }: AzurePlan, path: string, database: "host" | "cnpg"): Finding[] {
-  if (!hasExistingSecret) return [];
-  return [
-    ...(database === "cnpg"
-      ? []
-      : [
-          finding(
-            "PB067",
-            `${path}.existingSecret`,
-            "a host cannot read a Kubernetes Secret",
-            "set credentials: an update writes them to a file that only PostgreSQL's account can read",
-          ),
-        ]),
-    ...(hasKey === true
-      ? [
-          finding(
-            "PB068",
-            `${path}.existingSecret`,
-            "credentials and existingSecret are both given",
-            "remove one of them",
-          ),
-        ]
-      : []),
-  ];
 }

@@ -146,7 +146,7 @@ export const s3: RepositoryType<Target, Repository> = {
     return abstaining(
       () => (repository.secretFiles === undefined ? checkGivenKeys(bucket, `${path}.at.s3`) : []),
       () => checkRole(bucket, `${path}.at.s3`, database),
-      () => checkSecret(bucket, `${path}.at.s3`, database),
+      () => checkExistingSecret(bucket, `${path}.at.s3`, database),
     );
   },
   checkSecretFiles({ s3: { hasKeys } }, path) {
@@ -206,7 +206,11 @@ function checkRole(bucket: S3Plan, path: string, database: "host" | "cnpg"): Fin
   return [finding("PB066", `${path}.keyType`, fact, "leave keyType out and set credentials")];
 }
 
-function checkSecret({ hasKeys, hasExistingSecret }: S3Plan, path: string, database: "host" | "cnpg"): Finding[] {
+export function checkExistingSecret(
+  { hasKeys, hasExistingSecret }: Pick<S3Plan, "hasKeys" | "hasExistingSecret">,
+  path: string,
+  database: "host" | "cnpg",
+): Finding[] {
   if (!hasExistingSecret) return [];
   const findings: Finding[] = [];
   if (database === "host") {

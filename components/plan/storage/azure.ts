@@ -79,7 +79,8 @@ export const AZURE_DEFAULTS = {
 } as const;
 /** "Soft delete for blobs": the longest retention. */
 const UNDELETE_DAYS_MAX = 365;
-const CONTAINER = /^[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}$/;
+/** "Naming and referencing containers, blobs, and metadata". */
+export const AZURE_CONTAINER = /^[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}$/;
 
 /** The complete plan; {@link checkAzure} checks it. */
 export function resolveAzure(settings: AzureRepositorySettings): AzureRepositoryPlan {
@@ -135,7 +136,7 @@ function checkNames({ container: { create, existing } }: AzureRepositorySettings
   ];
   const { accountName = "", name = AZURE_DEFAULTS.container } = create ?? existing ?? {};
   const isAccount = isUnknown(accountName) || /^[a-z0-9]{3,24}$/.test(accountName);
-  const isContainer = isUnknown(name) || CONTAINER.test(name);
+  const isContainer = isUnknown(name) || AZURE_CONTAINER.test(name);
   const location = create?.location ?? "westeurope";
   return [
     ...((create ?? existing) === undefined || isAccount

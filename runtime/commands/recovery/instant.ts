@@ -9,8 +9,8 @@ import type { InstantFacts } from "../../operations/recover/instantPlan";
 import type { InstantMemory, Journal } from "../../operations/recover/recoveryJournal";
 import type { RecoverSource } from "../../operations/recover/recoverSource";
 import type { CommandProcess, Invocation } from "../../process/commandProcess";
-import { hasLentKeys, SERVING_ENVIRONMENT } from "./open";
-import { carriedArgs, recoveryOptionsOf, SELINUX } from "./recoverTools";
+import { SERVING_ENVIRONMENT } from "./open";
+import { carriedArgs, hasLentKeys, recoveryOptionsOf, SELINUX } from "./recoverTools";
 
 /** Null without `--instant`. @throws optionInvalid, optionInvalidValue */
 export function instantFactsOf(

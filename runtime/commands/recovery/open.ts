@@ -17,6 +17,7 @@ import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../p
 import { findPrograms } from "../../postgres/programs";
 import { requireOutsideData, restoreCommandLine } from "./drill";
 import { offerWal } from "./openedWal";
+import { hasLentKeys } from "./recoverTools";
 
 /** Descriptor of /dev/fuse in the serving process. */
 const DEVICE_FD = 3;
@@ -84,10 +85,6 @@ export function requireOwnKeys({ config }: Invocation): void {
       ],
     },
   );
-}
-
-export function hasLentKeys({ config }: Pick<Invocation, "config">): boolean {
-  return config.carriedOptions.some((arg) => arg.startsWith("--config-include-path=/run/credentials/"));
 }
 
 /** As PostgreSQL's account, once the configuration with its keys was read. */

@@ -28,7 +28,7 @@ export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
       : [];
   const carried = carriedArgs(config);
   const stanza = `--stanza=${config.stanza ?? ""}`;
-  const launcher = config.recover.launcher ?? (carried.some((arg) => LENT_ARG.test(arg)) ? LAUNCHER : undefined);
+  const launcher = config.recover.launcher ?? (hasLentKeys(proc) ? LAUNCHER : undefined);
   const program: readonly string[] =
     isRoot && launcher !== undefined
       ? [launcher, ...carried.filter((arg) => !LAUNCHER_ARGS.test(arg))]
@@ -57,6 +57,10 @@ export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
       return { ...ended, ...(error === undefined ? {} : { error }) };
     },
   };
+}
+
+export function hasLentKeys({ config }: Pick<Invocation, "config">): boolean {
+  return config.carriedOptions.some((arg) => LENT_ARG.test(arg));
 }
 
 /** Steps that need more get it by name: one that writes must not see the past. */

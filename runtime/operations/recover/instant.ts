@@ -16,7 +16,7 @@ import {
   startServer,
   stopServer,
 } from "./recover";
-import { type Journal, PHASES } from "./recoveryJournal";
+import { hasStarted, PHASES } from "./recoveryJournal";
 
 export interface Instant {
   readonly directory: Pick<
@@ -136,8 +136,4 @@ export async function clearInstant(
     return [];
   }
   return directory.leave(hasStarted(journal), journal.stamp, ctx);
-}
-
-function hasStarted({ hasStarted: known, phase }: Journal): boolean {
-  return known ?? PHASES.indexOf(phase) >= PHASES.indexOf("start");
 }

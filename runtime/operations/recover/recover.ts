@@ -9,7 +9,7 @@ import type { ProgramEnd } from "../../local/program";
 import { readFile } from "../../local/nodeFiles";
 import { findServer, type ServerFacts } from "./hostFacts";
 import type { ServerControl } from "./control";
-import { type Journal, type Phase, PHASES, serverLogPath } from "./recoveryJournal";
+import { hasStarted, type Journal, type Phase, PHASES, serverLogPath } from "./recoveryJournal";
 import type { JournalFile } from "./journalFile";
 import { moveAside, moveBack, prepare } from "./moves";
 import { askForNewTimeline, forgetNewTimeline } from "./newTimeline";
@@ -126,8 +126,8 @@ export async function undo(
   ctx: Context,
   clear?: (journal: Journal) => Promise<readonly string[]>,
 ): Promise<{ readonly kept: readonly string[]; readonly opened: Opened }> {
-  const hasStarted = begun.hasStarted ?? PHASES.indexOf(begun.phase) >= PHASES.indexOf("start");
-  const journal: Journal = { ...begun, phase: "undo", hasStarted };
+  const mayHaveRun = hasStarted(begun);
+  const journal: Journal = { ...begun, phase: "undo", hasStarted: mayHaveRun };
   const served: Served = { control, dataDirectory: journal.dataDirectory };
   await file.write(journal);
   ctx.log.info(`recover: ${PHASE_TEXTS.undo}`);
@@ -135,12 +135,12 @@ export async function undo(
   if ((await find(served)) !== null) await stopServer(served, tools, ctx);
   await requireDown(served);
   const kept = [...cleared, ...(await moveBack(journal, tools))];
-  if (hasStarted && tools.bringsWal === true)
+  if (mayHaveRun && tools.bringsWal === true)
     requireOk("recover-step histories", await tools.self(["recover-step", "histories"], ctx.signal));
-  if (hasStarted)
+  if (mayHaveRun)
     await tools.asAccount(() => askForNewTimeline(journal.dataDirectory, tools.archiveGet, journal.account));
   const opened = await startServer(served, tools, ctx);
-  if (hasStarted) await tools.asAccount(() => forgetNewTimeline(journal.dataDirectory, journal.account));
+  if (mayHaveRun) await tools.asAccount(() => forgetNewTimeline(journal.dataDirectory, journal.account));
   await file.remove();
   return { kept, opened };
 }

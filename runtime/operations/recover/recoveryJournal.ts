@@ -71,6 +71,11 @@ export function recoverJournal(dataDirectory: string): JournalFile {
   return new JournalFile("recover", dataDirectory, `${dataDirectory}.recover.json`);
 }
 
+/** A server may have run on the recovered data. */
+export function hasStarted({ hasStarted: known, phase }: Journal): boolean {
+  return known ?? PHASES.indexOf(phase) >= PHASES.indexOf("start");
+}
+
 /** The log file of a server that pg_ctl starts. */
 export function serverLogPath(dataDirectory: string): string {
   return `${dataDirectory}.recover.log`;

@@ -5,7 +5,16 @@ import type { ClusterBackupArgs, CnpgClusterArgs } from "../../../components/dat
 import { CnpgBackup, type CnpgBackupArgs } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
 import { UNKNOWN } from "../../harness/doubles/providerValues";
-import { deferred, describeDeferred, guesses, inputsOf, notKnown, register, withInputs } from "../deferredInputs";
+import {
+  AZURE_LOCATION,
+  deferred,
+  describeDeferred,
+  guesses,
+  inputsOf,
+  notKnown,
+  register,
+  withInputs,
+} from "../deferredInputs";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
@@ -61,15 +70,7 @@ const BACKUPS: ClusterBackupArgs = {
       at: {
         name: "azure",
         path: "/z",
-        azure: {
-          account: "acmepg",
-          container: "orders",
-          endpoint: "blob.core.usgovcloudapi.net",
-          port: 8443,
-          uriStyle: "host",
-          keyType: "sas",
-          existingSecret: { name: "azure", azureKeyKey: "sas" },
-        },
+        azure: { ...AZURE_LOCATION, existingSecret: { name: "azure", azureKeyKey: "sas" } },
       },
       keepDays: 9,
     },

@@ -3,7 +3,7 @@
 import { expect, test, vi } from "vitest";
 import type { PostgresHostArgs } from "../../../components/databases/hostArgs";
 import { PostgresHost } from "../../../components/databases/postgresHost";
-import { describeDeferred, inputsOf, withInputs } from "../deferredInputs";
+import { AZURE_LOCATION, describeDeferred, inputsOf, withInputs } from "../deferredInputs";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
@@ -104,15 +104,7 @@ const ARGS: PostgresHostArgs = {
       at: {
         name: "azure",
         path: "/z",
-        azure: {
-          account: "acmepg",
-          container: "orders",
-          endpoint: "blob.core.usgovcloudapi.net",
-          port: 8443,
-          caFile: "/etc/ca.pem",
-          uriStyle: "host",
-          keyType: "sas",
-        },
+        azure: { ...AZURE_LOCATION, caFile: "/etc/ca.pem" },
       },
       keepDays: 9,
       secretFiles: { azureKey: "/run/s/azure" },
