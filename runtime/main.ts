@@ -509,8 +509,8 @@ if (isMainThread && process.argv[2] === STORAGE_PROCESS) {
   serveJobs(
     parentPort,
     workerData,
-    ({ stanza, repos, ioTimeoutMs }) =>
-      openRepositories(stanza, repos, ioTimeoutMs, workerContext(), STORAGE_PROCESSES),
+    ({ stanza, repos, ioTimeoutMs, rates }) =>
+      openRepositories(stanza, repos, ioTimeoutMs, workerContext(), { processes: STORAGE_PROCESSES, rates }),
     workerContext(),
     VERSION,
   );

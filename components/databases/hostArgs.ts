@@ -193,6 +193,13 @@ export interface HostRepositoryArgs {
    */
   keep?: KeepArgs;
   /**
+   * Bytes a second that each process moves at most to and from this repository, for backups, restores, drills,
+   * `verify`, `sync` and `heal`. WAL is pushed and fetched without it. At least 64KiB; with a unit as options of
+   * pgBackRest have.
+   * @example "20MiB"
+   */
+  limitRate?: pulumi.Input<string>;
+  /**
    * This repository's own schedules; each replaces the database's schedule of the same kind. A stanza takes one backup
    * at a time, so the preview refuses schedules that collide (PB027).
    * @example { full: { cron: "0 4 1 * *" } }

@@ -23,6 +23,7 @@ import type { PackWalJob } from "../operations/archivePush/walFile";
 import { wakeCheckpointers } from "./checkpointer";
 import { closeGapsForever } from "./gapCloser";
 import { ArchiveLock } from "./archiveLock";
+import { underLimit } from "../repository/repository";
 import { healForever } from "./healer";
 import { recordInherited } from "../operations/heal/inheritedWal";
 
@@ -81,7 +82,12 @@ export class WalService {
     this.#lock = new ArchiveLock(() => proc.lock("archive", repos), ctx);
     this.#healLock = new ArchiveLock(() => proc.lock("heal", []), ctx);
     this.#bothLocks = bothOf(this.#healLock, this.#lock);
-    const parts = { repos, missingWal: this.#missingWal, lock: this.#bothLocks, present: () => this.#healing() };
+    const parts = {
+      repos: underLimit(repos),
+      missingWal: this.#missingWal,
+      lock: this.#bothLocks,
+      present: () => this.#healing(),
+    };
     const server = {
       dataDirectory: () => proc.dataDirectory,
       readFile: proc.readFile.bind(proc),
@@ -148,7 +154,7 @@ export class WalService {
     this.#bothLocks.enter();
     try {
       const request = { missingWal: this.#missingWal, cluster, local, bounds: { claims: queue, copiesMax } };
-      return await heal(this.#proc.repositories(), request, { ...this.#ctx, signal });
+      return await heal(underLimit(this.#proc.repositories()), request, { ...this.#ctx, signal });
     } finally {
       this.#bothLocks.leave();
     }

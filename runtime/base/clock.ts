@@ -7,7 +7,7 @@ import { fail } from "./errors";
 export interface Clock {
   /** Wall clock, milliseconds since 1970-01-01 UTC. */
   nowMs(): number;
-  /** A clock that never goes back, milliseconds from an arbitrary start. */
+  /** A clock that never goes back, milliseconds since this thread began; in the main thread that is the process. */
   monotonicMs(): number;
   /** Resolves after `durationMs`; rejects with `term` (63) as soon as `signal` aborts. */
   sleep(durationMs: number, signal: AbortSignal): Promise<void>;
@@ -29,6 +29,12 @@ export const systemClock: Clock = {
       if (signal.aborted) abort();
       else signal.addEventListener("abort", abort, { once: true });
     }),
+};
+
+/** The same for all threads of a process: its monotonic clock began with the machine. */
+export const sharedClock: Pick<Clock, "monotonicMs" | "sleep"> = {
+  monotonicMs: () => Number(process.hrtime.bigint()) / 1_000_000,
+  sleep: systemClock.sleep,
 };
 
 /** A moment of both clocks. */

@@ -66,6 +66,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "expectWalWithinS?": "number",
       "requireMount?": "boolean",
       "keep?": "KeepCalendar",
+      "limitRate?": "ByteRate",
     },
     KeepCalendar: {
       "daily?": "number",
@@ -172,6 +173,7 @@ export const FILE_DECLARATIONS: Declarations = {
     Argument: ["text that is not empty", "^[^\\0]+$"],
     RepoName: ["repo1 to repo256", "^repo([1-9]\\d?|1\\d\\d|2[0-4]\\d|25[0-6])$"],
     ProviderName: ["auto or the name of a provider in lower case", "^[a-z0-9][a-z0-9-]*$"],
+    ByteRate: ["bytes a second, with a unit as in 20MiB", "^\\d{1,15}([KMGTPkmgtp]([iI]?[bB])?|[bB])?$"],
   },
   kinds: {
     "NotifyTargetArgs.url": { takenBy: ["slack", "ntfy", "healthchecks", "alertmanager", "webhook"], isRequired: true },

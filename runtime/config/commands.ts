@@ -54,6 +54,8 @@ export interface CommandRow {
   readonly anySettings?: true;
   /** The main thread is mostly idle during jobs, so that it takes jobs too. */
   readonly idleMain?: true;
+  /** It moves backups or old WAL, which the repositories' `limitRate` holds back. */
+  readonly limited?: true;
 }
 
 type Mark = Exclude<keyof CommandRow, "doc" | "params" | "uses">;
@@ -86,7 +88,7 @@ const ROWS = {
   backup: row(
     "back up the cluster once into all repositories",
     ["repositories", "cluster", "session", "copy", "write"],
-    ["writes", "remembered", "idleMain"],
+    ["writes", "remembered", "idleMain", "limited"],
   ),
   check: row("check the configuration and that WAL arrives in every repository", [
     "repositories",
@@ -141,13 +143,13 @@ const ROWS = {
   drill: row(
     "restore a backup alongside production, check and time it, and remove it",
     ["repositories", "cluster", "session", "copy"],
-    ["own", "prints", "remembered", "everyRepository"],
+    ["own", "prints", "remembered", "everyRepository", "limited"],
   ),
   expire: row("remove backups and WAL that retention no longer keeps", ["repositories"], ["writes", "remembered"]),
   "extract-table": row(
     "restore one table or schema from a backup, alongside the current version or in its place",
     ["repositories", "cluster", "session", "copy"],
-    ["own", "prints"],
+    ["own", "prints", "limited"],
   ),
   find: row(
     "find DROP, TRUNCATE, DELETE and UPDATE, and the recovery target just before each",
@@ -157,7 +159,7 @@ const ROWS = {
   heal: row(
     "copy missing WAL into each repository",
     ["repositories", "cluster", "copy", "write", "archive", "push"],
-    ["own", "writes", "remembered"],
+    ["own", "writes", "remembered", "limited"],
   ),
   help: row("this text", [], [], "[COMMAND [OPTION]]"),
   hold: row(
@@ -217,7 +219,7 @@ const ROWS = {
   restore: row(
     "restore the cluster from a backup",
     ["repositories", "cluster", "copy"],
-    ["lenient", "idleMain", "anySettings"],
+    ["lenient", "idleMain", "anySettings", "limited"],
   ),
   rollback: row(
     "return a cluster on ZFS to a snapshot of its file system, and keep its archive usable",
@@ -241,9 +243,9 @@ const ROWS = {
   sync: row(
     "copy backups and their WAL from one repository into another",
     ["repositories", "copy", "write"],
-    ["own", "writes", "remembered"],
+    ["own", "writes", "remembered", "limited"],
   ),
-  verify: row("verify the content of the repositories", ["repositories", "copy"], ["writes", "remembered"]),
+  verify: row("verify the content of the repositories", ["repositories", "copy"], ["writes", "remembered", "limited"]),
   version: row("show the version", []),
 } satisfies Readonly<Record<string, CommandRow>>;
 

@@ -22,6 +22,8 @@ export type Argument = string;
 export type RepoName = string;
 /** auto or the name of a provider in lower case @pattern ^[a-z0-9][a-z0-9-]*$ */
 export type ProviderName = string;
+/** bytes a second, with a unit as in 20MiB @pattern ^\d{1,15}([KMGTPkmgtp]([iI]?[bB])?|[bB])?$ */
+export type ByteRate = string;
 
 /** The settings file `pgbackstop.json`, next to `pgbackrest.conf` or named by the option `settings`. */
 export interface SettingsFile {
@@ -178,6 +180,12 @@ export interface RepoSettings {
    * `backup` and `expire` do not read it. If omitted, none stays.
    */
   readonly keep?: KeepCalendar;
+  /**
+   * Bytes a second that each process moves at most to and from this repository, in `backup`, `restore`, `verify`,
+   * `sync`, `heal`, `drill` and `extract-table`. WAL is pushed and fetched without it. At least 64KiB. If omitted, no
+   * limit. @example 20MiB
+   */
+  readonly limitRate?: ByteRate;
 }
 
 /** One backup of each of the newest days, weeks, months and years that have one. At least one of them. */

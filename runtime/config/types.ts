@@ -134,6 +134,8 @@ export interface RepoConfig {
   readonly retentionHistoryDays?: number;
   /** Backups that stay by calendar. */
   readonly keep?: KeepCalendar & { readonly zone: string };
+  /** Limit of content in both directions together, for commands that are marked as `limited`. */
+  readonly limitBytesPerSecond?: number;
   /** Compression of new files here: `compress-type`/`compress-level`, unless the settings file says otherwise. */
   readonly compressType: CompressType;
   readonly compressLevel: number;

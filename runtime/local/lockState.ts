@@ -144,12 +144,11 @@ const START_FIELD = 18;
  * another container; a process that reuses one began after the file was written. If a process' start is unknown, its
  * number is trusted.
  */
-export function hasRunSince(pid: number, atMs: number, clock: Clock): boolean {
+export function hasRunSince(pid: number, atMs: number, clock: Pick<Clock, "nowMs">): boolean {
   if (!isThere(pid)) return false;
   const [own, other] = [statOf("self"), statOf(pid)];
   if (own === null || other === null) return true;
-  // Node's monotonic clock starts with the process.
-  const ownStartMs = clock.nowMs() - clock.monotonicMs();
+  const ownStartMs = clock.nowMs() - process.uptime() * 1000;
   return ownStartMs + (other.startTicks - own.startTicks) * TICK_MS <= atMs + TIME_STEP_MS;
 }
 

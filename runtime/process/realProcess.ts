@@ -1,6 +1,7 @@
 /** The {@link CommandProcess} of a real process: opens each resource on first use and closes all of them at the end. */
 import { spawn } from "node:child_process";
 import { readFile, readFileSync, statSync } from "../local/nodeFiles";
+import { sharedClock } from "../base/clock";
 import type { Context } from "../base/context";
 import { printable } from "../base/printable";
 import type { Log } from "../base/log";
@@ -31,6 +32,8 @@ import { WalStream } from "../postgres/walStream";
 import { LEASE_TIMES } from "../repository/lease";
 import { type LeaseParts, Leases } from "../repository/leases";
 import type { Repository } from "../repository/repository";
+import { limitedStorage } from "../storage/limitedStorage";
+import { newRateState, RateLimit } from "../storage/rateLimit";
 import { findMountedOwner, mayHang, type OpenDeps, openStorage, type StorageProcesses } from "../storage/open";
 import type { Storage } from "../storage/storage";
 import { unusableStorage } from "../storage/unusable";
@@ -83,6 +86,16 @@ interface Known {
 
 const SOON_TIMEOUT_MS = 5000;
 
+/** How repositories are opened. */
+interface Opening {
+  /** Absent: every directory is used directly. */
+  readonly processes?: StorageProcesses;
+  /** State of each limit by the repository's key, shared by the threads of a process; one without has no limit. */
+  readonly rates?: Readonly<Record<number, SharedArrayBuffer>>;
+  /** True in a server: only some of its work is under the limit. */
+  readonly serves?: boolean;
+}
+
 /**
  * Opens repositories as configured, also in worker threads. No I/O with them yet. One that cannot be opened (its
  * authorities are missing) fails its first use like a dead one: the others go on.
@@ -92,20 +105,27 @@ export function openRepositories(
   repos: readonly RepoConfig[],
   ioTimeoutMs: number,
   ctx: Context,
-  processes?: StorageProcesses,
+  { processes, rates = {}, serves = false }: Opening = {},
 ): Repository[] {
-  return repos.map((config) => ({
-    key: config.key,
-    name: `repo${config.key}`,
-    stanza,
-    storage: openOrUnusable(config, {
+  const storageOf = (config: RepoConfig): Pick<Repository, "storage" | "limitedStorage"> => {
+    const storage = openOrUnusable(config, {
       clock: ctx.clock,
       random: ctx.random,
       signal: ctx.signal,
       ioTimeoutMs,
       readFile: (path) => readFileSync(path),
       ...(processes === undefined ? {} : { processes }),
-    }),
+    });
+    const [rate, { limitBytesPerSecond }] = [rates[config.key], config];
+    if (rate === undefined || limitBytesPerSecond === undefined) return { storage };
+    const limited = limitedStorage(storage, new RateLimit(limitBytesPerSecond, rate, sharedClock), ctx.signal);
+    return serves ? { storage, limitedStorage: limited } : { storage: limited };
+  };
+  return repos.map((config) => ({
+    key: config.key,
+    name: `repo${config.key}`,
+    stanza,
+    ...storageOf(config),
     cipherType: config.cipherType,
     cipherPass: config.cipherPass?.reveal() ?? null,
     compress: { type: config.compressType, level: config.compressLevel },
@@ -140,6 +160,7 @@ export class RealProcess implements CommandProcess {
   /** Ends requests to abandoned repositories when the command is over. */
   readonly #closing = new AbortController();
   #repos: readonly Repository[] | undefined;
+  #rateStates: Readonly<Record<number, SharedArrayBuffer>> | undefined;
   #pool: JobPool | undefined;
   /** Opened again to release leases after an abort. */
   readonly #again: Repository[] = [];
@@ -297,7 +318,7 @@ export class RealProcess implements CommandProcess {
       this.#repoConfigs(),
       this.#ioTimeoutMs,
       { ...this.ctx, signal },
-      this.#facts.storageProcesses,
+      { processes: this.#facts.storageProcesses, rates: this.#rates(), serves: isServing(this.config) },
     );
     return this.#repos;
   }
@@ -409,7 +430,9 @@ export class RealProcess implements CommandProcess {
           ? { runHere: (job: Job) => runJob(job, this.#reposByKey(), this.ctx) }
           : {};
       const version = this.#facts.storageProcesses.version;
-      const start = { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs, version };
+      // The jobs of a server push WAL.
+      const rates = isServing(this.config) ? {} : this.#rates();
+      const start = { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs, rates, version };
       this.#pool = workerPool(this.#facts.programFile, start, { slots: threads, signal, ...here });
     }
     return this.#pool;
@@ -471,7 +494,7 @@ export class RealProcess implements CommandProcess {
       configs,
       LEASE_TIMES.releaseMs,
       { ...this.ctx, signal: this.#closing.signal },
-      this.#facts.storageProcesses,
+      { processes: this.#facts.storageProcesses },
     );
     assert(again !== undefined, `repo${key} was opened without a configuration`);
     this.#again.push(again);
@@ -565,6 +588,17 @@ export class RealProcess implements CommandProcess {
   get #ioTimeoutMs(): number {
     const { command, ioTimeoutMs } = this.config;
     return COMMAND_TABLE[command].soon === true ? Math.min(ioTimeoutMs, SOON_TIMEOUT_MS) : ioTimeoutMs;
+  }
+
+  /** State of each repository's limit; none for a command whose work is urgent or small. */
+  #rates(): Readonly<Record<number, SharedArrayBuffer>> {
+    if (!isServing(this.config) && COMMAND_TABLE[this.config.command].limited !== true) return {};
+    this.#rateStates ??= Object.fromEntries(
+      this.#repoConfigs().flatMap(({ key, limitBytesPerSecond }) =>
+        limitBytesPerSecond === undefined ? [] : [[key, newRateState()]],
+      ),
+    );
+    return this.#rateStates;
   }
 
   #reposByKey(): ReadonlyMap<number, Repository> {

@@ -28,6 +28,8 @@ export interface Repository {
   readonly key: number;
   readonly name: string;
   readonly storage: Storage;
+  /** In a server, for work that `limitRate` holds back; absent without a limit. */
+  readonly limitedStorage?: Storage;
   readonly stanza: string;
   readonly cipherType: "none" | "aes-256-cbc";
   /** Opens archive.info and backup.info; all other files have their own keys. Null without encryption. */
@@ -44,6 +46,11 @@ export interface Repository {
   readonly retention?: Retention;
   /** A `latest` link next to the backups, if the storage has links. */
   readonly latestLink: boolean;
+}
+
+/** The same repositories for work that `limitRate` holds back. */
+export function underLimit(repos: readonly Repository[]): readonly Repository[] {
+  return repos.map((repo) => (repo.limitedStorage === undefined ? repo : { ...repo, storage: repo.limitedStorage }));
 }
 
 /** Names of the wanted entries directly below a path, ascending. */

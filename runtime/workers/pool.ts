@@ -21,6 +21,8 @@ export interface WorkerStart {
   readonly stanza: string;
   readonly repos: readonly RepoConfig[];
   readonly ioTimeoutMs: number;
+  /** Limits of repositories, by their keys: shared with this thread. */
+  readonly rates: Readonly<Record<number, SharedArrayBuffer>>;
   /** Version of the runtime that starts the thread. */
   readonly version: string;
 }

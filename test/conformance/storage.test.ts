@@ -3,15 +3,19 @@
  * a gap.
  */
 // claim: README.md: S3-compatible buckets (s3rver and versitygw; real providers only with `npm run test:live`)
+// claim: docs/hosts/repositories.md: limitRate: time limits do not see the pauses
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { collect, streamOf } from "../../runtime/base/bytes";
 import { systemClock } from "../../runtime/base/clock";
 import { systemRandom } from "../../runtime/base/random";
 import type { S3Config } from "../../runtime/config/types";
 import { openServed, openStorage } from "../../runtime/storage/open";
 import { ProcessStorage } from "../../runtime/storage/process/processStorage";
+import { limitedStorage } from "../../runtime/storage/limitedStorage";
+import { newRateState, RateLimit } from "../../runtime/storage/rateLimit";
 import type { Storage } from "../../runtime/storage/storage";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { S3Server } from "../../tools/parts/servers/s3Server";
@@ -31,6 +35,26 @@ const deps = {
   ioTimeoutMs: 20_000,
   readFile: (path: string) => readFileSync(path),
 };
+/** A piece of 64 KiB takes longer at the rate than a server may be silent. */
+const SLOW = { bytesPerSecond: 48 * 1024, ioTimeoutMs: 1000 };
+
+function limitTest(open: () => Storage): void {
+  test("pauses of an own limit are no silence of the server", async () => {
+    const storage = open();
+    const limited = limitedStorage(
+      storage,
+      new RateLimit(SLOW.bytesPerSecond, newRateState(), systemClock),
+      deps.signal,
+    );
+    const bytes = Buffer.alloc(128 * 1024, "content");
+    const startMs = performance.now();
+    await limited.putStream("limited/f", () => streamOf(bytes), { atomic: false });
+    expect(Buffer.from(await collect(await limited.read("limited/f"), bytes.length))).toEqual(bytes);
+    expect(performance.now() - startMs).toBeGreaterThan(4000);
+    await storage.close();
+  });
+}
+
 const OBJECT_STORE = { directories: false, symlinks: false };
 const FILE_SYSTEM = { directories: true, symlinks: true };
 
@@ -94,6 +118,10 @@ describe("a storage process", () => {
     createsExclusively: true,
     manyCount: 1100,
   }));
+  limitTest(() => {
+    const slow = { ...deps, ...processes, ioTimeoutMs: SLOW.ioTimeoutMs };
+    return new ProcessStorage(served(), { id: "1", path: root, type: "nfs4" }, slow);
+  });
 });
 
 /** Differences between servers. The driver is the same. */
@@ -144,6 +172,7 @@ function onServer(kind: keyof typeof SERVERS): void {
       manyCount: 10,
     }));
   }
+  limitTest(() => openStorage(s3Repo(server, { path: "/limited" }), { ...deps, ioTimeoutMs: SLOW.ioTimeoutMs }));
   storageSuite("host style at the root", () => ({
     features: OBJECT_STORE,
     // Not every machine resolves names below localhost, so the connection goes to localhost. The Host header and the
@@ -190,4 +219,7 @@ describe.each(EXTENSIONS)("sftp on OpenSSH $name", async ({ without }) => {
     createsExclusively: true,
     manyCount: 700,
   }));
+  limitTest(() =>
+    openStorage(sftpRepo(server, `${server.folder}/limited`), { ...deps, ioTimeoutMs: SLOW.ioTimeoutMs }),
+  );
 });

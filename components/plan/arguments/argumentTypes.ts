@@ -404,6 +404,7 @@ export const ARGUMENT_TYPES = {
     "keepDays?": "Input<number>",
     "keepDiffCount?": "Input<number>",
     "keep?": "KeepArgs",
+    "limitRate?": "Input<string>",
     "schedules?": "RepositorySchedules",
     "compress?": "CompressArgs",
     "bundle?": "Input<boolean>",

@@ -216,7 +216,7 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
     encrypted: () => at().encrypted || secretFiles?.passphrase !== undefined || secretFiles?.encrypted === true,
     writesSecrets: () => at().encrypted || type().bringsKeys(at()),
     readOnly: () => at().readOnly ?? false,
-    ...readers(settings, "keepFullCount", "keepDays", "keepDiffCount"),
+    ...readers(settings, "keepFullCount", "keepDays", "keepDiffCount", "limitRate"),
     keep: () => keepOf(settings.keep),
     compressType,
     compressLevel: () => settings.compress?.level ?? defaultLevel(compressType()),

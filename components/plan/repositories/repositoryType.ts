@@ -75,6 +75,8 @@ export interface RepositoryBase {
   readonly keepDiffCount: number | undefined;
   /** Backups that stay by calendar; undefined keeps none. */
   readonly keep: KeepPlan | undefined;
+  /** Bytes a second, such as `20MiB`; undefined has no limit. */
+  readonly limitRate: string | undefined;
   readonly compressType: string;
   readonly compressLevel: number;
   readonly bundle: boolean;

@@ -121,6 +121,11 @@ function checkFeatures(repository: RepositoryPlan, row: EngineRow): Finding[] {
       return [finding("PB044", `${path}.keep`, fact, 'use engine "runtime", or leave keep out')];
     },
     () => {
+      if (row.own || !isGiven(() => repository.limitRate)) return [];
+      const fact = `${row.title} knows no limit of bandwidth, and would ignore it`;
+      return [finding("PB044", `${path}.limitRate`, fact, 'use engine "runtime", or leave limitRate out')];
+    },
+    () => {
       if (row.blockIncremental || !repository.blockIncremental) return [];
       const fact = `${row.title} does not support block increments`;
       return [finding("PB044", `${path}.blockIncremental`, fact, 'use engine "runtime"')];

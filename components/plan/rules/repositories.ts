@@ -1,7 +1,7 @@
 /** Each repository alone, and no two at one location. Pure. */
 import { checkRange } from "../arguments/ranges";
 import { isTimeZone } from "../../../runtime/config/timeZone";
-import { levelRangeOf } from "../../../runtime/config/settings";
+import { levelRangeOf, limitRateFault } from "../../../runtime/config/settings";
 import { COMPRESS_TYPES, findCompressType, REPO_INDEX_MAX } from "../model/defaults";
 import { type EngineRow, findEngine } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
@@ -57,6 +57,11 @@ export function checkRepositoryValues(repository: RepositoryPlan, path: string):
       ),
     () => checkCompression(repository, `${path}.compress`),
     () => (repository.keep === undefined ? [] : checkKeep(repository.keep, `${path}.keep`)),
+    () => {
+      const fault = repository.limitRate === undefined ? null : limitRateFault(repository.limitRate);
+      if (fault === null) return [];
+      return [finding("PB214", `${path}.limitRate`, `it ${fault}`, 'write it as in limitRate: "20MiB"')];
+    },
   );
 }
 

@@ -88,7 +88,7 @@ function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): Rep
     ...(compressType === "none" ? {} : { compressLevel: repository.compressLevel }),
     ...given({ s3Quirks: quirks, expectFullWithinS, expectBackupWithinS, expectWalWithinS }),
     ...(repository.kind === "posix" && repository.requireMount ? { requireMount: true } : {}),
-    ...given({ keep: repository.keep }),
+    ...given({ keep: repository.keep, limitRate: repository.limitRate }),
   };
 }
 

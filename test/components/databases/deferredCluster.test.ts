@@ -59,6 +59,7 @@ const BACKUPS: ClusterBackupArgs = {
       ca: { name: "authority", key: "own.crt" },
       keepDays: 40,
       keepDiffCount: 2,
+      limitRate: "20MiB",
       compress: { type: "gz", level: 4 },
       bundle: true,
       blockIncremental: true,

@@ -81,6 +81,7 @@ const ARGS: PostgresHostArgs = {
       },
       keepDays: 40,
       keepDiffCount: 2,
+      limitRate: "20MiB",
       secretFiles: {
         options: "/run/s/options",
         env: "/run/s/env",

@@ -73,6 +73,11 @@ test("stock pgBackRest keeps nothing by calendar", () => {
   expect(findings(over)).toContain("PB044 repositories.repo1.keep");
 });
 
+test("stock pgBackRest has no limit of bandwidth", () => {
+  const over = { ...repository({ limitRate: "20MiB" }), engine: "pgbackrest" };
+  expect(findings(over)).toContain("PB044 repositories.repo1.limitRate");
+});
+
 test("correct plans have no finding", () => {
   expect(findings({})).toEqual([]);
   expect(clusterFindings({})).toEqual([]);
@@ -137,6 +142,10 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     repository({ keepDays: undefined, keep: { monthly: 12 } }),
     ["PB212 repositories.repo1.keep"],
   ],
+  ["a limit without a number", repository({ limitRate: "fast" }), ["PB214 repositories.repo1.limitRate"]],
+  ["a limit with a wrong unit", repository({ limitRate: "20MiB/s" }), ["PB214 repositories.repo1.limitRate"]],
+  ["a tiny limit", repository({ limitRate: "10KiB" }), ["PB214 repositories.repo1.limitRate"]],
+  ["a limit", repository({ limitRate: "20MiB" }), []],
   ["a class of 0", repository({ keep: { monthly: 0 } }), ["PB005 repositories.repo1.keep.monthly"]],
   [
     "an offset as a calendar's zone",

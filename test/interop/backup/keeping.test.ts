@@ -184,6 +184,29 @@ function keeps({ binaries, stock }: InteropParts): void {
     },
   );
 
+  // claim: docs/hosts/repositories.md: limitRate: a backup takes at least the time of its bytes, and waits for the
+  //   slowest of its repositories; one into another repository does not
+  test("a limit of one repository holds back a backup into it, and no other backup", async () => {
+    const bytesPerSecond = 256 * 1024;
+    const config = bed.variant("limited", {
+      settings: { repos: { repo1: { compressType: "zst" }, repo2: { compressType: "lz4", limitRate: "256KiB" } } },
+    });
+    const timed = async (...args: string[]): Promise<number> => {
+      const startMs = performance.now();
+      await bed.oursOk(["backup", "--type=full", "--process-max=4", ...args], { config });
+      return (performance.now() - startMs) / 1000;
+    };
+    const limited = await timed();
+    const { stdout } = await bed.ours(["info", "--output=json", "--repo=2"]);
+    const [stanza] = JSON.parse(stdout) as { backup: { info: { repository: { delta: number } } }[] }[];
+    const storedBytes = stanza?.backup.at(-1)?.info.repository.delta ?? 0;
+    expect(storedBytes).toBeGreaterThan(4 * bytesPerSecond);
+    // Its threads share the limit. A quarter of a second's bytes pass at once.
+    expect(limited).toBeGreaterThan(storedBytes / bytesPerSecond - 0.25);
+    expect(await timed("--repo=1")).toBeLessThan(limited);
+    expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
+  });
+
   test("stanza-upgrade: a new cluster under the old stanza, with WAL and backups separate from the old ones", async () => {
     const id = (): string[] =>
       readdirSync(join(bed.repoPath(1), "archive", bed.stanza)).filter((name) => /-\d$/.test(name));

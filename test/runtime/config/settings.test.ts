@@ -199,7 +199,7 @@ describe("the settings file", () => {
     ['{"repos":{"repo257":{}}}', "field 'repos.repo257' is the text \"repo257\", and must be repo1 to repo256"],
     [
       '{"repos":{"repo1":{"level":3}}}',
-      "has an unknown field 'repos.repo1.level'\nHINT: It takes compressLevel, compressType, expectBackupWithinS, expectFullWithinS, expectWalWithinS, keep, requireMount, s3Quirks.",
+      "has an unknown field 'repos.repo1.level'\nHINT: It takes compressLevel, compressType, expectBackupWithinS, expectFullWithinS, expectWalWithinS, keep, limitRate, requireMount, s3Quirks.",
     ],
     [
       '{"repos":{"repo1":{"compressType":"xz"}}}',
@@ -228,6 +228,14 @@ describe("the settings file", () => {
     [
       '{"repos":{"repo1":{"keep":{"zone":"Europe/Berlin"}}}}',
       "field 'repos.repo1.keep' keeps nothing: it must have daily, weekly, monthly or yearly",
+    ],
+    [
+      '{"repos":{"repo1":{"limitRate":"63KiB"}}}',
+      "field 'repos.repo1.limitRate' is '63KiB', and must be at least 64KiB",
+    ],
+    [
+      '{"repos":{"repo1":{"limitRate":"20MiB/s"}}}',
+      "field 'repos.repo1.limitRate' is the text \"20MiB/s\", and must be bytes a second, with a unit as in 20MiB",
     ],
     ['{"repos":{"repo1":{"keep":{"daily":0}}}}', "field 'repos.repo1.keep.daily' is 0, and must be 1 to 9999"],
     [

@@ -157,8 +157,7 @@ test("a directory with requireMount is unusable until something is mounted there
   const ctx = testContext();
   const double = new StorageProcesses((served, signal) => openServed(served, { random: systemRandom, signal }));
   const [repo] = openRepositories("demo", [posixRepo(root, { requireMount: true })], 1000, ctx, {
-    ...double,
-    mounts: { readTable: () => table, readLink: () => null },
+    processes: { ...double, mounts: { readTable: () => table, readLink: () => null } },
   });
   if (repo === undefined) throw new Error("one repository is configured");
   const missing = {

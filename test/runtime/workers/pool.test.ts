@@ -66,7 +66,7 @@ beforeEach(() => {
 function pool(slots: number, runHere?: PoolOptions["runHere"], version = "1.2.3"): JobPool {
   const repo = posixRepo(root, { cipherType: "aes-256-cbc", cipherPass: new Secret("planted") });
   const options = { slots, signal: controller.signal, ...(runHere === undefined ? {} : { runHere }) };
-  return workerPool(THREAD, { stanza: "demo", repos: [repo], ioTimeoutMs: 1000, version }, options);
+  return workerPool(THREAD, { stanza: "demo", repos: [repo], ioTimeoutMs: 1000, rates: {}, version }, options);
 }
 
 function job(path: string, content = ""): VerifyFileJob {

@@ -43,6 +43,13 @@ test("a repository's calendar is in the file, with its zone", () => {
   });
 });
 
+test("a repository's limit of bandwidth is in the file", () => {
+  const repositories = { repo1: { ...NAS, limitRate: "20MiB" }, repo2: NAS };
+  const { repos } = parseSettings(renderSettingsFile(plan({ repositories }), "0.1.0"), "pgbackstop.json");
+  expect(repos[1]).toMatchObject({ limitRate: "20MiB" });
+  expect(repos[2]).not.toHaveProperty("limitRate");
+});
+
 test("a host whose WAL leaves through a slot says so", () => {
   expect(JSON.parse(renderSettingsFile(plan({ archive: "stream" })))).toMatchObject({ archive: "stream" });
   expect(JSON.parse(renderSettingsFile(plan()))).not.toHaveProperty("archive");
