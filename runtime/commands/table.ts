@@ -17,6 +17,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   "cnpg-operator": async () => (await import("../cnpg/operator/operator.js")).operatorCommand,
   "cnpg-replace-archiver": async () => (await import("../cnpg/gate/replaceArchiver.js")).replaceArchiverCommand,
   "cnpg-restore": async () => (await import("../cnpg/restore/restoreSidecar.js")).restoreJobCommand,
+  diff: async () => (await import("./recovery/diff.js")).diffCommand,
   doctor: async () => (await import("./setup/doctor.js")).doctorCommand,
   drill: async () => (await import("./recovery/drill.js")).drillCommand,
   expire: async () => (await import("./backups/expire.js")).expireCommand,

@@ -135,6 +135,11 @@ const ROWS = {
     ["repositories", "cluster", "copy", "write", "archive", "push", "kubernetes"],
     ["own", "serves", "anySettings"],
   ),
+  diff: row(
+    "compare a table of a past moment with that of another one, or with production",
+    ["repositories", "cluster", "session", "copy"],
+    ["own", "root", "prints"],
+  ),
   doctor: row(
     "try each repository and its key in a temporary directory of the repository",
     ["repositories"],

@@ -114,6 +114,7 @@ const PAST: readonly CommandName[] = [
     "archive-get",
     "clone",
     "cnpg-restore",
+    "diff",
     "extract-table",
     "find",
     "info",
@@ -140,7 +141,7 @@ const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"] 
 const OBJECT_STORES = ["azure", "gcs", "s3"];
 const TARGET_TYPES = ["lsn", "name", "time", "xid"];
 const RECOVER: readonly CommandName[] = ["recover", "recover-step", "restore"];
-const TARGETED: readonly CommandName[] = ["clone", "extract-table", "open", ...RECOVER];
+const TARGETED: readonly CommandName[] = ["clone", "diff", "extract-table", "open", ...RECOVER];
 const RECOVER_TYPES = ["default", "immediate", "name", "time", "lsn", "xid"];
 const CONFIG_PATH = "/etc/pgbackrest";
 const LOCAL_ONLY = "run the command on that host";
@@ -389,6 +390,7 @@ const COMMAND_LINE = [
       "annotate",
       "clone",
       "cnpg-drill",
+      "diff",
       "drill",
       "expire",
       "extract-table",
@@ -413,6 +415,7 @@ const COMMAND_LINE = [
         "extract-table": { default: "latest" },
         info: { depend: { option: "stanza" } },
         clone: { default: "latest" },
+        diff: { default: "latest" },
         open: { default: "latest" },
         recover: { default: "latest" },
         "recover-step": { default: "latest" },
@@ -423,7 +426,7 @@ const COMMAND_LINE = [
   typed(
     "type",
     "enum",
-    ["backup", "clone", "extract-table", "info", "open", "recover", "recover-step", "restore"],
+    ["backup", "clone", "diff", "extract-table", "info", "open", "recover", "recover-step", "restore"],
     "type of backup, or of recovery target",
     {
       forCommand: {
@@ -431,6 +434,7 @@ const COMMAND_LINE = [
         backup: { default: "incr", allowed: ["full", "diff", "incr"] },
         "extract-table": { default: "default", allowed: RECOVER_TYPES },
         clone: { default: "default", allowed: RECOVER_TYPES },
+        diff: { default: "default", allowed: RECOVER_TYPES },
         open: { default: "default", allowed: RECOVER_TYPES },
         recover: { default: "default", allowed: RECOVER_TYPES },
         "recover-step": { default: "default", allowed: RECOVER_TYPES },
@@ -492,7 +496,20 @@ const COMMAND_LINE = [
   typed(
     "output",
     "enum",
-    ["clone", "cnpg-drill", "doctor", "drill", "find", "info", "manifest", "repo-ls", "status", "verify", "version"],
+    [
+      "clone",
+      "cnpg-drill",
+      "diff",
+      "doctor",
+      "drill",
+      "find",
+      "info",
+      "manifest",
+      "repo-ls",
+      "status",
+      "verify",
+      "version",
+    ],
     "form of the answer",
     { default: "text", allowed: ["text", "json"], forCommand: { verify: { allowed: ["none", "text", "json"] } } },
   ),
@@ -641,15 +658,15 @@ const COMMAND_LINE = [
   own(
     "bin-path",
     "path",
-    ["clone", "drill", "extract-table", "open"],
+    ["clone", "diff", "drill", "extract-table", "open"],
     "directory of PostgreSQL's programs, instead of the usual directories",
     { config: "binPath" },
   ),
   own(
     "drill-path",
     "path",
-    ["drill", "extract-table"],
-    "parent directory of the restore; by default pg1-path with suffix -drill",
+    ["diff", "drill", "extract-table"],
+    "parent directory of what is restored or opened; by default pg1-path with suffix -drill",
     { config: "drill.path" },
   ),
   own("pick", "enum", DRILL, "which backup and target to restore, by default each in turn; or an attack on a bucket", {
@@ -764,11 +781,19 @@ const COMMAND_LINE = [
   own("from", "string", ["find"], "search commits from this time on; by default an hour before --to", {
     config: "find.from",
   }),
-  own("to", "string", ["find"], "search commits until this time; by default now", { config: "find.to" }),
-  own("table", "string", ["extract-table", "find"], "the table, as schema.table; find also accepts only its name", {
-    config: "find.table",
+  own("to", "string", ["diff", "find"], "the later time: the last commit to search, or the moment to compare with", {
+    config: "find.to",
   }),
-  own("database", "string", ["extract-table", "find"], "the database of the table or schema", {
+  own(
+    "table",
+    "string",
+    ["diff", "extract-table", "find"],
+    "the table, as schema.table; find also accepts only its name",
+    {
+      config: "find.table",
+    },
+  ),
+  own("database", "string", ["diff", "extract-table", "find"], "the database of the table or schema", {
     config: "find.database",
   }),
   own("schema", "string", ["extract-table"], "a whole schema instead of a table", { config: "extract.schema" }),
@@ -784,11 +809,17 @@ const COMMAND_LINE = [
     config: "find.kind",
     allowed: ["drop", "truncate", "delete", "update"],
   }),
-  own("limit", "integer", ["find"], "number of transactions to show, the most destructive ones", {
-    config: "find.limit",
-    default: "20",
-    range: ["1", "10000"],
-  }),
+  own(
+    "limit",
+    "integer",
+    ["diff", "find"],
+    "number of differing rows, or of the most destructive transactions, to show",
+    {
+      config: "find.limit",
+      default: "20",
+      range: ["1", "10000"],
+    },
+  ),
   own("target-form", "enum", ["find"], "show targets as options of recover, or as the target of a CnpgRestore", {
     config: "find.targetForm",
     default: "options",

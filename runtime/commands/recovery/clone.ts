@@ -1,7 +1,6 @@
 /** `clone`: a masked copy of a backup in seconds, that clients may use and that ends by itself. */
 import { fail, toBackupError } from "../../base/errors";
 import { createServer } from "node:net";
-import { given } from "../../base/given";
 import { readFile } from "../../local/nodeFiles";
 import { systemError } from "../../local/systemError";
 import { type CloneRequest, cloneJson, type CloneTools, cloneText, makeClone } from "../../operations/clone/makeClone";
@@ -10,7 +9,7 @@ import { removeTimer, type TimerTools } from "../../operations/clone/cloneTimer"
 import { closeBackup } from "../../operations/open/closeBackup";
 import { requireFuse } from "../../operations/open/openBackup";
 import type { Command, CommandProcess } from "../../process/commandProcess";
-import { accountOf, directoryOf, requireOwnKeys } from "./open";
+import { accountOf, directoryOf, openArgs, requireOwnKeys } from "./open";
 
 const LOOPBACK = ["127.0.0.1/32", "::1/128"];
 const LOCAL = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
@@ -105,7 +104,8 @@ function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
       // Of the process that serves the files, which the first one starts. Pages that it may drop are its own.
       const limit = cacheBytesMax === undefined ? [] : [`--cache-max=${cacheBytesMax}B`];
       const serving = !isFirst ? [] : limit.length > 0 ? limit : [`--share=${await joinShare(request, ctx)}`];
-      const args = [...proc.ownCommand, ...openArgs(proc, request, isFirst), ...serving];
+      // A second one continues with what the first one has opened.
+      const args = [...openArgs(proc, request, isFirst ? config : null), ...serving];
       return proc.program(args, { signal: ctx.signal, isOwn: true });
     },
     close: async () => {
@@ -127,26 +127,6 @@ function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
       }
     },
   };
-}
-
-function openArgs({ config }: CommandProcess, { at, port }: CloneRequest, isFirst: boolean): string[] {
-  const { restore, set, binPath } = config;
-  const { target, targetExclusive, targetTimeline, type, typeIsDefault } = restore;
-  // A second one continues with what the first one has opened.
-  const choice = isFirst ? given({ set, target, "target-timeline": targetTimeline }) : {};
-  const named = { ...given({ "bin-path": binPath }), ...choice };
-  return [
-    ...config.carriedOptions,
-    `--stanza=${config.stanza ?? ""}`,
-    "--log-level-console=off",
-    "--log-level-stderr=error",
-    "open",
-    `--at=${at}`,
-    `--port=${port}`,
-    ...(typeIsDefault || !isFirst ? [] : [`--type=${type}`]),
-    ...(targetExclusive && isFirst ? ["--target-exclusive"] : []),
-    ...Object.entries(named).map(([name, value]) => `--${name}=${value}`),
-  ];
 }
 
 /** What a closed clone leaves beside its files: its timer, and pages that no other clone shares. */

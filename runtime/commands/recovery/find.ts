@@ -35,7 +35,8 @@ function optionsOf(proc: CommandProcess): FindOptions {
   return { fromUs, toUs, database, kind, limit, table, timeline, repoIndex, walDirectory };
 }
 
-function timeUs(option: string, text: string, beforeUs: bigint): bigint {
+/** @throws optionInvalidValue */
+export function timeUs(option: string, text: string, beforeUs: bigint): bigint {
   try {
     return parseTimeOrAge(text, beforeUs);
   } catch (error) {

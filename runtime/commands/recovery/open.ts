@@ -5,6 +5,8 @@
 import { basename, dirname, join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { fail } from "../../base/errors";
+import { given } from "../../base/given";
+import type { Config } from "../../config/types";
 import { becomeAccount } from "../../local/actAs";
 import { realpathSync } from "../../local/nodeFiles";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
@@ -155,6 +157,35 @@ export async function accountOf({
   throw fail("userMissing", "this machine has no account 'postgres' to run the opened server", {
     hint: "Create it, or set pg1-path to a directory of the account to use.",
   });
+}
+
+export interface OpenedMoment {
+  readonly set?: string | undefined;
+  readonly restore: Pick<Config["restore"], "target" | "targetExclusive" | "targetTimeline" | "type" | "typeIsDefault">;
+}
+
+/** Arguments of an `open` that is another process. @param moment null continues with what is open there */
+export function openArgs(
+  { config, ownCommand }: Invocation & Pick<ProgramAccess, "ownCommand">,
+  { at, port }: { readonly at: string; readonly port: number },
+  moment: OpenedMoment | null,
+): string[] {
+  const { target, targetExclusive, targetTimeline, type, typeIsDefault } = moment?.restore ?? { typeIsDefault: true };
+  const chosen = given({ set: moment?.set, target, "target-timeline": targetTimeline });
+  const named = { ...given({ "bin-path": config.binPath }), ...chosen };
+  return [
+    ...ownCommand,
+    ...config.carriedOptions,
+    `--stanza=${config.stanza ?? ""}`,
+    "--log-level-console=off",
+    "--log-level-stderr=error",
+    "open",
+    `--at=${at}`,
+    `--port=${port}`,
+    ...(typeIsDefault ? [] : [`--type=${type}`]),
+    ...(targetExclusive === true ? ["--target-exclusive"] : []),
+    ...Object.entries(named).map(([name, value]) => `--${name}=${value}`),
+  ];
 }
 
 function recoveryOf({ config }: Invocation): OpenState["recovery"] {

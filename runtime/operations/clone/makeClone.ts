@@ -12,9 +12,9 @@ import { existsSync, lstatSync, readdirSync } from "../../local/nodeFiles";
 import type { ProgramEnd } from "../../local/program";
 import { sha1Hex } from "../../base/hash";
 import { Session } from "../../postgres/session";
-import { askReplayed } from "../drill/measure";
 import { endServer, findServer } from "../open/closeBackup";
 import { findMount, isAlive, loadProgress, loadState, type OpenLocation, openLocation } from "../open/openLocation";
+import { openedDataTimeMs, requireOpened } from "../open/openBackup";
 import type { LockHolder } from "../open/openLocks";
 import type { Account } from "../open/tree";
 import { requireUsable } from "./cloneSettings";
@@ -98,7 +98,7 @@ async function begin(
   try {
     // First, so that whatever is killed from here on, something closes it.
     if (endsAtMs !== null) await startTimer(at, endsAtMs, closeArgv, tools.timer);
-    await opened(tools, true);
+    requireOpened(await tools.open(true));
     const state = { ...stateOf(request), ready: false, dataTimeMs: await dataTime(location, request), endsAtMs };
     await actAs(account, () => saveClone(location, state));
     const connect = (database: string): Promise<Session> => connectTo(location, request, database);
@@ -108,7 +108,7 @@ async function begin(
     const ready = { ...state, databases, ready: true };
     requireUsable(ready);
     await actAs(account, () => saveClone(location, ready));
-    await opened(tools, false);
+    requireOpened(await tools.open(false));
     return await reportOf(location, ready);
   } catch (error) {
     await tools.close().catch((second: unknown) => {
@@ -139,7 +139,7 @@ async function continueClone(
       });
     ctx.log.info(`'${at}' was a clone before: it continues with its data, its password and the end of its life`);
     try {
-      await opened(tools, !isServed);
+      requireOpened(await tools.open(!isServed));
       break;
     } catch (error) {
       // Processes of a server whose files were taken from it may still be ending.
@@ -149,19 +149,6 @@ async function continueClone(
     }
   }
   return reportOf(location, state);
-}
-
-/** @throws execute with what `open` says */
-async function opened({ open }: CloneTools, isFirst: boolean): Promise<void> {
-  const { exitCode, stderr, stdout } = await open(isFirst);
-  if (exitCode === 0) return;
-  throw fail("execute", `unable to open the backup (exit code ${exitCode}): ${errorsIn(`${stderr}\n${stdout}`)}`);
-}
-
-function errorsIn(text: string): string {
-  const lines = text.split("\n").map((line) => line.trim());
-  const first = lines.findIndex((line) => /\bERROR\b/.test(line));
-  return lines.slice(Math.max(first, 0)).join("\n").trim();
 }
 
 async function connectTo({ folder }: OpenLocation, request: CloneRequest, database: string): Promise<Session> {
@@ -175,23 +162,13 @@ async function connectTo({ folder }: OpenLocation, request: CloneRequest, databa
   });
 }
 
-/** Time of the last replayed transaction, else of the start of the backup: never later than the data. */
 async function dataTime(location: OpenLocation, request: CloneRequest): Promise<number> {
   const session = await connectTo(location, request, request.maintenance);
   try {
-    const { commitAtS } = await askReplayed(session);
-    if (commitAtS !== null) return Math.floor(commitAtS * 1000);
+    return await openedDataTimeMs(location, session);
   } finally {
     await session.close();
   }
-  return labelTimeMs((await loadState(location))?.backup?.label ?? "");
-}
-
-/** Labels have this machine's local time. */
-export function labelTimeMs(label: string): number {
-  const [, ...parts] = /(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)[FDI]$/.exec(label) ?? [];
-  const [year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0] = parts.map(Number);
-  return new Date(year, month - 1, day, hour, minute, second).getTime();
 }
 
 async function reportOf(location: OpenLocation, state: CloneState): Promise<CloneReport> {

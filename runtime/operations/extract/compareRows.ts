@@ -22,11 +22,12 @@ export interface Difference {
 }
 
 /** Settings that determine a value's text form. */
-const SAME_TEXT =
+export const SAME_TEXT =
   "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set extra_float_digits = 3; set bytea_output = 'hex'; set xmloption = 'content'; set lc_monetary = 'C'";
 
 /** A column of the same name would be read in place of the row. */
-const [ROW, RESTORED, PRESENT] = ['"pgbackstop row"', '"pgbackstop restored"', '"pgbackstop present"'];
+export const ROW = '"pgbackstop row"';
+const [RESTORED, PRESENT] = ['"pgbackstop restored"', '"pgbackstop present"'];
 
 export async function sumsOf(session: Session, schema: string): Promise<Map<string, TableSum>> {
   await session.query(SAME_TEXT);
@@ -121,7 +122,7 @@ async function addingSql(
 }
 
 /** Without the columns that its index includes. */
-async function keyOf(session: Session, schema: string, table: string): Promise<string[]> {
+export async function keyOf(session: Session, schema: string, table: string): Promise<string[]> {
   const { rows } = await session.query(
     "select a.attname as name from pg_index i join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace " +
       "join pg_attribute a on a.attrelid = c.oid and a.attnum = any(i.indkey[0:i.indnkeyatts - 1]) where i.indisprimary and n.nspname = $1 and c.relname = $2 order by a.attname",

@@ -30,6 +30,7 @@ import type { SideServer } from "../../postgres/sideServer";
 import { clientAccess, clientSettings } from "../clone/cloneSettings";
 import { loadClone, requireAlive } from "../clone/cloneState";
 import { prepareServer } from "../drill/drillServer";
+import { askReplayed } from "../drill/measure";
 import { askingCommand, requireRunnable } from "./askForWal";
 import { endServing, type LockHolder, lockOpening } from "./openLocks";
 import { endLeftServer, findServer, removeFolder, requireSeen, unmount } from "./closeBackup";
@@ -128,6 +129,29 @@ export async function serveOpened(
 ): Promise<OpenState> {
   const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
   return isServed(location, state) ? state : mountBackup(location, request, state, tools, ctx);
+}
+
+/** After an `open` in another process. @throws execute with what it said */
+export function requireOpened({ exitCode, stderr, stdout }: ProgramEnd): void {
+  if (exitCode === 0) return;
+  const lines = `${stderr}\n${stdout}`.split("\n").map((line) => line.trim());
+  const first = lines.findIndex((line) => /\bERROR\b/.test(line));
+  const text = lines.slice(Math.max(first, 0)).join("\n").trim();
+  throw fail("execute", `unable to open the backup (exit code ${exitCode}): ${text}`);
+}
+
+/** Time of the last replayed transaction, else of the start of the backup: never later than the data. */
+export async function openedDataTimeMs(location: OpenLocation, session: Session): Promise<number> {
+  const { commitAtS } = await askReplayed(session);
+  if (commitAtS !== null) return Math.floor(commitAtS * 1000);
+  return labelTimeMs((await loadState(location))?.backup?.label ?? "");
+}
+
+/** Labels have this machine's local time. */
+export function labelTimeMs(label: string): number {
+  const [, ...parts] = /(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)[FDI]$/.exec(label) ?? [];
+  const [year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0] = parts.map(Number);
+  return new Date(year, month - 1, day, hour, minute, second).getTime();
 }
 
 /** @throws access, featureNotSupported with the plain restore as the way out */

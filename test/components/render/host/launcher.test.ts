@@ -72,7 +72,7 @@ test("they are passed its path if it is not the default", () => {
 });
 
 // claim: docs/open.md, docs/clones.md: on a host with an agent `open` and `clone` have the keys only while they start
-test.skipIf(process.geteuid?.() !== 0).each(["open", "clone"])(
+test.skipIf(process.geteuid?.() !== 0).each(["open", "clone", "diff"])(
   "%s is no unit, which would end its processes, and has the keys only while it starts",
   (verb) => {
     const { status, stdout } = run([verb, "--at=/mnt/it's $past"], {

@@ -6,9 +6,9 @@ import {
   type CloneRequest,
   cloneJson,
   type CloneTools,
-  labelTimeMs,
   makeClone,
 } from "../../../../runtime/operations/clone/makeClone";
+import { labelTimeMs } from "../../../../runtime/operations/open/openBackup";
 import type { CloneState } from "../../../../runtime/operations/clone/cloneState";
 import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
