@@ -804,6 +804,10 @@ const COMMAND_LINE = [
     config: "extract.swap",
     default: "n",
   }),
+  own("open", "boolean", ["extract-table"], "mount the backup, and fetch only what is read; needs root and FUSE", {
+    config: "extract.open",
+    default: "n",
+  }),
   own("to-file", "path", ["extract-table"], "write a dump for pg_restore instead", { config: "extract.toFile" }),
   own("kind", "enum", ["find"], "only this kind of destructive change", {
     config: "find.kind",

@@ -44,9 +44,11 @@ export interface Programs {
 /** A directory of this machine. */
 class DirectoryPrograms implements Programs {
   readonly directory: string;
+  readonly #prefix: readonly string[];
 
-  constructor(directory: string) {
+  constructor(directory: string, prefix: readonly string[]) {
     this.directory = directory;
+    this.#prefix = prefix;
   }
 
   has(name: string): Promise<boolean> {
@@ -59,7 +61,7 @@ class DirectoryPrograms implements Programs {
   }
 
   command(name: string, args: readonly string[]): readonly string[] {
-    return [`${this.directory}/${name}`, ...args];
+    return [...this.#prefix, `${this.directory}/${name}`, ...args];
   }
 
   run(name: string, args: readonly string[], options: RunOptions): Promise<ProgramResult> {
@@ -138,14 +140,23 @@ export function usualDirectories(major: string): string[] {
   return [...packaged, "/usr/local/pgsql/bin"];
 }
 
-/** Programs of a major version ("15"). @throws fileMissing with every searched directory */
-export async function findPrograms(major: string, binPath: string | undefined, signal: AbortSignal): Promise<Programs> {
+/**
+ * Programs of a major version ("15").
+ * @param prefix what starts each of them, as another account
+ * @throws fileMissing with every searched directory
+ */
+export async function findPrograms(
+  major: string,
+  binPath: string | undefined,
+  signal: AbortSignal,
+  prefix: readonly string[] = [],
+): Promise<Programs> {
   const directories = binPath === undefined ? usualDirectories(major) : [binPath];
   const seen: string[] = [];
   for (const directory of directories) {
     if (!(await isExecutable(`${directory}/postgres`))) continue;
     const { stdout } = await runProgram([`${directory}/postgres`, "--version"], { signal });
-    if (isVersion(stdout, major)) return new DirectoryPrograms(directory);
+    if (isVersion(stdout, major)) return new DirectoryPrograms(directory, prefix);
     seen.push(`${directory} is of '${stdout.trim()}'`);
   }
   throw fail("fileMissing", [`PostgreSQL ${major} is not installed in ${directories.join(", ")}`, ...seen].join("\n"), {

@@ -106,8 +106,8 @@ exit "$code"
 
 /**
  * `open`, `clone` and `recover --instant` leave processes that run on, so they are no units: systemd would end those
- * with them. They read the keys at their start, as root, and `diff` opens backups. Steps of `recover` that PostgreSQL's
- * account runs are units as ever.
+ * with them. They read the keys at their start, as root. `diff` and `extract-table --open` open backups. Steps of
+ * `recover` that PostgreSQL's account runs are units as ever.
  */
 function opening(
   program: string,
@@ -117,6 +117,9 @@ function opening(
   const copies = given.map(({ id, path }) => `cp ${shellArgument(path)} "$keys"/${shellArgument(id)} || exit 41\n  `);
   return `opens=
 case $verb in open | clone | diff) opens=1 ;; esac
+if [ "$verb" = extract-table ]; then
+  for word in "$@"; do if [ "$word" = --open ]; then opens=1; fi; done
+fi
 if [ "$verb" = recover ]; then
   for word in "$@"; do if [ "$word" = --instant ]; then opens=1; fi; done
   if [ -n "$opens" ]; then set -- ${shellArgument(`--launcher=${launcher}`)} "$@"; fi

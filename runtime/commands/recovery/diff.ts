@@ -1,28 +1,11 @@
 /** `diff`: how a table differs between two moments, row by row; each past moment is an opened backup. */
-import { fail, isError } from "../../base/errors";
-import { actAs } from "../../local/actAs";
-import { acquireLock } from "../../local/lockFile";
-import { existsSync } from "../../local/nodeFiles";
-import { prepareRoot } from "../../operations/drill/scratch";
+import { fail } from "../../base/errors";
 import { diffJson, diffText } from "../../operations/extract/diffReport";
 import { type DiffSide, diffTable } from "../../operations/extract/tableDiff";
-import { closeBackup } from "../../operations/open/closeBackup";
-import { openedDataTimeMs, requireFuse, requireOpened } from "../../operations/open/openBackup";
-import { loadState, openLocation } from "../../operations/open/openLocation";
-import type { Account } from "../../operations/open/tree";
-import { Session } from "../../postgres/session";
 import type { Command, CommandProcess } from "../../process/commandProcess";
-import { drillPathOf } from "./drill";
 import { timeUs } from "./find";
-import { accountOf, openArgs, type OpenedMoment, requireOwnKeys } from "./open";
-
-/** Only names the sockets. */
-const PORT = 54330;
-/** The `open` of a killed command goes on until its files are served. */
-const OPENING_MS = 60_000;
-const POLL_MS = 200;
-/** No row comes before the whole table is sorted. */
-const QUERY_TIMEOUT_MS = 86_400_000;
+import type { OpenedMoment } from "./open";
+import { OwnOpened } from "./ownOpened";
 
 interface Wanted {
   readonly database: string;
@@ -34,42 +17,31 @@ interface Wanted {
 
 export const diffCommand: Command = async (proc) => {
   const { config, ctx } = proc;
-  const wanted = wantedOf(proc);
-  requireFuse(proc.self.uid === 0);
-  requireOwnKeys(proc);
-  const account = await accountOf(proc);
-  const folder = drillPathOf(proc, {});
-  await actAs(account, () => prepareRoot(folder));
-  const before = new OpenedSide(proc, account, `${folder}/${config.stanza}-diff-from`);
-  const after = wanted.to === null ? null : new OpenedSide(proc, account, `${folder}/${config.stanza}-diff-to`);
-  const lock = acquireLock({
-    lockPath: folder,
-    stanza: `${config.stanza}-diff`,
-    kind: "opening",
-    owners: [account.uid],
-    ...proc.process,
-  });
-  let now: Session | null = null;
+  const { database, table, ...moments } = wantedOf(proc);
+  const opened = await OwnOpened.begin(proc, ["from", "to"]);
   try {
-    const from = await before.open(wanted.from, wanted.database);
-    let to: DiffSide;
-    if (after !== null && wanted.to !== null) to = await after.open(wanted.to, wanted.database);
-    else {
-      // The server knows its account, not root.
-      now = await actAs(account, () => proc.newSession(wanted.database));
-      to = { session: now, text: `production, at ${new Date(await now.nowMs()).toISOString()}` };
-    }
-    const diff = await diffTable(from, to, { shownMax: config.find.limit, table: wanted.table }, ctx);
-    const report = { ...diff, database: wanted.database, from: from.text, to: to.text };
+    const from = await pastSide(opened, "from", moments.from, database);
+    const to =
+      moments.to === null ? await presentSide(opened, database) : await pastSide(opened, "to", moments.to, database);
+    const diff = await diffTable(from, to, { shownMax: config.find.limit, table }, ctx);
+    const report = { ...diff, database, from: from.text, to: to.text };
     proc.print(config.output === "json" ? `${diffJson(report)}\n` : diffText(report));
     return 0;
   } finally {
-    await now?.close();
-    await before.close();
-    await after?.close();
-    lock.release();
+    await opened.end();
   }
 };
+
+async function pastSide(opened: OwnOpened, name: string, moment: OpenedMoment, database: string): Promise<DiffSide> {
+  const location = await opened.open(name, moment);
+  const session = await opened.connect(location, database);
+  return { session, text: await opened.describe(location, session) };
+}
+
+async function presentSide(opened: OwnOpened, database: string): Promise<DiffSide> {
+  const session = await opened.production(database);
+  return { session, text: `production, at ${new Date(await session.nowMs()).toISOString()}` };
+}
 
 /** @throws optionRequired, optionInvalidValue */
 function wantedOf({ config, ctx }: CommandProcess): Wanted {
@@ -86,68 +58,4 @@ function wantedOf({ config, ctx }: CommandProcess): Wanted {
   const { targetTimeline } = config.restore;
   const restore = { type: "time", target, targetExclusive: false, targetTimeline, typeIsDefault: false } as const;
   return { database, table, from: config, to: { restore } };
-}
-
-/** A past moment, mounted and served until the command ends. A killed command's is removed by the next one. */
-class OpenedSide {
-  readonly #proc: CommandProcess;
-  readonly #account: Account;
-  readonly #at: string;
-  #session: Session | null = null;
-
-  constructor(proc: CommandProcess, account: Account, at: string) {
-    this.#proc = proc;
-    this.#account = account;
-    this.#at = at;
-  }
-
-  async open(moment: OpenedMoment, database: string): Promise<DiffSide> {
-    const { config, ctx, users } = this.#proc;
-    const location = openLocation(this.#at);
-    await this.close();
-    const args = openArgs(this.#proc, { at: this.#at, port: PORT }, moment);
-    requireOpened(await this.#proc.program(args, { signal: ctx.signal, isOwn: true }));
-    const [pg] = config.pgs;
-    this.#session = await Session.open({
-      host: location.folder,
-      port: PORT,
-      user: pg?.user ?? users.userName(this.#account.uid) ?? "postgres",
-      database,
-      queryTimeoutMs: QUERY_TIMEOUT_MS,
-      applicationName: "pgbackstop diff",
-    });
-    const { backup } = (await loadState(location)) ?? {};
-    const time = new Date(await openedDataTimeMs(location, this.#session)).toISOString();
-    return { session: this.#session, text: `backup ${backup?.label} of ${backup?.repo}, at ${time}` };
-  }
-
-  /** Also after an abort, and what a killed command has left. */
-  async close(): Promise<void> {
-    await this.#session?.close();
-    this.#session = null;
-    if (!existsSync(openLocation(this.#at).folder)) return;
-    const { signal } = new AbortController();
-    const { config, ctx, process } = this.#proc;
-    const request = {
-      at: this.#at,
-      isRoot: true,
-      account: this.#account,
-      keeps: false,
-      stanza: config.stanza ?? "",
-      spoolPath: config.spoolPath,
-      self: process,
-      move: null,
-    };
-    const tools = { program: (args: readonly string[]) => this.#proc.program(args, { signal }) };
-    const endMs = ctx.clock.monotonicMs() + OPENING_MS;
-    for (;;) {
-      try {
-        await closeBackup(request, tools, { ...ctx, signal });
-        return;
-      } catch (error) {
-        if (!isError(error, "lockAcquire") || ctx.clock.monotonicMs() > endMs) throw error;
-        await ctx.clock.sleep(POLL_MS, signal);
-      }
-    }
-  }
 }

@@ -6,16 +6,21 @@ import { fail } from "../../base/errors";
 import { acquireLock } from "../../local/lockFile";
 import { drillId } from "../../operations/drill/record";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
+import { programsOfHost } from "../../operations/drill/drillPrograms";
+import type { SideServerAccess } from "../../operations/extract/restoredSide";
+import { loadState } from "../../operations/open/openLocation";
+import { findPrograms, type Programs } from "../../postgres/programs";
 import { extract, type ExtractDeps, type ExtractOptions } from "../../operations/extract/extract";
 import { parseTableName } from "../../operations/extract/tableObjects";
 import { agreed } from "./agree";
 import { drillPathOf, programsOf, sideUser } from "./drill";
+import { OWN_PORT, OwnOpened } from "./ownOpened";
+import { asAccountArgs } from "./recoverTools";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 
 export const extractTableCommand: Command = async (proc) => {
   const { config, ctx } = proc;
   const { stanza = "" } = config;
-  const programs = programsOf(proc);
   const root = drillPathOf(proc, {});
   const options = optionsOf(proc, root);
   if (options.swap && !config.recover.yes && !config.dryRun && !proc.isInteractive)
@@ -26,6 +31,8 @@ export const extractTableCommand: Command = async (proc) => {
         hint: "--yes confirms the swap; it still requires that the copied rows are identical to those of the backup.",
       },
     );
+  if (config.extract.open) return extractFromOpened(proc, options);
+  const programs = programsOf(proc);
   await prepareRoot(root);
   const { execId, pid } = proc.process;
   // Drills use the same directory and port, and clean up.
@@ -38,6 +45,38 @@ export const extractTableCommand: Command = async (proc) => {
     lock.release();
   }
 };
+
+/** As root: the server's programs run as its account. */
+async function extractFromOpened(proc: CommandProcess, options: ExtractOptions): Promise<number> {
+  const { config, container, ctx } = proc;
+  if (container !== undefined)
+    throw fail("optionInvalid", "extract-table has --open only for a server that runs on this machine", {
+      hint: "Omit --open: the backup is restored into a container of the server's image.",
+    });
+  const opened = await OwnOpened.begin(proc, ["past"]);
+  const { account, user } = opened;
+  const find = (major: string): Promise<Programs> =>
+    findPrograms(major, config.binPath, ctx.signal, asAccountArgs(account));
+  const openSide = async (label: string): Promise<SideServerAccess> => {
+    proc.print("opening the backup, and recovering to the target\n");
+    const location = await opened.open("past", { set: label, restore: config.restore });
+    return {
+      programs: await find((await loadState(location))?.backup?.pgVersion ?? ""),
+      socketDirectory: location.folder,
+      port: OWN_PORT,
+      connect: (database) => opened.connect(location, database),
+      end: async () => proc.print(`fetched ${await opened.fetched(location)} of the backup\n`),
+    };
+  };
+  try {
+    const programs = { ...programsOfHost(config.binPath, () => ""), find };
+    const deps = { ...depsOf(proc), programs, openSide, openProduction: opened.production.bind(opened) };
+    await extract(deps, { ...options, user }, ctx);
+    return 0;
+  } finally {
+    await opened.end();
+  }
+}
 
 function depsOf(proc: CommandProcess): Omit<ExtractDeps, "programs"> {
   const { container } = proc;

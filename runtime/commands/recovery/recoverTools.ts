@@ -1,6 +1,6 @@
 /** How `recover` and `rollback` run other programs, and this one as PostgreSQL's account with its keys. */
 import { type BackupError, type ErrorKind, ERRORS, fail } from "../../base/errors";
-import { actAs } from "../../local/actAs";
+import { type AccountIds, actAs } from "../../local/actAs";
 import { existsSync } from "../../local/nodeFiles";
 import type { Owner } from "../../operations/recover/hostFacts";
 import type { RecoverTools } from "../../operations/recover/recover";
@@ -16,16 +16,18 @@ const LENT_ARG = /^--config-include-path=\/run\/credentials\//;
 const LAUNCHER = "/usr/local/bin/pgbackstop";
 const LOG_ARGS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
 
+/** Starts a program as another account. */
+export function asAccountArgs({ gid, uid }: AccountIds): string[] {
+  return ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--init-groups", "--"];
+}
+
 /** As root, steps of the account go through the launcher, which has the keys, or run as the account directly. */
 export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
   const { config, ctx, ownCommand, self } = proc;
   const isRoot = self.uid === 0;
   // A container's account is not this machine's, and may read neither the configuration nor the engine's folders.
   const inContainer = proc.container !== undefined;
-  const asAccount =
-    isRoot && !inContainer
-      ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"]
-      : [];
+  const asAccount = isRoot && !inContainer ? asAccountArgs(account) : [];
   const carried = carriedArgs(config);
   const stanza = `--stanza=${config.stanza ?? ""}`;
   const launcher = config.recover.launcher ?? (hasLentKeys(proc) ? LAUNCHER : undefined);

@@ -15,10 +15,7 @@ import type { Session } from "../../postgres/session";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import type { DrillPrograms } from "../drill/drillPrograms";
-import { makeScratch, removeScratch, type Scratch } from "../drill/scratch";
 import type { HostParts } from "../drill/hostVenue";
-import { type PreparedServer, prepareServer, restoreScratch } from "../drill/drillServer";
-import type { WalOffer } from "../drill/walOffer";
 import { openSources } from "../restore/openSources";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { Manifest } from "../../format/repository/manifest";
@@ -42,6 +39,7 @@ import {
 import { requireNoFile, writeDump } from "./dump";
 import { differenceText, stayText } from "./extractReport";
 import { dataDirectoryOf, requireProductionSpace, requireSpace, sideBytes, sizeOf } from "./extractSpace";
+import { restoredSide, type SideServerAccess } from "./restoredSide";
 import { lostLinks, swapSql } from "./swap";
 import { waitForWal } from "../shared/waitWal";
 
@@ -80,11 +78,12 @@ export interface ExtractDeps extends Pick<HostParts, "openProduction" | "pool" |
   /** Where this machine has a path of production. */
   here(path: string): string;
   print(text: string): void;
+  /** Mounts the backup for the side server; absent restores it. */
+  openSide?(label: string): Promise<SideServerAccess>;
   /** True when the user confirms the swap after seeing the differences. */
   agrees(question: string): Promise<boolean>;
 }
 
-const PORT = 54329;
 const MARK = "pgbackstop extract-table: not complete";
 /** SQLSTATE. */
 const NO_SUCH_DATABASE = "3D000";
@@ -93,22 +92,22 @@ const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", 
 /** False when the swap was not confirmed. */
 export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: Context): Promise<boolean> {
   const { manifest, repo } = await openSources(deps.repos, options, ctx);
-  requireSize(manifest, options);
+  if (deps.openSide === undefined) requireSize(manifest, options);
   const production = options.toFile === undefined ? await openProduction(deps, options) : null;
   try {
     if (options.toFile !== undefined) await requireNoFile(options.toFile);
     const around = production === null ? null : await lookAround(production, options.wanted);
     if (options.swap && around !== null) requireSwappable(around, options.wanted);
-    deps.print(planText(manifest, repo, around, options));
+    deps.print(planText(manifest, repo, around, options, deps.openSide !== undefined));
     if (production !== null) await warnOfReplication(production, options, ctx);
     if (production !== null) await clearSchema(production, options);
-    const include = includedOf(manifest, options.database);
-    await requireSpace(
-      options.root,
-      sideBytes(manifest, include),
-      "the server alongside production",
-      "Choose another directory with --drill-path.",
-    );
+    if (deps.openSide === undefined)
+      await requireSpace(
+        options.root,
+        sideBytes(manifest, includedOf(manifest, options.database)),
+        "the server alongside production",
+        "Choose another directory with --drill-path.",
+      );
     await requirePrograms(deps.programs, manifest, options, ctx);
     if (options.dryRun) return true;
     if (options.recovery.target !== undefined) await archiveNow(deps, repo, options, ctx);
@@ -217,7 +216,13 @@ async function archiveNow(
 }
 
 /** @param around null when production stays as it is */
-function planText(manifest: Manifest, repo: Repository, around: Surroundings | null, options: ExtractOptions): string {
+function planText(
+  manifest: Manifest,
+  repo: Repository,
+  around: Surroundings | null,
+  options: ExtractOptions,
+  isOpened: boolean,
+): string {
   const { database, isWhole, kept, recovery, restored, swap, toFile, wanted } = options;
   const present = around?.isThere === true;
   const target =
@@ -228,7 +233,7 @@ function planText(manifest: Manifest, repo: Repository, around: Surroundings | n
       : `${recovery.type} ${recovery.target}${recovery.targetExclusive ? " (exclusive)" : ""}`;
   const lines = [
     `extract-table: ${isWhole ? "all" : wantedText(wanted)} of database ${database}`,
-    `  from       backup ${manifest.label} of ${repo.name}, recovered to ${target}, in a server of its own below ${options.root}`,
+    `  from       backup ${manifest.label} of ${repo.name}, recovered to ${target}, ${isOpened ? "mounted" : "in a server of its own"} below ${options.root}`,
     toFile === undefined
       ? `  to         schema ${restored} of production, in one transaction`
       : `  to         the file ${toFile}, for pg_restore`,
@@ -295,19 +300,9 @@ class Extraction {
   }
 
   async run(): Promise<boolean> {
-    const { database, id, root, stanza } = this.#options;
-    const { programs } = this.#deps;
-    const scratch = await makeScratch(root, stanza, { account: programs.account, id, port: PORT });
-    let offer: WalOffer | null = null;
-    let server: PreparedServer | null = null;
+    const server = await this.#openSide();
     try {
-      this.#deps.print("restoring the backup\n");
-      await this.#restore(scratch);
-      offer = await programs.offerWal(scratch, this.#deps.repoIndex, this.#ctx);
-      server = await this.#prepare(scratch, offer.restoreCommand);
-      this.#deps.print("recovering to the target\n");
-      await (await server.server.connectFirst(this.#ctx)).close();
-      const side = await server.server.connect(database);
+      const side = await server.connect(this.#options.database);
       try {
         await endPrepared(side);
         return await this.#bring(side, server);
@@ -315,33 +310,25 @@ class Extraction {
         await side.close();
       }
     } finally {
-      await server?.server.end(this.#ctx);
-      await offer?.stop();
-      await removeScratch(scratch.path);
+      await server.end();
     }
   }
 
-  async #restore(scratch: Scratch): Promise<void> {
-    const { database, recovery } = this.#options;
-    const options = {
-      set: this.#manifest.label,
-      databaseInclude: includedOf(this.#manifest, database),
-      recovery: { ...recovery, restoreCommand: "" },
-    };
-    await restoreScratch(this.#deps.repos, scratch, this.#deps, options, this.#ctx);
+  #openSide(): Promise<SideServerAccess> {
+    const { openSide, print, repoIndex, repos } = this.#deps;
+    const { database, id, recovery, root, stanza, user } = this.#options;
+    const { label, pg } = this.#manifest;
+    if (openSide !== undefined) return openSide(label);
+    print("restoring the backup, and recovering to the target\n");
+    const databaseInclude = includedOf(this.#manifest, database);
+    const request = { repos, repoIndex, parts: this.#deps, root, stanza, id, label, pgVersion: pg.version };
+    return restoredSide({ ...request, databaseInclude, recovery, user }, this.#ctx);
   }
 
-  async #prepare(scratch: Scratch, restoreCommand: string): Promise<PreparedServer> {
-    const { recovery, user } = this.#options;
-    const programs = await this.#deps.programs.find(this.#manifest.pg.version, scratch.path, this.#ctx.signal);
-    const request = { scratch, programs, user, database: "postgres", preload: undefined, port: PORT };
-    return prepareServer({ ...request, recovery: { ...recovery, restoreCommand } }, this.#ctx);
-  }
-
-  async #bring(side: Session, server: PreparedServer): Promise<boolean> {
+  async #bring(side: Session, server: SideServerAccess): Promise<boolean> {
     const { database, isWhole, restored, swap, toFile, user, wanted } = this.#options;
     if (this.#production === null) {
-      const connection = connectionArgs(server.socketDirectory, PORT, user, database);
+      const connection = connectionArgs(server.socketDirectory, server.port, user, database);
       await writeDump(
         { side, programs: server.programs, connection, wanted: isWhole ? null : wanted, path: toFile ?? "" },
         this.#ctx,
@@ -387,7 +374,12 @@ class Extraction {
     return !swap;
   }
 
-  async #carry(side: Session, server: PreparedServer, keys: readonly ForeignKey[], production: Session): Promise<void> {
+  async #carry(
+    side: Session,
+    server: SideServerAccess,
+    keys: readonly ForeignKey[],
+    production: Session,
+  ): Promise<void> {
     const { database, restored, user } = this.#options;
     const missing = await missingRoles(production, await rolesOf(side, restored));
     if (missing.length > 0) {
@@ -406,7 +398,7 @@ class Extraction {
     ];
     await pipePrograms({
       from: server.programs.command("pg_dump", [
-        ...connectionArgs(server.socketDirectory, PORT, user, database),
+        ...connectionArgs(server.socketDirectory, server.port, user, database),
         ...own,
         `--schema=${identifier(restored)}`,
       ]),

@@ -53,6 +53,7 @@ describe("diff", async () => {
     await sql([
       "CREATE TABLE customers (id int PRIMARY KEY, email text, born date)",
       `INSERT INTO customers SELECT i, 'person' || i || '@example.com', '2000-01-01' FROM generate_series(1, ${ROWS}) i`,
+      "CREATE TABLE filler AS SELECT i, repeat(md5(i::text), 30) AS line FROM generate_series(1, 150000) i",
       "CREATE TABLE log (at int, line text)",
       "INSERT INTO log VALUES (1, 'one'), (1, 'one'), (2, 'two'), (3, NULL)",
       `CREATE TABLE "od""d" ("k ey" text, part int, v text, PRIMARY KEY ("k ey", part)) PARTITION BY LIST (part)`,
@@ -129,6 +130,29 @@ describe("diff", async () => {
     const { stdout } = await diff([`--table="od""d"`, "--set=latest", "--type=immediate"]);
     expect(stdout).toContain("rows: 0 removed, 0 added, 2 changed, 2 equal\n");
     expect(stdout).toContain("    v: y -> changed\n");
+  }, 300_000);
+
+  // claim: docs/extract-table.md: with --open it fetches only what it reads
+  test("extract-table reads the pages of one table from the mounted backup, and leaves nothing", async () => {
+    const args = ["extract-table", "--open", `--bin-path=${bed.cluster.binaries.folder}`, "--database=shop"];
+    const extract = (more: readonly string[]): Promise<RunResult> =>
+      run(bed.runtime.node, bed.oursCommand([...args, "--table=customers", "--type=immediate", ...more]), {
+        cwd: bed.folder,
+        timeoutMs: 300_000,
+      });
+    const plan = await extract(["--dry-run"]);
+    expect([plan.exitCode, plan.stdout]).toEqual([0, expect.stringContaining("mounted below ")]);
+    expect(left()).toEqual([]);
+    const { exitCode, stderr, stdout } = await extract([]);
+    expect(exitCode, `${stdout}${stderr}`).toBe(0);
+    expect(stdout).toContain("the copied rows are identical to those of the backup\n");
+    process.stderr.write(`extract-table: ${/^fetched .*/m.exec(stdout)?.[0]}\n`);
+    expect(await bed.cluster.value("SELECT count(*) FROM public_restored.customers", [], "shop")).toBe(String(ROWS));
+    const file = join(bed.folder, "customers.dump");
+    const dumped = await extract([`--to-file=${file}`]);
+    expect([dumped.exitCode, existsSync(file)], dumped.stderr).toEqual([0, true]);
+    expect(left()).toEqual([]);
+    expect((await bed.oursOk(["status"])).stdout).not.toContain("-extract-table-");
   }, 300_000);
 
   test("what is wrong is said, and a killed command's mounts are removed by the next one", async () => {

@@ -72,26 +72,27 @@ test("they are passed its path if it is not the default", () => {
 });
 
 // claim: docs/open.md, docs/clones.md: on a host with an agent `open` and `clone` have the keys only while they start
-test.skipIf(process.geteuid?.() !== 0).each(["open", "clone", "diff"])(
+test.skipIf(process.geteuid?.() !== 0).each([["open"], ["clone"], ["diff"], ["extract-table", "--open"]])(
   "%s is no unit, which would end its processes, and has the keys only while it starts",
-  (verb) => {
-    const { status, stdout } = run([verb, "--at=/mnt/it's $past"], {
+  (...command) => {
+    const { status, stdout } = run([...command, "--at=/mnt/it's $past"], {
       node: 'echo "$CREDENTIALS_DIRECTORY"; for word; do printf "%s\\n" "$word"; done; ls -ld "$CREDENTIALS_DIRECTORY" "$CREDENTIALS_DIRECTORY"/*; exit 9',
     });
     const [keys = "", ...lines] = stdout.split("\n");
-    expect([status, lines.slice(0, 6)]).toEqual([
+    const at = 5 + command.length;
+    expect([status, lines.slice(0, at)]).toEqual([
       9,
       [
         "/usr/local/lib/pgbackstop/runtime.cjs",
         `--config=${folder}/pgbackrest.conf`,
         "--stanza=main",
         `--config-include-path=${keys}`,
-        verb,
+        ...command,
         "--at=/mnt/it's $past",
       ],
     ]);
-    expect(lines[6]).toMatch(/^drwx------ /);
-    expect(lines[7]).toContain(`${keys}/repo2.conf`);
+    expect(lines[at]).toMatch(/^drwx------ /);
+    expect(lines[at + 1]).toContain(`${keys}/repo2.conf`);
     expect([keys.startsWith("/run/pgbackstop-open-"), existsSync(keys)]).toEqual([true, false]);
   },
 );

@@ -1,0 +1,152 @@
+/** Past moments that a command opens for itself, mounted instead of restored, and closes at its end. */
+import { isError } from "../../base/errors";
+import { formatSize } from "../../base/units";
+import { actAs } from "../../local/actAs";
+import { acquireLock, type LockFile } from "../../local/lockFile";
+import { existsSync } from "../../local/nodeFiles";
+import { prepareRoot } from "../../operations/drill/scratch";
+import { closeBackup } from "../../operations/open/closeBackup";
+import { openedDataTimeMs, requireFuse, requireOpened } from "../../operations/open/openBackup";
+import { loadProgress, loadState, type OpenLocation, openLocation } from "../../operations/open/openLocation";
+import type { Account } from "../../operations/open/tree";
+import { Session } from "../../postgres/session";
+import type { CommandProcess } from "../../process/commandProcess";
+import { drillPathOf } from "./drill";
+import { accountOf, openArgs, type OpenedMoment, requireOwnKeys } from "./open";
+
+/** Only names the sockets. */
+export const OWN_PORT = 54330;
+/** A server may sort a whole table before its first row. */
+const QUERY_TIMEOUT_MS = 86_400_000;
+/** The `open` of a killed command goes on until its files are served. */
+const OPENING_MS = 60_000;
+const POLL_MS = 200;
+
+/** Mounts of a killed command are removed by the next one of its stanza, which has its lock. */
+export class OwnOpened {
+  readonly account: Account;
+  readonly user: string;
+  readonly #proc: CommandProcess;
+  readonly #prefix: string;
+  readonly #lock: LockFile;
+  readonly #sessions: Session[] = [];
+  readonly #locations: OpenLocation[];
+
+  private constructor(proc: CommandProcess, account: Account, prefix: string, names: readonly string[]) {
+    const { config, users } = proc;
+    const [pg] = config.pgs;
+    this.#proc = proc;
+    this.account = account;
+    this.user = pg?.user ?? users.userName(account.uid) ?? "postgres";
+    this.#prefix = prefix;
+    this.#locations = names.map((name) => openLocation(`${prefix}-${name}`));
+    const [lockPath, stanza] = [prefix.replace(/\/[^/]*$/, ""), prefix.replace(/^.*\//, "")];
+    this.#lock = acquireLock({ lockPath, stanza, kind: "opening", owners: [account.uid], ...proc.process });
+  }
+
+  /**
+   * @param names of the moments, in the names of their directories
+   * @throws access, featureNotSupported, lockAcquire (50) while another one runs
+   */
+  static async begin(proc: CommandProcess, names: readonly string[]): Promise<OwnOpened> {
+    const { config } = proc;
+    requireFuse(proc.self.uid === 0);
+    requireOwnKeys(proc);
+    const account = await accountOf(proc);
+    const folder = drillPathOf(proc, {});
+    await actAs(account, () => prepareRoot(folder));
+    const own = new OwnOpened(proc, account, `${folder}/${config.stanza ?? ""}-${config.command}`, names);
+    try {
+      await own.#closeAll();
+      return own;
+    } catch (error) {
+      own.#lock.release();
+      throw error;
+    }
+  }
+
+  /** @throws execute with what `open` says */
+  async open(name: string, moment: OpenedMoment): Promise<OpenLocation> {
+    const location = openLocation(`${this.#prefix}-${name}`);
+    const args = openArgs(this.#proc, { at: location.at, port: OWN_PORT }, moment);
+    requireOpened(await this.#proc.program(args, { signal: this.#proc.ctx.signal, isOwn: true }));
+    return location;
+  }
+
+  /** Closed by {@link end}. */
+  async connect({ folder }: OpenLocation, database: string): Promise<Session> {
+    const session = await Session.open({
+      host: folder,
+      port: OWN_PORT,
+      user: this.user,
+      database,
+      queryTimeoutMs: QUERY_TIMEOUT_MS,
+      applicationName: `pgbackstop ${this.#proc.config.command}`,
+    });
+    this.#sessions.push(session);
+    return session;
+  }
+
+  /** The server knows its account, not root. Closed by {@link end}. */
+  async production(database?: string): Promise<Session> {
+    const session = await actAs(this.account, () => this.#proc.newSession(database));
+    this.#sessions.push(session);
+    return session;
+  }
+
+  /** `backup 20261120-020000F of repo1, at 2026-11-20T06:39:58.412Z`. */
+  async describe(location: OpenLocation, session: Session): Promise<string> {
+    const { backup } = (await loadState(location)) ?? {};
+    const time = new Date(await openedDataTimeMs(location, session)).toISOString();
+    return `backup ${backup?.label} of ${backup?.repo}, at ${time}`;
+  }
+
+  /** How much of the backup was fetched, in words. */
+  async fetched(location: OpenLocation): Promise<string> {
+    const progress = await loadProgress(location);
+    if (progress === null) return "";
+    const { missingBytes, totalBytes } = progress;
+    return `${formatSize(totalBytes - missingBytes)} of ${formatSize(totalBytes)}`;
+  }
+
+  /** Also after an abort. */
+  async end(): Promise<void> {
+    try {
+      for (const session of this.#sessions) await session.close();
+      await this.#closeAll();
+    } finally {
+      this.#lock.release();
+    }
+  }
+
+  async #closeAll(): Promise<void> {
+    for (const location of this.#locations) await this.#close(location);
+  }
+
+  async #close({ at, folder }: OpenLocation): Promise<void> {
+    if (!existsSync(folder)) return;
+    const { signal } = new AbortController();
+    const { config, ctx, process } = this.#proc;
+    const request = {
+      at,
+      isRoot: true,
+      account: this.account,
+      keeps: false,
+      stanza: config.stanza ?? "",
+      spoolPath: config.spoolPath,
+      self: process,
+      move: null,
+    };
+    const tools = { program: (args: readonly string[]) => this.#proc.program(args, { signal }) };
+    const endMs = ctx.clock.monotonicMs() + OPENING_MS;
+    for (;;) {
+      try {
+        await closeBackup(request, tools, { ...ctx, signal });
+        return;
+      } catch (error) {
+        if (!isError(error, "lockAcquire") || ctx.clock.monotonicMs() > endMs) throw error;
+        await ctx.clock.sleep(POLL_MS, signal);
+      }
+    }
+  }
+}
