@@ -270,49 +270,52 @@ new dynamic.Resource({
 `;
 
 // claim: docs/ci.md: the nightly job: a newer backup is no drift
-test("the nightly job fails for drift and for backups that need attention, not for new backups", async () => {
-  forge = await ForgeDouble.start({ kind: "github", token: TOKEN });
-  const { folder } = programFolder;
-  push("change", DRIFTING(folder));
-  const set = (seen: string, state: string): void => {
-    writeFileSync(join(folder, "seen"), seen);
-    writeFileSync(join(folder, "declared"), state);
-  };
-  set("monday", "declared");
-  const workspace = await checkout("refs/heads/change");
-  const up = await run("pulumi", ["up", "--yes", "--skip-preview", "--non-interactive", "--stack=test"], {
-    cwd: join(workspace, "infra"),
-    env: programFolder.env,
-  });
-  expect(up.exitCode, up.stdout + up.stderr).toBe(0);
-  const nightly = (status = ""): Promise<JobResult> =>
-    runAction(readAction("drift"), {
-      inputs: { stack: "test", "work-dir": "infra", status },
-      github: {},
-      workspace,
+test.runIf(NIGHTLY)(
+  "the nightly job fails for drift and for backups that need attention, not for new backups",
+  async () => {
+    forge = await ForgeDouble.start({ kind: "github", token: TOKEN });
+    const { folder } = programFolder;
+    push("change", DRIFTING(folder));
+    const set = (seen: string, state: string): void => {
+      writeFileSync(join(folder, "seen"), seen);
+      writeFileSync(join(folder, "declared"), state);
+    };
+    set("monday", "declared");
+    const workspace = await checkout("refs/heads/change");
+    const up = await run("pulumi", ["up", "--yes", "--skip-preview", "--non-interactive", "--stack=test"], {
+      cwd: join(workspace, "infra"),
       env: programFolder.env,
     });
-  const job = fillComponent(readComponent("drift"), {
-    stack: "test",
-    "work-dir": "infra",
-    install: "",
-    status: "echo checked; false",
-  });
-  set("tuesday", "declared");
-  const quiet = await nightly("echo all is well");
-  expect(quiet, quiet.log).toMatchObject({ exitCode: 0, log: expect.stringContaining("all is well") as string });
-  const troubled = await nightly("echo checked\nfalse\necho hidden");
-  expect(troubled).toMatchObject({ exitCode: 1, log: expect.stringContaining("::error title=Backups::") as string });
-  expect(troubled.log).not.toMatch(/title=Drift|hidden/);
-  expect(await runComponentJob(job, { workspace, env: programFolder.env })).toMatchObject({
-    exitCode: 1,
-    log: expect.stringMatching(/checked\nthe backups need attention/) as string,
-  });
-  set("tuesday", "changed by hand");
-  const drifted = await nightly();
-  expect(drifted, drifted.log).toMatchObject({
-    exitCode: 1,
-    log: expect.stringContaining("::error title=Drift::") as string,
-  });
-  expect(readFileSync(join(folder, "declared"), "utf8")).toBe("changed by hand");
-});
+    expect(up.exitCode, up.stdout + up.stderr).toBe(0);
+    const nightly = (status = ""): Promise<JobResult> =>
+      runAction(readAction("drift"), {
+        inputs: { stack: "test", "work-dir": "infra", status },
+        github: {},
+        workspace,
+        env: programFolder.env,
+      });
+    const job = fillComponent(readComponent("drift"), {
+      stack: "test",
+      "work-dir": "infra",
+      install: "",
+      status: "echo checked; false",
+    });
+    set("tuesday", "declared");
+    const quiet = await nightly("echo all is well");
+    expect(quiet, quiet.log).toMatchObject({ exitCode: 0, log: expect.stringContaining("all is well") as string });
+    const troubled = await nightly("echo checked\nfalse\necho hidden");
+    expect(troubled).toMatchObject({ exitCode: 1, log: expect.stringContaining("::error title=Backups::") as string });
+    expect(troubled.log).not.toMatch(/title=Drift|hidden/);
+    expect(await runComponentJob(job, { workspace, env: programFolder.env })).toMatchObject({
+      exitCode: 1,
+      log: expect.stringMatching(/checked\nthe backups need attention/) as string,
+    });
+    set("tuesday", "changed by hand");
+    const drifted = await nightly();
+    expect(drifted, drifted.log).toMatchObject({
+      exitCode: 1,
+      log: expect.stringContaining("::error title=Drift::") as string,
+    });
+    expect(readFileSync(join(folder, "declared"), "utf8")).toBe("changed by hand");
+  },
+);

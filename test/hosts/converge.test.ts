@@ -237,68 +237,74 @@ describe("a host behind SSH", async () => {
 
     // claim: docs/hosts/updates.md: another machine at the same address is set up from the start (another id in the
     //   state; the machine is the same)
-    test("another machine takes over no state, and keeps its own when the component is destroyed", async () => {
-      const desired = declared();
-      const first = await converge(desired);
-      expect(first.machineId).toMatch(/^[0-9a-f]{32}$/);
-      const elsewhere = {
-        ...first,
-        machineId: "0".repeat(32),
-        previousSettings: { archive_mode: null, archive_command: "the former machine's" },
-      };
-      printed.length = 0;
-      // Its record names the component: the machine has got another id.
-      expect((await converge(desired, elsewhere)).previousSettings).toEqual(elsewhere.previousSettings);
-      await host.runOk(["rm", "/etc/pgbackstop/owners"]);
-      await withHost((connection) => removeHost(connection, desired, elsewhere, report));
-      expect(printed.join()).toContain("is another machine than at the last update: nothing of it is removed");
-      await host.runOk(["test", "-e", "/etc/pgbackstop/pgbackrest.conf"]);
-      const second = await converge(desired, elsewhere);
-      expect(printed.join()).toContain("is another machine than at the last update: it is set up from the start");
-      expect(second).toMatchObject({ machineId: first.machineId, ready: true });
-      expect(second.previousSettings["archive_command"]).toBeNull();
-      await reset(desired);
-    });
+    test.runIf(NIGHTLY)(
+      "another machine takes over no state, and keeps its own when the component is destroyed",
+      async () => {
+        const desired = declared();
+        const first = await converge(desired);
+        expect(first.machineId).toMatch(/^[0-9a-f]{32}$/);
+        const elsewhere = {
+          ...first,
+          machineId: "0".repeat(32),
+          previousSettings: { archive_mode: null, archive_command: "the former machine's" },
+        };
+        printed.length = 0;
+        // Its record names the component: the machine has got another id.
+        expect((await converge(desired, elsewhere)).previousSettings).toEqual(elsewhere.previousSettings);
+        await host.runOk(["rm", "/etc/pgbackstop/owners"]);
+        await withHost((connection) => removeHost(connection, desired, elsewhere, report));
+        expect(printed.join()).toContain("is another machine than at the last update: nothing of it is removed");
+        await host.runOk(["test", "-e", "/etc/pgbackstop/pgbackrest.conf"]);
+        const second = await converge(desired, elsewhere);
+        expect(printed.join()).toContain("is another machine than at the last update: it is set up from the start");
+        expect(second).toMatchObject({ machineId: first.machineId, ready: true });
+        expect(second.previousSettings["archive_command"]).toBeNull();
+        await reset(desired);
+      },
+    );
   });
 
   // claim: docs/hosts/updates.md: a killed update loses neither the former settings nor the gap before them
-  test("an update that was killed after PostgreSQL's restart leaves the former settings and the gap to the next one", async () => {
-    const desired = declared();
-    await converge(desired);
-    await reset(desired);
-    const former = "/bin/true of another program";
-    await host.runOk([
-      "runuser",
-      "-u",
-      "postgres",
-      "--",
-      "psql",
-      "-qc",
-      `ALTER SYSTEM SET archive_command = '${former}'`,
-    ]);
-    await withHost(async (connection) => {
-      const killed: Connection = {
-        ...connection,
-        exec: async (argv, options) => {
-          const result = await connection.exec(argv, options);
-          if (argv.join(" ") === desired.restartCommand.join(" ")) throw new Error("killed");
-          return result;
-        },
-      };
-      expect((await failureOf(convergeHost(killed, desired, null, report))).message).toContain("killed");
-    });
-    printed.length = 0;
-    const outcome = await converge(desired);
-    expect(outcome.previousSettings["archive_command"]).toBe(former);
-    expect(printed.join()).toContain("the server has not archived until now");
-    printed.length = 0;
-    await converge(declared({ processMax: 3 }));
-    expect(printed.join()).not.toContain("the server has not archived until now");
-    await withHost((connection) => removeHost(connection, desired, outcome, report));
-    expect(await host.runOk(["cat", `${DATA}/postgresql.auto.conf`])).toContain(`archive_command = '${former}'`);
-    await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-qc", "ALTER SYSTEM RESET archive_command"]);
-    await clear();
-  });
+  test.runIf(NIGHTLY)(
+    "an update that was killed after PostgreSQL's restart leaves the former settings and the gap to the next one",
+    async () => {
+      const desired = declared();
+      await converge(desired);
+      await reset(desired);
+      const former = "/bin/true of another program";
+      await host.runOk([
+        "runuser",
+        "-u",
+        "postgres",
+        "--",
+        "psql",
+        "-qc",
+        `ALTER SYSTEM SET archive_command = '${former}'`,
+      ]);
+      await withHost(async (connection) => {
+        const killed: Connection = {
+          ...connection,
+          exec: async (argv, options) => {
+            const result = await connection.exec(argv, options);
+            if (argv.join(" ") === desired.restartCommand.join(" ")) throw new Error("killed");
+            return result;
+          },
+        };
+        expect((await failureOf(convergeHost(killed, desired, null, report))).message).toContain("killed");
+      });
+      printed.length = 0;
+      const outcome = await converge(desired);
+      expect(outcome.previousSettings["archive_command"]).toBe(former);
+      expect(printed.join()).toContain("the server has not archived until now");
+      printed.length = 0;
+      await converge(declared({ processMax: 3 }));
+      expect(printed.join()).not.toContain("the server has not archived until now");
+      await withHost((connection) => removeHost(connection, desired, outcome, report));
+      expect(await host.runOk(["cat", `${DATA}/postgresql.auto.conf`])).toContain(`archive_command = '${former}'`);
+      await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-qc", "ALTER SYSTEM RESET archive_command"]);
+      await clear();
+    },
+  );
 
   // claim: docs/hosts/updates.md: a killed update leaves a mark, so the next one repeats…
   test("an update that was killed before the backup after a gap leaves it to the next one, although all is as declared", async () => {
@@ -415,35 +421,38 @@ describe("a host behind SSH", async () => {
 
     // claim: docs/hosts/updates.md: a destroy that fails at any step is continued by another one, or undone by a
     //   refresh and an update (two steps; every step in the nightly form)
-    test("after any step of a destroy: a refresh and an update put everything back, or another destroy ends it", async () => {
-      const desired = declared();
-      let before = await converge(desired);
-      let cuts = 0;
-      for (let k = NIGHTLY ? 1 : 6; k <= STEPS_MAX; k += NIGHTLY ? 1 : 12) {
-        const known = before;
-        const failure = await cutAt(k, (connection) => removeHost(connection, desired, known, report));
-        if (failure === null) break;
-        cuts += 1;
-        expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
-        if (cuts % 2 === 0) {
-          await withHost((connection) => removeHost(connection, desired, known, report));
-          // Directories that an update without an outcome made stay.
-          const files = "find /etc/pgbackstop /etc/systemd/system -type f -path '*pgbackstop*' 2>/dev/null || true";
-          expect(await host.runOk(["sh", "-c", files])).toBe("");
-          before = await converge(desired);
-        } else {
-          const refreshed = await withHost((connection) =>
-            readHost(connection, desired, known, owners(desired), report),
-          );
-          before = await converge(desired, refreshed);
+    test.runIf(NIGHTLY)(
+      "after any step of a destroy: a refresh and an update put everything back, or another destroy ends it",
+      async () => {
+        const desired = declared();
+        let before = await converge(desired);
+        let cuts = 0;
+        for (let k = NIGHTLY ? 1 : 6; k <= STEPS_MAX; k += NIGHTLY ? 1 : 12) {
+          const known = before;
+          const failure = await cutAt(k, (connection) => removeHost(connection, desired, known, report));
+          if (failure === null) break;
+          cuts += 1;
+          expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
+          if (cuts % 2 === 0) {
+            await withHost((connection) => removeHost(connection, desired, known, report));
+            // Directories that an update without an outcome made stay.
+            const files = "find /etc/pgbackstop /etc/systemd/system -type f -path '*pgbackstop*' 2>/dev/null || true";
+            expect(await host.runOk(["sh", "-c", files])).toBe("");
+            before = await converge(desired);
+          } else {
+            const refreshed = await withHost((connection) =>
+              readHost(connection, desired, known, owners(desired), report),
+            );
+            before = await converge(desired, refreshed);
+          }
+          await proveConverged(desired, before);
         }
-        await proveConverged(desired, before);
-      }
-      console.log(`cut ${cuts} destroys`);
-      expect(cuts).toBeGreaterThan(1);
-    });
+        console.log(`cut ${cuts} destroys`);
+        expect(cuts).toBeGreaterThan(1);
+      },
+    );
 
-    test("while PostgreSQL is stopped, a destroy undoes nothing, and names the ways out", async () => {
+    test.runIf(NIGHTLY)("while PostgreSQL is stopped, a destroy undoes nothing, and names the ways out", async () => {
       const desired = declared();
       const outcome = await converge(desired);
       await host.runOk(["systemctl", "stop", "postgresql@17-main"]);

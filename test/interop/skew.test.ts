@@ -19,6 +19,7 @@ import * as drillRecords from "../../runtime/operations/drill/record";
 import { loadOfRelease } from "../../tools/parts/build/lastRelease";
 import { findWholePostgres } from "../../tools/parts/postgres/postgres";
 import { run, start, waitFor } from "../../tools/parts/process";
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { VERSION } from "../../runtime/version";
 import { declaredCluster, SECRETS } from "../components/clusters";
 import { isReleased, lastReleaseOrLoud, runtimeOfRelease } from "../harness/lastRelease";
@@ -257,91 +258,105 @@ describe("beside the last release", async () => {
     });
 
     // claim: docs/upgrading.md: agents and clients of two releases…
-    test("whose old agent archives shares its locks with commands of both: one backup at a time", async () => {
-      const lock = (name: string): string => join(bed.folder, "lock", `main-${name}-1.lock`);
-      const isTaken = async (name: string): Promise<true | null> =>
-        existsSync(lock(name)) && readFileSync(lock(name), "utf8").includes('"pid"') ? true : null;
-      for (const [holder, other] of [
-        [old, bed.runtime],
-        [bed.runtime, old],
-      ] as const) {
-        forgetLeases();
-        // The agent archives these segments, and the backup's checkpoint has pages to write for minutes.
-        await bed.cluster.sql("INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 100000) g");
-        const args = bed.oursCommand(["backup", "--type=full", "--no-start-fast"], bed.configPath, holder);
-        const logFile = join(bed.folder, "log", `held-by-${holder === old ? "old" : "new"}.log`);
-        const held = await start(holder.node, args, { user: bed.cluster.user, cwd: bed.folder, logFile });
-        try {
-          await waitFor("the backup's lock", 60_000, () => isTaken("backup"));
-          const refused = await bed.ours(["backup", "--type=full"], { runtime: other });
-          expect(held.isRunning(), held.log()).toBe(true);
-          expect(refused.exitCode).toBe(50);
-          expect(refused.stdout).toContain("unable to acquire lock on file");
-          await writeSegments(bed, 1);
-          await waitFor("the agent's lock", 60_000, () => isTaken("archive"));
-        } finally {
-          await held.stop("SIGTERM");
+    test.runIf(NIGHTLY)(
+      "whose old agent archives shares its locks with commands of both: one backup at a time",
+      async () => {
+        const lock = (name: string): string => join(bed.folder, "lock", `main-${name}-1.lock`);
+        const isTaken = async (name: string): Promise<true | null> =>
+          existsSync(lock(name)) && readFileSync(lock(name), "utf8").includes('"pid"') ? true : null;
+        for (const [holder, other] of [
+          [old, bed.runtime],
+          [bed.runtime, old],
+        ] as const) {
+          forgetLeases();
+          // The agent archives these segments, and the backup's checkpoint has pages to write for minutes.
+          await bed.cluster.sql("INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 100000) g");
+          const args = bed.oursCommand(["backup", "--type=full", "--no-start-fast"], bed.configPath, holder);
+          const logFile = join(bed.folder, "log", `held-by-${holder === old ? "old" : "new"}.log`);
+          const held = await start(holder.node, args, { user: bed.cluster.user, cwd: bed.folder, logFile });
+          try {
+            await waitFor("the backup's lock", 60_000, () => isTaken("backup"));
+            const refused = await bed.ours(["backup", "--type=full"], { runtime: other });
+            expect(held.isRunning(), held.log()).toBe(true);
+            expect(refused.exitCode).toBe(50);
+            expect(refused.stdout).toContain("unable to acquire lock on file");
+            await writeSegments(bed, 1);
+            await waitFor("the agent's lock", 60_000, () => isTaken("archive"));
+          } finally {
+            await held.stop("SIGTERM");
+          }
+          // Its session still waits in the server, with the advisory lock, for the checkpoint.
+          await bed.cluster.sql("CHECKPOINT");
+          await waitFor("the end of its session", 60_000, async () =>
+            (await bed.cluster.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")) === "0"
+              ? true
+              : null,
+          );
+          forgetLeases();
+          await bed.oursOk(["backup", "--type=incr"], { runtime: other });
         }
-        // Its session still waits in the server, with the advisory lock, for the checkpoint.
-        await bed.cluster.sql("CHECKPOINT");
-        await waitFor("the end of its session", 60_000, async () =>
-          (await bed.cluster.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")) === "0" ? true : null,
-        );
+        await bed.archiveAll();
+      },
+      600_000,
+    );
+
+    // claim: docs/upgrading.md: agents and clients of two releases…
+    test.runIf(NIGHTLY)(
+      "whose backup the new runtime took: the old one extends it, verifies it and expires older ones",
+      async () => {
+        const made = await bed.oursOk(["backup", "--type=full"]);
         forgetLeases();
-        await bed.oursOk(["backup", "--type=incr"], { runtime: other });
-      }
-      await bed.archiveAll();
-    }, 600_000);
+        await writeSegments(bed, 1);
+        await bed.oursOk(["backup", "--type=incr"], { runtime: old });
+        await bed.archiveAll();
+        await bed.oursOk(["expire", "--repo1-retention-full=1", "--repo2-retention-full=1"], { runtime: old });
+        const verified = await bed.oursOk(["verify", "--output=text"], { runtime: old });
+        expect(verified.stdout.match(/^status: ok$/gm)).toHaveLength(2);
+        const rows = labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout));
+        for (const key of [1, 2]) {
+          const [full = "", ...rest] = rows.flatMap(({ label, repo }) => (repo === key ? [label] : []));
+          expect(made.stdout).toContain(`new backup label = ${full}`);
+          expect(rest).toEqual([expect.stringMatching(new RegExp(`^${full}_\\d{8}-\\d{6}I$`))]);
+        }
+      },
+      600_000,
+    );
 
     // claim: docs/upgrading.md: agents and clients of two releases…
-    test("whose backup the new runtime took: the old one extends it, verifies it and expires older ones", async () => {
-      const made = await bed.oursOk(["backup", "--type=full"]);
-      forgetLeases();
-      await writeSegments(bed, 1);
-      await bed.oursOk(["backup", "--type=incr"], { runtime: old });
-      await bed.archiveAll();
-      await bed.oursOk(["expire", "--repo1-retention-full=1", "--repo2-retention-full=1"], { runtime: old });
-      const verified = await bed.oursOk(["verify", "--output=text"], { runtime: old });
-      expect(verified.stdout.match(/^status: ok$/gm)).toHaveLength(2);
-      const rows = labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout));
-      for (const key of [1, 2]) {
-        const [full = "", ...rest] = rows.flatMap(({ label, repo }) => (repo === key ? [label] : []));
-        expect(made.stdout).toContain(`new backup label = ${full}`);
-        expect(rest).toEqual([expect.stringMatching(new RegExp(`^${full}_\\d{8}-\\d{6}I$`))]);
-      }
-    }, 600_000);
-
-    // claim: docs/upgrading.md: agents and clients of two releases…
-    test("whose drills both versions run has one status, and one set of metrics of drills", async () => {
-      const drill = async (key: number, runtime: RuntimeProgram): Promise<string> => {
-        const folders = [`--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${postgres.binaries.folder}`];
-        const options = [`--repo=${key}`, "--pick=newest", "--level=quick", "--output=json"];
-        const { stdout } = await bed.oursOk(["drill", ...folders, ...options], { runtime });
-        return (JSON.parse(stdout) as drillRecords.DrillRecord).id;
-      };
-      const ids = [await drill(1, old), await drill(2, bed.runtime)];
-      const seenBy = async (runtime: RuntimeProgram) => {
-        const status = JSON.parse((await bed.ours(["status", "--output=json"], { runtime })).stdout) as Status;
-        const { stdout } = await bed.oursOk(["metrics"], { runtime });
-        const repos = status.repos.map(({ backups, drill: last, full, key, newest, wal }) => {
-          // The stand-in for a release does not name the drill's backup.
-          const drilled = isReleased(release) ? last : { ...last, label: undefined };
-          return { backups, drill: drilled, full, key, newest, wal };
+    test.runIf(NIGHTLY)(
+      "whose drills both versions run has one status, and one set of metrics of drills",
+      async () => {
+        const drill = async (key: number, runtime: RuntimeProgram): Promise<string> => {
+          const folders = [`--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${postgres.binaries.folder}`];
+          const options = [`--repo=${key}`, "--pick=newest", "--level=quick", "--output=json"];
+          const { stdout } = await bed.oursOk(["drill", ...folders, ...options], { runtime });
+          return (JSON.parse(stdout) as drillRecords.DrillRecord).id;
+        };
+        const ids = [await drill(1, old), await drill(2, bed.runtime)];
+        const seenBy = async (runtime: RuntimeProgram) => {
+          const status = JSON.parse((await bed.ours(["status", "--output=json"], { runtime })).stdout) as Status;
+          const { stdout } = await bed.oursOk(["metrics"], { runtime });
+          const repos = status.repos.map(({ backups, drill: last, full, key, newest, wal }) => {
+            // The stand-in for a release does not name the drill's backup.
+            const drilled = isReleased(release) ? last : { ...last, label: undefined };
+            return { backups, drill: drilled, full, key, newest, wal };
+          });
+          return { repos, drills: stdout.match(/^pgbackstop_drill_.*$/gm)?.toSorted() };
+        };
+        // One repository acknowledges a segment, and the other may get it between two looks.
+        const [former, present] = await waitFor("repositories that do not change", 120_000, async () => {
+          const [before, between, after] = [await seenBy(old), await seenBy(bed.runtime), await seenBy(old)];
+          return isDeepStrictEqual(before, after) ? ([before, between] as const) : null;
         });
-        return { repos, drills: stdout.match(/^pgbackstop_drill_.*$/gm)?.toSorted() };
-      };
-      // One repository acknowledges a segment, and the other may get it between two looks.
-      const [former, present] = await waitFor("repositories that do not change", 120_000, async () => {
-        const [before, between, after] = [await seenBy(old), await seenBy(bed.runtime), await seenBy(old)];
-        return isDeepStrictEqual(before, after) ? ([before, between] as const) : null;
-      });
-      expect(former).toEqual(present);
-      expect(present.repos.map((repo) => repo.drill)).toEqual(
-        ids.map((id) => expect.objectContaining({ id, ok: true })),
-      );
-      for (const key of [1, 2])
-        expect(present.drills).toContain(`pgbackstop_drill_ok{stanza="main",repo_key="${key}"} 1`);
-    }, 600_000);
+        expect(former).toEqual(present);
+        expect(present.repos.map((repo) => repo.drill)).toEqual(
+          ids.map((id) => expect.objectContaining({ id, ok: true })),
+        );
+        for (const key of [1, 2])
+          expect(present.drills).toContain(`pgbackstop_drill_ok{stanza="main",repo_key="${key}"} 1`);
+      },
+      600_000,
+    );
 
     // claim: docs/upgrading.md: agents and clients of two releases…
     test("restores with either version what both backed up and archived", async () => {

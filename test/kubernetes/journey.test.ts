@@ -183,7 +183,7 @@ describe("a stack of the components", async () => {
     },
   );
 
-  test("is added to an existing running Cluster, whose instance is replaced", async () => {
+  test.runIf(NIGHTLY)("is added to an existing running Cluster, whose instance is replaced", async () => {
     const cluster = {
       apiVersion: "postgresql.cnpg.io/v1",
       kind: "Cluster",
@@ -382,22 +382,25 @@ describe("a stack of the components", async () => {
       expect(await message("nowhere", "bucket 'missing' does not exist")).toContain("Check repo1-s3-bucket");
     });
 
-    test("a backup into it on an update's request fails, and fails the update with its own error", async () => {
-      await lab.kubectl.waitForCondition(CLUSTERS, "nowhere", "Ready");
-      const program = (): BackupNow =>
-        new BackupNow("before-v3", { cluster: one("nowhere", { repositories: missing() }).access });
-      const asked = ((await renderedObjects(() => void program())) as KubernetesObject[]).find(
-        ({ kind }) => kind === "Backup",
-      ) as KubernetesObject;
-      await lab.kubectl.apply([asked]);
-      const backup = asked.metadata.name;
-      const { phase = "", error = "" } = await backupResult(lab, backup);
-      expect((asked.metadata["annotations"] as Record<string, string>)["pulumi.com/waitFor"]).toContain(
-        `@.phase == '${phase}'`,
-      );
-      const end = backupEndCreate({ namespace: "default", backup, uid: "", phase, error, backupId: "" });
-      await expect(end).rejects.toThrow(/has not completed \(failed\): [^]*bucket 'missing' does not exist/);
-    });
+    test.runIf(NIGHTLY)(
+      "a backup into it on an update's request fails, and fails the update with its own error",
+      async () => {
+        await lab.kubectl.waitForCondition(CLUSTERS, "nowhere", "Ready");
+        const program = (): BackupNow =>
+          new BackupNow("before-v3", { cluster: one("nowhere", { repositories: missing() }).access });
+        const asked = ((await renderedObjects(() => void program())) as KubernetesObject[]).find(
+          ({ kind }) => kind === "Backup",
+        ) as KubernetesObject;
+        await lab.kubectl.apply([asked]);
+        const backup = asked.metadata.name;
+        const { phase = "", error = "" } = await backupResult(lab, backup);
+        expect((asked.metadata["annotations"] as Record<string, string>)["pulumi.com/waitFor"]).toContain(
+          `@.phase == '${phase}'`,
+        );
+        const end = backupEndCreate({ namespace: "default", backup, uid: "", phase, error, backupId: "" });
+        await expect(end).rejects.toThrow(/has not completed \(failed\): [^]*bucket 'missing' does not exist/);
+      },
+    );
 
     test.runIf(NIGHTLY)("the Cluster's status names an unknown parameter", async () => {
       const objects = await renderedObjects(() => one("unknown"));

@@ -194,7 +194,7 @@ describe("the plugin of CloudNativePG", async () => {
   });
 
   // claim: docs/kubernetes/runtime.md: an image that contains the runtime needs no ConfigMap (the image is a double)
-  test("runs the runtime of an image that contains it, without a ConfigMap", async () => {
+  test.runIf(NIGHTLY)("runs the runtime of an image that contains it, without a ConfigMap", async () => {
     const { bundle: _bundle, ...parameters } = plugin(both).parameters;
     const own = { ...plugin(both), parameters: { ...parameters, runtimeImage: "registry.test/pgbackstop:test" } };
     await lab.kubectl.apply([cluster("imaged", { plugins: [{ ...own, isWALArchiver: true }] })]);
@@ -275,7 +275,7 @@ describe("the plugin of CloudNativePG", async () => {
   );
 
   // claim: docs/kubernetes/plugin.md: the liveness probe detects…
-  test("has a sidecar that is restarted when its socket is gone", async () => {
+  test.runIf(NIGHTLY)("has a sidecar that is restarted when its socket is gone", async () => {
     const restarts = (): Promise<number> => restartsOf("orders-2");
     const before = await restarts();
     await lab.kubectl.exec("orders-2", "postgres", ["rm", "/plugins/pgbackstop"]);

@@ -212,6 +212,8 @@ export const TIERS: readonly Tier[] = [
     first: ["test/engine/cloudRepositories.test.ts", "test/engine/cnpg.test.ts"],
     quick: ["test/engine/root.test.ts"],
     nightly: {
+      "test/engine/crossStack.test.ts":
+        "`test/engine/restoreOnly.test.ts`: a host with another host's repositories; `test/components/databases/postgresHost.test.ts`: a target of another stack",
       "test/engine/exampleProjects.test.ts":
         "`test/package/package.test.ts`: each example compiles with the package; `test/engine/cnpgExamples.test.ts`: examples by the engine",
       "test/engine/live.test.ts":

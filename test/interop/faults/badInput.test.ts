@@ -594,7 +594,7 @@ describe("a full disk", async () => {
     (await run("/bin/sh", ["-c", "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs $d && umount $d && rmdir $d"]))
       .exitCode === 0;
   if (!mounts) loud(title, "needs root and the right to mount a tmpfs");
-  test.skipIf(parts === null || !mounts)(
+  test.runIf(NIGHTLY && parts !== null && mounts)(
     "repo2 gets its backup, the exit code is 104, and the unfinished files in repo1 are no backup",
     async (context) => {
       if (parts === null) return;

@@ -314,25 +314,29 @@ describe("extract-table", async () => {
   );
 
   // claim: docs/extract-table.md: rows are compared by primary key
-  test("rows are compared as rows, whatever their columns are called, and by the columns of the key alone", async () => {
-    await shop("WITH changed AS (UPDATE odd SET r = -r WHERE id > 15 RETURNING 1) SELECT count(*) FROM changed");
-    await shop("WITH gone AS (DELETE FROM odd WHERE id = 1 RETURNING 1) SELECT count(*) FROM gone");
-    const { stdout } = await bed.oursOk(argv(["--type=immediate", "--table=odd"]));
-    expect(stdout).toContain(
-      "  odd: 20 rows restored, 19 in the current version: 1 only in the restored version, 0 only in the current one, 5 changed",
-    );
-    await bed.cluster.sql(
-      "UPDATE odd SET r = -r WHERE r < 0; INSERT INTO odd VALUES (1, 1, 1, 'same', '2')",
-      [],
-      "shop",
-    );
-    await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
-    const other = await bed.oursOk(argv(["--type=immediate", "--table=odd"]));
-    expect(other.stdout).toContain(
-      "  odd: 20 rows restored, 20 in the current version: 0 only in the restored version, 0 only in the current one, 1 changed",
-    );
-    await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
-  }, 300_000);
+  test.runIf(NIGHTLY)(
+    "rows are compared as rows, whatever their columns are called, and by the columns of the key alone",
+    async () => {
+      await shop("WITH changed AS (UPDATE odd SET r = -r WHERE id > 15 RETURNING 1) SELECT count(*) FROM changed");
+      await shop("WITH gone AS (DELETE FROM odd WHERE id = 1 RETURNING 1) SELECT count(*) FROM gone");
+      const { stdout } = await bed.oursOk(argv(["--type=immediate", "--table=odd"]));
+      expect(stdout).toContain(
+        "  odd: 20 rows restored, 19 in the current version: 1 only in the restored version, 0 only in the current one, 5 changed",
+      );
+      await bed.cluster.sql(
+        "UPDATE odd SET r = -r WHERE r < 0; INSERT INTO odd VALUES (1, 1, 1, 'same', '2')",
+        [],
+        "shop",
+      );
+      await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
+      const other = await bed.oursOk(argv(["--type=immediate", "--table=odd"]));
+      expect(other.stdout).toContain(
+        "  odd: 20 rows restored, 20 in the current version: 0 only in the restored version, 0 only in the current one, 1 changed",
+      );
+      await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
+    },
+    300_000,
+  );
 
   // claim: docs/extract-table.md: a partition or an inheriting table comes back alone; its parent has the rows of one
   //   of the two versions, before and after the swap

@@ -364,7 +364,7 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
 
   // claim: docs/find.md: `--table` of a partitioned table finds what happened to its partitions, by production's
   //   catalogs or the backup's
-  test("a partitioned table has its partitions' changes, also without production", async () => {
+  test.runIf(NIGHTLY)("a partitioned table has its partitions' changes, also without production", async () => {
     await bed.cluster.sql("DELETE FROM parts");
     await bed.cluster.sql("TRUNCATE parts");
     await bed.archiveAll();

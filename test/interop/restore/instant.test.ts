@@ -13,7 +13,7 @@ import { loud } from "../../harness/real/interopParts";
 import { fuseMissing } from "../../harness/real/openedBackup";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
-import { atNight } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { type RunResult, run, sleep, waitFor } from "../../../tools/parts/process";
 
@@ -112,23 +112,27 @@ describe("recover --instant", async () => {
     expect(await bed.restoreAndCompare({ by: null, repo: 1 })).toEqual([]);
   }, 600_000);
 
-  test("it waits for its time with a server that works, and status shows it", async () => {
-    const recovering = await startRecover(bed, ["--instant", `--move-at=${NEVER}`]);
-    await recovering.until(OPEN);
-    writer.begin();
-    expect(findMount(dataPath())).not.toBeNull();
-    const text = await waitFor("everything", 120_000, async () => {
-      const { stdout } = await bed.ours(["status"]);
-      return stdout.includes("everything is here") ? stdout : null;
-    });
-    expect(text).toMatch(/^ {2}open +\S+ of repo1 in \S+\/data: production runs on it; everything is here/m);
-    const refused = await recover([]);
-    expect(refused.stdout).toContain("another recover works on");
-    await recovering.kill();
-    await finish();
-    await writer.stop();
-    await expectPlain();
-  }, 600_000);
+  test.runIf(NIGHTLY)(
+    "it waits for its time with a server that works, and status shows it",
+    async () => {
+      const recovering = await startRecover(bed, ["--instant", `--move-at=${NEVER}`]);
+      await recovering.until(OPEN);
+      writer.begin();
+      expect(findMount(dataPath())).not.toBeNull();
+      const text = await waitFor("everything", 120_000, async () => {
+        const { stdout } = await bed.ours(["status"]);
+        return stdout.includes("everything is here") ? stdout : null;
+      });
+      expect(text).toMatch(/^ {2}open +\S+ of repo1 in \S+\/data: production runs on it; everything is here/m);
+      const refused = await recover([]);
+      expect(refused.stdout).toContain("another recover works on");
+      await recovering.kill();
+      await finish();
+      await writer.stop();
+      await expectPlain();
+    },
+    600_000,
+  );
 
   // claim: docs/hosts/instant.md: killed at any step, the next run continues or undoes, and no acknowledged row is
   //   missing
@@ -140,8 +144,6 @@ describe("recover --instant", async () => {
       ["restoring", 900, "undo"],
       ["fetching the rest behind the server", 200, "continue"],
       ["starting the server on its own files", 0, "continue"],
-    ),
-    ...atNight<readonly [string, number, string]>(
       ["moving the files into place", 400, "continue"],
       ["moving the files into place", 0, "continue"],
     ),
@@ -206,55 +208,63 @@ describe("recover --instant", async () => {
   }, 600_000);
 
   // claim: docs/hosts/instant.md: a repository that goes away pauses the fetching, and production goes on
-  test("while its repository is away production takes writes, and status says why nothing comes", async () => {
-    const { stdout: plan } = await bed.ours(["recover", "--dry-run", "--instant"], AS_ROOT);
-    const [, key = "1"] = /from +repo(\d)/.exec(plan) ?? [];
-    const aside = `${bed.repoPath(Number(key))}.away`;
-    const recovering = await startRecover(bed, ["--instant", `--repo=${key}`]);
-    await recovering.until("recover: starting the server");
-    await waitFor("the server", 60_000, () => writer.write(1).catch(() => null));
-    renameSync(bed.repoPath(Number(key)), aside);
-    try {
-      await writer.write(100);
-    } finally {
-      renameSync(aside, bed.repoPath(Number(key)));
-    }
-    await recovering.ended;
-    await expectPlain();
-    await bed.oursOk(["heal"]);
-  }, 600_000);
+  test.runIf(NIGHTLY)(
+    "while its repository is away production takes writes, and status says why nothing comes",
+    async () => {
+      const { stdout: plan } = await bed.ours(["recover", "--dry-run", "--instant"], AS_ROOT);
+      const [, key = "1"] = /from +repo(\d)/.exec(plan) ?? [];
+      const aside = `${bed.repoPath(Number(key))}.away`;
+      const recovering = await startRecover(bed, ["--instant", `--repo=${key}`]);
+      await recovering.until("recover: starting the server");
+      await waitFor("the server", 60_000, () => writer.write(1).catch(() => null));
+      renameSync(bed.repoPath(Number(key)), aside);
+      try {
+        await writer.write(100);
+      } finally {
+        renameSync(aside, bed.repoPath(Number(key)));
+      }
+      await recovering.ended;
+      await expectPlain();
+      await bed.oursOk(["heal"]);
+    },
+    600_000,
+  );
 
   // claim: docs/hosts/instant.md: a full disk costs no acknowledged row
-  test("a full disk costs no acknowledged row", async () => {
-    const folder = dirname(dataPath());
-    await pgCtl(bed, ["stop"]);
-    for (const name of readdirSync(folder))
-      if (/\.(before-recover|recovered)-/.test(name)) await run("rm", ["-rf", join(folder, name)]);
-    const usedKib = Number((await run("du", ["-sk", folder])).stdout.split("\t")[0]);
-    await run("cp", ["-a", folder, `${folder}.disk`]);
-    const { gid, uid } = bed.cluster.user;
-    const size = `size=${2 * usedKib + 256 * 1024}k`;
-    await run("mount", ["-t", "tmpfs", "-o", `${size},mode=700,uid=${uid},gid=${gid}`, "pgbackstop-test", folder]);
-    await run("cp", ["-a", `${folder}.disk/.`, folder]);
-    await pgCtl(bed, ["start"]);
-    const recovering = await startRecover(bed, ["--instant", `--move-at=${NEVER}`]);
-    await recovering.until(OPEN);
-    await run("dd", ["if=/dev/zero", `of=${join(folder, "filler")}`, "bs=1M"]);
-    writer.begin();
-    const client = await bed.cluster.connect().catch(() => null);
-    await client
-      ?.query("CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
-      .catch(() => {});
-    await client?.end().catch(() => {});
-    await sleep(1000);
-    rmSync(join(folder, "filler"));
-    await recovering.kill();
-    await finish();
-    await writer.stop();
-    await expectPlain();
-    await pgCtl(bed, ["stop"]);
-    await run("umount", [folder]);
-  }, 600_000);
+  test.runIf(NIGHTLY)(
+    "a full disk costs no acknowledged row",
+    async () => {
+      const folder = dirname(dataPath());
+      await pgCtl(bed, ["stop"]);
+      for (const name of readdirSync(folder))
+        if (/\.(before-recover|recovered)-/.test(name)) await run("rm", ["-rf", join(folder, name)]);
+      const usedKib = Number((await run("du", ["-sk", folder])).stdout.split("\t")[0]);
+      await run("cp", ["-a", folder, `${folder}.disk`]);
+      const { gid, uid } = bed.cluster.user;
+      const size = `size=${2 * usedKib + 256 * 1024}k`;
+      await run("mount", ["-t", "tmpfs", "-o", `${size},mode=700,uid=${uid},gid=${gid}`, "pgbackstop-test", folder]);
+      await run("cp", ["-a", `${folder}.disk/.`, folder]);
+      await pgCtl(bed, ["start"]);
+      const recovering = await startRecover(bed, ["--instant", `--move-at=${NEVER}`]);
+      await recovering.until(OPEN);
+      await run("dd", ["if=/dev/zero", `of=${join(folder, "filler")}`, "bs=1M"]);
+      writer.begin();
+      const client = await bed.cluster.connect().catch(() => null);
+      await client
+        ?.query("CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
+        .catch(() => {});
+      await client?.end().catch(() => {});
+      await sleep(1000);
+      rmSync(join(folder, "filler"));
+      await recovering.kill();
+      await finish();
+      await writer.stop();
+      await expectPlain();
+      await pgCtl(bed, ["stop"]);
+      await run("umount", [folder]);
+    },
+    600_000,
+  );
 });
 
 /** Inserts rows one by one, and knows which were acknowledged. */

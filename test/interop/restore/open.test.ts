@@ -21,7 +21,7 @@ import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
 import { findProcess } from "../../../runtime/operations/open/openLocation";
-import { atNight } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { pidsWith, run, type RunResult, sleep, start, waitFor } from "../../../tools/parts/process";
@@ -147,21 +147,25 @@ describe("open", async () => {
   }, 300_000);
 
   // claim: docs/open.md: with `--cache-max` the least…
-  test("with a limit for fetched pages it has the same rows, also those of dropped pages and after a kill", async () => {
-    const backup = opens("limited");
-    await backup.open(["--repo=1", "--cache-max=16MiB"]);
-    for (const round of ["first", "again", "after a kill"]) {
-      expect(await backup.value(TABLE_SUMS, "shop"), round).toBe(expected);
-      // Another open merges the journal.
-      if (round !== "after a kill")
-        expect(readFileSync(join(backup.folder, "journal"), "latin1"), round).toContain(" dropped ");
-      if (round !== "again") continue;
-      process.kill(servingPid(backup), "SIGKILL");
+  test.runIf(NIGHTLY)(
+    "with a limit for fetched pages it has the same rows, also those of dropped pages and after a kill",
+    async () => {
+      const backup = opens("limited");
       await backup.open(["--repo=1", "--cache-max=16MiB"]);
-    }
-    expect(readFileSync(join(backup.folder, "serve.log"), "utf8")).not.toContain("WARN");
-    await backup.close();
-  }, 300_000);
+      for (const round of ["first", "again", "after a kill"]) {
+        expect(await backup.value(TABLE_SUMS, "shop"), round).toBe(expected);
+        // Another open merges the journal.
+        if (round !== "after a kill")
+          expect(readFileSync(join(backup.folder, "journal"), "latin1"), round).toContain(" dropped ");
+        if (round !== "again") continue;
+        process.kill(servingPid(backup), "SIGKILL");
+        await backup.open(["--repo=1", "--cache-max=16MiB"]);
+      }
+      expect(readFileSync(join(backup.folder, "serve.log"), "utf8")).not.toContain("WARN");
+      await backup.close();
+    },
+    300_000,
+  );
 
   // claim: docs/open.md: a mounted backup has the files of a restore, byte for byte
   test("without a server it has the files of a restore, byte for byte, and lets nothing run", async () => {
@@ -275,28 +279,32 @@ describe("open", async () => {
   }, 300_000);
 
   // claim: docs/open.md: several `open` and `close` of one directory at the same time do not disturb each other
-  test("of several open and close at the same time one works, and the others say why not", async () => {
-    const backup = opens("crowded");
-    const open = ["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`];
-    const REFUSED = /is being opened or closed|is open already/;
-    const first = await Promise.all([1, 2, 3].map(() => backup.run(open)));
-    expect(first.filter(({ exitCode }) => exitCode === 0)).toHaveLength(1);
-    for (const result of first) if (result.exitCode !== 0) expect(outputOf(result)).toMatch(REFUSED);
-    expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
-    expect(servingPids(backup)).toEqual([servingPid(backup)]);
-    for (const pauseMs of [150, ...atNight(0, 400)]) {
-      const closing = backup.run(["close"]);
-      await sleep(pauseMs);
-      const [closed, again] = await Promise.all([closing, backup.run(open)]);
-      for (const result of [closed, again])
-        if (result.exitCode !== 0)
-          expect(outputOf(result)).toMatch(/is being opened or closed|is open already|nothing is open/);
-      if (again.exitCode !== 0 && closed.exitCode === 0) await backup.open(["--repo=1"]);
+  test.runIf(NIGHTLY)(
+    "of several open and close at the same time one works, and the others say why not",
+    async () => {
+      const backup = opens("crowded");
+      const open = ["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`];
+      const REFUSED = /is being opened or closed|is open already/;
+      const first = await Promise.all([1, 2, 3].map(() => backup.run(open)));
+      expect(first.filter(({ exitCode }) => exitCode === 0)).toHaveLength(1);
+      for (const result of first) if (result.exitCode !== 0) expect(outputOf(result)).toMatch(REFUSED);
       expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
-    }
-    await backup.close();
-    expect([existsSync(backup.folder), servingPids(backup)]).toEqual([false, []]);
-  }, 300_000);
+      expect(servingPids(backup)).toEqual([servingPid(backup)]);
+      for (const pauseMs of [150, ...atNight(0, 400)]) {
+        const closing = backup.run(["close"]);
+        await sleep(pauseMs);
+        const [closed, again] = await Promise.all([closing, backup.run(open)]);
+        for (const result of [closed, again])
+          if (result.exitCode !== 0)
+            expect(outputOf(result)).toMatch(/is being opened or closed|is open already|nothing is open/);
+        if (again.exitCode !== 0 && closed.exitCode === 0) await backup.open(["--repo=1"]);
+        expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
+      }
+      await backup.close();
+      expect([existsSync(backup.folder), servingPids(backup)]).toEqual([false, []]);
+    },
+    300_000,
+  );
 
   test("an open that was killed at any time leaves nothing that disturbs the next one", async () => {
     const backup = opens("cut");

@@ -406,7 +406,7 @@ describe("WAL through a replication slot", async () => {
   );
 
   // claim: docs/slot-archiving.md: a slot that was dropped, also if somebody made it again, leaves no hidden gap
-  test("a slot that was away closes its gap by a new backup", { timeout: 300_000 }, async () => {
+  test.runIf(NIGHTLY)("a slot that was away closes its gap by a new backup", { timeout: 300_000 }, async () => {
     await open({ settings: TIGHT });
     await bed.cluster.sql("CREATE TABLE filled (g int, t text)");
     await dropTemplates(bed);
