@@ -92,6 +92,8 @@ export interface ErrorDetails {
   readonly cause?: unknown;
   /** True when the same request may succeed later without intervention. */
   readonly retryable?: boolean;
+  /** How long the service asks not to be called again. */
+  readonly retryAfterMs?: number;
 }
 
 /** The one error class of the runtime; create it with {@link fail}. */
@@ -103,6 +105,7 @@ export class BackupError extends Error {
   readonly path: string | undefined;
   readonly field: readonly (string | number)[] | undefined;
   readonly retryable: boolean;
+  readonly retryAfterMs: number;
 
   constructor(kind: ErrorKind, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -114,6 +117,7 @@ export class BackupError extends Error {
     this.path = details.path;
     this.field = details.field;
     this.retryable = details.retryable ?? false;
+    this.retryAfterMs = details.retryAfterMs ?? 0;
   }
 }
 

@@ -90,7 +90,10 @@ export class Retries {
   }
 }
 
-/** Calls `work` until it succeeds or {@link Retries.pause} throws. Errors that are not BackupErrors are not retried. */
+/**
+ * Calls `work` until it succeeds or {@link Retries.pause} throws. A pause is at least as long as the error's service
+ * asks for. Errors that are not BackupErrors are not retried.
+ */
 export async function retry<T>(
   policy: RetryPolicy,
   clock: Clock,
@@ -103,7 +106,7 @@ export async function retry<T>(
       return await work(attempt);
     } catch (error) {
       if (!isError(error)) throw error;
-      await retries.pause(error);
+      await retries.pause(error, error.retryAfterMs);
     }
   }
 }

@@ -7,6 +7,8 @@ import { askWeb } from "../web/ask";
 import type { WebRequest } from "./requests";
 
 const ANSWER_BYTES_MAX = 16 * 1024;
+/** Two such pauses and three attempts fit into the 90 seconds that a notice's unit gets. */
+const RETRY_AFTER_MS_MAX = 25_000;
 
 /** @throws service (101) for any answer but 2xx, hostConnect (49) without an answer */
 export async function post(
@@ -16,7 +18,11 @@ export async function post(
 ): Promise<void> {
   const { username, password, href } = new URL(url);
   const basic = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString("base64");
-  const { status, bytes } = await askWeb(
+  const {
+    status,
+    bytes,
+    headers: answered,
+  } = await askWeb(
     {
       method: "POST",
       url: href,
@@ -33,7 +39,18 @@ export async function post(
   );
   if (status >= 200 && status < 300) return;
   const text = textOf(bytes).replaceAll(/\s+/g, " ").trim().slice(0, 200);
-  throw fail("service", `answer ${status}${text === "" ? "" : `: ${text}`}`, {
-    retryable: status === 429 || status >= 500,
+  const retryAfterMs = 1000 * retryAfterS(answered["retry-after"], textOf(bytes));
+  const isTooLong = retryAfterMs > RETRY_AFTER_MS_MAX;
+  const pause = isTooLong ? `, and no further request for ${Math.ceil(retryAfterMs / 1000)} seconds` : "";
+  throw fail("service", `answer ${status}${pause}${text === "" ? "" : `: ${text}`}`, {
+    retryable: (status === 429 || status >= 500) && !isTooLong,
+    retryAfterMs,
   });
+}
+
+/** From the header, else where Discord and Telegram have it in their answer. 0 if nothing says it. */
+function retryAfterS(header: string | string[] | undefined, answer: string): number {
+  if (typeof header === "string" && /^\d{1,6}(\.\d+)?$/.test(header)) return Number(header);
+  const seconds = /"retry_after"\s*:\s*(\d{1,6}(?:\.\d+)?)/.exec(answer)?.[1];
+  return seconds === undefined ? 0 : Number(seconds);
 }

@@ -18,6 +18,18 @@ describe("retry", () => {
     expect(clock.sleeps).toEqual([100, 200, 300, 300]);
   });
 
+  it("pauses at least as long as a service asks for", async () => {
+    const { clock, signal } = testContext();
+    const asked = [250, 0, 50];
+    const result = await retry(POLICY, clock, signal, async (attempt) => {
+      const retryAfterMs = asked[attempt - 1];
+      if (retryAfterMs !== undefined) throw fail("service", "busy", { retryable: true, retryAfterMs });
+      return attempt;
+    });
+    expect(result).toBe(4);
+    expect(clock.sleeps).toEqual([250, 200, 300]);
+  });
+
   it("returns the first result", async () => {
     const { clock, signal } = testContext();
     const result = await retry(POLICY, clock, signal, async (attempt) => {

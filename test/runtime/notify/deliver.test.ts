@@ -181,6 +181,30 @@ describe("faults", () => {
     });
   });
 
+  // claim: docs/notifications.md: a service that asks for a pause gets it
+  test("are retried after the pause that a service asks for: in its header, or as Discord and Telegram say it", async () => {
+    const telegram = { ok: false, error_code: 429, description: "Too Many Requests", parameters: { retry_after: 4 } };
+    web.planned.push(
+      { status: 429, body: JSON.stringify({ message: "limited", retry_after: 1.5, global: false }) },
+      { status: 429, body: JSON.stringify(telegram) },
+      { status: 200 },
+      { status: 503, headers: { "retry-after": "3" } },
+    );
+    const target = { type: "slack", url: `${web.origin}/services/x` };
+    expect(await report(target)).toEqual([{ target: "slack", error: null }]);
+    expect(await report(target)).toEqual([{ target: "slack", error: null }]);
+    expect(sleeps).toEqual([1500, 4000, 3000]);
+  });
+
+  test("are not retried if the service wants no request for longer than a notice may take", async () => {
+    web.planned.push({ status: 429, headers: { "retry-after": "60" }, body: "slow down" });
+    const [delivery] = await report({ type: "slack", url: `${web.origin}/services/x` });
+    expect(web.requests).toHaveLength(1);
+    expect(delivery?.error?.message).toBe(
+      `${web.origin}/…: answer 429, and no further request for 60 seconds: slow down`,
+    );
+  });
+
   test("a refusal is not retried", async () => {
     web.planned.push({ status: 403, body: "invalid_token" });
     const [delivery] = await report({ type: "slack", url: `${web.origin}/services/x` });
