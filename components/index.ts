@@ -79,7 +79,6 @@ export {
   type HostMonitoringArgs,
   type HostNodeArgs,
   type HostPostgresArgs,
-  type HostNotifyArgs,
   type HostRepositoryArgs,
   type HostSecretFiles,
   type HostSnapshotsArgs,
@@ -87,10 +86,6 @@ export {
   type LocalConnection,
   type MaintenanceArgs,
   type MaintenanceTaskArgs,
-  MailSecurity,
-  NotifyEvent,
-  type NotifyTargetArgs,
-  NotifyType,
   type PostgresHostArgs,
   type RepositoryScheduleArgs,
   type RepositorySchedules,
@@ -99,6 +94,13 @@ export {
   type VerifyTaskArgs,
   type ZfsSnapshotsArgs,
 } from "./databases/hostArgs";
+export {
+  type HostNotifyArgs,
+  MailSecurity,
+  NotifyEvent,
+  type NotifyTargetArgs,
+  NotifyType,
+} from "./databases/notifyArgs";
 export { ContainerEngine, type HostContainerArgs } from "./databases/containerArgs";
 export { Acknowledge, HostArchive, type StreamingArgs } from "./databases/walArgs";
 export type { ObjectivesArgs } from "./databases/objectivesArgs";

@@ -3,8 +3,12 @@
  * use it.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { pathText } from "../../runtime/base/declaredTypes";
+import { findTargetsFault } from "../../runtime/notify/targets";
 import { VERSION } from "../../runtime/version";
-import type { NotifyTargetArgs } from "../databases/hostArgs";
+import type { NotifyTargetArgs } from "../databases/notifyArgs";
+import { throwErrors } from "../internal/validate";
+import { finding } from "../plan/findings/findings";
 
 /** The file of notification targets. */
 export interface NotifyFile {
@@ -16,10 +20,18 @@ export interface NotifyFile {
   targets: NotifyTargetArgs[];
 }
 
-export function notifyText(targets: NotifyFile["targets"]): pulumi.Output<string> {
-  return pulumi.secret(
-    pulumi
-      .output(targets)
-      .apply((known) => `${JSON.stringify({ version: 1, package: VERSION, targets: known }, null, 2)}\n`),
-  );
+export function notifyText(component: string, targets: NotifyFile["targets"]): pulumi.Output<string> {
+  return pulumi.secret(pulumi.output(targets).apply((known) => fileText(component, known)));
+}
+
+/**
+ * Targets that the runtime would refuse are an error of `component`: the host would be silent when a backup fails. The
+ * error shows no value.
+ */
+export function fileText(component: string, targets: readonly object[]): string {
+  const text = JSON.stringify({ version: 1, package: VERSION, targets }, null, 2);
+  const refusal = findTargetsFault((JSON.parse(text) as NotifyFile).targets);
+  if (refusal !== null)
+    throwErrors(component, [finding("PB191", `notify.${pathText(refusal.field)}`, `it ${refusal.fault}`, "")]);
+  return `${text}\n`;
 }

@@ -383,7 +383,9 @@ function closedFiles(args: PostgresHostArgs, plan: HostPlan, targets: Targets): 
   });
   const receivers = args.notify?.targets;
   const notify: [string, FileArgs][] =
-    receivers === undefined ? [] : [[notifyPath(plan), { ...rights, text: notifyText(receivers), secret: true }]];
+    receivers === undefined
+      ? []
+      : [[notifyPath(plan), { ...rights, text: notifyText(`PostgresHost ${plan.name}`, receivers), secret: true }]];
   return Object.fromEntries([...closed, ...notify]);
 }
 

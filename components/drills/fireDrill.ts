@@ -2,13 +2,8 @@
 import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import type { HostAccess } from "../databases/hostAccess";
-import type {
-  HostBaseArgs,
-  HostNotifyArgs,
-  HostPostgresArgs,
-  HostRepositoryArgs,
-  PostgresHostArgs,
-} from "../databases/hostArgs";
+import type { HostBaseArgs, HostPostgresArgs, HostRepositoryArgs, PostgresHostArgs } from "../databases/hostArgs";
+import type { HostNotifyArgs } from "../databases/notifyArgs";
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { PostgresHost, prepareHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";

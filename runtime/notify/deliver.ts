@@ -94,6 +94,7 @@ function secretsOf(target: NotifyTarget): string[] {
     const value = secret.reveal();
     return [
       value,
+      encodeURIComponent(value),
       ...[value, `\0${user}\0${value}`, `${user}:${value}`].map((text) => Buffer.from(text).toString("base64")),
     ];
   };
@@ -104,12 +105,14 @@ function secretsOf(target: NotifyTarget): string[] {
     `${address.pathname}${address.search}`,
     address.password,
     ...address.pathname.split("/"),
+    // As the address has them, and decoded: an answer may quote either.
+    ...address.search.split(/[?&=]/),
     ...address.searchParams.values(),
   ];
   return longest([
     target.url.reveal(),
     ...parts,
-    ...[target.token, target.password, target.hmacSecret].flatMap((secret) => shown(target, secret)),
+    ...[target.token, target.password, target.hmacSecret, target.botToken].flatMap((secret) => shown(target, secret)),
   ]);
 }
 

@@ -1,5 +1,6 @@
 /** Each service's request for a notification, as its documentation says. Pure. */
 import { createHmac } from "node:crypto";
+import { discordMessage, teamsMessage, telegramMessage } from "./chats";
 import type { Notification } from "./message";
 import type { WebTarget } from "./targets";
 
@@ -35,6 +36,16 @@ export function requestOf(target: WebTarget, notification: Notification): WebReq
       return { url, headers: JSON_TYPE, body: JSON.stringify({ text: slackText(notification) }) };
     case "ntfy":
       return { url, headers: { ...JSON_TYPE, ...auth }, body: JSON.stringify(ntfyMessage(target.topic, notification)) };
+    case "telegram": {
+      // The token is a part of the path.
+      const address = `${url.replace(/\/+$/, "")}/bot${target.botToken?.reveal() ?? ""}/sendMessage`;
+      const message = telegramMessage(target.chatId, target.threadId, notification);
+      return { url: address, headers: JSON_TYPE, body: JSON.stringify(message) };
+    }
+    case "discord":
+      return { url, headers: JSON_TYPE, body: JSON.stringify(discordMessage(notification)) };
+    case "teams":
+      return { url, headers: JSON_TYPE, body: JSON.stringify(teamsMessage(notification)) };
     case "healthchecks":
       return {
         url: pingUrl(url, notification),

@@ -4,6 +4,9 @@
  *     {"version":1,"targets":[
  *       {"type":"slack","url":"https://hooks.slack.com/services/…"},
  *       {"type":"ntfy","url":"https://ntfy.sh","topic":"backups","token":"tk_…"},
+ *       {"type":"telegram","botToken":"123456789:…","chatId":"-1001234567890"},
+ *       {"type":"discord","url":"https://discord.com/api/webhooks/…"},
+ *       {"type":"teams","url":"https://….api.powerplatform.com/…&sig=…"},
  *       {"type":"healthchecks","url":"https://hc-ping.com/<uuid>","units":["pgbackstop-main-full.service"]},
  *       {"type":"alertmanager","url":"http://127.0.0.1:9093"},
  *       {"type":"webhook","url":"https://…","hmacSecret":"…"},
@@ -14,11 +17,12 @@
  * the field and what is expected, never the value. In a file that a newer version wrote, such a field or target is
  * ignored instead, so that the other targets get their notices. Pure.
  */
-import { type BackupError, fail } from "../base/errors";
+import { type BackupError, fail, isError } from "../base/errors";
 import { Secret } from "../base/secret";
 import { checkDeclared, type Keys, pathText, problemHint, problemText } from "../base/declaredTypes";
 import { FILE_DECLARATIONS } from "../base/fileDeclarations";
 import { usable } from "../config/usableFile";
+import { addressFault, TELEGRAM_API, type WebType } from "./addresses";
 import { DEFAULT_EVENTS, type NotifyEvent } from "./events";
 
 interface CommonTarget {
@@ -32,13 +36,18 @@ interface CommonTarget {
 }
 
 export interface WebTarget extends CommonTarget {
-  readonly type: "slack" | "ntfy" | "healthchecks" | "alertmanager" | "webhook";
+  readonly type: WebType;
+  /** Telegram: of the Bot API's server. */
   readonly url: Secret;
   readonly token: Secret | undefined;
   readonly user: string | undefined;
   readonly password: Secret | undefined;
   /** ntfy. */
   readonly topic: string;
+  /** Telegram. */
+  readonly botToken: Secret | undefined;
+  readonly chatId: string;
+  readonly threadId: number | undefined;
   /** Webhook. */
   readonly hmacSecret: Secret | undefined;
 }
@@ -60,11 +69,25 @@ const EXAMPLE = "docs/notifications.md has an example of each target.";
 const EMAIL_PORTS = { starttls: 587, tls: 465, none: 25 } as const;
 const ADDRESS = /^[^\s<>@,;:"\\]+@[^\s<>@,;:"\\]+$/;
 const LOOPBACK = ["localhost", "127.0.0.1", "::1"];
+const BOT_TOKEN = /^\d+:[\w-]+$/;
+const CHAT_ID = /^(-?[1-9]\d*|@[A-Za-z]\w*)$/;
 
 /** A target as the file has it, checked: each type has its own fields. */
 type FileTarget = { readonly type: NotifyTarget["type"]; readonly events?: readonly NotifyEvent[] } & {
-  readonly [field in "name" | "url" | "topic" | "token" | "user" | "password" | "hmacSecret" | "caFile"]?: string;
+  readonly [field in
+    | "name"
+    | "url"
+    | "topic"
+    | "token"
+    | "user"
+    | "password"
+    | "hmacSecret"
+    | "botToken"
+    | "chatId"
+    | "apiUrl"
+    | "caFile"]?: string;
 } & { readonly [field in "host" | "from"]: string } & {
+  readonly threadId?: number;
   readonly port?: number;
   readonly security?: EmailTarget["security"];
   readonly to: readonly string[];
@@ -87,6 +110,17 @@ export function parseTargets(text: string, fileName: string, warn: (text: string
     throw wrong("is not valid JSON");
   }
   return usable(value, { ignores: "newer", warn }, (file) => targetsOf(file, wrong));
+}
+
+/** What is wrong with targets of a program, and where: never a value. Null if the runtime can use a file of them. */
+export function findTargetsFault(targets: unknown): { readonly field: Keys; readonly fault: string } | null {
+  try {
+    targetsOf({ targets }, (what, _hint, field = []) => fail("config", what, { field }));
+    return null;
+  } catch (error) {
+    if (!isError(error, "config")) throw error;
+    return { field: error.field ?? [], fault: error.message.replace(/^field '[^']*' /, "") };
+  }
 }
 
 function targetsOf(value: unknown, wrong: WrongFile): readonly NotifyTarget[] {
@@ -114,18 +148,31 @@ function targetOf(target: FileTarget, wrong: Wrong): NotifyTarget {
   const common = { name: name ?? type, events: events ?? DEFAULT_EVENTS[type], units, caFile, user };
   const password = secret(target.password);
   if (type === "email") return { ...common, ...emailOf(target, wrong), type, password };
-  const { hmacSecret, token, topic = "", url = "" } = target;
-  if (!URL.canParse(url) || !["http:", "https:"].includes(new URL(url).protocol))
-    throw wrong("url", "an http or https address");
+  const { apiUrl = TELEGRAM_API, hmacSecret, token, topic = "", url = "" } = target;
+  const [field, address] = type === "telegram" ? ["apiUrl", apiUrl] : ["url", url];
+  const expected = addressFault(type, address);
+  if (expected !== null) throw wrong(field, expected);
   return {
     ...common,
+    ...chatOf(target, wrong),
     type,
-    url: new Secret(url),
+    url: new Secret(address),
     token: secret(token),
     password,
     topic,
     hmacSecret: secret(hmacSecret),
   };
+}
+
+function chatOf(
+  { botToken, chatId = "", threadId, type }: FileTarget,
+  wrong: Wrong,
+): Pick<WebTarget, "botToken" | "chatId" | "threadId"> {
+  if (type !== "telegram") return { botToken: undefined, chatId, threadId };
+  if (botToken === undefined || !BOT_TOKEN.test(botToken))
+    throw wrong("botToken", "a bot's token as BotFather gives it: digits, a colon, letters");
+  if (!CHAT_ID.test(chatId)) throw wrong("chatId", "a chat's number, as -1001234567890, or a channel's @name");
+  return { botToken: new Secret(botToken), chatId, threadId };
 }
 
 function emailOf(

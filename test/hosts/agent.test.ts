@@ -16,7 +16,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runbookOf } from "../../components/plan/runbook/databaseRunbook";
 import type { RunbookScenario } from "../../components/plan/runbook/runbookDocument";
 import type { Topology } from "../../components/plan/topology/topology";
-import { NotifyType } from "../../components/databases/hostArgs";
+import { NotifyType } from "../../components/databases/notifyArgs";
 import type { StreamingArgs } from "../../components/databases/walArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { NotifyEvent, NotifyType } from "../../components/databases/hostArgs";
+import { NotifyEvent, NotifyType } from "../../components/databases/notifyArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { DrillLevel, DrillPick } from "../../components/drills/drillArgs";
 import { FireDrill } from "../../components/drills/fireDrill";

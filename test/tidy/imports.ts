@@ -309,6 +309,12 @@ export const ROOMS: readonly Room[] = [
     ],
     packages: ["@pulumi/pulumi"],
   },
+  // The preview refuses targets that the runtime would refuse.
+  {
+    prefix: "components/credentials/notifyFile",
+    mayImport: ["components", "runtime/base/declaredTypes", "runtime/notify/targets", "runtime/version"],
+    packages: ["@pulumi/pulumi"],
+  },
   // Shares the code for host keys with the SFTP storage.
   {
     prefix: "components/host/ssh",

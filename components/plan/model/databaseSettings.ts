@@ -10,11 +10,11 @@ import type {
   HostRepositoryArgs,
   HostSecretFiles,
   MaintenanceArgs,
-  NotifyTargetArgs,
   PostgresHostArgs,
   SizingArgs,
   VerifyTaskArgs,
 } from "../../databases/hostArgs";
+import type { NotifyTargetArgs } from "../../databases/notifyArgs";
 import type { DrillChecksArgs, DrillStatementArgs, HostDrillArgs } from "../../drills/drillArgs";
 import type { TargetSettings } from "../repositories/repositoryTypes";
 import type { Plain } from "./plainArguments";

@@ -138,6 +138,7 @@ const ARGS: PostgresHostArgs = {
       },
       { type: "ntfy", url: "https://x", topic: "t", token: "tok" },
       { type: "webhook", url: "https://y", hmacSecret: "h" },
+      { type: "telegram", botToken: "1:a", chatId: "-100", threadId: 7, apiUrl: "https://bots.example.net" },
     ],
   },
   monitoring: { listen: "127.0.0.1:9854" },

@@ -49,6 +49,7 @@ const NOTIFY = {
   targets: [
     { type: "email", host: "m.example", from: "a@example", to: ["b@example"] },
     { type: "ntfy", url: "https://n", topic: "t" },
+    { type: "telegram", botToken: "1:a", chatId: "-100", threadId: 7 },
   ],
 };
 

@@ -11,6 +11,7 @@ import { type SmtpPlan, startSmtpServer, startWebServer, type WebServer } from "
 import { temporaryFolder } from "../repository/support";
 
 const UNIT = "pgbackstop-main-full.service";
+const TOKEN = "123456:telegram-token";
 const INVOCATION = "0123456789abcdef0123456789abcdef";
 const FAILURE: NotificationInput = {
   event: "failure",
@@ -78,6 +79,31 @@ describe("each service gets its documented format", () => {
     await report({ type: "ntfy", url: web.origin, topic: "backups", user: "me", password: "word" }, { event: "test" });
     expect(web.requests[1]?.headers.authorization).toBe(`Basic ${Buffer.from("me:word").toString("base64")}`);
     expect(json(1)).toMatchObject({ priority: 3 });
+  });
+
+  test("Telegram: sendMessage of the bot, at its own server too", async () => {
+    const target = { type: "telegram", botToken: TOKEN, chatId: "-1001234567890", apiUrl: `${web.origin}/bots/` };
+    expect(await report({ ...target, threadId: 7 })).toEqual([{ target: "telegram", error: null }]);
+    expect(web.requests[0]).toMatchObject({
+      method: "POST",
+      path: `/bots/bot${TOKEN}/sendMessage`,
+      headers: { "content-type": "application/json" },
+    });
+    expect(web.requests[0]?.headers.authorization).toBeUndefined();
+    expect(json()).toMatchObject({ chat_id: "-1001234567890", message_thread_id: 7 });
+    expect(json()["text"]).toContain(`${UNIT} failed on db1\nstanza: main\n`);
+  });
+
+  test("Discord and Teams: a message and a card to the address, as it is", async () => {
+    web.planned.push({ status: 204 }, { status: 202 });
+    const query = "?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=a-b_c";
+    expect(await report({ type: "discord", url: `${web.origin}/api/webhooks/1/x` })).toMatchObject([{ error: null }]);
+    expect(await report({ type: "teams", url: `${web.origin}/workflows/f00${query}` })).toMatchObject([
+      { error: null },
+    ]);
+    expect(web.requests.map(({ path }) => path)).toEqual(["/api/webhooks/1/x", `/workflows/f00${query}`]);
+    expect(json(0)).toMatchObject({ allowed_mentions: { parse: [] } });
+    expect(json(1)).toMatchObject({ type: "message", attachments: [{ content: { type: "AdaptiveCard" } }] });
   });
 
   test("healthchecks.io: start, end and failure of one run belong together, a test is a line of its log", async () => {
@@ -204,6 +230,24 @@ describe("faults", () => {
       `${web.origin}/…: answer 429, and no further request for 60 seconds: slow down`,
     );
   });
+
+  const SIGNED = "/workflows/flow-f00/invoke?sp=%2Fmanual%2Frun&sig=sig%2Bnature%3D";
+  // claim: docs/commands.md: `notify` serves each target…
+  test.each([
+    ["telegram", { botToken: TOKEN, chatId: "-1" }, "apiUrl", "", [TOKEN, `/bot${TOKEN}/x`, encodeURIComponent(TOKEN)]],
+    ["discord", {}, "url", "/api/webhooks/1234/word?thread_id=5678", ["/webhooks/1234/word", "1234", "word", "5678"]],
+    ["teams", {}, "url", SIGNED, [SIGNED, "flow-f00", "sig%2Bnature%3D", "sig+nature=", "/manual/run"]],
+  ])(
+    "%s: an answer that quotes a secret of the address is reported without it",
+    async (type, more, field, path, secrets) => {
+      for (const secret of secrets) {
+        web.planned.push({ status: 400, body: `cannot POST '${secret}' ` });
+        const [delivery] = await report({ type, ...more, [field]: `${web.origin}${path}` });
+        expect(delivery?.error?.message).toMatch(/: answer 400: cannot POST '[^']*\*{6}[^']*'$/);
+        expect(delivery?.error?.message).not.toContain(secret);
+      }
+    },
+  );
 
   test("a refusal is not retried", async () => {
     web.planned.push({ status: 403, body: "invalid_token" });

@@ -4,6 +4,8 @@ import { parseTargets } from "../../../runtime/notify/targets";
 import { VERSION } from "../../../runtime/version";
 
 const EMAIL = { type: "email", host: "mail.example.org", from: "a@example.org", to: ["b@example.org"] };
+const TELEGRAM = { type: "telegram", botToken: "123:geheim", chatId: "-1001234567890" };
+const DISCORD = { type: "discord", url: "https://discord.com/api/webhooks/1/geheim" };
 const SLACK = { type: "slack", url: "https://hooks.slack.com/services/x" };
 const noWarning = (text: string): void => expect.fail(text);
 const parse = (target: object) =>
@@ -17,15 +19,26 @@ describe("targets", () => {
     });
     expect(parse({ type: "healthchecks", url: "https://hc-ping.com/x" })?.events).toContain("start");
     expect(parse(EMAIL)).toMatchObject({ port: 587, security: "starttls" });
+    expect(parse({ ...TELEGRAM, threadId: 7 })).toMatchObject({ chatId: TELEGRAM.chatId, threadId: 7 });
+    expect(parse({ ...TELEGRAM, chatId: "@ops_room" })?.events).toEqual(["failure", "drill", "stale", "test"]);
     expect(parse({ ...EMAIL, security: "tls" })).toMatchObject({ port: 465 });
   });
 
   test("show no secret when they are printed", () => {
-    const target = parse({ type: "ntfy", url: "https://ntfy.sh/geheim", topic: "t", token: "tk_geheim" });
-    expect(JSON.stringify(target)).not.toContain("geheim");
+    const ntfy = { type: "ntfy", url: "https://ntfy.sh/geheim", topic: "t", token: "tk_geheim" };
+    for (const target of [ntfy, TELEGRAM, DISCORD]) expect(JSON.stringify(parse(target))).not.toContain("geheim");
   });
 
   const refused: readonly [string, object, string][] = [
+    ["Telegram without a chat", { type: "telegram", botToken: "1:geheim" }, "targets[0].chatId"],
+    ["Telegram without a token", { type: "telegram", chatId: "-1" }, "targets[0].botToken"],
+    ["Telegram's chat by its title", { ...TELEGRAM, chatId: "geheim chat" }, "targets[0].chatId"],
+    ["Telegram's chat as a number", { ...TELEGRAM, chatId: -1001 }, "targets[0].chatId"],
+    ["the path in place of a bot's token", { ...TELEGRAM, botToken: "bot1:geheim" }, "targets[0].botToken"],
+    ["a token in Telegram's address", { ...TELEGRAM, apiUrl: "https://x/bot1:geheim" }, "targets[0].apiUrl"],
+    ["an address for Telegram", { ...TELEGRAM, url: "https://geheim" }, "in targets[0]"],
+    ["a topic of Telegram as text", { ...TELEGRAM, threadId: "geheim" }, "targets[0].threadId"],
+    ["a Discord address for Teams", { ...DISCORD, type: "teams" }, "targets[0].url"],
     ["an unknown kind", { type: "pager" }, "targets[0].type"],
     ["an invalid address", { type: "slack", url: "hooks.slack.com/geheim" }, "targets[0].url"],
     ["a file as an address", { type: "slack", url: "file:///geheim" }, "targets[0].url"],
