@@ -89,7 +89,6 @@ export {
   type PostgresHostArgs,
   type RepositoryScheduleArgs,
   type RepositorySchedules,
-  type SizingArgs,
   type SshConnection,
   type VerifyTaskArgs,
   type ZfsSnapshotsArgs,
@@ -103,7 +102,8 @@ export {
 } from "./databases/notifyArgs";
 export { ContainerEngine, type HostContainerArgs } from "./databases/containerArgs";
 export { Acknowledge, HostArchive, type StreamingArgs } from "./databases/walArgs";
-export type { ObjectivesArgs } from "./databases/objectivesArgs";
+export type { LimitRate } from "./databases/loadArgs";
+export type { ObjectivesArgs, SizingArgs } from "./databases/objectivesArgs";
 export { FireDrill, type FireDrillArgs } from "./drills/fireDrill";
 export {
   type DrillArgs,

@@ -19,9 +19,9 @@ import type {
   TablespaceArgs,
   VolumeArgs,
 } from "./cnpgFields";
-import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, SizingArgs } from "./hostArgs";
+import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs } from "./hostArgs";
 import type { StreamingArgs } from "./walArgs";
-import type { ObjectivesArgs } from "./objectivesArgs";
+import type { ObjectivesArgs, SizingArgs } from "./objectivesArgs";
 
 export type * from "./cnpgFields";
 

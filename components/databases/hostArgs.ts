@@ -6,8 +6,9 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { DrillChecksArgs, HostDrillArgs } from "../drills/drillArgs";
 import type { RepositoryTarget } from "../repositories/target";
 import type { HostContainerArgs } from "./containerArgs";
+import type { LimitRate } from "./loadArgs";
 import type { HostNotifyArgs } from "./notifyArgs";
-import type { ObjectivesArgs } from "./objectivesArgs";
+import type { ObjectivesArgs, SizingArgs } from "./objectivesArgs";
 import type { Acknowledge, HostArchive, StreamingArgs } from "./walArgs";
 
 /** The program that archives and backs up. */
@@ -196,10 +197,12 @@ export interface HostRepositoryArgs {
   /**
    * Bytes a second that each process moves at most to and from this repository, for backups, restores, drills,
    * `verify`, `sync` and `heal`. WAL is pushed and fetched without it. At least 64KiB; with a unit as options of
-   * pgBackRest have.
+   * pgBackRest have. Or such rates by hours of the day, which may cross midnight and must not overlap, in the time zone
+   * `zone` (default `"UTC"`); there is no limit outside of them.
    * @example "20MiB"
+   * @example { "08:00-20:00": "20MiB", zone: "Europe/Berlin" }
    */
-  limitRate?: pulumi.Input<string>;
+  limitRate?: pulumi.Input<LimitRate>;
   /**
    * This repository's own schedules; each replaces the database's schedule of the same kind. A stanza takes one backup
    * at a time, so the preview refuses schedules that collide (PB027).
@@ -334,18 +337,6 @@ export interface HostMonitoringArgs {
    * @example "127.0.0.1:9854"
    */
   listen?: pulumi.Input<string>;
-}
-
-/** Expected amounts, for the estimate of monthly costs. */
-export interface SizingArgs {
-  /** Size of all databases. @from 0 */
-  databaseGiB: pulumi.Input<number>;
-  /** WAL written per day. @from 0 */
-  walGiBPerDay: pulumi.Input<number>;
-  /** Data changed per day. If omitted, 2 percent of databaseGiB. @from 0 */
-  changedGiBPerDay?: pulumi.Input<number>;
-  /** Stored size divided by original size. @default 0.35 @exclusiveMinimum 0 */
-  compressedTo?: pulumi.Input<number>;
 }
 
 /** When PostgreSQL may remove a WAL segment. */

@@ -28,3 +28,15 @@ export interface ObjectivesArgs {
    */
   maxRepositoryGB?: pulumi.Input<number>;
 }
+
+/** Expected amounts, for the estimate of monthly costs. */
+export interface SizingArgs {
+  /** Size of all databases. @from 0 */
+  databaseGiB: pulumi.Input<number>;
+  /** WAL written per day. @from 0 */
+  walGiBPerDay: pulumi.Input<number>;
+  /** Data changed per day. If omitted, 2 percent of databaseGiB. @from 0 */
+  changedGiBPerDay?: pulumi.Input<number>;
+  /** Stored size divided by original size. @default 0.35 @exclusiveMinimum 0 */
+  compressedTo?: pulumi.Input<number>;
+}

@@ -32,7 +32,8 @@ export const systemClock: Clock = {
 };
 
 /** The same for all threads of a process: its monotonic clock began with the machine. */
-export const sharedClock: Pick<Clock, "monotonicMs" | "sleep"> = {
+export const sharedClock: Clock = {
+  nowMs: systemClock.nowMs,
   monotonicMs: () => Number(process.hrtime.bigint()) / 1_000_000,
   sleep: systemClock.sleep,
 };

@@ -246,8 +246,10 @@ class Checker {
       case "either": {
         const tried = shape.of.map((each) => ({ each, problems: this.#shape(each, value, keys) }));
         if (tried.some(({ problems }) => problems.length === 0)) return [];
-        // A list with a wrong item is meant as the list.
-        const meant = tried.find(({ each }) => each.kind === "list" && Array.isArray(value));
+        // A list with a wrong item is meant as the list, and names as the map.
+        const isMeant = ({ kind }: Shape): boolean =>
+          kind === "list" ? Array.isArray(value) : kind === "map" && isFields(value);
+        const meant = tried.find(({ each }) => isMeant(each));
         return meant?.problems ?? [this.#wrong(keys, value, expectedOf(shape), "")];
       }
       default:

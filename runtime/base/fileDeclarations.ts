@@ -66,7 +66,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "expectWalWithinS?": "number",
       "requireMount?": "boolean",
       "keep?": "KeepCalendar",
-      "limitRate?": "ByteRate",
+      "limitRate?": "ByteRate | { [hours: LimitedHours]: Line }",
     },
     KeepCalendar: {
       "daily?": "number",
@@ -179,6 +179,10 @@ export const FILE_DECLARATIONS: Declarations = {
     RepoName: ["repo1 to repo256", "^repo([1-9]\\d?|1\\d\\d|2[0-4]\\d|25[0-6])$"],
     ProviderName: ["auto or the name of a provider in lower case", "^[a-z0-9][a-z0-9-]*$"],
     ByteRate: ["bytes a second, with a unit as in 20MiB", "^\\d{1,15}([KMGTPkmgtp]([iI]?[bB])?|[bB])?$"],
+    LimitedHours: [
+      "hours as in 08:00-20:00, or zone",
+      "^(zone|([01]\\d|2[0-3]):[0-5]\\d-(([01]\\d|2[0-3]):[0-5]\\d|24:00))$",
+    ],
   },
   kinds: {
     "NotifyTargetArgs.url": {

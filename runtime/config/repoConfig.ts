@@ -7,8 +7,8 @@ import { given } from "../base/given";
 import { Secret } from "../base/secret";
 import { buildBlock } from "./blockOptions";
 import type { ResolvedValues } from "./resolvedValues";
+import { limitRateOf } from "./hours/limitRate";
 import { checkLevel, levelRangeOf } from "./settings";
-import { parseSize } from "./values";
 import type { CompressType } from "./options";
 import type { AzureConfig, RepoConfig, S3Config, S3KeySource, Settings, SftpConfig, SftpHostKeyCheck } from "./types";
 
@@ -76,7 +76,7 @@ function buildRepo(
       retentionArchive: values.number("repo-retention-archive", key),
       retentionHistoryDays: values.number("repo-retention-history", key),
       keep: own.keep === undefined ? undefined : { ...own.keep, zone: own.keep.zone ?? "UTC" },
-      limitBytesPerSecond: own.limitRate === undefined ? undefined : (parseSize(own.limitRate) ?? undefined),
+      limitRate: own.limitRate === undefined ? undefined : limitRateOf(own.limitRate),
     }),
     retentionFullType: values.text("repo-retention-full-type", key) === "time" ? "time" : "count",
     retentionArchiveType: (values.text("repo-retention-archive-type", key) ??

@@ -2,13 +2,13 @@
 import { checkDeclared, inDeclaredOrder, type Keys, pathText, problemHint, problemText } from "../base/declaredTypes";
 import { type BackupError, fail } from "../base/errors";
 import { FILE_DECLARATIONS, FILE_SINCE } from "../base/fileDeclarations";
+import { limitRateFault } from "./hours/limitRate";
 import { isTimeZone } from "./timeZone";
 import { rowOf } from "./optionName";
 import type { CompressType } from "./options";
 import type { ContainerFile, DrillFile, KeepCalendar, RepoName, SettingsFile, StreamFile } from "./settingsFields";
 import type { AcknowledgePolicy, DrillSettings, Settings, StreamSettings } from "./types";
 import { compareReleases } from "./usableFile";
-import { parseSize } from "./values";
 
 /** Name of the file next to pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";
@@ -77,16 +77,6 @@ function inKeyOrder(policy: "all" | "any" | readonly RepoName[]): unknown {
   return typeof policy === "string" ? policy : policy.toSorted((left, right) => keyOf(left) - keyOf(right));
 }
 
-/** Per second. Below it a lease's file waits too long behind data. */
-const LIMIT_RATE_MIN_BYTES = 64 * 1024;
-
-/** What is wrong with a limit of bandwidth; null for a usable one. */
-export function limitRateFault(text: string): string | null {
-  const bytes = parseSize(text);
-  if (bytes === null) return `is '${text}', and must be bytes a second, with a unit as in 20MiB`;
-  return bytes < LIMIT_RATE_MIN_BYTES ? `is '${text}', and must be at least 64KiB` : null;
-}
-
 type Wrong = (field: Keys, fact: string) => BackupError;
 type PolicyOf = (field: Keys, given: "all" | "any" | readonly RepoName[]) => AcknowledgePolicy;
 
@@ -106,7 +96,7 @@ export function settingsOf(value: unknown, fileName: string): Settings {
   const { repos = {}, stream } = file;
   for (const [name, { compressLevel, compressType, keep, limitRate }] of Object.entries(repos)) {
     const fault = limitRate === undefined ? null : limitRateFault(limitRate);
-    if (fault !== null) throw wrong(["repos", name, "limitRate"], fault);
+    if (fault !== null) throw wrong(["repos", name, "limitRate", ...fault.keys], fault.fact);
     if (keep !== undefined) checkKeep(keep, (field, fact) => wrong(["repos", name, "keep", ...field], fact));
     const level = compressLevel ?? 0;
     const own = (allowed: string): BackupError =>

@@ -24,6 +24,8 @@ export type RepoName = string;
 export type ProviderName = string;
 /** bytes a second, with a unit as in 20MiB @pattern ^\d{1,15}([KMGTPkmgtp]([iI]?[bB])?|[bB])?$ */
 export type ByteRate = string;
+/** hours as in 08:00-20:00, or zone @pattern ^(zone|([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00))$ */
+export type LimitedHours = string;
 
 /** The settings file `pgbackstop.json`, next to `pgbackrest.conf` or named by the option `settings`. */
 export interface SettingsFile {
@@ -182,10 +184,13 @@ export interface RepoSettings {
   readonly keep?: KeepCalendar;
   /**
    * Bytes a second that each process moves at most to and from this repository, in `backup`, `restore`, `verify`,
-   * `sync`, `heal`, `drill` and `extract-table`. WAL is pushed and fetched without it. At least 64KiB. If omitted, no
-   * limit. @example 20MiB
+   * `sync`, `heal`, `drill` and `extract-table`. WAL is pushed and fetched without it. At least 64KiB. Or such rates
+   * by hours of the day, which may cross midnight and must not overlap, in the time zone `zone` (default UTC); there is
+   * no limit outside of them. If omitted, no limit.
+   * @example 20MiB
+   * @example { "08:00-20:00": "20MiB", "zone": "Europe/Berlin" }
    */
-  readonly limitRate?: ByteRate;
+  readonly limitRate?: ByteRate | { readonly [hours: LimitedHours]: Line };
 }
 
 /** One backup of each of the newest days, weeks, months and years that have one. At least one of them. */

@@ -1,4 +1,4 @@
-/** Names of time zones. */
+/** Time zones: their names, and the clocks in them. */
 
 /** Cached: a lookup takes half a millisecond, and a program makes several for each schedule. */
 const timeZones = new Map<string, boolean>();
@@ -18,4 +18,18 @@ function isNamedZone(timeZone: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Minute of the day, 0 to 1439, that clocks in a zone show. */
+export function minuteOfDay(timeZone: string): (atMs: number) => number {
+  const format = new Intl.DateTimeFormat("en-u-nu-latn", {
+    timeZone,
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  });
+  return (atMs) => {
+    const parts = new Map(format.formatToParts(atMs).map(({ type, value }) => [type, Number(value)]));
+    return (parts.get("hour") ?? 0) * 60 + (parts.get("minute") ?? 0);
+  };
 }

@@ -5,6 +5,7 @@
 import type { BackupError } from "../base/errors";
 import type { Secret } from "../base/secret";
 import type { CommandName } from "./commands";
+import type { LimitRate } from "./hours/limitRate";
 import type { CompressType, OptionValues } from "./options";
 import type {
   ContainerFile,
@@ -135,7 +136,7 @@ export interface RepoConfig {
   /** Backups that stay by calendar. */
   readonly keep?: KeepCalendar & { readonly zone: string };
   /** Limit of content in both directions together, for commands that are marked as `limited`. */
-  readonly limitBytesPerSecond?: number;
+  readonly limitRate?: LimitRate;
   /** Compression of new files here: `compress-type`/`compress-level`, unless the settings file says otherwise. */
   readonly compressType: CompressType;
   readonly compressLevel: number;

@@ -9,6 +9,7 @@ import { assert, type BackupError, ERRORS, fail, toBackupError } from "../base/e
 import { given } from "../base/given";
 import type { BackgroundDetails, CommandProcess, OtherConfiguration } from "./commandProcess";
 import { COMMAND_TABLE } from "../config/commands";
+import { rateAtOf } from "../config/hours/limitRate";
 import type { Config, PgConfig, RepoConfig } from "../config/types";
 import { BLOCK_DEFAULTS } from "../format/repository/blockSize";
 import { type MissingWalStore, openMissingWal } from "../local/missingWal";
@@ -116,9 +117,9 @@ export function openRepositories(
       readFile: (path) => readFileSync(path),
       ...(processes === undefined ? {} : { processes }),
     });
-    const [rate, { limitBytesPerSecond }] = [rates[config.key], config];
-    if (rate === undefined || limitBytesPerSecond === undefined) return { storage };
-    const limited = limitedStorage(storage, new RateLimit(limitBytesPerSecond, rate, sharedClock), ctx.signal);
+    const [rate, { limitRate }] = [rates[config.key], config];
+    if (rate === undefined || limitRate === undefined) return { storage };
+    const limited = limitedStorage(storage, new RateLimit(rateAtOf(limitRate), rate, sharedClock), ctx.signal);
     return serves ? { storage, limitedStorage: limited } : { storage: limited };
   };
   return repos.map((config) => ({
@@ -594,9 +595,7 @@ export class RealProcess implements CommandProcess {
   #rates(): Readonly<Record<number, SharedArrayBuffer>> {
     if (!isServing(this.config) && COMMAND_TABLE[this.config.command].limited !== true) return {};
     this.#rateStates ??= Object.fromEntries(
-      this.#repoConfigs().flatMap(({ key, limitBytesPerSecond }) =>
-        limitBytesPerSecond === undefined ? [] : [[key, newRateState()]],
-      ),
+      this.#repoConfigs().flatMap(({ key, limitRate }) => (limitRate === undefined ? [] : [[key, newRateState()]])),
     );
     return this.#rateStates;
   }

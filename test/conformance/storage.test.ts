@@ -43,7 +43,7 @@ function limitTest(open: () => Storage): void {
     const storage = open();
     const limited = limitedStorage(
       storage,
-      new RateLimit(SLOW.bytesPerSecond, newRateState(), systemClock),
+      new RateLimit(() => SLOW.bytesPerSecond, newRateState(), systemClock),
       deps.signal,
     );
     const bytes = Buffer.alloc(128 * 1024, "content");

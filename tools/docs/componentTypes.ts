@@ -75,6 +75,11 @@ export interface TextType {
 
 export type PublicType = ComponentType | FieldsType | ChoiceType;
 
+/** The SDK's analyzer refuses unions. Declarations call these any value; checks and pages have them as they are. */
+const UNIONS: readonly (readonly [name: RegExp, type: string])[] = [
+  [/\bLimitRate\b/g, "string | { [hours: string]: Input<string> }"],
+];
+
 const OPTIONS: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2023,
   lib: ["lib.es2023.d.ts"],
@@ -186,7 +191,7 @@ function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Fiel
   return [
     {
       name: member.name.getText(),
-      type: (member.type?.getText() ?? "").replace(/\bpulumi\./g, "").replace(/\s+/g, " "),
+      type: typeTextOf(member),
       optional: !isGetter && member.questionToken !== undefined,
       doc: docOf(symbol, checker),
       fallback: textsOf("default")[0] ?? null,
@@ -199,6 +204,11 @@ function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Fiel
       isInherited: false,
     },
   ];
+}
+
+function typeTextOf({ type }: ts.PropertyDeclaration | ts.PropertySignature | ts.GetAccessorDeclaration): string {
+  const text = (type?.getText() ?? "").replace(/\bpulumi\./g, "").replace(/\s+/g, " ");
+  return UNIONS.reduce((whole, [name, union]) => whole.replaceAll(name, union), text);
 }
 
 function rangeOf(textsOf: (tag: string) => string[], tags: readonly string[]): NumberRange | null {

@@ -572,7 +572,7 @@ export const RULES = {
   PB211: note("a primary that is updated by hand", "its sidecar is too", "promote a standby after updates"),
   PB212: error("a calendar that keeps nothing", "no old backup stays", "set a class, and `keepDays` beside it"),
   PB213: warning("a class of the calendar with too few backups", "its backups are further apart", "add a schedule"),
-  PB214: error("an unusable limit of bandwidth", "the runtime refuses it", "at least 64KiB, such as `20MiB`"),
+  PB214: error("an unusable limit of bandwidth", "the runtime refuses it", "`20MiB`, or by hours that do not overlap"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -11,10 +11,10 @@ import type {
   HostSecretFiles,
   MaintenanceArgs,
   PostgresHostArgs,
-  SizingArgs,
   VerifyTaskArgs,
 } from "../../databases/hostArgs";
 import type { NotifyTargetArgs } from "../../databases/notifyArgs";
+import type { SizingArgs } from "../../databases/objectivesArgs";
 import type { DrillChecksArgs, DrillStatementArgs, HostDrillArgs } from "../../drills/drillArgs";
 import type { TargetSettings } from "../repositories/repositoryTypes";
 import type { Plain } from "./plainArguments";

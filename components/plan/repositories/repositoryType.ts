@@ -3,6 +3,7 @@
  * Everything that depends on the type is in its row, so a new type is a new row and the compiler names what it lacks.
  * Pure.
  */
+import type { GivenLimitRate } from "../../../runtime/config/hours/limitRate";
 import type { ConfSection } from "../../../runtime/config/render";
 import type { HostSecretFiles } from "../../databases/hostArgs";
 import type { RepositoryTarget } from "../../repositories/target";
@@ -75,8 +76,8 @@ export interface RepositoryBase {
   readonly keepDiffCount: number | undefined;
   /** Backups that stay by calendar; undefined keeps none. */
   readonly keep: KeepPlan | undefined;
-  /** Bytes a second, such as `20MiB`; undefined has no limit. */
-  readonly limitRate: string | undefined;
+  /** Bytes a second, such as `20MiB`, or by hours of the day; undefined has no limit. */
+  readonly limitRate: GivenLimitRate | undefined;
   readonly compressType: string;
   readonly compressLevel: number;
   readonly bundle: boolean;

@@ -1,7 +1,8 @@
 /** Each repository alone, and no two at one location. Pure. */
 import { checkRange } from "../arguments/ranges";
 import { isTimeZone } from "../../../runtime/config/timeZone";
-import { levelRangeOf, limitRateFault } from "../../../runtime/config/settings";
+import { type GivenLimitRate, limitRateFault } from "../../../runtime/config/hours/limitRate";
+import { levelRangeOf } from "../../../runtime/config/settings";
 import { COMPRESS_TYPES, findCompressType, REPO_INDEX_MAX } from "../model/defaults";
 import { type EngineRow, findEngine } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
@@ -57,11 +58,7 @@ export function checkRepositoryValues(repository: RepositoryPlan, path: string):
       ),
     () => checkCompression(repository, `${path}.compress`),
     () => (repository.keep === undefined ? [] : checkKeep(repository.keep, `${path}.keep`)),
-    () => {
-      const fault = repository.limitRate === undefined ? null : limitRateFault(repository.limitRate);
-      if (fault === null) return [];
-      return [finding("PB214", `${path}.limitRate`, `it ${fault}`, 'write it as in limitRate: "20MiB"')];
-    },
+    () => (repository.limitRate === undefined ? [] : checkLimitRate(repository.limitRate, `${path}.limitRate`)),
   );
 }
 
@@ -79,6 +76,15 @@ function checkKeep(keep: KeepPlan, path: string): Finding[] {
       return [finding("PB011", `${path}.zone`, `"${keep.zone}" is not a time zone name`, hint)];
     },
   );
+}
+
+function checkLimitRate(limitRate: GivenLimitRate, path: string): Finding[] {
+  const fault = limitRateFault(limitRate);
+  if (fault === null) return [];
+  const example = typeof limitRate === "string" ? '"20MiB"' : '{ "08:00-20:00": "20MiB", zone: "Europe/Berlin" }';
+  return [
+    finding("PB214", [path, ...fault.keys].join("."), `it ${fault.fact}`, `write it as in limitRate: ${example}`),
+  ];
 }
 
 /** For repositories that are written, and for those that are only read. @param path of the repository's argument */

@@ -81,7 +81,7 @@ const ARGS: PostgresHostArgs = {
       },
       keepDays: 40,
       keepDiffCount: 2,
-      limitRate: "20MiB",
+      limitRate: { "08:00-20:00": "20MiB", zone: "Europe/Berlin" },
       secretFiles: {
         options: "/run/s/options",
         env: "/run/s/env",

@@ -146,6 +146,18 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a limit with a wrong unit", repository({ limitRate: "20MiB/s" }), ["PB214 repositories.repo1.limitRate"]],
   ["a tiny limit", repository({ limitRate: "10KiB" }), ["PB214 repositories.repo1.limitRate"]],
   ["a limit", repository({ limitRate: "20MiB" }), []],
+  ["a limit of no hours", repository({ limitRate: { zone: "UTC" } }), ["PB214 repositories.repo1.limitRate"]],
+  [
+    "limits of hours that overlap",
+    repository({ limitRate: { "08:00-20:00": "20MiB", "19:00-08:00": "1MiB" } }),
+    ["PB214 repositories.repo1.limitRate.19:00-08:00"],
+  ],
+  [
+    "a limit of an unknown zone",
+    repository({ limitRate: { "08:00-20:00": "20MiB", zone: "Berlin" } }),
+    ["PB214 repositories.repo1.limitRate.zone"],
+  ],
+  ["a limit at night", repository({ limitRate: { "22:00-06:00": "20MiB", zone: "Europe/Berlin" } }), []],
   ["a class of 0", repository({ keep: { monthly: 0 } }), ["PB005 repositories.repo1.keep.monthly"]],
   [
     "an offset as a calendar's zone",

@@ -6,6 +6,7 @@
 import { chmodSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { GivenLimitRate } from "../../../runtime/config/hours/limitRate";
 import type { StockVersion } from "../../../tools/parts/debian/pgbackrest";
 import { start, waitFor } from "../../../tools/parts/process";
 import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJson";
@@ -188,22 +189,28 @@ function keeps({ binaries, stock }: InteropParts): void {
   //   slowest of its repositories; one into another repository does not
   test("a limit of one repository holds back a backup into it, and no other backup", async () => {
     const bytesPerSecond = 256 * 1024;
-    const config = bed.variant("limited", {
-      settings: { repos: { repo1: { compressType: "zst" }, repo2: { compressType: "lz4", limitRate: "256KiB" } } },
-    });
-    const timed = async (...args: string[]): Promise<number> => {
+    const configOf = (name: string, limitRate: GivenLimitRate): string =>
+      bed.variant(name, {
+        settings: { repos: { repo1: { compressType: "zst" }, repo2: { compressType: "lz4", limitRate } } },
+      });
+    const config = configOf("limited", "256KiB");
+    const timed = async (args: readonly string[], by = config): Promise<number> => {
       const startMs = performance.now();
-      await bed.oursOk(["backup", "--type=full", "--process-max=4", ...args], { config });
+      await bed.oursOk(["backup", "--type=full", "--process-max=4", ...args], { config: by });
       return (performance.now() - startMs) / 1000;
     };
-    const limited = await timed();
+    const limited = await timed([]);
     const { stdout } = await bed.ours(["info", "--output=json", "--repo=2"]);
     const [stanza] = JSON.parse(stdout) as { backup: { info: { repository: { delta: number } } }[] }[];
     const storedBytes = stanza?.backup.at(-1)?.info.repository.delta ?? 0;
     expect(storedBytes).toBeGreaterThan(4 * bytesPerSecond);
     // Its threads share the limit. A quarter of a second's bytes pass at once.
     expect(limited).toBeGreaterThan(storedBytes / bytesPerSecond - 0.25);
-    expect(await timed("--repo=1")).toBeLessThan(limited);
+    expect(await timed(["--repo=1"])).toBeLessThan(limited);
+    // A limit of the hour that begins in half a day.
+    const hour = (new Date().getUTCHours() + 12) % 24;
+    const hours = `${String(hour).padStart(2, "0")}:00-${String(hour).padStart(2, "0")}:59`;
+    expect(await timed([], configOf("limited-later", { [hours]: "256KiB" }))).toBeLessThan(limited);
     expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
   });
 

@@ -345,6 +345,15 @@ describe("warnings", () => {
 });
 
 describe("the settings file", () => {
+  test("limits repositories by the hour of the day", () => {
+    const limitRate = { "22:00-06:00": "1MiB", zone: "Europe/Berlin" };
+    const text = JSON.stringify({ repos: { repo1: { limitRate } } });
+    const { repos } = load({ argv: [...argv, "--settings=/s.json"], files: { "/s.json": text } }).config;
+    expect(repos.map((repo) => repo.limitRate)).toEqual([
+      { zone: "Europe/Berlin", ranges: [{ fromMinute: 1320, toMinute: 360, bytesPerSecond: 1024 * 1024 }] },
+    ]);
+  });
+
   const argv = ["backup", "--stanza=main", "--pg1-path=/pg"];
   const text = '{"acknowledge":"any"}';
 

@@ -235,7 +235,27 @@ describe("the settings file", () => {
     ],
     [
       '{"repos":{"repo1":{"limitRate":"20MiB/s"}}}',
-      "field 'repos.repo1.limitRate' is the text \"20MiB/s\", and must be bytes a second, with a unit as in 20MiB",
+      "field 'repos.repo1.limitRate' is the text \"20MiB/s\", and must be bytes a second, with a unit as in 20MiB or a section with names",
+    ],
+    [
+      '{"repos":{"repo1":{"limitRate":{"8-20":"20MiB"}}}}',
+      "field 'repos.repo1.limitRate.8-20' is the text \"8-20\", and must be hours as in 08:00-20:00, or zone",
+    ],
+    [
+      '{"repos":{"repo1":{"limitRate":{"08:00-20:00":20}}}}',
+      "field 'repos.repo1.limitRate.08:00-20:00' is the number 20, and must be text on one line\nHINT: Write it in quotes: \"20\".",
+    ],
+    [
+      '{"repos":{"repo1":{"limitRate":{"08:00-20:00":"20MiB","19:00-21:00":"1MiB"}}}}',
+      "field 'repos.repo1.limitRate.19:00-21:00' overlaps '08:00-20:00', and must not",
+    ],
+    [
+      '{"repos":{"repo1":{"limitRate":{"zone":"Europe/Berlin"}}}}',
+      "field 'repos.repo1.limitRate' limits no hours, and must have a range such as 08:00-20:00",
+    ],
+    [
+      '{"repos":{"repo1":{"limitRate":{"08:00-20:00":"20MiB","zone":"CEST"}}}}',
+      "field 'repos.repo1.limitRate.zone' is 'CEST', and must be UTC or a name such as Europe/Berlin",
     ],
     ['{"repos":{"repo1":{"keep":{"daily":0}}}}', "field 'repos.repo1.keep.daily' is 0, and must be 1 to 9999"],
     [

@@ -19,7 +19,7 @@ function open(bytesPerSecond = 10 * KIB): {
 } {
   const { abort, clock, signal } = testContext();
   const stored = new MemoryStorage();
-  const limit = new RateLimit(bytesPerSecond, newRateState(), clock);
+  const limit = new RateLimit(() => bytesPerSecond, newRateState(), clock);
   const startMs = clock.monotonicMs();
   const storage = limitedStorage(stored, limit, signal);
   return { storage, stored, abort, spentMs: () => clock.monotonicMs() - startMs };
@@ -62,5 +62,5 @@ test("an abort ends a stream, and abilities stay as they are", async () => {
   expect([storage.openReader, storage.openWriter]).toEqual([undefined, undefined]);
   const tickets = new MemoryStorage({ createsExclusively: false });
   const { clock, signal } = testContext();
-  expect(limitedStorage(tickets, new RateLimit(KIB, newRateState(), clock), signal).create).toBeUndefined();
+  expect(limitedStorage(tickets, new RateLimit(() => KIB, newRateState(), clock), signal).create).toBeUndefined();
 });

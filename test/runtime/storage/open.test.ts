@@ -4,10 +4,12 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../../runtime/base/clock";
 import { systemRandom } from "../../../runtime/base/random";
 import { Secret } from "../../../runtime/base/secret";
+import { limitRateOf } from "../../../runtime/config/hours/limitRate";
 import type { AzureConfig, RepoConfig, S3Config } from "../../../runtime/config/types";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { openRepositories } from "../../../runtime/process/realProcess";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
+import { newRateState } from "../../../runtime/storage/rateLimit";
 import { openServed, openStorage } from "../../../runtime/storage/open";
 import { S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
 import { testContext } from "../../harness/context";
@@ -173,4 +175,23 @@ test("a directory with requireMount is unusable until something is mounted there
   table += `\n30 27 8:1 / ${root} rw - ext4 /dev/sda1 rw`;
   ctx.clock.advance(6000);
   expect(await stanzaCreate([repo], CONTROL, ctx)).toMatchObject([{ ok: true }]);
+});
+
+test("a repository with a limit is opened under it, in a server beside it, and without its state not at all", async () => {
+  const limitRate = limitRateOf({ "06:00-07:00": "64KiB" });
+  const bytes = new Uint8Array(64 * 1024);
+  const spentMs = async (startedAtMs: number, opening: object, underLimit = false): Promise<number> => {
+    const ctx = testContext({ startedAtMs });
+    const [repo] = openRepositories("demo", [posixRepo(temporaryFolder(), { limitRate })], 1000, ctx, opening);
+    await (underLimit ? repo?.limitedStorage : repo?.storage)?.put("f", bytes);
+    return ctx.clock.nowMs() - startedAtMs;
+  };
+  const [limited, free] = [Date.UTC(2026, 10, 20, 6, 30), Date.UTC(2026, 10, 20, 7, 30)];
+  const rates = { 1: newRateState() };
+  // The first quarter of a second is free.
+  expect(await spentMs(limited, { rates })).toBeCloseTo(750, 0);
+  expect(await spentMs(free, { rates: { 1: newRateState() } })).toBe(0);
+  expect(await spentMs(limited, {})).toBe(0);
+  expect(await spentMs(limited, { rates: { 1: newRateState() }, serves: true })).toBe(0);
+  expect(await spentMs(limited, { rates: { 1: newRateState() }, serves: true }, true)).toBeCloseTo(750, 0);
 });

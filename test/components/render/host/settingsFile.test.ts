@@ -44,10 +44,12 @@ test("a repository's calendar is in the file, with its zone", () => {
 });
 
 test("a repository's limit of bandwidth is in the file", () => {
-  const repositories = { repo1: { ...NAS, limitRate: "20MiB" }, repo2: NAS };
+  const byHours = { "08:00-20:00": "20MiB", "20:00-08:00": "50MiB", zone: "Europe/Berlin" };
+  const repositories = { repo1: { ...NAS, limitRate: "20MiB" }, repo2: NAS, repo3: { ...NAS, limitRate: byHours } };
   const { repos } = parseSettings(renderSettingsFile(plan({ repositories }), "0.1.0"), "pgbackstop.json");
   expect(repos[1]).toMatchObject({ limitRate: "20MiB" });
   expect(repos[2]).not.toHaveProperty("limitRate");
+  expect(repos[3]?.limitRate).toEqual(byHours);
 });
 
 test("a host whose WAL leaves through a slot says so", () => {

@@ -3,7 +3,7 @@ import Ajv from "ajv";
 import { expect, test } from "vitest";
 import { ARGUMENT_TYPES } from "../../../../components/plan/arguments/argumentTypes";
 import { checkArguments } from "../../../../components/plan/arguments/checkArguments";
-import { renderSchema } from "../../../../tools/parts/build/renderSchema";
+import { fileSchemas, renderSchema } from "../../../../tools/parts/build/renderSchema";
 
 const schema = renderSchema();
 const validate = new Ajv({ allErrors: true, strict: false }).compile(schema);
@@ -27,6 +27,20 @@ test("a file with a plugin, a new cluster, an existing one and a host fits", () 
     flux: { variables: ["BUCKET"] },
   };
   expect(isValid(file), JSON.stringify(validate.errors)).toBe(true);
+});
+
+test("a limit of bandwidth is a rate, or rates by hours of the day", () => {
+  const settings = new Ajv({ strict: false }).compile(fileSchemas()["settings.schema.json"] ?? false);
+  const fits = (limitRate: unknown): readonly boolean[] => [
+    isValid({ clusters: { orders: { ...CLUSTER, repositories: { repo1: { at: AT, keepDays: 7, limitRate } } } } }),
+    settings({ repos: { repo1: { limitRate } } }),
+  ];
+  expect(fits("20MiB")).toEqual([true, true]);
+  expect(fits({ "08:00-20:00": "20MiB", "20:00-24:00": "50MiB", zone: "Europe/Berlin" })).toEqual([true, true]);
+  expect(fits(20)).toEqual([false, false]);
+  expect(fits({ "08:00-20:00": 20 })).toEqual([false, false]);
+  // The names are a rule's in programs and their files (PB214).
+  expect(fits({ "8-20": "20MiB" })).toEqual([true, false]);
 });
 
 test("fields of the operator have its types, at any depth", () => {
