@@ -11,6 +11,7 @@ import { checkClusterEngine, checkEngine } from "./rules/engines";
 import { checkCredentials } from "./rules/credentials";
 import { checkDrills } from "./rules/drills";
 import { checkHostArguments } from "./rules/host";
+import { checkLimits } from "./rules/limits";
 import { checkOptions } from "./rules/options";
 import { checkAmounts, checkObjectives } from "./rules/objectives";
 import { checkProviders } from "./rules/providers";
@@ -71,6 +72,7 @@ function checkDatabase(plan: DatabasePlan, dataDirectory: DataDirectory): Findin
     () => checkRetention(plan),
     () => checkAcknowledge(plan),
     () => checkSchedules(plan),
+    () => checkLimits(plan),
     () => checkObjectives(plan),
   );
 }

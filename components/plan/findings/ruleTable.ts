@@ -573,6 +573,7 @@ export const RULES = {
   PB212: error("a calendar that keeps nothing", "no old backup stays", "set a class, and `keepDays` beside it"),
   PB213: warning("a class of the calendar with too few backups", "its backups are further apart", "add a schedule"),
   PB214: error("an unusable limit of bandwidth", "the runtime refuses it", "`20MiB`, or by hours that do not overlap"),
+  PB215: warning("a limit of bandwidth below what backups need", "by `sizing`, none ends in time", "raise it"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -90,16 +90,35 @@ interface Amounts {
   readonly earlyDeletedGib: (days: number) => number;
 }
 
-function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readonly Schedule[]): Amounts {
-  const full = sizing.databaseGiB * sizing.compressedTo;
+/** Stored sizes of backups. */
+export interface BackupSizes {
+  readonly fullGib: number;
+  readonly fullsPerDay: number;
+  readonly fullEveryDays: number;
+  /** All types, on average. */
+  readonly perDayGib: number;
+}
+
+/** @param schedules those of one repository that make backups */
+export function backupSizes(sizing: Sizing, schedules: readonly Schedule[]): BackupSizes {
+  const fullGib = sizing.databaseGiB * sizing.compressedTo;
   const changed = sizing.changedGiBPerDay * sizing.compressedTo;
-  const wal = sizing.walGiBPerDay * sizing.compressedTo;
   const perDay = (type: BackupType): number =>
     schedules
       .filter((schedule) => schedule.type === type)
       .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
-  const [fulls, diffs, incrs] = [perDay("full"), perDay("diff"), perDay("incr")];
-  const fullEveryDays = fulls > 0 ? 1 / fulls : UNLIMITED_DAYS;
+  const [fullsPerDay, diffs, incrs] = [perDay("full"), perDay("diff"), perDay("incr")];
+  const fullEveryDays = fullsPerDay > 0 ? 1 / fullsPerDay : UNLIMITED_DAYS;
+  const diffGib = Math.min((changed * fullEveryDays) / 2, fullGib);
+  const incrGib = incrs > 0 ? Math.min(changed / incrs, fullGib) : 0;
+  const perDayGib = fullGib * fullsPerDay + diffGib * diffs + incrGib * incrs;
+  return { fullGib, fullsPerDay, fullEveryDays, perDayGib };
+}
+
+function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readonly Schedule[]): Amounts {
+  const sizes = backupSizes(sizing, schedules);
+  const { fullEveryDays, fullGib: full, fullsPerDay: fulls } = sizes;
+  const wal = sizing.walGiBPerDay * sizing.compressedTo;
   // A set expires only when the next one covers the window, so one more interval is kept.
   const windowDays =
     repository.keepDays !== undefined
@@ -108,15 +127,9 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
         ? (repository.keepFullCount + 1) * fullEveryDays
         : UNLIMITED_DAYS;
   const fullCount = fulls > 0 ? Math.max(windowDays * fulls, 1) : 1;
-  const diffGib = Math.min((changed * fullEveryDays) / 2, full);
-  const incrGib = incrs > 0 ? Math.min(changed / incrs, full) : 0;
-  const perDayGib = full * fulls + diffGib * diffs + incrGib * incrs + wal;
-  const byCalendar = keptByCalendar(repository, windowDays, {
-    fullGib: full,
-    fullEveryDays,
-    perDayGib: full * fulls + diffGib * diffs + incrGib * incrs,
-  });
-  const kept = full * fullCount + (diffGib * diffs + incrGib * incrs + wal) * windowDays + byCalendar;
+  const perDayGib = sizes.perDayGib + wal;
+  const byCalendar = keptByCalendar(repository, windowDays, sizes);
+  const kept = full * fullCount + (perDayGib - full * fulls) * windowDays + byCalendar;
   const { immutableDays, undeleteDays } = factsOf(repository) ?? {};
   const afterwardsDays = Math.max(undeleteDays ?? 0, immutableDays ?? 0);
   return {
@@ -133,11 +146,7 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
  * Stored size of what only the calendar keeps. A longer class begins where a shorter one ends: until then its backups
  * are among those of the shorter one. A class shorter than the interval of full backups keeps whole chains.
  */
-function keptByCalendar(
-  { keep }: RepositoryPlan,
-  windowDays: number,
-  sizes: { readonly fullGib: number; readonly fullEveryDays: number; readonly perDayGib: number },
-): number {
+function keptByCalendar({ keep }: RepositoryPlan, windowDays: number, sizes: BackupSizes): number {
   let [coveredDays, sumGib] = [windowDays, 0];
   for (const each of KEEP_CLASSES) {
     const days = PERIOD_DAYS[each];

@@ -83,9 +83,15 @@ export function limitRateOf(given: GivenLimitRate): LimitRate {
   return { zone, ranges };
 }
 
-export function rateAtOf({ ranges, zone }: LimitRate): RateAt {
+/** Bytes a second of each minute of a day. */
+export function ratesOf({ ranges }: Pick<LimitRate, "ranges">): readonly number[] {
   const rates = new Array<number>(DAY_MINUTES).fill(Number.POSITIVE_INFINITY);
   for (const range of ranges) for (const minute of minutesIn(range)) rates[minute] = range.bytesPerSecond;
+  return rates;
+}
+
+export function rateAtOf({ ranges, zone }: LimitRate): RateAt {
+  const rates = ratesOf({ ranges });
   const [first = Number.POSITIVE_INFINITY] = rates;
   if (rates.every((rate) => rate === first)) return () => first;
   const minuteAt = minuteOfDay(zone);

@@ -157,6 +157,26 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     repository({ limitRate: { "08:00-20:00": "20MiB", zone: "Berlin" } }),
     ["PB214 repositories.repo1.limitRate.zone"],
   ],
+  [
+    "a limit at which a full backup does not end before it is stopped",
+    { ...repository({ limitRate: "1MiB" }), sizing: { databaseGiB: 300, walGiBPerDay: 1 } },
+    ["PB215 repositories.repo1.limitRate"],
+  ],
+  [
+    "a limit below what backups have",
+    { ...repository({ limitRate: "64KiB" }), sizing: { databaseGiB: 100, walGiBPerDay: 0, compressedTo: 1 } },
+    ["PB215 repositories.repo1.limitRate", "PB215 repositories.repo1.limitRate"],
+  ],
+  [
+    "a limit below the rate of the WAL, which is not under it",
+    { ...repository({ limitRate: "1MiB" }), sizing: { databaseGiB: 100, walGiBPerDay: 5000 } },
+    [],
+  ],
+  [
+    "hours without a limit",
+    { ...repository({ limitRate: { "00:01-24:00": "64KiB" } }), sizing: { databaseGiB: 3000, walGiBPerDay: 1 } },
+    [],
+  ],
   ["a limit at night", repository({ limitRate: { "22:00-06:00": "20MiB", zone: "Europe/Berlin" } }), []],
   ["a class of 0", repository({ keep: { monthly: 0 } }), ["PB005 repositories.repo1.keep.monthly"]],
   [
