@@ -31,7 +31,7 @@ import { ConfigReader } from "./local/configReader";
 import { hasRunSince } from "./local/lockState";
 import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
-import { exactArguments, exactDirectory, exactEnvironment, nodeAsCalled } from "./local/ownProcess";
+import { exactArguments, exactDirectory, exactEnvironment, nodeAsCalled, setOwnPriority } from "./local/ownProcess";
 import { openToAppend } from "./local/trust";
 import { openRepositories, RealProcess } from "./process/realProcess";
 import { openServed, type StorageProcesses } from "./storage/open";
@@ -142,6 +142,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
     processFacts(),
   );
   try {
+    if (config.priority !== undefined) setOwnPriority(config.priority);
     await Promise.all([proc.findMountedOwners(), proc.findContainer()]);
     warnRoot(config, proc.lockOwners(), log);
     const code = await command(proc);

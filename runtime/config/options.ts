@@ -102,6 +102,13 @@ const PG_REMOTE: readonly CommandName[] = [
   "stanza-upgrade",
 ];
 const DRILL: readonly CommandName[] = ["cnpg-drill", "drill"];
+/**
+ * Commands of stock, and those that copy as `backup` and `restore` do. The agent archives WAL for all of them, and
+ * `recover` starts the server: a value for every command must not reach these.
+ */
+const PRIORITY = commandsWith((row) => row.own !== true || row.limited === true).filter(
+  (command) => command !== "help" && command !== "version",
+);
 /** Commands that judge or copy by what `backup` and `expire` keep. */
 const KEEPING: readonly CommandName[] = [
   ...(["agent", "cnpg-drill", "cnpg-instance", "drill", "heal", "metrics", "status", "sync", "verify"] as const),
@@ -950,7 +957,10 @@ const GENERAL = [
     range: ["0s", "15m"],
   }),
   accepted("log-subprocess", "boolean", WORK, "write log files of worker processes", { default: "n" }),
-  accepted("priority", "integer", ALL, "scheduling priority of the process", { range: ["-20", "19"] }),
+  acted("priority", "integer", PRIORITY, "niceness of the process, its threads and the programs that it starts", {
+    config: "priority",
+    range: ["-20", "19"],
+  }),
   accepted("sck-block", "boolean", WORK, "use blocking sockets", { default: "n" }),
   accepted("sck-keep-alive", "boolean", WORK, "keep connections alive", { default: "y" }),
   accepted("tcp-keep-alive-count", "integer", WORK, "lost keep-alive messages that end a connection", {

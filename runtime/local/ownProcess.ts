@@ -1,11 +1,15 @@
 /**
- * Arguments, environment and working directory of this process as texts that lose no byte, and its program.
+ * Arguments, environment and working directory of this process as texts that lose no byte, its program, and its
+ * priority.
  *
  * Node gives U+FFFD for every byte of them that is no UTF-8; the kernel still has the bytes. Without `/proc` they stay
  * as Node gives them.
  */
+import { constants, getPriority, setPriority } from "node:os";
 import { textOf } from "../base/bytes";
-import { readFileSync, readlinkSync, realpathSync } from "./nodeFiles";
+import { fail } from "../base/errors";
+import { readdirSync, readFileSync, readlinkSync, realpathSync } from "./nodeFiles";
+import { errnoText } from "./systemError";
 
 const LOST = "\ufffd";
 
@@ -76,4 +80,51 @@ export function childEnvironment(
 ): Readonly<Record<string, string | undefined>> {
   const limited = ALLOCATOR_THRESHOLDS.filter((name) => Number(environment[name]) > CHILD_THRESHOLD_BYTES);
   return { ...environment, ...Object.fromEntries(limited.map((name) => [name, String(CHILD_THRESHOLD_BYTES)])) };
+}
+
+/** What the operating system does for a priority; tests replace it. */
+export interface PriorityCalls {
+  get(): number;
+  /** @param thread 0 for the calling one */
+  set(thread: number, niceness: number): void;
+  /** All threads of this process. */
+  threads(): readonly number[];
+}
+
+const SYSTEM_PRIORITY: PriorityCalls = {
+  get: () => getPriority(),
+  set: (thread, niceness) => setPriority(thread, niceness),
+  threads: () => {
+    try {
+      return readdirSync("/proc/self/task").map(Number);
+    } catch {
+      // Other systems have one for the whole process.
+      return [];
+    }
+  },
+};
+
+/**
+ * Sets the niceness of this process. Linux has one for each thread: those that run already get it too, and threads and
+ * programs that start later inherit it.
+ * @throws kernel (100) as stock does
+ */
+export function setOwnPriority(niceness: number, calls: PriorityCalls = SYSTEM_PRIORITY): void {
+  try {
+    calls.set(0, niceness);
+  } catch (error) {
+    const text = error instanceof Error ? errnoText(error) : String(error);
+    throw fail("kernel", `unable to set process priority to ${niceness}: ${text}`, {
+      hint: `Only root may go below the process's own priority, which is ${calls.get()}: set priority to that or more, or remove it.`,
+      cause: error,
+    });
+  }
+  for (const thread of calls.threads()) {
+    try {
+      calls.set(thread, niceness);
+    } catch (error) {
+      // One that has just ended needs none.
+      if (!(error instanceof Error && "errno" in error && error.errno === -constants.errno.ESRCH)) throw error;
+    }
+  }
 }

@@ -85,7 +85,8 @@ export function systemError(kind: ErrorKind, doing: string, path: string, error:
   }
 }
 
-function errnoText(error: Error): string {
+/** `[13] Permission denied` */
+export function errnoText(error: Error): string {
   const errno = "errno" in error && typeof error.errno === "number" ? error.errno : undefined;
   const known = errno === undefined ? undefined : getSystemErrorMap().get(errno);
   if (errno === undefined || known === undefined) return error.message;

@@ -3,7 +3,7 @@
  * details of info, manifest, repo-ls and repo-get, stanza-upgrade and stanza-delete. Where both programs can print
  * something, the text must be the same.
  */
-import { chmodSync, existsSync, readdirSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GivenLimitRate } from "../../../runtime/config/hours/limitRate";
@@ -212,6 +212,36 @@ function keeps({ binaries, stock }: InteropParts): void {
     const hours = `${String(hour).padStart(2, "0")}:00-${String(hour).padStart(2, "0")}:59`;
     expect(await timed([], configOf("limited-later", { [hours]: "256KiB" }))).toBeLessThan(limited);
     expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
+  });
+
+  // claim: docs/hosts/priority.md: priority: every thread of a process gets it; one without the right ends with 100
+  test("priority lowers every thread of a backup, and is an error where the process has no right", async () => {
+    const config = bed.variant("lowered", {
+      global: { priority: "19" },
+      settings: { repos: { repo2: { limitRate: "256KiB" } } },
+    });
+    const running = await start(
+      bed.runtime.node,
+      bed.oursCommand(["backup", "--type=full", "--process-max=2"], config),
+      {
+        user: bed.cluster.user,
+        cwd: bed.folder,
+        logFile: join(bed.folder, "lowered.log"),
+      },
+    );
+    // The field after the name, which may have blanks: proc(5).
+    const nicenessOf = (thread: string): string | undefined =>
+      readFileSync(`/proc/${running.pid}/task/${thread}/stat`, "utf8").split(") ").at(-1)?.split(" ")[16];
+    const areLowered = async (): Promise<true | null> => {
+      const threads = readdirSync(`/proc/${running.pid}/task`);
+      return threads.length > 8 && threads.every((thread) => nicenessOf(thread) === "19") ? true : null;
+    };
+    // A thread may end while it is looked at.
+    await waitFor("worker threads of that priority", 60_000, () => areLowered().catch(() => null));
+    expect(await running.exited).toBe(0);
+    const refused = await bed.ours(["backup", "--priority=-5"]);
+    expect(refused.exitCode).toBe(100);
+    expect(refused.stdout).toContain("unable to set process priority to -5: [13] Permission denied");
   });
 
   test("stanza-upgrade: a new cluster under the old stanza, with WAL and backups separate from the old ones", async () => {

@@ -161,6 +161,13 @@ describe("the option table", () => {
     }
   });
 
+  test("priority is for stock's commands, and those that copy as they do: not for servers, and not for recover", () => {
+    const { commands } = rowOf("priority");
+    expect(commands).toEqual(expect.arrayContaining(["backup", "restore", "archive-push", "verify", "sync", "drill"]));
+    const others: readonly CommandName[] = ["agent", "cnpg-instance", "recover", "help", "version"];
+    expect(others.filter((command) => commands.includes(command))).toEqual([]);
+  });
+
   test("puts each value in a separate field, and no group in place of a value", () => {
     const paths = OPTIONS.flatMap((row) => row.config ?? []);
     expect(paths).toEqual([...new Set(paths)]);
