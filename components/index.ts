@@ -102,7 +102,7 @@ export {
 } from "./databases/notifyArgs";
 export { ContainerEngine, type HostContainerArgs } from "./databases/containerArgs";
 export { Acknowledge, HostArchive, type StreamingArgs } from "./databases/walArgs";
-export type { LimitRate } from "./databases/loadArgs";
+export { type BackupPriorityArgs, IoClass, type LimitRate } from "./databases/loadArgs";
 export type { ObjectivesArgs, SizingArgs } from "./databases/objectivesArgs";
 export { FireDrill, type FireDrillArgs } from "./drills/fireDrill";
 export {

@@ -6,7 +6,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { DrillChecksArgs, HostDrillArgs } from "../drills/drillArgs";
 import type { RepositoryTarget } from "../repositories/target";
 import type { HostContainerArgs } from "./containerArgs";
-import type { LimitRate } from "./loadArgs";
+import type { BackupPriorityArgs, LimitRate } from "./loadArgs";
 import type { HostNotifyArgs } from "./notifyArgs";
 import type { ObjectivesArgs, SizingArgs } from "./objectivesArgs";
 import type { Acknowledge, HostArchive, StreamingArgs } from "./walArgs";
@@ -495,6 +495,11 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * any. The preview states them (PB143). `{}`: none.
    */
   schedules?: BackupSchedules;
+  /**
+   * How scheduled backups give way to PostgreSQL. The agent, which archives WAL, never does.
+   * @example { cpuNice: 5, ioClass: "best-effort" }
+   */
+  backupPriority?: BackupPriorityArgs;
   /**
    * Maintenance tasks. If omitted, all if systemd starts units; with engine "pgbackrest" `verify` and `metrics`, which
    * the runtime does next to it.

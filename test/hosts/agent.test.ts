@@ -162,6 +162,7 @@ describe("files and units on a host", async () => {
           ? { restoreOnly: true }
           : {
               schedules: { full: { cron: "0 3 * * 0", timeZone: "Europe/Berlin" } },
+              backupPriority: { cpuNice: 5, ioClass: "best-effort", ioLevel: 7 },
               allowRestart: true,
               archiveTimeoutSeconds: 60,
               monitoring: { listen: METRICS },
@@ -331,6 +332,18 @@ describe("files and units on a host", async () => {
         : true,
     );
     expect((await shell("systemctl show -p Result --value pgbackstop-main-full.service")).trim()).toBe("success");
+  });
+
+  // claim: docs/hosts/priority.md: backupPriority is for the units of backups, and neither for others nor for the agent
+  test("systemd gives the backups their priority, and the agent the server's", async () => {
+    const priorityOf = (unit: string): Promise<string> =>
+      shell(`systemctl show -p Nice -p IOSchedulingClass -p IOSchedulingPriority ${unit}.service`);
+    expect(await priorityOf("pgbackstop-main-full")).toMatch(/^Nice=5$/m);
+    expect(await priorityOf("pgbackstop-main-full")).toMatch(/^IOSchedulingClass=(2|best-effort)$/m);
+    expect(await priorityOf("pgbackstop-main-full")).toMatch(/^IOSchedulingPriority=7$/m);
+    expect(await priorityOf(AGENT)).toMatch(/^Nice=0$/m);
+    const pid = (await shell(`systemctl show -p MainPID --value ${AGENT}.service`)).trim();
+    expect((await shell(`ps -L -o ni= -p ${pid} | sort -u`)).trim()).toBe("0");
   });
 
   test("an agent that is killed repeatedly under load loses nothing and causes no permanent failure", async () => {

@@ -450,6 +450,7 @@ export const ARGUMENT_TYPES = {
     "engineVersion?": "Input<string>",
     repositories: "{ [key: string]: HostRepositoryArgs }",
     "schedules?": "BackupSchedules",
+    "backupPriority?": "BackupPriorityArgs",
     "maintenance?": "MaintenanceArgs",
     "notify?": "HostNotifyArgs",
     "monitoring?": "HostMonitoringArgs",
@@ -535,6 +536,11 @@ export const ARGUMENT_TYPES = {
     "repositories?": "Input<Input<string>[]>",
     "degradeAfterSeconds?": "Input<number>",
     "groupMilliseconds?": "Input<number>",
+  },
+  BackupPriorityArgs: {
+    "cpuNice?": "Input<number>",
+    "ioClass?": 'Input<("idle" | "best-effort")>',
+    "ioLevel?": "Input<number>",
   },
   ObjectivesArgs: {
     "rpoSeconds?": "Input<number>",
@@ -1838,6 +1844,8 @@ export const ARGUMENT_RANGES = {
   "StreamingArgs.intervalSeconds": { min: 1, max: 3600 },
   "StreamingArgs.degradeAfterSeconds": { min: 1, max: 86400 },
   "StreamingArgs.groupMilliseconds": { min: 1, max: 10000 },
+  "BackupPriorityArgs.cpuNice": { min: 0, max: 19 },
+  "BackupPriorityArgs.ioLevel": { min: 0, max: 7 },
   "ObjectivesArgs.rpoSeconds": { min: 1, max: 604800 },
   "ObjectivesArgs.rtoMinutes": { min: 1, max: 43200 },
   "ObjectivesArgs.pitrRtoMinutes": { min: 1, max: 43200 },

@@ -42,6 +42,8 @@ export const DEFAULTS = {
     metrics: { cron: "*/5 * * * *", jitterSeconds: 60, deadlineSeconds: 240 },
     stale: { cron: "20 * * * *", jitterSeconds: 300, deadlineSeconds: 1800 },
   },
+  /** Everything that runs on a schedule of a host has it, unless an argument changes it. */
+  priority: { cpuNice: 10, ioClass: "idle" },
   verifySamplePercent: 10,
   /** For a host used only for drills, or one of a container. */
   drillPath: DRILL_PATH,

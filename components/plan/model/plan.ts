@@ -64,6 +64,14 @@ export interface Sizing {
   readonly compressedTo: number;
 }
 
+/** How a unit gives way to PostgreSQL. */
+export interface PriorityPlan {
+  readonly cpuNice: number;
+  readonly ioClass: string;
+  /** Absent: systemd's. */
+  readonly ioLevel?: number;
+}
+
 export interface AcknowledgePlan {
   readonly mode: string;
   readonly repositories: readonly string[];
@@ -150,6 +158,7 @@ export interface HostPlan extends DatabasePlan, HostDefaults {
    * secrets in its own files.
    */
   readonly agent: boolean;
+  readonly backupPriority: PriorityPlan;
   readonly maintenance: readonly TaskPlan[];
   /** True if failures are reported to anyone. */
   readonly notifies: boolean;

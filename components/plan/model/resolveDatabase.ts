@@ -20,6 +20,7 @@ import type {
   Directories,
   HostPlan,
   Sizing,
+  PriorityPlan,
   SynchronousPlan,
   TaskPlan,
 } from "./plan";
@@ -71,6 +72,7 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
     ...readers(settings, "socketDirectory", "databaseUser"),
     connections: () => namesOf(settings.connection),
     directories: () => directories,
+    backupPriority: () => resolvePriority(settings.backupPriority ?? {}),
     maintenance: () =>
       resolveMaintenance(settings.maintenance ?? {}, () =>
         drillsOnly ? ["metrics"] : hasAgent() ? tasks : reads() ? ["verify", "metrics"] : [],
@@ -346,6 +348,14 @@ function resolveSizing(sizing: SizingSettings | undefined): Sizing | undefined {
     changedGiBPerDay: () => sizing.changedGiBPerDay ?? sizing.databaseGiB * DEFAULTS.changedShare,
     compressedTo: () => sizing.compressedTo ?? DEFAULTS.compressedTo,
   });
+}
+
+function resolvePriority(settings: NonNullable<HostSettings["backupPriority"]>): PriorityPlan {
+  const { cpuNice, ioClass } = DEFAULTS.priority;
+  return merged(
+    fields({ cpuNice: () => settings.cpuNice ?? cpuNice, ioClass: () => settings.ioClass ?? ioClass }),
+    givenFields({ ioLevel: () => settings.ioLevel }),
+  );
 }
 
 function resolveDirectories(settings: DirectorySettings, isStock: boolean): Directories {

@@ -106,6 +106,7 @@ function checkIdentity(plan: HostPlan): Finding[] {
     },
     () => checkRange("PostgresHostArgs.port", "port", plan.port, "not a port:"),
     () => checkRange("HostBaseArgs.processMax", "processMax", plan.processMax),
+    () => checkPriority(plan),
     () => checkRange("PostgresHostArgs.slotKeepGiB", "slotKeepGiB", plan.slotKeepGiB),
     () => {
       if (plan.postgres === undefined || isInRange("HostPostgresArgs.version", plan.postgres.version)) return [];
@@ -113,6 +114,12 @@ function checkIdentity(plan: HostPlan): Finding[] {
       return [finding("PB014", "postgres.version", fact, "write a whole number, such as 17")];
     },
   );
+}
+
+function checkPriority({ backupPriority: { ioClass, ioLevel } }: HostPlan): Finding[] {
+  if (ioLevel === undefined || ioClass !== "idle") return [];
+  const fact = "it has no effect with ioClass idle, which has no levels";
+  return [finding("PB014", "backupPriority.ioLevel", fact, 'set ioClass: "best-effort", or leave it out')];
 }
 
 function checkPaths(plan: HostPlan): Finding[] {

@@ -221,6 +221,9 @@ function checkEffect({ engine }: DatabasePlan, row: OptionRow, path: string, nam
 /** The argument that decides an option; null if none does. */
 function ownedBy(plan: HostPlan | ClusterDatabasePlan, row: OptionRow, command: string | null): string | null {
   if (row.name === "process-max") return command === null ? "processMax" : null;
+  // A unit's process has no right to less than the unit's own.
+  if (row.name === "priority" && plan.kind === "host" && (command === null || command === "backup"))
+    return "backupPriority";
   // PostgreSQL asks the agent for WAL, which has the keys.
   if (row.name === "recovery-option") return plan.kind === "host" && plan.agent ? "" : null;
   return OF_DATABASE[row.name] ?? null;

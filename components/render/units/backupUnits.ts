@@ -18,7 +18,7 @@ export function backupUnits(plan: HostPlan, argsOf?: (schedule: Schedule) => rea
     jobUnits(plan, {
       title: `${time.type} backup`,
       time,
-      settings: () => ({ command: commandOf(time) }),
+      settings: () => ({ command: commandOf(time), priority: plan.backupPriority }),
     }),
   );
 }

@@ -1,5 +1,6 @@
 /** A scheduled job: a oneshot service and its timer. */
-import type { HostPlan } from "../../plan/model/plan";
+import { DEFAULTS } from "../../plan/model/defaults";
+import type { HostPlan, PriorityPlan } from "../../plan/model/plan";
 import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule/schedule";
 import { credentialLines } from "../host/systemdCredentials";
 import { onFailureLines } from "./failedUnits";
@@ -28,6 +29,8 @@ export interface JobSettings {
   readonly isQuiet?: boolean;
   /** True for a fire drill, whose result is reported. */
   readonly isDrill?: boolean;
+  /** Default: that of all jobs. */
+  readonly priority?: PriorityPlan;
   /** Units to start after it ended, whatever its result. */
   readonly afterwards?: readonly string[];
   /** Additional `[Service]` lines. */
@@ -54,6 +57,7 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     isQuiet = false,
     lines = [],
     mayYield = false,
+    priority = DEFAULTS.priority,
     writes = [],
     writesData = false,
   } = settings();
@@ -78,11 +82,18 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     ...credentialLines(plan),
     `TimeoutStartSec=${time.deadlineSeconds}`,
     ...(mayYield ? [`SuccessExitStatus=${LOCK_TAKEN}`] : []),
-    "Nice=10",
-    "IOSchedulingClass=idle",
+    ...priorityLines(priority),
     ...lines,
     ...hardening(plan, { writesData, writes, restores: isDrill }),
   ]);
+}
+
+function priorityLines({ cpuNice, ioClass, ioLevel }: PriorityPlan): string[] {
+  return [
+    `Nice=${cpuNice}`,
+    `IOSchedulingClass=${ioClass}`,
+    ...(ioLevel === undefined ? [] : [`IOSchedulingPriority=${ioLevel}`]),
+  ];
 }
 
 /** The timer: each line of the schedule with its zone, a fixed delay, catch-up of missed runs. */

@@ -115,6 +115,7 @@ const ARGS: PostgresHostArgs = {
     full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin", jitterSeconds: 30, deadlineSeconds: 40_000 },
     incr: { cron: "30 2 * * 1-6", timeZone: "Europe/Berlin" },
   },
+  backupPriority: { cpuNice: 5, ioClass: "best-effort", ioLevel: 7 },
   maintenance: {
     expire: { cron: "11 6 * * *", timeZone: "Europe/Rome", jitterSeconds: 5, deadlineSeconds: 900 },
     verify: { cron: "5 5 * * 5", timeZone: "Europe/Rome", jitterSeconds: 6, deadlineSeconds: 800, samplePercent: 35 },

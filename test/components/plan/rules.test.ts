@@ -142,6 +142,12 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     repository({ keepDays: undefined, keep: { monthly: 12 } }),
     ["PB212 repositories.repo1.keep"],
   ],
+  [
+    "a level of a disk class without levels",
+    { backupPriority: { cpuNice: 5, ioLevel: 3 } },
+    ["PB014 backupPriority.ioLevel"],
+  ],
+  ["a level of a disk class", { backupPriority: { ioClass: "best-effort", ioLevel: 7 } }, []],
   ["a limit without a number", repository({ limitRate: "fast" }), ["PB214 repositories.repo1.limitRate"]],
   ["a limit with a wrong unit", repository({ limitRate: "20MiB/s" }), ["PB214 repositories.repo1.limitRate"]],
   ["a tiny limit", repository({ limitRate: "10KiB" }), ["PB214 repositories.repo1.limitRate"]],

@@ -50,6 +50,24 @@ test("a repository's own schedule is a service and a timer of its own", () => {
   ]);
 });
 
+// claim: docs/hosts/priority.md: backupPriority is for the units of backups, and neither for others nor for the agent
+test("backups have the declared priority, and every other unit its own", () => {
+  const backupPriority = { cpuNice: 5, ioClass: "best-effort", ioLevel: 7 } as const;
+  const lines = new Map(
+    unitsOf(plan({ backupPriority, drills: { monthly: { cron: "0 5 1 * *" } } })).map(({ name, text }) => [
+      name,
+      text.split("\n").filter((line) => /^(Nice|IOScheduling)/.test(line)),
+    ]),
+  );
+  const own = ["Nice=5", "IOSchedulingClass=best-effort", "IOSchedulingPriority=7"];
+  expect(lines.get("pgbackstop-main-full.service")).toEqual(own);
+  for (const [name, priority] of lines)
+    if (!/-(full|diff|incr)\.service$/.test(name))
+      expect([[], ["Nice=10", "IOSchedulingClass=idle"]]).toContainEqual(priority);
+  expect(lines.get("pgbackstop-main-agent.service")).toEqual([]);
+  expect(lines.get("pgbackstop-main-verify.service")).toEqual(["Nice=10", "IOSchedulingClass=idle"]);
+});
+
 test("a schedule is a service and a timer", () => {
   const units = filesOf(
     backupUnits(
