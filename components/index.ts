@@ -66,6 +66,8 @@ export { CnpgRestore, type CnpgRestoreArgs } from "./databases/cnpgRestore";
 export { DatabaseClone, type DatabaseCloneArgs } from "./databases/databaseClone";
 export type { HostAccess, HostServer } from "./databases/hostAccess";
 export {
+  ContainerEngine,
+  type HostContainerArgs,
   type AcknowledgeArgs,
   type BackupScheduleArgs,
   type BackupSchedules,
@@ -100,7 +102,6 @@ export {
   type NotifyTargetArgs,
   NotifyType,
 } from "./databases/notifyArgs";
-export { ContainerEngine, type HostContainerArgs } from "./databases/containerArgs";
 export { Acknowledge, HostArchive, type StreamingArgs } from "./databases/walArgs";
 export { type BackupPriorityArgs, IoClass, type LimitRate } from "./databases/loadArgs";
 export type { ObjectivesArgs, SizingArgs } from "./databases/objectivesArgs";

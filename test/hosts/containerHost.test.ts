@@ -5,7 +5,7 @@
 import { rmSync } from "node:fs";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { HostContainerArgs } from "../../components/databases/containerArgs";
+import type { HostContainerArgs } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { DrillLevel } from "../../components/drills/drillArgs";
 import { PosixRepository } from "../../components/repositories/posixRepository";

@@ -350,6 +350,12 @@ export const ARGUMENT_TYPES = {
     "server?": "Input<HostServer>",
   },
   HostServer: { socketDirectory: "Input<string>", port: "Input<number>", "user?": "Input<string>" },
+  HostContainerArgs: {
+    "name?": "Input<string>",
+    "compose?": "Input<string>",
+    "service?": "Input<string>",
+    "engine?": "Input<string>",
+  },
   AcknowledgeArgs: { mode: "Input<string>", "repositories?": "Input<Input<string>[]>" },
   BackupScheduleArgs: { "...": "RepositoryScheduleArgs", "repositories?": "string[]" },
   BackupSchedules: { "full?": "BackupScheduleArgs", "diff?": "BackupScheduleArgs", "incr?": "BackupScheduleArgs" },
@@ -523,12 +529,6 @@ export const ARGUMENT_TYPES = {
     "caFile?": "Input<string>",
     "units?": "Input<Input<string>[]>",
     "events?": 'Input<Input<("start" | "success" | "failure" | "drill" | "stale" | "test")>[]>',
-  },
-  HostContainerArgs: {
-    "name?": "Input<string>",
-    "compose?": "Input<string>",
-    "service?": "Input<string>",
-    "engine?": "Input<string>",
   },
   StreamingArgs: {
     "intervalSeconds?": "Input<number>",
