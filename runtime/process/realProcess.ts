@@ -1,7 +1,7 @@
 /** The {@link CommandProcess} of a real process: opens each resource on first use and closes all of them at the end. */
 import { spawn } from "node:child_process";
 import { readFile, readFileSync, statSync } from "../local/nodeFiles";
-import { sharedClock } from "../base/clock";
+import { type Clock, sharedClock } from "../base/clock";
 import type { Context } from "../base/context";
 import { printable } from "../base/printable";
 import type { Log } from "../base/log";
@@ -93,6 +93,8 @@ interface Opening {
   readonly processes?: StorageProcesses;
   /** State of each limit by the repository's key, shared by the threads of a process; one without has no limit. */
   readonly rates?: Readonly<Record<number, SharedArrayBuffer>>;
+  /** Clock of the limits, which all threads share. Default: {@link sharedClock}. */
+  readonly clock?: Clock;
   /** True in a server: only some of its work is under the limit. */
   readonly serves?: boolean;
 }
@@ -106,7 +108,7 @@ export function openRepositories(
   repos: readonly RepoConfig[],
   ioTimeoutMs: number,
   ctx: Context,
-  { processes, rates = {}, serves = false }: Opening = {},
+  { clock = sharedClock, processes, rates = {}, serves = false }: Opening = {},
 ): Repository[] {
   const storageOf = (config: RepoConfig): Pick<Repository, "storage" | "limitedStorage"> => {
     const storage = openOrUnusable(config, {
@@ -119,7 +121,7 @@ export function openRepositories(
     });
     const [rate, { limitRate }] = [rates[config.key], config];
     if (rate === undefined || limitRate === undefined) return { storage };
-    const limited = limitedStorage(storage, new RateLimit(rateAtOf(limitRate), rate, sharedClock), ctx.signal);
+    const limited = limitedStorage(storage, new RateLimit(rateAtOf(limitRate), rate, clock), ctx.signal);
     return serves ? { storage, limitedStorage: limited } : { storage: limited };
   };
   return repos.map((config) => ({

@@ -182,7 +182,10 @@ test("a repository with a limit is opened under it, in a server beside it, and w
   const bytes = new Uint8Array(64 * 1024);
   const spentMs = async (startedAtMs: number, opening: object, underLimit = false): Promise<number> => {
     const ctx = testContext({ startedAtMs });
-    const [repo] = openRepositories("demo", [posixRepo(temporaryFolder(), { limitRate })], 1000, ctx, opening);
+    const [repo] = openRepositories("demo", [posixRepo(temporaryFolder(), { limitRate })], 1000, ctx, {
+      ...opening,
+      clock: ctx.clock,
+    });
     await (underLimit ? repo?.limitedStorage : repo?.storage)?.put("f", bytes);
     return ctx.clock.nowMs() - startedAtMs;
   };
