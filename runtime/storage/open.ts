@@ -6,6 +6,7 @@ import { type AzureAuthority, sasAuthority, sharedKeyAuthority, tokenAuthority }
 import { azureAddressOf } from "./azure/azureAddress";
 import { BlobStorage } from "./azure/blobStorage";
 import { fetchIdentityToken } from "./azure/managedIdentity";
+import { renewedBearer } from "./objectStore/accessToken";
 import type { KeySourceDeps } from "./objectStore/keyAsker";
 import { Renewed } from "./objectStore/renewed";
 import { type PosixOptions, PosixStorage } from "./posix";
@@ -172,7 +173,7 @@ function azureAuthorityOf(azure: AzureConfig, repoIndex: number, deps: OpenDeps)
     const { host } = azureAddressOf(azure, repoIndex);
     const options = { repoIndex, host, ...(identityOrigin === undefined ? {} : { origin: identityOrigin }) };
     const fetch = (): ReturnType<typeof fetchIdentityToken> => fetchIdentityToken(options, deps);
-    return tokenAuthority(new Renewed(fetch, ({ token }) => token, deps.clock));
+    return tokenAuthority(renewedBearer(new Renewed(fetch, ({ token }) => token, deps.clock)));
   }
   if (key === undefined) {
     throw fail("optionRequired", `command requires option: repo${repoIndex}-azure-key`, {

@@ -1,18 +1,10 @@
 /** Reads listings of Azure Blob Storage. */
 import { BackupError, fail } from "../../base/errors";
+import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
 import type { RequestFacts } from "../objectStore/transportFailure";
 import { findChild, findText, parseXml, type XmlElement } from "../objectStore/xml";
 
-export interface ListedBlob {
-  readonly key: string;
-  readonly sizeBytes: number;
-  readonly modifiedAtMs: number;
-}
-
-export interface BlobPage {
-  readonly blobs: readonly ListedBlob[];
-  /** Each ends in `/`. */
-  readonly folders: readonly string[];
+export interface BlobPage extends KeyPage {
   /** Parameters of the request for the next page; null on the last. */
   readonly next: { readonly marker: string } | null;
 }
@@ -26,11 +18,11 @@ export function parseBlobPage(text: string, prefix: string, facts: RequestFacts)
   if (listed === undefined || marker === undefined) throw malformed("the listing is incomplete", facts);
   const blobs = listed.children.filter((child) => child.name === "Blob" && !isDirectory(child));
   const page = {
-    blobs: blobs.map((child) => listedBlob(child, facts)),
+    objects: blobs.map((child) => listedBlob(child, facts)),
     folders: listed.children.filter(({ name }) => name === "BlobPrefix").map((child) => nameOf(child, facts)),
   };
   // A cache that ignores the query returns another listing.
-  const foreign = [...page.blobs.map(({ key }) => key), ...page.folders].find((key) => !key.startsWith(prefix));
+  const foreign = [...page.objects.map(({ key }) => key), ...page.folders].find((key) => !key.startsWith(prefix));
   if (foreign !== undefined)
     throw malformed(`the listing has '${foreign}', which does not begin with '${prefix}'`, facts);
   return { ...page, next: marker === "" ? null : { marker } };
@@ -42,7 +34,7 @@ function isDirectory(blob: XmlElement): boolean {
   return properties !== undefined && findText(properties, "ResourceType")?.trim() === "directory";
 }
 
-function listedBlob(element: XmlElement, facts: RequestFacts): ListedBlob {
+function listedBlob(element: XmlElement, facts: RequestFacts): ListedKey {
   const properties = findChild(element, "Properties");
   const text = (name: string): string => (properties === undefined ? "" : (findText(properties, name) ?? ""));
   const size = text("Content-Length");

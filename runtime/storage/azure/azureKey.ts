@@ -4,6 +4,7 @@
  */
 import { createHmac } from "node:crypto";
 import type { Secret } from "../../base/secret";
+import type { Bearer } from "../objectStore/accessToken";
 import type { SignedRequest } from "../objectStore/storeHttp";
 import { encodeQuery } from "../objectStore/urlEncoding";
 
@@ -86,18 +87,13 @@ export function sasAuthority(sas: Secret): AzureAuthority {
   };
 }
 
-/** `source` renews its tokens. */
-export function tokenAuthority(source: {
-  current(): Promise<{ readonly token: Secret }>;
-  refuse(token: string): boolean;
-}): AzureAuthority {
-  const prefix = "Bearer ";
+export function tokenAuthority(bearer: Bearer): AzureAuthority {
   return {
-    authorize: async ({ headers, path, query }) => {
-      const { token } = await source.current();
-      return { path: pathWith(path, query), headers: { ...headers, authorization: prefix + token.reveal() } };
-    },
-    refuse: (authorization) => source.refuse(authorization.slice(prefix.length)),
+    authorize: async ({ headers, path, query }) => ({
+      path: pathWith(path, query),
+      headers: { ...headers, authorization: await bearer.header() },
+    }),
+    refuse: (authorization) => bearer.refuse(authorization),
   };
 }
 

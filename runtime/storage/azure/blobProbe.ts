@@ -67,8 +67,8 @@ async function probePages(probe: BlobProbe): Promise<Verdict> {
   };
   const seen = new Set<string>();
   let pageCount = 0;
-  for await (const { blobs } of eachPage(ask, { doing: listRequest(probe, {}).doing, repoIndex })) {
-    for (const { key } of blobs) seen.add(key);
+  for await (const { objects } of eachPage(ask, { doing: listRequest(probe, {}).doing, repoIndex })) {
+    for (const { key } of objects) seen.add(key);
     pageCount++;
   }
   if (seen.size === PAGE_BLOBS) return { verdict: "ok", text: `${PAGE_BLOBS} blobs in ${pageCount} pages` };

@@ -6,10 +6,11 @@
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { fail, nullOn } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
+import { KeyPrefix, type ListKeys } from "../objectStore/keyPrefix";
 import { eachPage } from "../objectStore/pages";
 import { BEHIND_END, getRange, holdsBytes, type RangedObject, resumedBody } from "../objectStore/rangedRead";
 import { headerOf, readText, type StoreHttpOptions, type StoreRequest } from "../objectStore/storeHttp";
-import { checkDirectoryPath, checkPath, joinPath, requireUnicode } from "../paths";
+import { checkDirectoryPath, checkPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFact, StorageFeatures } from "../storage";
 import { azureAddressOf, type AzureLocation } from "./azureAddress";
 import { type BlobPage, parseBlobPage } from "./azureAnswer";
@@ -34,7 +35,6 @@ export interface BlobOptions extends AzureLocation {
 export type BlobDeps = Pick<StoreHttpOptions<AzureFacts>, "clock" | "random" | "signal" | "ioTimeoutMs">;
 
 const DELETES_IN_FLIGHT = 8;
-const DELETE_BATCH = 1000;
 const NOT_FOUND = 404;
 const CONFLICT = 409;
 const PRECONDITION_FAILED = 412;
@@ -49,15 +49,14 @@ export class BlobStorage implements Storage {
   readonly #options: BlobOptions;
   readonly #deps: BlobDeps;
   readonly #http: AzureHttp;
-  readonly #prefix: string;
+  readonly #keys: KeyPrefix;
 
   constructor(options: BlobOptions, deps: BlobDeps) {
     const { authority, ca, container, keyType, repoIndex, verifyTls } = options;
     this.#options = options;
     this.#deps = deps;
-    this.#prefix = options.path.replace(/^\/+|\/+$/g, "");
-    if (this.#prefix !== "") checkPath(this.#prefix);
-    this.name = `azure://${joinPath(container, this.#prefix)}`;
+    this.#keys = new KeyPrefix({ scheme: "azure", bucket: container, path: options.path, title: "Azure" });
+    this.name = this.#keys.name;
     const address = azureAddressOf(options, repoIndex);
     this.#http = new AzureHttp({
       address,
@@ -71,8 +70,8 @@ export class BlobStorage implements Storage {
 
   async stat(path: string): Promise<ObjectInfo | null> {
     checkPath(path);
-    const key = this.#key(path);
-    const doing = `get info of '${this.#nameOf(path)}'`;
+    const key = this.#keys.keyOf(path);
+    const doing = `get info of '${this.#keys.nameOf(path)}'`;
     const head = await this.#http.exchangeHead({ method: "HEAD", key, path, expected: [NOT_FOUND], doing });
     const version = headerOf(head, "etag");
     const size = headerOf(head, "content-length") ?? "";
@@ -82,36 +81,25 @@ export class BlobStorage implements Storage {
     if (head.status === NOT_FOUND && codeOfRefusal({ ...head, text: "" }) === "BlobNotFound") return null;
     // Something else has answered, or the container is missing: a listing decides.
     const page = await this.#page({ prefix: key, maxresults: "1" }, doing, path);
-    const match = page.blobs.find((blob) => blob.key === key);
+    const match = page.objects.find((blob) => blob.key === key);
     return match === undefined
       ? null
       : { path, type: "file", sizeBytes: match.sizeBytes, modifiedAtMs: match.modifiedAtMs };
   }
 
-  async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
-    checkDirectoryPath(path);
-    const directory = this.#key(path);
-    const prefix = `${directory === "" ? "" : `${directory}/`}${options.namePrefix ?? ""}`;
-    const query = { ...(prefix === "" ? {} : { prefix }), ...(options.recursive === true ? {} : { delimiter: "/" }) };
-    for await (const { blobs, folders } of this.#pages(query, `list '${this.#nameOf(path)}'`)) {
-      for (const folder of folders)
-        yield { path: this.#pathOf(folder.replace(/\/$/, "")), type: "directory", sizeBytes: 0, modifiedAtMs: 0 };
-      for (const { key, sizeBytes, modifiedAtMs } of blobs) {
-        // Consoles create empty blobs named like directories.
-        if (!key.endsWith("/")) yield { path: this.#pathOf(key), type: "file", sizeBytes, modifiedAtMs };
-      }
-    }
+  list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    return this.#keys.list(path, options, (query, doing) => this.#pages(query, doing));
   }
 
   async read(path: string, range?: ByteRange): Promise<ByteStream> {
     checkPath(path);
-    const name = this.#nameOf(path);
+    const name = this.#keys.nameOf(path);
     if (range?.sizeBytes === 0) {
       if ((await this.stat(path)) === null)
         throw fail("fileMissing", `unable to get '${name}': the object does not exist`, { path });
       return streamOf();
     }
-    const request = { method: "GET", key: this.#key(path), path, doing: `get '${name}'` } as const;
+    const request = { method: "GET", key: this.#keys.keyOf(path), path, doing: `get '${name}'` } as const;
     const object: RangedObject = { http: this.#http, path, name, request };
     const first = await getRange(object, range);
     if (first.status !== BEHIND_END) return resumedBody(object, range, first);
@@ -145,22 +133,14 @@ export class BlobStorage implements Storage {
 
   async remove(path: string): Promise<void> {
     checkPath(path);
-    await this.#removeKey(this.#key(path));
+    await this.#removeKey(this.#keys.keyOf(path));
   }
 
   async removePath(path: string): Promise<void> {
-    checkPath(path);
-    let batch: string[] = [];
-    const removeBatch = (): Promise<unknown> => mapParallel(batch, DELETES_IN_FLIGHT, (key) => this.#removeKey(key));
-    for await (const page of this.#pages({ prefix: `${this.#key(path)}/` }, `list '${this.#nameOf(path)}'`)) {
-      for (const { key } of page.blobs) {
-        batch.push(key);
-        if (batch.length < DELETE_BATCH) continue;
-        await removeBatch();
-        batch = [];
-      }
-    }
-    await removeBatch();
+    const ask: ListKeys = (query, doing) => this.#pages(query, doing);
+    await this.#keys.removeBelow(path, ask, (keys) =>
+      mapParallel(keys, DELETES_IN_FLIGHT, (key) => this.#removeKey(key)),
+    );
   }
 
   async makePath(path: string): Promise<void> {
@@ -172,15 +152,14 @@ export class BlobStorage implements Storage {
   }
 
   async link(path: string): Promise<void> {
-    const text = `unable to link '${this.#nameOf(path)}': this storage has no symbolic links`;
-    throw fail("featureNotSupported", text, { path });
+    throw this.#keys.linkError(path);
   }
 
   async probe(scratch: string): Promise<StorageFact[]> {
     checkPath(scratch);
     const { repoIndex, verifyTls } = this.#options;
     const { origin } = azureAddressOf(this.#options, repoIndex);
-    const [name, prefix] = [this.#nameOf(scratch), this.#key(scratch)];
+    const [name, prefix] = [this.#keys.nameOf(scratch), this.#keys.keyOf(scratch)];
     const { clock } = this.#deps;
     return probeBlobs({ http: this.#http, storage: this, scratch, prefix, name, origin, verifyTls, repoIndex, clock });
   }
@@ -216,9 +195,9 @@ export class BlobStorage implements Storage {
       http: this.#http,
       random,
       signal,
-      key: this.#key(path),
+      key: this.#keys.keyOf(path),
       path,
-      name: this.#nameOf(path),
+      name: this.#keys.nameOf(path),
       partSizeBytes,
       repoIndex,
       stat: () => this.stat(path),
@@ -226,28 +205,14 @@ export class BlobStorage implements Storage {
   }
 
   async #removeKey(key: string): Promise<void> {
-    const path = this.#pathOf(key);
-    const doing = `remove '${this.#nameOf(path)}'`;
+    const path = this.#keys.pathOf(key);
+    const doing = `remove '${this.#keys.nameOf(path)}'`;
     const answer = await nullOn(this.#http.exchangeHead({ method: "DELETE", key, path, doing }), "fileMissing");
     // The service numbers its answers. Anything else may say 202 too, so check that the blob is gone.
     if (answer === null || headerOf(answer, "x-ms-request-id") !== undefined) return;
     if ((await this.stat(path)) === null) return;
     const text = `unable to ${doing}: the service answered [${answer.status}] and still has it`;
     throw fail("service", text, { path, repoIndex: this.#options.repoIndex });
-  }
-
-  #key(path: string): string {
-    const key = joinPath(this.#prefix, path);
-    requireUnicode(key, "Azure");
-    return key;
-  }
-
-  #pathOf(key: string): string {
-    return this.#prefix === "" ? key : key.slice(this.#prefix.length + 1);
-  }
-
-  #nameOf(path: string): string {
-    return joinPath(this.name, path);
   }
 
   #page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<BlobPage> {

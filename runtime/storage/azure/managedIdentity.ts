@@ -2,14 +2,8 @@
  * The token of a managed identity, from the metadata service of the machine (`repo-azure-key-type=auto`): "How to use
  * managed identities on an Azure VM to acquire an access token".
  */
-import { textOf } from "../../base/bytes";
-import { Secret } from "../../base/secret";
-import { KeyAsker, type KeySourceDeps, METADATA_ORIGIN, parseFields } from "../objectStore/keyAsker";
-import type { Temporary } from "../objectStore/renewed";
-
-export interface IdentityToken extends Temporary {
-  readonly token: Secret;
-}
+import { type AccessToken, tokenOf } from "../objectStore/accessToken";
+import { KeyAsker, type KeySourceDeps, METADATA_ORIGIN } from "../objectStore/keyAsker";
 
 export interface IdentityOptions {
   readonly repoIndex: number;
@@ -20,7 +14,7 @@ export interface IdentityOptions {
 }
 
 /** @throws hostConnect, access, service, format */
-export async function fetchIdentityToken(options: IdentityOptions, deps: KeySourceDeps): Promise<IdentityToken> {
+export async function fetchIdentityToken(options: IdentityOptions, deps: KeySourceDeps): Promise<AccessToken> {
   const asker = new KeyAsker({ repoIndex: options.repoIndex }, deps);
   const doing = "get a token of this machine's managed identity";
   const query = new URLSearchParams({ "api-version": "2018-02-01", resource: `https://${options.host}` });
@@ -35,12 +29,5 @@ export async function fetchIdentityToken(options: IdentityOptions, deps: KeySour
     const kind = answer.status >= 500 || answer.status === 429 ? "service" : "access";
     throw asker.fail(kind, `unable to ${doing}: [${answer.status}]`, { hint });
   }
-  const fields = parseFields(textOf(answer.bytes), doing, asker);
-  const { access_token: token, expires_in: seconds } = fields;
-  if (typeof token !== "string" || token === "")
-    throw asker.fail("format", `unable to ${doing}: the answer lacks access_token`);
-  const lifeMs = Number(seconds) * 1000;
-  if (!["string", "number"].includes(typeof seconds) || !Number.isFinite(lifeMs))
-    throw asker.fail("format", `unable to ${doing}: the answer lacks expires_in`);
-  return { token: new Secret(token), expiresAtMs: deps.clock.nowMs() + lifeMs };
+  return tokenOf(answer, doing, asker);
 }

@@ -3,24 +3,16 @@ import { compareBytes } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { answerError, type FailureFacts } from "./failure";
 import { errorFacts } from "../objectStore/errorDocument";
+import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
 import { findText, parseXml, type XmlElement } from "../objectStore/xml";
 
-export interface ListedObject {
-  readonly key: string;
-  readonly sizeBytes: number;
-  readonly modifiedAtMs: number;
-}
-
-export interface ListPage {
-  readonly objects: readonly ListedObject[];
-  /** Each ends in `/`. */
-  readonly commonPrefixes: readonly string[];
+export interface ListPage extends KeyPage {
   /** Parameters of the request for the next page; null on the last. */
   readonly next: { readonly "continuation-token": string } | { readonly "start-after": string } | null;
 }
 
 /** One state of an object, also "deleted". */
-export interface ListedVersion extends ListedObject {
+export interface ListedVersion extends ListedKey {
   /** `null`, as text, for an object from before the bucket kept versions. */
   readonly versionId: string;
   readonly isDeleted: boolean;
@@ -31,7 +23,7 @@ export interface VersionPage {
   /** Versions by key, the newest first. */
   readonly versions: readonly ListedVersion[];
   /** Each ends in `/`. */
-  readonly commonPrefixes: readonly string[];
+  readonly folders: readonly string[];
   /** Parameters of the request for the next page; null on the last. */
   readonly next: Readonly<Record<string, string>> | null;
 }
@@ -65,18 +57,18 @@ function parseRoot(text: string, facts: FailureFacts): XmlElement {
 export function parseListPage(text: string, prefix: string, facts: FailureFacts): ListPage {
   const root = parseAnswer(text, "ListBucketResult", facts);
   const objects = childrenOf(root, "Contents").map((child) => listedObject(child, facts));
-  const commonPrefixes = foldersOf(root, facts);
-  requirePrefix([...objects.map(({ key }) => key), ...commonPrefixes], prefix, facts);
-  return { objects, commonPrefixes, next: nextOf(root, objects, commonPrefixes, facts) };
+  const folders = foldersOf(root, facts);
+  requirePrefix([...objects.map(({ key }) => key), ...folders], prefix, facts);
+  return { objects, folders, next: nextOf(root, objects, folders, facts) };
 }
 
 /** One page of ListObjectVersions with keys that begin with `prefix`. @throws service for any other document */
 export function parseVersionPage(text: string, prefix: string, facts: FailureFacts): VersionPage {
   const root = parseAnswer(text, "ListVersionsResult", facts);
   const versions = childrenOf(root, "Version", "DeleteMarker").map((element) => listedVersion(element, facts));
-  const commonPrefixes = foldersOf(root, facts);
-  requirePrefix([...versions.map(({ key }) => key), ...commonPrefixes], prefix, facts);
-  return { versions: newestFirst(versions), commonPrefixes, next: nextVersionsOf(root, facts) };
+  const folders = foldersOf(root, facts);
+  requirePrefix([...versions.map(({ key }) => key), ...folders], prefix, facts);
+  return { versions: newestFirst(versions), folders, next: nextVersionsOf(root, facts) };
 }
 
 /** A cache that ignores the query returns another listing. */
@@ -177,7 +169,7 @@ function newestFirst(listed: readonly ListedVersion[]): readonly ListedVersion[]
 }
 
 /** The unit in which versions are compared with a target time, as in stock. */
-export function secondOf({ modifiedAtMs }: Pick<ListedObject, "modifiedAtMs">): number {
+export function secondOf({ modifiedAtMs }: Pick<ListedKey, "modifiedAtMs">): number {
   return Math.floor(modifiedAtMs / 1000);
 }
 
@@ -190,7 +182,7 @@ function nextVersionsOf(root: XmlElement, facts: FailureFacts): VersionPage["nex
   };
 }
 
-function listedObject(element: XmlElement, facts: FailureFacts, sizeText?: string): ListedObject {
+function listedObject(element: XmlElement, facts: FailureFacts, sizeText?: string): ListedKey {
   const sizeBytes = Number(sizeText ?? requiredText(element, "Size", facts));
   const modifiedAtMs = Date.parse(requiredText(element, "LastModified", facts));
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || Number.isNaN(modifiedAtMs)) {
@@ -203,15 +195,15 @@ function listedObject(element: XmlElement, facts: FailureFacts, sizeText?: strin
 
 function nextOf(
   root: XmlElement,
-  objects: readonly ListedObject[],
-  commonPrefixes: readonly string[],
+  objects: readonly ListedKey[],
+  folders: readonly string[],
   facts: FailureFacts,
 ): ListPage["next"] {
   if (!isTruncated(root, facts)) return null;
   const token = findText(root, "NextContinuationToken");
   if (token !== undefined && token !== "") return { "continuation-token": token };
   // Older Ceph omits the token: continue after the last name, which is the greatest of the page.
-  const [name, prefix] = [objects.at(-1)?.key ?? "", commonPrefixes.at(-1) ?? ""];
+  const [name, prefix] = [objects.at(-1)?.key ?? "", folders.at(-1) ?? ""];
   const isPrefix = compareBytes(prefix, name) > 0;
   const last = isPrefix ? prefix : name;
   if (last === "")

@@ -6,9 +6,10 @@
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { assert, fail, isError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
+import { KeyPrefix, type ListKeys } from "../objectStore/keyPrefix";
 import { eachPage } from "../objectStore/pages";
 import { BEHIND_END, getRange, holdsBytes, type RangedObject, resumedBody } from "../objectStore/rangedRead";
-import { checkDirectoryPath, checkPath, joinPath, requireUnicode } from "../paths";
+import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type {
   Attacked,
   AttackedStorage,
@@ -56,7 +57,6 @@ export interface S3Options extends S3Location, Credentials {
 
 export type S3Deps = Pick<HttpOptions, "clock" | "random" | "signal" | "ioTimeoutMs">;
 
-const DELETE_BATCH = 1000;
 const SINGLE_DELETES_IN_FLIGHT = 8;
 const NOT_FOUND = 404;
 const CONFLICT = 409;
@@ -70,7 +70,7 @@ export class S3Storage implements AttackedStorage {
   readonly #options: S3Options;
   readonly #deps: S3Deps;
   readonly #http: S3Http;
-  readonly #prefix: string;
+  readonly #keys: KeyPrefix;
 
   constructor(options: S3Options, deps: S3Deps) {
     const { quirks, partSizeBytes, repoIndex, bucket } = options;
@@ -86,9 +86,8 @@ export class S3Storage implements AttackedStorage {
     }
     this.#options = options;
     this.#deps = deps;
-    this.#prefix = options.path.replace(/^\/+|\/+$/g, "");
-    if (this.#prefix !== "") checkPath(this.#prefix);
-    this.name = `s3://${joinPath(bucket, this.#prefix)}`;
+    this.#keys = new KeyPrefix({ scheme: "s3", bucket, path: options.path, title: "S3" });
+    this.name = this.#keys.name;
     if (quirks.conditionalWrites) {
       this.create = (path, bytes) =>
         this.#putIf(path, bytes, { "if-none-match": "*" }, [CONFLICT, PRECONDITION_FAILED]);
@@ -116,8 +115,8 @@ export class S3Storage implements AttackedStorage {
 
   async stat(path: string): Promise<ObjectInfo | null> {
     checkPath(path);
-    const key = this.#key(path);
-    const doing = `get info of '${this.#nameOf(path)}'`;
+    const key = this.#keys.keyOf(path);
+    const doing = `get info of '${this.#keys.nameOf(path)}'`;
     const head = await this.#http.exchangeHead({
       method: "HEAD",
       key,
@@ -139,19 +138,8 @@ export class S3Storage implements AttackedStorage {
       : { path, type: "file", sizeBytes: match.sizeBytes, modifiedAtMs: match.modifiedAtMs };
   }
 
-  async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
-    checkDirectoryPath(path);
-    const directory = this.#key(path);
-    const prefix = `${directory === "" ? "" : `${directory}/`}${options.namePrefix ?? ""}`;
-    const query = { ...(prefix === "" ? {} : { prefix }), ...(options.recursive === true ? {} : { delimiter: "/" }) };
-    for await (const page of this.#pages(query, `list '${this.#nameOf(path)}'`)) {
-      for (const folder of page.commonPrefixes)
-        yield { path: this.#pathOf(folder.replace(/\/$/, "")), type: "directory", sizeBytes: 0, modifiedAtMs: 0 };
-      for (const { key, sizeBytes, modifiedAtMs } of page.objects) {
-        // Consoles create empty objects named like directories.
-        if (!key.endsWith("/")) yield { path: this.#pathOf(key), type: "file", sizeBytes, modifiedAtMs };
-      }
-    }
+  list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    return this.#keys.list(path, options, (query, doing) => this.#pages(query, doing));
   }
 
   /** With `versionId` that version of the object. */
@@ -159,7 +147,7 @@ export class S3Storage implements AttackedStorage {
     checkPath(path);
     if (range?.sizeBytes === 0) {
       if ((await this.stat(path)) === null)
-        throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, { path });
+        throw fail("fileMissing", `unable to get '${this.#keys.nameOf(path)}': the object does not exist`, { path });
       return streamOf();
     }
     const object = this.#object(path, versionId);
@@ -176,7 +164,7 @@ export class S3Storage implements AttackedStorage {
    * those without another slash.
    */
   async *versionPages(prefix: string, delimiter: "/" | null, doing: string): AsyncIterable<VersionPage> {
-    const whole = this.#prefix === "" ? prefix : `${this.#prefix}/${prefix}`;
+    const whole = this.#keys.prefix === "" ? prefix : `${this.#keys.prefix}/${prefix}`;
     const query = {
       versions: "",
       ...(whole === "" ? {} : { prefix: whole }),
@@ -186,13 +174,13 @@ export class S3Storage implements AttackedStorage {
       const request: S3Request = { method: "GET", query: { ...query, ...next }, doing };
       return this.#http.exchangeText(request, (text, facts) => parseVersionPage(text, whole, facts));
     };
-    for await (const { versions, commonPrefixes, next } of eachPage(ask, {
+    for await (const { versions, folders, next } of eachPage(ask, {
       doing,
       repoIndex: this.#options.repoIndex,
     })) {
       yield {
-        versions: versions.map((version) => ({ ...version, key: this.#pathOf(version.key) })),
-        commonPrefixes: commonPrefixes.map((folder) => this.#pathOf(folder)),
+        versions: versions.map((version) => ({ ...version, key: this.#keys.pathOf(version.key) })),
+        folders: folders.map((folder) => this.#keys.pathOf(folder)),
         next,
       };
     }
@@ -226,9 +214,9 @@ export class S3Storage implements AttackedStorage {
       ...this.#proofOf(path),
       http: this.#http,
       quirks,
-      key: this.#key(path),
+      key: this.#keys.keyOf(path),
       path,
-      name: this.#nameOf(path),
+      name: this.#keys.nameOf(path),
       partSizeBytes,
       repoIndex,
       signal: this.#deps.signal,
@@ -238,21 +226,12 @@ export class S3Storage implements AttackedStorage {
 
   async remove(path: string): Promise<void> {
     checkPath(path);
-    await this.#removeKey(this.#key(path));
+    await this.#removeKey(this.#keys.keyOf(path));
   }
 
   async removePath(path: string): Promise<void> {
-    checkPath(path);
-    let batch: string[] = [];
-    for await (const page of this.#pages({ prefix: `${this.#key(path)}/` }, `list '${this.#nameOf(path)}'`)) {
-      for (const { key } of page.objects) {
-        batch.push(key);
-        if (batch.length < DELETE_BATCH) continue;
-        await this.#removeKeys(batch);
-        batch = [];
-      }
-    }
-    if (batch.length > 0) await this.#removeKeys(batch);
+    const ask: ListKeys = (query, doing) => this.#pages(query, doing);
+    await this.#keys.removeBelow(path, ask, (keys) => this.#removeKeys(keys));
   }
 
   async makePath(path: string): Promise<void> {
@@ -264,24 +243,22 @@ export class S3Storage implements AttackedStorage {
   }
 
   async link(path: string): Promise<void> {
-    throw fail("featureNotSupported", `unable to link '${this.#nameOf(path)}': this storage has no symbolic links`, {
-      path,
-    });
+    throw this.#keys.linkError(path);
   }
 
   async probe(scratch: string): Promise<StorageFact[]> {
     checkPath(scratch);
     const { repoIndex, verifyTls, quirks } = this.#options;
     const { origin } = addressOf(this.#options, repoIndex);
-    const name = this.#nameOf(scratch);
+    const name = this.#keys.nameOf(scratch);
     const { conditionalWrites } = quirks;
     const common = { origin, verifyTls, repoIndex, conditionalWrites, clock: this.#deps.clock };
-    return probeS3({ http: this.#http, prefix: this.#key(scratch), name, ...common });
+    return probeS3({ http: this.#http, prefix: this.#keys.keyOf(scratch), name, ...common });
   }
 
   openAttacked(scratch: string): AttackedStorage {
     checkPath(scratch);
-    return new S3Storage({ ...this.#options, path: joinPath(this.#prefix, scratch), isScratch: true }, this.#deps);
+    return new S3Storage({ ...this.#options, path: joinPath(this.#keys.prefix, scratch), isScratch: true }, this.#deps);
   }
 
   async attack(): Promise<Attacked> {
@@ -290,7 +267,7 @@ export class S3Storage implements AttackedStorage {
     const { clock, random, signal } = this.#deps;
     return attackS3({
       http: this.#http,
-      prefix: this.#prefix,
+      prefix: this.#keys.prefix,
       storage: this,
       clock,
       random,
@@ -330,25 +307,11 @@ export class S3Storage implements AttackedStorage {
 
   #putRequest(path: string, bytes: Uint8Array): Upload {
     const body = bodyOf(bytes, this.#options.quirks.contentMd5);
-    return { method: "PUT", key: this.#key(path), path, body, doing: `put '${this.#nameOf(path)}'` };
+    return { method: "PUT", key: this.#keys.keyOf(path), path, body, doing: `put '${this.#keys.nameOf(path)}'` };
   }
 
   #proofOf(path: string): Proof {
     return { quirks: this.#options.quirks, stat: () => this.stat(path) };
-  }
-
-  #key(path: string): string {
-    const key = joinPath(this.#prefix, path);
-    requireUnicode(key, "S3");
-    return key;
-  }
-
-  #pathOf(key: string): string {
-    return this.#prefix === "" ? key : key.slice(this.#prefix.length + 1);
-  }
-
-  #nameOf(path: string): string {
-    return joinPath(this.name, path);
   }
 
   #page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListPage> {
@@ -367,13 +330,13 @@ export class S3Storage implements AttackedStorage {
   }
 
   #object(path: string, versionId?: string): RangedObject {
-    const name = this.#nameOf(path);
+    const name = this.#keys.nameOf(path);
     const query = versionId === undefined ? {} : { query: { versionId } };
     return {
       http: this.#http,
       path,
       name,
-      request: { method: "GET", key: this.#key(path), path, ...query, doing: `get '${name}'` },
+      request: { method: "GET", key: this.#keys.keyOf(path), path, ...query, doing: `get '${name}'` },
     };
   }
 
@@ -387,7 +350,7 @@ export class S3Storage implements AttackedStorage {
       return await getRange(object, range);
     } catch (error) {
       if (!isError(error, "access")) throw error;
-      const key = this.#key(path);
+      const key = this.#keys.keyOf(path);
       const page = await this.#page({ prefix: key, "max-keys": "1" }, `get '${name}'`, path).catch(() => null);
       if (page === null || page.objects.some((listed) => listed.key === key)) throw error;
       throw fail("fileMissing", `unable to get '${name}': the object does not exist`, { path, cause: error });
@@ -395,8 +358,8 @@ export class S3Storage implements AttackedStorage {
   }
 
   async #removeKey(key: string): Promise<void> {
-    const path = this.#pathOf(key);
-    const doing = `remove '${this.#nameOf(path)}'`;
+    const path = this.#keys.pathOf(key);
+    const doing = `remove '${this.#keys.nameOf(path)}'`;
     try {
       const { status } = await this.#http.exchangeHead({ method: "DELETE", key, path, doing });
       // Amazon returns 204. Any web server or proxy can return 200, so check that the object is gone.

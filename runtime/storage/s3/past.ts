@@ -289,7 +289,7 @@ export async function* chooseVersions(
   const targetS = secondOf({ modifiedAtMs: targetTimeMs });
   /** The last key of the page before, as far as it was listed; undefined if all its versions were too young. */
   let held: { readonly key: string; readonly version: ListedVersion | undefined } | null = null;
-  for await (const { versions, commonPrefixes, next } of pages) {
+  for await (const { versions, folders, next } of pages) {
     const chosen = new Map<string, ListedVersion>();
     if (held?.version !== undefined) chosen.set(held.key, held.version);
     let last: string = held?.key ?? "";
@@ -301,7 +301,7 @@ export async function* chooseVersions(
     if (held !== null) chosen.delete(last);
     yield {
       objects: [...chosen.values()].filter(({ isDeleted }) => !isDeleted),
-      folders: commonPrefixes,
+      folders,
       below: next === null ? null : last,
     };
   }

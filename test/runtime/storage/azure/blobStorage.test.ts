@@ -6,6 +6,7 @@ import { systemClock } from "../../../../runtime/base/clock";
 import { tokenAuthority } from "../../../../runtime/storage/azure/azureKey";
 import type { BlobOptions, BlobStorage } from "../../../../runtime/storage/azure/blobStorage";
 import { fetchIdentityToken } from "../../../../runtime/storage/azure/managedIdentity";
+import { renewedBearer } from "../../../../runtime/storage/objectStore/accessToken";
 import { Renewed } from "../../../../runtime/storage/objectStore/renewed";
 import { testContext } from "../../../harness/context";
 import { blobXml, HonestAzure, listing, refused } from "../../../harness/doubles/honestAzure";
@@ -275,7 +276,7 @@ test("a managed identity's token is fetched, sent and, when refused, replaced; n
     ({ token }) => token,
     context.clock,
   );
-  await open({ authority: tokenAuthority(tokens), keyType: "auto" }).put("f", utf8("x"));
+  await open({ authority: tokenAuthority(renewedBearer(tokens)), keyType: "auto" }).put("f", utf8("x"));
   expect(double.lines().filter((line) => line.startsWith("GET /metadata"))).toEqual(
     Array.from(
       { length: 2 },

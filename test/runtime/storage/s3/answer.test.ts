@@ -31,10 +31,10 @@ test("a page has objects, prefixes and the token of the next page", () => {
   );
   expect(page).toEqual({
     objects: [{ key: "p/a&b", sizeBytes: 7, modifiedAtMs: Date.UTC(2026, 10, 20, 6, 40, 59) }],
-    commonPrefixes: ["p/d/"],
+    folders: ["p/d/"],
     next: { "continuation-token": "t+=" },
   });
-  expect(list(WHOLE)).toEqual({ objects: [], commonPrefixes: [], next: null });
+  expect(list(WHOLE)).toEqual({ objects: [], folders: [], next: null });
 });
 
 test("without a token the next page starts after the greatest name, and after all of a prefix", () => {
@@ -123,7 +123,7 @@ describe("a page of versions", () => {
           modifiedAtMs: Date.UTC(2026, 10, 20, 6, 40, 8, 500),
         },
       ],
-      commonPrefixes: ["d/"],
+      folders: ["d/"],
       next: { "key-marker": "d/" },
     });
     expect(
