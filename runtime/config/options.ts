@@ -157,6 +157,7 @@ const S3 = on("repo-type", "s3");
 const S3_SHARED = on("repo-s3-key-type", "shared");
 const STORE = on("repo-type", ...OBJECT_STORES);
 const AZURE = on("repo-type", "azure");
+const GCS = on("repo-type", "gcs");
 const SFTP = on("repo-type", "sftp");
 const BLOCK = on("repo-block", "y");
 const KEEP = { addsNoKeyFor: KEEPING } as const;
@@ -1134,9 +1135,6 @@ const REPOSITORY = grouped("repo", "global", [
     default: "posix",
     allowed: ["azure", "cifs", "gcs", "posix", "s3", "sftp"],
     aliases: ["repo-type"],
-    refusedValues: {
-      gcs: "use the S3 interface of the service, azure, posix, cifs or sftp",
-    },
   }),
   acted("repo-path", "path", REPO, "directory of the repository, in an object store the prefix of its keys", {
     default: "/var/lib/pgbackrest",
@@ -1351,25 +1349,25 @@ const STORAGE = grouped("repo", "global", [
     default: "host",
     allowed: ["host", "path"],
   }),
-  accepted("repo-gcs-bucket", "string", REPO, "bucket of the repository", {
+  acted("repo-gcs-bucket", "string", REPO, "bucket of the repository", {
     required: true,
-    ...on("repo-gcs-key-type"),
+    ...GCS,
   }),
-  accepted("repo-gcs-endpoint", "string", REPO, "endpoint of the service", {
+  acted("repo-gcs-endpoint", "string", REPO, "endpoint of the service", {
     default: "storage.googleapis.com",
-    ...on("repo-gcs-key-type"),
+    ...GCS,
   }),
-  accepted("repo-gcs-key", "string", REPO, "file of the service's key, or a token", {
+  acted("repo-gcs-key", "string", REPO, "file of a service account's key, its text, or a token", {
     secret: true,
     required: true,
     ...on("repo-gcs-key-type", "service", "token"),
   }),
-  accepted("repo-gcs-key-type", "enum", REPO, "kind of repo-gcs-key", {
+  acted("repo-gcs-key-type", "enum", REPO, "kind of repo-gcs-key", {
     default: "service",
     allowed: ["service", "token", "auto"],
-    ...on("repo-type", "gcs"),
+    ...GCS,
   }),
-  accepted("repo-gcs-user-project", "string", REPO, "project that pays for requests"),
+  acted("repo-gcs-user-project", "string", REPO, "project that pays for requests", GCS),
   acted("repo-sftp-host", "string", REPO, "host of the repository", { ...SFTP, required: true }),
   acted(
     "repo-sftp-host-fingerprint",

@@ -10,7 +10,8 @@ import type { ResolvedValues } from "./resolvedValues";
 import { limitRateOf } from "./hours/limitRate";
 import { checkLevel, levelRangeOf } from "./settings";
 import type { CompressType } from "./options";
-import type { AzureConfig, RepoConfig, S3Config, S3KeySource, Settings, SftpConfig, SftpHostKeyCheck } from "./types";
+import type { AzureConfig, GcsConfig, RepoConfig, S3Config, S3KeySource } from "./types";
+import type { Settings, SftpConfig, SftpHostKeyCheck } from "./types";
 
 export interface CompressDefault {
   readonly type: CompressType;
@@ -50,9 +51,7 @@ function buildRepo(
   own: Settings["repos"][number],
   surroundings: Surroundings,
 ): RepoConfig {
-  const type = values.text("repo-type", key) ?? "posix";
-  if (type !== "azure" && type !== "posix" && type !== "cifs" && type !== "s3" && type !== "sftp")
-    throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
+  const type = (values.text("repo-type", key) ?? "posix") as RepoConfig["type"];
   const cipherPass = values.text("repo-cipher-pass", key);
   return {
     key,
@@ -62,6 +61,7 @@ function buildRepo(
     cipherType: values.text("repo-cipher-type", key) === "aes-256-cbc" ? "aes-256-cbc" : "none",
     ...(cipherPass === undefined ? {} : { cipherPass: new Secret(cipherPass) }),
     ...(type === "azure" ? { azure: buildAzure(values, key, surroundings) } : {}),
+    ...(type === "gcs" ? { gcs: buildGcs(values, key, surroundings) } : {}),
     ...(type === "s3" ? { s3: buildS3(values, key, own.s3Quirks ?? "auto", surroundings) } : {}),
     ...(type === "sftp" ? { sftp: buildSftp(values, key) } : {}),
     hardlink: values.flag("repo-hardlink", key),
@@ -139,6 +139,26 @@ function checkBase64(secret: string, key: number): void {
     repoIndex: key,
     hint: `value must be valid base64 when 'repo${key}-azure-key-type = shared'.`,
   });
+}
+
+function buildGcs(values: ResolvedValues, key: number, { env }: Surroundings): GcsConfig {
+  const keyType = (values.text("repo-gcs-key-type", key) ?? "service") as GcsConfig["keyType"];
+  const secret = keyType === "auto" ? undefined : values.text("repo-gcs-key", key);
+  // As the libraries of Google know it: a host, optionally with a port.
+  const metadataHost = env["GCE_METADATA_HOST"] || undefined;
+  return {
+    bucket: values.text("repo-gcs-bucket", key) ?? "",
+    endpoint: values.text("repo-gcs-endpoint", key) ?? "",
+    keyType,
+    ...given({
+      key: secret === undefined ? undefined : new Secret(secret),
+      metadataOrigin: metadataHost === undefined ? undefined : `http://${metadataHost}`,
+      userProject: values.text("repo-gcs-user-project", key),
+      caFile: values.text("repo-storage-ca-file", key),
+    }),
+    verifyTls: values.flag("repo-storage-verify-tls", key),
+    uploadChunkSizeBytes: values.number("repo-storage-upload-chunk-size", key) ?? 0,
+  };
 }
 
 function buildS3(values: ResolvedValues, key: number, quirks: string, surroundings: Surroundings): S3Config {
@@ -246,6 +266,7 @@ function checkLocations(repos: readonly RepoConfig[]): void {
 /** Null for a directory of this machine. */
 function serverOf({
   azure,
+  gcs,
   s3,
   sftp,
 }: RepoConfig): { readonly identity: readonly unknown[]; readonly text: string } | null {
@@ -253,6 +274,7 @@ function serverOf({
     const { account, container, endpoint, storageHost } = azure;
     return { identity: [account, container, storageHost ?? endpoint], text: `in container '${container}'` };
   }
+  if (gcs !== undefined) return { identity: [gcs.bucket, gcs.endpoint], text: `in bucket '${gcs.bucket}'` };
   if (sftp !== undefined) return { identity: [sftp.host, sftp.port], text: `on host '${sftp.host}'` };
   return s3 === undefined ? null : { identity: [s3.bucket, s3.endpoint], text: `in bucket '${s3.bucket}'` };
 }

@@ -88,6 +88,22 @@ export interface AzureConfig {
   readonly uploadChunkSizeBytes: number;
 }
 
+export interface GcsConfig {
+  readonly bucket: string;
+  readonly endpoint: string;
+  /** A service account's key signs for tokens, one token is given, or the machine's account has tokens. */
+  readonly keyType: "service" | "token" | "auto";
+  /** File of the service account's key or its text, or the token. Absent with `auto`. */
+  readonly key?: Secret;
+  /** Instead of the metadata service that gives tokens. */
+  readonly metadataOrigin?: string;
+  /** Pays for requests. */
+  readonly userProject?: string;
+  readonly verifyTls: boolean;
+  readonly caFile?: string;
+  readonly uploadChunkSizeBytes: number;
+}
+
 /** How an SSH host key is checked. Without named files ssh's known_hosts files apply. */
 export type SftpHostKeyCheck =
   | { readonly type: "fingerprint"; readonly hashType: "md5" | "sha1" | "sha256"; readonly fingerprint: string }
@@ -106,7 +122,7 @@ export interface SftpConfig {
 
 export interface RepoConfig {
   readonly key: number;
-  readonly type: "azure" | "posix" | "cifs" | "s3" | "sftp";
+  readonly type: "azure" | "cifs" | "gcs" | "posix" | "s3" | "sftp";
   /** Directory (posix) or key prefix (object store). */
   readonly path: string;
   /** True if the directory is usable only while a file system is mounted at or above it. */
@@ -116,6 +132,7 @@ export interface RepoConfig {
   /** Why it cannot be used: a secret is missing. Every use fails with this error; other repositories continue. */
   readonly unusable?: BackupError;
   readonly azure?: AzureConfig;
+  readonly gcs?: GcsConfig;
   readonly s3?: S3Config;
   readonly sftp?: SftpConfig;
   /** `repo-target-time`: the repository is read as it was then, and never written. Milliseconds since 1970. */

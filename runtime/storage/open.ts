@@ -1,12 +1,15 @@
 /** Opens the storage of a repository: the one file that names the drivers. */
 import { textOf } from "../base/bytes";
 import { fail } from "../base/errors";
-import type { AzureConfig, RepoConfig, S3Config, S3KeySource } from "../config/types";
+import type { AzureConfig, GcsConfig, RepoConfig, S3Config, S3KeySource } from "../config/types";
 import { type AzureAuthority, sasAuthority, sharedKeyAuthority, tokenAuthority } from "./azure/azureKey";
 import { azureAddressOf } from "./azure/azureAddress";
 import { BlobStorage } from "./azure/blobStorage";
 import { fetchIdentityToken } from "./azure/managedIdentity";
-import { renewedBearer } from "./objectStore/accessToken";
+import { GcsStorage } from "./gcs/gcsStorage";
+import { wholeUnits } from "./gcs/gcsUpload";
+import { fetchMetadataToken, fetchServiceToken } from "./gcs/googleToken";
+import { type AccessToken, type Bearer, fixedBearer, renewedBearer } from "./objectStore/accessToken";
 import type { KeySourceDeps } from "./objectStore/keyAsker";
 import { Renewed } from "./objectStore/renewed";
 import { type PosixOptions, PosixStorage } from "./posix";
@@ -45,8 +48,8 @@ const MOUNTS_LOOKED_UP_MS = 5000;
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   if (repo.targetTimeMs !== undefined && repo.type !== "s3") {
     const fact =
-      repo.type === "azure"
-        ? "versions of blobs in Azure are not read"
+      repo.type === "azure" || repo.type === "gcs"
+        ? `versions in a repository of type '${repo.type}' are not read`
         : `a repository of type '${repo.type}' keeps no versions`;
     throw fail("featureNotSupported", `repo${repo.key} cannot be read as of a time: ${fact}`, {
       repoIndex: repo.key,
@@ -60,6 +63,10 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
           repoIndex: repo.key,
         });
       return openAzure(repo, repo.azure, deps);
+    case "gcs":
+      if (repo.gcs === undefined)
+        throw fail("optionRequired", `command requires option: repo${repo.key}-gcs-bucket`, { repoIndex: repo.key });
+      return openGcs(repo, repo.gcs, deps);
     case "posix":
       return openDirectory(
         repo,
@@ -182,6 +189,36 @@ function azureAuthorityOf(azure: AzureConfig, repoIndex: number, deps: OpenDeps)
     });
   }
   return keyType === "sas" ? sasAuthority(key) : sharedKeyAuthority(account, key);
+}
+
+function openGcs(repo: RepoConfig, gcs: GcsConfig, deps: OpenDeps): Storage {
+  const { key: repoIndex, path } = repo;
+  const { caFile, uploadChunkSizeBytes, key: _key, metadataOrigin: _origin, ...rest } = gcs;
+  const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
+  const bearer = gcsBearerOf(gcs, repoIndex, ca, deps);
+  return new GcsStorage(
+    { ...rest, repoIndex, path, bearer, partSizeBytes: wholeUnits(uploadChunkSizeBytes), ...ca },
+    deps,
+  );
+}
+
+function gcsBearerOf(
+  { key, keyType, metadataOrigin: origin }: GcsConfig,
+  repoIndex: number,
+  ca: { readonly ca?: string },
+  deps: OpenDeps,
+): Bearer {
+  const renewed = (fetch: () => Promise<AccessToken>): Bearer =>
+    renewedBearer(new Renewed(fetch, ({ token }) => token, deps.clock));
+  if (keyType === "auto")
+    return renewed(() => fetchMetadataToken({ repoIndex, ...(origin === undefined ? {} : { origin }) }, deps));
+  if (key === undefined) {
+    const hint = `it is needed when repo${repoIndex}-gcs-key-type is ${keyType}; write it in a configuration file or set PGBACKREST_REPO${repoIndex}_GCS_KEY.`;
+    throw fail("optionRequired", `command requires option: repo${repoIndex}-gcs-key`, { repoIndex, hint });
+  }
+  return keyType === "token"
+    ? fixedBearer(key)
+    : renewed(() => fetchServiceToken({ repoIndex, key, isReadOnly: false, ...ca }, deps));
 }
 
 function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {

@@ -88,7 +88,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/storage",
-    about: "one interface and its drivers: POSIX, S3, Azure, SFTP",
+    about: "one interface and its drivers: POSIX, S3, Azure, Google, SFTP",
     mayImport: ["runtime/base", "runtime/local/nodeFiles", "runtime/web"],
     mayImportTypes: ["runtime/config/types"],
     packages: ["undici", "@smithy/signature-v4", "ssh2"],

@@ -20,7 +20,6 @@ const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
   ["pg-host", "the command runs on the cluster's host; a configured host other than this one fails"],
   ["pg-version-force", "the version is read from pg_control; forks that tell another one are not supported"],
   ["repo-block", "not acted on: files are written whole; block incremental backups of stock are read"],
-  ["repo-gcs-", "there is no driver of its own for Google's store; its S3 interface works with repo-type=s3"],
   [
     "repo-host",
     "the command runs where the repository can be reached as a directory or bucket; a configured host fails",

@@ -239,8 +239,8 @@ export const RULES = {
   ),
   PB053: error(
     "Azure or Google as an S3 bucket",
-    "they use another protocol, or lack S3 features that a repository needs",
-    "use `AzureRepository` for Azure; B2, R2, S3 or SFTP instead of Google",
+    "Azure has another protocol, and Google's S3 interface is not tested",
+    "use `AzureRepository` for Azure; B2, R2, S3 or SFTP instead of Google, or `repo-type=gcs` in a pgbackrest.conf of your own",
   ),
   PB054: errorPolicy(
     "a region that does not match the endpoint",

@@ -10,8 +10,8 @@ import { type BucketFacts, s3, type S3Plan, type S3Settings } from "./s3Type";
 import { sftp, type SftpPlan, type SftpSettings } from "./sftpType";
 import { isTargetUnknown, unknown } from "./unknownType";
 
-/** `cifs` is a mounted directory; `unknown` is a target that a preview does not know. */
-export type RepositoryKind = Exclude<RepoConfig["type"], "cifs"> | "unknown";
+/** `cifs` is a mounted directory; no component has `gcs` yet; `unknown` is a target that a preview does not know. */
+export type RepositoryKind = Exclude<RepoConfig["type"], "cifs" | "gcs"> | "unknown";
 
 /** Location of backups: `target` of a repository component. */
 export interface TargetSettings extends TargetBase {

@@ -21,7 +21,7 @@ const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string
   {
     pattern: /(^|\.)storage\.googleapis\.com$/,
     name: "Google Cloud Storage",
-    hint: "its S3 interface lacks batch deletes and multipart listing, which a repository needs: use B2, R2, S3 or a host over SFTP, or stock pgBackRest with repo-type=gcs",
+    hint: "its S3 interface is not tested: use B2, R2, S3 or a host over SFTP, or write repo-type=gcs into pgbackrest.conf yourself (docs/gcs.md)",
   },
 ];
 

@@ -25,6 +25,17 @@ export function renewedBearer(tokens: Pick<Renewed<AccessToken>, "current" | "re
   };
 }
 
+/** One token for ever, optionally with its scheme, which stock needs. */
+export function fixedBearer(token: Secret): Bearer {
+  return {
+    header: async () => {
+      const text = token.reveal().trim();
+      return text.includes(" ") ? text : SCHEME + text;
+    },
+    refuse: () => false,
+  };
+}
+
 /** The token in an answer with the status 200. @throws format */
 export function tokenOf(answer: WebAnswer, doing: string, asker: KeyAsker): AccessToken {
   const { access_token: token, expires_in: seconds } = parseFields(textOf(answer.bytes), doing, asker);

@@ -26,7 +26,7 @@ export interface KeyPrefixOptions {
   readonly bucket: string;
   /** May begin and end with slashes. */
   readonly path: string;
-  /** Of the service, for messages. */
+  /** Name of the service, for messages. */
   readonly title: string;
 }
 

@@ -2,7 +2,8 @@
  * Uploads streams of unknown length in bounded memory.
  *
  * A body that fits one part is one request. A longer one is uploaded in equal parts, the last one shorter. Two are in
- * flight while the next fills: at most three parts in memory. A part is repeated from memory.
+ * flight, or one where parts follow each other, while the next fills: at most three parts in memory. A part is repeated
+ * from memory.
  */
 import type { ByteStream } from "../../base/bytes";
 import { assert, fail, isError } from "../../base/errors";
@@ -17,13 +18,15 @@ export interface PartUpload<T> {
   readonly repoIndex: number;
   readonly partSizeBytes: number;
   readonly partCountMax: number;
+  /** A part begins where the one before has ended. */
+  readonly isInOrder?: true;
   readonly signal: AbortSignal;
   newHash(): BodyHash;
   putWhole(body: StoreBody): Promise<void>;
   /** Before the first part. */
   begin(): Promise<void>;
-  /** `number` counts from 1. */
-  putPart(number: number, body: StoreBody, signal: AbortSignal): Promise<T>;
+  /** `number` counts from 1; from the second on one of them is `last`. */
+  putPart(number: number, body: StoreBody, signal: AbortSignal, last: boolean): Promise<T>;
   /** Makes the object of the parts, in their order. */
   complete(parts: readonly T[], sizeBytes: number): Promise<void>;
   /** After a failure, once no part is in flight. Never fails. */
@@ -41,7 +44,8 @@ const PARTS_IN_FLIGHT_MAX = 2;
 
 /** Uploads all of `source`. The object changes atomically at the end. */
 export async function uploadParts<T>(upload: PartUpload<T>, source: ByteStream): Promise<void> {
-  const { name, path } = upload;
+  const { isInOrder = false, name, path } = upload;
+  const inFlightMax = isInOrder ? 1 : PARTS_IN_FLIGHT_MAX;
   const stop = new AbortController();
   const signal = AbortSignal.any([upload.signal, stop.signal]);
   const inFlight = new Set<Promise<void>>();
@@ -54,8 +58,8 @@ export async function uploadParts<T>(upload: PartUpload<T>, source: ByteStream):
       if (part.number > upload.partCountMax) throw tooManyParts(upload);
       if (!hasBegun) await upload.begin();
       hasBegun = true;
-      while (inFlight.size >= PARTS_IN_FLIGHT_MAX) await Promise.race(inFlight);
-      const run = upload.putPart(part.number, part.body, signal).then((result) => {
+      while (inFlight.size >= inFlightMax) await Promise.race(inFlight);
+      const run = upload.putPart(part.number, part.body, signal, part.last).then((result) => {
         parts[part.number - 1] = result;
         inFlight.delete(run);
       });

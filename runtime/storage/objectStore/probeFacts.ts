@@ -22,11 +22,15 @@ export function tlsFact(origin: string, verifyTls: boolean): StorageFact {
       };
 }
 
-/** Compares the time of an answer with this machine's. */
-export function clockVerdict(answer: Pick<StoreAnswer, "headers">, nowMs: number): Verdict {
+/** Compares the time of an answer with this machine's. `rule` says what the service does about a difference. */
+export function clockVerdict(
+  answer: Pick<StoreAnswer, "headers">,
+  nowMs: number,
+  rule = `which refuses requests at ${SKEW_SECONDS_MAX} s or more`,
+): Verdict {
   const served = Date.parse(headerOf(answer, "date") ?? "");
   if (Number.isNaN(served)) return { verdict: "skip", text: "the service reports no time" };
   const seconds = Math.round(Math.abs(served - nowMs) / 1000);
-  const text = `${seconds} s apart from the service, which refuses requests at ${SKEW_SECONDS_MAX} s or more`;
+  const text = `${seconds} s apart from the service, ${rule}`;
   return { verdict: seconds > SKEW_SECONDS_MAX ? "fail" : seconds > SKEW_SECONDS_GOOD ? "warn" : "ok", text };
 }

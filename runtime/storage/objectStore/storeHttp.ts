@@ -34,6 +34,8 @@ export interface StoreRequest {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   /** Key of the object; absent addresses the bucket or container. */
   readonly key?: string;
+  /** Without a key: the bucket itself, where its objects have an address of their own. */
+  readonly isOfBucket?: true;
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: StoreBody;
@@ -129,11 +131,7 @@ export class StoreHttp<F extends RequestFacts> {
   /** Sends until `consume` has processed a good answer; its retryable errors are retried like a failed request. */
   async exchange<T>(request: StoreRequest, consume: (answer: StoreAnswer) => Promise<T>): Promise<T> {
     const signal = request.signal ?? this.#options.signal;
-    const retries = new Retries(
-      { ...this.#policy, attempts: request.attempts ?? this.#policy.attempts },
-      this.#options.clock,
-      signal,
-    );
+    const retries = this.requestRetries(signal, request.attempts);
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.#attempt(request, consume, attempt, signal);
       if (outcome.ok) return outcome.value;
@@ -160,6 +158,11 @@ export class StoreHttp<F extends RequestFacts> {
     const text = textOf(await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX));
     if (answer.status >= 300 || text.trim() === "") return;
     throw this.#dialect.refusalError({ ...answer, text }, this.factsOf(request));
+  }
+
+  /** The attempts of one request. */
+  requestRetries(signal: AbortSignal, attempts = this.#policy.attempts): Retries {
+    return new Retries({ ...this.#policy, attempts }, this.#options.clock, signal);
   }
 
   /** Pause after a failed attempt: half to one and a half of its share. */

@@ -8,8 +8,8 @@ import { type BackupError, type ErrorDetails, fail } from "../../base/errors";
 /** The request, for messages and hints. */
 export interface RequestFacts {
   readonly repoIndex: number;
-  /** `s3` or `azure`: prefix of the options' names. */
-  readonly type: "azure" | "s3";
+  /** Prefix of the options' names. */
+  readonly type: "azure" | "gcs" | "s3";
   /** `host:port` of the connection. */
   readonly connection: string;
   /** `put 's3://bucket/key'`: follows "unable to". */
@@ -59,7 +59,8 @@ export function transportError(error: unknown, facts: RequestFacts): BackupError
     });
   }
   if (CONNECT_CODES.has(code)) {
-    const hint = `Check repo${facts.repoIndex}-${facts.type}-endpoint (and repo${facts.repoIndex}-storage-host, -port if set), and the network.`;
+    const host = facts.type === "gcs" ? "" : ` (and repo${facts.repoIndex}-storage-host, -port if set)`;
+    const hint = `Check repo${facts.repoIndex}-${facts.type}-endpoint${host}, and the network.`;
     return fail("hostConnect", `unable to connect to '${facts.connection}': [${code}] ${message}`, {
       ...details,
       hint,
@@ -80,7 +81,9 @@ function tlsHint(code: string, { repoIndex, type }: RequestFacts): string {
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_REVOKED") return "Renew the certificate of the service.";
   if (code === "CERT_NOT_YET_VALID") return "Check the clock of this host and the certificate of the service.";
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
-    return `Check repo${repoIndex}-${type}-endpoint, repo${repoIndex}-storage-host and repo${repoIndex}-${type}-uri-style against the names.`;
+    return type === "gcs"
+      ? `Check repo${repoIndex}-gcs-endpoint against the names.`
+      : `Check repo${repoIndex}-${type}-endpoint, repo${repoIndex}-storage-host and repo${repoIndex}-${type}-uri-style against the names.`;
   if (TLS_FACTS[code] !== undefined)
     return `Put the certificate of the private authority into the file of repo${repoIndex}-storage-ca-file.`;
   return "Check that host and port speak TLS 1.2 or newer.";

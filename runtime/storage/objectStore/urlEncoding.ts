@@ -1,7 +1,7 @@
 /** Paths and parameters as object stores expect them in URLs and signatures. */
 
 /** A path or parameter part as signatures require: everything but letters, digits and `-._~` in hexadecimal. */
-function encodePart(text: string): string {
+export function encodePart(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,

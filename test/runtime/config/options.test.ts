@@ -20,6 +20,7 @@ const S3 = {
   "repo1-s3-key-secret": "s",
 };
 const AZURE = { "repo1-azure-account": "a", "repo1-azure-container": "c", "repo1-azure-key": "a2V5" };
+const GCS = { "repo1-gcs-bucket": "b", "repo1-gcs-key": "/key.json" };
 const SFTP = {
   "repo1-sftp-host": "h",
   "repo1-sftp-host-user": "u",
@@ -114,6 +115,7 @@ function run(
   };
   if (needed["repo1-type"] === "s3") Object.assign(needed, S3);
   if (needed["repo1-type"] === "azure") Object.assign(needed, AZURE);
+  if (needed["repo1-type"] === "gcs") Object.assign(needed, GCS);
   if (needed["repo1-type"] === "sftp") Object.assign(needed, SFTP);
   // The hash type only matters with a fingerprint, which replaces the known hosts.
   if (row.name === "repo-sftp-host-key-hash-type") needed["repo1-sftp-host-fingerprint"] = "f";
@@ -220,6 +222,7 @@ describe("the option table", () => {
     "settings",
     "pg-local",
     "repo-local",
+    "repo-gcs-key",
     "repo-s3-key-type",
     "repo-s3-key",
     "repo-s3-key-secret",

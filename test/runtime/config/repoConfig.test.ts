@@ -17,6 +17,7 @@ const AZURE = [
   "repo2-azure-account=account",
   "repo2-azure-container=backups",
 ];
+const GCS = ["repo2-type=gcs", "repo2-path=/prefix", "repo2-gcs-bucket=backups"];
 const SFTP = [
   "repo2-type=sftp",
   "repo2-path=/data",
@@ -87,6 +88,37 @@ describe("repositories", () => {
     const host = ["repo2-azure-key-type=auto", "repo2-storage-host=azurite.lan", "repo2-storage-port=10000"];
     expect(azureOf(...host)).toMatchObject({ uriStyle: "path", storageHost: "azurite.lan", storagePort: 10_000 });
     expect(azureOf(...host, "repo2-azure-uri-style=host")).toMatchObject({ uriStyle: "host" });
+  });
+
+  // claim: docs/gcs.md: options of pgBackRest, with its defaults
+  test("Google Cloud Storage with its defaults, with every key type, and with everything set", () => {
+    const gcsOf = (...more: readonly string[]) => repos(["repo1-path=/a", ...GCS, ...more])[1]?.gcs;
+    const plain = repos(["repo1-path=/a", ...GCS, "repo2-gcs-key=/markerFile.json"])[1];
+    expect(plain).toMatchObject({ type: "gcs", path: "/prefix", symlink: false });
+    expect(plain?.gcs).toEqual({
+      bucket: "backups",
+      endpoint: "storage.googleapis.com",
+      keyType: "service",
+      key: expect.any(Secret),
+      verifyTls: true,
+      uploadChunkSizeBytes: 4 * 2 ** 20,
+    });
+    expect(plain?.gcs?.key?.reveal()).toBe("/markerFile.json");
+    expect(inspect(plain, { depth: 10 })).not.toContain("markerFile");
+    expect(gcsOf("repo2-gcs-key-type=token", "repo2-gcs-key=markerToken")?.key?.reveal()).toBe("markerToken");
+    const auto = gcsOf("repo2-gcs-key-type=auto");
+    expect(auto).toMatchObject({ keyType: "auto" });
+    expect(auto).not.toHaveProperty("key");
+    const more = [
+      "repo2-gcs-user-project=payer",
+      "repo2-gcs-endpoint=http://gcs.lan:4443",
+      "repo2-storage-ca-file=/ca",
+    ];
+    expect(gcsOf("repo2-gcs-key-type=auto", ...more)).toMatchObject({
+      userProject: "payer",
+      endpoint: "http://gcs.lan:4443",
+      caFile: "/ca",
+    });
   });
 
   test("S3 with its defaults and with everything set", () => {
@@ -271,8 +303,8 @@ describe("repositories", () => {
       "optionInvalidValue: invalid value for 'repo1-azure-key' option: it is not base64\nHINT: value must be valid base64 when 'repo1-azure-key-type = shared'.",
     ],
     [
-      ["repo1-type=gcs"],
-      "featureNotSupported: option 'repo1-type' = 'gcs' is not supported: use the S3 interface of the service, azure, posix, cifs or sftp",
+      ["repo1-type=gcs", "repo1-gcs-key=/k"],
+      "optionRequired: backup command requires option: repo1-gcs-bucket\nHINT: it is needed when repo1-type is gcs.",
     ],
     [
       ["repo1-type=sftp"],

@@ -28,8 +28,16 @@ describe("secrets that are files", () => {
   });
 
   test("are a unit's credentials, named like their option; a key file counts by its path", () => {
-    const names = ["repo1.conf", "repo2-s3-key", "repo2-sftp-private-key-file", "repo2-path", "repo3-cipher-pass"];
+    const names = [
+      "repo1.conf",
+      "repo1-gcs-key",
+      "repo2-s3-key",
+      "repo2-sftp-private-key-file",
+      "repo2-path",
+      "repo3-cipher-pass",
+    ];
     const texts: Readonly<Record<string, string>> = {
+      "/run/credentials/u/repo1-gcs-key": '{\n  "type": "service_account"\n}\n',
       "/run/credentials/u/repo2-s3-key": "AKIA\n",
       "/run/credentials/u/repo3-cipher-pass": "pass\n",
     };
@@ -37,6 +45,7 @@ describe("secrets that are files", () => {
     const env = { CREDENTIALS_DIRECTORY: "/run/credentials/u", PGBACKREST_REPO3_CIPHER_PASS: "mine" };
     expect(withSecretFiles(env, handed)).toEqual({
       ...env,
+      PGBACKREST_REPO1_GCS_KEY: '{\n  "type": "service_account"\n}',
       PGBACKREST_REPO2_S3_KEY: "AKIA",
       PGBACKREST_REPO2_SFTP_PRIVATE_KEY_FILE: "/run/credentials/u/repo2-sftp-private-key-file",
     });

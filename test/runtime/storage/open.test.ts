@@ -5,7 +5,7 @@ import { systemClock } from "../../../runtime/base/clock";
 import { systemRandom } from "../../../runtime/base/random";
 import { Secret } from "../../../runtime/base/secret";
 import { limitRateOf } from "../../../runtime/config/hours/limitRate";
-import type { AzureConfig, RepoConfig, S3Config } from "../../../runtime/config/types";
+import type { AzureConfig, GcsConfig, RepoConfig, S3Config } from "../../../runtime/config/types";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { openRepositories } from "../../../runtime/process/realProcess";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
@@ -40,6 +40,14 @@ const azure: AzureConfig = {
   verifyTls: true,
   uploadChunkSizeBytes: 4 * 1024 * 1024,
 };
+const gcs: GcsConfig = {
+  bucket: "backups",
+  endpoint: "storage.googleapis.com",
+  keyType: "service",
+  key: new Secret("/key.json"),
+  verifyTls: true,
+  uploadChunkSizeBytes: 4 * 1024 * 1024,
+};
 const open = (repo: Partial<RepoConfig>) =>
   openStorage(posixRepo("/srv/repo", repo), {
     ...testContext(),
@@ -63,6 +71,11 @@ test("each type has its driver", () => {
   expect(open({ type: "s3", s3, path: "/" }).name).toBe("s3://bkt");
   expect(open({ type: "azure", azure })).toMatchObject({
     name: "azure://backups/srv/repo",
+    features: { directories: false, symlinks: false },
+  });
+  // The key's file is read with the first request.
+  expect(open({ type: "gcs", gcs })).toMatchObject({
+    name: "gs://backups/srv/repo",
     features: { directories: false, symlinks: false },
   });
 });
@@ -96,11 +109,23 @@ test("Azure's key is required unless the machine has an identity, and its past c
   );
 });
 
-test("S3, Azure and SFTP refuse a name that is no UTF-8 before they connect, and show its bytes", async () => {
+test("Google's key is required unless the machine has a service account, and its past cannot be read", () => {
+  const { key: _key, ...without } = gcs;
+  expect(() => open({ type: "gcs", gcs: without })).toThrow(
+    expect.objectContaining({ kind: "optionRequired", message: "command requires option: repo1-gcs-key" }),
+  );
+  expect(open({ type: "gcs", gcs: { ...without, keyType: "auto" } }).name).toBe("gs://backups/srv/repo");
+  expect(() => open({ type: "gcs", gcs, targetTimeMs: 1 })).toThrow(
+    expect.objectContaining({ kind: "featureNotSupported" }),
+  );
+});
+
+test("S3, Azure, Google and SFTP refuse a name that is no UTF-8 before they connect, and show its bytes", async () => {
   const sftp = { host: "localhost", port: 22, user: "u" } as RepoConfig["sftp"] & object;
   for (const repo of [
     { type: "s3", s3 } as const,
     { type: "azure", azure } as const,
+    { type: "gcs", gcs } as const,
     { type: "sftp", sftp } as const,
   ]) {
     const storage = open(repo);

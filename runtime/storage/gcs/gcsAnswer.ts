@@ -1,0 +1,89 @@
+/** Reads answers of Google Cloud Storage ("Cloud Storage JSON API", resources Object and Objects: list). */
+import { type BackupError, fail } from "../../base/errors";
+import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
+import type { RequestFacts } from "../objectStore/transportFailure";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** One generation of an object. */
+export interface GcsObject extends ListedKey {
+  readonly generation: string;
+  /** Base64; absent for an object that others have composed. */
+  readonly md5?: string;
+}
+
+export interface ObjectPage extends KeyPage {
+  readonly objects: readonly GcsObject[];
+  /** Parameters of the request for the next page; null on the last. */
+  readonly next: { readonly pageToken: string } | null;
+}
+
+const OBJECT_FIELDS = "name,size,generation,timeCreated";
+/** Limits an answer to what is read here. */
+export const ANSWER_FIELDS = `kind,${OBJECT_FIELDS},md5Hash`;
+export const PAGE_FIELDS = `kind,nextPageToken,prefixes,items(${OBJECT_FIELDS})`;
+
+/** An object. @throws service for any other document */
+export function parseObject(text: string, key: string, facts: RequestFacts): GcsObject {
+  const fields = parseRoot(text, facts);
+  if (fields["kind"] !== "storage#object") throw malformed("the answer is no object", facts);
+  const object = objectOf(fields, facts);
+  if (object.key !== key) throw malformed(`the answer is about '${object.key}'`, facts);
+  return object;
+}
+
+/** One page of a listing with keys that begin with `prefix`. @throws service for any other document */
+export function parseObjectPage(text: string, prefix: string, facts: RequestFacts): ObjectPage {
+  const root = parseRoot(text, facts);
+  if (root["kind"] !== "storage#objects") throw malformed("the answer is no listing", facts);
+  const { items = [], nextPageToken = "", prefixes: folders = [] } = root;
+  if (!Array.isArray(items) || !isTexts(folders) || typeof nextPageToken !== "string")
+    throw malformed("the listing has other fields", facts);
+  const objects = items.map((item: unknown) => objectOf(isFields(item) ? item : {}, facts));
+  // A cache that ignores the query returns another listing.
+  const foreign = [...objects.map(({ key }) => key), ...folders].find((key) => !key.startsWith(prefix));
+  if (foreign !== undefined)
+    throw malformed(`the listing has '${foreign}', which does not begin with '${prefix}'`, facts);
+  return { objects, folders, next: nextPageToken === "" ? null : { pageToken: nextPageToken } };
+}
+
+function objectOf(fields: Fields, facts: RequestFacts): GcsObject {
+  const { generation, md5Hash, name, size, timeCreated } = fields;
+  const modifiedAtMs = Date.parse(typeof timeCreated === "string" ? timeCreated : "");
+  if (typeof name !== "string" || name === "" || !isNumber(size) || !isNumber(generation) || Number.isNaN(modifiedAtMs))
+    throw malformed("an object without a valid name, size, generation or time", facts);
+  const md5 = typeof md5Hash === "string" ? { md5: md5Hash } : {};
+  return { key: name, sizeBytes: Number(size), modifiedAtMs, generation, ...md5 };
+}
+
+/** 64-bit numbers are texts. */
+function isNumber(value: unknown): value is string {
+  return typeof value === "string" && /^[0-9]{1,19}$/.test(value);
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "");
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseRoot(text: string, facts: RequestFacts): Fields {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw malformed("the answer is not JSON", facts, error);
+  }
+  if (!isFields(value)) throw malformed("the answer is no JSON object", facts);
+  return value;
+}
+
+function malformed(reason: string, { doing, path, repoIndex }: RequestFacts, cause?: unknown): BackupError {
+  return fail("service", `unable to ${doing}: ${reason}`, {
+    repoIndex,
+    ...(path === undefined ? {} : { path }),
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

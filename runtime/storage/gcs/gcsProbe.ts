@@ -1,0 +1,131 @@
+/**
+ * Tests a bucket and a key beyond the contract of storages: certificates, the clock, pages of a listing, conditional
+ * writes, versions. Every object is below one directory, which the caller removes; a version that the key cannot delete
+ * stays as a replaced one.
+ */
+import { utf8 } from "../../base/bytes";
+import type { Clock } from "../../base/clock";
+import { fail, nullOn } from "../../base/errors";
+import { eachPage } from "../objectStore/pages";
+import { clockVerdict, tlsFact } from "../objectStore/probeFacts";
+import { readText, type StoreRequest } from "../objectStore/storeHttp";
+import { asked, type Verdict } from "../space";
+import type { Storage, StorageFact } from "../storage";
+import { ANSWER_FIELDS, type ObjectPage, PAGE_FIELDS, parseObject, parseObjectPage } from "./gcsAnswer";
+import { explanationOf } from "./gcsFailure";
+import type { GcsHttp } from "./gcsHttp";
+
+export interface GcsProbe {
+  readonly http: GcsHttp;
+  readonly storage: Required<Pick<Storage, "create" | "put" | "replace" | "stat">>;
+  /** The directory for probes, and the prefix of its objects, without a slash at the end. */
+  readonly scratch: string;
+  readonly prefix: string;
+  /** `gs://bucket/prefix` for messages. */
+  readonly name: string;
+  /** Target of connections. */
+  readonly origin: string;
+  readonly verifyTls: boolean;
+  readonly repoIndex: number;
+  readonly clock: Clock;
+}
+
+const PAGE_OBJECTS = 5;
+const PAGE_SIZE = 2;
+const DENIED = [401, 403];
+
+export async function probeGcs(probe: GcsProbe): Promise<StorageFact[]> {
+  return [
+    tlsFact(probe.origin, probe.verifyTls),
+    await asked("clock", () => probeClock(probe)),
+    await asked("pages", () => probePages(probe)),
+    await asked("create", () => probeCreate(probe)),
+    await asked("versions", () => probeVersions(probe)),
+  ];
+}
+
+function listRequest({ name, prefix }: GcsProbe, more: Readonly<Record<string, string>>): StoreRequest {
+  return {
+    method: "GET",
+    query: { prefix: `${prefix}/page/`, fields: PAGE_FIELDS, ...more },
+    doing: `list '${name}' in pages`,
+  };
+}
+
+async function probeClock(probe: GcsProbe): Promise<Verdict> {
+  const answer = await probe.http.exchange(listRequest(probe, { maxResults: "1" }), async (listing) => {
+    await readText(listing);
+    return listing;
+  });
+  return clockVerdict(answer, probe.clock.nowMs(), "which gives tokens for keys only within minutes of its own time");
+}
+
+async function probePages(probe: GcsProbe): Promise<Verdict> {
+  const { http, prefix, repoIndex, scratch, storage } = probe;
+  for (let index = 0; index < PAGE_OBJECTS; index++) await storage.put(`${scratch}/page/${index}`, utf8("x"));
+  const ask = (next: ObjectPage["next"]): Promise<ObjectPage> => {
+    const request = listRequest(probe, { maxResults: String(PAGE_SIZE), ...next });
+    return http.exchangeText(request, (text, facts) => parseObjectPage(text, `${prefix}/page/`, facts));
+  };
+  const seen = new Set<string>();
+  let pageCount = 0;
+  for await (const { objects } of eachPage(ask, { doing: listRequest(probe, {}).doing, repoIndex })) {
+    for (const { key } of objects) seen.add(key);
+    pageCount++;
+  }
+  if (seen.size === PAGE_OBJECTS) return { verdict: "ok", text: `${PAGE_OBJECTS} objects in ${pageCount} pages` };
+  const fact = `${seen.size} of ${PAGE_OBJECTS} objects are listed in ${pageCount} pages of ${PAGE_SIZE}`;
+  throw fail("service", fact, { repoIndex });
+}
+
+/** The lease of a stanza needs both conditions. */
+async function probeCreate({ scratch, storage }: GcsProbe): Promise<Verdict> {
+  const path = `${scratch}/create`;
+  await storage.put(path, utf8("x"));
+  if (await storage.create(path, utf8("y")))
+    return {
+      verdict: "fail",
+      text: "the service created an object that exists: it does not support ifGenerationMatch",
+    };
+  if (await storage.replace(path, utf8("z"), "1"))
+    return { verdict: "fail", text: "the service replaced an object that has changed: it ignores ifGenerationMatch" };
+  const text = "an object that exists is not created again, nor a changed one replaced (ifGenerationMatch)";
+  return { verdict: "ok", text };
+}
+
+/** An attacker needs a key that deletes versions. In a bucket without versions not even that is needed. */
+async function probeVersions({ http, name, prefix, scratch, storage }: GcsProbe): Promise<Verdict> {
+  const [path, key] = [`${scratch}/version`, `${prefix}/version`];
+  await storage.put(path, utf8("x"));
+  const generation = (await storage.stat(path))?.version ?? "";
+  await storage.put(path, utf8("y"));
+  const doing = `get a version of '${name}'`;
+  const find: StoreRequest = { method: "GET", key, query: { generation, fields: ANSWER_FIELDS }, doing };
+  const former = http.exchangeText(find, (text, facts) => parseObject(text, key, facts));
+  if ((await nullOn(former, "fileMissing", "pathMissing")) === null) {
+    const text =
+      "the bucket keeps no versions: only soft delete, if it is on, brings back what this key deletes or overwrites";
+    return { verdict: "warn", text };
+  }
+  const request: StoreRequest = {
+    method: "DELETE",
+    key,
+    query: { generation },
+    expected: [...DENIED, 400, 412],
+    doing: `delete a version of '${name}'`,
+  };
+  const { status, text: body } = await http.exchange(request, async (answer) => ({
+    status: answer.status,
+    text: await readText(answer),
+  }));
+  if (status < 300) {
+    const text =
+      "this key can delete versions, as every key can that may overwrite: only soft delete or a retention policy stops a thief of the key";
+    return { verdict: "warn", text };
+  }
+  const reason = explanationOf(body)?.reason ?? "";
+  if (/retention|hold/i.test(reason))
+    return { verdict: "ok", text: "versions are kept and locked: no key can delete them yet" };
+  if (DENIED.includes(status)) return { verdict: "ok", text: "versions are kept, and this key cannot delete them" };
+  return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
+}

@@ -1,0 +1,196 @@
+/**
+ * A bucket in memory that keeps the promises of Google's JSON API that the driver needs. It reads no tokens, and counts
+ * generations from 1.
+ */
+import { createHash } from "node:crypto";
+import { COMMON_LIES, type Lie } from "./lyingS3";
+import { content, type DoubleAnswer, type DoubleRequest } from "./s3Double";
+
+const BUCKET = "backups";
+const CREATED_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
+const HTML = "<html><body>Sign in</body></html>";
+const md5 = (bytes: Uint8Array): string => createHash("md5").update(bytes).digest("base64");
+
+interface StoredObject {
+  readonly bytes: Buffer;
+  readonly generation: string;
+  readonly createdMs: number;
+}
+
+interface Session {
+  readonly key: string;
+  bytes: Buffer;
+  /** The answer to its last part. */
+  stored?: DoubleAnswer;
+}
+
+export class HonestGcs {
+  readonly objects = new Map<string, StoredObject>();
+  readonly sessions = new Map<string, Session>();
+  #writeCount = 0;
+
+  put(key: string, bytes: Uint8Array, createdMs = CREATED_MS): StoredObject {
+    const object = { bytes: Buffer.from(bytes), generation: String(++this.#writeCount), createdMs };
+    this.objects.set(key, object);
+    return object;
+  }
+
+  answer(request: DoubleRequest): DoubleAnswer {
+    const { pathname, searchParams: query } = new URL(request.url, "http://gcs");
+    if (query.get("uploadType") === "resumable") return this.#resume(request, query);
+    if (query.get("uploadType") === "media") return this.#store(query.get("name") ?? "", request.body, request, query);
+    const key = decodeURIComponent(pathname.split("/")[6] ?? "");
+    if (key === "") return this.#list(query.get("prefix") ?? "");
+    const object = this.objects.get(key);
+    if (object === undefined) return noObject(key, query.get("alt") === "media");
+    if (request.method === "DELETE") {
+      this.objects.delete(key);
+      return { status: 204 };
+    }
+    if (query.get("alt") !== "media") return json(resource(key, object));
+    const answer = content(request, object.bytes);
+    return { ...answer, headers: { ...answer.headers, etag: `"${object.generation}"` } };
+  }
+
+  /** A whole object, or the end of a session. */
+  #store(key: string, bytes: Buffer, { headers }: DoubleRequest, query: URLSearchParams): DoubleAnswer {
+    const wanted = query.get("ifGenerationMatch");
+    const generation = this.objects.get(key)?.generation ?? "0";
+    if (wanted !== null && wanted !== generation) return refused(412, "conditionNotMet");
+    const hash = headers["x-goog-hash"];
+    if (hash !== undefined && hash !== `md5=${md5(bytes)}`)
+      return refused(400, "invalid", "Provided MD5 hash doesn't match calculated MD5 hash.");
+    return json(resource(key, this.put(key, bytes)));
+  }
+
+  #resume(request: DoubleRequest, query: URLSearchParams): DoubleAnswer {
+    const id = query.get("upload_id");
+    if (id === null) {
+      const key = query.get("name") ?? "";
+      const fresh = `session-${this.sessions.size}`;
+      this.sessions.set(fresh, { key, bytes: Buffer.alloc(0) });
+      const location = `https://elsewhere.example/upload?uploadType=resumable&upload_id=${fresh}`;
+      return { status: 200, headers: { location, "x-guploader-uploadid": fresh } };
+    }
+    const session = this.sessions.get(id);
+    if (session === undefined) return { status: 404, body: "Not Found" };
+    if (request.method === "DELETE") {
+      this.sessions.delete(id);
+      return { status: 499 };
+    }
+    if (session.stored !== undefined) return session.stored;
+    const [, first, last, total] =
+      /^bytes (?:([0-9]+)-([0-9]+)|\*)\/([0-9]+|\*)$/.exec(request.headers["content-range"] ?? "") ?? [];
+    if (total === undefined) return refused(400, "invalid");
+    if (first !== undefined) {
+      if (Number(first) !== session.bytes.length || Number(last) - Number(first) + 1 !== request.body.length)
+        return refused(400, "invalid", "Invalid request: a gap in the upload.");
+      session.bytes = Buffer.concat([session.bytes, request.body]);
+    }
+    if (String(session.bytes.length) === total) {
+      session.stored = this.#store(session.key, session.bytes, request, query);
+      return session.stored;
+    }
+    return resumeAt(session.bytes.length);
+  }
+
+  /** Recursive, in one page. */
+  #list(prefix: string): DoubleAnswer {
+    const keys = [...this.objects.keys()].filter((key) => key.startsWith(prefix));
+    return listing(keys.map((key) => resource(key, this.objects.get(key))));
+  }
+}
+
+export function json(value: object, status = 200): DoubleAnswer {
+  return { status, headers: { "content-type": "application/json; charset=UTF-8" }, body: JSON.stringify(value) };
+}
+
+/** An object in an answer. */
+export function resource(key: string, object?: Partial<StoredObject>, sizeBytes = object?.bytes?.length ?? 0): object {
+  const timeCreated = new Date(object?.createdMs ?? CREATED_MS).toISOString();
+  const fields = { name: key, size: String(sizeBytes), generation: object?.generation ?? "1", timeCreated };
+  const digest = object?.bytes === undefined ? {} : { md5Hash: md5(object.bytes) };
+  return { kind: "storage#object", bucket: BUCKET, ...fields, ...digest };
+}
+
+/** A page of a listing. */
+export function listing(items: readonly object[], nextPageToken?: string): DoubleAnswer {
+  return json({
+    kind: "storage#objects",
+    ...(nextPageToken === undefined ? {} : { nextPageToken }),
+    // An empty listing has no field.
+    ...(items.length === 0 ? {} : { items }),
+  });
+}
+
+export function refused(status: number, reason: string, message = "said the double"): DoubleAnswer {
+  return json({ error: { code: status, message, errors: [{ message, domain: "global", reason }] } }, status);
+}
+
+/** What a session has so far. */
+export function resumeAt(storedBytes: number): DoubleAnswer {
+  return { status: 308, headers: storedBytes === 0 ? {} : { range: `bytes=0-${storedBytes - 1}` } };
+}
+
+/** Content is refused by a line of text. */
+function noObject(key: string, isContent: boolean): DoubleAnswer {
+  const message = `No such object: ${BUCKET}/${key}`;
+  return isContent ? { status: 404, body: message } : refused(404, "notFound", message);
+}
+
+/** The answer with other fields, if it is JSON. */
+const changed =
+  (change: (fields: Record<string, unknown>) => object): Lie =>
+  (_verb, truth) => {
+    const text = Buffer.from(truth.body ?? "").toString();
+    if (!text.startsWith("{")) return truth;
+    return { ...truth, body: JSON.stringify(change(JSON.parse(text) as Record<string, unknown>)) };
+  };
+const answered =
+  (answer: DoubleAnswer, ...verbs: readonly string[]): Lie =>
+  (verb) =>
+    verbs.length === 0 || verbs.includes(verb) ? answer : null;
+
+const UPLOADS = ["POST upload", "PUT part"];
+
+/** Lies of something between the driver and the service. */
+export const GCS_LIES: Readonly<Record<string, Lie>> = {
+  ...COMMON_LIES,
+  "200 with {}": answered(json({})),
+  "200 with null": answered({ status: 200, body: "null" }),
+  "404 with HTML": answered({ status: 404, body: HTML }),
+  "404 without anything": answered({ status: 404 }),
+  "410 without anything": answered({ status: 410 }),
+  "another name": changed((fields) => ({ ...fields, name: "repo/other" })),
+  "another MD5": changed((fields) => ({ ...fields, md5Hash: md5(Buffer.from("other")) })),
+  "no MD5": changed(({ md5Hash: _digest, ...fields }) => fields),
+  "an object of others": answered(
+    json({ ...resource("d/f", { generation: "77" }, 12), md5Hash: md5(Buffer.from("other")) }),
+    ...UPLOADS,
+  ),
+  "a short object without MD5": answered(json(resource("d/f", { generation: "77" }, 12)), ...UPLOADS),
+  "a long object without MD5": answered(json(resource("d/f", { generation: "77" }, 2100)), ...UPLOADS),
+  "no listing": answered(json({ kind: "storage#object" }), "GET list"),
+  "a listing without a kind": answered(json({ items: [] }), "GET list"),
+  "an unfinished listing": answered(listing([], "more"), "GET list"),
+  "another listing": answered(listing([resource("other/f")]), "GET list"),
+  "a session without id": answered({ status: 200, headers: { location: "https://e.example/" } }, "POST begin"),
+  "another session": answered(
+    { status: 200, headers: { location: "https://e.example/?upload_id=other" } },
+    "POST begin",
+  ),
+  "308 without anything": answered({ status: 308 }),
+  "308 with one byte": answered(resumeAt(1), "PUT part"),
+  "308 with the first part": answered(resumeAt(2000), "PUT part"),
+  "308 with all": answered(resumeAt(2100), "PUT part"),
+  "308 with more": answered(resumeAt(9999), "PUT part"),
+};
+
+/** `GET list`: the method, and what is asked for. */
+export function gcsVerbOf({ method, url }: DoubleRequest): string {
+  const { pathname, searchParams: query } = new URL(url, "http://gcs");
+  if (query.has("upload_id")) return `${method} part`;
+  if (query.has("uploadType")) return `${method} ${query.get("uploadType") === "media" ? "upload" : "begin"}`;
+  if (pathname.endsWith("/o")) return `${method} list`;
+  return `${method} ${method === "GET" && query.get("alt") !== "media" ? "info" : "object"}`;
+}
