@@ -8,9 +8,11 @@ import { BlobStorage } from "./azure/blobStorage";
 import { fetchIdentityToken } from "./azure/managedIdentity";
 import { GcsStorage } from "./gcs/gcsStorage";
 import { wholeUnits } from "./gcs/gcsUpload";
-import { fetchMetadataToken, fetchServiceToken } from "./gcs/googleToken";
+import { GCS_VERSIONS } from "./gcs/generations";
+import { fetchMetadataToken, fetchServiceToken, type ServiceKeyOptions } from "./gcs/googleToken";
 import { type AccessToken, type Bearer, fixedBearer, renewedBearer } from "./objectStore/accessToken";
 import type { KeySourceDeps } from "./objectStore/keyAsker";
+import { PastStorage } from "./objectStore/past";
 import { Renewed } from "./objectStore/renewed";
 import { type PosixOptions, PosixStorage } from "./posix";
 import type { Served } from "./process/calls";
@@ -19,8 +21,8 @@ import { ProcessStorage, type ProcessStorageDeps } from "./process/processStorag
 import { type S3Deps, S3Storage } from "./s3/client";
 import { type CredentialSource, RenewedCredentials } from "./s3/credentials";
 import { fetchCredentials } from "./s3/keySource";
-import { PastStorage } from "./s3/past";
 import { findQuirks, S3_QUIRKS } from "./s3/quirks";
+import { s3Versions } from "./s3/s3Versions";
 import { SftpStorage } from "./sftp/driver";
 import type { SessionDeps } from "./sftp/session";
 import type { Storage } from "./storage";
@@ -46,10 +48,10 @@ const MOUNTS_LOOKED_UP_MS = 5000;
  * @throws optionRequired, optionInvalidValue; featureNotSupported for a target time where nothing keeps versions
  */
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
-  if (repo.targetTimeMs !== undefined && repo.type !== "s3") {
+  if (repo.targetTimeMs !== undefined && repo.type !== "gcs" && repo.type !== "s3") {
     const fact =
-      repo.type === "azure" || repo.type === "gcs"
-        ? `versions in a repository of type '${repo.type}' are not read`
+      repo.type === "azure"
+        ? "versions of blobs in Azure are not read"
         : `a repository of type '${repo.type}' keeps no versions`;
     throw fail("featureNotSupported", `repo${repo.key} cannot be read as of a time: ${fact}`, {
       repoIndex: repo.key,
@@ -192,22 +194,22 @@ function azureAuthorityOf(azure: AzureConfig, repoIndex: number, deps: OpenDeps)
 }
 
 function openGcs(repo: RepoConfig, gcs: GcsConfig, deps: OpenDeps): Storage {
-  const { key: repoIndex, path } = repo;
+  const { key: repoIndex, path, targetTimeMs } = repo;
   const { caFile, uploadChunkSizeBytes, key: _key, metadataOrigin: _origin, ...rest } = gcs;
   const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
-  const bearer = gcsBearerOf(gcs, repoIndex, ca, deps);
-  return new GcsStorage(
-    { ...rest, repoIndex, path, bearer, partSizeBytes: wholeUnits(uploadChunkSizeBytes), ...ca },
-    deps,
-  );
+  const bearer = gcsBearerOf(gcs, { repoIndex, isReadOnly: targetTimeMs !== undefined, ...ca }, deps);
+  const partSizeBytes = wholeUnits(uploadChunkSizeBytes);
+  const bucket = new GcsStorage({ ...rest, repoIndex, path, bearer, partSizeBytes, ...ca }, deps);
+  if (targetTimeMs === undefined) return bucket;
+  return new PastStorage(bucket, { repoIndex, bucket: gcs.bucket, service: GCS_VERSIONS, targetTimeMs });
 }
 
 function gcsBearerOf(
   { key, keyType, metadataOrigin: origin }: GcsConfig,
-  repoIndex: number,
-  ca: { readonly ca?: string },
+  options: Omit<ServiceKeyOptions, "key">,
   deps: OpenDeps,
 ): Bearer {
+  const { repoIndex } = options;
   const renewed = (fetch: () => Promise<AccessToken>): Bearer =>
     renewedBearer(new Renewed(fetch, ({ token }) => token, deps.clock));
   if (keyType === "auto")
@@ -216,9 +218,7 @@ function gcsBearerOf(
     const hint = `it is needed when repo${repoIndex}-gcs-key-type is ${keyType}; write it in a configuration file or set PGBACKREST_REPO${repoIndex}_GCS_KEY.`;
     throw fail("optionRequired", `command requires option: repo${repoIndex}-gcs-key`, { repoIndex, hint });
   }
-  return keyType === "token"
-    ? fixedBearer(key)
-    : renewed(() => fetchServiceToken({ repoIndex, key, isReadOnly: false, ...ca }, deps));
+  return keyType === "token" ? fixedBearer(key) : renewed(() => fetchServiceToken({ ...options, key }, deps));
 }
 
 function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
@@ -248,5 +248,5 @@ function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
   );
   const { key: repoIndex, targetTimeMs } = repo;
   if (targetTimeMs === undefined) return bucket;
-  return new PastStorage(bucket, { repoIndex, bucket: s3.bucket, quirks, targetTimeMs });
+  return new PastStorage(bucket, { repoIndex, bucket: s3.bucket, service: s3Versions(quirks), targetTimeMs });
 }

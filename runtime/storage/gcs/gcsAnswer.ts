@@ -8,6 +8,8 @@ type Fields = Readonly<Record<string, unknown>>;
 /** One generation of an object. */
 export interface GcsObject extends ListedKey {
   readonly generation: string;
+  /** When it was deleted or replaced; absent for the live one. */
+  readonly endedAtMs?: number;
   /** Base64; absent for an object that others have composed. */
   readonly md5?: string;
 }
@@ -22,6 +24,8 @@ const OBJECT_FIELDS = "name,size,generation,timeCreated";
 /** Limits an answer to what is read here. */
 export const ANSWER_FIELDS = `kind,${OBJECT_FIELDS},md5Hash`;
 export const PAGE_FIELDS = `kind,nextPageToken,prefixes,items(${OBJECT_FIELDS})`;
+export const VERSION_PAGE_FIELDS = `kind,nextPageToken,prefixes,items(${OBJECT_FIELDS},timeDeleted)`;
+export const BUCKET_FIELDS = "kind,versioning";
 
 /** An object. @throws service for any other document */
 export function parseObject(text: string, key: string, facts: RequestFacts): GcsObject {
@@ -47,13 +51,26 @@ export function parseObjectPage(text: string, prefix: string, facts: RequestFact
   return { objects, folders, next: nextPageToken === "" ? null : { pageToken: nextPageToken } };
 }
 
+/** Whether a bucket keeps versions now. @throws service for any other document */
+export function parseVersioning(text: string, facts: RequestFacts): boolean {
+  const { kind, versioning } = parseRoot(text, facts);
+  if (kind !== "storage#bucket") throw malformed("the answer is no bucket", facts);
+  return isFields(versioning) && versioning["enabled"] === true;
+}
+
 function objectOf(fields: Fields, facts: RequestFacts): GcsObject {
-  const { generation, md5Hash, name, size, timeCreated } = fields;
-  const modifiedAtMs = Date.parse(typeof timeCreated === "string" ? timeCreated : "");
-  if (typeof name !== "string" || name === "" || !isNumber(size) || !isNumber(generation) || Number.isNaN(modifiedAtMs))
+  const { generation, md5Hash, name, size, timeCreated, timeDeleted } = fields;
+  const modifiedAtMs = timeOf(timeCreated);
+  const ended = timeDeleted === undefined ? {} : { endedAtMs: timeOf(timeDeleted) };
+  const isTimed = ![modifiedAtMs, ended.endedAtMs].some(Number.isNaN);
+  if (typeof name !== "string" || name === "" || !isNumber(size) || !isNumber(generation) || !isTimed)
     throw malformed("an object without a valid name, size, generation or time", facts);
   const md5 = typeof md5Hash === "string" ? { md5: md5Hash } : {};
-  return { key: name, sizeBytes: Number(size), modifiedAtMs, generation, ...md5 };
+  return { key: name, sizeBytes: Number(size), modifiedAtMs, generation, ...ended, ...md5 };
+}
+
+function timeOf(value: unknown): number {
+  return Date.parse(typeof value === "string" ? value : "");
 }
 
 /** 64-bit numbers are texts. */

@@ -10,15 +10,18 @@ import { mapParallel } from "../../base/parallel";
 import type { Bearer } from "../objectStore/accessToken";
 import { KeyPrefix, type ListKeys } from "../objectStore/keyPrefix";
 import { eachPage } from "../objectStore/pages";
+import type { VersionPage } from "../objectStore/objectVersions";
 import { BEHIND_END, getRange, holdsBytes, type RangedObject, resumedBody } from "../objectStore/rangedRead";
 import { readText, type StoreAnswer, type StoreHttpOptions, type StoreRequest } from "../objectStore/storeHttp";
 import { checkDirectoryPath, checkPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFact, StorageFeatures } from "../storage";
 import { gcsAddressOf, type GcsLocation } from "./gcsAddress";
-import { ANSWER_FIELDS, type GcsObject, type ObjectPage, PAGE_FIELDS, parseObject, parseObjectPage } from "./gcsAnswer";
+import { ANSWER_FIELDS, BUCKET_FIELDS, PAGE_FIELDS, VERSION_PAGE_FIELDS } from "./gcsAnswer";
+import { type GcsObject, type ObjectPage, parseObject, parseObjectPage, parseVersioning } from "./gcsAnswer";
 import { explanationOf, gcsError, type GcsFacts } from "./gcsFailure";
 import { GcsHttp } from "./gcsHttp";
 import { probeGcs } from "./gcsProbe";
+import { versionPagesOf } from "./generations";
 import { lostSession, type ObjectTarget, type ObjectUpload } from "./gcsUpload";
 import { objectBody, putObject, requireStoredObject, uploadObject } from "./gcsUpload";
 
@@ -85,7 +88,8 @@ export class GcsStorage implements Storage {
     return this.#keys.list(path, options, (query, doing) => this.#pages(query, doing));
   }
 
-  async read(path: string, range?: ByteRange): Promise<ByteStream> {
+  /** With `generation` that version of the object. */
+  async read(path: string, range?: ByteRange, generation?: string): Promise<ByteStream> {
     checkPath(path);
     const name = this.#keys.nameOf(path);
     if (range?.sizeBytes === 0) {
@@ -94,12 +98,46 @@ export class GcsStorage implements Storage {
       return streamOf();
     }
     const key = this.#keys.keyOf(path);
-    const request = { method: "GET", key, path, query: { alt: "media" }, doing: `get '${name}'` } as const;
+    const query = { alt: "media", ...(generation === undefined ? {} : { generation }) };
+    const request = { method: "GET", key, path, query, doing: `get '${name}'` } as const;
     const object: RangedObject = { http: this.#http, path, name, request };
-    const first = await this.#orMissing(path, request.doing, () => getRange(object, range));
+    const ask = (): Promise<StoreAnswer> => getRange(object, range);
+    const first = await (generation === undefined ? this.#orMissing(path, request.doing, ask) : ask());
     if (first.status !== BEHIND_END) return resumedBody(object, range, first);
     first.body.resume();
     return streamOf();
+  }
+
+  /**
+   * Every version below a prefix, relative to the storage's root, with paths in place of keys; with `delimiter` only
+   * those without another slash.
+   */
+  async *versionPages(prefix: string, delimiter: "/" | null, doing: string): AsyncIterable<VersionPage> {
+    const whole = this.#keys.prefix === "" ? prefix : `${this.#keys.prefix}/${prefix}`;
+    const below = { ...(whole === "" ? {} : { prefix: whole }), ...(delimiter === null ? {} : { delimiter }) };
+    const pages = this.#pages({ ...below, versions: "true", fields: VERSION_PAGE_FIELDS }, doing);
+    for await (const { folders, next, versions } of versionPagesOf(pages)) {
+      yield {
+        versions: versions.map((version) => ({ ...version, key: this.#keys.pathOf(version.key) })),
+        folders: folders.map((folder) => this.#keys.pathOf(folder)),
+        next,
+      };
+    }
+  }
+
+  /** Null if the key may not ask, or if the bucket keeps none now: it may have kept them before. */
+  async keepsVersions(): Promise<boolean | null> {
+    const request: StoreRequest = {
+      method: "GET",
+      isOfBucket: true,
+      query: { fields: BUCKET_FIELDS },
+      expected: [401, 403],
+      doing: `get the versioning of bucket '${this.#options.bucket}'`,
+    };
+    return this.#http.exchange(request, async (answer) => {
+      const text = await readText(answer);
+      return answer.status < 300 && parseVersioning(text, this.#http.factsOf(request)) ? true : null;
+    });
   }
 
   async put(path: string, bytes: Uint8Array): Promise<void> {

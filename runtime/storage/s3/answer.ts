@@ -4,28 +4,12 @@ import { BackupError, fail } from "../../base/errors";
 import { answerError, type FailureFacts } from "./failure";
 import { errorFacts } from "../objectStore/errorDocument";
 import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
+import { type ListedVersion, secondOf, type VersionPage } from "../objectStore/objectVersions";
 import { findText, parseXml, type XmlElement } from "../objectStore/xml";
 
 export interface ListPage extends KeyPage {
   /** Parameters of the request for the next page; null on the last. */
   readonly next: { readonly "continuation-token": string } | { readonly "start-after": string } | null;
-}
-
-/** One state of an object, also "deleted". */
-export interface ListedVersion extends ListedKey {
-  /** `null`, as text, for an object from before the bucket kept versions. */
-  readonly versionId: string;
-  readonly isDeleted: boolean;
-  readonly isLatest: boolean;
-}
-
-export interface VersionPage {
-  /** Versions by key, the newest first. */
-  readonly versions: readonly ListedVersion[];
-  /** Each ends in `/`. */
-  readonly folders: readonly string[];
-  /** Parameters of the request for the next page; null on the last. */
-  readonly next: Readonly<Record<string, string>> | null;
 }
 
 export interface DeleteResult {
@@ -166,11 +150,6 @@ function newestFirst(listed: readonly ListedVersion[]): readonly ListedVersion[]
       Number(right.isLatest) - Number(left.isLatest) ||
       Number(left.isDeleted) - Number(right.isDeleted),
   );
-}
-
-/** The unit in which versions are compared with a target time, as in stock. */
-export function secondOf({ modifiedAtMs }: Pick<ListedKey, "modifiedAtMs">): number {
-  return Math.floor(modifiedAtMs / 1000);
 }
 
 function nextVersionsOf(root: XmlElement, facts: FailureFacts): VersionPage["next"] {

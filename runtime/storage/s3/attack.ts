@@ -9,7 +9,8 @@ import { type Measure, measure } from "../../base/hash";
 import type { Random } from "../../base/random";
 import { joinPath } from "../paths";
 import type { Attacked, Storage, StorageFact } from "../storage";
-import { parseDeleteResult, parseUploadId, secondOf } from "./answer";
+import { secondOf } from "../objectStore/objectVersions";
+import { parseDeleteResult, parseUploadId } from "./answer";
 import { bodyOf, headerOf, readText, type S3Answer, type S3Http, type S3Request } from "./http";
 import { escapeXml } from "../objectStore/xml";
 

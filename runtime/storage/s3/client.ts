@@ -6,6 +6,8 @@
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { assert, fail, isError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
+import { PastStorage } from "../objectStore/past";
+import type { VersionPage } from "../objectStore/objectVersions";
 import { KeyPrefix, type ListKeys } from "../objectStore/keyPrefix";
 import { eachPage } from "../objectStore/pages";
 import { BEHIND_END, getRange, holdsBytes, type RangedObject, resumedBody } from "../objectStore/rangedRead";
@@ -20,22 +22,15 @@ import type {
   StorageFeatures,
 } from "../storage";
 import { addressOf, type S3Location } from "./address";
-import {
-  type ListPage,
-  parseDeleteResult,
-  parseListPage,
-  parseVersioning,
-  parseVersionPage,
-  type VersionPage,
-} from "./answer";
+import { type ListPage, parseDeleteResult, parseListPage, parseVersioning, parseVersionPage } from "./answer";
 import { attackS3 } from "./attack";
 import { bodyOf, headerOf, type HttpOptions, readText, S3Http, type S3Answer, type S3Request } from "./http";
 import { upload } from "./multipart";
-import { PastStorage } from "./past";
 import { probeS3 } from "./probe";
 import type { S3Quirks } from "./quirks";
 import { type Proof, requireStored, type Upload } from "./uploadProof";
 import type { Credentials, CredentialSource } from "./credentials";
+import { s3Versions } from "./s3Versions";
 import { Signer } from "./sign";
 import { escapeXml } from "../objectStore/xml";
 
@@ -272,7 +267,7 @@ export class S3Storage implements AttackedStorage {
       clock,
       random,
       signal,
-      past: (targetTimeMs) => new PastStorage(this, { repoIndex, bucket, quirks, targetTimeMs }),
+      past: (targetTimeMs) => new PastStorage(this, { repoIndex, bucket, service: s3Versions(quirks), targetTimeMs }),
     });
   }
 

@@ -3,6 +3,7 @@
  * generations from 1.
  */
 import { createHash } from "node:crypto";
+import { compareBytes } from "../../../runtime/base/bytes";
 import { COMMON_LIES, type Lie } from "./lyingS3";
 import { content, type DoubleAnswer, type DoubleRequest } from "./s3Double";
 
@@ -15,6 +16,15 @@ interface StoredObject {
   readonly bytes: Buffer;
   readonly generation: string;
   readonly createdMs: number;
+  /** When it was replaced or deleted. */
+  readonly endedMs?: number;
+}
+
+export interface HonestGcsOptions {
+  /** Null refuses to say it. Old generations are kept in any case. */
+  readonly versioning?: boolean | null;
+  /** Entries in a page of versions. */
+  readonly pageSize?: number;
 }
 
 interface Session {
@@ -27,12 +37,25 @@ interface Session {
 export class HonestGcs {
   readonly objects = new Map<string, StoredObject>();
   readonly sessions = new Map<string, Session>();
+  readonly #options: HonestGcsOptions;
+  readonly #ended: (readonly [key: string, object: StoredObject])[] = [];
   #writeCount = 0;
 
+  constructor(options: HonestGcsOptions = {}) {
+    this.#options = options;
+  }
+
   put(key: string, bytes: Uint8Array, createdMs = CREATED_MS): StoredObject {
+    this.remove(key, createdMs);
     const object = { bytes: Buffer.from(bytes), generation: String(++this.#writeCount), createdMs };
     this.objects.set(key, object);
     return object;
+  }
+
+  remove(key: string, endedMs = CREATED_MS): void {
+    const object = this.objects.get(key);
+    if (object !== undefined) this.#ended.push([key, { ...object, endedMs }]);
+    this.objects.delete(key);
   }
 
   answer(request: DoubleRequest): DoubleAnswer {
@@ -40,11 +63,13 @@ export class HonestGcs {
     if (query.get("uploadType") === "resumable") return this.#resume(request, query);
     if (query.get("uploadType") === "media") return this.#store(query.get("name") ?? "", request.body, request, query);
     const key = decodeURIComponent(pathname.split("/")[6] ?? "");
+    if (!pathname.includes("/o")) return this.#bucket();
+    if (query.get("versions") === "true") return this.#versions(query);
     if (key === "") return this.#list(query.get("prefix") ?? "");
-    const object = this.objects.get(key);
+    const object = this.#find(key, query.get("generation"));
     if (object === undefined) return noObject(key, query.get("alt") === "media");
     if (request.method === "DELETE") {
-      this.objects.delete(key);
+      this.remove(key);
       return { status: 204 };
     }
     if (query.get("alt") !== "media") return json(resource(key, object));
@@ -94,6 +119,42 @@ export class HonestGcs {
     return resumeAt(session.bytes.length);
   }
 
+  #find(key: string, generation: string | null): StoredObject | undefined {
+    const live = this.objects.get(key);
+    if (generation === null || live?.generation === generation) return live;
+    return this.#ended.find(([name, object]) => name === key && object.generation === generation)?.[1];
+  }
+
+  #bucket(): DoubleAnswer {
+    const { versioning = true } = this.#options;
+    if (versioning === null) return refused(403, "forbidden");
+    return json({ kind: "storage#bucket", ...(versioning ? { versioning: { enabled: true } } : {}) });
+  }
+
+  /** By key, then by generation, the oldest first. */
+  #versions(query: URLSearchParams): DoubleAnswer {
+    const [prefix, delimiter] = [query.get("prefix") ?? "", query.get("delimiter")];
+    const { pageSize = 1000 } = this.#options;
+    const entries: { readonly folder?: string; readonly item?: object }[] = [];
+    const all = [...this.#ended, ...this.objects]
+      .filter(([key]) => key.startsWith(prefix))
+      .sort(
+        ([key, object], [otherKey, other]) =>
+          compareBytes(key, otherKey) || Number(object.generation) - Number(other.generation),
+      );
+    for (const [key, object] of all) {
+      const slash = delimiter === null ? -1 : key.indexOf(delimiter, prefix.length);
+      const folder = key.slice(0, slash + 1);
+      if (slash === -1) entries.push({ item: resource(key, object) });
+      else if (!entries.some((entry) => entry.folder === folder)) entries.push({ folder });
+    }
+    const from = Number(query.get("pageToken") ?? "0");
+    const page = entries.slice(from, from + pageSize);
+    const [items, prefixes] = [page.flatMap(({ item }) => item ?? []), page.flatMap(({ folder }) => folder ?? [])];
+    const more = from + pageSize < entries.length ? { nextPageToken: String(from + pageSize) } : {};
+    return json({ kind: "storage#objects", ...more, ...(items.length > 0 ? { items } : {}), prefixes });
+  }
+
   /** Recursive, in one page. */
   #list(prefix: string): DoubleAnswer {
     const keys = [...this.objects.keys()].filter((key) => key.startsWith(prefix));
@@ -108,7 +169,8 @@ export function json(value: object, status = 200): DoubleAnswer {
 /** An object in an answer. */
 export function resource(key: string, object?: Partial<StoredObject>, sizeBytes = object?.bytes?.length ?? 0): object {
   const timeCreated = new Date(object?.createdMs ?? CREATED_MS).toISOString();
-  const fields = { name: key, size: String(sizeBytes), generation: object?.generation ?? "1", timeCreated };
+  const ended = object?.endedMs === undefined ? {} : { timeDeleted: new Date(object.endedMs).toISOString() };
+  const fields = { ...ended, name: key, size: String(sizeBytes), generation: object?.generation ?? "1", timeCreated };
   const digest = object?.bytes === undefined ? {} : { md5Hash: md5(object.bytes) };
   return { kind: "storage#object", bucket: BUCKET, ...fields, ...digest };
 }

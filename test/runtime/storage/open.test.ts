@@ -109,15 +109,15 @@ test("Azure's key is required unless the machine has an identity, and its past c
   );
 });
 
-test("Google's key is required unless the machine has a service account, and its past cannot be read", () => {
+test("Google's key is required unless the machine has a service account, and its past is only read", async () => {
   const { key: _key, ...without } = gcs;
   expect(() => open({ type: "gcs", gcs: without })).toThrow(
     expect.objectContaining({ kind: "optionRequired", message: "command requires option: repo1-gcs-key" }),
   );
   expect(open({ type: "gcs", gcs: { ...without, keyType: "auto" } }).name).toBe("gs://backups/srv/repo");
-  expect(() => open({ type: "gcs", gcs, targetTimeMs: 1 })).toThrow(
-    expect.objectContaining({ kind: "featureNotSupported" }),
-  );
+  const past = open({ type: "gcs", gcs, targetTimeMs: 1 });
+  expect([past.name, past.create, past.replace]).toEqual(["gs://backups/srv/repo", undefined, undefined]);
+  await expect(past.put("f", new Uint8Array(1))).rejects.toMatchObject({ kind: "featureNotSupported" });
 });
 
 test("S3, Azure, Google and SFTP refuse a name that is no UTF-8 before they connect, and show its bytes", async () => {

@@ -11,15 +11,26 @@ import { type BackupError, fail, isError, toBackupError } from "../../base/error
 import { mapParallel } from "../../base/parallel";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFeatures } from "../storage";
-import { type ListedVersion, secondOf, type VersionPage } from "./answer";
-import type { S3Quirks } from "./quirks";
+import { type ListedVersion, secondOf, type VersionPage } from "./objectVersions";
 
 export interface PastOptions {
   readonly repoIndex: number;
   readonly bucket: string;
-  readonly quirks: S3Quirks;
+  readonly service: VersionedService;
   /** Milliseconds since 1970. */
   readonly targetTimeMs: number;
+}
+
+/** A service that may keep versions. */
+export interface VersionedService {
+  readonly title: string;
+  readonly versioning: "none" | "optional" | "always";
+  /** Why it is not known whether a bucket keeps versions; follows "shows no version of any object, and". */
+  readonly unsure: string;
+  /** For a key that may not read them. */
+  readonly readHints: (repoIndex: number) => readonly string[];
+  /** True for a version that only a bucket has which keeps them. */
+  readonly isKept: (version: ListedVersion) => boolean;
 }
 
 /** A bucket that shows its versions. */
@@ -42,8 +53,6 @@ export interface PastBatch {
 /** Versions of about a thousand objects each. */
 const DIRECTORIES_MAX = 128;
 const FOLDERS_IN_FLIGHT = 8;
-/** Version of an object that was written while the bucket kept none (Amazon S3, "Working with objects …"). */
-const NO_VERSION = "null";
 
 export class PastStorage implements Storage {
   readonly name: string;
@@ -61,7 +70,8 @@ export class PastStorage implements Storage {
     this.features = bucket.features;
     this.#bucket = bucket;
     this.#options = options;
-    if (options.quirks.versioning === "none") throw this.#withoutVersions(`${options.quirks.title} keeps no versions`);
+    const { title, versioning } = options.service;
+    if (versioning === "none") throw this.#withoutVersions(`${title} keeps no versions`);
   }
 
   async stat(path: string): Promise<ObjectInfo | null> {
@@ -174,10 +184,10 @@ export class PastStorage implements Storage {
         throw isError(error, "access") ? this.#withoutRights(error) : error;
       });
       if (done === true) return;
-      this.#hasShownVersions ||= page.versions.some(({ versionId }) => versionId !== NO_VERSION);
+      this.#hasShownVersions ||= page.versions.some(this.#options.service.isKept);
       if (!isSure && !this.#hasShownVersions && page.versions.length > 0) {
         throw this.#withoutVersions(
-          `bucket '${this.#options.bucket}' shows no version of any object, and the key may not ask whether it keeps them (s3:GetBucketVersioning)`,
+          `bucket '${this.#options.bucket}' shows no version of any object, and ${this.#options.service.unsure}`,
         );
       }
       yield page;
@@ -186,8 +196,8 @@ export class PastStorage implements Storage {
 
   /** A bucket without versions would look like one in which nothing was ever overwritten or deleted. */
   async #checkVersions(): Promise<boolean> {
-    const { bucket, quirks } = this.#options;
-    if (quirks.versioning === "always") return true;
+    const { bucket, service } = this.#options;
+    if (service.versioning === "always") return true;
     this.#kept ??= this.#bucket.keepsVersions();
     const kept = await this.#kept.catch((error: unknown) => {
       this.#kept = undefined;
@@ -209,15 +219,8 @@ export class PastStorage implements Storage {
   }
 
   #withoutRights(error: BackupError): BackupError {
-    const { repoIndex } = this.#options;
-    return fail("access", error.message, {
-      repoIndex,
-      cause: error,
-      hint: [
-        "The key must be allowed to list and read old versions (at Amazon s3:ListBucketVersions and s3:GetObjectVersion).",
-        `The reader's and the recovery key of the components are; give one as repo${repoIndex}-s3-key and repo${repoIndex}-s3-key-secret, also in the environment.`,
-      ],
-    });
+    const { repoIndex, service } = this.#options;
+    return fail("access", error.message, { repoIndex, cause: error, hint: [...service.readHints(repoIndex)] });
   }
 
   async #refuse(doing: string, path: string): Promise<never> {

@@ -4,8 +4,9 @@ import { collect, compareBytes } from "../../../../runtime/base/bytes";
 import { systemClock } from "../../../../runtime/base/clock";
 import { Secret } from "../../../../runtime/base/secret";
 import { S3Storage } from "../../../../runtime/storage/s3/client";
-import { PastStorage } from "../../../../runtime/storage/s3/past";
+import { PastStorage } from "../../../../runtime/storage/objectStore/past";
 import { findQuirks } from "../../../../runtime/storage/s3/quirks";
+import { s3Versions } from "../../../../runtime/storage/s3/s3Versions";
 import type { Storage } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
 import { errorBody, S3Double } from "../../../harness/doubles/s3Double";
@@ -50,7 +51,9 @@ async function withPast<T>(
     { ...deps, clock: systemClock, ioTimeoutMs: 10_000 },
   );
   try {
-    return await work(new PastStorage(bucket, { repoIndex: 2, bucket: "bkt", quirks, targetTimeMs }));
+    return await work(
+      new PastStorage(bucket, { repoIndex: 2, bucket: "bkt", service: s3Versions(quirks), targetTimeMs }),
+    );
   } finally {
     await bucket.close();
   }
