@@ -1,7 +1,8 @@
 /** Complete, plain repository configurations for tests. Each test overrides only what it needs. */
 import { Secret } from "../../runtime/base/secret";
-import type { AzureConfig, RepoConfig, S3Config, SftpConfig } from "../../runtime/config/types";
+import type { AzureConfig, GcsConfig, RepoConfig, S3Config, SftpConfig } from "../../runtime/config/types";
 import type { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
+import type { GcsServer } from "../../tools/parts/servers/gcsServer";
 import type { S3Server } from "../../tools/parts/servers/s3Server";
 import type { SftpServer } from "../../tools/parts/servers/sftpServer";
 
@@ -75,4 +76,19 @@ export function azureRepo(server: AzuriteServer, path: string, azure: Partial<Az
     ...azure,
   };
   return { ...PLAIN, key: 4, symlink: false, type: "azure", path, azure: own };
+}
+
+/** A repository in the server's bucket. */
+export function gcsRepo(server: GcsServer, path: string, gcs: Partial<GcsConfig> = {}): RepoConfig {
+  const own: GcsConfig = {
+    bucket: server.bucket,
+    endpoint: server.endpoint,
+    keyType: "token",
+    key: new Secret(server.token),
+    verifyTls: true,
+    caFile: server.caFile,
+    uploadChunkSizeBytes: 4 * 1024 * 1024,
+    ...gcs,
+  };
+  return { ...PLAIN, key: 5, symlink: false, type: "gcs", path, gcs: own };
 }

@@ -1,8 +1,9 @@
 /**
  * Prepares what tiers need: parts that are fetched while others run, and programs that take minutes to build.
  *
- * The programs (Pulumi CLI, versitygw, those of Kubernetes) are built only for a full run, in sequence in the
- * background while the tiers run. Otherwise tests that need them are skipped, and a loud line says how to get them.
+ * The programs (Pulumi CLI, versitygw, fake-gcs-server, those of Kubernetes) are built only for a full run, in sequence
+ * in the background while the tiers run. Otherwise tests that need them are skipped, and a loud line says how to get
+ * them.
  */
 import { buildBarmanPlugin, findBarmanParts, findBarmanPlugin } from "../parts/debian/barmanCloud";
 import { findHostParts, HOST_SYSTEMS } from "../parts/debian/debianHost";
@@ -21,6 +22,7 @@ import { ensurePostgres, findPostgres } from "../parts/postgres/postgres";
 import { sleep } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import { ensurePulumiCli, findPulumiCli } from "../parts/pulumi/pulumiCli";
+import { buildFakeGcs, findFakeGcs } from "../parts/servers/gcsServer";
 import { findSshd } from "../parts/servers/sftpServer";
 import type { Tier } from "../parts/tiers";
 
@@ -38,6 +40,7 @@ interface BackgroundBuild {
 
 interface BackgroundBuilds {
   readonly versitygw: BackgroundBuild;
+  readonly fakeGcs: BackgroundBuild;
   readonly pulumi: BackgroundBuild;
   readonly kubernetes: BackgroundBuild;
 }
@@ -56,7 +59,12 @@ interface Ready extends BackgroundBuilds {
 export function startParts(tiers: readonly Tier[], all: boolean, progress: Progress, startedAtMs: number): Ready {
   const needs = (name: Tier["name"]): boolean => tiers.some((tier) => tier.name === name);
   const pending = (name: string): BackgroundBuild => ({ name, state: "pending", note: "" });
-  const builds = { versitygw: pending("versitygw"), pulumi: pending("pulumi"), kubernetes: pending("Kubernetes") };
+  const builds = {
+    versitygw: pending("versitygw"),
+    fakeGcs: pending("fake-gcs-server"),
+    pulumi: pending("pulumi"),
+    kubernetes: pending("Kubernetes"),
+  };
   const parts = fetchParts(needs);
   // In sequence, because they would wait for each other's apt lock anyway.
   const hostParts = parts
@@ -88,7 +96,7 @@ async function fetchParts(needs: (name: Tier["name"]) => boolean): Promise<void>
 
 /** Starts missing slow builds in sequence (each uses all cores). */
 async function startBuilds(
-  { versitygw, pulumi, kubernetes }: BackgroundBuilds,
+  { versitygw, fakeGcs, pulumi, kubernetes }: BackgroundBuilds,
   all: boolean,
   needs: (name: Tier["name"]) => boolean,
 ): Promise<void> {
@@ -110,7 +118,10 @@ async function startBuilds(
       target.state = "failed";
     }
   };
-  if (needs("data")) await one(versitygw, findVersitygw, buildVersitygw);
+  if (needs("data")) {
+    await one(versitygw, findVersitygw, buildVersitygw);
+    await one(fakeGcs, async () => findFakeGcs(), buildFakeGcs);
+  }
   if (needs("engine") || needs("package") || needs("hosts")) await one(pulumi, findPulumiCli, ensurePulumiCli);
   if (needs("kubernetes")) await one(kubernetes, findKubernetes, buildKubernetes);
 }
@@ -184,8 +195,10 @@ async function makeDataReady(ready: Ready): Promise<void> {
     note("missing" in choice ? "missing" : "from Debian's package");
     if ("missing" in choice) progress.loud(`tests of SFTP repositories are skipped: ${choice.missing}`);
   });
-  const missing = await waitForBuild(ready.versitygw, ready);
-  if (missing !== null) progress.loud(`tests against versitygw are skipped: ${missing}`);
+  for (const build of [ready.versitygw, ready.fakeGcs]) {
+    const missing = await waitForBuild(build, ready);
+    if (missing !== null) progress.loud(`tests against ${build.name} are skipped: ${missing}`);
+  }
 }
 
 async function makeHostsReady(ready: Ready): Promise<string | null> {

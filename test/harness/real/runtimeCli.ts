@@ -46,7 +46,7 @@ export interface ConfigContent {
   readonly settings: object;
 }
 
-const SECRET_NAME = /-(azure-key|cipher-pass|s3-key|s3-key-secret|s3-token|sftp-private-key-passphrase)$/;
+const SECRET_NAME = /-(azure-key|cipher-pass|gcs-key|s3-key|s3-key-secret|s3-token|sftp-private-key-passphrase)$/;
 
 /** Writes pgbackrest.conf, conf.d/secrets.conf and pgbackstop.json into `folder`, as on a host. */
 export function writeConfig(folder: string, stanza: string, content: ConfigContent, user: OsUser): void {

@@ -12,6 +12,7 @@ import { NIGHTLY } from "../../../tools/parts/nightly";
 import type { PostgresBinaries } from "../../../tools/parts/postgres/postgres";
 import { endProcesses, run, type RunOptions, type RunResult, waitFor } from "../../../tools/parts/process";
 import type { AzuriteServer } from "../../../tools/parts/servers/azuriteServer";
+import type { GcsServer } from "../../../tools/parts/servers/gcsServer";
 import type { S3Server } from "../../../tools/parts/servers/s3Server";
 import type { SftpServer } from "../../../tools/parts/servers/sftpServer";
 import { compareChecksums, TestCluster } from "../../../tools/parts/postgres/testCluster";
@@ -23,6 +24,7 @@ export interface BedRepo {
   /** Absent: the repository is a directory of this machine. */
   readonly s3?: S3Server;
   readonly azure?: AzuriteServer;
+  readonly gcs?: GcsServer;
   /** If set, `repoPath` is a directory of the server. */
   readonly sftp?: SftpServer;
   readonly encrypted?: boolean;
@@ -371,6 +373,11 @@ function planRepos(folder: string, repos: readonly BedRepo[], cluster: TestClust
       const caFile = copyCa(folder, key, repo.azure.caFile);
       Object.assign(own, { path: "/repo", ...options, "storage-ca-file": caFile, ...repo.options });
       plan.secrets.push(repo.azure.accountKey);
+    } else if (repo.gcs !== undefined) {
+      const options = repo.gcs.repositoryOptions();
+      const caFile = copyCa(folder, key, repo.gcs.caFile);
+      Object.assign(own, { path: "/repo", ...options, "storage-ca-file": caFile, ...repo.options });
+      plan.secrets.push(repo.gcs.token);
     } else if (repo.s3 === undefined) {
       own["path"] = join(folder, `repo${key}`);
       mkdirSync(own["path"], { mode: 0o750 });

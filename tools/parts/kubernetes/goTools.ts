@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cached, cacheFolder, projectFolder } from "../cache";
 import { findOnPath, run, runOk } from "../process";
@@ -76,6 +77,29 @@ export async function goVersion(): Promise<string | null> {
   if ((await findOnPath("go")) === null) return null;
   const result = await run("go", ["version"]);
   return /go(\d+\.\d+(?:\.\d+)?)/.exec(result.stdout)?.[1] ?? null;
+}
+
+export interface GoModule {
+  readonly module: string;
+  readonly version: string;
+  /** Checksum of the module's zip, as in a go.sum. */
+  readonly sum: string;
+}
+
+/** The module's folder in Go's own cache. @throws Error without Go, or for other files than the sum says */
+export async function fetchGoModule({ module, version, sum }: GoModule): Promise<string> {
+  if ((await goVersion()) === null) throw new Error(`${module} cannot be fetched: there is no go on PATH`);
+  const result = await run("go", ["mod", "download", "-json", `${module}@${version}`], {
+    cwd: tmpdir(),
+    env: { GOFLAGS: "", GOWORK: "off" },
+  });
+  if (!result.stdout.includes("{")) throw new Error(`${module} ${version} cannot be fetched: ${result.stderr.trim()}`);
+  const answer = JSON.parse(result.stdout) as { Dir?: string; Sum?: string; Error?: string };
+  if (answer.Dir === undefined)
+    throw new Error(`${module} ${version} cannot be fetched: ${answer.Error ?? result.stderr.trim()}`);
+  if (answer.Sum !== sum)
+    throw new Error(`${module} ${version} has the sum ${answer.Sum ?? "(none)"} instead of ${sum}`);
+  return answer.Dir;
 }
 
 /** The version that a go.mod (of `tools/`, or of a folder in it) requires of a module. */

@@ -7,11 +7,9 @@
  */
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cached, cacheFolder, projectFolder } from "../cache";
-import { goVersion, pinnedVersion } from "./goTools";
-import { run } from "../process";
+import { fetchGoModule, pinnedVersion } from "./goTools";
 
 export interface Manifests {
   /** The operator with everything it needs, as published. */
@@ -112,7 +110,7 @@ export async function findManifests(): Promise<Manifests | { readonly missing: s
 /** Folder of a module's files in Go's own cache. */
 export function moduleFolder(name: DefinitionSource): Promise<string> {
   const { module, version, sum }: Source = SOURCES[name]();
-  return download(module, version, sum);
+  return fetchGoModule({ module, version, sum });
 }
 
 function ensureSource(name: DefinitionSource): Promise<string> {
@@ -131,22 +129,6 @@ function ensureSource(name: DefinitionSource): Promise<string> {
       });
     }
   });
-}
-
-/** The module's folder in Go's own cache. */
-async function download(module: string, version: string, sum: string): Promise<string> {
-  if ((await goVersion()) === null) throw new Error(`${module} cannot be fetched: there is no go on PATH`);
-  const result = await run("go", ["mod", "download", "-json", `${module}@${version}`], {
-    cwd: tmpdir(),
-    env: { GOFLAGS: "", GOWORK: "off" },
-  });
-  if (!result.stdout.includes("{")) throw new Error(`${module} ${version} cannot be fetched: ${result.stderr.trim()}`);
-  const answer = JSON.parse(result.stdout) as { Dir?: string; Sum?: string; Error?: string };
-  if (answer.Dir === undefined)
-    throw new Error(`${module} ${version} cannot be fetched: ${answer.Error ?? result.stderr.trim()}`);
-  if (answer.Sum !== sum)
-    throw new Error(`${module} ${version} has the sum ${answer.Sum ?? "(none)"} instead of ${sum}`);
-  return answer.Dir;
 }
 
 function sumOf(module: string, version: string): string {
