@@ -23,7 +23,7 @@ import { GcsHttp } from "./gcsHttp";
 import { probeGcs } from "./gcsProbe";
 import { versionPagesOf } from "./generations";
 import { lostSession, type ObjectTarget, type ObjectUpload } from "./gcsUpload";
-import { objectBody, putObject, requireStoredObject, uploadObject } from "./gcsUpload";
+import { objectBody, putObject, putObjectForm, requireStoredObject, uploadObject } from "./gcsUpload";
 
 export interface GcsOptions extends GcsLocation {
   readonly repoIndex: number;
@@ -145,7 +145,7 @@ export class GcsStorage implements Storage {
     if (bytes.length > this.#options.partSizeBytes) return this.putStream(path, () => streamOf(bytes));
     const target = this.#target(path);
     const put = putObject(target, objectBody(bytes));
-    await this.#http.exchange(put, (answer) => requireStoredObject(target, put, answer));
+    await this.#http.exchange(put, (answer) => requireStoredObject(target, put, answer, put.body));
   }
 
   async putStream(path: string, open: () => ByteStream): Promise<void> {
@@ -204,12 +204,13 @@ export class GcsStorage implements Storage {
   async #putIf(path: string, bytes: Uint8Array, generation: string): Promise<boolean> {
     checkPath(path);
     const target = this.#target(path);
-    const whole = putObject(target, objectBody(bytes));
+    const content = objectBody(bytes);
+    const whole = putObjectForm(target, content);
     const query = { ...whole.query, ifGenerationMatch: generation };
     const put: ObjectUpload = { ...whole, query, expected: [PRECONDITION_FAILED] };
     const { attempt, isMet } = await this.#http.exchange(put, async (answer) => {
       if (answer.status !== PRECONDITION_FAILED) {
-        await requireStoredObject(target, put, answer);
+        await requireStoredObject(target, put, answer, content);
         return { ...answer, isMet: true };
       }
       const refusal = { status: answer.status, text: await readText(answer) };

@@ -7,7 +7,7 @@
  * all bytes: the service refuses others.
  */
 import { createHash, type Hash } from "node:crypto";
-import type { ByteStream } from "../../base/bytes";
+import { type ByteStream, utf8 } from "../../base/bytes";
 import { type BackupError, fail, isError } from "../../base/errors";
 import { type PartUpload, uploadParts } from "../objectStore/partUpload";
 import { BodyHash, hashed, headerOf, readText } from "../objectStore/storeHttp";
@@ -86,10 +86,34 @@ export function putObject(
   };
 }
 
-/** @throws service unless the service has stored the body */
-export async function requireStoredObject(target: ObjectTarget, put: ObjectUpload, answer: StoreAnswer): Promise<void> {
+/**
+ * The same in a form with two parts, where the hash is one of the object's fields ("Multipart upload"). Only with this
+ * form does fake-gcs-server obey conditions; Google does with either.
+ */
+export function putObjectForm(target: Pick<ObjectTarget, "key" | "name" | "path">, content: StoreBody): ObjectUpload {
+  const md5Hash = content.md5.toString("base64");
+  // Nobody can write a content that holds the hash of itself.
+  const boundary = `md5-${content.md5.toString("hex")}`;
+  const fields = `--${boundary}\r\ncontent-type: application/json\r\n\r\n${JSON.stringify({ md5Hash })}\r\n`;
+  const head = `${fields}--${boundary}\r\ncontent-type: application/octet-stream\r\n\r\n`;
+  const form = Buffer.concat([utf8(head), ...content.chunks, utf8(`\r\n--${boundary}--\r\n`)]);
+  return {
+    ...putObject(target, content),
+    query: { uploadType: "multipart", fields: ANSWER_FIELDS },
+    headers: { "content-type": `multipart/related; boundary=${boundary}` },
+    body: objectBody(form),
+  };
+}
+
+/** @throws service unless the service has stored the content */
+export async function requireStoredObject(
+  target: ObjectTarget,
+  put: ObjectUpload,
+  answer: StoreAnswer,
+  content: StoreBody,
+): Promise<void> {
   const object = parseObject(await readText(answer), target.key, target.http.factsOf(put));
-  await requireObject(target, object, put.body);
+  await requireObject(target, object, content);
 }
 
 /**
@@ -112,7 +136,7 @@ export async function uploadObject(target: ObjectTarget, source: ByteStream): Pr
     newHash: () => new RunningHash(total),
     putWhole: async (body) => {
       const put = putObject(target, body);
-      await http.exchange(put, (answer) => requireStoredObject(target, put, answer));
+      await http.exchange(put, (answer) => requireStoredObject(target, put, answer, body));
     },
     begin: async () => {
       session = new UploadSession(target, await beginSession(target));

@@ -62,6 +62,7 @@ export class HonestGcs {
     const { pathname, searchParams: query } = new URL(request.url, "http://gcs");
     if (query.get("uploadType") === "resumable") return this.#resume(request, query);
     if (query.get("uploadType") === "media") return this.#store(query.get("name") ?? "", request.body, request, query);
+    if (query.get("uploadType") === "multipart") return this.#form(request, query);
     const key = decodeURIComponent(pathname.split("/")[6] ?? "");
     if (!pathname.includes("/o")) return this.#bucket();
     if (query.get("versions") === "true") return this.#versions(query);
@@ -86,6 +87,19 @@ export class HonestGcs {
     if (hash !== undefined && hash !== `md5=${md5(bytes)}`)
       return refused(400, "invalid", "Provided MD5 hash doesn't match calculated MD5 hash.");
     return json(resource(key, this.put(key, bytes)));
+  }
+
+  /** The object's fields, then its content. */
+  #form(request: DoubleRequest, query: URLSearchParams): DoubleAnswer {
+    const boundary = /^multipart\/related; boundary=(\S+)$/.exec(request.headers["content-type"] ?? "")?.[1];
+    const text = request.body.toString("latin1");
+    const [before, fields, content, after] = text.split(`--${boundary}`).map((part) => part.split("\r\n\r\n"));
+    if (before?.join() !== "" || after?.join() !== "--\r\n" || fields === undefined || content === undefined)
+      return refused(400, "parseError", "Missing end boundary in multipart body.");
+    const { md5Hash } = JSON.parse(fields.slice(1).join("\r\n\r\n")) as { readonly md5Hash?: string };
+    const bytes = Buffer.from(content.slice(1).join("\r\n\r\n").slice(0, -2), "latin1");
+    const headers = md5Hash === undefined ? {} : { "x-goog-hash": `md5=${md5Hash}` };
+    return this.#store(query.get("name") ?? "", bytes, { ...request, headers }, query);
   }
 
   #resume(request: DoubleRequest, query: URLSearchParams): DoubleAnswer {
@@ -252,7 +266,7 @@ export const GCS_LIES: Readonly<Record<string, Lie>> = {
 export function gcsVerbOf({ method, url }: DoubleRequest): string {
   const { pathname, searchParams: query } = new URL(url, "http://gcs");
   if (query.has("upload_id")) return `${method} part`;
-  if (query.has("uploadType")) return `${method} ${query.get("uploadType") === "media" ? "upload" : "begin"}`;
+  if (query.has("uploadType")) return `${method} ${query.get("uploadType") === "resumable" ? "begin" : "upload"}`;
   if (pathname.endsWith("/o")) return `${method} list`;
   return `${method} ${method === "GET" && query.get("alt") !== "media" ? "info" : "object"}`;
 }
