@@ -131,7 +131,8 @@ function typeLines(type: FieldsType, types: readonly FieldsType[]): readonly str
 
 /** As the formatter wraps a long value. */
 function wrapped(row: string): string {
-  return row.length <= 116 ? `    ${row}` : `    ${row.replace(": ", ":\n      ")}`;
+  // The formatter breaks no line behind a key of fewer than five characters.
+  return row.length <= 116 || row.indexOf(":") < 5 ? `    ${row}` : `    ${row.replace(": ", ":\n      ")}`;
 }
 
 function partsOf(

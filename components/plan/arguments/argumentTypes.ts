@@ -508,8 +508,7 @@ export const ARGUMENT_TYPES = {
   ZfsSnapshotsArgs: {},
   HostNotifyArgs: { "targets?": "NotifyTargetArgs[]", "existingFile?": "Input<string>" },
   NotifyTargetArgs: {
-    type:
-      'Input<("slack" | "ntfy" | "telegram" | "discord" | "teams" | "healthchecks" | "alertmanager" | "webhook" | "email")>',
+    type: 'Input<("slack" | "ntfy" | "telegram" | "discord" | "teams" | "healthchecks" | "alertmanager" | "webhook" | "email")>',
     "name?": "Input<string>",
     "url?": "Input<string>",
     "topic?": "Input<string>",

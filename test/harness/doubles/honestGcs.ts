@@ -93,11 +93,11 @@ export class HonestGcs {
   #form(request: DoubleRequest, query: URLSearchParams): DoubleAnswer {
     const boundary = /^multipart\/related; boundary=(\S+)$/.exec(request.headers["content-type"] ?? "")?.[1];
     const text = request.body.toString("latin1");
-    const [before, fields, content, after] = text.split(`--${boundary}`).map((part) => part.split("\r\n\r\n"));
-    if (before?.join() !== "" || after?.join() !== "--\r\n" || fields === undefined || content === undefined)
+    const [before, fields, stored, after] = text.split(`--${boundary}`).map((part) => part.split("\r\n\r\n"));
+    if (before?.join() !== "" || after?.join() !== "--\r\n" || fields === undefined || stored === undefined)
       return refused(400, "parseError", "Missing end boundary in multipart body.");
     const { md5Hash } = JSON.parse(fields.slice(1).join("\r\n\r\n")) as { readonly md5Hash?: string };
-    const bytes = Buffer.from(content.slice(1).join("\r\n\r\n").slice(0, -2), "latin1");
+    const bytes = Buffer.from(stored.slice(1).join("\r\n\r\n").slice(0, -2), "latin1");
     const headers = md5Hash === undefined ? {} : { "x-goog-hash": `md5=${md5Hash}` };
     return this.#store(query.get("name") ?? "", bytes, { ...request, headers }, query);
   }
