@@ -165,6 +165,7 @@ describe("a push queue", () => {
     storages[1].plan("putStream", { kind: "delay", durationMs: 20_000 }, { path: new RegExp(walName(1)) });
     expect(await request(1, ANY)).toMatchObject({ accepted: true, reposBehind: [2] });
     expect(missingWal.list(2)).toEqual(names(1));
+    await eventually("its upload has begun", () => storages[1].calls("putStream").length === 1);
     acknowledge(1);
     rmSync(join(walDirectory, walName(1)));
     queue.setReady([]);
