@@ -183,7 +183,7 @@ describe("a stack of the components", async () => {
     },
   );
 
-  test.runIf(NIGHTLY)("is added to an existing running Cluster, whose instance is replaced", async () => {
+  test("is added to an existing running Cluster, whose instance is replaced", async () => {
     const cluster = {
       apiVersion: "postgresql.cnpg.io/v1",
       kind: "Cluster",
