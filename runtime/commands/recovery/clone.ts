@@ -6,10 +6,9 @@ import { systemError } from "../../local/systemError";
 import { type CloneRequest, cloneJson, type CloneTools, cloneText, makeClone } from "../../operations/clone/makeClone";
 import { joinShare, leaveShare } from "../../operations/clone/cloneShare";
 import { removeTimer, type TimerTools } from "../../operations/clone/cloneTimer";
-import { closeBackup } from "../../operations/open/closeBackup";
 import { requireFuse } from "../../operations/open/openBackup";
 import type { Command, CommandProcess } from "../../process/commandProcess";
-import { accountOf, directoryOf, openArgs, requireOwnKeys } from "./open";
+import { accountOf, directoryOf, discardOpened, openArgs, requireOwnKeys } from "./open";
 
 const LOOPBACK = ["127.0.0.1/32", "::1/128"];
 const LOCAL = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
@@ -93,10 +92,7 @@ async function textOf(proc: CommandProcess, path: string): Promise<string> {
 }
 
 function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
-  const { account, at } = request;
   const { config, ctx } = proc;
-  // A cleanup goes on when the command is ended.
-  const { signal } = new AbortController();
   return {
     timer: timerOf(proc),
     open: async (isFirst) => {
@@ -109,19 +105,8 @@ function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
       return proc.program(args, { signal: ctx.signal, isOwn: true });
     },
     close: async () => {
-      const closing = {
-        at,
-        isRoot: true,
-        account,
-        keeps: false,
-        stanza: config.stanza ?? "",
-        spoolPath: config.spoolPath,
-        self: proc.process,
-        move: null,
-      };
-      const tools = { program: (args: readonly string[]) => proc.program(args, { signal }) };
       try {
-        await closeBackup(closing, tools, { ...ctx, signal });
+        await discardOpened(proc, request);
       } finally {
         await forgetClone(proc, request);
       }

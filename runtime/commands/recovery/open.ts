@@ -7,8 +7,9 @@ import { setFlagsFromString } from "node:v8";
 import { fail } from "../../base/errors";
 import { given } from "../../base/given";
 import type { Config } from "../../config/types";
-import { becomeAccount } from "../../local/actAs";
+import { type AccountIds, becomeAccount } from "../../local/actAs";
 import { realpathSync } from "../../local/nodeFiles";
+import { closeBackup } from "../../operations/open/closeBackup";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
 import { findProcess, loadState, openLocation, type OpenState } from "../../operations/open/openLocation";
 import { lockServing } from "../../operations/open/openLocks";
@@ -186,6 +187,21 @@ export function openArgs(
     ...(targetExclusive === true ? ["--target-exclusive"] : []),
     ...Object.entries(named).map(([name, value]) => `--${name}=${value}`),
   ];
+}
+
+/** Closes what is open there, also after an abort, and discards its pages. @throws lockAcquire while it is opened */
+export async function discardOpened(
+  proc: Invocation & Pick<CommandProcess, "process" | "program">,
+  { account, at }: { readonly account: AccountIds; readonly at: string },
+): Promise<void> {
+  const { config, ctx, process: self } = proc;
+  const { signal } = new AbortController();
+  const { spoolPath, stanza = "" } = config;
+  await closeBackup(
+    { at, isRoot: true, account, keeps: false, move: null, self, spoolPath, stanza },
+    { program: (args) => proc.program(args, { signal }) },
+    { ...ctx, signal },
+  );
 }
 
 function recoveryOf({ config }: Invocation): OpenState["recovery"] {

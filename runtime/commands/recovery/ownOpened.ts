@@ -5,14 +5,13 @@ import { actAs } from "../../local/actAs";
 import { acquireLock, type LockFile } from "../../local/lockFile";
 import { existsSync } from "../../local/nodeFiles";
 import { prepareRoot } from "../../operations/drill/scratch";
-import { closeBackup } from "../../operations/open/closeBackup";
 import { openedDataTimeMs, requireFuse, requireOpened } from "../../operations/open/openBackup";
 import { loadProgress, loadState, type OpenLocation, openLocation } from "../../operations/open/openLocation";
 import type { Account } from "../../operations/open/tree";
 import { Session } from "../../postgres/session";
 import type { CommandProcess } from "../../process/commandProcess";
 import { drillPathOf } from "./drill";
-import { accountOf, openArgs, type OpenedMoment, requireOwnKeys } from "./open";
+import { accountOf, discardOpened, openArgs, type OpenedMoment, requireOwnKeys } from "./open";
 
 /** Only names the sockets. */
 export const OWN_PORT = 54330;
@@ -125,27 +124,15 @@ export class OwnOpened {
 
   async #close({ at, folder }: OpenLocation): Promise<void> {
     if (!existsSync(folder)) return;
-    const { signal } = new AbortController();
-    const { config, ctx, process } = this.#proc;
-    const request = {
-      at,
-      isRoot: true,
-      account: this.account,
-      keeps: false,
-      stanza: config.stanza ?? "",
-      spoolPath: config.spoolPath,
-      self: process,
-      move: null,
-    };
-    const tools = { program: (args: readonly string[]) => this.#proc.program(args, { signal }) };
-    const endMs = ctx.clock.monotonicMs() + OPENING_MS;
+    const { clock } = this.#proc.ctx;
+    const endMs = clock.monotonicMs() + OPENING_MS;
     for (;;) {
       try {
-        await closeBackup(request, tools, { ...ctx, signal });
+        await discardOpened(this.#proc, { at, account: this.account });
         return;
       } catch (error) {
-        if (!isError(error, "lockAcquire") || ctx.clock.monotonicMs() > endMs) throw error;
-        await ctx.clock.sleep(POLL_MS, signal);
+        if (!isError(error, "lockAcquire") || clock.monotonicMs() > endMs) throw error;
+        await clock.sleep(POLL_MS, new AbortController().signal);
       }
     }
   }

@@ -4,13 +4,11 @@
  */
 import { utf8 } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
-import { fail } from "../../base/errors";
-import { eachPage } from "../objectStore/pages";
-import { clockVerdict, tlsFact } from "../objectStore/probeFacts";
+import { clockVerdict, probePages, tlsFact } from "../objectStore/probeFacts";
 import { headerOf, readText, type StoreRequest } from "../objectStore/storeHttp";
 import { asked, type Verdict } from "../space";
 import type { Storage, StorageFact } from "../storage";
-import { type BlobPage, parseBlobPage } from "./azureAnswer";
+import { parseBlobPage } from "./azureAnswer";
 import type { AzureHttp } from "./azureHttp";
 import { blobBody, putBlob } from "./blobUpload";
 
@@ -29,8 +27,6 @@ export interface BlobProbe {
   readonly clock: Clock;
 }
 
-const PAGE_BLOBS = 5;
-const PAGE_SIZE = 2;
 const DENIED = [401, 403];
 /** A policy or a legal hold keeps the version ("Immutable storage for blob versions"). */
 const LOCKED = 409;
@@ -39,7 +35,7 @@ export async function probeBlobs(probe: BlobProbe): Promise<StorageFact[]> {
   return [
     tlsFact(probe.origin, probe.verifyTls),
     await asked("clock", () => probeClock(probe)),
-    await asked("pages", () => probePages(probe)),
+    await asked("pages", () => probeListing(probe)),
     await asked("create", () => probeCreate(probe)),
     await asked("versions", () => probeVersions(probe)),
   ];
@@ -58,22 +54,18 @@ async function probeClock(probe: BlobProbe): Promise<Verdict> {
   return clockVerdict(answer, probe.clock.nowMs());
 }
 
-async function probePages(probe: BlobProbe): Promise<Verdict> {
+async function probeListing(probe: BlobProbe): Promise<Verdict> {
   const { http, prefix, repoIndex, scratch, storage } = probe;
-  for (let index = 0; index < PAGE_BLOBS; index++) await storage.put(`${scratch}/page/${index}`, utf8("x"));
-  const ask = (next: BlobPage["next"]): Promise<BlobPage> => {
-    const request = listRequest(probe, { maxresults: String(PAGE_SIZE), ...next });
-    return http.exchangeText(request, (text, facts) => parseBlobPage(text, `${prefix}/page/`, facts));
-  };
-  const seen = new Set<string>();
-  let pageCount = 0;
-  for await (const { objects } of eachPage(ask, { doing: listRequest(probe, {}).doing, repoIndex })) {
-    for (const { key } of objects) seen.add(key);
-    pageCount++;
-  }
-  if (seen.size === PAGE_BLOBS) return { verdict: "ok", text: `${PAGE_BLOBS} blobs in ${pageCount} pages` };
-  const fact = `${seen.size} of ${PAGE_BLOBS} blobs are listed in ${pageCount} pages of ${PAGE_SIZE}`;
-  throw fail("service", fact, { repoIndex });
+  return probePages({
+    put: (path) => storage.put(`${scratch}/${path}`, utf8("x")),
+    ask: (next: Readonly<Record<string, string>> | null, pageSize) => {
+      const request = listRequest(probe, { maxresults: String(pageSize), ...next });
+      return http.exchangeText(request, (text, facts) => parseBlobPage(text, `${prefix}/page/`, facts));
+    },
+    doing: listRequest(probe, {}).doing,
+    repoIndex,
+    title: "blobs",
+  });
 }
 
 /** The lease of a stanza needs both conditions. */

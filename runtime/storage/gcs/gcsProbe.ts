@@ -5,13 +5,12 @@
  */
 import { utf8 } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
-import { fail, nullOn } from "../../base/errors";
-import { eachPage } from "../objectStore/pages";
-import { clockVerdict, tlsFact } from "../objectStore/probeFacts";
+import { nullOn } from "../../base/errors";
+import { clockVerdict, probePages, tlsFact } from "../objectStore/probeFacts";
 import { readText, type StoreRequest } from "../objectStore/storeHttp";
 import { asked, type Verdict } from "../space";
 import type { Storage, StorageFact } from "../storage";
-import { ANSWER_FIELDS, type ObjectPage, PAGE_FIELDS, parseObject, parseObjectPage } from "./gcsAnswer";
+import { ANSWER_FIELDS, PAGE_FIELDS, parseObject, parseObjectPage } from "./gcsAnswer";
 import { explanationOf } from "./gcsFailure";
 import type { GcsHttp } from "./gcsHttp";
 
@@ -30,15 +29,13 @@ export interface GcsProbe {
   readonly clock: Clock;
 }
 
-const PAGE_OBJECTS = 5;
-const PAGE_SIZE = 2;
 const DENIED = [401, 403];
 
 export async function probeGcs(probe: GcsProbe): Promise<StorageFact[]> {
   return [
     tlsFact(probe.origin, probe.verifyTls),
     await asked("clock", () => probeClock(probe)),
-    await asked("pages", () => probePages(probe)),
+    await asked("pages", () => probeListing(probe)),
     await asked("create", () => probeCreate(probe)),
     await asked("versions", () => probeVersions(probe)),
   ];
@@ -60,22 +57,18 @@ async function probeClock(probe: GcsProbe): Promise<Verdict> {
   return clockVerdict(answer, probe.clock.nowMs(), "which gives tokens for keys only within minutes of its own time");
 }
 
-async function probePages(probe: GcsProbe): Promise<Verdict> {
+async function probeListing(probe: GcsProbe): Promise<Verdict> {
   const { http, prefix, repoIndex, scratch, storage } = probe;
-  for (let index = 0; index < PAGE_OBJECTS; index++) await storage.put(`${scratch}/page/${index}`, utf8("x"));
-  const ask = (next: ObjectPage["next"]): Promise<ObjectPage> => {
-    const request = listRequest(probe, { maxResults: String(PAGE_SIZE), ...next });
-    return http.exchangeText(request, (text, facts) => parseObjectPage(text, `${prefix}/page/`, facts));
-  };
-  const seen = new Set<string>();
-  let pageCount = 0;
-  for await (const { objects } of eachPage(ask, { doing: listRequest(probe, {}).doing, repoIndex })) {
-    for (const { key } of objects) seen.add(key);
-    pageCount++;
-  }
-  if (seen.size === PAGE_OBJECTS) return { verdict: "ok", text: `${PAGE_OBJECTS} objects in ${pageCount} pages` };
-  const fact = `${seen.size} of ${PAGE_OBJECTS} objects are listed in ${pageCount} pages of ${PAGE_SIZE}`;
-  throw fail("service", fact, { repoIndex });
+  return probePages({
+    put: (path) => storage.put(`${scratch}/${path}`, utf8("x")),
+    ask: (next: Readonly<Record<string, string>> | null, pageSize) => {
+      const request = listRequest(probe, { maxResults: String(pageSize), ...next });
+      return http.exchangeText(request, (text, facts) => parseObjectPage(text, `${prefix}/page/`, facts));
+    },
+    doing: listRequest(probe, {}).doing,
+    repoIndex,
+    title: "objects",
+  });
 }
 
 /** The lease of a stanza needs both conditions. */

@@ -4,7 +4,7 @@
  *
  * A separate process with one bucket in memory, which listens on 127.0.0.1 only; clients use the name `localhost` of
  * its certificate. It reads no tokens, and differs from Google in what a session of an upload says: it names no session
- * in `X-GUploader-UploadID`, which stock needs, and ends the upload when it is asked what it has. So stock must send
+ * in `X-GUploader-UploadID`, which stock needs, and ends an upload when a client asks how far it is. So stock must send
  * each file in one request, and no upload may be cut.
  */
 import { randomBytes } from "node:crypto";

@@ -203,7 +203,7 @@ describe("uploads", () => {
 
 describe("conditional writes", () => {
   // claim: docs/gcs.md: leases use `ifGenerationMatch`
-  test("an object is created if there is none, and replaced if it has the generation", async () => {
+  test("creates no object that exists, and replaces none that has changed", async () => {
     const bucket = mostly(() => null);
     const storage = open();
     expect(await storage.create("f", utf8("a"))).toBe(true);
