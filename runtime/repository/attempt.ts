@@ -7,8 +7,14 @@
  */
 import { textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
-import { fail, isError } from "../base/errors";
-import { type Attempt, parseAttempt, renderAttempt, type SourceIdentity } from "../format/repository/attemptFile";
+import { fail, isError, toBackupError } from "../base/errors";
+import {
+  type Attempt,
+  LISTED_ATTEMPT,
+  parseAttempt,
+  renderAttempt,
+  type SourceIdentity,
+} from "../format/repository/attemptFile";
 import { attemptPath } from "../format/repository/repoPath";
 import type { Lease } from "./lease";
 import { type Repository, readFile, writeFile } from "./repository";
@@ -33,11 +39,35 @@ export async function saveAttempt(
   );
 }
 
-/** Null without a file: the backup is listed, stock's, or an old version's. */
+/**
+ * Ends the attempt of a backup that was just listed. With its file, nobody else would list the backup again after a
+ * process that slept has overwritten the list.
+ * @throws the storage's error when the file can neither be removed nor replaced
+ */
+export async function endAttempt(
+  repo: Repository,
+  label: string,
+  { lease, pass }: { readonly lease: Lease; readonly pass: string | null },
+  ctx: Context,
+): Promise<void> {
+  const path = attemptPath(repo.stanza, label);
+  try {
+    await repo.storage.remove(path);
+  } catch (error) {
+    ctx.log.warn(
+      `${repo.name}: unable to remove the attempt file of listed backup '${label}': ${toBackupError(error).message}`,
+    );
+    await lease.check();
+    await writeFile(repo, path, utf8(LISTED_ATTEMPT), pass, ctx);
+  }
+}
+
+/** Null without a file or with one that has ended: the backup is listed, stock's, or an old version's. */
 export async function findAttempt(repo: Repository, label: string, pass: string | null): Promise<Attempt | null> {
   const path = attemptPath(repo.stanza, label);
   try {
-    return parseAttempt(textOf(await readFile(repo, path, pass)), path);
+    const text = textOf(await readFile(repo, path, pass));
+    return text === LISTED_ATTEMPT ? null : parseAttempt(text, path);
   } catch (error) {
     if (isError(error, "fileMissing")) return null;
     if (isError(error, "format", "jsonFormat", "crypto")) return UNREADABLE;

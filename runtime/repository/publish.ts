@@ -20,7 +20,7 @@ import {
   manifestHistoryPath,
   manifestPath,
 } from "../format/repository/repoPath";
-import { requireAttempt } from "./attempt";
+import { endAttempt, requireAttempt } from "./attempt";
 import { hasManifest, saveManifest } from "./backupStore";
 import { loadBackupInfo, updateArchiveInfo } from "./infoStore";
 import type { Lease } from "./lease";
@@ -39,7 +39,7 @@ export interface Publication {
  * Lists a backup whose attempt file was written under `lease`. archive.info is rewritten so that its age does not
  * trigger bucket rules.
  * @throws lockAcquire (50), fileMissing (55), fileInvalid (28), backupSetInvalid (75), backupMismatch (51): then it is
- * not listed
+ * not listed; or the storage's error
  */
 export async function finishBackup(
   repo: Repository,
@@ -73,11 +73,7 @@ export async function finishBackup(
     return { ...info };
   };
   if (!repo.storage.features.directories) await updateArchiveInfo(repo, renew, ctx);
-  await repo.storage.remove(attemptPath(repo.stanza, label)).catch((error: unknown) => {
-    ctx.log.warn(
-      `${repo.name}: unable to remove the attempt file of listed backup '${label}': ${toBackupError(error).message}`,
-    );
-  });
+  await endAttempt(repo, label, { lease, pass }, ctx);
   await keepListed(repo, manifest, lease, ctx);
   return updated;
 }

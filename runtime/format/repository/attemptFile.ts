@@ -36,6 +36,9 @@ export interface Attempt {
 
 const VERSION = 1;
 
+/** Takes the attempt's place if it cannot be removed: its backup is listed, and no process writes there any more. */
+export const LISTED_ATTEMPT = `${renderJson({ version: VERSION, listed: true })}\n`;
+
 export function renderAttempt({ token, term, domain, source }: Attempt): string {
   return `${renderJson({ version: VERSION, token, term, domain, source: source === null ? null : sourceJson(source) })}\n`;
 }

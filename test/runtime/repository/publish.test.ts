@@ -21,7 +21,7 @@ import { type Repository, readFile } from "../../../runtime/repository/repositor
 import { PosixStorage } from "../../../runtime/storage/posix";
 import { testContext } from "../../harness/context";
 import { testLease } from "../../harness/leases";
-import { FaultyStorage } from "../../harness/network/faults";
+import { type Fault, FaultyStorage } from "../../harness/network/faults";
 import { ForgetfulStorage, MemoryStorage } from "../../harness/doubles/storages";
 import { vectorText } from "../format/vectors";
 import { readlinkSync } from "node:fs";
@@ -33,6 +33,8 @@ const GOLDEN = parseManifest(vectorText("v2.45/plain/full.manifest.gz"), "golden
 const LABEL = GOLDEN.label;
 /** A manifest with few files, for tests that do not depend on their number. */
 const FEW: Manifest = { ...GOLDEN, files: GOLDEN.files.filter((file) => file.reference === undefined).slice(0, 5) };
+const ATTEMPT = /pgbackstop\.attempt$/;
+const REFUSED: Fault = { kind: "error", error: fail("service", "refused") };
 const withLabel = (label: string): Manifest => ({ ...FEW, label, references: [label] });
 
 async function stanza(options: Parameters<typeof repository>[1] = {}): Promise<Repository> {
@@ -66,6 +68,25 @@ describe("a finished backup", () => {
       expect((await loadBackupInfo(repo)).backups).toEqual([]);
     },
   );
+
+  it("is listed again by any host after a late list without it, also if its attempt file could not be removed", async () => {
+    const storage = new FaultyStorage(new MemoryStorage());
+    const repo = await stanza({ storage });
+    const before = await loadBackupInfo(repo);
+    storage.plan("remove", REFUSED, { path: ATTEMPT });
+    await finish(repo, FEW);
+    await saveBackupInfo(repo, before, ctx);
+    const elsewhere = await loadReconstructedInfo(repo, testLease({ domain: "host2" }), ctx);
+    expect(elsewhere.adopted.map((entry) => entry.label)).toEqual([LABEL]);
+  });
+
+  it("fails in a repository that neither removes nor replaces its attempt file", async () => {
+    const storage = new FaultyStorage(new MemoryStorage());
+    const repo = await stanza({ storage });
+    await copied(repo, FEW);
+    for (const call of ["remove", "put"] as const) storage.plan(call, REFUSED, { path: ATTEMPT });
+    await expect(finishBackup(repo, FEW, { lease, pass: null }, ctx)).rejects.toMatchObject({ kind: "service" });
+  });
 
   it("has no files of an earlier attempt, which a store that overwrites in one step removes last", async () => {
     const strayPath = `backup/demo/${LABEL}/pg_data/base/1/of an earlier attempt`;
