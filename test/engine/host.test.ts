@@ -254,7 +254,7 @@ test.runIf(NIGHTLY)("an update that fails half-way says why, keeps its state, an
   expect(readFileSync(host.path("etc", "pgbackrest.conf"), "utf8")).toContain("process-max=3");
 });
 
-test("two updates of one host exclude each other", async () => {
+test.runIf(NIGHTLY)("two updates of one host exclude each other", async () => {
   // Longer than an update waits on any machine.
   const holder = spawn("flock", ["--no-fork", host.path("etc"), "sleep", "600"]);
   const isFree = async (): Promise<boolean> =>

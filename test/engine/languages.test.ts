@@ -154,23 +154,26 @@ test.runIf(NIGHTLY)(
 );
 
 // claim: docs/languages.md: components used from another…
-test("mistakes are reported as in TypeScript, and so are an unknown argument and a missing one", async () => {
-  expect(await failureOf(open(() => program(0)).then((stack) => stack.preview()))).toContain(
-    "repositories.repo1.keepDays",
-  );
-  const misspelt = (): Record<string, unknown> => ({
-    nas: new Foreign("PosixRepository", "nas", { pth: "/mnt" }, []).urn,
-  });
-  expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain(
-    "PosixRepository has no field 'pth'",
-  );
-  const incomplete = (): Record<string, unknown> => ({
-    db: new Foreign("CnpgRestore", "db", { namespace: "db", repositories: {}, source: { repositories: {} } }, []).urn,
-  });
-  const failure = await failureOf(open(incomplete).then((stack) => stack.preview()));
-  for (const path of ["storageGiB", "source.stanza"])
-    expect(failure).toContain(`PB118 ${path}: it is required, and not given`);
-});
+test.runIf(NIGHTLY)(
+  "mistakes are reported as in TypeScript, and so are an unknown argument and a missing one",
+  async () => {
+    expect(await failureOf(open(() => program(0)).then((stack) => stack.preview()))).toContain(
+      "repositories.repo1.keepDays",
+    );
+    const misspelt = (): Record<string, unknown> => ({
+      nas: new Foreign("PosixRepository", "nas", { pth: "/mnt" }, []).urn,
+    });
+    expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain(
+      "PosixRepository has no field 'pth'",
+    );
+    const incomplete = (): Record<string, unknown> => ({
+      db: new Foreign("CnpgRestore", "db", { namespace: "db", repositories: {}, source: { repositories: {} } }, []).urn,
+    });
+    const failure = await failureOf(open(incomplete).then((stack) => stack.preview()));
+    for (const path of ["storageGiB", "source.stanza"])
+      expect(failure).toContain(`PB118 ${path}: it is required, and not given`);
+  },
+);
 
 // claim: docs/languages.md: components used from another…
 test("two hosts with one stanza in one repository are an error, as in TypeScript", async () => {

@@ -377,7 +377,7 @@ describe("a backup host", async () => {
   });
 
   // claim: docs/hosts/repository-host.md: a backup host: its…
-  test("is repaired after a manual change, and refuses a configuration that sshd rejects", async () => {
+  test.runIf(NIGHTLY)("is repaired after a manual change, and refuses a configuration that sshd rejects", async () => {
     const config = "/etc/ssh/sshd_config.d/60-pgbackstop.conf";
     await vault.runOk(["sed", "-i", "s/DisableForwarding yes/DisableForwarding no/", config]);
     const stack = await open("v1");

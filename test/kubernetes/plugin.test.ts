@@ -287,7 +287,7 @@ describe("the plugin of CloudNativePG", async () => {
 
   // claim: docs/kubernetes/failover.md: the new primary continues to archive after a failover, and its WAL can be
   //   recovered
-  test("continues to archive after a failover under load, without a gap", async () => {
+  test.runIf(NIGHTLY)("continues to archive after a failover under load, without a gap", async () => {
     let acknowledged = 0;
     let ended = false;
     const writing = (async () => {

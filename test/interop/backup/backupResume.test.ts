@@ -75,7 +75,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
       },
     );
 
-  test.runIf(resumes)("ours is resumed by ours, in every repository", async () => {
+  test.runIf(NIGHTLY && resumes)("ours is resumed by ours, in every repository", async () => {
     const label = await killInTheMiddle(bed, () => startOurs([]));
     expect(existsSync(join(directoryOf(label), ATTEMPT))).toBe(true);
     const { stdout } = await bed.oursOk(["backup", "--type=full", "--log-level-console=detail"]);

@@ -147,7 +147,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
 
   // claim: README.md: `sync` copies complete backups between repositories with other keys and compression, blocks as
   //   blocks if the target stores blocks
-  test.runIf(row.whole !== undefined)(
+  test.runIf(NIGHTLY && row.whole !== undefined)(
     "blocks stay blocks if the target stores blocks, and become whole files otherwise",
     async () => {
       await bed.oursOk(["sync", "--from-repo=2", "--to-repo=3"]);

@@ -425,37 +425,41 @@ describe("extract-table", async () => {
 
   // claim: docs/drills.md, docs/open.md, docs/extract-table.md: WAL that creates a tablespace is refused by each server
   //   next to production
-  test("a tablespace that is newer than the backup stays production's alone", async ({ onTestFinished }) => {
-    const path = join(bed.folder, "newer");
-    mkdirSync(path);
-    giveTo(path, bed.cluster.user);
-    await bed.cluster.sql(`CREATE TABLESPACE newer LOCATION '${path}'`);
-    await bed.cluster.sql("CREATE TABLE kept TABLESPACE newer AS SELECT generate_series(1, 1000) id", [], "shop");
-    await bed.archiveAll();
-    await bed.cluster.sql("INSERT INTO kept SELECT generate_series(1001, 5000)", [], "shop");
-    // A replay of the archive would bring the file back to its first rows.
-    await bed.cluster.sql("CHECKPOINT");
-    const { exitCode, stderr, stdout } = await bed.ours(argv(["--table=public.customers", "--as=newer"]));
-    expect([exitCode, stdout + stderr]).toEqual([
-      56,
-      expect.stringContaining(`creates a tablespace in '${path}': this server would use that directory`),
-    ]);
-    // A restored server may make tablespaces, but not where a running server has one.
-    const dataPath = join(bed.folder, "aside");
-    await bed.oursOk(["restore", `--pg1-path=${dataPath}`]);
-    const restored = TestCluster.adopt({ binaries: result.binaries, dataPath });
-    onTestFinished(() => restored.remove());
-    // It may answer until it gets this WAL.
-    await restored.start().catch(() => undefined);
-    await expect
-      .poll(() => readFileSync(restored.logFile, "utf8"), { timeout: 60_000 })
-      .toContain(
-        `creates a tablespace in '${path}': this server would use that directory, which the server of '${bed.cluster.dataPath}' uses`,
-      );
-    await bed.cluster.restart();
-    expect(await shop("SELECT count(*) FROM kept")).toBe("5000");
-    expect(leftOvers()).toEqual([]);
-  }, 300_000);
+  test.runIf(NIGHTLY)(
+    "a tablespace that is newer than the backup stays production's alone",
+    async ({ onTestFinished }) => {
+      const path = join(bed.folder, "newer");
+      mkdirSync(path);
+      giveTo(path, bed.cluster.user);
+      await bed.cluster.sql(`CREATE TABLESPACE newer LOCATION '${path}'`);
+      await bed.cluster.sql("CREATE TABLE kept TABLESPACE newer AS SELECT generate_series(1, 1000) id", [], "shop");
+      await bed.archiveAll();
+      await bed.cluster.sql("INSERT INTO kept SELECT generate_series(1001, 5000)", [], "shop");
+      // A replay of the archive would bring the file back to its first rows.
+      await bed.cluster.sql("CHECKPOINT");
+      const { exitCode, stderr, stdout } = await bed.ours(argv(["--table=public.customers", "--as=newer"]));
+      expect([exitCode, stdout + stderr]).toEqual([
+        56,
+        expect.stringContaining(`creates a tablespace in '${path}': this server would use that directory`),
+      ]);
+      // A restored server may make tablespaces, but not where a running server has one.
+      const dataPath = join(bed.folder, "aside");
+      await bed.oursOk(["restore", `--pg1-path=${dataPath}`]);
+      const restored = TestCluster.adopt({ binaries: result.binaries, dataPath });
+      onTestFinished(() => restored.remove());
+      // It may answer until it gets this WAL.
+      await restored.start().catch(() => undefined);
+      await expect
+        .poll(() => readFileSync(restored.logFile, "utf8"), { timeout: 60_000 })
+        .toContain(
+          `creates a tablespace in '${path}': this server would use that directory, which the server of '${bed.cluster.dataPath}' uses`,
+        );
+      await bed.cluster.restart();
+      expect(await shop("SELECT count(*) FROM kept")).toBe("5000");
+      expect(leftOvers()).toEqual([]);
+    },
+    300_000,
+  );
 
   // claim: docs/extract-table.md: a standby is refused
   test("a standby is refused before anything is restored", async () => {

@@ -242,8 +242,9 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     "a recovery to the target has the table with its rows",
     async () => {
       const routes = ["dropPrepared", "dropDatabase", "dropSchema"];
+      // A restore takes ten seconds. One major version restores to every incident, the others to a part of them.
       const proven = NIGHTLY
-        ? incidents
+        ? incidents.filter((_, index) => major === 18 || index % 4 === 0)
         : routes.flatMap((method) => incidents.find((each) => each.method === method) ?? []);
       expect(proven.length).toBeGreaterThan(0);
       const types = new Map<string, number>();
