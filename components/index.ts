@@ -136,6 +136,17 @@ export {
   type AzureRepositoryArgs,
   type AzureSharedKey,
 } from "./repositories/azureRepositoryArgs";
+export { GcsRepository } from "./repositories/gcsRepository";
+export type {
+  GcsBucketChoice,
+  GcsCredentialsChoice,
+  GcsExistingBucket,
+  GcsExistingKeys,
+  GcsIdentity,
+  GcsNewBucket,
+  GcsNewKeys,
+  GcsRepositoryArgs,
+} from "./repositories/gcsRepositoryArgs";
 export {
   type B2BucketChoice,
   type B2CredentialsChoice,
@@ -189,6 +200,9 @@ export {
   type AzureLocation,
   type BucketFacts,
   type CipherRef,
+  type GcsCredentials,
+  GcsKeyType,
+  type GcsLocation,
   LockMode,
   type RepositoryTarget,
   type S3Credentials,

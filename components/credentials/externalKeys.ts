@@ -63,8 +63,8 @@ export interface ExternalKeys {
 }
 
 const REFRESH_SECONDS = 3600;
-/** A key of Azure is in a Secret that the program names: `existingSecret`. */
-const EXTERNAL_PARTS = SECRET_PARTS.filter((part) => part !== "azureKey");
+/** A key of Azure or Google is in a Secret that the program names: `existingSecret`. */
+const EXTERNAL_PARTS = SECRET_PARTS.filter((part) => part !== "azureKey" && part !== "gcsKey");
 
 /** Applies every default. @throws InputPropertyError */
 export function externalSourceOf(store: ExternalStore): ExternalSource<pulumi.Input<string>> {

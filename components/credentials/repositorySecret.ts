@@ -21,6 +21,7 @@ import {
 import { given } from "../../runtime/base/given";
 import { type TextMap, textsOf, withDefault } from "../internal/inputs";
 import { withCheckedCipher } from "./checkedPassphrase";
+import { storeKindOf, storeOf } from "../plan/repositories/repositoryTypes";
 import { renderExternalSecret, renderSecret, SECRET_KEYS, type SecretPart } from "../render/kubernetes/secrets";
 import type { KnownTarget } from "../repositories/common";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";
@@ -167,14 +168,16 @@ type SecretKeys = Partial<Record<SecretPart, { readonly name: string; readonly k
 const NO_METADATA = { name: "", namespace: "", labels: {} };
 
 /** The texts of a bucket's Secret; other repositories need none. */
-function secretTextsOf({ azure, cipher, s3 }: KnownTarget): Partial<Record<SecretPart, string | undefined>> {
-  if (azure === undefined && s3 === undefined) return {};
+function secretTextsOf(target: KnownTarget): Partial<Record<SecretPart, string | undefined>> {
+  const { azure, cipher, gcs, s3 } = target;
+  if (storeKindOf(target) === null) return {};
   const { credentials, region } = s3 ?? { credentials: undefined, region: undefined };
   return {
     accessKeyId: credentials?.accessKeyId,
     secretAccessKey: credentials?.secretAccessKey,
     sessionToken: credentials?.sessionToken,
     azureKey: azure?.credentials?.key,
+    gcsKey: gcs?.credentials?.key,
     passphrase: cipher?.passphrase,
     region: credentials === undefined ? undefined : region,
   };
@@ -206,7 +209,7 @@ function checkChoice(
   }
   const checked = existing === undefined ? checkedSecretName(title, secretName) : secretName;
   if (create === undefined) return checked;
-  const store = create.from.s3 ?? create.from.azure;
+  const store = storeOf(create.from);
   if (store === undefined || (store.credentials === undefined && create.from.cipher === undefined)) {
     const fact =
       store === undefined ? "it is not a bucket" : "it has neither keys nor a passphrase, and a role needs no Secret";
@@ -218,7 +221,12 @@ function checkChoice(
   return checked;
 }
 
-function partsOf({ azure, cipher, s3 }: RepositoryTarget): Parameters<typeof renderSecret<pulumi.Input<string>>>[1] {
+function partsOf({
+  azure,
+  cipher,
+  gcs,
+  s3,
+}: RepositoryTarget): Parameters<typeof renderSecret<pulumi.Input<string>>>[1] {
   const { credentials, region } = s3 ?? { credentials: undefined, region: undefined };
   const secret = (value: pulumi.Input<string> | undefined): pulumi.Input<string> | undefined =>
     value === undefined ? undefined : pulumi.secret(value);
@@ -227,6 +235,7 @@ function partsOf({ azure, cipher, s3 }: RepositoryTarget): Parameters<typeof ren
     secretAccessKey: secret(credentials?.secretAccessKey),
     sessionToken: secret(credentials?.sessionToken),
     azureKey: secret(azure?.credentials?.key),
+    gcsKey: secret(gcs?.credentials?.key),
     passphrase: secret(cipher?.passphrase),
     region: credentials === undefined ? undefined : region,
   };

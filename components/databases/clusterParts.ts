@@ -45,6 +45,7 @@ import type {
 import { NO_RUNTIME, type RuntimeInputs } from "./clusterRuntime";
 import { given } from "../../runtime/base/given";
 import { DeferredRead, fields, list, merged, view, without } from "../plan/model/deferred";
+import { storeKindOf, storeOf } from "../plan/repositories/repositoryTypes";
 
 /** The keys of one repository, as Secrets of the namespace name them; deferred values are outputs. */
 export interface SecretKeyInputs {
@@ -52,6 +53,7 @@ export interface SecretKeyInputs {
   readonly secretAccessKey?: KeyRef;
   readonly sessionToken?: KeyRef;
   readonly azureKey?: KeyRef;
+  readonly gcsKey?: KeyRef;
   readonly passphrase?: KeyRef;
   readonly region?: KeyRef;
   readonly ca?: KeyRef;
@@ -192,8 +194,8 @@ export function deliverSecrets(
       continue;
     }
     const at = checked(declared);
-    const store = at.s3 ?? at.azure;
-    const keyKind = store?.credentials === undefined ? null : at.s3 === undefined ? "azure" : "s3";
+    const store = storeOf(at);
+    const keyKind = store?.credentials === undefined ? null : storeKindOf(at);
     const isMade = store !== undefined && (keyKind !== null || at.cipher !== undefined);
     const create = (): RepositorySecret =>
       new RepositorySecret(own, { namespace, secretName, create: { from: at } }, { parent });

@@ -136,6 +136,8 @@ export interface HostSecretFiles {
   sessionToken?: pulumi.Input<string>;
   /** File with the key of an Azure storage account or its shared access signature, as `keyType` of the target says. */
   azureKey?: pulumi.Input<string>;
+  /** File with the JSON key of a service account at Google. */
+  gcsKey?: pulumi.Input<string>;
   /** File with the private key for an SFTP server, as ssh-keygen writes it. */
   privateKey?: pulumi.Input<string>;
   /** File with the passphrase of an encrypted private key. */

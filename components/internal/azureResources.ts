@@ -1,14 +1,6 @@
-/**
- * Resources of `@pulumi/azure-native`, by their type tokens and with the inputs that this package sets. The package has
- * a class for every resource of Azure and is the largest of Pulumi's; nothing of it is needed but its provider, which
- * the engine installs by itself. If a program has the package, its version counts, so that there is one provider.
- */
+/** Resources of `@pulumi/azure-native`: packagedResources.ts. */
 import * as pulumi from "@pulumi/pulumi";
-import { withoutStackTraces } from "./stackTraces";
-
-const PACKAGE = "@pulumi/azure-native";
-/** Tokens and inputs are those of version 3. */
-const VERSION = "3.28.0";
+import { packagedResources } from "./packagedResources";
 
 type Text = pulumi.Input<string>;
 
@@ -63,17 +55,10 @@ export interface AzureInputs {
   };
 }
 
-class AzureResource extends pulumi.CustomResource {}
+/** Tokens and inputs are those of version 3. */
+const AZURE = packagedResources<AzureInputs>("@pulumi/azure-native", "3.28.0");
 
-export function declareAzure<Token extends keyof AzureInputs>(
-  token: Token,
-  name: string,
-  inputs: AzureInputs[Token],
-  opts: pulumi.CustomResourceOptions,
-): pulumi.CustomResource {
-  const versioned = { version: providerVersion(), ...opts };
-  return withoutStackTraces(() => new AzureResource(token, name, { ...inputs }, versioned));
-}
+export const declareAzure = AZURE.declare;
 
 interface AccountKeys {
   readonly keys?: readonly { readonly keyName?: string; readonly value?: string }[];
@@ -91,7 +76,7 @@ export function accountKeyOf(
     const token = "azure-native:storage:listStorageAccountKeys";
     const { keys = [] }: AccountKeys = await pulumi.runtime.invoke(token, request, {
       parent,
-      version: providerVersion(),
+      version: AZURE.version(),
     });
     const value = keys.find((each) => each.keyName === wanted)?.value;
     if (value === undefined || value === "")
@@ -104,14 +89,4 @@ export function accountKeyOf(
 export interface InAccountKnown {
   readonly accountName: string;
   readonly resourceGroupName: string;
-}
-
-/** That of the program's package, if it has one. */
-function providerVersion(): string {
-  try {
-    const { version } = require(`${PACKAGE}/package.json`) as { readonly version?: unknown };
-    return typeof version === "string" ? version : VERSION;
-  } catch {
-    return VERSION;
-  }
 }

@@ -87,7 +87,7 @@ export function backupPolicies(
 }
 
 /** Inputs with the name of a bucket, a container or its account. */
-const BUCKET_FIELDS = ["bucket", "bucketName", "accountName", "containerName"];
+const BUCKET_FIELDS = ["bucket", "bucketName", "name", "accountName", "containerName"];
 
 /** Findings about a single resource. */
 export function checkResource({ name, props, type }: StackResource, bucketNames: readonly string[]): Finding[] {

@@ -7,10 +7,10 @@ import { childName } from "../internal/children";
 import type { Finding } from "../plan/findings/findings";
 import type { StorageCost } from "../plan/storage/cost";
 import { given } from "../../runtime/base/given";
-import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositoryTypes";
+import { kindOf, REPOSITORY_KINDS, storeOf, typeOf } from "../plan/repositories/repositoryTypes";
 import { NO_TARGET } from "../plan/repositories/unknownType";
 import type { EncryptionArgs } from "./repositoryArgs";
-import type { AzureLocation, CipherRef, RepositoryTarget, S3Credentials, S3Location, SftpLocation } from "./target";
+import type { CipherRef, RepositoryTarget, S3Credentials, SftpLocation } from "./target";
 
 /**
  * {@link checkedArguments} of a repository.
@@ -149,11 +149,10 @@ export function openTarget(target: pulumi.Input<RepositoryTarget>): object {
 
 /** The target, which also says whether anything of its location is secret. */
 export function shareableTarget(target: RepositoryTarget): RepositoryTarget {
-  const { azure = {}, cipher: _cipher, path, s3 = {}, sftp = {} } = target;
-  const { credentials: _credentials, ...bucket } = s3 as Partial<S3Location>;
-  const { credentials: _accountKey, ...container } = azure as Partial<AzureLocation>;
+  const { path, sftp = {} } = target;
+  const { credentials: _credentials, ...store }: { readonly credentials?: object } = storeOf(target) ?? {};
   const { privateKey: _key, privateKeyPassphrase: _passphrase, ...server } = sftp as Partial<SftpLocation>;
-  const location = { path, bucket, container, server };
+  const location = { path, store, server };
   const outputs = [...splitKnown(location).deferred.values()];
   if (outputs.length === 0) return { ...target, secretLocation: false };
   const isSecret = Promise.all(outputs.map((output) => pulumi.isSecret(output))).then((all) => all.includes(true));

@@ -19,6 +19,8 @@ export interface BucketKind {
   identityOf(bucketName: string, inputs: BucketInputs): Readonly<Record<string, unknown>>;
   /** Types of keys, tokens and roles that a repository makes. */
   readonly keyTypes: readonly string[];
+  /** Beginning of a location. @default "s3" */
+  readonly scheme?: string;
   /** Outputs of a repository's component that tell it from one in another account, besides its location. */
   serviceOf(inputs: BucketInputs): Readonly<Record<string, unknown>>;
 }
@@ -58,7 +60,7 @@ export function renamedBucket(
   const { path } = inputs;
   if (typeof existing !== "string" || typeof path !== "string" || !makesKeys(inputs)) return null;
   const [className = ""] = title.split(" ");
-  const wanted = { location: `s3://${existing}${path}`, ...kind.serviceOf(inputs) };
+  const wanted = { location: `${kind.scheme ?? "s3"}://${existing}${path}`, ...kind.serviceOf(inputs) };
   const former = earlier.find(
     ({ name, outputs, type }) =>
       type === typeToken(className) &&

@@ -59,6 +59,8 @@ export interface SecretRef {
   sessionTokenKey?: pulumi.Input<string>;
   /** Key that holds the key of an Azure storage account, or its shared access signature. @default "AZURE_KEY" */
   azureKeyKey?: pulumi.Input<string>;
+  /** Key that holds the JSON key of a service account at Google. @default "GCS_KEY" */
+  gcsKeyKey?: pulumi.Input<string>;
   /** Key that holds the passphrase of client-side encryption, if there is one. */
   passphraseKey?: pulumi.Input<string>;
   /** Key that holds the region, if there is one; for Barman. */
@@ -172,6 +174,40 @@ export interface AzureLocation {
   facts?: BucketFacts;
 }
 
+/** How requests to Google Cloud Storage are authorized: names of pgBackRest's `repo-gcs-key-type`. */
+export const GcsKeyType = {
+  /** With the JSON key of a service account. */
+  Service: "service",
+  /** With the service account of the machine or the pod. */
+  Auto: "auto",
+} as const;
+export type GcsKeyType = (typeof GcsKeyType)[keyof typeof GcsKeyType];
+
+/** The key of a service account at Google. It is treated as a secret. */
+export interface GcsCredentials {
+  /** Text of the JSON key. */
+  key: pulumi.Input<string>;
+}
+
+/** A bucket of Google Cloud Storage. */
+export interface GcsLocation {
+  /** Name of the bucket. */
+  bucket: pulumi.Input<string>;
+  /** Host name, optionally with scheme and port. If omitted, `storage.googleapis.com`. */
+  endpoint?: pulumi.Input<string>;
+  /** Project that pays for requests, for a bucket whose requesters pay. */
+  userProject?: pulumi.Input<string>;
+  /** File with the certificate of a private authority. */
+  caFile?: pulumi.Input<string>;
+  /** @default "service" */
+  keyType?: pulumi.Input<GcsKeyType>;
+  /** The key; with key type "service" only, and not together with `existingSecret`. */
+  credentials?: GcsCredentials;
+  /** For Kubernetes clusters only: the Secret that already has the key. */
+  existingSecret?: SecretRef;
+  facts?: BucketFacts;
+}
+
 /** A directory of an SFTP server and its address. */
 export interface SftpLocation {
   /** Name or address of the server. */
@@ -207,6 +243,8 @@ export interface RepositoryTarget {
   s3?: S3Location;
   /** The container, for Azure Blob Storage. */
   azure?: AzureLocation;
+  /** The bucket, for Google Cloud Storage. */
+  gcs?: GcsLocation;
   /** The server, for directories of an SFTP server. */
   sftp?: SftpLocation;
   /** Client-side encryption. */

@@ -12,6 +12,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   ACCESS_SECRET_KEY: "S3_KEY_SECRET",
   ACCESS_SESSION_TOKEN: "S3_TOKEN",
   AZURE_KEY: "AZURE_KEY",
+  GCS_KEY: "GCS_KEY",
   ENCRYPTION_PASS: "CIPHER_PASS",
 };
 

@@ -20,6 +20,7 @@ const SECRET = {
   secretAccessKeyKey: "secret",
   sessionTokenKey: "token",
   azureKeyKey: "azure",
+  gcsKeyKey: "google",
   passphraseKey: "pass",
   regionKey: "region",
 };
@@ -188,6 +189,41 @@ add(
     credentials: { keys: { key: "sas" } },
   },
   (args) => outputsOf(new all.AzureRepository("azure", args)),
+);
+const GOOGLE = { name: "acme-pg", location: "europe-west3" };
+add(
+  "GcsRepository",
+  "GcsRepositoryArgs",
+  {
+    bucket: { create: { ...GOOGLE, forceDestroy: true } },
+    project: "acme-backups",
+    endpoint: "gcs.lan:4443",
+    path: "/p",
+    credentials: { create: { rotationTrigger: "2026-11" } },
+    cipher: { passphrase: "pass" },
+    offSite: true,
+    undeleteDays: 21,
+    expectedStoredGiB: 500,
+  },
+  (args) => outputsOf(new all.GcsRepository("google", args)),
+);
+add(
+  "GcsRepository of a machine",
+  "GcsRepositoryArgs",
+  {
+    bucket: { create: GOOGLE },
+    credentials: { identity: { member: "serviceAccount:db@acme.iam.gserviceaccount.com" } },
+  },
+  (args) => outputsOf(new all.GcsRepository("google", args)),
+);
+add(
+  "GcsRepository in an existing bucket",
+  "GcsRepositoryArgs",
+  {
+    bucket: { existing: { name: "acme-pg", userProject: "acme-backups", caFile: "/etc/ca.pem", facts: FACTS } },
+    credentials: { keys: { key: "{}" } },
+  },
+  (args) => outputsOf(new all.GcsRepository("google", args)),
 );
 add(
   "S3CompatibleRepository",
@@ -419,7 +455,7 @@ add(
 
 test("the programs give every input of their components", () => {
   const others =
-    /^(Acknowledge|Cluster|Command|Compress|Drill|Host|KeyRef|Objectives|Postgres|AzureCredentials|AzureLocation|S3Location|Sftp|Ssh|PodPlacement|RepositoryTarget)/;
+    /^(Acknowledge|Cluster|Command|Compress|Drill|Host|KeyRef|Objectives|Postgres|AzureCredentials|AzureLocation|GcsCredentials|GcsLocation|S3Location|Sftp|Ssh|PodPlacement|RepositoryTarget)/;
   expect(missing.filter((name) => !given.has(name) && !others.test(name))).toEqual([]);
 });
 

@@ -25,6 +25,15 @@ export const AZURE_LOCATION = {
   keyType: "sas",
 } as const;
 
+/** A bucket of Google, without what signs. */
+export const GCS_LOCATION = {
+  bucket: "acme-pg",
+  endpoint: "gcs.lan:4443",
+  userProject: "acme-backups",
+  caFile: "/etc/ca.pem",
+  keyType: "service",
+} as const;
+
 /** One input of a component's arguments. */
 export interface InputPath {
   /** `repositories.repo1.bundle` */
@@ -149,6 +158,8 @@ export async function register(program: () => unknown, preview: boolean): Promis
 /** Outputs that resources need of others. */
 const COMPUTED: readonly (readonly [type: RegExp, outputs: object])[] = [
   [/AccountToken$/, { value: "token" }],
+  [/serviceaccount\/account/, { member: "serviceAccount:a@acme.iam.gserviceaccount.com", name: "account" }],
+  [/serviceaccount\/key/, { privateKey: Buffer.from('{ "type": "service_account" }').toString("base64") }],
   [/SshKey$/, { publicKey: "ssh-ed25519 AAAAC3", privateKey: "made" }],
   [/RepositoryHost/, { hostKey: "ssh-ed25519 AAAAC3" }],
   [/Certificate$/, { certificatePem: "pem", privateKeyPem: "key", notAfter: "2030-01-01T00:00:00Z" }],

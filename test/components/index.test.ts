@@ -13,6 +13,7 @@ const COMPONENTS = [
   "DatabaseClone",
   "DrillNow",
   "FireDrill",
+  "GcsRepository",
   "Monitoring",
   "PosixRepository",
   "PostgresHost",

@@ -67,6 +67,7 @@ export interface SecretKeysSettings {
   readonly secretAccessKey?: KeyRefSettings | undefined;
   readonly sessionToken?: KeyRefSettings | undefined;
   readonly azureKey?: KeyRefSettings | undefined;
+  readonly gcsKey?: KeyRefSettings | undefined;
   readonly passphrase?: KeyRefSettings | undefined;
   readonly region?: KeyRefSettings | undefined;
   readonly ca?: KeyRefSettings | undefined;

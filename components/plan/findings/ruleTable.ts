@@ -161,7 +161,7 @@ export const RULES = {
     "keep backups for as long as they are locked",
   ),
   PB036: warning(
-    "deleted versions kept for less than a week, or a container of Azure that keeps none",
+    "deleted versions kept for less than a week, or a container of Azure or bucket of Google that keeps none",
     "an attack may be noticed too late",
     "set `undeleteDays: 14`",
   ),
@@ -240,7 +240,7 @@ export const RULES = {
   PB053: error(
     "Azure or Google as an S3 bucket",
     "Azure has another protocol, and Google's S3 interface is not tested",
-    "use `AzureRepository` for Azure; B2, R2, S3 or SFTP instead of Google, or `repo-type=gcs` in a pgbackrest.conf of your own",
+    "use `AzureRepository` or `GcsRepository`",
   ),
   PB054: errorPolicy(
     "a region that does not match the endpoint",

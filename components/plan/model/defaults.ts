@@ -13,6 +13,8 @@ export const DEFAULTS = {
   compressType: "zst",
   s3Port: 443,
   sftpPort: 22,
+  gcsEndpoint: "storage.googleapis.com",
+  gcsKeyType: "service",
   azurePort: 443,
   azureEndpoint: "blob.core.windows.net",
   keyType: "shared",

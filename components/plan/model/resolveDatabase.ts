@@ -208,7 +208,7 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
   const located = attempt(() => settings.at);
   const at = (): TargetSettings => targetOf(settings.at);
   const type = (): ReturnType<typeof typeOf> => typeOf({ kind: kindOf(settings.at) });
-  const own = fields<Omit<RepositoryPlan, "azure" | "secretFiles" | "s3" | "sftp">>({
+  const own = fields<Omit<RepositoryPlan, "azure" | "gcs" | "secretFiles" | "s3" | "sftp">>({
     key: () => findRepoIndex(name) ?? 0,
     name: () => name,
     kind: () => kindOf(settings.at),
@@ -232,7 +232,7 @@ function resolveRepository(name: string, all: DatabaseSettings["repositories"]):
     givenFields({ secretFiles: () => (secretFiles === undefined ? undefined : secretFilesOf(name, secretFiles)) }),
     // A target that comes later may have any of them.
     located instanceof DeferredRead
-      ? view({ azure: located.marker, s3: located.marker, sftp: located.marker })
+      ? view({ azure: located.marker, gcs: located.marker, s3: located.marker, sftp: located.marker })
       : type().resolve(at()),
   );
 }

@@ -9,7 +9,7 @@ import type { Plain } from "../model/plainArguments";
 import { checkPath } from "../rules/values";
 import { AZURE_CONTAINER } from "../storage/azure";
 import type { ConfOption, RepositoryBase, RepositoryType, SitePlan, TargetBase } from "./repositoryType";
-import { type BucketFacts, checkExistingSecret, resolveFacts } from "./s3Type";
+import { type BucketFacts, checkExistingSecret, checkGivenKey, resolveFacts } from "./s3Type";
 
 /** A container; its key never comes here. */
 export interface AzureSettings extends Omit<Plain<AzureLocation>, "credentials" | "existingSecret"> {
@@ -38,6 +38,7 @@ type Target = TargetBase & { readonly azure: AzureSettings };
 type Repository = RepositoryBase & { readonly kind: "azure"; readonly azure: AzurePlan };
 
 const AZURE_TITLE = "Azure Blob Storage";
+const IDENTITY = "the managed identity";
 /** Clouds whose accounts have names of their own; any other endpoint is somebody's server. */
 const CLOUDS = /^blob\.core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)$/;
 /** As the runtime takes them: "Naming and referencing containers, blobs, and metadata". */
@@ -132,7 +133,7 @@ export const azure: RepositoryType<Target, Repository> = {
   checkKeys(repository, path, database) {
     const { azure: container } = repository;
     return abstaining(
-      () => (repository.secretFiles === undefined ? checkGivenKey(container, `${path}.at.azure`) : []),
+      () => (repository.secretFiles === undefined ? checkGivenKey(container, `${path}.at.azure`, IDENTITY) : []),
       () => {
         const { hasExistingSecret, hasKey } = container;
         return checkExistingSecret({ hasExistingSecret, hasKeys: hasKey }, `${path}.at.azure`, database);
@@ -158,17 +159,4 @@ function siteOf(target: Target): SitePlan {
     offSite: () => target.offSite ?? (isHosted() ? true : undefined),
     thirdParty: isHosted,
   });
-}
-
-function checkGivenKey({ hasExistingSecret, hasKey, keyType }: AzurePlan, path: string): Finding[] {
-  if (keyType !== "auto") {
-    if (hasKey !== false || hasExistingSecret) return [];
-    const fact = `key type "${keyType}" needs a key, and none is given`;
-    const hint = 'set credentials, existingSecret in Kubernetes, or keyType: "auto" for a managed identity';
-    return [finding("PB063", `${path}.credentials`, fact, hint)];
-  }
-  if (hasKey !== true && !hasExistingSecret) return [];
-  const field = hasKey === true ? "credentials" : "existingSecret";
-  const fact = 'key type "auto" uses the managed identity, and a key is given too: it is unclear which of them counts';
-  return [finding("PB064", `${path}.${field}`, fact, `remove ${field}, or leave keyType out`)];
 }

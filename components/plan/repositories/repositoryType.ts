@@ -34,8 +34,8 @@ export interface TargetBase {
 /** Where copies are, and what they are lost together with. */
 export interface SitePlan {
   /**
-   * Row of the S3 providers' table (`b2`), `azure`, `filesystem` or `sftp`; a marker of unknown.ts while the endpoint
-   * is unknown.
+   * Row of the S3 providers' table (`b2`), `azure`, `gcs`, `filesystem` or `sftp`; a marker of unknown.ts while the
+   * endpoint is unknown.
    */
   readonly provider: string;
   /** `Backblaze B2`, `file system`. */

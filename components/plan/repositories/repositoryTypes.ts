@@ -4,18 +4,20 @@
 import type { RepoConfig } from "../../../runtime/config/types";
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import { azure, type AzurePlan, type AzureSettings } from "./azureType";
+import { gcs, type GcsPlan, type GcsSettings } from "./gcsType";
 import { posix } from "./posixType";
 import type { RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 import { type BucketFacts, s3, type S3Plan, type S3Settings } from "./s3Type";
 import { sftp, type SftpPlan, type SftpSettings } from "./sftpType";
 import { isTargetUnknown, unknown } from "./unknownType";
 
-/** `cifs` is a mounted directory; no component has `gcs` yet; `unknown` is a target that a preview does not know. */
-export type RepositoryKind = Exclude<RepoConfig["type"], "cifs" | "gcs"> | "unknown";
+/** `cifs` is a mounted directory; `unknown` is a target that a preview does not know. */
+export type RepositoryKind = Exclude<RepoConfig["type"], "cifs"> | "unknown";
 
 /** Location of backups: `target` of a repository component. */
 export interface TargetSettings extends TargetBase {
   readonly azure?: AzureSettings | undefined;
+  readonly gcs?: GcsSettings | undefined;
   readonly s3?: S3Settings | undefined;
   readonly sftp?: SftpSettings | undefined;
 }
@@ -23,12 +25,14 @@ export interface TargetSettings extends TargetBase {
 export interface RepositoryPlan extends RepositoryBase {
   readonly kind: RepositoryKind;
   readonly azure?: AzurePlan;
+  readonly gcs?: GcsPlan;
   readonly s3?: S3Plan;
   readonly sftp?: SftpPlan;
 }
 
 const TYPES: Readonly<Record<RepositoryKind, RepositoryType<TargetSettings, RepositoryPlan>>> = {
   azure,
+  gcs,
   posix,
   s3,
   sftp,
@@ -47,14 +51,32 @@ export function typeOf(repository: Pick<RepositoryPlan, "kind">): RepositoryType
   return TYPES[repository.kind];
 }
 
+/** Object stores, each a field of a target with its address and its keys. */
+const STORE_KINDS = ["s3", "azure", "gcs"] as const;
+export type StoreKind = (typeof STORE_KINDS)[number];
+
+export function storeKindOf(target: { readonly [Kind in StoreKind]?: unknown }): StoreKind | null {
+  return STORE_KINDS.find((kind) => target[kind] !== undefined) ?? null;
+}
+
+/** The bucket or container of a repository or target; undefined for other types. */
+export function storeOf<Azure, Gcs, S3>(stores: {
+  readonly azure?: Azure;
+  readonly gcs?: Gcs;
+  readonly s3?: S3;
+}): Azure | Gcs | S3 | undefined {
+  return stores.s3 ?? stores.azure ?? stores.gcs;
+}
+
 /** What is known of a bucket or container beyond its address; undefined for other types. */
-export function factsOf({ azure: container, s3: bucket }: RepositoryPlan): BucketFacts | undefined {
-  return (bucket ?? container)?.facts;
+export function factsOf(repository: RepositoryPlan): BucketFacts | undefined {
+  return storeOf(repository)?.facts;
 }
 
 /** Why a repository cannot be read as it was; null if it can, or if that is unknown. */
-export function withoutVersions({ kind, name, s3: bucket, site }: RepositoryPlan): string | null {
+export function withoutVersions({ gcs: googles, kind, name, s3: bucket, site }: RepositoryPlan): string | null {
   if (kind === "unknown") return null;
+  if (kind === "gcs") return googles?.facts.versioning === false ? `the bucket of ${name} keeps no versions` : null;
   if (kind === "azure") return `${name} is on ${site.title}, whose old versions this program does not read yet`;
   const versioning = findQuirks(site.provider, "")?.versioning ?? "none";
   if (versioning === "none") return `${name} is on ${site.title}, which keeps no versions`;

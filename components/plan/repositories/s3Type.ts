@@ -206,6 +206,28 @@ function checkRole(bucket: S3Plan, path: string, database: "host" | "cnpg"): Fin
   return [finding("PB066", `${path}.keyType`, fact, "leave keyType out and set credentials")];
 }
 
+/**
+ * One key for a store whose key types are all but "auto" those with a key.
+ * @param identity what "auto" uses
+ */
+export function checkGivenKey(
+  store: { readonly hasExistingSecret: boolean; readonly hasKey: boolean | undefined; readonly keyType: string },
+  path: string,
+  identity: string,
+): Finding[] {
+  const { hasExistingSecret, hasKey, keyType } = store;
+  if (keyType !== "auto") {
+    if (hasKey !== false || hasExistingSecret) return [];
+    const fact = `key type "${keyType}" needs a key, and none is given`;
+    const hint = `set credentials, existingSecret in Kubernetes, or keyType: "auto" for ${identity}`;
+    return [finding("PB063", `${path}.credentials`, fact, hint)];
+  }
+  if (hasKey !== true && !hasExistingSecret) return [];
+  const field = hasKey === true ? "credentials" : "existingSecret";
+  const fact = `key type "auto" uses ${identity}, and a key is given too: it is unclear which of them counts`;
+  return [finding("PB064", `${path}.${field}`, fact, `remove ${field}, or leave keyType out`)];
+}
+
 export function checkExistingSecret(
   { hasKeys, hasExistingSecret }: Pick<S3Plan, "hasKeys" | "hasExistingSecret">,
   path: string,

@@ -1,7 +1,7 @@
 /**
- * Buckets of Amazon S3 and Cloudflare R2 and containers of Azure as resources of their providers' packages: rules that
- * delete or freeze objects backups need, locks that break backups, and public access. Pure; pass only buckets that hold
- * backups.
+ * Buckets of Amazon S3, Cloudflare R2 and Google and containers of Azure as resources of their providers' packages:
+ * rules that delete or freeze objects backups need, locks that break backups, and public access. Pure; pass only
+ * buckets that hold backups.
  */
 import { type Finding, finding } from "../findings/findings";
 import { R2_LOCK_REASON } from "../storage/r2";
@@ -39,6 +39,9 @@ const CHECKS: Readonly<Record<string, (resource: CloudResource) => Finding[]>> =
   "azure-native:storage:BlobContainer": checkContainerAccess,
   "azure-native:storage:ManagementPolicy": checkAzureRules,
   "azure-native:storage:StorageAccount": checkAccountAccess,
+  "gcp:storage:Bucket": checkGoogleBucket,
+  "gcp:storage:BucketIAMBinding": checkGoogleMembers,
+  "gcp:storage:BucketIAMMember": checkGoogleMembers,
   "cloudflare:index:R2BucketLock": checkR2Lock,
   "cloudflare:index:R2BucketLifecycle": checkR2Rules,
   "cloudflare:index:R2ManagedDomain": checkR2Domain,
@@ -117,19 +120,51 @@ function checkAccountAccess({ name, properties }: CloudResource): Finding[] {
   return [open(`${name} allowBlobPublicAccess`, "one setting of a container can make the backups public", hint)];
 }
 
+/** What concerns live objects; noncurrent ones may go. A rule for `ANY` counts for live ones too. */
+function checkGoogleBucket({ name, properties }: CloudResource): Finding[] {
+  const rules = listAt(properties, "lifecycleRules").flatMap((rule, index) => {
+    const condition = valueAt(rule, "condition");
+    const isForReplaced =
+      textAt(condition, "withState") === "ARCHIVED" || GOOGLE_NONCURRENT.some((field) => hasField(condition, field));
+    if (isForReplaced) return [];
+    const path = `${name} lifecycleRules[${index}]`;
+    const type = textAt(rule, "action", "type");
+    if (type === "Delete") return [expiring(path, numberAt(condition, "age"))];
+    return type === "SetStorageClass" ? moving(path, [textAt(rule, "action", "storageClass") ?? ""], "gcs") : [];
+  });
+  const days = Math.ceil((numberAt(properties, "retentionPolicy", "retentionPeriod") ?? 0) / 86_400);
+  if (days === 0 && valueAt(properties, "defaultEventBasedHold") !== true) return rules;
+  const fact = "nothing can be overwritten while it is held, and backups overwrite backup.info and archive.info";
+  const hint = "remove it, and set softDeletePolicy: it keeps what is overwritten or deleted";
+  return [
+    ...rules,
+    finding("PB059", `${name} ${days === 0 ? "defaultEventBasedHold" : "retentionPolicy"}`, fact, hint),
+  ];
+}
+
+const GOOGLE_NONCURRENT = ["daysSinceNoncurrentTime", "noncurrentTimeBefore", "numNewerVersions"];
+const EVERYBODY = ["allUsers", "allAuthenticatedUsers"];
+
+function checkGoogleMembers({ name, properties }: CloudResource): Finding[] {
+  const members = [valueAt(properties, "member"), ...listAt(properties, "members")];
+  const all = members.find((member) => EVERYBODY.some((each) => each === member));
+  return all === undefined ? [] : [open(`${name} member`, `the bucket is open to ${String(all)}`)];
+}
+
 function expiring(path: string, days: number | null): Finding {
   const when = days === null ? "at a date" : `${days} days after they were written`;
   const fact = `removes objects ${when}: increments and WAL need older ones, so restores fail although backups report success`;
   return finding("PB058", path, fact, KEEP_HINT);
 }
 
-function moving(path: string, classes: readonly string[]): Finding[] {
-  const frozen = classes.find((name) => findClassFault(name) === "frozen");
+function moving(path: string, classes: readonly string[], provider?: string): Finding[] {
+  const faults = new Map(classes.map((name) => [findClassFault(name, provider), name]));
+  const frozen = faults.get("frozen");
   if (frozen !== undefined) {
     const fact = `moves objects to ${frozen}: reading takes hours of thawing first, so restores and increments fail`;
     return [finding("PB060", path, fact, "remove the transition")];
   }
-  if (!classes.some((name) => findClassFault(name) === "infrequent")) return [];
+  if (!faults.has("infrequent")) return [];
   const fact = "moves objects to a class that bills at least 30 days of each and every read: WAL costs more there";
   return [finding("PB061", path, fact, "remove the transition")];
 }

@@ -17,7 +17,7 @@ import { majorOf, SUPPORTED_MAJORS } from "../cluster/images";
 import { itemPath, type SettledItems } from "../cluster/overriddenItems";
 import { SPEC } from "../cluster/overrides";
 import type { ClusterDatabasePlan } from "../model/plan";
-import { type RepositoryPlan, typeOf, withoutVersions } from "../repositories/repositoryTypes";
+import { type RepositoryPlan, storeOf, typeOf, withoutVersions } from "../repositories/repositoryTypes";
 import { parseCron, schedulePath } from "../schedule/schedule";
 import { isFields, valueAt } from "../model/anyValue";
 import { merged, readOr } from "../model/deferred";
@@ -432,7 +432,7 @@ function checkOverwrite(plan: ClusterDatabasePlan, source: SourcePlan | null, re
 }
 
 function addressOf(repository: RepositoryPlan): string {
-  return `${(repository.s3 ?? repository.azure)?.endpoint ?? ""} ${typeOf(repository).location(repository)}`;
+  return `${storeOf(repository)?.endpoint ?? ""} ${typeOf(repository).location(repository)}`;
 }
 
 function checkReplica({ bootstrap: { recovery }, replica }: ClusterDefinition): Finding[] {

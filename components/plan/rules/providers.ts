@@ -5,6 +5,7 @@ import { engineOf } from "../engines/engines";
 import { findOtherRegion, findQuirks, S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
+import { factsOf } from "../repositories/repositoryTypes";
 import type { BucketFacts, S3Plan } from "../repositories/s3Type";
 import { R2_LOCK_REASON } from "../storage/r2";
 import { findClassFault } from "../storage/storageClasses";
@@ -21,22 +22,22 @@ const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string
   {
     pattern: /(^|\.)storage\.googleapis\.com$/,
     name: "Google Cloud Storage",
-    hint: "its S3 interface is not tested: use B2, R2, S3 or a host over SFTP, or write repo-type=gcs into pgbackrest.conf yourself (docs/gcs.md)",
+    hint: "its S3 interface is not tested: use GcsRepository (docs/gcs.md)",
   },
 ];
 
 export function checkProviders({ engine, repositories }: DatabasePlan): Finding[] {
   return eachOf(repositories, (repository) => {
-    const { azure, s3 } = repository;
+    const { s3 } = repository;
     const path = `repositories.${repository.name}.at`;
-    if (azure !== undefined) return checkFacts(azure.facts, path);
-    if (s3 === undefined) return [];
+    const facts = factsOf(repository);
+    if (s3 === undefined) return facts === undefined ? [] : checkFacts(facts, path, repository.site.provider);
     return abstaining(
       () => checkService(s3, path),
       () => checkRegion(s3, path),
       () => checkQuirks(s3, path),
       () => checkStyle(s3, path, engine),
-      () => checkFacts(s3.facts, path),
+      () => checkFacts(s3.facts, path, repository.site.provider),
       () => checkLock(s3, path),
     );
   });
@@ -105,7 +106,7 @@ function checkLock({ endpoint, facts, quirks }: S3Plan, path: string): Finding[]
 }
 
 /** Rules and storage classes of buckets and containers. */
-function checkFacts(facts: BucketFacts, path: string): Finding[] {
+function checkFacts(facts: BucketFacts, path: string, provider: string): Finding[] {
   return abstaining(
     () => {
       if (facts.expireLiveDays === undefined) return [];
@@ -114,7 +115,7 @@ function checkFacts(facts: BucketFacts, path: string): Finding[] {
     },
     () => {
       const { storageClass = "" } = facts;
-      const fault = findClassFault(storageClass);
+      const fault = findClassFault(storageClass, provider);
       const hint = "use the standard class";
       if (fault === "frozen") {
         const fact = `reading from class ${storageClass} takes hours of thawing first: restores and every incremental backup would fail`;

@@ -2,6 +2,7 @@
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, HostPlan } from "../model/plan";
 import { abstaining, eachOf } from "../findings/abstain";
+import { storeOf } from "../repositories/repositoryTypes";
 import { checkAmounts } from "./objectives";
 
 /** Backup settings make no sense on a host that takes no backups. */
@@ -22,8 +23,9 @@ export function checkRestoreOnly(plan: HostPlan): Finding[] {
         return [finding("PB100", name, fact, `remove ${name} or restoreOnly`)];
       }),
     () =>
-      eachOf(plan.repositories, ({ kind, name, readOnly }) => {
-        if ((kind !== "azure" && kind !== "s3") || readOnly) return [];
+      eachOf(plan.repositories, (repository) => {
+        const { name, readOnly } = repository;
+        if (storeOf(repository) === undefined || readOnly) return [];
         const fact = "this host only restores, but its keys can write: an intruder could overwrite and delete backups";
         const hint = "use readerTarget of the repository (credentials.create.reader: true)";
         return [finding("PB101", `repositories.${name}.at`, fact, hint)];

@@ -126,14 +126,21 @@ function checkLocks(repository: RepositoryPlan): Finding[] {
   return [];
 }
 
+/** Stores that may keep nothing of what is removed, and where that is set. */
+const UNKEPT: Readonly<Partial<Record<RepositoryPlan["kind"], readonly [what: string, where: string]>>> = {
+  azure: ["container keeps neither versions nor deleted blobs", "account"],
+  gcs: ["bucket keeps neither versions nor deleted objects", "bucket"],
+};
+
 /** On a versioned bucket, only the undelete window protects against a stolen writer key. */
 function checkVersions(repository: RepositoryPlan): Finding[] {
   const { kind, name } = repository;
   const { immutableDays, undeleteDays, versioning } = factsOf(repository) ?? {};
-  if (kind === "azure" && versioning === false && (undeleteDays ?? 0) < UNDELETE_DAYS_MIN) {
-    const lacking =
-      "the container keeps neither versions nor deleted blobs: what a stolen key removes is gone for good";
-    const hint = `switch on versioning and soft delete for ${UNDELETE_DAYS_MIN} days or more in the account`;
+  const unkept = UNKEPT[kind];
+  if (unkept !== undefined && versioning === false && (undeleteDays ?? 0) < UNDELETE_DAYS_MIN) {
+    const [what, where] = unkept;
+    const lacking = `the ${what}: what a stolen key removes is gone for good`;
+    const hint = `switch on versioning and soft delete for ${UNDELETE_DAYS_MIN} days or more in the ${where}`;
     return [finding("PB036", `repositories.${name}.at`, lacking, hint)];
   }
   if (versioning !== true || undeleteDays === undefined || undeleteDays >= UNDELETE_DAYS_MIN) return [];

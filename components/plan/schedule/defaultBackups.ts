@@ -6,6 +6,7 @@ import { findEngine } from "../engines/engines";
 import { DEFAULTS } from "../model/defaults";
 import type { DatabaseSettings, RepositorySettings, SchedulesSettings } from "../model/databaseSettings";
 import { fields, merged, readOr } from "../model/deferred";
+import { storeOf } from "../repositories/repositoryTypes";
 
 /** Retention of repositories without object lock. */
 const KEEP_DAYS = 30;
@@ -57,7 +58,7 @@ function isKept(repository: RepositorySettings): boolean {
 
 /** As long as the bucket locks them (PB034, PB035), else at least as long as the objective asks. */
 function keepDaysOf({ at }: RepositorySettings, { objectives }: Settings): number {
-  const locked = (at.s3 ?? at.azure)?.facts?.immutableDays;
+  const locked = storeOf(at)?.facts?.immutableDays;
   if (locked !== undefined && locked > 0) return locked;
   return Math.max(KEEP_DAYS, objectives?.pitrDays ?? KEEP_DAYS);
 }

@@ -3,7 +3,7 @@
  * smallest tier.
  */
 export interface PriceRow {
-  /** Row of the S3 providers' table, or `azure`. */
+  /** Row of the S3 providers' table, `azure` or `gcs`. */
   readonly provider: string;
   readonly storageClass: string;
   readonly storagePerGbMonth: number;
@@ -79,6 +79,16 @@ export const PRICES: readonly PriceRow[] = [
       freeEgressGb: 100,
     }),
   ),
+  // Standard class in one region of the United States (us-central1), from published examples: not compared with
+  // Google's page on that day.
+  {
+    ...NOTHING_FREE,
+    provider: "gcs",
+    storageClass: "standard",
+    storagePerGbMonth: 0.02,
+    writesPerMillion: 5,
+    egressPerGb: 0.12,
+  },
   {
     ...NOTHING_FREE,
     provider: "wasabi",

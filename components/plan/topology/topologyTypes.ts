@@ -74,7 +74,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
   RepositoryNode: {
     key: "number",
     name: "string",
-    kind: '"azure" | "posix" | "s3" | "sftp" | "unknown"',
+    kind: '"azure" | "gcs" | "posix" | "s3" | "sftp" | "unknown"',
     location: "string",
     "endpoint?": "string",
     provider: "string",

@@ -12,8 +12,7 @@ import { DEFAULTS } from "../../plan/model/defaults";
 import { given } from "../../../runtime/base/given";
 import { areSame, fields, givenFields, mappedFields, merged, readOr } from "../../plan/model/deferred";
 import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
-import type { AzurePlan } from "../../plan/repositories/azureType";
-import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
+import { type RepositoryPlan, storeKindOf, storeOf } from "../../plan/repositories/repositoryTypes";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { fullBackupReport } from "../kubernetes/fullBackupGate";
 import { metadataOf, object, type RenderedObject } from "../kubernetes/objects";
@@ -33,6 +32,7 @@ const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> 
   secretAccessKey: SECRET_KEYS.secretAccessKey,
   sessionToken: SECRET_KEYS.sessionToken,
   azureKey: SECRET_KEYS.azureKey,
+  gcsKey: SECRET_KEYS.gcsKey,
   passphrase: SECRET_KEYS.passphrase,
   ca: "ca.crt",
 };
@@ -199,11 +199,11 @@ function claimOf(path: string): string {
 }
 
 function withMountedCa(repository: RepositoryPlan, keys: () => SecretKeysSettings | undefined): RepositoryPlan {
-  const { azure, name, s3 } = repository;
-  if ((s3 ?? azure) === undefined || keys()?.ca === undefined) return repository;
-  const ca = { caFile: `${PATHS.secrets}/${name}/ca.crt` };
-  const store = s3 === undefined ? { azure: merged(azure as AzurePlan, ca) } : { s3: merged(s3, ca) };
-  return merged(repository, store) as RepositoryPlan;
+  const kind = storeKindOf(repository);
+  const store = storeOf(repository);
+  if (kind === null || store === undefined || keys()?.ca === undefined) return repository;
+  const ca = { caFile: `${PATHS.secrets}/${repository.name}/ca.crt` };
+  return merged(repository, { [kind]: merged(store, ca) }) as RepositoryPlan;
 }
 
 function runOf(context: EngineContext, schedule: Schedule): BackupRun {

@@ -59,9 +59,9 @@ function accountOf({ database, definition }: EngineContext): string {
 /** Digest of the repositories' locations: if it changes, the update waits for full backups again. */
 function locationsOf({ repositories, stanza }: EngineContext["database"]): string {
   // Digests of earlier versions must not change: only containers have a different row.
-  const rows = repositories.map(({ azure, kind, name, path, s3 }) =>
+  const rows = repositories.map(({ azure, gcs, kind, name, path, s3 }) =>
     azure === undefined
-      ? [name, kind, path, s3?.endpoint, s3?.bucket]
+      ? [name, kind, path, (s3 ?? gcs)?.endpoint, (s3 ?? gcs)?.bucket]
       : [name, kind, path, azure.endpoint, azure.account, azure.container],
   );
   return createHash("sha256")

@@ -17,7 +17,7 @@ import { expiresSnapshots } from "../../plan/cluster/snapshotPlan";
 import type { RepositorySettings } from "../../plan/model/databaseSettings";
 import { isFields } from "../../plan/model/anyValue";
 import { archiveRole, archiverUse, archiveUses, inRole, keyOf } from "../../plan/repositories/archiveUses";
-import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
+import { type StoreKind, storeKindOf, storeOf, type TargetSettings } from "../../plan/repositories/repositoryTypes";
 import type { EngineContext } from "../engines/engine";
 import { VERSION } from "../../../runtime/version";
 import { bundleConfigMap, type RuntimeBundle } from "./bundle";
@@ -32,9 +32,10 @@ import { view } from "../../plan/model/deferred";
 
 /** A repository as in a file: keys by the Secret that contains them. */
 export interface FileRepository extends Omit<RepositorySettings, "at"> {
-  readonly at: Omit<TargetSettings, "azure" | "name" | "encrypted" | "s3"> & {
-    readonly azure?: NonNullable<TargetSettings["azure"]> & { readonly existingSecret?: SecretNames<string> };
-    readonly s3?: NonNullable<TargetSettings["s3"]> & { readonly existingSecret?: SecretNames<string> };
+  readonly at: Omit<TargetSettings, StoreKind | "name" | "encrypted"> & {
+    readonly [Kind in StoreKind]?: NonNullable<TargetSettings[Kind]> & {
+      readonly existingSecret?: SecretNames<string>;
+    };
   };
   readonly ca?: KeyRefSettings;
 }
@@ -82,7 +83,7 @@ export const SECRET_FIELDS = [
 ];
 
 const KUBERNETES_SECRETS =
-  "name the Secret that holds it: at.s3.existingSecret, or at.azure.existingSecret, with the names of its keys";
+  "name the Secret that holds it: at.s3.existingSecret, at.azure.existingSecret or at.gcs.existingSecret, with the names of its keys";
 
 /** @param bundle null omits the ConfigMaps with the program, and lists them */
 export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
@@ -227,17 +228,16 @@ type Repositories = Readonly<Record<string, FileRepository>>;
 function settingsOf(repositories: Repositories): Record<string, RepositorySettings> {
   const entries = Object.entries(repositories).map(
     ([key, { at, ca: _ca, ...repository }]): [string, RepositorySettings] => {
-      const { azure, s3, ...others } = at;
-      const { existingSecret, ...location } = s3 ?? azure ?? { existingSecret: undefined };
+      const { azure: _azure, gcs: _gcs, s3: _s3, ...others } = at;
+      const { existingSecret, ...location } = storeOf(at) ?? { existingSecret: undefined };
       const hasExistingSecret = existingSecret !== undefined;
+      const kind = storeKindOf(at);
+      const keys = { hasExistingSecret, ...(kind === "s3" ? { hasKeys: false } : { hasKey: false }) };
       const target: TargetSettings = {
         ...others,
         name: key,
         encrypted: existingSecret?.passphraseKey !== undefined,
-        ...(s3 === undefined ? {} : { s3: { ...(location as typeof s3), hasKeys: false, hasExistingSecret } }),
-        ...(s3 !== undefined || azure === undefined
-          ? {}
-          : { azure: { ...(location as typeof azure), hasKey: false, hasExistingSecret } }),
+        ...(kind === null ? {} : { [kind]: { ...location, ...keys } }),
       };
       return [key, { ...repository, at: target }];
     },

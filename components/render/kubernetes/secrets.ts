@@ -6,6 +6,7 @@
  * ExternalSecret: external-secrets.io/v1; the operator no longer serves v1beta1.
  */
 import { given } from "../../../runtime/base/given";
+import { type StoreKind, storeKindOf } from "../../plan/repositories/repositoryTypes";
 
 /** Parts of a repository's Secret, and their names. */
 export const SECRET_KEYS = {
@@ -13,6 +14,7 @@ export const SECRET_KEYS = {
   secretAccessKey: "ACCESS_SECRET_KEY",
   sessionToken: "ACCESS_SESSION_TOKEN",
   azureKey: "AZURE_KEY",
+  gcsKey: "GCS_KEY",
   passphrase: "ENCRYPTION_PASS",
   region: "ACCESS_REGION",
 } as const;
@@ -26,22 +28,21 @@ export interface SecretNames<T> {
   readonly secretAccessKeyKey?: T | undefined;
   readonly sessionTokenKey?: T | undefined;
   readonly azureKeyKey?: T | undefined;
+  readonly gcsKeyKey?: T | undefined;
   readonly passphraseKey?: T | undefined;
   readonly regionKey?: T | undefined;
 }
 
-/** Kind of keys: those of an S3 bucket, or that of a container of Azure. */
-type KeyKind = "azure" | "s3";
-
 /** Each part with its Secret and key. @param kind null for a Secret that holds a passphrase only */
 export function secretKeysOf<T>(
   ref: SecretNames<T>,
-  kind: KeyKind | null,
+  kind: StoreKind | null,
 ): Partial<Record<SecretPart, { name: T; key: T | string }>> {
   const keys: Record<SecretPart, T | string | undefined> = {
     accessKeyId: kind === "s3" ? (ref.accessKeyIdKey ?? SECRET_KEYS.accessKeyId) : undefined,
     secretAccessKey: kind === "s3" ? (ref.secretAccessKeyKey ?? SECRET_KEYS.secretAccessKey) : undefined,
     azureKey: kind === "azure" ? (ref.azureKeyKey ?? SECRET_KEYS.azureKey) : undefined,
+    gcsKey: kind === "gcs" ? (ref.gcsKeyKey ?? SECRET_KEYS.gcsKey) : undefined,
     sessionToken: ref.sessionTokenKey,
     passphrase: ref.passphraseKey,
     region: ref.regionKey,
@@ -51,15 +52,15 @@ export function secretKeysOf<T>(
   );
 }
 
-interface KeptKeys<T> {
-  readonly azure?: { readonly existingSecret?: SecretNames<T> | undefined } | undefined;
-  readonly s3?: { readonly existingSecret?: SecretNames<T> | undefined } | undefined;
-}
+type KeptKeys<T> = {
+  readonly [Kind in StoreKind]?: { readonly existingSecret?: SecretNames<T> | undefined } | undefined;
+};
 
 /** The keys of a target that an existing Secret holds. */
-export function existingKeysOf<T>({ azure, s3 }: KeptKeys<T>): ReturnType<typeof secretKeysOf<T>> {
-  if (s3?.existingSecret !== undefined) return secretKeysOf(s3.existingSecret, "s3");
-  return azure?.existingSecret === undefined ? {} : secretKeysOf(azure.existingSecret, "azure");
+export function existingKeysOf<T>(target: KeptKeys<T>): ReturnType<typeof secretKeysOf<T>> {
+  const kind = storeKindOf(target);
+  const existing = kind === null ? undefined : target[kind]?.existingSecret;
+  return existing === undefined ? {} : secretKeysOf(existing, kind);
 }
 
 /** With this label CloudNativePG and its plugins read a changed Secret again. */

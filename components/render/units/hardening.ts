@@ -7,6 +7,7 @@
  * PostgreSQL's shared memory.
  */
 import type { HostPlan } from "../../plan/model/plan";
+import { storeOf } from "../../plan/repositories/repositoryTypes";
 import { systemdArgument } from "../host/commandLine";
 import { capabilities, engineWrites, startsContainers, systemCalls } from "./containerRights";
 
@@ -100,8 +101,8 @@ function usesHome(plan: HostPlan, writes: readonly string[]): boolean {
     ...writablePaths(plan),
     ...writes,
   ];
-  return [...paths, ...plan.repositories.map((repository) => (repository.s3 ?? repository.azure)?.caFile ?? "/")].some(
-    (path) => HOME_DIRECTORIES.some((home) => path === home || path.startsWith(`${home}/`)),
+  return [...paths, ...plan.repositories.map((repository) => storeOf(repository)?.caFile ?? "/")].some((path) =>
+    HOME_DIRECTORIES.some((home) => path === home || path.startsWith(`${home}/`)),
   );
 }
 

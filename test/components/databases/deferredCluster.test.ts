@@ -7,6 +7,7 @@ import { CnpgCluster } from "../../../components/databases/cnpgCluster";
 import { UNKNOWN } from "../../harness/doubles/providerValues";
 import {
   AZURE_LOCATION,
+  GCS_LOCATION,
   deferred,
   describeDeferred,
   guesses,
@@ -72,6 +73,14 @@ const BACKUPS: ClusterBackupArgs = {
         name: "azure",
         path: "/z",
         azure: { ...AZURE_LOCATION, existingSecret: { name: "azure", azureKeyKey: "sas" } },
+      },
+      keepDays: 9,
+    },
+    repo4: {
+      at: {
+        name: "google",
+        path: "/g",
+        gcs: { ...GCS_LOCATION, existingSecret: { name: "google", gcsKeyKey: "json" } },
       },
       keepDays: 9,
     },

@@ -3,7 +3,7 @@
 import { expect, test, vi } from "vitest";
 import type { PostgresHostArgs } from "../../../components/databases/hostArgs";
 import { PostgresHost } from "../../../components/databases/postgresHost";
-import { AZURE_LOCATION, describeDeferred, inputsOf, withInputs } from "../deferredInputs";
+import { AZURE_LOCATION, GCS_LOCATION, describeDeferred, inputsOf, withInputs } from "../deferredInputs";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
@@ -109,6 +109,11 @@ const ARGS: PostgresHostArgs = {
       },
       keepDays: 9,
       secretFiles: { azureKey: "/run/s/azure" },
+    },
+    repo5: {
+      at: { name: "google", path: "/g", gcs: GCS_LOCATION },
+      keepDays: 9,
+      secretFiles: { gcsKey: "/run/s/google.json" },
     },
   },
   schedules: {

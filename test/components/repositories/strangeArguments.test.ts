@@ -68,6 +68,15 @@ const FORMS: readonly Form[] = [
     container: { create: { accountName: "acmepg", location: "westeurope" } },
     credentials: { managedIdentity: { principalId: "identity" } },
   }),
+  form("GcsRepository with a new bucket", "GcsRepositoryArgs", all.GcsRepository, {
+    bucket: { create: { name: "acme-orders-pg", location: "EU" } },
+    credentials: { create: { reader: true } },
+    cipher,
+  }),
+  form("GcsRepository with an existing bucket", "GcsRepositoryArgs", all.GcsRepository, {
+    bucket: { existing: { name: "acme-orders-pg" } },
+    credentials: { keys: { key: "{}" } },
+  }),
   form("R2Repository with a new bucket", "R2RepositoryArgs", all.R2Repository, {
     accountId: ACCOUNT,
     bucket: { create: { name: "acme-orders-pg" } },

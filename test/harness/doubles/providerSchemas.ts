@@ -1,7 +1,7 @@
 /**
  * Schemas for the doubles of cloud providers: inputs, inputs that replace the resource, secrets, and outputs that the
- * service decides. Taken from the schemas of @pulumi/aws 7, @pulumi/azure-native 3 and @pulumi/cloudflare 6 and the
- * documentation of the services. Only types that this project uses have a row.
+ * service decides. Taken from the schemas of @pulumi/aws 7, @pulumi/azure-native 3, @pulumi/gcp 9 and
+ * @pulumi/cloudflare 6 and the documentation of the services. Only types that this project uses have a row.
  */
 import { createHash } from "node:crypto";
 import type { ProviderSchema, ResourceSchema } from "./providerDouble";
@@ -324,3 +324,57 @@ function permissionGroups(args: Values): Values {
   ];
   return { accountId: textOf(args["accountId"]), results };
 }
+
+/** Google: buckets, service accounts, their keys and roles. @param keyOf text of a new key of an account */
+export function googleCloud(keyOf: (email: string) => string): ProviderSchema {
+  const emailOf = (accountId: Values[string] | undefined): string =>
+    `${textOf(accountId ?? "")}@acme.iam.gserviceaccount.com`;
+  return {
+    name: "gcp",
+    version: "9.37.0",
+    resources: {
+      "gcp:storage/bucket:Bucket": {
+        required: ["location"],
+        optional: ["name", "project", ...BUCKET_SETTINGS],
+        replaces: ["name", "location", "project"],
+        id: ({ name }) => textOf(name),
+      },
+      "gcp:storage/bucketIAMMember:BucketIAMMember": {
+        required: ["bucket", "member", "role"],
+        optional: ["condition"],
+        replaces: ["bucket", "member", "role"],
+      },
+      "gcp:serviceaccount/account:Account": {
+        required: [],
+        optional: ["accountId", "displayName", "description", "project", "disabled"],
+        replaces: ["accountId", "project"],
+        computed: {
+          email: ({ accountId }) => emailOf(accountId),
+          member: ({ accountId }) => `serviceAccount:${emailOf(accountId)}`,
+          name: ({ accountId }) => `projects/acme/serviceAccounts/${emailOf(accountId)}`,
+        },
+      },
+      "gcp:serviceaccount/key:Key": {
+        required: ["serviceAccountId"],
+        optional: ["keepers", "keyAlgorithm", "privateKeyType"],
+        replaces: ["serviceAccountId", "keepers"],
+        secrets: ["privateKey"],
+        computed: {
+          privateKey: ({ serviceAccountId }) =>
+            Buffer.from(keyOf(textOf(serviceAccountId).replace(/^.*\//, ""))).toString("base64"),
+        },
+      },
+    },
+  };
+}
+
+const BUCKET_SETTINGS = [
+  "forceDestroy",
+  "lifecycleRules",
+  "publicAccessPrevention",
+  "retentionPolicy",
+  "softDeletePolicy",
+  "storageClass",
+  "uniformBucketLevelAccess",
+  "versioning",
+];

@@ -2,10 +2,13 @@
 import { expect, test } from "vitest";
 import { checkCloudResource } from "../../../../components/plan/rules/buckets";
 import { resolveAzure } from "../../../../components/plan/storage/azure";
+import { resolveGcs } from "../../../../components/plan/storage/gcs";
 
 const RULES = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
 const R2 = "cloudflare:index/r2Bucket";
 const AZURE = "azure-native:storage";
+const GOOGLE = "gcp:storage";
+const GOOGLES = { bucket: { create: { name: "acme-pg", location: "EU" } } };
 const OWN_RULES = resolveAzure({ container: { create: { accountName: "acmepg", location: "westeurope" } } }).rules;
 const azureRules = (actions: object, enabled = true): object => ({
   policy: { rules: [{ enabled, name: "rule", type: "Lifecycle", definition: { actions } }] },
@@ -120,6 +123,37 @@ test.each<[string, string, object, string[]]>([
     "cloudflare:index/r2ManagedDomain:R2ManagedDomain",
     { enabled: true },
     ["PB094 backups enabled"],
+  ],
+  [
+    "a rule of Google that removes live objects",
+    `${GOOGLE}/bucket:Bucket`,
+    { lifecycleRules: [{ action: { type: "Delete" }, condition: { age: 30 } }] },
+    ["PB058 backups lifecycleRules[0]"],
+  ],
+  [
+    "a rule of Google that moves live objects, which stay readable",
+    `${GOOGLE}/bucket:Bucket`,
+    { lifecycleRules: [{ action: { type: "SetStorageClass", storageClass: "ARCHIVE" }, condition: { age: 7 } }] },
+    ["PB061 backups lifecycleRules[0]"],
+  ],
+  ["our own rules at Google", `${GOOGLE}/bucket:Bucket`, { lifecycleRules: resolveGcs(GOOGLES).rules }, []],
+  [
+    "a retention policy at Google",
+    `${GOOGLE}/bucket:Bucket`,
+    { retentionPolicy: { retentionPeriod: 86400 } },
+    ["PB059 backups retentionPolicy"],
+  ],
+  [
+    "a bucket of Google for everybody",
+    `${GOOGLE}/bucketIAMMember:BucketIAMMember`,
+    { member: "allUsers", role: "roles/storage.objectViewer" },
+    ["PB094 backups member"],
+  ],
+  [
+    "a bucket of Google for an account",
+    `${GOOGLE}/bucketIAMBinding:BucketIAMBinding`,
+    { members: ["serviceAccount:a@b"] },
+    [],
   ],
   ["another kind of resource", "aws:ec2/instance:Instance", { acl: "public-read" }, []],
 ])("%s", (_what, type, properties, expected) => {

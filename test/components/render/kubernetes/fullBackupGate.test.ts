@@ -67,6 +67,15 @@ test("so is another account or container of Azure", () => {
   for (const other of [awaitedIn("acmedb", "orders"), awaitedIn("acmepg", "sales")]) expect(other).not.toEqual(orders);
 });
 
+test("so is another bucket of Google", () => {
+  const awaitedIn = (bucket: string): readonly string[] => {
+    const at = { name: "google", path: "/orders", encrypted: true, gcs: { bucket } };
+    return awaitedOf({ repositories: { repo1: { at, keepDays: 14 } } });
+  };
+  expect(awaitedIn("acme-pg")).toEqual(awaitedIn("acme-pg"));
+  expect(awaitedIn("acme-pg")).not.toEqual(awaitedIn("acme-db"));
+});
+
 const full = { cron: "0 3 * * 0" };
 test.each<[string, Partial<DeclaredCluster>, boolean]>([
   ["a schedule that takes its first backup at once", {}, true],
