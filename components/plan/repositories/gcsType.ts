@@ -37,7 +37,7 @@ type Repository = RepositoryBase & { readonly kind: "gcs"; readonly gcs: GcsPlan
 
 const GCS_TITLE = "Google Cloud Storage";
 const KEY_OPTION = "gcs-key";
-/** Stock reads the key from a file; its name has no end that makes it a file of options. */
+/** Stock reads the key from a file, and every `.conf` file beside it as options. */
 const KEY_FILE = "gcs-key.json";
 /** As the runtime takes it. */
 const ENDPOINT = /^(https?:\/\/)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$/;
@@ -79,9 +79,9 @@ export const gcs: RepositoryType<Target, Repository> = {
   endpoint: ({ gcs: { endpoint } }) => endpoint,
   server: ({ gcs: { endpoint } }) => (endpoint === DEFAULTS.gcsEndpoint ? null : endpoint),
   address: ({ gcs: { bucket, endpoint } }) => `${endpoint}/${bucket}`,
-  confOptions(repository, directory) {
+  confOptions(repository, directory, pod) {
     const { bucket, caFile, endpoint, keyType, userProject } = repository.gcs;
-    const key = keyFile(repository, directory);
+    const key = pod === undefined ? keyFile(repository, directory) : null;
     const given = (name: string, value: string | undefined): ConfOption[] =>
       value === undefined ? [] : [{ name, value }];
     return [

@@ -17,6 +17,12 @@ export const ENV_FILE = "env";
 
 export type ConfOption = ConfSection["options"][number];
 
+/** What differs in a pod, whose keys are files of a Secret, and which only this runtime reads. */
+export interface PodConf {
+  /** Size of the parts of an upload to S3. On hosts it is one that is right for stock too. */
+  readonly uploadChunk: string;
+}
+
 /** Common to all targets. */
 export interface TargetBase {
   readonly name: string;
@@ -130,9 +136,9 @@ export interface RepositoryType<Target extends TargetBase, Repository extends Re
   /**
    * Options of `pgbackrest.conf` after those of every type.
    * @param directory of the secrets on the host
-   * @param uploadChunk size of the parts of an upload; undefined for the type's own
+   * @param pod undefined on a host
    */
-  confOptions(repository: Repository, directory: string, uploadChunk?: string): readonly ConfOption[];
+  confOptions(repository: Repository, directory: string, pod?: PodConf): readonly ConfOption[];
   /**
    * The option whose value is a file with a secret, and that file; null if absent.
    * @param directory of the secrets on the host

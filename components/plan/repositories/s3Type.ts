@@ -92,7 +92,7 @@ export const s3: RepositoryType<Target, Repository> = {
       ? null
       : `${endpoint}${port === DEFAULTS.s3Port ? "" : `:${port}`}`,
   address: ({ s3: { bucket, endpoint, port } }) => `${endpoint}:${port}/${bucket}`,
-  confOptions: ({ s3: bucket }, _directory, uploadChunk = UPLOAD_CHUNK) => [
+  confOptions: ({ s3: bucket }, _directory, { uploadChunk } = { uploadChunk: UPLOAD_CHUNK }) => [
     { name: "s3-bucket", value: bucket.bucket },
     { name: "s3-endpoint", value: bucket.endpoint },
     { name: "s3-region", value: bucket.region },

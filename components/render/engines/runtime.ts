@@ -97,7 +97,7 @@ function configObject(
     socketDirectory: () => "/controller/run",
     databaseUser: () => "postgres",
     processMax: () => definition.processMax,
-    uploadChunk: () => UPLOAD_CHUNK,
+    pod: () => ({ uploadChunk: UPLOAD_CHUNK }),
     directories: () => ({
       config: PATHS.config,
       lib: PATHS.bundle,

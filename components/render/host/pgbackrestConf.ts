@@ -7,6 +7,7 @@ import { secretsDirectory, type SecretLayout } from "../../plan/host/hostCommand
 import { type ConfSection, renderConf } from "../../../runtime/config/render";
 import { commandsOf, type ConfOptions, optionsOf } from "../../plan/model/confOptions";
 import type { HostPlan } from "../../plan/model/plan";
+import type { PodConf } from "../../plan/repositories/repositoryType";
 import { type RepositoryPlan, typeOf } from "../../plan/repositories/repositoryTypes";
 import { restoreCommand } from "./commandLine";
 
@@ -28,8 +29,8 @@ export type ConfPlan = Pick<
   | "databaseUser"
 > &
   Partial<Pick<HostPlan, "container" | "drillsOnly" | "options">> & {
-    /** Size of the parts of an upload to S3, as the file has it. Default: one that is right for stock too. */
-    readonly uploadChunk?: string;
+    /** Set for a pod. */
+    readonly pod?: PodConf;
   };
 
 /** The complete text. @throws BackupError for an option that cannot be written */
@@ -93,7 +94,7 @@ function compressOptions(repository: RepositoryPlan): Option[] {
     : [type, { name: "compress-level", value: repository.compressLevel }];
 }
 
-function repositoryOptions(plan: SecretLayout & Pick<ConfPlan, "uploadChunk">, repository: RepositoryPlan): Option[] {
+function repositoryOptions(plan: SecretLayout & Pick<ConfPlan, "pod">, repository: RepositoryPlan): Option[] {
   const prefix = repository.name;
   const option = (name: string, value: Option["value"]): Option => ({ name: `${prefix}-${name}`, value });
   return [
@@ -104,7 +105,7 @@ function repositoryOptions(plan: SecretLayout & Pick<ConfPlan, "uploadChunk">, r
     ...(repository.encrypted ? [option("cipher-type", "aes-256-cbc")] : []),
     ...retentionOptions(repository, option),
     ...typeOf(repository)
-      .confOptions(repository, secretsDirectory(plan), plan.uploadChunk)
+      .confOptions(repository, secretsDirectory(plan), plan.pod)
       .map(({ name, value }) => option(name, value)),
     ...optionsOf(prefixed(repository), null),
   ];

@@ -65,15 +65,17 @@ describe("the rules", () => {
       expect(findings({ facts: { storageClass } }).join()).toContain("PB061 repositories.repo2.at.storageClass");
   });
 
-  test("refuse a host that restores with the writer's key, and a drill of the past without versions", () => {
+  test("refuse a host that restores with the writer's key, and an attack drill", () => {
     const at = { name: "google", path: "/o", encrypted: true, gcs: FULL };
     const restoring = plan({ restoreOnly: true, schedules: {}, repositories: { repo1: { at } } });
     expect(checkHost(restoring).map(({ code }) => code)).toContain("PB101");
     const attack = plan({
-      repositories: { repo1: { at: { ...at, gcs: { ...FULL, facts: { versioning: false } } }, keepDays: 7 } },
+      repositories: { repo1: { at, keepDays: 7 } },
       drills: { attack: { cron: "0 5 1 * *", pick: "attack" } },
     });
-    expect(checkHost(attack).map(findingText).join()).toContain("the bucket of repo1 keeps no versions");
+    expect(checkHost(attack).map(findingText).join()).toContain(
+      "repo1 is on Google Cloud Storage, which no drill attacks",
+    );
   });
 });
 
@@ -151,6 +153,9 @@ test("pods of a cluster get the key from a Secret with a key of any name", () =>
       true,
     );
     expect(judged.filter(({ severity }) => severity === "error")).toEqual([]);
+    // Only hosts have a file for it.
+    expect(JSON.stringify(manifests)).toContain("repo1-gcs-bucket=acme-pg");
+    expect(JSON.stringify(manifests)).not.toContain("gcs-key=");
     const cluster = manifests.find(({ kind }) => kind === "Cluster") as {
       spec?: { plugins?: readonly { parameters?: Record<string, string> }[] };
     };
