@@ -111,6 +111,7 @@ export {
   type DrillAssertionArgs,
   type DrillChecksArgs,
   type DrilledDatabase,
+  DrillHow,
   DrillLevel,
   DrillPick,
   type DrillStatementArgs,

@@ -20,6 +20,18 @@ export const DrillPick = {
 } as const;
 export type DrillPick = (typeof DrillPick)[keyof typeof DrillPick];
 
+/** What a drill on a host does with its backup. */
+export const DrillHow = {
+  /** Restores it, as after a disaster: measures the RTO. */
+  Restore: "restore",
+  /**
+   * Opens it, as `pgbackstop open` does: mounts it, and fetches what is read. It takes seconds and no space, and
+   * measures no RTO. Levels above `quick` read every page. Needs FUSE.
+   */
+  Open: "open",
+} as const;
+export type DrillHow = (typeof DrillHow)[keyof typeof DrillHow];
+
 /** How much a drill checks. */
 export const DrillLevel = {
   /** Checks the recovery: collations, production's tables, your assertions, the control file. */
@@ -66,6 +78,8 @@ export interface DrillArgs {
 
 /** A drill on a host. */
 export interface HostDrillArgs extends DrillArgs {
+  /** @default "restore" */
+  how?: pulumi.Input<DrillHow>;
   /**
    * Parent directory of the restore; it needs the size of the data directory, a tenth more, and 512 MiB. If omitted,
    * `dataDirectory` with the suffix `-drill`: that disk is fast and large enough for a database of this size. With

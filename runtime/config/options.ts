@@ -688,6 +688,10 @@ const COMMAND_LINE = [
     "extent of the checks; quick compares with production, standard adds amcheck and page checksums, thorough a dump",
     { config: "drill.level", default: "thorough", allowed: ["quick", "standard", "thorough"] },
   ),
+  own("how", "enum", ["drill"], "restore the backup, or open it: mount it, and fetch only what is read", {
+    config: "drill.how",
+    allowed: ["restore", "open"],
+  }),
   own("max-minutes", "integer", DRILL, "maximum duration; a longer drill fails", {
     config: "drill.maxMinutes",
     default: "1440",
@@ -734,6 +738,10 @@ const COMMAND_LINE = [
       default: "n",
     },
   ),
+  own("closed-by-caller", "boolean", ["open"], "the command that starts this one closes it before it ends itself", {
+    config: "open.closedByCaller",
+    default: "n",
+  }),
   own("fetch-all", "boolean", ["open"], "fetch everything behind the server, also what nobody reads", {
     config: "open.fetchAll",
     default: "n",

@@ -153,6 +153,8 @@ export interface DrillFileEntry {
   readonly pick?: "newest" | "oldest" | "random" | "moment" | "attack";
   /** Depth of the checks, as the option `level`. */
   readonly level?: "quick" | "standard" | "thorough";
+  /** Whether the backup is restored, or opened as `open` does, as the option `how`. */
+  readonly how?: "restore" | "open";
   /** Limit of its time. @minimum 1 */
   readonly maxMinutes?: number;
   /** Limit of its size. @minimum 1 */

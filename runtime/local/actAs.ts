@@ -53,6 +53,25 @@ export async function actAs<T>(account: AccountIds, work: () => Promise<T>): Pro
 }
 
 /**
+ * Inside of {@link actAs}: `work` with root's rights again, if this process is root's. The same holds: nothing else may
+ * run in the meantime.
+ */
+export async function actAsRoot<T>(work: () => Promise<T>): Promise<T> {
+  const { getegid, geteuid, getgroups, getuid, setegid, seteuid, setgroups } = process;
+  if (getuid?.() !== 0 || geteuid?.() === 0) return work();
+  const account = { uid: geteuid?.() ?? 0, gid: getegid?.() ?? 0, groups: getgroups?.() ?? [] };
+  seteuid?.(0);
+  setegid?.(0);
+  try {
+    return await work();
+  } finally {
+    setgroups?.(account.groups);
+    setegid?.(account.gid);
+    seteuid?.(account.uid);
+  }
+}
+
+/**
  * Gives up root's rights for good. Nothing happens when this process is not root.
  * @throws userMissing (89)
  */

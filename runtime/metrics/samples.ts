@@ -250,6 +250,8 @@ export function drillSamples(stanza: string, drills: readonly DrillRecord[]): Sa
     const own = drills.filter(({ repo }) => repo === key);
     const last = own.at(-1);
     const passed = own.findLast(({ ok }) => ok);
+    // One that opened its backup measured none.
+    const rtoMs = own.findLast(({ opened }) => opened === undefined)?.rtoMs ?? null;
     if (last === undefined) return [];
     const phases = new Map(last.phases.map(({ elapsedMs, name }) => [name, elapsedMs]));
     return [
@@ -257,7 +259,7 @@ export function drillSamples(stanza: string, drills: readonly DrillRecord[]): Sa
         pgbackstop_drill_ok: last.ok,
         pgbackstop_drill_timestamp_seconds: last.endedAtS,
         pgbackstop_drill_success_timestamp_seconds: passed?.endedAtS,
-        pgbackstop_drill_rto_seconds: last.rtoMs === null ? null : last.rtoMs / 1000,
+        pgbackstop_drill_rto_seconds: rtoMs === null ? null : rtoMs / 1000,
       }),
       ...samples({ ...labels, method: last.rpo?.method ?? "" }, { pgbackstop_drill_rpo_seconds: last.rpo?.seconds }),
       ...[...phases].flatMap(([phase, elapsedMs]) =>

@@ -10,8 +10,10 @@ import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DatabaseClone } from "../../components/databases/databaseClone";
+import { DrillHow, DrillLevel, DrillPick } from "../../components/drills/drillArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
+import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { stateTexts } from "../harness/compare/engineTexts";
@@ -67,6 +69,7 @@ describe(TITLE, async () => {
         dataDirectory: DATA,
         repositories: { repo1: { at: repository.target, keepDays: 7 } },
         schedules: { full: { cron: "0 3 * * 0" } },
+        drills: { daily: { cron: "0 5 1 1 *", how: DrillHow.Open, pick: DrillPick.Newest, level: DrillLevel.Quick } },
         allowRestart: true,
         restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
       });
@@ -119,6 +122,21 @@ describe(TITLE, async () => {
     expect(refreshed.stdout).toContain("is gone");
     await (await open(false)).up();
     expect(await sql("SELECT count(*) FROM customers")).toContain("100");
+  }, 600_000);
+
+  // claim: docs/drills-open.md: a drill's unit mounts as root, with keys that systemd lends, and leaves nothing
+  test("as a drill of a unit is opened, checked and closed", async () => {
+    await (await open(false)).up();
+    await host.runOk(["systemctl", "start", "pgbackstop-main-drill-daily.service"], { timeoutMs: 300_000 });
+    const directory = "/var/spool/pgbackrest/pgbackstop/main/drills";
+    const [name = ""] = (await host.runOk(["ls", directory])).trim().split("\n").reverse();
+    const record = JSON.parse(await host.runOk(["cat", `${directory}/${name}`])) as DrillRecord;
+    expect(record).toMatchObject({ ok: true, rtoMs: null, failures: [], level: "quick" });
+    expect(record.opened?.elapsedMs).toBeGreaterThan(0);
+    expect(await host.runOk(["stat", "-c", "%U", `${REPOSITORY}/pgbackstop/main/drills/${name}`])).toBe("postgres\n");
+    expect(await host.runOk(["ls", `${DATA}-drill`])).toBe("");
+    const fuse = await host.run(["findmnt", "--noheadings", "--types=fuse"]);
+    expect(fuse.stdout).toBe("");
   }, 600_000);
 
   // claim: docs/hosts/instant.md: after a restart of the machine no server…

@@ -591,7 +591,7 @@ export const ARGUMENT_TYPES = {
     objectives: "ObjectivesArgs",
   },
   DrillStatementArgs: { "database?": "Input<string>", sql: "Input<string>" },
-  HostDrillArgs: { "...": "DrillArgs", "path?": "Input<string>" },
+  HostDrillArgs: { "...": "DrillArgs", "how?": 'Input<("restore" | "open")>', "path?": "Input<string>" },
   RepositoryClientArgs: {
     "privateKey?": "Input<string>",
     "privateKeyPassphrase?": "Input<string>",

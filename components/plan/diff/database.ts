@@ -238,6 +238,14 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
         ? `the drill ${name} is made on another machine`
         : `the drill ${name} is made alongside the database`,
     );
+    drill.rank(
+      "how",
+      (value) => (value === "open" ? 0 : 1),
+      (value) =>
+        value === "open"
+          ? `the drill ${name} opens its backup, which measures no RTO`
+          : `the drill ${name} restores its backup`,
+    );
     drill.plain("maxGiB", (value) =>
       value === null
         ? `the drill ${name} may restore any amount`

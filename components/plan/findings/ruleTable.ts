@@ -574,6 +574,11 @@ export const RULES = {
   PB213: warning("a class of the calendar with too few backups", "its backups are further apart", "add a schedule"),
   PB214: error("an unusable limit of bandwidth", "the runtime refuses it", "`20MiB`, or by hours that do not overlap"),
   PB215: warning("a limit of bandwidth below what backups need", "by `sizing`, none ends in time", "raise it"),
+  PB216: warning(
+    "a promised time of a restore that no drill measures",
+    "a drill that opens its backup measures no RTO",
+    "add a drill that restores",
+  ),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -31,6 +31,8 @@ export interface DrillPlan {
   readonly repositories?: readonly string[];
   /** How a backup is chosen; default: each kind in turn. */
   readonly pick?: string;
+  /** `open` or `restore`; default: restore. */
+  readonly how?: string;
   /** How much is checked; default: everything. */
   readonly level?: string;
   readonly maxMinutes: number | undefined;

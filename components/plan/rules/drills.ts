@@ -1,7 +1,16 @@
 /** Fire drills: each must be able to run as declared and to tell whether the objective is met. Pure. */
 import { isTimeZone } from "../../../runtime/config/timeZone";
 import { checkRange } from "../arguments/ranges";
-import { ATTACK, DRILL_LEVELS, DRILL_PICKS, drilledRepositories, isDrillName } from "../schedule/declaredDrills";
+import {
+  ATTACK,
+  DRILL_HOWS,
+  DRILL_LEVELS,
+  DRILL_PICKS,
+  drilledRepositories,
+  isAttack,
+  isDrillName,
+  isOpening,
+} from "../schedule/declaredDrills";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, DrillPlan, DrillStatement } from "../model/plan";
 import { withoutVersions } from "../repositories/repositoryTypes";
@@ -11,6 +20,7 @@ import { abstaining, eachOf } from "../findings/abstain";
 export function checkDrills(plan: DatabasePlan): Finding[] {
   return abstaining(
     () => eachOf(plan.drills, (drill) => checkDrill(drill, plan)),
+    () => checkMeasured(plan),
     () => checkAsked(plan),
   );
 }
@@ -23,7 +33,32 @@ function checkDrill(drill: DrillPlan, plan: DatabasePlan): Finding[] {
     () => checkChoice(drill, path),
     () => checkBounds(drill, plan, path),
     () => checkAttack(drill, plan, path),
+    () => checkOpening(drill, plan, path),
   );
+}
+
+/** Only a server of this machine can be opened, and an attack restores no backup. */
+function checkOpening(drill: DrillPlan, plan: DatabasePlan, path: string): Finding[] {
+  if (!isOpening(drill)) return [];
+  const isContainer = "container" in plan && plan.container !== undefined;
+  const refused = isAttack(drill)
+    ? "an attack restores no backup of the database"
+    : plan.kind === "cnpg"
+      ? "a drill of a cluster restores into a Cluster of its own"
+      : isContainer
+        ? "a container's backups are restored into another one of its image"
+        : null;
+  return refused === null ? [] : [finding("PB040", `${path}.how`, refused, "leave how out")];
+}
+
+/** The time of a restore is promised, and no drill measures one. */
+function checkMeasured({ drills, objectives }: DatabasePlan): Finding[] {
+  const minutes = objectives.rtoMinutes ?? objectives.pitrRtoMinutes;
+  const restoring = drills.filter((drill) => !isAttack(drill));
+  if (minutes === undefined || restoring.length === 0 || !restoring.every(isOpening)) return [];
+  const name = objectives.rtoMinutes === undefined ? "pitrRtoMinutes" : "rtoMinutes";
+  const fact = `objectives.${name} is ${minutes}, and every drill opens its backup, which measures no RTO`;
+  return [finding("PB216", "drills", fact, "add a drill that restores, for instance once a month")];
 }
 
 /** An attack needs the key that a thief of this host or cluster would have, and versions that undo it. */
@@ -37,7 +72,10 @@ function checkAttack(drill: DrillPlan, { repositories }: DatabasePlan, path: str
   const names = drilledRepositories(drill, repositories);
   const chosen = repositories.filter(({ name }) => names.includes(name));
   const refused = chosen.flatMap((repository) => {
-    const refusal = repository.readOnly ? `${repository.name} has a reader's key` : withoutVersions(repository);
+    const { kind, name, readOnly } = repository;
+    // At Google every key that overwrites deletes versions too, and only soft delete undoes that.
+    const unable = kind === "gcs" ? `${name} is on Google Cloud Storage, which no drill attacks` : null;
+    const refusal = unable ?? (readOnly ? `${name} has a reader's key` : withoutVersions(repository));
     return refusal === null ? [] : [refusal];
   });
   if (refused.length === 0) return [];
@@ -88,9 +126,9 @@ function checkSource({ from, repositories: some }: DrillPlan, { repositories }: 
 }
 
 function checkChoice(drill: DrillPlan, path: string): Finding[] {
-  return eachOf(["pick", "level"] as const, (name) => {
+  return eachOf(["pick", "how", "level"] as const, (name) => {
     const value = drill[name];
-    const allowed = name === "pick" ? DRILL_PICKS : DRILL_LEVELS;
+    const allowed = { pick: DRILL_PICKS, how: DRILL_HOWS, level: DRILL_LEVELS }[name];
     if (value === undefined || allowed.includes(value)) return [];
     const fact = `"${value}" is not a ${name} of a drill`;
     return [finding("PB040", `${path}.${name}`, fact, `use one of ${allowed.join(", ")}`)];

@@ -19,6 +19,8 @@ interface MeasuredRepository {
   readonly isMoment: boolean;
   /** From the start of the drill to the first connection; null if there was none. */
   readonly rtoMs: number | null;
+  /** It was opened instead of restored, which measures no RTO. */
+  readonly isOpened: boolean;
   /** May come from an older drill: only a drill to the end of the archive measures it. */
   readonly rpo: { readonly endedAtS: number; readonly method: string; readonly seconds: number } | null;
 }
@@ -81,11 +83,13 @@ export function measuredRows(
   return repositories.map(({ key, name }): MeasuredRow => {
     const one = measured.repositories.find((each) => each.key === key);
     if (one === undefined) return { repository: name, drill: "never", rto: "not known", rpo: "not known" };
-    const { endedAtS, isMoment, ok, rpo, rtoMs } = one;
+    const { endedAtS, isMoment, isOpened, ok, rpo, rtoMs } = one;
     const rtoMinutes = (isMoment ? pitrRtoMinutes : undefined) ?? objectives.rtoMinutes;
     const rto =
       rtoMs === null
-        ? "it did not open"
+        ? isOpened
+          ? "not measured: it was opened, not restored"
+          : "it did not open"
         : against(rtoMs / 1000, rtoMinutes === undefined ? undefined : rtoMinutes * 60);
     const lost =
       rpo === null
@@ -126,6 +130,7 @@ function statusRow(value: unknown): MeasuredRepository[] {
       key,
       ok: drill["ok"] === true,
       isMoment: drill["pick"] === "moment",
+      isOpened: drill["opened"] === true,
       endedAtS: drill["ended"],
       rtoMs: numberOf(drill["rtoMs"]),
       rpo: rpoOf(drill["rpo"], drill["ended"]),
@@ -133,12 +138,21 @@ function statusRow(value: unknown): MeasuredRepository[] {
   ];
 }
 
-function drillRow({ endedAtS, ok, pick, repo, rpo, rtoMs }: Readonly<Record<string, unknown>>): MeasuredRepository {
+function drillRow({
+  endedAtS,
+  ok,
+  opened,
+  pick,
+  repo,
+  rpo,
+  rtoMs,
+}: Readonly<Record<string, unknown>>): MeasuredRepository {
   if (!isKey(repo) || !isTime(endedAtS)) throw new MeasuredError("this drill has no repository or no time");
   return {
     key: repo,
     ok: ok === true,
     isMoment: pick === "moment",
+    isOpened: opened !== undefined,
     endedAtS,
     rtoMs: numberOf(rtoMs),
     rpo: rpoOf(rpo, endedAtS),

@@ -13,6 +13,12 @@ export function isAttack({ pick }: Pick<DrillPlan, "pick">): boolean {
   return pick === ATTACK;
 }
 
+/** What is done with the backup (`--how`). */
+export const DRILL_HOWS: readonly string[] = ["restore", "open"];
+export function isOpening({ how }: Pick<DrillPlan, "how">): boolean {
+  return how === "open";
+}
+
 /** From cheap to thorough. */
 export const DRILL_LEVELS: readonly string[] = ["quick", "standard", "thorough"];
 
@@ -30,7 +36,7 @@ export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
       ...readers(drill, "from", "maxMinutes"),
     }),
     givenFields({
-      ...readers(drill, "repositories", "pick", "level", "maxGiB", "path"),
+      ...readers(drill, "repositories", "pick", "how", "level", "maxGiB", "path"),
       elsewhere: () => (drill.elsewhere === true ? true : undefined),
     }),
   );

@@ -148,6 +148,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     "from?": "string",
     "repositories?": "string[]",
     "pick?": "string",
+    "how?": "string",
     "level?": "string",
     "maxMinutes?": "number",
     "maxGiB?": "number",

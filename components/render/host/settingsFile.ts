@@ -119,11 +119,12 @@ function drillOf({
 
 const GIB = 1024 ** 3;
 
-function declaredOf({ from, level, maxGiB, maxMinutes, path, pick, repositories }: DrillPlan): DrillFileEntry {
+function declaredOf({ from, how, level, maxGiB, maxMinutes, path, pick, repositories }: DrillPlan): DrillFileEntry {
   const repos = from === undefined ? repositories : [from];
   const values = {
     repos,
     pick,
+    how,
     level,
     maxMinutes,
     maxBytes: maxGiB === undefined ? undefined : Math.ceil(maxGiB * GIB),

@@ -5,7 +5,7 @@
  * repositories (the record), so that production's data are out of reach even if everything else fails. It yields to
  * production in CPU and disk time, and is killed first when memory runs out. So its measured times are upper bounds.
  */
-import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
+import { drillPath, isOpening, ownDrills } from "../../plan/schedule/declaredDrills";
 import { fields, readers } from "../../plan/model/deferred";
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
 import type { RunTime } from "../../plan/schedule/schedule";
@@ -41,6 +41,7 @@ function unitsOf(plan: HostPlan, drill: DrillPlan): Unit[] {
         command: unitCommand(plan, ["drill", `--name=${drill.name}`, `--drill-path=${path}`]),
         writes: [path],
         isDrill: true,
+        mounts: isOpening(drill),
         afterwards: plan.maintenance.some(({ name }) => name === "metrics")
           ? [`${unitName(plan.stanza, "metrics")}.service`]
           : [],

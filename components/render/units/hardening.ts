@@ -32,6 +32,27 @@ const HARDENING = [
   "SystemCallArchitectures=native",
 ];
 
+/** For a unit that mounts a backup. */
+const HARDENING_OF_MOUNTS = [
+  "DevicePolicy=closed",
+  "DeviceAllow=/dev/fuse rw",
+  ...HARDENING.filter((line) => line !== "PrivateDevices=yes"),
+];
+/**
+ * Mounts a backup, works and starts a server as PostgreSQL's account, ends that server, and removes the account's
+ * files. CAP_SYS_PTRACE shows the account's processes.
+ */
+const MOUNTS = [
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_FOWNER",
+  "CAP_KILL",
+  "CAP_SETGID",
+  "CAP_SETUID",
+  "CAP_SYS_ADMIN",
+  "CAP_SYS_PTRACE",
+].join(" ");
+
 /** What no runtime of containers needs. */
 const HARDENING_OF_ENGINE = [
   "LockPersonality=yes",
@@ -42,6 +63,8 @@ const HARDENING_OF_ENGINE = [
 ];
 
 interface Needs {
+  /** Mounts a backup of its own, as root. */
+  readonly mounts?: boolean;
   /** Writes into the data directory too. */
   readonly writesData?: boolean;
   /** Restores a cluster into a directory of its own. */
@@ -54,15 +77,14 @@ interface Needs {
 
 /** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
-  const { restores = false, staysUp = false, writes = [], writesData = false } = needs;
+  const { mounts = false, restores = false, staysUp = false, writes = [], writesData = false } = needs;
   const home = usesHome(plan, writes) ? [] : [`ProtectHome=${homeProtection(plan)}`];
   if (restores && startsContainers(plan)) return [...HARDENING_OF_ENGINE, "UMask=0027", "ProtectSystem=full", ...home];
-  const calls = `SystemCallFilter=${systemCalls(plan)}`;
   const own = [
     "NoNewPrivileges=yes",
-    `CapabilityBoundingSet=${capabilities(plan, restores)}`,
-    ...HARDENING,
-    calls,
+    `CapabilityBoundingSet=${mounts ? MOUNTS : capabilities(plan, restores)}`,
+    ...(mounts ? HARDENING_OF_MOUNTS : HARDENING),
+    `SystemCallFilter=${mounts ? "@system-service @mount" : systemCalls(plan)}`,
     "UMask=0027",
   ];
   // Each writable path is a separate mount in the unit. A permanent unit would hold an unmounted NAS or disk, and

@@ -29,6 +29,8 @@ export interface JobSettings {
   readonly isQuiet?: boolean;
   /** True for a fire drill, whose result is reported. */
   readonly isDrill?: boolean;
+  /** True if it mounts a backup, as root. */
+  readonly mounts?: boolean;
   /** Default: that of all jobs. */
   readonly priority?: PriorityPlan;
   /** Units to start after it ended, whatever its result. */
@@ -57,6 +59,7 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     isQuiet = false,
     lines = [],
     mayYield = false,
+    mounts = false,
     priority = DEFAULTS.priority,
     writes = [],
     writesData = false,
@@ -77,14 +80,14 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     "",
     "[Service]",
     "Type=oneshot",
-    `User=${plan.user}`,
+    `User=${mounts ? "root" : plan.user}`,
     `ExecStart=${command}`,
     ...credentialLines(plan),
     `TimeoutStartSec=${time.deadlineSeconds}`,
     ...(mayYield ? [`SuccessExitStatus=${LOCK_TAKEN}`] : []),
     ...priorityLines(priority),
     ...lines,
-    ...hardening(plan, { writesData, writes, restores: isDrill }),
+    ...hardening(plan, { mounts, writesData, writes, restores: isDrill && !mounts }),
   ]);
 }
 

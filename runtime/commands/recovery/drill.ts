@@ -17,6 +17,7 @@ import { drillText } from "../../operations/drill/drillReport";
 import { serverAccount } from "../../operations/recover/hostFacts";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
 import type { ClusterAccess, Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
+import { openedDrill } from "./openedDrill";
 import { ownArchiveGet } from "./restore";
 
 const EXIT_CODE_MAX = 125;
@@ -26,8 +27,11 @@ export const drillCommand: Command = async (proc) => {
   const { stanza = "" } = config;
   // A log would break the JSON on standard output.
   const ctx = config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
-  const programs = programsOf(proc);
   const asked = askedDrill(config.settings, config.drill);
+  const { pick: kind, ...rest } = asked;
+  if (asked.how === "open" && kind !== ATTACK)
+    return finished(proc, await openedDrill(proc, { ...rest, pick: kind }, startOf(proc), ctx));
+  const programs = programsOf(proc);
   const path = drillPathOf(proc, asked);
   await prepareRoot(path);
   const { execId, pid } = proc.process;
@@ -36,18 +40,21 @@ export const drillCommand: Command = async (proc) => {
   const lock = acquireLock({ lockPath: path, stanza, kind: "drill", execId, pid });
   try {
     await cleanScratch(path, stanza, programs, ctx);
-    const { pick, ...others } = asked;
     const record =
-      pick === ATTACK
-        ? await makeAttack(proc, others, path, ctx)
-        : await makeDrill(proc, { ...others, pick }, { path, programs }, ctx);
+      kind === ATTACK
+        ? await makeAttack(proc, rest, path, ctx)
+        : await makeDrill(proc, { ...rest, pick: kind }, { path, programs }, ctx);
     await saveDrill(proc.repositories(), config.spoolPath, record, ctx);
-    proc.print(config.output === "json" ? renderDrill(record) : drillText(record));
-    return Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX);
+    return finished(proc, record);
   } finally {
     lock.release();
   }
 };
+
+function finished(proc: CommandProcess, record: DrillRecord): number {
+  proc.print(proc.config.output === "json" ? renderDrill(record) : drillText(record));
+  return Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX);
+}
 
 /**
  * Programs for a server next to production: this machine's, or those of its container's image.

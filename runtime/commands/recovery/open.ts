@@ -74,10 +74,10 @@ export const openCommand: Command = async (proc) => {
 
 /**
  * Keys that systemd lends end with the unit of this verb, and with them every process of it: nothing would serve the
- * files any more. @throws featureNotSupported
+ * files any more, unless the caller closes them before. @throws featureNotSupported
  */
 export function requireOwnKeys({ config }: Invocation): void {
-  if (!hasLentKeys({ config })) return;
+  if (config.open.closedByCaller || !hasLentKeys({ config })) return;
   throw fail(
     "featureNotSupported",
     `${config.command} cannot use keys that systemd lends to one command: it serves files after its end`,
@@ -161,6 +161,8 @@ export async function accountOf({
 }
 
 export interface OpenedMoment {
+  /** Undefined for all repositories, or that of this command. */
+  readonly repoIndex?: number | undefined;
   readonly set?: string | undefined;
   readonly restore: Pick<Config["restore"], "target" | "targetExclusive" | "targetTimeline" | "type" | "typeIsDefault">;
 }
@@ -172,11 +174,12 @@ export function openArgs(
   moment: OpenedMoment | null,
 ): string[] {
   const { target, targetExclusive, targetTimeline, type, typeIsDefault } = moment?.restore ?? { typeIsDefault: true };
-  const chosen = given({ set: moment?.set, target, "target-timeline": targetTimeline });
+  const chosen = given({ repo: moment?.repoIndex, set: moment?.set, target, "target-timeline": targetTimeline });
+  const carried = config.carriedOptions.filter((arg) => moment?.repoIndex === undefined || !arg.startsWith("--repo="));
   const named = { ...given({ "bin-path": config.binPath }), ...chosen };
   return [
     ...ownCommand,
-    ...config.carriedOptions,
+    ...carried,
     `--stanza=${config.stanza ?? ""}`,
     "--log-level-console=off",
     "--log-level-stderr=error",

@@ -11,7 +11,7 @@ import type { Account } from "../../operations/open/tree";
 import { Session } from "../../postgres/session";
 import type { CommandProcess } from "../../process/commandProcess";
 import { drillPathOf } from "./drill";
-import { accountOf, discardOpened, openArgs, type OpenedMoment, requireOwnKeys } from "./open";
+import { accountOf, discardOpened, openArgs, type OpenedMoment } from "./open";
 
 /** Only names the sockets. */
 export const OWN_PORT = 54330;
@@ -45,14 +45,18 @@ export class OwnOpened {
 
   /**
    * @param names of the moments, in the names of their directories
-   * @throws access, featureNotSupported, lockAcquire (50) while another one runs
+   * @param asked says where
+   * @throws access, lockAcquire (50) while another one runs
    */
-  static async begin(proc: CommandProcess, names: readonly string[]): Promise<OwnOpened> {
+  static async begin(
+    proc: CommandProcess,
+    names: readonly string[],
+    asked: Parameters<typeof drillPathOf>[1] = {},
+  ): Promise<OwnOpened> {
     const { config } = proc;
     requireFuse(proc.self.uid === 0);
-    requireOwnKeys(proc);
     const account = await accountOf(proc);
-    const folder = drillPathOf(proc, {});
+    const folder = drillPathOf(proc, asked);
     await actAs(account, () => prepareRoot(folder));
     const own = new OwnOpened(proc, account, `${folder}/${config.stanza ?? ""}-${config.command}`, names);
     try {
@@ -65,10 +69,10 @@ export class OwnOpened {
   }
 
   /** @throws execute with what `open` says */
-  async open(name: string, moment: OpenedMoment): Promise<OpenLocation> {
+  async open(name: string, moment: OpenedMoment, signal = this.#proc.ctx.signal): Promise<OpenLocation> {
     const location = openLocation(`${this.#prefix}-${name}`);
     const args = openArgs(this.#proc, { at: location.at, port: OWN_PORT }, moment);
-    requireOpened(await this.#proc.program(args, { signal: this.#proc.ctx.signal, isOwn: true }));
+    requireOpened(await this.#proc.program([...args, "--closed-by-caller"], { signal, isOwn: true }));
     return location;
   }
 
@@ -111,11 +115,16 @@ export class OwnOpened {
   /** Also after an abort. */
   async end(): Promise<void> {
     try {
-      for (const session of this.#sessions) await session.close();
-      await this.#closeAll();
+      await this.close();
     } finally {
       this.#lock.release();
     }
+  }
+
+  /** Also after an abort; another moment may be opened then. */
+  async close(): Promise<void> {
+    for (const session of this.#sessions.splice(0)) await session.close();
+    await this.#closeAll();
   }
 
   async #closeAll(): Promise<void> {

@@ -6,18 +6,19 @@ import type { JournalStart } from "./drillJournal";
 import type { DrillObjectives, DrillPick, DrillRecord } from "./record";
 
 /** A drill as requested by the command line and the settings file. */
-export type AskedDrill = Pick<Config["drill"], "pick" | "level" | "maxMinutes" | "maxBytes"> &
+export type AskedDrill = Pick<Config["drill"], "how" | "pick" | "level" | "maxMinutes" | "maxBytes"> &
   Pick<DeclaredDrill, "repoIndexes" | "path">;
 
 /** The command line wins. @throws optionInvalidValue, optionRequired */
 export function askedDrill(
   settings: Settings,
-  { given, level, maxBytes, maxMinutes, name, now, path, pick }: Config["drill"],
+  { given, how, level, maxBytes, maxMinutes, name, now, path, pick }: Config["drill"],
 ): AskedDrill {
   const declared = declaredDrill(settings, name, now);
   return {
     ...declared,
     pick: pick ?? declared.pick,
+    how: how ?? declared.how,
     level: given.level ? level : (declared.level ?? level),
     maxMinutes: given.maxMinutes ? maxMinutes : (declared.maxMinutes ?? maxMinutes),
     maxBytes: maxBytes ?? declared.maxBytes,
@@ -42,10 +43,10 @@ function declaredDrill(settings: Settings, name: string | undefined, now: boolea
   });
 }
 
-/** For a drill that restores. */
+/** For a drill of a backup. */
 export function drillOptions(
   { repoIndex, set, settings, stanza = "" }: Config,
-  { level, maxBytes, maxMinutes, pick, repoIndexes }: AskedDrill & { readonly pick: DrillPick | undefined },
+  { how, level, maxBytes, maxMinutes, pick, repoIndexes }: AskedDrill & { readonly pick: DrillPick | undefined },
   start: Pick<JournalStart, "beganMs" | "invocationId">,
 ): DrillOptions {
   const { assertions = [], heartbeat } = settings.drill ?? {};
@@ -60,6 +61,7 @@ export function drillOptions(
     set,
     heartbeat,
     assertions,
+    opens: how === "open",
     ...start,
     objectivesOf: (turn) => objectivesOf(settings, turn),
   };

@@ -9,6 +9,7 @@ import {
   drillId,
   type DrillObjectives,
   type DrillKind,
+  type DrillOpened,
   type DrillRecord,
   type DrillRpo,
 } from "./record";
@@ -20,6 +21,8 @@ export interface JournalStart {
   objectivesOf(turn: Pick<DrillRecord, "pick" | "repo">): DrillObjectives;
   /** {@link Context.clock}'s monotonic time at the program's start. */
   readonly beganMs: number;
+  /** True for a drill that opens a backup instead of restoring it. */
+  readonly opens?: boolean;
   /** As in {@link DrillRecord}. */
   readonly invocationId?: string | undefined;
 }
@@ -32,6 +35,8 @@ export class DrillJournal {
   picked: Picked | null = null;
   rpo: DrillRpo | null = null;
   restoredBytes = 0;
+  /** Of an opened backup. */
+  fetched: Pick<DrillOpened, "fetchedBytes" | "totalBytes"> = { fetchedBytes: 0, totalBytes: 0 };
   /** Age of the present cluster's newest backup in the drilled repository; infinite without one, null if not read. */
   newestAgeS: number | null = null;
   readonly #start: JournalStart;
@@ -39,7 +44,7 @@ export class DrillJournal {
   readonly #failures: DrillFailure[] = [];
   readonly #checks: DrillCheck[] = [];
   readonly #phases: { name: string; elapsedMs: number }[] = [];
-  #rtoMs: number | null = null;
+  #connectedMs: number | null = null;
   #phase = "choose";
   #phaseBeganMs: number;
 
@@ -65,7 +70,7 @@ export class DrillJournal {
 
   /** Called when the first connection was accepted. */
   connected(): void {
-    this.#rtoMs = Math.round(this.#ctx.clock.monotonicMs() - this.#start.beganMs);
+    this.#connectedMs = Math.round(this.#ctx.clock.monotonicMs() - this.#start.beganMs);
   }
 
   fail(where: string, error: Pick<BackupError, "name" | "exitCode" | "message">): void {
@@ -89,13 +94,19 @@ export class DrillJournal {
         : `${what}: there is none of the present cluster, and the objective is ${seconds(promised)}`;
       this.fail(`objective:${name}`, fail("command", text));
     };
-    miss("rto", this.#rtoMs === null ? null : this.#rtoMs / 1000, rtoSeconds, "RTO");
+    const rtoMs = this.#rtoMs();
+    miss("rto", rtoMs === null ? null : rtoMs / 1000, rtoSeconds, "RTO");
     miss("rpo", this.rpo?.seconds ?? null, rpoSeconds, `RPO (by ${this.rpo?.method ?? ""})`);
     miss("backupAge", this.newestAgeS, backupAgeSeconds, `repo${this.turn.repo}: age of the newest backup`);
   }
 
+  /** A backup that is opened has its first connection before its files are here. */
+  #rtoMs(): number | null {
+    return this.#start.opens === true ? null : this.#connectedMs;
+  }
+
   record(): DrillRecord {
-    const { invocationId, level, objectivesOf, stanza } = this.#start;
+    const { invocationId, level, objectivesOf, opens, stanza } = this.#start;
     const { picked } = this;
     return {
       version: 1,
@@ -117,7 +128,8 @@ export class DrillJournal {
       endedAtS: Math.floor(this.#ctx.clock.nowMs() / 1000),
       ok: this.#failures.length === 0,
       failures: this.#failures,
-      rtoMs: this.#rtoMs,
+      rtoMs: this.#rtoMs(),
+      ...(opens === true ? { opened: { elapsedMs: this.#connectedMs, ...this.fetched } } : {}),
       phases: this.#phases,
       rpo: this.rpo,
       restoredBytes: this.restoredBytes,

@@ -1,6 +1,6 @@
 /** A drill's record for a terminal. Pure. */
 import { durationText } from "../../base/units";
-import { ATTACK, type DrillRecord } from "./record";
+import { ATTACK, type DrillOpened, type DrillRecord } from "./record";
 
 export function drillText(record: DrillRecord): string {
   const {
@@ -10,6 +10,7 @@ export function drillText(record: DrillRecord): string {
     id,
     objectives,
     ok,
+    opened,
     phases,
     pick,
     repo,
@@ -41,7 +42,8 @@ export function drillText(record: DrillRecord): string {
     rtoMs === null
       ? `none: no connection was accepted (${spent})`
       : `${seconds(rtoMs)}${promised(objectives.rtoSeconds)} (${spent})`;
-  lines.push(isAttack ? row("phases", spent) : row("RTO", rto));
+  if (opened === undefined) lines.push(isAttack ? row("phases", spent) : row("RTO", rto));
+  else lines.push(...openedRows(opened, spent));
   if (rpo !== null) {
     const wal = rpo.lostWalBytes === null ? "" : `; ${rpo.lostWalBytes} bytes of WAL were not archived`;
     lines.push(row("RPO", `${rpo.seconds} s by ${METHODS[rpo.method]}${promised(objectives.rpoSeconds)}${wal}`));
@@ -54,6 +56,15 @@ export function drillText(record: DrillRecord): string {
   for (const { code, error, message, where } of failures)
     lines.push(`  ! ${where}: [${error}] [${String(code).padStart(3, "0")}] ${message.replaceAll("\n", "\n    ")}`);
   return `${lines.join("\n")}\n`;
+}
+
+function openedRows({ elapsedMs, fetchedBytes, totalBytes }: DrillOpened, spent: string): string[] {
+  const first =
+    elapsedMs === null ? "no connection was accepted" : `first connection after ${seconds(elapsedMs)}, no RTO`;
+  return [
+    row("opened", `${first} (${spent})`),
+    row("fetched", `${fetchedBytes} of ${totalBytes} bytes, each page verified`),
+  ];
 }
 
 const METHODS = { backup: "the end of the backup", commit: "the last commit", heartbeat: "heartbeat" } as const;
@@ -71,7 +82,7 @@ function row(name: string, text: string): string {
 }
 
 /** The drill's notification: without error messages, which may quote a table. */
-export function drillNotice({ backup, failures, id, ok, pick, repo, rpo, rtoMs }: DrillRecord): {
+export function drillNotice({ backup, failures, id, ok, opened, pick, repo, rpo, rtoMs }: DrillRecord): {
   readonly ok: boolean;
   readonly title: string;
   readonly lines: readonly string[];
@@ -81,6 +92,7 @@ export function drillNotice({ backup, failures, id, ok, pick, repo, rpo, rtoMs }
     `drill: ${id}`,
     ...(backup === null ? [] : [`backup: ${backup.label} (${backup.type})`]),
     ...(rtoMs === null ? [] : [`time to the first connection: ${Math.round(rtoMs / 1000)} s`]),
+    ...(opened === undefined ? [] : ["the backup was opened, not restored: no RTO"]),
     ...(rpo === null ? [] : [`lost: ${Math.round(rpo.seconds)} s (by ${rpo.method})`]),
     ...failures.map(({ code, error, where }) => `failed: ${where}, ${error} (${code})`),
   ];

@@ -57,9 +57,14 @@ export interface DrillRecord {
   readonly endedAtS: number;
   readonly ok: boolean;
   readonly failures: readonly DrillFailure[];
-  /** From the start of the command to the first connection; null if no connection succeeded. */
+  /** From the start of the command to the first connection; null if no connection succeeded, or with `opened`. */
   readonly rtoMs: number | null;
-  /** In their order: `choose`, `restore`, `recovery`, `checks`, `delete`; the first three add up to `rtoMs`. */
+  /** Present if the backup was opened instead of restored, which measures no RTO. */
+  readonly opened?: DrillOpened;
+  /**
+   * In their order: `choose`, `restore`, `recovery`, `checks`, `delete`; the first three add up to `rtoMs`. With
+   * `opened`, `open` is in place of `restore` and `recovery`.
+   */
   readonly phases: readonly { readonly name: string; readonly elapsedMs: number }[];
   /** Null when recovery intentionally ended earlier, or failed. */
   readonly rpo: DrillRpo | null;
@@ -69,6 +74,14 @@ export interface DrillRecord {
   readonly objectives: DrillObjectives;
   /** systemd's id of the unit's run, 32 hexadecimal digits; absent outside of a unit. */
   readonly invocationId?: string;
+}
+
+export interface DrillOpened {
+  /** From the start of the command to the first connection; null if no connection succeeded. */
+  readonly elapsedMs: number | null;
+  /** What was fetched of the backup's `totalBytes`, each page verified; 0 if it was not opened. */
+  readonly fetchedBytes: number;
+  readonly totalBytes: number;
 }
 
 export interface DrillRpo {

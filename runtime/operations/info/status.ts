@@ -379,8 +379,9 @@ function nextText({ name, nextAtS }: NextRun, nowS: number): string {
   return nextAtS <= nowS ? `${name} now` : `${name} in ${durationText(nextAtS - nowS)}`;
 }
 
-function drillText({ endedAtS, ok, rtoMs }: DrillRecord, nowS: number): string {
-  const open = rtoMs === null ? "" : `, open after ${durationText(Math.ceil(rtoMs / 1000))}`;
+function drillText({ endedAtS, ok, opened, rtoMs }: DrillRecord, nowS: number): string {
+  const restored = rtoMs === null ? "" : `, open after ${durationText(Math.ceil(rtoMs / 1000))}`;
+  const open = opened === undefined ? restored : ", opened instead of restored";
   return `${ok ? "passed" : "failed"} ${durationText(Math.max(0, nowS - endedAtS))} ago${open}`;
 }
 
@@ -426,11 +427,12 @@ function row(name: string, text: string, indent = "  "): string {
 /** The newest drill, and the newest measured loss, which may come from an older drill. */
 function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
   if (drill === null) return null;
-  const { backup, endedAtS, id, level, ok, pick, rtoMs } = drill;
+  const { backup, endedAtS, id, level, ok, opened, pick, rtoMs } = drill;
   const rpo = rpoDrill?.rpo ?? null;
   const lost: JsonValue =
     rpo === null ? null : { ended: rpoDrill?.endedAtS ?? endedAtS, method: rpo.method, seconds: rpo.seconds };
-  return { ended: endedAtS, id, label: backup?.label ?? null, level, ok, pick, rpo: lost, rtoMs };
+  const how = opened === undefined ? {} : { opened: true };
+  return { ended: endedAtS, id, label: backup?.label ?? null, level, ok, ...how, pick, rpo: lost, rtoMs };
 }
 
 /**

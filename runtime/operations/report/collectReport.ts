@@ -114,7 +114,7 @@ function backupOf(entry: BackupInfoEntry): ReportedBackup {
   };
 }
 
-function drillOf({ endedAtS, failures, id, ok, repo, rpo, rtoMs }: DrillRecord): ReportedDrill {
+function drillOf({ endedAtS, failures, id, ok, opened, repo, rpo, rtoMs }: DrillRecord): ReportedDrill {
   const [failure] = failures;
   return {
     id,
@@ -122,6 +122,7 @@ function drillOf({ endedAtS, failures, id, ok, repo, rpo, rtoMs }: DrillRecord):
     endedAtS,
     ok,
     ...(rtoMs === null ? {} : { rtoSeconds: rtoMs / 1000 }),
+    ...(opened === undefined ? {} : { opened: true }),
     ...(rpo === null ? {} : { rpoSeconds: rpo.seconds }),
     ...(failure === undefined ? {} : { failure: failure.message }),
   };

@@ -111,8 +111,10 @@ export interface ReportedDrill {
   readonly endedAtS: number;
   /** True if the restored server passed all checks. */
   readonly ok: boolean;
-  /** Time until the restored server answered. If omitted, it never did. */
+  /** Time until the restored server answered. If omitted, it never did, or the backup was opened. */
   readonly rtoSeconds?: number;
+  /** True if the backup was opened instead of restored. */
+  readonly opened?: boolean;
   /** What the restore lost. If omitted, it was not measured. */
   readonly rpoSeconds?: number;
   /** The first failure. If omitted, there was none. */

@@ -118,7 +118,8 @@ function drillText({ atS, drills, rtoSeconds: promised }: ReportedDatabase): str
   const last = drills.at(-1);
   if (last === undefined) return "none";
   const verdict = last.ok ? "passed" : "failed";
-  const rto = last.rtoSeconds === undefined ? "" : `, open after ${durationText(Math.ceil(last.rtoSeconds))}`;
+  const restored = last.rtoSeconds === undefined ? "" : `, open after ${durationText(Math.ceil(last.rtoSeconds))}`;
+  const rto = last.opened === true ? ", opened instead of restored" : restored;
   const limit = promised === undefined || last.rtoSeconds === undefined ? "" : ` of ${durationText(promised)}`;
   return `${verdict} ${ageText(last.endedAtS, atS)}${rto}${limit}`;
 }

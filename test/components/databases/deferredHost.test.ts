@@ -156,6 +156,7 @@ const ARGS: PostgresHostArgs = {
       timeZone: "Europe/Oslo",
       from: "repo2",
       pick: "newest",
+      how: "restore",
       level: "quick",
       maxMinutes: 80,
       maxGiB: 30,

@@ -197,11 +197,16 @@ describe("weakened, and strengthened in the other direction", () => {
     [
       "drills of a lower level",
       { drills: { monthly: { cron: "0 5 1 * *" } } },
-      { drills: { monthly: { cron: "0 5 1 * *", level: "quick", pick: "newest", maxGiB: 5, elsewhere: true } } },
+      {
+        drills: {
+          monthly: { cron: "0 5 1 * *", level: "quick", how: "open", pick: "newest", maxGiB: 5, elsewhere: true },
+        },
+      },
       [
         "neutral drills.monthly.pick: none → newest",
         "weakened drills.monthly.level: none → quick",
         "neutral drills.monthly.elsewhere: false → true",
+        "weakened drills.monthly.how: none → open",
         "neutral drills.monthly.maxGiB: none → 5",
       ],
     ],

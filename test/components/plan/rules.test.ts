@@ -651,12 +651,23 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   [
     "a drill with unknown words",
     {
-      drills: { weekly: { cron: "0 5 * *", timeZone: "Mars", pick: "best", level: "deep", maxMinutes: 0, maxGiB: -1 } },
+      drills: {
+        weekly: {
+          cron: "0 5 * *",
+          timeZone: "Mars",
+          pick: "best",
+          how: "fast",
+          level: "deep",
+          maxMinutes: 0,
+          maxGiB: -1,
+        },
+      },
     },
     [
       "PB011 drills.weekly.cron",
       "PB011 drills.weekly.timeZone",
       "PB040 drills.weekly.pick",
+      "PB040 drills.weekly.how",
       "PB040 drills.weekly.level",
       "PB037 drills.weekly.maxMinutes",
       "PB037 drills.weekly.maxGiB",
@@ -685,6 +696,24 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     "a drill with time for its checks",
     { objectives: { rtoMinutes: 20 }, drills: { w: { cron: "0 5 * * 6", maxMinutes: 30 } } },
     [],
+  ],
+  [
+    "a drill that opens, and one that restores",
+    {
+      objectives: { rtoMinutes: 20 },
+      drills: { w: { cron: "0 5 * * 6", how: "open" }, m: { cron: "0 5 1 * *", how: "restore" } },
+    },
+    [],
+  ],
+  [
+    "a promise that no drill measures",
+    { objectives: { rtoMinutes: 20 }, drills: { w: { cron: "0 5 * * 6", how: "open" } } },
+    ["PB216 drills"],
+  ],
+  [
+    "a drill that opens what it attacks",
+    { drills: { w: { cron: "0 5 * * 6", how: "open", pick: "attack", from: "repo2" } } },
+    ["PB040 drills.w.how", "PB042 drills"],
   ],
   [
     "a drill that ends before the promise",

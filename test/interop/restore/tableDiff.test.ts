@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { run, type RunResult, start } from "../../../tools/parts/process";
+import type { DrillRecord } from "../../../runtime/operations/drill/record";
 import type { TableDiff } from "../../../runtime/operations/extract/tableDiff";
 import { eventually } from "../../harness/context";
 import { loud } from "../../harness/real/interopParts";
@@ -153,6 +154,45 @@ describe("diff", async () => {
     expect([dumped.exitCode, existsSync(file)], dumped.stderr).toEqual([0, true]);
     expect(left()).toEqual([]);
     expect((await bed.oursOk(["status"])).stdout).not.toContain("-extract-table-");
+  }, 300_000);
+
+  // claim: docs/drills-open.md: a drill that opens its backup measures no RTO, fetches what it reads, and leaves nothing
+  test("a drill opens the backup instead of restoring it", async () => {
+    const drill = (args: readonly string[]): Promise<RunResult> => {
+      const all = ["drill", "--how=open", `--bin-path=${bed.cluster.binaries.folder}`, ...args];
+      return run(bed.runtime.node, bed.oursCommand(all), { cwd: bed.folder, timeoutMs: 300_000 });
+    };
+    await bed.archiveAll();
+    const { exitCode, stderr, stdout } = await drill(["--pick=newest", "--level=quick", "--output=json"]);
+    expect(exitCode, `${stdout}${stderr}`).toBe(0);
+    const record = JSON.parse(stdout) as DrillRecord;
+    expect(record).toMatchObject({ ok: true, pick: "newest", repo: 1, rtoMs: null, restoredBytes: 0 });
+    expect(record.phases.map(({ name }) => name)).toEqual(["choose", "open", "checks", "delete"]);
+    expect(record.checks.map(({ name, verdict }) => `${name} ${verdict}`)).toEqual([
+      "recovery ok",
+      "collations ok",
+      "production ok",
+    ]);
+    expect(record.rpo?.seconds).toBeGreaterThanOrEqual(0);
+    const { elapsedMs = null, fetchedBytes = 0, totalBytes = 0 } = record.opened ?? {};
+    expect(elapsedMs).toBeGreaterThan(0);
+    expect(fetchedBytes).toBeGreaterThan(0);
+    expect(fetchedBytes).toBeLessThan(totalBytes / 2);
+    expect(left()).toEqual([]);
+    // The record is the account's, in the repository too.
+    const name = `${record.id}-repo1-newest.json`;
+    const found = await run("find", [bed.folder, "-name", name, "-user", bed.cluster.superuser], { timeoutMs: 60_000 });
+    expect(found.stdout.trim().split("\n")).toHaveLength(2);
+    const status = await bed.oursOk(["status"]);
+    expect(status.stdout).toMatch(/last drill +passed .* ago, opened instead of restored/);
+
+    const whole = await drill(["--pick=random", "--level=standard"]);
+    expect(whole.exitCode, `${whole.stdout}${whole.stderr}`).toBe(0);
+    expect(whole.stdout).toMatch(/opened +first connection after [\d.]+ s, no RTO \(choose .*open .*checks/);
+    expect(whole.stdout).toMatch(/ok +amcheck, .*every index is complete/);
+    const plain = await bed.ours(["drill", "--how=open"]);
+    expect(plain.stderr + plain.stdout).toContain("needs root");
+    expect(left()).toEqual([]);
   }, 300_000);
 
   test("what is wrong is said, and a killed command's mounts are removed by the next one", async () => {

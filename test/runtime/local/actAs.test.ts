@@ -3,7 +3,7 @@ import { chmod, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { actAs } from "../../../runtime/local/actAs";
+import { actAs, actAsRoot } from "../../../runtime/local/actAs";
 
 const STRANGER = { uid: 61_111, gid: 61_112 };
 const ids = (): unknown => [process.geteuid?.(), process.getegid?.(), process.getgroups?.()];
@@ -20,6 +20,8 @@ test.runIf(process.geteuid?.() === 0)(
       await actAs(STRANGER, async () => {
         expect(ids()).toEqual([STRANGER.uid, STRANGER.gid, [STRANGER.gid]]);
         await writeFile(join(folder, "a"), "");
+        await expect(actAsRoot(() => Promise.reject(new Error(JSON.stringify(ids()))))).rejects.toThrow("[0,0,");
+        expect(ids()).toEqual([STRANGER.uid, STRANGER.gid, [STRANGER.gid]]);
       });
       expect(await stat(join(folder, "a"))).toMatchObject(STRANGER);
       expect(ids()).toEqual(before);

@@ -76,7 +76,7 @@ test("drills' limits follow from objectives and schedules", () => {
     schedules: { full: { cron: "30 2 * * 0" }, incr: { cron: "0 3 * * *", repositories: ["repo1"] } },
     drills: {
       monthly: { cron: "0 5 1 * *" },
-      near: { cron: "0 5 * * 6", from: "repo1", maxGiB: 1.5, pick: "newest", path: "/srv/drill" },
+      near: { cron: "0 5 * * 6", from: "repo1", how: "open", maxGiB: 1.5, pick: "newest", path: "/srv/drill" },
       far: { cron: "0 6 1 * *", elsewhere: true },
     },
     drillChecks: {
@@ -96,7 +96,7 @@ test("drills' limits follow from objectives and schedules", () => {
   });
   expect((file as { drill: { declared: object } }).drill.declared).toEqual({
     monthly: {},
-    near: { repos: ["repo1"], pick: "newest", maxBytes: 1.5 * 1024 ** 3, path: "/srv/drill" },
+    near: { repos: ["repo1"], pick: "newest", how: "open", maxBytes: 1.5 * 1024 ** 3, path: "/srv/drill" },
   });
 });
 

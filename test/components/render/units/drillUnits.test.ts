@@ -32,6 +32,17 @@ test("a drill has a timer, and a unit with the keys that yields to production", 
   expect(`${writable} `).not.toContain("/main ");
 });
 
+test("a drill that opens its backup mounts as root, with FUSE as its only device", () => {
+  const service = text("pgbackstop-main-drill-weekly.service", {
+    drills: { weekly: { ...WEEKLY.weekly, how: "open" } },
+  });
+  for (const line of ["User=root", "DevicePolicy=closed", "DeviceAllow=/dev/fuse rw", "NoNewPrivileges=yes"])
+    expect(linesOf(service, line)).toEqual([line]);
+  expect(linesOf(service, "SystemCallFilter=")).toEqual(["SystemCallFilter=@system-service @mount"]);
+  expect(linesOf(service, "CapabilityBoundingSet=")[0]).toMatch(/CAP_SETUID CAP_SYS_ADMIN CAP_SYS_PTRACE$/);
+  expect(linesOf(service, "PrivateDevices=")).toEqual([]);
+});
+
 test("each drill is followed by new metrics and a notification, whatever its result", () => {
   const over = { drills: WEEKLY, notify: { targets: [{ type: "webhook" }] } };
   const service = text("pgbackstop-main-drill-weekly.service", over);

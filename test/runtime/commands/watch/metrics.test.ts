@@ -171,12 +171,20 @@ describe("the host", () => {
       record("20261101-020000Z-00000001", { repo: 2, endedAtS: 1000 }),
       record("20261108-020000Z-00000002", { repo: 2, endedAtS: 2000, ok: false, rtoMs: null, rpo: null }),
       record("20261109-020000Z-00000003", { repo: 1, endedAtS: 3000 }),
+      // One that opened its backup leaves the RTO of the one before.
+      record("20261110-020000Z-00000004", {
+        repo: 1,
+        endedAtS: 4000,
+        rtoMs: null,
+        opened: { elapsedMs: 900, fetchedBytes: 1, totalBytes: 2 },
+      }),
     ];
     for (const drill of drills) writeFileSync(join(directory, drillFileName(drill)), JSON.stringify(drill));
     const { values } = await scrape();
     expect(values).toMatchObject({
       [of("drill_ok", 1)]: 1,
       [of("drill_rto_seconds", 1)]: 30,
+      [of("drill_timestamp_seconds", 1)]: 4000,
       'pgbackstop_drill_rpo_seconds{stanza="demo",repo_key="1",method="commit"}': 12,
       'pgbackstop_drill_phase_seconds{stanza="demo",repo_key="1",phase="restore"}': 20,
       [of("drill_ok", 2)]: 0,

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { drillText } from "../../../../runtime/operations/drill/drillReport";
+import { drillNotice, drillText } from "../../../../runtime/operations/drill/drillReport";
 import { record } from "./support";
 
 test("a drill for a terminal", () => {
@@ -32,4 +32,16 @@ test("a failed one shows the phase, the error and its code", () => {
   expect(text).toContain("oldest, until it is consistent\n");
   expect(text).toContain("  RTO       none: no connection was accepted");
   expect(text).toContain("  ! restore: [ChecksumError] [026] a file is damaged\n    and another\n");
+});
+
+// claim: docs/drills-open.md: the result has no RTO
+test("one that opened its backup shows what it fetched, and no RTO", () => {
+  const opened = { elapsedMs: 900, fetchedBytes: 31, totalBytes: 178 };
+  const text = drillText(record("20261121-051347Z-1a2b3c4d", { rtoMs: null, restoredBytes: 0, opened }));
+  expect(text).toContain("  opened    first connection after 0.9 s, no RTO (restore 20.0 s)\n");
+  expect(text).toContain("  fetched   31 of 178 bytes, each page verified\n");
+  expect(text).not.toMatch(/RTO  |restored  /);
+  expect(drillNotice(record("20261121-051347Z-1a2b3c4d", { rtoMs: null, opened })).lines).toContain(
+    "the backup was opened, not restored: no RTO",
+  );
 });
