@@ -49,6 +49,9 @@ export interface TableChecksum {
 
 const SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = { smart: "SIGTERM", fast: "SIGINT", immediate: "SIGQUIT" };
 /** For short-lived data: it survives a crash of the server, not of the machine. */
+/** Failures of one question in a row. */
+const FAILED_LOOKS_MAX = 20;
+
 const BASE_SETTINGS: Settings = {
   fsync: false,
   listen_addresses: "",
@@ -252,7 +255,10 @@ export class TestCluster {
     });
   }
 
-  /** Asks until the answer is enough; connects again if the server has ended a session. */
+  /**
+   * Asks until the answer is enough. Connects again if the server has ended a session or a statement, as a recovery does
+   * that meets it several times.
+   */
   async #poll(query: string, isEnough: (actual: string) => boolean): Promise<void> {
     let client = await this.connect();
     const look = async (): Promise<string> => {
@@ -261,13 +267,17 @@ export class TestCluster {
       return String(Object.values(row)[0]);
     };
     try {
-      for (;;) {
-        const actual = await look().catch(async () => {
+      for (let failures = 0; ; ) {
+        const actual = await look().catch(async (error: unknown) => {
+          if (++failures > FAILED_LOOKS_MAX) throw error;
           await client.end().catch(() => {});
           client = await this.connect();
-          return look();
+          return null;
         });
-        if (isEnough(actual)) return;
+        if (actual !== null) {
+          if (isEnough(actual)) return;
+          failures = 0;
+        }
         await sleep(50);
       }
     } finally {
