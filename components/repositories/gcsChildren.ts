@@ -22,7 +22,7 @@ export interface GcsAccess {
   readonly made: readonly pulumi.Resource[];
 }
 
-/** "IAM roles for Cloud Storage": the settings' role reads what the bucket keeps, for repo-target-time, and lists it. */
+/** "IAM roles for Cloud Storage": the role for settings shows whether versions are kept, for repo-target-time. */
 const ROLES: Readonly<Record<KeyRole, string>> = {
   writer: "roles/storage.objectUser",
   reader: "roles/storage.objectViewer",

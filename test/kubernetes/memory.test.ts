@@ -39,7 +39,15 @@ describe("a sidecar's memory", async () => {
     "stays below its limit while a backup goes into both repositories, with $what",
     async ({ processMax, streaming, what }) => {
       const name = `big${processMax}${streaming === undefined ? "" : "s"}`;
-      const sized = { storageGiB: 10, parameters: { max_wal_size: "4GB" }, processMax, ...given({ streaming }) };
+      // Its size is measured, not its time.
+      const options = { "archive-timeout": "600" };
+      const sized = {
+        storageGiB: 10,
+        parameters: { max_wal_size: "4GB" },
+        options,
+        processMax,
+        ...given({ streaming }),
+      };
       await stack.declare(() => new CnpgCluster(name, { ...stack.common(`/${name}`), ...sized }));
       await stack.lab.kubectl.waitForCondition(CLUSTERS, name, "Ready");
       expect((await stack.firstBackup(name)).error).toBeUndefined();

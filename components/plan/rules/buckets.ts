@@ -147,8 +147,8 @@ const EVERYBODY = ["allUsers", "allAuthenticatedUsers"];
 
 function checkGoogleMembers({ name, properties }: CloudResource): Finding[] {
   const members = [valueAt(properties, "member"), ...listAt(properties, "members")];
-  const all = members.find((member) => EVERYBODY.some((each) => each === member));
-  return all === undefined ? [] : [open(`${name} member`, `the bucket is open to ${String(all)}`)];
+  const all = EVERYBODY.find((each) => members.includes(each));
+  return all === undefined ? [] : [open(`${name} member`, `the bucket is open to ${all}`)];
 }
 
 function expiring(path: string, days: number | null): Finding {

@@ -3,7 +3,7 @@ import { fail, isError } from "../../base/errors";
 import { closeBackup, type CloseRequest } from "../../operations/open/closeBackup";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 import { forgetClone } from "./clone";
-import { requireOutsideData } from "./drill";
+import { requireOutsideData } from "./besideProduction";
 import { accountOf, directoryOf } from "./open";
 
 export const closeCommand: Command = async (proc) => {

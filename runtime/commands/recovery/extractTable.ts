@@ -13,7 +13,7 @@ import { findPrograms, type Programs } from "../../postgres/programs";
 import { extract, type ExtractDeps, type ExtractOptions } from "../../operations/extract/extract";
 import { parseTableName } from "../../operations/extract/tableObjects";
 import { agreed } from "./agree";
-import { drillPathOf, programsOf, sideUser } from "./drill";
+import { drillPathOf, programsOf, sideUser } from "./besideProduction";
 import { OWN_PORT, OwnOpened } from "./ownOpened";
 import { asAccountArgs } from "./recoverTools";
 import type { Command, CommandProcess } from "../../process/commandProcess";

@@ -18,7 +18,7 @@ import { serveBackup } from "../../operations/open/serveBackup";
 import { accountAt } from "../../operations/recover/hostFacts";
 import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { findPrograms } from "../../postgres/programs";
-import { requireOutsideData, restoreCommandLine } from "./drill";
+import { requireOutsideData, restoreCommandLine } from "./besideProduction";
 import { offerWal } from "./openedWal";
 import { hasLentKeys } from "./recoverTools";
 

@@ -10,7 +10,7 @@ import { loadProgress, loadState, type OpenLocation, openLocation } from "../../
 import type { Account } from "../../operations/open/tree";
 import { Session } from "../../postgres/session";
 import type { CommandProcess } from "../../process/commandProcess";
-import { drillPathOf } from "./drill";
+import { drillPathOf } from "./besideProduction";
 import { accountOf, discardOpened, openArgs, type OpenedMoment } from "./open";
 
 /** Only names the sockets. */

@@ -35,7 +35,7 @@ export class DrillJournal {
   picked: Picked | null = null;
   rpo: DrillRpo | null = null;
   restoredBytes = 0;
-  /** Of an opened backup. */
+  /** What was fetched of an opened backup. */
   fetched: Pick<DrillOpened, "fetchedBytes" | "totalBytes"> = { fetchedBytes: 0, totalBytes: 0 };
   /** Age of the present cluster's newest backup in the drilled repository; infinite without one, null if not read. */
   newestAgeS: number | null = null;

@@ -156,7 +156,7 @@ describe("diff", async () => {
     expect((await bed.oursOk(["status"])).stdout).not.toContain("-extract-table-");
   }, 300_000);
 
-  // claim: docs/drills-open.md: a drill that opens its backup measures no RTO, fetches what it reads, and leaves nothing
+  // claim: docs/drills-open.md: a drill that opens its backup measures no RTO, fetches what it reads, leaves nothing
   test("a drill opens the backup instead of restoring it", async () => {
     const drill = (args: readonly string[]): Promise<RunResult> => {
       const all = ["drill", "--how=open", `--bin-path=${bed.cluster.binaries.folder}`, ...args];
@@ -181,8 +181,10 @@ describe("diff", async () => {
     expect(left()).toEqual([]);
     // The record is the account's, in the repository too.
     const name = `${record.id}-repo1-newest.json`;
-    const found = await run("find", [bed.folder, "-name", name, "-user", bed.cluster.superuser], { timeoutMs: 60_000 });
-    expect(found.stdout.trim().split("\n")).toHaveLength(2);
+    const stored = await run("find", [bed.folder, "-name", name, "-user", bed.cluster.superuser], {
+      timeoutMs: 60_000,
+    });
+    expect(stored.stdout.trim().split("\n")).toHaveLength(2);
     const status = await bed.oursOk(["status"]);
     expect(status.stdout).toMatch(/last drill +passed .* ago, opened instead of restored/);
 

@@ -256,8 +256,8 @@ export class TestCluster {
   }
 
   /**
-   * Asks until the answer is enough. Connects again if the server has ended a session or a statement, as a recovery does
-   * that meets it several times.
+   * Asks until the answer is enough. Connects again if the server has ended a session or a statement, as a recovery
+   * does, also several times.
    */
   async #poll(query: string, isEnough: (actual: string) => boolean): Promise<void> {
     let client = await this.connect();
