@@ -290,50 +290,44 @@ describe("migrate", async () => {
 
   // claim: packages/migration/docs/steps.md: a killed copy resumes, and its guard still protects the source
   // claim: packages/migration/docs/steps.md: only one step at a time works on a server
-  test.runIf(NIGHTLY)(
-    "a copy that is killed resumes, with the source still guarded",
-    async () => {
-      const [pids, began] = [join(bed.folder, "pids"), join(bed.folder, "began-to-be-killed")];
-      const slow = programs(
-        "slow",
-        `echo $$ >> ${pids}\n[ "$PGDATABASE" = app_19 ] && { $real "$@" | head -c 3000; touch ${began}; exec sleep 600; }\nexec $real "$@"`,
-      );
-      const command = [migrateFile, ...argv("copy", [slow])];
-      const killed = await start(bed.runtime.node, command, {
-        user: bed.cluster.user,
-        cwd: bed.folder,
-        logFile: join(bed.folder, "killed.log"),
-      });
-      const copied = (): Promise<string> =>
-        bed.cluster.value("SELECT string_agg(datname, ',') FROM pg_database WHERE datname = ANY ($1)", [names]);
-      const isReached = async (): Promise<boolean> =>
-        existsSync(began) && (await copied())?.split(",").length === DATABASE_COUNT - 1;
-      await waitFor("all but the slow database, and its beginning", 300_000, async () =>
-        (await isReached()) ? true : null,
-      );
-      // A second copy would remove the first one's database, and the end of either would lift the guard of both.
-      for (const step of ["copy", "release"]) expect([step, (await migrate(step)).exitCode]).toEqual([step, 50]);
-      expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
-      await killed.stop("SIGKILL", 10_000);
-      for (const pid of readFileSync(pids, "utf8").trim().split("\n").map(Number))
-        if (existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep"))
-          process.kill(pid);
-      expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
-      await expect(source.sql("CREATE TABLE late (x int)", [], "app_01")).rejects.toThrow("read-only");
-      expect(await source.value("SELECT count(*) FROM pg_database WHERE datconnlimit = 0")).toBe(
-        String(DATABASE_COUNT),
-      );
-      expect((await asked("finish")).report.missing).toContainEqual(
-        expect.stringMatching(/^1 databases are not completely copied/),
-      );
-      const { code, report } = await asked("copy");
-      expect(code).toBe(0);
-      expect(report.databases.filter(({ state }) => state === "copied").map(({ name }) => name)).toEqual(["app_19"]);
-      expect(report.databases).toHaveLength(DATABASE_COUNT);
-      expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
-    },
-    600_000,
-  );
+  test("a copy that is killed resumes, with the source still guarded", async () => {
+    const [pids, began] = [join(bed.folder, "pids"), join(bed.folder, "began-to-be-killed")];
+    const slow = programs(
+      "slow",
+      `echo $$ >> ${pids}\n[ "$PGDATABASE" = app_19 ] && { $real "$@" | head -c 3000; touch ${began}; exec sleep 600; }\nexec $real "$@"`,
+    );
+    const command = [migrateFile, ...argv("copy", [slow])];
+    const killed = await start(bed.runtime.node, command, {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "killed.log"),
+    });
+    const copied = (): Promise<string> =>
+      bed.cluster.value("SELECT string_agg(datname, ',') FROM pg_database WHERE datname = ANY ($1)", [names]);
+    const isReached = async (): Promise<boolean> =>
+      existsSync(began) && (await copied())?.split(",").length === DATABASE_COUNT - 1;
+    await waitFor("all but the slow database, and its beginning", 300_000, async () =>
+      (await isReached()) ? true : null,
+    );
+    // A second copy would remove the first one's database, and the end of either would lift the guard of both.
+    for (const step of ["copy", "release"]) expect([step, (await migrate(step)).exitCode]).toEqual([step, 50]);
+    expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
+    await killed.stop("SIGKILL", 10_000);
+    for (const pid of readFileSync(pids, "utf8").trim().split("\n").map(Number))
+      if (existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep"))
+        process.kill(pid);
+    expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
+    await expect(source.sql("CREATE TABLE late (x int)", [], "app_01")).rejects.toThrow("read-only");
+    expect(await source.value("SELECT count(*) FROM pg_database WHERE datconnlimit = 0")).toBe(String(DATABASE_COUNT));
+    expect((await asked("finish")).report.missing).toContainEqual(
+      expect.stringMatching(/^1 databases are not completely copied/),
+    );
+    const { code, report } = await asked("copy");
+    expect(code).toBe(0);
+    expect(report.databases.filter(({ state }) => state === "copied").map(({ name }) => name)).toEqual(["app_19"]);
+    expect(report.databases).toHaveLength(DATABASE_COUNT);
+    expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
+  }, 600_000);
 
   // claim: packages/migration/docs/steps.md, docs/commands.md: the databases of a PostgreSQL 15, in four encodings
   //   and with odd names, move to 17, compared row by row (30, at night 46)
