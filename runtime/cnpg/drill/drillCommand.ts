@@ -19,7 +19,7 @@ import {
 import type { Chosen } from "../../operations/drill/chooseBackup";
 import { askedDrill, type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
 import { attackDrill } from "../../operations/drill/attackDrill";
-import { comparable, drill, type DrillRun, type DrillVenue, recordRpo } from "../../operations/drill/drill";
+import { drill, type DrillRun, type DrillVenue, expectedOf, recordRpo } from "../../operations/drill/drill";
 import { saveDrill } from "../../operations/drill/history";
 import type { Replayed } from "../../operations/drill/measure";
 import type { ProductionFacts } from "../../operations/drill/production";
@@ -198,16 +198,15 @@ class ClusterVenue implements DrillVenue {
     production: ProductionFacts | null,
     { lsn }: Replayed,
   ): Promise<CheckResult[]> {
-    const { chosen, ctx, journal } = run;
-    const { assertions, level } = run.options;
-    const { newestWal, picked, walSegmentSizeBytes } = chosen;
+    const { chosen, ctx } = run;
+    const { assertions, level, lostWalBytes, newestWal, picked, production: counts } = expectedOf(run, production);
+    const { walSegmentSizeBytes } = chosen;
     const { version } = await session.facts();
-    const lostWalBytes = journal.rpo?.lostWalBytes ?? null;
     const ofRecovery = (): Outcome => judgeRecoveryEnd(lsn, picked, newestWal, walSegmentSizeBytes);
     const looks: [string, () => Promise<Outcome>][] = [
       ["recovery", async () => ofRecovery()],
       ["collations", () => checkCollations({ control: { pgVersion: version }, session })],
-      ["production", () => checkProduction({ lostWalBytes, production: comparable(run, production), server, session })],
+      ["production", () => checkProduction({ lostWalBytes, production: counts, server, session })],
       ...assertions.map((assertion): [string, () => Promise<Outcome>] => [
         `assertion:${assertion.name}`,
         () => checkAssertion(assertion, { server }),

@@ -23,9 +23,9 @@ export const drillCommand: Command = async (proc) => {
   // A log would break the JSON on standard output.
   const ctx = config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
   const asked = askedDrill(config.settings, config.drill);
-  const { pick: kind, ...rest } = asked;
-  if (asked.how === "open" && kind !== ATTACK)
-    return finished(proc, await openedDrill(proc, { ...rest, pick: kind }, startOf(proc), ctx));
+  const { pick, ...others } = asked;
+  if (asked.how === "open" && pick !== ATTACK)
+    return finished(proc, await openedDrill(proc, { ...others, pick }, startOf(proc), ctx));
   const programs = programsOf(proc);
   const path = drillPathOf(proc, asked);
   await prepareRoot(path);
@@ -36,9 +36,9 @@ export const drillCommand: Command = async (proc) => {
   try {
     await cleanScratch(path, stanza, programs, ctx);
     const record =
-      kind === ATTACK
-        ? await makeAttack(proc, rest, path, ctx)
-        : await makeDrill(proc, { ...rest, pick: kind }, { path, programs }, ctx);
+      pick === ATTACK
+        ? await makeAttack(proc, others, path, ctx)
+        : await makeDrill(proc, { ...others, pick }, { path, programs }, ctx);
     await saveDrill(proc.repositories(), config.spoolPath, record, ctx);
     return finished(proc, record);
   } finally {

@@ -3,6 +3,7 @@
  * its place; exit 0 also when the user declines the swap.
  */
 import { fail } from "../../base/errors";
+import { formatSize } from "../../base/units";
 import { acquireLock } from "../../local/lockFile";
 import { drillId } from "../../operations/drill/record";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
@@ -65,7 +66,10 @@ async function extractFromOpened(proc: CommandProcess, options: ExtractOptions):
       socketDirectory: location.folder,
       port: OWN_PORT,
       connect: (database) => opened.connect(location, database),
-      end: async () => proc.print(`fetched ${await opened.fetched(location)} of the backup\n`),
+      end: async () => {
+        const { fetchedBytes, totalBytes } = await opened.fetched(location);
+        proc.print(`fetched ${formatSize(fetchedBytes)} of ${formatSize(totalBytes)} of the backup\n`);
+      },
     };
   };
   try {

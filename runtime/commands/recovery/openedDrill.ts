@@ -9,13 +9,13 @@ import { fail } from "../../base/errors";
 import { actAs, actAsRoot } from "../../local/actAs";
 import { type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
 import { checkRunning } from "../../operations/drill/checks";
-import { comparable, drill, type DrillRun, type DrillVenue, recordRpo } from "../../operations/drill/drill";
+import { drill, type DrillRun, type DrillVenue, expectedOf, recordRpo } from "../../operations/drill/drill";
 import type { JournalStart } from "../../operations/drill/drillJournal";
 import { saveDrill } from "../../operations/drill/history";
 import { askReplayed } from "../../operations/drill/measure";
 import type { ProductionFacts } from "../../operations/drill/production";
 import type { DrillPick, DrillRecord } from "../../operations/drill/record";
-import { loadProgress, loadState, type OpenLocation } from "../../operations/open/openLocation";
+import { loadState, type OpenLocation } from "../../operations/open/openLocation";
 import { loadControlFile } from "../../postgres/controlFile";
 import { findPrograms, type Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
@@ -84,8 +84,24 @@ class OpenedVenue implements DrillVenue {
   /** The server's own checks. What is read is verified; a shutdown of an opened server shows nothing more. */
   async check(run: DrillRun, production: ProductionFacts | null): Promise<void> {
     if (this.#at === null) return;
-    const { location, session } = this.#at;
-    const { chosen, ctx, journal, options } = run;
+    const { signal } = run.ctx;
+    // A query that runs when the drill must end, even the user's own, ends with its connection.
+    const end = (): void => void this.#opened.disconnect();
+    signal.addEventListener("abort", end, { once: true });
+    try {
+      await this.#checkServer(run, this.#at.location, this.#at.session, production);
+    } finally {
+      signal.removeEventListener("abort", end);
+    }
+  }
+
+  async #checkServer(
+    run: DrillRun,
+    location: OpenLocation,
+    session: Session,
+    production: ProductionFacts | null,
+  ): Promise<void> {
+    const { ctx, journal } = run;
     const connect = (database = "postgres"): Promise<Session> => this.#opened.connect(location, database);
     await recordRpo(run, production, () => askReplayed(session), connect);
     const { control } = await loadControlFile(location.at, ctx);
@@ -98,18 +114,10 @@ class OpenedVenue implements DrillVenue {
       host: location.folder,
       port: OWN_PORT,
       user: this.#opened.user,
-      level: options.level,
-      assertions: options.assertions,
-      picked: chosen.picked,
-      newestWal: chosen.newestWal,
-      production: comparable(run, production),
-      lostWalBytes: journal.rpo?.lostWalBytes ?? null,
+      ...expectedOf(run, production),
     };
     journal.keep(await checkRunning(input, ctx));
-    const progress = await loadProgress(location);
-    if (progress === null) return;
-    const { missingBytes, totalBytes } = progress;
-    journal.fetched = { fetchedBytes: totalBytes - missingBytes, totalBytes };
+    journal.fetched = await this.#opened.fetched(location);
   }
 
   /** Their own processes give up root's rights for good. */

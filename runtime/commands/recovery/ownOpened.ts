@@ -1,6 +1,5 @@
 /** Past moments that a command opens for itself, mounted instead of restored, and closes at its end. */
 import { isError } from "../../base/errors";
-import { formatSize } from "../../base/units";
 import { actAs } from "../../local/actAs";
 import { acquireLock, type LockFile } from "../../local/lockFile";
 import { existsSync } from "../../local/nodeFiles";
@@ -104,12 +103,10 @@ export class OwnOpened {
     return `backup ${backup?.label} of ${backup?.repo}, at ${time}`;
   }
 
-  /** How much of the backup was fetched, in words. */
-  async fetched(location: OpenLocation): Promise<string> {
-    const progress = await loadProgress(location);
-    if (progress === null) return "";
-    const { missingBytes, totalBytes } = progress;
-    return `${formatSize(totalBytes - missingBytes)} of ${formatSize(totalBytes)}`;
+  /** How much of the backup was fetched; nothing of nothing if that is unknown. */
+  async fetched(location: OpenLocation): Promise<{ readonly fetchedBytes: number; readonly totalBytes: number }> {
+    const { missingBytes, totalBytes } = (await loadProgress(location)) ?? { missingBytes: 0, totalBytes: 0 };
+    return { fetchedBytes: totalBytes - missingBytes, totalBytes };
   }
 
   /** Also after an abort. */
@@ -123,8 +120,13 @@ export class OwnOpened {
 
   /** Also after an abort; another moment may be opened then. */
   async close(): Promise<void> {
-    for (const session of this.#sessions.splice(0)) await session.close();
+    await this.disconnect();
     await this.#closeAll();
+  }
+
+  /** Ends running queries too. */
+  async disconnect(): Promise<void> {
+    for (const session of this.#sessions.splice(0)) await session.close();
   }
 
   async #closeAll(): Promise<void> {

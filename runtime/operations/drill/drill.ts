@@ -11,7 +11,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { Session } from "../../postgres/session";
 import type { Repository } from "../../repository/repository";
-import type { DrillAssertion } from "./checks";
+import type { CheckInput, DrillAssertion } from "./checks";
 import { choose, type ChooseOptions, type Chosen } from "./chooseBackup";
 import { DrillJournal, type JournalStart } from "./drillJournal";
 import { type Heartbeat, measureRpo, type Replayed } from "./measure";
@@ -130,6 +130,16 @@ export async function recordRpo(
 }
 
 /** Counts to compare, only for a restore to the newest point: what production has counted since, no other one has. */
-export function comparable({ chosen }: DrillRun, production: ProductionFacts | null): ProductionFacts["counts"] | null {
+function comparable({ chosen }: DrillRun, production: ProductionFacts | null): ProductionFacts["counts"] | null {
   return chosen.picked.type === "default" ? (production?.counts ?? null) : null;
+}
+
+type Expected = Pick<CheckInput, "assertions" | "level" | "lostWalBytes" | "newestWal" | "picked" | "production">;
+
+/** What the checks compare the server with, once the loss was measured. */
+export function expectedOf(run: DrillRun, production: ProductionFacts | null): Expected {
+  const { assertions, level } = run.options;
+  const { newestWal, picked } = run.chosen;
+  const lostWalBytes = run.journal.rpo?.lostWalBytes ?? null;
+  return { assertions, level, lostWalBytes, newestWal, picked, production: comparable(run, production) };
 }

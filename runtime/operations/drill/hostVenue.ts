@@ -11,7 +11,7 @@ import type { RecoveryRequest } from "../restore/recovery";
 import type { JobPool } from "../shared/jobs";
 import { type CheckInput, checkRunning, checkStopped } from "./checks";
 import type { Chosen } from "./chooseBackup";
-import { comparable, type DrillRun, type DrillVenue, recordRpo } from "./drill";
+import { type DrillRun, type DrillVenue, expectedOf, recordRpo } from "./drill";
 import type { Picked } from "./drillPlan";
 import { type PreparedServer, prepareServer, restoreScratch } from "./drillServer";
 import { askReplayed } from "./measure";
@@ -117,7 +117,7 @@ export class HostVenue implements DrillVenue {
     session: Session,
     production: ProductionFacts | null,
   ): Promise<void> {
-    const { chosen, ctx, journal, options } = run;
+    const { ctx, journal } = run;
     const { server } = prepared;
     await recordRpo(
       run,
@@ -131,12 +131,7 @@ export class HostVenue implements DrillVenue {
       host: prepared.socketDirectory,
       port: PORT,
       user: this.#parts.user,
-      level: options.level,
-      assertions: options.assertions,
-      picked: chosen.picked,
-      newestWal: chosen.newestWal,
-      production: comparable(run, production),
-      lostWalBytes: journal.rpo?.lostWalBytes ?? null,
+      ...expectedOf(run, production),
     };
     journal.keep(await checkRunning(input, ctx));
     await session.close();

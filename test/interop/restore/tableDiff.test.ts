@@ -1,9 +1,9 @@
 /** `diff` with real programs: past moments on real mounts, and production. */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
-import { run, type RunResult, start } from "../../../tools/parts/process";
+import { run, type RunResult, start, waitFor } from "../../../tools/parts/process";
 import type { DrillRecord } from "../../../runtime/operations/drill/record";
 import type { TableDiff } from "../../../runtime/operations/extract/tableDiff";
 import { eventually } from "../../harness/context";
@@ -192,6 +192,18 @@ describe("diff", async () => {
     expect(whole.exitCode, `${whole.stdout}${whole.stderr}`).toBe(0);
     expect(whole.stdout).toMatch(/opened +first connection after [\d.]+ s, no RTO \(choose .*open .*checks/);
     expect(whole.stdout).toMatch(/ok +amcheck, .*every index is complete/);
+    const assertions = [{ name: "patience", sql: "SELECT pg_sleep(600) IS NOT NULL" }];
+    const slow = bed.variant("slow", { settings: { drill: { assertions } } });
+    const logFile = join(bed.folder, "patient.log");
+    const patient = ["drill", "--how=open", "--pick=newest", "--log-level-console=info"];
+    const command = bed.oursCommand([...patient, `--bin-path=${bed.cluster.binaries.folder}`], slow);
+    const ended = await start(bed.runtime.node, command, { logFile });
+    // The assertion comes next.
+    await waitFor("the check before it", 60_000, async () =>
+      readFileSync(logFile, "utf8").includes("drill: production: ") ? true : null,
+    );
+    expect(await ended.stop("SIGTERM", 60_000)).toBe(63);
+    expect(left()).toEqual([]);
     const plain = await bed.ours(["drill", "--how=open"]);
     expect(plain.stderr + plain.stdout).toContain("needs root");
     expect(left()).toEqual([]);
