@@ -158,13 +158,14 @@ function expiring(path: string, days: number | null): Finding {
 }
 
 function moving(path: string, classes: readonly string[], provider?: string): Finding[] {
-  const faults = new Map(classes.map((name) => [findClassFault(name, provider), name]));
-  const frozen = faults.get("frozen");
+  const findFault = (fault: ReturnType<typeof findClassFault>): string | undefined =>
+    classes.find((name) => findClassFault(name, provider) === fault);
+  const frozen = findFault("frozen");
   if (frozen !== undefined) {
     const fact = `moves objects to ${frozen}: reading takes hours of thawing first, so restores and increments fail`;
     return [finding("PB060", path, fact, "remove the transition")];
   }
-  if (!faults.has("infrequent")) return [];
+  if (findFault("infrequent") === undefined) return [];
   const fact = "moves objects to a class that bills at least 30 days of each and every read: WAL costs more there";
   return [finding("PB061", path, fact, "remove the transition")];
 }
