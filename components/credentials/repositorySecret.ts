@@ -82,7 +82,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
     super(typeToken("RepositorySecret"), name, { namespace, secretName: existing?.name ?? secretName }, opts);
     const metadata = { name: secretName, namespace, labels };
     if (create !== undefined) {
-      const parts = partsOf(withCheckedCipher(`RepositorySecret ${name}`, "create.from", create.from));
+      const parts = secretPartsOf(withCheckedCipher(`RepositorySecret ${name}`, "create.from", create.from));
       const object = renderSecret<pulumi.Input<string>, TextMap>(metadata, parts, textsOf);
       const { object: made, content } = declareContent(childName(name, "secret"), object, { parent: this });
       showChild(this, "secret", made);
@@ -138,7 +138,9 @@ export class DeferredRepositorySecret extends pulumi.ComponentResource {
     opts: pulumi.ComponentResourceOptions,
   ) {
     super(typeToken("RepositorySecret"), name, { namespace, secretName }, opts);
-    const texts = from.apply((target) => (target === null ? {} : given(secretTextsOf(target))));
+    const texts = from.apply((target) =>
+      target === null || storeKindOf(target) === null ? {} : given(partsOf(target)),
+    );
     const stringData = pulumi.secret(texts.apply((known) => renderSecret(NO_METADATA, known).stringData));
     const empty = renderSecret<pulumi.Input<string>>({ name: secretName, namespace, labels: {} }, {});
     const object = { ...empty, stringData };
@@ -167,10 +169,18 @@ type SecretKeys = Partial<Record<SecretPart, { readonly name: string; readonly k
 
 const NO_METADATA = { name: "", namespace: "", labels: {} };
 
-/** The texts of a bucket's Secret; other repositories need none. */
-function secretTextsOf(target: KnownTarget): Partial<Record<SecretPart, string | undefined>> {
-  const { azure, cipher, gcs, s3 } = target;
-  if (storeKindOf(target) === null) return {};
+/** What a repository's Secret may hold. */
+interface Keys<T> {
+  readonly azure?: { readonly credentials?: { readonly key: T } };
+  readonly cipher?: { readonly passphrase: T };
+  readonly gcs?: { readonly credentials?: { readonly key: T } };
+  readonly s3?: {
+    readonly credentials?: { readonly accessKeyId: T; readonly secretAccessKey: T; readonly sessionToken?: T };
+    readonly region: T;
+  };
+}
+
+function partsOf<T>({ azure, cipher, gcs, s3 }: Keys<T>): Partial<Record<SecretPart, T | undefined>> {
   const { credentials, region } = s3 ?? { credentials: undefined, region: undefined };
   return {
     accessKeyId: credentials?.accessKeyId,
@@ -221,24 +231,11 @@ function checkChoice(
   return checked;
 }
 
-function partsOf({
-  azure,
-  cipher,
-  gcs,
-  s3,
-}: RepositoryTarget): Parameters<typeof renderSecret<pulumi.Input<string>>>[1] {
-  const { credentials, region } = s3 ?? { credentials: undefined, region: undefined };
-  const secret = (value: pulumi.Input<string> | undefined): pulumi.Input<string> | undefined =>
-    value === undefined ? undefined : pulumi.secret(value);
-  return {
-    accessKeyId: secret(credentials?.accessKeyId),
-    secretAccessKey: secret(credentials?.secretAccessKey),
-    sessionToken: secret(credentials?.sessionToken),
-    azureKey: secret(azure?.credentials?.key),
-    gcsKey: secret(gcs?.credentials?.key),
-    passphrase: secret(cipher?.passphrase),
-    region: credentials === undefined ? undefined : region,
-  };
+/** Everything but the region is secret, whatever it was given as. */
+function secretPartsOf(target: RepositoryTarget): ReturnType<typeof partsOf<pulumi.Input<string>>> {
+  const { region, ...secrets } = partsOf<pulumi.Input<string>>(target);
+  const parts = Object.entries(given(secrets)).map(([part, value]) => [part, pulumi.secret(value)]);
+  return { ...Object.fromEntries(parts), region };
 }
 
 function partOf(secretKey: string): string {

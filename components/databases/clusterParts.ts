@@ -31,7 +31,7 @@ import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import { FULL_BACKUP_ROLE } from "../render/kubernetes/fullBackupGate";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
-import { existingKeysOf, secretKeysOf } from "../render/kubernetes/secrets";
+import { existingKeysOf, type SecretPart, secretKeysOf } from "../render/kubernetes/secrets";
 import { isDeferredTarget, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";
 import type {
@@ -48,16 +48,7 @@ import { DeferredRead, fields, list, merged, view, without } from "../plan/model
 import { storeKindOf, storeOf } from "../plan/repositories/repositoryTypes";
 
 /** The keys of one repository, as Secrets of the namespace name them; deferred values are outputs. */
-export interface SecretKeyInputs {
-  readonly accessKeyId?: KeyRef;
-  readonly secretAccessKey?: KeyRef;
-  readonly sessionToken?: KeyRef;
-  readonly azureKey?: KeyRef;
-  readonly gcsKey?: KeyRef;
-  readonly passphrase?: KeyRef;
-  readonly region?: KeyRef;
-  readonly ca?: KeyRef;
-}
+export type SecretKeyInputs = Readonly<Partial<Record<SecretPart | "ca", KeyRef>>>;
 
 /** Secrets by the repositories' keys; outputs for targets that come later. */
 export type SecretInputs = Readonly<Record<string, SecretKeyInputs | pulumi.Output<SecretKeyInputs>>>;

@@ -28,7 +28,7 @@ export function outputOf(resource: pulumi.CustomResource, field: string): pulumi
 
 /** @param version of the provider that the tokens and inputs are from */
 export function packagedResources<Inputs>(packageName: string, version: string): PackagedResources<Inputs> {
-  const installed = (): string => {
+  const find = (): string => {
     try {
       const { version: own } = require(`${packageName}/package.json`) as { readonly version?: unknown };
       return typeof own === "string" ? own : version;
@@ -36,6 +36,9 @@ export function packagedResources<Inputs>(packageName: string, version: string):
       return version;
     }
   };
+  // Node does not remember that a package is missing.
+  let known: string | undefined;
+  const installed = (): string => (known ??= find());
   return {
     declare(token, name, inputs, opts, outputs = []) {
       const versioned = { version: installed(), ...opts };

@@ -21,6 +21,7 @@ import {
   costOutputs,
   isEncrypted,
   planBucket,
+  readerTargetOf,
   repositoryArguments,
   resourcesOf,
   secretCipher,
@@ -165,10 +166,4 @@ function keyTypeOf({
 }: NonNullable<AzureRepositoryArgs["credentials"]> = {}): AzureKeyType {
   if (managedIdentity !== undefined) return "auto";
   return accountKey !== undefined || keys?.isAccountKey === true ? "shared" : "sas";
-}
-
-/** The same repository with a read-only signature. */
-function readerTargetOf(target: RepositoryTarget, credentials: AzureCredentials): RepositoryTarget {
-  const { azure, ...others } = target;
-  return { ...others, ...(azure === undefined ? {} : { azure: { ...azure, credentials } }), readOnly: true };
 }

@@ -7,10 +7,17 @@ import { childName } from "../internal/children";
 import type { Finding } from "../plan/findings/findings";
 import type { StorageCost } from "../plan/storage/cost";
 import { given } from "../../runtime/base/given";
-import { kindOf, REPOSITORY_KINDS, storeOf, typeOf } from "../plan/repositories/repositoryTypes";
+import { kindOf, REPOSITORY_KINDS, storeKindOf, storeOf, typeOf } from "../plan/repositories/repositoryTypes";
 import { NO_TARGET } from "../plan/repositories/unknownType";
 import type { EncryptionArgs } from "./repositoryArgs";
-import type { CipherRef, RepositoryTarget, S3Credentials, SftpLocation } from "./target";
+import type {
+  AzureCredentials,
+  CipherRef,
+  GcsCredentials,
+  RepositoryTarget,
+  S3Credentials,
+  SftpLocation,
+} from "./target";
 
 /**
  * {@link checkedArguments} of a repository.
@@ -219,10 +226,13 @@ export function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }
   };
 }
 
-/** The same repository with read-only keys. */
-export function readerTargetOf(target: RepositoryTarget, credentials: S3Credentials): RepositoryTarget {
-  const { s3, ...others } = target;
-  if (s3 === undefined) return { ...target, readOnly: true };
-  const { existingSecret: _secret, ...location } = s3;
-  return { ...others, s3: { ...location, credentials }, readOnly: true };
+/** The same repository with a read-only key of its store. */
+export function readerTargetOf(
+  target: RepositoryTarget,
+  credentials: AzureCredentials | GcsCredentials | S3Credentials,
+): RepositoryTarget {
+  const kind = storeKindOf(target);
+  if (kind === null) return { ...target, readOnly: true };
+  const { existingSecret: _secret, ...location }: { readonly existingSecret?: object } = target[kind] ?? {};
+  return { ...target, [kind]: { ...location, credentials }, readOnly: true };
 }

@@ -13,6 +13,7 @@ import {
   costOutputs,
   isEncrypted,
   planBucket,
+  readerTargetOf,
   repositoryArguments,
   resourcesOf,
   secretCipher,
@@ -140,10 +141,4 @@ function targetOf(
     },
     ...secretCipher(cipher),
   };
-}
-
-/** The same repository with a read-only account. */
-function readerTargetOf(target: RepositoryTarget, credentials: GcsCredentials): RepositoryTarget {
-  const { gcs, ...others } = target;
-  return { ...others, ...(gcs === undefined ? {} : { gcs: { ...gcs, credentials } }), readOnly: true };
 }

@@ -8,8 +8,14 @@ import { fields, readers } from "../model/deferred";
 import type { Plain } from "../model/plainArguments";
 import { checkPath } from "../rules/values";
 import { AZURE_CONTAINER } from "../storage/azure";
-import type { ConfOption, RepositoryBase, RepositoryType, SitePlan, TargetBase } from "./repositoryType";
-import { type BucketFacts, checkExistingSecret, checkGivenKey, resolveFacts } from "./s3Type";
+import {
+  type RepositoryBase,
+  type RepositoryType,
+  type SitePlan,
+  type TargetBase,
+  unusualOption,
+} from "./repositoryType";
+import { type BucketFacts, checkOneKey, openOneKey, resolveFacts } from "./s3Type";
 
 /** A container; its key never comes here. */
 export interface AzureSettings extends Omit<Plain<AzureLocation>, "credentials" | "existingSecret"> {
@@ -51,14 +57,8 @@ export const azure: RepositoryType<Target, Repository> = {
   secretFiles: { azureKey: "azure-key" },
 
   open(target) {
-    const { credentials, existingSecret, ...container } = target.azure ?? {
-      credentials: undefined,
-      existingSecret: undefined,
-    };
-    return {
-      azure: { ...container, hasKey: credentials !== undefined, hasExistingSecret: existingSecret !== undefined },
-      ...(existingSecret?.passphraseKey === undefined ? {} : { encrypted: true }),
-    };
+    const { store, ...others } = openOneKey(target.azure);
+    return { azure: store, ...others };
   },
   secrets: (target) => ({ "azure-key": target.azure?.credentials?.key }),
   secretText: () => null,
@@ -84,16 +84,14 @@ export const azure: RepositoryType<Target, Repository> = {
   address: ({ azure: { account, container, endpoint, port } }) => `${endpoint}:${port}/${account}/${container}`,
   confOptions: ({ azure: container }) => {
     const { account, caFile, endpoint, keyType, port, uriStyle } = container;
-    const unless = (usual: ConfOption["value"], name: string, value: ConfOption["value"]): ConfOption[] =>
-      value === usual ? [] : [{ name, value }];
     return [
       { name: "azure-account", value: account },
       { name: "azure-container", value: container.container },
-      ...unless(DEFAULTS.azureEndpoint, "azure-endpoint", endpoint),
-      ...unless(DEFAULTS.keyType, "azure-key-type", keyType),
-      ...unless("host", "azure-uri-style", uriStyle),
-      ...unless(DEFAULTS.azurePort, "storage-port", port),
-      ...(caFile === undefined ? [] : [{ name: "storage-ca-file", value: caFile }]),
+      ...unusualOption("azure-endpoint", endpoint, DEFAULTS.azureEndpoint),
+      ...unusualOption("azure-key-type", keyType, DEFAULTS.keyType),
+      ...unusualOption("azure-uri-style", uriStyle, "host"),
+      ...unusualOption("storage-port", port, DEFAULTS.azurePort),
+      ...unusualOption("storage-ca-file", caFile),
     ];
   },
   keyFile: () => null,
@@ -130,16 +128,8 @@ export const azure: RepositoryType<Target, Repository> = {
       },
     );
   },
-  checkKeys(repository, path, database) {
-    const { azure: container } = repository;
-    return abstaining(
-      () => (repository.secretFiles === undefined ? checkGivenKey(container, `${path}.at.azure`, IDENTITY) : []),
-      () => {
-        const { hasExistingSecret, hasKey } = container;
-        return checkExistingSecret({ hasExistingSecret, hasKeys: hasKey }, `${path}.at.azure`, database);
-      },
-    );
-  },
+  checkKeys: (repository, path, database) =>
+    checkOneKey(repository.azure, repository, `${path}.at.azure`, IDENTITY, database),
   checkSecretFiles({ azure: { hasKey } }, path, options) {
     if (hasKey !== true || !options.includes("azure-key")) return [];
     const fact = "credentials are given too: it is unclear which of them sign";

@@ -7,8 +7,14 @@ import { fields, readers } from "../model/deferred";
 import type { Plain } from "../model/plainArguments";
 import { checkPath } from "../rules/values";
 import { GCS_BUCKET } from "../storage/gcs";
-import type { ConfOption, RepositoryBase, RepositoryType, SitePlan, TargetBase } from "./repositoryType";
-import { type BucketFacts, checkExistingSecret, checkGivenKey, resolveFacts } from "./s3Type";
+import {
+  type RepositoryBase,
+  type RepositoryType,
+  type SitePlan,
+  type TargetBase,
+  unusualOption,
+} from "./repositoryType";
+import { type BucketFacts, checkOneKey, openOneKey, resolveFacts } from "./s3Type";
 
 /** A bucket; its key never comes here. */
 export interface GcsSettings extends Omit<Plain<GcsLocation>, "credentials" | "existingSecret"> {
@@ -50,14 +56,8 @@ export const gcs: RepositoryType<Target, Repository> = {
   secretFiles: { gcsKey: KEY_OPTION },
 
   open(target) {
-    const { credentials, existingSecret, ...bucket } = target.gcs ?? {
-      credentials: undefined,
-      existingSecret: undefined,
-    };
-    return {
-      gcs: { ...bucket, hasKey: credentials !== undefined, hasExistingSecret: existingSecret !== undefined },
-      ...(existingSecret?.passphraseKey === undefined ? {} : { encrypted: true }),
-    };
+    const { store, ...others } = openOneKey(target.gcs);
+    return { gcs: store, ...others };
   },
   secrets: () => ({}),
   secretText: ({ gcs: location }) =>
@@ -82,15 +82,13 @@ export const gcs: RepositoryType<Target, Repository> = {
   confOptions(repository, directory, pod) {
     const { bucket, caFile, endpoint, keyType, userProject } = repository.gcs;
     const key = pod === undefined ? keyFile(repository, directory) : null;
-    const given = (name: string, value: string | undefined): ConfOption[] =>
-      value === undefined ? [] : [{ name, value }];
     return [
       { name: "gcs-bucket", value: bucket },
-      ...given("gcs-endpoint", endpoint === DEFAULTS.gcsEndpoint ? undefined : endpoint),
-      ...given("gcs-key-type", keyType === DEFAULTS.gcsKeyType ? undefined : keyType),
-      ...given(KEY_OPTION, key?.path),
-      ...given("gcs-user-project", userProject),
-      ...given("storage-ca-file", caFile),
+      ...unusualOption("gcs-endpoint", endpoint, DEFAULTS.gcsEndpoint),
+      ...unusualOption("gcs-key-type", keyType, DEFAULTS.gcsKeyType),
+      ...unusualOption(KEY_OPTION, key?.path),
+      ...unusualOption("gcs-user-project", userProject),
+      ...unusualOption("storage-ca-file", caFile),
     ];
   },
   keyFile,
@@ -121,16 +119,8 @@ export const gcs: RepositoryType<Target, Repository> = {
       },
     );
   },
-  checkKeys(repository, path, database) {
-    const { gcs: bucket } = repository;
-    return abstaining(
-      () => (repository.secretFiles === undefined ? checkGivenKey(bucket, `${path}.at.gcs`, IDENTITY) : []),
-      () => {
-        const { hasExistingSecret, hasKey } = bucket;
-        return checkExistingSecret({ hasExistingSecret, hasKeys: hasKey }, `${path}.at.gcs`, database);
-      },
-    );
-  },
+  checkKeys: (repository, path, database) =>
+    checkOneKey(repository.gcs, repository, `${path}.at.gcs`, IDENTITY, database),
   checkSecretFiles({ gcs: { hasKey } }, path, options) {
     if (hasKey !== true || !options.includes(KEY_OPTION)) return [];
     const fact = "credentials are given too: it is unclear which of them sign";

@@ -17,6 +17,15 @@ export const ENV_FILE = "env";
 
 export type ConfOption = ConfSection["options"][number];
 
+/** Nothing for a value that is usual, or not given. */
+export function unusualOption(
+  name: string,
+  value: ConfOption["value"] | undefined,
+  usual?: ConfOption["value"],
+): readonly ConfOption[] {
+  return value === undefined || value === usual ? [] : [{ name, value }];
+}
+
 /** What differs in a pod, whose keys are files of a Secret, and which only this runtime reads. */
 export interface PodConf {
   /** Size of the parts of an upload to S3. On hosts it is one that is right for stock too. */

@@ -1,6 +1,6 @@
 /** Repositories in buckets: Backblaze B2, Cloudflare R2, Amazon S3 and other S3 servers. Pure. */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
-import type { BucketFacts as LocationFacts, S3Location } from "../../repositories/target";
+import type { BucketFacts as LocationFacts, S3Location, SecretRef } from "../../repositories/target";
 import { type Finding, finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
@@ -206,16 +206,46 @@ function checkRole(bucket: S3Plan, path: string, database: "host" | "cnpg"): Fin
   return [finding("PB066", `${path}.keyType`, fact, "leave keyType out and set credentials")];
 }
 
+interface OneKey {
+  readonly hasExistingSecret: boolean;
+  readonly hasKey: boolean | undefined;
+  readonly keyType: string;
+}
+
 /**
- * One key for a store whose key types are all but "auto" those with a key.
+ * The key of a store that has one, for all key types but "auto".
+ * @param path `repositories.repo1.at.azure`
  * @param identity what "auto" uses
  */
-export function checkGivenKey(
-  store: { readonly hasExistingSecret: boolean; readonly hasKey: boolean | undefined; readonly keyType: string },
+export function checkOneKey(
+  store: OneKey,
+  repository: Pick<RepositoryBase, "secretFiles">,
   path: string,
   identity: string,
+  database: "host" | "cnpg",
 ): Finding[] {
-  const { hasExistingSecret, hasKey, keyType } = store;
+  return abstaining(
+    () => (repository.secretFiles === undefined ? checkGivenKey(store, path, identity) : []),
+    () => {
+      const { hasExistingSecret, hasKey } = store;
+      return checkExistingSecret({ hasExistingSecret, hasKeys: hasKey }, path, database);
+    },
+  );
+}
+
+/** The part of a target with one key: what there is, without it. */
+export function openOneKey(location: { readonly credentials?: object; readonly existingSecret?: SecretRef } = {}): {
+  readonly store: object;
+  readonly encrypted?: true;
+} {
+  const { credentials, existingSecret, ...store } = location;
+  return {
+    store: { ...store, hasKey: credentials !== undefined, hasExistingSecret: existingSecret !== undefined },
+    ...(existingSecret?.passphraseKey === undefined ? {} : { encrypted: true }),
+  };
+}
+
+function checkGivenKey({ hasExistingSecret, hasKey, keyType }: OneKey, path: string, identity: string): Finding[] {
   if (keyType !== "auto") {
     if (hasKey !== false || hasExistingSecret) return [];
     const fact = `key type "${keyType}" needs a key, and none is given`;
