@@ -61,6 +61,24 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
+/** The result of `work`, or the abort's reason as soon as `signal` aborts; `work` goes on. */
+export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) {
+    work.catch(() => undefined);
+    throw signal.reason;
+  }
+  let abort: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
 /** Runs work that ends without help, and signals it when `durationMs` are over. */
 export async function withTimeTo<T>(
   durationMs: number,

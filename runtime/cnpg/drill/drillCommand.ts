@@ -171,9 +171,6 @@ class ClusterVenue implements DrillVenue {
     if (made === null || server === null) return;
     const { ctx, journal } = run;
     await awaitReady(this.#api, made, ctx);
-    // A running query fails immediately when the time is over.
-    const stop = (): void => void server.close();
-    ctx.signal.addEventListener("abort", stop, { once: true });
     const session = await server.connect();
     try {
       const major = Math.floor(Number((await session.facts()).version));
@@ -186,7 +183,6 @@ class ClusterVenue implements DrillVenue {
       );
       journal.keep(await this.#checksOf(run, server, session, production, replayed));
     } finally {
-      ctx.signal.removeEventListener("abort", stop);
       await server.close();
     }
   }

@@ -4,6 +4,7 @@ import { BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
 import type { DrillJournal } from "../../operations/drill/drillJournal";
 import { Session } from "../../postgres/session";
+import { SessionGroup } from "../../postgres/sessionGroup";
 import { kindOfText, findRestoreOutcome, jobState, type RestoreOutcome } from "../restore/clusterEvents";
 import { at, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { readThrowAway } from "./drillCluster";
@@ -152,11 +153,8 @@ async function connectFirst(api: KubernetesApi, made: MadeCluster, ctx: Context)
       const password = secretText(login, "password");
       const caPem = secretText(authority, "ca.crt");
       if (password !== undefined && caPem !== undefined) {
-        const server = new ThrowAway({
-          host: `${made.name}-rw.${api.namespace}.svc`,
-          password: new Secret(password),
-          caPem,
-        });
+        const host = `${made.name}-rw.${api.namespace}.svc`;
+        const server = new ThrowAway({ host, password: new Secret(password), caPem }, ctx.signal);
         const session = await server.connect();
         await session.close();
         return server;
@@ -197,15 +195,18 @@ interface ServerLogin {
 /** The recovered server; cancels its queries when the drill has to end. */
 export class ThrowAway {
   readonly #login: ServerLogin;
-  readonly #open = new Set<Session>();
+  readonly #sessions = new SessionGroup();
+  readonly #signal: AbortSignal;
 
-  constructor(login: ServerLogin) {
+  /** @param signal ends its sessions, and their running statements */
+  constructor(login: ServerLogin, signal: AbortSignal) {
     this.#login = login;
+    this.#signal = signal;
   }
 
-  async connect(database = "postgres"): Promise<Session> {
+  connect(database = "postgres"): Promise<Session> {
     const { caPem, host, password } = this.#login;
-    const session = await Session.open({
+    const session = Session.open({
       host,
       port: PORT,
       user: "postgres",
@@ -216,14 +217,11 @@ export class ThrowAway {
       password,
       tls: { mode: "verify-full", ca: caPem },
     });
-    this.#open.add(session);
-    return session;
+    return this.#sessions.add(session, this.#signal);
   }
 
-  /** Running statements then fail. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#open].map((session) => session.close()));
-    this.#open.clear();
+  close(): Promise<void> {
+    return this.#sessions.close();
   }
 }
 

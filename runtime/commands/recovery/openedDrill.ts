@@ -78,31 +78,15 @@ class OpenedVenue implements DrillVenue {
     const moment = { repoIndex: repo.key, set: picked.backup.label, restore };
     const location = await actAsRoot(() => this.#opened.open("backup", moment, ctx.signal));
     const [pg] = this.#proc.config.pgs;
-    this.#at = { location, session: await this.#opened.connect(location, pg?.database ?? "postgres") };
+    this.#at = { location, session: await this.#opened.connect(location, pg?.database ?? "postgres", ctx.signal) };
   }
 
   /** The server's own checks. What is read is verified; a shutdown of an opened server shows nothing more. */
   async check(run: DrillRun, production: ProductionFacts | null): Promise<void> {
     if (this.#at === null) return;
-    const { signal } = run.ctx;
-    // A query that runs when the drill must end, even the user's own, ends with its connection.
-    const end = (): void => void this.#opened.disconnect();
-    signal.addEventListener("abort", end, { once: true });
-    try {
-      await this.#checkServer(run, this.#at.location, this.#at.session, production);
-    } finally {
-      signal.removeEventListener("abort", end);
-    }
-  }
-
-  async #checkServer(
-    run: DrillRun,
-    location: OpenLocation,
-    session: Session,
-    production: ProductionFacts | null,
-  ): Promise<void> {
+    const { location, session } = this.#at;
     const { ctx, journal } = run;
-    const connect = (database = "postgres"): Promise<Session> => this.#opened.connect(location, database);
+    const connect = (database = "postgres"): Promise<Session> => this.#opened.connect(location, database, ctx.signal);
     await recordRpo(run, production, () => askReplayed(session), connect);
     const { control } = await loadControlFile(location.at, ctx);
     const input = {

@@ -8,6 +8,7 @@ import { openedDataTimeMs, requireFuse, requireOpened } from "../../operations/o
 import { loadProgress, loadState, type OpenLocation, openLocation } from "../../operations/open/openLocation";
 import type { Account } from "../../operations/open/tree";
 import { Session } from "../../postgres/session";
+import { SessionGroup } from "../../postgres/sessionGroup";
 import type { CommandProcess } from "../../process/commandProcess";
 import { drillPathOf } from "./besideProduction";
 import { accountOf, discardOpened, openArgs, type OpenedMoment } from "./open";
@@ -27,7 +28,7 @@ export class OwnOpened {
   readonly #proc: CommandProcess;
   readonly #prefix: string;
   readonly #lock: LockFile;
-  readonly #sessions: Session[] = [];
+  readonly #sessions = new SessionGroup();
   readonly #locations: OpenLocation[];
 
   private constructor(proc: CommandProcess, account: Account, prefix: string, names: readonly string[]) {
@@ -75,9 +76,9 @@ export class OwnOpened {
     return location;
   }
 
-  /** Closed by {@link end}. */
-  async connect({ folder }: OpenLocation, database: string): Promise<Session> {
-    const session = await Session.open({
+  /** Closed by {@link end}, and when `signal` aborts. */
+  connect({ folder }: OpenLocation, database: string, signal = this.#proc.ctx.signal): Promise<Session> {
+    const session = Session.open({
       host: folder,
       port: OWN_PORT,
       user: this.user,
@@ -85,15 +86,13 @@ export class OwnOpened {
       queryTimeoutMs: QUERY_TIMEOUT_MS,
       applicationName: `pgbackstop ${this.#proc.config.command}`,
     });
-    this.#sessions.push(session);
-    return session;
+    return this.#sessions.add(session, signal);
   }
 
   /** The server knows its account, not root. Closed by {@link end}. */
-  async production(database?: string): Promise<Session> {
-    const session = await actAs(this.account, () => this.#proc.newSession(database));
-    this.#sessions.push(session);
-    return session;
+  production(database?: string): Promise<Session> {
+    const session = actAs(this.account, () => this.#proc.newSession(database));
+    return this.#sessions.add(session, this.#proc.ctx.signal);
   }
 
   /** `backup 20261120-020000F of repo1, at 2026-11-20T06:39:58.412Z`. */
@@ -120,13 +119,8 @@ export class OwnOpened {
 
   /** Also after an abort; another moment may be opened then. */
   async close(): Promise<void> {
-    await this.disconnect();
+    await this.#sessions.close();
     await this.#closeAll();
-  }
-
-  /** Ends running queries too. */
-  async disconnect(): Promise<void> {
-    for (const session of this.#sessions.splice(0)) await session.close();
   }
 
   async #closeAll(): Promise<void> {

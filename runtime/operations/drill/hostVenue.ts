@@ -102,6 +102,7 @@ export class HostVenue implements DrillVenue {
     const { signal } = run.ctx;
     // A query that runs when the drill must end, even the user's own, ends with the server.
     const end = (): void => void prepared.server.end(this.#ctx).catch(() => {});
+    if (signal.aborted) end();
     signal.addEventListener("abort", end, { once: true });
     try {
       await this.#checkServer(run, prepared, session, production);

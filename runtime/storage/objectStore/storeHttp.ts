@@ -12,7 +12,7 @@ import { createHash, type Hash } from "node:crypto";
 import { Readable } from "node:stream";
 import type { buildConnector, Pool } from "undici";
 import { type ByteStream, concatBytes, textOf } from "../../base/bytes";
-import type { Clock } from "../../base/clock";
+import { type Clock, orAborted } from "../../base/clock";
 import { type BackupError, fail, isError } from "../../base/errors";
 import type { Random } from "../../base/random";
 import { ioRetryPolicy, Retries, type RetryPolicy } from "../../base/retry";
@@ -227,6 +227,7 @@ export class StoreHttp<F extends RequestFacts> {
       reset: false,
       body: body === undefined ? null : bodyToSend(body),
     });
+    // The client observes the signal only once it is connected: a silent host must not block the caller.
     const response = await orAborted(sent, signal);
     // The reader of the body gets its error; without this listener the error of an abandoned body would end the
     // process.
@@ -284,25 +285,6 @@ async function readBytes(body: ByteStream, limitBytes: number): Promise<Uint8Arr
     parts.push(part);
   }
   return concatBytes(parts);
-}
-
-/** The client observes the signal only once it is connected: a silent host must not block the caller. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    work.catch(() => undefined);
-    throw signal.reason;
-  }
-  let abort: () => void = () => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-    work.catch(() => undefined);
-  }
 }
 
 /** Loads the client with the first request: loading costs tens of milliseconds, and many calls use no bucket. */

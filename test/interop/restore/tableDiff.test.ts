@@ -1,5 +1,5 @@
 /** `diff` with real programs: past moments on real mounts, and production. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
@@ -195,13 +195,14 @@ describe("diff", async () => {
     const assertions = [{ name: "patience", sql: "SELECT pg_sleep(600) IS NOT NULL" }];
     const slow = bed.variant("slow", { settings: { drill: { assertions } } });
     const logFile = join(bed.folder, "patient.log");
-    const patient = ["drill", "--how=open", "--pick=newest", "--log-level-console=info"];
+    const patient = ["drill", "--how=open", "--pick=newest", "--level=quick", "--log-level-console=info"];
     const command = bed.oursCommand([...patient, `--bin-path=${bed.cluster.binaries.folder}`], slow);
     const ended = await start(bed.runtime.node, command, { logFile });
     // The assertion comes next.
-    await waitFor("the check before it", 60_000, async () =>
-      readFileSync(logFile, "utf8").includes("drill: production: ") ? true : null,
+    await waitFor("the check before it", 200_000, async () =>
+      !ended.isRunning() || ended.log().includes("drill: production: ") ? true : null,
     );
+    expect(ended.isRunning(), ended.log()).toBe(true);
     expect(await ended.stop("SIGTERM", 60_000)).toBe(63);
     expect(left()).toEqual([]);
     const plain = await bed.ours(["drill", "--how=open"]);
@@ -229,5 +230,23 @@ describe("diff", async () => {
     const again = await answerOf(["--table=customers", "--type=immediate"]);
     expect(again.rows.removed).toBe(3);
     expect(left()).toEqual([]);
+  }, 300_000);
+
+  test("one that is told to end ends its query, and leaves nothing", async () => {
+    const owner = await bed.cluster.connect("shop");
+    try {
+      await owner.query("BEGIN; LOCK TABLE customers");
+      const logFile = join(bed.folder, "waiting.log");
+      const waiting = await start(bed.runtime.node, argsOf(["--table=customers", "--type=immediate"]), { logFile });
+      await waitFor("its query waits for the lock", 200_000, async () => {
+        if (!waiting.isRunning()) throw new Error(waiting.log());
+        const count = await bed.cluster.value("SELECT count(*) FROM pg_locks WHERE NOT granted");
+        return count === "0" ? null : true;
+      });
+      expect(await waiting.stop("SIGTERM", 60_000), waiting.log()).toBe(63);
+      expect(left()).toEqual([]);
+    } finally {
+      await owner.end();
+    }
   }, 300_000);
 });
