@@ -6,7 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { isUnknown, unknown } from "@pulumi/pulumi/output";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { type GivenInputs, readInputs } from "../../components/dynamic/host";
-import { fc } from "../harness/properties";
+import * as fc from "../harness/properties";
 import { wholeFiles } from "../../components/host/briefFiles";
 import { publicTypes } from "../../tools/docs/componentsPage";
 import { NIGHTLY } from "../../tools/parts/nightly";

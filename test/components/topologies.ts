@@ -1,5 +1,5 @@
 /** Topologies for tests of comparisons, from given settings or random. */
-import { fc } from "../harness/properties";
+import * as fc from "../harness/properties";
 import type { HostSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
 import { resolveHost } from "../../components/plan/model/resolveDatabase";
 import { type Topology, topologyOf } from "../../components/plan/topology/topology";

@@ -18,7 +18,7 @@ import { S3CompatibleRepository } from "../../components/repositories/s3Compatib
 import { S3Repository } from "../../components/repositories/s3Repository";
 import type { S3RepositoryArgs } from "../../components/repositories/s3RepositoryArgs";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { NIGHTLY } from "../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../tools/parts/nightly";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { prepareProgramFolder } from "../harness/programFolder";
 import { S3Server } from "../../tools/parts/servers/s3Server";
@@ -571,20 +571,22 @@ test("no finding contains a secret name or prefix, even if it is the fault", asy
 });
 
 // claim: docs/keys.md: a rename of a…
-test.each([
-  [
-    "created",
-    "renamed-r2",
-    { create: { name: "acme-sales-pg" } },
-    'add the option { aliases: [{ name: "orders-r2" }] }',
-  ],
-  [
-    "existing",
-    "renamed-shared",
-    { existing: { name: "acme-shared-pg" } },
-    'this stack has its keys already, as those of "orders-r2"',
-  ],
-])(
+test.each(
+  atNight<readonly [string, string, R2RepositoryArgs["bucket"], string]>(
+    [
+      "created",
+      "renamed-r2",
+      { create: { name: "acme-sales-pg" } },
+      'add the option { aliases: [{ name: "orders-r2" }] }',
+    ],
+    [
+      "existing",
+      "renamed-shared",
+      { existing: { name: "acme-shared-pg" } },
+      'this stack has its keys already, as those of "orders-r2"',
+    ],
+  ),
+)(
   "R2: a rename changes no token of a bucket that is %s; without an alias it is refused",
   async (_, stack, bucket, why) => {
     const r2 = { ...R2, bucket };

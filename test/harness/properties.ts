@@ -1,11 +1,29 @@
 /**
- * fast-check with a fixed seed, so that test runs repeat. The long form draws a new seed in each run. A failure prints
- * it, and `PGBACKSTOP_SEED` repeats it.
+ * fast-check with a fixed seed, so that test runs repeat: by day a part of each property's cases is enough. The nightly
+ * form draws a new seed and all cases. A failure prints the seed, and `PGBACKSTOP_SEED` repeats it.
  */
-import * as fc from "fast-check";
+import * as whole from "fast-check";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
-const seed = process.env["PGBACKSTOP_SEED"] ?? (NIGHTLY ? null : "20260722");
-if (seed !== null) fc.configureGlobal({ ...fc.readConfigureGlobal(), seed: Number(seed) });
+export * from "fast-check";
 
-export { fc };
+const DAY_SHARE = 0.4;
+const DEFAULT_RUNS = 100;
+const given = process.env["PGBACKSTOP_SEED"];
+const isWhole = NIGHTLY || given !== undefined;
+
+const seed = given ?? (NIGHTLY ? null : "20260722");
+if (seed !== null) whole.configureGlobal({ ...whole.readConfigureGlobal(), seed: Number(seed) });
+
+/** As fast-check's. */
+export const assert = ((
+  property: whole.IRawProperty<unknown>,
+  { numRuns = DEFAULT_RUNS, ...parameters }: whole.Parameters<unknown> = {},
+) =>
+  whole.assert(property, {
+    ...parameters,
+    numRuns: isWhole ? numRuns : Math.ceil(DAY_SHARE * numRuns),
+  })) as typeof whole.assert;
+
+/** With all cases by day too: for a property that counts what its cases reached. */
+export const assertWhole = whole.assert;

@@ -11,6 +11,7 @@ import { findParts } from "../harness/real/interopParts";
 import { watchCommandLines } from "../harness/real/runtimeCli";
 import { dropTemplates } from "../harness/real/sampleData";
 import { TestBed } from "../harness/real/testBed";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 describe("a repository in a container of Azure", async () => {
   const parts = await findParts("repositories in Azure", 18, "2.60");
@@ -81,7 +82,7 @@ describe("a repository in a container of Azure", async () => {
     expect(await bed.restoreAndCompare({ by: stock })).toEqual([]);
   });
 
-  test("keeps what expire keeps: a full backup of stock, which ours restores", async () => {
+  test.runIf(NIGHTLY)("keeps what expire keeps: a full backup of stock, which ours restores", async () => {
     await bed.stockOk(stock, ["backup", "--type=full", "--compress-type=gz", "--no-expire-auto"]);
     await bed.archiveAll();
     await bed.oursOk(["expire", "--repo1-retention-full=1"]);

@@ -14,6 +14,7 @@ import { findParts, loud } from "../harness/real/interopParts";
 import { watchCommandLines } from "../harness/real/runtimeCli";
 import { dropTemplates } from "../harness/real/sampleData";
 import { TestBed } from "../harness/real/testBed";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const IN_PARTS = "--repo1-storage-upload-chunk-size=4MiB";
 
@@ -91,7 +92,7 @@ describe("a repository in a bucket of Google", async () => {
     expect(await bed.restoreAndCompare({ by: stock })).toEqual([]);
   });
 
-  test("keeps what expire keeps: a full backup of stock, which ours restores", async () => {
+  test.runIf(NIGHTLY)("keeps what expire keeps: a full backup of stock, which ours restores", async () => {
     await bed.stockOk(stock, ["backup", "--type=full", "--compress-type=gz", "--no-expire-auto"]);
     await bed.archiveAll();
     await bed.oursOk(["expire", "--repo1-retention-full=1"]);

@@ -232,40 +232,43 @@ describe("a stack of the components", async () => {
 
   // claim: docs/kubernetes/new-cluster.md: the components' cluster starts…
   // claim: docs/kubernetes/restore.md: `like` and `source` contain what a copy needs
-  test("is restored to a time from the named repository, with tablespace and WAL on their own volumes", async () => {
-    await sql("orders-1", "create table goods (id int primary key, name text) tablespace hot");
-    await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
-    const before = await sql("orders-1", sum);
-    await sql("orders-1", "select pg_sleep(1.1)");
-    const time = await sql("orders-1", `select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
-    await sql("orders-1", "select pg_sleep(1.1)");
-    await sql("orders-1", "delete from goods where id > 100");
-    await stack.awaitSegment("orders", await stack.endSegment("orders-1"));
+  test.runIf(NIGHTLY)(
+    "is restored to a time from the named repository, with tablespace and WAL on their own volumes",
+    async () => {
+      await sql("orders-1", "create table goods (id int primary key, name text) tablespace hot");
+      await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
+      const before = await sql("orders-1", sum);
+      await sql("orders-1", "select pg_sleep(1.1)");
+      const time = await sql("orders-1", `select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
+      await sql("orders-1", "select pg_sleep(1.1)");
+      await sql("orders-1", "delete from goods where id > 100");
+      await stack.awaitSegment("orders", await stack.endSegment("orders-1"));
 
-    const restored = (): CnpgRestore => {
-      const { like, source } = orders();
-      return new CnpgRestore("restored", {
-        ...stack.common("/restored"),
-        ...like,
-        source: { ...source, from: ["repo2"], target: { time } },
-      });
-    };
-    await stack.declare(() => restored());
-    await lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
-    expect(await sql("restored-1", sum)).toBe(before);
-    expect(
-      await sql(
-        "restored-1",
-        "select spcname from pg_tablespace t join pg_class c on c.reltablespace = t.oid where relname = 'goods'",
-      ),
-    ).toBe("hot");
-    expect(
-      (await lab.kubectl.exec("restored-1", "postgres", ["sh", "-c", "readlink -f $PGDATA/pg_wal"])).stdout,
-    ).toContain("/var/lib/postgresql/wal");
-    const status = await stack.firstBackup("restored");
-    expect(status.error).toBeUndefined();
-    expect(status.pluginMetadata?.["type"]).toBe("full");
-  });
+      const restored = (): CnpgRestore => {
+        const { like, source } = orders();
+        return new CnpgRestore("restored", {
+          ...stack.common("/restored"),
+          ...like,
+          source: { ...source, from: ["repo2"], target: { time } },
+        });
+      };
+      await stack.declare(() => restored());
+      await lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
+      expect(await sql("restored-1", sum)).toBe(before);
+      expect(
+        await sql(
+          "restored-1",
+          "select spcname from pg_tablespace t join pg_class c on c.reltablespace = t.oid where relname = 'goods'",
+        ),
+      ).toBe("hot");
+      expect(
+        (await lab.kubectl.exec("restored-1", "postgres", ["sh", "-c", "readlink -f $PGDATA/pg_wal"])).stdout,
+      ).toContain("/var/lib/postgresql/wal");
+      const status = await stack.firstBackup("restored");
+      expect(status.error).toBeUndefined();
+      expect(status.pluginMetadata?.["type"]).toBe("full");
+    },
+  );
 
   // claim: docs/kubernetes/replica.md: a replica cluster follows the archive alone, is backed up, and is promoted
   //   without a new pod

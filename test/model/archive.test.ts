@@ -9,7 +9,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fc } from "../harness/properties";
+import * as fc from "../harness/properties";
 import { describe, expect, it } from "vitest";
 import { type BackupError, fail } from "../../runtime/base/errors";
 import { sha1Hex } from "../../runtime/base/hash";

@@ -21,7 +21,7 @@
 //   (PostgreSQL simulated, then real)
 import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { fc } from "../harness/properties";
+import * as fc from "../harness/properties";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AcknowledgePolicy } from "../../runtime/config/types";
 import { s3Kind } from "../harness/real/interopParts";

@@ -5,7 +5,7 @@
  * A scenario is a few steps to a state that random steps hardly ever reach: one repository lacks another one's backup,
  * an unfinished backup is damaged before it is resumed, or only a damaged or unreachable repository holds some WAL.
  */
-import { fc } from "../harness/properties";
+import * as fc from "../harness/properties";
 import type { BackupType } from "../../runtime/format/repository/label";
 import type { AcknowledgePolicy } from "../../runtime/config/types";
 import type { DamagedPart } from "./faultFiles";

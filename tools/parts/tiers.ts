@@ -212,6 +212,12 @@ export const TIERS: readonly Tier[] = [
     first: ["test/engine/cloudRepositories.test.ts", "test/engine/cnpg.test.ts"],
     quick: ["test/engine/root.test.ts"],
     nightly: {
+      "test/engine/ci.test.ts":
+        "`test/engine/topology.test.ts`: the command in a pipeline; `test/components/bin/topologyBase.test.ts`: which commit it compares with",
+      "test/engine/restart.test.ts":
+        "`test/components/dynamic/host.test.ts` and `test/components/host/firstRun.test.ts`: what an update reports while PostgreSQL waits for a restart; `test/engine/host.test.ts`: a restart by the update",
+      "test/engine/root.test.ts":
+        "plain `npm test` runs it; `test/engine/host.test.ts`: the same host by an inline program; `test/engine/examples.test.ts`: the example's program",
       "test/engine/crossStack.test.ts":
         "`test/engine/restoreOnly.test.ts`: a host with another host's repositories; `test/components/databases/postgresHost.test.ts`: a target of another stack",
       "test/engine/exampleProjects.test.ts":

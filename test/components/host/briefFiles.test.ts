@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { briefFile, briefTexts, wholeFiles } from "../../../components/host/briefFiles";
 import { resolveHost } from "../../../components/plan/model/resolveDatabase";
 import { hostFilesOf } from "../../../components/render/host/hostParts";
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 
 test("any texts come back, byte for byte", () => {
   const line = fc.oneof(fc.constantFrom("", "[Service]", "# ".repeat(30), "ProtectSystem=strict"), fc.string());

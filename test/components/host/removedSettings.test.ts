@@ -4,6 +4,7 @@ import { afterEach, expect, test } from "vitest";
 import { PartlyApplied } from "../../../components/host/converge";
 import type { HostOutcome } from "../../../components/host/hostIdentity";
 import { ConvergedHost, OWNER } from "../../harness/hosts/convergedHost";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
 const FORMER = "cp %p /srv/wal";
 let host: ConvergedHost;
@@ -27,7 +28,7 @@ test("a destroy restores the settings if the last update was killed before it ch
   expect(host.printed.join()).not.toContain("was changed since");
 });
 
-test("so it does after a refresh, which does not keep our earlier command", async () => {
+test.runIf(NIGHTLY)("so it does after a refresh, which does not keep our earlier command", async () => {
   host = new ConvergedHost({ automatic: { archive_command: FORMER } });
   const known = await host.converge(host.desired());
   const next = host.desired({ settings: { archive_command: `${host.path("lib", "client")} archive-push` } });
@@ -88,7 +89,7 @@ test("an update that moves the program keeps the one that a standby's restore_co
 });
 
 // claim: docs/hosts/updates.md: after a destroy that failed run the destroy again (its programs are gone)
-test("another destroy ends one that failed after it had removed the programs", async () => {
+test.runIf(NIGHTLY)("another destroy ends one that failed after it had removed the programs", async () => {
   host = new ConvergedHost({ automatic: { archive_command: FORMER } });
   const desired = host.desired();
   const known = await host.converge(desired);

@@ -2,7 +2,7 @@
  * How a change affects the backups: each kind of weakening, unknown values, acknowledgement, and properties of any two
  * topologies.
  */
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { copiesOf } from "../../../components/plan/storage/copies";
 import { diffTopologies, type TopologyDiff, weakenedOf } from "../../../components/plan/diff";

@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../../runtime/base/clock";
 import { BackupError } from "../../../runtime/base/errors";

@@ -187,7 +187,7 @@ function keeps({ binaries, stock }: InteropParts): void {
 
   // claim: docs/hosts/repositories.md: limitRate: a backup takes at least the time of its bytes, and waits for the
   //   slowest of its repositories; one into another repository does not
-  test("a limit of one repository holds back a backup into it, and no other backup", async () => {
+  test.runIf(NIGHTLY)("a limit of one repository holds back a backup into it, and no other backup", async () => {
     const bytesPerSecond = 256 * 1024;
     const configOf = (name: string, limitRate: GivenLimitRate): string =>
       bed.variant(name, {

@@ -146,26 +146,30 @@ describe.each(atNight(18, 17, 15))("a standby of PostgreSQL %i", async (major) =
 
   // Must run last: it removes the primary.
   // claim: docs/kubernetes/plugin.md: a promoted server archives…
-  test("that replaces a dead primary archives the primary's missing WAL, with the plain command", async () => {
-    const config = host("promoted", [standby]);
-    await bed.oursOk(["backup", "--type=full"]);
-    await bed.stopArchiving();
-    const inherited: string[] = [];
-    for (let round = 0; round < 3; round++) {
-      await bed.cluster.sql("INSERT INTO readings (body) SELECT md5(g::text) FROM generate_series(1, 50) g");
-      inherited.push(await bed.cluster.switchWal());
-    }
-    await bed.cluster.sql("INSERT INTO readings (body) VALUES ('the last one')");
-    await bed.cluster.waitForStandby(standby);
-    await bed.cluster.stop("immediate");
-    for (const name of inherited) expect([1, 2].map((key) => findStoredSegment(bed, key, name))).toEqual([null, null]);
+  test.runIf(NIGHTLY)(
+    "that replaces a dead primary archives the primary's missing WAL, with the plain command",
+    async () => {
+      const config = host("promoted", [standby]);
+      await bed.oursOk(["backup", "--type=full"]);
+      await bed.stopArchiving();
+      const inherited: string[] = [];
+      for (let round = 0; round < 3; round++) {
+        await bed.cluster.sql("INSERT INTO readings (body) SELECT md5(g::text) FROM generate_series(1, 50) g");
+        inherited.push(await bed.cluster.switchWal());
+      }
+      await bed.cluster.sql("INSERT INTO readings (body) VALUES ('the last one')");
+      await bed.cluster.waitForStandby(standby);
+      await bed.cluster.stop("immediate");
+      for (const name of inherited)
+        expect([1, 2].map((key) => findStoredSegment(bed, key, name))).toEqual([null, null]);
 
-    const command = [bed.runtime.node, ...bed.oursCommand(["archive-push"], config), "%p"].join(" ");
-    await standby.alterSystem({ archive_command: `${command} # pgbackrest` });
-    await standby.sql("SELECT pg_promote()");
-    const last = await standby.switchWal();
-    const isThere = (name: string): boolean => [1, 2].every((key) => findStoredSegment(bed, key, name) !== null);
-    await expect.poll(() => [...inherited, last].filter((name) => !isThere(name)), { timeout: 180_000 }).toEqual([]);
-    for (const key of [1, 2]) expect((await bed.ours(["verify", `--repo=${key}`], { config })).exitCode).toBe(0);
-  });
+      const command = [bed.runtime.node, ...bed.oursCommand(["archive-push"], config), "%p"].join(" ");
+      await standby.alterSystem({ archive_command: `${command} # pgbackrest` });
+      await standby.sql("SELECT pg_promote()");
+      const last = await standby.switchWal();
+      const isThere = (name: string): boolean => [1, 2].every((key) => findStoredSegment(bed, key, name) !== null);
+      await expect.poll(() => [...inherited, last].filter((name) => !isThere(name)), { timeout: 180_000 }).toEqual([]);
+      for (const key of [1, 2]) expect((await bed.ours(["verify", `--repo=${key}`], { config })).exitCode).toBe(0);
+    },
+  );
 });

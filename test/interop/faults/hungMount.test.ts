@@ -29,8 +29,8 @@ const IO_TIMEOUT_S = 5;
  * repository that answers all but writes, for `archive-timeout`.
  */
 const VERB_MS_MAX = 120_000;
-/** One that reads WAL, one that looks, one that reads backups, and one that writes them. */
-const VERBS_BY_DAY: readonly string[] = ["archive-get", "status", "restore", "backup"];
+/** One that reads, and one that writes. */
+const VERBS_BY_DAY: readonly string[] = ["archive-get", "backup"];
 const KINDS: readonly HangingCall[] = [
   "lookup",
   "open",

@@ -127,22 +127,26 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     await besideFull("full");
   });
 
-  test("a paused backup whose lock files were removed is busy, and its own host resumes it once it was killed", async () => {
-    const before = new Set([...directories(), ...(await labels())]);
-    const first = await pausedFull(before);
-    const removed = globSync(join(bed.folder, "lock/*.lock"));
-    expect(removed.length).toBeGreaterThan(0);
-    for (const path of removed) rmSync(path);
-    const second = await bed.ours(["backup", "--no-online", "--type=full", "--repo=1"]);
-    expect(second.exitCode).toBe(50);
-    expect(second.stdout).toContain(`process ${first.pid} (backup), which lives on this host`);
-    expect(second.elapsedMs).toBeLessThan(10_000);
-    process.kill(first.pid, "SIGKILL");
-    await first.exited;
-    const { stdout } = await bed.oursOk(["backup", "--no-online", "--type=full"]);
-    expect(stdout).toContain(`process ${first.pid} (backup), which has ended: term`);
-    expect(stdout).toMatch(/repo1: resumable backup \d{8}-\d{6}F of same type exists/);
-  }, 120_000);
+  test.runIf(NIGHTLY)(
+    "a paused backup whose lock files were removed is busy, and its own host resumes it once it was killed",
+    async () => {
+      const before = new Set([...directories(), ...(await labels())]);
+      const first = await pausedFull(before);
+      const removed = globSync(join(bed.folder, "lock/*.lock"));
+      expect(removed.length).toBeGreaterThan(0);
+      for (const path of removed) rmSync(path);
+      const second = await bed.ours(["backup", "--no-online", "--type=full", "--repo=1"]);
+      expect(second.exitCode).toBe(50);
+      expect(second.stdout).toContain(`process ${first.pid} (backup), which lives on this host`);
+      expect(second.elapsedMs).toBeLessThan(10_000);
+      process.kill(first.pid, "SIGKILL");
+      await first.exited;
+      const { stdout } = await bed.oursOk(["backup", "--no-online", "--type=full"]);
+      expect(stdout).toContain(`process ${first.pid} (backup), which has ended: term`);
+      expect(stdout).toMatch(/repo1: resumable backup \d{8}-\d{6}F of same type exists/);
+    },
+    120_000,
+  );
 
   test.runIf(NIGHTLY)(
     "an incremental backup waits for a concurrent full one and does not remove its directory",

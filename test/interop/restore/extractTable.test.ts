@@ -155,51 +155,55 @@ describe("extract-table", async () => {
   // claim: docs/extract-table.md, README.md: a restored table is equal, and production is unchanged at whatever step a
   //   run is killed
   // claim: docs/extract-table.md: missing programs are detected…
-  test("a run killed at each step leaves production unchanged, and the next run restores an equal table", async () => {
-    const kept = await schemas();
-    const args = argv(["--table=orders", ...(targets.get("public.orders") ?? [])]);
-    for (const step of ["restoring the backup", "recovering to the target", "copying"]) {
-      const logFile = join(bed.folder, `killed-${step.split(" ")[0]}.log`);
-      const killed = await start(bed.runtime.node, bed.oursCommand(args), {
-        user: bed.cluster.user,
-        cwd: bed.folder,
-        logFile,
-      });
-      await waitFor(step, 120_000, async () => (readFileSync(logFile, "utf8").includes(step) ? true : null));
-      await killed.stop("SIGKILL", 10_000);
-      // Unchanged, unless the transaction was committed at the same moment. Then the schema is marked, and the next run
-      // removes it.
-      const now = await schemas();
-      if (now !== kept)
-        expect(await shop("SELECT obj_description('public_restored'::regnamespace)")).toContain("not complete");
-      expect(leftOvers()).toHaveLength(1);
-    }
-    const { stdout } = await bed.oursOk(args);
-    expect(leftOvers()).toEqual([]);
-    expect(stdout).toContain("the copied rows are identical to those of the backup");
-    expect(stdout).toContain(
-      "  orders: 5000 rows restored, 10 in the current version: 4990 only in the restored version, 0 only in the current one, 0 changed",
-    );
-    expect(await shop(CONTENT("public_restored.orders"))).toBe(before.get("orders"));
-    expect(await shop("SELECT count(*) FROM orders")).toBe("10");
-    const adding = /to add the missing rows of orders: (INSERT .*;)$/m.exec(stdout)?.[1] ?? expect.fail(stdout);
-    const client = await bed.cluster.connect("shop");
-    // A customer that these rows reference is gone. Rows of a table that inherits are not the table's own.
-    await client.query(
-      `BEGIN; ALTER TABLE orders DROP CONSTRAINT orders_customer_fkey;
+  test.runIf(NIGHTLY)(
+    "a run killed at each step leaves production unchanged, and the next run restores an equal table",
+    async () => {
+      const kept = await schemas();
+      const args = argv(["--table=orders", ...(targets.get("public.orders") ?? [])]);
+      for (const step of ["restoring the backup", "recovering to the target", "copying"]) {
+        const logFile = join(bed.folder, `killed-${step.split(" ")[0]}.log`);
+        const killed = await start(bed.runtime.node, bed.oursCommand(args), {
+          user: bed.cluster.user,
+          cwd: bed.folder,
+          logFile,
+        });
+        await waitFor(step, 120_000, async () => (readFileSync(logFile, "utf8").includes(step) ? true : null));
+        await killed.stop("SIGKILL", 10_000);
+        // Unchanged, unless the transaction was committed at the same moment. Then the schema is marked, and the next
+        // run removes it.
+        const now = await schemas();
+        if (now !== kept)
+          expect(await shop("SELECT obj_description('public_restored'::regnamespace)")).toContain("not complete");
+        expect(leftOvers()).toHaveLength(1);
+      }
+      const { stdout } = await bed.oursOk(args);
+      expect(leftOvers()).toEqual([]);
+      expect(stdout).toContain("the copied rows are identical to those of the backup");
+      expect(stdout).toContain(
+        "  orders: 5000 rows restored, 10 in the current version: 4990 only in the restored version, 0 only in the current one, 0 changed",
+      );
+      expect(await shop(CONTENT("public_restored.orders"))).toBe(before.get("orders"));
+      expect(await shop("SELECT count(*) FROM orders")).toBe("10");
+      const adding = /to add the missing rows of orders: (INSERT .*;)$/m.exec(stdout)?.[1] ?? expect.fail(stdout);
+      const client = await bed.cluster.connect("shop");
+      // A customer that these rows reference is gone. Rows of a table that inherits are not the table's own.
+      await client.query(
+        `BEGIN; ALTER TABLE orders DROP CONSTRAINT orders_customer_fkey;
        CREATE TABLE public_restored.more () INHERITS (public_restored.orders);
        INSERT INTO public_restored.more (id, old_id) VALUES (100000, 1)`,
-    );
-    await client.query(adding);
-    expect((await client.query(CONTENT("orders"))).rows).toEqual([{ "?column?": before.get("orders") }]);
-    await client.end();
-    const again = await bed.ours(args);
-    expect([again.exitCode, again.stdout + again.stderr]).toEqual([
-      93,
-      expect.stringContaining("schema public_restored already exists"),
-    ]);
-    await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
-  }, 300_000);
+      );
+      await client.query(adding);
+      expect((await client.query(CONTENT("orders"))).rows).toEqual([{ "?column?": before.get("orders") }]);
+      await client.end();
+      const again = await bed.ours(args);
+      expect([again.exitCode, again.stdout + again.stderr]).toEqual([
+        93,
+        expect.stringContaining("schema public_restored already exists"),
+      ]);
+      await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
+    },
+    300_000,
+  );
 
   // claim: docs/extract-table.md: the swap includes indexes, constraints, identities, owners, grants and foreign keys,
   //   and keeps the old table

@@ -136,8 +136,9 @@ describe("recover --instant", async () => {
 
   // claim: docs/hosts/instant.md: killed at any step, the next run continues or undoes, and no acknowledged row is
   //   missing
-  test.each([
-    ...atNight<readonly [string, number, string]>(
+  test.each(
+    atNight<readonly [string, number, string]>(
+      ["moving the files into place", 800, "undo"],
       ["starting the server", 0, "continue"],
       ["renaming the old data", 0, "continue"],
       ["restoring", 300, "continue"],
@@ -146,12 +147,9 @@ describe("recover --instant", async () => {
       ["starting the server on its own files", 0, "continue"],
       ["moving the files into place", 400, "continue"],
       ["moving the files into place", 0, "continue"],
-    ),
-    ...atNight<readonly [string, number, string]>(
-      ["moving the files into place", 800, "undo"],
       ["starting the server", 700, "undo"],
     ),
-  ])(
+  )(
     "killed while %s, %i ms later: %s",
     async (step, afterMs, next) => {
       const before = await bed.cluster.value("SELECT count(*) || ' ' || sum(i) FROM orders");

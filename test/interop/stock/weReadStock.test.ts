@@ -19,7 +19,7 @@ import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJ
 import { findParts, type InteropParts } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { type BedRepo, TestBed } from "../../harness/real/testBed";
-import { atNight } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 interface StockRepo {
   readonly compressType: CompressType;
@@ -156,9 +156,12 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
     expect((await bed.ours(["archive-get", `--repo=${key}`, `${segment.slice(0, 22)}FE`, target])).exitCode).toBe(1);
   });
 
-  test.each(keys)("restore from repo%i starts, replays the WAL and equals the source", async (key) => {
-    expect(await bed.restoreAndCompare({ by: null, repo: key })).toEqual([]);
-  });
+  test.each(NIGHTLY ? keys : keys.slice(-1))(
+    "restore from repo%i starts, replays the WAL and equals the source",
+    async (key) => {
+      expect(await bed.restoreAndCompare({ by: null, repo: key })).toEqual([]);
+    },
+  );
 
   test("our backup continues in stock's repositories, and stock verifies and restores it", async () => {
     const result = await bed.oursOk(["backup", "--type=full"]);

@@ -187,7 +187,7 @@ describe("WAL through a replication slot", async () => {
   );
 
   // claim: docs/hosts/recover.md: WAL of the old data that no repository…
-  test("recover keeps every row that is committed before the stop", { timeout: 300_000 }, async () => {
+  test.runIf(NIGHTLY)("recover keeps every row that is committed before the stop", { timeout: 300_000 }, async () => {
     await open({ repos: [{}] });
     await bed.cluster.stop("fast");
     await pgCtl(bed, ["start"]);

@@ -145,27 +145,31 @@ describe("synchronous streaming", async () => {
   });
 
   // claim: docs/synchronous.md: nothing counts in a segment of which the archive has another server's file
-  test("a commit waits while the archive has another server's file of its segment", { timeout: 300_000 }, async () => {
-    const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" }, repos: ["posix"] });
-    await own.untilStreaming();
-    const name = await own.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn())");
-    const directory = join(own.repositoryPath(1), "archive", "rpo", "18-1", name.slice(0, 16));
-    const foreign = join(directory, `${name}-${"0".repeat(40)}.gz`);
-    writeFileSync(foreign, Buffer.alloc(4096, 7), { mode: 0o644 });
-    // As long as a proof lasts.
-    await sleep(11_000);
-    let isDone = false;
-    const commit = own.cluster.sql("INSERT INTO commits VALUES (100, 1)").then(() => {
-      isDone = true;
-    });
-    await waitFor("the warning", 60_000, async () => (own.agentLog().includes(`${name} differs from`) ? true : null));
-    expect(isDone).toBe(false);
-    rmSync(foreign);
-    await commit;
-    await own.loseHost();
-    await own.restore();
-    expect(await missingCommits(own.cluster, [{ client: 100, no: 1, ackMs: 0 }])).toEqual([]);
-  });
+  test.runIf(NIGHTLY)(
+    "a commit waits while the archive has another server's file of its segment",
+    { timeout: 300_000 },
+    async () => {
+      const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" }, repos: ["posix"] });
+      await own.untilStreaming();
+      const name = await own.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn())");
+      const directory = join(own.repositoryPath(1), "archive", "rpo", "18-1", name.slice(0, 16));
+      const foreign = join(directory, `${name}-${"0".repeat(40)}.gz`);
+      writeFileSync(foreign, Buffer.alloc(4096, 7), { mode: 0o644 });
+      // As long as a proof lasts.
+      await sleep(11_000);
+      let isDone = false;
+      const commit = own.cluster.sql("INSERT INTO commits VALUES (100, 1)").then(() => {
+        isDone = true;
+      });
+      await waitFor("the warning", 60_000, async () => (own.agentLog().includes(`${name} differs from`) ? true : null));
+      expect(isDone).toBe(false);
+      rmSync(foreign);
+      await commit;
+      await own.loseHost();
+      await own.restore();
+      expect(await missingCommits(own.cluster, [{ client: 100, no: 1, ackMs: 0 }])).toEqual([]);
+    },
+  );
 
   test.runIf(NIGHTLY)(
     "with a limit commits wait no longer than that, and wait again when the bucket is back",

@@ -1,4 +1,4 @@
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { mapParallel, perRepo, runWeighted } from "../../../runtime/base/parallel";

@@ -1,4 +1,4 @@
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { BackupError, fail } from "../../../runtime/base/errors";
 import { Secret } from "../../../runtime/base/secret";

@@ -1,4 +1,4 @@
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { parseIni } from "../../../runtime/config/ini";
 import { optionName } from "../../../runtime/config/optionName";

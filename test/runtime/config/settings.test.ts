@@ -1,4 +1,4 @@
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { FILE_SINCE } from "../../../runtime/base/fileDeclarations";
 import {

@@ -1,5 +1,5 @@
 /** Golden block incremental files of stock, and generated maps for property tests. */
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import type { BlockMap, MappedBlock, StoredSuperBlock } from "../../../runtime/format/repository/blockMap";
 import type { ManifestFile } from "../../../runtime/format/repository/manifest";
 import { parseFileRow } from "../../../runtime/format/repository/manifestFile";

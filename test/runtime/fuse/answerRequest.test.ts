@@ -1,4 +1,4 @@
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { answer, type FileRequest, type FileSystem } from "../../../runtime/fuse/answerRequest";
 import { ERRNO, OPCODES, Refusal } from "../../../runtime/fuse/kernelProtocol";

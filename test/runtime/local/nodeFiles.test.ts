@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { compareBytes, textOf, utf8 } from "../../../runtime/base/bytes";
 import * as files from "../../../runtime/local/nodeFiles";
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import { temporaryFolder } from "../repository/support";
 
 const name = fc

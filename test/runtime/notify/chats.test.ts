@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { discordMessage, teamsMessage, telegramMessage } from "../../../runtime/notify/chats";
 import { type Notification, notificationOf } from "../../../runtime/notify/message";
 import { TEST_TIME_MS } from "../../harness/context";
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 
 const FAILURE = notificationOf({
   event: "failure",

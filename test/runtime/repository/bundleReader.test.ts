@@ -1,4 +1,4 @@
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 import { expect, it } from "vitest";
 import { type Extent, readExtents, runsOf } from "../../../runtime/repository/bundleReader";
 import { FaultyStorage } from "../../harness/network/faults";

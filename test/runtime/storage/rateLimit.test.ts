@@ -4,7 +4,7 @@ import type { Clock } from "../../../runtime/base/clock";
 import { limitRateOf, rateAtOf } from "../../../runtime/config/hours/limitRate";
 import { BURST_MS, newRateState, RateLimit } from "../../../runtime/storage/rateLimit";
 import { HeldClock } from "../../harness/context";
-import { fc } from "../../harness/properties";
+import * as fc from "../../harness/properties";
 
 const never = new AbortController().signal;
 const NONE = Number.POSITIVE_INFINITY;

@@ -13,7 +13,7 @@ import { ARGUMENT_TYPES, type ArgumentType } from "../../../../components/plan/a
 import { checkArguments } from "../../../../components/plan/arguments/checkArguments";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { fieldsOf, parseType, type Shape } from "../../../../runtime/base/declaredTypes";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 
 beforeAll(() =>
   pulumi.runtime.setMocks({ call: () => ({}), newResource: ({ name }) => ({ id: name, state: {} }) }, "shop", "prod"),

@@ -6,7 +6,7 @@ import { withSpec } from "../../../../components/plan/cluster/specArgument";
 import { checkClusterPlan, planCluster } from "../../../../components/plan/cluster/planCluster";
 import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { mergeOver } from "../../../../components/render/kubernetes/objects";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { context, declaredCluster, objectOf } from "../../clusters";
 
 const number = fc.nat(9);

@@ -24,7 +24,7 @@ import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { checkHost } from "../../../../components/plan/rules";
 import { topologyOf } from "../../../../components/plan/topology/topology";
 import { hostFilesOf } from "../../../../components/render/host/hostParts";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { declaredCluster, SECRETS } from "../../clusters";
 import { deferred as deferredValue, inputsOf, withInputs } from "../../deferredInputs";
 import { BUCKET, NAS, R2, settings } from "../../plans";

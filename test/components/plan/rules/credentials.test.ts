@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { checkPassphrase } from "../../../../components/plan/rules/credentials";
 import { findLineFault, renderConf } from "../../../../runtime/config/render";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 
 test("a passphrase without a finding can be written into a configuration, and no other one", () => {
   fc.assert(

@@ -1,5 +1,5 @@
 /** Paths and stanzas get the same findings on hosts, in clusters, and in what a cluster is restored from. */
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { BackupError } from "../../../../runtime/base/errors";
 import { renderConf } from "../../../../runtime/config/render";

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { expect, test } from "vitest";
 import {
   type CalendarMinute,

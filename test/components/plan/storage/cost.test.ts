@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { estimateRepository } from "../../../../components/plan/storage/cost";
 import { unknownMarker } from "../../../../components/plan/model/unknown";

@@ -1,6 +1,6 @@
 import { shellArgument } from "../../../../components/plan/host/hostCommand";
 import { execFileSync } from "node:child_process";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { archiveCommand, systemdArgument } from "../../../../components/render/host/commandLine";
 import { plan } from "../../plans";

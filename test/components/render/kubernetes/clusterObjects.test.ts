@@ -1,5 +1,5 @@
 /** The objects of a CloudNativePG cluster: their content does not depend on the order of arguments. */
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
 import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";

@@ -1,5 +1,5 @@
 /** Six fields run at the same minutes as five, by the rules of robfig/cron 1.2, which CloudNativePG 1.30 uses. */
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { parseCron } from "../../../../components/plan/schedule/schedule";
 import { toCronJobFields, toSixFields } from "../../../../components/render/kubernetes/sixFields";

@@ -1,7 +1,7 @@
 /** Runbooks: links have targets, each repository has commands, topology values stay text, no secret is needed. */
 // claim: docs/runbook.md: the runbook: scenarios, commands, links, roles, no markup from names
 import { createHash } from "node:crypto";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook/databaseRunbook";
 import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";

@@ -1,5 +1,5 @@
 /** Small cases of removal by days, by count and by both. Random groups test which ones are never removed. */
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import {
   type GroupState,

@@ -1,7 +1,7 @@
 /** Limits of bandwidth by the hour of the day: what is refused, and which rate there is at a time. */
 import { describe, expect, test } from "vitest";
 import { type GivenLimitRate, limitRateFault, limitRateOf, rateAtOf } from "../../../../runtime/config/hours/limitRate";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 
 const NONE = Number.POSITIVE_INFINITY;
 const MIB = 1024 * 1024;

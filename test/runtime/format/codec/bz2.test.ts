@@ -1,5 +1,5 @@
 import { NIGHTLY } from "../../../../tools/parts/nightly";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { concatBytes } from "../../../../runtime/base/bytes";
 import { isError } from "../../../../runtime/base/errors";

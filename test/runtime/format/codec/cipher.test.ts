@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { decrypt, decryptBytes, encrypt, encryptBytes } from "../../../../runtime/format/codec/cipher";

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import type { ByteStream } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { afterAll, describe, expect, it } from "vitest";
 import { concatBytes } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";

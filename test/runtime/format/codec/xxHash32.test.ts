@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { XxHash32, xxHash32 } from "../../../../runtime/format/codec/xxHash32";
 import { sampleBytes } from "../vectors";

@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { createXXHash128 } from "hash-wasm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { DIGEST_SIZE_BYTES, giveBack, takeReadArea } from "../../../../runtime/format/codec/sums";

@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { constants, createZstdDecompress, zstdCompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { createDecompressor, decompress, decompressBytes } from "../../../../runtime/format/codec/compress";

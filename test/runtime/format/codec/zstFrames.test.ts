@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { zstdDecompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import {

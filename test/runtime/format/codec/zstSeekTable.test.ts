@@ -9,7 +9,7 @@ import {
   seekTableSizeBytes,
   ZstSeekTable,
 } from "../../../../runtime/format/codec/zstSeekTable";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { sampleBytes } from "../vectors";
 
 test("a table has the bytes of zstandard's seekable format", () => {

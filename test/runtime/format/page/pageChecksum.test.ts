@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { PageChecker, pageChecksum, pageRangesOf, pageSegmentOf } from "../../../../runtime/format/page/pageChecksum";

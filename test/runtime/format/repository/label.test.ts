@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { formatLabel, fullLabelOf, isLabel, labelType } from "../../../../runtime/format/repository/label";
 import { errorOf } from "../vectors";

@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { streamOf, textOf, utf8 } from "../../../../runtime/base/bytes";
 import { SHA1_EMPTY } from "../../../../runtime/base/hash";

@@ -1,5 +1,5 @@
 import { gunzipSync, zstdCompressSync } from "node:zlib";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
 import { pageOf, parseRecord, type WalContent } from "../../../../runtime/format/wal/walRecord";

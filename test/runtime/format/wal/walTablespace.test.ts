@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { findNewTablespace } from "../../../../runtime/format/wal/walTablespace";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { pack, PAGE_BYTES, SEGMENT_BYTES, WalWriter } from "../walWriter";
 
 const TABLESPACE = 5;

@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { formatLabel, isLabel } from "../../../../runtime/format/repository/label";
 import { chooseLabels, copyOrder } from "../../../../runtime/operations/backup/backupPlan";

@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { beforeAll, describe, expect, it } from "vitest";
 import { concatBytes, streamOf } from "../../../../runtime/base/bytes";
 import { parseBlockMap, renderBlockMap } from "../../../../runtime/format/repository/blockMap";

@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import type { Manifest, ManifestFile } from "../../../../runtime/format/repository/manifest";
 import {

@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import { formatLsn, lsnOfSegment, parseLsn } from "../../../../runtime/format/wal/walSegment";

@@ -13,7 +13,7 @@ import {
   type TrimArchive,
 } from "../../../../runtime/operations/expire/archivePlan";
 import { entryOf } from "../../../harness/madeRepository";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 
 const HEADER = { backrestVersion: "2.60.0", currentId: 1, other: [] };
 const HISTORY = { id: 1, pgVersion: "15", systemId: 7_710_141_224_171_239_387n, catalogVersion: 1, controlVersion: 1 };

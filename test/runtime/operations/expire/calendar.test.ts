@@ -6,7 +6,7 @@ import { type CalendarClass, pickByCalendar } from "../../../../runtime/operatio
 import { type ExpirePlan, type ExpireRequest, planExpire } from "../../../../runtime/operations/expire/expirePlan";
 import type { KeepCalendar, Retention } from "../../../../runtime/repository/retention";
 import { entryOf } from "../../../harness/madeRepository";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 
 const BASE = entryOf({ label: "20260101-000000F", wal: null });
 const REQUEST: ExpireRequest = { oldest: false, refusePageErrors: false, dryRun: false };

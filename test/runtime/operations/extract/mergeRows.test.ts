@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type KeyedRow, mergeRows } from "../../../../runtime/operations/extract/mergeRows";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 
 interface Row extends KeyedRow {
   readonly name: string;

@@ -1,7 +1,7 @@
 /** `find` reads exactly the streamed bytes that recovery gets, for any mix of sessions and repositories. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { expect, it } from "vitest";
 import { chunkFileName, type StreamChunk } from "../../../../runtime/format/wal/streamChunk";
 import { lsnOfSegment } from "../../../../runtime/format/wal/walSegment";

@@ -22,7 +22,7 @@ import type { RestoreSource } from "../../../../runtime/operations/restore/resto
 import type { Sources } from "../../../../runtime/operations/restore/sources";
 import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { sampleBytes } from "../../format/vectors";
 import { BlockChain } from "../backup/blockChain";
 

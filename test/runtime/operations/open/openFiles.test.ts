@@ -10,7 +10,7 @@ import fs, {
 } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, test, vi } from "vitest";
 import { Refusal } from "../../../../runtime/fuse/kernelProtocol";
 import { PAGE_BYTES } from "../../../../runtime/operations/open/pageSet";

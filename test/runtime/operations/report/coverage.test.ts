@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { parseHistory } from "../../../../runtime/format/wal/timeline";
 import { nextSegment, segmentRange } from "../../../../runtime/format/wal/walSegment";

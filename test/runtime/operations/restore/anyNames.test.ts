@@ -21,7 +21,7 @@ import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { testContext } from "../../../harness/context";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
 import { runBackup } from "../backup/support";
 import { restoreOptions } from "./support";

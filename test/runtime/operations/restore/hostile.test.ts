@@ -18,7 +18,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { join } from "node:path";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type BackupError, type ErrorKind, isError } from "../../../../runtime/base/errors";
 import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";

@@ -1,4 +1,4 @@
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import {

@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { restoreBlocks } from "../../../../runtime/operations/restore/restoreBlocks";
 import { errorOf, sampleBytes } from "../../format/vectors";

@@ -24,7 +24,7 @@ import { WalWindow } from "../../../../runtime/operations/stream/walWindow";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { HeldClock, pause, type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";
 import { store } from "../archive";
 import { NIGHTLY } from "../../../../tools/parts/nightly";
@@ -695,7 +695,7 @@ it("in any order of answers, failures and crashes a recovery gets every reported
   );
   const lives = fc.array(fc.array(step, { minLength: 1, maxLength: 25 }), { minLength: 1, maxLength: 4 });
   let meaningful = 0;
-  await fc.assert(
+  await fc.assertWhole(
     fc.asyncProperty(lives, async (all) => {
       await begin();
       let flushed = START;

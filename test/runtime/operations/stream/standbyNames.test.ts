@@ -6,7 +6,7 @@ import {
   withoutReceiver,
   withReceiver,
 } from "../../../../runtime/operations/stream/standbyNames";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 
 describe("synchronous_standby_names with the receiver", () => {
   test.each([

@@ -3,7 +3,7 @@
 //   none
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
@@ -659,7 +659,7 @@ describe("a repository worker", () => {
     timeout: 20 * 60_000,
   }, async () => {
     let meaningful = 0;
-    await fc.assert(
+    await fc.assertWhole(
       fc.asyncProperty(
         fc.array(fc.tuple(fc.array(fc.integer({ min: 1, max: 300_000 }), { minLength: 1, maxLength: 4 }), fc.nat(12)), {
           minLength: 1,

@@ -6,7 +6,7 @@
 //   target's stanza (random keys and rows, into a directory beside sentinels)
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { beforeEach, expect, it } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
 import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";

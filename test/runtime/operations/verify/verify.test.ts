@@ -1,6 +1,6 @@
 // claim: README.md: `verify` detects gaps in the WAL, also where a failover left a timeline, and reports them by its
 //   exit code
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";

@@ -7,7 +7,7 @@ import { PastStorage } from "../../../../runtime/storage/objectStore/past";
 import type { Storage } from "../../../../runtime/storage/storage";
 import { HonestGcs, type HonestGcsOptions, refused } from "../../../harness/doubles/honestGcs";
 import { S3Double } from "../../../harness/doubles/s3Double";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import { openGcs } from "./support";
 
 const START_MS = Date.UTC(2026, 10, 20);

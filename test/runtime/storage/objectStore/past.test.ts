@@ -11,7 +11,7 @@ import type { Storage } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
 import { errorBody, S3Double } from "../../../harness/doubles/s3Double";
 import { VersionedModel } from "../../../harness/doubles/versionedModel";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 
 const START_MS = Date.UTC(2026, 10, 20);
 let double: S3Double;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 import {
   algorithmsOf,
   describeKey,

@@ -10,7 +10,7 @@ import {
 } from "../../../../components/render/topology/topologyDocument";
 import { topologySchemas } from "../../../../tools/parts/build/topologySchema";
 import { anyTopology, topology, withUnknown } from "../../../components/topologies";
-import { fc } from "../../../harness/properties";
+import * as fc from "../../../harness/properties";
 
 const schemas = topologySchemas();
 
