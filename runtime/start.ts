@@ -106,7 +106,10 @@ function loadProgram(): (...args: unknown[]) => void {
 
 /** Runs a package as the body of a module, with Node's own `require`: packages also call what a module exports. */
 function loadPackage(name: string, exports_: unknown, _require: unknown, ...args: unknown[]): void {
-  compileFunction(readText(name), MODULE_PARAMETERS, { filename: name })(exports_, require, ...args);
+  // The program loads it at its first use, as other modules of Node.
+  const { zstdDecompressSync } = requireOnUse("node:zlib") as typeof import("node:zlib");
+  const text = zstdDecompressSync(Buffer.from(readText(name), "base64")).toString("latin1");
+  compileFunction(text, MODULE_PARAMETERS, { filename: name })(exports_, require, ...args);
 }
 
 /**

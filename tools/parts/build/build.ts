@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { brotliCompress, constants } from "node:zlib";
+import { brotliCompress, constants, zstdCompressSync } from "node:zlib";
 import { type BuildOptions, build as bundle, type Plugin } from "esbuild";
 import { cloneCacheFolder, projectFolder, withLock } from "../cache";
 import { run } from "../process";
@@ -181,12 +181,20 @@ function bundleOptions(root: string) {
   } as const satisfies BuildOptions;
 }
 
-/** The file for hosts and clusters: runtime/start.ts, followed by the program and the packages as comments. */
+const PACKED = { params: { [constants.ZSTD_c_compressionLevel]: 19 } };
+
+/**
+ * The file for hosts and clusters: runtime/start.ts, followed by the program and the packages as comments. The packages
+ * are compressed, because each process and each worker thread reads the whole file.
+ */
 export async function startedProgram(root: string, texts: ReadonlyMap<string, string>): Promise<Buffer> {
   const digest = createHash("sha256")
     .update(texts.get("program") ?? "")
     .digest("hex");
-  const comments = [...texts].map(([name, text]) => ({ name, text: text.replaceAll("*/", "*\u0001/") }));
+  const comments = [...texts].map(([name, text]) => ({
+    name,
+    text: name === "program" ? text.replaceAll("*/", "*\u0001/") : zstdCompressSync(text, PACKED).toString("base64"),
+  }));
   const body = comments.map(({ text }) => `/*\n${text}\n*/\n`);
   const ranges = comments.map(({ name, text }, position) => {
     const fromEndBytes = body.slice(position).reduce((sum, { length }) => sum + length, 0) - "/*\n".length;
