@@ -116,6 +116,8 @@ export const REPOSITORY: readonly MetricDefinition[] = metrics(REPO, {
     "End of the newest backup of this type or a larger one: a full counts as diff, both count as incr",
     REPO_TYPE,
   ],
+  pgbackstop_repo_held_backups: "Backups under a hold, which no retention removes",
+  pgbackstop_repo_hold_end_timestamp_seconds: "Next end of a hold; no sample if none ends by itself",
   pgbackstop_repo_backup_bytes: "Bytes that all backups take in the repository, without WAL",
   pgbackstop_recovery_window_start_timestamp_seconds:
     "End of the oldest backup that keeps the WAL after it: recovery to any point in time reaches back to it",

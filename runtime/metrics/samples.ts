@@ -7,6 +7,7 @@ import { isRead } from "../operations/slot/slotReport";
 import type { StreamState, SynchronousReport } from "../local/streamState";
 import type { StoredWal } from "../operations/info/destinations";
 import type { DrillRecord } from "../operations/drill/record";
+import { holdOf } from "../operations/expire/hold";
 import type { OpenedBackup } from "../operations/open/openLocation";
 import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
 import { type Sample, samples } from "./definitions";
@@ -111,6 +112,8 @@ function backupSamples(
   backups: readonly BackupInfoEntry[],
   trimmed: RepoFacts["trimmed"],
 ): Sample[] {
+  const holds = backups.flatMap((entry) => holdOf(entry) ?? []);
+  const holdEnds = holds.flatMap(({ untilS }) => untilS ?? []);
   const ends = backups.flatMap(({ label, stoppedAtS }) => (trimmed?.has(label) === true ? [] : [stoppedAtS]));
   return [
     ...TYPES.flatMap((type) => {
@@ -123,14 +126,20 @@ function backupSamples(
       return samples({ ...labels, backup_type: type }, { pgbackstop_repo_last_backup_timestamp_seconds: newest });
     }),
     ...samples(labels, {
+      pgbackstop_repo_held_backups: holds.length,
+      pgbackstop_repo_hold_end_timestamp_seconds: holdEnds.length === 0 ? null : smallest(holdEnds),
       pgbackstop_repo_backup_bytes: backups.reduce((sum, { repoSizeDeltaBytes }) => sum + repoSizeDeltaBytes, 0),
-      pgbackstop_recovery_window_start_timestamp_seconds: ends.length === 0 ? null : -largest(ends.map((end) => -end)),
+      pgbackstop_recovery_window_start_timestamp_seconds: ends.length === 0 ? null : smallest(ends),
     }),
   ];
 }
 
 function largest(values: readonly number[]): number {
   return values.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
+}
+
+function smallest(values: readonly number[]): number {
+  return -largest(values.map((value) => -value));
 }
 
 /** Empty where no commit shall wait. */
