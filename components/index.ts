@@ -1,4 +1,5 @@
 /** The public names of the package. */
+export { BackupHold, type BackupHoldArgs } from "./actions/backupHold";
 export { BackupKind, BackupNow, type BackupNowArgs } from "./actions/backupNow";
 export { CheckNow, type CheckNowArgs } from "./actions/checkNow";
 export { DrillNow, type DrillNowArgs } from "./actions/drillNow";

@@ -92,6 +92,7 @@ export const BASES = {
   }),
   DatabaseClone: base("DatabaseCloneArgs", all.DatabaseClone, { host: HOST, databases: ["shop"], lifetimeHours: 12 }),
   CnpgPlugin: base("CnpgPluginArgs", all.CnpgPlugin, {}),
+  BackupHold: base("BackupHoldArgs", all.BackupHold, { host: HOST, backup: "20261231-020000F", reason: "audit" }),
   BackupNow: base("BackupNowArgs", all.BackupNow, { host: HOST, repositories: ["repo1"] }),
   CheckNow: base("CheckNowArgs", all.CheckNow, { host: HOST, triggers: ["v2"] }),
   DrillNow: base("DrillNowArgs", all.DrillNow, { host: HOST, drill: "weekly" }),

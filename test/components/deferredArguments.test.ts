@@ -43,6 +43,7 @@ const CASES: readonly Case[] = [
   ["CnpgBackup", "takeOverPlugins", "false", "PB191"],
   ["CnpgRestore", "source.stanza", 5, "PB191"],
   ["CnpgRestore", "source.target.time", 5, "PB191"],
+  ["BackupHold", "reason", 5, "PB191"],
   ["BackupNow", "host.user", 5, "PB191"],
   ["CheckNow", "timeoutMinutes", "4", "PB191"],
   ["DrillNow", "level", 5, "PB191"],

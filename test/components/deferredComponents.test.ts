@@ -371,6 +371,12 @@ add(
   { topologies: [LEDGER], roles: { "Incident Lead": "Ada" }, internalMinutes: 7, externalMinutes: 9 },
   (args) => outputsOf(new all.Runbook("recovery", args)),
 );
+add(
+  "BackupHold",
+  "BackupHoldArgs",
+  { host: HOST, backup: "20261231-020000F", reason: "audit", until: "2027-12-31" },
+  (args) => outputsOf(new all.BackupHold("audit", args)),
+);
 add("CheckNow", "CheckNowArgs", { host: HOST, triggers: ["v2"], timeoutMinutes: 4 }, (args) =>
   outputsOf(new all.CheckNow("check", args)),
 );

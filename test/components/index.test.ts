@@ -7,6 +7,7 @@ import { NIGHTLY } from "../../tools/parts/nightly";
 const COMPONENTS = [
   "AzureRepository",
   "B2Repository",
+  "BackupHold",
   "BackupNow",
   "CheckNow",
   "CipherPassphrase",

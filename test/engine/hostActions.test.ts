@@ -9,6 +9,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { createServer, type AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BackupHold } from "../../components/actions/backupHold";
 import { BackupNow, type BackupNowArgs } from "../../components/actions/backupNow";
 import { CheckNow } from "../../components/actions/checkNow";
 import { DrillNow } from "../../components/actions/drillNow";
@@ -148,6 +149,7 @@ describe(TITLE, async () => {
 
   // claim: docs/hosts/backup-now.md: `CheckNow` and `DrillNow`; a rotated key takes no backup, the next one uses it; a
   //   wrong host key is refused
+  // claim: docs/retention.md: `BackupHold` holds a backup during an update; destroying it leaves the hold
   test("on this machine, a check, a backup and a drill run with the host's own runtime, and show their lines", async () => {
     const actions = (db: PostgresHost): Record<string, unknown> => {
       const now = new BackupNow("here", { host: db.access, type: "full", triggers: ["v1"] });
@@ -159,11 +161,15 @@ describe(TITLE, async () => {
         level: "quick",
         triggers: [now.label],
       });
-      return { label: now.label, check: check.report, drill: drill.report };
+      const hold = new BackupHold("audit", { host: db.access, backup: now.label, reason: "the audit's copy" });
+      return { label: now.label, check: check.report, drill: drill.report, hold: hold.report };
     };
     const made = await up(await open(actions));
     expect(made.outputs["label"]).toMatch(/^\d{8}-\d{6}F$/);
     expect(backups()).toContain(made.outputs["label"]);
+    expect(made.outputs["hold"]).toContain(
+      `backup ${made.outputs["label"]} of repo1: held: the audit's copy (until release)`,
+    );
     expect(made.outputs["check"]).toContain("repo1: configuration and archive are valid");
     expect(made.outputs["drill"]).toMatch(/main: drill \S+ of repo1: passed/);
     expect(made.text).toContain(`new backup label = ${made.outputs["label"]}`);
@@ -173,6 +179,8 @@ describe(TITLE, async () => {
     expect(backups()).toHaveLength(count);
     await up(await open(() => ({})));
     expect(backups()).toHaveLength(count);
+    const info = readFileSync(join(host.nasPath, "backup", "main", "backup.info"), "utf8");
+    expect(info).toContain('"pgbackstop-hold":"the audit\'s copy"');
   });
 
   // claim: docs/hosts/backup-now.md: `CheckNow` and `DrillNow`; a…

@@ -209,6 +209,7 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/engine", "packages/migration/test/engine"],
     queue: "wait",
     filesAtOnce: 3,
+    isolated: [],
     first: ["test/engine/cloudRepositories.test.ts", "test/engine/cnpg.test.ts"],
     quick: ["test/engine/root.test.ts"],
     nightly: {

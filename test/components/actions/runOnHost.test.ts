@@ -2,6 +2,7 @@
 import { userInfo } from "node:os";
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
+import { BackupHold } from "../../../components/actions/backupHold";
 import { BackupNow } from "../../../components/actions/backupNow";
 import { CheckNow } from "../../../components/actions/checkNow";
 import { DrillNow, type DrillNowArgs } from "../../../components/actions/drillNow";
@@ -74,6 +75,18 @@ test("a check and a drill are Commands with the host's own verbs", async () => {
     new DrillNow("proof", { host: hostAt({ ssh: SSH }), drill: "monthly", from: "repo2", level: "quick" });
   });
   expect(drill.inputs["stdin"]).toContain("drill --name=monthly --repo=2 --pick=newest --level=quick\n");
+});
+
+// claim: docs/retention.md: `BackupHold` holds a backup during an update (the command that it runs)
+test("a hold is a Command that runs again when backup, reason or end changes", async () => {
+  const hold = { host: hostAt({ ssh: SSH }), backup: "20261231-020000F", reason: "audit 'of' 2026" };
+  const command = await made(() => new BackupHold("audit", { ...hold, until: "2027-12-31" }));
+  expect(command.inputs["stdin"]).toContain(
+    String.raw`  run pgbackstop --stanza=main --log-level-console=info hold --set=20261231-020000F '--reason=audit '\''of'\'' 2026' --until=2027-12-31`,
+  );
+  expect(command.inputs["triggers"]).toEqual(["20261231-020000F", "audit 'of' 2026", "2027-12-31"]);
+  const endless = await made(() => new BackupHold("audit", hold));
+  expect(endless.inputs["stdin"]).not.toContain("--until");
 });
 
 test.each([
