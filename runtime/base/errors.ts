@@ -86,7 +86,7 @@ export interface ErrorDetails {
   /** Key of the affected repository (1 = repo1). */
   readonly repoIndex?: number;
   /** Path relative to the repository, or of a local file. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /** Names and positions that lead to the wrong field of that file. */
   readonly field?: readonly (string | number)[];
   readonly cause?: unknown;

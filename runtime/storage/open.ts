@@ -12,13 +12,14 @@ import { GCS_VERSIONS } from "./gcs/generations";
 import { fetchMetadataToken, fetchServiceToken, type ServiceKeyOptions } from "./gcs/googleToken";
 import { type AccessToken, type Bearer, fixedBearer, renewedBearer } from "./objectStore/accessToken";
 import type { KeySourceDeps } from "./objectStore/keyAsker";
+import type { ObjectStorageDeps } from "./objectStore/objectStorage";
 import { PastStorage } from "./objectStore/past";
 import { Renewed } from "./objectStore/renewed";
 import { type PosixOptions, PosixStorage } from "./posix";
 import type { Served } from "./process/calls";
 import { findHangingMount, isOnMount, type Mount, type MountReader } from "./process/mounts";
 import { ProcessStorage, type ProcessStorageDeps } from "./process/processStorage";
-import { type S3Deps, S3Storage } from "./s3/client";
+import { S3Storage } from "./s3/client";
 import { type CredentialSource, RenewedCredentials } from "./s3/credentials";
 import { fetchCredentials } from "./s3/keySource";
 import { findQuirks, S3_QUIRKS } from "./s3/quirks";
@@ -28,7 +29,7 @@ import type { SessionDeps } from "./sftp/session";
 import type { Storage } from "./storage";
 import { unusableStorage } from "./unusable";
 
-export type OpenDeps = S3Deps &
+export type OpenDeps = ObjectStorageDeps &
   KeySourceDeps &
   SessionDeps & {
     /** Absent: every directory is used directly. */
@@ -60,15 +61,9 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   }
   switch (repo.type) {
     case "azure":
-      if (repo.azure === undefined)
-        throw fail("optionRequired", `command requires option: repo${repo.key}-azure-container`, {
-          repoIndex: repo.key,
-        });
-      return openAzure(repo, repo.azure, deps);
+      return openAzure(repo, required(repo.azure, repo.key, "azure-container"), deps);
     case "gcs":
-      if (repo.gcs === undefined)
-        throw fail("optionRequired", `command requires option: repo${repo.key}-gcs-bucket`, { repoIndex: repo.key });
-      return openGcs(repo, repo.gcs, deps);
+      return openGcs(repo, required(repo.gcs, repo.key, "gcs-bucket"), deps);
     case "posix":
       return openDirectory(
         repo,
@@ -78,14 +73,24 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
     case "cifs":
       return openDirectory(repo, { root: repo.path, syncDirectories: false, symlinks: false, hardLinks: false }, deps);
     case "s3":
-      if (repo.s3 === undefined)
-        throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoIndex: repo.key });
-      return openS3(repo, repo.s3, deps);
+      return openS3(repo, required(repo.s3, repo.key, "s3-bucket"), deps);
     case "sftp":
-      if (repo.sftp === undefined)
-        throw fail("optionRequired", `command requires option: repo${repo.key}-sftp-host`, { repoIndex: repo.key });
-      return new SftpStorage({ ...repo.sftp, repoIndex: repo.key, root: repo.path }, deps);
+      return new SftpStorage(
+        { ...required(repo.sftp, repo.key, "sftp-host"), repoIndex: repo.key, root: repo.path },
+        deps,
+      );
   }
+}
+
+/** @throws optionRequired naming the option that is missing */
+function required<T>(
+  value: T | undefined,
+  repoIndex: number,
+  option: string,
+  hint: string | readonly string[] = [],
+): T {
+  if (value !== undefined) return value;
+  throw fail("optionRequired", `command requires option: repo${repoIndex}-${option}`, { repoIndex, hint });
 }
 
 /**
@@ -184,13 +189,9 @@ function azureAuthorityOf(azure: AzureConfig, repoIndex: number, deps: OpenDeps)
     const fetch = (): ReturnType<typeof fetchIdentityToken> => fetchIdentityToken(options, deps);
     return tokenAuthority(renewedBearer(new Renewed(fetch, ({ token }) => token, deps.clock)));
   }
-  if (key === undefined) {
-    throw fail("optionRequired", `command requires option: repo${repoIndex}-azure-key`, {
-      repoIndex,
-      hint: `it is needed when repo${repoIndex}-azure-key-type is ${keyType}; write it in a configuration file or set PGBACKREST_REPO${repoIndex}_AZURE_KEY.`,
-    });
-  }
-  return keyType === "sas" ? sasAuthority(key) : sharedKeyAuthority(account, key);
+  const hint = `it is needed when repo${repoIndex}-azure-key-type is ${keyType}; write it in a configuration file or set PGBACKREST_REPO${repoIndex}_AZURE_KEY.`;
+  const secret = required(key, repoIndex, "azure-key", hint);
+  return keyType === "sas" ? sasAuthority(secret) : sharedKeyAuthority(account, secret);
 }
 
 function openGcs(repo: RepoConfig, gcs: GcsConfig, deps: OpenDeps): Storage {
@@ -214,11 +215,11 @@ function gcsBearerOf(
     renewedBearer(new Renewed(fetch, ({ token }) => token, deps.clock));
   if (keyType === "auto")
     return renewed(() => fetchMetadataToken({ repoIndex, ...(origin === undefined ? {} : { origin }) }, deps));
-  if (key === undefined) {
-    const hint = `it is needed when repo${repoIndex}-gcs-key-type is ${keyType}; write it in a configuration file or set PGBACKREST_REPO${repoIndex}_GCS_KEY.`;
-    throw fail("optionRequired", `command requires option: repo${repoIndex}-gcs-key`, { repoIndex, hint });
-  }
-  return keyType === "token" ? fixedBearer(key) : renewed(() => fetchServiceToken({ ...options, key }, deps));
+  const hint = `it is needed when repo${repoIndex}-gcs-key-type is ${keyType}; write it in a configuration file or set PGBACKREST_REPO${repoIndex}_GCS_KEY.`;
+  const secret = required(key, repoIndex, "gcs-key", hint);
+  return keyType === "token"
+    ? fixedBearer(secret)
+    : renewed(() => fetchServiceToken({ ...options, key: secret }, deps));
 }
 
 function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {

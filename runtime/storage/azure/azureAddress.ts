@@ -4,7 +4,7 @@
  * As in stock, `repo-storage-host` takes the endpoint's place, with the account in the path unless
  * `repo-azure-uri-style` is set, and `repo-storage-port` changes any port (pgBackRest 2.60 "storage/azure/helper").
  */
-import { invalidAddress, parseHostUrl, type StoreAddress, tlsNameOf } from "../objectStore/storeAddress";
+import { invalidAddress, parseHostUrl, plainAddress, portOf, type StoreAddress } from "../objectStore/storeAddress";
 
 export interface AzureLocation {
   readonly account: string;
@@ -37,15 +37,8 @@ export function azureAddressOf(location: AzureLocation, repoIndex: number): Stor
       : parseHostUrl(location.storageHost, option("storage-host"));
   const isHostStyle = location.uriStyle === "host";
   const name = isHostStyle ? `${account}.${url.hostname}` : url.hostname;
-  const defaultPort = url.protocol === "https:" ? 443 : 80;
   // The option's default is 443 for every scheme; with http it cannot be meant.
   const optionPort = storagePort === 443 ? undefined : storagePort;
-  const port = optionPort ?? (url.port === "" ? defaultPort : Number(url.port));
-  return {
-    origin: `${url.protocol}//${name}:${port}`,
-    connection: `${name}:${port}`,
-    host: port === defaultPort ? name : `${name}:${port}`,
-    ...tlsNameOf(name),
-    pathPrefix: isHostStyle ? `/${container}` : `/${account}/${container}`,
-  };
+  const pathPrefix = isHostStyle ? `/${container}` : `/${account}/${container}`;
+  return plainAddress(url.protocol, name, optionPort ?? portOf(url), pathPrefix);
 }

@@ -1,8 +1,8 @@
 /** Reads listings of Azure Blob Storage. */
-import { BackupError, fail } from "../../base/errors";
 import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
+import { malformed, parseDocument, requirePrefix } from "../objectStore/malformed";
 import type { RequestFacts } from "../objectStore/transportFailure";
-import { findChild, findText, parseXml, type XmlElement } from "../objectStore/xml";
+import { findChild, findText, type XmlElement } from "../objectStore/xml";
 
 export interface BlobPage extends KeyPage {
   /** Parameters of the request for the next page; null on the last. */
@@ -11,7 +11,7 @@ export interface BlobPage extends KeyPage {
 
 /** One page of List Blobs with keys that begin with `prefix`. @throws service for any other document */
 export function parseBlobPage(text: string, prefix: string, facts: RequestFacts): BlobPage {
-  const root = parseRoot(text, facts);
+  const root = parseDocument(text, facts);
   if (root.name !== "EnumerationResults") throw malformed(`the answer is '${root.name}'`, facts);
   const [listed, marker] = [findChild(root, "Blobs"), findText(root, "NextMarker")];
   // Every listing says whether it is complete; a document that does not is no listing.
@@ -21,10 +21,7 @@ export function parseBlobPage(text: string, prefix: string, facts: RequestFacts)
     objects: blobs.map((child) => listedBlob(child, facts)),
     folders: listed.children.filter(({ name }) => name === "BlobPrefix").map((child) => nameOf(child, facts)),
   };
-  // A cache that ignores the query returns another listing.
-  const foreign = [...page.objects.map(({ key }) => key), ...page.folders].find((key) => !key.startsWith(prefix));
-  if (foreign !== undefined)
-    throw malformed(`the listing has '${foreign}', which does not begin with '${prefix}'`, facts);
+  requirePrefix(prefix, page, facts);
   return { ...page, next: marker === "" ? null : { marker } };
 }
 
@@ -48,16 +45,4 @@ function nameOf(element: XmlElement, facts: RequestFacts): string {
   const name = findText(element, "Name") ?? "";
   if (name === "") throw malformed(`'${element.name}' without 'Name'`, facts);
   return name;
-}
-
-function parseRoot(text: string, facts: RequestFacts): XmlElement {
-  try {
-    return parseXml(text);
-  } catch (error) {
-    throw malformed(error instanceof BackupError ? error.message : String(error), facts, error);
-  }
-}
-
-function malformed(reason: string, { doing, repoIndex }: RequestFacts, cause?: unknown): BackupError {
-  return fail("service", `unable to ${doing}: ${reason}`, { repoIndex, ...(cause === undefined ? {} : { cause }) });
 }

@@ -42,9 +42,9 @@ export function codeOfRefusal({ headers, text }: Pick<Refusal, "headers" | "text
 /** `hasOtherToken`: another try has other credentials. */
 export function azureError(refusal: Refusal, facts: AzureFacts, hasOtherToken = false): BackupError {
   const { status, text: body } = refusal;
-  const { doing, repoIndex, container } = facts;
+  const { doing, path, repoIndex, container } = facts;
   const code = codeOfRefusal(refusal);
-  const details: ErrorDetails = { repoIndex, ...(facts.path === undefined ? {} : { path: facts.path }) };
+  const details: ErrorDetails = { repoIndex, path };
   const error = findError(body);
   const unknown = body === "" ? "" : "the answer is not one of Azure Blob Storage";
   // What follows is the request's id and time.

@@ -3,38 +3,28 @@
  * writes, versions. Every blob is below one directory, which the caller removes.
  */
 import { utf8 } from "../../base/bytes";
-import type { Clock } from "../../base/clock";
-import { clockVerdict, probePages, tlsFact } from "../objectStore/probeFacts";
-import { headerOf, readText, type StoreRequest } from "../objectStore/storeHttp";
+import { DENIED, probeClock, probePages, type StoreProbe, tlsFact } from "../objectStore/probeFacts";
+import { headerOf, type StoreRequest } from "../objectStore/storeHttp";
 import { asked, type Verdict } from "../space";
 import type { Storage, StorageFact } from "../storage";
 import { parseBlobPage } from "./azureAnswer";
 import type { AzureHttp } from "./azureHttp";
 import { blobBody, putBlob } from "./blobUpload";
 
-export interface BlobProbe {
+export interface BlobProbe extends StoreProbe {
   readonly http: AzureHttp;
   readonly storage: Required<Pick<Storage, "create" | "put" | "replace">>;
-  /** The directory for probes, and the prefix of its blobs, without a slash at the end. */
+  /** The directory for probes. */
   readonly scratch: string;
-  readonly prefix: string;
-  /** `azure://container/prefix` for messages. */
-  readonly name: string;
-  /** Target of connections. */
-  readonly origin: string;
-  readonly verifyTls: boolean;
-  readonly repoIndex: number;
-  readonly clock: Clock;
 }
 
-const DENIED = [401, 403];
 /** A policy or a legal hold keeps the version ("Immutable storage for blob versions"). */
 const LOCKED = 409;
 
 export async function probeBlobs(probe: BlobProbe): Promise<StorageFact[]> {
   return [
-    tlsFact(probe.origin, probe.verifyTls),
-    await asked("clock", () => probeClock(probe)),
+    tlsFact(probe),
+    await asked("clock", () => probeClock(probe, listRequest(probe, { maxresults: "1" }))),
     await asked("pages", () => probeListing(probe)),
     await asked("create", () => probeCreate(probe)),
     await asked("versions", () => probeVersions(probe)),
@@ -44,14 +34,6 @@ export async function probeBlobs(probe: BlobProbe): Promise<StorageFact[]> {
 function listRequest({ name, prefix }: BlobProbe, more: Readonly<Record<string, string>>): StoreRequest {
   const query = { restype: "container", comp: "list", prefix: `${prefix}/page/`, ...more };
   return { method: "GET", query, doing: `list '${name}' in pages` };
-}
-
-async function probeClock(probe: BlobProbe): Promise<Verdict> {
-  const answer = await probe.http.exchange(listRequest(probe, { maxresults: "1" }), async (listing) => {
-    await readText(listing);
-    return listing;
-  });
-  return clockVerdict(answer, probe.clock.nowMs());
 }
 
 async function probeListing(probe: BlobProbe): Promise<Verdict> {

@@ -1,17 +1,14 @@
 /**
- * A prefix of a container of Azure Blob Storage as a storage. Blobs are files; `/` in names makes directories, which
- * exist while they contain something. A put is atomic and durable when it returns. Requests and errors: azureHttp.ts
- * and azureFailure.ts; uploads: blobUpload.ts.
+ * A prefix of a container of Azure Blob Storage as a storage. Requests and errors: azureHttp.ts and azureFailure.ts;
+ * uploads: blobUpload.ts.
  */
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { fail, nullOn } from "../../base/errors";
-import { mapParallel } from "../../base/parallel";
-import { KeyPrefix, type ListKeys } from "../objectStore/keyPrefix";
-import { eachPage } from "../objectStore/pages";
-import { BEHIND_END, getRange, holdsBytes, type RangedObject, resumedBody } from "../objectStore/rangedRead";
-import { headerOf, readText, type StoreHttpOptions, type StoreRequest } from "../objectStore/storeHttp";
-import { checkDirectoryPath, checkPath } from "../paths";
-import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFact, StorageFeatures } from "../storage";
+import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
+import { holdsBytes } from "../objectStore/rangedRead";
+import { headerOf, readText, type StoreRequest } from "../objectStore/storeHttp";
+import { checkPath } from "../paths";
+import type { ObjectInfo, StorageFact } from "../storage";
 import { azureAddressOf, type AzureLocation } from "./azureAddress";
 import { type BlobPage, parseBlobPage } from "./azureAnswer";
 import { azureError, type AzureFacts, codeOfRefusal } from "./azureFailure";
@@ -20,21 +17,11 @@ import type { AzureAuthority } from "./azureKey";
 import { probeBlobs } from "./blobProbe";
 import { blobBody, type BlobTarget, type BlobUpload, putBlob, requireStoredBlob, uploadBlob } from "./blobUpload";
 
-export interface BlobOptions extends AzureLocation {
-  readonly repoIndex: number;
+export interface BlobOptions extends ObjectStorageOptions, AzureLocation {
   readonly authority: AzureAuthority;
   readonly keyType: AzureFacts["keyType"];
-  /** Prefix of all names, without its leading slash. */
-  readonly path: string;
-  readonly partSizeBytes: number;
-  readonly verifyTls: boolean;
-  /** PEM text of the trusted authorities. */
-  readonly ca?: string;
 }
 
-export type BlobDeps = Pick<StoreHttpOptions<AzureFacts>, "clock" | "random" | "signal" | "ioTimeoutMs">;
-
-const DELETES_IN_FLIGHT = 8;
 const NOT_FOUND = 404;
 const CONFLICT = 409;
 const PRECONDITION_FAILED = 412;
@@ -43,22 +30,17 @@ const UNMET = new Set(["BlobAlreadyExists", "ConditionNotMet", "TargetConditionN
 /** A first upload, and another one after one of another writer. */
 const UPLOADS_MAX = 2;
 
-export class BlobStorage implements Storage {
-  readonly name: string;
-  readonly features: StorageFeatures = { directories: false, symlinks: false };
+export class BlobStorage extends ObjectStorage<BlobPage> {
+  protected readonly http: AzureHttp;
+  protected readonly oneKey = { maxresults: "1" };
   readonly #options: BlobOptions;
-  readonly #deps: BlobDeps;
-  readonly #http: AzureHttp;
-  readonly #keys: KeyPrefix;
 
-  constructor(options: BlobOptions, deps: BlobDeps) {
+  constructor(options: BlobOptions, deps: ObjectStorageDeps) {
     const { authority, ca, container, keyType, repoIndex, verifyTls } = options;
+    super({ scheme: "azure", bucket: container, title: "Azure" }, options, deps);
     this.#options = options;
-    this.#deps = deps;
-    this.#keys = new KeyPrefix({ scheme: "azure", bucket: container, path: options.path, title: "Azure" });
-    this.name = this.#keys.name;
     const address = azureAddressOf(options, repoIndex);
-    this.#http = new AzureHttp({
+    this.http = new AzureHttp({
       address,
       authority,
       facts: { repoIndex, container, keyType, connection: address.connection },
@@ -70,41 +52,17 @@ export class BlobStorage implements Storage {
 
   async stat(path: string): Promise<ObjectInfo | null> {
     checkPath(path);
-    const key = this.#keys.keyOf(path);
-    const doing = `get info of '${this.#keys.nameOf(path)}'`;
-    const head = await this.#http.exchangeHead({ method: "HEAD", key, path, expected: [NOT_FOUND], doing });
+    const key = this.keys.keyOf(path);
+    const doing = `get info of '${this.keys.nameOf(path)}'`;
+    const head = await this.http.exchangeHead({ method: "HEAD", key, path, expected: [NOT_FOUND], doing });
     const version = headerOf(head, "etag");
     const size = headerOf(head, "content-length") ?? "";
     const modifiedAtMs = Date.parse(headerOf(head, "last-modified") ?? "");
     if (head.status < 300 && version !== undefined && /^[0-9]{1,15}$/.test(size) && !Number.isNaN(modifiedAtMs))
       return { path, type: "file", sizeBytes: Number(size), modifiedAtMs, version };
     if (head.status === NOT_FOUND && codeOfRefusal({ ...head, text: "" }) === "BlobNotFound") return null;
-    // Something else has answered, or the container is missing: a listing decides.
-    const page = await this.#page({ prefix: key, maxresults: "1" }, doing, path);
-    const match = page.objects.find((blob) => blob.key === key);
-    return match === undefined
-      ? null
-      : { path, type: "file", sizeBytes: match.sizeBytes, modifiedAtMs: match.modifiedAtMs };
-  }
-
-  list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
-    return this.#keys.list(path, options, (query, doing) => this.#pages(query, doing));
-  }
-
-  async read(path: string, range?: ByteRange): Promise<ByteStream> {
-    checkPath(path);
-    const name = this.#keys.nameOf(path);
-    if (range?.sizeBytes === 0) {
-      if ((await this.stat(path)) === null)
-        throw fail("fileMissing", `unable to get '${name}': the object does not exist`, { path });
-      return streamOf();
-    }
-    const request = { method: "GET", key: this.#keys.keyOf(path), path, doing: `get '${name}'` } as const;
-    const object: RangedObject = { http: this.#http, path, name, request };
-    const first = await getRange(object, range);
-    if (first.status !== BEHIND_END) return resumedBody(object, range, first);
-    first.body.resume();
-    return streamOf();
+    // Something else has answered, or the container is missing.
+    return this.statListed(path, doing);
   }
 
   async put(path: string, bytes: Uint8Array): Promise<void> {
@@ -112,7 +70,7 @@ export class BlobStorage implements Storage {
     if (bytes.length > this.#options.partSizeBytes) return this.putStream(path, () => streamOf(bytes));
     const target = this.#target(path);
     const put = putBlob(target, blobBody(bytes));
-    await this.#http.exchange(put, (answer) => requireStoredBlob(target, put, answer));
+    await this.http.exchange(put, (answer) => requireStoredBlob(target, put, answer));
   }
 
   async putStream(path: string, open: () => ByteStream): Promise<void> {
@@ -131,41 +89,9 @@ export class BlobStorage implements Storage {
     return this.#putIf(path, bytes, { "if-match": version });
   }
 
-  async remove(path: string): Promise<void> {
-    checkPath(path);
-    await this.#removeKey(this.#keys.keyOf(path));
-  }
-
-  async removePath(path: string): Promise<void> {
-    const ask: ListKeys = (query, doing) => this.#pages(query, doing);
-    await this.#keys.removeBelow(path, ask, (keys) =>
-      mapParallel(keys, DELETES_IN_FLIGHT, (key) => this.#removeKey(key)),
-    );
-  }
-
-  async makePath(path: string): Promise<void> {
-    checkDirectoryPath(path);
-  }
-
-  async syncPath(path: string): Promise<void> {
-    checkDirectoryPath(path);
-  }
-
-  async link(path: string): Promise<void> {
-    throw this.#keys.linkError(path);
-  }
-
   async probe(scratch: string): Promise<StorageFact[]> {
-    checkPath(scratch);
-    const { repoIndex, verifyTls } = this.#options;
-    const { origin } = azureAddressOf(this.#options, repoIndex);
-    const [name, prefix] = [this.#keys.nameOf(scratch), this.#keys.keyOf(scratch)];
-    const { clock } = this.#deps;
-    return probeBlobs({ http: this.#http, storage: this, scratch, prefix, name, origin, verifyTls, repoIndex, clock });
-  }
-
-  async close(): Promise<void> {
-    await this.#http.close();
+    const { origin } = azureAddressOf(this.#options, this.#options.repoIndex);
+    return probeBlobs({ ...this.probeOf(scratch, origin), http: this.http, storage: this, scratch });
   }
 
   /** False if the blob does not meet the headers' condition. */
@@ -175,13 +101,13 @@ export class BlobStorage implements Storage {
     const whole = putBlob(target, blobBody(bytes));
     const expected = [NOT_FOUND, CONFLICT, PRECONDITION_FAILED];
     const put: BlobUpload = { ...whole, headers: { ...whole.headers, ...headers }, expected };
-    const { attempt, isMet } = await this.#http.exchange(put, async (answer) => {
+    const { attempt, isMet } = await this.http.exchange(put, async (answer) => {
       if (answer.status < 300) {
         await requireStoredBlob(target, put, answer);
         return { ...answer, isMet: true };
       }
       const refusal = { ...answer, text: await readText(answer) };
-      if (!UNMET.has(codeOfRefusal(refusal))) throw azureError(refusal, this.#http.factsOf(put));
+      if (!UNMET.has(codeOfRefusal(refusal))) throw azureError(refusal, this.http.factsOf(put));
       return { ...answer, isMet: false };
     });
     // An earlier attempt may have written the blob and lost its answer.
@@ -189,44 +115,29 @@ export class BlobStorage implements Storage {
   }
 
   #target(path: string): BlobTarget {
-    const { partSizeBytes, repoIndex } = this.#options;
-    const { random, signal } = this.#deps;
-    return {
-      http: this.#http,
-      random,
-      signal,
-      key: this.#keys.keyOf(path),
-      path,
-      name: this.#keys.nameOf(path),
-      partSizeBytes,
-      repoIndex,
-      stat: () => this.stat(path),
-    };
+    return { ...this.locationOf(path), http: this.http, random: this.deps.random, stat: () => this.stat(path) };
   }
 
-  async #removeKey(key: string): Promise<void> {
-    const path = this.#keys.pathOf(key);
-    const doing = `remove '${this.#keys.nameOf(path)}'`;
-    const answer = await nullOn(this.#http.exchangeHead({ method: "DELETE", key, path, doing }), "fileMissing");
-    // The service numbers its answers. Anything else may say 202 too, so check that the blob is gone.
-    if (answer === null || headerOf(answer, "x-ms-request-id") !== undefined) return;
-    if ((await this.stat(path)) === null) return;
-    const text = `unable to ${doing}: the service answered [${answer.status}] and still has it`;
-    throw fail("service", text, { path, repoIndex: this.#options.repoIndex });
+  protected async removeKey(key: string): Promise<void> {
+    const path = this.keys.pathOf(key);
+    const doing = `remove '${this.keys.nameOf(path)}'`;
+    const answer = await nullOn(this.http.exchangeHead({ method: "DELETE", key, path, doing }), "fileMissing");
+    // The service numbers its answers. Anything else may say 202 too.
+    if (answer !== null && headerOf(answer, "x-ms-request-id") === undefined)
+      await this.requireGone(path, doing, answer.status);
   }
 
-  #page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<BlobPage> {
+  protected page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<BlobPage> {
     const request: StoreRequest = {
       method: "GET",
       query: { restype: "container", comp: "list", ...query },
       doing,
-      ...(path === undefined ? {} : { path }),
+      path,
     };
-    return this.#http.exchangeText(request, (text, facts) => parseBlobPage(text, query["prefix"] ?? "", facts));
+    return this.http.exchangeText(request, (text, facts) => parseBlobPage(text, query["prefix"] ?? "", facts));
   }
 
-  #pages(query: Readonly<Record<string, string>>, doing: string): AsyncIterable<BlobPage> {
-    const { repoIndex } = this.#options;
-    return eachPage((next: BlobPage["next"]) => this.#page({ ...query, ...next }, doing), { doing, repoIndex });
+  protected readQuery(): Readonly<Record<string, string>> {
+    return {};
   }
 }

@@ -6,9 +6,9 @@
  * them. No request discards blocks of a failed upload: the service does after a week, or with the blob's next write.
  */
 import type { ByteStream } from "../../base/bytes";
-import { fail } from "../../base/errors";
 import type { Random } from "../../base/random";
-import { type PartUpload, uploadParts } from "../objectStore/partUpload";
+import { unproven } from "../objectStore/malformed";
+import { type PartUpload, type UploadLocation, uploadParts } from "../objectStore/partUpload";
 import { BodyHash, hashed, headerOf, readText } from "../objectStore/storeHttp";
 import type { StoreAnswer, StoreBody, StoreRequest } from "../objectStore/storeHttp";
 import type { ObjectInfo } from "../storage";
@@ -19,17 +19,9 @@ export interface BlobUpload extends StoreRequest {
   readonly body: StoreBody;
 }
 
-export interface BlobTarget {
+export interface BlobTarget extends UploadLocation {
   readonly http: AzureHttp;
   readonly random: Random;
-  readonly key: string;
-  /** Path relative to the storage, for errors. */
-  readonly path: string;
-  /** `azure://container/key` for messages. */
-  readonly name: string;
-  readonly partSizeBytes: number;
-  readonly repoIndex: number;
-  readonly signal: AbortSignal;
   /** The blob in the container. */
   stat(): Promise<ObjectInfo | null>;
 }
@@ -65,21 +57,20 @@ export async function requireStoredBlob(
   answer: StoreAnswer,
   sizeBytes = request.body.sizeBytes,
 ): Promise<void> {
-  const { http } = target;
-  await http.requireNoBody(request, answer);
+  await target.http.requireNoBody(request, answer);
+  const facts = target.http.factsOf(request);
   const digest = headerOf(answer, "content-md5");
   if (digest === request.body.md5.toString("base64")) return;
-  if (digest !== undefined)
-    throw unproven(target, request, `the service has stored other bytes, by their MD5 '${digest}'`);
+  if (digest !== undefined) throw unproven(`the service has stored other bytes, by their MD5 '${digest}'`, facts);
   const etag = headerOf(answer, "etag");
-  if (etag === undefined) throw unproven(target, request, "the answer has neither MD5 nor etag");
+  if (etag === undefined) throw unproven("the answer has neither MD5 nor etag", facts);
   const info = await target.stat();
   if (info?.sizeBytes === sizeBytes && info.version === etag) return;
   const fact =
     info === null
       ? "the service answered with success and has no such object"
       : `the service has ${info.sizeBytes} bytes with etag ${info.version} where ${sizeBytes} with etag ${etag} were put`;
-  throw unproven(target, request, fact);
+  throw unproven(fact, facts);
 }
 
 /**
@@ -87,16 +78,12 @@ export async function requireStoredBlob(
  * key ended in between: the service discards the blocks of all others then.
  */
 export async function uploadBlob(target: BlobTarget, source: ByteStream): Promise<boolean> {
-  const { http, key, name, partSizeBytes, path, random, repoIndex, signal } = target;
+  const { http, key, name, path, random } = target;
   const prefix = random.bytes(BLOCK_ID_PREFIX_BYTES);
   let isDiscarded = false;
   const upload: PartUpload<string> = {
-    name,
+    location: target,
     partCountMax: BLOCK_COUNT_MAX,
-    partSizeBytes,
-    path,
-    repoIndex,
-    signal,
     newHash: newBlobHash,
     putWhole: async (body) => {
       const put = putBlob(target, body);
@@ -132,7 +119,7 @@ async function requireBlock(target: BlobTarget, request: BlobUpload, answer: Sto
   await target.http.requireNoBody(request, answer);
   const digest = headerOf(answer, "content-md5");
   if (digest !== undefined && digest !== request.body.md5.toString("base64"))
-    throw unproven(target, request, `the service has stored other bytes, by their MD5 '${digest}'`);
+    throw unproven(`the service has stored other bytes, by their MD5 '${digest}'`, target.http.factsOf(request));
 }
 
 /** False if the service does not have the blocks. */
@@ -159,11 +146,4 @@ function blockIdOf(prefix: Uint8Array, number: number): string {
   id.set(prefix);
   id.writeUInt32BE(number, BLOCK_ID_PREFIX_BYTES);
   return id.toString("base64");
-}
-
-/** Something between here and the service may answer for a moment only. */
-function unproven({ http }: Pick<BlobTarget, "http">, request: StoreRequest, fact: string): Error {
-  const { path, repoIndex } = http.factsOf(request);
-  const details = { repoIndex, retryable: true, ...(path === undefined ? {} : { path }) };
-  return fail("service", `unable to ${request.doing}: ${fact}`, details);
 }

@@ -25,9 +25,6 @@ export async function fetchIdentityToken(options: IdentityOptions, deps: KeySour
     doing,
     hint,
   );
-  if (answer.status !== 200) {
-    const kind = answer.status >= 500 || answer.status === 429 ? "service" : "access";
-    throw asker.fail(kind, `unable to ${doing}: [${answer.status}]`, { hint });
-  }
+  if (answer.status !== 200) throw asker.refused(answer, doing, hint);
   return tokenOf(answer, doing, asker);
 }

@@ -1,5 +1,5 @@
 /** The address of a bucket: the endpoint, with the bucket in the path ("Cloud Storage JSON API request endpoints"). */
-import { invalidAddress, parseHostUrl, type StoreAddress, tlsNameOf } from "../objectStore/storeAddress";
+import { invalidAddress, parseHostUrl, plainAddress, portOf, type StoreAddress } from "../objectStore/storeAddress";
 
 export interface GcsLocation {
   readonly bucket: string;
@@ -16,14 +16,5 @@ export function gcsAddressOf({ bucket, endpoint }: GcsLocation, repoIndex: numbe
     throw invalidAddress(bucket, `repo${repoIndex}-gcs-bucket`, undefined, hint);
   }
   const url = parseHostUrl(endpoint, `repo${repoIndex}-gcs-endpoint`);
-  const name = url.hostname;
-  const defaultPort = url.protocol === "https:" ? 443 : 80;
-  const port = url.port === "" ? defaultPort : Number(url.port);
-  return {
-    origin: `${url.protocol}//${name}:${port}`,
-    connection: `${name}:${port}`,
-    host: port === defaultPort ? name : `${name}:${port}`,
-    ...tlsNameOf(name),
-    pathPrefix: `/storage/v1/b/${bucket}`,
-  };
+  return plainAddress(url.protocol, url.hostname, portOf(url), `/storage/v1/b/${bucket}`);
 }

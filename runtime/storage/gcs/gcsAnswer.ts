@@ -1,6 +1,6 @@
 /** Reads answers of Google Cloud Storage ("Cloud Storage JSON API", resources Object and Objects: list). */
-import { type BackupError, fail } from "../../base/errors";
 import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
+import { malformed, requirePrefix } from "../objectStore/malformed";
 import type { RequestFacts } from "../objectStore/transportFailure";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -44,10 +44,7 @@ export function parseObjectPage(text: string, prefix: string, facts: RequestFact
   if (!Array.isArray(items) || !isTexts(folders) || typeof nextPageToken !== "string")
     throw malformed("the listing has other fields", facts);
   const objects = items.map((item: unknown) => objectOf(isFields(item) ? item : {}, facts));
-  // A cache that ignores the query returns another listing.
-  const foreign = [...objects.map(({ key }) => key), ...folders].find((key) => !key.startsWith(prefix));
-  if (foreign !== undefined)
-    throw malformed(`the listing has '${foreign}', which does not begin with '${prefix}'`, facts);
+  requirePrefix(prefix, { objects, folders }, facts);
   return { objects, folders, next: nextPageToken === "" ? null : { pageToken: nextPageToken } };
 }
 
@@ -95,12 +92,4 @@ function parseRoot(text: string, facts: RequestFacts): Fields {
   }
   if (!isFields(value)) throw malformed("the answer is no JSON object", facts);
   return value;
-}
-
-function malformed(reason: string, { doing, path, repoIndex }: RequestFacts, cause?: unknown): BackupError {
-  return fail("service", `unable to ${doing}: ${reason}`, {
-    repoIndex,
-    ...(path === undefined ? {} : { path }),
-    ...(cause === undefined ? {} : { cause }),
-  });
 }

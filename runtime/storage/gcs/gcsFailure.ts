@@ -50,7 +50,7 @@ export function gcsError(
   const { status } = refusal;
   const { bucket, doing, path, repoIndex } = facts;
   const explained = explanationOf(refusal.text);
-  const details: ErrorDetails = { repoIndex, ...(path === undefined ? {} : { path }) };
+  const details: ErrorDetails = { repoIndex, path };
   const { reason, message } = explained ?? { reason: "", message: "" };
   const shown = shownMessage(refusal.text, explained);
   const text = `unable to ${doing}: [${status}]${reason === "" ? "" : ` ${reason}`}${shown === "" ? "" : `: ${shown}`}`;

@@ -4,9 +4,8 @@
  * stays as a replaced one.
  */
 import { utf8 } from "../../base/bytes";
-import type { Clock } from "../../base/clock";
 import { nullOn } from "../../base/errors";
-import { clockVerdict, probePages, tlsFact } from "../objectStore/probeFacts";
+import { DENIED, probeClock, probePages, type StoreProbe, tlsFact } from "../objectStore/probeFacts";
 import { readText, type StoreRequest } from "../objectStore/storeHttp";
 import { asked, type Verdict } from "../space";
 import type { Storage, StorageFact } from "../storage";
@@ -14,27 +13,19 @@ import { ANSWER_FIELDS, PAGE_FIELDS, parseObject, parseObjectPage } from "./gcsA
 import { explanationOf } from "./gcsFailure";
 import type { GcsHttp } from "./gcsHttp";
 
-export interface GcsProbe {
+export interface GcsProbe extends StoreProbe {
   readonly http: GcsHttp;
   readonly storage: Required<Pick<Storage, "create" | "put" | "replace" | "stat">>;
-  /** The directory for probes, and the prefix of its objects, without a slash at the end. */
+  /** The directory for probes. */
   readonly scratch: string;
-  readonly prefix: string;
-  /** `gs://bucket/prefix` for messages. */
-  readonly name: string;
-  /** Target of connections. */
-  readonly origin: string;
-  readonly verifyTls: boolean;
-  readonly repoIndex: number;
-  readonly clock: Clock;
 }
 
-const DENIED = [401, 403];
+const CLOCK_RULE = "which gives tokens for keys only within minutes of its own time";
 
 export async function probeGcs(probe: GcsProbe): Promise<StorageFact[]> {
   return [
-    tlsFact(probe.origin, probe.verifyTls),
-    await asked("clock", () => probeClock(probe)),
+    tlsFact(probe),
+    await asked("clock", () => probeClock(probe, listRequest(probe, { maxResults: "1" }), CLOCK_RULE)),
     await asked("pages", () => probeListing(probe)),
     await asked("create", () => probeCreate(probe)),
     await asked("versions", () => probeVersions(probe)),
@@ -47,14 +38,6 @@ function listRequest({ name, prefix }: GcsProbe, more: Readonly<Record<string, s
     query: { prefix: `${prefix}/page/`, fields: PAGE_FIELDS, ...more },
     doing: `list '${name}' in pages`,
   };
-}
-
-async function probeClock(probe: GcsProbe): Promise<Verdict> {
-  const answer = await probe.http.exchange(listRequest(probe, { maxResults: "1" }), async (listing) => {
-    await readText(listing);
-    return listing;
-  });
-  return clockVerdict(answer, probe.clock.nowMs(), "which gives tokens for keys only within minutes of its own time");
 }
 
 async function probeListing(probe: GcsProbe): Promise<Verdict> {

@@ -9,7 +9,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { type ByteStream, utf8 } from "../../base/bytes";
 import { type BackupError, fail, isError } from "../../base/errors";
-import { type PartUpload, uploadParts } from "../objectStore/partUpload";
+import { type PartUpload, type UploadLocation, uploadParts } from "../objectStore/partUpload";
 import { BodyHash, hashed, headerOf, readText } from "../objectStore/storeHttp";
 import type { StoreAnswer, StoreBody, StoreRequest } from "../objectStore/storeHttp";
 import { ANSWER_FIELDS, type GcsObject, parseObject } from "./gcsAnswer";
@@ -20,16 +20,8 @@ export interface ObjectUpload extends StoreRequest {
   readonly body: StoreBody;
 }
 
-export interface ObjectTarget {
+export interface ObjectTarget extends UploadLocation {
   readonly http: GcsHttp;
-  readonly key: string;
-  /** Path relative to the storage, for errors. */
-  readonly path: string;
-  /** `gs://bucket/key` for messages. */
-  readonly name: string;
-  readonly partSizeBytes: number;
-  readonly repoIndex: number;
-  readonly signal: AbortSignal;
   /** The object in the bucket. */
   find(): Promise<GcsObject | null>;
 }
@@ -121,17 +113,13 @@ export async function requireStoredObject(
  * the session.
  */
 export async function uploadObject(target: ObjectTarget, source: ByteStream): Promise<boolean> {
-  const { http, name, partSizeBytes, path, repoIndex, signal } = target;
+  const { http } = target;
   const total = createHash("md5");
   let session: UploadSession | null = null;
   let lost: BackupError | null = null;
   const upload: PartUpload<void> = {
-    name,
+    location: target,
     partCountMax: Number.POSITIVE_INFINITY,
-    partSizeBytes,
-    path,
-    repoIndex,
-    signal,
     isInOrder: true,
     newHash: () => new RunningHash(total),
     putWhole: async (body) => {

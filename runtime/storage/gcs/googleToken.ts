@@ -71,10 +71,7 @@ export async function fetchMetadataToken(options: MetadataOptions, deps: KeySour
   const hint = `Does this host run at Google, with a service account? Elsewhere use another ${asker.option("gcs-key-type")}.`;
   const url = `${origin}/computeMetadata/v1/instance/service-accounts/default/token`;
   const answer = await asker.ask({ method: "GET", url, headers: { "metadata-flavor": "Google" } }, doing, hint);
-  if (answer.status !== 200) {
-    const kind = answer.status >= 500 || answer.status === 429 ? "service" : "access";
-    throw asker.fail(kind, `unable to ${doing}: [${answer.status}]`, { hint });
-  }
+  if (answer.status !== 200) throw asker.refused(answer, doing, hint);
   if (headerOf(answer, "metadata-flavor") !== "Google")
     throw asker.fail("format", `unable to ${doing}: the answer is not one of Google's metadata service`, { hint });
   return tokenOf(answer, doing, asker);
@@ -150,11 +147,8 @@ function refused(answer: WebAnswer, doing: string, asker: KeyAsker): BackupError
   const [code, description] = [fields["error"], fields["error_description"]].map((value) =>
     typeof value === "string" ? value : "",
   ) as [string, string];
-  const kind = answer.status >= 500 || answer.status === 429 ? "service" : "access";
   const hint = /timeframe|\biat\b|\bexp\b|expired/i.test(description)
     ? "This host's clock and Google's are too far apart. Check NTP on this host."
     : `Does the service account of ${asker.option("gcs-key")} exist, and has it this key still?`;
-  return asker.fail(kind, `unable to ${doing}: [${answer.status}]${code === "" ? "" : ` ${code.slice(0, 100)}`}`, {
-    hint,
-  });
+  return asker.refused(answer, doing, hint, code);
 }

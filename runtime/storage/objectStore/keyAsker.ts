@@ -69,6 +69,12 @@ export class KeyAsker {
     }
   }
 
+  /** The error for an answer that is no success; `code` is the source's own name of it. */
+  refused({ status }: WebAnswer, doing: string, hint: string, code = ""): BackupError {
+    const kind = status >= 500 || status === 429 ? "service" : "access";
+    return this.fail(kind, `unable to ${doing}: [${status}]${code === "" ? "" : ` ${code.slice(0, 100)}`}`, { hint });
+  }
+
   /** A token in a file that another program renews. */
   readToken(path: string, variable: string): string {
     try {

@@ -61,6 +61,12 @@ export class KeyPrefix {
     return joinPath(this.name, path);
   }
 
+  /** The query for what is below `prefix`, which may end within a name; with `delimiter` nothing behind a slash. */
+  queryBelow(prefix: string, delimiter: "/" | null): { readonly prefix?: string; readonly delimiter?: string } {
+    const whole = this.prefix === "" ? prefix : `${this.prefix}/${prefix}`;
+    return { ...(whole === "" ? {} : { prefix: whole }), ...(delimiter === null ? {} : { delimiter }) };
+  }
+
   async *list(path: string, options: ListOptions, ask: ListKeys): AsyncIterable<ObjectInfo> {
     checkDirectoryPath(path);
     const directory = this.keyOf(path);

@@ -9,18 +9,24 @@ import type { ByteStream } from "../../base/bytes";
 import { assert, fail, isError } from "../../base/errors";
 import type { BodyHash, StoreBody } from "./storeHttp";
 
-/** The requests of a service. */
-export interface PartUpload<T> {
+/** Where an upload goes. */
+export interface UploadLocation {
+  readonly key: string;
   /** Path relative to the storage, for errors. */
   readonly path: string;
   /** `s3://bucket/key` for messages. */
   readonly name: string;
   readonly repoIndex: number;
   readonly partSizeBytes: number;
+  readonly signal: AbortSignal;
+}
+
+/** The requests of a service. */
+export interface PartUpload<T> {
+  readonly location: Omit<UploadLocation, "key">;
   readonly partCountMax: number;
   /** A part begins where the one before has ended. */
   readonly isInOrder?: true;
-  readonly signal: AbortSignal;
   newHash(): BodyHash;
   putWhole(body: StoreBody): Promise<void>;
   /** Before the first part. */
@@ -44,10 +50,10 @@ const PARTS_IN_FLIGHT_MAX = 2;
 
 /** Uploads all of `source`. The object changes atomically at the end. */
 export async function uploadParts<T>(upload: PartUpload<T>, source: ByteStream): Promise<void> {
-  const { isInOrder = false, name, path } = upload;
+  const { isInOrder = false, location } = upload;
   const inFlightMax = isInOrder ? 1 : PARTS_IN_FLIGHT_MAX;
   const stop = new AbortController();
-  const signal = AbortSignal.any([upload.signal, stop.signal]);
+  const signal = AbortSignal.any([location.signal, stop.signal]);
   const inFlight = new Set<Promise<void>>();
   const parts: T[] = [];
   let hasBegun = false;
@@ -75,8 +81,8 @@ export async function uploadParts<T>(upload: PartUpload<T>, source: ByteStream):
     stop.abort();
     await Promise.allSettled(inFlight);
     if (hasBegun) await upload.abort();
-    throw upload.signal.aborted && !isError(error, "term")
-      ? fail("term", `terminated while trying to put '${name}'`, { path, cause: error })
+    throw location.signal.aborted && !isError(error, "term")
+      ? fail("term", `terminated while trying to put '${location.name}'`, { path: location.path, cause: error })
       : error;
   }
 }
@@ -87,7 +93,7 @@ export async function uploadParts<T>(upload: PartUpload<T>, source: ByteStream):
  */
 async function* partsOf(
   source: ByteStream,
-  { newHash, partSizeBytes }: Pick<PartUpload<unknown>, "newHash" | "partSizeBytes">,
+  { newHash, location: { partSizeBytes } }: Pick<PartUpload<unknown>, "newHash" | "location">,
 ): AsyncIterable<Part> {
   let number = 1;
   let chunks: Uint8Array[] = [];
@@ -113,7 +119,8 @@ async function* partsOf(
   yield { number, body: hash.finish(chunks, sizeBytes), last: true };
 }
 
-function tooManyParts({ partCountMax, partSizeBytes, name, path, repoIndex }: PartUpload<unknown>): Error {
+function tooManyParts({ partCountMax, location }: PartUpload<unknown>): Error {
+  const { name, partSizeBytes, path, repoIndex } = location;
   return fail(
     "fileWrite",
     `unable to put '${name}': it is larger than ${partCountMax} parts of ${partSizeBytes} bytes`,

@@ -1,16 +1,33 @@
 /** What a probe finds out about any object store. */
+import type { Clock } from "../../base/clock";
 import { fail } from "../../base/errors";
 import type { Verdict } from "../space";
 import type { StorageFact } from "../storage";
 import { eachPage } from "./pages";
-import { headerOf, type StoreAnswer } from "./storeHttp";
+import { headerOf, readText, type StoreHttp, type StoreRequest } from "./storeHttp";
+import type { RequestFacts } from "./transportFailure";
+
+/** Statuses of a request that the key may not make. */
+export const DENIED = [401, 403];
+
+/** What a probe of any store needs. */
+export interface StoreProbe {
+  /** Key prefix of the directory for probes, without a slash at the end. */
+  readonly prefix: string;
+  /** `s3://bucket/prefix` for messages. */
+  readonly name: string;
+  /** Target of connections. */
+  readonly origin: string;
+  readonly verifyTls: boolean;
+  readonly repoIndex: number;
+  readonly clock: Clock;
+}
 
 /** Signed requests are refused beyond 15 minutes (Amazon S3, "RequestTimeTooSkewed"; Azure, "Authorize requests"). */
 const SKEW_SECONDS_MAX = 900;
 const SKEW_SECONDS_GOOD = 60;
 
-/** `origin` is the target of connections. */
-export function tlsFact(origin: string, verifyTls: boolean): StorageFact {
+export function tlsFact({ origin, verifyTls }: Pick<StoreProbe, "origin" | "verifyTls">): StorageFact {
   if (!origin.startsWith("https:")) {
     const text = "the endpoint is http: anyone on the network can read and change the data; use an https endpoint";
     return { name: "tls", verdict: "warn", text };
@@ -25,21 +42,25 @@ export function tlsFact(origin: string, verifyTls: boolean): StorageFact {
 }
 
 /** Compares the time of an answer with this machine's. `rule` says what the service does about a difference. */
-export function clockVerdict(
-  answer: Pick<StoreAnswer, "headers">,
-  nowMs: number,
+export async function probeClock(
+  { clock, http }: { readonly clock: Clock; readonly http: StoreHttp<RequestFacts> },
+  request: StoreRequest,
   rule = `which refuses requests at ${SKEW_SECONDS_MAX} s or more`,
-): Verdict {
-  const served = Date.parse(headerOf(answer, "date") ?? "");
+): Promise<Verdict> {
+  const { headers } = await http.exchange(request, async (answer) => {
+    await readText(answer);
+    return answer;
+  });
+  const served = Date.parse(headerOf({ headers }, "date") ?? "");
   if (Number.isNaN(served)) return { verdict: "skip", text: "the service reports no time" };
-  const seconds = Math.round(Math.abs(served - nowMs) / 1000);
+  const seconds = Math.round(Math.abs(served - clock.nowMs()) / 1000);
   const text = `${seconds} s apart from the service, ${rule}`;
   return { verdict: seconds > SKEW_SECONDS_MAX ? "fail" : seconds > SKEW_SECONDS_GOOD ? "warn" : "ok", text };
 }
 
 interface ListingProbe<P> {
   /** Stores an object, at this path in the probe's directory. */
-  put(path: string): Promise<void>;
+  put(path: string): Promise<unknown>;
   /** A page of `pageSize` objects below `page/` of that directory. */
   ask(
     next: P | null,

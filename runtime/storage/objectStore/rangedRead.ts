@@ -4,6 +4,7 @@ import { type ByteStream, collect } from "../../base/bytes";
 import { fail, nullOn } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { ByteRange, Storage } from "../storage";
+import { malformed } from "./malformed";
 import { headerOf, type StoreAnswer, type StoreHttp, type StoreRequest } from "./storeHttp";
 import type { RequestFacts } from "./transportFailure";
 
@@ -28,11 +29,7 @@ export function getRange(object: RangedObject, range: ByteRange | undefined): Pr
     const fault = answer.status === BEHIND_END ? null : faultOf(answer, request, range);
     if (fault === null) return answer;
     answer.body.destroy();
-    const { path, repoIndex } = http.factsOf(request);
-    throw fail("service", `unable to ${request.doing}: ${fault}`, {
-      repoIndex,
-      ...(path === undefined ? {} : { path }),
-    });
+    throw malformed(fault, http.factsOf(request));
   });
 }
 

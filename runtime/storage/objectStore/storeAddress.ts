@@ -21,6 +21,28 @@ export function tlsNameOf(host: string): Pick<StoreAddress, "tlsName"> {
   return isIP(bareName) === 0 ? { tlsName: bareName } : {};
 }
 
+/** The address of a service that is reached where its endpoint says. */
+export function plainAddress(
+  protocol: string,
+  name: string,
+  port: number | undefined,
+  pathPrefix: string,
+): StoreAddress {
+  const defaultPort = protocol === "https:" ? 443 : 80;
+  const connection = `${name}:${port ?? defaultPort}`;
+  return {
+    origin: `${protocol}//${connection}`,
+    connection,
+    host: port === undefined || port === defaultPort ? name : connection,
+    ...tlsNameOf(name),
+    pathPrefix,
+  };
+}
+
+export function portOf(url: URL): number | undefined {
+  return url.port === "" ? undefined : Number(url.port);
+}
+
 export function hasScheme(text: string | undefined): boolean {
   return text !== undefined && /^[a-z]+:\/\//i.test(text);
 }

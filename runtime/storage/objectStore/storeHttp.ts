@@ -42,7 +42,7 @@ export interface StoreRequest {
   /** Follows "unable to" in messages. */
   readonly doing: string;
   /** Path relative to the storage, for errors. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /** Statuses of 300 and more that this request accepts. */
   readonly expected?: readonly number[];
   /** Aborts the request, like the storage's own signal. */
@@ -181,8 +181,7 @@ export class StoreHttp<F extends RequestFacts> {
   }
 
   factsOf(request: StoreRequest): F {
-    const own = { doing: request.doing, ...(request.path === undefined ? {} : { path: request.path }) };
-    return { ...this.#options.facts, ...own } as F;
+    return { ...this.#options.facts, doing: request.doing, path: request.path } as F;
   }
 
   async close(): Promise<void> {
@@ -337,9 +336,5 @@ function retryAfterOf(answer: StoreAnswer): number {
 }
 
 function terminated(request: StoreRequest): BackupError {
-  return fail(
-    "term",
-    `terminated while trying to ${request.doing}`,
-    request.path === undefined ? {} : { path: request.path },
-  );
+  return fail("term", `terminated while trying to ${request.doing}`, { path: request.path });
 }

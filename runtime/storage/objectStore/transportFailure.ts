@@ -15,7 +15,7 @@ export interface RequestFacts {
   /** `put 's3://bucket/key'`: follows "unable to". */
   readonly doing: string;
   /** Path relative to the storage; absent for requests about the whole store. */
-  readonly path?: string;
+  readonly path?: string | undefined;
 }
 
 const TLS_FACTS: Readonly<Record<string, string>> = {
@@ -43,11 +43,7 @@ const CONNECT_CODES = new Set([
 /** The HTTP client's exception as an error. */
 export function transportError(error: unknown, facts: RequestFacts): BackupError {
   const code = codeOf(error);
-  const details: ErrorDetails = {
-    repoIndex: facts.repoIndex,
-    cause: error,
-    ...(facts.path === undefined ? {} : { path: facts.path }),
-  };
+  const details: ErrorDetails = { repoIndex: facts.repoIndex, path: facts.path, cause: error };
   const message = messageOf(error);
   const tlsFact = TLS_FACTS[code];
   if (tlsFact !== undefined || /^(ERR_SSL_|ERR_TLS_|CERT_|EPROTO$|ERR_OSSL_)/.test(code)) {

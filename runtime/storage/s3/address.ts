@@ -4,7 +4,14 @@
  * As in stock, `repo-storage-host` and `repo-storage-port` change only the connection and the certificate's name. Host
  * header and signature keep the endpoint (pgBackRest 2.60 "storage/s3/storage").
  */
-import { hasScheme, invalidAddress, parseHostUrl, type StoreAddress, tlsNameOf } from "../objectStore/storeAddress";
+import {
+  hasScheme,
+  invalidAddress,
+  parseHostUrl,
+  portOf,
+  type StoreAddress,
+  tlsNameOf,
+} from "../objectStore/storeAddress";
 
 export interface S3Location {
   readonly endpoint: string;
@@ -28,8 +35,8 @@ export function addressOf(location: S3Location, repoIndex: number): S3Address {
       : parseHostUrl(location.storageHost, `repo${repoIndex}-storage-host`);
   const protocol = override !== undefined && hasScheme(location.storageHost) ? override.protocol : endpoint.protocol;
   const defaultPort = protocol === "https:" ? 443 : 80;
-  const endpointPort = endpoint.port === "" ? undefined : Number(endpoint.port);
-  const overridePort = override === undefined || override.port === "" ? undefined : Number(override.port);
+  const endpointPort = portOf(endpoint);
+  const overridePort = override === undefined ? undefined : portOf(override);
   // The option's default is 443 for every scheme; with http it cannot be meant.
   const optionPort = location.storagePort === 443 ? undefined : location.storagePort;
   const port =

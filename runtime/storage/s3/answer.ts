@@ -1,11 +1,11 @@
 /** Reads the XML answers of an S3 service: pages of listings, results of a batch deletion. */
 import { compareBytes } from "../../base/bytes";
-import { BackupError, fail } from "../../base/errors";
 import { answerError, type FailureFacts } from "./failure";
 import { errorFacts } from "../objectStore/errorDocument";
 import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
+import { malformed, parseDocument, requirePrefix } from "../objectStore/malformed";
 import { type ListedVersion, secondOf, type VersionPage } from "../objectStore/objectVersions";
-import { findText, parseXml, type XmlElement } from "../objectStore/xml";
+import { findText, type XmlElement } from "../objectStore/xml";
 
 export interface ListPage extends KeyPage {
   /** Parameters of the request for the next page; null on the last. */
@@ -22,19 +22,10 @@ export interface DeleteResult {
  * @throws the service's error, or service unless the text is this document
  */
 export function parseAnswer(text: string, rootName: string, facts: FailureFacts, status = 200): XmlElement {
-  const root = parseRoot(text, facts);
+  const root = parseDocument(text, facts);
   if (root.name === rootName) return root;
   if (root.name === "Error") throw answerError({ status, ...errorFacts(root) }, facts);
-  throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
-}
-
-function parseRoot(text: string, facts: FailureFacts): XmlElement {
-  try {
-    return parseXml(text);
-  } catch (error) {
-    const reason = error instanceof BackupError ? error.message : String(error);
-    throw fail("service", `unable to ${facts.doing}: ${reason}`, { repoIndex: facts.repoIndex, cause: error });
-  }
+  throw malformed(`the answer is '${root.name}'`, facts);
 }
 
 /** One page of ListObjectsV2 with keys that begin with `prefix`. @throws service for any other document */
@@ -42,7 +33,7 @@ export function parseListPage(text: string, prefix: string, facts: FailureFacts)
   const root = parseAnswer(text, "ListBucketResult", facts);
   const objects = childrenOf(root, "Contents").map((child) => listedObject(child, facts));
   const folders = foldersOf(root, facts);
-  requirePrefix([...objects.map(({ key }) => key), ...folders], prefix, facts);
+  requirePrefix(prefix, { objects, folders }, facts);
   return { objects, folders, next: nextOf(root, objects, folders, facts) };
 }
 
@@ -51,21 +42,8 @@ export function parseVersionPage(text: string, prefix: string, facts: FailureFac
   const root = parseAnswer(text, "ListVersionsResult", facts);
   const versions = childrenOf(root, "Version", "DeleteMarker").map((element) => listedVersion(element, facts));
   const folders = foldersOf(root, facts);
-  requirePrefix([...versions.map(({ key }) => key), ...folders], prefix, facts);
+  requirePrefix(prefix, { objects: versions, folders }, facts);
   return { versions: newestFirst(versions), folders, next: nextVersionsOf(root, facts) };
-}
-
-/** A cache that ignores the query returns another listing. */
-function requirePrefix(keys: readonly string[], prefix: string, facts: FailureFacts): void {
-  const foreign = keys.find((key) => !key.startsWith(prefix));
-  if (foreign === undefined) return;
-  throw fail(
-    "service",
-    `unable to ${facts.doing}: the listing has '${foreign}', which does not begin with '${prefix}'`,
-    {
-      repoIndex: facts.repoIndex,
-    },
-  );
 }
 
 /** True if the bucket keeps versions, or has kept them before: they stay readable. */
@@ -102,9 +80,7 @@ function foldersOf(root: XmlElement, facts: FailureFacts): string[] {
 function isTruncated(root: XmlElement, facts: FailureFacts): boolean {
   const text = requiredText(root, "IsTruncated", facts).trim();
   if (text === "true" || text === "false") return text === "true";
-  throw fail("service", `unable to ${facts.doing}: '${text}' is no value of 'IsTruncated'`, {
-    repoIndex: facts.repoIndex,
-  });
+  throw malformed(`'${text}' is no value of 'IsTruncated'`, facts);
 }
 
 function listedVersion(element: XmlElement, facts: FailureFacts): ListedVersion {
@@ -164,11 +140,8 @@ function nextVersionsOf(root: XmlElement, facts: FailureFacts): VersionPage["nex
 function listedObject(element: XmlElement, facts: FailureFacts, sizeText?: string): ListedKey {
   const sizeBytes = Number(sizeText ?? requiredText(element, "Size", facts));
   const modifiedAtMs = Date.parse(requiredText(element, "LastModified", facts));
-  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || Number.isNaN(modifiedAtMs)) {
-    throw fail("service", `unable to ${facts.doing}: the listing has an object without a valid size or time`, {
-      repoIndex: facts.repoIndex,
-    });
-  }
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || Number.isNaN(modifiedAtMs))
+    throw malformed("the listing has an object without a valid size or time", facts);
   return { key: requiredText(element, "Key", facts), sizeBytes, modifiedAtMs };
 }
 
@@ -185,10 +158,7 @@ function nextOf(
   const [name, prefix] = [objects.at(-1)?.key ?? "", folders.at(-1) ?? ""];
   const isPrefix = compareBytes(prefix, name) > 0;
   const last = isPrefix ? prefix : name;
-  if (last === "")
-    throw fail("service", `unable to ${facts.doing}: the listing is incomplete, without names or a token`, {
-      repoIndex: facts.repoIndex,
-    });
+  if (last === "") throw malformed("the listing is incomplete, without names or a token", facts);
   // For a prefix, after everything below it. An object may be named like one.
   return { "start-after": isPrefix ? `${last}\u{10FFFF}` : last };
 }
@@ -196,9 +166,6 @@ function nextOf(
 /** Text of the child of that name. @throws service if it is missing or empty */
 export function requiredText(element: XmlElement, name: string, facts: FailureFacts): string {
   const text = findText(element, name) ?? "";
-  if (text === "")
-    throw fail("service", `unable to ${facts.doing}: '${element.name}' without '${name}'`, {
-      repoIndex: facts.repoIndex,
-    });
+  if (text === "") throw malformed(`'${element.name}' without '${name}'`, facts);
   return text;
 }

@@ -4,12 +4,14 @@
  * is tested.
  */
 import type { Clock } from "../../base/clock";
-import { assert, isError, toBackupError } from "../../base/errors";
+import { assert, isError } from "../../base/errors";
 import { type Measure, measure } from "../../base/hash";
 import type { Random } from "../../base/random";
 import { joinPath } from "../paths";
+import { asked, type Verdict } from "../space";
 import type { Attacked, Storage, StorageFact } from "../storage";
 import { secondOf } from "../objectStore/objectVersions";
+import { DENIED } from "../objectStore/probeFacts";
 import { parseDeleteResult, parseUploadId } from "./answer";
 import { bodyOf, headerOf, readText, type S3Answer, type S3Http, type S3Request } from "./http";
 import { escapeXml } from "../objectStore/xml";
@@ -27,8 +29,6 @@ export interface AttackTarget {
   past(targetTimeMs: number): Storage;
 }
 
-type Verdict = Pick<StorageFact, "verdict" | "text">;
-
 interface Stolen {
   /** Below the prefix. */
   readonly path: string;
@@ -41,7 +41,6 @@ interface Stolen {
 
 /** Times of versions have whole seconds: the second of the last look and the one after it belong to the past. */
 const PAUSE_MS = 2500;
-const DENIED = [401, 403];
 const EXPECTED = [...DENIED, 400, 404, 405, 409, 411, 412, 501];
 /** Refused while it is read: no service carries it out. */
 const NO_XML = "<Attack";
@@ -104,12 +103,7 @@ class Attack {
   }
 
   async #try(name: string, work: () => Promise<Verdict>): Promise<void> {
-    try {
-      this.#facts.push({ name, ...(await work()) });
-    } catch (error) {
-      if (isError(error, "term")) throw error;
-      this.#facts.push({ name, verdict: "fail", text: toBackupError(error).message });
-    }
+    this.#facts.push(await asked(name, work));
   }
 
   async #look(): Promise<void> {

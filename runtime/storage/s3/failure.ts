@@ -54,10 +54,7 @@ export function isOfEndedKeys({ code }: ErrorAnswer): boolean {
 /** The error for an answer with a status of 300 or more, or for an `<Error>` body under 200. */
 export function answerError(answer: ErrorAnswer, facts: FailureFacts, hasOtherKeys = false): BackupError {
   const { status, code } = answer;
-  const details: ErrorDetails = {
-    repoIndex: facts.repoIndex,
-    ...(facts.path === undefined ? {} : { path: facts.path }),
-  };
+  const details: ErrorDetails = { repoIndex: facts.repoIndex, path: facts.path };
   const text = `unable to ${facts.doing}: [${status}]${code === "" ? "" : ` ${code}`}${answer.message === "" ? "" : `: ${answer.message}`}`;
   if (RETRYABLE_CODES.has(code)) return fail("service", text, { ...details, retryable: true });
   // Inside of a 200 it would mean "removed", or "not there".

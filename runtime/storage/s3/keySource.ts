@@ -28,6 +28,7 @@ const TOKEN_SECONDS = "60";
 /** Hosts that may receive a pod's token without TLS: this machine, and the agents of ECS and EKS. */
 const PLAIN_HOSTS = new Set(["127.0.0.1", "localhost", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"]);
 const OUTPUT_SIZE_BYTES_MAX = 64 * 1024;
+const TRUST_HINT = "is the role's trust policy made for this service account, and is the token fresh?";
 
 /** Makes one request to the source. @throws optionInvalid, hostConnect, service, access, format, execute */
 export function fetchCredentials(
@@ -118,7 +119,7 @@ async function fromWebIdentity(
     `check ${asker.option("s3-sts-host")} and the network.`,
   );
   const root = parseAnswer(answer, doing, asker);
-  if (answer.status !== 200) throw refused(answer, textIn(root, ["Error", "Code"]), doing, asker);
+  if (answer.status !== 200) throw asker.refused(answer, doing, TRUST_HINT, textIn(root, ["Error", "Code"]));
   const credentials = childIn(root, ["AssumeRoleWithWebIdentityResult", "Credentials"]);
   const names = ["AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"];
   const fields = Object.fromEntries(
@@ -146,7 +147,7 @@ async function fromPod(source: S3KeySource & { type: "pod-id" }, asker: KeyAsker
     doing,
     "does the pod identity agent run on this node?",
   );
-  if (answer.status !== 200) throw refused(answer, undefined, doing, asker);
+  if (answer.status !== 200) throw asker.refused(answer, doing, TRUST_HINT);
   return credentialsOf(parseFields(textOf(answer.bytes), doing, asker), "Token", doing, asker);
 }
 
@@ -188,17 +189,6 @@ function unset(asker: KeyAsker, type: string, ...variables: readonly [string, st
     `option '${asker.option("s3-key-type")}' is '${type}' but '${variables[0]}' and '${variables[1]}' are not set`,
     {
       hint: "is the service account bound to a role, and did this process inherit the variables?",
-    },
-  );
-}
-
-function refused(answer: WebAnswer, code: string | undefined, doing: string, asker: KeyAsker): BackupError {
-  const kind = answer.status >= 500 || answer.status === 429 ? "service" : "access";
-  return asker.fail(
-    kind,
-    `unable to ${doing}: [${answer.status}]${code === undefined ? "" : ` ${code.slice(0, 100)}`}`,
-    {
-      hint: "is the role's trust policy made for this service account, and is the token fresh?",
     },
   );
 }

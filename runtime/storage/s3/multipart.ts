@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
-import { type PartUpload, uploadParts } from "../objectStore/partUpload";
+import { type PartUpload, type UploadLocation, uploadParts } from "../objectStore/partUpload";
 import { parseAnswer, parseUploadId, requiredText } from "./answer";
 import { parseErrorAnswer } from "./failure";
 import { bodyOf, newBodyHash, readText, type S3Body, type S3Http, type S3Request } from "./http";
@@ -13,17 +13,9 @@ import type { S3Quirks } from "./quirks";
 import { bare, isMd5, type Proof, requireObject, requireStored, type Upload } from "./uploadProof";
 import { escapeXml } from "../objectStore/xml";
 
-export interface UploadTarget extends Proof {
+export interface UploadTarget extends Proof, UploadLocation {
   readonly http: S3Http;
   readonly quirks: Pick<S3Quirks, "contentMd5" | "etagIsMd5" | "partCountMax">;
-  readonly key: string;
-  /** Path relative to the storage, for errors. */
-  readonly path: string;
-  /** `s3://bucket/key` for messages. */
-  readonly name: string;
-  readonly partSizeBytes: number;
-  readonly repoIndex: number;
-  readonly signal: AbortSignal;
 }
 
 /** For aborting an upload: short, because the caller already waits for a failure or the end of the process. */
@@ -31,15 +23,11 @@ const ABORT_TIMEOUT_MS = 5_000;
 
 /** Uploads all of `source` under the target's key, which changes atomically at the end. */
 export async function upload(target: UploadTarget, source: ByteStream): Promise<void> {
-  const { http, key, name, partSizeBytes, path, quirks, repoIndex, signal } = target;
+  const { http, key, name, path, quirks } = target;
   let uploadId = "";
   const requests: PartUpload<string> = {
-    name,
+    location: target,
     partCountMax: quirks.partCountMax,
-    partSizeBytes,
-    path,
-    repoIndex,
-    signal,
     newHash: () => newBodyHash(quirks.contentMd5),
     putWhole: async (body) => {
       const put: Upload = { method: "PUT", key, path, body, doing: `put '${name}'` };

@@ -4,76 +4,47 @@
  * stays as a replaced one.
  */
 import { utf8 } from "../../base/bytes";
-import type { Clock } from "../../base/clock";
-import { fail } from "../../base/errors";
-import { clockVerdict, tlsFact } from "../objectStore/probeFacts";
+import { DENIED, probeClock, probePages, type StoreProbe, tlsFact } from "../objectStore/probeFacts";
 import { asked, type Verdict } from "../space";
 import type { StorageFact } from "../storage";
 import { type ListPage, parseListPage, parseUploadId } from "./answer";
-import { bodyOf, headerOf, readText, type S3Answer, type S3Http, type S3Request } from "./http";
+import { bodyOf, headerOf, type S3Answer, type S3Http, type S3Request } from "./http";
 
-export interface ProbeTarget {
+export interface ProbeTarget extends StoreProbe {
   readonly http: S3Http;
-  /** Key prefix without a slash at the end. */
-  readonly prefix: string;
-  /** `s3://bucket/prefix` for messages. */
-  readonly name: string;
-  /** Target of connections. */
-  readonly origin: string;
-  readonly verifyTls: boolean;
-  readonly repoIndex: number;
   /** The provider's row promises `If-None-Match`. */
   readonly conditionalWrites: boolean;
-  readonly clock: Clock;
 }
-
-const PAGE_OBJECTS = 5;
-const PAGE_SIZE = 2;
-/** More pages than can be needed. */
-const PAGES_MAX = PAGE_OBJECTS + 1;
-const DENIED = [401, 403];
 
 export async function probeS3(target: ProbeTarget): Promise<StorageFact[]> {
   return [
-    tlsFact(target.origin, target.verifyTls),
-    await asked("clock", () => probeClock(target)),
-    await asked("pages", () => probePages(target)),
+    tlsFact(target),
+    await asked("clock", () => probeClock(target, clockRequest(target))),
+    await asked("pages", () => probeListing(target)),
     await asked("abort-upload", () => probeAbort(target)),
     await asked("create", () => probeCreate(target)),
     await asked("versions", () => probeVersions(target)),
   ];
 }
 
-async function probeClock({ clock, http, name, prefix }: ProbeTarget): Promise<Verdict> {
-  const query = { "list-type": "2", prefix, "max-keys": "1" };
-  const answer = await http.exchange({ method: "GET", query, doing: `list '${name}'` }, async (listing) => {
-    await readText(listing);
-    return listing;
-  });
-  return clockVerdict(answer, clock.nowMs());
+function clockRequest({ name, prefix }: ProbeTarget): S3Request {
+  return { method: "GET", query: { "list-type": "2", prefix, "max-keys": "1" }, doing: `list '${name}'` };
 }
 
-async function probePages(target: ProbeTarget): Promise<Verdict> {
+async function probeListing(target: ProbeTarget): Promise<Verdict> {
   const { http, name, prefix, repoIndex } = target;
-  for (let index = 0; index < PAGE_OBJECTS; index++) await put(target, `page/${index}`);
   const folder = `${prefix}/page/`;
-  const seen = new Set<string>();
-  let next: Readonly<Record<string, string>> | null = {};
-  let pageCount = 0;
-  while (next !== null && pageCount < PAGES_MAX) {
-    const query = { "list-type": "2", prefix: folder, "max-keys": String(PAGE_SIZE), ...next };
-    const request: S3Request = { method: "GET", query, doing: `list '${name}' in pages` };
-    const page: ListPage = await http.exchangeText(request, (text, facts) => parseListPage(text, folder, facts));
-    for (const { key } of page.objects) seen.add(key);
-    next = page.next;
-    pageCount++;
-  }
-  if (seen.size !== PAGE_OBJECTS || next !== null) {
-    throw fail("service", `${seen.size} of ${PAGE_OBJECTS} objects are listed in ${pageCount} pages of ${PAGE_SIZE}`, {
-      repoIndex,
-    });
-  }
-  return { verdict: "ok", text: `${PAGE_OBJECTS} objects in ${pageCount} pages` };
+  const doing = `list '${name}' in pages`;
+  return probePages({
+    put: (path) => put(target, path),
+    ask: (next: ListPage["next"], pageSize) => {
+      const query = { "list-type": "2", prefix: folder, "max-keys": String(pageSize), ...next };
+      return http.exchangeText({ method: "GET", query, doing }, (text, facts) => parseListPage(text, folder, facts));
+    },
+    doing,
+    repoIndex,
+    title: "objects",
+  });
 }
 
 async function probeAbort({ http, name, prefix }: ProbeTarget): Promise<Verdict> {

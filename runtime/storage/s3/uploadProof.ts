@@ -2,7 +2,7 @@
  * Decides from the answer to an upload whether the service has stored it: gateways, caches and captive portals answer
  * 200 too.
  */
-import { fail } from "../../base/errors";
+import { unproven } from "../objectStore/malformed";
 import type { ObjectInfo } from "../storage";
 import { headerOf, type S3Answer, type S3Body, type S3Http, type S3Request } from "./http";
 import type { S3Quirks } from "./quirks";
@@ -30,13 +30,13 @@ export async function requireStored(
   isPart = false,
 ): Promise<string> {
   await http.requireNoBody(upload, answer);
-  const { body, doing } = upload;
+  const { body } = upload;
   const etag = headerOf(answer, "etag") ?? "";
   const digest = bare(etag);
-  if (digest === "") throw unproven(http, upload, `unable to ${doing}: the answer has no etag`);
+  if (digest === "") throw unproven("the answer has no etag", http.factsOf(upload));
   if (digest === body.md5.toString("hex")) return etag;
   if (proof.quirks.etagIsMd5 && isMd5(digest) && !hasOwnKey(answer))
-    throw unproven(http, upload, `unable to ${doing}: the service has stored other bytes, by its etag ${etag}`);
+    throw unproven(`the service has stored other bytes, by its etag ${etag}`, http.factsOf(upload));
   if (!isPart) await requireObject(http, upload, etag, body.sizeBytes, proof);
   return etag;
 }
@@ -51,11 +51,11 @@ export async function requireObject(
 ): Promise<void> {
   const info = await proof.stat();
   if (info?.sizeBytes === sizeBytes && bare(info.version ?? etag) === bare(etag)) return;
-  const facts =
+  const fact =
     info === null
       ? "the service answered with success and has no such object"
       : `the service has ${info.sizeBytes} bytes with etag ${info.version} where ${sizeBytes} with etag ${etag} were put`;
-  throw unproven(http, request, `unable to ${request.doing}: ${facts}`);
+  throw unproven(fact, http.factsOf(request));
 }
 
 /** Without quotes, and without the mark of a proxy that has changed the answer's form. */
@@ -73,10 +73,4 @@ function hasOwnKey(answer: S3Answer): boolean {
     (headerOf(answer, "x-amz-server-side-encryption") ?? "AES256") !== "AES256" ||
     headerOf(answer, "x-amz-server-side-encryption-customer-algorithm") !== undefined
   );
-}
-
-/** Something between here and the service may answer for a moment only. */
-function unproven(http: S3Http, request: S3Request, text: string): Error {
-  const { path, repoIndex } = http.factsOf(request);
-  return fail("service", text, { repoIndex, retryable: true, ...(path === undefined ? {} : { path }) });
 }

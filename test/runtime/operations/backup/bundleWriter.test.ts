@@ -222,6 +222,6 @@ function hungUpload(path: string, partSizeBytes: number, stopped: AbortSignal): 
   const putPart = (): Promise<string> =>
     new Promise((_, reject) => stopped.addEventListener("abort", () => reject(stopped.reason)));
   const newHash = (): BodyHash => new BodyHash({ sendsMd5: false, sha256: false });
-  const facts = { path, name: path, repoIndex: 2, partSizeBytes, partCountMax: 10_000, signal: stopped };
-  return { ...facts, newHash, putWhole: done, begin: done, putPart, complete: done, abort: done };
+  const location = { path, name: path, repoIndex: 2, partSizeBytes, signal: stopped };
+  return { location, partCountMax: 10_000, newHash, putWhole: done, begin: done, putPart, complete: done, abort: done };
 }

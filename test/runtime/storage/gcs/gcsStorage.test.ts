@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type ByteStream, collect, streamOf, utf8 } from "../../../../runtime/base/bytes";
-import type { GcsDeps, GcsOptions, GcsStorage } from "../../../../runtime/storage/gcs/gcsStorage";
+import type { GcsOptions, GcsStorage } from "../../../../runtime/storage/gcs/gcsStorage";
+import type { ObjectStorageDeps } from "../../../../runtime/storage/objectStore/objectStorage";
 import { wholeUnits } from "../../../../runtime/storage/gcs/gcsUpload";
 import { ManualClock, TEST_TIME_MS } from "../../../harness/context";
 import { gcsVerbOf, HonestGcs, json, listing, refused, resource, resumeAt } from "../../../harness/doubles/honestGcs";
@@ -21,7 +22,7 @@ afterAll(() => double.stop());
 afterEach(async () => {
   for (const storage of opened.splice(0)) await storage.close();
 });
-const open = (more: Partial<GcsOptions> = {}, deps: Partial<GcsDeps> = {}): GcsStorage => {
+const open = (more: Partial<GcsOptions> = {}, deps: Partial<ObjectStorageDeps> = {}): GcsStorage => {
   const storage = openGcs(double, { partSizeBytes: PART, path: "/repo", ...more }, deps);
   opened.push(storage);
   return storage;

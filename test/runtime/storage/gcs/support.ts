@@ -1,11 +1,16 @@
 /** The driver of Google Cloud Storage on a double. */
 import { Secret } from "../../../../runtime/base/secret";
-import { type GcsDeps, type GcsOptions, GcsStorage } from "../../../../runtime/storage/gcs/gcsStorage";
+import { type GcsOptions, GcsStorage } from "../../../../runtime/storage/gcs/gcsStorage";
+import type { ObjectStorageDeps } from "../../../../runtime/storage/objectStore/objectStorage";
 import { fixedBearer } from "../../../../runtime/storage/objectStore/accessToken";
 import { testContext } from "../../../harness/context";
 import type { S3Double } from "../../../harness/doubles/s3Double";
 
-export function openGcs(double: S3Double, more: Partial<GcsOptions> = {}, deps: Partial<GcsDeps> = {}): GcsStorage {
+export function openGcs(
+  double: S3Double,
+  more: Partial<GcsOptions> = {},
+  deps: Partial<ObjectStorageDeps> = {},
+): GcsStorage {
   const options: GcsOptions = {
     repoIndex: 2,
     bucket: "backups",
