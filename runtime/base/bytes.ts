@@ -58,14 +58,6 @@ export async function* streamOf(...parts: readonly Uint8Array[]): ByteStream {
   yield* parts;
 }
 
-/** The same bytes; `visit` receives each chunk. */
-export async function* tap(source: ByteStream, visit: (chunk: Uint8Array) => void): ByteStream {
-  for await (const chunk of source) {
-    visit(chunk);
-    yield chunk;
-  }
-}
-
 /** Bytes that are no UTF-8, in a text of ours. */
 const STRAY = /[\udc80-\udcff]+/u;
 const STRAYS = /[\udc80-\udcff]+/gu;

@@ -53,11 +53,6 @@ export class PushTarget {
     this.#neighbours = new Neighbours(repo, ctx.clock);
   }
 
-  /** Null until {@link open} has succeeded. */
-  get opened(): OpenArchive | null {
-    return this.#opened ?? null;
-  }
-
   /**
    * Loads archive.info, once; a null `cluster` takes the repository's own.
    * @throws archiveMismatch (44) and load errors

@@ -5,18 +5,7 @@
  * Two halves let repositories share the work. A {@link BlockCutter} hashes a file's blocks, compares them with the
  * checksums of the prior map and compresses the changed ones: once for all repositories with the same {@link cutKey}
  * (in a full backup: with the same settings). A {@link BlockStore} makes one repository's bytes: encrypted super
- * blocks, then the map with this repository's offsets. The stream between them has one chunk for each super block, and
- * a `tee` may split it:
- *
- * ```
- * const cutter = new BlockCutter(settings, await loadBlockHash());
- * tee(cutter.through(file), targets.map((target) => async (packed) => {
- *   const store = new BlockStore(target, ctx);
- *   const stored = await unlessEmpty(store.through(packed, cutter, place));
- *   if (stored !== null) await storage.putStream(`${name}.pgbi`, () => stored, { atomic: false });
- *   return store.result();
- * }));
- * ```
+ * blocks, then the map with this repository's offsets.
  *
  * Rules for the caller ("pgbackrest-format" 10.3, 14; pgBackRest 2.60 "command/backup/file", "info/manifest"):
  * - `reference` is the index of this backup's label in the manifest's references: their length − 1. The prior map's
@@ -26,8 +15,7 @@
  * - An empty result stores nothing: the blocks equal the prior's, and the row becomes a reference to it if the file's
  *   size and SHA-1 equal the prior row's too. If they differ (checksums collide), store the file again without a prior
  *   map.
- * - A file that proves empty is stored like other empty files, without blocks: its stream is empty too, and `result()`
- *   is null.
+ * - A file that proves empty is stored like other empty files, without blocks: `result()` is null.
  * - The row gets `block` with `mapSizeBytes`, `sizeRepoBytes` of all stored bytes with the map, `sha1Repo` of them
  *   always.
  * - Inside a bundle `location` is the offset of the first stored byte; it is needed only at the end of the stream.
@@ -35,7 +23,6 @@
  * Memory: one super block and its compressed form, the prior map, and about 50 bytes for each block.
  */
 import { createHash } from "node:crypto";
-import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { assert } from "../../base/errors";
 import { type BlockMap, type BlockSizes, type MappedBlock, renderBlockMap } from "../../format/repository/blockMap";
@@ -91,12 +78,6 @@ export class BlockCutter {
     this.#buffer = EMPTY;
   }
 
-  /** One compressed super block for each chunk. */
-  async *through(source: ByteStream): ByteStream {
-    for await (const chunk of source) yield* this.add(chunk);
-    yield* this.end();
-  }
-
   /** The compressed super blocks that `chunk` completes. */
   *add(chunk: Uint8Array): Iterable<Uint8Array> {
     assert(!this.#ended, "a cutter is used for one pass");
@@ -124,7 +105,7 @@ export class BlockCutter {
     this.#ended = true;
   }
 
-  /** The super block that is chunk number `position` of the stream. */
+  /** The super block with this number, from 0. */
   superBlock(position: number): CutSuperBlock {
     const cut = this.#superBlocks[position];
     assert(cut !== undefined, `the cut has no super block ${position}`);
@@ -226,12 +207,6 @@ export class BlockStore {
     this.#ctx = ctx;
   }
 
-  /** The bytes to store for `cutter`'s stream: none when the file equals the prior map. */
-  async *through(packed: ByteStream, cutter: BlockCutter, location: BlockLocation): ByteStream {
-    for await (const bytes of packed) yield this.add(bytes);
-    yield* this.end(cutter, location);
-  }
-
   /** The stored form of the next super block. */
   add(packed: Uint8Array): Uint8Array {
     const stored = this.#seal(packed);
@@ -283,24 +258,5 @@ export class BlockStore {
 
   #seal(bytes: Uint8Array): Uint8Array {
     return sealRaw(bytes, this.#target.cipherPass, () => this.#ctx.random.bytes(8));
-  }
-}
-
-/**
- * Reads the first chunk and returns the whole stream; null when it is empty, because a storage would make an empty file
- * of it.
- */
-export async function unlessEmpty(stream: ByteStream): Promise<ByteStream | null> {
-  const iterator = stream[Symbol.asyncIterator]();
-  const first = await iterator.next();
-  return first.done === true ? null : rest(first.value, iterator);
-}
-
-async function* rest(first: Uint8Array, iterator: AsyncIterator<Uint8Array>): ByteStream {
-  try {
-    yield first;
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value;
-  } finally {
-    await iterator.return?.();
   }
 }

@@ -8,7 +8,6 @@ import {
   hasStrayBytes,
   shownText,
   streamOf,
-  tap,
   textOf,
   utf8,
   wholeLines,
@@ -39,16 +38,6 @@ describe("byte streams", () => {
           await expect(collect(streamOf(...chunks), whole.length - 1)).rejects.toMatchObject({ kind: "fileInvalid" });
       }),
     );
-  });
-
-  it("can be observed", async () => {
-    const seen: number[] = [];
-    const bytes = await collect(
-      tap(streamOf(utf8("ab"), utf8("cde")), (chunk) => seen.push(chunk.length)),
-      100,
-    );
-    expect(textOf(bytes)).toBe("abcde");
-    expect(seen).toEqual([2, 3]);
   });
 
   it("are measured, at once or as a stream", async () => {

@@ -56,7 +56,11 @@ export class BlockChain {
     const cutter = new BlockCutter({ ...settings, priorChecksums: this.#prior?.checksums ?? null }, hash);
     const store = new BlockStore({ reference: this.labels.length - 1, cipherPass, prior: this.#prior }, this.#ctx);
     const location = { bundleId, offsetBytes: bundleId === 0 ? 0 : offsetBytes };
-    const stored = await all(store.through(cutter.through(pieces(bytes, chunkBytes)), cutter, location));
+    const parts: Uint8Array[] = [];
+    for await (const chunk of pieces(bytes, chunkBytes))
+      for (const packed of cutter.add(chunk)) parts.push(store.add(packed));
+    for (const packed of cutter.end()) parts.push(store.add(packed));
+    const stored = concatBytes([...parts, ...store.end(cutter, location)]);
     const result = store.result();
     if (result === null) {
       if (stored.length > 0) throw new Error("bytes without a map");

@@ -1,19 +1,13 @@
 import * as fc from "../../../harness/properties";
 import { beforeAll, describe, expect, it } from "vitest";
-import { concatBytes, streamOf } from "../../../../runtime/base/bytes";
+import { concatBytes } from "../../../../runtime/base/bytes";
 import { parseBlockMap, renderBlockMap } from "../../../../runtime/format/repository/blockMap";
 import type { CompressType } from "../../../../runtime/format/codec/compress";
 import { openSuperBlock } from "../../../../runtime/format/repository/superBlock";
 import { type BlockHash, loadBlockHash } from "../../../../runtime/format/codec/xxh3";
-import {
-  BlockCutter,
-  BlockStore,
-  type CutSettings,
-  cutKey,
-  unlessEmpty,
-} from "../../../../runtime/operations/backup/blockIncr";
+import { BlockCutter, BlockStore, type CutSettings, cutKey } from "../../../../runtime/operations/backup/blockIncr";
 import { BLOCK_VECTORS, blockVector } from "../../format/blockVectors";
-import { all, errorOf, pieces, sampleBytes } from "../../format/vectors";
+import { all, errorOf, sampleBytes } from "../../format/vectors";
 import { BlockChain, type ChainOptions, testRandom } from "./blockChain";
 
 const BLOCK = 8192;
@@ -235,28 +229,6 @@ describe("a cutter", () => {
     expect([...cutter.end()]).toEqual([]);
     await errorOf("assert", () => [...cutter.add(new Uint8Array(1))]);
     await errorOf("assert", () => cutter.superBlock(0));
-  });
-});
-
-describe("a stream that may be empty", () => {
-  it("is detected before anything is stored", async () => {
-    expect(await unlessEmpty(streamOf())).toBeNull();
-    const bytes = sampleBytes(1000);
-    expect(Buffer.compare(await all((await unlessEmpty(pieces(bytes, 99))) ?? streamOf()), bytes)).toBe(0);
-  });
-
-  it("is released when its reader leaves early", async () => {
-    let released = false;
-    async function* source(): AsyncIterable<Uint8Array> {
-      try {
-        yield new Uint8Array(1);
-        yield new Uint8Array(2);
-      } finally {
-        released = true;
-      }
-    }
-    for await (const _ of (await unlessEmpty(source())) ?? streamOf()) break;
-    expect(released).toBe(true);
   });
 });
 
