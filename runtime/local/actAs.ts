@@ -9,36 +9,34 @@ export interface AccountIds {
   readonly gid: number;
 }
 
+/** Node's types lack a function. */
+const own: NodeJS.Process & { initgroups?: (user: number, group: number) => void } = process;
+
+function takeGroups({ gid, uid }: AccountIds): void {
+  try {
+    own.initgroups?.(uid, gid);
+  } catch {
+    // An account without a name has no other groups.
+    own.setgroups?.([gid]);
+  }
+}
+
 /**
  * Runs `work` as `account`, or unchanged when this process is not root. The whole process has those rights until `work`
  * has ended, so nothing else may run in the meantime.
  * @throws userMissing (89) when root may not become another account
  */
 export async function actAs<T>(account: AccountIds, work: () => Promise<T>): Promise<T> {
-  // Missing in Node's types.
-  const {
-    getegid,
-    geteuid,
-    getgroups,
-    initgroups,
-    setegid,
-    seteuid,
-    setgroups,
-  }: NodeJS.Process & { initgroups?: (user: number, group: number) => void } = process;
+  const { getegid, geteuid, getgroups, setegid, seteuid, setgroups } = own;
   if (geteuid?.() !== 0 || account.uid === 0) return work();
-  const own = { gid: getegid?.() ?? 0, groups: getgroups?.() ?? [] };
+  const [gid, groups] = [getegid?.() ?? 0, getgroups?.() ?? []];
   const comeBack = (): void => {
     seteuid?.(0);
-    setegid?.(own.gid);
-    setgroups?.(own.groups);
+    setegid?.(gid);
+    setgroups?.(groups);
   };
   try {
-    try {
-      initgroups?.(account.uid, account.gid);
-    } catch {
-      // An account without a name has no other groups.
-      setgroups?.([account.gid]);
-    }
+    takeGroups(account);
     setegid?.(account.gid);
     seteuid?.(account.uid);
   } catch (error) {
@@ -76,22 +74,10 @@ export async function actAsRoot<T>(work: () => Promise<T>): Promise<T> {
  * @throws userMissing (89)
  */
 export function becomeAccount(account: AccountIds): void {
-  const {
-    geteuid,
-    initgroups,
-    setgid,
-    setgroups,
-    setuid,
-  }: NodeJS.Process & {
-    initgroups?: (user: number, group: number) => void;
-  } = process;
+  const { geteuid, setgid, setuid } = own;
   if (geteuid?.() !== 0 || account.uid === 0) return;
   try {
-    try {
-      initgroups?.(account.uid, account.gid);
-    } catch {
-      setgroups?.([account.gid]);
-    }
+    takeGroups(account);
     setgid?.(account.gid);
     setuid?.(account.uid);
   } catch (error) {

@@ -29,7 +29,7 @@ import {
   writeFile,
 } from "./nodeFiles";
 import { dirname } from "node:path";
-import type { ByteStream } from "../base/bytes";
+import { type ByteStream, utf8 } from "../base/bytes";
 import { fail, isError } from "../base/errors";
 import type { Random } from "../base/random";
 import { TEMP_SUFFIX, temporaryName } from "../base/temporaryName";
@@ -105,6 +105,12 @@ export async function atomicWrite(
     throw systemError("fileMove", `move '${temporary}' to '${path}'`, path, error);
   }
   if (options.syncDirectories ?? true) await syncDirectory(dirname(path));
+}
+
+/** Replaces a text like that; the new file has the mode of `like`, by default of the old one. */
+export async function rewrite(path: string, text: string, like = path): Promise<void> {
+  const { mode } = await stat(like);
+  await atomicWrite(path, utf8(text), { mode: mode & 0o777 });
 }
 
 /**

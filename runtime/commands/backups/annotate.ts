@@ -8,30 +8,46 @@ import { annotate } from "../../operations/shared/annotate";
 import { loggedFailure } from "../../operations/shared/results";
 import { requireLabel } from "../../operations/shared/requireLabel";
 import { loadBackupInfo } from "../../repository/infoStore";
-import type { Command } from "../../process/commandProcess";
+import type { Repository } from "../../repository/repository";
+import type { Command, CommandProcess } from "../../process/commandProcess";
 
 export const annotateCommand: Command = async (proc) => {
-  const { config, ctx } = proc;
-  const set = config.set ?? "";
-  requireLabel(set);
-  const reserved = Object.keys(config.backup.annotations).find((name) => name.startsWith(HOLD_NOTE));
+  const { annotations } = proc.config.backup;
+  const set = requiredSet(proc);
+  const reserved = Object.keys(annotations).find((name) => name.startsWith(HOLD_NOTE));
   if (reserved !== undefined)
     throw fail("optionInvalidValue", `annotation '${reserved}' is a hold's`, { hint: "use hold and release." });
+  const { annotated, errors } = await annotateAll(proc, set, annotations);
+  if (errors.length > 0)
+    throw fail("command", `annotate command encountered ${errors.length} error(s), check the log file for details`);
+  if (annotated.length === 0) throw fail("backupSetInvalid", "no backup set to annotate found");
+  return 0;
+};
+
+/** The label of the backup. @throws what {@link requireLabel} throws */
+export function requiredSet({ config: { set = "" } }: CommandProcess): string {
+  requireLabel(set);
+  return set;
+}
+
+/** Changes notes of a backup in every repository that holds it. */
+export async function annotateAll(
+  proc: CommandProcess,
+  set: string,
+  notes: Readonly<Record<string, string>>,
+): Promise<{ readonly annotated: readonly Repository[]; readonly errors: readonly BackupError[] }> {
   proc.requireStarted();
   const repos = proc.repositories();
   proc.lock("backup", repos);
+  const annotated: Repository[] = [];
   const errors: BackupError[] = [];
-  let isAnnotated = false;
   for (const repo of repos) {
     try {
       const lease = await proc.leases.take(repo, loadBackupInfo);
-      isAnnotated = (await annotate(repo, set, config.backup.annotations, lease, ctx)) || isAnnotated;
+      if (await annotate(repo, set, notes, lease, proc.ctx)) annotated.push(repo);
     } catch (thrown) {
-      errors.push(loggedFailure(repo, thrown, ctx));
+      errors.push(loggedFailure(repo, thrown, proc.ctx));
     }
   }
-  if (errors.length > 0)
-    throw fail("command", `annotate command encountered ${errors.length} error(s), check the log file for details`);
-  if (!isAnnotated) throw fail("backupSetInvalid", "no backup set to annotate found");
-  return 0;
-};
+  return { annotated, errors };
+}

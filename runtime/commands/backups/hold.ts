@@ -4,13 +4,10 @@
  */
 import { type BackupError, fail } from "../../base/errors";
 import type { Context } from "../../base/context";
-import { annotate } from "../../operations/shared/annotate";
-import { requireLabel } from "../../operations/shared/requireLabel";
-import { loggedFailure } from "../../operations/shared/results";
 import { parseTargetTime } from "../../operations/restore/select";
 import { type Hold, holdNotes, holdText } from "../../operations/expire/hold";
-import { loadBackupInfo } from "../../repository/infoStore";
 import type { Command, CommandProcess } from "../../process/commandProcess";
+import { annotateAll, requiredSet } from "./annotate";
 
 const REASON_LENGTH_MAX = 500;
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
@@ -43,25 +40,12 @@ function endOf(until: string, { clock }: Context): number {
 
 async function setHold(proc: CommandProcess, hold: Hold | null): Promise<number> {
   const { config, ctx } = proc;
-  const set = config.set ?? "";
-  requireLabel(set);
-  proc.requireStarted();
-  const repos = proc.repositories();
-  proc.lock("backup", repos);
-  const errors: BackupError[] = [];
-  const done: string[] = [];
-  for (const repo of repos) {
-    try {
-      const lease = await proc.leases.take(repo, loadBackupInfo);
-      if (await annotate(repo, set, holdNotes(hold), lease, ctx)) done.push(repo.name);
-    } catch (thrown) {
-      errors.push(loggedFailure(repo, thrown, ctx));
-    }
-  }
+  const set = requiredSet(proc);
+  const { annotated, errors } = await annotateAll(proc, set, holdNotes(hold));
   const what = hold === null ? "released" : holdText(hold);
-  if (done.length > 0) ctx.log.info(`backup ${set} of ${done.join(", ")}: ${what}`);
+  if (annotated.length > 0) ctx.log.info(`backup ${set} of ${annotated.map(({ name }) => name).join(", ")}: ${what}`);
   if (errors.length > 0)
-    throw fail("command", `${config.command} failed in ${errors.length} of ${repos.length} repositories`);
-  if (done.length > 0) return 0;
+    throw fail("command", `${config.command} failed in ${errors.length} of ${proc.repositories().length} repositories`);
+  if (annotated.length > 0) return 0;
   throw fail("backupSetInvalid", `no repository has backup ${set}`, { hint: "Run info to list the backups." });
 }

@@ -67,14 +67,9 @@ export async function loadDrillHistory(
 ): Promise<DrillRecord[]> {
   const records = new Map<string, DrillRecord>();
   const old = new Map(known.map((record) => [record.id, record]));
-  for (const result of await perRepo(repos, (repo) => loadRepoDrills(repo, old, kinds))) {
-    if (result.ok) for (const record of result.value) records.set(record.id, record);
-    else
-      ctx.log.warn(
-        `repo${result.repoIndex}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`,
-      );
-  }
-  return sorted([...records.values()]);
+  const load = async (repo: Repository): Promise<DrillRecord[]> => loadNamed(repo, await listRepo(repo, kinds), old);
+  for (const record of await readable(repos, load, ctx)) records.set(record.id, record);
+  return [...records.values()].sort((left, right) => (left.id < right.id ? -1 : 1));
 }
 
 /** The newest attack on this repository; null if absent, or when the history is unreadable. */
@@ -115,24 +110,26 @@ export async function listTurns(
   kinds: readonly DrillKind[] = DRILL_PICKS,
 ): Promise<Turn[]> {
   const turns = new Map<string, Turn>();
-  for (const result of await perRepo(repos, (repo) => listRepo(repo, kinds))) {
-    if (!result.ok)
-      ctx.log.warn(
-        `repo${result.repoIndex}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`,
-      );
-    else
-      for (const turn of result.value.flatMap((name) => parseDrillFileName(name, kinds) ?? []))
-        turns.set(turn.id, turn);
+  for (const name of await readable(repos, (repo) => listRepo(repo, kinds), ctx)) {
+    const turn = parseDrillFileName(name, kinds);
+    if (turn !== null) turns.set(turn.id, turn);
   }
   return [...turns.values()];
 }
 
-async function loadRepoDrills(
-  repo: Repository,
-  known: ReadonlyMap<string, DrillRecord>,
-  kinds: readonly DrillKind[],
-): Promise<DrillRecord[]> {
-  return loadNamed(repo, await listRepo(repo, kinds), known);
+/** What the repositories' histories hold; reports and skips unreadable ones. */
+async function readable<T>(
+  repos: readonly Repository[],
+  read: (repo: Repository) => Promise<T[]>,
+  ctx: Context,
+): Promise<T[]> {
+  const results = await perRepo(repos, read);
+  return results.flatMap((result) => {
+    if (result.ok) return result.value;
+    const { name, message } = result.error;
+    ctx.log.warn(`repo${result.repoIndex}: the drill history cannot be read: [${name}] ${message}`);
+    return [];
+  });
 }
 
 async function loadNamed(
@@ -207,8 +204,4 @@ function recordsOf(text: string, name: string): DrillRecord[] {
   } catch {
     return [];
   }
-}
-
-function sorted(records: readonly DrillRecord[]): DrillRecord[] {
-  return records.toSorted((left, right) => (left.id < right.id ? -1 : 1));
 }

@@ -6,13 +6,12 @@
  * whether it was done. Steps inside the directory have the account's rights, because the account can swap names there;
  * root moves only the directory itself, to the path that its user names.
  */
-import { lstat, lstatSync, mkdir, readdir, rename, rm, rmdir, stat, statSync, symlink } from "../../local/nodeFiles";
+import { lstat, lstatSync, mkdir, readdir, rename, rm, rmdir, statSync, symlink } from "../../local/nodeFiles";
 import { dirname } from "node:path";
-import { utf8 } from "../../base/bytes";
 import { type BackupError, fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import { actAs } from "../../local/actAs";
-import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
+import { rewrite, syncDirectory } from "../../local/atomicWrite";
 import {
   isMissing,
   namesIfThere,
@@ -168,9 +167,7 @@ async function dropSettings({ restoredConf, upper }: OpenLocation, { settings }:
   const path = `${upper}/${AUTO_CONF}`;
   const text = await textIfThere(path);
   if (text === null) return;
-  const { mode } = await stat(path);
-  const kept = withoutSettings(text, settings, (await textIfThere(restoredConf)) ?? "");
-  await atomicWrite(path, utf8(kept), { mode: mode & 0o777 });
+  await rewrite(path, withoutSettings(text, settings, (await textIfThere(restoredConf)) ?? ""));
 }
 
 /** An opened server has settings of its own, and the recovery of an unused one names the directory. */
@@ -179,8 +176,7 @@ async function restoreSettings({ at, restoredConf, upper }: OpenLocation, to: st
   const text = await textIfThere(restoredConf);
   if (text === null) return rm(path, { force: true });
   const argument = (directory: string): string => shellQuote(`--pg1-path=${directory}`).replaceAll("'", "''");
-  const { mode } = await stat(restoredConf);
-  await atomicWrite(path, utf8(text.replaceAll(argument(at), argument(to))), { mode: mode & 0o777 });
+  await rewrite(path, text.replaceAll(argument(at), argument(to)), restoredConf);
 }
 
 /** The directory in the data directory becomes a link to its place; one that the server has dropped stays away. */

@@ -6,10 +6,9 @@ import { requireHoles } from "../../local/punchHoles";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { ProgramEnd } from "../../local/program";
 import { textIfThere } from "../../local/systemError";
-import { atomicWrite } from "../../local/atomicWrite";
-import { closeSync, fsyncSync, openSync, readFileSync, rm, stat, statfs } from "../../local/nodeFiles";
+import { rewrite } from "../../local/atomicWrite";
+import { closeSync, fsyncSync, openSync, readFileSync, rm, statfs } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
-import { utf8 } from "../../base/bytes";
 import { fail, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import type { Manifest } from "../../format/repository/manifest";
@@ -40,7 +39,7 @@ import {
   saveState,
   syncFileSystem,
 } from "./openLocation";
-import { makeSkeleton } from "./skeleton";
+import { makeSkeleton, type SkeletonParts } from "./skeleton";
 import { HIDDEN_CONTROL, pathInData } from "./tree";
 import { shareWith } from "./storedFile";
 import { isWhole, openUpper, type Target, type UpperDirectory } from "./upperDirectory";
@@ -109,8 +108,6 @@ interface Served {
   readonly files: OpenFiles;
   /** Null if everything is there. */
   readonly fetcher: Fetcher | null;
-  /** Null without a limit. */
-  readonly cache: PageCache | null;
   /** Null if the recovery may be over. */
   readonly firstWal: string | null;
 }
@@ -190,7 +187,7 @@ function servedAlone(location: OpenLocation, state: OpenState, ctx: Context): Se
   ctx.log.info("everything is here: no repository is asked");
   const none: Fetch = { pages: () => Promise.resolve(), readTo: () => {} };
   const files = filesOf(upper, state, none, ctx);
-  return { state, isFirst: false, upper, files, fetcher: null, cache: null, firstWal: null };
+  return { state, isFirst: false, upper, files, fetcher: null, firstWal: null };
 }
 
 async function servedFrom(
@@ -226,7 +223,7 @@ async function servedFrom(
   const files = filesOf(upper, state, cache === null ? fetcher : cache.around(fetcher), ctx);
   const isFirst = state.phase !== "used";
   const firstWal = isFirst ? (manifest.archiveStart ?? null) : null;
-  return { state: prepared, isFirst, upper, files, fetcher, cache, firstWal };
+  return { state: prepared, isFirst, upper, files, fetcher, firstWal };
 }
 
 function shareAll(targets: readonly Target[], pages: SharedPages): void {
@@ -244,19 +241,10 @@ function filesOf({ journal, tree }: UpperDirectory, { account }: OpenState, fetc
   });
 }
 
-interface Parts {
-  readonly upper: string;
-  readonly restoredConf: string;
-  readonly asking: string | null;
-  readonly sources: Sources;
-  readonly manifest: Manifest;
-  repo(key: number): Repository;
-}
-
 /** Begins again: what a killed preparation left holds no writes. */
 async function prepare(
   location: OpenLocation,
-  parts: Parts,
+  parts: Omit<SkeletonParts, "journal">,
   recovery: OpenState["recovery"] & { readonly restoreCommand: string },
   ctx: Context,
 ): Promise<void> {
@@ -287,9 +275,7 @@ async function prepareProduction(
   const { upper } = location;
   await clearSpool(walSpoolPath);
   const autoConf = `${upper}/${AUTO_CONF}`;
-  const text = (await textIfThere(autoConf)) ?? "";
-  const { mode } = await stat(autoConf);
-  await atomicWrite(autoConf, utf8(withSettings(text, settings)), { mode: mode & 0o777 });
+  await rewrite(autoConf, withSettings((await textIfThere(autoConf)) ?? "", settings));
   if (oldWal !== null) {
     await saveOldWal(oldWal, upper, { ...account, mode: 0o700 });
     await moveOldWal(upper, `${upper}/pg_wal`);
