@@ -17,7 +17,9 @@ const OLD_DEFAULT_FILE = "/etc/pgbackrest.conf";
 const GLOBAL = "global";
 
 export interface FileAccess {
+  /** Null when the file is missing. */
   readonly readFile: (path: string) => string | null;
+  /** Names in a directory; empty when it is missing. */
   readonly listDirectory: (path: string) => readonly string[];
 }
 
@@ -108,38 +110,37 @@ export function addFiles(
     for (const entry of ini)
       if (entry.section === section) byKey.set(entry.key, [...(byKey.get(entry.key) ?? []), entry]);
     const names = new Map<string, string>();
-    for (const [key, lines] of byKey) addFileOption(entries, names, section, key, lines, command, warn);
+    const reading = { entries, names, section, command, warn };
+    for (const [key, lines] of byKey) addFileOption(reading, key, lines);
   }
 }
 
-function addFileOption(
-  entries: Entries,
+/** One section as a command reads it. */
+interface Reading {
+  readonly entries: Entries;
   /** The section's option ids, each with the name as written. */
-  names: Map<string, string>,
-  section: string,
-  key: string,
-  lines: readonly IniEntry[],
-  command: CommandName,
-  warn: (text: string) => void,
-): void {
+  readonly names: Map<string, string>;
+  readonly section: string;
+  readonly command: CommandName;
+  readonly warn: (text: string) => void;
+}
+
+function addFileOption(reading: Reading, key: string, lines: readonly IniEntry[]): void {
+  const { command, warn } = reading;
   const option = findOption(key);
   if (option === null) return warn(`configuration file contains invalid option ${shownKey(key, lines)}`);
   if (option.negate) return warn(`configuration file contains negate option '${key}'`);
   if (option.reset) return warn(`configuration file contains reset option '${key}'`);
   const { row } = option;
   if (row.section === "command-line") return warn(`configuration file contains command-line only option '${key}'`);
-  ifUnused(command, row, warn, () => addKnown(entries, names, section, key, lines, option, command, warn));
+  ifUnused(command, row, warn, () => addKnown(reading, key, lines, option));
 }
 
 function addKnown(
-  entries: Entries,
-  names: Map<string, string>,
-  section: string,
+  { command, entries, names, section, warn }: Reading,
   key: string,
   lines: readonly IniEntry[],
   option: NamedOption,
-  command: CommandName,
-  warn: (text: string) => void,
 ): void {
   const { row } = option;
   const origin = originOf(section, lines);

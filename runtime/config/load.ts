@@ -30,10 +30,6 @@ export interface LoadInput extends FileAccess {
   /** Arguments after the program's name. */
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Null when the file is missing. */
-  readonly readFile: (path: string) => string | null;
-  /** Names in a directory; empty when it is missing. */
-  readonly listDirectory: (path: string) => readonly string[];
   /** Values of `s3Quirks`. */
   readonly providers?: readonly string[];
   /** The account whose rights a program gets that one of the files names; undefined for this process' own. */

@@ -169,7 +169,12 @@ function on(option: string, ...values: readonly string[]): { readonly depend: Op
 }
 
 function optionalFor(commands: readonly CommandName[]): Pick<OptionDetails, "forCommand"> {
-  return { forCommand: Object.fromEntries(commands.map((command) => [command, { required: false }])) };
+  return { forCommand: ruleFor(commands, { required: false }) };
+}
+
+/** One rule of several commands. */
+function ruleFor(commands: readonly CommandName[], rule: OptionRule): NonNullable<OptionDetails["forCommand"]> {
+  return Object.fromEntries(commands.map((command) => [command, rule]));
 }
 
 type ActedRow<T extends OptionType, D extends OptionDetails> = D &
@@ -416,18 +421,9 @@ const COMMAND_LINE = [
     "label of the backup",
     {
       forCommand: {
-        annotate: { required: true },
-        hold: { required: true },
-        release: { required: true },
-        manifest: { default: "latest" },
-        "extract-table": { default: "latest" },
+        ...ruleFor(["annotate", "hold", "release"], { required: true }),
+        ...ruleFor(["manifest", ...TARGETED], { default: "latest" }),
         info: { depend: { option: "stanza" } },
-        clone: { default: "latest" },
-        diff: { default: "latest" },
-        open: { default: "latest" },
-        recover: { default: "latest" },
-        "recover-step": { default: "latest" },
-        restore: { default: "latest" },
       },
     },
   ),
@@ -440,12 +436,7 @@ const COMMAND_LINE = [
       forCommand: {
         info: { allowed: ["full", "diff", "incr"] },
         backup: { default: "incr", allowed: ["full", "diff", "incr"] },
-        "extract-table": { default: "default", allowed: RECOVER_TYPES },
-        clone: { default: "default", allowed: RECOVER_TYPES },
-        diff: { default: "default", allowed: RECOVER_TYPES },
-        open: { default: "default", allowed: RECOVER_TYPES },
-        recover: { default: "default", allowed: RECOVER_TYPES },
-        "recover-step": { default: "default", allowed: RECOVER_TYPES },
+        ...ruleFor(TARGETED, { default: "default", allowed: RECOVER_TYPES }),
         restore: {
           default: "default",
           allowed: ["default", "preserve", "immediate", "standby", "none", "name", "time", "lsn", "xid"],

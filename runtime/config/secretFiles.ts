@@ -4,6 +4,7 @@
  * environment file, `<CREDENTIALS_DIRECTORY>/repo1-env`. They count as variables of the environment without being in
  * any environment. Pure.
  */
+import type { FileAccess } from "./files";
 import { OPTIONS as OPTION_ROWS } from "./options";
 
 /** File name → option, without `PGBACKREST_REPO1_`. */
@@ -33,14 +34,8 @@ const CREDENTIAL_FILE = credentialPattern(REPO_OPTIONS.filter(({ name }) => name
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-interface SecretAccess {
-  /** Null when the file is missing. */
-  readonly readFile: (path: string) => string | null;
-  readonly listDirectory: (path: string) => readonly string[];
-}
-
 /** The environment takes precedence over files. */
-export function withSecretFiles(env: Environment, access: SecretAccess): Environment {
+export function withSecretFiles(env: Environment, access: FileAccess): Environment {
   return {
     ...fromCredentials(env["CREDENTIALS_DIRECTORY"], access),
     ...fromSecret(env["PGBACKSTOP_SECRETS"], access),
@@ -48,7 +43,7 @@ export function withSecretFiles(env: Environment, access: SecretAccess): Environ
   };
 }
 
-function fromSecret(directory: string | undefined, access: SecretAccess): Record<string, string> {
+function fromSecret(directory: string | undefined, access: FileAccess): Record<string, string> {
   if (directory === undefined || directory === "") return {};
   const variables: Record<string, string> = {};
   for (const repo of access.listDirectory(directory).filter((name) => /^repo\d+$/.test(name))) {
@@ -60,7 +55,7 @@ function fromSecret(directory: string | undefined, access: SecretAccess): Record
   return variables;
 }
 
-function fromCredentials(directory: string | undefined, access: SecretAccess): Record<string, string> {
+function fromCredentials(directory: string | undefined, access: FileAccess): Record<string, string> {
   if (directory === undefined || directory === "") return {};
   const names = access.listDirectory(directory);
   const variables: Record<string, string> = {};
