@@ -68,15 +68,17 @@ export interface LockAccess {
   lockOwners(): readonly number[];
 }
 
+export interface OwnProcess {
+  readonly pid: number;
+  readonly execId: string;
+  /** Start by the monotonic clock. */
+  readonly beganMs: number;
+  /** Sends SIGTERM; false when no process has that id. */
+  terminate(pid: number): boolean;
+}
+
 export interface ProgramAccess {
-  /** `terminate` returns false when no process has that id. */
-  readonly process: {
-    readonly pid: number;
-    readonly execId: string;
-    /** Start by the monotonic clock. */
-    readonly beganMs: number;
-    terminate(pid: number): boolean;
-  };
+  readonly process: OwnProcess;
   /** Arguments that start this program again, for restore_command. */
   readonly ownCommand: readonly string[];
   /** Starts this command's background process: the same arguments with `:async`, detached. */
@@ -132,6 +134,7 @@ export interface MachineAccess {
 }
 
 export interface Terminal {
+  /** Both standard input and output are a terminal. */
   readonly isInteractive: boolean;
   /** Null when nobody can answer. */
   ask(question: string): Promise<string | null>;

@@ -7,7 +7,15 @@ import { printable } from "../base/printable";
 import type { Log } from "../base/log";
 import { assert, type BackupError, ERRORS, fail, toBackupError } from "../base/errors";
 import { given } from "../base/given";
-import type { BackgroundDetails, CommandProcess, OtherConfiguration } from "./commandProcess";
+import type {
+  BackgroundDetails,
+  CommandProcess,
+  MachineAccess,
+  OtherConfiguration,
+  OwnProcess,
+  ProgramAccess,
+  Terminal,
+} from "./commandProcess";
 import { COMMAND_TABLE } from "../config/commands";
 import { rateAtOf } from "../config/hours/limitRate";
 import type { Config, PgConfig, RepoConfig } from "../config/types";
@@ -40,19 +48,16 @@ import type { Storage } from "../storage/storage";
 import { unusableStorage } from "../storage/unusable";
 import { workerPool } from "../workers/pool";
 
-export interface ProcessFacts {
-  readonly pid: number;
-  readonly execId: string;
-  /** Start by the monotonic clock. */
-  readonly beganMs: number;
+export interface ProcessFacts
+  extends OwnProcess,
+    Omit<Terminal, "ask">,
+    Pick<MachineAccess, "listenFd" | "workingDirectory">,
+    Pick<ProgramAccess, "ownCommand"> {
   readonly uid: number;
   readonly gid: number;
   readonly osUserName: string;
-  readonly workingDirectory: string;
-  readonly listenFd: number | null;
   readonly hostName: string;
   readonly managerEnvironment: Environment;
-  readonly ownCommand: readonly string[];
   /** Arguments after the program. */
   readonly args: readonly string[];
   /** Worker threads start from this file. */
@@ -61,18 +66,10 @@ export interface ProcessFacts {
   readonly storageProcesses: StorageProcesses;
   /** True when the process with this id already ran at that time. */
   isAlive(pid: number, atMs: number): boolean;
-  /** Sends SIGTERM; false when no process has that id. */
-  terminate(pid: number): boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Without our variables, which may hold secrets. */
   readonly plainEnvironment: Readonly<Record<string, string | undefined>>;
-  /** Both standard input and output are a terminal. */
-  readonly isInteractive: boolean;
   ask(question: string, signal: AbortSignal): Promise<string | null>;
-  readInput(): Promise<string>;
-  print(text: string): void;
-  printError(text: string): void;
-  printBytes(bytes: Uint8Array): Promise<void>;
   /** Warnings go to the log. */
   loadOther(configuration: OtherConfiguration, log: Log): Config;
   /** This process's own configuration, read again. */

@@ -30,6 +30,7 @@ import {
   type ManifestFile,
   type ManifestLink,
   type ManifestPath,
+  type ManifestTarget,
   type OwnerName,
   parseMode,
   parseOwner,
@@ -39,7 +40,15 @@ import {
   rowDifferences,
 } from "./manifestRows";
 
-export type { ManifestFile, ManifestLink, ManifestPath, OwnerName, PageErrors, RowDefaults } from "./manifestRows";
+export type {
+  ManifestFile,
+  ManifestLink,
+  ManifestPath,
+  ManifestTarget,
+  OwnerName,
+  PageErrors,
+  RowDefaults,
+} from "./manifestRows";
 
 export interface ManifestOptions {
   readonly archiveCheck: boolean;
@@ -54,18 +63,6 @@ export interface ManifestOptions {
   readonly hardlink: boolean;
   readonly online: boolean;
   readonly processMax?: number;
-}
-
-export interface ManifestTarget {
-  /** `pg_data`, `pg_tblspc/<oid>`, or `pg_data/<path>` for another link. */
-  readonly name: string;
-  readonly type: "path" | "link";
-  /** The data directory, or the target of a link; for a link to a file that file's directory. */
-  readonly path: string;
-  /** Base name of a linked file. */
-  readonly file?: string;
-  readonly tablespaceId?: string;
-  readonly tablespaceName?: string;
 }
 
 export interface ManifestDatabase {

@@ -8,25 +8,17 @@
  */
 import { fail } from "../../base/errors";
 import { isLabel, labelType } from "./label";
-import type { ManifestFile, ManifestLink, ManifestPath } from "./manifestRows";
+import type { ManifestFile, ManifestLink, ManifestPath, ManifestTarget } from "./manifestRows";
 import { parseLsn, parseWalName } from "../wal/walSegment";
 
 /** The rows to check; targets are those of `[backup:target]`. */
 export interface NamedRows {
   readonly pg: { readonly version: string; readonly catalogVersion: number };
   readonly references: readonly string[];
-  readonly targets: readonly NamedTarget[];
+  readonly targets: readonly ManifestTarget[];
   readonly files: readonly ManifestFile[];
   readonly paths: readonly ManifestPath[];
   readonly links: readonly ManifestLink[];
-}
-
-interface NamedTarget {
-  readonly name: string;
-  readonly type: "path" | "link";
-  readonly path: string;
-  readonly file?: string;
-  readonly tablespaceId?: string;
 }
 
 const DATA = "pg_data";
@@ -177,7 +169,7 @@ function isDestination(path: string): boolean {
 }
 
 function checkTarget(
-  target: NamedTarget,
+  target: ManifestTarget,
   paths: ReadonlySet<string>,
   files: { has(name: string): boolean },
   where: string,

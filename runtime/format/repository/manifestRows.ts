@@ -36,6 +36,18 @@ export interface ManifestFile {
   readonly pageErrors?: PageErrors;
 }
 
+export interface ManifestTarget {
+  /** `pg_data`, `pg_tblspc/<oid>`, or `pg_data/<path>` for another link. */
+  readonly name: string;
+  readonly type: "path" | "link";
+  /** The data directory, or the target of a link; for a link to a file that file's directory. */
+  readonly path: string;
+  /** Base name of a linked file. */
+  readonly file?: string;
+  readonly tablespaceId?: string;
+  readonly tablespaceName?: string;
+}
+
 export interface ManifestPath {
   readonly name: string;
   readonly mode: number;
