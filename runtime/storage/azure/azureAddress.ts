@@ -4,16 +4,13 @@
  * As in stock, `repo-storage-host` takes the endpoint's place, with the account in the path unless
  * `repo-azure-uri-style` is set, and `repo-storage-port` changes any port (pgBackRest 2.60 "storage/azure/helper").
  */
+import type { AzureConfig } from "../../config/types";
 import { invalidAddress, parseHostUrl, plainAddress, portOf, type StoreAddress } from "../objectStore/storeAddress";
 
-export interface AzureLocation {
-  readonly account: string;
-  readonly container: string;
-  readonly endpoint: string;
-  readonly uriStyle: "host" | "path";
-  readonly storageHost?: string;
-  readonly storagePort: number;
-}
+export type AzureLocation = Pick<
+  AzureConfig,
+  "account" | "container" | "endpoint" | "storageHost" | "storagePort" | "uriStyle"
+>;
 
 /** "Naming and referencing containers, blobs, and metadata". */
 const CONTAINER = /^[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}$/;

@@ -1,16 +1,11 @@
 /** Reads listings of Azure Blob Storage. */
-import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
+import type { ListedKey, ListedPage } from "../objectStore/keyPrefix";
 import { malformed, parseDocument, requirePrefix } from "../objectStore/malformed";
 import type { RequestFacts } from "../objectStore/transportFailure";
 import { findChild, findText, type XmlElement } from "../objectStore/xml";
 
-export interface BlobPage extends KeyPage {
-  /** Parameters of the request for the next page; null on the last. */
-  readonly next: { readonly marker: string } | null;
-}
-
 /** One page of List Blobs with keys that begin with `prefix`. @throws service for any other document */
-export function parseBlobPage(text: string, prefix: string, facts: RequestFacts): BlobPage {
+export function parseBlobPage(text: string, prefix: string, facts: RequestFacts): ListedPage {
   const root = parseDocument(text, facts);
   if (root.name !== "EnumerationResults") throw malformed(`the answer is '${root.name}'`, facts);
   const [listed, marker] = [findChild(root, "Blobs"), findText(root, "NextMarker")];

@@ -2,6 +2,7 @@
  * A prefix of a container of Azure Blob Storage as a storage. Requests and errors: azureHttp.ts and azureFailure.ts;
  * uploads: blobUpload.ts.
  */
+import type { ListedPage } from "../objectStore/keyPrefix";
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { fail, nullOn } from "../../base/errors";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
@@ -10,7 +11,7 @@ import { headerOf, readText, type StoreRequest } from "../objectStore/storeHttp"
 import { checkPath } from "../paths";
 import type { ObjectInfo, StorageFact } from "../storage";
 import { azureAddressOf, type AzureLocation } from "./azureAddress";
-import { type BlobPage, parseBlobPage } from "./azureAnswer";
+import { parseBlobPage } from "./azureAnswer";
 import { azureError, type AzureFacts, codeOfRefusal } from "./azureFailure";
 import { AzureHttp } from "./azureHttp";
 import type { AzureAuthority } from "./azureKey";
@@ -30,7 +31,7 @@ const UNMET = new Set(["BlobAlreadyExists", "ConditionNotMet", "TargetConditionN
 /** A first upload, and another one after one of another writer. */
 const UPLOADS_MAX = 2;
 
-export class BlobStorage extends ObjectStorage<BlobPage> {
+export class BlobStorage extends ObjectStorage<ListedPage> {
   protected readonly http: AzureHttp;
   protected readonly oneKey = { maxresults: "1" };
   readonly #options: BlobOptions;
@@ -127,7 +128,7 @@ export class BlobStorage extends ObjectStorage<BlobPage> {
       await this.requireGone(path, doing, answer.status);
   }
 
-  protected page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<BlobPage> {
+  protected page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListedPage> {
     const request: StoreRequest = {
       method: "GET",
       query: { restype: "container", comp: "list", ...query },

@@ -1,5 +1,5 @@
 /** Reads answers of Google Cloud Storage ("Cloud Storage JSON API", resources Object and Objects: list). */
-import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
+import type { ListedKey, ListedPage } from "../objectStore/keyPrefix";
 import { malformed, requirePrefix } from "../objectStore/malformed";
 import type { RequestFacts } from "../objectStore/transportFailure";
 
@@ -14,10 +14,8 @@ export interface GcsObject extends ListedKey {
   readonly md5?: string;
 }
 
-export interface ObjectPage extends KeyPage {
+export interface ObjectPage extends ListedPage {
   readonly objects: readonly GcsObject[];
-  /** Parameters of the request for the next page; null on the last. */
-  readonly next: { readonly pageToken: string } | null;
 }
 
 const OBJECT_FIELDS = "name,size,generation,timeCreated";

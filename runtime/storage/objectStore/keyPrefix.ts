@@ -17,6 +17,11 @@ export interface KeyPage {
   readonly folders: readonly string[];
 }
 
+export interface ListedPage extends KeyPage {
+  /** Parameters of the request for the next page; null on the last. */
+  readonly next: Readonly<Record<string, string>> | null;
+}
+
 /** Lists what a query of `prefix` and `delimiter` asks for; `doing` follows "unable to". */
 export type ListKeys = (query: Readonly<Record<string, string>>, doing: string) => AsyncIterable<KeyPage>;
 

@@ -7,7 +7,7 @@ import { fail } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
 import { checkDirectoryPath, checkPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFeatures } from "../storage";
-import { KeyPrefix, type KeyPage, type KeyPrefixOptions } from "./keyPrefix";
+import { KeyPrefix, type KeyPrefixOptions, type ListedPage } from "./keyPrefix";
 import { eachPage } from "./pages";
 import type { UploadLocation } from "./partUpload";
 import type { StoreProbe } from "./probeFacts";
@@ -26,12 +26,6 @@ export interface ObjectStorageOptions {
 }
 
 export type ObjectStorageDeps = Pick<StoreHttpOptions<RequestFacts>, "clock" | "random" | "signal" | "ioTimeoutMs">;
-
-/** A page of a listing. */
-export interface ListedPage extends KeyPage {
-  /** Parameters of the request for the next page; null on the last. */
-  readonly next: Readonly<Record<string, string>> | null;
-}
 
 type Query = Readonly<Record<string, string>>;
 

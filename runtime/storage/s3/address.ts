@@ -4,6 +4,7 @@
  * As in stock, `repo-storage-host` and `repo-storage-port` change only the connection and the certificate's name. Host
  * header and signature keep the endpoint (pgBackRest 2.60 "storage/s3/storage").
  */
+import type { S3Config } from "../../config/types";
 import {
   hasScheme,
   invalidAddress,
@@ -13,13 +14,7 @@ import {
   tlsNameOf,
 } from "../objectStore/storeAddress";
 
-export interface S3Location {
-  readonly endpoint: string;
-  readonly bucket: string;
-  readonly uriStyle: "host" | "path";
-  readonly storageHost?: string;
-  readonly storagePort: number;
-}
+export type S3Location = Pick<S3Config, "bucket" | "endpoint" | "storageHost" | "storagePort" | "uriStyle">;
 
 export type S3Address = StoreAddress;
 

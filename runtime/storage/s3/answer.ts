@@ -2,15 +2,10 @@
 import { compareBytes } from "../../base/bytes";
 import { answerError, type FailureFacts } from "./failure";
 import { errorFacts } from "../objectStore/errorDocument";
-import type { KeyPage, ListedKey } from "../objectStore/keyPrefix";
+import type { ListedKey, ListedPage } from "../objectStore/keyPrefix";
 import { malformed, parseDocument, requirePrefix } from "../objectStore/malformed";
 import { type ListedVersion, secondOf, type VersionPage } from "../objectStore/objectVersions";
 import { findText, type XmlElement } from "../objectStore/xml";
-
-export interface ListPage extends KeyPage {
-  /** Parameters of the request for the next page; null on the last. */
-  readonly next: { readonly "continuation-token": string } | { readonly "start-after": string } | null;
-}
 
 export interface DeleteResult {
   readonly deleted: readonly string[];
@@ -29,7 +24,7 @@ export function parseAnswer(text: string, rootName: string, facts: FailureFacts,
 }
 
 /** One page of ListObjectsV2 with keys that begin with `prefix`. @throws service for any other document */
-export function parseListPage(text: string, prefix: string, facts: FailureFacts): ListPage {
+export function parseListPage(text: string, prefix: string, facts: FailureFacts): ListedPage {
   const root = parseAnswer(text, "ListBucketResult", facts);
   const objects = childrenOf(root, "Contents").map((child) => listedObject(child, facts));
   const folders = foldersOf(root, facts);
@@ -150,7 +145,7 @@ function nextOf(
   objects: readonly ListedKey[],
   folders: readonly string[],
   facts: FailureFacts,
-): ListPage["next"] {
+): ListedPage["next"] {
   if (!isTruncated(root, facts)) return null;
   const token = findText(root, "NextContinuationToken");
   if (token !== undefined && token !== "") return { "continuation-token": token };

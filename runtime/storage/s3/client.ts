@@ -1,4 +1,5 @@
 /** A prefix of an S3 bucket as a storage. Requests and errors: http.ts and failure.ts; uploads: multipart.ts. */
+import type { ListedPage } from "../objectStore/keyPrefix";
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { assert, fail, isError } from "../../base/errors";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
@@ -9,7 +10,7 @@ import { holdsBytes } from "../objectStore/rangedRead";
 import { checkPath, joinPath } from "../paths";
 import type { Attacked, AttackedStorage, ObjectInfo, StorageFact } from "../storage";
 import { addressOf, type S3Location } from "./address";
-import { type ListPage, parseDeleteResult, parseListPage, parseVersioning, parseVersionPage } from "./answer";
+import { parseDeleteResult, parseListPage, parseVersioning, parseVersionPage } from "./answer";
 import { attackS3 } from "./attack";
 import { bodyOf, headerOf, readText, S3Http, type S3Request } from "./http";
 import { upload } from "./multipart";
@@ -34,7 +35,7 @@ const NOT_FOUND = 404;
 const CONFLICT = 409;
 const PRECONDITION_FAILED = 412;
 
-export class S3Storage extends ObjectStorage<ListPage> implements AttackedStorage {
+export class S3Storage extends ObjectStorage<ListedPage> implements AttackedStorage {
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;
   protected readonly http: S3Http;
@@ -194,7 +195,7 @@ export class S3Storage extends ObjectStorage<ListPage> implements AttackedStorag
     return { quirks: this.#options.quirks, stat: () => this.stat(path) };
   }
 
-  protected page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListPage> {
+  protected page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListedPage> {
     const request: S3Request = { method: "GET", query: { "list-type": "2", ...query }, doing, path };
     return this.http.exchangeText(request, (text, facts) => parseListPage(text, query["prefix"] ?? "", facts));
   }

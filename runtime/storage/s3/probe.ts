@@ -3,11 +3,12 @@
  * clock, certificates. Every object is below one prefix, which the caller removes; a version that the key cannot delete
  * stays as a replaced one.
  */
+import type { ListedPage } from "../objectStore/keyPrefix";
 import { utf8 } from "../../base/bytes";
 import { DENIED, probeClock, probePages, type StoreProbe, tlsFact } from "../objectStore/probeFacts";
 import { asked, type Verdict } from "../space";
 import type { StorageFact } from "../storage";
-import { type ListPage, parseListPage, parseUploadId } from "./answer";
+import { parseListPage, parseUploadId } from "./answer";
 import { bodyOf, headerOf, type S3Answer, type S3Http, type S3Request } from "./http";
 
 export interface ProbeTarget extends StoreProbe {
@@ -37,7 +38,7 @@ async function probeListing(target: ProbeTarget): Promise<Verdict> {
   const doing = `list '${name}' in pages`;
   return probePages({
     put: (path) => put(target, path),
-    ask: (next: ListPage["next"], pageSize) => {
+    ask: (next: ListedPage["next"], pageSize) => {
       const query = { "list-type": "2", prefix: folder, "max-keys": String(pageSize), ...next };
       return http.exchangeText({ method: "GET", query, doing }, (text, facts) => parseListPage(text, folder, facts));
     },
