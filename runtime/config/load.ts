@@ -18,7 +18,7 @@ import { addEnvironment } from "./env";
 import { addFiles, type ConfigFiles, type FileAccess, givenText, readConfigFiles } from "./files";
 import { rowOf } from "./optionName";
 import { beginLineOf, carriedOptionsOf } from "./optionArguments";
-import { buildRepos, type CompressDefault } from "./repoConfig";
+import { buildRepos } from "./repoConfig";
 import { type Resolved, resolveOptions } from "./resolve";
 import { ResolvedValues } from "./resolvedValues";
 import { DEFAULT_SETTINGS, levelRangeOf, parseJson, SETTINGS_FILE_NAME, settingsOf } from "./settings";
@@ -211,7 +211,7 @@ function usableOthers(resolved: Resolved, values: ResolvedValues): ReadonlyMap<n
   return resolved.unusable;
 }
 
-function compressOf(values: ResolvedValues): CompressDefault {
+function compressOf(values: ResolvedValues): Config["compress"] {
   const type = values.text("compress-type") as CompressType;
   return { type, level: values.number("compress-level") ?? levelRangeOf(type)?.fallback ?? 0 };
 }

@@ -10,13 +10,8 @@ import type { ResolvedValues } from "./resolvedValues";
 import { limitRateOf } from "./hours/limitRate";
 import { checkLevel, levelRangeOf } from "./settings";
 import type { CompressType } from "./options";
-import type { AzureConfig, GcsConfig, RepoConfig, S3Config, S3KeySource } from "./types";
+import type { AzureConfig, Config, GcsConfig, RepoConfig, S3Config, S3KeySource } from "./types";
 import type { Settings, SftpConfig, SftpHostKeyCheck } from "./types";
-
-export interface CompressDefault {
-  readonly type: CompressType;
-  readonly level: number;
-}
 
 interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -28,7 +23,7 @@ interface Surroundings {
 export function buildRepos(
   values: ResolvedValues,
   repoIndexes: readonly number[],
-  compress: CompressDefault,
+  compress: Config["compress"],
   settings: Settings,
   unusable: ReadonlyMap<number, BackupError> = new Map(),
   surroundings: Surroundings = { env: {} },
@@ -47,7 +42,7 @@ export function buildRepos(
 function buildRepo(
   values: ResolvedValues,
   key: number,
-  compress: CompressDefault,
+  compress: Config["compress"],
   own: Settings["repos"][number],
   surroundings: Surroundings,
 ): RepoConfig {
@@ -87,7 +82,7 @@ function buildRepo(
 
 function compressOf(
   key: number,
-  compress: CompressDefault,
+  compress: Config["compress"],
   own: Settings["repos"][number],
 ): { compressType: CompressType; compressLevel: number } {
   const compressType = own.compressType ?? compress.type;

@@ -31,29 +31,25 @@ export interface ScanOptions {
   readonly users: UserNames;
 }
 
-export interface ScannedFile {
+interface Scanned {
   readonly name: string;
+  readonly user: string | null;
+  readonly group: string | null;
+}
+
+export interface ScannedPath extends Scanned {
+  readonly mode: number;
+}
+
+export interface ScannedFile extends ScannedPath {
   /** Path on this machine. */
   readonly sourcePath: string;
   readonly sizeBytes: number;
   readonly modifiedAtS: number;
-  readonly mode: number;
-  readonly user: string | null;
-  readonly group: string | null;
 }
 
-export interface ScannedPath {
-  readonly name: string;
-  readonly mode: number;
-  readonly user: string | null;
-  readonly group: string | null;
-}
-
-export interface ScannedLink {
-  readonly name: string;
+export interface ScannedLink extends Scanned {
   readonly destination: string;
-  readonly user: string | null;
-  readonly group: string | null;
 }
 
 export type ScannedTarget = ManifestTarget;

@@ -4,6 +4,7 @@
  * A backup needs the same session from start to stop (PostgreSQL "Continuous Archiving", non-exclusive backup); the
  * advisory lock of stock 2.45–2.57 is also a session lock. The session uses stock's settings ("pgbackrest-format" 15).
  */
+import type { ManifestDatabase } from "../format/repository/manifest";
 import type { Client, ClientConfig, QueryArrayResult, QueryResult } from "pg";
 import { textOf } from "../base/bytes";
 import { type BackupError, fail, toBackupError } from "../base/errors";
@@ -64,12 +65,6 @@ export interface BackupStop extends BackupStart {
   readonly backupLabel: string;
   /** Empty without tablespaces. */
   readonly tablespaceMap: string;
-}
-
-export interface DatabaseRow {
-  readonly name: string;
-  readonly id: number;
-  readonly lastSystemId: number;
 }
 
 /** File that ALTER SYSTEM writes. */
@@ -257,7 +252,7 @@ export class Session {
   }
 
   /** Names may hold any bytes: each database has its own encoding. */
-  async listDatabases(): Promise<DatabaseRow[]> {
+  async listDatabases(): Promise<ManifestDatabase[]> {
     const { rows } = await this.query(
       "select oid::int8::text as id, pg_catalog.textsend(datname::text) as name, (select oid::int8::text from pg_catalog.pg_database where datname = 'template0') as last from pg_catalog.pg_database order by datname",
     );

@@ -33,14 +33,13 @@ import {
   awaitConnection,
   awaitReady,
   clearName,
-  type MadeCluster,
   makeCluster,
   removeCluster,
   stateOf,
   type ThrowAway,
 } from "./drillRun";
 import { checkRelations, checkSums, dumpAll, findReplayed } from "./drillSql";
-import { CLUSTERS, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
+import { CLUSTERS, type KubernetesApi, type ObjectRef, openKubernetes } from "../kubernetes/kubernetesApi";
 import { notifyOfJob } from "../kubernetes/jobNotice";
 
 const MINUTE_MS = 60_000;
@@ -122,7 +121,7 @@ class ClusterVenue implements DrillVenue {
   readonly #proc: Invocation & MachineAccess;
   /** Without the signal to end. */
   readonly #ctx: Context;
-  #made: MadeCluster | null = null;
+  #made: ObjectRef | null = null;
   #server: ThrowAway | null = null;
 
   constructor(api: KubernetesApi, proc: Invocation & MachineAccess, ctx: Context) {
@@ -144,7 +143,7 @@ class ClusterVenue implements DrillVenue {
   }
 
   /** Derived from production's current Cluster. */
-  async #create({ chosen, journal, options }: DrillRun, newestWal: string | null): Promise<MadeCluster> {
+  async #create({ chosen, journal, options }: DrillRun, newestWal: string | null): Promise<ObjectRef> {
     const { info, picked, repo } = chosen;
     const api = this.#api;
     const { cluster = "", job, jobUid, name = "", resources } = this.#proc.config.clusterDrill;

@@ -8,7 +8,7 @@ import { SessionGroup } from "../../postgres/sessionGroup";
 import { kindOfText, findRestoreOutcome, jobState, type RestoreOutcome } from "../restore/clusterEvents";
 import { at, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { readThrowAway } from "./drillCluster";
-import { type Collection, CLUSTERS, type KubernetesApi } from "../kubernetes/kubernetesApi";
+import { type Collection, CLUSTERS, type KubernetesApi, type ObjectRef } from "../kubernetes/kubernetesApi";
 
 const JOBS: Collection = { api: "batch/v1", plural: "jobs" };
 const SECRETS: Collection = { api: "v1", plural: "secrets" };
@@ -24,11 +24,6 @@ const REMOVE_MS = 10 * 60_000;
 const JOB_SUFFIX = "-1-full-recovery";
 /** Pods may fail for other reasons once. If the restore itself reported a failure, one is enough. */
 const FAILED_PODS_MAX = 2;
-
-export interface MadeCluster {
-  readonly name: string;
-  readonly uid: string;
-}
 
 /**
  * Removes a previous drill's Cluster of this name.
@@ -64,18 +59,13 @@ export async function clearName(
   await removeCluster(api, { name, uid: left.uid }, REMOVE_MS, ctx);
 }
 
-export async function makeCluster(api: KubernetesApi, object: JsonObject): Promise<MadeCluster> {
+export async function makeCluster(api: KubernetesApi, object: JsonObject): Promise<ObjectRef> {
   const made = await api.create(CLUSTERS, object);
   return { name: textAt(made, "metadata", "name") ?? "", uid: textAt(made, "metadata", "uid") ?? "" };
 }
 
 /** Removes pods and volumes first, the Cluster last. @throws pathRemove if it still exists at the end */
-export async function removeCluster(
-  api: KubernetesApi,
-  made: MadeCluster,
-  waitMs: number,
-  ctx: Context,
-): Promise<void> {
+export async function removeCluster(api: KubernetesApi, made: ObjectRef, waitMs: number, ctx: Context): Promise<void> {
   await api.remove(CLUSTERS, made, "Foreground");
   const endMs = ctx.clock.monotonicMs() + waitMs;
   for (;;) {
@@ -101,7 +91,7 @@ interface Seen {
  */
 export async function awaitConnection(
   api: KubernetesApi,
-  made: MadeCluster,
+  made: ObjectRef,
   journal: DrillJournal,
   ctx: Context,
 ): Promise<ThrowAway> {
@@ -123,13 +113,13 @@ export async function awaitConnection(
   return connectFirst(api, made, ctx);
 }
 
-async function look(api: KubernetesApi, { name, uid }: MadeCluster, known: RestoreOutcome | null): Promise<Seen> {
+async function look(api: KubernetesApi, { name, uid }: ObjectRef, known: RestoreOutcome | null): Promise<Seen> {
   const job = jobState(await api.find(JOBS, `${name}${JOB_SUFFIX}`));
   const isUndecided = job !== null && known?.ok !== true;
   return { job, outcome: isUndecided ? await findRestoreOutcome(api, uid) : known };
 }
 
-function judgeJob(failedCount: number, outcome: RestoreOutcome | null, { name }: MadeCluster): void {
+function judgeJob(failedCount: number, outcome: RestoreOutcome | null, { name }: ObjectRef): void {
   if (failedCount > 0 && outcome?.ok === false) {
     throw fail(kindOfText(outcome.message) ?? "command", outcome.message);
   }
@@ -143,7 +133,7 @@ function judgeJob(failedCount: number, outcome: RestoreOutcome | null, { name }:
     );
 }
 
-async function connectFirst(api: KubernetesApi, made: MadeCluster, ctx: Context): Promise<ThrowAway> {
+async function connectFirst(api: KubernetesApi, made: ObjectRef, ctx: Context): Promise<ThrowAway> {
   for (;;) {
     try {
       const [login, authority] = [
@@ -168,7 +158,7 @@ async function connectFirst(api: KubernetesApi, made: MadeCluster, ctx: Context)
 }
 
 /** A new instance may restart once to apply its settings: checks come after that. */
-export async function awaitReady(api: KubernetesApi, { name }: MadeCluster, ctx: Context): Promise<void> {
+export async function awaitReady(api: KubernetesApi, { name }: ObjectRef, ctx: Context): Promise<void> {
   for (;;) {
     const cluster = await api.find(CLUSTERS, name).catch((error: unknown) => unlessRetryable(error, null));
     const ready = listAt(cluster ?? undefined, "status", "conditions").find(
@@ -180,7 +170,7 @@ export async function awaitReady(api: KubernetesApi, { name }: MadeCluster, ctx:
 }
 
 /** The operator's status of a Cluster, for errors. */
-export async function stateOf(api: KubernetesApi, { name }: MadeCluster): Promise<string> {
+export async function stateOf(api: KubernetesApi, { name }: ObjectRef): Promise<string> {
   const cluster = await api.find(CLUSTERS, name).catch(() => null);
   const status = at(cluster ?? undefined, "status");
   return [textAt(status, "phase"), textAt(status, "phaseReason")].filter((text) => text !== undefined).join(": ");

@@ -2,7 +2,8 @@
  * Builds every answer with a nested message, so that none is omitted. CloudNativePG reads
  * `capability.GetService().Type` and similar fields unchecked, and an unset message ends its process.
  */
-import type { MetricDefinition, MetricSample } from "./messages";
+import type { MetricDefinition } from "../../metrics/definitions";
+import type { MetricSample } from "./messages";
 
 type Service = "WAL_SERVICE" | "BACKUP_SERVICE" | "LIFECYCLE_SERVICE" | "RESTORE_JOB" | "METRICS";
 type Call = "ARCHIVE_WAL" | "RESTORE_WAL" | "BACKUP" | "METRICS";

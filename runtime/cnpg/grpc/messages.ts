@@ -48,12 +48,6 @@ export interface LifecycleRequest {
   readonly object_definition: Uint8Array;
 }
 
-export interface MetricDefinition {
-  readonly name: string;
-  readonly help: string;
-  readonly labels: readonly string[];
-}
-
 export interface MetricSample {
   readonly name: string;
   readonly value: number;

@@ -26,6 +26,12 @@ export interface KubernetesAccess {
   readonly accountPath: string;
 }
 
+export interface ObjectRef {
+  readonly name: string;
+  /** A new object of the same name has another uid. */
+  readonly uid: string;
+}
+
 export interface Listed<T> {
   readonly items: readonly T[];
   /** The server's own clock; undefined if the answer has no date. */
@@ -62,11 +68,7 @@ export interface KubernetesApi {
    * `Foreground` before, and keeps the object until then. A removed object is no error.
    * @throws access, hostConnect, service
    */
-  remove(
-    collection: Collection,
-    object: { readonly name: string; readonly uid: string },
-    propagation?: "Background" | "Foreground",
-  ): Promise<void>;
+  remove(collection: Collection, object: ObjectRef, propagation?: "Background" | "Foreground"): Promise<void>;
 }
 
 /** A snapshot's annotation holds the whole Cluster, up to 256 KiB: a page must fit into a small pod's memory. */

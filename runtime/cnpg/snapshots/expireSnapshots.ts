@@ -7,8 +7,8 @@
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { Command } from "../../process/commandProcess";
-import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
-import { type ObjectGroup, groupSnapshots, type ObjectRef, readBackup, readSnapshot } from "./snapshotGroups";
+import { type Collection, type KubernetesApi, openKubernetes, type ObjectRef } from "../kubernetes/kubernetesApi";
+import { type ObjectGroup, groupSnapshots, readBackup, readSnapshot } from "./snapshotGroups";
 import { judgeSnapshots, type SnapshotKeep } from "./snapshotRetention";
 import { notifyOfJob } from "../kubernetes/jobNotice";
 

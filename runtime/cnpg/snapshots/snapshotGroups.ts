@@ -9,13 +9,8 @@
  */
 import { fail } from "../../base/errors";
 import { at, type Json, listAt, textAt } from "../kubernetes/clusterObject";
+import type { ObjectRef } from "../kubernetes/kubernetesApi";
 import type { GroupState, SnapshotGroup } from "./snapshotRetention";
-
-export interface ObjectRef {
-  readonly name: string;
-  /** A new object of the same name has another uid. */
-  readonly uid: string;
-}
 
 /** The fields of a Backup that count here. */
 export interface BackupFacts extends ObjectRef {

@@ -112,10 +112,6 @@ export class Sections {
     return entries;
   }
 
-  has(section: string): boolean {
-    return this.#sections.has(section);
-  }
-
   /** Unknown keys and sections, preserved when the file is written again. */
   other(): readonly InfoEntry[] {
     for (const entries of this.#sections.values()) for (const entry of entries) this.#keep(entry);

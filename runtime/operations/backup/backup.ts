@@ -29,14 +29,14 @@ import { KnownWal } from "../shared/knownWal";
 import { openLocalWal } from "../shared/localWal";
 import { type Begin, type BeginOptions, beginInRepositories, findPriors } from "./begin";
 import { type Cluster, OfflineCluster, OnlineCluster } from "./sourceCluster";
-import { copyFiles, warmPool } from "./copy";
+import { type CopyDeps, copyFiles, warmPool } from "./copy";
 import { finish } from "./finish";
 import { findPrior } from "./prior";
 import { type BackupDone, BackupRun, type OpenBackup } from "./run";
 import type { ServerCandidate, StandbyMode } from "./chooseServers";
-import type { SlotArchiving } from "../slot/readyDirectory";
+import type { ArchiverOptions } from "../check/archiving";
 
-export interface BackupOptions extends BeginOptions {
+export interface BackupOptions extends BeginOptions, ArchiverOptions {
   readonly type: BackupType;
   /** False copies a cluster whose server is down. */
   readonly online: boolean;
@@ -44,11 +44,6 @@ export interface BackupOptions extends BeginOptions {
   readonly force: boolean;
   readonly backupStandby: StandbyMode;
   readonly startFast: boolean;
-  readonly archiveModeCheck: boolean;
-  /** Must be in `archive_command`. */
-  readonly archiveCommandContains: string;
-  /** Null where PostgreSQL archives by itself. */
-  readonly slot: SlotArchiving | null;
   readonly archiveTimeoutMs: number;
   readonly pageHeaderCheck: boolean;
   readonly exclude: readonly string[];
@@ -63,19 +58,14 @@ export interface BackupOutcome {
   readonly elapsedMs: number;
 }
 
-export interface BackupDeps {
+export interface BackupDeps extends CopyDeps {
   /** Called once for each repository. A repository whose call throws leaves the run. */
   readonly lease: (repo: Repository) => Promise<Lease>;
   /** The configured clusters, ascending by key. */
   readonly servers: readonly ServerCandidate[];
-  readonly pool: JobPool;
-  /** For a copy that ends before a thread of the pool has started; default `pool`. */
-  readonly threadless?: JobPool;
   readonly users: UserNames;
   /** Absent: the segments that a backup waits for are read. */
   readonly seen?: SeenWalStore;
-  /** Receives the copy's progress for the lock file that `info` reads. */
-  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
 
 const SECOND_MS = 1000;

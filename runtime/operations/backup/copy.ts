@@ -48,10 +48,11 @@ export interface Copied {
   readonly sizeBytes: number;
 }
 
-interface CopyDeps {
+export interface CopyDeps {
   readonly pool: JobPool;
-  /** For a copy that ends before a thread of the pool has started. */
+  /** For a copy that ends before a thread of the pool has started; default `pool`. */
   readonly threadless?: JobPool;
+  /** Receives the progress for the lock file that `info` reads. */
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
 

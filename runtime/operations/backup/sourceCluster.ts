@@ -16,8 +16,7 @@ import { nullIfMissing, systemError } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";
 import type { ServerView } from "../../postgres/container/serverPaths";
 import type { BackupStart, BackupStop } from "../../postgres/session";
-import { requireArchiver } from "../check/archiving";
-import type { SlotArchiving } from "../slot/readyDirectory";
+import { type ArchiverOptions, requireArchiver } from "../check/archiving";
 import { keepServerFiles, type KeepTarget } from "../shared/serverFiles";
 import { waitForWal } from "../shared/waitWal";
 import type { DeltaInput } from "./fileChoices";
@@ -62,14 +61,9 @@ export interface Cluster {
   keepFiles(targets: readonly KeepTarget[], users: UserNames, ctx: Context): Promise<void>;
 }
 
-interface OpenOnline {
+interface OpenOnline extends ArchiverOptions {
   readonly standby: StandbyMode;
   readonly archiveCheck: boolean;
-  readonly archiveModeCheck: boolean;
-  /** Must be in `archive_command`. */
-  readonly archiveCommandContains: string;
-  /** Null where PostgreSQL archives by itself. */
-  readonly slot: SlotArchiving | null;
 }
 
 /** A cluster with a running server, and its standby if that provides the files. */

@@ -12,8 +12,11 @@ import { boundWarning, requireReader } from "../slot/slotCheck";
 const CNPG_COMMAND = /^\/controller\/manager wal-archive\b/;
 
 export interface ArchiverOptions {
+  /** Refuses archive_mode=always. */
   readonly archiveModeCheck: boolean;
+  /** Must be in `archive_command`. */
   readonly archiveCommandContains: string;
+  /** Null where PostgreSQL archives by itself. */
   readonly slot: SlotArchiving | null;
 }
 

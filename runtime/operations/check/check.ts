@@ -11,7 +11,7 @@ import { isSameDirectory } from "../../local/sameDirectory";
 import type { Session } from "../../postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { requireArchiver } from "./archiving";
+import { type ArchiverOptions, requireArchiver } from "./archiving";
 import type { SlotArchiving } from "../slot/readyDirectory";
 import { currentBackupsOf, type FullExpectation, fullError, newestFullOf, type StoredFull } from "../info/destinations";
 import { conflictError } from "../archivePush/conflicts";
@@ -19,16 +19,10 @@ import { openGapIn } from "../archivePush/dropWal";
 import { checkArchive, checkBackup } from "../shared/identity";
 import { waitForWal } from "../shared/waitWal";
 
-export interface CheckOptions {
+export interface CheckOptions extends ArchiverOptions {
   readonly dataDirectory: string;
   readonly archiveCheck: boolean;
-  /** Refuses archive_mode=always. */
-  readonly archiveModeCheck: boolean;
   readonly archiveTimeoutMs: number;
-  /** Must be in `archive_command`. */
-  readonly archiveCommandContains: string;
-  /** Null where PostgreSQL archives by itself. */
-  readonly slot: SlotArchiving | null;
   /** WAL files that a repository's archive has with other content than this server, by its key. */
   conflicts(repoIndex: number): readonly string[];
   /** WAL files of a cluster dropped for a repository, by its key. */

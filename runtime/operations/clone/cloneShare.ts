@@ -12,10 +12,9 @@ import type { Context } from "../../base/context";
 import { fail, isError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { actAs } from "../../local/actAs";
-import { acquireLock, type LockFile } from "../../local/lockFile";
+import { acquireLock, type LockFile, type LockHolder } from "../../local/lockFile";
 import { existsSync, lchown, lstat, mkdir, readdir, rm, writeFile } from "../../local/nodeFiles";
 import { systemCodeOf, systemError } from "../../local/systemError";
-import type { LockHolder } from "../open/openLocks";
 import type { Account } from "../open/tree";
 
 export interface ShareRequest {

@@ -15,24 +15,20 @@ import { Session } from "../../postgres/session";
 import { endServer, findServer } from "../open/closeBackup";
 import { findMount, isAlive, loadProgress, loadState, type OpenLocation, openLocation } from "../open/openLocation";
 import { openedDataTimeMs, requireOpened } from "../open/openBackup";
-import type { LockHolder } from "../open/openLocks";
-import type { Account } from "../open/tree";
+import type { ShareRequest } from "./cloneShare";
 import { requireUsable } from "./cloneSettings";
 import { type CloneState, loadClone, requireAlive, saveClone } from "./cloneState";
 import { requireSystemd, startTimer, type TimerTools } from "./cloneTimer";
 import { SALT_BYTES, scramVerifier } from "./scramVerifier";
 import { sealClone } from "./sealClone";
 
-export interface CloneRequest extends Pick<CloneState, "allow" | "databases" | "listen" | "port" | "role"> {
-  readonly at: string;
-  /** PostgreSQL's. */
-  readonly account: Account;
+export interface CloneRequest
+  extends ShareRequest,
+    Pick<CloneState, "allow" | "databases" | "listen" | "port" | "role"> {
   /** The cluster's superuser, and the database for statements about the cluster. */
   readonly superuser: string;
   readonly maintenance: string;
   readonly lifetimeMs: number | null;
-  readonly lockPath: string;
-  readonly self: LockHolder;
   readonly password: string;
   readonly mask: string | null;
   /** Closes the clone: for the timer, without any secret. */

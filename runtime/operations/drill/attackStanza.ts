@@ -3,6 +3,7 @@
  * stanza, then a restore from the past, compared byte by byte. Its content is synthetic, so the drill needs neither
  * PostgreSQL nor production's data: it proves what survives in the bucket, while other drills start servers.
  */
+import type { AccountIds } from "../../local/actAs";
 import { mkdir, readdir, readFile, writeFile } from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import type { Context } from "../../base/context";
@@ -18,7 +19,6 @@ import { WalPreparer } from "../archivePush/prepareWal";
 import { PushTarget } from "../archivePush/pushWal";
 import { backup } from "../backup/backup";
 import { restore } from "../restore/restore";
-import type { Owner } from "../restore/owners";
 import { inlinePool } from "../shared/jobs";
 import { combinedError } from "../shared/results";
 import { stanzaCreate } from "../stanza/stanzaCreate";
@@ -32,7 +32,7 @@ export interface AttackStanza {
 
 export interface AttackStanzaDeps {
   readonly users: UserNames;
-  readonly self: Owner;
+  readonly self: AccountIds;
 }
 
 export interface Compared {

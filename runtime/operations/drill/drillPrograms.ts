@@ -1,6 +1,7 @@
 /**
  * Whose programs a drill's server has: those of this machine, or those of the image if production runs in a container.
  */
+import type { AccountIds } from "../../local/actAs";
 import { readFile } from "../../local/nodeFiles";
 import { nullIfMissing } from "../../local/systemError";
 import type { Context } from "../../base/context";
@@ -10,13 +11,12 @@ import { findPrograms, type Programs } from "../../postgres/programs";
 import { loadControlFile } from "../../postgres/controlFile";
 import type { Repository } from "../../repository/repository";
 import { archiveGetInTime } from "../archiveGet/archiveGet";
-import type { Owner } from "../restore/owners";
 import type { Scratch } from "./scratch";
 import { offerWal, type WalOffer } from "./walOffer";
 
 export interface DrillPrograms {
   /** Account of the server; null is this process's. */
-  readonly account: Owner | null;
+  readonly account: AccountIds | null;
   /** Programs of a major version that see the drill's directory. @throws fileMissing */
   find(major: string, directory: string, signal: AbortSignal): Promise<Programs>;
   /** Stops the server that a killed drill left in its directory. @throws pgRunning (38) */
@@ -50,7 +50,7 @@ export interface WalSource {
 /** @param account owner of the container's data directory */
 export function programsOfImage(
   container: Pick<ContainerServer, "endPrograms" | "findPrograms">,
-  account: Owner,
+  account: AccountIds,
   { repos, timeoutMs }: WalSource,
 ): DrillPrograms {
   return {

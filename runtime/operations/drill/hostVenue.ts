@@ -2,11 +2,11 @@
  * A drill's directory on a host, next to the data directory, with a server that no other account can reach. If
  * production runs in a container, the server runs in another one of its image.
  */
+import type { AccountIds } from "../../local/actAs";
 import type { Context } from "../../base/context";
 import type { UserNames } from "../../local/users";
 import type { Session } from "../../postgres/session";
 import { requireSpace } from "../extract/extractSpace";
-import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { JobPool } from "../shared/jobs";
 import { type CheckInput, checkRunning, checkStopped } from "./checks";
@@ -24,7 +24,7 @@ import type { WalOffer } from "./walOffer";
 export interface HostParts {
   readonly pool: JobPool;
   readonly users: UserNames;
-  readonly self: Owner;
+  readonly self: AccountIds;
   /** This machine's directory for drills. */
   readonly path: string;
   readonly programs: DrillPrograms;

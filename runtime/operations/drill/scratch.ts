@@ -10,6 +10,7 @@
  * ```
  * For a server in a container root owns the directory, and the server's account only data, tablespaces and run.
  */
+import type { AccountIds } from "../../local/actAs";
 import { chmod, chown, lstat, mkdir, readdir, readFile, rm, rmdir } from "../../local/nodeFiles";
 import { basename } from "node:path";
 import { utf8 } from "../../base/bytes";
@@ -17,7 +18,6 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
 import { namesIfThere, systemError } from "../../local/systemError";
-import type { Owner } from "../restore/owners";
 
 export interface Scratch {
   readonly path: string;
@@ -27,7 +27,7 @@ export interface Scratch {
   readonly logFile: string;
   readonly socketDirectory: string;
   /** Owner of what the server writes; null is this process's account. */
-  readonly account: Owner | null;
+  readonly account: AccountIds | null;
 }
 
 const MARKER = "pgbackstop-drill.json";
@@ -88,7 +88,7 @@ export async function makeScratch(
   };
 }
 
-async function mkdirFor(path: string, account: Owner | null): Promise<void> {
+async function mkdirFor(path: string, account: AccountIds | null): Promise<void> {
   await mkdir(path, { mode: 0o700 });
   if (account !== null) await chown(path, account.uid, account.gid);
 }

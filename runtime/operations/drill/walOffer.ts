@@ -8,12 +8,12 @@
  * ```
  * Only `ask` belongs to the server's account, so a link that it makes leads root nowhere.
  */
+import type { AccountIds } from "../../local/actAs";
 import { chmod, chown, mkdir, readdir, rm, writeFile } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { ABSENT_MARK, RECOVERY_ABORTED } from "../../base/recoveryExit";
 import { parseWalName } from "../../format/wal/walSegment";
-import type { Owner } from "../restore/owners";
 import { shellQuote } from "../restore/recovery";
 
 export interface WalOffer {
@@ -32,7 +32,7 @@ const SLEEP_SECONDS = 0.05;
  */
 export async function offerWal(
   path: string,
-  account: Owner,
+  account: AccountIds,
   get: (walName: string, destination: string) => Promise<boolean>,
   ctx: Context,
 ): Promise<WalOffer> {

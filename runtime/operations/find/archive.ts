@@ -21,6 +21,7 @@ import { findWal, openWal, type StoredWal } from "../../repository/walStore";
 import { readHistory } from "../restore/timelines";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { segmentDirectories, segmentsIn } from "../shared/walRange";
+import type { TimelinePath } from "../verify/path";
 
 /** A repository and its opened archive. */
 export interface Holder {
@@ -222,11 +223,6 @@ export class WalArchive {
       (ancestor) => ancestor.timeline === timeline && BigInt(`0x${directory.slice(8)}`) <= ancestor.lsn >> 32n,
     );
   }
-}
-
-interface TimelinePath {
-  readonly timeline: number;
-  readonly ancestors: readonly TimelineAncestor[];
 }
 
 /** Sorts by position, then timeline: the path has one timeline for each position. */

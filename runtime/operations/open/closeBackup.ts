@@ -1,4 +1,5 @@
 /** `close`: ends the server of an opened backup, unmounts it, and removes its files or keeps them. */
+import type { LockHolder } from "../../local/lockFile";
 import { existsSync, readdir, readFileSync, readlinkSync, rm, rmdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
@@ -20,7 +21,7 @@ import {
   saveState,
   syncFileSystem,
 } from "./openLocation";
-import { endServing, isOf, lockOpening, type LockHolder, OPENING_LOCK } from "./openLocks";
+import { endServing, isOf, lockOpening, OPENING_LOCK } from "./openLocks";
 import { forgetOpened } from "./openedRecords";
 import { makePlain, type MoveRequest, planMove } from "./plainDirectory";
 import type { Account } from "./tree";

@@ -4,6 +4,7 @@
  * Root prepares the directory and mounts it; the process that serves the files, the recovery and the server run as
  * PostgreSQL's account. A second `open` of the same directory continues where a killed one left.
  */
+import type { LockHolder } from "../../local/lockFile";
 import {
   closeSync,
   existsSync,
@@ -32,7 +33,7 @@ import { loadClone, requireAlive } from "../clone/cloneState";
 import { prepareServer } from "../drill/drillServer";
 import { askReplayed } from "../drill/measure";
 import { askingCommand, requireRunnable } from "./askForWal";
-import { endServing, type LockHolder, lockOpening } from "./openLocks";
+import { endServing, lockOpening } from "./openLocks";
 import { endLeftServer, findServer, removeFolder, requireSeen, unmount } from "./closeBackup";
 import {
   findMount,

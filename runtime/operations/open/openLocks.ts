@@ -5,17 +5,18 @@
 import type { Context } from "../../base/context";
 import { fail, isError } from "../../base/errors";
 import { actAs } from "../../local/actAs";
-import { acquireLock, findLockHolder, isFlocked, type LockFile, lockFileName } from "../../local/lockFile";
+import {
+  acquireLock,
+  findLockHolder,
+  isFlocked,
+  type LockFile,
+  lockFileName,
+  type LockHolder,
+} from "../../local/lockFile";
 import { lchown, lstat, lstatSync, mkdir } from "../../local/nodeFiles";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { OpenLocation } from "./openLocation";
 import type { Account } from "./tree";
-
-/** The process that takes a lock. */
-export interface LockHolder {
-  readonly pid: number;
-  readonly execId: string;
-}
 
 const OPENING = { stanza: "opened", kind: "opening" } as const;
 const SERVING = { stanza: "opened", kind: "serving" } as const;

@@ -2,6 +2,7 @@
  * Names and numbers of everything in the mounted directory. The names are those of the upper directory: creating,
  * renaming and removing change it, so that it needs no list of what is gone.
  */
+import type { AccountIds } from "../../local/actAs";
 import { constants, lstatSync, readdirSync, readlinkSync } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import { ROOT_NODE, Refusal } from "../../fuse/kernelProtocol";
@@ -34,10 +35,7 @@ export interface Node {
 }
 
 /** Account of everything that is shown. */
-export interface Account {
-  readonly uid: number;
-  readonly gid: number;
-}
+export type Account = AccountIds;
 
 const MODE_BITS = 0o7777;
 
@@ -65,10 +63,6 @@ export class Tree {
     this.nowMs = nowMs;
     this.root = this.#make("directory", lstatSync(upper));
     this.#load(this.root, upper);
-  }
-
-  get count(): number {
-    return this.#nodes.size;
   }
 
   /** @throws Refusal for a number that the kernel should have forgotten */

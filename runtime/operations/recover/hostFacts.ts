@@ -2,6 +2,7 @@
  * What `recover` and `rollback` must know about this host before they change anything: the directories, the server's
  * manager, and the free space.
  */
+import type { AccountIds } from "../../local/actAs";
 import { readlink, realpath, stat, statfs, type Stats } from "../../local/nodeFiles";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Context } from "../../base/context";
@@ -47,9 +48,7 @@ export interface HostFacts {
   readonly debianCluster: { readonly major: string; readonly name: string } | null;
 }
 
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
+export interface Owner extends AccountIds {
   readonly mode: number;
 }
 

@@ -16,7 +16,8 @@ import { type ChooseOptions, openSources } from "../restore/openSources";
 import { loadTimelines } from "../restore/timelines";
 import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../../repository/infoStore";
 import type { Doubt } from "../archiveGet/archiveGet";
-import { type FollowedTimeline, type ReplayPath, replayPath } from "./replayPath";
+import { type ReplayPath, replayPath } from "./replayPath";
+import type { TimelinePath } from "../verify/path";
 
 export interface RecoverSource {
   readonly repoIndex: number;
@@ -89,7 +90,7 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
 
 export interface ListedPath {
   readonly path: ReplayPath;
-  readonly followed: FollowedTimeline | null;
+  readonly followed: TimelinePath | null;
   /** Repositories whose WAL could not be listed. */
   readonly unlisted: readonly Doubt[];
 }

@@ -3,8 +3,8 @@
  * first missing segment. PostgreSQL takes a segment that it cannot find for the end of the archive and opens the
  * database there. Pure.
  */
-import type { TimelineAncestor } from "../../format/wal/timeline";
 import { nextSegment, parseWalName, segmentOfLsn, timelineDigits, timelineOf } from "../../format/wal/walSegment";
+import type { TimelinePath } from "../verify/path";
 
 export interface ReplayPath {
   /** The first segment that the backup needs. */
@@ -19,12 +19,6 @@ export interface ReplayPath {
   readonly missing: string | null;
 }
 
-export interface FollowedTimeline {
-  readonly timeline: number;
-  /** Oldest first. */
-  readonly ancestors: readonly TimelineAncestor[];
-}
-
 /** A bound: no one replays more than 16 TiB of WAL. */
 const SEGMENTS_MAX = 1_048_576;
 
@@ -32,7 +26,7 @@ const SEGMENTS_MAX = 1_048_576;
 export function replayPath(
   first: string,
   stored: ReadonlyMap<string, number>,
-  followed: FollowedTimeline | null,
+  followed: TimelinePath | null,
   walSegmentSizeBytes: number,
 ): ReplayPath {
   let [last, segmentCount, sizeRepoBytes]: [string | null, number, number] = [null, 0, 0];
@@ -55,7 +49,7 @@ export function replayPath(
 /** The segments of a path, in order. */
 export function* replayNames(
   { first, segmentCount }: Pick<ReplayPath, "first" | "segmentCount">,
-  followed: FollowedTimeline | null,
+  followed: TimelinePath | null,
   walSegmentSizeBytes: number,
 ): Iterable<string> {
   let name = first;
@@ -70,7 +64,7 @@ export function* replayNames(
  * The segment of the same position on the timeline that recovery follows there. The segment with the switch point is
  * the new timeline's first.
  */
-function onPath(name: string, followed: FollowedTimeline | null, walSegmentSizeBytes: number): string {
+function onPath(name: string, followed: TimelinePath | null, walSegmentSizeBytes: number): string {
   if (followed === null) return name;
   const own = timelineOf(name);
   const first = followed.ancestors.findIndex(({ timeline }) => timeline === own);

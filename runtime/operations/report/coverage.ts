@@ -4,7 +4,7 @@
  */
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { nextSegment, previousSegment, segmentOfLsn, timelineOf } from "../../format/wal/walSegment";
-import type { NewestTimeline } from "../verify/path";
+import type { TimelinePath } from "../verify/path";
 import type { ReportedBackup, ReportedGap, ReportedWindow } from "./reportFields";
 
 export interface CoverageInput {
@@ -12,7 +12,7 @@ export interface CoverageInput {
   readonly backups: readonly Pick<BackupInfoEntry, "archiveStart" | "archiveStop" | "stoppedAtS">[];
   /** When each complete segment was stored. */
   readonly storedAtS: ReadonlyMap<string, number>;
-  readonly newest: NewestTimeline | null;
+  readonly newest: TimelinePath | null;
   /** First segments of backups that keep no other WAL than their own: what follows is no gap. */
   readonly trimmed: ReadonlySet<string>;
   readonly segmentSizeBytes: number;

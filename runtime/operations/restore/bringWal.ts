@@ -3,6 +3,7 @@
  * program could run there. PostgreSQL takes from pg_wal what `restore_command = 'false'` does not give it. Histories of
  * all timelines come too, so that the new timeline gets a free number.
  */
+import type { AccountIds } from "../../local/actAs";
 import { chown, mkdir, readdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -23,14 +24,13 @@ import { findReplayPath, type ListedPath } from "../recover/recoverSource";
 import { replayNames } from "../recover/replayPath";
 import { getLast, type PartialOptions } from "../stream/partial";
 import type { ChooseOptions } from "./openSources";
-import type { Owner } from "./owners";
 
 export interface BringOptions extends ChooseOptions, Guarantee {
   readonly dataDirectory: string;
   /** On this machine. */
   readonly walDirectory: string;
   /** Null does not change the owner. */
-  readonly owner: Owner | null;
+  readonly owner: AccountIds | null;
   /** How long a repository that does not answer is asked again. */
   readonly timeoutMs: number;
 }

@@ -6,6 +6,7 @@
  * start until the restore has put it back. File calls are synchronous: with many files a trip through the thread pool
  * costs more than the call.
  */
+import type { AccountIds } from "../../local/actAs";
 import {
   chmodSync,
   chownSync,
@@ -36,7 +37,7 @@ import { renderMode } from "../../format/repository/manifestRows";
 import { syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing, systemError } from "../../local/systemError";
 import { findOtherUse } from "../../postgres/runningServers";
-import type { Owner, Owners } from "./owners";
+import type { Owners } from "./owners";
 import { CONTROL_FILE, locationOf, type PlannedLink, type RestoreLayout } from "./restorePlan";
 
 export interface PrepareOptions {
@@ -46,7 +47,7 @@ export interface PrepareOptions {
   readonly keep: ReadonlySet<string>;
   readonly owners: Owners;
   /** This process. */
-  readonly self: Owner;
+  readonly self: AccountIds;
   /** @throws pgRunning (38) */
   requireStopped(): Promise<void>;
 }
@@ -219,7 +220,7 @@ async function requireOwnTablespaces({ paths }: Manifest, layout: RestoreLayout,
   }
 }
 
-function isServers(info: Stats, owner: Owner, mode: number): boolean {
+function isServers(info: Stats, owner: AccountIds, mode: number): boolean {
   return owner.uid !== 0 && info.uid === owner.uid && info.gid === owner.gid && (info.mode & 0o7777) === mode;
 }
 

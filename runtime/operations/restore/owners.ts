@@ -5,25 +5,21 @@
  * directory. Any other account can only own files itself; a note lists the original owners.
  */
 import type { Manifest, OwnerName } from "../../format/repository/manifest";
+import type { AccountIds } from "../../local/actAs";
 import type { UserNames } from "../../local/users";
-
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 export interface Owners {
   readonly warnings: readonly string[];
   /** Null does not change the owner. */
-  of(row: { readonly user: OwnerName; readonly group: OwnerName }): Owner | null;
+  of(row: { readonly user: OwnerName; readonly group: OwnerName }): AccountIds | null;
 }
 
 export interface OwnerFacts {
   readonly users: UserNames;
   /** This process. */
-  readonly self: Owner;
+  readonly self: AccountIds;
   /** Owner of the existing data directory; null when it is still to be made. */
-  readonly dataDirectory: Owner | null;
+  readonly dataDirectory: AccountIds | null;
 }
 
 export function planOwners(manifest: Manifest, facts: OwnerFacts): Owners {

@@ -2,6 +2,7 @@
  * Writes the recovery settings of the restored server: postgresql.auto.conf and the signal file, and no old target
  * anywhere else.
  */
+import type { AccountIds } from "../../local/actAs";
 import { chown, lstat, realpath, stat } from "../../local/nodeFiles";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
@@ -10,7 +11,6 @@ import { toBackupError } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
 import { textIfThere } from "../../local/systemError";
 import { type ConfigFile, readConfig } from "../shared/configFiles";
-import type { Owner } from "./owners";
 import { type RecoveryRequest, recoveryFiles, withoutTargets } from "./recovery";
 
 export interface SettingsTarget {
@@ -18,7 +18,7 @@ export interface SettingsTarget {
   /** Mode of new files. */
   readonly mode: number;
   /** Null does not change the owner. */
-  readonly owner: Owner | null;
+  readonly owner: AccountIds | null;
   readonly inContainer?: boolean;
 }
 

@@ -5,6 +5,7 @@
  * PostgreSQL refuses without backup_label ("pgbackrest-format" 17, 7.1). To resume an interrupted restore, run it again
  * with `--delta`.
  */
+import type { AccountIds } from "../../local/actAs";
 import { constants, lstat, open, readdir, readFile, rename, rm, stat } from "../../local/nodeFiles";
 import { basename, dirname } from "node:path";
 import type { Context } from "../../base/context";
@@ -29,7 +30,7 @@ import { bringWal, type BringOptions } from "./bringWal";
 import { type ChooseOptions, openSources } from "./openSources";
 import { type Selection, selectDatabases } from "./databases";
 import { prepareDirectories, syncDirectories } from "./directories";
-import { type Owner, type Owners, planOwners } from "./owners";
+import { type Owners, planOwners } from "./owners";
 import { CONTROL_FILE, planLayout, type RemapOptions, type RestoreLayout, restoreOrder } from "./restorePlan";
 import type { RecoveryRequest } from "./recovery";
 import type { RestoreFileJob, RestoreFileResult, RestoreSource } from "./restoreFile";
@@ -53,7 +54,7 @@ export interface RestoreOptions extends RemapOptions, ChooseOptions {
   /** Stock's spool of this stanza: its waiting segments belong to the old data directory. */
   readonly spoolPath: string;
   /** This process; 0 may give files to other users. */
-  readonly self: Owner;
+  readonly self: AccountIds;
   /** Fetches the WAL too; absent: restore_command does. */
   readonly bringWal?: Guarantee & Pick<BringOptions, "timeoutMs">;
 }

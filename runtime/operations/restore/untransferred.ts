@@ -1,16 +1,16 @@
 /**
  * Files that need no bytes from a repository: holes for excluded databases, and existing files that are already right.
  */
+import type { AccountIds } from "../../local/actAs";
 import { constants, lstat, open } from "../../local/nodeFiles";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { systemError } from "../../local/systemError";
-import type { Owner } from "./owners";
 
 const WRITE_NEW =
   constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /** Writes a durable file of zeroes that takes no disk space, with the row's attributes. */
-export async function zeroFile(destination: string, file: ManifestFile, owner: Owner | null): Promise<void> {
+export async function zeroFile(destination: string, file: ManifestFile, owner: AccountIds | null): Promise<void> {
   const handle = await open(destination, WRITE_NEW, 0o600).catch((error: unknown) => {
     throw systemError("fileOpen", `open file '${destination}' for write`, destination, error);
   });

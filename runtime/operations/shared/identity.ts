@@ -7,12 +7,10 @@ import {
   currentHistory,
 } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
+import type { MissingWalCluster } from "../../local/missingWal";
 import type { Repository } from "../../repository/repository";
 
-export interface ClusterIdentity {
-  readonly version: string;
-  readonly systemId: bigint;
-}
+export type ClusterIdentity = MissingWalCluster;
 
 /** Records missing WAL of a cluster that neither pg_control nor a WAL header names. */
 export const UNKNOWN_CLUSTER: ClusterIdentity = { version: "0", systemId: 0n };

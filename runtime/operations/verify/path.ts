@@ -9,7 +9,8 @@ import { parseWalName, segmentOfLsn } from "../../format/wal/walSegment";
 /** First and last segment that make a backup consistent. */
 export type WalRange = readonly [string, string];
 
-export interface NewestTimeline {
+/** A timeline, and how it came about. */
+export interface TimelinePath {
   readonly timeline: number;
   /** The ancestors in its history file, oldest first. */
   readonly ancestors: readonly TimelineAncestor[];
@@ -23,7 +24,7 @@ export interface NewestTimeline {
 export function pathRanges(
   needed: readonly WalRange[],
   names: readonly string[],
-  { timeline, ancestors }: NewestTimeline,
+  { timeline, ancestors }: TimelinePath,
   walSegmentSizeBytes: number,
 ): WalRange[] {
   const size = BigInt(walSegmentSizeBytes);

@@ -32,7 +32,7 @@ import { findDamagedCopies } from "./damagedCopies";
 import { type ArchiveEnd, ArchiveEnds } from "./ends";
 import { findMissingHistories, historyProblem } from "./histories";
 import { filesOfNobody, findOrphans } from "./orphans";
-import { type NewestTimeline, pathRanges, type WalRange } from "./path";
+import { type TimelinePath, pathRanges, type WalRange } from "./path";
 import { Tally, type VerifyCounts } from "./tally";
 import { type BackupVerdict, verifyBackups } from "./verifyBackups";
 import type { VerifyFileJob } from "./verifyFile";
@@ -337,7 +337,7 @@ interface ArchiveInput {
   readonly archiveId: string;
   readonly pass: string | null;
   readonly needs: WalNeeds;
-  readonly newest: NewestTimeline | null;
+  readonly newest: TimelinePath | null;
   readonly missingHistories: readonly WalRange[];
   readonly walSegmentSizeBytes: number;
 }
@@ -351,8 +351,8 @@ export async function findNewestTimeline(
   archiveId: string,
   name: string,
   pass: string | null,
-): Promise<NewestTimeline | null> {
-  const load = async (): Promise<NewestTimeline | null> => {
+): Promise<TimelinePath | null> {
+  const load = async (): Promise<TimelinePath | null> => {
     const text = name === "" ? null : await readHistory(repo, archiveId, name, async () => pass);
     return text === null ? null : { timeline: timelineOf(name), ancestors: parseHistory(text) };
   };
@@ -401,7 +401,7 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
 export function gapsOf(
   names: readonly string[],
   { alone, from, gapless }: WalNeeds,
-  newest: NewestTimeline | null,
+  newest: TimelinePath | null,
   walSegmentSizeBytes: number,
 ): readonly WalRange[] {
   const own = new Map(
