@@ -112,6 +112,11 @@ export function formatLocalSeconds(timeMs: number): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
+/** `2026-11-20T06:40:59Z`. */
+export function timeText(timeS: number): string {
+  return new Date(timeS * 1000).toISOString().replace(".000Z", "Z");
+}
+
 /** False for `2026-11-31`, which Date.parse takes for the next day. */
 export function isCalendarDate(date: string): boolean {
   const dayMs = Date.parse(`${date}T00:00:00Z`);

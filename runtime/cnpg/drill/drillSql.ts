@@ -2,6 +2,7 @@
  * Queries of a drill over the network, without PostgreSQL's programs: end of recovery, amcheck, every row read once,
  * page checksums.
  */
+import { identifier } from "../../operations/extract/tableObjects";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { formatLsn, parseLsn, timelineDigits } from "../../format/wal/walSegment";
@@ -102,7 +103,7 @@ async function installExtension(session: Session, name: string): Promise<string 
     [name],
   );
   const installed = (there.rows[0] as { schema: string } | undefined)?.schema;
-  if (installed !== undefined) return quoted(installed);
+  if (installed !== undefined) return identifier(installed);
   await session.query(`create schema if not exists ${SCHEMA}`);
   await session.query(`create extension ${name} schema ${SCHEMA}`);
   return SCHEMA;
@@ -239,8 +240,4 @@ function firstOf(lines: readonly string[]): string[] {
     ...lines.slice(0, DETAILS_MAX),
     ...(lines.length > DETAILS_MAX ? [`and ${lines.length - DETAILS_MAX} more`] : []),
   ];
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -29,7 +29,7 @@ import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } 
 import { throughTransform } from "./throughTransform";
 import { HandleCodec, handlesWork, WholeDecompressor, type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
 import { unpackZstFrames, ZstFramewiseCodec } from "./zstFrameEnds";
-import { FRAMED_LEVEL_MAX, ZstFramesCompressor, zstFrames, zstFramesStream } from "./zstFrames";
+import { FRAMED_LEVEL_MAX, ZstFramesCompressor, zstFrames, zstFramesStream, zstParams } from "./zstFrames";
 
 export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
 
@@ -264,10 +264,6 @@ function decompressorOptions(type: "gz" | "zst", raw: boolean, chunkSize?: numbe
   const size = chunkSize === undefined ? {} : { chunkSize };
   if (type === "zst") return { create: () => createZstdDecompress(size), ...ZST_FLAGS, mapError };
   return { create: () => (raw ? createInflate(size) : createGunzip(size)), ...GZ_FLAGS, mapError };
-}
-
-function zstParams(level: number): Record<number, number> {
-  return { [constants.ZSTD_c_compressionLevel]: level };
 }
 
 function codecError(type: CompressType): (error: unknown) => unknown {

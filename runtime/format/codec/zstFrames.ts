@@ -44,7 +44,7 @@ const keptHandles = new Map<number, HandleCodec>();
 
 function zstFrame(content: Uint8Array, level: number): Uint8Array {
   if (!handlesWork())
-    return zstdCompressSync(content, { chunkSize: outputSizeBytes(content.length), params: paramsOf(level) });
+    return zstdCompressSync(content, { chunkSize: outputSizeBytes(content.length), params: zstParams(level) });
   const kept = keptHandles.get(level);
   // Removed while it works, so that a failed one is not reused.
   keptHandles.delete(level);
@@ -57,12 +57,12 @@ function zstFrame(content: Uint8Array, level: number): Uint8Array {
 
 /** Ends a frame with each chunk; the next one begins automatically. */
 function openHandle(level: number, mapError: (error: unknown) => unknown): HandleCodec {
-  const create = (): ReturnType<typeof createZstdCompress> => createZstdCompress({ params: paramsOf(level) });
+  const create = (): ReturnType<typeof createZstdCompress> => createZstdCompress({ params: zstParams(level) });
   const flags = { moreFlag: constants.ZSTD_e_end, endFlag: constants.ZSTD_e_end };
   return new HandleCodec({ create, ...flags, mapError }, outputSizeBytes(FRAME_SIZE_BYTES));
 }
 
-function paramsOf(level: number): Record<number, number> {
+export function zstParams(level: number): Record<number, number> {
   return { [constants.ZSTD_c_compressionLevel]: level };
 }
 
@@ -132,7 +132,7 @@ export async function* zstFramesStream(source: ByteStream, level: number): ByteS
     parts = [];
     gatheredBytes = 0;
     const sizes = { chunkSize: outputSizeBytes(content.length), pledgedSrcSize: content.length };
-    const packed = await compressFrame(content, { ...sizes, params: paramsOf(level) });
+    const packed = await compressFrame(content, { ...sizes, params: zstParams(level) });
     table.add(packed.length, content.length);
     return packed;
   };

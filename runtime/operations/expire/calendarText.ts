@@ -2,6 +2,7 @@
  * What `expire --dry-run` prints of a repository: which backups stay and why, which go, and since when any point in
  * time can be restored. Pure.
  */
+import { timeText } from "../../base/clock";
 import { printableValue } from "../../base/printable";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { Retention } from "../../repository/retention";
@@ -31,7 +32,7 @@ export function calendarText(input: CalendarInput): string {
   const gone = plan.sets.flatMap(({ labels }) => labels).sort();
   lines.push(`${repoName}: what goes${gone.length === 0 ? ": nothing" : ""}`, ...gone.map((label) => `  ${label}`));
   const fromS = pointInTimeFrom(plan.kept, info.currentId, retention, ages);
-  const since = fromS === null ? "no point in time yet" : `any point in time from ${secondsText(fromS)} on`;
+  const since = fromS === null ? "no point in time yet" : `any point in time from ${timeText(fromS)} on`;
   lines.push(`${repoName}: ${since}`);
   return `${lines.map(printableValue).join("\n")}\n`;
 }
@@ -68,8 +69,4 @@ function pointInTimeFrom(
     dbId === historyId && archiveStart !== null && !alone.has(label) ? [stoppedAtS] : [],
   );
   return ends.length === 0 ? null : Math.min(...ends);
-}
-
-function secondsText(timeS: number): string {
-  return new Date(timeS * 1000).toISOString().replace(".000Z", "Z");
 }

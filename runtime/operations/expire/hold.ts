@@ -2,6 +2,7 @@
  * A hold: notes of a backup that keep `expire` and `stanza-delete` from it. Stock shows them like any annotation, and
  * keeps them when it writes backup.info.
  */
+import { timeText } from "../../base/clock";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 
 export interface Hold {
@@ -26,14 +27,10 @@ export function holdOf({ annotations = {} }: Pick<BackupInfoEntry, "annotations"
 export function holdNotes(hold: Hold | null): Readonly<Record<string, string>> {
   if (hold === null) return { [HOLD_NOTE]: "", [HOLD_END_NOTE]: "" };
   const { reason, untilS } = hold;
-  return { [HOLD_NOTE]: reason, [HOLD_END_NOTE]: untilS === null ? "" : untilText(untilS) };
+  return { [HOLD_NOTE]: reason, [HOLD_END_NOTE]: untilS === null ? "" : timeText(untilS) };
 }
 
 /** `held: audit 2026 (until 2027-03-31T23:59:59Z)` */
 export function holdText({ reason, untilS }: Hold): string {
-  return `held: ${reason} (${untilS === null ? "until release" : `until ${untilText(untilS)}`})`;
-}
-
-export function untilText(untilS: number): string {
-  return new Date(untilS * 1000).toISOString().replace(".000Z", "Z");
+  return `held: ${reason} (${untilS === null ? "until release" : `until ${timeText(untilS)}`})`;
 }

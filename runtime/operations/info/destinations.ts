@@ -3,6 +3,7 @@
  * proves that a repository is usable: a bucket that gets WAL but never a full backup looks busy and cannot restore
  * anything.
  */
+import { timeText } from "../../base/clock";
 import { type BackupError, fail, nullOn } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import { durationText } from "../../base/units";
@@ -155,8 +156,4 @@ export async function findNewestWal(repo: Repository, ofArchive?: string): Promi
 async function findArchiveId(repo: Repository): Promise<string | null> {
   const info = await nullOn(loadArchiveInfo(repo), "fileMissing");
   return info === null ? null : archiveIdOf(currentHistory(info));
-}
-
-export function timeText(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
 }

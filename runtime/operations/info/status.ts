@@ -2,6 +2,7 @@
  * `status`: a database's backups on one screen. For each repository: its newest backups, the span that it can recover,
  * and its missing WAL. Also the files that wait in `pg_wal`, running work, and what needs attention.
  */
+import { timeText } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { printableValue } from "../../base/printable";
@@ -32,7 +33,6 @@ import {
   newestFullOf,
   type StoredFull,
   type StoredWal,
-  timeText,
 } from "./destinations";
 
 export const BEHIND_S = 300;

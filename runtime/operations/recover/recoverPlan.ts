@@ -2,10 +2,10 @@
  * The plan of `recover`: the moves, the restore, and the reasons to refuse. Pure: every refusal is made here, while the
  * server still runs.
  */
+import { timeText } from "../../base/clock";
 import { formatSize } from "../../base/units";
 import { fail } from "../../base/errors";
 import { parseLsn } from "../../format/wal/walSegment";
-import { timeText } from "../info/destinations";
 import { parseTargetTime } from "../restore/select";
 import type { ServerControl } from "./control";
 import type { HostFacts } from "./hostFacts";

@@ -5,9 +5,9 @@
  * clone of the snapshot takes its place and is promoted. Nothing is destroyed. Snapshots up to that one, and their
  * replication, continue under the old name.
  */
+import { timeText } from "../../base/clock";
 import { fail } from "../../base/errors";
 import type { HostFacts } from "../recover/hostFacts";
-import { timeText } from "../info/destinations";
 import type { ServerControl } from "../recover/control";
 import type { Dataset, Snapshot } from "./zfs";
 

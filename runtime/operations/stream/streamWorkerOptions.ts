@@ -1,11 +1,9 @@
 /** What a stream worker gets from the connection that it serves. */
 import type { BackupError } from "../../base/errors";
 import type { ClusterIdentity } from "../shared/identity";
+import type { SettleOptions } from "./settle";
 
-export interface StreamWorkerOptions {
-  readonly cluster: ClusterIdentity;
-  readonly timeline: number;
-  readonly segmentSizeBytes: number;
+export interface StreamWorkerOptions extends SettleOptions {
   /** Session id of format/wal/streamChunk. */
   readonly session: string;
   readonly intervalMs: number;

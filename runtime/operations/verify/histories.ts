@@ -79,7 +79,8 @@ export function historyProblem(archiveId: string, [first, last]: WalRange): stri
   return `${archiveId}: ${missing}: a restore ends on an earlier timeline`;
 }
 
-function timelineOf(name: string): number {
+/** 0 for a name that is no WAL file's. */
+export function timelineOf(name: string): number {
   return parseWalName(name)?.timeline ?? 0;
 }
 

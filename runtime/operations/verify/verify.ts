@@ -18,7 +18,7 @@ import { typeOfName } from "../../format/codec/compress";
 import type { Manifest } from "../../format/repository/manifest";
 import { walPath } from "../../format/repository/repoPath";
 import { parseHistory } from "../../format/wal/timeline";
-import { nextSegment, parseWalName, segmentSizeOf } from "../../format/wal/walSegment";
+import { nextSegment, segmentSizeOf } from "../../format/wal/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
@@ -30,7 +30,7 @@ import { type StreamCounts, verifyStream } from "../stream/survey";
 import { archivedSegmentSize } from "./archivedSize";
 import { findDamagedCopies } from "./damagedCopies";
 import { type ArchiveEnd, ArchiveEnds } from "./ends";
-import { findMissingHistories, historyProblem } from "./histories";
+import { findMissingHistories, historyProblem, timelineOf } from "./histories";
 import { filesOfNobody, findOrphans } from "./orphans";
 import { type TimelinePath, pathRanges, type WalRange } from "./path";
 import { Tally, type VerifyCounts } from "./tally";
@@ -464,10 +464,6 @@ function lastBefore(name: string, from: string, walSegmentSizeBytes: number): st
     current = next;
   }
   return current;
-}
-
-function timelineOf(name: string): number {
-  return parseWalName(name)?.timeline ?? 0;
 }
 
 /** WAL ranges of every online backup of one history id. */

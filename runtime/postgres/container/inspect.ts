@@ -40,9 +40,6 @@ export interface ContainerFacts {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** Where the official images keep the cluster if they do not set PGDATA. */
-const DEFAULT_DATA_DIRECTORY = "/var/lib/postgresql/data";
-
 const isObject = (value: JsonValue): value is JsonObject => isFields(value);
 
 /** Engines name a volume by a random number if nobody else does. */
@@ -120,11 +117,6 @@ function textsOf(object: JsonObject): Record<string, string> {
   return Object.fromEntries(
     Object.entries(object).filter((pair): pair is [string, string] => typeof pair[1] === "string"),
   );
-}
-
-/** PGDATA of the image or of the container's environment. */
-export function dataDirectoryOf({ environment }: Pick<ContainerFacts, "environment">): string {
-  return trimmed(environment["PGDATA"] ?? DEFAULT_DATA_DIRECTORY);
 }
 
 /** The superuser that the official images make. */

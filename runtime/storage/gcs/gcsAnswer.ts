@@ -1,4 +1,5 @@
 /** Reads answers of Google Cloud Storage ("Cloud Storage JSON API", resources Object and Objects: list). */
+import { isFields } from "../../base/declaredTypes";
 import type { ListedKey, ListedPage } from "../objectStore/keyPrefix";
 import { malformed, requirePrefix } from "../objectStore/malformed";
 import type { RequestFacts } from "../objectStore/transportFailure";
@@ -75,10 +76,6 @@ function isNumber(value: unknown): value is string {
 
 function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "");
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function parseRoot(text: string, facts: RequestFacts): Fields {
