@@ -9,7 +9,7 @@ import type { PlannedBucket } from "./common";
 import type { AzureNewContainer, AzureRepositoryArgs } from "./azureRepositoryArgs";
 import type { AzureCredentials } from "./target";
 
-export type PlannedAzure = PlannedBucket<AzureRepositoryPlan, "rules" | "undeleteDays">["plan"];
+export type PlannedAzure = PlannedBucket<AzureRepositoryPlan, "rules" | "undeleteDays">;
 
 /** Names that a program and its databases use. */
 export interface AzureContainerRef {

@@ -1,13 +1,11 @@
 /** A repository in Azure Blob Storage: account, container, keys, and the settings that keep it restorable. */
 import * as pulumi from "@pulumi/pulumi";
 import { given } from "../../runtime/base/given";
-import { watchLocation } from "../credentials/renamedPassphrase";
 import { typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
-import { splitKnown, withDefault } from "../internal/inputs";
+import { withDefault } from "../internal/inputs";
 import { DEFAULTS } from "../plan/model/defaults";
-import { type AzureRepositorySettings, checkAzure, resolveAzure } from "../plan/storage/azure";
-import { estimateStorage } from "../plan/storage/cost";
+import { checkAzure, resolveAzure } from "../plan/storage/azure";
 import {
   type AzureAccess,
   type AzureContainerRef,
@@ -18,17 +16,16 @@ import {
 import type { AzureRepositoryArgs } from "./azureRepositoryArgs";
 import {
   cipherOf,
-  costOutputs,
-  isEncrypted,
-  planBucket,
+  prepareBucket,
   readerTargetOf,
   repositoryArguments,
   resourcesOf,
   secretCipher,
+  setChosen,
   shareableTarget,
-  withoutKeys,
+  storageCost,
 } from "./common";
-import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
+import type { BucketKind } from "./renamedBucket";
 import type { AzureCredentials, AzureKeyType, RepositoryTarget } from "./target";
 
 const AZURE_ACCOUNTS: BucketKind = {
@@ -86,47 +83,35 @@ export class AzureRepository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: AzureRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    const title = `AzureRepository ${name}`;
     const own = repositoryArguments("AzureRepository", name, args, checkAzure);
-    const encrypted = isEncrypted(title, own);
-    const settings = withoutKeys(own);
-    const known = splitKnown(settings).value as AzureRepositorySettings;
-    const { plan, warn } = planBucket(known, own.undeleteDays, ["rules", "undeleteDays"], resolveAzure, checkAzure);
-    const path = withDefault(own.path, DEFAULTS.repositoryPath);
-    const watched = watchLocation(title, refusedIfRenamed(title, opts, AZURE_ACCOUNTS));
-    super(typeToken("AzureRepository"), name, { ...settings, path, encrypted }, watched.opts);
-    warn(this);
-
-    const protect = opts?.protect ?? true;
-    const kept = { parent: this, protect, retainOnDelete: opts?.retainOnDelete ?? true };
+    const prepared = prepareBucket(`AzureRepository ${name}`, own, opts, {
+      kind: AZURE_ACCOUNTS,
+      fields: ["rules", "undeleteDays"],
+      resolve: resolveAzure,
+      check: checkAzure,
+    });
+    super(typeToken("AzureRepository"), name, prepared.inputs, prepared.opts);
+    const { path, plan } = prepared;
+    const kept = prepared.begin(this);
     const container = createContainer(name, own, plan, kept);
-    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, resourcesOf(container.containerName));
-    if (passphrase !== undefined) this.passphrase = passphrase;
+    const { cipher, passphrase } = cipherOf(name, own, this, kept.protect, resourcesOf(container.containerName));
     const access = createAccess(name, own, container, this);
-    guardChildren(name, [...access.made, ...container.lock], this, protect);
+    guardChildren(name, [...access.made, ...container.lock], this, kept.protect);
 
     this.endpoint = pulumi.output(withDefault(own.endpoint, DEFAULTS.azureEndpoint));
     this.location = pulumi.interpolate`azure://${container.accountName}/${container.containerName}${path}`;
     this.target = shareableTarget(targetOf(name, { ...own, ...given({ cipher }) }, plan, path, container, access));
-    watched.record(this.target, this.location, this);
-    if (access.reader !== undefined) {
-      this.readerCredentials = access.reader;
-      this.readerTarget = readerTargetOf(this.target, access.reader);
-    }
-    if (access.recovery !== undefined) this.recoveryCredentials = access.recovery;
-    const { redundancy } = own.container.create ?? {};
-    const priced = { storedGiB: own.expectedStoredGiB, ...given({ storageClass: redundancy }) };
-    const cost = costOutputs(priced, ({ storageClass, storedGiB }) =>
-      estimateStorage("azure", storageClass, storedGiB),
-    );
-    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
-    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
+    prepared.record(this.target, this.location, this);
+    if (access.reader !== undefined) this.readerTarget = readerTargetOf(this.target, access.reader);
     this.registerOutputs({
-      ...given({ passphrase }),
       location: this.location,
       endpoint: this.endpoint,
-      ...given({ readerCredentials: this.readerCredentials, recoveryCredentials: this.recoveryCredentials }),
-      ...cost,
+      ...setChosen(this, {
+        passphrase,
+        readerCredentials: access.reader,
+        recoveryCredentials: access.recovery,
+        ...storageCost("azure", own.expectedStoredGiB, own.container.create?.redundancy),
+      }),
     });
   }
 }

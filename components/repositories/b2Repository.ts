@@ -4,24 +4,19 @@ import { B2ApplicationKey } from "../dynamic/b2ApplicationKey";
 import { B2Bucket } from "../dynamic/b2Bucket";
 import { childName, typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
-import { splitKnown, withDefault } from "../internal/inputs";
-import { DEFAULTS } from "../plan/model/defaults";
-import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";
-import { estimateStorage } from "../plan/storage/cost";
+import { B2_CAPABILITIES, type B2Plan, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";
 import {
-  costOutputs,
   cipherOf,
-  isEncrypted,
   type PlannedBucket,
-  planBucket,
+  prepareBucket,
   readerTargetOf,
   repositoryArguments,
   secretCipher,
+  setChosen,
   shareableTarget,
-  withoutKeys,
+  storageCost,
 } from "./common";
-import { watchLocation } from "../credentials/renamedPassphrase";
-import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
+import type { BucketKind } from "./renamedBucket";
 import type { BucketContentArgs, BucketProtectionArgs } from "./repositoryArgs";
 import type { RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
 import { given } from "../../runtime/base/given";
@@ -168,26 +163,19 @@ export class B2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: B2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    const title = `B2Repository ${name}`;
     const own = repositoryArguments("B2Repository", name, args, checkB2);
-    const encrypted = isEncrypted(title, own);
-    const settings = withoutKeys(own);
-    const known = splitKnown(settings).value as B2Settings;
-    const { plan, warn } = planBucket(known, own.undeleteDays, ["deleteHiddenAfterDays"], resolveB2, checkB2);
-    const path = withDefault(own.path, DEFAULTS.repositoryPath);
-    const bucketName = own.bucket.create?.name ?? own.bucket.existing?.name ?? "";
-    const watched = watchLocation(title, refusedIfRenamed(title, opts, B2_BUCKETS));
-    super(typeToken("B2Repository"), name, { ...settings, path, encrypted }, watched.opts);
-    warn(this);
-
-    const protect = opts?.protect ?? true;
-    const bucket = createBucket(name, own, plan, path, {
-      parent: this,
-      protect,
-      retainOnDelete: opts?.retainOnDelete ?? true,
+    const prepared = prepareBucket(`B2Repository ${name}`, own, opts, {
+      kind: B2_BUCKETS,
+      fields: ["deleteHiddenAfterDays"],
+      resolve: resolveB2,
+      check: checkB2,
     });
-    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, bucket);
-    if (passphrase !== undefined) this.passphrase = passphrase;
+    super(typeToken("B2Repository"), name, prepared.inputs, prepared.opts);
+    const { path, plan } = prepared;
+    const kept = prepared.begin(this);
+    const bucketName = own.bucket.create?.name ?? own.bucket.existing?.name ?? "";
+    const bucket = createBucket(name, own, plan, path, kept);
+    const { cipher, passphrase } = cipherOf(name, own, this, kept.protect, bucket);
     const { create = {}, existingSecret, keys } = own.credentials ?? {};
     const made: B2ApplicationKey[] = [];
     const createKey = (role: keyof typeof B2_CAPABILITIES): S3Credentials => {
@@ -200,36 +188,32 @@ export class B2Repository extends pulumi.ComponentResource {
         ? { existingSecret }
         : { credentials: keys === undefined ? createKey("writer") : credentialsOf(keys) };
     this.target = shareableTarget(targetOf(name, { ...own, ...given({ cipher }) }, plan, path, bucket, signIn));
-    if (create.reader === true) {
-      this.readerCredentials = createKey("reader");
-      this.readerTarget = readerTargetOf(this.target, this.readerCredentials);
-    }
-    if (create.recovery === true) this.recoveryCredentials = createKey("recovery");
-    guardChildren(name, made, this, protect);
+    const readerCredentials = create.reader === true ? createKey("reader") : undefined;
+    if (readerCredentials !== undefined) this.readerTarget = readerTargetOf(this.target, readerCredentials);
+    const recoveryCredentials = create.recovery === true ? createKey("recovery") : undefined;
+    guardChildren(name, made, this, kept.protect);
 
     this.endpoint = factsOf(bucket).endpoint;
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.region = factsOf(bucket).region;
-    const cost = costOutputs({ storedGiB: own.expectedStoredGiB }, ({ storedGiB }) =>
-      estimateStorage("b2", undefined, storedGiB),
-    );
-    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
-    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     this.location = pulumi.interpolate`s3://${bucketName}${path}`;
-    watched.record(this.target, this.location, this);
+    prepared.record(this.target, this.location, this);
     this.registerOutputs({
-      ...given({ passphrase }),
       location: this.location,
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,
       region: this.region,
-      ...given({ readerCredentials: this.readerCredentials, recoveryCredentials: this.recoveryCredentials }),
-      ...cost,
+      ...setChosen(this, {
+        passphrase,
+        readerCredentials,
+        recoveryCredentials,
+        ...storageCost("b2", own.expectedStoredGiB),
+      }),
     });
   }
 }
 
-type PlannedB2 = PlannedBucket<B2Plan, "deleteHiddenAfterDays">["plan"];
+type PlannedB2 = PlannedBucket<B2Plan, "deleteHiddenAfterDays">;
 
 function createBucket(
   name: string,

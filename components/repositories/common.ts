@@ -1,15 +1,18 @@
 /** Common parts of the repository components: deferred paths, arguments without secrets, read-only keys. */
 import * as pulumi from "@pulumi/pulumi";
-import { isDeferredInput, secretText, splitKnown } from "../internal/inputs";
+import { isDeferredInput, secretText, splitKnown, withDefault } from "../internal/inputs";
 import { CipherPassphrase } from "../credentials/cipherPassphrase";
+import { watchLocation } from "../credentials/renamedPassphrase";
 import { checkedArguments, logInTwoSteps } from "../internal/validate";
 import { childName } from "../internal/children";
 import type { Finding } from "../plan/findings/findings";
-import type { StorageCost } from "../plan/storage/cost";
+import { DEFAULTS } from "../plan/model/defaults";
+import { estimateStorage, type StorageCost } from "../plan/storage/cost";
 import { given } from "../../runtime/base/given";
 import { kindOf, REPOSITORY_KINDS, storeKindOf, storeOf, typeOf } from "../plan/repositories/repositoryTypes";
 import { NO_TARGET } from "../plan/repositories/unknownType";
-import type { EncryptionArgs } from "./repositoryArgs";
+import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
+import type { BucketContentArgs, EncryptionArgs } from "./repositoryArgs";
 import type {
   AzureCredentials,
   CipherRef,
@@ -34,31 +37,65 @@ export function repositoryArguments<Args extends EncryptionArgs>(
 }
 
 /** A plan of a bucket, of which some values come with `undeleteDays`. */
-export interface PlannedBucket<Plan, Fields extends keyof Plan> {
-  readonly plan: Omit<Plan, Fields> & { readonly [Key in Fields]: pulumi.Input<Plan[Key]> };
-  /** Logs warnings that are not among those of the known values. */
-  warn(resource: pulumi.Resource): void;
+export type PlannedBucket<Plan, Fields extends keyof Plan> = Omit<Plan, Fields> & {
+  readonly [Key in Fields]: pulumi.Input<Plan[Key]>;
+};
+
+/** How a component finds, plans and checks its bucket. */
+interface BucketRules<Settings, Plan, Fields> {
+  readonly kind: BucketKind;
+  /** Those of the plan that follow from `undeleteDays`. */
+  readonly fields: readonly Fields[];
+  resolve(settings: Settings): Plan;
+  check(settings: Settings): readonly Finding[];
+}
+
+/** A repository in a bucket before its children exist. */
+interface PreparedBucket<Plan> {
+  readonly path: pulumi.Input<string>;
+  readonly plan: Plan;
+  /** Inputs and options of the component. */
+  readonly inputs: object;
+  readonly opts: pulumi.ComponentResourceOptions | undefined;
+  /** Logs the warnings. Returns the options of the bucket. */
+  begin(repository: pulumi.Resource): pulumi.CustomResourceOptions & { readonly protect: boolean };
+  readonly record: ReturnType<typeof watchLocation>["record"];
 }
 
 /**
- * @param known arguments, with markers for deferred values
- * @param fields that follow from `undeleteDays`
+ * @param title of the repository: its class and its name
+ * @param own its checked arguments
  */
-export function planBucket<Settings extends object, Plan extends object, Fields extends keyof Plan>(
-  known: Settings,
-  undeleteDays: pulumi.Input<number> | undefined,
-  fields: readonly Fields[],
-  resolve: (settings: Settings) => Plan,
-  check: (settings: Settings) => readonly Finding[],
-): PlannedBucket<Plan, Fields> {
-  const plan = resolve(known);
+export function prepareBucket<Settings extends object, Plan extends object, Fields extends keyof Plan>(
+  title: string,
+  own: BucketContentArgs & {
+    readonly credentials?: { readonly keys?: object };
+    readonly undeleteDays?: pulumi.Input<number>;
+  },
+  opts: pulumi.ComponentResourceOptions | undefined,
+  { check, fields, kind, resolve }: BucketRules<Settings, Plan, Fields>,
+): PreparedBucket<PlannedBucket<Plan, Fields>> {
+  const { undeleteDays } = own;
+  const settings = withoutKeys(own);
+  const path = withDefault(own.path, DEFAULTS.repositoryPath);
+  const inputs = { ...settings, path, encrypted: isEncrypted(title, own) };
+  const known = splitKnown(settings).value as Settings;
   const findings = check(known);
-  if (!isDeferredInput(undeleteDays)) return { plan, warn: (resource) => logInTwoSteps(findings, null, resource) };
-  const final = pulumi.output(undeleteDays).apply((days) => ({ ...known, undeleteDays: days }));
-  const deferred = fields.map((field) => [field, final.apply((settings) => resolve(settings)[field])]);
+  const final = isDeferredInput(undeleteDays)
+    ? pulumi.output(undeleteDays).apply((days) => ({ ...known, undeleteDays: days }))
+    : null;
+  const deferred = final === null ? [] : fields.map((field) => [field, final.apply((all) => resolve(all)[field])]);
+  const watched = watchLocation(title, refusedIfRenamed(title, opts, kind));
   return {
-    plan: { ...plan, ...(Object.fromEntries(deferred) as { [Key in Fields]: pulumi.Output<Plan[Key]> }) },
-    warn: (resource) => logInTwoSteps(findings, final.apply(check), resource),
+    path,
+    plan: { ...resolve(known), ...(Object.fromEntries(deferred) as { [Key in Fields]: pulumi.Output<Plan[Key]> }) },
+    inputs,
+    opts: watched.opts,
+    begin(repository) {
+      logInTwoSteps(findings, final?.apply(check) ?? null, repository);
+      return { parent: repository, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
+    },
+    record: watched.record,
   };
 }
 
@@ -95,6 +132,32 @@ export function costOutputs(
     monthlyCostUsd: cost.apply((known) => known?.perMonth as number),
     pricesAsOf: cost.apply((known) => known?.asOf as string),
   };
+}
+
+/** The price of keeping that amount at a provider, by default in its standard class. */
+export function storageCost(
+  provider: string,
+  storedGiB: pulumi.Input<number> | undefined,
+  storageClass?: pulumi.Input<string>,
+): CostOutputs {
+  return costOutputs({ storedGiB, ...given({ storageClass }) }, (known) =>
+    estimateStorage(provider, known.storageClass, known.storedGiB),
+  );
+}
+
+/** Outputs that a repository has or lacks, by its arguments. */
+interface ChosenOutputs extends CostOutputs {
+  readonly passphrase?: pulumi.Output<string> | undefined;
+  readonly readerCredentials?: object | undefined;
+  readonly recoveryCredentials?: object | undefined;
+  readonly roleArn?: pulumi.Output<string> | undefined;
+}
+
+/** Sets the fields of a repository that it has, and returns them for its state. */
+export function setChosen(repository: ChosenOutputs & pulumi.Resource, outputs: ChosenOutputs): object {
+  const chosen = given(outputs);
+  Object.assign(repository, chosen);
+  return chosen;
 }
 
 /** The arguments without secrets: keys and cipher are replaced by their existence. */

@@ -11,7 +11,7 @@ import type { GcsRepositoryArgs } from "./gcsRepositoryArgs";
 import type { GcsCredentials } from "./target";
 import { given } from "../../runtime/base/given";
 
-export type PlannedGcs = PlannedBucket<GcsRepositoryPlan, "rules" | "undeleteDays">["plan"];
+export type PlannedGcs = PlannedBucket<GcsRepositoryPlan, "rules" | "undeleteDays">;
 type KeyRole = "reader" | "writer";
 
 /** How databases sign in. */

@@ -1,28 +1,25 @@
 /** A repository in Google Cloud Storage: bucket, keys, and the settings that keep it restorable. */
 import * as pulumi from "@pulumi/pulumi";
 import { given } from "../../runtime/base/given";
-import { watchLocation } from "../credentials/renamedPassphrase";
 import { typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
-import { splitKnown, withDefault } from "../internal/inputs";
+import { withDefault } from "../internal/inputs";
 import { DEFAULTS } from "../plan/model/defaults";
-import { estimateStorage } from "../plan/storage/cost";
-import { checkGcs, type GcsRepositorySettings, resolveGcs } from "../plan/storage/gcs";
+import { checkGcs, resolveGcs } from "../plan/storage/gcs";
 import {
   cipherOf,
-  costOutputs,
-  isEncrypted,
-  planBucket,
+  prepareBucket,
   readerTargetOf,
   repositoryArguments,
   resourcesOf,
   secretCipher,
+  setChosen,
   shareableTarget,
-  withoutKeys,
+  storageCost,
 } from "./common";
 import { createAccess, createBucket, type GcsAccess, type PlannedGcs } from "./gcsChildren";
 import type { GcsRepositoryArgs } from "./gcsRepositoryArgs";
-import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
+import type { BucketKind } from "./renamedBucket";
 import type { GcsCredentials, RepositoryTarget } from "./target";
 
 const GCS_BUCKETS: BucketKind = {
@@ -77,44 +74,31 @@ export class GcsRepository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: GcsRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    const title = `GcsRepository ${name}`;
     const own = repositoryArguments("GcsRepository", name, args, checkGcs);
-    const encrypted = isEncrypted(title, own);
-    const settings = withoutKeys(own);
-    const known = splitKnown(settings).value as GcsRepositorySettings;
-    const { plan, warn } = planBucket(known, own.undeleteDays, ["rules", "undeleteDays"], resolveGcs, checkGcs);
-    const path = withDefault(own.path, DEFAULTS.repositoryPath);
-    const watched = watchLocation(title, refusedIfRenamed(title, opts, GCS_BUCKETS));
-    super(typeToken("GcsRepository"), name, { ...settings, path, encrypted }, watched.opts);
-    warn(this);
-
-    const protect = opts?.protect ?? true;
-    const kept = { parent: this, protect, retainOnDelete: opts?.retainOnDelete ?? true };
+    const prepared = prepareBucket(`GcsRepository ${name}`, own, opts, {
+      kind: GCS_BUCKETS,
+      fields: ["rules", "undeleteDays"],
+      resolve: resolveGcs,
+      check: checkGcs,
+    });
+    super(typeToken("GcsRepository"), name, prepared.inputs, prepared.opts);
+    const { path, plan } = prepared;
+    const kept = prepared.begin(this);
     const bucketName = createBucket(name, own, plan, kept);
-    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, resourcesOf(bucketName));
-    if (passphrase !== undefined) this.passphrase = passphrase;
+    const { cipher, passphrase } = cipherOf(name, own, this, kept.protect, resourcesOf(bucketName));
     const access = createAccess(name, own, bucketName, this);
-    guardChildren(name, access.made, this, protect);
+    guardChildren(name, access.made, this, kept.protect);
 
     this.endpoint = pulumi.output(withDefault(own.endpoint, DEFAULTS.gcsEndpoint));
     this.location = pulumi.interpolate`gs://${bucketName}${path}`;
     this.target = shareableTarget(targetOf(name, { ...own, ...given({ cipher }) }, plan, path, bucketName, access));
-    watched.record(this.target, this.location, this);
-    if (access.reader !== undefined) {
-      this.readerCredentials = access.reader;
-      this.readerTarget = readerTargetOf(this.target, access.reader);
-    }
-    const cost = costOutputs({ storedGiB: own.expectedStoredGiB }, ({ storedGiB }) =>
-      estimateStorage("gcs", undefined, storedGiB),
-    );
-    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
-    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
+    prepared.record(this.target, this.location, this);
+    if (access.reader !== undefined) this.readerTarget = readerTargetOf(this.target, access.reader);
+    const cost = storageCost("gcs", own.expectedStoredGiB);
     this.registerOutputs({
-      ...given({ passphrase }),
       location: this.location,
       endpoint: this.endpoint,
-      ...given({ readerCredentials: this.readerCredentials }),
-      ...cost,
+      ...setChosen(this, { passphrase, readerCredentials: access.reader, ...cost }),
     });
   }
 }

@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { withDefault } from "../internal/inputs";
-import { cipherOf, isEncrypted, repositoryArguments, secretCipher, shareableTarget } from "./common";
+import { cipherOf, isEncrypted, repositoryArguments, secretCipher, setChosen, shareableTarget } from "./common";
 import { watchLocation } from "../credentials/renamedPassphrase";
 import type { EncryptionArgs } from "./repositoryArgs";
 import type { RepositoryTarget } from "./target";
@@ -44,7 +44,6 @@ export class PosixRepository extends pulumi.ComponentResource {
     const watched = watchLocation(`PosixRepository ${name}`, opts);
     super(typeToken("PosixRepository"), name, { path: own.path, encrypted }, watched.opts);
     const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect);
-    if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
       name,
       path: own.path,
@@ -54,6 +53,6 @@ export class PosixRepository extends pulumi.ComponentResource {
     });
     this.location = pulumi.output(own.path);
     watched.record(this.target, this.location, this);
-    this.registerOutputs({ ...given({ passphrase }), location: this.location });
+    this.registerOutputs({ location: this.location, ...setChosen(this, { passphrase }) });
   }
 }

@@ -4,33 +4,22 @@ import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
 import { guardChildren } from "../internal/destroyGuard";
-import { plainText, splitKnown, withDefault } from "../internal/inputs";
+import { plainText, withDefault } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
-import { logWarnings } from "../internal/validate";
-import { DEFAULTS } from "../plan/model/defaults";
-import { estimateStorage } from "../plan/storage/cost";
+import { checkR2, R2_PERMISSION_GROUPS, r2EndpointOf, r2Rules, r2TokenResources } from "../plan/storage/r2";
 import {
-  checkR2,
-  R2_PERMISSION_GROUPS,
-  type R2Settings,
-  r2EndpointOf,
-  r2Rules,
-  r2TokenResources,
-} from "../plan/storage/r2";
-import {
-  costOutputs,
   cipherOf,
-  isEncrypted,
+  prepareBucket,
   readerTargetOf,
   repositoryArguments,
   resourcesOf,
   secretCipher,
   secretCredentials,
+  setChosen,
   shareableTarget,
-  withoutKeys,
+  storageCost,
 } from "./common";
-import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
-import { watchLocation } from "../credentials/renamedPassphrase";
+import type { BucketKind } from "./renamedBucket";
 import type { BucketContentArgs } from "./repositoryArgs";
 import type { RepositoryTarget, S3Credentials, SecretRef } from "./target";
 import { given } from "../../runtime/base/given";
@@ -197,22 +186,20 @@ export class R2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: R2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    const title = `R2Repository ${name}`;
     const own = repositoryArguments("R2Repository", name, args, checkR2);
-    const encrypted = isEncrypted(title, own);
-    const settings = withoutKeys(own);
-    const findings = checkR2(splitKnown(settings).value as R2Settings);
-    const region = regionOf(own);
-    const path = withDefault(own.path, DEFAULTS.repositoryPath);
+    const prepared = prepareBucket(`R2Repository ${name}`, own, opts, {
+      kind: R2_BUCKETS,
+      fields: [],
+      resolve: () => ({}),
+      check: checkR2,
+    });
     const cloudflare = loadCloudflare("R2Repository");
-    const watched = watchLocation(title, refusedIfRenamed(title, opts, R2_BUCKETS));
-    super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, watched.opts);
-    logWarnings(findings, this);
-
-    const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
+    super(typeToken("R2Repository"), name, prepared.inputs, prepared.opts);
+    const { path } = prepared;
+    const kept = prepared.begin(this);
+    const region = regionOf(own);
     const bucket = createBucket(cloudflare, name, own, region, kept);
-    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, resourcesOf(bucket));
-    if (passphrase !== undefined) this.passphrase = passphrase;
+    const { cipher, passphrase } = cipherOf(name, own, this, kept.protect, resourcesOf(bucket));
     const groups = permissionGroups(cloudflare, this, own);
     const made: pulumi.Resource[] = [];
     const createKeys = (role: TokenRole): S3Credentials => {
@@ -229,11 +216,6 @@ export class R2Repository extends pulumi.ComponentResource {
     this.endpoint = pulumi.all([own.accountId, region.jurisdiction]).apply((parts) => r2EndpointOf(...parts));
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.location = pulumi.interpolate`s3://${bucket}${path}`;
-    const cost = costOutputs({ storedGiB: own.expectedStoredGiB }, ({ storedGiB }) =>
-      estimateStorage("r2", undefined, storedGiB),
-    );
-    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
-    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     this.target = shareableTarget({
       name,
       path,
@@ -249,19 +231,15 @@ export class R2Repository extends pulumi.ComponentResource {
       },
       ...secretCipher(cipher),
     });
-    watched.record(this.target, this.location, this);
-    if (create?.reader === true) {
-      this.readerCredentials = createKeys("reader");
-      this.readerTarget = readerTargetOf(this.target, this.readerCredentials);
-    }
+    prepared.record(this.target, this.location, this);
+    const readerCredentials = create?.reader === true ? createKeys("reader") : undefined;
+    if (readerCredentials !== undefined) this.readerTarget = readerTargetOf(this.target, readerCredentials);
     guardChildren(name, made, this, kept.protect);
     this.registerOutputs({
-      ...given({ passphrase }),
       location: this.location,
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,
-      ...given({ readerCredentials: this.readerCredentials }),
-      ...cost,
+      ...setChosen(this, { passphrase, readerCredentials, ...storageCost("r2", own.expectedStoredGiB) }),
     });
   }
 }

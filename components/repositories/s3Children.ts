@@ -19,7 +19,7 @@ import { type PlannedBucket, resourcesOf, secretCredentials } from "./common";
 import type { S3RepositoryArgs, S3Role } from "./s3RepositoryArgs";
 import type { S3Credentials } from "./target";
 
-export type S3BucketPlan = PlannedBucket<S3RepositoryPlan, "rules" | "undeleteDays">["plan"];
+export type S3BucketPlan = PlannedBucket<S3RepositoryPlan, "rules" | "undeleteDays">;
 
 /** A bucket, for resources that need it ready. */
 export interface S3BucketRef {

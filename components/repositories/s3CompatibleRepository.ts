@@ -14,6 +14,7 @@ import {
   repositoryArguments,
   secretCipher,
   secretCredentials,
+  setChosen,
   shareableTarget,
 } from "./common";
 import { watchLocation } from "../credentials/renamedPassphrase";
@@ -136,7 +137,6 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
       watched.opts,
     );
     const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect);
-    if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
       name,
       path,
@@ -158,14 +158,10 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
     this.restoreEndpoint = pulumi.interpolate`https://${endpoint}:${port}`;
     const { storageClass } = facts ?? {};
     const priced = { storedGiB: own.expectedStoredGiB, endpoint, ...given({ quirks: own.quirks, storageClass }) };
-    const cost = costOutputs(priced, priceOf);
-    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
-    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     this.registerOutputs({
-      ...given({ passphrase }),
       location: this.location,
       restoreEndpoint: this.restoreEndpoint,
-      ...cost,
+      ...setChosen(this, { passphrase, ...costOutputs(priced, priceOf) }),
     });
   }
 }

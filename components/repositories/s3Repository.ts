@@ -4,27 +4,22 @@ import { loadAws } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
 import { refusedUpdate } from "../internal/earlierState";
-import { splitKnown, withDefault } from "../internal/inputs";
-import { DEFAULTS } from "../plan/model/defaults";
 import { accessPolicy, s3EndpointOf } from "../plan/storage/awsPolicies";
-import { estimateStorage } from "../plan/storage/cost";
-import { checkS3Repository, resolveS3Repository, type S3RepositorySettings } from "../plan/storage/s3";
+import { checkS3Repository, resolveS3Repository } from "../plan/storage/s3";
 import {
   cipherOf,
-  costOutputs,
-  isEncrypted,
-  planBucket,
+  prepareBucket,
   readerTargetOf,
   repositoryArguments,
   resourcesOf,
   secretCipher,
+  setChosen,
   shareableTarget,
-  withoutKeys,
+  storageCost,
 } from "./common";
 import { createAccess, createBucket, type S3Access, type S3BucketPlan } from "./s3Children";
 import type { S3RepositoryArgs } from "./s3RepositoryArgs";
-import { watchLocation } from "../credentials/renamedPassphrase";
-import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
+import type { BucketKind } from "./renamedBucket";
 import type { RepositoryTarget, S3Credentials } from "./target";
 import { given } from "../../runtime/base/given";
 
@@ -92,21 +87,18 @@ export class S3Repository extends pulumi.ComponentResource {
   constructor(name: string, args: S3RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const title = `S3Repository ${name}`;
     const own = repositoryArguments("S3Repository", name, args, checkS3Repository);
-    const encrypted = isEncrypted(title, own);
-    const settings = withoutKeys(own);
-    const known = splitKnown(settings).value as S3RepositorySettings;
-    const fields = ["rules", "undeleteDays"] as const;
-    const { plan, warn } = planBucket(known, own.undeleteDays, fields, resolveS3Repository, checkS3Repository);
-    const path = withDefault(own.path, DEFAULTS.repositoryPath);
+    const prepared = prepareBucket(title, own, refusedUpdate(title, opts, lostKey), {
+      kind: S3_BUCKETS,
+      fields: ["rules", "undeleteDays"],
+      resolve: resolveS3Repository,
+      check: checkS3Repository,
+    });
     const aws = loadAws("S3Repository");
-    const watched = watchLocation(title, refusedUpdate(title, refusedIfRenamed(title, opts, S3_BUCKETS), lostKey));
-    super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, watched.opts);
-    warn(this);
-
-    const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
+    super(typeToken("S3Repository"), name, prepared.inputs, prepared.opts);
+    const { path, plan } = prepared;
+    const kept = prepared.begin(this);
     const bucket = createBucket(aws, name, own, plan, kept);
-    const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect, resourcesOf(bucket.name));
-    if (passphrase !== undefined) this.passphrase = passphrase;
+    const { cipher, passphrase } = cipherOf(name, own, this, kept.protect, resourcesOf(bucket.name));
     const { formerKmsKeyArns, kmsKeyArn } = own;
     const scope = pulumi.output({ bucketArn: bucket.arn, path, kmsKeyArn, formerKmsKeyArns });
     const policyOf: S3Access["policyOf"] = (role) => scope.apply((values) => accessPolicy(role, values));
@@ -119,34 +111,24 @@ export class S3Repository extends pulumi.ComponentResource {
     this.writerPolicy = policyOf("writer");
     this.readerPolicy = policyOf("reader");
     this.recoveryPolicy = policyOf("recovery");
-    if (access.roleArn !== undefined) this.roleArn = access.roleArn;
-    if (access.recovery !== undefined) this.recoveryCredentials = access.recovery;
-    const cost = costOutputs({ storedGiB: own.expectedStoredGiB }, ({ storedGiB }) =>
-      estimateStorage("aws", undefined, storedGiB),
-    );
-    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
-    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     const shown = { ...own, ...given({ cipher }) };
     this.target = shareableTarget(targetOf(name, shown, plan, path, bucket.name, this.endpoint, access.writer));
-    watched.record(this.target, this.location, this);
-    if (access.reader !== undefined) {
-      this.readerCredentials = access.reader;
-      this.readerTarget = readerTargetOf(this.target, access.reader);
-    }
+    prepared.record(this.target, this.location, this);
+    if (access.reader !== undefined) this.readerTarget = readerTargetOf(this.target, access.reader);
     this.registerOutputs({
-      ...given({ passphrase }),
       location: this.location,
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,
       writerPolicy: this.writerPolicy,
       readerPolicy: this.readerPolicy,
       recoveryPolicy: this.recoveryPolicy,
-      ...given({
-        roleArn: this.roleArn,
-        readerCredentials: this.readerCredentials,
-        recoveryCredentials: this.recoveryCredentials,
+      ...setChosen(this, {
+        passphrase,
+        roleArn: access.roleArn,
+        readerCredentials: access.reader,
+        recoveryCredentials: access.recovery,
+        ...storageCost("aws", own.expectedStoredGiB),
       }),
-      ...cost,
     });
   }
 }

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { withDefault } from "../internal/inputs";
 import { DEFAULTS } from "../plan/model/defaults";
-import { cipherOf, isEncrypted, repositoryArguments, secretCipher, shareableTarget } from "./common";
+import { cipherOf, isEncrypted, repositoryArguments, secretCipher, setChosen, shareableTarget } from "./common";
 import { watchLocation } from "../credentials/renamedPassphrase";
 import type { EncryptionArgs } from "./repositoryArgs";
 import type { RepositoryTarget } from "./target";
@@ -73,7 +73,6 @@ export class SftpRepository extends pulumi.ComponentResource {
     const watched = watchLocation(`SftpRepository ${name}`, opts);
     super(typeToken("SftpRepository"), name, { host, port, user, path, encrypted }, watched.opts);
     const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect);
-    if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
       name,
       path,
@@ -92,6 +91,6 @@ export class SftpRepository extends pulumi.ComponentResource {
     });
     this.location = pulumi.interpolate`sftp://${user}@${host}${path}`;
     watched.record(this.target, this.location, this);
-    this.registerOutputs({ ...given({ passphrase }), location: this.location });
+    this.registerOutputs({ location: this.location, ...setChosen(this, { passphrase }) });
   }
 }

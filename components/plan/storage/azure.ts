@@ -5,46 +5,19 @@
 import { type Finding, finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import { isUnknown } from "../model/unknown";
+import type { AzureRepositoryArgs } from "../../repositories/azureRepositoryArgs";
 import {
   checkChoice,
   checkKeyPrefix,
+  checkOneOf,
   checkProtection,
   checkStored,
   chosen,
-  type CredentialsSettings,
-  type LockSettings,
+  type OpenArguments,
   undeleteDaysOf,
 } from "./bucketChecks";
 
-export interface AzureRepositorySettings extends LockSettings {
-  readonly container: {
-    readonly create?:
-      | {
-          readonly accountName: string;
-          readonly location: string;
-          readonly name?: string | undefined;
-          readonly redundancy?: string | undefined;
-          readonly resourceGroupName?: string | undefined;
-        }
-      | undefined;
-    readonly existing?:
-      | { readonly accountName: string; readonly name: string; readonly resourceGroupName?: string | undefined }
-      | undefined;
-  };
-  readonly path?: string | undefined;
-  readonly credentials?: AzureCredentialsSettings | undefined;
-  readonly expectedStoredGiB?: number | undefined;
-}
-
-interface AzureCredentialsSettings extends CredentialsSettings {
-  readonly create?: AzureSigner & { readonly expires?: string | undefined };
-  readonly accountKey?: AzureSigner;
-  readonly managedIdentity?: { readonly principalId?: string | undefined };
-}
-
-interface AzureSigner {
-  readonly signedBy?: string | undefined;
-}
+export type AzureRepositorySettings = OpenArguments<AzureRepositoryArgs>;
 
 export interface AzureRepositoryPlan {
   /** False if others own the container's settings. */
@@ -105,7 +78,7 @@ export function resolveAzure(settings: AzureRepositorySettings): AzureRepository
 }
 
 /** True if keys come from the account, which must then be found by its resource group. */
-function needsAccountKeys(credentials: AzureCredentialsSettings | undefined): boolean {
+function needsAccountKeys(credentials: AzureRepositorySettings["credentials"]): boolean {
   return credentials === undefined || credentials.create !== undefined || credentials.accountKey !== undefined;
 }
 
@@ -156,11 +129,11 @@ function checkNames({ container: { create, existing } }: AzureRepositorySettings
     ...(isUnknown(location) || /^[A-Za-z][A-Za-z0-9 ]{2,39}$/.test(location)
       ? []
       : wrong("location", `"${location}" is not a region`, 'set for instance "westeurope"')),
-    ...checkValue("container.create.redundancy", create?.redundancy, AZURE_REDUNDANCIES),
+    ...checkOneOf("container.create.redundancy", create?.redundancy, AZURE_REDUNDANCIES),
   ];
 }
 
-function checkCredentials(credentials: AzureCredentialsSettings | undefined): Finding[] {
+function checkCredentials(credentials: AzureRepositorySettings["credentials"]): Finding[] {
   if (credentials === undefined) return [];
   const { accountKey, create, existingSecret, keys, managedIdentity } = credentials;
   const { expires } = create ?? {};
@@ -172,8 +145,8 @@ function checkCredentials(credentials: AzureCredentialsSettings | undefined): Fi
       "how databases sign in",
       "leave credentials out to have a signature made",
     ),
-    ...checkValue("credentials.create.signedBy", create?.signedBy, AZURE_ACCOUNT_KEYS),
-    ...checkValue("credentials.accountKey.signedBy", accountKey?.signedBy, AZURE_ACCOUNT_KEYS),
+    ...checkOneOf("credentials.create.signedBy", create?.signedBy, AZURE_ACCOUNT_KEYS),
+    ...checkOneOf("credentials.accountKey.signedBy", accountKey?.signedBy, AZURE_ACCOUNT_KEYS),
     ...(isDay
       ? []
       : [
@@ -230,9 +203,4 @@ function checkLimits({ immutableDays, lockMode, undeleteDays }: AzureRepositoryS
     findings.push(finding("PB080", "lockMode", fact, hint));
   }
   return findings;
-}
-
-function checkValue(path: string, value: string | undefined, allowed: readonly string[]): Finding[] {
-  if (value === undefined || isUnknown(value) || allowed.includes(value)) return [];
-  return [finding("PB014", path, `"${value}" is not one of ${allowed.join(", ")}`, "")];
 }

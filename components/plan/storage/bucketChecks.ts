@@ -2,7 +2,7 @@
 import { checkRange } from "../arguments/ranges";
 import { DEFAULTS } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
-import type { BucketProtectionArgs } from "../../repositories/repositoryArgs";
+import type { BucketProtectionArgs, EncryptionArgs } from "../../repositories/repositoryArgs";
 import type { Plain } from "../model/plainArguments";
 import { isUnknown } from "../model/unknown";
 import { isUsablePath } from "../rules/values";
@@ -16,6 +16,16 @@ const DETECTION_DAYS = 14;
 export const CANCEL_UNFINISHED_DAYS = 2;
 
 export type LockSettings = Plain<BucketProtectionArgs>;
+
+/** Arguments of a repository as plain values. Of keys and passphrases remains that there are some. */
+export type OpenArguments<Args extends { readonly credentials?: object }> = Plain<
+  Omit<Args, keyof EncryptionArgs | "credentials">
+> & {
+  readonly credentials?:
+    | (Plain<Omit<NonNullable<Args["credentials"]>, Keys>> & Pick<CredentialsSettings, Keys>)
+    | undefined;
+};
+type Keys = "keys" | "existingSecret";
 
 /** Days that overwritten or deleted versions are kept: never shorter than a week or the lock. */
 export function undeleteDaysOf({ immutableDays, undeleteDays }: LockSettings): number {
@@ -53,6 +63,11 @@ export function checkCredentialsChoice(credentials: CredentialsSettings | undefi
   return checkChoice("credentials", { create, keys, existingSecret }, "which keys are used", hint);
 }
 
+export function checkOneOf(path: string, value: string | undefined, allowed: readonly string[]): Finding[] {
+  if (value === undefined || isUnknown(value) || allowed.includes(value)) return [];
+  return [finding("PB014", path, `"${value}" is not one of ${allowed.join(", ")}`, "")];
+}
+
 export function checkKeyPrefix(path: string): Finding[] {
   if (isUnknown(path) || (isUsablePath(path) && path !== "/" && !path.includes(" "))) return [];
   const fact = `"${path}" is not a prefix: it must begin with a slash, end without one, have no blanks and no empty, "." or ".." parts, and not be the whole bucket`;
@@ -75,9 +90,8 @@ export function checkProtection(settings: LockSettings, vendor: string): Finding
 
 function checkLock({ acceptIrreversible, immutableDays, lockMode }: LockSettings, vendor: string): Finding[] {
   if (lockMode === undefined) return [];
-  if (!LOCK_MODES.some((mode) => mode === lockMode)) {
-    return [finding("PB014", "lockMode", `"${lockMode}" is not one of ${LOCK_MODES.join(", ")}`, "")];
-  }
+  const wrong = checkOneOf("lockMode", lockMode, LOCK_MODES);
+  if (wrong.length > 0) return wrong;
   if (immutableDays === undefined) {
     return [finding("PB080", "lockMode", "a mode without immutableDays locks nothing", "set immutableDays")];
   }

@@ -5,30 +5,18 @@
 import { type Finding, finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import { isUnknown } from "../model/unknown";
+import type { GcsRepositoryArgs } from "../../repositories/gcsRepositoryArgs";
 import {
   CANCEL_UNFINISHED_DAYS,
   checkChoice,
   checkKeyPrefix,
   checkProtection,
   checkStored,
-  type CredentialsSettings,
+  type OpenArguments,
   undeleteDaysOf,
 } from "./bucketChecks";
 
-export interface GcsRepositorySettings {
-  readonly bucket: {
-    readonly create?: { readonly name: string; readonly location: string } | undefined;
-    readonly existing?: { readonly name: string } | undefined;
-  };
-  readonly path?: string | undefined;
-  readonly credentials?: GcsCredentialsSettings | undefined;
-  readonly undeleteDays?: number | undefined;
-  readonly expectedStoredGiB?: number | undefined;
-}
-
-interface GcsCredentialsSettings extends CredentialsSettings {
-  readonly identity?: { readonly member?: string | undefined };
-}
+export type GcsRepositorySettings = OpenArguments<GcsRepositoryArgs>;
 
 export interface GcsRepositoryPlan {
   /** False if others own the bucket's settings. */
@@ -101,7 +89,7 @@ function checkNames({ bucket: { create, existing } }: GcsRepositorySettings): Fi
   ];
 }
 
-function checkCredentials(credentials: GcsCredentialsSettings | undefined): Finding[] {
+function checkCredentials(credentials: GcsRepositorySettings["credentials"]): Finding[] {
   if (credentials === undefined) return [];
   const { create, existingSecret, identity, keys } = credentials;
   const member = identity?.member ?? "user:any";

@@ -4,6 +4,7 @@ import {
   checkChoice,
   checkCredentialsChoice,
   checkKeyPrefix,
+  checkOneOf,
   checkStored,
   type CredentialsSettings,
 } from "./bucketChecks";
@@ -80,7 +81,7 @@ export function checkR2(settings: R2Settings): Finding[] {
     const fact = `"${accountId}" is not an account: it must have 32 hexadecimal digits`;
     findings.push(finding("PB020", "accountId", fact, "copy it from the address of Cloudflare's dashboard"));
   }
-  findings.push(...checkValue("jurisdiction", jurisdiction, R2_JURISDICTIONS));
+  findings.push(...checkOneOf("jurisdiction", jurisdiction, R2_JURISDICTIONS));
   findings.push(
     ...checkChoice(
       "bucket",
@@ -89,7 +90,7 @@ export function checkR2(settings: R2Settings): Finding[] {
       'set bucket: { create: { name: "…" } }',
     ),
   );
-  findings.push(...checkName(settings), ...checkValue("bucket.create.location", bucket.create?.location, R2_LOCATIONS));
+  findings.push(...checkName(settings), ...checkOneOf("bucket.create.location", bucket.create?.location, R2_LOCATIONS));
   findings.push(...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath));
   findings.push(...checkCredentialsChoice(credentials, "leave credentials out to have a token made"));
   if (immutableDays !== undefined && immutableDays !== 0) {
@@ -98,11 +99,6 @@ export function checkR2(settings: R2Settings): Finding[] {
     findings.push(finding("PB059", "immutableDays", fact, hint));
   }
   return [...findings, ...checkStored(settings.expectedStoredGiB)];
-}
-
-function checkValue(path: string, value: string | undefined, allowed: readonly string[]): Finding[] {
-  if (value === undefined || isUnknown(value) || allowed.includes(value)) return [];
-  return [finding("PB014", path, `"${value}" is not one of ${allowed.join(", ")}`, "")];
 }
 
 function checkName({ accountId, bucket, jurisdiction }: R2Settings): Finding[] {

@@ -8,33 +8,15 @@ import {
   checkProtection,
   checkStored,
   chosen,
-  type CredentialsSettings,
-  type LockSettings,
+  type OpenArguments,
   undeleteDaysOf,
 } from "./bucketChecks";
+import type { S3RepositoryArgs } from "../../repositories/s3RepositoryArgs";
 import { DEFAULTS } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
 
-export interface S3RepositorySettings extends LockSettings {
-  readonly bucket: {
-    readonly create?: { readonly name: string } | undefined;
-    readonly existing?: { readonly name: string; readonly takeOver?: boolean | undefined } | undefined;
-  };
-  readonly region: string;
-  readonly path?: string | undefined;
-  readonly credentials?: S3CredentialsSettings | undefined;
-  readonly kmsKeyArn?: string | undefined;
-  readonly expectedStoredGiB?: number | undefined;
-}
-
-export interface S3CredentialsSettings extends CredentialsSettings {
-  readonly role?: {
-    readonly irsa?: { readonly oidcProviderArn: string } | undefined;
-    readonly podIdentity?: object | undefined;
-  };
-  readonly instanceRole?: object | undefined;
-}
+export type S3RepositorySettings = OpenArguments<S3RepositoryArgs>;
 
 export interface S3RepositoryPlan {
   /** False if others own the bucket's settings. */
@@ -92,7 +74,7 @@ export function resolveS3Repository(settings: S3RepositorySettings): S3Repositor
   };
 }
 
-function keyTypeOf(credentials: S3CredentialsSettings | undefined): S3RepositoryPlan["keyType"] {
+function keyTypeOf(credentials: S3RepositorySettings["credentials"]): S3RepositoryPlan["keyType"] {
   if (credentials?.instanceRole !== undefined) return "auto";
   if (credentials?.role?.irsa !== undefined) return "web-id";
   return credentials?.role === undefined ? "shared" : "pod-id";
@@ -142,7 +124,7 @@ function checkRegion(region: string): Finding[] {
   return [finding("PB020", "region", `"${region}" is not a region`, 'set for instance "eu-central-1"')];
 }
 
-function checkCredentials(credentials: S3CredentialsSettings | undefined): Finding[] {
+function checkCredentials(credentials: S3RepositorySettings["credentials"]): Finding[] {
   if (credentials === undefined) return [];
   const { create, role, instanceRole, keys, existingSecret } = credentials;
   const choices = { create, role, instanceRole, keys, existingSecret };

@@ -9,6 +9,7 @@ const S3: S3RepositorySettings = { bucket: { create: { name: "acme-orders-pg" } 
 const ACCOUNT = "0123456789abcdef0123456789abcdef";
 const R2: R2Settings = { accountId: ACCOUNT, bucket: { create: { name: "acme-orders-pg" } } };
 const OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF";
+const POD = { namespace: "orders", serviceAccount: "orders" };
 const FOREIGN = { existing: { name: "acme-shared" } };
 
 const s3 = (over: Partial<S3RepositorySettings>): string[] =>
@@ -47,8 +48,8 @@ test.each<[Partial<S3RepositorySettings>, string]>([
   [{}, "shared"],
   [{ credentials: { keys: {} } }, "shared"],
   [{ credentials: { instanceRole: {} } }, "auto"],
-  [{ credentials: { role: { irsa: { oidcProviderArn: OIDC } } } }, "web-id"],
-  [{ credentials: { role: { podIdentity: {} } } }, "pod-id"],
+  [{ credentials: { role: { irsa: { oidcProviderArn: OIDC, ...POD } } } }, "web-id"],
+  [{ credentials: { role: { podIdentity: { clusterName: "acme", ...POD } } } }, "pod-id"],
 ])("S3: %j signs in by %s", (over, keyType) => {
   expect(s3(over)).toEqual([]);
   expect(resolveS3Repository({ ...S3, ...over }).keyType).toBe(keyType);
@@ -71,7 +72,7 @@ test.each<[string, Partial<S3RepositorySettings>, string[]]>([
   ["a role for nobody", { credentials: { role: {} } }, ["PB016 credentials.role"]],
   [
     "an issuer in place of its ARN",
-    { credentials: { role: { irsa: { oidcProviderArn: "https://oidc.eks" } } } },
+    { credentials: { role: { irsa: { oidcProviderArn: "https://oidc.eks", ...POD } } } },
     ["PB020 credentials.role.irsa.oidcProviderArn"],
   ],
   ["an alias of a key", { kmsKeyArn: "arn:aws:kms:eu-central-1:123456789012:alias/pg" }, ["PB020 kmsKeyArn"]],
