@@ -1,10 +1,6 @@
-/**
- * The dynamic resource behind an application key of Backblaze B2. Only the declaration: the engine loads its methods
- * from b2.ts by this package's name, so that it captures nothing of the program and an updated package takes effect at
- * once.
- */
+/** The declaration of the dynamic resource behind an application key of Backblaze B2; b2.ts has its methods. */
 import * as pulumi from "@pulumi/pulumi";
-import { DynamicResource, methodsOf } from "./dynamicResource";
+import { type DynamicClass, DynamicResource, methodsOf } from "./dynamicResource";
 
 export interface B2ApplicationKeyArgs {
   /**
@@ -36,15 +32,20 @@ export interface B2ApplicationKeyArgs {
 
 type B2Module = typeof import("./b2");
 
-const METHODS = methodsOf<B2Module>("pgbackstop/dynamic/b2", {
-  configure: "configureProvider",
-  check: "keyCheck",
-  diff: "keyDiff",
-  create: "keyCreate",
-  read: "keyRead",
-  update: "keyUpdate",
-  delete: "keyDelete",
-});
+const KEY: DynamicClass = {
+  type: "B2ApplicationKey",
+  methods: methodsOf<B2Module>("pgbackstop/dynamic/b2", {
+    configure: "configureProvider",
+    check: "keyCheck",
+    diff: "keyDiff",
+    create: "keyCreate",
+    read: "keyRead",
+    update: "keyUpdate",
+    delete: "keyDelete",
+  }),
+  outputs: ["applicationKeyId", "applicationKey", "fullKeyName", "apiVersion", "expiresAtMs"],
+  secretOutputs: ["applicationKey"],
+};
 
 /**
  * An application key of Backblaze B2 for single buckets.
@@ -74,14 +75,6 @@ export class B2ApplicationKey extends DynamicResource {
 
   constructor(name: string, args: B2ApplicationKeyArgs, opts: pulumi.CustomResourceOptions = {}) {
     const owner = `${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
-    const outputs = {
-      applicationKeyId: undefined,
-      applicationKey: undefined,
-      fullKeyName: undefined,
-      apiVersion: undefined,
-      expiresAtMs: undefined,
-    };
-    const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["applicationKey"] };
-    super(METHODS, name, { ...args, owner, ...outputs }, pulumi.mergeOptions(opts, own), "B2ApplicationKey");
+    super(KEY, name, { ...args, owner }, opts);
   }
 }

@@ -1,9 +1,6 @@
-/**
- * The dynamic resource behind a bucket of Backblaze B2. Only the declaration: the engine loads its methods from b2.ts
- * by this package's name, so that it captures nothing of the program and an updated package takes effect immediately.
- */
+/** The declaration of the dynamic resource behind a bucket of Backblaze B2; b2.ts has its methods. */
 import * as pulumi from "@pulumi/pulumi";
-import { DynamicResource, methodsOf } from "./dynamicResource";
+import { type DynamicClass, DynamicResource, methodsOf } from "./dynamicResource";
 
 /** What happens to files by themselves, in whole days; what is omitted does not happen. */
 export interface B2LifecycleRule {
@@ -50,15 +47,19 @@ export interface B2BucketArgs {
 
 type B2Module = typeof import("./b2");
 
-const METHODS = methodsOf<B2Module>("pgbackstop/dynamic/b2", {
-  configure: "configureProvider",
-  check: "bucketCheck",
-  diff: "bucketDiff",
-  create: "bucketCreate",
-  read: "bucketRead",
-  update: "bucketUpdate",
-  delete: "bucketDelete",
-});
+const BUCKET: DynamicClass = {
+  type: "B2Bucket",
+  methods: methodsOf<B2Module>("pgbackstop/dynamic/b2", {
+    configure: "configureProvider",
+    check: "bucketCheck",
+    diff: "bucketDiff",
+    create: "bucketCreate",
+    read: "bucketRead",
+    update: "bucketUpdate",
+    delete: "bucketDelete",
+  }),
+  outputs: ["bucketId", "accountId", "s3Endpoint", "s3Region", "adopted", "isPrivate", "foundOwner"],
+};
 
 /**
  * A private bucket of Backblaze B2.
@@ -91,15 +92,6 @@ export class B2Bucket extends DynamicResource {
 
   constructor(name: string, args: B2BucketArgs, opts: pulumi.CustomResourceOptions = {}) {
     const owner = `${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
-    const outputs = {
-      bucketId: undefined,
-      accountId: undefined,
-      s3Endpoint: undefined,
-      s3Region: undefined,
-      adopted: undefined,
-      isPrivate: undefined,
-      foundOwner: undefined,
-    };
-    super(METHODS, name, { ...args, owner, ...outputs }, opts, "B2Bucket");
+    super(BUCKET, name, { ...args, owner }, opts);
   }
 }

@@ -1,20 +1,22 @@
-/**
- * The dynamic resource behind a clone. Only the declaration: the engine loads its methods from clone.ts by this
- * package's name, so that it captures nothing of the program and an updated package takes effect immediately.
- */
-import * as pulumi from "@pulumi/pulumi";
+/** The declaration of the dynamic resource behind a clone; clone.ts has its methods. */
+import type * as pulumi from "@pulumi/pulumi";
 import type { CloneInputs, CloneStatus } from "./clone";
-import { DynamicResource, methodsOf } from "./dynamicResource";
+import { type DynamicClass, DynamicResource, methodsOf } from "./dynamicResource";
 
 type CloneModule = typeof import("./clone");
 
-const METHODS = methodsOf<CloneModule>("pgbackstop/dynamic/clone", {
-  create: "create",
-  diff: "diff",
-  read: "read",
-  update: "update",
-  delete: "remove",
-});
+const CLONE: DynamicClass = {
+  type: "CloneResource",
+  methods: methodsOf<CloneModule>("pgbackstop/dynamic/clone", {
+    create: "create",
+    diff: "diff",
+    read: "read",
+    update: "update",
+    delete: "remove",
+  }),
+  outputs: ["password", "status"],
+  secretOutputs: ["password", "keptSignIn"],
+};
 
 type CloneArgs = { readonly [K in keyof CloneInputs]: pulumi.Input<NonNullable<CloneInputs[K]>> };
 
@@ -25,8 +27,6 @@ export class CloneResource extends DynamicResource {
   declare readonly status: pulumi.Output<CloneStatus>;
 
   constructor(name: string, args: CloneArgs, opts: pulumi.CustomResourceOptions) {
-    const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["password", "keptSignIn"] };
-    const inputs = { ...args, password: undefined, status: undefined };
-    super(METHODS, name, inputs, pulumi.mergeOptions(opts, own), "CloneResource");
+    super(CLONE, name, args, opts);
   }
 }

@@ -1,18 +1,18 @@
-/**
- * The dynamic resource that fails an update when a `Backup` fails. Only the declaration: the engine loads its methods
- * from clusterBackup.ts by this package's name, so that it captures nothing of the program and an updated package takes
- * effect immediately.
- */
-import * as pulumi from "@pulumi/pulumi";
+/** The declaration of the dynamic resource that fails an update when a `Backup` fails; clusterBackup.ts has its methods. */
+import type * as pulumi from "@pulumi/pulumi";
 import type { BackupEndInputs } from "./clusterBackup";
-import { DynamicResource, methodsOf } from "./dynamicResource";
+import { type DynamicClass, DynamicResource, methodsOf } from "./dynamicResource";
 
 type BackupModule = typeof import("./clusterBackup");
 
-const METHODS = methodsOf<BackupModule>("pgbackstop/dynamic/clusterBackup", {
-  create: "backupEndCreate",
-  diff: "backupEndDiff",
-});
+const BACKUP_END: DynamicClass = {
+  type: "ClusterBackupEnd",
+  methods: methodsOf<BackupModule>("pgbackstop/dynamic/clusterBackup", {
+    create: "backupEndCreate",
+    diff: "backupEndDiff",
+  }),
+  outputs: ["label"],
+};
 
 /** {@link BackupEndInputs}, known or deferred. */
 type ClusterBackupEndArgs = { readonly [K in keyof BackupEndInputs]: pulumi.Input<BackupEndInputs[K]> };
@@ -25,6 +25,6 @@ export class ClusterBackupEnd extends DynamicResource {
   declare readonly label: pulumi.Output<string>;
 
   constructor(name: string, args: ClusterBackupEndArgs, opts: pulumi.CustomResourceOptions) {
-    super(METHODS, name, { ...args, label: undefined }, opts, "ClusterBackupEnd");
+    super(BACKUP_END, name, args, opts);
   }
 }

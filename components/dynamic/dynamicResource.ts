@@ -10,8 +10,8 @@ import { typeToken } from "../internal/children";
 type Method = "check" | "configure" | "create" | "delete" | "diff" | "read" | "update";
 
 /**
- * Methods that a module of this package exports. The plugin loads it by its name, so that an updated package takes
- * effect immediately. It does so at the first call: a preview that only creates calls none, and without the package a
+ * Methods that a module of this package exports. The plugin loads it by its name, so that it captures nothing of the
+ * program and an updated package takes effect immediately. It does so at the first call: a preview that only creates calls none, and without the package a
  * resource without `read` and `delete` can still be read and removed.
  */
 export function methodsOf<Module extends object>(
@@ -48,11 +48,27 @@ export function resourceType(type: string): string {
   return served.has(type) ? typeToken(type) : `pulumi-nodejs:dynamic/index:${type}`;
 }
 
+/** What a class of resources has in common. */
+export interface DynamicClass {
+  readonly type: string;
+  /** From {@link methodsOf} or {@link ownMethods}. */
+  readonly methods: string;
+  /** Outputs that somebody reads. */
+  readonly outputs: readonly string[];
+  readonly secretOutputs?: string[];
+}
+
 export class DynamicResource extends pulumi.CustomResource {
-  /** @param methods from {@link methodsOf} or {@link ownMethods} */
-  constructor(methods: string, name: string, props: pulumi.Inputs, opts: pulumi.CustomResourceOptions, type: string) {
+  constructor(own: DynamicClass, name: string, args: object, opts: pulumi.CustomResourceOptions) {
+    const { methods, outputs, secretOutputs, type } = own;
     const source = served.get(type);
-    const inputs = source === undefined ? { ...props, __provider: methods } : props;
-    super(resourceType(type), name, inputs, pulumi.mergeOptions(opts, source));
+    const inputs = { ...args, ...Object.fromEntries(outputs.map((output) => [output, undefined])) };
+    const secret = secretOutputs === undefined ? undefined : { additionalSecretOutputs: secretOutputs };
+    super(
+      resourceType(type),
+      name,
+      source === undefined ? { ...inputs, __provider: methods } : inputs,
+      pulumi.mergeOptions(pulumi.mergeOptions(opts, secret), source),
+    );
   }
 }

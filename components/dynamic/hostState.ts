@@ -1,10 +1,7 @@
-/**
- * The dynamic resource that keeps a host as declared. Only the declaration: the engine loads its methods from host.ts
- * by this package's name, so that it captures nothing of the program and an updated package takes effect immediately.
- */
-import * as pulumi from "@pulumi/pulumi";
+/** The declaration of the dynamic resource that keeps a host as declared; host.ts has its methods. */
+import type * as pulumi from "@pulumi/pulumi";
 import type { CipherInput } from "../credentials/fingerprint";
-import { DynamicResource, methodsOf } from "./dynamicResource";
+import { type DynamicClass, DynamicResource, methodsOf } from "./dynamicResource";
 import type { FileInput } from "../host/briefFiles";
 import type { GivenInputs, HostInputs, HostOutputs, HostStatus } from "./host";
 
@@ -30,23 +27,27 @@ type HostStatePlainArgs = {
 
 type HostModule = typeof import("./host");
 
-const METHODS = methodsOf<HostModule>("pgbackstop/dynamic/host", {
-  diff: "diff",
-  create: "create",
-  read: "read",
-  update: "update",
-  delete: "remove",
-});
-
-/** Outputs that may reveal something about a secret. */
-const SECRET_OUTPUTS = [
-  "secretFileFacts",
-  "driftedFacts",
-  "appliedFacts",
-  "previousSettings",
-  "cipherFingerprints",
-  "keptSignIn",
-];
+const HOST: DynamicClass = {
+  type: "HostState",
+  methods: methodsOf<HostModule>("pgbackstop/dynamic/host", {
+    diff: "diff",
+    create: "create",
+    read: "read",
+    update: "update",
+    delete: "remove",
+  }),
+  // `never` if an output has an input's name and would replace it.
+  outputs: ["status"] satisfies keyof HostInputs & keyof HostOutputs extends never ? string[] : never,
+  // They may reveal something about a secret.
+  secretOutputs: [
+    "secretFileFacts",
+    "driftedFacts",
+    "appliedFacts",
+    "previousSettings",
+    "cipherFingerprints",
+    "keptSignIn",
+  ],
+};
 
 /** A host, its files, PostgreSQL settings, stanza, first backup and timers. */
 export class HostState extends DynamicResource {
@@ -54,16 +55,6 @@ export class HostState extends DynamicResource {
   declare readonly status: pulumi.Output<HostStatus>;
 
   constructor(name: string, args: HostStateArgs, opts: pulumi.CustomResourceOptions) {
-    // Only outputs that somebody reads. `never` if an output has an input's name and would replace it.
-    const outputs: keyof HostInputs & keyof HostOutputs extends never ? { readonly status: undefined } : never = {
-      status: undefined,
-    };
-    super(
-      METHODS,
-      name,
-      { ...args, ...outputs },
-      pulumi.mergeOptions(opts, { additionalSecretOutputs: SECRET_OUTPUTS }),
-      "HostState",
-    );
+    super(HOST, name, args, opts);
   }
 }

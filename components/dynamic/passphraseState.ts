@@ -1,18 +1,20 @@
-/**
- * The dynamic resource behind a cipher passphrase. Only the declaration: the engine loads its methods from
- * passphrase.ts by this package's name, without Pulumi.
- */
+/** The declaration of the dynamic resource behind a cipher passphrase; passphrase.ts has its methods. */
 import * as pulumi from "@pulumi/pulumi";
-import { DynamicResource, methodsOf } from "./dynamicResource";
+import { type DynamicClass, DynamicResource, methodsOf } from "./dynamicResource";
 import type { PassphraseInputs } from "./passphrase";
 
 type PassphraseModule = typeof import("./passphrase");
 
-const METHODS = methodsOf<PassphraseModule>("pgbackstop/dynamic/passphrase", {
-  create: "create",
-  diff: "diff",
-  update: "update",
-});
+const PASSPHRASE: DynamicClass = {
+  type: "Passphrase",
+  methods: methodsOf<PassphraseModule>("pgbackstop/dynamic/passphrase", {
+    create: "create",
+    diff: "diff",
+    update: "update",
+  }),
+  outputs: ["passphrase"],
+  secretOutputs: ["passphrase"],
+};
 
 /** A passphrase, secret in the state. */
 export class Passphrase extends DynamicResource {
@@ -24,12 +26,7 @@ export class Passphrase extends DynamicResource {
     opts: pulumi.CustomResourceOptions,
   ) {
     const { sizeBytes, existing } = args;
-    const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["passphrase"] };
-    const inputs = {
-      sizeBytes,
-      ...(existing === undefined ? {} : { existing: pulumi.secret(existing) }),
-      passphrase: undefined,
-    };
-    super(METHODS, name, inputs, pulumi.mergeOptions(opts, own), "Passphrase");
+    const secret = existing === undefined ? {} : { existing: pulumi.secret(existing) };
+    super(PASSPHRASE, name, { sizeBytes, ...secret }, opts);
   }
 }

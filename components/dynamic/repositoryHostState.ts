@@ -1,23 +1,29 @@
-/**
- * The dynamic resources behind a backup host. Only the declarations: the engine loads their methods from
- * repositoryHost.ts by this package's name, so that it captures nothing of the program and an updated package takes
- * effect immediately.
- */
-import * as pulumi from "@pulumi/pulumi";
-import { DynamicResource, methodsOf } from "./dynamicResource";
+/** The declarations of the dynamic resources behind a backup host; repositoryHost.ts has their methods. */
+import type * as pulumi from "@pulumi/pulumi";
+import { type DynamicClass, DynamicResource, methodsOf } from "./dynamicResource";
 import type { KeyInputs, RepositoryHostInputs } from "./repositoryHost";
 
 type Module = typeof import("./repositoryHost");
 
 const MODULE = "pgbackstop/dynamic/repositoryHost";
-const HOST_METHODS = methodsOf<Module>(MODULE, {
-  create: "repositoryHostCreate",
-  diff: "repositoryHostDiff",
-  read: "repositoryHostRead",
-  update: "repositoryHostUpdate",
-  delete: "repositoryHostRemove",
-});
-const KEY_METHODS = methodsOf<Module>(MODULE, { create: "keyCreate", diff: "keyDiff", update: "keyUpdate" });
+const HOST: DynamicClass = {
+  type: "RepositoryHostState",
+  methods: methodsOf<Module>(MODULE, {
+    create: "repositoryHostCreate",
+    diff: "repositoryHostDiff",
+    read: "repositoryHostRead",
+    update: "repositoryHostUpdate",
+    delete: "repositoryHostRemove",
+  }),
+  outputs: ["hostKey"],
+  secretOutputs: ["keptSignIn"],
+};
+const KEY: DynamicClass = {
+  type: "SshKey",
+  methods: methodsOf<Module>(MODULE, { create: "keyCreate", diff: "keyDiff", update: "keyUpdate" }),
+  outputs: ["privateKey", "publicKey"],
+  secretOutputs: ["privateKey"],
+};
 
 type Deferred<T> = { readonly [K in keyof T]: pulumi.Input<NonNullable<T[K]>> };
 
@@ -26,8 +32,7 @@ export class RepositoryHostResource extends DynamicResource {
   declare readonly hostKey: pulumi.Output<string>;
 
   constructor(name: string, args: Deferred<RepositoryHostInputs>, opts: pulumi.CustomResourceOptions) {
-    const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["keptSignIn"] };
-    super(HOST_METHODS, name, { ...args, hostKey: undefined }, pulumi.mergeOptions(opts, own), "RepositoryHostState");
+    super(HOST, name, args, opts);
   }
 }
 
@@ -38,13 +43,6 @@ export class SshKey extends DynamicResource {
   declare readonly publicKey: pulumi.Output<string>;
 
   constructor(name: string, args: Deferred<KeyInputs>, opts: pulumi.CustomResourceOptions) {
-    const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["privateKey"] };
-    super(
-      KEY_METHODS,
-      name,
-      { ...args, privateKey: undefined, publicKey: undefined },
-      pulumi.mergeOptions(opts, own),
-      "SshKey",
-    );
+    super(KEY, name, args, opts);
   }
 }

@@ -2,7 +2,7 @@
  * The dynamic resource that remembers which runtimes a plugin has had: clusters may still name them, so it serves them
  * alongside its own. Its methods are self-contained, so that it can be read and removed without the package.
  */
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import { DynamicResource, ownMethods } from "./dynamicResource";
 
 interface RecordInputs {
@@ -30,7 +30,7 @@ export const recordProvider: pulumi.dynamic.ResourceProvider<RecordInputs, Recor
   },
 };
 
-const METHODS = ownMethods(recordProvider);
+const RECORD = { type: "RuntimeRecord", methods: ownMethods(recordProvider), outputs: ["earlier"] };
 
 /** Remembers the runtimes of one plugin. */
 export class RuntimeRecord extends DynamicResource {
@@ -41,6 +41,6 @@ export class RuntimeRecord extends DynamicResource {
     args: { readonly sha256: pulumi.Input<string | undefined> },
     opts: pulumi.CustomResourceOptions,
   ) {
-    super(METHODS, name, { ...args, earlier: undefined }, opts, "RuntimeRecord");
+    super(RECORD, name, args, opts);
   }
 }

@@ -1,19 +1,20 @@
-/**
- * The dynamic resource behind a plugin's certificates. Only the declaration: the engine loads its methods from
- * certificate.ts by this package's name, so that it captures nothing of the program and an updated package takes effect
- * immediately.
- */
-import * as pulumi from "@pulumi/pulumi";
+/** The declaration of the dynamic resource behind a plugin's certificates; certificate.ts has its methods. */
+import type * as pulumi from "@pulumi/pulumi";
 import type { CertificateInputs } from "./certificate";
-import { DynamicResource, methodsOf } from "./dynamicResource";
+import { type DynamicClass, DynamicResource, methodsOf } from "./dynamicResource";
 
 type CertificateModule = typeof import("./certificate");
 
-const METHODS = methodsOf<CertificateModule>("pgbackstop/dynamic/certificate", {
-  create: "certificateCreate",
-  diff: "certificateDiff",
-  update: "certificateUpdate",
-});
+const CERTIFICATE: DynamicClass = {
+  type: "SelfSignedCertificate",
+  methods: methodsOf<CertificateModule>("pgbackstop/dynamic/certificate", {
+    create: "certificateCreate",
+    diff: "certificateDiff",
+    update: "certificateUpdate",
+  }),
+  outputs: ["certificatePem", "privateKeyPem", "notAfter"],
+  secretOutputs: ["privateKeyPem"],
+};
 
 export interface SelfSignedCertificateArgs {
   commonName: pulumi.Input<string>;
@@ -31,8 +32,6 @@ export class SelfSignedCertificate extends DynamicResource {
   declare readonly notAfter: pulumi.Output<string>;
 
   constructor(name: string, args: SelfSignedCertificateArgs, opts: pulumi.CustomResourceOptions) {
-    const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["privateKeyPem"] };
-    const outputs = { certificatePem: undefined, privateKeyPem: undefined, notAfter: undefined };
-    super(METHODS, name, { ...args, ...outputs }, pulumi.mergeOptions(opts, own), "SelfSignedCertificate");
+    super(CERTIFICATE, name, args, opts);
   }
 }
