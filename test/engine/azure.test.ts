@@ -3,8 +3,7 @@
  * keeps. Its signature opens a repository on Azurite, whose account's key the double gives.
  */
 // claim: docs/azure.md: `AzureRepository` creates…
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -14,14 +13,13 @@ import { systemClock } from "../../runtime/base/clock";
 import { systemRandom } from "../../runtime/base/random";
 import { Secret } from "../../runtime/base/secret";
 import { openStorage } from "../../runtime/storage/open";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
 import { failureOf } from "../harness/compare/engineTexts";
 import { findSecrets, holdsSecret } from "../harness/compare/secrets";
-import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { azureNative } from "../harness/doubles/providerSchemas";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { azureRepo } from "../harness/repositories";
 
 const OTHER_KEY = Buffer.from("planted second key of the account").toString("base64");
@@ -35,8 +33,6 @@ const printed: string[] = [];
 const secrets = new Set<string>([CIPHER, OTHER_KEY]);
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   server = await AzuriteServer.create();
   secrets.add(server.accountKey);
   azure = await ProviderDouble.start(
@@ -45,16 +41,12 @@ beforeAll(async () => {
       { keyName: "key2", value: OTHER_KEY },
     ]),
   );
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-azure-")), {
-    cli,
-    passphrase: "state passphrase of the test",
-  });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([azure]) } };
+  programFolder = await makeProgramFolder([azure]);
 });
 afterAll(async () => {
   azure?.stop();
   await server?.remove();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 function open(args: Partial<AzureRepositoryArgs> = {}, opts: pulumi.ComponentResourceOptions = {}): Promise<Stack> {

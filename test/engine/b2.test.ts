@@ -2,18 +2,15 @@
  * `B2Repository` on the real engine, with a double of Backblaze's native API: what it creates, keeps, changes, adopts
  * and deletes.
  */
-import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { B2RepositoryArgs } from "../../components/repositories/b2Repository";
 import { NIGHTLY } from "../../tools/parts/nightly";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type B2Key, B2ServerDouble } from "../harness/doubles/b2Server";
 import { findSecrets, holdsSecret } from "../harness/compare/secrets";
@@ -41,13 +38,8 @@ let config: Record<string, { value: string; secret?: boolean }>;
 const printed: string[] = [];
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   server = await B2ServerDouble.start();
-  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-b2-")), {
-    cli,
-    passphrase: "state passphrase of the test",
-  });
+  programFolder = await makeProgramFolder();
   // Loads the built package as a user's program does, so that Pulumi serializes its dynamic resources unchanged.
   built = createRequire(join(programFolder.folder, "program.cjs"))("pgbackstop") as Package;
   config = {
@@ -57,7 +49,7 @@ beforeAll(async () => {
   };
 });
 afterAll(async () => {
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
   await server?.stop();
 });
 

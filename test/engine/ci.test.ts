@@ -3,16 +3,14 @@
  * request to its comment. Doubles: the runners, the forges, and Pulumi's language host.
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { run } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import {
   fillComponent,
   type JobResult,
@@ -53,13 +51,8 @@ let forge: ForgeDouble;
 let jobs = 0;
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   const nodePath = await ensureNode();
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-ci-")), {
-    cli,
-    passphrase: "only for this test",
-  });
+  const prepared = await makeProgramFolder();
   const modules = join(prepared.folder, "node_modules");
   await installLanguageHost(join(modules, "language"), nodePath);
   const command = join(projectFolder(), "dist", "components", "bin", "pgbackstop.js");
@@ -95,7 +88,7 @@ beforeAll(async () => {
   }
   git("origin", "checkout", "--quiet", "--", ".");
 });
-afterAll(() => rmSync(programFolder?.folder ?? "", { recursive: true, force: true }));
+afterAll(() => removeProgramFolder(programFolder));
 beforeEach(() => forge?.stop());
 afterAll(() => forge?.stop());
 

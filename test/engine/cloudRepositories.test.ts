@@ -4,8 +4,6 @@
  * right there.
  */
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -17,14 +15,13 @@ import { R2Repository, type R2RepositoryArgs } from "../../components/repositori
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { S3Repository } from "../../components/repositories/s3Repository";
 import type { S3RepositoryArgs } from "../../components/repositories/s3RepositoryArgs";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { atNight, NIGHTLY } from "../../tools/parts/nightly";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { failureOf } from "../harness/compare/engineTexts";
 import { liveAws } from "../harness/real/liveBucket";
-import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { AWS, CLOUDFLARE } from "../harness/doubles/providerSchemas";
 import { textOf } from "../harness/doubles/providerValues";
 import { askS3, type S3Keys, type S3Question } from "../harness/network/s3Requests";
@@ -73,22 +70,16 @@ const printed: string[] = [];
 const secrets = new Set<string>([CIPHER]);
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   server = await S3Server.create({ kind: "versitygw", versioning: true, users: true });
   aws = await ProviderDouble.start(AWS, { live: liveAws(server) });
   cloudflare = await ProviderDouble.start(CLOUDFLARE);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cloud-")), {
-    cli,
-    passphrase: "state passphrase of the test",
-  });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
+  programFolder = await makeProgramFolder([aws, cloudflare]);
 });
 afterAll(async () => {
   aws?.stop();
   cloudflare?.stop();
   await server?.remove();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 function openS3(

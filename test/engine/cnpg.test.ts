@@ -4,9 +4,6 @@
  * created.
  */
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import { Provider } from "@pulumi/kubernetes/provider";
 import * as pulumi from "@pulumi/pulumi";
@@ -22,11 +19,10 @@ import { Monitoring } from "../../components/monitoring/monitoring";
 import { Runbook } from "../../components/monitoring/runbook";
 import { NODE_IMAGE } from "../../components/plan/cluster/images";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
-import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { KUBERNETES } from "../harness/doubles/providerSchemas";
 import { textOf, type Values } from "../harness/doubles/providerValues";
 import { NIGHTLY } from "../../tools/parts/nightly";
@@ -56,20 +52,14 @@ async function reportFull(inputs: Values): Promise<{ id: string; outputs: Values
 const gone = async (): Promise<void> => undefined;
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES, {
     live: { [CONFIG_MAP]: { create: reportFull, delete: gone } },
   });
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpg-")), {
-    cli,
-    passphrase: "only for this test",
-  });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
+  programFolder = await makeProgramFolder([kubernetes]);
 });
 afterAll(() => {
   kubernetes?.stop();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 function bucket(name: string, endpoint: string, region: string, cipher: CipherPassphrase): S3CompatibleRepository {

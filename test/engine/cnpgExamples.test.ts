@@ -2,20 +2,16 @@
  * The examples for CloudNativePG on the real engine, with a double of the Kubernetes provider. Their previews have no
  * findings. They create what the published YAML intended, except for its mistakes, and these tests name each mistake.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findPostgresImage } from "../../components/plan/cluster/images";
 import { checkManifests } from "../../components/plan/rules/manifests";
 import type { AttachOutputs, AttachSettings } from "../../examples/cnpg-attach/program";
 import type { ClusterOutputs, ProgramSettings } from "../../examples/cnpg-b2-r2/program";
 import type { MinioOutputs, MinioSettings } from "../../examples/cnpg-barman-minio/program";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { loadExample, openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { CLUSTER, FINAL_BACKUPS, MINIO, REPOSITORY } from "../components/plan/manifests/seeds";
-import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { KUBERNETES } from "../harness/doubles/providerSchemas";
 import { type Difference, differencesOf, publishedObjects } from "../harness/compare/published";
 import { textOf, type Values } from "../harness/doubles/providerValues";
@@ -25,18 +21,12 @@ let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpgx-")), {
-    cli,
-    passphrase: "only for this test",
-  });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
+  programFolder = await makeProgramFolder([kubernetes]);
 });
 afterAll(() => {
   kubernetes?.stop();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 /** The objects of a namespace by `Kind name`, without those that this package creates to keep its own records. */

@@ -13,7 +13,7 @@ import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { isRoot } from "../../tools/parts/users";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { loud } from "../harness/real/interopParts";
 
 const TITLE = "a clone on the engine";
@@ -57,14 +57,11 @@ describe(TITLE, async () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "pgb-clone-"));
     writeFileSync(join(folder, "runtime.sh"), RUNTIME, { mode: 0o755 });
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-engine-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder();
   });
   afterAll(() => {
     rmSync(folder, { recursive: true, force: true });
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const open = (over: Partial<DatabaseCloneArgs> = {}): Promise<Stack> =>

@@ -1,19 +1,15 @@
 /**
  * The delivery of keys into Kubernetes, on the real engine with a double of its provider.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
 import { SharedExternalSecret } from "../../components/credentials/sharedExternalSecret";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { stateTexts } from "../harness/compare/engineTexts";
-import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { KUBERNETES } from "../harness/doubles/providerSchemas";
 
 const SECRET = "kubernetes:core/v1:Secret";
@@ -29,18 +25,12 @@ let kubernetes: ProviderDouble;
 const printed: string[] = [];
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), {
-    cli,
-    passphrase: "only for this test",
-  });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
+  programFolder = await makeProgramFolder([kubernetes]);
 });
 afterAll(() => {
   kubernetes?.stop();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 function openSecrets(secretAccessKey = MARKERS.secretAccessKey): Promise<Stack> {

@@ -1,15 +1,11 @@
 /** The programs of the published set-ups on the real engine: what a preview shows, and that it has no findings. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { SidecarOutputs, SidecarSettings } from "../../examples/logical-sidecar/program";
 import type { B2Outputs, B2Settings } from "../../examples/vps-b2/program";
 import type { NasR2Outputs, NasR2Settings } from "../../examples/vps-nas-r2/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { loadExample, openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { B2ServerDouble } from "../harness/doubles/b2Server";
 
 const SECRET = "never-to-be-seen-0123456789";
@@ -19,17 +15,12 @@ let programFolder: ProgramFolder;
 let server: B2ServerDouble;
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-examples-")), {
-    cli,
-    passphrase: "state passphrase of the test",
-  });
+  programFolder = await makeProgramFolder();
   server = await B2ServerDouble.start();
 });
 afterAll(async () => {
   await server?.stop();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 test("NAS and R2: files, timers and an encrypted second repository, and no finding", async () => {

@@ -4,8 +4,7 @@
  */
 // claim: docs/gcs.md: `GcsRepository` creates…
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -15,15 +14,14 @@ import { systemClock } from "../../runtime/base/clock";
 import { systemRandom } from "../../runtime/base/random";
 import { Secret } from "../../runtime/base/secret";
 import { openStorage } from "../../runtime/storage/open";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { GcsServer } from "../../tools/parts/servers/gcsServer";
 import { failureOf } from "../harness/compare/engineTexts";
 import { findSecrets, holdsSecret } from "../harness/compare/secrets";
-import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { googleCloud } from "../harness/doubles/providerSchemas";
 import { S3Double } from "../harness/doubles/s3Double";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { gcsRepo } from "../harness/repositories";
 
 const CIPHER = "planted-passphrase-of-the-repository";
@@ -43,8 +41,6 @@ const printed: string[] = [];
 const secrets = new Set<string>([CIPHER]);
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   server = await GcsServer.create();
   tokens = await S3Double.start();
   tokens.answering(() => ({
@@ -53,17 +49,13 @@ beforeAll(async () => {
     body: JSON.stringify({ access_token: "issued", expires_in: 3599, token_type: "Bearer" }),
   }));
   google = await ProviderDouble.start(googleCloud(newKey));
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-google-")), {
-    cli,
-    passphrase: "state passphrase of the test",
-  });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([google]) } };
+  programFolder = await makeProgramFolder([google]);
 });
 afterAll(async () => {
   google?.stop();
   await tokens?.stop();
   await server?.remove();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 /** As Google gives it: several lines. */

@@ -21,6 +21,7 @@ import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { giveTo } from "../../tools/parts/users";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
+import { STATE_PASSPHRASE } from "../harness/programFolder";
 import { hasCommandProvider, loud } from "../harness/real/interopParts";
 import { LocalHost } from "./localHost";
 
@@ -261,7 +262,7 @@ describe(TITLE, async () => {
     const lines = ["client", "rotated"].map(
       (name) => readFileSync(join(sshd.folder, name), "utf8").split("\n")[2] ?? "",
     );
-    const secrets = [...lines, "state passphrase of the test"];
+    const secrets = [...lines, STATE_PASSPHRASE];
     for (const secret of secrets) {
       expect(secret.length).toBeGreaterThan(20);
       expect([...printed, ...stateTexts(host.programFolder.folder)].filter((text) => text.includes(secret))).toEqual(

@@ -2,16 +2,12 @@
  * The examples for hosts with stock pgBackRest as the engine, compared with their published configurations: every
  * option, setting and schedule that differs, and why. docs/internals/lessons.md has the same list.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { B2Outputs, B2Settings } from "../../examples/vps-b2/program";
 import type { NasR2Outputs, NasR2Settings } from "../../examples/vps-nas-r2/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { loadExample, openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { B2ServerDouble } from "../harness/doubles/b2Server";
 import type { Difference } from "../harness/compare/published";
 import {
@@ -33,17 +29,12 @@ let programFolder: ProgramFolder;
 let server: B2ServerDouble;
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hostx-")), {
-    cli,
-    passphrase: "state passphrase of the test",
-  });
+  programFolder = await makeProgramFolder();
   server = await B2ServerDouble.start();
 });
 afterAll(async () => {
   await server?.stop();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 async function nasR2(): Promise<{ host: DeclaredHost; printed: string }> {

@@ -2,15 +2,13 @@
  * One machine for the engine tests: PostgreSQL, a bucket, a folder for everything that an update installs, and a
  * program folder for the engine.
  */
-import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { LocalSettings } from "../../examples/local/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { ensurePostgres, type PostgresBinaries } from "../../tools/parts/postgres/postgres";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { TestCluster } from "../../tools/parts/postgres/testCluster";
 import { makeUserFolder, reachable } from "../../tools/parts/users";
@@ -48,14 +46,9 @@ export class LocalHost {
     settings: Readonly<Record<string, string | number | boolean>> = {},
     binaries?: PostgresBinaries,
   ): Promise<LocalHost> {
-    const cli = await findPulumiCli();
-    if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
     const cluster = await TestCluster.create({ binaries: binaries ?? (await ensurePostgres()), settings });
     const s3 = await S3Server.create({ kind: "s3rver" });
-    const programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-engine-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    const programFolder = await makeProgramFolder();
     await cluster.start();
     return new LocalHost(
       cluster,
@@ -133,7 +126,7 @@ export class LocalHost {
     await this.cluster.remove();
     await this.s3.remove();
     rmSync(this.folder, { recursive: true, force: true });
-    rmSync(this.programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(this.programFolder);
   }
 
   #fingerprintBelow(directory: string, result: Record<string, string>): void {

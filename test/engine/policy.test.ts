@@ -2,16 +2,13 @@
  * The policy pack on the real engine: it stops the preview of a stack with someone else's faulty objects, names them,
  * and passes the corrected ones.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import * as seeds from "../components/plan/manifests/seeds";
-import { engineEnvironment, ProviderDouble, type ResourceSchema } from "../harness/doubles/providerDouble";
+import { ProviderDouble, type ResourceSchema } from "../harness/doubles/providerDouble";
 import { writePolicyPack } from "../harness/doubles/languageHostDouble";
 import { textOf, type Values } from "../harness/doubles/providerValues";
 
@@ -30,22 +27,17 @@ let pack: string;
 class Declared extends pulumi.CustomResource {}
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   const resources = Object.fromEntries(TYPES.map((type) => [type, OBJECT]));
   kubernetes = await ProviderDouble.start({ name: "kubernetes", version: "4.0.0", resources });
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-policy-")), {
-    cli,
-    passphrase: "only for this test",
-  });
+  const prepared = await makeProgramFolder([kubernetes]);
+  const { env } = prepared;
   const written = writePolicyPack(prepared.folder, 'require("pgbackstop/policy").backupPolicyPack();');
   pack = written.pack;
-  const env = { ...prepared.env, ...engineEnvironment([kubernetes]) };
   programFolder = { ...prepared, env: { ...env, PATH: [written.programs, env["PATH"] ?? ""].join(delimiter) } };
 });
 afterAll(() => {
   kubernetes?.stop();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 async function preview(objects: readonly Record<string, unknown>[]): Promise<string> {

@@ -2,23 +2,20 @@
  * The doubles of cloud providers on the real engine: plans, secrets, replacements, drift, failures, and a bucket on a
  * real S3 server.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../../runtime/base/clock";
 import { systemRandom } from "../../runtime/base/random";
 import { openStorage } from "../../runtime/storage/open";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { s3Kind } from "../harness/real/interopParts";
 import { liveBucket } from "../harness/real/liveBucket";
-import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { AWS, CLOUDFLARE } from "../harness/doubles/providerSchemas";
 import { textOf } from "../harness/doubles/providerValues";
 import { s3Repo } from "../harness/repositories";
@@ -35,22 +32,16 @@ let aws: ProviderDouble;
 let cloudflare: ProviderDouble;
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   server = await S3Server.create({ kind: await s3Kind() });
   aws = await ProviderDouble.start(AWS, { live: { [BUCKET]: liveBucket(server, "bucket") } });
   cloudflare = await ProviderDouble.start(CLOUDFLARE);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), {
-    cli,
-    passphrase: "only for this test",
-  });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
+  programFolder = await makeProgramFolder([aws, cloudflare]);
 });
 afterAll(async () => {
   aws?.stop();
   cloudflare?.stop();
   await server?.remove();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 interface Wanted {

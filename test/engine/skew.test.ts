@@ -3,8 +3,7 @@
  * this package removes it. `test/interop/skew.test.ts` has the other rows of the table in docs/upgrading.md.
  */
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,9 +11,8 @@ import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { projectFolder } from "../../tools/parts/cache";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { run, runOk } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { loadExample, openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { lastReleaseOrLoud } from "../harness/lastRelease";
 import { LocalHost } from "./localHost";
 
@@ -34,12 +32,7 @@ describe("a stack of the last release", async () => {
 
   beforeAll(async () => {
     host = await LocalHost.create();
-    const cli = await findPulumiCli();
-    if (cli === null) throw new Error("there is no Pulumi CLI");
-    formerFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-former-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    formerFolder = await makeProgramFolder();
     const own = join(formerFolder.folder, "node_modules", "pgbackstop");
     rmSync(own);
     symlinkSync(release.folder, own);
@@ -50,7 +43,7 @@ describe("a stack of the last release", async () => {
   });
   afterAll(async () => {
     await host?.remove();
-    if (formerFolder !== undefined) rmSync(formerFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(formerFolder);
   });
 
   const openFormer = (): Promise<Stack> => openStack(formerFolder, "skew", async () => former(host.settings()));

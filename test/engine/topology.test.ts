@@ -2,16 +2,14 @@
  * `pgbackstop topology` on output of the real engine: a preview of a changed stack, stack exports, unknown values and
  * secrets.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { type RunResult, run } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 
 const SECRETS = ["planted-access-key", "planted-secret-key", "planted-bucket"];
@@ -51,13 +49,8 @@ let nodePath: string;
 const printed: string[] = [];
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   nodePath = await ensureNode();
-  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-topology-")), {
-    cli,
-    passphrase: "only for this test",
-  });
+  programFolder = await makeProgramFolder();
   const language = join(programFolder.folder, "node_modules", "language");
   await installLanguageHost(language, nodePath);
   env = {
@@ -77,7 +70,7 @@ beforeAll(async () => {
   writeFileSync(file("before.json"), (await pulumi(BEFORE, "stack", "export")).stdout);
   writeFileSync(file("preview.json"), (await pulumi(AFTER, "preview", "--json", "--show-sames")).stdout);
 });
-afterAll(() => rmSync(programFolder?.folder ?? "", { recursive: true, force: true }));
+afterAll(() => removeProgramFolder(programFolder));
 
 const file = (name: string): string => join(programFolder.folder, name);
 

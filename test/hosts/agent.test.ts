@@ -7,8 +7,7 @@
 // claim: README.md: an agent on a host loses no WAL when it is killed under load, restarted by an update, rebooted or
 //   cut off from its bucket (judged by `verify`, ours and stock's)
 import { createHmac, randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -25,7 +24,7 @@ import { parseLsn } from "../../runtime/format/wal/walSegment";
 import { findStockPgbackrest } from "../../tools/parts/debian/pgbackrest";
 import { run, waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
@@ -62,9 +61,8 @@ const STREAM_SLACK_SECONDS = 15;
 const RECOVERIES = atNight("time", "repository-2", "latest", "set");
 
 describe("files and units on a host", async () => {
-  const real = await engineHostParts("the agent on a host", ["bookworm"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("the agent on a host", ["bookworm"]);
+  if (parts === null) return;
   const passphrase = `marker-${randomBytes(24).toString("hex")}`;
   const hookPath = `hook-${randomBytes(12).toString("hex")}`;
   const hmacSecret = `hmac-${randomBytes(24).toString("hex")}`;
@@ -106,16 +104,13 @@ describe("files and units on a host", async () => {
       DATA,
     ]);
     await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-agent-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await host?.stop();
     await server?.remove();
     await hooks?.close();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   /**

@@ -22,7 +22,7 @@ import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { readState } from "../../components/host/state";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { type PackageProxy, startPackageProxy } from "../harness/hosts/packages";
@@ -30,7 +30,6 @@ import { NIGHTLY } from "../../tools/parts/nightly";
 
 const DATA = "/srv/pg/17";
 const LIB = "/usr/local/lib/pgbackstop";
-const STATE_PASSPHRASE = "state passphrase of the test";
 
 /** A program with one host that has only Debian. `over` replaces arguments of the host. */
 function openBare(
@@ -83,39 +82,35 @@ async function checkFirstUpdate(stack: Stack, host: DebianHost, version: number,
 }
 
 describe.runIf(NIGHTLY)("a bare Debian 12", async () => {
-  const real = await engineHostParts("a bare Debian 12", ["bookworm-bare"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("a bare Debian 12", ["bookworm-bare"]);
+  if (parts === null) return;
   // claim: docs/hosts/updates.md: a bare host gets PostgreSQL, Node.js and two backups by one update, the next one does
   //   nothing, and PostgreSQL survives a destroy (Debian 12 and 13 with Debian's own packages; apt.postgresql.org,
   //   nodejs.org and Ubuntu cannot be reached here, and a download is from a server of the test's)
   test("has backups in both repositories after one update, and the next one has nothing to do", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "pgb-bare-"));
+    const programFolder = await makeProgramFolder();
     const host = await startDebianHost(parts, { suite: "bookworm-bare", name: "bare12", node: false });
     const packages = await startPackageProxy();
     try {
       await packages.allow(host);
-      const programFolder = await prepareProgramFolder(folder, { cli, passphrase: STATE_PASSPHRASE });
       await checkFirstUpdate(await openBare(programFolder, host, 15), host, 15, "Debian GNU/Linux 12 (bookworm)");
     } finally {
       packages.stop();
       await host.stop();
-      rmSync(folder, { recursive: true, force: true });
+      removeProgramFolder(programFolder);
     }
   });
 });
 
 describe.runIf(NIGHTLY)("a bare Debian 12 with engine pgbackrest", async () => {
-  const real = await engineHostParts("a bare Debian 12 with engine pgbackrest", ["bookworm-bare"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("a bare Debian 12 with engine pgbackrest", ["bookworm-bare"]);
+  if (parts === null) return;
   test("gets PostgreSQL and stock pgBackRest from Debian, and gets a lost one back", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "pgb-bare-stock-"));
+    const programFolder = await makeProgramFolder();
     const host = await startDebianHost(parts, { suite: "bookworm-bare", name: "bareStock", node: false });
     const packages = await startPackageProxy();
     try {
       await packages.allow(host);
-      const programFolder = await prepareProgramFolder(folder, { cli, passphrase: STATE_PASSPHRASE });
       const stack = await openBare(programFolder, host, 15, { engine: "pgbackrest" });
       const { outputs, stdout } = await stack.up();
       expect(stdout).toContain("installing PostgreSQL 15 and pgBackRest from Debian GNU/Linux 12 (bookworm)");
@@ -133,15 +128,14 @@ describe.runIf(NIGHTLY)("a bare Debian 12 with engine pgbackrest", async () => {
     } finally {
       packages.stop();
       await host.stop();
-      rmSync(folder, { recursive: true, force: true });
+      removeProgramFolder(programFolder);
     }
   });
 });
 
 describe("a bare host", async () => {
-  const real = await engineHostParts("a bare host", ["trixie-bare"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("a bare host", ["trixie-bare"]);
+  if (parts === null) return;
   let host: DebianHost;
   let packages: PackageProxy;
   let programFolder: ProgramFolder;
@@ -152,10 +146,7 @@ describe("a bare host", async () => {
     host = await startDebianHost(parts, { suite: "trixie-bare", name: "bare", node: false });
     packages = await startPackageProxy();
     await packages.allow(host);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-bare-")), {
-      cli,
-      passphrase: STATE_PASSPHRASE,
-    });
+    programFolder = await makeProgramFolder();
     const route = { ...host.ssh, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
     connection = await connectOverSsh({
       ...route,
@@ -169,7 +160,7 @@ describe("a bare host", async () => {
     await connection?.close();
     packages?.stop();
     await host?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const open = (over: Partial<PostgresHostArgs> = {}): Promise<Stack> => openBare(programFolder, host, 17, over);

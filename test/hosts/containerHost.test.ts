@@ -2,7 +2,6 @@
  * `PostgresHost` with `container` on the real engine: a Debian booted by systemd whose only PostgreSQL runs in a
  * container of a real Docker. Nothing but the argument names the container.
  */
-import { rmSync } from "node:fs";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HostContainerArgs } from "../../components/databases/hostArgs";
@@ -14,7 +13,7 @@ import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { NIGHTLY } from "../../tools/parts/nightly";
-import { makeProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { dockerParts, installDocker } from "../harness/hosts/hostDocker";
@@ -51,26 +50,26 @@ const SERVICE = [
 //   settings and its start time untouched; kill, reboot, recover and undo lose nothing; a destroy drops the slot
 // claim: docs/hosts/containers.md: a drill's unit has what it needs to restore, and leaves nothing
 describe("a host whose PostgreSQL runs in a container", async () => {
-  const real = await engineHostParts("PostgresHost with a container", ["bookworm-bare"]);
-  const docker = real === null ? null : await dockerParts("PostgresHost with a container");
-  if (real === null || docker === null) return;
+  const parts = await engineHostParts("PostgresHost with a container", ["bookworm-bare"]);
+  const docker = parts === null ? null : await dockerParts("PostgresHost with a container");
+  if (parts === null || docker === null) return;
   let host: DebianHost;
   let programFolder: ProgramFolder;
   let rowsKept = "";
   const printed: string[] = [];
   beforeAll(async () => {
     const { shown } = docker;
-    host = await startDebianHost(real.parts, { suite: "bookworm-bare", name: "engine", runsContainers: true, shown });
+    host = await startDebianHost(parts, { suite: "bookworm-bare", name: "engine", runsContainers: true, shown });
     await installDocker(host, docker);
     await host.runOk(["docker", "run", "--detach", ...SERVICE]);
     await ready();
     await sql("CREATE TABLE albums (id bigserial PRIMARY KEY, title text)");
     await add("first");
-    programFolder = await makeProgramFolder(real.cli);
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await host?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const open = (

@@ -3,9 +3,7 @@
  * a second one that has only the keys. The unit's own run detects each planted fault, and every channel reports it.
  */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -19,7 +17,7 @@ import { S3CompatibleRepository } from "../../components/repositories/s3Compatib
 import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
@@ -41,9 +39,8 @@ const CRON = "0 5 * * 6";
 const unitOf = (drill: string): string => `pgbackstop-main-drill-${drill}.service`;
 
 describe("fire drills on a host", async () => {
-  const real = await engineHostParts("fire drills on a host", ["bookworm"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("fire drills on a host", ["bookworm"]);
+  if (parts === null) return;
   const passphrase = `marker-${randomBytes(24).toString("hex")}`;
   let network: HostNetwork;
   let host: DebianHost;
@@ -71,10 +68,7 @@ describe("fire drills on a host", async () => {
       });
     }
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", FIRST]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-drill-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await far?.stop();
@@ -82,7 +76,7 @@ describe("fire drills on a host", async () => {
     await network?.stop();
     await server?.remove();
     await hooks?.close();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const reach = (to: DebianHost) => ({

@@ -2,8 +2,6 @@
  * Major upgrades of a streaming host as docs/hosts/upgrade.md says, 17 to 18 (to 19), on a booted Debian: Debian's own
  * pg_upgradecluster, then one update. Nothing else is done to the stanza, the agent or its timers.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,7 +10,7 @@ import { PosixRepository } from "../../components/repositories/posixRepository";
 import { findWholePostgres } from "../../tools/parts/postgres/postgres";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
@@ -30,9 +28,8 @@ const UPGRADES = [
 ] as const;
 
 describe(TITLE, async () => {
-  const real = await engineHostParts(TITLE, ["trixie"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts(TITLE, ["trixie"]);
+  if (parts === null) return;
   /** What the host sees at Debian's paths, with the libraries where the programs look for them. */
   const shown: Record<string, string> = {};
   for (const major of [18, 19]) {
@@ -56,14 +53,11 @@ describe(TITLE, async () => {
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "upgrade", shown });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", ...REPOS]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-upgrade-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await host?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const dataOf = (version: number): string => `/var/lib/postgresql/${version}/main`;

@@ -4,9 +4,6 @@
  * instant recovery, whose machine restarts before the files are in their place.
  */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DatabaseClone } from "../../components/databases/databaseClone";
@@ -19,7 +16,7 @@ import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEn
 import { stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { loud } from "../harness/real/interopParts";
 import { fuseMissing } from "../harness/real/openedBackup";
 
@@ -29,9 +26,9 @@ const REPOSITORY = "/srv/repository";
 const CLUSTER_UNIT = "postgresql@15-main";
 
 describe(TITLE, async () => {
-  const real = await engineHostParts(TITLE, ["bookworm"]);
+  const parts = await engineHostParts(TITLE, ["bookworm"]);
   const missing = fuseMissing();
-  if (real === null || missing !== null) {
+  if (parts === null || missing !== null) {
     if (missing !== null) loud(TITLE, missing);
     test.skip("a part is missing", () => undefined);
     return;
@@ -41,20 +38,17 @@ describe(TITLE, async () => {
   let programFolder: ProgramFolder;
 
   beforeAll(async () => {
-    host = await startDebianHost(real.parts, { suite: "bookworm", name: "mounted", fuse: true });
+    host = await startDebianHost(parts, { suite: "bookworm", name: "mounted", fuse: true });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", REPOSITORY]);
     // overlayfs can rename a directory only in its upper layer, so copy it there.
     const copied = `cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`;
     await host.runOk(["sh", "-c", `systemctl stop ${CLUSTER_UNIT} && ${copied} && systemctl start ${CLUSTER_UNIT}`]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-mounted-")), {
-      cli: real.cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder();
     await sql("CREATE TABLE customers AS SELECT i AS id, 'person@example.com' AS email FROM generate_series(1, 100) i");
   });
   afterAll(async () => {
     await host?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const sql = (statement: string): Promise<string> =>

@@ -2,15 +2,12 @@
  * A machine made in the same update: Debian boots 20 s after the update first asks for it, refuses logins while it
  * boots, and its cloud-init is still at work when sshd answers.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { sleep } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -25,9 +22,8 @@ if at_work; then echo 'status: running'; else echo 'status: done'; fi
 `;
 
 describe("a machine made in the same update", async () => {
-  const real = await engineHostParts("a machine made in the same update", ["trixie"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("a machine made in the same update", ["trixie"]);
+  if (parts === null) return;
   let host: DebianHost;
   let programFolder: ProgramFolder;
   beforeAll(async () => {
@@ -37,14 +33,11 @@ describe("a machine made in the same update", async () => {
       input: CLOUD_INIT,
     });
     expect(await host.powerOff()).toBe(0);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-new-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await host?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const open = (waitSeconds?: number) =>

@@ -2,7 +2,6 @@
 // claim: docs/hosts/containers.md: units run as root with two capabilities; Podman's have a third, and write its paths
 //   (nightly)
 // claim: docs/hosts/containers.md: a drill's timer works with Podman, and leaves nothing (nightly)
-import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { DrillLevel } from "../../components/drills/drillArgs";
@@ -12,7 +11,7 @@ import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { makeProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { installPodman, podmanParts } from "../harness/hosts/hostPodman";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -22,14 +21,14 @@ const NAME = "shop-db";
 
 describe.runIf(NIGHTLY)("a host whose PostgreSQL runs in a container of Podman", async () => {
   if (!NIGHTLY) return;
-  const real = await engineHostParts("PostgresHost with Podman", ["bookworm-bare"]);
-  const podman = real === null ? null : await podmanParts("PostgresHost with Podman");
-  if (real === null || podman === null) return;
+  const parts = await engineHostParts("PostgresHost with Podman", ["bookworm-bare"]);
+  const podman = parts === null ? null : await podmanParts("PostgresHost with Podman");
+  if (parts === null || podman === null) return;
   let host: DebianHost;
   let programFolder: ProgramFolder;
   beforeAll(async () => {
     const { shown } = podman;
-    host = await startDebianHost(real.parts, { suite: "bookworm-bare", name: "podman", runsContainers: true, shown });
+    host = await startDebianHost(parts, { suite: "bookworm-bare", name: "podman", runsContainers: true, shown });
     await installPodman(host, podman);
     const own = [
       `--name=${NAME}`,
@@ -41,11 +40,11 @@ describe.runIf(NIGHTLY)("a host whose PostgreSQL runs in a container of Podman",
     await host.runOk(["podman", "run", "--detach", ...own, IMAGE, "postgres"]);
     await ready();
     await sql("CREATE TABLE orders (id bigserial PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 500)");
-    programFolder = await makeProgramFolder(real.cli);
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await host?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const psql = (text: string): ReturnType<DebianHost["run"]> =>

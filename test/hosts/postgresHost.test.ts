@@ -3,7 +3,7 @@
  * and everything that an update installs. Both repositories are directories of the host. Other tests cover other kinds
  * of repositories.
  */
-import { rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,7 +12,7 @@ import type { SshConnection } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { makeProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -22,20 +22,19 @@ import { NIGHTLY } from "../../tools/parts/nightly";
 const DATA = "/var/lib/postgresql/17/main";
 
 describe("a host behind SSH", async () => {
-  const real = await engineHostParts("PostgresHost over SSH", ["trixie"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("PostgresHost over SSH", ["trixie"]);
+  if (parts === null) return;
   let host: DebianHost;
   let programFolder: ProgramFolder;
   const printed: string[] = [];
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "over-ssh" });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);
-    programFolder = await makeProgramFolder(cli);
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await host?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const reach = (over: Partial<SshConnection> = {}): SshConnection => ({

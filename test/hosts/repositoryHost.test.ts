@@ -7,9 +7,6 @@
 //   second update writes nothing; a configuration that sshd rejects is never installed; a destroy keeps the backups
 //   (Debian 12 for a database on Debian 13)
 // claim: README.md: a backup server over SFTP, standbys from a repository, a NixOS module
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { Client, type SFTPWrapper } from "ssh2";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -21,7 +18,7 @@ import { StandbyHost } from "../../components/databases/standbyHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
@@ -53,9 +50,8 @@ const STANDBY_DIRECTORIES = {
 };
 
 describe("a backup host", async () => {
-  const real = await engineHostParts("RepositoryHost", ["trixie", "bookworm-bare"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("RepositoryHost", ["trixie", "bookworm-bare"]);
+  if (parts === null) return;
   const hasProvider = await hasCommandProvider("the backup by an update to a RepositoryHost");
   let network: HostNetwork;
   let db: DebianHost;
@@ -74,16 +70,13 @@ describe("a backup host", async () => {
     await vault.runOk(["sh", "-c", "cat > /etc/ssh/sshd_config.d/10-lists.conf; systemctl restart ssh"], {
       input: lists,
     });
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-vault-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await db?.stop();
     await vault?.stop();
     await network?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const reach = (host: DebianHost) => ({

@@ -2,7 +2,6 @@
  * `PostgresHost` with `archive: "stream"` on the real engine: a Debian whose PostgreSQL keeps `archive_mode = off` and
  * is never restarted. Destroying the component leaves no slot behind.
  */
-import { rmSync } from "node:fs";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
@@ -10,7 +9,7 @@ import type { HostArchive } from "../../components/databases/walArgs";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { makeProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -21,20 +20,19 @@ const AGENT = "pgbackstop-main-agent.service";
 // claim: docs/slot-archiving.md: one update brings two backups through a slot, without a restart of PostgreSQL; a
 //   killed agent and a restarted server archive again; a destroy drops the slot and its bound
 describe("a host whose WAL leaves through a slot", async () => {
-  const real = await engineHostParts("PostgresHost with a slot", ["trixie"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("PostgresHost with a slot", ["trixie"]);
+  if (parts === null) return;
   let host: DebianHost;
   let programFolder: ProgramFolder;
   const printed: string[] = [];
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "by-slot" });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);
-    programFolder = await makeProgramFolder(cli);
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await host?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const open = (archive: HostArchive = "stream"): Promise<Stack> =>

@@ -4,9 +4,6 @@
  * operators' commands as operators type them. Then the host moves to the runtime and back during writes, and loses
  * nothing.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CipherPassphrase } from "../../components/credentials/cipherPassphrase";
@@ -16,7 +13,7 @@ import { PosixRepository } from "../../components/repositories/posixRepository";
 import { findStockPgbackrest } from "../../tools/parts/debian/pgbackrest";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -40,9 +37,8 @@ done
 `;
 
 describe("stock pgBackRest as the engine of a host", async () => {
-  const real = await engineHostParts("stock pgBackRest on a host", ["bookworm"]);
-  if (real === null) return;
-  const { parts, cli } = real;
+  const parts = await engineHostParts("stock pgBackRest on a host", ["bookworm"]);
+  if (parts === null) return;
   const result = await findStockPgbackrest("2.45");
   if ("missing" in result) {
     test.skip("a part is missing", () => undefined);
@@ -63,14 +59,11 @@ describe("stock pgBackRest as the engine of a host", async () => {
       `systemctl stop postgresql@15-main && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`,
     ]);
     await host.runOk(["systemctl", "start", "postgresql@15-main"]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-stock-")), {
-      cli,
-      passphrase: "state passphrase of the test",
-    });
+    programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
     await host?.stop();
-    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
+    removeProgramFolder(programFolder);
   });
 
   const open = (engine: Engine, over: Partial<PostgresHostArgs> = {}): Promise<Stack> =>

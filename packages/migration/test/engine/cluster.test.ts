@@ -2,19 +2,16 @@
  * A migration into a cluster on the real engine, with a double of the Kubernetes provider: the example's preview, and a
  * corrected image.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { engineEnvironment, ProviderDouble } from "../../../../test/harness/doubles/providerDouble";
+import { ProviderDouble } from "../../../../test/harness/doubles/providerDouble";
 import { KUBERNETES } from "../../../../test/harness/doubles/providerSchemas";
 import { textOf } from "../../../../test/harness/doubles/providerValues";
 import { NIGHTLY } from "../../../../tools/parts/nightly";
-import { findPulumiCli } from "../../../../tools/parts/pulumi/pulumiCli";
 import { loadExample, openStack, type ProgramFolder } from "../../../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../../../../test/harness/programFolder";
+import { makeProgramFolder, removeProgramFolder } from "../../../../test/harness/programFolder";
 import { Migration } from "../../components/migration";
 import { MigrationStage, WorkloadKind } from "../../components/migrationArgs";
 import type { MoveOutputs, MoveSettings } from "../../example/program";
@@ -26,18 +23,12 @@ let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
 
 beforeAll(async () => {
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-move-")), {
-    cli,
-    passphrase: "only for this test",
-  });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
+  programFolder = await makeProgramFolder([kubernetes]);
 });
 afterAll(() => {
   kubernetes?.stop();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  removeProgramFolder(programFolder);
 });
 
 test("an existing server moves into a cluster: the preview has each step of the stage, and no finding", async () => {
