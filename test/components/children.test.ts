@@ -13,6 +13,8 @@ import {
   SharedExternalSecret,
 } from "../../components/index";
 
+import { startProgram } from "./declaredResources";
+
 vi.mock("../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
   runtimeBundleBrotli: () => "YnI=",
@@ -21,16 +23,7 @@ vi.mock("../../components/internal/runtimeBundle", () => ({
 /** What the engine would have created. */
 const CERTIFICATE = { certificatePem: "certificate", privateKeyPem: "key", notAfter: "2036-11-22T00:00:00Z" };
 
-beforeAll(() =>
-  pulumi.runtime.setMocks(
-    {
-      call: () => ({}),
-      newResource: ({ inputs, name }) => ({ id: name, state: { ...CERTIFICATE, ...(inputs as object) } }),
-    },
-    "shop",
-    "prod",
-  ),
-);
+beforeAll(() => startProgram(({ inputs }) => ({ ...CERTIFICATE, ...inputs })));
 
 function common(): Omit<CnpgBackupArgs, "clusterName"> {
   const { target } = new S3CompatibleRepository("store", {

@@ -1,39 +1,24 @@
 /** A backup as part of an update: its declaration, and an update that fails with the Backup. */
-import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { BackupNow } from "../../../components/actions/backupNow";
 import { backupEndCreate, backupEndDiff, type BackupEndInputs } from "../../../components/dynamic/clusterBackup";
-
-interface Made {
-  readonly type: string;
-  readonly name: string;
-  readonly inputs: Record<string, unknown>;
-}
+import { type Declared, declaredBy } from "../declaredResources";
 
 /** Declares backups whose Backup objects all end with `status`. Returns the declarations and the label. */
 async function declared(
   status: object,
   specs: readonly object[] = [{ cluster: { name: "orders" } }],
-): Promise<{ made: Made[]; label: string | null }> {
-  const made: Made[] = [];
+): Promise<{ made: Declared[]; label: string | null }> {
   let label: string | null = null;
-  await pulumi.runtime.setMocks(
-    {
-      call: () => ({}),
-      newResource: ({ inputs, name, type }) => {
-        made.push({ type, name, inputs });
-        const isBackup = type.endsWith(":Backup");
-        const { metadata = {} } = inputs as { metadata?: object };
-        const live = { metadata: { ...metadata, uid: `uid of ${name}` }, status };
-        return { id: name, state: { ...inputs, ...(isBackup ? live : { label: inputs["backupId"] }) } };
-      },
-    },
-    "shop",
-    "prod",
-  );
   const cluster = { namespace: "db", clusterName: "orders", backups: { full: specs.map((spec) => ({ ...spec })) } };
-  new BackupNow("before", { cluster, triggers: ["v2"] }).label.apply((text) => (label = text));
-  await pulumi.runtime.disconnect();
+  const made = await declaredBy(
+    () => new BackupNow("before", { cluster, triggers: ["v2"] }).label.apply((text) => (label = text)),
+    ({ inputs, name, type }) => {
+      if (!type.endsWith(":Backup")) return { label: inputs["backupId"] };
+      const { metadata = {} } = inputs as { metadata?: object };
+      return { metadata: { ...metadata, uid: `uid of ${name}` }, status };
+    },
+  );
   return { made, label };
 }
 
@@ -58,22 +43,12 @@ test("one repository of a cluster, a snapshot, and another instance, or an error
 });
 
 test("a named repository and target decide the Backup's spec", async () => {
-  const made: Made[] = [];
-  await pulumi.runtime.setMocks(
-    {
-      call: () => ({}),
-      newResource: ({ inputs, name, type }) => {
-        made.push({ type, name, inputs });
-        return { id: name, state: { ...inputs, metadata: { uid: "1" }, status: { phase: "completed" } } };
-      },
-    },
-    "shop",
-    "prod",
-  );
   const repositoryBackups = { repo2: { full: [{ of: "repo2", target: "primary" }] } };
   const cluster = { namespace: "db", clusterName: "orders", backups: { full: [{ of: "all" }] }, repositoryBackups };
-  new BackupNow("before", { cluster, repositories: ["repo2"], target: "prefer-standby" });
-  await pulumi.runtime.disconnect();
+  const made = await declaredBy(
+    () => void new BackupNow("before", { cluster, repositories: ["repo2"], target: "prefer-standby" }),
+    () => ({ metadata: { uid: "1" }, status: { phase: "completed" } }),
+  );
   expect(made.filter(({ type }) => type.endsWith(":Backup")).map(({ inputs }) => inputs["spec"])).toEqual([
     { of: "repo2", target: "prefer-standby" },
   ]);

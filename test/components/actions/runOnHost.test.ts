@@ -8,6 +8,7 @@ import { CheckNow } from "../../../components/actions/checkNow";
 import { DrillNow, type DrillNowArgs } from "../../../components/actions/drillNow";
 import type { HostAccess } from "../../../components/databases/hostAccess";
 import type { HostConnection } from "../../../components/databases/hostArgs";
+import { type Declared, declaredBy } from "../declaredResources";
 
 const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKeyOfTheTestKeyOfTheTestKeyOfTheTestKey";
 const SSH = { host: "db", user: "deploy", privateKey: pulumi.secret("the key"), hostKeys: [HOST_KEY] };
@@ -16,28 +17,9 @@ function hostAt(connection: HostConnection): HostAccess {
   return { connection, user: "root", databaseUser: "postgres", runtimeArgv: ["pgbackstop", "--stanza=main"] };
 }
 
-interface Made {
-  readonly type: string;
-  readonly name: string;
-  readonly inputs: Record<string, unknown>;
-}
-
 /** The Command that `declare` makes. */
-async function made(declare: () => void): Promise<Made> {
-  const all: Made[] = [];
-  await pulumi.runtime.setMocks(
-    {
-      call: () => ({}),
-      newResource: ({ inputs, name, type }) => {
-        all.push({ type, name, inputs });
-        return { id: name, state: { ...inputs, stdout: "20261122-090000F", stderr: "a line" } };
-      },
-    },
-    "shop",
-    "prod",
-  );
-  declare();
-  await pulumi.runtime.disconnect();
+async function made(declare: () => void): Promise<Declared> {
+  const all = await declaredBy(declare, () => ({ stdout: "20261122-090000F", stderr: "a line" }));
   return all.find(({ type }) => type.startsWith("command:")) ?? expect.fail("there is no Command");
 }
 

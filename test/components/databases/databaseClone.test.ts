@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { DatabaseClone, type DatabaseCloneArgs } from "../../../components/databases/databaseClone";
 import type { ClusterAccess } from "../../../components/databases/cnpgArgs";
 import type { HostAccess } from "../../../components/databases/hostAccess";
+import { inputsIn, startProgram, valueOf } from "../declaredResources";
 
 const HOST: HostAccess = {
   connection: { ssh: { host: "db1", user: "root", hostKeys: ["ssh-ed25519 AAAAC3"], privateKey: "key" } },
@@ -20,25 +21,12 @@ interface Made {
 }
 
 async function made(over: Partial<DatabaseCloneArgs>): Promise<Made> {
-  let spec: unknown;
-  await pulumi.runtime.setMocks(
-    {
-      call: () => ({}),
-      newResource: ({ inputs, name, type }) => {
-        if (type.endsWith(":CloneResource")) ({ spec } = inputs);
-        return { id: name, state: { ...inputs, password: "p/w", status: STATUS } };
-      },
-    },
-    "shop",
-    "prod",
-  );
+  const declared = await startProgram(() => ({ password: "p/w", status: STATUS }));
   const { connectionString } = new DatabaseClone("pr/123", { host: HOST, ...over });
   const isSecret = await pulumi.isSecret(connectionString);
-  const url = await new Promise<string>((resolve) => {
-    connectionString.apply(resolve);
-  });
+  const url = await valueOf(connectionString);
   await pulumi.runtime.disconnect();
-  return { spec, url, isSecret };
+  return { spec: inputsIn(declared, "pr/123-clone")["spec"], url, isSecret };
 }
 
 test("has defaults, and a secret connection string", async () => {

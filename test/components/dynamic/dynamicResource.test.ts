@@ -1,13 +1,13 @@
 /** The texts of dynamic resources' methods, run as Pulumi's plugin for them does. */
 import { createRequire } from "node:module";
 import { compileFunction } from "node:vm";
-import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { methodsOf, ownMethods } from "../../../components/dynamic/dynamicResource";
 import { HostState, type HostStateArgs } from "../../../components/dynamic/hostState";
 import * as passphrase from "../../../components/dynamic/passphrase";
 import { Passphrase } from "../../../components/dynamic/passphraseState";
 import { recordProvider } from "../../../components/dynamic/runtimeRecord";
+import { declaredBy } from "../declaredResources";
 
 type Methods = Readonly<Record<string, (...args: unknown[]) => unknown>>;
 
@@ -19,17 +19,8 @@ function loaded(text: string, load: (name: string) => unknown): Methods {
 
 /** Types and methods of the resources that `declare` makes. */
 async function declared(declare: () => void): Promise<[type: string, methods: string][]> {
-  const seen: [string, string][] = [];
-  await pulumi.runtime.setMocks({
-    call: () => ({}),
-    newResource: ({ inputs, name, type }) => {
-      seen.push([type, (inputs as { __provider: string }).__provider]);
-      return { id: name, state: inputs as object };
-    },
-  });
-  declare();
-  await pulumi.runtime.disconnect();
-  return seen;
+  const made = await declaredBy(declare);
+  return made.map(({ inputs, type }) => [type, String(inputs["__provider"])]);
 }
 
 test("methods of a module are found by its name, when they are called", () => {

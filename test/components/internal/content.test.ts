@@ -2,23 +2,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { beforeEach, expect, test } from "vitest";
 import { declareContent } from "../../../components/internal/content";
+import { type Declared, startProgram } from "../declaredResources";
 
-interface Registered {
-  readonly type: string;
-  readonly name: string;
-  readonly inputs: Readonly<Record<string, unknown>>;
-}
-
-let registered: Registered[];
+let registered: Declared[];
 beforeEach(async () => {
-  registered = [];
-  await pulumi.runtime.setMocks({
-    call: () => ({}),
-    newResource: ({ inputs, name, type }) => {
-      registered.push({ type, name, inputs: inputs as Registered["inputs"] });
-      return { id: name, state: inputs as object };
-    },
-  });
+  registered = await startProgram();
 });
 
 const metadata = { name: "orders-pgbackstop", namespace: "orders", labels: { app: "orders" } };

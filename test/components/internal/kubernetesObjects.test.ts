@@ -11,7 +11,8 @@ import {
   readConfigMap,
 } from "../../../components/internal/kubernetesObjects";
 import { projectFolder } from "../../../tools/parts/cache";
-import { plain, type Value } from "../../harness/doubles/providerValues";
+import { plain, type Values } from "../../harness/doubles/providerValues";
+import { type Declared, declaredBy } from "../declaredResources";
 
 /** Type tokens of stacks that exist; another one would replace the object. */
 const TYPES: readonly (readonly [apiVersion: string, kind: string, type: string])[] = [
@@ -49,29 +50,10 @@ function objectOf(apiVersion: string, kind: string): KubernetesObject {
   return { apiVersion, kind, metadata: { name: "orders", namespace: "db" }, ...(FIELDS[kind] ?? { spec: { a: 1 } }) };
 }
 
-interface Registered {
-  readonly type: string;
-  readonly id: string | undefined;
-  readonly inputs: Record<string, unknown>;
-}
-
-/** What `program` registers, in the engine's form. */
-async function registered(program: () => void, state: object = {}): Promise<Registered[]> {
-  const result: Registered[] = [];
-  await pulumi.runtime.setMocks(
-    {
-      call: () => ({}),
-      newResource: ({ id, inputs, name, type }) => {
-        result.push({ type, id, inputs: plain(inputs as Value) as Record<string, unknown> });
-        return { id: id ?? name, state: { ...(inputs as object), ...state } };
-      },
-    },
-    "shop",
-    "prod",
-  );
-  program();
-  await pulumi.runtime.disconnect();
-  return result;
+/** What `program` registers, without marks of secrets. */
+async function registered(program: () => void, state: Values = {}): Promise<Declared[]> {
+  const made = await declaredBy(program, () => state);
+  return made.map((each) => ({ ...each, inputs: plain(each.inputs as Values) as Record<string, unknown> }));
 }
 
 test.each(TYPES)(

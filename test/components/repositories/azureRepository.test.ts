@@ -2,14 +2,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { AzureRepository, type AzureRepositoryArgs, RepositorySecret } from "../../../components/index";
+import { type Declared, inputsIn, startProgram, titlesOf, valueOf } from "../declaredResources";
 
-interface Declared {
-  readonly type: string;
-  readonly name: string;
-  readonly inputs: Record<string, unknown>;
-}
-
-const declared: Declared[] = [];
+let declared: Declared[];
 const called: pulumi.runtime.MockCallArgs[] = [];
 const ACCOUNT_KEYS = ["key1", "key2"].map((keyName) => ({
   keyName,
@@ -20,19 +15,12 @@ const NONE = { credentials: undefined };
 const CREATE = { accountName: "acmepg", location: "westeurope" };
 
 beforeAll(async () => {
-  await pulumi.runtime.setMocks(
-    {
-      call: (call) => {
-        called.push(call);
-        return { keys: ACCOUNT_KEYS };
-      },
-      newResource: ({ type, name, inputs }) => {
-        declared.push({ type, name, inputs: inputs as Record<string, unknown> });
-        return { id: `${ID}/${name}`, state: inputs as object };
-      },
+  declared = await startProgram(
+    ({ name }) => ({ id: `${ID}/${name}` }),
+    (call) => {
+      called.push(call);
+      return { keys: ACCOUNT_KEYS };
     },
-    "shop",
-    "prod",
   );
 });
 afterEach(() => {
@@ -48,16 +36,7 @@ async function make(args: Partial<AzureRepositoryArgs> = {}): Promise<AzureRepos
   return repository;
 }
 
-function valueOf<T>(input: pulumi.Input<T> | undefined): Promise<T> {
-  return new Promise((resolve) => void pulumi.output(input).apply((value) => resolve(value as T)));
-}
-
-function inputsOf(ending: string): Record<string, unknown> {
-  const result = declared.find(({ name }) => name === `orders-azure-${ending}`);
-  if (result === undefined)
-    throw new Error(`${ending} was not declared: ${declared.map(({ name }) => name).join(", ")}`);
-  return result.inputs;
-}
+const inputsOf = (ending: string): Record<string, unknown> => inputsIn(declared, `orders-azure-${ending}`);
 
 function partsOf(sas: string): Record<string, string> {
   return Object.fromEntries(new URLSearchParams(sas));
@@ -67,7 +46,7 @@ function partsOf(sas: string): Record<string, string> {
 //   and a signature (doubles of Pulumi's engine; no real account)
 test("the shortest form: an account over TLS, versions, soft delete, a container, and a signature for it alone", async () => {
   const repository = await make();
-  expect(declared.map(({ type, name }) => `${type} ${name}`).sort()).toEqual([
+  expect(titlesOf(declared)).toEqual([
     "azure-native:resources:ResourceGroup orders-azure-resource-group",
     "azure-native:storage:BlobContainer orders-azure-container",
     "azure-native:storage:BlobServiceProperties orders-azure-blob-service",

@@ -2,32 +2,16 @@
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { B2Repository, type B2RepositoryArgs } from "../../../components/repositories/b2Repository";
+import { type Declared, inputsIn, startProgram, titlesOf, valueOf } from "../declaredResources";
 
-interface Declared {
-  readonly type: string;
-  readonly name: string;
-  readonly inputs: Record<string, unknown>;
-}
-
-const declared: Declared[] = [];
+let declared: Declared[];
 const CIPHER = "planted-passphrase";
 
 beforeAll(async () => {
-  await pulumi.runtime.setMocks(
-    {
-      call: () => ({}),
-      newResource: ({ type, name, inputs }) => {
-        declared.push({ type, name, inputs: inputs as Record<string, unknown> });
-        const isKey = type.endsWith("B2ApplicationKey");
-        const made = isKey ? { applicationKeyId: `id-${name}`, applicationKey: `secret-${name}` } : {};
-        return {
-          id: isKey ? name : `s3.eu-central-003.backblazeb2.com/bucket-${name}`,
-          state: { ...(inputs as object), ...made },
-        };
-      },
-    },
-    "shop",
-    "prod",
+  declared = await startProgram(({ type, name }) =>
+    type.endsWith("B2ApplicationKey")
+      ? { applicationKeyId: `id-${name}`, applicationKey: `secret-${name}` }
+      : { id: `s3.eu-central-003.backblazeb2.com/bucket-${name}` },
   );
 });
 afterEach(() => {
@@ -43,20 +27,11 @@ async function make(args: Partial<B2RepositoryArgs>): Promise<B2Repository> {
   return repository;
 }
 
-function valueOf<T>(input: pulumi.Input<T> | undefined): Promise<T> {
-  return new Promise((resolve) => void pulumi.output(input).apply((value) => resolve(value as T)));
-}
-
-function inputsOf(name: string): Record<string, unknown> {
-  const result = declared.find((each) => each.name === name);
-  if (result === undefined)
-    throw new Error(`${name} was not declared: ${declared.map((each) => each.name).join(", ")}`);
-  return result.inputs;
-}
+const inputsOf = (name: string): Record<string, unknown> => inputsIn(declared, name);
 
 test("the shortest form: a bucket with its rule, a writer's key, a target with its endpoint", async () => {
   const repository = await make({ cipher: { passphrase: CIPHER } });
-  expect(declared.map(({ type, name }) => `${type} ${name}`).sort()).toEqual([
+  expect(titlesOf(declared)).toEqual([
     "pgbackstop:index:B2Repository orders-b2",
     "pgbackstop:index:KeyGuard orders-b2-guard",
     "pulumi-nodejs:dynamic/index:B2ApplicationKey orders-b2-writer-key",

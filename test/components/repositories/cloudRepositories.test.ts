@@ -5,22 +5,17 @@ import { beforeAll, expect, test } from "vitest";
 import { PosixRepository, R2Repository, S3CompatibleRepository, S3Repository } from "../../../components/index";
 import { loadCloudflare } from "../../../components/internal/cloudPackages";
 import { secretKeyOf } from "../../../components/repositories/r2Repository";
+import { type Declared, startProgram, titlesOf, valueOf } from "../declaredResources";
 
 const ACCOUNT = "0123456789abcdef0123456789abcdef";
-/** Types and names of declared resources. */
-const declared: string[] = [];
+let declared: Declared[];
 const called: string[] = [];
 
 beforeAll(async () => {
-  const newResource = ({ inputs, name, type }: pulumi.runtime.MockResourceArgs): { id: string; state: object } => {
-    declared.push(`${type} ${name}`);
-    return { id: name, state: inputs as object };
-  };
-  const call = ({ token }: pulumi.runtime.MockCallArgs): object => {
+  declared = await startProgram(undefined, ({ token }) => {
     called.push(token);
     return {};
-  };
-  await pulumi.runtime.setMocks({ call, newResource }, "shop", "prod");
+  });
 });
 
 test("the large packages of clouds are loaded by the component that needs them, not with this package", () => {
@@ -92,7 +87,7 @@ test("a Kubernetes Secret with keys of any names signs in at S3 and R2, and noth
     expect(target.s3?.credentials).toBeUndefined();
   }
   expect(s3.target.s3?.keyType).toBe("shared");
-  const quiet = (): string[] => declared.filter((each) => each.includes(" quiet-"));
+  const quiet = (): string[] => titlesOf(declared).filter((each) => each.includes(" quiet-"));
   await expect.poll(() => quiet().length).toBe(4);
   expect(quiet().every((each) => each.startsWith("pgbackstop:"))).toBe(true);
   expect(called).toEqual([]);
@@ -115,7 +110,3 @@ test("an existing bucket has a target to restore from if a reader's keys are giv
   expect(await pulumi.isSecret(pulumi.output(lab.readerTarget?.s3?.credentials?.secretAccessKey))).toBe(true);
   expect(lab.target.readOnly).toBeUndefined();
 });
-
-function valueOf<T>(input: pulumi.Input<T> | undefined): Promise<T | undefined> {
-  return new Promise((resolve) => void pulumi.output(input).apply((value) => resolve(value as T | undefined)));
-}

@@ -1,11 +1,12 @@
 /** Code that all repository components share. */
 import * as pulumi from "@pulumi/pulumi";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { targetSettings } from "../../../components/repositories/common";
 import { PosixRepository } from "../../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
 import { SftpRepository } from "../../../components/repositories/sftpRepository";
 import type { RepositoryTarget } from "../../../components/repositories/target";
+import { type Declared, startProgram } from "../declaredResources";
 
 const S3 = { bucket: "orders-pg", endpoint: "s3.example.net", region: "lab" };
 const SFTP = { host: "backup.example.net", user: "orders" };
@@ -70,20 +71,10 @@ const MAKERS = {
     new SftpRepository("store", { ...SFTP, path: "/srv", hostKey: "ssh-ed25519 AAAA", ...more }),
   bucket: (more: object) => new S3CompatibleRepository("store", { ...BUCKET, ...more }),
 };
-const made: { type: string; name: string }[] = [];
-afterEach(() => made.splice(0));
+let made: Declared[];
 
 async function withMocks<T>(work: () => T): Promise<T> {
-  await pulumi.runtime.setMocks({
-    call: () => ({}),
-    newResource: ({ inputs, name, type }) => {
-      made.push({ type, name });
-      return {
-        id: name,
-        state: { ...(inputs as object), ...(type.endsWith(":Passphrase") ? { passphrase: "new" } : {}) },
-      };
-    },
-  });
+  made = await startProgram(({ type }) => (type.endsWith(":Passphrase") ? { passphrase: "new" } : {}));
   try {
     return work();
   } finally {

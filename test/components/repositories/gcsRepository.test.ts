@@ -2,35 +2,20 @@
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { GcsRepository, type GcsRepositoryArgs, RepositorySecret } from "../../../components/index";
+import { type Declared, inputsIn, startProgram, titlesOf, valueOf } from "../declaredResources";
 
-interface Declared {
-  readonly type: string;
-  readonly name: string;
-  readonly inputs: Record<string, unknown>;
-}
-
-const declared: Declared[] = [];
+let declared: Declared[];
 const CREATE = { name: "acme-orders-pg", location: "europe-west3" };
 /** As Google gives it: several lines. */
 const keyOf = (name: string): string =>
   `{\n  "type": "service_account",\n  "private_key": "-----BEGIN\\nplanted ${name}\\n"\n}\n`;
 
 beforeAll(async () => {
-  await pulumi.runtime.setMocks(
-    {
-      call: () => ({}),
-      newResource: ({ type, name, inputs }) => {
-        declared.push({ type, name, inputs: inputs as Record<string, unknown> });
-        const { accountId } = inputs as { readonly accountId?: string };
-        const computed = type.includes("serviceaccount/key")
-          ? { privateKey: Buffer.from(keyOf(name)).toString("base64") }
-          : { member: `serviceAccount:${accountId}@acme.iam.gserviceaccount.com`, name: `accounts/${accountId}` };
-        return { id: `id of ${name}`, state: { ...(inputs as object), ...computed } };
-      },
-    },
-    "shop",
-    "prod",
-  );
+  declared = await startProgram(({ type, name, inputs }) => {
+    if (type.includes("serviceaccount/key")) return { privateKey: Buffer.from(keyOf(name)).toString("base64") };
+    const { accountId } = inputs as { readonly accountId?: string };
+    return { member: `serviceAccount:${accountId}@acme.iam.gserviceaccount.com`, name: `accounts/${accountId}` };
+  });
 });
 afterEach(() => {
   declared.length = 0;
@@ -44,22 +29,13 @@ async function make(args: Partial<GcsRepositoryArgs> = {}): Promise<GcsRepositor
   return repository;
 }
 
-function valueOf<T>(input: pulumi.Input<T> | undefined): Promise<T> {
-  return new Promise((resolve) => void pulumi.output(input).apply((value) => resolve(value as T)));
-}
-
-function inputsOf(ending: string): Record<string, unknown> {
-  const result = declared.find(({ name }) => name === `orders-google-${ending}`);
-  if (result === undefined)
-    throw new Error(`${ending} was not declared: ${declared.map(({ name }) => name).join(", ")}`);
-  return result.inputs;
-}
+const inputsOf = (ending: string): Record<string, unknown> => inputsIn(declared, `orders-google-${ending}`);
 
 // claim: docs/gcs.md: `GcsRepository` creates a bucket that the public cannot open, versions, soft delete, and an
 //   account with a key and two roles (doubles of Pulumi's engine; no real account)
 test("the shortest form: a closed bucket, versions, soft delete, and a key with rights on it alone", async () => {
   const repository = await make();
-  expect(declared.map(({ type, name }) => `${type} ${name}`).sort()).toEqual([
+  expect(titlesOf(declared)).toEqual([
     "gcp:serviceaccount/account:Account orders-google-writer-account",
     "gcp:serviceaccount/key:Key orders-google-writer-key",
     "gcp:storage/bucket:Bucket orders-google-bucket",
