@@ -3,24 +3,19 @@
  * keeps. Its signature opens a repository on Azurite, whose account's key the double gives.
  */
 // claim: docs/azure.md: `AzureRepository` creates…
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AzureRepository, type AzureRepositoryArgs } from "../../components/index";
-import { systemClock } from "../../runtime/base/clock";
-import { systemRandom } from "../../runtime/base/random";
 import { Secret } from "../../runtime/base/secret";
-import { openStorage } from "../../runtime/storage/open";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
 import { failureOf } from "../harness/compare/engineTexts";
-import { findSecrets, holdsSecret } from "../harness/compare/secrets";
 import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { azureNative } from "../harness/doubles/providerSchemas";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { azureRepo } from "../harness/repositories";
+import { type Changed, EngineRecord, expectUsable } from "./engineRecord";
 
 const OTHER_KEY = Buffer.from("planted second key of the account").toString("base64");
 const CIPHER = "planted-passphrase-of-the-repository";
@@ -28,8 +23,7 @@ const CIPHER = "planted-passphrase-of-the-repository";
 let server: AzuriteServer;
 let azure: ProviderDouble;
 let programFolder: ProgramFolder;
-/** All output of the engine, and all secrets, for the search at the end. */
-const printed: string[] = [];
+const record = new EngineRecord();
 const secrets = new Set<string>([CIPHER, OTHER_KEY]);
 
 beforeAll(async () => {
@@ -58,37 +52,23 @@ function open(args: Partial<AzureRepositoryArgs> = {}, opts: pulumi.ComponentRes
   });
 }
 
-async function up(
-  stack: Stack,
-): Promise<{ changes: object; outputs: Record<string, { value: unknown; secret: boolean }> }> {
-  const { outputs, stdout, stderr, summary } = await stack.up();
-  printed.push(stdout, stderr);
-  secrets.add(String(outputs["sas"]?.value));
-  return { changes: summary.resourceChanges ?? {}, outputs };
+async function up(stack: Stack): Promise<Changed> {
+  const changed = await record.up(stack);
+  secrets.add(String(changed.outputs["sas"]?.value));
+  return changed;
 }
 
 let sas = "";
 
 test("a preview knows the location; an update creates the account and a signature that opens a repository", async () => {
-  const { changeSummary, stdout } = await (await open()).preview({ diff: true });
-  printed.push(stdout);
-  expect(changeSummary).toEqual({ create: 8 });
+  expect((await record.preview(await open())).changes).toEqual({ create: 8 });
   expect(azure.calls.filter((call) => /^(create|invoke)/.test(call))).toEqual([]);
   const { changes, outputs } = await up(await open());
   expect(changes).toEqual({ create: 8 });
   expect(outputs["location"]?.value).toBe(`azure://${server.account}/${server.container}/pgbackrest`);
   expect(outputs["sas"]?.secret).toBe(true);
   sas = String(outputs["sas"]?.value);
-  const storage = openStorage(azureRepo(server, "/pgbackrest", { keyType: "sas", key: new Secret(sas) }), {
-    clock: systemClock,
-    random: systemRandom,
-    signal: new AbortController().signal,
-    ioTimeoutMs: 20_000,
-    readFile: (path: string) => readFileSync(path),
-  });
-  expect(await storage.create?.("backup.info", Buffer.from("1"))).toBe(true);
-  expect(await storage.stat("backup.info")).toMatchObject({ sizeBytes: 1 });
-  await storage.close();
+  await expectUsable(azureRepo(server, "/pgbackrest", { keyType: "sas", key: new Secret(sas) }));
 });
 
 test("a second update changes nothing, a lock is added later, and the account's other key makes another signature", async () => {
@@ -109,21 +89,17 @@ test("a destroy is refused; a lock can end; without the protection a destroy lea
   const before = azure.calls.length;
   const deleted = (): string[] => azure.calls.slice(before).filter((call) => call.startsWith("delete"));
   const args = { immutableDays: 30 };
-  await failureOf((await open(args)).destroy(), printed);
+  await failureOf((await open(args)).destroy(), record.printed);
   expect(deleted()).toEqual([]);
   // A protected repository takes the policy away: what is locked stays locked.
   expect((await up(await open({ immutableDays: 0 }))).changes).toMatchObject({ delete: 1 });
   expect(deleted()).toEqual(["delete azure-native:storage:BlobContainerImmutabilityPolicy"]);
   await up(await open({}, { protect: false }));
-  const { stdout } = await (await open({}, { protect: false })).destroy();
-  printed.push(stdout);
+  await record.destroy(await open({}, { protect: false }));
   expect(deleted()).toHaveLength(1);
 });
 
 test("neither the state nor the engine's output contains a key, a signature or the passphrase", () => {
-  const all = [...secrets];
-  expect(all.length).toBe(5);
-  expect(findSecrets(join(programFolder.folder, "state"), all)).toEqual([]);
-  expect(holdsSecret(printed.join("\n"), all)).toBe(false);
-  expect(findSecrets(join(programFolder.folder, "state"), [server.account]).length).toBeGreaterThan(0);
+  expect(secrets.size).toBe(5);
+  record.expectNone([...secrets], programFolder, server.account);
 });

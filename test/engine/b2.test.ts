@@ -13,7 +13,7 @@ import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEn
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type B2Key, B2ServerDouble } from "../harness/doubles/b2Server";
-import { findSecrets, holdsSecret } from "../harness/compare/secrets";
+import { EngineRecord } from "./engineRecord";
 
 type Package = typeof import("../../components/index");
 
@@ -34,8 +34,7 @@ let server: B2ServerDouble;
 let programFolder: ProgramFolder;
 let built: Package;
 let config: Record<string, { value: string; secret?: boolean }>;
-/** All output of the engine, for the search for secrets at the end. */
-const printed: string[] = [];
+const record = new EngineRecord();
 
 beforeAll(async () => {
   server = await B2ServerDouble.start();
@@ -75,20 +74,6 @@ async function open(
   return stack;
 }
 
-async function preview(stack: Stack, diff = false): Promise<{ text: string; changes: object }> {
-  const { stdout, stderr, changeSummary } = await stack.preview({ diff });
-  printed.push(stdout, stderr);
-  return { text: stdout + stderr, changes: changeSummary };
-}
-
-async function up(
-  stack: Stack,
-): Promise<{ changes: object; text: string; outputs: Record<string, { value: unknown; secret: boolean }> }> {
-  const { outputs, stdout, stderr, summary } = await stack.up();
-  printed.push(stdout, stderr);
-  return { changes: summary.resourceChanges ?? {}, text: stdout, outputs };
-}
-
 function keyOf(role: string): B2Key {
   const keys = server.keys.filter((key) => key.keyName.startsWith(`pgbackstop-prod-orders-b2-${role}-`));
   expect(keys.map((key) => key.keyName)).toHaveLength(1);
@@ -100,7 +85,7 @@ function changesSince(count: number): string[] {
 }
 
 test("a preview shows what would be created, and creates nothing", async () => {
-  const { changes, text } = await preview(await open());
+  const { changes, text } = await record.preview(await open(), false);
   expect(changes).toEqual({ create: 6 });
   expect(text).toContain('location: "s3://acme-orders-pg/pgbackrest"');
   expect(server.calls).toEqual([]);
@@ -109,7 +94,7 @@ test("a preview shows what would be created, and creates nothing", async () => {
 test("an update creates bucket and keys with least rights; secrets are secret; a lost answer does no harm", async () => {
   server.plan("b2_create_bucket", { kind: "loseAnswer" });
   server.plan("b2_authorize_account", { kind: "refuse", status: 503, code: "service_unavailable", retryAfter: "0" });
-  const { changes, outputs } = await up(await open());
+  const { changes, outputs } = await record.up(await open());
   expect(changes).toEqual({ create: 6 });
   expect(server.bucket(NAME)).toMatchObject({
     bucketType: "allPrivate",
@@ -134,25 +119,25 @@ test("an update creates bucket and keys with least rights; secrets are secret; a
 test("a second update and a refresh change nothing", async () => {
   const count = server.calls.length;
   const stack = await open();
-  expect((await up(stack)).changes).toEqual({ same: 6 });
+  expect((await record.up(stack)).changes).toEqual({ same: 6 });
   const refreshed = await stack.refresh();
-  printed.push(refreshed.stdout);
+  record.printed.push(refreshed.stdout);
   expect(refreshed.summary.resourceChanges).toEqual({ same: 6 });
-  expect((await preview(stack)).changes).toEqual({ same: 6 });
+  expect((await record.preview(stack, false)).changes).toEqual({ same: 6 });
   expect(changesSince(count)).toEqual([]);
 });
 
 test("a changed argument is one update in place; removing the lock is refused before any change", async () => {
   const stack = await open({ ...ARGS, undeleteDays: 60 });
-  const shown = await preview(stack, true);
+  const shown = await record.preview(stack);
   expect(shown.changes).toEqual({ same: 4, update: 2 });
   // A change to the bucket does not make its keys wait, and the endpoint stays known.
   expect(shown.text).not.toContain("writer-key");
   expect(shown.text).toMatch(/deleteHiddenAfterDays *: 15 => 60/);
-  expect((await up(stack)).changes).toEqual({ same: 4, update: 2 });
+  expect((await record.up(stack)).changes).toEqual({ same: 4, update: 2 });
   expect(server.bucket(NAME).lifecycleRules).toEqual([{ ...RULE, daysFromHidingToDeleting: 60 }]);
   const { immutableDays: _days, ...unlocked } = ARGS;
-  expect(await failureOf((await open(unlocked)).preview(), printed)).toContain(
+  expect(await failureOf((await open(unlocked)).preview(), record.printed)).toContain(
     "Backblaze cannot disable a bucket's object lock",
   );
 });
@@ -162,11 +147,11 @@ test("a refresh shows a manual change, and the next update corrects it", async (
   server.keys.splice(server.keys.indexOf(keyOf("reader")), 1);
   const stack = await open();
   const refreshed = await stack.refresh();
-  printed.push(refreshed.stdout);
+  record.printed.push(refreshed.stdout);
   expect(refreshed.summary.resourceChanges).toEqual({ same: 4, update: 1, delete: 1 });
   expect(refreshed.stdout).toContain(`changed by hand: bucket ${NAME}: it is public`);
   expect(refreshed.stdout).toContain("hideUploadedAfterDays");
-  expect((await up(stack)).changes).toMatchObject({ create: 1, update: expect.any(Number) as number });
+  expect((await record.up(stack)).changes).toMatchObject({ create: 1, update: expect.any(Number) as number });
   expect(server.bucket(NAME)).toMatchObject({ lifecycleRules: [RULE], bucketType: "allPrivate" });
   keyOf("reader");
 });
@@ -174,7 +159,7 @@ test("a refresh shows a manual change, and the next update corrects it", async (
 test("new keys are created before the old ones are deleted", async () => {
   const old = keyOf("writer").applicationKeyId;
   const count = server.calls.length;
-  const { changes, outputs } = await up(
+  const { changes, outputs } = await record.up(
     await open({ ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }),
   );
   expect(changes).toMatchObject({ replace: 2 });
@@ -190,12 +175,11 @@ const ROTATED: B2RepositoryArgs = { ...ARGS, credentials: { create: { reader: tr
 test("a destroy is refused while the bucket is protected, and otherwise keeps the bucket with its backups", async () => {
   server.addFile(server.bucket(NAME));
   const keys = [...server.keys];
-  expect(await failureOf((await open(ROTATED)).destroy(), printed)).toContain("protected");
+  expect(await failureOf((await open(ROTATED)).destroy(), record.printed)).toContain("protected");
   expect(server.keys).toEqual(keys);
   const stack = await open(ROTATED, { protect: false });
-  await up(stack);
-  const destroyed = await stack.destroy();
-  printed.push(destroyed.stdout);
+  await record.up(stack);
+  await record.destroy(stack);
   expect(server.bucket(NAME).files).toHaveLength(1);
   expect(server.keys).toEqual([server.admin]);
 });
@@ -204,11 +188,9 @@ test("a bucket that was kept is recognised by its mark, and deleted only when ev
   const bucket = server.bucket(NAME);
   const forced = { ...ARGS, bucket: { create: { name: NAME, forceDestroy: true } }, credentials: { create: {} } };
   const stack = await open(forced, { protect: false, retainOnDelete: false });
-  await up(stack);
+  await record.up(stack);
   expect(server.buckets).toEqual([bucket]);
-  const destroyed = await stack.destroy();
-  printed.push(destroyed.stdout);
-  expect(destroyed.stdout).toContain(`emptying bucket ${NAME} because forceDestroy is set`);
+  expect(await record.destroy(stack)).toContain(`emptying bucket ${NAME} because forceDestroy is set`);
   expect(server.buckets).toEqual([]);
 });
 
@@ -218,7 +200,7 @@ test.runIf(NIGHTLY)(
     const photos = { ...RULE, fileNamePrefix: "photos/" };
     const bucket = server.addBucket({ bucketName: NAME, lifecycleRules: [photos], bucketInfo: { team: "shop" } });
     const args = { bucket: { create: { name: NAME } } };
-    expect(await failureOf((await open(args, {}, "other")).up(), printed)).toContain(
+    expect(await failureOf((await open(args, {}, "other")).up(), record.printed)).toContain(
       `to use it set bucket: { existing: { name: "${NAME}" } }`,
     );
     const stack = await open(
@@ -226,15 +208,13 @@ test.runIf(NIGHTLY)(
       { protect: false, retainOnDelete: false },
       "other",
     );
-    expect((await up(stack)).text).toContain(`took over bucket ${NAME}`);
+    expect((await record.up(stack)).text).toContain(`took over bucket ${NAME}`);
     expect(bucket.lifecycleRules).toEqual([
       photos,
       { ...RULE, fileNamePrefix: "pgbackrest/", daysFromHidingToDeleting: 14 },
     ]);
-    expect((await preview(stack)).changes).toEqual({ same: 5 });
-    const destroyed = await stack.destroy();
-    printed.push(destroyed.stdout);
-    expect(destroyed.stdout).toContain("was taken over, not created here: it is kept unchanged");
+    expect((await record.preview(stack, false)).changes).toEqual({ same: 5 });
+    expect(await record.destroy(stack)).toContain("was taken over, not created here: it is kept unchanged");
     expect(server.buckets).toEqual([bucket]);
     expect(bucket.bucketInfo).toEqual({ team: "shop" });
   },
@@ -245,15 +225,15 @@ test.runIf(NIGHTLY)(
 test("a rename changes no key and no passphrase; without an alias it is refused, and the way back is free", async () => {
   const named = (name: string, opts: ComponentResourceOptions = {}): Promise<Stack> =>
     open({ bucket: { create: { name: "acme-sales-pg" } }, encrypt: true }, opts, "renamed", name);
-  const { outputs } = await up(await named("orders-b2"));
+  const { outputs } = await record.up(await named("orders-b2"));
   const keys = [...server.keys];
   const unnamed = await named("sales-b2");
   for (const refuse of [() => unnamed.preview(), () => unnamed.up()])
-    expect(await failureOf(refuse(), printed)).toContain('add the option { aliases: [{ name: "orders-b2" }] }');
+    expect(await failureOf(refuse(), record.printed)).toContain('add the option { aliases: [{ name: "orders-b2" }] }');
   // Of the refused update there is nothing.
-  expect((await up(await named("orders-b2"))).changes).toEqual({ same: 7 });
-  if (NIGHTLY) await failureOf(unnamed.up(), printed);
-  const renamed = await up(await named("sales-b2", { aliases: [{ name: "orders-b2" }] }));
+  expect((await record.up(await named("orders-b2"))).changes).toEqual({ same: 7 });
+  if (NIGHTLY) await failureOf(unnamed.up(), record.printed);
+  const renamed = await record.up(await named("sales-b2", { aliases: [{ name: "orders-b2" }] }));
   expect(renamed.changes).toEqual({ same: 6, update: 1 });
   expect([renamed.outputs, server.keys]).toEqual([outputs, keys]);
 });
@@ -261,8 +241,5 @@ test("a rename changes no key and no passphrase; without an alias it is refused,
 test("neither the state nor the engine's output contains a key or a token", () => {
   const secrets = server.secrets();
   expect(secrets.length).toBeGreaterThan(8);
-  expect(findSecrets(join(programFolder.folder, "state"), secrets)).toEqual([]);
-  expect(holdsSecret(printed.join("\n"), secrets)).toBe(false);
-  // The search must find a name that is there: the state names the bucket.
-  expect(findSecrets(join(programFolder.folder, "state"), [NAME]).length).toBeGreaterThan(0);
+  record.expectNone(secrets, programFolder, NAME);
 });

@@ -4,7 +4,6 @@
  * right there.
  */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -25,7 +24,7 @@ import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { AWS, CLOUDFLARE } from "../harness/doubles/providerSchemas";
 import { textOf } from "../harness/doubles/providerValues";
 import { askS3, type S3Keys, type S3Question } from "../harness/network/s3Requests";
-import { findSecrets, holdsSecret } from "../harness/compare/secrets";
+import { type Changed, EngineRecord } from "./engineRecord";
 
 const BUCKET = "aws:s3/bucket:Bucket";
 const LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
@@ -55,18 +54,11 @@ const R2: R2RepositoryArgs = {
   expectedStoredGiB: 100,
 };
 
-interface Changed {
-  readonly changes: object;
-  readonly text: string;
-  readonly outputs: Record<string, { value: unknown; secret: boolean }>;
-}
-
 let server: S3Server;
 let aws: ProviderDouble;
 let cloudflare: ProviderDouble;
 let programFolder: ProgramFolder;
-/** All output of the engine, and all secrets, for the search at the end. */
-const printed: string[] = [];
+const record = new EngineRecord();
 const secrets = new Set<string>([CIPHER]);
 
 beforeAll(async () => {
@@ -139,27 +131,14 @@ function keyOutputs(role: string, credentials: S3Credentials | undefined): Recor
     : { [`${role}Id`]: credentials.accessKeyId, [`${role}Key`]: credentials.secretAccessKey };
 }
 
-async function preview(stack: Stack): Promise<{ text: string; changes: object }> {
-  const { stdout, stderr, changeSummary } = await stack.preview({ diff: true });
-  printed.push(stdout, stderr);
-  return { text: stdout + stderr, changes: changeSummary };
-}
-
 async function up(stack: Stack): Promise<Changed> {
-  const { outputs, stdout, stderr, summary } = await stack.up();
-  printed.push(stdout, stderr);
+  const changed = await record.up(stack);
   for (const key of aws.all(KEY)) secrets.add(textOf(key.outputs["secret"]));
   for (const token of cloudflare.all(TOKEN)) {
     const value = textOf(token.outputs["value"]);
     secrets.add(value).add(createHash("sha256").update(value).digest("hex"));
   }
-  return { changes: summary.resourceChanges ?? {}, text: stdout + stderr, outputs };
-}
-
-async function destroy(stack: Stack): Promise<string> {
-  const { stdout, stderr } = await stack.destroy();
-  printed.push(stdout, stderr);
-  return stdout;
+  return changed;
 }
 
 const changesOf = (double: ProviderDouble, from: number): string[] =>
@@ -183,7 +162,7 @@ async function versionOf(key: string): Promise<string> {
 let made: Changed;
 
 test.runIf(NIGHTLY)("S3: a preview shows what would be created, and creates nothing", async () => {
-  const { changes, text } = await preview(await openS3());
+  const { changes, text } = await record.preview(await openS3());
   expect(changes).toEqual({ create: 18 });
   expect(text).toMatch(/location *: "s3:\/\/acme-orders-pg\/pgbackrest"/);
   // The preview shows the policy in full before an update applies it.
@@ -309,7 +288,7 @@ test("S3: the reader's key reads, including old versions, and writes nothing; th
 
 test("S3: a preview shows a new lock, and the update locks all later writes, for every key", async () => {
   const locked: S3RepositoryArgs = { ...S3, immutableDays: 30 };
-  const { changes, text } = await preview(await openS3(locked));
+  const { changes, text } = await record.preview(await openS3(locked));
   expect(changes).toEqual({ same: 16, create: 1, update: 2 });
   expect(text).toMatch(/noncurrentDays: 14 => 31/);
   const changed = await up(await openS3(locked));
@@ -340,7 +319,7 @@ test.runIf(NIGHTLY)("S3: a refresh shows a manual change, and the next update co
   aws.deleteByHand(aws.only(POLICY));
   const stack = await openS3(UNLOCKED);
   const refreshed = await stack.refresh();
-  printed.push(refreshed.stdout);
+  record.printed.push(refreshed.stdout);
   expect(refreshed.summary.resourceChanges).toEqual({ same: 17, update: 1, delete: 1 });
   expect(refreshed.stdout).toMatch(/BucketLifecycleConfiguration.*rules/);
   expect((await up(stack)).changes).toEqual({ same: 17, update: 1, create: 1 });
@@ -370,12 +349,12 @@ test.runIf(NIGHTLY)("S3: new keys are created before the old ones are deleted", 
 test("S3: a destroy is refused while the bucket is protected, and otherwise keeps the bucket with its backups and settings, without keys", async () => {
   const args: S3RepositoryArgs = { ...UNLOCKED, credentials: { create: {} } };
   const keys = aws.all(KEY).map(({ id }) => id);
-  expect(await failureOf((await openS3(args)).destroy(), printed)).toContain("protected");
+  expect(await failureOf((await openS3(args)).destroy(), record.printed)).toContain("protected");
   expect(aws.only(BUCKET).id).toBe(NAME);
   expect(aws.all(KEY).map(({ id }) => id)).toEqual(keys);
   const stack = await openS3(args, { protect: false });
   const last = await up(stack);
-  await destroy(stack);
+  await record.destroy(stack);
   expect(aws.all(KEY)).toEqual([]);
   expect(aws.all().map(({ type }) => type)).toEqual(expect.arrayContaining([BUCKET, LIFECYCLE, POLICY]));
   expect((await askS3(server, { method: "GET", bucket: NAME, key: "pgbackrest/backup/main/backup.info" })).text).toBe(
@@ -397,7 +376,7 @@ test("S3: an existing bucket is adopted by import, keeps foreign settings, and s
   expect((await up(stack)).changes).toEqual({ same: 12 });
   expect(aws.only(BUCKET).inputs["tags"]).toEqual({ team: "shop" });
   expect(textOf(aws.only(LIFECYCLE).inputs["rules"])).toContain("pgbackstop-replaced-versions");
-  await destroy(stack);
+  await record.destroy(stack);
   expect(changesOf(aws, count).filter((call) => call.endsWith(BUCKET))).toEqual([]);
   expect(aws.only(BUCKET).id).toBe(NAME);
 });
@@ -501,7 +480,7 @@ test.runIf(NIGHTLY)(
     });
     const stack = await openR2();
     const refreshed = await stack.refresh();
-    printed.push(refreshed.stdout);
+    record.printed.push(refreshed.stdout);
     expect(refreshed.summary.resourceChanges).toEqual({ same: 6, update: 1 });
     expect((await up(stack)).changes).toEqual({ same: 6, update: 1 });
     expect(textOf(cloudflare.only(R2_LIFECYCLE).inputs["rules"])).not.toContain("tidy");
@@ -515,7 +494,7 @@ test.runIf(NIGHTLY)(
 test("R2: no permission id is guessed", async () => {
   const before = cloudflare.calls.length;
   cloudflare.plan("invoke", { type: GROUPS, message: "403 Forbidden: 9109 Unauthorized to access requested resource" });
-  const failure = await failureOf((await openR2(R2, {}, "unlucky")).preview(), printed);
+  const failure = await failureOf((await openR2(R2, {}, "unlucky")).preview(), record.printed);
   expect(failure).toContain(`unable to read the permission groups of Cloudflare account ${ACCOUNT}: `);
   expect(failure).toContain("or create a token in the dashboard and set credentials.keys");
   expect(changesOf(cloudflare, before)).toEqual([]);
@@ -525,14 +504,14 @@ test.runIf(NIGHTLY)("R2: the bucket stays when everything else goes, and is adop
   const args: R2RepositoryArgs = { ...R2, credentials: { create: {} } };
   const stack = await openR2(args, { protect: false });
   await up(stack);
-  await destroy(stack);
+  await record.destroy(stack);
   expect(cloudflare.all(TOKEN)).toEqual([]);
   expect(cloudflare.only(R2_BUCKET).id).toBe(NAME);
   const existing: R2RepositoryArgs = { ...args, bucket: { existing: { name: NAME, takeOver: true } } };
   const taken = await openR2(existing, { protect: false, retainOnDelete: false }, "taken-r2");
   expect((await up(taken)).changes).toEqual({ create: 5, import: 1 });
   expect((await up(taken)).changes).toEqual({ same: 6 });
-  await destroy(taken);
+  await record.destroy(taken);
   expect(cloudflare.only(R2_BUCKET).id).toBe(NAME);
 });
 
@@ -540,7 +519,7 @@ test("no finding contains a secret name or prefix, even if it is the fault", asy
   secrets.add("Planted_Bucket").add("planted-prefix/");
   const location_ = { endpoint: "s3.lab.example", region: "lab" };
   const failing = async (program: () => unknown): Promise<string> =>
-    failureOf((await openStack(programFolder, "secretive", async () => void program())).preview(), printed);
+    failureOf((await openStack(programFolder, "secretive", async () => void program())).preview(), record.printed);
   const host = await failing(() => {
     const credentials = { accessKeyId: "id", secretAccessKey: "key" };
     const lab = new S3CompatibleRepository("lab", {
@@ -583,7 +562,7 @@ test.each(
     const r2 = { ...R2, bucket };
     const tokens = await up(await openR2(r2, {}, stack));
     const from = cloudflare.calls.length;
-    const refused = await failureOf((await openR2(r2, {}, stack, "sales-r2")).up(), printed);
+    const refused = await failureOf((await openR2(r2, {}, stack, "sales-r2")).up(), record.printed);
     expect(refused).toContain(why);
     expect(changesOf(cloudflare, from)).toEqual([]);
     const aliases = { aliases: [{ name: "orders-r2" }] };
@@ -598,13 +577,13 @@ test.runIf(NIGHTLY)("S3: a rename changes no user and no key; without an alias i
   const before = await up(await openS3(s3, {}, "renamed-s3"));
   const unnamed = await openS3(s3, {}, "renamed-s3", "sales-s3");
   for (const refuse of [() => unnamed.preview(), () => unnamed.up()]) {
-    const refusal = await failureOf(refuse(), printed);
+    const refusal = await failureOf(refuse(), record.printed);
     expect(refusal).toContain("S3Repository sales-s3: this stack has its bucket already");
     expect(refusal).toContain('add the option { aliases: [{ name: "orders-s3" }] }');
   }
   // Of the refused update there is nothing.
   expect((await up(await openS3(s3, {}, "renamed-s3"))).changes).toEqual({ same: 12 });
-  await failureOf(unnamed.up(), printed);
+  await failureOf(unnamed.up(), record.printed);
   const renamed = await up(await openS3(s3, { aliases: [{ name: "orders-s3" }] }, "renamed-s3", "sales-s3"));
   expect(renamed.changes).toEqual({ same: 12 });
   expect(renamed.outputs["writerKey"]).toEqual(before.outputs["writerKey"]);
@@ -617,8 +596,8 @@ test("S3: another KMS key is refused until the former one may still decrypt what
   const open = (kmsKeyArn: string, formerKmsKeyArns: string[] = []): Promise<Stack> =>
     openS3({ ...s3, kmsKeyArn, formerKmsKeyArns }, {}, "amazon-kms");
   await up(await open(key("first")));
-  await expect(preview(await open(key("second")))).rejects.toThrow(`set formerKmsKeyArns: ["${key("first")}"]`);
-  const { text } = await preview(await open(key("second"), [key("first")]));
+  await expect(record.preview(await open(key("second")))).rejects.toThrow(`set formerKmsKeyArns: ["${key("first")}"]`);
+  const { text } = await record.preview(await open(key("second"), [key("first")]));
   expect(text).toContain("FormerKeys");
 });
 
@@ -633,7 +612,7 @@ test.runIf(NIGHTLY)("a renamed passphrase is refused before it exists, and the w
   const { outputs } = await up(await open("orders-key"));
   const unnamed = await open("sales-key");
   for (const refuse of [() => unnamed.preview(), () => unnamed.up()])
-    expect(await failureOf(refuse(), printed)).toContain(
+    expect(await failureOf(refuse(), record.printed)).toContain(
       "CipherPassphrase sales-key would be a new passphrase for s3://acme-keys-pg/orders, which this stack has already: " +
         'if it was renamed, add the option { aliases: [{ name: "orders-key" }] }',
     );
@@ -641,19 +620,16 @@ test.runIf(NIGHTLY)("a renamed passphrase is refused before it exists, and the w
   const back = await up(await open("orders-key"));
   expect(back.changes).not.toHaveProperty("delete");
   expect(back.outputs).toEqual(outputs);
-  await failureOf(unnamed.up(), printed);
+  await failureOf(unnamed.up(), record.printed);
   const renamed = await up(await open("sales-key", "/orders", { aliases: [{ name: "orders-key" }] }));
   expect(renamed.outputs).toEqual(outputs);
   // Another place has no backups under the former one.
-  const elsewhere = await failureOf((await open("third-key", "/elsewhere")).up(), printed);
+  const elsewhere = await failureOf((await open("third-key", "/elsewhere")).up(), record.printed);
   expect(elsewhere).not.toContain("would be a new passphrase");
 });
 
 test("neither the states nor the engine's output contain a key, a token or a passphrase", () => {
   const all = [...secrets];
   expect(all.length).toBeGreaterThan(8);
-  expect(findSecrets(join(programFolder.folder, "state"), all)).toEqual([]);
-  expect(holdsSecret(printed.join("\n"), all)).toBe(false);
-  // The search must find a name that is there: the states name the bucket.
-  expect(findSecrets(join(programFolder.folder, "state"), [NAME]).length).toBeGreaterThan(0);
+  record.expectNone(all, programFolder, NAME);
 });

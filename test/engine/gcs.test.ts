@@ -4,25 +4,20 @@
  */
 // claim: docs/gcs.md: `GcsRepository` creates…
 import { generateKeyPairSync } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { GcsRepository, type GcsRepositoryArgs } from "../../components/index";
-import { systemClock } from "../../runtime/base/clock";
-import { systemRandom } from "../../runtime/base/random";
 import { Secret } from "../../runtime/base/secret";
-import { openStorage } from "../../runtime/storage/open";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { GcsServer } from "../../tools/parts/servers/gcsServer";
 import { failureOf } from "../harness/compare/engineTexts";
-import { findSecrets, holdsSecret } from "../harness/compare/secrets";
 import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { googleCloud } from "../harness/doubles/providerSchemas";
 import { S3Double } from "../harness/doubles/s3Double";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { gcsRepo } from "../harness/repositories";
+import { EngineRecord, expectUsable } from "./engineRecord";
 
 const CIPHER = "planted-passphrase-of-the-repository";
 const privateKey = generateKeyPairSync("rsa", {
@@ -36,8 +31,7 @@ let tokens: S3Double;
 let google: ProviderDouble;
 let programFolder: ProgramFolder;
 let keyCount = 0;
-/** All output of the engine, and all secrets, for the search at the end. */
-const printed: string[] = [];
+const record = new EngineRecord();
 const secrets = new Set<string>([CIPHER]);
 
 beforeAll(async () => {
@@ -76,45 +70,26 @@ function open(args: Partial<GcsRepositoryArgs> = {}, opts: pulumi.ComponentResou
   });
 }
 
-async function up(
-  stack: Stack,
-): Promise<{ changes: object; outputs: Record<string, { value: unknown; secret: boolean }> }> {
-  const { outputs, stdout, stderr, summary } = await stack.up();
-  printed.push(stdout, stderr);
-  return { changes: summary.resourceChanges ?? {}, outputs };
-}
-
 let key = "";
 
 test("a preview knows the location; an update creates the bucket and a key that opens a repository", async () => {
-  const { changeSummary, stdout } = await (await open()).preview({ diff: true });
-  printed.push(stdout);
-  expect(changeSummary).toEqual({ create: 8 });
+  expect((await record.preview(await open())).changes).toEqual({ create: 8 });
   expect(google.calls.filter((call) => call.startsWith("create"))).toEqual([]);
-  const { changes, outputs } = await up(await open());
+  const { changes, outputs } = await record.up(await open());
   expect(changes).toEqual({ create: 8 });
   expect(outputs["location"]?.value).toBe(`gs://${server.bucket}/pgbackrest`);
   expect(outputs["key"]?.secret).toBe(true);
   key = String(outputs["key"]?.value);
-  const storage = openStorage(gcsRepo(server, "/pgbackrest", { keyType: "service", key: new Secret(key) }), {
-    clock: systemClock,
-    random: systemRandom,
-    signal: new AbortController().signal,
-    ioTimeoutMs: 20_000,
-    readFile: (path: string) => readFileSync(path),
-  });
-  expect(await storage.create?.("backup.info", Buffer.from("1"))).toBe(true);
-  expect(await storage.stat("backup.info")).toMatchObject({ sizeBytes: 1 });
-  await storage.close();
+  await expectUsable(gcsRepo(server, "/pgbackrest", { keyType: "service", key: new Secret(key) }));
   expect(tokens.requests).toHaveLength(1);
 });
 
 test("a second update changes nothing; a new text makes another key, and then deletes the old one", async () => {
-  const again = await up(await open());
+  const again = await record.up(await open());
   expect(again.changes).toEqual({ same: 8 });
   expect(again.outputs["key"]?.value).toBe(key);
   const before = google.calls.length;
-  const rotated = await up(await open({ credentials: { create: { rotationTrigger: "2026-12" } } }));
+  const rotated = await record.up(await open({ credentials: { create: { rotationTrigger: "2026-12" } } }));
   expect(rotated.outputs["key"]?.value).not.toBe(key);
   expect(google.calls.slice(before).filter((call) => /^(create|delete)/.test(call))).toEqual([
     "create gcp:serviceaccount/key:Key",
@@ -127,11 +102,10 @@ test("a destroy is refused; without the protection it deletes account, key and r
   const args = { credentials: { create: { rotationTrigger: "2026-12" } } };
   const before = google.calls.length;
   const deleted = (): string[] => google.calls.slice(before).filter((call) => call.startsWith("delete"));
-  await failureOf((await open(args)).destroy(), printed);
+  await failureOf((await open(args)).destroy(), record.printed);
   expect(deleted()).toEqual([]);
-  await up(await open(args, { protect: false }));
-  const { stdout } = await (await open(args, { protect: false })).destroy();
-  printed.push(stdout);
+  await record.up(await open(args, { protect: false }));
+  await record.destroy(await open(args, { protect: false }));
   expect(deleted().sort()).toEqual([
     "delete gcp:serviceaccount/account:Account",
     "delete gcp:serviceaccount/key:Key",
@@ -141,9 +115,6 @@ test("a destroy is refused; without the protection it deletes account, key and r
 });
 
 test("neither the state nor the engine's output contains a key or the passphrase", () => {
-  const all = [...secrets];
-  expect(all.length).toBe(3);
-  expect(findSecrets(join(programFolder.folder, "state"), all)).toEqual([]);
-  expect(holdsSecret(printed.join("\n"), all)).toBe(false);
-  expect(findSecrets(join(programFolder.folder, "state"), [server.bucket]).length).toBeGreaterThan(0);
+  expect(secrets.size).toBe(3);
+  record.expectNone([...secrets], programFolder, server.bucket);
 });
