@@ -1,28 +1,18 @@
 /** The driver of Azure Blob Storage under the suite of storages, on Azurite. */
 // claim: docs/azure.md: containers of Azure Blob Storage (Azurite, Microsoft's emulator; no real account)
-import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { containerSas, SAS_PERMISSIONS, type SasRole } from "../../components/plan/storage/azureSas";
 import { collect, streamOf } from "../../runtime/base/bytes";
-import { systemClock } from "../../runtime/base/clock";
-import { systemRandom } from "../../runtime/base/random";
 import { Secret } from "../../runtime/base/secret";
 import type { AzureConfig } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
 import { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
-import { azureRepo } from "../harness/repositories";
+import { azureRepo, OPEN_DEPS } from "../harness/repositories";
 import { storageSuite } from "./storage.suite";
 
 const MIB = 1024 * 1024;
-const deps = {
-  clock: systemClock,
-  random: systemRandom,
-  signal: new AbortController().signal,
-  ioTimeoutMs: 20_000,
-  readFile: (path: string) => readFileSync(path),
-};
 
 let server: AzuriteServer;
 const opened: Storage[] = [];
@@ -34,7 +24,7 @@ afterAll(async () => {
   await server.remove();
 });
 const open = (path: string, azure: Partial<AzureConfig> = {}): Storage => {
-  const storage = openStorage(azureRepo(server, path, azure), deps);
+  const storage = openStorage(azureRepo(server, path, azure), OPEN_DEPS);
   opened.push(storage);
   return storage;
 };

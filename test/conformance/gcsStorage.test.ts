@@ -1,25 +1,16 @@
 /** The driver of Google Cloud Storage under the suite of storages, on fake-gcs-server. */
 // claim: docs/gcs.md: buckets of Google Cloud Storage (fake-gcs-server; no real account)
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { collect, streamOf, utf8 } from "../../runtime/base/bytes";
 import { systemClock } from "../../runtime/base/clock";
-import { systemRandom } from "../../runtime/base/random";
 import { openStorage } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
 import { findFakeGcs, GcsServer } from "../../tools/parts/servers/gcsServer";
 import { loud } from "../harness/real/interopParts";
-import { gcsRepo } from "../harness/repositories";
+import { gcsRepo, OPEN_DEPS } from "../harness/repositories";
 import { storageSuite } from "./storage.suite";
 
 const MIB = 1024 * 1024;
-const deps = {
-  clock: systemClock,
-  random: systemRandom,
-  signal: new AbortController().signal,
-  ioTimeoutMs: 20_000,
-  readFile: (path: string) => readFileSync(path),
-};
 
 describe("Google Cloud Storage", () => {
   if (findFakeGcs() === null) {
@@ -41,7 +32,7 @@ describe("Google Cloud Storage", () => {
   });
   const open = (at: GcsServer, path: string, targetTimeMs?: number): Storage => {
     const repo = gcsRepo(at, path);
-    const storage = openStorage(targetTimeMs === undefined ? repo : { ...repo, targetTimeMs }, deps);
+    const storage = openStorage(targetTimeMs === undefined ? repo : { ...repo, targetTimeMs }, OPEN_DEPS);
     opened.push(storage);
     return storage;
   };
@@ -77,7 +68,7 @@ describe("Google Cloud Storage", () => {
     for (const name of ["kept", "replaced", "deleted"]) await now.put(`d/${name}`, utf8(name));
     const targetTimeMs = Date.now();
     // Times count in whole seconds.
-    await systemClock.sleep(2100, deps.signal);
+    await systemClock.sleep(2100, OPEN_DEPS.signal);
     await now.put("d/replaced", utf8("by another"));
     await now.put("d/later", utf8("later"));
     await now.remove("d/deleted");
@@ -91,7 +82,7 @@ describe("Google Cloud Storage", () => {
 
   test("a bucket that is missing is no empty one", async () => {
     const repo = gcsRepo(server, "/repo", { bucket: "another-bucket" });
-    const storage = openStorage(repo, deps);
+    const storage = openStorage(repo, OPEN_DEPS);
     opened.push(storage);
     for (const work of [
       () => storage.stat("f"),

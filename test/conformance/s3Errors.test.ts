@@ -6,7 +6,6 @@ import { Agent, request } from "undici";
 import { type ByteStream, collect, utf8 } from "../../runtime/base/bytes";
 import { systemClock } from "../../runtime/base/clock";
 import { isError } from "../../runtime/base/errors";
-import { systemRandom } from "../../runtime/base/random";
 import { Secret } from "../../runtime/base/secret";
 import type { S3Config } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
@@ -15,7 +14,7 @@ import { findText, parseXml } from "../../runtime/storage/objectStore/xml";
 import type { Storage } from "../../runtime/storage/storage";
 import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
 import { freePort, S3Server } from "../../tools/parts/servers/s3Server";
-import { s3Repo } from "../harness/repositories";
+import { OPEN_DEPS, s3Repo } from "../harness/repositories";
 
 const MIB = 1024 * 1024;
 const opened: Storage[] = [];
@@ -24,14 +23,9 @@ const open = (
   s3: Partial<S3Config>,
   more: { ioTimeoutMs?: number; signal?: AbortSignal; offsetMs?: number } = {},
 ): Storage => {
-  const { offsetMs = 0 } = more;
-  const storage = openStorage(s3Repo(server, { s3 }), {
-    clock: { ...systemClock, nowMs: () => systemClock.nowMs() + offsetMs },
-    random: systemRandom,
-    signal: more.signal ?? new AbortController().signal,
-    ioTimeoutMs: more.ioTimeoutMs ?? 20_000,
-    readFile: (path) => readFileSync(path),
-  });
+  const { offsetMs = 0, ...deps } = more;
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + offsetMs };
+  const storage = openStorage(s3Repo(server, { s3 }), { ...OPEN_DEPS, clock, ...deps });
   opened.push(storage);
   return storage;
 };
@@ -78,13 +72,7 @@ describe("TLS", () => {
       const { caFile: _own, ...rest } = s3Repo(server).s3 ?? {};
       const storage = openStorage(
         { ...s3Repo(server), s3: { ...(rest as S3Config), ...(caFile === undefined ? {} : { caFile }) } },
-        {
-          clock: { ...systemClock, sleep },
-          random: systemRandom,
-          signal: new AbortController().signal,
-          ioTimeoutMs: 20_000,
-          readFile: (path) => readFileSync(path),
-        },
+        { ...OPEN_DEPS, clock: { ...systemClock, sleep } },
       );
       for (const [, work] of routes(storage)) {
         expect(await refusal(work())).toMatchObject({

@@ -17,9 +17,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../runtime/base/bytes";
-import { systemClock } from "../../runtime/base/clock";
 import { isError } from "../../runtime/base/errors";
-import { systemRandom } from "../../runtime/base/random";
 import { Secret } from "../../runtime/base/secret";
 import type { SftpConfig } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
@@ -27,7 +25,7 @@ import type { ObjectInfo, Storage } from "../../runtime/storage/storage";
 import { run } from "../../tools/parts/process";
 import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { giveTo, isRoot } from "../../tools/parts/users";
-import { sftpRepo } from "../harness/repositories";
+import { OPEN_DEPS, sftpRepo } from "../harness/repositories";
 
 const MIB = 1024 * 1024;
 
@@ -54,15 +52,7 @@ describe("sftp errors", async () => {
     more: { ioTimeoutMs?: number; signal?: AbortSignal } = {},
   ): { storage: Storage; root: string } => {
     const root = server.makeFolder(`repo${++folderCount}`);
-    const { ioTimeoutMs = 10_000, signal = new AbortController().signal } = more;
-    const deps = {
-      clock: systemClock,
-      random: systemRandom,
-      signal,
-      ioTimeoutMs,
-      readFile: (path: string) => readFileSync(path),
-    };
-    const storage = openStorage(sftpRepo(server, root, sftp), deps);
+    const storage = openStorage(sftpRepo(server, root, sftp), { ...OPEN_DEPS, ioTimeoutMs: 10_000, ...more });
     opened.push(storage);
     return { storage, root };
   };

@@ -4,7 +4,7 @@
  */
 // claim: README.md: S3-compatible buckets (s3rver and versitygw; real providers only with `npm run test:live`)
 // claim: docs/hosts/repositories.md: limitRate: time limits do not see the pauses
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -23,18 +23,11 @@ import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { StorageProcesses } from "../harness/doubles/storageProcesses";
 import { FaultyStorage } from "../harness/network/faults";
 import { s3Kind } from "../harness/real/interopParts";
-import { posixRepo, s3Repo, sftpRepo } from "../harness/repositories";
+import { OPEN_DEPS, posixRepo, s3Repo, sftpRepo } from "../harness/repositories";
 import { MemoryStorage } from "../harness/doubles/storages";
 import { storageSuite } from "./storage.suite";
 
 const MIB = 1024 * 1024;
-const deps = {
-  clock: systemClock,
-  random: systemRandom,
-  signal: new AbortController().signal,
-  ioTimeoutMs: 20_000,
-  readFile: (path: string) => readFileSync(path),
-};
 /** A piece of 64 KiB takes longer at the rate than a server may be silent. */
 const SLOW = { bytesPerSecond: 48 * 1024, ioTimeoutMs: 1000 };
 
@@ -44,7 +37,7 @@ function limitTest(open: () => Storage): void {
     const limited = limitedStorage(
       storage,
       new RateLimit(() => SLOW.bytesPerSecond, newRateState(), systemClock),
-      deps.signal,
+      OPEN_DEPS.signal,
     );
     const bytes = Buffer.alloc(128 * 1024, "content");
     const startMs = performance.now();
@@ -94,7 +87,7 @@ describe.each(["posix", "cifs"] as const)("%s", (type) => {
   afterAll(() => rmSync(root, { recursive: true, force: true }));
   storageSuite("driver", () => ({
     features: { ...FILE_SYSTEM, symlinks: type === "posix" },
-    open: async () => openStorage(posixRepo(join(root, "repo"), { type }), deps),
+    open: async () => openStorage(posixRepo(join(root, "repo"), { type }), OPEN_DEPS),
     partSizeBytes: MIB,
     createsExclusively: true,
     manyCount: 1100,
@@ -113,13 +106,14 @@ describe("a storage process", () => {
   );
   storageSuite("driver", () => ({
     features: FILE_SYSTEM,
-    open: async () => new ProcessStorage(served(), { id: "1", path: root, type: "nfs4" }, { ...deps, ...processes }),
+    open: async () =>
+      new ProcessStorage(served(), { id: "1", path: root, type: "nfs4" }, { ...OPEN_DEPS, ...processes }),
     partSizeBytes: MIB,
     createsExclusively: true,
     manyCount: 1100,
   }));
   limitTest(() => {
-    const slow = { ...deps, ...processes, ioTimeoutMs: SLOW.ioTimeoutMs };
+    const slow = { ...OPEN_DEPS, ...processes, ioTimeoutMs: SLOW.ioTimeoutMs };
     return new ProcessStorage(served(), { id: "1", path: root, type: "nfs4" }, slow);
   });
 });
@@ -148,7 +142,7 @@ function onServer(kind: keyof typeof SERVERS): void {
     await server.remove();
   });
   const open = async (s3: Partial<S3Config>, path: string): Promise<Storage> => {
-    const storage = openStorage(s3Repo(server, { path, s3 }), deps);
+    const storage = openStorage(s3Repo(server, { path, s3 }), OPEN_DEPS);
     opened.push(storage);
     return storage;
   };
@@ -172,7 +166,7 @@ function onServer(kind: keyof typeof SERVERS): void {
       manyCount: 10,
     }));
   }
-  limitTest(() => openStorage(s3Repo(server, { path: "/limited" }), { ...deps, ioTimeoutMs: SLOW.ioTimeoutMs }));
+  limitTest(() => openStorage(s3Repo(server, { path: "/limited" }), { ...OPEN_DEPS, ioTimeoutMs: SLOW.ioTimeoutMs }));
   storageSuite("host style at the root", () => ({
     features: OBJECT_STORE,
     // Not every machine resolves names below localhost, so the connection goes to localhost. The Host header and the
@@ -211,7 +205,7 @@ describe.each(EXTENSIONS)("sftp on OpenSSH $name", async ({ without }) => {
   storageSuite("driver", () => ({
     features: { ...FILE_SYSTEM, symlinks: false },
     open: async () => {
-      const storage = openStorage(sftpRepo(server, `${server.folder}/some/repo`), deps);
+      const storage = openStorage(sftpRepo(server, `${server.folder}/some/repo`), OPEN_DEPS);
       opened.push(storage);
       return storage;
     },
@@ -220,6 +214,6 @@ describe.each(EXTENSIONS)("sftp on OpenSSH $name", async ({ without }) => {
     manyCount: 700,
   }));
   limitTest(() =>
-    openStorage(sftpRepo(server, `${server.folder}/limited`), { ...deps, ioTimeoutMs: SLOW.ioTimeoutMs }),
+    openStorage(sftpRepo(server, `${server.folder}/limited`), { ...OPEN_DEPS, ioTimeoutMs: SLOW.ioTimeoutMs }),
   );
 });

@@ -1,14 +1,12 @@
 /** What the engine prints while the tests of a file run, and the secrets that neither it nor the state may contain. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { expect } from "vitest";
-import { systemClock } from "../../runtime/base/clock";
-import { systemRandom } from "../../runtime/base/random";
 import type { RepoConfig } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
 import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { findSecrets, holdsSecret } from "../harness/compare/secrets";
+import { OPEN_DEPS } from "../harness/repositories";
 
 export interface Changed {
   readonly changes: object;
@@ -48,13 +46,7 @@ export class EngineRecord {
 
 /** A repository that takes a file, and has it then. */
 export async function expectUsable(repo: RepoConfig): Promise<void> {
-  const storage = openStorage(repo, {
-    clock: systemClock,
-    random: systemRandom,
-    signal: new AbortController().signal,
-    ioTimeoutMs: 20_000,
-    readFile: (path: string) => readFileSync(path),
-  });
+  const storage = openStorage(repo, OPEN_DEPS);
   expect(await storage.create?.("backup.info", Buffer.from("1"))).toBe(true);
   expect(await storage.stat("backup.info")).toMatchObject({ sizeBytes: 1 });
   await storage.close();

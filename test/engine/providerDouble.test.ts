@@ -2,12 +2,9 @@
  * The doubles of cloud providers on the real engine: plans, secrets, replacements, drift, failures, and a bucket on a
  * real S3 server.
  */
-import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { systemClock } from "../../runtime/base/clock";
-import { systemRandom } from "../../runtime/base/random";
 import { openStorage } from "../../runtime/storage/open";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
@@ -18,7 +15,7 @@ import { liveBucket } from "../harness/real/liveBucket";
 import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { AWS, CLOUDFLARE } from "../harness/doubles/providerSchemas";
 import { textOf } from "../harness/doubles/providerValues";
-import { s3Repo } from "../harness/repositories";
+import { OPEN_DEPS, s3Repo } from "../harness/repositories";
 
 const BUCKET = "aws:s3/bucket:Bucket";
 const VERSIONING = "aws:s3/bucketVersioning:BucketVersioning";
@@ -110,14 +107,7 @@ test("an update creates the resources; secrets are secret in outputs and state, 
     expect(stateTexts(programFolder.folder).join("\n")).not.toContain(marker);
   }
   // Our storage writes to the bucket that the program declared.
-  const deps = {
-    clock: systemClock,
-    random: systemRandom,
-    signal: new AbortController().signal,
-    ioTimeoutMs: 10_000,
-    readFile: readFileSync,
-  };
-  const storage = openStorage(s3Repo(server, { s3: { bucket: bucket.id } }), deps);
+  const storage = openStorage(s3Repo(server, { s3: { bucket: bucket.id } }), OPEN_DEPS);
   await storage.put("proof", Buffer.from("stored"));
   expect((await storage.stat("proof"))?.sizeBytes).toBe(6);
   await storage.remove("proof");

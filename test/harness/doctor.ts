@@ -1,21 +1,13 @@
 /** Runs `doctor` for one storage, each time in a new directory, like the command. */
-import { readFileSync } from "node:fs";
-import { systemClock } from "../../runtime/base/clock";
-import { systemRandom } from "../../runtime/base/random";
 import { type Diagnosis, diagnose } from "../../runtime/operations/check/doctor";
 import type { OpenDeps } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
 import { testContext } from "./context";
+import { OPEN_DEPS } from "./repositories";
 
 /** A new number for each run, like the command. */
 let runs = 0;
-export const deps: OpenDeps = {
-  clock: systemClock,
-  random: systemRandom,
-  signal: new AbortController().signal,
-  ioTimeoutMs: 5_000,
-  readFile: (path: string) => readFileSync(path),
-};
+export const deps: OpenDeps = { ...OPEN_DEPS, ioTimeoutMs: 5_000 };
 /** The checks that every working storage passes. */
 export const GOOD = ["list", "write", "read", "range", "overwrite", "large", "broken-write", "remove", "missing"];
 

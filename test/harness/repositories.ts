@@ -1,10 +1,23 @@
 /** Complete, plain repository configurations for tests. Each test overrides only what it needs. */
+import { readFileSync } from "node:fs";
+import { systemClock } from "../../runtime/base/clock";
+import { systemRandom } from "../../runtime/base/random";
 import { Secret } from "../../runtime/base/secret";
 import type { AzureConfig, GcsConfig, RepoConfig, S3Config, SftpConfig } from "../../runtime/config/types";
+import type { OpenDeps } from "../../runtime/storage/open";
 import type { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
 import type { GcsServer } from "../../tools/parts/servers/gcsServer";
 import type { S3Server } from "../../tools/parts/servers/s3Server";
 import type { SftpServer } from "../../tools/parts/servers/sftpServer";
+
+/** What a driver gets from this process. */
+export const OPEN_DEPS: OpenDeps = {
+  clock: systemClock,
+  random: systemRandom,
+  signal: new AbortController().signal,
+  ioTimeoutMs: 20_000,
+  readFile: (path) => readFileSync(path),
+};
 
 const PLAIN = {
   key: 1,

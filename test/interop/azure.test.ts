@@ -1,99 +1,14 @@
-/**
- * A repository in a container of Azure Blob Storage (Azurite over TLS): ours creates the stanza, archives and backs up,
- * stock 2.60 reads, verifies, extends and restores it, and ours reads and restores what stock wrote there.
- */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+/** Ours and stock in a container of Azure Blob Storage: Azurite over TLS. */
 import { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
-import { labelsOf, parseInfo } from "../harness/compare/infoJson";
-import { findParts } from "../harness/real/interopParts";
-import { watchCommandLines } from "../harness/real/runtimeCli";
-import { dropTemplates } from "../harness/real/sampleData";
-import { TestBed } from "../harness/real/testBed";
-import { NIGHTLY } from "../../tools/parts/nightly";
+import { cloudStoreSuite } from "./cloudStore.suite";
 
-describe("a repository in a container of Azure", async () => {
-  const parts = await findParts("repositories in Azure", 18, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
-  const { stock } = parts;
-  let server: AzuriteServer;
-  let bed: TestBed;
-  let segment: string;
-  let argvLeaks: readonly string[];
-  const labels = async (): Promise<readonly string[]> =>
-    labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout)).map(({ label }) => label);
-
-  beforeAll(async () => {
-    server = await AzuriteServer.create();
-    bed = await TestBed.create({
-      binaries: parts.binaries,
-      repos: [{ azure: server, encrypted: true, compressType: "zst", options: { bundle: "y", block: "y" } }],
-      settings: { wal_keep_size: "64MB" },
-      global: { "process-max": "2" },
-    });
-    const watch = watchCommandLines(bed.secrets);
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
-    await dropTemplates(bed);
-    await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
-    // Incompressible and longer than a block of the upload.
-    await bed.cluster.sql(
-      "INSERT INTO t SELECT g, string_agg(md5(random()::text), '') FROM generate_series(1, 20000) g, generate_series(1, 12) GROUP BY g",
-    );
-    await bed.oursOk(["backup", "--type=full"]);
-    segment = await bed.archiveAll();
-    argvLeaks = watch.stop().leaks;
-  });
-  afterAll(async () => {
-    await bed?.remove();
-    await server?.remove();
-  });
-
-  // claim: docs/azure.md: stock 2.60 reads what ours wrote in a container, and ours what stock wrote
-  test("ours and stock report, verify and read it alike", async () => {
-    expect((await bed.oursOk(["verify", "--output=text"])).stdout).toMatch(/^status: ok$/m);
-    const verified = await bed.stockOk(stock, ["verify", "--output=text", "--verbose"]);
-    expect(verified.stdout).toMatch(/^status: ok$/m);
-    expect(verified.stdout).not.toMatch(/(missing|checksum invalid|size invalid|other): [1-9]/);
-    const stocks = labelsOf(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout));
-    expect(stocks.map(({ label }) => label)).toEqual(await labels());
-    const bytes = readFileSync(bed.walFile(segment));
-    for (const program of ["ours", "stock"] as const) {
-      const target = join(bed.folder, "log", `got-${program}`);
-      if (program === "ours") await bed.oursOk(["archive-get", segment, target]);
-      else await bed.stockOk(stock, ["archive-get", segment, target]);
-      expect(readFileSync(target).equals(bytes)).toBe(true);
-    }
-    await bed.oursOk(["check"]);
-  });
-
-  test("is extended by stock and ours in turn, and restored by either", async () => {
-    await bed.cluster.sql("UPDATE t SET filler = filler || '!' WHERE id % 97 = 0");
-    await bed.stockOk(stock, ["backup", "--type=incr", "--compress-type=gz"]);
-    await bed.cluster.sql("UPDATE t SET filler = filler || '?' WHERE id % 89 = 0");
-    await bed.oursOk(["backup", "--type=incr"]);
-    await bed.archiveAll();
-    expect((await bed.oursOk(["verify", "--output=text"])).stdout).toMatch(/^status: ok$/m);
-    expect(await bed.restoreAndCompare({ by: null })).toEqual([]);
-    expect(await bed.restoreAndCompare({ by: stock })).toEqual([]);
-  });
-
-  test.runIf(NIGHTLY)("keeps what expire keeps: a full backup of stock, which ours restores", async () => {
-    await bed.stockOk(stock, ["backup", "--type=full", "--compress-type=gz", "--no-expire-auto"]);
-    await bed.archiveAll();
-    await bed.oursOk(["expire", "--repo1-retention-full=1"]);
-    expect(await labels()).toHaveLength(1);
-    expect((await bed.stockOk(stock, ["verify", "--output=text"])).stdout).not.toMatch(/status: error/);
-    expect(await bed.restoreAndCompare({ by: null })).toEqual([]);
-  });
-
-  // claim: docs/azure.md: a key of the account is in no command line, log or output
-  test("shows the key in no command line, log or output", () => {
-    expect(argvLeaks).toEqual([]);
-    expect(bed.findLeaks()).toEqual([]);
-  });
+// claim: docs/azure.md: stock 2.60 reads what ours wrote in a container, and ours what stock wrote
+// claim: docs/azure.md: a key of the account is in no command line, log or output
+cloudStoreSuite("a repository in a container of Azure", {
+  missing: null,
+  async start() {
+    const azure = await AzuriteServer.create();
+    return { repo: { azure, options: { bundle: "y", block: "y" } }, remove: () => azure.remove() };
+  },
+  backupOptions: [],
 });

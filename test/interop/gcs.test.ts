@@ -1,109 +1,20 @@
 /**
- * A repository in a bucket of Google Cloud Storage (fake-gcs-server over TLS): ours creates the stanza, archives and
- * backs up, stock 2.60 reads, verifies, extends and restores it, and ours reads and restores what stock wrote there.
+ * Ours and stock in a bucket of Google Cloud Storage: fake-gcs-server over TLS.
  *
  * Stock cannot upload in parts to this server: the configuration has parts larger than any file, and ours gets usual
  * ones on its command line.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findFakeGcs, GcsServer } from "../../tools/parts/servers/gcsServer";
-import { labelsOf, parseInfo } from "../harness/compare/infoJson";
-import { findParts, loud } from "../harness/real/interopParts";
-import { watchCommandLines } from "../harness/real/runtimeCli";
-import { dropTemplates } from "../harness/real/sampleData";
-import { TestBed } from "../harness/real/testBed";
-import { NIGHTLY } from "../../tools/parts/nightly";
+import { cloudStoreSuite } from "./cloudStore.suite";
 
-const IN_PARTS = "--repo1-storage-upload-chunk-size=4MiB";
-
-describe("a repository in a bucket of Google", async () => {
-  const title = "repositories at Google";
-  const parts =
-    findFakeGcs() === null
-      ? loud(title, "fake-gcs-server is not built: npm test -- --all builds it")
-      : await findParts(title, 18, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
-  const { stock } = parts;
-  let server: GcsServer;
-  let bed: TestBed;
-  let segment: string;
-  let argvLeaks: readonly string[];
-  const labels = async (): Promise<readonly string[]> =>
-    labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout)).map(({ label }) => label);
-
-  beforeAll(async () => {
-    server = await GcsServer.create();
+// claim: docs/gcs.md: stock 2.60 reads what ours wrote in a bucket, and ours what stock wrote
+// claim: docs/gcs.md: No command takes it on its command line, and no log or message repeats it
+cloudStoreSuite("a repository in a bucket of Google", {
+  missing: findFakeGcs() === null ? "fake-gcs-server is not built: npm test -- --all builds it" : null,
+  async start() {
+    const gcs = await GcsServer.create();
     const options = { bundle: "y", block: "y", "storage-upload-chunk-size": "64MiB" };
-    bed = await TestBed.create({
-      binaries: parts.binaries,
-      repos: [{ gcs: server, encrypted: true, compressType: "zst", options }],
-      settings: { wal_keep_size: "64MB" },
-      global: { "process-max": "2" },
-    });
-    const watch = watchCommandLines(bed.secrets);
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
-    await dropTemplates(bed);
-    await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
-    // Incompressible and longer than a part of an upload.
-    await bed.cluster.sql(
-      "INSERT INTO t SELECT g, string_agg(md5(random()::text), '') FROM generate_series(1, 20000) g, generate_series(1, 12) GROUP BY g",
-    );
-    await bed.oursOk(["backup", "--type=full", IN_PARTS]);
-    segment = await bed.archiveAll();
-    argvLeaks = watch.stop().leaks;
-  });
-  afterAll(async () => {
-    await bed?.remove();
-    await server?.remove();
-  });
-
-  // claim: docs/gcs.md: stock 2.60 reads what ours wrote in a bucket, and ours what stock wrote
-  test("ours and stock report, verify and read it alike", async () => {
-    expect((await bed.oursOk(["verify", "--output=text"])).stdout).toMatch(/^status: ok$/m);
-    const verified = await bed.stockOk(stock, ["verify", "--output=text", "--verbose"]);
-    expect(verified.stdout).toMatch(/^status: ok$/m);
-    expect(verified.stdout).not.toMatch(/(missing|checksum invalid|size invalid|other): [1-9]/);
-    const stocks = labelsOf(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout));
-    expect(stocks.map(({ label }) => label)).toEqual(await labels());
-    const bytes = readFileSync(bed.walFile(segment));
-    for (const program of ["ours", "stock"] as const) {
-      const target = join(bed.folder, "log", `got-${program}`);
-      if (program === "ours") await bed.oursOk(["archive-get", segment, target]);
-      else await bed.stockOk(stock, ["archive-get", segment, target]);
-      expect(readFileSync(target).equals(bytes)).toBe(true);
-    }
-    await bed.oursOk(["check"]);
-  });
-
-  test("is extended by stock and ours in turn, and restored by either", async () => {
-    await bed.cluster.sql("UPDATE t SET filler = filler || '!' WHERE id % 97 = 0");
-    await bed.stockOk(stock, ["backup", "--type=incr", "--compress-type=gz"]);
-    await bed.cluster.sql("UPDATE t SET filler = filler || '?' WHERE id % 89 = 0");
-    await bed.oursOk(["backup", "--type=incr", IN_PARTS]);
-    await bed.archiveAll();
-    expect((await bed.oursOk(["verify", "--output=text"])).stdout).toMatch(/^status: ok$/m);
-    expect(await bed.restoreAndCompare({ by: null })).toEqual([]);
-    expect(await bed.restoreAndCompare({ by: stock })).toEqual([]);
-  });
-
-  test.runIf(NIGHTLY)("keeps what expire keeps: a full backup of stock, which ours restores", async () => {
-    await bed.stockOk(stock, ["backup", "--type=full", "--compress-type=gz", "--no-expire-auto"]);
-    await bed.archiveAll();
-    await bed.oursOk(["expire", "--repo1-retention-full=1"]);
-    expect(await labels()).toHaveLength(1);
-    expect((await bed.stockOk(stock, ["verify", "--output=text"])).stdout).not.toMatch(/status: error/);
-    expect(await bed.restoreAndCompare({ by: null })).toEqual([]);
-  });
-
-  // claim: docs/gcs.md: No command takes it on its command line, and no log or message repeats it
-  test("shows the token in no command line, log or output", () => {
-    expect(argvLeaks).toEqual([]);
-    expect(bed.findLeaks()).toEqual([]);
-  });
+    return { repo: { gcs, options }, remove: () => gcs.remove() };
+  },
+  backupOptions: ["--repo1-storage-upload-chunk-size=4MiB"],
 });
