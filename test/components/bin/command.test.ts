@@ -1,28 +1,25 @@
 /** Arguments of the package's commands, and the outputs of `pgbackstop topology`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { intendedCommand, readArguments, UsageError } from "../../../components/bin/command";
 import { topologyMain } from "../../../components/bin/topology";
 import { COMMANDS } from "../../../runtime/config/commands";
 import { renderTopology } from "../../../components/plan/topology/topology";
 import { temporaryFolder } from "../../runtime/repository/support";
 import { topology } from "../topologies";
+import { captureTexts } from "./shownTexts";
 
 const TYPES = { format: "string", output: "string", plain: "boolean" } as const;
 
 let folder: string;
 let file: string;
-const printed: string[] = [];
+const { all: printed } = captureTexts();
 beforeEach(() => {
   folder = temporaryFolder();
   file = join(folder, "topology.json");
   writeFileSync(file, renderTopology(topology()));
-  printed.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0);
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => printed.push(String(text)) > 0);
 });
-afterEach(() => vi.restoreAllMocks());
 
 test("a mistyped command gets this package's nearest one, not the runtime's", () => {
   const names = ["rendr", "topolgy", "alert", "restore", "backup", "expire", "sync", "x"];

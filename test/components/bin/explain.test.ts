@@ -1,15 +1,10 @@
 /** `pgbackstop explain`: the troubleshooting guide offline. */
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { explainMain } from "../../../components/bin/explain";
 import { readGuide } from "../../harness/compare/troubleshootingGuide";
+import { captureTexts } from "./shownTexts";
 
-const printed: string[] = [];
-beforeEach(() => {
-  printed.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0);
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => printed.push(String(text)) > 0);
-});
-afterEach(() => vi.restoreAllMocks());
+const { all: printed } = captureTexts();
 
 // claim: docs/troubleshooting.md: entries are printed without a network
 test("an entry is printed alone, from its name to its symptom", () => {

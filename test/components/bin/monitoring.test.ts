@@ -1,24 +1,21 @@
 /** `pgbackstop alerts` and `pgbackstop dashboard`: files in, text out. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { monitoringMain } from "../../../components/bin/monitoring";
 import { renderTopology } from "../../../components/plan/topology/topology";
 import { temporaryFolder } from "../../runtime/repository/support";
 import { topology } from "../topologies";
+import { captureTexts } from "./shownTexts";
 
 let folder: string;
 let file: string;
-const printed: string[] = [];
+const { all: printed } = captureTexts();
 beforeEach(() => {
   folder = temporaryFolder();
   file = join(folder, "topology.json");
   writeFileSync(file, renderTopology(topology()));
-  printed.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0);
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => printed.push(String(text)) > 0);
 });
-afterEach(() => vi.restoreAllMocks());
 
 test("rules are written as a file, and as an object with its namespace and labels", () => {
   expect(monitoringMain("alerts", [file, "--size-limit-gb=100", `--output=${folder}/rules.yml`])).toBe(0);

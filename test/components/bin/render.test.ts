@@ -1,19 +1,16 @@
 /** Files of `pgbackstop render` as people copy and mistype them: each mistake is reported, with an exit code. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { renderMain } from "../../../components/bin/render";
 import { temporaryFolder } from "../../runtime/repository/support";
+import { captureTexts } from "./shownTexts";
 
 let folder: string;
-const errors: string[] = [];
+const { errors } = captureTexts();
 beforeEach(() => {
   folder = temporaryFolder();
-  errors.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation(() => true);
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => errors.push(String(text)) > 0);
 });
-afterEach(() => vi.restoreAllMocks());
 
 /** The exit code and what stderr shows. */
 function rendered(text: string, ...options: readonly string[]): string {

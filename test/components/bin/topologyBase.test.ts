@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { topologyMain } from "../../../components/bin/topology";
+import { captureTexts } from "./shownTexts";
 
 let folder: string;
-const printed: string[] = [];
-const errors: string[] = [];
+const { errors, printed } = captureTexts();
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "pgb-base-test-"));
@@ -34,13 +34,8 @@ beforeEach(() => {
     GIT_COMMITTER_EMAIL: "a@b",
   }))
     vi.stubEnv(name, value);
-  printed.length = 0;
-  errors.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0);
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => errors.push(String(text)) > 0);
 });
 afterEach(() => {
-  vi.restoreAllMocks();
   vi.unstubAllEnvs();
   rmSync(folder, { recursive: true, force: true });
 });

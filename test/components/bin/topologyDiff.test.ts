@@ -8,6 +8,7 @@ import { ForgeDouble } from "../../harness/doubles/forgeDouble";
 import { temporaryFolder } from "../../runtime/repository/support";
 import { NAS } from "../plans";
 import { topology } from "../topologies";
+import { captureTexts } from "./shownTexts";
 
 const TYPE = "pgbackstop:index:PostgresHost";
 const TOKEN = "planted-token";
@@ -16,8 +17,7 @@ const stronger = topology({ repositories: { repo1: { ...NAS, keepDays: 30 } } })
 
 let folder: string;
 let forge: ForgeDouble;
-const printed: string[] = [];
-const errors: string[] = [];
+const { errors, printed } = captureTexts();
 
 beforeEach(async () => {
   folder = temporaryFolder();
@@ -32,13 +32,8 @@ beforeEach(async () => {
   }))
     vi.stubEnv(name, value);
   for (const name of ["GITHUB_EVENT_PATH", "CI_PROJECT_DIR", "GH_TOKEN"]) vi.stubEnv(name, "");
-  printed.length = 0;
-  errors.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0);
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => errors.push(String(text)) > 0);
 });
 afterEach(async () => {
-  vi.restoreAllMocks();
   vi.unstubAllEnvs();
   await forge.stop();
 });

@@ -2,7 +2,6 @@
 // claim: docs/azure.md: `at: azure.target` of a database (hosts and clusters; the runtime reads what is rendered)
 import { describe, expect, test } from "vitest";
 import { secretFiles } from "../../../components/credentials/repositorySecretFiles";
-import { findingText } from "../../../components/plan/findings/findings";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import { isInRange, stockLimits } from "../../../components/plan/engines/stockVersions";
 import type { AzureSettings } from "../../../components/plan/repositories/azureType";
@@ -12,9 +11,9 @@ import { hasPast } from "../../../components/plan/runbook/attacked";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import { renderPgbackrestConf } from "../../../components/render/host/pgbackrestConf";
 import { credentialLines } from "../../../components/render/host/systemdCredentials";
-import { renderGitops } from "../../../components/render/kubernetes/gitops";
 import { load, MAIN_FILE } from "../../runtime/config/support";
-import { NAS, plan } from "../plans";
+import { plan } from "../plans";
+import { findingsOf, planWith, refusalsOf, renderedCluster } from "./storeTargets";
 
 const SAS = "sv=2021-06-08&sig=markerSas%3D";
 const FULL: AzureSettings = { account: "acmepg", container: "orders", keyType: "sas", hasKey: true };
@@ -24,14 +23,11 @@ function planOf(
   at: Partial<TargetSettings> = {},
   more = {},
 ): ReturnType<typeof plan> {
-  const target = { name: "azure", path: "/orders", encrypted: true, azure: { ...FULL, ...azure }, ...at };
-  return plan({ repositories: { repo1: NAS, repo2: { at: target, keepDays: 30, ...more } } });
+  return planWith({ name: "azure", path: "/orders", encrypted: true, azure: { ...FULL, ...azure }, ...at }, more);
 }
 
 function findings(azure: Partial<AzureSettings>, at: Partial<TargetSettings> = {}, more = {}): string[] {
-  return checkHost(planOf(azure, at, more))
-    .filter(({ path }) => path.startsWith("repositories.repo2"))
-    .map(findingText);
+  return findingsOf(planOf(azure, at, more));
 }
 
 describe("the rules", () => {
@@ -82,19 +78,9 @@ describe("the rules", () => {
   });
 
   test("refuse an attack drill and a host that restores with the writer's key", () => {
-    const attack = plan({
-      repositories: { repo1: { at: { name: "azure", path: "/o", encrypted: true, azure: FULL }, keepDays: 7 } },
-      drills: { attack: { cron: "0 5 1 * *", pick: "attack" } },
-    });
-    expect(checkHost(attack).map(findingText).join()).toContain(
-      "repo1 is on Azure Blob Storage, whose old versions this program does not read yet",
-    );
-    const restoring = plan({
-      restoreOnly: true,
-      schedules: {},
-      repositories: { repo1: { at: { name: "azure", path: "/o", encrypted: true, azure: FULL } } },
-    });
-    expect(checkHost(restoring).map(({ code }) => code)).toContain("PB101");
+    const { attacking, restoring } = refusalsOf({ name: "azure", path: "/o", encrypted: true, azure: FULL });
+    expect(attacking).toContain("repo1 is on Azure Blob Storage, whose old versions this program does not read yet");
+    expect(restoring).toContain("PB101");
   });
 });
 
@@ -193,30 +179,8 @@ test("units get a key that the host already has", () => {
 // claim: docs/azure.md: in a cluster the key comes from a Secret
 test("pods of a cluster get the key from a Secret with a key of any name", () => {
   const rendered = (existingSecret: { name: string; azureKeyKey?: string; passphraseKey?: string }): unknown => {
-    const at = {
-      path: "/orders",
-      azure: { account: "acmepg", container: "orders", keyType: "sas" as const, existingSecret },
-    };
-    const { findings: judged, manifests } = renderGitops(
-      {
-        clusters: {
-          orders: {
-            namespace: "orders",
-            instances: 1,
-            storageGiB: 5,
-            repositories: { repo1: { at, keepDays: 14 } },
-            schedules: { full: { cron: "0 3 * * 0" } },
-          },
-        },
-      },
-      { gzipBase64: "H4sI", sha256: "0123456789abcdef".repeat(4) },
-      true,
-    );
-    expect(judged.filter(({ severity }) => severity === "error")).toEqual([]);
-    const cluster = manifests.find(({ kind }) => kind === "Cluster") as {
-      spec?: { plugins?: readonly { parameters?: Record<string, string> }[] };
-    };
-    return cluster.spec?.plugins?.[0]?.parameters;
+    const azure = { account: "acmepg", container: "orders", keyType: "sas", existingSecret };
+    return renderedCluster({ path: "/orders", azure }).parameters;
   };
   expect(rendered({ name: "keys", passphraseKey: "pass" })).toMatchObject({
     repo1SecretKeys: "AZURE_KEY=keys/AZURE_KEY,ENCRYPTION_PASS=keys/pass",

@@ -2,7 +2,6 @@
 // claim: docs/gcs.md: `at: google.target` of a database (hosts and clusters; the runtime reads what is rendered)
 import { describe, expect, test } from "vitest";
 import { secretFiles } from "../../../components/credentials/repositorySecretFiles";
-import { findingText } from "../../../components/plan/findings/findings";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import type { GcsSettings } from "../../../components/plan/repositories/gcsType";
 import type { TargetSettings } from "../../../components/plan/repositories/repositoryTypes";
@@ -11,22 +10,19 @@ import { hasPast } from "../../../components/plan/runbook/attacked";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import { renderPgbackrestConf } from "../../../components/render/host/pgbackrestConf";
 import { credentialLines } from "../../../components/render/host/systemdCredentials";
-import { renderGitops } from "../../../components/render/kubernetes/gitops";
 import { load, MAIN_FILE } from "../../runtime/config/support";
-import { NAS, plan } from "../plans";
+import type { plan } from "../plans";
+import { findingsOf, planWith, refusalsOf, renderedCluster } from "./storeTargets";
 
 const KEY = '{"type":"service_account","private_key":"markerKey"}';
 const FULL: GcsSettings = { bucket: "acme-pg", keyType: "service", hasKey: true };
 
 function planOf(gcs: Partial<GcsSettings> = {}, at: Partial<TargetSettings> = {}, more = {}): ReturnType<typeof plan> {
-  const target = { name: "google", path: "/orders", encrypted: true, gcs: { ...FULL, ...gcs }, ...at };
-  return plan({ repositories: { repo1: NAS, repo2: { at: target, keepDays: 30, ...more } } });
+  return planWith({ name: "google", path: "/orders", encrypted: true, gcs: { ...FULL, ...gcs }, ...at }, more);
 }
 
 function findings(gcs: Partial<GcsSettings>, at: Partial<TargetSettings> = {}, more = {}): string[] {
-  return checkHost(planOf(gcs, at, more))
-    .filter(({ path }) => path.startsWith("repositories.repo2"))
-    .map(findingText);
+  return findingsOf(planOf(gcs, at, more));
 }
 
 describe("the rules", () => {
@@ -66,16 +62,9 @@ describe("the rules", () => {
   });
 
   test("refuse a host that restores with the writer's key, and an attack drill", () => {
-    const at = { name: "google", path: "/o", encrypted: true, gcs: FULL };
-    const restoring = plan({ restoreOnly: true, schedules: {}, repositories: { repo1: { at } } });
-    expect(checkHost(restoring).map(({ code }) => code)).toContain("PB101");
-    const attack = plan({
-      repositories: { repo1: { at, keepDays: 7 } },
-      drills: { attack: { cron: "0 5 1 * *", pick: "attack" } },
-    });
-    expect(checkHost(attack).map(findingText).join()).toContain(
-      "repo1 is on Google Cloud Storage, which no drill attacks",
-    );
+    const { attacking, restoring } = refusalsOf({ name: "google", path: "/o", encrypted: true, gcs: FULL });
+    expect(restoring).toContain("PB101");
+    expect(attacking).toContain("repo1 is on Google Cloud Storage, which no drill attacks");
   });
 });
 
@@ -136,30 +125,11 @@ test("units get the key, also one that the host already has", () => {
 // claim: docs/gcs.md: in a cluster the key comes from a Secret
 test("pods of a cluster get the key from a Secret with a key of any name", () => {
   const rendered = (existingSecret: { name: string; gcsKeyKey?: string; passphraseKey?: string }): unknown => {
-    const at = { path: "/orders", gcs: { bucket: "acme-pg", existingSecret } };
-    const { findings: judged, manifests } = renderGitops(
-      {
-        clusters: {
-          orders: {
-            namespace: "orders",
-            instances: 1,
-            storageGiB: 5,
-            repositories: { repo1: { at, keepDays: 14 } },
-            schedules: { full: { cron: "0 3 * * 0" } },
-          },
-        },
-      },
-      { gzipBase64: "H4sI", sha256: "0123456789abcdef".repeat(4) },
-      true,
-    );
-    expect(judged.filter(({ severity }) => severity === "error")).toEqual([]);
+    const { parameters, text } = renderedCluster({ path: "/orders", gcs: { bucket: "acme-pg", existingSecret } });
     // Only hosts have a file for it.
-    expect(JSON.stringify(manifests)).toContain("repo1-gcs-bucket=acme-pg");
-    expect(JSON.stringify(manifests)).not.toContain("gcs-key=");
-    const cluster = manifests.find(({ kind }) => kind === "Cluster") as {
-      spec?: { plugins?: readonly { parameters?: Record<string, string> }[] };
-    };
-    return cluster.spec?.plugins?.[0]?.parameters;
+    expect(text).toContain("repo1-gcs-bucket=acme-pg");
+    expect(text).not.toContain("gcs-key=");
+    return parameters;
   };
   expect(rendered({ name: "keys", passphraseKey: "pass" })).toMatchObject({
     repo1SecretKeys: "GCS_KEY=keys/GCS_KEY,ENCRYPTION_PASS=keys/pass",
