@@ -1,7 +1,7 @@
 /** A bucket of Google Cloud Storage in the past, on a double. */
 // claim: docs/security.md: a bucket with versions…
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { collect, compareBytes } from "../../../../runtime/base/bytes";
+import { compareBytes } from "../../../../runtime/base/bytes";
 import { GCS_VERSIONS } from "../../../../runtime/storage/gcs/generations";
 import { PastStorage } from "../../../../runtime/storage/objectStore/past";
 import type { Storage } from "../../../../runtime/storage/storage";
@@ -9,6 +9,7 @@ import { HonestGcs, type HonestGcsOptions, refused } from "../../../harness/doub
 import { S3Double } from "../../../harness/doubles/s3Double";
 import * as fc from "../../../harness/properties";
 import { openGcs } from "./support";
+import { pathsOf, textOf } from "../objectStore/pastReads";
 
 const START_MS = Date.UTC(2026, 10, 20);
 let double: S3Double;
@@ -31,14 +32,6 @@ const withPast = async <T>(targetTimeMs: number, work: (past: Storage) => Promis
   } finally {
     await storage.close();
   }
-};
-const textOf = async (storage: Storage, path: string): Promise<string> =>
-  Buffer.from(await collect(await storage.read(path), 100)).toString();
-const pathsOf = async (storage: Storage, path: string, recursive: boolean): Promise<string[]> => {
-  const paths: string[] = [];
-  for await (const entry of storage.list(path, { recursive }))
-    paths.push(entry.type === "directory" ? `${entry.path}/` : entry.path);
-  return paths.sort(compareBytes);
 };
 
 test("a bucket in the past is what it was, whatever was written, deleted and written again", async () => {

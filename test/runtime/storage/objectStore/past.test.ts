@@ -7,11 +7,11 @@ import { S3Storage } from "../../../../runtime/storage/s3/client";
 import { PastStorage } from "../../../../runtime/storage/objectStore/past";
 import { findQuirks } from "../../../../runtime/storage/s3/quirks";
 import { s3Versions } from "../../../../runtime/storage/s3/s3Versions";
-import type { Storage } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
 import { errorBody, S3Double } from "../../../harness/doubles/s3Double";
 import { VersionedModel } from "../../../harness/doubles/versionedModel";
 import * as fc from "../../../harness/properties";
+import { pathsOf, textOf } from "./pastReads";
 
 const START_MS = Date.UTC(2026, 10, 20);
 let double: S3Double;
@@ -58,14 +58,6 @@ async function withPast<T>(
     await bucket.close();
   }
 }
-const textOf = async (storage: Storage, path: string): Promise<string> =>
-  Buffer.from(await collect(await storage.read(path), 100)).toString();
-const pathsOf = async (storage: Storage, path: string, recursive: boolean): Promise<string[]> => {
-  const paths: string[] = [];
-  for await (const entry of storage.list(path, { recursive }))
-    paths.push(entry.type === "directory" ? `${entry.path}/` : entry.path);
-  return paths.sort(compareBytes);
-};
 
 /** The folders and files that a directory of the model had. */
 function childrenOf(files: ReadonlyMap<string, string>, directory: string): string[] {
