@@ -3,16 +3,15 @@
  * double that ends each Backup at once. No package registry has the provider: the tests are skipped if it is not on
  * PATH.
  */
-import { rmSync } from "node:fs";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BackupNow } from "../../components/actions/backupNow";
 import { type RunResult, sleep } from "../../tools/parts/process";
-import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
+import type { ApiServer } from "../harness/kubernetes/apiServer";
 import { BACKUPS } from "../harness/kubernetes/clusterCalls";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";
-import { realProviderFolder, realProviderParts } from "../harness/kubernetes/realProvider";
+import { type ProviderServer, realProviderParts, startProviderServer } from "../harness/kubernetes/realProvider";
 
 /** A small part of the hour that the provider waits for a Backup. */
 const AT_ONCE_MS = 120_000;
@@ -29,7 +28,7 @@ describe("a cluster's backup as part of an update", async () => {
     return;
   }
   let server: ApiServer;
-  let programFolder: ProgramFolder;
+  let real: ProviderServer;
   let outcome: object;
   const ended = new AbortController();
   let operator: Promise<void>;
@@ -63,21 +62,18 @@ describe("a cluster's backup as part of an update", async () => {
   }
 
   beforeAll(async () => {
-    server = await startApiServer(parts.api, "backup-now");
-    await server.define(["cnpg"]);
-    await server.kubectl.apply([{ apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } }]);
-    programFolder = await realProviderFolder(parts, server);
+    real = await startProviderServer(parts, "backup-now", [NAMESPACE]);
+    ({ server } = real);
     operator = endBackups();
   });
   afterAll(async () => {
     ended.abort();
     await operator;
-    await server?.stop();
-    rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+    await real?.stop();
   });
 
   function openBackup(version: string): Promise<Stack> {
-    return openStack(programFolder, "now", async () => {
+    return openStack(real.programFolder, "now", async () => {
       const spec = {
         cluster: { name: "orders" },
         method: "plugin",

@@ -2,7 +2,6 @@
  * A changed configuration with the real Kubernetes provider and a real API server: the ConfigMap of a running cluster
  * is changed, never deleted. The same for Secrets.
  */
-import { rmSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { EngineEvent, Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -11,13 +10,18 @@ import { CnpgBackup, type CnpgBackupArgs } from "../../components/databases/cnpg
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin, type CnpgPluginArgs } from "../../components/databases/cnpgPlugin";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
-import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
-import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import type { ApiServer } from "../harness/kubernetes/apiServer";
 import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import { kilobytes, STATE_BUDGET, stateBytes } from "../harness/stateBudget";
-import { realProviderFolder, realProviderParts, withoutControllers } from "../harness/kubernetes/realProvider";
+import {
+  type ProviderServer,
+  realProviderParts,
+  startProviderServer,
+  withoutControllers,
+} from "../harness/kubernetes/realProvider";
 
 /** Another version of this package: its runtime. Empty for the built one. */
 const other = vi.hoisted(() => ({ sha256: "" }));
@@ -54,26 +58,21 @@ describe("a changed configuration", async () => {
     test.skip("a part is missing", () => undefined);
     return;
   }
+  let real: ProviderServer;
   let server: ApiServer;
-  let programFolder: ProgramFolder;
 
   beforeAll(async () => {
-    server = await startApiServer(parts.api, "content");
-    await server.define(["cnpg"]);
-    await server.kubectl.apply(NAMESPACES.map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } })));
-    programFolder = await realProviderFolder(parts, server);
+    real = await startProviderServer(parts, "content", NAMESPACES);
+    ({ server } = real);
   });
-  afterAll(async () => {
-    await server?.stop();
-    rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
-  });
+  afterAll(() => real?.stop());
 
   function openProgram(
     name: string,
     program: () => Promise<void>,
     transform: pulumi.ResourceTransform = withoutControllers,
   ): Promise<Stack> {
-    return openStack(programFolder, name, () => {
+    return openStack(real.programFolder, name, () => {
       pulumi.runtime.registerResourceTransform(transform);
       return program();
     });
@@ -212,7 +211,7 @@ describe("a changed configuration", async () => {
   ): Promise<number> {
     await removeMade();
     await (await openMany(name, count, plugin, over)).up({ parallel: 32 });
-    return stateBytes(programFolder.folder, name);
+    return stateBytes(real.programFolder.folder, name);
   }
 
   // claim: docs/kubernetes/runtime.md: the state of fifty clusters and fifty hosts

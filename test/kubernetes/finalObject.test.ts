@@ -2,18 +2,22 @@
  * What a preview judged is what exists: overrides, shared archives and refused destroys on the real Kubernetes provider
  * and a real API server. No operator runs.
  */
-import { rmSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
-import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
-import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import type { ApiServer } from "../harness/kubernetes/apiServer";
 import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
-import { realProviderFolder, realProviderParts, withoutControllers } from "../harness/kubernetes/realProvider";
+import {
+  type ProviderServer,
+  realProviderParts,
+  startProviderServer,
+  withoutControllers,
+} from "../harness/kubernetes/realProvider";
 
 const NAMESPACE = "final";
 const KINDS = "clusters.postgresql.cnpg.io,scheduledbackups.postgresql.cnpg.io,poolers,configmaps,secrets";
@@ -27,19 +31,14 @@ describe("the objects that a preview judged", async () => {
     test.skip("a part is missing", () => undefined);
     return;
   }
+  let real: ProviderServer;
   let server: ApiServer;
-  let programFolder: ProgramFolder;
 
   beforeAll(async () => {
-    server = await startApiServer(parts.api, "final");
-    await server.define(["cnpg"]);
-    await server.kubectl.apply([{ apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } }]);
-    programFolder = await realProviderFolder(parts, server);
+    real = await startProviderServer(parts, "final", [NAMESPACE]);
+    ({ server } = real);
   });
-  afterAll(async () => {
-    await server?.stop();
-    rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
-  });
+  afterAll(() => real?.stop());
 
   /** Clusters of these names, which share one repository. */
   function openClusters(
@@ -47,7 +46,7 @@ describe("the objects that a preview judged", async () => {
     over: Partial<CnpgClusterArgs> = {},
     opts: pulumi.ComponentResourceOptions = { protect: false },
   ): Promise<Stack> {
-    return openStack(programFolder, "final", async () => {
+    return openStack(real.programFolder, "final", async () => {
       pulumi.runtime.registerResourceTransform(withoutControllers);
       const { target } = new S3CompatibleRepository("b2", {
         endpoint: "s3.eu-central-003.backblazeb2.com",

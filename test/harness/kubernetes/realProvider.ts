@@ -10,9 +10,9 @@ import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetes/k
 import { findOnPath } from "../../../tools/parts/process";
 import { findPulumiCli, type PulumiCli } from "../../../tools/parts/pulumi/pulumiCli";
 import type { ProgramFolder } from "../../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../programFolder";
+import { prepareProgramFolder, removeProgramFolder } from "../programFolder";
 import { loud } from "../real/interopParts";
-import type { ApiServer } from "./apiServer";
+import { type ApiServer, startApiServer } from "./apiServer";
 import { apiServerParts, labParts } from "./parts";
 
 export interface RealProviderParts {
@@ -63,6 +63,34 @@ export async function realProviderFolder(
       KUBECONFIG: kubeconfig,
       // Writing the state after each step is a fifth of the work: stacks with a plugin have megabytes of it.
       PULUMI_SKIP_CHECKPOINTS: "true",
+    },
+  };
+}
+
+/** An API server with CloudNativePG's kinds, and a folder whose programs use it. */
+export interface ProviderServer {
+  readonly server: ApiServer;
+  readonly programFolder: ProgramFolder;
+  stop(): Promise<void>;
+}
+
+export async function startProviderServer(
+  parts: RealProviderParts,
+  name: string,
+  namespaces: readonly string[],
+): Promise<ProviderServer> {
+  const server = await startApiServer(parts.api, name);
+  await server.define(["cnpg"]);
+  await server.kubectl.apply(
+    namespaces.map((each) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name: each } })),
+  );
+  const programFolder = await realProviderFolder(parts, server);
+  return {
+    server,
+    programFolder,
+    async stop() {
+      await server.stop();
+      removeProgramFolder(programFolder);
     },
   };
 }

@@ -5,12 +5,10 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { pidsWith, type RunResult } from "../../../tools/parts/process";
 import { freePort } from "../../../tools/parts/servers/s3Server";
 import { NIGHTLY } from "../../../tools/parts/nightly";
-import { loud } from "../../harness/real/interopParts";
-import { fuseMissing, OpenedBackup } from "../../harness/real/openedBackup";
+import { findMountingPostgres, OpenedBackup } from "../../harness/real/openedBackup";
 import { TestBed } from "../../harness/real/testBed";
 
 const PASSWORD = "marker-of-a-clone-password";
@@ -27,13 +25,8 @@ interface Answer {
 }
 
 describe("clone", async () => {
-  const postgres = await findWholePostgres(18);
-  const missing = fuseMissing() ?? ("missing" in postgres ? postgres.missing : null);
-  if (missing !== null || "missing" in postgres) {
-    loud("clone", missing ?? "");
-    test.skip(`a part is missing: ${missing}`, () => undefined);
-    return;
-  }
+  const binaries = await findMountingPostgres("clone");
+  if (binaries === null) return;
   let bed: TestBed;
   const made: OpenedBackup[] = [];
 
@@ -67,7 +60,7 @@ describe("clone", async () => {
 
   beforeAll(async () => {
     bed = await TestBed.create({
-      binaries: postgres.binaries,
+      binaries,
       repos: [{ compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } }],
     });
     const { cluster } = bed;

@@ -20,6 +20,34 @@ import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 const MAJOR = 15;
 const HEARTBEAT = "SELECT max(at) FROM beat";
 
+interface Drills {
+  drillPath(): string;
+  argv(args: readonly string[]): string[];
+  drill(args: readonly string[], config?: string): Promise<{ readonly code: number; readonly record: DrillRecord }>;
+  leftOvers(): string[];
+}
+
+/** Drills of a bed, below its folder. */
+function drillsOf(bedOf: () => TestBed): Drills {
+  const drillPath = (): string => join(bedOf().folder, "drill");
+  const argv = (args: readonly string[]): string[] => [
+    "drill",
+    `--drill-path=${drillPath()}`,
+    `--bin-path=${bedOf().cluster.binaries.folder}`,
+    ...args,
+  ];
+  return {
+    drillPath,
+    argv,
+    async drill(args, config) {
+      const options = config === undefined ? {} : { config };
+      const { exitCode, stdout } = await bedOf().ours(argv(["--output=json", ...args]), options);
+      return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
+    },
+    leftOvers: () => readdirSync(drillPath()).filter((name) => /^main-[0-9a-f]{8}$/.test(name)),
+  };
+}
+
 describe("fire drills", async () => {
   const result = await findPostgres(MAJOR);
   if ("missing" in result) {
@@ -30,23 +58,7 @@ describe("fire drills", async () => {
   let bed: TestBed;
   let committedMs = 0;
 
-  const drillPath = (): string => join(bed.folder, "drill");
-  const argv = (args: readonly string[]): string[] => [
-    "drill",
-    `--drill-path=${drillPath()}`,
-    `--bin-path=${result.binaries.folder}`,
-    ...args,
-  ];
-  const drill = async (
-    args: readonly string[],
-    config?: string,
-  ): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
-    const { exitCode, stdout } = await bed.ours(
-      argv(["--output=json", ...args]),
-      config === undefined ? {} : { config },
-    );
-    return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
-  };
+  const { argv, drill, drillPath, leftOvers } = drillsOf(() => bed);
   /** Copies the bed's repo1, for a test to plant a fault in. The configuration uses the copy. */
   const copyOfRepo1 = async (name: string): Promise<{ readonly config: string; readonly path: string }> => {
     const path = join(bed.folder, name);
@@ -55,7 +67,6 @@ describe("fire drills", async () => {
   };
   const verdictOf = (record: DrillRecord, name: string): string | undefined =>
     record.checks.find((check) => check.name === name)?.verdict;
-  const leftOvers = (): string[] => readdirSync(drillPath()).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
 
   beforeAll(async () => {
     bed = await TestBed.create({
@@ -313,24 +324,7 @@ describe.each(atNight(18, 17))("fire drills of PostgreSQL %i, from an encrypted 
   }
   let server: S3Server;
   let bed: TestBed;
-  const drillPath = (): string => join(bed.folder, "drill");
-  const argv = (args: readonly string[]): string[] => [
-    "drill",
-    `--drill-path=${drillPath()}`,
-    `--bin-path=${result.binaries.folder}`,
-    ...args,
-  ];
-  const drill = async (
-    args: readonly string[],
-    config?: string,
-  ): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
-    const { exitCode, stdout } = await bed.ours(
-      argv(["--output=json", ...args]),
-      config === undefined ? {} : { config },
-    );
-    return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
-  };
-  const leftOvers = (): string[] => readdirSync(drillPath()).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
+  const { argv, drill, drillPath, leftOvers } = drillsOf(() => bed);
 
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind() });

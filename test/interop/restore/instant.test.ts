@@ -9,12 +9,10 @@ import { basename, dirname, join } from "node:path";
 import type { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findMount } from "../../../runtime/operations/open/openLocation";
-import { loud } from "../../harness/real/interopParts";
-import { fuseMissing } from "../../harness/real/openedBackup";
+import { findMountingPostgres } from "../../harness/real/openedBackup";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
-import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { type RunResult, run, sleep, waitFor } from "../../../tools/parts/process";
 
 const AS_ROOT = { user: { name: "root", uid: 0, gid: 0, group: "root" } };
@@ -24,13 +22,8 @@ const OPEN = "Everything else is fetched behind it";
 const NEVER = new Date(Date.now() + 12 * 3_600_000).toTimeString().slice(0, 5);
 
 describe("recover --instant", async () => {
-  const postgres = await findWholePostgres(18);
-  const missing = fuseMissing() ?? ("missing" in postgres ? postgres.missing : null);
-  if (missing !== null || "missing" in postgres) {
-    loud("recover --instant", missing ?? "");
-    test.skip(`a part is missing: ${missing}`, () => undefined);
-    return;
-  }
+  const binaries = await findMountingPostgres("recover --instant");
+  if (binaries === null) return;
   let bed: TestBed;
   let writer: Writer;
 
@@ -55,7 +48,7 @@ describe("recover --instant", async () => {
 
   beforeAll(async () => {
     bed = await TestBed.create({
-      binaries: postgres.binaries,
+      binaries,
       repos: [
         { compressType: "zst", options: { bundle: "y", block: "y" } },
         { compressType: "lz4", encrypted: true },

@@ -2,25 +2,18 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { run, type RunResult, start, waitFor } from "../../../tools/parts/process";
 import type { DrillRecord } from "../../../runtime/operations/drill/record";
 import type { TableDiff } from "../../../runtime/operations/extract/tableDiff";
 import { eventually } from "../../harness/context";
-import { loud } from "../../harness/real/interopParts";
-import { fuseMissing } from "../../harness/real/openedBackup";
+import { findMountingPostgres } from "../../harness/real/openedBackup";
 import { TestBed } from "../../harness/real/testBed";
 
 const ROWS = 20_000;
 
 describe("diff", async () => {
-  const postgres = await findWholePostgres(18);
-  const missing = fuseMissing() ?? ("missing" in postgres ? postgres.missing : null);
-  if (missing !== null || "missing" in postgres) {
-    loud("diff", missing ?? "");
-    test.skip(`a part is missing: ${missing}`, () => undefined);
-    return;
-  }
+  const binaries = await findMountingPostgres("diff");
+  if (binaries === null) return;
   let bed: TestBed;
   /** After the first changes, and after the second ones. */
   const moments: string[] = [];
@@ -41,7 +34,7 @@ describe("diff", async () => {
 
   beforeAll(async () => {
     bed = await TestBed.create({
-      binaries: postgres.binaries,
+      binaries,
       repos: [{ compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } }],
     });
     const { cluster } = bed;

@@ -18,6 +18,7 @@ import { agentPaths, AgentProcess, archiveCommandOf } from "../../harness/real/a
 import { parseInfo } from "../../harness/compare/infoJson";
 import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
+import { writeSegments } from "../../harness/real/segments";
 import { TestBed } from "../../harness/real/testBed";
 
 const SEGMENTS = 24;
@@ -308,19 +309,3 @@ describe("the agent with WAL segments of 64 MiB", async () => {
     }
   });
 });
-
-/** Fills and switches segments one after the other. Returns their names. */
-async function writeSegments(bed: TestBed, count: number): Promise<string[]> {
-  const client = await bed.cluster.connect();
-  const names: string[] = [];
-  try {
-    for (let no = 0; no < count; no++) {
-      await client.query("INSERT INTO t SELECT g, md5(g::text || $1) FROM generate_series(1, 200) g", [String(no)]);
-      const { rows } = await client.query<{ name: string }>("SELECT pg_walfile_name(pg_switch_wal()) AS name");
-      names.push(rows[0]?.name ?? "");
-    }
-  } finally {
-    await client.end();
-  }
-  return names;
-}

@@ -12,6 +12,7 @@ import { pidsWith, waitFor } from "../../../tools/parts/process";
 import { giveTo } from "../../../tools/parts/users";
 import { parseInfo } from "../../harness/compare/infoJson";
 import { findParts } from "../../harness/real/interopParts";
+import { writeSegments } from "../../harness/real/segments";
 import { TestBed } from "../../harness/real/testBed";
 import { NIGHTLY } from "../../../tools/parts/nightly";
 
@@ -195,19 +196,4 @@ function storedSegments(bed: TestBed, key: number): string[] {
     .map((path) => /^([0-9A-F]{24})-[0-9a-f]{40}(\.gz)?$/.exec(path.split("/").at(-1) ?? "")?.[1])
     .filter((name) => name !== undefined)
     .sort();
-}
-
-async function writeSegments(bed: TestBed, count: number): Promise<string[]> {
-  const client = await bed.cluster.connect();
-  const names: string[] = [];
-  try {
-    for (let no = 0; no < count; no++) {
-      await client.query("INSERT INTO t SELECT g, md5(g::text || $1) FROM generate_series(1, 200) g", [String(no)]);
-      const { rows } = await client.query<{ name: string }>("SELECT pg_walfile_name(pg_switch_wal()) AS name");
-      names.push(rows[0]?.name ?? "");
-    }
-  } finally {
-    await client.end();
-  }
-  return names;
 }
