@@ -56,15 +56,7 @@ export function collector(database: string, changes: Change[]): Collector {
   return {
     rank: (path, before, after, rankOf, sentence) => {
       if (before === after || hidden(path, before, after)) return;
-      const step = Math.sign(rankOf(after) - rankOf(before));
-      push(
-        path,
-        before,
-        after,
-        step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral",
-        false,
-        sentence(after, before),
-      );
+      push(path, before, after, effectOf(rankOf(after) - rankOf(before)), false, sentence(after, before));
     },
     plain: (path, before, after, sentence) => {
       if (before === after || hidden(path, before, after)) return;
@@ -73,6 +65,11 @@ export function collector(database: string, changes: Change[]): Collector {
     add: (path, before, after, effect, text) => push(path, before, after, effect, false, text),
     uncertain: (path, before, after, text) => push(path, before, after, "neutral", true, text),
   };
+}
+
+/** @param step above zero if the backups are better than before */
+export function effectOf(step: number): Effect {
+  return step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral";
 }
 
 /** Compares fields of one section by their names; an absent one is null. */

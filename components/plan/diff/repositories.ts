@@ -1,8 +1,8 @@
 /** Changes in the repositories of one database: which exist, where they are, their retention and protection. Pure. */
 import { findEngine } from "../engines/engines";
-import { runningSchedules, textRunsPerDay } from "../schedule/schedule";
+import { backupsPerDay } from "../schedule/schedule";
 import type { KeepNode, RepositoryNode, Topology } from "../topology/topology";
-import { type Collector, isHidden, type Value, valueText, section } from "./change";
+import { type Collector, effectOf, isHidden, type Value, valueText, section } from "./change";
 import { archiveWindowDays } from "../schedule/archiveWindow";
 import { diffOptions } from "./passedOptions";
 import { isSameRepository } from "./sameRepositories";
@@ -67,9 +67,7 @@ function optionOf({ options }: RepositoryNode, name: string): string | undefined
 function keptDays({ keepDays, keepFullCount, key }: RepositoryNode, topology: Topology): number | null {
   if (keepDays !== undefined) return keepDays;
   if (keepFullCount === undefined) return Number.POSITIVE_INFINITY;
-  const rate = runningSchedules(topology.schedules)
-    .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(key))
-    .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
+  const rate = backupsPerDay(topology.schedules, key, ["full"]);
   // Right after a full backup the oldest one expires, so the window spans one interval less than there are fulls.
   return rate > 0 ? (keepFullCount - 1) / rate : null;
 }
@@ -202,30 +200,15 @@ function diffRetention(to: Collector, path: string, [old, before]: Side, [now, a
   }
   // The option's own change says so.
   if (!isSwitch && optionOf(old, "retention-archive") !== optionOf(now, "retention-archive")) return;
-  const texts = isSwitch ? [retentionText(old), retentionText(now)] : windows.map(windowText);
-  const field = isSwitch ? "retention" : "window";
-  if (
-    isSwitch &&
-    (windows[0] === null || windows[1] === null || [oldDays, oldFulls, newDays, newFulls].some(isHidden))
-  ) {
-    to.uncertain(
-      `${path}.${field}`,
-      texts[0] ?? null,
-      texts[1] ?? null,
-      `${now.name} ${retentionText(now)}: the length of its window is unknown`,
-    );
-    return;
-  }
+  const sides: readonly [path: string, before: string, after: string] = isSwitch
+    ? [`${path}.retention`, retentionText(old), retentionText(now)]
+    : [`${path}.window`, windowText(windows[0]), windowText(windows[1])];
+  if (isSwitch && (windows.includes(null) || [oldDays, oldFulls, newDays, newFulls].some(isHidden)))
+    return to.uncertain(...sides, `${now.name} ${retentionText(now)}: the length of its window is unknown`);
   const step = compareWindows(windows);
   if (step === 0 && !isSwitch) return;
   const text = `${now.name} reaches back at least ${windowText(windows[1])}, was ${windowText(windows[0])}`;
-  to.add(
-    `${path}.${field}`,
-    texts[0] ?? null,
-    texts[1] ?? null,
-    step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral",
-    text,
-  );
+  to.add(...sides, effectOf(step), text);
 }
 
 /** Above zero if the second one is longer; zero if either is unknown. */

@@ -1,7 +1,7 @@
 /** Changes in a cluster's volume snapshots: whether and how often they are taken, and their retention. Pure. */
 import { textRunsPerDay } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
-import { type Collector, type Value, valueText } from "./change";
+import { type Collector, section, type Value, valueText } from "./change";
 
 type Snapshots = Partial<SnapshotPlan> | undefined;
 
@@ -11,14 +11,9 @@ export function diffSnapshots(to: Collector, old: Snapshots, now: Snapshots): vo
     if (old !== undefined) to.add("snapshots", "taken", null, "weakened", "volume snapshots are no longer taken");
     return;
   }
-  const rate = (cron: string | null): number => (cron === null ? 0 : textRunsPerDay(cron));
-  to.rank(
-    "snapshots.cron",
-    old.cron ?? null,
-    now.cron ?? null,
-    rate,
-    (cron) => `snapshots are taken: ${valueText(cron)}`,
-  );
+  const snapshots = section(to, "snapshots", old, now);
+  const rate = (cron: Value): number => (cron === null ? 0 : textRunsPerDay(String(cron)));
+  snapshots.rank("cron", rate, (cron) => `snapshots are taken: ${valueText(cron)}`);
   to.plain(
     "snapshots.online",
     old.online ?? true,
@@ -26,7 +21,7 @@ export function diffSnapshots(to: Collector, old: Snapshots, now: Snapshots): vo
     (value) => `snapshots are ${value === true ? "hot" : "cold"}`,
   );
   const survives = (owner: Value): number => (owner === null ? 1 : 0);
-  to.rank("snapshots.ownerReference", old.ownerReference ?? null, now.ownerReference ?? null, survives, (owner) =>
+  snapshots.rank("ownerReference", survives, (owner) =>
     owner === null
       ? "snapshots outlive the Cluster"
       : `snapshots are removed with the ${owner === "cluster" ? "Cluster" : valueText(owner)}`,
@@ -36,16 +31,11 @@ export function diffSnapshots(to: Collector, old: Snapshots, now: Snapshots): vo
     keepCount: "snapshots that are kept at any age",
   } as const;
   for (const field of ["keepDays", "keepCount"] as const) {
-    const [was, is] = [old[field] ?? null, now[field] ?? null];
+    const lacking = old[field] === undefined ? old : now;
     // If both are omitted there is no limit; if only one is, it counts as zero.
-    const without = keepsAll(was === null ? old : now) ? Number.POSITIVE_INFINITY : field === "keepDays" ? 0 : 1;
-    to.rank(
-      `snapshots.${field}`,
-      was,
-      is,
-      (value: Value) => (value === null ? without : Number(value)),
-      (value) => `${texts[field]}: ${valueText(value)}`,
-    );
+    const without = keepsAll(lacking) ? Number.POSITIVE_INFINITY : field === "keepDays" ? 0 : 1;
+    const amount = (value: Value): number => (value === null ? without : Number(value));
+    snapshots.rank(field, amount, (value) => `${texts[field]}: ${valueText(value)}`);
   }
 }
 

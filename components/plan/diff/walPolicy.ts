@@ -1,6 +1,6 @@
 /** Changes in which repositories must hold WAL before PostgreSQL removes it, or before a commit returns. Pure. */
 import type { SynchronousNode } from "../topology/topology";
-import { type Collector, isHidden, type Value, valueText } from "./change";
+import { type Collector, isHidden, section, type Value, valueText } from "./change";
 
 /** Named repositories are between; nothing is below. */
 const RANK: Readonly<Record<string, number>> = { any: 0, all: 2 };
@@ -39,24 +39,14 @@ export function diffSynchronous(
       : `commits wait for ${value === "all" ? "all repositories" : value === "any" ? "one repository" : valueText(value)}`,
   );
   if (old === undefined || now === undefined) return;
+  const streaming = section(to, "streaming", old, now);
   const patience = (value: Value): number => (value === null ? Number.POSITIVE_INFINITY : Number(value));
-  to.rank(
-    "streaming.degradeAfterSeconds",
-    old.degradeAfterSeconds ?? null,
-    now.degradeAfterSeconds ?? null,
-    patience,
-    (value) =>
-      value === null
-        ? "commits wait for repositories as long as it takes"
-        : `commits stop waiting for repositories after ${valueText(value)} s without an answer`,
+  streaming.rank("degradeAfterSeconds", patience, (value) =>
+    value === null
+      ? "commits wait for repositories as long as it takes"
+      : `commits stop waiting for repositories after ${valueText(value)} s without an answer`,
   );
-  to.rank(
-    "streaming.standbys",
-    old.standbys ?? null,
-    now.standbys ?? null,
-    Number,
-    (value) => `commits wait for standbys: ${valueText(value)}`,
-  );
+  streaming.rank("standbys", Number, (value) => `commits wait for standbys: ${valueText(value)}`);
 }
 
 function policyOf(node: SynchronousNode | undefined): Value {

@@ -2,7 +2,7 @@
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import { factsOf, type RepositoryPlan } from "../repositories/repositoryTypes";
-import { runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
+import { backupsPerDay, runningSchedules, type Schedule } from "../schedule/schedule";
 import { archiveWindowDays } from "../schedule/archiveWindow";
 import { abstaining, eachOf } from "../findings/abstain";
 import { KEEP_CLASSES, type KeepClass } from "../repositories/repositoryType";
@@ -35,9 +35,7 @@ export function recoveryWindowDays(repository: RepositoryPlan, schedules: readon
   const { keepDays, keepFullCount } = repository;
   if (keepDays !== undefined) return keepDays;
   if (keepFullCount === undefined) return null;
-  const perDay = runningSchedules(schedules)
-    .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(repository.key))
-    .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
+  const perDay = backupsPerDay(schedules, repository.key, ["full"]);
   return perDay === 0 ? null : Math.floor((keepFullCount - 1) / perDay);
 }
 
@@ -84,9 +82,9 @@ function checkSingleFull({ keepFullCount, name }: RepositoryPlan): Finding[] {
 /** Backups of any type count. A class with fewer backups than periods reaches back further, with gaps. */
 function checkFeed(repository: RepositoryPlan, schedules: readonly Schedule[]): Finding[] {
   const { keep, key, name } = repository;
-  const own = runningSchedules(schedules).filter(({ repoKeys }) => repoKeys.includes(key));
-  if (keep === undefined || own.length === 0) return [];
-  const perDay = own.reduce((sum, { cron }) => sum + textRunsPerDay(cron), 0);
+  const isFed = runningSchedules(schedules).some(({ repoKeys }) => repoKeys.includes(key));
+  if (keep === undefined || !isFed) return [];
+  const perDay = backupsPerDay(schedules, key);
   return eachOf(KEEP_CLASSES, (each) => {
     const periods = keep[each];
     if (periods === undefined || perDay * PERIOD_DAYS[each] >= RATE_TOLERANCE) return [];

@@ -1,5 +1,5 @@
 /** How far back `retention-archive` lets point-in-time recovery reach. Pure. */
-import { BACKUP_TYPES, runningSchedules, type Schedule, textRunsPerDay } from "./schedule";
+import { backupsPerDay, BACKUP_TYPES, type Schedule } from "./schedule";
 
 /**
  * Days in the worst case, when the next backup has just removed the WAL before the oldest counted one. Null if no
@@ -15,9 +15,7 @@ export function archiveWindowDays(
   schedules: readonly Schedule[],
 ): number | null {
   const counted = BACKUP_TYPES.slice(0, BACKUP_TYPES.findIndex((each) => each === (type ?? "full")) + 1);
-  const perDay = runningSchedules(schedules)
-    .filter((schedule) => counted.includes(schedule.type) && schedule.repoKeys.includes(key))
-    .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
+  const perDay = backupsPerDay(schedules, key, counted);
   const days = (Number(count) - 1) / perDay;
   return perDay > 0 && Number.isFinite(days) ? days : null;
 }

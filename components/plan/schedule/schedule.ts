@@ -299,6 +299,17 @@ export function textRunsPerDay(text: string): number {
   return parsed.ok ? runsPerDay(parsed.cron) : 0;
 }
 
+/** How many backups running schedules make in a repository. @param types that count */
+export function backupsPerDay(
+  schedules: readonly Schedule[],
+  key: number,
+  types: readonly BackupType[] = BACKUP_TYPES,
+): number {
+  return runningSchedules(schedules)
+    .filter(({ repoKeys, type }) => types.includes(type) && repoKeys.includes(key))
+    .reduce((sum, { cron }) => sum + textRunsPerDay(cron), 0);
+}
+
 /** systemd's OnCalendar expressions with the zone: one, or two if cron means "either day field". */
 export function toOnCalendar(cron: Cron, timeZone: string): string[] {
   const time = `${valuesText(cron.hours, FIELDS[1], two)}:${valuesText(cron.minutes, FIELDS[0], two)}:00`;

@@ -45,15 +45,18 @@ export function renderDiffDocument(
   findings: readonly LoggedFinding[],
   unknown: readonly UnknownPart[],
 ): string {
+  return jsonText({ version: 1, summary: countChanges(diff), ...diff, findings, unknown } satisfies DiffDocument);
+}
+
+export function countChanges(diff: TopologyDiff): DiffDocument["summary"] {
   const certain = diff.changes.filter((change) => !change.uncertain);
-  const summary = {
+  return {
     weakened: weakenedOf(diff).length,
     acknowledged: certain.filter((change) => change.acknowledged !== undefined).length,
     strengthened: certain.filter((change) => change.effect === "strengthened").length,
     neutral: certain.filter((change) => change.effect === "neutral").length,
     uncertain: diff.changes.length - certain.length,
   };
-  return jsonText({ version: 1, summary, ...diff, findings, unknown } satisfies DiffDocument);
 }
 
 /** Ends with a newline. */

@@ -6,6 +6,7 @@ import { oneLine } from "../../../runtime/base/html";
 import type { Change } from "../../plan/diff/change";
 import { type DatabaseSummary, type TopologyDiff, type UnknownPart, weakenedOf } from "../../plan/diff";
 import type { LoggedFinding } from "../../plan/findings/loggedFindings";
+import { countChanges } from "./topologyDocument";
 
 /** Forges refuse longer comments (GitHub 65,536 characters). */
 export const MARKDOWN_CHARACTERS_MAX = 60_000;
@@ -52,14 +53,13 @@ export function markOf({ acknowledged, effect, uncertain }: Change): string {
 /** `2 weakened, 1 strengthened`. */
 export function headline(diff: TopologyDiff): string {
   if (diff.changes.length === 0) return "nothing changes";
-  const weakened = weakenedOf(diff).length;
-  const certain = diff.changes.filter((change) => !change.uncertain);
+  const { acknowledged, neutral, strengthened, uncertain, weakened } = countChanges(diff);
   const amounts: [amount: number, noun: string][] = [
     [weakened, "weakened"],
-    [certain.filter((change) => change.acknowledged !== undefined).length, "weakened and acknowledged"],
-    [certain.filter((change) => change.effect === "strengthened").length, "strengthened"],
-    [certain.filter((change) => change.effect === "neutral").length, "neutral"],
-    [diff.changes.length - certain.length, "not known yet"],
+    [acknowledged, "weakened and acknowledged"],
+    [strengthened, "strengthened"],
+    [neutral, "neutral"],
+    [uncertain, "not known yet"],
   ];
   return amounts.flatMap(([amount, noun]) => (amount === 0 ? [] : [`${amount} ${noun}`])).join(", ");
 }
