@@ -6,19 +6,16 @@
 import * as pulumi from "@pulumi/pulumi";
 import { resourceType } from "../dynamic/dynamicResource";
 import { childName } from "../internal/children";
-import { type EarlierResource, programOf, refusedIf, notifiedIfChanged } from "../internal/earlierState";
+import { type EarlierResource, knownSoon, notifiedIfChanged, perProgram, refusedIf } from "../internal/earlierState";
 import type { RepositoryTarget } from "../repositories/target";
 
 const REPOSITORY = /^pgbackstop:index:\w+Repository$/;
-/** A location that only this update knows is no earlier one. */
-const LOCATION_MS = 2_000;
 
 /** Passphrases that a program declares, by the names of their resources. */
-const declared = new WeakMap<object, Set<string>>();
+const declaredPassphrases = perProgram(() => new Set<string>());
 /** Repositories that are encrypted with a passphrase. */
 const uses = new WeakMap<object, Use[]>();
 
-/** Where a repository is. */
 interface Use {
   readonly location: pulumi.Output<string>;
   /** Waits until `isNew` is right. */
@@ -63,7 +60,7 @@ export function refusedIfRenamed(
   opts: pulumi.ComponentResourceOptions | undefined,
   passphrase: () => pulumi.Output<string>,
 ): pulumi.ComponentResourceOptions | undefined {
-  const names = namesOfProgram().add(child);
+  const names = declaredPassphrases().add(child);
   return refusedIf(title, opts, async (earlier) => {
     const passphraseType = resourceType("Passphrase");
     const missing = earlier.filter(({ name, type }) => type === passphraseType && !names.has(name));
@@ -90,20 +87,7 @@ function formerName({ name, types }: EarlierResource): string {
   return name.endsWith(ending) ? name.slice(0, -ending.length) : name;
 }
 
-function namesOfProgram(): Set<string> {
-  const program = programOf();
-  const names = declared.get(program) ?? new Set();
-  declared.set(program, names);
-  return names;
-}
-
 /** Null for a repository that this update makes or moves. */
 function earlierLocation({ isNew, location, urn }: Use): Promise<string | null> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(null), LOCATION_MS);
-    pulumi.all([location, urn]).apply(([known]) => {
-      clearTimeout(timer);
-      resolve(isNew() ? null : known);
-    });
-  });
+  return knownSoon(pulumi.all([location, urn]).apply(([known]) => (isNew() ? null : known)));
 }

@@ -6,12 +6,10 @@ import * as pulumi from "@pulumi/pulumi";
 import { resourceType } from "../dynamic/dynamicResource";
 import { type ConnectionInput, hostOf } from "../dynamic/reach";
 import { childName, renderedName } from "../internal/children";
-import { declaredTitles, type EarlierResource, refusedIf } from "../internal/earlierState";
+import { declaredTitles, type EarlierResource, knownSoon, refusedIf } from "../internal/earlierState";
 import { isFields, valueAt } from "../plan/model/anyValue";
 
 const CLASS = "RepositoryHost";
-/** An address that only this update knows is no earlier one. */
-const ADDRESS_MS = 2_000;
 
 /**
  * Options of a RepositoryHost that is refused if the stack has keys for its host already, with the alias to write.
@@ -27,7 +25,7 @@ export function refusedIfRenamed(
   const titles = declaredTitles().add(title);
   return refusedIf(title, opts, async (earlier) => {
     if (accounts.length === 0 || !earlier.some(({ type }) => type === resourceType("SshKey"))) return null;
-    const host = await hostWhenKnown(connection);
+    const host = await knownSoon(pulumi.output(connection).apply(hostOf));
     return host === null ? null : renamedHost(title, host, accounts, earlier, titles);
   });
 }
@@ -58,14 +56,4 @@ export function renamedHost(
     `${title} would make new keys for a host that "${former}" of this stack has keys for: if it was renamed, ` +
     `add the option { aliases: [{ name: "${former}" }] }, and it keeps them`
   );
-}
-
-function hostWhenKnown(connection: pulumi.Input<ConnectionInput>): Promise<string | null> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(null), ADDRESS_MS);
-    pulumi.output(connection).apply((known) => {
-      clearTimeout(timer);
-      resolve(hostOf(known));
-    });
-  });
 }

@@ -35,6 +35,7 @@ type Options = pulumi.ComponentResourceOptions | undefined;
  * a limit such a preview never ends.
  */
 const STATE_MS = 20_000;
+const KNOWN_MS = 2_000;
 
 /** Options with which the engine asks `judge` before it creates a component. @param title of it */
 export function refusedIf(title: string, opts: Options, judge: Judge): Options {
@@ -84,35 +85,43 @@ function withHooks(
   return { ...opts, hooks: { ...opts?.hooks, ...own } };
 }
 
-/** Names of hooks, by the program's stack resource. */
-const programs = new WeakMap<object, Set<string>>();
+const hookNames = perProgram(() => new Set<string>());
 
 /** Components below different parents may have one name, hooks may not. */
 function uniqueName(name: string): string {
-  const names = programs.get(programOf()) ?? new Set();
-  programs.set(programOf(), names);
+  const names = hookNames();
   const free = names.has(name) ? `${name}, ${names.size}` : name;
   names.add(free);
   return free;
 }
 
-/** Titles of components, by the program's stack resource. */
-const titles = new WeakMap<object, Set<string>>();
-
 /**
  * Class and name of each component that the program has declared so far and whose earlier self another one looks for:
  * one that is still declared was not renamed.
  */
-export function declaredTitles(): Set<string> {
-  const program = programOf();
-  const declared = titles.get(program) ?? new Set();
-  titles.set(program, declared);
-  return declared;
+export const declaredTitles = perProgram(() => new Set<string>());
+
+/** The value; null if it is not known soon: what only this update knows is nothing of the stack's state. */
+export function knownSoon<T>(value: pulumi.Output<T>): Promise<T | null> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(null), KNOWN_MS);
+    value.apply((known) => {
+      clearTimeout(timer);
+      resolve(known);
+    });
+  });
 }
 
-/** Stands for the program; an object of its own without one. */
-export function programOf(): object {
-  return pulumi.runtime.getStackResource() ?? {};
+/** Makes a value once for each program: a process may run several. A new value each time without one. */
+export function perProgram<T>(make: () => T): () => T {
+  const values = new WeakMap<object, T>();
+  return () => {
+    // Stands for the program.
+    const stack = pulumi.runtime.getStackResource() ?? {};
+    const value = values.get(stack) ?? make();
+    values.set(stack, value);
+    return value;
+  };
 }
 
 /**
@@ -133,14 +142,8 @@ interface SdkState {
   getStore(): { readonly supportsResourceHooks?: boolean };
 }
 
-/** Earlier resources by the program's stack resource: a program with a hundred new components reads its state once. */
-const states = new WeakMap<object, Promise<readonly EarlierResource[]>>();
-
-function earlierResources(): Promise<readonly EarlierResource[]> {
-  const state = states.get(programOf()) ?? readState();
-  states.set(programOf(), state);
-  return state;
-}
+/** A program with a hundred new components reads its state once. */
+const earlierResources = perProgram(readState);
 
 async function readState(): Promise<readonly EarlierResource[]> {
   // Backends without projects know the short name only.
