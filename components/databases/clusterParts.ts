@@ -14,7 +14,7 @@ import {
   showChild,
   shownChild,
 } from "../internal/kubernetesObjects";
-import { type Apart, apart, splitKnown, suffixed, withoutSecrets } from "../internal/inputs";
+import { type Apart, apart, isDeferredInput, splitKnown, suffixed, withoutSecrets } from "../internal/inputs";
 import { withoutStackTraces } from "../internal/stackTraces";
 import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
@@ -32,7 +32,7 @@ import { FULL_BACKUP_ROLE } from "../render/kubernetes/fullBackupGate";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
 import { existingKeysOf, type SecretPart, secretKeysOf } from "../render/kubernetes/secrets";
-import { isDeferredTarget, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
+import { type KnownTarget, knownTarget, openTarget } from "../repositories/common";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";
 import type {
   ClusterAccess,
@@ -175,7 +175,7 @@ export function deliverSecrets(
       withCheckedCipher(title, `${path}.${key}.at`, target);
     const secretName = suffixed(cluster, `-${key}`);
     const own = renderedName(name, key);
-    if (isDeferredTarget(declared)) {
+    if (isDeferredInput(declared)) {
       const from = knownTarget(declared).apply((target) => (target === null ? null : checked(target)));
       const made = withoutStackTraces(
         () => new DeferredRepositorySecret(own, { namespace, secretName, from }, { parent }),

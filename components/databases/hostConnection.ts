@@ -6,7 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ConnectionInput } from "../dynamic/reach";
 import type { DialLimits, SignInInput, SshInput } from "../host/ssh/sshTarget";
 import { type Finding, finding } from "../plan/findings/findings";
-import { knownNow } from "../internal/inputs";
+import { isDeferredInput, knownNow } from "../internal/inputs";
 import { DeferredRead } from "../plan/model/deferred";
 import { given } from "../../runtime/base/given";
 import type { CommandLogin, HostConnection, SshConnection } from "./hostArgs";
@@ -30,7 +30,7 @@ const HERE: HostConnection = { local: {} };
 
 /** @throws InputPropertyError, deferred if it comes from another resource, without a host key in the form of Command */
 export function connectionInputs(connection: Given = HERE): ConnectionInputs {
-  if (isDeferred(connection)) {
+  if (isDeferredInput(connection)) {
     // It may turn out to have no value, which no route has either.
     const whole = pulumi
       .output<object | undefined>(connection)
@@ -50,18 +50,18 @@ export function connectionInputs(connection: Given = HERE): ConnectionInputs {
 
 /** The same route now, as far as it is known. Reading a deferred value ends what reads it. */
 export function routeNow(connection: Given = HERE): ConnectionInput {
-  if (isDeferred(connection)) throw new DeferredRead("the connection");
+  if (isDeferredInput(connection)) throw new DeferredRead("the connection");
   return isRemote(connection) ? routeOf(knownNow(openPart(connection))) : { local: {} };
 }
 
 /** The same connection with its credentials marked as secret: for later actions on the host. */
 export function secretConnection(connection: Given = HERE): Given {
-  if (isDeferred(connection)) return pulumi.secret(connection);
+  if (isDeferredInput(connection)) return pulumi.secret(connection);
   const { proxy, ssh, ...login } = connection;
   return {
     ...secretLogin(login),
     ...(ssh === undefined ? {} : { ssh: secretSsh(ssh) }),
-    ...(proxy === undefined ? {} : { proxy: isDeferred(proxy) ? pulumi.secret(proxy) : secretLogin(proxy) }),
+    ...(proxy === undefined ? {} : { proxy: isDeferredInput(proxy) ? pulumi.secret(proxy) : secretLogin(proxy) }),
   };
 }
 
@@ -82,7 +82,7 @@ function secretLogin<T extends CommandLogin>(login: T): T {
 
 /** False for this machine. A connection from another resource is a remote one. */
 export function isRemote(connection: Given = HERE): boolean {
-  return isDeferred(connection) || connection.ssh !== undefined || connection.host !== undefined;
+  return isDeferredInput(connection) || connection.ssh !== undefined || connection.host !== undefined;
 }
 
 /** The address and login of a remote host, as plain as they were given; of this machine, empty and port 22. */
@@ -91,7 +91,7 @@ export function addressOf(connection: Given): {
   port: pulumi.Input<number>;
   login: pulumi.Input<string>;
 } {
-  if (isDeferred(connection)) {
+  if (isDeferredInput(connection)) {
     const route = pulumi.output(connectionInputs(connection).connection);
     return {
       host: route.apply(({ ssh }) => ssh?.host ?? ""),
@@ -105,7 +105,7 @@ export function addressOf(connection: Given): {
 
 /** The kinds of connection that are given, for the plan. */
 export function connectionKinds(connection: Given = HERE): { local?: object; ssh?: object; host?: object } {
-  if (isDeferred(connection)) return { ssh: {} };
+  if (isDeferredInput(connection)) return { ssh: {} };
   const { host, local, ssh } = connection;
   return {
     ...(local === undefined ? {} : { local: {} }),
@@ -120,17 +120,17 @@ export function connectionFindings(connection: Given | undefined): Finding[] {
     const fact = "chosen: the machine that runs this program";
     return [finding("PB143", "connection", fact, "set connection.ssh for another host")];
   }
-  if (isDeferred(connection)) return [];
+  if (isDeferredInput(connection)) return [];
   const { host, proxy, ssh } = connection;
   const isLogin = host !== undefined && ssh === undefined;
   return [
     ...(isLogin ? loginFindings(connection, "connection") : []),
-    ...(isLogin && proxy !== undefined && !isDeferred(proxy) ? loginFindings(proxy, "connection.proxy") : []),
+    ...(isLogin && proxy !== undefined && !isDeferredInput(proxy) ? loginFindings(proxy, "connection.proxy") : []),
   ];
 }
 
 function loginFindings({ hostKey, password, privateKey }: CommandLogin, path: string): Finding[] {
-  const fault = isDeferred(hostKey) ? null : hostKeyFault(hostKey);
+  const fault = isDeferredInput(hostKey) ? null : hostKeyFault(hostKey);
   return [
     ...(fault === null ? [] : [finding("PB160", `${path}.hostKey`, fault, HOST_KEY_REMEDY)]),
     ...(password === undefined || privateKey !== undefined
@@ -158,7 +158,7 @@ function openPart({ local, proxy, ssh, waitSeconds, ...login }: HostConnection):
   const bastion =
     proxy === undefined
       ? {}
-      : { proxy: isDeferred(proxy) ? pulumi.unsecret(pulumi.output(proxy).apply(openProxy)) : openLogin(proxy) };
+      : { proxy: isDeferredInput(proxy) ? pulumi.unsecret(pulumi.output(proxy).apply(openProxy)) : openLogin(proxy) };
   return {
     ...given({ local, waitSeconds }),
     ...(ssh === undefined ? {} : { ssh: openSsh(ssh) }),
@@ -262,8 +262,4 @@ function signInOf({ proxy, ssh, ...login }: Known<ClosedPart>): SignInInput[] {
 
 function signInOfSsh({ jump, passphrase, privateKey }: Known<ClosedSsh>): SignInInput[] {
   return [given({ privateKey, passphrase }), ...(jump === undefined ? [] : signInOfSsh(jump))];
-}
-
-function isDeferred<T>(input: pulumi.Input<T>): input is pulumi.OutputInstance<T> | Promise<T> {
-  return pulumi.Output.isInstance(input) || input instanceof Promise;
 }

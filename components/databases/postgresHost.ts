@@ -12,7 +12,7 @@ import { changedTypes } from "../plan/arguments/checkArguments";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
-import { apart, derived, secretText, splitKnown, withoutSecrets } from "../internal/inputs";
+import { apart, derived, isDeferredInput, secretText, splitKnown, withoutSecrets } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { withoutStackTraces } from "../internal/stackTraces";
 import { checkedArguments, logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
@@ -28,7 +28,7 @@ import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath, type RenderedFile } from "../render/host/renderedFile";
 import { hostEngine } from "../render/engines/engineTable";
 import { hostFilesOf } from "../render/host/hostParts";
-import { isDeferredTarget, keptTargets, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
+import { keptTargets, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
 import type { RepositoryTarget } from "../repositories/target";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
@@ -304,7 +304,7 @@ function withTargets<T extends object>(
   make: (plan: HostPlan, targets: Targets, derive: Derive) => T,
 ): T | pulumi.Output<pulumi.Unwrap<T>> {
   const targets = Object.entries(args.repositories).map(([name, { at }]) => [name, at]);
-  const isDeferred = Object.values(args.repositories).some(({ at }) => isDeferredTarget(at));
+  const isDeferred = Object.values(args.repositories).some(({ at }) => isDeferredInput(at));
   const made = isDeferred ? null : attempt(() => make(known, Object.fromEntries(targets) as Targets, derive));
   if (made !== null && !(made instanceof DeferredRead)) return made;
   const final = pulumi.all([derive(whole), knownTargets(args)]).apply(([host, all]) => {

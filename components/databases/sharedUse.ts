@@ -12,7 +12,7 @@ import {
   inRole,
   keyOf,
 } from "../plan/repositories/archiveUses";
-import { knownNow } from "../internal/inputs";
+import { isDeferredInput, knownNow } from "../internal/inputs";
 import { claimsOfProgram, judgeWhenKnown } from "../internal/programClaims";
 import { logWarnings, throwErrors } from "../internal/validate";
 import type { ClusterPlan } from "../plan/cluster/clusterPlan";
@@ -21,7 +21,6 @@ import type { DatabasePlan, HostPlan } from "../plan/model/plan";
 import { withoutSilenced } from "../plan/rules/silence";
 import type { SshInput } from "../host/ssh/sshTarget";
 import type { ConnectionInput } from "../dynamic/reach";
-import { isDeferredTarget } from "../repositories/common";
 import type { RepositoryTarget } from "../repositories/target";
 import type { CheckedCluster } from "./clusterParts";
 import type { PostgresHostArgs } from "./hostArgs";
@@ -264,7 +263,7 @@ function fileUse(machine: string, path: string, file: string, remedy: string): U
 /** Uses by the target itself, whose address may come later. A directory is another one on each machine. */
 function targetUses(targets: Targets, stanza: string, memberOf: () => Use["member"] = () => undefined): Use[] {
   return Object.entries(targets).flatMap(([key, { at }]): Use[] => {
-    if (isDeferredTarget(at) || at.readOnly === true || (at.s3 === undefined && at.sftp === undefined)) return [];
+    if (isDeferredInput(at) || at.readOnly === true || (at.s3 === undefined && at.sftp === undefined)) return [];
     return [archiveUse(key, keyOf("target", identityOf(at), stanza), memberOf())];
   });
 }

@@ -15,8 +15,9 @@ import { destinationsArgv, findNodeFault, parseDestinationsAnswer } from "./runt
 import type { HostFacts, StateQuery } from "./state";
 import type { NodeLocation } from "./node/nodeChoice";
 import { nodeFactOf, nodeLinkLine } from "./node/node";
-import { isUnitDirectory, UNIT_AT_WORK } from "./systemdUnits";
+import { UNIT_AT_WORK } from "./systemdUnits";
 import { shellArgument } from "../plan/host/hostCommand";
+import { isUnitDirectory } from "../plan/model/defaults";
 import { given } from "../../runtime/base/given";
 
 /** The things to examine. */

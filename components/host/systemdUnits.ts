@@ -1,5 +1,5 @@
 /** systemd on a host: enables and starts timers and sockets, if systemd runs and reads the units' folder. */
-import { SYSTEMD_DIRECTORIES } from "../plan/model/defaults";
+import { isUnitDirectory } from "../plan/model/defaults";
 import { type Connection, run, runScript } from "./connection";
 
 /** Units of an update, by name. */
@@ -8,11 +8,6 @@ export interface UnitNames {
   readonly enabled: readonly string[];
   /** Services that keep the program and its configuration in memory. */
   readonly restarted: readonly string[];
-}
-
-/** True if a running systemd would load units from `unitsDirectory`. */
-export function isUnitDirectory(unitsDirectory: string): boolean {
-  return SYSTEMD_DIRECTORIES.includes(unitsDirectory);
 }
 
 /** True if units in `unitsDirectory` can be enabled now. */

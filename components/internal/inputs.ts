@@ -100,8 +100,7 @@ function fillDeferred(
   return Array.isArray(value) ? entries.map(([, item]) => item) : Object.fromEntries(entries);
 }
 
-/** True for a deferred value. */
-export function isDeferredInput(value: unknown): boolean {
+export function isDeferredInput<T>(value: pulumi.Input<T>): value is pulumi.OutputInstance<T> | Promise<T> {
   return pulumi.Output.isInstance(value) || value instanceof Promise;
 }
 

@@ -180,13 +180,6 @@ export function keptTargets({
   return Object.values(repositories).map(({ at }) => at);
 }
 
-/** A target that comes later as a whole, for instance out of a StackReference. */
-export function isDeferredTarget(
-  target: pulumi.Input<RepositoryTarget>,
-): target is Exclude<pulumi.Input<RepositoryTarget>, RepositoryTarget> {
-  return isDeferredInput(target);
-}
-
 /** A target with all values known; null for anything else that an output may have instead. */
 export type KnownTarget = pulumi.Unwrap<RepositoryTarget>;
 
@@ -205,7 +198,7 @@ function isTarget(value: unknown): value is KnownTarget {
  * for a target that comes later; it is secret only if the location itself is, or may be.
  */
 export function openTarget(target: pulumi.Input<RepositoryTarget>): object {
-  if (!isDeferredTarget(target)) return targetSettings(target);
+  if (!isDeferredInput(target)) return targetSettings(target);
   const whole = knownTarget(target);
   const open = pulumi.unsecret(whole);
   const settings = open.apply((known): object => (known === null ? NO_TARGET : targetSettings(known)));

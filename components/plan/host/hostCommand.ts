@@ -1,6 +1,6 @@
 /** Paths of a host's files, and the argv that begins each verb there. Pure. */
 import { engineOf } from "../engines/engines";
-import { DEFAULTS, SYSTEMD_DIRECTORIES } from "../model/defaults";
+import { DEFAULTS, isUnitDirectory } from "../model/defaults";
 import type { ContainerPlan, HostPlan } from "../model/plan";
 
 /** With the launcher at its usual path. */
@@ -68,7 +68,7 @@ export function bareArgv(plan: Pick<Placed, "directories" | "nodePath">): string
  */
 export function hasLauncher(plan: Pick<HostPlan, "agent" | "directories" | "engine" | "restoreOnly">): boolean {
   if (engineOf(plan.engine).stock || plan.agent) return true;
-  return plan.restoreOnly && SYSTEMD_DIRECTORIES.includes(plan.directories.units);
+  return plan.restoreOnly && isUnitDirectory(plan.directories.units);
 }
 
 /** Passes the secrets to a verb while it runs. */

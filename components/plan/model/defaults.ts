@@ -61,12 +61,10 @@ export const DEFAULTS = {
   },
 } as const;
 
-/** Administrators' unit folders that systemd loads. */
-export const SYSTEMD_DIRECTORIES: readonly string[] = [
-  "/etc/systemd/system",
-  "/run/systemd/system",
-  "/usr/local/lib/systemd/system",
-];
+/** True for an administrator's folder that systemd loads units from. */
+export function isUnitDirectory(directory: string): boolean {
+  return ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system"].includes(directory);
+}
 
 export const COMPRESS_TYPES: readonly CompressType[] = ["none", "gz", "lz4", "zst"];
 

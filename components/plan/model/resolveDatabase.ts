@@ -5,7 +5,7 @@
  */
 import type { DeclaredCluster } from "../cluster/declaredCluster";
 import { engineOf } from "../engines/engines";
-import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
+import { DEFAULTS, defaultLevel, findRepoIndex, isUnitDirectory } from "./defaults";
 import { given } from "../../../runtime/base/given";
 import { attempt, DeferredRead, fields, givenFields, items, merged, view, readers } from "./deferred";
 import { type HostDefaults, withDefaults } from "./hostDefaults";
@@ -58,14 +58,13 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
   // A restore that is kept needs the keys for PostgreSQL's own account, which fetches WAL.
   const lends = !restoreOnly || drillsOnly;
   const hasAgent = (): boolean =>
-    settings.agent ?? (engineOf(database.engine).own && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
+    settings.agent ?? (engineOf(database.engine).own && lends && isUnitDirectory(directories.units));
   // The agent serves these already; a file would count them twice.
   const tasks = (["expire", "verify", "heal", "metrics"] as const).filter(
     (task) => task !== "metrics" || !("listen" in (settings.monitoring ?? {})),
   );
   // With stock, the runtime only reads. Stock expires its own backups, after each backup.
-  const reads = (): boolean =>
-    engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
+  const reads = (): boolean => engineOf(database.engine).stock && !restoreOnly && isUnitDirectory(directories.units);
   const own = fields<Omit<HostPlan, keyof DatabasePlan | keyof HostDefaults>>({
     dataDirectory: () => settings.dataDirectory ?? (settings.container === undefined ? "" : CONTAINER.dataDirectory),
     container: () => resolveContainer(settings.container),

@@ -2,7 +2,7 @@
 import { checkRange, isInRange } from "../arguments/ranges";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
-import { SYSTEMD_DIRECTORIES } from "../model/defaults";
+import { isUnitDirectory } from "../model/defaults";
 import type { HostPlan, TaskPlan } from "../model/plan";
 import { abstaining, eachOf } from "../findings/abstain";
 import { checkContainer } from "./container";
@@ -36,7 +36,7 @@ function checkAgent(plan: HostPlan): Finding[] {
     ? `engine "${engine}" has no agent`
     : restoreOnly && !drillsOnly
       ? "a host with restoreOnly archives nothing, and archiving is all that an agent does"
-      : SYSTEMD_DIRECTORIES.includes(directories.units)
+      : isUnitDirectory(directories.units)
         ? null
         : `the agent is a unit, and systemd loads no units from ${directories.units}`;
   if (fact === null) return [];

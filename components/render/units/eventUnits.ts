@@ -4,7 +4,7 @@
  * notice that hangs or fails does not affect a backup. systemd 249 or newer starts those of an end; older ones ignore
  * the line.
  */
-import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
+import { isUnitDirectory } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
 import { noticeLines, noticeUnit } from "./noticeUnit";
 import { type Unit, unitName } from "./unit";
@@ -41,7 +41,7 @@ export function eventLines(plan: HostPlan, unit: string, isDrill: boolean): stri
 /** The notice units that any target wants. */
 export function eventUnits(plan: HostPlan): Unit[] {
   const wanted = (["start", "success", "drill"] as const).filter(
-    (event) => isLoaded(plan) && plan.notices.some(({ events }) => events.includes(event)),
+    (event) => isUnitDirectory(plan.directories.units) && plan.notices.some(({ events }) => events.includes(event)),
   );
   return wanted.map((event) => {
     const { name, title } = PURPOSES[event];
@@ -61,11 +61,7 @@ export function afterStart(plan: HostPlan): string[] {
 
 function isWanted(plan: HostPlan, event: UnitEvent, unit: string): boolean {
   return (
-    isLoaded(plan) &&
+    isUnitDirectory(plan.directories.units) &&
     plan.notices.some(({ events, units }) => events.includes(event) && (units.length === 0 || units.includes(unit)))
   );
-}
-
-function isLoaded({ directories }: HostPlan): boolean {
-  return SYSTEMD_DIRECTORIES.includes(directories.units);
 }

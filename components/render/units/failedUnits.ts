@@ -2,7 +2,7 @@
  * Failures of a stanza's units: `pgbackstop-main-failed@UNIT.service` notifies the plan's targets by the verb `notify`,
  * and always logs to the journal. eventUnits.ts has the other notices.
  */
-import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
+import { isUnitDirectory } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
 import type { HostPlan } from "../../plan/model/plan";
 import { systemdArgument } from "../host/commandLine";
@@ -12,12 +12,15 @@ import { type Unit, unitName } from "./unit";
 
 /** `[Unit]` lines for units that may fail. */
 export function onFailureLines(plan: HostPlan): string[] {
-  return isLoaded(plan) ? [`OnFailure=${unitName(plan.stanza, "failed")}@%n.service`] : [];
+  return isUnitDirectory(plan.directories.units) ? [`OnFailure=${unitName(plan.stanza, "failed")}@%n.service`] : [];
 }
 
 /** Empty if systemd does not load the units, or nothing runs that could fail. */
 export function failedUnits(plan: HostPlan): Unit[] {
-  if (!isLoaded(plan) || (plan.schedules.length === 0 && plan.maintenance.length === 0 && ownDrills(plan).length === 0))
+  if (
+    !isUnitDirectory(plan.directories.units) ||
+    (plan.schedules.length === 0 && plan.maintenance.length === 0 && ownDrills(plan).length === 0)
+  )
     return [];
   // "<3>" is the priority of an error (sd-daemon(3)).
   const message = systemdArgument("<3>%i failed: journalctl -u %i says why").replaceAll("%%", "%");
@@ -32,8 +35,4 @@ export function failedUnits(plan: HostPlan): Unit[] {
       timeoutSeconds: 300,
     }),
   ];
-}
-
-function isLoaded({ directories }: HostPlan): boolean {
-  return SYSTEMD_DIRECTORIES.includes(directories.units);
 }
