@@ -28,7 +28,6 @@ export interface HostCommandArgs {
   readonly triggers: pulumi.Input<string>[];
 }
 
-/** Where a script runs. */
 export interface HostScriptArgs extends Pick<HostCommandArgs, "host" | "account"> {
   /** A changed value makes it run again, and nothing else does. */
   readonly triggers: pulumi.Input<pulumi.Input<string>[]>;
@@ -55,7 +54,6 @@ export function runOnHost(name: string, args: HostCommandArgs, opts: pulumi.Cust
   return { resource, label: resource.stdout.apply(labelOf), report: resource.stderr };
 }
 
-/** What a script wrote. */
 export type HostScript = pulumi.CustomResource & Record<"stdout" | "stderr", pulumi.Output<string>>;
 
 /** Runs a shell script, which may be secret, when it is created or replaced. @param stdin the script */

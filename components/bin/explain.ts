@@ -46,7 +46,6 @@ function readEntries(): Entry[] {
   });
 }
 
-/** Name and symptom. */
 function summaryOf({ name, text }: Entry): string {
   const symptom = /^\*\*Symptom\.\*\* (.*)$/m.exec(text)?.[1] ?? "";
   return `${name.padEnd(26)}${symptom}`;

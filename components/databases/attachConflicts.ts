@@ -11,7 +11,6 @@ import { knownPart } from "../plan/model/deferred";
 import type { Manifest } from "../render/kubernetes/objects";
 import type { ClusterScope } from "./clusterParts";
 
-/** The Cluster, and what is asked of it. */
 export interface Attaching extends ClusterScope {
   /** The resource that reads the Cluster. */
   readonly name: string;

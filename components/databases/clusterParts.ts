@@ -144,7 +144,6 @@ export function openRepositories(repositories: { readonly [key: string]: Cluster
 export interface ClusterScope {
   /** Title of the component, for errors. */
   readonly title: string;
-  /** The component's name. */
   readonly name: string;
   /** Prefix of the Secrets' names. */
   readonly cluster: pulumi.Input<string>;

@@ -33,7 +33,6 @@ export const NO_RUNTIME = { configMap: "", image: "" } as const;
 
 /** The component whose pods run it. */
 export interface RuntimeScope {
-  /** The component's name. */
   readonly name: string;
   readonly namespace: pulumi.Input<string>;
   readonly parent: pulumi.Resource;

@@ -26,7 +26,6 @@ import type { CheckedCluster } from "./clusterParts";
 import type { PostgresHostArgs } from "./hostArgs";
 import { connectionInputs, routeNow } from "./hostConnection";
 
-/** Targets by the repositories' keys. */
 type Targets = { readonly [key: string]: { readonly at: pulumi.Input<RepositoryTarget> } };
 
 /** Uses that are judged together. */

@@ -5,7 +5,6 @@
  */
 export interface BackupEndInputs {
   readonly namespace: string;
-  /** Name of the Backup. */
   readonly backup: string;
   /** Distinguishes it from another one of the same name. */
   readonly uid: string;

@@ -6,7 +6,6 @@
 import { createHash } from "node:crypto";
 import type { OwnerRole } from "./desiredFiles";
 
-/** A whole file. */
 export interface FileInput {
   /** Four octal digits. */
   readonly mode: string;

@@ -48,7 +48,6 @@ interface Owners {
   readonly left: readonly Left[];
 }
 
-/** A component that enters. */
 export interface Entering extends Omit<Owner, "begun" | "isSet"> {
   /** Its URN before this update. */
   readonly former?: string | undefined;
@@ -316,7 +315,6 @@ interface Placed {
   /** Path of this host's configuration. */
   readonly config: string;
   readonly paths: readonly string[];
-  /** Directory of units. */
   readonly units: string;
   /** The program, if it is among `paths`: its units may have other names than this host's. */
   readonly program?: string | undefined;

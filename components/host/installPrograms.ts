@@ -8,7 +8,6 @@ import type { NodeInput } from "./node/nodeChoice";
 import { bringPostgres, type PostgresInput } from "./postgresInstall";
 import { type HostFacts, readState } from "./state";
 
-/** The required programs. */
 export interface ProgramsWanted {
   /** Account of PostgreSQL. */
   readonly user: string;

@@ -11,7 +11,6 @@ import type { HostFacts } from "./state";
 
 /** The PostgreSQL that a host requires. */
 export interface PostgresInput {
-  /** Major version. */
   readonly version: number;
   /** Installs it if missing. */
   readonly install: boolean;

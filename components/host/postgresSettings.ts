@@ -26,7 +26,6 @@ export interface LiveSettings {
   readonly automatic: Readonly<Record<string, string>>;
 }
 
-/** The server and where it runs. */
 interface Server {
   readonly dataDirectory: string;
   readonly container?: string;

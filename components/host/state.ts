@@ -9,7 +9,6 @@ import { type Account, type Connection, type ExecResult, runScript } from "./con
 import { FACTS_FUNCTION, type FileFact, parseFacts } from "./desiredFiles";
 import { unitText } from "./systemdUnits";
 
-/** The questions. */
 export interface StateQuery {
   /** PostgreSQL's account, which runs `ask`; it may not exist yet. */
   readonly user: string;

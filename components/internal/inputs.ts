@@ -156,7 +156,6 @@ export function withoutSecrets<T>({ value, deferred }: KnownPart<T>): pulumi.Out
   return pulumi.output(Promise.all(entries)).apply((open) => pulumi.output(withValues(value, new Map(open.flat()))));
 }
 
-/** Secret forms of outputs. */
 const secrets = new WeakMap<object, pulumi.Output<string>>();
 
 /** Like `pulumi.secret`, once for each output: a hundred repositories may share one passphrase. */

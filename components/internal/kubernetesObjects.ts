@@ -189,7 +189,6 @@ export function showChild(component: pulumi.Resource, role: string, child: pulum
   shown.set(component, children.set(role, child));
 }
 
-/** The child of one role, of the type that the role has. */
 export function shownChild(component: pulumi.Resource, role: string): pulumi.Resource | undefined {
   return shown.get(component)?.get(role);
 }

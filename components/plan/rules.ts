@@ -62,7 +62,6 @@ export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding
   return finish(plan, [...own, ...others]);
 }
 
-/** For every database. */
 function checkDatabase(plan: DatabasePlan, dataDirectory: DataDirectory): Finding[] {
   return abstaining(
     () => checkReach(plan, dataDirectory),

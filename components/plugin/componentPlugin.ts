@@ -31,7 +31,6 @@ type ComponentClass = new (
   opts: pulumi.ComponentResourceOptions,
 ) => pulumi.ComponentResource;
 
-/** A package's exports. */
 export type Exported = Readonly<Record<string, unknown>>;
 
 /** The provider that the SDK serves to the engine. */

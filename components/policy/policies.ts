@@ -86,7 +86,6 @@ export function backupPolicies(
   });
 }
 
-/** Inputs with the name of a bucket, a container or its account. */
 const BUCKET_FIELDS = ["bucket", "bucketName", "name", "accountName", "containerName"];
 
 /** Findings about a single resource. */

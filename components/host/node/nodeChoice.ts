@@ -13,7 +13,6 @@ export interface NodeSettings {
     | undefined;
 }
 
-/** Where it is. */
 export interface NodeLocation {
   /** The command: a file of ours, or a link. */
   readonly path: string;

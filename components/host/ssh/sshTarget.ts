@@ -16,7 +16,6 @@ export interface SshInput {
   readonly privateKeyFile?: string;
   /** Socket of an agent, used without a given key; default: the environment's. */
   readonly agent?: string;
-  /** The jump host. */
   readonly jump?: SshInput;
   /** True if a password signs in, and no key. */
   readonly passwordLogin?: boolean;

@@ -4,7 +4,6 @@ import { type Collector, listText, section, type Value, valueText } from "./chan
 import { diffRate } from "./rate";
 
 interface TaskTexts {
-  /** Without it. */
   readonly without: string;
   /** True if backups are worse without it. */
   readonly protects: boolean;

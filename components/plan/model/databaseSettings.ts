@@ -26,7 +26,6 @@ export interface RepositorySettings extends Omit<Plain<HostRepositoryArgs>, "at"
 }
 
 export type ScheduleSettings = Plain<BackupScheduleArgs>;
-/** Schedules by the kind of backup. */
 export type SchedulesSettings = Plain<BackupSchedules>;
 export type DrillSettings = Plain<HostDrillArgs>;
 export type DrillStatementSettings = Plain<DrillStatementArgs>;

@@ -46,7 +46,6 @@ export const SECRET_FILE_OPTIONS: (typeof posix)["secretFiles"] = Object.fromEnt
   Object.values(TYPES).flatMap(({ secretFiles }) => Object.entries(secretFiles)),
 );
 
-/** The row of a repository or target. */
 export function typeOf(repository: Pick<RepositoryPlan, "kind">): RepositoryType<TargetSettings, RepositoryPlan> {
   return TYPES[repository.kind];
 }

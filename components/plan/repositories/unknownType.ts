@@ -1,6 +1,7 @@
 /** A repository without a target: the output has no value, or another one. It is never rendered. Pure. */
 import { finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
+import { posix } from "./posixType";
 import type { RepositoryBase, RepositoryType, SitePlan, TargetBase } from "./repositoryType";
 
 /** The target that stands for a value of another kind: an output that does not exist, or something else. */
@@ -15,16 +16,9 @@ export function isTargetUnknown(target: unknown): boolean {
 /** In its place. */
 export const UNKNOWN_TARGET: TargetBase = { name: "", path: DEFAULTS.repositoryPath, encrypted: false };
 
+/** Without keys, secrets and options, as a directory. */
 export const unknown: RepositoryType<TargetBase, RepositoryBase> = {
-  bundles: false,
-  exposed: null,
-  secretFiles: {},
-
-  open: () => ({}),
-  secrets: () => ({}),
-  secretText: () => null,
-
-  resolve: () => ({}),
+  ...posix,
   site: ({ name }): SitePlan => ({
     provider: name,
     title: name,
@@ -32,22 +26,13 @@ export const unknown: RepositoryType<TargetBase, RepositoryBase> = {
     offSite: undefined,
     thirdParty: false,
   }),
-  bringsKeys: () => false,
-
   location: ({ site }) => site.title,
-  endpoint: () => null,
-  server: () => null,
   address: ({ site }) => site.title,
-  confOptions: () => [],
-  keyFile: () => null,
-
   checkAddress(_repository, path) {
     const fact = "the output has no value, or is not the target of a repository component";
     const hint =
       "update the stack that exports it first, and check the output's name: export const target = repository.target";
     return [finding("PB020", `${path}.at`, fact, hint)];
   },
-  checkKeys: () => [],
-  checkSecretFiles: () => [],
   checkPod: () => [],
 };

@@ -47,7 +47,6 @@ export function readPage(page: Markdown): Page {
   };
 }
 
-/** Each head with the parts that follow it. */
 function groupsOf(parts: readonly Part[], heads: readonly Part["kind"][]): Part[][] {
   const groups: Part[][] = [];
   for (const part of parts) {

@@ -13,7 +13,6 @@ export function verbArgv(plan: Placed): string[] {
   return plan.agent ? [launcherPath(plan)] : runtimeArgv(plan);
 }
 
-/** Socket of a stanza's agent. */
 export function agentSocket({ stanza }: Pick<HostPlan, "stanza">): string {
   return `/run/pgbackstop/${stanza}.sock`;
 }

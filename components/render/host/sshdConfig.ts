@@ -6,7 +6,6 @@
 
 /** An account of a backup host. */
 export interface RepositoryAccount {
-  /** Name of the account. */
   readonly name: string;
   /** Group that may read the repository; the writer's own. */
   readonly group: string;

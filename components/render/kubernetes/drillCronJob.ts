@@ -143,7 +143,6 @@ function resourceArgs(resources: ResourcesSettings): (() => string)[] {
   );
 }
 
-/** Name, mount path, source, and whether it is read-only. */
 type Entry = readonly [name: string, mountPath: string, source: object, readOnly: boolean];
 
 /** Another Job's parts for using a cluster's repositories, with engine runtime. */

@@ -15,7 +15,6 @@ import { fields, merged, readers } from "../../plan/model/deferred";
 
 export const PLUGIN_PORT = 9090;
 export interface PluginPlan {
-  /** The operator's namespace. */
   readonly namespace: string;
   /** Name of the Service, and prefix of all other names. */
   readonly serviceName: string;

@@ -56,7 +56,6 @@ type KeptKeys<T> = {
   readonly [Kind in StoreKind]?: { readonly existingSecret?: SecretNames<T> | undefined } | undefined;
 };
 
-/** The keys of a target that an existing Secret holds. */
 export function existingKeysOf<T>(target: KeptKeys<T>): ReturnType<typeof secretKeysOf<T>> {
   const kind = storeKindOf(target);
   const existing = kind === null ? undefined : target[kind]?.existingSecret;

@@ -7,7 +7,6 @@ export interface LinkedDatabase {
   readonly title: string;
   /** Link name of its section. */
   readonly link: string;
-  /** Link name of a scenario. */
   linkOf(scenario: string): string;
 }
 

@@ -12,7 +12,6 @@ import { countChanges } from "./topologyDocument";
 export const MARKDOWN_CHARACTERS_MAX = 60_000;
 const CELL_CHARACTERS_MAX = 400;
 
-/** What the comment is about. */
 export interface About {
   /** `shop/prod`: each stack has its own comment. */
   readonly stack?: string;

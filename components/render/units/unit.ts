@@ -2,7 +2,6 @@
 import { fields } from "../../plan/model/deferred";
 import { madeFile, type RenderedFile } from "../host/renderedFile";
 
-/** One unit of systemd. */
 export interface Unit {
   /** With its ending: `pgbackstop-main-full.timer`. */
   readonly name: string;
