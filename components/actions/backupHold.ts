@@ -41,8 +41,8 @@ export class BackupHold extends pulumi.ComponentResource {
         host,
         account: host.user,
         runs: pulumi.all([host.runtimeArgv, backup, reason, until]).apply(([argv, set, why, end]) => {
-          const args = ["hold", `--set=${set}`, `--reason=${why}`, ...(end === "" ? [] : [`--until=${end}`])];
-          return [[...argv, "--log-level-console=info", ...args]];
+          const options = [`--set=${set}`, `--reason=${why}`, ...(end === "" ? [] : [`--until=${end}`])];
+          return [[...argv, "--log-level-console=info", "hold", ...options]];
         }),
         what: "hold the backup",
         limitSeconds: LIMIT_SECONDS,
