@@ -86,7 +86,8 @@ export async function probePages<P extends object>(probe: ListingProbe<P>): Prom
   let pageCount = 0;
   for await (const { objects } of eachPage((next: P | null) => probe.ask(next, PAGE_SIZE), { doing, repoIndex })) {
     for (const { key } of objects) seen.add(key);
-    pageCount++;
+    // More pages than there are objects show nothing more.
+    if (++pageCount > PAGE_OBJECTS) break;
   }
   if (seen.size === PAGE_OBJECTS) return { verdict: "ok", text: `${PAGE_OBJECTS} ${title} in ${pageCount} pages` };
   const fact = `${seen.size} of ${PAGE_OBJECTS} ${title} are listed in ${pageCount} pages of ${PAGE_SIZE}`;
