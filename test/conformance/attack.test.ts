@@ -17,7 +17,6 @@ import { attackDrill } from "../../runtime/operations/drill/attackDrill";
 import type { DrillRecord } from "../../runtime/operations/drill/record";
 import type { Repository } from "../../runtime/repository/repository";
 import { openStorage } from "../../runtime/storage/open";
-import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { testContext } from "../harness/context";
 import { deps } from "../harness/doctor";
@@ -25,6 +24,7 @@ import { callS3 } from "../harness/network/s3Requests";
 import { makeUser, policyOf } from "../harness/real/liveBucket";
 import { s3Repo } from "../harness/repositories";
 import { NIGHTLY } from "../../tools/parts/nightly";
+import { hasVersitygw } from "../harness/real/interopParts";
 
 const WRITER = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
 /** Backblaze's writers may list and read versions; Amazon's, as the components make them, may not. */
@@ -32,10 +32,7 @@ const VERSIONS = ["s3:ListBucketVersions", "s3:GetObjectVersion"];
 const REAL = "backup/main/backup.info";
 
 describe("an attack", async () => {
-  if ((await findVersitygw()) === null) {
-    test.skip("versitygw is not built: npm test -- --all builds it", () => undefined);
-    return;
-  }
+  if (!(await hasVersitygw("an attack"))) return;
   let server: S3Server;
   let userCount = 0;
   let seeds = 0;

@@ -4,20 +4,17 @@ import { Secret } from "../../runtime/base/secret";
 import type { RepoConfig } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
-import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { deps, doctor, GOOD, verdicts } from "../harness/doctor";
 import { liveAws } from "../harness/real/liveBucket";
 import { s3Repo } from "../harness/repositories";
 import { callS3 } from "../harness/network/s3Requests";
+import { hasVersitygw } from "../harness/real/interopParts";
 
 const KIB = 1024;
 
 describe("a bucket", async () => {
-  if ((await findVersitygw()) === null) {
-    test.skip("versitygw is not built: npm test -- --all builds it", () => undefined);
-    return;
-  }
+  if (!(await hasVersitygw("a bucket"))) return;
   let server: S3Server;
   beforeAll(async () => {
     server = await S3Server.create({ kind: "versitygw", versioning: true, users: true });

@@ -7,15 +7,13 @@ import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { isRoot } from "../../tools/parts/users";
 import { deps, doctor, GOOD, verdicts } from "../harness/doctor";
 import { sftpRepo } from "../harness/repositories";
+import { skipped } from "../harness/real/interopParts";
 
 const ALL_GOOD = GOOD.map((name) => `ok ${name}`);
 
 describe("an SFTP account", async () => {
   const sshd = await findSshd();
-  if ("missing" in sshd) {
-    test.skip(sshd.missing, () => undefined);
-    return;
-  }
+  if ("missing" in sshd) return void skipped("an SFTP account", sshd.missing);
   const servers: SftpServer[] = [];
   let whole: SftpServer;
   const start = async (without: readonly string[]): Promise<SftpServer> => {

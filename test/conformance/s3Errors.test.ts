@@ -12,9 +12,9 @@ import { openStorage } from "../../runtime/storage/open";
 import { SHA256_EMPTY, Signer } from "../../runtime/storage/s3/sign";
 import { findText, parseXml } from "../../runtime/storage/objectStore/xml";
 import type { Storage } from "../../runtime/storage/storage";
-import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
 import { freePort, S3Server } from "../../tools/parts/servers/s3Server";
 import { OPEN_DEPS, s3Repo } from "../harness/repositories";
+import { hasVersitygw } from "../harness/real/interopParts";
 
 const MIB = 1024 * 1024;
 const opened: Storage[] = [];
@@ -156,10 +156,7 @@ describe("TLS", () => {
 });
 
 describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
-  if (kind === "versitygw" && (await findVersitygw()) === null) {
-    test.skip("versitygw is not built: npm test -- --all builds it", () => undefined);
-    return;
-  }
+  if (kind === "versitygw" && !(await hasVersitygw("errors of versitygw"))) return;
   let server: S3Server;
   beforeAll(async () => {
     server = await S3Server.create({ kind });

@@ -26,15 +26,13 @@ import { run } from "../../tools/parts/process";
 import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { giveTo, isRoot } from "../../tools/parts/users";
 import { OPEN_DEPS, sftpRepo } from "../harness/repositories";
+import { skipped } from "../harness/real/interopParts";
 
 const MIB = 1024 * 1024;
 
 describe("sftp errors", async () => {
   const sshd = await findSshd();
-  if ("missing" in sshd) {
-    test.skip(sshd.missing, () => undefined);
-    return;
-  }
+  if ("missing" in sshd) return void skipped("sftp errors", sshd.missing);
   let server: SftpServer;
   let folderCount = 0;
   const opened: Storage[] = [];

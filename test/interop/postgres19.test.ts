@@ -28,10 +28,7 @@ const CONTENT = "SELECT count(*) || ' ' || coalesce(sum(hashtext(t::text)::bigin
 
 describe("PostgreSQL 19", async () => {
   const parts = await findParts("PostgreSQL 19", 19, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const { binaries, stock } = parts;
   const paths = agentPaths();
   let bed: TestBed;

@@ -22,10 +22,10 @@ import { run, start, waitFor } from "../../tools/parts/process";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { VERSION } from "../../runtime/version";
 import { declaredCluster, SECRETS } from "../components/clusters";
-import { isReleased, lastReleaseOrLoud, runtimeOfRelease } from "../harness/lastRelease";
+import { isReleased, lastReleaseOrSkip, runtimeOfRelease } from "../harness/lastRelease";
 import { labelsOf, parseInfo } from "../harness/compare/infoJson";
 import { agentPaths, AgentProcess, archiveCommandOf } from "../harness/real/agentProcess";
-import { loud } from "../harness/real/interopParts";
+import { skipped } from "../harness/real/interopParts";
 import type { RuntimeProgram } from "../harness/real/runtimeCli";
 import { dropTemplates } from "../harness/real/sampleData";
 import { findStoredSegment, writeSegments } from "../harness/real/segments";
@@ -75,13 +75,10 @@ interface Status {
 }
 
 describe("beside the last release", async () => {
-  const release = await lastReleaseOrLoud("the last release beside this package");
+  const release = await lastReleaseOrSkip("the last release beside this package");
   const postgres = await findWholePostgres(18);
-  if (release === null || "missing" in postgres) {
-    if ("missing" in postgres) loud("the last release beside this package", postgres.missing);
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (release === null) return;
+  if ("missing" in postgres) return void skipped("the last release beside this package", postgres.missing);
   const old = await runtimeOfRelease(release);
 
   describe("a cluster", () => {

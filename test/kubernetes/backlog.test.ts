@@ -23,10 +23,7 @@ const ENGINE_MS = 1_800_000;
 
 describe("a backlog of WAL", { timeout: ENGINE_MS }, async () => {
   const parts = await barmanLabParts("a backlog of WAL in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const folder = mkdtempSync(join(tmpdir(), "pgb-backlog-"));
   let lab: Lab;
   let server: S3Server;

@@ -23,10 +23,7 @@ interface BackupObject extends KubernetesObject {
 
 describe("a cluster's backup as part of an update", async () => {
   const parts = await realProviderParts("a backup of a cluster as part of an update");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let server: ApiServer;
   let real: ProviderServer;
   let outcome: object;

@@ -28,10 +28,7 @@ const cluster = (name: string, more: object = {}): object => ({
 
 describe("CloudNativePG", async () => {
   const parts = await labParts("CloudNativePG in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let lab: Lab;
   let outside: Server;
   beforeAll(async () => {

@@ -213,10 +213,7 @@ const PROGRAMS: Readonly<Record<string, () => void>> = {
 
 describe("a real API server", async () => {
   const parts = await apiServerParts("objects of the components for CloudNativePG");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let server: ApiServer;
   beforeAll(async () => {
     server = await startApiServer(parts, "components");

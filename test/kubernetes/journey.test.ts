@@ -32,10 +32,7 @@ const REMOVAL = '[{"op":"remove","path":"/spec/postgresql/synchronous"}]';
 
 describe("a stack of the components", async () => {
   const parts = await labParts("the components' objects in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let stack: ComponentLab;
   let lab: Lab;
 

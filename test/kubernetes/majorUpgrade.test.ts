@@ -34,10 +34,7 @@ interface ShownBackup {
 
 describe("a major upgrade in place", async () => {
   const parts = await upgradeLabParts("a major upgrade in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const folder = mkdtempSync(join(tmpdir(), "pgb-upgrade-"));
   let stack: ComponentLab;
   /** Rows and time of version 17, a while before the upgrade. */

@@ -25,10 +25,7 @@ const CASES: readonly { what: string; processMax: number; streaming?: { interval
 
 describe("a sidecar's memory", async () => {
   const parts = await labParts("the memory of a sidecar in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let stack: ComponentLab;
   beforeAll(async () => {
     stack = await startComponentLab(parts, "memory");

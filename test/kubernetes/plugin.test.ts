@@ -29,10 +29,7 @@ type BackupFields = Readonly<Record<string, unknown>> & { readonly error?: strin
 
 describe("the plugin of CloudNativePG", async () => {
   const parts = await labParts("the plugin in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let lab: Lab;
   let first: S3Server;
   let second: S3Server;

@@ -36,10 +36,7 @@ interface AttachedCluster {
 
 describe("the real Kubernetes provider", async () => {
   const parts = await realProviderLabParts("the components with the real Kubernetes provider");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let lab: Lab;
   let stores: readonly S3Server[];
   let programFolder: ProgramFolder;

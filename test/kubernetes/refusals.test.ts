@@ -27,10 +27,7 @@ const OTHER_ARCHIVER = {
 
 describe("refusals", async () => {
   const parts = await labParts("refusals in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let stack: ComponentLab;
   beforeAll(async () => {
     stack = await startComponentLab(parts, "refusals", { pluginNamespace: "default" });

@@ -50,10 +50,7 @@ function attach(): void {
 
 describe("the Job that replaces an archiver", async () => {
   const parts = await apiServerParts("the Job that replaces an archiver");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let server: ApiServer;
   let program: RuntimeProgram;
   let account: string;

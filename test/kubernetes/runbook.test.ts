@@ -45,10 +45,7 @@ interface Incident {
 
 describe("the runbook of a cluster", async () => {
   const parts = await labParts("the runbook of a cluster in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const folder = mkdtempSync(join(tmpdir(), "pgb-runbook-"));
   let stack: ComponentLab;
   let lab: Lab;

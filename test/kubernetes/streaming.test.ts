@@ -31,10 +31,7 @@ interface InfoRepo {
 
 describe("streamed WAL of a cluster", async () => {
   const parts = await labParts("streaming in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let stack: ComponentLab;
   let primary = "orders-1";
   /** The death of the first primary. */

@@ -16,10 +16,7 @@ const POLL_MS = 100;
 
 describe("a server and its backups in one update", async () => {
   const parts = await hostParts("a server and its backups in one update of a user's project", ["trixie"]);
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let host: DebianHost;
   let project: ForeignProject;
   let isOver = false;

@@ -11,7 +11,7 @@ import { findOnPath } from "../../../tools/parts/process";
 import { findPulumiCli, type PulumiCli } from "../../../tools/parts/pulumi/pulumiCli";
 import type { ProgramFolder } from "../../../tools/parts/pulumi/pulumiEngine";
 import { prepareProgramFolder, removeProgramFolder } from "../programFolder";
-import { loud } from "../real/interopParts";
+import { skipped } from "../real/interopParts";
 import { type ApiServer, startApiServer } from "./apiServer";
 import { apiServerParts, labParts } from "./parts";
 
@@ -41,10 +41,10 @@ async function withProvider<Api extends ApiServerParts>(
   api: Api,
 ): Promise<(RealProviderParts & { readonly api: Api }) | null> {
   const cli = await findPulumiCli();
-  if (cli === null) return loud(title, "there is no Pulumi CLI: npm test -- --all builds it");
+  if (cli === null) return skipped(title, "there is no Pulumi CLI: npm test -- --all builds it");
   const provider = await findOnPath("pulumi-resource-kubernetes");
   return provider === null
-    ? loud(title, "pulumi-resource-kubernetes is not on PATH: Pulumi's releases have it")
+    ? skipped(title, "pulumi-resource-kubernetes is not on PATH: Pulumi's releases have it")
     : { api, cli, provider };
 }
 

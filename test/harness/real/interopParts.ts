@@ -1,4 +1,5 @@
 /** Finds the real parts that a group of interop tests needs, or prints one loud line that says what is missing. */
+import { test } from "vitest";
 import { findVersitygw } from "../../../tools/parts/kubernetes/goTools";
 import { findStockPgbackrest, type StockPgbackrest, type StockVersion } from "../../../tools/parts/debian/pgbackrest";
 import { findOnPath } from "../../../tools/parts/process";
@@ -9,7 +10,7 @@ export interface InteropParts {
   readonly stock: StockPgbackrest;
 }
 
-/** PostgreSQL and stock pgBackRest. If this machine lacks one of them: null, and a loud line that names `title`. */
+/** PostgreSQL and stock pgBackRest. If this machine lacks one of them: null, and {@link skipped}. */
 export async function findParts(
   title: string,
   postgresMajor: number,
@@ -17,15 +18,15 @@ export async function findParts(
 ): Promise<InteropParts | null> {
   const postgres = await findPostgres(postgresMajor);
   const stock = await findStockPgbackrest(stockVersion);
-  if ("missing" in postgres) return loud(title, postgres.missing);
-  if ("missing" in stock) return loud(title, stock.missing);
+  if ("missing" in postgres) return skipped(title, postgres.missing);
+  if ("missing" in stock) return skipped(title, stock.missing);
   return { binaries: postgres.binaries, stock: stock.pgbackrest };
 }
 
-/** True if versitygw can start; otherwise prints a loud line that names `title`. */
+/** True if versitygw can start; otherwise {@link skipped}. */
 export async function hasVersitygw(title: string): Promise<boolean> {
   if ((await findVersitygw()) !== null) return true;
-  loud(title, "versitygw is not built: npm test -- --all builds it");
+  skipped(title, "versitygw is not built: npm test -- --all builds it");
   return false;
 }
 
@@ -34,6 +35,12 @@ export async function hasCommandProvider(title: string): Promise<boolean> {
   if ((await findOnPath("pulumi-resource-command")) !== null) return true;
   loud(title, "pulumi-resource-command is not on PATH: Pulumi's releases have it");
   return false;
+}
+
+/** A loud line, and a skipped test, so that the run counts it: for a group of tests before its first one. */
+export function skipped(title: string, missing: string): null {
+  test.skip(missing, () => undefined);
+  return loud(title, missing);
 }
 
 /** Prints to stderr that a group of tests is skipped. No reporter hides stderr. */

@@ -1,12 +1,11 @@
 /** Opens a bed's backup as root, and reads what the opened server holds. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "vitest";
 import { Client } from "pg";
 import { findWholePostgres, type PostgresBinaries } from "../../../tools/parts/postgres/postgres";
 import { run, type RunResult, start, type Started } from "../../../tools/parts/process";
 import { isRoot } from "../../../tools/parts/users";
-import { loud } from "./interopParts";
+import { skipped } from "./interopParts";
 import { requireOk, type TestBed } from "./testBed";
 
 /** What is missing to mount by FUSE; null if nothing is. */
@@ -15,13 +14,12 @@ export function fuseMissing(): string | null {
   return existsSync("/dev/fuse") ? null : "/dev/fuse is missing: modprobe fuse, or give the container the device";
 }
 
-/** PostgreSQL 18, if backups can be mounted. Else null, a skipped test, and a loud line that names `title`. */
+/** PostgreSQL 18, if backups can be mounted. Else null, and a skipped test that names `title`. */
 export async function findMountingPostgres(title: string): Promise<PostgresBinaries | null> {
   const postgres = await findWholePostgres(18);
   const missing = fuseMissing() ?? ("missing" in postgres ? postgres.missing : null);
   if (missing === null && "binaries" in postgres) return postgres.binaries;
-  test.skip(`a part is missing: ${missing}`, () => undefined);
-  return loud(title, missing ?? "");
+  return skipped(title, missing ?? "");
 }
 
 export class OpenedBackup {

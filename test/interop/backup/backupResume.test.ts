@@ -32,10 +32,7 @@ const STOCKS = atNight(
 
 describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres, version, resumes }) => {
   const parts = await findParts(`resume ${version}`, postgres, version);
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const { binaries, stock } = parts;
   let bed: TestBed;
 

@@ -54,8 +54,7 @@ for (const row of ROWS) {
   const title = `increments with PostgreSQL ${row.postgres} and stock ${row.stock}`;
   describe(title, async () => {
     const parts = await findParts(title, row.postgres, row.stock);
-    if (parts === null) test.skip("a part is missing", () => undefined);
-    else alternate(parts, row.repos);
+    if (parts !== null) alternate(parts, row.repos);
   });
 }
 

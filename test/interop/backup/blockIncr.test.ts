@@ -37,8 +37,7 @@ const KEYS = REPOS.map((_, index) => index + 1);
 
 describe.each(atNight(18, 15))("block incrementals with PostgreSQL %i and stock 2.60", async (major) => {
   const parts = await findParts(`block incrementals with PostgreSQL ${major}`, major, "2.60");
-  if (parts === null) test.skip("a part is missing", () => undefined);
-  else bothDirections(parts);
+  if (parts !== null) bothDirections(parts);
 });
 
 function bothDirections({ binaries, stock }: InteropParts): void {

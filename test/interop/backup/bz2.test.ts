@@ -13,8 +13,7 @@ const TITLE = "bzip2 of stock 2.60";
 
 describe(TITLE, async () => {
   const parts = await findParts(TITLE, 18, "2.60");
-  if (parts === null) test.skip("a part is missing", () => undefined);
-  else weRead(parts);
+  if (parts !== null) weRead(parts);
 });
 
 function weRead({ binaries, stock }: InteropParts): void {

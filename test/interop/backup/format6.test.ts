@@ -14,8 +14,7 @@ const MESSAGE = "expected format 5 but found 6";
 
 describe(TITLE, async () => {
   const parts = await findParts(TITLE, 18, "2.60");
-  if (parts === null) test.skip("a part is missing", () => undefined);
-  else refused(parts);
+  if (parts !== null) refused(parts);
 });
 
 function refused({ binaries, stock }: InteropParts): void {

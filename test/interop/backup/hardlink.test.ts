@@ -16,8 +16,7 @@ const TITLE = "hard links between backups";
 
 describe(TITLE, async () => {
   const parts = await findParts(TITLE, 18, "2.60");
-  if (parts === null) test.skip("a part is missing", () => undefined);
-  else hardLinks(parts);
+  if (parts !== null) hardLinks(parts);
 });
 
 function hardLinks({ binaries, stock }: InteropParts): void {

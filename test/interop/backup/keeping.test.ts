@@ -24,10 +24,7 @@ for (const { postgres, stock } of ROWS) {
   const title = `keeping, PostgreSQL ${postgres}, stock ${stock}`;
   describe(title, async () => {
     const parts = await findParts(title, postgres, stock);
-    if (parts === null) {
-      test.skip("a part is missing", () => undefined);
-      return;
-    }
+    if (parts === null) return;
     keeps(parts);
   });
 }

@@ -63,10 +63,7 @@ const GLOBAL = {
 
 describe("bad input", async () => {
   const parts = await findParts("bad input", 18, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const { binaries } = parts;
   let server: S3Server;
   let bed: TestBed;
@@ -451,10 +448,7 @@ describe("bad input", async () => {
 
 describe("damaged repositories", async () => {
   const parts = await findParts("damaged repositories", 18, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let server: S3Server;
   let bed: TestBed;
   let label: string;

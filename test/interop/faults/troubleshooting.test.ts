@@ -11,7 +11,7 @@ import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { run, type RunResult, waitFor } from "../../../tools/parts/process";
 import { giveTo } from "../../../tools/parts/users";
 import { parseInfo } from "../../harness/compare/infoJson";
-import { loud } from "../../harness/real/interopParts";
+import { skipped } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { requireOk, TestBed, type Variant } from "../../harness/real/testBed";
 import { findQuote, type GuideEntry, readGuide } from "../../harness/compare/troubleshootingGuide";
@@ -259,11 +259,7 @@ async function applyFix(setting: Setting, entry: GuideEntry): Promise<string> {
 describe("the troubleshooting guide", async () => {
   const title = "the troubleshooting guide";
   const postgres = await findPostgres(18);
-  if ("missing" in postgres) {
-    loud(title, postgres.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in postgres) return void skipped(title, postgres.missing);
   let bed: TestBed;
 
   beforeAll(async () => {

@@ -24,8 +24,7 @@ const FILES_STORED = 30;
 
 describe(TITLE, async () => {
   const parts = await findParts(TITLE, 18, "2.60");
-  if (parts === null) test.skip("a part is missing", () => undefined);
-  else twoHosts(parts);
+  if (parts !== null) twoHosts(parts);
 });
 
 function twoHosts({ binaries, stock }: InteropParts): void {

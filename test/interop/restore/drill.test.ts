@@ -13,7 +13,7 @@ import { findPostgres, findWholePostgres } from "../../../tools/parts/postgres/p
 import { runOk, sleep, start, waitFor } from "../../../tools/parts/process";
 import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { giveTo } from "../../../tools/parts/users";
-import { loud, s3Kind } from "../../harness/real/interopParts";
+import { loud, skipped, s3Kind } from "../../harness/real/interopParts";
 import { TestBed } from "../../harness/real/testBed";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
@@ -50,11 +50,7 @@ function drillsOf(bedOf: () => TestBed): Drills {
 
 describe("fire drills", async () => {
   const result = await findPostgres(MAJOR);
-  if ("missing" in result) {
-    loud("fire drills", result.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in result) return void skipped("fire drills", result.missing);
   let bed: TestBed;
   let committedMs = 0;
 
@@ -317,11 +313,7 @@ describe("fire drills", async () => {
 
 describe.each(atNight(18, 17))("fire drills of PostgreSQL %i, from an encrypted bucket", async (major) => {
   const result = await findWholePostgres(major);
-  if ("missing" in result) {
-    loud(`fire drills of PostgreSQL ${major}`, result.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in result) return void skipped(`fire drills of PostgreSQL ${major}`, result.missing);
   let server: S3Server;
   let bed: TestBed;
   const { argv, drill, drillPath, leftOvers } = drillsOf(() => bed);

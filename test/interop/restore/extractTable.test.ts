@@ -10,7 +10,7 @@ import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { runOk, start, waitFor } from "../../../tools/parts/process";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { giveTo } from "../../../tools/parts/users";
-import { loud } from "../../harness/real/interopParts";
+import { skipped } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 
@@ -20,11 +20,7 @@ const CONTENT = (table: string): string =>
 
 describe("extract-table", async () => {
   const result = await findPostgres(MAJOR);
-  if ("missing" in result) {
-    loud("extract-table", result.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in result) return void skipped("extract-table", result.missing);
   let bed: TestBed;
   /** The targets that find proposes for the mistake with each table. */
   const targets = new Map<string, readonly string[]>();

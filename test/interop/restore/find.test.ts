@@ -14,7 +14,7 @@ import { formatLsn } from "../../../runtime/format/wal/walSegment";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { runOk, sleep } from "../../../tools/parts/process";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
-import { loud } from "../../harness/real/interopParts";
+import { skipped } from "../../harness/real/interopParts";
 import { TestBed } from "../../harness/real/testBed";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
@@ -112,11 +112,7 @@ const METHODS: Readonly<Record<string, { readonly kind: string; readonly sql: re
 
 describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
   const postgres = await findWholePostgres(major);
-  if ("missing" in postgres) {
-    loud("finding the moment", postgres.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in postgres) return void skipped("finding the moment", postgres.missing);
   const random = randomOf(SEED + major);
   const incidents: Incident[] = [];
   let bed: TestBed;

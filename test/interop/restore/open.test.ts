@@ -25,7 +25,7 @@ import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { pidsWith, run, type RunResult, sleep, start, waitFor } from "../../../tools/parts/process";
-import { loud } from "../../harness/real/interopParts";
+import { skipped } from "../../harness/real/interopParts";
 import { fuseMissing, OpenedBackup, TABLE_SUMS } from "../../harness/real/openedBackup";
 import { TestBed } from "../../harness/real/testBed";
 
@@ -36,13 +36,10 @@ const ROWS = 60_000;
 describe("open", async () => {
   const postgres = await findWholePostgres(MAJOR);
   const stock = await findStockPgbackrest("2.60");
-  const missing =
-    fuseMissing() ?? ("missing" in postgres ? postgres.missing : "missing" in stock ? stock.missing : null);
-  if (missing !== null || "missing" in postgres || "missing" in stock) {
-    loud("open", missing ?? "");
-    test.skip(`a part is missing: ${missing}`, () => undefined);
-    return;
-  }
+  const missing = fuseMissing();
+  if (missing !== null) return void skipped("open", missing);
+  if ("missing" in postgres) return void skipped("open", postgres.missing);
+  if ("missing" in stock) return void skipped("open", stock.missing);
   let bed: TestBed;
   let expected = "";
   let atPoint = "";

@@ -35,10 +35,7 @@ const STREAMED = "public.streamed";
 
 describe(TITLE, async () => {
   const parts = await findParts(TITLE, 18, "2.60");
-  if (parts === null || !(await hasVersitygw(TITLE))) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null || !(await hasVersitygw(TITLE))) return;
   const { binaries, stock } = parts;
   const paths = agentPaths();
   let server: S3Server;

@@ -13,7 +13,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { seededRandom } from "../../harness/context";
-import { loud } from "../../harness/real/interopParts";
+import { skipped } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
@@ -59,11 +59,7 @@ interface Target {
 
 describe.each(atNight(18, 17, 15))(`targets drawn by seed ${SEED}, PostgreSQL %i`, async (major) => {
   const result = await findWholePostgres(major);
-  if ("missing" in result) {
-    loud(`point-in-time recovery of PostgreSQL ${major}`, result.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in result) return void skipped(`point-in-time recovery of PostgreSQL ${major}`, result.missing);
   const { binaries } = result;
   const history = new History();
   let bed: TestBed;

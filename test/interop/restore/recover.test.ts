@@ -9,7 +9,7 @@ import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseLsn } from "../../../runtime/format/wal/walSegment";
 import { AgentProcess, agentPaths } from "../../harness/real/agentProcess";
-import { loud } from "../../harness/real/interopParts";
+import { skipped } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
@@ -23,11 +23,7 @@ const AS_ROOT = isRoot() ? { user: { name: "root", uid: 0, gid: 0, group: "root"
 
 describe("recover", async () => {
   const result = await findPostgres(17);
-  if ("missing" in result) {
-    loud("recover", result.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in result) return void skipped("recover", result.missing);
   const { binaries } = result;
   let bed: TestBed;
   let sql: TestCluster["sql"];

@@ -6,7 +6,7 @@
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loud } from "../../harness/real/interopParts";
+import { skipped } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { requireOk, TestBed } from "../../harness/real/testBed";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
@@ -16,11 +16,7 @@ import { NIGHTLY } from "../../../tools/parts/nightly";
 
 describe("rollback", async () => {
   const result = await findPostgres(15);
-  if ("missing" in result) {
-    loud("rollback", result.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in result) return void skipped("rollback", result.missing);
   const { binaries } = result;
   let bed: TestBed;
   let zfs: Zfs;

@@ -33,10 +33,7 @@ const NOWHERE = "0000000100000000000000FF";
 
 describe("the promises beside stock", async () => {
   const parts = await findParts("acceptance", 18, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const { stock } = parts;
 
   const create = async (archiver: "ours" | StockPgbackrest): Promise<TestBed> => {

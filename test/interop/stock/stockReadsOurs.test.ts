@@ -70,10 +70,7 @@ for (const row of ROWS) {
   describe(title, async () => {
     const parts = await findParts(title, row.postgres, row.stock);
     const wantsVersitygw = row.repos.some((repo) => repo.on === "versitygw");
-    if (parts === null || (wantsVersitygw && !(await hasVersitygw(title)))) {
-      test.skip("a part is missing", () => undefined);
-      return;
-    }
+    if (parts === null || (wantsVersitygw && !(await hasVersitygw(title)))) return;
     stockReads(parts, row.repos);
   });
 }

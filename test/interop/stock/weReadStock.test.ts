@@ -62,8 +62,7 @@ for (const row of ROWS) {
   const title = `stock ${row.stock}, PostgreSQL ${row.postgres}: ${row.repos.map(describeRepo).join(", ")}`;
   describe(title, async () => {
     const parts = await findParts(title, row.postgres, row.stock);
-    if (parts === null) test.skip("a part is missing", () => undefined);
-    else weRead(parts, row.repos);
+    if (parts !== null) weRead(parts, row.repos);
   });
 }
 

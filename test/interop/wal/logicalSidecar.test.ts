@@ -19,7 +19,7 @@ import {
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { run } from "../../../tools/parts/process";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
-import { loud } from "../../harness/real/interopParts";
+import { skipped } from "../../harness/real/interopParts";
 import { promtoolOrSkip } from "../../harness/real/parts";
 import { requireOk } from "../../harness/real/testBed";
 
@@ -27,11 +27,7 @@ const TABLE = "CREATE TABLE orders (id int PRIMARY KEY, what text NOT NULL)";
 
 describe("a sidecar", async () => {
   const postgres = await findPostgres(18);
-  if ("missing" in postgres) {
-    loud("a logical sidecar", postgres.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in postgres) return void skipped("a logical sidecar", postgres.missing);
   const { binaries } = postgres;
   let source: TestCluster;
   let copy: TestCluster;

@@ -18,7 +18,7 @@ import { runOk, start, type Started, waitFor } from "../../../tools/parts/proces
 import { freePort } from "../../../tools/parts/servers/s3Server";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { giveTo } from "../../../tools/parts/users";
-import { loud } from "../../harness/real/interopParts";
+import { skipped } from "../../harness/real/interopParts";
 import { TestBed } from "../../harness/real/testBed";
 
 const { load } = require("js-yaml") as { load(text: string): unknown };
@@ -28,12 +28,9 @@ const WAIT_MS = 120_000;
 describe("a standby from a repository", async () => {
   const patroni = await findPatroni();
   const postgres = await findPostgres(15);
-  const missing = "missing" in patroni ? patroni.missing : "missing" in postgres ? postgres.missing : null;
-  if ("missing" in patroni || "missing" in postgres) {
-    loud("a member of Patroni out of a repository", missing ?? "");
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  const title = "a member of Patroni out of a repository";
+  if ("missing" in patroni) return void skipped(title, patroni.missing);
+  if ("missing" in postgres) return void skipped(title, postgres.missing);
   const { binaries } = postgres;
   let bed: TestBed;
   let leader: Member;

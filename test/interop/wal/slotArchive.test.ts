@@ -27,10 +27,7 @@ const TIGHT = { max_slot_wal_keep_size: "32MB", max_wal_size: "64MB", min_wal_si
 
 describe("WAL through a replication slot", async () => {
   const parts = await findParts("WAL through a replication slot", 18, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const { binaries, stock } = parts;
   let bed: TestBed;
   let agent: AgentProcess;

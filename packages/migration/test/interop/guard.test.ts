@@ -2,7 +2,7 @@
 // claim: packages/migration/docs/steps.md: the source may go only while…
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { testContext } from "../../../../test/harness/context";
-import { loud } from "../../../../test/harness/real/interopParts";
+import { skipped } from "../../../../test/harness/real/interopParts";
 import { findPostgres } from "../../../../tools/parts/postgres/postgres";
 import { TestCluster } from "../../../../tools/parts/postgres/testCluster";
 import { systemClock } from "../../../../runtime/base/clock";
@@ -20,11 +20,7 @@ const NO_BACKUPS: BackupEvidence = { repositories: [], drills: [] };
 
 describe("the guard of the source", async () => {
   const postgres = await findPostgres(17);
-  if ("missing" in postgres) {
-    loud("the guard of a migration", postgres.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in postgres) return void skipped("the guard of a migration", postgres.missing);
   const { binaries } = postgres;
   let [source, target]: (TestCluster | undefined)[] = [];
   let servers: Servers;

@@ -10,7 +10,7 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { onceCommand } from "../../../../components/host/onceScript";
-import { loud } from "../../../../test/harness/real/interopParts";
+import { skipped } from "../../../../test/harness/real/interopParts";
 import { TestBed } from "../../../../test/harness/real/testBed";
 import { findPostgres } from "../../../../tools/parts/postgres/postgres";
 import { TestCluster } from "../../../../tools/parts/postgres/testCluster";
@@ -23,11 +23,7 @@ const PASSWORD = "over there";
 
 describe("a step on a host", async () => {
   const postgres = await findPostgres(17);
-  if ("missing" in postgres) {
-    loud("steps on a host", postgres.missing);
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in postgres) return void skipped("steps on a host", postgres.missing);
   const { binaries } = postgres;
   let source: TestCluster;
   let bed: TestBed;

@@ -16,7 +16,7 @@ import { type RunResult, run, start, waitFor } from "../../../../tools/parts/pro
 import { TestCluster } from "../../../../tools/parts/postgres/testCluster";
 import { giveTo, reachable } from "../../../../tools/parts/users";
 import { projectFolder } from "../../../../tools/parts/cache";
-import { loud } from "../../../../test/harness/real/interopParts";
+import { loud, skipped } from "../../../../test/harness/real/interopParts";
 import { DATABASE_COUNT, fillCluster, ROLE_PASSWORD } from "./migratedCluster";
 import { TestBed } from "../../../../test/harness/real/testBed";
 import { NIGHTLY } from "../../../../tools/parts/nightly";
@@ -34,11 +34,8 @@ const BULK =
 
 describe("migrate", async () => {
   const [old, young] = [await findPostgres(15), await findPostgres(17)];
-  if ("missing" in old || "missing" in young) {
-    loud("migrate", [old, young].flatMap((result) => ("missing" in result ? [result.missing] : [])).join("; "));
-    test.skip("PostgreSQL is missing", () => undefined);
-    return;
-  }
+  if ("missing" in old) return void skipped("migrate", old.missing);
+  if ("missing" in young) return void skipped("migrate", young.missing);
   let source: TestCluster;
   let bed: TestBed;
   let migrateFile = "";

@@ -48,10 +48,7 @@ const APPLICATION = `while sleep 0.5; do psql -XAtq "dbname=shop user=shopkeeper
 
 describe("a migration into a cluster", async () => {
   const parts = await labParts("a migration into a cluster in the lab");
-  if (parts === null) {
-    test.skip("a part is missing", () => undefined);
-    return;
-  }
+  if (parts === null) return;
   let stack: ComponentLab;
   let lab: Lab;
 
