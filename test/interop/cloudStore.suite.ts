@@ -41,8 +41,7 @@ export function cloudStoreSuite(title: string, store: CloudStore): void {
         global: { "process-max": "2" },
       });
       const watch = watchCommandLines(bed.secrets);
-      await bed.cluster.start();
-      await bed.oursOk(["stanza-create"]);
+      await bed.startWithStanza();
       await dropTemplates(bed);
       await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
       // Incompressible and longer than a part of an upload.

@@ -94,8 +94,7 @@ describe(TITLE, async () => {
     });
     clusters.push(bed.cluster);
     await configure(bed.cluster);
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql("CREATE DATABASE other");
     await bed.cluster.sql("CREATE TABLE story (note text)");
     await bed.cluster.sql("INSERT INTO story VALUES ('a17')");

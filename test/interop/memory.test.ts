@@ -47,8 +47,7 @@ describe("memory", async () => {
       repos: [{ compressType: "zst" }, { s3: server, compressType: "zst", encrypted: true }],
     });
     context.onTestFinished(() => bed.remove());
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     addLargeFiles(bed, await bed.cluster.value("SELECT oid FROM pg_database WHERE datname = 'postgres'"));
 
     const backup = await measured(bed, ["backup", "--type=full", "--process-max=2"]);
@@ -82,8 +81,7 @@ describe("memory for files", async () => {
       }));
       const bed = await TestBed.create({ binaries: parts.binaries, repos });
       context.onTestFinished(() => bed.remove());
-      await bed.cluster.start();
-      await bed.oursOk(["stanza-create"]);
+      await bed.startWithStanza();
       addSmallFiles(bed, await bed.cluster.value("SELECT oid FROM pg_database WHERE datname = 'postgres'"));
       const location = join(bed.folder, "side", "restored");
       mkdirSync(location, { mode: 0o700 });

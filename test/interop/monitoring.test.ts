@@ -411,8 +411,7 @@ describe("metrics of real repositories", async () => {
       repos: [{ compressType: "gz" }, { encrypted: true, compressType: "zst", options: { bundle: "y", block: "y" } }],
       global: { "repo1-retention-full": "9", "repo2-retention-full": "9" },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await fillBed(bed, 2000);
     await dropTemplates(bed);
     await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", "--annotation=made=by stock", "--no-expire-auto"]);

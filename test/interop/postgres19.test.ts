@@ -67,8 +67,7 @@ describe("PostgreSQL 19", async () => {
     });
     bed.writeVariant(bed.configPath, { settings: { stream: { intervalSeconds: 1 } } });
     agent = await startAgent();
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
     await bed.cluster.sql("CREATE DATABASE shop");
     await bed.cluster.sql(

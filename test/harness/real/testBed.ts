@@ -329,6 +329,12 @@ export class TestBed {
       .join("\n");
   }
 
+  /** Starts PostgreSQL, and creates the stanza in every repository. */
+  async startWithStanza(): Promise<void> {
+    await this.cluster.start();
+    await this.oursOk(["stanza-create"]);
+  }
+
   /** Stops the server immediately, ends what still works in the background, and removes the folder. */
   async remove(): Promise<void> {
     await this.cluster.remove();

@@ -38,8 +38,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
 
   beforeAll(async () => {
     bed = await TestBed.create({ binaries, repos: [{ compressType: "gz" }, { compressType: "gz", encrypted: true }] });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await fillBed(bed);
     await dropTemplates(bed);
     await bed.cluster.sql(

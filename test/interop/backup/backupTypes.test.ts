@@ -72,8 +72,7 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
     }
     // Vacuum creates files at any time, and two manifests would differ by them.
     bed = await TestBed.create({ binaries, repos, settings: { autovacuum: "off" } });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await fillBed(bed, NIGHTLY ? 20_000 : 5000);
     await dropTemplates(bed);
   });

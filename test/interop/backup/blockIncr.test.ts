@@ -46,8 +46,7 @@ function bothDirections({ binaries, stock }: InteropParts): void {
 
   beforeAll(async () => {
     bed = await TestBed.create({ binaries, repos: REPOS, settings: { autovacuum: "off" } });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await fillBed(bed, 30_000);
     await dropTemplates(bed);
     // Sets hint bits now. Otherwise reading would change pages later.

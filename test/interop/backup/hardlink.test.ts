@@ -28,8 +28,7 @@ function hardLinks({ binaries, stock }: InteropParts): void {
       repos: [{ compressType: "gz", options: { hardlink: "y" } }],
       settings: { autovacuum: "off" },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await fillBed(bed, 2000);
     await dropTemplates(bed);
   });

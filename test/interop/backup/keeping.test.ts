@@ -54,8 +54,7 @@ function keeps({ binaries, stock }: InteropParts): void {
       repos: [{ compressType: "zst" }, { encrypted: true, compressType: "lz4" }],
       global: { "repo1-retention-full": "2", "repo2-retention-full": "1" },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql("CREATE TABLE orders AS SELECT g AS id FROM generate_series(1, 5000) g");
     await dropTemplates(bed);
     for (const type of ["full", "full", "full"]) await bed.oursOk(["backup", `--type=${type}`]);

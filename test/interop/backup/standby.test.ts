@@ -26,8 +26,7 @@ describe.each(atNight(18, 17, 15))("a standby of PostgreSQL %i", async (major) =
       settings: { wal_keep_size: "256MB" },
       global: { "process-max": "2" },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql(`
       CREATE TABLE readings (id bigserial PRIMARY KEY, taken timestamptz DEFAULT now(), body text);
       INSERT INTO readings (body) SELECT repeat(md5(g::text), 4) FROM generate_series(1, 20000) g`);

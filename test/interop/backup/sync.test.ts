@@ -102,8 +102,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
       ],
       global: { "repo1-retention-full": "9", "repo2-retention-full": "9", "process-max": "2" },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await fillBed(bed, 8000);
     await dropTemplates(bed);
     await stockBackup("full");

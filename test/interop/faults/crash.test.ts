@@ -53,8 +53,7 @@ describe("interrupted backups", async () => {
       // Every kept backup is verified after every kill.
       global: { "repo1-retention-full": "1", "repo2-retention-full": "1", "process-max": "2" },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await fillBed(bed, NIGHTLY ? 20_000 : 2_000);
     if (!NIGHTLY) await dropTemplates(bed);
     backupMs = (await bed.oursOk(["backup", "--type=full"])).elapsedMs;

@@ -71,8 +71,7 @@ describe("a repository that stops answering", async () => {
     giveTo(behind, bed.cluster.user);
     const mount = await HungMount.create(behind, bed.repoPath(2));
     onTestFinished(() => mount.remove());
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     return { bed, mount };
@@ -113,8 +112,7 @@ describe("a repository that stops answering", async () => {
 
   test("pipes in place of repo2's info files, on a local disk: archive-push, archive-get, backup and info end", async () => {
     const bed = await createBed();
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     for (const file of ["archive/main/archive.info", "backup/main/backup.info"]) {

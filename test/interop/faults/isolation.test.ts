@@ -77,8 +77,7 @@ describe.concurrent("a repository that is down", async () => {
       global: { "io-timeout": "20", "archive-timeout": "30" },
     });
     context.onTestFinished(() => bed.remove());
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     await bed.oursOk(["backup", "--type=full"]);
@@ -159,8 +158,7 @@ describe.concurrent("a repository that is down", async () => {
       settings: { wal_keep_size: "512MB" },
     });
     context.onTestFinished(() => bed.remove());
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     await bed.archiveAll();

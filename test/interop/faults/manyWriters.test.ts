@@ -89,8 +89,7 @@ describe("many writers", async () => {
         ...Object.fromEntries(KEYS.map((key) => [`repo${key}-retention-full`, "2"])),
       },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE readings (id bigserial PRIMARY KEY, body text)");
     await bed.cluster.sql("INSERT INTO readings (body) SELECT md5(g::text) FROM generate_series(1, 20000) g");

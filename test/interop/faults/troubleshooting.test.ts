@@ -270,8 +270,7 @@ describe("the troubleshooting guide", async () => {
       walSegmentSizeMb: 1,
       global: { "archive-timeout": "20" },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await dropTemplates(bed);
     await bed.cluster.sql(
       "CREATE TABLE goods AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 10000) g",

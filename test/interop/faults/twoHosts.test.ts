@@ -37,8 +37,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     server = await S3Server.create({ kind: await s3Kind() });
     const global = { "process-max": "1", "compress-level": "9" };
     bed = await TestBed.create({ binaries, repos: [{}, { s3: server }], settings: { autovacuum: "off" }, global });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await fillBed(bed, 2000);
     await dropTemplates(bed);
     orders = await bed.cluster.value("SELECT count(*) FROM orders");

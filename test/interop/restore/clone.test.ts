@@ -64,8 +64,7 @@ describe("clone", async () => {
       repos: [{ compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } }],
     });
     const { cluster } = bed;
-    await cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     for (const sql of [
       "CREATE DATABASE shop",
       "CREATE DATABASE staff",

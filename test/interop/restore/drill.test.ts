@@ -69,8 +69,7 @@ describe("fire drills", async () => {
       binaries: result.binaries,
       repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }],
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
     await bed.cluster.sql("CREATE DATABASE shop");
     await bed.cluster.sql("CREATE TABLE beat (at timestamptz)");
@@ -324,8 +323,7 @@ describe.each(atNight(18, 17))("fire drills of PostgreSQL %i, from an encrypted 
       binaries: result.binaries,
       repos: [{ s3: server, encrypted: true, compressType: "zst" }],
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql(
       "CREATE TABLE orders AS SELECT i AS id, repeat('x', 200) AS filler FROM generate_series(1, 20000) i",
     );

@@ -43,8 +43,7 @@ describe("extract-table", async () => {
       repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }],
     });
     const { cluster } = bed;
-    await cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await cluster.sql("CREATE ROLE app; CREATE ROLE reader; CREATE ROLE gone");
     await cluster.sql("CREATE DATABASE shop");
     await cluster.sql("CREATE DATABASE other");

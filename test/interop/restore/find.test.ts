@@ -155,8 +155,7 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
       settings,
     });
     const { cluster } = bed;
-    await cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await cluster.sql(
       "CREATE TABLE noise (id int, filler text); INSERT INTO noise SELECT i, 'n' FROM generate_series(1, 500) i",
     );

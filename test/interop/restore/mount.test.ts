@@ -48,8 +48,7 @@ describe("a directory on a mount", async () => {
     const path = bed.repoPath(1);
     const nas = await mountNas(bed, path, context);
     if (nas === null) return;
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql("CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 1000) g");
     await bed.oursOk(["backup", "--type=full"]);
     await bed.archiveAll();
@@ -83,8 +82,7 @@ describe("a directory on a mount", async () => {
     bed.writeVariant(bed.configPath, { global: { "repo1-path": path }, settings });
     const nas = await mountNas(bed, path, context);
     if (nas === null) return;
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.archiveAll();
     await bed.oursOk(["backup", "--repo=2", "--type=full"]);
 

@@ -75,8 +75,7 @@ describe("open", async () => {
       ],
     });
     const { cluster } = bed;
-    await cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
     await cluster.sql("CREATE DATABASE shop");
     await cluster.sql("CREATE TABLE orders (id int PRIMARY KEY, filler text)", [], "shop");

@@ -145,8 +145,7 @@ describe(TITLE, async () => {
       stanza: bed.stanza,
     });
     try {
-      await bed.cluster.start();
-      await bed.oursOk(["stanza-create"]);
+      await bed.startWithStanza();
       await fillBed(bed, 4000);
       await dropTemplates(bed);
       await bed.cluster.sql("CREATE TABLE streamed (id int)");

@@ -70,8 +70,7 @@ describe.each(atNight(18, 17, 15))(`targets drawn by seed ${SEED}, PostgreSQL %i
       repos: [{ compressType: "lz4" }, { compressType: "lz4", encrypted: true }],
       settings: { track_commit_timestamp: true, wal_keep_size: "2GB", max_wal_size: "1GB", wal_level: "replica" },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
     await bed.cluster.sql("CREATE EXTENSION pg_walinspect");
     await bed.cluster.sql(

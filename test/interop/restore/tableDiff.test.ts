@@ -38,8 +38,7 @@ describe("diff", async () => {
       repos: [{ compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } }],
     });
     const { cluster } = bed;
-    await cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await cluster.sql("CREATE DATABASE shop");
     const sql = async (statements: readonly string[]): Promise<void> => {
       for (const statement of statements) await cluster.sql(statement, [], "shop");

@@ -101,8 +101,7 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
       global: { "process-max": "2" },
     });
     const watch = watchCommandLines(bed.secrets);
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await fillBed(bed);
     // The rows of PostgreSQL 15 keep complete clusters.
     if (binaries.major !== 15) await dropTemplates(bed);

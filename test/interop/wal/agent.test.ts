@@ -58,8 +58,7 @@ describe("the agent", async () => {
       global: { "archive-timeout": "20", "io-timeout": "10", "process-max": "3" },
     });
     agent = await startAgent(false);
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     await bed.oursOk(["backup", "--type=full"]);
@@ -285,8 +284,7 @@ describe("the agent with WAL segments of 64 MiB", async () => {
       stanza: bed.stanza,
     });
     context.onTestFinished(() => void agent.stop("SIGKILL"));
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     const names = await writeSegments(bed, 4);

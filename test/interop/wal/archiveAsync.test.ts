@@ -39,8 +39,7 @@ describe("archive-async", async () => {
     const args = (program: string): string =>
       `${program} --config-path=${bed.configPath} --stanza=${bed.stanza} archive-push %p # pgbackrest`;
     command = { ours: args(`${bed.runtime.node} ${bed.runtime.file}`), stock: args(stock.path) };
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     await archiveBy("stock");
     await bed.stockOk(stock, ["--repo=1", "backup", "--type=full"]);

@@ -51,8 +51,7 @@ describe("a standby from a repository", async () => {
       repos: [{ compressType: "zst", encrypted: true }],
       settings: { max_wal_size: "80MB" },
     });
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await bed.cluster.sql("CREATE TABLE readings (id bigserial PRIMARY KEY, body text)");
     await bed.oursOk(["backup", "--type=full"]);
     await bed.cluster.stop();

@@ -63,8 +63,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     });
     bed.writeVariant(bed.configPath, { settings: { stream: { intervalSeconds: INTERVAL_MS / 1000 } } });
     agent = await startAgent();
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
+    await bed.startWithStanza();
     await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE commits (id int PRIMARY KEY, filler text)");
     await bed.oursOk(["backup", "--type=full"]);
