@@ -27,6 +27,7 @@ import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEn
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { stateTexts } from "../harness/compare/engineTexts";
+import { connectionTo, expectProtected, expectSoundUnits } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
@@ -135,9 +136,7 @@ describe("files and units on a host", async () => {
         ...(isOnHost ? {} : { cipher: { passphrase } }),
       });
       const db = new PostgresHost("db", {
-        connection: {
-          ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
-        },
+        connection: connectionTo(host),
         dataDirectory: DATA,
         repositories: {
           repo1: { at: new PosixRepository("first", { path: "/srv/first" }).target, keepDays },
@@ -269,25 +268,7 @@ describe("files and units on a host", async () => {
   });
 
   test("systemd reports no fault in the units, and rates each of them as well protected", async () => {
-    const names = (await shell("cd /etc/systemd/system; ls -d pgbackstop-*")).trim().split("\n");
-    const verified = await host.run([
-      "sh",
-      "-c",
-      "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1",
-    ]);
-    expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
-    for (const name of names.filter((unit) => unit.endsWith(".service"))) {
-      const printed = await host.run([
-        "systemd-analyze",
-        "security",
-        "--no-pager",
-        "--offline=true",
-        `/etc/systemd/system/${name}`,
-      ]);
-      const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
-      console.log(`${host.suite} ${name}: ${score}`);
-      expect([name, Number(score) <= 2]).toEqual([name, true]);
-    }
+    await expectSoundUnits(host);
     const calendars = (await shell("sed -n 's/^OnCalendar=//p' /etc/systemd/system/pgbackstop-*.timer"))
       .trim()
       .split("\n");
@@ -645,16 +626,7 @@ describe("files and units on a host", async () => {
     async () => {
       streaming = { intervalSeconds: STREAM_INTERVAL_SECONDS };
       topology = String((await up(9, true))["topology"]);
-      const printed = await host.runOk([
-        "systemd-analyze",
-        "security",
-        "--no-pager",
-        "--offline=true",
-        `/etc/systemd/system/${AGENT}.service`,
-      ]);
-      const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(printed)?.[1]);
-      console.log(`${host.suite} ${AGENT}.service with streaming: ${score}`);
-      expect(score).toBeLessThanOrEqual(2);
+      await expectProtected(host, `${AGENT}.service`);
       await sql(
         "CREATE TABLE beats (at timestamptz PRIMARY KEY DEFAULT clock_timestamp()); INSERT INTO beats DEFAULT VALUES",
       );

@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HostContainerArgs } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { DrillLevel } from "../../components/drills/drillArgs";
-import { PosixRepository } from "../../components/repositories/posixRepository";
 import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { waitFor } from "../../tools/parts/process";
@@ -15,6 +14,7 @@ import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEn
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
+import { connectionTo, twoDirectories } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { dockerParts, installDocker } from "../harness/hosts/hostDocker";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -77,14 +77,10 @@ describe("a host whose PostgreSQL runs in a container", async () => {
     restoreOnly = false,
   ): Promise<Stack> =>
     openStack(programFolder, "container", async () => {
-      const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
       const { destinations, firstBackup, pendingRestart } = new PostgresHost("immich", {
-        connection: { ssh: { ...host.ssh, user: "root", hostKeys: [...host.hostKeys], privateKey: host.keys.root } },
+        connection: connectionTo(host, "root"),
         container,
-        repositories: {
-          repo1: { at: at("/srv/first"), keepDays: 7 },
-          repo2: { at: at("/srv/second"), keepDays: 60 },
-        },
+        repositories: twoDirectories(),
         ...(restoreOnly
           ? { restoreOnly }
           : {

@@ -20,6 +20,7 @@ import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEn
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { stateTexts } from "../harness/compare/engineTexts";
+import { connectionTo, expectSoundUnits } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -79,9 +80,6 @@ describe("fire drills on a host", async () => {
     removeProgramFolder(programFolder);
   });
 
-  const reach = (to: DebianHost) => ({
-    ssh: { ...to.ssh, user: "deploy", hostKeys: [...to.hostKeys], privateKey: to.keys.deploy },
-  });
   const open = (isDrilledElsewhere = true): Promise<Stack> =>
     openStack(programFolder, "drill", async () => {
       const { target } = new S3CompatibleRepository("bucket", {
@@ -106,7 +104,7 @@ describe("fire drills on a host", async () => {
       };
       const newest = { cron: CRON, pick: DrillPick.Newest };
       const db = new PostgresHost("db", {
-        connection: reach(host),
+        connection: connectionTo(host),
         dataDirectory: DATA,
         repositories: {
           repo1: { at: new PosixRepository("first", { path: FIRST }).target, keepDays: 7 },
@@ -134,7 +132,7 @@ describe("fire drills on a host", async () => {
         "away",
         {
           of: db.drilled,
-          connection: reach(far),
+          connection: connectionTo(far),
           repositories: { repo2: { at: target } },
           notify: {
             targets: [
@@ -278,26 +276,7 @@ describe("fire drills on a host", async () => {
     ["production", () => host],
     ["the other host", () => far],
   ])("systemd reports no fault in the units of %s, and rates them as well protected", async (_where, of) => {
-    const verified = await of().run([
-      "sh",
-      "-c",
-      "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1",
-    ]);
-    expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
-    for (const name of (await shell("cd /etc/systemd/system; ls -d pgbackstop-*drill*.service", of()))
-      .trim()
-      .split("\n")) {
-      const printed = await of().run([
-        "systemd-analyze",
-        "security",
-        "--no-pager",
-        "--offline=true",
-        `/etc/systemd/system/${name}`,
-      ]);
-      const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
-      console.log(`${name}: ${score}`);
-      expect([name, Number(score) <= 2]).toEqual([name, true]);
-    }
+    await expectSoundUnits(of(), "pgbackstop-*drill*.service");
   });
 
   // claim: docs/drills.md, docs/commands.md: timers run drills beside production, RTO and RPO agree with an external
@@ -545,7 +524,7 @@ describe("fire drills on a host", async () => {
     await onOld("CREATE TABLE goods AS SELECT i, md5(i::text) FROM generate_series(1, 1000) i", "shop");
     await sql("CREATE ROLE mover SUPERUSER; INSERT INTO beat VALUES (clock_timestamp())");
     const access = {
-      connection: reach(host),
+      connection: connectionTo(host),
       user: "root",
       databaseUser: "postgres",
       runtimeArgv: ["/usr/local/bin/pgbackstop"],

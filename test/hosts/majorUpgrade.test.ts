@@ -6,11 +6,11 @@ import { join, resolve } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
-import { PosixRepository } from "../../components/repositories/posixRepository";
 import { findWholePostgres } from "../../tools/parts/postgres/postgres";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
+import { connectionTo, twoDirectories } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
@@ -60,15 +60,12 @@ describe(TITLE, async () => {
   const dataOf = (version: number): string => `/var/lib/postgresql/${version}/main`;
   const open = (version: number): Promise<Stack> =>
     openStack(programFolder, "upgrade", async () => {
-      const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
       const db = new PostgresHost("db", {
-        connection: {
-          ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
-        },
+        connection: connectionTo(host),
         dataDirectory: dataOf(version),
         postgres: { version },
         stanza: STANZA,
-        repositories: { repo1: { at: at("/srv/first"), keepDays: 7 }, repo2: { at: at("/srv/second"), keepDays: 60 } },
+        repositories: twoDirectories(),
         schedules: {
           full: { cron: "0 3 * * 0", timeZone: "UTC" },
           incr: { cron: "0 3 * * 1-6", timeZone: "UTC" },

@@ -14,6 +14,7 @@ import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { stateTexts } from "../harness/compare/engineTexts";
+import { connectionTo } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
@@ -54,9 +55,7 @@ describe(TITLE, async () => {
     openStack(programFolder, "mounted", async () => {
       const repository = new PosixRepository("near", { path: REPOSITORY, cipher: { passphrase } });
       const db = new PostgresHost("db", {
-        connection: {
-          ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
-        },
+        connection: connectionTo(host),
         dataDirectory: DATA,
         repositories: { repo1: { at: repository.target, keepDays: 7 } },
         schedules: { full: { cron: "0 3 * * 0" } },

@@ -5,13 +5,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { DrillLevel } from "../../components/drills/drillArgs";
-import { PosixRepository } from "../../components/repositories/posixRepository";
 import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { IMAGE, IMAGE_DATA } from "../../tools/parts/containers/postgresImage";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
+import { connectionTo, twoDirectories } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { installPodman, podmanParts } from "../harness/hosts/hostPodman";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -62,14 +62,10 @@ describe.runIf(NIGHTLY)("a host whose PostgreSQL runs in a container of Podman",
 
   test("one update takes backups, every unit works, and a container that is made again archives", async () => {
     const stack = await openStack(programFolder, "podman", async () => {
-      const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
       const { destinations, firstBackup, pendingRestart } = new PostgresHost("shop", {
-        connection: { ssh: { ...host.ssh, user: "root", hostKeys: [...host.hostKeys], privateKey: host.keys.root } },
+        connection: connectionTo(host, "root"),
         container: { name: NAME, engine: "podman" },
-        repositories: {
-          repo1: { at: at("/srv/first"), keepDays: 7 },
-          repo2: { at: at("/srv/second"), keepDays: 60 },
-        },
+        repositories: twoDirectories(),
         schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
         drills: { weekly: { cron: "0 5 * * 6", level: DrillLevel.Thorough } },
       });

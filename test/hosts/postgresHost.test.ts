@@ -10,10 +10,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BackupNow } from "../../components/actions/backupNow";
 import type { SshConnection } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
-import { PosixRepository } from "../../components/repositories/posixRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
+import { twoDirectories } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { hasCommandProvider } from "../harness/real/interopParts";
@@ -45,12 +45,11 @@ describe("a host behind SSH", async () => {
     ...over,
   });
   const program = (ssh: SshConnection, keepDays = 7): PostgresHost => {
-    const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
     return new PostgresHost("db", {
       connection: { ssh },
       dataDirectory: DATA,
       stanza: "main",
-      repositories: { repo1: { at: at("/srv/first"), keepDays }, repo2: { at: at("/srv/second"), keepDays: 60 } },
+      repositories: twoDirectories(keepDays),
       schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
       allowRestart: true,
       archiveTimeoutSeconds: 60,

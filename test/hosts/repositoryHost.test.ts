@@ -20,6 +20,7 @@ import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
+import { connectionTo } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
 import { engineHostParts } from "../harness/hosts/parts";
@@ -79,14 +80,11 @@ describe("a backup host", async () => {
     removeProgramFolder(programFolder);
   });
 
-  const reach = (host: DebianHost) => ({
-    ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
-  });
   const open = (trigger = "", immutableDays = 7, standby = false): Promise<Stack> =>
     openStack(programFolder, "vault", async () => {
       const cipher = new CipherPassphrase("key", {}, { protect: false }).ref;
       const host = new RepositoryHost("vault", {
-        connection: reach(vault),
+        connection: connectionTo(vault),
         clients: { orders: { cipher, reader: true, ...(immutableDays === 0 ? {} : { immutableDays }) } },
         address: vault.address,
         port: 22,
@@ -97,7 +95,7 @@ describe("a backup host", async () => {
       const { privateKey: _brought, ...server } = at.sftp;
       const far = isKeyOnHost ? { at: { ...at, sftp: server }, secretFiles: { privateKey: KEY_ON_HOST } } : { at };
       const database = new PostgresHost("db", {
-        connection: reach(db),
+        connection: connectionTo(db),
         dataDirectory: DATA,
         repositories: {
           repo1: { at: new PosixRepository("near", { path: "/srv/near" }).target, keepDays: 30 },
@@ -111,7 +109,7 @@ describe("a backup host", async () => {
       if (reader === undefined) throw new Error("there is no target that only reads");
       const follower = standby
         ? new StandbyHost("standby", {
-            connection: reach(db),
+            connection: connectionTo(db),
             dataDirectory: STANDBY_DATA,
             repositories: { repo2: { at: reader, keepDays: 30 } },
             primary: { host: "127.0.0.1", user: "replicator", passfile: PASSFILE, slot: "standby" },
@@ -389,7 +387,7 @@ describe("a backup host", async () => {
     const renamed = await openStack(programFolder, "vault", async () => {
       const cipher = new CipherPassphrase("key", {}, { protect: false }).ref;
       const { hostKey } = new RepositoryHost("renamed", {
-        connection: reach(vault),
+        connection: connectionTo(vault),
         clients: { orders: { cipher, reader: true } },
         address: vault.address,
       });
@@ -405,7 +403,11 @@ describe("a backup host", async () => {
     // A second one with other clients would replace both files.
     const other = await openStack(programFolder, "other", async () => {
       const clients = { ledger: {} };
-      const { hostKey } = new RepositoryHost("other", { connection: reach(vault), clients, address: vault.address });
+      const { hostKey } = new RepositoryHost("other", {
+        connection: connectionTo(vault),
+        clients,
+        address: vault.address,
+      });
       return { hostKey };
     });
     expect(await failureOf(other.up(), printed)).toMatch(

@@ -6,11 +6,11 @@ import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import type { HostArchive } from "../../components/databases/walArgs";
-import { PosixRepository } from "../../components/repositories/posixRepository";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
+import { connectionTo, twoDirectories } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { archivesAgain, expectFirstBackups, SLOT } from "../harness/hosts/slotHost";
@@ -37,17 +37,13 @@ describe("a host whose WAL leaves through a slot", async () => {
 
   const open = (archive: HostArchive = "stream"): Promise<Stack> =>
     openStack(programFolder, "by-slot", async () => {
-      const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
       const { destinations, firstBackup, pendingRestart } = new PostgresHost("db", {
-        connection: { ssh: { ...host.ssh, user: "root", hostKeys: [...host.hostKeys], privateKey: host.keys.root } },
+        connection: connectionTo(host, "root"),
         dataDirectory: "/var/lib/postgresql/17/main",
         stanza: "main",
         archive,
         slotKeepGiB: 2,
-        repositories: {
-          repo1: { at: at("/srv/first"), keepDays: 7 },
-          repo2: { at: at("/srv/second"), keepDays: 60 },
-        },
+        repositories: twoDirectories(),
         schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
         archiveTimeoutSeconds: 60,
       });

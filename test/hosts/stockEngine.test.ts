@@ -15,6 +15,7 @@ import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
+import { connectionTo } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
@@ -70,9 +71,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
       const first = new PosixRepository("first", { path: FOLDERS[0] });
       const second = new PosixRepository("second", { path: FOLDERS[1], cipher: key.ref });
       const { destinations, firstBackup, restoreCommand } = new PostgresHost("db", {
-        connection: {
-          ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
-        },
+        connection: connectionTo(host),
         dataDirectory: DATA,
         engine,
         repositories: {
