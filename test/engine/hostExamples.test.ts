@@ -3,10 +3,7 @@
  * option, setting and schedule that differs, and why. docs/internals/lessons.md has the same list.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { B2Outputs, B2Settings } from "../../examples/vps-b2/program";
-import type { NasR2Outputs, NasR2Settings } from "../../examples/vps-nas-r2/program";
-import { ensureNode } from "../../tools/parts/nodeBinary";
-import { loadExample, openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { B2ServerDouble } from "../harness/doubles/b2Server";
 import type { Difference } from "../harness/compare/published";
@@ -19,11 +16,8 @@ import {
   publishedText,
   settingsOf,
 } from "../harness/compare/publishedHost";
+import { openB2, openNasR2, SECRET } from "./hostStacks";
 import { NIGHTLY } from "../../tools/parts/nightly";
-
-const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl backup";
-
-const SECRET = "never-to-be-seen-0123456789";
 
 let programFolder: ProgramFolder;
 let server: B2ServerDouble;
@@ -38,33 +32,11 @@ afterAll(async () => {
 });
 
 async function nasR2(): Promise<{ host: DeclaredHost; printed: string }> {
-  const { program } = await loadExample<{ program: (settings: NasR2Settings) => NasR2Outputs }>(
-    programFolder,
-    "vps-nas-r2",
-  );
-  const settings: NasR2Settings = {
-    accountId: "21ee32956d11b5baf662d186bd0b4ab4",
-    bucket: "nix-homelab-prod-servers",
-    accessKeyId: "0123456789abcdef0123456789abcdef",
-    secretAccessKey: SECRET,
-    host: { nodePath: await ensureNode(), engine: "pgbackrest" },
-  };
-  return previewHost(await openStack(programFolder, "nas-r2", async () => program(settings)));
+  return previewHost(await openNasR2(programFolder, { engine: "pgbackrest" }));
 }
 
 async function b2(): Promise<{ host: DeclaredHost; printed: string }> {
-  const { program } = await loadExample<{ program: (settings: B2Settings) => B2Outputs }>(programFolder, "vps-b2");
-  const settings: B2Settings = {
-    bucket: "acme-pg-backups",
-    backupHost: { host: "backup.example.net", user: "pgbackrest", hostKey: HOST_KEY, privateKey: SECRET },
-    host: { nodePath: await ensureNode(), engine: "pgbackrest" },
-  };
-  const stack = await openStack(programFolder, "b2", async () => program(settings));
-  await stack.setAllConfig({
-    "b2:applicationKeyId": { value: server.admin.applicationKeyId },
-    "b2:applicationKey": { value: server.admin.applicationKey, secret: true },
-    "b2:endpoint": { value: server.endpoint },
-  });
+  const stack = await openB2(programFolder, server, { engine: "pgbackrest" });
   // The B2 account decides where its buckets are, so an update creates them before the preview.
   await stack.up({ target: ["**B2Repository**", "**CipherPassphrase**"] });
   return previewHost(stack);
