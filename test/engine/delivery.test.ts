@@ -8,7 +8,7 @@ import { SharedExternalSecret } from "../../components/credentials/sharedExterna
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
-import { stateTexts } from "../harness/compare/engineTexts";
+import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { ProviderDouble } from "../harness/doubles/providerDouble";
 import { KUBERNETES } from "../harness/doubles/providerSchemas";
 
@@ -152,10 +152,7 @@ test("neither output nor state contains a key or a passphrase", () => {
 test("no choice, two choices or an empty one are refused before any change", async () => {
   const refusalOf = async (args: ConstructorParameters<typeof RepositorySecret>[1]): Promise<string> => {
     const stack = await openStack(programFolder, "wrong", async () => void new RepositorySecret("Wrong_Name", args));
-    return stack.preview().then(
-      () => "no error",
-      (error: unknown) => String(error),
-    );
+    return failureOf(stack.preview());
   };
   expect(await refusalOf({ namespace: "orders" })).toContain("create, existing and external are all missing");
   const from = { name: "nas", path: "/mnt/nas" };

@@ -17,7 +17,7 @@ import type { Topology } from "../../components/plan/topology/topology";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { run, runOk } from "../../tools/parts/process";
 import { loadExample, openStack } from "../../tools/parts/pulumi/pulumiEngine";
-import { stateTexts } from "../harness/compare/engineTexts";
+import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { LocalHost } from "./localHost";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
@@ -192,10 +192,7 @@ test.runIf(NIGHTLY)("options of pgBackRest take effect, and a preview refuses ba
   expect(readFileSync(host.path("log", "main-backup.log"), "utf8")).toContain(" DETAIL: ");
 
   const bad = { "log-levle-file": "detail", "protocol-timeout": "soon", "process-max": "4", "repo2-s3-key": "marker" };
-  const failure = await (await open(host.settings({ options: bad }))).preview().then(
-    () => "no error",
-    (error: unknown) => String(error),
-  );
+  const failure = await failureOf((await open(host.settings({ options: bad }))).preview());
   expectAll(failure, [
     "PB170 options.log-levle-file: pgBackRest has no option log-levle-file; did you mean log-level-file?",
     "PB170 options.protocol-timeout: 'soon' is not valid",
@@ -242,10 +239,7 @@ test.runIf(NIGHTLY)("a refresh shows a manual change, and an update repairs it",
 test.runIf(NIGHTLY)("an update that fails half-way says why, keeps its state, and the next one continues", async () => {
   chmodSync(host.nasPath, 0);
   const settings = host.settings({ processMax: 3 });
-  const failure = await (await open(settings)).up().then(
-    () => "no error",
-    (error: unknown) => String(error),
-  );
+  const failure = await failureOf((await open(settings)).up());
   printed.push(failure);
   expect(failure).toContain("unable to create the stanza");
   chmodSync(host.nasPath, 0o750);
@@ -261,10 +255,7 @@ test.runIf(NIGHTLY)("two updates of one host exclude each other", async () => {
   const isFree = async (): Promise<boolean> =>
     (await run("flock", ["--nonblock", host.path("etc"), "true"])).exitCode === 0;
   await expect.poll(isFree, { timeout: 60_000 }).toBe(false);
-  const failure = await (await open(host.settings({ processMax: 4 }))).up().then(
-    () => "no error",
-    (error: unknown) => String(error),
-  );
+  const failure = await failureOf((await open(host.settings({ processMax: 4 }))).up());
   expect(failure).toContain(`another update of ${host.path("etc")} is running on this machine`);
   holder.kill();
 });
@@ -274,10 +265,7 @@ test("all mistakes in the arguments are reported at once", async () => {
     ...host.settings({ schedules: { full: { cron: "0 3 * *" } }, stanza: "no good" }),
     nasPath: "relative",
   };
-  const failure = await (await open(settings)).preview().then(
-    () => "no error",
-    (error: unknown) => String(error),
-  );
+  const failure = await failureOf((await open(settings)).preview());
   expectAll(failure, ["PB011 schedules.full.cron", "PB013 stanza", "PB014 repositories.repo1.at.path"]);
 });
 

@@ -21,6 +21,7 @@ import {
 } from "../../../components/dynamic/b2";
 import { UNKNOWN } from "../../../components/dynamic/previewValues";
 import { B2ServerDouble } from "../../harness/doubles/b2Server";
+import { failureOf } from "../../harness/compare/engineTexts";
 
 // Skips the pauses between attempts. The client's tests check their length.
 vi.mock("node:timers/promises", () => ({ setTimeout: async () => undefined }));
@@ -67,12 +68,6 @@ function signIn({
   };
   return configure({ get: (key) => settings[key] }, {});
 }
-
-const failureOf = (work: Promise<unknown>): Promise<string> =>
-  work.then(
-    () => "no error",
-    (error: unknown) => String(error),
-  );
 
 /** The server carries out the call, but the client never gets the answer. */
 const lost = { kind: "loseAnswer" } as const;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { convergeHost, type DesiredHost } from "../../../components/host/converge";
 import { connectLocally } from "../../../components/host/localConnection";
+import { failureOf } from "../../harness/compare/engineTexts";
 
 let folder: string;
 beforeAll(() => {
@@ -30,11 +31,7 @@ const refusal = (mounts: readonly string[]): Promise<string> => {
     mounts,
     firstBackup: false,
   };
-  const reported = convergeHost(connectLocally(), desired, null, () => undefined);
-  return reported.then(
-    () => "nothing",
-    (error: unknown) => String(error),
-  );
+  return failureOf(convergeHost(connectLocally(), desired, null, () => undefined));
 };
 
 test("a repository that requires a mount is refused while nothing is mounted, before anything is created", async () => {

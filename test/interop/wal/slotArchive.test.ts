@@ -66,15 +66,14 @@ describe("WAL through a replication slot", async () => {
       }),
     );
   };
+  const withLog = (error: unknown): never => {
+    throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
+  };
   /** Ends the segment, and waits until a repository has it. */
   const archiveAll = async (key = 1): Promise<string> => {
     await bed.cluster.sql("SELECT pg_create_restore_point('archive all')");
     const name = await bed.cluster.switchWal();
-    await waitFor(`${name} in repo${key}`, 60_000, async () => (stored(key).has(name) ? true : null)).catch(
-      (error: unknown) => {
-        throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
-      },
-    );
+    await waitFor(`${name} in repo${key}`, 60_000, async () => (stored(key).has(name) ? true : null)).catch(withLog);
     return name;
   };
   const isGapless = (segments: ReadonlyMap<string, string>): boolean => {
@@ -415,9 +414,7 @@ describe("WAL through a replication slot", async () => {
       await agent.start();
       await waitFor("the new backup", 60_000, async () =>
         agent.log().includes("taking a backup into repo1, repo2: WAL was dropped", before) ? true : null,
-      ).catch((error: unknown) => {
-        throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
-      });
+      ).catch(withLog);
       await waitFor("a good check", 60_000, async () => ((await bed.ours(["check"])).exitCode === 0 ? true : null));
     };
     // As a component that is removed and added again: nothing on this machine knows how far the archive is.
@@ -492,9 +489,7 @@ describe("WAL through a replication slot", async () => {
       await waitFor("the stream", 60_000, async () => {
         const lsns = await streamed();
         return lsns.length === 2 && lsns.every((lsn) => lsn >= wanted) ? true : null;
-      }).catch((error: unknown) => {
-        throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
-      });
+      }).catch(withLog);
       await agent.stop("SIGKILL");
       await bed.cluster.stop("immediate");
       const { dataPath, result } = await bed.restoreAside({ by: null });
@@ -539,9 +534,7 @@ describe("WAL through a replication slot", async () => {
       for (const key of [1, 2])
         await waitFor(`WAL in repo${key}`, 60_000, async () =>
           [...left, last].every((name) => stored(key).has(name)) ? true : null,
-        ).catch((error: unknown) => {
-          throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
-        });
+        ).catch(withLog);
       const { dataPath, result } = await bed.restoreAside({ by: stock, args: ["--type=default"] });
       expect(result.exitCode, result.stderr).toBe(0);
       const restored = TestCluster.adopt({ binaries, dataPath });
@@ -604,9 +597,7 @@ describe("WAL through a replication slot", async () => {
     await agent.start();
     await waitFor("the conflict", 60_000, async () =>
       /archive's [0-9A-F]{24} differs|duplicate/i.test(agent.log()) ? true : null,
-    ).catch((error: unknown) => {
-      throw new Error(`${String(error)}\n${agent.log().slice(-3000)}`, { cause: error });
-    });
+    ).catch(withLog);
   });
 });
 
