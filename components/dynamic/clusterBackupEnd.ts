@@ -1,4 +1,4 @@
-/** The declaration of the dynamic resource that fails an update when a `Backup` fails; clusterBackup.ts has its methods. */
+/** The dynamic resource that fails an update when a `Backup` fails; clusterBackup.ts has its methods. */
 import type * as pulumi from "@pulumi/pulumi";
 import type { BackupEndInputs } from "./clusterBackup";
 import { type DynamicClass, DynamicResource, methodsOf } from "./dynamicResource";

@@ -11,8 +11,8 @@ type Method = "check" | "configure" | "create" | "delete" | "diff" | "read" | "u
 
 /**
  * Methods that a module of this package exports. The plugin loads it by its name, so that it captures nothing of the
- * program and an updated package takes effect immediately. It does so at the first call: a preview that only creates calls none, and without the package a
- * resource without `read` and `delete` can still be read and removed.
+ * program and an updated package takes effect immediately. It does so at the first call: a preview that only creates
+ * calls none, and without the package a resource without `read` and `delete` can still be read and removed.
  */
 export function methodsOf<Module extends object>(
   name: string,

@@ -5,7 +5,7 @@
  * entry that the old topology already has is spent: it acknowledged an earlier change. A removed database cannot
  * acknowledge its removal, so the old topology must have announced it (`database=removed`).
  */
-import { type Change, collector, isHidden } from "./diff/change";
+import { type Change, collector, type Effect, isHidden } from "./diff/change";
 import { copyCountsText, countCopies } from "./diff/copyCounts";
 import { diffDatabase } from "./diff/database";
 import { isUnknown } from "./model/unknown";
@@ -48,6 +48,18 @@ export function diffTopologies(before: TopologySet, after: TopologySet): Topolog
 /** Weakened changes without an acknowledgement. */
 export function weakenedOf({ changes }: TopologyDiff): Change[] {
   return changes.filter((change) => change.effect === "weakened" && change.acknowledged === undefined);
+}
+
+/** Weakened ones are those without an acknowledgement. */
+export function countChanges(diff: TopologyDiff): Record<Effect | "acknowledged" | "uncertain", number> {
+  const certain = diff.changes.filter((change) => !change.uncertain);
+  return {
+    weakened: weakenedOf(diff).length,
+    acknowledged: certain.filter((change) => change.acknowledged !== undefined).length,
+    strengthened: certain.filter((change) => change.effect === "strengthened").length,
+    neutral: certain.filter((change) => change.effect === "neutral").length,
+    uncertain: diff.changes.length - certain.length,
+  };
 }
 
 /** A part of a topology that is known only after the update. */

@@ -39,8 +39,8 @@ export async function declaredBy(program: () => void, outputs?: OutputsOf): Prom
 
 /** @throws Error if it was not declared */
 export function inputsIn(declared: readonly Declared[], name: string): Record<string, unknown> {
-  const found = declared.find((each) => each.name === name);
-  if (found !== undefined) return found.inputs;
+  const resource = declared.find((each) => each.name === name);
+  if (resource !== undefined) return resource.inputs;
   throw new Error(`${name} was not declared: ${declared.map((each) => each.name).join(", ")}`);
 }
 

@@ -2,7 +2,7 @@
  * Topologies and their comparison as JSON documents with a version: fields are added, never changed. Pure. The schemas
  * that the package publishes are made from these types.
  */
-import { type TopologyDiff, type TopologySet, type UnknownPart, weakenedOf } from "../../plan/diff";
+import { countChanges, type TopologyDiff, type TopologySet, type UnknownPart } from "../../plan/diff";
 import type { LoggedFinding } from "../../plan/findings/loggedFindings";
 import type { Topology } from "../../plan/topology/topology";
 import { isSecret, isUnknown } from "../../plan/model/unknown";
@@ -46,17 +46,6 @@ export function renderDiffDocument(
   unknown: readonly UnknownPart[],
 ): string {
   return jsonText({ version: 1, summary: countChanges(diff), ...diff, findings, unknown } satisfies DiffDocument);
-}
-
-export function countChanges(diff: TopologyDiff): DiffDocument["summary"] {
-  const certain = diff.changes.filter((change) => !change.uncertain);
-  return {
-    weakened: weakenedOf(diff).length,
-    acknowledged: certain.filter((change) => change.acknowledged !== undefined).length,
-    strengthened: certain.filter((change) => change.effect === "strengthened").length,
-    neutral: certain.filter((change) => change.effect === "neutral").length,
-    uncertain: diff.changes.length - certain.length,
-  };
 }
 
 /** Ends with a newline. */

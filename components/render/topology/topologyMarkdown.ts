@@ -4,9 +4,8 @@
  */
 import { oneLine } from "../../../runtime/base/html";
 import type { Change } from "../../plan/diff/change";
-import { type DatabaseSummary, type TopologyDiff, type UnknownPart, weakenedOf } from "../../plan/diff";
+import { countChanges, type DatabaseSummary, type TopologyDiff, type UnknownPart, weakenedOf } from "../../plan/diff";
 import type { LoggedFinding } from "../../plan/findings/loggedFindings";
-import { countChanges } from "./topologyDocument";
 
 /** Forges refuse longer comments (GitHub 65,536 characters). */
 export const MARKDOWN_CHARACTERS_MAX = 60_000;
