@@ -9,7 +9,8 @@ import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/kubernetesObjects";
 import { findRepoIndex } from "../plan/model/defaults";
-import { backupManifest } from "../render/kubernetes/clusterObjects";
+import { CNPG } from "../render/kubernetes/clusterObjects";
+import { MANAGED_BY } from "../render/kubernetes/objects";
 import { runOnHost } from "./runOnHost";
 
 /** Kinds of backup. */
@@ -147,12 +148,9 @@ function inCluster(
     const objectName = pulumi
       .all([clusterName, ...triggers])
       .apply(([owner, ...values]) => nameOf(`${owner}-${name}-${run}`, values));
-    const { metadata, ...object } = backupManifest("", "", spec);
-    const awaited = {
-      ...object,
-      metadata: { ...metadata, name: objectName, namespace, annotations: { "pulumi.com/waitFor": HAS_ENDED } },
-      status: undefined,
-    };
+    const annotations = { "pulumi.com/waitFor": HAS_ENDED };
+    const metadata = { name: objectName, namespace, labels: MANAGED_BY, annotations };
+    const awaited = { apiVersion: CNPG, kind: "Backup", metadata, spec, status: undefined };
     const made = declareKubernetes(
       renderedName(name, run),
       awaited,

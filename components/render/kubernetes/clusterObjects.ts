@@ -55,7 +55,7 @@ import {
 import { renderReplaceArchiver } from "./replaceArchiverJob";
 import { toSixFields } from "./sixFields";
 
-const CNPG = "postgresql.cnpg.io/v1";
+export const CNPG = "postgresql.cnpg.io/v1";
 /** Name of the entry of `spec.externalClusters` that a cluster is restored or imported from. */
 export const SOURCE_NAME = "source";
 
@@ -455,11 +455,6 @@ function backupSpec({ database }: Pick<EngineContext, "database">, run: BackupRu
     cluster: () => fields({ name: () => database.cluster }),
     ...readers(run, "method", "pluginConfiguration", "target", "online"),
   });
-}
-
-/** One backup, taken once the object exists. */
-export function backupManifest(name: string, namespace: string, spec: BackupSpec): Manifest {
-  return { apiVersion: CNPG, kind: "Backup", metadata: { name, namespace, labels: MANAGED_BY }, spec };
 }
 
 function poolerManifest({ database }: EngineContext, pooler: PoolerPlan): RenderedObject {
