@@ -16,6 +16,7 @@ import {
   pageSizeOf,
   RECORD_HEADER_SIZE_BYTES,
   WalReader,
+  type WalRecord,
 } from "./walReader";
 import { parseRecord, RESOURCE_MANAGER } from "./walRecord";
 
@@ -41,7 +42,8 @@ const RECORD_SIZE_BYTES_MAX = 2048;
 export function findNewTablespace(segment: Uint8Array): NewTablespace | null {
   const { pgVersion, segmentSizeBytes } = parseWalHeader(segment.subarray(0, 512));
   const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
-  if (continuesCreation(segment, view)) return { pgVersion, path: null };
+  const continued = continuedCreation(segment, view, pgVersion);
+  if (continued !== null) return continued;
   return hasCreation(segment, view, segmentSizeBytes) ? firstCreation(segment, pgVersion) : null;
 }
 
@@ -96,14 +98,37 @@ function hasCreation(segment: Uint8Array, view: DataView, segmentSizeBytes: numb
   return false;
 }
 
-/** True if the previous segment has only 8 or 16 bytes of a record, and this one says that it creates a tablespace. */
-function continuesCreation(segment: Uint8Array, view: DataView): boolean {
-  if (view.byteLength < LONG_PAGE_HEADER_SIZE_BYTES + RECORD_HEADER_SIZE_BYTES) return false;
+/**
+ * What a record creates of which the previous segment has only 8 or 16 bytes: its kind is in this segment. Any bytes of
+ * another record may stand where the kind would be, so the rest must be a creation as a whole.
+ */
+function continuedCreation(segment: Uint8Array, view: DataView, pgVersion: string): NewTablespace | null {
+  if (view.byteLength < LONG_PAGE_HEADER_SIZE_BYTES + RECORD_HEADER_SIZE_BYTES) return null;
   const restBytes = continuedBytes(view, 0);
-  if (restBytes === 0 || restBytes > RECORD_SIZE_BYTES_MAX) return false;
-  return [8, 16].some((haveBytes) => {
-    const at = LONG_PAGE_HEADER_SIZE_BYTES + INFO_OFFSET - haveBytes;
-    // Two bytes of padding follow.
-    return isCreation(segment[at + 1], segment[at]) && view.getUint16(at + 2, true) === 0;
-  });
+  if (restBytes === 0 || restBytes > RECORD_SIZE_BYTES_MAX) return null;
+  const end = LONG_PAGE_HEADER_SIZE_BYTES + restBytes;
+  const rest = segment.subarray(LONG_PAGE_HEADER_SIZE_BYTES, end);
+  for (const haveBytes of [8, 16]) {
+    const bytes = new Uint8Array(haveBytes + restBytes);
+    bytes.set(rest, haveBytes);
+    const [info = 0, resourceManager = 0, ...padding] = bytes.subarray(INFO_OFFSET, INFO_OFFSET + 4);
+    if (!isCreation(resourceManager, info) || padding.some((byte) => byte !== 0)) continue;
+    // A page of a special build, and the header of the next one, may cut the rest.
+    if (end > pageSizeOf(view)) return { pgVersion, path: null };
+    const path = wholePath({ lsn: 0n, info, resourceManager, xid: 0, bytes }, pgVersion);
+    if (path !== null) return { pgVersion, path };
+  }
+  return null;
+}
+
+/** Null if the record has anything but an absolute path. */
+function wholePath(record: WalRecord, pgVersion: string): string | null {
+  try {
+    const { blocks, main } = parseRecord(record, Number(pgVersion));
+    const isWhole = blocks.length === 0 && main.indexOf(0, OID_SIZE_BYTES) === main.length - 1;
+    const path = textOf(main.subarray(OID_SIZE_BYTES, -1));
+    return isWhole && path.startsWith("/") ? path : null;
+  } catch {
+    return null;
+  }
 }

@@ -39,10 +39,19 @@ describe("WAL that creates a tablespace", () => {
         else if (beforeEnd >= sizeBytes) expect(first).toBe(path);
         // Of the header's 24 bytes, the 18th says what it is.
         else if (beforeEnd >= 24) expect(first).toBeNull();
-        else expect([first, second]).toEqual([undefined, null]);
+        else expect([first, second]).toEqual([undefined, path]);
       },
     );
     fc.assert(property, { numRuns: 60 });
+  });
+
+  test("is not what another record has where it continues", () => {
+    for (const byteShift of [0, 1, 2, 3]) {
+      // As bytes, rows of the number 1280 are the kind of a creation.
+      const rows = Uint8Array.from({ length: 1600 }, (_, at) => ((at + byteShift) % 4 === 1 ? TABLESPACE : 0));
+      for (const beforeEnd of [8, 16, 24, 32, 40, 48, 800, 1600])
+        expect(scanned({ beforeEnd }, { resourceManager: HEAP, main: rows })).toEqual([undefined, undefined]);
+    }
   });
 
   test("is no other WAL, and no tablespace within the data directory", () => {
