@@ -48,6 +48,12 @@ const ALIASES = Object.entries({
   replacement: fileURLToPath(new URL(path, import.meta.url)),
 }));
 
+/** Unit tests need no build. */
+const BUNDLE_DOUBLE = {
+  find: /^.*\/internal\/runtimeBundle$/,
+  replacement: fileURLToPath(new URL("test/harness/doubles/runtimeBundle.ts", import.meta.url)),
+};
+
 /** Tiers of different width must not run at the same time: each has its own place in the order. */
 function configOf(
   { name, include, exclude, isolate }: Project,
@@ -57,7 +63,7 @@ function configOf(
   const timeoutMs = NIGHTLY ? Math.max(NIGHTLY_FACTOR * testTimeoutMs, NIGHTLY_TIMEOUT_MS_MIN) : testTimeoutMs;
   return {
     plugins: [protoFiles],
-    resolve: { alias: ALIASES },
+    resolve: { alias: name === "unit" ? [...ALIASES, BUNDLE_DOUBLE] : ALIASES },
     test: {
       name,
       include: [...include],

@@ -1,6 +1,6 @@
 /** Programs reach the Kubernetes objects of components as typed resources. */
 import * as pulumi from "@pulumi/pulumi";
-import { beforeAll, expect, test, vi } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import {
   CnpgBackup,
   type CnpgBackupArgs,
@@ -14,11 +14,6 @@ import {
 } from "../../components/index";
 
 import { startProgram } from "./declaredResources";
-
-vi.mock("../../components/internal/runtimeBundle", () => ({
-  runtimeBundleSha256: () => "0".repeat(64),
-  runtimeBundleBrotli: () => "YnI=",
-}));
 
 /** What the engine would have created. */
 const CERTIFICATE = { certificatePem: "certificate", privateKeyPem: "key", notAfter: "2036-11-22T00:00:00Z" };

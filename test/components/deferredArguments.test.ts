@@ -1,17 +1,11 @@
 /** Arguments of another type than declared that arrive late: each is refused by name before anything reads it. */
 // claim: docs/reference/components.md: "Plain arguments": every other…
 import * as pulumi from "@pulumi/pulumi";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { answerTo, isExplained } from "./answers";
 import { deferred } from "./deferredInputs";
 import { withValue } from "./strangeValues";
 import { BASES, type BaseName } from "./componentBases";
-
-vi.mock("../../components/internal/runtimeBundle", () => ({
-  runtimeBundleSha256: () => "0".repeat(64),
-  runtimeBundleBrotli: () => "YnI=",
-  loadArchiveClient: () => "client",
-}));
 
 type Case = readonly [component: BaseName, path: string, value: unknown, code: string];
 

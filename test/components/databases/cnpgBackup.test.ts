@@ -14,12 +14,6 @@ import type { RepositoryTarget } from "../../../components/repositories/target";
 import { renderedObjects } from "../../harness/kubernetes/rendered";
 import type { KubernetesObject } from "../../harness/kubernetes/kubectl";
 
-vi.mock("../../../components/internal/runtimeBundle", () => ({
-  runtimeBundleSha256: () => "0".repeat(64),
-  runtimeBundleBrotli: () => "YnI=",
-  loadArchiveClient: () => "client",
-}));
-
 const SNAPSHOTS = { cron: "0 5 * * *", keepDays: 7 };
 
 function common(): ConstructorParameters<typeof CnpgBackup>[1] {

@@ -1,6 +1,6 @@
 /** Every input of a cluster: deferred values give what plain ones give, and a preview without them guesses nothing. */
 // claim: docs/reference/components.md: "Plain arguments": every other…
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup, type CnpgBackupArgs } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
@@ -16,11 +16,6 @@ import {
   register,
   withInputs,
 } from "../deferredInputs";
-
-vi.mock("../../../components/internal/runtimeBundle", () => ({
-  runtimeBundleSha256: () => "0".repeat(64),
-  runtimeBundleBrotli: () => "YnI=",
-}));
 
 const AT = {
   name: "bucket",

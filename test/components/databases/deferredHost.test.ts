@@ -1,14 +1,9 @@
 /** Every input of a host: deferred values give what plain ones give, and a preview without them guesses nothing. */
 // claim: docs/reference/components.md: "Plain arguments": every other…
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { PostgresHostArgs } from "../../../components/databases/hostArgs";
 import { PostgresHost } from "../../../components/databases/postgresHost";
 import { AZURE_LOCATION, GCS_LOCATION, describeDeferred, inputsOf, withInputs } from "../deferredInputs";
-
-vi.mock("../../../components/internal/runtimeBundle", () => ({
-  runtimeBundleSha256: () => "0".repeat(64),
-  loadArchiveClient: () => "client",
-}));
 
 const KEYS = {
   knownHostsFiles: ["/etc/own/known_hosts"],

@@ -1,17 +1,12 @@
 /** Values that come later give the host that plain ones give. */
 import * as pulumi from "@pulumi/pulumi";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { PostgresHostArgs } from "../../../components/databases/hostArgs";
 import { PostgresHost } from "../../../components/databases/postgresHost";
 import { diff, type GivenInputs, readInputs } from "../../../components/dynamic/host";
 import { wholeFiles } from "../../../components/host/briefFiles";
 import type { RepositoryTarget } from "../../../components/repositories/target";
 import { plain, type Value } from "../../harness/doubles/providerValues";
-
-vi.mock("../../../components/internal/runtimeBundle", () => ({
-  runtimeBundleSha256: () => "0".repeat(64),
-  loadArchiveClient: () => "client",
-}));
 
 const S3 = { bucket: "own-pg", endpoint: "s3.example.net", region: "eu" };
 const KEYS = { accessKeyId: "marker-id", secretAccessKey: "marker-secret" };

@@ -2,7 +2,7 @@
 // claim: docs/reference/rules.md: PB195 to PB199 and PB203: an update refuses a database that shares what is known,
 //   before anything of it is registered
 import * as pulumi from "@pulumi/pulumi";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { ClusterEngine } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
@@ -15,12 +15,6 @@ import { FireDrill } from "../../../components/drills/fireDrill";
 import { constructed } from "../../../components/internal/programClaims";
 import type { Claims } from "../../../components/plan/findings/claims";
 import type { RepositoryTarget } from "../../../components/repositories/target";
-
-vi.mock("../../../components/internal/runtimeBundle", () => ({
-  runtimeBundleSha256: () => "0".repeat(64),
-  runtimeBundleBrotli: () => "YnI=",
-  loadArchiveClient: () => "client",
-}));
 
 const KEYS = { accessKeyId: "id", secretAccessKey: "secret" };
 const bucket = (path: pulumi.Input<string> = "/orders"): RepositoryTarget => ({

@@ -199,7 +199,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     expect((await bed.oursOk(SYNC)).stdout).toContain(`repo2: copied backup ${newest}`);
   });
 
-  test("stock continues in the target, and sync adds later backups", async () => {
+  test.runIf(NIGHTLY)("stock continues in the target, and sync adds later backups", async () => {
     await stockBackup("incr", 2);
     await writeMore(bed);
     await stockBackup("diff");

@@ -139,7 +139,7 @@ describe("a repository that stops answering", async () => {
     "archive-push acknowledges by repo1, whatever kind of call hangs; few killed processes remain",
     async () => {
       const { bed, mount } = await open();
-      for (const kind of KINDS) {
+      for (const kind of KINDS.filter((_, index) => NIGHTLY || index % 3 === 0)) {
         await mount.hang(kind);
         await archived(bed, 1);
       }
