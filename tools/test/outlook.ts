@@ -10,14 +10,14 @@ import type { Form } from "./plan";
 
 /** Minutes on two idle cores with warm caches, as CONTRIBUTING.md states them. */
 export const TIER_MINUTES: Readonly<Record<Tier["name"], number>> = {
-  unit: 10,
-  data: 12,
-  package: 3,
+  unit: 9,
+  data: 10,
+  package: 4,
   hosts: 6,
   kubernetes: 5,
-  engine: 9,
+  engine: 7,
 };
-export const RUN_MINUTES = { quick: 6, all: 22 } as const;
+export const RUN_MINUTES = { quick: 6, all: 20 } as const;
 const TREES_MINUTES = 6;
 const KUBERNETES_MINUTES = 9;
 const PULUMI_MINUTES = 5;
