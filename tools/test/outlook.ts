@@ -10,14 +10,14 @@ import type { Form } from "./plan";
 
 /** Minutes on two idle cores with warm caches, as CONTRIBUTING.md states them. */
 export const TIER_MINUTES: Readonly<Record<Tier["name"], number>> = {
-  unit: 9,
-  data: 10,
-  package: 4,
+  unit: 7,
+  data: 11,
+  package: 3,
   hosts: 6,
   kubernetes: 5,
   engine: 7,
 };
-export const RUN_MINUTES = { quick: 6, all: 20 } as const;
+export const RUN_MINUTES = { quick: 6, all: 19 } as const;
 const TREES_MINUTES = 6;
 const KUBERNETES_MINUTES = 9;
 const PULUMI_MINUTES = 5;

@@ -27,7 +27,7 @@ const WHOLE = { form: "all", quick: false, whole: true } as const;
 
 test("a run says first what it does and how long it takes", () => {
   expect(describeRun(tiers, QUICK, ALL)).toContain("about 6 minutes on two idle cores");
-  expect(describeRun(tiers, WHOLE, ALL)).toContain("about 20 minutes on two idle cores");
+  expect(describeRun(tiers, WHOLE, ALL)).toContain("about 19 minutes on two idle cores");
   const hosts = tiers.filter(({ tier }) => tier.name === "hosts");
   expect(describeRun(hosts, { ...WHOLE, whole: false }, ALL)).toBe(
     `at most 6 minutes on two idle cores with warm caches:\n  hosts  2 files  ${hosts[0]?.tier.about}\n`,
