@@ -90,9 +90,10 @@ export class OwnOpened {
   }
 
   /** The server knows its account, not root. Closed by {@link end}. */
-  production(database?: string): Promise<Session> {
-    const session = actAs(this.account, () => this.#proc.newSession(database));
-    return this.#sessions.add(session, this.#proc.ctx.signal);
+  async production(database?: string): Promise<Session> {
+    // Connected first, even after an abort: this process has the account's rights until then, and root's work follows.
+    const session = await actAs(this.account, () => this.#proc.newSession(database));
+    return this.#sessions.add(Promise.resolve(session), this.#proc.ctx.signal);
   }
 
   /** `backup 20261120-020000F of repo1, at 2026-11-20T06:39:58.412Z`. */
