@@ -107,7 +107,7 @@ export async function atomicWrite(
   if (options.syncDirectories ?? true) await syncDirectory(dirname(path));
 }
 
-/** Replaces a text like that; the new file has the mode of `like`, by default of the old one. */
+/** Replaces the text of a file atomically; the new one has the mode of `like`, by default of the old one. */
 export async function rewrite(path: string, text: string, like = path): Promise<void> {
   const { mode } = await stat(like);
   await atomicWrite(path, utf8(text), { mode: mode & 0o777 });

@@ -121,7 +121,7 @@ function continuedCreation(segment: Uint8Array, view: DataView, pgVersion: strin
   return null;
 }
 
-/** Null if the record has anything but an absolute path. */
+/** Its path, if the record contains nothing but an absolute one; else null. */
 function wholePath(record: WalRecord, pgVersion: string): string | null {
   try {
     const { blocks, main } = parseRecord(record, Number(pgVersion));

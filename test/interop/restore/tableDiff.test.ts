@@ -224,7 +224,7 @@ describe("diff", async () => {
     expect(left()).toEqual([]);
   }, 300_000);
 
-  test("one that is told to end ends its query, and leaves nothing", async () => {
+  test("a command that is stopped ends its query, and leaves nothing", async () => {
     const owner = await bed.cluster.connect("shop");
     try {
       await owner.query("BEGIN; LOCK TABLE customers");
