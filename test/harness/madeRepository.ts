@@ -48,7 +48,8 @@ export interface MadeStanza {
 export const KEEP_ALL: Retention = { fullType: "count", archiveType: "full" };
 /** The segment size in the generated histories. */
 export const MADE_WAL_SIZE_BYTES = 16 * 1024 * 1024;
-const SYSTEM_ID = 7_710_141_224_171_239_387n;
+/** The first version's; each further one's is greater by 1. */
+export const SYSTEM_ID = 7_710_141_224_171_239_387n;
 /** Long enough for a segment, whose content does not matter here. */
 const SEGMENT = new Uint8Array(64);
 

@@ -71,13 +71,13 @@ async function expireEach(
 async function openedIn(proc: Invocation, repo: Repository): Promise<NonNullable<ExpireRequest["opened"]>> {
   const opened = await openedHere(proc);
   const read = opened.filter(({ isRecovering, progress }) => isRecovering || progress?.isWhole !== true);
-  return read.flatMap(({ at, doubt, isRecovering, label, repo: of }) => {
+  return read.flatMap(({ at, doubt, isRecovering, label, repo: of, systemId }) => {
     if (label === null)
       throw fail("lockAcquire", `a backup is open at '${at}', and nobody can tell which: ${doubt}`, {
         hint: closeHint(at),
         repoIndex: repo.key,
       });
-    return of === repo.name ? [{ label, at, isRecovering, ...given({ doubt }) }] : [];
+    return of === repo.name ? [{ label, systemId, at, isRecovering, ...given({ doubt }) }] : [];
   });
 }
 

@@ -49,6 +49,7 @@ import {
 import type { Repository } from "../../repository/repository";
 import type { Retention } from "../../repository/retention";
 import { listArchiveIds } from "../../repository/walStore";
+import { isOpenedOf } from "../open/openLocation";
 import { expireServerFiles } from "../shared/serverFiles";
 import { expireStream } from "../stream/expireStream";
 import {
@@ -101,7 +102,7 @@ export async function expireRepository(
   if (reconstructed.lost.length + reconstructed.doubts.length + directories.doubts.length > 0)
     return reportMissing(run, reconstructed, directories.doubts);
   const { info } = reconstructed;
-  const { opened = [] } = request;
+  const opened = (request.opened ?? []).filter((use) => isOpenedOf(info, use));
   const { ages, plan: planned } = await planBySigns(run, info, retention);
   // Before: retention does not count on a backup that only stays because it is open.
   const damaged = damagedOldest(planned, request);
@@ -116,9 +117,9 @@ export async function expireRepository(
   await removeDirectories(run, directories.unlisted, plan, info.cipherPass ?? null);
   await removeLinks(run, reconstructed.links, plan);
   await removeServerFiles(run, plan.kept);
-  await expireArchives(run, info, plan, retention);
-  await run.lease.keep();
   const recovering = new Set(opened.flatMap(({ isRecovering, label }) => (isRecovering ? [label] : [])));
+  await expireArchives(run, info, plan, recovering, retention);
+  await run.lease.keep();
   const counted = plan.kept.filter(({ label }) => !plan.extra.has(label) || recovering.has(label));
   const { refused, removed } = await expireStream(repo, counted, request.dryRun);
   for (const path of removed) run.report("detail", `remove streamed WAL ${path}`);
@@ -380,7 +381,13 @@ async function findUnfinished(
   return prior !== null && current.has(prior) ? newest : null;
 }
 
-async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, retention: Retention): Promise<void> {
+async function expireArchives(
+  run: Run,
+  info: BackupInfo,
+  plan: ExpirePlan,
+  recovering: ReadonlySet<string>,
+  retention: Retention,
+): Promise<void> {
   const { repo, request } = run;
   if (plan.archive === null) {
     if (retention.fullType === "time") {
@@ -395,9 +402,8 @@ async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, rete
   }
   const archiveInfo = await loadArchiveInfo(repo);
   const onDisk = new Set(await listArchiveIds(repo));
-  const recovering = (request.opened ?? []).flatMap(({ isRecovering, label }) => (isRecovering ? [label] : []));
   const { extra } = plan;
-  const rule = { ...plan.archive, before: request.archiveExpireBefore ?? null, gapless: new Set(recovering), extra };
+  const rule = { ...plan.archive, before: request.archiveExpireBefore ?? null, gapless: recovering, extra };
   for (const archive of planArchives(archiveInfo, info, plan.kept, onDisk, rule)) {
     if (archive.kind === "trim") {
       await trimArchive(run, archive);

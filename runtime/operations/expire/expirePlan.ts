@@ -31,6 +31,7 @@ export interface ExpireRequest {
 
 export interface OpenedUse {
   readonly label: string;
+  readonly systemId: string | null;
   readonly at: string;
   /** It may need any WAL after the backup. */
   readonly isRecovering: boolean;

@@ -16,7 +16,7 @@ import type { LockState } from "../../local/lockState";
 import type { MissingWalStore } from "../../local/missingWal";
 import { openGapIn } from "../archivePush/dropWal";
 import { holdOf } from "../expire/hold";
-import type { OpenedBackup } from "../open/openLocation";
+import { isOpenedOf, type OpenedBackup } from "../open/openLocation";
 import { openedJson } from "./opened";
 import { loadManifest } from "../../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
@@ -125,9 +125,8 @@ export async function collectInfo(
     return { ...base, ...answer.value, error: null };
   });
   const { stanza, locks } = options;
-  // Another cluster of this machine may have the stanza's name.
-  const opened = (options.opened ?? []).filter(({ label, repo }) =>
-    rows.some(({ info, key }) => `repo${key}` === repo && info?.backups.some((entry) => entry.label === label)),
+  const opened = (options.opened ?? []).filter((each) =>
+    rows.some(({ info, key }) => `repo${key}` === each.repo && info !== null && isOpenedOf(info, each)),
   );
   return { stanza, status: stanzaStatus(rows), repos: rows, locks, opened, manifests };
 }

@@ -164,18 +164,28 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     return { ...status, troubles: troublesOf(status, input, newestWal) };
   });
   const { next, nowS, running, slot, stanza, waiting } = input;
+  const opened = openedOf(
+    results.flatMap((result) => (result.ok ? result.value.info.history : [])),
+    input.opened,
+  );
   return {
     stanza,
     repos,
-    troubles: [...productionTroubles(input.opened), ...slotTroubles(input), ...waitTroubles(input)],
+    troubles: [...productionTroubles(opened), ...slotTroubles(input), ...waitTroubles(input)],
     waiting,
     slot,
     running,
-    opened: input.opened,
+    opened,
     next,
     nowS,
     synchronous: input.streams?.synchronous ?? null,
   };
+}
+
+/** Another cluster of this machine may have the stanza's name. */
+function openedOf(history: BackupInfo["history"], opened: readonly OpenedBackup[]): readonly OpenedBackup[] {
+  const systemIds = new Set(history.map(({ systemId }) => String(systemId)));
+  return opened.filter(({ systemId }) => systemId === null || systemIds.size === 0 || systemIds.has(systemId));
 }
 
 /** True when nothing needs attention. */

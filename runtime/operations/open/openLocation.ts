@@ -18,6 +18,7 @@ import { lstat, readdir, readFileSync, readlinkSync, statfsSync, statSync } from
 import { utf8 } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { type Mount, OPENED_SOURCE, parseMountTable } from "../../base/mountTable";
+import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { ManifestTarget } from "../../format/repository/manifest";
 import { atomicWrite, loadReport, replaceReport } from "../../local/atomicWrite";
 import type { ProgramEnd } from "../../local/program";
@@ -82,6 +83,8 @@ export interface OpenState {
   readonly backup?: {
     readonly label: string;
     readonly repo: string;
+    /** The cluster's. */
+    readonly systemId: string;
     readonly pgVersion: string;
     readonly sizeBytes: number;
     /** Identifies the manifest's rows, which the journal counts. */
@@ -180,6 +183,7 @@ export interface OpenedBackup {
   /** Null while nobody can tell which backup it is. */
   readonly label: string | null;
   readonly repo: string | null;
+  readonly systemId: string | null;
   /** False if the process that serves its files has ended. */
   readonly isServed: boolean;
   /** Production runs on it. */
@@ -190,6 +194,15 @@ export interface OpenedBackup {
   readonly isRecovering: boolean;
   /** Why what is there cannot be seen. */
   readonly doubt?: string;
+}
+
+/** Another cluster of this machine may have the stanza's name, and a backup of the same second. */
+export function isOpenedOf(
+  { backups, history }: Pick<BackupInfo, "backups" | "history">,
+  { label, systemId }: { readonly label: string | null; readonly systemId: string | null },
+): boolean {
+  const dbId = backups.find((entry) => entry.label === label)?.dbId;
+  return history.some((entry) => entry.id === dbId && String(entry.systemId) === systemId);
 }
 
 /** How much of the backup's files is there. */

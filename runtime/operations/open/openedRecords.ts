@@ -4,7 +4,7 @@
  *
  * ```
  * <spool-path>/pgbackstop/<stanza>/opened/<SHA-1 of the directory's path>.json
- *   {"version":1,"at":"/mnt/past","backup":{"label":"20261120-020000F","repo":"repo1"}}
+ *   {"version":1,"at":"/mnt/past","backup":{"label":"20261120-020000F","repo":"repo1","systemId":"7…"}}
  * ```
  * `open` writes it before any repository is read, without the backup if that is still to be chosen. A `close` that
  * keeps nothing removes it.
@@ -36,16 +36,13 @@ interface OpenedRecord {
   readonly backup?: Chosen;
 }
 
-interface Chosen {
-  readonly label: string;
-  readonly repo: string;
-}
+type Chosen = Pick<NonNullable<OpenState["backup"]>, "label" | "repo" | "systemId">;
 
 /** Durable when it resolves. Makes a missing spool path, of the account. @throws errors of {@link atomicWrite} */
 export async function saveOpened(spoolPath: string, at: string, state: OpenState): Promise<void> {
   const { account, backup, stanza } = state;
-  const chosen = backup === undefined ? {} : { backup: { label: backup.label, repo: backup.repo } };
-  const text = `${JSON.stringify({ version: 1, at, ...chosen })}\n`;
+  const chosen: Chosen | undefined = backup && { label: backup.label, repo: backup.repo, systemId: backup.systemId };
+  const text = `${JSON.stringify({ version: 1, at, backup: chosen })}\n`;
   const owner = await requireSpool(spoolPath, account);
   // Root leaves only files that the spool's owner can replace, and follows none of its links.
   await actAs(owner, () => atomicWrite(recordFile(spoolPath, stanza, at), Buffer.from(text)));
@@ -119,6 +116,7 @@ async function lookAt(
     at,
     label: chosen?.label ?? null,
     repo: chosen?.repo ?? null,
+    systemId: chosen?.systemId ?? null,
     isServed: isAlive(state?.server),
     isProduction: state?.production !== undefined,
     progress: state === null ? null : await loadProgress(location),
@@ -148,7 +146,7 @@ async function loadRecord(path: string): Promise<OpenedRecord | null> {
   if (text === null) return null;
   try {
     const { at, backup, version } = JSON.parse(text) as Partial<OpenedRecord & { readonly version: number }>;
-    const isChosen = typeof backup?.label === "string" && typeof backup.repo === "string";
+    const isChosen = [backup?.label, backup?.repo, backup?.systemId].every((field) => typeof field === "string");
     if (version === 1 && typeof at === "string" && (backup === undefined || isChosen))
       return backup === undefined ? { at } : { at, backup };
   } catch {

@@ -297,6 +297,7 @@ function preparedState(
     backup: {
       label: manifest.label,
       repo: repo.name,
+      systemId: String(manifest.pg.systemId),
       pgVersion: manifest.pg.version,
       sizeBytes: manifest.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       rows,

@@ -18,8 +18,6 @@ export interface InfoStanza {
     readonly "wal-dropped"?: number;
   }[];
   readonly status: { readonly code: number; readonly message: string };
-  /** Only in ours. */
-  readonly opened?: readonly object[];
 }
 
 /** @throws Error unless the output has exactly one stanza */
@@ -35,11 +33,8 @@ export function labelsOf(info: InfoStanza): { readonly repo: number; readonly la
   return rows.sort((left, right) => left.repo - right.repo || (left.label < right.label ? -1 : 1));
 }
 
-/**
- * Everything except locks, whose holder depends on timing and version, and backups that are open, in an order that both
- * programs share. Another test may have opened a backup whose stanza and label are the same.
- */
-export function comparableInfo({ opened: _opened, ...info }: InfoStanza): object {
+/** Everything except locks, whose holder depends on timing and version, in an order that both programs share. */
+export function comparableInfo(info: InfoStanza): object {
   const { code, message } = info.status;
   return {
     ...info,

@@ -9,6 +9,7 @@ const PRODUCTION: OpenedBackup = {
   at: "/data",
   label: "20261120-020000F",
   repo: "repo1",
+  systemId: "7",
   isServed: true,
   isProduction: true,
   isRecovering: false,

@@ -8,7 +8,7 @@ import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext, type TestContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
-import { makeStanza } from "../../../harness/madeRepository";
+import { makeStanza, SYSTEM_ID } from "../../../harness/madeRepository";
 import { repository, temporaryFolder, walName } from "../../repository/support";
 import { RECOVERY } from "../../operations/open/upperWorld";
 import { host } from "../support";
@@ -23,7 +23,16 @@ const STANZA = {
   ],
   wal: { "15-1": [1, 2, 3, 4].map((no) => walName(no)) },
 } as const;
-const BACKUP = { label: OLD, repo: "repo1", pgVersion: "15", sizeBytes: 1, rows: "", verified: "", tablespaces: [] };
+const BACKUP = {
+  label: OLD,
+  repo: "repo1",
+  systemId: String(SYSTEM_ID),
+  pgVersion: "15",
+  sizeBytes: 1,
+  rows: "",
+  verified: "",
+  tablespaces: [],
+};
 
 describe("expire", () => {
   let folder: string;
@@ -86,6 +95,12 @@ describe("expire", () => {
       await saveOpened(spoolOf(), location.at, state);
     });
     expect(await listed()).toEqual([OLD, NEW]);
+  });
+
+  test("takes another cluster's backup of the same stanza and second for no own one", async () => {
+    await saveOpened(spoolOf(), "/mnt/other", { ...state, backup: { ...BACKUP, systemId: "1" } });
+    await expire();
+    expect(await listed()).toEqual([NEW]);
   });
 
   test("removes nothing while nobody can tell which backup is open", async () => {

@@ -26,10 +26,11 @@ import type { ListOptions, ObjectInfo } from "../../../../runtime/storage/storag
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
 import { FaultyStorage } from "../../../harness/network/faults";
-import { entryOf, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
+import { entryOf, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza, SYSTEM_ID } from "../../../harness/madeRepository";
 import { MemoryStorage, ForgetfulStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder, walName } from "../../repository/support";
 
+const SYSTEM_ID_15 = String(SYSTEM_ID + 1n);
 const STANZA: MadeStanza = {
   versions: ["14", "15"],
   backups: [
@@ -196,7 +197,7 @@ it("leaves an opened backup and its set, by retention and by hand, and takes the
   await makeStanza(repo, STANZA);
   const listed = async (): Promise<string[]> => (await loadBackupInfo(repo)).backups.map(({ label }) => label);
   const diff = "20260201-000000F_20260202-000000D";
-  const opened = [{ label: diff, at: "/mnt/past", isRecovering: false }];
+  const opened = [{ label: diff, systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering: false }];
   const ctx = testContext();
   await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), ctx);
   expect(await listed()).toEqual(["20260201-000000F", diff, "20260301-000000F"]);
@@ -219,7 +220,9 @@ it("leaves all WAL after an opened backup while that recovers", async () => {
     const storage = new MemoryStorage();
     const repo = repository(1, { storage });
     await makeStanza(repo, STANZA);
-    const opened = [{ label: "20260201-000000F_20260202-000000D", at: "/mnt/past", isRecovering }];
+    const opened = [
+      { label: "20260201-000000F_20260202-000000D", systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering },
+    ];
     await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), testContext());
     const wal = storage.paths().flatMap((path) => /15-2\/\d{16}\/(\d[0-9A-F]{23})/.exec(path)?.[1] ?? []);
     const numbers = [3, 4, 5, ...(isRecovering ? [6] : []), 7, 8];
@@ -234,7 +237,7 @@ it("takes the oldest backup that only stays because it is open for no sign of tr
   const info = await loadBackupInfo(repo);
   const backups = info.backups.map((entry) => (entry.label === label ? { ...entry, error: true } : entry));
   await saveBackupInfo(repo, { ...info, backups }, testContext());
-  const opened = [{ label, at: "/mnt/past", isRecovering: false }];
+  const opened = [{ label, systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering: false }];
   const { labels } = await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), testContext());
   expect(labels).toEqual(["20260101-000000F"]);
 });

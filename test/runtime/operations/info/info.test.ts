@@ -107,19 +107,23 @@ describe("info", () => {
 
   it("lists the backups that are open on this machine", async () => {
     const repo = await golden("2.60", 4);
-    const [{ label } = { label: "" }] = (await loadBackupInfo(repo)).backups;
+    const { backups, history } = await loadBackupInfo(repo);
+    const label = backups[0]?.label ?? "";
     const opened = {
       at: "/mnt/past",
       label,
       repo: "repo4",
+      systemId: String(history[0]?.systemId),
       isServed: true,
       isProduction: false,
       isRecovering: false,
       progress: null,
     };
     const another = { ...opened, at: "/mnt/other", label: "20200101-000000F" };
-    const result = await report([repo], { opened: [opened, another] });
+    const foreign = { ...opened, at: "/mnt/foreign", systemId: "1" };
+    const result = await report([repo], { opened: [opened, another, foreign] });
     expect(infoText(result)).toContain(`    status: ok\n    open: ${label} of repo4 in /mnt/past\n    cipher`);
+    expect(infoText(result).match(/^ {4}open: /gm)).toHaveLength(1);
     expect(infoJson(result)).toMatchObject({ opened: [{ at: "/mnt/past", label, served: true }] });
   });
 

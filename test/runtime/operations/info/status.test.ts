@@ -10,7 +10,7 @@ import {
 } from "../../../../runtime/operations/info/status";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { FaultyStorage } from "../../../harness/network/faults";
-import { makeStanza } from "../../../harness/madeRepository";
+import { makeStanza, SYSTEM_ID } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import type { DrillRecord } from "../../../../runtime/operations/drill/record";
 import { saveDrill } from "../../../../runtime/operations/drill/history";
@@ -135,6 +135,7 @@ describe("the screen", () => {
       at: "/mnt/past",
       label: FULL.label,
       repo: "repo1",
+      systemId: String(SYSTEM_ID),
       isServed: true,
       isProduction: false,
       isRecovering: false,
@@ -173,7 +174,8 @@ describe("the screen", () => {
       fetchesAll: true,
       trouble: null,
     };
-    const opened = { at: "/data", label: FULL.label, repo: "repo1", isServed: true, isRecovering: false, progress };
+    const state = { systemId: String(SYSTEM_ID), isServed: true, isRecovering: false, progress };
+    const opened = { at: "/data", label: FULL.label, repo: "repo1", ...state };
     const textFor = (more: Partial<OpenedBackup>): Promise<string> =>
       textOf({ opened: [{ ...opened, isProduction: true, ...more }] });
     expect(await textFor({})).toContain(
@@ -185,6 +187,11 @@ describe("the screen", () => {
     expect(await textFor(away)).toContain("! [FileMissingError] files of production in '/data' cannot be fetched");
     expect(await textFor({ isServed: false })).toContain("! [ExecuteError] nobody serves the files of production");
     expect(await textFor({ isServed: false })).toContain("(not mounted: recover continues)");
+    const [first] = repos;
+    if (first === undefined) throw new Error("no repository");
+    await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    expect(await textFor({})).toContain("in /data");
+    expect(await textFor({ systemId: "1" })).not.toContain("in /data");
     for (const more of [away, { isServed: false }])
       expect(await textFor({ ...more, isProduction: false })).not.toContain("production");
   });
@@ -205,6 +212,7 @@ describe("the screen", () => {
           at: "/mnt/past",
           label: FULL.label,
           repo: "repo1",
+          systemId: String(SYSTEM_ID),
           isServed: false,
           isProduction: false,
           isRecovering: false,

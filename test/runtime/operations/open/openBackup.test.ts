@@ -26,7 +26,15 @@ type Recovery = OpenState["recovery"];
 const TO_TIME: Recovery = { ...RECOVERY, type: "time", target: TIME };
 
 function stateOf(more: Partial<OpenState>): OpenState {
-  const backup = { label: "20261120-020000F", repo: "repo1", pgVersion: "18", sizeBytes: 1, rows: "", verified: "" };
+  const backup = {
+    label: "20261120-020000F",
+    repo: "repo1",
+    systemId: "7",
+    pgVersion: "18",
+    sizeBytes: 1,
+    rows: "",
+    verified: "",
+  };
   return {
     version: 1,
     stanza: "main",

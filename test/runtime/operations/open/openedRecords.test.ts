@@ -15,7 +15,7 @@ import { RECOVERY } from "./upperWorld";
 
 const SELF = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 const LABEL = "20261120-020000F";
-const CHOSEN = { label: LABEL, repo: "repo1" };
+const CHOSEN = { label: LABEL, repo: "repo1", systemId: "7710141224171239387" };
 const STATE: OpenState = {
   version: 1,
   stanza: "main",

@@ -67,6 +67,7 @@ function stateOf(space = join(folder, "space")): OpenState {
     backup: {
       label: "20261120-020000F",
       repo: "repo1",
+      systemId: "7",
       pgVersion: "18",
       sizeBytes: 1,
       rows: "",

@@ -17,7 +17,15 @@ import { temporaryFolder } from "../../repository/support";
 import { RECOVERY } from "../open/upperWorld";
 
 const SELF = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-const BACKUP = { label: "20261120-020000F", repo: "repo1", pgVersion: "18", sizeBytes: 1, rows: "", verified: "" };
+const BACKUP = {
+  label: "20261120-020000F",
+  repo: "repo1",
+  systemId: "7",
+  pgVersion: "18",
+  sizeBytes: 1,
+  rows: "",
+  verified: "",
+};
 const RESTORED = "work_mem = '64MB'\n";
 const production = { oldWal: null, settings: productionSettings("18") };
 const ctx = testContext();
