@@ -81,14 +81,17 @@ describe("a repository on an SFTP server", async () => {
     // On a slow machine it may already lack WAL.
     await bed.oursOk(["heal"]);
     await server.stop();
-    const before = await archived();
-    await writeSegments(bed, SEGMENTS);
-    await waitFor("acknowledgement of all segments", 180_000, async () =>
-      (await archived()) >= before + SEGMENTS ? true : null,
-    );
-    expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
-    expect(await missingCounts()).toEqual([0, SEGMENTS]);
-    await server.start();
+    try {
+      const before = await archived();
+      await writeSegments(bed, SEGMENTS);
+      await waitFor("acknowledgement of all segments", 180_000, async () =>
+        (await archived()) >= before + SEGMENTS ? true : null,
+      );
+      expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
+      expect(await missingCounts()).toEqual([0, SEGMENTS]);
+    } finally {
+      await server.start();
+    }
     expect((await bed.oursOk(["heal"])).stdout).toContain(`repo2: ${SEGMENTS} missing WAL file(s) copied`);
     expect(await missingCounts()).toEqual([0, 0]);
   });

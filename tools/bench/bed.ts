@@ -150,7 +150,6 @@ export class Bed {
       settings: {
         archive_mode: "on",
         archive_command: "true # pgbackrest",
-        autovacuum: "off",
         fsync: "off",
         max_wal_size: "4GB",
         min_wal_size: "1GB",

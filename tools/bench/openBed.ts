@@ -77,7 +77,6 @@ export class OpenBed {
       settings: {
         archive_mode: "on",
         archive_command: "true # pgbackrest",
-        autovacuum: "off",
         max_wal_size: "4GB",
         checkpoint_timeout: "1h",
         wal_compression: "on",
@@ -168,7 +167,7 @@ export class OpenBed {
     await this.run("stock", [...through, "restore", `--pg1-path=${dataPath}`, "--archive-mode=off"]);
     const command = [...this.#argv("stock"), ...through, `--pg1-path=${dataPath}`, "archive-get", "%f", "%p"].join(" ");
     // As an opened server has them.
-    const settings = { fsync: "on", shared_buffers: "128MB", max_wal_size: "1GB", jit: "off", autovacuum: "off" };
+    const settings = { fsync: "on", shared_buffers: "128MB", max_wal_size: "1GB", jit: "off" };
     const restored = TestCluster.adopt({ binaries: this.parts.binaries, dataPath, settings });
     await restored.start({ restore_command: command, hot_standby: "off" }, { timeoutMs: 600_000 });
     return restored;

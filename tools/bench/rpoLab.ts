@@ -83,7 +83,7 @@ export class RpoLab {
     const cluster = await TestCluster.create({
       binaries: options.binaries,
       folder: join(folder, "pg"),
-      settings: { ...archives, autovacuum: "off", wal_keep_size: "0", ...options.settings },
+      settings: { ...archives, wal_keep_size: "0", ...options.settings },
     });
     const lab = new RpoLab(cluster, folder, options, server, proxy);
     try {

@@ -157,7 +157,6 @@ class WalBed {
       settings: {
         archive_mode: "on",
         archive_command: "false # pgbackrest",
-        autovacuum: "off",
         max_wal_size: "64GB",
         checkpoint_timeout: "1h",
       },

@@ -71,7 +71,7 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
       repos.push({ ...repo, ...(server === undefined ? {} : { s3: server }) });
     }
     // Vacuum creates files at any time, and two manifests would differ by them.
-    bed = await TestBed.create({ binaries, repos, settings: { autovacuum: "off" } });
+    bed = await TestBed.create({ binaries, repos });
     await bed.startWithStanza();
     await fillBed(bed, NIGHTLY ? 20_000 : 5000);
     await dropTemplates(bed);

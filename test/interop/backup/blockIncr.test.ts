@@ -45,7 +45,7 @@ function bothDirections({ binaries, stock }: InteropParts): void {
   let full: string;
 
   beforeAll(async () => {
-    bed = await TestBed.create({ binaries, repos: REPOS, settings: { autovacuum: "off" } });
+    bed = await TestBed.create({ binaries, repos: REPOS });
     await bed.startWithStanza();
     await fillBed(bed, 30_000);
     await dropTemplates(bed);

@@ -26,7 +26,6 @@ function hardLinks({ binaries, stock }: InteropParts): void {
     bed = await TestBed.create({
       binaries,
       repos: [{ compressType: "gz", options: { hardlink: "y" } }],
-      settings: { autovacuum: "off" },
     });
     await bed.startWithStanza();
     await fillBed(bed, 2000);

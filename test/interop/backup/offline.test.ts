@@ -40,7 +40,7 @@ function offline({ binaries, stock }: InteropParts): void {
       { compressType: "gz" },
       { compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } },
     ] as const;
-    bed = await TestBed.create({ binaries, repos, settings: { autovacuum: "off" } });
+    bed = await TestBed.create({ binaries, repos });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create", "--no-online"]);
     await fillBed(bed, 2000);

@@ -36,7 +36,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind() });
     const global = { "process-max": "1", "compress-level": "9" };
-    bed = await TestBed.create({ binaries, repos: [{}, { s3: server }], settings: { autovacuum: "off" }, global });
+    bed = await TestBed.create({ binaries, repos: [{}, { s3: server }], global });
     await bed.startWithStanza();
     await fillBed(bed, 2000);
     await dropTemplates(bed);

@@ -48,12 +48,14 @@ export interface TableChecksum {
 }
 
 const SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = { smart: "SIGTERM", fast: "SIGINT", immediate: "SIGQUIT" };
-/** For short-lived data: it survives a crash of the server, not of the machine. */
 /** Failures of one question in a row. */
 const FAILED_LOOKS_MAX = 20;
 
+/** For short-lived data: it survives a crash of the server, not of the machine. */
 const BASE_SETTINGS: Settings = {
   fsync: false,
+  // It would write WAL at a moment of its own.
+  autovacuum: false,
   listen_addresses: "",
   unix_socket_permissions: "0777",
   shared_buffers: "64MB",
