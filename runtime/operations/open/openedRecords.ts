@@ -10,6 +10,7 @@
  * keeps nothing removes it.
  */
 import { dirname } from "node:path";
+import { geteuid } from "node:process";
 import { fail, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { OPENED_SOURCE, parseMountTable } from "../../base/mountTable";
@@ -72,17 +73,22 @@ export async function findOpened(spoolPath: string, stanza: string, at: string):
 
 /**
  * The stanza's, by records and by mounts. Where something cannot be read, it counts as open: a backup that is removed
- * by mistake costs every page that was not read yet.
+ * by mistake costs every page that was not read yet. What another account has opened with another spool path does not
+ * count: nothing would expire until that account closes it.
  * @throws pathOpen, fileOpen, jsonFormat for records that cannot be read
  */
-export async function listOpened(spoolPath: string, stanza: string): Promise<OpenedBackup[]> {
+export async function listOpened(
+  spoolPath: string,
+  stanza: string,
+  mountTable: string | null = null,
+): Promise<OpenedBackup[]> {
   const records = new Map<string, OpenedRecord>();
   const directory = recordsPath(spoolPath, stanza);
   for (const name of (await namesIfThere(directory)) ?? []) {
     const record = name.endsWith(".json") ? await loadRecord(`${directory}/${name}`) : null;
     if (record !== null) records.set(record.at, record);
   }
-  const mounts = parseMountTable((await textIfThere("/proc/self/mountinfo")) ?? "");
+  const mounts = parseMountTable(mountTable ?? (await textIfThere("/proc/self/mountinfo")) ?? "");
   // Anybody may mount a file system of this name: the kernel says who has.
   const ours = mounts.filter(({ options, source }) => source === OPENED_SOURCE && options.includes("user_id=0"));
   const opened: OpenedBackup[] = [];
@@ -107,6 +113,7 @@ async function lookAt(
     if (state === null && record === undefined) return null;
     if (state === null) doubt = `'${folder}' is not seen here`;
   } catch (error) {
+    if (record === undefined && (await isForeign(folder))) return null;
     doubt = toBackupError(error).message;
   }
   const chosen = state?.backup ?? record?.backup;
@@ -123,6 +130,16 @@ async function lookAt(
     isRecovering: state === null || state.phase === "preparing" || (await hasSignal(location)),
     ...(doubt === undefined ? {} : { doubt }),
   };
+}
+
+async function isForeign(folder: string): Promise<boolean> {
+  const self = geteuid?.();
+  if (self === 0) return false;
+  try {
+    return (await lstat(folder)).uid !== self;
+  } catch {
+    return true;
+  }
 }
 
 /** PostgreSQL removes these files at the end of a recovery. One that cannot be looked at counts. */

@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import { actAs } from "../../../../runtime/local/actAs";
 import { acquireLock } from "../../../../runtime/local/lockFile";
 import {
   openLocation,
@@ -97,6 +98,23 @@ describe("what is open on this machine", () => {
     await saveState(location, STATE);
     expect(await listOpened(spool, "main")).toMatchObject([CHOSEN]);
     expect(await findOpened(spool, "main", at)).toBeNull();
+  });
+
+  test.runIf(isRoot())("is no mount of another account, which has another spool path", async () => {
+    const location = openLocation(at);
+    const mounts = `36 25 0:45 / ${at} rw - fuse pgbackstop rw,user_id=0,group_id=0`;
+    const account = { uid: 61_111, gid: 61_111 };
+    const list = (): Promise<unknown> => actAs(account, () => listOpened(spool, "main", mounts));
+    mkdirSync(location.folder, { mode: 0o700 });
+    await saveState(location, STATE);
+    expect(await listOpened(spool, "main", mounts)).toMatchObject([{ at, ...CHOSEN }]);
+    expect(await list()).toEqual([]);
+    // Its own state counts, also when nobody can read it.
+    chownSync(location.folder, account.uid, account.gid);
+    expect(await list()).toMatchObject([{ at, label: null, doubt: expect.stringContaining("open.json") }]);
+    chownSync(location.folder, 0, 0);
+    await saveOpened(spool, at, { ...STATE, account });
+    expect(await list()).toMatchObject([{ at, ...CHOSEN, doubt: expect.stringContaining("open.json") }]);
   });
 
   test.runIf(isRoot())("is written with the rights of the spool's owner, which a missing spool gets", async () => {
