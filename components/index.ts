@@ -81,6 +81,7 @@ export {
   type HostDirectories,
   type HostMonitoringArgs,
   type HostNodeArgs,
+  type HostOtlpArgs,
   type HostPostgresArgs,
   type HostRepositoryArgs,
   type HostSecretFiles,

@@ -37,6 +37,7 @@ import { openRepositories, RealProcess } from "./process/realProcess";
 import { openServed, type StorageProcesses } from "./storage/open";
 import { S3_QUIRKS } from "./storage/s3/quirks";
 import { serveStorage } from "./storage/process/serve";
+import { OTLP_NAMES } from "./metrics/otlpTarget";
 import { VERSION } from "./version";
 import { serveJobs } from "./workers/worker";
 
@@ -56,7 +57,8 @@ const CHANNEL_FD = 3;
 const LISTEN_FD = 3;
 /**
  * systemd's facts about a process's unit and the unit that triggered it (systemd.exec, "Environment Variables in
- * Spawned Processes"), and a scheduled Job's facts about itself (components/render/kubernetes/cronJob.ts).
+ * Spawned Processes"), a scheduled Job's facts about itself (components/render/kubernetes/cronJob.ts), and where to send
+ * metrics.
  */
 const MANAGER_NAMES = [
   "CREDENTIALS_DIRECTORY",
@@ -72,13 +74,14 @@ const MANAGER_NAMES = [
   "MONITOR_SERVICE_RESULT",
   "MONITOR_UNIT",
   "SERVICE_RESULT",
+  ...OTLP_NAMES,
 ];
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** PostgreSQL takes higher codes for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
 const ARGUMENTS = exactArguments(process.argv.slice(2));
 /** Configuration and credentials: not for programs that we start. */
-const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$)/;
+const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$|OTEL_)/;
 /** What this process has written to standard output. */
 const output: { isResult: boolean; error: Error | undefined } = { isResult: false, error: undefined };
 
@@ -226,7 +229,7 @@ function listenForSignals(log: Log, graceMs: number): AbortController {
 function sinksOf(config: Config): LogSink[] {
   const { format, timestamp } = config.log;
   // A log line among metrics would make all of them unreadable, above all during a fault.
-  const isRead = config.command === "metrics" && config.monitoring.outputFile === undefined;
+  const isRead = config.command === "metrics" && config.monitoring.outputFile === undefined && !config.monitoring.otlp;
   const sinks: LogSink[] = [
     stream(isRead ? process.stderr : process.stdout, consoleLevelOf(config), format, timestamp),
     stream(process.stderr, config.log.levelStderr, format, false),

@@ -360,6 +360,31 @@ export interface HostMonitoringArgs {
    * @example "127.0.0.1:9854"
    */
   listen?: pulumi.Input<string>;
+  /**
+   * Receiver of OpenTelemetry, to which `maintenance.metrics` sends the metrics. It replaces the file for the textfile
+   * collector.
+   */
+  otlp?: HostOtlpArgs;
+}
+
+/** A receiver of OpenTelemetry metrics (OTLP over HTTP). Set `endpoint` or `existingFile`. */
+export interface HostOtlpArgs {
+  /** Address of the receiver, without `/v1/metrics`. @example "https://otlp.example.com" */
+  endpoint?: pulumi.Input<string>;
+  /** Headers of each request. Their values are secret. @example { "x-api-key": config.requireSecret("otlpKey") } */
+  headers?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
+  /**
+   * Attributes of the host besides `service.name`, `service.instance.id` and `host.name`.
+   * @example { "deployment.environment.name": "production" }
+   */
+  attributes?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
+  /** File on the host with certificate authorities besides the system's. */
+  caFile?: pulumi.Input<string>;
+  /**
+   * An existing environment file on the host, with lines such as `OTEL_EXPORTER_OTLP_ENDPOINT=…` and
+   * `OTEL_EXPORTER_OTLP_HEADERS=…`. systemd reads it as root. @example "/run/secrets/otlp.env"
+   */
+  existingFile?: pulumi.Input<string>;
 }
 
 /** When PostgreSQL may remove a WAL segment. */
@@ -531,7 +556,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
   /** Notification targets. If omitted, a failing unit only logs to the journal. */
   notify?: HostNotifyArgs;
   /**
-   * Metrics endpoint of the agent. If omitted, metrics are a file for the textfile collector (`directories.metrics`).
+   * Where metrics go. If omitted, they are a file for the textfile collector (`directories.metrics`).
    */
   monitoring?: HostMonitoringArgs;
   /** When PostgreSQL may remove a WAL segment. If omitted, once all repositories have it. */

@@ -47,7 +47,8 @@ function keptDirectories(plan: HostPlan): Pick<DirectoriesInput, "keep" | "mount
   const repositories = plan.repositories.filter((repository) => repository.kind === "posix");
   const made = plan.restoreOnly ? [] : repositories.map((repository) => repository.path);
   const kept = [...ownDirectories(plan.directories), ...made];
-  const shown = plan.maintenance.some(({ name }) => name === "metrics") ? [plan.directories.metrics] : [];
+  const isShown = !plan.sendsMetrics && plan.maintenance.some(({ name }) => name === "metrics");
+  const shown = isShown ? [plan.directories.metrics] : [];
   const drilled = [...new Set(ownDrills(plan).map((drill) => drillPath(drill, plan)))];
   return {
     keep: [
@@ -66,7 +67,7 @@ export function hostDesired(plan: HostPlan, runtimeSha256: string, node?: NodeIn
   const { units } = hostParts(plan);
   const existing = [
     ...plan.repositories.flatMap(({ secretFiles = {} }) => Object.values(secretFiles)),
-    ...(plan.notifyFile === undefined ? [] : [plan.notifyFile]),
+    ...[plan.notifyFile, plan.otlpFile].filter((path) => path !== undefined),
   ];
   return {
     stanza: plan.stanza,

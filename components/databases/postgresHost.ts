@@ -4,6 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { withCheckedCipher } from "../credentials/checkedPassphrase";
 import { sharedByHost, type SharedUses } from "./sharedUse";
 import { notifyText } from "../credentials/notifyFile";
+import { otlpText } from "../credentials/otlpFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
 import { type CipherArgs, type FileArgs, HostState, type HostStateArgs } from "../dynamic/hostState";
 import { type BriefFile, briefFile, briefTexts } from "../host/briefFiles";
@@ -25,7 +26,7 @@ import { attempt, fields, DeferredRead, merged, view } from "../plan/model/defer
 import { checkHost } from "../plan/rules";
 import { abstaining } from "../plan/findings/abstain";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
-import { notifyPath, type RenderedFile } from "../render/host/renderedFile";
+import { notifyPath, otlpPath, type RenderedFile } from "../render/host/renderedFile";
 import { hostEngine } from "../render/engines/engineTable";
 import { hostFilesOf } from "../render/host/hostParts";
 import { keptTargets, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
@@ -371,7 +372,7 @@ function clientFile({ agent, directories, drillsOnly }: HostPlan): Record<string
   };
 }
 
-/** Keys, passphrases and targets of notifications. */
+/** Keys, passphrases, targets of notifications, and the receiver of metrics. */
 function closedFiles(args: PostgresHostArgs, plan: HostPlan, targets: Targets): Record<string, FileArgs> {
   const rights = hostEngine(plan).secretRights(plan).file;
   const closed = plan.repositories.flatMap(({ name }) => {
@@ -386,7 +387,12 @@ function closedFiles(args: PostgresHostArgs, plan: HostPlan, targets: Targets): 
     receivers === undefined
       ? []
       : [[notifyPath(plan), { ...rights, text: notifyText(`PostgresHost ${plan.name}`, receivers), secret: true }]];
-  return Object.fromEntries([...closed, ...notify]);
+  const { otlp } = args.monitoring ?? {};
+  const receiver: [string, FileArgs][] =
+    otlp === undefined || otlp.existingFile !== undefined
+      ? []
+      : [[otlpPath(plan), { ...rights, text: otlpText(`PostgresHost ${plan.name}`, otlp), secret: true }]];
+  return Object.fromEntries([...closed, ...notify, ...receiver]);
 }
 
 /** The arguments without secrets: a cipher is replaced by its existence, credentials are dropped. */
@@ -398,9 +404,13 @@ function openSettings(args: PostgresHostArgs): object {
   const { existingFile, targets } = args.notify ?? {};
   const open = targets?.map(({ events, type, units }) => ({ type, events, units }));
   const notify = args.notify === undefined ? {} : { notify: { existingFile, targets: open } };
+  const { listen, otlp } = args.monitoring ?? {};
+  const sent = otlp === undefined ? {} : { otlp: given({ existingFile: otlp.existingFile }) };
+  const monitoring = args.monitoring === undefined ? {} : { monitoring: { ...given({ listen }), ...sent } };
   return {
     ...args,
     ...notify,
+    ...monitoring,
     connection: connectionKinds(args.connection),
     repositories: Object.fromEntries(repositories) as object,
   };

@@ -520,6 +520,10 @@ const COMMAND_LINE = [
   own("output-file", "path", ["metrics"], "file to replace atomically, instead of standard output", {
     config: "monitoring.outputFile",
   }),
+  own("otlp", "boolean", ["metrics"], "send them by OTLP to where the variables OTEL_EXPORTER_OTLP_… say", {
+    config: "monitoring.otlp",
+    default: "n",
+  }),
   own("metrics-listen", "string", ["agent"], "address and port of /metrics and /healthz, such as 127.0.0.1:9854", {
     config: "monitoring.listen",
   }),

@@ -5,6 +5,8 @@
  * dashboards keep working. `pgbackstop_…` add what it lacks, above all the content of each repository. Times are
  * absolute, never ages: an age that is no longer updated looks young forever.
  */
+import { assert } from "../base/errors";
+
 export interface MetricDefinition {
   readonly name: string;
   readonly help: string;
@@ -25,6 +27,32 @@ export function samples(
   return Object.entries(values).flatMap(([name, value]) =>
     value == null ? [] : [{ name, labels, value: Number(value) }],
   );
+}
+
+/** In the order of the definitions, without those that have no sample. */
+export function byDefinition(
+  definitions: readonly MetricDefinition[],
+  all: readonly Sample[],
+): (readonly [MetricDefinition, readonly Sample[]])[] {
+  const byName = new Map<string, Sample[]>();
+  for (const sample of all) {
+    const own = byName.get(sample.name);
+    if (own === undefined) byName.set(sample.name, [sample]);
+    else own.push(sample);
+  }
+  const rows = definitions.flatMap((definition) => {
+    const { labels, name } = definition;
+    const own = byName.get(name) ?? [];
+    byName.delete(name);
+    for (const sample of own) {
+      const known = Object.keys(sample.labels);
+      const isWhole = known.length === labels.length && labels.every((label) => known.includes(label));
+      assert(isWhole, `labels of ${name} are ${known.join(", ")}`);
+    }
+    return own.length === 0 ? [] : [[definition, own] as const];
+  });
+  assert(byName.size === 0, `metrics without a definition: ${[...byName.keys()].join(", ")}`);
+  return rows;
 }
 
 const STANZA = ["stanza"];

@@ -11,7 +11,7 @@ import type { Notification } from "./message";
 import { plainText, requestOf } from "./requests";
 import { sendLetter } from "./smtp";
 import type { NotifyTarget } from "./targets";
-import { post } from "./web";
+import { post, POST_POLICY } from "../web/post";
 
 export interface DeliverParts {
   /** Null when the file does not exist. */
@@ -26,7 +26,6 @@ export interface Delivery {
 }
 
 const ATTEMPT_MS = 10_000;
-const POLICY = { attempts: 3, pausesMs: [1000, 2000] };
 /** Shorter ones would redact ordinary words. */
 const SECRET_CHARS_MIN = 4;
 const STARS = "******";
@@ -49,7 +48,7 @@ export function deliver(
     interested(targets, notification).map(async (target): Promise<Delivery> => {
       try {
         const ca = target.caFile === undefined ? null : await authorityOf(target.caFile, parts);
-        await retry(POLICY, ctx.clock, ctx.signal, () =>
+        await retry(POST_POLICY, ctx.clock, ctx.signal, () =>
           withTimeTo(ATTEMPT_MS, ctx.clock, (timeout) =>
             send(target, notification, ca, AbortSignal.any([timeout, ctx.signal]), ctx),
           ),
@@ -74,7 +73,7 @@ function send(
   ca: Uint8Array | null,
   signal: AbortSignal,
   ctx: Context,
-): Promise<void> {
+): Promise<unknown> {
   if (target.type !== "email") return post(requestOf(target, notification), ca, signal);
   const id = `${notification.atMs}-${Buffer.from(ctx.random.bytes(8)).toString("hex")}`;
   const { atMs, host, title } = notification;

@@ -3,12 +3,7 @@ import { createHmac } from "node:crypto";
 import { discordMessage, teamsMessage, telegramMessage } from "./chats";
 import type { Notification } from "./message";
 import type { WebTarget } from "./targets";
-
-export interface WebRequest {
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
+import type { WebRequest } from "../web/post";
 
 /** healthchecks.io takes up to 100 kB. */
 const BODY_CHARS_MAX = 10_000;

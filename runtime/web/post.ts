@@ -1,21 +1,26 @@
-/**
- * Sends one notification's request. It follows no redirects: they would send the message to an unconfigured address.
- */
+/** Sends a notification or metrics. It follows no redirects: they would send the message to an unconfigured address. */
 import { textOf } from "../base/bytes";
 import { fail } from "../base/errors";
-import { askWeb } from "../web/ask";
-import type { WebRequest } from "./requests";
+import { askWeb } from "./ask";
+
+export interface WebRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
 
 const ANSWER_BYTES_MAX = 16 * 1024;
+/** How often and how long to try; the service may ask for a longer pause. */
+export const POST_POLICY = { attempts: 3, pausesMs: [1000, 2000] };
 /** Two such pauses and three attempts fit into the 90 seconds that a notice's unit gets. */
 const RETRY_AFTER_MS_MAX = 25_000;
 
-/** @throws service (101) for any answer but 2xx, hostConnect (49) without an answer */
+/** Resolves to the answer. @throws service (101) for any answer but 2xx, hostConnect (49) without an answer */
 export async function post(
   { body, headers, url }: WebRequest,
   ca: Uint8Array | null,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string> {
   const { username, password, href } = new URL(url);
   const basic = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString("base64");
   const {
@@ -37,7 +42,7 @@ export async function post(
     },
     signal,
   );
-  if (status >= 200 && status < 300) return;
+  if (status >= 200 && status < 300) return textOf(bytes);
   const text = textOf(bytes).replaceAll(/\s+/g, " ").trim().slice(0, 200);
   const retryAfterMs = 1000 * retryAfterS(answered["retry-after"], textOf(bytes));
   const isTooLong = retryAfterMs > RETRY_AFTER_MS_MAX;

@@ -125,6 +125,8 @@ describe("entries of the table", () => {
     ).toEqual([
       "runtime/metrics: nothing there imports runtime/base",
       "runtime/metrics: nothing there imports runtime/operations",
+      "runtime/metrics: nothing there imports runtime/version",
+      "runtime/metrics: nothing there imports runtime/web",
       "runtime/metrics: nothing there imports runtime/format",
       "runtime/metrics: nothing there imports runtime/local",
     ]);

@@ -161,8 +161,8 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/metrics",
-    about: "metrics for Prometheus",
-    mayImport: ["runtime/base", "runtime/operations"],
+    about: "metrics for Prometheus and OpenTelemetry",
+    mayImport: ["runtime/base", "runtime/operations", "runtime/version", "runtime/web"],
     mayImportTypes: ["runtime/format", "runtime/local"],
   },
   {
@@ -313,6 +313,11 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "components/credentials/notifyFile",
     mayImport: ["components", "runtime/base/declaredTypes", "runtime/notify/targets", "runtime/version"],
+    packages: ["@pulumi/pulumi"],
+  },
+  {
+    prefix: "components/credentials/otlpFile",
+    mayImport: ["components", "runtime/base/errors", "runtime/metrics/otlpTarget"],
     packages: ["@pulumi/pulumi"],
   },
   // Shares the code for host keys with the SFTP storage.

@@ -400,8 +400,15 @@ export const ARGUMENT_TYPES = {
     "spool?": "Input<string>",
     "log?": "Input<string>",
   },
-  HostMonitoringArgs: { "listen?": "Input<string>" },
+  HostMonitoringArgs: { "listen?": "Input<string>", "otlp?": "HostOtlpArgs" },
   HostNodeArgs: { "upload?": "Input<string>", "url?": "Input<string>", "sha256?": "Input<string>" },
+  HostOtlpArgs: {
+    "endpoint?": "Input<string>",
+    "headers?": "Input<{ [name: string]: Input<string> }>",
+    "attributes?": "Input<{ [name: string]: Input<string> }>",
+    "caFile?": "Input<string>",
+    "existingFile?": "Input<string>",
+  },
   HostPostgresArgs: { version: "Input<number>", "install?": "Input<boolean>" },
   HostRepositoryArgs: {
     at: "Input<RepositoryTarget>",

@@ -504,9 +504,9 @@ export const RULES = {
     "use engine `runtime`, or an alert on pg_wal",
   ),
   PB130: error(
-    "metrics over HTTP without an agent, or at an invalid address",
-    "only the agent runs permanently and can serve them",
-    "use an agent and an address such as `127.0.0.1:9854`, or the file for the textfile collector",
+    "metrics over HTTP without an agent or at an invalid address, or by OTLP without the unit that sends them",
+    "only the agent runs permanently and can serve them, and only `maintenance.metrics` sends them",
+    "use an agent and an address such as `127.0.0.1:9854`, or the file for the textfile collector; keep `maintenance.metrics`",
   ),
   PB131: warning(
     "alerts for an engine without pgbackstop metrics",

@@ -42,6 +42,12 @@ export interface NotifySettings {
   readonly targets?: readonly Pick<Plain<NotifyTargetArgs>, "type" | "events" | "units">[] | undefined;
 }
 
+/** The parts of a host's monitoring that are not secret. */
+export interface MonitoringSettings {
+  readonly listen?: string | undefined;
+  readonly otlp?: { readonly existingFile?: string | undefined } | undefined;
+}
+
 /** Common to hosts and clusters. */
 type Common = Exclude<keyof PostgresHostArgs & keyof ClusterBackupArgs, "monitoring" | "processMax" | "snapshots">;
 
@@ -54,9 +60,10 @@ export interface HostSettings extends DatabaseSettings, Omit<Plain<PostgresHostA
   readonly maintenance?: MaintenanceSettings | undefined;
   /** The targets of notifications are secret and never come here. */
   readonly notify?: NotifySettings | undefined;
+  readonly monitoring?: MonitoringSettings | undefined;
   /** Set by FireDrill, with `restoreOnly`: the restored data are removed after the drill. */
   readonly drillsOnly?: boolean | undefined;
 }
 
 /** Secret, or irrelevant to a plan. */
-type HostOnly = "connection" | "maintenance" | "node" | "notify";
+type HostOnly = "connection" | "maintenance" | "monitoring" | "node" | "notify";

@@ -168,6 +168,10 @@ export interface HostPlan extends DatabasePlan, HostDefaults {
   readonly notices: readonly { readonly events: readonly string[]; readonly units: readonly string[] }[];
   /** Address of the agent's metrics: `127.0.0.1:9854`. */
   readonly metricsListen: string | undefined;
+  /** Metrics are sent by OTLP. */
+  readonly sendsMetrics: boolean;
+  /** File that says where they are sent and is already on the host. */
+  readonly otlpFile: string | undefined;
   /** File with the targets of notifications that is already on the host. */
   readonly notifyFile: string | undefined;
   /** Directory of all secrets, by credential name, if something else puts them there (NixOS). */

@@ -60,9 +60,8 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
   const hasAgent = (): boolean =>
     settings.agent ?? (engineOf(database.engine).own && lends && isUnitDirectory(directories.units));
   // The agent serves these already; a file would count them twice.
-  const tasks = (["expire", "verify", "heal", "metrics"] as const).filter(
-    (task) => task !== "metrics" || !("listen" in (settings.monitoring ?? {})),
-  );
+  const isServed = "listen" in (settings.monitoring ?? {}) && settings.monitoring?.otlp === undefined;
+  const tasks = (["expire", "verify", "heal", "metrics"] as const).filter((task) => task !== "metrics" || !isServed);
   // With stock, the runtime only reads. Stock expires its own backups, after each backup.
   const reads = (): boolean => engineOf(database.engine).stock && !restoreOnly && isUnitDirectory(directories.units);
   const own = fields<Omit<HostPlan, keyof DatabasePlan | keyof HostDefaults>>({
@@ -79,6 +78,8 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
     notifies: () => settings.notify !== undefined,
     notices: () => resolveNotices(settings.notify ?? {}),
     metricsListen: () => settings.monitoring?.listen,
+    sendsMetrics: () => settings.monitoring?.otlp !== undefined,
+    otlpFile: () => settings.monitoring?.otlp?.existingFile,
     notifyFile: () => settings.notify?.existingFile,
     agent: hasAgent,
     nodePath: () => settings.nodePath ?? defaultNodePath,

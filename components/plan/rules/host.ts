@@ -15,6 +15,7 @@ export function checkHostArguments(plan: HostPlan): Finding[] {
     () => checkPaths(plan),
     () => checkAgent(plan),
     () => checkListen(plan),
+    () => checkOtlp(plan),
     () => checkStreaming(plan),
     () => checkArchive(plan),
     () => checkContainer(plan),
@@ -55,6 +56,12 @@ function checkListen(plan: HostPlan): Finding[] {
   if (plan.agent) return [];
   const hint = "leave it out: maintenance.metrics writes them as a file";
   return [finding("PB130", path, "there is no agent to serve metrics", hint)];
+}
+
+function checkOtlp({ maintenance, sendsMetrics }: HostPlan): Finding[] {
+  if (!sendsMetrics || maintenance.some(({ name }) => name === "metrics")) return [];
+  const hint = "add maintenance.metrics, or leave it out";
+  return [finding("PB130", "monitoring.otlp", "no unit sends the metrics", hint)];
 }
 
 function checkStreaming(plan: HostPlan): Finding[] {
@@ -130,6 +137,7 @@ function checkPaths(plan: HostPlan): Finding[] {
     ["nodePath", () => plan.nodePath],
     ["pgbackrestPath", () => plan.pgbackrestPath],
     ["notify.existingFile", () => plan.notifyFile],
+    ["monitoring.otlp.existingFile", () => plan.otlpFile],
     ...plan.drills.map((drill): [string, () => string | undefined] => [`drills.${drill.name}.path`, () => drill.path]),
     ...readersOf(plan.directories, (name) => `directories.${name}`),
     ...plan.repositories.flatMap((repository) =>

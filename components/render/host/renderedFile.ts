@@ -32,6 +32,13 @@ export function notifyPath(layout: SecretLayout): string {
   return `${secretsDirectory(layout)}/notify.json`;
 }
 
+export const OTLP_FILE = "otlp.env";
+
+/** Where metrics are sent. Secret as a whole. */
+export function otlpPath(layout: SecretLayout): string {
+  return `${secretsDirectory(layout)}/${OTLP_FILE}`;
+}
+
 /** A stanza's file for the textfile collector. */
 export function metricsFile({
   directories,

@@ -8,7 +8,7 @@ import { runtimeArgv, secretsDirectory } from "../../plan/host/hostCommand";
 import type { HostPlan } from "../../plan/model/plan";
 import { typeOf } from "../../plan/repositories/repositoryTypes";
 import { systemdArgument } from "./commandLine";
-import { credentialsPath, notifyPath } from "./renderedFile";
+import { credentialsPath, notifyPath, OTLP_FILE, otlpPath } from "./renderedFile";
 
 interface HostCredential {
   readonly id: string;
@@ -55,6 +55,14 @@ export function notifyLines(plan: HostPlan): string[] {
       ? (plan.notifyFile ?? notifyPath(plan))
       : `${credentialsDirectory}/${NOTIFY_CREDENTIAL}`;
   return [`LoadCredential=${NOTIFY_CREDENTIAL}:${path.replaceAll("%", "%%")}`];
+}
+
+/** Lines for the receiver of metrics. systemd reads the file as root. */
+export function otlpLines(plan: HostPlan): string[] {
+  const { credentialsDirectory, otlpFile } = plan;
+  const path =
+    credentialsDirectory === undefined ? (otlpFile ?? otlpPath(plan)) : `${credentialsDirectory}/${OTLP_FILE}`;
+  return [`EnvironmentFile=${path.replaceAll("%", "%%")}`];
 }
 
 /** The notifying verb's arguments. */

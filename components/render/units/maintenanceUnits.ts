@@ -1,6 +1,6 @@
 /** Maintenance between backups: separate services and timers. */
 import type { HostPlan, TaskPlan } from "../../plan/model/plan";
-import { notifyLines, notifyOptions, unitCommand } from "../host/systemdCredentials";
+import { notifyLines, notifyOptions, otlpLines, unitCommand } from "../host/systemdCredentials";
 import { metricsFile } from "../host/renderedFile";
 import { type JobSettings, jobUnits } from "./jobUnits";
 import { type Unit, unitName } from "./unit";
@@ -39,11 +39,14 @@ const JOBS: Readonly<Record<TaskPlan["name"], { readonly title: string; readonly
   heal: { title: "repair of WAL", settings: () => ({ args: ["heal"], mayYield: true }) },
   metrics: {
     title: "metrics",
-    settings: (plan) => ({
-      args: ["metrics", `--output-file=${metricsFile(plan)}`],
-      writes: [plan.directories.metrics],
-      isQuiet: true,
-    }),
+    settings: (plan) =>
+      plan.sendsMetrics
+        ? { args: ["metrics", "--otlp"], lines: otlpLines(plan), isQuiet: true }
+        : {
+            args: ["metrics", `--output-file=${metricsFile(plan)}`],
+            writes: [plan.directories.metrics],
+            isQuiet: true,
+          },
   },
   stale: {
     title: "check for stale backups",

@@ -1,6 +1,7 @@
 /**
- * `metrics`: state of backups for Prometheus, on standard output or with `--output-file` for the textfile collector. An
- * unreadable repository is a sample, not an error: the exit code is 0 whatever the backups are.
+ * `metrics`: state of backups for Prometheus, on standard output, with `--output-file` for the textfile collector, and
+ * with `--otlp` for a receiver of OpenTelemetry. An unreadable repository is a sample, not an error: the exit code is 0
+ * whatever the backups are.
  */
 import { stat } from "../../local/nodeFiles";
 import { dirname } from "node:path";
@@ -8,19 +9,30 @@ import { fail } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
 import { DEFINITIONS } from "../../metrics/definitions";
 import { gatherSamples } from "../../metrics/gather";
+import { pushMetrics } from "../../metrics/otlp";
+import { type OtlpTarget, otlpTarget } from "../../metrics/otlpTarget";
 import { renderMetrics } from "../../metrics/text";
-import type { Command } from "../../process/commandProcess";
+import type { Command, MachineAccess } from "../../process/commandProcess";
 
 /** The collector runs as another account. */
 const FILE_MODE = 0o644;
 
 export const metricsCommand: Command = async (proc) => {
-  const { outputFile } = proc.config.monitoring;
-  const text = renderMetrics(DEFINITIONS, await gatherSamples(proc));
-  if (outputFile === undefined) proc.print(text);
-  else await writeTextfile(outputFile, text);
+  const { otlp, outputFile } = proc.config.monitoring;
+  const target = otlp ? targetOf(proc) : null;
+  const samples = await gatherSamples(proc);
+  if (outputFile !== undefined) await writeTextfile(outputFile, renderMetrics(DEFINITIONS, samples));
+  else if (target === null) proc.print(renderMetrics(DEFINITIONS, samples));
+  if (target !== null) await pushMetrics(target, samples, proc, proc.ctx);
   return 0;
 };
+
+function targetOf({ machine }: MachineAccess): OtlpTarget {
+  const { environment, hostName } = machine;
+  // Prometheus makes `job` and `instance` of the first two.
+  const usual = { "service.name": "pgbackstop", "service.instance.id": hostName, "host.name": hostName };
+  return otlpTarget(environment, usual);
+}
 
 /**
  * Atomic, because the collector may read at any time and reads only `.prom`.

@@ -142,7 +142,15 @@ const ARGS: PostgresHostArgs = {
       { type: "telegram", botToken: "1:a", chatId: "-100", threadId: 7, apiUrl: "https://bots.example.net" },
     ],
   },
-  monitoring: { listen: "127.0.0.1:9854" },
+  monitoring: {
+    listen: "127.0.0.1:9854",
+    otlp: {
+      endpoint: "http://127.0.0.1:4318",
+      headers: { "x-api-key": "k" },
+      attributes: { team: "db" },
+      caFile: "/etc/otlp-ca.pem",
+    },
+  },
   acknowledge: { mode: "named", repositories: ["repo1"] },
   objectives: { rpoSeconds: 300, rtoMinutes: 90, pitrRtoMinutes: 95, pitrDays: 7, maxRepositoryGB: 100 },
   drills: {
@@ -192,7 +200,12 @@ const LOGIN: PostgresHostArgs["connection"] = {
   waitSeconds: 30,
   proxy: { host: "bastion", hostKey: "ssh-ed25519 AAAAC3" },
 };
-const OTHER: PostgresHostArgs = { ...ARGS, connection: LOGIN, notify: { existingFile: "/run/s/notify.json" } };
+const OTHER: PostgresHostArgs = {
+  ...ARGS,
+  connection: LOGIN,
+  notify: { existingFile: "/run/s/notify.json" },
+  monitoring: { otlp: { existingFile: "/run/s/otlp.env" } },
+};
 
 const CONTAINED: PostgresHostArgs = {
   connection: ARGS.connection as NonNullable<PostgresHostArgs["connection"]>,

@@ -111,7 +111,10 @@ test("stanza, times, objectives and addresses that come later give the host that
     schedules: { full: { cron: of("15 4 * * 6") }, incr: { cron: of("15 4 * * 0-5") } },
     maintenance: { verify: { cron: of("5 5 * * 5") } },
     objectives: { rpoSeconds: of(300), rtoMinutes: of(20), pitrDays: of(7), maxRepositoryGB: of(100) },
-    monitoring: { listen: of("127.0.0.1:9854") },
+    monitoring: {
+      listen: of("127.0.0.1:9854"),
+      otlp: { endpoint: of("http://127.0.0.1:4318"), headers: { "x-api-key": of("k") } },
+    },
     drills: { monthly: { cron: of("0 5 1 * *"), elsewhere: true } },
     options: { "protocol-timeout": of("3700") },
     node: { url: of("https://files.example.net/node.tar.xz"), sha256: of("a".repeat(64)) },

@@ -341,6 +341,12 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ],
   ["metrics by the agent", { monitoring: { listen: "[::1]:9854" } }, []],
   ["metrics at an invalid address", { monitoring: { listen: "9854" } }, ["PB130 monitoring.listen"]],
+  ["metrics by OTLP", { monitoring: { otlp: {} } }, []],
+  [
+    "metrics by OTLP without a unit",
+    { maintenance: { metrics: { enabled: false } }, monitoring: { otlp: {} } },
+    ["PB130 monitoring.otlp"],
+  ],
   ["metrics at an invalid port", { monitoring: { listen: "127.0.0.1:99999" } }, ["PB130 monitoring.listen"]],
   [
     "metrics by a missing agent",

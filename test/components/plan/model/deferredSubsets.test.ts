@@ -76,7 +76,7 @@ const HOST = {
   repositories: { repo1: NAS, repo2: RICH },
   directories: { lib: "/opt/own/lib", units: "/etc/systemd/system", metrics: "/var/own/metrics" },
   maintenance: { verify: { cron: "5 5 * * 5", enabled: true, samplePercent: 35 }, stale: {}, heal: { enabled: true } },
-  monitoring: { listen: "127.0.0.1:9854" },
+  monitoring: { listen: "127.0.0.1:9854", otlp: { existingFile: "/run/s/otlp.env" } },
   postgres: { version: 17, install: true },
 } as object as HostSettings;
 

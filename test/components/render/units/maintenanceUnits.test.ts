@@ -47,6 +47,17 @@ test("each does its own work, with the keys and within its time", () => {
   expect(lineOf(metrics, "ReadWritePaths=")).toMatch(/ -\/var\/lib\/node_exporter\/textfile_collector$/);
 });
 
+test("metrics are sent where a file on the host says, instead of being one", () => {
+  const sent = (over: Over = {}): string =>
+    text("pgbackstop-main-metrics.service", { monitoring: { otlp: {} }, ...over });
+  expect(lineOf(sent(), "ExecStart=")).toMatch(/ metrics --otlp$/);
+  expect(lineOf(sent(), "EnvironmentFile=")).toBe("EnvironmentFile=/etc/pgbackstop/credentials/otlp.env");
+  expect(sent()).not.toContain("textfile_collector");
+  const existing = { otlp: { existingFile: "/run/secrets/50%.env" }, listen: "127.0.0.1:9854" };
+  expect(lineOf(sent({ monitoring: existing }), "EnvironmentFile=")).toBe("EnvironmentFile=/run/secrets/50%%.env");
+  expect(sent({ monitoring: { listen: "127.0.0.1:9854" } })).toBe("");
+});
+
 test("a stale check notifies itself, and fails quietly only where it does", () => {
   const stale = (over: Over): string => text("pgbackstop-main-stale.service", { maintenance: { stale: {} }, ...over });
   expect(text("pgbackstop-main-stale.service")).toBe("");

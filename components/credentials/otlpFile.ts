@@ -1,0 +1,31 @@
+/** Where a host sends its metrics: the environment file of a unit. All of it is secret: an address may grant access. */
+import * as pulumi from "@pulumi/pulumi";
+import { fail, toBackupError } from "../../runtime/base/errors";
+import { otlpTarget, otlpVariables } from "../../runtime/metrics/otlpTarget";
+import type { HostOtlpArgs } from "../databases/hostArgs";
+import { throwErrors } from "../internal/validate";
+import { finding } from "../plan/findings/findings";
+
+const CONTROL = /[\0-\x1f\x7f]/;
+
+export function otlpText(component: string, args: HostOtlpArgs): pulumi.Output<string> {
+  return pulumi.secret(pulumi.output(args).apply((known) => environmentText(component, known)));
+}
+
+/** What the runtime would refuse is an error of `component`, which shows no value. */
+export function environmentText(
+  component: string,
+  { attributes, caFile, endpoint, headers }: pulumi.Unwrap<HostOtlpArgs>,
+): string {
+  const variables = otlpVariables({ endpoint, headers, certificate: caFile, attributes });
+  try {
+    otlpTarget(variables, {});
+    if (Object.values(variables).some((text) => CONTROL.test(text)))
+      throw fail("optionInvalidValue", "an address or a path has a control character");
+  } catch (error) {
+    const { message } = toBackupError(error);
+    throwErrors(component, [finding("PB191", "monitoring.otlp", message, "set endpoint, or existingFile")]);
+  }
+  const lines = Object.entries(variables).map(([name, text]) => `${name}="${text.replaceAll(/["\\`$]/g, "\\$&")}"`);
+  return `${lines.join("\n")}\n`;
+}
