@@ -16,6 +16,7 @@ import { basename } from "node:path";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
+import { TEMP_SUFFIX } from "../../base/temporaryName";
 import { atomicWrite } from "../../local/atomicWrite";
 import { namesIfThere, systemError } from "../../local/systemError";
 
@@ -124,14 +125,11 @@ export async function cleanScratch(
   return removed;
 }
 
-/**
- * A directory with our name and a marker of the same name; or an empty one with our name, killed before it had a
- * marker.
- */
+/** A directory with our name, and a marker of the same name or nothing: a drill may be killed before it has one. */
 async function isOurs(path: string, name: string, stanza: string): Promise<boolean> {
   if (!name.startsWith(`${stanza}-`) || !/^[0-9a-f]{8}$/.test(name.slice(stanza.length + 1))) return false;
   if (!(await lstat(path)).isDirectory()) return false;
-  if ((await readdir(path)).length === 0) return true;
+  if ((await readdir(path)).every((entry) => entry === `${MARKER}${TEMP_SUFFIX}`)) return true;
   try {
     const marker = JSON.parse(await readFile(`${path}/${MARKER}`, "utf8")) as { stanza?: unknown; directory?: unknown };
     return marker.stanza === stanza && marker.directory === name;

@@ -25,8 +25,9 @@ describe("the directory of a drill", () => {
   test("left by a killed drill is removed, at whatever point it was killed", async () => {
     const root = temporaryFolder();
     await makeScratch(root, "demo", OWN);
-    mkdirSync(join(root, "demo-00000000"));
-    expect(await cleanScratch(root, "demo", PROGRAMS, testContext())).toBe(2);
+    for (const name of ["demo-00000000", "demo-00000001"]) mkdirSync(join(root, name));
+    writeFileSync(join(root, "demo-00000001", "pgbackstop-drill.json.pgbackrest.tmp"), "{");
+    expect(await cleanScratch(root, "demo", PROGRAMS, testContext())).toBe(3);
     expect(readdirSync(root)).toEqual([]);
     expect(await cleanScratch(join(root, "missing"), "demo", PROGRAMS, testContext())).toBe(0);
   });
