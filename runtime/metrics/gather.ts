@@ -13,7 +13,7 @@ import { ATTACK } from "../operations/drill/record";
 import { trimmedLabels } from "../operations/expire/archivePlan";
 import { findNewestWal } from "../operations/info/destinations";
 import { collectInfo } from "../operations/info/info";
-import type { OpenedBackup } from "../operations/open/openLocation";
+import { type OpenedBackup, openedOf } from "../operations/open/openLocation";
 import { listOpened } from "../operations/open/openedRecords";
 import { loadStreams } from "../operations/stream/streamReport";
 import { surveyWal, type WalSurvey } from "../operations/shared/walSurvey";
@@ -82,7 +82,10 @@ export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = 
       synchronous: streams?.synchronous ?? null,
       drills: await loadLocalDrills(config.spoolPath, stanza),
       attacks: await loadLocalDrills(config.spoolPath, stanza, [ATTACK]),
-      opened: await openedOrNone(proc),
+      opened: openedOf(
+        report.repos.flatMap(({ info }) => info?.history ?? []),
+        await openedOrNone(proc),
+      ),
       configHash: hashOf(config),
       version: VERSION,
       nowS,

@@ -20,7 +20,7 @@ import { conflictError } from "../archivePush/conflicts";
 import { openGapIn } from "../archivePush/dropWal";
 import { trimmedLabels } from "../expire/archivePlan";
 import { type Hold, holdOf, holdText } from "../expire/hold";
-import type { OpenedBackup } from "../open/openLocation";
+import { type OpenedBackup, openedOf } from "../open/openLocation";
 import { openedJson, openedText, productionTroubles } from "./opened";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
@@ -180,12 +180,6 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     nowS,
     synchronous: input.streams?.synchronous ?? null,
   };
-}
-
-/** Another cluster of this machine may have the stanza's name. */
-function openedOf(history: BackupInfo["history"], opened: readonly OpenedBackup[]): readonly OpenedBackup[] {
-  const systemIds = new Set(history.map(({ systemId }) => String(systemId)));
-  return opened.filter(({ systemId }) => systemId === null || systemIds.size === 0 || systemIds.has(systemId));
 }
 
 /** True when nothing needs attention. */

@@ -196,7 +196,13 @@ export interface OpenedBackup {
   readonly doubt?: string;
 }
 
-/** Another cluster of this machine may have the stanza's name, and a backup of the same second. */
+/** What is open of these clusters, or may be: another cluster of this machine may have the stanza's name. */
+export function openedOf(history: BackupInfo["history"], opened: readonly OpenedBackup[]): readonly OpenedBackup[] {
+  const systemIds = new Set(history.map(({ systemId }) => String(systemId)));
+  return opened.filter(({ systemId }) => systemId === null || systemIds.size === 0 || systemIds.has(systemId));
+}
+
+/** Another cluster may also have a backup of the same second. */
 export function isOpenedOf(
   { backups, history }: Pick<BackupInfo, "backups" | "history">,
   { label, systemId }: { readonly label: string | null; readonly systemId: string | null },
