@@ -50,6 +50,8 @@ export interface PrepareOptions {
   readonly self: AccountIds;
   /** @throws pgRunning (38) */
   requireStopped(): Promise<void>;
+  /** Marks the data directory, so that a restore which is killed from now on can continue. */
+  mark(): Promise<void>;
 }
 
 /** @throws pgRunning (38), pathNotEmpty (40), pathOpen (53), fileExists (93) before anything is changed */
@@ -78,7 +80,12 @@ export async function prepareDirectories(
       await clean(root, scope);
     }
   }
-  makePaths(manifest, layout, options, ctx);
+  const [base, ...others] = madePaths(manifest);
+  makePaths([base], layout, options, ctx);
+  await options.mark();
+  for (const link of layout.links)
+    if (link.isFile) makePath(dirname(layout.locate(nameOf(link, layout))), base, options.owners, ctx);
+  makePaths(others, layout, options, ctx);
   for (const link of layout.links) await makeLink(link, options.owners, ctx);
 }
 
@@ -352,14 +359,22 @@ function fit(path: string, info: Stats, wanted: Wanted, { owners, ctx }: CleanSc
   if ("sizeBytes" in wanted && info.size > wanted.sizeBytes) truncateSync(path, wanted.sizeBytes);
 }
 
-function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: PrepareOptions, ctx: Context): void {
-  // The directory of a linked file may have no row: it gets the data directory's mode.
+/** The data directory first, whose mode the directory of a linked file gets: that may have no row. */
+function madePaths(manifest: Manifest): readonly [ManifestPath, ...ManifestPath[]] {
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "a manifest without a row for the data directory");
-  for (const link of layout.links)
-    if (link.isFile) makePath(dirname(layout.locate(nameOf(link, layout))), base, owners, ctx);
+  const others = restoredPaths(manifest).filter((path) => path !== base);
+  return [base, ...others.sort((left, right) => (left.name < right.name ? -1 : 1))];
+}
+
+function makePaths(
+  paths: readonly ManifestPath[],
+  layout: RestoreLayout,
+  { owners, self }: PrepareOptions,
+  ctx: Context,
+): void {
   const linkTargets = new Set(layout.linkTargets.values());
-  for (const path of [...restoredPaths(manifest)].sort((left, right) => (left.name < right.name ? -1 : 1))) {
+  for (const path of paths) {
     const directory = layout.locate(path.name);
     const made = makePath(directory, path, owners, ctx);
     // A tablespace's parent may belong to a user who admits only this account; only root can make sure that the server

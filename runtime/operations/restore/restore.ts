@@ -11,6 +11,7 @@ import { basename, dirname } from "node:path";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
+import { TEMP_SUFFIX } from "../../base/temporaryName";
 import { runWeighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
@@ -106,7 +107,12 @@ export async function restore(
       ? { ...options.recovery, type: "none" }
       : options.recovery;
 
-  const keep = new Set(["backup.manifest", OLD_WAL, ...(recovery.type === "preserve" ? PRESERVED : [])]);
+  // The marker identifies an interrupted restore; the passphrase stays in the repository.
+  const { cipherPass: _, ...marker } = manifest;
+  const mark = (): Promise<void> =>
+    atomicWrite(`${layout.dataDirectory}/${MARKER}`, renderManifestBytes(marker), { mode: 0o600 });
+  const preserved = recovery.type === "preserve" ? PRESERVED : [];
+  const keep = new Set([MARKER, `${MARKER}${TEMP_SUFFIX}`, OLD_WAL, ...preserved]);
   await prepareDirectories(
     manifest,
     layout,
@@ -116,13 +122,11 @@ export async function restore(
       owners: plan.owners,
       self: options.self,
       requireStopped: isStopped,
+      mark,
     },
     ctx,
   );
   await clearSpool(options.spoolPath);
-  // The marker identifies an interrupted restore; the passphrase stays in the repository.
-  const { cipherPass: _, ...marker } = manifest;
-  await atomicWrite(`${layout.dataDirectory}/backup.manifest`, renderManifestBytes(marker), { mode: 0o600 });
   const sizeBytes = await restoreFiles(plan, deps.pool, ctx);
   const base = manifest.paths.find((row) => row.name === "pg_data");
   const mode = (base?.mode ?? 0o700) & 0o644;
@@ -146,7 +150,7 @@ export async function restore(
   await moveOldWal(layout.dataDirectory, layout.locate("pg_data/pg_wal"));
   await syncDirectories(manifest, layout);
   await restoreControl(plan, deps.pool, ctx);
-  await rm(`${layout.dataDirectory}/backup.manifest`, { force: true });
+  await rm(`${layout.dataDirectory}/${MARKER}`, { force: true });
   await syncDirectory(layout.dataDirectory);
   ctx.log.info(`restore size = ${formatSize(sizeBytes)}, file total = ${manifest.files.length}`);
   return {
@@ -158,6 +162,7 @@ export async function restore(
   };
 }
 
+const MARKER = "backup.manifest";
 /** Types that recover nothing, or without an end. */
 const WITHOUT_WAL: readonly RecoveryRequest["type"][] = ["none", "preserve", "standby"];
 
@@ -278,7 +283,7 @@ const DAMAGED_LINES_MAX = 20;
  */
 async function overwriteOf({ dataDirectory, delta, force }: RestoreOptions, ctx: Context): Promise<Overwrite> {
   if (!delta && !force) return "no";
-  for (const name of ["PG_VERSION", "backup.manifest"])
+  for (const name of ["PG_VERSION", MARKER])
     if ((await lstat(`${dataDirectory}/${name}`).catch(() => null)) !== null) return delta ? "checksum" : "time";
   ctx.log.warn(
     `--delta or --force specified but unable to find 'PG_VERSION' or 'backup.manifest' in '${dataDirectory}' to confirm that this is a valid $PGDATA directory. ` +

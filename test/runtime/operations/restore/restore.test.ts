@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -28,8 +28,9 @@ let first: FaultyStorage;
 let second: FaultyStorage;
 let repos: [Repository, Repository];
 
+const MANY_COUNT = 60;
 const MANY = Object.fromEntries(
-  Array.from({ length: 60 }, (_, index) => [`notes/${20000 + index}`, sampleBytes(3000 + index)]),
+  Array.from({ length: MANY_COUNT }, (_, index) => [`notes/${20000 + index}`, sampleBytes(3000 + index)]),
 );
 
 beforeEach(async () => {
@@ -345,6 +346,31 @@ describe("a backup that was named", () => {
       ).toBe(isBehind);
     }
   });
+});
+
+it("killed at any step, it continues with --delta", async () => {
+  await runBackup(repos, data, ctx);
+  // What a kill leaves: before its log lines and before each file.
+  const left: string[] = [];
+  const kept = ctx;
+  const keep = (): void => {
+    const copy = join(folder, `left-${left.length}`);
+    if (existsSync(target)) cpSync(target, copy, { recursive: true, preserveTimestamps: true });
+    else mkdirSync(copy);
+    left.push(copy);
+  };
+  ctx = { ...kept, log: { ...kept.log, detail: keep } };
+  await restoreTo(target, [repos[0]], { onFile: keep });
+  ctx = kept;
+  const halfMarked = join(folder, "left-half-marked");
+  makeTree(halfMarked, { "backup.manifest.pgbackrest.tmp": "[backrest]" });
+  expect(left.length).toBeGreaterThan(MANY_COUNT);
+  const few = left.filter((_, index) => index < 12 || index % 30 === 0);
+  for (const copy of [...few, halfMarked]) {
+    await restoreTo(copy, [repos[0]], { delta: true });
+    requireRestored(copy);
+    expect(readdirSync(copy).filter((name) => name.startsWith("backup.manifest"))).toEqual([]);
+  }
 });
 
 it("a target on a day that no calendar has is refused (29) before anything is written, also with a named backup", async () => {
