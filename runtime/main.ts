@@ -57,8 +57,8 @@ const CHANNEL_FD = 3;
 const LISTEN_FD = 3;
 /**
  * systemd's facts about a process's unit and the unit that triggered it (systemd.exec, "Environment Variables in
- * Spawned Processes"), a scheduled Job's facts about itself (components/render/kubernetes/cronJob.ts), and where to send
- * metrics.
+ * Spawned Processes"), a scheduled Job's facts about itself (components/render/kubernetes/cronJob.ts), and where
+ * metrics are sent.
  */
 const MANAGER_NAMES = [
   "CREDENTIALS_DIRECTORY",

@@ -107,10 +107,6 @@ export async function restore(
       ? { ...options.recovery, type: "none" }
       : options.recovery;
 
-  // The marker identifies an interrupted restore; the passphrase stays in the repository.
-  const { cipherPass: _, ...marker } = manifest;
-  const mark = (): Promise<void> =>
-    atomicWrite(`${layout.dataDirectory}/${MARKER}`, renderManifestBytes(marker), { mode: 0o600 });
   const preserved = recovery.type === "preserve" ? PRESERVED : [];
   const keep = new Set([MARKER, `${MARKER}${TEMP_SUFFIX}`, OLD_WAL, ...preserved]);
   await prepareDirectories(
@@ -122,7 +118,7 @@ export async function restore(
       owners: plan.owners,
       self: options.self,
       requireStopped: isStopped,
-      mark,
+      mark: () => markRestore(manifest, layout),
     },
     ctx,
   );
@@ -163,6 +159,11 @@ export async function restore(
 }
 
 const MARKER = "backup.manifest";
+/** The marker identifies an interrupted restore; the passphrase stays in the repository. */
+async function markRestore({ cipherPass: _, ...marker }: Manifest, { dataDirectory }: RestoreLayout): Promise<void> {
+  await atomicWrite(`${dataDirectory}/${MARKER}`, renderManifestBytes(marker), { mode: 0o600 });
+}
+
 /** Types that recover nothing, or without an end. */
 const WITHOUT_WAL: readonly RecoveryRequest["type"][] = ["none", "preserve", "standby"];
 
