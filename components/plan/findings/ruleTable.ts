@@ -579,6 +579,11 @@ export const RULES = {
     "a drill that opens its backup measures no RTO",
     "add a drill that restores",
   ),
+  PB217: note(
+    "backups older than any point in time",
+    "of the days before the window the calendar keeps backups without the WAL after them",
+    "set `keepDays` to the days in which any point in time is needed",
+  ),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -21,6 +21,7 @@ export function checkRetention(plan: DatabasePlan): Finding[] {
       () => checkSingleFull(repository),
       () => checkLocks(repository),
       () => checkFeed(repository, plan.schedules),
+      () => checkReach(repository, plan.schedules),
       () => checkVersions(repository),
     ),
   );
@@ -97,6 +98,18 @@ function checkFeed(repository: RepositoryPlan, schedules: readonly Schedule[]): 
 /** Days back to the oldest backup that the calendar keeps; 0 if it keeps no backup. */
 function calendarDays({ keep }: RepositoryPlan): number {
   return Math.max(0, ...KEEP_CLASSES.map((each) => (keep?.[each] ?? 0) * PERIOD_DAYS[each]));
+}
+
+/** Says since when any point in time is possible. */
+function checkReach(repository: RepositoryPlan, schedules: readonly Schedule[]): Finding[] {
+  const { keep, keepDays, name } = repository;
+  const reachDays = calendarDays(repository);
+  if (keep === undefined || reachDays === 0) return [];
+  const days = recoveryWindowDays(repository, schedules);
+  if (days === null || reachDays <= days) return [];
+  const since = keepDays === undefined ? `${days} days (in the worst case)` : `${days} days`;
+  const fact = `any point in time of the last ${since} can be restored; before that, up to ${reachDays} days back, only the calendar's backups, each as it was when it ended`;
+  return [finding("PB217", `repositories.${name}.keep`, fact, "")];
 }
 
 /** A lock longer than the retention costs money for expired backups; a shorter one leaves backups unprotected. */

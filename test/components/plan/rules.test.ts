@@ -188,12 +188,12 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   [
     "an offset as a calendar's zone",
     repository({ keep: { monthly: 1, zone: "+02:00" } }),
-    ["PB011 repositories.repo1.keep.zone"],
+    ["PB011 repositories.repo1.keep.zone", "PB217 repositories.repo1.keep"],
   ],
   [
     "weekly backups for a class of days",
     { ...repository({ keep: { daily: 7, weekly: 5 } }), schedules: { full: { cron: "0 3 * * 0" } } },
-    ["PB213 repositories.repo1.keep.daily"],
+    ["PB213 repositories.repo1.keep.daily", "PB217 repositories.repo1.keep"],
   ],
   [
     "incremental backups for a class of days",
@@ -201,6 +201,11 @@ test.each<[string, Partial<HostSettings>, string[]]>([
       ...repository({ keep: { daily: 7, weekly: 5, monthly: 12, yearly: 7 } }),
       schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
     },
+    ["PB217 repositories.repo1.keep"],
+  ],
+  [
+    "a calendar within the window",
+    { ...repository({ keep: { daily: 7 } }), schedules: { full: { cron: "0 3 * * *" } } },
     [],
   ],
   [
@@ -209,7 +214,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
       { versioning: true, immutableDays: 30, undeleteDays: 31 },
       { keepFullCount: undefined, keepDays: 30, keep: { monthly: 12 } },
     ),
-    ["PB034 repositories.repo2.keep"],
+    ["PB034 repositories.repo2.keep", "PB217 repositories.repo2.keep"],
   ],
   ["a cron with four fields", { schedules: { full: { cron: "0 3 * *" } } }, ["PB011 schedules.full.cron"]],
   [
