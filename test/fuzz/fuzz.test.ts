@@ -15,7 +15,7 @@ import { FORMAT_TARGETS, localTargets, WAL_TARGETS } from "./targets";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 16);
-const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (NIGHTLY ? 1200 : 5));
+const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (NIGHTLY ? 600 : 5));
 
 const TAKES_MAX = 40;
 

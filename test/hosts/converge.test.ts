@@ -378,7 +378,7 @@ describe("a host behind SSH", async () => {
     };
 
     // claim: docs/hosts/updates.md: interrupted at any step, the next update continues, and the one after it writes
-    //   nothing; two concurrent updates (every second step, each going on from the one before; every fourth step of a
+    //   nothing; two concurrent updates (every second step, each going on from the one before; every eighth step of a
     //   fresh host in the nightly form)
     test("after any step: the update reports it, and the next ones continue until all is done", async () => {
       const desired = declared();
@@ -400,39 +400,39 @@ describe("a host behind SSH", async () => {
     });
 
     test.runIf(NIGHTLY)(
-      "after every fourth step of a first update: the second one converges, the third writes nothing",
+      "after every eighth step of a first update: the second one converges, the third writes nothing",
       async () => {
         const desired = declared();
         let steps = 0;
         // `reset` needs a host that has converged once.
         await converge(desired);
-        for (let k = 1; k <= STEPS_MAX; k += 4) {
+        for (let k = 1; k <= STEPS_MAX; k += 8) {
           await reset(desired);
           const failure = await cutAt(k, (connection) => convergeHost(connection, desired, null, report));
           if (failure === null) break;
           steps = k;
           expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
           expectKept(failure, k);
-          const kept = failure instanceof PartlyApplied && k % 2 === 0 ? failure.outcome : null;
+          const kept = failure instanceof PartlyApplied && k % 16 === 1 ? failure.outcome : null;
           await proveConverged(desired, await converge(desired, kept));
           // The whole test takes long, so report progress.
           console.log(`step ${k}: converged`);
         }
-        console.log(`${steps} steps, every fourth cut from a fresh host`);
+        console.log(`${steps} steps, every eighth cut from a fresh host`);
         expect(steps).toBeGreaterThan(20);
       },
       3 * 3_600_000,
     );
 
     // claim: docs/hosts/updates.md: a destroy that fails at any step is continued by another one, or undone by a
-    //   refresh and an update (two steps; every step in the nightly form)
+    //   refresh and an update (every second step, in the nightly form)
     test.runIf(NIGHTLY)(
-      "after any step of a destroy: a refresh and an update put everything back, or another destroy ends it",
+      "after every second step of a destroy: a refresh and an update put everything back, or another destroy ends it",
       async () => {
         const desired = declared();
         let before = await converge(desired);
         let cuts = 0;
-        for (let k = NIGHTLY ? 1 : 6; k <= STEPS_MAX; k += NIGHTLY ? 1 : 12) {
+        for (let k = 1; k <= STEPS_MAX; k += 2) {
           const known = before;
           const failure = await cutAt(k, (connection) => removeHost(connection, desired, known, report));
           if (failure === null) break;

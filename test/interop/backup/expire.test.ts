@@ -371,12 +371,12 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
   test(
     "random repositories and settings",
     async () => {
-      const runs = NIGHTLY ? 400 : 25;
+      const runs = NIGHTLY ? 150 : 25;
       await fc.assert(
         fc.asyncProperty(anyStanza(), anyOptions(), async (stanza, options) => {
           await compare({ stanza, options });
         }),
-        { numRuns: runs, seed: 20_261_120, endOnFailure: runs > 100 },
+        { numRuns: runs, endOnFailure: NIGHTLY },
       );
     },
     NIGHTLY ? 3_600_000 : 600_000,

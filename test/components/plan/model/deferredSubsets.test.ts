@@ -293,7 +293,7 @@ function shownTopology(plan: HostPlan | ClusterDatabasePlan): object {
   return others;
 }
 
-const RUNS = NIGHTLY ? 1000 : 25;
+const RUNS = NIGHTLY ? 400 : 25;
 const SECTIONS = ["drills", "drillChecks", "objectives", "sizing", "streaming", "schedules", "options", "acknowledge"];
 const pathsOf = (type: string, values: object): string[] => inputsOf(type, values).paths.map(({ path }) => path);
 

@@ -729,7 +729,7 @@ it("in any order of answers, failures and crashes a recovery gets every reported
       if (!isArchived(segmentOfLsn(1, last, WAL_SIZE_BYTES)))
         expect(await recoveredLength(last)).toBeGreaterThanOrEqual(Number(acknowledged - last));
     }),
-    { numRuns: NIGHTLY ? 2000 : 40 },
+    { numRuns: NIGHTLY ? 800 : 40 },
   );
   expect(meaningful).toBeGreaterThan(25);
 });

@@ -694,7 +694,7 @@ describe("a repository worker", () => {
           expect(beginningOf(await recovered(last), begin) ?? 0).toBeGreaterThanOrEqual(Number(acknowledged - begin));
         },
       ),
-      { numRuns: NIGHTLY ? 1000 : 30 },
+      { numRuns: NIGHTLY ? 400 : 30 },
     );
     expect(meaningful).toBeGreaterThan(20);
   });

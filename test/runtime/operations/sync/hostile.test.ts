@@ -169,7 +169,7 @@ it("sync writes only into its stanza, and every failure has a kind", {
       if (existsSync(join(folder, `repo2/backup/demo/${LABEL}/backup.manifest`))) copied++;
       expect(beside()).toEqual(before);
     }),
-    { numRuns: NIGHTLY ? 2000 : 30 },
+    { numRuns: NIGHTLY ? 800 : 30 },
   );
   expect(copied).toBeGreaterThan(0);
 });

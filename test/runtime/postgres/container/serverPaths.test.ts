@@ -145,7 +145,7 @@ describe("links that a container has made", () => {
         }
         rmSync(tree, { recursive: true });
       }),
-      { numRuns: NIGHTLY ? 20_000 : 1000 },
+      { numRuns: NIGHTLY ? 8000 : 1000 },
     );
     expect(followed).toBeGreaterThan(20);
     expect(refused).toBeGreaterThan(20);
