@@ -8,8 +8,16 @@ import { finding } from "../plan/findings/findings";
 
 const CONTROL = /[\0-\x1f\x7f]/;
 
-export function otlpText(component: string, args: HostOtlpArgs): pulumi.Output<string> {
-  return pulumi.secret(pulumi.output(args).apply((known) => environmentText(component, known)));
+/** Null if the host has a file already. */
+export function otlpText(component: string, args: HostOtlpArgs): pulumi.Output<string> | null {
+  const { existingFile, ...declared } = args;
+  if (existingFile === undefined)
+    return pulumi.secret(pulumi.output(declared).apply((known) => environmentText(component, known)));
+  if (Object.values(declared).some((value) => value !== undefined))
+    throwErrors(component, [
+      finding("PB191", "monitoring.otlp.existingFile", "it excludes the other fields", "leave them out"),
+    ]);
+  return null;
 }
 
 /** What the runtime would refuse is an error of `component`, which shows no value. */

@@ -388,10 +388,8 @@ function closedFiles(args: PostgresHostArgs, plan: HostPlan, targets: Targets): 
       ? []
       : [[notifyPath(plan), { ...rights, text: notifyText(`PostgresHost ${plan.name}`, receivers), secret: true }]];
   const { otlp } = args.monitoring ?? {};
-  const receiver: [string, FileArgs][] =
-    otlp === undefined || otlp.existingFile !== undefined
-      ? []
-      : [[otlpPath(plan), { ...rights, text: otlpText(`PostgresHost ${plan.name}`, otlp), secret: true }]];
+  const text = otlp === undefined ? null : otlpText(`PostgresHost ${plan.name}`, otlp);
+  const receiver: [string, FileArgs][] = text === null ? [] : [[otlpPath(plan), { ...rights, text, secret: true }]];
   return Object.fromEntries([...closed, ...notify, ...receiver]);
 }
 

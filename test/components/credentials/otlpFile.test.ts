@@ -39,5 +39,10 @@ test("a receiver without an address, or with another one's, is an error of the p
 
 test("the file is secret as a whole", async () => {
   const text = otlpText("PostgresHost ledger", { endpoint: "http://127.0.0.1:4318" });
-  expect(await pulumi.isSecret(text)).toBe(true);
+  expect(text === null ? null : await pulumi.isSecret(text)).toBe(true);
+  const existingFile = "/run/secrets/otlp.env";
+  expect(otlpText("PostgresHost ledger", { existingFile })).toBeNull();
+  expect(() => otlpText("PostgresHost ledger", { existingFile, headers: {} })).toThrow(
+    "PB191 monitoring.otlp.existingFile: it excludes the other fields",
+  );
 });
