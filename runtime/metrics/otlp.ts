@@ -8,7 +8,7 @@ import { post, POST_POLICY, type WebRequest } from "../web/post";
 import { byDefinition, DEFINITIONS, type Sample } from "./definitions";
 import { OTLP, type OtlpTarget } from "./otlpTarget";
 
-/** As the specification has it. */
+/** The default of OpenTelemetry's exporters. */
 const ATTEMPT_MS = 10_000;
 
 /** @throws fileMissing, hostConnect, service: without the address and the headers, which may grant access */

@@ -202,7 +202,7 @@ export function openedOf(history: BackupInfo["history"], opened: readonly Opened
   return opened.filter(({ systemId }) => systemId === null || systemIds.size === 0 || systemIds.has(systemId));
 }
 
-/** Another cluster may also have a backup of the same second. */
+/** Whether one of these backups is open: another cluster may have a backup of the same second. */
 export function isOpenedOf(
   { backups, history }: Pick<BackupInfo, "backups" | "history">,
   { label, systemId }: { readonly label: string | null; readonly systemId: string | null },
