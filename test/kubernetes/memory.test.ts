@@ -17,6 +17,8 @@ const ROWS = 7_000_000;
 const SIZE_MIB_MAX: Readonly<Record<number, number>> = { 1: 256, 2: 448 };
 /** Streaming holds up to 32 MiB of WAL, and each repository's pieces. 64 MiB of the limit are left to page cache. */
 const STREAMED_MIB_MAX = 384;
+/** Its size is measured, not its time. */
+const BACKUP_MS = 1_200_000;
 const CASES: readonly { what: string; processMax: number; streaming?: { intervalSeconds: number } }[] = [
   { what: "one worker", processMax: 1 },
   { what: "two workers", processMax: 2 },
@@ -36,7 +38,6 @@ describe("a sidecar's memory", async () => {
     "stays below its limit while a backup goes into both repositories, with $what",
     async ({ processMax, streaming, what }) => {
       const name = `big${processMax}${streaming === undefined ? "" : "s"}`;
-      // Its size is measured, not its time.
       const options = { "archive-timeout": "600" };
       const sized = {
         storageGiB: 10,
@@ -71,7 +72,7 @@ describe("a sidecar's memory", async () => {
       };
       await stack.lab.kubectl.apply([object]);
       let isOver = false;
-      const result = backupResult(stack.lab, object.metadata.name).finally(() => {
+      const result = backupResult(stack.lab, object.metadata.name, "default", BACKUP_MS).finally(() => {
         isOver = true;
       });
       // Waits for each segment: a busy machine writes WAL faster than it archives it.
@@ -89,6 +90,7 @@ describe("a sidecar's memory", async () => {
       expect(sizeMiB).toBeGreaterThan(30);
       expect(sizeMiB).toBeLessThan(streaming === undefined ? (SIZE_MIB_MAX[processMax] ?? 0) : STREAMED_MIB_MAX);
     },
+    2 * BACKUP_MS,
   );
 });
 

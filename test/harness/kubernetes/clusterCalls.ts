@@ -92,17 +92,24 @@ async function repeatBackup(
 }
 
 /** Like {@link endedBackup}, for a Backup by name. */
-export function backupResult(lab: Lab, name: string, namespace = "default"): Promise<BackupStatus> {
-  return hurried(lab, namespace, async () => {
+export function backupResult(
+  lab: Lab,
+  name: string,
+  namespace = "default",
+  timeoutMs = BACKUP_MS,
+): Promise<BackupStatus> {
+  const look = async (): Promise<BackupObject | null | undefined> => {
     const result = await lab.kubectl.find<BackupObject>(BACKUPS, name, namespace);
     return ENDED.test(result?.status?.phase ?? "") ? result : undefined;
-  });
+  };
+  return hurried(lab, namespace, look, timeoutMs);
 }
 
 async function hurried(
   lab: Lab,
   namespace: string,
   look: () => Promise<BackupObject | null | undefined>,
+  timeoutMs = BACKUP_MS,
 ): Promise<BackupStatus> {
   let result: BackupObject | null | undefined;
   let looks = 0;
@@ -111,7 +118,7 @@ async function hurried(
     if (!result && looks++ % LOOKS_BEFORE_HURRY === 0) await hurryBackups(lab, namespace);
     return Boolean(result);
   };
-  await expect.poll(isEnded, { timeout: BACKUP_MS, interval: 500, message: "a Backup that has ended" }).toBe(true);
+  await expect.poll(isEnded, { timeout: timeoutMs, interval: 500, message: "a Backup that has ended" }).toBe(true);
   return result?.status ?? {};
 }
 

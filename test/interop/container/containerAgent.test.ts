@@ -160,7 +160,7 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     await leave(0);
     const broken = await recovering;
     expect(broken.exitCode, broken.stdout).not.toBe(0);
-    expect(broken.stdout).toMatch(/No space left on device[\s\S]*Run recover again to continue, or recover --undo/);
+    expect(broken.stdout).toMatch(/no space left on device[\s\S]*Run recover again to continue, or recover --undo/i);
     await leave(null);
     await bed.oursOk(["recover", "--yes"]);
     expect(await sums()).toBe(expected);
