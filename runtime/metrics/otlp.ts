@@ -69,12 +69,13 @@ function keyValues(pairs: OtlpTarget["attributes"]): object[] {
 
 /** A receiver that takes only a part says so in an answer with status 200. @throws service */
 export function checkAnswer(text: string): void {
-  let partial: { readonly rejectedDataPoints?: unknown; readonly errorMessage?: unknown } | undefined;
+  // Protobuf's JSON has 64-bit numbers as texts.
+  let partial: { readonly rejectedDataPoints?: string | number; readonly errorMessage?: string } | undefined;
   try {
     ({ partialSuccess: partial } = JSON.parse(text) as { readonly partialSuccess?: typeof partial });
   } catch {
     // An empty answer is no refusal.
   }
   const count = Number(partial?.rejectedDataPoints ?? 0);
-  if (count > 0) throw fail("service", `${count} samples were refused: ${String(partial?.errorMessage ?? "")}`);
+  if (count > 0) throw fail("service", `${count} samples were refused: ${partial?.errorMessage ?? ""}`);
 }

@@ -160,7 +160,8 @@ export async function restore(
 
 const MARKER = "backup.manifest";
 /** The marker identifies an interrupted restore; the passphrase stays in the repository. */
-async function markRestore({ cipherPass: _, ...marker }: Manifest, { dataDirectory }: RestoreLayout): Promise<void> {
+async function markRestore(manifest: Manifest, { dataDirectory }: RestoreLayout): Promise<void> {
+  const { cipherPass: _, ...marker } = manifest;
   await atomicWrite(`${dataDirectory}/${MARKER}`, renderManifestBytes(marker), { mode: 0o600 });
 }
 
