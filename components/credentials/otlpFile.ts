@@ -1,4 +1,4 @@
-/** Where a host sends its metrics: the environment file of a unit. All of it is secret: an address may grant access. */
+/** Where a host sends its metrics, as an environment file. All of it is secret: an address may grant access. */
 import * as pulumi from "@pulumi/pulumi";
 import { fail, toBackupError } from "../../runtime/base/errors";
 import { otlpTarget, otlpVariables } from "../../runtime/metrics/otlpTarget";

@@ -382,7 +382,7 @@ export interface HostOtlpArgs {
   caFile?: pulumi.Input<string>;
   /**
    * An existing environment file on the host, with lines such as `OTEL_EXPORTER_OTLP_ENDPOINT=…` and
-   * `OTEL_EXPORTER_OTLP_HEADERS=…`. systemd reads it as root. @example "/run/secrets/otlp.env"
+   * `OTEL_EXPORTER_OTLP_HEADERS=…`. With an agent systemd reads it as root. @example "/run/secrets/otlp.env"
    */
   existingFile?: pulumi.Input<string>;
 }

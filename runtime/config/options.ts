@@ -524,6 +524,9 @@ const COMMAND_LINE = [
     config: "monitoring.otlp",
     default: "n",
   }),
+  own("otlp-file", "path", ["metrics"], "file of these variables; by default otlp.env in $CREDENTIALS_DIRECTORY", {
+    config: "monitoring.otlpFile",
+  }),
   own("metrics-listen", "string", ["agent"], "address and port of /metrics and /healthz, such as 127.0.0.1:9854", {
     config: "monitoring.listen",
   }),

@@ -4,6 +4,7 @@
  * environment file, `<CREDENTIALS_DIRECTORY>/repo1-env`. They count as variables of the environment without being in
  * any environment. Pure.
  */
+import { parseEnvFile } from "../base/envFile";
 import type { FileAccess } from "./files";
 import { OPTIONS as OPTION_ROWS } from "./options";
 
@@ -75,27 +76,18 @@ function fromCredentials(directory: string | undefined, access: FileAccess): Rec
   return variables;
 }
 
-/** `NAME=value` lines, with or without `export` and quotes; only secrets of this repository count. */
+/** Only secrets of this repository count. */
 function fromEnvFile(repo: string, text: string): Record<string, string> {
   const prefix = `PGBACKREST_${repo.toUpperCase()}_`;
   const variables: Record<string, string> = {};
-  for (const line of text.split(/\r?\n/)) {
-    const [, name = "", quoted = ""] = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line) ?? [];
+  for (const [name, value] of Object.entries(parseEnvFile(text))) {
     const known = ENV_NAMES[name];
     const own =
       name.startsWith(prefix) && CREDENTIAL.test(name.slice("PGBACKREST_".length).toLowerCase().replaceAll("_", "-"));
-    const value = unquoted(quoted.trim());
     if (value === "" || (known === undefined && !own)) continue;
     variables[known === undefined ? name : `${prefix}${known}`] = value;
   }
   return variables;
-}
-
-/** As systemd and shells read one value: no expansion. */
-function unquoted(text: string): string {
-  if (/^'[^']*'$/.test(text)) return text.slice(1, -1);
-  if (/^"(?:[^"\\]|\\.)*"$/.test(text)) return text.slice(1, -1).replaceAll(/\\(["\\$`])/g, "$1");
-  return text;
 }
 
 function credentialPattern(options: readonly { readonly name: string }[]): RegExp {

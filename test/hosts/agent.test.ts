@@ -71,6 +71,9 @@ describe("files and units on a host", async () => {
   let server: S3Server;
   let hooks: WebServer;
   let hookUrl: string;
+  const otlpKey = `otlp-${randomBytes(24).toString("hex")}`;
+  let receiver: WebServer;
+  let otlpEndpoint: string;
   let programFolder: ProgramFolder;
   let secrets: readonly string[];
   let topology: string;
@@ -79,11 +82,14 @@ describe("files and units on a host", async () => {
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
     hooks = await startWebServer();
-    secrets = [passphrase, server.accessKey, server.secretKey, hookPath, hmacSecret];
+    receiver = await startWebServer();
+    secrets = [passphrase, server.accessKey, server.secretKey, hookPath, hmacSecret, otlpKey];
     host = await startDebianHost(parts, { suite: "bookworm", name: "agent" });
     const address = await host.network.expose(server.port);
     const hookPort = Number(new URL(hooks.origin).port);
     hookUrl = `http://${await host.network.expose(hookPort)}:${hookPort}/${hookPath}`;
+    const receiverPort = Number(new URL(receiver.origin).port);
+    otlpEndpoint = `http://${await host.network.expose(receiverPort)}:${receiverPort}`;
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first"]);
     await host.runOk(["sh", "-c", `echo "${address} ${SERVER_NAME}" >> /etc/hosts; cat > /etc/ssl/s3-ca.pem`], {
       input: readFileSync(server.caFile),
@@ -111,6 +117,7 @@ describe("files and units on a host", async () => {
     await host?.stop();
     await server?.remove();
     await hooks?.close();
+    await receiver?.close();
     removeProgramFolder(programFolder);
   });
 
@@ -159,7 +166,10 @@ describe("files and units on a host", async () => {
               backupPriority: { cpuNice: 5, ioClass: "best-effort", ioLevel: 7 },
               allowRestart: true,
               archiveTimeoutSeconds: 60,
-              monitoring: { listen: METRICS },
+              monitoring: {
+                listen: METRICS,
+                otlp: { endpoint: otlpEndpoint, headers: { "x-api-key": pulumi.secret(otlpKey) } },
+              },
               ...(streaming === null ? {} : { streaming }),
             }),
       });
@@ -222,19 +232,28 @@ describe("files and units on a host", async () => {
   });
 
   // claim: docs/notifications.md: targets get starts, ends…
-  test("the agent serves the metrics of both repositories at the configured address, and no file repeats them", async () => {
+  test("the agent serves the metrics of both repositories at the configured address", async () => {
     const asked = `exec 3<>/dev/tcp/${METRICS.replace(":", "/")}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`;
     const text = await waitFor("the metrics of both", 180_000, async () => {
       const { stdout } = await host.run(["bash", "-c", asked]);
       return stdout.includes("200 OK") && stdout.match(/^pgbackstop_repo_up\{.*\} 1$/gm)?.length === 2 ? stdout : null;
     });
     expect(holdsSecret(text, secrets)).toBe(false);
-    expect((await host.run(["systemctl", "cat", "pgbackstop-main-metrics.timer"])).exitCode).not.toBe(0);
+  });
+
+  // claim: docs/monitoring.md: a host sends its metrics with a key that only root can read and that is in no environment
+  test("a unit sends the metrics to a receiver of OpenTelemetry, and no file repeats them", async () => {
+    await host.runOk(["systemctl", "start", "pgbackstop-main-metrics.service"]);
+    const { body = "", headers, path } = receiver.requests.at(-1) ?? {};
+    expect([path, headers?.["x-api-key"]]).toEqual(["/v1/metrics", otlpKey]);
+    expect(body).toContain('{"name":"pgbackstop_repo_up",');
+    expect(holdsSecret(body, secrets)).toBe(false);
+    expect(await shell("systemctl cat pgbackstop-main-metrics.service")).not.toContain("--output-file");
   });
 
   test("only root can read the secrets, in one directory", async () => {
     expect(await shell("stat -c '%U:%G %a %n' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*")).toBe(
-      "root:root 700 /etc/pgbackstop/credentials\nroot:root 600 /etc/pgbackstop/credentials/notify.json\nroot:root 600 /etc/pgbackstop/credentials/repo2.conf\n",
+      "root:root 700 /etc/pgbackstop/credentials\nroot:root 600 /etc/pgbackstop/credentials/notify.json\nroot:root 600 /etc/pgbackstop/credentials/otlp.env\nroot:root 600 /etc/pgbackstop/credentials/repo2.conf\n",
     );
     for (const account of ["deploy", "nosudo", "postgres"]) {
       const read = await host.run([
@@ -521,13 +540,13 @@ describe("files and units on a host", async () => {
   //   output (secrets as sops-nix leaves them; sops-nix itself does not run)
   test("existing secrets of the host are used in place, and copied nowhere", async () => {
     await expect(up(9, true)).rejects.toThrow(`${SECRETS}/r2.conf, ${SECRETS}/r2-passphrase: missing on 127.0.0.1`);
-    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\nrepo2.conf\n");
+    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\notlp.env\nrepo2.conf\n");
     await bringSecrets(1, server.secretKey);
     const before = await backupsInBucket();
     await up(9, true);
     // The passphrase is unchanged, so the update sees the backups and takes no first backup.
     expect(await backupsInBucket()).toBe(before);
-    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\n");
+    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\notlp.env\n");
     expect(await shell(`stat -L -c '%U %a %n' ${SECRETS}/*`)).toBe(
       `root 400 ${SECRETS}/r2-passphrase\nroot 400 ${SECRETS}/r2.conf\n`,
     );

@@ -57,12 +57,18 @@ export function notifyLines(plan: HostPlan): string[] {
   return [`LoadCredential=${NOTIFY_CREDENTIAL}:${path.replaceAll("%", "%%")}`];
 }
 
-/** Lines for the receiver of metrics. systemd reads the file as root. */
+/** Lines for the receiver of metrics: its keys are in no environment. */
 export function otlpLines(plan: HostPlan): string[] {
+  if (!plan.agent) return [];
   const { credentialsDirectory, otlpFile } = plan;
   const path =
     credentialsDirectory === undefined ? (otlpFile ?? otlpPath(plan)) : `${credentialsDirectory}/${OTLP_FILE}`;
-  return [`EnvironmentFile=${path.replaceAll("%", "%%")}`];
+  return [`LoadCredential=${OTLP_FILE}:${path.replaceAll("%", "%%")}`];
+}
+
+/** With an agent, the file is a credential ({@link otlpLines}). */
+export function otlpOption(plan: HostPlan): string {
+  return plan.agent ? "--otlp" : `--otlp-file=${plan.otlpFile ?? otlpPath(plan)}`;
 }
 
 /** The notifying verb's arguments. */

@@ -1,6 +1,6 @@
 /** Maintenance between backups: separate services and timers. */
 import type { HostPlan, TaskPlan } from "../../plan/model/plan";
-import { notifyLines, notifyOptions, otlpLines, unitCommand } from "../host/systemdCredentials";
+import { notifyLines, notifyOptions, otlpLines, otlpOption, unitCommand } from "../host/systemdCredentials";
 import { metricsFile } from "../host/renderedFile";
 import { type JobSettings, jobUnits } from "./jobUnits";
 import { type Unit, unitName } from "./unit";
@@ -41,7 +41,7 @@ const JOBS: Readonly<Record<TaskPlan["name"], { readonly title: string; readonly
     title: "metrics",
     settings: (plan) =>
       plan.sendsMetrics
-        ? { args: ["metrics", "--otlp"], lines: otlpLines(plan), isQuiet: true }
+        ? { args: ["metrics", otlpOption(plan)], lines: otlpLines(plan), isQuiet: true }
         : {
             args: ["metrics", `--output-file=${metricsFile(plan)}`],
             writes: [plan.directories.metrics],

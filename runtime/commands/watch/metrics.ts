@@ -5,6 +5,8 @@
  */
 import { stat } from "../../local/nodeFiles";
 import { dirname } from "node:path";
+import { textOf } from "../../base/bytes";
+import { parseEnvFile } from "../../base/envFile";
 import { fail } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
 import { DEFINITIONS } from "../../metrics/definitions";
@@ -12,14 +14,14 @@ import { gatherSamples } from "../../metrics/gather";
 import { pushMetrics } from "../../metrics/otlp";
 import { type OtlpTarget, otlpTarget } from "../../metrics/otlpTarget";
 import { renderMetrics } from "../../metrics/text";
-import type { Command, MachineAccess } from "../../process/commandProcess";
+import type { Command, Invocation, MachineAccess } from "../../process/commandProcess";
 
 /** The collector runs as another account. */
 const FILE_MODE = 0o644;
 
 export const metricsCommand: Command = async (proc) => {
-  const { otlp, outputFile } = proc.config.monitoring;
-  const target = otlp ? targetOf(proc) : null;
+  const { otlp, otlpFile, outputFile } = proc.config.monitoring;
+  const target = otlp || otlpFile !== undefined ? await targetOf(proc) : null;
   const samples = await gatherSamples(proc);
   if (outputFile !== undefined) await writeTextfile(outputFile, renderMetrics(DEFINITIONS, samples));
   else if (target === null) proc.print(renderMetrics(DEFINITIONS, samples));
@@ -27,11 +29,19 @@ export const metricsCommand: Command = async (proc) => {
   return 0;
 };
 
-function targetOf({ machine }: MachineAccess): OtlpTarget {
+/** @throws fileMissing, optionRequired, optionInvalidValue */
+async function targetOf({ config, machine, readFile }: Invocation & MachineAccess): Promise<OtlpTarget> {
   const { environment, hostName } = machine;
+  const { otlpFile } = config.monitoring;
+  const credentials = environment["CREDENTIALS_DIRECTORY"];
+  const path = otlpFile ?? (credentials === undefined ? undefined : `${credentials}/otlp.env`);
+  const bytes = path === undefined ? null : await readFile(path);
+  if (bytes === null && otlpFile !== undefined)
+    throw fail("fileMissing", `missing file '${otlpFile}' of otlp-file`, { path: otlpFile });
+  const variables = bytes === null ? environment : { ...environment, ...parseEnvFile(textOf(bytes)) };
   // Prometheus makes `job` and `instance` of the first two.
   const usual = { "service.name": "pgbackstop", "service.instance.id": hostName, "host.name": hostName };
-  return otlpTarget(environment, usual);
+  return otlpTarget(variables, usual);
 }
 
 /**

@@ -1,28 +1,18 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { environmentText, otlpText } from "../../../components/credentials/otlpFile";
+import { parseEnvFile } from "../../../runtime/base/envFile";
 import { otlpTarget } from "../../../runtime/metrics/otlpTarget";
 import * as fc from "../../harness/properties";
 
-/** As systemd reads a value in double quotes (src/basic/env-file.c). */
-function systemdReads(text: string): Record<string, string> {
-  const lines = text.trimEnd().split("\n");
-  return Object.fromEntries(
-    lines.map((line) => {
-      const [, name = "", value = ""] = /^(\w+)="(.*)"$/.exec(line) ?? [];
-      return [name, value.replaceAll(/\\(["\\`$])/g, "$1")];
-    }),
-  );
-}
-
-test("the runtime reads what systemd takes from the file", () => {
+test("the runtime reads what the file says", () => {
   const name = fc.stringMatching(/^[a-z][a-z.-]{0,9}$/);
   const value = fc.stringMatching(/^[!-~]{1,20}$/);
   fc.assert(
     fc.property(fc.dictionary(name, value), fc.dictionary(name, value), value, (headers, attributes, path) => {
       const endpoint = `https://otlp.example/${encodeURI(path)}`;
       const text = environmentText("PostgresHost ledger", { endpoint, headers, attributes, caFile: `/etc/${path}` });
-      const read = otlpTarget(systemdReads(text), {});
+      const read = otlpTarget(parseEnvFile(text), {});
       expect(read).toMatchObject({ headers, attributes, caFile: `/etc/${path}` });
     }),
   );

@@ -51,10 +51,12 @@ test("metrics are sent where a file on the host says, instead of being one", () 
   const sent = (over: Over = {}): string =>
     text("pgbackstop-main-metrics.service", { monitoring: { otlp: {} }, ...over });
   expect(lineOf(sent(), "ExecStart=")).toMatch(/ metrics --otlp$/);
-  expect(lineOf(sent(), "EnvironmentFile=")).toBe("EnvironmentFile=/etc/pgbackstop/credentials/otlp.env");
+  expect(sent()).toContain("LoadCredential=otlp.env:/etc/pgbackstop/credentials/otlp.env\n");
   expect(sent()).not.toContain("textfile_collector");
   const existing = { otlp: { existingFile: "/run/secrets/50%.env" }, listen: "127.0.0.1:9854" };
-  expect(lineOf(sent({ monitoring: existing }), "EnvironmentFile=")).toBe("EnvironmentFile=/run/secrets/50%%.env");
+  expect(sent({ monitoring: existing })).toContain("LoadCredential=otlp.env:/run/secrets/50%%.env\n");
+  const alone = sent({ agent: false, maintenance: { metrics: {} }, monitoring: { otlp: {} } });
+  expect(lineOf(alone, "ExecStart=")).toMatch(/ metrics --otlp-file=\/etc\/pgbackstop\/conf\.d\/otlp\.env$/);
   expect(sent({ monitoring: { listen: "127.0.0.1:9854" } })).toBe("");
 });
 

@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { Secret } from "../../../../runtime/base/secret";
 import { metricsCommand } from "../../../../runtime/commands/watch/metrics";
@@ -13,6 +13,7 @@ import type { Repository } from "../../../../runtime/repository/repository";
 import { HeldClock, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { entryOf, makeStanza } from "../../../harness/madeRepository";
+import { startWebServer, type WebServer } from "../../../harness/doubles/messageServers";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder } from "../../repository/support";
 import { record } from "../../operations/drill/support";
@@ -128,6 +129,42 @@ describe("each repository", () => {
     const { values } = await scrape(["--no-wal-gaps", "metrics"]);
     expect(values[of("repo_wal_gap_segments", 2)]).toBeUndefined();
     expect(values[of("repo_wal_lag_segments", 2)]).toBe(1);
+  });
+});
+
+describe("a receiver of OpenTelemetry", () => {
+  let web: WebServer;
+  beforeEach(async () => {
+    web = await startWebServer();
+  });
+  afterEach(() => web.close());
+  const send = async (argv: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<void> => {
+    const base = host({ argv: ["metrics", ...argv], repos, ctx: testContext({ clock: new HeldClock() }), folder });
+    const config = { ...base.config, spoolPath: join(folder, "spool"), lockPath: join(folder, "lock") };
+    const machine = { ...base.machine, environment };
+    const readFile = async (path: string): Promise<Uint8Array | null> => (existsSync(path) ? readFileSync(path) : null);
+    await metricsCommand({ ...base, config, machine, readFile, loadControl: async () => SIXTEEN_MIB });
+    expect(base.printed).toEqual([]);
+  };
+  const samplesIn = (index: number): number => web.requests[index]?.body.match(/"asDouble"/g)?.length ?? 0;
+
+  test("gets all samples, and is named by the environment, by a credential or by a file", async () => {
+    const endpoint = `OTEL_EXPORTER_OTLP_ENDPOINT="${web.origin}"\nOTEL_SERVICE_NAME=`;
+    writeFileSync(join(folder, "otlp.env"), `${endpoint}credential\n`);
+    writeFileSync(join(folder, "own.env"), `${endpoint}file\n`);
+    await send(["--otlp"], { OTEL_EXPORTER_OTLP_ENDPOINT: web.origin });
+    await send(["--otlp"], { OTEL_EXPORTER_OTLP_ENDPOINT: "http://nobody.invalid", CREDENTIALS_DIRECTORY: folder });
+    await send([`--otlp-file=${join(folder, "own.env")}`, `--output-file=${join(folder, "a.prom")}`]);
+    const names = web.requests.map(({ body }) => /"service.name","value":\{"stringValue":"(.*?)"/.exec(body)?.[1]);
+    expect(names).toEqual(["pgbackstop", "credential", "file"]);
+    const printed = readFileSync(join(folder, "a.prom"), "utf8").match(/^[a-z]/gm)?.length;
+    expect([0, 1, 2].map(samplesIn)).toEqual([printed, printed, printed]);
+  });
+
+  test("that nobody named is an error before anything is read", async () => {
+    await expect(send(["--otlp"])).rejects.toMatchObject({ kind: "optionRequired" });
+    await expect(send(["--otlp-file=/nowhere"])).rejects.toMatchObject({ kind: "fileMissing" });
+    expect(web.requests).toEqual([]);
   });
 });
 
