@@ -241,11 +241,12 @@ describe("files and units on a host", async () => {
     expect(holdsSecret(text, secrets)).toBe(false);
   });
 
-  // claim: docs/monitoring.md: a host sends its metrics with a key that only root can read and that is in no environment
+  // claim: docs/monitoring.md: a host sends its metrics with a key that only root can read, and that no environment has
   test("a unit sends the metrics to a receiver of OpenTelemetry, and no file repeats them", async () => {
     await host.runOk(["systemctl", "start", "pgbackstop-main-metrics.service"]);
-    const { body = "", headers, path } = receiver.requests.at(-1) ?? {};
-    expect([path, headers?.["x-api-key"]]).toEqual(["/v1/metrics", otlpKey]);
+    const sent = receiver.requests.at(-1);
+    expect([sent?.path, sent?.headers["x-api-key"]]).toEqual(["/v1/metrics", otlpKey]);
+    const body = sent?.body ?? "";
     expect(body).toContain('{"name":"pgbackstop_repo_up",');
     expect(holdsSecret(body, secrets)).toBe(false);
     expect(await shell("systemctl cat pgbackstop-main-metrics.service")).not.toContain("--output-file");
