@@ -8,7 +8,9 @@
  */
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { textOf } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";
+import { usualAuthoritiesAnd } from "../web/ask";
 import type { EmailTarget } from "./targets";
 
 export interface Letter {
@@ -74,8 +76,9 @@ function open({ host, port, security }: EmailTarget, ca: Uint8Array | null, sign
 }
 
 /** SNI takes no IP address (RFC 6066); the certificate is compared with `host` nevertheless. */
-function identityOf(host: string, ca: Uint8Array | null): { readonly servername?: string; readonly ca?: Buffer } {
-  return { ...(isIP(host) === 0 ? { servername: host } : {}), ...(ca === null ? {} : { ca: Buffer.from(ca) }) };
+function identityOf(host: string, ca: Uint8Array | null): { readonly servername?: string; readonly ca?: string[] } {
+  const trusted = ca === null ? {} : { ca: usualAuthoritiesAnd(textOf(ca)) };
+  return { ...(isIP(host) === 0 ? { servername: host } : {}), ...trusted };
 }
 
 async function authenticate(

@@ -2,6 +2,7 @@
  * One question to a web service and its answer: key sources, notifications, the API server of Kubernetes. Buckets have
  * their own client.
  */
+import { rootCertificates } from "node:tls";
 import type { Agent } from "undici";
 import { concatBytes } from "../base/bytes";
 import { untilAborted } from "../base/clock";
@@ -26,6 +27,11 @@ export interface WebAnswer {
 }
 
 const ANSWER_BYTES_MAX = 64 * 1024;
+
+/** Node's authorities and another one: a list alone would replace Node's. @param ca certificates as PEM */
+export function usualAuthoritiesAnd(ca: string): string[] {
+  return [...rootCertificates, ca];
+}
 
 /** Redirects are answers like others. @throws hostConnect (retryable) without a whole answer */
 export async function askWeb(question: WebQuestion, signal: AbortSignal): Promise<WebAnswer> {

@@ -1,7 +1,7 @@
 /** Sends a notification or metrics. It follows no redirects: they would send the message to an unconfigured address. */
 import { textOf } from "../base/bytes";
 import { fail } from "../base/errors";
-import { askWeb } from "./ask";
+import { askWeb, usualAuthoritiesAnd } from "./ask";
 
 export interface WebRequest {
   readonly url: string;
@@ -37,7 +37,7 @@ export async function post(
         "user-agent": "pgbackstop",
       },
       body,
-      ...(ca === null ? {} : { ca: [textOf(ca)] }),
+      ...(ca === null ? {} : { ca: usualAuthoritiesAnd(textOf(ca)) }),
       answerBytesMax: ANSWER_BYTES_MAX,
     },
     signal,

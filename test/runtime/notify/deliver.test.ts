@@ -1,10 +1,12 @@
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { rootCertificates } from "node:tls";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../../runtime/base/clock";
 import { deliver, type Delivery } from "../../../runtime/notify/deliver";
 import { type Notification, notificationOf, type NotificationInput } from "../../../runtime/notify/message";
 import { parseTargets } from "../../../runtime/notify/targets";
+import { usualAuthoritiesAnd } from "../../../runtime/web/ask";
 import { type CertificateFiles, makeCertificates } from "../../../tools/parts/servers/certificates";
 import { TEST_TIME_MS, testContext } from "../../harness/context";
 import { type SmtpPlan, startSmtpServer, startWebServer, type WebServer } from "../../harness/doubles/messageServers";
@@ -301,6 +303,11 @@ describe("faults", () => {
 });
 
 describe("over TLS", () => {
+  test("a configured authority counts besides the usual ones", () => {
+    expect(usualAuthoritiesAnd("own")).toEqual([...rootCertificates, "own"]);
+    expect(rootCertificates.length).toBeGreaterThan(50);
+  });
+
   test("a server with a configured authority is trusted, another one is not", async () => {
     const files = await makeCertificates(`${temporaryFolder()}/c`);
     const secure = await startWebServer(files);
