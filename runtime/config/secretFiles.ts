@@ -4,7 +4,6 @@
  * environment file, `<CREDENTIALS_DIRECTORY>/repo1-env`. They count as variables of the environment without being in
  * any environment. Pure.
  */
-import { parseEnvFile } from "../base/envFile";
 import type { FileAccess } from "./files";
 import { OPTIONS as OPTION_ROWS } from "./options";
 
@@ -88,6 +87,22 @@ function fromEnvFile(repo: string, text: string): Record<string, string> {
     variables[known === undefined ? name : `${prefix}${known}`] = value;
   }
   return variables;
+}
+
+/** `NAME=value` lines, with or without `export` and quotes, as systemd and shells read them. Nothing is expanded. */
+export function parseEnvFile(text: string): Readonly<Record<string, string>> {
+  const variables: Record<string, string> = {};
+  for (const line of text.split(/\r?\n/)) {
+    const [, name, quoted = ""] = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line) ?? [];
+    if (name !== undefined) variables[name] = unquoted(quoted.trim());
+  }
+  return variables;
+}
+
+function unquoted(text: string): string {
+  if (/^'[^']*'$/.test(text)) return text.slice(1, -1);
+  if (/^"(?:[^"\\]|\\.)*"$/.test(text)) return text.slice(1, -1).replaceAll(/\\(["\\$`])/g, "$1");
+  return text;
 }
 
 function credentialPattern(options: readonly { readonly name: string }[]): RegExp {

@@ -1,32 +1,25 @@
 /** Metrics for OpenTelemetry: one request of OTLP over HTTP, in its JSON form, with every sample. */
-import { withTimeTo } from "../base/clock";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
-import { retry } from "../base/retry";
 import { VERSION } from "../version";
-import { post, POST_POLICY, type WebRequest } from "../web/post";
+import { inAttempts, post, type WebRequest } from "../web/post";
 import { byDefinition, DEFINITIONS, type Sample } from "./definitions";
 import { OTLP, type OtlpTarget } from "./otlpTarget";
-
-/** The default of OpenTelemetry's exporters. */
-const ATTEMPT_MS = 10_000;
 
 /** @throws fileMissing, hostConnect, service: without the address and the headers, which may grant access */
 export async function pushMetrics(
   target: OtlpTarget,
   all: readonly Sample[],
   { readFile }: { readFile(path: string): Promise<Uint8Array | null> },
-  { clock, signal }: Context,
+  ctx: Context,
 ): Promise<void> {
   const { caFile, headers, url } = target;
   const ca = caFile === undefined ? null : await readFile(caFile);
   if (caFile !== undefined && ca === null)
     throw fail("fileMissing", `missing file '${caFile}' of ${OTLP.certificate}`, { path: caFile });
-  const request = otlpRequest(target, all, clock.nowMs());
-  const attempt = async (enough: AbortSignal): Promise<void> =>
-    checkAnswer(await post(request, ca, AbortSignal.any([enough, signal])));
+  const request = otlpRequest(target, all, ctx.clock.nowMs());
   try {
-    await retry(POST_POLICY, clock, signal, () => withTimeTo(ATTEMPT_MS, clock, attempt));
+    await inAttempts(ctx, async (signal) => checkAnswer(await post(request, ca, signal)));
   } catch (error) {
     const { kind, message } = toBackupError(error);
     const shown = secretsOf(headers).reduce((text, secret) => text.replaceAll(secret, "******"), message);
@@ -68,7 +61,7 @@ function keyValues(pairs: OtlpTarget["attributes"]): object[] {
 }
 
 /** A receiver that takes only a part says so in an answer with status 200. @throws service */
-export function checkAnswer(text: string): void {
+function checkAnswer(text: string): void {
   // Protobuf's JSON has 64-bit numbers as texts.
   let partial: { readonly rejectedDataPoints?: string | number; readonly errorMessage?: string } | undefined;
   try {

@@ -2,16 +2,14 @@
  * Delivers one notification to every interested target; targets are independent. Three tries of ten seconds each. No
  * error contains a secret, whatever a server or library says.
  */
-import { withTimeTo } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
-import { retry } from "../base/retry";
 import type { Secret } from "../base/secret";
 import type { Notification } from "./message";
 import { plainText, requestOf } from "./requests";
 import { sendLetter } from "./smtp";
 import type { NotifyTarget } from "./targets";
-import { post, POST_POLICY } from "../web/post";
+import { inAttempts, post } from "../web/post";
 
 export interface DeliverParts {
   /** Null when the file does not exist. */
@@ -25,7 +23,6 @@ export interface Delivery {
   readonly error: BackupError | null;
 }
 
-const ATTEMPT_MS = 10_000;
 /** Shorter ones would redact ordinary words. */
 const SECRET_CHARS_MIN = 4;
 const STARS = "******";
@@ -48,11 +45,7 @@ export function deliver(
     interested(targets, notification).map(async (target): Promise<Delivery> => {
       try {
         const ca = target.caFile === undefined ? null : await authorityOf(target.caFile, parts);
-        await retry(POST_POLICY, ctx.clock, ctx.signal, () =>
-          withTimeTo(ATTEMPT_MS, ctx.clock, (timeout) =>
-            send(target, notification, ca, AbortSignal.any([timeout, ctx.signal]), ctx),
-          ),
-        );
+        await inAttempts(ctx, (signal) => send(target, notification, ca, signal, ctx));
         return { target: target.name, error: null };
       } catch (error) {
         return { target: target.name, error: withoutSecrets(target, toBackupError(error)) };

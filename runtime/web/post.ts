@@ -1,6 +1,9 @@
 /** Sends a notification or metrics. It follows no redirects: they would send the message to an unconfigured address. */
 import { textOf } from "../base/bytes";
+import { withTimeTo } from "../base/clock";
+import type { Context } from "../base/context";
 import { fail } from "../base/errors";
+import { retry } from "../base/retry";
 import { askWeb, usualAuthoritiesAnd } from "./ask";
 
 export interface WebRequest {
@@ -10,10 +13,18 @@ export interface WebRequest {
 }
 
 const ANSWER_BYTES_MAX = 16 * 1024;
-/** How often and how long to try; the service may ask for a longer pause. */
-export const POST_POLICY = { attempts: 3, pausesMs: [1000, 2000] };
+/** The service may ask for a longer pause. */
+const POLICY = { attempts: 3, pausesMs: [1000, 2000] };
+const ATTEMPT_MS = 10_000;
 /** Two such pauses and three attempts fit into the 90 seconds that a notice's unit gets. */
 const RETRY_AFTER_MS_MAX = 25_000;
+
+/** Repeats what may succeed later. */
+export function inAttempts<T>({ clock, signal }: Context, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  return retry(POLICY, clock, signal, () =>
+    withTimeTo(ATTEMPT_MS, clock, (timeout) => work(AbortSignal.any([timeout, signal]))),
+  );
+}
 
 /** Resolves to the answer. @throws service (101) for any answer but 2xx, hostConnect (49) without an answer */
 export async function post(

@@ -48,22 +48,18 @@ export function credentialLines(plan: HostPlan): string[] {
 
 /** Lines for the notification targets. */
 export function notifyLines(plan: HostPlan): string[] {
-  if (!plan.agent) return [];
-  const { credentialsDirectory } = plan;
-  const path =
-    credentialsDirectory === undefined
-      ? (plan.notifyFile ?? notifyPath(plan))
-      : `${credentialsDirectory}/${NOTIFY_CREDENTIAL}`;
-  return [`LoadCredential=${NOTIFY_CREDENTIAL}:${path.replaceAll("%", "%%")}`];
+  return fileLines(plan, NOTIFY_CREDENTIAL, plan.notifyFile ?? notifyPath(plan));
 }
 
 /** Lines for the receiver of metrics: its keys are in no environment. */
 export function otlpLines(plan: HostPlan): string[] {
-  if (!plan.agent) return [];
-  const { credentialsDirectory, otlpFile } = plan;
-  const path =
-    credentialsDirectory === undefined ? (otlpFile ?? otlpPath(plan)) : `${credentialsDirectory}/${OTLP_FILE}`;
-  return [`LoadCredential=${OTLP_FILE}:${path.replaceAll("%", "%%")}`];
+  return fileLines(plan, OTLP_FILE, plan.otlpFile ?? otlpPath(plan));
+}
+
+function fileLines({ agent, credentialsDirectory }: HostPlan, id: string, path: string): string[] {
+  if (!agent) return [];
+  const source = credentialsDirectory === undefined ? path : `${credentialsDirectory}/${id}`;
+  return [`LoadCredential=${id}:${source.replaceAll("%", "%%")}`];
 }
 
 /** With an agent, the file is a credential ({@link otlpLines}). */

@@ -6,8 +6,8 @@
 import { stat } from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import { textOf } from "../../base/bytes";
-import { parseEnvFile } from "../../base/envFile";
 import { fail } from "../../base/errors";
+import { parseEnvFile } from "../../config/secretFiles";
 import { atomicWrite } from "../../local/atomicWrite";
 import { DEFINITIONS } from "../../metrics/definitions";
 import { gatherSamples } from "../../metrics/gather";

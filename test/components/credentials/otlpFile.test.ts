@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { environmentText, otlpText } from "../../../components/credentials/otlpFile";
-import { parseEnvFile } from "../../../runtime/base/envFile";
+import { parseEnvFile } from "../../../runtime/config/secretFiles";
 import { otlpTarget } from "../../../runtime/metrics/otlpTarget";
 import * as fc from "../../harness/properties";
 

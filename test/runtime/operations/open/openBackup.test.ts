@@ -17,7 +17,7 @@ import { findOpened, saveOpened } from "../../../../runtime/operations/open/open
 import { testContext } from "../../../harness/context";
 import { fuseMissing } from "../../../harness/real/openedBackup";
 import { temporaryFolder } from "../../repository/support";
-import { RECOVERY } from "./upperWorld";
+import { OPENED, RECOVERY } from "./upperWorld";
 
 const SELF = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 const TIME = "2026-11-20 06:40:00+00";
@@ -26,15 +26,6 @@ type Recovery = OpenState["recovery"];
 const TO_TIME: Recovery = { ...RECOVERY, type: "time", target: TIME };
 
 function stateOf(more: Partial<OpenState>): OpenState {
-  const backup = {
-    label: "20261120-020000F",
-    repo: "repo1",
-    systemId: "7",
-    pgVersion: "18",
-    sizeBytes: 1,
-    rows: "",
-    verified: "",
-  };
   return {
     version: 1,
     stanza: "main",
@@ -43,7 +34,7 @@ function stateOf(more: Partial<OpenState>): OpenState {
     recovery: TO_TIME,
     fetchesAll: false,
     phase: "used",
-    backup: { ...backup, tablespaces: [] },
+    backup: OPENED,
     ...more,
   };
 }

@@ -24,7 +24,7 @@ import {
 } from "../../../../runtime/operations/open/openLocation";
 import { makePlain, planMove } from "../../../../runtime/operations/open/plainDirectory";
 import { isRoot } from "../../../../tools/parts/users";
-import { RECOVERY } from "./upperWorld";
+import { OPENED, RECOVERY } from "./upperWorld";
 
 let folder: string;
 let location: OpenLocation;
@@ -65,13 +65,7 @@ function stateOf(space = join(folder, "space")): OpenState {
     fetchesAll: true,
     phase: "used",
     backup: {
-      label: "20261120-020000F",
-      repo: "repo1",
-      systemId: "7",
-      pgVersion: "18",
-      sizeBytes: 1,
-      rows: "",
-      verified: "",
+      ...OPENED,
       tablespaces: [
         { ...placed, name: "pg_tblspc/16385", path: space },
         { ...dropped, name: "pg_tblspc/16386", path: join(folder, "dropped") },

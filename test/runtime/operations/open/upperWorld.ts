@@ -35,6 +35,17 @@ export const RECOVERY: OpenState["recovery"] = {
   options: {},
 };
 
+export const OPENED = {
+  label: "20261120-020000F",
+  repo: "repo1",
+  systemId: "7",
+  pgVersion: "18",
+  sizeBytes: 1,
+  rows: "",
+  verified: "",
+  tablespaces: [],
+} satisfies OpenState["backup"];
+
 export const BOOT = "6c1a";
 
 /** Content of a file of the backup: each byte depends on file and position. */

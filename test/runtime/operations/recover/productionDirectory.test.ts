@@ -14,18 +14,9 @@ import { isSafeBeside, ProductionDirectory } from "../../../../runtime/operation
 import { productionSettings, withSettings } from "../../../../runtime/operations/recover/productionSettings";
 import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
-import { RECOVERY } from "../open/upperWorld";
+import { OPENED, RECOVERY } from "../open/upperWorld";
 
 const SELF = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-const BACKUP = {
-  label: "20261120-020000F",
-  repo: "repo1",
-  systemId: "7",
-  pgVersion: "18",
-  sizeBytes: 1,
-  rows: "",
-  verified: "",
-};
 const RESTORED = "work_mem = '64MB'\n";
 const production = { oldWal: null, settings: productionSettings("18") };
 const ctx = testContext();
@@ -56,9 +47,8 @@ beforeEach(async () => {
     writeFileSync(path, content, { mode: 0o600 });
   }
   mkdirSync(location.at, { mode: 0 });
-  const backup = { ...BACKUP, tablespaces: [] };
   const state = { version: 1, stanza: "main", account: SELF, madeDirectory: true, recovery: RECOVERY } as const;
-  const used = { ...state, fetchesAll: true, phase: "used", backup, production } as const;
+  const used = { ...state, fetchesAll: true, phase: "used", backup: OPENED, production } as const;
   await saveState(location, used);
   await saveOpened(spoolPath, location.at, used);
   const request = { account: SELF, recovery: RECOVERY, stanza: "main", spoolPath, production };
@@ -117,7 +107,7 @@ describe("production's directory", () => {
     expect(readFileSync(aside.restoredConf, "utf8")).toBe(`${RESTORED}archive_mode = 'off'\n`);
     expect(await loadState(aside)).toMatchObject({ phase: "used", recovery: { archiveMode: "off" } });
     expect((await loadState(aside))?.production).toBeUndefined();
-    expect(await findOpened(spoolPath, "main", aside.at)).toMatchObject({ label: BACKUP.label });
+    expect(await findOpened(spoolPath, "main", aside.at)).toMatchObject({ label: OPENED.label });
     expect(await findOpened(spoolPath, "main", location.at)).toBeNull();
     expect(await directory.leave(true, "1", ctx)).toEqual([]);
   });
