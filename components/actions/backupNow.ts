@@ -1,12 +1,11 @@
 /** A one-time backup, as part of an update. */
 import { checkedArguments } from "../internal/validate";
-import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import type { BackupTarget, ClusterAccess } from "../databases/cnpgArgs";
 import type { HostAccess } from "../databases/hostAccess";
 import { BACKUP_ENDS } from "../dynamic/clusterBackup";
 import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
-import { childName, renderedName, typeToken } from "../internal/children";
+import { childName, renderedName, triggeredName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/kubernetesObjects";
 import { findRepoIndex } from "../plan/model/defaults";
 import { CNPG } from "../render/kubernetes/clusterObjects";
@@ -25,7 +24,6 @@ export type BackupKind = (typeof BackupKind)[keyof typeof BackupKind];
 
 const CLUSTER_MINUTES = 60;
 const HOST_MINUTES = 1440;
-const DIGEST_DIGITS = 8;
 
 /** Exactly one of `host` and `cluster`. */
 export interface BackupNowArgs {
@@ -147,7 +145,7 @@ function inCluster(
     // Another backup needs another name: nothing else of a Backup may change.
     const objectName = pulumi
       .all([clusterName, ...triggers])
-      .apply(([owner, ...values]) => nameOf(`${owner}-${name}-${run}`, values));
+      .apply(([owner, ...values]) => triggeredName(`${owner}-${name}-${run}`, values));
     const annotations = { "pulumi.com/waitFor": HAS_ENDED };
     const metadata = { name: objectName, namespace, labels: MANAGED_BY, annotations };
     const awaited = { apiVersion: CNPG, kind: "Backup", metadata, spec, status: undefined };
@@ -171,12 +169,6 @@ function inCluster(
     ends.push(new ClusterBackupEnd(renderedName(name, `${run}-end`), end, { parent }));
   }
   return pulumi.all(ends.map(({ label }) => label)).apply((labels) => labels.findLast((label) => label !== "") ?? "");
-}
-
-/** `orders-before-v2-backup-1f2e3d4c`: the digits depend on the triggers. */
-function nameOf(beginning: string, triggers: readonly string[]): string {
-  if (triggers.length === 0) return beginning;
-  return `${beginning}-${createHash("sha256").update(JSON.stringify(triggers)).digest("hex").slice(0, DIGEST_DIGITS)}`;
 }
 
 function checkArguments(

@@ -28,6 +28,7 @@ import { checkTransformedCluster } from "../plan/rules/finalCluster";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
+import { holdJob } from "../render/kubernetes/holdJob";
 import { FULL_BACKUP_ROLE } from "../render/kubernetes/fullBackupGate";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
@@ -271,7 +272,8 @@ export function clusterAccess(
   if (!engineOf(checked.known.database.engine).own) return access;
   const verbs = derive((context) => {
     const parts = repositoryParts(context);
-    return merged(without(parts, "options"), { args: list(...parts.options), drills: drillJobs(context) });
+    const made = { args: list(...parts.options), drills: drillJobs(context), hold: holdJob(context) };
+    return merged(without(parts, "options"), made);
   });
   return { ...access, verbs: verbs as object as ClusterVerbs };
 }

@@ -132,8 +132,8 @@ export interface RepositoryBackups {
 }
 
 /**
- * The parts with which a Job uses a cluster's repositories, and Jobs that run its drills immediately. No secret:
- * volumes name Secrets.
+ * The parts with which a Job uses a cluster's repositories, and Jobs that run its drills immediately or hold a backup.
+ * No secret: volumes name Secrets.
  */
 export interface ClusterVerbs {
   args: string[];
@@ -141,6 +141,8 @@ export interface ClusterVerbs {
   volumes: pulumi.Input<pulumi.Inputs[]>;
   /** Specs of Jobs, by drill name. */
   drills: { [name: string]: pulumi.Input<pulumi.Inputs> };
+  /** Spec of a Job that runs `hold`; the options of the hold follow the arguments of its container. */
+  hold: pulumi.Input<pulumi.Inputs>;
 }
 
 /** One repository, and its retention. */

@@ -1,4 +1,7 @@
 /** Names and types of components and their children. Released ones never change without an alias. */
+import { createHash } from "node:crypto";
+
+const DIGEST_DIGITS = 8;
 
 /** `pgbackstop:index:PostgresHost`. */
 export function typeToken(className: string): string {
@@ -63,4 +66,10 @@ export function childName(name: string, role: keyof typeof CHILD_ROLES): string 
 /** The child of a rendered object, by its role there: `orders-schedule-full`. */
 export function renderedName(name: string, role: string): string {
   return `${name}-${role}`;
+}
+
+/** An object that is replaced with its triggers: `orders-before-v2-backup-1f2e3d4c`. */
+export function triggeredName(beginning: string, triggers: readonly string[]): string {
+  if (triggers.length === 0) return beginning;
+  return `${beginning}-${createHash("sha256").update(JSON.stringify(triggers)).digest("hex").slice(0, DIGEST_DIGITS)}`;
 }

@@ -39,7 +39,13 @@ const CLUSTER = {
   backups: { full: [{ cluster: { name: "orders" } }] },
   repositoryBackups: { repo1: { full: [{ cluster: { name: "orders" } }] } },
   superuserAccess: true,
-  verbs: { args: ["--stanza=orders"], volumeMounts: [], volumes: [], drills: { weekly: {} } },
+  verbs: {
+    args: ["--stanza=orders"],
+    volumeMounts: [],
+    volumes: [],
+    drills: { weekly: {} },
+    hold: { template: { spec: { containers: [{ args: ["hold"] }] } } },
+  },
 };
 const LEDGER = JSON.stringify(topology());
 

@@ -8,6 +8,7 @@
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BackupHold } from "../../components/actions/backupHold";
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
@@ -18,6 +19,7 @@ import { POSTGRES_IMAGE } from "../harness/kubernetes/images";
 import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
 import type { Lab } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
+import { renderedObjects } from "../harness/kubernetes/rendered";
 import { repositoryIn, segmentsOf } from "../harness/kubernetes/stores";
 import { askS3, callS3, type S3Keys } from "../harness/network/s3Requests";
 import { makeUser, policyOf } from "../harness/real/liveBucket";
@@ -31,6 +33,9 @@ const JOB_MS = 300_000;
 const HEALTHY = "orders-drill-healthy";
 /** Part of an address that only the targets may see. */
 const ADDRESS = "planted-address";
+
+const hasEnded = (job: KubernetesObject): boolean =>
+  ["Complete", "Failed"].some((type) => conditionOf(job, type)?.status === "True");
 
 describe("drills of a cluster", async () => {
   const parts = await labParts("drills of a cluster in the lab");
@@ -168,11 +173,7 @@ describe("drills of a cluster", async () => {
     ).find(({ metadata }) => metadata.labels?.["batch.kubernetes.io/job-name"] === job)?.metadata.name;
   const logFile = (pod: string): string => join(lab.logFolder, "pods", `default_${pod}_drill.log`);
   const endOf = async (job: string, repo: number): Promise<Ended> => {
-    const ended = await lab.kubectl.waitUntil(
-      { kind: "jobs", name: job },
-      (object) => ["Complete", "Failed"].some((type) => conditionOf(object, type)?.status === "True"),
-      JOB_MS,
-    );
+    const ended = await lab.kubectl.waitUntil({ kind: "jobs", name: job }, hasEnded, JOB_MS);
     const log = readFileSync(logFile((await podOf(job)) ?? ""), "utf8");
     return { record: await newestRecord(repo), log, ok: conditionOf(ended, "Complete")?.status === "True" };
   };
@@ -316,6 +317,29 @@ describe("drills of a cluster", async () => {
     expect((await newestRecord(2)).id).toBe(record.id);
     for (const server of [stack.first, stack.second])
       expect(segmentsOf(server, "/orders").filter((name) => !name.startsWith("00000001"))).toEqual([]);
+  });
+
+  // claim: docs/retention.md: `BackupHold` of a cluster is a Job that holds the backup in every repository that has it;
+  //   a label that no repository has fails it at once
+  test("a Job holds a backup in both repositories, and fails for one that nobody has", async () => {
+    const label = /^\s+full backup: (\S+)$/m.exec((await stack.verb("orders-1", "info")).stdout)?.[1] ?? "";
+    const held = async (backup: string): Promise<KubernetesObject> => {
+      const objects = (await renderedObjects(
+        () => void new BackupHold("audit", { cluster: declared().access, backup, reason: "the audit's copy" }),
+      )) as readonly KubernetesObject[];
+      const job = objects.find(({ metadata }) => metadata.name.startsWith("orders-audit-"));
+      await lab.kubectl.apply(job === undefined ? [] : [job]);
+      return lab.kubectl.waitUntil({ kind: "jobs", name: job?.metadata.name ?? "" }, hasEnded, JOB_MS);
+    };
+    expect(conditionOf(await held(label), "Complete")?.status).toBe("True");
+    const { stdout } = await stack.verb("orders-1", "info", "--output=json");
+    expect(stdout.match(/"pgbackstop-hold":"the audit's copy"/g)).toHaveLength(2);
+    const failed = await held("20200101-000000F");
+    expect(conditionOf(failed, "Failed")?.reason).toBe("PodFailurePolicy");
+    const pod = (await podOf(failed.metadata.name)) ?? "";
+    expect(readFileSync(join(lab.logFolder, "pods", `default_${pod}_hold.log`), "utf8")).toContain(
+      "no repository has backup 20200101-000000F",
+    );
   });
 
   test.runIf(hasVersions)("one that attacks the bucket creates no Cluster, and restores its stanza", async () => {

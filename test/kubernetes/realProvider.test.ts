@@ -123,6 +123,9 @@ describe("the real Kubernetes provider", async () => {
       expect(JSON.stringify(destinations), name).toMatch(/repo1.*\d{8}-\d{6}F.*repo2.*\d{8}-\d{6}F/);
     }
     expect(await objects()).toEqual(expect.arrayContaining([expect.stringContaining("orders-web")]));
+    const info = ["/pgbackstop/run/pgbackstop", "info", "--output=json"];
+    const { stdout } = await lab.kubectl.exec("orders-1", "plugin-pgbackstop", info);
+    expect(stdout.match(/"pgbackstop-hold":"the audit's copy"/g)).toHaveLength(2);
   });
 
   test("a second update and a refresh change nothing", async () => {
@@ -137,6 +140,14 @@ describe("the real Kubernetes provider", async () => {
       /Backup orders-failing-backup in namespace default has not completed \(failed\): .*absent\.example\.net/,
     );
     expect(performance.now() - startMs).toBeLessThan(AT_ONCE_MS);
+  });
+
+  // claim: docs/retention.md: `BackupHold` of a…
+  test("a hold of a backup that nobody has fails the update, and the first hold stays", async () => {
+    expect((await pulumi("up", { hold: "20200101-000000F" })).error).toMatch(/orders-audit-[0-9a-f]{8}/);
+    const { error, changes } = await pulumi("up");
+    expect(error).toBeUndefined();
+    expect(changes).toMatchObject({ same: expect.any(Number) });
   });
 
   test("CnpgRestore restores a copy to a time", async () => {

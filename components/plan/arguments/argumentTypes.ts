@@ -5,7 +5,13 @@
 
 /** Fields by the name of a type: under `...` the types whose fields it has too, then its other fields as declared. */
 export const ARGUMENT_TYPES = {
-  BackupHoldArgs: { host: "HostAccess", backup: "Input<string>", reason: "Input<string>", "until?": "Input<string>" },
+  BackupHoldArgs: {
+    "host?": "HostAccess",
+    "cluster?": "ClusterAccess",
+    backup: "Input<string>",
+    reason: "Input<string>",
+    "until?": "Input<string>",
+  },
   BackupNowArgs: {
     "host?": "HostAccess",
     "cluster?": "ClusterAccess",

@@ -13,14 +13,14 @@ import { placed } from "./podPlacement";
 /** Allowed delay of a run, for instance after a control plane outage. */
 const DELAY_SECONDS = 6 * 60 * 60;
 const NOTIFY_FILE = "notify.json";
+/** Killed or terminated from outside. */
+const KILLED_CODES = [137, 143];
 
-export interface ScheduledJob {
+export interface JobRun {
+  /** Name of the Job, or of its CronJob. */
   readonly name: string;
   /** ServiceAccount in the namespace; if omitted, the Job does not call Kubernetes. */
   readonly account?: string;
-  /** Five fields. */
-  readonly cron: string;
-  readonly timeZone: string;
   /** A longer run is stopped. */
   readonly deadlineSeconds: number;
   readonly container: Omit<ProgramContainer, "image" | "configMap" | "args">;
@@ -33,16 +33,16 @@ export interface ScheduledJob {
   readonly job?: object;
 }
 
+export interface ScheduledJob extends JobRun {
+  /** Five fields. */
+  readonly cron: string;
+  readonly timeZone: string;
+}
+
 /** @param role of the CronJob among the objects of its cluster */
 export function renderCronJob(context: EngineContext, role: string, scheduled: ScheduledJob): RenderedObject {
-  const { database, definition } = context;
   const name = (): string => scheduled.name;
-  const metadata = metadataOf(database, name, name);
-  const template = (): object =>
-    placed(
-      { metadata: fields({ labels: () => metadata.labels ?? {} }), spec: podSpec(context, scheduled) },
-      definition.podPlacement,
-    );
+  const metadata = metadataOf(context.database, name, name);
   return object(role, ["batch/v1", "CronJob"], metadata, {
     spec: () =>
       fields({
@@ -52,50 +52,70 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
         startingDeadlineSeconds: () => DELAY_SECONDS,
         successfulJobsHistoryLimit: () => 1,
         failedJobsHistoryLimit: () => 1,
-        jobTemplate: () => ({
-          metadata: { labels: MANAGED_BY },
-          spec: merged(
-            { backoffLimit: 2 },
-            scheduled.job ?? {},
-            fields({ activeDeadlineSeconds: () => scheduled.deadlineSeconds, template }),
-          ),
-        }),
+        jobTemplate: () => ({ metadata: { labels: MANAGED_BY }, spec: renderJobSpec(context, scheduled) }),
       }),
   });
 }
 
-function podSpec({ definition, runtime }: EngineContext, scheduled: ScheduledJob): object {
-  const hasAccount = isGiven(() => scheduled.account);
+/** Spec of one run. */
+export function renderJobSpec(context: EngineContext, run: JobRun): object {
+  const name = (): string => run.name;
+  const metadata = metadataOf(context.database, name, name);
+  const template = (): object =>
+    placed(
+      { metadata: fields({ labels: () => metadata.labels ?? {} }), spec: podSpec(context, run) },
+      context.definition.podPlacement,
+    );
+  return merged(
+    { backoffLimit: 2 },
+    run.job ?? {},
+    fields({ activeDeadlineSeconds: () => run.deadlineSeconds, template }),
+  );
+}
+
+function podSpec({ definition, runtime }: EngineContext, run: JobRun): object {
+  const hasAccount = isGiven(() => run.account);
   const notifies = isGiven(() => definition.notifySecret);
   const args = (): readonly string[] =>
     list(
       ...texts(...(hasAccount ? API_SERVER_OPTIONS : [])),
-      ...scheduled.options,
-      ...(notifies ? [() => `--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, () => `--unit=${scheduled.name}`] : []),
-      ...texts("--log-level-console=info", "--log-level-file=off", scheduled.verb),
+      ...run.options,
+      ...(notifies ? [() => `--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, () => `--unit=${run.name}`] : []),
+      ...texts("--log-level-console=info", "--log-level-file=off", run.verb),
     );
   const mounts = notifies ? [{ name: "notify", mountPath: PATHS.notify, readOnly: true }] : [];
   // Without the Secret a run continues and nobody is notified.
   const secret = fields({ secretName: () => definition.notifySecret, optional: () => true });
   const container = merged(
-    scheduled.container,
+    run.container,
     runtime,
-    fields({ args, volumeMounts: () => [...(scheduled.container.volumeMounts ?? []), ...mounts] }),
+    fields({ args, volumeMounts: () => [...(run.container.volumeMounts ?? []), ...mounts] }),
   );
   return merged(
     { restartPolicy: "Never" },
-    hasAccount ? fields({ serviceAccountName: () => scheduled.account }) : {},
+    hasAccount ? fields({ serviceAccountName: () => run.account }) : {},
     {
       automountServiceAccountToken: hasAccount,
       enableServiceLinks: false,
       securityContext: PROGRAM_SECURITY,
-      containers: [merged(programContainer(container), { env: [...(scheduled.env ?? []), ...identity()] })],
+      containers: [merged(programContainer(container), { env: [...(run.env ?? []), ...identity()] })],
     },
     fields({
       volumes: () =>
-        programVolumes(runtime, [...(scheduled.volumes ?? []), ...(notifies ? [{ name: "notify", secret }] : [])]),
+        programVolumes(runtime, [...(run.volumes ?? []), ...(notifies ? [{ name: "notify", secret }] : [])]),
     }),
   );
+}
+
+/** `podFailurePolicy` of a Job that only a killed pod, or one with an exit code of `others`, repeats. */
+export function repeatAfter(containerName: string, others: readonly number[] = []): object {
+  const values = [...others, ...KILLED_CODES];
+  return {
+    rules: [
+      { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
+      { action: "FailJob", onExitCodes: { containerName, operator: "NotIn", values } },
+    ],
+  };
 }
 
 /** Identifies a pod's Job, for its objects and notifications. */

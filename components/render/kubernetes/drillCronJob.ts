@@ -10,7 +10,7 @@ import type { DrillPlan } from "../../plan/model/plan";
 import { claimNames, configMapName, secretFiles } from "../engines/runtime";
 import type { EngineContext } from "../engines/engine";
 import { renderDrillPolicy } from "./drillPolicy";
-import { renderAccount, renderCronJob, type ScheduledJob, texts } from "./cronJob";
+import { renderAccount, renderCronJob, renderJobSpec, repeatAfter, type ScheduledJob, texts } from "./cronJob";
 import { given } from "../../../runtime/base/given";
 import { fields, isGiven, merged, readOr, readers } from "../../plan/model/deferred";
 import { metadataOf, object, type RenderedObject } from "./objects";
@@ -24,8 +24,6 @@ const DRILL_MINUTES_MAX = 1440;
 const END_SECONDS = 20 * 60;
 /** Removing the Job also removes the remains of a drill that was killed for good. */
 const KEPT_SECONDS = 24 * 60 * 60;
-/** Killed or terminated from outside: another pod starts over, and removes the remains first. */
-const KILLED_CODES = [137, 143];
 const SETTINGS_FILE = "pgbackstop.json";
 
 /** Empty without a drill that the engine can make; rules refuse the others. */
@@ -102,13 +100,8 @@ function jobOf(context: EngineContext, drill: DrillPlan, account: () => string):
     env: () => [{ name: "PGBACKSTOP_SECRETS", value: PATHS.secrets }],
     volumes: () => parts.volumes,
     job: () => ({
-      // A failed drill is not repeated.
-      podFailurePolicy: {
-        rules: [
-          { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
-          { action: "FailJob", onExitCodes: { containerName: "drill", operator: "NotIn", values: KILLED_CODES } },
-        ],
-      },
+      // A failed drill is not repeated. After a killed one another pod starts over, and removes the remains first.
+      podFailurePolicy: repeatAfter("drill"),
       ttlSecondsAfterFinished: KEPT_SECONDS,
     }),
   });
@@ -176,10 +169,7 @@ function drillJob(context: EngineContext, drill: DrillPlan): object {
     options: () => [...texts("--pick=newest"), ...scheduled.options],
     job: () => ({ ...scheduled.job, ttlSecondsAfterFinished: undefined }),
   });
-  const { spec } = renderCronJob(context, `drill-${drill.name}`, merged(scheduled, once)).manifest as {
-    readonly spec?: { readonly jobTemplate?: { readonly spec?: object } };
-  };
-  return given(spec?.jobTemplate?.spec ?? {});
+  return given(renderJobSpec(context, merged(scheduled, once)));
 }
 
 /** Configuration and keys as in a sidecar, and for a restore the credentials of production if it exists. */

@@ -9,6 +9,7 @@ import { Provider } from "@pulumi/kubernetes/provider";
 import * as pulumi from "@pulumi/pulumi";
 import { LocalWorkspace, PulumiCommand } from "@pulumi/pulumi/automation";
 import {
+  BackupHold,
   BackupNow,
   CnpgBackup,
   type ClusterBackupArgs,
@@ -34,6 +35,8 @@ export interface ProgramSettings {
   readonly version: string;
   /** Asks a plugin that is not installed for a backup. */
   readonly failingBackup?: boolean;
+  /** Holds this backup instead of the one that is taken. */
+  readonly hold?: string;
   /** Restores a copy to this time. */
   readonly restoreTo?: string;
 }
@@ -61,6 +64,8 @@ const PROGRAMS = {
     const plugin = new CnpgPlugin("pgbackstop", {}, parent);
     const orders = ordersOf(settings, plugin.ref.name, platform);
     const before = new BackupNow("before", { cluster: orders.access, triggers: [settings.version] }, parent);
+    const hold = { cluster: orders.access, backup: settings.hold ?? before.label, reason: "the audit's copy" };
+    new BackupHold("audit", hold, parent);
     if (settings.failingBackup === true) {
       const spec = {
         cluster: { name: "orders" },

@@ -32,7 +32,7 @@ const CLUSTER = {
   backups: { full: [{ cluster: { name: "orders" } }] },
   repositoryBackups: { repo1: { full: [{ cluster: { name: "orders" } }] } },
   superuserAccess: true,
-  verbs: { args: ["--stanza=orders"], volumeMounts: [], volumes: [], drills: { weekly: {} } },
+  verbs: { args: ["--stanza=orders"], volumeMounts: [], volumes: [], drills: { weekly: {} }, hold: {} },
 };
 
 const forms: DeferredForm[] = [];

@@ -34,6 +34,7 @@ const CLUSTER: ClusterAccess = {
     volumeMounts: [{ name: "config", mountPath: "/pgbackstop/config" }],
     volumes: [{ name: "config", configMap: { name: "orders-pgbackstop" } }],
     drills: { weekly: { template: { spec: { restartPolicy: "Never" } } } },
+    hold: {},
   },
 };
 
@@ -268,7 +269,7 @@ describe("a migration's Jobs", () => {
     namespace: "orders",
     clusterName: pulumi.output("orders"),
     backups: { full: [{ cluster: { name: "orders" } }] },
-    verbs: { args: [], volumeMounts: [], volumes: [], drills: { weekly: {} } },
+    verbs: { args: [], volumeMounts: [], volumes: [], drills: { weekly: {} }, hold: {} },
   };
   const startsOf = async (more: Partial<MigrationArgs>): Promise<string> => {
     const source = { address: "old.example.net", password: "secret" };
