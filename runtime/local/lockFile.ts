@@ -24,7 +24,16 @@ import { systemCodeOf, systemError } from "./systemError";
 import { findText, TrustedDirectory } from "./trust";
 
 /** All but `backup`, `archive` and `restore` are ours: stock does not know them. */
-export type LockKind = "backup" | "archive" | "drill" | "heal" | "cloning" | "opening" | "restore" | "serving";
+export type LockKind =
+  | "backup"
+  | "archive"
+  | "drill"
+  | "heal"
+  | "cloning"
+  | "expiring"
+  | "opening"
+  | "restore"
+  | "serving";
 
 export interface LockRequest {
   readonly lockPath: string;

@@ -3,15 +3,15 @@ import { type BackupError, fail } from "../../base/errors";
 import { given } from "../../base/given";
 import type { Config } from "../../config/types";
 import { expireRepository } from "../../operations/expire/expire";
-import { checkRequest, closeHint, type ExpireRequest } from "../../operations/expire/expirePlan";
+import { checkRequest, closeHint, type ExpireRequest, type OpenedUse } from "../../operations/expire/expirePlan";
 import { retentionOf } from "../../operations/expire/repoRetention";
 import { loggedFailure } from "../../operations/shared/results";
-import { openedHere } from "../opened";
+import { openedHere, withoutChoices } from "../opened";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import type { Retention } from "../../repository/retention";
-import type { Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
+import type { Command, Invocation, LockAccess, RepositoryAccess } from "../../process/commandProcess";
 
 export const expireCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -28,7 +28,7 @@ export const expireCommand: Command = async (proc) => {
   return 0;
 };
 
-type Expiring = Invocation & RepositoryAccess;
+type Expiring = Invocation & RepositoryAccess & LockAccess;
 
 /** Runs after a backup, under its locks and leases. A failure is logged and does not fail the backup. */
 export async function expireAfterBackup(proc: Expiring): Promise<void> {
@@ -55,8 +55,11 @@ async function expireEach(
   for (const repo of repos) {
     try {
       const lease = request.dryRun ? NO_LEASE : await proc.leases.take(repo, loadBackupInfo);
-      // With the lease: a backup that is opened later is chosen from what this run leaves.
-      const careful = { ...request, opened: await openedIn(proc, repo) };
+      const opened = {
+        list: () => openedIn(proc, repo),
+        alone: (work: () => Promise<void>) => withoutChoices(proc, work),
+      };
+      const careful = { ...request, opened };
       const expired = await expireRepository(repo, configuredRetention(config, repo), careful, lease, ctx);
       hasSet = expired.hasSet || hasSet;
       if (expired.calendar !== undefined) calendars.push(expired.calendar);
@@ -68,7 +71,7 @@ async function expireEach(
 }
 
 /** The repository's backups that are still read. @throws lockAcquire while nobody can tell which they are */
-async function openedIn(proc: Invocation, repo: Repository): Promise<NonNullable<ExpireRequest["opened"]>> {
+async function openedIn(proc: Invocation, repo: Repository): Promise<readonly OpenedUse[]> {
   const opened = await openedHere(proc);
   const read = opened.filter(({ isRecovering, progress }) => isRecovering || progress?.isWhole !== true);
   return read.flatMap(({ at, doubt, isRecovering, label, repo: of, systemId }) => {

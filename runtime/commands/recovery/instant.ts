@@ -9,6 +9,7 @@ import type { InstantFacts } from "../../operations/recover/instantPlan";
 import type { InstantMemory, Journal } from "../../operations/recover/recoveryJournal";
 import type { RecoverSource } from "../../operations/recover/recoverSource";
 import type { CommandProcess, Invocation } from "../../process/commandProcess";
+import { untilDecided } from "../opened";
 import { SERVING_ENVIRONMENT } from "./open";
 import { carriedArgs, hasLentKeys, recoveryOptionsOf, SELINUX } from "./recoverTools";
 
@@ -102,6 +103,7 @@ export function instantOf(proc: CommandProcess, journal: Journal): Instant | nul
     ...(request.repoIndex === undefined ? [] : [`--repo=${request.repoIndex}`]),
   ];
   const directory = new ProductionDirectory(dataDirectory, serving, {
+    untilDecided: () => untilDecided(proc),
     startServing: (deviceFd, logFd) => proc.startBackground({ fd: deviceFd, logFd, env: SERVING_ENVIRONMENT, args }),
     program: (argv) => proc.program(argv, { signal: ctx.signal }),
   });

@@ -18,6 +18,7 @@ import { serveBackup } from "../../operations/open/serveBackup";
 import { accountAt } from "../../operations/recover/hostFacts";
 import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 import { findPrograms } from "../../postgres/programs";
+import { untilDecided } from "../opened";
 import { requireOutsideData, restoreCommandLine } from "./besideProduction";
 import { offerWal } from "./openedWal";
 import { hasLentKeys } from "./recoverTools";
@@ -63,6 +64,7 @@ export const openCommand: Command = async (proc) => {
       server: start ? { port, programs, user, database: pg?.database ?? "postgres", node: nodeOf(proc) } : null,
     },
     {
+      untilDecided: () => untilDecided(proc),
       startServing: (deviceFd, logFd) => proc.startBackground({ fd: deviceFd, logFd, env: SERVING_ENVIRONMENT }),
       program: (args) => proc.program(args, { signal: ctx.signal }),
     },

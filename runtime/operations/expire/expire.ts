@@ -63,7 +63,15 @@ import {
 import { holdOf } from "./hold";
 import { removeLeftovers } from "./temporaryFiles";
 import { calendarText } from "./calendarText";
-import { type Ages, type ExpirePlan, type ExpireRequest, keepOpened, pausesIn, planExpire } from "./expirePlan";
+import {
+  type Ages,
+  type ExpirePlan,
+  type ExpireRequest,
+  keepOpened,
+  type OpenedUse,
+  pausesIn,
+  planExpire,
+} from "./expirePlan";
 
 export interface Expired {
   /** Removed labels, ascending. */
@@ -102,7 +110,7 @@ export async function expireRepository(
   if (reconstructed.lost.length + reconstructed.doubts.length + directories.doubts.length > 0)
     return reportMissing(run, reconstructed, directories.doubts);
   const { info } = reconstructed;
-  const opened = (request.opened ?? []).filter((use) => isOpenedOf(info, use));
+  const opened = await openedOf(run, info);
   const { ages, plan: planned } = await planBySigns(run, info, retention);
   // Before: retention does not count on a backup that only stays because it is open.
   const damaged = damagedOldest(planned, request);
@@ -136,6 +144,10 @@ export async function expireRepository(
       ? { calendar: calendarText({ repoName: repo.name, info, plan, retention, ages }) }
       : {}),
   };
+}
+
+async function openedOf({ request }: Run, info: BackupInfo): Promise<readonly OpenedUse[]> {
+  return ((await request.opened?.list()) ?? []).filter((use) => isOpenedOf(info, use));
 }
 
 /** Time without a sign of life does not count, so that a wrong clock removes nothing. */
@@ -280,14 +292,24 @@ async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan)
   const labels = plan.sets.flatMap((set) => set.labels);
   // A link is removed itself: nothing is written or removed where it leads.
   const own = labels.filter((label) => !reconstructed.links.has(label));
-  await mapParallel(own, LIMITS.filesPerWorker, async (label) => {
-    const isElsewhere = await isRemovedElsewhere(repo, label, lease);
-    await lease.keep();
-    if (isElsewhere) await leaveTombstone(repo, label);
-    await lease.keep();
-    await markExpired(repo, label, lease);
-  });
-  await saveUnchanged(run, reconstructed, plan.kept);
+  const decide = async (): Promise<void> => {
+    const use = (await openedOf(run, reconstructed.info)).find(({ label }) => labels.includes(label));
+    if (use !== undefined)
+      throw fail("lockAcquire", `backup ${use.label} was opened at '${use.at}' while ${repo.name} was read`, {
+        hint: "Nothing was removed. Run expire again.",
+        repoIndex: repo.key,
+      });
+    await mapParallel(own, LIMITS.filesPerWorker, async (label) => {
+      const isElsewhere = await isRemovedElsewhere(repo, label, lease);
+      await lease.keep();
+      if (isElsewhere) await leaveTombstone(repo, label);
+      await lease.keep();
+      await markExpired(repo, label, lease);
+    });
+    await saveUnchanged(run, reconstructed, plan.kept);
+  };
+  // An `open` that is recorded later chooses from the new list.
+  await (request.opened === undefined ? decide() : request.opened.alone(decide));
   for (const { label } of reconstructed.adopted) {
     await lease.keep();
     await repo.storage.remove(attemptPath(repo.stanza, label));

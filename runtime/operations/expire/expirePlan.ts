@@ -25,8 +25,15 @@ export interface ExpireRequest {
   /** True refuses to expire while the oldest remaining backup has pages with a wrong checksum. */
   readonly refusePageErrors: boolean;
   readonly dryRun: boolean;
+  /** Undefined where nothing can be opened. */
+  readonly opened?: OpenedUses;
+}
+
+export interface OpenedUses {
   /** Backups of this repository that are open on this machine and still read from it. */
-  readonly opened?: readonly OpenedUse[];
+  list(): Promise<readonly OpenedUse[]>;
+  /** Runs `work` while no `open` of this machine chooses a backup. */
+  alone(work: () => Promise<void>): Promise<void>;
 }
 
 export interface OpenedUse {

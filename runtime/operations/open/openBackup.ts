@@ -78,6 +78,8 @@ export interface OpenRequest {
 }
 
 export interface OpenTools {
+  /** Waits while `expire` takes backups from the list: it may not have seen this record. @throws lockAcquire */
+  untilDecided(): Promise<void>;
   /** Starts the process that serves the files, with the device as descriptor 3 and its output in an open file. */
   startServing(deviceFd: number, logFd: number): { readonly ended: Promise<number> };
   program(args: readonly string[]): Promise<ProgramEnd>;
@@ -311,6 +313,7 @@ async function mountBackup(
   const deviceFd = openDevice();
   try {
     await saveOpened(spoolPath, location.at, state);
+    if (state.backup === undefined) await tools.untilDecided();
     const logFd = await openLog(location, account);
     const child = tools.startServing(deviceFd, logFd);
     closeSync(logFd);

@@ -5,12 +5,15 @@
 import { readdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { fail, toBackupError } from "../../../../runtime/base/errors";
 import type { BackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
 import {
   checkRequest,
   dependantsOf,
   type ExpireRequest,
+  type OpenedUse,
+  type OpenedUses,
   planExpire,
 } from "../../../../runtime/operations/expire/expirePlan";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
@@ -43,6 +46,10 @@ const STANZA: MadeStanza = {
 };
 const REQUEST: ExpireRequest = { oldest: false, refusePageErrors: true, dryRun: false };
 const RETENTION: Retention = { full: 1, fullType: "count", archiveType: "full" };
+const usesOf = (...uses: readonly OpenedUse[]): OpenedUses => ({
+  list: () => Promise.resolve(uses),
+  alone: (work) => work(),
+});
 
 it("removes nothing when the storage answers that it stored backup.info and did not", async () => {
   const storage = new ForgetfulStorage({ createsExclusively: false });
@@ -197,7 +204,7 @@ it("leaves an opened backup and its set, by retention and by hand, and takes the
   await makeStanza(repo, STANZA);
   const listed = async (): Promise<string[]> => (await loadBackupInfo(repo)).backups.map(({ label }) => label);
   const diff = "20260201-000000F_20260202-000000D";
-  const opened = [{ label: diff, systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering: false }];
+  const opened = usesOf({ label: diff, systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering: false });
   const ctx = testContext();
   await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), ctx);
   expect(await listed()).toEqual(["20260201-000000F", diff, "20260301-000000F"]);
@@ -220,14 +227,92 @@ it("leaves all WAL after an opened backup while that recovers", async () => {
     const storage = new MemoryStorage();
     const repo = repository(1, { storage });
     await makeStanza(repo, STANZA);
-    const opened = [
-      { label: "20260201-000000F_20260202-000000D", systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering },
-    ];
+    const label = "20260201-000000F_20260202-000000D";
+    const opened = usesOf({ label, systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering });
     await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), testContext());
     const wal = storage.paths().flatMap((path) => /15-2\/\d{16}\/(\d[0-9A-F]{23})/.exec(path)?.[1] ?? []);
     const numbers = [3, 4, 5, ...(isRecovering ? [6] : []), 7, 8];
     expect(wal.sort()).toEqual(numbers.map((no) => walName(no)));
   }
+});
+
+class SteppedStorage extends MemoryStorage {
+  step: () => Promise<void> = () => Promise.resolve();
+
+  override async stat(path: string): Promise<ObjectInfo | null> {
+    await this.step();
+    return super.stat(path);
+  }
+
+  override async put(path: string, bytes: Uint8Array): Promise<void> {
+    await this.step();
+    return super.put(path, bytes);
+  }
+
+  override async remove(path: string): Promise<void> {
+    await this.step();
+    return super.remove(path);
+  }
+}
+
+// claim: docs/open.md: an `open` that begins while `expire` runs keeps its backup, or chooses from what is left
+it("removes nothing of a backup that is opened at any moment of its run", async () => {
+  const made = new MemoryStorage();
+  await makeStanza(repository(1, { storage: made }), STANZA);
+  const outcomes = new Set<string>();
+  for (const pause of [0, 1, 3, 10, Number.POSITIVE_INFINITY]) {
+    for (let first = 0; ; first++) {
+      const storage = new SteppedStorage({ files: made.files });
+      const now = (): Repository => repository(1, { storage: storage.clone() });
+      // What `open` does: it records itself, waits while `expire` decides, and chooses the oldest backup.
+      const open = { isRecorded: false, isHeld: false, label: "" };
+      const choose = async (): Promise<void> => {
+        const { backups } = await loadBackupInfo(now());
+        open.label = backups.find(({ dbId }) => dbId === 2)?.label ?? expect.fail("none is left");
+      };
+      let steps = 0;
+      storage.step = async () => {
+        if (steps === first) open.isRecorded = true;
+        if (steps >= first + pause && !open.isHeld && open.label === "") await choose();
+        steps++;
+      };
+      const opened: OpenedUses = {
+        list: async () => {
+          if (!open.isRecorded) return [];
+          if (open.label === "") throw fail("lockAcquire", "a backup is being opened");
+          return [{ label: open.label, systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering: false }];
+        },
+        alone: async (work) => {
+          // Another run holds the lock.
+          await storage.step();
+          open.isHeld = true;
+          await work().finally(() => (open.isHeld = false));
+        },
+      };
+      const stepped = repository(1, { storage });
+      const outcome = await expireRepository(
+        stepped,
+        RETENTION,
+        { ...REQUEST, opened },
+        testLease(),
+        testContext(),
+      ).then(
+        () => "expired",
+        (error: unknown) => toBackupError(error).kind,
+      );
+      if (steps <= first) break;
+      if (open.label === "") await choose();
+      const { label } = open;
+      const isThere = storage.files.has(`backup/demo/${label}/pg_data/PG_VERSION`);
+      expect([label, await hasManifest(now(), label), isThere]).toEqual([label, true, true]);
+      outcomes.add(`${outcome} ${label}`);
+    }
+  }
+  expect([...outcomes].sort()).toEqual([
+    "expired 20260201-000000F",
+    "expired 20260301-000000F",
+    "lockAcquire 20260201-000000F",
+  ]);
 });
 
 it("takes the oldest backup that only stays because it is open for no sign of trouble", async () => {
@@ -237,7 +322,7 @@ it("takes the oldest backup that only stays because it is open for no sign of tr
   const info = await loadBackupInfo(repo);
   const backups = info.backups.map((entry) => (entry.label === label ? { ...entry, error: true } : entry));
   await saveBackupInfo(repo, { ...info, backups }, testContext());
-  const opened = [{ label, systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering: false }];
+  const opened = usesOf({ label, systemId: SYSTEM_ID_15, at: "/mnt/past", isRecovering: false });
   const { labels } = await expireRepository(repo, RETENTION, { ...REQUEST, opened }, testLease(), testContext());
   expect(labels).toEqual(["20260101-000000F"]);
 });

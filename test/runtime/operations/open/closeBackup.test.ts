@@ -118,7 +118,7 @@ test("files that are gone are forgotten by a close, so that their backup may exp
   const close = (): Promise<string> =>
     closeBackup(request, { program: () => Promise.reject(new Error("nothing is done")) }, testContext());
   expect(await close()).toContain("from now on its backup may expire");
-  expect(await listOpened(request.spoolPath, "main")).toEqual([]);
+  expect(await listOpened(request.spoolPath, "main", "")).toEqual([]);
   await expect(close()).rejects.toThrow("nothing is open");
 });
 

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openBackup, type OpenRequest, type OpenTools } from "../../../../runtime/operations/open/openBackup";
 import { findProcess, openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
-import { findOpened, saveOpened } from "../../../../runtime/operations/open/openedRecords";
+import { findOpened, listOpened, saveOpened } from "../../../../runtime/operations/open/openedRecords";
 import { testContext } from "../../../harness/context";
 import { fuseMissing } from "../../../harness/real/openedBackup";
 import { temporaryFolder } from "../../repository/support";
@@ -58,6 +58,7 @@ function requestOf(at: string, more: Partial<OpenRequest>): OpenRequest {
 /** The serving process ends at once. */
 function toolsThat(started: () => void): OpenTools {
   return {
+    untilDecided: () => Promise.resolve(),
     startServing: () => {
       started();
       return { ended: Promise.resolve(1) };
@@ -84,6 +85,24 @@ async function opens(
     (error: Error) => `${error.name}: ${error.message}`,
   );
 }
+
+// claim: docs/open.md: an `open` that begins while `expire` runs…
+test("records itself, waits while expire decides, and then chooses", async (context) => {
+  if (fuseMissing() !== null) return context.skip();
+  const location = openLocation(join(temporaryFolder(), "past"));
+  const spoolPath = `${location.at}.spool`;
+  const order: string[] = [];
+  const tools: OpenTools = {
+    ...toolsThat(() => order.push("choice")),
+    untilDecided: async () => {
+      const [record] = await listOpened(spoolPath, "main", "");
+      order.push(`${record?.at === location.at} ${record?.label}`);
+    },
+  };
+  const opening = openBackup(requestOf(location.at, { spoolPath }), tools, testContext());
+  await expect(opening).rejects.toThrow("unable to open the backup: exit code 1");
+  expect(order).toEqual(["true null", "choice"]);
+});
 
 describe("open of a directory that was open before", () => {
   // claim: docs/open.md: another open continues with the backup and the target of the first, and refuses others

@@ -15,11 +15,13 @@ import { temporaryFolder } from "../../repository/support";
 import { RECOVERY } from "./upperWorld";
 
 const SELF = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+/** No backup of it is open on this machine. */
+const STANZA = "opened-records";
 const LABEL = "20261120-020000F";
 const CHOSEN = { label: LABEL, repo: "repo1", systemId: "7710141224171239387" };
 const STATE: OpenState = {
   version: 1,
-  stanza: "main",
+  stanza: STANZA,
   account: SELF,
   madeDirectory: true,
   recovery: RECOVERY,
@@ -45,26 +47,26 @@ describe("what is open on this machine", () => {
     await saveOpened(spool, "/mnt/other", { ...STATE, stanza: "other" });
     const progress = { totalBytes: 10, missingBytes: 3, isWhole: false, fetchesAll: false, trouble: null };
     await saveProgress(openLocation(at), progress);
-    expect(await listOpened(spool, "main")).toEqual([
+    expect(await listOpened(spool, STANZA)).toEqual([
       { at, ...CHOSEN, isServed: false, isProduction: false, isRecovering: false, progress },
     ]);
-    expect([await forgetOpened(spool, "main", at), await forgetOpened(spool, "main", at)]).toEqual([true, false]);
-    expect(await listOpened(spool, "main")).toEqual([]);
+    expect([await forgetOpened(spool, STANZA, at), await forgetOpened(spool, STANZA, at)]).toEqual([true, false]);
+    expect(await listOpened(spool, STANZA)).toEqual([]);
   });
 
   test("counts as open where its files are missing or cannot be read", async () => {
     await saveOpened(spool, at, STATE);
-    const [missing] = await listOpened(spool, "main");
+    const [missing] = await listOpened(spool, STANZA);
     expect(missing).toMatchObject({ at, ...CHOSEN, doubt: `'${at}.pgbackstop' is not seen here` });
     mkdirSync(`${at}.pgbackstop`);
     writeFileSync(`${at}.pgbackstop/open.json`, "{");
-    const [unreadable] = await listOpened(spool, "main");
+    const [unreadable] = await listOpened(spool, STANZA);
     expect(unreadable).toMatchObject({ at, ...CHOSEN, doubt: expect.stringContaining("does not say what is open") });
   });
 
   test("recovers until PostgreSQL removes the signal, and where nobody can see it", async () => {
     const location = openLocation(at);
-    const isRecovering = async (): Promise<unknown> => (await listOpened(spool, "main"))[0]?.isRecovering;
+    const isRecovering = async (): Promise<unknown> => (await listOpened(spool, STANZA))[0]?.isRecovering;
     await saveOpened(spool, at, STATE);
     expect(await isRecovering()).toBe(true);
     await saveState(location, STATE);
@@ -80,8 +82,8 @@ describe("what is open on this machine", () => {
 
   test("is a list that fails with an unreadable record", async () => {
     await saveOpened(spool, at, STATE);
-    writeFileSync(join(spool, "pgbackstop/main/opened/x.json"), "{}");
-    await expect(listOpened(spool, "main")).rejects.toMatchObject({ kind: "jsonFormat" });
+    writeFileSync(join(spool, `pgbackstop/${STANZA}/opened/x.json`), "{}");
+    await expect(listOpened(spool, STANZA)).rejects.toMatchObject({ kind: "jsonFormat" });
   });
 
   test("is unknown while the backup is chosen, and nothing once that open was killed", async () => {
@@ -90,24 +92,24 @@ describe("what is open on this machine", () => {
     await saveOpened(spool, at, UNCHOSEN);
     const self = { pid: process.pid, execId: "1-00000000" };
     const lock = acquireLock({ lockPath: location.folder, stanza: "opened", kind: "opening", ...self });
-    const [chosen] = await listOpened(spool, "main");
+    const [chosen] = await listOpened(spool, STANZA);
     expect(chosen).toMatchObject({ label: null, doubt: "it is being opened" });
     lock.release();
-    expect(await listOpened(spool, "main")).toEqual([]);
+    expect(await listOpened(spool, STANZA)).toEqual([]);
     // It was killed after it had chosen.
     await saveState(location, STATE);
-    expect(await listOpened(spool, "main")).toMatchObject([CHOSEN]);
-    expect(await findOpened(spool, "main", at)).toBeNull();
+    expect(await listOpened(spool, STANZA)).toMatchObject([CHOSEN]);
+    expect(await findOpened(spool, STANZA, at)).toBeNull();
   });
 
   test.runIf(isRoot())("is no mount of another account, which has another spool path", async () => {
     const location = openLocation(at);
     const mounts = `36 25 0:45 / ${at} rw - fuse pgbackstop rw,user_id=0,group_id=0`;
     const account = { uid: 61_111, gid: 61_111 };
-    const list = (): Promise<unknown> => actAs(account, () => listOpened(spool, "main", mounts));
+    const list = (): Promise<unknown> => actAs(account, () => listOpened(spool, STANZA, mounts));
     mkdirSync(location.folder, { mode: 0o700 });
     await saveState(location, STATE);
-    expect(await listOpened(spool, "main", mounts)).toMatchObject([{ at, ...CHOSEN }]);
+    expect(await listOpened(spool, STANZA, mounts)).toMatchObject([{ at, ...CHOSEN }]);
     expect(await list()).toEqual([]);
     // Its own state counts, also when nobody can read it.
     chownSync(location.folder, account.uid, account.gid);
@@ -119,11 +121,13 @@ describe("what is open on this machine", () => {
 
   test.runIf(isRoot())("is written with the rights of the spool's owner, which a missing spool gets", async () => {
     await saveOpened(spool, at, { ...STATE, account: { uid: 61_111, gid: 61_111 } });
-    expect([spool, join(spool, "pgbackstop/main/opened")].map((path) => statSync(path).uid)).toEqual([61_111, 61_111]);
-    rmSync(join(spool, "pgbackstop/main"), { recursive: true });
+    expect([spool, join(spool, `pgbackstop/${STANZA}/opened`)].map((path) => statSync(path).uid)).toEqual([
+      61_111, 61_111,
+    ]);
+    rmSync(join(spool, `pgbackstop/${STANZA}`), { recursive: true });
     const roots = join(spool, "../roots");
     mkdirSync(roots, { mode: 0o700 });
-    symlinkSync(roots, join(spool, "pgbackstop/main"));
+    symlinkSync(roots, join(spool, `pgbackstop/${STANZA}`));
     chownSync(roots, 0, 0);
     await expect(saveOpened(spool, at, STATE)).rejects.toMatchObject({ kind: "fileOpen" });
     expect(existsSync(join(roots, "opened"))).toBe(false);

@@ -21,6 +21,7 @@ const RESTORED = "work_mem = '64MB'\n";
 const production = { oldWal: null, settings: productionSettings("18") };
 const ctx = testContext();
 const NOTHING_IS_DONE: OpenTools = {
+  untilDecided: () => expect.unreachable(),
   startServing: () => expect.unreachable(),
   program: () => expect.unreachable(),
 };
@@ -56,6 +57,7 @@ beforeEach(async () => {
     location.at,
     { ...request, self: { pid: process.pid, execId: "1-00000000" } },
     {
+      untilDecided: () => Promise.resolve(),
       startServing: () => ({ ended: Promise.resolve(1) }),
       program: () => Promise.resolve({ exitCode: syncCode, stdout: "", stderr: "no sync" }),
     },
