@@ -418,7 +418,8 @@ function anyStanza(): fc.Arbitrary<MadeStanza> {
         label: isFull ? `${time}F` : `${full.label}_${time}${kind}`,
         ...(isFull ? {} : { prior: kind === "D" ? full.label : last.label }),
         dbId,
-        stoppedAtS: NOW_S - (30 - index) * DAY_S + 60,
+        // No limit in days passes while both programs run.
+        stoppedAtS: NOW_S - (30 - index) * DAY_S + DAY_S / 2,
         wal: [segment(from, timeline), segment(from + length, timeline)],
       });
       position = from + length + 1;
