@@ -48,14 +48,18 @@ export interface RemoteKey {
   secretKey?: pulumi.Input<string>;
 }
 
-/** The values of one repository in a store. */
+/** The values of one repository in a store: the keys of one service, the passphrase, or both. */
 export interface ExternalKeys {
-  /** Where the store has the access key's id. */
-  accessKeyId: RemoteKey;
-  /** Where the store has the access key's secret. */
-  secretAccessKey: RemoteKey;
+  /** Where the store has the access key's id; together with `secretAccessKey`. */
+  accessKeyId?: RemoteKey;
+  /** Where the store has the access key's secret; together with `accessKeyId`. */
+  secretAccessKey?: RemoteKey;
   /** Where the store has the token; only for temporary credentials. */
   sessionToken?: RemoteKey;
+  /** Where the store has the key of an Azure storage account, or its shared access signature. */
+  azureKey?: RemoteKey;
+  /** Where the store has the JSON key of a service account at Google. */
+  gcsKey?: RemoteKey;
   /** Passphrase of client-side encryption. */
   passphrase?: RemoteKey;
   /** For Barman, if the region is no argument. */
@@ -63,8 +67,6 @@ export interface ExternalKeys {
 }
 
 const REFRESH_SECONDS = 3600;
-/** A key of Azure or Google is in a Secret that the program names: `existingSecret`. */
-const EXTERNAL_PARTS = SECRET_PARTS.filter((part) => part !== "azureKey" && part !== "gcsKey");
 
 /** Applies every default. @throws InputPropertyError */
 export function externalSourceOf(store: ExternalStore): ExternalSource<pulumi.Input<string>> {
@@ -86,9 +88,19 @@ function intervalText(seconds: number): string {
   });
 }
 
-/** The keys by their part. @param prefix of omitted names in the Secret, if several repositories share it: `b2-` */
-export function externalKeysOf(keys: ExternalKeys, prefix: string): Record<string, ExternalKey<pulumi.Input<string>>> {
-  const given = EXTERNAL_PARTS.flatMap((part): [string, ExternalKey<pulumi.Input<string>>][] => {
+/**
+ * The keys by their part.
+ * @param prefix of omitted names in the Secret, if several repositories share it: `b2-`
+ * @throws InputPropertyError
+ */
+export function externalKeysOf(
+  title: string,
+  propertyPath: string,
+  keys: ExternalKeys,
+  prefix = "",
+): Record<string, ExternalKey<pulumi.Input<string>>> {
+  checkParts(title, propertyPath, keys);
+  const given = SECRET_PARTS.flatMap((part): [string, ExternalKey<pulumi.Input<string>>][] => {
     const remote = keys[part];
     if (remote === undefined) return [];
     const own = `${prefix}${SECRET_KEYS[part]}`;
@@ -104,6 +116,19 @@ export function externalKeysOf(keys: ExternalKeys, prefix: string): Record<strin
     ];
   });
   return Object.fromEntries(given);
+}
+
+function checkParts(title: string, propertyPath: string, keys: ExternalKeys): void {
+  const wrong = (reason: string): never => {
+    throw new pulumi.InputPropertyError({ propertyPath, reason: `${title}: ${reason}` });
+  };
+  const { accessKeyId, azureKey, gcsKey, passphrase, secretAccessKey } = keys;
+  if ((accessKeyId === undefined) !== (secretAccessKey === undefined))
+    wrong("accessKeyId and secretAccessKey belong together: give both");
+  const services = [accessKeyId, azureKey, gcsKey].filter((key) => key !== undefined);
+  if (services.length > 1) wrong("these are keys of several services: a repository is at one");
+  if (services.length === 0 && passphrase === undefined)
+    wrong("no key is given: set accessKeyId and secretAccessKey, azureKey, gcsKey or passphrase");
 }
 
 /** @param keys name of a part to its name in the Secret */

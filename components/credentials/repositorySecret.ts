@@ -92,7 +92,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
         Object.fromEntries(Object.keys(object.stringData).map((key) => [partOf(key), key])),
       );
     } else if (external !== undefined) {
-      const keys = externalKeysOf(external.keys, "");
+      const keys = externalKeysOf(`RepositorySecret ${name}`, "external.keys", external.keys);
       const object = renderExternalSecret<pulumi.Input<string>, TextMap>(
         metadata,
         externalSourceOf(external.store),

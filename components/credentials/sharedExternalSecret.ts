@@ -70,7 +70,7 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
     const { labels = {}, namespace } = own;
     const keys = Object.entries(own.repositories).map(([repository, remote]) => ({
       repository,
-      parts: externalKeysOf(remote, `${repository}-`),
+      parts: externalKeysOf(title, `repositories.${repository}`, remote, `${repository}-`),
     }));
     const all = checkedKeys(
       title,

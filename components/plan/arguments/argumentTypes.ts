@@ -34,9 +34,11 @@ export const ARGUMENT_TYPES = {
   },
   CipherPassphraseArgs: { "existing?": "Input<string>" },
   ExternalKeys: {
-    accessKeyId: "RemoteKey",
-    secretAccessKey: "RemoteKey",
+    "accessKeyId?": "RemoteKey",
+    "secretAccessKey?": "RemoteKey",
     "sessionToken?": "RemoteKey",
+    "azureKey?": "RemoteKey",
+    "gcsKey?": "RemoteKey",
     "passphrase?": "RemoteKey",
     "region?": "RemoteKey",
   },

@@ -29,6 +29,8 @@ test("our plugin, Dalibo's and Barman's read the same Secret of a repository", (
 test("the ExternalSecret that two repositories and all clusters share, with v1 instead of the removed v1beta1", () => {
   const store = { name: "onepassword-connect" };
   const b2 = externalKeysOf(
+    "keys",
+    "keys",
     {
       accessKeyId: { key: "backblaze", property: "BACKBLAZE_PGBACKREST_ACCESS_KEY", secretKey: "b2-access-key-id" },
       secretAccessKey: {
@@ -40,6 +42,8 @@ test("the ExternalSecret that two repositories and all clusters share, with v1 i
     "b2-",
   );
   const r2 = externalKeysOf(
+    "keys",
+    "keys",
     {
       accessKeyId: { key: "cloudflare", property: "CLOUDFLARE_PGBACKREST_ACCESS_KEY", secretKey: "r2-access-key-id" },
       secretAccessKey: {
