@@ -216,6 +216,8 @@ describe("recover --instant", async () => {
       try {
         await writer.write(100);
       } finally {
+        // A push that had begun makes its directories, and does not count.
+        rmSync(bed.repoPath(Number(key)), { recursive: true, force: true });
         renameSync(aside, bed.repoPath(Number(key)));
       }
       await recovering.ended;
