@@ -1,6 +1,6 @@
 /**
  * The lease of a stanza in one repository: at any time one process, of any host or pod, may write backups there
- * (docs/internals/concurrency.md).
+ * (docs/internals/concurrency.md). A second one, with the same rules, is for logical dumps.
  *
  * A lease is a row of numbered terms in the repository. The highest term is the holder's; only its owner writes it, and
  * no number is used twice. A process that wants the lease claims the next term. If the storage creates files
@@ -32,7 +32,7 @@ import {
   renderLeaseFloor,
   renderLeaseTerm,
 } from "../format/repository/leaseFile";
-import { leasePath } from "../format/repository/repoPath";
+import { leasePath, type LeaseWork } from "../format/repository/repoPath";
 import type { Storage } from "../storage/storage";
 import type { Repository } from "./repository";
 
@@ -89,6 +89,8 @@ export interface LeaseRequest {
    */
   readonly domain: LeaseDomain | null;
   readonly holder: LeaseHolder;
+  /** What it allows; default backups. */
+  readonly work?: LeaseWork;
   /** Awaited between looking and claiming, so that several repositories' leases are claimed in one order. */
   readonly turn?: Promise<unknown>;
   /**
@@ -99,6 +101,12 @@ export interface LeaseRequest {
 }
 
 export type LeaseRepository = Pick<Repository, "key" | "name" | "stanza" | "storage">;
+
+/** One lease's files. */
+interface LeaseFiles extends LeaseRepository {
+  readonly root: string;
+  readonly work: LeaseWork;
+}
 
 export const LEASE_TIMES = {
   /** Between two renewals by a holder. */
@@ -153,12 +161,17 @@ interface Seen {
  * two minutes for a dead one.
  * @throws lockAcquire (50) when another process holds it; the storage's errors
  */
-export async function acquireLease(repo: LeaseRepository, request: LeaseRequest, ctx: Context): Promise<Lease> {
-  return new Acquisition(repo, request, ctx).run();
+export async function acquireLease(
+  { key, name, stanza, storage }: LeaseRepository,
+  request: LeaseRequest,
+  ctx: Context,
+): Promise<Lease> {
+  const { work = "backups" } = request;
+  return new Acquisition({ key, name, stanza, storage, work, root: leasePath(stanza, work) }, request, ctx).run();
 }
 
 class Acquisition {
-  readonly #repo: LeaseRepository;
+  readonly #repo: LeaseFiles;
   readonly #request: LeaseRequest;
   readonly #ctx: Context;
   /** Watched files by path: a file's first seen content, and when that was seen. */
@@ -169,7 +182,7 @@ class Acquisition {
   #withdrawCount = 0;
   #isWaitReported = false;
 
-  constructor(repo: LeaseRepository, request: LeaseRequest, ctx: Context) {
+  constructor(repo: LeaseFiles, request: LeaseRequest, ctx: Context) {
     this.#repo = repo;
     this.#request = request;
     this.#ctx = ctx;
@@ -209,7 +222,7 @@ class Acquisition {
 
   /** The repository's newest term. */
   async #look(): Promise<Seen> {
-    const { storage, stanza } = this.#repo;
+    const { storage, root } = this.#repo;
     const [names, floor] = await Promise.all([listNames(this.#repo), readFloor(this.#repo)]);
     const highest = Math.max(this.#atLeast, floor, ...names.map((name) => name.term));
     if (highest === 0) return { highest, claims: [], isVague: false };
@@ -218,7 +231,7 @@ class Acquisition {
     const exclusive = { term: highest, token: null };
     const isListed = listed.some((name) => name.token === null);
     const asked = storage.create === undefined || isListed ? listed : [...listed, exclusive];
-    const claims = await Promise.all(asked.map((name) => this.#read(leaseTermPath(stanza, name))));
+    const claims = await Promise.all(asked.map((name) => this.#read(leaseTermPath(root, name))));
     const present = claims.filter((claim) => claim !== null);
     return { highest, claims: present, isVague: present.length === 0 && highest > floor };
   }
@@ -281,8 +294,8 @@ class Acquisition {
     const token = Buffer.from(random.bytes(16)).toString("hex");
     const { domain, holder } = this.#request;
     const mine: LeaseTerm = { term, token, domain: domain?.text ?? token, holder, renewals: 0, state: "held" };
-    const { storage, stanza } = this.#repo;
-    const path = leaseTermPath(stanza, { term, token: storage.create === undefined ? token : null });
+    const { storage, root } = this.#repo;
+    const path = leaseTermPath(root, { term, token: storage.create === undefined ? token : null });
     if (!(await this.#write(path, mine))) {
       this.#atLeast = Math.max(this.#atLeast, term);
       return null;
@@ -291,7 +304,7 @@ class Acquisition {
     const names = await this.#listWith(path);
     const own = basename(path);
     const rivals = names.filter(
-      (name) => name.term > term || (name.term === term && basename(leaseTermPath(stanza, name)) !== own),
+      (name) => name.term > term || (name.term === term && basename(leaseTermPath(root, name)) !== own),
     );
     if (rivals.length > 0) {
       await this.#withdraw(path, mine);
@@ -327,7 +340,7 @@ class Acquisition {
   async #listWith(path: string): Promise<readonly LeaseName[]> {
     const { storage, name } = this.#repo;
     const isShown = (names: readonly LeaseName[]): boolean =>
-      names.some((other) => leaseTermPath(this.#repo.stanza, other) === path);
+      names.some((other) => leaseTermPath(this.#repo.root, other) === path);
     for (let looks = 0; ; looks++) {
       const names = await listNames(this.#repo);
       if (storage.create !== undefined || isShown(names)) return names;
@@ -362,22 +375,21 @@ class Acquisition {
   #busy({ content }: Claim): BackupError {
     const seconds = LEASE_TIMES.deadMs / 1000;
     return this.#failure(`${holderText(content)}, last seen 0 s ago`, [
-      "Another process writes backups of this stanza into this repository: wait until it has ended, or end it there.",
+      `Another process writes ${this.#repo.work} of this stanza into this repository: wait until it has ended, or end it there.`,
       `The lease of a process that died is taken over after ${seconds} s: run the command again.`,
     ]);
   }
 
   #alive({ content }: Claim): BackupError {
     return this.#failure(`${holderText(content)}, which lives on this host`, [
-      "Another process writes backups of this stanza into this repository: wait until it has ended, or end it.",
+      `Another process writes ${this.#repo.work} of this stanza into this repository: wait until it has ended, or end it.`,
       "It may be stopped (state T in ps), and its lock files removed: it resumes its work when it continues.",
     ]);
   }
 
   #failure(reason: string, hint: string | readonly string[]): BackupError {
-    const { key, stanza } = this.#repo;
-    return fail("lockAcquire", `unable to acquire the lease of stanza '${stanza}': ${reason}`, {
-      repoIndex: key,
+    return fail("lockAcquire", `unable to acquire ${leaseText(this.#repo)}: ${reason}`, {
+      repoIndex: this.#repo.key,
       hint,
       retryable: true,
     });
@@ -394,7 +406,7 @@ interface Claimed {
 }
 
 class HeldLease implements Lease {
-  readonly #repo: LeaseRepository;
+  readonly #repo: LeaseFiles;
   readonly #claimed: Claimed;
   readonly #request: LeaseRequest;
   readonly #ctx: Context;
@@ -408,7 +420,7 @@ class HeldLease implements Lease {
   #lost: BackupError | undefined;
   #released: Promise<void> | undefined;
 
-  constructor(repo: LeaseRepository, claimed: Claimed, request: LeaseRequest, ctx: Context) {
+  constructor(repo: LeaseFiles, claimed: Claimed, request: LeaseRequest, ctx: Context) {
     this.#repo = repo;
     this.#claimed = claimed;
     this.#request = request;
@@ -445,8 +457,8 @@ class HeldLease implements Lease {
     return this.#inTurn(async () => {
       const startedAt = momentOf(this.#ctx.clock);
       assert(this.#released === undefined, `the lease of ${this.#repo.name} was released`);
-      const { storage, stanza } = this.#repo;
-      const next = leaseTermPath(stanza, { term: this.term + 1, token: null });
+      const { storage, root } = this.#repo;
+      const next = leaseTermPath(root, { term: this.term + 1, token: null });
       // In order, with the listing last: answers from before a long pause must not count for the time after it.
       await this.#requireOwn(storage);
       const hidden = await readIfThere(storage, next);
@@ -474,10 +486,10 @@ class HeldLease implements Lease {
   }
 
   async #remove(): Promise<void> {
-    const { storage, stanza } = this.#repo;
+    const { storage, root } = this.#repo;
     await this.#requireOwn(storage);
     const paths: string[] = [];
-    for await (const { path, type } of storage.list(leasePath(stanza))) if (type === "file") paths.push(path);
+    for await (const { path, type } of storage.list(root)) if (type === "file") paths.push(path);
     for (const path of paths) if (path !== this.#claimed.path) await storage.remove(path);
     await storage.remove(this.#claimed.path);
   }
@@ -536,9 +548,8 @@ class HeldLease implements Lease {
   }
 
   #lose(reason: string): BackupError {
-    const { key, stanza } = this.#repo;
-    this.#lost ??= fail("lockAcquire", `the lease of stanza '${stanza}' was lost: ${reason}`, {
-      repoIndex: key,
+    this.#lost ??= fail("lockAcquire", `${leaseText(this.#repo)} was lost: ${reason}`, {
+      repoIndex: this.#repo.key,
       hint: "This process could not reach the repository for minutes, and another one took the lease. Nothing was published. Run the command again.",
     });
     return this.#lost;
@@ -569,14 +580,13 @@ class HeldLease implements Lease {
 
   /** The floor first: from then on removed terms are known by number. The next holder removes what remains. */
   async #removeOld(): Promise<void> {
-    const { storage, stanza } = this.#repo;
+    const { storage, root } = this.#repo;
     const floor = this.term - TERMS_KEPT;
     if (this.#claimed.names.filter((name) => name.term <= floor).length < TERMS_REMOVED) return;
     try {
-      if ((await readFloor(this.#repo)) < floor)
-        await storage.put(leaseFloorPath(stanza), utf8(renderLeaseFloor(floor)));
+      if ((await readFloor(this.#repo)) < floor) await storage.put(leaseFloorPath(root), utf8(renderLeaseFloor(floor)));
       const old: string[] = [];
-      for await (const { path } of storage.list(leasePath(stanza))) {
+      for await (const { path } of storage.list(root)) {
         const term = leaseTermOf(basename(path));
         if (term !== null && term <= floor) old.push(path);
       }
@@ -596,23 +606,27 @@ class HeldLease implements Lease {
   }
 }
 
+function leaseText({ stanza, work }: LeaseFiles): string {
+  return `the lease of stanza '${stanza}'${work === "backups" ? "" : ` for ${work}`}`;
+}
+
 function holderText(content: LeaseTerm | null): string {
   if (content === null) return "held by an unreadable file";
   const { host, pid, verb } = content.holder;
   return `held by host '${host}' process ${pid} (${verb})`;
 }
 
-async function listNames({ storage, stanza }: LeaseRepository): Promise<LeaseName[]> {
+async function listNames({ storage, root }: LeaseFiles): Promise<LeaseName[]> {
   const names: LeaseName[] = [];
-  for await (const { path, type } of storage.list(leasePath(stanza))) {
+  for await (const { path, type } of storage.list(root)) {
     const name = type === "file" ? parseLeaseName(basename(path)) : null;
     if (name !== null) names.push(name);
   }
   return names;
 }
 
-async function readFloor({ storage, stanza }: LeaseRepository): Promise<number> {
-  const bytes = await readIfThere(storage, leaseFloorPath(stanza));
+async function readFloor({ storage, root }: LeaseFiles): Promise<number> {
+  const bytes = await readIfThere(storage, leaseFloorPath(root));
   return bytes === null ? 0 : parseLeaseFloor(textOf(bytes));
 }
 

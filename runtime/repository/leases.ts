@@ -4,12 +4,13 @@
  */
 import type { Context } from "../base/context";
 import { isError } from "../base/errors";
+import { given } from "../base/given";
 import { perRepo, type RepoResult } from "../base/parallel";
 import { loadArchiveInfo } from "./infoStore";
 import { acquireLease, type Lease, type LeaseRequest } from "./lease";
 import type { Repository } from "./repository";
 
-export interface LeaseParts extends Pick<LeaseRequest, "domain" | "holder"> {
+export interface LeaseParts extends Pick<LeaseRequest, "domain" | "holder" | "work"> {
   /** A storage of the repository that works after the command was aborted. */
   storageAfterAbort(repo: Repository): LeaseRequest["storageAfterAbort"];
 }
@@ -68,9 +69,8 @@ export class Leases {
     turn: Promise<unknown>,
   ): Promise<Lease> {
     await require(repo);
-    const { domain, holder, storageAfterAbort } = this.#parts();
-    const afterAbort = storageAfterAbort(repo);
-    const request = { domain, holder, turn, ...(afterAbort === undefined ? {} : { storageAfterAbort: afterAbort }) };
+    const { domain, holder, storageAfterAbort, work } = this.#parts();
+    const request = { domain, holder, turn, ...given({ work, storageAfterAbort: storageAfterAbort(repo) }) };
     return acquireLease(repo, request, this.#ctx);
   }
 }

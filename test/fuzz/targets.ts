@@ -379,7 +379,11 @@ const term = {
 
 const leaseTarget: Target = {
   name: "lease",
-  seeds: [renderLeaseTerm(term), renderLeaseFloor(7), leaseTermPath("demo", term).split("/").at(-1) ?? ""].map(utf8),
+  seeds: [
+    renderLeaseTerm(term),
+    renderLeaseFloor(7),
+    leaseTermPath("pgbackstop/demo/lease", term).split("/").at(-1) ?? "",
+  ].map(utf8),
   tokens: ["1.5", "-1", "null", "{}", "[]", '"released"', "99999999", "/", ".."],
   kinds: [],
   run: (bytes) => {
@@ -389,7 +393,8 @@ const leaseTarget: Target = {
     parseLeaseFloor(text);
     leaseTermOf(text);
     const name = parseLeaseName(text);
-    if (name !== null) same(leaseTermPath("demo", name).split("/").at(-1), text, "a name that was written again");
+    if (name !== null)
+      same(leaseTermPath("pgbackstop/demo/lease", name).split("/").at(-1), text, "a name that was written again");
   },
 };
 

@@ -6,11 +6,11 @@
  * pgbackstop/<stanza>/lease/00000042-<token>.json    one claim of a term, where it does not
  * pgbackstop/<stanza>/lease/floor.json               {"version":1,"floor":34}: every term up to this one was used
  * ```
+ * The lease for logical dumps has the same files in `dump-lease`.
  */
 import { isFields } from "../../base/declaredTypes";
 import { sha1Hex } from "../../base/hash";
 import { type JsonValue, renderJson, tryParseJson } from "./json";
-import { leasePath } from "./repoPath";
 
 /** The holder of a lease, for messages only. */
 export interface LeaseHolder {
@@ -44,8 +44,9 @@ const NAME = /^(\d{8})(?:-([0-9a-f]{32}))?\.json$/;
 const LEFTOVER = /^(\d{8})[-.]/;
 const TEXT_LENGTH_MAX = 200;
 
-export function leaseTermPath(stanza: string, { term, token }: LeaseName): string {
-  return `${leasePath(stanza)}/${leaseTermPrefix(term)}${token === null ? "" : `-${token}`}.json`;
+/** @param root the lease's directory */
+export function leaseTermPath(root: string, { term, token }: LeaseName): string {
+  return `${root}/${leaseTermPrefix(term)}${token === null ? "" : `-${token}`}.json`;
 }
 
 /** Prefix of all file names of a term. */
@@ -53,8 +54,8 @@ export function leaseTermPrefix(term: number): string {
   return String(term).padStart(8, "0");
 }
 
-export function leaseFloorPath(stanza: string): string {
-  return `${leasePath(stanza)}/floor.json`;
+export function leaseFloorPath(root: string): string {
+  return `${root}/floor.json`;
 }
 
 /** Null for any other file. */

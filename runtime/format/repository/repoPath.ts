@@ -136,9 +136,12 @@ export function streamPath(stanza: string, archiveId: string): string {
   return `${streamRoot(stanza)}/${segment(archiveId)}`;
 }
 
-/** The process that may write a stanza's backups into this repository (repository/lease). */
-export function leasePath(stanza: string): string {
-  return `${serverFilesRoot(stanza)}/lease`;
+/** What a lease allows to write. */
+export type LeaseWork = "backups" | "dumps";
+
+/** The process that may write a stanza's backups, or its dumps, into this repository (repository/lease). */
+export function leasePath(stanza: string, work: LeaseWork = "backups"): string {
+  return `${serverFilesRoot(stanza)}/${work === "backups" ? "lease" : "dump-lease"}`;
 }
 
 export function streamRoot(stanza: string): string {

@@ -66,6 +66,23 @@ describe.each([
     expect(result.map(({ term, state }) => [term, state])).toEqual([1, 2, 3].map((term) => [term, "released"]));
   });
 
+  test("is one for backups and another one for dumps", async () => {
+    const storage = memory();
+    const time = clock();
+    const backup = await host("a", storage, time).acquire();
+    const dump = await host("b", storage, time, { work: "dumps" }).acquire();
+    await backup.check();
+    await dump.check();
+    const other = host("c", storage, time, { work: "dumps" });
+    await expect(until(time, other.acquire())).rejects.toMatchObject({
+      kind: "lockAcquire",
+      message: expect.stringContaining("unable to acquire the lease of stanza 'demo' for dumps: held by host 'b'"),
+      hints: expect.arrayContaining([expect.stringContaining("Another process writes dumps of this stanza")]),
+    });
+    await Promise.all([backup.release(), dump.release()]);
+    expect(storage.paths().filter((path) => path.startsWith("pgbackstop/demo/dump-lease/"))).toHaveLength(1);
+  });
+
   test("reports a living holder within seconds of its next renewal, and changes nothing", async () => {
     const storage = memory();
     const time = clock();

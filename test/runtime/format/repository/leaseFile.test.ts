@@ -10,6 +10,7 @@ import {
   renderLeaseFloor,
   renderLeaseTerm,
 } from "../../../../runtime/format/repository/leaseFile";
+import { leasePath } from "../../../../runtime/format/repository/repoPath";
 
 const TOKEN = "0123456789abcdef0123456789abcdef";
 const TERM: LeaseTerm = {
@@ -23,11 +24,12 @@ const TERM: LeaseTerm = {
 
 describe("names of terms", () => {
   test("sort by number in either form", () => {
-    const exclusive = leaseTermPath("demo", { term: 42, token: null });
-    const ticket = leaseTermPath("demo", { term: 42, token: TOKEN });
+    const exclusive = leaseTermPath(leasePath("demo"), { term: 42, token: null });
+    const ticket = leaseTermPath(leasePath("demo"), { term: 42, token: TOKEN });
     expect(exclusive).toBe("pgbackstop/demo/lease/00000042.json");
     expect(ticket).toBe(`pgbackstop/demo/lease/00000042-${TOKEN}.json`);
-    expect(leaseFloorPath("demo")).toBe("pgbackstop/demo/lease/floor.json");
+    expect(leaseFloorPath(leasePath("demo"))).toBe("pgbackstop/demo/lease/floor.json");
+    expect(leasePath("demo", "dumps")).toBe("pgbackstop/demo/dump-lease");
   });
 
   test("are read back, and other files are not recognised", () => {
