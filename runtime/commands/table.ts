@@ -20,6 +20,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   diff: async () => (await import("./recovery/diff.js")).diffCommand,
   doctor: async () => (await import("./setup/doctor.js")).doctorCommand,
   drill: async () => (await import("./recovery/drill.js")).drillCommand,
+  dump: async () => (await import("./backups/dump.js")).dumpCommand,
   expire: async () => (await import("./backups/expire.js")).expireCommand,
   "extract-table": async () => (await import("./recovery/extractTable.js")).extractTableCommand,
   find: async () => (await import("./recovery/find.js")).findCommand,

@@ -150,6 +150,11 @@ const ROWS = {
     ["repositories", "cluster", "session", "copy"],
     ["own", "prints", "remembered", "everyRepository", "limited"],
   ),
+  dump: row(
+    "dump each database with pg_dump once into all repositories",
+    ["repositories", "cluster", "session"],
+    ["own", "writes", "remembered", "limited"],
+  ),
   expire: row("remove backups and WAL that retention no longer keeps", ["repositories"], ["writes", "remembered"]),
   "extract-table": row(
     "restore one table or schema from a backup, alongside the current version or in its place",

@@ -134,7 +134,7 @@ const PAST: readonly CommandName[] = [
 /** Commands that can work with one of the repositories. */
 const ONE_REPOSITORY: readonly CommandName[] = [
   ...PAST,
-  ...(["annotate", "backup", "cnpg-drill", "doctor", "drill", "expire", "heal", "hold", "release"] as const),
+  ...(["annotate", "backup", "cnpg-drill", "doctor", "drill", "dump", "expire", "heal", "hold", "release"] as const),
   "stanza-delete",
 ];
 const SIDECARS: readonly CommandName[] = ["cnpg-instance", "cnpg-restore"];
@@ -393,9 +393,15 @@ const COMMAND_LINE = [
     ...optionalFor(commandsWith((row) => row.optionalStanza === true)),
   }),
   typed("repo", "integer", ONE_REPOSITORY.toSorted(), "index of the repository to use", { range: KEYS }),
-  own("repos", "string", ["backup"], "indexes of the repositories to use, in one pass, as 1,3; instead of repo", {
-    config: "backup.repos",
-  }),
+  own(
+    "repos",
+    "string",
+    ["backup", "dump"],
+    "indexes of the repositories to use, in one pass, as 1,3; instead of repo",
+    {
+      config: "backup.repos",
+    },
+  ),
   typed(
     "set",
     "string",
@@ -664,7 +670,7 @@ const COMMAND_LINE = [
   own(
     "bin-path",
     "path",
-    ["clone", "diff", "drill", "extract-table", "open"],
+    ["clone", "diff", "drill", "dump", "extract-table", "open"],
     "directory of PostgreSQL's programs, instead of the usual directories",
     { config: "binPath" },
   ),
@@ -807,9 +813,13 @@ const COMMAND_LINE = [
       config: "find.table",
     },
   ),
-  own("database", "string", ["diff", "extract-table", "find"], "the database of the table or schema", {
-    config: "find.database",
-  }),
+  own(
+    "database",
+    "list",
+    ["diff", "dump", "extract-table", "find"],
+    "the database of the table or schema; for dump each database to dump, by default all that allow connections",
+    { config: "databases" },
+  ),
   own("schema", "string", ["extract-table"], "a whole schema instead of a table", { config: "extract.schema" }),
   own("as", "string", ["extract-table"], "target schema; by default the table's with suffix _restored", {
     config: "extract.as",
@@ -1058,7 +1068,7 @@ const ARCHIVE_AND_BACKUP = [
     "limit of waiting WAL in bytes, above which WAL that no repository accepts is dropped; by default none",
     { config: "archive.pushQueueSizeBytesMax", range: ["0B", "4PiB"], aliases: ["archive-queue-max"] },
   ),
-  acted("backup-standby", "enum", ["backup", "check"], "copy from a standby", {
+  acted("backup-standby", "enum", ["backup", "check", "dump"], "copy from a standby", {
     config: "backup.standby",
     default: "n",
     allowed: ["n", "prefer", "y"],

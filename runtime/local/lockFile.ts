@@ -28,6 +28,7 @@ export type LockKind =
   | "backup"
   | "archive"
   | "drill"
+  | "dump"
   | "heal"
   | "cloning"
   | "expiring"

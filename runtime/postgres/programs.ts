@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { access, constants } from "../local/nodeFiles";
+import { type ByteStream, hasStrayBytes, utf8 } from "../base/bytes";
 import { fail } from "../base/errors";
 
 export interface ProgramResult {
@@ -121,6 +122,48 @@ export async function pipePrograms({ after, before, from, signal, to }: PipeRequ
     signal.removeEventListener("abort", end);
     end();
   }
+}
+
+/**
+ * A program's standard output in the C locale. It ends without an error only if the program ended with 0, so that a
+ * part of an output never passes for all of it. The program ends with the caller's loop.
+ * @throws execute with its standard error; the signal's reason when it aborts
+ */
+export async function* programOutput(command: readonly string[], signal: AbortSignal): ByteStream {
+  const [program = ""] = command;
+  const child = spawn("/usr/bin/env", ["LC_ALL=C", ...exactCommand(command)], { stdio: ["ignore", "pipe", "pipe"] });
+  const ended = endOf(child);
+  const end = (): void => void child.kill("SIGTERM");
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
+  try {
+    yield* child.stdout as AsyncIterable<Uint8Array>;
+    const { code, stderr } = await ended;
+    signal.throwIfAborted();
+    if (code !== 0)
+      throw fail("execute", `'${program}' ${code === null ? "was ended by a signal" : "failed"}: ${stderr.trim()}`);
+  } finally {
+    signal.removeEventListener("abort", end);
+    child.kill("SIGKILL");
+    await ended;
+  }
+}
+
+/**
+ * Node replaces bytes of an argument that are no UTF-8 (base/bytes). If the last argument has such, a shell makes it of
+ * digits; the character after it keeps line ends, which `$(…)` drops.
+ */
+function exactCommand(command: readonly string[]): readonly string[] {
+  const last = command.at(-1) ?? "";
+  if (!hasStrayBytes(last)) return command;
+  const digits = Array.from(utf8(`${last}x`), (byte) => `\\0${byte.toString(8)}`).join("");
+  return ["/bin/sh", "-c", 'a=$(printf %b "$0"); exec "$@" "${a%x}"', digits, ...command.slice(0, -1)];
+}
+
+/** Options of PostgreSQL's programs: the server, and a database whose name may look like a connection string. */
+export function connectionArgs(host: string, port: number | string, user: string, database: string): string[] {
+  const name = database.replaceAll("\\", "\\\\").replaceAll("'", "\\'");
+  return [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password", `--dbname=dbname='${name}'`];
 }
 
 function endOf(child: ChildProcess): Promise<{ readonly code: number | null; readonly stderr: string }> {

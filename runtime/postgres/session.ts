@@ -76,18 +76,21 @@ export interface TablespaceRow {
 }
 
 export class Session {
+  /** How programs of PostgreSQL reach the same server. */
+  readonly address: Pick<SessionTarget, "database" | "host" | "port" | "user">;
   readonly #client: Client;
   readonly #paths: ServerPaths;
   #facts: ServerFacts | undefined;
 
-  private constructor(client: Client, paths: ServerPaths) {
+  private constructor(client: Client, { database, host, paths = OWN_PATHS, port, user }: SessionTarget) {
+    this.address = { database, host, port, user };
     this.#client = client;
     this.#paths = paths;
   }
 
   /** @throws dbConnect (56) with the address and the server's message */
   static async open(target: SessionTarget): Promise<Session> {
-    const session = new Session(await connect(target), target.paths ?? OWN_PATHS);
+    const session = new Session(await connect(target), target);
     await session.query("set search_path = 'pg_catalog'");
     await session.query("set client_encoding = 'UTF8'");
     await session.query("set max_parallel_workers_per_gather = 0");

@@ -33,6 +33,8 @@ export interface RepositoryAccess {
   readonly leases: Pick<Leases, "take" | "isBusy" | "releaseAll">;
   /** The same for processes without a lock file, such as the sidecar; the caller releases them. */
   unlockedLeases(ctx: Context): Pick<Leases, "take" | "releaseAll">;
+  /** The right to write dumps into a repository, for holders of the `dump` lock; lasts until the command ends. */
+  readonly dumpLeases: Pick<Leases, "take">;
 }
 
 /** The cluster of pg1. */

@@ -151,6 +151,7 @@ export class RealProcess implements CommandProcess {
   readonly config: Config;
   readonly ctx: Context;
   readonly leases: Leases;
+  readonly dumpLeases: Leases;
   readonly #facts: ProcessFacts;
   /** Owners of mounts, by path of the repository. */
   readonly #mountedOwners: Map<string, number>;
@@ -181,6 +182,7 @@ export class RealProcess implements CommandProcess {
     this.#facts = facts;
     this.#container = container ?? this.#containerOf(config);
     this.leases = new Leases(() => this.#leaseParts(), ctx);
+    this.dumpLeases = new Leases(() => ({ ...this.#leaseParts(), work: "dumps" }), ctx);
   }
 
   get dataDirectory(): string {
@@ -576,7 +578,7 @@ export class RealProcess implements CommandProcess {
 
   async #close(): Promise<void> {
     // While the storages still answer.
-    await this.leases.releaseAll();
+    await Promise.all([this.leases.releaseAll(), this.dumpLeases.releaseAll()]);
     this.#closing.abort(fail("term", "the command has ended"));
     for (const other of this.#others) await other.close();
     for (const session of this.#sessions.values()) await session.close();
@@ -605,8 +607,7 @@ export class RealProcess implements CommandProcess {
 
   #repoConfigs(): readonly RepoConfig[] {
     const { backup, command, repos, repoIndex } = this.config;
-    if (command === "backup" && backup.repoIndexes !== undefined)
-      return repos.filter(({ key }) => backup.repoIndexes?.includes(key));
+    if (backup.repoIndexes !== undefined) return repos.filter(({ key }) => backup.repoIndexes?.includes(key));
     if (repoIndex === undefined || COMMAND_TABLE[command].everyRepository === true) return repos;
     const chosen = repos.filter((repo) => repo.key === repoIndex);
     if (chosen.length === 0) {

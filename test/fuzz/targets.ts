@@ -33,6 +33,12 @@ import {
   parseNamedRow,
   rowsOf,
 } from "../../runtime/format/page/heapPage";
+import {
+  type DumpManifest,
+  dumpParts,
+  parseDumpManifest,
+  renderDumpManifest,
+} from "../../runtime/format/repository/dumpManifest";
 import { parseInfo } from "../../runtime/format/repository/infoFile";
 import { parseJson, renderJson } from "../../runtime/format/repository/json";
 import { fullLabelOf, isLabel, labelType } from "../../runtime/format/repository/label";
@@ -377,6 +383,35 @@ const term = {
   state: "held",
 } as const;
 
+const dump: DumpManifest = {
+  label: "20261120-064059Z-1a2b3c4d",
+  startedAtS: 1,
+  stoppedAtS: 2,
+  pgVersion: "18",
+  versionNum: 180_001,
+  systemId: 7_710_141_224_171_239_387n,
+  format: "custom",
+  databases: [{ name: "shop", encoding: "UTF8", sizeBytes: 3, sha256: "0".repeat(64), partSizesBytes: [2, 1] }],
+  globals: { sizeBytes: 1, sha256: "f".repeat(64), partSizesBytes: [1] },
+  cipherPass: "of the dump",
+};
+
+const dumpTarget: Target = {
+  name: "dump manifest",
+  seeds: [renderDumpManifest(dump)],
+  tokens: ["1.5", "-1", "null", "{}", "[]", '""', "..", "/", "\\u0000"],
+  kinds: ["format", "jsonFormat"],
+  run: (bytes) => {
+    const parsed = parseDumpManifest(bytes, "x");
+    same(
+      renderDumpManifest(parseDumpManifest(renderDumpManifest(parsed), "x")),
+      renderDumpManifest(parsed),
+      "a manifest",
+    );
+    for (const name of dumpParts(parsed).keys()) if (!/^[a-z0-9_.=-]+$/.test(name)) throw new Error(`file '${name}'`);
+  },
+};
+
 const leaseTarget: Target = {
   name: "lease",
   seeds: [
@@ -398,7 +433,7 @@ const leaseTarget: Target = {
   },
 };
 
-export const FORMAT_TARGETS: readonly Target[] = [...infoTargets, ...codecTargets, leaseTarget];
+export const FORMAT_TARGETS: readonly Target[] = [...infoTargets, ...codecTargets, dumpTarget, leaseTarget];
 
 const SEGMENT_SIZE_BYTES = 1024 * 1024;
 

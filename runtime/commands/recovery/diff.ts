@@ -3,7 +3,7 @@ import { fail } from "../../base/errors";
 import { diffJson, diffText } from "../../operations/extract/diffReport";
 import { type DiffSide, diffTable } from "../../operations/extract/tableDiff";
 import type { Command, CommandProcess } from "../../process/commandProcess";
-import { timeUs } from "./find";
+import { findDatabase, timeUs } from "./find";
 import type { OpenedMoment } from "./open";
 import { OwnOpened } from "./ownOpened";
 
@@ -45,7 +45,8 @@ async function presentSide(opened: OwnOpened, database: string): Promise<DiffSid
 
 /** @throws optionRequired, optionInvalidValue */
 function wantedOf({ config, ctx }: CommandProcess): Wanted {
-  const { database, table, to } = config.find;
+  const { table, to } = config.find;
+  const database = findDatabase(config);
   if (database === undefined) throw fail("optionRequired", "diff command requires option: database");
   if (table === undefined) throw fail("optionRequired", "diff command requires option: table");
   if (config.restore.typeIsDefault && config.set === undefined)

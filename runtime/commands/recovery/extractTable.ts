@@ -16,6 +16,7 @@ import { parseTableName } from "../../operations/extract/tableObjects";
 import { agreed } from "./agree";
 import { drillPathOf, programsOf, sideUser } from "./besideProduction";
 import { OWN_PORT, OwnOpened } from "./ownOpened";
+import { findDatabase } from "./find";
 import { asAccountArgs } from "./recoverTools";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 
@@ -104,7 +105,8 @@ function depsOf(proc: CommandProcess): Omit<ExtractDeps, "programs"> {
 function optionsOf(proc: CommandProcess, root: string): ExtractOptions {
   const { config, ctx } = proc;
   const { as, schema, swap, toFile } = config.extract;
-  const { database, table } = config.find;
+  const { table } = config.find;
+  const database = findDatabase(config);
   if (database === undefined) throw fail("optionRequired", "extract-table command requires option: database");
   const isWhole = table === undefined && schema === undefined && toFile !== undefined;
   if (!isWhole && (table === undefined) === (schema === undefined))

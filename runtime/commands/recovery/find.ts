@@ -6,6 +6,7 @@ import { find } from "../../operations/find/find";
 import type { FindOptions } from "../../operations/find/search";
 import { parseTimeOrAge } from "../../operations/find/timeOrAge";
 import { findJson, findText } from "../../operations/find/findReport";
+import type { Config } from "../../config/types";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 
 const HOUR_US = 3_600_000_000n;
@@ -30,9 +31,17 @@ function optionsOf(proc: CommandProcess): FindOptions {
   if (fromUs > toUs)
     throw fail("optionInvalidValue", `'${own.from}' is not valid for 'from' option: it is after the end`);
   const walDirectory = pgs.length === 0 ? null : proc.walDirectory;
-  const { database, kind, limit, timeline } = own;
+  const { kind, limit, timeline } = own;
+  const database = findDatabase(config);
   const table = own.table === undefined ? undefined : plainName(own.table);
   return { fromUs, toUs, database, kind, limit, table, timeline, repoIndex, walDirectory };
+}
+
+/** Undefined without the option. @throws optionInvalid (31) for several */
+export function findDatabase({ command, databases }: Config): string | undefined {
+  if (databases.length > 1)
+    throw fail("optionInvalid", `option 'database' cannot be set multiple times for the ${command} command`);
+  return databases[0];
 }
 
 /** @throws optionInvalidValue */

@@ -9,11 +9,13 @@
  * backup/<stanza>/<label>/<manifest name><extension>      backup/<stanza>/<label>/bundle/<id>
  * pgbackstop/<stanza>/<label>/server-files.json.gz        (ours; stock reads only archive and backup)
  * pgbackstop/<stanza>/tombstones/<label>                  (ours, for a day)
+ * pgbackstop/<stanza>/dump/<label>/dump.manifest          (ours: logical dumps, format/repository/dumpManifest)
  * ```
  * (pgBackRest 2.60 "storage/helper", "command/archive/common", "command/backup/common".)
  */
 import { assert } from "../../base/errors";
 import { type CompressType, extensionOf } from "../codec/compress";
+import { DUMP_MANIFEST, isDumpLabel } from "./dumpManifest";
 import { isLabel } from "./label";
 
 export function archivePath(stanza: string): string {
@@ -146,4 +148,18 @@ export function leasePath(stanza: string, work: LeaseWork = "backups"): string {
 
 export function streamRoot(stanza: string): string {
   return `${serverFilesRoot(stanza)}/stream`;
+}
+
+/** Logical dumps, a directory for each label. */
+export function dumpsPath(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/dump`;
+}
+
+export function dumpPath(stanza: string, label: string): string {
+  assert(isDumpLabel(label), `'${label}' is not the label of a dump`);
+  return `${dumpsPath(stanza)}/${label}`;
+}
+
+export function dumpManifestPath(stanza: string, label: string): string {
+  return `${dumpPath(stanza, label)}/${DUMP_MANIFEST}`;
 }

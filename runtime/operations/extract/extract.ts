@@ -10,7 +10,7 @@
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
-import { pipePrograms, type Programs } from "../../postgres/programs";
+import { connectionArgs, pipePrograms, type Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -456,10 +456,4 @@ class Extraction {
 async function endPrepared(side: Session): Promise<void> {
   const { rows } = await side.query("select gid from pg_prepared_xacts where database = current_database()");
   for (const { gid } of rows as { gid: string }[]) await side.query(`rollback prepared ${literal(gid)}`);
-}
-
-/** A database's name may look like a connection string. */
-function connectionArgs(host: string, port: number | string, user: string, database: string): string[] {
-  const name = database.replaceAll("\\", "\\\\").replaceAll("'", "\\'");
-  return [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password", `--dbname=dbname='${name}'`];
 }

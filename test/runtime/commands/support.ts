@@ -82,6 +82,7 @@ export function host(parts: HostParts): TestHost {
       return [];
     },
     leases: { take: async () => testLease(), isBusy: async () => false, releaseAll: async () => {} },
+    dumpLeases: { take: async () => testLease() },
     unlockedLeases: () => ({ take: async () => testLease(), releaseAll: async () => {} }),
     isLocked: () => false,
     lockState: (kind) => ({ held: kind === "restore", repos: [] }),

@@ -1,0 +1,34 @@
+/**
+ * `dump`: into every repository in one pass, into those of `--repos`, or into `--repo` alone. Exit 104: some
+ * repositories lack the dump.
+ */
+import { fail } from "../../base/errors";
+import { logicalDump } from "../../operations/dump/logicalDump";
+import { combinedError } from "../../operations/shared/results";
+import { findPrograms } from "../../postgres/programs";
+import type { Command } from "../../process/commandProcess";
+
+export const dumpCommand: Command = async (proc) => {
+  const { config, container, ctx } = proc;
+  proc.requireStarted();
+  if (container !== undefined)
+    throw fail("featureNotSupported", "dump works only for a server of this machine, not for one in a container", {
+      hint: "Run pg_dump in the container.",
+    });
+  const repos = proc.repositories();
+  proc.lock("dump", repos);
+  const results = await logicalDump(
+    repos,
+    {
+      // With the check that the repository is the cluster's, archive.info has been read.
+      lease: (repo) => proc.dumpLeases.take(repo, async () => {}),
+      servers: proc.servers(),
+      findPrograms: (major) => findPrograms(major, config.binPath, ctx.signal),
+    },
+    { databases: config.databases, standby: config.backup.standby },
+    ctx,
+  );
+  const error = combinedError("dump", results);
+  if (error !== null) throw error;
+  return 0;
+};

@@ -1,0 +1,26 @@
+/** Removes what killed dumps have left in a repository. */
+import type { Context } from "../../base/context";
+import { toBackupError } from "../../base/errors";
+import { dumpManifestPath } from "../../format/repository/repoPath";
+import { listDumpDirectories, removeDump } from "../../repository/dumpStore";
+import type { Lease } from "../../repository/lease";
+import type { Repository } from "../../repository/repository";
+
+/**
+ * Called before the holder of the lease writes its own dump: every directory without a manifest is a dead process's
+ * (repository/dumpStore). A failure is a warning: a key that may not remove can still dump.
+ */
+export async function removeRemains(repo: Repository, lease: Pick<Lease, "check">, ctx: Context): Promise<void> {
+  try {
+    for (const { hasManifest, label } of await listDumpDirectories(repo)) {
+      // The listing may lack it.
+      if (hasManifest || (await repo.storage.stat(dumpManifestPath(repo.stanza, label))) !== null) continue;
+      await lease.check();
+      await removeDump(repo, label);
+      ctx.log.info(`${repo.name}: removed dump ${label}, which never became complete`);
+    }
+  } catch (error) {
+    await lease.check();
+    ctx.log.warn(`${repo.name}: unable to remove incomplete dumps: ${toBackupError(error).message}`);
+  }
+}

@@ -1,0 +1,64 @@
+/** Which databases a dump has, and the programs that read them. */
+import { shownText, textOf } from "../../base/bytes";
+import { fail } from "../../base/errors";
+import { connectionArgs, type Programs } from "../../postgres/programs";
+import type { Session } from "../../postgres/session";
+
+export interface SourceDatabase {
+  /** May hold any bytes (base/bytes). */
+  readonly name: string;
+  readonly encoding: string;
+}
+
+/** They hold nothing of the user's. */
+const TEMPLATES: ReadonlySet<string> = new Set(["template0", "template1"]);
+
+/**
+ * The wanted ones; by default all that allow connections.
+ * @throws optionInvalidValue (32) for one that does not exist or refuses connections; dbInvalid (81) without any
+ */
+export async function chooseDatabases(session: Session, wanted: readonly string[]): Promise<readonly SourceDatabase[]> {
+  const { rows } = await session.query(
+    "select pg_catalog.textsend(datname::text) as name, pg_catalog.pg_encoding_to_char(encoding)::text as encoding, datallowconn as allows from pg_catalog.pg_database order by datname",
+  );
+  const all = (rows as { name: Uint8Array; encoding: string; allows: boolean }[]).map(({ name, ...row }) => ({
+    name: textOf(name),
+    ...row,
+  }));
+  const open = all.filter(({ allows }) => allows).map(({ encoding, name }) => ({ name, encoding }));
+  if (wanted.length === 0) {
+    const chosen = open.filter(({ name }) => !TEMPLATES.has(name));
+    if (chosen.length > 0) return chosen;
+    throw fail("dbInvalid", "no database allows connections, so there is nothing to dump");
+  }
+  for (const name of wanted)
+    if (!open.some((database) => database.name === name))
+      throw fail("optionInvalidValue", `'${shownText(name)}' is not valid for 'database' option`, {
+        hint: all.some((database) => database.name === name)
+          ? "pg_dump cannot connect to it: ALTER DATABASE … ALLOW_CONNECTIONS true."
+          : `The server has: ${open.map(({ name: known }) => shownText(known)).join(", ")}.`,
+      });
+  return open.filter(({ name }) => wanted.includes(name));
+}
+
+/** @throws fileMissing (55) */
+export async function requireDumpPrograms(programs: Programs): Promise<void> {
+  for (const name of ["pg_dump", "pg_dumpall"])
+    if (!(await programs.has(name)))
+      throw fail("fileMissing", `'${programs.directory}/${name}' does not exist`, {
+        hint: "Install the client package of the server's version, or set --bin-path to a directory with all programs.",
+      });
+}
+
+/** What prints one database. */
+export function databaseCommand(programs: Programs, { address }: Session, database: string): readonly string[] {
+  const { host, port, user } = address;
+  return programs.command("pg_dump", ["--format=custom", ...connectionArgs(host, port, user, database)]);
+}
+
+/** What prints roles and tablespaces. */
+export function globalsCommand(programs: Programs, { address }: Session): readonly string[] {
+  const { database, host, port, user } = address;
+  const server = [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password"];
+  return programs.command("pg_dumpall", ["--globals-only", ...server, `--database=${database}`]);
+}

@@ -1,0 +1,230 @@
+/**
+ * Logical dumps of a real server into a plain directory and an encrypted bucket, beside stock: every row comes back by
+ * pg_restore, a repository that is away costs only itself, and a dump that was killed never exists.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
+import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
+import { runOk, start, type Started } from "../../../tools/parts/process";
+import { S3Server } from "../../../tools/parts/servers/s3Server";
+import { skipped } from "../../harness/real/interopParts";
+import { bringBack, takeAway } from "../../harness/network/outage";
+import { TestBed } from "../../harness/real/testBed";
+
+const TITLE = "logical dumps";
+/** Names that a path, a connection string, SQL or UTF-8 would misread. */
+const ODD = ["../x", "a/b", "Shop", "host=elsewhere", 'q"uote', "é 'x'"];
+/** A name that is no UTF-8. */
+const STRAY = Buffer.from([0x64, 0xe9, 0x66]);
+const LABEL = /^\d{8}-\d{6}Z-[0-9a-f]{8}$/;
+
+describe(TITLE, async () => {
+  const postgres = await findWholePostgres(18);
+  if ("missing" in postgres) return void skipped(TITLE, postgres.missing);
+  const program260 = await findStockPgbackrest("2.60");
+  if ("missing" in program260) return void skipped(TITLE, program260.missing);
+  const [{ binaries }, { pgbackrest: stock }] = [postgres, program260];
+  let bed: TestBed;
+  let server: S3Server;
+
+  const dump = (...args: string[]): string[] => ["dump", `--bin-path=${binaries.folder}`, ...args];
+  const program = (name: string): string => join(binaries.folder, name);
+  const directory = (): string => join(bed.repoPath(1), "pgbackstop/main/dump");
+  const labels = (): string[] =>
+    existsSync(directory()) ? readdirSync(directory()).filter((name) => LABEL.test(name)) : [];
+  const connection = (): string[] => ["-h", bed.cluster.socketPath, "-U", bed.cluster.superuser];
+  /** Reads a custom dump as pg_restore does, and returns its SQL. */
+  const sqlOf = (file: string): Promise<string> =>
+    runOk(program("pg_restore"), ["-f", "-", file], { user: bed.cluster.user });
+  const waiting =
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock'";
+
+  /** A dump that waits for a lock of `shop`, with roles and other databases already stored. */
+  async function withWaiting<T>(work: (running: Started) => Promise<T>): Promise<T> {
+    const lock = await bed.cluster.connect("shop");
+    await lock.query("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE");
+    const args = bed.oursCommand(dump("--database=postgres", "--database=shop"));
+    const running = await start(bed.runtime.node, args, {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "waiting.log"),
+    });
+    try {
+      await bed.cluster.waitForValue(waiting, "1");
+      return await work(running);
+    } finally {
+      await lock.end();
+      await running.stop("SIGKILL");
+    }
+  }
+
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: "s3rver" });
+    bed = await TestBed.create({ binaries, repos: [{}, { s3: server, encrypted: true }] });
+    await bed.startWithStanza();
+    const { cluster } = bed;
+    await bed.oursOk(["backup", "--type=full", "--repo=1"]);
+    await cluster.sql("CREATE ROLE clerk LOGIN PASSWORD 'hidden'");
+    await cluster.sql("CREATE DATABASE shop");
+    await cluster.sql(
+      "CREATE TABLE orders (id int PRIMARY KEY, note text); INSERT INTO orders SELECT i, md5(i::text) FROM generate_series(1, 20000) i; GRANT SELECT ON orders TO clerk",
+      [],
+      "shop",
+    );
+    for (const name of ODD) await cluster.sql(`CREATE DATABASE "${name.replaceAll('"', '""')}" `);
+    await cluster.sql("CREATE DATABASE bytes TEMPLATE template0 ENCODING 'SQL_ASCII'");
+    // Only a database of this encoding takes such a name.
+    const stray = Buffer.concat([
+      Buffer.from('CREATE DATABASE "'),
+      STRAY,
+      Buffer.from("\" TEMPLATE template0 ENCODING 'SQL_ASCII';\n"),
+    ]);
+    const env = { PGCLIENTENCODING: "SQL_ASCII" };
+    await runOk(program("psql"), ["-X", "-v", "ON_ERROR_STOP=1", ...connection(), "-d", "bytes"], {
+      user: cluster.user,
+      input: stray,
+      env,
+    });
+    await cluster.sql("CREATE DATABASE closed ALLOW_CONNECTIONS false");
+  }, 120_000);
+  afterAll(async () => {
+    await bed?.remove();
+    await server?.remove();
+  });
+
+  // claim: docs/dumps.md: each stream is read once and written into all repositories
+  test("has each database that allows connections, and the roles", async () => {
+    const { stdout } = await bed.oursOk(dump());
+    const [label = ""] = labels();
+    expect(stdout).toContain(`repo1: new dump label = ${label}`);
+    expect(stdout).toContain(`repo2: new dump label = ${label}`);
+    const files = readdirSync(join(directory(), label)).sort();
+    expect(files).toEqual(
+      [
+        "=2e=2e=2fx.dump",
+        "=53hop.dump",
+        "=c3=a9=20=27x=27.dump",
+        "a=2fb.dump",
+        "bytes.dump",
+        "d=e9f.dump",
+        "dump.manifest",
+        "globals.sql",
+        "host=3delsewhere.dump",
+        "postgres.dump",
+        "q=22uote.dump",
+        "shop.dump",
+      ].sort(),
+    );
+    expect(readFileSync(join(directory(), label, "globals.sql"), "utf8")).toContain("CREATE ROLE clerk");
+    expect(await sqlOf(join(directory(), label, "shop.dump"))).toContain(
+      "GRANT SELECT ON TABLE public.orders TO clerk",
+    );
+    for (const [name, file] of [
+      ["Shop", "=53hop"],
+      ["host=elsewhere", "host=3delsewhere"],
+    ]) {
+      const head = await runOk(program("pg_restore"), ["-l", join(directory(), label, `${file}.dump`)], {
+        user: bed.cluster.user,
+      });
+      expect(head).toContain(`dbname: ${name}`);
+    }
+    expect(bed.findLeaks()).toEqual([]);
+  });
+
+  test("refuses a database that does not exist or allows no connection, and starts nothing", async () => {
+    const before = labels();
+    for (const [name, hint] of [
+      ["none", "The server has:"],
+      ["closed", "ALLOW_CONNECTIONS true"],
+    ]) {
+      const { exitCode, stdout } = await bed.ours(dump(`--database=${name}`));
+      expect({ exitCode, stdout }, name).toMatchObject({ exitCode: 32, stdout: expect.stringContaining(hint ?? "") });
+    }
+    expect(labels()).toEqual(before);
+  });
+
+  // claim: docs/dumps.md: a repository that fails costs only itself: exit code 104
+  test("costs only the repository that is away", async () => {
+    const before = labels();
+    takeAway(bed.repoPath(1), "blocked", bed.cluster.user);
+    let result;
+    try {
+      result = await bed.ours(dump("--database=shop"));
+    } finally {
+      bringBack(bed.repoPath(1));
+    }
+    expect(result.exitCode).toBe(104);
+    expect(result.stdout).toMatch(/\[104\]: dump command encountered error\(s\):\n +repo1: /);
+    expect(result.stdout).toContain("repo2: new dump label = ");
+    expect(labels()).toEqual(before);
+  });
+
+  // claim: docs/dumps.md: if pg_dump fails or is killed, no repository gets a dump
+  test("never exists when pg_dump fails or is killed, and leaves nothing", async () => {
+    const before = labels();
+    for (const end of ["server", "kill"]) {
+      await withWaiting(async (running) => {
+        expect(labels()).toHaveLength(before.length + 1);
+        if (end === "server")
+          await bed.cluster.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_dump'",
+          );
+        else process.kill(pidOf(program("pg_dump"), bed.cluster.socketPath), "SIGKILL");
+        expect(await running.exited, end).toBe(102);
+        expect(running.log(), end).toContain(end === "kill" ? "was ended by a signal" : "terminating connection");
+      });
+      expect(labels(), end).toEqual(before);
+      expect(await bucketLabels(), end).toHaveLength(before.length + 1);
+    }
+  });
+
+  // claim: docs/dumps.md: two dumps exclude each other, and the next one removes what a killed one has left
+  test("is taken once at a time, and the next one removes what a killed one has left", async () => {
+    const before = labels();
+    const dead = await withWaiting(async (running) => {
+      const second = await bed.ours(dump());
+      expect(second).toMatchObject({ exitCode: 50, stdout: expect.stringContaining("main-dump.lock") });
+      await running.stop("SIGKILL");
+      return labels().filter((label) => !before.includes(label));
+    });
+    expect(dead).toHaveLength(1);
+    expect(labels(), "remains").toEqual(expect.arrayContaining(dead));
+    const { stdout } = await bed.oursOk(dump("--database=shop"));
+    for (const repo of ["repo1", "repo2"])
+      expect(stdout).toContain(`${repo}: removed dump ${dead[0]}, which never became complete`);
+    expect(labels()).not.toEqual(expect.arrayContaining(dead));
+    expect(labels()).toHaveLength(before.length + 1);
+  });
+
+  // claim: docs/dumps.md: stock pgBackRest leaves dumps alone
+  test("does not disturb stock", async () => {
+    const look = async (): Promise<string> => (await bed.stockOk(stock, ["info"])).stdout;
+    const before = await look();
+    const kept = labels();
+    await bed.stockOk(stock, ["verify"]);
+    await bed.stockOk(stock, ["expire", "--repo1-retention-full=1"]);
+    await bed.oursOk(["expire"]);
+    expect(await look()).toBe(before);
+    expect(labels()).toEqual(kept);
+  });
+
+  async function bucketLabels(): Promise<string[]> {
+    const { stdout } = await bed.oursOk(["repo-ls", "--repo=2", "pgbackstop/main/dump"]);
+    return stdout.split("\n").filter((name) => LABEL.test(name));
+  }
+});
+
+/** The process of a program that was started with this text among its arguments. @throws Error without one */
+function pidOf(path: string, argument: string): number {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const [own, ...args] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      if (own === path && args.some((arg) => arg.includes(argument))) return Number(pid);
+    } catch {
+      // It has ended.
+    }
+  }
+  throw new Error(`${path} does not run`);
+}
