@@ -228,8 +228,11 @@ function listenForSignals(log: Log, graceMs: number): AbortController {
 
 function sinksOf(config: Config): LogSink[] {
   const { format, timestamp } = config.log;
-  // A log line among metrics would make all of them unreadable, above all during a fault.
-  const isRead = config.command === "metrics" && config.monitoring.outputFile === undefined && !config.monitoring.otlp;
+  // A log line among metrics, or in a dump, would make all of it unreadable, above all during a fault.
+  const isRead =
+    config.command === "metrics"
+      ? config.monitoring.outputFile === undefined && !config.monitoring.otlp
+      : config.command === "dump-get" && config.toFile === undefined;
   const sinks: LogSink[] = [
     stream(isRead ? process.stderr : process.stdout, consoleLevelOf(config), format, timestamp),
     stream(process.stderr, config.log.levelStderr, format, false),

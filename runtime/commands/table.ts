@@ -21,6 +21,8 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   doctor: async () => (await import("./setup/doctor.js")).doctorCommand,
   drill: async () => (await import("./recovery/drill.js")).drillCommand,
   dump: async () => (await import("./backups/dump.js")).dumpCommand,
+  "dump-get": async () => (await import("./backups/dumpFiles.js")).dumpGetCommand,
+  "dump-ls": async () => (await import("./backups/dumpFiles.js")).dumpLsCommand,
   expire: async () => (await import("./backups/expire.js")).expireCommand,
   "extract-table": async () => (await import("./recovery/extractTable.js")).extractTableCommand,
   find: async () => (await import("./recovery/find.js")).findCommand,

@@ -155,6 +155,12 @@ const ROWS = {
     ["repositories", "cluster", "session"],
     ["own", "writes", "remembered", "limited"],
   ),
+  "dump-get": row(
+    "write one database of a dump to standard output or a file, verified",
+    ["repositories"],
+    ["own", "prints", "limited"],
+  ),
+  "dump-ls": row("list the dumps in the repositories", ["repositories"], ["own", "prints", "soon"]),
   expire: row("remove backups and WAL that retention no longer keeps", ["repositories"], ["writes", "remembered"]),
   "extract-table": row(
     "restore one table or schema from a backup, alongside the current version or in its place",

@@ -134,7 +134,8 @@ const PAST: readonly CommandName[] = [
 /** Commands that can work with one of the repositories. */
 const ONE_REPOSITORY: readonly CommandName[] = [
   ...PAST,
-  ...(["annotate", "backup", "cnpg-drill", "doctor", "drill", "dump", "expire", "heal", "hold", "release"] as const),
+  ...(["annotate", "backup", "cnpg-drill", "doctor", "drill", "dump"] as const),
+  ...(["dump-get", "dump-ls", "expire", "heal", "hold", "release"] as const),
   "stanza-delete",
 ];
 const SIDECARS: readonly CommandName[] = ["cnpg-instance", "cnpg-restore"];
@@ -507,6 +508,7 @@ const COMMAND_LINE = [
       "diff",
       "doctor",
       "drill",
+      "dump-ls",
       "find",
       "info",
       "manifest",
@@ -816,8 +818,8 @@ const COMMAND_LINE = [
   own(
     "database",
     "list",
-    ["diff", "dump", "extract-table", "find"],
-    "the database of the table or schema; for dump each database to dump, by default all that allow connections",
+    ["diff", "dump", "dump-get", "extract-table", "find"],
+    "the database, of a table or schema; for dump each database to dump, by default all that allow connections",
     { config: "databases" },
   ),
   own("schema", "string", ["extract-table"], "a whole schema instead of a table", { config: "extract.schema" }),
@@ -832,7 +834,16 @@ const COMMAND_LINE = [
     config: "extract.open",
     default: "n",
   }),
-  own("to-file", "path", ["extract-table"], "write a dump for pg_restore instead", { config: "extract.toFile" }),
+  own("to-file", "path", ["dump-get", "extract-table"], "write a dump for pg_restore into this new file", {
+    config: "toFile",
+  }),
+  own("dump", "string", ["dump-get"], "label of the dump; by default the newest complete one", {
+    config: "dump.label",
+  }),
+  own("globals", "boolean", ["dump-get"], "roles and tablespaces as SQL, instead of a database", {
+    config: "dump.globals",
+    default: "n",
+  }),
   own("kind", "enum", ["find"], "only this kind of destructive change", {
     config: "find.kind",
     allowed: ["drop", "truncate", "delete", "update"],

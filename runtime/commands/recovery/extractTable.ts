@@ -104,7 +104,8 @@ function depsOf(proc: CommandProcess): Omit<ExtractDeps, "programs"> {
 /** @throws optionInvalid, optionInvalidValue, optionRequired */
 function optionsOf(proc: CommandProcess, root: string): ExtractOptions {
   const { config, ctx } = proc;
-  const { as, schema, swap, toFile } = config.extract;
+  const { as, schema, swap } = config.extract;
+  const { toFile } = config;
   const { table } = config.find;
   const database = findDatabase(config);
   if (database === undefined) throw fail("optionRequired", "extract-table command requires option: database");

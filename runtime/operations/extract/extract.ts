@@ -36,7 +36,8 @@ import {
   type Wanted,
   wantedText,
 } from "./tableObjects";
-import { requireNoFile, writeDump } from "./dump";
+import { requireNoFile } from "../shared/newFile";
+import { writeDump } from "./dump";
 import { differenceText, stayText } from "./extractReport";
 import { dataDirectoryOf, requireProductionSpace, requireSpace, sideBytes, sizeOf } from "./extractSpace";
 import { restoredSide, type SideServerAccess } from "./restoredSide";

@@ -2,7 +2,7 @@
  * Logical dumps of a real server into a plain directory and an encrypted bucket, beside stock: every row comes back by
  * pg_restore, a repository that is away costs only itself, and a dump that was killed never exists.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
@@ -18,6 +18,7 @@ const TITLE = "logical dumps";
 const ODD = ["../x", "a/b", "Shop", "host=elsewhere", 'q"uote', "é 'x'"];
 /** A name that is no UTF-8. */
 const STRAY = Buffer.from([0x64, 0xe9, 0x66]);
+const ROWS = "SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM orders t";
 const LABEL = /^\d{8}-\d{6}Z-[0-9a-f]{8}$/;
 
 describe(TITLE, async () => {
@@ -133,6 +134,37 @@ describe(TITLE, async () => {
     expect(bed.findLeaks()).toEqual([]);
   });
 
+  // claim: docs/dumps.md: dump-get gives a verified database to pg_restore, from any repository
+  test("comes back by dump-get and pg_restore with every row, from each repository", async () => {
+    const { cluster } = bed;
+    for (const repo of [1, 2]) {
+      await cluster.sql(`CREATE DATABASE again${repo}`);
+      await piped(["dump-get", `--repo=${repo}`, "--database=shop", "--log-level-console=info"], `again${repo}`);
+      expect(await cluster.value(ROWS, [], `again${repo}`), `repo${repo}`).toBe(await cluster.value(ROWS, [], "shop"));
+      await cluster.sql(`DROP DATABASE again${repo}`);
+    }
+    const { stdout } = await bed.oursOk(["dump-ls", "--output=json"]);
+    const listed = JSON.parse(stdout) as { label: string; database: { name: string }[]; repo: object[] }[];
+    expect(listed.map(({ label }) => label)).toEqual(labels());
+    expect(listed[0]?.repo).toEqual([1, 2].map((key) => ({ key, fault: null })));
+    expect(listed[0]?.database.map(({ name }) => name)).toEqual(expect.arrayContaining(ODD));
+    expect((await bed.oursOk(["dump-get", "--globals"])).stdout).toContain("CREATE ROLE clerk");
+  });
+
+  test("that is damaged is refused", async () => {
+    const [label = ""] = labels();
+    const path = join(directory(), label, "a=2fb.dump");
+    const bytes = readFileSync(path);
+    const file = join(bed.folder, "spool", "a.dump");
+    const get = (repo: number) => bed.ours(["dump-get", `--repo=${repo}`, "--database=a/b", `--to-file=${file}`]);
+    writeFileSync(path, Buffer.from(bytes).fill(0xff, bytes.length - 3, bytes.length - 2));
+    expect(await get(1)).toMatchObject({ exitCode: 26, stdout: expect.stringContaining("is damaged") });
+    expect(existsSync(file)).toBe(false);
+    expect(await get(2)).toMatchObject({ exitCode: 0 });
+    expect(await sqlOf(file)).toContain("PostgreSQL database dump complete");
+    writeFileSync(path, bytes);
+  });
+
   test("refuses a database that does not exist or allows no connection, and starts nothing", async () => {
     const before = labels();
     for (const [name, hint] of [
@@ -209,6 +241,14 @@ describe(TITLE, async () => {
     expect(await look()).toBe(before);
     expect(labels()).toEqual(kept);
   });
+
+  /** Runs ours, and gives its output to pg_restore. */
+  async function piped(args: readonly string[], database: string): Promise<void> {
+    const ours = [bed.runtime.node, ...bed.oursCommand(args)];
+    const restore = [program("pg_restore"), "--exit-on-error", ...connection(), "-d", database];
+    const quoted = [ours, restore].map((argv) => argv.map((arg) => `'${arg}'`).join(" "));
+    await runOk("bash", ["-o", "pipefail", "-c", quoted.join(" | ")], { user: bed.cluster.user, cwd: bed.folder });
+  }
 
   async function bucketLabels(): Promise<string[]> {
     const { stdout } = await bed.oursOk(["repo-ls", "--repo=2", "pgbackstop/main/dump"]);
