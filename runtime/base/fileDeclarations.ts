@@ -67,6 +67,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "expectWalWithinS?": "number",
       "requireMount?": "boolean",
       "keep?": "KeepCalendar",
+      "keepDumps?": "KeepDumps",
       "limitRate?": "ByteRate | { [hours: LimitedHours]: Line }",
     },
     KeepCalendar: {
@@ -76,6 +77,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "yearly?": "number",
       "zone?": "Line",
     },
+    KeepDumps: { "days?": "number", "count?": "number" },
     NotifyFile: { "version?": "1", "package?": "Line", targets: "NotifyTargetArgs[]" },
     NotifyTargetArgs: {
       type: '"slack" | "ntfy" | "telegram" | "discord" | "teams" | "healthchecks" | "alertmanager" | "webhook" | "email"',
@@ -166,6 +168,8 @@ export const FILE_DECLARATIONS: Declarations = {
     "KeepCalendar.weekly": { min: 1, max: 9999 },
     "KeepCalendar.monthly": { min: 1, max: 9999 },
     "KeepCalendar.yearly": { min: 1, max: 9999 },
+    "KeepDumps.days": { min: 1, max: 9999 },
+    "KeepDumps.count": { min: 1, max: 9999 },
     "NotifyFile.targets": { min: 0, max: 32 },
     "NotifyTargetArgs.threadId": { min: 1 },
     "NotifyTargetArgs.port": { min: 1, max: 65535 },

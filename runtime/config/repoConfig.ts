@@ -71,6 +71,7 @@ function buildRepo(
       retentionArchive: values.number("repo-retention-archive", key),
       retentionHistoryDays: values.number("repo-retention-history", key),
       keep: own.keep === undefined ? undefined : { ...own.keep, zone: own.keep.zone ?? "UTC" },
+      keepDumps: own.keepDumps,
       limitRate: own.limitRate === undefined ? undefined : limitRateOf(own.limitRate),
     }),
     retentionFullType: values.text("repo-retention-full-type", key) === "time" ? "time" : "count",

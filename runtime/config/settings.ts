@@ -94,10 +94,12 @@ export function settingsOf(value: unknown, fileName: string): Settings {
   };
   const { acknowledge, archive, archiveCommandContains, container, drill, firstBackup, fullBackups, postgres } = file;
   const { repos = {}, stream } = file;
-  for (const [name, { compressLevel, compressType, keep, limitRate }] of Object.entries(repos)) {
+  for (const [name, { compressLevel, compressType, keep, keepDumps, limitRate }] of Object.entries(repos)) {
     const fault = limitRate === undefined ? null : limitRateFault(limitRate);
     if (fault !== null) throw wrong(["repos", name, "limitRate", ...fault.keys], fault.fact);
     if (keep !== undefined) checkKeep(keep, (field, fact) => wrong(["repos", name, "keep", ...field], fact));
+    if (keepDumps !== undefined && keepDumps.days === undefined && keepDumps.count === undefined)
+      throw wrong(["repos", name, "keepDumps"], "keeps nothing: it must have days or count");
     const level = compressLevel ?? 0;
     const own = (allowed: string): BackupError =>
       wrong(["repos", name, "compressLevel"], `is ${level}, and must be ${allowed}`);

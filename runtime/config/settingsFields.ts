@@ -184,6 +184,8 @@ export interface RepoSettings {
    * `backup` and `expire` do not read it. If omitted, none stays.
    */
   readonly keep?: KeepCalendar;
+  /** Logical dumps that stay when a later `dump` ends. If omitted, all stay. */
+  readonly keepDumps?: KeepDumps;
   /**
    * Bytes a second that each process moves at most to and from this repository, in `backup`, `restore`, `verify`,
    * `sync`, `heal`, `drill` and `extract-table`. WAL is pushed and fetched without it. At least 64KiB. Or such rates
@@ -207,4 +209,12 @@ export interface KeepCalendar {
   readonly yearly?: number;
   /** Time zone in which days begin. @default "UTC" @example Europe/Berlin */
   readonly zone?: Line;
+}
+
+/** Which logical dumps stay: with both fields a dump that either keeps. At least one of them. */
+export interface KeepDumps {
+  /** Days before the newest dump of which every dump stays. @minimum 1 @maximum 9999 */
+  readonly days?: number;
+  /** Number of newest complete dumps that stay, whatever their age. @minimum 1 @maximum 9999 */
+  readonly count?: number;
 }

@@ -15,6 +15,7 @@ import type {
   DrillStatement,
   FullBackupReport,
   KeepCalendar,
+  KeepDumps,
   RepoSettings,
   ServerCommands,
 } from "./settingsFields";
@@ -152,6 +153,8 @@ export interface RepoConfig {
   readonly retentionHistoryDays?: number;
   /** Backups that stay by calendar. */
   readonly keep?: KeepCalendar & { readonly zone: string };
+  /** Logical dumps that stay; absent keeps all. */
+  readonly keepDumps?: KeepDumps;
   /** Limit of content in both directions together, for commands that are marked as `limited`. */
   readonly limitRate?: LimitRate;
   /** Compression of new files here: `compress-type`/`compress-level`, unless the settings file says otherwise. */

@@ -23,6 +23,7 @@ export const dumpCommand: Command = async (proc) => {
       // With the check that the repository is the cluster's, archive.info has been read.
       lease: (repo) => proc.dumpLeases.take(repo, async () => {}),
       servers: proc.servers(),
+      keep: ({ key }) => config.repos.find((repo) => repo.key === key)?.keepDumps,
       findPrograms: (major) => findPrograms(major, config.binPath, ctx.signal),
     },
     { databases: config.databases, standby: config.backup.standby },

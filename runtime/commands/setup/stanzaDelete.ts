@@ -2,7 +2,7 @@
 import { fail, isError, toBackupError } from "../../base/errors";
 import { hasStopFile, removeStopFile } from "../../local/stopFile";
 import { holdOf, holdText } from "../../operations/expire/hold";
-import { hasServerFiles, hasStanza, removeLease, stanzaDelete } from "../../operations/stanza/stanzaDelete";
+import { hasServerFiles, hasStanza, removeLeases, stanzaDelete } from "../../operations/stanza/stanzaDelete";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import { dropSlotOf } from "./slotDrop";
 import { loadBackupInfo } from "../../repository/infoStore";
@@ -36,12 +36,15 @@ export const stanzaDeleteCommand: Command = async (proc) => {
   }
   proc.lock("archive", [repo]);
   proc.lock("backup", [repo]);
+  proc.lock("dump", [repo]);
   const lease = await proc.leases.take(repo, async () => {});
+  // A dump of another host must end before its files go.
+  const dumpLease = await proc.dumpLeases.take(repo, async () => {});
   if (isThere) await requireNoHold(proc, repo);
   if (isThere) await stanzaDelete(repo, lease, ctx);
   // With several repositories the stanza lives on in the others.
   if (slotArchivingOf(config) !== null && config.repos.length === 1) await dropSlotOf(proc);
-  await removeLease(repo, lease);
+  await removeLeases(repo, [dumpLease, lease]);
   removeStopFile(lockPath, stanza, proc.lockOwners());
   return 0;
 };

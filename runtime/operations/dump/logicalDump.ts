@@ -35,6 +35,7 @@ import {
   type SourceDatabase,
 } from "./dumpedDatabases";
 import { removeRemains } from "./dumpRemains";
+import { expireDumps, type KeepDumps } from "./keepDumps";
 import { type DumpTarget, DumpWriter, type Written } from "./dumpWriter";
 
 export interface DumpDeps {
@@ -44,6 +45,8 @@ export interface DumpDeps {
   readonly servers: readonly ServerCandidate[];
   /** Programs of the server's own major version. @throws fileMissing */
   readonly findPrograms: (major: string) => Promise<Programs>;
+  /** Which dumps a repository keeps; undefined keeps all. */
+  readonly keep: (repo: Repository) => KeepDumps | undefined;
 }
 
 export interface DumpOptions {
@@ -100,6 +103,7 @@ export async function logicalDump(
     const published = await perRepo(writer.alive, async ({ cipherPass, lease, repo }) => {
       await publishDump(repo, { ...common, ...contentsOf(dumped, repo.key), cipherPass }, lease, ctx);
       ctx.log.info(`${repo.name}: new dump label = ${label}`);
+      await expireDumps(repo, label, { keep: deps.keep(repo), lease }, ctx);
     });
     for (const result of published) if (!result.ok) writer.leave(result.repoIndex, result.error);
   } catch (error) {

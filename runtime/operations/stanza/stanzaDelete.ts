@@ -4,8 +4,15 @@
  * The infos are removed last: after an interruption the stanza is still known and can be deleted again.
  */
 import type { Context } from "../../base/context";
-import { archivePath, backupsPath, leasePath, serverFilesRoot } from "../../format/repository/repoPath";
+import {
+  archivePath,
+  backupsPath,
+  dumpManifestPath,
+  leasePath,
+  serverFilesRoot,
+} from "../../format/repository/repoPath";
 import { listLabels } from "../../repository/backupStore";
+import { listDumpDirectories } from "../../repository/dumpStore";
 import { removeBackupPath, removeManifests } from "../../repository/expireStore";
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
@@ -13,20 +20,27 @@ import { listArchiveIds } from "../../repository/walStore";
 import { archiveIdPath } from "../../format/repository/repoPath";
 import { toBackupError } from "../../base/errors";
 
-/** Removes all but the lease, which the caller holds. */
-async function removeServerFiles({ stanza, storage }: Repository): Promise<void> {
-  const lease = leasePath(stanza);
+/** Removes all but the leases, which the caller holds. */
+async function removeServerFiles(repo: Repository): Promise<void> {
+  const { stanza, storage } = repo;
+  // Manifests first: a part of a dump must never pass for one.
+  for (const { hasManifest, label } of await listDumpDirectories(repo))
+    if (hasManifest) await storage.remove(dumpManifestPath(stanza, label));
+  const leases = [leasePath(stanza), leasePath(stanza, "dumps")];
   for await (const { path, type } of storage.list(serverFilesRoot(stanza))) {
-    if (path !== lease) await (type === "directory" ? storage.removePath(path) : storage.remove(path));
+    if (!leases.includes(path)) await (type === "directory" ? storage.removePath(path) : storage.remove(path));
   }
 }
 
 /**
- * Ends {@link stanzaDelete} with the lease and the empty directories. Another host may create the stanza again as soon
- * as the lease is gone: its files stay.
+ * Ends {@link stanzaDelete} with the leases and the empty directories. Another host may create the stanza again as soon
+ * as the last one is gone: its files stay.
  */
-export async function removeLease({ stanza, storage }: Repository, lease: Pick<Lease, "remove">): Promise<void> {
-  await lease.remove();
+export async function removeLeases(
+  { stanza, storage }: Repository,
+  leases: readonly Pick<Lease, "remove">[],
+): Promise<void> {
+  for (const lease of leases) await lease.remove();
   if (!storage.features.directories) return;
   for await (const { type } of storage.list(serverFilesRoot(stanza), { recursive: true }))
     if (type !== "directory") return;

@@ -242,6 +242,32 @@ describe(TITLE, async () => {
     expect(labels()).toEqual(kept);
   });
 
+  // claim: docs/dumps.md: at the end of each dump it removes what is no longer kept
+  test("goes when its repository no longer keeps it", async () => {
+    const config = bed.variant("keeping", {
+      settings: { repos: { repo1: { keepDumps: { count: 2 } }, repo2: { keepDumps: { days: 1 } } } },
+    });
+    const before = [...labels(), ...(await bucketLabels())];
+    await bed.oursOk(dump("--database=postgres"), { config });
+    expect(labels()).toHaveLength(2);
+    const isNew = (label: string): boolean => !before.includes(label);
+    expect(labels().filter(isNew)).toHaveLength(1);
+    expect((await bucketLabels()).filter(isNew), "days").toEqual(labels().filter(isNew));
+    expect((await bucketLabels()).length, "days").toBeGreaterThan(2);
+  });
+
+  // claim: docs/dumps.md: stanza-delete removes the stanza's dumps, and refuses while one is written
+  test("goes with its stanza, and not while one is written", async () => {
+    const remove = ["stanza-delete", "--repo=2", "--force"];
+    await withWaiting(async () => {
+      await bed.oursOk(["stop"]);
+      expect(await bed.ours(remove)).toMatchObject({ exitCode: 50 });
+    });
+    await bed.oursOk(remove);
+    expect(await bucketLabels()).toEqual([]);
+    expect(labels()).not.toEqual([]);
+  });
+
   /** Runs ours, and gives its output to pg_restore. */
   async function piped(args: readonly string[], database: string): Promise<void> {
     const ours = [bed.runtime.node, ...bed.oursCommand(args)];

@@ -199,7 +199,7 @@ describe("the settings file", () => {
     ['{"repos":{"repo257":{}}}', "field 'repos.repo257' is the text \"repo257\", and must be repo1 to repo256"],
     [
       '{"repos":{"repo1":{"level":3}}}',
-      "has an unknown field 'repos.repo1.level'\nHINT: It takes compressLevel, compressType, expectBackupWithinS, expectFullWithinS, expectWalWithinS, keep, limitRate, requireMount, s3Quirks.",
+      "has an unknown field 'repos.repo1.level'\nHINT: It takes compressLevel, compressType, expectBackupWithinS, expectFullWithinS, expectWalWithinS, keep, keepDumps, limitRate, requireMount, s3Quirks.",
     ],
     [
       '{"repos":{"repo1":{"compressType":"xz"}}}',
@@ -257,6 +257,8 @@ describe("the settings file", () => {
       '{"repos":{"repo1":{"limitRate":{"08:00-20:00":"20MiB","zone":"CEST"}}}}',
       "field 'repos.repo1.limitRate.zone' is 'CEST', and must be UTC or a name such as Europe/Berlin",
     ],
+    ['{"repos":{"repo1":{"keepDumps":{"days":0}}}}', "field 'repos.repo1.keepDumps.days' is 0, and must be 1 to 9999"],
+    ['{"repos":{"repo1":{"keepDumps":{}}}}', "field 'repos.repo1.keepDumps' keeps nothing: it must have days or count"],
     ['{"repos":{"repo1":{"keep":{"daily":0}}}}', "field 'repos.repo1.keep.daily' is 0, and must be 1 to 9999"],
     [
       '{"repos":{"repo1":{"keep":{"daily":7,"zone":"+02:00"}}}}',

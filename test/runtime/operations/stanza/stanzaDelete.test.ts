@@ -3,12 +3,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { removeLease, stanzaDelete } from "../../../../runtime/operations/stanza/stanzaDelete";
+import { removeLeases, stanzaDelete } from "../../../../runtime/operations/stanza/stanzaDelete";
 import { acquireLease, type Lease } from "../../../../runtime/repository/lease";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { PosixStorage } from "../../../../runtime/storage/posix";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { HeldClock, testContext } from "../../../harness/context";
-import { testDomain } from "../../../harness/leases";
+import { testDomain, testLease } from "../../../harness/leases";
 import { makeStanza } from "../../../harness/madeRepository";
 import { repository, temporaryFolder, walName } from "../../repository/support";
 
@@ -46,7 +48,7 @@ it.each([
   const lease = await acquire(repo, "a");
   await stanzaDelete(repo, lease, ctx);
   storage.isWaiting = isWaiting;
-  await removeLease(repo, lease);
+  await removeLeases(repo, [lease]);
   await lease.release();
   expect(existsSync(join(root, "pgbackstop/demo"))).toBe(isWaiting);
   for (const other of OTHERS) expect(existsSync(join(root, other))).toBe(isWaiting);
@@ -65,6 +67,26 @@ it("removes no lease that was lost", async () => {
   const lease = await acquire(repo, "a");
   const other = await acquire(repo, "a");
   expect(other.term).toBe(lease.term + 1);
-  await expect(removeLease(repo, lease)).rejects.toMatchObject({ kind: "lockAcquire" });
+  await expect(removeLeases(repo, [lease])).rejects.toMatchObject({ kind: "lockAcquire" });
   await other.check();
+});
+
+it("removes the manifests of dumps before their files, wherever it is killed", async () => {
+  const dump = "pgbackstop/demo/dump/20261120-064059Z-1a2b3c4d";
+  for (let writes = 0; ; writes++) {
+    const memory = new MemoryStorage();
+    for (const name of ["shop.dump", "dump.manifest"]) await memory.put(`${dump}/${name}`, Buffer.from("x"));
+    const storage = new FaultyStorage(memory);
+    storage.crashAfter(writes);
+    const run = stanzaDelete(repository(1, { storage }), testLease(), testContext());
+    const isDone = await run.then(
+      () => true,
+      () => false,
+    );
+    const [data, manifest] = ["shop.dump", "dump.manifest"].map((name) => memory.files.has(`${dump}/${name}`));
+    if (manifest === true) expect(data, `after ${writes} writes`).toBe(true);
+    if (!isDone) continue;
+    expect([data, manifest]).toEqual([false, false]);
+    return;
+  }
 });
