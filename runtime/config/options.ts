@@ -837,9 +837,13 @@ const COMMAND_LINE = [
   own("to-file", "path", ["dump-get", "extract-table"], "write a dump for pg_restore into this new file", {
     config: "toFile",
   }),
-  own("dump", "string", ["dump-get"], "label of the dump; by default the newest complete one", {
-    config: "dump.label",
-  }),
+  own(
+    "dump",
+    "string",
+    ["drill", "dump-get"],
+    "label of the dump, or latest, which dump-get takes by default; a drill loads it into the restored server",
+    { config: "dump.label" },
+  ),
   own("globals", "boolean", ["dump-get"], "roles and tablespaces as SQL, instead of a database", {
     config: "dump.globals",
     default: "n",

@@ -6,7 +6,9 @@
  * (`/usr/pgsql-<version>/bin`), of SUSE and of installations from source; an option names another one.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { pipeline } from "node:stream/promises";
 import { access, constants } from "../local/nodeFiles";
+import { systemCodeOf } from "../local/systemError";
 import { type ByteStream, hasStrayBytes, utf8 } from "../base/bytes";
 import { fail } from "../base/errors";
 
@@ -147,6 +149,34 @@ export async function* programOutput(command: readonly string[], signal: AbortSi
     child.kill("SIGKILL");
     await ended;
   }
+}
+
+/**
+ * Gives a stream to a program's standard input, in the C locale. A source that fails ends the program.
+ * @throws execute with its standard error; the source's error; the signal's reason when it aborts
+ */
+export async function feedProgram(command: readonly string[], source: ByteStream, signal: AbortSignal): Promise<void> {
+  const [program = ""] = command;
+  const child = spawn("/usr/bin/env", ["LC_ALL=C", ...command], { stdio: ["pipe", "ignore", "pipe"] });
+  const ended = endOf(child);
+  const end = (): void => void child.kill("SIGTERM");
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
+  let fault: { readonly error: unknown } | null = null;
+  try {
+    await pipeline(source, child.stdin);
+  } catch (error) {
+    // A program that has ended refuses input: its own output says why.
+    if (systemCodeOf(error) !== "EPIPE") child.kill("SIGKILL");
+    fault = { error };
+  }
+  const { code, stderr } = await ended;
+  signal.removeEventListener("abort", end);
+  signal.throwIfAborted();
+  if (fault !== null && systemCodeOf(fault.error) !== "EPIPE") throw fault.error;
+  if (code !== 0)
+    throw fail("execute", `'${program}' ${code === null ? "was ended by a signal" : "failed"}: ${stderr.trim()}`);
+  if (fault !== null) throw fail("execute", `'${program}' ended before it had read everything`);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** `drill`: one fire drill alongside production; exits with 0, or with the code of the first failure. */
 import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
 import { silentLog } from "../../base/log";
 import { acquireLock } from "../../local/lockFile";
 import { askedDrill, type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
@@ -24,6 +25,8 @@ export const drillCommand: Command = async (proc) => {
   const ctx = config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
   const asked = askedDrill(config.settings, config.drill);
   const { pick, ...others } = asked;
+  if (config.dump.label !== undefined && (asked.how === "open" || pick === ATTACK || proc.container !== undefined))
+    throw fail("optionInvalid", "option 'dump' is valid only for a drill that restores a backup on this machine");
   if (asked.how === "open" && pick !== ATTACK)
     return finished(proc, await openedDrill(proc, { ...others, pick }, startOf(proc), ctx));
   const programs = programsOf(proc);

@@ -45,7 +45,7 @@ function declaredDrill(settings: Settings, name: string | undefined, now: boolea
 
 /** For a drill of a backup. */
 export function drillOptions(
-  { repoIndex, set, settings, stanza = "" }: Config,
+  { dump, repoIndex, set, settings, stanza = "" }: Config,
   { how, level, maxBytes, maxMinutes, pick, repoIndexes }: AskedDrill & { readonly pick: DrillPick | undefined },
   start: Pick<JournalStart, "beganMs" | "invocationId">,
 ): DrillOptions {
@@ -62,6 +62,7 @@ export function drillOptions(
     heartbeat,
     assertions,
     opens: how === "open",
+    ...(dump.label === undefined ? {} : { dump: dump.label }),
     ...start,
     objectivesOf: (turn) => objectivesOf(settings, turn),
   };

@@ -21,6 +21,8 @@ import type { DrillRecord } from "./record";
 export interface DrillOptions extends ChooseOptions, JournalStart {
   readonly heartbeat: Heartbeat | undefined;
   readonly assertions: readonly DrillAssertion[];
+  /** A logical dump to load into the restored server: its label, or `latest`. */
+  readonly dump?: string;
   /** The drill fails when it takes longer. */
   readonly maxMinutes: number;
 }

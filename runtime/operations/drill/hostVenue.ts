@@ -9,7 +9,8 @@ import type { Session } from "../../postgres/session";
 import { requireSpace } from "../extract/extractSpace";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { JobPool } from "../shared/jobs";
-import { type CheckInput, checkRunning, checkStopped } from "./checks";
+import { type CheckInput, checkRunning, checkStopped, timedCheck } from "./checks";
+import { checkDumpLoads } from "./dumpCheck";
 import type { Chosen } from "./chooseBackup";
 import { type DrillRun, type DrillVenue, expectedOf, recordRpo } from "./drill";
 import type { Picked } from "./drillPlan";
@@ -135,6 +136,10 @@ export class HostVenue implements DrillVenue {
       ...expectedOf(run, production),
     };
     journal.keep(await checkRunning(input, ctx));
+    const { dump } = run.options;
+    const asked = { ...input, repo: run.chosen.repo, path: this.#parts.path };
+    if (dump !== undefined)
+      journal.keep([await timedCheck("pg_restore", () => checkDumpLoads({ ...asked, dump }, ctx), ctx)]);
     await session.close();
     await server.stop(ctx);
     journal.keep(await checkStopped(input, ctx));

@@ -62,11 +62,12 @@ export interface ChosenDump {
 }
 
 /**
- * @param label by default the newest that a repository has completely
+ * @param asked by default, and for `latest`, the newest that a repository has completely
  * @throws optionInvalidValue (32) for what is no label; backupSetInvalid (75) without a complete dump; the combined
  * error when no repository can be read
  */
-export async function chooseDump(repos: readonly Repository[], label: string | undefined): Promise<ChosenDump> {
+export async function chooseDump(repos: readonly Repository[], asked: string | undefined): Promise<ChosenDump> {
+  const label = asked === "latest" ? undefined : asked;
   if (label !== undefined && !isDumpLabel(label))
     throw fail("optionInvalidValue", `'${shownText(label)}' is not valid for 'dump' option`, {
       hint: "A label is such as 20261121-020000Z-1a2b3c4d: dump-ls shows them.",

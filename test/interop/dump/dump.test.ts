@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 import { runOk, start, type Started } from "../../../tools/parts/process";
 import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { skipped } from "../../harness/real/interopParts";
@@ -177,7 +178,7 @@ describe(TITLE, async () => {
     expect(labels()).toEqual(before);
   });
 
-  // claim: docs/dumps.md: a repository that fails costs only itself: exit code 104
+  // claim: docs/dumps.md: a repository that fails or hangs…
   test("costs only the repository that is away", async () => {
     const before = labels();
     takeAway(bed.repoPath(1), "blocked", bed.cluster.user);
@@ -191,6 +192,21 @@ describe(TITLE, async () => {
     expect(result.stdout).toMatch(/\[104\]: dump command encountered error\(s\):\n +repo1: /);
     expect(result.stdout).toContain("repo2: new dump label = ");
     expect(labels()).toEqual(before);
+  });
+
+  // claim: docs/dumps.md: a repository that fails or hangs costs only itself: exit code 104
+  test.runIf(NIGHTLY)("costs only the repository that hangs", async () => {
+    const config = bed.variant("soon", { global: { "io-timeout": "20" } });
+    const before = labels();
+    server.pause();
+    try {
+      const result = await bed.ours(dump("--database=postgres"), { config });
+      expect(result.exitCode).toBe(104);
+      expect(result.stdout).toMatch(/\[104\]: dump command encountered error\(s\):\n +repo2: /);
+    } finally {
+      server.resume();
+    }
+    expect(labels()).toHaveLength(before.length + 1);
   });
 
   // claim: docs/dumps.md: if pg_dump fails or is killed, no repository gets a dump
@@ -240,6 +256,18 @@ describe(TITLE, async () => {
     await bed.oursOk(["expire"]);
     expect(await look()).toBe(before);
     expect(labels()).toEqual(kept);
+  });
+
+  // claim: docs/dumps.md: a drill loads the dump into the restored server, and fails if a hash is wrong
+  test("is loaded by a drill", async () => {
+    const [label = ""] = labels();
+    const drill = ["drill", "--repo=1", "--level=quick", `--bin-path=${binaries.folder}`, "--output=json"];
+    const { stdout } = await bed.oursOk([...drill, `--dump=${label}`]);
+    const { checks } = JSON.parse(stdout) as { checks: { name: string; verdict: string; text: string }[] };
+    expect(checks.find(({ name }) => name === "pg_restore")).toMatchObject({
+      verdict: "ok",
+      text: `dump ${label}: ${ODD.length + 4} databases loaded, with 1 tables and 20000 rows`,
+    });
   });
 
   // claim: docs/dumps.md: at the end of each dump it removes what is no longer kept

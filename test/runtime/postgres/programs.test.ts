@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { collect, textOf, utf8 } from "../../../runtime/base/bytes";
+import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
-import { connectionArgs, programOutput } from "../../../runtime/postgres/programs";
+import { connectionArgs, feedProgram, programOutput } from "../../../runtime/postgres/programs";
 
 const signal = new AbortController().signal;
 const output = async (...command: string[]): Promise<Uint8Array> => collect(programOutput(command, signal), 1_000_000);
@@ -42,6 +42,35 @@ describe("the output of a program", () => {
   test("gets a last argument with any bytes, also line ends", async () => {
     const name = textOf(Buffer.from([0x64, 0xe9, 0x25, 0x5c, 0x27, 0x24, 0x0a, 0x0a]));
     expect(await output("printf", "%s|%s", "a b", name)).toEqual(Buffer.from(utf8(`a b|${name}`)));
+  });
+});
+
+describe("a program that gets a stream", () => {
+  const feed = (script: string, source: ByteStream): Promise<void> => feedProgram(["sh", "-c", script], source, signal);
+  const endless = async function* (): ByteStream {
+    for (;;) yield Buffer.alloc(65536);
+  };
+
+  test("reads all of it", async () => {
+    await feed('[ "$(wc -c)" -eq 6 ]', streamOf(utf8("abc"), utf8("def")));
+  });
+
+  test("fails with its own words, also before it has read everything", async () => {
+    const failed = { kind: "execute", message: "'sh' failed: why" };
+    await expect(feed("cat > /dev/null; echo why >&2; exit 1", streamOf(utf8("abc")))).rejects.toMatchObject(failed);
+    await expect(feed("echo why >&2; exit 1", endless())).rejects.toMatchObject(failed);
+    await expect(feed("exit 0", endless())).rejects.toMatchObject({
+      message: "'sh' ended before it had read everything",
+    });
+  });
+
+  test("is ended when the stream fails", async () => {
+    const damaged = fail("checksum", "damaged");
+    const source = async function* (): ByteStream {
+      yield utf8("abc");
+      throw damaged;
+    };
+    await expect(feed("exec cat > /dev/null", source())).rejects.toBe(damaged);
   });
 });
 

@@ -1,0 +1,74 @@
+import { createHash } from "node:crypto";
+import { expect, test } from "vitest";
+import { utf8 } from "../../../../runtime/base/bytes";
+import { checkDumpLoads } from "../../../../runtime/operations/drill/dumpCheck";
+import type { Programs } from "../../../../runtime/postgres/programs";
+import type { Session } from "../../../../runtime/postgres/session";
+import { publishDump } from "../../../../runtime/repository/dumpStore";
+import { testContext } from "../../../harness/context";
+import { testLease } from "../../../harness/leases";
+import { repository, temporaryFolder } from "../../repository/support";
+
+const LABEL = "20261120-064059Z-1a2b3c4d";
+
+/** Loads a dump of two databases with a shell script instead of pg_restore. */
+async function load(script: string, damage = false) {
+  const repo = repository(1);
+  const content = (text: string) => ({
+    sizeBytes: text.length,
+    sha256: createHash("sha256").update(text).digest("hex"),
+    partSizesBytes: [text.length],
+  });
+  for (const [name, text] of [
+    ["globals.sql", "g"],
+    ["a.dump", "aa"],
+    ["b.dump", damage ? "xx" : "bb"],
+  ])
+    await repo.storage.put(`pgbackstop/demo/dump/${LABEL}/${name}`, utf8(text ?? ""));
+  const manifest = {
+    label: LABEL,
+    startedAtS: 1,
+    stoppedAtS: 2,
+    pgVersion: "18",
+    versionNum: 180_001,
+    systemId: 5n,
+    format: "custom",
+    databases: [
+      { name: "a", encoding: "UTF8", ...content("aa") },
+      { name: "b", encoding: "LATIN1", ...content("bb") },
+    ],
+    globals: content("g"),
+    cipherPass: null,
+  } as const;
+  await publishDump(repo, manifest, testLease(), testContext());
+  const statements: string[] = [];
+  const session = {
+    query: async (sql: string) => {
+      statements.push(sql);
+      return { rows: [{ size: "0", tables: "2", rows: "30" }], command: "", rowCount: 1, oid: 0, fields: [] };
+    },
+    close: async () => {},
+  } as Partial<Session> as Session;
+  const programs = { has: async () => true, command: () => ["sh", "-c", script] } as Partial<Programs> as Programs;
+  const server = { connect: async () => session };
+  const location = { host: "/run", port: 1, user: "me", path: temporaryFolder() };
+  const run = checkDumpLoads({ repo, dump: "latest", session, server, programs, ...location }, testContext());
+  return { result: await run.catch((error: unknown) => error), statements };
+}
+
+test("a dump is loaded database by database, each removed after it", async () => {
+  const { result, statements } = await load('[ "$(wc -c)" -eq 2 ]');
+  expect(result).toEqual({ verdict: "ok", text: `dump ${LABEL}: 2 databases loaded, with 4 tables and 60 rows` });
+  expect(statements.filter((sql) => sql.startsWith("create"))).toEqual([
+    "create database pgbackstop_dump template template0 encoding 'UTF8' locale 'C'",
+    "create database pgbackstop_dump template template0 encoding 'LATIN1' locale 'C'",
+  ]);
+  expect(statements.at(-1)).toBe("drop database if exists pgbackstop_dump with (force)");
+});
+
+test("an error of pg_restore, or a wrong hash, fails the check", async () => {
+  const failed = await load("cat > /dev/null; echo 'relation exists' >&2; exit 1");
+  expect(failed.result).toMatchObject({ kind: "execute", message: expect.stringContaining("relation exists") });
+  expect(failed.statements.at(-1)).toContain("drop database");
+  expect((await load("cat > /dev/null", true)).result).toMatchObject({ kind: "checksum" });
+});
