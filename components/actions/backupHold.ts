@@ -30,8 +30,8 @@ export interface BackupHoldArgs {
  * repository has the backup.
  *
  * On a host it is a `remote.Command` or `local.Command` of `@pulumi/command` over the host's declared connection; in
- * Kubernetes it is a Job, which waits a few minutes for a running backup. Destroying it leaves the hold, so that no
- * destroy costs the backup: `release` ends it.
+ * Kubernetes it is a Job, which repeats a failure for a minute, because a running backup excludes it. Destroying it
+ * leaves the hold, so that no destroy costs the backup: `release` ends it.
  *
  * `new BackupHold("audit", { host: db.access, backup: "20261231-020000F", reason: "audit 2026" });`
  */

@@ -13,8 +13,6 @@ import { placed } from "./podPlacement";
 /** Allowed delay of a run, for instance after a control plane outage. */
 const DELAY_SECONDS = 6 * 60 * 60;
 const NOTIFY_FILE = "notify.json";
-/** Killed or terminated from outside. */
-const KILLED_CODES = [137, 143];
 
 export interface JobRun {
   /** Name of the Job, or of its CronJob. */
@@ -105,17 +103,6 @@ function podSpec({ definition, runtime }: EngineContext, run: JobRun): object {
         programVolumes(runtime, [...(run.volumes ?? []), ...(notifies ? [{ name: "notify", secret }] : [])]),
     }),
   );
-}
-
-/** `podFailurePolicy` of a Job that only a killed pod, or one with an exit code of `others`, repeats. */
-export function repeatAfter(containerName: string, others: readonly number[] = []): object {
-  const values = [...others, ...KILLED_CODES];
-  return {
-    rules: [
-      { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
-      { action: "FailJob", onExitCodes: { containerName, operator: "NotIn", values } },
-    ],
-  };
 }
 
 /** Identifies a pod's Job, for its objects and notifications. */

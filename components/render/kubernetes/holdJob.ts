@@ -3,12 +3,12 @@ import { PATHS } from "../../../runtime/cnpg/names";
 import { objectName } from "../../plan/schedule/declaredDrills";
 import { fields, merged, without } from "../../plan/model/deferred";
 import type { EngineContext } from "../engines/engine";
-import { type JobRun, renderJobSpec, repeatAfter, texts } from "./cronJob";
+import { type JobRun, renderJobSpec, texts } from "./cronJob";
 import { repositoryParts } from "./drillCronJob";
 
 export const HOLD_SECONDS = 15 * 60;
-/** A backup that runs has the lease: pgBackRest's `LockAcquireError`. */
-const LOCKED_CODE = 50;
+/** Within some 70 seconds: a backup that ends in this time has the lease no more. */
+const REPEATS = 3;
 const CPU = "50m";
 const MEMORY = "192Mi";
 
@@ -24,7 +24,8 @@ export function holdJob(context: EngineContext): object {
     verb: () => "hold",
     env: () => [{ name: "PGBACKSTOP_SECRETS", value: PATHS.secrets }],
     volumes: () => parts.volumes,
-    job: () => ({ backoffLimit: 5, podFailurePolicy: repeatAfter("hold", [LOCKED_CODE]) }),
+    // Pulumi's provider knows a failed Job by this limit, and awaits any other until its timeout.
+    job: () => ({ backoffLimit: REPEATS }),
   });
   // The update that runs it shows its failure.
   const silent = fields({ definition: () => without(context.definition, "notifySecret") });
