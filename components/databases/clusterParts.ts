@@ -301,7 +301,8 @@ export function declareObjects(
     // Which objects there are, and of which kind, never comes later.
     const filled = rendered.derive((objects) => loadManifest(objects, role)) as Manifest;
     const { kind } = filled;
-    const object = role === "attachment" ? { ...filled, ...after(filled, made) } : filled;
+    const object =
+      role === "attachment" ? { ...filled, ...after(filled, made) } : kind === "Pooler" ? endingAtOnce(filled) : filled;
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
     if (kind === "ConfigMap" && role !== FULL_BACKUP_ROLE) {
@@ -322,6 +323,15 @@ export function declareObjects(
     if (role === "cluster") checkTransformed(scope.title, filled, child);
   }
   return made;
+}
+
+/**
+ * CloudNativePG 1.30 makes a Pooler's Deployment and Service again until the Pooler is gone. So a deletion in the
+ * foreground, the provider's default, never ends: the Pooler waits for them.
+ */
+function endingAtOnce({ metadata, ...object }: Manifest): Manifest {
+  const annotations = { ...metadata.annotations, "pulumi.com/deletionPropagationPolicy": "background" };
+  return { ...object, metadata: { ...metadata, annotations } };
 }
 
 /** A transform of the program changes an object after its component has judged it. */

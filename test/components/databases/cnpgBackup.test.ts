@@ -51,6 +51,16 @@ test.each([
   expect([...names].sort()).toEqual(made.sort());
 });
 
+test("a Pooler is deleted before its Deployment, which the operator would make again", async () => {
+  const objects = (await renderedObjects(
+    () => void new CnpgCluster("orders", { ...common(), storageGiB: 1, poolers: { web: {} } }),
+  )) as KubernetesObject[];
+  expect(objects.find(({ kind }) => kind === "Pooler")?.metadata).toMatchObject({
+    name: "orders-web",
+    annotations: { "pulumi.com/deletionPropagationPolicy": "background" },
+  });
+});
+
 test("its access has a Job's inputs for verbs, by the names of Secrets, and its drills with the newest backup", async () => {
   let verbs: unknown;
   let other: unknown = "unseen";
