@@ -103,10 +103,17 @@ function inCluster(
   const own = pulumi
     .all([spec, pulumi.all(hold)])
     .apply(([job, known]) => withOptions(job as HoldJobSpec, optionsOf(known)));
-  const metadata = { name: objectNamed, namespace, labels: MANAGED_BY };
+  // The next update repeats a failed Job.
+  const annotations = { "pulumi.com/replaceUnready": "true" };
+  const metadata = { name: objectNamed, namespace, labels: MANAGED_BY, annotations };
   const object = { apiVersion: "batch/v1", kind: "Job", metadata, spec: own };
-  // A Job never changes. Another hold has another name.
-  const options = { parent, ignoreChanges: ["spec"], customTimeouts: { create: `${HOLD_SECONDS}s` } };
+  const options = {
+    parent,
+    // A Job never changes. Another hold has another name; one that comes back has its first name.
+    ignoreChanges: ["spec"],
+    deleteBeforeReplace: true,
+    customTimeouts: { create: `${HOLD_SECONDS}s` },
+  };
   declareKubernetes(renderedName(name, "job"), object, options);
   return pulumi.interpolate`kubectl logs -n ${namespace} job/${objectNamed}`;
 }

@@ -39,6 +39,8 @@ export interface HoldJobSpec {
 
 export function withOptions(spec: HoldJobSpec, options: readonly string[]): HoldJobSpec {
   const { template } = spec;
-  const containers = template.spec.containers.map((each) => ({ ...each, args: [...each.args, ...options] }));
+  // The provider shows the end of the log with the error.
+  const shown = { terminationMessagePolicy: "FallbackToLogsOnError" };
+  const containers = template.spec.containers.map((each) => ({ ...each, ...shown, args: [...each.args, ...options] }));
   return { ...spec, template: { ...template, spec: { ...template.spec, containers } } };
 }
