@@ -198,6 +198,7 @@ test.each([
 
 /** Passed on as they are: what a component returns, and overrides of objects. A new one here is checked by nothing. */
 const OPEN = [
+  "BackupHoldArgs.cluster",
   "BackupNowArgs.cluster",
   "ClusterOverrides.cluster",
   "ClusterOverrides.poolers",
