@@ -114,6 +114,12 @@ const DALIBO_CORRECTIONS: readonly Correction[] = [
     "pgbackstop",
     "who made it",
   ],
+  [
+    ["Pooler postgres18-cluster-pooler metadata.annotations.pulumi.com/deletionPropagationPolicy"],
+    undefined,
+    "background",
+    "without it a destroy never ends",
+  ],
   [[`${DAILY[0]} spec.schedule`], "0 3 * * *", "0 0 3 * * *", "PB070: five fields ran every hour"],
   [[`${DAILY[1]} spec.schedule`], "0 4 * * *", "0 0 4 * * *", "PB070: five fields ran every hour"],
   [
