@@ -1,6 +1,6 @@
 /** The backups of the stanza that are open on this machine: `status` and `info` list them, `expire` leaves them. */
-import { fail, isError, toBackupError } from "../base/errors";
-import { isFlocked, lockFileName, type LockFile } from "../local/lockFile";
+import { fail, toBackupError } from "../base/errors";
+import { acquireWithin, isFlocked, lockFileName } from "../local/lockFile";
 import { listOpened } from "../operations/open/openedRecords";
 import type { OpenedBackup } from "../operations/open/openLocation";
 import type { Invocation, LockAccess } from "../process/commandProcess";
@@ -32,18 +32,9 @@ export async function reportedOpened(proc: Invocation, stanza?: string): Promise
  * @throws lockAcquire
  */
 export async function withoutChoices(proc: Invocation & LockAccess, work: () => Promise<void>): Promise<void> {
-  const { clock, signal } = proc.ctx;
-  const endMs = clock.monotonicMs() + PATIENCE_MS;
-  let locks: readonly LockFile[] | null = null;
-  while (locks === null) {
-    try {
-      locks = proc.lock(EXPIRING, []);
-    } catch (error) {
-      // Another repository's `expire`, or a look at the lock.
-      if (!isError(error, "lockAcquire") || clock.monotonicMs() > endMs) throw error;
-      await clock.sleep(POLL_MS, signal);
-    }
-  }
+  // Another repository's `expire` has it, or a look at it.
+  const limits = { pollMs: POLL_MS, withinMs: PATIENCE_MS };
+  const locks = await acquireWithin(() => proc.lock(EXPIRING, []), limits, proc.ctx);
   try {
     await work();
   } finally {

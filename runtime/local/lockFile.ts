@@ -19,7 +19,8 @@ import {
   writeSync,
 } from "./nodeFiles";
 import { join } from "node:path";
-import { assert, fail } from "../base/errors";
+import type { Context } from "../base/context";
+import { assert, fail, isError } from "../base/errors";
 import { systemCodeOf, systemError } from "./systemError";
 import { findText, TrustedDirectory } from "./trust";
 
@@ -120,6 +121,23 @@ export function acquireLock(request: LockRequest): LockFile {
       retryable: true,
     },
   );
+}
+
+/** Takes a lock that others hold for moments. @throws as `take`; lockAcquire only after `withinMs` */
+export async function acquireWithin<T>(
+  take: () => T,
+  { pollMs, withinMs }: { readonly pollMs: number; readonly withinMs: number },
+  { clock, signal }: Pick<Context, "clock" | "signal">,
+): Promise<T> {
+  const endMs = clock.monotonicMs() + withinMs;
+  for (;;) {
+    try {
+      return take();
+    } catch (error) {
+      if (!isError(error, "lockAcquire") || clock.monotonicMs() > endMs) throw error;
+      await clock.sleep(pollMs, signal);
+    }
+  }
 }
 
 /**

@@ -140,10 +140,9 @@ export async function* programOutput(command: readonly string[], signal: AbortSi
   if (signal.aborted) end();
   try {
     yield* child.stdout as AsyncIterable<Uint8Array>;
-    const { code, stderr } = await ended;
+    const result = await ended;
     signal.throwIfAborted();
-    if (code !== 0)
-      throw fail("execute", `'${program}' ${code === null ? "was ended by a signal" : "failed"}: ${stderr.trim()}`);
+    requireSuccess(program, result);
   } finally {
     signal.removeEventListener("abort", end);
     child.kill("SIGKILL");
@@ -170,12 +169,11 @@ export async function feedProgram(command: readonly string[], source: ByteStream
     if (systemCodeOf(error) !== "EPIPE") child.kill("SIGKILL");
     fault = { error };
   }
-  const { code, stderr } = await ended;
+  const result = await ended;
   signal.removeEventListener("abort", end);
   signal.throwIfAborted();
   if (fault !== null && systemCodeOf(fault.error) !== "EPIPE") throw fault.error;
-  if (code !== 0)
-    throw fail("execute", `'${program}' ${code === null ? "was ended by a signal" : "failed"}: ${stderr.trim()}`);
+  requireSuccess(program, result);
   if (fault !== null) throw fail("execute", `'${program}' ended before it had read everything`);
 }
 
@@ -196,7 +194,19 @@ export function connectionArgs(host: string, port: number | string, user: string
   return [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password", `--dbname=dbname='${name}'`];
 }
 
-function endOf(child: ChildProcess): Promise<{ readonly code: number | null; readonly stderr: string }> {
+interface ProgramFinish {
+  /** Null after a signal. */
+  readonly code: number | null;
+  readonly stderr: string;
+}
+
+/** @throws execute with its standard error */
+function requireSuccess(program: string, { code, stderr }: ProgramFinish): void {
+  if (code === 0) return;
+  throw fail("execute", `'${program}' ${code === null ? "was ended by a signal" : "failed"}: ${stderr.trim()}`);
+}
+
+function endOf(child: ChildProcess): Promise<ProgramFinish> {
   let stderr = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     stderr = (stderr + text).slice(-OUTPUT_SIZE_MAX);

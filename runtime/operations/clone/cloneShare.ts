@@ -9,10 +9,10 @@
  */
 import { dirname } from "node:path";
 import type { Context } from "../../base/context";
-import { fail, isError } from "../../base/errors";
+import { fail } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { actAs } from "../../local/actAs";
-import { acquireLock, type LockFile, type LockHolder } from "../../local/lockFile";
+import { acquireLock, acquireWithin, type LockHolder } from "../../local/lockFile";
 import { existsSync, lchown, lstat, mkdir, readdir, rm, writeFile } from "../../local/nodeFiles";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { Account } from "../open/tree";
@@ -79,21 +79,9 @@ async function requireOwn(share: string, { gid, uid }: Account): Promise<void> {
   }
 }
 
-async function locked<T>(
-  { at, lockPath, self }: ShareRequest,
-  { clock, signal }: Context,
-  work: () => Promise<T>,
-): Promise<T> {
-  const endMs = clock.monotonicMs() + LOCK_MS;
-  let lock: LockFile | null = null;
-  while (lock === null) {
-    try {
-      lock = acquireLock({ lockPath, stanza: `share-${sha1Hex(shareOf(at))}`, kind: "cloning", ...self });
-    } catch (error) {
-      if (!isError(error, "lockAcquire") || clock.monotonicMs() > endMs) throw error;
-      await clock.sleep(POLL_MS, signal);
-    }
-  }
+async function locked<T>({ at, lockPath, self }: ShareRequest, ctx: Context, work: () => Promise<T>): Promise<T> {
+  const request = { lockPath, stanza: `share-${sha1Hex(shareOf(at))}`, kind: "cloning", ...self } as const;
+  const lock = await acquireWithin(() => acquireLock(request), { pollMs: POLL_MS, withinMs: LOCK_MS }, ctx);
   try {
     return await work();
   } finally {

@@ -1,11 +1,11 @@
 /**
  * The check of a drill that loads a logical dump into the restored server, database by database, and fails if
- * pg_restore reports any error. Owners, grants and tablespaces are left to the server that a user loads it into.
+ * pg_restore reports any error. It omits owners, grants and tablespaces, which the drill's server may not have.
  */
 import { shownText } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import { feedProgram } from "../../postgres/programs";
+import { connectionArgs, feedProgram } from "../../postgres/programs";
 import type { Repository } from "../../repository/repository";
 import { chooseDump, readVerified } from "../dump/readDump";
 import { requireSpace } from "../extract/extractSpace";
@@ -55,8 +55,7 @@ export async function checkDumpLoads(input: DumpCheckInput, ctx: Context): Promi
     await session.query(`create database ${DATABASE} template template0 encoding ${literal(encoding)} locale 'C'`);
     try {
       const { host, port, user } = input;
-      const server = [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password"];
-      const command = programs.command("pg_restore", [...ARGS, ...server, `--dbname=${DATABASE}`]);
+      const command = programs.command("pg_restore", [...ARGS, ...connectionArgs(host, port, user, DATABASE)]);
       if (copy !== undefined) await feedProgram(command, readVerified(copy, name), ctx.signal);
       const loaded = await countLoaded(input);
       tableCount += loaded.tables;

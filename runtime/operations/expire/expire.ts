@@ -110,7 +110,7 @@ export async function expireRepository(
   if (reconstructed.lost.length + reconstructed.doubts.length + directories.doubts.length > 0)
     return reportMissing(run, reconstructed, directories.doubts);
   const { info } = reconstructed;
-  const opened = await openedOf(run, info);
+  const opened = await usesOf(run, info);
   const { ages, plan: planned } = await planBySigns(run, info, retention);
   // Before: retention does not count on a backup that only stays because it is open.
   const damaged = damagedOldest(planned, request);
@@ -146,7 +146,7 @@ export async function expireRepository(
   };
 }
 
-async function openedOf({ request }: Run, info: BackupInfo): Promise<readonly OpenedUse[]> {
+async function usesOf({ request }: Run, info: BackupInfo): Promise<readonly OpenedUse[]> {
   return ((await request.opened?.list()) ?? []).filter((use) => isOpenedOf(info, use));
 }
 
@@ -293,7 +293,7 @@ async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan)
   // A link is removed itself: nothing is written or removed where it leads.
   const own = labels.filter((label) => !reconstructed.links.has(label));
   const decide = async (): Promise<void> => {
-    const use = (await openedOf(run, reconstructed.info)).find(({ label }) => labels.includes(label));
+    const use = (await usesOf(run, reconstructed.info)).find(({ label }) => labels.includes(label));
     if (use !== undefined)
       throw fail("lockAcquire", `backup ${use.label} was opened at '${use.at}' while ${repo.name} was read`, {
         hint: "Nothing was removed. Run expire again.",

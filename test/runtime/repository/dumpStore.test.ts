@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
-import type { DumpManifest } from "../../../runtime/format/repository/dumpManifest";
 import {
   findLostParts,
   listDumpDirectories,
@@ -14,23 +13,17 @@ import { testContext } from "../../harness/context";
 import { MemoryStorage } from "../../harness/doubles/storages";
 import { testLease } from "../../harness/leases";
 import { FaultyStorage } from "../../harness/network/faults";
+import { DUMP_LABEL, madeDump } from "../../harness/madeDump";
 import { repository } from "./support";
 
-const LABEL = "20261120-064059Z-1a2b3c4d";
+const LABEL = DUMP_LABEL;
 const DIRECTORY = `pgbackstop/demo/dump/${LABEL}`;
 const CONTENT = { sizeBytes: 3, sha256: "0".repeat(64), partSizesBytes: [3] };
-const MANIFEST: DumpManifest = {
-  label: LABEL,
-  startedAtS: 1,
-  stoppedAtS: 2,
-  pgVersion: "18",
-  versionNum: 180_001,
-  systemId: 5n,
-  format: "custom",
+const MANIFEST = madeDump({
   databases: [{ name: "shop", encoding: "UTF8", ...CONTENT, partSizesBytes: [2, 1] }],
   globals: CONTENT,
   cipherPass: "of the dump",
-};
+});
 const ctx = testContext();
 
 async function withParts(repo: Repository): Promise<Repository> {

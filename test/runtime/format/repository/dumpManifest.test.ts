@@ -10,22 +10,16 @@ import {
   renderDumpManifest,
 } from "../../../../runtime/format/repository/dumpManifest";
 import { dumpPath } from "../../../../runtime/format/repository/repoPath";
+import { DUMP_LABEL, madeDump } from "../../../harness/madeDump";
 import * as fc from "../../../harness/properties";
 
-const LABEL = "20261120-064059Z-1a2b3c4d";
+const LABEL = DUMP_LABEL;
 const CONTENT = { sizeBytes: 10, sha256: "0".repeat(64), partSizesBytes: [10] };
-const MANIFEST: DumpManifest = {
-  label: LABEL,
-  startedAtS: 1_795_156_859,
-  stoppedAtS: 1_795_156_901,
-  pgVersion: "18",
-  versionNum: 180_001,
+const MANIFEST = madeDump({
   systemId: 7_710_141_224_171_239_387n,
-  format: "custom",
   databases: [{ name: "shop", encoding: "UTF8", ...CONTENT }],
   globals: CONTENT,
-  cipherPass: null,
-};
+});
 const parse = (bytes: Uint8Array): DumpManifest => parseDumpManifest(bytes, "x");
 
 /** Names as PostgreSQL has them: up to 63 bytes without a zero. */

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { utf8 } from "../../../../runtime/base/bytes";
 import { checkDumpLoads } from "../../../../runtime/operations/drill/dumpCheck";
@@ -7,39 +6,25 @@ import type { Session } from "../../../../runtime/postgres/session";
 import { publishDump } from "../../../../runtime/repository/dumpStore";
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
+import { contentOfDump, DUMP_LABEL, madeDump } from "../../../harness/madeDump";
 import { repository, temporaryFolder } from "../../repository/support";
-
-const LABEL = "20261120-064059Z-1a2b3c4d";
 
 /** Loads a dump of two databases with a shell script instead of pg_restore. */
 async function load(script: string, damage = false) {
   const repo = repository(1);
-  const content = (text: string) => ({
-    sizeBytes: text.length,
-    sha256: createHash("sha256").update(text).digest("hex"),
-    partSizesBytes: [text.length],
-  });
   for (const [name, text] of [
     ["globals.sql", "g"],
     ["a.dump", "aa"],
     ["b.dump", damage ? "xx" : "bb"],
   ])
-    await repo.storage.put(`pgbackstop/demo/dump/${LABEL}/${name}`, utf8(text ?? ""));
-  const manifest = {
-    label: LABEL,
-    startedAtS: 1,
-    stoppedAtS: 2,
-    pgVersion: "18",
-    versionNum: 180_001,
-    systemId: 5n,
-    format: "custom",
+    await repo.storage.put(`pgbackstop/demo/dump/${DUMP_LABEL}/${name}`, utf8(text ?? ""));
+  const manifest = madeDump({
     databases: [
-      { name: "a", encoding: "UTF8", ...content("aa") },
-      { name: "b", encoding: "LATIN1", ...content("bb") },
+      { name: "a", encoding: "UTF8", ...contentOfDump("aa") },
+      { name: "b", encoding: "LATIN1", ...contentOfDump("bb") },
     ],
-    globals: content("g"),
-    cipherPass: null,
-  } as const;
+    globals: contentOfDump("g"),
+  });
   await publishDump(repo, manifest, testLease(), testContext());
   const statements: string[] = [];
   const session = {
@@ -58,7 +43,7 @@ async function load(script: string, damage = false) {
 
 test("a dump is loaded database by database, each removed after it", async () => {
   const { result, statements } = await load('[ "$(wc -c)" -eq 2 ]');
-  expect(result).toEqual({ verdict: "ok", text: `dump ${LABEL}: 2 databases loaded, with 4 tables and 60 rows` });
+  expect(result).toEqual({ verdict: "ok", text: `dump ${DUMP_LABEL}: 2 databases loaded, with 4 tables and 60 rows` });
   expect(statements.filter((sql) => sql.startsWith("create"))).toEqual([
     "create database pgbackstop_dump template template0 encoding 'UTF8' locale 'C'",
     "create database pgbackstop_dump template template0 encoding 'LATIN1' locale 'C'",

@@ -1,11 +1,9 @@
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
 import { encryptBytes } from "../../../../runtime/format/codec/cipher";
-import type { DumpManifest } from "../../../../runtime/format/repository/dumpManifest";
 import { dumpsJson, dumpsText } from "../../../../runtime/operations/dump/dumpReport";
 import { chooseDump, listDumps, readVerified } from "../../../../runtime/operations/dump/readDump";
 import { dumpGetCommand } from "../../../../runtime/commands/backups/dumpFiles";
@@ -14,6 +12,7 @@ import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { testLease } from "../../../harness/leases";
+import { contentOfDump, madeDump } from "../../../harness/madeDump";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { host } from "../../commands/support";
 import { repository, temporaryFolder } from "../../repository/support";
@@ -31,24 +30,13 @@ async function store(repo: Repository, label: string): Promise<void> {
     await repo.storage.put(`pgbackstop/demo/dump/${label}/${name}`, bytes);
     return bytes.length;
   };
-  const content = (text: string, partSizesBytes: number[]) => ({
-    sizeBytes: text.length,
-    sha256: createHash("sha256").update(text).digest("hex"),
-    partSizesBytes,
-  });
   const parts = [await put("shop.dump", PARTS[0] ?? ""), await put("shop.dump.2", PARTS[1] ?? "")];
-  const manifest: DumpManifest = {
+  const manifest = madeDump({
     label,
-    startedAtS: 1_795_156_859,
-    stoppedAtS: 1_795_156_901,
-    pgVersion: "18",
-    versionNum: 180_001,
-    systemId: 5n,
-    format: "custom",
-    databases: [{ name: "shop", encoding: "UTF8", ...content(PLAIN, parts) }],
-    globals: content("ROLES", [await put("globals.sql", "ROLES")]),
+    databases: [{ name: "shop", encoding: "UTF8", ...contentOfDump(PLAIN, parts) }],
+    globals: contentOfDump("ROLES", [await put("globals.sql", "ROLES")]),
     cipherPass,
-  };
+  });
   await publishDump(repo, manifest, testLease(), ctx);
 }
 
