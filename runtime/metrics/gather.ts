@@ -36,11 +36,11 @@ export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = 
   const locks = { backup: proc.lockState("backup"), restore: proc.lockState("restore") };
   const repos = proc.repositories();
   const missingWal = proc.missingWal();
-  const asked = { stanza, set: undefined, type: undefined, locks, streams: false };
+  const asked = { stanza, set: undefined, type: undefined, locks, extras: false };
   const report = await collectInfo(repos, missingWal, asked);
   const facts = await Promise.all(
     report.repos.map(async (row, index): Promise<RepoFacts & RepoHostFacts> => {
-      const { missingWalCount, droppedCount, error, info, key } = row;
+      const { backups, missingWalCount, droppedCount, error, info, key } = row;
       const expected = config.settings.repos[key]?.expectFullWithinS;
       const known = {
         key,
@@ -57,7 +57,7 @@ export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = 
       const newestWal = await orNull(proc, key, () => findNewestWal(repo));
       const survey = config.monitoring.walGaps
         ? await surveys.of(key, () =>
-            orNull(proc, key, () => surveyWal(repo, info?.backups ?? [], walSegmentSizeBytes, ctx.clock.nowMs())),
+            orNull(proc, key, () => surveyWal(repo, backups, walSegmentSizeBytes, ctx.clock.nowMs())),
           )
         : null;
       const trimmed =

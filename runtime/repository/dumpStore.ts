@@ -48,6 +48,11 @@ export async function listDumpDirectories(repo: Repository): Promise<readonly Du
     .sort((left, right) => (left.label < right.label ? -1 : 1));
 }
 
+/** Looks the manifest up by name, because a listing may be incomplete. */
+export async function hasDump({ stanza, storage }: Repository, label: string): Promise<boolean> {
+  return (await storage.stat(dumpManifestPath(stanza, label))) !== null;
+}
+
 /** @throws fileMissing without such a dump; crypto, format, jsonFormat */
 export async function loadDumpManifest(repo: Repository, label: string): Promise<DumpManifest> {
   const path = dumpManifestPath(repo.stanza, label);

@@ -72,7 +72,7 @@ async function reportOf(proc: Invocation & RepositoryAccess & LockAccess, stanza
   const { info, set } = proc.config;
   const locks = { backup: proc.lockState("backup", stanza), restore: proc.lockState("restore", stanza) };
   const opened = await reportedOpened(proc, stanza);
-  return collectInfo(repos, proc.missingWal(stanza), { stanza, set, type: info.type, locks, opened, streams: true });
+  return collectInfo(repos, proc.missingWal(stanza), { stanza, set, type: info.type, locks, opened, extras: true });
 }
 
 function jsonOf({ detailLevel }: Config["info"], reports: readonly InfoReport[]): string {

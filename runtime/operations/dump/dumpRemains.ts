@@ -1,8 +1,7 @@
 /** Removes what killed dumps have left in a repository. */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import { dumpManifestPath } from "../../format/repository/repoPath";
-import { listDumpDirectories, removeDump } from "../../repository/dumpStore";
+import { hasDump, listDumpDirectories, removeDump } from "../../repository/dumpStore";
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 
@@ -13,8 +12,7 @@ import type { Repository } from "../../repository/repository";
 export async function removeRemains(repo: Repository, lease: Pick<Lease, "check">, ctx: Context): Promise<void> {
   try {
     for (const { hasManifest, label } of await listDumpDirectories(repo)) {
-      // The listing may lack it.
-      if (hasManifest || (await repo.storage.stat(dumpManifestPath(repo.stanza, label))) !== null) continue;
+      if (hasManifest || (await hasDump(repo, label))) continue;
       await lease.check();
       await removeDump(repo, label);
       ctx.log.info(`${repo.name}: removed dump ${label}, which never became complete`);

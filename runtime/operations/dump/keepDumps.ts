@@ -6,7 +6,7 @@ import { dumpTimeMs } from "../../format/repository/dumpManifest";
 import { removeDump } from "../../repository/dumpStore";
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
-import { listDumps } from "./readDump";
+import { type DumpCopy, findDumps } from "./readDump";
 
 /** As in `pgbackstop.json`. */
 export type KeepDumps = NonNullable<RepoConfig["keepDumps"]>;
@@ -15,6 +15,10 @@ export interface KnownDump {
   readonly label: string;
   /** `unknown`: its manifest cannot be read. */
   readonly state: "complete" | "incomplete" | "unknown";
+}
+
+export function knownDump({ fault, label, manifest }: DumpCopy): KnownDump {
+  return { label, state: fault === null ? "complete" : manifest === null ? "unknown" : "incomplete" };
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -53,11 +57,7 @@ export async function expireDumps(
 ): Promise<void> {
   if (keep === undefined) return;
   try {
-    const [result] = await listDumps([repo]);
-    if (result?.ok !== true) throw result?.error;
-    const known = result.value.map(({ fault, label, manifest }): KnownDump => {
-      return { label, state: fault === null ? "complete" : manifest === null ? "unknown" : "incomplete" };
-    });
+    const known = (await findDumps(repo)).map(knownDump);
     for (const { label, state } of known)
       if (state === "unknown") ctx.log.warn(`${repo.name}: dump ${label} stays, because its manifest cannot be read`);
     for (const label of expiredDumps(known, own, keep)) {

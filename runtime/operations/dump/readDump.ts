@@ -12,7 +12,13 @@ import {
   isDumpLabel,
 } from "../../format/repository/dumpManifest";
 import { dumpPath } from "../../format/repository/repoPath";
-import { type DumpDirectory, findLostParts, listDumpDirectories, loadDumpManifest } from "../../repository/dumpStore";
+import {
+  type DumpDirectory,
+  findLostParts,
+  hasDump,
+  listDumpDirectories,
+  loadDumpManifest,
+} from "../../repository/dumpStore";
 import { openFile, type Repository } from "../../repository/repository";
 import { combinedError, repoErrorLine } from "../shared/results";
 
@@ -32,10 +38,19 @@ const MANIFEST_FAULTS = ["crypto", "fileInvalid", "fileMissing", "format", "json
 
 /** Every dump of each repository, ascending by label. */
 export function listDumps(repos: readonly Repository[]): Promise<RepoResult<readonly DumpCopy[]>[]> {
-  return perRepo(repos, async (repo) => {
-    const directories = (await listDumpDirectories(repo)).filter(({ hasManifest }) => hasManifest);
-    return mapParallel(directories, READS_AT_ONCE, ({ files, label }) => findCopy(repo, label, files));
+  return perRepo(repos, findDumps);
+}
+
+/** Every dump of a repository, ascending by label. One that is being written or removed does not count. */
+export async function findDumps(repo: Repository): Promise<readonly DumpCopy[]> {
+  const directories = (await listDumpDirectories(repo)).filter(({ hasManifest }) => hasManifest);
+  const copies = await mapParallel(directories, READS_AT_ONCE, async ({ files, label }) => {
+    const copy = await findCopy(repo, label, files);
+    // Removal begins with the manifest.
+    const isGone = copy.fault !== null && !(await hasDump(repo, label));
+    return isGone ? [] : [copy];
   });
+  return copies.flat();
 }
 
 async function findCopy(repo: Repository, label: string, listed?: DumpDirectory["files"]): Promise<DumpCopy> {

@@ -15,6 +15,7 @@ import type { Manifest, ManifestTarget } from "../../format/repository/manifest"
 import type { LockState } from "../../local/lockState";
 import type { MissingWalStore } from "../../local/missingWal";
 import { openGapIn } from "../archivePush/dropWal";
+import { type DumpSurvey, dumpsField, surveyDumps } from "../dump/surveyDumps";
 import { holdOf } from "../expire/hold";
 import { isOpenedOf, type OpenedBackup } from "../open/openLocation";
 import { openedJson } from "./opened";
@@ -57,6 +58,8 @@ export interface InfoRepo {
   readonly droppedCount: number;
   /** The newest streamed WAL; null without any. */
   readonly stream: HeldStream | null;
+  /** Logical dumps; null if they were not read. */
+  readonly dumps: DumpSurvey | null;
 }
 
 export interface InfoReport {
@@ -79,8 +82,8 @@ export interface InfoOptions {
   readonly stanza: string;
   readonly set: string | undefined;
   readonly type: BackupType | undefined;
-  /** True also reads streams: a listing per repository, and one file. */
-  readonly streams: boolean;
+  /** True also reads streams and logical dumps: two listings per repository, a file, and each dump's manifest. */
+  readonly extras: boolean;
   readonly locks: InfoLocks;
   readonly opened?: readonly OpenedBackup[];
 }
@@ -119,7 +122,8 @@ export async function collectInfo(
     };
     if (!answer.ok) {
       const status = { code: InfoStatus.other.code, message: `[${answer.error.name}] ${answer.error.message}` };
-      return { ...base, status, error: answer.error, info: null, archives: [], backups: [], stream: null };
+      const nothing = { info: null, archives: [], backups: [], stream: null, dumps: null };
+      return { ...base, ...nothing, status, error: answer.error };
     }
     if (answer.value.manifest !== null) manifests.set(repo.key, answer.value.manifest);
     return { ...base, ...answer.value, error: null };
@@ -135,7 +139,18 @@ type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups" | "st
   readonly manifest: Manifest | null;
 };
 
-async function inspect(repo: Repository, options: InfoOptions): Promise<Inspected> {
+async function inspect(
+  repo: Repository,
+  options: InfoOptions,
+): Promise<Inspected & { readonly dumps: DumpSurvey | null }> {
+  // At the same time, so that dumps hardly cost any.
+  const dumps = options.extras && options.set === undefined ? surveyDumps(repo) : null;
+  // If both fail, the error of the backups counts.
+  dumps?.catch(() => {});
+  return { ...(await inspectBackups(repo, options)), dumps: await dumps };
+}
+
+async function inspectBackups(repo: Repository, options: InfoOptions): Promise<Inspected> {
   const nothing = { info: null, archives: [], backups: [], manifest: null, stream: null };
   let info: BackupInfo;
   try {
@@ -158,7 +173,7 @@ async function inspect(repo: Repository, options: InfoOptions): Promise<Inspecte
   const wanted = options.set === undefined ? undefined : backups[0];
   const manifest = wanted === undefined ? null : await loadManifest(repo, wanted.label, info.cipherPass ?? null);
   if (set !== undefined && backups.length === 0) return { ...nothing, status: InfoStatus.missingBackup };
-  const stream = options.streams && set === undefined ? await surveyStream(repo) : null;
+  const stream = options.extras && set === undefined ? await surveyStream(repo) : null;
   return {
     info,
     archives,
@@ -223,8 +238,8 @@ export function progressOf({ repos }: LockState): { readonly sizeBytes: number; 
 }
 
 /**
- * One element of stock's array: keys ascending, backups by stop time. It adds `wal-missing`, `wal-dropped` and
- * `wal-stream` to a repository that has some.
+ * One element of stock's array: keys ascending, backups by stop time. It adds `wal-missing`, `wal-dropped`,
+ * `wal-stream` and `dumps` to a repository that has some.
  */
 export function infoJson(report: InfoReport): JsonValue {
   const ciphers = new Set(report.repos.map((repo) => repo.cipherType));
@@ -260,6 +275,7 @@ export function infoJson(report: InfoReport): JsonValue {
       ...(repo.stream === null
         ? {}
         : { "wal-stream": { lsn: repo.stream.lsn, stop: repo.stream.storedAtS, wal: repo.stream.segment } }),
+      ...dumpsField(repo.dumps),
     })),
     status: statusJson(report),
   };

@@ -7,6 +7,7 @@ import { formatSize } from "../../base/units";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { labelType } from "../../format/repository/label";
 import type { LockState } from "../../local/lockState";
+import { databasesText, hasDumps } from "../dump/surveyDumps";
 import { holdOf, holdText } from "../expire/hold";
 import { openedText } from "./opened";
 import { destinationOf, errorFiles, type InfoRepo, type InfoReport, InfoStatus, progressOf, shortName } from "./info";
@@ -20,7 +21,7 @@ export function infoText(report: InfoReport): string {
   const opened = report.opened.map((each) => `    open: ${openedText(each)}`);
   const lines = [`stanza: ${report.stanza}`, ...statusLines(report), ...opened];
   if (report.status.code === InfoStatus.missingPath.code) return `${lines.join("\n")}\n`;
-  lines.push(...cipherLines(report));
+  lines.push(...cipherLines(report), ...report.repos.flatMap(dumpLines));
   for (const database of databases(report).filter(({ historyId }) => isShown(report, historyId)))
     lines.push("", ...databaseLines(report, database));
   return `${lines.join("\n")}\n`;
@@ -84,6 +85,17 @@ function cipherLines(report: InfoReport): string[] {
   const kinds = new Set(report.repos.map((repo) => repo.cipherType));
   if (kinds.size === 1) return [`    cipher: ${[...kinds][0]}`];
   return ["    cipher: mixed", ...report.repos.map((repo) => `        repo${repo.key}: ${repo.cipherType}`)];
+}
+
+function dumpLines({ dumps, key }: InfoRepo): string[] {
+  if (dumps === null || !hasDumps(dumps)) return [];
+  const { completeCount, faulty, newest } = dumps;
+  const last = newest === null ? "" : `, newest ${newest.label}, stored ${withOffset(newest.stoppedAtS)}`;
+  return [
+    `    repo${key} dumps: ${completeCount} complete${last}`,
+    ...(newest === null ? [] : [`        database list: ${printableValue(databasesText(newest))}`]),
+    ...faulty.map(({ fault, label }) => `        dump ${label}: ${printableValue(fault)}`),
+  ];
 }
 
 /** `--set` shows only that backup's cluster. */

@@ -18,6 +18,7 @@ import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
 import { openGapIn } from "../archivePush/dropWal";
+import { databasesText, type DumpSurvey, dumpsField, surveyDumps } from "../dump/surveyDumps";
 import { trimmedLabels } from "../expire/archivePlan";
 import { type Hold, holdOf, holdText } from "../expire/hold";
 import { type OpenedBackup, openedOf } from "../open/openLocation";
@@ -97,6 +98,8 @@ export interface RepoStatus {
   readonly stream: StreamState | null;
   /** Bytes behind the repository with the most streamed WAL. */
   readonly streamBehindBytes: number;
+  /** Null for an unreadable repository. */
+  readonly dumps: DumpSurvey | null;
   /** This repository's newest drill, wherever it ran. */
   readonly drill: DrillRecord | null;
   /** The newest of them with an RPO. */
@@ -119,6 +122,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     newestWal: await findNewestWal(repo),
     drills: await loadNewestDrills(repo),
     attack: await loadNewestAttack(repo),
+    dumps: await surveyDumps(repo),
   }));
   const drills = joinDrills([...input.drills, ...results.flatMap((result) => (result.ok ? result.value.drills : []))]);
   const newestWal = results.reduce<StoredWal | null>((newest, result) => {
@@ -147,6 +151,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       drill,
       rpoDrill,
       attack: result.ok ? result.value.attack : null,
+      dumps: result.ok ? result.value.dumps : null,
     };
     if (!result.ok) {
       const nothing = {
@@ -248,7 +253,7 @@ function troublesOf(
     const fact = `behind: the newest WAL here is ${repo.newestWal?.name ?? "none"}; another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}`;
     troubles.push(fail("fileMissing", fact, { repoIndex: key, hint: "Check the log of the archiver." }));
   }
-  troubles.push(...streamTroubles(repo, input));
+  troubles.push(...streamTroubles(repo, input), ...dumpTroubles(repo));
   if (repo.drill?.ok === false) {
     const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
     troubles.push(
@@ -311,6 +316,15 @@ function streamTroubles(
     ...waits,
     fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoIndex: key, hint }),
   ];
+}
+
+function dumpTroubles({ dumps, key }: Pick<RepoStatus, "dumps" | "key">): BackupError[] {
+  return (dumps?.faulty ?? []).map(({ fault, label }) =>
+    fail("fileMissing", `dump ${label} cannot be used: ${fault}`, {
+      repoIndex: key,
+      hint: `Remove the directory ${label} from the repository once you know why, and take a new dump: pgbackstop dump`,
+    }),
+  );
 }
 
 /** Repositories always differ slightly: WAL that one has had for minutes should be in the others too. */
@@ -416,12 +430,22 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
       row("streamed", `to ${repo.stream.lsn}, everything written ${ago(repo.stream.atS)} or earlier${behind}`),
     );
   }
+  if (repo.dumps?.newest != null) lines.push(row("newest dump", dumpText(repo.dumps.newest, repo.dumps, ago)));
   if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
   if (repo.attack !== null) lines.push(row("last attack", drillText(repo.attack, nowS)));
   if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
   if (missingWalCount > 0) lines.push(row("missing WAL", `${missingWalCount} file(s)`));
   lines.push(...repo.troubles.flatMap((trouble) => troubleLines(trouble, "    ")));
   return lines;
+}
+
+function dumpText(
+  newest: NonNullable<DumpSurvey["newest"]>,
+  { completeCount }: DumpSurvey,
+  ago: (atS: number) => string,
+): string {
+  const count = completeCount === 1 ? "" : `, ${completeCount} dumps`;
+  return printableValue(`${newest.label}, ${ago(newest.stoppedAtS)}: ${databasesText(newest)}${count}`);
 }
 
 function row(name: string, text: string, indent = "  "): string {
@@ -458,6 +482,7 @@ export function statusJson(report: StatusReport): JsonValue {
         conflicts: [...repo.conflicts],
         drill: drillJson(repo),
         dropped: repo.droppedCount,
+        ...dumpsField(repo.dumps),
         full: stored(repo.newestFull),
         ...(repo.held.length === 0
           ? {}

@@ -39,7 +39,7 @@ test.each(CASES)(
       stanza: "demo",
       set: undefined,
       type: undefined,
-      streams: false,
+      extras: false,
       locks: { backup: NOT_HELD, restore: NOT_HELD },
     });
     const text = renderMetrics(DEFINITIONS, exporterSamples({ report, backrestVersion: "2.60.0", nowS: 0 }));

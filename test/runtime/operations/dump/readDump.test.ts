@@ -3,47 +3,24 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
-import { encryptBytes } from "../../../../runtime/format/codec/cipher";
 import { dumpsJson, dumpsText } from "../../../../runtime/operations/dump/dumpReport";
 import { chooseDump, listDumps, readVerified } from "../../../../runtime/operations/dump/readDump";
 import { dumpGetCommand } from "../../../../runtime/commands/backups/dumpFiles";
-import { publishDump } from "../../../../runtime/repository/dumpStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { testLease } from "../../../harness/leases";
-import { contentOfDump, madeDump } from "../../../harness/madeDump";
+import { DUMP_PARTS, storeDump } from "../../../harness/madeDump";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { host } from "../../commands/support";
 import { repository, temporaryFolder } from "../../repository/support";
 
 const [OLD, NEW] = ["20261120-064059Z-1a2b3c4d", "20261121-064059Z-1a2b3c4d"];
-const PARTS = ["the first part, ", "the second"];
-const PLAIN = PARTS.join("");
-const ctx = testContext();
-
-/** Stores a dump of `shop` in two parts. */
-async function store(repo: Repository, label: string): Promise<void> {
-  const cipherPass = repo.cipherPass === null ? null : `of ${label}`;
-  const put = async (name: string, text: string): Promise<number> => {
-    const bytes = cipherPass === null ? utf8(text) : encryptBytes(utf8(text), cipherPass, ctx.random.bytes(8));
-    await repo.storage.put(`pgbackstop/demo/dump/${label}/${name}`, bytes);
-    return bytes.length;
-  };
-  const parts = [await put("shop.dump", PARTS[0] ?? ""), await put("shop.dump.2", PARTS[1] ?? "")];
-  const manifest = madeDump({
-    label,
-    databases: [{ name: "shop", encoding: "UTF8", ...contentOfDump(PLAIN, parts) }],
-    globals: contentOfDump("ROLES", [await put("globals.sql", "ROLES")]),
-    cipherPass,
-  });
-  await publishDump(repo, manifest, testLease(), ctx);
-}
+const PLAIN = DUMP_PARTS.join("");
 
 async function two(): Promise<{ one: MemoryStorage; repos: [Repository, Repository] }> {
   const one = new MemoryStorage();
   const repos: [Repository, Repository] = [repository(1, { storage: one }), repository(2, { pass: "second" })];
-  for (const repo of repos) for (const label of [OLD, NEW]) await store(repo, label);
+  for (const repo of repos) for (const label of [OLD, NEW]) await storeDump(repo, label);
   return { one, repos };
 }
 

@@ -15,6 +15,7 @@ import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
+import { storeDump } from "../../../harness/madeDump";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { PASS, vectorBytes, vectorText } from "../../format/vectors";
@@ -27,7 +28,7 @@ const OPTIONS: InfoOptions = {
   stanza: "demo",
   set: undefined,
   type: undefined,
-  streams: true,
+  extras: true,
   locks: { backup: FREE, restore: FREE },
 };
 
@@ -235,5 +236,46 @@ describe("the state of a stanza", () => {
     expect((await report([repo])).repos[0]?.archives).toEqual([
       { id: "15-1", historyId: 1, min: "000000010000000100000001", max: "000000010000000100000001" },
     ]);
+  });
+
+  // claim: docs/dumps.md: info shows the dumps of each repository, and which of them lack a file
+  it("shows dumps, and nothing of a repository without any", async () => {
+    const storage = new FaultyStorage(new MemoryStorage());
+    const [empty, full] = [repository(1, { storage }), repository(2, { pass: "second" })];
+    for (const repo of [empty, full]) await stanzaCreate([repo], CONTROL, ctx);
+    const bare = await report([empty]);
+    expect(infoText(bare)).not.toContain("dump");
+    expect(renderJson(infoJson(bare))).not.toContain("dump");
+    expect(storage.calls("list").filter((path) => path.includes("dump"))).toEqual(["pgbackstop/demo/dump"]);
+
+    const [old, lacking, newest] = [1, 2, 3].map((day) => `2026112${day}-020000Z-1a2b3c4d`) as [string, string, string];
+    for (const label of [old, lacking, newest]) await storeDump(full, label);
+    await full.storage.remove(`pgbackstop/demo/dump/${lacking}/shop.dump.2`);
+    const result = await report([empty, full]);
+    expect(infoText(result)).toContain(
+      [
+        "    repo2 dumps: 2 complete, newest 20261123-020000Z-1a2b3c4d, stored 2026-11-20 06:41:41+00",
+        "        database list: shop",
+        "        dump 20261122-020000Z-1a2b3c4d: 'shop.dump.2' is missing or of another size",
+        "",
+        "    db (current)",
+      ].join("\n"),
+    );
+    const fault = "'shop.dump.2' is missing or of another size";
+    const times = { start: 1_795_156_859, stop: 1_795_156_901 };
+    expect(infoJson(result)).toMatchObject({
+      repo: [
+        { key: 1 },
+        {
+          key: 2,
+          status: { code: 2 },
+          dumps: {
+            complete: 2,
+            faulty: [{ label: lacking, fault }],
+            newest: { database: ["shop"], label: newest, timestamp: times },
+          },
+        },
+      ],
+    });
   });
 });

@@ -9,6 +9,7 @@ import {
   statusText,
 } from "../../../../runtime/operations/info/status";
 import type { Repository } from "../../../../runtime/repository/repository";
+import { storeDump } from "../../../harness/madeDump";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { makeStanza, SYSTEM_ID } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
@@ -59,6 +60,30 @@ const textOf = async (more: Partial<StatusInput> = {}): Promise<string> =>
 const masked = (text: string): string => text.replaceAll(/to \d{4}-[^)]*\)/g, "to …");
 
 describe("the screen", () => {
+  // claim: docs/dumps.md: status shows the newest dump of each repository, and one that lacks a file needs attention
+  test("of a repository with dumps", async () => {
+    const [first, second] = repos as [Repository, Repository];
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    await storeDump(first, "20261119-020000Z-1a2b3c4d", { stoppedAtS: NOW_S - 86_400 });
+    await storeDump(first, "20261120-020000Z-1a2b3c4d", { stoppedAtS: NOW_S - 4 * 3600 });
+    const report = await collectStatus(inputOf());
+    expect(isWell(report)).toBe(true);
+    expect(statusText(report).match(/^.*dump.*$/gm)).toEqual([
+      "    newest dump    20261120-020000Z-1a2b3c4d, 4 hours ago: shop, 2 dumps",
+    ]);
+    expect(statusJson(report)).toMatchObject({
+      repos: [{ dumps: { complete: 2, faulty: [], newest: { label: "20261120-020000Z-1a2b3c4d" } } }, {}],
+    });
+    expect(JSON.stringify(statusJson({ ...report, repos: report.repos.slice(1) }))).not.toContain("dump");
+    await storeDump(second, "20261120-020000Z-1a2b3c4d");
+    await second.storage.remove("pgbackstop/demo/dump/20261120-020000Z-1a2b3c4d/globals.sql");
+    const lacking = await collectStatus(inputOf());
+    expect(isWell(lacking)).toBe(false);
+    expect(statusText(lacking)).toContain(
+      "    ! [FileMissingError] dump 20261120-020000Z-1a2b3c4d cannot be used: 'globals.sql' is missing or of another size\n",
+    );
+  });
+
   test("of two repositories with the same content", async () => {
     for (const repo of repos)
       await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });

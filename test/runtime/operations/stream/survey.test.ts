@@ -78,7 +78,7 @@ it("shows it in info: in the text, and in JSON under our own key that stock's re
     stanza: "demo",
     set: undefined,
     type: undefined,
-    streams: true,
+    extras: true,
     locks: { backup: none, restore: none },
   };
   const look = () => collectInfo([repo], openMissingWal(`${temporaryFolder()}/spool`, "demo"), options);
