@@ -9,7 +9,7 @@ import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
 import type { CommandProcess } from "../process/commandProcess";
 import { DEFINITIONS, type Sample } from "../metrics/definitions";
-import { gatherSamples, WalSurveys } from "../metrics/gather";
+import { gatherSamples, Surveys } from "../metrics/gather";
 import { type WorkerFacts, workerSamples } from "../metrics/samples";
 import { renderMetrics } from "../metrics/text";
 
@@ -85,7 +85,7 @@ async function refreshForever(
   ctx: Context,
   onSamples: (samples: readonly Sample[]) => void,
 ): Promise<void> {
-  const surveys = new WalSurveys(SURVEY_TURNS);
+  const surveys = new Surveys(SURVEY_TURNS);
   while (!signal.aborted) {
     try {
       onSamples(await gatherSamples(proc, surveys));

@@ -177,6 +177,8 @@ export interface RepoSettings {
   readonly expectBackupWithinS?: number;
   /** `check --stale` reports the newest WAL here when it is older. If omitted, no WAL is compared. @minimum 1 */
   readonly expectWalWithinS?: number;
+  /** `check --stale` reports when the newest complete logical dump here is older, or none exists. @minimum 1 */
+  readonly expectDumpWithinS?: number;
   /** True refuses the directory of the repository while nothing is mounted at or above it. @default false */
   readonly requireMount?: boolean;
   /**

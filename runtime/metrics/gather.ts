@@ -10,6 +10,7 @@ import { loadRuns } from "../local/runRecords";
 import { hasStopFile } from "../local/stopFile";
 import { loadLocalDrills } from "../operations/drill/history";
 import { ATTACK } from "../operations/drill/record";
+import { type DumpSurvey, surveyDumps } from "../operations/dump/surveyDumps";
 import { trimmedLabels } from "../operations/expire/archivePlan";
 import { findNewestWal } from "../operations/info/destinations";
 import { collectInfo } from "../operations/info/info";
@@ -24,7 +25,7 @@ import { exporterSamples } from "./exporter";
 import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } from "./samples";
 import { findDataDirectory } from "../operations/info/knownDirectory";
 
-export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
+export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new Surveys(1)): Promise<Sample[]> {
   const { config, ctx } = proc;
   const stanza = config.stanza ?? "";
   const [pg] = config.pgs;
@@ -41,28 +42,30 @@ export async function gatherSamples(proc: CommandProcess, surveys: WalSurveys = 
   const facts = await Promise.all(
     report.repos.map(async (row, index): Promise<RepoFacts & RepoHostFacts> => {
       const { backups, missingWalCount, droppedCount, error, info, key } = row;
-      const expected = config.settings.repos[key]?.expectFullWithinS;
+      const { expectDumpWithinS, expectFullWithinS: expected } = config.settings.repos[key] ?? {};
       const known = {
         key,
         missingWalCount,
         conflictCount: missingWal.listConflicts(key).length,
         droppedCount,
         fullExpectedS: typeof expected === "number" ? expected : null,
+        dumpExpectedS: expectDumpWithinS ?? null,
       };
       const repo = repos[index];
       if (error !== null || repo === undefined) {
         ctx.log.warn(`repo${key} cannot be read: ${error?.message ?? "it is not configured"}`);
-        return { ...known, backups: null, newestWal: null, survey: null };
+        return { ...known, backups: null, newestWal: null, survey: null, dumps: null };
       }
-      const newestWal = await orNull(proc, key, () => findNewestWal(repo));
+      const newestWal = await orNull(proc, key, "WAL", () => findNewestWal(repo));
       const survey = config.monitoring.walGaps
-        ? await surveys.of(key, () =>
-            orNull(proc, key, () => surveyWal(repo, backups, walSegmentSizeBytes, ctx.clock.nowMs())),
+        ? await surveys.wal.of(key, () =>
+            orNull(proc, key, "WAL", () => surveyWal(repo, backups, walSegmentSizeBytes, ctx.clock.nowMs())),
           )
         : null;
+      const dumps = await surveys.dumps.of(key, () => orNull(proc, key, "dumps", () => surveyDumps(repo)));
       const trimmed =
         info === null ? undefined : trimmedLabels(info.backups, info.currentId, repo.retention, ctx.clock.nowMs());
-      return { ...known, backups: info?.backups ?? [], newestWal, survey, ...given({ trimmed }) };
+      return { ...known, backups, newestWal, survey, dumps, ...given({ trimmed }) };
     }),
   );
   const slot = await loadSlot(config);
@@ -104,11 +107,16 @@ async function openedOrNone({ config, ctx }: Invocation): Promise<readonly Opene
 }
 
 /** Facts that a repository cannot provide are missing, with a log line. */
-async function orNull<T>(proc: Invocation, repoIndex: number, work: () => Promise<T>): Promise<T | null> {
+async function orNull<T>(
+  proc: Invocation,
+  repoIndex: number,
+  what: "WAL" | "dumps",
+  work: () => Promise<T>,
+): Promise<T | null> {
   try {
     return await work();
   } catch (error) {
-    proc.ctx.log.warn(`repo${repoIndex}: unable to read WAL: ${toBackupError(error).message}`);
+    proc.ctx.log.warn(`repo${repoIndex}: unable to read ${what}: ${toBackupError(error).message}`);
     return null;
   }
 }
@@ -121,18 +129,28 @@ function hashOf({ pgs, repos, settings }: Config): string {
 }
 
 /**
- * A survey of a whole archive costs more than all else, and money in some stores: repeated gathering does it only every
- * few turns.
+ * A survey of a whole archive, or of all dumps, costs more than all else, and money in some stores: repeated gathering
+ * does it only every few turns.
  */
-export class WalSurveys {
+export class Surveys {
+  readonly wal: Turns<WalSurvey>;
+  readonly dumps: Turns<DumpSurvey>;
+
+  constructor(everyTurns: number) {
+    this.wal = new Turns(everyTurns);
+    this.dumps = new Turns(everyTurns);
+  }
+}
+
+class Turns<T> {
   readonly #everyTurns: number;
-  readonly #known = new Map<number, { readonly survey: WalSurvey; turnsLeft: number }>();
+  readonly #known = new Map<number, { readonly survey: T; turnsLeft: number }>();
 
   constructor(everyTurns: number) {
     this.#everyTurns = everyTurns;
   }
 
-  async of(repoIndex: number, look: () => Promise<WalSurvey | null>): Promise<WalSurvey | null> {
+  async of(repoIndex: number, look: () => Promise<T | null>): Promise<T | null> {
     const known = this.#known.get(repoIndex);
     if (known !== undefined && --known.turnsLeft > 0) return known.survey;
     const survey = await look();

@@ -7,6 +7,7 @@ import { isRead } from "../operations/slot/slotReport";
 import type { StreamState, SynchronousReport } from "../local/streamState";
 import type { StoredWal } from "../operations/info/destinations";
 import type { DrillRecord } from "../operations/drill/record";
+import { type DumpSurvey, hasDumps } from "../operations/dump/surveyDumps";
 import { holdOf } from "../operations/expire/hold";
 import type { OpenedBackup } from "../operations/open/openLocation";
 import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
@@ -36,6 +37,9 @@ export interface RepoHostFacts {
   readonly survey: WalSurvey | null;
   readonly droppedCount: number;
   readonly fullExpectedS: number | null;
+  /** Logical dumps; null when unreadable. */
+  readonly dumps: DumpSurvey | null;
+  readonly dumpExpectedS: number | null;
 }
 
 export interface HostFacts {
@@ -185,6 +189,7 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
   const own = { stanza };
   return [
     ...repos.flatMap((repo) => repoHostSamples(stanza, repo)),
+    ...dumpSamples(stanza, repos),
     ...samples(own, {
       pgbackstop_wal_waiting_files: waiting?.count,
       pgbackstop_wal_waiting_oldest_timestamp_seconds: waiting?.oldestAtS,
@@ -214,6 +219,22 @@ function repoHostSamples(stanza: string, { droppedCount, fullExpectedS, key, sur
     pgbackstop_repo_full_expected_seconds: fullExpectedS,
   };
   return samples({ stanza, repo_key: String(key) }, values);
+}
+
+/** Empty where no repository has or expects a dump; else one that lacks them all shows 0. */
+function dumpSamples(stanza: string, repos: readonly RepoHostFacts[]): Sample[] {
+  if (!repos.some(({ dumpExpectedS, dumps }) => dumpExpectedS !== null || (dumps !== null && hasDumps(dumps))))
+    return [];
+  return repos.flatMap(({ dumpExpectedS, dumps, key }) =>
+    samples(
+      { stanza, repo_key: String(key) },
+      {
+        pgbackstop_repo_dumps: dumps?.completeCount,
+        pgbackstop_repo_last_dump_timestamp_seconds: dumps?.newest?.stoppedAtS,
+        pgbackstop_repo_dump_expected_seconds: dumpExpectedS,
+      },
+    ),
+  );
 }
 
 /** Samples of one repository, once it has streamed WAL. */

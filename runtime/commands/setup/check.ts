@@ -2,8 +2,8 @@
  * `check`: exit 0 when the repositories without errors satisfy the acknowledgement policy. A repository without a full
  * backup as young as the settings file expects always fails: WAL alone restores nothing.
  *
- * `--stale` compares the ages of every repository's newest backup and WAL after that, whatever its result, and sends
- * event `stale` to the notification targets. With `--no-archive-check` it needs no server. It exits with 75 if
+ * `--stale` compares the ages of every repository's newest backup, dump and WAL after that, whatever its result, and
+ * sends event `stale` to the notification targets. With `--no-archive-check` it needs no server. It exits with 75 if
  * something is too old and everything else is fine.
  */
 import { type BackupError, fail, toBackupError } from "../../base/errors";
@@ -35,8 +35,8 @@ export const checkCommand: Command = async (proc) => {
   await notifyStale(proc, lines);
   const error = serverError ?? combinedError("check", results);
   if (error !== null) throw error;
-  if (lines.length > 0) throw fail("backupSetInvalid", `backups or WAL are too old:\n${lines.join("\n")}`);
-  proc.ctx.log.info("the newest backups and WAL are as recent as expected");
+  if (lines.length > 0) throw fail("backupSetInvalid", `backups, dumps or WAL are too old:\n${lines.join("\n")}`);
+  proc.ctx.log.info("the newest backups, dumps and WAL are as recent as expected");
   return 0;
 };
 

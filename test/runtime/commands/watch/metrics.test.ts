@@ -12,6 +12,7 @@ import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { HeldClock, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
+import { storeDump } from "../../../harness/madeDump";
 import { entryOf, makeStanza } from "../../../harness/madeRepository";
 import { startWebServer, type WebServer } from "../../../harness/doubles/messageServers";
 import { MemoryStorage } from "../../../harness/doubles/storages";
@@ -123,6 +124,38 @@ describe("each repository", () => {
     expect([1, 2].map((key) => values[of("repo_wal_conflict_files", key)])).toEqual([1, 0]);
     expect(values[of("repo_full_expected_seconds", 1)]).toBe(90_000);
     expect(values[of("repo_full_expected_seconds", 2)]).toBeUndefined();
+  });
+
+  // claim: docs/dumps.md: metrics count the dumps of each repository, once one has or expects some
+  test("reports its dumps, once one of them has or expects some", async () => {
+    const dumpSamples = async (settings: object = {}) =>
+      Object.fromEntries(
+        Object.entries((await scrape(["metrics"], settings)).values).filter(([name]) => /_dumps?[_{]/.test(name)),
+      );
+    expect(await dumpSamples()).toEqual({});
+    const repoSettings = { 2: { expectDumpWithinS: 90_000 } };
+    const expecting = {
+      settings: { acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandContains: "", repos: repoSettings },
+    };
+    expect(await dumpSamples(expecting)).toEqual({
+      [of("repo_dumps", 1)]: 0,
+      [of("repo_dumps", 2)]: 0,
+      [of("repo_dump_expected_seconds", 2)]: 90_000,
+    });
+    await storeDump(repos[0] as Repository, "20261120-020000Z-1a2b3c4d", { stoppedAtS: 1_795_000_100 });
+    expect(await dumpSamples()).toEqual({
+      [of("repo_dumps", 1)]: 1,
+      [of("repo_last_dump_timestamp_seconds", 1)]: 1_795_000_100,
+      [of("repo_dumps", 2)]: 0,
+    });
+    // An unreadable dump hides nothing else of its repository.
+    second.plan("list", { kind: "error", error: fail("access", "refused") }, { path: /dump/ });
+    const { values } = await scrape();
+    expect([of("repo_up", 2), of("repo_dumps", 2), of("repo_dumps", 1)].map((name) => values[name])).toEqual([
+      1,
+      undefined,
+      1,
+    ]);
   });
 
   test("without a scan of the whole archive has no gaps, but everything else", async () => {

@@ -10,6 +10,7 @@ import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { startWebServer, type WebServer } from "../../../harness/doubles/messageServers";
+import { storeDump } from "../../../harness/madeDump";
 import { makeStanza } from "../../../harness/madeRepository";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { host } from "../../commands/support";
@@ -96,6 +97,22 @@ test("what is of the future is not recent: a clock is wrong", async () => {
   expect(await messagesAt(expected, NOW_S + aheadS - HOUR_S)).toEqual([expect.stringContaining("the newest WAL is")]);
   const wal = await messagesAt({ expectWalWithinS: 2 * HOUR_S }, NOW_S - 3 * HOUR_S);
   expect(wal).toEqual([expect.stringContaining("the newest WAL is of the future")]);
+});
+
+// claim: docs/dumps.md: `check --stale` reports a repository whose newest complete dump is older than expected, or that
+//   has none
+test("a dump that is too old, lacks a file or does not exist is reported where one is expected", async () => {
+  await fill(FULL, INCR);
+  const [repo] = repos as [Repository];
+  const ofDumps = (hours: number): Promise<string[]> => messages({ expectDumpWithinS: hours * HOUR_S });
+  expect(await messages({})).toEqual([]);
+  expect(await ofDumps(25)).toEqual(["repo1: no complete dump: expected is at most 25 hours old"]);
+  await storeDump(repo, "20261118-020000Z-1a2b3c4d", { stoppedAtS: NOW_S - 30 * HOUR_S });
+  await storeDump(repo, "20261119-020000Z-1a2b3c4d", { stoppedAtS: NOW_S - 6 * HOUR_S });
+  expect(await ofDumps(25)).toEqual([]);
+  await repo.storage.remove("pgbackstop/demo/dump/20261119-020000Z-1a2b3c4d/shop.dump");
+  expect(await ofDumps(25)).toEqual(["repo1: the newest complete dump is 30 hours old; expected is at most 25 hours"]);
+  expect(await ofDumps(31)).toEqual([]);
 });
 
 /** `check --stale` with a webhook and an Alertmanager as targets. */
