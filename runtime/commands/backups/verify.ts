@@ -179,10 +179,14 @@ function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string
     for (const [first, last] of gaps) lines.push(`    WAL gap: ${first} to ${last}`);
     for (const [first, last] of missingHistories) lines.push(`    missing histories: ${first} to ${last}`);
   }
-  for (const { label, status, counts } of verdict.backups) {
+  const sets = [
+    ...verdict.backups.map((backup) => ({ what: "backup", ...backup })),
+    ...verdict.dumps.map((dump) => ({ what: "dump", ...dump })),
+  ];
+  for (const { counts, label, status, what } of sets) {
     if (!verbose && status === "valid") continue;
     lines.push(
-      `  backup: ${label}, status: ${status}, total files checked: ${counts.total}, total valid files: ${counts.valid}`,
+      `  ${what}: ${label}, status: ${status}, total files checked: ${counts.total}, total valid files: ${counts.valid}`,
       ...countsLine(counts, verbose),
     );
   }
@@ -205,14 +209,19 @@ function countsLine(counts: VerifyCounts, verbose: boolean): string[] {
 
 /**
  * Ours:
- * `{"version":1,"stanza","repos":[{"key","status","archives","backups","stream","problems","orphans"}
- * or {"key","status":"error","error"}]}`.
+ * `{"version":1,"stanza","repos":[{"key","status","archives","backups","stream","problems","orphans"},
+ * "dumps" in one that has some, or {"key","status":"error","error"}]}`.
  */
 function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): JsonValue {
   const repos = results.map((result): JsonValue => {
     if (!result.ok)
       return { key: result.repoIndex, status: "error", error: `[${result.error.name}] ${result.error.message}` };
-    const { repoIndex, ok, archives, backups, problems, orphans, stream } = result.value;
+    const { repoIndex, ok, archives, backups, dumps, problems, orphans, stream } = result.value;
+    const setJson = ({ counts, label, status }: (typeof backups)[number]): JsonValue => ({
+      label,
+      status,
+      ...countsJson(counts),
+    });
     return {
       key: repoIndex,
       status: ok ? "ok" : "error",
@@ -221,7 +230,8 @@ function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): 
         ...countsJson(counts),
         gaps: gaps.map(([first, last]) => ({ first, last })),
       })),
-      backups: backups.map(({ label, status, counts }) => ({ label, status, ...countsJson(counts) })),
+      backups: backups.map(setJson),
+      ...(dumps.length === 0 ? {} : { dumps: dumps.map(setJson) }),
       stream: { total: stream.total, valid: stream.valid },
       problems: [...problems],
       orphans: [...orphans],

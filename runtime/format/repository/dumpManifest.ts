@@ -83,12 +83,21 @@ export function dumpPartName(fileName: string, part: number): string {
   return part === 1 ? fileName : `${fileName}.${part}`;
 }
 
+/** One stream, stored in one file or in parts. */
+export interface DumpFile {
+  readonly fileName: string;
+  readonly content: DumpContent;
+}
+
+export function dumpFiles({ databases, globals }: DumpManifest): readonly DumpFile[] {
+  const ofDatabases = databases.map((content) => ({ fileName: dumpFileName(content.name), content }));
+  return [{ fileName: GLOBALS_FILE, content: globals }, ...ofDatabases];
+}
+
 /** Names and stored sizes of all files besides the manifest. */
-export function dumpParts({ databases, globals }: DumpManifest): ReadonlyMap<string, number> {
-  const files = [{ fileName: GLOBALS_FILE, content: globals }];
-  for (const content of databases) files.push({ fileName: dumpFileName(content.name), content });
+export function dumpParts(manifest: DumpManifest): ReadonlyMap<string, number> {
   return new Map(
-    files.flatMap(({ fileName, content }) =>
+    dumpFiles(manifest).flatMap(({ fileName, content }) =>
       content.partSizesBytes.map((sizeBytes, index) => [dumpPartName(fileName, index + 1), sizeBytes] as const),
     ),
   );

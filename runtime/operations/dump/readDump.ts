@@ -4,7 +4,7 @@ import { type ByteStream, shownText } from "../../base/bytes";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo, type RepoResult } from "../../base/parallel";
 import {
-  type DumpContent,
+  type DumpFile,
   dumpFileName,
   type DumpManifest,
   dumpPartName,
@@ -112,12 +112,6 @@ function isComplete(copy: DumpCopy): copy is DumpCopy & { readonly manifest: Dum
   return copy.fault === null && copy.manifest !== null;
 }
 
-/** One file of a dump. */
-interface DumpFile {
-  readonly fileName: string;
-  readonly content: DumpContent;
-}
-
 /** @param database null for roles and tablespaces @throws optionInvalidValue (32) */
 export function fileOfDump({ databases, globals, label }: DumpManifest, database: string | null): DumpFile {
   if (database === null) return { fileName: GLOBALS_FILE, content: globals };
@@ -128,13 +122,20 @@ export function fileOfDump({ databases, globals, label }: DumpManifest, database
   });
 }
 
+/** @param database null for roles and tablespaces @throws like {@link readDumpFile} */
+export function readVerified({ manifest, repo }: Copy, database: string | null): ByteStream {
+  return readDumpFile(repo, manifest, fileOfDump(manifest, database));
+}
+
 /**
  * The plain content. Its end comes only when the hash of all is right: of wrong content nobody gets all.
  * @throws checksum (26), crypto (95), fileMissing (55)
  */
-export async function* readVerified({ manifest, repo }: Copy, database: string | null): ByteStream {
-  const { cipherPass, label } = manifest;
-  const { content, fileName } = fileOfDump(manifest, database);
+export async function* readDumpFile(
+  repo: Repository,
+  { cipherPass, label }: Pick<DumpManifest, "cipherPass" | "label">,
+  { content, fileName }: DumpFile,
+): ByteStream {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   let held: Uint8Array | null = null;

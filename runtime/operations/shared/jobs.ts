@@ -14,6 +14,7 @@ import { type RestoreFilesJob, type RestoreFilesResult, restoreFiles } from "../
 import { type CopyFilesJob, type CopyFilesResult, copyFiles } from "../sync/copyFiles";
 import { type CopyWalJob, copyWalFile } from "../sync/copyWalFile";
 import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "../verify/verifyBundle";
+import { type VerifyDumpJob, verifyDumpFile } from "../verify/verifyDumpFile";
 import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "../verify/verifyFile";
 import { type PackedWal, type PackWalJob, packWal } from "../archivePush/walFile";
 
@@ -26,6 +27,7 @@ interface JobKinds {
   readonly syncFiles: { readonly job: CopyFilesJob; readonly result: CopyFilesResult };
   readonly syncWal: { readonly job: CopyWalJob; readonly result: undefined };
   readonly verifyBundle: { readonly job: VerifyBundleJob; readonly result: VerifyBundleResult };
+  readonly verifyDump: { readonly job: VerifyDumpJob; readonly result: VerifyFileResult };
   readonly verifyFile: { readonly job: VerifyFileJob; readonly result: VerifyFileResult };
 }
 
@@ -68,6 +70,8 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
       return copyWalFile(job, repo, ctx);
     case "verifyBundle":
       return verifyBundle(job, repo);
+    case "verifyDump":
+      return verifyDumpFile(job, repo);
     case "verifyFile":
       return verifyFile(job, repo);
   }

@@ -3,10 +3,10 @@
  * complete?
  *
  * It reads and hashes every WAL file and every file of every backup (a file that later backups refer to once, a bundle
- * by one request). Every backup's references must exist. Info files and manifests are read in both copies. Unlike
- * stock, a missing segment between the oldest backup's start and the newest segment, stored or needed by a backup, is
- * an error and is named ("pgbackrest-format" 19; stock reports ok with segments missing). So is one that a backup needs
- * to reach the timeline of a failover, and the history of a timeline after the oldest backup's.
+ * by one request) and of every logical dump. Every backup's references must exist. Info files and manifests are read in
+ * both copies. Unlike stock, a missing segment between the oldest backup's start and the newest segment, stored or
+ * needed by a backup, is an error and is named ("pgbackrest-format" 19; stock reports ok with segments missing). So is
+ * one that a backup needs to reach the timeline of a failover, and the history of a timeline after the oldest backup's.
  */
 import type { Context } from "../../base/context";
 import { fail, nullOn, toBackupError } from "../../base/errors";
@@ -35,6 +35,7 @@ import { filesOfNobody, findOrphans } from "./orphans";
 import { type TimelinePath, pathRanges, type WalRange } from "./path";
 import { Tally, type VerifyCounts } from "./tally";
 import { type BackupVerdict, verifyBackups } from "./verifyBackups";
+import { type DumpVerdict, verifyDumps } from "./verifyDumps";
 import type { VerifyFileJob } from "./verifyFile";
 
 export interface ArchiveVerdict {
@@ -54,6 +55,8 @@ export interface Verdict {
   readonly ok: boolean;
   readonly archives: readonly ArchiveVerdict[];
   readonly backups: readonly BackupVerdict[];
+  /** Logical dumps. */
+  readonly dumps: readonly DumpVerdict[];
   readonly problems: readonly string[];
   /** Files that nothing refers to: no error, but used space. */
   readonly orphans: readonly string[];
@@ -116,6 +119,7 @@ export async function verify(
     samplePercent: options.samplePercent ?? 100,
   };
   const isWhole = !isSingle && options.samplePercent === undefined;
+  const dumps = isSingle ? [] : await verifyDumps(input, problems, ctx);
   const orphans = new Orphans(ctx);
   const visit = (manifest: Manifest): Promise<void> => orphans.add(() => filesOfNobody(repo, manifest));
   const backups = await verifyBackups(isWhole ? { ...input, visit } : input, problems, ctx);
@@ -128,12 +132,13 @@ export async function verify(
     stream.valid === stream.total &&
     damaged.length === 0 &&
     archives.every(isComplete) &&
-    backups.verdicts.every((backup) => backup.status === "valid");
+    [...backups.verdicts, ...dumps].every(({ status }) => status === "valid");
   return {
     repoIndex: repo.key,
     ok,
     archives,
     backups: backups.verdicts,
+    dumps,
     stream,
     problems,
     orphans: orphans.lines,

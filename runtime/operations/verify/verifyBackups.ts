@@ -229,7 +229,7 @@ class FileReader {
         known.push(file);
         continue;
       }
-      const isWanted = this.#isInSample() || this.#doubtful.has(source.path);
+      const isWanted = isInSample(this.#input.samplePercent, this.#ctx) || this.#doubtful.has(source.path);
       this.#seen.set(fingerprint, isWanted ? OK : null);
       if (!isWanted) continue;
       if (source.range === null || (file.sha1Repo === undefined && !isPlain(source))) pieces.push(file);
@@ -267,13 +267,6 @@ class FileReader {
     return storedAt(repo.key, repo.stanza, manifest, file);
   }
 
-  #isInSample(): boolean {
-    const { samplePercent } = this.#input;
-    if (samplePercent >= 100) return true;
-    const [high = 0, low = 0] = this.#ctx.random.bytes(2);
-    return ((high * 256 + low) / 65_536) * 100 < samplePercent;
-  }
-
   #bundle(manifest: Manifest, files: readonly ManifestFile[]): Promise<readonly VerifyFileResult[]> {
     const extents = files.map((file) => {
       const { offsetBytes = 0 } = this.#sourceOf(manifest, file).range ?? {};
@@ -304,6 +297,12 @@ class FileReader {
       sha1: file.sha1,
     });
   }
+}
+
+export function isInSample(samplePercent: number, { random }: Pick<Context, "random">): boolean {
+  if (samplePercent >= 100) return true;
+  const [high = 0, low = 0] = random.bytes(2);
+  return ((high * 256 + low) / 65_536) * 100 < samplePercent;
 }
 
 const OK: VerifyFileResult = { status: "ok", text: "" };

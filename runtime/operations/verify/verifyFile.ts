@@ -37,12 +37,13 @@ export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repo
       return { status: "size", text: `invalid size '${job.path}': actual ${sizeBytes}, expected ${job.sizeBytes}` };
     return { status: "ok", text: "" };
   } catch (error) {
-    if (isError(error, "fileMissing")) return { status: "missing", text: `file missing '${job.path}'` };
-    // Bytes that do not decrypt or decompress are damaged content, whatever the codec's error.
-    const status = isError(error, "crypto", "format", "checksum", "fileInvalid") ? "checksum" : "other";
-    return {
-      status,
-      text: `invalid result ${job.path}: [${toBackupError(error).name}] ${toBackupError(error).message}`,
-    };
+    return failedRead(job.path, error);
   }
+}
+
+export function failedRead(path: string, error: unknown): VerifyFileResult {
+  if (isError(error, "fileMissing")) return { status: "missing", text: `file missing '${path}'` };
+  // Bytes that do not decrypt or decompress are damaged content, whatever the codec's error.
+  const status = isError(error, "crypto", "format", "checksum", "fileInvalid") ? "checksum" : "other";
+  return { status, text: `invalid result ${path}: [${toBackupError(error).name}] ${toBackupError(error).message}` };
 }

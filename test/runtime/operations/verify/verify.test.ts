@@ -180,6 +180,7 @@ describe("verify", () => {
           segmentSizeBytes: WAL_SIZE_BYTES,
         },
       ],
+      dumps: [],
       backups: [{ label: "20261120-000000F", status: "valid", counts: { total: 2, valid: 2, ...none } }],
       problems: [],
       named: new Map([1, 2, 3].map((no) => [`15-${CONTROL.systemId}/${walName(no)}`, sha1Hex(walBytes(no))])),

@@ -1,0 +1,23 @@
+/** Reads one stream of a logical dump: a job, so that workers read and hash. */
+import type { DumpFile, DumpManifest } from "../../format/repository/dumpManifest";
+import { dumpPath } from "../../format/repository/repoPath";
+import type { Repository } from "../../repository/repository";
+import { readDumpFile } from "../dump/readDump";
+import { failedRead, type VerifyFileResult } from "./verifyFile";
+
+export interface VerifyDumpJob extends DumpFile, Pick<DumpManifest, "cipherPass" | "label"> {
+  readonly kind: "verifyDump";
+  readonly repoIndex: number;
+}
+
+export async function verifyDumpFile(
+  { cipherPass, content, fileName, label, repoIndex }: VerifyDumpJob,
+  repo: (key: number) => Repository,
+): Promise<VerifyFileResult> {
+  try {
+    for await (const _chunk of readDumpFile(repo(repoIndex), { cipherPass, label }, { content, fileName }));
+    return { status: "ok", text: "" };
+  } catch (error) {
+    return failedRead(`${dumpPath(repo(repoIndex).stanza, label)}/${fileName}`, error);
+  }
+}
