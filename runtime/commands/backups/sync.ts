@@ -1,12 +1,16 @@
-/** `sync`: copies whole backups and their WAL from `--from-repo` to `--to-repo`; exit 104 when some copies failed. */
+/**
+ * `sync`: copies whole backups with their WAL, and logical dumps, from `--from-repo` to `--to-repo`; exit 104 when some
+ * copies failed.
+ */
 import { fail } from "../../base/errors";
 import type { Config } from "../../config/types";
 import { sync } from "../../operations/sync/sync";
 import type { SyncScope } from "../../operations/sync/syncPlan";
 import { loadBackupInfo } from "../../repository/infoStore";
-import { NO_LEASE } from "../../repository/lease";
+import { type DumpSyncOutcome, syncDumps } from "../../operations/sync/syncDumps";
+import { type Lease, NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
-import type { Command, RepositoryAccess } from "../../process/commandProcess";
+import type { Command, CommandProcess, RepositoryAccess } from "../../process/commandProcess";
 import { configuredRetention } from "./expire";
 
 export const syncCommand: Command = async (proc) => {
@@ -20,12 +24,25 @@ export const syncCommand: Command = async (proc) => {
   const options = { scope: scopeOf(config, to), dryRun: config.dryRun, headerCheck: config.archive.headerCheck };
   // The source is only read. The first sync creates the target's stanza.
   const lease = config.dryRun ? NO_LEASE : await proc.leases.take(to, () => loadBackupInfo(from));
-  const { labels, walCount, chunkCount, problems } = await sync(from, to, proc.pool(), { ...options, lease }, ctx);
-  if (labels.length === 0 && walCount === 0 && chunkCount === 0 && problems.length === 0)
-    ctx.log.info(`${to.name}: nothing is missing from ${from.name}`);
+  const copied = await sync(from, to, proc.pool(), { ...options, lease }, ctx);
+  const dumps = options.scope.kind === "all" ? await copyDumps(proc, from, to) : { labels: [], problems: [] };
+  const problems = [...copied.problems, ...dumps.problems];
+  const count = copied.labels.length + copied.walCount + copied.chunkCount + dumps.labels.length;
+  if (count === 0 && problems.length === 0) ctx.log.info(`${to.name}: nothing is missing from ${from.name}`);
   if (problems.length > 0) throw fail("command", ["sync could not copy everything:", ...problems].join("\n"));
   return 0;
 };
+
+function copyDumps(proc: CommandProcess, from: Repository, to: Repository): Promise<DumpSyncOutcome> {
+  const { config, ctx } = proc;
+  const takeLease = async (): Promise<Lease> => {
+    proc.lock("dump", [to]);
+    // The stanza exists by now.
+    return proc.dumpLeases.take(to);
+  };
+  const keep = config.repos.find(({ key }) => key === to.key)?.keepDumps;
+  return syncDumps(from, to, { keep, takeLease, dryRun: config.dryRun }, ctx);
+}
 
 function repoOf(proc: RepositoryAccess, option: string, key: number | undefined): Repository {
   const repos = proc.repositories();

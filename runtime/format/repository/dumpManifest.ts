@@ -6,6 +6,7 @@
  * pgbackstop/<stanza>/dump/<label>/<database>.dump    of pg_dump --format=custom, which compresses
  * pgbackstop/<stanza>/dump/<label>/<database>.dump.2  the next part of a large one
  * pgbackstop/<stanza>/dump/<label>/dump.manifest
+ * pgbackstop/<stanza>/dump/<label>.<digits>/…         the same of a copy by sync
  * ```
  * In an encrypted repository the passphrase of the other files is random, and only in this file, which the repository's
  * own passphrase encrypts. Fields are only added, so that readers can ignore unknown ones.
@@ -59,6 +60,15 @@ const SHA256 = /^[0-9a-f]{64}$/;
 /** Sorts by start: `20261121-051347Z-1a2b3c4d`. */
 export function isDumpLabel(text: string): boolean {
   return LABEL.test(text);
+}
+
+/** A dump's directory has its label for a name, a copy's also digits of the run that made it: `LABEL.9f8e7d6c`. */
+export function isDumpDirectory(text: string): boolean {
+  return isDumpLabel(dumpLabelOf(text)) && /^[^.]+(\.[0-9a-f]{8})?$/.test(text);
+}
+
+export function dumpLabelOf(directory: string): string {
+  return directory.split(".", 1)[0] ?? "";
 }
 
 /** Milliseconds since 1970; null for a text that is no label, or no time. */

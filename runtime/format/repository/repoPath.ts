@@ -15,7 +15,7 @@
  */
 import { assert } from "../../base/errors";
 import { type CompressType, extensionOf } from "../codec/compress";
-import { DUMP_MANIFEST, isDumpLabel } from "./dumpManifest";
+import { DUMP_MANIFEST, isDumpDirectory } from "./dumpManifest";
 import { isLabel } from "./label";
 
 export function archivePath(stanza: string): string {
@@ -150,16 +150,16 @@ export function streamRoot(stanza: string): string {
   return `${serverFilesRoot(stanza)}/stream`;
 }
 
-/** Logical dumps, a directory for each label. */
+/** Logical dumps, a directory for each. */
 export function dumpsPath(stanza: string): string {
   return `${serverFilesRoot(stanza)}/dump`;
 }
 
-export function dumpPath(stanza: string, label: string): string {
-  assert(isDumpLabel(label), `'${label}' is not the label of a dump`);
-  return `${dumpsPath(stanza)}/${label}`;
+export function dumpPath(stanza: string, directory: string): string {
+  assert(isDumpDirectory(directory), `'${directory}' is not the directory of a dump`);
+  return `${dumpsPath(stanza)}/${directory}`;
 }
 
-export function dumpManifestPath(stanza: string, label: string): string {
-  return `${dumpPath(stanza, label)}/${DUMP_MANIFEST}`;
+export function dumpManifestPath(stanza: string, directory: string): string {
+  return `${dumpPath(stanza, directory)}/${DUMP_MANIFEST}`;
 }

@@ -11,10 +11,10 @@ import type { Repository } from "../../repository/repository";
  */
 export async function removeRemains(repo: Repository, lease: Pick<Lease, "check">, ctx: Context): Promise<void> {
   try {
-    for (const { hasManifest, label } of await listDumpDirectories(repo)) {
-      if (hasManifest || (await hasDump(repo, label))) continue;
+    for (const { directory, hasManifest, label } of await listDumpDirectories(repo)) {
+      if (hasManifest || (await hasDump(repo, directory))) continue;
       await lease.check();
-      await removeDump(repo, label);
+      await removeDump(repo, directory);
       ctx.log.info(`${repo.name}: removed dump ${label}, which never became complete`);
     }
   } catch (error) {

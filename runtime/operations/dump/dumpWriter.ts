@@ -24,25 +24,34 @@ export interface DumpTarget {
   readonly cipherPass: string | null;
 }
 
+interface DumpForm {
+  /** No other run writes into it. */
+  readonly directory: string;
+  /** A stored file of this size is the last one that grows: the stream goes on in a new one. */
+  readonly partSizeBytes?: number | undefined;
+}
+
+/** An S3 service takes uploads of 10,000 parts: 48 GiB with parts of the usual size. */
+const PART_SIZE_BYTES = 16 * 1024 ** 3;
+
 /** The content that each repository has of one stream, by key. */
 export type Written = ReadonlyMap<number, DumpContent>;
 
 export class DumpWriter {
   readonly #keys: readonly number[];
-  readonly #label: string;
+  readonly #directory: string;
   readonly #partSizeBytes: number;
   readonly #ctx: Context;
   readonly #alive = new Map<number, DumpTarget>();
   readonly #errors = new Map<number, BackupError>();
 
-  /** @param partSizeBytes a larger stream is stored in parts */
   constructor(
     opened: readonly RepoResult<DumpTarget>[],
-    { label, partSizeBytes }: { readonly label: string; readonly partSizeBytes: number },
+    { directory, partSizeBytes = PART_SIZE_BYTES }: DumpForm,
     ctx: Context,
   ) {
     this.#keys = opened.map(({ repoIndex }) => repoIndex);
-    this.#label = label;
+    this.#directory = directory;
     this.#partSizeBytes = partSizeBytes;
     this.#ctx = ctx;
     for (const result of opened) {
@@ -71,7 +80,7 @@ export class DumpWriter {
   results(): RepoResult<string>[] {
     return this.#keys.map((repoIndex): RepoResult<string> => {
       const error = this.#errors.get(repoIndex);
-      return error === undefined ? { repoIndex, ok: true, value: this.#label } : { repoIndex, ok: false, error };
+      return error === undefined ? { repoIndex, ok: true, value: this.#directory } : { repoIndex, ok: false, error };
     });
   }
 
@@ -90,7 +99,7 @@ export class DumpWriter {
         hash.update(chunk);
         sizeBytes += chunk.length;
         await this.#keepLeases();
-        part ??= await Part.open(this.alive, this.#label, dumpPartName(fileName, ++partCount), this.#ctx);
+        part ??= await Part.open(this.alive, this.#directory, dumpPartName(fileName, ++partCount), this.#ctx);
         await this.#writeChunk(part, chunk);
         if (part.sizeBytes < this.#partSizeBytes) continue;
         await this.#endPart(part, parts);
@@ -147,9 +156,9 @@ class Part {
     this.#groups = groups;
   }
 
-  static async open(repos: readonly DumpTarget[], label: string, name: string, ctx: Context): Promise<Part> {
+  static async open(repos: readonly DumpTarget[], directory: string, name: string, ctx: Context): Promise<Part> {
     const targets = repos.map(({ cipherPass, key, repo }): PartTarget => {
-      const path = `${dumpPath(repo.stanza, label)}/${name}`;
+      const path = `${dumpPath(repo.stanza, directory)}/${name}`;
       // pg_dump has compressed.
       const compress = { type: "none", level: 0 } as const;
       const piece = { repoIndex: key, path, compress, cipherPass, bundleId: null, raw: false, block: null };

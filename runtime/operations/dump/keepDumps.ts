@@ -6,7 +6,7 @@ import { dumpTimeMs } from "../../format/repository/dumpManifest";
 import { removeDump } from "../../repository/dumpStore";
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
-import { type DumpCopy, findDumps } from "./readDump";
+import { type DumpCopy, findCopies, oncePerLabel } from "./readDump";
 
 /** As in `pgbackstop.json`. */
 export type KeepDumps = NonNullable<RepoConfig["keepDumps"]>;
@@ -57,12 +57,15 @@ export async function expireDumps(
 ): Promise<void> {
   if (keep === undefined) return;
   try {
-    const known = (await findDumps(repo)).map(knownDump);
+    const copies = await findCopies(repo);
+    const known = oncePerLabel(copies).map(knownDump);
     for (const { label, state } of known)
       if (state === "unknown") ctx.log.warn(`${repo.name}: dump ${label} stays, because its manifest cannot be read`);
     for (const label of expiredDumps(known, own, keep)) {
-      await lease.check();
-      await removeDump(repo, label);
+      for (const { directory } of copies.filter((copy) => copy.label === label)) {
+        await lease.check();
+        await removeDump(repo, directory);
+      }
       ctx.log.info(`${repo.name}: removed dump ${label}, which keepDumps no longer keeps`);
     }
   } catch (error) {

@@ -57,8 +57,6 @@ export interface DumpOptions {
   readonly partSizeBytes?: number;
 }
 
-/** An S3 service takes uploads of 10,000 parts: 48 GiB with parts of the usual size. */
-const PART_SIZE_BYTES = 16 * 1024 ** 3;
 const SECOND_MS = 1000;
 
 /** The server that is dumped. */
@@ -79,7 +77,7 @@ interface Dumped {
 export async function logicalDump(
   repos: readonly Repository[],
   deps: DumpDeps,
-  { partSizeBytes = PART_SIZE_BYTES, ...options }: DumpOptions,
+  { partSizeBytes, ...options }: DumpOptions,
   ctx: Context,
 ): Promise<RepoResult<string>[]> {
   const source = await openSource(deps, options, ctx);
@@ -87,7 +85,7 @@ export async function logicalDump(
   const startedAtMs = await session.nowMs();
   const label = drillId(startedAtMs, ctx.random.bytes(4));
   const opened = await perRepo(repos, (repo) => openTarget(repo, deps, cluster, ctx));
-  const writer = new DumpWriter(opened, { label, partSizeBytes }, ctx);
+  const writer = new DumpWriter(opened, { directory: label, partSizeBytes }, ctx);
   try {
     writer.requireOne();
     const dumped = await dumpAll(source, writer, ctx);

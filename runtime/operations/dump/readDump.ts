@@ -6,6 +6,7 @@ import { mapParallel, perRepo, type RepoResult } from "../../base/parallel";
 import {
   type DumpFile,
   dumpFileName,
+  dumpLabelOf,
   type DumpManifest,
   dumpPartName,
   GLOBALS_FILE,
@@ -25,6 +26,7 @@ import { combinedError, repoErrorLine } from "../shared/results";
 /** A dump in one repository. */
 export interface DumpCopy {
   readonly label: string;
+  readonly directory: string;
   readonly repo: Repository;
   /** Null if it cannot be read. */
   readonly manifest: DumpManifest | null;
@@ -41,32 +43,48 @@ export function listDumps(repos: readonly Repository[]): Promise<RepoResult<read
   return perRepo(repos, findDumps);
 }
 
-/** Every dump of a repository, ascending by label. One that is being written or removed does not count. */
+/** Every dump of a repository once, ascending by label. One that is being written or removed does not count. */
 export async function findDumps(repo: Repository): Promise<readonly DumpCopy[]> {
-  const directories = (await listDumpDirectories(repo)).filter(({ hasManifest }) => hasManifest);
-  const copies = await mapParallel(directories, READS_AT_ONCE, async ({ files, label }) => {
-    const copy = await findCopy(repo, label, files);
+  return oncePerLabel(await findCopies(repo));
+}
+
+/** A complete copy stands for faulty ones: sync adds it before it removes them. */
+export function oncePerLabel(copies: readonly DumpCopy[]): readonly DumpCopy[] {
+  const byLabel = new Map<string, DumpCopy>();
+  for (const copy of copies) if (byLabel.get(copy.label)?.fault !== null) byLabel.set(copy.label, copy);
+  return [...byLabel.values()];
+}
+
+/** Each directory with a manifest. */
+export async function findCopies(repo: Repository, label?: string): Promise<readonly DumpCopy[]> {
+  const directories = (await listDumpDirectories(repo)).filter(
+    (each) => each.hasManifest && (label === undefined || each.label === label),
+  );
+  const copies = await mapParallel(directories, READS_AT_ONCE, async ({ directory, files }) => {
+    const copy = await findCopy(repo, directory, files);
     // Removal begins with the manifest.
-    const isGone = copy.fault !== null && !(await hasDump(repo, label));
+    const isGone = copy.fault !== null && !(await hasDump(repo, directory));
     return isGone ? [] : [copy];
   });
   return copies.flat();
 }
 
-async function findCopy(repo: Repository, label: string, listed?: DumpDirectory["files"]): Promise<DumpCopy> {
+async function findCopy(repo: Repository, directory: string, listed?: DumpDirectory["files"]): Promise<DumpCopy> {
+  const own = { label: dumpLabelOf(directory), directory, repo };
   try {
-    const manifest = await loadDumpManifest(repo, label);
-    const [lost] = await findLostParts(repo, manifest, listed);
-    return { label, repo, manifest, fault: lost === undefined ? null : `'${lost}' is missing or of another size` };
+    const manifest = await loadDumpManifest(repo, directory);
+    const [lost] = await findLostParts(repo, directory, manifest, listed);
+    return { ...own, manifest, fault: lost === undefined ? null : `'${lost}' is missing or of another size` };
   } catch (error) {
     if (!isError(error, ...MANIFEST_FAULTS)) throw error;
-    return { label, repo, manifest: null, fault: error.message };
+    return { ...own, manifest: null, fault: error.message };
   }
 }
 
 /** A complete dump in one repository. Each has its own passphrase. */
 interface Copy {
   readonly repo: Repository;
+  readonly directory: string;
   readonly manifest: DumpManifest;
 }
 
@@ -90,7 +108,11 @@ export async function chooseDump(repos: readonly Repository[], asked: string | u
   const results =
     label === undefined
       ? await listDumps(repos)
-      : await perRepo(repos, async (repo): Promise<readonly DumpCopy[]> => [await findCopy(repo, label)]);
+      : await perRepo(repos, async (repo): Promise<readonly DumpCopy[]> => {
+          const listed = await findCopies(repo, label);
+          // By name, because a listing may be incomplete.
+          return listed.length === 0 ? [await findCopy(repo, label)] : listed;
+        });
   const copies = results.flatMap((result) => (result.ok ? result.value : []));
   const complete = copies.filter(isComplete);
   const newest = complete
@@ -108,7 +130,9 @@ export async function chooseDump(repos: readonly Repository[], asked: string | u
   throw fail("backupSetInvalid", [fact, ...faults, ...others].join("\n"), { hint: "dump-ls shows the dumps." });
 }
 
-function isComplete(copy: DumpCopy): copy is DumpCopy & { readonly manifest: DumpManifest } {
+export type CompleteDump = DumpCopy & { readonly manifest: DumpManifest };
+
+export function isComplete(copy: DumpCopy): copy is CompleteDump {
   return copy.fault === null && copy.manifest !== null;
 }
 
@@ -123,8 +147,8 @@ export function fileOfDump({ databases, globals, label }: DumpManifest, database
 }
 
 /** @param database null for roles and tablespaces @throws like {@link readDumpFile} */
-export function readVerified({ manifest, repo }: Copy, database: string | null): ByteStream {
-  return readDumpFile(repo, manifest, fileOfDump(manifest, database));
+export function readVerified({ directory, manifest, repo }: Copy, database: string | null): ByteStream {
+  return readDumpFile(repo, directory, manifest, fileOfDump(manifest, database));
 }
 
 /**
@@ -133,14 +157,15 @@ export function readVerified({ manifest, repo }: Copy, database: string | null):
  */
 export async function* readDumpFile(
   repo: Repository,
-  { cipherPass, label }: Pick<DumpManifest, "cipherPass" | "label">,
+  directory: string,
+  { cipherPass }: Pick<DumpManifest, "cipherPass">,
   { content, fileName }: DumpFile,
 ): ByteStream {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   let held: Uint8Array | null = null;
   for (const part of content.partSizesBytes.keys()) {
-    const path = `${dumpPath(repo.stanza, label)}/${dumpPartName(fileName, part + 1)}`;
+    const path = `${dumpPath(repo.stanza, directory)}/${dumpPartName(fileName, part + 1)}`;
     for await (const chunk of await openFile(repo, path, cipherPass)) {
       hash.update(chunk);
       sizeBytes += chunk.length;
@@ -149,10 +174,14 @@ export async function* readDumpFile(
     }
   }
   if (sizeBytes !== content.sizeBytes || hash.digest("hex") !== content.sha256)
-    throw fail("checksum", `'${fileName}' of dump ${label} in ${repo.name} is damaged: its hash or size is wrong`, {
-      hint: "Use another repository with --repo, or another dump.",
-      repoIndex: repo.key,
-    });
+    throw fail(
+      "checksum",
+      `'${fileName}' of dump ${dumpLabelOf(directory)} in ${repo.name} is damaged: its hash or size is wrong`,
+      {
+        hint: "Use another repository with --repo, or another dump.",
+        repoIndex: repo.key,
+      },
+    );
   if (held !== null) yield held;
 }
 

@@ -2,7 +2,7 @@
 import { shownText } from "../../base/bytes";
 import type { JsonValue } from "../../format/repository/json";
 import type { Repository } from "../../repository/repository";
-import { findDumps } from "./readDump";
+import { findDumps, isComplete } from "./readDump";
 
 export interface DumpSurvey {
   readonly completeCount: number;
@@ -23,8 +23,8 @@ interface NewestDump {
 /** One listing, and the manifest of each dump. */
 export async function surveyDumps(repo: Repository): Promise<DumpSurvey> {
   const dumps = await findDumps(repo);
-  const complete = dumps.flatMap(({ fault, manifest }) => (fault === null && manifest !== null ? [manifest] : []));
-  const newest = complete.at(-1);
+  const complete = dumps.filter(isComplete);
+  const newest = complete.at(-1)?.manifest;
   return {
     completeCount: complete.length,
     newest:

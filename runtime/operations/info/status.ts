@@ -322,7 +322,7 @@ function dumpTroubles({ dumps, key }: Pick<RepoStatus, "dumps" | "key">): Backup
   return (dumps?.faulty ?? []).map(({ fault, label }) =>
     fail("fileMissing", `dump ${label} cannot be used: ${fault}`, {
       repoIndex: key,
-      hint: `Remove the directory ${label} from the repository once you know why, and take a new dump: pgbackstop dump`,
+      hint: "Run pgbackstop sync if another repository has it. Otherwise remove its directory from the repository.",
     }),
   );
 }

@@ -24,8 +24,8 @@ import { toBackupError } from "../../base/errors";
 async function removeServerFiles(repo: Repository): Promise<void> {
   const { stanza, storage } = repo;
   // Manifests first: a part of a dump must never pass for one.
-  for (const { hasManifest, label } of await listDumpDirectories(repo))
-    if (hasManifest) await storage.remove(dumpManifestPath(stanza, label));
+  for (const { directory, hasManifest } of await listDumpDirectories(repo))
+    if (hasManifest) await storage.remove(dumpManifestPath(stanza, directory));
   const leases = [leasePath(stanza), leasePath(stanza, "dumps")];
   for await (const { path, type } of storage.list(serverFilesRoot(stanza))) {
     if (!leases.includes(path)) await (type === "directory" ? storage.removePath(path) : storage.remove(path));

@@ -42,7 +42,7 @@ export async function verifyDumps(
     const verdict = await verifyOne(input, directory, faults, ctx);
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     // Removal begins with the manifest.
-    if (verdict.status !== "valid" && !(await hasDump(input.repo, directory.label))) continue;
+    if (verdict.status !== "valid" && !(await hasDump(input.repo, directory.directory))) continue;
     problems.push(...faults);
     verdicts.push(verdict);
   }
@@ -51,26 +51,29 @@ export async function verifyDumps(
 
 async function verifyOne(
   { pool, repo, samplePercent }: DumpsInput,
-  { files, label }: DumpDirectory,
+  { directory, files, label }: DumpDirectory,
   problems: string[],
   ctx: Context,
 ): Promise<DumpVerdict> {
   const tally = new Tally(problems);
   let manifest: DumpManifest;
   try {
-    manifest = await loadDumpManifest(repo, label);
+    manifest = await loadDumpManifest(repo, directory);
   } catch (error) {
     problems.push(`dump ${label}: [${toBackupError(error).name}] ${toBackupError(error).message}`);
     return { label, status: "manifest missing", counts: tally.counts() };
   }
-  const lost = new Set(await findLostParts(repo, manifest, files));
+  const lost = new Set(await findLostParts(repo, directory, manifest, files));
   const { cipherPass } = manifest;
   await mapParallel(dumpFiles(manifest), pool.slots * LIMITS.filesPerWorker, async (file) => {
     // With a sample too, what a listing shows is judged for all.
     const lacking = partsOf(file).find((name) => lost.has(name));
-    if (lacking !== undefined) tally.add(lostPart(`${dumpPath(repo.stanza, label)}/${lacking}`, files.has(lacking)));
+    if (lacking !== undefined)
+      tally.add(lostPart(`${dumpPath(repo.stanza, directory)}/${lacking}`, files.has(lacking)));
     else if (isInSample(samplePercent, ctx))
-      tally.add(await pool.run<VerifyDumpJob>({ kind: "verifyDump", repoIndex: repo.key, label, cipherPass, ...file }));
+      tally.add(
+        await pool.run<VerifyDumpJob>({ kind: "verifyDump", repoIndex: repo.key, directory, cipherPass, ...file }),
+      );
   });
   const counts = tally.counts();
   return { label, status: counts.valid === counts.total ? "valid" : "invalid", counts };

@@ -2,7 +2,7 @@
  * Logical dumps of a real server into a plain directory and an encrypted bucket, beside stock: every row comes back by
  * pg_restore, a repository that is away costs only itself, and a dump that was killed never exists.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
@@ -268,6 +268,44 @@ describe(TITLE, async () => {
       verdict: "ok",
       text: `dump ${label}: ${ODD.length + 4} databases loaded, with 1 tables and 20000 rows`,
     });
+  });
+
+  // claim: docs/dumps.md: info, status and verify report a dump that lacks a file; sync replaces it
+  test("is watched, and comes back by sync when it has lost a file", async () => {
+    const [label = ""] = labels();
+    const count = labels().length;
+    const ofFirst = async (): Promise<unknown> => {
+      const [stanza] = JSON.parse((await bed.oursOk(["info", "--output=json"])).stdout) as [{ repo: object[] }];
+      return stanza.repo[0];
+    };
+    expect(await ofFirst()).toMatchObject({
+      dumps: { complete: count, faulty: [], newest: { label: labels().at(-1) } },
+    });
+    const content = readFileSync(join(directory(), label, "shop.dump"));
+    rmSync(join(directory(), label, "shop.dump"));
+    const fault = "'shop.dump' is missing or of another size";
+    expect(await ofFirst()).toMatchObject({ dumps: { complete: count - 1, faulty: [{ label, fault }] } });
+    expect(await bed.ours(["status"])).toMatchObject({
+      exitCode: 104,
+      stdout: expect.stringContaining(`dump ${label} cannot be used: ${fault}`),
+    });
+    expect(await bed.ours(["verify", "--repo=1"])).toMatchObject({
+      exitCode: 26,
+      stdout: expect.stringContaining(`dump: ${label}, status: invalid`),
+    });
+    const all = new Set([...labels(), ...(await bucketLabels())]);
+    await bed.oursOk(["sync", "--from-repo=2", "--to-repo=1"]);
+    expect(await ofFirst()).toMatchObject({ dumps: { complete: all.size, faulty: [] } });
+    const { repos } = JSON.parse(
+      (await bed.oursOk(["verify", "--repo=1", "--output=json", "--log-level-console=off"])).stdout,
+    ) as {
+      repos: { dumps: { label: string; status: string }[] }[];
+    };
+    expect(repos[0]?.dumps).toContainEqual(expect.objectContaining({ label, status: "valid" }));
+    // Decrypted, and with the same content.
+    const copy = readdirSync(directory()).find((name) => name.startsWith(`${label}.`)) ?? "none";
+    expect(readFileSync(join(directory(), copy, "shop.dump")).equals(content)).toBe(true);
+    await bed.oursOk(["dump-get", "--repo=1", `--dump=${label}`, "--globals"]);
   });
 
   // claim: docs/dumps.md: at the end of each dump it removes what is no longer kept

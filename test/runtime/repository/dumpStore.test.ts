@@ -44,6 +44,7 @@ describe("a dump in a repository", () => {
     await publishDump(repo, MANIFEST, testLease(), ctx);
     expect(await listDumpDirectories(repo)).toEqual([
       {
+        directory: LABEL,
         label: LABEL,
         hasManifest: true,
         files: new Map(Object.entries({ "globals.sql": 3, "shop.dump": 2, "shop.dump.2": 1 })),
@@ -97,10 +98,10 @@ describe("a dump in a repository", () => {
   test("lacks the files that neither the listing nor a look by name shows", async () => {
     const repo = await withParts(repository(1));
     const [directory] = await listDumpDirectories(repo);
-    expect(await findLostParts(repo, MANIFEST, directory?.files)).toEqual([]);
-    expect(await findLostParts(repo, MANIFEST), "a listing that shows nothing").toEqual([]);
+    expect(await findLostParts(repo, LABEL, MANIFEST, directory?.files)).toEqual([]);
+    expect(await findLostParts(repo, LABEL, MANIFEST), "a listing that shows nothing").toEqual([]);
     await repo.storage.remove(`${DIRECTORY}/shop.dump`);
-    expect(await findLostParts(repo, MANIFEST)).toEqual(["shop.dump"]);
+    expect(await findLostParts(repo, LABEL, MANIFEST)).toEqual(["shop.dump"]);
   });
 
   test("loses its manifest first, so that a removal that is killed leaves no part of a dump", async () => {

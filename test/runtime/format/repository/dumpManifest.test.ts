@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { textOf, utf8 } from "../../../../runtime/base/bytes";
 import {
   dumpFileName,
+  dumpLabelOf,
   type DumpManifest,
   dumpParts,
   dumpTimeMs,
@@ -38,7 +39,11 @@ describe("labels of dumps", () => {
       expect(isDumpLabel(other), other).toBe(false);
     expect(dumpTimeMs("20261399-064059Z-1a2b3c4d")).toBeNull();
     expect(dumpPath("demo", LABEL)).toBe(`pgbackstop/demo/dump/${LABEL}`);
-    expect(() => dumpPath("demo", "../x")).toThrow("not the label of a dump");
+    expect(dumpPath("demo", `${LABEL}.9f8e7d6c`)).toBe(`pgbackstop/demo/dump/${LABEL}.9f8e7d6c`);
+    expect(dumpLabelOf(`${LABEL}.9f8e7d6c`)).toBe(LABEL);
+    for (const other of [`${LABEL}.`, `${LABEL}.9f8e7d6c.9f8e7d6c`, `${LABEL}.9f8e7d6c/..`, `${LABEL}/..`, `.${LABEL}`])
+      expect(() => dumpPath("demo", other), other).toThrow("not the directory of a dump");
+    expect(() => dumpPath("demo", "../x")).toThrow("not the directory of a dump");
   });
 });
 

@@ -22,7 +22,7 @@ function target(key: number, storage: MemoryStorage | FaultyStorage, more: Parti
 }
 
 function writer(opened: readonly RepoResult<DumpTarget>[], partSizeBytes = 1000): DumpWriter {
-  return new DumpWriter(opened, { label: LABEL, partSizeBytes }, ctx);
+  return new DumpWriter(opened, { directory: LABEL, partSizeBytes }, ctx);
 }
 
 async function* chunks(count: number, end?: BackupError): ByteStream {
