@@ -124,7 +124,10 @@ export const FILE_DECLARATIONS: Declarations = {
       gaps: "ReportedGap[]",
       "newestWalS?": "number",
       walBytes: "number",
+      "dumps?": "ReportedDumps",
     },
+    ReportedDumps: { complete: "number", "newest?": "ReportedDump" },
+    ReportedDump: { label: "string", stoppedAtS: "number", databases: "string[]" },
     ReportedBackup: {
       label: "string",
       type: '"full" | "diff" | "incr"',

@@ -1,4 +1,5 @@
 /** Gathers the document of `report` for one database: its status, and what each repository holds. */
+import { shownText } from "../../base/bytes";
 import type { BackupError } from "../../base/errors";
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
@@ -9,11 +10,19 @@ import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
 import type { DrillRecord } from "../drill/record";
+import { type DumpSurvey, hasDumps } from "../dump/surveyDumps";
 import type { StatusReport } from "../info/status";
 import { archivedSegmentSize } from "../verify/archivedSize";
 import { findNewestTimeline, walNeeds } from "../verify/verify";
 import { type Coverage, coverageOf } from "./coverage";
-import type { ReportedBackup, ReportedDatabase, ReportedDrill, ReportedRepo, ReportedTrouble } from "./reportFields";
+import type {
+  ReportedBackup,
+  ReportedDatabase,
+  ReportedDrill,
+  ReportedDumps,
+  ReportedRepo,
+  ReportedTrouble,
+} from "./reportFields";
 
 export interface ReportInput {
   readonly host: string;
@@ -46,6 +55,7 @@ export async function collectReport(input: ReportInput): Promise<ReportedDatabas
         location: own?.location ?? "",
         encrypted: repos[index]?.cipherType !== "none",
         troubles: [...troubles, ...more].map(troubleOf),
+        ...dumpsOf(own?.dumps ?? null),
         ...(result.ok ? result.value : NOTHING),
       };
     }),
@@ -112,6 +122,15 @@ function backupOf(entry: BackupInfoEntry): ReportedBackup {
     storedBytes: repoSizeDeltaBytes,
     ...(error === true ? { damaged: true } : {}),
   };
+}
+
+/** As `status` has read them. */
+function dumpsOf(dumps: DumpSurvey | null): { readonly dumps?: ReportedDumps } {
+  if (dumps === null || !hasDumps(dumps)) return {};
+  const { completeCount: complete, newest } = dumps;
+  if (newest === null) return { dumps: { complete } };
+  const { databases, label, stoppedAtS } = newest;
+  return { dumps: { complete, newest: { label, stoppedAtS, databases: databases.map(shownText) } } };
 }
 
 function drillOf({ endedAtS, failures, id, ok, opened, repo, rpo, rtoMs }: DrillRecord): ReportedDrill {

@@ -61,6 +61,26 @@ export interface ReportedRepo {
   readonly newestWalS?: number;
   /** Size of its WAL as stored. */
   readonly walBytes: number;
+  /** Its logical dumps. If omitted, it has none. */
+  readonly dumps?: ReportedDumps;
+}
+
+/** Logical dumps in a repository. One that lacks a file is among the troubles. */
+export interface ReportedDumps {
+  /** Number of complete ones. */
+  readonly complete: number;
+  /** The newest complete one. If omitted, none is complete. */
+  readonly newest?: ReportedDump;
+}
+
+/** A logical dump. */
+export interface ReportedDump {
+  /** `20261121-020000Z-1a2b3c4d` */
+  readonly label: string;
+  /** When it ended. */
+  readonly stoppedAtS: number;
+  /** Names of its databases. */
+  readonly databases: readonly string[];
 }
 
 /** A backup in a repository. */

@@ -138,7 +138,7 @@ function databaseSection({ database, link }: Linked): string {
 ${scrolled(`Copies of ${titleOf(database)}`, renderCopies(database))}
 <h3>What can be restored</h3>
 ${scrolled(`Time axis of ${titleOf(database)}`, renderTimeAxis(database))}
-${repos.map((repo) => windowList(repo)).join("\n")}
+${repos.map((repo) => `${windowList(repo)}${dumpsLine(repo)}`).join("\n")}
 <h3>Drills</h3>
 ${renderDrills(database, titleOf(database))}
 <h3>Sizes</h3>
@@ -159,6 +159,14 @@ function windowList({ gaps, key, windows }: ReportedRepo): string {
   );
   const items = [...spans.map((span) => `<li>${escapeText(span)}</li>`), ...holes];
   return `<p>repo${key} can restore${items.length === 0 ? " nothing." : `:</p><ul>${items.join("")}</ul><p class="end">`}</p>`;
+}
+
+function dumpsLine({ dumps, key }: ReportedRepo): string {
+  if (dumps === undefined) return "";
+  const { complete, newest } = dumps;
+  const last =
+    newest === undefined ? "" : `, the newest of ${whenText(newest.stoppedAtS)}: ${newest.databases.join(", ")}`;
+  return `<p>${escapeText(`repo${key} has ${complete} complete logical dump${complete === 1 ? "" : "s"}${last}.`)}</p>`;
 }
 
 function sizes(database: ReportedDatabase): string {

@@ -4,6 +4,7 @@ import { collectStatus } from "../../../../runtime/operations/info/status";
 import { collectReport } from "../../../../runtime/operations/report/collectReport";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
+import { storeDump } from "../../../harness/madeDump";
 import { makeStanza } from "../../../harness/madeRepository";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { repository } from "../../repository/support";
@@ -12,6 +13,16 @@ import { statusInput } from "../info/statusInput";
 const NOW_S = Date.UTC(2026, 10, 20, 6, 40, 59) / 1000;
 const STOPPED_S = Date.UTC(2026, 10, 18, 3, 2) / 1000;
 const segment = (number: number): string => `0000000100000000${number.toString(16).toUpperCase().padStart(8, "0")}`;
+
+test("dumps are those that status has read", async () => {
+  const repos = [repository(1), repository(2)] as const;
+  for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [], wal: {} });
+  await storeDump(repos[0], "20261120-020000Z-1a2b3c4d");
+  const status = await collectStatus(statusInput(repos, NOW_S));
+  const report = await collectReport({ host: "db-1", repos, status, drills: [], objectives: {} });
+  const newest = { label: "20261120-020000Z-1a2b3c4d", stoppedAtS: 1_795_156_901, databases: ["shop"] };
+  expect(report.repos.map(({ dumps }) => dumps)).toEqual([{ complete: 1, newest }, undefined]);
+});
 
 test("a repository that cannot be read has its trouble, and hides nothing of the other", async () => {
   const storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));

@@ -20,6 +20,7 @@ describe("the page of a report", () => {
       troubles: [trouble],
       backups: [{ ...own, label: HOSTILE }],
       gaps: [{ from: HOSTILE, to: "x", fromS: NOW_S - DAY_S, toS: NOW_S }],
+      dumps: { complete: 1, newest: { label: HOSTILE, stoppedAtS: NOW_S, databases: [HOSTILE] } },
     });
     const drill = { id: HOSTILE, repo: 1, endedAtS: NOW_S - 60, ok: false, rtoSeconds: 9, failure: HOSTILE };
     const page = renderReportPage({
@@ -51,6 +52,21 @@ describe("the page of a report", () => {
     expect(page).toContain("repo1 can restore nothing.");
     expect(page).not.toContain("recover --repo");
     expect(renderReportPage({ databases: [] })).toContain("all is well with 0 databases");
+  });
+
+  // claim: docs/report.md: the page has a line for the logical dumps of each repository
+  test("a repository with dumps has a line of them", () => {
+    const newest = { label: "20261121-020000Z-1a2b3c4d", stoppedAtS: Date.UTC(2026, 10, 21, 2) / 1000 };
+    const repos = [
+      repo({ dumps: { complete: 7, newest: { ...newest, databases: ["crm", "shop"] } } }),
+      repo({ key: 2, dumps: { complete: 0 } }),
+      repo({ key: 3 }),
+    ];
+    const page = renderReportPage({ databases: [database({ repos })] });
+    expect(page.match(/repo\d has .* dumps?.*\./g)?.map((line) => line.replace(/<.*/, ""))).toEqual([
+      "repo1 has 7 complete logical dumps, the newest of 2026-11-21 02:00:00: crm, shop.",
+      "repo2 has 0 complete logical dumps.",
+    ]);
   });
 
   test("commands quote the stanza, and name a moment that the repository can restore", () => {
