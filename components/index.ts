@@ -79,6 +79,7 @@ export {
   type HostBaseArgs,
   type HostConnection,
   type HostDirectories,
+  type HostDumpsArgs,
   type HostMonitoringArgs,
   type HostNodeArgs,
   type HostOtlpArgs,

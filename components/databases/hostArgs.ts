@@ -277,6 +277,21 @@ export interface BackupSchedules {
   incr?: BackupScheduleArgs;
 }
 
+/** Logical dumps, which `pg_restore` loads into another version or server (docs/dumps.md). */
+export interface HostDumpsArgs extends RepositoryScheduleArgs {
+  /** Keys of the repositories that get the dumps. If omitted, all. @example ["repo1"] */
+  repositories?: pulumi.Input<pulumi.Input<string>[]>;
+  /** Databases to dump. If omitted, all that allow connections. @example ["shop", "crm"] */
+  databases?: pulumi.Input<pulumi.Input<string>[]>;
+  /**
+   * Days before the newest dump of which every dump stays. If you omit this and `keepCount`, 30.
+   * @minimum 1 @maximum 9999
+   */
+  keepDays?: pulumi.Input<number>;
+  /** Number of newest complete dumps that stay, whatever their age. @minimum 1 @maximum 9999 */
+  keepCount?: pulumi.Input<number>;
+}
+
 /** Work between backups, as a systemd service and timer. */
 export interface MaintenanceTaskArgs {
   /**
@@ -360,6 +375,12 @@ export interface HostMonitoringArgs {
    * @example "127.0.0.1:9854"
    */
   listen?: pulumi.Input<string>;
+  /**
+   * Serves the page of `pgbackstop report` as `/report` on `listen`, which must be on loopback. Browsers ask for this
+   * password, of at least 16 characters. It is kept as a stack secret.
+   * @example config.requireSecret("reportPassword")
+   */
+  reportPassword?: pulumi.Input<string>;
   /**
    * Receiver of OpenTelemetry, to which `maintenance.metrics` sends the metrics. It replaces the file for the textfile
    * collector.
@@ -570,6 +591,8 @@ export interface PostgresHostArgs extends HostBaseArgs {
   drills?: { [name: string]: HostDrillArgs };
   /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;
+  /** Logical dumps besides the backups. If omitted, none. @example { cron: "30 4 * * *", keepDays: 14 } */
+  dumps?: HostDumpsArgs;
   /**
    * How finished WAL leaves PostgreSQL. With "stream" the agent takes it through a replication slot: `archive_mode` may
    * stay off, and PostgreSQL is not restarted. Needs an agent. To change it on a host, destroy the component and create

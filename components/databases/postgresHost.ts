@@ -26,7 +26,7 @@ import { attempt, fields, DeferredRead, merged, view } from "../plan/model/defer
 import { checkHost } from "../plan/rules";
 import { abstaining } from "../plan/findings/abstain";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
-import { notifyPath, otlpPath, type RenderedFile } from "../render/host/renderedFile";
+import { notifyPath, otlpPath, type RenderedFile, reportPasswordPath } from "../render/host/renderedFile";
 import { hostEngine } from "../render/engines/engineTable";
 import { hostFilesOf } from "../render/host/hostParts";
 import { keptTargets, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
@@ -372,7 +372,7 @@ function clientFile({ agent, directories, drillsOnly }: HostPlan): Record<string
   };
 }
 
-/** Keys, passphrases, targets of notifications, and the receiver of metrics. */
+/** Keys, passphrases, targets of notifications, the receiver of metrics, and the password of the report. */
 function closedFiles(args: PostgresHostArgs, plan: HostPlan, targets: Targets): Record<string, FileArgs> {
   const rights = hostEngine(plan).secretRights(plan).file;
   const closed = plan.repositories.flatMap(({ name }) => {
@@ -390,7 +390,12 @@ function closedFiles(args: PostgresHostArgs, plan: HostPlan, targets: Targets): 
   const { otlp } = args.monitoring ?? {};
   const text = otlp === undefined ? null : otlpText(`PostgresHost ${plan.name}`, otlp);
   const receiver: [string, FileArgs][] = text === null ? [] : [[otlpPath(plan), { ...rights, text, secret: true }]];
-  return Object.fromEntries([...closed, ...notify, ...receiver]);
+  const { reportPassword } = args.monitoring ?? {};
+  const page: [string, FileArgs][] =
+    reportPassword === undefined
+      ? []
+      : [[reportPasswordPath(plan), { ...rights, text: pulumi.secret(reportPassword), secret: true }]];
+  return Object.fromEntries([...closed, ...notify, ...receiver, ...page]);
 }
 
 /** The arguments without secrets: a cipher is replaced by its existence, credentials are dropped. */
@@ -402,9 +407,10 @@ function openSettings(args: PostgresHostArgs): object {
   const { existingFile, targets } = args.notify ?? {};
   const open = targets?.map(({ events, type, units }) => ({ type, events, units }));
   const notify = args.notify === undefined ? {} : { notify: { existingFile, targets: open } };
-  const { listen, otlp } = args.monitoring ?? {};
+  const { listen, otlp, reportPassword } = args.monitoring ?? {};
+  const page = reportPassword === undefined ? {} : { servesReport: true };
   const sent = otlp === undefined ? {} : { otlp: given({ existingFile: otlp.existingFile }) };
-  const monitoring = args.monitoring === undefined ? {} : { monitoring: { ...given({ listen }), ...sent } };
+  const monitoring = args.monitoring === undefined ? {} : { monitoring: { ...given({ listen }), ...page, ...sent } };
   return {
     ...args,
     ...notify,

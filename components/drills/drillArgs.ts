@@ -86,6 +86,8 @@ export interface HostDrillArgs extends DrillArgs {
    * `container`, /var/lib/pgbackstop-drill.
    */
   path?: pulumi.Input<string>;
+  /** True: also loads the newest logical dump of the drilled repository into the restored server. @default false */
+  dump?: pulumi.Input<boolean>;
 }
 
 /** A query of a restored database. */

@@ -17,7 +17,7 @@ import { checkProviders } from "./rules/providers";
 import { checkRepositories, type DataDirectory } from "./rules/repositories";
 import { checkReadOnly, checkRestoreOnly, checkWithoutBackups } from "./rules/restoreOnly";
 import { checkRetention } from "./rules/retention";
-import { checkSchedules } from "./rules/schedules";
+import { checkDumps, checkSchedules } from "./rules/schedules";
 import { checkSilence, SILENCE_UNUSED, withoutSilenced } from "./rules/silence";
 import { checkSnapshots } from "./rules/snapshots";
 import { checkSynchronous } from "./rules/synchronous";
@@ -42,6 +42,7 @@ export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Find
     : abstaining(
         () => checkHostArguments(plan),
         () => checkDatabase(plan, dataDirectory),
+        () => checkDumps(plan),
         () => checkMounts(plan),
         () => checkSnapshots(plan),
         () => checkSynchronous(plan),

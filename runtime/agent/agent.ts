@@ -13,6 +13,7 @@ import { SlotArchiver } from "../archiver/slotArchiver";
 import { StreamService, stopRequiring } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
+import { textOf } from "../base/bytes";
 import { fail, isError, toBackupError } from "../base/errors";
 import type { Command, CommandProcess } from "../process/commandProcess";
 import { isSameDirectory } from "../local/sameDirectory";
@@ -20,12 +21,16 @@ import { formatLsn } from "../format/wal/walSegment";
 import { slotArchivingOf } from "../operations/slot/readyDirectory";
 import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, codeOf, errorLines, serveControlSocket } from "./controlSocket";
+import type { ReportFile } from "../operations/report/reportFields";
 import { serveMetrics } from "./metricsServer";
+import { ReportAnswer } from "./reportAnswer";
 
 /** How long running requests and transfers may take after the signal to end. */
 const DRAIN_MS = 8000;
 /** PostgreSQL takes higher codes for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
+/** Credential of the unit. */
+const REPORT_PASSWORD = "report-password";
 
 interface Services {
   readonly proc: CommandProcess;
@@ -38,49 +43,74 @@ interface Services {
   readonly ownFiles: OwnFiles;
 }
 
-export const agentCommand: Command = async (proc) => {
-  const { config, ctx } = proc;
-  // Running work does not see the signal that ends the agent, so it can finish.
-  const own = { ...ctx, signal: new AbortController().signal };
-  const { stream: streaming } = config.settings;
-  const wal = new WalService(proc, own, undefined, (repoIndex, walName) => stream?.stored(repoIndex, walName));
-  const archiving = slotArchivingOf(config);
-  const slot = archiving === null ? null : new SlotArchiver(proc, own, wal, archiving);
-  const conditions = slot === null ? {} : { markFinished: () => slot.markFinished() };
-  const stream =
-    streaming === undefined ? null : new StreamService(proc, own, streaming.intervalSeconds * 1000, conditions);
-  const gets = new GetService(proc, own);
-  const address = proc.listenFd === null ? { path: config.agent.socket } : { fd: proc.listenFd };
-  const services = { proc, wal, stream, slot, gets, ownFiles: new OwnFiles() };
-  const socket = await serveControlSocket(
-    address,
-    (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone),
-    ctx,
-  );
-  const page =
-    config.monitoring.listen === undefined
-      ? null
-      : await serveMetrics(config.monitoring.listen, proc, () => wal.status(), ctx);
-  // Only after it is known that no other agent serves here.
-  for (const name of services.ownFiles.removeLeft(wal.walDirectory))
-    ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
-  slot?.start();
-  stream?.start();
-  if (stream === null) void stopRequiring(proc, own, ctx.signal);
-  ctx.log.info(`agent listens on ${"path" in address ? `'${address.path}'` : "the socket of its unit"}`);
-  await untilAborted(ctx.signal);
-  await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
-    Promise.all([
-      page?.close(),
-      // A closed queue refuses what it has not begun, and PostgreSQL would count a failed call.
-      socket.close(enough).then(() => wal.close(enough)),
-      slot?.close(enough),
-      stream?.close(enough),
-      Promise.race([gets.close(), untilAborted(enough)]),
-    ]),
-  );
-  return 0;
-};
+/** @param report the document of the verb `report` */
+export const agentCommand =
+  (report: (proc: CommandProcess) => Promise<ReportFile>): Command =>
+  async (proc) => {
+    const { config, ctx } = proc;
+    // Running work does not see the signal that ends the agent, so it can finish.
+    const own = { ...ctx, signal: new AbortController().signal };
+    const { stream: streaming } = config.settings;
+    const wal = new WalService(proc, own, undefined, (repoIndex, walName) => stream?.stored(repoIndex, walName));
+    const archiving = slotArchivingOf(config);
+    const slot = archiving === null ? null : new SlotArchiver(proc, own, wal, archiving);
+    const conditions = slot === null ? {} : { markFinished: () => slot.markFinished() };
+    const stream =
+      streaming === undefined ? null : new StreamService(proc, own, streaming.intervalSeconds * 1000, conditions);
+    const gets = new GetService(proc, own);
+    const address = proc.listenFd === null ? { path: config.agent.socket } : { fd: proc.listenFd };
+    const services = { proc, wal, stream, slot, gets, ownFiles: new OwnFiles() };
+    const socket = await serveControlSocket(
+      address,
+      (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone),
+      ctx,
+    );
+    const page =
+      config.monitoring.listen === undefined
+        ? null
+        : await serveMetrics(
+            config.monitoring.listen,
+            proc,
+            () => wal.status(),
+            ctx,
+            await reportOf(proc, () => report(proc)),
+          );
+    // Only after it is known that no other agent serves here.
+    for (const name of services.ownFiles.removeLeft(wal.walDirectory))
+      ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
+    slot?.start();
+    stream?.start();
+    if (stream === null) void stopRequiring(proc, own, ctx.signal);
+    ctx.log.info(`agent listens on ${"path" in address ? `'${address.path}'` : "the socket of its unit"}`);
+    await untilAborted(ctx.signal);
+    await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
+      Promise.all([
+        page?.close(),
+        // A closed queue refuses what it has not begun, and PostgreSQL would count a failed call.
+        socket.close(enough).then(() => wal.close(enough)),
+        slot?.close(enough),
+        stream?.close(enough),
+        Promise.race([gets.close(), untilAborted(enough)]),
+      ]),
+    );
+    return 0;
+  };
+
+/** Null without a password. @throws fileMissing (55), optionInvalidValue (32) */
+async function reportOf(
+  { config, ctx, machine, readFile }: CommandProcess,
+  make: () => Promise<ReportFile>,
+): Promise<ReportAnswer | null> {
+  const { reportPasswordFile } = config.monitoring;
+  const credentials = machine.environment["CREDENTIALS_DIRECTORY"];
+  const path = reportPasswordFile ?? (credentials === undefined ? undefined : `${credentials}/${REPORT_PASSWORD}`);
+  const bytes = path === undefined ? null : await readFile(path);
+  if (bytes !== null) return new ReportAnswer(make, textOf(bytes).trim(), ctx.clock);
+  if (reportPasswordFile === undefined) return null;
+  throw fail("fileMissing", `missing file '${reportPasswordFile}' of report-password-file`, {
+    path: reportPasswordFile,
+  });
+}
 
 /** @throws the error of a fetch whose client has left, or that the agent's own end interrupted */
 async function answer(

@@ -12,6 +12,7 @@ import { DEFINITIONS, type Sample } from "../metrics/definitions";
 import { gatherSamples, Surveys } from "../metrics/gather";
 import { type WorkerFacts, workerSamples } from "../metrics/samples";
 import { renderMetrics } from "../metrics/text";
+import type { HttpAnswer, ReportAnswer } from "./reportAnswer";
 
 export interface MetricsServer {
   readonly port: number;
@@ -24,6 +25,8 @@ const SURVEY_TURNS = 10;
 const CONNECTIONS_MAX = 16;
 const REQUEST_TIMEOUT_MS = 5000;
 const HEADER_BYTES_MAX = 8 * 1024;
+const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
+const PLAIN = { "content-type": "text/plain; charset=utf-8" };
 
 /**
  * `listen` is `address:port`.
@@ -34,8 +37,17 @@ export async function serveMetrics(
   proc: CommandProcess,
   workers: () => readonly WorkerFacts[],
   ctx: Context,
+  report: Pick<ReportAnswer, "to"> | null = null,
 ): Promise<MetricsServer> {
   const endpoint = parseListen(listen);
+  if (report !== null && !LOOPBACK.test(endpoint.address))
+    throw fail(
+      "optionInvalid",
+      `the report is not served on '${listen}': its password would cross the network unencrypted`,
+      {
+        hint: "Listen on 127.0.0.1, and reach it by ssh -L or through a proxy with TLS.",
+      },
+    );
   const ending = new AbortController();
   let samples: readonly Sample[] | null = null;
   const refreshing = refreshForever(proc, ending.signal, ctx, (gathered) => {
@@ -51,9 +63,17 @@ export async function serveMetrics(
     headersTimeout: REQUEST_TIMEOUT_MS,
   });
   server.maxConnections = CONNECTIONS_MAX;
-  server.on("request", ({ method = "", url = "" }, response) =>
-    answer(method, url.split("?")[0] ?? "", text, response),
-  );
+  server.on("request", ({ headers, method = "", url = "" }, response) => {
+    const path = url.split("?")[0] ?? "";
+    const reported = method === "GET" ? (report?.to(path, headers.authorization) ?? null) : null;
+    Promise.resolve(reported).then(
+      (answered) => (answered === null ? answer(method, path, text, response) : send(response, method, answered)),
+      (error: unknown) => {
+        ctx.log.warn(`unable to make the report: ${toBackupError(error).message}`);
+        send(response, method, { status: 503, headers: PLAIN, text: "no report: the agent's log says why\n" });
+      },
+    );
+  });
   const end = async (): Promise<void> => {
     ending.abort();
     await refreshing;
@@ -97,18 +117,21 @@ async function refreshForever(
 }
 
 function answer(method: string, path: string, metrics: () => string | null, response: ServerResponse): void {
-  const send = (status: number, text: string, type = "text/plain; charset=utf-8"): void => {
-    const bytes = Buffer.from(text, "utf8");
-    response
-      .writeHead(status, { "content-type": type, "content-length": bytes.length })
-      .end(method === "HEAD" ? undefined : bytes);
-  };
-  if (method !== "GET" && method !== "HEAD") return send(405, "only GET\n");
-  if (path === "/healthz") return send(200, "ok\n");
-  if (path !== "/metrics") return send(404, "not found: use /metrics or /healthz\n");
+  const say = (status: number, text: string, headers: HttpAnswer["headers"] = PLAIN): void =>
+    send(response, method, { status, headers, text });
+  if (method !== "GET" && method !== "HEAD") return say(405, "only GET\n");
+  if (path === "/healthz") return say(200, "ok\n");
+  if (path !== "/metrics") return say(404, "not found: use /metrics or /healthz\n");
   const text = metrics();
-  if (text === null) return send(503, "not gathered yet\n");
-  send(200, text, "text/plain; version=0.0.4; charset=utf-8");
+  if (text === null) return say(503, "not gathered yet\n");
+  say(200, text, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
+}
+
+function send(response: ServerResponse, method: string, { headers, status, text }: HttpAnswer): void {
+  const bytes = Buffer.from(text, "utf8");
+  response
+    .writeHead(status, { ...PLAIN, ...headers, "content-length": bytes.length })
+    .end(method === "HEAD" ? undefined : bytes);
 }
 
 function parseListen(listen: string): { readonly address: string; readonly port: number } {

@@ -57,6 +57,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "maxMinutes?": "number",
       "maxBytes?": "number",
       "path?": "AbsolutePath",
+      "dump?": '"latest"',
     },
     RepoSettings: {
       "compressType?": '"none" | "gz" | "lz4" | "zst"',
@@ -69,6 +70,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "requireMount?": "boolean",
       "keep?": "KeepCalendar",
       "keepDumps?": "KeepDumps",
+      "storageClass?": "Line",
       "limitRate?": "ByteRate | { [hours: LimitedHours]: Line }",
     },
     KeepCalendar: {
@@ -125,9 +127,11 @@ export const FILE_DECLARATIONS: Declarations = {
       "newestWalS?": "number",
       walBytes: "number",
       "dumps?": "ReportedDumps",
+      "cost?": "ReportedCost",
     },
     ReportedDumps: { complete: "number", "newest?": "ReportedDump" },
     ReportedDump: { label: "string", stoppedAtS: "number", databases: "string[]" },
+    ReportedCost: { usdPerMonth: "number", asOf: "string" },
     ReportedBackup: {
       label: "string",
       type: '"full" | "diff" | "incr"',

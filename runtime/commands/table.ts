@@ -3,7 +3,10 @@ import type { WorkingCommand } from "../config/commands";
 import type { Command } from "../process/commandProcess";
 
 const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
-  agent: async () => (await import("../agent/agent.js")).agentCommand,
+  agent: async () =>
+    (await import("../agent/agent.js")).agentCommand(async (proc) =>
+      (await import("./watch/report.js")).reportDocument(proc),
+    ),
   annotate: async () => (await import("./backups/annotate.js")).annotateCommand,
   "archive-get": async () => (await import("./wal/archiveGet.js")).archiveGetCommand,
   "archive-push": async () => (await import("./wal/archivePush.js")).archivePushCommand,

@@ -74,6 +74,7 @@ export interface OptionRow extends OptionDetails {
   readonly acted: boolean;
 }
 
+export const GCS_ENDPOINT = "storage.googleapis.com";
 export const COMPRESS_TYPES = ["none", "gz", "lz4", "zst", "bz2"] as const;
 export type CompressType = (typeof COMPRESS_TYPES)[number];
 
@@ -538,6 +539,13 @@ const COMMAND_LINE = [
   own("metrics-listen", "string", ["agent"], "address and port of /metrics and /healthz, such as 127.0.0.1:9854", {
     config: "monitoring.listen",
   }),
+  own(
+    "report-password-file",
+    "path",
+    ["agent"],
+    "file with the password of /report; by default report-password in $CREDENTIALS_DIRECTORY",
+    { config: "monitoring.reportPasswordFile" },
+  ),
   own(
     "wal-gaps",
     "boolean",
@@ -1385,7 +1393,7 @@ const STORAGE = grouped("repo", "global", [
     ...GCS,
   }),
   acted("repo-gcs-endpoint", "string", REPO, "endpoint of the service", {
-    default: "storage.googleapis.com",
+    default: GCS_ENDPOINT,
     ...GCS,
   }),
   acted("repo-gcs-key", "string", REPO, "file of a service account's key, its text, or a token", {

@@ -161,6 +161,8 @@ export interface DrillFileEntry {
   readonly maxBytes?: number;
   /** Directory of the restored cluster. */
   readonly path?: AbsolutePath;
+  /** The logical dump that it loads, as the option `dump`. If omitted, none. */
+  readonly dump?: "latest";
 }
 
 /** Settings of one repository. */
@@ -188,6 +190,8 @@ export interface RepoSettings {
   readonly keep?: KeepCalendar;
   /** Logical dumps that stay when a later `dump` ends. If omitted, all stay. */
   readonly keepDumps?: KeepDumps;
+  /** The storage class that the bucket gives to new objects, for the costs in `report`. @default "standard" */
+  readonly storageClass?: Line;
   /**
    * Bytes a second that each process moves at most to and from this repository, in `backup`, `restore`, `verify`,
    * `sync`, `heal`, `drill` and `extract-table`. WAL is pushed and fetched without it. At least 64KiB. Or such rates

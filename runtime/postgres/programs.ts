@@ -33,8 +33,8 @@ export interface Programs {
   has(name: string): Promise<boolean>;
   /** True if the server finds a library of `shared_preload_libraries`. */
   hasLibrary(name: string): Promise<boolean>;
-  /** What starts a program, without an input. */
-  command(name: string, args: readonly string[]): readonly string[];
+  /** What starts a program, without an input unless it `reads` one. */
+  command(name: string, args: readonly string[], reads?: boolean): readonly string[];
   /**
    * Runs a program in the C locale; the caller judges exit codes other than 0.
    * @throws execute; the signal's reason when it aborts
@@ -43,6 +43,9 @@ export interface Programs {
   /** Ends servers and programs that run without the process that started them. */
   endLeft(): Promise<void>;
 }
+
+/** Those that read a running server. */
+export type DumpPrograms = Pick<Programs, "command" | "directory" | "has">;
 
 /** A directory of this machine. */
 class DirectoryPrograms implements Programs {
@@ -128,12 +131,13 @@ export async function pipePrograms({ after, before, from, signal, to }: PipeRequ
 
 /**
  * A program's standard output in the C locale. It ends without an error only if the program ended with 0, so that a
- * part of an output never passes for all of it. The program ends with the caller's loop.
+ * part of an output never passes for all of it. The program ends with the caller's loop. Its input is empty, and open
+ * until then: a program in a container ends with it.
  * @throws execute with its standard error; the signal's reason when it aborts
  */
 export async function* programOutput(command: readonly string[], signal: AbortSignal): ByteStream {
   const [program = ""] = command;
-  const child = spawn("/usr/bin/env", ["LC_ALL=C", ...exactCommand(command)], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("/usr/bin/env", ["LC_ALL=C", ...exactCommand(command)], { stdio: "pipe" });
   const ended = endOf(child);
   const end = (): void => void child.kill("SIGTERM");
   signal.addEventListener("abort", end, { once: true });

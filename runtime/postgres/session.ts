@@ -88,6 +88,15 @@ export class Session {
     this.#paths = paths;
   }
 
+  /** How they reach it where the server runs, for instance in its container. */
+  async ownAddress(): Promise<Session["address"]> {
+    const { rows } = await this.query(
+      "select split_part(current_setting('unix_socket_directories'), ',', 1) as host, current_setting('port')::int as port, current_user as user",
+    );
+    const { host, port, user } = rows[0] as { host: string; port: number; user: string };
+    return { database: this.address.database, host: host.trim(), port, user };
+  }
+
   /** @throws dbConnect (56) with the address and the server's message */
   static async open(target: SessionTarget): Promise<Session> {
     const session = new Session(await connect(target), target);

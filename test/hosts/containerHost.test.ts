@@ -85,7 +85,8 @@ describe("a host whose PostgreSQL runs in a container", async () => {
           ? { restoreOnly }
           : {
               schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
-              drills: { weekly: { cron: "0 5 * * 6", level: DrillLevel.Thorough } },
+              drills: { weekly: { cron: "0 5 * * 6", level: DrillLevel.Thorough, dump: true } },
+              dumps: { cron: "30 4 * * *" },
             }),
       });
       return { destinations, firstBackup, pendingRestart };
@@ -142,7 +143,7 @@ describe("a host whose PostgreSQL runs in a container", async () => {
   });
 
   test("every unit works with its rights", async () => {
-    for (const name of ["full", "expire", "heal", "metrics", "verify", "drill-weekly"])
+    for (const name of ["full", "expire", "heal", "metrics", "verify", "dump", "drill-weekly"])
       await host.runOk(["systemctl", "start", `pgbackstop-main-${name}.service`], { timeoutMs: 300_000 });
     expect(await host.runOk(["systemctl", "show", "-p", "CapabilityBoundingSet", AGENT])).toContain(
       "cap_dac_read_search cap_sys_ptrace",

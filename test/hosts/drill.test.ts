@@ -116,9 +116,10 @@ describe("fire drills on a host", async () => {
         drills: {
           weekly: { ...newest, from: "repo1", maxMinutes: 20, maxGiB: 2 },
           quick: { ...newest, from: "repo1", level: DrillLevel.Quick },
-          bucket: { ...newest, from: "repo2", level: DrillLevel.Quick },
+          bucket: { ...newest, from: "repo2", level: DrillLevel.Quick, dump: true },
           away: { ...newest, from: "repo2", level: DrillLevel.Standard, elsewhere: true },
         },
+        dumps: { cron: "30 4 * * *", keepCount: 3 },
         notify: {
           targets: [
             { type: NotifyType.Webhook, url: pulumi.secret(hookUrl), events: [NotifyEvent.Failure, NotifyEvent.Drill] },
@@ -270,13 +271,15 @@ describe("fire drills on a host", async () => {
     await sql("CREATE TABLE beat (at timestamptz); CREATE TABLE ledger (id bigserial PRIMARY KEY, text text)");
     await sql("INSERT INTO ledger (text) SELECT repeat(md5(i::text), 8) FROM generate_series(1, 20000) i");
     await host.runOk(["/usr/local/bin/pgbackstop", "backup", "--type=incr"]);
+    await host.runOk(["systemctl", "start", "pgbackstop-main-dump.service"]);
+    expect(await shell("systemctl is-active pgbackstop-main-dump.timer")).toBe("active\n");
   });
 
   test.each([
     ["production", () => host],
     ["the other host", () => far],
   ])("systemd reports no fault in the units of %s, and rates them as well protected", async (_where, of) => {
-    await expectSoundUnits(of(), "pgbackstop-*drill*.service");
+    await expectSoundUnits(of(), "pgbackstop-*d[ru]*.service");
   });
 
   // claim: docs/drills.md, docs/commands.md: timers run drills beside production, RTO and RPO agree with an external
@@ -383,6 +386,7 @@ describe("fire drills on a host", async () => {
   test("root's command runs the declared drill at once, also from the encrypted bucket", async () => {
     const printed = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
     expect([printed.exitCode, /^main: drill \S+ of repo2: passed$/m.test(printed.stdout)]).toEqual([0, true]);
+    expect(printed.stdout).toMatch(/dump \S+: databases loaded: 1, tables: 2/);
     const several = await host.run(["/usr/local/bin/pgbackstop", "drill", "--now"]);
     expect([several.exitCode, (several.stdout + several.stderr).includes("name one of weekly, quick, bucket")]).toEqual(
       [37, true],

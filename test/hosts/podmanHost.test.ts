@@ -67,12 +67,13 @@ describe.runIf(NIGHTLY)("a host whose PostgreSQL runs in a container of Podman",
         container: { name: NAME, engine: "podman" },
         repositories: twoDirectories(),
         schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
-        drills: { weekly: { cron: "0 5 * * 6", level: DrillLevel.Thorough } },
+        drills: { weekly: { cron: "0 5 * * 6", level: DrillLevel.Thorough, dump: true } },
+        dumps: { cron: "30 4 * * *" },
       });
       return { destinations, firstBackup, pendingRestart };
     });
     await expectFirstBackups(stack, sql, "16GB");
-    for (const name of ["full", "expire", "heal", "metrics", "verify", "drill-weekly"])
+    for (const name of ["full", "expire", "heal", "metrics", "verify", "dump", "drill-weekly"])
       await host.runOk(["systemctl", "start", `pgbackstop-main-${name}.service`], { timeoutMs: 300_000 });
     expect(await host.runOk(["systemctl", "--failed", "--no-legend"])).toBe("");
     const drills = await host.runOk(["sh", "-c", "cat /var/spool/pgbackrest/pgbackstop/main/drills/*.json"]);

@@ -191,6 +191,18 @@ export const ROOMS: readonly Room[] = [
     mayImportTypes: ["runtime/process/commandProcess"],
   },
   {
+    // Which service a bucket is at decides its price.
+    prefix: "runtime/commands/watch/report",
+    mayImport: [
+      "runtime/base",
+      "runtime/commands/watch/status",
+      "runtime/config",
+      "runtime/operations",
+      "runtime/storage/s3/quirks",
+    ],
+    mayImportTypes: ["runtime/process/commandProcess"],
+  },
+  {
     prefix: "runtime/commands/recovery/openedWal",
     mayImport: [
       "runtime/agent/controlSocket",

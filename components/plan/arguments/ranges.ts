@@ -25,6 +25,8 @@ const RULED: Readonly<Partial<Record<RangedArgument, readonly [code: RuleCode, h
   "DrillArgs.maxMinutes": ["PB037"],
   "DrillChecksArgs.backupAgeHours": ["PB037"],
   "HostBaseArgs.processMax": ["PB014"],
+  "HostDumpsArgs.keepCount": ["PB005", "set at least 1, or leave it out"],
+  "HostDumpsArgs.keepDays": ["PB005", "set at least 1, or leave it out"],
   "HostPostgresArgs.version": ["PB014"],
   "HostRepositoryArgs.keepDays": ["PB005", "set at least 1, or leave it out to keep everything"],
   "HostRepositoryArgs.keepDiffCount": ["PB005", "set at least 1, or leave it out to keep everything"],

@@ -7,7 +7,7 @@ import { ATTACK, DRILL_LEVELS, isAttack, drilledRepositories, drillSourceText } 
 import { type EngineRow, findEngine } from "../engines/engines";
 import type { DrillPlan } from "../model/plan";
 import type { Schedule } from "../schedule/schedule";
-import type { DrillChecksNode, Flow, Topology } from "../topology/topology";
+import type { DrillChecksNode, DumpsNode, Flow, Topology } from "../topology/topology";
 import { diffPolicy, diffSynchronous } from "./walPolicy";
 import { type Collector, isHidden, section, type Value, valueText } from "./change";
 import { copyCountsText, countCopies, type Range } from "./copyCounts";
@@ -37,6 +37,7 @@ export function diffDatabase(to: Collector, old: Topology, after: Topology): voi
   diffSchedules(to, before, after);
   diffDrills(to, before, after);
   diffDrillChecks(to, before.drillChecks, after.drillChecks);
+  diffDumps(to, [before.dumps, before], [after.dumps, after]);
   diffSilenced(to, before, after);
 }
 
@@ -302,6 +303,45 @@ function diffDrillChecks(to: Collector, before: DrillChecksNode = NO_CHECKS, aft
 
 const NO_CHECKS: DrillChecksNode = { heartbeat: false, assertions: [] };
 
+function diffDumps(to: Collector, [old, before]: Dumped, [now, after]: Dumped): void {
+  if (old === undefined && now === undefined) return;
+  if (now === undefined || old === undefined) {
+    if (old !== undefined) to.add("dumps", dumpsText(old), "removed", "weakened", "no logical dumps are taken");
+    if (now !== undefined) to.add("dumps", null, dumpsText(now), "strengthened", `logical dumps: ${dumpsText(now)}`);
+    return;
+  }
+  diffRate(to, "dumps.cron", "logical dumps", old.cron, now.cron);
+  const dumps = section(to, "dumps", old, now);
+  dumps.plain("timeZone", (value) => `logical dumps run in time zone ${valueText(value)}`);
+  const named = ({ repositories }: DumpsNode): number[] => repositories.map((name) => findRepoIndex(name) ?? 0);
+  if ([old, now].some(({ repositories }) => isHidden(repositories)))
+    to.plain("dumps.repositories", namesText(old.repositories), namesText(now.repositories), () => "");
+  else diffKeys(to, "dumps.repositories", "logical dumps", [named(old), before], [named(now), after]);
+  const [was, is] = [namesText(old.databases), namesText(now.databases)];
+  const rankOf = (value: Value): number => (value === was ? 1 : covers(now, old) ? 2 : 0);
+  to.rank("dumps.databases", was, is, rankOf, (value) => `databases that are dumped: ${valueText(value)}`);
+  // Days and count together keep what either keeps.
+  for (const name of ["keepDays", "keepCount"] as const)
+    dumps.rank(
+      name,
+      (value) => Number(value ?? 0),
+      (value) =>
+        value === null ? `logical dumps stay without ${name}` : `logical dumps stay by ${name} ${valueText(value)}`,
+    );
+}
+
+type Dumped = readonly [dumps: DumpsNode | undefined, topology: Topology];
+
+/** True if these dumps have every database of the others. */
+function covers({ databases: wide }: DumpsNode, { databases: narrow }: DumpsNode): boolean {
+  return wide === undefined || (narrow?.every((name) => wide.includes(name)) ?? false);
+}
+
+/** A list in a topology from a file may be hidden. */
+function namesText(names: readonly string[] | undefined): string {
+  return names === undefined ? "all" : isHidden(names) ? String(names) : names.join(", ");
+}
+
 function diffSilenced(to: Collector, before: Topology, after: Topology): void {
   const olds = new Map(before.silenced.map(({ code, reason }) => [code, reason]));
   const news = new Map(after.silenced.map(({ code, reason }) => [code, reason]));
@@ -340,6 +380,11 @@ function findWal({ flows }: Topology): Flow | undefined {
 /** `0 3 * * 0 UTC`, `0 3 * * 0 UTC, suspended`. */
 export function scheduleText({ cron, suspended, timeZone }: Pick<Schedule, "cron" | "timeZone" | "suspended">): string {
   return `${valueText(cron)} ${valueText(timeZone)}${suspended === true ? ", suspended" : ""}`;
+}
+
+/** `30 4 * * * UTC to repo1, repo2`. */
+export function dumpsText(dumps: DumpsNode): string {
+  return `${scheduleText(dumps)} to ${valueText(namesText(dumps.repositories))}`;
 }
 
 /** `0 5 1 * * UTC from repo1`. */

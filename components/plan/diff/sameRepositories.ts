@@ -115,5 +115,8 @@ function rename(topology: Topology, names: ReadonlyMap<RepositoryNode, Named>): 
       from: drill.from === undefined ? undefined : nameOf(drill.from),
       ...(drill.repositories === undefined ? {} : { repositories: drill.repositories.map(nameOf) }),
     })),
+    ...(topology.dumps === undefined
+      ? {}
+      : { dumps: { ...topology.dumps, repositories: topology.dumps.repositories.map(nameOf) } }),
   };
 }

@@ -584,6 +584,7 @@ export const RULES = {
     "of the days before the window the calendar keeps backups without the WAL after them",
     "set `keepDays` to the days in which any point in time is needed",
   ),
+  PB218: error("dumps that cannot be taken as declared", "the update, or each run, would fail", "follow the hint"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

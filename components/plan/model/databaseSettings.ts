@@ -45,6 +45,7 @@ export interface NotifySettings {
 /** The parts of a host's monitoring that are not secret. */
 export interface MonitoringSettings {
   readonly listen?: string | undefined;
+  readonly servesReport?: boolean | undefined;
   readonly otlp?: { readonly existingFile?: string | undefined } | undefined;
 }
 

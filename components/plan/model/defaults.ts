@@ -1,6 +1,6 @@
 /** Defaults, which the arguments' documentation repeats, and closed sets of values. */
 import { DRILL_PATH, levelRangeOf } from "../../../runtime/config/settings";
-import type { CompressType } from "../../../runtime/config/options";
+import { type CompressType, GCS_ENDPOINT } from "../../../runtime/config/options";
 
 export const REPO_INDEX_MAX = 256;
 
@@ -13,7 +13,7 @@ export const DEFAULTS = {
   compressType: "zst",
   s3Port: 443,
   sftpPort: 22,
-  gcsEndpoint: "storage.googleapis.com",
+  gcsEndpoint: GCS_ENDPOINT,
   gcsKeyType: "service",
   azurePort: 443,
   azureEndpoint: "blob.core.windows.net",
@@ -47,6 +47,7 @@ export const DEFAULTS = {
   /** Everything that runs on a schedule of a host has it, unless an argument changes it. */
   priority: { cpuNice: 10, ioClass: "idle" },
   verifySamplePercent: 10,
+  dumpKeepDays: 30,
   /** For a host used only for drills, or one of a container. */
   drillPath: DRILL_PATH,
   directories: {

@@ -39,6 +39,8 @@ export interface DrillPlan {
   readonly maxGiB?: number;
   /** On a host: the directory to restore below; default: next to the data directory. */
   readonly path?: string;
+  /** On a host: true if it loads the newest logical dump too. */
+  readonly dump?: boolean;
   /** True if a FireDrill makes it on another machine. */
   readonly elsewhere?: boolean;
 }
@@ -135,6 +137,15 @@ export interface TaskPlan extends RunTime {
   readonly samplePercent?: number | undefined;
 }
 
+/** Logical dumps of a host. */
+export interface DumpPlan extends RunTime {
+  /** Undefined dumps all that allow connections. */
+  readonly databases: readonly string[] | undefined;
+  readonly repositories: readonly string[];
+  readonly keepDays: number | undefined;
+  readonly keepCount: number | undefined;
+}
+
 /** The container of PostgreSQL: its `name`, or `compose` and `service`. */
 export interface ContainerPlan {
   readonly name?: string;
@@ -162,12 +173,15 @@ export interface HostPlan extends DatabasePlan, HostDefaults {
   readonly agent: boolean;
   readonly backupPriority: PriorityPlan;
   readonly maintenance: readonly TaskPlan[];
+  readonly dumps: DumpPlan | undefined;
   /** True if failures are reported to anyone. */
   readonly notifies: boolean;
   /** Further events to report, and their units; no units means all. */
   readonly notices: readonly { readonly events: readonly string[]; readonly units: readonly string[] }[];
   /** Address of the agent's metrics: `127.0.0.1:9854`. */
   readonly metricsListen: string | undefined;
+  /** There too: the page about the backups, behind a password. */
+  readonly servesReport: boolean;
   /** Metrics are sent by OTLP. */
   readonly sendsMetrics: boolean;
   /** File that says where they are sent and is already on the host. */

@@ -18,6 +18,7 @@ import type {
   ContainerPlan,
   DatabasePlan,
   Directories,
+  DumpPlan,
   HostPlan,
   Sizing,
   PriorityPlan,
@@ -75,9 +76,11 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
       resolveMaintenance(settings.maintenance ?? {}, () =>
         drillsOnly ? ["metrics"] : hasAgent() ? tasks : reads() ? ["verify", "metrics"] : [],
       ),
+    dumps: () => resolveDumps(settings.dumps, database),
     notifies: () => settings.notify !== undefined,
     notices: () => resolveNotices(settings.notify ?? {}),
     metricsListen: () => settings.monitoring?.listen,
+    servesReport: () => settings.monitoring?.servesReport ?? false,
     sendsMetrics: () => settings.monitoring?.otlp !== undefined,
     otlpFile: () => settings.monitoring?.otlp?.existingFile,
     notifyFile: () => settings.notify?.existingFile,
@@ -280,6 +283,23 @@ function resolveSchedule(
     repositories,
     jitterSeconds: () => schedule.jitterSeconds ?? DEFAULTS.jitterSeconds,
     deadlineSeconds: () => schedule.deadlineSeconds ?? DEFAULTS.deadlineSeconds,
+  });
+}
+
+function resolveDumps(
+  dumps: HostSettings["dumps"],
+  { repositories }: Pick<DatabasePlan, "repositories">,
+): DumpPlan | undefined {
+  if (dumps === undefined) return undefined;
+  return fields({
+    name: () => "dump",
+    cron: () => dumps.cron,
+    timeZone: () => dumps.timeZone ?? DEFAULTS.timeZone,
+    jitterSeconds: () => dumps.jitterSeconds ?? DEFAULTS.jitterSeconds,
+    deadlineSeconds: () => dumps.deadlineSeconds ?? DEFAULTS.deadlineSeconds,
+    ...readers(dumps, "databases", "keepCount"),
+    repositories: () => dumps.repositories ?? repositories.map(({ name }) => name),
+    keepDays: () => dumps.keepDays ?? (dumps.keepCount === undefined ? DEFAULTS.dumpKeepDays : undefined),
   });
 }
 

@@ -34,6 +34,7 @@ function checkDrill(drill: DrillPlan, plan: DatabasePlan): Finding[] {
     () => checkBounds(drill, plan, path),
     () => checkAttack(drill, plan, path),
     () => checkOpening(drill, plan, path),
+    () => checkLoading(drill, plan, path),
   );
 }
 
@@ -49,6 +50,19 @@ function checkOpening(drill: DrillPlan, plan: DatabasePlan, path: string): Findi
         ? "a container's backups are restored into another one of its image"
         : null;
   return refused === null ? [] : [finding("PB040", `${path}.how`, refused, "leave how out")];
+}
+
+/** A dump is loaded into a server that was restored on this machine. */
+function checkLoading(drill: DrillPlan, plan: DatabasePlan, path: string): Finding[] {
+  if (drill.dump !== true) return [];
+  const isWriter = "restoreOnly" in plan && plan.restoreOnly !== true;
+  const refused =
+    isAttack(drill) || isOpening(drill)
+      ? "it restores no server that loads a dump"
+      : isWriter && !("dumps" in plan && plan.dumps !== undefined)
+        ? "no dumps are declared, so there is none to load"
+        : null;
+  return refused === null ? [] : [finding("PB040", `${path}.dump`, refused, "leave dump out, or declare dumps")];
 }
 
 /** The time of a restore is promised, and no drill measures one. */
@@ -208,6 +222,6 @@ export function checkUndrilled(names: readonly string[]): Finding[] {
   });
 }
 
-function isLine(text: string): boolean {
+export function isLine(text: string): boolean {
   return text.trim() !== "" && !/[\0-\x1f]/.test(text);
 }

@@ -15,6 +15,7 @@ export function checkHostArguments(plan: HostPlan): Finding[] {
     () => checkPaths(plan),
     () => checkAgent(plan),
     () => checkListen(plan),
+    () => checkReport(plan),
     () => checkOtlp(plan),
     () => checkStreaming(plan),
     () => checkArchive(plan),
@@ -56,6 +57,18 @@ function checkListen(plan: HostPlan): Finding[] {
   if (plan.agent) return [];
   const hint = "leave it out: maintenance.metrics writes them as a file";
   return [finding("PB130", path, "there is no agent to serve metrics", hint)];
+}
+
+/** As the agent itself requires. */
+function checkReport({ metricsListen, servesReport }: HostPlan): Finding[] {
+  if (!servesReport) return [];
+  const [fact, hint] =
+    metricsListen === undefined
+      ? ["nothing serves the report", 'set listen, for instance to "127.0.0.1:9854"']
+      : /^(127(\.\d{1,3}){3}|\[::1\]|localhost):/.test(metricsListen)
+        ? []
+        : ["the password would cross the network unencrypted", "listen on 127.0.0.1; use ssh -L or a proxy with TLS"];
+  return fact === undefined || hint === undefined ? [] : [finding("PB130", "monitoring.reportPassword", fact, hint)];
 }
 
 function checkOtlp({ maintenance, sendsMetrics }: HostPlan): Finding[] {

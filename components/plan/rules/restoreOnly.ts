@@ -9,6 +9,7 @@ import { checkAmounts } from "./objectives";
 export function checkRestoreOnly(plan: HostPlan): Finding[] {
   const given: [name: string, isGiven: () => boolean][] = [
     ["schedules", () => plan.schedules.length > 0],
+    ["dumps", () => plan.dumps !== undefined],
     ["acknowledge", () => plan.acknowledge.mode !== "all"],
     ["archiveTimeoutSeconds", () => plan.archiveTimeoutSeconds !== undefined],
     ["archive", () => plan.kind === "host" && plan.archive !== "command"],

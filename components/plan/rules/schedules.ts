@@ -1,10 +1,9 @@
-/** Backup schedules: each one alone, then conflicts between them, then each repository's share. Pure. */
+/** Backup schedules: each one alone, then conflicts between them, then each repository's share. And dumps. Pure. */
 import { isTimeZone } from "../../../runtime/config/timeZone";
 import { checkRange } from "../arguments/ranges";
 import { repositoriesWithDeclaredFulls } from "../storage/copies";
-import { findRepoIndex } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
-import type { DatabasePlan } from "../model/plan";
+import type { DatabasePlan, HostPlan } from "../model/plan";
 import {
   type CalendarMinute,
   firstMeeting,
@@ -14,6 +13,8 @@ import {
   schedulePath,
 } from "../schedule/schedule";
 import { abstaining, eachOf } from "../findings/abstain";
+import { findEngine } from "../engines/engines";
+import { isLine } from "./drills";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
@@ -22,7 +23,7 @@ export function checkSchedules(plan: DatabasePlan): Finding[] {
     const fact = "no backup is scheduled: WAL grows without limit, and restores take ever longer";
     return [finding("PB012", "schedules", fact, 'set schedules.full, for instance { cron: "0 3 * * 0" }')];
   }
-  const named = eachOf(plan.schedules, (schedule) => checkNamed(schedule, plan));
+  const named = eachOf(plan.schedules, (schedule) => checkNamed(schedule, plan, schedulePath(schedule)));
   const others = abstaining(
     () => checkChosen(plan),
     () => eachOf(plan.schedules, (schedule) => checkSchedule(schedule, plan)),
@@ -63,18 +64,16 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   );
 }
 
-function checkNamed(schedule: Schedule, plan: DatabasePlan): Finding[] {
+function checkNamed({ repositories }: Pick<Schedule, "repositories">, plan: DatabasePlan, path: string): Finding[] {
   const names = plan.repositories.map((repository) => repository.name);
-  const strangers = schedule.repositories.filter(
-    (name) => !names.includes(name) && (findRepoIndex(name) === null || !names.includes(name)),
-  );
-  if (names.length === 0 || (strangers.length === 0 && schedule.repoKeys.length > 0)) return [];
+  const strangers = repositories.filter((name) => !names.includes(name));
+  if (names.length === 0 || (strangers.length === 0 && repositories.length > 0)) return [];
   const fact =
     strangers.length > 0
       ? `${strangers.join(", ")} is not a repository of this database`
       : "the list of repositories is empty";
   const hint = `use names from ${names.join(", ")}, or leave it out for all`;
-  return [finding("PB026", `${schedulePath(schedule)}.repositories`, fact, hint)];
+  return [finding("PB026", `${path}.repositories`, fact, hint)];
 }
 
 /** It omits the repositories with a schedule of their own, unless it names them. */
@@ -90,6 +89,28 @@ function checkAgain(schedule: Schedule, plan: DatabasePlan, path: string): Findi
   const fact = `it names ${again.repositories.join()}, whose own ${schedule.type} backups have another time`;
   return [finding("PB026", `${path}.repositories`, fact, `remove it here, or ${schedulePath(again)}`)];
 }
+
+/** Logical dumps need no schedule of backups, and may run beside one. */
+export function checkDumps(plan: HostPlan): Finding[] {
+  const { dumps } = plan;
+  if (dumps === undefined) return [];
+  const refused = (path: string, fact: string, hint: string): Finding[] => [finding("PB218", path, fact, hint)];
+  return abstaining(
+    () => checkTime(dumps, "dumps"),
+    () => checkNamed(dumps, plan, "dumps"),
+    () => checkRange("HostDumpsArgs.keepDays", "dumps.keepDays", dumps.keepDays),
+    () => checkRange("HostDumpsArgs.keepCount", "dumps.keepCount", dumps.keepCount),
+    () => (findEngine(plan.engine)?.own === false ? refused("dumps", OTHER_ENGINE, "leave dumps out") : []),
+    () =>
+      dumps.databases?.length === 0 ? refused("dumps.databases", "the list is empty", "leave it out for all") : [],
+    () =>
+      eachOf(dumps.databases ?? [], (name, index) =>
+        isLine(name) ? [] : refused(`dumps.databases[${index}]`, "it is not a database name", "write it on one line"),
+      ),
+  );
+}
+
+const OTHER_ENGINE = "beside stock pgBackRest the runtime only reads, and a dump writes into the repositories";
 
 /**
  * Six fields are CloudNativePG's form, with seconds first. One field more or fewer means another time, so none is

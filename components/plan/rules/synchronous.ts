@@ -8,7 +8,7 @@ import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, SynchronousPlan } from "../model/plan";
 import { abstaining, eachOf } from "../findings/abstain";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
-import { findPrice } from "../storage/cost";
+import { priceOf } from "../storage/cost";
 
 const MODES = ["any", "all", "named"];
 const SECONDS_PER_MONTH = 30 * 86_400;
@@ -134,7 +134,7 @@ function effectOf(
 /** At most, and only while commits arrive without a pause. */
 function requestsText(repository: RepositoryPlan, { groupMilliseconds }: SynchronousPlan): string {
   const perSecond = Math.round(groupMilliseconds === undefined ? UPLOADS / REQUEST_SECONDS : 1000 / groupMilliseconds);
-  const row = findPrice(repository);
+  const row = priceOf(repository);
   const { name } = repository;
   if (row === null)
     return `${name}: at most one write per ${groupMilliseconds === undefined ? "half its duration" : `${groupMilliseconds} ms`}`;

@@ -36,7 +36,7 @@ export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
       ...readers(drill, "from", "maxMinutes"),
     }),
     givenFields({
-      ...readers(drill, "repositories", "pick", "how", "level", "maxGiB", "path"),
+      ...readers(drill, "repositories", "pick", "how", "level", "maxGiB", "path", "dump"),
       elsewhere: () => (drill.elsewhere === true ? true : undefined),
     }),
   );

@@ -2,7 +2,7 @@
 import { isTimeZone } from "../../../runtime/config/timeZone";
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
-import { longestGapDays, longestGapMinutes, runningSchedules, type Schedule } from "./schedule";
+import { longestGapDays, longestGapMinutes, type RunTime, runningSchedules } from "./schedule";
 
 const DAY_S = 86_400;
 /** For an hour of daylight saving, and a host that catches up after boot. */
@@ -34,7 +34,7 @@ export const WAL_WAIT_S = 900;
 
 /** Age at which these schedules' backups are late; null if they make none. */
 export function ageLimit(
-  schedules: readonly Schedule[],
+  schedules: readonly RunTime[],
 ): { readonly limitS: number; readonly gapMinutes: number } | null {
   const gapMinutes = longestGapMinutes(schedules);
   if (gapMinutes === null) return null;

@@ -6,7 +6,7 @@
 import type { DatabasePlan, Sizing } from "../model/plan";
 import { KEEP_CLASSES, type KeepClass } from "../repositories/repositoryType";
 import { factsOf, type RepositoryPlan } from "../repositories/repositoryTypes";
-import { PRICES, PRICES_AS_OF, type PriceRow } from "./prices";
+import { findPrice, type PriceRow, PRICES_AS_OF, storageCost } from "../../../runtime/config/prices";
 import { type BackupType, runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 
@@ -38,16 +38,12 @@ export function estimateRepository(
   plan: Pick<DatabasePlan, "sizing" | "schedules">,
 ): CostEstimate | null {
   const { sizing } = plan;
-  const row = findPrice(repository);
+  const row = priceOf(repository);
   if (sizing === undefined || row === null || !isComputable(repository, sizing)) return null;
   const schedules = runningSchedules(plan.schedules).filter((schedule) => schedule.repoKeys.includes(repository.key));
   const amounts = amountsOf(repository, sizing, schedules);
   const storedGb = amounts.storedGib * BYTES_RATIO;
-  const billedGb = Math.max(
-    storedGb + amounts.earlyDeletedGib(row.minimumDays) * BYTES_RATIO - row.freeGb,
-    row.minimumGb - row.freeGb,
-    0,
-  );
+  const billedGb = storedGb + amounts.earlyDeletedGib(row.minimumDays) * BYTES_RATIO;
   const writes = Math.max(amounts.writesPerMonth - row.freeWrites, 0);
   const restoreGb = amounts.restoreGib * BYTES_RATIO;
   const paidEgressGb = Math.max(restoreGb - row.freeEgressGb - row.freeEgressTimesStored * storedGb, 0);
@@ -55,7 +51,7 @@ export function estimateRepository(
     currency: "USD",
     asOf: PRICES_AS_OF,
     storedGb: round(storedGb, 1),
-    perMonth: round(billedGb * row.storagePerGbMonth + (writes / 1e6) * row.writesPerMillion, 2),
+    perMonth: round(storageCost(row, billedGb) + (writes / 1e6) * row.writesPerMillion, 2),
     perRestore: round(paidEgressGb * row.egressPerGb + restoreGb * row.retrievalPerGb, 2),
   };
 }
@@ -76,10 +72,9 @@ export function estimateStorage(
   storageClass: string | undefined,
   storedGib: number | undefined,
 ): StorageCost | null {
-  const row = findRow(provider, storageClass);
+  const row = findPrice(provider, storageClass);
   if (row === null || storedGib === undefined) return null;
-  const billedGb = Math.max(storedGib * BYTES_RATIO - row.freeGb, row.minimumGb - row.freeGb, 0);
-  return { perMonth: round(billedGb * row.storagePerGbMonth, 2), asOf: PRICES_AS_OF };
+  return { perMonth: round(storageCost(row, storedGib * BYTES_RATIO), 2), asOf: PRICES_AS_OF };
 }
 
 interface Amounts {
@@ -157,12 +152,8 @@ function keptByCalendar({ keep }: RepositoryPlan, windowDays: number, sizes: Bac
   return sumGib;
 }
 
-export function findPrice(repository: RepositoryPlan): PriceRow | null {
-  return findRow(repository.site.provider, factsOf(repository)?.storageClass);
-}
-
-function findRow(provider: string, storageClass = "standard"): PriceRow | null {
-  return PRICES.find((row) => row.provider === provider && row.storageClass === storageClass.toLowerCase()) ?? null;
+export function priceOf(repository: RepositoryPlan): PriceRow | null {
+  return findPrice(repository.site.provider, factsOf(repository)?.storageClass);
 }
 
 function isComputable(repository: RepositoryPlan, sizing: Sizing): boolean {

@@ -7,7 +7,7 @@ import { copiesOf, type Copies } from "../storage/copies";
 import { estimateRepository, type CostEstimate } from "../storage/cost";
 import { containerName, OPERATOR_COMMAND, operatorCommand, secretsDirectory } from "../host/hostCommand";
 import { worstCaseRpo } from "../schedule/objectives";
-import type { ClusterDatabasePlan, DatabasePlan, DrillPlan, HostPlan, TaskPlan } from "../model/plan";
+import type { ClusterDatabasePlan, DatabasePlan, DrillPlan, DumpPlan, HostPlan, TaskPlan } from "../model/plan";
 import type { BucketFacts } from "../repositories/s3Type";
 import { factsOf, type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
@@ -169,6 +169,14 @@ export interface DrillChecksNode {
   readonly assertions: readonly string[];
 }
 
+/** Logical dumps, and how long they stay. */
+export interface DumpsNode extends Pick<DumpPlan, "cron" | "timeZone" | "repositories"> {
+  /** Absent: all that allow connections. */
+  readonly databases?: readonly string[];
+  readonly keepDays?: number;
+  readonly keepCount?: number;
+}
+
 export interface Topology {
   readonly version: 1;
   readonly databases: readonly DatabaseNode[];
@@ -180,6 +188,8 @@ export interface Topology {
   readonly drills: readonly DrillPlan[];
   /** Absent without checks of the user's. */
   readonly drillChecks?: DrillChecksNode;
+  /** Absent without dumps. */
+  readonly dumps?: DumpsNode;
   /** The actual 3-2-1. */
   readonly copies: Copies;
   /** Silenced findings: code and reason. */
@@ -196,7 +206,7 @@ export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = fa
   const toRepoKeys = plan.repositories.map((repository) => repository.key);
   return merged(
     { version: 1 as const },
-    fields<Omit<Topology, "version" | "drillChecks" | "acknowledged">>({
+    fields<Omit<Topology, "version" | "drillChecks" | "dumps" | "acknowledged">>({
       databases: () => [merged(databaseNode(plan), careOf(plan), isAttached ? { attached: true } : {})],
       repositories: () => items(plan.repositories, (repository) => [repositoryNode(repository, plan)]),
       flows: () => [
@@ -219,8 +229,9 @@ export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = fa
       copies: () => copiesOf(plan),
       silenced: () => Object.entries(plan.silence).map(([code, reason]) => ({ code, reason })),
     }),
-    givenFields<Partial<Pick<Topology, "drillChecks" | "acknowledged">>>({
+    givenFields<Partial<Pick<Topology, "drillChecks" | "dumps" | "acknowledged">>>({
       drillChecks: () => drillChecksNode(plan),
+      dumps: () => dumpsNode(plan),
       acknowledged: () => acknowledgedOf(plan),
     }),
   );
@@ -238,6 +249,12 @@ function acknowledgedOf({ acknowledgeWeaker }: DatabasePlan): Topology["acknowle
 function drillChecksNode({ drillChecks: { assertions, heartbeat } }: DatabasePlan): DrillChecksNode | undefined {
   if (heartbeat === undefined && assertions.length === 0) return undefined;
   return { heartbeat: heartbeat !== undefined, assertions: assertions.map(({ name }) => name) };
+}
+
+function dumpsNode(plan: HostPlan | ClusterDatabasePlan): DumpsNode | undefined {
+  if (plan.kind !== "host" || plan.dumps === undefined) return undefined;
+  const { cron, databases, keepCount, keepDays, repositories, timeZone } = plan.dumps;
+  return { cron, timeZone, repositories, ...given({ databases, keepDays, keepCount }) };
 }
 
 /** Keys have a fixed order, so equal topologies have equal texts. */

@@ -14,6 +14,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     objectives: "ObjectivesNode",
     drills: "DrillPlan[]",
     "drillChecks?": "DrillChecksNode",
+    "dumps?": "DumpsNode",
     copies: "Copies",
     silenced: "Silenced[]",
     "acknowledged?": "Acknowledged[]",
@@ -153,11 +154,20 @@ export const TOPOLOGY_TYPES: TypeTable = {
     "maxMinutes?": "number",
     "maxGiB?": "number",
     "path?": "string",
+    "dump?": "boolean",
     "elsewhere?": "boolean",
   },
   DrillChecksNode: {
     heartbeat: "boolean",
     assertions: "string[]",
+  },
+  DumpsNode: {
+    "databases?": "string[]",
+    "keepDays?": "number",
+    "keepCount?": "number",
+    cron: "string",
+    timeZone: "string",
+    repositories: "string[]",
   },
   Copies: {
     copies: "number",

@@ -11,7 +11,7 @@ import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
 import { type Finding, finding } from "../../plan/findings/findings";
 import type { HostPlan } from "../../plan/model/plan";
 import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./systemdCredentials";
-import type { RenderedFile } from "./renderedFile";
+import { OTLP_FILE, type RenderedFile, REPORT_PASSWORD } from "./renderedFile";
 import { hostParts } from "./hostParts";
 import { hostPaths, ownDirectories } from "../../plan/host/hostCommand";
 import { hardening } from "../units/hardening";
@@ -150,7 +150,12 @@ function unitLines({ enabled, name, text }: Unit): string[] {
 }
 
 function secretComments(plan: HostPlan, secretsDirectory: string): string[] {
-  const ids = [...hostCredentials(plan).map(({ id }) => id), ...(plan.notifies ? [NOTIFY_CREDENTIAL] : [])];
+  const ids = [
+    ...hostCredentials(plan).map(({ id }) => id),
+    ...(plan.notifies ? [NOTIFY_CREDENTIAL] : []),
+    ...(plan.sendsMetrics ? [OTLP_FILE] : []),
+    ...(plan.servesReport ? [REPORT_PASSWORD] : []),
+  ];
   return ids.length === 0 ? ["#   none are needed"] : ids.sort().map((id) => `#   ${secretsDirectory}/${id}`);
 }
 

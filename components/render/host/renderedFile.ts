@@ -39,6 +39,13 @@ export function otlpPath(layout: SecretLayout): string {
   return `${secretsDirectory(layout)}/${OTLP_FILE}`;
 }
 
+export const REPORT_PASSWORD = "report-password";
+
+/** Password of the page about the backups. */
+export function reportPasswordPath(layout: SecretLayout): string {
+  return `${secretsDirectory(layout)}/${REPORT_PASSWORD}`;
+}
+
 /** A stanza's file for the textfile collector. */
 export function metricsFile({
   directories,

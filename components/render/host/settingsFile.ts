@@ -10,9 +10,9 @@ import type {
 } from "../../../runtime/config/settingsFields";
 import { findCompressType } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
-import { expectBackupWithin, expectFullWithin, expectWalWithin } from "../../plan/schedule/expectFull";
+import { ageLimit, expectBackupWithin, expectFullWithin, expectWalWithin } from "../../plan/schedule/expectFull";
 import type { ContainerPlan, DrillPlan, HostPlan, TaskPlan } from "../../plan/model/plan";
-import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
+import { factsOf, type RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { given } from "../../../runtime/base/given";
 
 /** Content of the file, wherever PostgreSQL runs. */
@@ -27,6 +27,8 @@ type SettingsPlan = Pick<
   readonly dataDirectory?: string;
   /** Omitted if no drill reads the file: then changes do not restart the cluster's sidecar. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
+  /** On a host. */
+  readonly dumps?: HostPlan["dumps"];
   /** WAL is compared if one of them is `stale`. */
   readonly maintenance?: readonly Pick<TaskPlan, "name">[];
   /** True in a cluster, where nobody else takes the first backup. */
@@ -88,8 +90,26 @@ function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): Rep
     ...(compressType === "none" ? {} : { compressLevel: repository.compressLevel }),
     ...given({ s3Quirks: quirks, expectFullWithinS, expectBackupWithinS, expectWalWithinS }),
     ...(repository.kind === "posix" && repository.requireMount ? { requireMount: true } : {}),
+    ...given({ storageClass: classOf(repository) }),
+    ...dumpsOf(plan, repository),
     ...given({ keep: repository.keep, limitRate: repository.limitRate }),
   };
+}
+
+/** The usual class is the default. No service has a class of another form. */
+function classOf(repository: RepositoryPlan): string | undefined {
+  const { storageClass } = factsOf(repository) ?? {};
+  if (storageClass === undefined || storageClass.toLowerCase() === "standard") return undefined;
+  return /^[A-Za-z0-9_-]{1,40}$/.test(storageClass) ? storageClass : undefined;
+}
+
+function dumpsOf(
+  { dumps }: SettingsPlan,
+  { name }: RepositoryPlan,
+): Pick<RepoSettings, "expectDumpWithinS" | "keepDumps"> {
+  if (dumps?.repositories.includes(name) !== true) return {};
+  const keepDumps = given({ days: dumps.keepDays, count: dumps.keepCount });
+  return { ...given({ expectDumpWithinS: ageLimit([dumps])?.limitS }), keepDumps };
 }
 
 /** Objectives and checks of every drill, and the drills of this host. */
@@ -119,7 +139,17 @@ function drillOf({
 
 const GIB = 1024 ** 3;
 
-function declaredOf({ from, how, level, maxGiB, maxMinutes, path, pick, repositories }: DrillPlan): DrillFileEntry {
+function declaredOf({
+  dump,
+  from,
+  how,
+  level,
+  maxGiB,
+  maxMinutes,
+  path,
+  pick,
+  repositories,
+}: DrillPlan): DrillFileEntry {
   const repos = from === undefined ? repositories : [from];
   const values = {
     repos,
@@ -129,6 +159,7 @@ function declaredOf({ from, how, level, maxGiB, maxMinutes, path, pick, reposito
     maxMinutes,
     maxBytes: maxGiB === undefined ? undefined : Math.ceil(maxGiB * GIB),
     path,
+    dump: dump === true ? "latest" : undefined,
   };
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as DrillFileEntry;
 }

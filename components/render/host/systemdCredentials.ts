@@ -8,7 +8,7 @@ import { runtimeArgv, secretsDirectory } from "../../plan/host/hostCommand";
 import type { HostPlan } from "../../plan/model/plan";
 import { typeOf } from "../../plan/repositories/repositoryTypes";
 import { systemdArgument } from "./commandLine";
-import { credentialsPath, notifyPath, OTLP_FILE, otlpPath } from "./renderedFile";
+import { credentialsPath, notifyPath, OTLP_FILE, otlpPath, REPORT_PASSWORD, reportPasswordPath } from "./renderedFile";
 
 interface HostCredential {
   readonly id: string;
@@ -54,6 +54,11 @@ export function notifyLines(plan: HostPlan): string[] {
 /** Lines for the receiver of metrics: its keys are in no environment. */
 export function otlpLines(plan: HostPlan): string[] {
   return fileLines(plan, OTLP_FILE, plan.otlpFile ?? otlpPath(plan));
+}
+
+/** Lines for the password of the report; none if it is not served. */
+export function reportLines(plan: HostPlan): string[] {
+  return plan.servesReport ? fileLines(plan, REPORT_PASSWORD, reportPasswordPath(plan)) : [];
 }
 
 function fileLines({ agent, credentialsDirectory }: HostPlan, id: string, path: string): string[] {

@@ -13,6 +13,7 @@ import { agentUnits } from "../units/agentUnits";
 import { backupUnits } from "../units/backupUnits";
 import { degradeFile, degradeUnits } from "../units/degradeUnit";
 import { drillUnits } from "../units/drillUnits";
+import { dumpUnits } from "../units/dumpUnits";
 import { failedUnits } from "../units/failedUnits";
 import { maintenanceUnits } from "../units/maintenanceUnits";
 import { eventUnits } from "../units/eventUnits";
@@ -44,6 +45,7 @@ function runtimeParts(plan: HostPlan): HostParts {
       ...backupUnits(plan),
       ...maintenanceUnits(plan),
       ...drillUnits(plan),
+      ...dumpUnits(plan),
       ...failedUnits(plan),
       ...eventUnits(plan),
     ],

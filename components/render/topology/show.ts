@@ -2,7 +2,7 @@
 import { monthlyCost, type TopologySet } from "../../plan/diff";
 import { valueText } from "../../plan/diff/change";
 import { copyCountsText, countCopies } from "../../plan/diff/copyCounts";
-import { drillText, scheduleText } from "../../plan/diff/database";
+import { drillText, dumpsText, scheduleText } from "../../plan/diff/database";
 import { count, retentionText } from "../../plan/diff/repositories";
 import type { SnapshotPlan } from "../../plan/cluster/snapshotPlan";
 import type { Topology } from "../../plan/topology/topology";
@@ -18,7 +18,7 @@ export function renderShown(set: TopologySet): string {
 }
 
 function database(topology: Topology): string {
-  const { databases, drills, objectives, repositories, schedules } = topology;
+  const { databases, drills, dumps, objectives, repositories, schedules } = topology;
   const rpo =
     objectives.worstCaseRpoSeconds === undefined ? "not limited" : `${valueText(objectives.worstCaseRpoSeconds)} s`;
   const facts = [
@@ -32,6 +32,7 @@ function database(topology: Topology): string {
     ...databases.flatMap(({ volumeSnapshots }) =>
       volumeSnapshots === undefined ? [] : [`volume snapshots: ${cell(snapshotsText(volumeSnapshots))}`],
     ),
+    ...(dumps === undefined ? [] : [`logical dumps: ${cell(dumpsText(dumps))}`]),
     ...drills.map((drill) => `drill ${cell(drill.name)}: ${cell(drillText(drill))}`),
   ];
   const rows = repositories.map((repository) => {

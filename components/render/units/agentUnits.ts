@@ -8,7 +8,7 @@
 import { readOr } from "../../plan/model/deferred";
 import type { HostPlan } from "../../plan/model/plan";
 import { agentSocket } from "../host/commandLine";
-import { credentialLines, unitCommand } from "../host/systemdCredentials";
+import { credentialLines, reportLines, unitCommand } from "../host/systemdCredentials";
 import { serverUnit } from "./containerRights";
 import { hardening } from "./hardening";
 import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
@@ -45,6 +45,7 @@ function renderService(plan: HostPlan): string {
     `User=${plan.user}`,
     `ExecStart=${unitCommand(plan, ["agent", ...(plan.metricsListen === undefined ? [] : [`--metrics-listen=${plan.metricsListen}`])])}`,
     ...credentialLines(plan),
+    ...reportLines(plan),
     "Restart=always",
     "RestartSec=1",
     // It finishes running requests within eight seconds.

@@ -35,8 +35,8 @@ export function systemCalls({ container }: HostPlan): string {
 }
 
 /**
- * True if a drill's unit itself makes the container of its server: Docker's daemon does it elsewhere, Podman needs what
- * a container's start takes (namespaces, mounts, devices, control groups), and restricts the container itself.
+ * True if a unit itself makes a container, or a process in one: Docker's daemon does it elsewhere, Podman needs what a
+ * container's start takes (namespaces, mounts, devices, control groups), and restricts the container itself.
  */
 export function startsContainers({ container }: HostPlan): boolean {
   return container?.engine === "podman";

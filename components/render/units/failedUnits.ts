@@ -17,11 +17,8 @@ export function onFailureLines(plan: HostPlan): string[] {
 
 /** Empty if systemd does not load the units, or nothing runs that could fail. */
 export function failedUnits(plan: HostPlan): Unit[] {
-  if (
-    !isUnitDirectory(plan.directories.units) ||
-    (plan.schedules.length === 0 && plan.maintenance.length === 0 && ownDrills(plan).length === 0)
-  )
-    return [];
+  const runs = [plan.schedules, plan.maintenance, ownDrills(plan)].some((each) => each.length > 0);
+  if (!isUnitDirectory(plan.directories.units) || (!runs && plan.dumps === undefined)) return [];
   // "<3>" is the priority of an error (sd-daemon(3)).
   const message = systemdArgument("<3>%i failed: journalctl -u %i says why").replaceAll("%%", "%");
   return [

@@ -69,6 +69,8 @@ interface Needs {
   readonly writesData?: boolean;
   /** Restores a cluster into a directory of its own. */
   readonly restores?: boolean;
+  /** Runs programs in PostgreSQL's container. */
+  readonly entersContainer?: boolean;
   /** Additional paths that it writes. */
   readonly writes?: readonly string[];
   /** Runs as long as the host. */
@@ -77,9 +79,17 @@ interface Needs {
 
 /** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
-  const { mounts = false, restores = false, staysUp = false, writes = [], writesData = false } = needs;
+  const {
+    entersContainer = false,
+    mounts = false,
+    restores = false,
+    staysUp = false,
+    writes = [],
+    writesData = false,
+  } = needs;
   const home = usesHome(plan, writes) ? [] : [`ProtectHome=${homeProtection(plan)}`];
-  if (restores && startsContainers(plan)) return [...HARDENING_OF_ENGINE, "UMask=0027", "ProtectSystem=full", ...home];
+  if ((restores || entersContainer) && startsContainers(plan))
+    return [...HARDENING_OF_ENGINE, "UMask=0027", "ProtectSystem=full", ...home];
   const own = [
     "NoNewPrivileges=yes",
     `CapabilityBoundingSet=${mounts ? MOUNTS : capabilities(plan, restores)}`,

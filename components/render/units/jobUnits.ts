@@ -29,6 +29,8 @@ export interface JobSettings {
   readonly isQuiet?: boolean;
   /** True for a fire drill, whose result is reported. */
   readonly isDrill?: boolean;
+  /** True if it runs programs in PostgreSQL's container, if there is one. */
+  readonly entersContainer?: boolean;
   /** True if it mounts a backup, as root. */
   readonly mounts?: boolean;
   /** Default: that of all jobs. */
@@ -55,6 +57,7 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
   const {
     afterwards = [],
     command,
+    entersContainer = false,
     isDrill = false,
     isQuiet = false,
     lines = [],
@@ -87,7 +90,7 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     ...(mayYield ? [`SuccessExitStatus=${LOCK_TAKEN}`] : []),
     ...priorityLines(priority),
     ...lines,
-    ...hardening(plan, { mounts, writesData, writes, restores: isDrill && !mounts }),
+    ...hardening(plan, { entersContainer, mounts, writesData, writes, restores: isDrill && !mounts }),
   ]);
 }
 

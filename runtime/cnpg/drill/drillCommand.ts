@@ -57,7 +57,7 @@ export const clusterDrillCommand: Command = async (proc) => {
   for (const [option, value] of Object.entries({ "drill-cluster": cluster, "throw-away": name }))
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
   return notifyOfJob(proc, cluster, ctx, async () => {
-    const { pick, ...others } = askedDrill(proc.config.settings, proc.config.drill);
+    const { pick, ...others } = askedDrill(proc.config);
     const record =
       pick === ATTACK ? await makeAttack(proc, others, ctx) : await makeDrill(proc, { ...others, pick }, ctx);
     await saveDrill(proc.repositories(), proc.config.spoolPath, record, ctx);

@@ -2,7 +2,6 @@
  * `dump`: into every repository in one pass, into those of `--repos`, or into `--repo` alone. Exit 104: some
  * repositories lack the dump.
  */
-import { fail } from "../../base/errors";
 import { logicalDump } from "../../operations/dump/logicalDump";
 import { combinedError } from "../../operations/shared/results";
 import { findPrograms } from "../../postgres/programs";
@@ -11,10 +10,6 @@ import type { Command } from "../../process/commandProcess";
 export const dumpCommand: Command = async (proc) => {
   const { config, container, ctx } = proc;
   proc.requireStarted();
-  if (container !== undefined)
-    throw fail("featureNotSupported", "dump works only for a server of this machine, not for one in a container", {
-      hint: "Run pg_dump in the container.",
-    });
   const repos = proc.repositories();
   proc.lock("dump", repos);
   const results = await logicalDump(
@@ -24,9 +19,12 @@ export const dumpCommand: Command = async (proc) => {
       lease: (repo) => proc.dumpLeases.take(repo, async () => {}),
       servers: proc.servers(),
       keep: ({ key }) => config.repos.find((repo) => repo.key === key)?.keepDumps,
-      findPrograms: (major) => findPrograms(major, config.binPath, ctx.signal),
+      findPrograms: (major) =>
+        container?.findOwnPrograms(major, ctx.signal) ?? findPrograms(major, config.binPath, ctx.signal),
+      inContainer: container !== undefined,
     },
-    { databases: config.databases, standby: config.backup.standby },
+    // Programs in a container reach only its own server.
+    { databases: config.databases, standby: container === undefined ? config.backup.standby : "n" },
     ctx,
   );
   const error = combinedError("dump", results);

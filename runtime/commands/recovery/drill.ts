@@ -23,10 +23,10 @@ export const drillCommand: Command = async (proc) => {
   const { stanza = "" } = config;
   // A log would break the JSON on standard output.
   const ctx = config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
-  const asked = askedDrill(config.settings, config.drill);
+  const asked = askedDrill(config);
   const { pick, ...others } = asked;
-  if (config.dump.label !== undefined && (asked.how === "open" || pick === ATTACK || proc.container !== undefined))
-    throw fail("optionInvalid", "option 'dump' is valid only for a drill that restores a backup on this machine");
+  if (asked.dump !== undefined && (asked.how === "open" || pick === ATTACK))
+    throw fail("optionInvalid", "option 'dump' is valid only for a drill that restores a backup");
   if (asked.how === "open" && pick !== ATTACK)
     return finished(proc, await openedDrill(proc, { ...others, pick }, startOf(proc), ctx));
   const programs = programsOf(proc);

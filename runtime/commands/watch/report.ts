@@ -7,16 +7,28 @@ import { textOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { FILE_DECLARATIONS } from "../../base/fileDeclarations";
 import { given } from "../../base/given";
+import { GCS_ENDPOINT } from "../../config/options";
+import { findPrice, PRICES_AS_OF, storageCost } from "../../config/prices";
 import { parseJson } from "../../config/settings";
+import type { RepoConfig } from "../../config/types";
 import { loadDrillHistory, loadLocalDrills } from "../../operations/drill/history";
 import { collectReport } from "../../operations/report/collectReport";
-import type { ReportedDatabase, ReportFile } from "../../operations/report/reportFields";
+import type { ReportedCost, ReportedDatabase, ReportFile } from "../../operations/report/reportFields";
 import { renderReportPage } from "../../operations/report/reportPage";
 import type { Command, CommandProcess, MachineAccess } from "../../process/commandProcess";
+import { findQuirks } from "../../storage/s3/quirks";
 import { loadStatus } from "./status";
 
 export const reportCommand: Command = async (proc) => {
-  const { params, report, stanza } = proc.config;
+  const { report } = proc.config;
+  const document = await reportDocument(proc);
+  proc.print(report.format === "json" ? `${JSON.stringify(document)}\n` : renderReportPage(document));
+  return 0;
+};
+
+/** @throws optionRequired (37) without a stanza or documents of others */
+export async function reportDocument(proc: CommandProcess): Promise<ReportFile> {
+  const { params, stanza } = proc.config;
   const databases: ReportedDatabase[] = [];
   for (const path of params) databases.push(...(await readDocument(proc, path)).databases);
   if (params.length === 0) {
@@ -26,10 +38,8 @@ export const reportCommand: Command = async (proc) => {
       });
     databases.push(await ownDatabase(proc));
   }
-  const document: ReportFile = { version: 1, databases };
-  proc.print(report.format === "json" ? `${JSON.stringify(document)}\n` : renderReportPage(document));
-  return 0;
-};
+  return { version: 1, databases };
+}
 
 async function ownDatabase(proc: CommandProcess): Promise<ReportedDatabase> {
   const { config, ctx, machine } = proc;
@@ -41,8 +51,26 @@ async function ownDatabase(proc: CommandProcess): Promise<ReportedDatabase> {
     repos,
     status: await loadStatus(proc),
     drills: await loadDrillHistory(repos, ctx, local),
+    costOf: (key, storedBytes) => costOf(proc, key, storedBytes),
     objectives: given({ rpoSeconds, rtoSeconds }),
   });
+}
+
+/** Null for directories, and for a service or storage class without a price. */
+function costOf({ config }: CommandProcess, key: number, storedBytes: number): ReportedCost | null {
+  const repo = config.repos.find((each) => each.key === key);
+  const provider = repo === undefined ? null : providerOf(repo);
+  const price = provider === null ? null : findPrice(provider, config.settings.repos[key]?.storageClass);
+  if (price === null) return null;
+  const usdPerMonth = Math.round(storageCost(price, storedBytes / 1e9) * 100) / 100;
+  return { usdPerMonth, asOf: PRICES_AS_OF };
+}
+
+/** As in the table of prices; null for directories and for services of the user's own. */
+function providerOf({ azure, gcs, s3 }: RepoConfig): string | null {
+  if (s3 !== undefined) return findQuirks(s3.quirks, s3.storageHost ?? s3.endpoint)?.id ?? null;
+  if (azure !== undefined) return azure.storageHost === undefined ? "azure" : null;
+  return gcs !== undefined && gcs.endpoint === GCS_ENDPOINT ? "gcs" : null;
 }
 
 /** A document may come from anybody: only what the declarations know gets into the page. @throws fileMissing, config */

@@ -7,13 +7,14 @@ import type { DrillObjectives, DrillPick, DrillRecord } from "./record";
 
 /** A drill as requested by the command line and the settings file. */
 export type AskedDrill = Pick<Config["drill"], "how" | "pick" | "level" | "maxMinutes" | "maxBytes"> &
-  Pick<DeclaredDrill, "repoIndexes" | "path">;
+  Pick<DeclaredDrill, "repoIndexes" | "path"> & {
+    /** A dump's label, or `latest`. */
+    readonly dump?: string | undefined;
+  };
 
 /** The command line wins. @throws optionInvalidValue, optionRequired */
-export function askedDrill(
-  settings: Settings,
-  { given, how, level, maxBytes, maxMinutes, name, now, path, pick }: Config["drill"],
-): AskedDrill {
+export function askedDrill({ drill, dump, settings }: Pick<Config, "drill" | "dump" | "settings">): AskedDrill {
+  const { given, how, level, maxBytes, maxMinutes, name, now, path, pick } = drill;
   const declared = declaredDrill(settings, name, now);
   return {
     ...declared,
@@ -22,6 +23,7 @@ export function askedDrill(
     level: given.level ? level : (declared.level ?? level),
     maxMinutes: given.maxMinutes ? maxMinutes : (declared.maxMinutes ?? maxMinutes),
     maxBytes: maxBytes ?? declared.maxBytes,
+    dump: dump.label ?? declared.dump,
     ...(path === undefined ? {} : { path }),
   };
 }
@@ -45,8 +47,8 @@ function declaredDrill(settings: Settings, name: string | undefined, now: boolea
 
 /** For a drill of a backup. */
 export function drillOptions(
-  { dump, repoIndex, set, settings, stanza = "" }: Config,
-  { how, level, maxBytes, maxMinutes, pick, repoIndexes }: AskedDrill & { readonly pick: DrillPick | undefined },
+  { repoIndex, set, settings, stanza = "" }: Config,
+  { dump, how, level, maxBytes, maxMinutes, pick, repoIndexes }: AskedDrill & { readonly pick: DrillPick | undefined },
   start: Pick<JournalStart, "beganMs" | "invocationId">,
 ): DrillOptions {
   const { assertions = [], heartbeat } = settings.drill ?? {};
@@ -62,7 +64,7 @@ export function drillOptions(
     heartbeat,
     assertions,
     opens: how === "open",
-    ...(dump.label === undefined ? {} : { dump: dump.label }),
+    ...(dump === undefined ? {} : { dump }),
     ...start,
     objectivesOf: (turn) => objectivesOf(settings, turn),
   };

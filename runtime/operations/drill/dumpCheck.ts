@@ -55,7 +55,7 @@ export async function checkDumpLoads(input: DumpCheckInput, ctx: Context): Promi
     await session.query(`create database ${DATABASE} template template0 encoding ${literal(encoding)} locale 'C'`);
     try {
       const { host, port, user } = input;
-      const command = programs.command("pg_restore", [...ARGS, ...connectionArgs(host, port, user, DATABASE)]);
+      const command = programs.command("pg_restore", [...ARGS, ...connectionArgs(host, port, user, DATABASE)], true);
       if (copy !== undefined) await feedProgram(command, readVerified(copy, name), ctx.signal);
       const loaded = await countLoaded(input);
       tableCount += loaded.tables;
@@ -66,7 +66,7 @@ export async function checkDumpLoads(input: DumpCheckInput, ctx: Context): Promi
   }
   return {
     verdict: "ok",
-    text: `dump ${label}: ${databases.length} databases loaded, with ${tableCount} tables and ${rowCount} rows`,
+    text: `dump ${label}: databases loaded: ${databases.length}, tables: ${tableCount}, rows: ${rowCount}`,
   };
 }
 

@@ -1,7 +1,7 @@
 /** Which databases a dump has, and the programs that read them. */
 import { shownText, textOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
-import { connectionArgs, type Programs } from "../../postgres/programs";
+import { connectionArgs, type DumpPrograms } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 
 export interface SourceDatabase {
@@ -9,6 +9,8 @@ export interface SourceDatabase {
   readonly name: string;
   readonly encoding: string;
 }
+
+type Address = Session["address"];
 
 /** They hold nothing of the user's. */
 const TEMPLATES: ReadonlySet<string> = new Set(["template0", "template1"]);
@@ -42,7 +44,7 @@ export async function chooseDatabases(session: Session, wanted: readonly string[
 }
 
 /** @throws fileMissing (55) */
-export async function requireDumpPrograms(programs: Programs): Promise<void> {
+export async function requireDumpPrograms(programs: DumpPrograms): Promise<void> {
   for (const name of ["pg_dump", "pg_dumpall"])
     if (!(await programs.has(name)))
       throw fail("fileMissing", `'${programs.directory}/${name}' does not exist`, {
@@ -51,13 +53,13 @@ export async function requireDumpPrograms(programs: Programs): Promise<void> {
 }
 
 /** What prints one database. */
-export function databaseCommand(programs: Programs, { address }: Session, database: string): readonly string[] {
+export function databaseCommand(programs: DumpPrograms, address: Address, database: string): readonly string[] {
   const { host, port, user } = address;
   return programs.command("pg_dump", ["--format=custom", ...connectionArgs(host, port, user, database)]);
 }
 
 /** What prints roles and tablespaces. */
-export function globalsCommand(programs: Programs, { address }: Session): readonly string[] {
+export function globalsCommand(programs: DumpPrograms, address: Address): readonly string[] {
   const { database, host, port, user } = address;
   const server = [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password"];
   return programs.command("pg_dumpall", ["--globals-only", ...server, `--database=${database}`]);

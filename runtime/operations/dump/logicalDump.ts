@@ -18,7 +18,7 @@ import {
   GLOBALS_FILE,
 } from "../../format/repository/dumpManifest";
 import { loadControlFile } from "../../postgres/controlFile";
-import { programOutput, type Programs } from "../../postgres/programs";
+import { type DumpPrograms, programOutput } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import { publishDump, removeDump } from "../../repository/dumpStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
@@ -44,7 +44,9 @@ export interface DumpDeps {
   /** The configured clusters, ascending by key. */
   readonly servers: readonly ServerCandidate[];
   /** Programs of the server's own major version. @throws fileMissing */
-  readonly findPrograms: (major: string) => Promise<Programs>;
+  readonly findPrograms: (major: string) => Promise<DumpPrograms>;
+  /** True if they run in the server's container, which has its socket elsewhere. */
+  readonly inContainer: boolean;
   /** Which dumps a repository keeps; undefined keeps all. */
   readonly keep: (repo: Repository) => KeepDumps | undefined;
 }
@@ -62,7 +64,9 @@ const SECOND_MS = 1000;
 /** The server that is dumped. */
 interface Source {
   readonly session: Session;
-  readonly programs: Programs;
+  /** The server's, where the programs run. */
+  readonly address: Session["address"];
+  readonly programs: DumpPrograms;
   readonly databases: readonly SourceDatabase[];
   readonly cluster: ClusterIdentity;
   readonly versionNum: number;
@@ -113,7 +117,7 @@ export async function logicalDump(
 }
 
 async function openSource(
-  { findPrograms, servers }: DumpDeps,
+  { findPrograms, inContainer, servers }: DumpDeps,
   { databases, standby: mode }: Omit<DumpOptions, "partSizeBytes">,
   ctx: Context,
 ): Promise<Source> {
@@ -124,7 +128,8 @@ async function openSource(
   const programs = await findPrograms(control.pgVersion);
   await requireDumpPrograms(programs);
   const cluster = { version: control.pgVersion, systemId: control.systemId };
-  return { session, programs, databases: chosen, cluster, versionNum: facts.versionNum };
+  const address = inContainer ? await session.ownAddress() : session.address;
+  return { session, address, programs, databases: chosen, cluster, versionNum: facts.versionNum };
 }
 
 /** @throws fileMissing without a stanza, archiveMismatch (44) for another cluster's, lockAcquire (50) */
@@ -140,17 +145,17 @@ async function openTarget(
   return { key: repo.key, repo, lease, cipherPass: repo.cipherPass === null ? null : newSubPass(ctx) };
 }
 
-async function dumpAll({ databases, programs, session }: Source, writer: DumpWriter, ctx: Context): Promise<Dumped> {
+async function dumpAll({ address, databases, programs }: Source, writer: DumpWriter, ctx: Context): Promise<Dumped> {
   const dump = async (fileName: string, what: string, command: readonly string[]): Promise<Written> => {
     const written = await writer.write(fileName, programOutput(command, ctx.signal));
     const [content] = written.values();
     ctx.log.info(`dumped ${what} (${formatSize(content?.sizeBytes ?? 0)})`);
     return written;
   };
-  const globals = await dump(GLOBALS_FILE, "roles and tablespaces", globalsCommand(programs, session));
+  const globals = await dump(GLOBALS_FILE, "roles and tablespaces", globalsCommand(programs, address));
   const dumped: (SourceDatabase & { readonly written: Written })[] = [];
   for (const { encoding, name } of databases) {
-    const command = databaseCommand(programs, session, name);
+    const command = databaseCommand(programs, address, name);
     dumped.push({ name, encoding, written: await dump(dumpFileName(name), `database '${shownText(name)}'`, command) });
   }
   return { globals, databases: dumped };

@@ -388,10 +388,7 @@ class Extraction {
       const changed = policies.length === 0 ? "" : `, and these policies are without it: ${policies.join(", ")}`;
       this.#ctx.log.warn(`production has no role ${missing.join(", ")}: owners and grants are not restored${changed}`);
     }
-    const { rows } = await production.query(
-      "select split_part(current_setting('unix_socket_directories'), ',', 1) as host, current_setting('port') as port, current_user as user",
-    );
-    const to = rows[0] as { host: string; port: string; user: string };
+    const to = await production.ownAddress();
     const own = [
       "--no-publications",
       "--no-subscriptions",
@@ -408,7 +405,7 @@ class Extraction {
         "-q",
         "-v",
         "ON_ERROR_STOP=1",
-        ...connectionArgs(to.host.trim(), to.port, to.user, database),
+        ...connectionArgs(to.host, to.port, to.user, database),
       ]),
       // Without the matching COMMIT nothing is committed.
       before: "BEGIN;\n",

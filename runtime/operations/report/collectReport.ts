@@ -17,6 +17,7 @@ import { findNewestTimeline, walNeeds } from "../verify/verify";
 import { type Coverage, coverageOf } from "./coverage";
 import type {
   ReportedBackup,
+  ReportedCost,
   ReportedDatabase,
   ReportedDrill,
   ReportedDumps,
@@ -30,6 +31,8 @@ export interface ReportInput {
   readonly status: StatusReport;
   /** Those of all machines, oldest first. */
   readonly drills: readonly DrillRecord[];
+  /** Null without a price. */
+  readonly costOf: (key: number, storedBytes: number) => ReportedCost | null;
   readonly objectives: { readonly rtoSeconds?: number; readonly rpoSeconds?: number };
 }
 
@@ -39,7 +42,7 @@ const NOTHING: Held = { backups: [], windows: [], gaps: [], walBytes: 0 };
 
 /** Lists every WAL file: a request for each thousand. An unreadable repository has its trouble, and nothing else. */
 export async function collectReport(input: ReportInput): Promise<ReportedDatabase> {
-  const { drills, host, objectives, repos, status } = input;
+  const { costOf, drills, host, objectives, repos, status } = input;
   const results = await perRepo(repos, (repo) => heldBy(repo, status.nowS * 1000));
   return {
     host,
@@ -49,6 +52,7 @@ export async function collectReport(input: ReportInput): Promise<ReportedDatabas
     repos: results.map((result, index) => {
       const own = status.repos.find(({ key }) => key === result.repoIndex);
       const troubles = own?.troubles ?? [];
+      const cost = result.ok ? costOf(result.repoIndex, storedBytes(result.value)) : null;
       const more = result.ok || troubles.length > 0 ? [] : [result.error];
       return {
         key: result.repoIndex,
@@ -57,6 +61,7 @@ export async function collectReport(input: ReportInput): Promise<ReportedDatabas
         troubles: [...troubles, ...more].map(troubleOf),
         ...dumpsOf(own?.dumps ?? null),
         ...(result.ok ? result.value : NOTHING),
+        ...(cost === null ? {} : { cost }),
       };
     }),
     drills: drills.map(drillOf),
@@ -83,6 +88,10 @@ async function heldBy(repo: Repository, nowMs: number): Promise<Held> {
     ...(newestMs === 0 ? {} : { newestWalS: Math.floor(newestMs / 1000) }),
     walBytes,
   };
+}
+
+function storedBytes({ backups, walBytes }: Held): number {
+  return backups.reduce((sum, backup) => sum + backup.storedBytes, walBytes);
 }
 
 function isWhole(name: string): boolean {

@@ -63,6 +63,8 @@ export interface ReportedRepo {
   readonly walBytes: number;
   /** Its logical dumps. If omitted, it has none. */
   readonly dumps?: ReportedDumps;
+  /** What its backups and WAL cost. If omitted, no price is known. */
+  readonly cost?: ReportedCost;
 }
 
 /** Logical dumps in a repository. One that lacks a file is among the troubles. */
@@ -81,6 +83,14 @@ export interface ReportedDump {
   readonly stoppedAtS: number;
   /** Names of its databases. */
   readonly databases: readonly string[];
+}
+
+/** Storage alone, without calls, downloads and earlier versions of objects. */
+export interface ReportedCost {
+  /** US dollars a month, without tax. */
+  readonly usdPerMonth: number;
+  /** Day of the vendor's list price. */
+  readonly asOf: string;
 }
 
 /** A backup in a repository. */

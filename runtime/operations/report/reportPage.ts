@@ -171,6 +171,8 @@ function dumpsLine({ dumps, key }: ReportedRepo): string {
 
 function sizes(database: ReportedDatabase): string {
   const { atS, repos } = database;
+  const prices = repos.flatMap(({ cost }) => cost ?? []);
+  const isPriced = prices.length > 0;
   const rows = repos.map((repo) => {
     const newest = repo.backups.at(-1);
     const recent = repo.backups.filter(({ stoppedAtS }) => stoppedAtS > atS - GROWTH_DAYS * DAY_S);
@@ -180,6 +182,7 @@ function sizes(database: ReportedDatabase): string {
       formatSize(sum(repo.backups.map((backup) => backup.storedBytes))),
       formatSize(repo.walBytes),
       formatSize(sum(recent.map((backup) => backup.storedBytes))),
+      ...(isPriced ? [repo.cost === undefined ? "" : `$${repo.cost.usdPerMonth.toFixed(2)}`] : []),
     ];
     return `<tr><th scope="row">repo${repo.key}</th>${cells.map((cell) => `<td>${escapeText(cell)}</td>`).join("")}</tr>`;
   });
@@ -190,8 +193,12 @@ function sizes(database: ReportedDatabase): string {
     "stored backups",
     "stored WAL",
     `backups of the last ${GROWTH_DAYS} days`,
+    ...(isPriced ? ["storage a month"] : []),
   ];
-  return scrolled(`Sizes of ${titleOf(database)}`, table("", heads, rows));
+  const note = isPriced
+    ? `<p>The costs are those of storage at list prices of ${escapeText([...new Set(prices.map(({ asOf }) => asOf))].join(", "))}, in US dollars without tax. Calls, downloads and earlier versions of objects are extra.</p>`
+    : "";
+  return `${scrolled(`Sizes of ${titleOf(database)}`, table("", heads, rows))}${note}`;
 }
 
 function backupTable({ backups, key, windows }: ReportedRepo, title: string): string {

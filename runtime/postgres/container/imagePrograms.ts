@@ -46,19 +46,11 @@ export class ImagePrograms implements Programs {
 
   /** Programs of a major version. @throws fileMissing if the image has another one; execute */
   static async find(request: ImageRequest, major: string, signal: AbortSignal): Promise<ImagePrograms> {
-    const searched = [...usualDirectories(major), "/usr/local/bin"];
-    const command = runCommand(request, "sh", ["-c", FIND_SCRIPT, "sh", ...searched]);
-    const { code, stderr, stdout } = await runProgram(command, { signal });
-    const blocks = stdout.split("\n\n").map((block) => block.split("\n"));
-    for (const [directory = "", version = "", ...names] of blocks)
-      if (isVersion(version, major)) return new ImagePrograms(request, directory, names);
-    const seen = blocks.flatMap(([directory, version]) =>
-      version === undefined ? [] : [`${directory} is of '${version}'`],
-    );
-    const said = seen.length > 0 ? seen : code === 0 ? [] : [stderr.trim()];
-    throw fail("fileMissing", [`image ${request.imageName} has no PostgreSQL ${major}`, ...said].join("\n"), {
-      hint: "Choose a backup of the image's version with --set, or restore elsewhere.",
-    });
+    const [shell = "", ...args] = findCommand(major);
+    const command = runCommand(request, shell, args);
+    const hint = "Choose a backup of the image's version with --set, or restore elsewhere.";
+    const { directory, names } = await findInContainer(command, { major, imageName: request.imageName, hint }, signal);
+    return new ImagePrograms(request, directory, names);
   }
 
   async has(name: string): Promise<boolean> {
@@ -70,8 +62,8 @@ export class ImagePrograms implements Programs {
     return (await runProgram(command, { signal: new AbortController().signal })).code === 0;
   }
 
-  command(name: string, args: readonly string[]): readonly string[] {
-    return runCommand(this.#request, `${this.directory}/${name}`, args);
+  command(name: string, args: readonly string[], reads = false): readonly string[] {
+    return runCommand(this.#request, `${this.directory}/${name}`, args, reads);
   }
 
   async run(name: string, args: readonly string[], options: RunOptions): Promise<ProgramResult> {
@@ -88,6 +80,31 @@ export class ImagePrograms implements Programs {
   endLeft(): Promise<void> {
     return endContainers(this.#request.engine, this.#request.directory);
   }
+}
+
+/** What looks for programs in a container. */
+export function findCommand(major: string): readonly string[] {
+  return ["sh", "-c", FIND_SCRIPT, "sh", ...usualDirectories(major), "/usr/local/bin"];
+}
+
+/**
+ * The programs of a major version that {@link findCommand} found.
+ * @throws fileMissing if the image has another version; execute
+ */
+export async function findInContainer(
+  command: readonly string[],
+  { hint, imageName, major }: { readonly major: string; readonly imageName: string; readonly hint: string },
+  signal: AbortSignal,
+): Promise<{ readonly directory: string; readonly names: readonly string[] }> {
+  const { code, stderr, stdout } = await runProgram(command, { signal });
+  const blocks = stdout.split("\n\n").map((block) => block.split("\n"));
+  for (const [directory = "", version = "", ...names] of blocks)
+    if (isVersion(version, major)) return { directory, names };
+  const seen = blocks.flatMap(([directory, version]) =>
+    version === undefined ? [] : [`${directory} is of '${version}'`],
+  );
+  const said = seen.length > 0 ? seen : code === 0 ? [] : [stderr.trim()];
+  throw fail("fileMissing", [`image ${imageName} has no PostgreSQL ${major}`, ...said].join("\n"), { hint });
 }
 
 /** Ends the containers of programs for a directory, also after the signal to end. @throws execute */
@@ -109,11 +126,13 @@ function runCommand(
   { account, directory, engine, image }: ImageRequest,
   program: string,
   args: readonly string[],
+  reads = false,
 ): string[] {
   return [
     engine,
     "run",
     "--rm",
+    ...(reads ? ["--interactive"] : []),
     "--network=none",
     `--user=${account.uid}:${account.gid}`,
     // The files' owner is a number of this machine, also where the engine maps the numbers of other containers.

@@ -15,8 +15,8 @@ import {
   listRunning,
   type RunProgram,
 } from "./findContainer";
-import type { Programs } from "../programs";
-import { endContainers, ImagePrograms, type ImageRequest } from "./imagePrograms";
+import type { DumpPrograms, Programs } from "../programs";
+import { endContainers, findCommand, findInContainer, ImagePrograms, type ImageRequest } from "./imagePrograms";
 import { passwordOf, superuserOf } from "./inspect";
 import { checkData, keyWarning, ROOT_KEY, versionFault, writersOf } from "./sharedData";
 import { containerPaths, insideOf, type ServerView } from "./serverPaths";
@@ -53,6 +53,11 @@ export interface ContainerServer {
   findPrograms(major: string, account: Owner, directory: string, signal: AbortSignal): Promise<Programs>;
   /** What runs a program in the container itself, as PostgreSQL's account and with an input. */
   command(argv: readonly string[]): readonly string[];
+  /**
+   * Programs in the container itself. One ends when the command that runs it does, even by SIGKILL.
+   * @throws fileMissing (55), dbConnect (56)
+   */
+  findOwnPrograms(major: string, signal: AbortSignal): Promise<DumpPrograms>;
   /** Ends what {@link findPrograms} has left. */
   endPrograms(directory: string): Promise<void>;
 }
@@ -61,6 +66,10 @@ type Owner = ImageRequest["account"];
 
 /** The password stays in the container. libpq takes an empty one for none. */
 const WITH_PASSWORD = 'PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "${POSTGRES_PASSWORD_FILE:-/dev/null}")}" exec "$@"';
+
+/** An engine's program that dies leaves its program in the container, which sees only the end of its input. */
+const ENDS_WITH_CALLER =
+  'exec 3<&0; "$@" </dev/null 3<&- & p=$!; (read -r _ <&3; kill "$p") >/dev/null 2>&1 & w=$!; wait "$p"; c=$?; kill "$w" 2>/dev/null; exit "$c"';
 
 /** A long shutdown must end by itself: a killed server writes no last checkpoint. */
 const STOP_SECONDS = "3600";
@@ -165,6 +174,19 @@ export class ServerContainer implements ContainerServer {
     const { engine, name } = this.facts;
     const own = ["exec", "--interactive", `--user=${ACCOUNT}`, "--env=LC_ALL=C", name];
     return [engine, ...own, "sh", "-c", WITH_PASSWORD, "sh", ...argv];
+  }
+
+  async findOwnPrograms(major: string, signal: AbortSignal): Promise<DumpPrograms> {
+    const { directory, names } = await findInContainer(
+      this.command(findCommand(major)),
+      { major, imageName: this.facts.image, hint: "Start the container from the image that its data belong to." },
+      signal,
+    );
+    return {
+      directory,
+      has: async (name) => names.includes(name),
+      command: (name, args) => this.command(["sh", "-c", ENDS_WITH_CALLER, "sh", `${directory}/${name}`, ...args]),
+    };
   }
 
   endPrograms(directory: string): Promise<void> {

@@ -28,6 +28,8 @@ const brief = ({ changes }: TopologyDiff): string[] =>
 const changed = (before: Partial<HostSettings>, after: Partial<HostSettings>): string[] =>
   brief(diff(topology(before), topology(after)));
 
+const DAILY = { cron: "30 4 * * *" };
+
 type At = (typeof NAS)["at"];
 type Cluster = Partial<DeclaredCluster>;
 const sftpAt = (port?: number): At => ({
@@ -208,6 +210,19 @@ describe("weakened, and strengthened in the other direction", () => {
         "neutral drills.monthly.elsewhere: false → true",
         "weakened drills.monthly.how: none → open",
         "neutral drills.monthly.maxGiB: none → 5",
+      ],
+    ],
+    ["dumps are removed", { dumps: DAILY }, {}, ["weakened dumps: 30 4 * * * UTC to repo1, repo2 → removed"]],
+    [
+      "fewer dumps, in fewer repositories, of fewer databases, for a shorter time",
+      { dumps: { ...DAILY, databases: ["shop", "crm"], keepCount: 9 } },
+      { dumps: { cron: "30 4 * * 0", repositories: ["repo2"], databases: ["shop"], keepDays: 14 } },
+      [
+        "weakened dumps.cron: 30 4 * * * → 30 4 * * 0",
+        "weakened dumps.repositories.repo1: true → false",
+        "weakened dumps.databases: shop, crm → shop",
+        "strengthened dumps.keepDays: none → 14",
+        "weakened dumps.keepCount: 9 → none",
       ],
     ],
     [

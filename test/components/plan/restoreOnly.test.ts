@@ -33,6 +33,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     restoring(reading, { firstBackup: true, allowRestart: true, restartCommand: ["true"] }),
     ["PB100 firstBackup", "PB100 allowRestart"],
   ],
+  ["dumps", restoring(reading, { dumps: { cron: "30 4 * * *" } }), ["PB100 dumps"]],
   ["a timeout of the archive", restoring(reading, { archiveTimeoutSeconds: 60 }), ["PB100 archiveTimeoutSeconds"]],
   [
     "drills, and their objectives",

@@ -163,10 +163,20 @@ export class ContainerBed {
     return this.#ours(limitedTo(capabilities), args);
   }
 
-  #ours(limits: readonly string[], args: readonly string[]): Promise<RunResult> {
+  /** Begins it, and does not wait for its end. */
+  begin(args: readonly string[]): Promise<Started> {
+    const [program = "", ...rest] = this.#argv(args);
+    const logFile = join(this.folder, "log", `${args[0]}.log`);
+    return start(program, rest, { cwd: this.folder, logFile, env: { PATH: this.engine.path } });
+  }
+
+  #argv(args: readonly string[]): readonly string[] {
     const { file, node } = this.runtime;
-    const config = [`--config-path=${join(this.folder, "config")}`, `--stanza=${STANZA}`];
-    const [program = node, ...rest] = [...limits, node, file, ...config, ...args];
+    return [node, file, `--config-path=${join(this.folder, "config")}`, `--stanza=${STANZA}`, ...args];
+  }
+
+  #ours(limits: readonly string[], args: readonly string[]): Promise<RunResult> {
+    const [program = "", ...rest] = [...limits, ...this.#argv(args)];
     return run(program, rest, { cwd: this.folder, timeoutMs: 300_000, env: { PATH: this.engine.path } });
   }
 

@@ -14,7 +14,7 @@ import { unitCapabilities } from "../../../components/render/units/containerRigh
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { IMAGE, IMAGE_DATA } from "../../../tools/parts/containers/postgresImage";
-import { run, type RunResult } from "../../../tools/parts/process";
+import { run, type RunResult, waitFor } from "../../../tools/parts/process";
 import { stockOrSkip } from "../../harness/real/parts";
 import { requireOk } from "../../harness/real/testBed";
 import { ContainerBed, engineWith } from "../../harness/real/containerBed";
@@ -143,6 +143,43 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
       const { exitCode, stdout } = await drill(all.filter((each) => each !== one));
       expect(exitCode !== 0 || stdout.includes("production did not answer"), one).toBe(true);
     }
+  });
+
+  test("dumps with the container's own programs, and a drill loads the dump", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    await bed.oursOk(["dump"]);
+    const args = ["drill", "--level=quick", "--repo=1", "--dump=latest", ...drillPath(), "--output=json"];
+    const { checks, failures } = JSON.parse(await bed.oursOk(args)) as {
+      readonly checks: readonly { readonly name: string; readonly verdict: string; readonly text: string }[];
+      readonly failures: readonly unknown[];
+    };
+    expect(failures).toEqual([]);
+    expect(checks).toContainEqual(
+      expect.objectContaining({
+        name: "pg_restore",
+        verdict: "ok",
+        text: expect.stringContaining("databases loaded: 1"),
+      }),
+    );
+  });
+
+  test("a dump that is killed leaves no pg_dump in the container", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    const { container } = bed;
+    const isOne = async (where: string): Promise<true | null> =>
+      (await bed.sql(`SELECT count(*) FROM pg_stat_activity WHERE ${where}`)) === "1" ? true : null;
+    const commands = async (): Promise<string> =>
+      (await engine?.runOk(["exec", container, "sh", "-c", "cat /proc/[0-9]*/comm 2>/dev/null"])) ?? "";
+    const lock = bed.psql("BEGIN; LOCK TABLE orders; SELECT pg_sleep(600)");
+    await waitFor("the lock", 30_000, () => isOne("wait_event = 'PgSleep'"));
+    const dump = await bed.begin(["dump"]);
+    await waitFor("a waiting dump", 60_000, () => isOne("application_name = 'pg_dump' AND wait_event_type = 'Lock'"));
+    expect(await commands()).toContain("pg_dump");
+    await dump.stop("SIGKILL");
+    await waitFor("the end of pg_dump", 30_000, async () => ((await commands()).includes("pg_dump") ? null : true));
+    await bed.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+    await lock;
+    await bed.oursOk(["dump"]);
   });
 
   test("brings a dropped table back, as find says", async (context) => {

@@ -266,7 +266,7 @@ describe(TITLE, async () => {
     const { checks } = JSON.parse(stdout) as { checks: { name: string; verdict: string; text: string }[] };
     expect(checks.find(({ name }) => name === "pg_restore")).toMatchObject({
       verdict: "ok",
-      text: `dump ${label}: ${ODD.length + 4} databases loaded, with 1 tables and 20000 rows`,
+      text: `dump ${label}: databases loaded: ${ODD.length + 4}, tables: 1, rows: 20000`,
     });
   });
 

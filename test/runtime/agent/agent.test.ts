@@ -40,6 +40,8 @@ let agent: { readonly ended: Promise<number>; end(): void };
 /** Delays each fetch, and the preparation of each file that is pushed. */
 let before: (walName: string) => Promise<void>;
 
+const NO_REPORT = (): Promise<never> => Promise.reject(fail("assert", "nobody asks for a report"));
+
 beforeEach(async () => {
   folder = temporaryFolder();
   data = join(folder, "data");
@@ -66,7 +68,7 @@ beforeEach(async () => {
   const config = { agent: { socket }, spoolPath: join(folder, "spool"), processMax: 1 };
   const parts = host({ argv: ["agent"], repos, ctx: own, folder, config });
   const readFile = async (path: string): Promise<Uint8Array | null> => (existsSync(path) ? readFileSync(path) : null);
-  const ended = agentCommand({ ...parts, readFile, pool: () => pool });
+  const ended = agentCommand(NO_REPORT)({ ...parts, readFile, pool: () => pool });
   agent = { ended, end: () => stop.abort(fail("term", "the test has ended")) };
   await vi.waitFor(() => expect(existsSync(socket)).toBe(true), WAIT);
 });

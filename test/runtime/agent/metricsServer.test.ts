@@ -1,6 +1,8 @@
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type MetricsServer, serveMetrics } from "../../../runtime/agent/metricsServer";
+import { ReportAnswer } from "../../../runtime/agent/reportAnswer";
+import type { ReportFile } from "../../../runtime/operations/report/reportFields";
 import type { Repository } from "../../../runtime/repository/repository";
 import { fail } from "../../../runtime/base/errors";
 import { eventually, HeldClock, testContext } from "../../harness/context";
@@ -32,7 +34,7 @@ afterEach(async () => {
   served = null;
 });
 
-async function serve(listen = "127.0.0.1:0"): Promise<string> {
+async function serve(listen = "127.0.0.1:0", report: ReportAnswer | null = null): Promise<string> {
   const ctx = testContext({ clock });
   const folder = temporaryFolder();
   const base = host({ argv: ["agent"], repos: [repo], ctx, folder });
@@ -41,7 +43,7 @@ async function serve(listen = "127.0.0.1:0"): Promise<string> {
     config: { ...base.config, spoolPath: `${folder}/spool` },
     loadControl: async () => ({ ...(await base.loadControl()), walSegmentSizeBytes: SIXTEEN_MIB }),
   };
-  served = await serveMetrics(listen, own, () => [{ repoIndex: 1, waitingCount: 7 }], ctx);
+  served = await serveMetrics(listen, own, () => [{ repoIndex: 1, waitingCount: 7 }], ctx, report);
   return `http://127.0.0.1:${served.port}`;
 }
 async function scrape(origin: string): Promise<string> {
@@ -102,5 +104,60 @@ describe("the agent's metrics", () => {
     await expect(serve("9854")).rejects.toMatchObject({ kind: "optionInvalidValue" });
     await expect(serve("127.0.0.1:99999")).rejects.toMatchObject({ kind: "optionInvalidValue" });
     served = first;
+  });
+});
+
+describe("the agent's report", () => {
+  const PASSWORD = "0123456789abcdef";
+  const basic = (password: string): RequestInit => ({
+    headers: { authorization: `Basic ${Buffer.from(`anybody:${password}`).toString("base64")}` },
+  });
+  let madeCount = 0;
+  let make: () => Promise<ReportFile>;
+  beforeEach(() => {
+    madeCount = 0;
+    make = async () => {
+      madeCount++;
+      return { version: 1, databases: [] };
+    };
+  });
+  const serveReport = (listen?: string): Promise<string> =>
+    serve(listen, new ReportAnswer(() => make(), PASSWORD, clock));
+
+  // claim: docs/report.md: the agent serves the page to those with the password, on loopback only, at most a minute old
+  test("is for those with the password, whichever way they send it", async () => {
+    const origin = await serveReport();
+    for (const wrong of [{}, basic(""), basic("0123456789abcdeF"), { headers: { authorization: "Bearer" } }]) {
+      const refused = await fetch(`${origin}/report`, wrong);
+      expect([refused.status, refused.headers.get("www-authenticate")?.startsWith("Basic ")]).toEqual([401, true]);
+    }
+    expect(madeCount).toBe(0);
+    const page = await fetch(`${origin}/report`, basic(PASSWORD));
+    expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+    expect(page.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect(await page.text()).toContain("all is well with 0 databases");
+    const document = await fetch(`${origin}/report.json`, { headers: { authorization: `Bearer ${PASSWORD}` } });
+    expect(await document.json()).toEqual({ version: 1, databases: [] });
+    expect((await fetch(`${origin}/report`, { ...basic(PASSWORD), method: "POST" })).status).toBe(405);
+  });
+
+  test("is made once a minute, and again after a failure", async () => {
+    const origin = await serveReport();
+    await Promise.all([1, 2, 3].map(() => fetch(`${origin}/report`, basic(PASSWORD))));
+    expect(madeCount).toBe(1);
+    await clock.advance(60_000);
+    const { make: works } = { make };
+    make = () => Promise.reject(fail("fileRead", "secret detail"));
+    const failed = await fetch(`${origin}/report`, basic(PASSWORD));
+    expect([failed.status, (await failed.text()).includes("secret")]).toEqual([503, false]);
+    make = works;
+    expect((await fetch(`${origin}/report`, basic(PASSWORD))).status).toBe(200);
+    expect(madeCount).toBe(2);
+  });
+
+  test("is refused on a network, and with a password that somebody could guess", async () => {
+    await expect(serveReport("0.0.0.0:0")).rejects.toMatchObject({ kind: "optionInvalid" });
+    expect(() => new ReportAnswer(make, "short", clock)).toThrow("fewer than 16 characters");
+    expect((await fetch(`${await serve()}/report`)).status).toBe(404);
   });
 });

@@ -199,7 +199,7 @@ describe("the settings file", () => {
     ['{"repos":{"repo257":{}}}', "field 'repos.repo257' is the text \"repo257\", and must be repo1 to repo256"],
     [
       '{"repos":{"repo1":{"level":3}}}',
-      "has an unknown field 'repos.repo1.level'\nHINT: It takes compressLevel, compressType, expectBackupWithinS, expectDumpWithinS, expectFullWithinS, expectWalWithinS, keep, keepDumps, limitRate, requireMount, s3Quirks.",
+      "has an unknown field 'repos.repo1.level'\nHINT: It takes compressLevel, compressType, expectBackupWithinS, expectDumpWithinS, expectFullWithinS, expectWalWithinS, keep, keepDumps, limitRate, requireMount, s3Quirks, storageClass.",
     ],
     [
       '{"repos":{"repo1":{"compressType":"xz"}}}',

@@ -52,6 +52,27 @@ test("a repository's limit of bandwidth is in the file", () => {
   expect(repos[3]?.limitRate).toEqual(byHours);
 });
 
+test("dumps stay in the repositories that get them, for 30 days unless the program says otherwise", () => {
+  const keptOf = (dumps: object): unknown[] => {
+    const { repos } = JSON.parse(renderSettingsFile(plan({ dumps: { cron: "30 4 * * *", ...dumps } })));
+    return [repos.repo1.keepDumps, repos.repo2.keepDumps];
+  };
+  expect(keptOf({})).toEqual([{ days: 30 }, { days: 30 }]);
+  expect(keptOf({ repositories: ["repo2"], keepCount: 5 })).toEqual([undefined, { count: 5 }]);
+  expect(keptOf({ keepDays: 14, keepCount: 5 })[0]).toEqual({ days: 14, count: 5 });
+  const { repos } = JSON.parse(renderSettingsFile(plan({ dumps: { cron: "30 4 * * *", repositories: ["repo2"] } })));
+  expect([repos.repo1.expectDumpWithinS, repos.repo2.expectDumpWithinS]).toEqual([undefined, 25 * 3600]);
+});
+
+test("a drill that loads a dump takes the newest", () => {
+  const drills = { weekly: { cron: "0 5 * * 6", dump: true }, monthly: { cron: "0 5 1 * *" } };
+  const { drill } = parseSettings(
+    renderSettingsFile(Object.assign(plan({ drills }), { drilled: plan({ drills }) })),
+    "pgbackstop.json",
+  );
+  expect(drill?.declared).toEqual({ weekly: { dump: "latest" }, monthly: {} });
+});
+
 test("a host whose WAL leaves through a slot says so", () => {
   expect(JSON.parse(renderSettingsFile(plan({ archive: "stream" })))).toMatchObject({ archive: "stream" });
   expect(JSON.parse(renderSettingsFile(plan()))).not.toHaveProperty("archive");

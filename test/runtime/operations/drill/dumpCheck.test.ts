@@ -43,7 +43,7 @@ async function load(script: string, damage = false) {
 
 test("a dump is loaded database by database, each removed after it", async () => {
   const { result, statements } = await load('[ "$(wc -c)" -eq 2 ]');
-  expect(result).toEqual({ verdict: "ok", text: `dump ${DUMP_LABEL}: 2 databases loaded, with 4 tables and 60 rows` });
+  expect(result).toEqual({ verdict: "ok", text: `dump ${DUMP_LABEL}: databases loaded: 2, tables: 4, rows: 60` });
   expect(statements.filter((sql) => sql.startsWith("create"))).toEqual([
     "create database pgbackstop_dump template template0 encoding 'UTF8' locale 'C'",
     "create database pgbackstop_dump template template0 encoding 'LATIN1' locale 'C'",

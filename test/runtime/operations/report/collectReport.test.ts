@@ -19,7 +19,7 @@ test("dumps are those that status has read", async () => {
   for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [], wal: {} });
   await storeDump(repos[0], "20261120-020000Z-1a2b3c4d");
   const status = await collectStatus(statusInput(repos, NOW_S));
-  const report = await collectReport({ host: "db-1", repos, status, drills: [], objectives: {} });
+  const report = await collectReport({ host: "db-1", repos, status, drills: [], objectives: {}, costOf: () => null });
   const newest = { label: "20261120-020000Z-1a2b3c4d", stoppedAtS: 1_795_156_901, databases: ["shop"] };
   expect(report.repos.map(({ dumps }) => dumps)).toEqual([{ complete: 1, newest }, undefined]);
 });
@@ -39,7 +39,10 @@ test("a repository that cannot be read has its trouble, and hides nothing of the
   }
   storages[1]?.plan("read", { kind: "error", error: fail("hostConnect", "memory2 does not answer") }, { times: 100 });
   const status = await collectStatus(statusInput(repos, NOW_S, { waiting: null }));
-  const report = await collectReport({ host: "db-1", repos, status, drills: [], objectives: { rtoSeconds: 900 } });
+  const costOf = (key: number, storedBytes: number): { usdPerMonth: number; asOf: string } | null =>
+    key === 1 ? { usdPerMonth: storedBytes, asOf: "2026-11-20" } : null;
+  const objectives = { rtoSeconds: 900 };
+  const report = await collectReport({ host: "db-1", repos, status, drills: [], objectives, costOf });
   expect(report).toMatchObject({ host: "db-1", stanza: "demo", atS: NOW_S, rtoSeconds: 900, troubles: [] });
   const [first, second] = report.repos;
   expect(first?.backups.map(({ label }) => label)).toEqual(["20261110-030000F", "20261118-030000F"]);
@@ -48,6 +51,9 @@ test("a repository that cannot be read has its trouble, and hides nothing of the
   expect(first?.gaps).toEqual([
     { from: segment(6), to: segment(7), fromS: expect.any(Number), toS: expect.any(Number) },
   ]);
+  const stored = first?.backups.reduce((sum, backup) => sum + backup.storedBytes, first.walBytes);
+  expect(first?.cost).toEqual({ usdPerMonth: stored, asOf: "2026-11-20" });
+  expect(second).not.toHaveProperty("cost");
   expect(second).toMatchObject({ key: 2, backups: [], windows: [], walBytes: 0 });
   expect(second?.troubles[0]?.message).toContain("memory2 does not answer");
 });

@@ -45,6 +45,13 @@ describe("the page of a report", () => {
     expect(renderReportPage({ databases: [database()] })).not.toContain("What needs attention");
   });
 
+  test("a repository with a price has its costs, with the day of the price", () => {
+    const priced = repo({ cost: { usdPerMonth: 1.5, asOf: "2026-11-20" } });
+    const page = renderReportPage({ databases: [database({ repos: [priced, repo({ key: 2 })] })] });
+    expect(page).toMatch(/storage a month<[^]*<td>\$1\.50<\/td>[^]*<td><\/td>[^]*list prices of 2026-11-20/);
+    expect(renderReportPage({ databases: [database()] })).not.toContain("storage a month");
+  });
+
   test("a repository without backups, and an empty document, are pages too", () => {
     const empty = repo({ backups: [], windows: [], walBytes: 0 });
     const page = renderReportPage({ databases: [database({ repos: [empty] })] });

@@ -36,7 +36,7 @@ const NOTHING_FREE = {
   minimumGb: 0,
 } as const;
 
-export const PRICES: readonly PriceRow[] = [
+const PRICES: readonly PriceRow[] = [
   {
     ...NOTHING_FREE,
     provider: "b2",
@@ -100,3 +100,13 @@ export const PRICES: readonly PriceRow[] = [
     minimumGb: 1000,
   },
 ];
+
+/** Null for a provider or class without a price. */
+export function findPrice(provider: string, storageClass = "standard"): PriceRow | null {
+  return PRICES.find((row) => row.provider === provider && row.storageClass === storageClass.toLowerCase()) ?? null;
+}
+
+/** US dollars a month for an average size in 10⁹ bytes, without calls and downloads. */
+export function storageCost(row: PriceRow, storedGb: number): number {
+  return Math.max(storedGb - row.freeGb, row.minimumGb - row.freeGb, 0) * row.storagePerGbMonth;
+}
