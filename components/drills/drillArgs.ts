@@ -14,7 +14,8 @@ export const DrillPick = {
   Moment: "moment",
   /**
    * Restores no backup of the database. It attacks a scratch stanza of its own in the bucket, as a thief with the same
-   * key would, and restores the state before the attack. Only for buckets that keep versions.
+   * key would, and restores the state before the attack. Only for buckets and containers that
+   * keep versions, at Google for those with soft delete.
    */
   Attack: "attack",
 } as const;

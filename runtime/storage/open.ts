@@ -5,6 +5,7 @@ import type { AzureConfig, GcsConfig, RepoConfig, S3Config, S3KeySource } from "
 import { type AzureAuthority, sasAuthority, sharedKeyAuthority, tokenAuthority } from "./azure/azureKey";
 import { azureAddressOf } from "./azure/azureAddress";
 import { BlobStorage } from "./azure/blobStorage";
+import { AZURE_VERSIONS } from "./azure/blobVersions";
 import { fetchIdentityToken } from "./azure/managedIdentity";
 import { GcsStorage } from "./gcs/gcsStorage";
 import { wholeUnits } from "./gcs/gcsUpload";
@@ -41,6 +42,7 @@ export interface StorageProcesses extends Pick<ProcessStorageDeps, "start" | "ve
   readonly mounts?: MountReader;
 }
 
+const VERSIONED: readonly RepoConfig["type"][] = ["azure", "gcs", "s3"];
 /** A mount may appear while an agent runs, and this is cheap: 0.1 ms. */
 const MOUNTS_LOOKED_UP_MS = 5000;
 
@@ -49,11 +51,8 @@ const MOUNTS_LOOKED_UP_MS = 5000;
  * @throws optionRequired, optionInvalidValue; featureNotSupported for a target time where nothing keeps versions
  */
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
-  if (repo.targetTimeMs !== undefined && repo.type !== "gcs" && repo.type !== "s3") {
-    const fact =
-      repo.type === "azure"
-        ? "versions of blobs in Azure are not read"
-        : `a repository of type '${repo.type}' keeps no versions`;
+  if (repo.targetTimeMs !== undefined && !VERSIONED.includes(repo.type)) {
+    const fact = `a repository of type '${repo.type}' keeps no versions`;
     throw fail("featureNotSupported", `repo${repo.key} cannot be read as of a time: ${fact}`, {
       repoIndex: repo.key,
       hint: "Omit repo-target-time, or use a repository in a versioned bucket with --repo. A file system may have snapshots: mount one, and name it with repo-path.",
@@ -174,11 +173,14 @@ export async function findMountedOwner(path: string, deps: ProcessStorageDeps): 
 }
 
 function openAzure(repo: RepoConfig, azure: AzureConfig, deps: OpenDeps): Storage {
-  const { key: repoIndex, path } = repo;
+  const { key: repoIndex, path, targetTimeMs } = repo;
   const { caFile, uploadChunkSizeBytes, key: _key, identityOrigin: _origin, ...rest } = azure;
   const authority = azureAuthorityOf(azure, repoIndex, deps);
   const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
-  return new BlobStorage({ ...rest, repoIndex, path, authority, partSizeBytes: uploadChunkSizeBytes, ...ca }, deps);
+  const options = { ...rest, repoIndex, path, authority, partSizeBytes: uploadChunkSizeBytes, ...ca };
+  const container = new BlobStorage(options, deps);
+  if (targetTimeMs === undefined) return container;
+  return new PastStorage(container, { repoIndex, bucket: azure.container, service: AZURE_VERSIONS, targetTimeMs });
 }
 
 function azureAuthorityOf(azure: AzureConfig, repoIndex: number, deps: OpenDeps): AzureAuthority {

@@ -50,6 +50,20 @@ test("a probe finds a service that keeps its promises", async () => {
   ]);
 });
 
+// claim: docs/drills-attack.md: Azure: the container keeps no versions (fails)
+test("an attack finds that nothing keeps versions, and changes nothing else", async () => {
+  const storage = open("/attacked");
+  await storage.put("real", Buffer.from("real"));
+  const attacked = storage.openAttacked?.("pgbackstop/main/attack/1");
+  await attacked?.put("f", Buffer.from("x"));
+  expect(await attacked?.attack()).toEqual({
+    facts: [{ name: "versions", verdict: "fail", text: expect.stringContaining("the container keeps no versions") }],
+    past: null,
+  });
+  await attacked?.close();
+  expect(Buffer.from(await collect(await storage.read("real"), 9)).toString()).toBe("real");
+});
+
 test("a shared access signature reads, lists, writes and removes, also at the root", async () => {
   const storage = open("/", { keyType: "sas", key: new Secret(server.sas()) });
   await storage.putStream("sas/f", () => streamOf(Buffer.alloc(4 * MIB + 1, "x")));

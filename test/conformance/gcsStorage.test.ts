@@ -77,6 +77,31 @@ describe("Google Cloud Storage", () => {
     await expect(past.put("d/kept", utf8("x"))).rejects.toMatchObject({ kind: "featureNotSupported" });
   });
 
+  // claim: docs/drills-attack.md: Google: no soft delete keeps deleted versions (fails) (fake-gcs-server, which has no
+  //   soft delete, and deletes the live object whatever generation is asked for)
+  test.each([
+    ["versions bring everything back", true, "ok", "all 4 files are readable as they were before"],
+    ["nothing comes back, and it says so", false, "fail", "switch on soft delete of the bucket"],
+  ])("after an attack %s", async (_name, isVersioned, verdict, text) => {
+    const storage = open(isVersioned ? versioned : server, "/attacked");
+    await storage.put("real", utf8("real"));
+    const attacked = storage.openAttacked?.("pgbackstop/main/attack/1");
+    for (const name of ["a", "b", "c", "d"]) await attacked?.put(name, utf8(name));
+    const { facts = [] } = (await attacked?.attack()) ?? {};
+    expect(facts.map(({ name }) => name)).toEqual([
+      "delete",
+      "overwrite",
+      "empty",
+      "delete-version",
+      "settings",
+      "policy",
+      "past",
+    ]);
+    expect(facts.at(-1)).toMatchObject({ verdict, text: expect.stringContaining(text) });
+    await attacked?.close();
+    expect(Buffer.from(await collect(await storage.read("real"), 9)).toString()).toBe("real");
+  });
+
   test("a bucket that is missing is no empty one", async () => {
     const repo = gcsRepo(server, "/repo", { bucket: "another-bucket" });
     const storage = openStorage(repo, OPEN_DEPS);

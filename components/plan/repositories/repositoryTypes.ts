@@ -73,15 +73,14 @@ export function factsOf(repository: RepositoryPlan): BucketFacts | undefined {
 }
 
 /** Why a repository cannot be read as it was; null if it can, or if that is unknown. */
-export function withoutVersions({ gcs: googles, kind, name, s3: bucket, site }: RepositoryPlan): string | null {
+export function withoutVersions(repository: RepositoryPlan): string | null {
+  const { kind, name, site } = repository;
   if (kind === "unknown") return null;
-  if (kind === "gcs") return googles?.facts.versioning === false ? `the bucket of ${name} keeps no versions` : null;
-  if (kind === "azure") return `${name} is on ${site.title}, whose old versions this program does not read yet`;
-  const versioning = findQuirks(site.provider, "")?.versioning ?? "none";
+  const isOptional = kind === "azure" || kind === "gcs";
+  const versioning = isOptional ? "optional" : (findQuirks(site.provider, "")?.versioning ?? "none");
   if (versioning === "none") return `${name} is on ${site.title}, which keeps no versions`;
-  return versioning === "optional" && bucket?.facts.versioning === false
-    ? `the bucket of ${name} keeps no versions`
-    : null;
+  const isKept = versioning === "always" || factsOf(repository)?.versioning !== false;
+  return isKept ? null : `the ${typeOf(repository).exposed} of ${name} keeps no versions`;
 }
 
 /** Works with and without the secrets, and with a marker. */

@@ -86,14 +86,14 @@ function checkAttack(drill: DrillPlan, { repositories }: DatabasePlan, path: str
   const names = drilledRepositories(drill, repositories);
   const chosen = repositories.filter(({ name }) => names.includes(name));
   const refused = chosen.flatMap((repository) => {
-    const { kind, name, readOnly } = repository;
-    // At Google every key that overwrites deletes versions too, and only soft delete undoes that.
-    const unable = kind === "gcs" ? `${name} is on Google Cloud Storage, which no drill attacks` : null;
-    const refusal = unable ?? (readOnly ? `${name} has a reader's key` : withoutVersions(repository));
+    const { gcs, kind, name, readOnly } = repository;
+    // At Google every key that overwrites deletes versions too, and soft delete needs none.
+    const unkept = gcs?.facts.undeleteDays === 0 ? `the bucket of ${name} has no soft delete` : null;
+    const refusal = readOnly ? `${name} has a reader's key` : kind === "gcs" ? unkept : withoutVersions(repository);
     return refusal === null ? [] : [refusal];
   });
   if (refused.length === 0) return [];
-  const hint = 'name buckets that keep versions, for instance from: "repo2"';
+  const hint = 'name buckets that keep versions, at Google deleted objects, for instance from: "repo2"';
   return wrong(drill.from === undefined ? "repositories" : "from", refused.join("; "), hint);
 }
 

@@ -1,13 +1,11 @@
 /** Somebody overwrote or deleted backups in a bucket that keeps versions. Pure. */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import type { RepositoryNode } from "../topology/topology";
-import { type Markdown, markdown } from "./markdown";
+import { type Markdown, markdown, only } from "./markdown";
 import { repositoryText } from "./order";
 
 /** True if the repository can be read as it was, as far as the program knows. */
 export function hasPast({ bucket, provider }: RepositoryNode): boolean {
-  // This program does not read old versions of blobs.
-  if (provider === "azure") return false;
   return bucket?.versioning === true || findQuirks(provider, "")?.versioning === "always";
 }
 
@@ -22,7 +20,7 @@ export function attackedAnswers(repositories: readonly RepositoryNode[]): Markdo
  * @param lost steps for a database that is lost too
  */
 export function attacked(repository: RepositoryNode, run: (args: string) => string, lost: Markdown): Markdown {
-  const { key, name } = repository;
+  const { key, location, name, provider } = repository;
   const then = `--repo=${key} --repo-target-time="<BEFORE>"`;
   return markdown`
     ### Somebody had the key of ${name} {#repository-${key}-attacked}
@@ -36,6 +34,12 @@ export function attacked(repository: RepositoryNode, run: (args: string) => stri
        must be one that you know. If the key may not list versions (at Amazon), run this and the next commands where the
        reader's key is: on a host with restoreOnly, or a FireDrill.
            ${run(`info ${then}`)}
+    ${only(provider === "azure")}1. *not always:* If versions were deleted too, bring back what soft delete keeps, each
+       blob by its name, with a key that may write.
+           az storage blob undelete --account-name <ACCOUNT> --container-name <CONTAINER> --name <BLOB>
+    ${only(provider === "gcs")}1. *not always:* If versions were deleted too, restore what soft delete keeps, with the role
+       Storage Admin. Those are new objects: go on without --repo-target-time then.
+           gcloud storage restore "${location}/**" --async --allow-overwrite --created-before-time="<BEFORE>" --deleted-after-time="<BEFORE>"
     1. Verify that everything is readable as it was.
            ${run(`verify ${then}`)}
     ${lost}

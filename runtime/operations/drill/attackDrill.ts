@@ -83,13 +83,9 @@ async function attackOne(
 ): Promise<void> {
   const storage = repo.storage.openAttacked?.(scratch);
   if (storage === undefined) {
-    throw fail(
-      "featureNotSupported",
-      `${repo.name} is not a bucket of an S3 service, whose old versions undo an attack`,
-      {
-        repoIndex: repo.key,
-      },
-    );
+    throw fail("featureNotSupported", `${repo.name} is no bucket or container, whose old versions undo an attack`, {
+      repoIndex: repo.key,
+    });
   }
   const local = await makeScratch(options.path, options.stanza, { account: null, id: journal.id, port: PORT });
   try {

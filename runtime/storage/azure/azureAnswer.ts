@@ -4,8 +4,19 @@ import { malformed, parseDocument, requirePrefix } from "../objectStore/malforme
 import type { RequestFacts } from "../objectStore/transportFailure";
 import { findChild, findText, type XmlElement } from "../objectStore/xml";
 
+/** A blob, or one of its versions. */
+export interface ListedBlob extends ListedKey {
+  /** Empty if it was written while the account kept no versions. */
+  readonly versionId: string;
+  readonly isCurrent: boolean;
+}
+
+export interface BlobPage extends ListedPage {
+  readonly objects: readonly ListedBlob[];
+}
+
 /** One page of List Blobs with keys that begin with `prefix`. @throws service for any other document */
-export function parseBlobPage(text: string, prefix: string, facts: RequestFacts): ListedPage {
+export function parseBlobPage(text: string, prefix: string, facts: RequestFacts): BlobPage {
   const root = parseDocument(text, facts);
   if (root.name !== "EnumerationResults") throw malformed(`the answer is '${root.name}'`, facts);
   const [listed, marker] = [findChild(root, "Blobs"), findText(root, "NextMarker")];
@@ -26,14 +37,16 @@ function isDirectory(blob: XmlElement): boolean {
   return properties !== undefined && findText(properties, "ResourceType")?.trim() === "directory";
 }
 
-function listedBlob(element: XmlElement, facts: RequestFacts): ListedKey {
+function listedBlob(element: XmlElement, facts: RequestFacts): ListedBlob {
   const properties = findChild(element, "Properties");
   const text = (name: string): string => (properties === undefined ? "" : (findText(properties, name) ?? ""));
   const size = text("Content-Length");
   const modifiedAtMs = Date.parse(text("Last-Modified"));
   if (!/^[0-9]{1,15}$/.test(size) || Number.isNaN(modifiedAtMs))
     throw malformed("the listing has a blob without a valid size or time", facts);
-  return { key: nameOf(element, facts), sizeBytes: Number(size), modifiedAtMs };
+  const versionId = findText(element, "VersionId")?.trim() ?? "";
+  const isCurrent = versionId === "" || findText(element, "IsCurrentVersion")?.trim() === "true";
+  return { key: nameOf(element, facts), sizeBytes: Number(size), modifiedAtMs, versionId, isCurrent };
 }
 
 function nameOf(element: XmlElement, facts: RequestFacts): string {

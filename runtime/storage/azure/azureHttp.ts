@@ -43,7 +43,7 @@ function sign(
   nowMs: number,
   { address, authority }: Pick<AzureHttpOptions, "address" | "authority">,
 ): Promise<SignedRequest> {
-  const { body, key, method, query = {} } = request;
+  const { body, isOfAccount = false, key, method, query = {} } = request;
   const headers: Record<string, string> = {
     "user-agent": "pgbackstop",
     host: address.host,
@@ -52,6 +52,8 @@ function sign(
     ...request.headers,
   };
   if (body?.sendsMd5 === true) headers["content-md5"] = body.md5.toString("base64");
-  const path = key === undefined ? address.pathPrefix : `${address.pathPrefix}/${encodePath(key)}`;
+  const { pathPrefix } = address;
+  const container = isOfAccount ? pathPrefix.slice(0, pathPrefix.lastIndexOf("/") + 1) : pathPrefix;
+  const path = key === undefined ? container : `${pathPrefix}/${encodePath(key)}`;
   return authority.authorize({ method, path, query, headers, bodySizeBytes: body?.sizeBytes ?? 0 });
 }

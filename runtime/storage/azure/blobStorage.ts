@@ -2,21 +2,25 @@
  * A prefix of a container of Azure Blob Storage as a storage. Requests and errors: azureHttp.ts and azureFailure.ts;
  * uploads: blobUpload.ts.
  */
-import type { ListedPage } from "../objectStore/keyPrefix";
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { fail, nullOn } from "../../base/errors";
+import { attackStore } from "../objectStore/attack";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
+import { pathPages, type VersionPage } from "../objectStore/objectVersions";
+import { PastStorage } from "../objectStore/past";
 import { holdsBytes } from "../objectStore/rangedRead";
 import { headerOf, readText, type StoreRequest } from "../objectStore/storeHttp";
 import { checkPath } from "../paths";
-import type { ObjectInfo, StorageFact } from "../storage";
+import type { Attacked, AttackedStorage, ObjectInfo, StorageFact } from "../storage";
 import { azureAddressOf, type AzureLocation } from "./azureAddress";
-import { parseBlobPage } from "./azureAnswer";
+import { type BlobPage, parseBlobPage } from "./azureAnswer";
 import { azureError, type AzureFacts, codeOfRefusal } from "./azureFailure";
 import { AzureHttp } from "./azureHttp";
 import type { AzureAuthority } from "./azureKey";
+import { BlobAttacks } from "./blobAttack";
 import { probeBlobs } from "./blobProbe";
 import { blobBody, type BlobTarget, type BlobUpload, putBlob, requireStoredBlob, uploadBlob } from "./blobUpload";
+import { AZURE_VERSIONS, blobVersionPages } from "./blobVersions";
 
 export interface BlobOptions extends ObjectStorageOptions, AzureLocation {
   readonly authority: AzureAuthority;
@@ -31,7 +35,7 @@ const UNMET = new Set(["BlobAlreadyExists", "ConditionNotMet", "TargetConditionN
 /** A first upload, and another one after one of another writer. */
 const UPLOADS_MAX = 2;
 
-export class BlobStorage extends ObjectStorage<ListedPage> {
+export class BlobStorage extends ObjectStorage<BlobPage> implements AttackedStorage {
   protected readonly http: AzureHttp;
   protected readonly oneKey = { maxresults: "1" };
   readonly #options: BlobOptions;
@@ -66,6 +70,20 @@ export class BlobStorage extends ObjectStorage<ListedPage> {
     return this.statListed(path, doing);
   }
 
+  /**
+   * Every version below a prefix, relative to the storage's root, with paths in place of keys; with `delimiter` only
+   * those without another slash.
+   */
+  versionPages(prefix: string, delimiter: "/" | null, doing: string): AsyncIterable<VersionPage> {
+    const query = { ...this.keys.queryBelow(prefix, delimiter), include: "versions" };
+    return pathPages(this.keys, blobVersionPages(this.pages(query, doing)));
+  }
+
+  /** Null: only the account's management says it. */
+  async keepsVersions(): Promise<null> {
+    return null;
+  }
+
   async put(path: string, bytes: Uint8Array): Promise<void> {
     checkPath(path);
     if (bytes.length > this.#options.partSizeBytes) return this.putStream(path, () => streamOf(bytes));
@@ -93,6 +111,18 @@ export class BlobStorage extends ObjectStorage<ListedPage> {
   async probe(scratch: string): Promise<StorageFact[]> {
     const { origin } = azureAddressOf(this.#options, this.#options.repoIndex);
     return probeBlobs({ ...this.probeOf(scratch, origin), http: this.http, storage: this, scratch });
+  }
+
+  openAttacked(scratch: string): AttackedStorage {
+    return new BlobStorage({ ...this.#options, ...this.scratchOptions(scratch) }, this.deps);
+  }
+
+  async attack(): Promise<Attacked> {
+    const { container: bucket, repoIndex } = this.#options;
+    const target = this.attackTarget(
+      (targetTimeMs) => new PastStorage(this, { repoIndex, bucket, service: AZURE_VERSIONS, targetTimeMs }),
+    );
+    return attackStore(target, new BlobAttacks(this.http, target, this.deps.random));
   }
 
   /** False if the blob does not meet the headers' condition. */
@@ -128,7 +158,7 @@ export class BlobStorage extends ObjectStorage<ListedPage> {
       await this.requireGone(path, doing, answer.status);
   }
 
-  protected page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListedPage> {
+  protected page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<BlobPage> {
     const request: StoreRequest = {
       method: "GET",
       query: { restype: "container", comp: "list", ...query },
@@ -138,7 +168,7 @@ export class BlobStorage extends ObjectStorage<ListedPage> {
     return this.http.exchangeText(request, (text, facts) => parseBlobPage(text, query["prefix"] ?? "", facts));
   }
 
-  protected readQuery(): Readonly<Record<string, string>> {
-    return {};
+  protected readQuery(versionid = ""): Readonly<Record<string, string>> {
+    return versionid === "" ? {} : { versionid };
   }
 }

@@ -37,11 +37,12 @@ function dialectOf(options: GcsHttpOptions): StoreDialect<GcsFacts> {
 }
 
 async function sign(request: StoreRequest, { address, bearer, userProject }: GcsHttpOptions): Promise<SignedRequest> {
-  const { key, isOfBucket = false, query = {} } = request;
+  const { action, key, isOfBucket = false, query = {} } = request;
   const isUpload = query["uploadType"] !== undefined;
   const objects = isOfBucket ? address.pathPrefix : `${address.pathPrefix}/o`;
   // An upload names its object in the query. Elsewhere slashes of a name are no slashes of the path.
-  const path = isUpload ? `/upload${objects}` : key === undefined ? objects : `${objects}/${encodePart(key)}`;
+  const named = isUpload ? `/upload${objects}` : key === undefined ? objects : `${objects}/${encodePart(key)}`;
+  const path = action === undefined ? named : `${named}/${action}`;
   const text = encodeQuery({
     ...query,
     ...(isUpload && key !== undefined ? { name: key } : {}),

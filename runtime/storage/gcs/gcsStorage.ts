@@ -7,19 +7,22 @@
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { fail, isError, nullOn } from "../../base/errors";
 import type { Bearer } from "../objectStore/accessToken";
+import { attackStore } from "../objectStore/attack";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
 import { pathPages, type VersionPage } from "../objectStore/objectVersions";
+import { PastStorage } from "../objectStore/past";
 import { holdsBytes } from "../objectStore/rangedRead";
 import { readText, type StoreAnswer, type StoreRequest } from "../objectStore/storeHttp";
 import { checkPath } from "../paths";
-import type { ObjectInfo, StorageFact } from "../storage";
+import type { Attacked, AttackedStorage, ObjectInfo, StorageFact } from "../storage";
 import { gcsAddressOf, type GcsLocation } from "./gcsAddress";
 import { ANSWER_FIELDS, BUCKET_FIELDS, PAGE_FIELDS, VERSION_PAGE_FIELDS } from "./gcsAnswer";
 import { type GcsObject, type ObjectPage, parseObject, parseObjectPage, parseVersioning } from "./gcsAnswer";
+import { GcsAttacks, withReturned } from "./gcsAttack";
 import { explanationOf, gcsError, type GcsFacts } from "./gcsFailure";
 import { GcsHttp } from "./gcsHttp";
 import { probeGcs } from "./gcsProbe";
-import { versionPagesOf } from "./generations";
+import { GCS_VERSIONS, versionPagesOf } from "./generations";
 import { lostSession, type ObjectTarget, type ObjectUpload } from "./gcsUpload";
 import { objectBody, putObject, putObjectForm, requireStoredObject, uploadObject } from "./gcsUpload";
 
@@ -39,7 +42,7 @@ const NONE = "0";
 /** A first upload, and another one after a lost session. */
 const UPLOADS_MAX = 2;
 
-export class GcsStorage extends ObjectStorage<ObjectPage> {
+export class GcsStorage extends ObjectStorage<ObjectPage> implements AttackedStorage {
   protected readonly http: GcsHttp;
   protected readonly oneKey = { maxResults: "1" };
   readonly #options: GcsOptions;
@@ -118,6 +121,19 @@ export class GcsStorage extends ObjectStorage<ObjectPage> {
   async probe(scratch: string): Promise<StorageFact[]> {
     const { origin } = gcsAddressOf(this.#options, this.#options.repoIndex);
     return probeGcs({ ...this.probeOf(scratch, origin), http: this.http, storage: this, scratch });
+  }
+
+  openAttacked(scratch: string): AttackedStorage {
+    return new GcsStorage({ ...this.#options, ...this.scratchOptions(scratch) }, this.deps);
+  }
+
+  async attack(): Promise<Attacked> {
+    const { bucket, repoIndex } = this.#options;
+    const target = this.attackTarget((targetTimeMs, returned) => {
+      const options = { repoIndex, bucket, service: GCS_VERSIONS, targetTimeMs };
+      return new PastStorage(withReturned(this, returned, targetTimeMs), options);
+    });
+    return attackStore(target, new GcsAttacks(this.http, target, this.deps.random));
   }
 
   /** False if the object has another generation. */

@@ -3,7 +3,7 @@
  * ("Object Versioning"). An object that only soft delete keeps is in no such listing.
  */
 import type { VersionedService } from "../objectStore/past";
-import type { ListedVersion, VersionPage } from "../objectStore/objectVersions";
+import { completeKeys, type ListedVersion, type VersionPage } from "../objectStore/objectVersions";
 import type { GcsObject, ObjectPage } from "./gcsAnswer";
 
 export const GCS_VERSIONS: VersionedService = {
@@ -20,19 +20,9 @@ export const GCS_VERSIONS: VersionedService = {
 /** A generation that ended so shortly before the next one was replaced, not deleted. */
 const REPLACED_WITHIN_MS = 1000;
 
-/** Pages whose keys are complete, each with its versions, the newest first. Google lists a key's oldest first. */
-export async function* versionPagesOf(pages: AsyncIterable<ObjectPage>): AsyncIterable<VersionPage> {
-  /** The generations of the last key so far, which may continue on the next page. */
-  let held: readonly GcsObject[] = [];
-  for await (const { folders, next, objects } of pages) {
-    const byKey = new Map<string, GcsObject[]>();
-    for (const object of [...held, ...objects]) byKey.set(object.key, [...(byKey.get(object.key) ?? []), object]);
-    const keys = [...byKey.keys()];
-    const last = next === null ? undefined : keys.at(-1);
-    held = last === undefined ? [] : (byKey.get(last) ?? []);
-    const versions = keys.filter((key) => key !== last).flatMap((key) => versionsOf(byKey.get(key) ?? []));
-    yield { versions, folders, next };
-  }
+/** Versions of a listing, the newest first. Google lists a key's oldest first. */
+export function versionPagesOf(pages: AsyncIterable<ObjectPage>): AsyncIterable<VersionPage> {
+  return completeKeys(pages, versionsOf);
 }
 
 /** The newest first. */

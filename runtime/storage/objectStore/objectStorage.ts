@@ -3,10 +3,11 @@
  * they contain something. A put is atomic and durable when it returns.
  */
 import { type ByteStream, streamOf } from "../../base/bytes";
-import { fail } from "../../base/errors";
+import { assert, fail } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
-import { checkDirectoryPath, checkPath } from "../paths";
+import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFeatures } from "../storage";
+import type { AttackTarget } from "./attack";
 import { KeyPrefix, type KeyPrefixOptions, type ListedPage } from "./keyPrefix";
 import { eachPage } from "./pages";
 import type { UploadLocation } from "./partUpload";
@@ -23,6 +24,8 @@ export interface ObjectStorageOptions {
   readonly verifyTls: boolean;
   /** PEM text of the trusted authorities. */
   readonly ca?: string;
+  /** Only such a storage can be attacked. */
+  readonly isScratch?: true;
 }
 
 export type ObjectStorageDeps = Pick<StoreHttpOptions<RequestFacts>, "clock" | "random" | "signal" | "ioTimeoutMs">;
@@ -146,6 +149,19 @@ export abstract class ObjectStorage<P extends ListedPage> implements Storage {
     const { partSizeBytes, repoIndex } = this.common;
     const { signal } = this.deps;
     return { key: this.keys.keyOf(path), path, name: this.keys.nameOf(path), partSizeBytes, repoIndex, signal };
+  }
+
+  /** The options of the directory `scratch` as a storage that can be attacked. */
+  protected scratchOptions(scratch: string): { readonly path: string; readonly isScratch: true } {
+    checkPath(scratch);
+    return { path: joinPath(this.keys.prefix, scratch), isScratch: true };
+  }
+
+  /** What an attack needs of this storage. */
+  protected attackTarget(past: AttackTarget["past"]): AttackTarget {
+    assert(this.common.isScratch === true, `'${this.name}' is no scratch directory`);
+    const { clock, signal } = this.deps;
+    return { prefix: this.keys.prefix, storage: this, clock, signal, past };
   }
 
   /** What every probe of a store needs. */

@@ -1,5 +1,5 @@
 /** Versions of objects, as listings show them. */
-import type { KeyPrefix, ListedKey } from "./keyPrefix";
+import type { KeyPrefix, ListedKey, ListedPage } from "./keyPrefix";
 
 /** One state of an object, also "deleted". */
 export interface ListedVersion extends ListedKey {
@@ -29,6 +29,27 @@ export async function* pathPages(
       folders: folders.map((folder) => keys.pathOf(folder)),
       next,
     };
+  }
+}
+
+/**
+ * Pages whose keys are complete, for services that list a key's states the oldest first, also across pages.
+ * `versionsOf` gets all states of one key, and returns its versions, the newest first.
+ */
+export async function* completeKeys<O extends ListedKey>(
+  pages: AsyncIterable<ListedPage & { readonly objects: readonly O[] }>,
+  versionsOf: (states: readonly O[]) => readonly ListedVersion[],
+): AsyncIterable<VersionPage> {
+  /** The states of the last key so far, which may continue on the next page. */
+  let held: readonly O[] = [];
+  for await (const { folders, next, objects } of pages) {
+    const byKey = new Map<string, O[]>();
+    for (const object of [...held, ...objects]) byKey.set(object.key, [...(byKey.get(object.key) ?? []), object]);
+    const keys = [...byKey.keys()];
+    const last = next === null ? undefined : keys.at(-1);
+    held = last === undefined ? [] : (byKey.get(last) ?? []);
+    const versions = keys.filter((key) => key !== last).flatMap((key) => versionsOf(byKey.get(key) ?? []));
+    yield { versions, folders, next };
   }
 }
 

@@ -36,6 +36,10 @@ export interface StoreRequest {
   readonly key?: string;
   /** Without a key: the bucket itself, where its objects have an address of their own. */
   readonly isOfBucket?: true;
+  /** Without a key: the account that has the container. */
+  readonly isOfAccount?: true;
+  /** What the path ends with where a service names what is done to an object or a bucket there, such as `restore`. */
+  readonly action?: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: StoreBody;

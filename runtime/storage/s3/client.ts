@@ -1,17 +1,18 @@
 /** A prefix of an S3 bucket as a storage. Requests and errors: http.ts and failure.ts; uploads: multipart.ts. */
 import type { ListedPage } from "../objectStore/keyPrefix";
 import { type ByteStream, streamOf } from "../../base/bytes";
-import { assert, fail, isError } from "../../base/errors";
+import { fail, isError } from "../../base/errors";
+import { attackStore } from "../objectStore/attack";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
 import { PastStorage } from "../objectStore/past";
 import { pathPages, type VersionPage } from "../objectStore/objectVersions";
 import { eachPage } from "../objectStore/pages";
 import { holdsBytes } from "../objectStore/rangedRead";
-import { checkPath, joinPath } from "../paths";
+import { checkPath } from "../paths";
 import type { Attacked, AttackedStorage, ObjectInfo, StorageFact } from "../storage";
 import { addressOf, type S3Location } from "./address";
 import { parseDeleteResult, parseListPage, parseVersioning, parseVersionPage } from "./answer";
-import { attackS3 } from "./attack";
+import { S3Attacks } from "./s3Attack";
 import { bodyOf, headerOf, readText, S3Http, type S3Request } from "./http";
 import { upload } from "./multipart";
 import { probeS3 } from "./probe";
@@ -27,8 +28,6 @@ export interface S3Options extends ObjectStorageOptions, S3Location, Credentials
   readonly credentials?: CredentialSource;
   readonly region: string;
   readonly quirks: S3Quirks;
-  /** Only such a storage can be attacked. */
-  readonly isScratch?: true;
 }
 
 const NOT_FOUND = 404;
@@ -142,23 +141,16 @@ export class S3Storage extends ObjectStorage<ListedPage> implements AttackedStor
   }
 
   openAttacked(scratch: string): AttackedStorage {
-    checkPath(scratch);
-    return new S3Storage({ ...this.#options, path: joinPath(this.keys.prefix, scratch), isScratch: true }, this.deps);
+    return new S3Storage({ ...this.#options, ...this.scratchOptions(scratch) }, this.deps);
   }
 
   async attack(): Promise<Attacked> {
-    const { bucket, isScratch, quirks, repoIndex } = this.#options;
-    assert(isScratch === true, `'${this.name}' is no scratch directory`);
-    const { clock, random, signal } = this.deps;
-    return attackS3({
-      http: this.http,
-      prefix: this.keys.prefix,
-      storage: this,
-      clock,
-      random,
-      signal,
-      past: (targetTimeMs) => new PastStorage(this, { repoIndex, bucket, service: s3Versions(quirks), targetTimeMs }),
-    });
+    const { bucket, quirks, repoIndex } = this.#options;
+    const service = s3Versions(quirks);
+    const target = this.attackTarget(
+      (targetTimeMs) => new PastStorage(this, { repoIndex, bucket, service, targetTimeMs }),
+    );
+    return attackStore(target, new S3Attacks(this.http, target, this.deps.random));
   }
 
   /** False if the object does not meet the headers' condition. */

@@ -37,6 +37,25 @@ function bucket(s3: object, at: Partial<RepositorySettings["at"]> = {}): Partial
   };
 }
 
+/** A host with repo2 at Azure or Google, and drills that attack it and restore. */
+function attacked(store: Partial<RepositorySettings["at"]>): Partial<HostSettings> {
+  return {
+    repositories: {
+      repo1: NAS,
+      repo2: { at: { name: "cloud", path: "/orders", encrypted: true, ...store }, keepDays: 30 },
+    },
+    drills: { monthly: { cron: "0 5 1 * *" }, attack: { cron: "0 5 * * 6", pick: "attack", from: "repo2" } },
+  };
+}
+
+function atAzure(facts: object): Partial<HostSettings> {
+  return attacked({ azure: { account: "acmepg", container: "orders", keyType: "sas", hasKey: true, facts } });
+}
+
+function atGoogle(facts: object): Partial<HostSettings> {
+  return attacked({ gcs: { bucket: "acme-pg", hasKey: true, facts } });
+}
+
 function clusterFindings(over: Partial<DeclaredCluster>): string[] {
   return checkCluster(clusterPlan(over)).map((result: Finding) => `${result.code} ${result.path}`);
 }
@@ -679,6 +698,18 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     "an attack on a directory",
     { drills: { monthly: { cron: "0 5 1 * *" }, attack: { cron: "0 5 * * 6", pick: "attack", from: "repo1" } } },
     ["PB040 drills.attack.from"],
+  ],
+  ["an attack at Azure with versions", atAzure({ versioning: true, undeleteDays: 14 }), []],
+  [
+    "an attack at Azure without versions",
+    atAzure({ versioning: false, undeleteDays: 14 }),
+    ["PB040 drills.attack.from"],
+  ],
+  ["an attack at Google with soft delete alone", atGoogle({ versioning: false, undeleteDays: 14 }), []],
+  [
+    "an attack at Google with versions alone",
+    atGoogle({ versioning: true, undeleteDays: 0 }),
+    ["PB036 repositories.repo2.at", "PB040 drills.attack.from"],
   ],
   [
     "an attack from another host",

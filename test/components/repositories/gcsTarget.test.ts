@@ -61,10 +61,17 @@ describe("the rules", () => {
       expect(findings({ facts: { storageClass } }).join()).toContain("PB061 repositories.repo2.at.storageClass");
   });
 
-  test("refuse a host that restores with the writer's key, and an attack drill", () => {
-    const { attacking, restoring } = refusalsOf({ name: "google", path: "/o", encrypted: true, gcs: FULL });
+  // claim: docs/drills-attack.md: the preview refuses it for a repository without versions
+  test("refuse a host that restores with the writer's key, and an attack drill without soft delete", () => {
+    const target = { name: "google", path: "/o", encrypted: true };
+    const { attacking, restoring } = refusalsOf({ ...target, gcs: FULL });
     expect(restoring).toContain("PB101");
-    expect(attacking).toContain("repo1 is on Google Cloud Storage, which no drill attacks");
+    expect(attacking).not.toContain("PB040");
+    const attackingWith = (facts: object): string => refusalsOf({ ...target, gcs: { ...FULL, facts } }).attacking;
+    expect(attackingWith({ versioning: false, undeleteDays: 14 })).not.toContain("PB040");
+    expect(attackingWith({ versioning: true, undeleteDays: 0 })).toContain(
+      "PB040 drills.attack.repositories: the bucket of repo1 has no soft delete",
+    );
   });
 });
 

@@ -25,6 +25,14 @@ export interface HonestGcsOptions {
   readonly versioning?: boolean | null;
   /** Entries in a page of versions. */
   readonly pageSize?: number;
+  /** False ends what is replaced or deleted for good, unless soft delete keeps it. Default true. */
+  readonly keepsOld?: boolean;
+  /** Keeps every generation that ends for good ("Soft delete"). */
+  readonly softDelete?: boolean;
+  /** Rights of the key beyond those of roles/storage.objectUser. */
+  readonly permissions?: readonly string[];
+  readonly mayRestore?: boolean;
+  readonly nowMs?: () => number;
 }
 
 interface Session {
@@ -38,28 +46,60 @@ export class HonestGcs {
   readonly objects = new Map<string, StoredObject>();
   readonly sessions = new Map<string, Session>();
   readonly #options: HonestGcsOptions;
-  readonly #ended: (readonly [key: string, object: StoredObject])[] = [];
+  #ended: (readonly [key: string, object: StoredObject])[] = [];
+  readonly #softDeleted: (readonly [key: string, object: StoredObject])[] = [];
   #writeCount = 0;
 
   constructor(options: HonestGcsOptions = {}) {
     this.#options = options;
   }
 
-  put(key: string, bytes: Uint8Array, createdMs = CREATED_MS): StoredObject {
+  put(key: string, bytes: Uint8Array, createdMs = this.#nowMs): StoredObject {
     this.remove(key, createdMs);
     const object = { bytes: Buffer.from(bytes), generation: String(++this.#writeCount), createdMs };
     this.objects.set(key, object);
     return object;
   }
 
-  remove(key: string, endedMs = CREATED_MS): void {
+  remove(key: string, endedMs = this.#nowMs): void {
     const object = this.objects.get(key);
-    if (object !== undefined) this.#ended.push([key, { ...object, endedMs }]);
+    const { keepsOld = true, softDelete = false } = this.#options;
+    if (object !== undefined && keepsOld) this.#ended.push([key, { ...object, endedMs }]);
+    else if (object !== undefined && softDelete) this.#softDeleted.push([key, object]);
     this.objects.delete(key);
   }
 
+  get #nowMs(): number {
+    return this.#options.nowMs?.() ?? CREATED_MS;
+  }
+
+  #removeGeneration(key: string, generation: string): void {
+    if (this.objects.get(key)?.generation === generation) return this.remove(key);
+    const isIt = ([name, object]: readonly [string, StoredObject]): boolean =>
+      name === key && object.generation === generation;
+    if (this.#options.softDelete === true) this.#softDeleted.push(...this.#ended.filter(isIt));
+    this.#ended = this.#ended.filter((each) => !isIt(each));
+  }
+
+  /** The restored object is a new generation. */
+  #restore(key: string, generation: string | null): DoubleAnswer {
+    if (this.#options.mayRestore === false) return refused(403, "forbidden");
+    const kept = this.#softDeleted.find(([name, object]) => name === key && object.generation === generation);
+    return kept === undefined ? noObject(key, false) : json(resource(key, this.put(key, kept[1].bytes)));
+  }
+
   answer(request: DoubleRequest): DoubleAnswer {
+    const answer = this.#answer(request);
+    if (this.#options.nowMs === undefined) return answer;
+    return { ...answer, headers: { date: new Date(this.#nowMs).toUTCString(), ...answer.headers } };
+  }
+
+  #answer(request: DoubleRequest): DoubleAnswer {
     const { pathname, searchParams: query } = new URL(request.url, "http://gcs");
+    if (pathname.endsWith("/iam/testPermissions")) {
+      const held = (this.#options.permissions ?? []).filter((each) => query.getAll("permissions").includes(each));
+      return json({ kind: "storage#testIamPermissionsResponse", ...(held.length === 0 ? {} : { permissions: held }) });
+    }
     if (query.get("uploadType") === "resumable") return this.#resume(request, query);
     if (query.get("uploadType") === "media") return this.#store(query.get("name") ?? "", request.body, request, query);
     if (query.get("uploadType") === "multipart") return this.#form(request, query);
@@ -67,10 +107,13 @@ export class HonestGcs {
     if (!pathname.includes("/o")) return this.#bucket();
     if (query.get("versions") === "true") return this.#versions(query);
     if (key === "") return this.#list(query.get("prefix") ?? "");
-    const object = this.#find(key, query.get("generation"));
+    if (pathname.endsWith("/restore") && request.method === "POST") return this.#restore(key, query.get("generation"));
+    const generation = query.get("generation");
+    const object = this.#find(key, generation);
     if (object === undefined) return noObject(key, query.get("alt") === "media");
     if (request.method === "DELETE") {
-      this.remove(key);
+      if (generation === null) this.remove(key);
+      else this.#removeGeneration(key, generation);
       return { status: 204 };
     }
     if (query.get("alt") !== "media") return json(resource(key, object));

@@ -2,9 +2,8 @@
 import { readdirSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { utf8 } from "../../../../runtime/base/bytes";
-import { untilAborted } from "../../../../runtime/base/clock";
 import { fail } from "../../../../runtime/base/errors";
-import { attackDrill, type AttackOptions } from "../../../../runtime/operations/drill/attackDrill";
+import type { AttackOptions } from "../../../../runtime/operations/drill/attackDrill";
 import { drillText } from "../../../../runtime/operations/drill/drillReport";
 import {
   listTurns,
@@ -17,10 +16,10 @@ import { ATTACK, type DrillRecord } from "../../../../runtime/operations/drill/r
 import type { Repository } from "../../../../runtime/repository/repository";
 import type { Attacked, AttackedStorage, StorageFact } from "../../../../runtime/storage/storage";
 import { NIGHTLY } from "../../../../tools/parts/nightly";
-import { ManualClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
+import { TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
 import { type MemoryFile, MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder } from "../../repository/support";
-import { record } from "./support";
+import { makeAttack as makeDrill, patient, record } from "./support";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 let path: string;
@@ -28,33 +27,11 @@ beforeEach(() => {
   path = temporaryFolder();
 });
 
-/** The drill's limit is never reached; shorter waits pass at once. */
-class PatientClock extends ManualClock {
-  override sleep(durationMs: number, signal: AbortSignal): Promise<void> {
-    return durationMs < 60_000 ? super.sleep(durationMs, signal) : untilAborted(signal);
-  }
-}
-
-const patient = (seed: number, startedAtMs = TEST_TIME_MS): TestContext =>
-  testContext({ clock: new PatientClock(startedAtMs), seed });
-
-function makeAttack(
+const makeAttack = (
   repos: readonly Repository[],
   ctx: TestContext = patient(1),
   more: Partial<AttackOptions> = {},
-): Promise<DrillRecord> {
-  const self = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  const users = { userName: () => "me", groupName: () => "us", findUid: () => self.uid, findGid: () => self.gid };
-  const options: AttackOptions = {
-    stanza: "demo",
-    level: "thorough",
-    maxMinutes: 5,
-    repoIndex: undefined,
-    path,
-    beganMs: TEST_TIME_MS,
-  };
-  return attackDrill(repos, { users, self }, { ...options, ...more }, ctx);
-}
+): Promise<DrillRecord> => makeDrill(repos, ctx, { path, ...more });
 
 /** The files of a bucket below one directory. */
 class FilesBelow extends Map<string, MemoryFile> {

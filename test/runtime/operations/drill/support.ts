@@ -1,6 +1,11 @@
-/** Backups and drill records for the tests of the fire drill. */
+/** Backups, drill records and attacks for the tests of the fire drill. */
+import { untilAborted } from "../../../../runtime/base/clock";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
+import { attackDrill, type AttackOptions } from "../../../../runtime/operations/drill/attackDrill";
 import type { DrillRecord } from "../../../../runtime/operations/drill/record";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { ManualClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
+import { temporaryFolder } from "../../repository/support";
 
 /** A full backup that started at its label's time and took a minute. */
 export function backupEntry(label: string, more: Partial<BackupInfoEntry> = {}): BackupInfoEntry {
@@ -56,4 +61,38 @@ export function record(id: string, more: Partial<DrillRecord> = {}): DrillRecord
     objectives: {},
     ...more,
   };
+}
+
+/** A drill's limit is never reached; shorter waits pass at once. */
+export class PatientClock extends ManualClock {
+  override sleep(durationMs: number, signal: AbortSignal): Promise<void> {
+    return durationMs < 60_000 ? super.sleep(durationMs, signal) : untilAborted(signal);
+  }
+}
+
+export function patient(seed: number, startedAtMs = TEST_TIME_MS): TestContext {
+  return testContext({ clock: new PatientClock(startedAtMs), seed });
+}
+
+export function makeAttack(
+  repos: readonly Repository[],
+  ctx: TestContext = patient(1),
+  more: Partial<AttackOptions> = {},
+): Promise<DrillRecord> {
+  const self = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+  const users = { userName: () => "me", groupName: () => "us", findUid: () => self.uid, findGid: () => self.gid };
+  const options: AttackOptions = {
+    stanza: "demo",
+    level: "thorough",
+    maxMinutes: 5,
+    repoIndex: undefined,
+    path: more.path ?? temporaryFolder(),
+    beganMs: TEST_TIME_MS,
+  };
+  return attackDrill(repos, { users, self }, { ...options, ...more }, ctx);
+}
+
+/** Verdicts of an attack by name. */
+export function verdictsOf({ checks }: DrillRecord): Record<string, string> {
+  return Object.fromEntries(checks.map(({ name, verdict }) => [name.replace("attack:", ""), verdict]));
 }
