@@ -1,11 +1,17 @@
 /** The driver of Azure Blob Storage under the suite of storages, on Azurite. */
 // claim: docs/azure.md: containers of Azure Blob Storage (Azurite, Microsoft's emulator; no real account)
+import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { containerSas, SAS_PERMISSIONS, type SasRole } from "../../components/plan/storage/azureSas";
 import { collect, streamOf } from "../../runtime/base/bytes";
+import { measure } from "../../runtime/base/hash";
 import { Secret } from "../../runtime/base/secret";
 import type { AzureConfig } from "../../runtime/config/types";
+import { azureAddressOf } from "../../runtime/storage/azure/azureAddress";
+import { AzureHttp } from "../../runtime/storage/azure/azureHttp";
+import { sasAuthority, sharedKeyAuthority } from "../../runtime/storage/azure/azureKey";
+import { BlobAttacks } from "../../runtime/storage/azure/blobAttack";
 import { openStorage } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
 import { AzuriteServer } from "../../tools/parts/servers/azuriteServer";
@@ -62,6 +68,36 @@ test("an attack finds that nothing keeps versions, and changes nothing else", as
   });
   await attacked?.close();
   expect(Buffer.from(await collect(await storage.read("real"), 9)).toString()).toBe("real");
+});
+
+// claim: docs/drills-attack.md: Azure: this key switches soft delete off
+test.each([
+  ["the account's key may set properties of the account", "account", "fail"],
+  ["the writer's signature may not", "writer", "ok"],
+])("%s, as an attack tries with an invalid body", async (_name, kind, verdict) => {
+  const { account, accountKey, container } = server;
+  const { azure } = azureRepo(server, "/attacked");
+  if (azure === undefined) throw new Error("no container");
+  const address = azureAddressOf(azure, 4);
+  const permissions = SAS_PERMISSIONS.writer;
+  const sas = containerSas({ account, accountKey, container, permissions, expires: "9999-12-31" });
+  const isAccount = kind === "account";
+  const authority = isAccount ? sharedKeyAuthority(account, new Secret(accountKey)) : sasAuthority(new Secret(sas));
+  const facts = {
+    repoIndex: 4,
+    container,
+    keyType: isAccount ? "shared" : "sas",
+    connection: address.connection,
+  } as const;
+  const ca = readFileSync(azure.caFile ?? "", "utf8");
+  const http = new AzureHttp({ ...OPEN_DEPS, address, authority, facts, verifyTls: true, ca });
+  const storage = open("/attacked");
+  const target = { ...OPEN_DEPS, prefix: "attacked/scratch", storage, past: () => storage };
+  const [[name, attack] = []] = new BlobAttacks(http, target, OPEN_DEPS.random).settings;
+  const content = await measure(streamOf());
+  const file = { path: "f", key: "attacked/scratch/f", content, versionId: "v", lockedUntilMs: null };
+  expect([name, (await attack?.([file]))?.verdict]).toEqual(["soft-delete", verdict]);
+  await http.close();
 });
 
 test("a shared access signature reads, lists, writes and removes, also at the root", async () => {

@@ -107,6 +107,7 @@ describe("by the account's key fails", () => {
     const record = await attackWith({ rights: "account" });
     expect(record.failures.map(({ where }) => where)).toEqual(["attack:soft-delete"]);
     expect(textOf(record, "soft-delete")).toContain("this key may switch soft delete of the account off");
+    expect(double.lines()).toContain("PUT /account/?comp=properties&restype=service");
   });
 
   test("because it ends a policy that is not locked", async () => {
