@@ -13,7 +13,7 @@ import { renderPgbackrestConf } from "../../../components/render/host/pgbackrest
 import { credentialLines } from "../../../components/render/host/systemdCredentials";
 import { load, MAIN_FILE } from "../../runtime/config/support";
 import { plan } from "../plans";
-import { findingsOf, planWith, refusalsOf, renderedCluster } from "./storeTargets";
+import { findingsOf, planWith, refusalsOf, renderedCluster, stepsAfterAttack } from "./storeTargets";
 
 const SAS = "sv=2021-06-08&sig=markerSas%3D";
 const FULL: AzureSettings = { account: "acmepg", container: "orders", keyType: "sas", hasKey: true };
@@ -109,6 +109,13 @@ test("the runbook reads a container as it was, if it keeps versions", () => {
     return node !== undefined && hasPast(node);
   };
   expect([pastOf(true), pastOf(false)]).toEqual([true, false]);
+});
+
+// claim: docs/azure.md: if versions were deleted, first bring them back
+test("the runbook brings back what soft delete keeps", () => {
+  const steps = stepsAfterAttack(planOf());
+  expect(steps).toContain("az storage blob undelete");
+  expect(steps).not.toContain("gcloud storage");
 });
 
 test("a month's price is estimated with Azure's own row", () => {

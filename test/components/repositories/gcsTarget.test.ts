@@ -12,7 +12,7 @@ import { renderPgbackrestConf } from "../../../components/render/host/pgbackrest
 import { credentialLines } from "../../../components/render/host/systemdCredentials";
 import { load, MAIN_FILE } from "../../runtime/config/support";
 import type { plan } from "../plans";
-import { findingsOf, planWith, refusalsOf, renderedCluster } from "./storeTargets";
+import { findingsOf, planWith, refusalsOf, renderedCluster, stepsAfterAttack } from "./storeTargets";
 
 const KEY = '{"type":"service_account","private_key":"markerKey"}';
 const FULL: GcsSettings = { bucket: "acme-pg", keyType: "service", hasKey: true };
@@ -89,6 +89,13 @@ test("the topology shows the bucket, in a failure domain of its own, and the run
   const lab = topologyOf(planOf({ endpoint: "gcs.lan:4443" })).repositories[1];
   expect(lab).toMatchObject({ endpoint: "gcs.lan:4443", failureDomain: "gcs.lan:4443" });
   expect(lab).not.toHaveProperty("offSite");
+});
+
+// claim: docs/gcs.md: if a thief deleted versions too, restore what soft delete keeps
+test("the runbook brings back what soft delete keeps", () => {
+  const steps = stepsAfterAttack(planOf());
+  expect(steps).toContain('gcloud storage restore "gs://acme-pg/orders/**" --async');
+  expect(steps).not.toContain("az storage");
 });
 
 test("pgbackrest.conf names a file of its own for the key, as stock reads it, and the runtime its content", async () => {

@@ -2,6 +2,9 @@
 import { findingText } from "../../../components/plan/findings/findings";
 import type { TargetSettings } from "../../../components/plan/repositories/repositoryTypes";
 import { checkHost } from "../../../components/plan/rules";
+import { attacked } from "../../../components/plan/runbook/attacked";
+import { appliedLines } from "../../../components/plan/runbook/markdown";
+import { topologyOf } from "../../../components/plan/topology/topology";
 import { renderGitops } from "../../../components/render/kubernetes/gitops";
 import { NAS, plan } from "../plans";
 
@@ -28,6 +31,12 @@ export function refusalsOf(at: TargetSettings): { readonly restoring: readonly s
     restoring: checkHost(restoring).map(({ code }) => code),
     attacking: checkHost(attacking).map(findingText).join(),
   };
+}
+
+/** The runbook's steps after an attack on repo2. */
+export function stepsAfterAttack(host: ReturnType<typeof plan>): string {
+  const [, node] = topologyOf(host).repositories;
+  return node === undefined ? "" : appliedLines(attacked(node, (verb) => `pgbackstop ${verb}`, [])).join("\n");
 }
 
 interface Rendered {
