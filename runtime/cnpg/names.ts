@@ -37,6 +37,8 @@ export const PATHS = {
   drill: "/pgbackstop/drill",
   production: "/pgbackstop/production",
   notify: "/pgbackstop/notify",
+  /** For a Job that extracts tables: what it restores. */
+  scratch: "/pgbackstop/scratch",
   /** Lost with the pod: the unpacked program, locks, the heartbeat. */
   run: "/pgbackstop/run",
 } as const;

@@ -17,6 +17,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   "cnpg-drill": async () => (await import("../cnpg/drill/drillCommand.js")).clusterDrillCommand,
   "cnpg-expire": async () => (await import("../cnpg/snapshots/expireSnapshots.js")).expireSnapshotsCommand,
   "cnpg-instance": async () => (await import("../cnpg/sidecar/instance.js")).instanceCommand,
+  "cnpg-job": async () => (await import("../cnpg/job/jobCommand.js")).jobCommand,
   "cnpg-operator": async () => (await import("../cnpg/operator/operator.js")).operatorCommand,
   "cnpg-replace-archiver": async () => (await import("../cnpg/gate/replaceArchiver.js")).replaceArchiverCommand,
   "cnpg-restore": async () => (await import("../cnpg/restore/restoreSidecar.js")).restoreJobCommand,

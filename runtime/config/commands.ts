@@ -120,6 +120,11 @@ const ROWS = {
     ["repositories", "cluster", "session", "copy", "write", "archive", "push", "kubernetes"],
     ["own", "serves", "anySettings"],
   ),
+  "cnpg-job": row(
+    "print a Job of Kubernetes in which extract-table and find run, for the Cluster on standard input",
+    [],
+    ["optionalStanza", "own", "prints"],
+  ),
   "cnpg-operator": row(
     "serve the plugin of CloudNativePG to its operator: put the sidecar into pods",
     [],

@@ -344,7 +344,15 @@ const COMMAND_LINE = [
     config: "plugin.clientPath",
     default: "/pgbackstop/client",
   }),
-  own("plugin-image", "string", ["cnpg-operator"], "default image of Node.js for sidecars", { config: "plugin.image" }),
+  own("plugin-image", "string", ["cnpg-job", "cnpg-operator"], "default image of Node.js for sidecars", {
+    config: "plugin.image",
+  }),
+  own("job-image", "string", ["cnpg-job"], "image of PostgreSQL; by default the Cluster's", {
+    config: "clusterJob.image",
+  }),
+  own("job-size", "string", ["cnpg-job"], "size of the volume, by default that of the Cluster's: 20Gi", {
+    config: "clusterJob.size",
+  }),
   own("kubernetes-host", "string", KUBERNETES, "host of the API server of Kubernetes", {
     config: "kubernetes.host",
     default: "kubernetes.default.svc",
@@ -364,11 +372,17 @@ const COMMAND_LINE = [
   own("archiver-spec", "string", ["cnpg-replace-archiver"], "plugins and backup of the Cluster's spec, as JSON", {
     config: "replaceArchiver.spec",
   }),
-  own("drill-cluster", "string", ["cnpg-drill"], "name of the Cluster to drill", { config: "clusterDrill.cluster" }),
+  own(
+    "drill-cluster",
+    "string",
+    ["cnpg-drill", "extract-table"],
+    "name of the Cluster that is production, reached by its Service",
+    { config: "clusterDrill.cluster" },
+  ),
   own("throw-away", "string", ["cnpg-drill"], "name of the throw-away Cluster", { config: "clusterDrill.name" }),
   own("drill-job", "string", ["cnpg-drill"], "Job that owns the throw-away Cluster", { config: "clusterDrill.job" }),
   own("drill-job-uid", "string", ["cnpg-drill"], "uid of that Job", { config: "clusterDrill.jobUid" }),
-  own("drill-secret-path", "path", ["cnpg-drill"], "directory of production's username and password", {
+  own("drill-secret-path", "path", ["cnpg-drill", "extract-table"], "directory of production's username and password", {
     config: "clusterDrill.secretPath",
   }),
   own(

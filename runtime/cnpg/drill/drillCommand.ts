@@ -4,7 +4,6 @@
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { Secret } from "../../base/secret";
 import { silentLog } from "../../base/log";
 import type { Command, CommandProcess, Invocation, MachineAccess } from "../../process/commandProcess";
 import {
@@ -27,7 +26,8 @@ import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../ope
 import { prepareRoot } from "../../operations/drill/scratch";
 import { drillText } from "../../operations/drill/drillReport";
 import { surveyStream } from "../../operations/stream/survey";
-import { Session } from "../../postgres/session";
+import { openThroughService } from "../../postgres/clusterService";
+import type { Session } from "../../postgres/session";
 import { throwAwayCluster } from "./drillCluster";
 import {
   awaitConnection,
@@ -90,28 +90,14 @@ async function makeAttack(proc: CommandProcess, asked: Omit<AskedDrill, "pick">,
  * Uses an application's Secret: counting rows in production needs no more rights.
  * @throws dbConnect without a Secret
  */
-async function openProduction(
+function openProduction(
   { config, readFile }: Invocation & MachineAccess,
   api: KubernetesApi,
   database: string | undefined,
 ): Promise<Session> {
   const { cluster = "", secretPath } = config.clusterDrill;
-  const text = async (name: string): Promise<string> => {
-    const bytes = secretPath === undefined ? null : await readFile(`${secretPath}/${name}`);
-    if (bytes === null) throw fail("dbConnect", "there is no Secret with credentials");
-    return Buffer.from(bytes).toString("utf8").trim();
-  };
-  return Session.open({
-    host: `${cluster}-rw.${api.namespace}.svc`,
-    port: 5432,
-    user: await text("username"),
-    database: database ?? (await text("dbname")),
-    queryTimeoutMs: MINUTE_MS,
-    connectTimeoutMs: 10_000,
-    applicationName: "pgbackstop drill",
-    password: new Secret(await text("password")),
-    tls: { mode: "verify-full", ca: await text("ca.crt") },
-  });
+  const host = `${cluster}-rw.${api.namespace}.svc`;
+  return openThroughService({ host, secretPath, applicationName: "pgbackstop drill", readFile }, database);
 }
 
 type AskedRestore = AskedDrill & { readonly pick: DrillPick | undefined };

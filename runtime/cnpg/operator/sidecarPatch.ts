@@ -20,7 +20,8 @@ import {
   SOURCE_PATHS,
 } from "../names";
 import { type PinnedProgram, startCommand } from "../programStart";
-import { type PluginParameters, type RepoSecret, readParameters } from "./parameters";
+import { type PluginParameters, readParameters } from "./parameters";
+import { claimVolume, filesOf, ownVolumes } from "./parameterVolumes";
 
 export interface PatchOperation {
   readonly op: "add" | "replace";
@@ -108,70 +109,6 @@ function putAll(path: string, list: Json | undefined, wanted: readonly JsonObjec
   });
 }
 
-/** A volume and its path in the sidecar. */
-interface MountedVolume {
-  readonly volume: JsonObject;
-  readonly mount: JsonObject;
-}
-
-function mounted(name: string, volume: JsonObject, mountPath: string, readOnly = true): MountedVolume {
-  return { volume: { name, ...volume }, mount: { name, mountPath, ...(readOnly ? { readOnly } : {}) } };
-}
-
-function ownVolumes(bundle: string | undefined): MountedVolume[] {
-  const run = mounted("pgbackstop-run", { emptyDir: {} }, PATHS.run, false);
-  return bundle === undefined
-    ? [run]
-    : [run, mounted("pgbackstop-bundle", { configMap: { name: bundle } }, PATHS.bundle)];
-}
-
-interface FilePaths {
-  readonly config: string;
-  readonly include: string;
-  readonly secrets: string;
-}
-
-/** Configuration and keys of one set of repositories. */
-function filesOf(prefix: string, parameters: PluginParameters, paths: FilePaths, isOptional: boolean): MountedVolume[] {
-  const { configMap, secretConf, secrets } = parameters;
-  return [
-    mounted(`${prefix}-config`, { configMap: { name: configMap } }, paths.config),
-    ...secrets.map((secret) =>
-      mounted(`${prefix}-${secret.repo}`, secretVolume(secret, isOptional), `${paths.secrets}/${secret.repo}`),
-    ),
-    ...(secretConf === undefined
-      ? []
-      : [mounted(`${prefix}-conf`, { secret: { secretName: secretConf } }, paths.include)]),
-  ];
-}
-
-function claimVolume(claim: string, index: number): MountedVolume {
-  return mounted(
-    `pgbackstop-claim-${index}`,
-    { persistentVolumeClaim: { claimName: claim } },
-    `${PATHS.claims}/${claim}`,
-    false,
-  );
-}
-
-/**
- * Puts keys of several Secrets into one directory. Alongside an instance a missing key is that repository's error: the
- * sidecar reports it, and the database starts. A recovery cannot start without it and waits.
- */
-function secretVolume(secret: RepoSecret, isOptional: boolean): JsonObject {
-  const optional = isOptional ? { optional: true } : {};
-  if (secret.files === undefined) return { secret: { secretName: secret.name, ...optional } };
-  const names = [...new Set(secret.files.map((file) => file.name))].sort();
-  const sources = names.map((each) => ({
-    secret: {
-      name: each,
-      items: secret.files.filter((file) => file.name === each).map(({ file, key }) => ({ key, path: file })),
-      ...optional,
-    },
-  }));
-  return { projected: { sources } };
-}
-
 interface SidecarParts {
   readonly parameters: PluginParameters;
   readonly source: PluginParameters | null;
@@ -231,7 +168,7 @@ const SOURCE_WATCHED = [SOURCE_PATHS.config, SOURCE_PATHS.include, SOURCE_PATHS.
  * The directory of secrets, and limits that keep the program and its backups small. Bytes pass through buffers outside
  * V8's heap, whose young generation would grow to 48 MiB per thread, and glibc keeps freed memory per arena.
  */
-const OWN_VARIABLES = [
+export const OWN_VARIABLES = [
   { name: "MALLOC_ARENA_MAX", value: "2" },
   { name: "MALLOC_MMAP_THRESHOLD_", value: "1048576" },
   { name: "MALLOC_TRIM_THRESHOLD_", value: "1048576" },

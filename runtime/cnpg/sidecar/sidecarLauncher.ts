@@ -1,6 +1,6 @@
 /**
  * A command line for people: `kubectl exec POD -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop info`. The sidecar
- * writes this script, with its own configuration, next to its program.
+ * writes this script, with its own configuration, next to its program, and so does the Job that extracts tables.
  */
 import { chmod, rename, writeFile } from "../../local/nodeFiles";
 import { shellQuote } from "../../operations/restore/recovery";
@@ -21,7 +21,7 @@ export function launcherText(program: readonly string[], options: readonly strin
   });
   return [
     "#!/bin/sh",
-    "# Written by the sidecar at its start.",
+    "# Written by pgbackstop at the start of this container.",
     ...variables,
     `exec ${program.map(shellQuote).join(" ")} "$@"`,
     "",

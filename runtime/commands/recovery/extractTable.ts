@@ -15,6 +15,7 @@ import { extract, type ExtractDeps, type ExtractOptions } from "../../operations
 import { parseTableName } from "../../operations/extract/tableObjects";
 import { agreed } from "./agree";
 import { drillPathOf, programsOf, sideUser } from "./besideProduction";
+import { serviceOf, withService } from "./throughService";
 import { OWN_PORT, OwnOpened } from "./ownOpened";
 import { findDatabase } from "./find";
 import { asAccountArgs } from "./recoverTools";
@@ -35,13 +36,16 @@ export const extractTableCommand: Command = async (proc) => {
     );
   if (config.extract.open) return extractFromOpened(proc, options);
   const programs = programsOf(proc);
+  const service = serviceOf(proc);
   await prepareRoot(root);
   const { execId, pid } = proc.process;
   // Drills use the same directory and port, and clean up.
   const lock = acquireLock({ lockPath: root, stanza, kind: "drill", execId, pid });
   try {
     await cleanScratch(root, stanza, programs, ctx);
-    await extract({ ...depsOf(proc), programs }, options, ctx);
+    await withService(service, ctx, (production) =>
+      extract({ ...depsOf(proc), programs, ...production }, options, ctx),
+    );
     return 0;
   } finally {
     lock.release();

@@ -1,4 +1,5 @@
-/** Roles of the restored objects that production does not have. */
+/** Roles of the restored objects that production does not have, or does not let this session name as owners. */
+import { fail } from "../../base/errors";
 import type { Session } from "../../postgres/session";
 import { identifier, qualified } from "./tableObjects";
 
@@ -27,6 +28,38 @@ export async function missingRoles(session: Session, roles: readonly string[]): 
     [[...roles]],
   );
   return (rows as { name: string }[]).map(({ name }) => name);
+}
+
+/** @throws dbInvalid (81) for an owner that this session cannot give tables to, before anything is copied */
+export async function requireOwners(side: Session, schema: string, production: Session): Promise<void> {
+  const { rows } = await side.query(
+    "select distinct pg_get_userbyid(c.relowner) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1",
+    [schema],
+  );
+  const owners = (rows as { name: string }[]).map(({ name }) => name);
+  const refused = await production.query(
+    "select name, current_user as self from unnest($1::text[]) name where not pg_has_role(name, 'MEMBER') order by 1",
+    [owners],
+  );
+  const [first] = refused.rows as { name: string; self: string }[];
+  if (first === undefined) return;
+  const names = (refused.rows as { name: string }[]).map(({ name }) => name).join(", ");
+  throw fail("dbInvalid", `production's role ${first.self} may not create objects of ${names}: nothing was changed`, {
+    hint: "Connect as a superuser (enableSuperuserAccess of a Cluster of CloudNativePG), or write a dump with --to-file.",
+  });
+}
+
+/**
+ * The schema on the side server belongs to its superuser. A session of another role can create it in production only as
+ * its own.
+ */
+export async function giveSchema(side: Session, schema: string, production: Session): Promise<void> {
+  const { rows } = await production.query(
+    "select rolname as name from pg_roles where rolname = current_user and not rolsuper",
+  );
+  const own = (rows[0] as { name: string } | undefined)?.name;
+  if (own === undefined || (await missingRoles(side, [own])).length > 0) return;
+  await side.query(`alter schema ${identifier(schema)} owner to ${identifier(own)}`);
 }
 
 /**

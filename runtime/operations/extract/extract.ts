@@ -9,6 +9,7 @@
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
+import { formatSize } from "../../base/units";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import { connectionArgs, pipePrograms, type Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
@@ -20,7 +21,7 @@ import { openSources } from "../restore/openSources";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { Manifest } from "../../format/repository/manifest";
 import { compareWithPresent, type Difference, differences, sumsOf } from "./compareRows";
-import { missingRoles, removeFromPolicies, rolesOf } from "./absentRoles";
+import { giveSchema, missingRoles, removeFromPolicies, requireOwners, rolesOf } from "./absentRoles";
 import { columnText, oidColumns, type ReferredObjects, referredObjects, referredText } from "./largeObjects";
 import { loadFullPublications, publicationText, requireNoSubscription } from "./replication";
 import { lookAround, type Surroundings } from "./surroundings";
@@ -39,7 +40,7 @@ import {
 import { requireNoFile } from "../shared/newFile";
 import { writeDump } from "./dump";
 import { differenceText, stayText } from "./extractReport";
-import { dataDirectoryOf, requireProductionSpace, requireSpace, sideBytes, sizeOf } from "./extractSpace";
+import { carriedBytes, dataDirectoryOf, requireProductionSpace, requireSpace, sideBytes, sizeOf } from "./extractSpace";
 import { restoredSide, type SideServerAccess } from "./restoredSide";
 import { lostLinks, swapSql } from "./swap";
 import { waitForWal } from "../shared/waitWal";
@@ -78,6 +79,8 @@ export interface ExtractDeps extends Pick<HostParts, "openProduction" | "pool" |
   psql(programs: Programs, args: readonly string[]): readonly string[];
   /** Where this machine has a path of production. */
   here(path: string): string;
+  /** Production is elsewhere: psql takes the sessions' address, and the free space there is unknown. */
+  readonly isRemote?: boolean;
   print(text: string): void;
   /** Mounts the backup for the side server; absent restores it. */
   openSide?(label: string): Promise<SideServerAccess>;
@@ -129,11 +132,17 @@ async function openProduction(deps: ExtractDeps, { database }: ExtractOptions): 
       hint: "Create it (createdb), or write a dump with --to-file.",
     });
   }
-  if (!(await session.facts()).inRecovery) return session;
+  if (!(await isStandby(session))) return session;
   await session.close();
   throw fail("dbInvalid", "this server is a standby, which is read-only: nothing can be brought back into it", {
     hint: "Run extract-table on the primary's host, or write a dump with --to-file.",
   });
+}
+
+/** An application's role may not read all that `Session.facts` reads. */
+async function isStandby(session: Session): Promise<boolean> {
+  const { rows } = await session.query("select pg_is_in_recovery() as standby");
+  return (rows[0] as { standby: boolean }).standby;
 }
 
 /** @throws dbInvalid (81) when the new version would lack something that only the old one keeps */
@@ -202,7 +211,7 @@ async function archiveNow(
     // The table's database may be gone.
     production = await deps.openProduction();
     const info = await loadArchiveInfo(repo);
-    if ((await production.facts()).inRecovery) return;
+    if (await isStandby(production)) return;
     const walName = await production.switchWal("pgbackstop extract-table");
     const archive = { repo, archiveId: archiveIdOf(currentHistory(info)), pass: info.cipherPass ?? null };
     await waitForWal(archive, walName, { timeoutMs: archiveTimeoutMs }, ctx);
@@ -345,8 +354,7 @@ class Extraction {
     if (children.length > 0) this.#ctx.log.warn(`without the rows of tables that inherit: ${children.join(", ")}`);
     const oids = (await tablesOf(side, { schema: restored, table: null })).map(({ oid }) => oid);
     const objects = await referredObjects(side, await oidColumns(side, oids));
-    const directory = await dataDirectoryOf(this.#production);
-    if (directory !== null) await requireProductionSpace(this.#deps.here(directory), await sizeOf(side, oids));
+    await this.#requireSpace(this.#production, await sizeOf(side, oids));
     const sums = await sumsOf(side, restored);
     this.#deps.print(`copying ${[...sums].map(([table, { rows }]) => `${table} (${rows} rows)`).join(", ")}\n`);
     await this.#carry(side, server, keys, this.#production);
@@ -375,20 +383,31 @@ class Extraction {
     return !swap;
   }
 
+  async #requireSpace(production: Session, sizeBytes: number): Promise<void> {
+    if (this.#deps.isRemote === true) {
+      const needed = formatSize(carriedBytes(sizeBytes));
+      this.#deps.print(`production needs ${needed} of free space, which this program cannot measure from here\n`);
+      return;
+    }
+    const directory = await dataDirectoryOf(production);
+    if (directory !== null) await requireProductionSpace(this.#deps.here(directory), sizeBytes);
+  }
+
   async #carry(
     side: Session,
     server: SideServerAccess,
     keys: readonly ForeignKey[],
     production: Session,
   ): Promise<void> {
-    const { database, restored, user } = this.#options;
+    const { database, restored, user, wanted } = this.#options;
+    if (wanted.table !== null) await giveSchema(side, restored, production);
     const missing = await missingRoles(production, await rolesOf(side, restored));
     if (missing.length > 0) {
       const policies = await removeFromPolicies(side, restored, missing);
       const changed = policies.length === 0 ? "" : `, and these policies are without it: ${policies.join(", ")}`;
       this.#ctx.log.warn(`production has no role ${missing.join(", ")}: owners and grants are not restored${changed}`);
-    }
-    const to = await production.ownAddress();
+    } else await requireOwners(side, restored, production);
+    const to = this.#deps.isRemote === true ? production.address : await production.ownAddress();
     const own = [
       "--no-publications",
       "--no-subscriptions",

@@ -53,8 +53,13 @@ export async function dataDirectoryOf(production: Session): Promise<string | nul
   return (rows[0] as { path: string } | undefined)?.path ?? null;
 }
 
+/** Space that restored objects of this size need in production. */
+export function carriedBytes(sizeBytes: number): number {
+  return sizeBytes * CARRIED_FACTOR;
+}
+
 /** Production stops when its WAL has no space, so nothing begins that could fill the disk. @throws runtime */
 export async function requireProductionSpace(dataDirectory: string, sizeBytes: number): Promise<void> {
   const hint = "Free space there, or write a dump elsewhere with --to-file.";
-  await requireSpace(dataDirectory, sizeBytes * CARRIED_FACTOR, "the restored data with their WAL", hint);
+  await requireSpace(dataDirectory, carriedBytes(sizeBytes), "the restored data with their WAL", hint);
 }

@@ -25,12 +25,14 @@ export interface Replication {
   readonly subscriptions: readonly string[];
 }
 
-const FILTERS_SINCE = 15;
+/** As `server_version_num`, which every role may read. */
+const FILTERS_SINCE = 150_000;
 
 export async function loadReplication(session: Session, wanted: Wanted, oids: readonly number[]): Promise<Replication> {
   const rows = async <T>(sql: string, parameter: unknown): Promise<T[]> =>
     (await session.query(sql, [parameter])).rows as T[];
-  const hasFilters = Number((await session.facts()).version) >= FILTERS_SINCE;
+  const [version] = (await session.query("select current_setting('server_version_num')::int4 as number")).rows;
+  const hasFilters = (version as { number: number }).number >= FILTERS_SINCE;
   const columns =
     "(select array_agg(a.attname::text order by a.attnum) from pg_attribute a where a.attrelid = r.prrelid and a.attnum = any(r.prattrs))";
   return {

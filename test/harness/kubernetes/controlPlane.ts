@@ -58,6 +58,7 @@ const CONTROLLERS = [
   "disruption-controller",
   "cronjob-controller",
   "persistentvolumeclaim-protection-controller",
+  "ephemeral-volume-controller",
   "clusterrole-aggregation-controller",
 ];
 

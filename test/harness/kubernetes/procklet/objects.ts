@@ -108,6 +108,7 @@ export interface Volume {
   readonly emptyDir?: object;
   readonly hostPath?: { readonly path: string };
   readonly persistentVolumeClaim?: { readonly claimName: string };
+  readonly ephemeral?: object;
   readonly secret?: FileSource;
   readonly configMap?: FileSource;
   readonly downwardAPI?: { readonly items: readonly FieldItem[] };

@@ -32,7 +32,9 @@ export async function makeVolumes(pod: Pod): Promise<Readonly<Record<string, str
 async function makeVolume(pod: Pod, volume: Volume): Promise<string> {
   const { metadata, spec } = pod.object;
   if (volume.hostPath !== undefined) return join(CONFIG.hostFolder, volume.hostPath.path);
-  const claim = volume.persistentVolumeClaim;
+  // A controller makes the claim of an ephemeral volume.
+  const ownClaim = { claimName: `${metadata.name}-${volume.name}` };
+  const claim = volume.ephemeral === undefined ? volume.persistentVolumeClaim : ownClaim;
   const folder =
     claim === undefined
       ? join(pod.folder, "volumes", volume.name)
