@@ -41,6 +41,8 @@ interface Incident {
   readonly optional?: readonly string[];
   /** Replaces the time in the target. */
   readonly target?: string;
+  /** The lab has no terminal that could answer. */
+  readonly isAgreed?: boolean;
 }
 
 describe("the runbook of a cluster", async () => {
@@ -49,6 +51,7 @@ describe("the runbook of a cluster", async () => {
   const folder = mkdtempSync(join(tmpdir(), "pgb-runbook-"));
   let stack: ComponentLab;
   let lab: Lab;
+  let topology = "";
   let scenarios: readonly RunbookScenario[] = [];
   /** Programs that the runbook adds to the stack, as printed. */
   let programs: readonly string[] = [];
@@ -198,7 +201,7 @@ describe("the runbook of a cluster", async () => {
   /** @returns the output of each step */
   const carryOut = async (
     id: string,
-    { optional = [], target = TIME_TARGET, placeholders = {} }: Incident = {},
+    { isAgreed = false, optional = [], target = TIME_TARGET, placeholders = {} }: Incident = {},
   ): Promise<string[]> => {
     const scenario = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
     const printed: string[] = [];
@@ -209,7 +212,7 @@ describe("the runbook of a cluster", async () => {
         await carryOutStep(step, (line) =>
           Object.entries(placeholders).reduce(
             (text, [arg, value]) => text.replaceAll(`<${arg}>`, value),
-            line.replace(TIME_TARGET, target),
+            line.replace(TIME_TARGET, target).replace(" --swap ", isAgreed ? " --swap --yes " : " --swap "),
           ),
         ),
       );
@@ -246,7 +249,6 @@ describe("the runbook of a cluster", async () => {
 
   test("starts with a cluster that has a backup", async () => {
     await bringSecrets();
-    let topology = "";
     await renderedObjects(() => void program()?.topology.apply((text) => (topology = text)));
     await PULUMI["pulumi up"]?.();
     scenarios = runbookOf(JSON.parse(topology) as Topology)?.scenarios ?? [];
@@ -332,41 +334,49 @@ describe("the runbook of a cluster", async () => {
     await sql("orders", "drop table goods");
     await sql("orders", "insert into sales select from generate_series(1, 100)");
     const sales = await sql("orders", "select count(*) from sales");
-    // A new cluster as of a time takes exactly the same steps.
-    const [whole, part] = ["time", "table"].map((id) => scenarios.find((one) => one.id === id)?.steps ?? []);
-    const made = (steps: readonly RunbookStep[] = []): readonly RunbookStep[] =>
-      steps.filter(({ commands, isOptional }) => commands.length > 0 && isOptional !== true);
-    expect(made(whole)).toEqual(made(part).slice(0, made(whole).length));
     const placeholders = { DATABASE: "app", SCHEMA: "public", TABLE: "goods" };
-    const fill = (line: string): string =>
-      Object.entries(placeholders).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), line);
-    const seek = scenarios
-      .find(({ id }) => id === "table")
-      ?.steps.find(({ text }) => text.includes("nobody knows the time"));
     // There may be no backup since the failover: the search follows the timeline of the backup before it.
-    const stepOutput = await carryOutStep(seek ?? expect.fail("there is no step that finds it"), fill);
+    const stepOutput = await carryOutStep(stepOf(scenarios, "time", "nobody knows the time"), (line) => line);
     expect(stepOutput).toContain("drop table app: public.goods\n");
     const target = /just before it: (target: \{ lsn: .* \})$/m.exec(stepOutput)?.[1] ?? expect.fail(stepOutput);
-    const printed = await carryOut("table", { placeholders, target, optional: ["production has lost the table"] });
-    const compared = printed.find((text) => text.startsWith("5000|"))?.split("\n") ?? [];
-    expect([compared.length, compared[0]]).toEqual([2, compared[1]]);
-    expect(await sql("orders", SUM)).toBe(before);
-    expect(await sql("orders", "select count(*) from sales")).toBe(sales);
-    expect(await sql("orders", "select count(*) from pg_indexes where tablename = 'goods'")).toBe("2");
+    await carryOut("time", { target });
+    expect(await sql("orders-restored", SUM)).toBe(before);
 
+    // With another engine the table comes from a new cluster, which is made by the same steps.
+    const others =
+      runbookOf(JSON.parse(topology.replaceAll('"runtime"', '"barman-cloud"')) as Topology)?.scenarios ?? [];
+    const [whole, part] = ["time", "table"].map((id) => others.find((one) => one.id === id)?.steps ?? []);
+    const made = (steps: readonly RunbookStep[] = []): readonly RunbookStep[] =>
+      steps.filter(({ commands, isOptional }) => commands.length > 0 && isOptional !== true);
+    const copied = made(part).slice(made(whole).length);
+    expect(made(whole)).toEqual(made(part).slice(0, made(whole).length));
+    const fill = (line: string): string =>
+      Object.entries(placeholders).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), line);
+    const copies: string[] = [];
+    for (const step of copied) copies.push(await carryOutStep(step, fill));
+    const compared = copies.find((text) => text.startsWith("5000|"))?.split("\n") ?? [];
+    expect([compared.length, compared[0]]).toEqual([2, compared[1]]);
+    await carryOutStep(stepOf(others, "table", "production has lost the table"), fill);
+    expect(await sql("orders", SUM)).toBe(before);
+    expect(await sql("orders", "select count(*) from pg_indexes where tablename = 'goods'")).toBe("2");
     await sql(
       "orders",
       "create table recovered.goods (like goods including all); insert into recovered.goods select * from goods; delete from goods where id > 7",
     );
-    const rows = scenarios.find(({ id }) => id === "table")?.steps.find(({ text }) => text.includes("lacks rows"));
-    await shell(
-      (rows?.commands[0] ?? "")
-        .replaceAll("<DATABASE>", "app")
-        .replaceAll("<SCHEMA>", "public")
-        .replaceAll("<TABLE>", "goods"),
-    );
+    await carryOutStep(stepOf(others, "table", "lacks rows"), fill);
     expect(await sql("orders", SUM)).toBe(before);
     await forgetRestored();
+
+    await sql("orders", "drop table goods");
+    const TARGET = `--type=lsn --target=${/lsn: "(.*?)"/.exec(target)?.[1]} --target-exclusive`;
+    const printed = await carryOut("table", {
+      placeholders: { ...placeholders, TARGET },
+      optional: ["does not belong to the application's role", "take it away again"],
+      isAgreed: true,
+    });
+    expect(printed.join("\n")).toMatch(/just before it: --type=xid --target=\d+ --target-exclusive --set=/);
+    expect(await sql("orders", SUM)).toBe(before);
+    expect(await sql("orders", "select count(*) from sales")).toBe(sales);
   });
 
   test.runIf(NIGHTLY)("hibernation: it wakes with every row", async () => {
@@ -422,7 +432,6 @@ describe("the runbook of a cluster", async () => {
         `kubectl exec -n ${NAMESPACE} svc/orders-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop verify --repo=3`,
       );
       expect(await sql("orders", SUM)).toBe(before);
-      let topology = "";
       await renderedObjects(() => void program()?.topology.apply((text) => (topology = text)));
       scenarios = runbookOf(JSON.parse(topology) as Topology)?.scenarios ?? [];
     },
@@ -448,6 +457,7 @@ describe("the runbook of a cluster", async () => {
       "failover",
       "instance-lost",
       "repository-1-lost",
+      "time",
       "table",
       "asleep",
       "keys-lost",
@@ -456,6 +466,11 @@ describe("the runbook of a cluster", async () => {
     ]);
   });
 });
+
+function stepOf(scenarios: readonly RunbookScenario[], id: string, part: string): RunbookStep {
+  const steps = scenarios.find((one) => one.id === id)?.steps ?? [];
+  return steps.find(({ text }) => text.includes(part)) ?? expect.fail(`${id} has no step: ${part}`);
+}
 
 function keyOf({ kind, metadata }: KubernetesObject): string {
   return `${kind}/${metadata.namespace}/${metadata.name}`;

@@ -64,14 +64,8 @@ export function snapshot(target: ClusterTarget, repositories: readonly Repositor
   `;
 }
 
-/** The old cluster stays in use; only a table comes from the new one. */
+/** Production continues. */
 export function table(target: ClusterTarget): Markdown {
-  const restored = restoredTarget(target);
-  const psql = `psql -X -v ON_ERROR_STOP=1 -d "<DATABASE>"`;
-  const old = (args: string, flags?: string): string => inPostgres(target, `${psql} ${args}`, flags);
-  const young = (args: string): string => inPostgres(restored, `${psql} ${args}`);
-  const sums = '-Atc "select count(*), sum(hashtextextended(t::text, 0)) from recovered.<TABLE> t"';
-  const all = "overriding system value select * from recovered.<TABLE> on conflict do nothing";
   return markdown`
     ### Restore a table or its rows {#table}
 
@@ -79,7 +73,52 @@ export function table(target: ClusterTarget): Markdown {
     continues in the meantime.
 
     ${look(target)}
-    ${target.isOurs && seek(target, ' --database="<DATABASE>" --table="<SCHEMA>.<TABLE>"')}
+    ${target.isOurs ? tableInJob(target) : tableOfCluster(target)}
+  `;
+}
+
+/** The sidecar makes a Job with the Cluster's image and keys. */
+function tableInJob(target: ClusterTarget): Markdown {
+  const { cluster, namespace } = target;
+  const job = `job/${cluster}-table`;
+  const inJob = (args: string): string =>
+    `kubectl exec -it -n ${namespace} ${job} -- /pgbackstop/run/pgbackstop ${args}`;
+  const superuser = (isOn: boolean): string =>
+    `kubectl patch -n ${namespace} cluster ${cluster} --type=merge -p '{"spec":{"enableSuperuserAccess":${isOn}}}'`;
+  const which = '--database="<DATABASE>" --table="<SCHEMA>.<TABLE>"';
+  return markdown`
+    1. Archive pending WAL: a time is restorable once its WAL is in a repository.
+           ${verb(target, "check")}
+    1. Start a Job with the programs of PostgreSQL and the keys. Its pod waits for commands.
+           kubectl get -n ${namespace} cluster ${cluster} -o json | ${verb(target, "cnpg-job", "-i ")} | kubectl apply -f -
+           kubectl wait -n ${namespace} --for=jsonpath='{.status.ready}'=1 --timeout=15m ${job}
+    1. Find the transaction: this lists those of the last hour that destroyed part of the table (--from and --to for
+       another span). What stands behind just before it is <TARGET>.
+           ${inJob(`find ${which}`)}
+    1. *not always:* If the table does not belong to the application's role: give the pod the superuser, which takes up
+       to two minutes. No instance restarts.
+           ${superuser(true)}
+           until kubectl exec -n ${namespace} ${job} -- test -s /pgbackstop/production/superuser/password; do sleep 5; done
+    1. Restore it beside the current table, into schema <SCHEMA>_restored. The command compares its rows with the
+       backup's, shows how it differs from the current table, and asks whether to replace that. If you answer no, both
+       stay: copy what you need from <SCHEMA>_restored, and drop it.
+           ${inJob(`extract-table --swap ${which} <TARGET>`)}
+    1. Remove the Job with its volume.
+           kubectl delete -n ${namespace} ${job}
+    1. *not always:* If you gave it the superuser: take it away again.
+           ${superuser(false)}
+  `;
+}
+
+/** The old cluster stays in use; only a table comes from the new one. */
+function tableOfCluster(target: ClusterTarget): Markdown {
+  const restored = restoredTarget(target);
+  const psql = `psql -X -v ON_ERROR_STOP=1 -d "<DATABASE>"`;
+  const old = (args: string, flags?: string): string => inPostgres(target, `${psql} ${args}`, flags);
+  const young = (args: string): string => inPostgres(restored, `${psql} ${args}`);
+  const sums = '-Atc "select count(*), sum(hashtextextended(t::text, 0)) from recovered.<TABLE> t"';
+  const all = "overriding system value select * from recovered.<TABLE> on conflict do nothing";
+  return markdown`
     ${made(target, ', target: { time: "<TIME>" }')}
     1. In the new cluster, move the table into a separate schema: indexes, constraints and sequences move with it.
            ${young('-c "create schema recovered" -c "alter table <SCHEMA>.<TABLE> set schema recovered"')}

@@ -42,8 +42,8 @@ export function inPostgres({ cluster, namespace }: ClusterTarget, args: string, 
   return `kubectl exec ${flags}-n ${namespace} svc/${cluster}-rw -c postgres -- ${args}`;
 }
 
-export function verb({ cluster, namespace }: ClusterTarget, args: string): string {
-  return `kubectl exec -n ${namespace} svc/${cluster}-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${args}`;
+export function verb({ cluster, namespace }: ClusterTarget, args: string, flags = ""): string {
+  return `kubectl exec ${flags}-n ${namespace} svc/${cluster}-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${args}`;
 }
 
 export function waitReady({ cluster, namespace }: ClusterTarget): string {
