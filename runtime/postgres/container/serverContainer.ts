@@ -67,9 +67,13 @@ type Owner = ImageRequest["account"];
 /** The password stays in the container. libpq takes an empty one for none. */
 const WITH_PASSWORD = 'PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "${POSTGRES_PASSWORD_FILE:-/dev/null}")}" exec "$@"';
 
-/** An engine's program that dies leaves its program in the container, which sees only the end of its input. */
+/**
+ * An engine's program that dies leaves its program in the container, which sees only the end of its input. The server
+ * is the first process there and inherits orphans: it takes one that a signal ended for a crash of its own, and ends all
+ * sessions. So the shell waits for both of its children.
+ */
 const ENDS_WITH_CALLER =
-  'exec 3<&0; "$@" </dev/null 3<&- & p=$!; (read -r _ <&3; kill "$p") >/dev/null 2>&1 & w=$!; wait "$p"; c=$?; kill "$w" 2>/dev/null; exit "$c"';
+  'exec 3<&0; "$@" </dev/null 3<&- & p=$!; (read -r _ <&3; kill "$p") >/dev/null 2>&1 & w=$!; wait "$p"; c=$?; kill "$w" 2>/dev/null; wait "$w"; exit "$c"';
 
 /** A long shutdown must end by itself: a killed server writes no last checkpoint. */
 const STOP_SECONDS = "3600";

@@ -363,46 +363,6 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     },
     ["PB041 drills.moment.maxMinutes", "PB041 drills.turns.maxMinutes"],
   ],
-  ["dumps", { dumps: { cron: "30 4 * * *" }, drills: { monthly: { cron: "0 5 1 * *", dump: true } } }, []],
-  [
-    "dumps at no time, nowhere, of nothing",
-    {
-      dumps: {
-        cron: "daily",
-        timeZone: "Mars",
-        deadlineSeconds: 1,
-        repositories: ["repo7"],
-        keepDays: 0,
-        keepCount: 0.5,
-        databases: [],
-      },
-    },
-    [
-      "PB011 dumps.cron",
-      "PB011 dumps.timeZone",
-      "PB023 dumps.deadlineSeconds",
-      "PB026 dumps.repositories",
-      "PB005 dumps.keepDays",
-      "PB005 dumps.keepCount",
-      "PB218 dumps.databases",
-    ],
-  ],
-  [
-    "a dump of a database without a name",
-    { dumps: { cron: "30 4 * * *", databases: ["shop", ""] } },
-    ["PB218 dumps.databases[1]"],
-  ],
-  ["dumps beside stock", { engine: "pgbackrest", dumps: { cron: "30 4 * * *" } }, ["PB121 engine", "PB218 dumps"]],
-  [
-    "a drill with no dump to load",
-    { drills: { monthly: { cron: "0 5 1 * *", dump: true } } },
-    ["PB040 drills.monthly.dump"],
-  ],
-  [
-    "a drill that opens its backup and loads a dump",
-    { dumps: { cron: "30 4 * * *" }, drills: { monthly: { cron: "0 5 1 * *", dump: true, how: "open" } } },
-    ["PB040 drills.monthly.dump"],
-  ],
   ["metrics by the agent", { monitoring: { listen: "[::1]:9854" } }, []],
   ["a report on loopback", { monitoring: { listen: "127.0.0.1:9854", servesReport: true } }, []],
   [

@@ -2,7 +2,7 @@
  * Container engines for tests: Docker and Podman from Debian's packages, each with its own folder and socket, so that
  * they touch nothing of this machine's engine. Containers get no network.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findNamespaceObstacle } from "../namespaces";
 import { debianProgram, type Missing, unpackDebian } from "../debian/debian";
@@ -81,6 +81,9 @@ export class ContainerEngine {
       join(folder, "storage.conf"),
       `[storage]\ndriver = "overlay"\nrunroot = "${folder}/run"\ngraphroot = "${folder}/data"\n`,
     );
+    // Podman imports no image without a policy, which a machine without its packages lacks.
+    mkdirSync(join(folder, ".config/containers"), { recursive: true });
+    copyFileSync(join(tree, "etc/containers/policy.json"), join(folder, ".config/containers/policy.json"));
     const options = [
       `--root=${folder}/data`,
       `--runroot=${folder}/run`,

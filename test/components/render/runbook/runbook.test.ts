@@ -70,8 +70,8 @@ describe("a runbook", () => {
       [
         "830308105bd5",
         "1126b0be46ae",
-        "bf91fcdc0fa4",
-        "446d16efa960",
+        "e22bedc626ca",
+        "8d6a78349cb0",
         "dcf1d027069f",
         "3b220e24a1b6",
       ]
