@@ -856,6 +856,13 @@ const COMMAND_LINE = [
     config: "extract.open",
     default: "n",
   }),
+  own(
+    "library-path",
+    "string",
+    ["extract-table"],
+    "directories of the server's libraries besides its own, with colons between them",
+    { config: "extract.libraryPath" },
+  ),
   own("to-file", "path", ["dump-get", "extract-table"], "write a dump for pg_restore into this new file", {
     config: "toFile",
   }),

@@ -178,6 +178,19 @@ describe("one table back in a cluster", async () => {
     expect(await stack.sql(POD, SUM.replace("public.goods", "again.goods"))).toBe(wanted);
   });
 
+  // claim: docs/kubernetes/table.md: extensions with images of their own are mounted (the API server takes the Job;
+  //   the double of the kubelet has no volumes of images)
+  test("the API server takes a Job with an extension's image", async () => {
+    const extension = `{"name":"pgvector","image":{"reference":"ghcr.io/cloudnative-pg/pgvector:18"}}`;
+    const { exitCode, stdout, stderr } = await stack.lab.shell(
+      `kubectl get cluster orders -o json | sed 's#"name": "orders"#"name": "other"#; s#"postgresql": {#"postgresql": {"extensions": [${extension}],#' |
+         kubectl exec -i ${POD} -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop cnpg-job |
+         kubectl apply --dry-run=server -o json -f -`,
+    );
+    expect(exitCode, `${stdout}${stderr}`).toBe(0);
+    expect(stdout).toContain("ghcr.io/cloudnative-pg/pgvector:18");
+  });
+
   // claim: docs/kubernetes/table.md: deleting the Job removes its volume
   test("the Job goes with its volume", async () => {
     await runPrinted("delete job");

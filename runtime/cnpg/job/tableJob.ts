@@ -6,7 +6,7 @@
  * waits for `kubectl exec`, as the sidecar does.
  */
 import { fail } from "../../base/errors";
-import { at, findOwnParameters, type Json, type JsonObject, textAt } from "../kubernetes/clusterObject";
+import { at, findOwnParameters, type Json, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { LAUNCHER_FILE, PATHS, PLUGIN_NAME } from "../names";
 import { OWN_VARIABLES } from "../operator/sidecarPatch";
 import { type PluginParameters, readParameters } from "../operator/parameters";
@@ -73,10 +73,12 @@ function podSpec(
   const postgres = image ?? textAt(cluster, "status", "image") ?? textAt(cluster, "spec", "imageName");
   if (postgres === undefined) throw required("job-image", "the Cluster has no image yet");
   const program = ownVolumes(parameters.bundle);
+  const extensions = extensionsOf(cluster);
   const volumes = [
     ...program,
     ...filesOf("pgbackstop", parameters, PATHS, true),
     ...parameters.claims.map(claimVolume),
+    ...extensions.map(({ volume }) => volume),
     mounted("production", { projected: { sources: productionSources(cluster, name) } }, PATHS.production),
     mounted("scratch", scratchVolume(cluster, size), PATHS.scratch, false),
   ];
@@ -102,8 +104,8 @@ function podSpec(
     containers: [
       {
         ...main,
-        command: ["/bin/sh", "-c", WAIT, "sh", launcher(name, parameters.stanza)],
-        env: OWN_VARIABLES,
+        command: ["/bin/sh", "-c", WAIT, "sh", launcher(name, parameters.stanza, extensions)],
+        env: [...OWN_VARIABLES, ...sharedLibraries(extensions)],
         readinessProbe: { exec: { command: ["test", "-x", LAUNCHER] }, periodSeconds: 1, failureThreshold: 60 },
       },
     ],
@@ -111,7 +113,8 @@ function podSpec(
   };
 }
 
-function launcher(cluster: string, stanza: string): string {
+function launcher(cluster: string, stanza: string, extensions: readonly Extension[]): string {
+  const libraries = extensions.flatMap((extension) => extension.libraries).join(":");
   const program = [`${PATHS.run}/node`, `${PATHS.run}/runtime.cjs`];
   return launcherText(program, [
     `--config=${PATHS.config}/pgbackrest.conf`,
@@ -122,9 +125,47 @@ function launcher(cluster: string, stanza: string): string {
     `--drill-path=${PATHS.scratch}/table`,
     `--drill-cluster=${cluster}`,
     `--drill-secret-path=${PATHS.production}`,
+    ...(libraries === "" ? [] : [`--library-path=${libraries}`]),
     "--log-level-console=info",
     "--log-level-file=off",
   ]);
+}
+
+/** An extension with an image of its own. */
+interface Extension {
+  readonly volume: MountedVolume;
+  /** Directories of the server's libraries, and of those that these need. */
+  readonly libraries: readonly string[];
+  readonly shared: readonly string[];
+}
+
+/** As the operator mounts them: those of the running image, which a catalog may name, else those of the spec. */
+function extensionsOf(cluster: JsonObject): Extension[] {
+  const running = listAt(cluster, "status", "pgDataImageInfo", "extensions");
+  const declared = running.length > 0 ? running : listAt(cluster, "spec", "postgresql", "extensions");
+  return declared.flatMap((extension, index): Extension[] => {
+    const [name, reference] = [textAt(extension, "name"), textAt(extension, "image", "reference")];
+    if (name === undefined || reference === undefined) return [];
+    const path = `/extensions/${name}`;
+    const below = (field: string, usual: readonly Json[]): string[] => {
+      const listed = listAt(extension, field);
+      return (listed.length > 0 ? listed : usual).flatMap((folder) =>
+        typeof folder === "string" ? [`${path}/${folder}`] : [],
+      );
+    };
+    return [
+      {
+        volume: mounted(`extension-${index}`, { image: { reference } }, path),
+        libraries: below("dynamic_library_path", ["lib"]),
+        shared: below("ld_library_path", []),
+      },
+    ];
+  });
+}
+
+function sharedLibraries(extensions: readonly Extension[]): JsonObject[] {
+  const value = extensions.flatMap(({ shared }) => shared).join(":");
+  return value === "" ? [] : [{ name: "LD_LIBRARY_PATH", value }];
 }
 
 function container(cluster: JsonObject, name: string, image: string, volumes: readonly MountedVolume[]): JsonObject {

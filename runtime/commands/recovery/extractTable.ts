@@ -108,7 +108,7 @@ function depsOf(proc: CommandProcess): Omit<ExtractDeps, "programs"> {
 /** @throws optionInvalid, optionInvalidValue, optionRequired */
 function optionsOf(proc: CommandProcess, root: string): ExtractOptions {
   const { config, ctx } = proc;
-  const { as, schema, swap } = config.extract;
+  const { as, libraryPath, schema, swap } = config.extract;
   const { toFile } = config;
   const { table } = config.find;
   const database = findDatabase(config);
@@ -124,6 +124,8 @@ function optionsOf(proc: CommandProcess, root: string): ExtractOptions {
       "optionInvalid",
       "option 'to-file' is not valid together with 'swap' or 'as': --to-file does not change production",
     );
+  if (config.extract.open && libraryPath !== undefined)
+    throw fail("optionInvalid", "option 'library-path' is not valid together with 'open'");
   const restored = as ?? `${wanted.schema}_restored`;
   if (restored === wanted.schema)
     throw fail(
@@ -147,6 +149,7 @@ function optionsOf(proc: CommandProcess, root: string): ExtractOptions {
     toFile,
     dryRun: config.dryRun,
     set: config.set,
+    libraryPath,
     recovery: { ...config.restore, targetAction: "promote", archiveMode: "off", restoreCommand: "", options: {} },
     user: sideUser(proc),
     maxBytes: config.drill.maxBytes,

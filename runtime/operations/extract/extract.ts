@@ -66,6 +66,8 @@ export interface ExtractOptions {
   readonly recovery: RecoveryRequest;
   /** User of the side server. */
   readonly user: string;
+  /** Directories of extensions' libraries outside of PostgreSQL's own, as `dynamic_library_path` has them. */
+  readonly libraryPath: string | undefined;
   /** User databases have numbers from here on and can be excluded. */
   readonly maxBytes: number | undefined;
   /** How long to wait until production's last WAL is archived. */
@@ -326,13 +328,13 @@ class Extraction {
 
   #openSide(): Promise<SideServerAccess> {
     const { openSide, print, repoIndex, repos } = this.#deps;
-    const { database, id, recovery, root, stanza, user } = this.#options;
+    const { database, id, libraryPath, recovery, root, stanza, user } = this.#options;
     const { label, pg } = this.#manifest;
     if (openSide !== undefined) return openSide(label);
     print("restoring the backup, and recovering to the target\n");
     const databaseInclude = includedOf(this.#manifest, database);
     const request = { repos, repoIndex, parts: this.#deps, root, stanza, id, label, pgVersion: pg.version };
-    return restoredSide({ ...request, databaseInclude, recovery, user }, this.#ctx);
+    return restoredSide({ ...request, databaseInclude, libraryPath, recovery, user }, this.#ctx);
   }
 
   async #bring(side: Session, server: SideServerAccess): Promise<boolean> {

@@ -3,6 +3,7 @@ import type { Context } from "../../base/context";
 import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import type { Repository } from "../../repository/repository";
+import { HBA_TEXT } from "../drill/neutral";
 import { type PreparedServer, prepareServer, restoreScratch } from "../drill/drillServer";
 import type { HostParts } from "../drill/hostVenue";
 import { makeScratch, removeScratch } from "../drill/scratch";
@@ -33,12 +34,15 @@ export interface RestoredSideRequest {
   readonly databaseInclude: readonly string[];
   readonly recovery: RecoveryRequest;
   readonly user: string;
+  /** Directories of further libraries, with colons between them. */
+  readonly libraryPath: string | undefined;
 }
 
 const PORT = 54329;
 
 export async function restoredSide(request: RestoredSideRequest, ctx: Context): Promise<SideServerAccess> {
   const { databaseInclude, id, label, parts, pgVersion, recovery, repoIndex, repos, root, stanza, user } = request;
+  const libraries = librarySettings(request.libraryPath);
   const scratch = await makeScratch(root, stanza, { account: parts.programs.account, id, port: PORT });
   let offer: WalOffer | null = null;
   let prepared: PreparedServer | null = null;
@@ -53,7 +57,8 @@ export async function restoredSide(request: RestoredSideRequest, ctx: Context): 
     offer = await parts.programs.offerWal(scratch, repoIndex, ctx);
     const { restoreCommand } = offer;
     const programs = await parts.programs.find(pgVersion, scratch.path, ctx.signal);
-    const starting = { scratch, programs, user, database: "postgres", preload: undefined, port: PORT };
+    const clients = { settings: libraries, access: HBA_TEXT };
+    const starting = { scratch, programs, user, database: "postgres", preload: undefined, port: PORT, clients };
     prepared = await prepareServer({ ...starting, recovery: { ...recovery, restoreCommand } }, ctx);
     const { server, socketDirectory } = prepared;
     await (await server.connectFirst(ctx)).close();
@@ -62,4 +67,9 @@ export async function restoredSide(request: RestoredSideRequest, ctx: Context): 
     await end();
     throw error;
   }
+}
+
+/** PostgreSQL 18 looks there for `$libdir/name` too. */
+function librarySettings(path: string | undefined): string {
+  return path === undefined ? "" : `dynamic_library_path = '$libdir:${path.replaceAll("'", "''")}'\n`;
 }

@@ -69,8 +69,8 @@ const WITH_PASSWORD = 'PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "${POSTGRES_PASSWO
 
 /**
  * An engine's program that dies leaves its program in the container, which sees only the end of its input. The server
- * is the first process there and inherits orphans: it takes one that a signal ended for a crash of its own, and ends all
- * sessions. So the shell waits for both of its children.
+ * is the first process there and inherits orphans. It takes one that a signal ended for a crash of its own, and ends
+ * all sessions. So the shell waits for both of its children.
  */
 const ENDS_WITH_CALLER =
   'exec 3<&0; "$@" </dev/null 3<&- & p=$!; (read -r _ <&3; kill "$p") >/dev/null 2>&1 & w=$!; wait "$p"; c=$?; kill "$w" 2>/dev/null; wait "$w"; exit "$c"';

@@ -3,7 +3,7 @@
  * dependent objects. Production stays unchanged whenever a run is killed. The swap keeps the old table.
  */
 import { NIGHTLY } from "../../../tools/parts/nightly";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
@@ -34,6 +34,7 @@ describe("extract-table", async () => {
   ];
   const schemas = (): Promise<string> =>
     shop("SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_|^information'");
+  const libraries = (): string => join(bed.folder, "libraries");
   const leftOvers = (): string[] =>
     readdirSync(`${bed.cluster.dataPath}-drill`).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
 
@@ -93,6 +94,20 @@ describe("extract-table", async () => {
       [],
       "shop",
     );
+    // A type whose library is outside of PostgreSQL's own directories, as with an extension's image in a cluster.
+    mkdirSync(libraries());
+    copyFileSync(`${result.binaries.folder}/../lib/hstore.so`, `${libraries()}/elsewhere.so`);
+    await cluster.sql(`ALTER SYSTEM SET dynamic_library_path = '$libdir:${libraries()}'`);
+    await cluster.sql("SELECT pg_reload_conf()");
+    await cluster.sql(
+      `CREATE TYPE pair;
+       CREATE FUNCTION pair_in(cstring) RETURNS pair AS 'elsewhere', 'hstore_in' LANGUAGE C STRICT IMMUTABLE;
+       CREATE FUNCTION pair_out(pair) RETURNS cstring AS 'elsewhere', 'hstore_out' LANGUAGE C STRICT IMMUTABLE;
+       CREATE TYPE pair (INPUT = pair_in, OUTPUT = pair_out, STORAGE = extended);
+       CREATE TABLE pairs AS SELECT i, format('k=>%s', i)::pair AS p FROM generate_series(1, 20) i`,
+      [],
+      "shop",
+    );
     await bed.oursOk(["backup", "--type=full"]);
     await cluster.sql("UPDATE orders SET amount = amount + 1 WHERE id % 7 = 0", [], "shop");
     for (const table of ["orders", "sales.events"]) before.set(table, await shop(CONTENT(table)));
@@ -118,6 +133,17 @@ describe("extract-table", async () => {
   }, 300_000);
   afterAll(async () => {
     await bed?.remove();
+  });
+
+  // claim: docs/extract-table.md: --library-path: libraries of extensions outside of PostgreSQL's own directories
+  test("a table of a type whose library is elsewhere", async () => {
+    const args = argv(["--table=public.pairs", "--as=pairs_back"]);
+    const refused = await bed.ours(args);
+    expect(refused.exitCode).not.toBe(0);
+    expect(refused.stdout + refused.stderr).toContain('could not access file "elsewhere"');
+    await bed.oursOk([...args, `--library-path=${libraries()}`]);
+    expect(await shop(CONTENT("pairs_back.pairs"))).toBe(await shop(CONTENT("pairs")));
+    await bed.cluster.sql("DROP SCHEMA pairs_back CASCADE", [], "shop");
   });
 
   // claim: docs/extract-table.md: partitions, whole schemas and…

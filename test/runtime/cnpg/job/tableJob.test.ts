@@ -69,6 +69,29 @@ describe("the Job that extracts tables", () => {
     expect(secretsOf(tableJob(own, REQUEST))).toEqual(["owner", "root", "authority"]);
   });
 
+  test("mounts extensions with images of their own, and names their libraries", () => {
+    const vector = { name: "pgvector", image: { reference: "pgvector:18" } };
+    const postgis = { name: "postgis", image: { reference: "postgis:18" }, ld_library_path: ["system"] };
+    const other = { ...postgis, dynamic_library_path: ["lib64"] };
+    const job = tableJob(production({ postgresql: { extensions: [vector, other] } }), REQUEST);
+    const [main] = listAt(podOf(job), "containers");
+    expect(volumeOf(job, "extension-0")).toEqual({ name: "extension-0", image: { reference: "pgvector:18" } });
+    expect(listAt(main, "volumeMounts")).toContainEqual({
+      name: "extension-1",
+      mountPath: "/extensions/postgis",
+      readOnly: true,
+    });
+    expect(listAt(main, "command").at(-1)).toContain(
+      "PGBACKREST_LIBRARY_PATH=/extensions/pgvector/lib:/extensions/postgis/lib64\n",
+    );
+    expect(listAt(main, "env")).toContainEqual({ name: "LD_LIBRARY_PATH", value: "/extensions/postgis/system" });
+    // A catalog may name the images: only the status has them then.
+    const unnamed = { postgresql: { extensions: [{ name: "pgvector" }] } };
+    const status = { image: "p:18", pgDataImageInfo: { extensions: [vector] } };
+    expect(volumeOf(tableJob(production(unnamed, status), REQUEST), "extension-0")).toBeDefined();
+    expect(volumeOf(tableJob(production(unnamed), REQUEST), "extension-0")).toBeUndefined();
+  });
+
   test("takes another image and size, as for a backup of before a major upgrade", () => {
     const job = tableJob(production(), { ...REQUEST, image: "postgresql:17", size: "1Ti" });
     expect(textAt(listAt(podOf(job), "containers")[0], "image")).toBe("postgresql:17");
