@@ -87,6 +87,7 @@ export function libraryPaths(directory: string, name: string): string[] {
 
 export interface PipeRequest {
   readonly from: readonly string[];
+  /** Variables may stand before the program: `PGSSLMODE=verify-full`. */
   readonly to: readonly string[];
   /** Input of the second program before and after the first one's output; `after` only if the first one succeeded. */
   readonly before: string;
@@ -100,6 +101,7 @@ export interface PipeRequest {
  * @throws execute with the output of the failed one
  */
 export async function pipePrograms({ after, before, from, signal, to }: PipeRequest): Promise<void> {
+  const sinkName = to.find((part) => !/^[A-Z]+=/.test(part));
   const source = spawn("/usr/bin/env", ["LC_ALL=C", ...from], { stdio: ["ignore", "pipe", "pipe"] });
   const sink = spawn("/usr/bin/env", ["LC_ALL=C", ...to], { stdio: ["pipe", "ignore", "pipe"] });
   const end = (): void => {
@@ -121,7 +123,7 @@ export async function pipePrograms({ after, before, from, signal, to }: PipeRequ
     signal.throwIfAborted();
     // The first failure caused the other one.
     if (first !== null && first.code !== 0) throw fail("execute", `'${from[0]}' failed: ${first.stderr.trim()}`);
-    if (taken.code !== 0) throw fail("execute", `'${to[0]}' failed: ${taken.stderr.trim()}`);
+    if (taken.code !== 0) throw fail("execute", `'${sinkName}' failed: ${taken.stderr.trim()}`);
     if (given.code !== 0) throw fail("execute", `'${from[0]}' failed: ${given.stderr.trim()}`);
   } finally {
     signal.removeEventListener("abort", end);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
-import { connectionArgs, feedProgram, programOutput } from "../../../runtime/postgres/programs";
+import { connectionArgs, feedProgram, programOutput, pipePrograms } from "../../../runtime/postgres/programs";
 
 const signal = new AbortController().signal;
 const output = async (...command: string[]): Promise<Uint8Array> => collect(programOutput(command, signal), 1_000_000);
@@ -82,4 +82,12 @@ test("a database's name is no connection string", () => {
     "--no-password",
     "--dbname=dbname='host=x \\'\\\\'",
   ]);
+});
+
+test("a program with variables before it gets them, and its failure has its name", async () => {
+  const script = 'cat > /dev/null; echo "for $PGUSER" >&2; exit 3';
+  const to = ["PGUSER=app", "/bin/sh", "-c", script];
+  await expect(pipePrograms({ from: ["/bin/true"], to, before: "", after: "", signal })).rejects.toThrow(
+    "'/bin/sh' failed: for app",
+  );
 });
