@@ -72,6 +72,7 @@ describe("files and units on a host", async () => {
   let hooks: WebServer;
   let hookUrl: string;
   const otlpKey = `otlp-${randomBytes(24).toString("hex")}`;
+  const reportPassword = `report-${randomBytes(24).toString("hex")}`;
   let receiver: WebServer;
   let otlpEndpoint: string;
   let programFolder: ProgramFolder;
@@ -83,7 +84,7 @@ describe("files and units on a host", async () => {
     server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
     hooks = await startWebServer();
     receiver = await startWebServer();
-    secrets = [passphrase, server.accessKey, server.secretKey, hookPath, hmacSecret, otlpKey];
+    secrets = [passphrase, server.accessKey, server.secretKey, hookPath, hmacSecret, otlpKey, reportPassword];
     host = await startDebianHost(parts, { suite: "bookworm", name: "agent" });
     const address = await host.network.expose(server.port);
     const hookPort = Number(new URL(hooks.origin).port);
@@ -168,6 +169,7 @@ describe("files and units on a host", async () => {
               archiveTimeoutSeconds: 60,
               monitoring: {
                 listen: METRICS,
+                reportPassword,
                 otlp: { endpoint: otlpEndpoint, headers: { "x-api-key": pulumi.secret(otlpKey) } },
               },
               ...(streaming === null ? {} : { streaming }),
@@ -175,6 +177,12 @@ describe("files and units on a host", async () => {
       });
       return { firstBackup: db.firstBackup, restoreCommand: db.restoreCommand, topology: db.topology };
     });
+  /** What the agent answers on its address. */
+  const asked = async (path: string, headers: readonly string[] = []): Promise<string> => {
+    const script = `exec 3<>/dev/tcp/${METRICS.replace(":", "/")}; cat >&3; cat <&3`;
+    const input = [`GET ${path} HTTP/1.0`, ...headers, "", ""].join("\r\n");
+    return (await host.run(["bash", "-c", script], { input })).stdout;
+  };
   const up = async (keepDays?: number, isOnHost?: boolean, isLost?: boolean): Promise<Record<string, unknown>> => {
     const stack = await open(keepDays, isOnHost, isLost);
     const { outputs, stdout } = await stack.up();
@@ -233,11 +241,18 @@ describe("files and units on a host", async () => {
 
   // claim: docs/notifications.md: targets get starts, ends…
   test("the agent serves the metrics of both repositories at the configured address", async () => {
-    const asked = `exec 3<>/dev/tcp/${METRICS.replace(":", "/")}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`;
     const text = await waitFor("the metrics of both", 180_000, async () => {
-      const { stdout } = await host.run(["bash", "-c", asked]);
+      const stdout = await asked("/metrics");
       return stdout.includes("200 OK") && stdout.match(/^pgbackstop_repo_up\{.*\} 1$/gm)?.length === 2 ? stdout : null;
     });
+    expect(holdsSecret(text, secrets)).toBe(false);
+  });
+
+  test("the agent serves the report to those with the password", async () => {
+    expect(await asked("/report")).toMatch(/^HTTP\/1\.1 401 /);
+    const text = await asked("/report", [`Authorization: Bearer ${reportPassword}`]);
+    expect(text).toMatch(/^HTTP\/1\.1 200 /);
+    expect(text).toContain("repo2 can restore:");
     expect(holdsSecret(text, secrets)).toBe(false);
   });
 
@@ -254,7 +269,7 @@ describe("files and units on a host", async () => {
 
   test("only root can read the secrets, in one directory", async () => {
     expect(await shell("stat -c '%U:%G %a %n' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*")).toBe(
-      "root:root 700 /etc/pgbackstop/credentials\nroot:root 600 /etc/pgbackstop/credentials/notify.json\nroot:root 600 /etc/pgbackstop/credentials/otlp.env\nroot:root 600 /etc/pgbackstop/credentials/repo2.conf\n",
+      "root:root 700 /etc/pgbackstop/credentials\nroot:root 600 /etc/pgbackstop/credentials/notify.json\nroot:root 600 /etc/pgbackstop/credentials/otlp.env\nroot:root 600 /etc/pgbackstop/credentials/repo2.conf\nroot:root 600 /etc/pgbackstop/credentials/report-password\n",
     );
     for (const account of ["deploy", "nosudo", "postgres"]) {
       const read = await host.run([
