@@ -16,7 +16,8 @@ import type { Repository } from "../../repository/repository";
 import type { AcknowledgePolicy } from "../../config/types";
 import { forgetUnwanted } from "./conflicts";
 import { WalPreparer } from "./prepareWal";
-import { type PushAnswer, PushQueue, type PushQueueOptions } from "./pushQueue";
+import { type PushAnswer, PushQueue, type PushQueueOptions, specsOf } from "./pushQueue";
+import { packWal } from "./walFile";
 
 export interface ArchivePushOptions
   extends Pick<PushQueueOptions, "cluster" | "graceMs" | "headerCheck" | "seen" | "segmentSizeBytes" | "walDirectory"> {
@@ -48,7 +49,8 @@ export async function archivePush(
   ctx: Context,
 ): Promise<ArchivePushOutcome> {
   const { walDirectory, walName, acknowledge, graceMs, timeoutMs } = options;
-  const preparer = new WalPreparer(options, options.cluster);
+  const pack = isSeen(repos, options) ? {} : { pack: { specs: specsOf(repos), run: packWal } };
+  const preparer = new WalPreparer({ ...options, ...pack }, options.cluster);
   // Read the file first. If it is unreadable or belongs to another cluster, no repository is to blame.
   const requested = await preparer.prepare(walName);
   const over = new AbortController();
@@ -107,6 +109,16 @@ export async function archivePush(
   }
   forgetUnwanted(missingWal, repos, walDirectory, walName);
   return { ...answer, aheadCount };
+}
+
+/**
+ * True when an earlier process has probably stored the file everywhere, ahead: then it is hashed, and compressed only
+ * if that is wrong. Any other file is compressed while it is read, in this thread, which has nothing else to do: each
+ * of sixteen trips to Node's thread pool waits for a processor.
+ */
+function isSeen(repos: readonly Repository[], { seen, walName }: ArchivePushOptions): boolean {
+  const hasName = (name: string): boolean => name.includes(walName);
+  return seen !== undefined && repos.every(({ key }) => [...seen.load(key).keys()].some(hasName));
 }
 
 /** Only they get the files ahead; another one may hang. */

@@ -156,6 +156,11 @@ const HELD_MORE = 2;
 /** Grace of a {@link SingleRequest} for repositories that are behind and silent: they are probably down. */
 const BEHIND_GRACE_MS = 500;
 
+/** The kinds of compression of these repositories. */
+export function specsOf(repos: readonly Repository[]): readonly Repository["compress"][] {
+  return [...new Map(repos.map(({ compress }) => [`${compress.type}:${compress.level}`, compress])).values()];
+}
+
 export class PushQueue implements WalClaims {
   readonly #options: PushQueueOptions;
   readonly #missingWal: MissingWalStore;
@@ -183,7 +188,7 @@ export class PushQueue implements WalClaims {
     this.#missingWal = missingWal;
     this.#lock = lock;
     this.#ctx = ctx;
-    const specs = [...new Map(repos.map(({ compress }) => [`${compress.type}:${compress.level}`, compress])).values()];
+    const specs = specsOf(repos);
     const { walDirectory, headerCheck, segmentSizeBytes, processMax, cluster, pack, single } = options;
     const held = {
       heldMax: processMax + HELD_MORE,
