@@ -39,6 +39,9 @@ import { S3_QUIRKS } from "./storage/s3/quirks";
 import { serveStorage } from "./storage/process/serve";
 import { OTLP_NAMES } from "./metrics/otlpTarget";
 import { VERSION } from "./version";
+import { leaveStaying } from "./stay/leave";
+import { type Caller, isServedVerb, socketOf } from "./stay/place";
+import { type ServedCall, serveStaying, type StayOptions } from "./stay/serveStaying";
 import { serveJobs } from "./workers/worker";
 
 /** How long an aborted command may take to end. */
@@ -80,22 +83,47 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** PostgreSQL takes higher codes for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
 const ARGUMENTS = exactArguments(process.argv.slice(2));
+/** First argument of a process that stays for further calls; the time in milliseconds follows. */
+const STAYING_PROCESS = "staying-process";
+const STAY_S = 10;
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$|OTEL_)/;
 /** What this process has written to standard output. */
 const output: { isResult: boolean; error: Error | undefined } = { isResult: false, error: undefined };
 
-async function main(argv: readonly string[]): Promise<number> {
+/** Who called: this process' own caller, or one that it serves. */
+interface Call {
+  readonly args: readonly string[];
+  /** When it began, by the monotonic clock. */
+  readonly beganMs: number;
+  readonly stdout: Pick<NodeJS.WriteStream, "write">;
+  readonly stderr: Pick<NodeJS.WriteStream, "write">;
+  /** Aborts the command when the caller wants it to end. */
+  listen(log: Log, graceMs: number): AbortController;
+  /** After a command that succeeded. */
+  done(config: Config): void;
+  /** Also gets the command's lines, but not what the configuration warns of in each call. */
+  readonly sink?: LogSink;
+}
+
+function ownCall(): Call {
+  const { stderr, stdout } = process;
+  // Node's monotonic clock begins with the process.
+  return { args: ARGUMENTS, beganMs: 0, stdout, stderr, listen: listenForSignals, done: leaveProcess };
+}
+
+async function main(call: Call): Promise<number> {
   try {
-    const loaded = loadOwn(argv);
+    const loaded = loadOwn(call.args);
     const { command, output: format, params } = loaded.config;
     if (command === "help") return print(helpText(params));
     if (command === "version")
       return print(format === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `${programName()}\n`);
-    const code = await runCommand(loaded, await loadCommand(command));
+    const code = await runCommand(loaded, await loadCommand(command), call);
+    if (code === 0) call.done(loaded.config);
     return command === "archive-get" && code === 1 ? NOT_IN_ARCHIVE : code;
   } catch (error) {
-    const log = createLog(systemClock, [stream(process.stdout, "warn", "text", true)]);
+    const log = createLog(systemClock, [stream(call.stdout, "warn", "text", true)]);
     log.error(toBackupError(error, "config"));
     return exitCodeOf(error);
   }
@@ -128,21 +156,29 @@ function configAccess(
   return { readFile, fileAccount: () => reader.account(), providers };
 }
 
-async function runCommand({ config, warnings }: Loaded, command: Command): Promise<number> {
-  if (config.neutralUmask) process.umask(0);
+async function runCommand(loaded: Loaded, command: Command, call: Call): Promise<number> {
+  const umask = loaded.config.neutralUmask ? process.umask(0) : null;
+  try {
+    return await runInside(loaded, command, call);
+  } finally {
+    if (umask !== null) process.umask(umask);
+  }
+}
 
-  const log = createLog(systemClock, sinksOf(config));
-  for (const warning of warnings) log.warn(warning);
+async function runInside({ config, warnings }: Loaded, command: Command, call: Call): Promise<number> {
+  const sinks = sinksOf(config, call);
+  const configLog = createLog(systemClock, sinks);
+  for (const warning of warnings) configLog.warn(warning);
+  const log = call.sink === undefined ? configLog : createLog(systemClock, [...sinks, call.sink]);
   // As in stock: commands that print a result log begin and end only at debug, so that the output stays parseable.
   const frame = COMMAND_TABLE[config.command].prints === true ? log.debug : log.info;
   frame(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
   const beganAtMs = systemClock.monotonicMs();
-  const abort = listenForSignals(log, graceOf(config));
-  stirThreads();
+  const abort = call.listen(log, graceOf(config));
   const proc = new RealProcess(
     config,
     { clock: systemClock, random: systemRandom, log, signal: abort.signal },
-    processFacts(),
+    processFacts(call),
   );
   try {
     if (config.priority !== undefined) setOwnPriority(config.priority);
@@ -226,7 +262,7 @@ function listenForSignals(log: Log, graceMs: number): AbortController {
   return abort;
 }
 
-function sinksOf(config: Config): LogSink[] {
+function sinksOf(config: Config, { stderr, stdout }: Call): LogSink[] {
   const { format, timestamp } = config.log;
   // A log line among metrics, or in a dump, would make all of it unreadable, above all during a fault.
   const isRead =
@@ -234,8 +270,8 @@ function sinksOf(config: Config): LogSink[] {
       ? config.monitoring.outputFile === undefined && !config.monitoring.otlp
       : config.command === "dump-get" && config.toFile === undefined;
   const sinks: LogSink[] = [
-    stream(isRead ? process.stderr : process.stdout, consoleLevelOf(config), format, timestamp),
-    stream(process.stderr, config.log.levelStderr, format, false),
+    stream(isRead ? stderr : stdout, consoleLevelOf(config), format, timestamp),
+    stream(stderr, config.log.levelStderr, format, false),
   ];
   if (config.log.levelFile !== "off") sinks.push(fileSink(config, sinks));
   return sinks;
@@ -249,12 +285,7 @@ function consoleLevelOf({ command, log, role }: Config): LogSink["level"] {
     : levelConsole;
 }
 
-function stream(
-  out: NodeJS.WriteStream,
-  level: LogSink["level"],
-  format: LogSink["format"],
-  timestamp: boolean,
-): LogSink {
+function stream(out: Call["stdout"], level: LogSink["level"], format: LogSink["format"], timestamp: boolean): LogSink {
   return { level, format, timestamp, write: (text) => out.write(text) };
 }
 
@@ -304,13 +335,11 @@ function readSize(path: string): number {
   }
 }
 
-function processFacts(): ConstructorParameters<typeof RealProcess>[2] {
-  const programFile = process.argv[1] ?? __filename;
+function processFacts({ args, beganMs }: Call): ConstructorParameters<typeof RealProcess>[2] {
   return {
     pid: process.pid,
     execId: `${process.pid}-${randomBytes(4).toString("hex")}`,
-    // Node's monotonic clock begins with the process.
-    beganMs: 0,
+    beganMs,
     uid: process.geteuid?.() ?? 1,
     gid: process.getegid?.() ?? 1,
     osUserName: osUserName(),
@@ -320,8 +349,8 @@ function processFacts(): ConstructorParameters<typeof RealProcess>[2] {
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
     hostName: hostname(),
     managerEnvironment: Object.fromEntries(MANAGER_NAMES.map((name) => [name, process.env[name]])),
-    ownCommand: [nodeAsCalled(process.argv0, process.execPath), programFile],
-    args: ARGUMENTS,
+    ownCommand: ownCommand(),
+    args,
     programFile: __filename,
     processorCount: availableParallelism(),
     storageProcesses: STORAGE_PROCESSES,
@@ -341,7 +370,7 @@ function processFacts(): ConstructorParameters<typeof RealProcess>[2] {
     print,
     printError: (text) => void process.stderr.write(text),
     loadOther,
-    loadAgain: (log) => withWarnings(loadOwn(ARGUMENTS), log),
+    loadAgain: (log) => withWarnings(loadOwn(args), log),
     printBytes: (bytes) => {
       output.isResult = true;
       if (isFile(process.stdout)) {
@@ -498,7 +527,96 @@ async function serveAsStorageProcess(name: string): Promise<void> {
   });
 }
 
-if (isMainThread && process.argv[2] === STORAGE_PROCESS) {
+function ownCommand(): readonly string[] {
+  return [nodeAsCalled(process.argv0, process.execPath), process.argv[1] ?? __filename];
+}
+
+function asCaller(): Caller {
+  return {
+    uid: process.geteuid?.() ?? -1,
+    execArgv: process.execArgv,
+    execPath: process.execPath,
+    nodeVersion: process.version,
+    programFile: __filename,
+    environment: process.env,
+  };
+}
+
+/** How long a process for further calls may stay; 0: not at all. */
+function stayMsOf({ command, priority, role, settings }: Config): number {
+  // Niceness and guarded directories of a container would last beyond the call.
+  const isServed = isServedVerb(command) && role === "main" && priority === undefined;
+  return isServed && settings.container === undefined ? (settings.archiveProcessSeconds ?? STAY_S) * 1000 : 0;
+}
+
+function leaveProcess(config: Config): void {
+  const stayMs = stayMsOf(config);
+  if (stayMs === 0) return;
+  leaveStaying(asCaller(), stayMs, systemClock.nowMs(), () => {
+    const [program = "", ...first] = ownCommand();
+    const options = { cwd: "/", detached: true, stdio: "ignore" } as const;
+    const child = spawn(program, [...first, STAYING_PROCESS, String(stayMs)], options);
+    child.unref();
+    child.on("error", () => {});
+  });
+}
+
+async function stay(stayMs: number): Promise<void> {
+  stirThreads();
+  const ending = new AbortController();
+  for (const signal of SIGNALS)
+    process.on(signal, () => ending.abort(fail("term", `terminated on signal [${signal}]`)));
+  const path = socketOf(asCaller());
+  if (path === null) return;
+  const run = (call: ServedCall): ReturnType<StayOptions["run"]> => runServed(call, ending.signal);
+  const options = { path, stayMs, pid: process.pid, isCurrent: () => socketOf(asCaller()) === path, run };
+  await (await serveStaying(options, { ...workerContext(), signal: ending.signal })).ended;
+}
+
+async function runServed(served: ServedCall, ending: AbortSignal): ReturnType<StayOptions["run"]> {
+  let isClean = true;
+  const over = new AbortController();
+  const listen: Call["listen"] = (log, graceMs) => {
+    const abort = new AbortController();
+    const end = (signal: NodeJS.Signals | null): void => {
+      if (abort.signal.aborted) return;
+      const error = fail("term", signal === null ? "the caller has ended" : `terminated on signal [${signal}]`);
+      log.warn(`${error.message}: ending`);
+      abort.abort(error);
+      setTimeout(() => process.exit(exitCodeOf(error)), graceMs).unref();
+    };
+    served.onEnd(end);
+    ending.addEventListener("abort", () => end("SIGTERM"), { signal: over.signal });
+    return abort;
+  };
+  const writer = (kind: "out" | "err"): Call["stdout"] => ({
+    write: (text: string | Uint8Array) => {
+      served.write(kind, String(text));
+      return true;
+    },
+  });
+  const call: Call = {
+    args: served.args,
+    beganMs: systemClock.monotonicMs(),
+    stdout: writer("out"),
+    stderr: writer("err"),
+    listen,
+    done: (config) => void (isClean &&= stayMsOf(config) > 0),
+    sink: { level: "warn", format: "text", timestamp: false, write: () => void (isClean = false) },
+  };
+  process.chdir(served.workingDirectory);
+  try {
+    const code = await main(call);
+    return { code, isClean: isClean && (code === 0 || code === NOT_IN_ARCHIVE) };
+  } finally {
+    over.abort();
+    process.chdir("/");
+  }
+}
+
+if (isMainThread && process.argv[2] === STAYING_PROCESS) {
+  void stay(Number(process.argv[3])).finally(() => process.exit());
+} else if (isMainThread && process.argv[2] === STORAGE_PROCESS) {
   void serveAsStorageProcess(process.argv[3] ?? "").finally(() => process.exit());
 } else if (isMainThread) {
   // Until the command has ended: Node takes having nothing to wait for as success.
@@ -508,7 +626,8 @@ if (isMainThread && process.argv[2] === STORAGE_PROCESS) {
     output.error ??= error;
   });
   process.stderr.on("error", () => undefined);
-  main(ARGUMENTS).then(end, (error: unknown) => {
+  stirThreads();
+  main(ownCall()).then(end, (error: unknown) => {
     process.stderr.write(`${String(error)}\n`);
     process.exit(ERRORS.unhandled);
   });

@@ -32,6 +32,8 @@ import { compileFunction, Script } from "node:vm";
 import { isMainThread } from "node:worker_threads";
 import { canRunRuntime } from "./base/nodeVersion";
 import { exitCodeFor, GUARD_VARIABLE } from "./base/recoveryExit";
+import { askStaying } from "./stay/askStaying";
+import { isServedVerb, socketOf } from "./stay/place";
 
 /** Exit code of stock's UnhandledError. */
 const UNHANDLED_CODE = 124;
@@ -47,6 +49,8 @@ declare const TEXTS: Readonly<Record<string, readonly [fromEndBytes: number, siz
 /** Exit code of stock's RuntimeError. */
 const RUNTIME_ERROR_CODE = 122;
 const STDERR_FD = 2;
+/** As in the program. */
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 const MODULE_PARAMETERS = ["exports", "require", "module", "__filename", "__dirname"];
 /** The program sees this file's own module, and loads packages through the additional parameter. */
@@ -188,5 +192,57 @@ function digestOf(compiled: Buffer): Buffer {
     .digest();
 }
 
+function runProgram(): void {
+  loadProgram()(exports, requireOnUse, module, __filename, __dirname, loadPackage);
+}
+
+/** The socket of a process that an earlier call has left; null for any other call. */
+function findStaying(): string | null {
+  const { argv, env: environment, execArgv, execPath, version: nodeVersion } = process;
+  if (!isMainThread || !argv.slice(2).some(isServedVerb)) return null;
+  const path = socketOf({
+    uid: process.geteuid?.() ?? -1,
+    environment,
+    execArgv,
+    execPath,
+    nodeVersion,
+    programFile: __filename,
+  });
+  return path !== null && existsSync(path) ? path : null;
+}
+
+function askOrRun(path: string): void {
+  const workingDirectory = findDirectory();
+  const args = process.argv.slice(2);
+  // Only the program has bytes that Node lost, and the message about a directory that was removed.
+  if (workingDirectory === null || [workingDirectory, ...args].join().includes("\ufffd")) return runProgram();
+  process.exitCode = UNHANDLED_CODE;
+  void askStaying(path, { args, workingDirectory, write, onSignal }).then((code) => {
+    if (code === null) runProgram();
+    else process.exitCode = code;
+  });
+}
+
+function findDirectory(): string | null {
+  try {
+    return process.cwd();
+  } catch {
+    return null;
+  }
+}
+
+function write(kind: "out" | "err", text: string): void {
+  process[kind === "out" ? "stdout" : "stderr"].write(text);
+}
+
+function onSignal(pass: (name: NodeJS.Signals) => void): () => void {
+  for (const name of SIGNALS) process.on(name, pass);
+  return () => {
+    for (const name of SIGNALS) process.off(name, pass);
+  };
+}
+
+const staying = canRunRuntime(process.version) ? findStaying() : null;
 if (!canRunRuntime(process.version)) refuseNode();
-else loadProgram()(exports, requireOnUse, module, __filename, __dirname, loadPackage);
+else if (staying === null) runProgram();
+else askOrRun(staying);

@@ -12,6 +12,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "acknowledge?": '"all" | "any" | RepoName[]',
       "archive?": '"command" | "stream"',
       "archiveCommandContains?": "OptionalLine",
+      "archiveProcessSeconds?": "number",
       "firstBackup?": "boolean",
       "fullBackups?": "FullBackupReport",
       "postgres?": "ServerCommands",
@@ -156,6 +157,7 @@ export const FILE_DECLARATIONS: Declarations = {
   },
   ranges: {
     "SettingsFile.acknowledge": { min: 1 },
+    "SettingsFile.archiveProcessSeconds": { min: 0, max: 600 },
     "ServerCommands.stop": { min: 1 },
     "ServerCommands.start": { min: 1 },
     "StreamFile.intervalSeconds": { min: 1, max: 3600 },

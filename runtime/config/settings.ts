@@ -2,6 +2,7 @@
 import { checkDeclared, inDeclaredOrder, type Keys, pathText, problemHint, problemText } from "../base/declaredTypes";
 import { type BackupError, fail } from "../base/errors";
 import { FILE_DECLARATIONS, FILE_SINCE } from "../base/fileDeclarations";
+import { given } from "../base/given";
 import { limitRateFault } from "./hours/limitRate";
 import { isTimeZone } from "./timeZone";
 import { rowOf } from "./optionName";
@@ -111,6 +112,7 @@ export function settingsOf(value: unknown, fileName: string): Settings {
     acknowledge: acknowledge === undefined ? DEFAULT_SETTINGS.acknowledge : policy(["acknowledge"], acknowledge),
     ...(archive === "stream" ? { archive } : {}),
     archiveCommandContains: archiveCommandContains ?? DEFAULT_SETTINGS.archiveCommandContains,
+    ...given({ archiveProcessSeconds: file.archiveProcessSeconds }),
     ...(firstBackup === true ? { firstBackup } : {}),
     ...(fullBackups === undefined ? {} : { fullBackups }),
     ...(postgres === undefined ? {} : { postgres }),

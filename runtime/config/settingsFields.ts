@@ -49,6 +49,13 @@ export interface SettingsFile {
    * @default "pgbackrest"
    */
   readonly archiveCommandContains?: OptionalLine;
+  /**
+   * How long a process that serves further calls of `archive-push` and `archive-get` stays after the last one. 0: none.
+   * @default 10
+   * @minimum 0
+   * @maximum 600
+   */
+  readonly archiveProcessSeconds?: number;
   /** True when the cluster's sidecar takes a repository's first full backup. @default false */
   readonly firstBackup?: boolean;
   /** The ConfigMap to which the cluster's sidecar reports full backups. If omitted, it reports none. */

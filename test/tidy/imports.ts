@@ -272,7 +272,24 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["runtime"],
   },
   // The head of the bundle starts the program and contains none of it.
-  { prefix: "runtime/start", mayImport: ["runtime/base/nodeVersion", "runtime/base/recoveryExit"] },
+  {
+    prefix: "runtime/start",
+    mayImport: [
+      "runtime/base/nodeVersion",
+      "runtime/base/recoveryExit",
+      "runtime/stay/askStaying",
+      "runtime/stay/place",
+    ],
+  },
+  {
+    prefix: "runtime/stay",
+    about:
+      "the process that stays after `archive-push` or `archive-get`: where it listens, who asks it, what it serves",
+    mayImport: ["runtime/base", "runtime/local"],
+  },
+  // Parts of the head.
+  { prefix: "runtime/stay/askStaying", mayImport: [] },
+  { prefix: "runtime/stay/place", mayImport: [] },
   {
     prefix: "components/plan",
     about: "pure functions from arguments to plans, findings, topologies and runbooks",
