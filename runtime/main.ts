@@ -85,7 +85,6 @@ const EXIT_CODE_MAX = 125;
 const ARGUMENTS = exactArguments(process.argv.slice(2));
 /** First argument of a process that stays for further calls; the time in milliseconds follows. */
 const STAYING_PROCESS = "staying-process";
-const STAY_S = 10;
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$|OTEL_)/;
 /** What this process has written to standard output. */
@@ -546,7 +545,7 @@ function asCaller(): Caller {
 function stayMsOf({ command, priority, role, settings }: Config): number {
   // Niceness and guarded directories of a container would last beyond the call.
   const isServed = isServedVerb(command) && role === "main" && priority === undefined;
-  return isServed && settings.container === undefined ? (settings.archiveProcessSeconds ?? STAY_S) * 1000 : 0;
+  return isServed && settings.container === undefined ? (settings.archiveProcessSeconds ?? 0) * 1000 : 0;
 }
 
 function leaveProcess(config: Config): void {

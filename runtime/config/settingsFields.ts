@@ -51,7 +51,7 @@ export interface SettingsFile {
   readonly archiveCommandContains?: OptionalLine;
   /**
    * How long a process that serves further calls of `archive-push` and `archive-get` stays after the last one. 0: none.
-   * @default 10
+   * @default 0
    * @minimum 0
    * @maximum 600
    */

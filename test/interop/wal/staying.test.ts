@@ -77,7 +77,7 @@ describe("the process that stays", async () => {
 
   beforeEach(haveProcess);
 
-  // claim: docs/agent.md: the second of two calls within ten seconds leaves it…
+  // claim: docs/agent.md: the second of two calls within `archiveProcessSeconds` leaves it…
   test("serves a call, which prints and stores as one by itself, beside stock", async () => {
     const [first = "", second = "", third = ""] = await writeSegments(bed, 3);
     const before = readBytes();
@@ -188,7 +188,7 @@ describe("the process that stays", async () => {
     await waitFor("its end", 60_000, async () => (staying().includes(pid) ? null : true));
   });
 
-  // claim: docs/agent.md: `archiveProcessSeconds: 0` turns it off
+  // claim: docs/agent.md: without `archiveProcessSeconds` nothing stays
   test("ends after a call that finds it switched off, and none follows", async () => {
     await settings({ archiveProcessSeconds: 0 });
     for (const name of await writeSegments(bed, 3)) expect(await push(name)).toMatchObject({ exitCode: 0 });
