@@ -17,7 +17,7 @@ function countStarts(caller: Made, atMs: readonly number[], stayMs = STAY_MS): n
   return count;
 }
 
-// claim: docs/agent.md: the second of two calls within ten seconds leaves it
+// claim: docs/agent.md: the second of two calls within `archiveProcessSeconds` leaves it
 it("the second of two calls in the time starts one process", () => {
   const caller = makeCaller();
   makeDirectory(caller);
