@@ -556,13 +556,13 @@ describe("files and units on a host", async () => {
   //   output (secrets as sops-nix leaves them; sops-nix itself does not run)
   test("existing secrets of the host are used in place, and copied nowhere", async () => {
     await expect(up(9, true)).rejects.toThrow(`${SECRETS}/r2.conf, ${SECRETS}/r2-passphrase: missing on 127.0.0.1`);
-    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\notlp.env\nrepo2.conf\n");
+    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\notlp.env\nrepo2.conf\nreport-password\n");
     await bringSecrets(1, server.secretKey);
     const before = await backupsInBucket();
     await up(9, true);
     // The passphrase is unchanged, so the update sees the backups and takes no first backup.
     expect(await backupsInBucket()).toBe(before);
-    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\notlp.env\n");
+    expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\notlp.env\nreport-password\n");
     expect(await shell(`stat -L -c '%U %a %n' ${SECRETS}/*`)).toBe(
       `root 400 ${SECRETS}/r2-passphrase\nroot 400 ${SECRETS}/r2.conf\n`,
     );
