@@ -577,15 +577,15 @@ async function runServed(served: ServedCall, ending: AbortSignal): ReturnType<St
   const over = new AbortController();
   const listen: Call["listen"] = (log, graceMs) => {
     const abort = new AbortController();
-    const end = (signal: NodeJS.Signals | null): void => {
+    const stop = (signal: NodeJS.Signals | null): void => {
       if (abort.signal.aborted) return;
       const error = fail("term", signal === null ? "the caller has ended" : `terminated on signal [${signal}]`);
       log.warn(`${error.message}: ending`);
       abort.abort(error);
       setTimeout(() => process.exit(exitCodeOf(error)), graceMs).unref();
     };
-    served.onEnd(end);
-    ending.addEventListener("abort", () => end("SIGTERM"), { signal: over.signal });
+    served.onEnd(stop);
+    ending.addEventListener("abort", () => stop("SIGTERM"), { signal: over.signal });
     return abort;
   };
   const writer = (kind: "out" | "err"): Call["stdout"] => ({

@@ -2,7 +2,6 @@
 import { checkDeclared, inDeclaredOrder, type Keys, pathText, problemHint, problemText } from "../base/declaredTypes";
 import { type BackupError, fail } from "../base/errors";
 import { FILE_DECLARATIONS, FILE_SINCE } from "../base/fileDeclarations";
-import { given } from "../base/given";
 import { limitRateFault } from "./hours/limitRate";
 import { isTimeZone } from "./timeZone";
 import { rowOf } from "./optionName";
@@ -94,7 +93,7 @@ export function settingsOf(value: unknown, fileName: string): Settings {
     return { mode: "named", repoIndexes };
   };
   const { acknowledge, archive, archiveCommandContains, container, drill, firstBackup, fullBackups, postgres } = file;
-  const { repos = {}, stream } = file;
+  const { archiveProcessSeconds, repos = {}, stream } = file;
   for (const [name, { compressLevel, compressType, keep, keepDumps, limitRate }] of Object.entries(repos)) {
     const fault = limitRate === undefined ? null : limitRateFault(limitRate);
     if (fault !== null) throw wrong(["repos", name, "limitRate", ...fault.keys], fault.fact);
@@ -112,7 +111,7 @@ export function settingsOf(value: unknown, fileName: string): Settings {
     acknowledge: acknowledge === undefined ? DEFAULT_SETTINGS.acknowledge : policy(["acknowledge"], acknowledge),
     ...(archive === "stream" ? { archive } : {}),
     archiveCommandContains: archiveCommandContains ?? DEFAULT_SETTINGS.archiveCommandContains,
-    ...given({ archiveProcessSeconds: file.archiveProcessSeconds }),
+    ...(archiveProcessSeconds === undefined ? {} : { archiveProcessSeconds }),
     ...(firstBackup === true ? { firstBackup } : {}),
     ...(fullBackups === undefined ? {} : { fullBackups }),
     ...(postgres === undefined ? {} : { postgres }),
