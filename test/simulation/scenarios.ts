@@ -120,6 +120,17 @@ export const PAUSED: readonly Scenario[] = [
     past: ["full"],
     writers: { a: ["push!2 60", "recycle"], a2: ["heal"] },
   },
+  // What a sleeping process pushes and records hours later must not hide that a repository lacks acknowledged WAL.
+  {
+    ...base,
+    name: "the process that stays beside its caller",
+    repoCount: 2,
+    past: ["full"],
+    writers: {
+      a: ["push 2", "archive", "recycle", "push!2 2", "recycle"],
+      a2: ["wait 1", "unheard", "wait 5", "unheard"],
+    },
+  },
   // An expired backup that is not removed yet must not be listed again.
   {
     ...base,

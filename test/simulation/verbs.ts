@@ -55,7 +55,8 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
  * reached), `archive` (PostgreSQL requests every waiting segment, until one fails), `agent 60` (a push by the agent,
  * with the same pause), `recreate@1` (the repository is lost and created again), `recycle` (acknowledged segments leave
  * pg_wal), `heal`, `copy` (of recorded WAL, by the agent), `upgrade`, `annotate`, `change`, `wait 60`, `again`
- * (PostgreSQL requests its newest segment again), `twin 40` (this server's own segment of that number), `get` (fetches
+ * (PostgreSQL requests its newest segment again), `unheard` (pushes that answer nobody),
+ * `twin 40` (this server's own segment of that number), `get` (fetches
  * every acknowledged segment), `verify`, `expire-days 7`, `clock 400` (the host's clock is days ahead), `spoil@2 empty`
  * and `spoil@2 empty data` (see {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`, `exchange`
  * (the configuration gives each repository the other one's key; the records of missing WAL stay). Returns the text of
@@ -140,6 +141,8 @@ async function run(text: string, stage: Stage): Promise<string> {
     case "upgrade":
       for (const repo of repos) await stage.leaseOf(repo);
       return throwFirst(await stanzaUpgrade(repos, FACTS.otherControl, stage.ctx));
+    case "unheard":
+      return pushUnheard(stage, repos);
     case "again":
       return request(stage, repos, stage.host.newestWal);
     case "twin":
@@ -292,9 +295,15 @@ async function archiveAll(stage: Stage, repos: readonly Repository[]): Promise<s
   return names.join(" ");
 }
 
-async function request(stage: Stage, repos: readonly Repository[], walName: string): Promise<string> {
-  const { ctx, host, world } = stage;
-  const options = {
+/** A process that stayed after a call: its caller has given it up, and pushes the same segments itself. */
+async function pushUnheard(stage: Stage, repos: readonly Repository[]): Promise<string> {
+  const names = stage.host.listReady();
+  for (const name of names) await archivePush(repos, recordsOf(stage), pushOptions(stage, name), stage.ctx);
+  return names.join(" ");
+}
+
+function pushOptions({ host }: Stage, walName: string) {
+  return {
     walDirectory: host.walDirectory,
     walName,
     cluster: FACTS.cluster,
@@ -303,6 +312,11 @@ async function request(stage: Stage, repos: readonly Repository[], walName: stri
     graceMs: GRACE_MS,
     timeoutMs: MINUTES_10_MS,
   };
+}
+
+async function request(stage: Stage, repos: readonly Repository[], walName: string): Promise<string> {
+  const { ctx, host, world } = stage;
+  const options = pushOptions(stage, walName);
   const sinceMs = world.truth.nowMs();
   const blame = progressOf(stage, repos);
   try {
