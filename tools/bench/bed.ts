@@ -10,13 +10,13 @@ import { build } from "../parts/build/build";
 import { projectFolder } from "../parts/cache";
 import { findStockPgbackrest, type StockPgbackrest } from "../parts/debian/pgbackrest";
 import { ensurePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
-import { onEnd, runOk } from "../parts/process";
+import { onEnd, pidsWith, runOk } from "../parts/process";
 import { formatBytes, type Progress } from "../parts/progress";
 import { TestCluster } from "../parts/postgres/testCluster";
 import { giveTo, makeUserFolder, reachable } from "../parts/users";
 import type { Program } from "./figures";
 import type { Fill } from "./fill";
-import { type Cost, measure, sumCosts } from "./measure";
+import { type Cost, measure, processSeconds, sumCosts } from "./measure";
 import { type Profile, profileArguments, readableRuntime, readProfile } from "./profile";
 
 export interface BedOptions {
@@ -167,6 +167,7 @@ export class Bed {
       bed.dataSizeBytes = Number(await cluster.value("SELECT sum(pg_database_size(datname))::text FROM pg_database"));
       copyRuntime(folder);
       for (const program of ["stock", "ours"] as const) bed.#configure(program);
+      writeFileSync(bed.aloneSettings, JSON.stringify({ archiveProcessSeconds: 0 }));
       return bed;
     } catch (error) {
       await bed.remove();
@@ -237,6 +238,19 @@ export class Bed {
     return this.#measure(program, [...argv, ...this.#common(program), ...args], sampleMs);
   }
 
+  /** Settings with which no process stays after a call of ours. */
+  get aloneSettings(): string {
+    return join(this.folder, "alone.json");
+  }
+
+  /** Processor time of the process that stays after calls of ours. */
+  stayingProcessorS(): number {
+    return pidsWith(join(this.folder, "runtime.cjs"), "staying-process").reduce(
+      (sum, pid) => sum + processSeconds(pid),
+      0,
+    );
+  }
+
   /** Profiles one run of ours that is not counted. */
   async profile(args: readonly string[]): Promise<Profile> {
     const runtime = join(this.folder, "runtime-readable.cjs");
@@ -270,7 +284,9 @@ export class Bed {
 
   /** Empty repositories with their stanza. */
   async renewRepositories(program: Program): Promise<void> {
-    for (const name of ["repo1", "repo2"]) rmSync(join(this.folder, program, name), { recursive: true, force: true });
+    // The spool remembers what the old archive held.
+    for (const name of ["repo1", "repo2", "spool/pgbackstop"])
+      rmSync(join(this.folder, program, name), { recursive: true, force: true });
     await this.run(program, ["stanza-create"], { sync: false, sampleMs: 0 });
   }
 

@@ -24,6 +24,8 @@ export interface MeasureOptions {
 }
 
 const KIB = 1024;
+/** The unit of processor time in `/proc`. */
+export const TICKS_PER_S = 100;
 
 /** @throws Error with the program's output if it fails */
 export function measure(command: string, args: readonly string[], options: MeasureOptions): Promise<Cost> {
@@ -54,6 +56,13 @@ export function measure(command: string, args: readonly string[], options: Measu
       else reject(new Error(`${[command, ...args].join(" ")} ended with exit code ${code}\n${output.trim()}`));
     });
   });
+}
+
+/** User and system time of a running process; 0 if it has ended. */
+export function processSeconds(pid: number): number {
+  const stat = readProc(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_S;
 }
 
 /** The sum of sequential runs; for memory the largest. */

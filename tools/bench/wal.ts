@@ -31,7 +31,7 @@ import { besideStock, configureProgram, copyRuntime, machineFacts, type Parts } 
 import { type DelayProxy, startDelayProxy } from "./delayProxy";
 import { publish, type Report } from "./document";
 import { type Program, PROGRAMS } from "./figures";
-import { median } from "./measure";
+import { median, processSeconds, TICKS_PER_S } from "./measure";
 import { profileArguments, readableRuntime, readProfile, type TitledProfile } from "./profile";
 
 interface WalBenchOptions {
@@ -458,8 +458,6 @@ function reportOf(
   return { table, facts, missed };
 }
 
-const TICKS_PER_S = 100;
-
 /** Processor time of the whole machine, user and system. */
 function machineSeconds(): number {
   const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = readFileSync("/proc/stat", "utf8")
@@ -468,12 +466,6 @@ function machineSeconds(): number {
     .split(/\s+/)
     .map(Number);
   return (user + nice + system + irq + softirq) / TICKS_PER_S;
-}
-
-function processSeconds(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
 }
 
 function list(values: readonly number[]): string {
