@@ -163,7 +163,7 @@ describe("a call does the work itself", () => {
 describe("the process", () => {
   const clean: StayOptions["run"] = async () => ({ code: 0, isClean: true });
 
-  // claim: docs/agent.md: it ends ten seconds after the last call
+  // claim: docs/agent.md: it ends `archiveProcessSeconds` after the last call
   it("ends some time after the last call, and removes its socket", async () => {
     const { path, clock, ended } = await serve(clean);
     await clock.advance(STAY_MS - 1000);
