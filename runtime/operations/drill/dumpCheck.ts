@@ -9,7 +9,7 @@ import { connectionArgs, feedProgram } from "../../postgres/programs";
 import type { Repository } from "../../repository/repository";
 import { chooseDump, readVerified } from "../dump/readDump";
 import { requireSpace } from "../extract/extractSpace";
-import { literal } from "../extract/tableObjects";
+import { literal, qualified } from "../extract/tableObjects";
 import type { CheckInput, Outcome } from "./checks";
 
 const DATABASE = "pgbackstop_dump";
@@ -83,11 +83,15 @@ async function databaseSize({ session }: DumpCheckInput, name: string): Promise<
 async function countLoaded({ server }: DumpCheckInput): Promise<{ readonly tables: number; readonly rows: number }> {
   const loaded = await server.connect(DATABASE);
   try {
-    const { rows } = await loaded.query(
-      "select count(*)::text as tables, coalesce(sum(n_tup_ins), 0)::text as rows from pg_stat_user_tables",
-    );
-    const counts = rows[0] as { tables: string; rows: string };
-    return { tables: Number(counts.tables), rows: Number(counts.rows) };
+    const listed = await loaded.query("select schemaname as schema, relname as name from pg_stat_user_tables");
+    const tables = listed.rows as { schema: string; name: string }[];
+    let rowCount = 0;
+    // The server's statistics come later than the rows.
+    for (const { name, schema } of tables) {
+      const { rows } = await loaded.query(`select count(*)::text as rows from only ${qualified(schema, name)}`);
+      rowCount += Number((rows[0] as { rows: string }).rows);
+    }
+    return { tables: tables.length, rows: rowCount };
   } finally {
     await loaded.close();
   }

@@ -30,7 +30,9 @@ async function load(script: string, damage = false) {
   const session = {
     query: async (sql: string) => {
       statements.push(sql);
-      return { rows: [{ size: "0", tables: "2", rows: "30" }], command: "", rowCount: 1, oid: 0, fields: [] };
+      const tables = ["s", "t"].map((name) => ({ schema: "public", name }));
+      const rows = sql.includes("pg_stat_user_tables") ? tables : [{ size: "0", rows: "15" }];
+      return { rows, command: "", rowCount: rows.length, oid: 0, fields: [] };
     },
     close: async () => {},
   } as Partial<Session> as Session;
