@@ -13,7 +13,7 @@ import {
   lockFileName,
   type LockHolder,
 } from "../../local/lockFile";
-import { lchown, lstat, lstatSync, mkdir } from "../../local/nodeFiles";
+import { lchown, lstat, lstatSync, mkdir, readdir } from "../../local/nodeFiles";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { OpenLocation } from "./openLocation";
 import type { Account } from "./tree";
@@ -52,6 +52,9 @@ async function requireFolder(folder: string, { gid, uid }: Account): Promise<voi
   } catch (error) {
     if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${folder}'`, folder, error);
     const info = await lstat(folder);
+    // Left by an `open` that was killed before it gave its new folder away.
+    if (info.isDirectory() && info.uid === process.geteuid?.() && (await readdir(folder)).length === 0)
+      return lchown(folder, uid, gid);
     if (!info.isDirectory() || info.uid !== uid)
       throw fail("fileOwner", `'${folder}' is no directory of account ${uid}, which the opened server has`, {
         hint: "Remove it, or choose another directory.",

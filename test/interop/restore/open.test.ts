@@ -304,6 +304,10 @@ describe("open", async () => {
 
   test("an open that was killed at any time leaves nothing that disturbs the next one", async () => {
     const backup = opens("cut");
+    // Killed right after it made its folder.
+    mkdirSync(backup.folder, { mode: 0o700 });
+    await backup.open(["--repo=1"]);
+    await backup.close();
     for (const lifeMs of [400, 1000, ...atNight(150, 700, 1500)]) {
       const killed = await backup.start(["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`]);
       await sleep(lifeMs);
