@@ -83,7 +83,7 @@ function digest(text: string): Buffer {
   return createHash("sha256").update(text).digest();
 }
 
-/** The password of `Basic` (RFC 7617) with any name, or of `Bearer` (RFC 6750); empty if there is none. */
+/** Takes it from `Basic` (RFC 7617), with any name, or from `Bearer` (RFC 6750). Without either it is empty. */
 function passwordIn(authorization = ""): string {
   const [, scheme = "", value = ""] = /^(basic|bearer) +(\S+)$/i.exec(authorization) ?? [];
   if (scheme.toLowerCase() === "bearer") return value;

@@ -2,7 +2,9 @@
  * Lets root work with another account's rights, so that the kernel refuses what that account may not do. In a directory
  * that the account may write, it can swap any name for a link while root works there.
  */
-import { systemError } from "./systemError";
+import { fail } from "../base/errors";
+import { lchown, lstat, mkdir, readdir } from "./nodeFiles";
+import { systemCodeOf, systemError } from "./systemError";
 
 export interface AccountIds {
   readonly uid: number;
@@ -82,5 +84,28 @@ export function becomeAccount(account: AccountIds): void {
     setuid?.(account.uid);
   } catch (error) {
     throw systemError("userMissing", `become account ${account.uid}`, "/", error);
+  }
+}
+
+/**
+ * Makes a directory of the account, or takes one that it has.
+ * @param whose ends the error: `which clones have`
+ * @throws pathCreate; fileOwner (88) for one of another account, or what is no directory
+ */
+export async function requireDirectoryOf({ gid, uid }: AccountIds, path: string, whose: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    await lchown(path, uid, gid);
+  } catch (error) {
+    if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${path}'`, path, error);
+    const info = await lstat(path);
+    // Left by a process that was killed before it gave its new directory away.
+    if (info.isDirectory() && info.uid === process.geteuid?.() && (await readdir(path)).length === 0)
+      return lchown(path, uid, gid);
+    if (!info.isDirectory() || info.uid !== uid)
+      throw fail("fileOwner", `'${path}' is no directory of account ${uid}, ${whose}`, {
+        hint: "Remove it, or choose another directory.",
+        path,
+      });
   }
 }

@@ -60,7 +60,7 @@ function checkLoading(drill: DrillPlan, plan: DatabasePlan, path: string): Findi
     isAttack(drill) || isOpening(drill)
       ? "it restores no server that loads a dump"
       : isWriter && !("dumps" in plan && plan.dumps !== undefined)
-        ? "no dumps are declared, so there is none to load"
+        ? "no dumps are declared, so the drill has nothing to load"
         : null;
   return refused === null ? [] : [finding("PB040", `${path}.dump`, refused, "leave dump out, or declare dumps")];
 }

@@ -6,7 +6,7 @@
 import type { DatabasePlan, Sizing } from "../model/plan";
 import { KEEP_CLASSES, type KeepClass } from "../repositories/repositoryType";
 import { factsOf, type RepositoryPlan } from "../repositories/repositoryTypes";
-import { findPrice, type PriceRow, PRICES_AS_OF, storageCost } from "../../../runtime/config/prices";
+import { findPrice, type PriceRow, PRICES_AS_OF, storageCost } from "../../../runtime/storage/prices";
 import { type BackupType, runningSchedules, type Schedule, textRunsPerDay } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 

@@ -8,7 +8,7 @@ import { fail } from "../../base/errors";
 import { FILE_DECLARATIONS } from "../../base/fileDeclarations";
 import { given } from "../../base/given";
 import { GCS_ENDPOINT } from "../../config/options";
-import { findPrice, PRICES_AS_OF, storageCost } from "../../config/prices";
+import { findPrice, PRICES_AS_OF, storageCost } from "../../storage/prices";
 import { parseJson } from "../../config/settings";
 import type { RepoConfig } from "../../config/types";
 import { loadDrillHistory, loadLocalDrills } from "../../operations/drill/history";

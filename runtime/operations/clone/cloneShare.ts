@@ -9,12 +9,10 @@
  */
 import { dirname } from "node:path";
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
-import { actAs } from "../../local/actAs";
+import { actAs, requireDirectoryOf } from "../../local/actAs";
 import { acquireLock, acquireWithin, type LockHolder } from "../../local/lockFile";
-import { existsSync, lchown, lstat, mkdir, readdir, rm, writeFile } from "../../local/nodeFiles";
-import { systemCodeOf, systemError } from "../../local/systemError";
+import { existsSync, mkdir, readdir, rm, writeFile } from "../../local/nodeFiles";
 import type { Account } from "../open/tree";
 
 export interface ShareRequest {
@@ -33,7 +31,7 @@ export function joinShare(request: ShareRequest, ctx: Context): Promise<string> 
   const { account, at } = request;
   const share = shareOf(at);
   return locked(request, ctx, async () => {
-    await requireOwn(share, account);
+    await requireDirectoryOf(account, share, "which clones have");
     await actAs(account, async () => {
       for (const name of ["pages", "users"]) await mkdir(`${share}/${name}`, { recursive: true, mode: 0o700 });
       await writeFile(userFile(at), `${at}\n`, { mode: 0o600 });
@@ -62,21 +60,6 @@ function shareOf(at: string): string {
 
 function userFile(at: string): string {
   return `${shareOf(at)}/users/${sha1Hex(at)}`;
-}
-
-async function requireOwn(share: string, { gid, uid }: Account): Promise<void> {
-  try {
-    await mkdir(share, { mode: 0o700 });
-    await lchown(share, uid, gid);
-  } catch (error) {
-    if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${share}'`, share, error);
-    const info = await lstat(share);
-    if (!info.isDirectory() || info.uid !== uid)
-      throw fail("fileOwner", `'${share}' is no directory of account ${uid}, which clones have`, {
-        hint: "Remove it, or choose another directory.",
-        path: share,
-      });
-  }
 }
 
 async function locked<T>({ at, lockPath, self }: ShareRequest, ctx: Context, work: () => Promise<T>): Promise<T> {

@@ -4,7 +4,7 @@
  */
 import type { Context } from "../../base/context";
 import { fail, isError } from "../../base/errors";
-import { actAs } from "../../local/actAs";
+import { actAs, requireDirectoryOf } from "../../local/actAs";
 import {
   acquireLock,
   findLockHolder,
@@ -13,8 +13,7 @@ import {
   lockFileName,
   type LockHolder,
 } from "../../local/lockFile";
-import { lchown, lstat, lstatSync, mkdir, readdir } from "../../local/nodeFiles";
-import { systemCodeOf, systemError } from "../../local/systemError";
+import { lstatSync } from "../../local/nodeFiles";
 import type { OpenLocation } from "./openLocation";
 import type { Account } from "./tree";
 
@@ -32,7 +31,7 @@ const KILLED_MS = 10_000;
  */
 export async function lockOpening(location: OpenLocation, account: Account, self: LockHolder): Promise<LockFile> {
   const { at, folder } = location;
-  await requireFolder(folder, account);
+  await requireDirectoryOf(account, folder, "which the opened server has");
   try {
     // With the account's rights, because it may swap any name in its folder for a link.
     return await actAs(account, () => Promise.resolve(acquireLock({ lockPath: folder, ...OPENING, ...self })));
@@ -42,24 +41,6 @@ export async function lockOpening(location: OpenLocation, account: Account, self
       hint: error.hints,
       cause: error,
     });
-  }
-}
-
-async function requireFolder(folder: string, { gid, uid }: Account): Promise<void> {
-  try {
-    await mkdir(folder, { mode: 0o700 });
-    await lchown(folder, uid, gid);
-  } catch (error) {
-    if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${folder}'`, folder, error);
-    const info = await lstat(folder);
-    // Left by an `open` that was killed before it gave its new folder away.
-    if (info.isDirectory() && info.uid === process.geteuid?.() && (await readdir(folder)).length === 0)
-      return lchown(folder, uid, gid);
-    if (!info.isDirectory() || info.uid !== uid)
-      throw fail("fileOwner", `'${folder}' is no directory of account ${uid}, which the opened server has`, {
-        hint: "Remove it, or choose another directory.",
-        path: folder,
-      });
   }
 }
 

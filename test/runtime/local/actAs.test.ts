@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { chmod, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { actAs, actAsRoot } from "../../../runtime/local/actAs";
+import { actAs, actAsRoot, requireDirectoryOf } from "../../../runtime/local/actAs";
 
 const STRANGER = { uid: 61_111, gid: 61_112 };
 const ids = (): unknown => [process.geteuid?.(), process.getegid?.(), process.getgroups?.()];
@@ -35,3 +35,26 @@ test("an account other than root works unchanged, and so does root for itself", 
   const uid = process.geteuid?.() ?? 0;
   expect(await actAs({ uid, gid: 0 }, async () => process.geteuid?.() ?? 0)).toBe(uid);
 });
+
+test.runIf(process.geteuid?.() === 0)(
+  "an account's directory is made, or taken from a killed process of ours",
+  async () => {
+    const account = { uid: 4242, gid: 4242 };
+    const folder = mkdtempSync(join(tmpdir(), "pgb-own-"));
+    try {
+      const require = (name: string): Promise<void> => requireDirectoryOf(account, join(folder, name), "the test's");
+      await mkdir(join(folder, "left"));
+      for (const name of ["new", "left", "new"]) {
+        await require(name);
+        expect(await stat(join(folder, name))).toMatchObject(account);
+      }
+      await mkdir(join(folder, "used/file"), { recursive: true });
+      await writeFile(join(folder, "file"), "");
+      await symlink(join(folder, "new"), join(folder, "link"));
+      for (const name of ["used", "file", "link"])
+        await expect(require(name)).rejects.toMatchObject({ kind: "fileOwner" });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+);

@@ -184,7 +184,7 @@ describe("a sync that ends early", () => {
   });
 });
 
-test("no dump is copied that keepDumps would remove, and none left out that it would keep", () => {
+test("exactly the dumps are copied that keepDumps would keep", () => {
   const dumps = fc.uniqueArray(fc.integer({ min: 10, max: 28 }), { maxLength: 8 });
   const keeps = fc.record({
     days: fc.option(fc.integer({ min: 1, max: 20 }), { nil: undefined }),
