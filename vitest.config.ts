@@ -69,6 +69,8 @@ function configOf(
       include: [...include],
       exclude: [...configDefaults.exclude, "test/vectors/**", ...exclude, ...EXCLUDED],
       environment: "node",
+      // A failure on another machine must show what a program said.
+      chaiConfig: { truncateThreshold: 2000 },
       pool: "forks",
       isolate,
       setupFiles: "test/harness/setup.ts",

@@ -11,6 +11,7 @@ import { closeSync, constants, openSync, read, readlinkSync, writevSync } from "
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import { OPENED_SOURCE } from "../base/mountTable";
+import type { LockFile } from "../local/lockFile";
 import { systemCodeOf, systemError } from "../local/systemError";
 import { answer, type FileSystem } from "./answerRequest";
 import { ERRNO, REQUEST_BYTES_MAX, TRANSFER_BYTES_MAX } from "./kernelProtocol";
@@ -116,13 +117,14 @@ export class FuseDevice {
 
 /**
  * The descriptor may be another process's too, which serves it. Who may write beside the directory may swap it for a
- * link at any time: root mounts on the directory that it has opened, wherever that is then.
+ * link at any time: root mounts on the directory that it has opened, wherever that is then. mount(8) may end after a
+ * killed caller, and holds its lock until then.
  * @throws pathOpen, execute
  */
-export async function mountDevice(fd: number, directory: string): Promise<void> {
+export async function mountDevice(fd: number, directory: string, lock: Pick<LockFile, "fd">): Promise<void> {
   const directoryFd = openItself(directory);
   try {
-    await mount(fd, directoryFd, directory);
+    await mount([fd, directoryFd, lock.fd], directory);
   } finally {
     closeSync(directoryFd);
   }
@@ -146,11 +148,11 @@ function openItself(directory: string): number {
 }
 
 /** `-i`: no helper program of FUSE is needed. `-c`: the path of the descriptor is taken as it is. */
-function mount(fd: number, directoryFd: number, directory: string): Promise<void> {
+function mount(fds: readonly number[], directory: string): Promise<void> {
   const at = `/proc/self/fd/${CHILD_DIRECTORY_FD}/.`;
   const args = ["-c", "-i", "-t", "fuse", "-o", MOUNT_OPTIONS.join(","), OPENED_SOURCE, at];
   return new Promise((resolve, reject) => {
-    const child = spawn("mount", args, { stdio: ["ignore", "ignore", "pipe", fd, directoryFd], cwd: "/" });
+    const child = spawn("mount", args, { stdio: ["ignore", "ignore", "pipe", ...fds], cwd: "/" });
     let text = "";
     child.stderr?.setEncoding("utf8").on("data", (part: string) => {
       text += part;

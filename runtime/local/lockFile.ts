@@ -58,10 +58,17 @@ export interface LockProgress {
 /** A held lock; it lasts until {@link LockFile.release} or the end of this process. */
 export interface LockFile {
   readonly path: string;
+  /**
+   * A program that gets this descriptor holds the lock too: what it changes may come after this process was killed, and
+   * must not meet the next holder's work. Not after {@link LockFile.release}.
+   */
+  readonly fd: number;
   /** Writes a backup's progress into the file; stock's `info` shows it. */
   setProgress(progress: LockProgress): void;
   /** Removes the file and drops the lock; a second call does nothing. */
   release(): void;
+  /** Closes the descriptor: a process that got it is the only holder from now on. */
+  handOver(): void;
 }
 
 /** The holder according to a lock file's content. */
@@ -121,6 +128,19 @@ export function acquireLock(request: LockRequest): LockFile {
       retryable: true,
     },
   );
+}
+
+/**
+ * The lock that this process's parent took and handed over as a descriptor: nobody else can have had it in between.
+ * @throws lockAcquire if the descriptor is not that file
+ */
+export function inheritLock(request: LockRequest, fd: number): LockFile {
+  const name = lockFileName(request.stanza, request.kind, request.repoIndex);
+  const directory = TrustedDirectory.open("lock path", request.lockPath, request.owners);
+  if (isNamed(fd, directory, name)) return heldLock(fd, directory, request);
+  directory.close();
+  const path = join(request.lockPath, name);
+  throw fail("lockAcquire", `unable to acquire lock on file '${path}': it was replaced`, { path });
 }
 
 /** Takes a lock that others hold for moments. @throws as `take`; lockAcquire only after `withinMs` */
@@ -256,24 +276,29 @@ function heldLock(fd: number, directory: TrustedDirectory, request: LockRequest)
     }
   };
   write({ execId, pid });
+  const close = (): void => {
+    if (heldFd === null) return;
+    closeSync(heldFd);
+    directory.close();
+    heldFd = null;
+  };
   return {
     path,
+    fd,
     setProgress: ({ sizeBytes, sizeCompleteBytes }) => {
       const pctCplt = sizeBytes === 0 ? 10_000 : Math.floor((sizeCompleteBytes / sizeBytes) * 10_000);
       write({ execId, pctCplt, pid, sz: sizeBytes, szCplt: sizeCompleteBytes });
     },
+    handOver: close,
     release: () => {
       if (heldFd === null) return;
-      const releasedFd = heldFd;
-      heldFd = null;
       try {
         // Removed while still locked; otherwise it might be the file that the next holder has just locked.
-        if (isNamed(releasedFd, directory, name)) unlinkSync(directory.entry(name));
+        if (isNamed(heldFd, directory, name)) unlinkSync(directory.entry(name));
       } catch (error) {
         if (systemCodeOf(error) !== "ENOENT") throw systemError("fileRemove", `remove '${path}'`, path, error);
       } finally {
-        closeSync(releasedFd);
-        directory.close();
+        close();
       }
     },
   };

@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import type { Clock } from "../base/clock";
 import { fail } from "../base/errors";
+import type { LockFile } from "./lockFile";
 import { systemCodeOf } from "./systemError";
 
 export interface ProgramRun {
@@ -17,6 +18,8 @@ export interface ProgramRun {
   readonly onLine?: (line: string) => void;
   readonly onErrorLine?: (line: string) => void;
   readonly cwd?: string;
+  /** The program holds it too until it has ended, also if this process is killed before. */
+  readonly lock?: Pick<LockFile, "fd"> | undefined;
 }
 
 export interface ProgramEnd {
@@ -36,18 +39,18 @@ const SIGNALLED = 128 + 15;
  */
 export function runProgram(
   argv: readonly string[],
-  { clock, cwd, env, signal, onLine, onErrorLine }: ProgramRun,
+  { clock, cwd, env, lock, signal, onLine, onErrorLine }: ProgramRun,
 ): Promise<ProgramEnd> {
   const [program = "", ...args] = argv;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       env: { ...env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", ...(lock === undefined ? [] : [lock.fd])],
       ...(cwd === undefined ? {} : { cwd }),
     });
     const outputs = { stdout: new Output(onLine), stderr: new Output(onErrorLine ?? onLine) };
-    child.stdout.setEncoding("utf8").on("data", (text: string) => outputs.stdout.add(text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => outputs.stderr.add(text));
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => outputs.stdout.add(text));
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => outputs.stderr.add(text));
     const end = (): void => void child.kill("SIGTERM");
     if (signal.aborted) end();
     signal.addEventListener("abort", end, { once: true });
@@ -59,8 +62,8 @@ export function runProgram(
     const closed = new AbortController();
     child.on("close", () => closed.abort());
     const finish = (code: number | null): void => {
-      child.stdout.destroy();
-      child.stderr.destroy();
+      child.stdout?.destroy();
+      child.stderr?.destroy();
       resolve({ exitCode: code ?? SIGNALLED, stdout: outputs.stdout.end(), stderr: outputs.stderr.end() });
     };
     child.on("exit", (code) => {

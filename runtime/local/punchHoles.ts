@@ -1,6 +1,7 @@
 /** Gives space of a file back to its file system. Node cannot, but fallocate(1) can, on an inherited descriptor. */
 import { spawnSync } from "node:child_process";
 import { fail, toBackupError } from "../base/errors";
+import type { LockFile } from "./lockFile";
 import { closeSync, fstatSync, openSync, rmSync, unlinkSync, writeSync } from "./nodeFiles";
 
 interface ByteRange {
@@ -15,14 +16,17 @@ const TIMEOUT_MS = 60_000;
 const LOOP = `while [ $# -gt 0 ]; do fallocate --punch-hole --offset "$1" --length "$2" /proc/self/fd/${CHILD_FD} || exit; shift 2; done`;
 const RANGES_AT_ONCE = 500;
 
-/** The ranges read as zeros, the file keeps its size. @throws fileWrite, execute */
-export function punchHoles(fd: number, ranges: readonly ByteRange[]): void {
+/**
+ * The ranges read as zeros, the file keeps its size. The shell may end after a killed caller, and holds its lock until
+ * then: a hole must not meet the next holder's pages. @throws fileWrite, execute
+ */
+export function punchHoles(fd: number, ranges: readonly ByteRange[], lock?: Pick<LockFile, "fd">): void {
   for (let first = 0; first < ranges.length; first += RANGES_AT_ONCE) {
     const args = ranges
       .slice(first, first + RANGES_AT_ONCE)
       .flatMap(({ offsetBytes, sizeBytes }) => [String(offsetBytes), String(sizeBytes)]);
     const { error, status, stderr } = spawnSync("sh", ["-c", LOOP, "sh", ...args], {
-      stdio: ["ignore", "ignore", "pipe", fd],
+      stdio: ["ignore", "ignore", "pipe", fd, ...(lock === undefined ? [] : [lock.fd])],
       cwd: "/",
       timeout: TIMEOUT_MS,
     });

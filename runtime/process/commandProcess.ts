@@ -115,8 +115,8 @@ export interface ProgramAccess {
 }
 
 export interface BackgroundDetails {
-  /** Descriptor 3 of the process. */
-  readonly fd: number;
+  /** Descriptors 3, 4, … of the process. */
+  readonly fds: readonly number[];
   /** An open file for its output. */
   readonly logFd: number;
   readonly env: Readonly<Record<string, string>>;

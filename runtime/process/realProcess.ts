@@ -234,7 +234,7 @@ export class RealProcess implements CommandProcess {
       ...(details === undefined
         ? { stdio: "ignore" as const }
         : {
-            stdio: ["ignore", details.logFd, details.logFd, details.fd],
+            stdio: ["ignore", details.logFd, details.logFd, ...details.fds],
             env: { ...this.#facts.environment, ...details.env },
             cwd: "/",
           }),

@@ -19,7 +19,9 @@ export const closeCommand: Command = async (proc) => {
     move: moveOf(proc),
   };
   try {
-    proc.print(await closeBackup(request, { program: (args) => proc.program(args, { signal: ctx.signal }) }, ctx));
+    proc.print(
+      await closeBackup(request, { program: (args, lock) => proc.program(args, { signal: ctx.signal, lock }) }, ctx),
+    );
   } catch (error) {
     // The timer of a clone that is gone must not try for ever.
     if (isError(error, "fileMissing")) await forgetClone(proc, request);

@@ -104,8 +104,8 @@ export function instantOf(proc: CommandProcess, journal: Journal): Instant | nul
   ];
   const directory = new ProductionDirectory(dataDirectory, serving, {
     untilDecided: () => untilDecided(proc),
-    startServing: (deviceFd, logFd) => proc.startBackground({ fd: deviceFd, logFd, env: SERVING_ENVIRONMENT, args }),
-    program: (argv) => proc.program(argv, { signal: ctx.signal }),
+    startServing: (fds, logFd) => proc.startBackground({ fds, logFd, env: SERVING_ENVIRONMENT, args }),
+    program: (argv, lock) => proc.program(argv, { signal: ctx.signal, lock }),
   });
   return {
     directory,

@@ -12,7 +12,7 @@ import { realpathSync } from "../../local/nodeFiles";
 import { closeBackup } from "../../operations/open/closeBackup";
 import { openBackup, requireFuse } from "../../operations/open/openBackup";
 import { findProcess, loadState, openLocation, type OpenState } from "../../operations/open/openLocation";
-import { lockServing } from "../../operations/open/openLocks";
+import { inheritServing } from "../../operations/open/openLocks";
 import { folderAccount } from "../../operations/recover/productionDirectory";
 import { serveBackup } from "../../operations/open/serveBackup";
 import { accountAt } from "../../operations/recover/hostFacts";
@@ -23,8 +23,9 @@ import { requireOutsideData, restoreCommandLine } from "./besideProduction";
 import { offerWal } from "./openedWal";
 import { hasLentKeys } from "./recoverTools";
 
-/** Descriptor of /dev/fuse in the serving process. */
+/** Descriptors of the serving process: /dev/fuse, and the right to serve. */
 const DEVICE_FD = 3;
+const LOCK_FD = 4;
 export const SERVING_ENVIRONMENT = {
   /** Node's default is four; each reader of the device holds one. */
   UV_THREADPOOL_SIZE: "12",
@@ -65,8 +66,8 @@ export const openCommand: Command = async (proc) => {
     },
     {
       untilDecided: () => untilDecided(proc),
-      startServing: (deviceFd, logFd) => proc.startBackground({ fd: deviceFd, logFd, env: SERVING_ENVIRONMENT }),
-      program: (args) => proc.program(args, { signal: ctx.signal }),
+      startServing: (fds, logFd) => proc.startBackground({ fds, logFd, env: SERVING_ENVIRONMENT }),
+      program: (args, lock) => proc.program(args, { signal: ctx.signal, lock }),
     },
     ctx,
   );
@@ -99,7 +100,7 @@ async function serve(proc: CommandProcess): Promise<number> {
   // The configuration says whose the server is. A file that the account could change must not.
   const isProduction = (await loadState(location))?.production !== undefined;
   becomeAccount(isProduction ? folderAccount(location) : await accountOf(proc));
-  lockServing(location, proc.process);
+  const lock = inheritServing(location, proc.process, LOCK_FD);
   // Few objects live long here, and V8 would let the space of new ones grow to 64 MiB.
   setFlagsFromString("--semi-space-growth-factor=1");
   const { pid } = proc.process;
@@ -117,6 +118,7 @@ async function serve(proc: CommandProcess): Promise<number> {
       cacheBytesMax: config.open.cacheBytesMax,
       share: config.open.share,
       self,
+      lock,
       offerWal: (control, firstWal) => offerWal(proc, location, control, firstWal),
       program: (args) => proc.program(args, { signal: ctx.signal }),
     },
@@ -204,7 +206,7 @@ export async function discardOpened(
   const { spoolPath, stanza = "" } = config;
   await closeBackup(
     { at, isRoot: true, account, keeps: false, move: null, self, spoolPath, stanza },
-    { program: (args) => proc.program(args, { signal }) },
+    { program: (args, lock) => proc.program(args, { signal, lock }) },
     { ...ctx, signal },
   );
 }

@@ -4,7 +4,6 @@ import { existsSync, readdir, readFileSync, readlinkSync, rm, rmdir } from "../.
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
-import type { ProgramEnd } from "../../local/program";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import { parsePostmasterPid } from "../../postgres/postmasterPid";
 import { shellQuote } from "../restore/recovery";
@@ -21,7 +20,15 @@ import {
   saveState,
   syncFileSystem,
 } from "./openLocation";
-import { endServing, isOf, lockOpening, OPENING_LOCK } from "./openLocks";
+import {
+  endServing,
+  isOf,
+  type LockableTools,
+  type LockedTools,
+  lockedTools,
+  lockOpening,
+  OPENING_LOCK,
+} from "./openLocks";
 import { forgetOpened } from "./openedRecords";
 import { makePlain, type MoveRequest, planMove } from "./plainDirectory";
 import type { Account } from "./tree";
@@ -41,10 +48,6 @@ export interface CloseRequest {
   readonly self: LockHolder;
 }
 
-interface Tools {
-  program(args: readonly string[]): Promise<ProgramEnd>;
-}
-
 const POLL_MS = 20;
 const STOP_MS = 60_000;
 const SERVING_END_MS = 10_000;
@@ -52,7 +55,7 @@ const BUSY_MS = 10_000;
 const BUSY_POLL_MS = 200;
 
 /** Returns what to tell the user. @throws fileMissing when nothing is open, lockAcquire while it is being opened */
-export async function closeBackup(request: CloseRequest, tools: Tools, ctx: Context): Promise<string> {
+export async function closeBackup(request: CloseRequest, tools: LockableTools, ctx: Context): Promise<string> {
   const { account, at, isRoot } = request;
   if (!isRoot)
     throw fail("access", "close needs root: only root may unmount a directory", { hint: "Run it with sudo." });
@@ -61,9 +64,9 @@ export async function closeBackup(request: CloseRequest, tools: Tools, ctx: Cont
     if (!(await forgetOpened(request.spoolPath, request.stanza, at))) throw nothingOpen(at);
     return `the files of '${at}' are gone: from now on its backup may expire\n`;
   }
-  const lock = await lockOpening(location, account, request.self);
+  const lock = await lockOpening(location, account, request.self, ctx);
   try {
-    return await closeLocked(location, request, tools, ctx);
+    return await closeLocked(location, request, lockedTools(tools, lock), ctx);
   } finally {
     lock.release();
   }
@@ -76,7 +79,7 @@ function nothingOpen(at: string): BackupError {
 async function closeLocked(
   location: OpenLocation,
   { account, at, keeps, move, spoolPath, stanza }: CloseRequest,
-  tools: Tools,
+  tools: LockedTools,
   ctx: Context,
 ): Promise<string> {
   const state = await loadState(location);
@@ -221,7 +224,7 @@ async function ends(id: ProcessId, withinMs: number, ctx: Context): Promise<bool
 export async function unmount(
   location: OpenLocation,
   account: Account,
-  tools: Tools,
+  tools: LockedTools,
   ctx: Context,
   isForced = false,
 ): Promise<void> {

@@ -33,7 +33,7 @@ import { loadClone, requireAlive } from "../clone/cloneState";
 import { prepareServer } from "../drill/drillServer";
 import { askReplayed } from "../drill/measure";
 import { askingCommand, requireRunnable } from "./askForWal";
-import { endServing, lockOpening } from "./openLocks";
+import { endServing, type LockableTools, type LockedTools, lockedTools, lockOpening, lockServing } from "./openLocks";
 import { endLeftServer, findServer, removeFolder, requireSeen, unmount } from "./closeBackup";
 import {
   findMount,
@@ -77,13 +77,14 @@ export interface OpenRequest {
   readonly production?: OpenState["production"];
 }
 
-export interface OpenTools {
+export interface OpenTools extends LockableTools {
   /** Waits while `expire` takes backups from the list: it may not have seen this record. @throws lockAcquire */
   untilDecided(): Promise<void>;
-  /** Starts the process that serves the files, with the device as descriptor 3 and its output in an open file. */
-  startServing(deviceFd: number, logFd: number): { readonly ended: Promise<number> };
-  program(args: readonly string[]): Promise<ProgramEnd>;
+  /** Starts the process that serves the files: its descriptors from 3 on, and the file of its output. */
+  startServing(fds: readonly [device: number, lock: number], logFd: number): { readonly ended: Promise<number> };
 }
+
+export type ServingTools = Omit<OpenTools, "program"> & LockedTools;
 
 const POLL_MS = 20;
 const RESTORE_HINT =
@@ -96,11 +97,11 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
   const { account, server, stanza } = request;
   const location = openLocation(request.at);
   const beganMs = ctx.clock.monotonicMs();
-  const lock = await lockOpening(location, account, request.self);
+  const lock = await lockOpening(location, account, request.self, ctx);
   let served: OpenState;
   let started: SideServer | null = null;
   try {
-    served = await serveOpened(location, request, tools, ctx);
+    served = await serveOpened(location, request, lockedTools(tools, lock), ctx);
     becomeAccount(account);
     if (server !== null) started = await startServer(location, served, server, ctx);
   } finally {
@@ -127,7 +128,7 @@ export async function openBackup(request: OpenRequest, tools: OpenTools, ctx: Co
 export async function serveOpened(
   location: OpenLocation,
   request: OpenRequest,
-  tools: OpenTools,
+  tools: ServingTools,
   ctx: Context,
 ): Promise<OpenState> {
   const state = (await continued(location, request, tools, ctx)) ?? (await begun(location, request));
@@ -177,7 +178,7 @@ function isServed({ at }: OpenLocation, { server }: OpenState): boolean {
 async function continued(
   location: OpenLocation,
   request: OpenRequest,
-  tools: OpenTools,
+  tools: ServingTools,
   ctx: Context,
 ): Promise<OpenState | null> {
   const { account, fetchesAll, limitsCache, production, recovery, server, spoolPath, stanza } = request;
@@ -305,9 +306,9 @@ function requireForgotten({ at, folder }: OpenLocation, left: { readonly label: 
 
 async function mountBackup(
   location: OpenLocation,
-  { account, spoolPath }: OpenRequest,
+  { account, self, spoolPath }: OpenRequest,
   state: OpenState,
-  tools: OpenTools,
+  tools: ServingTools,
   ctx: Context,
 ): Promise<OpenState> {
   const deviceFd = openDevice();
@@ -315,13 +316,20 @@ async function mountBackup(
     await saveOpened(spoolPath, location.at, state);
     if (state.backup === undefined) await tools.untilDecided();
     const logFd = await openLog(location, account);
-    const child = tools.startServing(deviceFd, logFd);
-    closeSync(logFd);
+    // Before it starts: what a killed open leaves is known to hold the lock, however far it has come.
+    const lock = await lockServing(location, account, self);
+    let child: ReturnType<OpenTools["startServing"]>;
+    try {
+      child = tools.startServing([deviceFd, lock.fd], logFd);
+    } finally {
+      lock.handOver();
+      closeSync(logFd);
+    }
     const served = await untilServed(location, state, child.ended, ctx);
     if (state.backup === undefined) await saveOpened(spoolPath, location.at, served);
     if (state.production !== undefined) await makeMountPoint(location.at);
     else if (state.madeDirectory) await mkdir(location.at, { recursive: true, mode: 0o700 });
-    await mountDevice(deviceFd, location.at);
+    await mountDevice(deviceFd, location.at, tools.lock);
     requireMounted(location);
     await readAhead(location, ctx);
     return served;

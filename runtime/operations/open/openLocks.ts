@@ -8,13 +8,15 @@ import { actAs, requireDirectoryOf } from "../../local/actAs";
 import {
   acquireLock,
   findLockHolder,
+  inheritLock,
   isFlocked,
   type LockFile,
   lockFileName,
   type LockHolder,
 } from "../../local/lockFile";
 import { lstatSync } from "../../local/nodeFiles";
-import type { OpenLocation } from "./openLocation";
+import type { ProgramEnd } from "../../local/program";
+import { findProcess, type OpenLocation } from "./openLocation";
 import type { Account } from "./tree";
 
 const OPENING = { stanza: "opened", kind: "opening" } as const;
@@ -24,29 +26,68 @@ export const OPENING_LOCK = lockFileName(OPENING.stanza, OPENING.kind);
 export const SERVING_LOCK = lockFileName(SERVING.stanza, SERVING.kind);
 const POLL_MS = 50;
 const KILLED_MS = 10_000;
+const LEFT_MS = 10_000;
 
 /**
- * The right to open or close the directory. Makes the folder, of the account.
+ * The right to open or close the directory. Makes the folder, of the account. Waits for a program that a killed holder
+ * has left, such as mount(8).
  * @throws lockAcquire when another `open` or `close` works there, pathCreate, fileOwner
  */
-export async function lockOpening(location: OpenLocation, account: Account, self: LockHolder): Promise<LockFile> {
+export async function lockOpening(
+  location: OpenLocation,
+  account: Account,
+  self: LockHolder,
+  { clock, log, signal }: Context,
+): Promise<LockFile> {
   const { at, folder } = location;
   await requireDirectoryOf(account, folder, "which the opened server has");
-  try {
-    // With the account's rights, because it may swap any name in its folder for a link.
-    return await actAs(account, () => Promise.resolve(acquireLock({ lockPath: folder, ...OPENING, ...self })));
-  } catch (error) {
-    if (!isError(error, "lockAcquire")) throw error;
-    throw fail("lockAcquire", `'${at}' is being opened or closed: ${error.message}`, {
-      hint: error.hints,
-      cause: error,
-    });
-  }
+  const endMs = clock.monotonicMs() + LEFT_MS;
+  for (let waits = false; ; await clock.sleep(POLL_MS, signal))
+    try {
+      // With the account's rights, because it may swap any name in its folder for a link.
+      return await actAs(account, () => Promise.resolve(acquireLock({ lockPath: folder, ...OPENING, ...self })));
+    } catch (error) {
+      if (!isError(error, "lockAcquire")) throw error;
+      if (isHolderAlive(folder) || clock.monotonicMs() > endMs)
+        throw fail("lockAcquire", `'${at}' is being opened or closed: ${error.message}`, {
+          hint: error.hints,
+          cause: error,
+        });
+      if (!waits)
+        log.info(`a program that a killed open or close of '${at}' has left is still running: waiting for it`);
+      waits = true;
+    }
 }
 
-/** The right to serve the files, for the account. It lasts as long as the process. @throws lockAcquire */
-export function lockServing({ folder }: OpenLocation, self: LockHolder): LockFile {
-  return acquireLock({ lockPath: folder, ...SERVING, ...self });
+/** False between the kernel's lock and the holder's name in the file. */
+function isHolderAlive(folder: string): boolean {
+  const holder = findLockHolder(`${folder}/${OPENING_LOCK}`);
+  return holder !== null && findProcess(holder.pid) !== null;
+}
+
+/** What one `open` or `close` works with. */
+export interface LockedTools {
+  readonly lock: LockFile;
+  program(args: readonly string[]): Promise<ProgramEnd>;
+}
+
+export interface LockableTools {
+  /** The program holds the lock too, until it has ended. */
+  program(args: readonly string[], lock?: LockFile): Promise<ProgramEnd>;
+}
+
+export function lockedTools<T extends LockableTools>(tools: T, lock: LockFile): Omit<T, "program"> & LockedTools {
+  return { ...tools, lock, program: (args) => tools.program(args, lock) };
+}
+
+/** The right to serve the files, for a process that starts now. @throws lockAcquire */
+export function lockServing({ folder }: OpenLocation, account: Account, self: LockHolder): Promise<LockFile> {
+  return actAs(account, () => Promise.resolve(acquireLock({ lockPath: folder, ...SERVING, ...self })));
+}
+
+/** In that process, which is the account's. It lasts as long as the process. @throws lockAcquire */
+export function inheritServing({ folder }: OpenLocation, self: LockHolder, fd: number): LockFile {
+  return inheritLock({ lockPath: folder, ...SERVING, ...self }, fd);
 }
 
 /**
@@ -60,11 +101,15 @@ export async function endServing(
   ctx: Context,
 ): Promise<void> {
   const path = `${folder}/${SERVING_LOCK}`;
+  const endHolder = (): void => {
+    const holder = findLockHolder(path);
+    // A lock that cannot be tried proves nothing: the number in its file may be anybody's today.
+    if (holder !== null && isFlocked(path) === true && isOf(account, holder)) process.kill(holder.pid, "SIGKILL");
+  };
   if (await isFree(path, graceMs, ctx)) return;
-  const holder = findLockHolder(path);
-  // A lock that cannot be tried proves nothing: the number in its file may be anybody\'s today.
-  if (holder !== null && isFlocked(path) === true && isOf(account, holder)) process.kill(holder.pid, "SIGKILL");
-  if (await isFree(path, KILLED_MS, ctx)) return;
+  ctx.log.info(`a process still serves '${folder}': it is ended`);
+  // One that has just started names itself a moment later.
+  if (await isFree(path, KILLED_MS, ctx, endHolder)) return;
   throw fail("lockAcquire", `a process that serves '${folder}' cannot be ended`, {
     hint: `'fuser -v ${path}' shows it.`,
     path,
@@ -76,10 +121,16 @@ export function isOf({ uid }: Account, { pid }: { readonly pid: number }): boole
   return lstatSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === uid;
 }
 
-async function isFree(path: string, withinMs: number, { clock, signal }: Context): Promise<boolean> {
+async function isFree(
+  path: string,
+  withinMs: number,
+  { clock, signal }: Context,
+  whileHeld = () => {},
+): Promise<boolean> {
   const endMs = clock.monotonicMs() + withinMs;
   while (isFlocked(path) !== false) {
     if (clock.monotonicMs() > endMs) return false;
+    whileHeld();
     await clock.sleep(POLL_MS, signal);
   }
   return true;

@@ -7,6 +7,7 @@
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
+import type { LockFile } from "../../local/lockFile";
 import type { Journal } from "./journal";
 import type { Fetch } from "./openFiles";
 import { PAGE_BYTES, type PageRun } from "./pageSet";
@@ -17,6 +18,8 @@ interface CacheParts {
   readonly targets: readonly Target[];
   readonly journal: Pick<Journal, "sync">;
   readonly sizeBytesMax: number;
+  /** The right to serve the files. */
+  readonly lock: Pick<LockFile, "fd">;
 }
 
 /** What is dropped at once. */
@@ -107,7 +110,7 @@ export class PageCache {
       const dropped = this.#dropOldest(this.#sizeBytes - this.#parts.sizeBytesMax);
       if (dropped.length === 0) return;
       await this.#parts.journal.sync();
-      for (const { file, runs } of dropped) file.punch(runs);
+      for (const { file, runs } of dropped) file.punch(runs, this.#parts.lock);
     }
   }
 

@@ -2,6 +2,7 @@
  * The process that serves an opened backup: chooses and prepares it, or continues with what an earlier process left,
  * and answers the kernel until the directory is unmounted. It has no more rights than PostgreSQL's account.
  */
+import type { LockFile } from "../../local/lockFile";
 import { requireHoles } from "../../local/punchHoles";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { ProgramEnd } from "../../local/program";
@@ -62,6 +63,8 @@ export interface ServeOptions {
   /** Directory of fetched pages that clones share; undefined shares none. */
   readonly share: string | undefined;
   readonly self: ProcessId;
+  /** The right to serve the files. */
+  readonly lock: LockFile;
   program(args: readonly string[]): Promise<ProgramEnd>;
   /** Serves WAL for the recovery of this cluster, which needs `firstWal` first. */
   offerWal(control: PgControl, firstWal: string | null): Promise<WalOffer>;
@@ -196,7 +199,7 @@ async function servedFrom(
   options: ServeOptions,
   ctx: Context,
 ): Promise<Served> {
-  const { cacheBytesMax, location, node, restoreCommand, set, share } = options;
+  const { cacheBytesMax, location, lock, node, restoreCommand, set, share } = options;
   const recovery = { ...state.recovery, restoreCommand };
   const sources = await openSources(repos, { set: state.backup?.label ?? set, recovery }, ctx);
   const manifest = restorable(sources.manifest, false, ctx);
@@ -219,7 +222,8 @@ async function servedFrom(
   const control = controlOf(location);
   const fetcher = new Fetcher({ ...parts, pages: control, spoolPath: location.folder }, upper.targets, ctx);
   const prepared = preparedState(state, sources, manifest, rows, control);
-  const cache = cacheBytesMax === undefined ? null : new PageCache({ ...upper, sizeBytesMax: cacheBytesMax }, ctx);
+  const cache =
+    cacheBytesMax === undefined ? null : new PageCache({ ...upper, sizeBytesMax: cacheBytesMax, lock }, ctx);
   const files = filesOf(upper, state, cache === null ? fetcher : cache.around(fetcher), ctx);
   const isFirst = state.phase !== "used";
   const firstWal = isFirst ? (manifest.archiveStart ?? null) : null;

@@ -16,6 +16,7 @@ import {
 } from "../../local/nodeFiles";
 import { assert, fail, isError } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
+import type { LockFile } from "../../local/lockFile";
 import { punchHoles } from "../../local/punchHoles";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import { dataSync, type Journal } from "./journal";
@@ -359,7 +360,7 @@ export class StoredFile {
   }
 
   /** Gives the space of dropped pages back, except of those that came back: check and punch are one step. */
-  punch(runs: readonly PageRun[]): void {
+  punch(runs: readonly PageRun[], lock: Pick<LockFile, "fd">): void {
     const origin = this.#origin;
     if (origin === null) return;
     const holes = runs.flatMap(([first, last]) => origin.pages.missingRuns(first, last));
@@ -367,7 +368,7 @@ export class StoredFile {
       offsetBytes: first * PAGE_BYTES,
       sizeBytes: (last - first + 1) * PAGE_BYTES,
     }));
-    if (ranges.length > 0) this.#with((fd) => punchHoles(fd, ranges));
+    if (ranges.length > 0) this.#with((fd) => punchHoles(fd, ranges, lock));
   }
 
   /** No page is dropped while it works. */

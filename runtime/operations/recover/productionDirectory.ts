@@ -15,7 +15,7 @@ import { existsSync, lstatSync, rename, rmdir } from "../../local/nodeFiles";
 import { isMissing, systemCodeOf, systemError, textIfThere } from "../../local/systemError";
 import { AUTO_CONF } from "../restore/recoverySettings";
 import { endLeftServer, removeFolder, unmount } from "../open/closeBackup";
-import { type OpenRequest, type OpenTools, serveOpened } from "../open/openBackup";
+import { type OpenRequest, type OpenTools, serveOpened, type ServingTools } from "../open/openBackup";
 import {
   findMount,
   isAlive,
@@ -29,7 +29,7 @@ import {
   saveState,
   syncFileSystem,
 } from "../open/openLocation";
-import { lockOpening } from "../open/openLocks";
+import { lockedTools, lockOpening } from "../open/openLocks";
 import { forgetOpened, saveOpened } from "../open/openedRecords";
 import { makePlain } from "../open/plainDirectory";
 import { withoutSettings } from "./productionSettings";
@@ -56,10 +56,10 @@ export class ProductionDirectory {
    * process has died is ended: it can neither read nor write.
    */
   async mount(ctx: Context): Promise<void> {
-    await this.#locked(async () => {
+    await this.#locked(ctx, async (tools) => {
       const { at } = this.location;
       const request = { ...this.#request, at, named: { set: undefined, isTarget: false }, fetchesAll: true };
-      await serveOpened(this.location, { ...request, limitsCache: false, server: null }, this.#tools, ctx);
+      await serveOpened(this.location, { ...request, limitsCache: false, server: null }, tools, ctx);
     });
   }
 
@@ -109,7 +109,7 @@ export class ProductionDirectory {
   /** Once the server is stopped. Its directory has all files on return. @throws fileMissing when some are not here */
   async becomePlain(ctx: Context): Promise<void> {
     const { account } = this.#request;
-    await this.#locked(async () => {
+    await this.#locked(ctx, async (tools) => {
       const { at, folder } = this.location;
       const state = await loadState(this.location);
       if (state === null && !this.isPlain())
@@ -117,10 +117,10 @@ export class ProductionDirectory {
       if (state !== null) {
         if (state.phase !== "moving" && !isWhole(this.location))
           throw fail("fileMissing", `not all files of '${at}' are here yet`);
-        await unmount(this.location, account, this.#tools, ctx, true);
+        await unmount(this.location, account, tools, ctx, true);
         const move = { to: at, tablespaces: [] };
         await actAs(account, () => saveState(this.location, { ...state, phase: "moving", move }));
-        await makePlain(this.location, state, move, () => this.sync());
+        await makePlain(this.location, state, move, () => syncFileSystem(this.location, tools));
       }
       await this.#forget();
     });
@@ -132,8 +132,8 @@ export class ProductionDirectory {
     const { at, folder } = this.location;
     if (!existsSync(folder)) return [];
     const aside = openLocation(`${at}.recovered-${stamp}`);
-    await this.#locked(async () => {
-      await unmount(this.location, account, this.#tools, ctx, true);
+    await this.#locked(ctx, async (tools) => {
+      await unmount(this.location, account, tools, ctx, true);
       const state = await loadState(this.location);
       if (state === null || !isUsed) return this.#forget();
       await actAs(account, () => makeHarmless(this.location, state));
@@ -157,10 +157,10 @@ export class ProductionDirectory {
     await removeFolder(this.location, account);
   }
 
-  async #locked(work: () => Promise<void>): Promise<void> {
-    const lock = await lockOpening(this.location, this.#request.account, this.#request.self);
+  async #locked(ctx: Context, work: (tools: ServingTools) => Promise<void>): Promise<void> {
+    const lock = await lockOpening(this.location, this.#request.account, this.#request.self, ctx);
     try {
-      await work();
+      await work(lockedTools(this.#tools, lock));
     } finally {
       lock.release();
     }

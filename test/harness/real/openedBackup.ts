@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { findWholePostgres, type PostgresBinaries } from "../../../tools/parts/postgres/postgres";
-import { run, type RunResult, start, type Started } from "../../../tools/parts/process";
+import { run, type RunResult, start, type Started, type StartOptions } from "../../../tools/parts/process";
 import { isRoot } from "../../../tools/parts/users";
 import { skipped } from "./interopParts";
 import { requireOk, type TestBed } from "./testBed";
@@ -46,9 +46,9 @@ export class OpenedBackup {
   }
 
   /** Begins a command, and does not wait for its end. */
-  start(args: readonly string[]): Promise<Started> {
+  start(args: readonly string[], options: Partial<StartOptions> = {}): Promise<Started> {
     const command = this.#bed.oursCommand([...args, `--at=${this.at}`], this.#config);
-    return start(this.#bed.runtime.node, command, { logFile: `${this.at}.log` });
+    return start(this.#bed.runtime.node, command, { logFile: `${this.at}.log`, ...options });
   }
 
   async open(args: readonly string[] = []): Promise<RunResult> {

@@ -356,6 +356,64 @@ exec ${join(real, "postgres")} "$@"`;
     await backup.close();
   }, 300_000);
 
+  test("a serving process whose start outlives its killed open does not serve the next one", async () => {
+    const backup = opens("stray");
+    const open = ["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`];
+    const cut = await backup.start(open);
+    const stray = await waitFor("a serving process", 60_000, async () => servingPids(backup)[0] ?? null);
+    process.kill(stray, "SIGSTOP");
+    process.kill(cut.pid, "SIGKILL");
+    await cut.exited;
+    const next = await backup.start(open, { logFile: `${backup.at}.next` });
+    await waitFor("its wait, or another process", 60_000, async () =>
+      next.log().includes("it is ended") || servingPids(backup).length > 1 ? true : null,
+    );
+    // Another one, if there were one, would be the slower.
+    const others = servingPids(backup).filter((pid) => pid !== stray);
+    for (const pid of others) process.kill(pid, "SIGSTOP");
+    process.kill(stray, "SIGCONT");
+    const state = join(backup.folder, "open.json");
+    if (others.length > 0)
+      await waitFor("the stray one", 60_000, async () =>
+        existsSync(state) && readFileSync(state, "utf8").includes(`"pid": ${stray}`) ? true : null,
+      ).finally(() => others.forEach((pid) => process.kill(pid, "SIGCONT")));
+    expect([await next.exited, next.log()]).toEqual([0, expect.stringContaining("PostgreSQL answered after")]);
+    expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
+    expect([servingPids(backup), servingPid(backup) === stray]).toEqual([[servingPid(backup)], false]);
+    await backup.close();
+  }, 300_000);
+
+  test.each(["mount", "umount"] as const)(
+    "%s that outlives a killed command cannot disturb the next open",
+    async (name) => {
+      const backup = opens(`left-${name}`);
+      const [held, go] = [join(bed.folder, `${name}-held`), join(bed.folder, `${name}-go`)];
+      const shims = join(bed.folder, `${name}-shims`);
+      mkdirSync(shims);
+      const script = `#!/bin/sh
+touch ${held}; until [ -e ${go} ]; do sleep 0.02; done
+PATH=\${PATH#*:} exec ${name} "$@"
+`;
+      writeFileSync(join(shims, name), script, { mode: 0o755 });
+      const slow = { PATH: `${shims}:${process.env.PATH}` };
+      const open = ["open", "--repo=1", `--bin-path=${bed.cluster.binaries.folder}`];
+      if (name === "umount") await backup.open(["--repo=1"]);
+      const cut = await backup.start(name === "mount" ? open : ["close"], { env: slow });
+      await waitFor(name, 60_000, async () => (existsSync(held) ? true : null));
+      process.kill(cut.pid, "SIGKILL");
+      const next = await backup.start(open, { logFile: `${backup.at}.next` });
+      await waitFor("the wait", 60_000, async () =>
+        next.log().includes("is still running: waiting for it") ? true : null,
+      );
+      writeFileSync(go, "");
+      expect([await next.exited, next.log()]).toEqual([0, expect.stringContaining("PostgreSQL answered after")]);
+      expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
+      expect(servingPids(backup)).toEqual([servingPid(backup)]);
+      await backup.close();
+    },
+    300_000,
+  );
+
   test("root follows no link and ends no process that PostgreSQL's account names", async () => {
     const backup = opens("hostile");
     await backup.open(["--repo=1", "--no-start"]);

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { isError } from "../../../runtime/base/errors";
-import { acquireLock, findLockHolder, type LockFile, lockFileName } from "../../../runtime/local/lockFile";
+import { acquireLock, findLockHolder, inheritLock, type LockFile, lockFileName } from "../../../runtime/local/lockFile";
 
 let folder: string;
 let lockPath: string;
@@ -184,5 +184,27 @@ describe("acquireLock", () => {
     expect(existsSync(path)).toBe(true);
     lock = acquireLock(request());
     expect(findLockHolder(path)?.pid).toBe(4711);
+  });
+
+  test("a program that got the descriptor holds it after its taker, until it ends", async () => {
+    lock = acquireLock(request());
+    const { path } = lock;
+    const child = spawn("sleep", ["600"], { stdio: ["ignore", "ignore", "ignore", lock.fd] });
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    lock.handOver();
+    expect([existsSync(path), otherProcessGetsIt(path)]).toEqual([true, false]);
+    child.kill("SIGKILL");
+    await ended;
+    expect(otherProcessGetsIt(path)).toBe(true);
+  });
+
+  test("a process inherits it under its own name, and only by the descriptor of that file", () => {
+    lock = acquireLock(request());
+    const inherited = inheritLock(request({ pid: 4712 }), openSync(`/proc/self/fd/${lock.fd}`, "r+"));
+    expect(findLockHolder(lock.path)?.pid).toBe(4712);
+    inherited.handOver();
+    const other = openSync(join(folder, "other"), "w");
+    expect(thrownBy(() => inheritLock(request(), other))).toMatchObject({ kind: "lockAcquire" });
+    closeSync(other);
   });
 });

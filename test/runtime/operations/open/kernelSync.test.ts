@@ -32,7 +32,7 @@ async function mounted(world: UpperWorld, work: (at: string, asked: string[]) =>
     },
     { clock: systemClock, signal },
   );
-  await mountDevice(fd, at);
+  await mountDevice(fd, at, world.lock);
   try {
     await work(at, asked);
   } finally {

@@ -1,6 +1,6 @@
-import { statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { requireHoles } from "../../../../runtime/local/punchHoles";
 import type { Fetch } from "../../../../runtime/operations/open/openFiles";
 import { PageCache } from "../../../../runtime/operations/open/pageCache";
@@ -26,7 +26,7 @@ describe("fetched pages with a limit", () => {
   test("the least recently read are dropped, their space is given back, and written ones stay", async () => {
     const made = world({ "base/1": 4 * PART * PAGE_BYTES });
     const content = originBytes(0, 4 * PART * PAGE_BYTES);
-    const cache = new PageCache({ ...made.upper, sizeBytesMax: LIMIT }, testContext());
+    const cache = new PageCache({ ...made.upper, lock: made.lock, sizeBytesMax: LIMIT }, testContext());
     const fetch = cache.around(NONE);
     const { file, origin } = made.upper.targets[0] ?? {};
     if (file === undefined || origin === undefined) throw new Error("no file");
@@ -50,6 +50,25 @@ describe("fetched pages with a limit", () => {
     expect(origin.pages.missingRuns(3 * PART, 4 * PART)).toEqual([]);
   });
 
+  test("the program that gives the space back holds the lock of the process, also after a kill", async () => {
+    const made = world({ "base/1": PART * PAGE_BYTES });
+    fill(made, 0, originBytes(0, PART * PAGE_BYTES), 0, PART);
+    const held = join(made.folder, "held");
+    writeFileSync(
+      join(made.folder, "fallocate"),
+      `#!/bin/sh\nreadlink /proc/$$/fd/4 > ${held}\nPATH=\${PATH#*:} exec fallocate "$@"\n`,
+      { mode: 0o755 },
+    );
+    vi.stubEnv("PATH", `${made.folder}:${process.env.PATH}`);
+    try {
+      await made.dropAll();
+    } finally {
+      vi.unstubAllEnvs();
+    }
+    expect(readFileSync(held, "utf8")).toBe(`${join(made.folder, "serving.lock")}\n`);
+    expect(made.stored("base/1")).toEqual(Buffer.alloc(PART * PAGE_BYTES));
+  });
+
   test("pages that come back before their space is given back stay", async () => {
     const made = world({ "base/1": PART * PAGE_BYTES });
     const content = originBytes(0, PART * PAGE_BYTES);
@@ -58,6 +77,7 @@ describe("fetched pages with a limit", () => {
     const sync = journal.sync.bind(journal);
     const parts = {
       ...made.upper,
+      lock: made.lock,
       sizeBytesMax: 0,
       journal: {
         sync: async () => {

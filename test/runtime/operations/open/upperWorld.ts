@@ -78,6 +78,8 @@ export class UpperWorld {
   upper: UpperDirectory;
   files: OpenFiles;
   readonly failures: unknown[] = [];
+  /** As the lock of the process that serves the files. */
+  readonly lock = { fd: openSync(join(this.folder, "serving.lock"), "w") };
   /** The process dies when it next syncs the journal. */
   diesAtSync = false;
   /** Bytes of the journal that a loss of power leaves. */
@@ -132,7 +134,7 @@ export class UpperWorld {
 
   /** Drops every page that may be dropped. */
   async dropAll(): Promise<void> {
-    const cache = new PageCache({ ...this.upper, sizeBytesMax: 0 }, testContext());
+    const cache = new PageCache({ ...this.upper, lock: this.lock, sizeBytesMax: 0 }, testContext());
     await cache.shrink();
     await cache.close();
   }
