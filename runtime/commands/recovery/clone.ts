@@ -95,14 +95,14 @@ function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
   const { config, ctx } = proc;
   return {
     timer: timerOf(proc),
-    open: async (isFirst, lock) => {
+    open: async (isFirst) => {
       const { cacheBytesMax } = config.open;
       // Of the process that serves the files, which the first one starts. Pages that it may drop are its own.
       const limit = cacheBytesMax === undefined ? [] : [`--cache-max=${cacheBytesMax}B`];
       const serving = !isFirst ? [] : limit.length > 0 ? limit : [`--share=${await joinShare(request, ctx)}`];
       // A second one continues with what the first one has opened.
       const args = [...openArgs(proc, request, isFirst ? config : null), ...serving];
-      return proc.program(args, { signal: ctx.signal, isOwn: true, lock });
+      return proc.program(args, { signal: ctx.signal, isOwn: true });
     },
     close: async () => {
       try {

@@ -72,7 +72,7 @@ export class OwnOpened {
   async open(name: string, moment: OpenedMoment, signal = this.#proc.ctx.signal): Promise<OpenLocation> {
     const location = openLocation(`${this.#prefix}-${name}`);
     const args = openArgs(this.#proc, { at: location.at, port: OWN_PORT }, moment);
-    requireOpened(await this.#proc.program([...args, "--closed-by-caller"], { signal, isOwn: true, lock: this.#lock }));
+    requireOpened(await this.#proc.program([...args, "--closed-by-caller"], { signal, isOwn: true }));
     return location;
   }
 

@@ -7,7 +7,7 @@
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { actAs } from "../../local/actAs";
-import { acquireLock, type LockFile } from "../../local/lockFile";
+import { acquireLock } from "../../local/lockFile";
 import { existsSync, lstatSync, readdirSync } from "../../local/nodeFiles";
 import type { ProgramEnd } from "../../local/program";
 import { sha1Hex } from "../../base/hash";
@@ -36,8 +36,8 @@ export interface CloneRequest
 }
 
 export interface CloneTools {
-  /** Opens the directory in a process that holds the lock too. @param isFirst nothing serves its files yet */
-  open(isFirst: boolean, lock?: LockFile): Promise<ProgramEnd>;
+  /** Opens the directory in a process of its own. @param isFirst nothing serves its files yet */
+  open(isFirst: boolean): Promise<ProgramEnd>;
   /** Closes it, and discards what it has. */
   close(): Promise<void>;
   readonly timer: TimerTools;
@@ -68,16 +68,15 @@ export async function makeClone(request: CloneRequest, tools: CloneTools, ctx: C
   const verifier = scramVerifier(request.password, ctx.random.bytes(SALT_BYTES));
   const stanza = `clone-${sha1Hex(at)}`;
   const lock = acquireLock({ lockPath, stanza, kind: "cloning", ...self });
-  const locked = { ...tools, open: (isFirst: boolean) => tools.open(isFirst, lock) };
   try {
     const left = await loadClone(location);
-    if (left?.ready === true) return await continueClone(location, left, request, locked, ctx);
+    if (left?.ready === true) return await continueClone(location, left, request, tools, ctx);
     if (left !== null) await tools.close();
     else if (existsSync(location.folder))
       throw fail("fileExists", `'${at}' was opened, and is no clone`, {
         hint: `Choose another directory, or close it first: close --at=${at}`,
       });
-    return await begin(location, request, verifier, locked, ctx);
+    return await begin(location, request, verifier, tools, ctx);
   } finally {
     lock.release();
   }

@@ -21,7 +21,16 @@ import { hasStarted, PHASES } from "./recoveryJournal";
 export interface Instant {
   readonly directory: Pick<
     ProductionDirectory,
-    "becomePlain" | "endDeadServer" | "isMoving" | "isPlain" | "leave" | "mount" | "progress" | "requireServed" | "sync"
+    | "becomePlain"
+    | "clearMoved"
+    | "endDeadServer"
+    | "isMoving"
+    | "isPlain"
+    | "leave"
+    | "mount"
+    | "progress"
+    | "requireServed"
+    | "sync"
   >;
   /** `02:00`, local time; null moves the files as soon as all are here. */
   readonly moveAt: string | null;
@@ -60,7 +69,7 @@ export async function goOnInstant(
     if (instant.isBusy()) ctx.log.info("the server is restarted after the backup that runs");
     while (instant.isBusy()) await ctx.clock.sleep(POLL_MS, ctx.signal);
   }
-  if ((await enter("swap")) && !directory.isPlain()) await swap(instant, served, tools, ctx);
+  if (await enter("swap")) await (directory.isPlain() ? directory.clearMoved(ctx) : swap(instant, served, tools, ctx));
   await enter("restart");
   const opened = await startServer(served, tools, ctx);
   await enter("done");
@@ -128,7 +137,10 @@ export async function clearInstant(
   tools: RecoverTools,
   ctx: Context,
 ): Promise<readonly string[]> {
-  if (directory.isPlain()) return [];
+  if (directory.isPlain()) {
+    await directory.clearMoved(ctx);
+    return [];
+  }
   const served = { control, dataDirectory: journal.dataDirectory };
   if (!(await directory.endDeadServer(ctx))) await stopServer(served, tools, ctx);
   if (await directory.isMoving()) {

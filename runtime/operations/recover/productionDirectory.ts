@@ -126,6 +126,11 @@ export class ProductionDirectory {
     });
   }
 
+  /** What a run left that was killed when its files were in their place already. */
+  async clearMoved(ctx: Context): Promise<void> {
+    if (existsSync(this.location.folder)) await this.becomePlain(ctx);
+  }
+
   /** Unmounts it, once the server is stopped, and keeps its pages; `isUsed` false discards them. */
   async leave(isUsed: boolean, stamp: string, ctx: Context): Promise<string[]> {
     const { account, spoolPath, stanza } = this.#request;

@@ -82,6 +82,7 @@ class World {
           if (this.isDead) note("end");
           return this.isDead;
         },
+        clearMoved: async () => note("clear"),
         becomePlain: async () => {
           note("plain");
           if (this.trouble !== null) throw this.trouble;
@@ -119,7 +120,7 @@ describe("recover --instant", () => {
     const world = new World("swap");
     [world.isPlain, world.isRunning] = [true, true];
     await world.go();
-    expect(world.calls).toEqual([]);
+    expect(world.calls).toEqual(["clear"]);
   });
 
   test("waits for everything, then for its time, and for a backup that runs", async () => {

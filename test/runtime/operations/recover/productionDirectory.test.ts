@@ -84,9 +84,12 @@ describe("production's directory", () => {
     expect(readdirSync(join(location.at, "global"))).toEqual(["pg_control"]);
     expect(readFileSync(join(location.at, "postgresql.auto.conf"), "utf8")).toBe(RESTORED);
     expect(await findOpened(spoolPath, "main", location.at)).toBeNull();
-    // The run was killed before it could say so.
-    await directory.becomePlain(ctx);
-    expect(directory.isPlain()).toBe(true);
+    // The run was killed before it could say so, or while it removed the rest.
+    for (const isLeft of [false, true]) {
+      if (isLeft) mkdirSync(location.folder);
+      await directory.clearMoved(ctx);
+      expect([directory.isPlain(), existsSync(location.folder)]).toEqual([true, false]);
+    }
   });
 
   test("stays where it is while a page is missing, and what has no files is no data directory", async () => {
