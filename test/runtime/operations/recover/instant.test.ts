@@ -189,7 +189,7 @@ describe("recover --instant", () => {
   test("an undo finishes a move that has begun, and leaves plain directories to the usual one", async () => {
     const world = new World("swap");
     world.isMoving = true;
-    for (const calls of [["plain"], ["plain"]]) {
+    for (const calls of [["plain"], ["plain", "clear"]]) {
       expect(await clearInstant(world.instant(), world.begun, world.tools, world.ctx)).toEqual([]);
       expect(world.calls).toEqual(calls);
     }
