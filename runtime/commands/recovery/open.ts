@@ -117,6 +117,7 @@ async function serve(proc: CommandProcess): Promise<number> {
       fetchesAll: config.open.fetchAll,
       cacheBytesMax: config.open.cacheBytesMax,
       share: config.open.share,
+      start: config.open.start,
       self,
       lock,
       offerWal: (control, firstWal) => offerWal(proc, location, control, firstWal),

@@ -6,6 +6,7 @@
  * <at>.pgbackstop/          0700, of PostgreSQL's account
  *   open.json               what is open, and which processes serve it
  *   upper/ journal          fetched and written pages
+ *   pg_wal/                 the opened server's, linked from the data directory: its syncs do not pass through us
  *   progress.json           how much of the backup is there
  *   restored.auto.conf      postgresql.auto.conf as a restore would write it
  *   wal/                    fetched for the server's recovery; wal.cjs asks for it through wal.sock
@@ -36,6 +37,7 @@ export interface OpenLocation {
   readonly folder: string;
   readonly upper: string;
   readonly journal: string;
+  readonly serverWal: string;
   readonly progress: string;
   readonly restoredConf: string;
   /** Fetched ahead for the recovery, and given to it. */
@@ -54,6 +56,7 @@ export function openLocation(at: string): OpenLocation {
     folder,
     upper: `${folder}/upper`,
     journal: `${folder}/journal`,
+    serverWal: `${folder}/pg_wal`,
     progress: `${folder}/progress.json`,
     restoredConf: `${folder}/restored.auto.conf`,
     wal: `${folder}/wal`,

@@ -26,7 +26,7 @@ import { AUTO_CONF } from "../restore/recoverySettings";
 import { planLayout, type RemapOptions } from "../restore/restorePlan";
 import { loadProgress, type Move, type OpenLocation, type OpenState, type Production } from "./openLocation";
 import { CONTROL, HIDDEN_CONTROL } from "./tree";
-import { isWhole } from "./upperDirectory";
+import { isWhole, moveServerWal } from "./upperDirectory";
 
 export interface MoveRequest extends Pick<RemapOptions, "tablespaceMap" | "tablespaceMapAll"> {
   /** The new data directory. */
@@ -148,6 +148,7 @@ export async function makePlain(
     await actAs(account, async () => {
       if (production === undefined) await restoreSettings(location, to);
       else await dropSettings(location, production);
+      await moveServerWal(location, false);
       for (const name of ["postmaster.pid", "postmaster.opts"]) await rm(`${upper}/${name}`, { force: true });
       for (const link of tablespaces) await linkTablespace(`${upper}/${link.name}`, link);
     });

@@ -43,7 +43,7 @@ import {
 import { makeSkeleton, type SkeletonParts } from "./skeleton";
 import { HIDDEN_CONTROL, pathInData } from "./tree";
 import { shareWith } from "./storedFile";
-import { isWhole, openUpper, type Target, type UpperDirectory } from "./upperDirectory";
+import { isWhole, openUpper, moveServerWal, type Target, type UpperDirectory } from "./upperDirectory";
 
 export interface ServeOptions {
   readonly location: OpenLocation;
@@ -60,6 +60,8 @@ export interface ServeOptions {
   readonly fetchesAll: boolean;
   /** Space for fetched pages; undefined keeps all of them. */
   readonly cacheBytesMax: number | undefined;
+  /** A server runs in it, so that its WAL is better beside the mount. */
+  readonly start: boolean;
   /** Directory of fetched pages that clones share; undefined shares none. */
   readonly share: string | undefined;
   readonly self: ProcessId;
@@ -84,7 +86,9 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
   if (options.cacheBytesMax !== undefined) requireHoles(location.folder);
   const isPrepared = state.phase !== "preparing";
   const served =
-    isPrepared && isWhole(location) ? servedAlone(location, state, ctx) : await servedFrom(repos, state, options, ctx);
+    isPrepared && isWhole(location)
+      ? await servedAlone(state, options, ctx)
+      : await servedFrom(repos, state, options, ctx);
   // Production's own restore_command reads the repositories.
   const wal = state.production === undefined ? await options.offerWal(controlOf(location), served.firstWal) : null;
   await saveState(location, { ...served.state, server: self });
@@ -185,7 +189,8 @@ function hydrationOf(
 }
 
 /** Everything is there: no repository is asked. */
-function servedAlone(location: OpenLocation, state: OpenState, ctx: Context): Served {
+async function servedAlone(state: OpenState, { location, start }: ServeOptions, ctx: Context): Promise<Served> {
+  await moveServerWal(location, start && state.production === undefined);
   const upper = openUpper(location, [], bootOf(location.folder), () => ctx.clock.nowMs());
   ctx.log.info("everything is here: no repository is asked");
   const none: Fetch = { pages: () => Promise.resolve(), readTo: () => {} };
@@ -199,7 +204,7 @@ async function servedFrom(
   options: ServeOptions,
   ctx: Context,
 ): Promise<Served> {
-  const { cacheBytesMax, location, lock, node, restoreCommand, set, share } = options;
+  const { cacheBytesMax, location, lock, node, restoreCommand, set, share, start } = options;
   const recovery = { ...state.recovery, restoreCommand };
   const sources = await openSources(repos, { set: state.backup?.label ?? set, recovery }, ctx);
   const manifest = restorable(sources.manifest, false, ctx);
@@ -217,6 +222,9 @@ async function servedFrom(
     await prepare(location, parts, recovery, ctx);
     if (state.production !== undefined) await prepareProduction(options, state, state.production);
   }
+  // A backup with WAL of its own has pages there, which are fetched.
+  const hasWal = manifest.files.some(({ name }) => name.startsWith("pg_data/pg_wal/"));
+  await moveServerWal(location, start && state.production === undefined && !hasWal);
   const upper = openUpper(location, manifest.files, bootOf(location.folder), () => ctx.clock.nowMs());
   if (share !== undefined) shareAll(upper.targets, SharedPages.open({ directory: share, boot: bootOf(share), rows }));
   const control = controlOf(location);
@@ -252,8 +260,8 @@ async function prepare(
   recovery: OpenState["recovery"] & { readonly restoreCommand: string },
   ctx: Context,
 ): Promise<void> {
-  await rm(location.upper, { recursive: true, force: true });
-  await rm(location.journal, { force: true });
+  for (const path of [location.upper, location.serverWal, location.journal])
+    await rm(path, { recursive: true, force: true });
   const fd = openSync(location.journal, "wx", 0o600);
   try {
     const journal = new Journal(fd);

@@ -1,5 +1,19 @@
 /** Opens the upper directory: reads its names and the journal, and carries out unfinished steps. */
-import { closeSync, fsyncSync, ftruncateSync, openSync, unlinkSync, writeSync } from "../../local/nodeFiles";
+import { dirname } from "node:path";
+import { syncDirectory } from "../../local/atomicWrite";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+  writeSync,
+} from "../../local/nodeFiles";
 import { fail } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { systemCodeOf } from "../../local/systemError";
@@ -38,6 +52,29 @@ export function isWhole({ journal }: Pick<UpperLocation, "journal">): boolean {
     if (systemCodeOf(error) === "ENOENT") return false;
     throw error;
   }
+}
+
+/**
+ * Puts the directory of the WAL beside the mount, with a link in its place, or back. A killed one is repeated.
+ */
+export async function moveServerWal(
+  { serverWal, upper }: { readonly upper: string; readonly serverWal: string },
+  isBeside: boolean,
+): Promise<void> {
+  const inside = `${upper}/pg_wal`;
+  const info = lstatSync(inside, { throwIfNoEntry: false });
+  const isLinked = info?.isSymbolicLink() === true && readlinkSync(inside) === serverWal;
+  if (info !== undefined && isLinked === isBeside) return;
+  if (isLinked) unlinkSync(inside);
+  else if (info !== undefined) {
+    // Something that somebody has put in the place of our link stays there.
+    if (!info.isDirectory() || existsSync(serverWal)) return;
+    renameSync(inside, serverWal);
+  }
+  if (!existsSync(serverWal)) return;
+  if (isBeside) symlinkSync(serverWal, inside);
+  else renameSync(serverWal, inside);
+  for (const directory of [upper, dirname(serverWal)]) await syncDirectory(directory);
 }
 
 /** `boot` identifies this start of the machine. @throws fileInvalid when a file is not as the journal says */

@@ -8,9 +8,11 @@ import {
   chownSync,
   existsSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -177,6 +179,7 @@ describe("open", async () => {
         .find((line) => line.includes(backup.at)) ?? "";
     for (const option of ["nosuid", "nodev", "noexec", "default_permissions"]) expect(mount).toContain(option);
     expect(statSync(backup.at).mode & 0o777).toBe(0o700);
+    expect(lstatSync(join(backup.at, "pg_wal")).isDirectory()).toBe(true);
     const [own, second] = ["own", "second"].map((name) => join(backup.at, name)) as [string, string];
     writeFileSync(own, "segment");
     linkSync(own, second);
@@ -206,9 +209,15 @@ describe("open", async () => {
         "WITH done AS (UPDATE orders SET filler = 'new' WHERE id < 900 RETURNING 1) SELECT count(*) FROM done",
         "shop",
       );
-      if (round === 2) await backup.close(["--keep"]);
-      else process.kill(servingPid(backup), "SIGKILL");
+      if (round === 1) process.kill(servingPid(backup), "SIGKILL");
+      else {
+        await backup.close(["--keep"]);
+        await backup.open(["--repo=1", "--no-start"]);
+        expect(lstatSync(join(backup.at, "pg_wal")).isDirectory()).toBe(true);
+        await backup.close(["--keep"]);
+      }
       await backup.open(["--repo=1"]);
+      expect(readlinkSync(join(backup.at, "pg_wal"))).toBe(join(backup.folder, "pg_wal"));
       expect(await backup.value(`SELECT count(*) FROM kept${round}`, "shop")).toBe("3000");
     }
     expect(await backup.value("SELECT count(*) FROM orders WHERE filler = 'new'", "shop")).toBe("899");
@@ -467,6 +476,7 @@ PATH=\${PATH#*:} exec ${name} "$@"
 
 /** It starts without FUSE, has these rows, and each page of it has a right checksum. */
 async function expectPlain({ cluster: { binaries } }: TestBed, dataPath: string, sums: string): Promise<void> {
+  expect(lstatSync(join(dataPath, "pg_wal")).isDirectory()).toBe(true);
   const plain = TestCluster.adopt({ binaries, dataPath });
   try {
     await plain.start();

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -23,6 +24,7 @@ import {
   saveProgress,
 } from "../../../../runtime/operations/open/openLocation";
 import { makePlain, planMove } from "../../../../runtime/operations/open/plainDirectory";
+import { moveServerWal } from "../../../../runtime/operations/open/upperDirectory";
 import { isRoot } from "../../../../tools/parts/users";
 import { OPENED, RECOVERY } from "./upperWorld";
 
@@ -182,5 +184,63 @@ describe("a plain data directory of an opened backup", () => {
     await expect(planMove(location, stateOf(), request())).rejects.toThrow(`'${to}': it is not empty`);
     await expect(planMove(location, stateOf(), request({ to: "/proc/data" }))).rejects.toThrow("another file system");
     expect(readdirSync(location.upper, { recursive: true })).toEqual(before);
+  });
+});
+
+describe("the server's WAL", () => {
+  const inside = (): string => `${location.upper}/pg_wal`;
+  const segment = "000000010000000000000007";
+  /** Where the segment is, and what has its usual place. */
+  const placed = (): string[] => {
+    const holder = [inside(), location.serverWal].filter((path) => existsSync(`${path}/${segment}`));
+    const info = lstatSync(inside(), { throwIfNoEntry: false });
+    return [...holder, info?.isSymbolicLink() === true ? "link" : info?.isDirectory() === true ? "directory" : "none"];
+  };
+  const makes: Readonly<Record<string, () => void>> = {
+    inside: () => {
+      mkdirSync(inside());
+      writeFileSync(`${inside()}/${segment}`, "");
+    },
+    "killed between both steps": () => {
+      mkdirSync(location.serverWal);
+      writeFileSync(`${location.serverWal}/${segment}`, "");
+    },
+    beside: () => {
+      makes["killed between both steps"]?.();
+      symlinkSync(location.serverWal, inside());
+    },
+  };
+
+  test.each(Object.keys(makes))("%s: it is put beside the mount, and back", async (state) => {
+    makes[state]?.();
+    for (const _ of [1, 2]) {
+      for (const __ of ["once", "again"]) {
+        await moveServerWal(location, true);
+        expect(placed()).toEqual([inside(), location.serverWal, "link"]);
+      }
+      for (const __ of ["once", "again"]) {
+        await moveServerWal(location, false);
+        expect(placed()).toEqual([inside(), "directory"]);
+        expect(existsSync(location.serverWal)).toBe(false);
+      }
+    }
+  });
+
+  test.each(Object.keys(makes))("%s: it is in a plain data directory", async (state) => {
+    makes[state]?.();
+    await makePlain(location, stateOf(), { to, tablespaces: [] }, done);
+    expect(lstatSync(`${to}/pg_wal`).isDirectory()).toBe(true);
+    expect(readdirSync(`${to}/pg_wal`)).toEqual([segment]);
+  });
+
+  test.each([true, false])("what somebody has put there stays, beside: %s", async (isBeside) => {
+    makes["killed between both steps"]?.();
+    symlinkSync("/srv/wal", inside());
+    await moveServerWal(location, isBeside);
+    expect(readlinkSync(inside())).toBe("/srv/wal");
+    rmSync(inside());
+    mkdirSync(inside());
+    await moveServerWal(location, isBeside);
+    expect(placed()).toEqual([location.serverWal, "directory"]);
   });
 });
