@@ -98,6 +98,7 @@ export {
   type VerifyTaskArgs,
   type ZfsSnapshotsArgs,
 } from "./databases/hostArgs";
+export type { ClusterDumpsArgs, DumpsArgs } from "./databases/dumpsArgs";
 export {
   type HostNotifyArgs,
   MailSecurity,

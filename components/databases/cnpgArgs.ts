@@ -19,6 +19,7 @@ import type {
   TablespaceArgs,
   VolumeArgs,
 } from "./cnpgFields";
+import type { ClusterDumpsArgs } from "./dumpsArgs";
 import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs } from "./hostArgs";
 import type { StreamingArgs } from "./walArgs";
 import type { ObjectivesArgs, SizingArgs } from "./objectivesArgs";
@@ -330,6 +331,8 @@ export interface ClusterBackupArgs {
   drills?: { [name: string]: ClusterDrillArgs };
   /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;
+  /** Logical dumps besides the backups. If omitted, none. @example { cron: "30 4 * * *", keepDays: 14 } */
+  dumps?: ClusterDumpsArgs;
   /**
    * Creates two ValidatingAdmissionPolicies, which limit what the drills' account can create. They are cluster-wide:
    * set false if the program may not create them (PB141).
@@ -339,14 +342,14 @@ export interface ClusterBackupArgs {
   drillPolicy?: boolean;
   /**
    * A Secret in the namespace whose key `notify.json` has the notification targets of scheduled Jobs, in the form of
-   * the verb `notify`. They receive the result of each drill, and the start, success or failure of drills and of
-   * snapshot removal. Mounted as a file. If omitted, there are no notifications.
+   * the verb `notify`. They receive the result of each drill, and the start, success or failure of drills, dumps
+   * and snapshot removal. Mounted as a file. If omitted, there are no notifications.
    * @example "backup-notify"
    */
   notifySecret?: pulumi.Input<string>;
   /**
-   * Placement, pull secrets and annotations of this package's pods: drills, snapshot removal, and the wait for full
-   * backups.
+   * Placement, pull secrets and annotations of this package's pods: drills, snapshot removal, the start of dumps, and
+   * the wait for full backups.
    * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
    */
   podPlacement?: PodPlacementArgs;

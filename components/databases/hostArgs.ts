@@ -7,6 +7,7 @@ import type { DrillChecksArgs, HostDrillArgs } from "../drills/drillArgs";
 import type { RepositoryTarget } from "../repositories/target";
 import type { BackupPriorityArgs, LimitRate } from "./loadArgs";
 import type { HostNotifyArgs } from "./notifyArgs";
+import type { DumpsArgs } from "./dumpsArgs";
 import type { ObjectivesArgs, SizingArgs } from "./objectivesArgs";
 import type { Acknowledge, HostArchive, StreamingArgs } from "./walArgs";
 
@@ -278,19 +279,7 @@ export interface BackupSchedules {
 }
 
 /** Logical dumps, which `pg_restore` loads into another version or server (docs/dumps.md). */
-export interface HostDumpsArgs extends RepositoryScheduleArgs {
-  /** Keys of the repositories that get the dumps. If omitted, all. @example ["repo1"] */
-  repositories?: pulumi.Input<pulumi.Input<string>[]>;
-  /** Databases to dump. If omitted, all that allow connections. @example ["shop", "crm"] */
-  databases?: pulumi.Input<pulumi.Input<string>[]>;
-  /**
-   * Days before the newest dump of which every dump stays. If you omit this and `keepCount`, 30.
-   * @minimum 1 @maximum 9999
-   */
-  keepDays?: pulumi.Input<number>;
-  /** Number of newest complete dumps that stay, whatever their age. @minimum 1 @maximum 9999 */
-  keepCount?: pulumi.Input<number>;
-}
+export interface HostDumpsArgs extends RepositoryScheduleArgs, DumpsArgs {}
 
 /** Work between backups, as a systemd service and timer. */
 export interface MaintenanceTaskArgs {

@@ -56,6 +56,7 @@ export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Find
 export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding[] = []): Finding[] {
   const own = abstaining(
     () => (plan.withoutBackups === true ? checkWithoutBackups(plan) : checkDatabase(plan, () => undefined)),
+    () => checkDumps(plan),
     () => checkClusterEngine(plan),
     () => checkOptions(plan),
     () => checkAcknowledgeWeaker(plan),

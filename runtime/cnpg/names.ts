@@ -61,6 +61,16 @@ export const LAUNCHER_FILE = "pgbackstop";
 /** Note of a backup: the Backup object that requested it. */
 export const BACKUP_UID_NOTE = "cnpg-backup-uid";
 
+/** An argument of a container, where Kubernetes replaces `$(NAME)` and takes `$$` for `$`. */
+export function literalArg(text: string): string {
+  return text.split("$").join("$$");
+}
+
+/** Name of the pod that dumps a Cluster, and of what starts it. */
+export function dumpPodName(cluster: string): string {
+  return `${cluster}-dump`;
+}
+
 /** Data of the ConfigMap that reports full backups: a text, and JSON of `info --detail-level=destinations`. */
 export const REPORT_KEYS = { state: "fullBackups", destinations: "destinations" } as const;
 

@@ -15,6 +15,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   clone: async () => (await import("./recovery/clone.js")).cloneCommand,
   close: async () => (await import("./recovery/close.js")).closeCommand,
   "cnpg-drill": async () => (await import("../cnpg/drill/drillCommand.js")).clusterDrillCommand,
+  "cnpg-dump": async () => (await import("../cnpg/job/dumpCommand.js")).clusterDumpCommand,
   "cnpg-expire": async () => (await import("../cnpg/snapshots/expireSnapshots.js")).expireSnapshotsCommand,
   "cnpg-instance": async () => (await import("../cnpg/sidecar/instance.js")).instanceCommand,
   "cnpg-job": async () => (await import("../cnpg/job/jobCommand.js")).jobCommand,

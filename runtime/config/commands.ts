@@ -110,6 +110,11 @@ const ROWS = {
     ["repositories", "kubernetes"],
     ["own", "everyRepository"],
   ),
+  "cnpg-dump": row(
+    "run dump for a Cluster of CloudNativePG in a pod with its image, and report how it ended",
+    ["kubernetes"],
+    ["optionalStanza", "own"],
+  ),
   "cnpg-expire": row(
     "remove volume snapshots of a Cluster of CloudNativePG that retention no longer keeps",
     ["kubernetes"],

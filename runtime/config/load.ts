@@ -264,6 +264,8 @@ function repoIndexesOf(
     throw fail("optionInvalid", "option 'repos' not valid with option 'repo'", {
       hint: "Name every repository of this run in one of them.",
     });
+  // As with repo above.
+  if (resolved.repoIndexes.length === 0) return keys.map(Number);
   for (const key of keys) requireConfigured(resolved, "repos", key);
   return resolved.repoIndexes.filter((key) => keys.includes(String(key)));
 }

@@ -93,7 +93,7 @@ const PG = using("cluster");
 const SESSION = using("session");
 const KUBERNETES = using("kubernetes");
 /** Commands that send notifications. */
-const TELLING: readonly CommandName[] = ["check", "cnpg-drill", "cnpg-expire", "notify"];
+const TELLING: readonly CommandName[] = ["check", "cnpg-drill", "cnpg-dump", "cnpg-expire", "notify"];
 const PG_REMOTE: readonly CommandName[] = [
   "backup",
   "check",
@@ -344,7 +344,7 @@ const COMMAND_LINE = [
     config: "plugin.clientPath",
     default: "/pgbackstop/client",
   }),
-  own("plugin-image", "string", ["cnpg-job", "cnpg-operator"], "default image of Node.js for sidecars", {
+  own("plugin-image", "string", ["cnpg-dump", "cnpg-job", "cnpg-operator"], "default image of Node.js for sidecars", {
     config: "plugin.image",
   }),
   own("job-image", "string", ["cnpg-job"], "image of PostgreSQL; by default the Cluster's", {
@@ -375,16 +375,28 @@ const COMMAND_LINE = [
   own(
     "drill-cluster",
     "string",
-    ["cnpg-drill", "extract-table"],
+    ["cnpg-drill", "cnpg-dump", "dump", "extract-table"],
     "name of the Cluster that is production, reached by its Service",
     { config: "clusterDrill.cluster" },
   ),
   own("throw-away", "string", ["cnpg-drill"], "name of the throw-away Cluster", { config: "clusterDrill.name" }),
-  own("drill-job", "string", ["cnpg-drill"], "Job that owns the throw-away Cluster", { config: "clusterDrill.job" }),
-  own("drill-job-uid", "string", ["cnpg-drill"], "uid of that Job", { config: "clusterDrill.jobUid" }),
-  own("drill-secret-path", "path", ["cnpg-drill", "extract-table"], "directory of production's username and password", {
-    config: "clusterDrill.secretPath",
-  }),
+  own(
+    "drill-job",
+    "string",
+    ["cnpg-drill", "cnpg-dump"],
+    "Job that owns the throw-away Cluster, or the pod of a dump",
+    { config: "clusterDrill.job" },
+  ),
+  own("drill-job-uid", "string", ["cnpg-drill", "cnpg-dump"], "uid of that Job", { config: "clusterDrill.jobUid" }),
+  own(
+    "drill-secret-path",
+    "path",
+    ["cnpg-drill", "dump", "extract-table"],
+    "directory of production's username and password",
+    {
+      config: "clusterDrill.secretPath",
+    },
+  ),
   own(
     "drill-resource",
     "hash",
@@ -412,7 +424,7 @@ const COMMAND_LINE = [
   own(
     "repos",
     "string",
-    ["backup", "dump"],
+    ["backup", "cnpg-dump", "dump"],
     "indexes of the repositories to use, in one pass, as 1,3; instead of repo",
     {
       config: "backup.repos",
@@ -840,7 +852,7 @@ const COMMAND_LINE = [
   own(
     "database",
     "list",
-    ["diff", "dump", "dump-get", "extract-table", "find"],
+    ["cnpg-dump", "diff", "dump", "dump-get", "extract-table", "find"],
     "the database, of a table or schema; for dump each database to dump, by default all that allow connections",
     { config: "databases" },
   ),

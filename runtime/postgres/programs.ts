@@ -101,7 +101,7 @@ export interface PipeRequest {
  * @throws execute with the output of the failed one
  */
 export async function pipePrograms({ after, before, from, signal, to }: PipeRequest): Promise<void> {
-  const sinkName = to.find((part) => !/^[A-Z]+=/.test(part));
+  const sinkName = nameOf(to);
   const source = spawn("/usr/bin/env", ["LC_ALL=C", ...from], { stdio: ["ignore", "pipe", "pipe"] });
   const sink = spawn("/usr/bin/env", ["LC_ALL=C", ...to], { stdio: ["pipe", "ignore", "pipe"] });
   const end = (): void => {
@@ -132,13 +132,13 @@ export async function pipePrograms({ after, before, from, signal, to }: PipeRequ
 }
 
 /**
- * A program's standard output in the C locale. It ends without an error only if the program ended with 0, so that a
- * part of an output never passes for all of it. The program ends with the caller's loop. Its input is empty, and open
- * until then: a program in a container ends with it.
+ * A program's standard output in the C locale; variables may stand before the program. It ends without an error only
+ * if the program ended with 0, so that a part of an output never passes for all of it. The program ends with the
+ * caller's loop. Its input is empty, and open until then: a program in a container ends with it.
  * @throws execute with its standard error; the signal's reason when it aborts
  */
 export async function* programOutput(command: readonly string[], signal: AbortSignal): ByteStream {
-  const [program = ""] = command;
+  const program = nameOf(command);
   const child = spawn("/usr/bin/env", ["LC_ALL=C", ...exactCommand(command)], { stdio: "pipe" });
   const ended = endOf(child);
   const end = (): void => void child.kill("SIGTERM");
@@ -183,6 +183,11 @@ export async function feedProgram(command: readonly string[], source: ByteStream
   if (fault !== null) throw fail("execute", `'${program}' ended before it had read everything`);
 }
 
+/** Variables may stand before it. */
+function nameOf(command: readonly string[]): string {
+  return command.find((part) => !/^[A-Z]+=/.test(part)) ?? "";
+}
+
 /**
  * Node replaces bytes of an argument that are no UTF-8 (base/bytes). If the last argument has such, a shell makes it of
  * digits; the character after it keeps line ends, which `$(…)` drops.
@@ -191,7 +196,7 @@ function exactCommand(command: readonly string[]): readonly string[] {
   const last = command.at(-1) ?? "";
   if (!hasStrayBytes(last)) return command;
   const digits = Array.from(utf8(`${last}x`), (byte) => `\\0${byte.toString(8)}`).join("");
-  return ["/bin/sh", "-c", 'a=$(printf %b "$0"); exec "$@" "${a%x}"', digits, ...command.slice(0, -1)];
+  return ["/bin/sh", "-c", 'a=$(printf %b "$0"); exec /usr/bin/env "$@" "${a%x}"', digits, ...command.slice(0, -1)];
 }
 
 /** Options of PostgreSQL's programs: the server, and a database whose name may look like a connection string. */

@@ -585,6 +585,7 @@ export const RULES = {
     "set `keepDays` to the days in which any point in time is needed",
   ),
   PB218: error("dumps that cannot be taken as declared", "the update, or each run, would fail", "follow the hint"),
+  PB219: note("dumps without the superuser", "they lack passwords of roles", "set `superuserAccess`, or silence it"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -109,6 +109,7 @@ export interface DatabasePlan {
   readonly objectives: Objectives;
   readonly drills: readonly DrillPlan[];
   readonly drillChecks: DrillChecksPlan;
+  readonly dumps: DumpPlan | undefined;
   readonly sizing: Sizing | undefined;
   /** Schedules and retention that the program omitted; absent if it has its own. */
   readonly chosen?: string;
@@ -137,7 +138,7 @@ export interface TaskPlan extends RunTime {
   readonly samplePercent?: number | undefined;
 }
 
-/** Logical dumps of a host. */
+/** Logical dumps. */
 export interface DumpPlan extends RunTime {
   /** Undefined dumps all that allow connections. */
   readonly databases: readonly string[] | undefined;
@@ -173,7 +174,6 @@ export interface HostPlan extends DatabasePlan, HostDefaults {
   readonly agent: boolean;
   readonly backupPriority: PriorityPlan;
   readonly maintenance: readonly TaskPlan[];
-  readonly dumps: DumpPlan | undefined;
   /** True if failures are reported to anyone. */
   readonly notifies: boolean;
   /** Further events to report, and their units; no units means all. */

@@ -76,7 +76,6 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
       resolveMaintenance(settings.maintenance ?? {}, () =>
         drillsOnly ? ["metrics"] : hasAgent() ? tasks : reads() ? ["verify", "metrics"] : [],
       ),
-    dumps: () => resolveDumps(settings.dumps, database),
     notifies: () => settings.notify !== undefined,
     notices: () => resolveNotices(settings.notify ?? {}),
     metricsListen: () => settings.monitoring?.listen,
@@ -167,6 +166,7 @@ function resolveDatabase(
       ),
     drills: () => Object.entries(settings.drills ?? {}).map(([drillName, drill]) => resolveDrill(drillName, drill)),
     drillChecks: () => resolveDrillChecks(settings.drillChecks ?? {}),
+    dumps: () => resolveDumps(settings.dumps, repositories),
     sizing: () => resolveSizing(settings.sizing),
     silence: () => settings.silence ?? {},
     acknowledgeWeaker: () => settings.acknowledgeWeaker ?? {},
@@ -287,8 +287,8 @@ function resolveSchedule(
 }
 
 function resolveDumps(
-  dumps: HostSettings["dumps"],
-  { repositories }: Pick<DatabasePlan, "repositories">,
+  dumps: DatabaseSettings["dumps"],
+  repositories: DatabasePlan["repositories"],
 ): DumpPlan | undefined {
   if (dumps === undefined) return undefined;
   return fields({

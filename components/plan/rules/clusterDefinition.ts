@@ -80,6 +80,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     () => checkClusterSynchronous(resolved, attached),
     () => checkMonitors(resolved),
     () => checkDrillPolicy(resolved),
+    () => checkClusterDumps(resolved, attached),
     () => checkFirstBackup(resolved),
     () => checkStale(resolved),
   );
@@ -198,6 +199,19 @@ function checkDrillPolicy({ database, definition }: ClusterPlan): Finding[] {
   if (!database.drills.some(({ elsewhere }) => elsewhere !== true)) return [];
   const fact = `the account ${database.cluster}-drill may create any Cluster in its namespace, with any image and any Secret of it`;
   return [finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace")];
+}
+
+/** What only a cluster's dumps need. */
+function checkClusterDumps({ database, definition }: ClusterPlan, attached: boolean): Finding[] {
+  if (database.dumps === undefined || !engineOf(database.engine).own) return [];
+  const refused = (fact: string, hint: string): Finding[] => [finding("PB218", "dumps", fact, hint)];
+  if (database.withoutBackups === true) return refused("there is no repository for them", "set repositories");
+  if (database.isReplica === true)
+    return refused("the roles of a replica cluster are those of its source", "dump the source, or leave dumps out");
+  if (attached || definition.superuserAccess) return [];
+  const fact =
+    "without the superuser they have no passwords of roles, and only the databases of the application's role";
+  return [finding("PB219", "dumps", fact, "set superuserAccess: true, or silence this")];
 }
 
 function checkFirstBackup({ database, definition }: ClusterPlan): Finding[] {

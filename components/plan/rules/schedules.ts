@@ -3,7 +3,7 @@ import { isTimeZone } from "../../../runtime/config/timeZone";
 import { checkRange } from "../arguments/ranges";
 import { repositoriesWithDeclaredFulls } from "../storage/copies";
 import { type Finding, finding } from "../findings/findings";
-import type { DatabasePlan, HostPlan } from "../model/plan";
+import type { DatabasePlan } from "../model/plan";
 import {
   type CalendarMinute,
   firstMeeting,
@@ -91,16 +91,16 @@ function checkAgain(schedule: Schedule, plan: DatabasePlan, path: string): Findi
 }
 
 /** Logical dumps need no schedule of backups, and may run beside one. */
-export function checkDumps(plan: HostPlan): Finding[] {
+export function checkDumps(plan: DatabasePlan): Finding[] {
   const { dumps } = plan;
   if (dumps === undefined) return [];
   const refused = (path: string, fact: string, hint: string): Finding[] => [finding("PB218", path, fact, hint)];
   return abstaining(
     () => checkTime(dumps, "dumps"),
     () => checkNamed(dumps, plan, "dumps"),
-    () => checkRange("HostDumpsArgs.keepDays", "dumps.keepDays", dumps.keepDays),
-    () => checkRange("HostDumpsArgs.keepCount", "dumps.keepCount", dumps.keepCount),
-    () => (findEngine(plan.engine)?.own === false ? refused("dumps", OTHER_ENGINE, "leave dumps out") : []),
+    () => checkRange("DumpsArgs.keepDays", "dumps.keepDays", dumps.keepDays),
+    () => checkRange("DumpsArgs.keepCount", "dumps.keepCount", dumps.keepCount),
+    () => (findEngine(plan.engine)?.own === false ? refused("dumps", otherEngine(plan), "leave dumps out") : []),
     () =>
       dumps.databases?.length === 0 ? refused("dumps.databases", "the list is empty", "leave it out for all") : [],
     () =>
@@ -110,7 +110,11 @@ export function checkDumps(plan: HostPlan): Finding[] {
   );
 }
 
-const OTHER_ENGINE = "beside stock pgBackRest the runtime only reads, and a dump writes into the repositories";
+function otherEngine({ engine, kind }: DatabasePlan): string {
+  return kind === "host"
+    ? "beside stock pgBackRest the runtime only reads, and a dump writes into the repositories"
+    : `with engine ${engine} a cluster has no repositories that the runtime could write into`;
+}
 
 /**
  * Six fields are CloudNativePG's form, with seconds first. One field more or fewer means another time, so none is

@@ -171,7 +171,7 @@ export interface DrillChecksNode {
 
 /** Logical dumps, and how long they stay. */
 export interface DumpsNode extends Pick<DumpPlan, "cron" | "timeZone" | "repositories"> {
-  /** Absent: all that allow connections. */
+  /** Absent: all that the role may dump. */
   readonly databases?: readonly string[];
   readonly keepDays?: number;
   readonly keepCount?: number;
@@ -251,8 +251,8 @@ function drillChecksNode({ drillChecks: { assertions, heartbeat } }: DatabasePla
   return { heartbeat: heartbeat !== undefined, assertions: assertions.map(({ name }) => name) };
 }
 
-function dumpsNode(plan: HostPlan | ClusterDatabasePlan): DumpsNode | undefined {
-  if (plan.kind !== "host" || plan.dumps === undefined) return undefined;
+function dumpsNode(plan: DatabasePlan): DumpsNode | undefined {
+  if (plan.dumps === undefined) return undefined;
   const { cron, databases, keepCount, keepDays, repositories, timeZone } = plan.dumps;
   return { cron, timeZone, repositories, ...given({ databases, keepDays, keepCount }) };
 }

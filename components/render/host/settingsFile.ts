@@ -27,7 +27,6 @@ type SettingsPlan = Pick<
   readonly dataDirectory?: string;
   /** Omitted if no drill reads the file: then changes do not restart the cluster's sidecar. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
-  /** On a host. */
   readonly dumps?: HostPlan["dumps"];
   /** WAL is compared if one of them is `stale`. */
   readonly maintenance?: readonly Pick<TaskPlan, "name">[];

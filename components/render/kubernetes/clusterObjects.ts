@@ -25,6 +25,7 @@ import { renderEngine } from "../engines/engineTable";
 import type { BackupRun, EngineContext, EngineParts, RecoverySource } from "../engines/engine";
 import { renderSnapshots } from "../engines/volumeSnapshot";
 import { renderDrills } from "./drillCronJob";
+import { renderDumps } from "./dumpCronJob";
 import { renderExpiry } from "./expiry";
 import { renderMonitors } from "./monitors";
 import { renderStaleCheck } from "./staleCheck";
@@ -83,6 +84,7 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
     ...parts.runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
     ...renderDrills(context),
+    ...renderDumps(context),
     ...renderStaleCheck(context),
     ...context.definition.poolers.toSorted(byName).map((pooler) => poolerManifest(context, pooler)),
     ...renderMonitors(context),
@@ -115,6 +117,7 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
     ...runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
     ...renderDrills(context),
+    ...renderDumps(context),
     ...renderStaleCheck(context),
     ...renderMonitors(context),
   ].map(canonical);

@@ -1,6 +1,6 @@
 /** Life of the throw-away Cluster: created, watched until it accepts connections, removed with all that it owns. */
 import type { Context } from "../../base/context";
-import { BackupError, fail, isError, toBackupError } from "../../base/errors";
+import { fail, isError, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
 import type { DrillJournal } from "../../operations/drill/drillJournal";
 import { Session } from "../../postgres/session";
@@ -8,7 +8,14 @@ import { SessionGroup } from "../../postgres/sessionGroup";
 import { kindOfText, findRestoreOutcome, jobState, type RestoreOutcome } from "../restore/clusterEvents";
 import { at, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { readThrowAway } from "./drillCluster";
-import { type Collection, CLUSTERS, type KubernetesApi, type ObjectRef } from "../kubernetes/kubernetesApi";
+import {
+  type Collection,
+  CLUSTERS,
+  type KubernetesApi,
+  type ObjectRef,
+  refOf,
+  unlessRetryable,
+} from "../kubernetes/kubernetesApi";
 
 const JOBS: Collection = { api: "batch/v1", plural: "jobs" };
 const SECRETS: Collection = { api: "v1", plural: "secrets" };
@@ -60,8 +67,7 @@ export async function clearName(
 }
 
 export async function makeCluster(api: KubernetesApi, object: JsonObject): Promise<ObjectRef> {
-  const made = await api.create(CLUSTERS, object);
-  return { name: textAt(made, "metadata", "name") ?? "", uid: textAt(made, "metadata", "uid") ?? "" };
+  return refOf(await api.create(CLUSTERS, object));
 }
 
 /** Removes pods and volumes first, the Cluster last. @throws pathRemove if it still exists at the end */
@@ -218,10 +224,4 @@ export class ThrowAway {
 function secretText(secret: JsonObject | null, key: string): string | undefined {
   const value = textAt(secret ?? undefined, "data", key);
   return value === undefined ? undefined : Buffer.from(value, "base64").toString("utf8");
-}
-
-/** A retryable error is ignored: the next attempt may succeed. */
-function unlessRetryable<T>(error: unknown, instead: T): T {
-  if (error instanceof BackupError && (error.retryable || error.kind === "hostConnect")) return instead;
-  throw error;
 }

@@ -3,7 +3,7 @@
  * directory. Reads, creates, changes and deletes over HTTPS, nothing else.
  */
 import { readFile } from "../../local/nodeFiles";
-import { type BackupError, type ErrorKind, fail, toBackupError } from "../../base/errors";
+import { BackupError, type ErrorKind, fail, toBackupError } from "../../base/errors";
 import { askWeb, type WebQuestion } from "../../web/ask";
 import { type Json, type JsonObject, listAt, parseObject, textAt } from "./clusterObject";
 
@@ -18,6 +18,8 @@ export interface Collection {
 }
 
 export const CLUSTERS: Collection = { api: "postgresql.cnpg.io/v1", plural: "clusters" };
+
+export const PODS: Collection = { api: "v1", plural: "pods" };
 
 export interface KubernetesAccess {
   readonly host: string;
@@ -54,6 +56,8 @@ export interface KubernetesApi {
   ): Promise<Listed<T>>;
   /** Null if no object has that name. @throws access, hostConnect, service, format */
   find(collection: Collection, name: string): Promise<JsonObject | null>;
+  /** The last lines of a container of a pod. @throws access, hostConnect, service */
+  log(pod: string, container: string): Promise<string>;
   /** Returns the object as the server stored it. @throws access, hostConnect, service with the refusal, format */
   create(collection: Collection, object: JsonObject): Promise<JsonObject>;
   /**
@@ -74,6 +78,8 @@ export interface KubernetesApi {
 /** A snapshot's annotation holds the whole Cluster, up to 256 KiB: a page must fit into a small pod's memory. */
 const PAGE_COUNT = 50;
 const TIMEOUT_MS = 30_000;
+const LOG_LINES = 500;
+const LOG_BYTES = 256 * 1024;
 
 /** @throws fileOpen if the pod has no account */
 export async function openKubernetes(
@@ -113,6 +119,12 @@ export async function openKubernetes(
       if (answer.status === 404) return null;
       if (answer.status !== 200) throw refusal(`get ${collection.plural} ${name}`, answer);
       return parseObject(answer.body, collection.plural);
+    },
+    async log(pod, container) {
+      const query = new URLSearchParams({ container, tailLines: String(LOG_LINES), limitBytes: String(LOG_BYTES) });
+      const answer = await call("GET", `${pathOf(PODS)}/${encodeURIComponent(pod)}/log?${query}`);
+      if (answer.status !== 200) throw refusal(`read the log of pod ${pod}`, answer);
+      return Buffer.from(answer.body).toString("utf8");
     },
     async create(collection, object) {
       const answer = await call("POST", pathOf(collection), object);
@@ -166,6 +178,16 @@ function caller({ host, port }: KubernetesAccess, ca: string, token: string, sig
     const dateMs = Date.parse(String(answer.headers["date"] ?? ""));
     return { status: answer.status, dateMs: Number.isFinite(dateMs) ? dateMs : undefined, body: answer.bytes };
   };
+}
+
+export function refOf(object: JsonObject): ObjectRef {
+  return { name: textAt(object, "metadata", "name") ?? "", uid: textAt(object, "metadata", "uid") ?? "" };
+}
+
+/** Ignores an error that the next attempt may not have. @throws the others */
+export function unlessRetryable<T>(error: unknown, instead: T): T {
+  if (error instanceof BackupError && (error.retryable || error.kind === "hostConnect")) return instead;
+  throw error;
 }
 
 /** Includes the server's message, which names the missing right. */

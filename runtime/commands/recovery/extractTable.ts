@@ -36,7 +36,7 @@ export const extractTableCommand: Command = async (proc) => {
     );
   if (config.extract.open) return extractFromOpened(proc, options);
   const programs = programsOf(proc);
-  const service = serviceOf(proc);
+  const service = serviceOf(proc, "extract-table");
   await prepareRoot(root);
   const { execId, pid } = proc.process;
   // Drills use the same directory and port, and clean up.

@@ -1,8 +1,14 @@
-/** `extract-table` in a Job of CloudNativePG: production is behind its Service, with the credentials of its Secrets. */
+/** A command in a pod beside a Cluster of CloudNativePG: production is behind its Service, with its Secrets' login. */
 import type { Context } from "../../base/context";
 import { mkdtemp, rm, writeFile } from "../../local/nodeFiles";
 import type { ExtractDeps } from "../../operations/extract/extract";
-import { openThroughService, serviceCaFile, serviceLogin, type ServiceRequest } from "../../postgres/clusterService";
+import {
+  openThroughService,
+  serviceCaFile,
+  serviceLogin,
+  type ServiceLogin,
+  type ServiceRequest,
+} from "../../postgres/clusterService";
 import type { CommandProcess } from "../../process/commandProcess";
 
 /** Rows are counted and summed in one statement. */
@@ -11,10 +17,10 @@ const QUERY_TIMEOUT_MS = 86_400_000;
 const MEMORY = "/dev/shm";
 
 /** Undefined for a server of this machine. */
-export function serviceOf({ config, readFile }: CommandProcess): ServiceRequest | undefined {
+export function serviceOf({ config, readFile }: CommandProcess, command: string): ServiceRequest | undefined {
   const { cluster, secretPath } = config.clusterDrill;
   if (cluster === undefined) return undefined;
-  return { host: `${cluster}-rw`, secretPath, applicationName: "pgbackstop extract-table", readFile };
+  return { host: `${cluster}-rw`, secretPath, applicationName: `pgbackstop ${command}`, readFile };
 }
 
 /** Parts of an extraction that reach production; none without a service. */
@@ -24,6 +30,23 @@ export async function withService<T>(
   use: (parts: Partial<ExtractDeps>) => Promise<T>,
 ): Promise<T> {
   if (service === undefined) return use({});
+  return withLogin(service, ({ environment, isSuperuser, user }) => {
+    ctx.log.info(`production: ${service.host} as ${user}${isSuperuser ? "" : ", which must own what comes back"}`);
+    return use({
+      isRemote: true,
+      openProduction: (database) => openThroughService(service, database, QUERY_TIMEOUT_MS),
+      psql: (side, args) => [...environment, ...side.command("psql", args)],
+    });
+  });
+}
+
+export interface ProgramLogin extends Pick<ServiceLogin, "isSuperuser" | "user"> {
+  /** Variables before a program that connects: `PGSSLMODE=verify-full`. */
+  readonly environment: readonly string[];
+}
+
+/** The login of PostgreSQL's programs, for as long as `use` runs. @throws dbConnect without a Secret */
+export async function withLogin<T>(service: ServiceRequest, use: (login: ProgramLogin) => Promise<T>): Promise<T> {
   const { isSuperuser, password, user } = await serviceLogin(service);
   const folder = await mkdtemp(`${MEMORY}/pgbackstop-`);
   try {
@@ -31,13 +54,8 @@ export async function withService<T>(
     const passFile = `${folder}/pgpass`;
     const escaped = password.reveal().replaceAll(/[\\:]/g, "\\$&");
     await writeFile(passFile, `*:*:*:*:${escaped}\n`, { mode: 0o600 });
-    ctx.log.info(`production: ${service.host} as ${user}${isSuperuser ? "" : ", which must own what comes back"}`);
-    const env = [`PGPASSFILE=${passFile}`, "PGSSLMODE=verify-full", `PGSSLROOTCERT=${serviceCaFile(service)}`];
-    return await use({
-      isRemote: true,
-      openProduction: (database) => openThroughService(service, database, QUERY_TIMEOUT_MS),
-      psql: (side, args) => [...env, ...side.command("psql", args)],
-    });
+    const ca = `PGSSLROOTCERT=${serviceCaFile(service)}`;
+    return await use({ isSuperuser, user, environment: [`PGPASSFILE=${passFile}`, "PGSSLMODE=verify-full", ca] });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

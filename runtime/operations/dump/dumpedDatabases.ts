@@ -16,22 +16,27 @@ type Address = Session["address"];
 const TEMPLATES: ReadonlySet<string> = new Set(["template0", "template1"]);
 
 /**
- * The wanted ones; by default all that allow connections.
+ * The wanted ones; by default all that allow connections. A role other than a superuser gets those that it owns: others
+ * may have tables that it cannot read.
  * @throws optionInvalidValue (32) for one that does not exist or refuses connections; dbInvalid (81) without any
  */
 export async function chooseDatabases(session: Session, wanted: readonly string[]): Promise<readonly SourceDatabase[]> {
   const { rows } = await session.query(
-    "select pg_catalog.textsend(datname::text) as name, pg_catalog.pg_encoding_to_char(encoding)::text as encoding, datallowconn as allows from pg_catalog.pg_database order by datname",
+    "select pg_catalog.textsend(datname::text) as name, pg_catalog.pg_encoding_to_char(encoding)::text as encoding, datallowconn as allows, pg_catalog.pg_has_role(datdba, 'USAGE') as owned from pg_catalog.pg_database order by datname",
   );
-  const all = (rows as { name: Uint8Array; encoding: string; allows: boolean }[]).map(({ name, ...row }) => ({
-    name: textOf(name),
-    ...row,
-  }));
-  const open = all.filter(({ allows }) => allows).map(({ encoding, name }) => ({ name, encoding }));
+  const all = (rows as { name: Uint8Array; encoding: string; allows: boolean; owned: boolean }[]).map(
+    ({ name, ...row }) => ({
+      name: textOf(name),
+      ...row,
+    }),
+  );
+  const open = all.filter(({ allows }) => allows);
+  const plain = ({ encoding, name }: SourceDatabase): SourceDatabase => ({ name, encoding });
   if (wanted.length === 0) {
-    const chosen = open.filter(({ name }) => !TEMPLATES.has(name));
-    if (chosen.length > 0) return chosen;
-    throw fail("dbInvalid", "no database allows connections, so there is nothing to dump");
+    const chosen = open.filter(({ name, owned }) => owned && !TEMPLATES.has(name));
+    if (chosen.length > 0) return chosen.map(plain);
+    const whose = open.every(({ owned }) => owned) ? "" : ` of role '${session.address.user}'`;
+    throw fail("dbInvalid", `no database${whose} allows connections, so there is nothing to dump`);
   }
   for (const name of wanted)
     if (!open.some((database) => database.name === name))
@@ -40,7 +45,7 @@ export async function chooseDatabases(session: Session, wanted: readonly string[
           ? "pg_dump cannot connect to it: ALTER DATABASE … ALLOW_CONNECTIONS true."
           : `The server has: ${open.map(({ name: known }) => shownText(known)).join(", ")}.`,
       });
-  return open.filter(({ name }) => wanted.includes(name));
+  return open.filter(({ name }) => wanted.includes(name)).map(plain);
 }
 
 /** @throws fileMissing (55) */
@@ -58,9 +63,14 @@ export function databaseCommand(programs: DumpPrograms, address: Address, databa
   return programs.command("pg_dump", ["--format=custom", ...connectionArgs(host, port, user, database)]);
 }
 
-/** What prints roles and tablespaces. */
-export function globalsCommand(programs: DumpPrograms, address: Address): readonly string[] {
+/** What prints roles and tablespaces. @param passwords only a superuser can read them */
+export function globalsCommand(programs: DumpPrograms, address: Address, passwords: boolean): readonly string[] {
   const { database, host, port, user } = address;
   const server = [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password"];
-  return programs.command("pg_dumpall", ["--globals-only", ...server, `--database=${database}`]);
+  return programs.command("pg_dumpall", [
+    "--globals-only",
+    ...(passwords ? [] : ["--no-role-passwords"]),
+    ...server,
+    `--database=${database}`,
+  ]);
 }

@@ -17,14 +17,12 @@ import {
   type DumpManifest,
   GLOBALS_FILE,
 } from "../../format/repository/dumpManifest";
-import { loadControlFile } from "../../postgres/controlFile";
 import { type DumpPrograms, programOutput } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import { publishDump, removeDump } from "../../repository/dumpStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";
 import { newSubPass, type Repository } from "../../repository/repository";
-import { chooseServers, type ServerCandidate, type StandbyMode } from "../backup/chooseServers";
 import { drillId } from "../drill/record";
 import { checkArchive, type ClusterIdentity } from "../shared/identity";
 import {
@@ -38,15 +36,22 @@ import { removeRemains } from "./dumpRemains";
 import { expireDumps, type KeepDumps } from "./keepDumps";
 import { type DumpTarget, DumpWriter, type Written } from "./dumpWriter";
 
+/** What is dumped. */
+export interface DumpedServer {
+  readonly session: Session;
+  /** The server's, where the programs run. */
+  readonly address: Session["address"];
+  readonly programs: DumpPrograms;
+  readonly cluster: ClusterIdentity;
+  readonly versionNum: number;
+  /** False if it may not read passwords of roles. */
+  readonly isSuperuser: boolean;
+}
+
 export interface DumpDeps {
   /** Called once for each repository. A repository whose call throws leaves the run. */
   readonly lease: (repo: Repository) => Promise<Lease>;
-  /** The configured clusters, ascending by key. */
-  readonly servers: readonly ServerCandidate[];
-  /** Programs of the server's own major version. @throws fileMissing */
-  readonly findPrograms: (major: string) => Promise<DumpPrograms>;
-  /** True if they run in the server's container, which has its socket elsewhere. */
-  readonly inContainer: boolean;
+  readonly openServer: () => Promise<DumpedServer>;
   /** Which dumps a repository keeps; undefined keeps all. */
   readonly keep: (repo: Repository) => KeepDumps | undefined;
 }
@@ -54,22 +59,14 @@ export interface DumpDeps {
 export interface DumpOptions {
   /** Names of databases; empty means all that allow connections. */
   readonly databases: readonly string[];
-  readonly standby: StandbyMode;
   /** A stored file of this size is the last one that grows: the stream goes on in a new one. */
   readonly partSizeBytes?: number;
 }
 
 const SECOND_MS = 1000;
 
-/** The server that is dumped. */
-interface Source {
-  readonly session: Session;
-  /** The server's, where the programs run. */
-  readonly address: Session["address"];
-  readonly programs: DumpPrograms;
+interface Source extends DumpedServer {
   readonly databases: readonly SourceDatabase[];
-  readonly cluster: ClusterIdentity;
-  readonly versionNum: number;
 }
 
 interface Dumped {
@@ -81,12 +78,16 @@ interface Dumped {
 export async function logicalDump(
   repos: readonly Repository[],
   deps: DumpDeps,
-  { partSizeBytes, ...options }: DumpOptions,
+  { databases, partSizeBytes }: DumpOptions,
   ctx: Context,
 ): Promise<RepoResult<string>[]> {
-  const source = await openSource(deps, options, ctx);
+  const server = await deps.openServer();
+  const source: Source = { ...server, databases: await chooseDatabases(server.session, databases) };
+  await requireDumpPrograms(source.programs);
   const { cluster, session, versionNum } = source;
   const startedAtMs = await session.nowMs();
+  // After hours without a query a network may have dropped the session.
+  const beganMs = ctx.clock.nowMs();
   const label = drillId(startedAtMs, ctx.random.bytes(4));
   const opened = await perRepo(repos, (repo) => openTarget(repo, deps, cluster, ctx));
   const writer = new DumpWriter(opened, { directory: label, partSizeBytes }, ctx);
@@ -96,7 +97,7 @@ export async function logicalDump(
     const common = {
       label,
       startedAtS: Math.floor(startedAtMs / SECOND_MS),
-      stoppedAtS: await session.nowS(),
+      stoppedAtS: Math.floor((startedAtMs + ctx.clock.nowMs() - beganMs) / SECOND_MS),
       pgVersion: cluster.version,
       versionNum,
       systemId: cluster.systemId,
@@ -116,22 +117,6 @@ export async function logicalDump(
   return writer.results();
 }
 
-async function openSource(
-  { findPrograms, inContainer, servers }: DumpDeps,
-  { databases, standby: mode }: Omit<DumpOptions, "partSizeBytes">,
-  ctx: Context,
-): Promise<Source> {
-  const { main, standby } = await chooseServers(servers, mode, ctx);
-  const { dataDirectory, facts, session } = standby ?? main;
-  const { control } = await loadControlFile(dataDirectory, ctx);
-  const chosen = await chooseDatabases(session, databases);
-  const programs = await findPrograms(control.pgVersion);
-  await requireDumpPrograms(programs);
-  const cluster = { version: control.pgVersion, systemId: control.systemId };
-  const address = inContainer ? await session.ownAddress() : session.address;
-  return { session, address, programs, databases: chosen, cluster, versionNum: facts.versionNum };
-}
-
 /** @throws fileMissing without a stanza, archiveMismatch (44) for another cluster's, lockAcquire (50) */
 async function openTarget(
   repo: Repository,
@@ -145,14 +130,18 @@ async function openTarget(
   return { key: repo.key, repo, lease, cipherPass: repo.cipherPass === null ? null : newSubPass(ctx) };
 }
 
-async function dumpAll({ address, databases, programs }: Source, writer: DumpWriter, ctx: Context): Promise<Dumped> {
+async function dumpAll(
+  { address, databases, isSuperuser, programs }: Source,
+  writer: DumpWriter,
+  ctx: Context,
+): Promise<Dumped> {
   const dump = async (fileName: string, what: string, command: readonly string[]): Promise<Written> => {
     const written = await writer.write(fileName, programOutput(command, ctx.signal));
     const [content] = written.values();
     ctx.log.info(`dumped ${what} (${formatSize(content?.sizeBytes ?? 0)})`);
     return written;
   };
-  const globals = await dump(GLOBALS_FILE, "roles and tablespaces", globalsCommand(programs, address));
+  const globals = await dump(GLOBALS_FILE, "roles and tablespaces", globalsCommand(programs, address, isSuperuser));
   const dumped: (SourceDatabase & { readonly written: Written })[] = [];
   for (const { encoding, name } of databases) {
     const command = databaseCommand(programs, address, name);

@@ -1,6 +1,10 @@
 /** Logical dumps: what cannot be taken, kept or loaded as declared. */
 import { expect, test } from "vitest";
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
+import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
+import { checkClusterPlan } from "../../../components/plan/cluster/planCluster";
+import { topologyOf } from "../../../components/plan/topology/topology";
+import { resolved } from "../clusters";
 import { checkHost } from "../../../components/plan/rules";
 import { plan } from "../plans";
 
@@ -47,4 +51,36 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ],
 ])("%s", (_what, over, expected) => {
   expect(checkHost(plan(over)).map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
+});
+
+const clusterDumps = { cron: "30 4 * * *" };
+test.each<[string, Partial<DeclaredCluster>, string[]]>([
+  ["with the superuser", { superuserAccess: true }, []],
+  ["without it", {}, ["PB219 dumps"]],
+  [
+    "at no time, of nothing",
+    { superuserAccess: true, dumps: { cron: "daily", databases: [] } },
+    ["PB011 dumps.cron", "PB218 dumps.databases"],
+  ],
+  ["with Barman", { engine: "barman-cloud" }, ["PB218 dumps"]],
+  ["of a replica cluster", { replica: { enabled: true }, superuserAccess: true }, ["PB218 dumps"]],
+])("dumps of a cluster %s", (_what, over, expected) => {
+  const findings = checkClusterPlan(resolved({ dumps: clusterDumps, ...over }), false);
+  expect(findings.filter(({ path }) => path.startsWith("dumps")).map(({ code, path }) => `${code} ${path}`)).toEqual(
+    expected,
+  );
+});
+
+test("an attached Cluster may have the superuser", () => {
+  expect(checkClusterPlan(resolved({ dumps: clusterDumps }), true).map(({ code }) => code)).not.toContain("PB219");
+});
+
+test("the topology of a cluster has its dumps", () => {
+  const { database } = resolved({ dumps: clusterDumps });
+  expect(topologyOf(database).dumps).toEqual({
+    cron: "30 4 * * *",
+    timeZone: "UTC",
+    repositories: database.repositories.map(({ name }) => name),
+    keepDays: 30,
+  });
 });
