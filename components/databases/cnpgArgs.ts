@@ -334,10 +334,10 @@ export interface ClusterBackupArgs {
   /** Logical dumps besides the backups. If omitted, none. @example { cron: "30 4 * * *", keepDays: 14 } */
   dumps?: ClusterDumpsArgs;
   /**
-   * Creates two ValidatingAdmissionPolicies, which limit what the drills' account can create. They are cluster-wide:
-   * set false if the program may not create them (PB141).
+   * Creates ValidatingAdmissionPolicies, two each, which limit what the accounts of drills and dumps can create. They
+   * are cluster-wide: set false if the program may not create them (PB141).
    * @default true
-   * @plain whether the policies of drills exist
+   * @plain whether these policies exist
    */
   drillPolicy?: boolean;
   /**

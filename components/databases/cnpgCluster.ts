@@ -269,14 +269,14 @@ function roleOf({ bootstrap }: CnpgClusterArgs, { derive }: CheckedCluster): pul
 }
 
 /**
- * A Cluster finds all objects that it names; a schedule begins once the Cluster exists; the drills' account has no
- * rights before its policies exist.
+ * A Cluster finds all objects that it names; a schedule begins once the Cluster exists; the accounts of drills and
+ * dumps have no rights before their policies exist.
  */
 function waitedFor(role: string, made: ReadonlyMap<string, pulumi.Resource>): pulumi.Resource[] {
   if (role === "cluster") return [...made.values()];
   if (role.startsWith("schedule-") || role.startsWith("pooler-")) return clusterOf(made);
-  if (role !== "drill-binding") return [];
-  return ["drill-scope-binding", "drill-policy-binding"].flatMap((policy) => made.get(policy) ?? []);
+  const [, of] = /^(drill|dump)-binding$/.exec(role) ?? [];
+  return [`${of}-scope-binding`, `${of}-policy-binding`].flatMap((policy) => made.get(policy) ?? []);
 }
 
 /** Host names of the Services of the Poolers, which have their names. */

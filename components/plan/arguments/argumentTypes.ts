@@ -1987,7 +1987,7 @@ export const ARGUMENT_PLAIN = {
   "BackupMonitoringArgs.prometheusRule": "whether the PrometheusRule exists",
   "ClusterBackupArgs.engine": "the objects of the engine",
   "ClusterBackupArgs.firstBackupTimeoutMinutes": "whether there is a ConfigMap for the report",
-  "ClusterBackupArgs.drillPolicy": "whether the policies of drills exist",
+  "ClusterBackupArgs.drillPolicy": "whether these policies exist",
   "ClusterBackupArgs.stanzaKind": "the kind of an object",
   "ClusterBackupArgs.followRuntime": "whether changes of the runtime are ignored",
   "ClusterBackupArgs.runtimeDelivery": "the content of a ConfigMap",

@@ -519,8 +519,8 @@ export const RULES = {
     "add a `FireDrill` with `of`; silence it if another stack has one",
   ),
   PB141: warning(
-    "drills without the policy that restricts their account",
-    "RBAC cannot restrict creation by name: an account that may create Clusters may run any image with any Secret of the namespace",
+    "drills or dumps without the policy that restricts their account",
+    "RBAC cannot restrict creation by name: an account that may create Clusters or pods may run any image with any Secret of the namespace",
     "leave `drillPolicy` out; if you cannot, use a namespace with nothing else in it",
   ),
   PB142: warning(

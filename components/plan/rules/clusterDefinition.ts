@@ -196,9 +196,14 @@ function checkOverriddenPoolers({ overrides, poolers }: ClusterDefinition): Find
 
 function checkDrillPolicy({ database, definition }: ClusterPlan): Finding[] {
   if (definition.drillPolicy || !engineOf(database.engine).own) return [];
-  if (!database.drills.some(({ elsewhere }) => elsewhere !== true)) return [];
-  const fact = `the account ${database.cluster}-drill may create any Cluster in its namespace, with any image and any Secret of it`;
-  return [finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace")];
+  const made = [
+    ...(database.drills.some(({ elsewhere }) => elsewhere !== true) ? [["drill", "Cluster"]] : []),
+    ...(database.dumps === undefined ? [] : [["dump", "pod"]]),
+  ];
+  return made.map(([of, kind]) => {
+    const fact = `the account ${database.cluster}-${of} may create any ${kind} in its namespace, with any image and any Secret of it`;
+    return finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace");
+  });
 }
 
 /** What only a cluster's dumps need. */

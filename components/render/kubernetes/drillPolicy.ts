@@ -10,7 +10,8 @@
 import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import { fields, merged } from "../../plan/model/deferred";
-import { MANAGED_BY, object, type RenderedObject } from "./objects";
+import { policyWithBinding } from "./admissionPolicy";
+import type { RenderedObject } from "./objects";
 
 /** Fields of `spec`: they name no Secret and no image, or have a separate rule below. */
 const FREE = [
@@ -101,23 +102,6 @@ export function renderDrillPolicy(
   return [
     ...policyWithBinding("drill-scope", named("pgbackstop-drill-scope"), account, scope, {}),
     ...policyWithBinding("drill-policy", named("pgbackstop-drill"), account, policy, { paramRef }),
-  ];
-}
-
-function policyWithBinding(
-  role: string,
-  name: () => string,
-  account: () => string,
-  spec: object,
-  binding: object,
-): RenderedObject[] {
-  const group = "admissionregistration.k8s.io/v1";
-  const labels = merged(MANAGED_BY, fields({ "app.kubernetes.io/name": account }));
-  const metadata = merged(fields({ name }), { labels });
-  const bound = merged(fields({ policyName: name }), { ...binding, validationActions: ["Deny"] });
-  return [
-    object(role, [group, "ValidatingAdmissionPolicy"], metadata, { spec: () => spec }),
-    object(`${role}-binding`, [group, "ValidatingAdmissionPolicyBinding"], metadata, { spec: () => bound }),
   ];
 }
 

@@ -7,6 +7,7 @@ import { engineOf } from "../../plan/engines/engines";
 import { fields, readers } from "../../plan/model/deferred";
 import type { EngineContext } from "../engines/engine";
 import { renderAccount, renderCronJob, type ScheduledJob, texts } from "./cronJob";
+import { renderDumpPolicy } from "./dumpPolicy";
 import type { RenderedObject } from "./objects";
 
 const CPU = "20m";
@@ -51,6 +52,7 @@ export function renderDumps(context: EngineContext): RenderedObject[] {
     }),
   });
   return [
+    ...(context.definition.drillPolicy ? renderDumpPolicy(database) : []),
     ...renderAccount(context, "dump", name, () => rulesFor(database.cluster)),
     renderCronJob(context, "dump", scheduled),
   ];

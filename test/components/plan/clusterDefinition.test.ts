@@ -101,6 +101,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     ["PB141 drillPolicy"],
   ],
   [
+    "dumps without the policy of their account",
+    { drillPolicy: false, superuserAccess: true, dumps: { cron: "30 4 * * *" } },
+    ["PB141 drillPolicy"],
+  ],
+  [
     "a stale check that tells nobody, at no time",
     { staleCheck: { cron: "daily" } },
     ["PB011 staleCheck.cron", "PB180 staleCheck"],

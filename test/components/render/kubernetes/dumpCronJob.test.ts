@@ -20,6 +20,10 @@ const ownOf = (objects: readonly RenderedObject[]): string[] =>
 
 test("a CronJob with an account of its own, for new and existing clusters", () => {
   const all = [
+    "dump-scope ValidatingAdmissionPolicy pgbackstop-dump-scope.orders.orders",
+    "dump-scope-binding ValidatingAdmissionPolicyBinding pgbackstop-dump-scope.orders.orders",
+    "dump-policy ValidatingAdmissionPolicy pgbackstop-dump.orders.orders",
+    "dump-policy-binding ValidatingAdmissionPolicyBinding pgbackstop-dump.orders.orders",
     "dump-account ServiceAccount orders-dump",
     "dump-role Role orders-dump",
     "dump-binding RoleBinding orders-dump",
