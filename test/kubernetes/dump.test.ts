@@ -165,6 +165,11 @@ describe("dumps of a cluster", async () => {
     await stack.lab.kubectl.runOk(["delete", "pod", "-l", "job-name=killed", "--grace-period=0", "--force"]);
     await expect.poll(async () => [before, ""].includes(await uidOf()), { timeout: 60_000 }).toBe(false);
     await expect.poll(waiting, { timeout: 60_000 }).toBe("1");
+    // As for an emptied node.
+    const second = await uidOf();
+    await stack.lab.kubectl.runOk(["delete", "pod", "orders-dump"]);
+    await expect.poll(async () => [second, ""].includes(await uidOf()), { timeout: 60_000 }).toBe(false);
+    await expect.poll(waiting, { timeout: 60_000 }).toBe("1");
     await stack.lab.kubectl.runOk(["delete", "job", "killed"]);
     await expect.poll(hasPod, { timeout: 60_000 }).toBe(false);
     await expect.poll(waiting, { timeout: 60_000 }).toBe("0");

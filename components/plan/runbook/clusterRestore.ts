@@ -73,7 +73,19 @@ export function table(target: ClusterTarget): Markdown {
     continues in the meantime.
 
     ${look(target)}
+    ${target.hasDumps && tableOfDump(target)}
     ${target.isOurs ? tableInJob(target) : tableOfCluster(target)}
+  `;
+}
+
+/** A dump has one moment only, but needs neither a restore nor space. */
+function tableOfDump(target: ClusterTarget): Markdown {
+  const restore = inPostgres(target, 'pg_restore --schema="<SCHEMA>" --table="<TABLE>" --file=-', "-i ");
+  return markdown`
+    1. *not always:* If the table as of a logical dump suffices: dump-ls shows their times, and this writes the table of
+       the newest one as SQL into a file. It changes nothing.
+           ${verb(target, "dump-ls")}
+           ${verb(target, 'dump-get --database="<DATABASE>"')} | ${restore} > table.sql
   `;
 }
 

@@ -16,9 +16,10 @@ export interface ClusterTarget {
   readonly isAttached: boolean;
   /** Cron expression of the first schedule of full backups. */
   readonly fullCron: string | undefined;
+  readonly hasDumps: boolean;
 }
 
-export function targetOf(database: DatabaseNode, { schedules }: Pick<Topology, "schedules">): ClusterTarget {
+export function targetOf(database: DatabaseNode, topology: Pick<Topology, "dumps" | "schedules">): ClusterTarget {
   const { attached = false, cluster = "", engine, instances = 1, namespace = "", stanza } = database;
   return {
     cluster,
@@ -28,7 +29,8 @@ export function targetOf(database: DatabaseNode, { schedules }: Pick<Topology, "
     isAttached: attached,
     namespace,
     stanza,
-    fullCron: schedules.find(({ type }) => type === "full")?.cron,
+    fullCron: topology.schedules.find(({ type }) => type === "full")?.cron,
+    hasDumps: topology.dumps !== undefined,
   };
 }
 

@@ -54,6 +54,15 @@ describe("an existing runbook", () => {
 });
 
 describe("a runbook", () => {
+  test("of a cluster with dumps says how a table comes out of one", () => {
+    const dumped = resolved({ dumps: { cron: "30 4 * * *" } }).database;
+    const text = renderRunbook([bookOf(topologyOf(dumped))], DEFAULT_PEOPLE, ORIGIN);
+    expect(text).toContain(
+      'pgbackstop dump-get --database="<DATABASE>" | kubectl exec -i -n orders svc/orders-rw -c postgres -- pg_restore',
+    );
+    expect(renderRunbook([bookOf(cluster())], DEFAULT_PEOPLE, ORIGIN)).not.toContain("dump-get");
+  });
+
   /** A changed word makes the runbooks of every stack stale: the change belongs into the changelog. */
   test("keeps its words", () => {
     const attached = cluster();
