@@ -3,6 +3,7 @@
  * dead, which the standbys' sidecars cannot see, and kube-state-metrics' on Jobs. Without those metrics nothing fires.
  * Pure.
  */
+import { dumpPodName } from "../../../runtime/cnpg/names";
 import { expiryName } from "../cluster/snapshotPlan";
 import { drillName } from "../schedule/declaredDrills";
 import type { Topology } from "../topology/topology";
@@ -11,11 +12,15 @@ import type { AlertRule, Writer } from "./rule";
 /** Ten segments: fifty minutes of a quiet database at CloudNativePG's archive_timeout, minutes of a busy one. */
 const READY_MAX = 10;
 
-export function clusterRules(writer: Writer, { drills }: Topology): AlertRule[] {
+export function clusterRules(writer: Writer, { drills, dumps }: Topology): AlertRule[] {
   const { cluster = "", namespace = "" } = writer.database;
   const of = `namespace=${JSON.stringify(namespace)}`;
   // Of a long name the end is a hash.
-  const jobs = [expiryName(cluster), ...drills.map(({ name }) => drillName(cluster, name))];
+  const jobs = [
+    expiryName(cluster),
+    ...drills.map(({ name }) => drillName(cluster, name)),
+    ...(dumps === undefined ? [] : [dumpPodName(cluster)]),
+  ];
   return [
     writer.critical(
       "PgbackstopWalNotArchived",

@@ -264,13 +264,15 @@ describe("clusters", () => {
         ...cluster,
         databases: cluster.databases.map((each) => ({ ...each, cluster: long })),
         drills: DRILLED.drills,
+        dumps: { cron: "0 3 * * *", timeZone: "UTC", repositories: ["repo1"] },
       }),
       "PgbackstopJobFailed",
     );
     const pattern = new RegExp(`^(?:${/job_name=~"([^"]+)"/.exec(expr)?.[1] ?? ""})$`);
     const job = drillName(long, "weekly");
     expect(job).not.toContain("drill-weekly");
-    for (const name of [`${job}-29381234`, `${job}-now`, `${long}-expire-29381234`]) expect(name).toMatch(pattern);
+    for (const name of [`${job}-29381234`, `${job}-now`, `${long}-expire-29381234`, `${long}-dump-29381234`])
+      expect(name).toMatch(pattern);
     expect(`${long}-2-expire-29381234`).not.toMatch(pattern);
   });
 
