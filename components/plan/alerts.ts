@@ -11,6 +11,7 @@ import { ageLimit, WAL_WAIT_S } from "./schedule/expectFull";
 import { withoutHidden } from "./alerts/hidden";
 import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
+import { dumpRules } from "./alerts/dumps";
 import { slotRules, streamRules } from "./alerts/streams";
 import { type AlertGroup, type AlertOptions, type AlertRule, durationText, Writer } from "./alerts/rule";
 import { runningSchedules } from "./schedule/schedule";
@@ -124,6 +125,7 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
       `${repository.name} is declared, but has no metrics: the configuration in use lacks it, or the metrics are gone.`,
     ),
     ...TYPES.flatMap((type) => ageRules(writer, topology, repository, type)),
+    ...dumpRules(writer, topology, repo),
     writer.critical(
       "PgbackstopRepositoryBehind",
       "10m",

@@ -179,6 +179,13 @@ export const DRILLS: readonly MetricDefinition[] = metrics(REPO, {
   pgbackstop_drill_phase_seconds: ["Duration of a phase of the last drill", [...REPO, "phase"]],
 });
 
+/** Logical dumps, where a repository has or expects some; the plugin serves these too. */
+export const DUMPS: readonly MetricDefinition[] = metrics(REPO, {
+  pgbackstop_repo_dumps: "Complete logical dumps in the repository; no sample if no repository has or expects one",
+  pgbackstop_repo_last_dump_timestamp_seconds: "End of the newest complete logical dump",
+  pgbackstop_repo_dump_expected_seconds: "Maximum age of the newest complete logical dump in the settings file",
+});
+
 /** Whether commits wait for repositories; absent where they need not. */
 export const SYNCHRONOUS: readonly MetricDefinition[] = metrics(STANZA, {
   pgbackstop_stream_synchronous: "1 while commits wait for repositories, 0 while they should and do not",
@@ -206,9 +213,6 @@ const HOST: readonly MetricDefinition[] = metrics(REPO, {
   pgbackstop_repo_wal_bytes: "Bytes that the WAL of the current cluster takes in the repository",
   pgbackstop_repo_wal_dropped_files: "Dropped WAL files, which no repository has, after the newest backup",
   pgbackstop_repo_full_expected_seconds: "Maximum age of the newest full backup in the settings file",
-  pgbackstop_repo_dumps: "Complete logical dumps in the repository; no sample if no repository has or expects one",
-  pgbackstop_repo_last_dump_timestamp_seconds: "End of the newest complete logical dump",
-  pgbackstop_repo_dump_expected_seconds: "Maximum age of the newest complete logical dump in the settings file",
   pgbackstop_verify_ok: "1 when the last verify found no errors in the repository",
   pgbackstop_verify_timestamp_seconds: "End of the last verify of the repository",
   pgbackstop_wal_waiting_files: ["WAL files in pg_wal that are ready for the archive", STANZA],
@@ -234,4 +238,5 @@ export const DEFINITIONS: readonly MetricDefinition[] = [
   ...INSTANT,
   ...HOST,
   ...DRILLS,
+  ...DUMPS,
 ];

@@ -222,7 +222,10 @@ function repoHostSamples(stanza: string, { droppedCount, fullExpectedS, key, sur
 }
 
 /** Empty where no repository has or expects a dump; else one that lacks them all shows 0. */
-function dumpSamples(stanza: string, repos: readonly RepoHostFacts[]): Sample[] {
+export function dumpSamples(
+  stanza: string,
+  repos: readonly Pick<RepoHostFacts, "key" | "dumps" | "dumpExpectedS">[],
+): Sample[] {
   if (!repos.some(({ dumpExpectedS, dumps }) => dumpExpectedS !== null || (dumps !== null && hasDumps(dumps))))
     return [];
   return repos.flatMap(({ dumpExpectedS, dumps, key }) =>

@@ -257,6 +257,28 @@ describe("promtool", () => {
     expect(`${stdout}${stderr}`).toContain("SUCCESS");
   });
 
+  // claim: docs/monitoring.md, docs/dumps.md: a late dump and a missing one fire alerts
+  test("fires for a late dump and a missing one, for each repository that gets dumps", async (context) => {
+    const promtool = await promtoolOrSkip(context);
+    const { name, rules } = groupOf(topology({ dumps: { cron: "30 4 * * *" } }));
+    const group = { name, rules: rules.filter(({ alert }) => alert.startsWith("PgbackstopDump")) };
+    const dumped = (key: number, values: string): Record<string, string> => ({
+      [`pgbackstop_repo_last_dump_timestamp_seconds{stanza="main",repo_key="${key}"}`]: values,
+    });
+    const fresh = dumped(1, NOW);
+    const tests: readonly Case[] = [
+      // A daily dump, and an hour.
+      { what: "not yet", series: { ...fresh, ...dumped(2, still(0)) }, at: 25 * HOUR, firing: [] },
+      { what: "late", series: { ...fresh, ...dumped(2, still(0)) }, at: 26 * HOUR, firing: ["PgbackstopDumpTooOld 2"] },
+      { what: "no time for the first one yet", series: fresh, at: 24 * HOUR, firing: [] },
+      { what: "never one", series: fresh, at: 26 * HOUR, firing: ["PgbackstopDumpMissing 2"] },
+    ];
+    const made = tests.map((each) => testOf(group, each, each.at));
+    const { exitCode, stderr, stdout } = await promtoolTest(promtool, group, ...made);
+    expect(`${stdout}${stderr}`).toContain("SUCCESS");
+    expect(exitCode).toBe(0);
+  });
+
   // claim: docs/monitoring.md: a stalled stream and a missing one fire alerts; late scrapes do not
   test("fires for a stalled stream and a missing one, but not for old metrics", async (context) => {
     const promtool = await promtoolOrSkip(context);

@@ -313,6 +313,7 @@ function diffDumps(to: Collector, [old, before]: Dumped, [now, after]: Dumped): 
   diffRate(to, "dumps.cron", "logical dumps", old.cron, now.cron);
   const dumps = section(to, "dumps", old, now);
   dumps.plain("timeZone", (value) => `logical dumps run in time zone ${valueText(value)}`);
+  dumps.plain("jitterSeconds", (value) => `logical dumps start up to ${valueText(value)} s late`);
   const named = ({ repositories }: DumpsNode): number[] => repositories.map((name) => findRepoIndex(name) ?? 0);
   if ([old, now].some(({ repositories }) => isHidden(repositories)))
     to.plain("dumps.repositories", namesText(old.repositories), namesText(now.repositories), () => "");

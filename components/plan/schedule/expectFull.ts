@@ -34,7 +34,7 @@ export const WAL_WAIT_S = 900;
 
 /** Age at which these schedules' backups are late; null if they make none. */
 export function ageLimit(
-  schedules: readonly RunTime[],
+  schedules: readonly Pick<RunTime, "cron" | "timeZone" | "jitterSeconds">[],
 ): { readonly limitS: number; readonly gapMinutes: number } | null {
   const gapMinutes = longestGapMinutes(schedules);
   if (gapMinutes === null) return null;

@@ -170,7 +170,7 @@ export interface DrillChecksNode {
 }
 
 /** Logical dumps, and how long they stay. */
-export interface DumpsNode extends Pick<DumpPlan, "cron" | "timeZone" | "repositories"> {
+export interface DumpsNode extends Pick<DumpPlan, "cron" | "timeZone" | "repositories" | "jitterSeconds"> {
   /** Absent: all that the role may dump. */
   readonly databases?: readonly string[];
   readonly keepDays?: number;
@@ -253,8 +253,8 @@ function drillChecksNode({ drillChecks: { assertions, heartbeat } }: DatabasePla
 
 function dumpsNode(plan: DatabasePlan): DumpsNode | undefined {
   if (plan.dumps === undefined) return undefined;
-  const { cron, databases, keepCount, keepDays, repositories, timeZone } = plan.dumps;
-  return { cron, timeZone, repositories, ...given({ databases, keepDays, keepCount }) };
+  const { cron, databases, jitterSeconds, keepCount, keepDays, repositories, timeZone } = plan.dumps;
+  return { cron, timeZone, jitterSeconds, repositories, ...given({ databases, keepDays, keepCount }) };
 }
 
 /** Keys have a fixed order, so equal topologies have equal texts. */

@@ -168,6 +168,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     cron: "string",
     timeZone: "string",
     repositories: "string[]",
+    jitterSeconds: "number",
   },
   Copies: {
     copies: "number",

@@ -1,9 +1,11 @@
 /**
  * A Grafana dashboard for the metrics of hosts and clusters: state, age of the newest backups, WAL, sizes, durations,
- * drills; every panel shows each repository separately. Declared schedules and objectives set the colour thresholds.
+ * drills, and dumps if a database declares some. Every panel shows each repository separately. Declared schedules and
+ * objectives set the colour thresholds.
  * Its data source is a variable. Pure.
  */
 import { backupAgeLimit } from "../../plan/alerts";
+import { dumpAgeLimit } from "../../plan/alerts/dumps";
 import type { Topology } from "../../plan/topology/topology";
 import { given } from "../../../runtime/base/given";
 
@@ -108,11 +110,13 @@ interface Limits {
   readonly rtoS: number;
   readonly ageS: Readonly<Record<(typeof TYPES)[number], number>>;
   readonly scheduled: readonly string[];
+  /** Null without dumps. */
+  readonly dumpAgeS: number | null;
 }
 
 /** The strictest of the topologies; default: a daily backup and an hour. */
 function limitsOf(topologies: readonly Topology[]): Limits {
-  const strictest = (values: readonly (number | null | undefined)[], fallback: number): number => {
+  const strictest = <T>(values: readonly (number | null | undefined)[], fallback: T): number | T => {
     const known = values.filter((value) => typeof value === "number");
     return known.length === 0 ? fallback : Math.min(...known);
   };
@@ -133,6 +137,10 @@ function limitsOf(topologies: readonly Topology[]): Limits {
       3600,
     ),
     scheduled: topologies.flatMap(({ schedules }) => schedules.map(({ type }) => type)),
+    dumpAgeS: strictest(
+      topologies.flatMap((topology) => topology.repositories.map(({ name }) => dumpAgeLimit(topology, name)?.limitS)),
+      null,
+    ),
     ageS: { full: ageOf("full"), diff: ageOf("diff"), incr: ageOf("incr") },
   };
 }
@@ -144,6 +152,7 @@ function rowsOf(topologies: readonly Topology[]): readonly (readonly [string, re
     ["WAL", walPanels(limits)],
     ["Sizes and durations", sizePanels()],
     ["Fire drills", drillPanels(limits)],
+    ...(limits.dumpAgeS === null ? [] : [["Logical dumps", dumpPanels(limits.dumpAgeS)] as const]),
   ];
 }
 
@@ -279,6 +288,18 @@ function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
     tile("Time to the first connection in the last drill", "s", 6, [connected], { steps: above(rtoS) }),
     tile("Lost in the last drill", "s", 6, [lost], { steps: above(rpoS) }),
     graph("Phases of the last drill", "s", 24, [phases]),
+  ];
+}
+
+function dumpPanels(limitS: number): readonly Panel[] {
+  const age = `time() - ${ofRepositories("pgbackstop_repo_last_dump_timestamp_seconds")}`;
+  return [
+    tile("Age of the newest dump", "s", 12, [line(`${age} or ${missingOf("pgbackstop_repo_dump_expected_seconds")}`)], {
+      description: "Of complete ones.",
+      steps: above(limitS),
+      missing: { text: "none", color: BAD },
+    }),
+    tile("Number of dumps", "none", 12, [line(ofRepositories("pgbackstop_repo_dumps"))]),
   ];
 }
 

@@ -66,6 +66,7 @@ function openInstance(proc: CommandProcess): Sidecar {
     gaps: () => healing.gaps(),
     streams: () => stream?.status() ?? [],
     synchronous: () => stream?.synchronousReport ?? null,
+    dumpExpectedS: (repoIndex) => config.settings.repos[repoIndex]?.expectDumpWithinS ?? null,
     walSegmentSizeBytes,
   });
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});

@@ -9,10 +9,11 @@ import type { WorkerStatus } from "../../operations/archivePush/pushQueue";
 import { silentLog } from "../../base/log";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
-import { DRILLS, REPOSITORY, SYNCHRONOUS } from "../../metrics/definitions";
+import { DRILLS, DUMPS, REPOSITORY, SYNCHRONOUS } from "../../metrics/definitions";
 import {
   attackSamples,
   drillSamples,
+  dumpSamples,
   gapSamples,
   repositorySamples,
   streamSamples,
@@ -23,6 +24,7 @@ import { trimmedLabels } from "../../operations/expire/archivePlan";
 import { findNewestWal, listBackups, type StoredWal } from "../../operations/info/destinations";
 import { loadDrillHistory } from "../../operations/drill/history";
 import { ATTACK, DRILL_KINDS, type DrillRecord } from "../../operations/drill/record";
+import { type DumpSurvey, surveyDumps } from "../../operations/dump/surveyDumps";
 import type { SynchronousReport } from "../../local/streamState";
 import { stateOf, type StreamStatus } from "../../operations/stream/streamStatus";
 import type { Repository } from "../../repository/repository";
@@ -33,6 +35,8 @@ import type { PluginService } from "../grpc/grpcServer";
 export interface MetricParts {
   readonly repos: readonly Repository[];
   walSegmentSizeBytes(): Promise<number>;
+  /** Maximum age of a repository's newest logical dump; null if none is expected. */
+  dumpExpectedS(repoIndex: number): number | null;
   /** Missing segments by repository, as far as they were counted. */
   gaps(): ReadonlyMap<number, number>;
   /** Streams of the primary; empty elsewhere and without streaming. */
@@ -43,10 +47,10 @@ export interface MetricParts {
 }
 
 const REFRESH_MS = 60_000;
-const SERVED = [...REPOSITORY, ...SYNCHRONOUS, ...DRILLS];
+const SERVED = [...REPOSITORY, ...SYNCHRONOUS, ...DRILLS, ...DUMPS];
 /**
- * Refreshes between listings of WAL, once every repository has some: a listing costs more than a file, and money in
- * some stores.
+ * Refreshes between listings of WAL, once every repository has some, and of dumps: a listing costs more than a file,
+ * and money in some stores.
  */
 const WAL_TURNS = 5;
 
@@ -55,6 +59,7 @@ export class MetricSource {
   #backups: readonly RepoResult<readonly BackupInfoEntry[]>[] = [];
   #wal: readonly RepoResult<StoredWal | null>[] = [];
   #drills: readonly DrillRecord[] = [];
+  #dumps: readonly RepoResult<DumpSurvey>[] = [];
   #trimmed: ReadonlyMap<number, ReadonlySet<string>> = new Map();
   #walSegmentSizeBytes = WAL_SEGMENT_SIZE_BYTES;
 
@@ -88,6 +93,7 @@ export class MetricSource {
       const isKnown = this.#wal.length > 0 && this.#wal.every((result) => result.ok && result.value !== null);
       if (turn % WAL_TURNS === 0 || !isKnown)
         this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
+      if (turn % WAL_TURNS === 0) this.#dumps = await perRepo(this.#parts.repos, surveyDumps).catch(unknown);
       // A job elsewhere runs drills: its records are in the repositories.
       if (turn % WAL_TURNS === 0)
         this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills, DRILL_KINDS).catch(
@@ -138,6 +144,13 @@ export class MetricSource {
       ...attackSamples(
         stanza,
         this.#drills.filter(({ pick }) => pick === ATTACK),
+      ),
+      ...dumpSamples(
+        stanza,
+        this.#parts.repos.map(({ key }) => {
+          const dumps = this.#dumps.find(({ repoIndex }) => repoIndex === key);
+          return { key, dumps: dumps?.ok === true ? dumps.value : null, dumpExpectedS: this.#parts.dumpExpectedS(key) };
+        }),
       ),
     ];
     const labelsOf = new Map(SERVED.map(({ labels, name }) => [name, labels]));

@@ -216,9 +216,10 @@ describe("weakened, and strengthened in the other direction", () => {
     [
       "fewer dumps, in fewer repositories, of fewer databases, for a shorter time",
       { dumps: { ...DAILY, databases: ["shop", "crm"], keepCount: 9 } },
-      { dumps: { cron: "30 4 * * 0", repositories: ["repo2"], databases: ["shop"], keepDays: 14 } },
+      { dumps: { cron: "30 4 * * 0", jitterSeconds: 9, repositories: ["repo2"], databases: ["shop"], keepDays: 14 } },
       [
         "weakened dumps.cron: 30 4 * * * → 30 4 * * 0",
+        "neutral dumps.jitterSeconds: 0 → 9",
         "weakened dumps.repositories.repo1: true → false",
         "weakened dumps.databases: shop, crm → shop",
         "strengthened dumps.keepDays: none → 14",

@@ -3,6 +3,7 @@ import { PUBLISHED } from "../../published/vpsNasR2";
 import { resolveHost } from "../../../../components/plan/model/resolveDatabase";
 import { topologyOf } from "../../../../components/plan/topology/topology";
 import { dashboardOf, renderDashboard } from "../../../../components/render/monitoring/dashboard";
+import { topology } from "../../topologies";
 import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
 
 interface Drawn {
@@ -20,7 +21,8 @@ interface Drawn {
 }
 
 const SEED = topologyOf(resolveHost("forge", PUBLISHED, "/usr/bin/node"));
-const { panels } = dashboardOf([SEED]) as { readonly panels: readonly Drawn[] };
+const DUMPED = topology({ dumps: { cron: "30 4 * * *", repositories: ["repo2"] } });
+const { panels } = dashboardOf([SEED, DUMPED]) as { readonly panels: readonly Drawn[] };
 
 test("panels neither overlap nor lie outside the grid", () => {
   const cells = panels.flatMap(({ gridPos: { h, w, x, y } }) =>
@@ -56,17 +58,20 @@ test("schedules and objectives set the colour thresholds", () => {
   expect(stepsOf("Age of the newest full", panels)).toEqual([null, 25 * 3600, 50 * 3600]);
   expect(stepsOf("Age of the newest incr", panels)).toEqual([null, 2 * 3600, 4 * 3600]);
   expect(stepsOf("Time to the first connection in the last drill", panels)).toEqual([null, 1800, 3600]);
+  expect(stepsOf("Age of the newest dump", panels)).toEqual([null, 25 * 3600, 50 * 3600]);
   const { panels: plain } = dashboardOf([]) as { readonly panels: readonly Drawn[] };
   expect(stepsOf("Age of the newest full", plain)).toEqual([null, 90_000, 180_000]);
+  expect(plain.map(({ title }) => title)).not.toContain("Logical dumps");
 });
 
-test("a repository without a backup or a passed drill keeps its tile", () => {
+test("a repository without a backup, a passed drill or an expected dump keeps its tile", () => {
   const mapped = panels.filter(({ fieldConfig }) => fieldConfig?.defaults.mappings !== undefined);
   expect(mapped.map(({ title }) => title)).toEqual([
     "Age of the newest full",
     "Age of the newest diff",
     "Age of the newest incr",
     "Since the last drill that passed",
+    "Age of the newest dump",
   ]);
   for (const { targets = [] } of mapped)
     expect(targets[0]?.expr).toMatch(/ or max by \(stanza, repo_key\) \(pgbackstop_\w+\{[^}]*\}\) \* 0 - 1$/);

@@ -16,6 +16,8 @@ import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
 import { drillName } from "../../../../components/plan/schedule/declaredDrills";
 import { SECRET_MARKER, unknownMarker } from "../../../../components/plan/model/unknown";
 import { runningSchedules } from "../../../../components/plan/schedule/schedule";
+import { settingsOf } from "../../../../components/render/host/settingsFile";
+import { plan } from "../../plans";
 import { topology } from "../../topologies";
 
 const { load } = createRequire(__filename)("js-yaml") as { load(text: string): unknown };
@@ -118,6 +120,26 @@ describe("thresholds", () => {
       `time() - pgbackstop_repo_last_backup_timestamp_seconds{stanza="main",repo_key="1",backup_type="full"} > ${7 * 86_400 + 7200 + 1800 + 3600}`,
       `time() - pgbackstop_repo_last_backup_timestamp_seconds{stanza="main",repo_key="2",backup_type="incr"} > ${25 * 3600}`,
     ]);
+  });
+
+  // claim: docs/monitoring.md: thresholds follow from the…
+  test("of dumps follow their schedule, in the repositories that get them", () => {
+    const dumps = { cron: "30 4 * * *", timeZone: "Europe/Berlin", jitterSeconds: 7200, repositories: ["repo2"] };
+    const group = groupOf(topology({ dumps }));
+    const metric = 'pgbackstop_repo_last_dump_timestamp_seconds{stanza="main",repo_key="2"}';
+    const limitS = 86_400 + 7200 + 1800 + 3600;
+    expect(exprs(group, "PgbackstopDumpTooOld")).toEqual([`time() - ${metric} > ${limitS}`]);
+    expect(group.rules.filter(({ alert }) => alert === "PgbackstopDumpMissing")).toMatchObject([
+      { expr: `absent(${metric})`, for: "28h", labels: { severity: "warning", stanza: "main", repo_key: "2" } },
+    ]);
+    // The same as check --stale.
+    expect(settingsOf(plan({ dumps })).repos?.["repo2"]).toMatchObject({ expectDumpWithinS: limitS });
+    expect(exprs(groupOf(topology()), "PgbackstopDumpTooOld")).toEqual([]);
+    const hidden = { ...topology({ dumps }), dumps: { ...dumps, cron: SECRET_MARKER } };
+    expect(withoutHidden(hidden).hidden).toEqual(["dumps"]);
+    expect(withoutHidden(hidden).topology.dumps).toBeUndefined();
+    const hiddenNames = { ...dumps, databases: SECRET_MARKER as never };
+    expect(withoutHidden({ ...topology(), dumps: hiddenNames }).topology.dumps).toEqual(hiddenNames);
   });
 
   test("a smaller RPO makes the alarm earlier, never earlier than a quarter of an hour", () => {

@@ -5,6 +5,7 @@ import type { DrillRecord } from "../../../../runtime/operations/drill/record";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { HeldClock, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
+import { storeDump } from "../../../harness/madeDump";
 import { entryOf, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder } from "../../repository/support";
@@ -60,6 +61,7 @@ test("report the last drill, from the histories", async () => {
     gaps: () => new Map(),
     synchronous: () => null,
     streams: () => [],
+    dumpExpectedS: () => null,
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
   });
   const ending = new AbortController();
@@ -84,6 +86,7 @@ test("report for each repository how far back and how far forward it can recover
   const backups = ["20261118-064059F", "20261119-064059F"].map((label) => ({ label, wal: RANGE }));
   await makeStanza(first, { versions: ["18"], backups, wal: { "18-1": RANGE } });
   await makeStanza(second, { versions: ["18"], backups: [], wal: {} });
+  await storeDump(first, "20261120-020000Z-1a2b3c4d", { stoppedAtS: 1_795_000_100 });
   const [oldest, newest] = backups.map((backup) => entryOf(backup).stoppedAtS);
 
   const source = new MetricSource({
@@ -95,6 +98,7 @@ test("report for each repository how far back and how far forward it can recover
       { repoIndex: 2, lsn: null, atMs: null, error: null, lostCount: 0 },
     ],
     workers: () => [{ repoIndex: 2, waitingCount: 3, error: null, missingWalCount: 1, conflictCount: 2 }],
+    dumpExpectedS: (repoIndex) => (repoIndex === 2 ? 90_000 : null),
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
   });
   const ending = new AbortController();
@@ -116,7 +120,12 @@ test("report for each repository how far back and how far forward it can recover
     "pgbackstop_repo_stream_losses demo,1": 0,
     "pgbackstop_stream_synchronous demo": 1,
     "pgbackstop_stream_waiting_seconds demo": 45,
+    "pgbackstop_repo_dumps demo,1": 1,
+    "pgbackstop_repo_last_dump_timestamp_seconds demo,1": 1_795_000_100,
+    "pgbackstop_repo_dumps demo,2": 0,
+    "pgbackstop_repo_dump_expected_seconds demo,2": 90_000,
   });
+  expect(values["pgbackstop_repo_last_dump_timestamp_seconds demo,2"]).toBeUndefined();
   expect(values["pgbackstop_repo_stream_timestamp_seconds demo,2"]).toBeUndefined();
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,1"]).toBeGreaterThan(0);
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,2"]).toBeUndefined();
