@@ -23,7 +23,7 @@ import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, codeOf, errorLines, serveControlSocket } from "./controlSocket";
 import type { ReportFile } from "../operations/report/reportFields";
 import { serveMetrics } from "./metricsServer";
-import { ReportAnswer } from "./reportAnswer";
+import { ReportAnswer } from "../operations/report/reportAnswer";
 
 /** How long running requests and transfers may take after the signal to end. */
 const DRAIN_MS = 8000;

@@ -4,7 +4,6 @@
  * answers as long as the process lives; the metrics show problems of repositories. Metrics hold no secret. The operator
  * chooses the address: 127.0.0.1 keeps them on the host.
  */
-import { createServer, type ServerResponse } from "node:http";
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
 import type { CommandProcess } from "../process/commandProcess";
@@ -12,21 +11,13 @@ import { DEFINITIONS, type Sample } from "../metrics/definitions";
 import { gatherSamples, Surveys } from "../metrics/gather";
 import { type WorkerFacts, workerSamples } from "../metrics/samples";
 import { renderMetrics } from "../metrics/text";
-import type { HttpAnswer, ReportAnswer } from "./reportAnswer";
-
-export interface MetricsServer {
-  readonly port: number;
-  close(): Promise<void>;
-}
+import { type HttpAnswer, type HttpRequest, type HttpServer, serveHttp } from "../local/httpServer";
+import type { ReportAnswer } from "../operations/report/reportAnswer";
 
 const REFRESH_MS = 60_000;
 /** Refreshes between two surveys of whole archives. */
 const SURVEY_TURNS = 10;
-const CONNECTIONS_MAX = 16;
-const REQUEST_TIMEOUT_MS = 5000;
-const HEADER_BYTES_MAX = 8 * 1024;
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
-const PLAIN = { "content-type": "text/plain; charset=utf-8" };
 
 /**
  * `listen` is `address:port`.
@@ -38,7 +29,7 @@ export async function serveMetrics(
   workers: () => readonly WorkerFacts[],
   ctx: Context,
   report: Pick<ReportAnswer, "to"> | null = null,
-): Promise<MetricsServer> {
+): Promise<HttpServer> {
   const endpoint = parseListen(listen);
   if (report !== null && !LOOPBACK.test(endpoint.address))
     throw fail(
@@ -57,46 +48,22 @@ export async function serveMetrics(
     samples === null
       ? null
       : renderMetrics(DEFINITIONS, [...samples, ...workerSamples(proc.config.stanza ?? "", workers())]);
-  const server = createServer({
-    maxHeaderSize: HEADER_BYTES_MAX,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    headersTimeout: REQUEST_TIMEOUT_MS,
-  });
-  server.maxConnections = CONNECTIONS_MAX;
-  server.on("request", ({ headers, method = "", url = "" }, response) => {
-    const path = url.split("?")[0] ?? "";
-    const reported = method === "GET" ? (report?.to(path, headers.authorization) ?? null) : null;
-    Promise.resolve(reported).then(
-      (answered) => (answered === null ? answer(method, path, text, response) : send(response, method, answered)),
-      (error: unknown) => {
-        ctx.log.warn(`unable to make the report: ${toBackupError(error).message}`);
-        send(response, method, { status: 503, headers: PLAIN, text: "no report: the agent's log says why\n" });
-      },
-    );
-  });
   const end = async (): Promise<void> => {
     ending.abort();
     await refreshing;
   };
   try {
-    await new Promise<void>((resolve, reject) =>
-      server.once("error", reject).listen(endpoint.port, endpoint.address, resolve),
+    const { close, port } = await serveHttp(
+      endpoint,
+      async (request) => (await report?.to(request)) ?? answer(request, text),
+      ctx,
+      "Another process may use the port. Choose another one with metrics-listen.",
     );
+    return { port, close: () => Promise.all([close(), end()]).then(() => {}) };
   } catch (error) {
     await end();
-    const hint = "Another process may use the port. Choose another one with metrics-listen.";
-    throw fail("fileOpen", `unable to listen on '${listen}': ${toBackupError(error).message}`, { hint });
+    throw error;
   }
-  server.on("error", (error) => ctx.log.warn(`metrics on '${listen}': ${error.message}`));
-  const bound = server.address();
-  return {
-    port: typeof bound === "object" && bound !== null ? bound.port : endpoint.port,
-    close: async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      await Promise.all([closed, end()]);
-    },
-  };
 }
 
 async function refreshForever(
@@ -116,22 +83,13 @@ async function refreshForever(
   }
 }
 
-function answer(method: string, path: string, metrics: () => string | null, response: ServerResponse): void {
-  const say = (status: number, text: string, headers: HttpAnswer["headers"] = PLAIN): void =>
-    send(response, method, { status, headers, text });
-  if (method !== "GET" && method !== "HEAD") return say(405, "only GET\n");
-  if (path === "/healthz") return say(200, "ok\n");
-  if (path !== "/metrics") return say(404, "not found: use /metrics or /healthz\n");
+function answer({ method, path }: HttpRequest, metrics: () => string | null): HttpAnswer {
+  if (method !== "GET" && method !== "HEAD") return { status: 405, text: "only GET\n" };
+  if (path === "/healthz") return { status: 200, text: "ok\n" };
+  if (path !== "/metrics") return { status: 404, text: "not found: use /metrics or /healthz\n" };
   const text = metrics();
-  if (text === null) return say(503, "not gathered yet\n");
-  say(200, text, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
-}
-
-function send(response: ServerResponse, method: string, { headers, status, text }: HttpAnswer): void {
-  const bytes = Buffer.from(text, "utf8");
-  response
-    .writeHead(status, { ...PLAIN, ...headers, "content-length": bytes.length })
-    .end(method === "HEAD" ? undefined : bytes);
+  if (text === null) return { status: 503, text: "not gathered yet\n" };
+  return { status: 200, text, headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } };
 }
 
 function parseListen(listen: string): { readonly address: string; readonly port: number } {

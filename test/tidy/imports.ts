@@ -240,6 +240,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "runtime/archiver",
       "runtime/base",
+      "runtime/local/httpServer",
       "runtime/local/nodeFiles",
       "runtime/operations",
       "runtime/metrics",

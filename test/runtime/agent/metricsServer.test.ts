@@ -1,7 +1,8 @@
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type MetricsServer, serveMetrics } from "../../../runtime/agent/metricsServer";
-import { ReportAnswer } from "../../../runtime/agent/reportAnswer";
+import { serveMetrics } from "../../../runtime/agent/metricsServer";
+import type { HttpServer } from "../../../runtime/local/httpServer";
+import { ReportAnswer } from "../../../runtime/operations/report/reportAnswer";
 import type { ReportFile } from "../../../runtime/operations/report/reportFields";
 import type { Repository } from "../../../runtime/repository/repository";
 import { fail } from "../../../runtime/base/errors";
@@ -18,7 +19,7 @@ const SIXTEEN_MIB = 16 * 1024 * 1024;
 let clock: HeldClock;
 let storage: FaultyStorage;
 let repo: Repository;
-let served: MetricsServer | null = null;
+let served: HttpServer | null = null;
 beforeEach(async () => {
   clock = new HeldClock();
   storage = new FaultyStorage(new MemoryStorage());

@@ -1,18 +1,13 @@
 /**
- * `/report` and `/report.json` of the agent: the page of the verb `report` behind a password, which a browser asks for.
- * A page is made at most once a minute, however many ask.
+ * `/report` and `/report.json` of the agent and of a cluster's sidecar: the page of the verb `report` behind a
+ * password, which a browser asks for. A page is made at most once a minute, however many ask.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Clock } from "../base/clock";
-import { fail } from "../base/errors";
-import { renderReportPage } from "../operations/report/reportPage";
-import type { ReportFile } from "../operations/report/reportFields";
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly text: string;
-}
+import type { Clock } from "../../base/clock";
+import { fail } from "../../base/errors";
+import type { HttpAnswer, HttpRequest } from "../../local/httpServer";
+import type { ReportFile } from "./reportFields";
+import { renderReportPage } from "./reportPage";
 
 const KEPT_MS = 60_000;
 const PASSWORD_LENGTH_MIN = 16;
@@ -41,9 +36,9 @@ export class ReportAnswer {
     this.#clock = clock;
   }
 
-  /** Null for another path. @throws what hinders the report */
-  async to(path: string, authorization: string | undefined): Promise<HttpAnswer | null> {
-    if (path !== "/report" && path !== "/report.json") return null;
+  /** Null for another path or method. @throws what hinders the report */
+  async to({ authorization, method, path }: HttpRequest): Promise<HttpAnswer | null> {
+    if (method !== "GET" || (path !== "/report" && path !== "/report.json")) return null;
     if (!timingSafeEqual(digest(passwordIn(authorization)), this.#password))
       return {
         status: 401,
