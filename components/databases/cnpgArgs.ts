@@ -525,7 +525,10 @@ export interface ReplicaArgs {
   promotionToken?: pulumi.Input<string>;
 }
 
-/** Objects of the Prometheus operator for this cluster. Its custom resource definitions must exist. */
+/**
+ * Objects of the Prometheus operator for this cluster, whose custom resource definitions must exist, and the page of
+ * `pgbackstop report`.
+ */
 export interface BackupMonitoringArgs {
   /**
    * Creates a PodMonitor: CloudNativePG's port 9187 on every pod, which includes the sidecars' metrics.
@@ -555,6 +558,14 @@ export interface BackupMonitoringArgs {
   alertLabels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** URL of your own page about the alerts; each alert's name is appended after `#` in lower case. */
   runbookUrl?: pulumi.Input<string>;
+  /**
+   * Serves the page of `pgbackstop report` in each pod, as `/report` on port 9854 of its loopback, which
+   * `kubectl port-forward` reaches (docs/report.md). A key of a Secret in the namespace has the password, of at least
+   * 16 characters. Only with engine "runtime". Instances restart when you add, rename or remove it, not when the
+   * password changes.
+   * @example { name: "orders-report", key: "password" }
+   */
+  reportPassword?: KeyRef;
 }
 
 /** Monitoring of a cluster: objects of the Prometheus operator, and queries of CloudNativePG's exporter. */

@@ -37,6 +37,8 @@ export const PATHS = {
   drill: "/pgbackstop/drill",
   production: "/pgbackstop/production",
   notify: "/pgbackstop/notify",
+  /** Alongside an instance: the password of the report. */
+  report: "/pgbackstop/report",
   /** For a Job that extracts tables: what it restores. */
   scratch: "/pgbackstop/scratch",
   /** Lost with the pod: the unpacked program, locks, the heartbeat. */
@@ -56,6 +58,9 @@ export const SOURCE_PATHS = {
 /** The sidecar writes it while its socket answers calls: time of the last answer, in seconds since 1970. */
 export const HEARTBEAT_FILE = `${PATHS.run}/alive`;
 export const HEARTBEAT_AGE_MAX_S = 15;
+/** File of the report's password, and where the sidecar serves the report: inside the pod only. */
+export const REPORT_PASSWORD_FILE = `${PATHS.report}/password`;
+export const REPORT_ADDRESS = { address: "127.0.0.1", port: 9854 } as const;
 /** In the same directory, for people: the verbs with the sidecar's configuration. */
 export const LAUNCHER_FILE = "pgbackstop";
 /** Note of a backup: the Backup object that requested it. */

@@ -1,12 +1,14 @@
 /** The file that runs each command of `runtime/config/commands.ts`, loaded on demand. */
 import type { WorkingCommand } from "../config/commands";
-import type { Command } from "../process/commandProcess";
+import type { ReportFile } from "../operations/report/reportFields";
+import type { Command, CommandProcess } from "../process/commandProcess";
+
+/** For processes that serve the page. */
+const makeReport = async (proc: CommandProcess): Promise<ReportFile> =>
+  (await import("./watch/report.js")).reportDocument(proc);
 
 const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
-  agent: async () =>
-    (await import("../agent/agent.js")).agentCommand(async (proc) =>
-      (await import("./watch/report.js")).reportDocument(proc),
-    ),
+  agent: async () => (await import("../agent/agent.js")).agentCommand(makeReport),
   annotate: async () => (await import("./backups/annotate.js")).annotateCommand,
   "archive-get": async () => (await import("./wal/archiveGet.js")).archiveGetCommand,
   "archive-push": async () => (await import("./wal/archivePush.js")).archivePushCommand,
@@ -17,7 +19,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   "cnpg-drill": async () => (await import("../cnpg/drill/drillCommand.js")).clusterDrillCommand,
   "cnpg-dump": async () => (await import("../cnpg/job/dumpCommand.js")).clusterDumpCommand,
   "cnpg-expire": async () => (await import("../cnpg/snapshots/expireSnapshots.js")).expireSnapshotsCommand,
-  "cnpg-instance": async () => (await import("../cnpg/sidecar/instance.js")).instanceCommand,
+  "cnpg-instance": async () => (await import("../cnpg/sidecar/instance.js")).instanceCommand(makeReport),
   "cnpg-job": async () => (await import("../cnpg/job/jobCommand.js")).jobCommand,
   "cnpg-operator": async () => (await import("../cnpg/operator/operator.js")).operatorCommand,
   "cnpg-replace-archiver": async () => (await import("../cnpg/gate/replaceArchiver.js")).replaceArchiverCommand,

@@ -568,7 +568,7 @@ const COMMAND_LINE = [
   own(
     "report-password-file",
     "path",
-    ["agent"],
+    ["agent", "cnpg-instance"],
     "file with the password of /report; by default report-password in $CREDENTIALS_DIRECTORY",
     { config: "monitoring.reportPasswordFile" },
   ),

@@ -3,6 +3,7 @@
  * unchanged, from the plugin to a restored cluster with separate volumes for WAL and a tablespace. A running Cluster
  * that others created gets backups too. Last, commits wait for repositories.
  */
+import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,6 +13,7 @@ import { CnpgBackup } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { backupEndCreate } from "../../components/dynamic/clusterBackup";
+import type { ReportFile } from "../../runtime/operations/report/reportFields";
 import type { RepositoryTarget } from "../../components/repositories/target";
 import type { RunResult } from "../../tools/parts/process";
 import type { S3Server } from "../../tools/parts/servers/s3Server";
@@ -29,6 +31,10 @@ import { NIGHTLY } from "../../tools/parts/nightly";
 const OPERATOR = ["deployment/cnpg-controller-manager", "-n", OPERATOR_NAMESPACE];
 /** The last step of "Commits hang" (components/plan/runbook/clusterCare.ts). */
 const REMOVAL = '[{"op":"remove","path":"/spec/postgresql/synchronous"}]';
+
+/** Arguments: address, path, password. */
+const REQUEST =
+  'exec 3<>/dev/tcp/$0/9854 && printf \'GET %s HTTP/1.0\\r\\nAuthorization: Bearer %s\\r\\n\\r\\n\' "$1" "$2" >&3 && cat <&3';
 
 describe("a stack of the components", async () => {
   const parts = await labParts("the components' objects in the lab");
@@ -49,7 +55,13 @@ describe("a stack of the components", async () => {
     parameters: { shared_buffers: "32MB" },
   };
   const orders = (over: Partial<CnpgClusterArgs> = {}): CnpgCluster =>
-    new CnpgCluster("orders", { ...stack.common("/orders"), ...volumes, instances: 2, ...over });
+    new CnpgCluster("orders", {
+      ...stack.common("/orders"),
+      ...volumes,
+      instances: 2,
+      monitoring: { reportPassword: { name: "orders-report", key: "password" } },
+      ...over,
+    });
 
   const sql = (pod: string, text: string): Promise<string> => stack.sql(pod, text);
   const podsOf = async (cluster: string): Promise<string[]> => {
@@ -91,6 +103,49 @@ describe("a stack of the components", async () => {
       .toMatchObject({ exitCode: 0, stdout: expect.stringMatching(args) });
     expect(await command("verify", "--repo=2")).toMatchObject({ exitCode: 0 });
     await stack.check("orders-1");
+  });
+
+  // claim: docs/report.md: a cluster's sidecar serves the page on the pod's loopback, behind the password of a Secret;
+  //   a changed one counts without a restart (the kubelet is a double, and forwards no port)
+  test("serves its report inside the pod, to those with the password", async () => {
+    const before = await podsOf("orders");
+    // PostgreSQL's container shares the pod's network.
+    const ask = (path: string, password: string, address = "127.0.0.1"): Promise<RunResult> =>
+      lab.kubectl.exec("orders-1", "postgres", ["bash", "-c", REQUEST, address, path, password]);
+    const statusOf = async (password: string): Promise<string> => (await ask("/report", password)).stdout.slice(0, 12);
+    const passwords = ["first", "second"].map((name) => `${name}-${randomBytes(16).toString("hex")}`);
+    const secret = (password: string): object => ({
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "orders-report", namespace: "default" },
+      stringData: { password },
+    });
+    const [first = "", second = ""] = passwords;
+    // The cluster has started without the Secret.
+    expect((await ask("/report", first)).stderr).toContain("Connection refused");
+    await lab.kubectl.apply([secret(first)]);
+    const limit = { timeout: 90_000, interval: 1000 };
+    await expect.poll(() => statusOf(first), limit).toBe("HTTP/1.1 200");
+    const refused = (await ask("/report.json", second)).stdout;
+    expect([refused.slice(0, 12), refused.includes("orders")]).toEqual(["HTTP/1.1 401", false]);
+    const backupsIn = (text: string): unknown =>
+      (JSON.parse(text) as ReportFile).databases.map(({ repos, stanza }) => [
+        stanza,
+        repos.map(({ backups }) => backups),
+      ]);
+    const { stdout: served } = await ask("/report.json", first);
+    const printed = await stack.verb("orders-1", "report", "--format=json");
+    expect(backupsIn(served.slice(served.indexOf("\r\n\r\n")))).toEqual(backupsIn(printed.stdout));
+    const pod = await lab.kubectl.find<{ status: { podIP: string } }>("pods", "orders-1");
+    expect((await ask("/report", first, pod?.status.podIP)).stderr).toContain("Connection refused");
+
+    await lab.kubectl.apply([secret(second)]);
+    await expect.poll(() => statusOf(second), limit).toBe("HTTP/1.1 200");
+    expect(await statusOf(first)).toBe("HTTP/1.1 401");
+    expect(await podsOf("orders")).toEqual(before);
+    const shown = `${await lab.kubectl.logs("orders-1", "plugin-pgbackstop")}${JSON.stringify(pod)}`;
+    expect(shown).toContain("/report is served on 127.0.0.1:9854");
+    for (const password of passwords) expect(shown).not.toContain(password);
   });
 
   test("changes nothing when it is applied again, and restarts nothing for a changed retention", async () => {

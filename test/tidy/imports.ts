@@ -219,7 +219,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/commands/table",
     mayImport: ["runtime/agent", "runtime/cnpg", "runtime/commands", "runtime/config/commands"],
-    mayImportTypes: ["runtime/process/commandProcess"],
+    mayImportTypes: ["runtime/operations/report/reportFields", "runtime/process/commandProcess"],
   },
   {
     prefix: "runtime/archiver",

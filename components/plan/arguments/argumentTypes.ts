@@ -74,6 +74,7 @@ export const ARGUMENT_TYPES = {
     "labels?": "Input<{ [name: string]: Input<string> }>",
     "alertLabels?": "Input<{ [name: string]: Input<string> }>",
     "runbookUrl?": "Input<string>",
+    "reportPassword?": "KeyRef",
   },
   BootstrapArgs: { "initdb?": "InitdbArgs", "import?": "ImportArgs", "recovery?": "RecoveryArgs" },
   ClusterBackupArgs: {

@@ -63,6 +63,8 @@ export interface MonitorPlan {
   readonly labels: Readonly<Record<string, string>>;
   readonly alertLabels: Readonly<Record<string, string>>;
   readonly runbookUrl: string | undefined;
+  /** Undefined if no sidecar serves the report. */
+  readonly reportPassword: KeyRefSettings | undefined;
 }
 
 /** The keys are their names. */
@@ -257,7 +259,7 @@ function resolveMonitors(monitoring: NonNullable<DeclaredCluster["monitoring"]>)
     tls: () => monitoring.tls,
     labels: () => monitoring.labels ?? {},
     alertLabels: () => monitoring.alertLabels ?? {},
-    runbookUrl: () => monitoring.runbookUrl,
+    ...readers(monitoring, "runbookUrl", "reportPassword"),
   });
 }
 

@@ -49,6 +49,8 @@ const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
   restore_command: "",
   shared_preload_libraries: "sharedPreloadLibraries",
 };
+/** A Secret and its key; the plugin makes no pod with others. */
+const REPORT_SECRET = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/[-._a-zA-Z0-9]+$/;
 /** Ends of the names of a Cluster's own Services. The operator leaves a Pooler alone whose Service is not its own. */
 const OWN_SERVICES: readonly string[] = ["rw", "ro", "r"];
 const LIKE_HINT = "take image and version from the source, ...orders.like, or set postgresVersion";
@@ -246,10 +248,25 @@ function checkStale({ database, definition }: ClusterPlan): Finding[] {
 }
 
 function checkMonitors({ database, definition }: ClusterPlan): Finding[] {
-  if (!definition.monitors.prometheusRule || engineOf(database.engine).own) return [];
-  const fact = `engine "${database.engine}" has no pgbackstop metrics: the PrometheusRule would be empty`;
-  const hint = "leave it out, and write rules on cnpg_collector_… and the engine's metrics";
-  return [finding("PB131", "monitoring.prometheusRule", fact, hint)];
+  const { prometheusRule, reportPassword } = definition.monitors;
+  return abstaining(
+    () => {
+      if (!prometheusRule || engineOf(database.engine).own) return [];
+      const fact = `engine "${database.engine}" has no pgbackstop metrics: the PrometheusRule would be empty`;
+      const hint = "leave it out, and write rules on cnpg_collector_… and the engine's metrics";
+      return [finding("PB131", "monitoring.prometheusRule", fact, hint)];
+    },
+    () => {
+      if (reportPassword === undefined || engineOf(database.engine).own) return [];
+      const fact = `engine "${database.engine}" has no sidecar that serves the report`;
+      return [finding("PB044", "monitoring.reportPassword", fact, 'leave it out, or use engine "runtime"')];
+    },
+    () => {
+      if (reportPassword === undefined || REPORT_SECRET.test(`${reportPassword.name}/${reportPassword.key}`)) return [];
+      const fact = `"${reportPassword.name}" and "${reportPassword.key}" are not the names of a Secret and its key`;
+      return [finding("PB110", "monitoring.reportPassword", fact, "write them as kubectl describe secret prints them")];
+    },
+  );
 }
 
 function imageRules({ database, definition }: ClusterPlan): (() => Finding[])[] {

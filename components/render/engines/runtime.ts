@@ -10,7 +10,7 @@ import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import type { FullBackupReport } from "../../../runtime/config/types";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { given } from "../../../runtime/base/given";
-import { areSame, fields, givenFields, mappedFields, merged, readOr } from "../../plan/model/deferred";
+import { areSame, fields, givenFields, isGiven, mappedFields, merged, readOr } from "../../plan/model/deferred";
 import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import { type RepositoryPlan, storeKindOf, storeOf } from "../../plan/repositories/repositoryTypes";
 import type { Schedule } from "../../plan/schedule/schedule";
@@ -58,7 +58,7 @@ function renderRuntime(context: EngineContext): EngineParts {
       fields({
         name: () => context.pluginName ?? PLUGIN_NAME,
         isWALArchiver: () => true,
-        parameters: () => runtimeParameters(context, configMap),
+        parameters: () => merged(runtimeParameters(context, configMap), reportParameter(context)),
       }),
     ],
     backup: fields({ target: () => database.backupTarget }),
@@ -146,6 +146,11 @@ function runtimeParameters(
     fields(Object.fromEntries(keys)),
   );
   return mappedFields(parameters as object as Record<string, string>, (read) => read());
+}
+
+function reportParameter({ definition: { monitors } }: EngineContext): Readonly<Record<string, string>> {
+  if (!isGiven(() => monitors.reportPassword)) return {};
+  return fields({ reportPassword: () => `${monitors.reportPassword?.name}/${monitors.reportPassword?.key}` });
 }
 
 function programParameters(runtime: EngineContext["runtime"]): object {

@@ -1,6 +1,7 @@
 /** Volumes that a container of the program needs for the plugin's parameters. Pure. */
+import { basename } from "node:path";
 import type { JsonObject } from "../kubernetes/clusterObject";
-import { PATHS } from "../names";
+import { PATHS, REPORT_PASSWORD_FILE } from "../names";
 import type { PluginParameters, RepoSecret } from "./parameters";
 
 /** A volume and its path in the container. */
@@ -44,6 +45,14 @@ export function filesOf(
       ? []
       : [mounted(`${prefix}-conf`, { secret: { secretName: secretConf } }, paths.include)]),
   ];
+}
+
+/** The database starts without it: the sidecar serves the page when the Secret comes. */
+export function reportVolumes({ reportPassword }: PluginParameters): MountedVolume[] {
+  if (reportPassword === undefined) return [];
+  const items = [{ key: reportPassword.key, path: basename(REPORT_PASSWORD_FILE) }];
+  const secret = { secretName: reportPassword.name, items, optional: true };
+  return [mounted("pgbackstop-report", { secret }, PATHS.report)];
 }
 
 export function claimVolume(claim: string, index: number): MountedVolume {

@@ -21,6 +21,8 @@ export interface PluginParameters {
   readonly secrets: readonly RepoSecret[];
   /** Secret whose `*.conf` files are read after pgbackrest.conf. */
   readonly secretConf: string | undefined;
+  /** Key of a Secret with the password of the report; undefined if the sidecar serves none. */
+  readonly reportPassword: { readonly name: string; readonly key: string } | undefined;
   /** Claims that are mounted below {@link PATHS.claims}, ascending. */
   readonly claims: readonly string[];
   readonly backupType: RequestedBackupType;
@@ -59,6 +61,7 @@ const KNOWN = [
   "runtime",
   "runtimeUrl",
   "secretConf",
+  "reportPassword",
   "claims",
   "backupType",
   "fullEveryDays",
@@ -68,8 +71,10 @@ const KNOWN = [
   ...Object.keys(RESOURCES),
 ];
 const REPO_SECRET = /^(repo[1-9]\d{0,2})Secret(Keys)?$/;
+/** `minio/AWS_ACCESS_KEY_ID` */
+const SECRET_KEY = /^([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$/;
 /** `ACCESS_KEY_ID=minio/AWS_ACCESS_KEY_ID` */
-const SECRET_KEY = /^([-._a-zA-Z0-9]+)=([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$/;
+const SECRET_FILE = /^([-._a-zA-Z0-9]+)=(.*)$/s;
 /** Names of Kubernetes objects. */
 const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const SHA256 = /^[0-9a-f]{64}$/;
@@ -101,6 +106,7 @@ export function readParameters(
     ...programOf(given, defaults.image),
     secrets: secretsOf(given),
     secretConf: given["secretConf"] === undefined ? undefined : objectName(given, "secretConf", "a Secret"),
+    reportPassword: given["reportPassword"] === undefined ? undefined : reportPasswordOf(given["reportPassword"]),
     claims: claimsOf(given["claims"] ?? ""),
     backupType: backupTypeOf("backupType", given["backupType"] ?? "auto"),
     fullEveryDays: daysOf(given["fullEveryDays"]),
@@ -164,14 +170,26 @@ function secretsOf(given: Parameters): readonly RepoSecret[] {
 /** Sorted by file, independent of the order given. */
 function filesOf(name: string, text: string): { file: string; name: string; key: string }[] {
   const files = text.split(",").map((entry) => {
-    const [, file = "", secret = "", key = ""] = SECRET_KEY.exec(entry.trim()) ?? [];
-    if (["", ".", ".."].includes(file) || !OBJECT_NAME.test(secret))
+    const [, file = "", source = ""] = SECRET_FILE.exec(entry.trim()) ?? [];
+    const ref = secretKeyOf(source);
+    if (["", ".", ".."].includes(file) || ref === null)
       throw invalid(name, text, "FILE=secret/key, with commas between them");
-    return { file, name: secret, key };
+    return { file, ...ref };
   });
   const twice = files.find(({ file }, index) => files.findIndex((other) => other.file === file) !== index);
   if (twice !== undefined) throw invalid(name, text, `each file once (${twice.file} occurs twice)`);
   return files.sort((left, right) => (left.file < right.file ? -1 : 1));
+}
+
+function secretKeyOf(text: string): { readonly name: string; readonly key: string } | null {
+  const [, name = "", key = ""] = SECRET_KEY.exec(text) ?? [];
+  return OBJECT_NAME.test(name) ? { name, key } : null;
+}
+
+function reportPasswordOf(text: string): PluginParameters["reportPassword"] {
+  const ref = secretKeyOf(text.trim());
+  if (ref === null) throw invalid("reportPassword", text, "secret/key");
+  return ref;
 }
 
 /** @throws optionInvalidValue */

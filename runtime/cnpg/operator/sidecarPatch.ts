@@ -15,13 +15,14 @@ import {
   HEARTBEAT_FILE,
   PATHS,
   PLUGIN_NAME,
+  REPORT_PASSWORD_FILE,
   SIDECAR_NAME,
   SOCKET_DIRECTORY,
   SOURCE_PATHS,
 } from "../names";
 import { type PinnedProgram, startCommand } from "../programStart";
 import { type PluginParameters, readParameters } from "./parameters";
-import { claimVolume, filesOf, ownVolumes } from "./parameterVolumes";
+import { claimVolume, filesOf, ownVolumes, reportVolumes } from "./parameterVolumes";
 
 export interface PatchOperation {
   readonly op: "add" | "replace";
@@ -74,7 +75,9 @@ export function sidecarPatch(
   const isOptional = request.mode !== "restore";
   const sourceFiles = source === null ? [] : filesOf("pgbackstop-source", source, SOURCE_PATHS, isOptional);
   const files = [...filesOf("pgbackstop", parameters, PATHS, isOptional), ...sourceFiles];
-  const mountedVolumes = [...ownVolumes(parameters.bundle), ...files, ...claims.map(claimVolume)];
+  // Alongside an instance that archives.
+  const page = request.mode === "instance" ? reportVolumes(parameters) : [];
+  const mountedVolumes = [...ownVolumes(parameters.bundle), ...files, ...page, ...claims.map(claimVolume)];
   const volumes = [{ name: PLUGINS_VOLUME, emptyDir: {} }, ...mountedVolumes.map(({ volume }) => volume)];
   const socketMount = { name: PLUGINS_VOLUME, mountPath: SOCKET_DIRECTORY };
   const mounts = [socketMount, ...mountedVolumes.map(({ mount }) => mount)];
@@ -197,7 +200,8 @@ function argumentsOf(main: JsonObject, durable: string, { mode, parameters, sour
           `--pg1-port=${variable("PGPORT") ?? "5432"}`,
         ]
       : [];
-  const watched = [...WATCHED, ...(source === null ? [] : SOURCE_WATCHED)];
+  const hasPage = mode === "instance" && parameters.reportPassword !== undefined;
+  const watched = [...WATCHED, ...(source === null ? [] : SOURCE_WATCHED), ...(hasPage ? [PATHS.report] : [])];
   return [
     `--config=${PATHS.config}/pgbackrest.conf`,
     `--config-include-path=${PATHS.include}`,
@@ -210,6 +214,7 @@ function argumentsOf(main: JsonObject, durable: string, { mode, parameters, sour
     "--log-level-file=off",
     `--plugin-heartbeat=${HEARTBEAT_FILE}`,
     ...(source === null ? [] : [`--plugin-source-stanza=${source.stanza}`]),
+    ...(hasPage ? [`--report-password-file=${REPORT_PASSWORD_FILE}`] : []),
     ...(mode === "restore"
       ? restoreArgs(parameters)
       : [`--plugin-instance=${variable("POD_NAME") ?? ""}`, ...watched.map((path) => `--plugin-watch=${path}`)]),

@@ -11,6 +11,7 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 import type { Config } from "../../config/types";
+import type { ReportFile } from "../../operations/report/reportFields";
 import { backupService } from "./backupService";
 import { parseObject } from "../kubernetes/clusterObject";
 import { isCheckWanted, isHistory, requireOwnTimeline, Timelines } from "./emptyArchive";
@@ -24,14 +25,21 @@ import { followsSource, openSource } from "./replicaSource";
 import type { Sidecar } from "./currentSidecar";
 import { runOwn, serveSidecar } from "./sidecar";
 import { StanzaKeeper } from "./stanzaKeeper";
+import { serveReport } from "./servedReport";
 import { openStreaming } from "./streaming";
 import { expireForever } from "./timedExpire";
 import { TimedHeal } from "./timedHeal";
 import { walService } from "./wal";
 
-export const instanceCommand: Command = (proc) => serveSidecar(proc, openInstance);
+/** Makes the document of the verb `report`. */
+type MakeReport = (proc: CommandProcess) => Promise<ReportFile>;
 
-function openInstance(proc: CommandProcess): Sidecar {
+export const instanceCommand =
+  (report: MakeReport): Command =>
+  (proc) =>
+    serveSidecar(proc, (current) => openInstance(current, report));
+
+function openInstance(proc: CommandProcess, makeReport: MakeReport): Sidecar {
   const { config, ctx } = proc;
   const own = { ...ctx, signal: new AbortController().signal };
   const repos = proc.repositories();
@@ -77,6 +85,7 @@ function openInstance(proc: CommandProcess): Sidecar {
     metrics.refreshForever(own, ending.signal),
     firstBackups.takeThem(own, ending.signal),
     report === null ? null : reportFullBackups(report, own, ending.signal),
+    serveReport(proc, () => makeReport(proc), own, ending.signal),
     hasRetention(config) ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null,
   ];
   for (const name of removeLeftFiles(wal.walDirectory))

@@ -231,6 +231,7 @@ const CLUSTER: CnpgClusterArgs = {
     alertLabels: { team: "db" },
     runbookUrl: "https://runbook.example.net",
     customQueries: [{ name: "queries", key: "own.yaml" }],
+    reportPassword: { name: "report", key: "password" },
     disableDefaultQueries: true,
   },
   resources: { cpu: "1", memory: "2Gi", cpuLimit: "3", memoryLimit: "4Gi" },

@@ -95,6 +95,12 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { ...ALONE, monitoring: { prometheusRule: true } },
     ["PB095 engine", "PB120 snapshots", "PB131 monitoring.prometheusRule"],
   ],
+  ["a served report", { monitoring: { reportPassword: { name: "orders-report", key: "password" } } }, []],
+  [
+    "a served report of an engine without our sidecar, from no Secret",
+    { ...ALONE, monitoring: { reportPassword: { name: "Orders", key: "pass word" } } },
+    ["PB095 engine", "PB120 snapshots", "PB044 monitoring.reportPassword", "PB110 monitoring.reportPassword"],
+  ],
   [
     "drills without the policy of their account",
     { drillPolicy: false, drills: { weekly: { cron: "0 5 * * 6" } } },

@@ -429,3 +429,27 @@ test("a source as it was names its repository and the time to the plugin of the 
   });
   expect(Object.keys(parametersOf({}))).not.toContain("repo");
 });
+
+test("the password of the report is a parameter of the cluster's own plugin, not of its source", () => {
+  const reportPassword = { name: "orders-report", key: "password" };
+  const over = {
+    monitoring: { reportPassword },
+    bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET } } },
+  };
+  const { source } = resolved(over);
+  if (source === null) throw new Error("no source");
+  const { externalClusters, plugins } = objectOf(
+    renderCluster(context(over), recoverySource(context(over), source)),
+    "cluster",
+  )["spec"] as {
+    readonly plugins: readonly { parameters: Readonly<Record<string, string>> }[];
+    readonly externalClusters: readonly object[];
+  };
+  const [plugin] = plugins;
+  expect(plugin?.parameters["reportPassword"]).toBe("orders-report/password");
+  expect(readParameters(plugin?.parameters ?? {}, { clusterName: "orders", image: "node" }).reportPassword).toEqual(
+    reportPassword,
+  );
+  expect(JSON.stringify(externalClusters)).not.toContain("reportPassword");
+  expect(JSON.stringify(renderCluster(context(), null))).not.toContain("reportPassword");
+});

@@ -34,6 +34,36 @@ test.each([
   expect(read).toThrow(expect.objectContaining({ hints: [expect.stringContaining(hint)] }));
 });
 
+// claim: docs/kubernetes/plugin.md: the password of the report is a key of a Secret, mounted in the sidecar alone
+test("the password of the report is a file of the sidecar alone, which it watches", () => {
+  const parameters = { ...REQUIRED, reportPassword: "orders-report/password" };
+  expect(readParameters(REQUIRED, DEFAULTS).reportPassword).toBeUndefined();
+  expect(readParameters(parameters, DEFAULTS).reportPassword).toEqual({ name: "orders-report", key: "password" });
+  for (const wrong of ["", "orders-report", "/password", "Orders/password", "a/b/c", "a/b c"])
+    expect(() => readParameters({ ...REQUIRED, reportPassword: wrong }, DEFAULTS), wrong).toThrow("secret/key");
+  const patchOf = (mode: "instance" | "restore" | "follow", given: Readonly<Record<string, string>>): string =>
+    stableJson(
+      sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", {
+        mode,
+        source: null,
+        image: "n",
+        parameters: given,
+      }),
+    );
+  const patch = JSON.parse(patchOf("instance", parameters)) as { path: string; value: JsonObject }[];
+  const volume = { secretName: "orders-report", items: [{ key: "password", path: "password" }], optional: true };
+  expect(patch.find(({ value }) => value["name"] === "pgbackstop-report")?.value["secret"]).toEqual(volume);
+  const sidecar = patch.find(({ path }) => path.startsWith("/spec/initContainers"))?.value;
+  expect(listAt(sidecar, "args")).toEqual(
+    expect.arrayContaining(["--plugin-watch=/pgbackstop/report", "--report-password-file=/pgbackstop/report/password"]),
+  );
+  const mount = { name: "pgbackstop-report", mountPath: "/pgbackstop/report", readOnly: true };
+  expect(listAt(sidecar, "volumeMounts")).toContainEqual(mount);
+  expect(JSON.stringify(patch.filter(({ value }) => value !== sidecar))).not.toContain("/pgbackstop/report");
+  for (const each of [patchOf("restore", parameters), patchOf("follow", parameters), patchOf("instance", REQUIRED)])
+    expect(each).not.toMatch(/report/);
+});
+
 describe("a runtime by its digest", () => {
   const { bundle: _bundle, ...others } = REQUIRED;
   const runtime = "ab".repeat(32);
