@@ -80,6 +80,7 @@ test("the topology of a cluster has its dumps", () => {
   expect(topologyOf(database).dumps).toEqual({
     cron: "30 4 * * *",
     timeZone: "UTC",
+    jitterSeconds: 0,
     repositories: database.repositories.map(({ name }) => name),
     keepDays: 30,
   });

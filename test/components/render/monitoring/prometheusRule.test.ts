@@ -286,7 +286,7 @@ describe("clusters", () => {
         ...cluster,
         databases: cluster.databases.map((each) => ({ ...each, cluster: long })),
         drills: DRILLED.drills,
-        dumps: { cron: "0 3 * * *", timeZone: "UTC", repositories: ["repo1"] },
+        dumps: { cron: "0 3 * * *", timeZone: "UTC", jitterSeconds: 0, repositories: ["repo1"] },
       }),
       "PgbackstopJobFailed",
     );
