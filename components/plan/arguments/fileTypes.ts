@@ -52,6 +52,12 @@ export const FILE_TYPES: Readonly<Record<string, Readonly<Record<string, FileFie
     "connection?": NEVER,
     "secretsDirectory?": ["string", "Directory of the secrets, by the credentials' names."],
   },
+  // What a program writes into a secret file; here the file is in secretsDirectory.
+  HostMonitoringArgs: {
+    "reportPassword?": NEVER,
+    "servesReport?": ["boolean", "Serves /report. Its password is in secretsDirectory."],
+  },
+  HostOtlpArgs: { "endpoint?": NEVER, "headers?": NEVER, "attributes?": NEVER, "caFile?": NEVER },
   FileHostRepository: { "...": ["HostRepositoryArgs"], at: ["FileHostTarget"] },
   FileHostTarget: {
     "...": ["RepositoryTarget"],

@@ -44,6 +44,14 @@ test("has every file, unit and setting of an update over SSH", () => {
   expect(text).not.toContain('"d /mnt/nas');
 });
 
+test("the password of the report and the file of a receiver are in the directory of secrets", () => {
+  const monitoring = { listen: "127.0.0.1:9854", servesReport: true, otlp: {} };
+  const agent = { ...HOST, agent: true, monitoring };
+  const { findings, text } = renderNixosHost("ledger", { hosts: { ledger: agent } });
+  expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
+  for (const id of ["report-password", "otlp.env"]) expect(text).toContain(`#   /run/secrets/pgbackstop/${id}`);
+});
+
 test("includes all units of the plan", () => {
   const made = plan();
   const text = renderNixos(made, { secretsDirectory: "/run/secrets/pg", installNode: false });
@@ -60,6 +68,17 @@ test("a file with a secret, or with a path that NixOS does not write, is refused
     "PB116 hosts.ledger.repositories.repo1.at.cipher",
   ]);
   expect(JSON.stringify(secret)).not.toContain("marker");
+  const monitoring: object = {
+    listen: "127.0.0.1:9854",
+    reportPassword: "marker",
+    otlp: { headers: { key: "marker" } },
+  };
+  const withPassword = renderNixosHost("ledger", { hosts: { ledger: { ...HOST, monitoring } } });
+  expect(withPassword.findings.map(({ code, path }) => `${code} ${path}`)).toEqual([
+    "PB190 hosts.ledger.monitoring.reportPassword",
+    "PB190 hosts.ledger.monitoring.otlp.headers",
+  ]);
+  expect(JSON.stringify(withPassword)).not.toContain("marker");
   const ledger = { ...HOST, directories: { lib: "/usr/local/lib/pgbackstop" } };
   const elsewhere = renderNixosHost("ledger", { hosts: { ledger } });
   expect(elsewhere.text).toBeNull();
