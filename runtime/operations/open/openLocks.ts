@@ -104,7 +104,12 @@ export async function endServing(
   const endHolder = (): void => {
     const holder = findLockHolder(path);
     // A lock that cannot be tried proves nothing: the number in its file may be anybody's today.
-    if (holder !== null && isFlocked(path) === true && isOf(account, holder)) process.kill(holder.pid, "SIGKILL");
+    if (holder === null || isFlocked(path) !== true || !isOf(account, holder)) return;
+    try {
+      process.kill(holder.pid, "SIGKILL");
+    } catch {
+      // It has just ended.
+    }
   };
   if (await isFree(path, graceMs, ctx)) return;
   ctx.log.info(`a process still serves '${folder}': it is ended`);

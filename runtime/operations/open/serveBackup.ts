@@ -43,7 +43,7 @@ import {
 import { makeSkeleton, type SkeletonParts } from "./skeleton";
 import { HIDDEN_CONTROL, pathInData } from "./tree";
 import { shareWith } from "./storedFile";
-import { isWhole, openUpper, moveServerWal, type Target, type UpperDirectory } from "./upperDirectory";
+import { isWhole, moveServerWal, openUpper, type Target, type UpperDirectory } from "./upperDirectory";
 
 export interface ServeOptions {
   readonly location: OpenLocation;
