@@ -105,6 +105,24 @@ function podSpec({ definition, runtime }: EngineContext, run: JobRun): object {
   );
 }
 
+/** Killed or terminated from outside: another pod starts over, and removes the remains first. */
+const KILLED_CODES = [137, 143];
+/** Removing the Job also removes the remains of a run that was killed for good. */
+const KEPT_SECONDS = 24 * 60 * 60;
+
+/** Fields of a Job whose failed run is not repeated. @param containerName of the program */
+export function notRepeated(containerName: string): object {
+  return {
+    podFailurePolicy: {
+      rules: [
+        { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
+        { action: "FailJob", onExitCodes: { containerName, operator: "NotIn", values: KILLED_CODES } },
+      ],
+    },
+    ttlSecondsAfterFinished: KEPT_SECONDS,
+  };
+}
+
 /** Identifies a pod's Job, for its objects and notifications. */
 function identity(): object[] {
   const field = (name: string, fieldPath: string): object => ({ name, valueFrom: { fieldRef: { fieldPath } } });

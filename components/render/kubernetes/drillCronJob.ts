@@ -10,7 +10,7 @@ import type { DrillPlan } from "../../plan/model/plan";
 import { claimNames, configMapName, secretFiles } from "../engines/runtime";
 import type { EngineContext } from "../engines/engine";
 import { renderDrillPolicy } from "./drillPolicy";
-import { renderAccount, renderCronJob, renderJobSpec, type ScheduledJob, texts } from "./cronJob";
+import { notRepeated, renderAccount, renderCronJob, renderJobSpec, type ScheduledJob, texts } from "./cronJob";
 import { given } from "../../../runtime/base/given";
 import { fields, isGiven, merged, readOr, readers } from "../../plan/model/deferred";
 import { metadataOf, object, type RenderedObject } from "./objects";
@@ -22,10 +22,6 @@ const MEMORY = "384Mi";
 /** Default limit of a drill; removing the Cluster takes additional time. */
 const DRILL_MINUTES_MAX = 1440;
 const END_SECONDS = 20 * 60;
-/** Removing the Job also removes the remains of a drill that was killed for good. */
-const KEPT_SECONDS = 24 * 60 * 60;
-/** Killed or terminated from outside: another pod starts over, and removes the remains first. */
-const KILLED_CODES = [137, 143];
 const SETTINGS_FILE = "pgbackstop.json";
 
 /** Empty without a drill that the engine can make; rules refuse the others. */
@@ -101,16 +97,7 @@ function jobOf(context: EngineContext, drill: DrillPlan, account: () => string):
     verb: () => "cnpg-drill",
     env: () => [{ name: "PGBACKSTOP_SECRETS", value: PATHS.secrets }],
     volumes: () => parts.volumes,
-    job: () => ({
-      // A failed drill is not repeated.
-      podFailurePolicy: {
-        rules: [
-          { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
-          { action: "FailJob", onExitCodes: { containerName: "drill", operator: "NotIn", values: KILLED_CODES } },
-        ],
-      },
-      ttlSecondsAfterFinished: KEPT_SECONDS,
-    }),
+    job: () => notRepeated("drill"),
   });
 }
 

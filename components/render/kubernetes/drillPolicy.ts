@@ -9,8 +9,8 @@
  */
 import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import type { ClusterDatabasePlan } from "../../plan/model/plan";
-import { fields, merged } from "../../plan/model/deferred";
-import { policyWithBinding } from "./admissionPolicy";
+import { fields } from "../../plan/model/deferred";
+import { PRODUCTION_VARIABLES, renderCreationPolicies, type Rule } from "./admissionPolicy";
 import type { RenderedObject } from "./objects";
 
 /** Fields of `spec`: they name no Secret and no image, or have a separate rule below. */
@@ -64,61 +64,23 @@ const FREE_OF_STORAGE = ["resizeInUseVolumes", "size"];
 /** Parameters that a drill adds to production's archiving parameters. */
 const FREE_OF_PLUGIN = ["newestWal", "repo"];
 
-/**
- * Two policies. The first one holds the account to the names of its drills; it needs no other object. The second one
- * compares with production. The API server looks for production before it looks at the account, and refuses the request
- * of everybody when it is absent: so it matches the names of the drills only.
- * @param names of the drills' Clusters
- */
+/** @param names of the drills' Clusters */
 export function renderDrillPolicy(
   database: ClusterDatabasePlan,
   account: () => string,
   names: () => readonly string[],
 ): RenderedObject[] {
-  const namespace = (): string => database.namespace;
-  const isAccount = fields({
-    name: () => "drill-account",
-    expression: () => `request.userInfo.username == 'system:serviceaccount:${database.namespace}:${account()}'`,
+  return renderCreationPolicies(database, {
+    work: "drill",
+    account,
+    resource: { apiGroups: ["postgresql.cnpg.io"], apiVersions: ["*"], resources: ["clusters"] },
+    operations: ["CREATE", "UPDATE"],
+    names,
+    scopeRules: () => scopeRules(database, names),
+    variables: [{ name: "made", expression: "dyn(object.spec)" }, ...PRODUCTION_VARIABLES],
+    rules: RULES,
   });
-  const clusters = { apiGroups: ["postgresql.cnpg.io"], apiVersions: ["*"], resources: ["clusters"] };
-  const common = { failurePolicy: "Fail", matchConditions: [isAccount] };
-  const scope = merged(
-    { ...common, matchConstraints: { resourceRules: [{ ...clusters, operations: ["CREATE", "UPDATE"] }] } },
-    fields({ validations: () => scopeRules(database, names) }),
-  );
-  const policy = {
-    ...common,
-    paramKind: { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster" },
-    matchConstraints: {
-      namespaceSelector: { matchLabels: fields({ "kubernetes.io/metadata.name": namespace }) },
-      resourceRules: [merged({ ...clusters, operations: ["CREATE"] }, fields({ resourceNames: names }))],
-    },
-    variables: VARIABLES,
-    validations: RULES,
-  };
-  const paramRef = fields({ name: () => database.cluster, namespace, parameterNotFoundAction: () => "Deny" });
-  // Unique for this cluster: a namespace has no dots.
-  const named = (beginning: string) => (): string => `${beginning}.${database.namespace}.${database.cluster}`;
-  return [
-    ...policyWithBinding("drill-scope", named("pgbackstop-drill-scope"), account, scope, {}),
-    ...policyWithBinding("drill-policy", named("pgbackstop-drill"), account, policy, { paramRef }),
-  ];
 }
-
-interface Rule {
-  readonly expression: string;
-  readonly message: string;
-}
-
-/** Untyped: by its schema a Cluster has fields, and no keys that could be enumerated. */
-const VARIABLES = [
-  { name: "made", expression: "dyn(object.spec)" },
-  { name: "production", expression: "dyn(params.spec)" },
-  {
-    name: "archive",
-    expression: `variables.production.?plugins.orValue([]).filter(p, p.name == '${PLUGIN_NAME}').map(p, p.?parameters.orValue({}))`,
-  },
-];
 
 function scopeRules(database: ClusterDatabasePlan, names: () => readonly string[]): Rule[] {
   return [

@@ -6,7 +6,7 @@ import { dumpPodName, literalArg } from "../../../runtime/cnpg/names";
 import { engineOf } from "../../plan/engines/engines";
 import { fields, readers } from "../../plan/model/deferred";
 import type { EngineContext } from "../engines/engine";
-import { renderAccount, renderCronJob, type ScheduledJob, texts } from "./cronJob";
+import { notRepeated, renderAccount, renderCronJob, type ScheduledJob, texts } from "./cronJob";
 import { renderDumpPolicy } from "./dumpPolicy";
 import type { RenderedObject } from "./objects";
 
@@ -15,10 +15,6 @@ const CPU = "20m";
 const MEMORY = "128Mi";
 /** Time to remove the pod after its own limit. */
 const END_SECONDS = 10 * 60;
-/** Killed or terminated from outside: another pod starts over, and removes the dump's pod first. */
-const KILLED_CODES = [137, 143];
-/** A failed Job stays for its log; then goes what it may have left. */
-const KEPT_SECONDS = 24 * 60 * 60;
 
 /** Empty without dumps, and with an engine that cannot take them; rules refuse these. */
 export function renderDumps(context: EngineContext): RenderedObject[] {
@@ -41,15 +37,7 @@ export function renderDumps(context: EngineContext): RenderedObject[] {
       ...(dumps.databases ?? []).map((each) => () => literalArg(`--database=${each}`)),
     ],
     verb: () => "cnpg-dump",
-    job: () => ({
-      podFailurePolicy: {
-        rules: [
-          { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
-          { action: "FailJob", onExitCodes: { containerName: "start", operator: "NotIn", values: KILLED_CODES } },
-        ],
-      },
-      ttlSecondsAfterFinished: KEPT_SECONDS,
-    }),
+    job: () => notRepeated("start"),
   });
   return [
     ...(context.definition.drillPolicy ? renderDumpPolicy(database) : []),

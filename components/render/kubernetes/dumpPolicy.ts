@@ -5,51 +5,30 @@
  *
  * Within them it can use the cluster's own keys and credentials with the cluster's own images, as its pods do.
  */
-import { dumpPodName, PLUGIN_NAME } from "../../../runtime/cnpg/names";
-import { fields, merged } from "../../plan/model/deferred";
+import { dumpPodName } from "../../../runtime/cnpg/names";
 import type { ClusterDatabasePlan } from "../../plan/model/plan";
-import { policyWithBinding } from "./admissionPolicy";
+import { PRODUCTION_VARIABLES, renderCreationPolicies, type Rule } from "./admissionPolicy";
 import type { RenderedObject } from "./objects";
 
-/** Two policies, for the reasons that those of drills have. */
 export function renderDumpPolicy(database: ClusterDatabasePlan): RenderedObject[] {
   const name = (): string => dumpPodName(database.cluster);
-  const namespace = (): string => database.namespace;
-  const isAccount = fields({
-    name: () => "dump-account",
-    expression: () => `request.userInfo.username == 'system:serviceaccount:${database.namespace}:${name()}'`,
-  });
-  const pods = { apiGroups: [""], apiVersions: ["v1"], resources: ["pods"], operations: ["CREATE"] };
-  const common = { failurePolicy: "Fail", matchConditions: [isAccount] };
-  const scope = merged(
-    { ...common, matchConstraints: { resourceRules: [pods] } },
-    fields({
-      validations: () => [
-        {
-          expression: `request.namespace == '${database.namespace}' && object.metadata.name == '${name()}'`,
-          message: `a dump makes the pod ${name()} in namespace ${database.namespace}`,
-        },
-        // The other policy matches names that the request has, not names that the API server makes.
-        { expression: "!has(object.metadata.generateName)", message: "a dump names its pod" },
-      ],
-    }),
-  );
-  const policy = {
-    ...common,
-    paramKind: { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster" },
-    matchConstraints: {
-      namespaceSelector: { matchLabels: fields({ "kubernetes.io/metadata.name": namespace }) },
-      resourceRules: [merged(pods, fields({ resourceNames: () => [name()] }))],
-    },
+  return renderCreationPolicies(database, {
+    work: "dump",
+    account: name,
+    resource: { apiGroups: [""], apiVersions: ["v1"], resources: ["pods"] },
+    operations: ["CREATE"],
+    names: () => [name()],
+    scopeRules: () => [
+      {
+        expression: `request.namespace == '${database.namespace}' && object.metadata.name == '${name()}'`,
+        message: `a dump makes the pod ${name()} in namespace ${database.namespace}`,
+      },
+      // The other policy matches names that the request has, not names that the API server makes.
+      { expression: "!has(object.metadata.generateName)", message: "a dump names its pod" },
+    ],
     variables: VARIABLES,
-    validations: RULES,
-  };
-  const paramRef = fields({ name: () => database.cluster, namespace, parameterNotFoundAction: () => "Deny" });
-  const named = (beginning: string) => (): string => `${beginning}.${database.namespace}.${database.cluster}`;
-  return [
-    ...policyWithBinding("dump-scope", named("pgbackstop-dump-scope"), name, scope, {}),
-    ...policyWithBinding("dump-policy", named("pgbackstop-dump"), name, policy, { paramRef }),
-  ];
+    rules: RULES,
+  });
 }
 
 /** Keys of the parameters that name one Secret, and those that name several: `FILE=secret/key,…`. */
@@ -58,13 +37,9 @@ const KEYS_OF_SECRETS = "k.matches('^repo[0-9]+SecretKeys$')";
 
 const VARIABLES = [
   { name: "pod", expression: "dyn(object.spec)" },
-  { name: "production", expression: "dyn(params.spec)" },
+  ...PRODUCTION_VARIABLES,
   { name: "status", expression: "dyn(dyn(params).?status.orValue({}))" },
   { name: "containers", expression: "variables.pod.containers + variables.pod.?initContainers.orValue([])" },
-  {
-    name: "archive",
-    expression: `variables.production.?plugins.orValue([]).filter(p, p.name == '${PLUGIN_NAME}').map(p, p.?parameters.orValue({}))`,
-  },
   {
     name: "images",
     expression:
@@ -93,7 +68,7 @@ const VARIABLES = [
   },
 ];
 
-const RULES = [
+const RULES: readonly Rule[] = [
   {
     expression: "variables.containers.all(c, c.image in variables.images)",
     message: "the pod of a dump has the images of production's Cluster",
