@@ -71,6 +71,17 @@ export function literalArg(text: string): string {
   return text.split("$").join("$$");
 }
 
+/** Names of Kubernetes objects. */
+export const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+/** `minio/AWS_ACCESS_KEY_ID` */
+const SECRET_KEY = /^([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$/;
+
+/** A Secret and its key, as a parameter names them; null for another text. */
+export function secretKeyOf(text: string): { readonly name: string; readonly key: string } | null {
+  const [, name = "", key = ""] = SECRET_KEY.exec(text) ?? [];
+  return OBJECT_NAME.test(name) ? { name, key } : null;
+}
+
 /** Name of the pod that dumps a Cluster, and of what starts it. */
 export function dumpPodName(cluster: string): string {
   return `${cluster}-dump`;

@@ -1,6 +1,7 @@
 /**
  * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
  */
+import { secretKeyOf } from "../../../runtime/cnpg/names";
 import { checkRange } from "../arguments/ranges";
 import type { RecoverySettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
 import {
@@ -49,8 +50,6 @@ const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
   restore_command: "",
   shared_preload_libraries: "sharedPreloadLibraries",
 };
-/** A Secret and its key; the plugin makes no pod with others. */
-const REPORT_SECRET = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/[-._a-zA-Z0-9]+$/;
 /** Ends of the names of a Cluster's own Services. The operator leaves a Pooler alone whose Service is not its own. */
 const OWN_SERVICES: readonly string[] = ["rw", "ro", "r"];
 const LIKE_HINT = "take image and version from the source, ...orders.like, or set postgresVersion";
@@ -262,7 +261,9 @@ function checkMonitors({ database, definition }: ClusterPlan): Finding[] {
       return [finding("PB044", "monitoring.reportPassword", fact, 'leave it out, or use engine "runtime"')];
     },
     () => {
-      if (reportPassword === undefined || REPORT_SECRET.test(`${reportPassword.name}/${reportPassword.key}`)) return [];
+      // The plugin makes no pod with other names.
+      if (reportPassword === undefined || secretKeyOf(`${reportPassword.name}/${reportPassword.key}`) !== null)
+        return [];
       const fact = `"${reportPassword.name}" and "${reportPassword.key}" are not the names of a Secret and its key`;
       return [finding("PB110", "monitoring.reportPassword", fact, "write them as kubectl describe secret prints them")];
     },

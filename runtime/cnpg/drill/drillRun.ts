@@ -9,6 +9,7 @@ import { kindOfText, findRestoreOutcome, jobState, type RestoreOutcome } from ".
 import { at, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { readThrowAway } from "./drillCluster";
 import {
+  awaitGone,
   type Collection,
   CLUSTERS,
   type KubernetesApi,
@@ -73,16 +74,7 @@ export async function makeCluster(api: KubernetesApi, object: JsonObject): Promi
 /** Removes pods and volumes first, the Cluster last. @throws pathRemove if it still exists at the end */
 export async function removeCluster(api: KubernetesApi, made: ObjectRef, waitMs: number, ctx: Context): Promise<void> {
   await api.remove(CLUSTERS, made, "Foreground");
-  const endMs = ctx.clock.monotonicMs() + waitMs;
-  for (;;) {
-    const current = await api.find(CLUSTERS, made.name).catch((error: unknown) => unlessRetryable(error, undefined));
-    if (current === null || (current !== undefined && textAt(current, "metadata", "uid") !== made.uid)) return;
-    if (ctx.clock.monotonicMs() > endMs)
-      throw fail("pathRemove", `Cluster '${made.name}' was deleted and still exists`, {
-        hint: `Check kubectl describe cluster ${made.name}.`,
-      });
-    await ctx.clock.sleep(POLL_MS, ctx.signal);
-  }
+  await awaitGone(api, CLUSTERS, made, { what: "Cluster", waitMs, pollMs: POLL_MS }, ctx);
 }
 
 /** State of the recovery; null if the API did not answer. */

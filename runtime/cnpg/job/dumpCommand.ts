@@ -11,6 +11,7 @@ import type { Command, CommandProcess } from "../../process/commandProcess";
 import { at, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { notifyOfJob } from "../kubernetes/jobNotice";
 import {
+  awaitGone,
   CLUSTERS,
   type KubernetesApi,
   type ObjectRef,
@@ -132,16 +133,11 @@ async function repeatLog(api: KubernetesApi, { name }: ObjectRef, proc: CommandP
 }
 
 /** Waits until it has ended, unless `signal` is aborted: a name is free only then. */
-async function removePod(api: KubernetesApi, pod: ObjectRef, ctx: Context, signal: AbortSignal): Promise<void> {
+async function removePod(api: KubernetesApi, pod: ObjectRef, { clock }: Context, signal: AbortSignal): Promise<void> {
   await api.remove(PODS, pod);
-  const endMs = ctx.clock.monotonicMs() + REMOVE_MS;
-  while (!signal.aborted) {
-    const current = await api.find(PODS, pod.name).catch((error: unknown) => unlessRetryable(error, undefined));
-    if (current === null || (current !== undefined && textAt(current, "metadata", "uid") !== pod.uid)) return;
-    if (ctx.clock.monotonicMs() > endMs)
-      throw fail("pathRemove", `pod '${pod.name}' was deleted and still exists`, {
-        hint: `Check kubectl describe pod ${pod.name}.`,
-      });
-    await ctx.clock.sleep(POLL_MS, signal).catch(() => undefined);
-  }
+  if (signal.aborted) return;
+  const limits = { what: "pod", waitMs: REMOVE_MS, pollMs: POLL_MS };
+  await awaitGone(api, PODS, pod, limits, { clock, signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
 }

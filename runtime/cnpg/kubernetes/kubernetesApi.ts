@@ -3,6 +3,7 @@
  * directory. Reads, creates, changes and deletes over HTTPS, nothing else.
  */
 import { readFile } from "../../local/nodeFiles";
+import type { Context } from "../../base/context";
 import { BackupError, type ErrorKind, fail, toBackupError } from "../../base/errors";
 import { askWeb, type WebQuestion } from "../../web/ask";
 import { type Json, type JsonObject, listAt, parseObject, textAt } from "./clusterObject";
@@ -188,6 +189,31 @@ export function refOf(object: JsonObject): ObjectRef {
 export function unlessRetryable<T>(error: unknown, instead: T): T {
   if (error instanceof BackupError && (error.retryable || error.kind === "hostConnect")) return instead;
   throw error;
+}
+
+/**
+ * Waits until a deleted object is gone, or another one has its name.
+ * @param what of the object, in the error
+ * @throws pathRemove if it still exists at the end
+ */
+export async function awaitGone(
+  api: Pick<KubernetesApi, "find">,
+  collection: Collection,
+  { name, uid }: ObjectRef,
+  limits: { readonly what: string; readonly waitMs: number; readonly pollMs: number },
+  { clock, signal }: Pick<Context, "clock" | "signal">,
+): Promise<void> {
+  const { pollMs, waitMs, what } = limits;
+  const endMs = clock.monotonicMs() + waitMs;
+  for (;;) {
+    const current = await api.find(collection, name).catch((error: unknown) => unlessRetryable(error, undefined));
+    if (current === null || (current !== undefined && textAt(current, "metadata", "uid") !== uid)) return;
+    if (clock.monotonicMs() > endMs)
+      throw fail("pathRemove", `${what} '${name}' was deleted and still exists`, {
+        hint: `Check kubectl describe ${what.toLowerCase()} ${name}.`,
+      });
+    await clock.sleep(pollMs, signal);
+  }
 }
 
 /** Includes the server's message, which names the missing right. */

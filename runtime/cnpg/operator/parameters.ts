@@ -6,6 +6,7 @@ import { findTimeMs } from "../../base/clock";
 import { fail } from "../../base/errors";
 import { nearNames } from "../../base/nearNames";
 import type { Parameters } from "../kubernetes/clusterObject";
+import { OBJECT_NAME, secretKeyOf } from "../names";
 
 export interface PluginParameters {
   readonly stanza: string;
@@ -71,12 +72,8 @@ const KNOWN = [
   ...Object.keys(RESOURCES),
 ];
 const REPO_SECRET = /^(repo[1-9]\d{0,2})Secret(Keys)?$/;
-/** `minio/AWS_ACCESS_KEY_ID` */
-const SECRET_KEY = /^([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$/;
 /** `ACCESS_KEY_ID=minio/AWS_ACCESS_KEY_ID` */
 const SECRET_FILE = /^([-._a-zA-Z0-9]+)=(.*)$/s;
-/** Names of Kubernetes objects. */
-const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const SHA256 = /^[0-9a-f]{64}$/;
 /** Without a path. Plain HTTP: the digest of `runtime` proves what is fetched, and nothing of it is secret. */
 const RUNTIME_URL = /^http:\/\/([-a-z0-9.]+|\[[0-9a-f:]+\]):[1-9]\d{0,4}$/;
@@ -179,11 +176,6 @@ function filesOf(name: string, text: string): { file: string; name: string; key:
   const twice = files.find(({ file }, index) => files.findIndex((other) => other.file === file) !== index);
   if (twice !== undefined) throw invalid(name, text, `each file once (${twice.file} occurs twice)`);
   return files.sort((left, right) => (left.file < right.file ? -1 : 1));
-}
-
-function secretKeyOf(text: string): { readonly name: string; readonly key: string } | null {
-  const [, name = "", key = ""] = SECRET_KEY.exec(text) ?? [];
-  return OBJECT_NAME.test(name) ? { name, key } : null;
 }
 
 function reportPasswordOf(text: string): PluginParameters["reportPassword"] {
