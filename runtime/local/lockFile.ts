@@ -143,18 +143,23 @@ export function inheritLock(request: LockRequest, fd: number): LockFile {
   throw fail("lockAcquire", `unable to acquire lock on file '${path}': it was replaced`, { path });
 }
 
-/** Takes a lock that others hold for moments. @throws as `take`; lockAcquire only after `withinMs` */
+/**
+ * Takes a lock that others hold for moments.
+ * @param limits waits only as long as `isWorthIt`
+ * @throws as `take`; lockAcquire only after `withinMs`
+ */
 export async function acquireWithin<T>(
-  take: () => T,
-  { pollMs, withinMs }: { readonly pollMs: number; readonly withinMs: number },
+  take: () => T | Promise<T>,
+  limits: { readonly pollMs: number; readonly withinMs: number; readonly isWorthIt?: () => boolean },
   { clock, signal }: Pick<Context, "clock" | "signal">,
 ): Promise<T> {
+  const { isWorthIt = () => true, pollMs, withinMs } = limits;
   const endMs = clock.monotonicMs() + withinMs;
   for (;;) {
     try {
-      return take();
+      return await take();
     } catch (error) {
-      if (!isError(error, "lockAcquire") || clock.monotonicMs() > endMs) throw error;
+      if (!isError(error, "lockAcquire") || !isWorthIt() || clock.monotonicMs() > endMs) throw error;
       await clock.sleep(pollMs, signal);
     }
   }

@@ -7,6 +7,7 @@ import { fail, isError } from "../../base/errors";
 import { actAs, requireDirectoryOf } from "../../local/actAs";
 import {
   acquireLock,
+  acquireWithin,
   findLockHolder,
   inheritLock,
   isFlocked,
@@ -37,26 +38,30 @@ export async function lockOpening(
   location: OpenLocation,
   account: Account,
   self: LockHolder,
-  { clock, log, signal }: Context,
+  ctx: Context,
 ): Promise<LockFile> {
   const { at, folder } = location;
   await requireDirectoryOf(account, folder, "which the opened server has");
-  const endMs = clock.monotonicMs() + LEFT_MS;
-  for (let waits = false; ; await clock.sleep(POLL_MS, signal))
-    try {
-      // With the account's rights, because it may swap any name in its folder for a link.
-      return await actAs(account, () => Promise.resolve(acquireLock({ lockPath: folder, ...OPENING, ...self })));
-    } catch (error) {
-      if (!isError(error, "lockAcquire")) throw error;
-      if (isHolderAlive(folder) || clock.monotonicMs() > endMs)
-        throw fail("lockAcquire", `'${at}' is being opened or closed: ${error.message}`, {
-          hint: error.hints,
-          cause: error,
-        });
-      if (!waits)
-        log.info(`a program that a killed open or close of '${at}' has left is still running: waiting for it`);
-      waits = true;
-    }
+  // With the account's rights, because it may swap any name in its folder for a link.
+  const take = (): Promise<LockFile> =>
+    actAs(account, () => Promise.resolve(acquireLock({ lockPath: folder, ...OPENING, ...self })));
+  let waits = false;
+  const isLeft = (): boolean => {
+    if (isHolderAlive(folder)) return false;
+    if (!waits)
+      ctx.log.info(`a program that a killed open or close of '${at}' has left is still running: waiting for it`);
+    waits = true;
+    return true;
+  };
+  try {
+    return await acquireWithin(take, { pollMs: POLL_MS, withinMs: LEFT_MS, isWorthIt: isLeft }, ctx);
+  } catch (error) {
+    if (!isError(error, "lockAcquire")) throw error;
+    throw fail("lockAcquire", `'${at}' is being opened or closed: ${error.message}`, {
+      hint: error.hints,
+      cause: error,
+    });
+  }
 }
 
 /** False between the kernel's lock and the holder's name in the file. */
