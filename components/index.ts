@@ -20,6 +20,7 @@ export {
 } from "./credentials/repositorySecret";
 export { SharedExternalSecret, type SharedExternalSecretArgs } from "./credentials/sharedExternalSecret";
 export {
+  type ClusterDumpsArgs,
   type BackupMonitoringArgs,
   BackupTarget,
   type BootstrapArgs,
@@ -67,6 +68,7 @@ export { CnpgRestore, type CnpgRestoreArgs } from "./databases/cnpgRestore";
 export { DatabaseClone, type DatabaseCloneArgs } from "./databases/databaseClone";
 export type { HostAccess, HostServer } from "./databases/hostAccess";
 export {
+  type DumpsArgs,
   ContainerEngine,
   type HostContainerArgs,
   type AcknowledgeArgs,
@@ -98,7 +100,6 @@ export {
   type VerifyTaskArgs,
   type ZfsSnapshotsArgs,
 } from "./databases/hostArgs";
-export type { ClusterDumpsArgs, DumpsArgs } from "./databases/dumpsArgs";
 export {
   type HostNotifyArgs,
   MailSecurity,

@@ -19,8 +19,7 @@ import type {
   TablespaceArgs,
   VolumeArgs,
 } from "./cnpgFields";
-import type { ClusterDumpsArgs } from "./dumpsArgs";
-import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs } from "./hostArgs";
+import type { AcknowledgeArgs, BackupScheduleArgs, DumpsArgs, HostRepositoryArgs } from "./hostArgs";
 import type { StreamingArgs } from "./walArgs";
 import type { ObjectivesArgs, SizingArgs } from "./objectivesArgs";
 
@@ -266,6 +265,14 @@ export interface ClusterStreamingArgs extends StreamingArgs {
    * @minimum 0
    */
   standbys?: pulumi.Input<number>;
+}
+
+/** Logical dumps of a cluster, by a CronJob with the Cluster's own `pg_dump`. Engine "runtime". */
+export interface ClusterDumpsArgs extends DumpsArgs {
+  /** Cron expression with five fields. @example "30 4 * * *" */
+  cron: pulumi.Input<string>;
+  /** IANA time zone of the hours. @default "UTC" @example "Europe/Berlin" */
+  timeZone?: pulumi.Input<string>;
 }
 
 /** Common arguments of `CnpgCluster` and `CnpgBackup`. */

@@ -7,7 +7,6 @@ import type { DrillChecksArgs, HostDrillArgs } from "../drills/drillArgs";
 import type { RepositoryTarget } from "../repositories/target";
 import type { BackupPriorityArgs, LimitRate } from "./loadArgs";
 import type { HostNotifyArgs } from "./notifyArgs";
-import type { DumpsArgs } from "./dumpsArgs";
 import type { ObjectivesArgs, SizingArgs } from "./objectivesArgs";
 import type { Acknowledge, HostArchive, StreamingArgs } from "./walArgs";
 
@@ -276,6 +275,25 @@ export interface BackupSchedules {
   diff?: BackupScheduleArgs;
   /** Incremental backups: what changed since the last backup of any kind. */
   incr?: BackupScheduleArgs;
+}
+
+/** What is dumped, where it goes, and how long it stays. */
+export interface DumpsArgs {
+  /** Keys of the repositories that get the dumps. If omitted, all. @example ["repo1"] */
+  repositories?: pulumi.Input<pulumi.Input<string>[]>;
+  /**
+   * Databases to dump. If omitted, all that allow connections; in a cluster without `superuserAccess`, those of the
+   * application's role.
+   * @example ["shop", "crm"]
+   */
+  databases?: pulumi.Input<pulumi.Input<string>[]>;
+  /**
+   * Days before the newest dump of which every dump stays. If you omit this and `keepCount`, 30.
+   * @minimum 1 @maximum 9999
+   */
+  keepDays?: pulumi.Input<number>;
+  /** Number of newest complete dumps that stay, whatever their age. @minimum 1 @maximum 9999 */
+  keepCount?: pulumi.Input<number>;
 }
 
 /** Logical dumps, which `pg_restore` loads into another version or server (docs/dumps.md). */

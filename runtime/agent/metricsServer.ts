@@ -11,7 +11,7 @@ import { DEFINITIONS, type Sample } from "../metrics/definitions";
 import { gatherSamples, Surveys } from "../metrics/gather";
 import { type WorkerFacts, workerSamples } from "../metrics/samples";
 import { renderMetrics } from "../metrics/text";
-import { type HttpAnswer, type HttpRequest, type HttpServer, serveHttp } from "../local/httpServer";
+import { type HttpAnswer, type HttpRequest, type HttpServer, serveHttp } from "../web/httpServer";
 import type { ReportAnswer } from "../operations/report/reportAnswer";
 
 const REFRESH_MS = 60_000;

@@ -82,7 +82,7 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/fuse/device", mayImport: ["runtime/base", "runtime/fuse", "runtime/local"] },
   {
     prefix: "runtime/web",
-    about: "one HTTP request to a service other than a storage",
+    about: "one HTTP request to a service other than a storage, and a small HTTP server",
     mayImport: ["runtime/base"],
     packages: ["undici"],
   },
@@ -127,7 +127,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/postgres",
       "runtime/storage/storage",
     ],
-    mayImportTypes: ["runtime/config/types"],
+    mayImportTypes: ["runtime/config/types", "runtime/web/httpServer"],
   },
   {
     prefix: "runtime/process",
@@ -240,8 +240,8 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "runtime/archiver",
       "runtime/base",
-      "runtime/local/httpServer",
       "runtime/local/nodeFiles",
+      "runtime/web/httpServer",
       "runtime/operations",
       "runtime/metrics",
       "runtime/format/wal/walSegment",

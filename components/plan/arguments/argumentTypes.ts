@@ -67,6 +67,7 @@ export const ARGUMENT_TYPES = {
     repositories: "{ [repository: string]: ExternalKeys }",
     "labels?": "Input<{ [name: string]: Input<string> }>",
   },
+  ClusterDumpsArgs: { "...": "DumpsArgs", cron: "Input<string>", "timeZone?": "Input<string>" },
   BackupMonitoringArgs: {
     "podMonitor?": "boolean",
     "tls?": "Input<boolean>",
@@ -361,6 +362,12 @@ export const ARGUMENT_TYPES = {
     "server?": "Input<HostServer>",
   },
   HostServer: { socketDirectory: "Input<string>", port: "Input<number>", "user?": "Input<string>" },
+  DumpsArgs: {
+    "repositories?": "Input<Input<string>[]>",
+    "databases?": "Input<Input<string>[]>",
+    "keepDays?": "Input<number>",
+    "keepCount?": "Input<number>",
+  },
   HostContainerArgs: {
     "name?": "Input<string>",
     "compose?": "Input<string>",
@@ -527,13 +534,6 @@ export const ARGUMENT_TYPES = {
   },
   VerifyTaskArgs: { "...": "MaintenanceTaskArgs", "samplePercent?": "Input<number>" },
   ZfsSnapshotsArgs: {},
-  ClusterDumpsArgs: { "...": "DumpsArgs", cron: "Input<string>", "timeZone?": "Input<string>" },
-  DumpsArgs: {
-    "repositories?": "Input<Input<string>[]>",
-    "databases?": "Input<Input<string>[]>",
-    "keepDays?": "Input<number>",
-    "keepCount?": "Input<number>",
-  },
   HostNotifyArgs: { "targets?": "NotifyTargetArgs[]", "existingFile?": "Input<string>" },
   NotifyTargetArgs: {
     type: 'Input<("slack" | "ntfy" | "telegram" | "discord" | "teams" | "healthchecks" | "alertmanager" | "webhook" | "email")>',
@@ -1887,6 +1887,8 @@ export const ARGUMENT_RANGES = {
   "DatabaseCloneArgs.lifetimeHours": { min: 1, max: 8760 },
   "DatabaseCloneArgs.cacheGiB": { min: 1, max: 1000000 },
   "HostServer.port": { min: 1, max: 65535 },
+  "DumpsArgs.keepDays": { min: 1, max: 9999 },
+  "DumpsArgs.keepCount": { min: 1, max: 9999 },
   "CommandLogin.port": { min: 1, max: 65535 },
   "CommandLogin.dialErrorLimit": { min: -1 },
   "CommandLogin.perDialTimeout": { min: 0 },
@@ -1910,8 +1912,6 @@ export const ARGUMENT_RANGES = {
   "RepositoryScheduleArgs.deadlineSeconds": { min: 60, max: 604800 },
   "SshConnection.port": { min: 1, max: 65535 },
   "VerifyTaskArgs.samplePercent": { min: 1, max: 100 },
-  "DumpsArgs.keepDays": { min: 1, max: 9999 },
-  "DumpsArgs.keepCount": { min: 1, max: 9999 },
   "HostNotifyArgs.targets": { min: 0, max: 32 },
   "NotifyTargetArgs.threadId": { min: 1 },
   "NotifyTargetArgs.port": { min: 1, max: 65535 },

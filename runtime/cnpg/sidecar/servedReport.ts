@@ -7,7 +7,7 @@ import { untilAborted } from "../../base/clock";
 import { textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { type HttpAnswer, serveHttp } from "../../local/httpServer";
+import { type HttpAnswer, serveHttp } from "../../web/httpServer";
 import { ReportAnswer } from "../../operations/report/reportAnswer";
 import type { ReportFile } from "../../operations/report/reportFields";
 import type { CommandProcess } from "../../process/commandProcess";

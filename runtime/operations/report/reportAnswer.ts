@@ -5,7 +5,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../../base/clock";
 import { fail } from "../../base/errors";
-import type { HttpAnswer, HttpRequest } from "../../local/httpServer";
+import type { HttpAnswer, HttpRequest } from "../../web/httpServer";
 import type { ReportFile } from "./reportFields";
 import { renderReportPage } from "./reportPage";
 

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { serveMetrics } from "../../../runtime/agent/metricsServer";
-import type { HttpServer } from "../../../runtime/local/httpServer";
+import type { HttpServer } from "../../../runtime/web/httpServer";
 import { ReportAnswer } from "../../../runtime/operations/report/reportAnswer";
 import type { ReportFile } from "../../../runtime/operations/report/reportFields";
 import type { Repository } from "../../../runtime/repository/repository";

@@ -19,7 +19,7 @@ afterEach(async () => {
   await serving;
 });
 
-/** @param text of the file; null if there is none */
+/** @param text what the password file holds; null without a file */
 function serve(text: string | null, monitoring: object = { reportPasswordFile: FILE }, port = 0): void {
   const base = host({ argv: ["cnpg-instance"], repos: [], ctx, folder: temporaryFolder() });
   const proc = {
