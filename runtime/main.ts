@@ -46,8 +46,8 @@ import { serveJobs } from "./workers/worker";
 
 /** How long an aborted command may take to end. */
 const ABORT_GRACE_MS = 10_000;
-/** For servers: requests in progress should finish; the supervisor sets the actual limit. */
-const SERVING_ABORT_GRACE_MS = 10 * 60_000;
+/** For what has more to do than to stop; the supervisor sets the actual limit. */
+const LONG_ABORT_GRACE_MS = 10 * 60_000;
 /**
  * glibc before 2.41 loses wakeups (bug 25847; Debian 12 has 2.36): a thread of Node's pool may sleep through a call
  * until another one wakes it. A backup must not wait for that.
@@ -246,7 +246,8 @@ function exitCodeOf(error: unknown): number {
 }
 
 function graceOf({ command }: Config): number {
-  return command !== "agent" && COMMAND_TABLE[command].serves === true ? SERVING_ABORT_GRACE_MS : ABORT_GRACE_MS;
+  const { removes, serves } = COMMAND_TABLE[command];
+  return command !== "agent" && (serves === true || removes === true) ? LONG_ABORT_GRACE_MS : ABORT_GRACE_MS;
 }
 
 function listenForSignals(log: Log, graceMs: number): AbortController {

@@ -34,6 +34,8 @@ export interface CommandRow {
   readonly own?: true;
   /** A server: it finishes accepted requests before it ends, and never computes in the thread that answers. */
   readonly serves?: true;
+  /** After an abort it removes what it made, which may take minutes: a server with its files, a Cluster, a pod. */
+  readonly removes?: true;
   /** The command starts a background process, `archive-push:async`. */
   readonly background?: true;
   /** Standard output is its result, often JSON. */
@@ -98,7 +100,7 @@ const ROWS = {
   clone: row(
     "open a backup as a masked copy that clients may use, and that ends by itself",
     ["repositories", "cluster", "copy"],
-    ["own", "root", "prints"],
+    ["own", "root", "prints", "removes"],
   ),
   close: row(
     "unmount a backup that open has opened, and remove its local pages",
@@ -108,12 +110,12 @@ const ROWS = {
   "cnpg-drill": row(
     "restore a backup into a throw-away Cluster of CloudNativePG, check and time it, and remove it",
     ["repositories", "kubernetes"],
-    ["own", "everyRepository"],
+    ["own", "everyRepository", "removes"],
   ),
   "cnpg-dump": row(
     "run dump for a Cluster of CloudNativePG in a pod with its image, and report how it ended",
     ["kubernetes"],
-    ["optionalStanza", "own"],
+    ["optionalStanza", "own", "removes"],
   ),
   "cnpg-expire": row(
     "remove volume snapshots of a Cluster of CloudNativePG that retention no longer keeps",
@@ -148,7 +150,7 @@ const ROWS = {
   diff: row(
     "compare a table of a past moment with that of another one, or with production",
     ["repositories", "cluster", "session", "copy"],
-    ["own", "root", "prints"],
+    ["own", "root", "prints", "removes"],
   ),
   doctor: row(
     "try each repository and its key in a temporary directory of the repository",
@@ -158,7 +160,7 @@ const ROWS = {
   drill: row(
     "restore a backup alongside production, check and time it, and remove it",
     ["repositories", "cluster", "session", "copy"],
-    ["own", "prints", "remembered", "everyRepository", "limited"],
+    ["own", "prints", "remembered", "everyRepository", "limited", "removes"],
   ),
   dump: row(
     "dump each database with pg_dump once into all repositories",
@@ -175,7 +177,7 @@ const ROWS = {
   "extract-table": row(
     "restore one table or schema from a backup, alongside the current version or in its place",
     ["repositories", "cluster", "session", "copy"],
-    ["own", "prints", "limited"],
+    ["own", "prints", "limited", "removes"],
   ),
   find: row(
     "find DROP, TRUNCATE, DELETE and UPDATE, and the recovery target just before each",
