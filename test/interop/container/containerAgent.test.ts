@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unitCapabilities } from "../../../components/render/units/containerRights";
 import type { ContainerEngine, EngineName } from "../../../tools/parts/containers/engine";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
-import { IMAGE, IMAGE_DATA } from "../../../tools/parts/containers/postgresImage";
+import { IMAGE, IMAGE_DATA, importImage, NEXT_IMAGE } from "../../../tools/parts/containers/postgresImage";
 import { run, waitFor } from "../../../tools/parts/process";
 import { ContainerBed, engineWith } from "../../harness/real/containerBed";
 import { requireOk } from "../../harness/real/testBed";
@@ -105,7 +105,7 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
   test.runIf(NIGHTLY)("archives another image's server, whose data have moved", async (context) => {
     if (engine === null) return context.skip("a part is missing");
     await add("of the old image");
-    await engine.runOk(["commit", bed.container, "postgres:next"]);
+    expect(await importImage(engine, NEXT_IMAGE)).toBeNull();
     await engine.runOk(["stop", bed.container]);
     await engine.runOk(["rm", bed.container]);
     mkdirSync(tight);
@@ -113,7 +113,7 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     // The old volume stays, as it does after a copy: its segments must not be taken for the server's.
     requireOk("cp", await run("cp", ["-a", bed.data(), join(tight, "data")]));
     data = join(tight, "data");
-    await bed.start({ data, image: "postgres:next" });
+    await bed.start({ data, image: NEXT_IMAGE });
     await add("on another volume");
     await bed.oursOk(["check"]);
     await bed.oursOk(["backup", "--type=incr"]);

@@ -86,11 +86,17 @@ export const IMAGE_CHANGES = [
   'CMD ["postgres"]',
 ] as const;
 
-/** Adds it to an engine; null, or what this machine lacks. */
-export async function importImage(engine: ContainerEngine): Promise<null | Missing> {
+/** Another image with the same files. */
+export const NEXT_IMAGE = `${IMAGE}:next`;
+
+/** Adds one to an engine; null, or what this machine lacks. */
+export async function importImage(
+  engine: ContainerEngine,
+  image: typeof IMAGE | typeof NEXT_IMAGE = IMAGE,
+): Promise<null | Missing> {
   const folder = await findImage();
   if (typeof folder !== "string") return folder;
-  await engine.import(join(folder, IMAGE_FILE), IMAGE, IMAGE_CHANGES);
+  await engine.import(join(folder, IMAGE_FILE), image, [...IMAGE_CHANGES, `LABEL image=${image}`]);
   return null;
 }
 
