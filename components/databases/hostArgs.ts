@@ -602,21 +602,24 @@ export interface PostgresHostArgs extends HostBaseArgs {
   dumps?: HostDumpsArgs;
   /**
    * How finished WAL leaves PostgreSQL. With "stream" the agent takes it through a replication slot: `archive_mode` may
-   * stay off, and PostgreSQL is not restarted. Needs an agent. To change it on a host, destroy the component and create
-   * it again; repositories stay.
+   * stay off, and PostgreSQL is not restarted. With "standby" this server is a standby of one on whose machine nothing
+   * may be installed: WAL and backups are taken here. Both need an agent. To change between "command" and these on a
+   * host, destroy the component and create it again; repositories stay.
    * @default "command"
    * @plain the settings of PostgreSQL, and when the agent starts
    */
   archive?: HostArchive;
   /**
-   * With `archive: "stream"`: PostgreSQL's `max_slot_wal_keep_size` in GiB, for all slots of the server. The server
-   * keeps this much while WAL cannot be archived. Beyond it the server drops WAL, and the agent takes a new backup.
+   * With `archive` "stream" or "standby": PostgreSQL's `max_slot_wal_keep_size` in GiB, for all slots of the server.
+   * The server keeps this much while WAL cannot be archived. Beyond it the server drops WAL, and the agent takes a new
+   * backup.
    * @default 16 @minimum 1 @maximum 2097151
    */
   slotKeepGiB?: pulumi.Input<number>;
   /**
    * PostgreSQL's `archive_timeout`: a segment is archived after this many seconds even if it is not full. If omitted,
-   * it follows from `objectives.rpoSeconds`; without that the server's value stays.
+   * it follows from `objectives.rpoSeconds`; without that the server's value stays. With `archive: "standby"` state the
+   * primary's value: no update sets it.
    * @example 60 @minimum 0 @maximum 1073741823
    */
   archiveTimeoutSeconds?: pulumi.Input<number>;

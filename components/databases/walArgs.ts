@@ -18,6 +18,11 @@ export const HostArchive = {
   Command: "command",
   /** A replication slot that the agent reads: no restart, and nothing at the server. */
   Stream: "stream",
+  /**
+   * As "stream", and of a standby too: for a server on whose machine nothing may be installed. The agent runs beside a
+   * standby of it.
+   */
+  Standby: "standby",
 } as const;
 export type HostArchive = (typeof HostArchive)[keyof typeof HostArchive];
 

@@ -64,11 +64,20 @@ export class SlotArchiver {
     const follower = this.#follower;
     if (follower === null)
       throw fail("archiveDisabled", `the replication slot ${this.#slot.name} is not read yet`, { retryable: true });
+    await follower.markUntil(await this.#wholeLsn());
+  }
+
+  /** A segment on a standby is whole once it was received to its end, or something after it was replayed. */
+  async #wholeLsn(): Promise<bigint> {
     const session = await this.#proc.newSession();
     try {
-      const { rows } = await session.query("select pg_catalog.pg_current_wal_flush_lsn()::text as lsn");
+      const { rows } = await session.query(
+        "select (case when pg_catalog.pg_is_in_recovery() then " +
+          "greatest(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn() - 1) " +
+          "else pg_catalog.pg_current_wal_flush_lsn() end)::text as lsn",
+      );
       const [row] = rows as readonly { readonly lsn: string }[];
-      await follower.markUntil(parseLsn(row?.lsn ?? ""));
+      return parseLsn(row?.lsn ?? "");
     } finally {
       await session.close();
     }
@@ -96,6 +105,8 @@ export class SlotArchiver {
     const { spoolPath, stanza = "" } = proc.config;
     const parts = {
       slot: this.#slot.name,
+      onStandby: this.#slot.onStandby,
+      wholeLsn: () => this.#wholeLsn(),
       walDirectory: this.#wal.walDirectory,
       readyDirectory: this.#slot.readyDirectory,
       repos: proc.repositories(),

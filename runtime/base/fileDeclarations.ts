@@ -10,7 +10,7 @@ export const FILE_DECLARATIONS: Declarations = {
       "version?": "1",
       "package?": "Line",
       "acknowledge?": '"all" | "any" | RepoName[]',
-      "archive?": '"command" | "stream"',
+      "archive?": '"command" | "stream" | "standby"',
       "archiveCommandContains?": "OptionalLine",
       "archiveProcessSeconds?": "number",
       "firstBackup?": "boolean",

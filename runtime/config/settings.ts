@@ -51,7 +51,7 @@ export function renderSettings(settings: SettingsFile, writtenFor?: string, sinc
     version: 1,
     package: writtenFor,
     acknowledge: inKeyOrder(acknowledge),
-    archive: archive === "stream" ? archive : undefined,
+    archive: archive === "command" ? undefined : archive,
     archiveCommandContains:
       archiveCommandContains === DEFAULT_SETTINGS.archiveCommandContains ? undefined : archiveCommandContains,
     firstBackup: firstBackup === true ? true : undefined,
@@ -107,9 +107,11 @@ export function settingsOf(value: unknown, fileName: string): Settings {
     // Without a type here, the configuration's type decides the range later.
     if (compressLevel !== undefined && compressType !== undefined) checkLevel(level, compressType, own);
   }
+  if (archive === "standby" && stream !== undefined)
+    throw wrong(["stream"], 'needs a primary, and archive is "standby"');
   return {
     acknowledge: acknowledge === undefined ? DEFAULT_SETTINGS.acknowledge : policy(["acknowledge"], acknowledge),
-    ...(archive === "stream" ? { archive } : {}),
+    ...(archive === undefined || archive === "command" ? {} : { archive }),
     archiveCommandContains: archiveCommandContains ?? DEFAULT_SETTINGS.archiveCommandContains,
     ...(archiveProcessSeconds === undefined ? {} : { archiveProcessSeconds }),
     ...(firstBackup === true ? { firstBackup } : {}),

@@ -41,9 +41,10 @@ export interface SettingsFile {
   readonly acknowledge?: "all" | "any" | readonly RepoName[];
   /**
    * How finished WAL leaves the server: by its `archive_command`, or through a replication slot that the agent reads.
+   * With "standby" the agent reads the slot of a standby too: for a primary where nobody archives.
    * @default "command"
    */
-  readonly archive?: "command" | "stream";
+  readonly archive?: "command" | "stream" | "standby";
   /**
    * What `archive_command` must contain for `backup` and `check`. Stock requires the default; empty allows any command.
    * @default "pgbackrest"

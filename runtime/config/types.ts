@@ -183,8 +183,11 @@ export interface AcknowledgePolicy {
 /** What pgBackRest has no option for; in a file of its own, because stock warns about unknown options. */
 export interface Settings {
   readonly acknowledge: AcknowledgePolicy;
-  /** The agent takes finished WAL through a replication slot; absent: `archive_command` does. */
-  readonly archive?: "stream";
+  /**
+   * The agent takes finished WAL through a replication slot: of a primary, or also of a standby. Absent:
+   * `archive_command` archives.
+   */
+  readonly archive?: "stream" | "standby";
   /** What `archive_command` must contain for `backup` and `check`; empty allows any command. */
   readonly archiveCommandContains: string;
   /** How long a process for further calls of `archive-push` and `archive-get` stays; 0: none does. Absent: 10. */

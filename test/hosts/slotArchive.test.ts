@@ -98,3 +98,60 @@ describe("a host whose WAL leaves through a slot", async () => {
     expect(await host.runOk(["/usr/local/bin/pgbackstop", "info"])).toContain("incr backup");
   });
 });
+
+// claim: docs/hosts/foreign-server.md: one update backs a server up through a standby, and changes nothing at the server
+describe("a host whose PostgreSQL is the standby of a server that others run", async () => {
+  const parts = await engineHostParts("PostgresHost of a standby", ["trixie"]);
+  if (parts === null) return;
+  let host: DebianHost;
+  let programFolder: ProgramFolder;
+  const at = async (cluster: string, text: string): Promise<string> =>
+    (await host.runOk(["runuser", "-u", "postgres", "--", "psql", `--cluster=17/${cluster}`, "-XAtqc", text])).trim();
+  beforeAll(async () => {
+    host = await startDebianHost(parts, { suite: "trixie", name: "standby" });
+    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);
+    programFolder = await makeProgramFolder();
+    const data = "/var/lib/postgresql/17/main";
+    const copy =
+      `pg_ctlcluster 17 main stop && pg_createcluster --start --port=5433 17 far && rm -rf ${data} && ` +
+      `runuser -u postgres -- pg_basebackup --port=5433 --create-slot --slot=standby --write-recovery-conf --pgdata=${data} && ` +
+      "pg_ctlcluster 17 main start";
+    await host.runOk(["sh", "-c", copy]);
+    await at("far", "ALTER SYSTEM SET archive_timeout = '1s'");
+    await at("far", "SELECT pg_reload_conf()");
+  });
+  afterAll(async () => {
+    await host?.stop();
+    removeProgramFolder(programFolder);
+  });
+
+  test("one update takes its backups, which follow its primary's writes, and a destroy leaves no slot", async () => {
+    const writing = (async () => {
+      await at("far", "CREATE TABLE filled (id int)");
+      for (let id = 0; id < 60; id++) await at("far", `INSERT INTO filled VALUES (${id}); SELECT pg_sleep(1)`);
+    })();
+    const stack = await openStack(programFolder, "standby", async () => {
+      const { destinations } = new PostgresHost("db", {
+        connection: connectionTo(host, "root"),
+        dataDirectory: "/var/lib/postgresql/17/main",
+        stanza: "main",
+        archive: "standby",
+        repositories: twoDirectories(),
+        schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
+      });
+      return { destinations };
+    });
+    await stack.up();
+    expect(await at("main", "SHOW max_slot_wal_keep_size")).toBe("16GB");
+    expect(await at("far", "SELECT string_agg(slot_name, ' ') FROM pg_replication_slots")).toBe("standby");
+    const checked = await host.run(["/usr/local/bin/pgbackstop", "check"]);
+    expect([checked.exitCode, checked.stdout + checked.stderr]).toEqual([0, expect.not.stringContaining("WARN")]);
+    expect(await host.runOk(["/usr/local/bin/pgbackstop", "info"])).toMatch(/full backup[\s\S]*full backup/);
+    await writing;
+    const { summary } = await stack.up();
+    expect(Object.keys(summary.resourceChanges ?? {})).toEqual(["same"]);
+    await stack.destroy();
+    expect(await at("main", "SELECT count(*) FROM pg_replication_slots")).toBe("0");
+    expect(await at("main", "SELECT pg_is_in_recovery()")).toBe("t");
+  });
+});

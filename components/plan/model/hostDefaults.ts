@@ -25,3 +25,8 @@ export function withDefaults(settings: HostSettings): HostDefaults {
   ]);
   return fields(Object.fromEntries(makers));
 }
+
+/** How WAL leaves through a replication slot; undefined for `archive_command`, and for a value that a rule refuses. */
+export function slotOf({ archive }: { readonly archive?: string }): "stream" | "standby" | undefined {
+  return archive === "stream" || archive === "standby" ? archive : undefined;
+}

@@ -49,7 +49,7 @@ function checkExcluded(plan: HostPlan): Finding[] {
     ],
     [
       "archive",
-      () => plan.archive !== (plan.restoreOnly ? "command" : "stream"),
+      () => (plan.archive === "command") !== plan.restoreOnly,
       "no program in the container can archive: WAL leaves through a slot",
     ],
     ["engine", () => engineOf(plan.engine).stock, "stock pgBackRest cannot reach a container"],

@@ -3,6 +3,7 @@ import { checkRange, isInRange } from "../arguments/ranges";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { isUnitDirectory } from "../model/defaults";
+import { slotOf } from "../model/hostDefaults";
 import type { HostPlan, TaskPlan } from "../model/plan";
 import { abstaining, eachOf } from "../findings/abstain";
 import { checkContainer } from "./container";
@@ -82,6 +83,11 @@ function checkStreaming(plan: HostPlan): Finding[] {
   return abstaining(
     () => checkStreamInterval(plan),
     () => {
+      if (slotOf(plan) !== "standby") return [];
+      const fact = "only a primary's unfinished segment can be streamed, and this server is a standby";
+      return [finding("PB150", "streaming", fact, "leave streaming out")];
+    },
+    () => {
       if (plan.agent) return [];
       const hint = 'leave streaming out, or use engine "runtime" with units in /etc/systemd/system';
       return [finding("PB150", "streaming", "only an agent can stream, and there is none", hint)];
@@ -91,8 +97,10 @@ function checkStreaming(plan: HostPlan): Finding[] {
 
 function checkArchive(plan: HostPlan): Finding[] {
   if (plan.archive === "command") return [];
-  if (plan.archive !== "stream")
-    return [finding("PB155", "archive", `"${plan.archive}" is unknown`, 'write "stream", or leave it out')];
+  if (slotOf(plan) === undefined)
+    return [
+      finding("PB155", "archive", `"${plan.archive}" is unknown`, 'write "stream" or "standby", or leave it out'),
+    ];
   if (plan.agent) return [];
   const hint = 'leave archive out, or use engine "runtime" with units in /etc/systemd/system';
   return [finding("PB155", "archive", "archiving through a slot needs an agent, and this host has none", hint)];

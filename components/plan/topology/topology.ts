@@ -13,6 +13,7 @@ import { factsOf, type RepositoryPlan, typeOf } from "../repositories/repository
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
 import { fields, givenFields, items, merged, readers } from "../model/deferred";
+import { slotOf } from "../model/hostDefaults";
 import { isUnknown } from "../model/unknown";
 import { given } from "../../../runtime/base/given";
 import { sortedJson } from "../model/anyValue";
@@ -75,8 +76,8 @@ export interface DatabaseNode {
   readonly snapshots?: readonly string[];
   /** Interval of streaming an incomplete segment; absent if only complete segments are shipped (replica clusters). */
   readonly streamIntervalSeconds?: number;
-  /** Hosts: WAL leaves through a replication slot (`stream`); absent for `archive_command`. */
-  readonly archive?: "stream";
+  /** Hosts: WAL leaves through a replication slot, of a primary or also of a standby; absent for `archive_command`. */
+  readonly archive?: "stream" | "standby";
   /** Commits wait for these repositories; absent if for none. */
   readonly synchronous?: SynchronousNode;
   /** Clusters: volume snapshots in the cluster's storage. Without `keepDays` and `keepCount` all are kept. */
@@ -283,7 +284,7 @@ function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
     fields({ dataDirectory: () => plan.dataDirectory }),
     streamsOf(plan),
     givenFields({
-      archive: () => (plan.archive === "stream" ? plan.archive : undefined),
+      archive: () => slotOf(plan),
       container: () => (plan.container === undefined ? undefined : containerName(plan.container)),
       command: () => (command() === OPERATOR_COMMAND ? undefined : command()),
       keysIn: () => (plan.repositories.some(({ writesSecrets }) => writesSecrets) ? secretsDirectory(plan) : undefined),

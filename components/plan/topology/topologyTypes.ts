@@ -36,7 +36,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
     "attached?": "boolean",
     "snapshots?": "string[]",
     "streamIntervalSeconds?": "number",
-    "archive?": '"stream"',
+    "archive?": '"stream" | "standby"',
     "synchronous?": "SynchronousNode",
     "volumeSnapshots?": "VolumeSnapshots",
     "options?": "OptionNode[]",

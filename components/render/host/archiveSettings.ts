@@ -1,4 +1,5 @@
 /** PostgreSQL's settings of a host in the server's own form: declared and actual values are compared as texts. Pure. */
+import { slotOf } from "../../plan/model/hostDefaults";
 import type { HostPlan } from "../../plan/model/plan";
 import { archiveCommand } from "./commandLine";
 
@@ -12,16 +13,18 @@ const UNITS: readonly (readonly [name: string, seconds: number])[] = [
   ["s", 1],
 ];
 
-/** Name to value. Omits `archive_timeout` if the plan does not manage it. */
+/** Name to value. Omits `archive_timeout` if the plan does not manage it, and on a standby, where it has no effect. */
 export function postgresSettings(plan: HostPlan): Record<string, string> {
   const { archive, archiveTimeoutSeconds, slotKeepGiB } = plan;
   const archiver: Record<string, string> =
-    archive === "stream"
+    slotOf(plan) !== undefined
       ? { max_slot_wal_keep_size: slotKeepGiB % 1024 === 0 ? `${slotKeepGiB / 1024}TB` : `${slotKeepGiB}GB` }
       : { archive_mode: "on", archive_command: archiveCommand(plan) };
   return {
     ...archiver,
-    ...(archiveTimeoutSeconds === undefined ? {} : { archive_timeout: secondsSetting(archiveTimeoutSeconds) }),
+    ...(archiveTimeoutSeconds === undefined || archive === "standby"
+      ? {}
+      : { archive_timeout: secondsSetting(archiveTimeoutSeconds) }),
   };
 }
 

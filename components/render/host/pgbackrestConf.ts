@@ -6,6 +6,7 @@
 import { secretsDirectory, type SecretLayout } from "../../plan/host/hostCommand";
 import { type ConfSection, renderConf } from "../../../runtime/config/render";
 import { commandsOf, type ConfOptions, optionsOf } from "../../plan/model/confOptions";
+import { slotOf } from "../../plan/model/hostDefaults";
 import type { HostPlan } from "../../plan/model/plan";
 import type { PodConf } from "../../plan/repositories/repositoryType";
 import { type RepositoryPlan, typeOf } from "../../plan/repositories/repositoryTypes";
@@ -28,7 +29,7 @@ export type ConfPlan = Pick<
   | "socketDirectory"
   | "databaseUser"
 > &
-  Partial<Pick<HostPlan, "container" | "drillsOnly" | "options">> & {
+  Partial<Pick<HostPlan, "archive" | "archiveTimeoutSeconds" | "container" | "drillsOnly" | "options">> & {
     /** Set for a pod. */
     readonly pod?: PodConf;
   };
@@ -49,7 +50,9 @@ export function confSections(plan: ConfPlan): ConfSection[] {
     plan.agent && plan.drillsOnly !== true && plan.container === undefined
       ? [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }]
       : [];
-  const commands = new Set([...(restore.length === 0 ? [] : ["restore"]), ...commandsOf(options)]);
+  const backup = backupWait(plan);
+  const own = [...(restore.length === 0 ? [] : ["restore"]), ...(backup.length === 0 ? [] : ["backup"])];
+  const commands = new Set([...own, ...commandsOf(options)]);
   return [
     {
       name: "global",
@@ -67,7 +70,11 @@ export function confSections(plan: ConfPlan): ConfSection[] {
     },
     ...[...commands].map((command) => ({
       name: `global:${command}`,
-      options: [...(command === "restore" ? restore : []), ...optionsOf(options, command)],
+      options: [
+        ...(command === "restore" ? restore : []),
+        ...(command === "backup" ? backup : []),
+        ...optionsOf(options, command),
+      ],
     })),
     {
       name: plan.stanza,
@@ -83,6 +90,18 @@ export function confSections(plan: ConfPlan): ConfSection[] {
 }
 
 /** `pg1-database`: such an option is in the stanza's own section. */
+const STANDBY_WAIT_S = 600;
+
+/** A backup of a standby waits until its primary ends the segment, which `archive_timeout` there does. */
+function backupWait(plan: ConfPlan): Option[] {
+  const { archiveTimeoutSeconds = 0, options = {} } = plan;
+  const isGiven = [...optionsOf(options, null), ...optionsOf(options, "backup")].some(
+    ({ name }) => name === "archive-timeout",
+  );
+  if (slotOf(plan) !== "standby" || isGiven) return [];
+  return [{ name: "archive-timeout", value: Math.max(STANDBY_WAIT_S, 2 * archiveTimeoutSeconds) }];
+}
+
 function isOfServer(name: string): boolean {
   return /^pg\d*-/.test(name);
 }

@@ -9,6 +9,7 @@ import type {
   StreamFile,
 } from "../../../runtime/config/settingsFields";
 import { findCompressType } from "../../plan/model/defaults";
+import { slotOf } from "../../plan/model/hostDefaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
 import { ageLimit, expectBackupWithin, expectFullWithin, expectWalWithin } from "../../plan/schedule/expectFull";
 import type { ContainerPlan, DrillPlan, HostPlan, TaskPlan } from "../../plan/model/plan";
@@ -47,7 +48,7 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
   return {
     version: 1,
     acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
-    ...(plan.archive === "stream" ? { archive: plan.archive } : {}),
+    ...given({ archive: slotOf(plan) }),
     ...(plan.container === undefined ? {} : { container: containerOf(plan.container, plan.dataDirectory ?? "") }),
     ...(plan.sidecarTakesFirst === true ? { firstBackup: true } : {}),
     ...given({ fullBackups: plan.fullBackups }),

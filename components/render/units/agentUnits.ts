@@ -6,6 +6,7 @@
  * requests.
  */
 import { readOr } from "../../plan/model/deferred";
+import { slotOf } from "../../plan/model/hostDefaults";
 import type { HostPlan } from "../../plan/model/plan";
 import { agentSocket } from "../host/commandLine";
 import { credentialLines, reportLines, unitCommand } from "../host/systemdCredentials";
@@ -25,7 +26,7 @@ export function agentUnits(plan: HostPlan): Unit[] {
 
 /** Nothing at PostgreSQL starts an agent that reads a slot. */
 function startsAtBoot(plan: HostPlan): boolean {
-  return readOr(() => plan.archive === "stream" || plan.streamIntervalSeconds !== undefined, true);
+  return readOr(() => slotOf(plan) !== undefined || plan.streamIntervalSeconds !== undefined, true);
 }
 
 function renderService(plan: HostPlan): string {

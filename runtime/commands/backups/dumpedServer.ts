@@ -4,6 +4,7 @@ import { loadControlFile } from "../../postgres/controlFile";
 import { openThroughService, type ServiceRequest } from "../../postgres/clusterService";
 import { majorVersion } from "../../postgres/versions";
 import { chooseServers } from "../../operations/backup/chooseServers";
+import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import type { DumpedServer } from "../../operations/dump/logicalDump";
 import type { CommandProcess } from "../../process/commandProcess";
 import type { ProgramLogin } from "../recovery/throughService";
@@ -12,11 +13,9 @@ import type { ProgramLogin } from "../recovery/throughService";
 export async function localServer(proc: CommandProcess): Promise<DumpedServer> {
   const { config, container, ctx } = proc;
   // Programs in a container reach only its own server.
-  const { main, standby } = await chooseServers(
-    proc.servers(),
-    container === undefined ? config.backup.standby : "n",
-    ctx,
-  );
+  const mode = container === undefined ? config.backup.standby : "n";
+  const choice = { mode, standbyAlone: slotArchivingOf(config)?.onStandby === true };
+  const { main, standby } = await chooseServers(proc.servers(), choice, ctx);
   const { dataDirectory, facts, session } = standby ?? main;
   const { control } = await loadControlFile(dataDirectory, ctx);
   const programs =

@@ -65,7 +65,7 @@ async function exists(recovery: Recovery, name: string, unseen: boolean): Promis
 export function mayEnd(error: BackupError, { dropsWal, repoIndexes, settings }: Guarantee): boolean {
   const unreadable = unreadableKeys(error);
   const { acknowledge, archive, stream } = settings;
-  if (unreadable === null || acknowledge.isDefault === true || dropsWal || archive === "stream") return false;
+  if (unreadable === null || acknowledge.isDefault === true || dropsWal || archive !== undefined) return false;
   const policies = [acknowledge, ...(stream?.synchronous === undefined ? [] : [stream.synchronous])];
   return policies.every((policy) => !isSatisfied(policy, repoIndexes, new Set(unreadable)));
 }

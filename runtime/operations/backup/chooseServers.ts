@@ -15,6 +15,12 @@ import { atLeast } from "../../postgres/versions";
 
 export type StandbyMode = "n" | "prefer" | "y";
 
+export interface ServerChoice {
+  readonly mode: StandbyMode;
+  /** A standby alone is enough in mode "n" too. */
+  readonly standbyAlone: boolean;
+}
+
 export interface ServerCandidate {
   /** 1 for `pg1-…`. */
   readonly key: number;
@@ -42,9 +48,10 @@ export interface Servers {
 /** @throws dbConnect (56) when a server that the mode needs is unreachable; dbMismatch, versionNotSupported */
 export async function chooseServers(
   candidates: readonly ServerCandidate[],
-  mode: StandbyMode,
+  choice: ServerChoice,
   ctx: Context,
 ): Promise<Servers> {
+  const { mode } = choice;
   const primaries: Server[] = [];
   const standbys: Server[] = [];
   const errors: { readonly key: number; readonly error: BackupError }[] = [];
@@ -70,14 +77,19 @@ export async function chooseServers(
   if (primary === undefined && standby === undefined && errors[0] !== undefined) throw errors[0].error;
   for (const { key, error } of errors) ctx.log.warn(`unable to check pg${key}: [${error.name}] ${error.message}`);
   if (others.length > 0) throw fail("dbConnect", "more than one primary cluster found");
-  const chosen = chosenOf(primary, standby, mode, ctx);
+  const chosen = chosenOf(primary, standby, choice, ctx);
   for (const server of [chosen.main, chosen.standby]) if (server !== null) checkServer(server);
   return chosen;
 }
 
-function chosenOf(primary: Server | undefined, standby: Server | undefined, mode: StandbyMode, ctx: Context): Servers {
+function chosenOf(
+  primary: Server | undefined,
+  standby: Server | undefined,
+  { mode, standbyAlone }: ServerChoice,
+  ctx: Context,
+): Servers {
   if (primary === undefined) {
-    if (standby === undefined || mode === "n") {
+    if (standby === undefined || (mode === "n" && !standbyAlone)) {
       throw fail("dbConnect", "unable to find primary cluster - cannot proceed", {
         hint: ["are all available clusters in recovery?", "With backup-standby=y or prefer a standby alone is enough."],
       });

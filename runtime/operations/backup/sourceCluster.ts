@@ -79,10 +79,11 @@ export class OnlineCluster implements Cluster {
    * @throws dbConnect (56), dbMismatch (58), versionNotSupported (46), archiveDisabled (87), archiveCommandInvalid (68)
    */
   static async open(candidates: readonly ServerCandidate[], options: OpenOnline, ctx: Context): Promise<OnlineCluster> {
-    const servers = await chooseServers(candidates, options.standby, ctx);
-    const { facts } = servers.main;
+    const { archiveCheck, slot, standby } = options;
+    const servers = await chooseServers(candidates, { mode: standby, standbyAlone: slot?.onStandby === true }, ctx);
     // A standby's own setting does not determine who archives its WAL.
-    if (options.archiveCheck && !facts.inRecovery) await requireArchiver(servers.main.session, options, ctx);
+    if (archiveCheck && (slot !== null || !servers.main.facts.inRecovery))
+      await requireArchiver(servers.main.session, options, ctx);
     return new OnlineCluster(servers);
   }
 

@@ -29,7 +29,7 @@ export async function requireArchiver(
   const facts = await session.facts();
   if (slot === null) return requireArchiving(facts, archiveModeCheck, archiveCommandContains);
   // The primary's agent archives.
-  if (facts.inRecovery) return;
+  if (facts.inRecovery && !slot.onStandby) return;
   const warning = boundWarning(await requireReader(session, slot, ctx), slot.name);
   if (warning !== null) ctx.log.warn(warning);
 }

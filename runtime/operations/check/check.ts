@@ -76,14 +76,15 @@ export async function check(
       expected === undefined ? null : fullError(repo.key, newestFull, expected, Math.floor(ctx.clock.nowMs() / 1000));
     return { archiveId, pass: archiveInfo.cipherPass ?? null, newestFull, fullError: full };
   });
+  const isChecked = options.archiveCheck && opened.some((result) => result.ok);
+  // Where no repository belongs to the cluster, its agent reads no slot.
+  if (isChecked && options.slot !== null) await requireArchiver(session, options, ctx);
   // A standby cannot switch segments: only the infos can be checked, as in stock.
-  if (!options.archiveCheck || facts.inRecovery || opened.every((result) => !result.ok)) {
+  if (!isChecked || facts.inRecovery) {
     return opened.map((result) =>
       result.ok ? { ...result, value: { ...fullOf(result.value), walName: null } } : result,
     );
   }
-  // Where no repository belongs to the cluster, its agent reads no slot.
-  if (options.slot !== null) await requireArchiver(session, options, ctx);
   const walName = await session.switchWal("pgBackRest Archive Check");
   const archiveIds = new Map(opened.map((result) => [result.repoIndex, result]));
   return perRepo(repos, async (repo) => {

@@ -26,8 +26,16 @@ import type { WalSource } from "../stream/stream";
 import { recordLost } from "./lostWal";
 import { findArchived } from "./archivedPosition";
 import { createSlot, dropSlot, findInServer, findSlot, type Slot } from "./slot";
-import { planSegments, resumePoint, type SegmentStart, segmentsBetween, type WalHistory } from "./slotPlan";
+import {
+  type ArchivePosition,
+  planSegments,
+  resumePoint,
+  type SegmentStart,
+  segmentsBetween,
+  type WalHistory,
+} from "./slotPlan";
 
+const WHOLE_LOOK_MS = 200;
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 10_000;
 /** Files of acknowledged WAL that the server has removed are forgotten after as many segments. */
@@ -36,6 +44,10 @@ const PRUNE_SEGMENTS = 64;
 export interface FollowParts {
   /** The slot's name. */
   readonly slot: string;
+  /** Follows a standby too. */
+  readonly onStandby: boolean;
+  /** Every segment that ends here or before is whole on the server's disk. */
+  wholeLsn(): Promise<bigint>;
   readonly walDirectory: string;
   readonly readyDirectory: string;
   readonly repos: readonly Repository[];
@@ -68,12 +80,13 @@ export async function followOnce(parts: FollowParts, signal: AbortSignal, ctx: C
       throw fail("dbMismatch", `the server has system-id ${source.systemId}, pg1-path ${control.systemId}`, { hint });
     }
     const ancestors = await loadAncestors(parts, source.timeline);
-    const history = { timeline: source.timeline, flushLsn: source.flushLsn, ancestors };
-    if (source.inRecovery) {
-      await leaveStandby(parts, history, control, ctx);
+    const { inRecovery, timeline } = source;
+    if (inRecovery && !parts.onStandby) {
+      await leaveStandby(parts, { timeline, flushLsn: source.flushLsn, ancestors }, control, ctx);
       return true;
     }
-    const follower = new Follower(parts, history, control, ctx);
+    const flushLsn = inRecovery ? await parts.wholeLsn() : source.flushLsn;
+    const follower = new Follower(parts, { timeline, flushLsn, ancestors, inRecovery }, control, ctx);
     const { isRecorded, resumed } = await follower.findResumePoint().catch(async (error: unknown) => {
       // The slot keeps WAL until a repository shows where to begin.
       if (isError(error, "repoInvalid")) await ownSlot(parts, ctx);
@@ -84,7 +97,7 @@ export async function followOnce(parts: FollowParts, signal: AbortSignal, ctx: C
     const isFirst = isNew || !isRecorded;
     await follower.begin({ isNew: isFirst, slotLsn: slot.restartLsn ?? source.flushLsn, resumed });
     parts.begun(follower);
-    const start = { timeline: source.timeline, lsn: source.flushLsn, slot: parts.slot };
+    const start = { timeline, lsn: source.flushLsn, slot: parts.slot };
     throw await follower.run(stream, start, signal);
   } finally {
     await stream.close();
@@ -180,7 +193,7 @@ function historyName(timeline: number): string {
 /** One connection's progress. */
 export class Follower implements Confirmation {
   readonly #parts: FollowParts;
-  readonly #history: WalHistory;
+  readonly #history: WalHistory & { readonly inRecovery: boolean };
   readonly #size: bigint;
   readonly #cluster: ClusterIdentity;
   readonly #ctx: Context;
@@ -196,7 +209,12 @@ export class Follower implements Confirmation {
   #lsn = 0n;
   #doneCount = 0;
 
-  constructor(parts: FollowParts, history: WalHistory, control: PgControl, ctx: Context) {
+  constructor(
+    parts: FollowParts,
+    history: WalHistory & { readonly inRecovery: boolean },
+    control: PgControl,
+    ctx: Context,
+  ) {
     this.#parts = parts;
     this.#history = history;
     this.#size = BigInt(control.walSegmentSizeBytes);
@@ -216,15 +234,27 @@ export class Follower implements Confirmation {
 
   /**
    * Where the archive of this server's history ends, as the agent has recorded, else as repositories show.
-   * @throws archiveMismatch (44) if every repository belongs to another cluster; repoInvalid (103) if none answers
+   * @throws archiveMismatch (44) if every repository belongs to another cluster; repoInvalid (103) if none answers;
+   * archiveTimeout (82), retryable, while a standby has not reached that place again after its start
    */
   async findResumePoint(): Promise<{ readonly isRecorded: boolean; readonly resumed: bigint | null }> {
     const saved = await this.#parts.loadPosition();
-    const recorded = resumePoint(saved?.systemId === this.#cluster.systemId ? saved : null, this.#history);
+    const recorded = this.#resumePoint(saved?.systemId === this.#cluster.systemId ? saved : null);
     if (recorded !== null) return { isRecorded: true, resumed: recorded };
     const size = Number(this.#size);
     const archived = await findArchived(this.#parts.repos, this.#cluster, this.#history, size, this.#ctx);
-    return { isRecorded: false, resumed: resumePoint(archived, this.#history) };
+    return { isRecorded: false, resumed: this.#resumePoint(archived) };
+  }
+
+  /** A standby that has just started shows a position before its last one. */
+  #resumePoint(known: ArchivePosition | null): bigint | null {
+    const { flushLsn, inRecovery, timeline } = this.#history;
+    if (inRecovery && known?.timeline === timeline && known.lsn > flushLsn)
+      throw fail("archiveTimeout", `the standby has not reached ${formatLsn(known.lsn)} yet, which is archived`, {
+        hint: "Does it receive WAL from its primary? See pg_stat_wal_receiver.",
+        retryable: true,
+      });
+    return resumePoint(known, this.#history);
   }
 
   /** Lists what waits, and records what the server no longer has. */
@@ -290,6 +320,7 @@ export class Follower implements Confirmation {
     this.#current = end;
     this.#marking = this.#marking
       .then(async () => {
+        await this.#untilWhole(end);
         for (const name of names) {
           await addReadyFile(this.#parts.readyDirectory, name);
           this.#waiting.push(name);
@@ -297,6 +328,15 @@ export class Follower implements Confirmation {
         this.#wake();
       })
       .catch((error: unknown) => this.end(toBackupError(error)));
+  }
+
+  /**
+   * A standby sends what it has replayed, and with a record that ends a segment it has replayed all of it: it may not
+   * have received the rest yet, and the file, used before, may have other bytes there.
+   */
+  async #untilWhole(lsn: bigint): Promise<void> {
+    if (!this.#history.inRecovery) return;
+    while ((await this.#parts.wholeLsn()) < lsn) await this.#ctx.clock.sleep(WHOLE_LOOK_MS, this.#ended.signal);
   }
 
   async #archive(signal: AbortSignal): Promise<void> {

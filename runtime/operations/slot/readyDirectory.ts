@@ -8,12 +8,16 @@ type Settings = Pick<Config, "settings" | "spoolPath" | "stanza">;
 export interface SlotArchiving {
   readonly name: string;
   readonly readyDirectory: string;
+  /** The agent follows a standby too, because nobody archives at its primary. */
+  readonly onStandby: boolean;
 }
 
 /** Null where PostgreSQL archives by itself. */
 export function slotArchivingOf({ settings, spoolPath, stanza = "" }: Settings): SlotArchiving | null {
-  if (settings.archive !== "stream") return null;
-  return { name: slotName(stanza), readyDirectory: slotDirectory(spoolPath, stanza) };
+  const { archive } = settings;
+  if (archive === undefined) return null;
+  const readyDirectory = slotDirectory(spoolPath, stanza);
+  return { name: slotName(stanza), readyDirectory, onStandby: archive === "standby" };
 }
 
 /** Its `archive_status` has a `.ready` file for each WAL file that waits for the archive. */

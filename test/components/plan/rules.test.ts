@@ -246,6 +246,8 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a stanza with a blank", { stanza: "my db" }, ["PB013 stanza"]],
   ["a relative path", { dataDirectory: "data" }, ["PB014 dataDirectory"]],
   ["WAL through a slot", { archive: "stream" }, []],
+  ["WAL of a standby", { archive: "standby" }, []],
+  ["a standby's unfinished segment", { archive: "standby", streaming: {} }, ["PB150 streaming"]],
   ["WAL through a slot without an agent", { archive: "stream", agent: false }, ["PB155 archive"]],
   ["WAL by an unknown way", { archive: "mail" }, ["PB155 archive"]],
   ["a slot that keeps nothing", { archive: "stream", slotKeepGiB: 0 }, ["PB014 slotKeepGiB"]],

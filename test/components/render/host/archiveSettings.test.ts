@@ -20,6 +20,10 @@ test("WAL that leaves through a slot needs a bound for it, and no restart", () =
     max_slot_wal_keep_size: "16GB",
     archive_timeout: "1min",
   });
+  // On a standby archive_timeout has no effect.
+  expect(postgresSettings(plan({ archive: "standby", archiveTimeoutSeconds: 60 }))).toEqual({
+    max_slot_wal_keep_size: "16GB",
+  });
   expect(postgresSettings(plan({ archive: "stream", slotKeepGiB: 2048 }))["max_slot_wal_keep_size"]).toBe("2TB");
 });
 

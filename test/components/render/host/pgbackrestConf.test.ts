@@ -127,3 +127,13 @@ test("no program in a container fetches WAL", () => {
   expect(renderPgbackrestConf(plan())).toContain("restore_command=");
   expect(renderPgbackrestConf(plan({ container: { name: "shop-db" } }))).not.toContain("restore_command=");
 });
+
+// claim: docs/hosts/foreign-server.md: a backup waits up to ten minutes, or twice `archiveTimeoutSeconds`
+test("a backup of a standby waits for its primary", () => {
+  const timeoutOf = (more: object): string | undefined =>
+    /\[global:backup\]\narchive-timeout=(\d+)/.exec(renderPgbackrestConf(plan({ archive: "standby", ...more })))?.[1];
+  expect(timeoutOf({ archiveTimeoutSeconds: undefined })).toBe("600");
+  expect(timeoutOf({ archiveTimeoutSeconds: 900 })).toBe("1800");
+  expect(timeoutOf({ options: { "archive-timeout": "5m" } })).toBeUndefined();
+  expect(timeoutOf({ archive: "stream" })).toBeUndefined();
+});

@@ -59,6 +59,8 @@ function follow(more: Partial<typeof source> = {}, over: Partial<FollowParts> = 
   return followOnce(
     {
       slot: "pgbackstop_demo",
+      onStandby: false,
+      wholeLsn: async () => source.flushLsn,
       walDirectory: `${folder}/pg_wal`,
       readyDirectory: `${folder}/slot`,
       repos: [],
@@ -128,6 +130,52 @@ describe("a standby", () => {
     makeTree(folder, { "pg_wal/": "" });
     expect(await stand(null)).toBe(true);
     expect([pushed, asked("pg_drop_replication_slot")]).toEqual([[], true]);
+  });
+});
+
+describe("a standby that is followed", () => {
+  const standby = (over: Partial<FollowParts>): Promise<boolean> => {
+    slot = { lsn: at(6) };
+    return follow({ inRecovery: true }, { onStandby: true, ...over });
+  };
+
+  // claim: docs/hosts/foreign-server.md: a segment of a standby is archived once it was received to its end
+  test("gives a segment away only once it is whole there, whatever the server has replayed", async () => {
+    makeWalDirectory(folder, [5, 6, 7, 8]);
+    position = { systemId: CONTROL.systemId, timeline: 1, lsn: at(6) };
+    let wholeLsn = at(7);
+    let looks = 0;
+    const receive: Awaited<ReturnType<FollowParts["open"]>>["receive"] = async (_start, sink) => {
+      // The end of segment 8 was replayed with the record that ended it.
+      sink(at(8) + 100n, Buffer.alloc(WAL_SIZE_BYTES - 100));
+      while (looks < 3) await new Promise((resolve) => setImmediate(resolve));
+      expect(pushed).toEqual([walName(6)]);
+      wholeLsn = at(9);
+      while (pushed.length < 3) await new Promise((resolve) => setImmediate(resolve));
+      return fail("dbConnect", "the connection is lost");
+    };
+    const open: FollowParts["open"] = async () => ({
+      identify: async () => ({ ...source, inRecovery: true }),
+      receive,
+      close: async () => {},
+    });
+    const whole = async (): Promise<bigint> => {
+      looks++;
+      return wholeLsn;
+    };
+    await expect(standby({ open, wholeLsn: whole })).rejects.toThrow("the connection is lost");
+    expect(pushed).toEqual([walName(6), walName(7), walName(8)]);
+    expect(asked("pg_drop_replication_slot")).toBe(false);
+  });
+
+  test("waits after its start until it is where its archive ends, and counts nothing as lost", async () => {
+    makeWalDirectory(folder, [5]);
+    position = { systemId: CONTROL.systemId, timeline: 1, lsn: at(8) };
+    await expect(standby({ wholeLsn: async () => at(6) })).rejects.toMatchObject({
+      kind: "archiveTimeout",
+      retryable: true,
+    });
+    expect(pushed).toEqual([]);
   });
 });
 
