@@ -2,9 +2,9 @@
  * From the bytes of a request to the bytes of its answer. Each request that the kernel waits for gets exactly one
  * answer: a lost one would hang its caller forever, and nothing but `umount -f` would free it.
  */
-import { ERRNO, PROTOCOL_MAJOR, Refusal, WANTED_FLAGS } from "./kernelProtocol";
-import { encodeInit, encodeReply } from "./reply";
-import { decodeHeader, decodeRequest, isAnswered, type Request, type RequestHeader } from "./request";
+import { ERRNO, OUT_HEADER_BYTES, PROTOCOL_MAJOR, Refusal, TRANSFER_BYTES_MAX, WANTED_FLAGS } from "./kernelProtocol";
+import { encodeInit, encodeReply, putReplyHeader } from "./reply";
+import { decodeHeader, decodeRequest, isAnswered, readOf, type Request, type RequestHeader } from "./request";
 
 /** Requests that a file system gets. */
 export type FileRequest = Exclude<
@@ -15,13 +15,40 @@ export type FileRequest = Exclude<
 export interface FileSystem {
   /** The body of the answer. A request that may wait returns a promise. @throws Refusal, or a system error */
   handle(request: FileRequest, node: number): Uint8Array | Promise<Uint8Array>;
+  /** Reads into `target` from `at` on. Null if something must be fetched first. @throws as {@link handle} */
+  readNow(request: FileRead, node: number, target: Uint8Array, at: number): number | null;
   /** A request failed for a reason that is not its caller's. */
   failed(error: unknown, request: FileRequest, node: number): void;
 }
 
+export type FileRead = Extract<FileRequest, { readonly kind: "read" }>;
+
 export type Send = (reply: readonly Uint8Array[]) => void;
 
-/** Sends the answer, at once or later. Never throws. */
+/** The largest answer to a READ, with its header. */
+export const READ_REPLY_BYTES_MAX = OUT_HEADER_BYTES + TRANSFER_BYTES_MAX;
+
+/**
+ * Answers a READ of bytes that are there without a copy, and without memory of its own: most requests are such ones.
+ * Returns the size of the answer in `reply`; null leaves the request to {@link answer}, errors included. Never throws.
+ */
+export function answerRead(bytes: Buffer, files: FileSystem, reply: Buffer): number | null {
+  const read = readOf(bytes);
+  if (read === null) return null;
+  try {
+    const sizeBytes = files.readNow(read, read.node, reply, OUT_HEADER_BYTES);
+    if (sizeBytes === null) return null;
+    putReplyHeader(reply, bytes, OUT_HEADER_BYTES + sizeBytes);
+    return OUT_HEADER_BYTES + sizeBytes;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Sends the answer, at once or later. Never throws. The bytes may change once it returns: what a request that waits
+ * still needs of them, its handler copies.
+ */
 export function answer(bytes: Uint8Array, files: FileSystem, send: Send): void {
   const header = decodeHeader(bytes);
   if (header === null) return;

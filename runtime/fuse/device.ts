@@ -7,13 +7,13 @@
  * nobody would answer.
  */
 import { spawn } from "node:child_process";
-import { closeSync, constants, openSync, read, readlinkSync, writevSync } from "../local/nodeFiles";
+import { closeSync, constants, openSync, read, readlinkSync, writeSync, writevSync } from "../local/nodeFiles";
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
 import { OPENED_SOURCE } from "../base/mountTable";
 import type { LockFile } from "../local/lockFile";
 import { systemCodeOf, systemError } from "../local/systemError";
-import { answer, type FileSystem } from "./answerRequest";
+import { answer, answerRead, type FileSystem, READ_REPLY_BYTES_MAX } from "./answerRequest";
 import { ERRNO, REQUEST_BYTES_MAX, TRANSFER_BYTES_MAX } from "./kernelProtocol";
 import { encodeReply } from "./reply";
 
@@ -59,6 +59,8 @@ export class FuseDevice {
   readonly #fd: number;
   readonly #files: FileSystem;
   readonly #ctx: Pick<Context, "clock" | "signal">;
+  /** Answers to a READ are written before the next one is read. */
+  readonly #reply = Buffer.allocUnsafeSlow(READ_REPLY_BYTES_MAX);
   #finish: (error?: unknown) => void = () => {};
 
   private constructor(fd: number, files: FileSystem, ctx: Pick<Context, "clock" | "signal">) {
@@ -86,8 +88,7 @@ export class FuseDevice {
         if (code !== "EINTR" && code !== "EAGAIN" && code !== "ENOENT")
           return this.#finish(systemError("fileRead", `read '${DEVICE}'`, DEVICE, error));
       } else {
-        // A copy: a request that waits must not change with the next one.
-        answer(Buffer.from(buffer.subarray(0, sizeBytes)), this.#files, (reply) => this.#send(reply));
+        this.#answer(buffer.subarray(0, sizeBytes));
       }
       this.#read(buffer);
     });
@@ -97,20 +98,34 @@ export class FuseDevice {
     this.#ctx.clock.sleep(MOUNT_POLL_MS, this.#ctx.signal).then(() => this.#read(buffer), this.#finish);
   }
 
+  #answer(request: Buffer): void {
+    const sizeBytes = answerRead(request, this.#files, this.#reply);
+    if (sizeBytes === null) return answer(request, this.#files, (reply) => this.#send(reply));
+    try {
+      writeSync(this.#fd, this.#reply, 0, sizeBytes);
+    } catch (error) {
+      this.#unsent(error, this.#reply);
+    }
+  }
+
   #send(reply: readonly Uint8Array[]): void {
     try {
       writevSync(this.#fd, reply);
     } catch (error) {
-      const code = systemCodeOf(error);
-      // Nobody waits any more.
-      if (code === "ENOENT" || code === "ENODEV") return;
-      // The kernel refused the answer itself. Its caller must not wait forever.
-      const unique = Buffer.from(reply[0] as Uint8Array).readBigUInt64LE(8);
-      try {
-        writevSync(this.#fd, encodeReply(unique, ERRNO.EIO));
-      } catch (again) {
-        this.#finish(systemError("fileWrite", `write '${DEVICE}'`, DEVICE, again));
-      }
+      this.#unsent(error, Buffer.from(reply[0] as Uint8Array));
+    }
+  }
+
+  #unsent(error: unknown, header: Buffer): void {
+    const code = systemCodeOf(error);
+    // Nobody waits any more.
+    if (code === "ENOENT" || code === "ENODEV") return;
+    // The kernel refused the answer itself. Its caller must not wait forever.
+    const unique = header.readBigUInt64LE(8);
+    try {
+      writevSync(this.#fd, encodeReply(unique, ERRNO.EIO));
+    } catch (again) {
+      this.#finish(systemError("fileWrite", `write '${DEVICE}'`, DEVICE, again));
     }
   }
 }

@@ -35,6 +35,15 @@ export function encodeReply(unique: bigint, errno: number, body: Uint8Array = NO
   return body.length === 0 ? [header] : [header, body];
 }
 
+/** The header of an answer without an error, to a request whose header is still in its bytes. */
+export function putReplyHeader(reply: Buffer, request: Buffer, sizeBytes: number): void {
+  reply.writeUInt32LE(sizeBytes, 0);
+  reply.writeInt32LE(0, 4);
+  // The number has 64 bits, which only a bigint would hold.
+  reply.writeUInt32LE(request.readUInt32LE(8), 8);
+  reply.writeUInt32LE(request.readUInt32LE(12), 12);
+}
+
 /** `flags` are those that both sides want. */
 export function encodeInit(flags: number): Uint8Array {
   const body = Buffer.alloc(64);

@@ -53,6 +53,7 @@ export type Request =
   | { readonly kind: "read"; readonly offsetBytes: number; readonly sizeBytes: number }
   | { readonly kind: "readdir"; readonly handle: number; readonly position: number; readonly sizeBytes: number }
   | { readonly kind: "releasedir"; readonly handle: number }
+  /** The data are a part of the request's bytes. */
   | { readonly kind: "write"; readonly offsetBytes: number; readonly data: Uint8Array }
   | { readonly kind: "fallocate"; readonly offsetBytes: number; readonly sizeBytes: number; readonly mode: number };
 
@@ -78,6 +79,22 @@ export function decodeRequest(bytes: Uint8Array, { node, opcode }: RequestHeader
   if (body.statedBytes !== bytes.length) throw new Refusal("EINVAL", "a request of another length than it says");
   return DECODERS[name](body, node);
 }
+
+/** A READ as {@link decodeRequest} gives it, without a view and a bigint. Null for every other request. */
+export function readOf(
+  bytes: Buffer,
+): (Extract<Request, { readonly kind: "read" }> & Pick<RequestHeader, "node">) | null {
+  const isRead =
+    bytes.length >= READ_BYTES_MIN && bytes.readUInt32LE(4) === OPCODES.READ && bytes.readUInt32LE(0) === bytes.length;
+  if (!isRead) return null;
+  const node = bytes.readUInt32LE(16) + bytes.readUInt32LE(20) * 2 ** 32;
+  const offsetBytes = bytes.readUInt32LE(IN_HEADER_BYTES + 8) + bytes.readUInt32LE(IN_HEADER_BYTES + 12) * 2 ** 32;
+  if (!Number.isSafeInteger(node) || !Number.isSafeInteger(offsetBytes)) return null;
+  return { kind: "read", node, offsetBytes, sizeBytes: bytes.readUInt32LE(IN_HEADER_BYTES + 16) };
+}
+
+/** With all fields of a READ that we look at. */
+const READ_BYTES_MIN = IN_HEADER_BYTES + 20;
 
 const OPCODE_NAMES: ReadonlyMap<number, Opcode> = new Map(
   Object.entries(OPCODES).map(([name, opcode]) => [opcode, name as Opcode]),

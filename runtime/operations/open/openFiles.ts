@@ -18,7 +18,7 @@ import {
   unlinkSync,
 } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
-import type { FileRequest, FileSystem } from "../../fuse/answerRequest";
+import type { FileRead, FileRequest, FileSystem } from "../../fuse/answerRequest";
 import { NAME_BYTES_MAX, Refusal, TRANSFER_BYTES_MAX } from "../../fuse/kernelProtocol";
 import {
   type DirectoryEntry,
@@ -79,6 +79,11 @@ export class OpenFiles implements FileSystem {
     return handler(request, this.#tree.get(id));
   }
 
+  readNow(request: FileRead, id: number, target: Uint8Array, at: number): number | null {
+    const file = this.#fileOf(this.#tree.get(id));
+    return this.#missingOf(file, request).length > 0 ? null : this.#readInto(file, request, target, at);
+  }
+
   failed(error: unknown, request: FileRequest, id: number): void {
     let path = `node ${id}`;
     try {
@@ -131,7 +136,7 @@ export class OpenFiles implements FileSystem {
       this.#fileOf(node).opens++;
       return encodeOpen(node.id, true);
     },
-    read: ({ offsetBytes, sizeBytes }, node) => this.#read(this.#fileOf(node), offsetBytes, sizeBytes),
+    read: (request, node) => this.#read(this.#fileOf(node), request),
     write: ({ data, offsetBytes }, node) => this.#write(node, offsetBytes, data),
     statfs: () => this.#space(),
     release: (_, node) => {
@@ -235,28 +240,36 @@ export class OpenFiles implements FileSystem {
     return NOTHING;
   }
 
-  #read(file: StoredFile, offsetBytes: number, sizeBytes: number): Answer {
+  #read(file: StoredFile, request: FileRead): Answer {
     const answer = (): Uint8Array => {
-      const left = Math.max(0, Math.min(sizeBytes, TRANSFER_BYTES_MAX, file.sizeBytes - offsetBytes));
-      if (left === 0) return NOTHING;
-      const { origin } = file;
-      if (origin !== null) this.#fetch.readTo(file, origin, Math.floor((offsetBytes + left - 1) / PAGE_BYTES));
-      const target = Buffer.allocUnsafe(left);
-      return target.subarray(0, file.read(offsetBytes, target));
+      const target = Buffer.allocUnsafe(Math.min(request.sizeBytes, TRANSFER_BYTES_MAX));
+      return target.subarray(0, this.#readInto(file, request, target, 0));
     };
-    const missing = (): readonly PageRun[] =>
-      file.missingIn(offsetBytes, Math.min(sizeBytes, file.sizeBytes - offsetBytes));
-    return this.#once(file, missing, answer);
+    return this.#once(file, () => this.#missingOf(file, request), answer);
+  }
+
+  #missingOf(file: StoredFile, { offsetBytes, sizeBytes }: FileRead): readonly PageRun[] {
+    return file.missingIn(offsetBytes, Math.min(sizeBytes, file.sizeBytes - offsetBytes));
+  }
+
+  #readInto(file: StoredFile, { offsetBytes, sizeBytes }: FileRead, target: Uint8Array, at: number): number {
+    const left = Math.min(sizeBytes, TRANSFER_BYTES_MAX, file.sizeBytes - offsetBytes);
+    if (left <= 0) return 0;
+    const { origin } = file;
+    if (origin !== null) this.#fetch.readTo(file, origin, Math.floor((offsetBytes + left - 1) / PAGE_BYTES));
+    return file.read(offsetBytes, target, at, left);
   }
 
   #write(node: Node, offsetBytes: number, data: Uint8Array): Answer {
     const file = this.#fileOf(node);
-    const answer = (): Uint8Array => {
-      file.write(offsetBytes, data);
-      node.modifiedMs = this.#tree.nowMs();
-      return encodeWritten(data.length);
-    };
     const missing = (): readonly PageRun[] => file.missingEdges(offsetBytes, data.length);
+    // One that waits must not change with the next request.
+    const own = missing().length === 0 ? data : Buffer.from(data);
+    const answer = (): Uint8Array => {
+      file.write(offsetBytes, own);
+      node.modifiedMs = this.#tree.nowMs();
+      return encodeWritten(own.length);
+    };
     return this.#once(file, missing, answer);
   }
 

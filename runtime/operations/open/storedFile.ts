@@ -150,11 +150,13 @@ export class StoredFile {
     return edges;
   }
 
-  read(offsetBytes: number, target: Uint8Array): number {
-    assert(this.missingIn(offsetBytes, target.length).length === 0, "a read of a page that is not there");
-    const sizeBytes = this.#with((fd) => readSync(fd, target, 0, target.length, offsetBytes));
+  /** Reads into `target` from `at` on. */
+  read(offsetBytes: number, target: Uint8Array, at = 0, wantedBytes = target.length - at): number {
+    assert(this.missingIn(offsetBytes, wantedBytes).length === 0, "a read of a page that is not there");
+    const sizeBytes = this.#with((fd) => readSync(fd, target, at, wantedBytes, offsetBytes));
     const origin = this.#origin;
-    if (origin !== null) this.#readBorrowed(origin, offsetBytes, target.subarray(0, sizeBytes));
+    if (origin !== null && origin.borrowed.presentCount > 0)
+      this.#readBorrowed(origin, offsetBytes, target.subarray(at, at + sizeBytes));
     return sizeBytes;
   }
 

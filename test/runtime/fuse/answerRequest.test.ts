@@ -1,6 +1,6 @@
 import * as fc from "../../harness/properties";
 import { describe, expect, test } from "vitest";
-import { answer, type FileRequest, type FileSystem } from "../../../runtime/fuse/answerRequest";
+import { answer, answerRead, type FileRequest, type FileSystem } from "../../../runtime/fuse/answerRequest";
 import { ERRNO, OPCODES, Refusal } from "../../../runtime/fuse/kernelProtocol";
 import { decodeReply, type Decoded, encode, fields } from "./requests";
 
@@ -22,6 +22,7 @@ async function run(
       made.requests.push(request);
       return handle(request);
     },
+    readNow: () => null,
     failed: (error) => void made.failures.push(error),
   };
   answer(bytes, files, (reply) => void made.replies.push(decodeReply(reply)));
@@ -60,6 +61,51 @@ describe("answers", () => {
       ),
       { numRuns: 500 },
     );
+  });
+
+  test("a READ is answered at once as it would be later, and no other request is", async () => {
+    const content = (offsetBytes: number, sizeBytes: number): Buffer =>
+      Buffer.from(`${offsetBytes} ${sizeBytes}`.repeat(3));
+    const reply = Buffer.alloc(200, 0xee);
+    const asked: unknown[] = [];
+    const files: FileSystem = {
+      handle: () => new Uint8Array(0),
+      readNow: ({ offsetBytes, sizeBytes }, node, target, at) => {
+        asked.push([node, offsetBytes, sizeBytes]);
+        target.set(content(offsetBytes, sizeBytes), at);
+        return content(offsetBytes, sizeBytes).length;
+      },
+      failed: () => {},
+    };
+    const u64 = fc.oneof(fc.bigInt(0n, 2n ** 53n - 1n), fc.bigInt(0n, 2n ** 64n - 1n));
+    const op = fc.oneof(fc.constant(OPCODES.READ), fc.constantFrom(...Object.values(OPCODES)));
+    await fc.assert(
+      fc.asyncProperty(op, u64, u64, u64, fc.nat(2 ** 20), fc.nat(30), async (opcode, unique, node, at, size, cut) => {
+        const body = fields([8, 1], [8, at], [4, size], [4, 0]).subarray(0, 24 - (cut > 24 ? 0 : cut));
+        const bytes = encode({ op: opcode, body, unique, node });
+        asked.length = 0;
+        const sizeBytes = answerRead(bytes, files, reply);
+        const { replies, requests } = await run(bytes, (request) =>
+          request.kind === "read" ? content(request.offsetBytes, request.sizeBytes) : new Uint8Array(0),
+        );
+        const isRead = requests[0]?.kind === "read" && Number.isSafeInteger(Number(node));
+        if (isRead) expect(asked).toEqual([[Number(node), Number(at), size]]);
+        else expect(sizeBytes).toBeNull();
+        if (sizeBytes !== null) expect(decodeReply([reply.subarray(0, sizeBytes)])).toEqual(replies[0]);
+      }),
+    );
+  });
+
+  test("a READ that cannot be answered at once is left to the others, also if it fails", () => {
+    const bytes = encode({ op: "READ", body: fields([8, 1], [8, 0], [4, 8192], [4, 0]) });
+    const outcomes: FileSystem["readNow"][] = [
+      () => null,
+      () => {
+        throw new Refusal("ESTALE");
+      },
+    ];
+    for (const readNow of outcomes)
+      expect(answerRead(bytes, { handle: nothing, readNow, failed: () => {} }, Buffer.alloc(9000))).toBeNull();
   });
 
   test("no name leads out of its directory", async () => {

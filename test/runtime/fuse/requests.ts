@@ -3,7 +3,7 @@ import { type Opcode, OPCODES } from "../../../runtime/fuse/kernelProtocol";
 
 export interface Encoded {
   readonly op: Opcode | number;
-  readonly node?: number;
+  readonly node?: number | bigint;
   readonly unique?: bigint;
   readonly body?: Uint8Array;
 }
@@ -19,12 +19,12 @@ export function encode({ body = new Uint8Array(0), node = 1, op, unique = 7n }: 
 }
 
 /** A body of fixed fields and texts: `[8, n]` is a number of 8 bytes. */
-export function fields(...parts: readonly (readonly [4 | 8, number] | string)[]): Buffer {
+export function fields(...parts: readonly (readonly [4 | 8, number | bigint] | string)[]): Buffer {
   return Buffer.concat(
     parts.map((part) => {
       if (typeof part === "string") return Buffer.from(`${part}\0`);
       const bytes = Buffer.alloc(part[0]);
-      if (part[0] === 4) bytes.writeUInt32LE(part[1]);
+      if (part[0] === 4) bytes.writeUInt32LE(Number(part[1]));
       else bytes.writeBigUInt64LE(BigInt(part[1]));
       return bytes;
     }),

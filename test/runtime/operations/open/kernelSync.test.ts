@@ -28,6 +28,7 @@ async function mounted(world: UpperWorld, work: (at: string, asked: string[]) =>
         if (["write", "fsync", "fsyncdir", "rename"].includes(request.kind)) asked.push(request.kind);
         return world.files.handle(request, node);
       },
+      readNow: (request, node, target, begin) => world.files.readNow(request, node, target, begin),
       failed: (error, request, node) => world.files.failed(error, request, node),
     },
     { clock: systemClock, signal },
