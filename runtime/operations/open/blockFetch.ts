@@ -55,81 +55,84 @@ function superBlocksOf(map: BlockMap, first: number, last: number): Set<StoredSu
   return new Set(map.blocks.slice(begin, end).map(({ superBlock }) => superBlock));
 }
 
-/** Memory of finished fetches for the next ones: left to the garbage collector, dead buffers exceeded those in use. */
-class SpareBuffers {
-  readonly #spare: Buffer[] = [];
+type Keep = (begin: number, bytes: Uint8Array) => void;
 
-  take(sizeBytes: number): Buffer {
-    if (sizeBytes < SPARE_BYTES_MIN || sizeBytes > SPARE_BYTES) return Buffer.allocUnsafe(sizeBytes);
-    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(SPARE_BYTES);
-  }
-
-  give(buffer: Buffer): void {
-    if (buffer.length === SPARE_BYTES && this.#spare.length < SPARE_MAX) this.#spare.push(buffer);
-  }
+interface Fetching {
+  readonly file: StoredFile;
+  readonly origin: Origin;
+  readonly runs: readonly PageRun[];
 }
-
-/** A part of a file that is fetched behind the readers, with what its super blocks bring along. */
-const SPARE_BYTES = 5 * 1024 * 1024;
-const SPARE_BYTES_MIN = 256 * 1024;
-const SPARE_MAX = 4;
-const spareBuffers = new SpareBuffers();
 
 /** @throws checksum, naming file, block and repository; fileMissing, format, crypto */
 export async function fetchBlocks(
   repo: Repository,
   source: BlockSource,
   open: OpenBlockFile,
-  { file, origin, runs }: { readonly file: StoredFile; readonly origin: Origin; readonly runs: readonly PageRun[] },
+  fetching: Fetching,
 ): Promise<void> {
-  const { map } = open;
-  const { blockSizeBytes, checksumSizeBytes, name } = source;
-  const { sizeBytes } = origin.row;
-  const hash = await loadBlockHash();
-  const pageCount = runs.reduce((sum, [first, last]) => sum + last - first + 1, 0);
-  const buffer = spareBuffers.take(pageCount * PAGE_BYTES);
-  let usedBytes = 0;
-  const parts = runs.map(([first, last]) => {
-    const begin = first * PAGE_BYTES;
-    const bytes = buffer.subarray(usedBytes, usedBytes + Math.min((last + 1) * PAGE_BYTES, sizeBytes) - begin);
-    usedBytes += bytes.length;
-    return { begin, bytes };
-  });
-  const partsOf = (begin: number, end: number): typeof parts =>
-    parts.filter((part) => part.begin < end && begin < part.begin + part.bytes.length);
+  const { blockSizeBytes } = source;
+  const { file, origin, runs } = fetching;
   const wanted = new Set<number>();
-  for (const { begin, bytes } of parts)
-    for (let block = Math.floor(begin / blockSizeBytes); block * blockSizeBytes < begin + bytes.length; block++)
+  for (const [first, last] of runs) {
+    const end = Math.min((last + 1) * PAGE_BYTES, origin.row.sizeBytes);
+    for (let block = Math.floor((first * PAGE_BYTES) / blockSizeBytes); block * blockSizeBytes < end; block++)
       wanted.add(block);
-  try {
-    await readBlocks(
-      repo,
-      source,
-      open,
-      (block) => wanted.has(block),
-      ({ block, bytes, count }) => {
-        for (let index = 0; index < count; index++) {
-          const content = bytes.subarray(index * blockSizeBytes, (index + 1) * blockSizeBytes);
-          const begin = (block + index) * blockSizeBytes;
-          const expectedBytes = Math.min(blockSizeBytes, sizeBytes - begin);
-          const own = hash.hash(content, checksumSizeBytes);
-          if (content.length !== expectedBytes || Buffer.compare(own, blockChecksum(map, block + index)) !== 0)
-            throw fail("checksum", `block ${block + index} of '${name}' in ${repo.name} has a wrong checksum`, {
-              hint: DAMAGED_COPY_HINT,
-              repoIndex: repo.key,
-              path: source.mapPath,
-            });
-          for (const part of partsOf(begin, begin + content.length)) copyInto(part, content, begin);
-        }
-      },
-    );
-    for (const { begin, bytes } of parts) file.fill(origin, begin, bytes);
-  } finally {
-    spareBuffers.give(buffer);
   }
+  const read = (keep: Keep): Promise<void> =>
+    readVerified(repo, source, open, { sizeBytes: origin.row.sizeBytes, isWanted: (block) => wanted.has(block), keep });
+  // Whole pages need no memory of their own.
+  if (blockSizeBytes % PAGE_BYTES === 0) return read((begin, bytes) => file.fill(origin, begin, bytes));
+  const parts = partsOf(fetching);
+  await read((begin, bytes) => {
+    for (const part of parts)
+      if (part.begin < begin + bytes.length && begin < part.begin + part.bytes.length) copyInto(part, bytes, begin);
+  });
+  for (const { begin, bytes } of parts) file.fill(origin, begin, bytes);
 }
 
-function copyInto(part: { readonly begin: number; readonly bytes: Buffer }, content: Uint8Array, begin: number): void {
+/** Gives adjacent blocks together, once each of them has proved right. */
+async function readVerified(
+  repo: Repository,
+  source: BlockSource,
+  open: OpenBlockFile,
+  {
+    isWanted,
+    keep,
+    sizeBytes,
+  }: { readonly sizeBytes: number; readonly isWanted: (block: number) => boolean; readonly keep: Keep },
+): Promise<void> {
+  const { blockSizeBytes, checksumSizeBytes, mapPath: path, name } = source;
+  const hash = await loadBlockHash();
+  await readBlocks(repo, source, open, isWanted, ({ block, bytes, count }) => {
+    for (let index = 0; index < count; index++) {
+      const content = bytes.subarray(index * blockSizeBytes, (index + 1) * blockSizeBytes);
+      const expectedBytes = Math.min(blockSizeBytes, sizeBytes - (block + index) * blockSizeBytes);
+      const own = hash.hash(content, checksumSizeBytes);
+      if (content.length !== expectedBytes || Buffer.compare(own, blockChecksum(open.map, block + index)) !== 0)
+        throw fail("checksum", `block ${block + index} of '${name}' in ${repo.name} has a wrong checksum`, {
+          hint: DAMAGED_COPY_HINT,
+          repoIndex: repo.key,
+          path,
+        });
+    }
+    keep(block * blockSizeBytes, bytes);
+  });
+}
+
+interface Part {
+  readonly begin: number;
+  readonly bytes: Buffer;
+}
+
+/** Memory for pages that begin and end inside blocks. */
+function partsOf({ origin, runs }: Fetching): Part[] {
+  return runs.map(([first, last]) => {
+    const begin = first * PAGE_BYTES;
+    return { begin, bytes: Buffer.allocUnsafe(Math.min((last + 1) * PAGE_BYTES, origin.row.sizeBytes) - begin) };
+  });
+}
+
+function copyInto(part: Part, content: Uint8Array, begin: number): void {
   const from = Math.max(0, part.begin - begin);
   part.bytes.set(content.subarray(from, part.begin + part.bytes.length - begin), begin + from - part.begin);
 }
