@@ -99,14 +99,15 @@ describe("a host whose WAL leaves through a slot", async () => {
   });
 });
 
-// claim: docs/hosts/foreign-server.md: one update backs a server up through a standby, and changes nothing at the server
+// claim: docs/hosts/foreign-server.md: one update backs a server up through a standby, and changes nothing there
 describe("a host whose PostgreSQL is the standby of a server that others run", async () => {
   const parts = await engineHostParts("PostgresHost of a standby", ["trixie"]);
   if (parts === null) return;
   let host: DebianHost;
   let programFolder: ProgramFolder;
-  const at = async (cluster: string, text: string): Promise<string> =>
-    (await host.runOk(["runuser", "-u", "postgres", "--", "psql", `--cluster=17/${cluster}`, "-XAtqc", text])).trim();
+  const PORTS = { main: 5432, far: 5433 };
+  const at = async (cluster: keyof typeof PORTS, text: string): Promise<string> =>
+    (await host.runOk(["runuser", "-u", "postgres", "--", "psql", `--port=${PORTS[cluster]}`, "-XAtqc", text])).trim();
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "standby" });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);

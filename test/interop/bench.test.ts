@@ -26,7 +26,7 @@ describe("the benchmarks", async () => {
       { sizeMb: 16, rounds: 1, compressType: "gz", segmentCount: 2, profile: false },
       quiet,
     );
-    expectTable(report, 18);
+    expectTable(report, 20);
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
   });
 
