@@ -4,16 +4,23 @@
  * A directory with `backup.manifest.copy` and without `backup.manifest` is an unfinished or abandoned backup; nothing
  * refers to it. `publish.ts` makes a backup visible.
  */
-import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { createGzip, gzip } from "node:zlib";
-import { collect } from "../base/bytes";
+import type { ByteStream } from "../base/bytes";
 import type { Context } from "../base/context";
-import { fail, isError } from "../base/errors";
+import { fail, isError, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
+import { throughTransform } from "../format/codec/throughTransform";
 import { isLabel } from "../format/repository/label";
 import { type Manifest, readManifest, renderManifestBytes, renderManifestParts } from "../format/repository/manifest";
-import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestPath } from "../format/repository/repoPath";
+import {
+  backupHistoryPath,
+  backupPath,
+  backupsPath,
+  copyOf,
+  manifestHistoryPath,
+  manifestPath,
+} from "../format/repository/repoPath";
 import type { Lease } from "./lease";
 import { listNames, openFile, type Repository, writeFile, writeParts } from "./repository";
 
@@ -101,16 +108,17 @@ export async function saveManifestCopy(
 }
 
 /**
- * Writes copy and manifest, in this order: from then on the backup can be adopted. Returns the file for the history,
- * which Node's thread pool compresses in the meantime.
+ * Writes copy and manifest, in this order: from then on the backup can be adopted. Returns the writer of the history's
+ * file.
  */
 export async function saveManifest(
   repo: Repository,
   manifest: Manifest,
   { lease, pass }: { readonly lease: Pick<Lease, "keep">; readonly pass: string | null },
   ctx: Context,
-): Promise<Uint8Array> {
+): Promise<() => Promise<void>> {
   const path = manifestPath(repo.stanza, manifest.label);
+  const history = manifestHistoryPath(repo.stanza, manifest.label);
   const saveBy = async (write: (target: string) => Promise<void>): Promise<void> => {
     for (const target of [copyOf(path), path]) {
       await lease.keep();
@@ -119,19 +127,18 @@ export async function saveManifest(
   };
   if (manifest.files.length <= WHOLE_FILES_MAX) {
     const text = renderManifestBytes(manifest);
+    // Node's thread pool compresses in the meantime.
     const [packed] = await Promise.all([
       gzipAside(text, { level: HISTORY_LEVEL }),
       saveBy((target) => writeFile(repo, target, text, pass, ctx)),
     ]);
-    return packed;
+    return () => writeFile(repo, history, packed, pass, ctx);
   }
   // Rendered for each file: that takes less time than unpacking the history's.
   const open = (): Iterable<Uint8Array> => renderManifestParts(manifest);
-  const packing = pipeline(open(), createGzip({ level: HISTORY_LEVEL }), (packed) =>
-    collect(packed, LIMITS.wholeFileSizeBytesMax),
-  );
-  const [packed] = await Promise.all([packing, saveBy((target) => writeParts(repo, target, open, pass, ctx))]);
-  return packed;
+  const packed = (): ByteStream => throughTransform(open(), () => createGzip({ level: HISTORY_LEVEL }), toBackupError);
+  await saveBy((target) => writeParts(repo, target, open, pass, ctx));
+  return () => writeParts(repo, history, packed, pass, ctx);
 }
 
 /** With 20,000 rows the best level takes twice as long for two hundredths less. */

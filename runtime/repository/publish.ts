@@ -26,7 +26,7 @@ import { loadBackupInfo, updateArchiveInfo } from "./infoStore";
 import type { Lease } from "./lease";
 import { saveListed } from "./reconstruct";
 import type { Storage } from "../storage/storage";
-import { type Repository, writeFile } from "./repository";
+import type { Repository } from "./repository";
 import { requireManifests, requireReferences, requireStored } from "./stored";
 
 export interface Publication {
@@ -53,10 +53,9 @@ export async function finishBackup(
   if (overwritesInOneStep(repo)) await removeStrays(repo, label, strays, lease);
   await requireReferences(repo, manifest, await loadBackupInfo(repo));
 
-  const packed = await saveManifest(repo, manifest, { lease, pass }, ctx);
-  const history = manifestHistoryPath(repo.stanza, label);
+  const saveHistory = await saveManifest(repo, manifest, { lease, pass }, ctx);
   await lease.keep();
-  await writeFile(repo, history, packed, pass, ctx);
+  await saveHistory();
   // It kept others from the manifest that another host left here.
   const mark = expiredMarkPath(repo.stanza, label);
   if (strays.includes(mark)) await repo.storage.remove(mark);

@@ -6,7 +6,7 @@
  * 2 and 15); readers accept either copy.
  */
 import { basename } from "node:path";
-import { type ByteStream, collect } from "../base/bytes";
+import { type ByteStream, collect, freeMemory } from "../base/bytes";
 import type { Context } from "../base/context";
 import { LIMITS } from "../base/limits";
 import type { BlockSettings } from "../format/repository/blockSize";
@@ -123,7 +123,7 @@ export async function replaceFile(
 export async function writeParts(
   repo: Repository,
   path: string,
-  open: () => Iterable<Uint8Array>,
+  open: () => ByteStream | Iterable<Uint8Array>,
   pass: string | null,
   ctx: Pick<Context, "random">,
 ): Promise<void> {
@@ -136,13 +136,16 @@ function* piecesOf(plain: Uint8Array): Iterable<Uint8Array> {
 }
 
 async function* sealInParts(
-  plain: Iterable<Uint8Array>,
+  plain: ByteStream | Iterable<Uint8Array>,
   pass: string | null,
   ctx: Pick<Context, "random">,
 ): ByteStream {
   if (pass === null) return yield* plain;
   const encryptor = new Encryptor(pass, ctx.random.bytes(SALT_SIZE_BYTES));
-  for (const part of plain) yield* encryptor.update(part);
+  for await (const part of plain) {
+    yield* encryptor.update(part);
+    freeMemory(part);
+  }
   yield* encryptor.finish();
 }
 

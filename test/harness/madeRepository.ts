@@ -14,9 +14,8 @@ import { type Manifest, parseManifest } from "../../runtime/format/repository/ma
 import { saveManifest, saveManifestCopy } from "../../runtime/repository/backupStore";
 import type { Retention } from "../../runtime/repository/retention";
 import { loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
-import { manifestHistoryPath } from "../../runtime/format/repository/repoPath";
 import { NO_LEASE } from "../../runtime/repository/lease";
-import { type Repository, writeFile } from "../../runtime/repository/repository";
+import type { Repository } from "../../runtime/repository/repository";
 import { sha1Hex } from "../../runtime/base/hash";
 import { vectorText } from "../runtime/format/vectors";
 
@@ -103,8 +102,8 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
 /** Saves the manifest of a backup and lists it in backup.info. */
 export async function putBackup(repo: Repository, manifest: Manifest, pass: string | null): Promise<void> {
   const ctx = testContext();
-  const packed = await saveManifest(repo, manifest, { lease: NO_LEASE, pass }, ctx);
-  await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
+  const saveHistory = await saveManifest(repo, manifest, { lease: NO_LEASE, pass }, ctx);
+  await saveHistory();
   const info = await loadBackupInfo(repo);
   const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];
   await saveBackupInfo(

@@ -7,7 +7,7 @@
 import type { Context } from "../../runtime/base/context";
 import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../../runtime/format/repository/backupInfo";
 import type { Manifest } from "../../runtime/format/repository/manifest";
-import { attemptPath, manifestHistoryPath } from "../../runtime/format/repository/repoPath";
+import { attemptPath } from "../../runtime/format/repository/repoPath";
 import type { ServerContent, Verdict } from "../../runtime/operations/heal/decide";
 import type { Copy } from "../../runtime/operations/shared/carriedWal";
 import { hasManifest, listLabels, saveManifest } from "../../runtime/repository/backupStore";
@@ -15,7 +15,7 @@ import { loadBackupInfo, saveBackupInfo } from "../../runtime/repository/infoSto
 import { NO_LEASE } from "../../runtime/repository/lease";
 import type { Publication } from "../../runtime/repository/publish";
 import type { Reconstructed } from "../../runtime/repository/reconstruct";
-import { type Repository, writeFile } from "../../runtime/repository/repository";
+import type { Repository } from "../../runtime/repository/repository";
 
 /**
  * `lease`: everybody gets it. `publish`: nothing is checked. `listing`: one listing is trusted. `source`: every server
@@ -67,8 +67,8 @@ export async function finishUnseen(
   { pass }: Publication,
   ctx: Context,
 ): Promise<BackupInfo> {
-  const packed = await saveManifest(repo, manifest, { lease: NO_LEASE, pass }, ctx);
-  await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
+  const saveHistory = await saveManifest(repo, manifest, { lease: NO_LEASE, pass }, ctx);
+  await saveHistory();
   const info = await loadBackupInfo(repo);
   const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];
   const updated: BackupInfo = { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };

@@ -9,7 +9,7 @@ import type { ByteStream } from "../../base/bytes";
 
 /** `mapError` converts the transform's own errors; those of the source pass unchanged. */
 export async function* throughTransform(
-  source: ByteStream,
+  source: ByteStream | Iterable<Uint8Array>,
   create: () => Transform,
   mapError: (error: unknown) => unknown,
 ): ByteStream {
@@ -27,7 +27,10 @@ export async function* throughTransform(
 }
 
 /** Writes the whole source; resolves (never rejects) when the source is released, with its error if any. */
-async function feed(source: ByteStream, transform: Transform): Promise<{ readonly error: unknown } | undefined> {
+async function feed(
+  source: ByteStream | Iterable<Uint8Array>,
+  transform: Transform,
+): Promise<{ readonly error: unknown } | undefined> {
   let wake: (() => void) | undefined;
   const wakeUp = (): void => wake?.();
   transform.on("drain", wakeUp).once("close", wakeUp);

@@ -7,7 +7,7 @@
  * `=`. Sections and keys ascend by bytes, except that `[backrest]` comes first and `[db:history]` is numeric.
  * (pgBackRest 2.60 "info/info", "common/ini".)
  */
-import { compareBytes, type TextPart, textOf, utf8, wholeText } from "../../base/bytes";
+import { compareBytes, freeMemory, type TextPart, textOf, utf8, wholeText } from "../../base/bytes";
 import { createHash } from "node:crypto";
 import { fail } from "../../base/errors";
 import { type JsonValue, renderJson, renderString, tryParseJson } from "./json";
@@ -252,7 +252,9 @@ class InfoChecksum {
     }
     this.#pending += `${renderString(key)}:${valueText}`;
     if (this.#pending.length < CHUNK_CHARS) return;
-    this.#hash.update(utf8(this.#pending));
+    const bytes = utf8(this.#pending);
+    this.#hash.update(bytes);
+    freeMemory(bytes);
     this.#pending = "";
   }
 
