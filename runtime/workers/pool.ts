@@ -199,10 +199,13 @@ const THREAD_HEAP_MIB_MAX = 64;
 const THREAD_NEW_SPACE_MIB_MAX = 12;
 /** V8 counts new space as three semi-spaces. */
 const NEW_SPACE_PARTS = 3;
-/** A heap above this size is mostly lists of files, which stay: V8 would let garbage of nearly their size pile up. */
-const LARGE_HEAP_BYTES = 128 * 1024 * 1024;
+/**
+ * A heap above this size is mostly lists of files, which stay: V8 would let garbage of three times their size pile up.
+ * The limit counts from the next whole collection, so it is set before the lists are complete.
+ */
+const LARGE_HEAP_BYTES = 48 * 1024 * 1024;
 /** For such a heap; a smaller one is left to V8, which is faster. */
-const GARBAGE_PERCENT = 20;
+const GARBAGE_PERCENT = 30;
 /** New space of this size works as well as the 64 MiB that it would grow to. */
 const NEW_SPACE_BYTES = 16 * 1024 * 1024;
 
