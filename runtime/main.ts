@@ -264,11 +264,11 @@ function listenForSignals(log: Log, graceMs: number): AbortController {
 
 function sinksOf(config: Config, { stderr, stdout }: Call): LogSink[] {
   const { format, timestamp } = config.log;
-  // A log line among metrics, or in a dump, would make all of it unreadable, above all during a fault.
+  // A log line among metrics, in JSON or in a dump would make all of it unreadable, above all during a fault.
   const isRead =
     config.command === "metrics"
       ? config.monitoring.outputFile === undefined && !config.monitoring.otlp
-      : config.command === "dump-get" && config.toFile === undefined;
+      : config.output === "json" || (config.command === "dump-get" && config.toFile === undefined);
   const sinks: LogSink[] = [
     stream(isRead ? stderr : stdout, consoleLevelOf(config), format, timestamp),
     stream(stderr, config.log.levelStderr, format, false),

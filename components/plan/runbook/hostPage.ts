@@ -24,6 +24,7 @@ export function hostPage(database: DatabaseNode, repositories: readonly Reposito
   const [, ...others] = repositories;
   const [second] = others;
   const hasZfs = snapshots?.includes("zfs") === true;
+  const isStandby = database.archive === "standby";
   return markdown`
     ${where} on a host (${reachedBy ?? "?"}), data in ${String(dataDirectory)}, stanza ${stanza}, engine ${engine}
 
@@ -31,11 +32,14 @@ export function hostPage(database: DatabaseNode, repositories: readonly Reposito
 
     - pulumi …: in the folder of the stack's program, signed in to where its state is
     - everything else: on the host itself, with an account that may use sudo
+    ${only(isStandby)}- recover: only once this standby was stopped, because it makes a server of its own of it
 
     ## Which scenario?
 
     1. Does the host answer?
        - no, and it will not come back → #host-lost
+    ${only(isStandby)}1. Is the server that this standby follows lost?
+       - yes: let the standby take its place → #promote
     1. Are data wrong (a bad UPDATE, a dropped table, a failed migration)?
        - yes, and the time is known: go back to just before it → #time
        - yes, in a table or two, and everything else must stay → #table
@@ -54,6 +58,7 @@ export function hostPage(database: DatabaseNode, repositories: readonly Reposito
        - yes → #keys-lost
        ${attackedAnswers(repositories)}
 
+    ${isStandby && promote(pgbackstop)}
     ${latest(pgbackstop, database, repositories)}
     ${pointInTime(pgbackstop)}
     ${table(pgbackstop)}
@@ -77,6 +82,20 @@ function look(pgbackstop: string): Markdown {
   return markdown`
     1. See the state: the recovery window of each repository, and what needs attention.
            ${pgbackstop} status
+  `;
+}
+
+/** For `archive: "standby"`. */
+function promote(pgbackstop: string): Markdown {
+  return markdown`
+    ### Let the standby take the server's place {#promote}
+
+    The server is lost, and its standby on this host is well. It has every commit that it received.
+
+    1. Make sure that the server is off and stays off: if it ran again, there would be two.
+    1. Promote the standby, as a superuser: SELECT pg_promote(). The agent archives on, on a new timeline.
+    1. Point the applications to this host.
+    ${after(pgbackstop)}
   `;
 }
 

@@ -37,6 +37,17 @@ test.each([
   expect(exitCode).toBe(64);
 });
 
+// Stock's log lines there are in the way of everybody who parses it (pgbackrest issue 268).
+test.each(["info", "--stanza=x info", "repo-ls"])(
+  "%s --output=json prints JSON alone, and its log beside",
+  async (verb) => {
+    const { exitCode, stderr, stdout } = await shell(`"$@" --output=json --log-level-console=debug ${verb}`);
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout)).toBeTruthy();
+    expect(stderr).toContain("DEBUG: ");
+  },
+);
+
 test("a result that a full disk cuts short is no success", async () => {
   // The limit of the process stands for the disk's end: a block of 512 bytes.
   const cut = `trap '' XFSZ; ulimit -f 1; "$@" help backup > '${folder}/cut'`;

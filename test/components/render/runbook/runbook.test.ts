@@ -54,6 +54,12 @@ describe("an existing runbook", () => {
 });
 
 describe("a runbook", () => {
+  test("of a standby that archives lets it take its server's place", () => {
+    const text = (archive: object): string => renderRunbook([bookOf(topology(archive))], DEFAULT_PEOPLE, ORIGIN);
+    expect(text({ archive: "standby" })).toMatch(/pg\\_promote[\s\S]*pgbackstop check/);
+    expect(text({ archive: "stream" })).not.toContain("promote");
+  });
+
   test("of a cluster with dumps says how a table comes out of one", () => {
     const dumped = resolved({ dumps: { cron: "30 4 * * *" } }).database;
     const text = renderRunbook([bookOf(topologyOf(dumped))], DEFAULT_PEOPLE, ORIGIN);
