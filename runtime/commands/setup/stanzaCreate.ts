@@ -2,8 +2,11 @@
 import type { RepoResult } from "../../base/parallel";
 import { combinedError } from "../../operations/shared/results";
 import { checkStanzas, stanzaCreate } from "../../operations/stanza/stanzaCreate";
+import { acquireWithin } from "../../local/lockFile";
 import { withLeases } from "../../repository/leases";
 import type { Command } from "../../process/commandProcess";
+
+const ARCHIVE_LOCK_MS = 15_000;
 
 export const stanzaCreateCommand: Command = async (proc) => {
   proc.requireStarted();
@@ -15,7 +18,8 @@ export const stanzaCreateCommand: Command = async (proc) => {
   );
   const results: RepoResult<unknown>[] = checked.filter((result) => !result.ok || result.value);
   if (missing.length > 0) {
-    proc.lock("archive", missing);
+    // An agent that runs already holds it for moments: it tries to archive before there is a stanza.
+    await acquireWithin(() => proc.lock("archive", missing), { pollMs: 200, withinMs: ARCHIVE_LOCK_MS }, proc.ctx);
     proc.lock("backup", missing);
     const nothing = async (): Promise<void> => {};
     results.push(

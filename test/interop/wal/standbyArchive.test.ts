@@ -47,10 +47,11 @@ describe.each(atNight(18, 14))("the standby of a server of PostgreSQL %i where n
     await dropTemplates(bed);
     standby = await bed.cluster.createStandby(OFF);
     config = configure({ archive: "standby" });
-    await bed.oursOk(["stanza-create"], { config });
     const paths = agentPaths();
     folder = paths.folder;
     agent = await AgentProcess.start({ paths, runtime: bed.runtime, configPath: config, stanza: bed.stanza });
+    // WAL waits already, and the agent tries to archive it.
+    await bed.oursOk(["stanza-create"], { config });
   };
   afterEach(async () => {
     await agent?.stop("SIGKILL");
