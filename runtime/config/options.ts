@@ -706,7 +706,7 @@ const COMMAND_LINE = [
   own(
     "bin-path",
     "path",
-    ["clone", "diff", "drill", "dump", "extract-table", "open"],
+    ["backup", "clone", "diff", "drill", "dump", "extract-table", "open"],
     "directory of PostgreSQL's programs, instead of the usual directories",
     { config: "binPath" },
   ),

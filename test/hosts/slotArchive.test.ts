@@ -118,19 +118,14 @@ describe("a host whose PostgreSQL is the standby of a server that others run", a
       `runuser -u postgres -- pg_basebackup --port=5433 --create-slot --slot=standby --write-recovery-conf --pgdata=${data} && ` +
       "pg_ctlcluster 17 main start";
     await host.runOk(["sh", "-c", copy]);
-    await at("far", "ALTER SYSTEM SET archive_timeout = '1s'");
-    await at("far", "SELECT pg_reload_conf()");
   });
   afterAll(async () => {
     await host?.stop();
     removeProgramFolder(programFolder);
   });
 
-  test("one update takes its backups, which follow its primary's writes, and a destroy leaves no slot", async () => {
-    const writing = (async () => {
-      await at("far", "CREATE TABLE filled (id int)");
-      for (let id = 0; id < 60; id++) await at("far", `INSERT INTO filled VALUES (${id}); SELECT pg_sleep(1)`);
-    })();
+  test("one update takes its backups beside a quiet primary, and a destroy leaves no slot", async () => {
+    await at("far", "CREATE TABLE filled (id int)");
     const stack = await openStack(programFolder, "standby", async () => {
       const { destinations } = new PostgresHost("db", {
         connection: connectionTo(host, "root"),
@@ -148,7 +143,6 @@ describe("a host whose PostgreSQL is the standby of a server that others run", a
     const checked = await host.run(["/usr/local/bin/pgbackstop", "check"]);
     expect([checked.exitCode, checked.stdout + checked.stderr]).toEqual([0, expect.not.stringContaining("WARN")]);
     expect(await host.runOk(["/usr/local/bin/pgbackstop", "info"])).toMatch(/full backup[\s\S]*full backup/);
-    await writing;
     const { summary } = await stack.up();
     expect(Object.keys(summary.resourceChanges ?? {})).toEqual(["same"]);
     await stack.destroy();

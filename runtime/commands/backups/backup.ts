@@ -7,6 +7,8 @@ import { backup } from "../../operations/backup/backup";
 import { inlinePool } from "../../operations/shared/jobs";
 import { combinedError } from "../../operations/shared/results";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
+import { endPrimarySegment } from "../../postgres/primarySegment";
+import { serverPrograms } from "./dumpedServer";
 import { expireAfterBackup } from "./expire";
 import type { Command } from "../../process/commandProcess";
 
@@ -24,6 +26,10 @@ export const backupCommand: Command = async (proc) => {
       pool: proc.pool(),
       threadless: inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 1),
       users: proc.users,
+      endPrimarySegment: async (session) => {
+        const { version } = await session.facts();
+        await endPrimarySegment(session, await serverPrograms(proc, version), ctx.signal);
+      },
       seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
       onProgress: (doneBytes, totalBytes) => {
         for (const lock of locks) lock.setProgress({ sizeBytes: totalBytes, sizeCompleteBytes: doneBytes });

@@ -1,5 +1,5 @@
 /** The server that `dump` reads: a configured one of this machine, or a Cluster of CloudNativePG behind its Service. */
-import { findPrograms } from "../../postgres/programs";
+import { type DumpPrograms, findPrograms } from "../../postgres/programs";
 import { loadControlFile } from "../../postgres/controlFile";
 import { openThroughService, type ServiceRequest } from "../../postgres/clusterService";
 import { majorVersion } from "../../postgres/versions";
@@ -18,17 +18,22 @@ export async function localServer(proc: CommandProcess): Promise<DumpedServer> {
   const { main, standby } = await chooseServers(proc.servers(), choice, ctx);
   const { dataDirectory, facts, session } = standby ?? main;
   const { control } = await loadControlFile(dataDirectory, ctx);
-  const programs =
-    container?.findOwnPrograms(control.pgVersion, ctx.signal) ??
-    findPrograms(control.pgVersion, config.binPath, ctx.signal);
   return {
     session,
     address: container === undefined ? session.address : await session.ownAddress(),
-    programs: await programs,
+    programs: await serverPrograms(proc, control.pgVersion),
     cluster: { version: control.pgVersion, systemId: control.systemId },
     versionNum: facts.versionNum,
     isSuperuser: true,
   };
+}
+
+/** Programs of the configured server's version, or of its container. @throws fileMissing (55) */
+export async function serverPrograms(
+  { config, container, ctx }: CommandProcess,
+  version: string,
+): Promise<DumpPrograms> {
+  return (await container?.findOwnPrograms(version, ctx.signal)) ?? findPrograms(version, config.binPath, ctx.signal);
 }
 
 /** The caller closes its session. @throws dbConnect; fileMissing without its programs */

@@ -8,6 +8,7 @@
  */
 import type { Context } from "../../base/context";
 import { assert } from "../../base/errors";
+import { given } from "../../base/given";
 import type { RepoResult } from "../../base/parallel";
 import { perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
@@ -18,6 +19,7 @@ import type { SeenWalStore } from "../../local/seenWal";
 import type { UserNames } from "../../local/users";
 import { controlFileId, loadControlFile } from "../../postgres/controlFile";
 import { type Scan, scanDataDirectory } from "../../postgres/dataDirectory";
+import type { Session } from "../../postgres/session";
 import { walDirectoryName } from "../../postgres/versions";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";
@@ -64,6 +66,8 @@ export interface BackupDeps extends CopyDeps {
   /** The configured clusters, ascending by key. */
   readonly servers: readonly ServerCandidate[];
   readonly users: UserNames;
+  /** Has the primary of a standby end its WAL segment. Absent: only the primary itself decides. */
+  readonly endPrimarySegment?: (session: Session) => Promise<void>;
   /** Absent: the segments that a backup waits for are read. */
   readonly seen?: SeenWalStore;
 }
@@ -77,7 +81,7 @@ export async function backup(
   ctx: Context,
 ): Promise<BackupOutcome> {
   const beganAtMs = ctx.clock.monotonicMs();
-  const cluster = await openCluster(deps.servers, options, ctx);
+  const cluster = await openCluster(deps, options, ctx);
   const { control } = await loadControlFile(cluster.dataDirectory, ctx);
   const run = new BackupRun(await openRepositories(repos, deps, control, ctx), ctx);
   run.requireOne();
@@ -136,7 +140,7 @@ export async function backup(
 }
 
 async function openCluster(
-  candidates: readonly ServerCandidate[],
+  { endPrimarySegment, servers: candidates }: Pick<BackupDeps, "endPrimarySegment" | "servers">,
   options: BackupOptions,
   ctx: Context,
 ): Promise<Cluster> {
@@ -152,7 +156,7 @@ async function openCluster(
   if (online)
     return OnlineCluster.open(
       candidates,
-      { standby, archiveCheck, archiveModeCheck, archiveCommandContains, slot },
+      { standby, archiveCheck, archiveModeCheck, archiveCommandContains, slot, ...given({ endPrimarySegment }) },
       ctx,
     );
   const [first] = candidates;

@@ -7,7 +7,7 @@
  */
 import { access } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
+import { fail, toBackupError } from "../../base/errors";
 import type { Manifest } from "../../format/repository/manifest";
 import type { PgControl } from "../../format/page/pgControl";
 import { parseWalName } from "../../format/wal/walSegment";
@@ -15,7 +15,7 @@ import type { UserNames } from "../../local/users";
 import { nullIfMissing, systemError } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";
 import type { ServerView } from "../../postgres/container/serverPaths";
-import type { BackupStart, BackupStop } from "../../postgres/session";
+import type { BackupStart, BackupStop, Session } from "../../postgres/session";
 import { type ArchiverOptions, requireArchiver } from "../check/archiving";
 import { keepServerFiles, type KeepTarget } from "../shared/serverFiles";
 import { waitForWal } from "../shared/waitWal";
@@ -64,15 +64,19 @@ export interface Cluster {
 interface OpenOnline extends ArchiverOptions {
   readonly standby: StandbyMode;
   readonly archiveCheck: boolean;
+  /** Has the primary of a standby end its WAL segment. */
+  readonly endPrimarySegment?: (session: Session) => Promise<void>;
 }
 
 /** A cluster with a running server, and its standby if that provides the files. */
 export class OnlineCluster implements Cluster {
   readonly online = true;
   readonly #servers: Servers;
+  readonly #options: Pick<OpenOnline, "endPrimarySegment" | "slot">;
 
-  private constructor(servers: Servers) {
+  private constructor(servers: Servers, options: Pick<OpenOnline, "endPrimarySegment" | "slot">) {
     this.#servers = servers;
+    this.#options = options;
   }
 
   /**
@@ -84,7 +88,7 @@ export class OnlineCluster implements Cluster {
     // A standby's own setting does not determine who archives its WAL.
     if (archiveCheck && (slot !== null || !servers.main.facts.inRecovery))
       await requireArchiver(servers.main.session, options, ctx);
-    return new OnlineCluster(servers);
+    return new OnlineCluster(servers, options);
   }
 
   get dataDirectory(): string {
@@ -159,7 +163,18 @@ export class OnlineCluster implements Cluster {
     await requireSameRoles(this.#servers);
     const stopped = await this.#servers.main.session.stopBackup(control.walSegmentSizeBytes);
     ctx.log.info(`backup stop archive = ${stopped.walName}, lsn = ${stopped.lsn}`);
+    if (this.inRecovery && this.#options.slot?.onStandby === true) await this.#endSegment(ctx);
     return stopped;
+  }
+
+  /** Where nobody archives at the primary, its quiet server might end the segment only in hours. */
+  async #endSegment(ctx: Context): Promise<void> {
+    try {
+      await this.#options.endPrimarySegment?.(this.#servers.main.session);
+    } catch (error) {
+      ctx.signal.throwIfAborted();
+      ctx.log.info(`the primary does not end its segment for this backup: ${toBackupError(error).message}`);
+    }
   }
 
   keepFiles(targets: readonly KeepTarget[], users: UserNames, ctx: Context): Promise<void> {

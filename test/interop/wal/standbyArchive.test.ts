@@ -8,7 +8,7 @@ import { appendFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { lsnOfSegment } from "../../../runtime/format/wal/walSegment";
-import { sleep, waitFor } from "../../../tools/parts/process";
+import { waitFor } from "../../../tools/parts/process";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { agentPaths, AgentProcess } from "../../harness/real/agentProcess";
 import { findParts } from "../../harness/real/interopParts";
@@ -20,7 +20,7 @@ const OFF = { archive_mode: "off", archive_command: "", max_slot_wal_keep_size: 
 const SEGMENT_BYTES = 16 * 1024 * 1024;
 const FILL = "INSERT INTO filled SELECT g, repeat(md5(g::text), 9) FROM generate_series(1, 9000) g";
 
-describe.each(atNight(18, 14))("the standby of a server of PostgreSQL %i where nothing is installed", async (major) => {
+describe.each(atNight(17, 15))("the standby of a server of PostgreSQL %i where nothing is installed", async (major) => {
   const parts = await findParts(`archiving a standby of PostgreSQL ${major}`, major, "2.60");
   if (parts === null) return;
   const { binaries, stock } = parts;
@@ -78,23 +78,15 @@ describe.each(atNight(18, 14))("the standby of a server of PostgreSQL %i where n
     await server.sql(FILL);
     return server.switchWal();
   };
-  /** Its primary ends segments, as `archive_timeout` does. */
-  const backup = async (type: string): Promise<string> => {
-    let isOver = false;
-    const switching = (async () => {
-      while (!isOver) {
-        await bed.cluster.sql("INSERT INTO filled VALUES (0, 'while the backup runs')");
-        await bed.cluster.switchWal();
-        await sleep(500);
-      }
-    })();
-    try {
-      return (await bed.oursOk(["backup", `--type=${type}`], { config })).stdout;
-    } finally {
-      isOver = true;
-      await switching;
-    }
+  const backupArgs = (...args: readonly string[]): string[] => {
+    const asked = ["backup", `--bin-path=${binaries.folder}`, "--log-level-console=info"];
+    return [...asked, ...args];
   };
+  const backup = async (type: string): Promise<string> =>
+    (await bed.oursOk(backupArgs(`--type=${type}`), { config })).stdout;
+  /** Segments are pushed side by side: an earlier one may arrive last. */
+  const untilGapless = (timeline: string): Promise<void> =>
+    expect.poll(() => gaps(timeline), { timeout: 20_000, message: timeline }).toBe(0);
   const gaps = (timeline: string): number => {
     const numbers = [...new Set(stored(1))]
       .filter((name) => name.startsWith(timeline))
@@ -120,7 +112,10 @@ describe.each(atNight(18, 14))("the standby of a server of PostgreSQL %i where n
     timeout: 300_000,
   }, async () => {
     await open();
-    expect(await backup("full")).toContain("taking the backup from the standby of pg1 alone");
+    // Its primary is quiet, and has no archive_timeout.
+    const full = await backup("full");
+    expect(full).toContain("taking the backup from the standby of pg1 alone");
+    expect(full).not.toContain("the primary does not end its segment");
     await bed.oursOk(["check"], { config });
     await agent.stop("SIGKILL");
     const dead = await bed.ours(["check"], { config });
@@ -129,7 +124,7 @@ describe.each(atNight(18, 14))("the standby of a server of PostgreSQL %i where n
     await agent.start();
     const last = await write(bed.cluster);
     await untilStored(last);
-    expect(gaps("00000001")).toBe(0);
+    await untilGapless("00000001");
     await backup("incr");
     const status = await bed.oursOk(["status"], { config });
     expect(status.stdout).toMatch(/slot +pgbackstop_main keeps/);
@@ -143,7 +138,7 @@ describe.each(atNight(18, 14))("the standby of a server of PostgreSQL %i where n
     await standby.sql("SELECT pg_promote()");
     await standby.waitForRecovery();
     await untilStored(await write(standby));
-    expect(gaps("00000002")).toBe(0);
+    await untilGapless("00000002");
     expect(await restored(stock, 2)).toEqual(await standby.tableChecksums());
     const verified = await bed.ours(["verify"], { config });
     expect(verified.exitCode, verified.stdout).toBe(0);
@@ -169,12 +164,26 @@ describe.each(atNight(18, 14))("the standby of a server of PostgreSQL %i where n
       const last = await write(successor);
       expect(last.startsWith("00000002")).toBe(true);
       await untilStored(last);
-      expect([gaps("00000001"), gaps("00000002")]).toEqual([0, 0]);
+      for (const timeline of ["00000001", "00000002"]) await untilGapless(timeline);
       expect(await restored(stock, 1)).toEqual(await successor.tableChecksums());
       expect(await restored(null, 2)).toEqual(await successor.tableChecksums());
     } finally {
       await successor.remove();
     }
+  });
+
+  // claim: docs/hosts/foreign-server.md: without the right to end a segment there, a backup waits for its primary
+  test.runIf(NIGHTLY)("waits for a primary that refuses to end its segment", { timeout: 120_000 }, async () => {
+    await open();
+    await bed.cluster.sql("CREATE ROLE plain LOGIN REPLICATION");
+    const conninfo = `host=${bed.cluster.socketPath} port=${bed.cluster.port} user=plain password=it''s\\secret`;
+    await standby.sql(`ALTER SYSTEM SET primary_conninfo = '${conninfo.replaceAll("'", "''")}'`);
+    await standby.sql("SELECT pg_reload_conf()");
+    const refused = await bed.ours(backupArgs("--type=full", "--archive-timeout=3"), { config });
+    expect(refused.exitCode).not.toBe(0);
+    expect(refused.stdout).toMatch(/the primary does not end its segment for this backup: .*permission denied/);
+    expect(refused.stdout + refused.stderr).toContain("pg_switch_wal()");
+    expect(refused.stdout + refused.stderr).not.toContain("secret");
   });
 
   // claim: docs/hosts/foreign-server.md: an agent with `archive: "stream"` leaves a standby alone
