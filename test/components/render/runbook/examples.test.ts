@@ -18,9 +18,11 @@ import { DEFAULT_PEOPLE } from "../../../../components/render/runbook/people";
 import { program as attach } from "../../../../examples/cnpg-attach/program";
 import { program as b2R2 } from "../../../../examples/cnpg-b2-r2/program";
 import { program as minio } from "../../../../examples/cnpg-barman-minio/program";
+import { program as composeApp } from "../../../../examples/compose-app/program";
 import { program as immich } from "../../../../examples/immich/program";
 import { program as local } from "../../../../examples/local/program";
 import { program as newServer } from "../../../../examples/new-server/program";
+import { program as supabase } from "../../../../examples/supabase/program";
 import { program as vpsB2 } from "../../../../examples/vps-b2/program";
 import { program as vpsNasR2 } from "../../../../examples/vps-nas-r2/program";
 import { resolved } from "../../clusters";
@@ -59,6 +61,26 @@ const EXAMPLES: Readonly<Record<string, () => Outputs>> = {
       composeFile: "/srv/immich/docker-compose.yml",
       nasPath: "/mnt/nas",
       bucket: "acme-immich-pg",
+    }),
+  "compose-app": () =>
+    composeApp({
+      server: "git.example.com",
+      hostKey: HOST_KEY,
+      composeFile: "/srv/gitea/compose.yaml",
+      backupHost: {
+        host: "backup.example.net",
+        user: "pgbackrest",
+        hostKey: HOST_KEY,
+        privateKey: KEYS.secretAccessKey,
+      },
+      bucket: "acme-gitea-pg",
+    }),
+  supabase: () =>
+    supabase({
+      server: "supabase.example.com",
+      hostKey: HOST_KEY,
+      r2: { accountId: ACCOUNT, bucket: "acme-supabase-pg", ...KEYS },
+      b2Bucket: "acme-supabase-pg-2",
     }),
   "new-server": () =>
     newServer({
