@@ -1,6 +1,6 @@
 /**
- * The database of a Compose project, backed up to a second machine over SFTP and to an encrypted bucket at Backblaze B2.
- * `compose.yaml` stays as it is, and nothing restarts.
+ * The database of a Compose project, backed up to a second machine over SFTP and to an encrypted bucket at Backblaze
+ * B2. `compose.yaml` stays as it is, and nothing restarts.
  *
  * The files of the app, in the volume `files`, need a backup of their own.
  */
