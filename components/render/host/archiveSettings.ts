@@ -15,14 +15,15 @@ const UNITS: readonly (readonly [name: string, seconds: number])[] = [
 
 /** Name to value. Omits `archive_timeout` if the plan does not manage it, and on a standby, where it has no effect. */
 export function postgresSettings(plan: HostPlan): Record<string, string> {
-  const { archive, archiveTimeoutSeconds, slotKeepGiB } = plan;
+  const { archiveTimeoutSeconds, slotKeepGiB } = plan;
+  const slot = slotOf(plan);
   const archiver: Record<string, string> =
-    slotOf(plan) !== undefined
+    slot !== undefined
       ? { max_slot_wal_keep_size: slotKeepGiB % 1024 === 0 ? `${slotKeepGiB / 1024}TB` : `${slotKeepGiB}GB` }
       : { archive_mode: "on", archive_command: archiveCommand(plan) };
   return {
     ...archiver,
-    ...(archiveTimeoutSeconds === undefined || archive === "standby"
+    ...(archiveTimeoutSeconds === undefined || slot === "standby"
       ? {}
       : { archive_timeout: secondsSetting(archiveTimeoutSeconds) }),
   };

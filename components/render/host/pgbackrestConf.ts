@@ -50,9 +50,8 @@ export function confSections(plan: ConfPlan): ConfSection[] {
     plan.agent && plan.drillsOnly !== true && plan.container === undefined
       ? [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }]
       : [];
-  const backup = backupWait(plan);
-  const own = [...(restore.length === 0 ? [] : ["restore"]), ...(backup.length === 0 ? [] : ["backup"])];
-  const commands = new Set([...own, ...commandsOf(options)]);
+  const own = new Map(Object.entries({ restore, backup: backupWait(plan) }).filter(([, each]) => each.length > 0));
+  const commands = new Set([...own.keys(), ...commandsOf(options)]);
   return [
     {
       name: "global",
@@ -70,11 +69,7 @@ export function confSections(plan: ConfPlan): ConfSection[] {
     },
     ...[...commands].map((command) => ({
       name: `global:${command}`,
-      options: [
-        ...(command === "restore" ? restore : []),
-        ...(command === "backup" ? backup : []),
-        ...optionsOf(options, command),
-      ],
+      options: [...(own.get(command) ?? []), ...optionsOf(options, command)],
     })),
     {
       name: plan.stanza,
@@ -89,7 +84,6 @@ export function confSections(plan: ConfPlan): ConfSection[] {
   ];
 }
 
-/** `pg1-database`: such an option is in the stanza's own section. */
 const STANDBY_WAIT_S = 600;
 
 /** A backup of a standby waits until its primary ends the segment, which `archive_timeout` there does. */
@@ -102,6 +96,7 @@ function backupWait(plan: ConfPlan): Option[] {
   return [{ name: "archive-timeout", value: Math.max(STANDBY_WAIT_S, 2 * archiveTimeoutSeconds) }];
 }
 
+/** `pg1-database`: such an option is in the stanza's own section. */
 function isOfServer(name: string): boolean {
   return /^pg\d*-/.test(name);
 }

@@ -190,10 +190,14 @@ function historyName(timeline: number): string {
   return `${timelineDigits(timeline)}.history`;
 }
 
+interface FollowedHistory extends WalHistory {
+  readonly inRecovery: boolean;
+}
+
 /** One connection's progress. */
 export class Follower implements Confirmation {
   readonly #parts: FollowParts;
-  readonly #history: WalHistory & { readonly inRecovery: boolean };
+  readonly #history: FollowedHistory;
   readonly #size: bigint;
   readonly #cluster: ClusterIdentity;
   readonly #ctx: Context;
@@ -209,12 +213,7 @@ export class Follower implements Confirmation {
   #lsn = 0n;
   #doneCount = 0;
 
-  constructor(
-    parts: FollowParts,
-    history: WalHistory & { readonly inRecovery: boolean },
-    control: PgControl,
-    ctx: Context,
-  ) {
+  constructor(parts: FollowParts, history: FollowedHistory, control: PgControl, ctx: Context) {
     this.#parts = parts;
     this.#history = history;
     this.#size = BigInt(control.walSegmentSizeBytes);
