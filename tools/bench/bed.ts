@@ -5,7 +5,7 @@
 import { copyFileSync, createReadStream, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { cpus, totalmem } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { build } from "../parts/build/build";
 import { projectFolder } from "../parts/cache";
 import { findStockPgbackrest, type StockPgbackrest } from "../parts/debian/pgbackrest";
@@ -290,8 +290,26 @@ export class Bed {
     await this.run(program, ["stanza-create"], { sync: false, sampleMs: 0 });
   }
 
+  /** Stored bytes of a table of the newest backup in repo1, which is a full one without bundles. */
+  async storedTableBytes(program: Program, table: string): Promise<number> {
+    const path = join(
+      this.#newestBackup(program, "full"),
+      "pg_data",
+      await this.cluster.value(`SELECT pg_relation_filepath('${table}')`),
+    );
+    const isOfTable = (name: string): boolean => name.split(".")[0] === basename(path);
+    return readdirSync(dirname(path))
+      .filter(isOfTable)
+      .reduce((sum, name) => sum + statSync(join(dirname(path), name)).size, 0);
+  }
+
   /** Stored bytes of the newest backup in repo1. @throws Error if it is not of this type */
   async storedBytes(program: Program, type: BackupType): Promise<number> {
+    const text = await runOk("du", ["-sb", this.#newestBackup(program, type)]);
+    return Number(text.split("\t")[0]);
+  }
+
+  #newestBackup(program: Program, type: BackupType): string {
     const folder = join(this.folder, program, "repo1", "backup", STANZA);
     const label = readdirSync(folder)
       .filter((name) => /^\d{8}-/.test(name))
@@ -299,8 +317,7 @@ export class Bed {
       .at(-1);
     if (label === undefined || !label.endsWith(type === "full" ? "F" : "I"))
       throw new Error(`the newest backup of ${program} is ${label ?? "none"}, not ${type}`);
-    const text = await runOk("du", ["-sb", join(folder, label)]);
-    return Number(text.split("\t")[0]);
+    return join(folder, label);
   }
 
   /**

@@ -1,5 +1,5 @@
 /** Fills the benchmarks' clusters: mixed data, many small relations, and files of valid pages that no catalog knows. */
-import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { pageChecksum } from "../../runtime/format/page/pageChecksum";
 import type { TestCluster } from "../parts/postgres/testCluster";
@@ -55,6 +55,55 @@ export function mixedData(sizeMb: number, { spareSpace = false } = {}): Fill {
         `INSERT INTO blobs SELECT i, (SELECT string_agg(md5(i::text || j || ${doneMb}), '') FROM generate_series(1, 95) j) FROM generate_series(1, ${blobs}) i`,
       );
     }
+  };
+}
+
+const TERMS = 20_000;
+const ARTICLE_TERMS = { least: 30, span: 200 };
+
+/** Text: words as frequent as Zipf's law says, and no sentence twice. */
+export function articles(sizeMb: number): Fill {
+  return async (cluster, note) => {
+    const random = randomNumbers();
+    const terms = Array.from({ length: TERMS }, (_, rank) => termOf(rank, random));
+    const path = join(cluster.dataPath, "articles.txt");
+    await cluster.sql("CREATE TABLE articles (id bigint PRIMARY KEY, at timestamptz, body text)");
+    await cluster.sql("ALTER TABLE articles ALTER body SET STORAGE EXTERNAL");
+    let id = 0;
+    for (let doneMb = 0; doneMb < sizeMb; doneMb += ARTICLES_AT_ONCE_MB) {
+      note(`${doneMb} of ${sizeMb} MB of text`);
+      const lines: string[] = [];
+      for (let leftBytes = Math.min(ARTICLES_AT_ONCE_MB, sizeMb - doneMb) * MIB; leftBytes > 0; ) {
+        const count = ARTICLE_TERMS.least + Math.floor(random() * ARTICLE_TERMS.span);
+        const body = Array.from({ length: count }, () => terms[Math.floor(TERMS ** random()) - 1]).join(" ");
+        lines.push(`${++id}\t2026-01-01 00:00:${id % 60}\t${body}\n`);
+        leftBytes -= body.length + ROW_BYTES;
+      }
+      writeFileSync(path, lines.join(""));
+      giveTo(path, cluster.user);
+      await cluster.sql(`COPY articles FROM '${path}'`);
+    }
+    rmSync(path);
+  };
+}
+
+const ARTICLES_AT_ONCE_MB = 32;
+/** A row takes this beside its text. */
+const ROW_BYTES = 50;
+
+/** A frequent one is short. */
+function termOf(rank: number, random: () => number): string {
+  const length = 2 + Math.floor(Math.log2(rank + 2) * (0.4 + 0.3 * random()));
+  const letter = (from: string): string => from[Math.floor(random() * from.length)] as string;
+  return Array.from({ length }, (_, index) => letter(index % 2 === 0 ? "bcdfghklmnprstvw" : "aeiou")).join("");
+}
+
+/** The same ones in each run, from 0 up to 1. */
+function randomNumbers(): () => number {
+  let state = 1;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
   };
 }
 

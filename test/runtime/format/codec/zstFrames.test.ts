@@ -1,5 +1,6 @@
 import * as fc from "../../../harness/properties";
-import { zstdDecompressSync } from "node:zlib";
+import { createHash } from "node:crypto";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import {
   compress,
@@ -63,6 +64,51 @@ test.each(SIZES)(
     expect((await all(decompress(pieces(whole, 65_536), "zst"))).equals(bytes)).toBe(true);
   },
 );
+
+/** Hexadecimal digests: nothing repeats, and half of each byte is known. */
+function digests(sizeBytes: number): Buffer {
+  const parts: string[] = [];
+  for (let no = 0; no * 40 < sizeBytes; no++) parts.push(createHash("sha1").update(String(no)).digest("hex"));
+  return Buffer.from(parts.join("").slice(0, sizeBytes));
+}
+
+/** Rows with many short repetitions. */
+function rows(sizeBytes: number): Buffer {
+  const states = ["new", "paid", "sent", "back"];
+  const parts: string[] = [];
+  for (let no = 0, length = 0; length < sizeBytes; no++) {
+    const row = `${(no * 7919) % 1009},${states[(no * 31) % 4]},${(no * 104_729) % 9973}\n`;
+    parts.push(row);
+    length += row.length;
+  }
+  return Buffer.from(parts.join("").slice(0, sizeBytes));
+}
+
+function usualSizeBytes(content: Uint8Array): number {
+  let sizeBytes = 0;
+  for (let begin = 0; begin < content.length; begin += FRAME_SIZE_BYTES)
+    sizeBytes += zstdCompressSync(content.subarray(begin, begin + FRAME_SIZE_BYTES), {
+      params: { [constants.ZSTD_c_compressionLevel]: 3 },
+    }).length;
+  return sizeBytes;
+}
+
+test.each([
+  { title: "content without short repetitions gets smaller", content: [digests(20 * FRAME_SIZE_BYTES)], most: 0.99 },
+  { title: "content with them stays as it is", content: [rows(8 * FRAME_SIZE_BYTES)], most: 1.001 },
+  {
+    title: "content that changes is noticed",
+    content: [digests(3 * FRAME_SIZE_BYTES), rows(5 * FRAME_SIZE_BYTES), digests(FRAME_SIZE_BYTES)],
+    most: 1.01,
+  },
+])("$title", async ({ content, most }) => {
+  const bytes = Buffer.concat(content);
+  const whole = Buffer.from(zstFrames(bytes, 3));
+  expect(whole.length / usualSizeBytes(bytes)).toBeLessThan(most);
+  expect((await throughFrames(bytes, 300_001)).equals(whole)).toBe(true);
+  expect((await all(zstFramesStream(pieces(bytes, FRAME_SIZE_BYTES), 3))).length / whole.length).toBeCloseTo(1, 3);
+  expect(zstdDecompressSync(whole).equals(bytes)).toBe(true);
+});
 
 test("incompressible content has enough space too", async () => {
   const noise = Buffer.alloc(2 * FRAME_SIZE_BYTES);
