@@ -26,6 +26,7 @@ export interface OpenBenchOptions {
 }
 
 const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
 const MAJOR = 18;
 /** Until the opened server's first answer. */
 const FIRST_QUERY_S_MAX = 3;
@@ -91,6 +92,12 @@ function rowsOf(latencyMs: number): Row[] {
     { title: `fetched until then, ${at}: MiB`, key: `bytes ${at}`, digits: 1 },
     { title: `fetched until then, ${at}: reads`, key: `reads ${at}`, digits: 0 },
     { title: `everything on this machine, ${at}: wall, s`, key: `whole ${at}`, digits: 1 },
+    {
+      title: `a GiB of a cold table's scan, beside a GiB of the restore, ${at}: s`,
+      key: `scan ${at}`,
+      digits: 2,
+      ratioMax: 2,
+    },
     { title: `select-only, ours right after the first query, ${at}: tps`, key: `cold ${at}`, digits: 0 },
     { title: `select-only, everything on this machine, ${at}: tps`, key: `select ${at}`, digits: 0 },
     { title: `read-write, everything on this machine, ${at}: tps`, key: `write ${at}`, digits: 0 },
@@ -116,11 +123,12 @@ class OpenBench {
     try {
       await restored.value(LOOKUP);
       const firstS = await this.#first("stock", latencyMs, begin);
+      this.figures.add(`scan ${latencyMs} ms`, "stock", bed.restoreS / (bed.dataSizeBytes / GIB));
       this.figures.add(`whole ${latencyMs} ms`, "stock", firstS);
       const running = { host: restored.socketPath, port: restored.port };
       await this.#speeds("stock", latencyMs, running, ["cold", "select", "write"]);
     } finally {
-      await restored.remove();
+      await bed.discard(restored);
     }
   }
 
@@ -133,6 +141,7 @@ class OpenBench {
       await this.#lookUp(lazy);
       await this.#first("ours", latencyMs, begin);
       await this.#speeds("ours", latencyMs, lazy, ["cold"]);
+      this.figures.add(`scan ${latencyMs} ms`, "ours", await this.#scan(lazy));
       await bed.close();
       const beganMs = performance.now();
       const whole = await bed.open(latencyMs, ["--fetch-all"]);
@@ -152,6 +161,19 @@ class OpenBench {
     const client = await this.#bed.connect(running);
     try {
       await client.query(LOOKUP);
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** Seconds for a GiB of a table that nobody has read. */
+  async #scan(running: Running): Promise<number> {
+    const client = await this.#bed.connect(running);
+    try {
+      const size = await client.query<{ bytes: string }>("SELECT pg_relation_size('documents')::text AS bytes");
+      const beganMs = performance.now();
+      await client.query("SELECT count(*) FROM documents");
+      return (performance.now() - beganMs) / 1000 / (Number(size.rows[0]?.bytes) / GIB);
     } finally {
       await client.end();
     }

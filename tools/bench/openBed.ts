@@ -48,6 +48,8 @@ export class OpenBed {
   readonly #proxies: ReadonlyMap<number, DelayProxy>;
   readonly #pgbench: string;
   dataSizeBytes = 0;
+  /** How long the last restore took. */
+  restoreS = 0;
 
   private constructor(
     cluster: TestCluster,
@@ -159,18 +161,26 @@ export class OpenBed {
     await runOk(command, [...options, ...args], { user: this.cluster.user, cwd: this.#folder, timeoutMs: 3_600_000 });
   }
 
-  /** Restores and recovers by stock. The caller removes the cluster. */
+  /** Restores and recovers by stock. The caller discards it. */
   async restore(latencyMs: number): Promise<TestCluster> {
     const dataPath = join(this.#folder, "restored");
     rmSync(dataPath, { recursive: true, force: true });
     const through = this.#through(latencyMs);
+    const beganMs = performance.now();
     await this.run("stock", [...through, "restore", `--pg1-path=${dataPath}`, "--archive-mode=off"]);
+    this.restoreS = (performance.now() - beganMs) / 1000;
     const command = [...this.#argv("stock"), ...through, `--pg1-path=${dataPath}`, "archive-get", "%f", "%p"].join(" ");
     // As an opened server has them.
     const settings = { fsync: "on", shared_buffers: "128MB", max_wal_size: "1GB", jit: "off" };
     const restored = TestCluster.adopt({ binaries: this.parts.binaries, dataPath, settings });
     await restored.start({ restore_command: command, hot_standby: "off" }, { timeoutMs: 600_000 });
     return restored;
+  }
+
+  /** With its files: `open` needs the space. */
+  async discard(restored: TestCluster): Promise<void> {
+    await restored.remove();
+    rmSync(restored.dataPath, { recursive: true, force: true });
   }
 
   /** As root. */

@@ -122,6 +122,7 @@ async function serve(proc: CommandProcess): Promise<number> {
       lock,
       offerWal: (control, firstWal) => offerWal(proc, location, control, firstWal),
       program: (args) => proc.program(args, { signal: ctx.signal }),
+      availableBytes: () => process.availableMemory(),
     },
     ctx,
   );

@@ -77,10 +77,11 @@ export class Hydration {
   async #attempt(): Promise<boolean> {
     try {
       await this.#requireSpace();
+      // An earlier attempt's.
+      this.#diskFailure = null;
       await this.#pass();
       const isWhole = await this.#settle();
       if (isWhole) await this.#conclude();
-      this.#diskFailure = null;
       return isWhole;
     } catch (error) {
       this.#diskFailure = toBackupError(error);

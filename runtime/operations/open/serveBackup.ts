@@ -24,9 +24,11 @@ import { AUTO_CONF } from "../restore/recoverySettings";
 import { checkPages, clearSpool, restorable } from "../restore/restore";
 import type { Sources } from "../restore/sources";
 import { askingCommand } from "./askForWal";
+import { findServer } from "./closeBackup";
 import { Fetcher, isSmall } from "./fetcher";
 import { Hydration, missingBytes } from "./hydration";
 import { Journal } from "./journal";
+import { type KernelMemoryParts, readIntoMemory } from "./kernelMemory";
 import { type Fetch, OpenFiles } from "./openFiles";
 import { PageCache } from "./pageCache";
 import {
@@ -68,6 +70,8 @@ export interface ServeOptions {
   /** The right to serve the files. */
   readonly lock: LockFile;
   program(args: readonly string[]): Promise<ProgramEnd>;
+  /** Memory that is free for this process. */
+  availableBytes(): number;
   /** Serves WAL for the recovery of this cluster, which needs `firstWal` first. */
   offerWal(control: PgControl, firstWal: string | null): Promise<WalOffer>;
 }
@@ -127,9 +131,13 @@ async function work(options: ServeOptions, served: Served, ctx: Context): Promis
   let isDone = fetcher === null;
   const ahead = async (): Promise<void> => {
     if (isFirst) await fetcher?.prefetch(startTargets(upper.targets));
-    if (!state.fetchesAll || hydration === null) return;
-    await hydration.run();
-    isDone = true;
+    if (hydration !== null) {
+      if (!state.fetchesAll) return;
+      await hydration.run();
+      isDone = true;
+    }
+    // Production soon runs on the plain files.
+    if (options.start && state.production === undefined) await readIntoMemory(memoryParts(options, served), ctx);
   };
   const report = async (): Promise<void> => {
     const totalBytes = state.backup?.sizeBytes ?? 0;
@@ -165,6 +173,11 @@ async function work(options: ServeOptions, served: Served, ctx: Context): Promis
 }
 
 const REPORT_MS = 1000;
+
+function memoryParts({ availableBytes, location, program }: ServeOptions, { state, upper }: Served): KernelMemoryParts {
+  const isRunning = (): boolean => findServer(location, state.account) !== null;
+  return { at: location.at, root: upper.tree.root, isRunning, availableBytes, program };
+}
 
 function hydrationOf(
   { location, program }: ServeOptions,

@@ -200,6 +200,7 @@ describe("open", async () => {
   // claim: docs/open.md: killed processes of an opened backup cost no acknowledged transaction
   // claim: docs/open.md: with `--fetch-all` everything is fetched…
   // claim: docs/open.md: `close --move-to` makes a plain data directory…
+  // claim: docs/open.md: what was fetched whole is read into the kernel's memory
   test("after a kill another open has every acknowledged row, close --keep keeps them, and fetched whole it becomes a plain directory", async () => {
     const backup = opens("killed");
     await backup.open(["--repo=1", "--fetch-all"]);
@@ -224,6 +225,12 @@ describe("open", async () => {
     // The intention of the first open counts.
     await untilWhole(backup);
     expect(readFileSync(join(backup.folder, "serve.log"), "utf8")).toContain("everything is here");
+    // Nobody has read this table here.
+    const still = join(backup.at, await backup.value("SELECT pg_relation_filepath('still')", "shop"));
+    await waitFor("its pages in the kernel's memory", 60_000, async () => {
+      const { stdout } = await run("fincore", ["--noheadings", "--bytes", "--output=RES", still]);
+      return Number(stdout) >= statSync(still).size ? true : null;
+    });
     await backup.value("CREATE TABLE kept3 AS SELECT generate_series(1, 3000) AS id", "shop");
     const sums = await backup.value(TABLE_SUMS, "shop");
     // Production's own tablespace is in the place of the backup's.
