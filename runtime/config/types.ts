@@ -190,7 +190,7 @@ export interface Settings {
   readonly archive?: "stream" | "standby";
   /** What `archive_command` must contain for `backup` and `check`; empty allows any command. */
   readonly archiveCommandContains: string;
-  /** How long a process for further calls of `archive-push` and `archive-get` stays; 0: none does. Absent: 10. */
+  /** How long a process for further calls of `archive-push` and `archive-get` stays; 0 or absent: none does. */
   readonly archiveProcessSeconds?: number;
   /** True when the cluster's sidecar takes a repository's first full backup. */
   readonly firstBackup?: true;
