@@ -2,19 +2,26 @@
  * Reads block incremental files: the map at the end of a stored file, and blocks from the super blocks of all backups
  * that it names.
  *
- * Adjacent wanted super blocks are read as one piece. Each is decrypted, decompressed and cut into its blocks as it
- * arrives; memory holds one super block and is reused for the next. Errors: fileMissing (55) when a backup that the map
- * names is gone, format (29), crypto (95). ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/blockDelta".)
+ * Each super block is decrypted, decompressed and cut into its blocks as it arrives. From a directory they are read in
+ * the order of the file, with one super block of each backup in memory. From other storages adjacent wanted ones are
+ * read as one piece, with one in memory. Errors: fileMissing (55) when a backup that the map names is gone, format
+ * (29), crypto (95). ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/blockDelta".)
  */
 import { setImmediate } from "node:timers/promises";
 import { type ByteStream, collect, concatBytes } from "../base/bytes";
 import { assert, type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
-import { type BlockMap, type BlockSizes, parseBlockMap, type StoredSuperBlock } from "../format/repository/blockMap";
+import {
+  type BlockMap,
+  type BlockSizes,
+  type MappedBlock,
+  parseBlockMap,
+  type StoredSuperBlock,
+} from "../format/repository/blockMap";
 import type { BlockSource } from "../format/repository/blockSource";
 import { bundlePath, dataFilePath } from "../format/repository/repoPath";
 import { openRaw, openSuperBlock } from "../format/repository/superBlock";
-import type { BlockReader } from "../storage/storage";
+import type { BlockReader, ByteRange, Storage } from "../storage/storage";
 import type { Repository } from "./repository";
 
 /** Stored bytes that were already read. */
@@ -38,7 +45,7 @@ export async function openBlockFile(repo: Repository, source: BlockSource): Prom
   const { mapPath: path, extentOffsetBytes: offsetBytes, mapOffsetBytes, mapSizeBytes } = source;
   const sizeBytes = mapOffsetBytes - offsetBytes + mapSizeBytes;
   if (sizeBytes > HELD_SIZE_BYTES_MAX) return { map: await loadBlockMap(repo, source), held: null };
-  return heldBlockFile(source, await collect(await repo.storage.read(path, { offsetBytes, sizeBytes }), sizeBytes));
+  return heldBlockFile(source, await readRange(repo.storage, path, { offsetBytes, sizeBytes }));
 }
 
 /** The same from all bytes that the newest backup stores of the file. @throws format, crypto */
@@ -54,7 +61,21 @@ export function heldBlockFile(source: BlockSource, bytes: Uint8Array): OpenBlock
 /** @throws fileMissing, format, crypto */
 export async function loadBlockMap(repo: Repository, source: BlockSource): Promise<BlockMap> {
   const range = { offsetBytes: source.mapOffsetBytes, sizeBytes: source.mapSizeBytes };
-  return mapOf(await collect(await repo.storage.read(source.mapPath, range), LIMITS.wholeFileSizeBytesMax), source);
+  if (range.sizeBytes > LIMITS.wholeFileSizeBytesMax)
+    throw fail("format", `block map of '${source.name}' has ${range.sizeBytes} bytes, which is too large`);
+  return mapOf(await readRange(repo.storage, source.mapPath, range), source);
+}
+
+/** A small part of a stored file; fewer bytes if the file ends early. @throws fileMissing */
+export async function readRange(storage: Storage, path: string, range: Required<ByteRange>): Promise<Uint8Array> {
+  if (storage.openReader === undefined) return collect(await storage.read(path, range), range.sizeBytes);
+  const reader = storage.openReader(path, range);
+  try {
+    const bytes = Buffer.allocUnsafeSlow(range.sizeBytes);
+    return bytes.subarray(0, fill(reader, bytes));
+  } finally {
+    reader.close();
+  }
 }
 
 function mapOf(stored: Uint8Array, source: BlockSource): BlockMap {
@@ -84,8 +105,8 @@ export interface FileBlocks {
 /** Uses the blocks synchronously: their memory is reused when it returns. */
 type Visit = (blocks: FileBlocks) => void;
 
-/** Stored bytes per read; a longer super block is one read. */
-const READ_SIZE_BYTES = 1024 * 1024;
+/** Stored bytes between two turns for other jobs of this thread. */
+const TURN_SIZE_BYTES = 1024 * 1024;
 /** No setting in use makes larger super blocks. */
 const KEPT_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -107,8 +128,8 @@ const storedBuffer = new KeptBuffer();
 const contentBuffer = new KeptBuffer();
 
 /**
- * Visits the wanted blocks, ordered by backup and offset rather than by the file. Every fetched byte belongs to a
- * wanted super block.
+ * Visits the wanted blocks: in the order of the file if the storage reads synchronously and few backups hold them, else
+ * ordered by backup and offset. Every fetched byte belongs to a wanted super block.
  * @throws fileMissing, format, crypto, and errors of `visit`
  */
 export async function readBlocks(
@@ -118,6 +139,8 @@ export async function readBlocks(
   isWanted: (block: number) => boolean,
   visit: Visit,
 ): Promise<void> {
+  if (repo.storage.openReader !== undefined && openSizeBytes(map) <= OPEN_SIZE_BYTES_MAX)
+    return readInOrder(new OpenBackups(repo, source, held), map, isWanted, visit);
   const open = (stored: Uint8Array, wanted: WantedSuperBlock): void => {
     const content = contentBuffer.of(wanted.superBlock.sizeBytes + 1);
     visitBlocks(openSuperBlock(stored, wanted.superBlock, source, source.name, content), wanted, source, visit);
@@ -125,20 +148,145 @@ export async function readBlocks(
   for (const read of planReads(map, isWanted)) {
     const [first] = read;
     assert(first !== undefined, "a read of nothing");
-    const { reference, bundleId, offsetBytes } = first.superBlock;
-    const label = source.references[reference] as string;
-    const path =
-      bundleId > 0
-        ? bundlePath(repo.stanza, label, bundleId)
-        : dataFilePath(repo.stanza, label, { name: source.name, block: source }, source.compressType);
+    const { offsetBytes } = first.superBlock;
+    const path = pathOf(repo, source, first.superBlock);
     const range = { offsetBytes, sizeBytes: sizeOf(read) };
     const own = heldPart(held, path, offsetBytes, range.sizeBytes);
     if (own !== null) cutPiece(own, read, open);
-    else if (repo.storage.openReader !== undefined)
-      await readPieces(repo.storage.openReader(path, range), read, source.name, open);
     else
       for await (const { stored, wanted } of cut(await repo.storage.read(path, range), read, source.name))
         open(stored, wanted);
+  }
+}
+
+function pathOf({ stanza }: Repository, source: BlockSource, { reference, bundleId }: StoredSuperBlock): string {
+  const { name, references, compressType } = source;
+  const label = references[reference] as string;
+  return bundleId > 0
+    ? bundlePath(stanza, label, bundleId)
+    : dataFilePath(stanza, label, { name, block: source }, compressType);
+}
+
+/** Memory for the open super blocks of one file. */
+const OPEN_SIZE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** The memory of {@link readInOrder}: the largest super block of each backup. */
+function openSizeBytes({ blocks }: BlockMap): number {
+  const sizes = new Map<number, number>();
+  let before: StoredSuperBlock | undefined;
+  for (const { superBlock } of blocks) {
+    if (superBlock === before) continue;
+    before = superBlock;
+    const { reference, sizeBytes } = superBlock;
+    sizes.set(reference, Math.max(sizes.get(reference) ?? 0, sizeBytes));
+  }
+  return [...sizes.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+}
+
+/** A map names the super blocks of each backup in the order of the file, so one of each backup is open at a time. */
+async function readInOrder(
+  backups: OpenBackups,
+  { blocks, blockSizeBytes }: BlockMap,
+  isWanted: (block: number) => boolean,
+  visit: Visit,
+): Promise<void> {
+  let unheardBytes = 0;
+  try {
+    for (let block = 0; block < blocks.length; ) {
+      const { superBlock, index } = blocks[block] as MappedBlock;
+      let count = 0;
+      while (isAt(blocks[block + count], superBlock, index + count) && isWanted(block + count)) count++;
+      if (count > 0) {
+        const { content, readBytes } = backups.open(superBlock);
+        visit({ block, count, bytes: content.subarray(index * blockSizeBytes, (index + count) * blockSizeBytes) });
+        unheardBytes += readBytes;
+      }
+      block += Math.max(count, 1);
+      if (unheardBytes < TURN_SIZE_BYTES) continue;
+      unheardBytes = 0;
+      await setImmediate();
+    }
+  } finally {
+    backups.close();
+  }
+}
+
+function isAt(block: MappedBlock | undefined, superBlock: StoredSuperBlock, index: number): boolean {
+  return block?.superBlock === superBlock && block.index === index;
+}
+
+/** Memory for super blocks that stay open while other jobs get a turn. */
+const idleBuffers: Buffer[] = [];
+const IDLE_BUFFERS_MAX = 4;
+
+interface OpenBackup {
+  buffer: Buffer;
+  /** The open super block, and its bytes. */
+  superBlock: StoredSuperBlock | null;
+  content: Uint8Array;
+  reader: BlockReader | null;
+  /** Where the reader is. */
+  offsetBytes: number;
+}
+
+/** The backups of one file's blocks, with the last super block of each. */
+class OpenBackups {
+  readonly #repo: Repository;
+  readonly #source: BlockSource;
+  readonly #held: HeldBytes | null;
+  readonly #backups = new Map<number, OpenBackup>();
+
+  constructor(repo: Repository, source: BlockSource, held: HeldBytes | null) {
+    this.#repo = repo;
+    this.#source = source;
+    this.#held = held;
+  }
+
+  open(superBlock: StoredSuperBlock): { readonly content: Uint8Array; readonly readBytes: number } {
+    const { reference, sizeBytes, sizeRepoBytes } = superBlock;
+    let backup = this.#backups.get(reference);
+    if (backup === undefined) {
+      const buffer = idleBuffers.pop() ?? Buffer.allocUnsafeSlow(0);
+      backup = { buffer, superBlock: null, content: buffer, reader: null, offsetBytes: 0 };
+      this.#backups.set(reference, backup);
+    }
+    if (backup.superBlock === superBlock) return { content: backup.content, readBytes: 0 };
+    if (backup.buffer.length <= sizeBytes) backup.buffer = Buffer.allocUnsafeSlow(sizeBytes + 1);
+    backup.superBlock = superBlock;
+    const stored = this.#stored(backup, superBlock);
+    backup.content = openSuperBlock(stored, superBlock, this.#source, this.#source.name, backup.buffer);
+    return { content: backup.content, readBytes: sizeRepoBytes };
+  }
+
+  close(): void {
+    for (const { reader, buffer } of this.#backups.values()) {
+      reader?.close();
+      if (idleBuffers.length < IDLE_BUFFERS_MAX && buffer.length <= KEPT_SIZE_BYTES_MAX) idleBuffers.push(buffer);
+    }
+  }
+
+  #stored(backup: OpenBackup, superBlock: StoredSuperBlock): Uint8Array {
+    const { offsetBytes, sizeBytes, sizeRepoBytes } = superBlock;
+    const { compressType, cipherPass, name } = this.#source;
+    const path = pathOf(this.#repo, this.#source, superBlock);
+    const own = heldPart(this.#held, path, offsetBytes, sizeRepoBytes);
+    if (own !== null) return own;
+    if (backup.reader === null || backup.offsetBytes !== offsetBytes) {
+      backup.reader?.close();
+      backup.reader = null;
+      backup.reader = this.#repo.storage.openReader?.(path, { offsetBytes }) as BlockReader;
+    }
+    // Stored bytes that are the content stay as long as the super block is open.
+    const isContent = compressType === "none" && cipherPass === null && sizeRepoBytes === sizeBytes;
+    const target = (isContent ? backup.buffer : storedBuffer.of(sizeRepoBytes)).subarray(0, sizeRepoBytes);
+    const readBytes = fill(backup.reader, target);
+    if (readBytes < sizeRepoBytes)
+      throw fail(
+        "format",
+        `stored blocks of '${name}' end early: ${readBytes} of ${sizeRepoBytes} bytes of a super block are there`,
+      );
+    backup.offsetBytes = offsetBytes + sizeRepoBytes;
+    return target;
   }
 }
 
@@ -156,40 +304,6 @@ function cutPiece(stored: Uint8Array, read: readonly WantedSuperBlock[], open: O
     open(stored.subarray(begin, end), wanted);
     begin = end;
   }
-}
-
-/** Reads complete super blocks into the same memory; other jobs of this thread get a turn in between. */
-async function readPieces(
-  reader: BlockReader,
-  read: readonly WantedSuperBlock[],
-  name: string,
-  open: Open,
-): Promise<void> {
-  try {
-    for (let position = 0; position < read.length; ) {
-      const piece = pieceAt(read, position);
-      const sizeBytes = sizeOf(piece);
-      const buffer = storedBuffer.of(Math.max(sizeBytes, READ_SIZE_BYTES)).subarray(0, sizeBytes);
-      if (fill(reader, buffer) < sizeBytes) throw endsEarly(name, position, read.length);
-      cutPiece(buffer, piece, open);
-      position += piece.length;
-      if (position < read.length) await setImmediate();
-    }
-  } finally {
-    reader.close();
-  }
-}
-
-/** The super blocks that fit into one piece, at least one. */
-function pieceAt(read: readonly WantedSuperBlock[], position: number): readonly WantedSuperBlock[] {
-  let sizeBytes = 0;
-  let end = position;
-  while (end < read.length) {
-    sizeBytes += (read[end] as WantedSuperBlock).superBlock.sizeRepoBytes;
-    if (sizeBytes > READ_SIZE_BYTES && end > position) break;
-    end++;
-  }
-  return read.slice(position, end);
 }
 
 function fill(reader: BlockReader, buffer: Uint8Array): number {

@@ -5,6 +5,7 @@
  * continues after one that failed. These checksums are short and made to find changes; the caller verifies the file's
  * SHA-1. ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/file", "command/restore/blockChecksum".)
  */
+import { createHash } from "node:crypto";
 import { fstatSync, ftruncateSync, readSync } from "../../local/nodeFiles";
 import { setImmediate } from "node:timers/promises";
 import { fail } from "../../base/errors";
@@ -22,11 +23,17 @@ export interface BlockFile {
   write(bytes: Uint8Array, offsetBytes: number): void;
 }
 
+export interface RestoredBlocks {
+  readonly writtenBytes: number;
+  /** The file's SHA-1 if it was written from its beginning to its end; null if it must be read again for that. */
+  readonly sha1: string | null;
+}
+
 /**
- * Makes the file `sizeBytes` long and writes the blocks that differ. Returns the bytes written.
+ * Makes the file `sizeBytes` long and writes the blocks that differ.
  * @throws fileMissing, format, crypto, and the storage's errors; the file is then a mixture
  */
-export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: Repository): Promise<number> {
+export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: Repository): Promise<RestoredBlocks> {
   const open = await openBlockFile(repo, source);
   const { map } = open;
   const blockCount = Math.ceil(file.sizeBytes / source.blockSizeBytes);
@@ -39,7 +46,8 @@ export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: 
   // Cut the longer file: appended bytes must not stay behind the end.
   if (fstatSync(file.fd).size > file.sizeBytes) ftruncateSync(file.fd, file.sizeBytes);
   const held = await heldBlocks(file.fd, map);
-  let writtenBytes = 0;
+  const hash = createHash("sha1");
+  let [writtenBytes, hashedBytes] = [0, 0];
   const write = ({ block, count, bytes }: FileBlocks): void => {
     const offsetBytes = block * source.blockSizeBytes;
     const expectedBytes = Math.min(count * source.blockSizeBytes, file.sizeBytes - offsetBytes);
@@ -49,11 +57,15 @@ export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: 
         `${count} blocks of '${source.name}' from block ${block} on have ${bytes.length} bytes instead of ${expectedBytes}`,
       );
     }
+    if (offsetBytes === hashedBytes) {
+      hash.update(bytes);
+      hashedBytes += bytes.length;
+    }
     file.write(bytes, offsetBytes);
     writtenBytes += bytes.length;
   };
   await readBlocks(repo, source, open, (each) => !held.has(each), write);
-  return writtenBytes;
+  return { writtenBytes, sha1: hashedBytes === file.sizeBytes ? hash.digest("hex") : null };
 }
 
 const READ_SIZE_BYTES = 256 * 1024;

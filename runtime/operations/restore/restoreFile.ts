@@ -268,17 +268,24 @@ async function copyBlocks(
   repo: Repository,
   ctx: Context,
 ): Promise<void> {
-  const write = (bytes: Uint8Array, offsetBytes: number): void => {
-    if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-    writeFully(fd, bytes, offsetBytes, job);
+  const restoreOver = async (): Promise<{ readonly writtenBytes: number; readonly sha1: string }> => {
+    const flush = new EarlyFlush(fd, job);
+    const write = (bytes: Uint8Array, offsetBytes: number): void => {
+      if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+      writeFully(fd, bytes, offsetBytes, job);
+      flush.written(bytes.length);
+    };
+    try {
+      const { writtenBytes, sha1 } = await restoreBlocks({ fd, sizeBytes: job.sizeBytes, write }, source.block, repo);
+      return { writtenBytes, sha1: sha1 ?? (await sha1Of(fd, job.sizeBytes)) };
+    } finally {
+      await flush.end();
+    }
   };
-  const file = { fd, sizeBytes: job.sizeBytes, write };
-  const writtenBytes = await restoreBlocks(file, source.block, repo);
-  let sha1 = await sha1Of(fd, job.sizeBytes);
+  let { writtenBytes, sha1 } = await restoreOver();
   if (sha1 !== job.sha1 && writtenBytes < job.sizeBytes) {
     ftruncateSync(fd, 0);
-    await restoreBlocks(file, source.block, repo);
-    sha1 = await sha1Of(fd, job.sizeBytes);
+    ({ sha1 } = await restoreOver());
   }
   requireContent(job, source, fstatSync(fd).size, sha1);
 }

@@ -5,11 +5,11 @@
  * Each file has one source and its own outcome. After a few failures that no single file explains, the rest fails
  * untried: a silent source is not asked for each of them.
  */
-import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
+import { readRange } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 import type { ByteRange, Storage } from "../../storage/storage";
 import {
@@ -132,17 +132,7 @@ function extentOf(source: RestoreSource): { readonly offsetBytes: number; readon
 /** Null when it cannot be read: reading its files one by one shows the error. */
 async function readPiece(storage: Storage, path: string, range: Required<ByteRange>): Promise<Uint8Array | null> {
   try {
-    if (storage.openReader === undefined) return await collect(await storage.read(path, range), range.sizeBytes);
-    const reader = storage.openReader(path, range);
-    try {
-      const bytes = Buffer.allocUnsafeSlow(range.sizeBytes);
-      let filledBytes = 0;
-      for (let step = 1; step > 0 && filledBytes < bytes.length; filledBytes += step)
-        step = reader.read(bytes.subarray(filledBytes));
-      return bytes.subarray(0, filledBytes);
-    } finally {
-      reader.close();
-    }
+    return await readRange(storage, path, range);
   } catch {
     return null;
   }

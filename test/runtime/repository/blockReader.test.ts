@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { loadBlockMap, openBlockFile, planReads, readBlocks } from "../../../runtime/repository/blockReader";
-import { PosixStorage } from "../../../runtime/storage/posix";
-import type { MemoryStorage } from "../../harness/doubles/storages";
-import { BlockChain } from "../operations/backup/blockChain";
-import { errorOf, sampleBytes } from "../format/vectors";
-import { temporaryFolder } from "./support";
+import type { CompressType } from "../../../runtime/format/codec/compress";
+import type { PosixStorage } from "../../../runtime/storage/posix";
+import * as fc from "../../harness/properties";
+import { BlockChain, inDirectory } from "../operations/backup/blockChain";
+import { all, errorOf, sampleBytes } from "../format/vectors";
 
 const BLOCK = 8192;
 const SIZE = 24 * BLOCK;
@@ -111,8 +111,6 @@ describe("reading a block incremental", () => {
   });
 
   it("reads complete super blocks from a directory, while other files are read", async () => {
-    const { signal } = new AbortController();
-    const storage = new PosixStorage({ root: temporaryFolder(), syncDirectories: false, symlinks: true, signal });
     for (const compress of [
       { type: "zst", level: 3 },
       { type: "gz", level: 1 },
@@ -124,7 +122,7 @@ describe("reading a block incremental", () => {
           new BlockChain({
             ...chain.options,
             compress,
-            bundleId: 3 + index,
+            bundleId: 3,
             superBlockSizeBytes: (index + 1) * 16 * BLOCK,
           }),
       );
@@ -133,21 +131,108 @@ describe("reading a block incremental", () => {
         await each.backup(file);
         file.fill(1, 70 * BLOCK, 70 * BLOCK + 10);
         await each.backup(file);
-        for (const [path, { bytes: content }] of (each.repo.storage as MemoryStorage).files)
-          await storage.put(path, content);
       }
+      const storages = await Promise.all(chains.map((each) => inDirectory(each.repo.storage)));
       const read = await Promise.all(
-        chains.map((each, index) => each.read((files[index] as Buffer).length, everything, undefined, storage)),
+        chains.map((each, index) => each.read((files[index] as Buffer).length, everything, undefined, storages[index])),
       );
       for (const [index, file] of files.entries()) expect(Buffer.compare(read[index] as Buffer, file)).toBe(0);
-      const path = "backup/demo/20261120-060000F/bundle/4";
-      await storage.put(
-        path,
-        ((chains[1] as BlockChain).repo.storage as MemoryStorage).files.get(path)?.bytes.subarray(0, -3000) ?? bytes,
-      );
-      const damaged = chains[1]?.read(301 * BLOCK, everything, undefined, storage) ?? Promise.resolve();
-      await errorOf("format", () => damaged);
+      const path = "backup/demo/20261120-060000F/bundle/3";
+      const [, storage] = storages as [PosixStorage, PosixStorage];
+      await storage.put(path, (await all(await storage.read(path))).subarray(0, -3000));
+      const damaged = (chains[1] as BlockChain).read(301 * BLOCK, everything, undefined, storage);
+      const error = await errorOf("format", () => damaged);
+      expect(error.message).toMatch(/ end early: \d+ of \d+ bytes of a super block are there$/);
     }
+  });
+
+  it("reads a directory in the order of the file, each super block once, and only the needed ones", async () => {
+    const storage = await inDirectory(chain.repo.storage);
+    const repo = { ...chain.repo, storage };
+    const open = await openBlockFile(repo, chain.source());
+    const openReader = vi.spyOn(storage, "openReader");
+    const partsOf = async (isWanted: (block: number) => boolean): Promise<[number, number][]> => {
+      openReader.mockClear();
+      const parts: [number, number][] = [];
+      await readBlocks(repo, chain.source(), { ...open, held: null }, isWanted, (each) => {
+        parts.push([each.block, each.count]);
+        const begin = each.block * BLOCK;
+        expect(Buffer.compare(each.bytes, bytes.subarray(begin, begin + each.count * BLOCK))).toBe(0);
+      });
+      return parts;
+    };
+    expect(await partsOf(everything)).toEqual([
+      [0, 3],
+      [3, 1],
+      [4, 4],
+      [8, 4],
+      [12, 1],
+      [13, 3],
+      [16, 8],
+    ]);
+    expect(openReader.mock.calls.map(([path]) => path)).toEqual([
+      "backup/demo/20261120-060000F/bundle/2",
+      chain.source().mapPath,
+    ]);
+    expect(await partsOf((block) => block === 12 || block === 20)).toEqual([
+      [12, 1],
+      [20, 1],
+    ]);
+    expect(await partsOf((block) => [0, 1, 20].includes(block))).toEqual([
+      [0, 2],
+      [20, 1],
+    ]);
+    // The super block in between is skipped.
+    expect(openReader).toHaveBeenCalledTimes(2);
+  });
+
+  it("reads a chain of many backups in their order, with one super block in memory", async () => {
+    const long = new BlockChain({ ...chain.options, superBlockSizeBytes: 256 * BLOCK });
+    const file = Buffer.from(sampleBytes(300 * BLOCK));
+    await long.backup(file);
+    // Super blocks of 2 MiB, of which the next backup leaves one block.
+    for (let no = 1; no <= 9; no++) {
+      file.fill(no, no * BLOCK, 257 * BLOCK);
+      await long.backup(file);
+    }
+    const { map } = await openBlockFile(long.repo, long.source());
+    expect(new Set(map.blocks.map(({ superBlock }) => superBlock.reference)).size).toBe(10);
+    const storage = await inDirectory(long.repo.storage);
+    const read = vi.spyOn(storage, "read");
+    expect(Buffer.compare(await long.read(file.length, everything, undefined, storage), file)).toBe(0);
+    // The newest was read with its map.
+    expect(read).toHaveBeenCalledTimes(9);
+  });
+
+  it("restores any chain from a directory", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(fc.nat(39), { minLength: 4, maxLength: 20 }), { minLength: 2, maxLength: 5 }),
+        fc.uniqueArray(fc.nat(39)),
+        fc.constantFrom<CompressType>("none", "gz", "lz4", "zst"),
+        fc.constantFrom(null, "passphrase"),
+        async (changes, wanted, type, cipherPass) => {
+          const compress = { type, level: 1 };
+          const superBlockSizeBytes = 4 * BLOCK;
+          const any = new BlockChain({ ...chain.options, compress, cipherPass, superBlockSizeBytes });
+          const file = Buffer.from(sampleBytes(40 * BLOCK - 100));
+          await any.backup(file);
+          for (const [step, blocks] of changes.entries()) {
+            for (const block of blocks) file[block * BLOCK + 7] = step * 40 + block;
+            await any.backup(file);
+          }
+          const storage = await inDirectory(any.repo.storage);
+          expect(Buffer.compare(await any.read(file.length, everything, undefined, storage), file)).toBe(0);
+          const some = await any.read(file.length, (block) => wanted.includes(block), undefined, storage);
+          for (let block = 0; block < 40; block++) {
+            const expected = wanted.includes(block) ? file : Buffer.alloc(file.length);
+            const part = [block * BLOCK, (block + 1) * BLOCK] as const;
+            expect(Buffer.compare(some.subarray(...part), expected.subarray(...part))).toBe(0);
+          }
+        },
+      ),
+      { numRuns: 25 },
+    );
   });
 
   it("does not fetch a large extent for its map", async () => {

@@ -12,7 +12,8 @@ import type { Repository } from "../../../../runtime/repository/repository";
 import type { Storage } from "../../../../runtime/storage/storage";
 import type { MemoryStorage } from "../../../harness/doubles/storages";
 import { all, pieces } from "../../format/vectors";
-import { repository } from "../../repository/support";
+import { PosixStorage } from "../../../../runtime/storage/posix";
+import { repository, temporaryFolder } from "../../repository/support";
 
 export const FILE_NAME = "pg_data/base/5/16384";
 
@@ -22,6 +23,14 @@ export function testRandom(): { readonly random: { bytes(sizeBytes: number): Uin
   return {
     random: { bytes: (sizeBytes) => createHash("sha256").update(String(count++)).digest().subarray(0, sizeBytes) },
   };
+}
+
+/** A directory with the same files. */
+export async function inDirectory(storage: Storage): Promise<PosixStorage> {
+  const { signal } = new AbortController();
+  const copy = new PosixStorage({ root: temporaryFolder(), syncDirectories: false, symlinks: true, signal });
+  for (const [path, { bytes }] of (storage as MemoryStorage).files) await copy.put(path, bytes);
+  return copy;
 }
 
 export interface ChainOptions extends BlockSizes {

@@ -1,11 +1,22 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "../../../harness/properties";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { sha1Hex } from "../../../../runtime/base/hash";
 import { restoreBlocks } from "../../../../runtime/operations/restore/restoreBlocks";
 import { errorOf, sampleBytes } from "../../format/vectors";
-import { BlockChain } from "../backup/blockChain";
+import type { Storage } from "../../../../runtime/storage/storage";
+import { BlockChain, inDirectory } from "../backup/blockChain";
 
 const BLOCK = 8192;
 const SIZE = 50 * BLOCK + 100;
@@ -44,7 +55,9 @@ async function restoreOver(before: Uint8Array, sizeBytes = SIZE): Promise<number
   try {
     const write = (chunk: Uint8Array, offsetBytes: number): void =>
       void writeSync(fd, chunk, 0, chunk.length, offsetBytes);
-    return await restoreBlocks({ fd, sizeBytes, write }, chain.source(), chain.repo);
+    const { writtenBytes, sha1 } = await restoreBlocks({ fd, sizeBytes, write }, chain.source(), chain.repo);
+    expect(sha1).toBeNull();
+    return writtenBytes;
   } finally {
     closeSync(fd);
   }
@@ -54,6 +67,22 @@ describe("restoring blocks", () => {
   it("fills an empty file", async () => {
     expect(await restoreOver(new Uint8Array(0))).toBe(SIZE);
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
+  });
+
+  it("gives the SHA-1 of a file that it wrote in order", async () => {
+    writeFileSync(path, "");
+    const fd = openSync(path, "r+");
+    const write = (chunk: Uint8Array, offsetBytes: number): void =>
+      void writeSync(fd, chunk, 0, chunk.length, offsetBytes);
+    const restoreFrom = (storage: Storage) =>
+      restoreBlocks({ fd, sizeBytes: SIZE, write }, chain.source(), { ...chain.repo, storage });
+    // A store gives the blocks of one backup after the other.
+    expect(await restoreFrom(chain.repo.storage)).toEqual({ writtenBytes: SIZE, sha1: null });
+    ftruncateSync(fd, 0);
+    const directory = await inDirectory(chain.repo.storage);
+    expect(await restoreFrom(directory)).toEqual({ writtenBytes: SIZE, sha1: sha1Hex(bytes) });
+    expect(await restoreFrom(directory)).toEqual({ writtenBytes: 0, sha1: null });
+    closeSync(fd);
   });
 
   it("writes nothing into a right file, and cuts off appended bytes", async () => {
