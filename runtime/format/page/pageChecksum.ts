@@ -86,6 +86,14 @@ export class PageChecker {
     if (position < chunk.length) this.#fill(chunk, position);
   }
 
+  /** Complete pages from here on in the file: those before that were not added are known to be good. */
+  addAt(pages: Uint8Array, offsetBytes: number): void {
+    const pageNo = offsetBytes / this.#pageSize;
+    assert(this.#pageFilled === 0 && Number.isInteger(pageNo) && pageNo >= this.#pageCount, `pages at ${offsetBytes}`);
+    this.#pageCount = pageNo;
+    this.add(pages);
+  }
+
   /** Pages that must be read again, at most {@link SUSPECT_PAGES_MAX}. */
   suspects(): readonly PageSuspect[] {
     return this.#suspects;

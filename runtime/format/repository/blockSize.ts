@@ -25,7 +25,7 @@ export interface BlockSettings {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const DAY_S = 86_400;
-const CHECKSUM_SIZE_BYTES_MIN = 6;
+export const CHECKSUM_SIZE_BYTES_MIN = 6;
 
 /** Stock's defaults. */
 export const BLOCK_DEFAULTS: BlockSettings = {

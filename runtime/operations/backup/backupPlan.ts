@@ -108,7 +108,10 @@ export function blockPlanOf(
     checksumSizeBytes: sizes.checksumSizeBytes,
     superBlockSizeBytes: superBlockSizeOf(block.settings, manifest.type, sizes.blockSizeBytes),
     reference: manifest.references.length - 1,
-    prior: source === null || row === undefined ? null : { source, sizeBytes: row.sizeBytes, sha1: row.sha1 },
+    prior:
+      source === null || row === undefined
+        ? null
+        : { source, sizeBytes: row.sizeBytes, sha1: row.sha1, pagesValid: row.checksumPage === true },
   };
 }
 

@@ -52,6 +52,9 @@ interface CutSuperBlock {
   readonly blocks: readonly number[];
 }
 
+/** Receives changed blocks in file order, adjacent ones together, and their offset in the file. */
+type SeeChanged = (bytes: Uint8Array, offsetBytes: number) => void;
+
 /** Finds and compresses the changed blocks of one file; good for one pass. */
 export class BlockCutter {
   readonly settings: CutSettings;
@@ -66,6 +69,7 @@ export class BlockCutter {
   #bufferSize = 0;
   #bufferBlocks: number[] = [];
   #ended = false;
+  #onChanged: SeeChanged | null = null;
 
   constructor(settings: CutSettings, hash: BlockHash) {
     assert(
@@ -76,6 +80,12 @@ export class BlockCutter {
     this.#hash = hash;
     this.#rest = Buffer.allocUnsafeSlow(settings.blockSizeBytes);
     this.#buffer = EMPTY;
+  }
+
+  /** From the first block on. */
+  watch(onChanged: SeeChanged): void {
+    assert(this.#blockCount === 0, "a cutter that is watched too late");
+    this.#onChanged = onChanged;
   }
 
   /** The compressed super blocks that `chunk` completes. */
@@ -123,13 +133,19 @@ export class BlockCutter {
     const { blockSizeBytes, checksumSizeBytes, priorChecksums, superBlockSizeBytes } = this.settings;
     const checksums = this.#hash.hashBlocks(bytes, blockSizeBytes, checksumSizeBytes);
     this.#checksums.push(checksums);
+    const firstBytes = this.#blockCount * blockSizeBytes;
+    let changedBegin = 0;
     for (let position = 0, own = 0; position < bytes.length; position += blockSizeBytes, own += checksumSizeBytes) {
       const number = this.#blockCount++;
       if (
         priorChecksums !== null &&
         isAt(priorChecksums, number * checksumSizeBytes, checksums, own, checksumSizeBytes)
-      )
+      ) {
+        if (changedBegin < position)
+          this.#onChanged?.(bytes.subarray(changedBegin, position), firstBytes + changedBegin);
+        changedBegin = position + blockSizeBytes;
         continue;
+      }
       const block = bytes.subarray(position, position + blockSizeBytes);
       this.#reserve(block.length, bytes.length - position + followingBytes);
       this.#buffer.set(block, this.#bufferSize);
@@ -137,6 +153,7 @@ export class BlockCutter {
       this.#bufferBlocks.push(number);
       if (this.#bufferSize >= superBlockSizeBytes) yield this.#close();
     }
+    if (changedBegin < bytes.length) this.#onChanged?.(bytes.subarray(changedBegin), firstBytes + changedBegin);
   }
 
   /** Grows with the file, so that a small one does not cost a whole super block. */

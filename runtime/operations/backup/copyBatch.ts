@@ -1,11 +1,11 @@
 /**
  * Copies files of the cluster in one job: one large file, or several small ones for bundles.
  *
- * Each file is read, checked and hashed once, and compressed once per kind of compression. A repository whose prior
- * backup holds the same bytes keeps those (`kept`). The others get a separate file or a piece of their bundle, each
- * with its own encryption. A repository that fails is an error in its own results only. Files of up to 4 MiB (1 MiB if
- * they are only stored) are handled in memory. A larger file goes through in chunks; if it had to be compared first and
- * differs somewhere, it is read a second time.
+ * Each file is read, checked and hashed once, and compressed once per kind of compression. Pages that a prior backup
+ * checked are not checked again. A repository whose prior backup holds the same bytes keeps those (`kept`). The others
+ * get a separate file or a piece of their bundle, each with its own encryption. A repository that fails is an error in
+ * its own results only. Files of up to 4 MiB (1 MiB if they are only stored) are handled in memory. A larger file goes
+ * through in chunks; if it had to be compared first and differs somewhere, it is read a second time.
  */
 import { closeSync } from "../../local/nodeFiles";
 import { setImmediate } from "node:timers/promises";
@@ -163,24 +163,21 @@ class Batch {
   }
 
   async #copyWhole(file: BatchFile, bytes: Uint8Array, fd: number | null): Promise<BatchFileResult> {
-    const checker = file.pages === null ? null : new PageChecker(file.pages);
-    checker?.add(bytes);
     const sha1 = bytes.length === 0 ? SHA1_EMPTY : sha1Hex(bytes);
     const content = { sizeBytes: bytes.length, sha1 };
     const { kept, others } = splitKept(file.targets, content);
-    const plain = await Promise.all(
-      this.#packed(
-        others.filter((target) => target.block === null),
-        bytes,
-      ),
-    );
+    if (others.length === 0) return { missing: false, ...content, repos: kept };
+    const pages = new Pages(file);
+    const whole = others.filter((target) => target.block === null);
+    if (whole.length > 0) pages.add(bytes);
+    const plain = await Promise.all(this.#packed(whole, bytes));
     const blocks = await this.#inChunks(
       others.filter((target) => target.block !== null),
       () => [bytes],
-      content,
+      whole.length > 0 ? null : pages,
+      () => content,
     );
-    const pages = checker === null || fd === null ? {} : settlePages(checker, fd, file.pages?.pageSizeBytes ?? 0, file);
-    return { missing: false, ...content, ...pages, repos: [...kept, ...plain, ...blocks] };
+    return { missing: false, ...content, ...pages.settle(fd), repos: [...kept, ...plain, ...blocks] };
   }
 
   /** Stores a small file, compressed in one piece. */
@@ -212,11 +209,11 @@ class Batch {
     const chunks = (): Iterable<Uint8Array> =>
       chunksOf(fd, file, this.#buffer, file.targets.find((target) => target.block !== null)?.block?.blockSizeBytes);
     if (file.targets.some((target) => target.keepIf !== null)) {
-      const compared = new Passing(file);
+      const compared = new Measured();
       for (const chunk of chunks()) compared.add(chunk);
-      const content = compared.content();
+      const content = compared.result();
       const { kept, others } = splitKept(file.targets, content);
-      if (others.length === 0) return { missing: false, ...content, ...compared.settle(fd), repos: kept };
+      if (others.length === 0) return { missing: false, ...content, repos: kept };
       if (kept.length > 0) {
         const rest = await this.#copyLarge(
           { ...file, targets: others.map((target) => ({ ...target, keepIf: null })) },
@@ -225,22 +222,23 @@ class Batch {
         return { ...rest, repos: [...kept, ...rest.repos] };
       }
     }
-    const passing = new Passing(file);
+    const measured = new Measured();
+    const pages = new Pages(file);
     const repos = await this.#inChunks(
       file.targets,
-      () => passing.through(chunks()),
-      null,
-      () => passing.content(),
+      () => measuring(measured, chunks()),
+      pages,
+      () => measured.result(),
     );
-    return { missing: false, ...passing.content(), ...passing.settle(fd), repos };
+    return { missing: false, ...measured.result(), ...pages.settle(fd), repos };
   }
 
-  /** `content` describes the whole file: known beforehand, or known after the last chunk. */
+  /** `contentOf` describes the whole file, after its last chunk; `pages` is null when they are already checked. */
   async #inChunks(
     targets: readonly BatchTarget[],
     chunks: () => Iterable<Uint8Array>,
-    content: Content | null,
-    contentOf: () => Content = () => content as Content,
+    pages: Pages | null,
+    contentOf: () => Content,
   ): Promise<RepoResult<BatchStored>[]> {
     if (targets.length === 0) return [];
     const opened = await Promise.all(targets.map((target) => this.#open(target)));
@@ -248,8 +246,12 @@ class Batch {
       opened.filter((open) => open.error === null),
       this.#ctx,
     );
+    // With several groups all pages are checked: a group that fails sees no further blocks.
+    const [only, another] = groups;
+    const seesChanged = pages !== null && only !== undefined && another === undefined && pages.fromBlocks(only);
     try {
       for (const chunk of chunks()) {
+        if (!seesChanged) pages?.add(chunk);
         for (const group of groups) await endingItsOwn(group, () => group.write(chunk));
         if (opened.every((open) => open.error !== null)) break;
         await setImmediate();
@@ -325,37 +327,36 @@ interface Content {
   readonly sha1: string;
 }
 
-/** Collects facts of a file while its chunks pass. */
-class Passing {
+function* measuring(measured: Measured, chunks: Iterable<Uint8Array>): Iterable<Uint8Array> {
+  for (const chunk of chunks) {
+    measured.add(chunk);
+    yield chunk;
+  }
+}
+
+/** Checks a file's pages, if it has any. */
+class Pages {
   readonly #file: BatchFile;
-  readonly #measured = new Measured();
+  readonly #pageSizeBytes: number;
   readonly #checker: PageChecker | null;
 
   constructor(file: BatchFile) {
     this.#file = file;
+    this.#pageSizeBytes = file.pages?.pageSizeBytes ?? 0;
     this.#checker = file.pages === null ? null : new PageChecker(file.pages);
   }
 
   add(chunk: Uint8Array): void {
-    this.#measured.add(chunk);
     this.#checker?.add(chunk);
   }
 
-  *through(chunks: Iterable<Uint8Array>): Iterable<Uint8Array> {
-    for (const chunk of chunks) {
-      this.add(chunk);
-      yield chunk;
-    }
+  /** True when the group adds the pages to check. */
+  fromBlocks(group: TargetGroup): boolean {
+    return this.#checker !== null && group.checkPages(this.#checker, this.#pageSizeBytes);
   }
 
-  content(): Content {
-    return this.#measured.result();
-  }
-
-  settle(fd: number): PageVerdict {
-    return this.#checker === null
-      ? {}
-      : settlePages(this.#checker, fd, this.#file.pages?.pageSizeBytes ?? 0, this.#file);
+  settle(fd: number | null): PageVerdict {
+    return this.#checker === null || fd === null ? {} : settlePages(this.#checker, fd, this.#pageSizeBytes, this.#file);
   }
 }
 

@@ -9,11 +9,13 @@ import { type BackupError, toBackupError } from "../../base/errors";
 import { freeMemory } from "../../base/bytes";
 import { Measured } from "../../base/hash";
 import type { BlockMap, BlockSizes } from "../../format/repository/blockMap";
+import { CHECKSUM_SIZE_BYTES_MIN } from "../../format/repository/blockSize";
 import type { BlockSource } from "../../format/repository/blockSource";
 import { Encryptor } from "../../format/codec/cipher";
 import type { Codec, Pieces } from "../../format/codec/codec";
 import { type CompressSpec, createCompressor } from "../../format/codec/compress";
 import { loadBlockHash } from "../../format/codec/xxh3";
+import type { PageChecker } from "../../format/page/pageChecksum";
 import { BlockCutter, BlockStore, type CutSettings, cutKey } from "./blockIncr";
 import type { BundleWriter } from "./bundleWriter";
 
@@ -23,7 +25,15 @@ export interface BlockPlan extends BlockSizes {
   /** Index of this backup in the manifest's references. */
   readonly reference: number;
   /** The prior copy; null stores every block. */
-  readonly prior: { readonly source: BlockSource; readonly sizeBytes: number; readonly sha1: string } | null;
+  readonly prior: PriorCopy | null;
+}
+
+interface PriorCopy {
+  readonly source: BlockSource;
+  readonly sizeBytes: number;
+  readonly sha1: string;
+  /** True when its pages were checked and are good. */
+  readonly pagesValid?: boolean;
 }
 
 export interface PieceTarget {
@@ -106,6 +116,8 @@ export interface TargetGroup {
   write(chunk: Uint8Array): Promise<void>;
   finish(): Promise<void>;
   close(): void;
+  /** Hands `checker` the pages of changed blocks, if those of all others are known to be good; otherwise false. */
+  checkPages(checker: PageChecker, pageSizeBytes: number): boolean;
   /** Null when nothing was stored, because the blocks equal the prior copy's. */
   stored(target: OpenTarget): StoredPiece | null;
 }
@@ -182,6 +194,10 @@ class PlainGroup implements TargetGroup {
     this.#codec.close();
   }
 
+  checkPages(): boolean {
+    return false;
+  }
+
   stored(target: OpenTarget): StoredPiece {
     return target.stored();
   }
@@ -231,6 +247,17 @@ class BlockGroup implements TargetGroup {
 
   close(): void {
     // A cutter holds only memory.
+  }
+
+  /** An unchanged block has the bytes whose pages the prior backup checked, at the same place of the same file. */
+  checkPages(checker: PageChecker, pageSizeBytes: number): boolean {
+    const { blockSizeBytes, checksumSizeBytes } = this.#cutter.settings;
+    const areGood = this.targets.some(
+      ({ priorMap, target }) => priorMap !== null && target.block?.prior?.pagesValid === true,
+    );
+    if (!areGood || checksumSizeBytes < CHECKSUM_SIZE_BYTES_MIN || blockSizeBytes % pageSizeBytes !== 0) return false;
+    this.#cutter.watch((pages, offsetBytes) => checker.addAt(pages, offsetBytes));
+    return true;
   }
 
   stored(target: OpenTarget): StoredPiece | null {

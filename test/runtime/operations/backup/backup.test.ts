@@ -12,7 +12,6 @@ import {
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { pageChecksum } from "../../../../runtime/format/page/pageChecksum";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { restore, type RestoreOptions } from "../../../../runtime/operations/restore/restore";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
@@ -36,7 +35,7 @@ import {
   walName,
 } from "../../repository/support";
 import { pathOf, store } from "../archive";
-import { runBackup } from "./support";
+import { pages, runBackup } from "./support";
 import { restoreOptions } from "../restore/support";
 
 let folder: string;
@@ -60,16 +59,6 @@ beforeEach(async () => {
   ];
   await stanzaCreate(repos, CONTROL, ctx);
 });
-
-/** Pages with valid checksums. */
-function pages(count: number): Buffer {
-  const bytes = Buffer.alloc(count * 8192, 7);
-  for (let no = 0; no < count; no++) {
-    const page = bytes.subarray(no * 8192, (no + 1) * 8192);
-    page.writeUInt16LE(pageChecksum(page, no), 8);
-  }
-  return bytes;
-}
 
 const labelsOf = async (repo: Repository): Promise<string[]> =>
   (await loadBackupInfo(repo)).backups.map((entry) => entry.label);

@@ -187,6 +187,43 @@ describe("the golden files of stock", () => {
 });
 
 describe("a cutter", () => {
+  it("shows each changed block once, in order, whatever the chunks", () => {
+    const before = sampleBytes(20 * BLOCK + 100);
+    const first = new BlockCutter(SETTINGS, hash);
+    for (const _ of [...first.add(before), ...first.end()]);
+    const priorChecksums = first.checksums();
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.nat(20)),
+        fc.array(fc.integer({ min: 1, max: 6 * BLOCK })),
+        (blocks, chunkSizes) => {
+          const bytes = changed(before, { blocks, sizeBytes: before.length }, 1);
+          const seen = Buffer.alloc(before.length);
+          let seenBytes = 0;
+          let endBytes = 0;
+          const cutter = new BlockCutter({ ...SETTINGS, priorChecksums }, hash);
+          cutter.watch((run, offsetBytes) => {
+            expect(offsetBytes).toBeGreaterThanOrEqual(endBytes);
+            seen.set(run, offsetBytes);
+            seenBytes += run.length;
+            endBytes = offsetBytes + run.length;
+          });
+          let begin = 0;
+          for (const size of [...chunkSizes, bytes.length]) {
+            for (const _ of cutter.add(bytes.subarray(begin, begin + size)));
+            begin = Math.min(begin + size, bytes.length);
+          }
+          for (const _ of cutter.end());
+          expect(seenBytes).toBe(blocks.reduce((sum, block) => sum + (block === 20 ? 100 : BLOCK), 0));
+          for (const block of blocks) {
+            const part = [block * BLOCK, (block + 1) * BLOCK] as const;
+            expect(Buffer.compare(seen.subarray(...part), bytes.subarray(...part))).toBe(0);
+          }
+        },
+      ),
+    );
+  });
+
   it("is shared by repositories with the same settings and the same prior blocks", () => {
     expect(cutKey(SETTINGS)).toBe(cutKey({ ...SETTINGS }));
     const different: Partial<CutSettings>[] = [

@@ -28,7 +28,7 @@ import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { sampleBytes } from "../../format/vectors";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
-import { runBackup, type ServerAnswers } from "./support";
+import { changePage, pages, runBackup, type ServerAnswers } from "./support";
 
 const MIB = 1024 * 1024;
 
@@ -278,6 +278,40 @@ describe("block increments", () => {
     await requireWhole(...both);
   });
 });
+
+it.each([
+  [100, 1],
+  [600, 1],
+  [600, 2],
+])(
+  "of %i pages in blocks each bad one is reported, also when only others changed since the last backup: %i repositories",
+  async (count, repoCount) => {
+    const some = repos.slice(0, repoCount).map((repo) => ({ ...repo, block: BLOCK_DEFAULTS }));
+    const path = join(data, "base/5/16390");
+    const bytes = pages(count);
+    let nowS = Math.floor(ctx.clock.nowMs() / 1000) - 1000;
+    const backUp = async (type: "full" | "incr"): Promise<readonly unknown[]> => {
+      writeFileSync(path, bytes);
+      utimesSync(path, nowS, nowS++);
+      const { manifests } = await run(type, { checksumPage: true }, {}, some);
+      return manifests.map((manifest) => {
+        const row = rowOf(manifest, "base/5/16390");
+        return [row?.checksumPage, row?.pageErrors, row?.block?.sizeBytes];
+      });
+    };
+    const everywhere = (row: readonly unknown[]): readonly unknown[] => some.map(() => row);
+    expect(await backUp("full")).toEqual(everywhere([true, undefined, 8192]));
+    changePage(bytes, 7, 1);
+    changePage(bytes, 50, 1);
+    bytes.writeUInt32LE(2, 50 * 8192 + 100);
+    expect(await backUp("incr")).toEqual(everywhere([false, [50], 8192]));
+    changePage(bytes, 7, 3);
+    expect(await backUp("incr")).toEqual(everywhere([false, [50], 8192]));
+    changePage(bytes, 50, 4);
+    expect(await backUp("incr")).toEqual(everywhere([true, undefined, 8192]));
+    await requireWhole(...some);
+  },
+);
 
 it("a damaged map of the prior copy is reported, and every block is stored again", async () => {
   const repo = { ...repos[0], block: BLOCK_DEFAULTS };

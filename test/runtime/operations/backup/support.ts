@@ -1,5 +1,6 @@
 /** Runs a complete backup on given storages: real scan, copy and finish, with a fake server. */
 import type { Context } from "../../../../runtime/base/context";
+import { pageChecksum } from "../../../../runtime/format/page/pageChecksum";
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { backup, type BackupOptions, type BackupOutcome } from "../../../../runtime/operations/backup/backup";
 import { inlinePool, type JobPool } from "../../../../runtime/operations/shared/jobs";
@@ -124,4 +125,20 @@ export function runBackup(
     { ...OPTIONS, ...more },
     ctx,
   );
+}
+
+const PAGE_SIZE_BYTES = 8192;
+
+/** Pages with valid checksums, no two alike. */
+export function pages(count: number): Buffer {
+  const bytes = Buffer.alloc(count * PAGE_SIZE_BYTES, 7);
+  for (let no = 0; no < count; no++) changePage(bytes, no, no);
+  return bytes;
+}
+
+/** Another content of a page, with a valid checksum. */
+export function changePage(file: Buffer, no: number, content: number): void {
+  const page = file.subarray(no * PAGE_SIZE_BYTES, (no + 1) * PAGE_SIZE_BYTES);
+  page.writeUInt32LE(content, 100);
+  page.writeUInt16LE(pageChecksum(page, no), 8);
 }
