@@ -31,6 +31,9 @@ export const SERVING_ENVIRONMENT = {
   UV_THREADPOOL_SIZE: "12",
   /** With an arena for each of these threads glibc keeps more freed memory. */
   MALLOC_ARENA_MAX: "1",
+  /** Buffers of fetched blocks go back to the kernel when they are freed. */
+  MALLOC_MMAP_THRESHOLD_: "262144",
+  MALLOC_TRIM_THRESHOLD_: "262144",
 };
 
 export const openCommand: Command = async (proc) => {
