@@ -6,6 +6,7 @@
  */
 import { fail } from "../base/errors";
 import { mapParallel } from "../base/parallel";
+import { countBefore } from "../base/sortedList";
 import type { BackupInfo } from "../format/repository/backupInfo";
 import { extensionOf } from "../format/codec/compress";
 import type { Manifest, ManifestFile } from "../format/repository/manifest";
@@ -136,16 +137,8 @@ class Expected {
   }
 
   #find(name: string): number {
-    let low = 0;
-    let high = this.#rows.length - 1;
-    while (low <= high) {
-      const middle = (low + high) >>> 1;
-      const middleName = this.#rows[middle]?.name ?? "";
-      if (middleName === name) return middle;
-      if (middleName < name) low = middle + 1;
-      else high = middle - 1;
-    }
-    return -1;
+    const index = countBefore(this.#rows, (row) => row.name < name);
+    return this.#rows[index]?.name === name ? index : -1;
   }
 
   #wrongSize(repo: Repository, path: string, actualBytes: number, expectedBytes: number): Error {

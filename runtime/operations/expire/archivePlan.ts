@@ -10,6 +10,7 @@
  */
 import { SEGMENT_LENGTH, TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { fail } from "../../base/errors";
+import { countBefore } from "../../base/sortedList";
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { Retention } from "../../repository/retention";
@@ -138,7 +139,7 @@ export function isTrimmed(plan: TrimArchive | null, name: string): boolean {
 /** True when a directory (16 characters) holds nothing to keep. */
 export function isWholeDirectoryExpired(plan: TrimArchive, directory: string): boolean {
   if (plan.before !== null && directory >= plan.before.slice(0, DIRECTORY_LENGTH)) return false;
-  return !plan.ranges.some(({ start, stop }) => isBetween(directory, start, stop, DIRECTORY_LENGTH));
+  return !isInRange(plan.ranges, directory, DIRECTORY_LENGTH);
 }
 
 /** True when the directory's files must be checked one by one. */
@@ -151,7 +152,7 @@ export function isDirectoryMixed(plan: TrimArchive, directory: string): boolean 
 export function isFileExpired(plan: TrimArchive, fileName: string): boolean {
   const segment = fileName.slice(0, SEGMENT_LENGTH);
   if (plan.before !== null && segment >= plan.before) return false;
-  return !plan.ranges.some(({ start, stop }) => isBetween(segment, start, stop, SEGMENT_LENGTH));
+  return !isInRange(plan.ranges, segment, SEGMENT_LENGTH);
 }
 
 /** True for a history file of a timeline that ended before the kept WAL. */
@@ -168,7 +169,8 @@ function retentionBackup(
   local: readonly BackupInfoEntry[],
   count: number,
 ): BackupInfoEntry {
-  const chosen = counted.length < count ? local : counted.slice(0, count).filter((backup) => local.includes(backup));
+  const own = local[0]?.dbId;
+  const chosen = counted.length < count ? local : counted.slice(0, count).filter(({ dbId }) => dbId === own);
   return (chosen.at(-1) ?? local[0]) as BackupInfoEntry;
 }
 
@@ -204,8 +206,34 @@ function isCounted({ label, type: own }: BackupInfoEntry, { extra, type }: Archi
   return type === "incr" || own === "full" || own === type;
 }
 
-function isBetween(name: string, start: string, stop: string | null, length: number): boolean {
-  return name >= start.slice(0, length) && (stop === null || name <= stop.slice(0, length));
+/** Ranges by the length of their names, joined where they overlap, ascending: an archive has millions of names. */
+const joined = new WeakMap<readonly KeepRange[], Map<number, readonly JoinedRange[]>>();
+
+interface JoinedRange {
+  readonly start: string;
+  stop: string | null;
+}
+
+function isInRange(ranges: readonly KeepRange[], name: string, length: number): boolean {
+  const byLength = joined.get(ranges) ?? new Map<number, readonly JoinedRange[]>();
+  const own = byLength.get(length) ?? joinRanges(ranges, length);
+  joined.set(ranges, byLength.set(length, own));
+  const last = own[countBefore(own, ({ start }) => start <= name) - 1];
+  return last !== undefined && (last.stop === null || name <= last.stop);
+}
+
+function joinRanges(ranges: readonly KeepRange[], length: number): JoinedRange[] {
+  const cut = ranges.map(({ start, stop }) => ({
+    start: start.slice(0, length),
+    stop: stop?.slice(0, length) ?? null,
+  }));
+  const all: JoinedRange[] = [];
+  for (const range of cut.sort((left, right) => (left.start < right.start ? -1 : 1))) {
+    const last = all.at(-1);
+    if (last === undefined || (last.stop !== null && last.stop < range.start)) all.push(range);
+    else if (last.stop !== null && (range.stop === null || range.stop > last.stop)) last.stop = range.stop;
+  }
+  return all;
 }
 
 function checkHistories(archiveInfo: ArchiveInfo, backupInfo: BackupInfo): void {

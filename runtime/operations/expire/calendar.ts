@@ -46,10 +46,23 @@ export function withBases(backups: readonly BackupInfoEntry[], labels: Iterable<
   for (let label = waiting.pop(); label !== undefined; label = waiting.pop()) {
     if (needed.has(label)) continue;
     needed.add(label);
-    const { prior, references = [] } = entries.get(label) ?? {};
-    waiting.push(...references, ...(prior === undefined ? [] : [prior]));
+    waiting.push(...basesOf(entries.get(label)));
   }
   return needed;
+}
+
+/** The first backup that needs each backup to be restored. None needs one that does not come before it. */
+export function firstDependants(backups: readonly BackupInfoEntry[]): ReadonlyMap<string, string> {
+  const dependants = new Map<string, string>();
+  // What is needed through another backup is needed by that one first.
+  for (const entry of backups)
+    for (const label of basesOf(entry)) if (!dependants.has(label)) dependants.set(label, entry.label);
+  return dependants;
+}
+
+function basesOf(entry: BackupInfoEntry | undefined): string[] {
+  const { prior, references = [] } = entry ?? {};
+  return [...references, ...(prior === undefined ? [] : [prior])];
 }
 
 /**

@@ -7,7 +7,7 @@ import { printableValue } from "../../base/printable";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { Retention } from "../../repository/retention";
 import { planKept } from "./archivePlan";
-import { pickByCalendar, withBases } from "./calendar";
+import { firstDependants, pickByCalendar } from "./calendar";
 import type { Ages, ExpirePlan } from "./expirePlan";
 import { holdOf, holdText } from "./hold";
 
@@ -39,19 +39,21 @@ export function calendarText(input: CalendarInput): string {
 
 function reasonsOf({ info, plan, retention }: CalendarInput): ReadonlyMap<string, readonly string[]> {
   const { keep } = retention;
-  const picks = keep === undefined ? [] : pickByCalendar(info.backups, keep);
-  const needs = plan.kept.map(({ label }) => ({ label, bases: withBases(plan.kept, [label]) }));
+  const periods = new Map<string, string[]>();
+  for (const { keptBy, label, period } of keep === undefined ? [] : pickByCalendar(info.backups, keep))
+    periods.set(label, [...(periods.get(label) ?? []), `${keptBy} ${period}`]);
+  const dependants = firstDependants(plan.kept);
   return new Map(
     plan.kept.map((entry): readonly [string, readonly string[]] => {
       const { label } = entry;
       const hold = holdOf(entry);
       const own = [
         ...(plan.extra.has(label) ? [] : ["within retention"]),
-        ...picks.flatMap((pick) => (pick.label === label ? [`${pick.keptBy} ${pick.period}`] : [])),
+        ...(periods.get(label) ?? []),
         ...(hold === null ? [] : [holdText(hold)]),
       ];
-      const dependant = needs.find((each) => each.label !== label && each.bases.has(label));
-      return [label, own.length > 0 || dependant === undefined ? own : [`needed by ${dependant.label}`]];
+      const dependant = dependants.get(label);
+      return [label, own.length > 0 || dependant === undefined ? own : [`needed by ${dependant}`]];
     }),
   );
 }

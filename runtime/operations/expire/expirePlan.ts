@@ -124,7 +124,7 @@ export function planExpire(
   const [first] = fullsOf(info.backups);
   if (request.oldest && rule.eligible && first !== undefined) refuseHeld(info, first.label, held);
   const kept = [...info.backups];
-  const ruled = rule.eligible ? expireFulls(kept, rule.retention, ages) : [];
+  const ruled = rule.eligible ? [...expireFulls(kept, rule.retention, ages)] : [];
   const byAge = windowBegin(kept, rule.retention, ages) === undefined ? undefined : fullsOf(kept).length;
   ruled.push(...expireDiffs(kept, rule.retention));
   const wanted = [...calendarLabels(info, retention, request), ...held.map(({ label }) => label)];
@@ -228,7 +228,11 @@ function planSet(info: Pick<BackupInfo, "backups">, retention: Retention, label:
     );
   }
   const latest = kept.at(-1)?.label ?? "";
-  const sets = [takeOut(kept, label, "adhoc")];
+  const sets = takeOut(
+    kept,
+    kept.filter((entry) => entry.label === label),
+    "adhoc",
+  );
   const latestLost = kept.some((entry) => entry.label === latest) ? null : latest;
   return { sets, kept, extra: NONE, archive, latestLost, notes: [] };
 }
@@ -262,17 +266,20 @@ function oldestRule(
   };
 }
 
-function expireFulls(kept: BackupInfoEntry[], retention: Retention, ages: Ages): ExpiredSet[] {
+function expireFulls(kept: BackupInfoEntry[], retention: Retention, ages: Ages): readonly ExpiredSet[] {
   const { full, fullType } = retention;
   if (full === undefined) return [];
   const fulls = fullsOf(kept);
   if (fullType === "count") {
-    return fulls.slice(0, Math.max(0, fulls.length - full)).map((entry) => takeOut(kept, entry.label, "full"));
+    return takeOut(kept, fulls.slice(0, Math.max(0, fulls.length - full)), "full");
   }
   const begin = windowBegin(kept, retention, ages);
-  return begin === undefined
-    ? []
-    : fulls.filter((entry) => entry.label < begin.label).map((entry) => takeOut(kept, entry.label, "time-based"));
+  if (begin === undefined) return [];
+  return takeOut(
+    kept,
+    fulls.filter((entry) => entry.label < begin.label),
+    "time-based",
+  );
 }
 
 /**
@@ -291,11 +298,15 @@ function windowBegin(
 }
 
 /** Fulls count, but only diffs expire. */
-function expireDiffs(kept: BackupInfoEntry[], { diff }: Retention): ExpiredSet[] {
+function expireDiffs(kept: BackupInfoEntry[], { diff }: Retention): readonly ExpiredSet[] {
   if (diff === undefined) return [];
   const counted = kept.filter((entry) => entry.type !== "incr");
   const old = counted.slice(0, Math.max(0, counted.length - diff));
-  return old.filter((entry) => entry.type === "diff").map((entry) => takeOut(kept, entry.label, "diff"));
+  return takeOut(
+    kept,
+    old.filter((entry) => entry.type === "diff"),
+    "diff",
+  );
 }
 
 /** `keptByAge`: number of fulls left, if they reach back to the start of the window. */
@@ -306,12 +317,26 @@ function archiveRuleOf(retention: Retention, keptByAge: number | undefined): Exp
   return count === undefined ? null : { count, type: archiveType };
 }
 
-/** Removes a backup and its dependants from the list. */
-function takeOut(kept: BackupInfoEntry[], label: string, why: ExpiredSet["why"]): ExpiredSet {
-  const labels = dependantsOf(kept, label);
-  const gone = new Set(labels);
-  kept.splice(0, kept.length, ...kept.filter((entry) => !gone.has(entry.label)));
-  return { why, labels };
+/** Removes backups and their dependants from the list: a set for each that needs no other one of them. */
+function takeOut(
+  kept: BackupInfoEntry[],
+  removed: readonly BackupInfoEntry[],
+  why: ExpiredSet["why"],
+): readonly ExpiredSet[] {
+  const sets = new Map(removed.map(({ label }) => [label, [label]]));
+  const left: BackupInfoEntry[] = [];
+  // Labels ascend with time, so dependants come after their base.
+  for (const entry of kept) {
+    const set = entry.prior === undefined ? undefined : sets.get(entry.prior);
+    if (set !== undefined) {
+      set.push(entry.label);
+      sets.set(entry.label, set);
+    } else if (!sets.has(entry.label)) left.push(entry);
+  }
+  kept.length = 0;
+  for (const entry of left) kept.push(entry);
+  const own = new Set(removed.flatMap(({ label }) => [sets.get(label) ?? [label]]));
+  return [...own].map((labels) => ({ why, labels: labels.sort(compareBytes) }));
 }
 
 /** A backup and its direct and indirect dependants, ascending. */

@@ -120,3 +120,33 @@ it("keeps what each backup needs, on any timelines", () => {
     }),
   );
 });
+
+it("keeps what lies in any of the ranges, however they overlap", () => {
+  const range = fc.record({
+    timeline: fc.integer({ min: 1, max: 2 }),
+    from: fc.integer({ min: 0, max: 30 }),
+    length: fc.option(fc.integer({ min: 0, max: 9 })),
+  });
+  fc.assert(
+    fc.property(fc.array(range, { maxLength: 8 }), (made) => {
+      const ranges = made.map(({ from, length, timeline }) => ({
+        label: "",
+        start: segment(timeline, from),
+        stop: length === null ? null : segment(timeline, from + length),
+      }));
+      const plan: TrimArchive = { archiveId: "15-1", kind: "trim", ranges, gaplessFrom: null, before: null };
+      for (const timeline of [1, 2, 3]) {
+        for (let no = 0; no <= 40; no++) {
+          const name = segment(timeline, no);
+          const isKept = (own: string, length: number): boolean =>
+            ranges.some(
+              ({ start, stop }) => own >= start.slice(0, length) && (stop === null || own <= stop.slice(0, length)),
+            );
+          expect(isFileExpired(plan, name)).toBe(!isKept(name, name.length));
+          const directory = name.slice(0, DIRECTORY_LENGTH);
+          expect(isWholeDirectoryExpired(plan, directory)).toBe(!isKept(directory, DIRECTORY_LENGTH));
+        }
+      }
+    }),
+  );
+});

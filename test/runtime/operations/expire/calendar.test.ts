@@ -2,7 +2,12 @@ import { describe, expect, it } from "vitest";
 import type { ArchiveInfo } from "../../../../runtime/format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import { isFileExpired, planArchives, planKept } from "../../../../runtime/operations/expire/archivePlan";
-import { type CalendarClass, pickByCalendar } from "../../../../runtime/operations/expire/calendar";
+import {
+  type CalendarClass,
+  firstDependants,
+  pickByCalendar,
+  withBases,
+} from "../../../../runtime/operations/expire/calendar";
 import { type ExpirePlan, type ExpireRequest, planExpire } from "../../../../runtime/operations/expire/expirePlan";
 import type { KeepCalendar, Retention } from "../../../../runtime/repository/retention";
 import { entryOf } from "../../../harness/madeRepository";
@@ -285,4 +290,21 @@ it("removes the oldest full backup by hand, although the calendar keeps it, and 
   const request = { ...REQUEST, oldest: true };
   const { sets } = planExpire("repo1", infoOf(backups), retention, request, { nowS: nowOf(backups), pauses: [] });
   expect(sets).toEqual([{ why: "full", labels: ["20240101-000000F"] }]);
+});
+
+it("names the first backup that needs each one, directly or not", () => {
+  const types = fc.array(fc.constantFrom<BackupInfoEntry["type"]>("full", "diff", "incr"), { maxLength: 12 });
+  fc.assert(
+    fc.property(types, fc.func(fc.boolean()), (made, isKept) => {
+      const day = (index: number): string => `2026-01-${String(index + 1).padStart(2, "0")}T00:00:00Z`;
+      const entries = entriesOf(made.map((type, index) => ({ at: day(index), type }))).filter(({ label }) =>
+        isKept(label),
+      );
+      const dependants = firstDependants(entries);
+      for (const { label } of entries) {
+        const first = entries.find((each) => each.label !== label && withBases(entries, [each.label]).has(label));
+        expect(dependants.get(label)).toBe(first?.label);
+      }
+    }),
+  );
 });
