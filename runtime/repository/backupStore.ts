@@ -9,6 +9,7 @@ import { createGzip, gzip } from "node:zlib";
 import type { ByteStream } from "../base/bytes";
 import type { Context } from "../base/context";
 import { fail, isError, toBackupError } from "../base/errors";
+import type { Measured } from "../base/hash";
 import { LIMITS } from "../base/limits";
 import { throughTransform } from "../format/codec/throughTransform";
 import { isLabel } from "../format/repository/label";
@@ -60,13 +61,19 @@ export async function hasManifest(repo: Repository, label: string): Promise<bool
 
 /**
  * The manifest of a finished backup, from its copy if the main file is damaged. `pass` is backup.info's sub-passphrase.
+ * `measured` gets the main file.
  * @throws fileMissing, checksum, crypto, format; format (29) when it contains another label
  */
-export async function loadManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {
+export async function loadManifest(
+  repo: Repository,
+  label: string,
+  pass: string | null,
+  measured?: Measured,
+): Promise<Manifest> {
   const path = manifestPath(repo.stanza, label);
   let manifest: Manifest;
   try {
-    manifest = await loadManifestFile(repo, path, pass);
+    manifest = await loadManifestFile(repo, path, pass, measured);
   } catch (error) {
     // Without the main file the backup was never finished: its copy must not pass for a complete backup.
     // A storage that does not answer has no answer about the copy either.
@@ -88,8 +95,14 @@ export async function loadManifest(repo: Repository, label: string, pass: string
 }
 
 /** One of a manifest's two files, unvalidated. @throws fileMissing, checksum, crypto, format */
-export async function loadManifestFile(repo: Repository, path: string, pass: string | null): Promise<Manifest> {
-  return readManifest(await openFile(repo, path, pass), path, LIMITS.manifestSizeBytesMax);
+export async function loadManifestFile(
+  repo: Repository,
+  path: string,
+  pass: string | null,
+  measured?: Measured,
+): Promise<Manifest> {
+  const plain = await openFile(repo, path, pass);
+  return readManifest(measured?.through(plain) ?? plain, path, LIMITS.manifestSizeBytesMax);
 }
 
 /** A manifest with more files is never held in memory as text. */

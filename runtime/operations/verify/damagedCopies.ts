@@ -12,10 +12,13 @@ import { archiveInfoPath, backupInfoPath, copyOf, manifestPath } from "../../for
 import { loadManifestFile } from "../../repository/backupStore";
 import { openFile, readFile, type Repository } from "../../repository/repository";
 
-/** One line for each unreadable file with a readable twin; `pass` is backup.info's sub-passphrase. */
+/**
+ * One line for each unreadable file with a readable twin; `pass` is backup.info's sub-passphrase. `manifests` has the
+ * SHA-1 of the plain main file of each readable manifest, as far as it was read.
+ */
 export async function findDamagedCopies(
   repo: Repository,
-  labels: readonly string[],
+  manifests: ReadonlyMap<string, string>,
   pass: string | null,
 ): Promise<string[]> {
   const lines: string[] = [];
@@ -32,11 +35,11 @@ export async function findDamagedCopies(
   const textIn = async (path: string): Promise<string> => textOf(await readFile(repo, path, repo.cipherPass));
   await check(archiveInfoPath(repo.stanza), async (path) => parseArchiveInfo(await textIn(path), path));
   await check(backupInfoPath(repo.stanza), async (path) => parseBackupInfo(await textIn(path), path));
-  for (const label of labels) {
+  for (const [label, sha1] of manifests) {
     const path = manifestPath(repo.stanza, label);
     // The caller has parsed one of them: a large manifest is only parsed twice more if the copies differ.
-    const [main, copy] = await Promise.all([sha1Of(repo, path, pass), sha1Of(repo, copyOf(path), pass)]);
-    if (main === null || main !== copy) await check(path, (candidate) => loadManifestFile(repo, candidate, pass));
+    if ((await sha1Of(repo, copyOf(path), pass)) !== sha1)
+      await check(path, (candidate) => loadManifestFile(repo, candidate, pass));
   }
   return lines;
 }

@@ -12,6 +12,7 @@ import type { Context } from "../../base/context";
 import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
+import { countBefore } from "../../base/sortedList";
 import { type ArchiveHistoryEntry, archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { typeOfName } from "../../format/codec/compress";
@@ -297,7 +298,7 @@ function clusterOf({ pgVersion, systemId }: ArchiveHistoryEntry): string {
 /** Collects lines until a search fails; that error is reported and earlier results stay. */
 class Orphans {
   readonly #ctx: Context;
-  #lines: readonly string[] = [];
+  #lines: string[] = [];
   #hasFailed = false;
 
   constructor(ctx: Context) {
@@ -309,21 +310,18 @@ class Orphans {
   }
 
   add(find: () => Promise<readonly string[]>): Promise<void> {
-    return this.#look(find, (lines) => [...this.#lines, ...lines]);
+    return this.#look(find, (lines) => this.#lines.push(...lines));
   }
 
   /** Puts these before the existing lines. */
   addFirst(find: () => Promise<readonly string[]>): Promise<void> {
-    return this.#look(find, (lines) => [...lines, ...this.#lines]);
+    return this.#look(find, (lines) => this.#lines.unshift(...lines));
   }
 
-  async #look(
-    find: () => Promise<readonly string[]>,
-    join: (lines: readonly string[]) => readonly string[],
-  ): Promise<void> {
+  async #look(find: () => Promise<readonly string[]>, join: (lines: readonly string[]) => void): Promise<void> {
     if (this.#hasFailed) return;
     try {
-      this.#lines = join(await find());
+      join(await find());
     } catch (error) {
       if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
       this.#hasFailed = true;
@@ -409,15 +407,15 @@ export function gapsOf(
   newest: TimelinePath | null,
   walSegmentSizeBytes: number,
 ): readonly WalRange[] {
+  const sorted = names.toSorted();
   const own = new Map(
-    alone.flatMap(([start, stop]) => {
-      const stored = names.filter((name) => name >= start && name <= stop).sort();
-      return gapsBetween(start, stop, stored, walSegmentSizeBytes).map((gap) => [gap.join(), gap] as const);
-    }),
+    alone.flatMap(([start, stop]) =>
+      gapsBetween(start, stop, sorted, walSegmentSizeBytes).map((gap) => [gap.join(), gap] as const),
+    ),
   );
   // Without it the newest segments alone would count as an archive without a backup.
   if (gapless.length === 0 && alone.length > 0) return [...own.values()];
-  const kept = from === null ? names : names.filter((name) => name >= from);
+  const kept = from === null ? sorted : sorted.slice(firstAt(sorted, from));
   const onPath = newest === null ? [] : pathRanges(gapless, kept, newest, walSegmentSizeBytes);
   return [...own.values(), ...findGaps(kept, [...gapless, ...onPath], walSegmentSizeBytes)];
 }
@@ -432,15 +430,15 @@ export function findGaps(
   needed: readonly WalRange[],
   walSegmentSizeBytes: number,
 ): WalRange[] {
-  const stored = new Set(names);
-  const timelines = new Set([...stored, ...needed.map(([start]) => start)].map(timelineOf));
-  const oldest = Math.min(...needed.map(([start]) => timelineOf(start)));
-  return [...timelines]
+  const stored = byTimeline(new Set(names), (name) => name);
+  const rangesOf = byTimeline(needed, ([start]) => start);
+  const oldest = [...rangesOf.keys()].reduce((least, timeline) => Math.min(least, timeline), Number.POSITIVE_INFINITY);
+  return [...new Set([...stored.keys(), ...rangesOf.keys()])]
     .filter((timeline) => needed.length === 0 || timeline >= oldest)
     .sort((left, right) => left - right)
     .flatMap((timeline) => {
-      const own = [...stored].filter((name) => timelineOf(name) === timeline).sort();
-      const ranges = needed.filter(([start]) => timelineOf(start) === timeline);
+      const own = (stored.get(timeline) ?? []).sort();
+      const ranges = rangesOf.get(timeline) ?? [];
       const starts = ranges.map(([start]) => start).sort();
       const ends = [...own.slice(-1), ...ranges.map(([, stop]) => stop)].sort();
       const first = starts[0] ?? own[0];
@@ -449,15 +447,38 @@ export function findGaps(
     });
 }
 
+function byTimeline<T>(items: Iterable<T>, nameOf: (item: T) => string): ReadonlyMap<number, T[]> {
+  const groups = new Map<number, T[]>();
+  for (const item of items) {
+    const timeline = timelineOf(nameOf(item));
+    const group = groups.get(timeline);
+    if (group === undefined) groups.set(timeline, [item]);
+    else group.push(item);
+  }
+  return groups;
+}
+
+/** @param stored ascending */
 function gapsBetween(first: string, last: string, stored: readonly string[], walSegmentSizeBytes: number): WalRange[] {
   const gaps: WalRange[] = [];
   let expected = first;
-  // A guard after the last one makes a gap at the end count too.
-  for (const name of [...stored.filter((own) => own >= first && own <= last), nextSegment(last, walSegmentSizeBytes)]) {
+  const meet = (name: string): void => {
     if (expected < name) gaps.push([expected, lastBefore(name, expected, walSegmentSizeBytes)]);
     expected = nextSegment(name, walSegmentSizeBytes);
+  };
+  for (let index = firstAt(stored, first); index < stored.length; index++) {
+    const name = stored[index] as string;
+    if (name > last) break;
+    meet(name);
   }
+  // A guard after the last one makes a gap at the end count too.
+  meet(nextSegment(last, walSegmentSizeBytes));
   return gaps;
+}
+
+/** The index of the first name that is not before `from`. */
+function firstAt(sorted: readonly string[], from: string): number {
+  return countBefore(sorted, (name) => name < from);
 }
 
 /** The segment before `name`, counted from `from`. */

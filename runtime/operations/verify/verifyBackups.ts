@@ -11,6 +11,7 @@
 import { hash } from "node:crypto";
 import type { Context } from "../../base/context";
 import { fail, nullOn, toBackupError } from "../../base/errors";
+import { Measured } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -49,19 +50,20 @@ export interface BackupsInput {
 
 export interface BackupsVerdict {
   readonly verdicts: readonly BackupVerdict[];
-  /** Backups with a readable manifest, in order. */
-  readonly readable: readonly string[];
+  /** Backups with a readable manifest, in order: SHA-1 of what was read of the main file, by label. */
+  readonly readable: ReadonlyMap<string, string>;
 }
 
 export async function verifyBackups(input: BackupsInput, problems: string[], ctx: Context): Promise<BackupsVerdict> {
   const reader = new FileReader(input, ctx);
   const verdicts: BackupVerdict[] = [];
-  const readable: string[] = [];
+  const readable = new Map<string, string>();
   for (const entry of input.entries) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-    const verdict = await verifyOne(input, entry, reader, problems);
+    const measured = new Measured();
+    const verdict = await verifyOne(input, entry, { reader, measured }, problems);
     verdicts.push(verdict);
-    if (verdict.status !== "manifest missing") readable.push(entry.label);
+    if (verdict.status !== "manifest missing") readable.set(entry.label, measured.result().sha1);
   }
   return { verdicts, readable };
 }
@@ -69,19 +71,19 @@ export async function verifyBackups(input: BackupsInput, problems: string[], ctx
 async function verifyOne(
   input: BackupsInput,
   entry: BackupInfoEntry,
-  reader: FileReader,
+  { measured, reader }: { readonly measured: Measured; readonly reader: FileReader },
   problems: string[],
 ): Promise<BackupVerdict> {
   const { label } = entry;
   const tally = new Tally(problems);
   let manifest: Manifest;
   try {
-    manifest = await loadManifest(input.repo, label, input.pass);
+    manifest = await loadManifest(input.repo, label, input.pass, measured);
   } catch (error) {
     problems.push(`${label}: [${toBackupError(error).name}] ${toBackupError(error).message}`);
     return { label, status: "manifest missing", counts: tally.counts() };
   }
-  const broken = brokenReferences(entry, manifest, input.listed);
+  const broken = brokenReferences(entry, manifest, reader.listed);
   problems.push(...broken.map((line) => `${label}: ${line}`));
   await reader.compareListings(manifest);
   await reader.readBases(manifest);
@@ -93,18 +95,13 @@ async function verifyOne(
 }
 
 /** A backup's references must be listed, and its manifest must agree with backup.info. Pure. */
-export function brokenReferences(
-  entry: BackupInfoEntry,
-  manifest: Manifest,
-  listed: readonly BackupInfoEntry[],
-): string[] {
-  const labels = new Set(listed.map((other) => other.label));
+export function brokenReferences(entry: BackupInfoEntry, manifest: Manifest, listed: ReadonlySet<string>): string[] {
   const needed = new Set([...manifest.references, ...(manifest.prior === undefined ? [] : [manifest.prior])]);
   for (const file of manifest.files) if (file.reference !== undefined) needed.add(file.reference);
   needed.delete(manifest.label);
   const lines = [...needed]
     .sort()
-    .flatMap((label) => (labels.has(label) ? [] : [`refers to backup ${label}, which is not in backup.info`]));
+    .flatMap((label) => (listed.has(label) ? [] : [`refers to backup ${label}, which is not in backup.info`]));
   if (entry.prior !== manifest.prior) {
     lines.push(
       `prior backup is ${manifest.prior ?? "none"} in its manifest and ${entry.prior ?? "none"} in backup.info`,
@@ -129,10 +126,15 @@ class FileReader {
   /** Paths of the current set that a listing lacks or shows with another size: read in any sample. */
   readonly #doubtful = new Set<string>();
   #fullLabel = "";
+  readonly #inRun: ReadonlySet<string>;
+  /** Labels of backup.info. */
+  readonly listed: ReadonlySet<string>;
 
   constructor(input: BackupsInput, ctx: Context) {
     this.#input = input;
     this.#ctx = ctx;
+    this.#inRun = new Set(input.entries.map(({ label }) => label));
+    this.listed = new Set(input.listed.map(({ label }) => label));
   }
 
   /**
@@ -168,8 +170,7 @@ class FileReader {
 
   /** References to backups that this run does not check by themselves. */
   #outsideOf({ references }: Manifest): readonly string[] {
-    const inRun = new Set(this.#input.entries.map(({ label }) => label));
-    return references.filter((label) => !inRun.has(label));
+    return references.filter((label) => !this.#inRun.has(label));
   }
 
   /** Reads what backups outside this run hold of block incremental files; {@link countBases} counts the errors. */
