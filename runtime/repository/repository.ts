@@ -60,7 +60,7 @@ export async function listNames(
   isWanted: (name: string, type: ObjectInfo["type"]) => boolean,
 ): Promise<string[]> {
   const names: string[] = [];
-  for await (const entry of storage.list(path)) {
+  for await (const entry of storage.list(path, { namesOnly: true })) {
     const name = basename(entry.path);
     if (isWanted(name, entry.type)) names.push(name);
   }

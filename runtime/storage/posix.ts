@@ -13,6 +13,7 @@ import {
   open,
   openSync,
   readdir,
+  readEntries,
   readlink,
   readSync,
   rename,
@@ -97,7 +98,8 @@ export class PosixStorage implements Storage {
 
   async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
     checkDirectoryPath(path);
-    yield* this.#list(path, options.namePrefix ?? "", options.recursive ?? false, 0);
+    const { namePrefix = "", namesOnly = false, recursive = false } = options;
+    yield* namesOnly ? this.#listNames(path, namePrefix, recursive, 0) : this.#list(path, namePrefix, recursive, 0);
   }
 
   async read(path: string, range?: ByteRange): Promise<ByteStream> {
@@ -286,9 +288,7 @@ export class PosixStorage implements Storage {
   }
 
   async *#list(path: string, namePrefix: string, recursive: boolean, depth: number): AsyncIterable<ObjectInfo> {
-    const names = (await this.#readdir(this.#full(path))).filter((name) => name.startsWith(namePrefix));
-    if (depth >= DEPTH_MAX)
-      throw fail("pathOpen", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
+    const names = (await this.#readdir<string>(path, depth, readdir)).filter((name) => name.startsWith(namePrefix));
     for (let first = 0; first < names.length; first += STAT_BATCH) {
       this.#throwIfAborted(this.#full(path));
       const batch = names.slice(first, first + STAT_BATCH).map((name) => joinPath(path, name));
@@ -305,14 +305,27 @@ export class PosixStorage implements Storage {
     }
   }
 
+  async *#listNames(path: string, namePrefix: string, recursive: boolean, depth: number): AsyncIterable<ObjectInfo> {
+    this.#throwIfAborted(this.#full(path));
+    for (const { name, type } of await this.#readdir(path, depth, readEntries)) {
+      if (!name.startsWith(namePrefix)) continue;
+      const child = joinPath(path, name);
+      if (recursive && type === "directory") yield* this.#listNames(child, "", true, depth + 1);
+      else yield { path: child, type, sizeBytes: 0, modifiedAtMs: 0 };
+    }
+  }
+
   async #infoOfLink(path: string, stats: Stats): Promise<ObjectInfo> {
     const destination = await readlink(this.#full(path)).catch(() => undefined);
     return { ...infoOf(path, stats), ...(destination === undefined ? {} : { destination }) };
   }
 
-  async #readdir(full: string): Promise<string[]> {
+  async #readdir<T>(path: string, depth: number, read: (full: string) => Promise<T[]>): Promise<T[]> {
+    const full = this.#full(path);
+    if (depth >= DEPTH_MAX)
+      throw fail("pathOpen", `path '${full}' is more than ${DEPTH_MAX} directories deep`, { path });
     try {
-      return await readdir(full);
+      return await read(full);
     } catch (error) {
       if (this.#isAbsent(error)) return [];
       throw systemError("pathOpen", `list file info for path '${full}'`, full, error);

@@ -33,6 +33,8 @@ export interface ListOptions {
   readonly recursive?: boolean;
   /** Only names (of direct children) that start with this; object stores filter on the server. */
   readonly namePrefix?: string;
+  /** True if only names and types are wanted: the rest may be missing, which saves directories a call for each file. */
+  readonly namesOnly?: boolean;
 }
 
 export interface ByteRange {

@@ -39,10 +39,15 @@ export function storageSuite(name: string, get: () => StorageCase): void {
     const folder = (): string => `suite/f${++folderCount}`;
     const text = async (path: string, range?: ByteRange): Promise<string> =>
       textOf(await collect(await storage.read(path, range), MIB));
-    const list = async (path: string, options?: ListOptions): Promise<string[]> => {
+    const namesIn = async (path: string, options?: ListOptions): Promise<string[]> => {
       const result: string[] = [];
       for await (const info of storage.list(path, options)) result.push(`${info.type} ${info.path}`);
       return result.sort();
+    };
+    const list = async (path: string, options?: ListOptions): Promise<string[]> => {
+      const names = await namesIn(path, options);
+      expect(await namesIn(path, { ...options, namesOnly: true })).toEqual(names);
+      return names;
     };
 
     beforeAll(async () => {

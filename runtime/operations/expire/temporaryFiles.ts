@@ -3,8 +3,8 @@
  * own, so no later write replaces it.
  *
  * A file without a write for a day is removed. That cannot publish half a file: if its writer still lives, its rename
- * finds no file, and it tries again. In the archive only the newest directories are checked, so that the cost does not
- * grow with it; older leftovers expire with the WAL around them.
+ * finds no file, and it tries again. Only the newest directories of the archive and the newest backups are checked, so
+ * that the cost does not grow with them; older leftovers expire with what is around them.
  */
 import { basename } from "node:path";
 import { findFinalName } from "../../base/temporaryName";
@@ -25,6 +25,7 @@ import { listArchiveIds } from "../../repository/walStore";
 const AGE_MS_MIN = 24 * 60 * 60 * 1000;
 /** 256 segments each. */
 const WAL_DIRECTORIES_MAX = 64;
+const BACKUPS_MAX = 64;
 
 /** Removed paths (with `dryRun`, paths to remove), ascending. */
 export async function removeLeftovers(repo: Repository, nowMs: number, dryRun: boolean): Promise<string[]> {
@@ -40,9 +41,10 @@ export async function removeLeftovers(repo: Repository, nowMs: number, dryRun: b
 async function listTemporaryFiles(repo: Repository, nowMs: number): Promise<string[]> {
   const paths: string[] = [];
   const look = async (path: string, recursive: boolean): Promise<void> => {
-    for await (const entry of repo.storage.list(path, { recursive })) {
+    for await (const entry of repo.storage.list(path, { recursive, namesOnly: true })) {
       if (entry.type === "directory" || findFinalName(basename(entry.path)) === null) continue;
-      if (nowMs - entry.modifiedAtMs >= AGE_MS_MIN) paths.push(entry.path);
+      const file = await repo.storage.stat(entry.path);
+      if (file !== null && nowMs - file.modifiedAtMs >= AGE_MS_MIN) paths.push(entry.path);
     }
   };
   await look(archivePath(repo.stanza), false);
@@ -53,7 +55,7 @@ async function listTemporaryFiles(repo: Repository, nowMs: number): Promise<stri
     for (const directory of directories.slice(-WAL_DIRECTORIES_MAX)) await look(`${root}/${directory}`, false);
   }
   await look(backupsPath(repo.stanza), false);
-  for (const label of await listLabels(repo)) await look(backupPath(repo.stanza, label), false);
+  for (const label of (await listLabels(repo)).slice(-BACKUPS_MAX)) await look(backupPath(repo.stanza, label), false);
   await look(backupHistoryPath(repo.stanza), true);
   await look(serverFilesRoot(repo.stanza), true);
   return paths;

@@ -14,6 +14,8 @@ import {
   dataFilePath,
   manifestPath,
 } from "../../format/repository/repoPath";
+import { LIMITS } from "../../base/limits";
+import { mapParallel } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import { hasManifest, listLabels } from "../../repository/backupStore";
 import { hasManifestCopy } from "../../repository/expireStore";
@@ -48,20 +50,18 @@ export async function findOrphans(
 export async function filesOfNobody(repo: Repository, manifest: Manifest): Promise<string[]> {
   const expected = pathsOf(repo.stanza, manifest);
   const strays: string[] = [];
-  let sizeBytes = 0;
-  for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), { recursive: true })) {
-    if (entry.type !== "file" || expected.has(entry.path)) continue;
-    strays.push(entry.path);
-    sizeBytes += entry.sizeBytes;
-  }
+  const options = { recursive: true, namesOnly: true };
+  for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), options))
+    if (entry.type === "file" && !expected.has(entry.path)) strays.push(entry.path);
   const shown = strays
     .sort()
     .slice(0, PATHS_MAX)
     .map((path) => `${path} is in no manifest`);
   const more = strays.length - shown.length;
-  return more === 0
-    ? shown
-    : [...shown, `${more} more files of ${manifest.label} are in no manifest (${formatSize(sizeBytes)} in all)`];
+  if (more === 0) return shown;
+  const files = await mapParallel(strays, LIMITS.filesPerWorker, (path) => repo.storage.stat(path));
+  const sizeBytes = files.reduce((sum, file) => sum + (file?.sizeBytes ?? 0), 0);
+  return [...shown, `${more} more files of ${manifest.label} are in no manifest (${formatSize(sizeBytes)} in all)`];
 }
 
 function pathsOf(stanza: string, { label, files, options }: Manifest): ReadonlySet<string> {
