@@ -9,10 +9,10 @@ import { type JsonObject, type JsonValue } from "./json";
 
 /** One JSON object (a row's value) or one section (its keys and values), with its origin for messages. */
 export class Fields {
-  readonly #values: ReadonlyMap<string, JsonValue>;
+  readonly #values: JsonObject;
   readonly #where: string;
 
-  constructor(values: ReadonlyMap<string, JsonValue>, where: string) {
+  constructor(values: JsonObject, where: string) {
     this.#values = values;
     this.#where = where;
   }
@@ -21,12 +21,12 @@ export class Fields {
   static ofRow(entry: ParsedEntry, name: string): Fields {
     const where = `'${name}' section '${entry.section}' key '${entry.key}'`;
     if (!isFields(entry.value)) throw fail("format", `${where}: expected an object`);
-    return new Fields(new Map(Object.entries(entry.value)), where);
+    return new Fields(entry.value, where);
   }
 
   /** The value or undefined; a JSON null counts as missing. */
   find(key: string): JsonValue | undefined {
-    return this.#values.get(key) ?? undefined;
+    return this.#values[key] ?? undefined;
   }
 
   findText(key: string): string | undefined {
@@ -68,7 +68,8 @@ export class Fields {
 
   /** All fields except the named ones. */
   rest(known: ReadonlySet<string>): Readonly<Record<string, JsonValue>> {
-    return Object.fromEntries([...this.#values].filter(([key]) => !known.has(key)));
+    const others = Object.entries(this.#values).filter(([key]) => !known.has(key));
+    return others.length === 0 ? {} : Object.fromEntries(others);
   }
 
   #wrong(key: string, expected: string): Error {
@@ -100,7 +101,7 @@ export class Sections {
     const entries = this.rows(section);
     for (const entry of entries) if (!known.has(entry.key)) this.#keep(entry);
     return new Fields(
-      new Map(entries.map((entry) => [entry.key, entry.value])),
+      Object.fromEntries(entries.map((entry) => [entry.key, entry.value])),
       `'${this.#name}' section '${section}'`,
     );
   }

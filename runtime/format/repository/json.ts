@@ -13,8 +13,8 @@ export interface JsonObject {
   readonly [key: string]: JsonValue;
 }
 
-/** Sixteen consecutive digits: only such texts may hold an integer beyond 2^53. */
-const LONG_NUMBER = /\d{16}/;
+/** Sixteen digits where a number begins: only such texts may hold an integer beyond 2^53. A WAL name is quoted. */
+const LONG_NUMBER = /(?:^|[-:,[\s])\d{16}/;
 const CONTROL = /[\u0000-\u001f]/;
 const CONTROL_ALL = /[\u0000-\u001f]/g;
 const ESCAPED = /["\\\n\r\t\b\f]/;

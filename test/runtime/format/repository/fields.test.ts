@@ -3,10 +3,7 @@ import { Fields, Sections, sectionEntries } from "../../../../runtime/format/rep
 import { headEntries, parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { errorOf } from "../vectors";
 
-const FIELDS = new Fields(
-  new Map<string, never>(Object.entries({ text: "a", number: 7, flag: false, big: 2n ** 63n, nothing: null }) as never),
-  "'f' section 's'",
-);
+const FIELDS = new Fields({ text: "a", number: 7, flag: false, big: 2n ** 63n, nothing: null }, "'f' section 's'");
 
 describe("fields", () => {
   it("are read by type", () => {
