@@ -70,6 +70,9 @@ export interface PosixOptions {
   readonly signal: AbortSignal;
 }
 
+/** Read size at the beginning of a file, and after a part that was shorter than asked for. */
+const FIRST_CHUNK_SIZE_BYTES = 64 * 1024;
+const END_CHUNK_SIZE_BYTES = 4 * 1024;
 /** Entries of a directory that are examined together. */
 const STAT_BATCH = 64;
 /** A repository is about ten levels deep; a loop of mounts would be endless. */
@@ -269,16 +272,19 @@ export class PosixStorage implements Storage {
   async *#readHandle(handle: FileHandle, full: string, range: ByteRange | undefined): ByteStream {
     let position = range?.offsetBytes ?? 0;
     const end = range?.sizeBytes === undefined ? Number.POSITIVE_INFINITY : position + range.sizeBytes;
+    // Most files are small: large buffers for each would make garbage collection most of the work.
+    let sizeBytes = FIRST_CHUNK_SIZE_BYTES;
     let pending: Promise<Uint8Array | BackupError> = Promise.resolve(new Uint8Array(0));
     try {
-      pending = readChunk(handle, full, position, end);
+      pending = readChunk(handle, full, position, Math.min(sizeBytes, end - position));
       for (;;) {
         const chunk = await pending;
         if (!(chunk instanceof Uint8Array)) throw chunk;
         if (chunk.length === 0) return;
         this.#throwIfAborted(full);
         position += chunk.length;
-        pending = readChunk(handle, full, position, end);
+        sizeBytes = chunk.length < sizeBytes ? END_CHUNK_SIZE_BYTES : LIMITS.chunkSizeBytes;
+        pending = readChunk(handle, full, position, Math.min(sizeBytes, end - position));
         yield chunk;
       }
     } finally {
@@ -362,9 +368,8 @@ async function readChunk(
   handle: FileHandle,
   full: string,
   position: number,
-  end: number,
+  sizeBytes: number,
 ): Promise<Uint8Array | BackupError> {
-  const sizeBytes = Math.min(LIMITS.chunkSizeBytes, end - position);
   if (sizeBytes <= 0) return new Uint8Array(0);
   // Not from Node's pool and not reused: consumers keep chunks.
   const buffer = Buffer.allocUnsafeSlow(sizeBytes);
