@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { temporaryName } from "../../../../runtime/base/temporaryName";
 import { tombstonePath } from "../../../../runtime/format/repository/repoPath";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
+import { removeLeftovers } from "../../../../runtime/operations/expire/temporaryFiles";
 import { leaveTombstone } from "../../../../runtime/repository/expireStore";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { seededRandom, testContext } from "../../../harness/context";
@@ -67,6 +68,22 @@ test("expire removes leftovers of killed writers after a day, and nothing that m
   expect(readdirSync(join(root, "backup/demo"))).not.toContain(basename(link));
   expect(there(fresh)).toEqual(fresh);
   expect(there(alike)).toEqual(alike);
+});
+
+test("expire looks for them in the newest backups only, so that its cost does not grow with their number", async () => {
+  const root = temporaryFolder();
+  const ctx = testContext();
+  const storage = new PosixStorage({ root, syncDirectories: false, symlinks: true, signal: ctx.signal });
+  const repo = repository(1, { storage });
+  await makeStanza(repo, { versions: ["15"], backups: [], wal: {} });
+  const labels = Array.from({ length: 65 }, (_, index) => `2026${String(1001 + index).slice(0, 4)}-000000F`);
+  const paths = labels.map((label) => `backup/demo/${label}/backup.manifest.pgbackrest.tmp`);
+  for (const path of paths) {
+    mkdirSync(join(root, dirname(path)), { recursive: true });
+    writeFileSync(join(root, path), "half");
+    utimesSync(join(root, path), 1, 1);
+  }
+  expect(await removeLeftovers(repo, ctx.clock.nowMs(), true)).toEqual(paths.slice(1));
 });
 
 test("expire removes tombstones after a day", async () => {
