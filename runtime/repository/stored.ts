@@ -6,10 +6,10 @@
  */
 import { fail } from "../base/errors";
 import { mapParallel } from "../base/parallel";
-import { countBefore } from "../base/sortedList";
 import type { BackupInfo } from "../format/repository/backupInfo";
 import { extensionOf } from "../format/codec/compress";
-import type { Manifest, ManifestFile } from "../format/repository/manifest";
+import { filesWhere, NameIndex, viewsOf } from "../format/repository/fileRows";
+import type { FileList, Manifest, ManifestFile } from "../format/repository/manifest";
 import { backupPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../format/repository/repoPath";
 import { hasManifest } from "./backupStore";
 import type { Repository } from "./repository";
@@ -61,15 +61,13 @@ function isWrongSize(sight: Sight): sight is number {
   return typeof sight === "number";
 }
 
-/**
- * The files of a backup's own directory. Names are found by binary search: a map of a million paths would double the
- * manifest's memory.
- */
+/** The files of a backup's own directory. */
 class Expected {
   readonly #stanza: string;
   readonly #manifest: Manifest;
-  /** Rows with a separate file, by name. */
-  readonly #rows: readonly ManifestFile[];
+  /** Rows with a separate file. */
+  readonly #rows: FileList;
+  readonly #index: NameIndex;
   readonly #seen: Uint8Array;
   /** Minimum size of each bundle that was not seen yet. */
   readonly #bundles = new Map<string, number>();
@@ -81,18 +79,16 @@ class Expected {
     this.#manifest = manifest;
     this.#root = `${backupPath(stanza, manifest.label)}/`;
     this.#extension = extensionOf(manifest.options.compressType);
-    const rows: ManifestFile[] = [];
-    for (const file of manifest.files) {
+    this.#rows = filesWhere(manifest.files, ({ reference, bundle, sizeBytes, sizeRepoBytes }) => {
       // Bytes in another backup; bundled backups store nothing for empty files.
-      if (file.reference !== undefined || (manifest.bundle && file.sizeBytes === 0)) continue;
-      if (file.bundle === undefined) rows.push(file);
-      else {
-        const path = bundlePath(stanza, manifest.label, file.bundle.id);
-        this.#bundles.set(path, Math.max(this.#bundles.get(path) ?? 0, file.bundle.offsetBytes + file.sizeRepoBytes));
-      }
-    }
-    this.#rows = rows.sort((left, right) => (left.name < right.name ? -1 : 1));
-    this.#seen = new Uint8Array(rows.length);
+      if (reference !== undefined || (manifest.bundle && sizeBytes === 0)) return false;
+      if (bundle === undefined) return true;
+      const path = bundlePath(stanza, manifest.label, bundle.id);
+      this.#bundles.set(path, Math.max(this.#bundles.get(path) ?? 0, bundle.offsetBytes + sizeRepoBytes));
+      return false;
+    });
+    this.#index = NameIndex.of(this.#rows);
+    this.#seen = new Uint8Array(this.#rows.length);
   }
 
   /** False for a path that is not in the manifest. @throws fileInvalid (28) for another size */
@@ -109,7 +105,7 @@ class Expected {
       return sizeBytes < leastBytes ? leastBytes : "right";
     }
     const index = this.#indexOf(path);
-    const row = this.#rows[index];
+    const row = index === -1 ? undefined : this.#rows.at(index);
     if (row === undefined) return "stray";
     this.#seen[index] = 1;
     return sizeBytes === row.sizeRepoBytes ? "right" : row.sizeRepoBytes;
@@ -117,7 +113,8 @@ class Expected {
 
   unseen(): string[] {
     const paths = [...this.#bundles.keys()];
-    for (const [index, row] of this.#rows.entries()) if (this.#seen[index] === 0) paths.push(this.#pathOf(row));
+    for (let index = 0; index < this.#rows.length; index++)
+      if (this.#seen[index] === 0) paths.push(this.#pathOf(this.#rows.at(index) as ManifestFile));
     return paths;
   }
 
@@ -129,16 +126,11 @@ class Expected {
   #indexOf(path: string): number {
     for (const suffix of [this.#extension, BLOCK_SUFFIX]) {
       if (!path.endsWith(suffix)) continue;
-      const index = this.#find(path.slice(this.#root.length, path.length - suffix.length));
-      const row = this.#rows[index];
+      const index = this.#index.find(path.slice(this.#root.length, path.length - suffix.length));
+      const row = index === -1 ? undefined : this.#rows.at(index);
       if (row !== undefined && (row.block?.mapSizeBytes ?? 0) > 0 === (suffix === BLOCK_SUFFIX)) return index;
     }
     return -1;
-  }
-
-  #find(name: string): number {
-    const index = countBefore(this.#rows, (row) => row.name < name);
-    return this.#rows[index]?.name === name ? index : -1;
   }
 
   #wrongSize(repo: Repository, path: string, actualBytes: number, expectedBytes: number): Error {
@@ -185,7 +177,7 @@ export function referencesOf(
 ): ReadonlySet<string> {
   const labels = new Set(manifest.references);
   if (manifest.prior !== undefined) labels.add(manifest.prior);
-  for (const file of manifest.files) if (file.reference !== undefined) labels.add(file.reference);
+  for (const { reference } of viewsOf(manifest.files)) if (reference !== undefined) labels.add(reference);
   labels.delete(manifest.label);
   return labels;
 }

@@ -25,6 +25,7 @@ import {
   parseInfo,
   renderInfo,
 } from "./infoFile";
+import { viewsOf } from "./fileRows";
 import { isArray, type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import type { Manifest } from "./manifest";
@@ -156,7 +157,7 @@ export function backupInfoEntryOf(manifest: Manifest): BackupInfoEntry {
   let mapBytes = 0;
   let mapDeltaBytes = 0;
   let error = false;
-  for (const file of manifest.files) {
+  for (const file of viewsOf(manifest.files)) {
     const fileRepoBytes = file.sizeRepoBytes > 0 ? file.sizeRepoBytes : file.sizeBytes;
     const fileMapBytes = file.block?.mapSizeBytes ?? 0;
     sizeBytes += file.sizeBytes;

@@ -23,11 +23,12 @@ import {
 } from "./infoFile";
 import { type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
-import { completeRow, type FileRow, FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";
+import { FileRows, sortedViews, viewsOf } from "./fileRows";
+import { FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";
 import { checkBackupNames, checkNames } from "./manifestNames";
 import {
   defaultMode,
-  type ManifestFile,
+  type FileList,
   type ManifestLink,
   type ManifestPath,
   type ManifestTarget,
@@ -41,6 +42,8 @@ import {
 } from "./manifestRows";
 
 export type {
+  FileList,
+  FileView,
   ManifestFile,
   ManifestLink,
   ManifestPath,
@@ -110,7 +113,7 @@ export interface Manifest {
   readonly cipherPass?: string;
   readonly databases: readonly ManifestDatabase[];
   readonly annotations: Readonly<Record<string, string>>;
-  readonly files: readonly ManifestFile[];
+  readonly files: FileList;
   readonly paths: readonly ManifestPath[];
   readonly links: readonly ManifestLink[];
   readonly defaults: ManifestDefaults;
@@ -182,23 +185,23 @@ export async function readManifest(source: ByteStream, name: string, limitBytes:
 class ManifestReader {
   readonly #name: string;
   readonly #info: InfoReader;
-  readonly #rows = new FileRowReader();
-  /** In file order; null for an entry of `#unusual`. */
-  readonly #files: (FileRow | null)[] = [];
-  readonly #unusual: ParsedEntry[] = [];
+  readonly #reader = new FileRowReader();
+  /** In file order. */
+  readonly #files = new FileRows();
+  /** Keys are positions in `#files`. */
+  readonly #unusual = new Map<number, ParsedEntry>();
 
   constructor(name: string) {
     this.#name = name;
     this.#info = new InfoReader(name, {
       section: "target:file",
       read: (key, part, begin, end) => {
-        const row = this.#rows.read(key, part, begin, end);
-        if (row !== null) this.#files.push(row);
+        const row = this.#reader.read(key, part, begin, end);
+        if (row !== null) this.#files.add(row);
         return row !== null;
       },
       readParsed: (entry) => {
-        this.#files.push(null);
-        this.#unusual.push(entry);
+        this.#unusual.set(this.#files.addDeferred(), entry);
       },
     });
   }
@@ -215,23 +218,14 @@ class ManifestReader {
   }
 
   /** Completes rows with the defaults, which follow them in the file. */
-  #filesWith(defaults: RowDefaults): readonly ManifestFile[] {
-    const unusual = this.#unusual.values();
-    for (const [index, row] of this.#files.entries()) {
-      this.#files[index] =
-        row === null
-          ? parseFileRow(unusual.next().value as ParsedEntry, defaults, this.#name)
-          : completeRow(row, defaults, this.#name);
-    }
-    return this.#files as ManifestFile[];
+  #filesWith(defaults: RowDefaults): FileList {
+    for (const [index, entry] of this.#unusual) this.#files.put(index, parseFileRow(entry, defaults, this.#name));
+    this.#files.complete(defaults, this.#name);
+    return this.#files;
   }
 }
 
-function parseSections(
-  sections: Sections,
-  filesWith: (defaults: RowDefaults) => readonly ManifestFile[],
-  name: string,
-): Manifest {
+function parseSections(sections: Sections, filesWith: (defaults: RowDefaults) => FileList, name: string): Manifest {
   const backrestVersion = sections.fields("backrest", HEAD_KEYS).text("backrest-version");
   const defaultsIn = (section: string): RowDefaults =>
     parseDefaults(sections.fields(section, DEFAULT_KEYS), `'${name}' section '${section}'`);
@@ -328,24 +322,24 @@ function* knownEntriesOf(manifest: Manifest): Iterable<InfoEntry> {
     ["db-version", renderString(pg.version)],
   ]);
   yield* sectionEntries("backup:option", optionPairs(manifest.options));
-  yield* rows("backup:target", manifest.targets, renderTarget);
+  yield* rows("backup:target", sorted(manifest.targets), renderTarget);
   yield* sectionEntries("cipher", [["cipher-pass", textOrNothing(manifest.cipherPass)]]);
-  yield* rows("db", manifest.databases, (database) =>
+  yield* rows("db", sorted(manifest.databases), (database) =>
     renderObject([
       ["db-id", database.id],
       ["db-last-system-id", database.lastSystemId],
     ]),
   );
   yield* sectionEntries("metadata", [["annotation", annotations.length === 0 ? undefined : renderObject(annotations)]]);
-  yield* rows("target:file", manifest.files, (file) => renderFileRow(file, defaults.file));
+  yield* rows("target:file", sortedViews(manifest.files), (file) => renderFileRow(file, defaults.file));
   yield* defaultEntries("target:file:default", defaults.file);
   if (manifest.links.length > 0) {
-    yield* rows("target:link", manifest.links, (link) =>
+    yield* rows("target:link", sorted(manifest.links), (link) =>
       renderObject([["destination", link.destination], ...rowDifferences(link, defaults.link)]),
     );
     yield* defaultEntries("target:link:default", defaults.link);
   }
-  yield* rows("target:path", manifest.paths, (path) => renderObject(rowDifferences(path, defaults.path)));
+  yield* rows("target:path", sorted(manifest.paths), (path) => renderObject(rowDifferences(path, defaults.path)));
   yield* defaultEntries("target:path:default", defaults.path);
 }
 
@@ -382,7 +376,7 @@ type BackupPart = Omit<
   | "other"
 >;
 
-function parseBackup(fields: Fields, files: readonly ManifestFile[], name: string): BackupPart {
+function parseBackup(fields: Fields, files: FileList, name: string): BackupPart {
   const type = fields.text("backup-type");
   if (type !== "full" && type !== "diff" && type !== "incr") {
     throw fail("format", `'${name}': backup type is '${type}', expected full, diff or incr`);
@@ -415,9 +409,9 @@ function parseBackup(fields: Fields, files: readonly ManifestFile[], name: strin
 }
 
 /** The list that manifests before 2.42 lack. */
-function referencesOf(files: readonly ManifestFile[], label: string): string[] {
+function referencesOf(files: FileList, label: string): string[] {
   const labels = new Set<string>();
-  for (const file of files) if (file.reference !== undefined) labels.add(file.reference);
+  for (const { reference } of viewsOf(files)) if (reference !== undefined) labels.add(reference);
   return [...[...labels].sort(compareBytes), label];
 }
 
@@ -507,11 +501,14 @@ function renderTarget(target: ManifestTarget): string {
 /** One entry for each row, ascending by name. */
 function* rows<T extends { readonly name: string }>(
   section: string,
-  items: readonly T[],
+  items: Iterable<T>,
   render: (item: T) => string,
 ): Iterable<InfoEntry> {
-  for (const item of [...items].sort((a, b) => compareBytes(a.name, b.name)))
-    yield { section, key: item.name, valueText: render(item) };
+  for (const item of items) yield { section, key: item.name, valueText: render(item) };
+}
+
+function sorted<T extends { readonly name: string }>(items: Iterable<T>): T[] {
+  return [...items].sort((a, b) => compareBytes(a.name, b.name));
 }
 
 function checkBeforeRender(manifest: Manifest): void {
@@ -521,11 +518,12 @@ function checkBeforeRender(manifest: Manifest): void {
     `a ${manifest.type} backup with prior '${manifest.prior ?? "none"}'`,
   );
   const references = new Set(manifest.references);
-  for (const { name, sizeBytes, sha1, reference } of manifest.files) {
-    if (sizeBytes === 0 && sha1 !== "" && sha1 !== SHA1_EMPTY)
-      throw fail("assert", `file '${name}' is empty but has checksum ${sha1}`);
+  for (const file of viewsOf(manifest.files)) {
+    const { reference } = file;
+    if (file.sizeBytes === 0 && file.sha1 !== "" && file.sha1 !== SHA1_EMPTY)
+      throw fail("assert", `file '${file.name}' is empty but has checksum ${file.sha1}`);
     if (reference === undefined || (reference !== manifest.label && references.has(reference))) continue;
-    throw fail("assert", `file '${name}' refers to unknown backup '${reference}'`);
+    throw fail("assert", `file '${file.name}' refers to unknown backup '${reference}'`);
   }
 }
 

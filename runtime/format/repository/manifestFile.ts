@@ -13,6 +13,7 @@ import type { ParsedEntry } from "./infoFile";
 import { isArray, type JsonObject, type JsonValue, renderJson, renderString } from "./json";
 import {
   defaultMode,
+  type FileView,
   type ManifestFile,
   NO_OWNER,
   type OwnerName,
@@ -226,7 +227,7 @@ export function parseFileRow(entry: ParsedEntry, defaults: RowDefaults, name: st
 }
 
 /** A row's JSON text, built by hand: there may be a million rows. */
-export function renderFileRow(file: ManifestFile, defaults: RowDefaults): string {
+export function renderFileRow(file: FileView, defaults: RowDefaults): string {
   const { block, bundle, pageErrors, sha1Repo, reference, sizeBytes, sizeOriginalBytes, sizeRepoBytes } = file;
   let text = "{";
   if (block !== undefined) {
@@ -238,7 +239,8 @@ export function renderFileRow(file: ManifestFile, defaults: RowDefaults): string
     text += `"bni":${bundle.id},`;
     if (bundle.offsetBytes > 0) text += `"bno":${bundle.offsetBytes},`;
   }
-  if (sizeBytes > 0 && file.sha1 !== "") text += `"checksum":"${file.sha1}",`;
+  const checksum = sizeBytes > 0 ? file.sha1 : "";
+  if (checksum !== "") text += `"checksum":"${checksum}",`;
   if (file.checksumPage !== undefined) text += `"checksum-page":${file.checksumPage},`;
   if (pageErrors !== undefined && pageErrors.length > 0) text += `"checksum-page-error":${renderJson(pageErrors)},`;
   if (file.group !== defaults.group) text += `"group":${renderJson(file.group ?? false)},`;

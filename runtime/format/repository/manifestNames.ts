@@ -7,8 +7,9 @@
  * spaces, `=`, `[`, `#`, backslashes. Names are unique, and nothing is below a file. Errors: format (29).
  */
 import { fail } from "../../base/errors";
+import { nameAt, viewsOf } from "./fileRows";
 import { isLabel, labelType } from "./label";
-import type { ManifestFile, ManifestLink, ManifestPath, ManifestTarget } from "./manifestRows";
+import type { FileList, ManifestLink, ManifestPath, ManifestTarget } from "./manifestRows";
 import { parseLsn, parseWalName } from "../wal/walSegment";
 
 /** The rows to check; targets are those of `[backup:target]`. */
@@ -16,7 +17,7 @@ export interface NamedRows {
   readonly pg: { readonly version: string; readonly catalogVersion: number };
   readonly references: readonly string[];
   readonly targets: readonly ManifestTarget[];
-  readonly files: readonly ManifestFile[];
+  readonly files: FileList;
   readonly paths: readonly ManifestPath[];
   readonly links: readonly ManifestLink[];
 }
@@ -124,7 +125,7 @@ function checkFiles(
   let parent: string | null = null;
   let previous = "";
   let isSorted = true;
-  for (const { name, reference, bundle } of files) {
+  for (const { name, reference, bundle } of viewsOf(files)) {
     const slash = name.lastIndexOf("/");
     if (parent === null || slash !== parent.length || !name.startsWith(parent)) {
       parent = name.slice(0, Math.max(slash, 0));
@@ -140,20 +141,20 @@ function checkFiles(
   }
   if (isSorted) return { has: (name) => findSorted(files, name) };
   const names = new Set<string>();
-  for (const { name } of files) names.add(name);
+  for (const { name } of viewsOf(files)) names.add(name);
   if (names.size < files.length) throw fail("format", `'${where}': a file occurs twice`);
   return names;
 }
 
 /** A set of a million names would cost more than these few lookups. */
-function findSorted(files: readonly ManifestFile[], name: string): boolean {
+function findSorted(files: FileList, name: string): boolean {
   let low = 0;
   for (let high = files.length; low < high; ) {
     const middle = (low + high) >>> 1;
-    if ((files[middle] as ManifestFile).name < name) low = middle + 1;
+    if (nameAt(files, middle) < name) low = middle + 1;
     else high = middle;
   }
-  return files[low]?.name === name;
+  return low < files.length && nameAt(files, low) === name;
 }
 
 function checkLink({ name, destination }: ManifestLink, paths: ReadonlySet<string>, where: string): void {

@@ -36,6 +36,23 @@ export interface ManifestFile {
   readonly pageErrors?: PageErrors;
 }
 
+/** A row whose values may be read but not copied: `viewsOf` reads each only when it is asked for. */
+export type FileView = { readonly [K in keyof ManifestFile]: ManifestFile[K] | undefined } & Pick<
+  ManifestFile,
+  "name" | "sizeBytes" | "sizeRepoBytes" | "sha1" | "modifiedAtS" | "mode" | "user" | "group"
+>;
+
+/** The files of a manifest, like an array of them; `FileRows` makes each row when it is asked for. */
+export interface FileList extends Iterable<ManifestFile> {
+  readonly length: number;
+  at(index: number): ManifestFile | undefined;
+  filter(isWanted: (file: ManifestFile) => boolean): ManifestFile[];
+  find(isWanted: (file: ManifestFile) => boolean): ManifestFile | undefined;
+  some(isWanted: (file: ManifestFile) => boolean): boolean;
+  map<T>(resultOf: (file: ManifestFile) => T): T[];
+  reduce<T>(join: (result: T, file: ManifestFile) => T, first: T): T;
+}
+
 export interface ManifestTarget {
   /** `pg_data`, `pg_tblspc/<oid>`, or `pg_data/<path>` for another link. */
   readonly name: string;

@@ -13,6 +13,7 @@ import type { RepoResult } from "../../base/parallel";
 import { perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { SourceDirectory, SourceIdentity } from "../../format/repository/attemptFile";
+import { viewsOf } from "../../format/repository/fileRows";
 import type { BackupType } from "../../format/repository/label";
 import type { PgControl } from "../../format/page/pgControl";
 import type { SeenWalStore } from "../../local/seenWal";
@@ -265,9 +266,13 @@ function logOutcome(outcome: BackupOutcome, ctx: Context): void {
       continue;
     }
     const { label, manifest } = result.value;
-    const own = manifest.files.filter((file) => file.reference === undefined);
-    const sizeBytes = own.reduce((sum, file) => sum + file.sizeBytes, 0);
-    const repoBytes = own.reduce((sum, file) => sum + file.sizeRepoBytes, 0);
+    let sizeBytes = 0;
+    let repoBytes = 0;
+    for (const file of viewsOf(manifest.files)) {
+      if (file.reference !== undefined) continue;
+      sizeBytes += file.sizeBytes;
+      repoBytes += file.sizeRepoBytes;
+    }
     ctx.log.info(`repo${result.repoIndex}: new backup label = ${label}`);
     ctx.log.info(
       `repo${result.repoIndex}: ${manifest.type} backup size = ${formatSize(sizeBytes)}, repository size = ${formatSize(repoBytes)}, file total = ${manifest.files.length}`,

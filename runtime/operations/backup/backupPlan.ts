@@ -16,14 +16,13 @@ import { defaultsOf, type Manifest, type ManifestFile, type ManifestOptions } fr
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
 import type { BackupStart } from "../../postgres/session";
 import type { BundleSpec } from "../../repository/repository";
-import type { Choice } from "./fileChoices";
 import type { BlockPlan } from "./fileTargets";
+import type { PlannedFiles } from "./plannedFiles";
 
 export interface RepoPlan {
   /** As at the start of the copy but without file rows, which the copy collects. */
   readonly manifest: Manifest;
-  /** Choices by manifest name; a file without an entry is copied. */
-  readonly choices: ReadonlyMap<string, Choice>;
+  readonly files: PlannedFiles;
   readonly bundle: BundleSpec | null;
   /** Null stores files whole. */
   readonly block: BlockSpec | null;

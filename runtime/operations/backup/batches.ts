@@ -14,19 +14,18 @@ export type Batch = readonly BatchEntry[];
 
 /**
  * A batch ends when the repository with the largest bundles has a full one; a repository with smaller bundles fills
- * several in one batch. Sizes are original ones. `nextIds` holds each repository's next bundle number, from 1; the
- * function advances it.
+ * several in one batch. Sizes are original ones. `nextIds` holds each repository's next bundle number, from 1; each
+ * batch advances it. Batches are made one by one: there may be hundreds of thousands of files.
  */
-export function planBatches(
+export function* planBatches(
   files: readonly ScannedFile[],
   repos: readonly { readonly repoIndex: number; readonly plan: RepoPlan }[],
   nextIds: Map<number, number>,
-): readonly Batch[] {
+): Generator<Batch, void> {
   const bundling = repos.flatMap(({ repoIndex, plan }) =>
     plan.bundle === null ? [] : [{ repoIndex, plan, bundle: plan.bundle }],
   );
   const batchSizeBytes = Math.max(0, ...bundling.map(({ bundle }) => bundle.sizeBytes));
-  const batches: BatchEntry[][] = [];
   let batch: BatchEntry[] = [];
   let filledBytes = 0;
   /** The bundle that a repository has open in this batch. */
@@ -34,25 +33,24 @@ export function planBatches(
   for (const file of files) {
     const wanted = new Map<number, number>();
     for (const { repoIndex, plan, bundle } of bundling) {
-      if (file.sizeBytes > bundle.limitBytes || plan.choices.get(file.name)?.kind === "keep") continue;
+      if (file.sizeBytes > bundle.limitBytes || plan.files.kindOf(file.name) === "keep") continue;
       const current = open.get(repoIndex) ?? { id: takeId(nextIds, repoIndex), sizeBytes: 0 };
       wanted.set(repoIndex, current.id);
       const sizeBytes = current.sizeBytes + file.sizeBytes;
       if (sizeBytes >= bundle.sizeBytes) open.delete(repoIndex);
       else open.set(repoIndex, { id: current.id, sizeBytes });
     }
-    // Files of the same bundles share one map: there may be hundreds of thousands of files.
+    // Files of the same bundles share one map.
     const before = batch.at(-1)?.bundleIds;
     batch.push({ file, bundleIds: before !== undefined && isSame(before, wanted) ? before : wanted });
     filledBytes += file.sizeBytes;
     if (filledBytes < batchSizeBytes) continue;
-    batches.push(batch);
+    yield batch;
     batch = [];
     filledBytes = 0;
     open.clear();
   }
-  if (batch.length > 0) batches.push(batch);
-  return batches;
+  if (batch.length > 0) yield batch;
 }
 
 function isSame(left: ReadonlyMap<number, number>, right: ReadonlyMap<number, number>): boolean {

@@ -29,8 +29,9 @@ import { isUnfinishedCopy, leaveTombstone } from "../../repository/expireStore";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { storedAt } from "../restore/restorePlan";
-import { type Choice, chooseFiles, type DeltaInput, findDeltaReason, findFutureReason, uncopied } from "./fileChoices";
+import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "./fileChoices";
 import { type BlockSpec, chooseLabels, type LabelChoice, newManifest } from "./backupPlan";
+import type { PlannedFiles } from "./plannedFiles";
 import type { Prior } from "./prior";
 import { overwritesInOneStep } from "../../repository/publish";
 import { cleanResumed, findResumable, type Resumable, rowsToKeep, withResumed } from "./resume";
@@ -147,7 +148,7 @@ interface One {
 async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One, ctx: Context): Promise<void> {
   const { repo, historyId, infoPass, lease } = open;
   const { scan, source, begun, options } = begin;
-  const { prior, type, delta, checkPages, choices, block } = compareWithPrior(repo, begin, one, ctx);
+  const { prior, type, delta, checkPages, files, block } = compareWithPrior(repo, begin, one, ctx);
   const resumable = one.resumed.get(repo.key) ?? null;
   const resumed = resumable?.manifest ?? null;
   await lease.check();
@@ -158,7 +159,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     const isCompared = delta || !resumable.isSameSource;
     const rows = rowsToKeep(scan.files, resumed, isCompared);
     if (!overwritesInOneStep(repo)) await cleanResumed(repo, resumed, rows, lease, ctx);
-    withResumed(choices, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), isCompared);
+    withResumed(files, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), isCompared);
   }
   const fresh = newManifest({
     label: one.label,
@@ -179,13 +180,12 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
     annotations: options.annotations,
   });
   const manifest = withSharers(fresh, one.sharers);
-  const files = scan.files.map((file) => choices.get(file.name)?.row ?? uncopied(file));
   await lease.keep();
-  const planned = { ...manifest, files };
+  const planned = { ...manifest, files: files.list(new Set()) };
   // Before anything is copied.
   requireNames(planned);
   await saveManifestCopy(repo, planned, infoPass, ctx);
-  run.begin(repo.key, { manifest, choices, bundle: repo.bundle, block });
+  run.begin(repo.key, { manifest, files, bundle: repo.bundle, block });
 }
 
 interface Compared {
@@ -194,7 +194,7 @@ interface Compared {
   readonly type: BackupType;
   readonly delta: boolean;
   readonly checkPages: boolean;
-  readonly choices: Map<string, Choice>;
+  readonly files: PlannedFiles;
   readonly block: BlockSpec | null;
 }
 
@@ -222,13 +222,13 @@ function compareWithPrior(repo: Repository, begin: Begin, one: One, ctx: Context
     options.checksumPage ?? (begun !== null && begin.control.dataChecksums),
     ctx,
   );
-  const choices = chooseFiles({ files: scan.files, prior, delta, bundle: repo.bundle !== null, checkPages });
+  const files = chooseFiles({ files: scan.files, prior, delta, bundle: repo.bundle !== null, checkPages });
   return {
     prior: prior === null ? null : { ...prior, files: [] },
     type,
     delta,
     checkPages,
-    choices,
+    files,
     block: blockSpecOf(repo, prior),
   };
 }

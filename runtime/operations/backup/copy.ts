@@ -9,7 +9,7 @@ import type { Context } from "../../base/context";
 import { assert, fail } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { runWeighted } from "../../base/parallel";
+import { runWeighted, type Weighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { backupPath, bundlePath, dataFilePath } from "../../format/repository/repoPath";
@@ -20,8 +20,9 @@ import type { JobPool } from "../shared/jobs";
 import { Progress } from "../shared/progress";
 import { CONTROL_FILE } from "../restore/restorePlan";
 import { type Batch, planBatches } from "./batches";
-import { type Choice, emptyRow, referenceTo, uncopied } from "./fileChoices";
+import { emptyRow, referenceTo } from "./fileChoices";
 import type { BatchFile, BatchFileResult, BatchStored, BatchTarget } from "./copyBatch";
+import type { Choice } from "./plannedFiles";
 import { blockPlanOf, compressOf, copyOrder } from "./backupPlan";
 import { pageSegmentOf } from "../../format/page/pageChecksum";
 import type { BackupRun, OpenBackup } from "./run";
@@ -42,8 +43,8 @@ export interface CopyOptions {
 }
 
 export interface Copied {
-  /** Final rows, per repository key. */
-  readonly rows: ReadonlyMap<number, readonly ManifestFile[]>;
+  /** Names of files that vanished before they were read. */
+  readonly gone: ReadonlySet<string>;
   /** Bytes read. */
   readonly sizeBytes: number;
 }
@@ -81,21 +82,23 @@ export async function copyFiles(
   await makeDirectories(run, scan);
   const needed = scan.files.filter((file) => needsReading(run, file));
   const pool = (isLittle(needed) ? deps.threadless : undefined) ?? deps.pool;
-  const copy = new Copy(run, scan.files, needed, { ...deps, pool }, options, ctx);
+  const copy = new Copy(run, needed, { ...deps, pool }, options, ctx);
   const { single, bundled } = split(
     run,
     needed.filter((file) => !(options.controlLast && file.name === CONTROL_FILE)),
   );
   // Large files take one slot each, so that memory stays bounded. Small ones then share a slot, to hide a store's
   // latency.
-  const files = single.map((file) => ({
-    weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1,
-    run: () => copy.one(file),
-  }));
-  const batches = copy
-    .batches(bundled)
-    .map((batch) => ({ weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => copy.batch(batch) }));
-  await runWeighted([...files, ...batches], pool.slots * LIMITS.filesPerWorker);
+  const tasks = function* (): Iterable<Weighted> {
+    for (const file of single)
+      yield {
+        weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1,
+        run: () => copy.one(file),
+      };
+    for (const batch of copy.batches(bundled))
+      yield { weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => copy.batch(batch) };
+  };
+  await runWeighted(tasks(), pool.slots * LIMITS.filesPerWorker);
   const control = options.controlLast ? scan.files.find((file) => file.name === CONTROL_FILE) : undefined;
   if (control !== undefined) for (const batch of copy.batches([control])) await copy.batch(batch);
   run.requireOne();
@@ -115,7 +118,7 @@ function isLittle(files: readonly ScannedFile[]): boolean {
 }
 
 function needsReading(run: BackupRun, { name }: ScannedFile): boolean {
-  return run.alive.some(({ repo }) => run.plan(repo.key).choices.get(name)?.kind !== "keep");
+  return run.alive.some(({ repo }) => run.plan(repo.key).files.kindOf(name) !== "keep");
 }
 
 /**
@@ -142,10 +145,6 @@ class Copy {
   readonly #deps: CopyDeps;
   readonly #options: CopyOptions;
   readonly #ctx: Context;
-  /** All files of the cluster. */
-  readonly #files: readonly ScannedFile[];
-  /** Final rows of copied or compared files; the others come from the plan. */
-  readonly #rows: ReadonlyMap<number, Map<string, ManifestFile>>;
   /** Names of files that vanished before they were read. */
   readonly #gone = new Set<string>();
   readonly #nextBundleIds = new Map<number, number>();
@@ -155,26 +154,17 @@ class Copy {
   #saving = false;
   #sizeBytes = 0;
 
-  constructor(
-    run: BackupRun,
-    files: readonly ScannedFile[],
-    needed: readonly ScannedFile[],
-    deps: CopyDeps,
-    options: CopyOptions,
-    ctx: Context,
-  ) {
+  constructor(run: BackupRun, needed: readonly ScannedFile[], deps: CopyDeps, options: CopyOptions, ctx: Context) {
     this.#run = run;
-    this.#files = files;
     this.#deps = deps;
     this.#options = options;
     this.#ctx = ctx;
-    this.#rows = new Map(run.alive.map(({ repo }) => [repo.key, new Map()]));
     const totalBytes = needed.reduce((sum, file) => sum + file.sizeBytes, 0);
     this.#progress = new Progress("copied", totalBytes, ctx, deps.onProgress);
     this.#saveStepBytes = Math.max(totalBytes / SAVE_SHARE, options.manifestSaveThresholdBytes);
   }
 
-  batches(files: readonly ScannedFile[]): readonly Batch[] {
+  batches(files: readonly ScannedFile[]): Iterable<Batch> {
     const repos = this.#run.alive.map(({ repo }) => ({ repoIndex: repo.key, plan: this.#run.plan(repo.key) }));
     return planBatches(files, repos, this.#nextBundleIds);
   }
@@ -194,21 +184,7 @@ class Copy {
   }
 
   result(): Copied {
-    return {
-      rows: new Map(this.#run.alive.map(({ repo }) => [repo.key, this.#rowsOf(repo.key)])),
-      sizeBytes: this.#sizeBytes,
-    };
-  }
-
-  /** Every file of the backup, including those not copied yet. */
-  #rowsOf(repoIndex: number): ManifestFile[] {
-    const rows = this.#rows.get(repoIndex);
-    const { choices } = this.#run.plan(repoIndex);
-    const files: ManifestFile[] = [];
-    for (const file of this.#files) {
-      if (!this.#gone.has(file.name)) files.push(rows?.get(file.name) ?? choices.get(file.name)?.row ?? uncopied(file));
-    }
-    return files;
+    return { gone: this.#gone, sizeBytes: this.#sizeBytes };
   }
 
   #sourceOf(file: ScannedFile, bundleIds: ReadonlyMap<number, number>): BatchFile {
@@ -224,9 +200,7 @@ class Copy {
           hint: "Turn backup-standby off.",
         },
       );
-    const takers = this.#run.alive.filter(
-      ({ repo }) => this.#run.plan(repo.key).choices.get(file.name)?.kind !== "keep",
-    );
+    const takers = this.#run.alive.filter(({ repo }) => this.#run.plan(repo.key).files.kindOf(file.name) !== "keep");
     const checksPages = takers.some(({ repo }) => this.#run.plan(repo.key).manifest.options.checksumPage === true);
     const segment = checksPages ? pageSegmentOf(file.name) : null;
     return {
@@ -243,7 +217,7 @@ class Copy {
     const plan = this.#run.plan(repo.key);
     const { manifest } = plan;
     const compress = compressOf(manifest);
-    const choice = plan.choices.get(file.name);
+    const choice = plan.files.get(file.name);
     const block = blockPlanOf(repo.stanza, plan, file);
     // The name depends on how a file is stored; the size of the map is not known yet.
     const own = { name: file.name, ...(block === null ? {} : { block: { mapSizeBytes: 1 } }) };
@@ -267,7 +241,6 @@ class Copy {
     if (result.missing) {
       this.#ctx.log.detail(`skip file removed by database ${file.sourcePath}`);
       this.#gone.add(file.name);
-      for (const rows of this.#rows.values()) rows.delete(file.name);
       return;
     }
     this.#sizeBytes += result.sizeBytes;
@@ -282,7 +255,7 @@ class Copy {
       const target = source.targets.find((candidate) => candidate.repoIndex === repo.repoIndex) as BatchTarget;
       if (!repo.ok) this.#run.leave(repo.repoIndex, repo.error);
       else if (repo.value.collided === true) await this.#again({ file, source }, target);
-      else this.#rows.get(repo.repoIndex)?.set(file.name, this.#rowOf(file, result, target, repo.value));
+      else this.#run.plan(repo.repoIndex).files.store(file.name, this.#rowOf(file, result, target, repo.value));
     }
     const verb = stored ? "backup file" : "match file from prior backup";
     this.#ctx.log.detail(
@@ -311,14 +284,9 @@ class Copy {
   }
 
   #rowOf(file: ScannedFile, result: BatchFileResult, target: BatchTarget, stored: BatchStored): ManifestFile {
-    const { manifest, choices, block } = this.#run.plan(target.repoIndex);
+    const { manifest, files, block } = this.#run.plan(target.repoIndex);
     if (stored.kept)
-      return this.#keptRow(
-        file,
-        choices.get(file.name),
-        block?.prior?.rows.get(file.name),
-        block?.prior?.manifest.label,
-      );
+      return this.#keptRow(file, files.get(file.name), block?.prior?.rows.get(file.name), block?.prior?.manifest.label);
     const checksPages = manifest.options.checksumPage === true;
     const original = result.sizeBytes === file.sizeBytes ? {} : { sizeOriginalBytes: file.sizeBytes };
     if (manifest.bundle && result.sizeBytes === 0) return { ...emptyRow(file, checksPages), ...original };
@@ -365,9 +333,9 @@ class Copy {
     this.#saving = true;
     this.#unsavedBytes = 0;
     await this.#run.forEach(async ({ repo, infoPass, lease }) => {
-      const { manifest } = this.#run.plan(repo.key);
+      const { manifest, files } = this.#run.plan(repo.key);
       await requireAttempt(repo, manifest.label, lease, infoPass);
-      await saveManifestCopy(repo, { ...manifest, files: this.#rowsOf(repo.key) }, infoPass, this.#ctx);
+      await saveManifestCopy(repo, { ...manifest, files: files.list(this.#gone) }, infoPass, this.#ctx);
     });
     this.#saving = false;
   }

@@ -10,16 +10,12 @@
 import { TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import type { Manifest, ManifestFile } from "../../format/repository/manifest";
+import { NameIndex, viewAt } from "../../format/repository/fileRows";
+import type { FileList, FileView, Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 import { CONTROL_FILE } from "../restore/restorePlan";
 import { pageSegmentOf } from "../../format/page/pageChecksum";
-
-export type Choice =
-  /** The repository has it: the file is not read. */
-  | { readonly kind: "keep"; readonly row: ManifestFile }
-  /** The file is read; equal bytes keep `row`. */
-  | { readonly kind: "compare"; readonly row: ManifestFile };
+import { type Choice, PlannedFiles, uncopied } from "./plannedFiles";
 
 export interface ChooseInput {
   readonly files: readonly ScannedFile[];
@@ -31,25 +27,17 @@ export interface ChooseInput {
   readonly checkPages: boolean;
 }
 
-/** Choices by manifest name. A file without an entry is copied: in a full backup that is nearly every file. */
-export function chooseFiles(input: ChooseInput): Map<string, Choice> {
-  const { prior } = input;
+export function chooseFiles({ bundle, checkPages, delta, files, prior }: ChooseInput): PlannedFiles {
   const rows = rowsByName(prior?.files ?? []);
-  const choices = new Map<string, Choice>();
-  for (const file of input.files) {
-    const row = rows.get(file.name);
-    if (file.sizeBytes === 0 && input.bundle)
-      choices.set(file.name, { kind: "keep", row: emptyRow(file, input.checkPages) });
-    else if (prior !== null && row !== undefined) {
-      const choice = chooseKnown(file, row, prior, input.delta);
-      if (choice !== null) choices.set(file.name, choice);
-    }
-  }
-  return choices;
+  return new PlannedFiles(files, (file) => {
+    if (file.sizeBytes === 0 && bundle) return { kind: "keep", row: emptyRow(file, checkPages) };
+    const row = prior === null ? undefined : rows(file.name);
+    return prior === null || row === undefined ? null : chooseKnown(file, row, prior, delta);
+  });
 }
 
 /** Null means copy. */
-function chooseKnown(file: ScannedFile, row: ManifestFile, prior: Manifest, delta: boolean): Choice | null {
+function chooseKnown(file: ScannedFile, row: FileView, prior: Manifest, delta: boolean): Choice | null {
   if (file.sizeBytes !== row.sizeBytes || row.sha1 === "") return null;
   // A bundled backup stores no bytes for an empty file, so a separate file has nothing to refer to.
   if (file.sizeBytes === 0 && prior.bundle && row.reference === undefined) return null;
@@ -62,24 +50,11 @@ function chooseKnown(file: ScannedFile, row: ManifestFile, prior: Manifest, delt
   return delta || file.sizeBytes <= LIMITS.chunkSizeBytes ? { kind: "compare", row: kept } : null;
 }
 
-function rowsByName(files: readonly ManifestFile[]): ReadonlyMap<string, ManifestFile> {
-  const rows = new Map<string, ManifestFile>();
-  for (const file of files) rows.set(file.name, file);
-  return rows;
-}
-
-/** The row of a file that is not copied yet. */
-export function uncopied(file: ScannedFile): ManifestFile {
-  const { name, sizeBytes, modifiedAtS, mode, user, group } = file;
-  return {
-    name,
-    sizeBytes,
-    sizeRepoBytes: sizeBytes,
-    sha1: sizeBytes === 0 ? SHA1_EMPTY : "",
-    modifiedAtS,
-    mode,
-    user,
-    group,
+function rowsByName(files: FileList): (name: string) => FileView | undefined {
+  const index = NameIndex.of(files);
+  return (name) => {
+    const position = index.find(name);
+    return position === -1 ? undefined : viewAt(files, position);
   };
 }
 
@@ -90,7 +65,7 @@ export function emptyRow(file: ScannedFile, checkPages: boolean): ManifestFile {
 }
 
 /** The current file, with its bytes in the prior backup. */
-export function referenceTo(file: ScannedFile, row: ManifestFile, priorLabel: string): ManifestFile {
+export function referenceTo(file: ScannedFile, row: FileView, priorLabel: string): ManifestFile {
   // Field by field: a rest pattern is slow, and there may be a million rows.
   const { sizeBytes, sizeRepoBytes, sha1, sha1Repo, bundle, block, checksumPage, pageErrors } = row;
   // Use the scan's name: one string for all repositories.
@@ -138,7 +113,7 @@ export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInpu
     return `the online option has changed since the ${prior.label} backup`;
   const rows = rowsByName(prior.files);
   for (const file of files) {
-    const row = rows.get(file.name);
+    const row = rows(file.name);
     if (row === undefined) continue;
     if (file.modifiedAtS < row.modifiedAtS) {
       return `file '${file.name}' has timestamp earlier than prior backup (prior ${row.modifiedAtS}, current ${file.modifiedAtS})`;

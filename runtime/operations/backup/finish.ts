@@ -2,12 +2,13 @@
  * The end of a backup, per repository and in this order: label file, WAL that makes it consistent, durable names,
  * manifests, backup.info.
  */
-import { compareBytes, utf8 } from "../../base/bytes";
+import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { assert, type BackupError, fail, isError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { mapParallel } from "../../base/parallel";
 import { compressBytes } from "../../format/codec/compress";
+import { viewsOf } from "../../format/repository/fileRows";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { backupPath, backupsPath, dataFilePath } from "../../format/repository/repoPath";
 import { segmentRange } from "../../format/wal/walSegment";
@@ -62,15 +63,15 @@ export async function finish(
   if (segments.length > 0) ctx.log.info(`check archive for segment(s) ${segments[0]}:${segments.at(-1)}`);
   await run.forEach(async (open) => {
     const { repo, infoPass, lease } = open;
-    const begun = run.plan(repo.key).manifest;
+    const { manifest: begun, files: planned } = run.plan(repo.key);
     const more: ManifestFile[] = [];
     if (wal !== null) {
       await lease.keep();
       more.push(...(await storeLabelFiles(repo, begun, wal.stopped, stoppedAtS, ctx)));
-      const files = await waitForSegments(open, segments, wal, options.archiveTimeoutMs, ctx);
-      if (options.archiveCopy) more.push(...(await copyWal(open, begun, files, { ...wal, stoppedAtS }, ctx)));
+      const stored = await waitForSegments(open, segments, wal, options.archiveTimeoutMs, ctx);
+      if (options.archiveCopy) more.push(...(await copyWal(open, begun, stored, { ...wal, stoppedAtS }, ctx)));
     }
-    const files = withRows(copied.rows.get(repo.key) ?? [], more);
+    const files = planned.list(copied.gone, more);
     const end = wal === null ? {} : { archiveStop: wal.stopped.walName, lsnStop: wal.stopped.lsn };
     const manifest: Manifest = { ...withoutSharers(begun), ...end, stoppedAtS, files };
     checkComplete(manifest);
@@ -96,14 +97,6 @@ async function waitForSegments(
   const files: StoredWal[] = [];
   for (const segment of segments) files.push(await waitForWal(archive, segment, wait, ctx));
   return files;
-}
-
-/** Joins rows by name; a row of `more` replaces the copied row of the same name. */
-function withRows(rows: readonly ManifestFile[], more: readonly ManifestFile[]): ManifestFile[] {
-  const names = new Set(more.map((row) => row.name));
-  return [...rows.filter((row) => !names.has(row.name)), ...more].sort((left, right) =>
-    compareBytes(left.name, right.name),
-  );
 }
 
 const LINKS_AT_ONCE = 16;
@@ -156,10 +149,11 @@ const SHA1 = /^[0-9a-f]{40}$/;
 
 /** Runs before the manifest is saved: everything that it promises must exist. */
 function checkComplete(manifest: Manifest): void {
-  for (const { name, sha1, sizeBytes, sizeRepoBytes } of manifest.files) {
-    if (!SHA1.test(sha1)) throw fail("assert", `file '${name}' has no checksum`);
-    if (sizeBytes > 0 && sizeRepoBytes <= 0)
-      throw fail("assert", `file '${name}' of ${sizeBytes} bytes has no stored bytes`);
+  for (const file of viewsOf(manifest.files)) {
+    const { sizeBytes } = file;
+    if (!SHA1.test(file.sha1)) throw fail("assert", `file '${file.name}' has no checksum`);
+    if (sizeBytes > 0 && file.sizeRepoBytes <= 0)
+      throw fail("assert", `file '${file.name}' of ${sizeBytes} bytes has no stored bytes`);
   }
   assert(
     manifest.files.some((file) => file.name === "pg_data/global/pg_control"),
@@ -178,9 +172,11 @@ async function linkUnchanged({ repo, lease }: OpenBackup, manifest: Manifest, ct
   assert(hardLink !== undefined, `${repo.name} has no hard links`);
   const root = backupPath(repo.stanza, manifest.label);
   const refused: BackupError[] = [];
-  await mapParallel(manifest.files, LINKS_AT_ONCE, async (file) => {
-    if (file.reference === undefined || file.bundle !== undefined || file.block !== undefined || refused.length > 0)
-      return;
+  const linked = manifest.files.filter(
+    ({ reference, bundle, block }) => reference !== undefined && bundle === undefined && block === undefined,
+  );
+  await mapParallel(linked, LINKS_AT_ONCE, async (file) => {
+    if (file.reference === undefined || refused.length > 0) return;
     const { path } = storedAt(repo.key, repo.stanza, manifest, file);
     const own = `${root}${path.slice(backupPath(repo.stanza, file.reference).length)}`;
     await lease.keep();
@@ -203,7 +199,7 @@ async function syncDirectories(repo: Repository, manifest: Manifest): Promise<vo
   // file.
   const hasAll = !manifest.bundle && (manifest.type === "full" || manifest.options.hardlink);
   const directories = new Set(hasAll ? manifest.paths.map((path) => `${root}/${path.name}`) : []);
-  for (const file of manifest.files) {
+  for (const file of viewsOf(manifest.files)) {
     if (file.reference !== undefined || (manifest.bundle && file.sizeBytes === 0)) continue;
     const path = file.bundle === undefined ? `${root}/${file.name}` : `${root}/bundle/${file.bundle.id}`;
     for (let end = path.lastIndexOf("/"); end > root.length; end = path.lastIndexOf("/", end - 1))

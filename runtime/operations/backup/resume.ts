@@ -13,12 +13,13 @@ import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { type Attempt, isSameSource, type SourceIdentity } from "../../format/repository/attemptFile";
 import { BACKREST_VERSION } from "../../format/repository/infoFile";
+import { NameIndex } from "../../format/repository/fileRows";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { attemptPath, backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repository/repoPath";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 import { loadManifestFile } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
-import type { Choice } from "./fileChoices";
+import type { PlannedFiles } from "./plannedFiles";
 import type { Lease } from "../../repository/lease";
 import type { OpenBackup } from "./run";
 import { hasNote } from "./sharers";
@@ -79,10 +80,11 @@ export function rowsToKeep(
   resumed: Manifest,
   delta: boolean,
 ): Map<string, ManifestFile> {
-  const rows = new Map(resumed.files.map((file) => [file.name, file]));
+  const index = NameIndex.of(resumed.files);
   const kept = new Map<string, ManifestFile>();
   for (const file of files) {
-    const row = rows.get(file.name);
+    const position = index.find(file.name);
+    const row = position === -1 ? undefined : resumed.files.at(position);
     if (
       row === undefined ||
       row.sha1 === "" ||
@@ -122,6 +124,6 @@ export async function cleanResumed(
 }
 
 /** Keeps the verified files: unread if times can be trusted, otherwise after a comparison. */
-export function withResumed(choices: Map<string, Choice>, good: Iterable<ManifestFile>, delta: boolean): void {
-  for (const row of good) choices.set(row.name, { kind: delta ? "compare" : "keep", row });
+export function withResumed(files: PlannedFiles, good: Iterable<ManifestFile>, delta: boolean): void {
+  for (const row of good) files.set(row.name, { kind: delta ? "compare" : "keep", row });
 }

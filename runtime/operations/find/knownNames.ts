@@ -220,10 +220,11 @@ export class KnownNames implements Names {
       const manifest = await loadManifest(backup.repo, backup.label, cipherPass ?? null);
       this.#manifest = manifest;
       for (const { id, name } of manifest.databases) if (!this.#databases.has(id)) this.#databases.set(id, name);
-      const maps = manifest.files.flatMap((file) => {
+      const maps: { readonly file: ManifestFile; readonly database: number }[] = [];
+      for (const file of manifest.files) {
         const match = /(?:\/base\/|^pg_tblspc\/\d+\/[^/]+\/)(\d+)\/pg_filenode\.map$/.exec(file.name);
-        return match === null ? [] : [{ file, database: Number(match[1]) }];
-      });
+        if (match !== null) maps.push({ file, database: Number(match[1]) });
+      }
       const shared = manifest.files.find(({ name }) => name === "pg_data/global/pg_filenode.map");
       const wanted = [...(shared === undefined ? [] : [{ file: shared, database: 0 }]), ...maps].slice(0, MAPS_MAX);
       await mapParallel(wanted, MAPS_AT_ONCE, async ({ database, file }) => {

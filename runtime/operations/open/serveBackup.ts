@@ -238,7 +238,7 @@ async function servedFrom(
   // A backup with WAL of its own has pages there, which are fetched.
   const hasWal = manifest.files.some(({ name }) => name.startsWith("pg_data/pg_wal/"));
   await moveServerWal(location, start && state.production === undefined && !hasWal);
-  const upper = openUpper(location, manifest.files, bootOf(location.folder), () => ctx.clock.nowMs());
+  const upper = openUpper(location, [...manifest.files], bootOf(location.folder), () => ctx.clock.nowMs());
   if (share !== undefined) shareAll(upper.targets, SharedPages.open({ directory: share, boot: bootOf(share), rows }));
   const control = controlOf(location);
   const fetcher = new Fetcher({ ...parts, pages: control, spoolPath: location.folder }, upper.targets, ctx);

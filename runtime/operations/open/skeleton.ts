@@ -63,7 +63,7 @@ export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryReque
     else makeDirectory(`${upper}/${pathInData(name)}`, mode);
   }
   const eager: { readonly index: number; readonly row: ManifestFile }[] = [];
-  for (const [index, row] of manifest.files.entries()) {
+  for (const [index, row] of [...manifest.files].entries()) {
     makeFile(upper, row);
     if (row.sizeBytes > 0 && isEager(row)) eager.push({ index, row });
   }

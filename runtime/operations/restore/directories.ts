@@ -32,6 +32,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Context } from "../../base/context";
 import { assert, fail, isError, toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
+import { NameIndex, nameAt } from "../../format/repository/fileRows";
 import type { Manifest, ManifestFile, ManifestPath } from "../../format/repository/manifest";
 import { renderMode } from "../../format/repository/manifestRows";
 import { syncDirectory } from "../../local/atomicWrite";
@@ -287,10 +288,7 @@ async function removeControl(
 /** Suffix of what the restore is about to remove. */
 const ASIDE = ".before-restore";
 
-/**
- * A row of the manifest, or a link of the layout. There are hundreds of thousands of files, so only the path is made
- * for each.
- */
+/** A row of the manifest, or a link of the layout. */
 type Wanted = ManifestFile | ManifestPath | PlannedLink;
 
 function kindOf(wanted: Wanted): "file" | "directory" | "link" {
@@ -298,17 +296,24 @@ function kindOf(wanted: Wanted): "file" | "directory" | "link" {
   return "sizeBytes" in wanted ? "file" : "directory";
 }
 
-/** The wanted entries by absolute path. */
-function wantedOf(manifest: Manifest, layout: RestoreLayout): ReadonlyMap<string, Wanted> {
-  const wanted = new Map<string, Wanted>();
-  for (const path of restoredPaths(manifest)) wanted.set(layout.locate(path.name), path);
-  for (const file of manifest.files) if (file.name !== CONTROL_FILE) wanted.set(layout.locate(file.name), file);
-  for (const link of layout.links) wanted.set(link.path, link);
-  return wanted;
+/** Keys are absolute paths. */
+type WantedEntries = Pick<ReadonlyMap<string, Wanted>, "get">;
+
+function wantedOf(manifest: Manifest, layout: RestoreLayout): WantedEntries {
+  const { files } = manifest;
+  const paths = new Map(restoredPaths(manifest).map((path) => [layout.locate(path.name), path]));
+  const links = new Map(layout.links.map((link) => [link.path, link]));
+  const index = new NameIndex(files.length, (position) => layout.locate(nameAt(files, position)));
+  const fileOf = (path: string): ManifestFile | undefined => {
+    const position = index.find(path);
+    const file = position === -1 ? undefined : files.at(position);
+    return file?.name === CONTROL_FILE ? undefined : file;
+  };
+  return { get: (path) => links.get(path) ?? fileOf(path) ?? paths.get(path) };
 }
 
 interface CleanScope {
-  readonly wanted: ReadonlyMap<string, Wanted>;
+  readonly wanted: WantedEntries;
   readonly kept: ReadonlySet<string>;
   readonly owners: Owners;
   readonly ctx: Context;

@@ -4,6 +4,7 @@
  * Root gives each entry to the owner that the backup names. Names unknown on this machine become the owner of the data
  * directory. Any other account can only own files itself; a note lists the original owners.
  */
+import { viewsOf } from "../../format/repository/fileRows";
 import type { Manifest, OwnerName } from "../../format/repository/manifest";
 import type { AccountIds } from "../../local/actAs";
 import type { UserNames } from "../../local/users";
@@ -23,9 +24,14 @@ export interface OwnerFacts {
 }
 
 export function planOwners(manifest: Manifest, facts: OwnerFacts): Owners {
-  const rows = [...manifest.files, ...manifest.paths, ...manifest.links];
-  const userNames = new Set(rows.map((row) => row.user));
-  const groupNames = new Set(rows.map((row) => row.group));
+  const userNames = new Set<OwnerName>();
+  const groupNames = new Set<OwnerName>();
+  for (const rows of [viewsOf(manifest.files), manifest.paths, manifest.links]) {
+    for (const { user, group } of rows) {
+      userNames.add(user);
+      groupNames.add(group);
+    }
+  }
   return facts.self.uid === 0
     ? ownersForRoot(userNames, groupNames, facts)
     : ownersForOther(userNames, groupNames, facts);

@@ -8,14 +8,16 @@
 import type { AccountIds } from "../../local/actAs";
 import { constants, lstat, open, readdir, readFile, rename, rm, stat } from "../../local/nodeFiles";
 import { basename, dirname } from "node:path";
+import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { TEMP_SUFFIX } from "../../base/temporaryName";
-import { runWeighted } from "../../base/parallel";
+import { runWeighted, type Weighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
+import { filesWhere } from "../../format/repository/fileRows";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
-import { renderManifestBytes } from "../../format/repository/manifest";
+import { renderManifestParts } from "../../format/repository/manifest";
 import { invalidateCheckpoint } from "../../format/page/pgControl";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing, systemError } from "../../local/systemError";
@@ -162,7 +164,11 @@ const MARKER = "backup.manifest";
 /** The marker identifies an interrupted restore; the passphrase stays in the repository. */
 async function markRestore(manifest: Manifest, { dataDirectory }: RestoreLayout): Promise<void> {
   const { cipherPass: _, ...marker } = manifest;
-  await atomicWrite(`${dataDirectory}/${MARKER}`, renderManifestBytes(marker), { mode: 0o600 });
+  await atomicWrite(`${dataDirectory}/${MARKER}`, inParts(marker), { mode: 0o600 });
+}
+
+async function* inParts(manifest: Manifest): ByteStream {
+  yield* renderManifestParts(manifest);
 }
 
 /** Types that recover nothing, or without an end. */
@@ -220,7 +226,7 @@ function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context):
   ]);
   if (preserve) skipped.set("pg_data/postgresql.auto.conf", "skip 'postgresql.auto.conf' -- recovery type is preserve");
   for (const file of manifest.files) if (skipped.has(file.name)) ctx.log.detail(skipped.get(file.name) ?? "");
-  const files = manifest.files.filter((file) => !skipped.has(file.name));
+  const files = filesWhere(manifest.files, (file) => !skipped.has(file.name));
   const special = files.filter((file) => (file.mode & SET_ID) !== 0);
   if (special.length === 0) return { ...manifest, files };
   ctx.log.warn(
@@ -302,8 +308,8 @@ export async function clearSpool(spoolPath: string): Promise<void> {
 }
 
 async function restoreFiles(plan: Plan, pool: JobPool, ctx: Context): Promise<number> {
-  const { single, batches } = restoreOrder(plan.manifest);
-  const progress = new Progress("restored", sumOf([...single, ...batches.flat()]), ctx);
+  const { single, batches, sizeBytes } = restoreOrder(plan.manifest);
+  const progress = new Progress("restored", sizeBytes, ctx);
   const run = async (files: readonly ManifestFile[]): Promise<void> => {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     const left: ManifestFile[] = [];
@@ -320,18 +326,12 @@ async function restoreFiles(plan: Plan, pool: JobPool, ctx: Context): Promise<nu
     for (const [index, file] of left.entries()) report(file, restoredLine(file, plan, results[index]?.kept === true));
   };
   const weightOf = (file: ManifestFile): number => (file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1);
-  await runWeighted(
-    [
-      ...single.map((file) => ({ weight: weightOf(file), run: () => run([file]) })),
-      ...batches.map((files) => ({ weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => run(files) })),
-    ],
-    pool.slots * LIMITS.filesPerWorker,
-  );
-  return sumOf(plan.manifest.files);
-}
-
-function sumOf(files: readonly ManifestFile[]): number {
-  return files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  const tasks = function* (): Iterable<Weighted> {
+    for (const file of single) yield { weight: weightOf(file), run: () => run([file]) };
+    for (const files of batches) yield { weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => run(files) };
+  };
+  await runWeighted(tasks(), pool.slots * LIMITS.filesPerWorker);
+  return plan.manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0);
 }
 
 const BATCHES_PER_SLOT = 2;

@@ -9,7 +9,7 @@
 import { dirname, resolve } from "node:path";
 import { fail } from "../../base/errors";
 import { findBlockSource } from "../../format/repository/blockSource";
-import type { Manifest, ManifestFile, ManifestTarget, OwnerName } from "../../format/repository/manifest";
+import type { FileList, Manifest, ManifestFile, ManifestTarget, OwnerName } from "../../format/repository/manifest";
 import { bundlePath, dataFilePath } from "../../format/repository/repoPath";
 import type { ServerView } from "../../postgres/container/serverPaths";
 import type { RestoreSource } from "./restoreFile";
@@ -353,8 +353,10 @@ export function storedAt(repoIndex: number, stanza: string, manifest: Manifest, 
 export interface RestoreOrder {
   /** Files with a job each, the largest first. */
   readonly single: readonly ManifestFile[];
-  /** Small files, several to a job, in the repository's order. */
-  readonly batches: readonly (readonly ManifestFile[])[];
+  /** Small files, several to a job, in the repository's order. Made one by one, because there may be a million rows. */
+  readonly batches: Iterable<readonly ManifestFile[]>;
+  /** Sum over all these files. */
+  readonly sizeBytes: number;
 }
 
 export const BATCH_FILE_SIZE_BYTES_MAX = 128 * 1024;
@@ -363,31 +365,49 @@ const BATCH_FILES_MAX = 64;
 
 /** Omits pg_control: it is written last, alone. */
 export function restoreOrder({ files, label }: Pick<Manifest, "files" | "label">): RestoreOrder {
-  const wanted = files.filter((file) => file.name !== CONTROL_FILE && file.name !== "pg_data/tablespace_map");
-  const single = wanted
-    .filter((file) => file.sizeBytes > BATCH_FILE_SIZE_BYTES_MAX)
-    .sort((left, right) => right.sizeBytes - left.sizeBytes);
-  const labelOf = (file: ManifestFile): string => file.reference ?? label;
-  const small = wanted.filter((file) => file.sizeBytes <= BATCH_FILE_SIZE_BYTES_MAX);
-  small.sort((left, right) => {
-    if (labelOf(left) !== labelOf(right)) return labelOf(left) < labelOf(right) ? -1 : 1;
-    const [own, other] = [left.bundle, right.bundle];
-    if (own === undefined || other === undefined) return Number(own !== undefined) - Number(other !== undefined);
-    return own.id - other.id || own.offsetBytes - other.offsetBytes;
-  });
-  const batches: ManifestFile[][] = [];
+  const single: ManifestFile[] = [];
+  const small = new Uint32Array(files.length);
+  let smallCount = 0;
   let sizeBytes = 0;
-  for (const file of small) {
-    const last = batches.at(-1);
-    if (last !== undefined && last.length < BATCH_FILES_MAX && sizeBytes + file.sizeBytes <= BATCH_SIZE_BYTES_MAX)
-      last.push(file);
-    else {
-      batches.push([file]);
+  /** Labels that hold the files, the bundles (0 for a file of its own), and the offsets there, by position. */
+  const labels: string[] = [];
+  const bundleIds = new Float64Array(files.length);
+  const offsets = new Float64Array(files.length);
+  let index = -1;
+  for (const file of files) {
+    index++;
+    labels.push(file.reference ?? label);
+    if (file.name === CONTROL_FILE || file.name === "pg_data/tablespace_map") continue;
+    sizeBytes += file.sizeBytes;
+    if (file.sizeBytes > BATCH_FILE_SIZE_BYTES_MAX) single.push(file);
+    else small[smallCount++] = index;
+    bundleIds[index] = file.bundle?.id ?? 0;
+    offsets[index] = file.bundle?.offsetBytes ?? 0;
+  }
+  const order = small.subarray(0, smallCount).sort((left, right) => {
+    const [own = "", other = ""] = [labels[left], labels[right]];
+    if (own !== other) return own < other ? -1 : 1;
+    const between = (numbers: Float64Array): number => (numbers[left] ?? 0) - (numbers[right] ?? 0);
+    return between(bundleIds) || between(offsets) || left - right;
+  });
+  single.sort((left, right) => right.sizeBytes - left.sizeBytes);
+  return { single, batches: batchesOf(files, order), sizeBytes };
+}
+
+function* batchesOf(files: FileList, order: Uint32Array): Iterable<readonly ManifestFile[]> {
+  let batch: ManifestFile[] = [];
+  let sizeBytes = 0;
+  for (const index of order) {
+    const file = files.at(index) as ManifestFile;
+    if (batch.length === BATCH_FILES_MAX || (batch.length > 0 && sizeBytes + file.sizeBytes > BATCH_SIZE_BYTES_MAX)) {
+      yield batch;
+      batch = [];
       sizeBytes = 0;
     }
+    batch.push(file);
     sizeBytes += file.sizeBytes;
   }
-  return { single, batches };
+  if (batch.length > 0) yield batch;
 }
 
 export const CONTROL_FILE = "pg_data/global/pg_control";

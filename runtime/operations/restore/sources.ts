@@ -11,7 +11,8 @@
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { type BackupInfo, type BackupInfoEntry, isSameBackup } from "../../format/repository/backupInfo";
-import type { Manifest, ManifestFile } from "../../format/repository/manifest";
+import { NameIndex } from "../../format/repository/fileRows";
+import type { FileList, Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
 import { sourceOf } from "./restorePlan";
@@ -39,7 +40,7 @@ interface Member {
 
 interface LoadedManifest {
   readonly manifest: Manifest;
-  readonly rows: ReadonlyMap<string, ManifestFile>;
+  readonly index: NameIndex;
 }
 
 export interface OpenRepo {
@@ -177,7 +178,7 @@ export class Sources {
   }
 
   /** An unreadable backup must not cost the old directory. @throws featureNotSupported (67) */
-  requireReadable(files: readonly ManifestFile[]): void {
+  requireReadable(files: FileList): void {
     for (const file of files) sourceOf(this.repo.key, this.repo.stanza, this.manifest, file);
   }
 
@@ -241,13 +242,14 @@ export class Sources {
 
 /** Null when this repository holds no such file. */
 function findSource({ repo }: Member, loaded: LoadedManifest | null, file: ManifestFile): RestoreSource | null {
-  const row = loaded?.rows.get(file.name);
+  const position = loaded?.index.find(file.name) ?? -1;
+  const row = position === -1 ? undefined : loaded?.manifest.files.at(position);
   if (loaded === null || row === undefined || row.sha1 !== file.sha1 || row.sizeBytes !== file.sizeBytes) return null;
   return sourceOf(repo.key, repo.stanza, loaded.manifest, row);
 }
 
 function loadedOf(manifest: Manifest): LoadedManifest {
-  return { manifest, rows: new Map(manifest.files.map((file) => [file.name, file])) };
+  return { manifest, index: NameIndex.of(manifest.files) };
 }
 
 function rank({ repo }: OpenRepo, selected: Selected): number {

@@ -16,6 +16,7 @@ import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { fullLabelOf, isLabel } from "../../format/repository/label";
+import { viewsOf } from "../../format/repository/fileRows";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import { listDoubtful } from "../../repository/stored";
@@ -97,7 +98,7 @@ async function verifyOne(
 /** A backup's references must be listed, and its manifest must agree with backup.info. Pure. */
 export function brokenReferences(entry: BackupInfoEntry, manifest: Manifest, listed: ReadonlySet<string>): string[] {
   const needed = new Set([...manifest.references, ...(manifest.prior === undefined ? [] : [manifest.prior])]);
-  for (const file of manifest.files) if (file.reference !== undefined) needed.add(file.reference);
+  for (const { reference } of viewsOf(manifest.files)) if (reference !== undefined) needed.add(reference);
   needed.delete(manifest.label);
   const lines = [...needed]
     .sort()
@@ -110,8 +111,8 @@ export function brokenReferences(entry: BackupInfoEntry, manifest: Manifest, lis
   return lines;
 }
 
-/** Files read by one request: a separate file, or files of one bundle. */
-type Piece = ManifestFile | readonly ManifestFile[];
+/** Files read by one request, by their positions in the manifest: a separate file, or files of one bundle. */
+type Piece = number | readonly number[];
 
 /** Reads each stored range once, however many backups refer to it. */
 class FileReader {
@@ -147,7 +148,8 @@ class FileReader {
       this.#read(manifest, piece, tally),
     );
     for (const result of problems.flat()) tally.add(result);
-    for (const file of known) {
+    for (const index of known) {
+      const file = fileAt(manifest, index);
       const { status, text } = this.#seen.get(fingerprintOf(this.#sourceOf(manifest, file), file)) ?? OK;
       tally.add(status === "ok" ? OK : { status, text: `${manifest.label}: ${text}` });
     }
@@ -216,28 +218,29 @@ class FileReader {
   }
 
   /** Pieces to read, separate files first, and files whose location was already read. */
-  #sort(manifest: Manifest): { readonly pieces: readonly Piece[]; readonly known: readonly ManifestFile[] } {
+  #sort(manifest: Manifest): { readonly pieces: readonly Piece[]; readonly known: readonly number[] } {
     const pieces: Piece[] = [];
-    const bundles = new Map<string, ManifestFile[]>();
-    const known: ManifestFile[] = [];
-    for (const file of manifest.files) {
+    const bundles = new Map<string, number[]>();
+    const known: number[] = [];
+    for (let index = 0; index < manifest.files.length; index++) {
+      const file = fileAt(manifest, index);
       if (file.sizeBytes === 0 && file.sizeRepoBytes === 0) continue;
       const source = this.#sourceOf(manifest, file);
       const fingerprint = fingerprintOf(source, file);
       const seen = this.#seen.get(fingerprint);
       if (seen === null) continue;
       if (seen !== undefined) {
-        known.push(file);
+        known.push(index);
         continue;
       }
       const isWanted = isInSample(this.#input.samplePercent, this.#ctx) || this.#doubtful.has(source.path);
       this.#seen.set(fingerprint, isWanted ? OK : null);
       if (!isWanted) continue;
-      if (source.range === null || (file.sha1Repo === undefined && !isPlain(source))) pieces.push(file);
+      if (source.range === null || (file.sha1Repo === undefined && !isPlain(source))) pieces.push(index);
       else {
         const bundle = bundles.get(source.path);
-        if (bundle === undefined) bundles.set(source.path, [file]);
-        else bundle.push(file);
+        if (bundle === undefined) bundles.set(source.path, [index]);
+        else bundle.push(index);
       }
     }
     return { pieces: [...pieces, ...bundles.values()], known };
@@ -245,10 +248,12 @@ class FileReader {
 
   /** Returns the errors; counts and remembers the rest. */
   async #read(manifest: Manifest, piece: Piece, tally: Tally): Promise<readonly VerifyFileResult[]> {
-    const files = isBundle(piece) ? piece : [piece];
-    const results = isBundle(piece)
-      ? await this.#bundle(manifest, piece)
-      : [await this.#file(this.#sourceOf(manifest, piece), piece)];
+    const isBundle = typeof piece !== "number";
+    const files = (isBundle ? piece : [piece]).map((index) => fileAt(manifest, index));
+    const [first] = files as [ManifestFile];
+    const results = isBundle
+      ? await this.#bundle(manifest, files)
+      : [await this.#file(this.#sourceOf(manifest, first), first)];
     const problems: VerifyFileResult[] = [];
     for (const [index, file] of files.entries()) {
       const result = results[index] ?? NO_RESULT;
@@ -314,8 +319,8 @@ function baseKey(label: string, name: string): string {
   return `${label}/${name}`;
 }
 
-function isBundle(piece: Piece): piece is readonly ManifestFile[] {
-  return Array.isArray(piece);
+function fileAt({ files }: Manifest, index: number): ManifestFile {
+  return files.at(index) as ManifestFile;
 }
 
 /** Twenty characters for the location and checksum of stored bytes: the plain text is ten times as long. */

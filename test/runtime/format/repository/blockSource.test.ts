@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { findBlockSource } from "../../../../runtime/format/repository/blockSource";
-import { parseManifest } from "../../../../runtime/format/repository/manifest";
+import { type ManifestFile, parseManifest } from "../../../../runtime/format/repository/manifest";
 import { vectorText } from "../vectors";
 
 describe("the location of a block incremental file", () => {
   const manifest = parseManifest(vectorText("v2.60/block-lz4/incr.manifest.gz"), "manifest");
-  const row = (name: string): (typeof manifest.files)[number] => {
+  const row = (name: string): ManifestFile => {
     const file = manifest.files.find((each) => each.name === name);
     if (file === undefined) throw new Error(`no row ${name}`);
     return file;

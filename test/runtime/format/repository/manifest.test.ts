@@ -139,7 +139,8 @@ describe("other manifests", () => {
     const text = renderManifest(partial);
     expect(text).toContain("\nbackup-timestamp-stop=0\n");
     expect(text).not.toMatch(/backup-(archive|lsn)-stop/);
-    expect(parseManifest(text, "m")).toEqual(partial);
+    const { files, ...head } = parseManifest(text, "m");
+    expect({ ...head, files: [...files] }).toEqual(partial);
   });
 
   it("may lack a reference list and optional options, as old ones do", () => {
@@ -168,7 +169,7 @@ describe("other manifests", () => {
       section.endsWith(":default") && key === "user" ? '"a=b"' : valueText,
     );
     const manifest = parseManifest(text, INCR);
-    expect(manifest.files[0]?.user).toBe("a=b");
+    expect(manifest.files.at(0)?.user).toBe("a=b");
     expect(renderManifest(manifest)).toBe(text);
   });
 
@@ -218,7 +219,7 @@ describe("other manifests", () => {
     await errorOf("assert", () =>
       renderManifest({ ...incr, files: incr.files.map((file) => ({ ...file, reference: "20200101-000000F" })) }),
     );
-    await errorOf("assert", () => renderManifest({ ...incr, files: [...incr.files, ...incr.files.slice(0, 1)] }));
+    await errorOf("assert", () => renderManifest({ ...incr, files: [...incr.files, ...[...incr.files].slice(0, 1)] }));
   });
 
   it("survive writing and reading with any rows, in one piece or in any pieces", async () => {
@@ -274,7 +275,7 @@ describe("other manifests", () => {
           const sorted = [...files].sort((a, b) => Buffer.compare(utf8(a.name), utf8(b.name)));
           const text = renderManifest(manifest);
           const whole = parseManifest(text, "m");
-          expect(whole.files).toEqual(sorted);
+          expect([...whole.files]).toEqual(sorted);
           expect(await readManifest(streamOf(...inPieces(text, size)), "m", text.length * 4)).toStrictEqual(whole);
         },
       ),

@@ -1,7 +1,7 @@
 import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { planBatches } from "../../../../runtime/operations/backup/batches";
-import { type Choice, uncopied } from "../../../../runtime/operations/backup/fileChoices";
+import { PlannedFiles, uncopied } from "../../../../runtime/operations/backup/plannedFiles";
 import type { RepoPlan } from "../../../../runtime/operations/backup/backupPlan";
 import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 
@@ -20,9 +20,11 @@ interface Repo {
 
 function planOf(files: readonly ScannedFile[], repo: Repo): RepoPlan {
   const kept = files.filter((_, index) => repo.keeps > 0 && index % repo.keeps === 0);
-  const choices = new Map(kept.map((file): [string, Choice] => [file.name, { kind: "keep", row: uncopied(file) }]));
-  const plan: Pick<RepoPlan, "choices" | "bundle"> = {
-    choices,
+  const planned = new PlannedFiles(files, (file) =>
+    kept.includes(file) ? { kind: "keep", row: uncopied(file) } : null,
+  );
+  const plan: Pick<RepoPlan, "files" | "bundle"> = {
+    files: planned,
     bundle: repo.sizeBytes === null ? null : { sizeBytes: repo.sizeBytes, limitBytes: repo.limitBytes },
   };
   // Batches use no other part of a plan.
@@ -43,7 +45,7 @@ describe("batches", () => {
         const files = some.map((sizeBytes, no) => scanned(`f${no}`, sizeBytes));
         const plans = repos.map((each, index) => ({ repoIndex: index + 1, plan: planOf(files, each) }));
         const nextIds = new Map<number, number>();
-        const batches = planBatches(files, plans, nextIds);
+        const batches = [...planBatches(files, plans, nextIds)];
         expect(batches.flat().map(({ file }) => file)).toEqual(files);
         for (const { repoIndex, plan } of plans) {
           const filled = new Map<number, number>();
@@ -54,7 +56,7 @@ describe("batches", () => {
               const wanted =
                 plan.bundle !== null &&
                 file.sizeBytes <= plan.bundle.limitBytes &&
-                plan.choices.get(file.name)?.kind !== "keep";
+                plan.files.kindOf(file.name) !== "keep";
               expect(id !== undefined).toBe(wanted);
               if (id === undefined) continue;
               ids.add(id);
@@ -79,7 +81,8 @@ describe("batches", () => {
     const files = [scanned("a", 10), scanned("b", 10)];
     const plans = [{ repoIndex: 1, plan: planOf(files, { sizeBytes: MIB, limitBytes: MIB, keeps: 0 }) }];
     const nextIds = new Map<number, number>();
-    planBatches(files, plans, nextIds);
-    expect(planBatches(files, plans, nextIds)[0]?.[0]?.bundleIds.get(1)).toBe(2);
+    const [first] = planBatches(files, plans, nextIds);
+    expect(first).toHaveLength(2);
+    expect([...planBatches(files, plans, nextIds)][0]?.[0]?.bundleIds.get(1)).toBe(2);
   });
 });

@@ -202,7 +202,7 @@ describe("bundles", () => {
     const [plain, bundled] = (await run("full")).manifests;
     expect(plain?.files.some((file) => file.bundle !== undefined)).toBe(false);
     expect(rowOf(bundled, "base/5/large")).not.toHaveProperty("bundle");
-    const ids = new Set(bundled?.files.flatMap((file) => (file.bundle === undefined ? [] : [file.bundle.id])));
+    const ids = new Set(bundled?.files.map((file) => file.bundle?.id).filter((id) => id !== undefined));
     expect(ids).toEqual(new Set([1, 2, 3]));
     expect(rowOf(bundled, "base/5/16385")).toMatchObject({ sizeBytes: 0, sizeRepoBytes: 0 });
     await requireWhole(...repos);

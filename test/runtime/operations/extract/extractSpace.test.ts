@@ -9,7 +9,7 @@ const MIB = 1024 * 1024;
 const HUGE = 2 ** 60;
 
 function manifest(files: Readonly<Record<string, number>>): Manifest {
-  const row = GOLDEN.files[0] as ManifestFile;
+  const row = GOLDEN.files.at(0) as ManifestFile;
   return {
     ...GOLDEN,
     paths: ["5", "16385", "16386"].map((id) => ({ name: `pg_data/base/${id}`, mode: 0o700, user: null, group: null })),

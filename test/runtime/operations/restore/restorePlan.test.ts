@@ -262,8 +262,9 @@ describe("the order of files", () => {
   const row = wanted[0] as ManifestFile;
 
   it("has each of them once, without pg_control and tablespace_map", () => {
-    const { single, batches } = restoreOrder(GOLDEN);
-    const names = [...single, ...batches.flat()].map((file) => file.name);
+    const { single, batches, sizeBytes } = restoreOrder(GOLDEN);
+    expect(sizeBytes).toBe(wanted.reduce((sum, file) => sum + file.sizeBytes, 0));
+    const names = [...single, ...[...batches].flat()].map((file) => file.name);
     expect(names.toSorted()).toEqual(wanted.map((file) => file.name).toSorted());
   });
 
@@ -290,7 +291,9 @@ describe("the order of files", () => {
             ...(old ? { reference: "20200101-000000F" } : {}),
           };
         });
-        const { single, batches } = restoreOrder({ label: GOLDEN.label, files: rows });
+        const order = restoreOrder({ label: GOLDEN.label, files: rows });
+        const { single } = order;
+        const batches = [...order.batches];
         expect([...single, ...batches.flat()].map((file) => file.name).toSorted()).toEqual(
           rows.map((file) => file.name).toSorted(),
         );
