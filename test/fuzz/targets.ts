@@ -63,7 +63,7 @@ import {
   parseChunkName,
   renderChunkHead,
 } from "../../runtime/format/wal/streamChunk";
-import { openSuperBlock, packSuperBlock } from "../../runtime/format/repository/superBlock";
+import { openSuperBlock, superBlockCompressor } from "../../runtime/format/repository/superBlock";
 import { parseHistory } from "../../runtime/format/wal/timeline";
 import { checkpointOf, isCheckpoint } from "../../runtime/format/wal/walCheckpoint";
 import { parseWalHeader } from "../../runtime/format/wal/walHeader";
@@ -337,7 +337,7 @@ const codecTargets: Target[] = [
   ...(["none", "gz", "lz4", "zst"] as const).map(
     (type): Target => ({
       name: `super block ${type}`,
-      seeds: SAMPLES.slice(0, 4).map((sample) => packSuperBlock(sample, { type, level: 1 })),
+      seeds: SAMPLES.slice(0, 4).map((sample) => superBlockCompressor({ type, level: 1 }).compress(sample)),
       kinds: ["format"],
       run: (bytes) => {
         for (const sizeBytes of [1, 40, 900, 3000])

@@ -2,9 +2,9 @@
  * Compression of stored files: gz and zst by node:zlib, lz4 by our own codec; bz2 is read but not written.
  *
  * The raw variant (bundled files with `backup-bundle-raw`, super blocks): gz is a zlib stream, lz4 a frame without
- * content checksum, zst the same. zst is a sequence of frames (see zstFrames). Level ranges and defaults are stock's.
- * Damaged or truncated content is `format` (29), writing bz2 `featureNotSupported` (67). (pgBackRest 2.60
- * "common/compress"; RFC 1950, 1952, 8878.)
+ * content checksum, zst the same. zst is a sequence of frames (see zstFrames), and a super block's a single one. Level
+ * ranges and defaults are stock's. Damaged or truncated content is `format` (29), writing bz2 `featureNotSupported`
+ * (67). (pgBackRest 2.60 "common/compress"; RFC 1950, 1952, 8878.)
  */
 import {
   constants,
@@ -20,14 +20,21 @@ import {
   inflateSync,
   zstdCompressSync,
 } from "node:zlib";
-import type { ByteStream } from "../../base/bytes";
+import { type ByteStream, EMPTY_BYTES, freeMemory } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { Bz2Decompressor, decompressBz2Bytes } from "./bz2";
 import { LIMITS } from "../../base/limits";
 import { type Codec, type Pieces, throughCodec } from "./codec";
 import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "./lz4";
 import { throughTransform } from "./throughTransform";
-import { HandleCodec, handlesWork, WholeDecompressor, type ZlibCodecOptions, zlibCodec } from "./zlibCodec";
+import {
+  HandleCodec,
+  handlesWork,
+  WholeCompressor,
+  WholeDecompressor,
+  type ZlibCodecOptions,
+  zlibCodec,
+} from "./zlibCodec";
 import { unpackZstFrames, ZstFramewiseCodec } from "./zstFrameEnds";
 import { FRAMED_LEVEL_MAX, ZstFramesCompressor, zstFrames, zstFramesStream, zstParams } from "./zstFrames";
 
@@ -176,6 +183,53 @@ export function compressBytes(bytes: Uint8Array, spec: CompressSpec, raw = false
       return compressLz4Bytes(bytes, level, !raw);
     case "bz2":
       throw notSupported();
+  }
+}
+
+/** Idle compressors by level: making one with its buffer costs more than a small content. */
+const idleCompressors = new Map<number, WholeCompressor[]>();
+
+/** {@link compressBytes} for one content after another; zst is a single frame in reused memory. */
+export class BytesCompressor {
+  readonly #spec: CompressSpec;
+  readonly #raw: boolean;
+  #zst: WholeCompressor | null = null;
+  /** What the next call frees. */
+  #last: Uint8Array = EMPTY_BYTES;
+
+  constructor(spec: CompressSpec, raw: boolean) {
+    this.#spec = spec;
+    this.#raw = raw;
+  }
+
+  /** Valid until the next call; without compression the content itself. */
+  compress(bytes: Uint8Array): Uint8Array {
+    const { type, level } = this.#spec;
+    freeMemory(this.#last);
+    this.#last = EMPTY_BYTES;
+    if (type !== "zst" || bytes.length === 0 || !handlesWork()) {
+      const packed = compressBytes(bytes, this.#spec, this.#raw);
+      if (packed !== bytes) this.#last = packed;
+      return packed;
+    }
+    const compressor =
+      this.#zst ?? idleCompressors.get(level)?.pop() ?? new WholeCompressor(compressorOptions("zst", level, this.#raw));
+    // Removed while it works, so that a failed one is not reused.
+    this.#zst = null;
+    const packed = compressor.pack(bytes, bytes.length + (bytes.length >> 7) + 1024);
+    this.#zst = compressor;
+    return packed;
+  }
+
+  /** Lends the codec to the next; what it returned is no longer valid. */
+  close(): void {
+    if (this.#zst === null) return;
+    const { level } = this.#spec;
+    const idle = idleCompressors.get(level) ?? [];
+    idleCompressors.set(level, idle);
+    if (idle.length < IDLE_MAX) idle.push(this.#zst);
+    else this.#zst.close();
+    this.#zst = null;
   }
 }
 

@@ -8,6 +8,7 @@
  */
 import type { Transform } from "node:stream";
 import { constants, createGzip, gunzipSync } from "node:zlib";
+import { assert } from "../../base/errors";
 import type { Codec, Pieces } from "./codec";
 
 export interface ZlibCodecOptions {
@@ -205,6 +206,33 @@ export class WholeDecompressor {
       if (!this.#startsOver) this.#handle.reset();
       return filledBytes;
     }
+  }
+
+  close(): void {
+    this.#handle.close();
+  }
+}
+
+/**
+ * Packs one complete content after another, without a new codec or buffer for each. Only where {@link handlesWork}, and
+ * for codecs that start over after the end. Not reusable after an error.
+ */
+export class WholeCompressor {
+  readonly #handle: OpenHandle;
+  readonly #endFlag: number;
+  #output = Buffer.allocUnsafeSlow(0);
+
+  constructor(options: ZlibCodecOptions) {
+    this.#handle = new OpenHandle(options);
+    this.#endFlag = options.endFlag;
+  }
+
+  /** Valid until the next call. `boundBytes`: more than the packed content can take. */
+  pack(content: Uint8Array, boundBytes: number): Uint8Array {
+    if (this.#output.length < boundBytes) this.#output = Buffer.allocUnsafeSlow(boundBytes);
+    const { freeBytes, left } = this.#handle.write(this.#endFlag, content, content.length, this.#output, 0);
+    assert(left === 0 && freeBytes > 0, `${content.length} bytes do not fit into ${boundBytes} when they are packed`);
+    return this.#output.subarray(0, this.#output.length - freeBytes);
   }
 
   close(): void {

@@ -10,16 +10,16 @@ import { fail } from "../../base/errors";
 import type { StoredSuperBlock } from "./blockMap";
 import { decryptBytes, encryptBytes } from "../codec/cipher";
 import {
+  BytesCompressor,
   type CompressSpec,
   type CompressType,
-  compressBytes,
   decompressBytes,
   decompressInto,
 } from "../codec/compress";
 
-/** The compressed form, shared by all repositories with this compression. */
-export function packSuperBlock(bytes: Uint8Array, spec: CompressSpec): Uint8Array {
-  return compressBytes(bytes, spec, true);
+/** Makes the compressed form of super blocks, which all repositories with this compression share. */
+export function superBlockCompressor(spec: CompressSpec): BytesCompressor {
+  return new BytesCompressor(spec, true);
 }
 
 /** The stored form of a packed super block or of a map; `salt` returns 8 random bytes. */

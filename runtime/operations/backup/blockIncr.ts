@@ -26,8 +26,8 @@ import { createHash } from "node:crypto";
 import type { Context } from "../../base/context";
 import { assert } from "../../base/errors";
 import { type BlockMap, type BlockSizes, type MappedBlock, renderBlockMap } from "../../format/repository/blockMap";
-import type { CompressSpec } from "../../format/codec/compress";
-import { packSuperBlock, sealRaw } from "../../format/repository/superBlock";
+import type { BytesCompressor, CompressSpec } from "../../format/codec/compress";
+import { sealRaw, superBlockCompressor } from "../../format/repository/superBlock";
 import type { BlockHash } from "../../format/codec/xxh3";
 
 export interface CutSettings extends BlockSizes {
@@ -59,6 +59,7 @@ type SeeChanged = (bytes: Uint8Array, offsetBytes: number) => void;
 export class BlockCutter {
   readonly settings: CutSettings;
   readonly #hash: BlockHash;
+  readonly #compressor: BytesCompressor;
   readonly #superBlocks: CutSuperBlock[] = [];
   readonly #checksums: Uint8Array[] = [];
   #blockCount = 0;
@@ -78,6 +79,7 @@ export class BlockCutter {
     );
     this.settings = settings;
     this.#hash = hash;
+    this.#compressor = superBlockCompressor(settings.compress);
     this.#rest = Buffer.allocUnsafeSlow(settings.blockSizeBytes);
     this.#buffer = EMPTY;
   }
@@ -88,7 +90,7 @@ export class BlockCutter {
     this.#onChanged = onChanged;
   }
 
-  /** The compressed super blocks that `chunk` completes. */
+  /** The compressed super blocks that `chunk` completes, each valid until the next one. */
   *add(chunk: Uint8Array): Iterable<Uint8Array> {
     assert(!this.#ended, "a cutter is used for one pass");
     const { blockSizeBytes } = this.settings;
@@ -113,6 +115,11 @@ export class BlockCutter {
     this.#restSize = 0;
     if (this.#bufferSize > 0) yield this.#close();
     this.#ended = true;
+  }
+
+  /** Also after an error. */
+  close(): void {
+    this.#compressor.close();
   }
 
   /** The super block with this number, from 0. */
@@ -168,9 +175,7 @@ export class BlockCutter {
 
   #close(): Uint8Array {
     const bytes = this.#buffer.subarray(0, this.#bufferSize);
-    // Without compression the buffer itself is passed on.
-    const packed = packSuperBlock(bytes, this.settings.compress);
-    if (packed === bytes) this.#buffer = EMPTY;
+    const packed = this.#compressor.compress(bytes);
     this.#superBlocks.push({ sizeBytes: this.#bufferSize, blocks: this.#bufferBlocks });
     this.#bufferSize = 0;
     this.#bufferBlocks = [];

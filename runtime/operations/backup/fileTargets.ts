@@ -246,7 +246,7 @@ class BlockGroup implements TargetGroup {
   }
 
   close(): void {
-    // A cutter holds only memory.
+    this.#cutter.close();
   }
 
   /** An unchanged block has the bytes whose pages the prior backup checked, at the same place of the same file. */
@@ -266,6 +266,12 @@ class BlockGroup implements TargetGroup {
   }
 
   async #hand(pieces: Iterable<Uint8Array>): Promise<void> {
-    for (const packed of pieces) for (const [target, store] of this.#stores) await target.append(store.add(packed));
+    for (const packed of pieces) {
+      for (const [target, store] of this.#stores) {
+        const stored = store.add(packed);
+        await target.append(stored);
+        if (stored !== packed) freeMemory(stored);
+      }
+    }
   }
 }

@@ -1,3 +1,4 @@
+import { zstdDecompressSync } from "node:zlib";
 import { execFileSync, spawnSync } from "node:child_process";
 import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
@@ -8,6 +9,7 @@ import type { Pieces } from "../../../../runtime/format/codec/codec";
 import {
   type CompressType,
   compress,
+  BytesCompressor,
   compressBytes,
   createDecompressor,
   decompress,
@@ -300,6 +302,39 @@ describe("names and levels", () => {
       () => compressBytes(sampleBytes(1), { type: "bz2", level: 9 }),
     ]) {
       expect((await errorOf("featureNotSupported", run)).message).toBe("bz2 is read but not written");
+    }
+  });
+});
+
+describe("compressors of one content after another", () => {
+  it.each(["none", "gz", "lz4", "zst"] as const)("%s: give what each of several unpacks to", (type) => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(1), fc.nat(300_000)), { maxLength: 8 }), (steps) => {
+        const spec = { type, level: 1 };
+        const both = [new BytesCompressor(spec, true), new BytesCompressor(spec, true)] as const;
+        const last: { readonly content: Uint8Array; readonly packed: Uint8Array }[] = [];
+        for (const [which, sizeBytes] of steps) {
+          const content = Buffer.from(sampleBytes(sizeBytes, sizeBytes + 1));
+          last[which] = { content, packed: (both[which] as BytesCompressor).compress(content) };
+          // A result stays while another one works.
+          for (const each of last.filter((kept) => kept !== undefined))
+            expect(Buffer.compare(decompressBytes(each.packed, type, LIMIT, true), each.content)).toBe(0);
+        }
+        for (const each of both) each.close();
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it("zst: make a single frame of a content of any size, also with a codec that another has left", () => {
+    for (const sizeBytes of [100, 1_081_344, 3_000_000, 5000]) {
+      const content = sampleBytes(sizeBytes);
+      const compressor = new BytesCompressor({ type: "zst", level: 3 }, true);
+      const packed = Buffer.from(compressor.compress(content));
+      compressor.close();
+      expect(Buffer.compare(zstdDecompressSync(packed), content)).toBe(0);
+      // A second frame would begin with the same number.
+      expect(packed.indexOf(packed.subarray(0, 4), 4)).toBe(-1);
     }
   });
 });

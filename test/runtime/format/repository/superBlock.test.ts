@@ -1,7 +1,12 @@
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { beforeAll, describe, expect, it } from "vitest";
 import { blockChecksum, parseBlockMap } from "../../../../runtime/format/repository/blockMap";
-import { openRaw, openSuperBlock, packSuperBlock, sealRaw } from "../../../../runtime/format/repository/superBlock";
+import {
+  openRaw,
+  openSuperBlock,
+  superBlockCompressor,
+  sealRaw,
+} from "../../../../runtime/format/repository/superBlock";
 import { type BlockHash, loadBlockHash } from "../../../../runtime/format/codec/xxh3";
 import { blockVector, fileOfRow } from "../blockVectors";
 import { errorOf, sampleBytes, vectorBytes, vectorText } from "../vectors";
@@ -66,15 +71,15 @@ describe("a super block", () => {
     ["lz4", "secret"],
     ["zst", "secret"],
   ] as const)("survives %s with passphrase %s", (compressType, cipherPass) => {
-    const stored = sealRaw(packSuperBlock(bytes, { type: compressType, level: 1 }), cipherPass, salt);
+    const stored = sealRaw(superBlockCompressor({ type: compressType, level: 1 }).compress(bytes), cipherPass, salt);
     expect(openSuperBlock(stored, { sizeBytes: bytes.length }, { compressType, cipherPass }, "file")).toEqual(
       Buffer.from(bytes),
     );
   });
 
   it("of gz is a zlib stream, of lz4 a frame without checksum, encrypted without magic", () => {
-    expect(packSuperBlock(bytes, { type: "gz", level: 6 })[0]).toBe(0x78);
-    expect(packSuperBlock(bytes, { type: "lz4", level: 1 })[4]).toBe(0x40);
+    expect(superBlockCompressor({ type: "gz", level: 6 }).compress(bytes)[0]).toBe(0x78);
+    expect(superBlockCompressor({ type: "lz4", level: 1 }).compress(bytes)[4]).toBe(0x40);
     expect(
       Buffer.from(sealRaw(bytes, "secret", salt))
         .subarray(0, 8)
@@ -83,7 +88,7 @@ describe("a super block", () => {
   });
 
   it("with another size than in its map is refused", async () => {
-    const stored = packSuperBlock(bytes, { type: "zst", level: 1 });
+    const stored = superBlockCompressor({ type: "zst", level: 1 }).compress(bytes);
     const packing = { compressType: "zst", cipherPass: null } as const;
     const long = await errorOf("format", () =>
       openSuperBlock(stored, { sizeBytes: 100_001 }, packing, "pg_data/base/1/2"),
@@ -97,7 +102,7 @@ describe("a super block", () => {
     async (compressType) => {
       const packing = { compressType, cipherPass: null };
       const target = Buffer.alloc(200_000);
-      const stored = packSuperBlock(bytes, { type: compressType, level: 1 });
+      const stored = superBlockCompressor({ type: compressType, level: 1 }).compress(bytes);
       for (let turn = 0; turn < 3; turn++) {
         expect(
           Buffer.compare(

@@ -67,8 +67,9 @@ export class BlockChain {
     const location = { bundleId, offsetBytes: bundleId === 0 ? 0 : offsetBytes };
     const parts: Uint8Array[] = [];
     for await (const chunk of pieces(bytes, chunkBytes))
-      for (const packed of cutter.add(chunk)) parts.push(store.add(packed));
-    for (const packed of cutter.end()) parts.push(store.add(packed));
+      for (const packed of cutter.add(chunk)) parts.push(Buffer.from(store.add(packed)));
+    for (const packed of cutter.end()) parts.push(Buffer.from(store.add(packed)));
+    cutter.close();
     const stored = concatBytes([...parts, ...store.end(cutter, location)]);
     const result = store.result();
     if (result === null) {
