@@ -203,11 +203,11 @@ const NEW_SPACE_PARTS = 3;
  * A heap above this size is mostly lists of files, which stay: V8 would let garbage of three times their size pile up.
  * The limit counts from the next whole collection, so it is set before the lists are complete.
  */
-const LARGE_HEAP_BYTES = 48 * 1024 * 1024;
+const LARGE_HEAP_BYTES = 24 * 1024 * 1024;
 /** For such a heap; a smaller one is left to V8, which is faster. */
 const GARBAGE_PERCENT = 30;
-/** New space of this size works as well as the 64 MiB that it would grow to. */
-const NEW_SPACE_BYTES = 16 * 1024 * 1024;
+/** New space of this size works as well as the 64 MiB that it would grow to: rows of files do not stay in it. */
+const NEW_SPACE_BYTES = 8 * 1024 * 1024;
 
 /** Checks this thread's heap after each collection, and limits the growth of a large one. */
 function watchHeap(): PerformanceObserver {

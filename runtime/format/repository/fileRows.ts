@@ -502,25 +502,42 @@ export class NameIndex {
   /** Positions from 1 by the hash of their names; half of the slots are free. */
   #slots: Uint32Array | null = null;
   #last = -1;
+  /** Searches by halves before the hashes of all names are worth their time; none if the names do not ascend. */
+  #searchesLeft: number;
 
-  /** No name may occur twice. */
-  constructor(length: number, nameOf: (index: number) => string) {
+  /** No name may occur twice. `isSorted` if they ascend by their bytes. */
+  constructor(length: number, nameOf: (index: number) => string, isSorted: boolean) {
     this.#length = length;
     this.#nameAt = nameOf;
+    this.#searchesLeft = isSorted ? Math.ceil(length / SEARCH_COST) : 0;
   }
 
   static of(files: FileList): NameIndex {
-    return new NameIndex(files.length, (index) => nameAt(files, index));
+    return new NameIndex(files.length, (index) => nameAt(files, index), files instanceof RowList && files.isSorted);
   }
 
   /** -1 for an unknown name. */
   find(name: string): number {
     for (let index = this.#last; index < Math.min(this.#last + NEAR, this.#length); index++)
       if (index >= 0 && this.#nameAt(index) === name) return (this.#last = index);
-    this.#slots ??= this.#slotsOfAll();
-    const index = (this.#slots[this.#slotOf(name, this.#slots)] as number) - 1;
+    const index = this.#slots === null && this.#searchesLeft-- > 0 ? this.#search(name) : this.#lookUp(name);
     if (index !== -1) this.#last = index;
     return index;
+  }
+
+  #search(name: string): number {
+    let low = 0;
+    for (let high = this.#length; low < high; ) {
+      const middle = (low + high) >>> 1;
+      if (compareBytes(this.#nameAt(middle), name) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low < this.#length && this.#nameAt(low) === name ? low : -1;
+  }
+
+  #lookUp(name: string): number {
+    this.#slots ??= this.#slotsOfAll();
+    return (this.#slots[this.#slotOf(name, this.#slots)] as number) - 1;
   }
 
   #slotsOfAll(): Uint32Array {
@@ -543,6 +560,8 @@ export class NameIndex {
 
 /** Rows to look at before a search: the last one that was found, and the next ones. */
 const NEAR = 3;
+/** A search takes as long as the hashes of so many names. */
+const SEARCH_COST = 64;
 /** FNV-1a. */
 const HASH_BASIS = 0x811c9dc5;
 const HASH_PRIME = 0x01000193;

@@ -22,10 +22,10 @@ export class PlannedFiles {
   /** Indexes into {@link KINDS}, by position. */
   readonly #kinds: Uint8Array;
 
-  /** Null copies the file. */
+  /** `files` ascend by name. Null copies a file. */
   constructor(files: readonly ScannedFile[], choiceOf: (file: ScannedFile) => Choice | null) {
     this.#files = files;
-    this.#index = new NameIndex(files.length, (index) => (files[index] as ScannedFile).name);
+    this.#index = new NameIndex(files.length, (index) => (files[index] as ScannedFile).name, true);
     this.#kinds = new Uint8Array(files.length);
     for (const [index, file] of files.entries()) {
       const choice = choiceOf(file);

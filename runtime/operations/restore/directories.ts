@@ -303,7 +303,7 @@ function wantedOf(manifest: Manifest, layout: RestoreLayout): WantedEntries {
   const { files } = manifest;
   const paths = new Map(restoredPaths(manifest).map((path) => [layout.locate(path.name), path]));
   const links = new Map(layout.links.map((link) => [link.path, link]));
-  const index = new NameIndex(files.length, (position) => layout.locate(nameAt(files, position)));
+  const index = new NameIndex(files.length, (position) => layout.locate(nameAt(files, position)), false);
   const fileOf = (path: string): ManifestFile | undefined => {
     const position = index.find(path);
     const file = position === -1 ? undefined : files.at(position);

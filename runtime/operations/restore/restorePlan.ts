@@ -9,7 +9,14 @@
 import { dirname, resolve } from "node:path";
 import { fail } from "../../base/errors";
 import { findBlockSource } from "../../format/repository/blockSource";
-import type { FileList, Manifest, ManifestFile, ManifestTarget, OwnerName } from "../../format/repository/manifest";
+import type {
+  FileList,
+  FileView,
+  Manifest,
+  ManifestFile,
+  ManifestTarget,
+  OwnerName,
+} from "../../format/repository/manifest";
 import { bundlePath, dataFilePath } from "../../format/repository/repoPath";
 import type { ServerView } from "../../postgres/container/serverPaths";
 import type { RestoreSource } from "./restoreFile";
@@ -333,7 +340,7 @@ export function sourceOf(repoIndex: number, stanza: string, manifest: Manifest, 
 }
 
 /** Where one repository holds a file's stored bytes, in whatever form. */
-export function storedAt(repoIndex: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
+export function storedAt(repoIndex: number, stanza: string, manifest: Manifest, file: FileView): RestoreSource {
   const label = file.reference ?? manifest.label;
   const compressType = manifest.options.compressType;
   return {

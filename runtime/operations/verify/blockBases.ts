@@ -5,11 +5,11 @@
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { findBlockSource } from "../../format/repository/blockSource";
-import type { Manifest, ManifestFile } from "../../format/repository/manifest";
+import type { FileView, Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadBlockMap } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 
-export function isInBlocks({ block }: ManifestFile): boolean {
+export function isInBlocks({ block }: Pick<FileView, "block">): boolean {
   return block !== undefined && block.mapSizeBytes > 0;
 }
 

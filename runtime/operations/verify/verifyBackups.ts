@@ -16,8 +16,8 @@ import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { fullLabelOf, isLabel } from "../../format/repository/label";
-import { viewsOf } from "../../format/repository/fileRows";
-import type { Manifest, ManifestFile } from "../../format/repository/manifest";
+import { viewAt, viewsOf } from "../../format/repository/fileRows";
+import type { FileView, Manifest } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import { listDoubtful } from "../../repository/stored";
 import type { Repository } from "../../repository/repository";
@@ -149,7 +149,7 @@ class FileReader {
     );
     for (const result of problems.flat()) tally.add(result);
     for (const index of known) {
-      const file = fileAt(manifest, index);
+      const file = viewAt(manifest.files, index);
       const { status, text } = this.#seen.get(fingerprintOf(this.#sourceOf(manifest, file), file)) ?? OK;
       tally.add(status === "ok" ? OK : { status, text: `${manifest.label}: ${text}` });
     }
@@ -223,7 +223,7 @@ class FileReader {
     const bundles = new Map<string, number[]>();
     const known: number[] = [];
     for (let index = 0; index < manifest.files.length; index++) {
-      const file = fileAt(manifest, index);
+      const file = viewAt(manifest.files, index);
       if (file.sizeBytes === 0 && file.sizeRepoBytes === 0) continue;
       const source = this.#sourceOf(manifest, file);
       const fingerprint = fingerprintOf(source, file);
@@ -249,8 +249,8 @@ class FileReader {
   /** Returns the errors; counts and remembers the rest. */
   async #read(manifest: Manifest, piece: Piece, tally: Tally): Promise<readonly VerifyFileResult[]> {
     const isBundle = typeof piece !== "number";
-    const files = (isBundle ? piece : [piece]).map((index) => fileAt(manifest, index));
-    const [first] = files as [ManifestFile];
+    const files = (isBundle ? piece : [piece]).map((index) => viewAt(manifest.files, index));
+    const [first] = files as [FileView];
     const results = isBundle
       ? await this.#bundle(manifest, files)
       : [await this.#file(this.#sourceOf(manifest, first), first)];
@@ -268,17 +268,17 @@ class FileReader {
     return problems.length === 0 ? NOTHING : problems;
   }
 
-  #sourceOf(manifest: Manifest, file: ManifestFile): RestoreSource {
+  #sourceOf(manifest: Manifest, file: FileView): RestoreSource {
     const { repo } = this.#input;
     return storedAt(repo.key, repo.stanza, manifest, file);
   }
 
-  #bundle(manifest: Manifest, files: readonly ManifestFile[]): Promise<readonly VerifyFileResult[]> {
+  #bundle(manifest: Manifest, files: readonly FileView[]): Promise<readonly VerifyFileResult[]> {
     const extents = files.map((file) => {
       const { offsetBytes = 0 } = this.#sourceOf(manifest, file).range ?? {};
       return { offsetBytes, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo ?? file.sha1 };
     });
-    const { path } = this.#sourceOf(manifest, files[0] as ManifestFile);
+    const { path } = this.#sourceOf(manifest, files[0] as FileView);
     return this.#input.pool.run<VerifyBundleJob>({
       kind: "verifyBundle",
       repoIndex: this.#input.repo.key,
@@ -287,7 +287,7 @@ class FileReader {
     });
   }
 
-  #file({ path, range, cipherPass, compressType, raw }: RestoreSource, file: ManifestFile): Promise<VerifyFileResult> {
+  #file({ path, range, cipherPass, compressType, raw }: RestoreSource, file: FileView): Promise<VerifyFileResult> {
     const base = { kind: "verifyFile", repoIndex: this.#input.repo.key, path, range } as const;
     if (file.sha1Repo !== undefined)
       return this.#input.pool.run<VerifyFileJob>({
@@ -319,12 +319,8 @@ function baseKey(label: string, name: string): string {
   return `${label}/${name}`;
 }
 
-function fileAt({ files }: Manifest, index: number): ManifestFile {
-  return files.at(index) as ManifestFile;
-}
-
 /** Twenty characters for the location and checksum of stored bytes: the plain text is ten times as long. */
-function fingerprintOf({ path, range }: RestoreSource, { sizeRepoBytes, sha1, sha1Repo }: ManifestFile): string {
+function fingerprintOf({ path, range }: RestoreSource, { sizeRepoBytes, sha1, sha1Repo }: FileView): string {
   return hash("sha1", `${path}:${range?.offsetBytes ?? 0}:${sizeRepoBytes}:${sha1Repo ?? sha1}`, "binary");
 }
 
