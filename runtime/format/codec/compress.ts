@@ -36,7 +36,16 @@ import {
   zlibCodec,
 } from "./zlibCodec";
 import { unpackZstFrames, ZstFramewiseCodec } from "./zstFrameEnds";
-import { FRAMED_LEVEL_MAX, ZstFramesCompressor, zstFrames, zstFramesStream, zstParams } from "./zstFrames";
+import {
+  FRAMED_LEVEL_MAX,
+  FrameSearches,
+  nextFrame,
+  type Search,
+  ZstFramesCompressor,
+  zstFrames,
+  zstFramesStream,
+  zstParams,
+} from "./zstFrames";
 
 export type CompressType = "none" | "gz" | "lz4" | "zst" | "bz2";
 
@@ -186,50 +195,65 @@ export function compressBytes(bytes: Uint8Array, spec: CompressSpec, raw = false
   }
 }
 
-/** Idle compressors by level: making one with its buffer costs more than a small content. */
-const idleCompressors = new Map<number, WholeCompressor[]>();
+/** Idle compressors by search and level: making one with its buffer costs more than a small content. */
+const idleCompressors = new Map<string, WholeCompressor[]>();
 
-/** {@link compressBytes} for one content after another; zst is a single frame in reused memory. */
+/** {@link compressBytes} for one content after another of a file; zst is a single frame in reused memory. */
 export class BytesCompressor {
   readonly #spec: CompressSpec;
   readonly #raw: boolean;
-  #zst: WholeCompressor | null = null;
+  readonly #searches: FrameSearches;
+  readonly #zst = new Map<Search, WholeCompressor>();
   /** What the next call frees. */
   #last: Uint8Array = EMPTY_BYTES;
 
   constructor(spec: CompressSpec, raw: boolean) {
     this.#spec = spec;
     this.#raw = raw;
+    this.#searches = new FrameSearches(spec.level);
   }
 
   /** Valid until the next call; without compression the content itself. */
   compress(bytes: Uint8Array): Uint8Array {
-    const { type, level } = this.#spec;
     freeMemory(this.#last);
     this.#last = EMPTY_BYTES;
-    if (type !== "zst" || bytes.length === 0 || !handlesWork()) {
+    if (this.#spec.type !== "zst" || bytes.length === 0 || !handlesWork()) {
       const packed = compressBytes(bytes, this.#spec, this.#raw);
       if (packed !== bytes) this.#last = packed;
       return packed;
     }
-    const compressor =
-      this.#zst ?? idleCompressors.get(level)?.pop() ?? new WholeCompressor(compressorOptions("zst", level, this.#raw));
-    // Removed while it works, so that a failed one is not reused.
-    this.#zst = null;
-    const packed = compressor.pack(bytes, bytes.length + (bytes.length >> 7) + 1024);
-    this.#zst = compressor;
-    return packed;
+    return nextFrame(this.#searches, bytes, (search) => {
+      const compressor = this.#zst.get(search) ?? this.#borrow(search);
+      // Removed while it works, so that a failed one is not reused.
+      this.#zst.delete(search);
+      const packed = compressor.pack(bytes, bytes.length + (bytes.length >> 7) + 1024);
+      this.#zst.set(search, compressor);
+      return packed;
+    });
   }
 
-  /** Lends the codec to the next; what it returned is no longer valid. */
-  close(): void {
-    if (this.#zst === null) return;
+  #borrow(search: Search): WholeCompressor {
+    const idle = idleCompressors.get(this.#keyOf(search))?.pop();
+    if (idle !== undefined) return idle;
     const { level } = this.#spec;
-    const idle = idleCompressors.get(level) ?? [];
-    idleCompressors.set(level, idle);
-    if (idle.length < IDLE_MAX) idle.push(this.#zst);
-    else this.#zst.close();
-    this.#zst = null;
+    const create = (): ReturnType<typeof createZstdCompress> =>
+      createZstdCompress({ params: zstParams(level, search) });
+    return new WholeCompressor({ ...compressorOptions("zst", level, this.#raw), create });
+  }
+
+  #keyOf(search: Search): string {
+    return `${search} ${this.#spec.level}`;
+  }
+
+  /** Lends the codecs to the next; what it returned is no longer valid. */
+  close(): void {
+    for (const [search, compressor] of this.#zst) {
+      const idle = idleCompressors.get(this.#keyOf(search)) ?? [];
+      idleCompressors.set(this.#keyOf(search), idle);
+      if (idle.length < IDLE_MAX) idle.push(compressor);
+      else compressor.close();
+    }
+    this.#zst.clear();
   }
 }
 

@@ -32,43 +32,49 @@ function outputSizeBytes(contentSizeBytes: number): number {
 }
 
 /** How repetitions are found; `lean` misses short ones. */
-type Search = "usual" | "lean";
+export type Search = "usual" | "lean";
 
 /** Content of a small file is not worth a second attempt. */
 const FIRST_TRIAL_FRAME = 1;
 const TRIAL_EVERY_FRAMES = 32;
 /** So much larger the lean frame may be, for the time that it saves. */
 const LEAN_SIZE_MAX = 1 + 1 / 128;
-/** A frame so much larger than that of the trial says that the content has changed. */
+/** A frame that packs so much worse than that of the trial says that the content has changed. */
 const SURPRISE = 1.25;
 
 /** Chooses the search for each frame of a file. */
-class FrameSearches {
+export class FrameSearches {
   readonly #hasLean: boolean;
   #frameNo = 0;
-  /** The size of the last trial's lean frame, while that search is the better one. */
-  #leanSizeBytes: number | null = null;
+  /** Packed bytes for a byte of the last trial, while the lean search is the better one. */
+  #leanRatio: number | null = null;
 
-  /** Negative levels are leaner already. */
+  /** Negative levels are leaner already, and the highest ones are for the smallest size. */
   constructor(level: number) {
-    this.#hasLean = level > 0;
+    this.#hasLean = level > 0 && level <= FRAMED_LEVEL_MAX;
   }
 
   /** Yields each search for the next frame, takes the frame that it makes, and returns the better one. */
-  *next(): Generator<Search, Uint8Array, Uint8Array> {
+  *next(contentSizeBytes: number): Generator<Search, Uint8Array, Uint8Array> {
     const isTrial = this.#hasLean && this.#frameNo++ % TRIAL_EVERY_FRAMES === FIRST_TRIAL_FRAME;
-    if (!isTrial && this.#leanSizeBytes === null) return yield "usual";
+    if (!isTrial && this.#leanRatio === null) return yield "usual";
     const lean = yield "lean";
-    if (!isTrial && lean.length <= (this.#leanSizeBytes ?? 0) * SURPRISE) return lean;
+    const expectedBytes = (this.#leanRatio ?? 0) * contentSizeBytes;
+    if (!isTrial && lean.length <= expectedBytes * SURPRISE) return lean;
     const usual = yield "usual";
     const isBetter = lean.length <= usual.length * LEAN_SIZE_MAX;
-    this.#leanSizeBytes = isBetter ? lean.length : null;
+    this.#leanRatio = isBetter ? lean.length / contentSizeBytes : null;
     return isBetter ? lean : usual;
   }
 }
 
-function nextFrame(searches: FrameSearches, pack: (search: Search) => Uint8Array): Uint8Array {
-  const frame = searches.next();
+/** `pack` returns each frame in memory of its search. */
+export function nextFrame(
+  searches: FrameSearches,
+  content: Uint8Array,
+  pack: (search: Search) => Uint8Array,
+): Uint8Array {
+  const frame = searches.next(content.length);
   let step = frame.next();
   while (step.done !== true) step = frame.next(pack(step.value));
   return step.value;
@@ -81,7 +87,7 @@ export function zstFrames(bytes: Uint8Array, level: number): Uint8Array {
   const searches = new FrameSearches(level);
   for (let begin = 0; begin < bytes.length || begin === 0; begin += FRAME_SIZE_BYTES) {
     const content = bytes.subarray(begin, begin + FRAME_SIZE_BYTES);
-    const frame = nextFrame(searches, (search) => zstFrame(content, level, search));
+    const frame = nextFrame(searches, content, (search) => zstFrame(content, level, search));
     table.add(frame.length, content.length);
     frames.push(frame);
   }
@@ -168,7 +174,7 @@ export class ZstFramesCompressor implements Codec {
 
   /** In memory that the next frame uses again. */
   #frame(content: Uint8Array): Uint8Array {
-    const frame = nextFrame(this.#searches, (search) => this.#packed(content, search));
+    const frame = nextFrame(this.#searches, content, (search) => this.#packed(content, search));
     this.#table.add(frame.length, content.length);
     return frame;
   }
@@ -199,7 +205,7 @@ export async function* zstFramesStream(source: ByteStream, level: number): ByteS
     parts = [];
     gatheredBytes = 0;
     const sizes = { chunkSize: outputSizeBytes(content.length), pledgedSrcSize: content.length };
-    const next = searches.next();
+    const next = searches.next(content.length);
     let step = next.next();
     while (step.done !== true)
       step = next.next(await compressFrame(content, { ...sizes, params: zstParams(level, step.value) }));

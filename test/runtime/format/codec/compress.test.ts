@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { zstdDecompressSync } from "node:zlib";
 import { execFileSync, spawnSync } from "node:child_process";
 import * as fc from "../../../harness/properties";
@@ -324,6 +325,21 @@ describe("compressors of one content after another", () => {
       }),
       { numRuns: 10 },
     );
+  });
+
+  it("zst: learn from a file's earlier contents that a lean search is better", () => {
+    const compressor = new BytesCompressor({ type: "zst", level: 3 }, true);
+    const sizesBytes = Array.from({ length: 4 }, (_, no) => {
+      const digests = Array.from({ length: 5000 }, (_unused, at) =>
+        createHash("sha1").update(`${no} ${at}`).digest("hex"),
+      );
+      const content = Buffer.from(digests.join(""));
+      const packed = compressor.compress(content);
+      expect(Buffer.compare(zstdDecompressSync(packed), content)).toBe(0);
+      return packed.length;
+    });
+    compressor.close();
+    for (const sizeBytes of sizesBytes.slice(1)) expect(sizeBytes).toBeLessThan((sizesBytes[0] as number) * 0.99);
   });
 
   it("zst: make a single frame of a content of any size, also with a codec that another has left", () => {
