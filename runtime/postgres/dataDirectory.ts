@@ -7,7 +7,7 @@
  */
 import { compareBytes } from "../base/bytes";
 import { lstat, lstatSync, readdir, readlink, stat, type Stats } from "../local/nodeFiles";
-import { dirname, isAbsolute, resolve } from "node:path";
+import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
@@ -42,10 +42,17 @@ export interface ScannedPath extends Scanned {
 }
 
 export interface ScannedFile extends ScannedPath {
-  /** Path on this machine. */
-  readonly sourcePath: string;
+  /** Directory on this machine, one text for all files in it: there may be a million. */
+  readonly sourceDirectory: string;
+  /** Name there, if it is not the last part of `name`: that of a linked file in a container. */
+  readonly sourceName?: string;
   readonly sizeBytes: number;
   readonly modifiedAtS: number;
+}
+
+/** Path of the file on this machine. */
+export function sourcePathOf({ name, sourceDirectory, sourceName }: ScannedFile): string {
+  return `${sourceDirectory}/${sourceName ?? name.slice(name.lastIndexOf("/") + 1)}`;
 }
 
 export interface ScannedLink extends Scanned {
@@ -162,7 +169,7 @@ class Walk {
         throw fail("linkExpected", `'${child}' is not a symlink - pg_tblspc should contain only symlinks`);
       }
       if (info.isDirectory()) await this.#childDirectory(childName, childSource, info);
-      else if (info.isFile()) this.#file(childName, childSource, info);
+      else if (info.isFile()) this.#file(childName, sourcePath, child, info);
       else if (info.isSymbolicLink()) await this.#link(childName, childSource, info);
       else this.#warnings.push(`exclude special file '${childSource}' from backup`);
     }
@@ -185,7 +192,7 @@ class Walk {
     return exclusion !== undefined;
   }
 
-  #file(name: string, sourcePath: string, info: Stats): void {
+  #file(name: string, sourceDirectory: string, sourceName: string, info: Stats): void {
     const slash = name.lastIndexOf("/");
     const directory = name.slice(0, slash);
     const base = name.slice(slash + 1);
@@ -196,15 +203,16 @@ class Walk {
       (/^pg_internal\.init(\.\d+)?$/.test(base) || TEMPORARY_RELATION.test(base))
     )
       return;
-    this.#files.push({
+    const file: ScannedFile = {
       name,
-      sourcePath,
+      sourceDirectory,
       sizeBytes: compact(info.size),
       modifiedAtS: Math.floor(info.mtimeMs / 1000),
       mode: info.mode & 0o7777,
       user: this.#options.users.userName(info.uid),
       group: this.#options.users.groupName(info.gid),
-    });
+    };
+    this.#files.push(sourceName === base ? file : { ...file, sourceName });
   }
 
   async #link(name: string, sourcePath: string, info: Stats): Promise<void> {
@@ -246,7 +254,7 @@ class Walk {
         path: dirname(destination),
         file: destination.slice(destination.lastIndexOf("/") + 1),
       });
-      this.#file(name, behind, target);
+      this.#file(name, dirname(behind), basename(behind), target);
     }
   }
 

@@ -13,7 +13,7 @@ import { runWeighted, type Weighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { backupPath, bundlePath, dataFilePath } from "../../format/repository/repoPath";
-import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
+import { type Scan, type ScannedFile, sourcePathOf } from "../../postgres/dataDirectory";
 import { requireAttempt } from "../../repository/attempt";
 import { saveManifestCopy } from "../../repository/backupStore";
 import type { JobPool } from "../shared/jobs";
@@ -192,20 +192,17 @@ class Copy {
     const isControl = file.name === CONTROL_FILE;
     const onStandby = standbyDirectory !== null && !isControl && ON_STANDBY.test(file.name);
     // A container's tablespaces have paths of their own here.
-    if (onStandby && !file.sourcePath.startsWith(`${dataDirectory}/`))
-      throw fail(
-        "optionInvalid",
-        `'${file.sourcePath}' cannot be read from the standby: the primary is in a container`,
-        {
-          hint: "Turn backup-standby off.",
-        },
-      );
+    const sourcePath = sourcePathOf(file);
+    if (onStandby && !sourcePath.startsWith(`${dataDirectory}/`))
+      throw fail("optionInvalid", `'${sourcePath}' cannot be read from the standby: the primary is in a container`, {
+        hint: "Turn backup-standby off.",
+      });
     const takers = this.#run.alive.filter(({ repo }) => this.#run.plan(repo.key).files.kindOf(file.name) !== "keep");
     const checksPages = takers.some(({ repo }) => this.#run.plan(repo.key).manifest.options.checksumPage === true);
     const segment = checksPages ? pageSegmentOf(file.name) : null;
     return {
       name: file.name,
-      sourcePath: onStandby ? `${standbyDirectory}${file.sourcePath.slice(dataDirectory.length)}` : file.sourcePath,
+      sourcePath: onStandby ? `${standbyDirectory}${sourcePath.slice(dataDirectory.length)}` : sourcePath,
       sizeBytes: file.sizeBytes,
       pages: segment === null ? null : { segmentNo: segment.segmentNo, pageSizeBytes, headerCheck: pageHeaderCheck },
       controlOf: isControl ? dataDirectory : null,
@@ -239,7 +236,7 @@ class Copy {
   async #take({ file, source }: Taken, result: BatchFileResult): Promise<void> {
     this.#progress.add(file.sizeBytes);
     if (result.missing) {
-      this.#ctx.log.detail(`skip file removed by database ${file.sourcePath}`);
+      this.#ctx.log.detail(`skip file removed by database ${sourcePathOf(file)}`);
       this.#gone.add(file.name);
       return;
     }
@@ -260,7 +257,7 @@ class Copy {
     const verb = stored ? "backup file" : "match file from prior backup";
     this.#ctx.log.detail(
       () =>
-        `${verb} ${file.sourcePath} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`,
+        `${verb} ${sourcePathOf(file)} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`,
     );
     await this.#saveSometimes(result.sizeBytes);
   }
@@ -344,18 +341,16 @@ class Copy {
 /** @throws checksum (26) when `isError` */
 function reportPages(file: ScannedFile, result: BatchFileResult, isError: boolean, ctx: Context): void {
   if (result.pagesValid !== false) return;
-  if (isError)
-    throw fail("checksum", `invalid page checksum(s) found in file ${file.sourcePath}`, { path: file.sourcePath });
+  const path = sourcePathOf(file);
+  if (isError) throw fail("checksum", `invalid page checksum(s) found in file ${path}`, { path });
   const pages = (result.pageErrors ?? []).map((range) =>
     typeof range === "number" ? String(range) : `${range[0]}-${range[1]}`,
   );
   const where =
     pages.length === 0
-      ? `page misalignment in file ${file.sourcePath}: file size ${result.sizeBytes} is not divisible by page size`
+      ? `page misalignment in file ${path}: file size ${result.sizeBytes} is not divisible by page size`
       : "";
-  ctx.log.warn(
-    where !== "" ? where : `invalid page checksum(s) found in file ${file.sourcePath} at page(s) ${pages.join(", ")}`,
-  );
+  ctx.log.warn(where !== "" ? where : `invalid page checksum(s) found in file ${path} at page(s) ${pages.join(", ")}`);
 }
 
 /**

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Context } from "../../../runtime/base/context";
 import type { UserNames } from "../../../runtime/local/users";
 import { compareBytes } from "../../../runtime/base/bytes";
-import { type Scan, scanDataDirectory, type ScanOptions } from "../../../runtime/postgres/dataDirectory";
+import { type Scan, scanDataDirectory, type ScanOptions, sourcePathOf } from "../../../runtime/postgres/dataDirectory";
 import { ManualClock, TEST_TIME_MS, testContext } from "../../harness/context";
 import { makeTree, temporaryFolder } from "../repository/support";
 
@@ -61,7 +61,7 @@ describe("the files of a data directory", () => {
     const { files, paths, targets, links } = await scan();
     expect(files.find((file) => file.name === "pg_data/base/1/1259")).toEqual({
       name: "pg_data/base/1/1259",
-      sourcePath: join(data, "base/1/1259"),
+      sourceDirectory: join(data, "base/1"),
       sizeBytes: 5,
       modifiedAtS: 1795157583,
       mode: expect.any(Number),
@@ -272,9 +272,9 @@ describe("tablespaces and links", () => {
       `pg_tblspc/16384/${CONTENT}/5/16400`,
       `pg_tblspc/16384/${CONTENT}/5/16401_init`,
     ]);
-    expect(result.files.find((file) => file.name.endsWith("16400"))?.sourcePath).toBe(
+    expect(result.files.filter(({ name }) => name.endsWith("16400")).map(sourcePathOf)).toEqual([
       join(data, `pg_tblspc/16384/${CONTENT}/5/16400`),
-    );
+    ]);
     expect(result.paths.map((path) => path.name).filter((name) => name.startsWith("pg_tblspc"))).toEqual([
       "pg_tblspc",
       "pg_tblspc/16384",

@@ -60,7 +60,7 @@ it("large files are copied first, in a stable order", () => {
   const file = (name: string, sizeBytes: number) => ({
     name,
     sizeBytes,
-    sourcePath: name,
+    sourceDirectory: "",
     modifiedAtS: 0,
     mode: 0,
     user: null,

@@ -8,7 +8,7 @@ import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 const MIB = 1024 * 1024;
 
 function scanned(name: string, sizeBytes: number): ScannedFile {
-  return { name, sourcePath: name, sizeBytes, modifiedAtS: 1, mode: 0o600, user: null, group: null };
+  return { name, sourceDirectory: "", sizeBytes, modifiedAtS: 1, mode: 0o600, user: null, group: null };
 }
 
 interface Repo {

@@ -14,7 +14,7 @@ const SHA1 = "a".repeat(40);
 const MIB = 1024 * 1024;
 
 function scanned(name: string, sizeBytes: number, modifiedAtS: number): ScannedFile {
-  return { name, sourcePath: `/${name}`, sizeBytes, modifiedAtS, mode: 0o600, user: "postgres", group: "postgres" };
+  return { name, sourceDirectory: "", sizeBytes, modifiedAtS, mode: 0o600, user: "postgres", group: "postgres" };
 }
 
 function row(name: string, sizeBytes: number, modifiedAtS: number, more: Partial<ManifestFile> = {}): ManifestFile {

@@ -8,7 +8,7 @@ import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 const NAMES = ["a", "b", "c", "d", "e", "é", "\udcff"].map((base) => `pg_data/${base}`);
 
 function scanned(name: string): ScannedFile {
-  return { name, sourcePath: name, sizeBytes: 8192, modifiedAtS: 1, mode: 0o600, user: null, group: null };
+  return { name, sourceDirectory: "", sizeBytes: 8192, modifiedAtS: 1, mode: 0o600, user: null, group: null };
 }
 
 function row(name: string, sizeRepoBytes: number): ManifestFile {
