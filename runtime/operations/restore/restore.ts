@@ -15,7 +15,7 @@ import { LIMITS } from "../../base/limits";
 import { TEMP_SUFFIX } from "../../base/temporaryName";
 import { runWeighted, type Weighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
-import { filesWhere } from "../../format/repository/fileRows";
+import { filesWhere, viewsOf } from "../../format/repository/fileRows";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { renderManifestParts } from "../../format/repository/manifest";
 import { invalidateCheckpoint } from "../../format/page/pgControl";
@@ -225,12 +225,12 @@ function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context):
     ["pg_data/tablespace_map", "skip 'tablespace_map' -- tablespace links will be created based on mappings"],
   ]);
   if (preserve) skipped.set("pg_data/postgresql.auto.conf", "skip 'postgresql.auto.conf' -- recovery type is preserve");
-  for (const file of manifest.files) if (skipped.has(file.name)) ctx.log.detail(skipped.get(file.name) ?? "");
+  for (const { name } of viewsOf(manifest.files)) if (skipped.has(name)) ctx.log.detail(skipped.get(name) ?? "");
   const files = filesWhere(manifest.files, (file) => !skipped.has(file.name));
-  const special = files.filter((file) => (file.mode & SET_ID) !== 0);
+  const special = filesWhere(files, (file) => (file.mode & SET_ID) !== 0);
   if (special.length === 0) return { ...manifest, files };
   ctx.log.warn(
-    `${special.length} files of the backup, '${special[0]?.name}' first, have set-user-ID or set-group-ID bits: they are restored without these bits`,
+    `${special.length} files of the backup, '${special.at(0)?.name}' first, have set-user-ID or set-group-ID bits: they are restored without these bits`,
   );
   return {
     ...manifest,
@@ -269,11 +269,12 @@ export function checkPages(
   isError: boolean,
   ctx: Context,
 ): void {
-  const damaged = manifest.files.filter((file) => file.checksumPage === false && !databases.isZeroed(file.name));
+  const damaged = filesWhere(
+    manifest.files,
+    (file) => file.checksumPage === false && !databases.isZeroed(file.name),
+  ).map(({ name }) => name);
   if (damaged.length === 0) return;
-  const lines = damaged
-    .slice(0, DAMAGED_LINES_MAX)
-    .map((file) => `invalid page checksum(s) found in file ${file.name}`);
+  const lines = damaged.slice(0, DAMAGED_LINES_MAX).map((name) => `invalid page checksum(s) found in file ${name}`);
   if (lines.length < damaged.length) lines.push(`and in ${damaged.length - lines.length} more`);
   if (isError) {
     throw fail("checksum", `backup ${manifest.label} was taken with damaged pages\n${lines.join("\n")}`, {
@@ -331,7 +332,9 @@ async function restoreFiles(plan: Plan, pool: JobPool, ctx: Context): Promise<nu
     for (const files of batches) yield { weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => run(files) };
   };
   await runWeighted(tasks(), pool.slots * LIMITS.filesPerWorker);
-  return plan.manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  let allBytes = 0;
+  for (const file of viewsOf(plan.manifest.files)) allBytes += file.sizeBytes;
+  return allBytes;
 }
 
 const BATCHES_PER_SLOT = 2;

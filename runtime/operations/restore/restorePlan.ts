@@ -9,6 +9,7 @@
 import { dirname, resolve } from "node:path";
 import { fail } from "../../base/errors";
 import { findBlockSource } from "../../format/repository/blockSource";
+import { viewsOf } from "../../format/repository/fileRows";
 import type {
   FileList,
   FileView,
@@ -381,12 +382,12 @@ export function restoreOrder({ files, label }: Pick<Manifest, "files" | "label">
   const bundleIds = new Float64Array(files.length);
   const offsets = new Float64Array(files.length);
   let index = -1;
-  for (const file of files) {
+  for (const file of viewsOf(files)) {
     index++;
     labels.push(file.reference ?? label);
     if (file.name === CONTROL_FILE || file.name === "pg_data/tablespace_map") continue;
     sizeBytes += file.sizeBytes;
-    if (file.sizeBytes > BATCH_FILE_SIZE_BYTES_MAX) single.push(file);
+    if (file.sizeBytes > BATCH_FILE_SIZE_BYTES_MAX) single.push(files.at(index) as ManifestFile);
     else small[smallCount++] = index;
     bundleIds[index] = file.bundle?.id ?? 0;
     offsets[index] = file.bundle?.offsetBytes ?? 0;
