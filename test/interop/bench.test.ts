@@ -3,8 +3,9 @@
  * all of them.
  */
 // claim: docs/internals/benchmarks.md, docs/internals/benchmarks-blocks.md, docs/internals/benchmarks-files.md,
-//   docs/internals/benchmarks-memory.md, docs/internals/benchmarks-open.md, docs/internals/benchmarks-topology.md,
-//   docs/internals/benchmarks-wal.md: one machine's figures (measured by `npm run bench`; the test shows that it runs)
+//   docs/internals/benchmarks-memory.md, docs/internals/benchmarks-open.md, docs/internals/benchmarks-scale.md,
+//   docs/internals/benchmarks-topology.md, docs/internals/benchmarks-wal.md: one machine's figures (measured by
+//   `npm run bench`; the test shows that it runs)
 import { describe, expect, test } from "vitest";
 import { blocksBench } from "../../tools/bench/blocks";
 import type { Report } from "../../tools/bench/document";
@@ -12,6 +13,7 @@ import { filesBench } from "../../tools/bench/files";
 import { memoryBench } from "../../tools/bench/memory";
 import { mixedBench } from "../../tools/bench/mixed";
 import { openBench } from "../../tools/bench/open";
+import { scaleBench } from "../../tools/bench/scale";
 import { createProgress } from "../../tools/parts/progress";
 import { findParts } from "../harness/real/interopParts";
 import { NIGHTLY } from "../../tools/parts/nightly";
@@ -60,6 +62,13 @@ describe("the benchmarks", async () => {
     // Without root or FUSE.
     if (report === null) return expect(missing.join("")).toContain("no benchmark");
     expectTable(report, 14);
+  });
+
+  test.runIf(NIGHTLY)("scale: three sizes of each kind", async () => {
+    const sizes = { files: 400, sizeMb: 64, segments: 400, readSegments: 8, backups: 24, databases: 4 };
+    const rows = (await scaleBench(sizes, quiet))?.table.split("\n") ?? [];
+    expect(rows).toHaveLength(2 + 2 * 21);
+    for (const row of rows.slice(2)) expect(row.split("|")).toHaveLength(12);
   });
 });
 

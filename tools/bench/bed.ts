@@ -39,7 +39,8 @@ export interface Parts {
 
 type BackupType = "full" | "incr";
 
-const STANZA = "bench";
+/** The stanza of a {@link Bed}. */
+export const STANZA = "bench";
 const LEVELS = { zst: 3, gz: 6 } as const;
 const MIB = 1024 * 1024;
 const SAMPLE_MS = 150;

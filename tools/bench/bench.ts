@@ -14,6 +14,7 @@ import { memoryMain } from "./memory";
 import { mixedMain } from "./mixed";
 import { openMain } from "./open";
 import { rpoMain } from "./rpo";
+import { scaleMain } from "./scale";
 import { streamMain } from "./stream";
 import { topologyMain } from "./topology";
 import { walMain } from "./wal";
@@ -27,6 +28,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   wal: walMain,
   topology: topologyMain,
   open: openMain,
+  scale: scaleMain,
 };
 /** Not beside stock, and too long for `all`. */
 const MEASUREMENTS: Readonly<Record<string, Bench>> = { commits: commitsMain, rpo: rpoMain, stream: streamMain };
@@ -40,6 +42,7 @@ const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackR
   wal        WAL through the agent over a store far away                --segments=300 --latency=20 (ms) --process-max=4
   open       first query of an opened backup, beside a restore          --size=512 (MB) --latency=20 (ms) --seconds=10
   topology   comparisons of stacks, and what they add to a preview       --databases=50
+  scale      growth of costs, predicted for 10 TB and 10 million segments  --files=40000 --size=512 (MB) --backups=1000
   commits    commits per second that wait for a repository              --seconds=10 --scale=40
   rpo        commits lost with hosts, by kills of every part             --kills=300 --asynchronous=100 --latency=5 (ms)
   stream     requests and bytes that streaming sends in an hour         --seconds=120 --latency=30 (ms) --rate=100

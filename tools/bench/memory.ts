@@ -5,11 +5,10 @@
  * Ours writes and verifies both repositories, stock one. The targets apply to ours alone; stock's figures are for
  * comparison.
  */
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
 import { type Bed, withBed } from "./bed";
+import { BedArchive } from "./bedArchive";
 import { publish, type Report } from "./document";
 import { Figures, PROGRAMS, type Program, type Row } from "./figures";
 import { removeRelation, writeRelation, writeSmallFiles } from "./fill";
@@ -122,7 +121,7 @@ function stepsOf(bed: Bed, figures: Figures, hashes: Hashes, key: string): reado
     hashes.add(key, hash);
     return cost;
   };
-  const archive = new Archive(bed);
+  const archive = new BedArchive(bed);
   const backup = async (program: Program, type: "full" | "incr"): Promise<Cost> => {
     await archive.begin();
     const cost = await bed.backup(program, type, program === "ours" ? "both" : 1);
@@ -144,44 +143,6 @@ function stepsOf(bed: Bed, figures: Figures, hashes: Hashes, key: string): reado
     ...(work.key === "full" ? { prepare: renew } : {}),
     play: async (program) => figures.addCost(`${key} ${work.key}`, program, await plays[work.key](program)),
   }));
-}
-
-/**
- * Pushes the WAL of the backups for both programs, because verify looks for it and the bed's server archives nothing.
- */
-class Archive {
-  readonly #bed: Bed;
-  #from: string | null = null;
-
-  constructor(bed: Bed) {
-    this.#bed = bed;
-  }
-
-  /** Before a backup. */
-  async begin(): Promise<void> {
-    this.#from ??= await this.#current();
-  }
-
-  /** Segments finished since. */
-  async push(): Promise<void> {
-    const { cluster } = this.#bed;
-    const from = this.#from ?? "";
-    const current = await this.#current();
-    const folder = join(cluster.dataPath, "pg_wal");
-    const finished = readdirSync(folder).filter(
-      (name) => /^[0-9A-F]{24}$/.test(name) && name >= from && name < current,
-    );
-    for (const program of PROGRAMS) {
-      for (const name of finished.sort())
-        await this.#bed.run(program, ["archive-push", join(folder, name)], { sync: false, sampleMs: 0 });
-    }
-    this.#from = current;
-  }
-
-  /** The next segment to be written: after a full one nothing exists yet. */
-  #current(): Promise<string> {
-    return this.#bed.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn() + 1)");
-  }
 }
 
 /** Cost of each further file in two steps to the whole number, and the peak predicted from the first step. */

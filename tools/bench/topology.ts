@@ -30,7 +30,7 @@ export interface TopologyOptions {
   readonly rounds: number;
 }
 
-const REPOSITORIES = 3;
+export const REPOSITORIES = 3;
 const DIFF_S_MAX = 1;
 const PREVIEW_ADDS_S_MAX = 1;
 
@@ -110,23 +110,35 @@ async function timeDiffs(folder: string, { databases, rounds }: TopologyOptions)
   writeFileSync(before, exportOf(databases, REPOSITORIES, 60));
   writeFileSync(after, exportOf(databases, REPOSITORIES - 1, 30));
   const node = await ensureNode();
-  const command = join(projectFolder(), "dist", "components", "bin", "pgbackstop.js");
-  const outputs = ["markdown", "html"].flatMap((format) => [
-    `--format=${format}`,
-    `--output=${join(folder, `diff.${format}`)}`,
-  ]);
+  const argv = diffArgv(folder, before, after);
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const start = performance.now();
-    const { exitCode, stderr } = await run(node, [command, "topology", "diff", before, after, ...outputs]);
+    const { exitCode, stderr } = await run(node, argv);
     times.push((performance.now() - start) / 1000);
     if (exitCode !== 1) throw new Error(`topology diff ended with ${exitCode}: ${stderr}`);
   }
   return times;
 }
 
+/** Arguments of Node for the comparison of two files, with a page and Markdown in `folder`. */
+export function diffArgv(folder: string, before: string, after: string): string[] {
+  const outputs = ["markdown", "html"].flatMap((format) => [
+    `--format=${format}`,
+    `--output=${join(folder, `diff.${format}`)}`,
+  ]);
+  return [
+    join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"),
+    "topology",
+    "diff",
+    before,
+    after,
+    ...outputs,
+  ];
+}
+
 /** A stack export in the engine's form, with databases only. */
-function exportOf(databases: number, repositoryCount: number, keepDays: number): string {
+export function exportOf(databases: number, repositoryCount: number, keepDays: number): string {
   const resources = Array.from({ length: databases }, (_, index) => {
     const name = `database-${index + 1}`;
     const repositories = Array.from({ length: repositoryCount }, (_unused, number) => {
@@ -154,7 +166,7 @@ function exportOf(databases: number, repositoryCount: number, keepDays: number):
 }
 
 /** No preview connects to a host. */
-const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+export const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
 
 /**
  * The SDK takes a stack trace for each of thousands of promises, and mapping its lines is much of a preview's cost.
