@@ -69,6 +69,8 @@ export function podStateOf(pod: JsonObject | null): PodState {
   const disruption = conditions.find((each) => textAt(each, "type") === "DisruptionTarget");
   if (phase === "Failed" && textAt(disruption, "status") === "True")
     return { kind: "disrupted", why: textAt(disruption, "reason") ?? "" };
+  // Its processes have ended because of that, and soon its object is gone too.
+  if (phase === "Failed" && at(pod, "metadata", "deletionTimestamp") !== undefined) return podStateOf(null);
   const containers = [...listAt(status, "initContainerStatuses"), ...listAt(status, "containerStatuses")];
   if (phase === "Failed") {
     const ends = containers.map((each) => at(each, "state", "terminated"));

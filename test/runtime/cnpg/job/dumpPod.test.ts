@@ -87,3 +87,11 @@ test.each<[string, JsonObject | null, object]>([
 ])("a pod that is %s", (_what, status, expected) => {
   expect(podStateOf(status === null ? null : { status })).toMatchObject(expected);
 });
+
+test("a pod that failed because somebody removes it was taken away, whatever code it ended with", () => {
+  const status = { phase: "Failed", ...ended({ exitCode: 63 }) };
+  expect(podStateOf({ metadata: { deletionTimestamp: "2026-11-28T15:00:00Z" }, status })).toMatchObject({
+    kind: "disrupted",
+  });
+});
+
